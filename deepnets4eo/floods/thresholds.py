@@ -20,7 +20,7 @@ import numpy as np
 
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters import AT_ONCE, Histogram, TwoGaussians, fit_two_gaussians, histogram_of, threshold
+from deepnets4eo.rasters import Histogram, TwoGaussians
 
 LEAST_SEPARATION = 2.0  # Ashman's D of two modes (Ashman et al. 1994)
 LEAST_POOLED = 2.4  # the same of all tiles together, to be believed where physics gives a threshold in its place
@@ -29,6 +29,7 @@ LEAST_SHARE = 0.1  # of the smaller mode in a tile (Chini et al. 2017)
 LEAST_TILE_PX = 64
 MOST_TILES = 64  # tested of each size, evenly spread
 BINS = 256
+AT_ONCE = 1 << 20  # values that are counted at once
 MODES = ("amounts", "means", "variances")
 TAILS = (0.1, 99.9)  # percentiles between which values are counted: speckle has few much darker and brighter pixels
 SEED_PROBABILITY = 0.9
@@ -129,10 +130,10 @@ def find_water_threshold(
     if not tiles:
         return otherwise
     histogram = _histogram([values[tile.slices] for tile in tiles])
-    classes = fit_two_gaussians(histogram)
+    classes = histogram.two_gaussians()
     if levels is not None and classes.separation < LEAST_POOLED:
         return otherwise
-    value = float(np.clip(threshold(histogram, method), *classes.means))
+    value = float(np.clip(histogram.threshold(method), *classes.means))
     if levels is None:
         return WaterThreshold(value, classes, tiles)
     apart = classes.separation >= TRULY_BIMODAL
@@ -161,7 +162,7 @@ def is_bimodal(values: FloatImage, water_at_most: float = math.inf) -> bool:
     histogram = _histogram([values])
     if histogram.counts.sum() < LEAST_TILE_PX**2 / 2 or np.count_nonzero(histogram.counts) < 3:
         return False
-    fit = fit_two_gaussians(histogram)
+    fit = histogram.two_gaussians()
     return bool(
         fit.separation > LEAST_SEPARATION and fit.amounts.min() > LEAST_SHARE and fit.means.min() <= water_at_most
     )
@@ -212,4 +213,4 @@ def _histogram(blocks: Sequence[FloatImage]) -> Histogram:
     if low == high:
         return Histogram(np.eye(1, BINS)[0] * seen.size, low, low + 1)
     some = (seen[start : start + AT_ONCE] for start in range(0, seen.size, AT_ONCE))
-    return histogram_of((part[(part >= low) & (part < high)] for part in some), high, BINS, low)
+    return Histogram.of((part[(part >= low) & (part < high)] for part in some), high, BINS, low)

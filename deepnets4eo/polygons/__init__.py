@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .boxes import boxes_around, corners, outlines, paint, suppress
+    from .boxes import boxes_around, corners, outlines
     from .extraction import (
         Shaping as Shaping,
         areas_m2,

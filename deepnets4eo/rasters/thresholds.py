@@ -28,8 +28,65 @@ class Histogram:
     @property
     def centres(self) -> Floats:
         """(n,), the middle of each bin."""
-        width = (self.high - self.low) / len(self.counts)
-        return np.asarray(self.low + width * (np.arange(len(self.counts)) + 0.5))
+        return np.asarray(self.low + self.bin_width * (np.arange(len(self.counts)) + 0.5))
+
+    @property
+    def bin_width(self) -> float:
+        return (self.high - self.low) / len(self.counts)
+
+    @classmethod
+    def of(cls, scores: Iterable[NDArray[np.floating]], high: float, bins: int = BINS, low: float = 0.0) -> Histogram:
+        """Count scores from `low` to `high` block by block; what lies above is counted in the last bin."""
+        counts = np.zeros(bins)
+        for block in scores:
+            every = np.asarray(block).ravel()
+            for start in range(0, every.size, AT_ONCE):
+                some = (every[start : start + AT_ONCE] - low) * (bins / (high - low))
+                counts += np.bincount(np.minimum(some, bins - 1).astype(np.intp), minlength=bins)
+        return cls(counts, low, high)
+
+    def threshold(self, method: str = "two-means") -> float:
+        """The score from which a pixel is called changed, by one of `THRESHOLDS`."""
+        if method not in THRESHOLDS:
+            raise InputError(f"threshold method {method!r} is unknown. {name_hint(method, list(THRESHOLDS))}")
+        if np.count_nonzero(self.counts) < 2:
+            raise InputError(
+                "all pixels have a single value, so that no threshold divides them into two classes. Give two different dates, "
+                "or an image that shows both classes."
+            )
+        return float(THRESHOLDS[method](self))
+
+    def separation(self, cut: float) -> tuple[float, float]:
+        """The share of pixels above a threshold and of the variance between both sides (Otsu 1979; one Gaussian: 2/π)."""
+        values, weights = self.centres, self.counts / self.counts.sum()
+        above = values >= cut
+        share, mean = float(weights[above].sum()), float((weights * values).sum())
+        if not 0 < share < 1:
+            return share, 0.0
+        apart = float((weights * values)[above].sum() / share - mean) / (1 - share)  # of the means of both sides
+        variance = float((weights * (values - mean) ** 2).sum())
+        return share, share * (1 - share) * apart**2 / variance
+
+    def two_gaussians(self) -> TwoGaussians:
+        """Fit two Gaussians by expectation maximisation from both sides of Otsu's threshold."""
+        values, weights = self.centres, self.counts / self.counts.sum()
+        below = values < _otsu(self)
+        shares = np.stack([below, ~below]).astype(float)
+        previous = -np.inf
+        for _ in range(EM_STEPS):
+            amounts = (shares * weights).sum(axis=1)
+            means = (shares * weights * values).sum(axis=1) / amounts
+            variances = (shares * weights * (values - means[:, None]) ** 2).sum(axis=1) / amounts + EM_TOLERANCE
+            densities = (amounts / np.sqrt(2 * np.pi * variances))[:, None] * np.exp(
+                -((values - means[:, None]) ** 2) / (2 * variances[:, None])
+            )
+            total = densities.sum(axis=0) + np.finfo(float).tiny
+            shares = densities / total
+            likelihood = float((weights * np.log(total)).sum())
+            if likelihood - previous < EM_TOLERANCE:
+                break
+            previous = likelihood
+        return TwoGaussians(amounts, means, variances, shares)
 
 
 @dataclass(frozen=True)
@@ -47,41 +104,6 @@ class TwoGaussians:
         return float(np.sqrt(2) * abs(self.means[1] - self.means[0]) / np.sqrt(self.variances.sum()))
 
 
-def histogram_of(scores: Iterable[NDArray[np.floating]], high: float, bins: int = BINS, low: float = 0.0) -> Histogram:
-    """Count scores from `low` to `high` block by block; what lies above is counted in the last bin."""
-    counts = np.zeros(bins)
-    for block in scores:
-        every = np.asarray(block).ravel()
-        for start in range(0, every.size, AT_ONCE):
-            some = (every[start : start + AT_ONCE] - low) * (bins / (high - low))
-            counts += np.bincount(np.minimum(some, bins - 1).astype(np.intp), minlength=bins)
-    return Histogram(counts, low, high)
-
-
-def threshold(histogram: Histogram, method: str = "two-means") -> float:
-    """The score from which a pixel is called changed, by "two-means", "otsu", "kittler" or "em"."""
-    if method not in THRESHOLDS:
-        raise InputError(f"threshold method {method!r} is unknown. {name_hint(method, list(THRESHOLDS))}")
-    if np.count_nonzero(histogram.counts) < 2:
-        raise InputError(
-            "all pixels have a single value, so that no threshold divides them into two classes. Give two different dates, "
-            "or an image that shows both classes."
-        )
-    return float(THRESHOLDS[method](histogram))
-
-
-def separation(histogram: Histogram, cut: float) -> tuple[float, float]:
-    """The share of pixels above a threshold and of the variance between both sides (Otsu 1979; one Gaussian: 2/π)."""
-    values, weights = histogram.centres, histogram.counts / histogram.counts.sum()
-    above = values >= cut
-    share, mean = float(weights[above].sum()), float((weights * values).sum())
-    if not 0 < share < 1:
-        return share, 0.0
-    apart = float((weights * values)[above].sum() / share - mean) / (1 - share)  # of the means of both sides
-    variance = float((weights * (values - mean) ** 2).sum())
-    return share, share * (1 - share) * apart**2 / variance
-
-
 def _class_sums(histogram: Histogram) -> tuple[Floats, ...]:
     """For a cut after each bin but the last: shares, means and variances of both sides. Each (n − 1,)"""
     shares, values = histogram.counts / histogram.counts.sum(), histogram.centres
@@ -94,8 +116,7 @@ def _class_sums(histogram: Histogram) -> tuple[Floats, ...]:
 
 
 def _edge(histogram: Histogram, after: int) -> float:
-    width = (histogram.high - histogram.low) / len(histogram.counts)
-    return histogram.low + width * (after + 1)
+    return histogram.low + histogram.bin_width * (after + 1)
 
 
 def _otsu(histogram: Histogram) -> float:
@@ -109,7 +130,7 @@ def _otsu(histogram: Histogram) -> float:
 def _kittler(histogram: Histogram) -> float:
     """The cut with the least error of two Gaussians, each fitted to one side."""
     below, above, _, _, variance_below, variance_above = _class_sums(histogram)
-    smallest = ((histogram.high - histogram.low) / len(histogram.counts)) ** 2 / 12
+    smallest = histogram.bin_width**2 / 12
     usable = (below > 0) & (above > 0) & (variance_below > smallest) & (variance_above > smallest)
     if not usable.any():
         return _otsu(histogram)
@@ -132,31 +153,9 @@ def _two_means(histogram: Histogram) -> float:
     return cut
 
 
-def fit_two_gaussians(histogram: Histogram) -> TwoGaussians:
-    """Two Gaussians by expectation maximisation from both sides of Otsu's threshold."""
-    values, weights = histogram.centres, histogram.counts / histogram.counts.sum()
-    below = values < _otsu(histogram)
-    shares = np.stack([below, ~below]).astype(float)
-    previous = -np.inf
-    for _ in range(EM_STEPS):
-        amounts = (shares * weights).sum(axis=1)
-        means = (shares * weights * values).sum(axis=1) / amounts
-        variances = (shares * weights * (values - means[:, None]) ** 2).sum(axis=1) / amounts + EM_TOLERANCE
-        densities = (amounts / np.sqrt(2 * np.pi * variances))[:, None] * np.exp(
-            -((values - means[:, None]) ** 2) / (2 * variances[:, None])
-        )
-        total = densities.sum(axis=0) + np.finfo(float).tiny
-        shares = densities / total
-        likelihood = float((weights * np.log(total)).sum())
-        if likelihood - previous < EM_TOLERANCE:
-            break
-        previous = likelihood
-    return TwoGaussians(amounts, means, variances, shares)
-
-
 def _em(histogram: Histogram) -> float:
     """Where two Gaussians that share the histogram are equally probable."""
-    fit, values = fit_two_gaussians(histogram), histogram.centres
+    fit, values = histogram.two_gaussians(), histogram.centres
     changed = (fit.shares[1] > fit.shares[0]) & (values > fit.means[0]) & (values <= max(fit.means[1], fit.means[0]))
     return float(values[np.argmax(changed)]) if changed.any() else _otsu(histogram)
 

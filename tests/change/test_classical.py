@@ -16,7 +16,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.rasters.moments import Moments, MomentSums
 from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.rasters.thresholds import THRESHOLDS, histogram_of, separation, threshold
+from deepnets4eo.rasters.thresholds import THRESHOLDS, Histogram
 
 OF_COLOURS = [name for name, method in SPECTRAL.items() if method.standardised]
 
@@ -121,29 +121,29 @@ def test_repeated_bands_are_no_obstacle():
 def test_thresholds_part_two_groups(method):
     rng = np.random.default_rng(0)
     scores = np.abs(np.concatenate([rng.normal(2, 0.5, 9000), rng.normal(8, 1, 1000)]))
-    cut = threshold(histogram_of([scores], scores.max()), method)
+    cut = Histogram.of([scores], scores.max()).threshold(method)
     assert 3 < cut < 6.5
 
 
 def test_otsus_threshold_is_that_of_scikit_image():
     scores = np.abs(np.random.default_rng(0).normal(2, 1.5, 10_000))
-    ours = threshold(histogram_of([scores[:4000], scores[4000:]], scores.max()), "otsu")
+    ours = Histogram.of([scores[:4000], scores[4000:]], scores.max()).threshold("otsu")
     assert ours == pytest.approx(threshold_otsu(scores, nbins=4096), abs=2 * scores.max() / 4096)
 
 
 def test_a_score_of_one_value_has_no_threshold():
     with pytest.raises(InputError, match="single value"):
-        threshold(histogram_of([np.ones(100)], 2.0))
+        Histogram.of([np.ones(100)], 2.0).threshold()
 
 
 def test_the_groups_on_both_sides_of_a_cut_have_otsus_share_of_the_variance():
     scores = np.array([1.0, 2.0, 3.0, 11.0, 12.0])
-    share, between = separation(histogram_of([scores], 12.0), 7.0)
+    share, between = Histogram.of([scores], 12.0).separation(7.0)
     assert share == pytest.approx(0.4)
     assert between == pytest.approx(1 - 0.4 * 0.25 / scores.var() - 0.6 * (2 / 3) / scores.var(), abs=1e-3)
     gaussian = np.random.default_rng(0).normal(10, 1, 200_000)
-    assert separation(histogram_of([gaussian], gaussian.max()), 10.0)[1] == pytest.approx(2 / np.pi, abs=5e-3)
-    assert separation(histogram_of([scores], 12.0), 13.0) == (0.0, 0.0)
+    assert Histogram.of([gaussian], gaussian.max()).separation(10.0)[1] == pytest.approx(2 / np.pi, abs=5e-3)
+    assert Histogram.of([scores], 12.0).separation(13.0) == (0.0, 0.0)
 
 
 def pair(bands: int = 3, post_bands: int | None = None) -> Scene:
@@ -252,8 +252,8 @@ def test_the_em_threshold_lies_where_both_groups_are_equally_probable():
     scores = np.concatenate([rng.normal(2, 0.4, 18_000), rng.normal(6, 1.2, 2_000)]).clip(0)
     x = np.linspace(2, 6, 4001)
     one, other = (np.log(s / sd) - (x - m) ** 2 / (2 * sd**2) for s, m, sd in ((0.9, 2, 0.4), (0.1, 6, 1.2)))
-    assert threshold(histogram_of([scores], 12.0), "em") == pytest.approx(x[np.argmax(other > one)], abs=0.1)
+    assert Histogram.of([scores], 12.0).threshold("em") == pytest.approx(x[np.argmax(other > one)], abs=0.1)
 
 
 def test_the_histogram_counts_all_blocks_and_the_last_bin_holds_what_lies_above():
-    assert histogram_of([np.array([0.5, 3.2]), np.array([[9.0]])], 4.0, bins=4).counts.tolist() == [1, 0, 0, 2]
+    assert Histogram.of([np.array([0.5, 3.2]), np.array([[9.0]])], 4.0, bins=4).counts.tolist() == [1, 0, 0, 2]

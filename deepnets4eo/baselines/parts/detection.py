@@ -14,10 +14,11 @@ from scipy import ndimage
 
 from deepnets4eo.arrays import Boxes, FloatImage, Floats, Indices, Mask
 from deepnets4eo.baselines.features.hog import felzenszwalb_cells
+from deepnets4eo.baselines.parts.boxes import suppress
 from deepnets4eo.baselines.parts.templates import PartSettings, TemplateBank, correlate, pad_half_frame, part_scores
 from deepnets4eo.grid import Grid, apply_affine, gsd_m
 from deepnets4eo.lazy import name_missing_extra
-from deepnets4eo.polygons import corners, outlines, suppress
+from deepnets4eo.polygons import corners, outlines
 from deepnets4eo.prediction import ReadTile, TileReader
 from deepnets4eo.rasters import Scene
 from deepnets4eo.segmenters import InputSpec

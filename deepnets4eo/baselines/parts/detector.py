@@ -13,6 +13,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from deepnets4eo.arrays import FloatImage, Floats
+from deepnets4eo.baselines.parts.boxes import paint
 from deepnets4eo.baselines.parts.detection import Detections, detect_scene, find_objects, to_geodataframe
 from deepnets4eo.baselines.parts.learning import train_templates
 from deepnets4eo.baselines.parts.references import references, training_windows
@@ -21,7 +22,6 @@ from deepnets4eo.baselines.tile_segmenter import TileSegmenter
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import atomic_write
-from deepnets4eo.polygons import paint
 from deepnets4eo.rasters import Scene
 from deepnets4eo.segmenters import InputSpec, scene_gsd_m
 from deepnets4eo.tiling import Tiling

@@ -24,7 +24,7 @@ from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError, name_hint
 from deepnets4eo.files import read_json, write_json
 from deepnets4eo.grid import Window, blocks
-from deepnets4eo.rasters import BINS, Histogram, Scene, histogram_of, separation, threshold
+from deepnets4eo.rasters import Histogram, Scene
 from deepnets4eo.segmenters import InputSpec, ProbabilitySegmenter
 from deepnets4eo.tiling import Tiling, spread_windows
 
@@ -96,7 +96,7 @@ class ChangeDetector(ProbabilitySegmenter):
         self.changed_share, self.separation = (
             math.nan,
             math.nan,
-        )  # of the pixels measured on; see `thresholds.separation`
+        )  # of the pixels measured on; see `Histogram.separation`
 
     @classmethod
     def of_scene(cls, scene: Scene, method: str = "ir-mad", *, threshold_method: str = "two-means") -> ChangeDetector:
@@ -149,11 +149,11 @@ class ChangeDetector(ProbabilitySegmenter):
         """The method's statistics, then the threshold of its scores."""
         self.method.fit(read_blocks)
         scores = [self.method.measure(values)[valid] for values, valid in read_blocks()]
-        histogram = histogram_of(scores, max(float(score.max()) for score in scores if score.size))
+        histogram = Histogram.of(scores, max(float(score.max()) for score in scores if score.size))
         own = self.method.threshold
-        self.threshold = threshold(histogram, self.threshold_method) if own is None else own
+        self.threshold = histogram.threshold(self.threshold_method) if own is None else own
         self.width = _transition(histogram, self.threshold)
-        self.changed_share, self.separation = separation(histogram, self.threshold)
+        self.changed_share, self.separation = histogram.separation(self.threshold)
 
     def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Probabilities of no change and change, (N, 2, h, w) float32."""
@@ -259,6 +259,6 @@ def _transition(histogram: Histogram, cut: float) -> float:
     values, above = histogram.centres, histogram.centres >= cut
     sums = [(histogram.counts[side].sum(), (histogram.counts * values)[side].sum()) for side in (~above, above)]
     if any(count == 0 for count, _ in sums):
-        return max(cut, histogram.high / BINS) / STEEPNESS
+        return max(cut, histogram.bin_width) / STEEPNESS
     (below_count, below_sum), (above_count, above_sum) = sums
-    return float(max(above_sum / above_count - below_sum / below_count, histogram.high / BINS) / STEEPNESS)
+    return float(max(above_sum / above_count - below_sum / below_count, histogram.bin_width) / STEEPNESS)
