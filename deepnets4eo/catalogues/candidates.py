@@ -19,20 +19,7 @@ from pydantic import Field
 from deepnets4eo.catalogues.options import FindOptions
 from deepnets4eo.catalogues.search import Item, link_target
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats import (
-    ITEM_ERRORS,
-    MAIN_ROLES,
-    NO_IMAGE,
-    assets_of,
-    band_records,
-    choose_asset,
-    href_of,
-    is_web_address,
-    projection_of,
-    properties_of,
-    readable_from,
-    times_of,
-)
+from deepnets4eo.formats import ITEM_ERRORS, StacItem, is_web_address
 from deepnets4eo.grid import Box
 from deepnets4eo.options import Section
 
@@ -175,27 +162,26 @@ def score_text(image: PlannedImage, shares: Mapping[str, float]) -> str:
 
 def _tile_of(item: Item, root: str) -> tuple[Candidate, list[str]]:
     """The image of an item, and others that cannot be read. Errors: ITEM_ERRORS with the reason why there is none."""
-    content, known = item.content, properties_of(item.content)
-    when, until = times_of(content)
-    readable = readable_from(item.base)
-    asset, away = choose_asset(content, "it", "", readable)
-    crs = projection_of(content, asset)
-    if (role := _no_image(content, asset)) is not None:
+    stac = StacItem(item.content, item.base)
+    known, (when, until) = stac.properties, stac.times()
+    asset, away = stac.choose_asset("it")
+    crs = stac.projection_of(asset)
+    if (role := stac.no_image(asset)) is not None:
         raise InputError(f"it has only a {role}")
     if any(key.startswith("sar:") for key in known):
         raise InputError("it is a radar image, which shows buildings otherwise; `flood` takes two of them")
     every = {**item.collection, **known, **asset}
-    first = next(iter(band_records(content, asset)), {})
+    first = next(iter(stac.bands_of(asset)), {})
     wide = str(first.get("data_type", asset.get("data_type", "uint8"))) not in ("uint8", "int8")
     group, providers = _line(_stated(known, "catalog_id", "vn:catalog_id", "mx:catalog_id")), every.get("providers")
     listed = providers if isinstance(providers, list) else ()
     credits = [str(provider.get("name")) for provider in listed if isinstance(provider, dict)]
-    file = link_target(item.base, href_of(asset, readable), root, asset=True)
+    file = link_target(item.base, stac.href_of(asset), root, asset=True)
     if item.session is not None and is_web_address(file):
         item.session.check(file)
     image = PlannedImage(
         files=[file],
-        name=group or _line(content.get("id") or item.base), time=f"{when.replace(tzinfo=None).isoformat(timespec='minutes')}Z",
+        name=group or _line(stac.content.get("id") or item.base), time=f"{when.replace(tzinfo=None).isoformat(timespec='minutes')}Z",
         sensor=_line(_stated(known, "platform", "vehicle_name", "eo:platform")), bits=16 if wide else 8,
         gsd_m=_number(every, 0.01, 1000, "gsd", "pan_gsd", "eo:gsd"),
         cloud=_number(every, 0, 100, "eo:cloud_cover", "tile:clouds_percent"),  # the latter of Maxar's items
@@ -205,20 +191,6 @@ def _tile_of(item: Item, root: str) -> tuple[Candidate, list[str]]:
         licence=_line(every.get("license")), credit=_line(", ".join(credits)),
     )  # fmt: skip
     return Candidate(image, when, until, item.area, crs, group), away
-
-
-def _no_image(content: Mapping[str, Any], asset: Mapping[str, Any]) -> str | None:
-    """What an asset is that is said to be no image, None for one; "visual" beside a thumbnail is one, whatever its role."""
-    assets = assets_of(content)
-    listed = {
-        name: set(map(str, entry["roles"])) for name, entry in assets.items() if isinstance(entry.get("roles"), list)
-    }
-    own = next((name for name, entry in assets.items() if entry is asset), "")
-    roles = listed.get(own, set())
-    if not NO_IMAGE & roles or set(MAIN_ROLES) & roles:
-        return None
-    beside = any(name != own and "thumbnail" in {name, *words} for name, words in listed.items())
-    return None if own == "visual" and beside else min(NO_IMAGE & roles)
 
 
 def _passes(tiles: Mapping[str, Candidate]) -> list[list[Candidate]]:

@@ -30,7 +30,6 @@ from deepnets4eo.formats import (
     is_web_address,
     parse_document,
     parse_time,
-    read_document,
 )
 from deepnets4eo.grid import Box
 from deepnets4eo.prefetch import in_order
@@ -82,7 +81,8 @@ def read_items(
         check_online(f"the catalogue {catalogue}")
     check_exist([catalogue])
     session = Session(catalogue) if is_web_address(catalogue) else None
-    content, base = read_document(catalogue, session)
+    document, base = fetch_document(catalogue, session)
+    content = parse_document(document)
     if content is None or not ("stac_version" in content or content.get("type") == "FeatureCollection"):
         raise InputError(
             f"{catalogue} is no STAC catalogue (JSON with stac_version). Give its catalog.json, or its API."

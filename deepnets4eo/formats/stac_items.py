@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -41,6 +41,154 @@ class Asset(NamedTuple):
     bands: tuple[dict[str, Any], ...] = ()
 
 
+class StacItem:
+    """A STAC item: what it says of itself and of its assets, which are those of its JSON. Values that cannot be are not stated.
+
+    content : the JSON object
+    base : path or address where it was read, from which it refers to its assets
+    """
+
+    def __init__(self, content: Mapping[str, Any], base: str) -> None:
+        properties, assets = content.get("properties"), content.get("assets")
+        self.content, self._base = content, base
+        self.properties: Mapping[str, Any] = properties if isinstance(properties, dict) else {}
+        self.assets: dict[str, Mapping[str, Any]] = {
+            str(name): asset for name, asset in (assets if isinstance(assets, dict) else {}).items()
+            if isinstance(asset, dict) and isinstance(asset.get("href"), str)
+        }  # fmt: skip
+
+    @property
+    def time_text(self) -> str:
+        """The first time that it states, as it stands there; "" for none."""
+        return next((str(self.properties[key]) for key in TIMES if self.properties.get(key)), "")
+
+    def times(self) -> tuple[datetime, datetime]:
+        """When it was taken: first and last moment, which are one where it states no range. Errors: InputError for none."""
+        when, start, end = (parse_time(self.properties.get(key)) for key in TIMES)
+        first, last = start or when or end, end or when or start
+        if first is None or last is None:
+            raise InputError("it has no time")
+        return (first, last) if first <= last else (when or first, when or first)
+
+    def projection_of(self, asset: Mapping[str, Any]) -> str:
+        """A name of an asset's CRS, by its code, WKT or PROJJSON; "" where nothing is stated. Errors: InputError where it has none."""
+        every = {**self.properties, **asset}
+        stated = {key: every[key] for key in PROJECTIONS if key in every}
+        for key, value in stated.items():
+            if value:
+                text = value if isinstance(value, (str, int)) else json.dumps(value, sort_keys=True)
+                return f"EPSG:{text}" if key in ("proj:epsg", "eo:epsg") else str(text)
+        if stated:
+            raise InputError("it has no projection; put it on the ground first, e.g. with gdalwarp -rpc")
+        return ""
+
+    def href_of(self, asset: Mapping[str, Any]) -> str:
+        """Where an asset lies; one of its alternates where that alone can be read."""
+        alternates = asset.get("alternate")
+        others = alternates.values() if isinstance(alternates, dict) else ()
+        listed = [
+            str(asset["href"]),
+            *(str(link["href"]) for link in others if isinstance(link, dict) and "href" in link),
+        ]
+        return next(filter(self._can_read, listed), listed[0]).removeprefix("file://")
+
+    def file_of(self, asset: Mapping[str, Any], remedy: str) -> Path:
+        """The file of an asset of an item on this computer. Errors: InputError for an address, and, with the remedy, for a file elsewhere."""
+        return _beside(Path(self._base), self.href_of(asset), remedy)
+
+    def _can_read(self, href: str) -> bool:
+        """Whether what it refers to can be read: files that exist, and from an address those of http."""
+        if is_web_address(self._base):
+            return is_web_address(urljoin(self._base, href))
+        try:
+            path = href.removeprefix("file://")
+            return not is_remote(path) and (Path(self._base).parent / path).is_file()
+        except (OSError, ValueError):
+            return False
+
+    def choose_asset(self, item: str, asset: str = "") -> tuple[Mapping[str, Any], list[str]]:
+        """The named asset, or the only raster that can be meant, of those that can be read; and those that cannot. Errors: InputError, which
+        lists the names; item : what it is called there."""
+        if self.content.get("type") != "Feature":
+            raise InputError(f"{item} is a STAC {self.content.get('type')}, expected an item. Give one of its items.")
+        if asset:
+            if asset not in self.assets:
+                raise InputError(f"{item} has no asset {asset!r}. {name_hint(asset, self.assets)}")
+            return self.assets[asset], []
+        chosen = _visual_of(self.raster_names(), self.assets)
+        away = [
+            f"{name} at {shown_address(str(asset['href']))}" for name, asset in self.assets.items()
+            if _is_raster(asset) and not self._can_read(self.href_of(asset))
+        ]  # fmt: skip
+        if len(chosen) != 1:
+            raise InputError(
+                f"{item} has {len(chosen) or 'no'} rasters{': ' if chosen else ''}{', '.join(chosen)}. Name one as {item}#ASSET; its "
+                f"assets are {', '.join(self.assets) or 'none'}{', and cannot be read: ' if away else ''}{', '.join(away)}."
+            )
+        return self.assets[chosen[0]], away
+
+    def raster_names(self, apart: str | None = None) -> list[str]:
+        """Names of the assets that may be its image, but for one: of the first main role of which one can be read, else of the first; else
+        all but thumbnails."""
+        rasters = {name: asset for name, asset in self.assets.items() if _is_raster(asset) and name != apart}
+        roles = {name: {name, *_words(asset.get("roles"))} for name, asset in rasters.items()}
+        groups = [[name for name in rasters if role in roles[name]] for role in MAIN_ROLES]
+        groups = [group for group in groups if group]
+        if not groups:
+            groups = [[name for name in rasters if not NO_IMAGE & roles[name]] or [*rasters]]
+        known = [[name for name in group if self._can_read(self.href_of(rasters[name]))] for group in groups]
+        return next(filter(None, known), groups[0])
+
+    def no_image(self, asset: Mapping[str, Any]) -> str | None:
+        """What an asset is that is said to be no image, None for one; "visual" beside a thumbnail is one, whatever its role."""
+        listed = {
+            name: _words(entry["roles"]) for name, entry in self.assets.items() if isinstance(entry.get("roles"), list)
+        }
+        own = next((name for name, entry in self.assets.items() if entry is asset), "")
+        roles = listed.get(own, set())
+        if not NO_IMAGE & roles or set(MAIN_ROLES) & roles:
+            return None
+        has_thumbnail = any(name != own and "thumbnail" in {name, *words} for name, words in listed.items())
+        return None if own == "visual" and has_thumbnail else min(NO_IMAGE & roles)
+
+    def bands_of(self, asset: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """What STAC 1.1 or the extensions for rasters and optical images say of each band of an asset, else the item's own bands."""
+        lists = list[list[Any]]()
+        for key in ("bands", "eo:bands", "raster:bands"):
+            listed, shared = asset.get(key), self.properties.get(key)
+            if isinstance(listed, list) and isinstance(shared, list):  # before STAC 0.9 numbers of those of the item
+                listed = [
+                    shared[entry] if isinstance(entry, int) and 0 <= entry < len(shared) else entry for entry in listed
+                ]
+            if isinstance(listed, list) and listed:
+                lists.append(listed)
+        count = max(map(len, lists), default=0)
+        same = [listed * (count // len(listed)) for listed in lists if len(listed) in (1, count)]  # one stands for all
+        rows: Iterator[tuple[Any, ...]] = zip(*same, strict=True)
+        return [
+            {key: value for band in row if isinstance(band, dict) for key, value in band.items() if value is not None}
+            for row in rows
+        ]
+
+    def stated_bands(self, asset: Mapping[str, Any], item: str) -> tuple[dict[str, Any], ...]:
+        """Scale, offset, nodata, unit and name of each band; offsets already applied ("…:boa_offset_applied") are none."""
+        records, bands = self.bands_of(asset), list[dict[str, Any]]()
+        names = _names(records)
+        for number, record in enumerate(records or [{}]):
+            every = {**asset, **record}
+            stated = {key: every.get(f"raster:{key}", every.get(key)) for key in ("scale", "offset", "nodata", "unit")}
+            known = {key: value for key, value in stated.items() if value is not None}
+            try:
+                bands.append({key: str(value) if key == "unit" else float(value) for key, value in known.items()})
+            except (TypeError, ValueError, OverflowError) as error:
+                raise InputError(f"{item} has {stated} for a band; expected numbers. Correct the item.") from error
+            bands[-1] |= {"name": names[number]} if names else {}
+        applied = {**self.properties, **asset}
+        if any(str(key).endswith(":boa_offset_applied") and value is True for key, value in applied.items()):
+            bands = [{key: value for key, value in band.items() if key != "offset"} for band in bands]
+        return tuple(bands) if any(bands) else ()
+
+
 def asset_of(text: str) -> Asset | None:
     """The asset that ITEM.json, ITEM.json#ASSET or an item's address refers to; None for other texts.
 
@@ -56,16 +204,18 @@ def asset_of(text: str) -> Asset | None:
         return None
     if not is_address and (is_remote(item) or not Path(item).is_file()):
         return None
-    content, base = read_document(item)
+    document, base = fetch_document(item)
+    content = parse_document(document)
     if content is None or "stac_version" not in content:
         if is_address and mark:
             raise InputError(f"{item} is no STAC item. Give the address of a raster, or of an item with #ASSET.")
         return None
+    stac = StacItem(content, base)
     try:
-        chosen = choose_asset(content, item, asset, readable_from(base))[0]
-        href, bands = href_of(chosen, readable_from(base)), stated_bands(content, chosen, item)
+        chosen = stac.choose_asset(item, asset)[0]
+        href, bands = stac.href_of(chosen), stac.stated_bands(chosen, item)
         return Asset(
-            urljoin(base, href) if is_address else str(beside(Path(item), href, "Give the raster itself.")), bands
+            urljoin(base, href) if is_address else str(_beside(Path(item), href, "Give the raster itself.")), bands
         )
     except ITEM_ERRORS as error:
         if isinstance(error, InputError):
@@ -73,7 +223,7 @@ def asset_of(text: str) -> Asset | None:
         raise InputError(f"{item} is no STAC item that can be read: {error}. Correct it.") from error
 
 
-def beside(item: Path, href: str, remedy: str) -> Path:
+def _beside(item: Path, href: str, remedy: str) -> Path:
     """The file that an item on this computer refers to. Errors: InputError for an address, and, with the remedy, for a file elsewhere."""
     if is_remote(href):
         raise InputError(f"{item} on this computer refers to {href}. Give that address itself where it is to be read.")
@@ -84,12 +234,6 @@ def beside(item: Path, href: str, remedy: str) -> Path:
     target = (item.parent / href).resolve()
     check_beside(item, target, remedy)
     return target
-
-
-def read_document(source: str, session: Session | None = None) -> tuple[dict[str, Any] | None, str]:
-    """The JSON object at an address or in a file, None for other content, and where it was read, behind redirects; else InputError."""
-    content, base = fetch_document(source, session)
-    return parse_document(content), base
 
 
 def fetch_document(
@@ -145,102 +289,6 @@ def _zone(text: str | None) -> timedelta:
     return (-1 if text[0] == "-" else 1) * timedelta(hours=hours, minutes=minutes)
 
 
-def times_of(content: Mapping[str, Any]) -> tuple[datetime, datetime]:
-    """When an item was taken: first and last moment, which are one where it states no range. Errors: InputError for none."""
-    when, start, end = (parse_time(properties_of(content).get(key)) for key in TIMES)
-    first, last = start or when or end, end or when or start
-    if first is None or last is None:
-        raise InputError("it has no time")
-    return (first, last) if first <= last else (when or first, when or first)
-
-
-def projection_of(content: Mapping[str, Any], asset: Mapping[str, Any]) -> str:
-    """A name of an asset's CRS, by its code, WKT or PROJJSON; "" where nothing is stated. Errors: InputError where it has none."""
-    every = {**properties_of(content), **asset}
-    stated = {key: every[key] for key in PROJECTIONS if key in every}
-    for key, value in stated.items():
-        if value:
-            text = value if isinstance(value, (str, int)) else json.dumps(value, sort_keys=True)
-            return f"EPSG:{text}" if key in ("proj:epsg", "eo:epsg") else str(text)
-    if stated:
-        raise InputError("it has no projection; put it on the ground first, e.g. with gdalwarp -rpc")
-    return ""
-
-
-def properties_of(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The properties of an item; none where they are no mapping."""
-    properties = content.get("properties")
-    return properties if isinstance(properties, dict) else {}
-
-
-def assets_of(content: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Name to asset, those that lie somewhere."""
-    listed = content.get("assets")
-    return {
-        str(name): asset for name, asset in (listed if isinstance(listed, dict) else {}).items()
-        if isinstance(asset, dict) and isinstance(asset.get("href"), str)
-    }  # fmt: skip
-
-
-def readable_from(base: str) -> Callable[[str], bool]:
-    """Whether what an item at `base` refers to can be read: files that exist, and from an address those of http."""
-    if is_web_address(base):
-        return lambda href: is_web_address(urljoin(base, href))
-
-    def exists(href: str) -> bool:
-        try:
-            path = href.removeprefix("file://")
-            return not is_remote(path) and (Path(base).parent / path).is_file()
-        except (OSError, ValueError):
-            return False
-
-    return exists
-
-
-def href_of(asset: Mapping[str, Any], readable: Callable[[str], bool]) -> str:
-    """Where an asset lies; one of its alternates where that alone can be read."""
-    alternates = asset.get("alternate")
-    others = alternates.values() if isinstance(alternates, dict) else ()
-    listed = [str(asset["href"]), *(str(link["href"]) for link in others if isinstance(link, dict) and "href" in link)]
-    return next(filter(readable, listed), listed[0]).removeprefix("file://")
-
-
-def choose_asset(
-    content: Mapping[str, Any], item: str, asset: str, readable: Callable[[str], bool]
-) -> tuple[Mapping[str, Any], list[str]]:
-    """The named asset, or the only raster that can be meant, of those that can be read; and those that cannot. Errors: InputError lists the names."""
-    if content.get("type") != "Feature":
-        raise InputError(f"{item} is a STAC {content.get('type')}, expected an item. Give one of its items.")
-    assets = assets_of(content)
-    if asset:
-        if asset not in assets:
-            raise InputError(f"{item} has no asset {asset!r}. {name_hint(asset, assets)}")
-        return assets[asset], []
-    chosen = _visual_of(raster_names(content, readable), assets)
-    away = [
-        f"{name} at {shown_address(str(asset['href']))}" for name, asset in assets.items()
-        if _is_raster(asset) and not readable(href_of(asset, readable))
-    ]  # fmt: skip
-    if len(chosen) != 1:
-        raise InputError(
-            f"{item} has {len(chosen) or 'no'} rasters{': ' if chosen else ''}{', '.join(chosen)}. Name one as {item}#ASSET; its "
-            f"assets are {', '.join(assets) or 'none'}{', and cannot be read: ' if away else ''}{', '.join(away)}."
-        )
-    return assets[chosen[0]], away
-
-
-def raster_names(content: Mapping[str, Any], readable: Callable[[str], bool]) -> list[str]:
-    """Names of the assets that may be an item's image: of the first main role of which one can be read, else of the first; else all but thumbnails."""
-    rasters = {name: asset for name, asset in assets_of(content).items() if _is_raster(asset)}
-    roles = {name: {name, *_words(asset.get("roles"))} for name, asset in rasters.items()}
-    groups = [[name for name in rasters if role in roles[name]] for role in MAIN_ROLES]
-    groups = [group for group in groups if group]
-    if not groups:
-        groups = [[name for name in rasters if not NO_IMAGE & roles[name]] or [*rasters]]
-    known = [[name for name in group if readable(href_of(rasters[name], readable))] for group in groups]
-    return next(filter(None, known), groups[0])
-
-
 def _visual_of(names: list[str], assets: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The one for the eye among several images: by a word of its name (ortho_visual), or the finest of those with this role (TCI_10m, TCI_20m)."""
     named = [name for name in names if "visual" in re.split(r"[^a-z]+", name.lower())]
@@ -260,45 +308,6 @@ def _is_raster(asset: Mapping[str, Any]) -> bool:
 
 def _words(value: Any) -> set[str]:
     return set(map(str, value)) if isinstance(value, list) else set()
-
-
-def band_records(content: Mapping[str, Any], asset: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What STAC 1.1 or the extensions for rasters and optical images say of each band of an asset, else the item's own bands."""
-    properties, lists = properties_of(content), list[list[Any]]()
-    for key in ("bands", "eo:bands", "raster:bands"):
-        listed, shared = asset.get(key), properties.get(key)
-        if isinstance(listed, list) and isinstance(shared, list):  # before STAC 0.9 numbers of those of the item
-            listed = [
-                shared[entry] if isinstance(entry, int) and 0 <= entry < len(shared) else entry for entry in listed
-            ]
-        if isinstance(listed, list) and listed:
-            lists.append(listed)
-    count = max(map(len, lists), default=0)
-    same = [listed * (count // len(listed)) for listed in lists if len(listed) in (1, count)]  # one stands for all
-    rows: Iterator[tuple[Any, ...]] = zip(*same, strict=True)
-    return [
-        {key: value for band in row if isinstance(band, dict) for key, value in band.items() if value is not None}
-        for row in rows
-    ]
-
-
-def stated_bands(content: Mapping[str, Any], asset: Mapping[str, Any], item: str) -> tuple[dict[str, Any], ...]:
-    """Scale, offset, nodata, unit and name of each band; offsets already applied ("…:boa_offset_applied") are none."""
-    records, bands = band_records(content, asset), list[dict[str, Any]]()
-    names = _names(records)
-    for number, record in enumerate(records or [{}]):
-        every = {**asset, **record}
-        stated = {key: every.get(f"raster:{key}", every.get(key)) for key in ("scale", "offset", "nodata", "unit")}
-        known = {key: value for key, value in stated.items() if value is not None}
-        try:
-            bands.append({key: str(value) if key == "unit" else float(value) for key, value in known.items()})
-        except (TypeError, ValueError, OverflowError) as error:
-            raise InputError(f"{item} has {stated} for a band; expected numbers. Correct the item.") from error
-        bands[-1] |= {"name": names[number]} if names else {}
-    applied = {**properties_of(content), **asset}
-    if any(str(key).endswith(":boa_offset_applied") and value is True for key, value in applied.items()):
-        bands = [{key: value for key, value in band.items() if key != "offset"} for band in bands]
-    return tuple(bands) if any(bands) else ()
 
 
 def _names(records: list[dict[str, Any]]) -> list[str]:

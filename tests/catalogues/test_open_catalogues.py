@@ -18,7 +18,6 @@ from deepnets4eo.catalogues.options import FindOptions
 from deepnets4eo.catalogues.plan import Plan, make_plan
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.stac_items import choose_asset
 
 BOX = (3.0, 45.0, 3.01, 45.01)
 AROUND = (2.99, 44.99, 3.02, 45.02)
@@ -353,7 +352,7 @@ def test_bands_of_several_sizes_are_not_chosen_by_size() -> None:
         for name, gsd in (("B08", 10), ("B11", 20))
     }
     with pytest.raises(InputError, match="it has 2 rasters: B08, B11"):
-        choose_asset(feature("a", bands), "it", "", lambda href: True)
+        StacItem(feature("a", bands), "items.json").choose_asset("it")
 
 
 def test_the_card_names_catalogues_that_a_program_can_read() -> None:

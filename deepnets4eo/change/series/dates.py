@@ -7,27 +7,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
 
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import read_json
-from deepnets4eo.formats import (
-    ITEM_ERRORS,
-    TIMES,
-    Asset,
-    assets_of,
-    beside,
-    href_of,
-    parse_time,
-    properties_of,
-    raster_names,
-    readable_from,
-    stated_bands,
-)
+from deepnets4eo.formats import ITEM_ERRORS, Asset, StacItem, parse_time
 from deepnets4eo.outputs import iso_day
 from deepnets4eo.rasters import TILE_SUFFIXES, Layer, LayerLike, find_tiles
 
@@ -241,24 +228,18 @@ def _stac_images(path: Path, assets: Sequence[str], mask: str | None) -> list[Da
         isinstance(item, dict) and isinstance(item.get("assets"), dict) for item in items
     ):
         raise InputError(f"{path} is no STAC ItemCollection: its features have no assets. Write one with pystac.")
-    return [_stac_image(path, item, assets, mask) for item in items]
+    return [_stac_image(path, StacItem(item, str(path)), assets, mask) for item in items]
 
 
-def _stac_image(path: Path, item: Mapping[str, Any], assets: Sequence[str], mask: str | None) -> DatedImage:
-    where = f"{path}: item {item.get('id')!r}"
+def _stac_image(path: Path, item: StacItem, assets: Sequence[str], mask: str | None) -> DatedImage:
+    where, text = f"{path}: item {item.content.get('id')!r}", item.time_text
     try:
-        text = next((str(properties_of(item)[key]) for key in TIMES if properties_of(item).get(key)), "")
         time = parse_time(text)
         day = _given_day(text[: len("2020-06-30")]) if time is None else time.date()
         if day is None:
             what = f"the datetime {text!r}, expected one like" if text else "no datetime such as"
             raise InputError(f"{where} has {what} 2020-06-30T10:00:00Z. Set it in its properties.")
-        images = {
-            **item,
-            "type": "Feature",
-            "assets": {name: asset for name, asset in item["assets"].items() if name != mask},
-        }
-        names = list(assets) or raster_names(images, readable_from(str(path)))
+        names = list(assets) or item.raster_names(apart=mask)
         if len(names) != 1 and not assets:
             raise InputError(f"{where} has the raster assets {names}. Choose those to use with --set assets.")
         sources = tuple(_source(path, item, name, where) for name in names)
@@ -270,11 +251,10 @@ def _stac_image(path: Path, item: Mapping[str, Any], assets: Sequence[str], mask
     return DatedImage(day, sources, masks, year_alone=len(text) == len("2020"))
 
 
-def _source(path: Path, item: Mapping[str, Any], name: str, where: str) -> LayerLike:
+def _source(path: Path, item: StacItem, name: str, where: str) -> LayerLike:
     """The file of an asset, with what the item states of its bands where it does."""
-    listed = assets_of(item)
-    if name not in listed:
-        raise InputError(f"{where} has no asset {name!r}. {name_hint(name, listed)}")
-    target = beside(path, href_of(listed[name], readable_from(str(path))), REMEDY)
-    bands = stated_bands(item, listed[name], str(path))
+    if name not in item.assets:
+        raise InputError(f"{where} has no asset {name!r}. {name_hint(name, item.assets)}")
+    asset = item.assets[name]
+    target, bands = item.file_of(asset, REMEDY), item.stated_bands(asset, str(path))
     return Asset(str(target), bands) if bands else str(target)
