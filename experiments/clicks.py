@@ -98,7 +98,7 @@ def correct(run: Run, folder: Path, mode: str, seed: int, clicks: int) -> tuple[
     sample = Scene.open(image=str(folder / "image.tif"), labels=str(folder / "labels.tif")).read()
     truth = run.legend.to_index()[sample.pop("labels")][:SIDE_PX, :SIDE_PX]
     nearest = distance_transform_edt(truth == VOID, return_distances=False, return_indices=True)  # with a class
-    session = ClickSession(run.segmenter, run.inputs.prepare(sample)[:, :SIDE_PX, :SIDE_PX], adaptation, discs=discs)
+    session = ClickSession(run.segmenter, run.inputs.prepare(sample)[:, :SIDE_PX, :SIDE_PX], adaptation, discs=discs)  # type: ignore[arg-type]
     rng, scores, seconds, choosing = np.random.default_rng(seed), [_mean_iou(session, truth)], [], []
     for _ in range(clicks):
         started = time.process_time()

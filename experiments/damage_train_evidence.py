@@ -82,7 +82,7 @@ def city_evidence(seed: int) -> pd.DataFrame:
     registration = KnownRegistration(np.array(matrix[:6]).reshape(2, 3))
     footprints = read_footprints(outlines)
     inputs = Inputs(footprints=footprints, outlines_px=footprints.in_pixels(layers["post"].grid), **layers)  # type: ignore[arg-type]
-    table = gather(Site(inputs, registration=registration))
+    table = gather(Site(inputs, registration=registration))  # type: ignore[arg-type]
     frame = table.frame.assign(damage=buildings["damage"].to_numpy(), domain="city", group=f"city-{seed}")
     return frame[frame["status"] == "assessed"]
 

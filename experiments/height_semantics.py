@@ -127,7 +127,7 @@ def ign_halves(folder: Path, out: Path) -> tuple[Sources, Sources]:
     (cloud,) = require_files(folder, "test_data_77055_627760_LA93_IGN69.laz")
     image = Layer.open(ortho)
     file = open_cloud(cloud)
-    points = np.concatenate([np.column_stack([chunk.xyz, chunk.classification]) for chunk in file.chunks()])
+    points = np.concatenate([np.column_stack([chunk.xyz, chunk.classification]) for chunk in file.chunks()])  # type: ignore[list-item]
     cells = height_grid(file.chunks, image.grid, leave_out=(1,))
     rows, cols = np.mgrid[: image.shape[0], : image.shape[1]] + 0.5
     xs, ys = image.grid.affine * (cols, rows)

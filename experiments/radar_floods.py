@@ -73,8 +73,8 @@ def ottawa(folder: Path) -> None:
     ratio = np.abs(log_ratio(dry, flooded))
     groups = KMeans(2, n_init=10, random_state=0).fit_predict(ratio.reshape(-1, 1)).reshape(ratio.shape)
     plain = groups == np.argmax([ratio[groups == group].mean() for group in range(2)])
-    pair = [RadarImage(f"ottawa_{date}.bmp", {"HH": power}) for date, power in ((2, dry), (1, flooded))]
-    ways = {way: radar_water(*pair, RadarOptions(comparison=way)).classes == FLOOD for way in COMPARISONS}
+    before, after = (RadarImage(f"ottawa_{date}.bmp", {"HH": power}) for date, power in ((2, dry), (1, flooded)))
+    ways = {way: radar_water(before, after, RadarOptions(comparison=way)).classes == FLOOD for way in COMPARISONS}
     print("\n| Ottawa | κ | overall accuracy |\n|---|---|---|")
     for name, mask in {"log-ratio + 2-means": plain, **ways}.items():
         matrix = counts(mask, reference, np.ones_like(reference))

@@ -157,11 +157,11 @@ def show_evidence(seeds: tuple[int, ...]) -> None:
     print("|---|---|---|---|---|---|---|")
     for seed in seeds:
         city = City(seed, SIDE_PX, GSD_M)
-        images = [Layer.open(one.image, grid=one.grid) for one in (city.pre, city.post)]
+        before, after = (Layer.open(one.image, grid=one.grid) for one in (city.pre, city.post))
         pre, post = scans(city, "aerial")
         areas, alone, number, share = [], float("nan"), 0, 0.0
         for points in (None, PointEvidence(post, pre), PointEvidence(post)):
-            result = assess(*images, city.footprints(), points=points).buildings
+            result = assess(before, after, city.footprints(), points=points).buildings
             joined = result[result["status"] == "assessed"].merge(
                 city.buildings[["id", "damage"]], on="id", suffixes=("", "_true")
             )

@@ -121,7 +121,7 @@ def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> Ima
             raise InputError("--assume-registered is about a pre image, but there is none. Leave it out.")
         return pair
     pair = pair.pair_by_pixels()
-    if overlap_share(pair.post.grid, pair.pre.grid) == 0:
+    if pair.pre is not None and overlap_share(pair.post.grid, pair.pre.grid) == 0:
         raise GridError(
             f"pre image {pair.pre.source} and post image {pair.post.source} do not overlap. Check their CRS with `deepnets4eo check`."
         )

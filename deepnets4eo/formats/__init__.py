@@ -26,29 +26,7 @@ if TYPE_CHECKING:
     from .numpy_files import list_npz, open_npz
     from .rasters import READ_ERRORS, open_raster, rpc_advice
     from .stac_footprints import footprint
-    from .stac_items import (
-        ITEM_ERRORS,
-        MAIN_ROLES,
-        NO_IMAGE,
-        TIMES,
-        Asset,
-        asset_of,
-        assets_of,
-        band_records,
-        beside,
-        choose_asset,
-        fetch_document,
-        href_of,
-        parse_document,
-        parse_time,
-        projection_of,
-        properties_of,
-        raster_names,
-        read_document,
-        readable_from,
-        stated_bands,
-        times_of,
-    )
+    from .stac_items import ITEM_ERRORS, Asset, StacItem, asset_of, fetch_document, parse_document, parse_time
     from .unpacking import check_array_sizes
     from .vectors import (
         FALLBACK,

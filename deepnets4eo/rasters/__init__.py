@@ -35,17 +35,7 @@ if TYPE_CHECKING:
     from .radar_bands import polarisations, words_of
     from .scene import LABELS, WHOLE, Scene, covered_share, fit_axes
     from .sources import same_grid
-    from .thresholds import (
-        AT_ONCE,
-        BINS,
-        THRESHOLDS,
-        Histogram,
-        TwoGaussians,
-        fit_two_gaussians,
-        histogram_of,
-        separation,
-        threshold,
-    )
+    from .thresholds import THRESHOLDS, Histogram, TwoGaussians
     from .values import (
         SENTINELS,
         Outliers,

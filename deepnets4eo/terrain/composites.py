@@ -53,7 +53,7 @@ def composite_raster(
     *,
     image: LayerLike | None = None,
     dtm: LayerLike | None = None,
-    channels: Sequence[Channel] = PUBLISHED,
+    channels: Sequence[str] = PUBLISHED,
     bands: Sequence[str] | None = None,
     max_building_m: float = MAX_BUILDING_M,
     gsd_m: float | None = None,
@@ -134,7 +134,7 @@ class _Composite:
     surface: Layer
     terrain: Layer | None
     colours: Layer | None
-    channels: tuple[Channel, ...]
+    channels: tuple[str, ...]
     max_building_m: float
 
     @property
@@ -169,7 +169,7 @@ class _Composite:
         if self.terrain is not None:
             lower, wrong = _heights(self.terrain, around)
             counts[f"dtm ({self.terrain.source})"] = int(wrong[inner].sum())
-        measures: dict[Channel, Callable[[], FloatImage]] = {
+        measures: dict[str, Callable[[], FloatImage]] = {
             "dsm": lambda: upper[inner],
             "ndsm": lambda: self._above(upper, lower)[inner],
             "ndvi": lambda: self._ndvi(window),

@@ -70,10 +70,10 @@ class EarthObservation:
         computed block by block, each with the run's halo around it: its values are those of the whole but where a network sees farther
         than its halo.
         """
-        from deepnets4eo.segmenters import Segmenter, load_run
+        from deepnets4eo.segmenters import Run, load_run
 
-        labeller: Any = run if isinstance(run, Segmenter) else load_run(run)
-        segmenter = labeller if isinstance(labeller, Segmenter) else labeller.segmenter
+        labeller = load_run(run) if isinstance(run, (str, Path)) else run
+        segmenter = labeller.segmenter if isinstance(labeller, Run) else labeller
 
         if _is_lazy(self._data):
             kind = np.dtype(np.uint8 if segmenter.legend.classes else np.float32)

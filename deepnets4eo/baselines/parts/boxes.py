@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Boxes, Floats, Geometries, Indices
-from deepnets4eo.metrics.detections import overlapping_pairs
+from deepnets4eo.metrics import overlapping_pairs
 
 
 def suppress(polygons: Geometries, scores: Floats, max_iou: float) -> Indices:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -70,8 +70,8 @@ def find_water(site: Site) -> WaterAround | None:
             recognition = Recognition(**read_json(folder / RECOGNITION))
             doubt = recognition.finding(site.event.is_flood, "give_water")
             if doubt is not None:
-                run = load_run(folder / RUN)
-                water = write_sure_water(water, folder / "water_sure.tif", _dates(site), run.segmenter, outlines)
+                mapper = cast(WaterMapper, load_run(folder / RUN).segmenter)
+                water = write_sure_water(water, folder / "water_sure.tif", _dates(site), mapper, outlines)
         around = water_around(
             water, outlines, any_water=not is_new, reach_m=reach_m, pixel_m=_pixel_m(water.grid, post), nearby=doubt is None,
             workers=settings.workers,
