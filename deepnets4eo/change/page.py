@@ -13,21 +13,10 @@ import shapely
 from deepnets4eo.change.areas import SQUARE_METRES, area_text
 from deepnets4eo.change.pair import POST, PRE
 from deepnets4eo.grid import Grid
-from deepnets4eo.outputs import EventInfo, Finding, findings_banner
-from deepnets4eo.outputs.map_page import (
-    MapKind,
-    Payload,
-    file_name,
-    image_budget,
-    pack_objects,
-    render,
-    render_scores,
-    share_codes,
-    write_map_page,
-)
+from deepnets4eo.outputs import EventInfo, Finding
+from deepnets4eo.outputs.map_page import MapKind, Payload, file_name, share_codes, write_map_page
 from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.tiling import PACKED_ONE
-from deepnets4eo.zonal import patch_centres
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -130,7 +119,6 @@ def write_region_page(
     """
     listed, grid = polygons.head(MOST_LISTED), score.grid
     payload = _encode(listed, page.numbers[: len(listed)], grid)
-    attention = patch_centres(listed.geometry.to_numpy(), grid), listed["score"].to_numpy(float)
     left_out = (
         f"The page holds the {MOST_LISTED:,} largest of {len(polygons):,} polygons; all are in {page.kind.file}.gpkg."
     )
@@ -147,9 +135,9 @@ def write_region_page(
         "without_outlines": [],
     }
     return write_map_page(
-        path, page.kind, content, payload, render(page.images, attention, image_budget(payload)),
-        [render_scores(page.kind.file, score, 1 / PACKED_ONE)],
-        event=event, banner=findings_banner(findings), grid=grid, inputs={name: summary[name] for name in page.images},
+        path, page.kind, content, payload, page.images, grid,
+        (listed.geometry.to_numpy(), listed["score"].to_numpy(float)), [(page.kind.file, score, 1 / PACKED_ONE)],
+        event=event, findings=findings, inputs={name: summary[name] for name in page.images},
     )  # fmt: skip
 
 
@@ -165,7 +153,7 @@ def _encode(polygons: gpd.GeoDataFrame, numbers: np.ndarray, grid: Grid) -> Payl
         pairs, columns["pair"] = _pairs(polygons)
         described["pairs"] = pairs
     shapes = shapely.simplify(polygons.geometry.to_numpy(), THINNED_PX * np.sqrt(abs(grid.affine.determinant)))
-    return pack_objects(polygons["id"], shapes, grid, columns, described)
+    return Payload.of_objects(polygons["id"], shapes, grid, columns, described)
 
 
 def _pairs(polygons: gpd.GeoDataFrame) -> tuple[list[tuple[str | None, str | None]], np.ndarray]:

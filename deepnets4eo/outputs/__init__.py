@@ -12,7 +12,6 @@ if TYPE_CHECKING:
         Severity,
         count_of,
         duration_text,
-        findings_banner,
         image_of,
         one_or_many,
         reason_counts,

@@ -13,22 +13,16 @@ from deepnets4eo.damage.products.content import advice_on_count
 from deepnets4eo.damage.products.words import count_sentence, page_language
 from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, SUBJECT, TITLES, colors
 from deepnets4eo.grid import Grid
-from deepnets4eo.outputs import findings_banner
 from deepnets4eo.outputs.map_page import (
     MISSING,
     MapKind,
     PageLanguage,
     Payload,
-    image_budget,
-    pack_objects,
-    render,
-    render_scores,
     rings_in_pixels,
     share_codes,
     write_map_page,
 )
 from deepnets4eo.registration import UNMOVED, on_post_grid
-from deepnets4eo.zonal import patch_centres
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -76,9 +70,9 @@ def write_report(
         "without_outlines": rings_in_pixels(_shapes(damage_map.extent_without_outlines), post.grid),
     }
     return write_map_page(
-        path, DAMAGE, content, payload, render(layers, _attention(damage_map, post.grid), image_budget(payload)),
-        [render_scores(score.name, score.layer, score.scale) for score in scores],
-        event=damage_map.event, banner=findings_banner(damage_map.findings, words.say, language), grid=post.grid, inputs=damage_map.inputs, language=words,
+        path, DAMAGE, content, payload, layers, post.grid, _attention(damage_map),
+        [(score.name, score.layer, score.scale) for score in scores],
+        event=damage_map.event, findings=damage_map.findings, inputs=damage_map.inputs, language=words,
     )  # fmt: skip
 
 
@@ -87,11 +81,11 @@ def _grades(words: PageLanguage) -> list[dict[str, Any]]:
     return [{"key": key, "title": words.say(TITLES[key]), "color": list(palette[key])} for key in CLASSES]
 
 
-def _attention(damage_map: DamageMapContent, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Positions (col, row) of the assessed buildings and their probability of damage."""
+def _attention(damage_map: DamageMapContent) -> tuple[np.ndarray, np.ndarray]:
+    """Outlines of the assessed buildings and their probability of damage."""
     frame = damage_map.buildings
     frame = frame[frame["status"] == ASSESSED]
-    return patch_centres(frame.geometry.to_numpy(), grid), frame["damage_prob"].to_numpy(float)
+    return frame.geometry.to_numpy(), frame["damage_prob"].to_numpy(float)
 
 
 def _shapes(extent: gpd.GeoDataFrame | None) -> np.ndarray:
@@ -127,7 +121,7 @@ def encode(damage_map: DamageMapContent, grid: Grid) -> Payload:
         columns[f"rank:{name}"] = ranks[:rows]
         evidence.append({"name": name, "meaning": damage_map.meaning.get(name, ""), **distribution})
     described = {"reasons": reasons.tolist(), "methods": methods.tolist(), "evidence": evidence, "evidenceRows": rows}
-    return pack_objects(frame["id"].astype(str), frame.geometry.to_numpy(), grid, columns, described)
+    return Payload.of_objects(frame["id"].astype(str), frame.geometry.to_numpy(), grid, columns, described)
 
 
 def most_damaged_first(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

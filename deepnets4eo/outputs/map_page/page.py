@@ -26,13 +26,15 @@ from deepnets4eo.files import write_text
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.grid import Grid, apply_affine, gsd_m
 from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.outputs.map_page.panels import Panel, PanelTile
+from deepnets4eo.outputs.findings import Finding, findings_banner
+from deepnets4eo.outputs.map_page.panels import Panel, PanelTile, render, render_scores
 from deepnets4eo.outputs.provenance import product_time
 from deepnets4eo.outputs.safe_text import COLOURS, asset_text, fill_template, script_safe
+from deepnets4eo.outputs.wording import Language
 from deepnets4eo.polygons import centres
-from deepnets4eo.rasters import is_placed
+from deepnets4eo.rasters import Layer, is_placed
 from deepnets4eo.version import __version__
-from deepnets4eo.zonal import CHUNK, chunks
+from deepnets4eo.zonal import CHUNK, chunks, patch_centres
 
 ASSETS = "deepnets4eo.outputs.map_page"
 SCRIPTS = (
@@ -95,7 +97,7 @@ class MapKind:
 class PageLanguage:
     """The language of a page: code, words from English, direction, and a remark where findings stay English."""
 
-    code: str = "en"
+    code: Language = "en"
     words: Mapping[str, str] = field(default_factory=dict)
     right_to_left: bool = False
     in_english: str = ""
@@ -114,16 +116,27 @@ def write_map_page(
     kind: MapKind,
     content: dict[str, Any],
     payload: Payload,
-    panels: Sequence[Panel],
-    over: Sequence[Panel],
+    images: dict[str, Layer],
+    grid: Grid,
+    attention: tuple[NDArray[Any], NDArray[np.floating]],
+    scores: Iterable[tuple[str, Layer, float]] = (),
     *,
     event: EventInfo,
-    banner: str,
-    grid: Grid,
+    findings: Sequence[Finding],
     inputs: dict[str, str],
     language: PageLanguage = PageLanguage(),
 ) -> Path:
-    """Write the page as HTML: `content` for its scripts, rasters `over` the panels, `banner` of findings, `inputs` role → file."""
+    """Write the page as HTML. Memory: one averaged image at a time, 2560² at most.
+
+    content, payload : facts for its scripts, and the objects
+    images : role → image on the grid of the page
+    attention : shapes (N,) and the weights (N,) by which images are shown in detail around them
+    scores : name, layer on the grid, and scale to 0–1 of what can be laid over the images
+    inputs : role → file
+    """
+    positions = patch_centres(attention[0], grid), attention[1]
+    panels = render(images, positions, max(PAGE_BYTES - payload.size_bytes, LEAST_IMAGE_BYTES))
+    over = [render_scores(*score) for score in scores]
     state = product_time(inputs)
     page = {
         "state": None if state is None else state.strftime("%Y-%m-%d %H:%M UTC"),
@@ -152,7 +165,7 @@ def write_map_page(
             asset_text("deepnets4eo.outputs", COLOURS), *(asset_text(ASSETS, name) for name in STYLES),
             *(asset_text(kind.package, name) for name in kind.styles),
         ]),
-        "FINDINGS": banner,
+        "FINDINGS": findings_banner(findings, language.say, language.code),
         "PAGE": script_safe(page),
         "PANELS": script_safe([_tiles(panel) for panel in panels]),
         "SCORES": script_safe([_tiles(panel) for panel in over]),
@@ -165,11 +178,6 @@ def write_map_page(
         ),
     }  # fmt: skip
     return write_text(path, fill_template(language.fill(asset_text(ASSETS, "report.html"), kind), parts))
-
-
-def image_budget(payload: Payload) -> int:
-    """Bytes that the objects leave for the images."""
-    return max(PAGE_BYTES - payload.size_bytes, LEAST_IMAGE_BYTES)
 
 
 def frame_of(grid: Grid) -> dict[str, Any]:
@@ -238,36 +246,37 @@ class Payload:
     packed: str
     described: dict[str, Any]
 
+    @classmethod
+    def of_objects(
+        cls,
+        ids: Iterable[str],
+        shapes: NDArray[Any],
+        grid: Grid,
+        columns: Mapping[str, NDArray[Any]],
+        described: Mapping[str, Any],
+    ) -> Payload:
+        """Pack outlines and columns (`class`, a number, and others) of all objects, in the order of the page's list."""
+        names = [str(name) for name in ids]
+        whole = {**outlines(shapes, grid), **middles(shapes, grid), **columns}
+        box = objects_box(shapes, grid)
+        squares = (
+            None
+            if box is None or len(names) <= MOST_SINGLE
+            else class_squares(box, whole["cx"], whole["cy"], whole["class"])
+        )
+        directory = [(name, str(column.dtype), len(column)) for name, column in whole.items()]
+        raw = b"".join(column.astype(column.dtype.newbyteorder("<")).tobytes() for column in whole.values())
+        packed_ids = pack(json.dumps(names, separators=(",", ":")).encode())
+        return cls(
+            directory, pack(raw), {
+            "ids": packed_ids, "count": len(names), "unitsPerPx": UNITS_PER_PX, "box": box, "squares": squares,
+            "mostSingle": MOST_SINGLE, **described,
+        })  # fmt: skip
+
     @property
     def size_bytes(self) -> int:
         """Bytes of the columns and ids, before base64."""
         return (len(self.packed) + len(self.described["ids"])) * 3 // 4
-
-
-def pack_objects(
-    ids: Iterable[str],
-    shapes: NDArray[Any],
-    grid: Grid,
-    columns: Mapping[str, NDArray[Any]],
-    described: Mapping[str, Any],
-) -> Payload:
-    """Outlines and columns (`class`, a number, and others) of all objects, in the order of the page's list."""
-    names = [str(name) for name in ids]
-    whole = {**outlines(shapes, grid), **middles(shapes, grid), **columns}
-    box = objects_box(shapes, grid)
-    squares = (
-        None
-        if box is None or len(names) <= MOST_SINGLE
-        else class_squares(box, whole["cx"], whole["cy"], whole["class"])
-    )
-    directory = [(name, str(column.dtype), len(column)) for name, column in whole.items()]
-    raw = b"".join(column.astype(column.dtype.newbyteorder("<")).tobytes() for column in whole.values())
-    packed_ids = pack(json.dumps(names, separators=(",", ":")).encode())
-    return Payload(
-        directory, pack(raw), {
-        "ids": packed_ids, "count": len(names), "unitsPerPx": UNITS_PER_PX, "box": box, "squares": squares,
-        "mostSingle": MOST_SINGLE, **described,
-    })  # fmt: skip
 
 
 def objects_box(shapes: NDArray[Any], grid: Grid) -> list[float] | None:
