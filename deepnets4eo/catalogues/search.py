@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlencode, urljoin
 
+from deepnets4eo.catalogues.stac_footprints import footprint
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats import (
     ITEM_ERRORS,
@@ -25,7 +26,6 @@ from deepnets4eo.formats import (
     check_online,
     failure_text,
     fetch_document,
-    footprint,
     is_remote,
     is_web_address,
     parse_document,

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from deepnets4eo.cards import Legend
+from deepnets4eo.classification.batch_changes import crop, relight, weak
 from deepnets4eo.classification.images import ImageSplit, measure_pixels, read_pixels
 from deepnets4eo.classification.readers import list_unlabelled
 from deepnets4eo.classification.training import (
@@ -31,7 +32,7 @@ from deepnets4eo.files import atomic_write
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.options import Section
 from deepnets4eo.segmenters import ENCODER, RECIPE, WEIGHTS, NetworkSegmenter, seal, versions, write_recipe
-from deepnets4eo.training import Task, TrainOptions, build_segmenter, crop, fit_segmenter, relight, weak, write_results
+from deepnets4eo.training import Task, TrainOptions, build_segmenter, fit_segmenter, write_results
 
 COMPARED = 256  # images among which one is to be found again in validation
 NO_LABELS = Legend.from_dict(

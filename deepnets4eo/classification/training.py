@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 
 from deepnets4eo.arrays import Indices, Mask
 from deepnets4eo.cards import TEST, TRAIN, VAL, Legend
+from deepnets4eo.classification.batch_changes import Consistency, UnlabelledSection
 from deepnets4eo.classification.images import (
     ImageList,
     ImageSplit,
@@ -36,7 +37,6 @@ from deepnets4eo.options import Section
 from deepnets4eo.segmenters import InputSpec, NetworkSegmenter, Run, load_run
 from deepnets4eo.training import (
     ON_FEATURES,
-    Consistency,
     ModelSection,
     PredictSection,
     Recipe,
@@ -44,7 +44,6 @@ from deepnets4eo.training import (
     Task,
     TrainOptions,
     TrainSection,
-    UnlabelledSection,
     build_segmenter,
     fit_segmenter,
     load_legend,
@@ -337,7 +336,7 @@ class ImageCriterion:
         """The loss of one batch, () float32."""
         import torch
 
-        from deepnets4eo.training import relight, strong
+        from deepnets4eo.classification.batch_changes import relight, strong
 
         net: Any = network
         images = self._weak(batch["image"])
@@ -374,7 +373,7 @@ class ImageCriterion:
             del network.consistency
 
     def _weak(self, images: Tensor) -> Tensor:
-        from deepnets4eo.training import SHIFT, weak
+        from deepnets4eo.classification.batch_changes import SHIFT, weak
 
         train = self.train
         return weak(images, flips=train.flips, rotations=train.rotations, shift=SHIFT if self.consistency else 0.0)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from .envi import marked_bands
     from .numpy_files import list_npz, open_npz
     from .rasters import READ_ERRORS, open_raster, rpc_advice
-    from .stac_footprints import footprint
     from .stac_items import ITEM_ERRORS, Asset, StacItem, asset_of, fetch_document, parse_document, parse_time
     from .unpacking import check_array_sizes
     from .vectors import (

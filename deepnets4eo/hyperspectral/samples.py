@@ -26,8 +26,8 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import blocks, whole
 from deepnets4eo.rasters import Scene
 from deepnets4eo.segmenters import InputSpec
-from deepnets4eo.tiling import count_classes, reflect_indices
-from deepnets4eo.training import DataSplit, LabelledScene, read_ahead, to_tensors
+from deepnets4eo.tiling import reflect_indices
+from deepnets4eo.training import DataSplit, LabelledScene, count_classes, read_ahead, to_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor

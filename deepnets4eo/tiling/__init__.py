@@ -18,7 +18,6 @@ if TYPE_CHECKING:
         reflect_indices,
         weight_sums,
     )
-    from .pixel_splits import assign_folds, count_classes, split_components, split_per_class, split_share
     from .sampling import (
         ClassCells,
         balanced_windows,
@@ -40,6 +39,6 @@ if TYPE_CHECKING:
         to_blend_scores,
         to_bytes,
     )
-    from .splits import BlockSplit, SceneSplit
+    from .splits import BlockSplit, SceneSplit, outline
 else:
     __getattr__ = lazy_names(__name__)

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .batch_changes import SHIFT, Consistency, UnlabelledSection, crop, relight, strong, weak
     from .data import (
         ClassSamples,
         Sample,
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
         median_frequency,
     )
     from .other_words import hint_of_other_word
+    from .pixel_splits import count_classes
     from .recipe import (
         ON_FEATURES,
         DataSection,

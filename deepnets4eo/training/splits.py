@@ -26,16 +26,9 @@ from deepnets4eo.evaluation.label_reader import Keep
 from deepnets4eo.evaluation.withheld import LEARNT, MAPS, PARTS_LEGEND, SCENE, WITHHELD
 from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.rasters import BLOCK_PX, CogWriter
-from deepnets4eo.tiling import (
-    BlockSplit,
-    SceneSplit,
-    assign_folds,
-    random_windows,
-    split_components,
-    split_per_class,
-    split_share,
-)
+from deepnets4eo.tiling import BlockSplit, SceneSplit, random_windows
 from deepnets4eo.training.ground import ground_groups, learnt_share, twins_of
+from deepnets4eo.training.pixel_splits import assign_folds, split_components, split_per_class, split_share
 from deepnets4eo.training.recipe import DataSection, RecipeType
 
 WHOLE = "none"  # kind of a split without validation part

@@ -14,8 +14,8 @@ from deepnets4eo.catalogues.candidates import HALF_AFTER
 from deepnets4eo.catalogues.options import FindOptions
 from deepnets4eo.catalogues.plan import make_plan, relative_path
 from deepnets4eo.catalogues.search import _may_meet
+from deepnets4eo.catalogues.stac_footprints import footprint
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.stac_footprints import footprint
 
 BOX = (3.0, 45.0, 3.01, 45.01)
 TIMES = (datetime(2023, 1, 1, tzinfo=timezone.utc), datetime(2023, 3, 1, tzinfo=timezone.utc))

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 import deepnets4eo
 from deepnets4eo.classification import self_supervised
+from deepnets4eo.classification.batch_changes import crop
 from deepnets4eo.classification.networks import ImageClassifier, WideResNet
 from deepnets4eo.classification.readers import ImageData, list_unlabelled
 from deepnets4eo.classification.self_supervised import nt_xent
@@ -20,7 +21,6 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.inspection.files import inspect
 from deepnets4eo.segmenters.networks import create_model
 from deepnets4eo.segmenters.run import load_run
-from deepnets4eo.training.batch_changes import crop
 from deepnets4eo.training.tasks import TrainOptions
 
 FIRST, SECOND = torch.tensor([[1.0, 0], [0, 2], [1, 1]]), torch.tensor([[3.0, 4], [0, 1], [-1, 0]])

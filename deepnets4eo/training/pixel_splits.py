@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Indices, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window, blocks
-from deepnets4eo.tiling.splits import outline
+from deepnets4eo.tiling import outline
 
 NO_PART, IN_TRAINING, IN_VALIDATION = 0, 1, 2  # values of a part map
 PARTS = ("train", "val")

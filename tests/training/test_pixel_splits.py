@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.tiling.pixel_splits import (
+from deepnets4eo.training.pixel_splits import (
     PixelSplit,
     assign_folds,
     count_classes,

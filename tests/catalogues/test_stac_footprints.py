@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import shapely
 
+from deepnets4eo.catalogues.stac_footprints import footprint
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.stac_footprints import footprint
 
 
 def ring(west: float, east: float, south: float = -17, north: float = -16) -> list[tuple[float, float]]:

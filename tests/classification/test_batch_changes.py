@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from deepnets4eo.training.batch_changes import CHANGES, WEIGHTS, Consistency, UnlabelledSection, strong, weak
+from deepnets4eo.classification.batch_changes import CHANGES, WEIGHTS, Consistency, UnlabelledSection, strong, weak
 
 ROWS = torch.arange(4)
 Q = torch.tensor([[0.96, 0.03, 0.01], [0.10, 0.80, 0.10], [0.02, 0.96, 0.02], [0.50, 0.30, 0.20]])
