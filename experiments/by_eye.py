@@ -24,7 +24,6 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import write_text
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.views import with_gsd
 
 GSD_M = 0.5
 SAMPLE, CALLED = 40, 20  # buildings of a sheet; at most so many of them are called damaged
@@ -67,7 +66,7 @@ def draw_rows(calls: NDArray[np.int8]) -> NDArray[np.intp]:
 
 def write_pairs(pre: Path, post: Path, shapes: Sequence[shapely.Geometry], path: Path) -> None:
     """A PNG of the crops of both dates around each building, numbered, its outline drawn on the image before."""
-    to_pixels = ~with_gsd(Layer.open(post), GSD_M).grid.affine  # the map was made with pixels of that size
+    to_pixels = ~Layer.open(post).with_gsd(GSD_M).grid.affine  # the map was made with pixels of that size
     outlines = transform_shapes(to_pixels, np.asarray(shapes, dtype=object))
     side, rows = CROP_PX * ZOOM, -(-len(outlines) // ACROSS)
     sheet = Image.new("RGB", (2 * side * ACROSS, side * max(rows, 1)))

@@ -25,7 +25,6 @@ from deepnets4eo.files import atomic_write, write_text
 from deepnets4eo.grid import Grid
 from deepnets4eo.objects import ObjectRules, density_grid, density_map, extract_objects
 from deepnets4eo.rasters.scene import LABELS, Layer
-from deepnets4eo.rasters.views import with_gsd
 
 GSD_M = {"vaihingen": 0.09, "potsdam": 0.05}
 LEAST_M2, OPENING_M = 1.0, 0.15  # of a car, of which shadows and eaves leave a part
@@ -35,7 +34,7 @@ RULES = ObjectRules(opening_m=OPENING_M, min_area_m2=LEAST_M2)
 
 def cars_of(path: str | Path, legend: Legend, gsd_m: float) -> tuple[gpd.GeoDataFrame, Grid]:
     """Single cars of a label raster, and its grid in metres."""
-    layer = with_gsd(Layer.open(path, labels=True), gsd_m)
+    layer = Layer.open(path, labels=True).with_gsd(gsd_m)
     return extract_objects(layer, "car", legend, RULES), layer.grid
 
 

@@ -42,7 +42,6 @@ from deepnets4eo.grid import mean_gsd_m, transform_shapes
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.prediction import predict
 from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.rasters.views import with_gsd
 
 GSD_M = 0.5
 WET, DRY_HAZARDS = ("tsunami", "flood", "lahar"), ("none", "hurricane", "wildfire")
@@ -155,7 +154,7 @@ def real_cases(data: Path) -> Iterator[DamageCase]:
 
 def count_inundated(case: DamageCase, mapper: WaterMapper, scene: Scene) -> Count:
     """Count buildings in water by the map of a mapper."""
-    post = with_gsd(case.post, GSD_M) if case.post.grid.crs is None else case.post
+    post = case.post.with_gsd(GSD_M) if case.post.grid.crs is None else case.post
     outlines = case.outlines
     shapes = outlines.geometry.to_numpy()
     if outlines.crs is None:
@@ -179,7 +178,7 @@ def real(data: Path) -> None:
     )
     for case in real_cases(data):
         pre, post = (
-            image and in_colour(with_gsd(image, GSD_M) if image.grid.crs is None else image)
+            image and in_colour(image.with_gsd(GSD_M) if image.grid.crs is None else image)
             for image in (case.pre, case.post)
         )
         assert post is not None

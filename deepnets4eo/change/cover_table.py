@@ -19,7 +19,7 @@ from deepnets4eo.files import check_overwrite, write_text
 from deepnets4eo.grid import blocks
 from deepnets4eo.jobs import output_lock
 from deepnets4eo.outputs import csv_text
-from deepnets4eo.rasters import Layer, LayerLike, covered_share
+from deepnets4eo.rasters import Layer, LayerLike
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def compare_covers(
             f"{before.source} has the classes {', '.join(legends[0].names)}, {after.source} {', '.join(legends[1].names)}; "
             "expected the same. Give maps of one legend."
         )
-    covered_share(after.grid, before, "cover before")
+    before.covered_share(after.grid, "cover before")
     readers = [_open_reader(layer, one).on(after.grid) for layer, one in zip((before, after), legends, strict=True)]
     block_px = block_px or int(np.clip(min(after.shape) // 4, LEAST_BLOCK_PX, BLOCK_PX))
     windows, classes = blocks(after.shape, block_px), legends[0].num_classes

@@ -24,17 +24,7 @@ from deepnets4eo.grid import READ_PX, Grid, blocks, only_one_placed
 from deepnets4eo.inspection import without_collar
 from deepnets4eo.outputs import Finding, one_or_many
 from deepnets4eo.outputs.map_page import picture_px
-from deepnets4eo.rasters import (
-    Layer,
-    LayerLike,
-    LayerView,
-    PictureSource,
-    Scene,
-    covered_share,
-    open_cloud_mask,
-    with_gsd,
-    without_implausible,
-)
+from deepnets4eo.rasters import Layer, LayerLike, LayerView, PictureSource, Scene, open_cloud_mask, without_implausible
 from deepnets4eo.registration import UNMOVED, ImagePair, MotionMatrix, RegisteredPair, Registration, on_post_grid
 
 COARSE_CLOUDS = 0.5  # share of a pixel of a preview under clouds from which it is not visible
@@ -157,14 +147,14 @@ def _open_covers(post: Layer, options: ChangeOptions) -> tuple[Layer, Layer] | N
 
 
 def _open_cover(source: str, post: Layer, flag: str, gsd_m: float | None) -> Layer:
-    cover = with_gsd(Layer.open(source, labels=True), gsd_m)
+    cover = Layer.open(source, labels=True).with_gsd(gsd_m)
     legend_of_cover(cover)
     if only_one_placed(cover.grid, post.grid):
         raise GridError(
             f"{flag} {cover.source}: only one of it and {post.source} says where it lies. Georeference the other, or give "
             "land cover that does."
         )
-    covered_share(post.grid, cover, flag)
+    cover.covered_share(post.grid, flag)
     return cover
 
 

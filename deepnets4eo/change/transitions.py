@@ -20,7 +20,7 @@ from deepnets4eo.change.areas import area_text, hectares_by_window, redraw_block
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.metrics import area_adjusted
-from deepnets4eo.rasters import BLOCK_PX as COG_PX, CogWriter, Layer, warn_of_hidden_class
+from deepnets4eo.rasters import BLOCK_PX as COG_PX, CogWriter, Layer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -252,7 +252,7 @@ def _open_from_to(source: Path | str) -> tuple[Layer, Legend]:
     layer = Layer.open(source, labels=True)
     if layer.legend is None:
         raise InputError(f"{source} names no legend. Give a raster that a run of land cover at two dates predicted.")
-    warn_of_hidden_class(layer, layer.legend)
+    layer.warn_of_hidden_class(layer.legend)
     return layer, layer.legend
 
 

@@ -57,12 +57,12 @@ def objects(
     from deepnets4eo.objects import ObjectRules, density_grid, extract_objects, write_density_map
     from deepnets4eo.outputs import check_not_inputs
     from deepnets4eo.polygons import check_ground, check_vector_suffix, find_legend, write_vector
-    from deepnets4eo.rasters import Layer, with_gsd
+    from deepnets4eo.rasters import Layer
 
     check_file_first("objects", str(labels), name, "the class")
     check_vector_suffix(out)
     check_not_inputs([out, density], [labels, legend])
-    layer = with_gsd(Layer.open(labels), gsd)
+    layer = Layer.open(labels).with_gsd(gsd)
     check_ground(layer, out)
     cells = density_grid(layer.grid, rules.cell_m) if density is not None else None
     named = find_legend(layer, legend)

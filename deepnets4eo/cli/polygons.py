@@ -39,11 +39,11 @@ def polygons(
         selected_classes,
         write_polygons,
     )
-    from deepnets4eo.rasters import Layer, with_gsd
+    from deepnets4eo.rasters import Layer
 
     check_vector_suffix(out)
     check_not_inputs([out], [labels, legend])
-    layer = with_gsd(Layer.open(labels), gsd)
+    layer = Layer.open(labels).with_gsd(gsd)
     check_ground(layer, out)
     shaping = Shaping(min_area_m2=min_area, simplify_m=simplify, right_angles=right_angles)
     known = legend_or_none(layer, legend)

@@ -23,7 +23,7 @@ from deepnets4eo.inspection import cloud_finding
 from deepnets4eo.options import split_names
 from deepnets4eo.outputs import Finding
 from deepnets4eo.plugins import load_plugin, plugins_of
-from deepnets4eo.rasters import WHOLE, Layer, LayerLike, cloud_band, covered_share, open_cloud_mask
+from deepnets4eo.rasters import WHOLE, Layer, LayerLike, cloud_band, open_cloud_mask
 from deepnets4eo.registration import ImagePair
 from deepnets4eo.terrain import check_same_datum, open_further, unknown_share
 
@@ -177,7 +177,7 @@ def _check_others(layers: Mapping[str, Layer | None], post: Layer) -> list[Findi
         if role.startswith("dsm"):
             findings += _of_estimate(role, layer)
         on_post = layer.on(post.grid)  # which refuses another size where only pixel numbers pair them
-        share = covered_share(post.grid, layer, role)
+        share = layer.covered_share(post.grid, role)
         if share < WHOLE:
             wording = "mask_covers_a_part" if role == "cloud_mask" else "heights_cover_a_part"
             values = {"source": layer.source, "share": share}

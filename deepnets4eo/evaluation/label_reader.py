@@ -17,16 +17,7 @@ from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import Grid, Window, whole
 from deepnets4eo.options import Unknown
-from deepnets4eo.rasters import (
-    LABELS,
-    ArraySource,
-    Layer,
-    LayerView,
-    hidden_class,
-    hidden_class_note,
-    palette_of,
-    whole_numbers,
-)
+from deepnets4eo.rasters import LABELS, ArraySource, Layer, LayerView, whole_numbers
 from deepnets4eo.tiling import spread_windows
 
 PROBE_PX, PROBES = 256, 4  # windows in which masks of 0 and 255 are looked for, 4 by 4
@@ -86,12 +77,12 @@ class LabelReader:
     @property
     def hidden_class(self) -> str | None:
         """The class whose value or colour the raster declares as nodata: its pixels are read as void."""
-        return hidden_class(self.layer, self._own)
+        return self.layer.hidden_class(self._own)
 
     @property
     def hidden_note(self) -> str | None:
         """What to say of such a class, and what to do; None without one."""
-        return hidden_class_note(self.layer, self._own)
+        return self.layer.hidden_class_note(self._own)
 
     @property
     def mask_note(self) -> str | None:
@@ -186,7 +177,7 @@ class LegendLabels(LayerView):
 
 def palette_colours(layer: Layer, legend: Legend) -> ByteImage | None:
     """(3, 256) colours of a palette that stand at other values of the legend, as in masks by colour; else None."""
-    table = palette_of(layer)
+    table = layer.palette
     if table is None:
         return None
     elsewhere = sum(one.color in table.values() for one in legend.classes)

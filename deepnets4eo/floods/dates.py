@@ -46,9 +46,7 @@ from deepnets4eo.rasters import (
     LayerView,
     Scene,
     cloud_band,
-    covered_share,
     open_cloud_mask,
-    with_gsd,
     without_implausible,
 )
 from deepnets4eo.registration import UNMOVED, MotionMatrix, Registration, assume_registered, grid_in_pre, register
@@ -194,7 +192,7 @@ def _lay_in_the_ground(
 
 def _open(source: LayerLike, bands: str | None, options: FloodOptions, name: str, findings: list[Finding]) -> Layer:
     """A date with the names of its bands. Errors: InputError."""
-    layer = with_gsd(Layer.open(source), options.gsd_m)
+    layer = Layer.open(source).with_gsd(options.gsd_m)
     check_no_colour_table(layer, name)
     if bands is not None:
         names = split_names(bands)
@@ -213,7 +211,7 @@ def _check_images(images: dict[str, Layer], kinds: dict[str, Kind]) -> None:
     for name, image in images.items():
         if name != POST:
             check_two_images(image, post)
-            covered_share(post.grid, image, name)
+            image.covered_share(post.grid, name)
     for name, image in images.items():
         if kinds[name] != "surface":
             continue
@@ -380,7 +378,7 @@ def _open_cover(source: str, grid: Grid) -> Layer:
             f"--set cover={cover.source} has no legend in its tags. Give labels that `deepnets4eo predict` wrote, or write the legend "
             "into the tag LEGEND (deepnets4eo datasets --legends NAME --json -)."
         )
-    covered_share(grid, cover, "--set cover")
+    cover.covered_share(grid, "--set cover")
     return cover.on(grid, "nearest")
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window, blocks
-from deepnets4eo.rasters import BLOCK_PX, Layer, LayerView, check_zero_is_value, covered_share
+from deepnets4eo.rasters import BLOCK_PX, Layer, LayerView, check_zero_is_value
 
 MASK_VALUES = frozenset({1.0, 255.0})  # of what is true in a mask
 
@@ -47,7 +47,7 @@ def open_water_mask(source: str, grid: Grid, flag: str, names: Collection[str], 
         raise InputError(
             f"{flag} {stored.source} has {stored.count} bands; expected one, which is 0 where there is no water. Extract one: gdal_translate -b 1."
         )
-    covered_share(grid, stored, flag)
+    stored.covered_share(grid, flag)
     layer, legend = stored.on(grid, "nearest"), stored.legend
     if legend is not None and (known := [legend.value(name) for name in legend.names if name in names]):
         return Layer(WaterMask(layer, known))

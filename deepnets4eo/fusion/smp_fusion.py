@@ -117,7 +117,7 @@ def _virtual(architecture: str, sizes: Sequence[int], arguments: dict[str, Any],
     """A further encoder from random weights; in place of its first stage, which halves images, one for maps."""
     network = create_model(architecture, in_channels=sizes[0], **arguments)
     stages, with_image = _stages(network, architecture, encoder)
-    width = int(network.encoder.out_channels[int(with_image)])  # type: ignore[union-attr, index, arg-type]
+    width = int(network.encoder.out_channels[int(with_image)])  # type: ignore[union-attr, index]
     first = conv_block([len(sizes) * width, width, width])
     he_init(first)
     return nn.ModuleList([first, *stages[1:]])

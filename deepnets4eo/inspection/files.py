@@ -34,15 +34,7 @@ from deepnets4eo.grid import (
 from deepnets4eo.inspection.clouds import describe_clouds
 from deepnets4eo.inspection.images import describe_unmasked_band, undeclared_in_bands, undeclared_nodata
 from deepnets4eo.plugins import load_plugin, plugins_of
-from deepnets4eo.rasters import (
-    TILE_SUFFIXES,
-    Layer,
-    find_outliers,
-    hidden_class_note,
-    palette_of,
-    scales_beside,
-    to_physical,
-)
+from deepnets4eo.rasters import TILE_SUFFIXES, Layer, find_outliers, scales_beside, to_physical
 
 VECTOR_SUFFIXES = {
     ".gpkg", ".geojson", ".shp", ".fgb", ".parquet", ".geoparquet", ".kml", ".gml", ".sqlite", ".gdb", ".zip", ".gz", ".bz2", ".osm", ".pbf",
@@ -294,7 +286,7 @@ def _report_outliers(result: Inspection, name: str, band: NDArray[Any]) -> None:
 def _describe_labels(result: Inspection, layer: Layer, legend: Legend) -> None:
     result.facts["legend"] = f"{legend.name} ({legend.num_classes} classes)"
     counts = np.zeros(256, np.int64)
-    if (hidden := hidden_class_note(layer, legend)) is not None:
+    if (hidden := layer.hidden_class_note(legend)) is not None:
         result.problems.append(hidden)
     for window in blocks(layer.shape, LABELS_READ_PX):
         data, valid = layer.read(window)
@@ -400,7 +392,7 @@ def describe_masks(folder: Path) -> tuple[dict[str, str], list[str]]:
     counts = Counter[Color]()
     for path in masks[:: max(1, len(masks) // LOOKED_AT)][:LOOKED_AT]:
         layer = Layer.open(path)
-        if (table := palette_of(layer)) is not None:
+        if (table := layer.palette) is not None:
             for number, count in zip(*np.unique(layer.read()[0], return_counts=True), strict=True):
                 counts[table[int(number)]] += int(count)
             continue

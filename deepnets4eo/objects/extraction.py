@@ -25,7 +25,7 @@ from deepnets4eo.jobs import between
 from deepnets4eo.objects.splitting import DEPTH, Pieces, split_at_necks, split_both
 from deepnets4eo.options import option_group
 from deepnets4eo.polygons import areas_m2, boxes_around, outlines, trace_regions, without_stairs
-from deepnets4eo.rasters import Layer, LayerLike, hidden_class, warn_of_hidden_class
+from deepnets4eo.rasters import Layer, LayerLike
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -119,8 +119,8 @@ def extract_objects(
     rules = rules or ObjectRules()
     legend = legend if isinstance(legend, Legend) else Legend.load(legend)
     layer, value = Layer.open(labels), legend.value(class_name)
-    if hidden_class(layer, legend) == legend.names[legend.index(class_name)]:
-        warn_of_hidden_class(layer, legend)
+    if layer.hidden_class(legend) == legend.names[legend.index(class_name)]:
+        layer.warn_of_hidden_class(legend)
     region_progress = between(progress, 0.0, 0.8)
     mask = class_mask(layer, value, rules.opening_m, legend)
     regions = trace_regions(layer, [1], read=mask, block_px=block_px, workers=workers, progress=region_progress)

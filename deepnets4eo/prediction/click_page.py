@@ -16,7 +16,6 @@ from deepnets4eo.outputs.map_page import render_window, stretch_of, three_bands
 from deepnets4eo.outputs.served_page import Answer, PageServer, RequestRefusedError, as_json
 from deepnets4eo.prediction.click_review import ClickReview
 from deepnets4eo.prediction.click_session import ClickSession
-from deepnets4eo.rasters import shown_bands
 from deepnets4eo.tiling import spread_windows
 
 SAMPLES, SAMPLE_PX = 8, 64  # windows along each axis, and their side, that black and white are taken from
@@ -29,7 +28,7 @@ class ClickServer(PageServer):
     def __init__(self, review: ClickReview, title: str) -> None:
         self.review, self.title = review, title
         layer = next(iter(review.scene.layers.values()))
-        self._layer = layer.subset(shown_bands(layer))
+        self._layer = layer.subset(layer.shown_bands)
         parts = [self._layer.read(window) for window in spread_windows(review.scene.shape, (SAMPLE_PX,) * 2, SAMPLES)]
         values = np.concatenate([three_bands(data)[:, valid] for data, valid in parts], axis=1)
         self._stretch = stretch_of(values, np.ones(values.shape[1], bool))

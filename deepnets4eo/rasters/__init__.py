@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
     from .clouds import LOOK_PX, CloudBand, check_zero_is_value, cloud_band, open_cloud_mask
     from .cog import BLOCK_PX, LEVEL, CogWriter, check_raster_suffix
-    from .display import coarse_labels, declared_colours, shown_bands
+    from .display import coarse_labels
     from .gdal_memory import CACHE_BYTES, cache_bytes, gdal_cache
     from .layer import Layer, LayerLike
     from .length_units import metres_of
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .mosaic import TILE_SUFFIXES, copy_box, find_tiles
     from .plane_crs import PLAIN_METRES, areas_in_pixels, flat_crs, is_placed, length_unit, without_heights
     from .radar_bands import polarisations, words_of
-    from .scene import LABELS, WHOLE, Scene, covered_share, fit_axes
+    from .scene import LABELS, WHOLE, Scene, fit_axes
     from .sources import same_grid
     from .thresholds import THRESHOLDS, Histogram, TwoGaussians
     from .values import (
@@ -47,19 +47,7 @@ if TYPE_CHECKING:
         valid_pixels,
         whole_numbers,
     )
-    from .views import (
-        BandGapsSource,
-        CollarSource,
-        LayerView,
-        PictureSource,
-        hidden_class,
-        hidden_class_note,
-        is_small,
-        palette_of,
-        warn_of_hidden_class,
-        with_gsd,
-        without_implausible,
-    )
+    from .views import BandGapsSource, CollarSource, LayerView, PictureSource, is_small, without_implausible
     from .xarray_sources import grid_of
 else:
     __getattr__ = lazy_names(__name__)

@@ -10,7 +10,6 @@ from deepnets4eo.arrays import Indices, Mask, Pixels
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.layer import Layer, LayerLike
-from deepnets4eo.rasters.scene import covered_share
 from deepnets4eo.rasters.views import LayerView
 
 LOOK_PX = 512  # side of the overview in which a band is looked at for any value
@@ -85,7 +84,7 @@ def open_cloud_mask(
     layer = layer if named is None else named
     if zero_is_clear and named is None:
         check_zero_is_value(layer, flag, "clear in a mask of clouds")
-    covered_share(image.grid, layer, flag)
+    layer.covered_share(image.grid, flag)
     layer.on(image.grid, "nearest")  # which refuses another size where only pixel numbers pair them
     return layer
 

@@ -5,24 +5,29 @@ Returns physical values (see `values`) and what is valid. Refuses what is no ras
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 
 from deepnets4eo.arrays import Floats, Mask, Pixels
-from deepnets4eo.cards import EmbeddingCard, Legend, split_card
+from deepnets4eo.cards import VOID, EmbeddingCard, Legend, split_card
 from deepnets4eo.display import MAX_PX, Summary, WithSummary
-from deepnets4eo.errors import InputError, check_choice
+from deepnets4eo.errors import GridError, InputError, check_choice
 from deepnets4eo.formats import Asset, asset_of
-from deepnets4eo.grid import Grid, Window, coarse_grid, whole
+from deepnets4eo.grid import Grid, Window, coarse_grid, only_one_placed, overlap_share, whole
 from deepnets4eo.rasters.array_files import open_reference
 from deepnets4eo.rasters.array_source import ArraySource, Source
-from deepnets4eo.rasters.display import layer_summary, plot_layer
+from deepnets4eo.rasters.display import declared_colours, layer_summary, plot_layer, shown_bands
 from deepnets4eo.rasters.longitudes import turned_towards
+from deepnets4eo.rasters.plane_crs import PLAIN_METRES, is_placed
 from deepnets4eo.rasters.sources import (
     FileSource,
     WarpedSource,
@@ -38,6 +43,8 @@ if TYPE_CHECKING:
     import pyproj
     import xarray
     from matplotlib.axes import Axes
+
+log = logging.getLogger(__name__)
 
 RESAMPLINGS = ("nearest", "bilinear", "cubic", "average")
 
@@ -257,6 +264,62 @@ class Layer(WithSummary):
         """The card of embeddings; None of any other raster."""
         return EmbeddingCard.from_tags(self.tags, self.source)
 
+    @property
+    def palette(self) -> dict[int, tuple[int, int, int]] | None:
+        """Number → colour of a raster with a table of colours; None of any other."""
+        if self.colour_roles != ["palette"] or self.dtype != np.uint8:
+            return None
+        with self.reader.open_dataset() as dataset:
+            return {int(number): (red, green, blue) for number, (red, green, blue, _) in dataset.colormap(1).items()}
+
+    @property
+    def declared_colours(self) -> list[int] | None:
+        """The 1-based bands that are red, green and blue by names, wavelengths or colour interpretation, else None."""
+        return declared_colours(self)
+
+    @property
+    def shown_bands(self) -> list[int]:
+        """The 1-based bands that show it best."""
+        return shown_bands(self)
+
+    def hidden_class(self, legend: Legend) -> str | None:
+        """The class whose value or colour a label raster declares as nodata; None without one."""
+        stored = self.band_nodata
+        if any(value is None or not 0 <= value <= VOID or value != int(value) for value in stored):
+            return None
+        if self.count == 3:
+            same = (legend.colors == stored).all(axis=1)
+            return legend.names[int(same.argmax())] if same.any() else None
+        value = int(legend.from_file(np.array(stored[:1], np.int64))[0])
+        return legend.names[legend.values.index(value)] if self.count == 1 and value in legend.values else None
+
+    def hidden_class_note(self, legend: Legend) -> str | None:
+        """What to say of a class that is hidden, and what to do; None without one."""
+        name = self.hidden_class(legend)
+        if name is None:
+            return None
+        return (
+            f'{self.source} declares {self.band_nodata[0]:g} as nodata, which is its value for "{name}": those pixels are taken '
+            "as void. Remove that, e.g. with gdal_edit.py -unsetnodata FILE."
+        )
+
+    def warn_of_hidden_class(self, legend: Legend) -> None:
+        """Say in the log which class is hidden, if one is."""
+        if (note := self.hidden_class_note(legend)) is not None:
+            log.warning(note)
+
+    def covered_share(self, grid: Grid, name: str) -> float:
+        """The share of a scene's grid that it covers; GridError, which calls it `name`, where it covers nothing."""
+        if same_grid(self.grid, grid) or only_one_placed(self.grid, grid):
+            return 1.0
+        share = overlap_share(grid, turned_towards(self.grid, grid))
+        if not share:
+            raise GridError(
+                f"layer {name!r} ({self.source}) does not overlap the scene's grid. Give one of the same site, and check "
+                "the CRS and world files of both, e.g. with `deepnets4eo check`."
+            )
+        return share
+
     def subset(self, bands: Sequence[int]) -> Layer:
         """The same layer with other bands (1-based, of the source)."""
         return self._of(self._source, bands)
@@ -293,6 +356,17 @@ class Layer(WithSummary):
     def with_grid(self, grid: Grid) -> Layer:
         """The same pixels, taken as lying on another grid of the same shape; nothing is resampled."""
         return self if self.grid == grid else self._of(with_grid(self._source, grid))
+
+    def with_gsd(self, gsd_m: float | None) -> Layer:
+        """A raster without CRS on a plane in metres with pixels of this size, if any; InputError where it has a CRS."""
+        if gsd_m is None:
+            return self
+        if is_placed(self.grid):
+            raise InputError(
+                f"a pixel of {gsd_m:g} m was stated (--gsd), but {self.source} has a CRS, which says how large its pixels are. Leave it out."
+            )
+        factor = gsd_m / math.sqrt(abs(self.grid.affine.determinant))  # a world file's positions keep their proportions
+        return self.with_grid(GeoBox(self.grid.shape, Affine.scale(factor) * self.grid.affine, PLAIN_METRES))
 
     def _of(self, source: Source, bands: Sequence[int] | None = None) -> Layer:
         """A layer of another view of the source, read in the same way."""

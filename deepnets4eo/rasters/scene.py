@@ -11,14 +11,12 @@ from numpy.typing import NDArray
 
 from deepnets4eo.cards import Legend
 from deepnets4eo.display import MAX_PX, Summary, WithSummary
-from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import Grid, Window, crop, only_one_placed, overlap_share, whole
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Grid, Window, crop, whole
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.rasters.array_files import transposed_sources
 from deepnets4eo.rasters.display import plot_layers, scene_summary
 from deepnets4eo.rasters.layer import Layer, LayerLike
-from deepnets4eo.rasters.longitudes import turned_towards
-from deepnets4eo.rasters.sources import same_grid
 from deepnets4eo.rasters.values import label_bytes
 from deepnets4eo.rasters.xarray_sources import CONVENTION, grid_of
 
@@ -165,7 +163,7 @@ class Scene(WithSummary):
         if name == LABELS:  # one raster may label some of many tiles; training refuses a scene without labels
             return layer.as_stored().on(self.grid, "nearest")
         warped = layer.on(self.grid)
-        share = covered_share(self.grid, layer, name)
+        share = layer.covered_share(self.grid, name)
         if share < WHOLE:
             log.warning(
                 "Layer %r (%s) covers %.0f %% of the scene; no pixel is valid where it does not reach.",
@@ -188,16 +186,3 @@ def fit_axes(layers: Mapping[str, Layer]) -> dict[str, Layer]:
         bands = None if all_bands else layers[name].bands
         fitted[name] = Layer(source, bands, as_stored=layers[name].reads_stored)
     return fitted
-
-
-def covered_share(grid: Grid, layer: Layer, name: str) -> float:
-    """The share of a scene's grid that a layer covers; GridError where it covers nothing."""
-    if same_grid(layer.grid, grid) or only_one_placed(layer.grid, grid):
-        return 1.0
-    share = overlap_share(grid, turned_towards(layer.grid, grid))
-    if not share:
-        raise GridError(
-            f"layer {name!r} ({layer.source}) does not overlap the scene's grid. Give one of the same site, and check "
-            "the CRS and world files of both, e.g. with `deepnets4eo check`."
-        )
-    return share

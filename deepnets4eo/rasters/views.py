@@ -12,18 +12,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from affine import Affine
 from numpy.typing import DTypeLike, NDArray
-from odc.geo.geobox import GeoBox
 
 from deepnets4eo.arrays import Mask, Pixels
-from deepnets4eo.cards import VOID, Legend
-from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, coarse_grid
 from deepnets4eo.rasters.array_source import Source
-from deepnets4eo.rasters.display import shown_bands
 from deepnets4eo.rasters.layer import Layer
-from deepnets4eo.rasters.plane_crs import PLAIN_METRES, is_placed
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -183,7 +177,7 @@ class PictureSource(LayerView):
     def __init__(self, layer: Layer, longest_px: int) -> None:
         numbers = layer.as_stored()
         super().__init__(numbers, numbers.dtype, layer.nodata)
-        self.stored_values, self.colours = layer.scaling, shown_bands(Layer(self))
+        self.stored_values, self.colours = layer.scaling, Layer(self).shown_bands
         shape = coarse_grid(self.grid, longest_px).shape
         self._picture, self._valid = np.zeros((len(self.colours), *shape), self.dtype), np.zeros(shape, bool)
         self._shares = [_cell_shares(*sides) for sides in zip(self.grid.shape, shape, strict=True)]
@@ -241,53 +235,3 @@ def is_small(data: NDArray[Any], largest: float) -> Mask:
     """Where all bands (C, h, w) are of at most a size; below 0, such as −60 dB, at most that."""
     values = data if largest < 0 else np.abs(data)
     return np.asarray((values <= largest).all(axis=0))
-
-
-def hidden_class(labels: Layer, legend: Legend) -> str | None:
-    """The class whose value or colour a label raster declares as nodata; None without one."""
-    stored = labels.band_nodata
-    if any(value is None or not 0 <= value <= VOID or value != int(value) for value in stored):
-        return None
-    if labels.count == 3:
-        same = (legend.colors == stored).all(axis=1)
-        return legend.names[int(same.argmax())] if same.any() else None
-    value = int(legend.from_file(np.array(stored[:1], np.int64))[0])
-    return legend.names[legend.values.index(value)] if labels.count == 1 and value in legend.values else None
-
-
-def hidden_class_note(labels: Layer, legend: Legend) -> str | None:
-    """What to say of a class that is hidden, and what to do; None without one."""
-    name = hidden_class(labels, legend)
-    if name is None:
-        return None
-    return (
-        f'{labels.source} declares {labels.band_nodata[0]:g} as nodata, which is its value for "{name}": those pixels are taken '
-        "as void. Remove that, e.g. with gdal_edit.py -unsetnodata FILE."
-    )
-
-
-def warn_of_hidden_class(labels: Layer, legend: Legend) -> None:
-    """Say in the log which class is hidden, if one is."""
-    if (note := hidden_class_note(labels, legend)) is not None:
-        log.warning(note)
-
-
-def with_gsd(layer: Layer, gsd_m: float | None) -> Layer:
-    """A raster without CRS on a plane in metres with pixels of this size, if any; InputError where it has a CRS."""
-    if gsd_m is None:
-        return layer
-    grid = layer.grid
-    if is_placed(grid):
-        raise InputError(
-            f"a pixel of {gsd_m:g} m was stated (--gsd), but {layer.source} has a CRS, which says how large its pixels are. Leave it out."
-        )
-    factor = gsd_m / math.sqrt(abs(grid.affine.determinant))  # a world file's positions keep their proportions
-    return layer.with_grid(GeoBox(grid.shape, Affine.scale(factor) * grid.affine, PLAIN_METRES))
-
-
-def palette_of(layer: Layer) -> dict[int, tuple[int, int, int]] | None:
-    """Number → colour of a raster with a table of colours; None of any other."""
-    if layer.colour_roles != ["palette"] or layer.dtype != np.uint8:
-        return None
-    with layer.reader.open_dataset() as dataset:
-        return {int(number): (red, green, blue) for number, (red, green, blue, _) in dataset.colormap(1).items()}

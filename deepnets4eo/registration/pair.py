@@ -19,7 +19,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, only_one_placed
 from deepnets4eo.inspection.images import check_no_colour_table, check_two_images, declare_nodata
 from deepnets4eo.outputs import Finding
-from deepnets4eo.rasters import Layer, LayerLike, with_gsd
+from deepnets4eo.rasters import Layer, LayerLike
 from deepnets4eo.registration.align import ModelChoice, assume_registered, register
 from deepnets4eo.registration.result import Registration
 
@@ -83,7 +83,7 @@ class ImagePair:
         for role, source in (("post", post), ("pre", pre)):
             layer = None if source is None else Layer.open(source)
             if layer is not None:
-                layer = with_gsd(layer.as_shown() if as_shown else layer, gsd_m)
+                layer = (layer.as_shown() if as_shown else layer).with_gsd(gsd_m)
                 check_no_colour_table(layer, role)
             opened.append(layer)
         after, before = opened

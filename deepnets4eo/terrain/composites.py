@@ -23,7 +23,6 @@ from deepnets4eo.rasters.band_roles import layer_names, normalised_difference, r
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
 from deepnets4eo.rasters.sources import same_grid
-from deepnets4eo.rasters.views import with_gsd
 from deepnets4eo.terrain.further_rasters import Measure, open_further
 from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, reach_px
 from deepnets4eo.terrain.heights import (
@@ -102,12 +101,12 @@ def composite_raster(
         raise InputError(f"max_building_m is {max_building_m}, expected metres above 0.")
     check_not_inputs([out], [dsm, dtm, image])
     measure: Measure | None = None if set(channels) == {"ndvi"} else "metres"
-    layers = {"dsm": with_gsd(open_further(dsm, "dsm", measure), gsd_m)}
+    layers = {"dsm": open_further(dsm, "dsm", measure).with_gsd(gsd_m)}
     if dtm is not None:
-        terrain = with_gsd(open_further(dtm, "dtm", measure), gsd_m)
+        terrain = open_further(dtm, "dtm", measure).with_gsd(gsd_m)
         layers["dtm"] = _fit_for_warp(terrain, layers["dsm"].grid)
     if image is not None:
-        layers["image"] = _infrared_and_red(with_gsd(Layer.open(image), gsd_m), bands)
+        layers["image"] = _infrared_and_red(Layer.open(image).with_gsd(gsd_m), bands)
     if "dtm" in layers and "ndsm" in channels:
         surface, terrain = layers["dsm"], layers["dtm"]
         check_same_datum(surface.height_crs, terrain.height_crs, (surface.source, terrain.source))

@@ -16,7 +16,7 @@ from typing import Literal
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
 from deepnets4eo.inspection import sample_windows, undeclared_nodata
-from deepnets4eo.rasters.scene import Layer, LayerLike, covered_share
+from deepnets4eo.rasters.scene import Layer, LayerLike
 from deepnets4eo.rasters.values import unit_tag
 from deepnets4eo.terrain.units import in_metres
 
@@ -74,7 +74,7 @@ def without_usual_nodata(layer: Layer, role: str) -> Layer:
 
 def place_further(layer: Layer, grid: Grid, role: str, resampling: str = "bilinear") -> Layer:
     """The raster on the grid of a job. Errors: GridError where it does not reach there."""
-    covered_share(grid, layer, role)
+    layer.covered_share(grid, role)
     return layer.on(grid, resampling)
 
 

@@ -21,7 +21,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.label_reader import OF_TRAINING, Keep, LabelReader, LegendLabels
 from deepnets4eo.formats import check_online, is_remote
 from deepnets4eo.grid import Grid
-from deepnets4eo.rasters import LABELS, Layer, Scene, covered_share, fit_axes
+from deepnets4eo.rasters import LABELS, Layer, Scene, fit_axes
 from deepnets4eo.training.recipe import DataSection
 
 log = logging.getLogger(__name__)
@@ -141,7 +141,7 @@ def _open(
     if (note := reader.mask_note) is not None:
         log.warning(note)
     if not shared_labels:
-        covered_share(scene.grid, raw, LABELS)
+        raw.covered_share(scene.grid, LABELS)
     labels = LegendLabels(reader.on(scene.grid), legends[0])
     labelled = Scene({**scene.layers, LABELS: Layer(labels)}, scene.grid)
     return LabelledScene(name, labelled, _only(sources, [*layers, LABELS]), labels)

@@ -11,7 +11,6 @@ from made_up_town import GRID, layer, photo
 from deepnets4eo.damage.inputs.checks import check_images, neighbour_correlations, undeclared_nodata
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.views import with_gsd
 from deepnets4eo.registration import ImagePair
 
 BEFORE, AFTER = photo(after=False), photo(after=True)
@@ -112,5 +111,5 @@ def test_a_pixel_without_a_size_is_said_to_be_assumed_and_one_whose_size_is_stat
     image = np.random.default_rng(0).integers(0, 255, (3, 64, 64)).repeat(8, axis=1).repeat(8, axis=2).astype(np.uint8)
     found = {finding.code: finding for finding in check_images(ImagePair(None, Layer.open(image))).findings}
     assert "assumed to be 0.5 m wide" in found["pixel_size_assumed"].message
-    stated = with_gsd(Layer.open(image), 0.3)
+    stated = Layer.open(image).with_gsd(0.3)
     assert "pixel_size_assumed" not in {finding.code for finding in check_images(ImagePair(None, stated)).findings}

@@ -10,7 +10,7 @@ from geotiff import write_geotiff
 
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.longitudes import usual_longitudes
-from deepnets4eo.rasters.scene import Layer, covered_share
+from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal import known_shares, sums_by_share
 
 
@@ -63,7 +63,7 @@ def test_a_raster_across_180_is_found_from_both_sides(tmp_path, west):
     assert sums_by_share(layer, both) == pytest.approx(100)
     for side in (-179.0, 178.0):
         grid = Grid((10, 10), Affine(0.1, 0, side, 0, -0.1, 29.5), "EPSG:4326")
-        assert covered_share(grid, layer, "people") == pytest.approx(1)
+        assert layer.covered_share(grid, "people") == pytest.approx(1)
         assert layer.on(grid).read()[1].all()
 
 

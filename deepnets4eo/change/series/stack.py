@@ -23,7 +23,7 @@ from deepnets4eo.grid import Grid, Window
 from deepnets4eo.inspection import check_no_colour_table, declare_nodata
 from deepnets4eo.options import split_names
 from deepnets4eo.outputs import Finding
-from deepnets4eo.rasters import Layer, LayerLike, covered_share, layer_names, open_cloud_mask, without_implausible
+from deepnets4eo.rasters import Layer, LayerLike, layer_names, open_cloud_mask, without_implausible
 
 MOST_NAMED = 5  # dates in a message
 
@@ -105,7 +105,7 @@ class ImageSeries:
                     f"{len(own)}. Give dates with the same bands."
                 )
             for layer in layers:
-                covered_share(self.grid, layer, str(image.day))
+                layer.covered_share(self.grid, str(image.day))
         orders = [_order_by_name(own, [name for layer in layers for name in layer.band_names]) for layers in opened]
         self.sources = [layers[0].source for layers in opened]
         self.grid_source = self.sources[0] if grid is None else None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from deepnets4eo.inspection import describe_unmasked_band
 from deepnets4eo.outputs import Finding, image_of
-from deepnets4eo.rasters import COLOURS, Layer, declared_colours, polarisations, role_indices
+from deepnets4eo.rasters import COLOURS, Layer, polarisations, role_indices
 
 
 def in_colour(image: Layer) -> Layer:
@@ -15,7 +15,7 @@ def in_colour(image: Layer) -> Layer:
         return image
     if (grey := _radar_band(image)) is not None:
         return image.subset([grey])
-    declared = declared_colours(image)
+    declared = image.declared_colours
     if declared is None:
         return image.subset(image.bands[: len(COLOURS)])
     return image.subset(declared).with_names(COLOURS)
@@ -53,5 +53,5 @@ def unknown_colours(images: Mapping[str, Layer | None]) -> list[Finding]:
         )
         for role, image in images.items()
         if image is not None and image.paths and image.count > len(COLOURS)
-        and declared_colours(image) is None and _radar_band(image) is None
+        and image.declared_colours is None and _radar_band(image) is None
     ]  # fmt: skip

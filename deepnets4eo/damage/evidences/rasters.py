@@ -22,7 +22,7 @@ from deepnets4eo.damage.vocabulary import ASSESSED, NETWORK_COLUMNS
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.outputs import Finding, Value
-from deepnets4eo.rasters import Layer, LayerLike, covered_share
+from deepnets4eo.rasters import Layer, LayerLike
 from deepnets4eo.terrain import without_usual_nodata
 from deepnets4eo.zonal import band_sums
 
@@ -171,7 +171,7 @@ def open_raster_evidence(evidence: Sequence[RasterEvidence], post: Layer) -> tup
 
 def _open(evidence: RasterEvidence, post: Layer) -> ScoreLayer:
     layer = without_usual_nodata(_one_band(Layer.open(evidence.source), evidence.name), evidence.column)
-    covered_share(post.grid, layer, evidence.column)
+    layer.covered_share(post.grid, evidence.column)
     values, valid, _ = layer.thumbnail(LOOK_PX)
     infinite = np.isinf(values[0]).any() and not np.isinf(layer.nodata or 0.0)
     if infinite or not np.isfinite(values[0][valid]).any():

@@ -13,7 +13,7 @@ from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.products.profiles import CERTAINTY
 from deepnets4eo.damage.vocabulary import CLASSES, GRADES, TITLES, UNGRADED, colors
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters import COLOURS, shown_bands
+from deepnets4eo.rasters import COLOURS
 
 if TYPE_CHECKING:
     from deepnets4eo.rasters import Layer
@@ -212,7 +212,7 @@ PERCENT = (2, 98)
 
 def raster_pipe(image: Layer) -> ET.Element:
     """Red, green and blue as the image declares them, else the first three; grey for fewer."""
-    bands = [image.bands.index(band) for band in shown_bands(image)]
+    bands = [image.bands.index(band) for band in image.shown_bands]
     limits = None if image.dtype == np.uint8 else _limits(image)[bands]
     pipe = ET.Element("pipe")
     shared = {"opacity": "1", "alphaBand": "-1", "nodataColor": ""}

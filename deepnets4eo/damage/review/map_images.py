@@ -10,7 +10,7 @@ from typing import Any
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import sha256
-from deepnets4eo.rasters import Layer, shown_bands
+from deepnets4eo.rasters import Layer
 from deepnets4eo.registration import UNMOVED, ImagePair, on_post_grid
 
 
@@ -48,7 +48,7 @@ class MapImages:
         )
         layers["post"] = pair.post
         return cls(
-            {role: layer.subset(shown_bands(layer)) for role, layer in layers.items()},
+            {role: layer.subset(layer.shown_bands) for role, layer in layers.items()},
             manifest["event"], bool(manifest["synthetic"]), registration.get("status") != "failed",
         )  # fmt: skip
 

@@ -118,7 +118,7 @@ def write_map_page(
     payload: Payload,
     images: dict[str, Layer],
     grid: Grid,
-    attention: tuple[NDArray[Any], NDArray[np.floating]],
+    attention: tuple[NDArray[Any], NDArray[np.float64]],
     scores: Iterable[tuple[str, Layer, float]] = (),
     *,
     event: EventInfo,

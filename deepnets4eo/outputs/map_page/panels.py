@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from deepnets4eo.display.figures import score_colours
 from deepnets4eo.grid import Window, blocks, gsd_m
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.rasters import Layer, shown_bands
+from deepnets4eo.rasters import Layer
 
 if TYPE_CHECKING:
     from deepnets4eo.grid import Grid
@@ -80,7 +80,7 @@ def render(
 
     Memory: one averaged scene at a time, 2560² at most by default.
     """
-    layers = {role: layer.subset(shown_bands(layer)) for role, layer in layers.items()}
+    layers = {role: layer.subset(layer.shown_bands) for role, layer in layers.items()}
     first = next(iter(layers.values()))
     base_px = picture_px(first, longest_px)
     panels, stretches = [], {}
