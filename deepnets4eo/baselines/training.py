@@ -18,7 +18,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.rasters import Scene
 from deepnets4eo.segmenters import Segmenter
-from deepnets4eo.training import ModelSection, Prepared, Recipe, Task, TrainOptions, fit_and_write, train_network
+from deepnets4eo.training import ModelSection, Prepared, Recipe, Task, TrainOptions, fit_and_write
 
 
 class BaselineSection(ModelSection):
@@ -109,7 +109,7 @@ def _fit(
             raise InputError(
                 "the recipe's method is network, but has no network. Set model.network, e.g. patch-alexnet."
             )
-        network, training_notes = train_network(prepared, out, options)
+        network, training_notes = prepared.train(out, options)
         segmenter = _with_post(network, recipe)
         notes |= training_notes
     else:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .networks.fully_convolutional import FCEF as FCEF, FCSiamConc as FCSiamConc, FCSiamDiff as FCSiamDiff
     from .networks.hrscd import FresUNet as FresUNet
     from .options import ChangeOptions as ChangeOptions, RefineOptions, TransitionOptions
-    from .page import RegionPage as RegionPage, area_in_words as area_in_words, write_region_page as write_region_page
+    from .page import RegionPage as RegionPage, area_in_words as area_in_words
     from .pair import hide_clouds as hide_clouds
     from .refinement import refine_raster, refine_scores as refine_scores
     from .semantic_change import SemanticChangeScore as SemanticChangeScore

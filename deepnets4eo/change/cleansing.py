@@ -46,10 +46,7 @@ from deepnets4eo.training import (
     TrainOptions,
     checkpoint,
     class_cells,
-    fit_classes,
     prepare,
-    score_and_write,
-    untrained_segmenter,
 )
 
 LEVELS = 256  # of packed probabilities
@@ -217,7 +214,7 @@ def train_with_cleansing(recipe: CleansingRecipe, out: Path, options: TrainOptio
         raise InputError(
             f"cleansing got the layers {list(recipe.model.layers)}; expected {PRE} and {POST}. Use the task segmentation."
         )
-    segmenter, prepared, notes = untrained_segmenter(original), original, dict[str, Any]()
+    segmenter, prepared, notes = original.untrained(), original, dict[str, Any]()
     cleansed: list[dict[str, Any]] = []
     hyperepochs = recipe.cleansing.hyperepochs
     folders = [out / CHECKPOINTS / f"hyperepoch-{number}" for number in range(1, hyperepochs)] + [out]
@@ -231,7 +228,7 @@ def train_with_cleansing(recipe: CleansingRecipe, out: Path, options: TrainOptio
             log.info("labels after hyperepoch %d: %s", number, cleansed[-1])
     if len(begun) < hyperepochs:
         notes["finished_after"] = f"{len(begun)} of {hyperepochs} hyperepochs"
-    return score_and_write(segmenter, original, out, notes | {"cleansing": cleansed})
+    return original.score_and_write(segmenter, out, notes | {"cleansing": cleansed})
 
 
 def _cleanse(
@@ -264,7 +261,7 @@ def _train_once(
     recipe = prepared.recipe
     of_number = recipe.train.model_copy(update={"seed": recipe.train.seed + number - 1})
     recipe = recipe.model_copy(update={"train": of_number})
-    return fit_classes(segmenter, replace(prepared, recipe=recipe), original, out, options)
+    return replace(prepared, recipe=recipe).fit(segmenter, original, out, options)
 
 
 def _diffuse(scenes: Sequence[_Predicted], segmenter: NetworkSegmenter, diffusion: Diffusion) -> Sequence[_Predicted]:

@@ -72,6 +72,54 @@ class RegionPage:
     numbers: np.ndarray
     images: dict[str, Layer]
 
+    def write(
+        self,
+        path: str | Path,
+        score: Layer,
+        polygons: gpd.GeoDataFrame,
+        summary: dict[str, Any],
+        event: EventInfo,
+        findings: Sequence[Finding],
+    ) -> Path:
+        """Write the page of a map of regions, about 14 MB at most. Memory: the listed polygons and one averaged image at a time.
+
+        Parameters
+        ----------
+        path : the HTML file
+        score : of every pixel, in bytes, to lay over the images; its grid is that of the page
+        polygons : with the columns `id`, `area_m2` and `score`, the largest first
+        summary : with `synthetic`, `area`, `registration`, `findings` and the sources of the images by their roles
+        event : what the map is of
+        findings : what limits the worth of the map, worst first
+
+        Returns
+        -------
+        Path
+            The file.
+        """
+        listed, grid = polygons.head(MOST_LISTED), score.grid
+        payload = _encode(listed, self.numbers[: len(listed)], grid)
+        left_out = f"The page holds the {MOST_LISTED:,} largest of {len(polygons):,} polygons; all are in {self.kind.file}.gpkg."
+        content = {
+            "summary": {
+                name: summary[name] for name in ("synthetic", "area", "registration", "findings")
+            },  # no folders
+            "noun": self.noun,
+            "score": self.score,
+            "headline": self.headline,
+            "caveats": self.caveats,
+            "facts": self.facts,
+            "classes": self.classes,
+            "left_out": left_out if len(polygons) > len(listed) else "",
+            "extent": [],
+            "without_outlines": [],
+        }
+        return write_map_page(
+            path, self.kind, content, payload, self.images, grid,
+            (listed.geometry.to_numpy(), listed["score"].to_numpy(float)), [(self.kind.file, score, 1 / PACKED_ONE)],
+            event=event, findings=findings, inputs={name: summary[name] for name in self.images},
+        )  # fmt: skip
+
 
 def write_page(
     path: str | Path,
@@ -88,57 +136,7 @@ def write_page(
     page = RegionPage(
         CHANGE, "Change", "Score", _headline(summary["area"]), _facts(summary), CAVEATS, classes, numbers, images
     )
-    return write_region_page(path, page, score, polygons, summary, event, findings)
-
-
-def write_region_page(
-    path: str | Path,
-    page: RegionPage,
-    score: Layer,
-    polygons: gpd.GeoDataFrame,
-    summary: dict[str, Any],
-    event: EventInfo,
-    findings: Sequence[Finding],
-) -> Path:
-    """Write the page of a map of regions, about 14 MB at most. Memory: the listed polygons and one averaged image at a time.
-
-    Parameters
-    ----------
-    path : the HTML file
-    page : what it says
-    score : of every pixel, in bytes, to lay over the images; its grid is that of the page
-    polygons : with the columns `id`, `area_m2` and `score`, the largest first
-    summary : with `synthetic`, `area`, `registration`, `findings` and the sources of the images by their roles
-    event : what the map is of
-    findings : what limits the worth of the map, worst first
-
-    Returns
-    -------
-    Path
-        The file.
-    """
-    listed, grid = polygons.head(MOST_LISTED), score.grid
-    payload = _encode(listed, page.numbers[: len(listed)], grid)
-    left_out = (
-        f"The page holds the {MOST_LISTED:,} largest of {len(polygons):,} polygons; all are in {page.kind.file}.gpkg."
-    )
-    content = {
-        "summary": {name: summary[name] for name in ("synthetic", "area", "registration", "findings")},  # no folders
-        "noun": page.noun,
-        "score": page.score,
-        "headline": page.headline,
-        "caveats": page.caveats,
-        "facts": page.facts,
-        "classes": page.classes,
-        "left_out": left_out if len(polygons) > len(listed) else "",
-        "extent": [],
-        "without_outlines": [],
-    }
-    return write_map_page(
-        path, page.kind, content, payload, page.images, grid,
-        (listed.geometry.to_numpy(), listed["score"].to_numpy(float)), [(page.kind.file, score, 1 / PACKED_ONE)],
-        event=event, findings=findings, inputs={name: summary[name] for name in page.images},
-    )  # fmt: skip
+    return page.write(path, score, polygons, summary, event, findings)
 
 
 def _encode(polygons: gpd.GeoDataFrame, numbers: np.ndarray, grid: Grid) -> Payload:

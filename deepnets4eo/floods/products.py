@@ -19,14 +19,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from deepnets4eo.arrays import ByteImage, FloatImage, Mask
-from deepnets4eo.change import (
-    RegionPage,
-    area_in_words,
-    changed_area,
-    hectares_by_window,
-    scored_polygons,
-    write_region_page,
-)
+from deepnets4eo.change import RegionPage, area_in_words, changed_area, hectares_by_window, scored_polygons
 from deepnets4eo.files import write_json
 from deepnets4eo.floods.buildings import NOT_KNOWN, YES, water_around
 from deepnets4eo.floods.dates import FIRST, FloodScene
@@ -138,7 +131,7 @@ def write_products(
     write_json(folder / "summary.json", summary)
     page = _page(dates, polygons, summary, mapped)
     page_summary = summary | {"pre": summary.get(FIRST)}
-    write_region_page(folder / "report.html", page, probability, polygons, page_summary, event, ordered)
+    page.write(folder / "report.html", probability, polygons, page_summary, event, ordered)
     names = sorted(item.name for item in folder.iterdir())
     write_json(folder / MANIFEST, _manifest(dates, options, summary, folder, names))
     return polygons, summary, [*names, MANIFEST], ordered

@@ -43,8 +43,6 @@ from deepnets4eo.training import (
     fit_segmenter,
     open_labelled,
     prepare_split,
-    run_notes,
-    score_segmenter,
     write_run,
 )
 
@@ -185,9 +183,9 @@ def train_hyperspectral(recipe: HyperspectralRecipe, out: Path, options: TrainOp
         patch_px = 2 * segmenter.halo_px + 1
         notes = {"method": recipe.model.method, "seconds": round(time.perf_counter() - started, 3)}
     sampling = describe_sampling(prepared.split, patch_px)
-    scores = score_segmenter(segmenter, prepared, batch_size=1)
+    scores = prepared.score(segmenter, batch_size=1)
     scores["protocol"] = scores["protocol"] | {"name": "test pixels of the training scenes"} | sampling
-    notes = run_notes(prepared, scores) | {"leakage": sampling["leakage"]} | notes
+    notes = prepared.notes(scores) | {"leakage": sampling["leakage"]} | notes
     return write_run(segmenter, recipe, out, split=prepared.split, scores=scores, notes=notes)
 
 

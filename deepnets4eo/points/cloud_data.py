@@ -25,7 +25,7 @@ from deepnets4eo.options import Section
 from deepnets4eo.points.cloud import PointCloud, has_asprs_noise, legend_codes
 from deepnets4eo.points.files import CloudFile, open_cloud
 from deepnets4eo.points.tiles import TiledPoints, sort_in_tiles
-from deepnets4eo.training import WHOLE, DataSplit, SplitRule, assign_blocks, say_learnt_ground
+from deepnets4eo.training import WHOLE, DataSplit, SplitRule, say_learnt_ground
 
 LEARNT, WITHHELD, NEITHER = 0, 1, 2  # parts of a point
 
@@ -138,7 +138,7 @@ def split_clouds(clouds: Sequence[LabelledCloud], data: CloudData) -> DataSplit[
         data.split, data.val_share, data.split_seed, val_names=data.val_scenes,
         block_px=None if block_px is None else max(block_px, 1), buffer_px=buffer_px,
     )  # fmt: skip
-    split = DataSplit(clouds, assign_blocks(clouds, rule), WHOLE if rule.whole else data.split)
+    split = DataSplit(clouds, rule.assign_blocks(clouds), WHOLE if rule.whole else data.split)
     say_learnt_ground(split)
     return split
 

@@ -23,12 +23,10 @@ from deepnets4eo.tiling import (
     Tile,
     best_class,
     blended_probabilities,
-    core_weights,
     entropy,
     map_classes,
     to_blend_scores,
     to_bytes,
-    weight_sums,
 )
 
 BYTES = np.dtype(np.uint8)
@@ -115,7 +113,7 @@ class Blender:
     ) -> None:
         tiling = lattice.tiling
         self._lattice, self._cols, self._emit, self._arrays = lattice, cols, emit, arrays
-        self._weights = arrays.outer(core_weights(tiling), core_weights(tiling))
+        self._weights = arrays.outer(tiling.core_weights(), tiling.core_weights())
         self._origin = lattice.start(cols[0], lattice.shape[1])
         width = lattice.start(cols[-1], lattice.shape[1]) - self._origin + tiling.core_px
         self._carry = arrays.zeros((num_classes, tiling.most_overlap_px, width))
@@ -148,7 +146,7 @@ class Blender:
         row, col = tile.core.row, tile.core.col
         height, width = min(height, rows - row), min(width, cols - col)
         total = self._arrays.outer(
-            weight_sums(self._lattice, row, row + height, rows), weight_sums(self._lattice, col, col + width, cols)
+            self._lattice.weight_sums(row, row + height, rows), self._lattice.weight_sums(col, col + width, cols)
         )
         self._emit(row, col, self._sum[:, :height, :width] / total)
 

@@ -13,10 +13,8 @@ if TYPE_CHECKING:
         Scores as Scores,
         Tile as Tile,
         Tiling as Tiling,
-        core_weights,
         mirror_window,
         reflect_indices,
-        weight_sums,
     )
     from .sampling import (
         ClassCells,

@@ -147,6 +147,10 @@ class Tiling:
             key = ".".join(str(part) for part in problem["loc"])
             raise InputError(f"{values!r} describes no tiling: {key} {problem['msg']}.") from error
 
+    def core_weights(self) -> NDArray[np.float32]:
+        """Blending weights (core_px,) float32 along one axis of a core: all 1 under "uniform", else `hann_weights`."""
+        return np.ones(self.core_px, np.float32) if self.blending == UNIFORM else hann_weights(self)
+
 
 class Tile:
     """One position of the lattice.
@@ -238,6 +242,16 @@ class Lattice:
     def _steps(self, length: int) -> int:
         return max(1, math.ceil((length - self.tiling.overlap_px) / self.tiling.stride_px))
 
+    def weight_sums(self, start: int, stop: int, length: int) -> NDArray[np.float32]:
+        """The sum of the weights of all tiles at the pixels start ≤ p < stop of an axis of `length` pixels, float32."""
+        weights = self.tiling.core_weights()
+        total = np.zeros(stop - start, np.float32)
+        for step in self.touching(start, stop, length):
+            at = self.start(step, length)
+            first, last = max(at, start), min(at + weights.size, stop)
+            total[first - start : last - start] += weights[first - at : last - at]
+        return total
+
 
 def hann_weights(tiling: Tiling) -> NDArray[np.float32]:
     """Hann ramps over the overlap, 1 between: weights (core_px,) float32 in (0, 1] along one axis of a core.
@@ -247,22 +261,6 @@ def hann_weights(tiling: Tiling) -> NDArray[np.float32]:
     distance = np.minimum(position, tiling.core_px - position)
     ramp = np.minimum(distance / max(tiling.overlap_px, 1), 1.0) if tiling.overlap_px else np.ones(tiling.core_px)
     return np.asarray(np.sin(0.5 * np.pi * ramp) ** 2, np.float32)
-
-
-def core_weights(tiling: Tiling) -> NDArray[np.float32]:
-    """Blending weights (core_px,) float32 along one axis of a core: all 1 under "uniform", else `hann_weights`."""
-    return np.ones(tiling.core_px, np.float32) if tiling.blending == UNIFORM else hann_weights(tiling)
-
-
-def weight_sums(lattice: Lattice, start: int, stop: int, length: int) -> NDArray[np.float32]:
-    """The sum of the weights of all tiles at the pixels start ≤ p < stop of an axis of `length` pixels, float32."""
-    weights = core_weights(lattice.tiling)
-    total = np.zeros(stop - start, np.float32)
-    for step in lattice.touching(start, stop, length):
-        at = lattice.start(step, length)
-        first, last = max(at, start), min(at + weights.size, stop)
-        total[first - start : last - start] += weights[first - at : last - at]
-    return total
 
 
 def reflect_indices(length: int, start: int, stop: int) -> NDArray[np.intp]:

@@ -49,30 +49,8 @@ if TYPE_CHECKING:
     )
     from .regression import RegressionRecipe, RegressionTrain, ValueSamples, train_regression
     from .scenes import LabelledScene, find_sources, open_layers as open_layers, warn_of_hidden_class
-    from .segmentation import (
-        NOT_VALIDATED,
-        Prepared,
-        fit_and_write,
-        fit_classes,
-        load_legend,
-        open_labelled,
-        prepare,
-        prepare_split,
-        run_notes,
-        score_and_write,
-        score_segmenter,
-        train_network,
-        untrained_segmenter,
-    )
-    from .splits import (
-        WHOLE,
-        DataSplit,
-        SampleWindow,
-        SplitRule,
-        assign_blocks,
-        make_split as make_split,
-        say_learnt_ground,
-    )
+    from .segmentation import NOT_VALIDATED, Prepared, fit_and_write, load_legend, open_labelled, prepare, prepare_split
+    from .splits import WHOLE, DataSplit, SampleWindow, SplitRule, make_split as make_split, say_learnt_ground
     from .statistics import class_cells, measure_inputs as measure_inputs
     from .streams import StreamSamples
     from .target import TargetSection

@@ -88,6 +88,80 @@ class Prepared:
         workers = self.recipe.data.num_workers
         return ValidationLoader(samples, core_px + 2 * halo_px, halo_px, batch_size, workers, labelled, most)
 
+    def notes(self, scores: dict[str, Any], pixels: list[int] | None = None) -> dict[str, Any]:
+        """What the card says of the training; `pixels` are (K,) counts of what is written, by default the training split's."""
+        return {
+            "scenes": {named.name: named.sources for named in self.split.scenes},
+            "split": self.split.describe(),
+            "leaky": self.split.leaky,
+            "synthetic": self.synthetic,
+            "training_pixels": dict(zip(self.legend.names, pixels or self.pixels, strict=True)),
+            "validation": {name: scores[name] for name in report.OVERALL},
+        }
+
+    def untrained(self) -> NetworkSegmenter:
+        """The recipe's network with its first weights. Errors: InputError where streams, first weights or losses do not fit."""
+        from deepnets4eo.training.losses import set_contrastive_loss
+
+        segmenter = build_segmenter(self.recipe, _network_spec(self), self.inputs, self.legend)
+        set_contrastive_loss(segmenter.module, self.recipe.train, self.legend)
+        return segmenter
+
+    def score(self, segmenter: Segmenter, *, batch_size: int | None = None) -> dict[str, Any]:
+        """All scores over the validation split with that split; the overall ones also without each optional layer."""
+        inputs = segmenter.inputs
+        optional = [name for name, layer in inputs.layers.items() if layer.optional and name != CLICKS]
+        matrices = {left_out: ConfusionMatrix(self.legend.num_classes) for left_out in [None, *optional]}
+        core_px, halo_px = self.recipe.data.tile_px, segmenter.halo_px
+        if getattr(segmenter, "any_tile", False):  # no tile reaches further than the block that is validated
+            blocks_px = [split.block_px for split in self.split.splits if isinstance(split, BlockSplit)]
+            core_px = min(core_px, max(blocks_px, default=core_px))
+        for batch in self.validation(self.samples(), core_px, halo_px, batch_size, labelled=True):
+            inner = batch["mask"][:, halo_px : halo_px + core_px, halo_px : halo_px + core_px]
+            for left_out, matrix in matrices.items():
+                stack = [np.zeros_like(batch[name]) if name == left_out else batch[name] for name in inputs.names]
+                matrix.update(inner, segmenter.predict_classes(np.concatenate(stack, axis=1), margin_px=halo_px))
+        split = self.split.describe()
+        name = VALIDATED[self.recipe.train.refit] if self.split.validated else NOT_VALIDATED
+        protocol = {"name": name, "leaky": split["leaky"], "split": split}
+        without = {name: {score: getattr(matrices[name], score) for score in report.OVERALL} for name in optional}
+        return report.scores(matrices[None], self.legend.names) | {
+            "legend": self.legend.name, "protocol": protocol, "synthetic": self.synthetic,
+        } | ({"without_layer": without} if optional else {})  # fmt: skip
+
+    def score_and_write(self, segmenter: Segmenter, out: Path, notes: dict[str, Any]) -> Path:
+        """Score a trained segmenter on the validation part and write its run; returns the folder."""
+        scores = self.score(segmenter)
+        notes = self.notes(scores) | notes
+        return write_run(segmenter, self.recipe, out, split=self.split, scores=scores, notes=notes)
+
+    def fit(self, segmenter: NetworkSegmenter, validated: Prepared, out: Path, options: TrainOptions) -> dict[str, Any]:
+        """Train a network on the scenes of `prepared` and validate it on those of `validated`; returns notes for the card."""
+        from deepnets4eo.training.losses import SegmentationCriterion
+
+        recipe, samples = self.recipe, self.samples()
+        criterion = SegmentationCriterion(recipe.train, self.legend, self.inputs.names, self.pixels)
+        halo_px = min(recipe.predict.halo_px, recipe.data.tile_px // 8)
+        withheld = samples if validated is self else validated.samples()
+        most = recipe.data.windows_per_epoch  # after an epoch; at the end all is scored
+        validation = validated.validation(withheld, recipe.data.tile_px - 2 * halo_px, halo_px, most=most)
+
+        def score(segmenter: NetworkSegmenter) -> dict[str, float]:
+            if not validated.split.validated:
+                return {recipe.train.monitor: float("nan")}  # undefined, so that the last epoch's weights are kept
+            return criterion.validate(segmenter.module, validation)
+
+        return fit_segmenter(segmenter, samples, criterion.step, score, recipe, out, options)
+
+    def train(self, out: Path, options: TrainOptions) -> tuple[NetworkSegmenter, dict[str, Any]]:
+        """Train the recipe's network; returns it, and notes for the card."""
+        warn_of_lacking(self.split, self.pixels)
+        segmenter = self.untrained()
+        notes = self.fit(segmenter, self, out, options)
+        if not self.split.validated:
+            notes |= {"kept": "last"} if "kept" in notes else {}
+        return segmenter, notes
+
 
 Fit = Callable[[Prepared, Path, TrainOptions], tuple[Segmenter, dict[str, Any]]]  # → the segmenter, notes for the card
 
@@ -97,7 +171,7 @@ def train_segmentation(recipe: Recipe, out: Path, options: TrainOptions) -> Path
     if not recipe.model.network:
         raise InputError("the recipe names no model. Set model.network, e.g. to unet.")
     check_extra("deep")
-    return fit_and_write(recipe, out, options, train_network)
+    return fit_and_write(recipe, out, options, Prepared.train)
 
 
 def fit_and_write(recipe: Recipe, out: Path, options: TrainOptions, fit: Fit) -> Path:
@@ -106,21 +180,14 @@ def fit_and_write(recipe: Recipe, out: Path, options: TrainOptions, fit: Fit) ->
     refit = recipe.train.refit and prepared.split.validated and not options.finish
     segmenter, notes = fit(prepared, out, replace(options, followed=refit))
     if not refit:
-        return score_and_write(segmenter, prepared, out, notes)
-    scores = score_segmenter(segmenter, prepared) if Rank.current().is_first else {}
+        return prepared.score_and_write(segmenter, out, notes)
+    scores = prepared.score(segmenter) if Rank.current().is_first else {}
     log.info("train.refit=true: validated; now once more, on everything.")
     whole = prepare(recipe.without_validation())
     epochs = notes["best_epoch"] if notes.get("kept") == "best" else None
     segmenter, again = fit(whole, out / REFIT, replace(options, epochs=epochs))
-    notes = run_notes(prepared, scores, whole.pixels) | notes | {"refit": again}
+    notes = prepared.notes(scores, whole.pixels) | notes | {"refit": again}
     return write_run(segmenter, recipe, out, split=prepared.split, scores=scores, notes=notes)
-
-
-def score_and_write(segmenter: Segmenter, prepared: Prepared, out: Path, notes: dict[str, Any]) -> Path:
-    """Score a trained segmenter on the validation part and write its run; returns the folder."""
-    scores = score_segmenter(segmenter, prepared)
-    notes = run_notes(prepared, scores) | notes
-    return write_run(segmenter, prepared.recipe, out, split=prepared.split, scores=scores, notes=notes)
 
 
 def prepare(recipe: Recipe, further: Sequence[str] = ()) -> Prepared:
@@ -153,46 +220,6 @@ def prepare_split(recipe: Recipe, legend: Legend, scenes: Sequence[LabelledScene
     return Prepared(recipe, legend, split, inputs, class_cells(split))
 
 
-def train_network(prepared: Prepared, out: Path, options: TrainOptions) -> tuple[NetworkSegmenter, dict[str, Any]]:
-    """Train the recipe's network; returns it, and notes for the card."""
-    warn_of_lacking(prepared.split, prepared.pixels)
-    segmenter = untrained_segmenter(prepared)
-    notes = fit_classes(segmenter, prepared, prepared, out, options)
-    if not prepared.split.validated:
-        notes |= {"kept": "last"} if "kept" in notes else {}
-    return segmenter, notes
-
-
-def fit_classes(
-    segmenter: NetworkSegmenter, prepared: Prepared, validated: Prepared, out: Path, options: TrainOptions
-) -> dict[str, Any]:
-    """Train a network on the scenes of `prepared` and validate it on those of `validated`; returns notes for the card."""
-    from deepnets4eo.training.losses import SegmentationCriterion
-
-    recipe, samples = prepared.recipe, prepared.samples()
-    criterion = SegmentationCriterion(recipe.train, prepared.legend, prepared.inputs.names, prepared.pixels)
-    halo_px = min(recipe.predict.halo_px, recipe.data.tile_px // 8)
-    withheld = samples if validated is prepared else validated.samples()
-    most = recipe.data.windows_per_epoch  # after an epoch; at the end all is scored
-    validation = validated.validation(withheld, recipe.data.tile_px - 2 * halo_px, halo_px, most=most)
-
-    def score(segmenter: NetworkSegmenter) -> dict[str, float]:
-        if not validated.split.validated:
-            return {recipe.train.monitor: float("nan")}  # undefined, so that the last epoch's weights are kept
-        return criterion.validate(segmenter.module, validation)
-
-    return fit_segmenter(segmenter, samples, criterion.step, score, recipe, out, options)
-
-
-def untrained_segmenter(prepared: Prepared) -> NetworkSegmenter:
-    """The recipe's network with its first weights. Errors: InputError where streams, first weights or losses do not fit."""
-    from deepnets4eo.training.losses import set_contrastive_loss
-
-    segmenter = build_segmenter(prepared.recipe, _network_spec(prepared), prepared.inputs, prepared.legend)
-    set_contrastive_loss(segmenter.module, prepared.recipe.train, prepared.legend)
-    return segmenter
-
-
 def load_legend(recipe: Recipe) -> Legend:
     """The legend that a recipe names, points to, or holds; of two classes at least."""
     if not recipe.legend:
@@ -206,29 +233,6 @@ def load_legend(recipe: Recipe) -> Legend:
     if legend.num_classes < 2:
         raise InputError(f"legend {legend.name!r} has one class; at least two are needed. Add one.")
     return legend
-
-
-def score_segmenter(segmenter: Segmenter, prepared: Prepared, *, batch_size: int | None = None) -> dict[str, Any]:
-    """All scores over the validation split with that split; the overall ones also without each optional layer."""
-    inputs = segmenter.inputs
-    optional = [name for name, layer in inputs.layers.items() if layer.optional and name != CLICKS]
-    matrices = {left_out: ConfusionMatrix(prepared.legend.num_classes) for left_out in [None, *optional]}
-    core_px, halo_px = prepared.recipe.data.tile_px, segmenter.halo_px
-    if getattr(segmenter, "any_tile", False):  # no tile reaches further than the block that is validated
-        blocks_px = [split.block_px for split in prepared.split.splits if isinstance(split, BlockSplit)]
-        core_px = min(core_px, max(blocks_px, default=core_px))
-    for batch in prepared.validation(prepared.samples(), core_px, halo_px, batch_size, labelled=True):
-        inner = batch["mask"][:, halo_px : halo_px + core_px, halo_px : halo_px + core_px]
-        for left_out, matrix in matrices.items():
-            stack = [np.zeros_like(batch[name]) if name == left_out else batch[name] for name in inputs.names]
-            matrix.update(inner, segmenter.predict_classes(np.concatenate(stack, axis=1), margin_px=halo_px))
-    split = prepared.split.describe()
-    name = VALIDATED[prepared.recipe.train.refit] if prepared.split.validated else NOT_VALIDATED
-    protocol = {"name": name, "leaky": split["leaky"], "split": split}
-    without = {name: {score: getattr(matrices[name], score) for score in report.OVERALL} for name in optional}
-    return report.scores(matrices[None], prepared.legend.names) | {
-        "legend": prepared.legend.name, "protocol": protocol, "synthetic": prepared.synthetic,
-    } | ({"without_layer": without} if optional else {})  # fmt: skip
 
 
 def _network_spec(prepared: Prepared) -> dict[str, Any]:
@@ -269,18 +273,6 @@ def _check_streams(streams: Any, inputs: InputSpec) -> None:
             f"model.options has streams={list(streams)}, but the bands of the layers are: {listed}. "
             f"Choose bands with data.bands={{LAYER: [1, …]}}, or set streams to {bands}."
         )
-
-
-def run_notes(prepared: Prepared, scores: dict[str, Any], pixels: list[int] | None = None) -> dict[str, Any]:
-    """What the card says of the training; `pixels` are (K,) counts of what is written, by default the training split's."""
-    return {
-        "scenes": {named.name: named.sources for named in prepared.split.scenes},
-        "split": prepared.split.describe(),
-        "leaky": prepared.split.leaky,
-        "synthetic": prepared.synthetic,
-        "training_pixels": dict(zip(prepared.legend.names, pixels or prepared.pixels, strict=True)),
-        "validation": {name: scores[name] for name in report.OVERALL},
-    }
 
 
 TASK = Task(train_segmentation)

@@ -213,24 +213,21 @@ class SplitRule:
             )
         return chosen
 
-
-def assign_blocks(
-    scenes: Sequence[SplitScene], rule: SplitRule, groups: Sequence[str] | None = None
-) -> list[BlockSplit]:
-    """Assign every block to training or validation by the seed of the rule alone; `groups` name what stays together."""
-    shapes = [(int(scene.grid.shape[0]), int(scene.grid.shape[1])) for scene in scenes]
-    if rule.whole:
-        return [BlockSplit(shape, max(shape), 0, {TRAIN: 1.0}) for shape in shapes]
-    if rule.kind in ("blocks", "random"):
-        pairs = zip(twins_of(scenes), scenes, shapes, strict=True)  # the same pixels are in the same blocks
-        return [rule.split_scene(scene.name, shape, twin) for twin, scene, shape in pairs]
-    names = list(dict.fromkeys(scene.name for scene in scenes)) if groups is None else sorted(set(groups))
-    chosen = (_choose_ground(scenes, rule) if groups is None else set()) or rule.choose_validation(names)
-    group_of = [scene.name for scene in scenes] if groups is None else groups
-    return [
-        BlockSplit(shape, max(shape), 0, {VAL if group in chosen else TRAIN: 1.0})
-        for shape, group in zip(shapes, group_of, strict=True)
-    ]
+    def assign_blocks(self, scenes: Sequence[SplitScene], groups: Sequence[str] | None = None) -> list[BlockSplit]:
+        """Assign every block to training or validation by the seed of the rule alone; `groups` name what stays together."""
+        shapes = [(int(scene.grid.shape[0]), int(scene.grid.shape[1])) for scene in scenes]
+        if self.whole:
+            return [BlockSplit(shape, max(shape), 0, {TRAIN: 1.0}) for shape in shapes]
+        if self.kind in ("blocks", "random"):
+            pairs = zip(twins_of(scenes), scenes, shapes, strict=True)  # the same pixels are in the same blocks
+            return [self.split_scene(scene.name, shape, twin) for twin, scene, shape in pairs]
+        names = list(dict.fromkeys(scene.name for scene in scenes)) if groups is None else sorted(set(groups))
+        chosen = (_choose_ground(scenes, self) if groups is None else set()) or self.choose_validation(names)
+        group_of = [scene.name for scene in scenes] if groups is None else groups
+        return [
+            BlockSplit(shape, max(shape), 0, {VAL if group in chosen else TRAIN: 1.0})
+            for shape, group in zip(shapes, group_of, strict=True)
+        ]
 
 
 def _choose_ground(scenes: Sequence[SplitScene], rule: SplitRule) -> set[str]:
@@ -288,7 +285,7 @@ def make_split(scenes: Sequence[SceneT], data: DataSection) -> DataSplit[SceneT]
     if data.split in LABEL_KINDS and not rule.whole:
         splits = split_by_labels(scenes, data)
     else:
-        splits = assign_blocks(scenes, rule)
+        splits = rule.assign_blocks(scenes)
     split = DataSplit(scenes, splits, WHOLE if rule.whole else data.split, _dataset(data))
     say_learnt_ground(split)
     return split

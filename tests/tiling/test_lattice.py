@@ -12,16 +12,7 @@ from deepnets4eo.prediction.stitching import Blender, RowBuffer, Strip
 from deepnets4eo.prediction.tile_reader import TileReader
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.tiling.lattice import (
-    BLENDING,
-    Lattice,
-    Tiling,
-    core_weights,
-    hann_weights,
-    mirror_window,
-    reflect_indices,
-    weight_sums,
-)
+from deepnets4eo.tiling.lattice import BLENDING, Lattice, Tiling, hann_weights, mirror_window, reflect_indices
 
 AS_IS = LayerInput(("row", "col"), (0.0, 0.0), (1.0, 1.0), 0, 1, "float32")
 
@@ -90,8 +81,8 @@ def test_weight_sums_equal_a_sum_over_all_tiles(shape, tiling):
     brute = np.zeros(lattice.cols * tiling.stride_px + tiling.core_px)
     for col in range(lattice.cols):
         left = lattice.tile(0, col).core.col
-        brute[left : left + tiling.core_px] += core_weights(tiling)
-    found = weight_sums(lattice, 0, shape[1], shape[1])
+        brute[left : left + tiling.core_px] += tiling.core_weights()
+    found = lattice.weight_sums(0, shape[1], shape[1])
     np.testing.assert_allclose(found, brute[: shape[1]], rtol=1e-5)
     assert found.min() > 0
 

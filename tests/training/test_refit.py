@@ -17,7 +17,7 @@ from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.training import load_recipe, segmentation
 from deepnets4eo.training.losses import SegmentationCriterion
 from deepnets4eo.training.recipe import Recipe, resolve
-from deepnets4eo.training.segmentation import prepare, score_segmenter
+from deepnets4eo.training.segmentation import prepare
 from deepnets4eo.training.tasks import TrainOptions
 
 NETWORK = [
@@ -122,7 +122,7 @@ def test_scores_of_a_forest_are_the_same_in_windows_of_a_block_and_in_larger_one
     segmenter = load_run(run).segmenter
     assert segmenter.any_tile
     segmenter.any_tile = False
-    assert score_segmenter(segmenter, prepare(recipe))["confusion"] == read_json(run / "metrics.json")["confusion"]
+    assert prepare(recipe).score(segmenter)["confusion"] == read_json(run / "metrics.json")["confusion"]
 
 
 def test_what_cannot_be_refitted_is_refused() -> None:

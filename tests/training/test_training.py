@@ -28,7 +28,7 @@ from deepnets4eo.training.data import TrainLoader
 from deepnets4eo.training.losses import class_weights
 from deepnets4eo.training.recipe import DataSection, Recipe, resolve
 from deepnets4eo.training.scenes import find_sources
-from deepnets4eo.training.segmentation import load_legend, prepare, score_segmenter
+from deepnets4eo.training.segmentation import load_legend, prepare
 from deepnets4eo.training.splits import TRAIN, VAL
 from deepnets4eo.training.tasks import Task, TrainOptions
 
@@ -191,7 +191,7 @@ def test_an_interrupted_run_resumes_to_the_same_bits(data: Path, tiny: str, tmp_
         )
     card = read_json(finished / "card.json")
     assert card["notes"]["finished_after"] == f"2 of {card['notes']['epochs'] + 1} epochs"
-    scored = score_segmenter(deepnets4eo.load_run(finished).segmenter, prepare(make_recipe(f"data.folders=[{data}]")))
+    scored = prepare(make_recipe(f"data.folders=[{data}]")).score(deepnets4eo.load_run(finished).segmenter)
     assert metrics(finished)["confusion"] == scored["confusion"]
     resumed = deepnets4eo.train(make_recipe(), tmp_path / "cut", data=data, options=options)
     assert equal(whole, resumed)

@@ -19,7 +19,7 @@ from deepnets4eo.training.epochs import Fit
 from deepnets4eo.training.loop import fit_network
 from deepnets4eo.training.progress import EpochProgress
 from deepnets4eo.training.recipe import Recipe, resolve
-from deepnets4eo.training.splits import TRAIN, VAL, SplitRule, assign_blocks, make_split
+from deepnets4eo.training.splits import TRAIN, VAL, SplitRule, make_split
 from deepnets4eo.training.statistics import warn_of_lacking
 
 
@@ -83,7 +83,7 @@ def test_groups_of_scenes_stay_together() -> None:
     image, labels = random_scene()
     scenes = make_data_split([image] * 6, [labels] * 6).scenes
     groups = ["flood", "quake", "flood", "fire", "quake", "fire"]
-    splits = assign_blocks(scenes, SplitRule("events", 0.3, seed=0), groups)
+    splits = SplitRule("events", 0.3, seed=0).assign_blocks(scenes, groups)
     validated = {group for group, split in zip(groups, splits, strict=True) if split.parts == [VAL]}
     trained = {group for group, split in zip(groups, splits, strict=True) if split.parts == [TRAIN]}
     assert len(validated) == 1
@@ -92,7 +92,7 @@ def test_groups_of_scenes_stay_together() -> None:
     with pytest.raises(
         InputError, match="data.split=events leaves 0 of 3 events for validation.*choose with data.names"
     ):
-        assign_blocks(scenes, SplitRule("events", 0.3, 0, val_names=["storm"], names_key="data.names"), groups)
+        SplitRule("events", 0.3, 0, val_names=["storm"], names_key="data.names").assign_blocks(scenes, groups)
 
 
 def test_objects_are_of_the_part_of_their_centre_unless_they_reach_near_validation() -> None:

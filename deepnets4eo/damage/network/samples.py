@@ -17,7 +17,7 @@ from deepnets4eo.damage.network.recipe import DamageData, DamageRecipe
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.segmenters import DISPLAY_RGB, InputSpec
-from deepnets4eo.training import DataSplit, Sample, SplitRule, StreamSamples, assign_blocks, say_learnt_ground
+from deepnets4eo.training import DataSplit, Sample, SplitRule, StreamSamples, say_learnt_ground
 from deepnets4eo.zonal import Outlines
 
 Grades = Sequence[NDArray[np.uint8]]
@@ -63,7 +63,7 @@ def split_buildings(pairs: Sequence[LabelledPair], data: DamageData, seed: int) 
         block_px=data.block_px, buffer_px=data.buffer_px, narrow_buffer=True,
     )  # fmt: skip
     groups = [pair.event for pair in pairs] if data.split == "events" else None
-    pixels = DataSplit(pairs, assign_blocks(pairs, rule, groups), data.split)
+    pixels = DataSplit(pairs, rule.assign_blocks(pairs, groups), data.split)
     parts = [pixels.objects_in(number, pair.centres, pair.boxes) for number, pair in enumerate(pairs)]
     train, val = (
         [np.where(inside[part], pair.grades, VOID).astype(np.uint8) for pair, inside in zip(pairs, parts, strict=True)]

@@ -45,7 +45,7 @@ from deepnets4eo.points.rgbd.frame import (
     read_labels,
 )
 from deepnets4eo.points.rgbd.recipe import FrameSection
-from deepnets4eo.training import DataSplit, SplitRule, assign_blocks
+from deepnets4eo.training import DataSplit, SplitRule
 
 # NYUv2
 IMAGES, SPLITS = "nyu_depth_v2_labeled.mat", "splits.mat"
@@ -121,10 +121,10 @@ def split_frames(frames: Sequence[FrameSource], data: FrameSection) -> DataSplit
         kept = with_names([frame for frame in frames if frame.name in part_of])
         groups = [part_of[frame.name] for frame in kept]
         rule = SplitRule("official parts", 0, 0, val_names=("test",), names_key="data.test_list")
-        return DataSplit(kept, assign_blocks(kept, rule, groups), "official")
+        return DataSplit(kept, rule.assign_blocks(kept, groups), "official")
     rule = SplitRule("scenes", data.val_share, data.split_seed, val_names=data.val_scenes)
     every = with_names(frames)
-    return DataSplit(every, assign_blocks(every, rule), WHOLE if rule.whole else "scenes")
+    return DataSplit(every, rule.assign_blocks(every), WHOLE if rule.whole else "scenes")
 
 
 def frame_classes(frame: Frame, legend: Legend, *, unknown_is_void: bool = False) -> ByteImage:
