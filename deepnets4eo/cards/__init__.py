@@ -27,15 +27,7 @@ if TYPE_CHECKING:
         ScoringProtocol,
         load_protocol,
     )
-    from .dataset_reader import (
-        Tiles,
-        abbreviate,
-        check_same_bands,
-        find_tiles,
-        open_dataset,
-        part_tiles,
-        strip_leading_zeros,
-    )
+    from .dataset_reader import Tiles, abbreviate, find_tiles, open_dataset, part_tiles, strip_leading_zeros
     from .embedding import EmbeddingCard, split_card
     from .legend import VOID, Color, Legend as Legend, LegendClass, colour_problem, normalise_name
     from .quantity import QUANTITIES, Quantity

@@ -161,6 +161,23 @@ class DatasetCard(_Strict):
                 bands.pop(layer, None)
         return self.model_copy(update={"layout": {**self.layout, **patterns}, "bands": bands})
 
+    def check_bands(self, layer: str, path: str | Path, count: int) -> None:
+        """Refuse a file of another number of bands than its layer; bands declared as alpha are read as masks."""
+        expected = self.bands.get(layer)
+        if not expected or count == len(expected):
+            return
+        remedy = "Give its pattern (data.layers) to use the bands of the file."
+        if layer.startswith("labels"):
+            remedy = (
+                "The classes of its values are unknown: name the legend it is stored in, such as isprs-mmseg "
+                "(data.labels_legend, --set reference_legend=…)."
+            )
+        elif count == len(expected) - 1:
+            remedy = f"If it has {len(expected)}, the last is marked alpha: gdal_edit.py -colorinterp_{len(expected)} undefined."
+        raise InputError(
+            f"{path} has {count} bands, the {layer} of {self.name} {len(expected)} ({', '.join(expected)}). {remedy}"
+        )
+
 
 def load_protocol(name: str) -> ScoringProtocol:
     """The protocol `DATASET/PROTOCOL` of a dataset card; InputError lists the protocols there are."""

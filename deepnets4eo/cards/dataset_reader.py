@@ -94,26 +94,6 @@ def expected_paths(card: DatasetCard, layer: str, tile: str) -> str:
     )
 
 
-def check_same_bands(card: DatasetCard, layer: str, path: str | Path, count: int) -> None:
-    """Refuse a file of another number of bands than the card's layer; bands declared as alpha are read as masks."""
-    expected = card.bands.get(layer)
-    if not expected or count == len(expected):
-        return
-    remedy = "Give its pattern (data.layers) to use the bands of the file."
-    if layer.startswith("labels"):
-        remedy = (
-            "The classes of its values are unknown: name the legend it is stored in, such as isprs-mmseg "
-            "(data.labels_legend, --set reference_legend=…)."
-        )
-    elif count == len(expected) - 1:
-        remedy = (
-            f"If it has {len(expected)}, the last is marked alpha: gdal_edit.py -colorinterp_{len(expected)} undefined."
-        )
-    raise InputError(
-        f"{path} has {count} bands, the {layer} of {card.name} {len(expected)} ({', '.join(expected)}). {remedy}"
-    )
-
-
 def _needed_layers(card: DatasetCard, tiles: Tiles, layers: Sequence[str] | None) -> list[str]:
     if layers is None:
         present = {layer for sources in tiles.values() for layer in sources}

@@ -85,13 +85,13 @@ def _read_outlines(footprints: str, pair: ImagePair, options: RegisterOptions) -
 
 
 def _lines(registration: Registration) -> list[str]:
-    from deepnets4eo.outputs import Phrase, text_of
+    from deepnets4eo.outputs import Phrase
 
     measured, unit = registration.measured, registration.unit
     lines = [f"registration: {registration.status}" + (f" ({registration.reason})" if registration.reason else "")]
     if not registration.usable:
         lines.append(
-            f"  {text_of(Phrase('raise_max_shift'))} Where they are turned farther, raise --set max_rotation_deg."
+            f"  {Phrase('raise_max_shift').text()} Where they are turned farther, raise --set max_rotation_deg."
         )
     else:
         lines += [

@@ -21,7 +21,6 @@ from deepnets4eo.cards import (
     Quantity,
     ScoringProtocol,
     abbreviate,
-    check_same_bands,
     load_protocol,
     open_dataset,
     strip_leading_zeros,
@@ -225,7 +224,7 @@ def evaluate_dataset(
     chosen = rules(card_protocol(f"{card.name}/{name}", scoring))
     if chosen.reference_legend is None:
         for _, truth in matched.pairs:
-            check_same_bands(card, matched.reference, truth, Layer.open(truth, labels=True).count)
+            card.check_bands(matched.reference, truth, Layer.open(truth, labels=True).count)
         if card.legend != scoring.legend:
             chosen = replace(chosen, reference_legend=Legend.load(card.legend))
     result = evaluate_pairs(matched.pairs, scoring.legend, chosen, intervals=intervals, progress=progress).to_dict()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deepnets4eo.cards import DatasetCard, Legend, Tiles, abbreviate, check_same_bands, datasets, find_tiles, part_tiles
+from deepnets4eo.cards import DatasetCard, Legend, Tiles, abbreviate, datasets, find_tiles, part_tiles
 from deepnets4eo.errors import DeepNets4EOError, GridError, InputError, LabelError
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import LABELS_READ_PX, Grid, Window, blocks, only_one_placed, overlap_share
@@ -176,7 +176,7 @@ def _read(
                 raise InputError(f"{path} is cut off: it ends before its image does.")
     strange = []
     try:
-        check_same_bands(card, layer, path.name, raster.count)
+        card.check_bands(layer, path.name, raster.count)
     except InputError as error:
         strange.append(str(error))
     if not strange and layer in LABELLED and raster.count not in (1, 3):

@@ -43,6 +43,6 @@ if TYPE_CHECKING:
         table_csv,
         wide,
     )
-    from .wording import LANGUAGES, Language, Phrase, Value, number_text, text_of
+    from .wording import LANGUAGES, Language, Phrase, Value, number_text
 else:
     __getattr__ = lazy_names(__name__)

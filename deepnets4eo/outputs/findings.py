@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Literal, get_args
 
-from deepnets4eo.outputs.wording import Language, Phrase, Value, from_plain, has_words, html_of, plain, text_of
+from deepnets4eo.outputs.wording import Language, Phrase, Value, from_plain, has_words, plain
 
 Severity = Literal["note", "caution", "worthless"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
@@ -48,11 +48,11 @@ class Finding:
 
     def text(self, part: Literal["", ".remedy"] = "", language: Language = "en") -> str:
         """The message, or what to do, in a language; in English where the language has no words."""
-        return self._render(part, text_of, language)
+        return self._render(part, Phrase.text, language)
 
     def html(self, part: Literal["", ".remedy"] = "", language: Language = "en") -> str:
         """The message, or what to do, as HTML in a language."""
-        return self._render(part, html_of, language)
+        return self._render(part, Phrase.html, language)
 
     def _render(self, part: str, render: Callable[[Phrase, Language], str], language: Language) -> str:
         key = self.wording or self.code

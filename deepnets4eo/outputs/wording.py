@@ -33,6 +33,18 @@ class Phrase:
     key: str
     values: Mapping[str, Any] = field(default_factory=dict)
 
+    def text(self, language: Language = "en") -> str:
+        """The words of a phrase as plain text, in English where the language has none. A sentence of which a value is None is left out.
+
+        >>> Phrase("not_in_pre.remedy").text(), Phrase("not_in_pre.remedy").text("es")
+        ('Use footprints from before the event.', 'Use contornos de antes del evento.')
+        """
+        return _Writer(language, str, str).phrase(self)
+
+    def html(self, language: Language = "en") -> str:
+        """The words of a phrase as HTML, those that stay English marked as such."""
+        return in_english(self.text()) if language == "en" else _Writer(language, escape, in_english).phrase(self)
+
 
 def number_text(value: float, language: Language, form: str = ",.0f") -> str:
     """A number as the language writes it; form : Python's, with a comma between thousands.
@@ -60,20 +72,6 @@ def has_words(key: str, language: Language = "en") -> bool:
     return key in texts_of(language)
 
 
-def text_of(phrase: Phrase, language: Language = "en") -> str:
-    """The words of a phrase as plain text, in English where the language has none. A sentence of which a value is None is left out.
-
-    >>> text_of(Phrase("not_in_pre.remedy")), text_of(Phrase("not_in_pre.remedy"), "es")
-    ('Use footprints from before the event.', 'Use contornos de antes del evento.')
-    """
-    return _Writer(language, str, str).phrase(phrase)
-
-
-def html_of(phrase: Phrase, language: Language = "en") -> str:
-    """The words of a phrase as HTML, those that stay English marked as such."""
-    return in_english(text_of(phrase)) if language == "en" else _Writer(language, escape, in_english).phrase(phrase)
-
-
 @dataclass(frozen=True)
 class _Writer:
     """Puts values into the sentences of a language. own : shows its words, foreign : English ones."""
@@ -85,7 +83,7 @@ class _Writer:
     def phrase(self, phrase: Phrase) -> str:
         """All sentences of a phrase whose values are known."""
         if not has_words(phrase.key, self.language) and self.language != "en":
-            return self.foreign(text_of(phrase))
+            return self.foreign(phrase.text())
         text = texts_of(self.language)[phrase.key]
         sentences = (
             self._sentence(sentence, phrase.values) for sentence in ([text] if isinstance(text, str) else text)

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepnets4eo.cards import TRAIN, DatasetCard, Legend, check_same_bands, open_dataset
+from deepnets4eo.cards import TRAIN, DatasetCard, Legend, open_dataset
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.label_reader import OF_TRAINING, Keep, LabelReader, LegendLabels
 from deepnets4eo.formats import check_online, is_remote
@@ -116,9 +116,9 @@ def dataset_scenes(
         shared = label_files.count(named[LABELS]) > 1
         scene = _open(tile.replace("/", "-"), named, data, layers, legends, shared_labels=shared)
         if data.labels_legend is None:
-            check_same_bands(laid_out, LABELS, named[LABELS], scene.labels.reader.layer.count)
+            laid_out.check_bands(LABELS, named[LABELS], scene.labels.reader.layer.count)
         for layer in set(layers) - set(data.bands):
-            check_same_bands(laid_out, layer, named[layer], scene.scene.layers[layer].count)
+            laid_out.check_bands(layer, named[layer], scene.scene.layers[layer].count)
         scenes.append(scene)
     return scenes
 

@@ -12,7 +12,7 @@ import pytest
 import deepnets4eo
 from deepnets4eo.files import read_yaml
 from deepnets4eo.outputs.findings import Finding, image_of, reason_counts
-from deepnets4eo.outputs.wording import LANGUAGES, TEXTS, Phrase, has_words, html_of, plain, text_of, texts_of
+from deepnets4eo.outputs.wording import LANGUAGES, TEXTS, Phrase, has_words, plain, texts_of
 
 PACKAGE = Path(deepnets4eo.__file__).parent
 FILES = sorted((TEXTS / "en").glob("*.yaml"))
@@ -92,8 +92,8 @@ def test_reasons_stay_english_and_are_marked_and_escaped_on_a_page() -> None:
 
 def test_a_phrase_without_words_in_a_language_is_english_on_its_page() -> None:
     phrase = Phrase("most_changed", {"share": 0.6})
-    assert text_of(phrase, "pt") == text_of(phrase)
-    assert html_of(phrase, "pt") == f'<bdi lang="en">{text_of(phrase)}</bdi>'
+    assert phrase.text("pt") == phrase.text()
+    assert phrase.html("pt") == f'<bdi lang="en">{phrase.text()}</bdi>'
 
 
 def test_a_finding_of_a_plugin_says_its_own_english() -> None:

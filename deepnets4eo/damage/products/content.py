@@ -18,7 +18,7 @@ from deepnets4eo.damage.vocabulary import (
     WIDE,
 )
 from deepnets4eo.errors import InputError
-from deepnets4eo.outputs import EventInfo, Finding, Language, Phrase, text_of
+from deepnets4eo.outputs import EventInfo, Finding, Language, Phrase
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -49,7 +49,7 @@ COLUMNS = ("id", "damage", "damage_prob", "confidence", "damage_set", "status", 
 
 def advice_on_count(language: Language = "en") -> str:
     """Advice on how to learn the number of damaged buildings, where the images do not show it."""
-    return text_of(Phrase("count_not_told.remedy"), language)
+    return Phrase("count_not_told.remedy").text(language)
 
 
 @dataclass
