@@ -18,7 +18,7 @@ from deepnets4eo.grid import Window
 from deepnets4eo.rasters.scene import LABELS, Layer, Scene
 from deepnets4eo.segmenters.inputs import LayerInput
 from deepnets4eo.training.recipe import resolve
-from deepnets4eo.training.segmentation import prepare
+from deepnets4eo.training.segmentation import Prepared, prepare
 
 RULES = {  # (original, predicted) → label, as in the paper
     "intersection": {(0, 0): 0, (0, 1): 0, (1, 0): 0, (1, 1): 1},
@@ -127,15 +127,15 @@ def test_each_hyperepoch_goes_on_from_the_weights_of_the_last_one(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     states: list[list[np.ndarray]] = []
-    fit = cleansing.fit_classes
+    fit = Prepared.fit
 
-    def record(segmenter: Any, *arguments: Any) -> Any:
+    def record(prepared: Prepared, segmenter: Any, *arguments: Any) -> Any:
         states.append([value.detach().numpy().copy() for value in segmenter.module.state_dict().values()])
-        notes = fit(segmenter, *arguments)
+        notes = fit(prepared, segmenter, *arguments)
         states.append([value.detach().numpy().copy() for value in segmenter.module.state_dict().values()])
         return notes
 
-    monkeypatch.setattr(cleansing, "fit_classes", record)
+    monkeypatch.setattr(Prepared, "fit", record)
     deepnets4eo.train(recipe("cleansing.hyperepochs=2"), tmp_path / "run", data=data)
     _, after, before, last = states
     assert all(np.array_equal(one, other) for one, other in zip(after, before, strict=True))

@@ -19,7 +19,7 @@ from deepnets4eo.damage.evidences import structure
 from deepnets4eo.damage.inputs.site import Inputs
 from deepnets4eo.damage.network import grader as network_grader
 from deepnets4eo.errors import InputError
-from deepnets4eo.jobs import identity
+from deepnets4eo.jobs import identities
 from deepnets4eo.rasters.gdal_memory import CACHE_BYTES
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
@@ -174,7 +174,7 @@ def test_parts_over_an_older_map_and_those_of_another_job_are_refused(
             assert damage(place, out, *verb, *options, post=post) == 1
             assert done_with_others in capsys.readouterr().err
     with monkeypatch.context() as patch:
-        patch.setattr(identity, "code_version", lambda: "0.1.0+another")
+        patch.setattr(identities, "code_version", lambda: "0.1.0+another")
         assert damage(place, out, *complete) == 1
         assert done_with_others in capsys.readouterr().err
     assert damage(place, out, "--part", "2/3", "--overwrite") == 1

@@ -16,7 +16,7 @@ from small_site import small_site
 
 from deepnets4eo.formats.access import offline
 from deepnets4eo.grid import Grid
-from deepnets4eo.jobs import identity as module
+from deepnets4eo.jobs import identities as module
 from deepnets4eo.jobs.identities import file_state, identity, identity_hash
 from deepnets4eo.rasters.scene import Layer
 
