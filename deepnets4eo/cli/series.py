@@ -86,22 +86,18 @@ def series(
 def _map_similar(
     source: str, like: str, like_in: str | None, out: Path | None, inputs: SeriesInputs, *, overwrite: bool
 ) -> None:
-    from deepnets4eo.change.series import ALIKE, open_searched, parse_point, write_likeness
+    from deepnets4eo.change.series import Likeness
     from deepnets4eo.outputs import check_not_inputs
 
-    point = parse_point(like)
     if out is None:
         raise InputError(
             f"--like {like} maps the cosine with a pixel. Name the raster that is written: --out alike.tif."
         )
-    inputs.check()
-    series = open_searched(source, inputs)
-    check_not_inputs([out], [source, like_in, inputs.masks, series.paths])
-    if like_in is None and len(series) > 1:
-        raise InputError(f"{source} has {len(series)} dates. Name the raster that holds the example: --like-in FILE.")
+    search = Likeness.open(source, like, like_in, inputs)
+    check_not_inputs([out], [source, like_in, inputs.masks, search.series.paths])
     with new_output("series", out, overwrite=overwrite) as advance:
-        shares = write_likeness(series, like_in or source, point, out, advance)
-    show_result(f"cosine above {ALIKE:g} on {', '.join(f'{share:.2%}' for share in shares)} of the pixels", out)
+        headline = search.write(out, advance)
+    show_result(headline, out)
 
 
 def _list_similar(folder: str, like: int, example: str | None, json: Path | None) -> None:

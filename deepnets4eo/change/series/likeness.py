@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -22,15 +23,62 @@ from deepnets4eo.rasters import CogWriter, Layer
 ALIKE = 0.9  # cosine, of the share in the headline
 
 
-def parse_point(text: str) -> tuple[float, float]:
-    """The numbers of X,Y. Errors: InputError."""
-    try:
-        x, y = (float(word) for word in text.split(","))
-    except ValueError as error:
-        raise InputError(
-            f"--like {text} is neither the id of a change nor a position. Write longitude,latitude, as in 12.49,41.89."
-        ) from error
-    return x, y
+@dataclass(frozen=True)
+class Likeness:
+    """A series that is searched for pixels like the one at a point of an example."""
+
+    series: ImageSeries
+    example: str
+    point: tuple[float, float]
+
+    @classmethod
+    def open(cls, source: str, point: str, example: str | None, inputs: SeriesInputs) -> Likeness:
+        """Open what is searched. Errors: InputError.
+
+        source : a folder, list or STAC collection by date, or a raster alone as the only date
+        point : X,Y as in `vector_at`
+        example : the raster with the pixel; by default the only one that is searched
+        """
+        position = _parse_point(point)
+        inputs.check()
+        if Path(source).is_dir() or Path(source).suffix.lower() in STAC_SUFFIXES:
+            series = ImageSeries.from_words(source, inputs)
+        else:
+            series = ImageSeries([DatedImage(date.min, (source,))], bands=inputs.chosen_bands)
+        if example is None and len(series) > 1:
+            raise InputError(
+                f"{source} has {len(series)} dates. Name the raster that holds the example: --like-in FILE."
+            )
+        return cls(series, example or source, position)
+
+    def write(self, path: str | Path, progress: Callable[[float], None] | None = None) -> str:
+        """Write the cosine with the example, −1 to 1, one band a date, NaN without data; returns the shares above `ALIKE` in words."""
+        layer, names = Layer.open(self.example), [day.isoformat() for day in self.series.dates]
+        check_one_space([*self.series.first_layers, layer])
+        if layer.count != len(self.series.band_names):
+            raise InputError(
+                f"{layer.source} has {layer.count} bands, what is searched {len(self.series.band_names)}. Give rasters of the same bands."
+            )
+        wanted, windows = vector_at(layer, self.point), blocks(self.series.shape, READ_PX)
+        tags = {"LIKE": f"{self.point[0]!r},{self.point[1]!r} of {layer.source}"}
+        tags |= {"SYNTHETIC": "yes"} if self.series.synthetic or layer.synthetic else {}
+        alike, known = np.zeros((2, len(names)))
+        with CogWriter(
+            path, self.series.grid, count=len(names), dtype="float32", nodata=math.nan, tags=tags,
+            band_names=names if len(names) > 1 else ["cosine"],
+        ) as writer:  # fmt: skip
+            for number, window in enumerate(windows, start=1):
+                bands = np.full((len(names), window.height, window.width), np.nan, np.float32)
+                for index, cosine in enumerate(bands):
+                    image, valid = self.series.read(index, window)
+                    cosine[valid] = wanted @ unit_vectors(image[:, valid])
+                alike += (bands > ALIKE).sum(axis=(1, 2))
+                known += np.isfinite(bands).sum(axis=(1, 2))
+                writer.write(window, bands)
+                if progress is not None:
+                    progress(number / len(windows))
+        shares = ", ".join(f"{share:.2%}" for share in alike / np.maximum(known, 1))
+        return f"cosine above {ALIKE:g} on {shares} of the pixels"
 
 
 def vector_at(layer: Layer, point: tuple[float, float]) -> NDArray[np.float32]:
@@ -52,43 +100,12 @@ def vector_at(layer: Layer, point: tuple[float, float]) -> NDArray[np.float32]:
     return unit_vectors(data.astype(np.float32))[:, 0, 0]
 
 
-def open_searched(source: str, inputs: SeriesInputs) -> ImageSeries:
-    """A folder, list or STAC collection by date, or a raster alone as the only date."""
-    if Path(source).is_dir() or Path(source).suffix.lower() in STAC_SUFFIXES:
-        return ImageSeries.from_words(source, inputs)
-    return ImageSeries([DatedImage(date.min, (source,))], bands=inputs.chosen_bands)
-
-
-def write_likeness(
-    series: ImageSeries,
-    example: str,
-    point: tuple[float, float],
-    path: str | Path,
-    progress: Callable[[float], None] | None = None,
-) -> list[float]:
-    """Write the cosine with the example, −1 to 1, one band a date, NaN without data; returns the share of each date above `ALIKE`."""
-    layer, names = Layer.open(example), [day.isoformat() for day in series.dates]
-    check_one_space([*series.first_layers, layer])
-    if layer.count != len(series.band_names):
+def _parse_point(text: str) -> tuple[float, float]:
+    """The numbers of X,Y. Errors: InputError."""
+    try:
+        x, y = (float(word) for word in text.split(","))
+    except ValueError as error:
         raise InputError(
-            f"{layer.source} has {layer.count} bands, what is searched {len(series.band_names)}. Give rasters of the same bands."
-        )
-    wanted, windows = vector_at(layer, point), blocks(series.shape, READ_PX)
-    tags = {"LIKE": f"{point[0]!r},{point[1]!r} of {layer.source}"}
-    tags |= {"SYNTHETIC": "yes"} if series.synthetic or layer.synthetic else {}
-    alike, known = np.zeros((2, len(names)))
-    with CogWriter(
-        path, series.grid, count=len(names), dtype="float32", nodata=math.nan, tags=tags,
-        band_names=names if len(names) > 1 else ["cosine"],
-    ) as writer:  # fmt: skip
-        for number, window in enumerate(windows, start=1):
-            bands = np.full((len(names), window.height, window.width), np.nan, np.float32)
-            for index, cosine in enumerate(bands):
-                image, valid = series.read(index, window)
-                cosine[valid] = wanted @ unit_vectors(image[:, valid])
-            alike += (bands > ALIKE).sum(axis=(1, 2))
-            known += np.isfinite(bands).sum(axis=(1, 2))
-            writer.write(window, bands)
-            if progress is not None:
-                progress(number / len(windows))
-    return [float(share) for share in alike / np.maximum(known, 1)]
+            f"--like {text} is neither the id of a change nor a position. Write longitude,latitude, as in 12.49,41.89."
+        ) from error
+    return x, y
