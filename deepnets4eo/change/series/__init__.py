@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .job import PRODUCTS, SeriesJob, write_series
-    from .likeness import ALIKE, Likeness, open_searched, parse_point, write_likeness
+    from .job import SeriesJob
+    from .likeness import Likeness
     from .options import SeriesInputs, SeriesProducts
 else:
     __getattr__ = lazy_names(__name__)

@@ -116,10 +116,3 @@ class SeriesProducts:
                 f"--set break_of={self.break_of} was given without --set breaks_from, so no breaks are detected. Give their first "
                 "date, or leave it out."
             )
-
-    @property
-    def first_break(self) -> date | None:
-        """The date from which breaks are detected. Errors: InputError for text that is no date."""
-        from deepnets4eo.change.series.dates import as_date
-
-        return None if self.breaks_from is None else as_date(self.breaks_from, "--set breaks_from")
