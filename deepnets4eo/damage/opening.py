@@ -106,7 +106,7 @@ def open_inputs(
         | {f"{score.column}_card": str(score.card_file) for score in scores if score.card_file}
     )
     return Inputs(
-        checked.pre, checked.post, outlines, outlines_px, **others,
+        checked.pre, checked.post, outlines, outlines_px, dsm_pre=heights_pre, dsm_post=heights_post, cloud_mask=clouds,
         evidences=evidences, findings=(*checked.findings, *findings), radar=checked.radar, paths=paths,
     )  # fmt: skip
 
