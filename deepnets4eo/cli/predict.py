@@ -84,9 +84,7 @@ def predict(
         _label_images(run, scene, out, options.device, threads_alone(workers or "2"), overwrite=overwrite)
         return
     from deepnets4eo.jobs import Part, Workers
-    from deepnets4eo.jobs.executors import Workers
-    from deepnets4eo.jobs.parts import Part
-    from deepnets4eo.prediction.file_job import PredictJob
+    from deepnets4eo.prediction import PredictJob
 
     who = Workers() if workers is None else Workers.parse(workers)
     options = replace(

@@ -21,14 +21,13 @@ from deepnets4eo.damage.inputs.placing import register_and_align
 from deepnets4eo.damage.inputs.settings import FurtherInputs, Settings
 from deepnets4eo.damage.inputs.site import Evidence, Inputs, Site, Work
 from deepnets4eo.damage.opening import open_inputs, open_pair
-from deepnets4eo.jobs.blocks import WorkerRefusedError
-from deepnets4eo.jobs.parts import Progress
-from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.jobs import Progress, WorkerRefusedError
+from deepnets4eo.outputs import Finding
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from deepnets4eo.rasters.scene import Layer, LayerLike
+    from deepnets4eo.rasters import Layer, LayerLike
     from deepnets4eo.registration import ImagePair
 
 ProgressBar: TypeAlias = Callable[[str], AbstractContextManager[Progress]]  # title → what is called with the share done

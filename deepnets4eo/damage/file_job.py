@@ -19,11 +19,9 @@ from deepnets4eo.damage.products.write import check_formats, formats_of
 from deepnets4eo.damage.worker import open_step
 from deepnets4eo.damage.written_again import write_again
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.access import check_exist
-from deepnets4eo.jobs.blocks import Executor, RemoteSteps
-from deepnets4eo.jobs.output import JobOutput
-from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.formats import check_exist
+from deepnets4eo.jobs import Executor, JobOutput, RemoteSteps
+from deepnets4eo.outputs import EventInfo, Finding
 
 
 @dataclass(frozen=True)

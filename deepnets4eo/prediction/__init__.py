@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .click_session import Adaptation as Adaptation, ClickSession as ClickSession, next_click as next_click
     from .clicked_scene import show_clicks as show_clicks
     from .dry_run import describe as describe
+    from .file_job import PredictJob
     from .job import Prediction as Prediction, predict as predict
     from .options import Measure, PredictOptions as PredictOptions, VoteOptions
     from .preparation import named_layers, open_scene as open_scene

@@ -8,16 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.jobs.blocks import Executor
-from deepnets4eo.jobs.parts import Progress
-from deepnets4eo.outputs.input_files import check_not_inputs
+from deepnets4eo.jobs import Executor, Progress
+from deepnets4eo.outputs import check_not_inputs
 from deepnets4eo.prediction.checks import check_outputs
 from deepnets4eo.prediction.clicked_scene import show_clicks
 from deepnets4eo.prediction.dry_run import describe
 from deepnets4eo.prediction.job import Prediction, predict
 from deepnets4eo.prediction.options import PredictOptions, VoteOptions
 from deepnets4eo.prediction.preparation import named_layers, open_scene
-from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.rasters import Scene
 from deepnets4eo.segmenters.run import Run, load_run
 
 ARCHIVES = (".csv", ".npz")  # of whole images

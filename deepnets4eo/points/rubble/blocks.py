@@ -20,7 +20,7 @@ from deepnets4eo.points.rubble.placing import HALO_M, common_bounds
 from deepnets4eo.points.rubble.plans import BUILT_MARGIN_M, VerticalFit, fit_vertically, terrain_under
 from deepnets4eo.points.rubble.rubble_map import RubbleOptions
 from deepnets4eo.points.rubble.surfaces import BlockHeights, BuildingCells, Heights
-from deepnets4eo.rasters.plane_crs import PLAIN_METRES
+from deepnets4eo.rasters import PLAIN_METRES
 
 logger = logging.getLogger(__name__)
 
@@ -137,8 +137,8 @@ def _on_heights(
 ) -> tuple[NDArray[Any], str | None]:
     """Outlines moved onto the edges of buildings in the heights, or as they are, and why."""
     from deepnets4eo.footprints import align_footprints
-    from deepnets4eo.rasters.scene import Layer
-    from deepnets4eo.terrain.ground_filter import without_gaps
+    from deepnets4eo.rasters import Layer
+    from deepnets4eo.terrain import without_gaps
 
     above = heights.above(terrain)
     image = np.clip(without_gaps(above, np.isfinite(above)), 0, HIGHEST_EDGE_M)

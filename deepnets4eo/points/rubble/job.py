@@ -17,7 +17,6 @@ import shapely
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import EventInfo, event_findings
-from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.points.height_grid import grid_around
 from deepnets4eo.points.rubble.blocks import measure_blocks
 from deepnets4eo.points.rubble.dates import epoch_findings, lay_on_first
