@@ -17,9 +17,9 @@ from deepnets4eo.change.refinement import FINAL
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.lazy import check_extra
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters.run import Run, kept_run, load_run
+from deepnets4eo.outputs import Finding
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import Run, kept_run, load_run
 
 log = logging.getLogger(__name__)
 

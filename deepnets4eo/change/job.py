@@ -18,18 +18,9 @@ from deepnets4eo.change.pair import POST, PRE, ChangePair, open_pair
 from deepnets4eo.change.rasters import covers_of, write_rasters
 from deepnets4eo.change.transitions import COVER_POST, COVER_PRE
 from deepnets4eo.jobs import Executor, JobOutput, Progress
-from deepnets4eo.jobs.blocks import Executor
-from deepnets4eo.jobs.output import JobOutput
-from deepnets4eo.jobs.parts import Progress
 from deepnets4eo.outputs import EventInfo, Finding, event_findings, worst_first
-from deepnets4eo.outputs.event import EventInfo, event_findings
-from deepnets4eo.outputs.findings import Finding, worst_first
 from deepnets4eo.rasters import Layer, LayerLike, gdal_cache
-from deepnets4eo.rasters.gdal_cache import gdal_cache
-from deepnets4eo.rasters.scene import Layer, LayerLike
 from deepnets4eo.segmenters import CARD, Run
-from deepnets4eo.segmenters.checksums import CARD
-from deepnets4eo.segmenters.run import Run
 
 if TYPE_CHECKING:
     import geopandas as gpd

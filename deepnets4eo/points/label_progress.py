@@ -12,13 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from deepnets4eo.cards.legend import VOID
+from deepnets4eo.cards import VOID
 from deepnets4eo.device import Compute, torch_settings
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import remove, writing
-from deepnets4eo.jobs.journal import Journal
-from deepnets4eo.jobs.output import Scratch
-from deepnets4eo.jobs.shared_work import Arrays
+from deepnets4eo.jobs import Arrays, Journal, Scratch
 from deepnets4eo.points.cloud import has_asprs_noise
 from deepnets4eo.points.colourise import Orthophoto
 from deepnets4eo.points.files import CloudFile

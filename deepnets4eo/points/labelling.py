@@ -17,14 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.cards import VOID, Legend
-from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import apply_affine, transformer
-from deepnets4eo.jobs import Executor, JobOutput, Scratch, SharedWork
-from deepnets4eo.jobs.blocks import Executor
-from deepnets4eo.jobs.output import JobOutput, Scratch
-from deepnets4eo.jobs.parts import Progress
-from deepnets4eo.jobs.shared_work import SharedWork
+from deepnets4eo.jobs import Executor, JobOutput, Progress, Scratch, SharedWork
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.points.cloud import NOISE_CODES, PointCloud
 from deepnets4eo.points.colourise import Orthophoto
