@@ -49,7 +49,7 @@ def history(tmp_path_factory):
             inside = (x > left) & (x < right) & (y > bottom) & (y < top)
             surface[inside] += 0.0 if index < 4 and number > 1 else 6.0
         dates.append(Layer.open(surface.astype(np.float32), grid=grid))
-    rubble = debris_history(dates, days, outlines, RubbleOptions(align=False))
+    rubble = debris_history(dates, days, outlines, RubbleOptions(align=False, assume_registered=True))
     return write_history_page(rubble, tmp_path_factory.mktemp("history") / "history.html")
 
 
