@@ -1,5 +1,9 @@
 """What all fusion networks do alike, beyond what every network does (test_every_network)."""
 
+import copy
+import functools
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -22,13 +26,21 @@ SPECS = {
 
 
 def build(name, bands=(3, 1), num_classes=5, **options):
+    """A network of its own for each test, as it was initialised once; random numbers go on as after that."""
+    network, state = initialised(name, bands, num_classes, json.dumps(options))
+    torch.set_rng_state(state)
+    return copy.deepcopy(network)
+
+
+@functools.lru_cache(maxsize=16)
+def initialised(name, bands, num_classes, options):
     torch.manual_seed(0)
-    return create_model(
-        in_channels=sum(bands), num_classes=num_classes, streams=list(bands), **SPECS[name] | options
-    ).eval()
+    given = SPECS[name] | json.loads(options)
+    network = create_model(in_channels=sum(bands), num_classes=num_classes, streams=list(bands), **given).eval()
+    return network, torch.get_rng_state()
 
 
-@pytest.fixture(params=SPECS)
+@pytest.fixture(params=SPECS, scope="module")
 def name(request):
     """Each fusion network."""
     return request.param
