@@ -94,6 +94,16 @@ def drawn_curves(_figure_of_curves, monkeypatch):
     monkeypatch.setattr("deepnets4eo.segmenters.history._draw", _figure_of_curves)
 
 
+@pytest.fixture(scope="module")
+def registered_once():
+    """The jobs of a file register the same two images once."""
+    from done_once import register_once
+
+    with pytest.MonkeyPatch.context() as patch:
+        register_once(patch)
+        yield
+
+
 @pytest.fixture(scope="session")
 def _least_bytes() -> list[int]:
     """Memory of this process after what was freed went back last."""

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import geopandas as gpd
@@ -13,7 +12,6 @@ import pandas as pd
 import pyogrio
 import pytest
 from affine import Affine
-from done_once import register_once
 from geotiff import write_geotiff
 from shapely import force_3d
 from shapely.geometry import LineString, Polygon, box
@@ -28,14 +26,6 @@ from deepnets4eo.synthetic import City, Event
 
 pytestmark = pytest.mark.usefixtures("registered_once")
 SIZE_PX = 256
-
-
-@pytest.fixture(scope="module")
-def registered_once() -> Iterator[None]:
-    """The jobs of this file register the same two images once."""
-    with pytest.MonkeyPatch.context() as patch:
-        register_once(patch)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,8 @@ from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration import ImagePair
 
+pytestmark = pytest.mark.usefixtures("registered_once")
+
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):

@@ -3,15 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
-from done_once import build_once, gather_once, label_once, register_once
+from done_once import build_once, gather_once, label_once
 
 
 @pytest.fixture(scope="module", autouse=True)
-def registered_once() -> Iterator[None]:
-    """The jobs of a file register the same two images once."""
-    with pytest.MonkeyPatch.context() as patch:
-        register_once(patch)
-        yield
+def _registered_once(registered_once: None) -> None:
+    """In all files of this room."""
 
 
 @pytest.fixture(scope="module")
