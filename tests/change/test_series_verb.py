@@ -202,6 +202,22 @@ def test_breaks_of_an_earlier_job_go_and_the_manifest_says_what_was_detected(tmp
     assert json.loads((tmp_path / "series.json").read_text())["breaks"] is None
 
 
+def test_a_stopped_job_leaves_the_earlier_result_whole(tmp_path, monkeypatch):
+    series = ImageSeries(make_series(2, size=64, count=10, changes=(Change(1, 1, 7),)))
+    output = JobOutput(tmp_path / "out", overwrite=True)
+    SeriesJob(series, output, NoveltyOptions(cell_px=CELL)).run()
+    before = {path.name: path.read_bytes() for path in output.out.iterdir()}
+
+    def stop(*_words, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("deepnets4eo.change.series.job.write_page", stop)
+    with pytest.raises(KeyboardInterrupt):
+        SeriesJob(series, output, NoveltyOptions(cell_px=CELL, history=4)).run()
+    assert {path.name: path.read_bytes() for path in output.out.iterdir()} == before
+    assert not list(tmp_path.glob(".partial-*-out*"))
+
+
 REAL = {
     "landsat_series/landsat": (dict(bands=["swir", "nir", "red", "green"]), NoveltyOptions(cell_px=16)),
     "modis_ndvi_series/TERRA*": (dict(bands=["ndvi"]), NoveltyOptions(cell_px=8)),
