@@ -26,6 +26,7 @@ from deepnets4eo.damage import Settings
 from deepnets4eo.damage.inputs import FurtherInputs, ProductOptions
 from deepnets4eo.damage.products import FURTHER, USUAL
 from deepnets4eo.errors import InputError
+from deepnets4eo.formats import check_exist
 from deepnets4eo.outputs import EventInfo
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def damage(
         raise InputError(
             "expected PRE, POST and FOOTPRINTS, or alone a plan (.yaml) that `deepnets4eo find` wrote. Give all that belong together."
         )
+    if dry_run and not further.prior:  # as the job does, before anything large is loaded
+        check_exist([pre, post, footprints, *further.files])
     from deepnets4eo.damage import FileJob
     from deepnets4eo.jobs import JobOutput, Part, Workers
 

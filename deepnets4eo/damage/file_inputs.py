@@ -58,9 +58,8 @@ class FileInputs:
     @property
     def files(self) -> list[str]:
         """The files that the buildings are measured in."""
-        named = self.pre, self.post, self.footprints, self.further.points_pre, self.further.points_post
         priors = (file for _, _, file in parse_priors(self.further.prior or ()))
-        return [name for name in (*named, *self.further.layers.values(), *priors) if name is not None]
+        return [self.pre, self.post, self.footprints, *self.further.files, *priors]
 
     @property
     def others(self) -> list[Any]:

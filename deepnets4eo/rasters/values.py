@@ -289,7 +289,7 @@ def percentile_of_ranked(ranked: Floats, percent: float) -> float:
     >>> percentile_of_ranked(values, 75), float(np.percentile(values, 75))
     (3.0, 3.0)
     """
-    place = percent / 100 * (ranked.size - 1)
-    before = int(place)
-    low, high, share = float(ranked[before]), float(ranked[min(before + 1, ranked.size - 1)]), place - before
+    position = percent / 100 * (ranked.size - 1)
+    before = int(position)
+    low, high, share = float(ranked[before]), float(ranked[min(before + 1, ranked.size - 1)]), position - before
     return high - (high - low) * (1 - share) if share >= 0.5 else low + (high - low) * share

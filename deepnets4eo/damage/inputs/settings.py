@@ -157,6 +157,12 @@ class FurtherInputs:
         """The rasters by their names in `damage.inputs.open_inputs`."""
         return {"dsm_pre": self.dsm_pre, "dsm_post": self.dsm_post, "cloud_mask": self.cloud_mask}
 
+    @property
+    def files(self) -> list[str]:
+        """The files of rasters and of points."""
+        named = *self.layers.values(), self.points_pre, self.points_post
+        return [name for name in named if name is not None]
+
 
 CEMS_NAME = re.compile(r"(EMSR\d{3,4}_AOI\d{2})(_GRA_(?:PRODUCT|MONIT\d{2}))?(_v\d{1,2})?", re.ASCII)
 
