@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import BuildingSums, Indices
-from deepnets4eo.damage.evidence.maps import Maps, Radiometry, measure, measure_maps
+from deepnets4eo.damage.evidence.maps import Maps, Radiometry, WindowSamples, measure, measure_maps
 from deepnets4eo.damage.evidence.roofs import IN_PLACE_M, match_roofs
 from deepnets4eo.damage.evidence.sums import (
     CELL_PX,
@@ -385,10 +385,13 @@ def collect(
     return total.all()
 
 
-def radiometries(working_grid: WorkingGrid, geometry: BuildingGeometry) -> dict[str, Radiometry]:
-    """Radiometry of the images, by role."""
+def radiometries(
+    working_grid: WorkingGrid, geometry: BuildingGeometry, known: Mapping[str, WindowSamples] | None = None
+) -> dict[str, Radiometry]:
+    """Radiometry of the images, by role. known : by role, windows that were measured for other positions, and what is added to"""
     centres = geometry.centres[Window(0, 0, *working_grid.shape).holds(geometry.centres)]
-    return {name: measure(working_grid.layers[name], centres) for name in IMAGES if name in working_grid.layers}
+    roles, known = [name for name in IMAGES if name in working_grid.layers], known or {}
+    return {name: measure(working_grid.layers[name], centres, known.get(name)) for name in roles}
 
 
 def _leave_out(geometry: BuildingGeometry, window: Window, reason: str) -> None:

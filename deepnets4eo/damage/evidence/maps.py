@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,30 +162,53 @@ def blank(data: NDArray[Any]) -> NDArray[np.bool_]:
     return np.asarray(maximum(core, BLANK_PX), bool) if core.any() else np.zeros_like(same)
 
 
-def measure(layer: Layer, centres: NDArray[np.float64]) -> Radiometry:
-    """Radiometry of a layer from up to 32 windows of 256² pixels around (row, col) positions, whatever their order."""
+class WindowSample(NamedTuple):
+    """Spread and middle of the luminance of a window, noise of its gradients, its darkest luminance and its grain."""
+
+    spread: Any
+    level: Any
+    power: float
+    darkest: Any
+    grain: Any
+
+
+WindowSamples = dict[tuple[int, int], "WindowSample | None"]  # by the pixel in the middle; None where little is seen
+
+
+def measure(layer: Layer, centres: NDArray[np.float64], known: WindowSamples | None = None) -> Radiometry:
+    """Radiometry of a layer from up to 32 windows of 256² pixels around (row, col) positions, whatever their order.
+
+    known : windows of the layer that were measured before, to which those of the positions are added"""
     chosen = order_by_place(centres)[spread_indices(len(centres), MAX_SAMPLES, round_down=True)]
-    spreads, levels, powers, ends = [], [], [], []
-    for row, col in centres[chosen]:
-        data, valid = layer.read(Window(int(row) - SAMPLE_PX // 2, int(col) - SAMPLE_PX // 2, SAMPLE_PX, SAMPLE_PX))
-        grey, seen = luminance(data), nonzero_valid(data, valid) & ~blank(data)
-        cells = _cells(grey, seen)
-        if len(cells) >= 16:
-            low, middle, high = np.percentile(cells, [16, 50, 84])
-            spreads.append(high - low)
-            levels.append(middle)
-            powers.append(gradient_floor(grey, seen, ROOF_SIGMA_PX))
-            roughness = deviation(grey)[1:-1, 1:-1][seen[1:-1, 1:-1]]
-            ends.append((np.percentile(grey[seen], DARKEST), np.percentile(roughness, SMOOTHEST)))
-    if not spreads:
+    known = {} if known is None else known
+    places = [(int(row), int(col)) for row, col in centres[chosen]]
+    for place in places:
+        if place not in known:
+            known[place] = _sample(layer, *place)
+    samples = [sample for sample in map(known.__getitem__, places) if sample is not None]
+    if not samples:
         return Radiometry(0.0, 1.0)
+    spreads, levels, powers, *ends = map(list, zip(*samples, strict=True))
     level = float(np.median(levels))
     unit = max(float(np.median(spreads)), 1e-6 * (1 + abs(level)))
-    darkest, grain = np.median(ends, axis=0)
+    darkest, grain = np.median(ends, axis=1)
     grain = max(grain, ROUNDING if layer.dtype.kind in "iu" else 0.0)
     return Radiometry(
         level, unit, float(np.median(powers)) / unit**2, float(darkest - level) / unit, float(grain) / unit
     )
+
+
+def _sample(layer: Layer, row: int, col: int) -> WindowSample | None:
+    """What the window around a pixel shows; None where fewer than 16 cells are seen."""
+    data, valid = layer.read(Window(row - SAMPLE_PX // 2, col - SAMPLE_PX // 2, SAMPLE_PX, SAMPLE_PX))
+    grey, seen = luminance(data), nonzero_valid(data, valid) & ~blank(data)
+    cells = _cells(grey, seen)
+    if len(cells) < 16:
+        return None
+    low, middle, high = np.percentile(cells, [16, 50, 84])
+    roughness = deviation(grey)[1:-1, 1:-1][seen[1:-1, 1:-1]]
+    ends = (np.percentile(np.sort(values), end) for values, end in ((grey[seen], DARKEST), (roughness, SMOOTHEST)))
+    return WindowSample(high - low, middle, gradient_floor(grey, seen, ROOF_SIGMA_PX), *ends)
 
 
 def light_of(data: NDArray[Any], radiometry: Radiometry) -> FloatImage:

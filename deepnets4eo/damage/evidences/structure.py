@@ -10,6 +10,7 @@ import shapely
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.block import BLOCK_PX, block_journal, collect, radiometries
 from deepnets4eo.damage.evidence.columns import evidence_columns, in_deep_shadow, post_columns_of_pre
+from deepnets4eo.damage.evidence.maps import WindowSamples
 from deepnets4eo.damage.evidence.moved_outlines import move_buildings, roofs_beside
 from deepnets4eo.damage.evidence.table import OUTSIDE, SHADE, assess_coverage
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, make_working_grid
@@ -51,12 +52,13 @@ def gather(site: Site) -> EvidenceTable:
     carried = site.registration if site.position.image == "pre" and inputs.pre is not None else None
     moves = inputs.outlines_px, working_grid, inputs.post.grid, site.position.alignment, carried
     geometry, shift_px = move_buildings(*moves, workers=workers)
-    images = radiometries(working_grid, geometry)
+    known: dict[str, WindowSamples] = {"pre": {}, "post": {}}
+    images = radiometries(working_grid, geometry, known)
     kept = work.folder("blocks")
     roofs = roofs_beside(working_grid, geometry, images, workers, kept)
     if roofs is not None:
         geometry, shift_px = move_buildings(*moves, beside=roofs.moved, workers=workers)
-        images = radiometries(working_grid, geometry)
+        images = radiometries(working_grid, geometry, known)
     read = site.inputs.footprints.frame
     unreachable = shapely.is_empty(inputs.outlines_px) & ~shapely.is_empty(read.geometry.to_numpy())
     geometry.left_out[unreachable] = OUTSIDE
