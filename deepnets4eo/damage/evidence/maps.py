@@ -181,11 +181,11 @@ def measure(layer: Layer, centres: NDArray[np.float64], known: WindowSamples | N
     known : windows of the layer that were measured before, to which those of the positions are added"""
     chosen = order_by_place(centres)[spread_indices(len(centres), MAX_SAMPLES, round_down=True)]
     known = {} if known is None else known
-    places = [(int(row), int(col)) for row, col in centres[chosen]]
-    for place in places:
-        if place not in known:
-            known[place] = _sample(layer, *place)
-    samples = [sample for sample in map(known.__getitem__, places) if sample is not None]
+    positions = [(int(row), int(col)) for row, col in centres[chosen]]
+    for position in positions:
+        if position not in known:
+            known[position] = _sample(layer, *position)
+    samples = [sample for sample in map(known.__getitem__, positions) if sample is not None]
     if not samples:
         return Radiometry(0.0, 1.0)
     spreads, levels, powers, *ends = map(list, zip(*samples, strict=True))
