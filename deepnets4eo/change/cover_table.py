@@ -15,9 +15,9 @@ from deepnets4eo.change.options import TransitionOptions
 from deepnets4eo.change.transitions import Transitions, hectares_on_the_ground, transitions_of_counts
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import LabelReader, Remedies, load_legend
-from deepnets4eo.files import check_overwrite, write_text
+from deepnets4eo.files import write_text
 from deepnets4eo.grid import blocks
-from deepnets4eo.jobs import output_lock
+from deepnets4eo.jobs import new_output
 from deepnets4eo.outputs import csv_text
 from deepnets4eo.rasters import Layer, LayerLike
 
@@ -99,8 +99,7 @@ def write_cover_table(
     pre: LayerLike, post: LayerLike, out: Path, options: TransitionOptions, *, seed: int, overwrite: bool
 ) -> Transitions:
     """Compare two maps of land cover and write their table. Errors: as `compare_covers`; OutputError where `out` exists."""
-    with output_lock(out):
-        check_overwrite(out, overwrite=overwrite)
+    with new_output(out, overwrite=overwrite):
         transitions = compare_covers(
             pre, post, legend=load_legend(options.legend), block_px=options.block_px, seed=seed
         )

@@ -22,7 +22,7 @@ from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.jobs import RowJournal, identity, output_lock
 from deepnets4eo.outputs import check_not_inputs
-from deepnets4eo.rasters import CACHE_BYTES, CogWriter, Layer, check_raster_suffix, gdal_cache, valid_pixels
+from deepnets4eo.rasters import CogWriter, Layer, check_raster_suffix, gdal_cache, valid_pixels
 from deepnets4eo.tiling import PACKED_NODATA, PACKED_ONE, PACKED_TAG, spread_windows, to_bytes
 from deepnets4eo.version import code_version
 
@@ -123,7 +123,7 @@ def refine_scores(
             _check_range(scores, tiles)
         finished.start(identity)
     before, after, unseen = (finished.counts.get(name, 0) for name in ("before", "after", "unseen"))
-    with gdal_cache(CACHE_BYTES):
+    with gdal_cache():
         for number, tile in enumerate(tiles[len(finished.entries) :], start=len(finished.entries)):
             around = tile.grow(diffusion.reach_px)
             part, valid = _read_scores(scores, around, packed=packed)

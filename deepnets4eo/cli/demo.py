@@ -24,14 +24,12 @@ def demo(
     deepnets4eo demo --out my_demo --seed 7 --size 2048"""
     from deepnets4eo.damage import Settings, assess
     from deepnets4eo.damage.review import compare_with_reference
-    from deepnets4eo.files import check_overwrite
-    from deepnets4eo.jobs import output_lock
+    from deepnets4eo.jobs import new_output
     from deepnets4eo.rasters import Layer
     from deepnets4eo.synthetic import City
 
     report = out / "damage" / "report.html"
-    with output_lock(out):
-        check_overwrite(out, overwrite=overwrite)
+    with new_output(out, overwrite=overwrite):
         echo(f"Open {report} in a browser when this is done, in about a minute (SYNTHETIC: a made-up place).")
         echo(f"making a synthetic city of {size} × {size} pixels …", err=True)
         city = City(seed, size)

@@ -63,15 +63,13 @@ def _export_onnx(run: str, onnx: Path, *, overwrite: bool) -> None:
     from deepnets4eo.lazy import check_extra
 
     check_extra("deep", install="onnx")  # which has PyTorch as well: one installation is enough
-    from deepnets4eo.files import check_overwrite
-    from deepnets4eo.jobs import output_lock
+    from deepnets4eo.jobs import new_output
     from deepnets4eo.outputs import check_not_inputs
     from deepnets4eo.segmenters import export_onnx, load_run
 
     check_not_inputs([onnx], [run])
     loaded = load_run(run)
-    with output_lock(onnx):
-        check_overwrite(onnx, overwrite=overwrite)
+    with new_output(onnx, overwrite=overwrite):
         done = export_onnx(loaded, onnx)
     if not done.any_size:
         echo(f"The network takes images of {done.side_px} × {done.side_px} px only.", err=True)

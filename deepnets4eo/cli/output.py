@@ -160,13 +160,9 @@ def progress(title: str) -> Iterator[Callable[[float], None]]:
 @contextmanager
 def new_output(title: str, *outputs: Path | None, overwrite: bool) -> Iterator[Callable[[float], None]]:
     """Lock the outputs of a verb, refuse those that exist, and show its progress."""
-    from deepnets4eo.files import check_overwrite
-    from deepnets4eo.jobs import output_lock
+    from deepnets4eo import jobs
 
-    with output_lock(*outputs), progress(title) as advance:
-        for path in outputs:
-            if path is not None:
-                check_overwrite(path, overwrite=overwrite)
+    with jobs.new_output(*outputs, overwrite=overwrite), progress(title) as advance:
         yield advance
 
 

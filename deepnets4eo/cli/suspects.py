@@ -37,8 +37,7 @@ def suspects(
     \b
     deepnets4eo suspects probabilities.tif reference.tif --out suspects.gpkg
     deepnets4eo suspects runs/eurosat EuroSAT_MS --out suspects.csv"""
-    from deepnets4eo.files import check_overwrite
-    from deepnets4eo.jobs import output_lock
+    from deepnets4eo.jobs import new_output
     from deepnets4eo.outputs import check_not_inputs
     from deepnets4eo.segmenters import is_run
 
@@ -49,8 +48,7 @@ def suspects(
         raise InputError(f"--out {out}: labels of images are listed in a table. Name it .csv.")
     if of_images and options != SuspectOptions():
         raise InputError("a run of images has its own classes and no regions. Leave --legend and --set out.")
-    with output_lock(out):
-        check_overwrite(out, overwrite=overwrite)
+    with new_output(out, overwrite=overwrite):
         (_write_images if of_images else _write_regions)(probabilities, labels, out, options)
 
 

@@ -21,7 +21,7 @@ from deepnets4eo.evaluation.withheld import FLOAT32, PRECISION, RUN, Withheld
 from deepnets4eo.grid import LABELS_READ_PX, Grid, Window, blocks, overlap_share
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, Interval, bootstrap, erode_boundaries
 from deepnets4eo.options import Unknown
-from deepnets4eo.rasters import CACHE_BYTES, Layer, LayerLike, gdal_cache, same_grid
+from deepnets4eo.rasters import Layer, LayerLike, gdal_cache, same_grid
 
 MOST_LIKELY, GAINED = (
     0.5,
@@ -231,7 +231,7 @@ def evaluate_pairs(
     if protocol.boundary_px:
         result.boundaries = BoundaryScores(legend.num_classes, protocol.boundary_px)
     tiles: list[ConfusionMatrix] = []
-    with gdal_cache(CACHE_BYTES):
+    with gdal_cache():
         for number, (prediction, reference) in enumerate(pairs):
             readers = _open_readers(prediction, reference, result)
             windows = blocks(readers.reference.layer.shape, intervals.tile_px if intervals.draws else block_px)

@@ -21,7 +21,7 @@ from deepnets4eo.evaluation.scoring import SYNTHETIC_NOTE, grid_note
 from deepnets4eo.evaluation.withheld import Withheld
 from deepnets4eo.grid import READ_PX, Window, blocks
 from deepnets4eo.metrics import DeviationScores, ValueScores
-from deepnets4eo.rasters import CACHE_BYTES, Layer, LayerLike, gdal_cache
+from deepnets4eo.rasters import Layer, LayerLike, gdal_cache
 from deepnets4eo.terrain import check_above_ground, check_metres
 
 THUMBNAIL_PX = 512  # of a reference, to see whether it holds heights above the sea
@@ -126,7 +126,7 @@ def evaluate_values(
     pairs, levels = list(pairs), default_levels(quantity.unit) if levels is None else levels
     scores = GroupedScores(levels=levels)
     report: dict[str, Any] = {"inputs": [], "notes": [], "synthetic": False}
-    with gdal_cache(CACHE_BYTES):
+    with gdal_cache():
         for number, (prediction, reference) in enumerate(pairs):
             predicted, truth = Layer.open(prediction), Layer.open(reference)
             read_window = _open_pair(predicted, truth, quantity, report, withheld)

@@ -17,7 +17,6 @@ import pandas as pd
 import shapely
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.files import check_overwrite
 from deepnets4eo.footprints.days import parse_days
 from deepnets4eo.footprints.files import read_table
 from deepnets4eo.footprints.read import DATE_COLUMNS, read_footprints
@@ -32,7 +31,7 @@ from deepnets4eo.formats import (
     vector_file,
 )
 from deepnets4eo.grid import Box, box_text, check_box
-from deepnets4eo.jobs import output_lock
+from deepnets4eo.jobs import new_output
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.osm.elements import NONE, closed_ways, no_buildings, with_way_ids
 from deepnets4eo.osm.reading import AREA_TAGS, FORMATS, OSM_SUFFIXES
@@ -110,8 +109,7 @@ def _read(reader: Callable[..., gpd.GeoDataFrame], name: str, *how: Any) -> gpd.
 
 def write_buildings(outlines: BuildingOutlines, out: str | Path, *, overwrite: bool = False) -> Path:
     """Write outlines, in the format of the suffix. Errors: OutputError where the file exists."""
-    with output_lock(out):
-        check_overwrite(Path(out), overwrite=overwrite)
+    with new_output(out, overwrite=overwrite):
         return write_vector(outlines.frame, out, layer="buildings")
 
 

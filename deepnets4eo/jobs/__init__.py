@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .identities import file_state, identity, identity_hash, name_hash
     from .journal import Journal
     from .lock import output_lock as output_lock
-    from .output import JobOutput, Scratch
+    from .output import JobOutput, Scratch, new_output
     from .parts import WHOLE, Part as Part, Progress, between
     from .row_journal import RowJournal
     from .shared_work import Arrays, ComputeBlock, SharedWork

@@ -21,6 +21,16 @@ from deepnets4eo.outputs.findings import count_of, one_or_many
 from deepnets4eo.outputs.input_files import check_not_inputs
 
 
+@contextmanager
+def new_output(*outputs: str | Path | None, overwrite: bool) -> Iterator[None]:
+    """Lock outputs for this job, and refuse (OutputError) those that exist and may not be replaced."""
+    with output_lock(*outputs):
+        for out in outputs:
+            if out is not None:
+                check_overwrite(out, overwrite=overwrite)
+        yield
+
+
 @dataclass(frozen=True)
 class Scratch:
     """What a job has finished, in a hidden folder beside its output."""

@@ -25,9 +25,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import READ_PX, Grid, Window, blocks, crop, gsd_m, whole
-from deepnets4eo.jobs import output_lock
+from deepnets4eo.jobs import new_output
 from deepnets4eo.osm.covered_boxes import Boxes, joined_boxes, near_boxes
 from deepnets4eo.osm.reading import Features, read_area, read_features
 from deepnets4eo.osm.rules import OsmRules
@@ -164,8 +163,7 @@ def rasterize_osm(
     check_not_inputs([out], [source, target, rules, coverage])
     table = rules if isinstance(rules, OsmRules) else OsmRules.load(rules)
     _check(table, encoding, clip_m, [*unknown, *complete])
-    with output_lock(out):
-        check_overwrite(out, overwrite=overwrite)
+    with new_output(out, overwrite=overwrite):
         layers, tags = _prepare(source, target, table, encoding, clip_m, coverage, unknown, complete)
         tags |= {"ATTRIBUTION": attribution, "LICENSE": LICENSE} if attribution else {}
         _write(layers, Path(out), encoding, tags, block_px, progress)

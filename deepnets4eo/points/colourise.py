@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.errors import InputError
-from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Window, apply_affine, transformer
-from deepnets4eo.jobs import output_lock
+from deepnets4eo.jobs import new_output
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.outputs import check_not_inputs
 from deepnets4eo.points.cloud import PointCloud
@@ -118,8 +117,7 @@ def colourise_cloud(
 
         out = check_suffix(Path(out))
     check_not_inputs([out], [path, orthophoto.layers])
-    with output_lock(out):
-        check_overwrite(out, overwrite=overwrite)
+    with new_output(out, overwrite=overwrite):
         file = open_cloud(path, crs=crs)
         beyond = 0
 

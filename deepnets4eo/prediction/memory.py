@@ -12,7 +12,7 @@ import psutil
 
 from deepnets4eo.device import Compute, bytes_taken, memory_bytes, torch_settings
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters import CACHE_BYTES
+from deepnets4eo.rasters import cache_bytes
 from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.system import peak_bytes
 
@@ -48,7 +48,7 @@ def strip_width(width: int, bytes_per_column: int, block_px: int, stitch_bytes: 
 
 def stitch_budget(limit: int, network: int, reading: int, writing: int) -> int:
     """Bytes left for stitching, at most STITCH_BYTES, beside network, `reading` and `writing`; InputError where none are."""
-    needed = network + reading + CACHE_BYTES + MARGIN_BYTES
+    needed = network + reading + cache_bytes() + MARGIN_BYTES
     left = limit - needed
     if left < writing:
         enough = (needed + writing) / 1e6

@@ -18,10 +18,9 @@ from odc.geo.geobox import GeoBox
 
 from deepnets4eo.arrays import FloatImage, Floats, Mask
 from deepnets4eo.errors import InputError
-from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import READ_PX, Grid, Window, blocks, gsd_m
 from deepnets4eo.inspection.images import declare_nodata, without_collar
-from deepnets4eo.jobs import output_lock
+from deepnets4eo.jobs import new_output
 from deepnets4eo.outputs import Finding, check_not_inputs
 from deepnets4eo.rasters import CogWriter, Layer, LayerLike
 
@@ -106,8 +105,7 @@ def pansharpen_raster(
         for source, role in ((image, "coarse"), (pan, "panchromatic"))
     )
     ratio = _check_pair(coarse, fine)
-    with output_lock(out):
-        check_overwrite(out, overwrite=overwrite)
+    with new_output(out, overwrite=overwrite):
         quality = _degraded_quality(coarse, fine, chosen, ratio)
         sharpener = Sharpener.fit(coarse, fine, chosen)
         index = _QualityIndex(coarse.count)

@@ -14,9 +14,8 @@ import numpy as np
 
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.errors import InputError
-from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import READ_PX, Grid, Window, blocks, gsd_m, window_under
-from deepnets4eo.jobs import output_lock
+from deepnets4eo.jobs import new_output
 from deepnets4eo.outputs import check_not_inputs
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.band_roles import layer_names, normalised_difference, role_indices
@@ -112,8 +111,7 @@ def composite_raster(
         check_same_datum(surface.height_crs, terrain.height_crs, (surface.source, terrain.source))
     warped = Scene(layers).layers
     composite = _Composite(warped["dsm"], warped.get("dtm"), warped.get("image"), tuple(channels), max_building_m)
-    with output_lock(out):
-        check_overwrite(out, overwrite=overwrite)
+    with new_output(out, overwrite=overwrite):
         _write(composite, Path(out), block_px, progress)
     return Path(out)
 

@@ -13,8 +13,9 @@ from rasterio.env import get_gdal_config
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import GridError, InputError, LabelError
-from deepnets4eo.evaluation import Intervals, Protocol, dataset_pairs, evaluate, evaluate_pairs, scoring
+from deepnets4eo.evaluation import Intervals, Protocol, dataset_pairs, evaluate, evaluate_pairs
 from deepnets4eo.evaluation.pairs import pair_tiles
+from deepnets4eo.rasters.gdal_memory import CACHE_BYTES
 from deepnets4eo.rasters.scene import Layer
 
 ISPRS = Legend.load("isprs")
@@ -132,7 +133,7 @@ def test_gdals_cache_is_bounded_while_counting_and_as_before_afterwards():
     with rasterio.Env():
         before = get_gdal_config("GDAL_CACHEMAX")
         evaluate(CLASSES, layer, ISPRS)
-        assert set(seen) == {scoring.CACHE_BYTES}
+        assert set(seen) == {CACHE_BYTES}
         assert get_gdal_config("GDAL_CACHEMAX") == before
 
 

@@ -20,6 +20,7 @@ from deepnets4eo.errors import InputError, OutputError, RunError
 from deepnets4eo.grid import Grid
 from deepnets4eo.prediction import PredictOptions, describe as describe_prediction, memory, open_scene, predict
 from deepnets4eo.prediction.tile_reader import TileReader
+from deepnets4eo.rasters.gdal_memory import CACHE_BYTES
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.checksums import hash_of
 from deepnets4eo.segmenters.inputs import InputSpec
@@ -134,7 +135,7 @@ def test_the_machines_settings_are_those_of_the_job_and_then_as_before(run, imag
         before = (torch.get_num_threads(), get_gdal_config("GDAL_CACHEMAX"), torch.backends.cudnn.deterministic)
         predict(run, image, tmp_path / "labels.tif", replace(CPU, threads=2), progress=look)
         after = (torch.get_num_threads(), get_gdal_config("GDAL_CACHEMAX"), torch.backends.cudnn.deterministic)
-    assert {one[1:] for one in seen} == {(memory.CACHE_BYTES, True)}
+    assert {one[1:] for one in seen} == {(CACHE_BYTES, True)}
     assert after == before
 
 
@@ -250,7 +251,7 @@ def test_strips_are_the_whole_width_or_whole_blocks(width, stitch_bytes, columns
 
 
 def test_the_budget_for_stitching_is_what_is_left_at_most_its_share() -> None:
-    fixed = memory.CACHE_BYTES + memory.MARGIN_BYTES
+    fixed = CACHE_BYTES + memory.MARGIN_BYTES
     assert memory.stitch_budget(fixed + 10**6, 10**5, 10**5, 10**5) == 8 * 10**5
     assert memory.stitch_budget(fixed + 10**6, 10**5, 10**5, 8 * 10**5) == 8 * 10**5
     assert memory.stitch_budget(10**12, 0, 0, 0) == memory.STITCH_BYTES

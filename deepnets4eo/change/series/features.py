@@ -26,7 +26,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import READ_PX, Grid, Window, transform_shapes
 from deepnets4eo.jobs import ComputeBlock, SharedWork
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.rasters import CACHE_BYTES, gdal_cache, normalised_difference, role_indices
+from deepnets4eo.rasters import gdal_cache, normalised_difference, role_indices
 
 log = logging.getLogger(__name__)
 
@@ -309,7 +309,7 @@ def measure_cells(
 @contextmanager
 def reading(compute: ComputeBlock) -> Iterator[ComputeBlock]:
     """In a worker: yields what computes blocks, with the cache of a job."""
-    with gdal_cache(CACHE_BYTES):
+    with gdal_cache():
         yield compute
 
 
