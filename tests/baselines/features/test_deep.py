@@ -1,5 +1,7 @@
 """Deep features: where cells lie, what patches see, that tiles agree, and that a run holds all that they need."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -13,9 +15,20 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.segmenters.networks import create_model
 
 RGB = ("image.red", "image.green", "image.blue")
-SHOWN_TO = FrozenEncoder("resnet18", 8)
-MEAN, STD = (np.float32(values)[:, None, None] for values in (SHOWN_TO.mean, SHOWN_TO.std))
 TINY = "test_resnet"  # timm's own, of half a million weights
+
+
+@functools.cache
+def shown_to():
+    return FrozenEncoder("resnet18", 8)
+
+
+def mean():
+    return np.float32(shown_to().mean)[:, None, None]
+
+
+def std():
+    return np.float32(shown_to().std)[:, None, None]
 
 
 def make_bands(height=64, width=64, *, seed=0, dsm=False, names=RGB):
@@ -124,7 +137,7 @@ def test_a_patch_is_what_the_encoder_says_of_it_alone(patch):
     bands = make_bands(64, 64)
     values = patch.compute(bands, 16)
     site = 16 + 8, 32 + 8
-    alone = (bands.values[:, site[0] - 16 : site[0] + 16, site[1] - 16 : site[1] + 16] / 255 - MEAN) / STD
+    alone = (bands.values[:, site[0] - 16 : site[0] + 16, site[1] - 16 : site[1] + 16] / 255 - mean()) / std()
     expected = FrozenEncoder(TINY, 8)(torch.from_numpy(alone[None].astype(np.float32))).mean((2, 3))[0]
     np.testing.assert_allclose(values[:, 1, 2], expected.numpy(), rtol=1e-4, atol=1e-6)
 
@@ -141,7 +154,7 @@ def test_coarse_scales_see_larger_patches_resized_to_one_size():
     feature = DeepFeatures(TINY, looks="patch", patch_px=16, scales=(1, 0.5), input_px=32, reduction=8)
     bands = make_bands(64, 64)
     values = feature.compute(bands, 32)
-    shown = torch.from_numpy(encoder_images(bands, SHOWN_TO, "rgb"))
+    shown = torch.from_numpy(encoder_images(bands, shown_to(), "rgb"))
     encoder = FrozenEncoder(TINY, 8)
     found = [
         torch.nn.functional.interpolate(
@@ -156,7 +169,7 @@ def test_coarse_scales_see_larger_patches_resized_to_one_size():
 def test_patches_that_share_one_pass_are_means_of_the_map():
     feature = DeepFeatures("resnet18", reduction=8, patch_px=24)
     bands = make_bands(64, 64)
-    maps = SHOWN_TO(torch.from_numpy(encoder_images(bands, SHOWN_TO, "rgb")))[0].numpy()
+    maps = shown_to()(torch.from_numpy(encoder_images(bands, shown_to(), "rgb")))[0].numpy()
     # the site at pixel 32 lies on cell 4, as ResNets' cells begin at pixel 0; three cells a side
     expected = maps[:, 3:6, 3:6].mean((1, 2))
     np.testing.assert_allclose(feature.compute(bands)[:, 32, 32], expected, rtol=1e-4, atol=1e-6)
@@ -204,25 +217,25 @@ def test_height_and_normals_are_looked_at_too():
 
 def test_heights_are_scaled_by_the_span_seen_in_training_not_as_bytes():
     bands = make_bands(32, 32, dsm=True)
-    height = (encoder_images(bands, SHOWN_TO, "rgbd")[1] * STD + MEAN)[0]
+    height = (encoder_images(bands, shown_to(), "rgbd")[1] * std() + mean())[0]
     np.testing.assert_allclose(height, bands.values[-1] / 20, atol=1e-5)
 
 
 def test_normals_of_a_slope_are_those_of_a_plane():
     height = np.tile(np.arange(32, dtype=np.float32) * 0.5, (32, 1))  # rises by 1 m per metre to the east
     bands = Bands(np.stack([height] * 4), (*RGB, "dsm.height"), 0.5)
-    normals = (encoder_images(bands, SHOWN_TO, "rgbd+")[2] * STD + MEAN) * 2 - 1
+    normals = (encoder_images(bands, shown_to(), "rgbd+")[2] * std() + mean()) * 2 - 1
     np.testing.assert_allclose(normals[:, 5, 5], [-np.sqrt(0.5), 0, np.sqrt(0.5)], atol=1e-5)
 
 
 def test_without_blue_infrared_is_shown_as_in_aerial_photographs():
     bands = make_bands(names=("image.nir", "image.red", "image.green"))
-    shown = encoder_images(bands, SHOWN_TO, "rgb")[0] * STD + MEAN
+    shown = encoder_images(bands, shown_to(), "rgb")[0] * std() + mean()
     np.testing.assert_allclose(shown, bands.values / 255, atol=1e-5)
 
 
 def test_one_band_is_shown_in_grey():
-    shown = encoder_images(make_bands(names=("image.pan",)), SHOWN_TO, "rgb")[0] * STD + MEAN
+    shown = encoder_images(make_bands(names=("image.pan",)), shown_to(), "rgb")[0] * std() + mean()
     np.testing.assert_allclose(shown[0], shown[2], atol=1e-6)
 
 
