@@ -1,5 +1,6 @@
 """OSCD and HRSCD by path: the scripts find all cities and tiles of the real layout, and tell their dates apart."""
 
+import shutil
 from pathlib import Path
 
 import hrscd
@@ -12,18 +13,27 @@ from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.rasters.scene import Layer
 
 
+@pytest.fixture(scope="module")
+def cities(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of OSCD, whose cities are all alike."""
+    root = tmp_path_factory.mktemp("oscd")
+    _, parts = DatasetCard.load("oscd").split("official")
+    first, *others = (root / name for name in (*parts["train"], *parts["test"]))
+    for date in (1, 2):
+        for number, band in enumerate(oscd.BANDS):
+            values = np.full((1, 4, 6), 1000 * date + number, np.uint16)
+            write_geotiff(first / f"imgs_{date}_rect" / f"{band}.tif", values)
+    write_geotiff(first / "cm" / "cm.png", np.ones((4, 6), np.uint8), crs=None, driver="PNG")
+    for other in others:
+        shutil.copytree(first, other)
+    return root
+
+
 @pytest.mark.parametrize("bands", [oscd.RGB, oscd.BANDS])
 def test_the_cities_of_oscd_are_stacked_by_date_in_the_order_of_the_bands(
-    bands: tuple[str, ...], tmp_path: Path
+    bands: tuple[str, ...], cities: Path, tmp_path: Path
 ) -> None:
-    _, parts = DatasetCard.load("oscd").split("official")
-    for city in (*parts["train"], *parts["test"]):
-        for date in (1, 2):
-            for number, band in enumerate(oscd.BANDS):
-                values = np.full((1, 4, 6), 1000 * date + number, np.uint16)
-                write_geotiff(tmp_path / "root" / city / f"imgs_{date}_rect" / f"{band}.tif", values)
-        write_geotiff(tmp_path / "root" / city / "cm" / "cm.png", np.ones((4, 6), np.uint8), crs=None, driver="PNG")
-    train, test = oscd.oscd(tmp_path / "root", tmp_path / "out", bands)
+    train, test = oscd.oscd(cities, tmp_path / "out", bands)
     assert (len(train), len(test)) == (14, 10)
     assert not train.keys() & test.keys()
     expected = [oscd.BANDS.index(band) for band in bands]
