@@ -37,6 +37,19 @@ def test_dir_of_a_package_shows_its_names_before_they_are_used(package):
         assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "True"
 
 
+def test_grids_load_no_dask_and_arrays_of_dask_are_known_when_it_is_loaded():
+    code = """
+import sys
+import deepnets4eo.grid
+from odc.geo.math import is_dask_collection
+print("dask" in sys.modules, is_dask_collection([1]))
+import dask.array
+print(is_dask_collection(dask.array.zeros(3)), is_dask_collection([1]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False", "True", "False"]
+
+
 def test_unknown_names_are_attribute_errors():
     with pytest.raises(AttributeError, match="module 'deepnets4eo.fusion' has no attribute 'Fusion'"):
         importlib.import_module("deepnets4eo.fusion").Fusion  # noqa: B018

@@ -156,6 +156,7 @@ def without_collar(layer: Layer) -> Layer:
 
 def undeclared_nodata(layer: Layer) -> Undeclared | None:
     """What means no data without being declared: a usual value far from others, else zeros alone; or None."""
+    layer = _image_of(layer)
     known = _KNOWN.setdefault(layer.reader, {})
     bands = tuple(layer.bands)
     if bands not in known:
@@ -165,6 +166,7 @@ def undeclared_nodata(layer: Layer) -> Undeclared | None:
 
 def undeclared_in_bands(layer: Layer) -> tuple[UndeclaredBand, ...]:
     """What means no data in one band alone: zeros or a usual value in wide parts, far from the others of that band."""
+    layer = _image_of(layer)
     known, bands = _KNOWN_BANDS.setdefault(layer.reader, {}), tuple(layer.bands)
     if layer.count < 2 or layer.count > MOST_BANDS:
         return ()
@@ -173,6 +175,15 @@ def undeclared_in_bands(layer: Layer) -> tuple[UndeclaredBand, ...]:
         candidates = (_look_at_band(layer, index, read) for index in range(layer.count))
         known[bands] = tuple(band for band in candidates if band is not None)
     return known[bands]
+
+
+def _image_of(layer: Layer) -> Layer:
+    """The image of which a layer shows most on another grid, which is looked at once for all its views; else the layer."""
+    original = layer.reader.most_of()
+    if original is None:
+        return layer
+    image = Layer(original, layer.bands, as_stored=layer.reads_stored)
+    return _image_of(image) if image.dtype == layer.dtype else layer
 
 
 def _look_at_band(layer: Layer, index: int, read: Sequence[Pixels]) -> UndeclaredBand | None:

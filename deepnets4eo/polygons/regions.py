@@ -9,13 +9,11 @@ Where a region touches itself, the walk along a ring crosses over, so that what 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, csr_array
-from scipy.sparse.csgraph import breadth_first_order, connected_components
 from skimage.measure import label as connected_regions
 
 from deepnets4eo.arrays import Indices, Mask
@@ -25,6 +23,9 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 LINE = 2**26  # rasters are far narrower than this, so y * LINE + x names a pixel corner
 TRACE_PX = 1024  # side of the blocks; larger ones take more memory and no less time
@@ -153,6 +154,9 @@ class _Seams:
 
     def join(self, labels: Indices) -> NDArray[np.int32]:
         """For each number of a region in its block, that of the whole region."""
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components  # takes a quarter of a second, with scipy.linalg
+
         one, other = (
             np.concatenate([a.ravel(), b.ravel()]) for a, b in ((self.above, self.left), (self.below, self.right))
         )
@@ -269,6 +273,8 @@ def _grouped(parts: list[_Corners], rank: NDArray[np.int32]) -> Iterator[_Corner
 
 def _outlines(corners: _Corners) -> tuple[NDArray[Any], NDArray[np.int32]]:
     """Polygons (N,), every ring from the same start, and their regions."""
+    from scipy.sparse.csgraph import breadth_first_order, connected_components
+
     following = _following(corners)
     count, ring = connected_components(_steps(following), directed=False)
     start = _leftmost(corners.position, ring, count)
@@ -309,6 +315,8 @@ def _least(values: Indices, group: NDArray[np.int32], count: int) -> Indices:
 
 def _steps(following: NDArray[np.int32]) -> csr_array:
     """The graph in which each corner leads to the following one."""
+    from scipy.sparse import csr_array
+
     size = len(following)
     return csr_array((np.ones(size, np.int8), following, np.arange(size + 1, dtype=np.int32)), shape=(size, size))
 

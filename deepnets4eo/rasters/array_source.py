@@ -74,6 +74,10 @@ class Source(ABC):
         declared.nodata, declared.band_nodata = value, [value] * len(self.band_names)
         return declared
 
+    def most_of(self) -> Source | None:
+        """The source of which a view on another grid shows most; None of what is no such view."""
+        return None
+
     def warp(self, grid: Grid) -> Source | None:
         """The view on another grid of a source that makes it itself; None of any other, which GDAL resamples."""
         return None

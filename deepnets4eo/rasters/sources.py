@@ -23,7 +23,17 @@ from deepnets4eo.arrays import Pixels
 from deepnets4eo.cards import EmbeddingCard
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats import READ_ERRORS, open_raster, raster_wavelengths_nm, rpc_advice
-from deepnets4eo.grid import NO_CRS_REMEDY, Grid, Window, apply_affine, blocks, check_grid, only_one_placed, whole
+from deepnets4eo.grid import (
+    NO_CRS_REMEDY,
+    Grid,
+    Window,
+    apply_affine,
+    blocks,
+    check_grid,
+    only_one_placed,
+    overlap_share,
+    whole,
+)
 from deepnets4eo.rasters.array_source import ArraySource, Source
 from deepnets4eo.rasters.band_subset import (
     alpha_bands,
@@ -58,6 +68,7 @@ from deepnets4eo.rasters.values import (
 WARP_TOLERANCE_PX = 0.02  # GDAL's default of 0.125 px would show in sub-pixel registration
 FINER = 16  # times as many pixels as are asked for are read at most where an image is averaged down before it is warped
 PLAIN_CRS = "EPSG:3857"  # stands in where neither side has a CRS: pixels are warped as plane coordinates
+MOST_VIEWED = 0.5  # share of a raster in a view of it, from which the view shows most of it
 PIECE_PX = 1024  # side of the pieces that are interpolated at a time, so that little memory is held beside the result
 POLARISATION_TAGS = ("polarimetric_interp", "polarisation", "polarization")  # of bands of radar
 FLIP = Affine.scale(1, -1)  # GDAL takes an identity transform for none; flipped, it is one
@@ -300,6 +311,9 @@ class WarpedSource(_OnGrid):
     def with_nodata(self, value: float) -> WarpedSource:
         return WarpedSource(self._origin.with_nodata(value), self.grid, self._resampling.name)
 
+    def most_of(self) -> Source | None:
+        return self._origin if overlap_share(self._origin.grid, self.grid) >= MOST_VIEWED else None
+
     def read(self, window: Window, bands: Sequence[int]) -> Pixels:
         if not self._interpolates:
             return self._warp(window, bands)
@@ -400,6 +414,9 @@ class _PixelForPixel(_OnGrid):
 
     def with_nodata(self, value: float) -> _PixelForPixel:
         return _PixelForPixel(self._origin.with_nodata(value), self.grid, self.band_names, self._stored)
+
+    def most_of(self) -> Source | None:
+        return self._origin
 
     def read(self, window: Window, bands: Sequence[int]) -> Pixels:
         return self._origin.read(window, bands)

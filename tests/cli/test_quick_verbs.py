@@ -18,10 +18,11 @@ NETWORKS = {"torch", "torch._dynamo", "segmentation_models_pytorch", "timm", "to
 FILES = {"rasterio", "odc", "shapely"}
 RASTERS = FILES | {"scipy", "scipy.ndimage", "skimage"}
 TABLES = {"geopandas", "pandas", "pyogrio", "pyarrow", "sqlite3", "deepnets4eo.polygons"}
+OUTLINES = {"numba", "scipy.linalg"}  # of the speckle filter, and of the outlines of regions
 # PyTorch takes two seconds of processor time, scipy.stats and scikit-learn one each
 NEVER = NETWORKS | {"sklearn", "matplotlib", "scipy.stats", "xarray", "h5py", "numba", "open3d", "laspy", "distributed"}
-NEVER |= {"deepnets4eo.catalogues"}
-ESTIMATORS = RASTERS | TABLES | {"numba", "sklearn", "scipy.stats", "matplotlib", "xarray"}
+NEVER |= {"deepnets4eo.catalogues", "dask", "scipy.linalg"}
+ESTIMATORS = RASTERS | TABLES | {"numba", "sklearn", "scipy.stats", "scipy.linalg", "matplotlib", "xarray", "dask"}
 CUBE = "--data . --set 'data.layers={image: cube.tif, labels: labels.tif}' --set legend=minicity"
 IMPORTS = {  # verb → what it may import of these
     "--help": set(),
@@ -29,8 +30,8 @@ IMPORTS = {  # verb → what it may import of these
     "datasets": set(),
     "check pre.tif image.tif": FILES,
     "damage pre.tif image.tif houses.gpkg --out new --dry-run": RASTERS | TABLES,
-    "flood dry.tif wet.tif --out flood": RASTERS | TABLES | {"numba"},
-    "change dry.tif wet.tif --assume-registered --out change": RASTERS | TABLES | {"numba"},  # of flood, before it
+    "flood dry.tif wet.tif --out flood": RASTERS | TABLES | OUTLINES,
+    "change dry.tif wet.tif --assume-registered --out change": RASTERS | TABLES | OUTLINES,
     f"train hyperspectral/knn {CUBE} --out knn": ESTIMATORS,
     "predict knn cube.tif --out knn.tif": ESTIMATORS,
     "predict buildings rgb.tif --out buildings.tif": ESTIMATORS | {"torch"},

@@ -9,14 +9,15 @@ import pytest
 import rasterio
 from affine import Affine
 from geotiff import write_geotiff
+from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 from shapely.geometry import LineString, Polygon, box
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.damage import read_footprints
-from deepnets4eo.grid import Window
+from deepnets4eo.grid import Window, coarse_grid
 from deepnets4eo.inspection.files import inspect, overlaps
-from deepnets4eo.inspection.images import declare_nodata, without_collar
+from deepnets4eo.inspection.images import declare_nodata, undeclared_nodata, without_collar
 from deepnets4eo.rasters.scene import Layer
 
 PLACE = {"crs": "EPSG:32633", "transform": Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000)}
@@ -455,3 +456,13 @@ def test_undeclared_collars_of_all_kinds_are_no_data_and_dark_ground_is_data(kin
     window = Window(90, 190, 50, 60)  # is the same by windows
     np.testing.assert_array_equal(seen.read(window)[1], whole[window.slices])
     assert any("has no data" in problem for problem in inspect(str(tmp_path / "a.tif")).problems) == hidden
+
+
+def test_a_view_of_most_of_an_image_has_the_collar_that_the_image_has_and_a_small_one_is_looked_at_itself() -> None:
+    image, _, _ = undeclared_image("lossy bytes")
+    layer = Layer.open(image, grid=GeoBox(image.shape[1:], Affine(1, 0, 500_000, 0, -1, 4_000_000), "EPSG:32633"))
+    halves = layer.on(GeoBox((100, 150), layer.grid.affine * Affine.scale(2), layer.grid.crs), "average")
+    assert undeclared_nodata(halves) is undeclared_nodata(layer) is not None
+    assert undeclared_nodata(halves.with_grid(coarse_grid(layer.grid, 150))) is undeclared_nodata(layer)
+    inner = layer.on(GeoBox((60, 60), layer.grid.affine * Affine.translation(100.5, 70.5), layer.grid.crs))
+    assert undeclared_nodata(inner) is None  # it shows no collar
