@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -73,8 +74,13 @@ NOT_IN_OS = {
 }
 
 
-def imports(path: Path, *, top_only: bool = False) -> Iterator[tuple[int, str]]:
+@cache
+def imports(path: Path, *, top_only: bool = False) -> tuple[tuple[int, str], ...]:
     """(line, dotted name) of everything imported; `from a import b` counts as a and as a.b."""
+    return tuple(_imports(path, top_only))
+
+
+def _imports(path: Path, top_only: bool) -> Iterator[tuple[int, str]]:
     for node in at_import_time(parse(path)) if top_only else nodes(path):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, name.name) for name in node.names)
