@@ -1,6 +1,8 @@
 """The version of the package, in one place, and that of its code, which differs between releases as well."""
 
 import hashlib
+import os
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,6 +17,14 @@ def code_version() -> str:
     True
     """
     root, digest = Path(__file__).parent, hashlib.sha256()
-    for path in sorted(each for each in root.rglob("*") if each.suffix in (".py", ".yaml")):
-        digest.update(f"{path.relative_to(root).as_posix()} ".encode() + path.read_bytes())
+    for parts in sorted(_code_files(root)):
+        digest.update(f"{'/'.join(parts)} ".encode() + root.joinpath(*parts).read_bytes())
     return f"{__version__}+{digest.hexdigest()[:12]}"
+
+
+def _code_files(root: Path) -> Iterator[tuple[str, ...]]:
+    """The parts of the names of all files of code and settings in a folder, without the folders of bytecode."""
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        inner = Path(folder).relative_to(root).parts
+        yield from ((*inner, name) for name in files if name.endswith((".py", ".yaml")))

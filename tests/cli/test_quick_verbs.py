@@ -21,7 +21,7 @@ TABLES = {"geopandas", "pandas", "pyogrio", "pyarrow", "sqlite3", "deepnets4eo.p
 OUTLINES = {"numba", "scipy.linalg"}  # of the speckle filter, and of the outlines of regions
 # PyTorch takes two seconds of processor time, scipy.stats and scikit-learn one each
 NEVER = NETWORKS | {"sklearn", "matplotlib", "scipy.stats", "xarray", "h5py", "numba", "open3d", "laspy", "distributed"}
-NEVER |= {"deepnets4eo.catalogues", "dask", "scipy.linalg"}
+NEVER |= {"deepnets4eo.catalogues", "dask", "scipy.linalg", "PIL.DdsImagePlugin"}
 ESTIMATORS = RASTERS | TABLES | {"numba", "sklearn", "scipy.stats", "scipy.linalg", "matplotlib", "xarray", "dask"}
 CUBE = "--data . --set 'data.layers={image: cube.tif, labels: labels.tif}' --set legend=minicity"
 IMPORTS = {  # verb → what it may import of these

@@ -197,7 +197,7 @@ def _encode(
 
 def _webp(image: NDArray[np.uint8], quality: int = QUALITY) -> bytes:
     """(h, w, 3 or 4) encoded."""
-    from PIL import Image
+    from PIL import Image, WebPImagePlugin  # noqa: F401, without which Pillow loads the formats of all its forty plugins
 
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "WEBP", quality=quality, method=1)
