@@ -34,7 +34,6 @@ from deepnets4eo.segmenters import (
     name_problems,
     rebuild_member,
     save_member,
-    with_wider_halo,
 )
 from deepnets4eo.tiling import Tiling
 
@@ -79,7 +78,7 @@ class CoverComparison(ProbabilitySegmenter):
             _check_change(change, cover, layer)
             self.inputs = change.inputs
         halo_px = max(member.halo_px for member in self.members)
-        self.tiling = with_wider_halo(cover.tiling, halo_px) if tiling is None else tiling
+        self.tiling = cover.tiling.with_wider_halo(halo_px) if tiling is None else tiling
         self._scales = [_rescale(dated, layer) for dated in self.inputs.layers.values()]
 
     def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:

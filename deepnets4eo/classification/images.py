@@ -23,7 +23,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters import BandMoments
-from deepnets4eo.segmenters import InputSpec, LayerInput, ValueRange, is_flat, is_other_unit, scaling_of, warn_of_bands
+from deepnets4eo.segmenters import InputSpec, LayerInput, ValueRange
 
 LAYER = "image"
 LEFT_OUT = "left out"  # unlabelled images of a place that is validated or tested on
@@ -245,12 +245,7 @@ def measure_pixels(pixels: NDArray[Any], rows: Indices, images: ImageList) -> In
         raise InputError("no image to learn from has a valid pixel. Check what the files state as nodata.")
     seen = ValueRange.of_pixels(np.concatenate(kept, axis=1))
     assert seen is not None  # there are moments
-    mean, std = scaling_of(moments.mean, moments.std)
-    layer = LayerInput(
-        images.bands, mean, std, seen.low, seen.high, str(images.dtype), values="physical",
-        band_low=tuple(seen.lows.tolist()), band_high=tuple(seen.highs.tolist()),
-        constant=tuple(np.flatnonzero(is_flat(moments.std, moments.mean)).tolist()),
-    )  # fmt: skip
+    layer = LayerInput.of_physical(images.bands, moments.mean, moments.std, seen, dtype=str(images.dtype))
     return InputSpec({LAYER: layer}, images.gsd_m)
 
 
@@ -283,12 +278,12 @@ def check_unit(pixels: NDArray[Any], inputs: InputSpec, *, first: bool = True) -
     seen = ValueRange.of_pixels(values[:, is_valid(values)]) if first and usual is not None else None
     if seen is None or usual is None:
         return
-    if pixels.dtype.itemsize > 1 and is_other_unit(seen, usual):
+    if pixels.dtype.itemsize > 1 and seen.is_other_unit(usual):
         raise InputError(
             f"the images have values from {seen}, those of training from {usual}: these are of two units. Bring them to the unit of "
             "training."
         )
-    warn_of_bands("the images", layer, seen)
+    layer.warn_of_bands("the images", seen)
 
 
 def _sizes(image: NDArray[Any]) -> str:

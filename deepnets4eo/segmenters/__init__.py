@@ -16,17 +16,7 @@ if TYPE_CHECKING:
     from .export import export_onnx
     from .history import plot_runs as plot_runs
     from .hub import save_hub_folder as save_hub_folder
-    from .inputs import (
-        DISPLAY_RGB,
-        GSD_FACTOR,
-        InputSpec,
-        LayerInput,
-        is_flat,
-        name_problems,
-        scaling_of,
-        scene_gsd_m,
-        warn_of_bands,
-    )
+    from .inputs import DISPLAY_RGB, GSD_FACTOR, InputSpec, LayerInput, name_problems, scene_gsd_m
     from .networks import (
         DEFAULT_ENCODER,
         LITE0,
@@ -42,7 +32,7 @@ if TYPE_CHECKING:
     from .run import LEGEND, RECIPE, UNFIT, Run as Run, kept_run, load_run as load_run, save_run, versions
     from .segmenter import NetworkSegmenter, ProbabilitySegmenter, Segmenter as Segmenter
     from .stretch import Stretch, needed_stretch, show, show_scene
-    from .value_ranges import OTHER_UNIT, SUSPECT, ValueRange, is_other_unit
-    from .wrapped import WrappedSegmenter, describe_nested, rebuild_member, save_member, with_wider_halo
+    from .value_ranges import OTHER_UNIT, SUSPECT, ValueRange
+    from .wrapped import WrappedSegmenter, describe_nested, rebuild_member, save_member
 else:
     __getattr__ = lazy_names(__name__)

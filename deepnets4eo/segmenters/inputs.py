@@ -20,7 +20,7 @@ from deepnets4eo.arrays import FloatImage, Floats, Mask
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.rasters import Layer, Scene, Source, valid_pixels
-from deepnets4eo.segmenters.value_ranges import ValueRange, is_other_unit, strange_bands
+from deepnets4eo.segmenters.value_ranges import ValueRange
 from deepnets4eo.tiling import spread_windows
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,25 @@ class LayerInput:
     band_high: tuple[float, ...] = field(default=(), compare=False)
     constant: tuple[int, ...] = ()
 
+    @classmethod
+    def of_physical(
+        cls,
+        bands: Sequence[str],
+        mean: Floats,
+        std: Floats,
+        seen: ValueRange,
+        constant: Mask | None = None,
+        dtype: str = "float32",
+    ) -> LayerInput:
+        """A layer of physical values with this mean and deviation (C,) in training, and between which values they lay; constant (C,) :
+        bands of one value, by default by their deviations."""
+        alike = is_flat(std, mean) if constant is None else constant
+        return cls(
+            tuple(bands), *scaling_of(mean, std), seen.low, seen.high, dtype, values="physical",
+            band_low=tuple(seen.lows.tolist()), band_high=tuple(seen.highs.tolist()),
+            constant=tuple(np.flatnonzero(alike).tolist()),
+        )  # fmt: skip
+
     @property
     def range(self) -> ValueRange | None:
         """Between which values each band lay in training; None where that is not known."""
@@ -74,6 +93,27 @@ class LayerInput:
             return None
         constant = np.isin(np.arange(len(self.bands)), self.constant)
         return ValueRange(np.array(self.band_low), np.array(self.band_high), self.low, self.high, constant)
+
+    def warn_of_bands(self, source: str, seen: ValueRange | None) -> None:
+        """Say which bands have values of another order of magnitude than in training, or one value alone, or had one value in training."""
+        usual = self.range
+        if seen is None or usual is None or len(seen.lows) != len(usual.lows):
+            return
+        if strange := seen.strange_bands(usual, self.bands):
+            log.warning(
+                "%s has values that the run did not learn from: %s. Its labels may be wrong there; check the unit and the order of the bands.",
+                source, "; ".join(strange),
+            )  # fmt: skip
+        flat = [
+            f"{self.bands[band]} ({usual.lows[band]:.4g})"
+            for band in self.constant
+            if not (seen.constant[band] and seen.lows[band] == usual.lows[band])
+        ]
+        if flat:
+            log.warning(
+                "%s: bands that had one value in training are taken as that value, as the run has learnt nothing of others: %s.",
+                source, ", ".join(flat),
+            )  # fmt: skip
 
 
 # Display values of 8 bits. One scaling for all networks that learn from made-up images, so that one can start from another.
@@ -171,9 +211,7 @@ class InputSpec:
             raise RunError("the scene does not fit the run: " + "; ".join(problems) + ".")
         for name, expected in self.layers.items():
             if name in scene.layers:
-                warn_of_bands(
-                    f"layer {name!r} ({scene.layers[name].source})", expected, value_range(scene.layers[name])
-                )
+                expected.warn_of_bands(f"layer {name!r} ({scene.layers[name].source})", value_range(scene.layers[name]))
 
     def problems(self, scene: Scene, *, gsd_factor: float = GSD_FACTOR) -> list[str]:
         """Why a scene does not fit, each difference in words; `check` has the details."""
@@ -361,7 +399,7 @@ def range_problems(source: str, expected: LayerInput, seen: ValueRange | None, d
     most = float(np.iinfo(stored).max) if stored.kind in "iu" else math.inf
     too_large = other_type and seen.high > most
     usual = expected.range
-    shrunk = dtype.itemsize > 1 and usual is not None and is_other_unit(seen, usual)
+    shrunk = dtype.itemsize > 1 and usual is not None and seen.is_other_unit(usual)
     if not too_wide and not too_narrow and not too_large and not shrunk:
         return []
     unit = f" {expected.units}" if expected.units else ""
@@ -370,28 +408,6 @@ def range_problems(source: str, expected: LayerInput, seen: ValueRange | None, d
         f"{source} has {dtype} values from {seen}, training had {expected.dtype} values from "
         f"{expected.low:.4g} to {expected.high:.4g}{unit}; convert them to the same kind{scaled}"
     ]
-
-
-def warn_of_bands(source: str, expected: LayerInput, seen: ValueRange | None) -> None:
-    """Say which bands have values of another order of magnitude than in training, or one value alone, or had one value in training."""
-    usual = expected.range
-    if seen is None or usual is None or len(seen.lows) != len(usual.lows):
-        return
-    if strange := strange_bands(seen, usual, expected.bands):
-        log.warning(
-            "%s has values that the run did not learn from: %s. Its labels may be wrong there; check the unit and the order of the bands.",
-            source, "; ".join(strange),
-        )  # fmt: skip
-    flat = [
-        f"{expected.bands[band]} ({usual.lows[band]:.4g})"
-        for band in expected.constant
-        if not (seen.constant[band] and seen.lows[band] == usual.lows[band])
-    ]
-    if flat:
-        log.warning(
-            "%s: bands that had one value in training are taken as that value, as the run has learnt nothing of others: %s.",
-            source, ", ".join(flat),
-        )  # fmt: skip
 
 
 def _list_names(names: Sequence[str]) -> str:

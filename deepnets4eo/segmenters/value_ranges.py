@@ -49,33 +49,32 @@ class ValueRange:
     def __str__(self) -> str:
         return f"{self.low:.4g} to {self.high:.4g}"
 
+    def times_smaller(self, expected: ValueRange) -> float:
+        """How many times smaller the values of every band are than expected, at least; 1 where no band can be compared."""
+        known = (self.sizes > 0) & (expected.sizes > 0)
+        return float((expected.sizes[known] / self.sizes[known]).min()) if known.any() else 1.0
 
-def times_smaller(seen: ValueRange, expected: ValueRange) -> float:
-    """How many times smaller the values of every band are than expected, at least; 1 where no band can be compared."""
-    known = (seen.sizes > 0) & (expected.sizes > 0)
-    return float((expected.sizes[known] / seen.sizes[known]).min()) if known.any() else 1.0
+    def is_other_unit(self, expected: ValueRange) -> bool:
+        """Whether so many bands are so much smaller than expected that no scene explains it."""
+        return len(self.lows) >= ENOUGH_BANDS and self.times_smaller(expected) >= OTHER_UNIT
 
-
-def is_other_unit(seen: ValueRange, expected: ValueRange) -> bool:
-    """Whether so many bands are so much smaller than expected that no scene explains it."""
-    return len(seen.lows) >= ENOUGH_BANDS and times_smaller(seen, expected) >= OTHER_UNIT
-
-
-def strange_bands(seen: ValueRange, expected: ValueRange, names: Sequence[str]) -> list[str]:
-    """What each band has that is of another order of magnitude than expected, or of one value where it varied, in words."""
-    sizes, usual = seen.sizes, expected.sizes
-    varied = (expected.lows < expected.highs) & ~expected.constant
-    known = (sizes > 0) & (usual > 0) & varied
-    ratio = np.divide(sizes, usual, out=np.ones(len(sizes)), where=known)
-    all_smaller = len(sizes) >= ENOUGH_BANDS and times_smaller(seen, expected) >= SUSPECT
-    as_dark = (expected.lows >= 0) & (seen.highs >= expected.lows)  # values that were learnt from
-    alone = np.where(as_dark, SUSPECT_LEARNT, SUSPECT_BAND)
-    smallest = np.full(len(sizes), SUSPECT if all_smaller else OTHER_UNIT) if all_smaller or len(sizes) == 1 else alone
-    words = []
-    for band, name in enumerate(names):
-        usually = f"{expected.lows[band]:.4g} to {expected.highs[band]:.4g}"
-        if seen.constant[band] and varied[band]:
-            words.append(f"{name} is {seen.highs[band]:.4g} everywhere that was looked at (in training {usually})")
-        elif ratio[band] >= SUSPECT or ratio[band] * smallest[band] <= 1:
-            words.append(f"{name} has {seen.lows[band]:.4g} to {seen.highs[band]:.4g} (in training {usually})")
-    return words if len(words) <= NAMED else [*words[:NAMED], f"and {len(words) - NAMED} more"]
+    def strange_bands(self, expected: ValueRange, names: Sequence[str]) -> list[str]:
+        """What each band has that is of another order of magnitude than expected, or of one value where it varied, in words."""
+        sizes, usual = self.sizes, expected.sizes
+        varied = (expected.lows < expected.highs) & ~expected.constant
+        known = (sizes > 0) & (usual > 0) & varied
+        ratio = np.divide(sizes, usual, out=np.ones(len(sizes)), where=known)
+        all_smaller = len(sizes) >= ENOUGH_BANDS and self.times_smaller(expected) >= SUSPECT
+        as_dark = (expected.lows >= 0) & (self.highs >= expected.lows)  # values that were learnt from
+        alone = np.where(as_dark, SUSPECT_LEARNT, SUSPECT_BAND)
+        smallest = (
+            np.full(len(sizes), SUSPECT if all_smaller else OTHER_UNIT) if all_smaller or len(sizes) == 1 else alone
+        )
+        words = []
+        for band, name in enumerate(names):
+            usually = f"{expected.lows[band]:.4g} to {expected.highs[band]:.4g}"
+            if self.constant[band] and varied[band]:
+                words.append(f"{name} is {self.highs[band]:.4g} everywhere that was looked at (in training {usually})")
+            elif ratio[band] >= SUSPECT or ratio[band] * smallest[band] <= 1:
+                words.append(f"{name} has {self.lows[band]:.4g} to {self.highs[band]:.4g} (in training {usually})")
+        return words if len(words) <= NAMED else [*words[:NAMED], f"and {len(words) - NAMED} more"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,8 +15,6 @@ from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import segmenter_kind
 from deepnets4eo.segmenters.segmenter import ProbabilitySegmenter, Segmenter
 from deepnets4eo.tiling import Tiling
-
-TILE_STEP_PX = 32  # networks pool five times
 
 
 class WrappedSegmenter(ProbabilitySegmenter):
@@ -32,7 +29,7 @@ class WrappedSegmenter(ProbabilitySegmenter):
     def __init__(self, members: Sequence[Segmenter], halo_px: int, tiling: Tiling | None) -> None:
         self.members = list(members)
         self.inputs, self.legend = members[0].inputs, members[0].legend
-        self.tiling = with_wider_halo(members[0].tiling, halo_px) if tiling is None else tiling
+        self.tiling = members[0].tiling.with_wider_halo(halo_px) if tiling is None else tiling
 
     @property
     def segmenter(self) -> Segmenter:
@@ -99,9 +96,3 @@ def rebuild_member(
         for path in sorted(folder.glob(f"{prefix}*")):
             shutil.copyfile(path, Path(temporary) / path.name.removeprefix(prefix))
         return restore_nested(Path(temporary), description, inputs, legend)
-
-
-def with_wider_halo(tiling: Tiling, halo_px: int) -> Tiling:
-    """A tiling with at least this halo and as large a core; it grows by 32 px, as other positions of poolings change labels."""
-    more_px = -(-max(halo_px - tiling.halo_px, 0) // TILE_STEP_PX) * TILE_STEP_PX
-    return replace(tiling, tile_px=tiling.tile_px + 2 * more_px, halo_px=tiling.halo_px + more_px)

@@ -18,6 +18,7 @@ from deepnets4eo.grid import Window
 
 Scores = Literal["probabilities", "log-probabilities", "raw"]
 Blending = Literal["hann", "uniform"]
+TILE_STEP_PX = 32  # networks pool five times
 LARGEST_PX = 1 << 15  # a float32 tile of three bands then has 13 GB
 SMALLEST_SIDE_PX, SIDE_STEP_PX = (
     256,
@@ -130,6 +131,11 @@ class Tiling:
             f'scene is mirrored, the edge pixel not repeated (numpy.pad, mode="reflect", {self.halo_px} px before the first row and column). '
             f"Only the core of the result is kept. {joined}. Pixels that are not valid get no label."
         )
+
+    def with_wider_halo(self, halo_px: int) -> Tiling:
+        """The same with at least this halo and as large a core; it grows by 32 px, as other positions of poolings change labels."""
+        more_px = -(-max(halo_px - self.halo_px, 0) // TILE_STEP_PX) * TILE_STEP_PX
+        return replace(self, tile_px=self.tile_px + 2 * more_px, halo_px=self.halo_px + more_px)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as kept in a run's card."""

@@ -16,14 +16,7 @@ import numpy as np
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters import Layer, layer_names, metres_of, name_band, role_indices, same_unit
 from deepnets4eo.segmenters.inputs import BYTE, GSD_FACTOR, scene_gsd_m, value_range
-from deepnets4eo.segmenters.value_ranges import (
-    ENOUGH_BANDS,
-    OTHER_UNIT,
-    SUSPECT,
-    SUSPECT_BAND,
-    ValueRange,
-    times_smaller,
-)
+from deepnets4eo.segmenters.value_ranges import ENOUGH_BANDS, OTHER_UNIT, SUSPECT, SUSPECT_BAND, ValueRange
 from deepnets4eo.tiling import spread_indices
 
 log = logging.getLogger(__name__)
@@ -184,7 +177,7 @@ def _check_magnitudes(layers: Sequence[Layer], known: Ranges, names: Sequence[st
     if not sized:
         return
     largest = max(sized, key=lambda number: sized[number].high)
-    times = {number: max(1.0, times_smaller(measured, sized[largest])) for number, measured in sized.items()}
+    times = {number: max(1.0, measured.times_smaller(sized[largest])) for number, measured in sized.items()}
     enough = layers[0].count >= ENOUGH_BANDS
     order = sorted(times, key=lambda number: times[number])
     gaps = np.array([times[after] / times[before] for before, after in pairwise(order)])

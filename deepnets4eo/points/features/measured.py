@@ -14,7 +14,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.features.options import NEEDS, OWN, FeatureOptions
 from deepnets4eo.points.files.cloud_file import CloudFile
-from deepnets4eo.segmenters import OTHER_UNIT, SUSPECT, LayerInput, ValueRange, scaling_of, warn_of_bands
+from deepnets4eo.segmenters import OTHER_UNIT, SUSPECT, LayerInput, ValueRange
 
 log = logging.getLogger(__name__)
 
@@ -50,19 +50,14 @@ def describe_values(values: Mapping[str, Sequence[NDArray[np.float32]]], options
     every = np.concatenate([part for parts in values.values() for part in parts], axis=1).astype(np.float64)
     seen = ValueRange.of_pixels(every)
     assert seen is not None  # clouds have points
-    mean, std = scaling_of(every.mean(axis=1), every.std(axis=1))
-    return LayerInput(
-        tuple(names), mean, std, seen.low, seen.high, "float32", values="physical",
-        band_low=tuple(seen.lows.tolist()), band_high=tuple(seen.highs.tolist()),
-        constant=tuple(np.flatnonzero(seen.constant).tolist()),
-    )  # fmt: skip
+    return LayerInput.of_physical(names, every.mean(axis=1), every.std(axis=1), seen, seen.constant)
 
 
 def check_values(file: CloudFile, expected: LayerInput | None, options: FeatureOptions) -> None:
     """Say where the values of a file are of another order of magnitude than in training, or one value alone. Reads its first points."""
     if expected is not None:
         seen = ValueRange.of_pixels(own_values(next(file.chunks(LOOKED_AT)), options))
-        warn_of_bands(str(file.path), expected, seen)
+        expected.warn_of_bands(str(file.path), seen)
 
 
 def with_constants(cloud: PointCloud, expected: LayerInput | None) -> PointCloud:
