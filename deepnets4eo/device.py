@@ -55,6 +55,22 @@ class Compute:
             return self
         return replace(self, runtime=OPENVINO if count >= COMPILED_FROM else TORCH)
 
+    @contextmanager
+    def torch_settings(self) -> Iterator[None]:
+        """Within the context PyTorch, if loaded, uses these threads and repeatable kernels, and keeps its memory."""
+        torch = sys.modules.get("torch")
+        if torch is None:
+            with keep_freed_memory():
+                yield
+            return
+        threads = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        try:
+            with cudnn_settings(deterministic=True), keep_freed_memory():
+                yield
+        finally:
+            torch.set_num_threads(threads)
+
 
 def choose(
     device: str = "auto", precision: str = "auto", threads: int | None = None, *, runtime: str = TORCH
@@ -162,23 +178,6 @@ def count_devices(device: str) -> int:
     import torch
 
     return torch.cuda.device_count()
-
-
-@contextmanager
-def torch_settings(compute: Compute) -> Iterator[None]:
-    """Within the context PyTorch, if loaded, uses the threads of `compute` and repeatable kernels, and keeps its memory."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        with keep_freed_memory():
-            yield
-        return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(compute.threads)
-    try:
-        with cudnn_settings(deterministic=True), keep_freed_memory():
-            yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @contextmanager

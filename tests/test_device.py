@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from deepnets4eo import device
-from deepnets4eo.device import Compute, choose, readers_for, torch_settings
+from deepnets4eo.device import Compute, choose, readers_for
 from deepnets4eo.errors import InputError, MissingExtraError
 from deepnets4eo.prediction.memory import resident_bytes
 from deepnets4eo.system import cores
@@ -109,14 +109,14 @@ def test_without_torch_the_processor_is_chosen_and_a_gpu_needs_the_extra(monkeyp
             choose(*asked)
     with pytest.raises(InputError, match="device 'gpu' is unknown"):
         choose("gpu")
-    with torch_settings(choose()):
+    with choose().torch_settings():
         pass
 
 
 def test_threads_of_torch_are_set_for_a_while(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
     before, inside = torch.get_num_threads(), torch.get_num_threads() + 1
-    with torch_settings(Compute(threads=inside)):
+    with Compute(threads=inside).torch_settings():
         assert (torch.get_num_threads(), torch.backends.cudnn.deterministic) == (inside, True)
     assert (torch.get_num_threads(), torch.backends.cudnn.deterministic) == (before, False)
 

@@ -18,7 +18,7 @@ from deepnets4eo.change.pair import POST, PRE, ChangePair, open_pair
 from deepnets4eo.change.rasters import covers_of, write_rasters
 from deepnets4eo.change.transitions import COVER_POST, COVER_PRE
 from deepnets4eo.jobs import Executor, JobOutput, Progress
-from deepnets4eo.outputs import EventInfo, Finding, event_findings, worst_first
+from deepnets4eo.outputs import EventInfo, Finding, worst_first
 from deepnets4eo.rasters import Layer, LayerLike, gdal_cache
 from deepnets4eo.segmenters import CARD, Run
 
@@ -168,7 +168,7 @@ def _write(
             device=options.device, resume=True, overwrite=True, scratch=True, executor=executor,
         )  # fmt: skip
         predict(run, scene, labels, work, progress=progress)
-    findings = [*event_findings(event), *pair.findings, *method_findings(pair, run)]
+    findings = [*event.findings(), *pair.findings, *method_findings(pair, run)]
     with job.output.products() as hidden:
         products = ChangeProducts(hidden.folder)
         covers = covers_of(run, labels, products, pair, event)

@@ -6,11 +6,7 @@ from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
     from deepnets4eo.footprints.alignment import align_footprints as align_footprints
-    from deepnets4eo.footprints.read import (
-        Footprints as Footprints,
-        footprint_findings as footprint_findings,
-        read_footprints as read_footprints,
-    )
+    from deepnets4eo.footprints.read import Footprints as Footprints, read_footprints as read_footprints
     from deepnets4eo.jobs.parts import Part as Part
     from deepnets4eo.outputs.event import EventInfo as EventInfo
     from deepnets4eo.registration import Registration as Registration, register as register

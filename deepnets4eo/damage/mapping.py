@@ -25,8 +25,7 @@ from deepnets4eo.damage.inputs.site import Site
 from deepnets4eo.damage.map import DamageMap, MapImages
 from deepnets4eo.damage.network.stretched_images import stretch_findings, stretches_of_job
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, PRE_POST
-from deepnets4eo.footprints import footprint_findings, outline_date_findings
-from deepnets4eo.outputs import EventInfo, Finding, event_findings
+from deepnets4eo.outputs import EventInfo, Finding
 
 if TYPE_CHECKING:
     from deepnets4eo.segmenters import Stretch
@@ -97,16 +96,16 @@ def _findings(
     findings = [
         *inputs.findings,
         *segmenter_findings(settings.segmenter, after=inputs.pre is None),
-        *footprint_findings(inputs.footprints),
+        *inputs.footprints.findings(),
         *position_findings(site, int((frame["method"] == BY_WATER).sum())),
     ]
     if site.position.known:
         read = inputs.pre if model.network.reads_pre else None
         findings += registration_findings(site.registration, settings)
         findings += evidence_findings(read, inputs.post, decision.evidence)
-    findings += outline_date_findings(inputs.footprints, event.date_pre, event.date_post)
+    findings += inputs.footprints.date_findings(event.date_pre, event.date_post)
     findings += site.findings
     findings += stretch_findings(stretches, {"pre": inputs.pre, "post": inputs.post})
     if not settings.segmenter:
         findings += empty_outline_findings(frame, looked_for=site.looked_for_unbuilt)
-    return join_findings([*findings, *event_findings(event)], decision.findings)
+    return join_findings([*findings, *event.findings()], decision.findings)

@@ -27,7 +27,7 @@ from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.floods.relief import check_radar_view, hide_relief
 from deepnets4eo.floods.sensors import Kind, in_colours, recognise
 from deepnets4eo.floods.water_masks import open_water_mask
-from deepnets4eo.footprints import Footprints, footprint_findings, read_footprints
+from deepnets4eo.footprints import Footprints, read_footprints
 from deepnets4eo.grid import Grid, Window, mean_gsd_m, only_one_placed, transform_shapes
 from deepnets4eo.inspection import (
     check_no_colour_table,
@@ -137,7 +137,7 @@ def open_flood_scene(
     if footprints is not None:
         footprints.check_inside(post_grid, images[POST].source)
     cover = None if options.cover is None else _open_cover(options.cover, grid)
-    findings += () if footprints is None else footprint_findings(footprints)
+    findings += () if footprints is None else footprints.findings()
     return FloodScene(
         Scene(layers, grid), post_grid, kinds, pictures, registrations.get(FIRST), tuple(findings), footprints, cover
     )

@@ -17,7 +17,7 @@ from deepnets4eo.floods.options import LABELS, MANIFEST, POLYGONS, PROBABILITY, 
 from deepnets4eo.floods.rasters import mode_findings, write_rasters
 from deepnets4eo.floods.recognition import measure_recognition, write_sure_water
 from deepnets4eo.jobs import JobOutput, Progress, Workers
-from deepnets4eo.outputs import EventInfo, Finding, event_findings
+from deepnets4eo.outputs import EventInfo, Finding
 from deepnets4eo.rasters import Layer, LayerLike, gdal_cache
 from deepnets4eo.segmenters import Run, kept_run
 
@@ -184,7 +184,7 @@ def _write(job: FloodJob, dates: FloodScene, run: Run, folder: Path) -> FloodMap
     recognition = measure_recognition(dates.scene, mapper, labels)
     doubt = recognition.finding(event.is_flood, "look_for_water")
     first = [] if doubt is None else [doubt]
-    findings = [*first, *event_findings(event), *dates.findings, *mode_findings(mapper)]
+    findings = [*first, *event.findings(), *dates.findings, *mode_findings(mapper)]
     sure = labels
     if doubt is not None:
         sure = write_sure_water(labels, folder / SURE, dates.scene, mapper, dates.outlines, dry)

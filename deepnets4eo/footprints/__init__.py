@@ -16,13 +16,7 @@ if TYPE_CHECKING:
         repeated_outlines,
         without,
     )
-    from .read import (
-        Footprints as Footprints,
-        check_degrees,
-        footprint_findings as footprint_findings,
-        outline_date_findings,
-        read_footprints as read_footprints,
-    )
+    from .read import Footprints as Footprints, check_degrees, read_footprints as read_footprints
     from .repair import cut_at_antimeridian, eastward
     from .sources import find_buildings as find_buildings, write_buildings as write_buildings
 else:

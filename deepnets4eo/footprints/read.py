@@ -140,6 +140,67 @@ class Footprints:
             return self.frame
         return self.frame.set_geometry(transform_shapes(grid.affine, self.in_pixels(grid)))
 
+    def findings(self) -> tuple[Finding, ...]:
+        """What became of the rows of the file.
+
+        Returns
+        -------
+        Findings where rows were dropped, are there twice, or were changed, and where a column of ids was not used.
+
+        Examples
+        --------
+        >>> from deepnets4eo.footprints import read_footprints
+        >>> from deepnets4eo.synthetic import City
+        >>> read_footprints(City(seed=1, size_px=256).footprints()).findings()
+        ()
+        """
+        account, findings = self.account(), []
+        dropped = sum(account["dropped"].values())
+        if dropped:
+            reasons = reason_counts(account["dropped"], "row")
+            severity: Severity = "caution" if dropped > MANY_ROWS * account["read"] else "note"
+            values = {"number": dropped, "read": account["read"], "reasons": reasons}
+            findings.append(Finding("footprints_dropped", severity, values))
+        twice = int(repeated_outlines(self.frame.geometry.to_numpy()).sum())
+        if twice:
+            severity = "caution" if twice > MANY_ROWS * account["read"] else "note"
+            findings.append(Finding("footprints_repeated", severity, {"number": twice}))
+        changes = {"outlines_repaired": account["repaired"], "ids_renamed": account["renamed"]}
+        if any(changes.values()):
+            phrases = [Phrase(key, {"number": number}) for key, number in changes.items() if number]
+            findings.append(Finding("footprints_changed", "note", {"changes": phrases}))
+        if self.passed_over:
+            taken = Phrase("row_numbers" if self.made_ids else "row_keys")
+            findings.append(Finding("id_column_not_used", "note", {"taken": taken, "reason": self.passed_over}))
+        return tuple(findings)
+
+    def date_findings(self, day_pre: str, day_post: str) -> tuple[Finding, ...]:
+        """A caution where outlines were changed after the image after, a note where most are OLD_YEARS older than the one before."""
+        others = self.attributes
+        column = None if others is None else next((name for name in DATE_COLUMNS if name in others), None)
+        if others is None or column is None:
+            return ()
+        days, stated = parse_days(others[column]).dropna(), int(others[column].replace("", None).notna().sum())
+        findings = []
+        if len(days) < stated:
+            unclear = two_days(others[column])
+            why = Phrase("no_dates") if unclear is None else Phrase("two_days_each", {"example": str(unclear)})
+            values = {"number": stated - len(days), "stated": stated, "column": repr(column), "why": why}
+            findings.append(Finding("outline_dates_unread", "caution", values))
+        later = int((days > _end_of(day_post)).sum()) if day_post else 0
+        if later:
+            findings.append(
+                Finding("outlines_too_new", "caution", {"number": later, "of": len(self), "day": day_post[:10]})
+            )
+        old = int((days < _end_of(day_pre) - pd.DateOffset(years=OLD_YEARS)).sum()) if day_pre else 0
+        if old * 2 > len(self):
+            findings.append(
+                Finding(
+                    "outlines_old", "note", {"number": old, "of": len(self), "years": OLD_YEARS, "day": day_pre[:10]}
+                )
+            )
+        return tuple(findings)
+
 
 def read_footprints(
     source: str | Path | gpd.GeoDataFrame | Footprints,
@@ -275,73 +336,6 @@ def check_degrees(table: gpd.GeoDataFrame, name: str, remedy: str) -> None:
     if max(abs(west), abs(east)) <= 90 and max(abs(south), abs(north)) <= 180:
         raise InputError(f"{message}: {EXCHANGED}")
     raise InputError(f"{message}. {remedy}")
-
-
-def footprint_findings(footprints: Footprints) -> tuple[Finding, ...]:
-    """What became of the rows of a footprints' file.
-
-    Parameters
-    ----------
-    footprints : as read
-
-    Returns
-    -------
-    Findings where rows were dropped, are there twice, or were changed, and where a column of ids was not used.
-
-    Examples
-    --------
-    >>> from deepnets4eo.footprints import read_footprints
-    >>> from deepnets4eo.synthetic import City
-    >>> footprint_findings(read_footprints(City(seed=1, size_px=256).footprints()))
-    ()
-    """
-    account, findings = footprints.account(), []
-    dropped = sum(account["dropped"].values())
-    if dropped:
-        reasons = reason_counts(account["dropped"], "row")
-        severity: Severity = "caution" if dropped > MANY_ROWS * account["read"] else "note"
-        values = {"number": dropped, "read": account["read"], "reasons": reasons}
-        findings.append(Finding("footprints_dropped", severity, values))
-    twice = int(repeated_outlines(footprints.frame.geometry.to_numpy()).sum())
-    if twice:
-        severity = "caution" if twice > MANY_ROWS * account["read"] else "note"
-        findings.append(Finding("footprints_repeated", severity, {"number": twice}))
-    changes = {"outlines_repaired": account["repaired"], "ids_renamed": account["renamed"]}
-    if any(changes.values()):
-        phrases = [Phrase(key, {"number": number}) for key, number in changes.items() if number]
-        findings.append(Finding("footprints_changed", "note", {"changes": phrases}))
-    if footprints.passed_over:
-        taken = Phrase("row_numbers" if footprints.made_ids else "row_keys")
-        findings.append(Finding("id_column_not_used", "note", {"taken": taken, "reason": footprints.passed_over}))
-    return tuple(findings)
-
-
-def outline_date_findings(footprints: Footprints, day_pre: str, day_post: str) -> tuple[Finding, ...]:
-    """A caution where outlines were changed after the image after, a note where most are OLD_YEARS older than the one before."""
-    others = footprints.attributes
-    column = None if others is None else next((name for name in DATE_COLUMNS if name in others), None)
-    if others is None or column is None:
-        return ()
-    days, stated = parse_days(others[column]).dropna(), int(others[column].replace("", None).notna().sum())
-    findings = []
-    if len(days) < stated:
-        unclear = two_days(others[column])
-        why = Phrase("no_dates") if unclear is None else Phrase("two_days_each", {"example": str(unclear)})
-        values = {"number": stated - len(days), "stated": stated, "column": repr(column), "why": why}
-        findings.append(Finding("outline_dates_unread", "caution", values))
-    later = int((days > _end_of(day_post)).sum()) if day_post else 0
-    if later:
-        findings.append(
-            Finding("outlines_too_new", "caution", {"number": later, "of": len(footprints), "day": day_post[:10]})
-        )
-    old = int((days < _end_of(day_pre) - pd.DateOffset(years=OLD_YEARS)).sum()) if day_pre else 0
-    if old * 2 > len(footprints):
-        findings.append(
-            Finding(
-                "outlines_old", "note", {"number": old, "of": len(footprints), "years": OLD_YEARS, "day": day_pre[:10]}
-            )
-        )
-    return tuple(findings)
 
 
 def _end_of(day: str) -> pd.Timestamp:

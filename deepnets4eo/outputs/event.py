@@ -224,6 +224,20 @@ class EventInfo(EventTexts):
                     sources[name] = f"{tag[0]} of {PurePath(layer.source).name}"
         return replace(self, **values, from_files={**self.from_files, **sources})
 
+    def findings(self) -> tuple[Finding, ...]:
+        """A note where a date was taken from a tag; a caution where the date before is the later one."""
+        if self.has_reversed_dates:
+            dates = "; ".join(line for line in self.lines if line.startswith("Date"))
+            return (Finding("dates_reversed", "caution", {"dates": dates}),)
+        taken = [
+            f"{self.from_files[name]}, {getattr(self, name)}"
+            for name in ("date_pre", "date_post")
+            if name in self.from_files
+        ]
+        if not taken:
+            return ()
+        return (Finding("dates_from_tags", "note", {"dates": "; ".join(taken)}),)
+
 
 @dataclass(frozen=True)
 class SeriesEvent(EventTexts):
@@ -256,21 +270,6 @@ class SeriesEvent(EventTexts):
     sensor: str = ""
     credit: str = ""
     producer: str = ""
-
-
-def event_findings(event: EventInfo) -> tuple[Finding, ...]:
-    """A note where a date was taken from a tag; a caution where the date before is the later one."""
-    if event.has_reversed_dates:
-        dates = "; ".join(line for line in event.lines if line.startswith("Date"))
-        return (Finding("dates_reversed", "caution", {"dates": dates}),)
-    taken = [
-        f"{event.from_files[name]}, {getattr(event, name)}"
-        for name in ("date_pre", "date_post")
-        if name in event.from_files
-    ]
-    if not taken:
-        return ()
-    return (Finding("dates_from_tags", "note", {"dates": "; ".join(taken)}),)
 
 
 def iso_day(text: str) -> date | None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from deepnets4eo.cards import VOID
-from deepnets4eo.device import Compute, torch_settings
+from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import remove, writing
 from deepnets4eo.jobs import Arrays, Journal, Scratch
@@ -55,7 +55,7 @@ def open_labels(
 ) -> Iterator[TileLabels]:
     """In a worker: load the labeller and yield what labels tiles."""
     labeller = load_labeller(source)
-    with torch_settings(Compute()):
+    with Compute().torch_settings():
         yield TileLabels(open_tiles(), labeller, orthophoto)
 
 

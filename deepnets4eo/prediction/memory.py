@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import psutil
 
-from deepnets4eo.device import Compute, bytes_taken, memory_bytes, torch_settings
+from deepnets4eo.device import Compute, bytes_taken, memory_bytes
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters import cache_bytes
 from deepnets4eo.segmenters.segmenter import Segmenter
@@ -64,7 +64,7 @@ def batch_size(segmenter: Segmenter, compute: Compute, tile_px: int) -> int:
     if not compute.device.startswith("cuda"):
         return 1
     tile = np.zeros((1, segmenter.inputs.in_channels, tile_px, tile_px), np.float32)
-    with torch_settings(compute):
+    with compute.torch_settings():
         segmenter.to(compute)
         try:
             taken = bytes_taken(compute.device, lambda: segmenter.predict_raw(tile))

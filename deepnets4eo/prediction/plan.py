@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from deepnets4eo.device import TORCH, Compute, choose, torch_settings
+from deepnets4eo.device import TORCH, Compute, choose
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.withheld import FLOAT32
 from deepnets4eo.prediction.memory import batch_size
@@ -21,7 +21,7 @@ from deepnets4eo.tiling import SMALLEST_SIDE_PX, UNIFORM, Lattice, Tiling
 @contextmanager
 def computing(segmenter: Segmenter, compute: Compute) -> Iterator[None]:
     """Within it the segmenter computes so, of windows that `TileReader.of` has read."""
-    with gdal_cache(), torch_settings(compute), scaled_beforehand(window_scalers(segmenter)):
+    with gdal_cache(), compute.torch_settings(), scaled_beforehand(window_scalers(segmenter)):
         segmenter.to(compute)
         yield
 

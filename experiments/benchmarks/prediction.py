@@ -26,7 +26,7 @@ from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.cards.quantity import QUANTITIES
 from deepnets4eo.damage.network.grader import NetworkGrader, open_shipped
 from deepnets4eo.damage.network.pairs import in_pixels, make_scene as pair_scene
-from deepnets4eo.device import RUNTIMES, choose, torch_settings
+from deepnets4eo.device import RUNTIMES, choose
 from deepnets4eo.grid import blocks
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import Layer
@@ -104,7 +104,7 @@ def time_throughput(words: list[str]) -> None:
     The bare way computes one tile in memory, over and over, in the same shape, threads and precision; half of it
     before the prediction and half after, so that other work on the machine disturbs both alike. Two ratios are printed:
     of tiles per second, and of tiles per second of processor time (which other work disturbs less; one thread is cleanest;
-    it counts the threads that read and write as well). Both ways keep freed memory as `device.torch_settings` sets it.
+    it counts the threads that read and write as well). Both ways keep freed memory as `Compute.torch_settings` sets it.
     With --pair the scene is one of two dates, for change networks: --pair --network fc-siam-diff --num-classes 2.
     """
     parser = argparse.ArgumentParser(
@@ -130,7 +130,7 @@ def time_throughput(words: list[str]) -> None:
     inputs = PAIR_INPUTS if arguments.pair else INPUTS
     segmenter = make_segmenter(arguments.network, arguments.num_classes, tiling, arguments.options, inputs)
     segmenter.to(compute)
-    with tempfile.TemporaryDirectory() as folder, torch_settings(compute):
+    with tempfile.TemporaryDirectory() as folder, compute.torch_settings():
         scene = {
             name: make_scene(Path(folder) / f"{name}.tif", arguments.size, seed)
             for seed, name in enumerate(inputs.names)
@@ -208,7 +208,7 @@ def grading(words: list[str]) -> None:
     grader.run.segmenter.to(compute)
     tile_px = grader.run.tiling.tile_px
     times: dict[str, list[float]] = {"forward": [], "scene": [], "crops": []}
-    with tempfile.TemporaryDirectory() as folder, torch_settings(compute), torch.inference_mode():
+    with tempfile.TemporaryDirectory() as folder, compute.torch_settings(), torch.inference_mode():
         images = [Layer.open(make_scene(Path(folder) / f"{seed}.tif", arguments.size, seed)) for seed in (0, 1)]
         scene = pair_scene(*images)
         outlines = in_pixels(houses(arguments.size, arguments.buildings), scene.shape)
@@ -274,7 +274,7 @@ def compare_runtimes(words: list[str]) -> None:
         def grade(runtime: str) -> NDArray[Any]:
             compute = choose("cpu", "float32", arguments.threads, runtime=runtime)
             grader.run.segmenter.to(compute)
-            with torch_settings(compute):
+            with compute.torch_settings():
                 return grader.grade(scene, outlines)
 
         torch_grades, grades = _in_turns("default damage network", grade, arguments.repeats)

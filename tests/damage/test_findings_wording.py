@@ -15,7 +15,7 @@ from deepnets4eo.damage.decision.findings import (
 )
 from deepnets4eo.damage.decision.model import UNLIKE
 from deepnets4eo.damage.evidences.unbuilt import NO_BUILDING, UnbuiltOutlines
-from deepnets4eo.footprints.read import footprint_findings
+from deepnets4eo.footprints.read import Footprints
 from deepnets4eo.outputs.findings import Finding, worst_first
 
 
@@ -54,11 +54,11 @@ def test_results_are_counted(reasons, start):
 
 
 def test_footprints_are_counted():
-    (one,) = footprint_findings(Account(1, 1))
+    (one,) = Footprints.findings(Account(1, 1))
     assert one.message == "Footprints: 1 outline was repaired; 1 id was missing or twice and renamed."
-    (many,) = footprint_findings(Account(2, 0))
+    (many,) = Footprints.findings(Account(2, 0))
     assert many.message == "Footprints: 2 outlines were repaired."
-    (dropped,) = footprint_findings(Account(0, 0, read=1, dropped=1))
+    (dropped,) = Footprints.findings(Account(0, 0, read=1, dropped=1))
     assert dropped.message.startswith("1 of 1 row of the footprints could not be used")
 
 
@@ -69,9 +69,9 @@ def test_footprints_are_counted():
 def test_a_column_of_ids_that_was_not_used_is_said_with_the_reason(made, start):
     account = Account(0, 0)
     account.values["dropped"] = {}
-    assert footprint_findings(account) == ()
+    assert Footprints.findings(account) == ()
     account.made_ids, account.passed_over = made, "column 'id' holds lists"
-    (finding,) = footprint_findings(account)
+    (finding,) = Footprints.findings(account)
     assert finding.message.startswith(start)
     assert finding.message.endswith(", because column 'id' holds lists.")
     assert "column called id" in finding.remedy

@@ -20,7 +20,7 @@ import shapely
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints.ids import make_ids
-from deepnets4eo.footprints.read import Footprints, footprint_findings, read_footprints
+from deepnets4eo.footprints.read import Footprints, read_footprints
 
 UTM = "EPSG:32615"
 LARGE = 2**53 + 1  # the first whole number that a 64-bit float cannot hold
@@ -48,7 +48,7 @@ def ids(found: Footprints) -> list[str]:
 
 
 def messages(found: Footprints) -> list[str]:
-    return [finding.message for finding in footprint_findings(found)]
+    return [finding.message for finding in found.findings()]
 
 
 @pytest.mark.parametrize("name", ["a.geojson", "a.gpkg", "a.parquet"])
@@ -197,10 +197,10 @@ def test_outlines_that_are_there_twice_are_a_finding() -> None:
     houses = [shapely.box(0, 0, 8, 6), shapely.box(20, 0, 28, 6), shapely.box(0, 0, 8, 6.5)]
     again = shapely.Polygon([(8, 6), (0, 6), (0, 0), (8, 0)])  # the first, from another corner on
     frame = gpd.GeoDataFrame({"id": list("abcd")}, geometry=[*houses, again], crs="EPSG:32615")
-    (finding,) = footprint_findings(read_footprints(frame))
+    (finding,) = read_footprints(frame).findings()
     assert (finding.code, finding.severity) == ("footprints_repeated", "caution")
     assert finding.message.startswith("1 outline is the same as another")
-    assert footprint_findings(read_footprints(frame[:3])) == ()
+    assert read_footprints(frame[:3]).findings() == ()
 
 
 def test_a_column_whose_name_ends_with_id_serves_where_all_its_values_differ() -> None:

@@ -17,7 +17,7 @@ import shapely
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError, MissingExtraError
-from deepnets4eo.footprints.read import outline_date_findings, read_footprints
+from deepnets4eo.footprints.read import read_footprints
 from deepnets4eo.footprints.sources import COLUMNS, find_buildings
 
 BOX = (10.0, 48.0, 10.15, 48.05)  # two squares
@@ -249,11 +249,9 @@ def test_outlines_changed_after_the_event_and_old_ones_are_findings() -> None:
     days = ["2023-02-05", "2023-02-06T23:00:00Z", "2023-02-09", None]
     table = gpd.GeoDataFrame({"id": list("abcd"), "source_date": days}, geometry=shapes, crs="EPSG:32637")
     footprints = read_footprints(table)
-    (late,) = outline_date_findings(footprints, "2022-06-01", "2023-02-06")
+    (late,) = footprints.date_findings("2022-06-01", "2023-02-06")
     assert late.code == "outlines_too_new"
     assert late.message.startswith("1 outline of 4 was last changed after")
-    assert [one.code for one in outline_date_findings(footprints, "2030-01-01", "2031-01-01T10:00Z")] == [
-        "outlines_old"
-    ]
-    assert outline_date_findings(footprints, "", "") == ()
-    assert outline_date_findings(read_footprints(table[["id", "geometry"]]), "2030-01-01", "2020-01-01") == ()
+    assert [one.code for one in footprints.date_findings("2030-01-01", "2031-01-01T10:00Z")] == ["outlines_old"]
+    assert footprints.date_findings("", "") == ()
+    assert read_footprints(table[["id", "geometry"]]).date_findings("2030-01-01", "2020-01-01") == ()

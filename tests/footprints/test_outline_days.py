@@ -7,7 +7,6 @@ from shapely.geometry import box
 
 from deepnets4eo.footprints import read_footprints
 from deepnets4eo.footprints.days import parse_days, two_days
-from deepnets4eo.footprints.read import outline_date_findings
 
 DAY = pd.Timestamp("2023-02-06", tz="UTC")
 
@@ -36,7 +35,7 @@ def test_days_and_months_are_told_apart_by_all_values_or_not_at_all():
 def test_outlines_changed_after_the_event_are_found_whatever_the_form(tmp_path, column):
     table = gpd.GeoDataFrame({"timestamp": column}, geometry=[box(0, 0, 1, 1), box(2, 0, 3, 1)], crs=32633)
     table.to_file(tmp_path / "a.gpkg")
-    (finding,) = outline_date_findings(read_footprints(tmp_path / "a.gpkg"), "2022-12-01", "2023-01-15")
+    (finding,) = read_footprints(tmp_path / "a.gpkg").date_findings("2022-12-01", "2023-01-15")
     assert (finding.code, finding.message.split()[0]) == ("outlines_too_new", "1")
 
 
@@ -45,6 +44,6 @@ def test_dates_that_cannot_be_read_are_named(tmp_path):
         {"timestamp": ["05/06/2022", "07/08/2022"]}, geometry=[box(0, 0, 1, 1), box(2, 0, 3, 1)], crs=32633
     )
     table.to_file(tmp_path / "a.gpkg")
-    (finding,) = outline_date_findings(read_footprints(tmp_path / "a.gpkg"), "2022-12-01", "2023-01-15")
+    (finding,) = read_footprints(tmp_path / "a.gpkg").date_findings("2022-12-01", "2023-01-15")
     assert finding.code == "outline_dates_unread"
     assert "may be two days each, such as 05/06/2022" in finding.message

@@ -5,7 +5,7 @@ import pytest
 from geotiff import write_geotiff
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.outputs.event import EventInfo, event_findings
+from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.rasters.scene import Layer
 
 
@@ -77,7 +77,7 @@ def test_tags_fill_what_is_not_given_and_a_finding_says_so(tmp_path):
         "date_pre": "TIFFTAG_DATETIME of before.tif",
         "date_post": "ACQUISITION_DATE of after.tif",
     }
-    (finding,) = event_findings(event)
+    (finding,) = event.findings()
     assert (finding.code, finding.severity) == ("dates_from_tags", "note")
     assert "TIFFTAG_DATETIME of before.tif, 2011-05-20; ACQUISITION_DATE of after.tif, 2011-05-29" in finding.message
     assert "Date before: 2011-05-20 (from TIFFTAG_DATETIME of before.tif)" in event.lines
@@ -98,7 +98,7 @@ def test_given_dates_are_not_replaced_and_bad_tags_not_used(tmp_path):
     post = layer(tmp_path, "after", TIFFTAG_DATETIME="2011:05:29 00:00:00", SATELLITEID="x" * 2000)
     given = EventInfo(date_post="2011-05-22")
     assert given.with_tags(None, post) == given
-    assert event_findings(given) == ()
+    assert given.findings() == ()
     bad = layer(tmp_path, "bad", TIFFTAG_DATETIME="0000:00:00 00:00:00")
     assert EventInfo().with_tags(bad, bad) == EventInfo()
 
@@ -106,7 +106,7 @@ def test_given_dates_are_not_replaced_and_bad_tags_not_used(tmp_path):
 def test_tags_with_a_younger_pre_image_are_a_caution(tmp_path):
     pre = layer(tmp_path, "before", TIFFTAG_DATETIME="2024:05:20 17:41:00")
     event = EventInfo(date_post="2011-05-22").with_tags(pre, pre)
-    (finding,) = event_findings(event)
+    (finding,) = event.findings()
     assert (finding.code, finding.severity) == ("dates_reversed", "caution")
     assert "2024-05-20 (from TIFFTAG_DATETIME of before.tif)" in finding.message
 

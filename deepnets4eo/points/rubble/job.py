@@ -16,7 +16,7 @@ import pandas as pd
 import shapely
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.outputs import EventInfo, event_findings
+from deepnets4eo.outputs import EventInfo
 from deepnets4eo.points.height_grid import grid_around
 from deepnets4eo.points.rubble.blocks import measure_blocks
 from deepnets4eo.points.rubble.dates import epoch_findings, lay_on_first
@@ -111,7 +111,6 @@ def measure_heights(
     progress: Callable[[float], None] | None = None,
 ) -> RubbleMap:
     """The map of heights that lie on each other; without any loss where one of the `fits` failed. Errors: as `debris_volumes`."""
-    from deepnets4eo.footprints import footprint_findings
 
     crs = common_crs(after, before)
     frame = frame_on(outlines, crs, after, before)
@@ -129,12 +128,12 @@ def measure_heights(
         rubble=rubble,
         fits=blocks_of.fits,
         findings=(
-            *footprint_findings(outlines),
+            *outlines.findings(),
             *unusable,
             *gap_findings(blocks_of.gaps),
             *epoch_findings(fits),
             *measured,
-            *event_findings(event),
+            *event.findings(),
         ),
         inputs={role: heights.source for role, heights in (("post", after), ("pre", before)) if heights is not None}
         | {"footprints": outlines.source},
