@@ -30,7 +30,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import Footprints
 from deepnets4eo.jobs import Journal, Part
 from deepnets4eo.outputs import EventInfo, worst_first
-from deepnets4eo.rasters import LayerLike, cache_bytes, gdal_cache
+from deepnets4eo.rasters import LayerLike, gdal_cache
 
 
 def assess(
@@ -113,7 +113,7 @@ def assess_inputs(
     damage_map = assess_inputs(open_inputs("pre.tif", "post.tif", "footprints.gpkg"))
     ```
     """
-    with gdal_cache(cache_bytes(inputs.pre, inputs.post)):
+    with gdal_cache(inputs.pre, inputs.post):
         return _assess(inputs, settings, work, event)
 
 
@@ -194,7 +194,7 @@ def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), wor
     """
     if work.scratch is None:
         raise InputError("a part of a job has no scratch folder. Give JobControl one that all parts see.")
-    with gdal_cache(cache_bytes(inputs.pre, inputs.post)):
+    with gdal_cache(inputs.pre, inputs.post):
         _assess_part(inputs, part, settings, damage_journal(work.scratch, inputs, settings), work)
 
 

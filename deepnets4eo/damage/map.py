@@ -187,7 +187,7 @@ class DamageMap(WithSummary, DamageMapContent):
             The folder holds something already, another job writes it, or the disk refuses.
         """
         from deepnets4eo.damage.products.write import named_before, products_folder, write_products
-        from deepnets4eo.rasters import cache_bytes, gdal_cache
+        from deepnets4eo.rasters import gdal_cache
 
         if post is None:
             if self.images is None:
@@ -199,7 +199,7 @@ class DamageMap(WithSummary, DamageMapContent):
         folder = None if scratch is None else products_folder(scratch, self, post, pre, options)
         with (
             JobOutput(out_dir, overwrite=overwrite).products(folder) as products,
-            gdal_cache(cache_bytes(pre, post)),
+            gdal_cache(pre, post),
         ):
             for name in kept:
                 shutil.copyfile(out_dir / name, products.folder / name)

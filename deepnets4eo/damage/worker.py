@@ -16,7 +16,7 @@ from deepnets4eo.damage.inputs.site import BUILDINGS, EVIDENCE, NETWORK, NETWORK
 from deepnets4eo.damage.vocabulary import POST_ONLY
 from deepnets4eo.device import Compute
 from deepnets4eo.jobs import WHOLE, DoBlock, FinishBlocks, block_of_step
-from deepnets4eo.rasters import cache_bytes, gdal_cache
+from deepnets4eo.rasters import gdal_cache
 
 
 class SharedJob(Protocol):
@@ -36,7 +36,7 @@ def open_step(job: SharedJob, scratch: Path, key: str, step: str) -> Iterator[Do
         _open_jobs.clear()
         _open_jobs[key] = job.open_shared(scratch)
     site, model = _open_jobs[key]
-    with gdal_cache(cache_bytes(site.inputs.pre, site.post)), Compute().torch_settings():
+    with gdal_cache(site.inputs.pre, site.post), Compute().torch_settings():
         yield block_function(site, model, step)
 
 

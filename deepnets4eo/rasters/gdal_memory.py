@@ -46,16 +46,16 @@ def _row_bytes(image: Layer) -> int:
 
 
 @contextmanager
-def gdal_cache(size_bytes: int = CACHE_BYTES) -> Iterator[None]:
-    """Limit GDAL's block cache, of all open files together, within a `with` block.
+def gdal_cache(*images: Layer | None, size_bytes: int | None = None) -> Iterator[None]:
+    """Limit GDAL's block cache, of all open files together, within a `with` block, by default to what reading images by windows needs.
 
-    >>> with gdal_cache(64 << 20):
+    >>> with gdal_cache(size_bytes=64 << 20):
     ...     get_gdal_config("GDAL_CACHEMAX")
     67108864
     """
     with rasterio.Env():  # the option is the process's own, not the environment's: it needs one to be set and restored
         before = get_gdal_config("GDAL_CACHEMAX")
-        set_gdal_config("GDAL_CACHEMAX", size_bytes)
+        set_gdal_config("GDAL_CACHEMAX", cache_bytes(*images) if size_bytes is None else size_bytes)
         try:
             yield
         finally:

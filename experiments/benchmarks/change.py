@@ -34,7 +34,7 @@ from deepnets4eo.change.series.page import write_page
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.grid import READ_PX, blocks
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.rasters.gdal_memory import CACHE_BYTES, gdal_cache
+from deepnets4eo.rasters.gdal_memory import gdal_cache
 from deepnets4eo.system import peak_bytes
 
 BLOCK_PX = 512
@@ -291,7 +291,7 @@ def time_series(words: list[str]) -> None:
         writer.join()
         if writer.exitcode:
             raise SystemExit("the rasters could not be written: see the message above")
-        with gdal_cache(CACHE_BYTES):  # as the job
+        with gdal_cache():  # as the job
             stages, changes = run_stages(Path(folder), chosen.cell, chosen.workers)
     pixels = FULL_DATES * FULL_SIDE**2 / (chosen.dates * chosen.side**2)
     what = f"{chosen.dates} dates of {chosen.side}² × 4, cells of {chosen.cell} px, {chosen.workers} threads"

@@ -19,9 +19,9 @@ def limit() -> int:
 def test_the_limit_holds_inside_and_the_one_from_before_returns() -> None:
     with rasterio.Env():
         before = limit()
-        with gdal_cache(7 << 20):
+        with gdal_cache(size_bytes=7 << 20):
             assert limit() == 7 << 20
-            with gdal_cache(5 << 20):
+            with gdal_cache(size_bytes=5 << 20):
                 assert limit() == 5 << 20
             assert limit() == 7 << 20
         assert limit() == before
@@ -30,7 +30,7 @@ def test_the_limit_holds_inside_and_the_one_from_before_returns() -> None:
 def test_the_limit_from_before_returns_after_an_error() -> None:
     with rasterio.Env():
         before = limit()
-        with pytest.raises(ZeroDivisionError), gdal_cache(7 << 20):
+        with pytest.raises(ZeroDivisionError), gdal_cache(size_bytes=7 << 20):
             _ = 1 // 0
         assert limit() == before
 
