@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .clouds import LOOK_PX, CloudBand, check_zero_is_value, cloud_band, open_cloud_mask
     from .cog import BLOCK_PX, LEVEL, CogWriter, check_raster_suffix
     from .display import coarse_labels
-    from .gdal_memory import CACHE_BYTES, cache_bytes, gdal_cache
+    from .gdal_memory import cache_bytes, gdal_cache
     from .layer import Layer, LayerLike
     from .length_units import metres_of
     from .longitudes import usual_longitudes
