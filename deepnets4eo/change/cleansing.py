@@ -214,7 +214,7 @@ def train_with_cleansing(recipe: CleansingRecipe, out: Path, options: TrainOptio
         raise InputError(
             f"cleansing got the layers {list(recipe.model.layers)}; expected {PRE} and {POST}. Use the task segmentation."
         )
-    segmenter, prepared, notes = original.untrained(), original, dict[str, Any]()
+    segmenter, prepared, notes = original.initial_segmenter(), original, dict[str, Any]()
     cleansed: list[dict[str, Any]] = []
     hyperepochs = recipe.cleansing.hyperepochs
     folders = [out / CHECKPOINTS / f"hyperepoch-{number}" for number in range(1, hyperepochs)] + [out]

@@ -99,7 +99,7 @@ class Prepared:
             "validation": {name: scores[name] for name in report.OVERALL},
         }
 
-    def untrained(self) -> NetworkSegmenter:
+    def initial_segmenter(self) -> NetworkSegmenter:
         """The recipe's network with its first weights. Errors: InputError where streams, first weights or losses do not fit."""
         from deepnets4eo.training.losses import set_contrastive_loss
 
@@ -156,7 +156,7 @@ class Prepared:
     def train(self, out: Path, options: TrainOptions) -> tuple[NetworkSegmenter, dict[str, Any]]:
         """Train the recipe's network; returns it, and notes for the card."""
         warn_of_lacking(self.split, self.pixels)
-        segmenter = self.untrained()
+        segmenter = self.initial_segmenter()
         notes = self.fit(segmenter, self, out, options)
         if not self.split.validated:
             notes |= {"kept": "last"} if "kept" in notes else {}
