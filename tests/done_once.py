@@ -47,9 +47,8 @@ def gather_once(patch: pytest.MonkeyPatch) -> None:
         if work.part is not None or work.folder("blocks") is not None:
             return gather(site)
         layers = (inputs.pre, inputs.post, inputs.dsm_pre, inputs.dsm_post, inputs.cloud_mask)
-        lying = pickle.dumps(
-            (site.position.alignment, site.position.image, site.registration and site.registration.matrix)
-        )
+        registration = site.registration and (site.registration.matrix, site.registration.usable)
+        lying = pickle.dumps((site.position.alignment, site.position.image, registration, inputs.radar))
         outlines = b"".join(shapely.to_wkb(inputs.outlines_px)), tuple(inputs.footprints.frame["id"])
         key = (*(layer and _layer_key(layer) for layer in layers), lying, outlines)
         if key not in known:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deepnets4eo.rasters.values import FAR, GAP, RUINED, Outliers, find_outliers
+from deepnets4eo.rasters.values import FAR, GAP, RUINED, Outliers, find_outliers, percentile_of_ranked
 
 HEIGHTS = np.linspace(0.0, 100.0, 1001)  # from the 1st to the 99th percentile: a span of 98
 
@@ -62,3 +62,14 @@ def test_a_deviation_is_ruined_beyond_twice_that_of_the_others():
     assert np.array_equal(far.usual_values(values), HEIGHTS)
     assert far.dominates_std(1.01 * RUINED * plain, values)
     assert not far.dominates_std(0.99 * RUINED * plain, values)
+
+
+@pytest.mark.parametrize("percent", [0, 1, 33.3, 50, 99, 100])
+@pytest.mark.parametrize("count", [1, 2, 7, 1000])
+def test_percentiles_of_ranked_values_are_those_of_numpy_bit_for_bit(count, percent):
+    values = np.random.default_rng(count).normal(30, 1e4, count)
+    assert percentile_of_ranked(np.sort(values), percent) == np.percentile(values, percent)
+
+
+def test_values_that_are_unknown_make_none_far():
+    assert find_outliers(np.append(with_value(1e9), np.nan)) is None

@@ -1,9 +1,12 @@
 """Pixel measures: free of gain and offset, smooth where the image is smooth, unspoilt by missing pixels."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from deepnets4eo.damage.evidence.maps import blank, measure, measure_maps
+from deepnets4eo.grid import Window
 from deepnets4eo.rasters.scene import Layer
 
 CENTRES = np.array([[128.0, 128.0], [200.0, 220.0]])
@@ -64,6 +67,17 @@ def test_sixteen_whole_cells_are_enough_and_fifteen_are_not() -> None:
         image[:8, : 8 * count] = np.repeat(np.arange(1, count + 1), 8)
         found = measure(Layer.open(image), np.array([[128.0, 128.0]]))
         assert (found.level, found.unit) == pytest.approx((8.5, 15 * 0.68) if known else (0, 1))
+
+
+def test_windows_that_were_measured_for_other_positions_are_not_read_again(image: np.ndarray, monkeypatch) -> None:
+    layer, known, read = Layer.open(image), dict[tuple[int, int], Any](), list[Window | None]()
+    measure(layer, CENTRES, known)
+    moved = np.array([CENTRES[0], [90.0, 101.0]])
+    expected, whole = measure(layer, moved), Layer.read
+    monkeypatch.setattr(Layer, "read", lambda self, window=None: read.append(window) or whole(self, window))
+    assert measure(layer, moved, known) == expected
+    assert [(window.row + 128, window.col + 128) for window in read] == [(90, 101)]
+    assert sorted(known) == [(90, 101), (128, 128), (200, 220)]
 
 
 def test_an_image_without_contrast_or_data_has_a_radiometry_all_the_same() -> None:
