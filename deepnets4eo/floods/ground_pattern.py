@@ -25,13 +25,17 @@ SAME_PATTERN = (
 # that were taken for water at two places 0.10 to 0.23; and that share of dry ground, times this.
 FOUND_AGAIN, OF_DRY = 0.1, 0.5
 PART_M2 = 2000.0  # of a part that says it for itself; smaller ones follow the larger ones of the image
+BESIDE_PX = 3  # around what stands out of new water and is smaller than that
 
 
-def pattern_agreement(before: FloatImage, after: FloatImage, valid: Mask) -> FloatImage:
+def pattern_agreement(before: FloatImage, after: FloatImage, valid: Mask, houses: Mask | None = None) -> FloatImage:
     """How well the directions of edges (h, w) agree around each pixel, at most 1, also where the images lie a pixel off each other.
 
-    before, after : (h, w) grey values; valid : (h, w) where both are seen."""
+    before, after : (h, w) grey values; valid : (h, w) where both are seen; houses : (h, w) whose edges do not count."""
     fields = [orientation_field(grey.astype(np.float32), valid) for grey in (before, after)]
+    if houses is not None:
+        for field in fields:
+            field[houses] = 0
     power = ndimage.uniform_filter(np.square(np.abs(fields[0])), PATTERN_PX)
     best = np.full(before.shape, -1.0, np.float32)
     for down in range(-MOVED_PX, MOVED_PX + 1):
@@ -53,9 +57,17 @@ def without_seen_ground(new: Mask, before: FloatImage, after: FloatImage, ground
     large[0] = False
     if not large.any() or not (dry := ground & ~new).any():
         return new
-    again = pattern_agreement(before.mean(axis=0), after.mean(axis=0), ground) > SAME_PATTERN
+    again = pattern_agreement(before.mean(axis=0), after.mean(axis=0), ground, _houses(new, pixel_m2)) > SAME_PATTERN
     limit = max(FOUND_AGAIN, OF_DRY * float(again[dry].mean()))
     of_ground = np.bincount(parts[ground], minlength=count + 1)
     shares = np.bincount(parts[ground & again], minlength=count + 1) / np.maximum(of_ground, 1)
     kept = large & (shares < limit)
     return np.asarray(new & (kept[parts] | (~large[parts] & kept.any())))
+
+
+def _houses(new: Mask, pixel_m2: float) -> Mask:
+    """What stands out of new water (h, w), such as houses, with its surroundings: its edges are the same before."""
+    islands, count = ndimage.label(ndimage.binary_fill_holes(new) & ~new)
+    small = np.bincount(islands.ravel(), minlength=count + 1) * pixel_m2 < PART_M2
+    small[0] = False
+    return np.asarray(ndimage.binary_dilation(small[islands], np.ones((3, 3)), iterations=BESIDE_PX))

@@ -188,6 +188,27 @@ def test_what_shows_the_pattern_of_the_ground_is_no_new_water_but_a_shadow_or_a_
     assert (without_seen_ground(mask, elsewhere, wet_field.astype(np.float32), seen, 1.0) == mask).all()
 
 
+@pytest.mark.parametrize("flooded", [True, False])
+def test_houses_that_stand_in_a_flood_are_no_pattern_of_the_ground(flooded: bool) -> None:
+    """Their edges are the same before and after, and lie a few metres from all ground of a village."""
+    rng, ground = np.random.default_rng(3), land()
+    ruts = np.kron(rng.normal(0, 22, (3, 50, 50)), np.ones((4, 4))).astype(np.float32)
+    pre, roofs = np.clip(ground.astype(np.float32) + ruts, 0, 255), np.zeros((200, 200), bool)
+    for row in range(44, 160, 20):
+        for col in range(44, 160, 20):
+            roofs[row : row + 10, col : col + 10] = True
+    pre[:, roofs] = 215
+    patch = np.zeros((200, 200), bool)
+    patch[40:160, 40:160] = True
+    patch &= ~roofs
+    post = pre + rng.normal(0, 2, pre.shape)
+    kept = 0.0 if flooded else 0.1 * (pre[:, patch] - pre[:, patch].mean())
+    post[:, patch] = 70 + kept + rng.normal(0, 0.5, (3, int(patch.sum())))
+    left = without_seen_ground(patch, pre, post.astype(np.float32), np.ones((200, 200), bool), 1.0)
+    assert left.any() == flooded
+    assert (left == patch).all() == flooded
+
+
 @pytest.mark.parametrize("sure", [True, False])
 def test_new_water_needs_a_place_where_the_network_is_sure(sure: bool) -> None:
     probability = np.where(np.arange(200)[None] < 100, 0.7, 0.02) * np.ones((200, 1))
