@@ -25,7 +25,8 @@ SAME_PATTERN = (
 # that were taken for water at two places 0.10 to 0.23; and that share of dry ground, times this.
 FOUND_AGAIN, OF_DRY = 0.1, 0.5
 PART_M2 = 2000.0  # of a part that says it for itself; smaller ones follow the larger ones of the image
-BESIDE_PX = 3  # around what stands out of new water and is smaller than that
+# Around what stands out of new water and is smaller; the outer edge counts, by which a field at Moore is refused.
+BESIDE_PX = 3
 
 
 def pattern_agreement(before: FloatImage, after: FloatImage, valid: Mask, houses: Mask | None = None) -> FloatImage:
