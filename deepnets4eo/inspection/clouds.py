@@ -25,10 +25,8 @@ WHITE_ALONE, BRIGHT_ALONE = 0.08, 235.0  # without an image before: sand is brig
 BRIGHTER = 1.35  # times the usual brightness before
 APPEARED = 0.25  # of the brightness, by which it is brighter than before
 VEIL_M, THICK = 64.0, 0.7  # squares in which haze is measured; its least share of the light
-VEIL_WHITE, LEAST_RANGE = (
-    0.12,
-    16.0,
-)  # range of the bands of haze over their brightness; contrast before, of 255, that haze can hide
+VEIL_WHITE = 0.12  # range of the bands of haze over their brightness
+LEAST_RANGE = 16.0  # contrast before, of 255, that haze can hide
 # near infrared over green, of water and snow below, of plants above; short-wave over green, of snow below
 BRIGHT_GREEN, NIR_RANGE, LEAST_SWIR = 1.8, (0.7, 1.8), 0.4
 
