@@ -10,7 +10,7 @@ import numpy as np
 
 from deepnets4eo.classification.archives import find_arrays
 from deepnets4eo.classification.image_files import open_image
-from deepnets4eo.classification.places import digests_of, place_of, shared_between
+from deepnets4eo.classification.parts import digests_of, place_of, shared_between
 from deepnets4eo.classification.readers import (
     BETWEEN,
     Row,

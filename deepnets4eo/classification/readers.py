@@ -94,6 +94,11 @@ class ImageData(Section):
     memory_gb: float = Field(default=4.0, gt=0, description="more pixels than that are kept in a temporary file")
     num_workers: int = Field(default=2, ge=0, description="threads that read ahead of the network")
 
+    @property
+    def memory_bytes(self) -> float:
+        """Most bytes of pixels in memory."""
+        return self.memory_gb * (1 << 30)
+
 
 def list_images(data: ImageData, legend: Legend | None = None) -> tuple[ImageList, Legend]:
     """List the images of a recipe and their labels.

@@ -16,17 +16,10 @@ from torch import Tensor, nn
 
 from deepnets4eo.cards import Legend
 from deepnets4eo.classification.batch_changes import crop, relight, weak
+from deepnets4eo.classification.batches import ImageLoader, TrainingImages
 from deepnets4eo.classification.images import ImageSplit, measure_pixels, read_pixels
 from deepnets4eo.classification.readers import list_unlabelled
-from deepnets4eo.classification.training import (
-    GB,
-    ImageLoader,
-    ImageRecipe,
-    ImageTrain,
-    TrainingImages,
-    square_side_px,
-    with_images,
-)
+from deepnets4eo.classification.recipe import ImageRecipe, ImageTrain
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.lazy import check_extra
@@ -86,11 +79,11 @@ def train_encoder(recipe: PretextRecipe, out: Path, options: TrainOptions) -> Pa
             f"{len(split.labelled)} images are left to learn from, fewer than train.batch_size={train.batch_size}. Give more images, cut "
             "scenes into tiles with data.tile_px, or lower train.batch_size."
         )
-    pixels = read_pixels(images, memory_bytes=data.memory_gb * GB, folder=out, workers=max(data.num_workers, 1))
+    pixels = read_pixels(images, memory_bytes=data.memory_bytes, folder=out, workers=max(data.num_workers, 1))
     inputs = measure_pixels(pixels, split.labelled, images)
-    recipe = with_images(recipe, len(split.labelled))
+    recipe = recipe.with_images(len(split.labelled))
     material = TrainingImages(recipe, pixels, images.targets, split, inputs)
-    side_px = square_side_px(pixels)
+    side_px = material.side_px
     named = {"name": model.network, "encoder": model.encoder}
     segmenter = build_segmenter(
         recipe, {key: value for key, value in named.items() if value} | _sized(model.options, recipe, side_px), inputs, NO_LABELS

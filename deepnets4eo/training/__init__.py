@@ -43,7 +43,6 @@ if TYPE_CHECKING:
         PredictSection,
         Processes,
         Recipe,
-        RecipeType,
         TrainSection,
         without_left,
     )

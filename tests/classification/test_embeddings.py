@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from deepnets4eo.classification import interpolate_weights, measure_gap, recall_at
-from deepnets4eo.classification.training import ImageCriterion
+from deepnets4eo.classification.loss import ImageCriterion
 from deepnets4eo.errors import InputError
 
 

@@ -11,7 +11,7 @@ from rasterio.enums import ColorInterp
 
 from deepnets4eo.classification import list_images
 from deepnets4eo.classification.images import ImageSplit, measure_pixels, split_images
-from deepnets4eo.classification.places import keep_together, place_blocks, place_of, shared_between
+from deepnets4eo.classification.parts import keep_together, place_blocks, place_of, shared_between
 from deepnets4eo.classification.readers import ImageData
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError

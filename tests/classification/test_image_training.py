@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 import deepnets4eo
 from deepnets4eo.classification import classify_images, embed_images, list_images
 from deepnets4eo.classification.readers import ImageData
-from deepnets4eo.classification.training import ImageRecipe, with_images
+from deepnets4eo.classification.recipe import ImageRecipe
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.scene import Layer
@@ -189,4 +189,4 @@ def test_predict_labels_images_of_folders_tables_and_archives_into_a_table(
 @pytest.mark.parametrize(("given", "labelled", "count"), [(0, 80, 512), (0, 9000, 9000), (64, 80, 64)])
 def test_images_of_an_epoch_follow_from_the_labelled_ones(given: int, labelled: int, count: int) -> None:
     recipe = resolve({"task": "images", "data": {"windows_per_epoch": given}}, kind=ImageRecipe)
-    assert with_images(recipe, labelled).data.windows_per_epoch == count
+    assert recipe.with_images(labelled).data.windows_per_epoch == count

@@ -24,7 +24,7 @@ from deepnets4eo.classification.images import (
     read_pixels,
     split_images,
 )
-from deepnets4eo.classification.places import shared_ground
+from deepnets4eo.classification.parts import shared_ground
 from deepnets4eo.classification.readers import ImageData, folder_legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid

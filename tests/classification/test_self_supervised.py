@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 import deepnets4eo
 from deepnets4eo.classification import self_supervised
 from deepnets4eo.classification.batch_changes import crop
+from deepnets4eo.classification.batches import ImageLoader
 from deepnets4eo.classification.networks import ImageClassifier, WideResNet
 from deepnets4eo.classification.readers import ImageData, list_unlabelled
 from deepnets4eo.classification.self_supervised import nt_xent
-from deepnets4eo.classification.training import ImageLoader
 from deepnets4eo.damage.network.architecture import DamageNet
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.inspection.files import inspect

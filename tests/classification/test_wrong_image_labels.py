@@ -14,8 +14,9 @@ from torch import nn
 import deepnets4eo
 from deepnets4eo.classification import classify_images, find_wrong_images, labelling, list_images
 from deepnets4eo.classification.images import ImageList, ImageSplit
+from deepnets4eo.classification.loss import ImageCriterion
 from deepnets4eo.classification.readers import ImageData
-from deepnets4eo.classification.training import ImageCriterion, ImageRecipe
+from deepnets4eo.classification.recipe import ImageRecipe
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmentation import HeteroscedasticHead

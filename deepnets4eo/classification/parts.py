@@ -1,25 +1,59 @@
-"""Images that belong together in a split: of one place, by the coordinates in their names, or alike byte for byte."""
+"""The parts of a training on images: drawn, and with images together that are of one place or alike byte for byte."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.classification.images import ImageSplit
+from deepnets4eo.cards import TEST, TRAIN, VAL
+from deepnets4eo.classification.images import ImageList, ImageSplit, split_images
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
 from deepnets4eo.training import overlapping_pairs
 
+if TYPE_CHECKING:
+    from deepnets4eo.classification.recipe import ImageRecipe
+
+log = logging.getLogger(__name__)
+
 LEARNT = {"labelled", "unlabelled"}
 COORDINATES = re.compile(r"(?<![\d.])(-?\d{1,3}\.\d+)_(-?\d{1,2}\.\d+)(?![\d.])")
+
+
+def draw_parts(images: ImageList, recipe: ImageRecipe) -> ImageSplit:
+    """Draw what is learnt from, validated and tested, as a recipe says. Errors: InputError for names without coordinates."""
+    data = recipe.data
+    return split_images(
+        images, val_share=data.val_share, test_share=data.test_share, labels_per_class=data.labels_per_class, seed=data.split_seed,
+        groups=place_blocks(images.names, recipe.split.block_deg) if recipe.split.by == "place" else None,
+    )  # fmt: skip
+
+
+def take_shared_apart(
+    split: ImageSplit, images: ImageList, pixels: NDArray[Any], *, by_place: bool
+) -> tuple[ImageSplit, list[str]]:
+    """The split without images that stand in two parts, as far as these were drawn, and sentences about those that still do."""
+    digests = digests_of(pixels)
+    if not by_place:
+        split, moved = keep_together(split, images.parts, digests)
+        if moved:
+            log.warning("%d images are byte for byte others; each is in the part of the first of them.", moved)
+    learnt = np.union1d(split.labelled, split.unlabelled)
+    rows = {TRAIN: learnt, VAL: split.val, TEST: split.test}
+    shared = shared_between({name: [(images.names[row], digests[row]) for row in part] for name, part in rows.items()})
+    shared += shared_ground({name: [images.names[row] for row in part] for name, part in rows.items()}, images.grids)
+    for line in shared:
+        log.warning("%s", line)
+    return split, shared
 
 
 def place_of(name: str) -> tuple[float, float] | None:
