@@ -392,15 +392,15 @@ def _values(root: yaml.Node) -> float:
     while waiting:
         node, inner_done = waiting.pop()
         if inner_done:
-            counts[id(node)] = 1 + sum(counts[id(one)] for one in _inner(node))
+            counts[id(node)] = 1 + sum(counts[id(child)] for child in _inner(node))
         elif id(node) not in counts:
             counts[id(node)] = float("inf")  # until its inner ones are counted: a node that holds itself stays infinite
             waiting.append((node, True))
-            waiting.extend((one, False) for one in _inner(node))
+            waiting.extend((child, False) for child in _inner(node))
     return counts[id(root)]
 
 
 def _inner(node: yaml.Node) -> list[yaml.Node]:
     if isinstance(node, yaml.MappingNode):
-        return [one for pair in node.value for one in pair]
+        return [child for pair in node.value for child in pair]
     return list(node.value) if isinstance(node, yaml.SequenceNode) else []

@@ -339,7 +339,7 @@ def only_one_placed(a: Grid, b: Grid) -> bool:
     """Whether one of two grids is plain pixels and the other has a CRS or world file."""
     if a.crs is not None or b.crs is not None:
         return a.crs is None or b.crs is None
-    return any(one.affine.is_identity and other.affine.e < 0 for one, other in ((a, b), (b, a)))
+    return any(grid.affine.is_identity and other.affine.e < 0 for grid, other in ((a, b), (b, a)))
 
 
 def overlap_share(a: Grid, b: Grid) -> float:

@@ -123,7 +123,9 @@ def _add_rows(kind: type[Any], fields: Mapping[str, Any]) -> None:
     summary, *sections = re.split(r"\n\n(?=\w+\n-{3,}\n)", cleandoc(vars(kind).get("__doc__") or ""))
     own = sections.pop(0) if sections and sections[0].startswith(ROWS) else ROWS
     known = {name.strip() for head in re.findall(r"^(\w[\w, ]*?)(?: :|$)", own, re.M) for name in head.split(",")}
-    rows = [f"{name} : {one.description}" for name, one in fields.items() if one.description and name not in known]
+    rows = [
+        f"{name} : {field.description}" for name, field in fields.items() if field.description and name not in known
+    ]
     if summary and rows:
         kind.__doc__ = "\n\n".join([summary, "\n".join([own, *rows]), *sections])
 

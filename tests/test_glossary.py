@@ -46,6 +46,10 @@ VAGUE_NAMES = {
     "asked": "what it is: requested names, options, …",
 }
 
+# names of a loop that are no word for what it holds, and how many of them the package has left: lower it, never raise it
+HOLLOW_NAMES = {"one", "each", "at", "known", "own", "seen"}
+MOST_HOLLOW = 137
+
 # irregular ones that are also the verb's first form (cut, put, read, run, set, split, spread) are left out: they are verbs
 PARTICIPLE = re.compile(
     r"[a-z]{2,}ed|begun|bent|bought|bound|broken|brought|built|caught|chosen|dealt|done|drawn|driven|fallen|felt|"
@@ -81,6 +85,13 @@ def own_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.name
         elif isinstance(node, ast.alias) and node.asname:
             yield node.lineno, node.asname
+
+
+def loop_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Names that loops and comprehensions give to what they go through."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.For, ast.AsyncFor, ast.comprehension)):
+            yield from own_names(node.target)
 
 
 @cache
@@ -201,6 +212,16 @@ def test_a_row_of_a_docstring_begins_its_line_or_follows_a_full_stop(folder):
     assert not offenders, "\n".join(offenders)
 
 
+def test_loops_name_what_they_hold():
+    offenders = [
+        f"{path.relative_to(ROOT)}:{line}: {name} — window, layer, band, path, … : what it is"
+        for path in source_files("deepnets4eo")
+        for line, name in loop_names(parse(path))
+        if name in HOLLOW_NAMES
+    ]
+    assert len(offenders) <= MOST_HOLLOW, "\n".join([f"{len(offenders)}, at most {MOST_HOLLOW}:", *offenders])
+
+
 def test_a_row_without_the_full_stop_before_it_is_found():
     assert SWALLOWED_ROW.search("known to be of; None where tags decide boxes : (N, 4) left, bottom")
     for text in (
@@ -222,6 +243,15 @@ def test_names_are_split_at_underscores_and_library_keywords_are_let_through():
         assert better(name) is None, name
     names = {name for _, name in own_names(ast.parse("loss = Loss(ignore_index=255)\nk = model.n_classes_\n"))}
     assert names == {"loss", "k"}
+
+
+def test_names_of_loops_and_comprehensions_are_found_but_not_other_variables():
+    source = """
+one = [at for at in known if (seen := at)]
+for number, (own, *others) in pairs:
+    each = {a: b for a in own for b in a}
+"""
+    assert sorted(name for _, name in loop_names(ast.parse(source))) == ["a", "at", "b", "number", "others", "own"]
 
 
 def test_participles_are_found_among_functions_and_methods_but_not_among_properties():

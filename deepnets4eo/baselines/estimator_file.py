@@ -200,7 +200,7 @@ def _check_tree(member: Any, width: int | None) -> None:
 def _check_predictors(boosting: Any) -> None:
     if boosting._preprocessor is not None:
         raise _InvalidIndexError("has a boosting of categories, which baselines do not use")
-    for predictor in [one for iteration in boosting._predictors for one in iteration]:
+    for predictor in [tree for iteration in boosting._predictors for tree in iteration]:
         nodes = predictor.nodes
         if nodes["is_categorical"].any():
             raise _InvalidIndexError("has a boosting of categories, which baselines do not use")

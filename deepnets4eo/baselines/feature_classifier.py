@@ -137,7 +137,7 @@ class FeatureClassifier(TileSegmenter):
     ) -> FeatureClassifier:
         """Make the segmenter that `save` wrote. Errors: RunError for a file, types or columns that this version does not have."""
         estimator = load_estimator(folder / ESTIMATOR)
-        features = [_restore(one, folder) for one in description["features"]]
+        features = [_restore(entry, folder) for entry in description["features"]]
         made = cls(
             estimator, inputs, legend, features=features, bands=description["bands"], shares=description["shares"],
             tiling=tiling, **cls.extra_init_kwargs(description),

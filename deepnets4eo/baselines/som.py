@@ -141,10 +141,10 @@ class SelfOrganizingMap(ClassifierMixin, TransformerMixin, BaseEstimator):
     ) -> tuple[NDArray[np.intp], float]:
         """Return the nearest units and the mean distance to them."""
         best, total = np.empty(len(samples), np.intp), 0.0
-        for at in range(0, len(samples), chunk_vectors):
-            squared = _squared_distances(samples[at : at + chunk_vectors], self.units_)
+        for start in range(0, len(samples), chunk_vectors):
+            squared = _squared_distances(samples[start : start + chunk_vectors], self.units_)
             nearest = squared.argmin(axis=1)
-            best[at : at + chunk_vectors] = nearest
+            best[start : start + chunk_vectors] = nearest
             total += float(
                 np.sqrt(np.maximum(np.take_along_axis(squared, nearest[:, None], 1), 0)).sum(dtype=np.float64)
             )

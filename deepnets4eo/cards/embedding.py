@@ -69,7 +69,7 @@ class EmbeddingCard(BaseModel):
     def of_names(cls, names: Sequence[str]) -> EmbeddingCard | None:
         """The card of the catalog whose band names these are; None without one."""
         cards = (card for card in _known() if len(names) == card.components)
-        return next((card for card in cards if all(re.fullmatch(card.band_names, one) for one in names)), None)
+        return next((card for card in cards if all(re.fullmatch(card.band_names, name) for name in names)), None)
 
     @classmethod
     def likely(cls, count: int, dtype: str) -> EmbeddingCard | None:

@@ -207,8 +207,8 @@ class Legend(WithSummary):
     def from_file(self, written: np.ndarray) -> np.ndarray:
         """A copy of a file's values (integers of any shape), those of `file_values` as label values."""
         labels = written.copy()
-        for stored, own in self.file_values.items():
-            labels[written == stored] = own  # compared with what the file holds: two values may change places
+        for stored, value in self.file_values.items():
+            labels[written == stored] = value  # compared with what the file holds: two values may change places
         return labels
 
     def check(self, labels: np.ndarray, where: str = "") -> None:

@@ -180,8 +180,8 @@ def palette_colours(layer: Layer, legend: Legend) -> ByteImage | None:
     table = layer.palette
     if table is None:
         return None
-    elsewhere = sum(one.color in table.values() for one in legend.classes)
-    if elsewhere < 2 or elsewhere <= sum(table.get(one.value) == one.color for one in legend.classes):
+    elsewhere = sum(entry.color in table.values() for entry in legend.classes)
+    if elsewhere < 2 or elsewhere <= sum(table.get(entry.value) == entry.color for entry in legend.classes):
         return None
     colours = np.zeros((3, 256), np.uint8)
     for number, colour in table.items():

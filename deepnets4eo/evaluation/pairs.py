@@ -229,8 +229,8 @@ def evaluate_dataset(
             chosen = replace(chosen, reference_legend=Legend.load(card.legend))
     result = evaluate_pairs(matched.pairs, scoring.legend, chosen, intervals=intervals, progress=progress).to_dict()
     result["protocol"]["dataset"] = matched.to_dict()
-    rows = {method: one for method, one in card.published.items() if one.protocol == name}
-    return result | {"published": {method: one.model_dump(exclude_defaults=True) for method, one in rows.items()}}
+    rows = {method: row for method, row in card.published.items() if row.protocol == name}
+    return result | {"published": {method: row.model_dump(exclude_defaults=True) for method, row in rows.items()}}
 
 
 def dataset_pairs(

@@ -174,8 +174,8 @@ def find_wrong_labels(
     scores, reader, legend = _open(probabilities, labels, legend, labels_legend)
     counter, windows = _Counter(scores.count), blocks((int(scores.shape[0]), int(scores.shape[1])), BLOCK_PX)
     report = progress or (lambda _share: None)
-    for number, (_, packed, indices, known) in enumerate(_samples(scores, reader, windows), start=1):
-        counter.add_own(packed[:, known] / PACKED_ONE, indices[known])
+    for number, (_, packed, indices, valid) in enumerate(_samples(scores, reader, windows), start=1):
+        counter.add_own(packed[:, valid] / PACKED_ONE, indices[valid])
         report(0.4 * number / len(windows))
     with tempfile.TemporaryDirectory() as folder:
         pairs, margins = Path(folder) / "pairs.tif", Path(folder) / "margins.tif"
@@ -183,12 +183,12 @@ def find_wrong_labels(
             CogWriter(pairs, scores.grid, dtype="uint16", nodata=0, categorical=True) as of_pairs,
             CogWriter(margins, scores.grid) as of_margins,
         ):
-            for number, (window, packed, indices, known) in enumerate(_samples(scores, reader, windows), start=1):
-                codes, bytes_ = np.zeros(known.shape, np.uint16), np.zeros(known.shape, np.uint8)
-                suggested, margin = counter.suspect(packed[:, known] / PACKED_ONE, indices[known])
+            for number, (window, packed, indices, valid) in enumerate(_samples(scores, reader, windows), start=1):
+                codes, bytes_ = np.zeros(valid.shape, np.uint16), np.zeros(valid.shape, np.uint8)
+                suggested, margin = counter.suspect(packed[:, valid] / PACKED_ONE, indices[valid])
                 other = suggested != VOID
-                codes[known] = np.where(other, indices[known] * np.uint16(scores.count) + suggested + 1, 0)
-                bytes_[known] = np.where(other, np.maximum(margin * PACKED_ONE, 1), 0)
+                codes[valid] = np.where(other, indices[valid] * np.uint16(scores.count) + suggested + 1, 0)
+                bytes_[valid] = np.where(other, np.maximum(margin * PACKED_ONE, 1), 0)
                 of_pairs.write(window, codes[None])
                 of_margins.write(window, bytes_[None])
                 report(0.4 + 0.4 * number / len(windows))

@@ -52,7 +52,7 @@ def markdown_section(title: str, rows: Sequence[Sequence[str]], items: Sequence[
     """A heading, a table whose first row is its head, and a list."""
     head, *body = [[markdown_text(cell) for cell in row] for row in rows]
     lines = [f"| {' | '.join(row)} |" for row in (head, ["---", *["---:"] * (len(head) - 1)], *body)]
-    return "\n".join([f"### {markdown_text(title)}", "", *lines, "", *(f"- {markdown_text(one)}" for one in items)])
+    return "\n".join([f"### {markdown_text(title)}", "", *lines, "", *(f"- {markdown_text(item)}" for item in items)])
 
 
 def csv_table(report: Mapping[str, Any]) -> str:
@@ -92,7 +92,7 @@ def _table(report: Mapping[str, Any]) -> list[list[str]]:
             [
                 title,
                 f"{scores['pixels']:,}",
-                *("–" if math.isnan(scores[one]) else f"{scores[one]:.3f}" for one in SCORES),
+                *("–" if math.isnan(scores[score]) else f"{scores[score]:.3f}" for score in SCORES),
             ]
         )
     return rows

@@ -71,7 +71,9 @@ class GroupedScores:
         groups = {"by_class": self.by_class, "by_level": self.by_level}
         met = {
             group: {
-                name: one.to_dict() for name, one in scores.items() if one.sums["pixels"] or one.sums["unpredicted"]
+                name: score.to_dict()
+                for name, score in scores.items()
+                if score.sums["pixels"] or score.sums["unpredicted"]
             }
             for group, scores in groups.items()
         }

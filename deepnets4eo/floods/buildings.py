@@ -210,7 +210,7 @@ def _shares(
     own, within, whole = np.split(np.column_stack([counts.sum(axis=1), counts[:, classes].sum(axis=1)]), 3)
     ring = whole - within
     share, ring_share = (
-        np.divide(wet, seen, out=np.full(len(seen), np.nan), where=seen > 0) for seen, wet in (own.T, ring.T)
+        np.divide(wet, total, out=np.full(len(total), np.nan), where=total > 0) for total, wet in (own.T, ring.T)
     )
     all_px = (shapely.area(outer) - shapely.area(inner)) / abs(water.grid.affine.determinant)
     return share, ring_share, np.divide(ring[:, 0], all_px, out=np.zeros(len(outlines)), where=all_px > 0)

@@ -180,7 +180,7 @@ def _lay_in_the_ground(
     before = {name: layers[name] for name in kinds if name != POST}
     if len(before) > 1:
         layers |= {
-            name: Layer(WithGaps(layer, [one for one in before.values() if one is not layer]))
+            name: Layer(WithGaps(layer, [other for other in before.values() if other is not layer]))
             for name, layer in before.items()
         }
     if options.above_drainage is not None:

@@ -108,14 +108,16 @@ class WaterDate:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; of the two modes only what the odds of water need."""
-        thresholds = {name: None if one is None else one.to_dict() for name, one in self.thresholds.items()}
+        thresholds = {
+            name: None if threshold is None else threshold.to_dict() for name, threshold in self.thresholds.items()
+        }
         change = None if self.change is None else self.change.to_dict()
         return asdict(replace(self, thresholds={}, change=None)) | {"thresholds": thresholds, "change": change}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> WaterDate:
         """The date that `to_dict` described."""
-        thresholds = {name: one and WaterThreshold.from_dict(one) for name, one in values["thresholds"].items()}
+        thresholds = {name: value and WaterThreshold.from_dict(value) for name, value in values["thresholds"].items()}
         change = values["change"] and WaterThreshold.from_dict(values["change"])
         tone = values["tone"] and SceneTone.from_dict(values["tone"])
         return cls(
@@ -276,7 +278,7 @@ class WaterMapper(ProbabilitySegmenter):
         with ThreadPoolExecutor(2) as pool:
             pairs = list(pool.map(lambda name: self._pair(name, parts, seen, after), self.before))
         dry, flood, unseen = (
-            sum((classes == each).view(np.uint8) for classes, _ in pairs) for each in (DRY, FLOOD, NOT_SEEN)
+            sum((classes == code).view(np.uint8) for classes, _ in pairs) for code in (DRY, FLOOD, NOT_SEEN)
         )
         saw, water = len(pairs) - unseen, pairs[0][1]
         for _, other in pairs[1:]:  # where the first date has a gap
@@ -434,8 +436,8 @@ def _sample(layer: Layer) -> tuple[FloatImage, Mask]:
     columns = len({window.col for window in windows})
     read = [layer.read(window) for window in windows]
     rows = [read[start : start + columns] for start in range(0, len(read), columns)]
-    data = np.concatenate([np.concatenate([one[0] for one in row], axis=2) for row in rows], axis=1)
-    valid = np.concatenate([np.concatenate([one[1] for one in row], axis=1) for row in rows])
+    data = np.concatenate([np.concatenate([sample[0] for sample in row], axis=2) for row in rows], axis=1)
+    valid = np.concatenate([np.concatenate([sample[1] for sample in row], axis=1) for row in rows])
     return data.astype(np.float32, copy=False), valid & ~np.isnan(data[0])
 
 
@@ -455,7 +457,7 @@ def _measure(kind: Kind, layer: Layer, sample: tuple[FloatImage, Mask] | None, o
     land_nir = measure_land_nir(named, valid)
     indices, snow = water_indices(named, land_nir)
     negatives = {key: np.where(valid & ~snow, -index, np.nan) for key, index in indices.items()}
-    thresholds = {key: find_water_threshold(one, options.method) for key, one in negatives.items()}
+    thresholds = {key: find_water_threshold(negative, options.method) for key, negative in negatives.items()}
     return WaterDate(kind, bands, thresholds=thresholds, land_nir=land_nir)
 
 
@@ -478,8 +480,8 @@ def _with_change(
         return dates[name]
     seen = samples[name][1] & samples[POST][1]
     before, after = (
-        filter_radar(dates[each].power(samples[each][0], seen), options, dates[each].statistics)
-        for each in (name, POST)
+        filter_radar(dates[layer].power(samples[layer][0], seen), options, dates[layer].statistics)
+        for layer in (name, POST)
     )
     return replace(dates[name], change=find_change_threshold(before, after, options.method))
 
@@ -494,5 +496,5 @@ def _check_radar_pairs(
     for name, date in dates.items():
         if name != POST and date.kind == dates[POST].kind == "radar":
             check_radar_pair(
-                *(_radar_sample(scene.layers[each], samples[each], days.get(each)) for each in (name, POST))
+                *(_radar_sample(scene.layers[layer], samples[layer], days.get(layer)) for layer in (name, POST))
             )

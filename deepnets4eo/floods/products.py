@@ -289,7 +289,10 @@ def _order_findings(labels: Layer, scene: Scene, mapper: WaterMapper) -> list[Fi
 
 
 def _thresholds(mapper: WaterMapper, name: str) -> dict[str, float | None]:
-    return {band: None if one is None else one.value for band, one in mapper.dates[name].thresholds.items()}
+    return {
+        band: None if threshold is None else threshold.value
+        for band, threshold in mapper.dates[name].thresholds.items()
+    }
 
 
 def _page(dates: FloodScene, polygons: gpd.GeoDataFrame, summary: dict[str, Any], mapped: int) -> RegionPage:
@@ -330,7 +333,7 @@ def _page(dates: FloodScene, polygons: gpd.GeoDataFrame, summary: dict[str, Any]
 
 def _role(name: str, dates: FloodScene) -> str:
     """What an input is called on the page; dates before are numbered where there are several, of which the page shows the first."""
-    several = sum(one.startswith(PRE) for one in dates.kinds) > 1
+    several = sum(layer.startswith(PRE) for layer in dates.kinds) > 1
     number = f" {name.removeprefix(PRE)}" if several else ""
     return (
         f"Image before{number}" if name.startswith(PRE) else {POST: "Image after", PERMANENT: "Permanent water"}[name]

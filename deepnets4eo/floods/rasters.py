@@ -37,9 +37,13 @@ def mode_findings(mapper: WaterMapper) -> list[Finding]:
     """A caution where no part of POST has two modes, so that no threshold between water and land was measured."""
     date = mapper.dates[POST]
     fixed = [
-        f"{name} {one.value:g} dB" for name, one in date.thresholds.items() if one is not None and not one.measured
+        f"{name} {threshold.value:g} dB"
+        for name, threshold in date.thresholds.items()
+        if threshold is not None and not threshold.measured
     ]
-    if not date.thresholds or any(one is not None and one.measured for one in date.thresholds.values()):
+    if not date.thresholds or any(
+        threshold is not None and threshold.measured for threshold in date.thresholds.values()
+    ):
         return _bounded_finding(date)
     what = Phrase("no_water_mapped" if date.kind == "radar" else "zero_taken")
     if fixed:
@@ -49,7 +53,11 @@ def mode_findings(mapper: WaterMapper) -> list[Finding]:
 
 def _bounded_finding(date: WaterDate) -> list[Finding]:
     """A note where the modes of POST do not stand far apart, and the threshold is not the valley between them."""
-    bounded = [f"{name} {one.value:g} dB" for name, one in date.thresholds.items() if one is not None and one.bounded]
+    bounded = [
+        f"{name} {threshold.value:g} dB"
+        for name, threshold in date.thresholds.items()
+        if threshold is not None and threshold.bounded
+    ]
     if not bounded:
         return []
     return [Finding("threshold_bounded", "note", {"thresholds": ", ".join(bounded)})]

@@ -118,7 +118,7 @@ def layover_and_shadow(
 def _overlapping(shape: tuple[int, ...], offset: np.ndarray) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
     """Slices of the pixels that have one at an offset (rows, columns), and of those."""
     here, there = [], []
-    for side, move in zip(shape, (int(one) for one in offset), strict=True):
+    for side, move in zip(shape, (int(shift) for shift in offset), strict=True):
         here.append(slice(min(max(0, -move), side), max(min(side, side - move), 0)))
         there.append(slice(min(max(0, move), side), max(min(side, side + move), 0)))
     return (here[0], here[1]), (there[0], there[1])

@@ -55,7 +55,7 @@ def _without_geometry(layer: Layer) -> Layer:
     words = [{*words_of(name)} for name in layer.band_names]
     metres = [metres_of(stored.unit) is not None or stored.unit.casefold() in ANGLES for stored in layer.scaling]
     image_bands = [
-        band for band, own, high in zip(layer.bands, words, metres, strict=True) if not (own & GEOMETRY or high)
+        band for band, terms, high in zip(layer.bands, words, metres, strict=True) if not (terms & GEOMETRY or high)
     ]
     if not image_bands:
         raise InputError(

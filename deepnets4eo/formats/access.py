@@ -46,7 +46,9 @@ def user_files() -> tuple[Path, ...]:
 
 def lies_beside(file: Path, target: Path) -> bool:
     """Whether what a file refers to lies in its folder, or the user named it; target : resolved."""
-    return file.resolve().parent in target.parents or any(target == one or one in target.parents for one in _user_files)
+    return file.resolve().parent in target.parents or any(
+        target == path or path in target.parents for path in _user_files
+    )
 
 
 def check_beside(file: Path, target: Path, remedy: str) -> None:

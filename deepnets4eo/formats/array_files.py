@@ -139,7 +139,7 @@ def open_array(reference: ArrayReference, *, labels: bool = False) -> ImageArray
     if sizes and sizes[0] * sizes[1] in array.shape and array.ndim == 2 and not reference.axes:
         array, axes = _unfold(path, array, sizes)
         return ImageArray(path, info, array, axes, "", _wavelengths(path, arrays, kind, array.shape[axes.index("b")]))
-    counts = [math.prod(one.shape) for one in arrays if _names_wavelengths(one)]
+    counts = [math.prod(entry.shape) for entry in arrays if _names_wavelengths(entry)]
     axes, guess = (
         (reference.axes, "") if reference.axes else guess_axes(array.shape, counts, rows_first=kind.rows_first)
     )

@@ -56,7 +56,7 @@ def list_arrays(path: Path) -> list[ArrayInfo]:
 
 def open_array(path: Path, name: str) -> Any:
     """One variable in the order of MATLAB, unpacked or mapped; InputError for damage and too much to unpack."""
-    element = next(one for one in _elements(path) if one.info.name == name)
+    element = next(variable for variable in _elements(path) if variable.info.name == name)
     shape, dtype = element.info.shape, element.info.dtype
     if dtype is None or element.number_bytes < math.prod(shape) * dtype.itemsize:
         raise damage_error(path, ValueError(f"{name} has fewer numbers than its size {shape} says"))

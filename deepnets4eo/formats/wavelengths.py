@@ -66,8 +66,12 @@ def raster_wavelengths_nm(dataset: Any) -> list[float | None] | None:
     """Wavelength of each band by tags, else names; None where no band has a possible one."""
     stated = [_stated(dataset, band) for band in range(1, dataset.count + 1)]
     values: list[float | None] = [None] * len(stated)
-    for unit in dict.fromkeys(one.unit for one in stated if one is not None):
-        numbers = {index: one.number for index, one in enumerate(stated) if one is not None and one.unit == unit}
+    for unit in dict.fromkeys(wavelength.unit for wavelength in stated if wavelength is not None):
+        numbers = {
+            index: wavelength.number
+            for index, wavelength in enumerate(stated)
+            if wavelength is not None and wavelength.unit == unit
+        }
         nanometres = to_nm(list(numbers.values()), unit)
         if nanometres is not None:
             for index, value in zip(numbers, nanometres.tolist(), strict=True):

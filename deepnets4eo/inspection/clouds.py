@@ -79,7 +79,7 @@ def _under_haze(after: FloatImage, before: FloatImage, side: int) -> Mask:
     Brown floods level the contrast as well, but to their own colour; trees and roofs stand out of them.
     """
     squares = [_squares(image, side) for image in (before, after)]
-    (was_dark, was_bright), (dark, bright) = ((one.min(axis=(2, 4)), one.max(axis=(2, 4))) for one in squares)
+    (was_dark, was_bright), (dark, bright) = ((image.min(axis=(2, 4)), image.max(axis=(2, 4))) for image in squares)
     contrast, was_contrast = (bright - dark).mean(axis=0), (was_bright - was_dark).mean(axis=0)
     share = 1 - contrast / np.maximum(was_contrast, LEAST_RANGE)
     veil = (dark - (1 - share) * was_dark) / np.maximum(share, THICK)

@@ -81,9 +81,9 @@ class BandStatistics:
     def add(self, data: NDArray[np.generic], nodata: Sequence[float | None]) -> None:
         """data : (B, h, w); nodata : the value of each band."""
         known = np.isfinite(data) if data.dtype.kind == "f" else np.ones(data.shape, bool)
-        for band, value, own in zip(data, nodata, known, strict=True):
+        for band, value, mask in zip(data, nodata, known, strict=True):
             if value is not None:
-                own &= ~is_nodata(band, value)
+                mask &= ~is_nodata(band, value)
         self._pixels += int(known.any(axis=0).sum())
         self._all_pixels += known[0].size
         flat = np.where(known, data, np.nan).reshape(len(data), -1)

@@ -120,7 +120,7 @@ def _missing_files(card: DatasetCard, tiles: Tiles, needed: Sequence[str]) -> li
     for layer in needed:
         of_kind = [
             tile for tile, sources in tiles.items()
-            if tile not in absent and (not named_by[layer] or any(named_by[one] & named_by[layer] for one in sources))
+            if tile not in absent and (not named_by[layer] or any(named_by[other] & named_by[layer] for other in sources))
         ]  # fmt: skip
         missing = [tile for tile in of_kind if layer not in tiles[tile]]
         if missing:

@@ -134,8 +134,8 @@ def _overlap(a: Inspection, b: Inspection) -> list[str]:
     except DeepNets4EOError as error:
         return [f"{a.path} and {b.path}: {error}"]
     if not any(shares.values()):
-        for path, one, other in ((a.path, a.grid, b.grid), (b.path, b.grid, a.grid)):
-            if one.crs is not None and axes_exchanged(one.extent.boundingbox.bbox, one.crs, other):
+        for path, grid, other in ((a.path, a.grid, b.grid), (b.path, b.grid, a.grid)):
+            if grid.crs is not None and axes_exchanged(grid.extent.boundingbox.bbox, grid.crs, other):
                 return [f"{a.path} and {b.path} do not overlap: in {path}, {EXCHANGED}"]
         return [f"{a.path} and {b.path} do not overlap: check their CRS."]
     return [f"{cover} covers {share:.1%} of {covered}" for (cover, covered), share in shares.items()]
@@ -235,10 +235,10 @@ def _describe_grid(result: Inspection, layer: Layer) -> None:
 
 def _describe_stored_values(result: Inspection, layer: Layer) -> None:
     stored = layer.stored_values
-    units = list(dict.fromkeys(one.unit for one in stored if one.unit))
+    units = list(dict.fromkeys(band.unit for band in stored if band.unit))
     if units:
         result.facts["unit"] = ", ".join(units[:6])
-    scaled = next((one for one in stored if not one.plain), None)
+    scaled = next((band for band in stored if not band.plain), None)
     if scaled is not None:
         power = "" if scaled.power == 1 else f", to the power {scaled.power:g} with their sign kept"
         result.facts["stored"] = (

@@ -188,8 +188,8 @@ def _image_of(layer: Layer) -> Layer:
 
 def _look_at_band(layer: Layer, index: int, read: Sequence[Pixels]) -> UndeclaredBand | None:
     alone = [valid & (data != data[:1]).any(axis=0) for data, valid in read]
-    values = np.concatenate([data[index][own].astype(np.float64) for (data, _), own in zip(read, alone, strict=True)])
-    shares = (np.count_nonzero(values == one) / max(values.size, 1) for one in (0.0, *SENTINELS))
+    values = np.concatenate([data[index][mask].astype(np.float64) for (data, _), mask in zip(read, alone, strict=True)])
+    shares = (np.count_nonzero(values == sentinel) / max(values.size, 1) for sentinel in (0.0, *SENTINELS))
     if all(share < LEAST_SHARE for share in shares):  # most bands: what follows sorts all values
         return None
     seen = values[values != 0]
@@ -200,7 +200,7 @@ def _look_at_band(layer: Layer, index: int, read: Sequence[Pixels]) -> Undeclare
     hidden = values == value
     share = float(hidden.mean()) if value else _apart(np.abs(values), 0.0, hidden, whole=layer.dtype.kind in "iu")
     if share < LEAST_SHARE or not _in_squares(
-        [(data[index] == value) & own for (data, _), own in zip(read, alone, strict=True)]
+        [(data[index] == value) & mask for (data, _), mask in zip(read, alone, strict=True)]
     ):
         return None
     return UndeclaredBand(index, layer.band_names[index], value, share)

@@ -165,7 +165,7 @@ class Journal:
         if isinstance(value, tuple):
             return {"items": [self._pack(item, arrays) for item in value]}
         if is_dataclass(value) and type(value) in self.kinds:
-            values = {one.name: self._pack(getattr(value, one.name), arrays) for one in fields(value)}
+            values = {attribute.name: self._pack(getattr(value, attribute.name), arrays) for attribute in fields(value)}
             return {"class": type(value).__name__, "values": values}
         for name, grid in self.grids.items():
             if isinstance(value, type(grid)) and value == grid:
@@ -189,7 +189,7 @@ class Journal:
             from pandas import DataFrame
 
             return DataFrame(values)
-        made = {one.__name__: one for one in self.kinds}[tree["class"]]
+        made = {cls.__name__: cls for cls in self.kinds}[tree["class"]]
         return made(**{name: self._unpack(item, arrays) for name, item in tree["values"].items()})
 
 

@@ -114,12 +114,12 @@ class OsmRules:
     @property
     def names(self) -> list[str]:
         """Classes, in the order of the bands."""
-        return [each.name for each in self.classes]
+        return [osm_class.name for osm_class in self.classes]
 
     @property
     def class_keys(self) -> list[str]:
         """Tags that decide on a class."""
-        return list(dict.fromkeys(rule.key for each in self.classes for rule in each.rules))
+        return list(dict.fromkeys(rule.key for osm_class in self.classes for rule in osm_class.rules))
 
     @property
     def keys(self) -> list[str]:
@@ -136,9 +136,11 @@ class OsmRules:
             drawn &= ~_tagged(table, key, values)
         stated_m, ways = _stated_widths(table, self.width_keys), closed_ways(table)
         return {
-            each.name: _match_class(each, table, drawn, stated_m, ways, known_class=known_class == each.name)
-            for each in self.classes
-            if known_class in (None, each.name)
+            osm_class.name: _match_class(
+                osm_class, table, drawn, stated_m, ways, known_class=known_class == osm_class.name
+            )
+            for osm_class in self.classes
+            if known_class in (None, osm_class.name)
         }
 
     def spread_tags(self, table: pd.DataFrame) -> pd.DataFrame:

@@ -130,7 +130,7 @@ def at_counted(cloud: PointCloud, compute: Callable[[PointCloud], NDArray[Any]],
 
 def has_asprs_noise(legend: Legend) -> bool:
     """Return whether 7 and 18 are noise in files of a legend, as ASPRS has it: no class of another name has these codes."""
-    names = {one.value: one.name for one in legend.classes}
+    names = {entry.value: entry.name for entry in legend.classes}
     names |= {stored: names.get(value, "") for stored, value in legend.file_values.items()}
     return all(NOISE in names.get(code, NOISE) for code in NOISE_CODES)
 
@@ -178,6 +178,6 @@ def check_codes(counts: NDArray[Any], known: set[int], legend: Legend, source: s
         listed = ", ".join(f"{code} ({int(counts[code]):,} points)" for code in strange[:MOST_NAMED])
         raise LabelError(
             f'{source} has class codes that are not in legend "{legend.name}": {listed}. Expected '
-            f"{', '.join(f'{one.value} {one.name}' for one in legend.classes)}. Choose the legend that has them, "
+            f"{', '.join(f'{entry.value} {entry.name}' for entry in legend.classes)}. Choose the legend that has them, "
             "or make them void: --unknown void of evaluate, --set data.unknown_labels=void of train, unknown_is_void=True in Python."
         )

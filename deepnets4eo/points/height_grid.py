@@ -217,8 +217,8 @@ def _remedy(cloud: PointCloud) -> str:
     xy = cloud.xyz[:, :2]
     far = [find_outliers(values) for values in xy.T]
     ends = [
-        (values.min(), values.max()) if one is None else (one.low, one.high)
-        for one, values in zip(far, xy.T, strict=True)
+        (values.min(), values.max()) if outliers is None else (outliers.low, outliers.high)
+        for outliers, values in zip(far, xy.T, strict=True)
     ]
     low, high = np.floor(np.min(ends, axis=1)), np.ceil(np.max(ends, axis=1))
     stray = cloud.xyz[((xy < low) | (xy > high)).any(axis=1)]

@@ -223,7 +223,7 @@ def _describe_classes(result: Inspection, sums: _CloudCounts, legend: Legend | N
         return
     codes = [int(code) for code in np.flatnonzero(sums.classes)]
     known = legend or Legend.load("asprs_las")
-    names = {one.value: one.name for one in known.classes}
+    names = {entry.value: entry.name for entry in known.classes}
     names |= {code: names[value] for code, value in known.file_values.items() if value in names}
     names |= dict.fromkeys(known.void_values, "void")
     result.facts["classes"] = ", ".join(

@@ -148,7 +148,7 @@ def describe_labelling(
     crs = file.crs.name if file.crs is not None else "no CRS, coordinates are read as metres"
     return (
         f"{file.path}: {file.point_count:,} points, {file.point_format}, {crs}\n"
-        f"classes: {', '.join(f'{one.value} {one.name}' for one in labeller.legend.classes)}\n"
+        f"classes: {', '.join(f'{entry.value} {entry.name}' for entry in labeller.legend.classes)}\n"
         f"halo: {labeller.halo_m:g} m, {len(options.neighbours)} neighbouring files\n"
         f"would write {out}: pred_class, pred_prob, entropy, propagated"
         f"{', and the classification' if options.replace else ''}"
@@ -196,7 +196,7 @@ def _sort(
     orthophoto: Orthophoto | None,
 ) -> LabelProgress:
     """The progress of a job whose points are sorted, of an interrupted one where it is the same job."""
-    neighbours = [open_cloud(each, crs=options.crs) for each in options.neighbours]
+    neighbours = [open_cloud(neighbour, crs=options.crs) for neighbour in options.neighbours]
     done = LabelProgress(scratch, file, labeller, neighbours, orthophoto)
     if not done.is_sorted:
         done.clear()
@@ -288,7 +288,7 @@ def _count(out: Path, legend: Legend, done: LabelProgress) -> LabelResult:
         part = labels[start : start + (1 << 22)]
         codes += np.bincount(part[:, 0], minlength=256)
         propagated += int(part[:, 3].sum())
-    counts = {one.name: int(codes[one.value]) for one in legend.classes if codes[one.value]}
+    counts = {entry.name: int(codes[entry.value]) for entry in legend.classes if codes[entry.value]}
     noise = sum(int(codes[code]) for code in NOISE_CODES if code not in legend.values)
     withheld = len(labels) - done.open_tiles().own_points
     without = int(codes[VOID]) - withheld

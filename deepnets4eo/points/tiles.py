@@ -221,7 +221,7 @@ def _divide(folder: Path, tiles: list[CloudTile], dtype: np.dtype[Any], most_poi
             continue
         half, path = tile.side_m / 2, _path(folder, tile.number)
         counts = dict.fromkeys(((0, 0), (0, 1), (1, 0), (1, 1)), 0)
-        numbers = {cell: number + at for at, cell in enumerate(counts)}
+        numbers = {cell: number + offset for offset, cell in enumerate(counts)}
         number += len(counts)
         with path.open("rb") as file:
             while len(records := np.fromfile(file, dtype, CHUNK_POINTS)):

@@ -109,9 +109,9 @@ def _check_dates(module: nn.Module, inputs: InputSpec) -> None:
     dates: int = max(getattr(part, "dates", 1) for part in module.modules())
     layers = [[band.casefold() for band in layer.bands] for layer in inputs.layers.values()]
     each = max(len(layers) // dates, 1)
-    first, *others = (sum(layers[at : at + each], []) for at in range(0, len(layers), each))
-    reordered = any(sorted(one) == sorted(first) and one != first for one in others)
-    uneven = len(others) + 1 != dates or any(len(one) != len(first) for one in others)
+    first, *others = (sum(layers[start : start + each], []) for start in range(0, len(layers), each))
+    reordered = any(sorted(bands) == sorted(first) and bands != first for bands in others)
+    uneven = len(others) + 1 != dates or any(len(bands) != len(first) for bands in others)
     if dates > 1 and len(layers) > 1 and (reordered or uneven):
         listed = "; ".join(f"{name}: {', '.join(layer.bands)}" for name, layer in inputs.layers.items())
         raise InputError(

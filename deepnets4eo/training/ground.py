@@ -69,15 +69,15 @@ def overlapping_pairs(scenes: Sequence[Any]) -> list[tuple[int, int]]:
     shared = shapely.area(shapely.intersection(outlines[left], outlines[right]))
     enough = shared >= LEAST_SHARE * np.minimum(areas[left], areas[right])
     pairs = {pair for numbers in same for pair in _pairs_within(numbers)}
-    for one, other in zip(left[enough].tolist(), right[enough].tolist(), strict=True):
-        pairs |= {(a, b) for a in same[one][:MOST_OTHERS] for b in same[other][:MOST_OTHERS]}
+    for group, other in zip(left[enough].tolist(), right[enough].tolist(), strict=True):
+        pairs |= {(a, b) for a in same[group][:MOST_OTHERS] for b in same[other][:MOST_OTHERS]}
     return sorted((min(pair), max(pair)) for pair in pairs)
 
 
 def _pairs_within(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
     """All pairs of a few numbers, of many each with the next ones."""
-    for at, one in enumerate(numbers):
-        yield from ((one, other) for other in numbers[at + 1 : at + 1 + MOST_OTHERS])
+    for index, number in enumerate(numbers):
+        yield from ((number, other) for other in numbers[index + 1 : index + 1 + MOST_OTHERS])
 
 
 def ground_groups(scenes: Sequence[Any]) -> list[int]:

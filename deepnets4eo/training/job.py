@@ -305,7 +305,7 @@ def _data_files(recipe: Recipe, out: Path) -> Iterator[Path]:
         if path.is_file():
             yield path
     keys = ("folders", "unlabelled", "val", "test")
-    for folder in [one for key in keys for one in getattr(recipe.data, key, ())]:
+    for folder in [entry for key in keys for entry in getattr(recipe.data, key, ())]:
         for path in Path(folder).rglob("*"):
             of_data = path.is_file() and not path.name.startswith(".") and not path.name.endswith(BESIDE)
             if of_data and out.resolve() not in path.resolve().parents:
@@ -379,7 +379,7 @@ def train_seeds(
 
 def _part_of_seed(data: Any, seed: int, overrides: Sequence[str]) -> list[str]:
     """Overrides that choose the withheld part of a seed; none where the user chose one, or the task has no such choice."""
-    if any(one.partition("=")[0] in SPLIT_KEYS for one in overrides) or not hasattr(data, "split_seed"):
+    if any(override.partition("=")[0] in SPLIT_KEYS for override in overrides) or not hasattr(data, "split_seed"):
         return []
     in_folds = getattr(data, "split", "") == "folds"  # whole images are drawn by the seed alone
     return [f"data.fold={seed % data.folds}"] if in_folds else [f"data.split_seed={seed}"]

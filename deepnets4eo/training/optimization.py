@@ -155,21 +155,21 @@ def update_mean_weights(network: nn.Module, optimizer: Optimizer, keep: float, s
     keep = min(keep, later / (later + PARTS))
     averaged = _averaged(network, optimizer)
     means = [state.setdefault(key, value.detach().clone()) for value, state, key in averaged]
-    torch._foreach_lerp_(means, [each.value for each in averaged], 1 - keep)
+    torch._foreach_lerp_(means, [weight.value for weight in averaged], 1 - keep)
 
 
 @contextmanager
 def mean_weights(network: nn.Module, optimizer: Optimizer) -> Iterator[None]:
     """Give the network its mean weights within the context, or those it has where there is no mean."""
     averaged = _averaged(network, optimizer)
-    own = [each.value.detach().clone() for each in averaged]
+    own = [weight.value.detach().clone() for weight in averaged]
     set_mean_weights(network, optimizer)
     try:
         yield
     finally:
         with torch.no_grad():
-            for each, value in zip(averaged, own, strict=True):
-                each.value.copy_(value)
+            for weight, value in zip(averaged, own, strict=True):
+                weight.value.copy_(value)
 
 
 @torch.no_grad()

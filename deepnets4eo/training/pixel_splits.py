@@ -183,8 +183,8 @@ def _draw(labels: Labels, learnt: Sequence[int], seed: int) -> list[PixelSplit]:
         ends = np.cumsum([len(indices) for indices in pixels])
         values = np.full(ends[-1], IN_VALIDATION, np.uint8)
         values[rng.choice(ends[-1], number, replace=False)] = IN_TRAINING
-        for part_map, at, of_scene in zip(part_maps, pixels, np.split(values, ends[:-1]), strict=True):
-            part_map.ravel()[at] = of_scene
+        for part_map, positions, of_scene in zip(part_maps, pixels, np.split(values, ends[:-1]), strict=True):
+            part_map.ravel()[positions] = of_scene
     return [PixelSplit(part_map) for part_map in part_maps]
 
 

@@ -143,7 +143,7 @@ def run_ranks(count: int, function: Callable[..., Any], *arguments: Any) -> None
         with _interrupts_to(processes[0]) as interrupts:
             failures = _follow(processes, receivers)
     finally:
-        for process in (one for one in processes if one.pid is not None):
+        for process in (child for child in processes if child.pid is not None):
             process.kill()
             process.join()
     if failures:

@@ -374,7 +374,7 @@ def resolve(
 
 def differing_keys(first: Recipe, second: Recipe) -> list[str]:
     """Names of the values in which two recipes differ, as `section.key`; addresses as runs store them."""
-    left, right = (_flat(stored_recipe(one.to_dict())) for one in (first, second))
+    left, right = (_flat(stored_recipe(recipe.to_dict())) for recipe in (first, second))
     return sorted(key for key in left.keys() | right.keys() if left.get(key) != right.get(key))
 
 

@@ -155,7 +155,7 @@ def adversarial_loss(network: InUnits, image: Tensor, estimate: Tensor, values: 
     known = values.isfinite()
     truth = torch.where(known, values.nan_to_num(), estimate.detach())
     real, made = (
-        torch.cat([image, ((one - network.offset) / network.scale)[:, None]], dim=1) for one in (truth, estimate)
+        torch.cat([image, ((target - network.offset) / network.scale)[:, None]], dim=1) for target in (truth, estimate)
     )
     own = (network.discriminator(real) - 1).square().mean() / 2 + network.discriminator(
         made.detach()
@@ -179,7 +179,7 @@ class _RegressionData:
     def pixels(self) -> list[int]:
         """Training pixels of each class."""
         cells = self.samples.cells if isinstance(self.samples, ValueAndClassSamples) else []
-        return [int(count) for count in np.sum([one.counts for one in cells], axis=0)] if cells else []
+        return [int(count) for count in np.sum([scene.counts for scene in cells], axis=0)] if cells else []
 
     def validation(self, most: int | None = None) -> ValidationLoader:
         """Tiles that show each validation pixel once; `most` of them, or all."""

@@ -242,7 +242,7 @@ def _of_mmseg(folder: Path, patterns: Mapping[str, str]) -> Mapping[str, str]:
     usual = DataSection().layers
     lies = {layer: folder / name for layer, name in MMSEG.items()}
     if any(usual.get(layer) != pattern for layer, pattern in patterns.items()) or not all(
-        one.is_dir() for one in lies.values()
+        home.is_dir() for home in lies.values()
     ):
         return patterns
     endings = {

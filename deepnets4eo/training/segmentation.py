@@ -58,7 +58,7 @@ class Prepared:
     @property
     def pixels(self) -> list[int]:
         """K counts: training pixels of each class."""
-        return [int(count) for count in np.sum([one.counts for one in self.cells], axis=0)]
+        return [int(count) for count in np.sum([scene.counts for scene in self.cells], axis=0)]
 
     @property
     def synthetic(self) -> bool:

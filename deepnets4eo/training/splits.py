@@ -374,29 +374,29 @@ def _folds(
         raise InputError(
             f"data.folds={data.folds}, but the scenes have {len(counts)} blocks. {_advice(labels, data.folds)}"
         )
-    for named, one, at, side in zip(scenes, labels, windows, sides, strict=True):
-        if len(at) < LEAST_BLOCKS:
+    for named, raster, cells, side in zip(scenes, labels, windows, sides, strict=True):
+        if len(cells) < LEAST_BLOCKS:
             raise InputError(
-                f"scene {named.name!r} ({one.shape[0]} × {one.shape[1]} px) is one block of {side} px; data.split=folds needs two in  "
-                f"each scene. {_advice([one], LEAST_BLOCKS)}"
+                f"scene {named.name!r} ({raster.shape[0]} × {raster.shape[1]} px) is one block of {side} px; data.split=folds needs two in  "
+                f"each scene. {_advice([raster], LEAST_BLOCKS)}"
             )
     fold_of = assign_folds(counts, data.folds, data.split_seed)
     _warn_of_few(counts, fold_of, names, data.folds)
     parts = np.split((fold_of == data.fold).astype(np.int8), np.cumsum([len(cells) for cells in windows])[:-1])
     shares = {TRAIN: 1 - 1 / data.folds, VAL: 1 / data.folds}
     splits = []
-    for named, one, side, part in zip(scenes, labels, sides, parts, strict=True):
-        down, across = (-(-length // side) for length in one.shape)
+    for named, raster, side, part in zip(scenes, labels, sides, parts, strict=True):
+        down, across = (-(-length // side) for length in raster.shape)
         buffer_px = min(BUFFER_PX, side // 4) if data.buffer_px is None else data.buffer_px
         if buffer_px >= side:
             raise InputError(
-                f"scene {named.name!r} ({one.shape[0]} × {one.shape[1]} px) is too small for data.folds={data.folds} of "
+                f"scene {named.name!r} ({raster.shape[0]} × {raster.shape[1]} px) is too small for data.folds={data.folds} of "
                 f"blocks of {side} px with a buffer of {buffer_px} px (half a patch, where a network labels patches). Choose "
                 f"smaller patches (model.options={{patch_px: …}}), or data.block_px={buffer_px + 1} or more with fewer "
                 "data.folds."
             )
         try:
-            split = BlockSplit(one.shape, side, buffer_px, shares, data.split_seed, part.reshape(down, across))
+            split = BlockSplit(raster.shape, side, buffer_px, shares, data.split_seed, part.reshape(down, across))
         except InputError as error:
             raise InputError(f"scene {named.name!r} cannot be split in folds: {error}") from error
         splits.append(split)

@@ -116,9 +116,9 @@ def measure_target(split: DataSplit[Any], target: TargetSection, quantity: Quant
         for layer in (named.scene.layers[name] for named in split.scenes for name in target.layers):
             check_metres(layer)
     kept, infinite, windows = [np.zeros(0, np.float32)], 0, split.windows(TRAIN, WINDOW_PX)
-    for at in [windows[index] for index in spread_indices(len(windows), MOST_WINDOWS)]:
-        sample = split.scenes[at.scene].scene.read(at.window, target.layers)
-        mask = split.mask(at.scene, TRAIN, at.window)
+    for window in [windows[index] for index in spread_indices(len(windows), MOST_WINDOWS)]:
+        sample = split.scenes[window.scene].scene.read(window.window, target.layers)
+        mask = split.mask(window.scene, TRAIN, window.window)
         values = target.values(sample, sample["valid"] & mask)
         infinite += int((np.isinf(sample[target.layer][0]) & mask).sum())
         kept.append(values[np.isfinite(values)])

@@ -181,7 +181,7 @@ def _grid_of(sample: dict[str, Any], shape: tuple[int, ...]) -> Grid:
     if (
         sample.get("crs") is not None
         and isinstance(bounds, tuple)
-        and all(isinstance(one, slice) for one in bounds[:2])
+        and all(isinstance(axis, slice) for axis in bounds[:2])
     ):
         x, y = bounds[:2]
         affine = Affine((x.stop - x.start) / width, 0, x.start, 0, -(y.stop - y.start) / height, y.stop)

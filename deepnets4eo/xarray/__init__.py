@@ -212,7 +212,7 @@ def _mapped(
             layers: dict[str, Any] = {name: Path(folder) / "map" / file for name, file in files.items()}
             scene = Scene.open(**layers)
             dataset = scene.to_xarray().load()
-        return {name: dataset[name] for name in files}, [one.whole for one in made.findings]
+        return {name: dataset[name] for name in files}, [finding.whole for finding in made.findings]
 
     if on is None or not _is_lazy(on):
         with watched_progress(next(iter(files))) as advance:
@@ -223,7 +223,7 @@ def _mapped(
         import dask.array
 
         size = tuple(on.sizes[axis] for axis in on.odc.spatial_dims)
-        once = dask.delayed(lambda: {name: one.values for name, one in run()[0].items()})()
+        once = dask.delayed(lambda: {name: array.values for name, array in run()[0].items()})()
         lazy = {name: dask.array.from_delayed(once[name], size, np.float32) for name in files}
         whole = xarray.Dataset({name: _like(on, values, name, {}) for name, values in lazy.items()})
     label = next(iter(files))
@@ -245,7 +245,7 @@ def _flags(legend: Legend) -> dict[str, Any]:
     """Names of the values as the CF conventions write them, and the whole legend."""
     if not legend.classes:
         return {"units": legend.quantity.unit if legend.quantity else "", "long_name": legend.name}
-    names = [one.name.replace(" ", "_") for one in legend.classes]
+    names = [entry.name.replace(" ", "_") for entry in legend.classes]
     return {
         "flag_values": np.array(legend.values, np.uint8), "flag_meanings": " ".join(names), "_FillValue": VOID,
         "legend": json.dumps(legend.to_dict()),

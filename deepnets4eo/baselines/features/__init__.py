@@ -52,7 +52,7 @@ def as_features(features: Sequence[str | Feature]) -> tuple[Feature, ...]:
     """
     if not features:
         return build_features([])
-    return tuple(_load(one) if isinstance(one, str) else one for one in features)
+    return tuple(_load(feature) if isinstance(feature, str) else feature for feature in features)
 
 
 def stack(features: Sequence[Feature], bands: Bands, stride_px: int = 1) -> NDArray[np.float32]:

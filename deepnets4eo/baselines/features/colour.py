@@ -134,8 +134,8 @@ class HsvHistogram:
         own = ids[inside].astype(np.int64)
         size = np.maximum(np.bincount(own, minlength=count), 1)[:, None]
         parts = [
-            np.bincount(own * bins + one[inside], minlength=count * bins).reshape(count, bins)
-            for one, bins in zip(hsv_bins(bands), BINS, strict=True)
+            np.bincount(own * bins + binned[inside], minlength=count * bins).reshape(count, bins)
+            for binned, bins in zip(hsv_bins(bands), BINS, strict=True)
         ]
         return (np.concatenate(parts, axis=1) / size).astype(np.float32)
 

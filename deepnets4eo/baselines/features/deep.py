@@ -273,7 +273,7 @@ class DeepFeatures:
                 below, right = (-length % 32 for length in resized.shape[2:])
                 resized = F.pad(resized, (0, right, 0, below), mode="replicate")
                 # one image at a time: the same bits whatever the inputs, and a third of the memory
-                yield scale, torch.cat([self._project(encoder(one[None])) for one in resized])
+                yield scale, torch.cat([self._project(encoder(image[None])) for image in resized])
 
     def _dense(self, bands: Bands, rows: Indices, cols: Indices) -> Iterator[FloatImage]:
         import torch

@@ -162,7 +162,7 @@ class HsvHeightGradient:
     def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
         """Return values at the sites, (34, h, w) float32."""
         side = 2 * self.radius_px + 1
-        means = [ndimage.uniform_filter(one, side, mode="nearest") for one in _relief(bands)]
+        means = [ndimage.uniform_filter(plane, side, mode="nearest") for plane in _relief(bands)]
         return np.concatenate([self._histogram.compute(bands, stride_px), at_sites(np.stack(means), stride_px)])
 
     def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> NDArray[np.float32]:

@@ -122,10 +122,10 @@ def _borders(zones: Indices, connectivity: int) -> tuple[Indices, Indices]:
         sides += [(zones[1:, 1:], zones[:-1, :-1]), (zones[1:, :-1], zones[:-1, 1:])]
     count = int(zones.max()) + 1
     keys = []
-    for one, other in sides:
-        differ = one != other
-        one, other = one[differ], other[differ]
-        keys.append(np.maximum(one, other) * count + np.minimum(one, other))
+    for zone, other in sides:
+        differ = zone != other
+        zone, other = zone[differ], other[differ]
+        keys.append(np.maximum(zone, other) * count + np.minimum(zone, other))
     sorted_keys = np.sort(np.concatenate(keys))  # np.unique hashes, which takes several times as long
     first = np.ones(len(sorted_keys), bool)
     np.not_equal(sorted_keys[1:], sorted_keys[:-1], out=first[1:])

@@ -158,8 +158,8 @@ class ExtendedProfile:
             low, step = learned.low[number], learned.step[number]
             levels = np.clip(np.rint((component - low) / step), 0, LEVELS).astype(np.int64)
             bright, dark = (
-                open_by_disks(one, self.options.radii_px, largest_px=self.largest_px, stride_px=stride_px)
-                for one in (levels, LEVELS - levels)
+                open_by_disks(image, self.options.radii_px, largest_px=self.largest_px, stride_px=stride_px)
+                for image in (levels, LEVELS - levels)
             )
             profile = np.concatenate([at_sites(levels, stride_px)[None], bright[1:], LEVELS - dark[1:]])
             parts.append((profile * step + low).astype(np.float32))

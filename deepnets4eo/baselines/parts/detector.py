@@ -113,10 +113,10 @@ class PartDetector(TileSegmenter):
         if class_name is not None:
             self.class_name = self.legend.names[self.legend.index(class_name)]
         reference_boxes = references(scenes, self.legend, self.class_name, outlines)
-        boxes = np.concatenate([one.boxes[one.usable] for one in reference_boxes])
+        boxes = np.concatenate([reference.boxes[reference.usable] for reference in reference_boxes])
         if not len(boxes):
             raise InputError(
-                f"none of the {sum(len(one.boxes) for one in reference_boxes)} regions of {self.class_name!r} is whole: all touch "
+                f"none of the {sum(len(reference.boxes) for reference in reference_boxes)} regions of {self.class_name!r} is whole: all touch "
                 "the edge, or are several in one. Give larger scenes, or outlines."
             )
         reach_px = self._plan(boxes)

@@ -56,7 +56,7 @@ def references(
         raise InputError(f"{len(outlines)} layers of outlines were given for {len(scenes)} scenes. Give one for each.")
     frames = outlines if outlines is not None else [reference_polygons(scene, legend, class_name) for scene in scenes]
     polygons = [_to_pixels(frame, scene) for frame, scene in zip(frames, scenes, strict=True)]
-    areas = [shapely.area(one) for one in polygons]
+    areas = [shapely.area(shapes) for shapes in polygons]
     every = np.concatenate(areas)
     if not len(every):
         raise InputError(
@@ -66,8 +66,8 @@ def references(
     order = np.sort(every)
     median = order[min(np.searchsorted(np.cumsum(order), order.sum() / 2), len(order) - 1)]
     return [
-        _usable_boxes(*one, median, scene.shape)
-        for one, scene in zip(zip(polygons, areas, strict=True), scenes, strict=True)
+        _usable_boxes(*regions, median, scene.shape)
+        for regions, scene in zip(zip(polygons, areas, strict=True), scenes, strict=True)
     ]
 
 

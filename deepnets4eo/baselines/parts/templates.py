@@ -274,7 +274,7 @@ def part_scores(fine: FloatImage, bank: TemplateBank, shape: tuple[int, int], th
     assert parts is not None, "the bank has parts"
     count, each, _, side, _ = parts.weights.shape
     before = [2 * (length // 2) + REACH for length in frame]
-    needed = [2 * (length - 1) + 2 * own + 2 * REACH for length, own in zip(shape, frame, strict=True)]
+    needed = [2 * (length - 1) + 2 * size + 2 * REACH for length, size in zip(shape, frame, strict=True)]
     after = [max(0, want - first - have) for want, first, have in zip(needed, before, fine.shape[1:], strict=True)]
     room = np.pad(fine, ((0, 0), (before[0], after[0]), (before[1], after[1])))
     response = correlate(room, parts.weights.reshape(count * each, -1, side, side), threads=threads)

@@ -152,7 +152,7 @@ def build_steps(listed: Sequence[Mapping[str, Any] | str]) -> tuple[Step, ...]:
         raise InputError(
             f"steps are {listed!r}; expected a list of {{name: settings}}, names being {', '.join(STEPS)}."
         )
-    return tuple(_build(number, one) for number, one in enumerate(listed, start=1))
+    return tuple(_build(number, step) for number, step in enumerate(listed, start=1))
 
 
 def plain_steps(steps: Sequence[Step]) -> list[dict[str, Any]]:

@@ -142,8 +142,8 @@ def segment_scene(
         tags = {REGIONS: str(max(int(part.max(initial=NONE)) for part in numbers) + 1)}
         with CogWriter(out, grid, dtype="int32", nodata=NONE, categorical=True, tags=tags) as writer:
             pieces = in_order(lambda core: keys.pieces(core)[0], plan.cores, workers)
-            for core, own, part in zip(plan.cores, numbers, pieces, strict=True):
-                writer.write(core, np.append(own, np.int32(NONE))[part])
+            for core, ids, part in zip(plan.cores, numbers, pieces, strict=True):
+                writer.write(core, np.append(ids, np.int32(NONE))[part])
     return out
 
 

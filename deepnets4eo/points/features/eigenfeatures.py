@@ -52,7 +52,9 @@ def scale_features(
     measurements (N,)."""
     voxels = voxelise(cloud.xyz, radius / cells_per_radius, cloud.source)
     centres = voxels.centres - voxels.centres.mean(axis=0)
-    sums = np.stack([voxels.count, *(voxels.total(power) for one in measured for power in (one, one * one))], axis=1)
+    sums = np.stack(
+        [voxels.count, *(voxels.total(power) for values in measured for power in (values, values * values))], axis=1
+    )
 
     def of_block(near: Neighbours) -> Floats:
         points = centres[near.index]
@@ -81,7 +83,7 @@ def measured_values(cloud: PointCloud, options: FeatureOptions) -> list[Floats]:
                 f"{cloud.source} has a {name} that is not finite at {int((~np.isfinite(values)).sum()):,} points. Leave it out of "
                 "measured."
             )
-    return [one for group in options.measured for one in _values(cloud, group)]
+    return [measurement for group in options.measured for measurement in _values(cloud, group)]
 
 
 def _values(cloud: PointCloud, group: str) -> Iterator[Floats]:
@@ -118,7 +120,7 @@ def _shapes(values: Floats, known: Mask) -> list[Floats]:
     shares = np.where(known, values / np.where(known, total, 1), 0)
     entropy = -(shares * np.log(np.where(shares > 0, shares, 1))).sum(axis=0)
     ratios = [(l1 - l2) / largest, (l2 - l3) / largest, l3 / largest, np.cbrt(shares.prod(axis=0)), (l1 - l3) / largest]
-    return [np.where(known, one, 0) for one in ratios] + [entropy, total, shares[2]]
+    return [np.where(known, ratio, 0) for ratio in ratios] + [entropy, total, shares[2]]
 
 
 def _ratio_2d(covariance: Floats) -> Floats:

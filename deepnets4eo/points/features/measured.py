@@ -41,12 +41,14 @@ def describe_values(values: Mapping[str, Sequence[NDArray[np.float32]]], options
 
     Errors: InputError for clouds whose intensities are of two units."""
     ranges = {name: ValueRange.of_pixels(np.concatenate(parts, axis=1)) for name, parts in values.items() if parts}
-    known = {name: seen for name, seen in ranges.items() if seen is not None}
+    known = {name: value_range for name, value_range in ranges.items() if value_range is not None}
     if not known:
         return None
     names = own_names(options)
     if INTENSITY in names:
-        _check_intensities({name: float(seen.sizes[names.index(INTENSITY)]) for name, seen in known.items()})
+        _check_intensities(
+            {name: float(value_range.sizes[names.index(INTENSITY)]) for name, value_range in known.items()}
+        )
     every = np.concatenate([part for parts in values.values() for part in parts], axis=1).astype(np.float64)
     seen = ValueRange.of_pixels(every)
     assert seen is not None  # clouds have points
@@ -62,7 +64,9 @@ def check_values(file: CloudFile, expected: LayerInput | None, options: FeatureO
 
 def with_constants(cloud: PointCloud, expected: LayerInput | None) -> PointCloud:
     """The cloud, in which what had one value in training has that value: nothing was learnt of others."""
-    constants = {} if expected is None else {expected.bands[at]: expected.band_low[at] for at in expected.constant}
+    constants = (
+        {} if expected is None else {expected.bands[index]: expected.band_low[index] for index in expected.constant}
+    )
     changed: dict[str, Any] = {}
     for name, value in constants.items():
         field = "colour" if name in RGB else name

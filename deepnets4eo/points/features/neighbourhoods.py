@@ -155,7 +155,7 @@ def smooth_scores(
     voxels = voxelise(xyz, radius_m / VOXELS_PER_RADIUS)
     known: Mask = ~np.isnan(scores.sum(axis=1))
     weighted: Floats = np.where(known[:, np.newaxis], scores, 0).astype(np.float64)
-    sums = np.stack([voxels.total(known.astype(np.float64)), *(voxels.total(one) for one in weighted.T)], axis=1)
+    sums = np.stack([voxels.total(known.astype(np.float64)), *(voxels.total(column) for column in weighted.T)], axis=1)
 
     def of_block(near: Neighbours) -> Floats:
         total = near.sums(sums[near.index])

@@ -181,12 +181,12 @@ def parts_of_cloud(
     named, of_cloud = split.scenes[number], split.splits[number]
     assert isinstance(of_cloud, BlockSplit)
     across = -(-of_cloud.shape[1] // of_cloud.block_px)
-    for cloud, own in named.pieces(legend, data, halo_m):
+    for cloud, own_count in named.pieces(legend, data, halo_m):
         assert cloud.classification is not None
-        xy = cloud.xyz[:own, :2]
+        xy = cloud.xyz[:own_count, :2]
         part, block = point_parts(split, number, xy), named.cells(xy) // of_cloud.block_px
         yield CloudPart(
-            cloud, cloud.classification[:own], part == LEARNT, part == WITHHELD,
+            cloud, cloud.classification[:own_count], part == LEARNT, part == WITHHELD,
             (number << 32) + block[:, 0] * across + block[:, 1],
         )  # fmt: skip
 

@@ -173,11 +173,13 @@ class LasFile(CloudFile):
 
     def _named_crs(self) -> CRS | None:
         """The CRS of the text record, or else of the GeoTIFF keys, whose units laspy does not read."""
-        records = [one for one in (*self.header.vlrs, *(self.header.evlrs or ())) if one.user_id == PROJECTION]
-        text = next((one for one in records if one.record_id == WKT), None)
+        records = [record for record in (*self.header.vlrs, *(self.header.evlrs or ())) if record.user_id == PROJECTION]
+        text = next((record for record in records if record.record_id == WKT), None)
         if text is not None and (wkt := text.record_data_bytes().decode("latin-1").strip("\0 ")):
             return CRS.from_wkt(wkt)
-        return crs_of_keys({one.record_id: one.record_data_bytes() for one in records if one.record_id in TAGS})
+        return crs_of_keys(
+            {record.record_id: record.record_data_bytes() for record in records if record.record_id in TAGS}
+        )
 
     def _to_cloud(self, record: laspy.ScaleAwarePointRecord) -> PointCloud:
         raw = record.array

@@ -241,7 +241,7 @@ def crs_of_keys(records: Mapping[int, bytes]) -> CRS | None:
 def _keys(directory: bytes) -> Keys:
     """The keys of a directory, without the zeros that some programs write behind them."""
     whole = struct.unpack(f"<{len(directory) // 2}H", directory[: len(directory) // 2 * 2])
-    entries = (whole[at : at + 4] for at in range(4, len(whole) - 3, 4))
+    entries = (whole[start : start + 4] for start in range(4, len(whole) - 3, 4))
     return {key: (record, count, value) for key, record, count, value in entries if key}
 
 

@@ -167,7 +167,7 @@ def make_header(file: CloudFile, additions: Additions) -> laspy.LasHeader:
     Raises InputError for a dimension of the same name and another type, and headers that cannot be written again.
     """
     header = _las_header(file, additions) if isinstance(file, LasFile) else _new_header(file, additions)
-    known = {one.name: one for one in header.point_format.extra_dimensions}
+    known = {extra.name: extra for extra in header.point_format.extra_dimensions}
     new = []
     for dimension in additions.dimensions:
         if dimension.name not in known:
@@ -241,8 +241,8 @@ def _las_header(file: LasFile, additions: Additions) -> laspy.LasHeader:
     header.vlrs[:] = [vlr for vlr in header.vlrs if _is_kept(vlr)]
     if wanted != old or not _goes_together(header):
         point_format = laspy.PointFormat(wanted)
-        for one in file.header.point_format.extra_dimensions:
-            point_format.dimensions.append(one)
+        for dimension in file.header.point_format.extra_dimensions:
+            point_format.dimensions.append(dimension)
         least = laspy.header.Version.from_str(preferred_file_version_for_point_format(wanted))
         header.set_version_and_point_format(max(header.version, least), point_format)
     if file.file_crs is not None and (file.given_crs is not None or (wanted >= 6) != (old >= 6)):

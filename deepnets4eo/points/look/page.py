@@ -103,9 +103,13 @@ class PointLook:
         known = self.legend.to_index()[self.cloud.classification]  # void: codes that it lacks
         present, index, counts = np.unique(known, return_inverse=True, return_counts=True)
         classes = [
-            (UNKNOWN if one == VOID else {"name": self.legend.names[one], "colour": self.legend.classes[one].color})
+            (
+                UNKNOWN
+                if class_index == VOID
+                else {"name": self.legend.names[class_index], "colour": self.legend.classes[class_index].color}
+            )
             | {"points": int(count)}
-            for one, count in zip(present, counts, strict=True)
+            for class_index, count in zip(present, counts, strict=True)
         ]
         return classes, index.ravel().astype(np.uint8)
 
@@ -147,7 +151,7 @@ def _drawn(chunks: Iterable[PointCloud], share: float, most: int, source: str) -
     """At most so many of the points that count, evenly. Raises InputError where none does."""
     rng = np.random.default_rng(0)
     some = [
-        one.subset(kept) for one in chunks if (kept := one.counted & (rng.random(len(one)) < share)).any()
+        chunk.subset(kept) for chunk in chunks if (kept := chunk.counted & (rng.random(len(chunk)) < share)).any()
     ]  # fmt: skip
     if not some:
         raise InputError(f"{source}: all points are withheld or classified as noise (7, 18). Check its classes.")

@@ -248,7 +248,7 @@ class OrganisedFrame:
 
     def read(self) -> Frame:
         """The frame; labels are as stored. Errors: InputError for other arrays, or no pinhole camera."""
-        names = [one.name for one in list_npz(self.path)]
+        names = [array.name for array in list_npz(self.path)]
         missing = [name for name in NEEDED if name not in names]
         if missing:
             raise InputError(f"{self.path} has the arrays {', '.join(names)}; expected {', '.join(NEEDED)} as well.")
@@ -303,7 +303,7 @@ class PosedFrame:
         colour = next((folder / (stem + end) for end in COLOURS if (folder / (stem + end)).is_file()), None)
         if colour is None:
             raise InputError(
-                f"{self.depth} has no colours beside it; expected {' or '.join(stem + one for one in COLOURS)}."
+                f"{self.depth} has no colours beside it; expected {' or '.join(stem + end for end in COLOURS)}."
             )
         labels, pose = folder / f"{stem}.labels.png", folder / f"{stem}.pose.txt"
         return Frame(

@@ -92,7 +92,9 @@ def _layers_of(named: NamedFrame, number: int, part: int, recipe: RgbdRecipe, le
 
 def _score(segmenter: NetworkSegmenter, split: DataSplit[NamedFrame], recipe: RgbdRecipe) -> dict[str, Any]:
     labeller = FrameLabeller(segmenter, recipe.views, (recipe.data.height_px, recipe.data.width_px))
-    withheld = [one.source for one, of_frame in zip(split.scenes, split.splits, strict=True) if VAL in of_frame.parts]
+    withheld = [
+        frame.source for frame, of_frame in zip(split.scenes, split.splits, strict=True) if VAL in of_frame.parts
+    ]
     scores = score_frames(labeller, withheld, unknown_is_void=recipe.data.unknown_labels == "void")
     return scores | {"protocol": protocol_of(PROTOCOL, split, bool(withheld))}
 

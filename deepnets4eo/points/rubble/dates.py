@@ -32,7 +32,11 @@ def lay_on_first(
 
     bounds : left, bottom, right, top of the area. centres : (K, 2) of the buildings. cell_m : side of the cells that are compared.
     """
-    pixels = [max(map(abs, (one.layer.grid.affine.a, one.layer.grid.affine.e))) for one in (later, first) if one.layer]
+    pixels = [
+        max(map(abs, (heights.layer.grid.affine.a, heights.layer.grid.affine.e)))
+        for heights in (later, first)
+        if heights.layer
+    ]
     finest_m = max([0.0, *pixels])
     sampling = sample_area(bounds, centres, finest_m)
     moving, fixed = surface_points(later, sampling.grow(MARGIN_M)), surface_points(first, sampling)

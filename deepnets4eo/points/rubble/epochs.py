@@ -227,7 +227,7 @@ def _fit_from(start: RigidMotion, later: SurfacePoints, surface: Surface, corner
     tile = np.floor(moving[:, :2] / TILE_M).astype(np.int64)
     held = (tile[:, 0] + 2 * tile[:, 1]) % HOLD_OUT == 0
     motion, tukey_m = _iterate(start, moving[~held], surface)
-    before, after = (surface.match(one.apply(moving[held]), SCALES[0].reach_m) for one in (start, motion))
+    before, after = (surface.match(pose.apply(moving[held]), SCALES[0].reach_m) for pose in (start, motion))
     fits = np.abs(after.distance) < tukey_m
     sigma_m, sigma_up_m = _standard_error(motion, moving[~held], surface, tukey_m, corners)
     standing = _standing_agreement(motion, later, surface, tukey_m)
@@ -284,7 +284,7 @@ def _standard_error(
             sums.append(_equations(match, motion, tukey_m))
     if len(sums) < 2:
         return float("nan"), float("nan")
-    normal, gradient = (np.sum([one[which] for one in sums], axis=0) for which in (0, 1))
+    normal, gradient = (np.sum([equations[which] for equations in sums], axis=0) for which in (0, 1))
     without = np.array([np.linalg.lstsq(normal - a, gradient - b, rcond=1e-9)[0] for a, b in sums])
     spread = (without - without.mean(axis=0)) * np.sqrt((len(sums) - 1) / len(sums))
     by = np.cross(spread[:, None, :3], (corners - motion.centre)[None]) + spread[:, None, 3:]  # (B, K, 3)

@@ -111,7 +111,7 @@ def debris_history(
             start[rows[~seen]] = first + 1
     table = pd.concat(parts).drop_duplicates(["row", "later"], keep="last")
     joined = _joined(table, maps, outlines, dates)
-    others = [one for one in joined.findings if not one.code.startswith(OF_DATES)]
+    others = [finding for finding in joined.findings if not finding.code.startswith(OF_DATES)]
     return replace(joined, findings=(*epoch_findings(fits), *others), registrations=fits)
 
 
@@ -120,8 +120,8 @@ def _laid(
 ) -> tuple[list[Heights], tuple[EpochFit, ...]]:
     """The heights of all dates, later ones laid on the first, and how they lay."""
     first, *later = (Heights.open(source) for source in heights)
-    laid = [lay_dates(one, first, outlines, options) for one in later]
-    return [first, *(one for one, _ in laid)], tuple(fit for _, fits in laid for fit in fits)
+    laid = [lay_dates(date, first, outlines, options) for date in later]
+    return [first, *(date for date, _ in laid)], tuple(fit for _, fits in laid for fit in fits)
 
 
 def check_dates(dates: Sequence[str], number: int) -> None:

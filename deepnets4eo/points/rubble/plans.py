@@ -153,8 +153,10 @@ def plan_of_both(
     """The plans by the difference of heights: of tops at the edge, of means within."""
     inner = inner_cells(inputs, cells)
     after, before = (
-        np.where(inner, cells.of_heights(one.above_lying(inputs.terrain)), cells.of_heights(one.above(inputs.terrain)))
-        for one in (inputs.post, pre)
+        np.where(
+            inner, cells.of_heights(block.above_lying(inputs.terrain)), cells.of_heights(block.above(inputs.terrain))
+        )
+        for block in (inputs.post, pre)
     )
     known = np.isfinite(after) & np.isfinite(before)
     with np.errstate(invalid="ignore"):
@@ -318,7 +320,7 @@ class Doubts:
         """(N,) m³ of cells close to an outline where a roof has come down."""
         if self.inputs.pre is None:
             return np.zeros(self.cells.count)
-        before, after = (one.above(self.inputs.terrain) for one in (self.inputs.pre, self.inputs.post))
+        before, after = (block.above(self.inputs.terrain) for block in (self.inputs.pre, self.inputs.post))
         with np.errstate(invalid="ignore"):
             gone = (before > WALL_M) & (before - after > self.least_m)
         gone &= (self.distance > 0) & (self.distance * self.inputs.cell_m <= BUILT_MARGIN_M)

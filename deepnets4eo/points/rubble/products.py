@@ -263,15 +263,15 @@ def _solids(
                 tuple(step)
                 for step in np.rint((shapely.get_coordinates(ring) - corner[:2]) / STEP_M).astype(int).tolist()
             ]
-            steps = [one for one, before in zip(steps[1:], steps, strict=False) if one != before]
+            steps = [step for step, before in zip(steps[1:], steps, strict=False) if step != before]
             if len(steps) > 2:
                 for level, z in ((low, terrain_m), (high, terrain_m + height_m)):
                     step_z = round((z - corner[2]) / STEP_M)
                     level.append([vertices.setdefault((*xy, step_z), len(vertices)) for xy in steps])
         if low:
             walls = [
-                [[foot[at - 1], foot[at], top[at], top[at - 1]]]
-                for foot, top in zip(low, high, strict=True) for at in range(len(foot))
+                [[foot[index - 1], foot[index], top[index], top[index - 1]]]
+                for foot, top in zip(low, high, strict=True) for index in range(len(foot))
             ]  # fmt: skip
             shells.append([[foot[::-1] for foot in low], high, *walls])
     return shells

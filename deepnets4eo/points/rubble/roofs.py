@@ -50,7 +50,7 @@ def roofs_before(heights: Heights, buildings: gpd.GeoDataFrame) -> dict[str, Roo
     Memory: one chunk, and 32 bytes a point on a roof. Raises MissingExtraError without Open3D.
     """
     parts = [roof_points(cloud, buildings) for cloud in heights.chunks()]
-    row, xyz = (np.concatenate(one) for one in zip(*parts, strict=True))
+    row, xyz = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     order = np.argsort(row, kind="stable")
     ends = np.searchsorted(row[order], np.arange(len(buildings) + 1))
     roofs = {}

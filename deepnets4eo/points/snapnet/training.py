@@ -133,12 +133,12 @@ def score_points(
     for number, (named, of_cloud) in enumerate(zip(split.scenes, split.splits, strict=True)):
         if VAL not in of_cloud.parts:
             continue
-        for cloud, own in named.pieces(legend, recipe.data, labeller.halo_m, folder):
+        for cloud, own_count in named.pieces(legend, recipe.data, labeller.halo_m, folder):
             assert cloud.classification is not None
             scored = point_parts(split, number, cloud.xyz[:, :2]) == WITHHELD
-            scored &= (cloud.classification != VOID) & (np.arange(len(cloud)) < own)
+            scored &= (cloud.classification != VOID) & (np.arange(len(cloud)) < own_count)
             if scored.any():
-                labels = label_tile(labeller, cloud, own)[scored[:own]]
+                labels = label_tile(labeller, cloud, own_count)[scored[:own_count]]
                 matrix.update(cloud.classification[scored], legend.to_index()[labels[:, CODE]])
                 seen = (labels[:, CODE] != VOID) & (labels[:, PROPAGATED] == 0)
                 seen_points, points = seen_points + int(seen.sum()), points + len(labels)

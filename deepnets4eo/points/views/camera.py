@@ -264,7 +264,9 @@ def cameras_above(
     cameras = []
     for target in _grid(surface, gsd_m * model.width_px * (1 - overlap)):
         cameras.append(_towards(target, 270, 90, distance))
-        cameras += [_towards(target, 270 + 360 * one / headings, 90 - tilt_deg, distance) for one in range(headings)]
+        cameras += [
+            _towards(target, 270 + 360 * heading / headings, 90 - tilt_deg, distance) for heading in range(headings)
+        ]
     reach = distance + float(np.ptp(surface.vertices[:, 2])) + 2 * gsd_m * model.width_px
     return [replace(camera, far_m=max(camera.far_m, reach)) for camera in cameras]
 

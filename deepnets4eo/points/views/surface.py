@@ -163,8 +163,8 @@ def normal_disagreement(columns: NDArray[np.floating], index: NDArray[np.integer
 def _disagreement(around: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n,) of the points (3, n, k) around each of n, relative to one of them."""
     estimates = [_voted_normal(around, positions) for positions in drawn_positions(around.shape[2])]
-    pairs = [np.abs((one * other).sum(axis=0)) for one, other in combinations(estimates, 2)]
-    spanned = np.all([one.any(axis=0) for one in estimates], axis=0)
+    pairs = [np.abs((estimate * other).sum(axis=0)) for estimate, other in combinations(estimates, 2)]
+    spanned = np.all([estimate.any(axis=0) for estimate in estimates], axis=0)
     noise: NDArray[np.float32] = np.clip((1 - np.mean(pairs, axis=0)) / (1 - LOWEST), 0, 1)
     return np.where(spanned, noise, np.float32(0))
 

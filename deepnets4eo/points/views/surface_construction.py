@@ -107,7 +107,7 @@ def triangles(
             used, position = np.unique(faces, return_inverse=True)
             points, own, faces = vertices[used], nearest[used], position.reshape(-1, 3).astype(np.int32)
     else:
-        faces = ball_pivoting(points, normal, [one * options.voxel_m for one in BALLS])
+        faces = ball_pivoting(points, normal, [radius * options.voxel_m for radius in BALLS])
     corners = points[faces]
     edges = np.linalg.norm(corners - corners[:, [1, 2, 0]], axis=2)
     return points, faces[(edges <= options.max_edge_m).all(axis=1)], own
