@@ -222,12 +222,12 @@ def _join(
     crs, union = max(of_crs, key=lambda key: of_crs[key]), shapely.Polygon()
     chosen, clouds = list[Candidate](), list[tuple[float, float]]()
     order = sorted(range(len(tiles)), key=lambda k: (-round(shares[k], 3), tiles[k].image.cloud or 0.0))
-    for one in (tiles[k] for k in order):
-        own = shapely.area(shapely.difference(shapely.intersection(one.footprint, area), union)) / area.area
-        if one.crs == crs and own > ADDS:
-            union = shapely.union(union, one.footprint)
-            chosen.append(one)
-            clouds += [] if one.image.cloud is None else [(own, one.image.cloud)]
+    for tile in (tiles[k] for k in order):
+        own = shapely.area(shapely.difference(shapely.intersection(tile.footprint, area), union)) / area.area
+        if tile.crs == crs and own > ADDS:
+            union = shapely.union(union, tile.footprint)
+            chosen.append(tile)
+            clouds += [] if tile.image.cloud is None else [(own, tile.image.cloud)]
     first = chosen[0] if chosen else tiles[0]
     covered = shapely.area(shapely.intersection(union, area)) / area.area
     cloud = sum(weight * value for weight, value in clouds) / sum(weight for weight, _ in clouds) if clouds else None

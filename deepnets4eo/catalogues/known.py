@@ -66,11 +66,13 @@ def answers_of(catalogues: Sequence[str], box: Box, times: Times) -> tuple[Answe
             return error
 
     answers, silent = Answers(), dict[str, str]()
-    for (name, one), answer in zip(usual.items(), in_order(read, usual.values(), workers=len(usual)), strict=True):
+    for (name, catalogue), answer in zip(
+        usual.items(), in_order(read, usual.values(), workers=len(usual)), strict=True
+    ):
         if isinstance(answer, InputError):
             silent[name] = str(answer)
         else:
-            answers[one.address] = answer
+            answers[catalogue.address] = answer
     if not answers:
         why = next(iter(silent.values()))
         raise InputError(

@@ -238,8 +238,8 @@ def make_plan(
     elsewhere = counts.pop(ELSEWHERE, 0)
     notes = [
         f"{shown_address(name)}: {note} ({count} x)"
-        for name, (_, seen) in answers.items()
-        for note, count in seen.items()
+        for name, (_, note_counts) in answers.items()
+        for note, count in note_counts.items()
     ]
     notes += [f"{name} was not read: {reason}" for name, reason in silent.items()]
     notes += [f"{note} ({count} x)" for note, count in counts.most_common(5)]

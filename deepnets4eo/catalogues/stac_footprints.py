@@ -30,7 +30,7 @@ def footprint(content: Mapping[str, Any]) -> Any:
     [(-180.0, 0.0, -179.0, 1.0), (179.0, 0.0, 180.0, 1.0)]
     """
     with suppress(*SHAPE_ERRORS):
-        shape = shapely.union_all([_in_degrees(one) for one in _polygons(content["geometry"])])
+        shape = shapely.union_all([_in_degrees(rings) for rings in _polygons(content["geometry"])])
         if shape.area > 0:
             return shape
     with suppress(*SHAPE_ERRORS):
@@ -50,8 +50,8 @@ def _polygons(geometry: Mapping[str, Any], nested: int = 0) -> Iterator[Sequence
     elif kind == "MultiPolygon":
         yield from geometry["coordinates"]
     elif kind == "GeometryCollection" and nested < MOST_NESTED:
-        for one in geometry["geometries"]:
-            yield from _polygons(one, nested + 1)
+        for member in geometry["geometries"]:
+            yield from _polygons(member, nested + 1)
 
 
 def _in_degrees(rings: Sequence[Any]) -> Any:

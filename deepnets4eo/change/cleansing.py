@@ -236,7 +236,7 @@ def _cleanse(
 ) -> tuple[Prepared, LabelNoise]:
     """What the next hyperepoch learns from; where the labels stay, few scenes are predicted."""
     split = original.split
-    every = [number for number, one in enumerate(split.splits) if TRAIN in one.parts]
+    every = [number for number, scene_split in enumerate(split.splits) if TRAIN in scene_split.parts]
 
     def predicted_scene(number: int) -> _Predicted:
         return _predict_scene(segmenter, split.scenes[number], folder, device, split.usable(number, TRAIN))

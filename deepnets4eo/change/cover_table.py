@@ -77,7 +77,10 @@ def compare_covers(
             "expected the same. Give maps of one legend."
         )
     before.covered_share(after.grid, "cover before")
-    readers = [_open_reader(layer, one).on(after.grid) for layer, one in zip((before, after), legends, strict=True)]
+    readers = [
+        _open_reader(layer, layer_legend).on(after.grid)
+        for layer, layer_legend in zip((before, after), legends, strict=True)
+    ]
     block_px = block_px or int(np.clip(min(after.shape) // 4, LEAST_BLOCK_PX, BLOCK_PX))
     windows, classes = blocks(after.shape, block_px), legends[0].num_classes
     pixel_ha = hectares_on_the_ground(after.grid, windows, after.source)

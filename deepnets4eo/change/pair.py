@@ -116,8 +116,8 @@ def check_common_pixels(scene: Scene) -> None:
         valid = {name: scene.layers[name].read(window)[1] for name in valid_anywhere}
         if (valid[PRE] & valid[POST]).any():
             return
-        valid_anywhere = {name: known or bool(valid[name].any()) for name, known in valid_anywhere.items()}
-    empty = [scene.layers[name].source for name, known in valid_anywhere.items() if not known]
+        valid_anywhere = {name: has_valid or bool(valid[name].any()) for name, has_valid in valid_anywhere.items()}
+    empty = [scene.layers[name].source for name, has_valid in valid_anywhere.items() if not has_valid]
     raise InputError(
         f"{' and '.join(empty)} {one_or_many(len(empty), 'shows', 'show')} no valid pixel of the common ground: all is nodata or "
         "masked. Give images that show it."
@@ -168,7 +168,10 @@ def _numbers(text: str, flag: str) -> list[int]:
 def _same_names(pre: Layer, post: Layer) -> tuple[Layer, Layer]:
     """Both layers with the bands whose names both have, where every name is one of its own; else as they are."""
     names = [[name.strip().casefold() for name in layer.band_names] for layer in (pre, post)]
-    if any(len(set(each)) < len(each) or any(name.startswith("band_") for name in each) for each in names):
+    if any(
+        len(set(band_names)) < len(band_names) or any(name.startswith("band_") for name in band_names)
+        for band_names in names
+    ):
         return pre, post
     common = [name for name in names[1] if name in names[0]]
     if not common:

@@ -187,7 +187,7 @@ def _identity(
     """What a job is resumed by."""
     layers = [scores, *images]
     return {
-        "files": [identity(one) for one in layers],
+        "files": [identity(layer) for layer in layers],
         "diffusion": asdict(diffusion),
         "tile_px": tile_px,
         "device": device if device == "cpu" else choose(device, "float32").device,

@@ -311,7 +311,7 @@ class CoverCriterion:
     def _cover_losses(self, logits: Sequence[Tensor], batch: Batch) -> Tensor:
         loss = self.cover_loss.to(logits[0].device)
         pairs = zip(logits, COVERS, strict=True)
-        return torch.stack([loss(one, batch[name].long(), batch["valid"]) for one, name in pairs])
+        return torch.stack([loss(cover_logits, batch[name].long(), batch["valid"]) for cover_logits, name in pairs])
 
 
 def score_covers(

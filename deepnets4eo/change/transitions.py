@@ -125,8 +125,8 @@ def split_from_to(source: Path | str, folder: Path | str, *, tags: Mapping[str, 
     tables = dict(zip(legends, _lookups(cover.num_classes), strict=True))
     paths = {name: folder / f"{name}.tif" for name in legends}
     all_tags = {key: value for key, value in layer.tags.items() if key == "SYNTHETIC"} | dict(tags or {})
-    for name, own in legends.items():
-        with CogWriter(paths[name], layer.grid, legend=own, tags=all_tags, nodata=VOID) as cog:
+    for name, map_legend in legends.items():
+        with CogWriter(paths[name], layer.grid, legend=map_legend, tags=all_tags, nodata=VOID) as cog:
             for window in blocks(layer.shape, COG_PX):
                 cog.write(window, tables[name][_read(layer, window)][None])
     return paths

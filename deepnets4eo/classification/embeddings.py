@@ -93,7 +93,7 @@ def measure_gap(first: Floats, second: Floats) -> Gap:
         float((x * y).sum(axis=1).mean()),
         float(of_folds.mean()),
         float(((x - y) ** 2).sum(axis=1).mean()),
-        *(float(np.log(_mean_of_pairs(np.exp(-4 * (1 - one @ one.T))))) for one in (x, y)),
+        *(float(np.log(_mean_of_pairs(np.exp(-4 * (1 - vectors @ vectors.T))))) for vectors in (x, y)),
     )
 
 

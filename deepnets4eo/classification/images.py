@@ -140,7 +140,7 @@ def split_images(
             part[drawn] = name
     if groups is not None:
         held = {groups[int(row)] for row in np.flatnonzero((part != "") & (part != TRAIN))}
-        part[[not own and group in held for own, group in zip(part, groups, strict=True)]] = LEFT_OUT
+        part[[not image_part and group in held for image_part, group in zip(part, groups, strict=True)]] = LEFT_OUT
     learnt = (part == TRAIN) | (part == "")
     rows = np.flatnonzero(learnt & images.labelled)
     if not len(rows):
@@ -158,7 +158,7 @@ def _draw_groups(groups: Sequence[Hashable], share: float, rng: np.random.Genera
     if len(names) < 2:
         raise InputError(f"all {len(rows)} images to draw from lie in one block of split.block_deg. Set a smaller one.")
     counts = Counter(own)
-    order = [names[at] for at in rng.permutation(len(names))]
+    order = [names[index] for index in rng.permutation(len(names))]
     enough = int(np.searchsorted(np.cumsum([counts[name] for name in order]), share * len(rows))) + 1
     chosen = set(order[: min(enough, len(names) - 1)])
     return rows[[group in chosen for group in own]]

@@ -93,8 +93,8 @@ def write_probabilities(
 ) -> int:
     """Write a row an image: the classes that are chosen (N, K), the largest probability, and those (N, K) of all; returns N."""
     rows = [
-        (image, BETWEEN.join(np.array(classes)[row]), f"{each.max():.4f}", *(f"{one:.4f}" for one in each))
-        for image, row, each in zip(images, chosen, probabilities, strict=True)
+        (image, BETWEEN.join(np.array(classes)[row]), f"{scores.max():.4f}", *(f"{score:.4f}" for score in scores))
+        for image, row, scores in zip(images, chosen, probabilities, strict=True)
     ]
     write_text(out, csv_text([("image", "label", "probability", *classes), *rows]))
     return len(rows)

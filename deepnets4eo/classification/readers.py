@@ -140,7 +140,7 @@ def folder_legend(folder: Path) -> Legend:
     import colorsys
 
     inner = class_folders(folder) if folder.is_dir() else []
-    inner = [one for part in inner for one in class_folders(part)] if _are_parts(inner) else inner
+    inner = [class_folder for part in inner for class_folder in class_folders(part)] if _are_parts(inner) else inner
     names = sorted({folder.name for folder in inner if folder.name.lower() not in UNLABELLED})
     if len(names) < 2:
         check_unpacked(folder)
@@ -223,14 +223,16 @@ def folder_rows(folder: Path, *, named: bool) -> list[Row]:
     inner = class_folders(folder)
     if _are_parts(inner):
         return [
-            (path, labels, PARTS[one.name.lower()]) for one in inner for path, labels, _ in folder_rows(one, named=True)
+            (path, labels, PARTS[part.name.lower()])
+            for part in inner
+            for path, labels, _ in folder_rows(part, named=True)
         ]
     rows: list[Row] = []
-    for one in inner:
-        files = images_in(one)
+    for class_folder in inner:
+        files = images_in(class_folder)
         if not files:
-            raise InputError(f"the class folder {one} holds no image. Remove it, or put its images there.")
-        rows += [(path, [] if one.name.lower() in UNLABELLED else [one.name], "") for path in files]
+            raise InputError(f"the class folder {class_folder} holds no image. Remove it, or put its images there.")
+        rows += [(path, [] if class_folder.name.lower() in UNLABELLED else [class_folder.name], "") for path in files]
     return rows
 
 

@@ -88,7 +88,9 @@ def fit_temperature(logits: Floats, targets: Mask, *, several: bool) -> float:
 
 
 def _label_scores(chosen: Mask, targets: Mask, names: Sequence[str]) -> dict[str, Any]:
-    right, predicted, true = (each.astype(float) for each in ((chosen & targets).sum(0), chosen.sum(0), targets.sum(0)))
+    right, predicted, true = (
+        counts.astype(float) for counts in ((chosen & targets).sum(0), chosen.sum(0), targets.sum(0))
+    )
     by_class = {"f1": (2 * right, predicted + true), "precision": (right, predicted), "recall": (right, true)}
     scores: dict[str, Any] = {
         name: dict(zip(names, map(float, _ratio(part, whole)), strict=True)) for name, (part, whole) in by_class.items()

@@ -41,9 +41,9 @@ def datasets(
     if json is not None:
         show_json(value, json)
         return
-    width = max(len(known) for known in value)
-    for known, title in value.items():
-        echo(f"{known.ljust(width)}  {title}")
+    width = max(len(key) for key in value)
+    for key, title in value.items():
+        echo(f"{key.ljust(width)}  {title}")
 
 
 def _kind(name: str, *, legends: bool) -> tuple[Callable[[str], Any], Callable[[str], Path], list[str]]:
@@ -59,7 +59,7 @@ def _kind(name: str, *, legends: bool) -> tuple[Callable[[str], Any], Callable[[
 
 def _titles(*, legends: bool) -> dict[str, str]:
     kinds = [_kind(name, legends=legends) for name in (("",) if legends else ("", "alphaearth"))]
-    return {known: load(known).title for load, _, names in kinds for known in names}
+    return {name: load(name).title for load, _, names in kinds for name in names}
 
 
 def _plain(card: Any) -> dict[str, Any]:

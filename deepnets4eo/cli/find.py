@@ -91,7 +91,7 @@ def find(
         draw_coverage(plan, shapes, written[1])
     for note in [*filter(None, [site_note]), *plan.notes]:
         echo(f"note: {note}", err=True)
-    show_result("; ".join(f"{role} {one.name} ({one.time})" for role, one in plan.images.items()), *written)
+    show_result("; ".join(f"{role} {image.name} ({image.time})" for role, image in plan.images.items()), *written)
     end_with_findings(plan.findings())
 
 

@@ -38,7 +38,11 @@ def with_options(*classes: type) -> Callable[[Callable[..., Result]], Callable[.
 
     def decorate(verb: Callable[..., Result]) -> Callable[..., Result]:
         signature = inspect.signature(verb, eval_str=True)
-        names = {each.annotation: each.name for each in signature.parameters.values() if each.annotation in classes}
+        names = {
+            parameter.annotation: parameter.name
+            for parameter in signature.parameters.values()
+            if parameter.annotation in classes
+        }
         for missing in set(classes) - set(names):
             raise TypeError(f"{verb.__name__} has no parameter of type {missing.__name__}")
 
@@ -51,13 +55,13 @@ def with_options(*classes: type) -> Callable[[Callable[..., Result]], Callable[.
             return verb(**values)
 
         parameters: list[inspect.Parameter] = []
-        for each in signature.parameters.values():
-            own = options.get(each.annotation)
-            parameters += own if own is not None else [each.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
+        for parameter in signature.parameters.values():
+            own = options.get(parameter.annotation)
+            parameters += own if own is not None else [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
         if any(keys.values()):
             parameters.append(_set_option(keys))
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return run
 
     return decorate
@@ -116,7 +120,7 @@ def _set_option(keys: dict[type, dict[str, Any]]) -> inspect.Parameter:
     option = typer.Option(
         "--set", metavar="KEY=VALUE", is_eager=True, callback=show_keys,
         help="Set a value that has no option of its own; repeatable. --set help lists the keys.",
-        autocompletion=choices(*(f"{key}=" for each in keys.values() for key in each)),
+        autocompletion=choices(*(f"{key}=" for group in keys.values() for key in group)),
     )  # fmt: skip
     return inspect.Parameter(
         "set_keys", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[list[str] | None, option]

@@ -66,7 +66,13 @@ class FileInputs:
         """What else is read: rasters of scores, runs, areas and their population, curves."""
         settings, further = self.settings, self.further
         runs = settings.model, settings.segmenter, settings.look_from
-        return [*(each.source for each in self.rasters), *runs, further.areas, further.population, further.prior_curves]
+        return [
+            *(raster.source for raster in self.rasters),
+            *runs,
+            further.areas,
+            further.population,
+            further.prior_curves,
+        ]
 
     def open(self) -> Inputs:
         """Open and check all. Errors: those of `open_inputs`."""

@@ -67,7 +67,7 @@ def open_inputs(
     inputs = open_inputs("pre.tif", "post.tif", "footprints.gpkg")
     ```
     """
-    check_exist(one for one in (pre, post, footprints, dsm_pre, dsm_post, cloud_mask) if isinstance(one, str))
+    check_exist(source for source in (pre, post, footprints, dsm_pre, dsm_post, cloud_mask) if isinstance(source, str))
     heights_pre, heights_post = (
         None if source is None else open_further(source, flag, "metres")
         for source, flag in ((dsm_pre, "--dsm-pre"), (dsm_post, "--dsm-post"))
@@ -149,7 +149,7 @@ def open_evidences(inputs: Inputs, settings: Settings) -> tuple[ScoreEvidence, .
 
 def _requested(text: str) -> dict[str, float | None]:
     """Name → weight of NAME or NAME=WEIGHT, with commas between."""
-    return dict(_name_and_weight(one) for one in split_names(text))
+    return dict(_name_and_weight(request) for request in split_names(text))
 
 
 def _name_and_weight(text: str) -> tuple[str, float | None]:

@@ -166,23 +166,24 @@ def _row(drawn: Floats) -> dict[str, Any]:
 def add_priors(damage_map: DamageMapContent, measured: Sequence[MeasuredPrior]) -> None:
     """Add the columns of priors, which count as one by their mean log-odds, the numbers of `combine` with the sources, and what they say."""
     buildings, seed = damage_map.buildings, int(damage_map.parameters.get("seed") or 0)
-    table = np.array([logit(one.curve.probability(one.intensities)) for one in measured])
+    table = np.array([logit(evidence.curve.probability(evidence.intensities)) for evidence in measured])
     known = np.isfinite(table)
     sources = [
-        {"kind": one.kind, "file": one.source, "unit": one.unit, "buildings": int(rows.sum()), "curve": plain_options(one.curve)}
-        for one, rows in zip(measured, known, strict=True)
+        {"kind": evidence.kind, "file": evidence.source, "unit": evidence.unit, "buildings": int(rows.sum()),
+         "curve": plain_options(evidence.curve)}
+        for evidence, rows in zip(measured, known, strict=True)
     ]  # fmt: skip
     with np.errstate(invalid="ignore"):
         prior = expit(np.nansum(table, axis=0) / known.sum(axis=0))
     nothing = {"expected": 0.0, "interval_95": [0.0, 0.0]}
     damaged = (damage_map.estimates.get("buildings") or {}).get("damaged", nothing)
-    fixed = [one.curve.weight for one in measured if one.curve.weight is not None]
+    fixed = [evidence.curve.weight for evidence in measured if evidence.curve.weight is not None]
     share, weight = damage_map.damaged_share.get("prior", 0.5), float(np.mean(fixed)) if fixed else None
     probability, result = combine(buildings, prior, damaged, share, weight, seed)
     damage_map.buildings = buildings.assign(**dict(zip(MEANING, (prior, probability), strict=True)))
     damage_map.meaning = damage_map.meaning | MEANING
     damage_map.priors = {"sources": sources, **result}
-    damage_map.inputs |= {f"prior_{one.kind}": one.source for one in measured}
+    damage_map.inputs |= {f"prior_{evidence.kind}": evidence.source for evidence in measured}
     damage_map.findings = worst_first((*damage_map.findings, prior_finding(damage_map.priors)))
 
 

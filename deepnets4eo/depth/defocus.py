@@ -103,8 +103,8 @@ class ThinLens:
         covered, covered_by_next = torch.zeros_like(drawn[:, :1]), torch.zeros_like(drawn[:, :1])
         for start in range(0, len(layers), TOGETHER):
             some = layers[start : start + TOGETHER]
-            cut = torch.cat([seen * (1 - (level - at).abs()).clamp_min(0)[:, None] for at in some], dim=1)
-            for layer in _blurred(cut, [abs(at) * LAYER_SIGMA_PX for at in some]).chunk(len(some), dim=1):
+            cut = torch.cat([seen * (1 - (level - plane).abs()).clamp_min(0)[:, None] for plane in some], dim=1)
+            for layer in _blurred(cut, [abs(plane) * LAYER_SIGMA_PX for plane in some]).chunk(len(some), dim=1):
                 drawn.addcmul_(layer, (1 - covered).clamp_min(0))
                 covered = covered + covered_by_next
                 covered_by_next = layer[:, -1:]

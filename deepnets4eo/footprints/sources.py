@@ -198,7 +198,9 @@ def _from_overpass(server: str, box: Box, progress: Callable[[float], None] | No
     shapes = {key: _shape(element) for key, element in elements.items()}
     kept = [key for key, shape in shapes.items() if shape is not None]
     known = [elements[key].get("tags") or {} for key in kept]
-    tags = pd.DataFrame([[one.get(tag) for tag in STANDING] for one in known], kept, list(STANDING), dtype=object)
+    tags = pd.DataFrame(
+        [[element_tags.get(tag) for tag in STANDING] for element_tags in known], kept, list(STANDING), dtype=object
+    )
     tags = tags[~no_buildings(tags.reset_index(drop=True))]
     kept = tags.index.tolist()
     return _within(

@@ -54,9 +54,9 @@ class SegNetFusion(EncoderFusion):
 def next_stage(encoders: Iterable[nn.Module], maps: Sequence[Tensor], stage_index: int) -> list[Tensor]:
     """Maps of several encoders after their next stage; each encoder pools its own maps before it."""
     if stage_index:
-        maps = [F.max_pool2d(one, 2) for one in maps]
+        maps = [F.max_pool2d(features, 2) for features in maps]
     stages = [encoder.get_submodule(f"stages.{stage_index}") for encoder in encoders]
-    return [stage(one) for stage, one in zip(stages, maps, strict=True)]
+    return [stage(features) for stage, features in zip(stages, maps, strict=True)]
 
 
 class FuseNet(SegNetFusion):

@@ -259,10 +259,10 @@ class NetworkWithFeatures(nn.Module):
 
 def check_no_head(options: Any) -> None:
     """Refuse heads: they are more than one convolution, so no one layer takes the last maps."""
-    for one in options if isinstance(options, Sequence) else [options or {}]:
-        if one.get("head"):
+    for stream in options if isinstance(options, Sequence) else [options or {}]:
+        if stream.get("head"):
             raise InputError(
-                f"streams of a residual correction got head={one['head']!r}; they end in one convolution. Set the "
+                f"streams of a residual correction got head={stream['head']!r}; they end in one convolution. Set the "
                 "head of the residual correction itself, or leave it out."
             )
 

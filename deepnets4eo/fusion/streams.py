@@ -126,7 +126,7 @@ class Streams(nn.Module):
 
 def mask_absent_streams(maps: Sequence[Tensor], present: Sequence[Tensor] | None) -> list[Tensor]:
     """Maps of each stream, (N, ·, ·, ·), zero where the stream is absent; `present` as `Streams` returns it."""
-    return list(maps) if present is None else [one * flag for one, flag in zip(maps, present, strict=True)]
+    return list(maps) if present is None else [features * flag for features, flag in zip(maps, present, strict=True)]
 
 
 def total(maps: Sequence[Tensor]) -> Tensor:

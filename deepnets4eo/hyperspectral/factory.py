@@ -70,7 +70,7 @@ def network_spec(
 ) -> dict[str, Any]:
     """The plain mapping from which `create_from_spec` builds what `build` returns; kept in a run. Errors: InputError."""
     whole = name if name.startswith(PREFIX) else PREFIX + name
-    known = sorted(one for one in plugins_of("networks") if one.startswith(PREFIX))
+    known = sorted(network for network in plugins_of("networks") if network.startswith(PREFIX))
     if whole not in known:
         raise InputError(f"hyperspectral network {name!r} is unknown. {name_hint(whole, known)}")
     further = dict(options) | ({} if patch_px is None else {"patch_px": patch_px})

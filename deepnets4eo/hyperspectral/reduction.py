@@ -98,7 +98,7 @@ def fit_reduction(
         basis = basis / np.sqrt(np.maximum(values, np.finfo(np.float32).eps * values[0]))[:, None]
     chosen = slice(components)
     return SpectralReduction(
-        kind, *(np.ascontiguousarray(one, np.float32) for one in (moments.mean, basis[chosen], importance[chosen]))
+        kind, *(np.ascontiguousarray(array, np.float32) for array in (moments.mean, basis[chosen], importance[chosen]))
     )
 
 

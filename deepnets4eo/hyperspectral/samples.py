@@ -62,7 +62,7 @@ class Pixels:
     @classmethod
     def join(cls, parts: Iterable[Pixels]) -> Pixels:
         """All pixels of several sets, in order."""
-        columns = zip(*((one.scene, one.row, one.col, one.mask) for one in parts), strict=True)
+        columns = zip(*((part.scene, part.row, part.col, part.mask) for part in parts), strict=True)
         return cls(*(np.concatenate(column) for column in columns))
 
     @classmethod
@@ -313,11 +313,11 @@ class PatchAugmentation:
 
     def offsets(self, patch_px: int) -> Offsets:
         """Offsets (T, P, P) of the T ways a patch can lie."""
-        down, right = (one[0] for one in patch_offsets(patch_px))
+        down, right = (step[0] for step in patch_offsets(patch_px))
         turns = range(4 if self.rotations else 1)
         flips = ((), (0,), (1,), (0, 1)) if self.flips else ((),)
         ways = [(turn, axes) for turn in turns for axes in flips]
-        return tuple(np.stack([np.flip(np.rot90(one, turn), axes) for turn, axes in ways]) for one in (down, right))  # type: ignore[return-value]
+        return tuple(np.stack([np.flip(np.rot90(step, turn), axes) for turn, axes in ways]) for step in (down, right))  # type: ignore[return-value]
 
 
 class PatchLoader:

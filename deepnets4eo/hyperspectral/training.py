@@ -258,9 +258,9 @@ def _patch_px(spec: Mapping[str, Any]) -> int:
 def _training_windows(prepared: Prepared) -> Iterator[tuple[FloatImage, Mask]]:
     """Scaled windows (B, h, w) of the training part, and its valid pixels (h, w) bool."""
     split = prepared.split
-    for at in split.windows(TRAIN, FIT_PX):
-        sample = split.scenes[at.scene].scene.read(at.window, prepared.inputs.names)
-        yield prepared.inputs.prepare(sample), sample["valid"] & split.mask(at.scene, TRAIN, at.window)
+    for tile in split.windows(TRAIN, FIT_PX):
+        sample = split.scenes[tile.scene].scene.read(tile.window, prepared.inputs.names)
+        yield prepared.inputs.prepare(sample), sample["valid"] & split.mask(tile.scene, TRAIN, tile.window)
 
 
 def with_buffer(recipe: HyperspectralRecipe, patch_px: int) -> HyperspectralRecipe:

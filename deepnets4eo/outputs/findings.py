@@ -119,7 +119,9 @@ def findings_banner(findings: Sequence[Finding], say: Callable[[str], str] = str
     count, more = say("Read all"), ""
     if others:
         count = say("1 more finding") if len(others) == 1 else say("{} more findings").replace("{}", str(len(others)))
-        more = f'<ul id="findings-more">{"".join(f"<li>{_html(one, say, language)}</li>" for one in others)}</ul>'
+        more = (
+            f'<ul id="findings-more">{"".join(f"<li>{_html(finding, say, language)}</li>" for finding in others)}</ul>'
+        )
     controls = "findings-more" if others else "findings-worst"
     button = (
         f'<button id="findings-button" aria-controls="{controls}" aria-expanded="true" hidden>{escape(count)}</button>'

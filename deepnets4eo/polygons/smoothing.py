@@ -218,10 +218,10 @@ def _fit(wall: list[Point], *, level: bool) -> tuple[float, float]:
     """Mean position of a wall across its direction, and its length along it."""
     along, across = (0, 1) if level else (1, 0)
     total = weighted = 0.0
-    for one, other in zip(wall, wall[1:], strict=False):
-        length = abs(other[along] - one[along])
+    for start, end in zip(wall, wall[1:], strict=False):
+        length = abs(end[along] - start[along])
         total += length
-        weighted += length * (one[across] + other[across]) / 2
+        weighted += length * (start[across] + end[across]) / 2
     return (weighted / total if total else 0.0), total
 
 

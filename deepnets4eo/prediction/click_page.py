@@ -77,7 +77,7 @@ class ClickServer(PageServer):
 
     def _content(self) -> dict[str, Any]:
         review = self.review
-        classes = [{"title": one.name, "color": list(one.color)} for one in review.legend.classes]
+        classes = [{"title": entry.name, "color": list(entry.color)} for entry in review.legend.classes]
         tiles = [[tile.row, tile.col, tile.height, tile.width] for tile in review.tiles]
         return {
             "title": self.title, "classes": classes, "tiles": tiles, "synthetic": review.scene.synthetic, "measure": review.measure,
@@ -87,7 +87,8 @@ class ClickServer(PageServer):
     def _state(self) -> dict[str, Any]:
         review, session = self.review, self.review.session
         marks = zip(
-            *(each.tolist() for each in (session.clicks.rows, session.clicks.cols, session.clicks.classes)), strict=True
+            *(values.tolist() for values in (session.clicks.rows, session.clicks.cols, session.clicks.classes)),
+            strict=True,
         )
         return {
             "version": self._version, "tile": review.number, "marks": list(marks), "undoable": session.undoable > 0,

@@ -168,7 +168,7 @@ class ClickReview:
 def even_tiles(shape: tuple[int, int]) -> list[Window]:
     """Tiles of TILE_PX at most, row by row, and all of about one size: a narrow last one would show a network too little."""
     edges = [np.linspace(0, side, -(-side // TILE_PX) + 1).round().astype(int).tolist() for side in shape]
-    rows, cols = (list(zip(each[:-1], each[1:], strict=True)) for each in edges)
+    rows, cols = (list(zip(cuts[:-1], cuts[1:], strict=True)) for cuts in edges)
     return [Window(top, left, below - top, right - left) for top, below in rows for left, right in cols]
 
 

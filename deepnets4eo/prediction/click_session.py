@@ -49,8 +49,8 @@ class Adaptation:
         """The window around a click, moved inside an image (h, w); sides are multiples of 32 where the image is as large."""
         side_h, side_w = (min(self.side_px, side // STRIDE_PX * STRIDE_PX or side) for side in shape)
         top, left = (
-            int(np.clip(at - side // 2, 0, size - side))
-            for at, side, size in zip((row, col), (side_h, side_w), shape, strict=True)
+            int(np.clip(centre - side // 2, 0, size - side))
+            for centre, side, size in zip((row, col), (side_h, side_w), shape, strict=True)
         )
         return Window(top, left, side_h, side_w)
 
@@ -213,7 +213,7 @@ def adapt(
 
     from deepnets4eo.cards import VOID
 
-    image, held = (segmenter.transfers.upload(each) for each in (batch, start))
+    image, held = (segmenter.transfers.upload(array) for array in (batch, start))
     target = torch.from_numpy(mask).to(image.device).long()
     module = segmenter.module
     optimizer = torch.optim.SGD(weights, lr=how.lr)
@@ -261,7 +261,7 @@ def next_click(session: ClickSession, measure: Measure = "entropy", where: Mask 
     if where is not None:
         worth[~where] = -np.inf
     for row, col in session.clicks.pixels:
-        rows, cols = (slice(max(at - 2 * RADIUS_PX, 0), at + 2 * RADIUS_PX + 1) for at in (row, col))
+        rows, cols = (slice(max(centre - 2 * RADIUS_PX, 0), centre + 2 * RADIUS_PX + 1) for centre in (row, col))
         worth[rows, cols] = -np.inf
     row, col = divmod(int(worth.argmax()), worth.shape[1])
     return row, col

@@ -65,8 +65,10 @@ def read_clicks(path: str | Path, grid: Grid, legend: Legend) -> Clicks:
 def _indices(classes: Iterable[object], legend: Legend, name: str) -> Indices:
     """(N,) numbers of classes that are given by name or value."""
     known = {str(value): index for index, value in enumerate(legend.values)}
-    known |= {each.strip(): index for index, each in enumerate(legend.names)}
-    texts = [str(int(one)) if isinstance(one, float) and one.is_integer() else str(one).strip() for one in classes]
+    known |= {class_name.strip(): index for index, class_name in enumerate(legend.names)}
+    texts = [
+        str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip() for value in classes
+    ]
     for text in texts:
         if text not in known:
             raise InputError(

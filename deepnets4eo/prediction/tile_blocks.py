@@ -117,19 +117,19 @@ class _TileComputer:
         return {
             "results": np.stack(filled),
             "computed": np.array([result is not None for result in results]),
-            "valid": np.stack([each.valid for each in read]),
+            "valid": np.stack([read_tile.valid for read_tile in read]),
         }
 
     def _compute(self, read: list[ReadTile]) -> list[FloatImage | ByteImage | None]:
         """The result of each tile; None without a valid pixel."""
         results: list[FloatImage | ByteImage | None] = [None] * len(read)
         size, number = self._task.batch_tiles, self._task.lattice.number
-        batches = sorted({number(each.tile) // size for each in read if each.image is not None})
+        batches = sorted({number(read_tile.tile) // size for read_tile in read if read_tile.image is not None})
         for batch in batches:
             members = [
                 index
-                for index, each in enumerate(read)
-                if each.image is not None and number(each.tile) // size == batch
+                for index, read_tile in enumerate(read)
+                if read_tile.image is not None and number(read_tile.tile) // size == batch
             ]
             for index in members:
                 self._batch[number(read[index].tile) % size] = read[index].image

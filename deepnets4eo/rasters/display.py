@@ -123,7 +123,7 @@ def plot_labels(layer: Readable, title: str, legend: Legend, axes: Axes | None, 
     values, coarse = coarse_labels(layer, max_px, legend)
     axes = draw_image(make_axes(axes, WITH_KEY), legend.decode(values).transpose(1, 2, 0), coarse, title)
     present = np.unique(values)
-    return add_key(axes, [(one.color, one.name) for one in legend.classes if one.value in present])
+    return add_key(axes, [(entry.color, entry.name) for entry in legend.classes if entry.value in present])
 
 
 def shown_bands(layer: Readable) -> list[int]:

@@ -350,7 +350,7 @@ class Layer(WithSummary):
     def with_factor(self, factor: float, unit: str) -> Layer:
         """The same layer, whose values are multiplied as they are read, and then are in a unit."""
         every = self._source.stored_values or [StoredValues()] * len(self._source.band_names)
-        scaled = [one._replace(scale=one.scale * factor, offset=one.offset * factor, unit=unit) for one in every]
+        scaled = [band._replace(scale=band.scale * factor, offset=band.offset * factor, unit=unit) for band in every]
         return self._of(with_stored_values(self._source, scaled))
 
     def with_grid(self, grid: Grid) -> Layer:

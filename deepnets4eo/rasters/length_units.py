@@ -51,4 +51,6 @@ def _registered(unit: str) -> float | None:
 
     known = get_units_map(auth_name="EPSG", category="linear").values()
     plain = unit.strip().casefold()
-    return next((float(one.conv_factor) for one in known if plain in (one.name.casefold(), one.proj_short_name)), None)
+    return next(
+        (float(entry.conv_factor) for entry in known if plain in (entry.name.casefold(), entry.proj_short_name)), None
+    )

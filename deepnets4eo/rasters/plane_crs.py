@@ -65,7 +65,7 @@ def areas_in_pixels(figures: Any) -> Any:
 
 def _times(value: Any, factor: float) -> Any:
     if isinstance(value, dict):
-        return {name: _times(one, factor) for name, one in value.items()}
+        return {name: _times(part, factor) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_times(one, factor) for one in value]
+        return [_times(part, factor) for part in value]
     return value if value is None else value * factor

@@ -62,4 +62,4 @@ def _words_of_bands(names: Sequence[str], tags: Mapping[str, str]) -> list[list[
 def _rank(stem: str) -> tuple[int, bool]:
     """Place of a quantity, by the words in the names of its bands: calibrated ones first, those in decibels behind the others."""
     words = {*stem.split()}
-    return next((rank for rank, known in enumerate(QUANTITIES) if words & {*known}), 1), "db" in words
+    return next((rank for rank, quantity in enumerate(QUANTITIES) if words & {*quantity}), 1), "db" in words

@@ -194,7 +194,7 @@ class FileSource(Source):
         """The same file as embeddings of a card, which scales its numbers where they are of the type that it states."""
         card.check_bands(len(self.bands), self.name)
         self.tags |= card.to_tags()
-        if self.dtype.name == card.stored and all(one.plain for one in self.stored_values):
+        if self.dtype.name == card.stored and all(band.plain for band in self.stored_values):
             self.stored_values = [StoredValues(card.scale, power=card.power)] * len(self.band_names)
             if card.nodata is not None and self.nodata is None:
                 self.nodata, self.band_nodata = card.nodata, [card.nodata] * len(self.band_names)

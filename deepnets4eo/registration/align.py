@@ -135,7 +135,7 @@ def _try_every_turn(task: AttemptTask, first: Attempt, max_rotation_deg: float) 
     first_part, *wider = _growing_parts(task.pair)
     starts = similarity_hypotheses(task.pair, task.max_shift_m, max_rotation_deg)
     rounds = [task.round(first_part, start, turned=True) for start in starts]
-    agreeing = [int(task.fit_all(one, one.affine).inlier.sum()) for one in rounds]
+    agreeing = [int(task.fit_all(candidate, candidate.affine).inlier.sum()) for candidate in rounds]
     best = rounds[int(np.argmax(agreeing))].affine
     for part in wider:
         best = task.round(part, best, turned=True).affine

@@ -155,7 +155,7 @@ class Attempt:
 
     def better_than(self, other: Attempt) -> bool:
         """Whether its status is better, or as good while fewer hold-out tie points would agree by chance."""
-        ranks = [STATUSES.index(one.status) for one in (self, other)]
+        ranks = [STATUSES.index(attempt.status) for attempt in (self, other)]
         surer = self.measured.significance < other.measured.significance
         return ranks[0] < ranks[1] or (ranks[0] == ranks[1] and self.status != "failed" and surer)
 

@@ -170,10 +170,10 @@ def similarity_hypotheses(pair: SampledPair, max_shift_m: float, max_rotation_de
         hypotheses.append(Hypothesis(score, turn_deg, scale, model))
     hypotheses.sort(key=lambda one: -one.score)
     different: list[Hypothesis] = []
-    for one in hypotheses:
-        if not any(abs(one.turn_deg - other.turn_deg) <= TURN_STEP_DEG for other in different):
-            different.append(one)
-    return [one.model for one in different[:MOST_MODELS]]
+    for hypothesis in hypotheses:
+        if not any(abs(hypothesis.turn_deg - other.turn_deg) <= TURN_STEP_DEG for other in different):
+            different.append(hypothesis)
+    return [hypothesis.model for hypothesis in different[:MOST_MODELS]]
 
 
 def middle_views(pair: SampledPair, longest_px: int) -> tuple[tuple[FloatImage, Mask], tuple[FloatImage, Mask], float]:

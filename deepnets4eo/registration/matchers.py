@@ -167,7 +167,7 @@ def matched_model(pair: SampledPair, matcher: Matcher, seed: int) -> Affine | No
     (pre, _), (post, _), gsd_m = middle_views(pair, PART_PX)
     corner = pair.middle[0] - np.array(post.shape[::-1]) * gsd_m / 2
     in_metres = Affine.translation(*corner) * Affine.scale(gsd_m)
-    points, targets = (apply_affine(in_metres, np.asarray(one, float)) for one in matcher(post, pre))
+    points, targets = (apply_affine(in_metres, np.asarray(positions, float)) for positions in matcher(post, pre))
     if len(points) < LEAST_MATCHES:
         return None
     tolerance = NEAR_PX * gsd_m

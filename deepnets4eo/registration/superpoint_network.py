@@ -35,8 +35,8 @@ class SuperPoint(nn.Module):
         maps = images
         for number in range(1, len(WIDTHS) + 1):
             maps = maps if number == 1 else F.max_pool2d(maps, 2)
-            for one in "ab":
-                maps = F.relu(self.get_submodule(f"conv{number}{one}")(maps))
+            for letter in "ab":
+                maps = F.relu(self.get_submodule(f"conv{number}{letter}")(maps))
         chances = self.convPb(F.relu(self.convPa(maps))).softmax(dim=1)[:, :-1]
         descriptors = F.normalize(self.convDb(F.relu(self.convDa(maps))), dim=1)
         return F.pixel_shuffle(chances, CELL_PX), descriptors

@@ -15,7 +15,9 @@ from deepnets4eo.segmenters.checksums import weights_file
 from deepnets4eo.segmenters.pretrained import COUNTER, IMAGENET, fit_bands, read_tensors
 
 NOTEBOOK = re.compile(r"(?:module\.)?(conv\d_\d(?:_D)?(?:_bn)?)\.(\w+)")
-ENCODER_LAYERS = [f"conv{at}_{one}" for at, stage in enumerate(STAGES, 1) for one in range(1, len(stage) + 1)]
+ENCODER_LAYERS = [
+    f"conv{number}_{layer}" for number, stage in enumerate(STAGES, 1) for layer in range(1, len(stage) + 1)
+]
 HEAD, *_BACKWARDS = [f"{name}_D" for name in ENCODER_LAYERS]
 DECODER_LAYERS = _BACKWARDS[::-1]
 REPOSITORY, FILE = "timm/vgg16_bn.tv_in1k", "model.safetensors"  # torchvision's weights, without pickle

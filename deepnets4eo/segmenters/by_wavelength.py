@@ -38,7 +38,7 @@ def make_patches(tensors: Mapping[str, Tensor], bands: Sequence[str]) -> dict[st
     The result is None where a file has no such network, or a band no known wavelength.
     """
     roots = [name.removesuffix(TOKENS) for name in tensors if name.endswith(TOKENS)]
-    root = next((one for one in roots if one.endswith((SPECTRAL, PATCHES))), None)
+    root = next((candidate for candidate in roots if candidate.endswith((SPECTRAL, PATCHES))), None)
     names = [name_band(band) for band in bands]
     spectral = root is not None and root.endswith(SPECTRAL)
     if root is None or not names or not {*names} <= {*CENTRES_NM, *(RADAR if spectral else ())}:
@@ -72,8 +72,8 @@ def _fourier_codes(names: Sequence[str], width: int) -> Tensor:
     """Sum (B, width) of the codes of wavelengths and of bandwidths, with periods evenly spread in logarithms."""
     codes = torch.zeros(len(names), width, dtype=torch.float64)
     of_both = (CENTRES_NM, RADAR_NM, CENTRE_RANGE_NM), (WIDTHS_NM, RADAR_WIDTH_NM, WIDTH_RANGE_NM)
-    for known, of_radar, (low, high) in of_both:
-        values = torch.tensor([float(known.get(name, of_radar)) for name in names], dtype=torch.float64)
+    for nanometres, of_radar, (low, high) in of_both:
+        values = torch.tensor([float(nanometres.get(name, of_radar)) for name in names], dtype=torch.float64)
         periods = torch.logspace(math.log10(low), math.log10(high), width // 2, dtype=torch.float64)
         angles = values[:, None] * (2 * math.pi / periods)
         codes += torch.cat([angles.sin(), angles.cos()], dim=1)
@@ -107,6 +107,6 @@ def _without_place_and_date(tensors: Mapping[str, Tensor], before: str) -> dict[
     """Positions plus what stands for an image whose place, size and date are not said; without the layers of these."""
     kept = dict(tensors)
     for name in UNKNOWN:
-        token, weight, bias = (kept.pop(f"{before}{name}_{one}") for one in ("token", "fc.weight", "fc.bias"))
+        token, weight, bias = (kept.pop(f"{before}{name}_{suffix}") for suffix in ("token", "fc.weight", "fc.bias"))
         kept[f"{before}pos_embed"] = kept[f"{before}pos_embed"] + F.linear(token.float(), weight.float(), bias.float())
     return kept

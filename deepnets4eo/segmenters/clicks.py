@@ -72,7 +72,7 @@ class Clicks:
         around = 2 * RADIUS_PX
         padded = np.zeros((num_classes, window.height + 2 * around, window.width + 2 * around), np.uint8)
         inside = self.near(window)
-        tops, lefts = (at + RADIUS_PX + 1 for at in (inside.rows - window.row, inside.cols - window.col))
+        tops, lefts = (positions + RADIUS_PX + 1 for positions in (inside.rows - window.row, inside.cols - window.col))
         for top, left, index in zip(tops, lefts, inside.classes, strict=True):
             part = padded[index, top : top + len(DISC), left : left + len(DISC)]
             np.maximum(part, DISC, out=part)

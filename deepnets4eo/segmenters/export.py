@@ -382,7 +382,7 @@ def added_rounding(network: nn.Module, seed: int) -> Iterator[None]:
         off = torch.rand(result.shape, generator=generator).sub_(0.5).mul_(2 * ROUNDING).to(result)
         return result + off * result.abs().max() * (result != 0)
 
-    layers = [one for one in network.modules() if not list(one.children()) and list(one.parameters())]
+    layers = [module for module in network.modules() if not list(module.children()) and list(module.parameters())]
     handles = [layer.register_forward_hook(add) for layer in layers]
     try:
         yield

@@ -69,7 +69,7 @@ def save_hub_folder(run: Run | str | Path, folder: str | Path, *, overwrite: boo
 
 def _config(run: Run) -> dict[str, Any]:
     """What programs that know such folders look for: the network and the names of its classes."""
-    names = {str(one.value): one.name for one in run.legend.classes}
+    names = {str(entry.value): entry.name for entry in run.legend.classes}
     return {
         "architectures": [run.segmenter.describe()["network"]["name"]],
         **({"id2label": names, "label2id": {name: int(value) for value, name in names.items()}} if names else {}),
@@ -87,8 +87,8 @@ def _stac_item(run: Run, weights_sha256: str) -> dict[str, Any]:
     bands = [f"{name}/{band}" for name, layer in run.inputs.layers.items() for band in layer.bands]
     task = "semantic-segmentation" if run.legend.classes else "regression"
     classes = [
-        {"value": one.value, "name": re.sub(r"[^\w-]+", "_", one.name, flags=re.ASCII), "title": one.name}
-        for one in run.legend.classes
+        {"value": entry.value, "name": re.sub(r"[^\w-]+", "_", entry.name, flags=re.ASCII), "title": entry.name}
+        for entry in run.legend.classes
     ]
     result: dict[str, Any] = {
         "shape": [-1, run.legend.num_channels, -1, -1],

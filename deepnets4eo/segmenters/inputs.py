@@ -155,7 +155,7 @@ class InputSpec:
     def as_trained(self, scene: Scene) -> Scene:
         """The same scene, whose layers are read in numbers as they are stored where training had these; a message names them."""
         stored = {name for name, layer in self.layers.items() if layer.values == "stored" and name in scene.layers}
-        scaled = [name for name in sorted(stored) if not all(one.plain for one in scene.layers[name].scaling)]
+        scaled = [name for name in sorted(stored) if not all(band.plain for band in scene.layers[name].scaling)]
         for name in scaled:
             log.warning(
                 "Layer %r (%s) states a scale or an offset; its numbers are read as they are stored, as the run learnt from such.",

@@ -76,8 +76,8 @@ def create_model(
     >>> sum(parameter.numel() for parameter in network.parameters())
     14332070
     """
-    if smp_names := [one for one in NAMES_OF_SMP if one in options]:
-        ours = " and ".join(f"{NAMES_OF_SMP[one]} for {one}" for one in smp_names)
+    if smp_names := [option for option in NAMES_OF_SMP if option in options]:
+        ours = " and ".join(f"{NAMES_OF_SMP[option]} for {option}" for option in smp_names)
         raise InputError(
             f"create_model got {' and '.join(smp_names)}, as segmentation-models-pytorch writes. Write {ours}."
         )

@@ -230,7 +230,11 @@ def _read(path: Path, patterns: Sequence[re.Pattern[str]] | None) -> tuple[dict[
             names = [
                 name
                 for name in file.keys()  # noqa: SIM118
-                if (not name.endswith(COUNTER) if patterns is None else any(one.fullmatch(name) for one in patterns))
+                if (
+                    not name.endswith(COUNTER)
+                    if patterns is None
+                    else any(pattern.fullmatch(name) for pattern in patterns)
+                )
             ]
             return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except (SafetensorError, OSError) as error:
@@ -282,7 +286,7 @@ def _with_joint_attention(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Queries, keys and values in one tensor, as timm has them; biases apart where keys have none."""
     joint = dict(tensors)
     for name in tensors:
-        parts = [name.replace(".q_proj.", f".{one}_proj.") for one in "qkv"]
+        parts = [name.replace(".q_proj.", f".{letter}_proj.") for letter in "qkv"]
         if ".attn.q_proj." in name and all(part in tensors for part in parts):
             joint[name.replace("q_proj", "qkv")] = torch.cat([joint.pop(part) for part in parts])
         elif name.endswith(".attn.q_proj.bias"):

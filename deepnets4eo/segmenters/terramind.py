@@ -36,7 +36,7 @@ def sensor_patches(tensors: Mapping[str, Tensor], bands: Sequence[str]) -> tuple
         return None
     wanted = {name_band(band) for band in bands}
     there = [sensor for sensor in SENSORS if sensor in embeddings]
-    sensor = next((one for one in there if wanted <= set(SENSORS[one])), there[0])
+    sensor = next((candidate for candidate in there if wanted <= set(SENSORS[candidate])), there[0])
     root = embeddings[sensor].removesuffix("proj.weight")
     before = root.partition("encoder_embeddings.")[0]
     weight, names = tensors[f"{root}proj.weight"].float(), list(SENSORS[sensor])

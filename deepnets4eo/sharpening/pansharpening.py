@@ -109,8 +109,8 @@ def pansharpen_raster(
         quality = _degraded_quality(coarse, fine, chosen, ratio)
         sharpener = Sharpener.fit(coarse, fine, chosen)
         index = _QualityIndex(coarse.count)
-        for values, low, known in _coarse_blocks(coarse, fine):
-            index.add(COARSE, np.where(known, values, np.nan), np.where(known, low, np.nan), INDEX_PX)
+        for values, low, valid in _coarse_blocks(coarse, fine):
+            index.add(COARSE, np.where(valid, values, np.nan), np.where(valid, low, np.nan), INDEX_PX)
         tags = {"PANSHARPENING": method} | ({"SYNTHETIC": "yes"} if coarse.synthetic or fine.synthetic else {})
         names = [name or f"band_{number}" for number, name in enumerate(coarse.band_names, start=1)]
         with CogWriter(
@@ -143,8 +143,8 @@ class Sharpener:
         """Fit to means and covariances over the coarse grid. Errors: InputError where no pixel has values in both."""
         count, total, products = 0, np.zeros(image.count + 1), np.zeros((image.count + 1, image.count + 1))
         origin: Floats | None = None
-        for values, low, known in _coarse_blocks(image, pan):
-            rows = np.vstack((values[:, known], low[known])).astype(np.float64)
+        for values, low, valid in _coarse_blocks(image, pan):
+            rows = np.vstack((values[:, valid], low[valid])).astype(np.float64)
             if rows.shape[1]:
                 origin = rows.mean(axis=1) if origin is None else origin
                 rows -= origin[:, None]  # so that large means cost no digits
@@ -235,11 +235,11 @@ def _degraded_quality(image: Layer, pan: Layer, method: Method, ratio: float) ->
         known = valid & np.isfinite(sharp).all(axis=0)
         a, b, plain = (part[:, known].astype(np.float64) for part in (sharp, truth, upsampled.read(window)[0]))
         count, total = count + a.shape[1], total + b.sum(axis=1)
-        squares += np.stack([((one - b) ** 2).sum(axis=1) for one in (a, plain)])
+        squares += np.stack([((result - b) ** 2).sum(axis=1) for result in (a, plain)])
         angle += float(spectral_angle_deg(a, b).sum())
     if not count:
         return math.nan, math.nan, math.nan
-    errors = [ergas(one / count, total / count, 1 / ratio) for one in squares]
+    errors = [ergas(sums / count, total / count, 1 / ratio) for sums in squares]
     return errors[0], angle / count, errors[1]
 
 

@@ -324,9 +324,9 @@ def _drop_collisions(plan: CityPlan) -> None:
     outlines = [building.outline for building in plan.buildings]
     pairs = STRtree(outlines).query(outlines, predicate="intersects").T.tolist() if outlines else []
     earlier: dict[int, list[int]] = {}
-    for one, other in pairs:
-        if other < one:
-            earlier.setdefault(one, []).append(other)
+    for index, other in pairs:
+        if other < index:
+            earlier.setdefault(index, []).append(other)
     kept: list[bool] = []
     for index, building in enumerate(plan.buildings):
         u, v = plan.streets.to_uv(np.float64(building.x), np.float64(building.y))

@@ -202,9 +202,11 @@ class ChangeDetector(ProbabilitySegmenter):
 def _with_one_scale(inputs: InputSpec) -> InputSpec:
     """Inputs whose bands are divided by one number, the root of their mean square, and not shifted: directions are kept."""
     layers = inputs.layers.values()
-    size = math.sqrt(np.mean([np.square([*one.mean, *one.std]).sum() / len(one.bands) for one in layers])) or 1.0
+    size = (
+        math.sqrt(np.mean([np.square([*layer.mean, *layer.std]).sum() / len(layer.bands) for layer in layers])) or 1.0
+    )
     return InputSpec({
-        name: replace(one, mean=(0.0,) * len(one.bands), std=(size,) * len(one.bands)) for name, one in inputs.layers.items()
+        name: replace(layer, mean=(0.0,) * len(layer.bands), std=(size,) * len(layer.bands)) for name, layer in inputs.layers.items()
     }, inputs.gsd_m)  # fmt: skip
 
 

@@ -69,9 +69,9 @@ class FeatureDistance(PairScore):
             dates = [self._levels(date) for date in np.split(values, 2)]
             measured = measured or [[BandMoments(len(level)) for level in levels] for levels in dates]
             for moments, levels in zip(measured, dates, strict=True):
-                for one, level, reduction in zip(moments, levels, REDUCTIONS, strict=True):
-                    one.update(level[:, _whole_cells(valid, reduction)])
-        self.scaling = [[(_column(one.mean), _column(one.std)) for one in moments] for moments in measured]
+                for stats, level, reduction in zip(moments, levels, REDUCTIONS, strict=True):
+                    stats.update(level[:, _whole_cells(valid, reduction)])
+        self.scaling = [[(_column(stats.mean), _column(stats.std)) for stats in moments] for moments in measured]
 
     def measure(self, pair: FloatImage) -> Score:
         """pair : (2 p, h, w) → (h, w)"""

@@ -279,7 +279,10 @@ def _two_clusters(samples: NDArray[np.float64]) -> NDArray[np.float64]:
         distances = np.stack([np.square(samples - centre[:, None]).sum(axis=0) for centre in centres])
         nearest = distances.argmin(axis=0)
         moved = np.stack(
-            [samples[:, nearest == one].mean(axis=1) if (nearest == one).any() else centres[one] for one in (0, 1)]
+            [
+                samples[:, nearest == cluster].mean(axis=1) if (nearest == cluster).any() else centres[cluster]
+                for cluster in (0, 1)
+            ]
         )
         if np.array_equal(moved, centres):
             break
@@ -364,8 +367,8 @@ def _split(moments: Moments, penalty: float) -> tuple[Matrix, Matrix, Matrix]:
     if odd or not size:
         raise InputError(f"a pair got {len(moments.mean)} bands for two dates; give both dates the same bands.")
     variances = np.diag(moments.covariance)
-    for date, own in (("pre", variances[:size]), ("post", variances[size:])):
-        if not own.max() > 0:
+    for date, variance in (("pre", variances[:size]), ("post", variances[size:])):
+        if not variance.max() > 0:
             raise InputError(
                 f"the {date} image has one value everywhere; change cannot be measured. Check the file and its bands."
             )

@@ -70,7 +70,7 @@ class ChangeFormer(nn.Module):
         first.in_channels, first.weight = count, nn.Parameter(fit_bands(first.weight.detach(), count))
         if weights is not None and local:
             load_pretrained(self.encoder, weights, bands=bands[:count])
-        self.project = nn.ModuleList(nn.Conv2d(one, width, 1) for one in self.encoder.out_channels[-LEVELS:])
+        self.project = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in self.encoder.out_channels[-LEVELS:])
         self.differ = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(2 * width, width, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(width),
@@ -94,6 +94,6 @@ class ChangeFormer(nn.Module):
                 difference = difference + F.interpolate(differences[-1], maps.shape[2:], mode="bilinear")
             differences.append(difference)
         size = levels[0].shape[2:]
-        fused = self.fuse(torch.cat([F.interpolate(one, size, mode="bilinear") for one in differences], dim=1))
+        fused = self.fuse(torch.cat([F.interpolate(level, size, mode="bilinear") for level in differences], dim=1))
         logits: Tensor = self.head(self.ups(fused))
         return logits

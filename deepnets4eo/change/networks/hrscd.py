@@ -84,7 +84,8 @@ class MultitaskChangeNet(CoverAndChange):
     def _change(self, dates: Tensor, levels: list[tuple[Tensor, ...]]) -> Tensor:
         """levels : cover features of both dates, fine to coarse."""
         skips = [
-            [own, (pre - post).abs()] for own, (pre, post) in zip(self.encoder(join_dates(dates)), levels, strict=True)
+            [features, (pre - post).abs()]
+            for features, (pre, post) in zip(self.encoder(join_dates(dates)), levels, strict=True)
         ]
         logits: Tensor = self.decoder(skips)
         return logits

@@ -172,7 +172,7 @@ def _date_of(raster: LayerLike, pattern: str | None) -> tuple[date, bool]:
         tags = {key.lower(): text for key, text in Layer.open(raster).tags.items()}
         texts = [tags[key] for key in DATE_TAGS if key in tags]
         dated = (dated_name(text.replace(":", "-")[:10], None) for text in texts)
-        day, alone = next((one for one in dated if one[0]), (None, False))
+        day, alone = next((entry for entry in dated if entry[0]), (None, False))
     if day is None:
         where = f"by the pattern {pattern!r}" if pattern else "in its name or tags"
         raise InputError(

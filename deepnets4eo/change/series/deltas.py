@@ -80,12 +80,13 @@ def iter_deltas(series: CellSeries, options: NoveltyOptions) -> Iterator[DateDel
         valid = valid & ~spikes
         standard = standardise(series, valid, also=spikes)
     order = range(len(standard) - options.persistence)
-    for index, previous, known in running_medians(standard, valid, options.history, order, options.history):
+    for index, previous, has_median in running_medians(standard, valid, options.history, order, options.history):
         season = season_of(series.dates, index, options.season_days)
-        baselines = [(previous, known), *([_seasonal(standard[season], valid[season])] if season else [])]
+        baselines = [(previous, has_median), *([_seasonal(standard[season], valid[season])] if season else [])]
         deltas = [
-            _compare(standard, (valid, spikes), index, baseline, known & valid[index], options) for baseline, known in baselines
-            if (known & valid[index]).sum() >= 2
+            _compare(standard, (valid, spikes), index, baseline, usable & valid[index], options)
+            for baseline, usable in baselines
+            if (usable & valid[index]).sum() >= 2
         ]  # fmt: skip
         if deltas:
             yield deltas[0] if len(deltas) == 1 else _smaller(*deltas)
@@ -204,8 +205,8 @@ def _both_sides(
     count, cells, _ = standard.shape
     distances = np.full((2, count, cells), np.inf, np.float32)
     for side, order in enumerate((range(count), range(count - 1, -1, -1))):
-        for index, medians, known in running_medians(standard, valid, history, order, 1):
-            both = known & valid[index]
+        for index, medians, has_median in running_medians(standard, valid, history, order, 1):
+            both = has_median & valid[index]
             if both.sum() >= 2:
                 distances[side, index, both] = distance(standard[index], medians, both)
     return distances
@@ -229,12 +230,12 @@ def standardise(series: CellSeries, valid: Mask, *, also: Mask | None = None) ->
     They are 0 elsewhere, except for cells in `also`.
     """
     standard = np.zeros_like(series.values)
-    for index, known in enumerate(valid):
-        if not known.any():
+    for index, valid_cells in enumerate(valid):
+        if not valid_cells.any():
             continue
-        low, middle, high = np.percentile(series.values[index, known], [16, 50, 84], axis=0).astype(np.float32)
+        low, middle, high = np.percentile(series.values[index, valid_cells], [16, 50, 84], axis=0).astype(np.float32)
         spread = np.maximum((high - low) / 2, SPREAD_FLOOR)
-        chosen = known if also is None else known | also[index]
+        chosen = valid_cells if also is None else valid_cells | also[index]
         standard[index, chosen] = np.clip((series.values[index, chosen] - middle) / spread, -1e3, 1e3)
     return standard
 

@@ -35,7 +35,7 @@ class EncoderFeatures:
     ) -> None:
         self._bands = colour_bands(series.band_names)
         self._low, self._high = band_spread(series, self._bands)
-        step = next((one for one in (16, 8, 4) if side_px % one == 0 and one <= COARSEST_PX), None)
+        step = next((px for px in (16, 8, 4) if side_px % px == 0 and px <= COARSEST_PX), None)
         if step is None:
             raise InputError(
                 f"cells of {side_px} px are not made of whole cells of an encoder. Take multiples of 4, 8 or 16."
@@ -60,7 +60,7 @@ class EncoderFeatures:
         step = self._encoder.reduction
         coarse = CellGrid(cells.grid, cells.cell_px // step, cells.stride_px // step)
         rows, cols = ((side - cells.cell_px) // cells.stride_px + 1 for side in valid.shape)
-        means = np.stack([_means(each, coarse)[:rows, :cols] for each in maps])
+        means = np.stack([_means(channel, coarse)[:rows, :cols] for channel in maps])
         if self._projection is None:
             return means
         return np.tensordot(self._projection, means, axes=1)

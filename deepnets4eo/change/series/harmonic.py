@@ -222,8 +222,8 @@ def _magnitude(residual: Floats, valid: Mask, onset: NDArray[np.int64]) -> Float
 
 def _critical_values(monitored: int, options: HarmonicOptions, freedom: Floats) -> Floats:
     """The critical value of each pixel, interpolated between those simulated by 1 / degrees of freedom."""
-    known = [critical_value(monitored, options.window, options.level, one) for one in (*FREEDOM, math.inf)]
-    inverse = np.array([1 / one for one in (*FREEDOM, math.inf)])
+    known = [critical_value(monitored, options.window, options.level, degrees) for degrees in (*FREEDOM, math.inf)]
+    inverse = np.array([1 / degrees for degrees in (*FREEDOM, math.inf)])
     return np.interp(1 / freedom, inverse[::-1], known[::-1])
 
 

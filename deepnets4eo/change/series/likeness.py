@@ -90,7 +90,9 @@ def vector_at(layer: Layer, point: tuple[float, float]) -> NDArray[np.float32]:
     x, y = point
     if layer.grid.crs is not None and abs(x) <= 180 and abs(y) <= 90:
         x, y = transformer("EPSG:4326", layer.grid.crs).transform(x, y)
-    col, row = (math.floor(one) if math.isfinite(one) else -1 for one in ~layer.grid.affine * (x, y))
+    col, row = (
+        math.floor(coordinate) if math.isfinite(coordinate) else -1 for coordinate in ~layer.grid.affine * (x, y)
+    )
     data, valid = layer.read(Window(row, col, 1, 1))
     if not valid[0, 0] or not np.any(data):
         raise InputError(

@@ -181,8 +181,8 @@ def site_posterior(
     weights = _prior() * np.prod(by_share, axis=0) if damaged_share is None else _around(damaged_share)
     weights = weights / weights.sum()
     probabilities = [
-        shift.probabilities(table / np.maximum(own, 1e-300)[:, None] * weights[:, None], log_odds)
-        for (shift, log_odds), table, own in zip(parts, tables, by_share, strict=True)
+        shift.probabilities(table / np.maximum(sums, 1e-300)[:, None] * weights[:, None], log_odds)
+        for (shift, log_odds), table, sums in zip(parts, tables, by_share, strict=True)
     ]
     return weights, probabilities
 

@@ -197,10 +197,10 @@ def _standing_totals(site: SiteFit, area_m2: Floats, rng: np.random.Generator) -
     none, every = (_append_damaged(site.at_share(site.prior, rate)) for rate in (0.0, 1.0))
     slope, squares = every - none, weights**2
     rate = rng.beta(*STANDING, DRAWS)[:, None]
-    drawn = [one @ none + rate * (one @ slope) for one in weights]
+    drawn = [weight @ none + rate * (weight @ slope) for weight in weights]
     variance = [
-        one @ (none * (1 - none)) + rate * (one @ (slope * (1 - 2 * none))) - rate**2 * (one @ slope**2)
-        for one in squares
+        square @ (none * (1 - none)) + rate * (square @ (slope * (1 - 2 * none))) - rate**2 * (square @ slope**2)
+        for square in squares
     ]
     noise = rng.standard_normal((2, DRAWS, len(GRADES) + 1)) * np.sqrt(np.maximum(variance, 0))
     return weights @ _append_damaged(site.probabilities), np.clip(drawn + noise, 0, weights.sum(axis=1)[:, None, None])

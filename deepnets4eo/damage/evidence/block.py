@@ -223,12 +223,12 @@ def _inside_sums(
         usable, seen = every.where(image.valid.ravel()[there], there)
         sums[f"{name}_inside"] = usable.sum(_inside_values(image, seen))
         sums[f"{name}_blank"] = every.sum([image.blank.ravel()[there].astype(np.float32)])
-    for name, (data, known) in others.items():
+    for name, (data, valid) in others.items():
         if name == "cloud":
-            covered = ((data[0] != 0) | ~known).ravel()[pixel]
+            covered = ((data[0] != 0) | ~valid).ravel()[pixel]
             sums[name] = every.sum([covered.astype(np.float32)])
         else:
-            good = known.ravel()[pixel]
+            good = valid.ravel()[pixel]
             high = data[0].ravel()[pixel[good]].astype(np.float64)
             sums[name] = Groups(owner[good], count).sum([np.ones_like(high), high])
     return sums

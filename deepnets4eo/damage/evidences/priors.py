@@ -160,7 +160,7 @@ def _open(file: str) -> tuple[Layer, str | None]:
         name, (_, unit) = next(iter(grid.fields.items()))
         return grid.layer(name), unit
     layer = Layer.open(file)
-    units = {one.unit.lower() for one in layer.stored_values if one.unit}
+    units = {band.unit.lower() for band in layer.stored_values if band.unit}
     return layer, units.pop() if len(units) == 1 and all(_unit(unit)[0] for unit in units) else None
 
 

@@ -163,10 +163,10 @@ def rasters_of_job(inputs: Inputs, settings: Settings, weight: float | None) -> 
 
 def open_raster_evidence(evidence: Sequence[RasterEvidence], post: Layer) -> tuple[ScoreLayer, ...]:
     """The rasters on the post image's grid, checked before long work. Errors: GridError, InputError."""
-    names = [each.name for each in evidence]
+    names = [raster.name for raster in evidence]
     if len(set(names)) < len(names):
         raise InputError(f"evidence is named {', '.join(names)}; each needs its own name. Rename one.")
-    return tuple(_open(each, post) for each in evidence)
+    return tuple(_open(raster, post) for raster in evidence)
 
 
 def _open(evidence: RasterEvidence, post: Layer) -> ScoreLayer:

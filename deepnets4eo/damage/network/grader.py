@@ -169,7 +169,7 @@ class NetworkGrader:
         inputs = post_inputs(self.run.inputs) if pre is None else self.run.inputs
         training_gsd_m = inputs.gsd_m if post.grid.crs is not None else None
         work_grid = make_working_grid(pre, post, registration, finest_m=training_gsd_m or FINEST_GSD_M)
-        seen = {role: with_bands(work_grid.layers[role], len(each.bands)) for role, each in inputs.layers.items()}
+        seen = {role: with_bands(work_grid.layers[role], len(layer.bands)) for role, layer in inputs.layers.items()}
         scene = Scene(seen, work_grid.grid) if pre is None else make_scene(seen[PRE], seen[POST])
         scene = inputs.as_trained(show_scene(scene, self.stretches))
         inputs.check(scene, gsd_factor=self.gsd_factor)

@@ -69,7 +69,9 @@ class LookEncoder:
         parts = []
         for level, reduction in zip(maps, REDUCTIONS, strict=True):
             height, width = level.shape[1:]
-            down, across = (self._cells(at, reduction, cells) for at, cells in ((rows, height), (cols, width)))
+            down, across = (
+                self._cells(positions, reduction, cells) for positions, cells in ((rows, height), (cols, width))
+            )
             corners = [(row * width + col, share * other) for row, share in down for col, other in across]
             cells, shares = (np.concatenate(values) for values in zip(*corners, strict=True))
             members = sparse.csr_matrix(

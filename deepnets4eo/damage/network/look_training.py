@@ -121,7 +121,7 @@ def fit_look(sites: Sequence[LookSite]) -> tuple[LookModel, pd.DataFrame]:
     scores = [np.full(len(site.damaged), np.nan) for site in sites]
     for group in sorted({site.group for site in sites}):
         others = [site for site in sites if site.group != group]
-        if len({bool(one) for site in others for one in site.damaged}) < 2:
+        if len({bool(is_damaged) for site in others for is_damaged in site.damaged}) < 2:
             continue
         weights = _regress(others)
         for number, site in enumerate(sites):

@@ -270,7 +270,7 @@ def _geometries(shapes: Geometries) -> list[str]:
     polygons: list[list[str]] = [[] for _ in shapes]
     for shape, bound in zip(shape_of_part.tolist(), bounds, strict=True):
         polygons[shape].append(f"<Polygon>{bound}</Polygon>")
-    return [own[0] if len(own) == 1 else f"<MultiGeometry>{''.join(own)}</MultiGeometry>" for own in polygons]
+    return [texts[0] if len(texts) == 1 else f"<MultiGeometry>{''.join(texts)}</MultiGeometry>" for texts in polygons]
 
 
 def _rings(rings: Geometries) -> Iterator[str]:

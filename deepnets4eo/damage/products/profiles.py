@@ -155,8 +155,8 @@ def write_osm(damage_map: DamageMapContent, path: str | Path) -> Path:
     with atomic_write(path) as partial, partial.open("w", encoding="utf-8", errors="backslashreplace") as stream:
         stream.write(json.dumps(plain(head), ensure_ascii=False)[:-1] + ', "features": [')
         tags = (
-            shared | {"id": one, key: str(CROSSWALK[name].osm)} | _gone(name)
-            for one, name in zip(ids, classes, strict=True)
+            shared | {"id": building_id, key: str(CROSSWALK[name].osm)} | _gone(name)
+            for building_id, name in zip(ids, classes, strict=True)
         )
         geometries = (text or "null" for text in shapely.to_geojson(shapes))
         _write_list(

@@ -30,7 +30,7 @@ PAPER = (297, 210)  # A4 landscape; all lengths are millimetres
 MAP_BOX, LEGEND_BOX = (8, 37, 206, 158), (217, 37, 72, 120)
 NORTH_BOX, SCALE_BOX, SOURCES_BOX = (279, 169, 10, 12), (217, 182, 72, 14), (8, 198, 281, 9)
 TITLE_BOX, SENTENCE_BOX, CAUTION_BOX = (8, 6, 281, 8), (8, 14, 281, 10), (8, 24, 281, 12)
-SCALE_STEPS = [one * 10**power for power in range(7) for one in (1, 2, 5)]  # metres
+SCALE_STEPS = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]  # metres
 LONGEST_CAUTION, LONGEST_SENTENCE, LONGEST_SOURCES = 520, 300, 380  # characters that fit in their boxes
 RED = (176, 0, 0)
 NO_PLACE = (
@@ -91,7 +91,7 @@ def _add_map(layout: ET.Element, extent: Box, legend: Sequence[ET.Element], them
     ET.SubElement(map_item, "LayerSet")
     of_map = map_item.attrib["uuid"]
     _add_legend(layout, of_map, legend)
-    step = max(each for each in SCALE_STEPS if each <= max((right - left) / 8, 1))
+    step = max(metres for metres in SCALE_STEPS if metres <= max((right - left) / 8, 1))
     _item(
         layout, SCALE_BAR, SCALE_BOX, mapUuid=of_map, style="Single Box", unitType="meters", unitLabel="m", numSegments="2",
         numSegmentsLeft="0", numUnitsPerSegment=str(step), numMapUnitsPerScaleBarUnit="1", segmentSizeMode="0", height="3",

@@ -96,7 +96,7 @@ def write_review_project(project: Path, sample: Path, layer: str, style: Sequenc
     try:
         with zipfile.ZipFile(project) as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
-        name = next(each for each in members if each.endswith(".qgs"))
+        name = next(member for member in members if member.endswith(".qgs"))
         root = ET.fromstring(members.pop(name))
         tree, layers = root.find("layer-tree-group"), root.find("projectlayers")
         crs = root.find("projectCrs/spatialrefsys")

@@ -47,7 +47,7 @@ LINE_MM, SKIP_MM = 0.54, 1.0  # millimetres of a line by point, and between para
 MOST_CAUTIONS, MOST_BELOW = 3, 0.45  # that room is kept for below the maps; share of the height for words
 AREA_COLUMNS = (0.42, 0.64, 0.80, 1.0)  # right edges, of the width
 RED = "#b00000"
-STEPS = [one * 10.0**power for power in range(-5, 8) for one in (1, 2, 5)]
+STEPS = [digit * 10.0**power for power in range(-5, 8) for digit in (1, 2, 5)]
 
 
 def write_sheet(
@@ -157,9 +157,9 @@ class _Panel:
         if self.y + step > self.height:
             return False
         self.y += step
-        for at, text, side in cells:
+        for position, text, side in cells:
             leftward = (side == "start") == self.page.mirrored
-            x = self.width - at if self.page.mirrored else at
+            x = self.width - position if self.page.mirrored else position
             self.axes.text(
                 x, self.y, text, size=size * self.page.zoom, ha="right" if leftward else "left", va="baseline",
                 weight="bold" if bold else "normal", color=color, parse_math=False,

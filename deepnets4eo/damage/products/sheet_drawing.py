@@ -96,7 +96,7 @@ def draw_graticule(axes: Axes, grid: Grid, zoom: float) -> None:
     if not (np.isfinite(lon).all() and np.isfinite(lat).all()) or np.ptp(lon) > 180:
         return
     for values, other, meridian in ((lon, lat, True), (lat, lon, False)):
-        step = next((each for each in SECONDS if np.ptp(values) * 3600 / each <= 4), 108_000) / 3600
+        step = next((seconds for seconds in SECONDS if np.ptp(values) * 3600 / seconds <= 4), 108_000) / 3600
         for value in np.arange(math.ceil(values.min() / step), math.floor(values.max() / step) + 1) * step:
             along = np.linspace(other.min(), other.max(), 40)
             line = (np.full(40, value), along) if meridian else (along, np.full(40, value))

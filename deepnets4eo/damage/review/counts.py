@@ -125,9 +125,9 @@ def review_counts(
             *(["damaged"] if known[row] in DAMAGED else []),
         }
         for kind in kinds_of:
-            for one, size in zip(estimates[kind], (1.0, float(sample.area_m2[row])), strict=True):
-                one["expected"] += size
-                one["interval_95"] = [end + size for end in one["interval_95"]]
+            for estimate, size in zip(estimates[kind], (1.0, float(sample.area_m2[row])), strict=True):
+                estimate["expected"] += size
+                estimate["interval_95"] = [end + size for end in estimate["interval_95"]]
     (not_there, _), total = estimates.pop("left_out"), int(counted.sum())
     low, high = not_there["interval_95"]
     population = {"expected": total - not_there["expected"], "interval_95": [total - high, total - low]}
@@ -168,7 +168,7 @@ def _estimate(
     first, second = seen_so + PRIOR_OF_NOTHING + towards, seen - seen_so + 1 - PRIOR_OF_NOTHING - towards
     rate = rng.beta(first, second, (DRAWS, count))
     ends = [np.where((seen_so == 0) & (seen > 0), 0.0, rate), np.where((seen_so == seen) & (seen > 0), 1.0, rate)]
-    drawn = [rng.binomial(rest, each) for each in ends]
+    drawn = [rng.binomial(rest, share) for share in ends]
     expected = np.where(seen > 0, seen_so / np.maximum(seen, 1), prior) * rest
     number = _with_interval(float((seen_so + expected).sum()), [part.sum(axis=1) + seen_so.sum() for part in drawn])
     area, area_seen = sums(counted, sample.area_m2[counted]), sums(rows, sample.area_m2[rows])

@@ -144,6 +144,6 @@ def _note(database: sqlite3.Connection, taught: Taught) -> None:
 def _read_all(files: Sequence[Path], table: Path) -> tuple[pd.DataFrame, dict[int, str], Indices]:
     """The map's table, row → answer, and the rows that the files show."""
     read = [read_filled(file, table) for file in files]
-    answers = {row: answer for each in read for row, answer in each.answers.items()}
+    answers = {row: answer for sheet in read for row, answer in sheet.answers.items()}
     buildings = read[0].buildings if read else read_table(table)
-    return buildings, answers, np.unique(np.concatenate([np.empty(0, np.intp), *(each.rows for each in read)]))
+    return buildings, answers, np.unique(np.concatenate([np.empty(0, np.intp), *(sheet.rows for sheet in read)]))
