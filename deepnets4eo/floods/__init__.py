@@ -11,7 +11,6 @@ if TYPE_CHECKING:
         water_around as water_around,
         write_seen_water as write_seen_water,
     )
-    from .dates import surface_scene as surface_scene
     from .job import FloodJob, FloodMap as FloodMap, map_flood as map_flood
     from .mapper import WaterMapper as WaterMapper, new_water as new_water
     from .optical import COARSEST_M as COARSEST_M, optical_water as optical_water
@@ -38,5 +37,6 @@ if TYPE_CHECKING:
     from .thresholds import WaterThreshold as WaterThreshold
     from .units import RadarImage as RadarImage, check_radar_pair as check_radar_pair
     from .water_masks import open_new_water as open_new_water
+    from .working_grid import surface_scene as surface_scene
 else:
     __getattr__ = lazy_names(__name__)

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepnets4eo.floods.dates import FIRST, FloodScene, open_flood_scene
+from deepnets4eo.floods.dates import FIRST
 from deepnets4eo.floods.mapper import POST, WaterMapper
 from deepnets4eo.floods.options import LABELS, MANIFEST, POLYGONS, PROBABILITY, FloodOptions
 from deepnets4eo.floods.rasters import mode_findings, write_rasters
 from deepnets4eo.floods.recognition import measure_recognition, write_sure_water
+from deepnets4eo.floods.scene import FloodScene, open_flood_scene
 from deepnets4eo.jobs import JobOutput, Progress, Workers
 from deepnets4eo.outputs import EventInfo, Finding
 from deepnets4eo.rasters import Layer, LayerLike, gdal_cache

@@ -22,9 +22,10 @@ from deepnets4eo.arrays import ByteImage, FloatImage, Mask
 from deepnets4eo.change import RegionPage, area_in_words, changed_area, hectares_by_window, scored_polygons
 from deepnets4eo.files import write_json
 from deepnets4eo.floods.buildings import NOT_KNOWN, YES, water_around
-from deepnets4eo.floods.dates import FIRST, FloodScene
+from deepnets4eo.floods.dates import FIRST
 from deepnets4eo.floods.mapper import PERMANENT, POST, PRE, WaterMapper
 from deepnets4eo.floods.options import LABELS, MANIFEST, POLYGONS, PROBABILITY, FloodOptions
+from deepnets4eo.floods.scene import FloodScene
 from deepnets4eo.floods.sensors import Kind
 from deepnets4eo.floods.spectrum import measure_land_nir, water_indices
 from deepnets4eo.floods.thresholds import DRY, FLOOD, PERMANENT_WATER

@@ -26,9 +26,9 @@ from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError, OutputError
 from deepnets4eo.floods import FloodOptions, WaterMapper, map_flood, mapper, water_around, water_indices
 from deepnets4eo.floods.buildings import NO, NOT_KNOWN, YES
-from deepnets4eo.floods.dates import open_flood_scene
 from deepnets4eo.floods.products import flood_polygons
 from deepnets4eo.floods.radar import FilteredRadar, RadarOptions, RadarWater, compare_radar
+from deepnets4eo.floods.scene import open_flood_scene
 from deepnets4eo.floods.sensors import recognise
 from deepnets4eo.floods.spectrum import measure_land_nir
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER

@@ -1,0 +1,97 @@
+"""The grid on which the dates of a flood are compared, and a date on it: that of POST, fine optical images averaged to about 1 m."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from deepnets4eo.errors import GridError
+from deepnets4eo.floods.dates import FIRST
+from deepnets4eo.floods.mapper import POST
+from deepnets4eo.floods.optical import LEAST_M2, SMALL_M2, WORKING_M, may_show_surface
+from deepnets4eo.floods.sensors import Kind
+from deepnets4eo.grid import Grid, Window, only_one_placed
+from deepnets4eo.inspection import without_collar
+from deepnets4eo.rasters import COLOURS, Layer, LayerView, Scene
+from deepnets4eo.registration import UNMOVED, MotionMatrix, grid_in_pre
+from deepnets4eo.segmenters import DISPLAY_RGB, needed_stretch, show
+
+
+def surface_grid(post_grid: Grid, gsd_m: float) -> Grid:
+    """The grid of a fine optical image averaged to pixels of about 1 m, the size at which its surfaces are measured.
+
+    post_grid : that of the image
+    gsd_m : side of its pixels, metres
+
+    Whole pixels are averaged; the last row and column may reach over the image.
+    """
+    factor = max(1, round(WORKING_M / gsd_m))
+    if factor == 1:
+        return post_grid
+    rows, cols = (math.ceil(side / factor) for side in (post_grid.shape[0], post_grid.shape[1]))
+    return GeoBox((rows, cols), post_grid.affine * Affine.scale(factor), post_grid.crs)
+
+
+def surface_scene(
+    pre: Layer | None, post: Layer, gsd_m: float, motion: MotionMatrix = UNMOVED, *, surfaces_alone: bool = False
+) -> Scene:
+    """A pair of fine optical images as `WaterMapper` reads it.
+
+    Parameters
+    ----------
+    pre, post : red, green and blue before, if there is such an image, and after
+    gsd_m : side of a pixel of POST, metres
+    motion : (2, 3), how PRE lies, as in `Registration`
+    surfaces_alone : no network looks for water: PRE is read only where POST may show a surface of water
+
+    Returns
+    -------
+    Scene
+        The layers `pre_1` and `post` on the grid of `surface_grid`.
+    """
+    grid = surface_grid(post.grid, gsd_m)
+    images = {FIRST: (pre, motion), POST: (post, UNMOVED)}
+    layers = {
+        name: on_working_grid(image.with_names(list(COLOURS)), "surface", post.grid, grid, moved)
+        for name, (image, moved) in images.items()
+        if image is not None
+    }
+    pixel_m = gsd_m * post.shape[1] / grid.shape[1]
+    if surfaces_alone and pre is not None and np.prod(grid.shape) * pixel_m**2 >= SMALL_M2:
+        layers[FIRST] = Layer(WhereSurfaces(layers[FIRST], layers[POST], LEAST_M2 / pixel_m**2))
+    return Scene(layers, grid)
+
+
+class WhereSurfaces(LayerView):
+    """A date before, read only in windows in which POST may show a surface of water. Others are taken as valid: what is dry is no
+    flood, whatever was there before."""
+
+    def __init__(self, before: Layer, post: Layer, least_px: float) -> None:
+        super().__init__(before, before.dtype, before.nodata)
+        self._post, self._least_px = post, least_px
+
+    def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        if may_show_surface(self._post.read(window)[0], self._least_px):
+            return self.choose(bands).read(window)
+        size = (window.height, window.width)
+        return np.zeros((len(bands), *size), self.dtype), np.ones(size, bool)
+
+
+def on_working_grid(image: Layer, kind: Kind, post_grid: Grid, grid: Grid, motion: MotionMatrix) -> Layer:
+    """A date on the working grid; fine images stretched to 8 bits."""
+    if only_one_placed(image.grid, post_grid):
+        raise GridError(
+            f"{image.source} has no CRS, or POST has none; both must lie in one. Georeference it, e.g. with gdal_translate -a_srs."
+        )
+    seen_there = grid_in_pre(
+        post_grid, motion, shape=(grid.shape[0], grid.shape[1]), scale=~grid.affine * post_grid.affine
+    )
+    resampling = "bilinear" if grid is post_grid else "average"
+    averaged = without_collar(image.on(seen_there, resampling).with_grid(grid))
+    return show(averaged, needed_stretch(DISPLAY_RGB, image) if kind == "surface" else None)
