@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from .plane_crs import PLAIN_METRES, areas_in_pixels, flat_crs, is_placed, length_unit, without_heights
     from .radar_bands import polarisations, words_of
     from .scene import LABELS, WHOLE, Scene, fit_axes
-    from .sources import same_grid
     from .thresholds import THRESHOLDS, Histogram, TwoGaussians
     from .values import (
         SENTINELS,
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
         whole_numbers,
     )
     from .views import BandGapsSource, CollarSource, LayerView, PictureSource, is_small, without_implausible
+    from .warped_source import same_grid
     from .xarray_sources import grid_of
 else:
     __getattr__ = lazy_names(__name__)

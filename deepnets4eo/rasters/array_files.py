@@ -28,7 +28,7 @@ from deepnets4eo.formats import ArrayReference, ImageArray, open_array, open_ras
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.array_source import Source, memory_file
 from deepnets4eo.rasters.band_subset import subset_bands
-from deepnets4eo.rasters.sources import FileSource
+from deepnets4eo.rasters.opening import open_files
 from deepnets4eo.rasters.values import StoredValues, check_stated, valid_values
 
 log = logging.getLogger(__name__)
@@ -170,7 +170,7 @@ def _land_grid(path: Path) -> Grid | None:
     name = f"{path.stem}.tiff"
     files = [path.with_name(name), *(folder / LAND_MASKS / name for folder in path.parents[:4])]
     mask = next((file for file in files if file.is_file()), None)
-    return None if mask is None else FileSource.open(mask, None).grid
+    return None if mask is None else open_files(mask, None).grid
 
 
 def open_reference(

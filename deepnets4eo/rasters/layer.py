@@ -27,16 +27,10 @@ from deepnets4eo.rasters.array_files import open_reference
 from deepnets4eo.rasters.array_source import ArraySource, Source
 from deepnets4eo.rasters.display import declared_colours, layer_summary, plot_layer, shown_bands
 from deepnets4eo.rasters.longitudes import turned_towards
+from deepnets4eo.rasters.opening import open_files, open_stack
 from deepnets4eo.rasters.plane_crs import PLAIN_METRES, is_placed
-from deepnets4eo.rasters.sources import (
-    FileSource,
-    WarpedSource,
-    same_grid,
-    with_grid,
-    with_names,
-    with_stored_values,
-)
 from deepnets4eo.rasters.values import StoredValues, common_nodata, physical_dtype, to_physical
+from deepnets4eo.rasters.warped_source import WarpedSource, same_grid, with_grid, with_names, with_stored_values
 from deepnets4eo.rasters.xarray_sources import grid_of, is_data_array, source_of
 
 if TYPE_CHECKING:
@@ -128,17 +122,17 @@ class Layer(WithSummary):
         if isinstance(source, (str, Path)):
             source = asset_of(str(source)) or source
         if isinstance(source, Asset):
-            file = FileSource.open(source.target, nodata).with_stated(source.bands)
+            file = open_files(source.target, nodata).with_stated(source.bands)
             return cls(file, bands, as_stored=labels)
         array = open_reference(source, grid, nodata, labels=labels) if isinstance(source, (str, Path)) else None
         if array is None and isinstance(source, (str, Path)) and (named := split_card(str(source))) is not None:
-            return cls(FileSource.open(named[0], nodata).with_card(named[1]), bands, as_stored=labels)
-        return cls(array if array is not None else FileSource.open(source, nodata), bands, as_stored=labels)
+            return cls(open_files(named[0], nodata).with_card(named[1]), bands, as_stored=labels)
+        return cls(array if array is not None else open_files(source, nodata), bands, as_stored=labels)
 
     @classmethod
     def stack(cls, files: Sequence[str | Path]) -> Layer:
         """Open files as bands of one layer, in this order; GridError where size, georeference or type differ."""
-        return cls(FileSource.stack([str(file) for file in files], None))
+        return cls(open_stack([str(file) for file in files], None))
 
     @property
     def reader(self) -> Source:

@@ -124,7 +124,7 @@ def test_gdal_sees_no_more_bands_than_are_read(tmp_path: Path, monkeypatch: pyte
         warped.append(dataset.count)
         return view(dataset, **options)
 
-    monkeypatch.setattr("deepnets4eo.rasters.sources.WarpedVRT", note)
+    monkeypatch.setattr("deepnets4eo.rasters.warped_source.WarpedVRT", note)
     layer = Layer.open(plain(tmp_path / "a.tif"))
     layer.subset(CHOSEN).on(ONTO).read()
     layer.on(ONTO).read()

@@ -19,7 +19,7 @@ from deepnets4eo.inspection.files import inspect
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.mosaic import find_tiles
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.sources import same_grid
+from deepnets4eo.rasters.warped_source import same_grid
 
 NORTH_UP = Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000)
 

@@ -37,7 +37,7 @@ def test_a_picture_is_the_mean_of_what_was_read_and_reads_nothing_again(
     layer = watched(image)
     for window in reversed(blocks(SHAPE, 512)):
         layer.read(window)
-    monkeypatch.setattr("deepnets4eo.rasters.sources.ArraySource.read_coarse", None)
+    monkeypatch.setattr("deepnets4eo.rasters.warped_source.ArraySource.read_coarse", None)
     data, valid, grid = layer.subset([1, 2, 3]).thumbnail(SHAPE[1] // STEP)
     expected, seen = means(image)
     assert tuple(grid.shape) == valid.shape == seen.shape
