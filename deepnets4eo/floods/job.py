@@ -52,7 +52,7 @@ class FloodMap:
 
     def headline(self) -> str:
         """The flooded area in one line, with its interval where there is one, and the buildings in it."""
-        from deepnets4eo.floods.products import headline
+        from deepnets4eo.floods.figures import headline
 
         return headline(self.summary)
 

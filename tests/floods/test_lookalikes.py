@@ -8,7 +8,8 @@ from odc.geo.geobox import GeoBox
 pytest.importorskip("numba")
 
 from deepnets4eo.floods import FloodOptions, RadarImage, optical_water, radar_water
-from deepnets4eo.floods.products import flood_polygons, lookalike_findings
+from deepnets4eo.floods.lookalikes import lookalike_findings
+from deepnets4eo.floods.products import flood_polygons
 from deepnets4eo.floods.thresholds import DRY, FLOOD
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.rasters.views import without_implausible
@@ -18,7 +19,7 @@ SIDE = 200
 
 @pytest.fixture(autouse=True)
 def coarse_overview(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deepnets4eo.floods.products.OVERVIEW_PX", 100)
+    monkeypatch.setattr("deepnets4eo.floods.lookalikes.OVERVIEW_PX", 100)
 
 
 def codes(classes: np.ndarray, post: np.ndarray, names: list[str], kind: str, gsd: float) -> dict[str, str]:

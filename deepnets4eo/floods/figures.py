@@ -1,0 +1,133 @@
+"""The figures of a flood map: its area with an interval, buildings and land cover in it, and all of it in one line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import shapely
+
+from deepnets4eo.change import area_in_words, changed_area, hectares_by_window
+from deepnets4eo.floods.buildings import NOT_KNOWN, YES
+from deepnets4eo.floods.mapper import POST
+from deepnets4eo.floods.options import FloodOptions
+from deepnets4eo.floods.scene import FloodScene
+from deepnets4eo.floods.thresholds import FLOOD, PERMANENT_WATER
+from deepnets4eo.grid import blocks
+from deepnets4eo.outputs import Finding
+from deepnets4eo.rasters import Layer
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+READ_PX = 1024
+MOST_FLOODED = 0.5  # share beyond which a map says more about the images than about the ground
+
+
+def measure_figures(
+    labels: Layer,
+    dates: FloodScene,
+    buildings: gpd.GeoDataFrame | None,
+    options: FloodOptions,
+    mapped_all: Layer | None = None,
+) -> dict[str, Any]:
+    """Areas, buildings and land cover. mapped_all : as for `write_products`."""
+    area: dict[str, Any] = {}
+    for name, value in (("flood", FLOOD), ("permanent_water", PERMANENT_WATER)):
+        measured = changed_area(labels, seed=options.seed, value=value)
+        area |= {
+            f"{name}_ha": measured.changed_ha,
+            f"{name}_ha_interval": measured.interval if measured.changed_ha else None,
+            f"{name}_share": measured.share,
+        }
+        area["seen_ha"] = measured.seen_ha
+    area["interval_of"] = f"bootstrap over blocks of {measured.block_px} px, 95 %; says nothing about errors of the map"
+    total_ha = _total_hectares(labels)
+    area["not_seen_ha"] = total_ha - area["seen_ha"]
+    figures: dict[str, Any] = {"area": area}
+    if buildings is not None:
+        wet = (buildings["inundated"] == YES).to_numpy()
+        built = shapely.area(buildings.geometry.to_numpy()) / abs(labels.grid.affine.determinant)  # pixels
+        pixel_ha = total_ha / np.prod(labels.shape)
+        figures["buildings"] = {
+            "count": len(buildings),
+            "known": int((buildings["inundated"] != NOT_KNOWN).sum()),
+            "inundated": int(wet.sum()),
+            "built_inundated_ha": float(built[wet].sum() * pixel_ha),
+        }
+    if dates.cover is not None:
+        figures["cover"] = _flooded_cover(dates.cover, labels)
+    if mapped_all is not None:
+        figures["area"] = _with_unknown(area, changed_area(mapped_all).seen_ha)
+    return figures
+
+
+def _with_unknown(area: dict[str, Any], looked_at_ha: float) -> dict[str, Any]:
+    """Areas where water is not recognised: the flood may be as large as all ground that is not known, and its least is what was found."""
+    unknown_ha = looked_at_ha - area["seen_ha"]
+    low = (area["flood_ha_interval"] or (area["flood_ha"],))[0]
+    what = f"{area['interval_of']}; the upper end of the flood holds all ground that is not known"
+    return area | {
+        "not_seen_ha": area["not_seen_ha"] - unknown_ha, "unknown_ha": unknown_ha, "interval_of": what,
+        "flood_share": None, "flood_ha_interval": (low, area["flood_ha"] + unknown_ha),
+    }  # fmt: skip
+
+
+def _total_hectares(labels: Layer) -> float:
+    windows = blocks(labels.shape, READ_PX)
+    sizes = np.array([window.height * window.width for window in windows])
+    return float(sizes @ hectares_by_window(labels.grid, windows))
+
+
+def _flooded_cover(cover: Layer, labels: Layer) -> list[dict[str, Any]]:
+    """Flooded hectares of each class of land cover."""
+    legend, sums = cover.legend, np.zeros((2, 256))
+    assert legend is not None
+    windows = blocks(labels.shape, READ_PX)
+    for window, pixel_ha in zip(windows, hectares_by_window(labels.grid, windows), strict=True):
+        classes, known = cover.read(window)
+        water, seen = labels.read(window)
+        both = known & seen
+        for row, mask in enumerate((both, both & (water[0] == FLOOD))):
+            sums[row] += np.bincount(classes[0][mask].astype(np.intp), minlength=256)[:256] * pixel_ha
+    names = zip(legend.values, legend.names, strict=True)
+    return [{"class": name, "seen_ha": sums[0, value], "flood_ha": sums[1, value]} for value, name in names]
+
+
+def figure_findings(figures: dict[str, Any]) -> list[Finding]:
+    """Whether so much is flooded that the map says more about the images."""
+    area = figures["area"]
+    if "unknown_ha" not in area and area["seen_ha"] and area["flood_ha"] > MOST_FLOODED * area["seen_ha"]:
+        return [Finding("most_flooded", "caution", {"share": area["flood_share"]})]
+    return []
+
+
+def headline(summary: dict[str, Any]) -> str:
+    """The flooded area in one line, and the buildings in it."""
+    return "".join(headline_parts(summary))
+
+
+def headline_parts(summary: dict[str, Any]) -> tuple[str, str]:
+    """The flooded area, and what it and the buildings are parts of."""
+    area, buildings = summary["area"], summary.get("buildings")
+    unit = "px" if "seen_px" in area else "ha"
+    if not area[f"seen_{unit}"]:
+        return "", "Nothing could be compared."
+    knows = any(name != POST for name in summary["sensors"])
+    name, word = ("flood", "flooded") if knows else ("permanent_water", "of water, not known since when")
+    if f"unknown_{unit}" in area:
+        text = f"It is not told how much is flooded: {area_in_words(area, name, area[f'{name}_{unit}_interval'])}"
+        rest = f", of which {area_in_words(area, 'unknown')} are not known; {area_in_words(area, 'seen')} are surely wet or dry"
+    elif not area[f"{name}_{unit}"]:
+        text, rest = (
+            "No flood was found" if knows else "No water was found",
+            f" in {area_in_words(area, 'seen')} that was seen",
+        )
+    else:
+        text = f"{area_in_words(area, name, area[f'{name}_{unit}_interval'])} {word}"
+        rest = f", {100 * area[f'{name}_share']:.1f} % of {area_in_words(area, 'seen')} that was seen"
+    if buildings is not None:
+        unknown, stand = buildings["count"] - buildings["known"], f"{buildings['inundated']:,} of "
+        stand += f"{buildings['count']:,} buildings are known to" if unknown else f"{buildings['known']:,} buildings"
+        rest += f"; {stand} stand in it" + (f", of {unknown:,} it is not known" if unknown else "")
+    return text, rest

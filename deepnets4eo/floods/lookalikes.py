@@ -1,0 +1,132 @@
+"""What of a mapped flood may be none: snow and ice, salt, wet fields, the shore of the sea, or dates in the wrong order.
+
+Measured on the map and on an overview of POST. They stay in the map: a flood in snow or over rice fields is still a flood.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import shapely
+from scipy import ndimage
+
+from deepnets4eo.arrays import ByteImage, FloatImage, Mask
+from deepnets4eo.floods.dates import FIRST
+from deepnets4eo.floods.mapper import POST, WaterMapper
+from deepnets4eo.floods.sensors import Kind
+from deepnets4eo.floods.spectrum import measure_land_nir, water_indices
+from deepnets4eo.floods.thresholds import DRY, FLOOD, PERMANENT_WATER
+from deepnets4eo.grid import Grid, coarse_grid, mean_gsd_m, transform_shapes
+from deepnets4eo.outputs import Finding
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.tiling import spread_windows
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+OVERVIEW_PX = 1024
+ORDER_WINDOWS, ORDER_PX, MOST_WHOLE_PX = (
+    3,
+    384,
+    512,
+)  # along each side, in which the order of the dates is tested; smaller scenes are read whole
+LEAST_LOST, MORE_LOST = 0.01, 5.0  # of the ground, and times what is flooded, of water that is gone
+WHITE = 180  # of 255, of the darkest of red, green and blue: muddy water and glint stay below it
+LEAST_WHITE, LEAST_SNOW = 0.2, 0.01  # of the flood, and of the ground, to be named
+LARGEST_FIELD_M2, LEAST_FIELD_PX = 50_000.0, 9  # smaller regions of a few pixels are four-sided by chance
+FOUR_SIDED = 0.8  # share of a field in the smallest rectangle around it
+LEAST_FIELDS, LEAST_IN_FIELDS = 8, 0.5  # number, and share of the flooded area
+SEA_BORDER = 0.2  # of the border of the map, in one piece, along which water leaves it; rivers cross it by less
+SEA_M = 2000.0  # the same at least: in a small tile a river can be as wide as that
+LEAST_AT_SEA = 0.1  # of the flood
+
+
+def lookalike_findings(labels: Layer, post: Layer, kind: Kind, polygons: gpd.GeoDataFrame) -> list[Finding]:
+    """What of a flood may be none. labels : the map; post : the flood image on its grid, of a kind; polygons : of the flood."""
+    grid = coarse_grid(labels.grid, OVERVIEW_PX)
+    classes = labels.on(grid, "nearest").read()[0][0]
+    named = [_fields(polygons, labels.grid), _sea(classes, mean_gsd_m(grid))]
+    if kind in ("surface", "spectrum"):
+        values, seen, _ = post.thumbnail(OVERVIEW_PX)
+        bands = dict(zip(post.band_names, values.astype(np.float32), strict=True))
+        named += [_snow(bands, seen) if kind == "spectrum" else None, _white(bands, classes, seen)]
+    return [finding for finding in named if finding is not None]
+
+
+def order_findings(labels: Layer, scene: Scene, mapper: WaterMapper) -> list[Finding]:
+    """Where far more ground fell dry than is flooded, the dates may be swapped; measured in windows spread over the scene."""
+    swapped, lost, new, seen = mapper.swap_dates(), 0, 0, 0
+    if swapped is None:
+        return []
+    side_px = MOST_WHOLE_PX if max(labels.shape) <= MOST_WHOLE_PX else ORDER_PX
+    for window in spread_windows(labels.shape, (side_px, side_px), ORDER_WINDOWS):
+        sample = scene.read(window, [FIRST, POST])
+        sample[FIRST], sample[POST] = sample[POST], sample[FIRST]
+        classes = swapped.predict_proba(swapped.inputs.prepare(sample)[None])[0].argmax(axis=0)
+        mapped, known = labels.read(window)
+        lost += int(((classes == FLOOD) & known).sum())
+        new, seen = new + int((mapped[0] == FLOOD).sum()), seen + int(known.sum())
+    if lost < LEAST_LOST * seen or lost < MORE_LOST * new or not lost:
+        return []
+    return [
+        Finding("dates_swapped", "caution", {"dried": lost / seen, "flooded": new / seen}, wording="water_fell_back")
+    ]
+
+
+def _snow(bands: dict[str, FloatImage], seen: Mask) -> Finding | None:
+    snow = water_indices(bands, measure_land_nir(bands, seen))[1]
+    share = float(snow[seen].mean()) if seen.any() else 0.0
+    if share < LEAST_SNOW:
+        return None
+    return Finding("snow_left_out", "note", {"share": share})
+
+
+def _white(bands: dict[str, FloatImage], classes: ByteImage, seen: Mask) -> Finding | None:
+    """Flooded ground that is brighter than dry land in the infrared, where water is dark, or white where only colours are known."""
+    flood, dry = seen & (classes == FLOOD), seen & (classes == DRY)
+    infrared = bands.get("swir", bands.get("nir"))
+    if not flood.any() or (infrared is not None and not dry.any()):
+        return None
+    white = np.min(list(bands.values()), axis=0) > WHITE if infrared is None else infrared > np.median(infrared[dry])
+    share = float(white[flood].mean())
+    if share < LEAST_WHITE:
+        return None
+    return Finding("flood_is_white", "caution", {"share": share})
+
+
+def _fields(polygons: gpd.GeoDataFrame, grid: Grid) -> Finding | None:
+    """Many separate regions that are four-sided and of the size of fields."""
+    areas = polygons["area_m2"].to_numpy(float)
+    shapes = transform_shapes(~grid.affine, polygons.geometry.to_numpy())
+    pixels = shapely.area(shapes)
+    around = shapely.area(shapely.minimum_rotated_rectangle(shapes))
+    fields = (pixels > FOUR_SIDED * around) & (pixels >= LEAST_FIELD_PX) & (areas <= LARGEST_FIELD_M2)
+    if fields.sum() < LEAST_FIELDS or areas[fields].sum() < LEAST_IN_FIELDS * areas.sum():
+        return None
+    share, number = float(areas[fields].sum() / areas.sum()), int(fields.sum())
+    return Finding(
+        "flood_in_fields", "caution", {"share": share, "number": number, "most_ha": LARGEST_FIELD_M2 / 10_000}
+    )
+
+
+def _sea(classes: ByteImage, gsd_m: float) -> Finding | None:
+    """A flood along permanent water that leaves the map by much of its border: tides and waves move such a shore."""
+    old, _ = ndimage.label(classes == PERMANENT_WATER, np.ones((3, 3)))
+    around = np.concatenate([old[0], old[1:, -1], old[-1, -2::-1], old[-2:0:-1, 0]])  # the border, once around
+    first = int(np.flatnonzero(around != around[0])[0]) if (around != around[0]).any() else 0
+    around = np.roll(around, -first)  # begins where a piece does
+    starts = np.flatnonzero(np.r_[True, np.diff(around) != 0])
+    lengths = np.diff(np.r_[starts, len(around)])
+    at_sea = (lengths >= max(SEA_BORDER * len(around), SEA_M / gsd_m)) & (around[starts] > 0)
+    sea = np.unique(around[starts][at_sea])
+    flood = classes == FLOOD
+    if not len(sea) or not flood.any():
+        return None
+    parts, _ = ndimage.label(flood | (old > 0), np.ones((3, 3)))
+    joined = np.isin(parts, np.unique(parts[np.isin(old, sea)])) & flood
+    share = joined.sum() / flood.sum()
+    if share < LEAST_AT_SEA:
+        return None
+    border = float(lengths[at_sea].sum() / len(around))
+    return Finding("shore_of_the_sea", "caution", {"share": float(share), "border": border})

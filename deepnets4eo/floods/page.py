@@ -1,0 +1,82 @@
+"""The page of a flood map: images before and after, the probability of water, and what was measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deepnets4eo.change import RegionPage, area_in_words
+from deepnets4eo.floods.dates import FIRST
+from deepnets4eo.floods.figures import headline_parts
+from deepnets4eo.floods.mapper import PERMANENT, POST, PRE
+from deepnets4eo.floods.scene import FloodScene
+from deepnets4eo.floods.thresholds import FLOOD, PERMANENT_WATER
+from deepnets4eo.outputs.map_page import MapKind, file_name
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+SUBJECT = "Flood map"  # of titles
+COLOURS = {FLOOD: (0, 188, 224), PERMANENT_WATER: (52, 112, 214)}
+TITLES = {FLOOD: "Flood", PERMANENT_WATER: "Water, not known since when"}
+KIND = MapKind(
+    title=SUBJECT, subject=SUBJECT, one="polygon", many="polygons", file="flood", made_up="This place and its flood are made up.",
+    empty="No new water of the least size was recognised. Muddy or shallow water, water under trees and between houses is often not seen: an "
+    "empty list is no proof that the ground is dry. Look at both images, and lay the probability of water over them.",
+    package="deepnets4eo.change", scripts=("classes.js", "summary.js"), styles=("columns.css",),
+)  # fmt: skip
+CAVEATS = (
+    "Images are averaged down where the page holds no detail; flood.tif, probability.tif and flood.gpkg hold the full resolution.",
+    "Calm water is dark in radar, and so are tarmac, sand, salt flats and radar shadow; wind makes water bright. Water between "
+    "houses and under trees is often not seen. Wet rice fields, frozen lakes and the sea at high tide look like floods.",
+    "In fine optical images large surfaces of one colour are mapped as water: car parks and bare fields that are new can be among "
+    "them, and narrow or dark, noisy water is missed.",
+    "The interval of the flooded area comes from drawing blocks of the scene at random many times; it says nothing about errors of the map.",
+)
+
+
+def flood_page(dates: FloodScene, polygons: gpd.GeoDataFrame, summary: dict[str, Any], mapped: int) -> RegionPage:
+    """The page of a summary; mapped : the class of the polygons."""
+    area = summary["area"]
+    images = {role: dates.pictures[name] for role, name in (("pre", FIRST), ("post", POST)) if name in dates.pictures}
+    facts = [("Flooded" if mapped == FLOOD else "Water", headline_parts(summary)[0])]
+    if dates.knows_before:
+        facts.append(("Permanent water", area_in_words(area, "permanent_water")))
+    facts.append(("Not seen", area_in_words(area, "not_seen")))
+    facts += [
+        ("Not told", area_in_words(area, name)) for name in ("unknown",) if {"unknown_ha", "unknown_px"} & area.keys()
+    ]
+    if (buildings := summary.get("buildings")) is not None:
+        text = f"{buildings['inundated']:,} of {buildings['known']:,}, {area_in_words(buildings | area, 'built_inundated')} of roofs"
+        text += f"; {unknown:,} not known" if (unknown := buildings["count"] - buildings["known"]) else ""
+        facts.append(("Buildings in the flood", text))
+    for entry in summary.get("cover", []):
+        facts.append((f"Flooded {entry['class']}", area_in_words(entry | {"seen_ha": 0}, "flood")))
+    for name, kind in dates.kinds.items():
+        cuts = ", ".join(
+            f"{band} {value:.3g}" for band, value in summary["thresholds"].get(name, {}).items() if value is not None
+        )
+        file = file_name(str(summary[name]))
+        facts.append((_role(name, dates), f"{file}: {kind}{f', threshold {cuts}' if cuts else ''}"))
+    hectares = float(polygons["area_m2"].sum()) / 10_000
+    classes = [
+        {
+            "key": "class-0",
+            "title": TITLES[mapped],
+            "color": list(COLOURS[mapped]),
+            "count": len(polygons),
+            "area_ha": hectares,
+        }
+    ]
+    numbers = np.zeros(len(polygons), np.intp)
+    return RegionPage(KIND, "Water", "Probability", headline_parts(summary), facts, CAVEATS, classes, numbers, images)
+
+
+def _role(name: str, dates: FloodScene) -> str:
+    """What an input is called on the page; dates before are numbered where there are several, of which the page shows the first."""
+    several = sum(layer.startswith(PRE) for layer in dates.kinds) > 1
+    number = f" {name.removeprefix(PRE)}" if several else ""
+    return (
+        f"Image before{number}" if name.startswith(PRE) else {POST: "Image after", PERMANENT: "Permanent water"}[name]
+    )
