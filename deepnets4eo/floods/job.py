@@ -1,6 +1,6 @@
 """The flood job: images before and after in, a folder of products out: labels, probability, polygons, summary, page, manifest.
 
-Each date may be of another sensor (see `floods.dates`). Streamed and resumable, and computers can share the work.
+Each date may be of another sensor (see `floods.scene`). Streamed and resumable, and computers can share the work.
 """
 
 from __future__ import annotations

@@ -26,11 +26,8 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
 OVERVIEW_PX = 1024
-ORDER_WINDOWS, ORDER_PX, MOST_WHOLE_PX = (
-    3,
-    384,
-    512,
-)  # along each side, in which the order of the dates is tested; smaller scenes are read whole
+ORDER_WINDOWS, ORDER_PX = 3, 384  # along each side, in which the order of the dates is tested
+MOST_WHOLE_PX = 512  # side of scenes that are read whole for it
 LEAST_LOST, MORE_LOST = 0.01, 5.0  # of the ground, and times what is flooded, of water that is gone
 WHITE = 180  # of 255, of the darkest of red, green and blue: muddy water and glint stay below it
 LEAST_WHITE, LEAST_SNOW = 0.2, 0.01  # of the flood, and of the ground, to be named
