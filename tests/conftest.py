@@ -19,6 +19,7 @@ settings.load_profile("deepnets4eo")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 MUCH_BYTES = 100 * 2**20
+WORLD = "tests/experiments/world"
 
 
 class Collection:
@@ -56,6 +57,18 @@ def pytest_configure(config):
     config.pluginmanager.register(Collection())  # on all folders, not on that of this file alone
     if hasattr(config.option, "loadscopereorder"):  # pytest-xdist would end with files of few tests, however long
         config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(optionalhook=True)  # where pytest-xdist is not installed nobody asks
+def pytest_xdist_make_scheduler(config, log):
+    """Files are divided among workers, but those of the made-up world stay together: a worker compiles its kernels for a minute."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return WORLD if nodeid.startswith(f"{WORLD}/") else super()._split_scope(nodeid)
+
+    return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")
