@@ -130,7 +130,7 @@ def write_page(
     event: EventInfo,
     findings: Sequence[Finding],
 ) -> Path:
-    """Write the page of a change map; `write_region_page` says more."""
+    """Write the page of a change map; `RegionPage.write` says more."""
     classes, numbers = _classes(polygons)
     images = {role: scene.layers[name] for role, name in (("pre", PRE), ("post", POST))}
     page = RegionPage(

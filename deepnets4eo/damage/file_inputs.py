@@ -62,7 +62,7 @@ class FileInputs:
         return [self.pre, self.post, self.footprints, *self.further.files, *priors]
 
     @property
-    def others(self) -> list[Any]:
+    def other_sources(self) -> list[Any]:
         """What else is read: rasters of scores, runs, areas and their population, curves."""
         settings, further = self.settings, self.further
         runs = settings.model, settings.segmenter, settings.look_from

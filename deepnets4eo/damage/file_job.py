@@ -49,7 +49,7 @@ class FileJob:
                 "FOOTPRINTS is -, and --part is given; expected footprints, since the buildings must be known before the work is "
                 "divided. Find them first with `deepnets4eo predict` and `deepnets4eo polygons`, and give their file."
             )
-        output.check_apart(PRODUCTS, *inputs.files, *inputs.others)
+        output.check_apart(PRODUCTS, *inputs.files, *inputs.other_sources)
         return cls(inputs, output, formats, products, event)
 
     def check(self) -> tuple[list[str], dict[str, Any]]:

@@ -245,7 +245,7 @@ class DamageMap(WithSummary, DamageMapContent):
         from deepnets4eo.damage.with_priors import add_priors
 
         outlines, workers = self.buildings.geometry.to_numpy(), int(self.parameters.get("workers", 2))
-        add_priors(self, [layer.at(outlines, workers) for layer in layers])
+        add_priors(self, [layer.measure_in(outlines, workers) for layer in layers])
 
     def plot(self, image: LayerLike | None = None, *, axes: Axes | None = None, max_px: int = MAX_PX) -> Axes:
         """Draw the outlines in the colours of their grades, with a key and counts.

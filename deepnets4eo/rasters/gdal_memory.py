@@ -16,9 +16,8 @@ from deepnets4eo.grid import mean_gsd_m
 if TYPE_CHECKING:
     from deepnets4eo.rasters.layer import Layer
 
-CACHE_BYTES = (
-    128 << 20
-)  # for files in tiles: what two threads read at once, also of pixels half as large; with 64 MB they decode much of it twice
+# For files in tiles: what two threads read at once, also of pixels half as large; with 64 MB they decode much of it twice.
+CACHE_BYTES = 128 << 20
 MOST_CACHE_BYTES = 512 << 20
 WINDOW_PX, WINDOW_M = 1200, 600.0  # rows of a window with its margins: at least so many, and so many metres
 

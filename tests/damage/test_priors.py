@@ -396,4 +396,4 @@ def test_a_byte_is_a_share_of_255(byte: int, tmp_path, damage_map) -> None:
     places = damage_map.buildings.geometry.to_numpy()
     stored = write_raster(tmp_path / "byte.tif", np.full((1, *GRID.shape), byte, "u1"))
     (layer,) = open_priors([f"dpm={stored}"], damage_map.images.post)
-    np.testing.assert_allclose(layer.at(places, 1).intensities, byte / 255, rtol=1e-6)
+    np.testing.assert_allclose(layer.measure_in(places, 1).intensities, byte / 255, rtol=1e-6)

@@ -62,9 +62,9 @@ class PriorLayer:
 
     def measure(self, site: Site) -> Site:
         """The site with the intensity at every building. Errors: InputError."""
-        return replace(site, priors=(*site.priors, self.at(site.outlines, site.settings.workers)))
+        return replace(site, priors=(*site.priors, self.measure_in(site.outlines, site.settings.workers)))
 
-    def at(self, outlines: NDArray[np.object_], workers: int) -> MeasuredPrior:
+    def measure_in(self, outlines: NDArray[np.object_], workers: int) -> MeasuredPrior:
         """The mean intensity in each of N outlines on the post image. Errors: InputError."""
         mean = band_sums(self.layer, outlines, workers=workers).mean[:, 0] * self.scale
         known = mean[np.isfinite(mean)]

@@ -192,9 +192,6 @@ def _offset_findings(fits: list[dict[str, Any]]) -> list[Finding]:
     return [Finding("stated_heights_off", "caution", values)]
 
 
-MEASURING = "Measuring"
-
-
 @option_group
 class RubbleOptions:
     """How height loss, debris and state of buildings are measured.
