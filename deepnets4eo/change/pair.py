@@ -275,7 +275,7 @@ class CloudMaskedSource(LayerView):
     def __init__(self, layer: Layer, mask: Layer) -> None:
         numbers = layer.as_stored()
         super().__init__(numbers, numbers.dtype, layer.nodata)
-        self.mask, self.stored_values = mask, layer.scaling
+        self.mask, self.declared = mask, self.declared.with_bands(stored=layer.scaling)
 
     def read(self, window: Any, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         data, valid = self.choose(bands).read(window)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     )
     from .array_files import ArrayReference, ImageArray, list_arrays, open_array, other_axes, parse_reference
     from .array_info import ArrayInfo
+    from .band_info import BandInfo, StoredValues
+    from .cf_words import CF_WORDS
+    from .declared import Declared
     from .drivers import NEEDED_ALONE
     from .envi import marked_bands
     from .numpy_files import list_npz, open_npz
@@ -39,7 +42,6 @@ if TYPE_CHECKING:
         vector_file,
         without_undefined_crs,
     )
-    from .wavelengths import raster_wavelengths_nm
     from .web import WEB_ERRORS, Session, failure_text, is_web_address
     from .zarr import is_zarr, parse_zarr
 else:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.formats import hdf5, mat5, numpy_files
 from deepnets4eo.formats.array_info import ArrayFormat, ArrayInfo, damage_errors
+from deepnets4eo.formats.declared import Declared
 from deepnets4eo.formats.drivers import read_head
 from deepnets4eo.formats.wavelengths import to_nm
 
@@ -66,6 +67,17 @@ class ImageArray:
         """(B, H, W)."""
         sizes = dict(zip(self.axes, self.array.shape, strict=True))
         return sizes.get("t", 1) * sizes.get("b", 1), sizes["h"], sizes["w"]
+
+    @property
+    def declared(self) -> Declared:
+        """What the file states of the array. Raises InputError for words that are no numbers."""
+        count, name = self.shape[0], f"{self.path}#{self.info.name}"
+        words = self.info.words
+        declared = Declared.plain(name, count) if words is None else Declared(name, words.bands(count))
+        if self.wavelengths_nm:
+            declared = declared.with_bands(wavelength_nm=self.wavelengths_nm)
+        declared.check_values()
+        return declared
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -14,20 +14,24 @@ import numpy as np
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import ARCHIVE_ERRORS
+from deepnets4eo.formats.cf_words import CFWords
 
 
 @dataclass(frozen=True)
 class ArrayInfo:
-    """One array of a file, axes in its program's order; dtype None: no real numbers but `kind`; value = number × scale + offset."""
+    """One array of a file, axes in its program's order; dtype None: no real numbers but `kind`; words : its attributes of the CF
+    conventions, if it has any."""
 
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any] | None
     kind: str = "numbers"
-    units: str = ""
-    nodata: float | None = None
-    scale: float = 1.0
-    offset: float = 0.0
+    words: CFWords | None = None
+
+    @property
+    def units(self) -> str:
+        """The unit that its attributes name, "" without one."""
+        return "" if self.words is None else self.words.unit
 
     def __str__(self) -> str:
         sizes = " × ".join(str(size) for size in self.shape)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import ARCHIVE_ERRORS
 from deepnets4eo.formats.array_info import ArrayInfo, damage_errors, is_number
+from deepnets4eo.formats.cf_words import CF_WORDS, CFWords
 from deepnets4eo.formats.drivers import read_head
 from deepnets4eo.formats.unpacking import MOST_TIMES_LARGER, PLAUSIBLE_BYTES
 
@@ -58,7 +59,10 @@ def open_array(path: Path, name: str) -> Any:
             raise InputError(f"{path}: {name} lies in other files, which are not opened. Copy it into one file.")
         _check_chunks(path, name, data)
         _check_written(path, name, data)
-        return _Reversed(data) if _written_by_matlab(path, data) else data
+        if _written_by_matlab(path, data):
+            return _Reversed(data)
+        words = CFWords(_cf_attributes(data), data.dtype, name)
+        return data if words.number_dtype == data.dtype else _Meant(data, words.number_dtype)
 
 
 def _check_chunks(path: Path, name: str, data: Any) -> None:
@@ -98,6 +102,17 @@ class _Reversed:
         return values.T
 
 
+class _Meant:
+    """Whole numbers whose type is stated beside them, see `CFWords.number_dtype`."""
+
+    def __init__(self, data: Any, dtype: np.dtype[Any]) -> None:
+        self._data, self.dtype, self.shape, self.ndim = data, dtype, data.shape, data.ndim
+
+    def __getitem__(self, key: tuple[slice, ...]) -> NDArray[Any]:
+        values: NDArray[Any] = self._data[key]
+        return values.view(self.dtype)
+
+
 def _written_by_matlab(path: Path, data: Any) -> bool:
     return "MATLAB_class" in data.attrs or read_head(path, len(MATLAB)) == MATLAB
 
@@ -113,17 +128,23 @@ def _describe(name: str, data: Any, reverse: bool) -> ArrayInfo:
     kind = _text(data.attrs.get("MATLAB_class", b""))
     if not is_number(np.dtype(dtype)) or kind == "char" or "MATLAB_empty" in data.attrs:
         return ArrayInfo(name, shape, None, kind or str(dtype))
-    nodata, scale, offset = (_number(data.attrs.get(key)) for key in ("_FillValue", "scale_factor", "add_offset"))
-    return ArrayInfo(
-        name, shape, np.dtype(dtype), units=_text(data.attrs.get("units", "")), nodata=nodata,
-        scale=1.0 if scale is None else scale, offset=offset or 0.0,
-    )  # fmt: skip
+    words = CFWords(_cf_attributes(data), np.dtype(dtype), name)
+    return ArrayInfo(name, shape, words.number_dtype, words=words)
 
 
-def _number(value: Any) -> float | None:
-    """The first number of an attribute; None where it has none."""
-    values = np.ravel(value) if value is not None else np.zeros(0)
-    return float(values[0]) if values.size and values.dtype.kind in "iuf" else None
+def _cf_attributes(data: Any) -> dict[str, Any]:
+    """Return the attributes of the CF conventions; one of a type that NumPy does not have is kept as its name."""
+    import h5py
+
+    words = {}
+    for key in sorted(CF_WORDS & set(data.attrs)):
+        try:
+            value = data.attrs[key]
+        except ARCHIVE_ERRORS:
+            value = "of a type that is not read"
+        if not isinstance(value, h5py.Empty):
+            words[key] = value
+    return words
 
 
 def _text(value: Any) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -23,6 +24,7 @@ from rasterio.io import DatasetReader
 
 from deepnets4eo.errors import PROJ_REMEDY, InputError
 from deepnets4eo.formats.access import check_beside, is_remote, limit_waiting, user_files
+from deepnets4eo.formats.declared import declared_structure
 from deepnets4eo.formats.drivers import REMEDY, VRT, is_tiff, leave_out_raster_drivers, raster_driver
 from deepnets4eo.formats.envi import check_image, check_size
 from deepnets4eo.formats.zarr import gdal_name, parse_zarr
@@ -69,18 +71,24 @@ _ATTRIBUTES = """
 """
 ELEMENTS, ATTRIBUTES = {*_ELEMENTS.split(), *SOURCES}, set(_ATTRIBUTES.split())
 SUBCLASSES = {"VRTWarpedDataset", "VRTWarpedRasterBand", "VRTSourcedRasterBand", "VRTDerivedRasterBand"}
+# GDAL 3.10 leaves its buffer as it was where a PNG of 8 bits ends early; by rows it reports that, also of addresses and archives
+os.environ.setdefault("GDAL_PNG_WHOLE_IMAGE_OPTIM", "NO")
 _SCHEME = re.compile(r"[A-Za-z][\w+.-]+:")  # of two letters at least: C: is a disk
 
 
-def open_raster(target: str | Path, most_block_bytes: int = MOST_BLOCK_BYTES) -> DatasetReader:
-    """Open a path, URL or archive by the one driver of its format; nothing is looked for beside a URL."""
+def open_raster(
+    target: str | Path, most_block_bytes: int = MOST_BLOCK_BYTES, *, honours: Collection[str] = ()
+) -> DatasetReader:
+    """Open a path, URL or archive by the one driver of its format; nothing is looked for beside a URL.
+
+    honours : what the caller does about a file that is turned ("orientation") or has several "pages"; others are refused"""
     leave_out_raster_drivers()
     _check_proj(*(os.environ.get(variable, "") for variable in PROJ_VARIABLES))
     name = str(target)
     if name.startswith(MEMORY):  # made by this very process
         return _open(name, None)
     if is_remote(name):
-        return _open_remote(name)
+        return _checked(_open_remote(name), name, honours)
     path = Path(name)
     if (store := parse_zarr(name)) is not None:
         dataset = _open(gdal_name(store), "Zarr")
@@ -92,7 +100,22 @@ def open_raster(target: str | Path, most_block_bytes: int = MOST_BLOCK_BYTES) ->
         dataset = _open(os.path.abspath(path), driver)  # absolute: no name can pass for a driver's prefix
     _check_described(dataset, name)
     _check_block_sizes(dataset, name, most_block_bytes)
+    return _checked(dataset, name, honours)
+
+
+def _checked(dataset: DatasetReader, name: str, honours: Collection[str]) -> DatasetReader:
+    """Return a raster; InputError where its structure is not whole, or of a kind that is not honoured."""
+    try:
+        declared_structure(dataset).check(name, honours)
+    except InputError:
+        dataset.close()
+        raise
     return dataset
+
+
+def open_page(dataset: DatasetReader, directory: int) -> DatasetReader:
+    """Open one page of a TIFF by its directory, counted from 0."""
+    return _open(f"GTIFF_DIR:{directory + 1}:{dataset.name}", "GTiff")
 
 
 @lru_cache(maxsize=8)
@@ -246,6 +269,7 @@ def _allowed_driver(state: _State, nested: int = 0) -> str:
             if inner != VRT:
                 with _open(str(reference), inner) as dataset:
                     _check_described(dataset, str(reference))
+                    _checked(dataset, str(reference), ())
     return driver
 
 

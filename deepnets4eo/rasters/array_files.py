@@ -29,7 +29,6 @@ from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.array_source import Source, memory_file
 from deepnets4eo.rasters.band_subset import subset_bands
 from deepnets4eo.rasters.opening import open_files
-from deepnets4eo.rasters.values import StoredValues, check_stated, valid_values
 
 log = logging.getLogger(__name__)
 
@@ -57,14 +56,9 @@ class ArrayFileSource(Source):
             raise GridError(f"{image.reference} has {(height, width)} pixels and its grid {tuple(grid.shape)}.")
         self.image, self.name = image, f"{image.path}#{image.info.name}"
         self.grid = grid if grid is not None else GeoBox((height, width), Affine.identity(), None)
-        self.dtype, self.nodata = image.dtype, nodata if nodata is not None else image.info.nodata
-        self.paths, self.tags = [str(image.path)], dict[str, str]()
-        self.bands = list(range(1, count + 1))
-        self.band_names = [f"band_{band}" for band in self.bands]
-        self.wavelengths_nm = list(image.wavelengths_nm or ()) or None
-        info = image.info
-        self.stored_values = [StoredValues(info.scale, info.offset, info.units.strip())] * count
-        check_stated(self.stored_values, self.name)
+        self.dtype, self.paths, self.bands = image.dtype, [str(image.path)], list(range(1, count + 1))
+        declared = image.declared
+        self.declared = declared if nodata is None else declared.with_nodata(nodata)
         self._handles = threading.local()
         self._handles.image = image
         self._file: MemoryFile | None = None
@@ -79,7 +73,7 @@ class ArrayFileSource(Source):
 
     def read(self, window: Window, bands: Sequence[int]) -> Pixels:
         data = self._own_image().read([band - 1 for band in bands], *window.slices)
-        return data, valid_values(data, self.nodata)
+        return data, self.valid(data, bands)
 
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
         """The whole grid averaged down over valid pixels; reads strips of some 64 MB."""
@@ -106,7 +100,8 @@ class ArrayFileSource(Source):
                     f"{self.name} is too large to be warped as it is (more than {MOST_COPY_BYTES:,} bytes). "
                     "Write it as a GeoTIFF or ENVI file first."
                 )
-            self._file = memory_file(self, self.read(Window(0, 0, height, width), self.bands)[0])
+            data, valid = self.read(Window(0, 0, height, width), self.bands)
+            self._file = memory_file(self, data, ~valid if self.declared.limits else None)
         return subset_bands(open_raster(self._file.name), bands or self.bands)
 
     def _own_image(self) -> ImageArray:
@@ -128,7 +123,7 @@ class ScaledArraySource(ArrayFileSource):
             )
         card = EmbeddingCard.load("tessera")
         card.check_bands(image.shape[0], self.name)
-        self.scales, self.dtype, self.tags = scales, np.dtype(np.float32), card.to_tags()
+        self.scales, self.dtype, self.declared = scales, np.dtype(np.float32), self.declared.with_tags(card.to_tags())
         self.paths = [*self.paths, str(scales.path)]
 
     @classmethod
@@ -149,7 +144,7 @@ class ScaledArraySource(ArrayFileSource):
         chosen = [band - 1 for band in bands]
         scales = self.scales.read([0] if self.scales.shape[0] == 1 else chosen, *window.slices)
         data = self._own_image().read(chosen, *window.slices) * scales.astype(np.float32)
-        return data, valid_values(data, self.nodata)
+        return data, self.valid(data, bands)
 
 
 def scales_beside(path: Path) -> Path | None:

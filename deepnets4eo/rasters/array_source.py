@@ -15,41 +15,47 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.io import DatasetReader, MemoryFile
 
-from deepnets4eo.arrays import Pixels
+from deepnets4eo.arrays import Mask, Pixels
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.formats import open_raster
+from deepnets4eo.formats import Declared, open_raster
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.band_subset import subset_bands
 from deepnets4eo.rasters.datasets import check_gdal_type, rasterio_crs, read_dataset
-from deepnets4eo.rasters.values import StoredValues, storable_nodata, valid_values
+from deepnets4eo.rasters.values import common_nodata, storable_nodata, valid_numbers
 
 if TYPE_CHECKING:
     import pyproj
 
 
 class Source(ABC):
-    """What a Layer reads from; what a source does not say of itself is as here.
+    """What a Layer reads from.
 
-    nodata : None where bands have none or several; band_nodata : of each band, None where all have `nodata`; stored_values : how the numbers
-    of each band are meant, None where nothing says it; unmasked_bands : marked as alpha, read as bands; place_advice : how an image that
-    only RPCs place is put on the ground; complex : whether it is read as power."""
+    declared : what it states of itself, of all its bands; bands : those read unless others are chosen, 1-based; place_advice : how an
+    image that only RPCs place is put on the ground."""
 
     name: str
     grid: Grid
     dtype: np.dtype[Any]
     bands: list[int]
-    band_names: list[str]
+    declared: Declared
     paths: list[str]
-    tags: dict[str, str]
-    nodata: float | None = None
-    band_nodata: list[float | None] | None = None
-    stored_values: list[StoredValues] | None = None
-    wavelengths_nm: list[float | None] | None = None
-    colour_roles: list[str] | None = None
     height_crs: pyproj.CRS | None = None
-    unmasked_bands: Sequence[str] = ()
     place_advice: str = ""
-    complex: bool = False
+
+    @property
+    def band_names(self) -> list[str]:
+        """The name of each band."""
+        return self.declared.names
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Further words, by name."""
+        return self.declared.tags
+
+    @property
+    def nodata(self) -> float | None:
+        """The stored number that means no data in all bands that are read by default; None if they have none or several."""
+        return common_nodata(self.nodata_of(self.bands))
 
     @abstractmethod
     def read(self, window: Window, bands: Sequence[int]) -> Pixels:
@@ -65,14 +71,17 @@ class Source(ABC):
 
     def nodata_of(self, bands: Sequence[int]) -> list[float | None]:
         """The value without data of each of these bands, 1-based."""
-        own = self.band_nodata
-        return [self.nodata if own is None else own[band - 1] for band in bands]
+        return [self.declared.bands[band - 1].nodata for band in bands]
+
+    def valid(self, data: NDArray[Any], bands: Sequence[int]) -> Mask:
+        """Return which pixels of stored numbers (C, h, w) of these bands, 1-based, are valid by what is stated of them."""
+        return valid_numbers(data, [self.declared.bands[band - 1] for band in bands])
 
     def with_nodata(self, value: float) -> Source:
         """The same source, of which pixels with `value` in every band are not valid."""
-        declared = copy.copy(self)
-        declared.nodata, declared.band_nodata = value, [value] * len(self.band_names)
-        return declared
+        other = copy.copy(self)
+        other.declared = self.declared.with_nodata(value)
+        return other
 
     def most_of(self) -> Source | None:
         """The source of which a view on another grid shows most; None of what is no such view."""
@@ -86,7 +95,9 @@ class Source(ABC):
 class ArraySource(Source):
     """An array in memory: (C, H, W) or (H, W); what the mask of a masked array hides in any band is not valid."""
 
-    def __init__(self, array: NDArray[Any], grid: Grid | None, nodata: float | None) -> None:
+    def __init__(
+        self, array: NDArray[Any], grid: Grid | None, nodata: float | None, declared: Declared | None = None
+    ) -> None:
         array = array[None] if array.ndim == 2 else array
         if array.ndim != 3 or 0 in array.shape:
             raise InputError(
@@ -97,9 +108,8 @@ class ArraySource(Source):
             raise GridError(f"the array has {shape} pixels and its grid {tuple(grid.shape)}. They must agree.")
         self.name = "array"
         self.grid = grid if grid is not None else GeoBox(shape, Affine.identity(), None)
-        self.dtype, self.nodata, self.tags, self.paths = array.dtype, nodata, dict[str, str](), list[str]()
-        self.bands = list(range(1, array.shape[0] + 1))
-        self.band_names = [f"band_{band}" for band in self.bands]
+        self.declared = declared or Declared.plain(self.name, len(array), nodata)
+        self.dtype, self.paths, self.bands = array.dtype, list[str](), list(range(1, len(array) + 1))
         self._array = array
         self._hidden: NDArray[np.bool_] | None = None
         if np.ma.is_masked(array):
@@ -109,11 +119,13 @@ class ArraySource(Source):
     def read(self, window: Window, bands: Sequence[int]) -> Pixels:
         rows, cols = window.slices
         data = np.asarray(self._array[[band - 1 for band in bands], rows, cols])
-        valid = valid_values(data, self.nodata)
+        valid = self.valid(data, bands)
         return data, valid if self._hidden is None else valid & ~self._hidden[rows, cols]
 
-    def with_nodata(self, value: float) -> ArraySource:
-        return ArraySource(self._array, self.grid, value)
+    def with_nodata(self, value: float) -> Source:
+        other = super().with_nodata(value)
+        other._file = None  # type: ignore[attr-defined]  # the copy for GDAL declares the former value
+        return other
 
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
         with self.open_dataset() as dataset:
@@ -122,7 +134,11 @@ class ArraySource(Source):
     def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
         if self._file is None:
             array = np.asarray(self._array.astype(np.uint8) if self._array.dtype == bool else self._array)
-            self._file = memory_file(self, array, self._hidden)
+            hidden = self._hidden
+            if self.declared.limits:
+                limited = ~self.valid(array, self.bands)
+                hidden = limited if hidden is None else hidden | limited
+            self._file = memory_file(self, array, hidden)
         return subset_bands(open_raster(self._file.name), bands or self.bands)
 
 

@@ -15,7 +15,7 @@ from deepnets4eo.addresses import shown_address
 from deepnets4eo.arrays import Pixels
 from deepnets4eo.cards import EmbeddingCard
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats import READ_ERRORS, open_raster, raster_wavelengths_nm, rpc_advice
+from deepnets4eo.formats import READ_ERRORS, Declared, StoredValues, open_raster, rpc_advice
 from deepnets4eo.grid import Window, check_grid, whole
 from deepnets4eo.rasters.array_source import Source
 from deepnets4eo.rasters.band_subset import (
@@ -36,17 +36,8 @@ from deepnets4eo.rasters.datasets import (
     warp_by_points,
 )
 from deepnets4eo.rasters.longitudes import first_column_to_roll, roll, usual_longitudes
-from deepnets4eo.rasters.values import (
-    StoredValues,
-    check_stated,
-    common_nodata,
-    same_nodata,
-    stated_values,
-    storable_nodata,
-)
+from deepnets4eo.rasters.values import common_nodata, same_nodata, storable_nodata
 from deepnets4eo.rasters.warped_source import WarpedSource
-
-POLARISATION_TAGS = ("polarimetric_interp", "polarisation", "polarization")  # of bands of radar
 
 
 class FileSource(Source):
@@ -54,9 +45,6 @@ class FileSource(Source):
 
     held : the VRT that `target` names, alive as long as its reader; open_again : opens it in another process; open_with : opens it with
     another value without data, where that is one of its tiles' numbers."""
-
-    band_nodata: list[float | None]
-    stored_values: list[StoredValues]
 
     def __init__(
         self, name: str, target: str, paths: list[str], nodata: float | None, *, held: MemoryFile | None = None,
@@ -69,8 +57,8 @@ class FileSource(Source):
         with description_errors(name), self._handles.lend(self.open_dataset) as dataset:
             self._describe(dataset, nodata)
             rolled = first_column_to_roll(self.grid)
-            if self.unmasked_bands or self.complex:
-                text = as_power(dataset) if self.complex else without_alpha(dataset)
+            if self.declared.unmasked or self.declared.is_complex:
+                text = as_power(dataset) if self.declared.is_complex else without_alpha(dataset)
                 self._translated = MemoryFile(text.encode(), ext=".vrt")
             elif rolled:
                 self.grid = roll(self.grid, rolled)
@@ -91,22 +79,15 @@ class FileSource(Source):
                 f"{self.name} has bands of several types ({', '.join(dict.fromkeys(dataset.dtypes))}). Write it in one: gdal_translate -ot "
                 "Float32 IN OUT.tif"
             )
-        self.band_names = [
-            text or _polarisation(dataset, i + 1) or f"band_{i + 1}" for i, text in enumerate(dataset.descriptions)
-        ]
-        self.unmasked_bands = [self.band_names[band - 1] for band in unmasked]  # marked as alpha, read as bands
-        self.complex = dataset.dtypes[0].startswith("complex")  # read as power
-        self.dtype = np.dtype(np.float32 if self.complex else dataset.dtypes[0])
-        self.band_nodata = [nodata] * dataset.count if nodata is not None else list(dataset.nodatavals)
-        if self.complex:
-            self.band_nodata = [None if value is None else value**2 for value in self.band_nodata]
-        self.nodata = common_nodata([self.band_nodata[band - 1] for band in self.bands])
-        self.tags = dict(dataset.tags(ns="IMAGERY")) | dict(dataset.tags())  # satellite and time, of side files
-        self.wavelengths_nm = raster_wavelengths_nm(dataset)
+        declared = Declared.of_dataset(dataset, self.name, unmasked)
+        declared = declared if nodata is None else declared.with_nodata(nodata)
+        is_complex = declared.is_complex  # read as power
+        self.dtype = np.dtype(np.float32 if is_complex else dataset.dtypes[0])
+        if is_complex:
+            squares = [None if band.nodata is None else band.nodata**2 for band in declared.bands]
+            declared = declared.with_bands(nodata=squares)
+        self.declared = declared
         card = EmbeddingCard.from_tags(self.tags, self.name) or EmbeddingCard.of_names(self.band_names)
-        roles = enumerate(dataset.colorinterp, start=1)
-        self.colour_roles = ["undefined" if band in unmasked else role.name for band, role in roles]
-        self.stored_values = list(stated_values(dataset, self.name))
         if card is not None:
             self.with_card(card)
         self.grid, self.place_advice = usual_longitudes(dataset_grid(dataset)), rpc_advice(dataset)
@@ -119,29 +100,26 @@ class FileSource(Source):
         numbers = [band - 1 for band in self.bands] if len(bands) == len(self.bands) else range(count)  # without alpha
         if not (fits := len(bands) in (0, 1, len(numbers))) and any(set(band) - {"name"} for band in bands):
             raise InputError(f"{self.name} has {count} bands, its STAC item describes {len(bands)}. Correct the item.")
-        for band, stated in zip(
-            numbers, ([*bands] * count if len(bands) == 1 else bands) if fits else (), strict=False
-        ):
-            own = self.stored_values[band]
-            if own.plain:
-                scale, offset = stated.get("scale", 1.0), stated.get("offset", 0.0)
-                self.stored_values[band] = StoredValues(scale, offset, own.unit or stated.get("unit", ""))
-            if self.band_nodata[band] is None and "nodata" in stated:
-                self.band_nodata[band] = storable_nodata(self.dtype, stated["nodata"])
-            if len(bands) == len(numbers) and self.band_names[band] == f"band_{band + 1}":
-                self.band_names[band] = stated.get("name", self.band_names[band])
-        check_stated(self.stored_values, self.name)
-        self.nodata = common_nodata([self.band_nodata[band - 1] for band in self.bands])
+        stated: list[dict[str, Any]] = [{} for _ in range(count)]
+        for band, words in zip(numbers, ([*bands] * count if len(bands) == 1 else bands) if fits else (), strict=False):
+            known = (
+                set(words) if len(bands) == len(numbers) else {*words} - {"name"}
+            )  # one name is not that of all bands
+            stated[band] = {word: words[word] for word in known}
+            if "nodata" in known:
+                stated[band]["nodata"] = storable_nodata(self.dtype, words["nodata"])
+        self.declared = self.declared.with_stated(stated)
         return self
 
     def with_card(self, card: EmbeddingCard) -> FileSource:
         """The same file as embeddings of a card, which scales its numbers where they are of the type that it states."""
         card.check_bands(len(self.bands), self.name)
-        self.tags |= card.to_tags()
-        if self.dtype.name == card.stored and all(band.plain for band in self.stored_values):
-            self.stored_values = [StoredValues(card.scale, power=card.power)] * len(self.band_names)
+        declared, count = self.declared.with_tags(card.to_tags()), len(self.declared)
+        if self.dtype.name == card.stored and all(stored.plain for stored in declared.stored):
+            declared = declared.with_bands(stored=[StoredValues(card.scale, power=card.power)] * count)
             if card.nodata is not None and self.nodata is None:
-                self.nodata, self.band_nodata = card.nodata, [card.nodata] * len(self.band_names)
+                declared = declared.with_bands(nodata=[card.nodata] * count)
+        self.declared = declared
         return self
 
     def with_nodata(self, value: float) -> Source:
@@ -154,8 +132,7 @@ class FileSource(Source):
         return other
 
     def __reduce__(self) -> tuple[Any, ...]:
-        stated = {name: getattr(self, name) for name in ("nodata", "band_nodata", "stored_values", "band_names")}
-        return _open_again, (self._open_again, stated)
+        return _open_again, (self._open_again, self.declared)
 
     def read(self, window: Window, bands: Sequence[int]) -> Pixels:
         try:
@@ -168,7 +145,7 @@ class FileSource(Source):
             ) from error
 
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
-        if self.complex:  # GDAL would take means of complex numbers, whose phases cancel
+        if self.declared.is_complex:  # GDAL would take means of complex numbers, whose phases cancel
             coarse = WarpedSource(self, self.grid.zoom_to(shape), Resampling.average.name)
             return coarse.read(whole(coarse.grid), bands)
         try:
@@ -193,19 +170,13 @@ class FileSource(Source):
         return warp_by_points(dataset) if crooked else dataset
 
 
-def _polarisation(dataset: DatasetReader, band: int) -> str:
-    """What the tags of a radar band call its polarisation, "" of any other."""
-    tags = {name.casefold(): value for name, value in dataset.tags(band).items()}
-    return next((tags[name].strip() for name in POLARISATION_TAGS if name in tags), "")
-
-
 def from_anywhere(path: str) -> str:
     """The path of a file whatever the current folder is; other names, such as URLs, as they are."""
     return os.path.abspath(path) if os.path.exists(path) else path
 
 
-def _open_again(open_file: Callable[[], FileSource], stated: Mapping[str, Any]) -> FileSource:
+def _open_again(open_file: Callable[[], FileSource], declared: Declared) -> FileSource:
     """The file of another process, opened in this one, with the nodata, scale and names that it was read with there."""
     source = open_file()
-    source.__dict__.update(stated)
+    source.declared = declared
     return source

@@ -21,7 +21,7 @@ from deepnets4eo.arrays import Floats, Mask, Pixels
 from deepnets4eo.cards import VOID, EmbeddingCard, Legend, split_card
 from deepnets4eo.display import MAX_PX, Summary, WithSummary
 from deepnets4eo.errors import GridError, InputError, check_choice
-from deepnets4eo.formats import Asset, asset_of
+from deepnets4eo.formats import Asset, Declared, StoredValues, asset_of
 from deepnets4eo.grid import Grid, Window, coarse_grid, only_one_placed, overlap_share, whole
 from deepnets4eo.rasters.array_files import open_reference
 from deepnets4eo.rasters.array_source import ArraySource, Source
@@ -29,9 +29,9 @@ from deepnets4eo.rasters.display import declared_colours, layer_summary, plot_la
 from deepnets4eo.rasters.longitudes import turned_towards
 from deepnets4eo.rasters.opening import open_files, open_stack
 from deepnets4eo.rasters.plane_crs import PLAIN_METRES, is_placed
-from deepnets4eo.rasters.values import StoredValues, common_nodata, physical_dtype, to_physical
-from deepnets4eo.rasters.warped_source import WarpedSource, same_grid, with_grid, with_names, with_stored_values
-from deepnets4eo.rasters.xarray_sources import grid_of, is_data_array, source_of
+from deepnets4eo.rasters.values import common_nodata, physical_dtype, to_physical
+from deepnets4eo.rasters.warped_source import WarpedSource, same_grid, with_declared, with_grid
+from deepnets4eo.rasters.xarray_sources import is_data_array, source_of
 
 if TYPE_CHECKING:
     import pyproj
@@ -111,10 +111,7 @@ class Layer(WithSummary):
         if isinstance(source, np.ndarray):
             return cls(ArraySource(source, grid, nodata), bands)
         if is_data_array(source):
-            array_source, names = source_of(source, grid_of(source) if grid is None else grid, nodata)  # type: ignore[arg-type]
-            layer = cls(array_source)
-            layer = layer.with_names(names) if names else layer
-            return layer if bands is None else layer.subset(bands)
+            return cls(source_of(source, grid, nodata), bands, as_stored=labels)  # type: ignore[arg-type]
         if isinstance(source, bytes) or not isinstance(source, (str, Path, Sequence)):
             raise InputError(
                 f"a layer cannot be opened from {type(source).__name__}. Give a path, a list of paths, an array or a Layer."
@@ -181,6 +178,11 @@ class Layer(WithSummary):
         return self._source.nodata_of(self._bands)
 
     @property
+    def declared(self) -> Declared:
+        """What the source states of itself and of the bands read."""
+        return self._source.declared.subset(self._bands)
+
+    @property
     def band_names(self) -> list[str]:
         """Names of the bands read, `band_1` … where the file has none."""
         return [self._source.band_names[band - 1] for band in self._bands]
@@ -188,30 +190,26 @@ class Layer(WithSummary):
     @property
     def wavelengths_nm(self) -> Floats | None:
         """Centre wavelengths of the bands read, (C,) in nanometres, NaN where a band has none; None where all have none."""
-        if self._source.wavelengths_nm is None:
+        if self._source.declared.wavelengths_nm is None:
             return None
-        return np.array([self._source.wavelengths_nm[band - 1] for band in self._bands], np.float64)
+        return np.array([self._source.declared.bands[band - 1].wavelength_nm for band in self._bands], np.float64)
 
     @property
     def colour_roles(self) -> list[str] | None:
         """What the file's colour interpretation says of each band: "red", "gray", "undefined" …; None where it has none.
 
         Also None where bands were chosen by number: writers call the bands of most 8-bit files red, green, blue, whatever they show."""
-        roles = self._source.colour_roles
-        if roles is None or self._bands != self._source.bands:
-            return None
-        return [roles[band - 1] for band in self._bands]
+        return self.declared.colours if self._bands == self._source.bands else None
 
     @property
     def stored_values(self) -> list[StoredValues]:
         """How the file says that the numbers of each band read are meant."""
-        every = self._source.stored_values
-        return [StoredValues() if every is None else every[band - 1] for band in self._bands]
+        return self.declared.stored
 
     @property
     def unmasked_band(self) -> str | None:
         """Name of a band that is marked as alpha, but shows something and is read as a band; None without one."""
-        return next(iter(self._source.unmasked_bands), None)
+        return next(iter(self._source.declared.unmasked_names), None)
 
     @property
     def reads_stored(self) -> bool:
@@ -339,13 +337,17 @@ class Layer(WithSummary):
         every = list(self._source.band_names)
         for band, name in zip(self._bands, names, strict=True):
             every[band - 1] = name
-        return self if every == self._source.band_names else self._of(with_names(self._source, every))
+        if every == self._source.band_names:
+            return self
+        return self._of(with_declared(self._source, self._source.declared.with_bands(name=every)))
 
     def with_factor(self, factor: float, unit: str) -> Layer:
         """The same layer, whose values are multiplied as they are read, and then are in a unit."""
-        every = self._source.stored_values or [StoredValues()] * len(self._source.band_names)
-        scaled = [band._replace(scale=band.scale * factor, offset=band.offset * factor, unit=unit) for band in every]
-        return self._of(with_stored_values(self._source, scaled))
+        declared = self._source.declared
+        scaled = [
+            band._replace(scale=band.scale * factor, offset=band.offset * factor, unit=unit) for band in declared.stored
+        ]
+        return self._of(with_declared(self._source, declared.with_bands(stored=scaled)))
 
     def with_grid(self, grid: Grid) -> Layer:
         """The same pixels, taken as lying on another grid of the same shape; nothing is resampled."""

@@ -26,16 +26,14 @@ from rasterio.io import MemoryFile
 from deepnets4eo.addresses import without_secrets
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import atomic_write
-from deepnets4eo.formats import READ_ERRORS, envi, is_remote, open_raster, parse_zarr, raster_wavelengths_nm
+from deepnets4eo.formats import READ_ERRORS, Declared, StoredValues, envi, is_remote, open_raster, parse_zarr
 from deepnets4eo.grid import NO_CRS_REMEDY, Box, Grid, Window, box_text, check_affine, window_under
 from deepnets4eo.rasters.band_roles import CENTRES_NM, name_band
 from deepnets4eo.rasters.band_subset import GDAL_TYPES, alpha_bands, false_alpha, with_alpha_as_mask, without_alpha
 from deepnets4eo.rasters.values import (
-    StoredValues,
     describe_vrt,
     same_nodata,
     same_unit,
-    stated_values,
     storable_nodata,
 )
 
@@ -209,7 +207,7 @@ def _describe(path: str) -> MosaicTile:
             tile.colorinterp,
             known_mask or hidden_by_alpha,
             tile.descriptions,
-            stated_values(tile, path),
+            tuple(Declared.of_dataset(tile, path).stored),
             tile.indexes,
             {name: value for name, value in tile.tags().items() if name == "SYNTHETIC"},
         )
@@ -337,8 +335,8 @@ def stack_files(source: str) -> list[str]:
     return sorted(find_tiles(source.removesuffix(MARK)), key=_natural)
 
 
-def stack_vrt(paths: Sequence[str]) -> tuple[str, list[float | None] | None]:
-    """A GDAL virtual raster of all bands of files, and their wavelengths; GridError where size or place differ."""
+def stack_vrt(paths: Sequence[str]) -> tuple[str, list[float | None]]:
+    """A GDAL virtual raster of all bands of files, and the wavelength of each; GridError where size or place differ."""
     if not paths:
         raise InputError("the list of bands is empty. Give at least one raster.")
     bands, wavelengths = list[str](), list[float | None]()
@@ -358,17 +356,17 @@ def stack_vrt(paths: Sequence[str]) -> tuple[str, list[float | None] | None]:
                 text or Path(path).stem + (f" {k + 1}" if file.count > 1 else "")
                 for k, text in enumerate(file.descriptions)
             ]
-            stored = stated_values(file, path)
+            declared = Declared.of_dataset(file, path)
             target = _gdal_name(path)
             for number, (name, value) in enumerate(zip(names, file.nodatavals, strict=True), start=1):
                 nodata = "" if value is None else f"<NoDataValue>{value!r}</NoDataValue>"
                 bands.append(
                     f'<VRTRasterBand dataType="{GDAL_TYPES[file.dtypes[0]]}" band="{len(bands) + 1}">'
-                    f"<Description>{escape(name)}</Description>{nodata}{describe_vrt(stored[number - 1])}<SimpleSource>"
+                    f"<Description>{escape(name)}</Description>{nodata}{describe_vrt(declared.stored[number - 1])}<SimpleSource>"
                     f'<SourceFilename relativeToVRT="0">{escape(target)}</SourceFilename>'
                     f"<SourceBand>{number}</SourceBand></SimpleSource></VRTRasterBand>"
                 )
-            wavelengths += raster_wavelengths_nm(file) or [None] * file.count
+            wavelengths += [band.wavelength_nm for band in declared.bands]
             (height, width), t = file.shape, file.transform
     affine = f"{t.c!r}, {t.a!r}, {t.b!r}, {t.f!r}, {t.d!r}, {t.e!r}"
     georeference = "" if t.is_identity else f"<GeoTransform>{affine}</GeoTransform>"
@@ -376,7 +374,7 @@ def stack_vrt(paths: Sequence[str]) -> tuple[str, list[float | None] | None]:
         f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><SRS>{escape(crs)}</SRS>{georeference}'
         f"{''.join(bands)}</VRTDataset>"
     )
-    return vrt, wavelengths if any(value is not None for value in wavelengths) else None
+    return vrt, wavelengths
 
 
 def _check_same_pixels(first_path: str, first: tuple[object, ...], path: str, kind: tuple[object, ...]) -> None:

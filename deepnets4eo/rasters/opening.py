@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from rasterio.enums import ColorInterp
 from rasterio.io import MemoryFile
 
-from deepnets4eo.formats import open_raster, raster_wavelengths_nm
+from deepnets4eo.formats import Declared, open_raster
 from deepnets4eo.rasters.band_subset import alpha_bands
 from deepnets4eo.rasters.file_source import FileSource, from_anywhere
 from deepnets4eo.rasters.mosaic import MARK, find_tiles, mosaic_vrt, stack_files, stack_vrt
@@ -30,9 +31,10 @@ def open_files(source: str | Path | Sequence[str | Path], nodata: float | None) 
         open_with=partial(open_files, source) if physical else None,
     )  # fmt: skip
     with open_raster(tiles[0]) as first:  # the mosaic has no metadata of bands
-        opened.wavelengths_nm = raster_wavelengths_nm(first)
-        marked = [opened.band_names[band - 1] for band in alpha_bands(first)]
-        opened.unmasked_bands = [] if ColorInterp.alpha.name in (opened.colour_roles or []) else marked
+        waves = [band.wavelength_nm for band in Declared.of_dataset(first, tiles[0]).bands]
+        is_masked = ColorInterp.alpha.name in (opened.declared.colours or [])
+        unmasked = () if is_masked else tuple(alpha_bands(first))
+        opened.declared = replace(opened.declared.with_bands(wavelength_nm=waves), unmasked=unmasked)
     return opened
 
 
@@ -42,5 +44,5 @@ def open_stack(paths: Sequence[str], nodata: float | None) -> FileSource:
     file = MemoryFile(vrt.encode(), ext=".vrt")
     name, again = f"{Path(paths[0]).parent} ({len(paths)} files as bands)", [*map(from_anywhere, paths)]
     opened = FileSource(name, file.name, list(paths), nodata, held=file, open_again=partial(open_stack, again, nodata))
-    opened.wavelengths_nm = wavelengths_nm
+    opened.declared = opened.declared.with_bands(wavelength_nm=wavelengths_nm)
     return opened

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from deepnets4eo.cards import Legend
 from deepnets4eo.display import MAX_PX, Summary, WithSummary
 from deepnets4eo.errors import InputError
+from deepnets4eo.formats import CF_WORDS
 from deepnets4eo.grid import Grid, Window, crop, whole
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.rasters.array_files import transposed_sources
 from deepnets4eo.rasters.display import plot_layers, scene_summary
 from deepnets4eo.rasters.layer import Layer, LayerLike
 from deepnets4eo.rasters.values import label_bytes
-from deepnets4eo.rasters.xarray_sources import CONVENTION, grid_of
+from deepnets4eo.rasters.xarray_sources import grid_of
 
 if TYPE_CHECKING:
     import xarray
@@ -103,7 +104,7 @@ class Scene(WithSummary):
             else:
                 values = np.where(valid, data, np.float32(np.nan))
             bands = {f"{name}_band": layer.band_names} if len(values) > 1 else {}
-            attrs = {key: value for key, value in layer.tags.items() if key not in CONVENTION}
+            attrs = {key: value for key, value in layer.tags.items() if key not in CF_WORDS}
             variables[name] = ((*bands, *plane), values if bands else values[0], attrs, encoding)
             coords |= bands
         return xarray.Dataset(variables, coords)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.cards import VOID
-from deepnets4eo.errors import InputError, LabelError
+from deepnets4eo.errors import LabelError
+from deepnets4eo.formats import BandInfo, StoredValues
 from deepnets4eo.rasters.length_units import metres_of
-
-if TYPE_CHECKING:
-    from rasterio.io import DatasetReader
-
 
 Nodata = float | None | Sequence[float | None]  # one value of all bands, or one for each
 
@@ -27,74 +23,12 @@ Nodata = float | None | Sequence[float | None]  # one value of all bands, or one
 NEAR = 2.0 * float(np.finfo(np.float32).eps)
 
 MOST_LABEL = 2**31
-UNIT_TAGS = ("unit", "units", "unittype", "unit_type")
 
 FLOAT32 = np.finfo(np.float32)
 SENTINELS = (-9999.0, -99999.0, -32767.0, -32768.0, float(FLOAT32.min), float(FLOAT32.max))  # usual nodata values
 GAP = 10.0  # spans (1st to 99th percentile) between one extreme value and all others; a sentinel needs one span
 FAR = 20.0  # spans beyond the percentiles
 RUINED = 2.0  # times the deviation without them: fewer or nearer values change little
-
-
-class StoredValues(NamedTuple):
-    """How numbers are meant: (number × scale + offset), its size to a power and its sign kept, in a unit ("" where none is named)."""
-
-    scale: float = 1.0
-    offset: float = 0.0
-    unit: str = ""
-    power: float = 1.0
-
-    @property
-    def plain(self) -> bool:
-        """Whether the numbers are the values."""
-        return self.scale == 1 and self.offset == 0 and self.power == 1
-
-    def values(self, numbers: NDArray[Any]) -> Floats:
-        """The physical values of numbers of any shape."""
-        values = numbers * np.float64(self.scale) + self.offset
-        return values if self.power == 1 else np.copysign(np.abs(values) ** self.power, values)
-
-
-def stated_values(dataset: DatasetReader, name: str) -> tuple[StoredValues, ...]:
-    """How a file says that the numbers of each band are meant. Errors: those of `check_stated`."""
-    units = (_stated_unit(dataset, band) for band in dataset.indexes)
-    stated = tuple(StoredValues(*terms) for terms in zip(dataset.scales, dataset.offsets, units, strict=True))
-    if all(stored.plain for stored in stated):
-        scale = _envi_scale(dataset)
-        stated = tuple(StoredValues(scale, unit=stored.unit) for stored in stated)
-    check_stated(stated, name)
-    return stated
-
-
-def _stated_unit(dataset: DatasetReader, band: int) -> str:
-    """The unit of a band, of GDAL's own or of a tag; "" where none is named."""
-    own = (dataset.units[band - 1] or "").strip()
-    return own or unit_tag(dataset.tags(band)) or ""
-
-
-def unit_tag(tags: Mapping[str, str]) -> str | None:
-    """What tags of a file or a band call the unit of its values, in any case of letters."""
-    lower = {name.lower(): value for name, value in tags.items()}
-    return next((str(lower[name]).strip() for name in UNIT_TAGS if name in lower), None)
-
-
-def _envi_scale(dataset: DatasetReader) -> float:
-    """What the header of an ENVI file says in words that GDAL leaves to others: reflectance = number / factor; 1 without it."""
-    try:
-        factor = float(dataset.tags(ns="ENVI").get("reflectance_scale_factor", 1))
-    except ValueError:
-        return 1.0
-    return 1 / factor if factor > 0 and math.isfinite(factor) else 1.0
-
-
-def check_stated(stated: Sequence[StoredValues], name: str) -> None:
-    """Refuse scales that leave no values, and offsets that are no numbers (InputError)."""
-    for band, (scale, offset, *_) in enumerate(stated, start=1):
-        if scale == 0 or not math.isfinite(scale) or not math.isfinite(offset):
-            raise InputError(
-                f"{name} states a scale of {scale:g} and an offset of {offset:g} for band {band}; expected finite numbers, and no "
-                "scale of 0, which leaves no values. Correct them, e.g. with gdal_edit.py -scale 1 -offset 0."
-            )
 
 
 def same_unit(one: str, other: str) -> bool:
@@ -142,6 +76,23 @@ def valid_values(data: NDArray[Any], nodata: Nodata) -> Mask:
     if np.issubdtype(data.dtype, np.inexact):
         valid = valid & np.isfinite(data).all(axis=0)
     return valid
+
+
+def valid_numbers(data: NDArray[Any], bands: Sequence[BandInfo]) -> Mask:
+    """Return which pixels of stored numbers (C, h, w) are valid by what is stated of their bands.
+
+    No band is NaN, infinite or outside its valid range, unless it is a missing value; not all bands are missing."""
+    if not any(band.limits for band in bands):
+        return valid_values(data, [band.nodata for band in bands])
+    valid, hidden = valid_values(data, None), list[Mask]()
+    for values, band in zip(data, bands, strict=True):
+        stated = (*(() if band.nodata is None else (band.nodata,)), *band.missing)
+        missing = np.zeros(values.shape, bool)
+        for value in stated:
+            missing |= is_nodata(values, value)
+        valid &= missing | ~band.outside(values)
+        hidden += [missing] if stated else []
+    return valid & ~np.logical_and.reduce(hidden) if hidden else valid
 
 
 def valid_pixels(data: NDArray[Any], valid: Mask) -> NDArray[Any]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from deepnets4eo.arrays import Mask, Pixels
+from deepnets4eo.formats import Declared
 from deepnets4eo.grid import Window, coarse_grid
 from deepnets4eo.rasters.array_source import Source
 from deepnets4eo.rasters.layer import Layer
@@ -40,14 +41,13 @@ class LayerView(Source):
         self, layer: Layer, dtype: DTypeLike, nodata: float | None, band_names: Sequence[str] | None = None
     ) -> None:
         self.layer, self.grid = layer, layer.grid
-        self.name, self.paths, self.tags = layer.source, layer.paths, layer.tags
-        self.dtype = np.dtype(dtype)
-        self.nodata = nodata
-        self.band_names = list(band_names or layer.band_names)
-        self.bands = list(range(1, len(self.band_names) + 1))
-        waves = None if band_names else layer.wavelengths_nm
-        self.wavelengths_nm = None if waves is None else [float(wave) for wave in waves]
-        self.colour_roles = None if band_names else layer.colour_roles
+        self.name, self.paths, self.dtype = layer.source, layer.paths, np.dtype(dtype)
+        self.declared = (
+            layer.declared.of_values(nodata)
+            if band_names is None
+            else Declared.plain(layer.source, len(band_names), nodata, layer.tags).with_bands(name=list(band_names))
+        )
+        self.bands = list(range(1, len(self.declared) + 1))
 
     def choose(self, bands: Sequence[int]) -> Layer:
         """The layer with these bands, 1-based, alone."""
@@ -115,7 +115,7 @@ class CollarSource(LayerView):
     def __init__(self, layer: Layer, largest: float) -> None:
         numbers = layer.as_stored()
         super().__init__(numbers, numbers.dtype, layer.nodata)
-        self.largest, self.stored_values = largest, layer.scaling
+        self.largest, self.declared = largest, self.declared.with_bands(stored=layer.scaling)
 
     def read(self, window: Window, bands: Sequence[int]) -> Pixels:
         from scipy.ndimage import binary_opening
@@ -142,7 +142,8 @@ class BandGapsSource(LayerView):
     def __init__(self, layer: Layer, values: Mapping[int, float], side_px: int) -> None:
         numbers = layer.as_stored()
         super().__init__(numbers, numbers.dtype, layer.nodata)
-        self.values, self.side_px, self.stored_values = dict(values), side_px, layer.scaling
+        self.values, self.side_px = dict(values), side_px
+        self.declared = self.declared.with_bands(stored=layer.scaling)
 
     def read(self, window: Window, bands: Sequence[int]) -> Pixels:
         from scipy.ndimage import binary_dilation, binary_opening
@@ -177,7 +178,8 @@ class PictureSource(LayerView):
     def __init__(self, layer: Layer, longest_px: int) -> None:
         numbers = layer.as_stored()
         super().__init__(numbers, numbers.dtype, layer.nodata)
-        self.stored_values, self.colours = layer.scaling, Layer(self).shown_bands
+        self.declared = self.declared.with_bands(stored=layer.scaling)
+        self.colours = Layer(self).shown_bands
         shape = coarse_grid(self.grid, longest_px).shape
         self._picture, self._valid = np.zeros((len(self.colours), *shape), self.dtype), np.zeros(shape, bool)
         self._shares = [_cell_shares(*sides) for sides in zip(self.grid.shape, shape, strict=True)]

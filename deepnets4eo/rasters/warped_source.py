@@ -13,12 +13,12 @@ from rasterio.vrt import WarpedVRT
 
 from deepnets4eo.arrays import Pixels
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.formats import READ_ERRORS
+from deepnets4eo.formats import READ_ERRORS, Declared
 from deepnets4eo.grid import NO_CRS_REMEDY, Grid, Window, apply_affine, blocks, only_one_placed, overlap_share, whole
 from deepnets4eo.rasters.array_source import ArraySource, Source
 from deepnets4eo.rasters.bilinear import interpolate, interpolates
 from deepnets4eo.rasters.datasets import Handles, rasterio_crs, read_dataset
-from deepnets4eo.rasters.values import StoredValues, common_nodata, same_nodata, storable_nodata
+from deepnets4eo.rasters.values import common_nodata, same_nodata, storable_nodata
 
 WARP_TOLERANCE_PX = 0.02  # GDAL's default of 0.125 px would show in sub-pixel registration
 FINER = 16  # times as many pixels as are asked for are read at most where an image is averaged down before it is warped
@@ -32,12 +32,8 @@ class _OnGrid(Source):
     """What another source says of itself, on a grid of its own."""
 
     def __init__(self, origin: Source, grid: Grid) -> None:
-        self.name, self.paths, self.tags = origin.name, origin.paths, origin.tags
-        self.wavelengths_nm, self.colour_roles = origin.wavelengths_nm, origin.colour_roles
-        self.dtype, self.nodata = origin.dtype, origin.nodata
-        self.band_nodata = origin.nodata_of(range(1, len(origin.band_names) + 1))
-        self.stored_values, self.height_crs = origin.stored_values, origin.height_crs
-        self.bands, self.band_names, self.grid, self._origin = origin.bands, origin.band_names, grid, origin
+        self.name, self.paths, self.declared, self.dtype = origin.name, origin.paths, origin.declared, origin.dtype
+        self.bands, self.height_crs, self.grid, self._origin = origin.bands, origin.height_crs, grid, origin
 
 
 class WarpedSource(_OnGrid):
@@ -48,7 +44,7 @@ class WarpedSource(_OnGrid):
         self._resampling = Resampling[resampling]
         self._handles: dict[tuple[int, ...], Handles] = {}  # by the bands that are read
         zoom = _zoom_factor(origin.grid, grid) if resampling == Resampling.average.name else 0
-        by_means = zoom and not origin.complex and self._means_leave_out_nodata()
+        by_means = zoom and not origin.declared.is_complex and self._means_leave_out_nodata()
         self._zoomed = zoom if by_means else 0  # else 0: the pixels are warped
         self._interpolates = interpolates(origin.grid, origin.dtype, grid, self._resampling)
 
@@ -164,17 +160,14 @@ def _zoom_factor(fine: Grid, coarse: Grid) -> int:
 
 
 class _PixelForPixel(_OnGrid):
-    """A source whose pixels lie on another grid of the same shape; its bands by other names, its numbers meant otherwise, if given."""
+    """A source whose pixels lie on another grid of the same shape; other things are stated of it if `declared` is given."""
 
-    def __init__(
-        self, origin: Source, grid: Grid, band_names: list[str] | None = None, stored: list[StoredValues] | None = None
-    ) -> None:
+    def __init__(self, origin: Source, grid: Grid, declared: Declared | None = None) -> None:
         super().__init__(origin, grid)
-        self.band_names, self._stored = band_names or origin.band_names, stored
-        self.stored_values = stored or self.stored_values
+        self.declared = declared or self.declared
 
     def with_nodata(self, value: float) -> _PixelForPixel:
-        return _PixelForPixel(self._origin.with_nodata(value), self.grid, self.band_names, self._stored)
+        return _PixelForPixel(self._origin.with_nodata(value), self.grid, self.declared.with_nodata(value))
 
     def most_of(self) -> Source | None:
         return self._origin
@@ -198,14 +191,9 @@ def with_grid(source: Source, grid: Grid) -> Source:
     return _PixelForPixel(source, grid)
 
 
-def with_names(source: Source, names: Sequence[str]) -> Source:
-    """The same source, whose bands have other names, one for each."""
-    return _PixelForPixel(source, source.grid, list(names))
-
-
-def with_stored_values(source: Source, stored: Sequence[StoredValues]) -> Source:
-    """The same source, whose numbers are meant in another way, one for each band."""
-    return _PixelForPixel(source, source.grid, stored=list(stored))
+def with_declared(source: Source, declared: Declared) -> Source:
+    """The same pixels, of which other things are stated."""
+    return _PixelForPixel(source, source.grid, declared)
 
 
 def same_grid(a: Grid, b: Grid) -> bool:

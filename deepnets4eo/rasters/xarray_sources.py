@@ -1,57 +1,170 @@
-"""Arrays of xarray as sources of layers over the same memory: their grid, by coordinates as rioxarray and odc-geo write them."""
+"""Arrays of xarray as sources of layers over the same memory: their grid by coordinates, and what their attributes state.
+
+Attributes are read as those of a file are: scale, offset, unit, names and wavelengths of bands, missing values. Refuses
+coordinates that are no even grid, and attributes that are no numbers, naming them.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 
+from deepnets4eo.arrays import Floats
 from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.formats import Declared
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.array_source import ArraySource
 
 if TYPE_CHECKING:
     import xarray
 
-CONVENTION = {"grid_mapping", "_FillValue", "missing_value", "scale_factor", "add_offset"}  # how others store values
-EVEN = 0.05  # of a step
+MAX_BEND_PX = 0.05  # of coordinates beside the line through the first and the last
+MAX_ROUNDED_PX = 0.5  # of coordinates that are rounded to single precision; beyond, they do not tell pixels apart
+SAME_PX = 0.001  # a stated transform that gives the coordinates to that is taken with all its digits
+ATTRIBUTE_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, RuntimeError)
 
 
 def is_data_array(value: object) -> bool:
-    """Whether a value is a DataArray, without an import of xarray."""
+    """Return whether a value is a DataArray, without an import of xarray."""
     return type(value).__name__ == "DataArray" and type(value).__module__.partition(".")[0] == "xarray"
 
 
+def plane_of(data: xarray.Dataset | xarray.DataArray) -> tuple[str, str]:
+    """Return the names of the axes of rows and columns. Raises GridError if there are none."""
+    from odc.geo.xr import spatial_dims
+
+    try:
+        plane = spatial_dims(data, relaxed=True)
+    except ATTRIBUTE_ERRORS:
+        plane = None
+    if plane is None:
+        raise _no_grid(data, f"has the axes {', '.join(map(str, data.sizes))}, none of which are rows and columns")
+    return plane
+
+
 def grid_of(data: xarray.Dataset | xarray.DataArray) -> Grid:
-    """The grid of a dataset or an array. Errors: GridError where its coordinates are no even grid."""
-    import odc.geo.xr  # noqa: F401, which adds `.odc`
+    """Return the grid of a dataset or an array by its coordinates, from the first to the last one of each axis.
 
-    grid = data.odc.geobox
-    if not isinstance(grid, Grid) or not all(_is_even(data[axis].values) for axis in data.odc.spatial_dims):
-        raise GridError(
-            f"the {type(data).__name__} with the coordinates {sorted(map(str, data.coords))} has no even grid of pixels. Give it "
-            "x and y (or longitude and latitude) at even distances."
-        )
-    return grid
+    Raises GridError if they are no even grid: texts, dates, NaN, uneven or repeated numbers."""
+    plane = plane_of(data)
+    shape = (data.sizes[plane[0]], data.sizes[plane[1]])
+    crs, stated = _crs_and_transform(data, plane)
+    if not any(axis in data.coords for axis in plane) and stated is not None:  # rotated, as rioxarray writes it
+        return GeoBox(shape, stated, crs)
+    rows, cols = (_coordinates(data, axis) for axis in plane)
+    row_step, col_step = _step(data, plane[0], rows), _step(data, plane[1], cols)
+    if row_step is None:
+        row_step = stated.e if stated is not None else None if col_step is None else -abs(col_step)
+    if col_step is None:
+        col_step = stated.a if stated is not None else None if row_step is None else abs(row_step)
+    if row_step is None or col_step is None or not row_step or not col_step:
+        raise _no_grid(data, "is one pixel, whose size is not stated")
+    affine = Affine(col_step, 0, cols[0] - col_step / 2, 0, row_step, rows[0] - row_step / 2)
+    if stated is not None and _same_corners(affine, stated, shape):
+        affine = stated
+    return GeoBox(shape, affine, crs)
 
 
-def source_of(array: xarray.DataArray, grid: Grid, nodata: float | None = None) -> tuple[ArraySource, list[str]]:
-    """A source over an array's memory, with its attributes as tags, and the labels of its further axis as names of bands."""
-    array = array.squeeze()
-    plane = tuple(array.odc.spatial_dims)
-    further = [str(dim) for dim in array.dims if dim not in plane]
+def source_of(array: xarray.DataArray, grid: Grid | None = None, nodata: float | None = None) -> ArraySource:
+    """Return a source over an array's memory with what its attributes and coordinates state; by default on its own grid."""
+    plane = plane_of(array)
+    array = array.squeeze([axis for axis, size in array.sizes.items() if size == 1 and axis not in plane])
+    further = [axis for axis in array.dims if axis not in plane]
     if len(further) > 1:
         raise InputError(
             f"{array.name!r} has the axes {array.dims}; a layer has bands, y and x. Choose one of {further[0]}."
         )
-    stated = array.odc.nodata if nodata is None else nodata
-    source = ArraySource(array.transpose(*further, *plane).values, grid, stated)
-    source.tags = {str(key): str(value) for key, value in array.attrs.items() if key not in CONVENTION}
-    return source, [str(band) for band in array[further[0]].values] if further else []
+    grid = grid_of(array) if grid is None else grid
+    values = array.transpose(*further, *plane).values
+    if values.dtype.kind not in "iufbc":
+        raise InputError(
+            f"the array {array.name!r} has values of type {values.dtype}; expected numbers. Convert it, e.g. by .astype('float32')."
+        )
+    declared = Declared.of_array(array, further[0] if further else None)
+    if declared.number_dtype is not None and declared.number_dtype != values.dtype:
+        values = values.view(declared.number_dtype)
+    return ArraySource(values, grid, None, declared if nodata is None else declared.with_nodata(nodata))
 
 
-def _is_even(coordinates: NDArray[Any]) -> bool:
-    """Whether coordinates lie at one distance, up to the rounding of float32; odc-geo looks at the first and last ones."""
-    steps = np.diff(coordinates)
-    return not len(steps) or bool(np.ptp(steps) <= EVEN * abs(steps[0]))
+def _coordinates(data: xarray.Dataset | xarray.DataArray, axis: str) -> Floats:
+    """Return the coordinates of an axis as finite numbers. Raises GridError."""
+    if axis not in data.coords:
+        raise _no_grid(data, f"has no coordinates along {axis!r}")
+    values: NDArray[Any] = np.asarray(data[axis].values)
+    if values.dtype.kind not in "iuf" or values.ndim != 1:
+        example = values.ravel()[0] if values.size else "nothing"
+        raise _no_grid(data, f"has {example!r} ({values.dtype}) as a coordinate along {axis!r}; expected numbers")
+    if not values.size or not np.isfinite(values).all():
+        raise _no_grid(data, f"has {'NaN or infinite' if values.size else 'no'} coordinates along {axis!r}")
+    return values
+
+
+def _step(data: xarray.Dataset | xarray.DataArray, axis: str, values: NDArray[Any]) -> float | None:
+    """Return the distance of coordinates; None of a single one. Raises GridError where they are not on a line."""
+    if len(values) < 2:
+        return None
+    numbers = values.astype(np.float64)
+    step = float((numbers[-1] - numbers[0]) / (len(numbers) - 1))
+    bend = float(np.abs(numbers - (numbers[0] + step * np.arange(len(numbers)))).max())
+    rounding = float(np.spacing(np.abs(values).max())) if values.dtype.kind == "f" else 0.0
+    allowed = min(max(MAX_BEND_PX * abs(step), rounding), MAX_ROUNDED_PX * abs(step))
+    if not step or bend > allowed:
+        pixels = f"up to {bend / abs(step):.2g} pixels beside even distances of {step:g}" if step else "all alike"
+        raise _no_grid(data, f"has coordinates along {axis!r} that are {pixels}")
+    return step
+
+
+def _same_corners(affine: Affine, other: Affine, shape: tuple[int, int]) -> bool:
+    """Return whether two transforms put the corners of a raster at the same place, to a thousandth of a pixel."""
+    back = ~other if other.determinant else Affine.identity()
+    corners = ((0, 0), (shape[1], 0), (0, shape[0]))
+    return all(math.dist(back * (affine * corner), corner) < SAME_PX for corner in corners)
+
+
+def _crs_and_transform(data: xarray.Dataset | xarray.DataArray, plane: tuple[str, str]) -> tuple[Any, Affine | None]:
+    """Return the CRS, and the transform that is stated beside it, as rioxarray and odc-geo write them.
+
+    odc-geo gets plain coordinates: it fails at those that are none."""
+    import odc.geo.xr  # noqa: F401, which adds `.odc`
+    import xarray
+
+    names: list[Hashable] = [name for name, value in data.coords.items() if not value.dims]
+    words = {name: data.coords[name] for name in names}
+    stand_in = xarray.DataArray(
+        np.zeros((2, 2)), {**{axis: [0.0, 1.0] for axis in plane}, **words}, plane, attrs=dict(data.attrs)
+    )
+    mapping = data.encoding.get("grid_mapping")
+    if isinstance(mapping, str):
+        stand_in.encoding["grid_mapping"] = mapping
+    for axis in plane:
+        if axis in data.coords:
+            stand_in[axis].attrs.update(data[axis].attrs)
+    try:
+        crs = stand_in.odc.crs
+    except ATTRIBUTE_ERRORS as error:
+        raise _no_grid(data, f"has a CRS that cannot be read ({error})") from error
+    texts = (value.attrs.get("GeoTransform") for value in words.values())
+    return crs, next((affine for text in texts if (affine := _affine(text)) is not None), None)
+
+
+def _affine(text: Any) -> Affine | None:
+    """Return the transform of a text of six numbers as GDAL orders them; None of anything else."""
+    try:
+        numbers = [float(word) for word in str(text).split()]
+    except ValueError:
+        return None
+    affine = Affine.from_gdal(*numbers) if len(numbers) == 6 and all(map(math.isfinite, numbers)) else None
+    return affine if affine is not None and affine.determinant else None
+
+
+def _no_grid(data: xarray.Dataset | xarray.DataArray, why: str) -> GridError:
+    kind = type(data).__name__
+    return GridError(
+        f"the {kind} {why}: no even grid of pixels. Give it x and y (or longitude and latitude) as numbers at even distances."
+    )

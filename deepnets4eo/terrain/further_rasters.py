@@ -17,7 +17,6 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
 from deepnets4eo.inspection import sample_windows, undeclared_nodata
 from deepnets4eo.rasters.scene import Layer, LayerLike
-from deepnets4eo.rasters.values import unit_tag
 from deepnets4eo.terrain.units import in_metres
 
 log = logging.getLogger(__name__)
@@ -53,7 +52,7 @@ def open_further(source: LayerLike, role: str, measure: Measure | None = None) -
     layer = without_usual_nodata(layer, role)
     if measure == "metres":
         return in_metres(layer)
-    unit = layer.stored_values[0].unit or unit_tag(layer.tags) or ""
+    unit = layer.declared.unit
     if measure == "people" and DENSITY.search(unit.casefold()):
         raise InputError(
             f"{role}: {layer.source} says that its values are in {unit!r}; expected people a pixel. Multiply each by the area of its pixel, or "

@@ -13,7 +13,6 @@ from odc.geo.geobox import GeoBox
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import metres_on_the_ground, utm_code
 from deepnets4eo.rasters.length_units import metres_of
-from deepnets4eo.rasters.values import unit_tag
 
 if TYPE_CHECKING:
     from deepnets4eo.rasters.layer import Layer
@@ -98,7 +97,7 @@ def check_metres(layer: Layer) -> None:
 
 def _stated_unit(layer: Layer) -> tuple[str, float]:
     """The unit of heights that the band states, else the tags, else the vertical CRS, "" for none, and its metres. Errors: InputError."""
-    unit = layer.stored_values[0].unit or unit_tag(layer.tags) or ""
+    unit = layer.declared.unit
     axis = _height_axis(layer.height_crs)
     if not unit and axis is not None and _is_vertical(axis):
         return axis.unit_name, float(axis.unit_conversion_factor)

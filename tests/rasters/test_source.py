@@ -7,6 +7,7 @@ import pytest
 from rasterio.io import DatasetReader
 
 from deepnets4eo.arrays import Pixels
+from deepnets4eo.formats import Declared
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.array_source import Source
 from deepnets4eo.rasters.layer import Layer
@@ -20,7 +21,8 @@ class Ramp(Source):
 
     def __init__(self, grid: Grid) -> None:
         self.name, self.grid, self.dtype = "ramp", grid, np.dtype(np.int32)
-        self.bands, self.band_names, self.paths, self.tags = [1, 2], ["low", "high"], [], {}
+        self.bands, self.paths = [1, 2], []
+        self.declared = Declared.plain("ramp", 2).with_bands(name=["low", "high"])
 
     def read(self, window: Window, bands: Sequence[int]) -> Pixels:
         values = np.arange(24, dtype=np.int32).reshape(4, 6)[window.slices]

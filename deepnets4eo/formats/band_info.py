@@ -1,0 +1,70 @@
+"""What a source states of one band: its name, what it shows, how its numbers are meant, and which numbers are no data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import Floats, Mask
+
+UNIT_TAGS = ("unit", "units", "unittype", "unit_type")
+
+
+class StoredValues(NamedTuple):
+    """How numbers are meant: (number × scale + offset), its size to a power and its sign kept, in a unit ("" if none is named)."""
+
+    scale: float = 1.0
+    offset: float = 0.0
+    unit: str = ""
+    power: float = 1.0
+
+    @property
+    def plain(self) -> bool:
+        """Whether the numbers are the values."""
+        return self.scale == 1 and self.offset == 0 and self.power == 1
+
+    def values(self, numbers: NDArray[Any]) -> Floats:
+        """Return the physical values of numbers of any shape."""
+        values = numbers * np.float64(self.scale) + self.offset
+        return values if self.power == 1 else np.copysign(np.abs(values) ** self.power, values)
+
+
+@dataclass(frozen=True)
+class BandInfo:
+    """What a source states of one band.
+
+    name : "" if it has none
+    colour : GDAL's word for what it shows ("red", "gray", "undefined"), "" if there is none
+    nodata, missing : the stored number that means no data, and further ones
+    valid_range : the least and the largest stored number that is a value
+    """
+
+    name: str = ""
+    colour: str = ""
+    wavelength_nm: float | None = None
+    stored: StoredValues = StoredValues()
+    nodata: float | None = None
+    missing: tuple[float, ...] = ()
+    valid_range: tuple[float, float] | None = None
+
+    @property
+    def limits(self) -> bool:
+        """Whether more than a nodata value decides which numbers are values."""
+        return bool(self.missing) or self.valid_range is not None
+
+    def outside(self, numbers: NDArray[Any]) -> Mask:
+        """Return which stored numbers are outside the valid range; NaN is not."""
+        if self.valid_range is None:
+            return np.zeros(numbers.shape, bool)
+        low, high = self.valid_range
+        return np.asarray((numbers < low) | (numbers > high))
+
+
+def unit_tag(tags: Mapping[str, str]) -> str | None:
+    """Return what tags of a file or a band call the unit of its values, in any case of letters."""
+    lower = {name.lower(): value for name, value in tags.items()}
+    return next((str(lower[name]).strip() for name in UNIT_TAGS if name in lower), None)

@@ -1,0 +1,176 @@
+"""How a picture file is built: whether it is whole, how it is turned, how many images are in it; no pixel is decoded.
+
+Reads the chunks of PNG, WebP and GIF, and the directories of TIFF. GDAL reads the first image only, ignores most words on
+orientation, and leaves the pixels of a shortened PNG of 8 bits as they were in memory.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Collection
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from deepnets4eo.errors import InputError
+
+UPRIGHT = 1
+ORIENTATIONS = range(1, 9)
+MAX_PAGES = 65_535  # the bands that GDAL reads
+ORIENTATION_TAG, SUBFILE_TAG, OLD_SUBFILE_TAG = 274, 254, 255
+REDUCED, MASK = 1, 4  # bits of the kind of a TIFF directory: overviews and masks are no pages
+OLD_REDUCED = 2
+MAX_EXIF_BYTES = 1 << 20
+PNG_HEAD, CHUNK_HEAD, CHUNK_TAIL = 8, 8, 4  # bytes
+SHORTS = {3: "H", 4: "I", 16: "Q"}  # types of whole numbers in TIFF directories
+
+
+class Structure(NamedTuple):
+    """How a file is built; `directories`: the 0-based TIFF directories of its pages, for a TIFF of several."""
+
+    orientation: int = UPRIGHT
+    pages: int = 1
+    whole: bool = True
+    directories: tuple[int, ...] = ()
+
+    def check(self, source: str, honours: Collection[str] = ()) -> None:
+        """Refuse (InputError) a file that is not whole, and one that is turned or has pages unless `honours` has the word."""
+        if not self.whole:
+            raise InputError(f"{source} is truncated: the file ends before its last part. Fetch it again.")
+        if self.pages > 1 and "pages" not in honours:
+            raise InputError(
+                f"{source} has {self.pages} pages; only the first would be read. Write the page that is meant, e.g. "
+                "gdal_translate GTIFF_DIR:1:IN.tif OUT.tif, or all pages as bands of one image."
+            )
+        if self.orientation != UPRIGHT and "orientation" not in honours:
+            raise InputError(
+                f"{source} states an orientation (EXIF or TIFF {self.orientation}) that is not followed here. Write its pixels "
+                "upright, e.g. mogrify -auto-orient FILE."
+            )
+
+
+def structure_of(name: str, driver: str) -> Structure:
+    """Return how a local file is built, by GDAL's name of its format; of other names and formats nothing is known."""
+    reader = _READERS.get(driver)
+    if reader is None or name.startswith("/vsi") or "://" in name or not os.path.isfile(name):
+        return Structure()
+    status = os.stat(name)
+    return _read(Path(name), driver, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=1 << 14)
+def _read(path: Path, driver: str, mtime_ns: int, size: int) -> Structure:
+    """Each thread opens a file anew; its structure is read once."""
+    try:
+        with path.open("rb") as file:
+            return _READERS[driver](file, size)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}. Check the path.") from error
+    except struct.error:  # GDAL, which decodes it, names what is wrong
+        return Structure()
+
+
+def _read_png(file: BinaryIO, size: int) -> Structure:
+    orientation, frames, at = UPRIGHT, 1, PNG_HEAD
+    while at + CHUNK_HEAD + CHUNK_TAIL <= size:
+        file.seek(at)
+        length, kind = struct.unpack(">I4s", file.read(CHUNK_HEAD))
+        if kind == b"eXIf":
+            orientation = _exif_orientation(file.read(min(length, MAX_EXIF_BYTES)))
+        elif kind == b"acTL":
+            frames = max(1, struct.unpack(">I", file.read(4))[0])
+        elif kind == b"IEND":
+            return Structure(orientation, frames, whole=True)
+        at += CHUNK_HEAD + length + CHUNK_TAIL
+    return Structure(orientation, frames, whole=False)
+
+
+def _read_webp(file: BinaryIO, size: int) -> Structure:
+    orientation, frames, at = UPRIGHT, 0, 12
+    while at + CHUNK_HEAD <= size:
+        file.seek(at)
+        kind, length = struct.unpack("<4sI", file.read(CHUNK_HEAD))
+        if kind == b"EXIF":
+            orientation = _exif_orientation(file.read(min(length, MAX_EXIF_BYTES)))
+        frames += kind == b"ANMF"
+        at += CHUNK_HEAD + length + length % 2
+    return Structure(orientation, max(1, frames), whole=at >= size)
+
+
+def _read_gif(file: BinaryIO, size: int) -> Structure:
+    """Count the images, up to the second: GIF has no list of them."""
+    file.seek(10)
+    _skip_colours(file, file.read(3)[0])
+    frames = 0
+    while frames < 2 and (mark := file.read(1)):
+        if mark == b"\x21":  # an extension: its label, then blocks
+            file.seek(1, os.SEEK_CUR)
+        elif mark == b"\x2c":
+            frames += 1
+            _skip_colours(file, file.read(9)[8])
+            file.seek(1, os.SEEK_CUR)
+        else:
+            break
+        while (length := file.read(1)) not in (b"", b"\0"):
+            file.seek(length[0], os.SEEK_CUR)
+    return Structure(pages=max(1, frames))
+
+
+def _skip_colours(file: BinaryIO, flags: int) -> None:
+    """Skip the table of colours of a GIF, if it has one."""
+    if flags & 0x80:
+        file.seek(3 * 2 ** ((flags & 7) + 1), os.SEEK_CUR)
+
+
+def _read_tiff(file: BinaryIO, size: int) -> Structure:
+    order, big, at = _tiff_head(file.read(16))
+    orientation, directories, seen = UPRIGHT, list[int](), set[int]()
+    while at and at < size and at not in seen and len(seen) <= MAX_PAGES:
+        seen.add(at)
+        tags, at = _read_directory(file, at, order, big)
+        kind = tags.get(SUBFILE_TAG, 0)
+        if not kind & (REDUCED | MASK) and tags.get(OLD_SUBFILE_TAG) != OLD_REDUCED:
+            orientation = tags.get(ORIENTATION_TAG, UPRIGHT) if not directories else orientation
+            directories.append(len(seen) - 1)
+    turned = orientation if orientation in ORIENTATIONS else UPRIGHT
+    return Structure(turned, max(1, len(directories)), directories=tuple(directories))
+
+
+def _tiff_head(head: bytes) -> tuple[str, bool, int]:
+    """Return the order of bytes, whether it is a BigTIFF, and where the first directory is."""
+    order = "<" if head.startswith(b"II") else ">"
+    big = struct.unpack(f"{order}H", head[2:4])[0] == 43
+    return order, big, struct.unpack(f"{order}Q", head[8:16])[0] if big else struct.unpack(f"{order}I", head[4:8])[0]
+
+
+def _read_directory(file: BinaryIO, at: int, order: str, big: bool) -> tuple[dict[int, int], int]:
+    """Return the tags of one whole number of a TIFF directory, and where the next one is."""
+    file.seek(at)
+    count = struct.unpack(f"{order}{'Q' if big else 'H'}", file.read(8 if big else 2))[0]
+    if count > 1 << 16:
+        raise struct.error(f"{count} tags")
+    entry_bytes, value_at = (20, 12) if big else (12, 8)
+    entries, tags = file.read(count * entry_bytes), {}
+    for start in range(0, len(entries) - entry_bytes + 1, entry_bytes):
+        tag, kind = struct.unpack_from(f"{order}HH", entries, start)
+        if tag in (ORIENTATION_TAG, SUBFILE_TAG, OLD_SUBFILE_TAG) and kind in SHORTS:
+            tags[tag] = struct.unpack_from(f"{order}{SHORTS[kind]}", entries, start + value_at)[0]
+    following = file.read(8 if big else 4)
+    return tags, struct.unpack(f"{order}{'Q' if big else 'I'}", following)[0]
+
+
+def _exif_orientation(exif: bytes) -> int:
+    """Return the orientation in an EXIF block, which is built like a TIFF; upright if it has none."""
+    import io
+
+    content = exif.removeprefix(b"Exif\0\0")
+    try:
+        order, big, at = _tiff_head(content[:16])
+        value = _read_directory(io.BytesIO(content), at, order, big)[0].get(ORIENTATION_TAG, UPRIGHT)
+    except struct.error:
+        return UPRIGHT
+    return value if value in ORIENTATIONS else UPRIGHT
+
+
+_READERS = {"PNG": _read_png, "WEBP": _read_webp, "GIF": _read_gif, "GTiff": _read_tiff}
