@@ -1,12 +1,20 @@
-# make test : everything that must hold (ruff, mypy, pytest with doctests); make demo : the main job, run.
-# Both set up what is missing (virtual environment, dependencies, system libraries) and are quick the second time.
+# make test : the core suite (ruff, mypy, pytest); make test-all : everything; make demo : the main job, run.
+# All set up what is missing (virtual environment, dependencies, system libraries) and are quick the second time.
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+KERNELS := $(VENV)/.kernels
 TOOLS  := .venv-release
 PYTEST := $(BIN)/python -m pytest
+# Tests run in as many processes as there are cores, so each process has one thread. What Python compiles is kept, whatever
+# the environment says: the processes that tests start would compile the whole package again.
+WORKER := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1
+# Assertions that show their values take each process 17 seconds on a fresh machine, so only what failed has them, in a second run.
+RUN     = $(WORKER) DEEPNETS4EO_SUITE=$(1) $(PYTEST) -n auto --dist worksteal --assert=plain $(2) || \
+ { echo "what failed, again, with its values:"; $(WORKER) $(PYTEST) --last-failed --last-failed-no-failures none; false; }
+NEW_PYTHON := $(BIN)/python -c "import sys; sys.exit(sys.version_info < (3, 11))"
 BUILD   = SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(TOOLS)/bin/python -m build
 OUT    ?= demo
 
@@ -16,12 +24,15 @@ POST ?=
 FOOTPRINTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs notebooks qgis dist setup clean
+.PHONY: help demo test test-changed test-all static check durations golden docs notebooks qgis dist setup clean
 
 help:
 	@echo "make demo   run the main job on a made-up miniature city and open with one line where to look"
 	@echo "            PRE=pre.tif POST=post.tif FOOTPRINTS=footprints.gpkg: on your own files"
-	@echo "make test   ruff, mypy and pytest, on a fresh machine too"
+	@echo "make test   ruff, mypy and the core suite, on a fresh machine too: at most 5 minutes on two free cores"
+	@echo "make test-changed  the same for what the change reaches"
+	@echo "make test-all  everything: after the core suite kills, browsers, exports, the site: some 25 minutes more"
+	@echo "make check  ruff, mypy and the rules on names and wording, on changed files only: seconds"
 	@echo "make docs   the documentation site into site/, notebooks executed; open site/index.html, offline"
 	@echo "make notebooks   only execute the notebooks of the documentation, within 3 minutes"
 	@echo "make qgis   the plugin for QGIS as a zip in dist/"
@@ -35,17 +46,34 @@ else
 	@$(BIN)/deepnets4eo damage $(or $(PRE),-) $(POST) $(FOOTPRINTS) --out $(OUT) --overwrite
 endif
 
-# Tests run in as many processes as there are cores, so each process has one thread. What Python compiles is kept, whatever
-# the environment says: the processes that tests start would compile the whole package again. Assertions that show their
-# values take each process 17 seconds on a fresh machine, so only what failed has them, in a second run.
-test: $(READY)
-	$(BIN)/ruff check .
-	$(BIN)/ruff check --preview --select PLW1514 .  # text files without an encoding
-	$(BIN)/ruff format --check .
-	@if $(BIN)/python -c "import sys; sys.exit(sys.version_info < (3, 11))"; then MYPY_NUM_WORKERS=auto $(BIN)/mypy; \
+test: $(READY) $(KERNELS) static
+	@$(call RUN,core)
+
+# With `make test test-all` the core suite runs once.
+test-all: test
+	@$(call RUN,rest)
+
+test-changed: $(READY) $(KERNELS) static
+	@tests=$$($(BIN)/python scripts/changed_tests.py) && if [ -z "$$tests" ]; then echo "the change reaches no test"; else \
+	 echo "test files that the change reaches: $$(echo "$$tests" | wc -l)"; $(call RUN,core,$$tests); fi
+
+static: $(READY)
+	@$(BIN)/ruff check -q .
+	@$(BIN)/ruff check -q --preview --select PLW1514 .  # text files without an encoding
+	@$(BIN)/ruff format -q --check .
+	@if $(NEW_PYTHON); then MYPY_NUM_WORKERS=auto $(BIN)/mypy; \
 	 else echo "mypy is left out: types are checked with NumPy's stubs of Python 3.11 and later"; fi
-	@PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(PYTEST) -n auto --dist loadfile --assert=plain || \
-	 { echo "what failed, again, with its values:"; $(PYTEST) --last-failed --last-failed-no-failures none; false; }
+
+check: $(READY)
+	@$(BIN)/python scripts/check_changed.py
+
+# What each test took in the last `make test` and `make test-all` decides which tests are core from now on.
+durations: $(READY)
+	@$(BIN)/python tests/suite.py
+
+# The results of the shipped networks, stored anew; the changelog says why.
+golden: $(READY)
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/test_golden_jobs.py
 
 # The site works from its folder. The tutorials run on the miniature city, in about a minute.
 docs: $(READY)
@@ -84,6 +112,11 @@ $(READY): setup.cfg constraints.txt scripts/system_libraries.sh
 	@rm -rf *.egg-info  # a stale one hides new entry points
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"  # of setuptools, about folders
 	@touch $(READY)
+
+# Loops that numba compiles are kept beside the sources, so that no process of the tests compiles them.
+$(KERNELS): $(READY) scripts/compile_kernels.py $(shell grep -rl njit --include=*.py deepnets4eo experiments)
+	@$(WORKER) $(BIN)/python scripts/compile_kernels.py
+	@touch $(KERNELS)
 
 clean:
 	rm -rf $(VENV) $(TOOLS) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info site

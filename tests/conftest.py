@@ -1,25 +1,21 @@
-"""Fixtures of all tests: the folder of real samples, no network, little memory; the profile of Hypothesis."""
+"""Fixtures of all tests: the folder of real samples, no network, little memory; the levels of the suite are in `suite.py`."""
 
 import atexit
 import ctypes
 import gc
 import os
 import socket
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+import suite
 from _pytest.doctest import DoctestModule
-from hypothesis import settings
-
-# The same examples every time, however slow the machine: a test that fails here fails everywhere.
-settings.register_profile("deepnets4eo", deadline=None, derandomize=True, database=None, max_examples=50)
-settings.load_profile("deepnets4eo")
 
 # Processes that tests start, those of pytest-xdist among them, would compile the whole package again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 MUCH_BYTES = 100 * 2**20
-WORLD = "tests/experiments/world"
 
 
 class Collection:
@@ -55,20 +51,7 @@ def pytest_collection_modifyitems(items):
 
 def pytest_configure(config):
     config.pluginmanager.register(Collection())  # on all folders, not on that of this file alone
-    if hasattr(config.option, "loadscopereorder"):  # pytest-xdist would end with files of few tests, however long
-        config.option.loadscopereorder = False
-
-
-@pytest.hookimpl(optionalhook=True)  # where pytest-xdist is not installed nobody asks
-def pytest_xdist_make_scheduler(config, log):
-    """Files are divided among workers, but those of the made-up world stay together: a worker compiles its kernels for a minute."""
-    from xdist.scheduler import LoadFileScheduling
-
-    class ByFile(LoadFileScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            return WORLD if nodeid.startswith(f"{WORLD}/") else super()._split_scope(nodeid)
-
-    return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
+    config.pluginmanager.register(suite.Suite())
 
 
 @pytest.fixture(scope="session")
@@ -81,13 +64,28 @@ def real_data() -> Path:
     return folder
 
 
+SHIPPED = (
+    "deepnets4eo.damage.network.grader",
+    "deepnets4eo.floods.water_network",
+)  # modules that look for a shipped network
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _no_network_in_the_box():
-    """Damage maps and maps of water are weight-free, as where the toolbox comes without weights; tests of its networks put one in."""
+def _no_shipped_networks():
+    """Maps of damage and water are weight-free, as without shipped weights; yields what looks for them, by module."""
+    modules = {name: import_module(name) for name in SHIPPED}
+    originals = {name: module.shipped_folder for name, module in modules.items()}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("deepnets4eo.damage.network.grader.shipped_folder", lambda: None)
-        patch.setattr("deepnets4eo.floods.water_network.shipped_folder", lambda: None)
-        yield
+        for module in modules.values():
+            patch.setattr(module, "shipped_folder", lambda: None)
+        yield originals
+
+
+@pytest.fixture
+def shipped_networks(_no_shipped_networks, monkeypatch):
+    """Jobs of this test use the shipped networks, as jobs of users do."""
+    for name, original in _no_shipped_networks.items():
+        monkeypatch.setattr(f"{name}.shipped_folder", original)
 
 
 @pytest.fixture(scope="session", autouse=True)

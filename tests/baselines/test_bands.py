@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from deepnets4eo.baselines.bands import Bands, band_names, unstandardise
 from deepnets4eo.errors import InputError
@@ -56,7 +56,6 @@ def test_a_missing_role_is_said_with_the_bands_there_are():
         bands.pick("red", "nir")
 
 
-@settings(deadline=None, max_examples=30)
 @given(low=st.floats(-1000, 1000), width=st.floats(0.01, 5000))
 def test_unit_values_lie_between_zero_and_one(low, width):
     values = np.linspace(low - width, low + 2 * width, 12, dtype=np.float32).reshape(1, 3, 4)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from geotiff import write_geotiff
 from gradients import without_gradient
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from deepnets4eo.baselines.patch_network import PatchNetwork
 from deepnets4eo.cards.legend import Legend
@@ -58,7 +58,6 @@ def test_with_nearest_upsampling_the_square_in_a_patchs_middle_has_its_logits():
         assert torch.equal(network(image), squares)
 
 
-@settings(max_examples=25, deadline=None)
 @given(height=st.integers(1, 70), width=st.integers(1, 70), upsampling=st.sampled_from(["bilinear", "nearest"]))
 def test_any_height_and_width_come_back(height, width, upsampling):
     network = tiny(upsampling=upsampling).eval()
@@ -66,7 +65,6 @@ def test_any_height_and_width_come_back(height, width, upsampling):
         assert network(torch.zeros(1, 3, height, width)).shape == (1, 4, height, width)
 
 
-@settings(max_examples=20, deadline=None)
 @given(side=st.integers(1, 50), axis=st.sampled_from([2, 3]))
 def test_margins_are_mirrored_as_numpy_mirrors_them(side, axis):
     network = tiny()

@@ -44,7 +44,7 @@ def open_pages(browser):
     for page in itertools.chain.from_iterable(pages.values()):
         barriers |= barriers_of(page.page)
         page.context.close()
-    assert barriers == {}, "what keyboards, screen readers, fingers or eyes do not get at"
+    assert barriers == {}, f"what keyboards, screen readers, fingers or eyes do not get at: {barriers}"
 
 
 def barriers_of(page):
@@ -89,8 +89,8 @@ def visit(browser, open_pages):
 
     yield open_page
     for one in visits:
-        assert one.left_the_page == [], "the report must work offline"
-        assert one.complaints == [], "the console must stay silent"
+        assert one.left_the_page == [], f"the report must work offline, and asked for {one.left_the_page}"
+        assert one.complaints == [], f"the console must stay silent, and printed {one.complaints}"
 
 
 @pytest.fixture
@@ -112,4 +112,4 @@ def served_pages(browser):
     for context in contexts:
         wrong += [barriers for page in context.pages if (barriers := barriers_of(page))]
         context.close()
-    assert wrong == []
+    assert wrong == [], f"the page complained: {wrong}"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from made_up_datasets import class_places, make_dataset, tile_path, write
 from rasterio.enums import ColorInterp
 from scipy.io import savemat
@@ -200,7 +200,6 @@ WORD = st.text(st.sampled_from("abcXYZ019"), min_size=1, max_size=4)
 IDS = st.lists(WORD, min_size=1, max_size=3).map("_".join)
 
 
-@settings(max_examples=30, deadline=None)
 @given(
     ids=st.lists(
         st.tuples(WORD, IDS), min_size=1, max_size=4, unique_by=lambda pair: strip_leading_zeros("/".join(pair))

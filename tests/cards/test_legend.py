@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from deepnets4eo.cards.legend import VOID, Legend, LegendClass
 from deepnets4eo.errors import InputError, LabelError
@@ -70,7 +70,6 @@ def test_a_class_without_counterpart_is_an_error_without_missing_void():
     assert lookup[6:8].tolist() == [VOID, VOID]
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 200), st.integers(1, 40))
 def test_encoding_equals_a_comparison_per_colour(seed, height, width):
     labels = np.random.default_rng(seed).choice([*ISPRS.values, VOID], (height, width)).astype(np.uint8)

@@ -10,7 +10,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from made_up_pairs import GSD_M
 from scipy.special import logit
 
@@ -244,7 +244,6 @@ def test_runs_and_weights_that_do_not_fit_are_refused(place, tmp_path):
         DecisionModel.load(str(touched))
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0, 1))
 def test_the_combination_is_a_distribution_and_two_equal_inputs_change_nothing(seed, weight):
     first, second = np.random.default_rng(seed).dirichlet(np.ones(4), (2, 20))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from scipy.special import expit
 
 from deepnets4eo.cards.catalog import model_path
@@ -70,7 +70,6 @@ def test_heights_count_where_a_building_has_them_and_only_there() -> None:
     assert with_heights["damage_prob"].iloc[1] == without["damage_prob"].iloc[1]
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.lists(st.sampled_from(COLUMNS), unique=True), st.floats(-1e6, 1e6))
 def test_missing_and_absurd_evidence_still_give_a_probability(missing: list[str], value: float) -> None:
     table = frame([0.7, value])

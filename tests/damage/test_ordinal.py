@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo.damage.calibration.border import balance_weights, fit_border
@@ -24,7 +24,6 @@ def test_right_signs_give_the_plain_ridge_regression() -> None:
     assert border.intercept == pytest.approx(reference.intercept_[0], abs=1e-3)
 
 
-@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1000), st.lists(st.sampled_from([-1, 0, 1]), min_size=3, max_size=3))
 def test_no_weight_ever_has_a_forbidden_sign(seed: int, points: list[int]) -> None:
     evidence, beyond = data(seed)
@@ -46,7 +45,6 @@ def test_balanced_weights_give_every_place_and_side_the_same_say() -> None:
     assert sums == pytest.approx([43 / 4] * 4)
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=3))
 def test_grade_probabilities_are_probabilities_whatever_the_borders_say(beyond: list[float]) -> None:
     grades = grade_probabilities(np.array([beyond]))

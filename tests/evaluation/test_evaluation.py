@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 from geotiff import write_geotiff
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import GridError, InputError, LabelError
@@ -59,7 +59,6 @@ def test_files_give_the_scores_of_the_arrays(tmp_path):
     assert result["notes"] == []
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 999), st.integers(1, 70), st.integers(1, 70), st.integers(1, 7), st.integers(6, 40))
 def test_erosion_is_seamless_over_block_edges(seed, height, width, erode_px, block_px):
     reference = town(seed, height, width)

@@ -11,7 +11,7 @@ import pyogrio
 import pytest
 import shapely
 from affine import Affine
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.errors import GridError, InputError
@@ -329,7 +329,6 @@ def test_geopackage_row_keys_are_ids_of_last_resort(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.sampled_from(["a", "b", "a-2", "", "a-2-2", "row-1"]), min_size=1, max_size=12))
-@settings(max_examples=60, deadline=None)
 def test_ids_come_out_unique_and_first_comers_keep_theirs(values: list[str]) -> None:
     ids, made, renamed, _ = make_ids(houses(len(values), key=[value or None for value in values]), "key", "test")
     assert len(set(ids)) == len(values)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from sklearn import metrics as sklearn_metrics
 
 from deepnets4eo.errors import InputError
@@ -128,7 +128,6 @@ labels = st.integers(0, 2**32 - 1)
 
 
 @pytest.mark.filterwarnings("ignore:A single label was found")
-@settings(max_examples=60, deadline=None)
 @given(labels, st.integers(1, 12), st.sampled_from([np.uint8, np.int16, np.int64, np.uint16]))
 def test_scores_agree_with_scikit_learn(seed, num_classes, dtype):
     generator = np.random.default_rng(seed)
@@ -149,7 +148,6 @@ def test_scores_agree_with_scikit_learn(seed, num_classes, dtype):
         np.testing.assert_allclose(counts.kappa, sklearn_metrics.cohen_kappa_score(y, p), **EXACT)
 
 
-@settings(max_examples=40, deadline=None)
 @given(labels, st.integers(1, 6))
 def test_void_in_the_reference_is_ignored_and_void_in_the_prediction_is_an_error(seed, num_classes):
     generator = np.random.default_rng(seed)
@@ -176,7 +174,6 @@ def test_nodata_pixels_never_enter_the_confusion_matrix():
     assert ConfusionMatrix(2).update(reference, prediction, valid).matrix.tolist() == [[1, 0], [0, 1]]
 
 
-@settings(max_examples=25, deadline=None)
 @given(labels, st.integers(1, 60))
 def test_counting_in_pieces_equals_counting_at_once(seed, pieces):
     generator = np.random.default_rng(seed)
@@ -231,14 +228,12 @@ def patchwork(seed: int, height: int, width: int) -> np.ndarray:
     return image
 
 
-@settings(max_examples=40, deadline=None)
 @given(labels, st.integers(1, 30), st.integers(1, 30), st.integers(0, 6))
 def test_erosion_is_a_disc_around_every_pixel(seed, height, width, radius_px):
     image = patchwork(seed, height, width)
     np.testing.assert_array_equal(erode_boundaries(image, radius_px), eroded_by_loop(image, radius_px))
 
 
-@settings(max_examples=30, deadline=None)
 @given(labels, st.integers(80, 330), st.integers(0, 9))
 def test_erosion_does_not_depend_on_how_many_rows_are_done_at_once(seed, height, radius_px):
     image = patchwork(seed, height, 12)

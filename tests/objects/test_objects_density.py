@@ -8,7 +8,7 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window
@@ -52,7 +52,6 @@ def test_a_kernel_keeps_the_number_of_objects_and_is_the_textbook_sum() -> None:
     assert found[row, col] == pytest.approx(expected, rel=1e-5)
 
 
-@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 10**6), st.floats(1, 4))
 def test_a_kernel_as_wide_as_a_cell_loses_no_object_between_middles(seed: int, cells_wide: float) -> None:
     x, y = np.random.default_rng(seed).uniform(80, 90, 2)
@@ -61,7 +60,6 @@ def test_a_kernel_as_wide_as_a_cell_loses_no_object_between_middles(seed: int, c
     assert found.sum() * 100 / 10_000 == pytest.approx(1, abs=0.15)
 
 
-@settings(deadline=None, max_examples=15)
 @given(st.integers(0, 6), st.integers(0, 9), st.sampled_from([0.0, 35.0]))
 def test_a_window_of_the_map_is_cut_from_the_whole(row: int, col: int, radius_m: float) -> None:
     cells = density_grid(Grid((200, 300), GROUND, CRS), 20.0)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from scipy.ndimage import binary_opening, label
 
 from deepnets4eo.errors import InputError
@@ -34,13 +34,11 @@ def test_two_blocks_on_a_bridge_are_two_pieces_that_meet_on_the_bridge() -> None
     assert (pieces[1:8, 14:23] == 2).all()
 
 
-@settings(deadline=None, max_examples=20)
 @given(st.integers(5, 30), st.integers(5, 30))
 def test_a_rectangle_has_no_neck(height: int, width: int) -> None:
     assert split_at_necks(np.ones((height, width), bool), METRE).max() == 1
 
 
-@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.floats(0.05, 0.8))
 def test_pieces_cover_the_region_and_nothing_else_and_each_is_connected(seed: int, depth: float) -> None:
     regions, _ = label(binary_opening(blobs(seed, 0.7)))
@@ -52,7 +50,6 @@ def test_pieces_cover_the_region_and_nothing_else_and_each_is_connected(seed: in
         assert label(pieces == number)[1] == 1
 
 
-@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.floats(1, 200))
 def test_no_piece_is_smaller_than_asked_unless_the_region_is(seed: int, smallest: float) -> None:
     regions, _ = label(binary_opening(blobs(seed, 0.75)))
@@ -74,7 +71,6 @@ def test_a_row_of_parked_cars_is_cut_by_area_into_its_cars(cars: int) -> None:
     np.testing.assert_array_equal(pieces, np.repeat(np.arange(1, cars + 1), 25)[None].repeat(12, axis=0))
 
 
-@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.floats(1, 60))
 def test_no_part_is_smaller_than_asked_after_areas_are_counted_either(seed: int, smallest: float) -> None:
     regions, _ = label(binary_opening(blobs(seed, 0.75)))
@@ -95,7 +91,6 @@ def test_what_hangs_by_a_neck_is_cut_there_before_areas_are_counted() -> None:
     assert {tuple(np.unique(pieces[:, 31:49])), tuple(np.unique(pieces[:, 51:]))} == {(2,), (3,)}
 
 
-@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 9))
 def test_the_opening_is_the_usual_one_by_a_disc_whatever_the_windows(seed: int, diameter: int) -> None:
     image = blobs(seed, 0.8, 48).astype(np.uint8)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import distance_transform_edt
 
@@ -18,7 +18,6 @@ def by_scipy(mask, clip_m, step_m):
     return np.clip(inside - outside, -clip_m, clip_m)
 
 
-@settings(max_examples=60, deadline=None)
 @given(MASKS, st.floats(0.3, 9), st.sampled_from([(1.0, 1.0), (0.5, 0.5), (0.3, 0.7)]))
 def test_it_is_scipys_distance_inside_minus_outside_clipped(mask, clip_m, step_m):
     assert np.allclose(signed_distance(mask, clip_m, step_m), by_scipy(mask, clip_m, step_m), rtol=1e-5)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from made_up_clouds import scattered, write_las
 
 from deepnets4eo.errors import InputError
@@ -21,7 +21,6 @@ def sorted_points(path: Path, folder: Path, most_points: int, halo_m: float, nei
 
 
 @given(st.integers(0, 1000), st.integers(20, 400), st.sampled_from([0.0, 1.5, 7.0, 60.0]))
-@settings(max_examples=15)
 def test_tiles_hold_each_point_once_and_halos_all_points_within_reach(tmp_path_factory, seed, most_points, halo_m):
     folder = tmp_path_factory.mktemp("tiles")
     xyz = scattered(400, seed=seed)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from deepnets4eo.baselines.parts.boxes import paint, suppress
 from deepnets4eo.metrics.detections import overlapping_pairs
@@ -39,7 +39,6 @@ def naive_suppression(polygons, scores, max_iou):
     return kept
 
 
-@settings(max_examples=40, deadline=None)
 @given(BOXES)
 def test_outlines_are_the_turned_rectangles(boxes):
     for outline, box in zip(outlines(boxes), boxes, strict=True):
@@ -47,7 +46,6 @@ def test_outlines_are_the_turned_rectangles(boxes):
         assert outline.symmetric_difference(other).area < 1e-6 * max(other.area, 1)
 
 
-@settings(max_examples=40, deadline=None)
 @given(BOXES)
 def test_the_rectangle_around_a_box_is_the_box(boxes):
     ordered = boxes.copy()
@@ -58,7 +56,6 @@ def test_the_rectangle_around_a_box_is_the_box(boxes):
     assert np.allclose(np.cos(2 * (again[long, 4] - ordered[long, 4])), 1, atol=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
 @given(BOXES, BOXES)
 def test_overlap_is_intersection_over_union(first, second):
     one, other, iou = overlapping_pairs(outlines(first), outlines(second))
@@ -69,7 +66,6 @@ def test_overlap_is_intersection_over_union(first, second):
             assert found.get((i, j), 0) == pytest.approx(expected, abs=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
 @given(BOXES, st.sampled_from([0.0, 0.3, 0.5]), st.randoms(use_true_random=False))
 def test_suppression_keeps_what_the_loop_keeps(boxes, max_iou, random):
     scores = np.array([random.choice([0.1, 0.5, random.random()]) for _ in boxes])
@@ -82,7 +78,6 @@ def test_nothing_is_suppressed_of_nothing():
     assert boxes_around(np.zeros(0, object)).shape == (0, 5)
 
 
-@settings(max_examples=30, deadline=None)
 @given(BOXES)
 def test_painted_pixels_are_those_whose_middle_lies_in_a_box(boxes):
     values = np.linspace(0.2, 1, len(boxes), dtype=np.float32)

@@ -9,7 +9,7 @@ import pytest
 import rasterio.features
 import shapely
 from affine import Affine
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from odc.geo.geobox import GeoBox
 from pyproj import Geod
 
@@ -93,7 +93,6 @@ def turned_house(angle_deg: float, size: tuple[float, float] = (40.0, 24.0)) -> 
 
 
 @given(st.floats(0, 90), st.floats(16, 60), st.floats(12, 40))
-@settings(max_examples=40, deadline=None)
 def test_a_house_at_any_angle_comes_back_as_four_right_angles(angle: float, length: float, depth: float) -> None:
     truth = turned_house(angle, (length, depth))
     labels = rasterio.features.rasterize([(truth, 1)], out_shape=(100, 100))
@@ -131,7 +130,6 @@ def test_simplified_outlines_stay_within_the_tolerance_and_lose_the_stairs() -> 
 
 
 @given(st.integers(0, 10_000), st.sampled_from([2, 3, 5]), st.floats(0.1, 4))
-@settings(max_examples=40, deadline=None)
 def test_simplified_classes_keep_common_borders_without_gap_or_overlap(seed: int, zoom: int, tolerance: float) -> None:
     coarse = np.random.default_rng(seed).integers(0, 3, (9, 11)).astype(np.uint8)
     labels = rasterio.features.rasterize(

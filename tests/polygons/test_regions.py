@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import rasterio.features
 import shapely
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from deepnets4eo.polygons import regions
 from deepnets4eo.polygons.regions import trace_regions
@@ -26,7 +26,6 @@ def by_rasterio(labels: np.ndarray) -> list[tuple[bytes, int]]:
 @given(
     st.integers(1, 26), st.integers(1, 26), st.integers(1, 4), st.sampled_from([2, 5, 9, 64]), st.integers(0, 10_000)
 )
-@settings(max_examples=50, deadline=None)
 def test_any_cut_into_blocks_gives_the_polygons_of_the_whole_raster(
     height: int, width: int, zoom: int, block_px: int, seed: int
 ) -> None:

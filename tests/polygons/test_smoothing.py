@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from deepnets4eo.polygons.regions import trace_regions
 from deepnets4eo.polygons.smoothing import simplify_together, with_shared_corners, without_stairs
@@ -18,14 +18,12 @@ def regions(seed: int, zoom: int) -> np.ndarray:
 
 
 @given(st.integers(0, 10_000), st.integers(1, 3))
-@settings(max_examples=40, deadline=None)
 def test_cutting_stairs_moves_no_border_by_more_than_half_a_pixel(seed: int, zoom: int) -> None:
     for outline, smooth in zip(traced := regions(seed, zoom), without_stairs(traced), strict=True):
         assert shapely.hausdorff_distance(outline.boundary, smooth.boundary, densify=0.1) <= 0.5 + 1e-9
 
 
 @given(st.integers(0, 10_000), st.integers(1, 3))
-@settings(max_examples=40, deadline=None)
 def test_shared_corners_change_no_region_and_make_a_coverage(seed: int, zoom: int) -> None:
     traced = regions(seed, zoom)
     shared = with_shared_corners(traced)

@@ -9,7 +9,7 @@ import pytest
 import rasterio
 from affine import Affine
 from geotiff import write_geotiff
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from odc.geo.geobox import GeoBox
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp, MaskFlags
@@ -34,7 +34,6 @@ def ramp() -> np.ndarray:
 
 
 @given(row=st.integers(-50, 60), col=st.integers(-70, 80), height=st.integers(1, 50), width=st.integers(1, 50))
-@settings(max_examples=60, deadline=None)
 def test_a_window_anywhere_equals_the_padded_array(row: int, col: int, height: int, width: int) -> None:
     array = np.arange(1, 40 * 60 + 1, dtype=np.uint16).reshape(40, 60)
     padded = np.pad(array, 150)

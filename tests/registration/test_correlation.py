@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from affine import Affine
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from moved_place import moved, noisy, place
 from scipy import fft, ndimage
 from skimage.registration import phase_cross_correlation
@@ -41,7 +41,6 @@ def test_the_negative_of_an_image_gives_the_same_shift():
     assert peaks.values[0] > 0.5
 
 
-@settings(max_examples=15, deadline=None)
 @given(st.integers(-15, 15), st.integers(-15, 15), st.integers(0, 5))
 def test_whole_pixel_shifts_agree_with_scikit_image(row, col, seed):
     first, second = pair(row, col, seed)

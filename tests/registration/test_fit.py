@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from affine import Affine
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from skimage.transform import estimate_transform
 
 from deepnets4eo.grid import apply_affine
@@ -40,7 +40,6 @@ def test_exact_points_give_the_model_back(name):
     np.testing.assert_allclose(found[:6], TRUTH[name][:6], atol=1e-9)
 
 
-@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000))
 def test_similarity_agrees_with_scikit_image_and_affine_with_plain_least_squares(seed):
     points, targets = ties(TRUTH["affine"], 15, noise=0.5, seed=seed)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import distance_transform_edt
 
@@ -54,7 +54,6 @@ def test_an_absent_class_is_far_everywhere_and_one_alone_is_deep_everywhere() ->
     assert not signed_distance(np.full((4, 4), 255, np.uint8), 2).any()
 
 
-@settings(max_examples=60, deadline=None)
 @given(LABELS, st.integers(1, 30))
 def test_it_agrees_with_scipy(labels: np.ndarray, clip_px: int) -> None:
     np.testing.assert_allclose(signed_distance(labels, 3, clip_px), by_scipy(labels, 3, clip_px), rtol=1e-6)
@@ -66,7 +65,6 @@ def test_long_radii_do_not_overflow() -> None:
     assert (signed_distance(labels, 2, 300)[1, 1] * 300)[[1, 250, 399]] == pytest.approx([-1, -250, -300])
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 99), st.integers(1, 12), st.integers(0, 25), st.integers(0, 25))
 def test_a_margin_of_the_radius_makes_a_window_exact(seed: int, clip_px: int, row: int, col: int) -> None:
     labels = np.pad(blocks(seed), 12, mode="reflect")
@@ -79,7 +77,6 @@ def test_a_margin_of_the_radius_makes_a_window_exact(seed: int, clip_px: int, ro
     )
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 99), st.integers(1, 12), st.integers(0, 30), st.integers(0, 30))
 def test_where_a_window_is_known_no_other_surroundings_or_void_would_change_it(
     seed: int, clip_px: int, row: int, col: int

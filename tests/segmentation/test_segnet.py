@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmentation import SegNet, SegNetDecoder, SegNetEncoder, max_pool, pad_to_stride
@@ -54,7 +54,6 @@ def unpooled_by_loop(maps, places):
     return result
 
 
-@settings(max_examples=30, deadline=None)
 @given(
     shape=st.tuples(st.integers(1, 2), st.integers(1, 3), st.integers(1, 5), st.integers(1, 5)),
     seed=st.integers(0, 99),
@@ -85,7 +84,6 @@ def test_unpooling_for_export_is_the_same_and_so_is_its_gradient(monkeypatch):
     assert torch.equal(results[0][1], results[1][1])
 
 
-@settings(max_examples=20, deadline=None)
 @given(height=st.integers(1, 70), width=st.integers(1, 70))
 def test_any_height_and_width_come_back(height, width):
     network = tiny(width=1).eval()

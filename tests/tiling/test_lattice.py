@@ -126,7 +126,6 @@ def test_a_window_anywhere_is_filled_by_reflection(shape, before, size):
     np.testing.assert_array_equal(mirror_window(inner, Window(*before, *size)), expected)
 
 
-@settings(max_examples=70, deadline=None)
 @given(shapes, tilings(), st.integers(1, 70), st.integers(1, 30))
 def test_coordinates_come_back_seamless(shape, tiling, strip_px, block_px):
     """A segmenter that returns its input's coordinates, for any tile, stride, halo, scene, strip and block."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from pydantic import ValidationError
 
 from deepnets4eo.cards.catalog import model_path, recipes
@@ -101,7 +101,6 @@ def test_a_recipe_cannot_be_changed() -> None:
         make().train.epochs = 3  # type: ignore[misc]
 
 
-@settings(deadline=None, max_examples=30)
 @given(st.integers(1, 10**6), st.floats(1e-9, 10), st.lists(st.sampled_from(["image", "dsm", "osm"]), min_size=1))
 def test_a_saved_recipe_loads_as_the_same(
     tmp_path_factory: pytest.TempPathFactory, epochs: int, lr: float, layers: list

@@ -11,7 +11,7 @@ import rasterio.features
 import rasterio.mask
 import shapely
 from affine import Affine
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from odc.geo.geobox import GeoBox
 from rasterio.io import MemoryFile
 
@@ -55,7 +55,6 @@ polygons = st.lists(corner, min_size=3, max_size=9).map(mended)
 
 
 @given(st.lists(polygons, min_size=1, max_size=6), st.sampled_from([7, 10, 24, 64]))
-@settings(max_examples=60, deadline=None)
 def test_class_counts_are_rasterios_for_any_polygons_ties_overlaps_and_blocks(
     shapes: list[shapely.Geometry], block_px: int
 ) -> None:

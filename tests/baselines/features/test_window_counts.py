@@ -1,12 +1,11 @@
 """Counts in windows, against a plain count in each of them."""
 
 import numpy as np
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from deepnets4eo.baselines.features.feature import Windows, window_counts
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     st.integers(1, 30),
     st.integers(1, 30),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as arrays
 
 from deepnets4eo.baselines.postprocessing.votes import (
@@ -27,7 +27,6 @@ def by_loop(labels, radius):
     return result
 
 
-@settings(max_examples=60, deadline=None)
 @given(LABELS, st.integers(1, 4))
 def test_the_majority_agrees_with_a_loop_over_pixels_and_void_neither_votes_nor_changes(labels, radius):
     found = majority_filter(labels, radius)
@@ -35,7 +34,6 @@ def test_the_majority_agrees_with_a_loop_over_pixels_and_void_neither_votes_nor_
     assert found.dtype == np.uint8
 
 
-@settings(max_examples=40, deadline=None)
 @given(LABELS, st.integers(1, 3))
 def test_shares_of_votes_sum_to_one_and_their_best_is_the_majority(labels, radius):
     shares = vote_shares(labels, 5, radius)
@@ -73,7 +71,6 @@ def test_a_constant_image_stays_and_a_lone_pixel_goes():
     np.testing.assert_array_equal(majority_filter(void, 2), void)
 
 
-@settings(max_examples=30, deadline=None)
 @given(arrays.arrays(np.uint32, (7, 6), elements=st.integers(0, 2**20)), st.integers(1, 9))
 def test_window_sums_are_exact(values, radius):
     found = window_sums(values, radius)

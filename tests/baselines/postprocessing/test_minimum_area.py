@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import ndimage
 
@@ -21,7 +21,6 @@ def regions(labels, connectivity):
             yield value, numbers == number
 
 
-@settings(max_examples=50, deadline=None)
 @given(LABELS, st.integers(1, 9), st.sampled_from([4, 8]))
 def test_no_small_region_is_left_but_where_void_alone_surrounds_it(labels, area, connectivity):
     found = minimum_area(labels, area, connectivity=connectivity)
@@ -32,7 +31,6 @@ def test_no_small_region_is_left_but_where_void_alone_surrounds_it(labels, area,
             assert (found[ring] == 255).all()
 
 
-@settings(max_examples=40, deadline=None)
 @given(LABELS, st.integers(2, 9))
 def test_what_is_large_stays_and_twice_is_as_once(labels, area):
     found = minimum_area(labels, area)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as arrays
 
 from deepnets4eo.baselines.postprocessing.votes import region_shares, superpixel_vote
@@ -13,7 +13,6 @@ LABELS = arrays.arrays(np.uint8, SHAPE, elements=st.sampled_from([0, 1, 3, 255])
 IDS = arrays.arrays(np.int32, SHAPE, elements=st.integers(-1, 4))
 
 
-@settings(max_examples=60, deadline=None)
 @given(LABELS, IDS)
 def test_each_superpixel_takes_its_most_frequent_label(labels, ids):
     expected = labels.copy()
@@ -28,7 +27,6 @@ def test_each_superpixel_takes_its_most_frequent_label(labels, ids):
     assert np.isnan(shares[:, ~known]).all()
 
 
-@settings(max_examples=30, deadline=None)
 @given(IDS, st.integers(0, 99))
 def test_probabilities_become_the_superpixels_mean_of_what_is_known(ids, seed):
     proba = np.random.default_rng(seed).dirichlet(np.ones(3), SHAPE).transpose(2, 0, 1).astype(np.float32)

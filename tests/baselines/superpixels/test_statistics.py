@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from skimage.measure import regionprops_table
 
 from deepnets4eo.baselines.bands import Bands
@@ -29,7 +29,6 @@ def case(seed, bands=2, offset=0.0):
     return values, rng.integers(-1, COUNT - 1, (9, 11)).astype(np.int32)  # the last region has no pixel
 
 
-@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 1e4]))
 def test_means_deviations_and_ranges_equal_those_of_masks(seed, offset):
     values, ids = case(seed, offset=offset)
@@ -53,7 +52,6 @@ def test_means_equal_scikit_images():
     np.testing.assert_allclose(means[table["label"], 0], table["intensity_mean-0"], rtol=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 0.5, 0.9]))
 def test_majority_is_that_of_each_mask_and_void_does_not_vote(seed, min_labelled):
     _, ids = case(seed)

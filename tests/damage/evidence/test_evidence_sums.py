@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import shapely
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from deepnets4eo.damage.evidence.block import BlockWithMargin, _outline_sums
 from deepnets4eo.damage.evidence.columns import _of_change
@@ -13,7 +13,6 @@ from deepnets4eo.grid import Window
 from deepnets4eo.zonal.outline_points import Sides
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(0, 9), max_size=60))
 def test_sums_per_building_agree_with_a_loop(owners: list[int]) -> None:
     owner = np.array(sorted(owners), dtype=np.int64)

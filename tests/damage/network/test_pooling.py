@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from shapely import affinity, box, contains_xy
 
 from deepnets4eo.cards.legend import Legend
@@ -63,7 +63,6 @@ def naive(image: np.ndarray, houses: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return means, pixels
 
 
-@settings(max_examples=20, deadline=None)
 @given(
     st.integers(20, 90),
     st.integers(20, 90),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import shapely
 import shapely.affinity
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from made_up_map import MEANING, make_grid, make_map
 
 from deepnets4eo.damage.products.report import _rank, encode, most_damaged_first
@@ -35,7 +35,6 @@ def rings_back(packed):
     return shapes
 
 
-@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.floats(0.5, 700))
 def test_outlines_come_back_within_a_pixel(seed, size_px):
     rng, grid = np.random.default_rng(seed), make_grid(1000)
