@@ -40,7 +40,8 @@ from deepnets4eo.damage.calibration.reliability import Reliability, fit_reliabil
 from deepnets4eo.damage.calibration.site import MOST_INFORMATION as MOST_AT_SITE, UNKNOWN_SITE, fit_to_site
 from deepnets4eo.damage.decision.decision import name_damaged
 from deepnets4eo.damage.decision.fit_model import GradedEvidence
-from deepnets4eo.damage.decision.model import BY_NETWORK, DEFAULT_MODEL, DamageModel, to_decision_table
+from deepnets4eo.damage.decision.model import BY_NETWORK, DEFAULT_MODEL, DamageModel
+from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.network.grader import POST_ALONE
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, NOT_ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.errors import DeepNets4EOError
@@ -345,11 +346,11 @@ class Method:
         members = np.ones(half.shape, bool)
         if self.reliability.sets is not None:
             members = self.reliability.sets.members(half)
-        graded = to_decision_table(adjusted, pd.RangeIndex(len(half)), np.array(self.reliability.thresholds), named)
+        grades = Grades.of_sides(adjusted, np.array(self.reliability.thresholds), named, members)
         return pd.DataFrame({
-            "truth": data.grade, "grade": [GRADES.index(name) for name in graded["damage"]], "group": data.group,
+            "truth": data.grade, "grade": grades.numbers, "group": data.group,
             "probability": adjusted[:, MAJOR:].sum(axis=1), "probability_half": half[:, MAJOR:].sum(axis=1),
-            "set_held": members[np.arange(len(half)), data.grade], "set_size": members.sum(axis=1),
+            "set_held": grades.members[np.arange(len(half)), data.grade], "set_size": grades.members.sum(axis=1),
         })  # fmt: skip
 
 

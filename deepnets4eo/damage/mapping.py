@@ -11,6 +11,7 @@ import numpy as np
 import shapely
 
 from deepnets4eo.addresses import without_secrets
+from deepnets4eo.damage.buildings import GRADED
 from deepnets4eo.damage.decision.decision import Decision, DecisionModel
 from deepnets4eo.damage.decision.findings import (
     empty_outline_findings,
@@ -73,11 +74,9 @@ def make_map(site: Site, model: DecisionModel, decision: Decision) -> DamageMap:
 
 def _columns(site: Site, decision: Decision) -> dict[str, Any]:
     """The columns of the map, a row a building."""
-    frame, graded, registration = decision.evidence.frame, decision.graded, site.registration
-    columns = {"id": frame["id"].to_numpy()}
-    columns |= {name: graded[name].to_numpy() for name in ("damage", "damage_prob", "confidence", "damage_set")}
-    measured = ("status", "reason", "method", "dx_px", "dy_px", *decision.evidence.names)
-    columns |= {name: frame[name].to_numpy() for name in measured}
+    frame, registration = decision.buildings.frame, site.registration
+    names = ("id", *GRADED, "status", "reason", "method", "dx_px", "dy_px", *decision.evidence.names)
+    columns = {name: frame[name].to_numpy() for name in names}
     compared = columns["method"] == PRE_POST
     if registration is not None and registration.usable and compared.any():
         middles = shapely.centroid(site.inputs.outlines_px)

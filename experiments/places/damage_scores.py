@@ -24,7 +24,7 @@ from script import require_files
 from sklearn.metrics import cohen_kappa_score, log_loss, roc_auc_score
 
 from deepnets4eo.damage import Settings, assess
-from deepnets4eo.damage.decision.model import to_decision_table
+from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, NETWORK_COLUMNS, NOT_ASSESSED
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.grid import transform_shapes
@@ -384,7 +384,7 @@ def _decided_by_network(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """The decision of the network alone, at a share of one half; what it did not grade is not assessed."""
     probabilities = buildings[list(NETWORK_COLUMNS.values())].to_numpy(float)
     graded = np.isfinite(probabilities).all(axis=1)
-    alone = buildings.assign(**to_decision_table(probabilities, buildings.index))
+    alone = buildings.assign(**Grades.of_sides(probabilities).table(buildings.index))
     alone["status"] = np.where(graded, ASSESSED, NOT_ASSESSED)
     return alone
 

@@ -19,6 +19,7 @@ from deepnets4eo.damage.decision.estimates import InundatedBuildings, site_estim
 from deepnets4eo.damage.decision.inundation import inundated_buildings, with_inundation
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidences import water as water_evidence
+from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.inputs import placing
 from deepnets4eo.damage.inputs.site import WaterAround, Work
 from deepnets4eo.damage.vocabulary import GRADES
@@ -98,7 +99,7 @@ def test_buildings_surrounded_by_given_water_are_damaged_and_the_others_stay(map
     assert clear.sum() > 10
     assert ((share > 0.4) == (wet["inundated"] == "yes"))[clear].all()
     assert wet.loc[surrounded, "damage"].isin(GRADES[2:]).all()
-    assert (wet.loc[surrounded, "damage_prob"] >= 0.9).all()
+    assert (wet.loc[surrounded, "damage_prob"] >= 0.9 - 1e-9).all()
     assert wet.loc[surrounded, "reason"].str.startswith("surrounded by water").all()
     measured = [name for name in dry.columns if name.startswith("ev_")]
     pd.testing.assert_frame_equal(
@@ -297,10 +298,9 @@ def test_water_whose_dry_ground_has_no_data_is_refused_and_depths_are_water(tmp_
 def test_buildings_that_are_covered_are_destroyed_and_sets_hold_what_lies_between() -> None:
     frame = pd.DataFrame({"id": list("abcd"), "status": "assessed", "reason": ["", "", "", "greener"],
                           "method": ["pre_post"] * 3 + ["water"]})  # fmt: skip
-    graded = pd.DataFrame({"damage": [GRADES[0], GRADES[1], GRADES[0], None], "damage_prob": [0.1, 0.3, 0.1, np.nan],
-                           "confidence": [0.8, 0.8, 0.8, np.nan],
-                           "damage_set": [GRADES[0], f"{GRADES[0]},{GRADES[1]}", GRADES[0], None]})  # fmt: skip
-    decision = Decision(EvidenceTable(frame, {}), graded, ShareEstimate(0.3, "estimated"))
+    structure = np.array([[0.88, 0.06, 0.03, 0.03], [0.2, 0.5, 0.2, 0.1], [0.9, 0.07, 0.02, 0.01], [np.nan] * 4])
+    grades = Grades(structure, np.array([0, 1, 0, 0]), np.eye(4, dtype=bool)[[0, 1, 0, 0]])
+    decision = Decision(EvidenceTable(frame, {}), grades, ShareEstimate(0.3, "estimated"))
     around = BuildingWater(
         np.array([0.0, 0.9, 0.0, 0.0]), np.array([0.9, 0.9, 0.1, 1.0]), np.array(["yes", "yes", "no", "yes"], object)
     )
@@ -310,6 +310,8 @@ def test_buildings_that_are_covered_are_destroyed_and_sets_hold_what_lies_betwee
     assert after.graded["damage"].tolist() == [GRADES[2], GRADES[3], GRADES[0], GRADES[2]]
     everything = ",".join(GRADES)
     assert after.graded["damage_set"].tolist() == [",".join(GRADES[:3]), everything, GRADES[0], everything]
+    np.testing.assert_allclose(after.graded["damage_prob"].to_numpy(float), [0.9, 0.9, 0.03, 0.9])
+    np.testing.assert_allclose(after.graded["confidence"].to_numpy(float), [0.87, 0.9, 0.9, 0.9])
     reasons = ["surrounded by water", "under water", "", "surrounded by water; greener"]
     assert after.evidence.frame["reason"].tolist() == reasons
     counts = ("structure", "together", "inundated", "by_water")
@@ -317,11 +319,15 @@ def test_buildings_that_are_covered_are_destroyed_and_sets_hold_what_lies_betwee
     possibly = Settings(inundation="possibly-damaged")
     after = with_inundation(decision, water, inundated_buildings(frame, water, possibly), possibly)
     assert after.graded["damage"].tolist() == [GRADES[1], GRADES[1], GRADES[0], GRADES[1]]
-    assert after.graded["damage_prob"].tolist() == [0.1, 0.3, 0.1, 0.3]
+    np.testing.assert_allclose(after.graded["damage_prob"].to_numpy(float), [0.06, 0.3, 0.03, 0.3])
+    np.testing.assert_allclose(
+        after.graded["confidence"].to_numpy(float), [0.06 + 0.9 * 0.88, 0.5 + 0.9 * 0.2, 0.9, 0.9 * 0.7]
+    )
     assert inundated_buildings(frame, water, Settings(inundation="shown")) is None
-    capped = replace(decision, unlike=np.array([True, False, True, True]))  # a finding says "confidence is at most 0.6"
+    capped = replace(decision, capped=np.array([True, False, True, True]))  # a finding says "confidence is at most 0.6"
     after = with_inundation(capped, water, wet, Settings())
     np.testing.assert_allclose(after.graded["confidence"].to_numpy(float), [0.6, 0.9, 0.6, 0.6])
+    np.testing.assert_allclose(after.graded["damage_prob"].to_numpy(float), [0.9, 0.9, 0.03, 0.9])
 
 
 def test_of_houses_whose_water_is_not_told_none_and_all_may_be_damaged() -> None:
@@ -360,12 +366,13 @@ def test_houses_whose_ground_is_hidden_count_as_wet_as_the_nearest_ground_that_i
     assert found.rows.tolist() == [True, False, True, False]  # what is not seen itself is not named by its surroundings
     assert found.perhaps.tolist() == [False, True, True, False]
     np.testing.assert_allclose(found.chance, [1.0, 0.2, 0.8, 0.0])
-    graded = pd.DataFrame({"damage": [GRADES[0]] * 3 + [None], "damage_prob": [0.1, 0.1, 0.1, np.nan], "confidence": [0.9, 0.9, 0.9, np.nan],
-                           "damage_set": [GRADES[0]] * 3 + [None]})  # fmt: skip
-    decision = Decision(EvidenceTable(frame, {}), graded, ShareEstimate(0.3, "estimated"))
+    grades = Grades(
+        np.array([[0.8, 0.1, 0.06, 0.04]] * 3 + [[np.nan] * 4]), np.zeros(4, int), np.eye(4, dtype=bool)[[0] * 4]
+    )
+    decision = Decision(EvidenceTable(frame, {}), grades, ShareEstimate(0.3, "estimated"))
     after = with_inundation(decision, WaterAround(around, "a map", is_new=True), found, Settings())
     assert after.graded["damage"].tolist()[:3] == [GRADES[2], GRADES[0], GRADES[2]]
-    np.testing.assert_allclose(after.graded["damage_prob"][:3].astype(float), [0.9, 1 - 0.9 * 0.82, 0.72])
+    np.testing.assert_allclose(after.graded["damage_prob"][:3].astype(float), [0.9, 1 - 0.9 * 0.82, 1 - 0.9 * 0.28])
     assert after.graded["damage_set"][1] == ",".join(GRADES)
     assert "the ground around it is hidden" in after.evidence.frame["reason"][1]
     assert "nearest ground" in after.evidence.frame["reason"][2]

@@ -65,7 +65,7 @@ def test_a_standing_roof_is_as_seldom_damaged_as_at_other_sites_whatever_the_sha
 def test_no_standing_roof_is_named_before_the_others() -> None:
     site = replace(unsure_site(6, 4), weights=np.eye(len(SHARES))[-1], prior=float(SHARES[-1]))
     assert name_damaged(site).tolist() == [False] * 6 + [True] * 4
-    table = confusion_of_grades(site, np.full((10, 3), 0.5), np.array(["no-damage"] * 6 + ["destroyed"] * 4, object))
+    table = confusion_of_grades(site, np.full((10, 3), 0.5), np.array([0] * 6 + [3] * 4))
     high = sum(table["no-damage"]["truly"][grade]["interval_95"][1] for grade in ("major-damage", "destroyed"))
     assert high <= 2
 

@@ -17,7 +17,7 @@ from deepnets4eo.damage.calibration.reliability import (
     side_weights,
 )
 from deepnets4eo.damage.calibration.site import UNKNOWN_SITE
-from deepnets4eo.damage.decision.model import to_decision_table
+from deepnets4eo.damage.grades import Grades
 
 SHIFT_SD = 0.8
 
@@ -49,7 +49,7 @@ def test_rare_grades_are_named_as_often_as_common_ones(fitted: Reliability) -> N
     probabilities = fitted.probabilities(log_odds)
     recall = {}
     for name, limits in (("balanced", np.array(fitted.thresholds)), ("plain", 0.5)):
-        named = to_decision_table(probabilities, pd.RangeIndex(len(grade)), limits)["damage"]
+        named = Grades.of_sides(probabilities, limits).table(pd.RangeIndex(len(grade)))["damage"]
         recall[name] = [(named[grade == k] == g).mean() for k, g in ((2, "major-damage"), (3, "destroyed"))]
     assert recall["balanced"][0] > recall["plain"][0] + 0.1
     assert min(recall["balanced"]) > min(recall["plain"])
@@ -65,7 +65,7 @@ def test_content_without_one_of_the_thresholds_is_refused(fitted: Reliability) -
 
 def test_the_confidence_is_the_probability_of_the_grade_named(fitted: Reliability) -> None:
     probabilities = np.array([[0.1, 0.1, 0.35, 0.45], [0.5, 0.2, 0.2, 0.1], [np.nan] * 4])
-    table = to_decision_table(probabilities, pd.RangeIndex(3), np.array([[0.25, 0.6]] * 3))
+    table = Grades.of_sides(probabilities, np.array([[0.25, 0.6]] * 3)).table(pd.RangeIndex(3))
     assert table["damage"].tolist() == ["major-damage", "minor-damage", None]
     assert table["confidence"][:2].tolist() == [0.35, 0.2]
     assert table["damage_prob"][:2].tolist() == pytest.approx([0.8, 0.3])

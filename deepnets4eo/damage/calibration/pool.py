@@ -13,10 +13,10 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from deepnets4eo.arrays import Floats, Mask
-from deepnets4eo.damage.calibration.probabilities import LEAST_PROBABILITY, border_log_odds, grade_probabilities
+from deepnets4eo.damage.calibration.probabilities import border_log_odds, grade_probabilities
 from deepnets4eo.damage.calibration.reliability import Judgement, Reliability
 from deepnets4eo.damage.vocabulary import NETWORK_COLUMNS, POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError, RunError
@@ -31,7 +31,6 @@ EQUAL_SHARE = 0.5
 # that model, which it grades alone.
 RELIABILITY, ALONE = "reliability", "reliability_alone"
 WITH_NETWORK, NETWORK_ALONE = "_network", "_network_alone"  # kinds of reliability, after the method
-UNMEASURED = "unmeasured"  # the kind of what was not measured beside the weight-free model
 NETWORK = list(NETWORK_COLUMNS.values())
 SUFFIX = ".evidence.yaml"
 
@@ -235,22 +234,6 @@ def pool_log_odds(weight_free: Floats, frame: pd.DataFrame, weight: float | Floa
     return np.where(graded[:, None], grade_probabilities(expit(odds)), weight_free)
 
 
-def pool_scores(judgement: Judgement, frame: pd.DataFrame, scores: Sequence[Score]) -> Judgement:
-    """The judgement with scores: log-odds of major damage become the weighted average, other borders move as far."""
-    odds = border_log_odds(judgement.probabilities)
-    shift = np.zeros(len(odds))
-    for score in scores:
-        if score.weight:
-            log_odds = np.clip(
-                score.log_odds(frame[score.column].to_numpy(float)), *logit([LEAST_PROBABILITY, 1 - LEAST_PROBABILITY])
-            )
-            shift += score.weight * np.where(np.isfinite(log_odds), log_odds - odds[:, 1], 0.0)
-    moved = np.isfinite(shift) & (shift != 0)
-    return judgement.with_rows(
-        moved, UNMEASURED, Reliability(), grade_probabilities(expit(odds + shift[:, None]))[moved]
-    )
-
-
 @dataclass(frozen=True)
 class NetworkReliability:
     """Measured reliability by method: of model and network together, and of the network alone beyond the model's range."""
@@ -287,7 +270,7 @@ class NetworkReliability:
                     calibrated = reliability.probabilities(border_log_odds(opinion[rows]))
                     judgement = judgement.with_rows(rows, name + suffix, reliability, calibrated)
         unmeasured = open_rows & (judgement.whose == model_alone.whose)
-        return judgement.with_rows(unmeasured, UNMEASURED, Reliability(), both[unmeasured])
+        return judgement.widened_rows(np.where(unmeasured, weights, 0.0), both)
 
 
 def graded_by_network(frame: pd.DataFrame) -> Mask:

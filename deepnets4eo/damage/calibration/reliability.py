@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from deepnets4eo.arrays import Floats, Mask, Texts
-from deepnets4eo.damage.calibration.probabilities import border_probabilities, grade_probabilities, side_log_odds
+from deepnets4eo.damage.calibration.probabilities import (
+    LEAST_PROBABILITY,
+    border_log_odds,
+    border_probabilities,
+    grade_probabilities,
+    side_log_odds,
+)
 from deepnets4eo.damage.calibration.site import (
     HALVINGS,
     MOST_INFORMATION,
@@ -70,6 +76,10 @@ class GradeSets:
         inside = (scores <= self.limits) | (scores == scores.min(axis=1, keepdims=True))
         return fill_between(inside)
 
+    def widened(self, weight: float) -> GradeSets:
+        """Return sets of which a share `weight` excludes no grade."""
+        return GradeSets(self.limits + weight * (1 - self.limits))
+
     def to_dict(self) -> dict[str, float]:
         """Plain values for the model file, rounded up."""
         return {grade: float(np.ceil(limit * 1e4) / 1e4) for grade, limit in zip(GRADES, self.limits, strict=True)}
@@ -102,6 +112,15 @@ class Reliability:
         calibrated = [scale(log_odds[:, k]) for k, scale in enumerate(self.calibration)]
         return grade_probabilities(expit(np.stack(calibrated, axis=1)))
 
+    def widened(self, weight: float) -> Reliability:
+        """Return the reliability of log-odds of which a share `weight` comes from a score whose own reliability was not measured."""
+        thresholds = tuple(limit + weight * (HALF - limit) for limit in self.thresholds)
+        spread = tuple(
+            float(np.hypot(own, weight * other)) for own, other in zip(self.spread, UNKNOWN_SPREAD, strict=True)
+        )
+        sets = None if self.sets is None else self.sets.widened(weight)
+        return Reliability(self.calibration, thresholds, spread, sets, self.site.widened(weight))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the model file."""
         return {
@@ -129,6 +148,14 @@ class Reliability:
 
 
 @dataclass(frozen=True)
+class Opinion:
+    """What a further score says of N buildings. log_odds : (N,) of major damage or worse, NaN if unknown; weight : its share, 0–1."""
+
+    weight: float
+    log_odds: Floats
+
+
+@dataclass(frozen=True)
 class Judgement:
     """What is thought of N buildings: (N, 4) probabilities or NaN, and whose reliability holds for each."""
 
@@ -142,6 +169,35 @@ class Judgement:
         changed[rows] = probabilities
         table = {**self.reliabilities, name: reliability}
         return Judgement(changed, np.where(rows, name, self.whose).astype(object), table)
+
+    def widened_rows(self, weights: Floats, probabilities: Floats) -> Judgement:
+        """Replace the probabilities of buildings of which a share is unmeasured, and widen their reliability by that share.
+
+        weights : (N,) the share, 0–1; 0 leaves a building as it is
+        probabilities : (N, 4)
+        """
+        judgement = self
+        changed = (weights > 0) & np.isfinite(self.probabilities[:, 0])
+        for name, fitted in self.reliabilities.items():
+            for weight in np.unique(weights[changed & (self.whose == name)]):
+                rows = changed & (self.whose == name) & (weights == weight)
+                wider = fitted.widened(float(weight))
+                judgement = judgement.with_rows(rows, f"{name}, {weight:g} unmeasured", wider, probabilities[rows])
+        return judgement
+
+    def pooled_with(self, opinions: Sequence[Opinion]) -> Judgement:
+        """Average the log-odds of major damage or worse with those of scores, by weight; the other borders move as far.
+
+        The measured reliability of each building stays, widened by the weight of the scores that say something of it.
+        """
+        odds = border_log_odds(self.probabilities)
+        shift, weights = np.zeros((2, len(odds)))
+        for opinion in opinions:
+            known = np.isfinite(opinion.log_odds)
+            log_odds = np.clip(opinion.log_odds, *logit([LEAST_PROBABILITY, 1 - LEAST_PROBABILITY]))
+            shift += opinion.weight * np.where(known, log_odds - odds[:, 1], 0.0)
+            weights += opinion.weight * known
+        return self.widened_rows(weights, grade_probabilities(expit(odds + shift[:, None])))
 
     def at_site(self, damaged_share: float | None = None, apart: Mask | None = None) -> SiteFit:
         """The site that the buildings make up: see `fit_to_site`."""

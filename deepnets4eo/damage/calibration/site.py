@@ -83,6 +83,16 @@ class SiteShift:
             raise ValueError(f"spreads of {shift} are not above 0")
         return shift
 
+    def widened(self, weight: float) -> SiteShift:
+        """Return the shift of log-odds of which a share `weight` comes from a score whose own shift was not measured."""
+        own, other = 1 - weight, UNKNOWN_SITE
+        intact, damaged = (own * a + weight * b for a, b in zip(self.level, other.level, strict=True))
+        between = [float(np.hypot(a, weight * b)) for a, b in zip(self.between, other.between, strict=True)]
+        return SiteShift(
+            (intact, damaged), (between[0], between[1]), own * self.correlation, own * self.within + weight * other.within,
+            own * self.most_information + weight * min(self.most_information, other.most_information),
+        )  # fmt: skip
+
     def levels(self) -> tuple[Floats, Floats]:
         """(T, 2) levels that are weighed, and the logarithms (T,) of their weights beforehand."""
         intact, other = (values.ravel() for values in np.meshgrid(LEVELS, LEVELS, indexing="ij"))
@@ -218,6 +228,18 @@ class SiteFit:
     def rows(self, keep: Mask) -> SiteFit:
         """Some of the buildings."""
         return replace(self, even=self.even[keep], standing=None if self.standing is None else self.standing[keep])
+
+    def doubted(self, rows: Mask, spread: float) -> SiteFit:
+        """Average the probabilities of damage of some buildings (N,) over a normal shift of their log-odds.
+
+        spread : standard deviation of the shift. The average of a logistic function over a normal distribution is nearly the
+        function of smaller log-odds (MacKay 1992). Each side keeps its proportions.
+        """
+        if not rows.any():
+            return self
+        even, smaller = self.even.copy(), side_log_odds(self.even[rows])[:, 0] / np.sqrt(1 + np.pi / 8 * spread**2)
+        even[rows] = set_damaged_probability(even[rows], expit(smaller))
+        return replace(self, even=even)
 
     @property
     def probabilities(self) -> Floats:

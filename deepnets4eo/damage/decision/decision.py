@@ -11,8 +11,9 @@ import pandas as pd
 
 from deepnets4eo.arrays import Floats, Mask, Texts
 from deepnets4eo.cards import run_path
-from deepnets4eo.damage.calibration.pool import Score, graded_by_network, pool_scores
-from deepnets4eo.damage.calibration.reliability import UNKNOWN_SPREAD, Judgement, fill_between, set_names
+from deepnets4eo.damage.buildings import Buildings
+from deepnets4eo.damage.calibration.pool import Score, graded_by_network
+from deepnets4eo.damage.calibration.reliability import UNKNOWN_SPREAD, Judgement, Opinion
 from deepnets4eo.damage.calibration.site import ShareEstimate, SiteFit
 from deepnets4eo.damage.decision.estimates import (
     BuildingGround,
@@ -26,19 +27,17 @@ from deepnets4eo.damage.decision.model import (
     NARROW,
     REASONS,
     DamageModel,
-    cap_confidence,
     set_by_network,
-    set_by_water,
-    to_decision_table,
     unlike_the_fit,
 )
 from deepnets4eo.damage.decision.quake import standing_findings, standing_roofs
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidences.network import DamageNetwork
+from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.inputs.checks import CheckedImages, order_finding, require_order, require_two_pictures
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.inputs.site import Inputs, Site
-from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, NOT_ASSESSED, POST_ONLY, PRE_POST
+from deepnets4eo.damage.vocabulary import ASSESSED, MAJOR, NOT_ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import Finding
 from deepnets4eo.segmenters import is_run
@@ -53,16 +52,25 @@ INTACT = 0.5  # probability that a site has no damage, above which none of its b
 class Decision:
     """The decision of a job: evidence, grades, share, findings and estimates.
 
-    unlike : (N,) buildings unlike those of the fit, whose confidence is capped; inundation : `Inundation.to_dict()`, empty where water was
-    not looked for."""
+    capped : (N,) buildings whose confidence is bounded; inundation : `Inundation.to_dict()`, empty if water was not looked for."""
 
     evidence: EvidenceTable
-    graded: pd.DataFrame
+    grades: Grades
     share: ShareEstimate
     findings: tuple[Finding, ...] = ()
     estimates: dict[str, Any] = field(default_factory=dict)
-    unlike: Mask | None = None
+    capped: Mask | None = None
     inundation: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def buildings(self) -> Buildings:
+        """The buildings with their grades."""
+        return Buildings(self.evidence.frame).graded(self.grades)
+
+    @property
+    def graded(self) -> pd.DataFrame:
+        """Grade, probability, confidence and set of every building."""
+        return self.grades.table(self.evidence.frame.index)
 
 
 @dataclass(frozen=True)
@@ -139,18 +147,19 @@ class DecisionModel:
         site = judgement.at_site(self.damaged_share, _apart(len(full.frame), wet, ground))
         if quake and self.damaged_share is None:
             site = replace(site, standing=standing_roofs(full.frame))
-        graded = cap_confidence(_grade(site, judgement, full.frame.index, unlike, wet), by_network)
+        site = site.doubted(unlike, UNKNOWN_SPREAD[0])
+        grades = _grade(site, judgement, unlike, wet).capped(unlike | by_network)
         spread = np.where(unlike[:, None], UNKNOWN_SPREAD, judgement.values(lambda fitted: fitted.spread))
         share, totals = _estimates(site, spread, ground, wet)
-        by_structure = graded["damage"] if wet is None else graded["damage"].mask(wet.any_water)
-        confusion = confusion_of_grades(site, spread, by_structure.to_numpy(object))
+        by_structure = np.where(grades.known & (True if wet is None else ~wet.any_water), grades.numbers, -1)
+        confusion = confusion_of_grades(site, spread, by_structure)
         findings = (
             *network.findings, *result_findings(full.frame, unlike, network.skill), *(score.finding(full.frame) for score in scores),
             *standing_findings(site.standing, full.frame),
             *share_findings(share, int((full.frame["status"] == ASSESSED).sum())), *minor_findings(confusion),
         )  # fmt: skip
         estimates = {**totals, "confusion": confusion} if totals else {}
-        return Decision(full, graded, share, findings, estimates, unlike)
+        return Decision(full, grades, share, findings, estimates, unlike | by_network)
 
     def _unknown_evidence(self, frame: pd.DataFrame) -> tuple[Texts, Mask]:
         """(N,) why the model does not know a building's evidence, else ''; (N,) whether the whole site is unlike its fit."""
@@ -165,7 +174,12 @@ class DecisionModel:
         weight_free = np.where(by_network[:, None], np.nan, self.model.probabilities(frame))
         judgement = Judgement(weight_free, self.model.variant_names(frame), self.model.reliabilities)
         pooled = self.network.reliability.pool_network(judgement, frame, self.network.weights(frame))
-        return pool_scores(pooled, frame, scores)
+        opinions = [
+            Opinion(score.weight, score.log_odds(frame[score.column].to_numpy(float)))
+            for score in scores
+            if score.weight
+        ]
+        return pooled.pooled_with(opinions)
 
 
 def load_model(inputs: Inputs | CheckedImages, settings: Settings) -> DecisionModel:
@@ -194,24 +208,23 @@ def _with_reasons(
     """The table with the reasons of buildings that are not assessed, or by network or water alone."""
     known = evidence.leave_out(np.where(by_network, "", outside))
     noted = set_by_network(known, np.where(by_network, outside, ""))
-    return noted if inundated is None else set_by_water(noted, inundated.rows)
+    if inundated is None:
+        return noted
+    return replace(noted, frame=Buildings(noted.frame).set_by_water(inundated.rows).frame)
 
 
-def _grade(
-    site: SiteFit, judgement: Judgement, index: pd.Index, unlike: Mask, wet: InundatedBuildings | None
-) -> pd.DataFrame:
-    """Grade, probability, confidence and set of every building at this site."""
-    named = name_damaged(site, None if wet is None else wet.rows)
+def _grade(site: SiteFit, judgement: Judgement, unlike: Mask, wet: InundatedBuildings | None) -> Grades:
+    """Grades of all buildings by their structure, at this site."""
     thresholds = judgement.values(lambda fitted: fitted.thresholds)
-    members = np.where(unlike[:, None], True, judgement.members(site.even))
-    return with_sets(cap_confidence(to_decision_table(site.probabilities, index, thresholds, named), unlike), members)
+    kept = np.where(unlike[:, None], True, judgement.members(site.even))
+    named = name_damaged(site, None if wet is None else wet.rows)
+    return Grades.of_sides(site.probabilities, thresholds, named, kept)
 
 
 def name_damaged(site: SiteFit, wet: Mask | None = None) -> Mask:
     """(N,) the most probable buildings, as many as are expected to be damaged at a site that has damage.
 
-    Above the plain mean the number is at most the median. Where the site is probably intact, only the clear ones are
-    named.
+    Above the plain mean the number is at most the median. If the site is probably intact, only the clear ones are named.
     """
     p = site.probabilities[:, MAJOR:].sum(axis=1)
     counted = np.isfinite(p) & (True if wet is None else ~wet)
@@ -223,15 +236,6 @@ def name_damaged(site: SiteFit, wet: Mask | None = None) -> Mask:
     number = max(expected, min(expected / (1 - site.intact), site.median_number(counted)))
     named[order[: round(number)]] = True
     return named
-
-
-def with_sets(graded: pd.DataFrame, members: Mask) -> pd.DataFrame:
-    """The decision with `damage_set`: the grades (N, 4) that cannot be excluded, the one named and those between."""
-    assessed = graded["damage"].notna().to_numpy()
-    named = graded["damage"].to_numpy()[:, None] == np.array(GRADES, dtype=object)
-    names = set_names(fill_between(members | named))
-    names[~assessed] = None
-    return graded.assign(damage_set=pd.Series(names, graded.index, dtype=object))
 
 
 def _apart(number: int, wet: InundatedBuildings | None, ground: BuildingGround | None) -> Mask:

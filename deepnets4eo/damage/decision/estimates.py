@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from deepnets4eo.arrays import Floats, Geometries, Mask, Texts
+from deepnets4eo.arrays import Floats, Geometries, Indices, Mask
 from deepnets4eo.damage.calibration.probabilities import MOST_LOG_ODDS, grades_of_sides, side_log_odds
 from deepnets4eo.damage.calibration.site import GIVEN_SHARE, SHARES, STANDING, ShareEstimate, SiteFit
 from deepnets4eo.damage.vocabulary import GRADES, MAJOR
@@ -165,14 +165,14 @@ def site_estimates(
     return share, {"buildings": buildings, "built_area_m2": areas}
 
 
-def confusion_of_grades(site: SiteFit, spread: Floats, graded: Texts, seed: int = 0) -> dict[str, dict[str, Any]]:
-    """How many of the buildings named with each grade truly have which, expected and with 95 % interval."""
+def confusion_of_grades(site: SiteFit, spread: Floats, graded: Indices, seed: int = 0) -> dict[str, dict[str, Any]]:
+    """Estimate how many of the buildings named with each grade truly have which, with 95 % interval. graded : (N,) numbers of grades."""
     table = {}
-    for grade in GRADES:
-        rows = (graded == grade) & np.isfinite(site.even[:, 0])
+    for number, grade in enumerate(GRADES):
+        rows = (graded == number) & np.isfinite(site.even[:, 0])
         named = int(rows.sum())
         if named:
-            rng = np.random.default_rng([seed, GRADES.index(grade)])
+            rng = np.random.default_rng([seed, number])
             expected, drawn = _dry_totals(site.rows(rows), spread[rows], np.ones(named), rng)
             truly = _rows(expected[0], drawn[0], float(named))
             table[grade] = {"named": named, "truly": {name: truly[name] for name in GRADES}}

@@ -11,11 +11,12 @@ import pandas as pd
 from deepnets4eo.arrays import Mask
 from deepnets4eo.damage.calibration.pool import NetworkSkill
 from deepnets4eo.damage.calibration.site import ShareEstimate
-from deepnets4eo.damage.decision.model import BY_NETWORK, GREEN, MOST_CONFIDENT, NARROW, REASONS, UNLIKE
+from deepnets4eo.damage.decision.model import BY_NETWORK, GREEN, NARROW, REASONS, UNLIKE
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.table import BLANK, SHADE
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, mean_gsd, pre_ratio
 from deepnets4eo.damage.evidences.unbuilt import NO_BUILDING
+from deepnets4eo.damage.grades import MAX_CONFIDENCE
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, GRADES, POST_ONLY, PRE_POST, WIDE
 from deepnets4eo.outputs import Finding, Phrase, Severity, Value, reason_counts, worst_first
 from deepnets4eo.rasters import Layer
@@ -112,7 +113,7 @@ def _range_findings(frame: pd.DataFrame, unlike: Mask) -> list[Finding]:
     values: dict[str, Value] = {
         "set_aside": _outside_phrase("set_aside", set_aside, seen),
         "by_network": _outside_phrase("by_network_alone", by_network, seen),
-        "most": MOST_CONFIDENT if unlike.any() else None,
+        "most": MAX_CONFIDENCE if unlike.any() else None,
     }
     for reason, key in OUTSIDE.items():
         values[key] = Phrase(f"{key}.remedy") if reason in {*set_aside, *by_network} else None

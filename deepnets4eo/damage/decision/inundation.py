@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from deepnets4eo.arrays import Floats
-from deepnets4eo.damage.decision.estimates import FLOODED_MEAN, IN_WATER_MEAN, InundatedBuildings, with_unknown_water
-from deepnets4eo.damage.decision.model import cap_confidence
+from deepnets4eo.arrays import Floats, Mask, Texts
+from deepnets4eo.damage.buildings import Buildings
+from deepnets4eo.damage.decision.estimates import IN_WATER_MEAN, InundatedBuildings
+from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.inputs.placing import NOT_ON_BUILDINGS
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.inputs.site import WaterAround
-from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, DAMAGED, GRADES, MAJOR
+from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES, MAJOR
 from deepnets4eo.floods import OUTER_M, BuildingWater
 from deepnets4eo.outputs import Finding, Phrase, Value
 
@@ -29,9 +31,6 @@ COVERED = 0.5  # share of the outline under water, of a roof that is gone
 WATER, RING = "ev_water_share", "ev_water_ring_share"
 SURROUNDED, UNDER, UNKNOWN_WATER = "surrounded by water", "under water", "not told whether it stands in water"
 NEARBY, PERHAPS = "in water, by the nearest ground that is seen", "perhaps in water: the ground around it is hidden"
-POSSIBLY = GRADES[1]  # of a building in water that counts as possibly damaged
-LEAST_CHANCE = 0.05  # chance of damage by water from which that of a building whose ground is hidden is not excluded
-EVERYTHING = ",".join(GRADES)  # what cannot be excluded of a structure that is not known
 
 
 @dataclass(frozen=True)
@@ -115,93 +114,85 @@ def _chance_of_hidden(around: BuildingWater) -> Floats:
 def with_inundation(
     decision: Decision, water: WaterAround, inundated: InundatedBuildings | None, settings: Settings
 ) -> Decision:
-    """The decision with the columns of water, and the grades that buildings in new water have by the crosswalk."""
-    frame, graded = decision.evidence.frame, decision.graded
-    assessed = (frame["status"] == ASSESSED).to_numpy()
-    around = water.around.where_seen(assessed)
-    by_water = (frame["method"] == BY_WATER).to_numpy()
-    wet = assessed & around.surrounded
-    structure = graded["damage"].isin(DAMAGED).to_numpy()
+    """Add the columns of water to the decision, and the grades that buildings in new water have by the crosswalk."""
+    before = decision.buildings
+    around = water.around.where_seen(before.assessed)
+    grades = decision.grades
     if inundated is not None:
-        prefix = np.select(
-            [inundated.covered, inundated.unsure, inundated.perhaps & inundated.rows, inundated.perhaps],
-            [UNDER, UNKNOWN_WATER, NEARBY, PERHAPS],
-            SURROUNDED,
-        )
-        joined = [f"{word}; {reason}" if reason else word for word, reason in zip(prefix, frame["reason"], strict=True)]
-        frame = frame.assign(reason=np.where(inundated.any_water, np.array(joined, object), frame["reason"]))
-        graded = _regraded(graded, inundated, decision.share.value)
-        graded = _with_unknown_water(graded, inundated) if inundated.damaged else graded
-        graded = graded if decision.unlike is None else cap_confidence(graded, decision.unlike)
+        capped = np.zeros(len(grades.named), bool) if decision.capped is None else decision.capped
+        grades = _graded_by_water(grades, inundated, decision.share.value).capped(capped)
+        evidence = Buildings(decision.evidence.frame).noted(_notes(inundated))
+        decision = replace(decision, evidence=replace(decision.evidence, frame=evidence.frame), grades=grades)
+    inundation = _count_by_water(water, around, before, grades, settings.inundation)
+    findings = (*_doubt_first(water, inundation), *decision.findings, *inundation.findings())
+    evidence = _with_water_columns(decision.evidence, water, around, before.assessed)
+    return replace(decision, evidence=evidence, findings=findings, inundation=inundation.to_dict())
+
+
+def _notes(inundated: InundatedBuildings) -> Texts:
+    """(N,) what is known of the water around each building, else ''."""
+    words = np.select(
+        [inundated.covered, inundated.unsure, inundated.perhaps & inundated.rows, inundated.perhaps],
+        [UNDER, UNKNOWN_WATER, NEARBY, PERHAPS],
+        SURROUNDED,
+    )
+    return np.where(inundated.any_water, words, "").astype(object)
+
+
+def _with_water_columns(
+    evidence: EvidenceTable, water: WaterAround, around: BuildingWater, assessed: Mask
+) -> EvidenceTable:
+    """The evidence with the shares of water, and whether new water surrounds a building."""
     shares = {WATER: np.where(assessed, around.share, np.nan), RING: np.where(assessed, around.ring_share, np.nan)}
     new, ring = "new " if water.is_new else "", f"2–{OUTER_M + water.reach_m:.0f} m"
     meaning = {
         WATER: f"post: share of the outline that is {new}water, 0–1",
         RING: f"post: share of the ring of {ring} around the outline that is {new}water, 0–1",
     }
-    evidence = replace(
-        decision.evidence,
-        frame=frame.assign(**shares, inundated=around.inundated),
-        meaning=decision.evidence.meaning | meaning,
-    )
-    inundation = Inundation(
-        counts_as=settings.inundation,
+    frame = evidence.frame.assign(**shares, inundated=around.inundated)
+    return replace(evidence, frame=frame, meaning=evidence.meaning | meaning)
+
+
+def _count_by_water(
+    water: WaterAround, around: BuildingWater, before: Buildings, grades: Grades, counts_as: CountsAs
+) -> Inundation:
+    """Count buildings by water. before : by structure alone; grades : by structure and water together."""
+    assessed = before.assessed
+    return Inundation(
+        counts_as=counts_as,
         known=int((assessed & around.known).sum()),
-        inundated=int(wet.sum()),
-        structure=int(structure.sum()),
-        together=int(graded["damage"].isin(DAMAGED).sum()),
-        by_water=int(by_water.sum()),
+        inundated=int((assessed & around.surrounded).sum()),
+        structure=int(before.frame["damage"].isin(DAMAGED).sum()),
+        together=int((grades.known & (grades.numbers >= MAJOR)).sum()),
+        by_water=int(before.by_water.sum()),
         not_assessed=int((~assessed & around.surrounded).sum()),
         since_unknown=water.since_unknown,
         hidden=int((assessed & ~around.known).sum()),
         unknown=0 if water.doubt is None else int((~around.known).sum()),
         source=water.source,
     )
-    findings = (*_doubt_first(water, inundation), *decision.findings, *inundation.findings())
-    return replace(decision, evidence=evidence, graded=graded, findings=findings, inundation=inundation.to_dict())
 
 
-def _regraded(graded: pd.DataFrame, inundated: InundatedBuildings, share: float) -> pd.DataFrame:
-    """The decision in which buildings in water have at least the crosswalk's grade. share : probability where only water is known."""
-    rank = {grade: number for number, grade in enumerate(GRADES)}
-    now = graded["damage"].map(rank).fillna(-1).to_numpy(int)
-    wet, by_water = inundated.rows, inundated.rows & (now < 0)
-    least = np.full(len(graded), rank[GRADES[MAJOR] if inundated.damaged else POSSIBLY])
+def _graded_by_water(grades: Grades, inundated: InundatedBuildings, share: float) -> Grades:
+    """The grades of buildings that are damaged by structure or by water; those in water have at least the crosswalk's.
+
+    share : probability of damage of buildings of which only the water is known, where water counts as no damage
+    """
+    rows = inundated.rows
+    by_water = rows & ~grades.known
     if inundated.damaged:
-        least[inundated.covered] = rank[GRADES[3]]
-    changed = wet & (now < least)
-    after = np.where(changed, least, now)
-    names = graded["damage"].to_numpy(object).copy()
-    names[changed] = np.array(GRADES, object)[after[changed]]
-    sets = graded["damage_set"].to_numpy(object).copy()
-    sets[by_water] = EVERYTHING
-    for row in np.flatnonzero(changed):
-        known = [rank[name] for name in sets[row].split(",")] + [int(after[row])]
-        sets[row] = ",".join(GRADES[min(known) : max(known) + 1])
-    by_structure = np.where(by_water, 0.0 if inundated.damaged else share, graded["damage_prob"].to_numpy(float))
-    probability = IN_WATER_MEAN * inundated.chance
-    prob = np.where(wet, np.maximum(by_structure, probability), by_structure) if inundated.damaged else by_structure
-    confidence = np.where(changed, probability, graded["confidence"])
-    return graded.assign(damage=names, damage_set=sets, damage_prob=prob, confidence=confidence)
-
-
-def _with_unknown_water(graded: pd.DataFrame, inundated: InundatedBuildings) -> pd.DataFrame:
-    """The decision in which no damage by water is excluded of buildings of which it is not known whether they stand in it."""
-    in_water = np.where(inundated.unsure, IN_WATER_MEAN * FLOODED_MEAN, IN_WATER_MEAN * inundated.chance)
-    graded_dry = graded["damage"].notna().to_numpy() & ~inundated.rows & (in_water >= LEAST_CHANCE)
-    unsure = graded_dry & (inundated.unsure | inundated.perhaps)
-    rank = {grade: number for number, grade in enumerate(GRADES)}
-    sets = [
-        ",".join(GRADES[min(rank[name] for name in names.split(",")) :]) if row else names
-        for row, names in zip(unsure, graded["damage_set"], strict=True)
-    ]
-    probability, confidence = (graded[name].to_numpy(float) for name in ("damage_prob", "confidence"))
-    intact = unsure & ~graded["damage"].isin(DAMAGED).to_numpy()
-    return graded.assign(
-        damage_set=pd.Series(sets, graded.index, dtype=object),
-        damage_prob=np.where(unsure, with_unknown_water(probability, in_water), probability),
-        confidence=np.where(intact, confidence * (1 - in_water), confidence),
-    )
+        maybe = grades.known & (inundated.unsure | inundated.perhaps)
+        by_both = inundated.grades(grades.probabilities, IN_WATER_MEAN)[:, : len(GRADES)]
+        moved = grades.moved(rows | maybe, by_both).keep_worse(maybe)
+        least = np.where(inundated.covered, MAJOR + 1, MAJOR)
+    else:
+        unknown = np.array([1 - share, 0.0, share / 2, share / 2])
+        structure = np.where(by_water[:, None], unknown, grades.probabilities)
+        none = structure[:, 0] * (1 - IN_WATER_MEAN * inundated.chance)
+        possibly = np.column_stack([none, structure[:, 1] + structure[:, 0] - none, structure[:, 2:]])
+        moved, least = grades.moved(rows, possibly), np.full(len(rows), MAJOR - 1)
+    named = replace(moved, named=np.where(by_water, 0, moved.named), kept=moved.kept | by_water[:, None])
+    return named.at_least(rows, least)
 
 
 def _doubt_first(water: WaterAround, inundation: Inundation) -> tuple[Finding, ...]:

@@ -11,15 +11,14 @@ import pandas as pd
 
 from deepnets4eo.arrays import Floats, Mask, Texts
 from deepnets4eo.cards import model_path, shipped_path
-from deepnets4eo.damage.calibration.probabilities import border_probabilities
 from deepnets4eo.damage.calibration.reliability import Judgement, Reliability
 from deepnets4eo.damage.evidence.columns import MEANING
 from deepnets4eo.damage.evidence.table import EvidenceTable
-from deepnets4eo.damage.vocabulary import ASSESSED, BORDERS, BY_WATER, GRADES, MAJOR, NOT_ASSESSED, POST_ONLY, PRE_POST
+from deepnets4eo.damage.grades import Grades
+from deepnets4eo.damage.vocabulary import ASSESSED, BORDERS, BY_WATER, GRADES, POST_ONLY, PRE_POST
 from deepnets4eo.errors import RunError
 from deepnets4eo.files import read_yaml
 
-MOST_CONFIDENT = 0.6  # confidence in a grade on a site unlike those that the model was fitted on
 LEAST_BUILDINGS = 5  # fewer say nothing about a site
 BY_NETWORK = "graded by the network alone: "  # before the reason why the model did not
 
@@ -59,9 +58,9 @@ class DamageModel:
         """Grade every assessed building: grade or None, probability of major damage or worse, confidence."""
         frame = evidence.frame if isinstance(evidence, EvidenceTable) else evidence
         judgement = Judgement(self.probabilities(frame), self.variant_names(frame), self.reliabilities)
-        return to_decision_table(
-            judgement.probabilities, frame.index, judgement.values(lambda fitted: fitted.thresholds)
-        )
+        p = judgement.probabilities
+        thresholds = judgement.values(lambda fitted: fitted.thresholds)
+        return Grades.of_sides(p, thresholds, kept=judgement.members(p)).table(frame.index)
 
     def probabilities(self, frame: pd.DataFrame) -> Floats:
         """(N, 4) probabilities of the grades; NaN where not assessed."""
@@ -193,39 +192,10 @@ def _variant(path: Path, name: str, part: dict[str, Any]) -> Variant:
     return variant
 
 
-def to_decision_table(
-    probabilities: Floats, index: pd.Index, thresholds: Floats | float = 0.5, named: Mask | None = None
-) -> pd.DataFrame:
-    """The decision from (N, 4) probabilities. named : (N,) damaged ones; thresholds : of the worse grade on a side."""
-    known = np.isfinite(probabilities[:, 0])
-    minor, damaged, destroyed = border_probabilities(np.nan_to_num(probabilities)).T
-    named = damaged >= 0.5 if named is None else named
-    worse = np.stack([minor, destroyed], axis=1) >= thresholds
-    grade = np.where(named, MAJOR + worse[:, 1], worse[:, 0]).astype(int) * known
-    names = np.array(GRADES, dtype=object)[grade]
-    names[~known] = None
-    return pd.DataFrame(
-        {
-            "damage": pd.Series(names, index, dtype=object),
-            "damage_prob": np.where(known, probabilities[:, MAJOR:].sum(axis=1), np.nan),
-            "confidence": probabilities[np.arange(len(probabilities)), grade],
-        },
-        index=index,
-    )
-
-
 def set_by_network(evidence: EvidenceTable, reasons: Texts) -> EvidenceTable:
     """The table with the reasons (N,), else '', why the network alone grades a building."""
     reason = np.where(reasons != "", BY_NETWORK + reasons, evidence.frame["reason"])
     return replace(evidence, frame=evidence.frame.assign(reason=reason))
-
-
-def set_by_water(evidence: EvidenceTable, rows: Mask) -> EvidenceTable:
-    """The table where buildings in water (rows) that have no other grade are assessed by the water."""
-    frame = evidence.frame
-    alone = rows & (frame["status"] == NOT_ASSESSED).to_numpy()
-    status, method = np.where(alone, ASSESSED, frame["status"]), np.where(alone, BY_WATER, frame["method"])
-    return replace(evidence, frame=frame.assign(status=status, method=method))
 
 
 def unlike_the_fit(frame: pd.DataFrame, model: DamageModel, outside: Texts) -> Mask:
@@ -237,9 +207,3 @@ def unlike_the_fit(frame: pd.DataFrame, model: DamageModel, outside: Texts) -> M
         if variant.known is not None and rows.sum() >= LEAST_BUILDINGS:
             unlike |= rows & bool((outside[rows] != "").mean() > variant.known.place_share)
     return unlike
-
-
-def cap_confidence(decided: pd.DataFrame, rows: Mask) -> pd.DataFrame:
-    """The decision with a confidence of at most 0.6 in some rows."""
-    capped = decided["confidence"].clip(upper=MOST_CONFIDENT)
-    return decided.assign(confidence=np.where(rows, capped, decided["confidence"]))

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import BuildingSums, Texts
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.evidence.block import BuildingGeometry
 from deepnets4eo.damage.evidence.columns import COMPARED, MEANING
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
@@ -92,14 +93,7 @@ class EvidenceTable:
 
     def leave_out(self, reasons: Texts) -> EvidenceTable:
         """The table where assessed buildings with a reason (N,), else '', are not assessed."""
-        frame = self.frame
-        rows = (frame["status"] == ASSESSED).to_numpy() & (reasons != "")
-        changed = frame.assign(
-            status=np.where(rows, NOT_ASSESSED, frame["status"]),
-            reason=np.where(rows, reasons, frame["reason"]),
-            method=np.where(rows, "", frame["method"]),
-        )
-        return replace(self, frame=changed)
+        return replace(self, frame=Buildings(self.frame).leave_out(reasons).frame)
 
     @property
     def names(self) -> list[str]:

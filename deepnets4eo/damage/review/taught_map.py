@@ -13,10 +13,9 @@ import numpy as np
 import pandas as pd
 
 from deepnets4eo.arrays import Floats, Indices
-from deepnets4eo.damage.decision.decision import with_sets
+from deepnets4eo.damage.buildings import GRADED
 from deepnets4eo.damage.review.answers import read_filled, write_looks
 from deepnets4eo.damage.review.teaching import Taught, choose_next, teach
-from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.footprints import read_table
@@ -24,7 +23,7 @@ from deepnets4eo.outputs import check_not_inputs
 from deepnets4eo.polygons import set_fixed_times
 
 TAUGHT = "taught.gpkg"
-COLUMNS = ("damage", "damage_prob", "confidence", "damage_set")
+COLUMNS = (*GRADED, "reason")
 
 
 def chosen_files(folder: Path) -> list[Path]:
@@ -98,7 +97,7 @@ def write_taught(folder: Path, files: Sequence[Path], look: Floats | None = None
     with atomic_write(path) as partial:
         shutil.copyfile(source, partial)
         with closing(sqlite3.connect(partial)) as database, database:
-            _update(database, _with_answers(taught.buildings, answers))
+            _update(database, taught.with_answers(answers))
             _note(database, taught)
         set_fixed_times(partial)
     return taught, path
@@ -112,24 +111,12 @@ def _update(database: sqlite3.Connection, buildings: pd.DataFrame) -> None:
         )  # triggers of the spatial index name them; no geometry changes
     changed = buildings[["id", *COLUMNS]].astype(object).where(buildings[["id", *COLUMNS]].notna(), None)
     database.execute(f"CREATE TEMP TABLE taught (id TEXT PRIMARY KEY, {', '.join(COLUMNS)})")
-    database.executemany("INSERT INTO taught VALUES (?, ?, ?, ?, ?)", changed.itertuples(index=False, name=None))
+    database.executemany(
+        f"INSERT INTO taught VALUES (?{', ?' * len(COLUMNS)})", changed.itertuples(index=False, name=None)
+    )
     names = ", ".join(COLUMNS)
     database.execute(f"UPDATE buildings SET ({names}) = (SELECT {names} FROM taught WHERE taught.id = buildings.id)")
     database.execute("DELETE FROM estimates")
-
-
-def _with_answers(buildings: pd.DataFrame, answers: dict[int, str]) -> pd.DataFrame:
-    """The table in which buildings have the grades that people gave them, and every grade is in its set."""
-    members = np.stack(
-        [buildings["damage_set"].fillna("").str.contains(grade).to_numpy(bool) for grade in GRADES], axis=1
-    )
-    table = with_sets(buildings, members)
-    seen = [row for row, answer in answers.items() if answer in GRADES and buildings["status"].iloc[row] == ASSESSED]
-    grades = np.array([answers[row] for row in seen], object)
-    columns = {name: table[name].to_numpy(copy=True) for name in COLUMNS}
-    for column, values in zip(columns.values(), (grades, np.isin(grades, DAMAGED), 1.0, grades), strict=True):
-        column[seen] = values
-    return table.assign(**columns)
 
 
 def _note(database: sqlite3.Connection, taught: Taught) -> None:

@@ -16,9 +16,16 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import entr, logit
 
-from deepnets4eo.arrays import Floats, Indices, Mask
+from deepnets4eo.arrays import Floats, Indices
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.calibration.pool import NETWORK
-from deepnets4eo.damage.calibration.probabilities import LEAST_PROBABILITY, grades_of_sides, side_log_odds
+from deepnets4eo.damage.calibration.probabilities import (
+    LEAST_PROBABILITY,
+    grades_of_sides,
+    set_damaged_probability,
+    side_log_odds,
+)
+from deepnets4eo.damage.grades import Grades, other_of_side
 from deepnets4eo.damage.network.look_model import by_site
 from deepnets4eo.damage.review.regression import Side, auc_of
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, PRIOR_COLUMNS
@@ -28,6 +35,7 @@ LEAST_ANSWERS = 20  # fewer cannot be left out in turn
 LEAST_EACH = 2  # answers on either side of what divides them
 MOST = 3.0  # standard deviations that a column counts at most
 LOOK_COLUMNS = 20.0  # of evidence, as which all features of a look count together; at made-up sites better than none, at real ones like 5
+BY_PERSON = "graded by a person"  # the reason of an answered building
 NUMBER = dict(zip(GRADES, range(len(GRADES)), strict=True))
 SIDES = {
     "damaged": (range(4), MAJOR),
@@ -47,13 +55,23 @@ class Scores:
 
 @dataclass(frozen=True)
 class Taught:
-    """A map's decision after a step, its scores before and after, and which of `SIDES` moved."""
+    """A map's table and grades after a step, its scores before and after, and which of `SIDES` moved."""
 
     buildings: pd.DataFrame
+    grades: Grades
     before: Scores
     after: Scores
     moved: tuple[str, ...]
     answers: int
+
+    def with_answers(self, answers: Mapping[int, str]) -> pd.DataFrame:
+        """Return the table in which assessed buildings have the grades that people gave them, for certain."""
+        seen = graded_answers(self.buildings, answers)
+        rows, numbers = np.array(list(seen), np.intp), np.array([NUMBER[answer] for answer in seen.values()], np.intp)
+        reason = self.buildings["reason"].to_numpy(object, copy=True)
+        reason[rows] = BY_PERSON
+        grades = self.grades.with_rows(rows, Grades.of_numbers(numbers))
+        return Buildings(self.buildings.assign(reason=reason)).graded(grades).frame
 
     def gain(self) -> str:
         """What the step gained on unseen answers, in one line."""
@@ -112,8 +130,12 @@ def teach(buildings: pd.DataFrame, answers: Mapping[int, str], seed: int = 0, lo
             held_out[used, number] = left_out
             new[:, number] += evidence @ side.fit(side.best_ridge(seed))
             moved.append(name)
-    table = _with_grades(buildings, assessed, new) if moved else buildings
-    return Taught(table, before, _scores(held_out, grade), tuple(moved), len(rows))
+    grades = grades_of_map(buildings)
+    if moved:
+        taught = Grades(grades_of_sides(new), _grades(new), grades.kept[assessed])
+        grades = grades.with_rows(np.flatnonzero(assessed), taught)
+    table = Buildings(buildings).graded(grades).frame if moved else buildings
+    return Taught(table, grades, before, _scores(held_out, grade), tuple(moved), len(rows))
 
 
 def choose_next(
@@ -169,6 +191,24 @@ def graded_answers(buildings: pd.DataFrame, answers: Mapping[int, str]) -> dict[
     return {row: answer for row, answer in answers.items() if answer in GRADES and assessed[row]}
 
 
+def grades_of_map(buildings: pd.DataFrame) -> Grades:
+    """Return the grades that the columns of a map state; the split of a side that is not named is the mean of the map."""
+    assessed = Buildings(buildings).assessed
+    part = buildings[assessed]
+    damage, sure = (part[name].to_numpy(float) for name in ("damage_prob", "confidence"))
+    number, rows = part["damage"].map(NUMBER).to_numpy(np.intp), np.arange(len(part))
+    p = set_damaged_probability(grades_of_sides(_log_odds(part)), damage)
+    p[rows, number] = sure
+    p[rows, other_of_side(number)] = np.maximum(np.where(number >= MAJOR, damage, 1 - damage) - sure, 0.0)
+    probabilities = np.full((len(buildings), len(GRADES)), np.nan)
+    probabilities[assessed] = p
+    named = np.zeros(len(buildings), np.intp)
+    named[assessed] = number
+    sets = buildings["damage_set"].fillna("").str.split(",")
+    kept = np.array([[grade in names for grade in GRADES] for names in sets], bool).reshape(-1, len(GRADES))
+    return Grades(probabilities, named, kept)
+
+
 def _log_odds(buildings: pd.DataFrame) -> Floats:
     """(N, 3) log-odds of `side_log_odds`; of sides on which a building is not, the mean of those on it."""
     damaged, sure = (buildings[name].to_numpy(float) for name in ("damage_prob", "confidence"))
@@ -218,20 +258,6 @@ def _evidence(buildings: pd.DataFrame, log_odds: Floats, look: Floats | None = N
     if look is not None:
         columns.append(by_site(look) * np.sqrt(LOOK_COLUMNS / look.shape[1]))
     return np.nan_to_num(np.column_stack(columns))
-
-
-def _with_grades(buildings: pd.DataFrame, assessed: Mask, log_odds: Floats) -> pd.DataFrame:
-    """The table with the grades of (n, 3) log-odds."""
-    probabilities, named = grades_of_sides(log_odds), _grades(log_odds)
-    values = {
-        "damage": np.array(GRADES, object)[named],
-        "damage_prob": probabilities[:, MAJOR:].sum(axis=1),
-        "confidence": probabilities[np.arange(len(named)), named],
-    }
-    new = buildings.copy()
-    for name, column in values.items():
-        new.loc[assessed, name] = column
-    return new
 
 
 def _grades(log_odds: Floats) -> NDArray[np.intp]:
