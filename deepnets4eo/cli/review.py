@@ -83,18 +83,24 @@ def review(
 
 def teach_map(folder: Path, files: list[Path], next_looks: int | None, *, update: bool) -> None:
     """Write the map that answers have moved, and the buildings that are looked at next."""
-    from deepnets4eo.damage.review import chosen_files, look_of_map, write_next, write_taught
+    from deepnets4eo.damage.review import Corrections, chosen_files, look_of_map, write_next, write_taught
     from deepnets4eo.outputs import count_of
 
     own = [folder / "review.gpkg", *chosen_files(folder)]
-    filled = files or [path for path in own if path.exists()]
-    with progress("look") as advance:
-        look = look_of_map(folder, progress=advance)
+    corrections = Corrections.read(folder, files or [path for path in own if path.exists()])
     if update:
-        taught, path = write_taught(folder, filled, look)
+        corrections.check_update()
+    if next_looks:
+        corrections.check_next()
+    look = None
+    if corrections.teach:
+        with progress("look") as advance:
+            look = look_of_map(folder, progress=advance)
+    if update:
+        taught, path = write_taught(corrections, look)
         show_result(f"{count_of(taught.answers, 'answer')} put in; {taught.gain()}", path)
     if next_looks:
-        number, path = write_next(folder, filled, next_looks, look)
+        number, path = write_next(corrections, next_looks, look)
         show_result(f"{count_of(number, 'building')} chosen to be looked at", path)
 
 

@@ -379,6 +379,28 @@ def test_the_worst_finding_is_the_first_line_and_the_others_unfold(visit, tmp_pa
     assert one.page.locator("#quality .light").get_attribute("class") == "light failed"
 
 
+@pytest.mark.parametrize("options", [PHONE, {"viewport": {"width": 1400, "height": 900}}], ids=["390 px", "1400 px"])
+def test_chips_keep_their_intervals_and_hold_the_number_that_the_interval_is_of(visit, tmp_path, options):
+    damage_map = make_map(12)
+    limits = {
+        "no-damage": (3.4, 1, 7),
+        "minor-damage": (2.0, 0, 4),
+        "major-damage": (1.2, 0, 3),
+        "destroyed": (0.4, 0, 1),
+    }
+    rows = {name: {"expected": value, "interval_95": [low, high]} for name, (value, low, high) in limits.items()}
+    damage_map.estimates = {"buildings": rows | {"damaged": {"expected": 1.6, "interval_95": [0.0, 4.0]}}}
+    one = visit(write(damage_map, tmp_path / "report.html"), options)
+    for name, (value, low, high) in limits.items():
+        chip = one.page.locator(f".chip[data-class={name}]")
+        assert chip.locator("b").inner_text() == str(round(value))
+        assert chip.locator(".chip-range").is_visible()
+        assert chip.locator(".chip-range").inner_text() == f"{low}–{high}"
+        assert chip.bounding_box()["x"] + chip.bounding_box()["width"] <= options["viewport"]["width"]
+    named = int((damage_map.buildings["damage"] == "destroyed").sum())
+    assert f"{named} named" in one.page.locator(".chip[data-class=destroyed]").get_attribute("title")
+
+
 def test_on_a_phone_the_worst_finding_takes_three_lines_until_it_is_opened_and_chips_wrap(visit, tmp_path):
     damage_map = make_map(12)
     damage_map.findings = (Finding("long", "caution", {"message": "Roofs lie under trees. " * 12}),)

@@ -1,8 +1,14 @@
 """Images are called swapped where many buildings look damaged before alone, copies where nothing differs, no others."""
 
+from types import SimpleNamespace
+
 import numpy as np
+import pandas as pd
 import pytest
 
+from deepnets4eo.damage.decision.decision import DecisionModel
+from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.evidence.columns import USUAL_AGREEMENT
 from deepnets4eo.damage.inputs.checks import order_finding, require_order, require_two_pictures
 from deepnets4eo.errors import InputError
 
@@ -49,10 +55,31 @@ def test_buildings_that_one_image_does_not_show_do_not_count() -> None:
 
 
 def test_an_image_and_its_copy_are_refused() -> None:
-    with pytest.raises(InputError, match="one image, resampled: .* correlate with 0.80 or more"):
-        require_two_pictures(np.array([0.8, 0.8, *[0.95] * 9, np.nan]))
+    with pytest.raises(InputError, match=r"0\.85"):
+        require_two_pictures(np.array([0.85, 0.85, *[0.95] * 9, np.nan]))
 
 
-@pytest.mark.parametrize("similarity", [[0.74] * 20, [1.0] * 4, [], [np.nan] * 9, [1.0] * 9 + [0.1] * 2])
+@pytest.mark.parametrize(
+    "similarity", [[0.79] * 20, [0.63, 0.69, 0.7, 0.72, 0.77], [1.0] * 4, [], [np.nan] * 9, [1.0] * 9 + [0.1] * 2]
+)
 def test_images_of_two_days_and_few_buildings_pass(similarity: list[float]) -> None:
     require_two_pictures(np.array(similarity))
+
+
+@pytest.mark.parametrize(("agreement", "refused"), [(0.7, False), (0.9, True)])
+def test_copies_are_told_by_the_agreement_as_measured_and_not_relative_to_the_site(
+    agreement: float, refused: bool
+) -> None:
+    """Of few roofs, all of which are found again, the column relative to the site is above 1."""
+    judge = DecisionModel.load("damage-evidence")
+    variant = judge.model.variants["pre_post"]
+    frame = pd.DataFrame(np.tile(variant.centre, (6, 1)), columns=variant.columns)
+    frame = frame.assign(ev_roof_match=agreement / USUAL_AGREEMENT, status="assessed", method="pre_post", reason="")
+    before = frame[list(judge.model.variants["post_only"].columns)]
+    table = EvidenceTable(frame, {}, before, agreement=np.full(6, agreement))
+    site = SimpleNamespace(table=table, position=SimpleNamespace(fit_after=None))
+    if refused:
+        with pytest.raises(InputError):
+            judge.check_order(site)
+    else:
+        assert judge.check_order(site) is site

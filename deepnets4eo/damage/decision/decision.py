@@ -110,7 +110,8 @@ class DecisionModel:
         if evidence.before is None:
             return site
         frame = evidence.frame
-        require_two_pictures(frame["ev_roof_match"].to_numpy(float))
+        if evidence.agreement is not None:
+            require_two_pictures(evidence.agreement)
         both = (frame["method"] == PRE_POST).to_numpy()
         alone = pd.DataFrame({"status": np.where(both, ASSESSED, NOT_ASSESSED), "method": POST_ONLY}, frame.index)
         before, after = (

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import BuildingSums, Texts
+from deepnets4eo.arrays import BuildingSums, Floats, Texts
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.evidence.block import BuildingGeometry
 from deepnets4eo.damage.evidence.columns import COMPARED, MEANING
@@ -50,12 +50,15 @@ class EvidenceTable:
     meaning : of each `ev_…` column
     before : the columns that need one image alone, measured on the pre image
     displaced : (N,) roofs more than 3 m beside their place in the post image
+    agreement : (N,) of the edge directions of roofs in both images, 0–1, as measured; the column `ev_roof_match` is relative to
+        the best roofs of the site
     """
 
     frame: pd.DataFrame
     meaning: dict[str, str]
     before: pd.DataFrame | None = None
     displaced: NDArray[np.bool_] | None = None
+    agreement: Floats | None = None
 
     @classmethod
     def build(
@@ -66,6 +69,7 @@ class EvidenceTable:
         shift_px: NDArray[np.float64],
         before: pd.DataFrame | None = None,
         displaced: NDArray[np.bool_] | None = None,
+        agreement: Floats | None = None,
     ) -> EvidenceTable:
         """Put together the table, without evidence of buildings that are not assessed."""
         assessed = coverage.reason == ""
@@ -74,7 +78,7 @@ class EvidenceTable:
         frame["status"] = np.where(assessed, ASSESSED, NOT_ASSESSED)
         frame["reason"], frame["method"] = coverage.reason, coverage.method
         frame["dx_px"], frame["dy_px"] = np.nan_to_num(shift_px).T
-        return cls(frame, {name: MEANING[name] for name in evidence.columns}, before, displaced)
+        return cls(frame, {name: MEANING[name] for name in evidence.columns}, before, displaced, agreement)
 
     @classmethod
     def empty(cls, ids: NDArray[np.object_], reason: str | NDArray[np.object_]) -> EvidenceTable:

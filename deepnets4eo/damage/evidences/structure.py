@@ -77,4 +77,5 @@ def gather(site: Site) -> EvidenceTable:
     paired = coverage.method == PRE_POST
     evidence, before = evidence_columns(sums, paired), post_columns_of_pre(sums, paired)
     displaced = np.hypot(*geometry.moved.T) * working_grid.gsd_m > DISPLACED_M
-    return EvidenceTable.build(read["id"].to_numpy(), evidence, coverage, shift_px, before, displaced)
+    agreement = np.where(paired, sums["pair_roof"][:, 0], np.nan) if "pair_roof" in sums else None
+    return EvidenceTable.build(read["id"].to_numpy(), evidence, coverage, shift_px, before, displaced, agreement)

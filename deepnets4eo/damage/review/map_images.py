@@ -36,11 +36,7 @@ class MapImages:
         """Open the images of a map in a folder. Errors: InputError for images that are gone, or others."""
         manifest, summary = (_read_json(folder / name) for name in ("manifest.json", "summary.json"))
         registration = summary.get("registration", {})
-        pre, post = (_files_of(role, manifest["inputs"], folder) for role in ("pre", "post"))
-        if not post:
-            raise InputError(f"{folder / 'manifest.json'} names no image after the event. Fill the sample in QGIS.")
-        pair = ImagePair.open(pre or None, post, gsd_m=manifest["parameters"].get("gsd_m"), as_shown=True)
-        pair = pair.pair_by_pixels().declare_nodata("pre").declare_nodata("post")
+        pair = open_images(folder)
         layers = (
             {}
             if pair.pre is None
@@ -51,6 +47,16 @@ class MapImages:
             {role: layer.subset(layer.shown_bands) for role, layer in layers.items()},
             manifest["event"], bool(manifest["synthetic"]), registration.get("status") != "failed",
         )  # fmt: skip
+
+
+def open_images(folder: Path) -> ImagePair:
+    """Open the images of a map in a folder as they are, not registered. Errors: InputError for images that are gone, or others."""
+    manifest = _read_json(folder / "manifest.json")
+    pre, post = (_files_of(role, manifest["inputs"], folder) for role in ("pre", "post"))
+    if not post:
+        raise InputError(f"{folder / 'manifest.json'} names no image after the event. Fill the sample in QGIS.")
+    pair = ImagePair.open(pre or None, post, gsd_m=manifest["parameters"].get("gsd_m"), as_shown=True)
+    return pair.pair_by_pixels().declare_nodata("pre").declare_nodata("post")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

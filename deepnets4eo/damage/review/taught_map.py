@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 
 from deepnets4eo.arrays import Floats, Indices
-from deepnets4eo.damage.buildings import GRADED
+from deepnets4eo.damage.buildings import GRADED, Buildings
+from deepnets4eo.damage.map import DamageMap
+from deepnets4eo.damage.products.report import write_report
+from deepnets4eo.damage.products.summary import summarize
+from deepnets4eo.damage.products.write import record_again
 from deepnets4eo.damage.review.answers import read_filled, write_looks
-from deepnets4eo.damage.review.teaching import Taught, choose_next, teach
-from deepnets4eo.errors import InputError
+from deepnets4eo.damage.review.map_images import open_images
+from deepnets4eo.damage.review.teaching import LEAST_ANSWERS, Taught, choose_next, graded_answers, teach
+from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.footprints import read_table
-from deepnets4eo.outputs import check_not_inputs
+from deepnets4eo.outputs import Finding, check_not_inputs, worst_first
 from deepnets4eo.polygons import set_fixed_times
+
+log = logging.getLogger(__name__)
 
 TAUGHT = "taught.gpkg"
 COLUMNS = (*GRADED, "reason")
@@ -40,13 +50,65 @@ def next_file(folder: Path) -> Path:
     return path
 
 
-def write_next(folder: Path, files: Sequence[Path], count: int, look: Floats | None = None) -> tuple[int, Path]:
+@dataclass(frozen=True)
+class Corrections:
+    """Answers to buildings of a map, read and checked before anything long is done.
+
+    folder : of the map
+    buildings : the map's table
+    answers : row of the table → answer; of two answers the later file's holds
+    listed : (n,) rows that the files show
+    """
+
+    folder: Path
+    files: tuple[Path, ...]
+    buildings: gpd.GeoDataFrame
+    answers: dict[int, str]
+    listed: Indices
+
+    @classmethod
+    def read(cls, folder: Path, files: Sequence[Path]) -> Corrections:
+        """Read samples and chosen buildings that people have. Errors: InputError, as in `read_answers`."""
+        table = folder / "damage.parquet"
+        read = [read_filled(file, table) for file in files]
+        answers = {row: answer for sheet in read for row, answer in sheet.answers.items()}
+        buildings = read[0].buildings if read else read_table(table)
+        listed = np.unique(np.concatenate([np.empty(0, np.intp), *(sheet.rows for sheet in read)]))
+        return cls(folder, tuple(files), buildings, answers, listed)
+
+    @property
+    def graded(self) -> int:
+        """How many answers name the grade of an assessed building."""
+        return len(graded_answers(self.buildings, self.answers))
+
+    @property
+    def teach(self) -> bool:
+        """Whether they are enough to grade other buildings."""
+        return self.graded >= LEAST_ANSWERS
+
+    def check_update(self) -> None:
+        """Refuse answers that cannot be put into the map. Errors: InputError."""
+        if not (source := self.folder / "damage.gpkg").is_file():
+            raise InputError(f"{source} does not exist, from which the taught map is made. Make the map again.")
+        check_not_inputs([self.folder / TAUGHT], self.files)
+        if not self.graded:
+            raise InputError(
+                f"none of {len(self.answers)} answers names the grade of an assessed building. Fill a sample first: "
+                f"`deepnets4eo review {self.folder}` draws one, --serve shows it."
+            )
+
+    def check_next(self) -> None:
+        """Refuse to choose where nothing is left. Errors: InputError."""
+        if not (Buildings(self.buildings).assessed & ~np.isin(np.arange(len(self.buildings)), self.listed)).any():
+            raise InputError(f"all assessed buildings of {self.folder} were drawn or chosen before. Fill those.")
+
+
+def write_next(corrections: Corrections, count: int, look: Floats | None = None) -> tuple[int, Path]:
     """Choose the buildings whose answers help most, and write them into the first next-….gpkg that is not there.
 
     Parameters
     ----------
-    folder : folder of the damage map
-    files : samples and chosen buildings that people have
+    corrections : what people have answered so far
     count : how many are chosen
     look : what buildings look like, see `teach`
 
@@ -58,25 +120,22 @@ def write_next(folder: Path, files: Sequence[Path], count: int, look: Floats | N
     Raises
     ------
     InputError
-        The same as in `read_answers`; or no building is left.
+        No building is left.
     """
-    table = folder / "damage.parquet"
-    buildings, answers, listed = _read_all(files, table)
-    rows = choose_next(buildings, answers, listed, count, look=look)
-    if not len(rows):
-        raise InputError(f"all assessed buildings of {table} were drawn or chosen before. Fill those.")
-    path = next_file(folder)
-    write_looks(path, table, buildings, rows, None)
+    corrections.check_next()
+    buildings = corrections.buildings
+    rows = choose_next(buildings, corrections.answers, corrections.listed, count, look=look)
+    path = next_file(corrections.folder)
+    write_looks(path, corrections.folder / "damage.parquet", buildings, rows, None)
     return len(rows), path
 
 
-def write_taught(folder: Path, files: Sequence[Path], look: Floats | None = None) -> tuple[Taught, Path]:
-    """Write the map with what people answered, and the grades of the others moved where that helped, as taught.gpkg.
+def write_taught(corrections: Corrections, look: Floats | None = None) -> tuple[Taught, Path]:
+    """Write the map with what people answered, and the grades of the others moved if that helped, as taught.gpkg, and its page.
 
     Parameters
     ----------
-    folder : folder of the damage map, which stays
-    files : samples and chosen buildings; of two answers the later file's holds
+    corrections : answers of the map; its damage.gpkg and damage.parquet stay
     look : what buildings look like, see `teach`
 
     Returns
@@ -86,21 +145,35 @@ def write_taught(folder: Path, files: Sequence[Path], look: Floats | None = None
     Raises
     ------
     InputError
-        The same as in `read_answers` and `teach`; or the folder has no damage.gpkg.
+        No answer names a grade, or the folder has no damage.gpkg.
     """
-    buildings, answers, _ = _read_all(files, folder / "damage.parquet")
-    source, path = folder / "damage.gpkg", folder / TAUGHT
-    if not source.is_file():
-        raise InputError(f"{source} does not exist, from which the taught map is made. Make the map again.")
-    check_not_inputs([path], files)
-    taught = teach(buildings, answers, look=look)
+    corrections.check_update()
+    folder, buildings, answers = corrections.folder, corrections.buildings, corrections.answers
+    taught = teach(buildings, answers, look=look) if corrections.teach else Taught.of_few(buildings, answers)
+    table, finding, path = taught.with_answers(answers), taught.finding(), folder / TAUGHT
     with atomic_write(path) as partial:
-        shutil.copyfile(source, partial)
+        shutil.copyfile(folder / "damage.gpkg", partial)
         with closing(sqlite3.connect(partial)) as database, database:
-            _update(database, taught.with_answers(answers))
-            _note(database, taught)
+            _update(database, table)
+            _note(database, finding)
         set_fixed_times(partial)
+    try:
+        write_page_again(folder, table, finding)
+    except DeepNets4EOError as error:  # the map is there without its page
+        log.warning("report.html shows the map before the answers. %s", error)
     return taught, path
+
+
+def write_page_again(folder: Path, table: pd.DataFrame, finding: Finding) -> Path:
+    """Write report.html of a map with other grades, without the estimates, which rest on the old ones. Errors: InputError."""
+    damage_map, pair = DamageMap.load(folder), open_images(folder)
+    damage_map.buildings = damage_map.buildings.assign(**{name: table[name].to_numpy() for name in COLUMNS})
+    damage_map.estimates, damage_map.damaged_share = {}, {}
+    damage_map.findings = worst_first((finding, *damage_map.findings))
+    summary = summarize(damage_map, pair.post.grid)
+    path = write_report(damage_map, summary, folder / "report.html", post=pair.post, pre=pair.pre)
+    record_again(folder, path)
+    return path
 
 
 def _update(database: sqlite3.Connection, buildings: pd.DataFrame) -> None:
@@ -119,18 +192,8 @@ def _update(database: sqlite3.Connection, buildings: pd.DataFrame) -> None:
     database.execute("DELETE FROM estimates")
 
 
-def _note(database: sqlite3.Connection, taught: Taught) -> None:
-    """Say in the table of findings what was taught."""
-    message = f"{taught.answers} buildings have the grade that a person gave them; {taught.gain()}"
-    database.execute(
-        "INSERT INTO findings (code, severity, message, remedy) VALUES ('taught', 'note', ?, ?)",
-        (message, "Count damaged buildings by a random sample of the map that was not taught."),
-    )
-
-
-def _read_all(files: Sequence[Path], table: Path) -> tuple[pd.DataFrame, dict[int, str], Indices]:
-    """The map's table, row → answer, and the rows that the files show."""
-    read = [read_filled(file, table) for file in files]
-    answers = {row: answer for sheet in read for row, answer in sheet.answers.items()}
-    buildings = read[0].buildings if read else read_table(table)
-    return buildings, answers, np.unique(np.concatenate([np.empty(0, np.intp), *(sheet.rows for sheet in read)]))
+def _note(database: sqlite3.Connection, finding: Finding) -> None:
+    """State in the table of findings what was taught."""
+    row = finding.to_dict()
+    names = ("code", "severity", "message", "remedy")
+    database.execute(f"INSERT INTO findings ({', '.join(names)}) VALUES (?, ?, ?, ?)", [row[name] for name in names])

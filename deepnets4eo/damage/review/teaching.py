@@ -30,6 +30,7 @@ from deepnets4eo.damage.network.look_model import by_site
 from deepnets4eo.damage.review.regression import Side, auc_of
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, PRIOR_COLUMNS
 from deepnets4eo.errors import InputError
+from deepnets4eo.outputs import Finding, Phrase
 
 LEAST_ANSWERS = 20  # fewer cannot be left out in turn
 LEAST_EACH = 2  # answers on either side of what divides them
@@ -59,10 +60,15 @@ class Taught:
 
     buildings: pd.DataFrame
     grades: Grades
-    before: Scores
-    after: Scores
+    before: Scores | None
+    after: Scores | None
     moved: tuple[str, ...]
     answers: int
+
+    @classmethod
+    def of_few(cls, buildings: pd.DataFrame, answers: Mapping[int, str]) -> Taught:
+        """Leave a map as it is for fewer answers than can teach it."""
+        return cls(buildings, grades_of_map(buildings), None, None, (), len(graded_answers(buildings, answers)))
 
     def with_answers(self, answers: Mapping[int, str]) -> pd.DataFrame:
         """Return the table in which assessed buildings have the grades that people gave them, for certain."""
@@ -73,8 +79,16 @@ class Taught:
         grades = self.grades.with_rows(rows, Grades.of_numbers(numbers))
         return Buildings(self.buildings.assign(reason=reason)).graded(grades).frame
 
+    def finding(self) -> Finding:
+        """State how many buildings a person graded, and whether the others were graded again."""
+        others = Phrase("taught_others" if self.moved else "untaught_others")
+        return Finding("taught", "note", {"answers": self.answers, "others": others}, self.answers)
+
     def gain(self) -> str:
         """What the step gained on unseen answers, in one line."""
+        if self.before is None or self.after is None:
+            missing = LEAST_ANSWERS - self.answers
+            return f"the others keep the grades of the map: {missing} more with a grade teach it, which --next {missing} chooses"
         if not self.moved:
             return "nothing was gained on answers that were left out, so that all others keep the grades of the map"
         scores = ", ".join(
@@ -198,8 +212,9 @@ def grades_of_map(buildings: pd.DataFrame) -> Grades:
     damage, sure = (part[name].to_numpy(float) for name in ("damage_prob", "confidence"))
     number, rows = part["damage"].map(NUMBER).to_numpy(np.intp), np.arange(len(part))
     p = set_damaged_probability(grades_of_sides(_log_odds(part)), damage)
-    p[rows, number] = sure
-    p[rows, other_of_side(number)] = np.maximum(np.where(number >= MAJOR, damage, 1 - damage) - sure, 0.0)
+    side = np.where(number >= MAJOR, damage, 1 - damage)
+    p[rows, number] = np.minimum(sure, side)
+    p[rows, other_of_side(number)] = np.maximum(side - sure, 0.0)
     probabilities = np.full((len(buildings), len(GRADES)), np.nan)
     probabilities[assessed] = p
     named = np.zeros(len(buildings), np.intp)

@@ -20,16 +20,20 @@ function inWater() {
   return water.inundated === 1 ? t`${wet} stands in new water, ${structure} damaged by structure alone` : t`${wet} stand in new water, ${structure} damaged by structure alone`;
 }
 
+// The number that an interval is of: the expected one if it was estimated, else the named one.
+const counted = ({ count, expected }) => (typeof expected === "number" ? Math.round(expected) : count);
+
 function chipOf(grade) {
   const counts = grade === NOT_ASSESSED ? { count: page.summary.buildings.not_assessed } : page.summary.by_grade[classes[grade].key];
-  return { count: counts.count, range: bounds(counts.interval_95), told: counts.count === null ? t`not known` : counts.interval_95 ? t`${number(counts.count)}, 95 % interval ${bounds(counts.interval_95)}` : number(counts.count) };
+  const count = counted(counts), range = bounds(counts.interval_95);
+  return { count, range, told: count === null ? t`not known` : range ? t`${number(count)} expected, 95 % interval ${range}; ${number(counts.count)} named` : number(count) };
 }
 
 function summaryBoxes() {
   return [
     eventBox(),
     box(t`Counts`, countsTable(), damagedLine(), priorLines(), areaLine(), paragraph(hasEstimates()
-      ? t`Shares are of the assessed buildings. The intervals are 95 %, of the true numbers; they hold the grading error and may lie beside the number by grade.`
+      ? t`Shares are of the assessed buildings. Expected numbers and intervals (95 %) are of the true numbers and include the grading error; those of the named ones may differ.`
       : t`Shares are of the assessed buildings. The intervals are 95 % and hold no grading error.`)),
     confusionBox(),
     areasBox(),
@@ -42,17 +46,17 @@ const sheetNotes = () => [paragraph(t`Not assessed: ${number(page.summary.buildi
 
 // With the buildings that were not assessed it is the legend of the printed sheet too.
 function countsTable(legend = false) {
-  const { summary } = page, head = [t`Grade`, t`Buildings`, t`95 % interval`, t`Share`];
+  const { summary } = page, head = [t`Grade`, t`Named`, t`Expected (95 % interval)`, t`Share`];
   const rows = [3, 2, 1, 0].map((grade) => {
-    const counts = summary.by_grade[classes[grade].key], share = counts.share_interval_95;
+    const counts = summary.by_grade[classes[grade].key], share = counts.share_interval_95, part = counts.count === null ? null : counted(counts) / summary.buildings.assessed;
     const bar = make("span", { class: "range" });
     if (share) {
       bar.append(make("i", {}), make("u", {}));
-      bar.firstChild.style.cssText = `width:${100 * counts.share}%;background:${rgba(grade, 1)}`;
+      bar.firstChild.style.cssText = `width:${100 * part}%;background:${rgba(grade, 1)}`;
       bar.lastChild.style.cssText = `inset-inline-start:${100 * share[0]}%;width:${100 * (share[1] - share[0])}%`;
     }
-    return make("tr", {}, make("th", { scope: "row" }, pie(grade), SHORT[grade]), make("td", {}, counts.count === null ? t`not known` : number(counts.count)), make("td", {}, bounds(counts.interval_95)),
-      make("td", {}, counts.share === null ? "" : percent(counts.share, 1), bar));
+    return make("tr", {}, make("th", { scope: "row" }, pie(grade), SHORT[grade]), make("td", {}, counts.count === null ? t`not known` : number(counts.count)), make("td", {}, counts.interval_95 ? `${number(counted(counts))} (${bounds(counts.interval_95)})` : ""),
+      make("td", {}, counts.share === null ? "" : percent(part, 1), bar));
   });
   if (legend) rows.push(make("tr", {}, make("th", { scope: "row" }, pie(NOT_ASSESSED), SHORT[NOT_ASSESSED]), make("td", {}, number(summary.buildings.not_assessed)), make("td", {}), make("td", {})));
   return make("table", {}, make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...rows));

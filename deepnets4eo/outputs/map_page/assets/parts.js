@@ -48,7 +48,6 @@ function wireFindings() {
 
 function fillChips(list) {
   const host = document.getElementById("chips");
-  host.classList.toggle("city", list.store.count >= 10_000);
   for (const index of [...DRAWN].reverse()) {
     const { count, range, told } = chipOf(index);
     const chip = make("button", { class: "chip", "aria-pressed": "true", "data-class": classes[index].key, title: t`${classes[index].title}: ${told}. Press to show or hide.` },

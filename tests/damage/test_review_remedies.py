@@ -1,0 +1,133 @@
+"""What a map advises works as it is written: draw, answer, update, and the page shows what was answered."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+from geotiff import write_geotiff
+from made_up_map import make_grid, make_images, make_map
+
+from deepnets4eo.cli.main import main
+from deepnets4eo.damage import review
+from deepnets4eo.damage.map import DamageMap
+from deepnets4eo.damage.review import Corrections, write_taught
+from deepnets4eo.damage.review.teaching import BY_PERSON, Taught, teach
+from deepnets4eo.damage.vocabulary import GRADES
+from deepnets4eo.files import read_json, sha256
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A map of 40 buildings, some of them not assessed, with its images and all products."""
+    grid = make_grid(96)
+    damage_map = make_map(40, grid=grid, assessed=0.75)
+    images = dict(zip(("pre", "post"), make_images(grid, damage_map), strict=True))
+    for role, image in images.items():
+        path = write_geotiff(tmp_path / f"{role}.tif", image.read()[0], crs=grid.crs, transform=grid.affine)
+        damage_map.inputs[role] = str(path)
+    damage_map.parameters["gsd_m"] = None
+    damage_map.save(tmp_path / "map", **images, also=())
+    return tmp_path / "map"
+
+
+def answer(path: Path, grade: str, rows: int | None = None) -> None:
+    """Give the first looks of a sample one grade."""
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE sample SET answer = ? WHERE look <= ?", (grade, rows or 10_000))
+
+
+def not_measured(*_: object, **__: object) -> None:
+    raise AssertionError("what buildings look like takes minutes, and is not needed")
+
+
+def test_twenty_buildings_that_were_drawn_and_answered_can_be_put_into_the_map(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(review, "look_of_map", not_measured, raising=False)
+    assert main(["review", str(folder), "--looks", "20"]) == 0
+    answer(folder / "review.gpkg", "destroyed")
+    corrections = Corrections.read(folder, [folder / "review.gpkg"])
+    assert len(corrections.answers) == 20
+    assert 0 < corrections.graded < 20  # some of those drawn are not assessed
+    assert main(["review", str(folder)]) == 0  # counts
+    old = (folder / "report.html").read_bytes()
+    assert main(["review", str(folder), "--update"]) == 0
+    missing = 20 - corrections.graded
+    assert f"--next {missing}" in capsys.readouterr().err
+    assert main(["review", str(folder), "--next", str(missing)]) == 0  # the remedy that it names
+    taught = gpd.read_file(folder / "taught.gpkg", layer="buildings")
+    seen = taught[taught["reason"] == BY_PERSON]
+    assert len(seen) == corrections.graded
+    assert set(seen["damage"]) == set(seen["damage_set"]) == {"destroyed"}
+    assert (seen[["damage_prob", "confidence"]] == 1).all(axis=None)
+    assert gpd.read_file(folder / "taught.gpkg", layer="findings")["code"].tolist()[-1] == "taught"
+    assert (folder / "report.html").read_bytes() != old
+
+
+def test_the_page_after_an_update_is_of_the_taught_map_and_its_checksum_too(folder: Path) -> None:
+    assert main(["review", str(folder), "--looks", "20"]) == 0
+    answer(folder / "review.gpkg", "no-damage")
+    tables = [sha256(folder / name) for name in ("damage.gpkg", "damage.parquet")]
+    write_taught(Corrections.read(folder, [folder / "review.gpkg"]))
+    page = folder / "report.html"
+    assert read_json(folder / "manifest.json")["outputs"]["report.html"]["sha256"] == sha256(page)
+    assert BY_PERSON in page.read_text(encoding="utf-8")
+    assert [sha256(folder / name) for name in ("damage.gpkg", "damage.parquet")] == tables
+    assert DamageMap.load(folder).buildings["reason"].ne(BY_PERSON).all()  # the map that the sample was drawn of
+
+
+def test_without_its_images_the_taught_map_is_written_and_the_page_stays(folder: Path) -> None:
+    assert main(["review", str(folder), "--looks", "20"]) == 0
+    answer(folder / "review.gpkg", "no-damage")
+    old = sha256(folder / "report.html")
+    (folder.parent / "post.tif").unlink()
+    assert write_taught(Corrections.read(folder, [folder / "review.gpkg"]))[1].is_file()
+    assert sha256(folder / "report.html") == old
+
+
+@pytest.mark.parametrize("options", [["--update"], ["--update", "--next", "3"]])
+def test_an_update_without_a_grade_is_refused_before_anything_is_measured(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    monkeypatch.setattr(review, "look_of_map", not_measured, raising=False)
+    assert main(["review", str(folder), "--looks", "20"]) == 0
+    assert main(["review", str(folder), *options]) == 2
+    answer(folder / "review.gpkg", "cannot-tell")
+    assert main(["review", str(folder), *options]) == 2
+    assert not (folder / "taught.gpkg").exists()
+
+
+def test_what_answers_teach_moves_all_columns(folder: Path) -> None:
+    buildings = DamageMap.load(folder).buildings
+    rng = np.random.default_rng(0)
+    assessed = np.flatnonzero(buildings["status"] == "assessed")
+    worse = rng.random(len(buildings)) < 0.5
+    buildings["ev_texture"] = np.where(worse, 3.0, -3.0) + rng.normal(0, 0.2, len(buildings))
+    buildings.loc[assessed, ["damage_prob", "damage"]] = [0.97, "destroyed"]
+    buildings.loc[assessed, ["damage_set", "confidence"]] = ["destroyed", 0.9]
+    taught = teach(buildings, {row: GRADES[3] if worse[row] else GRADES[0] for row in assessed[:24]})
+    assert taught.moved
+    intact = taught.buildings.iloc[assessed[~worse[assessed]]]
+    assert (intact["damage"] == "no-damage").all()
+    assert intact["damage_set"].str.contains("no-damage").all()
+    assert not intact.loc[intact["damage_prob"] < 0.05, "damage_set"].str.contains("destroyed").any()
+    assert (intact["confidence"] <= 1 - intact["damage_prob"] + 1e-9).all()
+
+
+def test_few_answers_leave_the_others_as_they_are(folder: Path) -> None:
+    buildings = DamageMap.load(folder).buildings
+    row = int(np.flatnonzero(buildings["status"] == "assessed")[0])
+    taught = Taught.of_few(buildings, {row: "major-damage"})
+    table = taught.with_answers({row: "major-damage"})
+    others = buildings["id"] != buildings["id"].iloc[row]
+    np.testing.assert_allclose(table.loc[others, "damage_prob"], buildings.loc[others, "damage_prob"])
+    assert table.loc[others, "damage"].fillna("").equals(buildings.loc[others, "damage"].fillna(""))
+    assert table.loc[row, ["damage", "damage_prob", "confidence", "damage_set"]].tolist() == [
+        "major-damage",
+        1.0,
+        1.0,
+        "major-damage",
+    ]
