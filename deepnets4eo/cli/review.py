@@ -83,7 +83,7 @@ def review(
 
 def teach_map(folder: Path, files: list[Path], next_looks: int | None, *, update: bool) -> None:
     """Write the map that answers have moved, and the buildings that are looked at next."""
-    from deepnets4eo.damage.review import Corrections, chosen_files, look_of_map, write_next, write_taught
+    from deepnets4eo.damage.review import Corrections, chosen_files, look_of_map
     from deepnets4eo.outputs import count_of
 
     own = [folder / "review.gpkg", *chosen_files(folder)]
@@ -97,10 +97,10 @@ def teach_map(folder: Path, files: list[Path], next_looks: int | None, *, update
         with progress("look") as advance:
             look = look_of_map(folder, progress=advance)
     if update:
-        taught, path = write_taught(corrections, look)
+        taught, path = corrections.write_taught(look)
         show_result(f"{count_of(taught.answers, 'answer')} put in; {taught.gain()}", path)
     if next_looks:
-        number, path = write_next(corrections, next_looks, look)
+        number, path = corrections.write_next(next_looks, look)
         show_result(f"{count_of(number, 'building')} chosen to be looked at", path)
 
 

@@ -1,4 +1,4 @@
-"""The table of a site's buildings, from evidence to product: what each row is, asked by name, and the one place that writes grades."""
+"""The table of a site's buildings, from evidence to product: names for what its rows are, and the one place that writes grades."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ class Buildings:
             method=np.where(alone, BY_WATER, self.frame["method"]),
         )
 
-    def noted(self, notes: Texts) -> Buildings:
+    def add_notes(self, notes: Texts) -> Buildings:
         """Put notes (N,), '' for none, before the reasons."""
         both = zip(notes, self.frame["reason"].fillna(""), strict=True)
         return self._with(reason=np.array(["; ".join(filter(None, pair)) for pair in both], object))
 
-    def graded(self, grades: Grades) -> Buildings:
+    def with_grades(self, grades: Grades) -> Buildings:
         """Write grade, probability, confidence and set of every building, and why a name does not follow its probability."""
         reason = self.frame["reason"].fillna("")
         unexplained = (reason == "") | reason.isin(OFF_SIDE)  # the latter of an earlier decision

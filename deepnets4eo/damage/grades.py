@@ -119,7 +119,7 @@ class Grades:
             {name: pd.Series(values, index, dtype=values.dtype) for name, values in columns.items()}, index=index
         )
 
-    def capped(self, rows: Mask) -> Grades:
+    def cap(self, rows: Mask) -> Grades:
         """Bound the confidence in the grades of some rows (N,); the other grade of the same side gains what the named one loses."""
         p, number = self.probabilities.copy(), self.numbers
         at = np.flatnonzero(rows & (np.nan_to_num(self.confidence) > MAX_CONFIDENCE))
@@ -127,7 +127,7 @@ class Grades:
         p[at, number[at]] = MAX_CONFIDENCE
         return replace(self, probabilities=p)
 
-    def moved(self, rows: Mask, probabilities: Floats) -> Grades:
+    def move(self, rows: Mask, probabilities: Floats) -> Grades:
         """Replace the probabilities (N, 4) of some rows (N,); the names stay."""
         return replace(self, probabilities=np.where(rows[:, None], probabilities, self.probabilities))
 

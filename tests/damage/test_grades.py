@@ -33,11 +33,11 @@ def decided(seed: int, share: float, correction: str) -> Grades:
     rows = rng.random(COUNT) < 0.5
     standing = rows if correction == "standing" else None
     site = SiteFit(np.eye(len(SHARES))[int(np.abs(SHARES - share).argmin())], even, share, standing=standing)
-    site = site.doubted(rows, 2.0) if correction == "doubt" else site
+    site = site.with_doubt(rows, 2.0) if correction == "doubt" else site
     kept = MEASURED.sets.members(site.even) if correction != "doubt" else np.ones((COUNT, 4), bool)
     grades = Grades.of_sides(site.probabilities, np.array([0.3, 0.6]), name_damaged(site), kept)
     if correction == "cap":
-        return grades.capped(rows)
+        return grades.cap(rows)
     if correction == "answers":
         return grades.with_rows(np.flatnonzero(rows), Grades.of_numbers(rng.integers(0, 4, rows.sum())))
     if correction in ("water", "possibly"):
@@ -54,7 +54,7 @@ def decided(seed: int, share: float, correction: str) -> Grades:
 
 def table_of(grades: Grades) -> pd.DataFrame:
     frame = pd.DataFrame({"id": range(COUNT), "status": "assessed", "method": "pre_post", "reason": ""})
-    return Buildings(frame).graded(grades).frame
+    return Buildings(frame).with_grades(grades).frame
 
 
 @few
@@ -96,7 +96,7 @@ def test_names_follow_the_order_of_the_probability_or_the_table_states_why(seed,
 
 def test_the_cap_moves_the_other_grade_of_the_side_and_not_the_damage() -> None:
     grades = Grades.of_sides(np.array([[0.01, 0.01, 0.08, 0.9], [0.8, 0.1, 0.06, 0.04], [0.3, 0.2, 0.3, 0.2]]))
-    capped = grades.capped(np.ones(3, bool))
+    capped = grades.cap(np.ones(3, bool))
     np.testing.assert_allclose(
         capped.probabilities, [[0.01, 0.01, 0.38, 0.6], [0.6, 0.3, 0.06, 0.04], [0.3, 0.2, 0.3, 0.2]]
     )
@@ -107,7 +107,7 @@ def test_the_cap_moves_the_other_grade_of_the_side_and_not_the_damage() -> None:
 def test_a_site_unlike_those_of_the_fit_has_no_sure_side_and_keeps_its_order() -> None:
     even = np.array([[0.01, 0.01, 0.38, 0.6], [0.03, 0.05, 0.5, 0.42], [0.6, 0.38, 0.01, 0.01]])
     site = SiteFit(np.eye(len(SHARES))[10], even, 0.5)
-    damage = site.doubted(np.ones(3, bool), 2.0).probabilities[:, 2:].sum(axis=1)
+    damage = site.with_doubt(np.ones(3, bool), 2.0).probabilities[:, 2:].sum(axis=1)
     assert (np.diff(damage) < 0).all()
     assert damage[0] == np.clip(damage[0], 0.85, 0.95)  # 0.98 before
     normal = np.random.default_rng(0).normal(0, 2.0, 20_000)
@@ -156,5 +156,5 @@ def test_a_score_widens_the_measured_reliability_by_its_weight() -> None:
 
 def test_grades_are_read_from_a_map_as_they_were_written() -> None:
     table = table_of(decided(5, 0.5, "none"))
-    again = Buildings(table).graded(grades_of_map(table)).frame
+    again = Buildings(table).with_grades(grades_of_map(table)).frame
     pd.testing.assert_frame_equal(again[table.columns], table)

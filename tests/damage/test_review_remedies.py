@@ -13,7 +13,7 @@ from made_up_map import make_grid, make_images, make_map
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import review
 from deepnets4eo.damage.map import DamageMap
-from deepnets4eo.damage.review import Corrections, write_taught
+from deepnets4eo.damage.review import Corrections
 from deepnets4eo.damage.review.teaching import BY_PERSON, Taught, teach
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.files import read_json, sha256
@@ -71,7 +71,7 @@ def test_the_page_after_an_update_is_of_the_taught_map_and_its_checksum_too(fold
     assert main(["review", str(folder), "--looks", "20"]) == 0
     answer(folder / "review.gpkg", "no-damage")
     tables = [sha256(folder / name) for name in ("damage.gpkg", "damage.parquet")]
-    write_taught(Corrections.read(folder, [folder / "review.gpkg"]))
+    Corrections.read(folder, [folder / "review.gpkg"]).write_taught()
     page = folder / "report.html"
     assert read_json(folder / "manifest.json")["outputs"]["report.html"]["sha256"] == sha256(page)
     assert BY_PERSON in page.read_text(encoding="utf-8")
@@ -84,7 +84,7 @@ def test_without_its_images_the_taught_map_is_written_and_the_page_stays(folder:
     answer(folder / "review.gpkg", "no-damage")
     old = sha256(folder / "report.html")
     (folder.parent / "post.tif").unlink()
-    assert write_taught(Corrections.read(folder, [folder / "review.gpkg"]))[1].is_file()
+    assert Corrections.read(folder, [folder / "review.gpkg"]).write_taught()[1].is_file()
     assert sha256(folder / "report.html") == old
 
 
@@ -124,7 +124,7 @@ def test_few_answers_leave_the_others_as_they_are(folder: Path) -> None:
     table = taught.with_answers({row: "major-damage"})
     others = buildings["id"] != buildings["id"].iloc[row]
     np.testing.assert_allclose(table.loc[others, "damage_prob"], buildings.loc[others, "damage_prob"])
-    assert table.loc[others, "damage"].fillna("").equals(buildings.loc[others, "damage"].fillna(""))
+    assert table.loc[others, "damage"].fillna("").tolist() == buildings.loc[others, "damage"].fillna("").tolist()
     assert table.loc[row, ["damage", "damage_prob", "confidence", "damage_set"]].tolist() == [
         "major-damage",
         1.0,

@@ -270,7 +270,7 @@ class NetworkReliability:
                     calibrated = reliability.probabilities(border_log_odds(opinion[rows]))
                     judgement = judgement.with_rows(rows, name + suffix, reliability, calibrated)
         unmeasured = open_rows & (judgement.whose == model_alone.whose)
-        return judgement.widened_rows(np.where(unmeasured, weights, 0.0), both)
+        return judgement.widen_rows(np.where(unmeasured, weights, 0.0), both)
 
 
 def graded_by_network(frame: pd.DataFrame) -> Mask:

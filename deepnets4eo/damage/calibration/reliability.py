@@ -76,7 +76,7 @@ class GradeSets:
         inside = (scores <= self.limits) | (scores == scores.min(axis=1, keepdims=True))
         return fill_between(inside)
 
-    def widened(self, weight: float) -> GradeSets:
+    def widen(self, weight: float) -> GradeSets:
         """Return sets of which a share `weight` excludes no grade."""
         return GradeSets(self.limits + weight * (1 - self.limits))
 
@@ -112,14 +112,15 @@ class Reliability:
         calibrated = [scale(log_odds[:, k]) for k, scale in enumerate(self.calibration)]
         return grade_probabilities(expit(np.stack(calibrated, axis=1)))
 
-    def widened(self, weight: float) -> Reliability:
+    def widen(self, weight: float) -> Reliability:
         """Return the reliability of log-odds of which a share `weight` comes from a score whose own reliability was not measured."""
         thresholds = tuple(limit + weight * (HALF - limit) for limit in self.thresholds)
         spread = tuple(
-            float(np.hypot(own, weight * other)) for own, other in zip(self.spread, UNKNOWN_SPREAD, strict=True)
+            float(np.hypot(measured, weight * unknown))
+            for measured, unknown in zip(self.spread, UNKNOWN_SPREAD, strict=True)
         )
-        sets = None if self.sets is None else self.sets.widened(weight)
-        return Reliability(self.calibration, thresholds, spread, sets, self.site.widened(weight))
+        sets = None if self.sets is None else self.sets.widen(weight)
+        return Reliability(self.calibration, thresholds, spread, sets, self.site.widen(weight))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the model file."""
@@ -170,7 +171,7 @@ class Judgement:
         table = {**self.reliabilities, name: reliability}
         return Judgement(changed, np.where(rows, name, self.whose).astype(object), table)
 
-    def widened_rows(self, weights: Floats, probabilities: Floats) -> Judgement:
+    def widen_rows(self, weights: Floats, probabilities: Floats) -> Judgement:
         """Replace the probabilities of buildings of which a share is unmeasured, and widen their reliability by that share.
 
         weights : (N,) the share, 0–1; 0 leaves a building as it is
@@ -181,7 +182,7 @@ class Judgement:
         for name, fitted in self.reliabilities.items():
             for weight in np.unique(weights[changed & (self.whose == name)]):
                 rows = changed & (self.whose == name) & (weights == weight)
-                wider = fitted.widened(float(weight))
+                wider = fitted.widen(float(weight))
                 judgement = judgement.with_rows(rows, f"{name}, {weight:g} unmeasured", wider, probabilities[rows])
         return judgement
 
@@ -197,7 +198,7 @@ class Judgement:
             log_odds = np.clip(opinion.log_odds, *logit([LEAST_PROBABILITY, 1 - LEAST_PROBABILITY]))
             shift += opinion.weight * np.where(known, log_odds - odds[:, 1], 0.0)
             weights += opinion.weight * known
-        return self.widened_rows(weights, grade_probabilities(expit(odds + shift[:, None])))
+        return self.widen_rows(weights, grade_probabilities(expit(odds + shift[:, None])))
 
     def at_site(self, damaged_share: float | None = None, apart: Mask | None = None) -> SiteFit:
         """The site that the buildings make up: see `fit_to_site`."""

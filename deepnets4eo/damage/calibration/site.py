@@ -83,7 +83,7 @@ class SiteShift:
             raise ValueError(f"spreads of {shift} are not above 0")
         return shift
 
-    def widened(self, weight: float) -> SiteShift:
+    def widen(self, weight: float) -> SiteShift:
         """Return the shift of log-odds of which a share `weight` comes from a score whose own shift was not measured."""
         own, other = 1 - weight, UNKNOWN_SITE
         intact, damaged = (own * a + weight * b for a, b in zip(self.level, other.level, strict=True))
@@ -229,7 +229,7 @@ class SiteFit:
         """Some of the buildings."""
         return replace(self, even=self.even[keep], standing=None if self.standing is None else self.standing[keep])
 
-    def doubted(self, rows: Mask, spread: float) -> SiteFit:
+    def with_doubt(self, rows: Mask, spread: float) -> SiteFit:
         """Average the probabilities of damage of some buildings (N,) over a normal shift of their log-odds.
 
         spread : standard deviation of the shift. The average of a logistic function over a normal distribution is nearly the

@@ -65,7 +65,7 @@ class Decision:
     @property
     def buildings(self) -> Buildings:
         """The buildings with their grades."""
-        return Buildings(self.evidence.frame).graded(self.grades)
+        return Buildings(self.evidence.frame).with_grades(self.grades)
 
     @property
     def graded(self) -> pd.DataFrame:
@@ -148,8 +148,8 @@ class DecisionModel:
         site = judgement.at_site(self.damaged_share, _apart(len(full.frame), wet, ground))
         if quake and self.damaged_share is None:
             site = replace(site, standing=standing_roofs(full.frame))
-        site = site.doubted(unlike, UNKNOWN_SPREAD[0])
-        grades = _grade(site, judgement, unlike, wet).capped(unlike | by_network)
+        site = site.with_doubt(unlike, UNKNOWN_SPREAD[0])
+        grades = _grade(site, judgement, unlike, wet).cap(unlike | by_network)
         spread = np.where(unlike[:, None], UNKNOWN_SPREAD, judgement.values(lambda fitted: fitted.spread))
         share, totals = _estimates(site, spread, ground, wet)
         by_structure = np.where(grades.known & (True if wet is None else ~wet.any_water), grades.numbers, -1)

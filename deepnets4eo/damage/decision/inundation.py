@@ -120,8 +120,8 @@ def with_inundation(
     grades = decision.grades
     if inundated is not None:
         capped = np.zeros(len(grades.named), bool) if decision.capped is None else decision.capped
-        grades = _graded_by_water(grades, inundated, decision.share.value).capped(capped)
-        evidence = Buildings(decision.evidence.frame).noted(_notes(inundated))
+        grades = _graded_by_water(grades, inundated, decision.share.value).cap(capped)
+        evidence = Buildings(decision.evidence.frame).add_notes(_notes(inundated))
         decision = replace(decision, evidence=replace(decision.evidence, frame=evidence.frame), grades=grades)
     inundation = _count_by_water(water, around, before, grades, settings.inundation)
     findings = (*_doubt_first(water, inundation), *decision.findings, *inundation.findings())
@@ -183,14 +183,14 @@ def _graded_by_water(grades: Grades, inundated: InundatedBuildings, share: float
     if inundated.damaged:
         maybe = grades.known & (inundated.unsure | inundated.perhaps)
         by_both = inundated.grades(grades.probabilities, IN_WATER_MEAN)[:, : len(GRADES)]
-        moved = grades.moved(rows | maybe, by_both).keep_worse(maybe)
+        moved = grades.move(rows | maybe, by_both).keep_worse(maybe)
         least = np.where(inundated.covered, MAJOR + 1, MAJOR)
     else:
         unknown = np.array([1 - share, 0.0, share / 2, share / 2])
         structure = np.where(by_water[:, None], unknown, grades.probabilities)
         none = structure[:, 0] * (1 - IN_WATER_MEAN * inundated.chance)
         possibly = np.column_stack([none, structure[:, 1] + structure[:, 0] - none, structure[:, 2:]])
-        moved, least = grades.moved(rows, possibly), np.full(len(rows), MAJOR - 1)
+        moved, least = grades.move(rows, possibly), np.full(len(rows), MAJOR - 1)
     named = replace(moved, named=np.where(by_water, 0, moved.named), kept=moved.kept | by_water[:, None])
     return named.at_least(rows, least)
 

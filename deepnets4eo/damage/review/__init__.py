@@ -11,12 +11,7 @@ if TYPE_CHECKING:
     from .page import ReviewServer
     from .sample import Sample as Sample, draw_sample as draw_sample
     from .site_look import look_of_map as look_of_map
-    from .taught_map import (
-        Corrections as Corrections,
-        chosen_files as chosen_files,
-        write_next as write_next,
-        write_taught as write_taught,
-    )
+    from .taught_map import Corrections as Corrections, chosen_files as chosen_files
     from .teaching import Scores as Scores, Taught as Taught, choose_next as choose_next, teach as teach
 else:
     __getattr__ = lazy_names(__name__)

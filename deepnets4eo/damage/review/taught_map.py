@@ -102,66 +102,65 @@ class Corrections:
         if not (Buildings(self.buildings).assessed & ~np.isin(np.arange(len(self.buildings)), self.listed)).any():
             raise InputError(f"all assessed buildings of {self.folder} were drawn or chosen before. Fill those.")
 
+    def write_next(self, count: int, look: Floats | None = None) -> tuple[int, Path]:
+        """Choose the buildings whose answers help most, and write them into the first next-….gpkg that is not there.
 
-def write_next(corrections: Corrections, count: int, look: Floats | None = None) -> tuple[int, Path]:
-    """Choose the buildings whose answers help most, and write them into the first next-….gpkg that is not there.
+        Parameters
+        ----------
+        count : how many are chosen
+        look : what buildings look like, see `teach`
 
-    Parameters
-    ----------
-    corrections : what people have answered so far
-    count : how many are chosen
-    look : what buildings look like, see `teach`
+        Returns
+        -------
+        (int, Path)
+            How many were chosen, and the file.
 
-    Returns
-    -------
-    (int, Path)
-        How many were chosen, and the file.
+        Raises
+        ------
+        InputError
+            No building is left.
+        """
+        self.check_next()
+        rows = choose_next(self.buildings, self.answers, self.listed, count, look=look)
+        path = next_file(self.folder)
+        write_looks(path, self.folder / "damage.parquet", self.buildings, rows, None)
+        return len(rows), path
 
-    Raises
-    ------
-    InputError
-        No building is left.
-    """
-    corrections.check_next()
-    buildings = corrections.buildings
-    rows = choose_next(buildings, corrections.answers, corrections.listed, count, look=look)
-    path = next_file(corrections.folder)
-    write_looks(path, corrections.folder / "damage.parquet", buildings, rows, None)
-    return len(rows), path
+    def write_taught(self, look: Floats | None = None) -> tuple[Taught, Path]:
+        """Write the map with the answers, and the grades of the others moved if that helped, as taught.gpkg, and its page.
 
+        Parameters
+        ----------
+        look : what buildings look like, see `teach`
 
-def write_taught(corrections: Corrections, look: Floats | None = None) -> tuple[Taught, Path]:
-    """Write the map with what people answered, and the grades of the others moved if that helped, as taught.gpkg, and its page.
+        Returns
+        -------
+        (Taught, Path)
+            damage.gpkg and damage.parquet of the map stay.
 
-    Parameters
-    ----------
-    corrections : answers of the map; its damage.gpkg and damage.parquet stay
-    look : what buildings look like, see `teach`
-
-    Returns
-    -------
-    (Taught, Path)
-
-    Raises
-    ------
-    InputError
-        No answer names a grade, or the folder has no damage.gpkg.
-    """
-    corrections.check_update()
-    folder, buildings, answers = corrections.folder, corrections.buildings, corrections.answers
-    taught = teach(buildings, answers, look=look) if corrections.teach else Taught.of_few(buildings, answers)
-    table, finding, path = taught.with_answers(answers), taught.finding(), folder / TAUGHT
-    with atomic_write(path) as partial:
-        shutil.copyfile(folder / "damage.gpkg", partial)
-        with closing(sqlite3.connect(partial)) as database, database:
-            _update(database, table)
-            _note(database, finding)
-        set_fixed_times(partial)
-    try:
-        write_page_again(folder, table, finding)
-    except DeepNets4EOError as error:  # the map is there without its page
-        log.warning("report.html shows the map before the answers. %s", error)
-    return taught, path
+        Raises
+        ------
+        InputError
+            No answer names a grade, or the folder has no damage.gpkg.
+        """
+        self.check_update()
+        taught = (
+            teach(self.buildings, self.answers, look=look)
+            if self.teach
+            else Taught.of_few(self.buildings, self.answers)
+        )
+        table, finding, path = taught.with_answers(self.answers), taught.finding(), self.folder / TAUGHT
+        with atomic_write(path) as partial:
+            shutil.copyfile(self.folder / "damage.gpkg", partial)
+            with closing(sqlite3.connect(partial)) as database, database:
+                _update(database, table)
+                _note(database, finding)
+            set_fixed_times(partial)
+        try:
+            write_page_again(self.folder, table, finding)
+        except DeepNets4EOError as error:  # the map is there without its page
+            log.warning("report.html shows the map before the answers. %s", error)
+        return taught, path
 
 
 def write_page_again(folder: Path, table: pd.DataFrame, finding: Finding) -> Path:

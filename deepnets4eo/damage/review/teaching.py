@@ -77,7 +77,7 @@ class Taught:
         reason = self.buildings["reason"].to_numpy(object, copy=True)
         reason[rows] = BY_PERSON
         grades = self.grades.with_rows(rows, Grades.of_numbers(numbers))
-        return Buildings(self.buildings.assign(reason=reason)).graded(grades).frame
+        return Buildings(self.buildings.assign(reason=reason)).with_grades(grades).frame
 
     def finding(self) -> Finding:
         """State how many buildings a person graded, and whether the others were graded again."""
@@ -148,7 +148,7 @@ def teach(buildings: pd.DataFrame, answers: Mapping[int, str], seed: int = 0, lo
     if moved:
         taught = Grades(grades_of_sides(new), _grades(new), grades.kept[assessed])
         grades = grades.with_rows(np.flatnonzero(assessed), taught)
-    table = Buildings(buildings).graded(grades).frame if moved else buildings
+    table = Buildings(buildings).with_grades(grades).frame if moved else buildings
     return Taught(table, grades, before, _scores(held_out, grade), tuple(moved), len(rows))
 
 
