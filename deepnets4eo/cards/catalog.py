@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from deepnets4eo.errors import InputError, name_hint
+from deepnets4eo.plugins import plugins_of
 
 CATALOGUES = "catalogues"  # a card of many, among those of datasets
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -132,6 +133,11 @@ def _root(folder: str) -> Path:
 def _check_name(name: str, names: Sequence[str], kind: str, verb: str) -> str:
     if name in names:
         return name
+    if kind == "model" and name in plugins_of("networks"):
+        raise InputError(
+            f'"{name}" is a network, not a model: a recipe trains it, e.g. "deepnets4eo train unet-resnet34 --set '
+            f'model.network={name}" ("{verb}" lists the recipes).'
+        )
     hint = name_hint(name, names, "")
     raise InputError(
         f'There is no {kind} "{name}". {hint}{" " * bool(hint)}Known: {", ".join(names) or "none"} ("{verb}" lists them).'

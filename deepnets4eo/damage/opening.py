@@ -11,7 +11,7 @@ from deepnets4eo.cards import Quantity
 from deepnets4eo.damage.calibration.pool import check_weights
 from deepnets4eo.damage.evidences.points import PointEvidence, PointScore, check_point_evidence
 from deepnets4eo.damage.evidences.rasters import RasterEvidence, open_raster_evidence
-from deepnets4eo.damage.inputs.checks import check_images
+from deepnets4eo.damage.inputs.checks import check_images, require_fine_pixels
 from deepnets4eo.damage.inputs.settings import NOT_SOUGHT, Settings
 from deepnets4eo.damage.inputs.site import GivenEvidence, Inputs, ScoreEvidence
 from deepnets4eo.errors import GridError, InputError, name_hint
@@ -83,6 +83,7 @@ def open_inputs(
     )  # fmt: skip
     outlines_px = outlines.in_pixels(after.grid)
     outlines.check_inside(after.grid, f"the post image {after.source}")
+    require_fine_pixels(after, outlines_px)
     scores = open_raster_evidence(evidence, after)
     if points is not None:
         check_point_evidence(points, outlines)

@@ -262,11 +262,7 @@ def read_footprints(
             'the buildings of OpenStreetMap, in Overpass with way["building"] and relation["building"].'
         )
     if not keep.any():
-        kinds = sorted({str(kind) for kind in table.geometry.geom_type.dropna()}) or ["empty geometries"]
-        raise InputError(
-            f"footprints {name} have no usable polygons, only {', '.join(kinds)}. Expected building outlines as "
-            "Polygon or MultiPolygon; choose another layer with --set layer=NAME, or close the lines to areas."
-        )
+        raise InputError(f"footprints {name} have no usable polygons, only {_no_outlines(table)}")
     frame = gpd.GeoDataFrame({"id": ids[keep]}, geometry=outlines[keep], crs=table.crs)
     others = [column for column in table.columns if column not in (table.geometry.name, PIXEL_COLUMN)]
     pixels = None
@@ -300,6 +296,18 @@ def _no_degrees(table: gpd.GeoDataFrame) -> bool:
     known = int((~table.geometry.isna()).sum())
     beyond = farther_than(table.geometry.to_numpy(), FARTHEST_DEGREES)
     return bool(table.crs.is_geographic and beyond.sum() * 2 > known)
+
+
+def _no_outlines(table: gpd.GeoDataFrame) -> str:
+    """Return what a table without polygons has, what was expected, and what to do."""
+    kinds = sorted({str(kind) for kind in table.geometry.geom_type.dropna()})
+    expected = f"{', '.join(kinds) or 'empty geometries'}. Expected building outlines as Polygon or MultiPolygon; choose another layer with --set layer=NAME"
+    if kinds and set(kinds) <= {"Point", "MultiPoint"}:
+        return (
+            f"{expected}. A point does not say which pixels are the building: give outlines of OpenStreetMap or another "
+            "map, or - in their place, so that a network finds the buildings in the image before the event."
+        )
+    return f"{expected}, or close the lines to areas."
 
 
 def _with_crs(

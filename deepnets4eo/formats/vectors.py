@@ -47,6 +47,7 @@ NUMBERS = {
 }  # without zeros in front, which codes have
 WKT = "WKT"  # the column of geometry that GDAL finds by itself
 WKT_NAMES = (WKT.lower(), "geometry", "geom", "the_geom", "wkt_geom")
+COORDINATE_NAMES = (("latitude", "lat", "y"), ("longitude", "lon", "lng", "long", "x"))
 OPEN_BUILDINGS = {"latitude", "longitude", "full_plus_code"}  # columns of Google's, which are in degrees
 TYPED_ROWS = 10_000  # that the types of a table's columns are taken from
 MOST_ROWS = 100_000_000  # of a Parquet file: one value may stand for any number of rows
@@ -109,12 +110,24 @@ def _by_content(path: Path) -> Iterator[Path]:
         yield named
 
 
-def _wkt_columns(path: Path) -> list[str]:
-    """The names in the first line of a table with a column of WKT; none for any other table."""
+def _columns(path: Path) -> list[str]:
+    """Return the names in the first line of a table."""
     line = read_head(path, HEAD_BYTES).lstrip(BLANKS).splitlines()[:1] or [b""]
     mark = max(SEPARATORS, key=lambda one: line[0].count(one.encode()))
-    names = [name.strip().strip('"') for name in line[0].decode("utf-8", "replace").split(mark)]
+    return [name.strip().strip('"') for name in line[0].decode("utf-8", "replace").split(mark)]
+
+
+def _wkt_columns(path: Path) -> list[str]:
+    """The names in the first line of a table with a column of WKT; none for any other table."""
+    names = _columns(path)
     return names if any(name.lower() in WKT_NAMES for name in names) else []
+
+
+def _coordinate_columns(path: Path) -> list[str]:
+    """Return the names of the columns of latitude and longitude of a table, or none."""
+    names = {name.lower(): name for name in _columns(path)}
+    found = [next((names[word] for word in words if word in names), "") for words in COORDINATE_NAMES]
+    return found if all(found) else []
 
 
 def _typed_table(path: Path, folder: Path) -> Path:
@@ -185,6 +198,12 @@ def _check(path: Path, name: str, limit_bytes: int) -> None:
         text = head.lstrip(BLANKS)
         if text.startswith((b"{", b"[")):
             _check_crs_not_linked(path, name)
+        elif path.suffix.lower() in TABLES and (columns := _coordinate_columns(path)) and not _wkt_columns(path):
+            raise InputError(
+                f"{name} is a table of points (columns {' and '.join(columns)}), without outlines. Expected a column of polygons as "
+                "WKT, called geometry; give outlines of OpenStreetMap or another map, or make points of it: ogr2ogr -oo "
+                f"X_POSSIBLE_NAMES={columns[1]} -oo Y_POSSIBLE_NAMES={columns[0]} -a_srs EPSG:4326 points.gpkg {name}"
+            )
         elif not (path.suffix.lower() in TABLES and _wkt_columns(path)) and not (
             text.startswith(b"<") and _xml_kind(head)
         ):

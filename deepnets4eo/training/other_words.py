@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from deepnets4eo.errors import nearest_name
+
 # What follows from data or legend, and so has no key
 FOLLOWS = {
     **dict.fromkeys(("classes", "num_classes", "n_classes", "nclass"), "The number of classes follows from the legend: legend=NAME"),
@@ -40,3 +42,13 @@ def hint_of_other_word(word: object) -> str | None:
     if name in FOLLOWS:
         return f"{FOLLOWS[name]}."
     return f"What other libraries call {name!r} is {KEYS[name]!r} here." if name in KEYS else None
+
+
+def hint_of_near_word(word: object) -> str | None:
+    """Return the sentence for the nearest word of another library, or None if none is near.
+
+    >>> hint_of_near_word("lerning_rate")
+    "What other libraries call 'learning_rate' is 'train.lr' here."
+    """
+    near = nearest_name(str(word).strip("-").replace("-", "_").lower(), (*KEYS, *FOLLOWS))
+    return None if near is None else hint_of_other_word(near)

@@ -19,7 +19,7 @@ from deepnets4eo.errors import InputError, nearest_name
 from deepnets4eo.files import parse_yaml, plain, read_yaml
 from deepnets4eo.options import UNKNOWN_NAMES, Section, refused_value
 from deepnets4eo.segmenters.checksums import hash_of, stored_recipe, write_recipe
-from deepnets4eo.training.other_words import hint_of_other_word
+from deepnets4eo.training.other_words import hint_of_near_word, hint_of_other_word
 
 log = logging.getLogger(__name__)
 
@@ -425,6 +425,8 @@ def _nearest(location: Sequence[Any], kind: type[Recipe]) -> str:
         section = _fields(section)[part].annotation
     names = {name: ".".join([*map(str, location[:-1]), name]) for name in _fields(section)}
     if nearest_name(location[-1], names) is None:
+        if (hint := hint_of_near_word(location[-1])) is not None:
+            return hint
         for name, field in kind.model_fields.items():  # right key, wrong section
             names |= {key: f"{name}.{key}" for key in _fields(field.annotation) if key not in names}
     near = nearest_name(location[-1], names)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
-from deepnets4eo.arrays import Floats, Mask
+from deepnets4eo.arrays import Floats, Geometries, Mask
 from deepnets4eo.damage.evidence.colours import in_colour, unknown_colours, unmasked_bands
-from deepnets4eo.damage.evidence.working_grid import UNKNOWN_GSD_M
+from deepnets4eo.damage.evidence.table import SMALLEST_PX
+from deepnets4eo.damage.evidence.working_grid import UNKNOWN_GSD_M, mean_gsd
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.inspection import sample_windows, undeclared_nodata as undeclared_nodata
@@ -35,6 +37,10 @@ DARK = 0.03  # of the brightest: below, the share is noise
 SMOOTHEST = 10  # percentile of the variation over a window: its smooth ground
 SPECKLED = 0.09  # smooth ground of 18 optical samples varied by 0.02 to 0.08, of 4 radar samples by 0.11 to 0.22
 
+LOOK_PX = 512  # longer side of a look at a whole image
+MAX_TOO_SMALL = 0.9  # share of the buildings that may have too few pixels
+ENOUGH_PX = 70  # pixels of a roof whose structure shows: 156 m² at 1.5 m
+
 LEAST_VALID = 0.9  # of a window's pixels, for its structure to count
 SCALES_PX = (1, 4)
 LEAST_CELLS = 32  # along a side, for a correlation of neighbours
@@ -53,6 +59,7 @@ class CheckedImages(ImagePair):
 def check_images(pair: ImagePair) -> CheckedImages:
     """The images of a pair in colour with nodata declared, and findings. Errors: InputError for noise and copies."""
     images = {"pre": pair.pre, "post": pair.post}
+    require_pixels(pair.post, "post")
     findings = (*unknown_colours(images), *unmasked_bands(images), *assumed_gsd(pair.post))
     pre = None if pair.pre is None else in_colour(pair.pre)
     pair = ImagePair(pre, in_colour(pair.post), findings).declare_nodata("post")
@@ -60,12 +67,37 @@ def check_images(pair: ImagePair) -> CheckedImages:
     pair = pair.check_two_images("or - for PRE to assess from the post image alone").declare_nodata("pre")
     if pair.pre is not None:
         try:
+            require_pixels(pair.pre, "pre")
             if _is_radar(pair.pre, "pre"):
                 radar.insert(0, "pre")
         except InputError as error:
             unused = Finding("pre_without_structure", "caution", {"reason": str(error)})
             pair = ImagePair(None, pair.post, (*pair.findings, unused))
     return CheckedImages(pair.pre, pair.post, pair.findings, radar=tuple(radar))
+
+
+def require_pixels(layer: Layer, role: str) -> None:
+    """Refuse an image without a valid pixel. Errors: InputError."""
+    if any(layer.read(window)[1].any() for window in sample_windows(layer.shape)) or layer.thumbnail(LOOK_PX)[1].any():
+        return
+    raise InputError(
+        f"the {role} image {layer.source} has no valid pixel: all values are NaN or nodata. Look at its values and its nodata "
+        f"with `deepnets4eo check {layer.source}`, and give an image."
+    )
+
+
+def require_fine_pixels(post: Layer, outlines_px: Geometries) -> None:
+    """Refuse an image in which nearly all buildings have too few pixels. outlines_px : (N,) on post. Errors: InputError."""
+    size_px = shapely.area(outlines_px)
+    inside = shapely.intersects(outlines_px, shapely.box(0, 0, post.shape[1], post.shape[0])) & (size_px > 0)
+    if not inside.any() or (size_px[inside] < SMALLEST_PX).mean() <= MAX_TOO_SMALL or post.grid.crs is None:
+        return
+    gsd_m, middle_px = mean_gsd(post), float(np.median(size_px[inside]))
+    area_m2 = middle_px * gsd_m**2
+    raise InputError(
+        f"pixels of {gsd_m:.2g} m in POST are too coarse for buildings of {area_m2:.0f} m² (the median): they cover {middle_px:.0f} "
+        f"pixels, expected at least {SMALLEST_PX}. Give an image with pixels of at most about {np.sqrt(area_m2 / ENOUGH_PX):.1f} m."
+    )
 
 
 def _is_radar(layer: Layer, role: Role) -> bool:
