@@ -9,6 +9,7 @@ The interval includes the doubt about the whole map, a shift of the area, and th
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,16 @@ GRID, H3 = "grid", "h3"  # in place of a file: squares, hexagons
 SIDE_M = 500.0
 RESOLUTION = 8  # of hexagons: .7 km²
 OUTSIDE = "outside all areas"
+# Names of columns of whole numbers: those that name an area, and those that measure it
+CODE = re.compile(
+    r"(id|code|key|num|number|nr|no|fips|insee|ward|district|zone|sector|block|cell)s?_?\d*$", re.IGNORECASE
+)
+MEASURE = re.compile(
+    r"(^|[_ ])(pop\w*|people|persons?|inhabitants?|households?|houses?|buildings?|area\w*|shape|leng(th)?|perimeter|counts?|"
+    r"total|sum|lat(itude)?|lon(gitude)?|elev(ation)?|height|year|date)($|[_ \d])",
+    re.IGNORECASE,
+)
+MOSTLY = 0.9  # share of the rows in which names differ that are kept although a code differs in all
 LOCAL_SPREAD = 1.0  # standard deviation of an area's log-odds against the map's: intervals of squares hold 96 % (SYNTHETIC), 92 % without
 DRAWS = 500
 DECIMALS = 4
@@ -118,22 +129,56 @@ def read_areas(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame:
         )
     name = f"the areas {source}" if isinstance(source, (str, Path)) else "the areas"
     check_degrees(table, name, "Assign the true CRS: ogr2ogr -a_srs EPSG:… OUT.gpkg IN.")
-    numbers = [str(number) for number in range(1, len(table) + 1)]
-    names = numbers
-    if (named := _name_column(table)) is not None:
-        names = table[named].fillna(pd.Series(numbers, table.index)).astype(str).tolist()
-    return gpd.GeoDataFrame({"area": names}, geometry=table.geometry.to_numpy(), crs=table.crs)
+    return gpd.GeoDataFrame(
+        {"area": _names(table)}, geometry=table.geometry.make_valid(method="structure").to_numpy(), crs=table.crs
+    )
 
 
-def _name_column(table: gpd.GeoDataFrame) -> str | None:
-    """The first text column with another value in each row, else the one with the most values; None where all are the same."""
-    values = {
-        name: table[name].nunique(dropna=False)
-        for name in table.columns
-        if name != table.geometry.name and pd.api.types.is_string_dtype(table[name].dropna())
-    }
-    best = max(values, key=lambda name: values[name], default=None)  # the first of those with the most
-    return best if best is not None and (values[best] > 1 or len(table) == 1) else None
+def _names(table: gpd.GeoDataFrame) -> list[str]:
+    """The name of each area: its text or code; the number of its row if it has none."""
+    values = _naming_column(table)
+    if values is None:
+        return [str(number) for number in range(1, len(table) + 1)]
+    if not _is_text(values):
+        values = values.infer_objects().astype("Int64")
+    names = values.astype(object).where(values.notna(), None).tolist()
+    taken = {str(name) for name in names}
+    return [str(name) if name is not None else _row_name(row, taken) for row, name in enumerate(names, start=1)]
+
+
+def _row_name(row: int, taken: set[str]) -> str:
+    return f"row {row}" if str(row) in taken else str(row)
+
+
+def _naming_column(table: gpd.GeoDataFrame) -> pd.Series | None:
+    """The column that names the areas: text that differs in each row, text that mostly does, codes that differ, keys of the
+    rows; else the text with the most values. None if all texts are the same.
+    """
+    columns = [table[name] for name in table.columns if name != table.geometry.name]
+    texts = [values for values in columns if _is_text(values)]
+    codes = sorted(filter(_are_codes, columns), key=lambda values: CODE.search(str(values.name)) is None)
+    keys = [table.index.to_series().reset_index(drop=True)] if table.index.name is not None else []
+    best = max(texts, key=_different, default=None)  # the first of those with the most
+    candidates = [(values, MOSTLY if values is best else 1.0) for values in (*texts, *codes, *keys)]
+    named = next((values for values, share in candidates if _different(values) >= share * len(table)), None)
+    if named is None and best is not None and _different(best) > 1:
+        return best
+    return named
+
+
+def _different(values: pd.Series) -> int:
+    return int(values.nunique(dropna=False))
+
+
+def _is_text(values: pd.Series) -> bool:
+    return bool(pd.api.types.is_string_dtype(values.dropna()))
+
+
+def _are_codes(values: pd.Series) -> bool:
+    """Whether a column has whole numbers that name something, and measure nothing."""
+    known = values.dropna().infer_objects()
+    numeric = pd.api.types.is_numeric_dtype(known) and not pd.api.types.is_bool_dtype(known)
+    return bool(numeric and len(known) and (known % 1 == 0).all()) and MEASURE.search(str(values.name)) is None
 
 
 def check_areas(source: str) -> None:

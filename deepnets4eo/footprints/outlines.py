@@ -6,10 +6,11 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from deepnets4eo.arrays import Floats, Geometries, Indices, Mask
 from deepnets4eo.grid import Grid, pixel_areas_m2
@@ -21,6 +22,13 @@ LEAST_ENCLOSED = 5
 TIMES_LARGER = 10
 LEAST_WIDTH = 1e-3  # area by squared length of an outline that counts for the median: slivers make no site of a house
 MOST_FILLED = 0.5  # share of an outline's area that all the outlines in it take
+SAME_GROUND = 0.5  # share of the smaller of two outlines that the larger covers where both are of one building
+SHED = 0.1  # of the largest part's area: smaller parts of an outline are no houses
+MANY_PARTS, SLIT = (
+    5,
+    0.05,
+)  # detached parts that no single building has; a gap between parts of one, in widths of a house
+HALF_TURN = 180.0
 
 
 def larger_than_buildings(outlines: Geometries, pixel_m: float) -> Mask:
@@ -64,12 +72,72 @@ def _inside(outlines: Geometries, large: Indices) -> tuple[Indices, Indices]:
 
 
 def repeated_outlines(outlines: Geometries) -> Mask:
-    """(N,) bool: which outlines are the same, point by point, as one before them."""
+    """Return (N,) bool: outlines on the ground of another one, so that both are of the same building.
+
+    Such are outlines of a second source, roofs over ground floors, and parts of a building next to the whole. The smaller
+    outline counts as the repeated one, of equal ones the later. Outlines that enclose other buildings repeat none.
+    """
     repeated = np.zeros(len(outlines), bool)
-    boxes = pd.DataFrame(shapely.bounds(outlines).reshape(-1, 4)).dropna()
-    several = boxes.index[boxes.duplicated(keep=False)].to_numpy(np.intp)
-    repeated[several] = pd.Index(shapely.to_wkb(shapely.normalize(outlines[several]))).duplicated()
+    usable = shapely.is_valid(outlines) & (shapely.area(outlines) > 0)
+    positions = np.flatnonzero(usable & ~encloses_others(outlines))
+    first, second = shapely.STRtree(outlines[positions]).query(outlines[positions])  # by bounding boxes
+    pairs = positions[np.column_stack([first, second])[first < second]]
+    area = shapely.area(outlines)
+    least = SAME_GROUND * area[pairs].min(axis=1)
+    pairs, least = _where(_box_overlap(outlines, pairs) >= least, pairs, least)
+    shared = shapely.area(shapely.intersection(outlines[pairs[:, 0]], outlines[pairs[:, 1]]))
+    (pairs,) = _where(shared >= least, pairs)
+    earlier, later = pairs.T
+    repeated[np.where(area[later] <= area[earlier], later, earlier)] = True
     return repeated
+
+
+def _where(keep: Mask, *rows: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    return tuple(values[keep] for values in rows)
+
+
+def _box_overlap(outlines: Geometries, pairs: Indices) -> Floats:
+    """(P,) area that the bounding boxes of each pair share."""
+    boxes = shapely.bounds(outlines)[pairs]
+    sides = boxes[:, :, 2:].min(axis=1) - boxes[:, :, :2].max(axis=1)
+    return np.asarray(np.maximum(sides, 0).prod(axis=1))
+
+
+def houses_of_rows(outlines: Geometries, *, in_degrees: bool) -> Indices:
+    """Return (N,) how many separate houses each outline consists of, 1 for most outlines.
+
+    Parts are separate houses if they are farther apart than a house is wide, or if they are many. Sheds do not count.
+    """
+    houses = np.ones(len(outlines), np.intp)
+    parts, row = shapely.get_parts(outlines, return_index=True)
+    several = np.flatnonzero(np.bincount(row, minlength=len(outlines)) > 1)
+    for number, start, stop in zip(several, *np.searchsorted(row, [several, several + 1]), strict=True):
+        members = parts[start:stop]
+        houses[number] = _count_houses(shapely.transform(members, _even_degrees) if in_degrees else members)
+    return houses
+
+
+def _even_degrees(lonlat: Floats) -> Floats:
+    """Degrees (N, 2) of one place, on one side of 180°, with degrees of longitude as short as they are on the ground."""
+    lon, lat = lonlat.T
+    lon = np.mod(lon, 2 * HALF_TURN) if np.ptp(lon) > HALF_TURN else lon
+    return np.column_stack([lon * np.cos(np.radians(lat.mean())), lat])
+
+
+def _count_houses(parts: Geometries) -> int:
+    """How many houses the parts (P,) of one outline are."""
+    area = shapely.area(parts)
+    parts, area = _where(area >= SHED * area.max(), parts, area)
+    width = float(np.sqrt(np.median(area)))
+    touching = _groups(parts, SLIT * width)
+    return touching if touching >= MANY_PARTS else _groups(parts, width)
+
+
+def _groups(parts: Geometries, distance: float) -> int:
+    """How many groups the parts make whose neighbours are no farther apart than a distance."""
+    near = shapely.STRtree(parts).query(parts, predicate="dwithin", distance=distance)
+    graph = coo_array((np.ones(near.shape[1]), tuple(near)), shape=(len(parts), len(parts)))
+    return int(connected_components(graph, directed=False)[0])
 
 
 def without(outlines: Geometries, unwanted: Mask) -> Geometries:

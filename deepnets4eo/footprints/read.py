@@ -17,7 +17,7 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.footprints.days import parse_days, two_days
 from deepnets4eo.footprints.files import PIXEL_COLUMN, read_table
 from deepnets4eo.footprints.ids import make_ids
-from deepnets4eo.footprints.outlines import repeated_outlines
+from deepnets4eo.footprints.outlines import houses_of_rows, repeated_outlines
 from deepnets4eo.footprints.repair import FARTHEST, farther_than, finite, mend_polygons, usable_polygons
 from deepnets4eo.grid import EXCHANGED, FARTHEST_DEGREES, Grid, axes_exchanged, transform_shapes
 from deepnets4eo.osm.elements import no_buildings
@@ -33,9 +33,7 @@ DATE_COLUMNS = (
     "capture_date",
 )  # when an outline was last changed
 OLD_YEARS = 5  # towns grow by a few percent in that time
-MANY_ROWS = (
-    0.05  # share of the rows that are left out, or there twice, from which a map may lack buildings or count too many
-)
+MANY_ROWS = 0.05  # share of the rows left out, repeated or of several houses, from which a map may lack buildings or count too many
 NO_BUILDING = "no building tag"  # of an area of OpenStreetMap
 ASSIGN_CRS = "Say which CRS it is: --footprints-crs EPSG:…, or --footprints-crs pixels where it is the image's pixels."
 PIXELS = "pixels"  # value of assume_crs: coordinates are image pixels, x = column, y = row
@@ -165,6 +163,7 @@ class Footprints:
         if twice:
             severity = "caution" if twice > MANY_ROWS * account["read"] else "note"
             findings.append(Finding("footprints_repeated", severity, {"number": twice}))
+        findings += self._several_houses()
         changes = {"outlines_repaired": account["repaired"], "ids_renamed": account["renamed"]}
         if any(changes.values()):
             phrases = [Phrase(key, {"number": number}) for key, number in changes.items() if number]
@@ -173,6 +172,17 @@ class Footprints:
             taken = Phrase("row_numbers" if self.made_ids else "row_keys")
             findings.append(Finding("id_column_not_used", "note", {"taken": taken, "reason": self.passed_over}))
         return tuple(findings)
+
+    def _several_houses(self) -> list[Finding]:
+        """A finding if rows consist of several houses, which then get one grade together."""
+        houses = houses_of_rows(
+            self.frame.geometry.to_numpy(), in_degrees=self.crs is not None and self.crs.is_geographic
+        )
+        rows, number = int((houses > 1).sum()), int(houses[houses > 1].sum())
+        if not rows:
+            return []
+        severity: Severity = "caution" if number > MANY_ROWS * houses.sum() else "note"
+        return [Finding("footprints_of_several_houses", severity, {"number": rows, "houses": number})]
 
     def date_findings(self, day_pre: str, day_post: str) -> tuple[Finding, ...]:
         """A caution where outlines were changed after the image after, a note where most are OLD_YEARS older than the one before."""

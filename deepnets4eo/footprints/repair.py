@@ -36,20 +36,32 @@ def usable_polygons(geometries: np.ndarray, crs: Any) -> tuple[np.ndarray, np.nd
 
 
 def mend_polygons(outlines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Valid Polygons and MultiPolygons, without lines and points that repair leaves over, and which were not."""
+    """Return valid Polygons and MultiPolygons (N,), and which outlines were not valid (N,).
+
+    Overlapping parts of one outline are united. Lines and points that the repair leaves over are removed.
+    """
     outlines = outlines.copy()
     collections = shapely.get_type_id(outlines) == shapely.GeometryType.GEOMETRYCOLLECTION
     broken = ~shapely.is_valid(outlines) | collections
     for row in np.flatnonzero(broken):
-        outlines[row] = _areas(shapely.make_valid(outlines[row]))
-        if not shapely.is_valid(outlines[row]):  # areas of a collection may overlap: unite them
-            outlines[row] = _areas(shapely.make_valid(outlines[row], method="structure", keep_collapsed=False))
+        outlines[row] = _mended(outlines[row])
     outlines[shapely.is_missing(outlines) | (shapely.get_dimensions(outlines) < 2)] = shapely.Polygon()
     return outlines, broken
 
 
+def _mended(shape: shapely.Geometry) -> shapely.Geometry:
+    """Return the valid areas of a shape: rings and parts that overlap are united, holes are cut out."""
+    areas = _areas(shape)
+    united = shapely.make_valid(areas, method="structure", keep_collapsed=False)
+    if united.is_empty:  # a ring that is its own hole
+        united = shapely.make_valid(areas)
+    return _areas(united)
+
+
 def _areas(shape: shapely.Geometry) -> shapely.Geometry:
-    parts = shapely.get_parts(shapely.get_parts(shape))
+    parts = np.array([shape], object)
+    while (shapely.get_type_id(parts) > shapely.GeometryType.POLYGON).any():  # collections may hold collections
+        parts = shapely.get_parts(parts)
     areas = parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON]
     return areas[0] if len(areas) == 1 else shapely.MultiPolygon(list(areas))
 

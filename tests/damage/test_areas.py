@@ -5,6 +5,7 @@ import json
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pyogrio
 import pytest
 import shapely
@@ -113,11 +114,30 @@ def test_a_house_on_the_line_between_areas_is_in_one_of_them():
         ({"NAME_1": ["a", "a", "b"], "GID_2": ["x", "y", "z"]}, ["x", "y", "z"]),
         ({"NAME_1": ["a", "a", "b"], "kind": ["k"] * 3}, ["a", "a", "b"]),
         ({"kind": ["district"] * 3}, ["1", "2", "3"]),
+        ({"ward": [2, 3, 1]}, ["2", "3", "1"]),
+        ({"kind": ["ward"] * 3, "GEOID": [42.0, 7.0, np.nan]}, ["42", "7", "3"]),
+        ({"insee": [2.0, 3.0, np.nan]}, ["2", "3", "row 3"]),
+        ({"POPULATION": [900, 300, 100], "zone_nr": [12, 11, 10]}, ["12", "11", "10"]),
+        ({"density": [2.5, 1.0, 3.0], "area_m2": [9, 8, 7], "pop2020": [3, 1, 2]}, ["1", "2", "3"]),
+        ({"NAME": ["a", "a", "b"], "COUNTYFP": [30, 20, 10]}, ["30", "20", "10"]),
+        ({"code": pd.array([7, None, 5], "Int64")}, ["7", "2", "5"]),
+        ({"code": pd.Series([9, 8, 7], dtype=object), "seen": [True, False, True]}, ["9", "8", "7"]),
     ],
 )
-def test_areas_are_named_by_the_first_text_that_differs(columns, names):
+def test_areas_are_named_by_text_or_codes_that_differ(columns, names):
     boxes = districts((0, 0, 1, 1), (1, 0, 2, 1), (2, 0, 3, 1)).geometry
     assert read_areas(gpd.GeoDataFrame(columns, geometry=boxes))["area"].tolist() == names
+
+
+def test_keys_of_rows_name_areas_that_have_nothing_else():
+    boxes = districts((0, 0, 1, 1), (1, 0, 2, 1)).geometry.to_numpy()
+    keyed = gpd.GeoDataFrame(geometry=boxes, index=pd.Index([8, 3], name="key"))
+    assert read_areas(keyed)["area"].tolist() == ["8", "3"]
+
+
+def test_overlapping_parts_of_an_area_are_united():
+    twice = shapely.MultiPolygon([shapely.box(0, 0, 4, 4), shapely.box(1, 1, 3, 3)])
+    assert read_areas(gpd.GeoDataFrame(geometry=[twice], crs=32633)).area.tolist() == [16]
 
 
 def test_areas_in_metres_without_a_crs_are_refused(damage_map, tmp_path):

@@ -194,13 +194,28 @@ def test_many_equal_ids_are_made_unique_in_little_time() -> None:
 
 
 def test_outlines_that_are_there_twice_are_a_finding() -> None:
-    houses = [shapely.box(0, 0, 8, 6), shapely.box(20, 0, 28, 6), shapely.box(0, 0, 8, 6.5)]
+    houses = [shapely.box(0, 0, 8, 6), shapely.box(20, 0, 28, 6), shapely.box(0, 6, 8, 12.5)]
     again = shapely.Polygon([(8, 6), (0, 6), (0, 0), (8, 0)])  # the first, from another corner on
     frame = gpd.GeoDataFrame({"id": list("abcd")}, geometry=[*houses, again], crs="EPSG:32615")
     (finding,) = read_footprints(frame).findings()
     assert (finding.code, finding.severity) == ("footprints_repeated", "caution")
-    assert finding.message.startswith("1 outline is the same as another")
+    assert finding.values == {"number": 1}
     assert read_footprints(frame[:3]).findings() == ()
+
+
+def test_rows_of_several_houses_are_a_finding() -> None:
+    houses = [shapely.box(x, 0, x + 8, 6) for x in range(0, 800, 20)]
+    rows = [shapely.MultiPolygon(houses[:6]), shapely.MultiPolygon(houses[6:8]), *houses[8:10]]
+    frame = gpd.GeoDataFrame({"id": list("abcd")}, geometry=rows, crs="EPSG:32615")
+    (finding,) = read_footprints(frame).findings()
+    assert (finding.code, finding.severity) == ("footprints_of_several_houses", "caution")
+    assert finding.values == {"number": 2, "houses": 8}
+    apart = gpd.GeoDataFrame(
+        geometry=[*houses, shapely.MultiPolygon([houses[0], houses[20]]).buffer(-1)], crs="EPSG:32615"
+    )
+    assert ("footprints_of_several_houses", "note") in {
+        (item.code, item.severity) for item in read_footprints(apart).findings()
+    }
 
 
 def test_a_column_whose_name_ends_with_id_serves_where_all_its_values_differ() -> None:

@@ -168,6 +168,27 @@ def test_overlapping_parts_are_united() -> None:
     np.testing.assert_allclose(found.frame.geometry.area, [28])
 
 
+ROUND = [(0, 0), (10, 0), (10, 10), (4, 10), (4, 4), (14, 4), (14, 6), (6, 6), (6, 8), (0, 8)]  # crosses itself
+
+
+@pytest.mark.parametrize(
+    ("shape", "area"),
+    [
+        (shapely.MultiPolygon([shapely.box(1, 1, 11, 9), shapely.box(0.5, 0.5, 11.5, 9.5)]), 99),  # a floor and its eaves
+        (shapely.MultiPolygon([shapely.box(0, 0, 10, 8), shapely.box(5, 4, 15, 12)]), 140),
+        (shapely.MultiPolygon([shapely.box(0, 0, 10, 8), shapely.box(0, 0, 10, 8)]), 80),
+        (shapely.GeometryCollection([shapely.MultiPolygon([shapely.box(0, 0, 4, 4), shapely.box(1, 1, 3, 3)])]), 16),
+        (shapely.Polygon(ROUND), 100),
+        (shapely.Polygon(shapely.box(0, 0, 9, 9).exterior, [shapely.box(3, 3, 6, 6).exterior, shapely.box(3, 3, 5, 7).exterior]), 70),
+        (shapely.Polygon(shapely.box(0, 0, 9, 9).exterior, [shapely.box(0, 0, 9, 9).exterior]), 81),
+    ],
+)  # fmt: skip
+def test_parts_and_rings_that_overlap_are_one_area_and_holes_stay_holes(shape: shapely.Geometry, area: float) -> None:
+    (mended,) = read_footprints(gpd.GeoDataFrame(geometry=[shape], crs=UTM)).frame.geometry
+    assert mended.is_valid
+    assert mended.area == pytest.approx(area)
+
+
 def test_heights_are_flattened(tmp_path: Path) -> None:
     table = houses(1)
     table["geometry"] = shapely.force_3d(table.geometry.to_numpy(), 12.0)

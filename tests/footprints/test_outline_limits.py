@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import shapely
 
-from deepnets4eo.footprints.outlines import encloses_others, larger_than_buildings, without
+from deepnets4eo.footprints.outlines import (
+    encloses_others,
+    houses_of_rows,
+    larger_than_buildings,
+    repeated_outlines,
+    without,
+)
 
 
 def test_two_square_kilometres_are_no_building_in_any_pixel_size() -> None:
@@ -57,3 +63,51 @@ def test_slivers_make_no_site_of_a_house() -> None:
     house = shapely.box(0, 0, 20, 20)
     slivers = [shapely.box(1, row / 20, 18, row / 20 + 1e-6) for row in range(20, 380)]
     assert not encloses_others(np.array([house, *slivers], object)).any()
+
+
+HOUSE = shapely.box(0, 0, 10, 8)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "expected"),
+    [
+        ([HOUSE, shapely.box(0.5, 0.4, 10.5, 8.4)], [False, True]),  # a second source
+        ([HOUSE, shapely.box(-0.5, -0.5, 10.5, 8.5)], [True, False]),  # a floor and its eaves
+        ([HOUSE, shapely.box(0, 0, 5, 8), shapely.box(5, 0, 10, 8)], [False, True, True]),  # a building and its parts
+        ([HOUSE, shapely.box(10, 0, 20, 8), shapely.box(8, 0, 9.9, 20)], [False, False, False]),  # neighbours
+        ([HOUSE, HOUSE, HOUSE], [False, True, True]),
+        ([*row_of(6, 12, 20), HALL, *TOWN], [False] * 37),  # a site around houses
+        ([HOUSE, shapely.Polygon(), shapely.Polygon([(0, 0), (9, 9), (9, 0), (0, 9)])], [False] * 3),
+        ([], []),
+    ],
+)
+def test_outlines_on_the_ground_of_another_are_repeated(shapes: list[shapely.Geometry], expected: list[bool]) -> None:
+    assert repeated_outlines(np.array(shapes, object)).tolist() == expected
+
+
+def houses_at(*places: float, side: float = 10.0) -> shapely.MultiPolygon:
+    return shapely.MultiPolygon([shapely.box(x, 0, x + side, side) for x in places])
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        (HOUSE, 1),
+        (houses_at(0, 12), 1),  # two wings
+        (houses_at(0, 100), 2),
+        (houses_at(0, 12, 100, 112), 2),
+        (houses_at(0, 12, 24, 36, 48), 5),
+        (houses_at(0, 10.1, 20.2, 30.3, 40.4), 1),  # parts of one building with slits between them
+        (shapely.MultiPolygon([*houses_at(0).geoms, *houses_at(40, 60, side=2).geoms]), 1),  # with two sheds
+        (shapely.Polygon(), 1),
+    ],
+)
+@pytest.mark.parametrize("lat", [None, 0.0, 60.0, "180°"])
+def test_scattered_parts_are_counted_as_houses(shape: shapely.Geometry, expected: int, lat: float | str | None) -> None:
+    if lat is not None:
+        north, east = (0.0, 179.9998) if isinstance(lat, str) else (lat, 15.0)
+        steps = 1e-5 * np.array([1 / np.cos(np.radians(north)), 1])
+        shape = shapely.transform(shape, lambda xy: [east, north] + xy * steps)
+        shape = shapely.transform(shape, lambda xy: np.where(xy > 180, xy - 360, xy)) if east > 20 else shape
+    counted = houses_of_rows(np.array([HOUSE, shape], object), in_degrees=lat is not None)
+    assert counted.tolist() == [1, expected]

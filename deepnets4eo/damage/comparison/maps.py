@@ -164,7 +164,7 @@ def read_damage_map(
     damaged = grades if words == TWO else (grades >= MAJOR).astype(float).where(grades.notna())
     named = grades.map(dict(enumerate(words)))
     rows = {"id": ids, "damage": named, "value": values, "grade": grades, "damaged": damaged}
-    known = gpd.GeoDataFrame(rows, geometry=table.geometry.make_valid(), crs=table.crs)
+    known = gpd.GeoDataFrame(rows, geometry=table.geometry.make_valid(method="structure"), crs=table.crs)
     synthetic = folder and bool(read_json(Path(source) / MANIFEST).get("synthetic"))
     return OneMap(tool, str(source), known, words == TWO, synthetic)
 
