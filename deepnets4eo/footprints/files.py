@@ -16,6 +16,8 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.footprints.ids import ROW_KEY, usable_column
 from deepnets4eo.formats import is_parquet, is_remote, keep_whole_numbers, read_ogr, vector_errors, vector_file
+from deepnets4eo.osm.elements import with_incomplete
+from deepnets4eo.osm.incomplete import incomplete_elements
 
 PIXEL_COLUMN = "xbd_pixels"  # geometries in image pixels beside the geographic ones of an xBD label file
 FORMATS = "GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet or xBD label JSON"
@@ -95,6 +97,8 @@ def _read_ogr(path: Path, name: str, layer: str | None) -> gpd.GeoDataFrame:
     with vector_errors(f"footprints {name}", FORMATS):
         layer = _choose_layer(path, name, layer)
         table = read_ogr(path, name, layer=layer, on_invalid="fix", fid_as_index=True)
+        if layer == OSM_AREAS:
+            table = with_incomplete(table, *incomplete_elements(path, f"footprints {name}"))
         about = pyogrio.read_info(path, layer=layer)
         table = keep_whole_numbers(
             table,

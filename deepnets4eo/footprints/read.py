@@ -20,7 +20,7 @@ from deepnets4eo.footprints.ids import make_ids
 from deepnets4eo.footprints.outlines import houses_of_rows, repeated_outlines
 from deepnets4eo.footprints.repair import FARTHEST, farther_than, finite, mend_polygons, usable_polygons
 from deepnets4eo.grid import EXCHANGED, FARTHEST_DEGREES, Grid, axes_exchanged, transform_shapes
-from deepnets4eo.osm.elements import no_buildings
+from deepnets4eo.osm.elements import lacks_nodes, no_buildings
 from deepnets4eo.outputs import Finding, Phrase, Severity, one_or_many, reason_counts
 from deepnets4eo.rasters import is_placed
 
@@ -35,6 +35,7 @@ DATE_COLUMNS = (
 OLD_YEARS = 5  # towns grow by a few percent in that time
 MANY_ROWS = 0.05  # share of the rows left out, repeated or of several houses, from which a map may lack buildings or count too many
 NO_BUILDING = "no building tag"  # of an area of OpenStreetMap
+INCOMPLETE = "nodes not in the file"  # of a way of OpenStreetMap
 ASSIGN_CRS = "Say which CRS it is: --footprints-crs EPSG:…, or --footprints-crs pixels where it is the image's pixels."
 PIXELS = "pixels"  # value of assume_crs: coordinates are image pixels, x = column, y = row
 
@@ -265,11 +266,17 @@ def read_footprints(
     ids, made_ids, renamed, passed_over = make_ids(table, id_column, name)
     outlines, reasons, repaired = usable_polygons(table.geometry.to_numpy(), table.crs)
     reasons[no_buildings(table) & (reasons == "")] = NO_BUILDING
+    reasons[lacks_nodes(table) & (reasons == "")] = INCOMPLETE
     keep = reasons == ""
     if NO_BUILDING in reasons and not keep.any():
         raise InputError(
             f"footprints {name} have no row with a building tag: they are areas of other things, or parts of buildings. Export "
             'the buildings of OpenStreetMap, in Overpass with way["building"] and relation["building"].'
+        )
+    if INCOMPLETE in reasons and not keep.any():
+        raise InputError(
+            f"footprints {name} have no building whose outline is whole: nodes of its ways are not in the file. Export the "
+            "ways with all their nodes, in Overpass with (._;>;); out; and in osmium extract with --strategy complete_ways."
         )
     if not keep.any():
         raise InputError(f"footprints {name} have no usable polygons, only {_no_outlines(table)}")

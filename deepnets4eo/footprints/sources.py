@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
+from deepnets4eo.arrays import Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints.days import parse_days
 from deepnets4eo.footprints.files import read_table
@@ -33,9 +35,13 @@ from deepnets4eo.formats import (
 from deepnets4eo.grid import Box, box_text, check_box
 from deepnets4eo.jobs import new_output
 from deepnets4eo.lazy import name_missing_extra
-from deepnets4eo.osm.elements import NONE, closed_ways, no_buildings, with_way_ids
+from deepnets4eo.osm.elements import NONE, closed_ways, lacks_nodes, no_buildings, with_incomplete, with_way_ids
+from deepnets4eo.osm.incomplete import incomplete_elements
 from deepnets4eo.osm.reading import AREA_TAGS, FORMATS, OSM_SUFFIXES
+from deepnets4eo.outputs import count_of
 from deepnets4eo.polygons import write_vector
+
+log = logging.getLogger(__name__)
 
 OSM, OVERTURE = "osm", "overture"
 SERVER_ENDS = "/interpreter"
@@ -136,12 +142,25 @@ def _from_osm_file(path: Path, name: str, box: Box) -> gpd.GeoDataFrame:
         table = read_ogr(
             path, name, sql='SELECT * FROM "multipolygons" WHERE building IS NOT NULL', bbox=box, CONFIG_FILE=str(file)
         )
+    table = with_incomplete(table, *incomplete_elements(path, name))
     table = table[~table["building"].isin(NONE) & ~no_buildings(table)]
+    table = table[~_left_out(lacks_nodes(table), name)]
     kinds = np.where(closed_ways(table), "way", "relation")
     ids = [f"{kind}/{number}" for kind, number in zip(kinds, with_way_ids(table), strict=True)]
     return _within(
         _table(ids, table.geometry.to_numpy(), "OpenStreetMap", table.get("osm_timestamp"), table["building"]), box
     )
+
+
+def _left_out(lacking: Mask, name: str) -> Mask:
+    """(N,) the outlines without all their nodes, which are told."""
+    if lacking.any():
+        log.warning(
+            "%s of %s are left out: nodes of their ways were not sent or are not in the file. Take a larger extract, or one "
+            "with complete ways.",
+            count_of(int(lacking.sum()), "outline"), name,
+        )  # fmt: skip
+    return lacking
 
 
 def _from_parquet(path: Path, name: str, box: Box) -> gpd.GeoDataFrame:
@@ -195,7 +214,8 @@ def _from_overpass(server: str, box: Box, progress: Callable[[float], None] | No
             elements[f"{element.get('type')}/{element.get('id')}"] = element
         if progress is not None:
             progress(number / len(squares))
-    shapes = {key: _shape(element) for key, element in elements.items()}
+    _left_out(np.array([_lacks_nodes(element) for element in elements.values()], bool), server)
+    shapes = {key: None if _lacks_nodes(element) else _shape(element) for key, element in elements.items()}
     kept = [key for key, shape in shapes.items() if shape is not None]
     known = [elements[key].get("tags") or {} for key in kept]
     tags = pd.DataFrame(
@@ -260,8 +280,13 @@ def _shape(element: Mapping[str, Any]) -> shapely.Geometry | None:
     return None if area.is_empty else area
 
 
+def _lacks_nodes(element: Mapping[str, Any]) -> bool:
+    """Whether nodes of a way, or of a member of a relation, were not sent: they are null."""
+    return any(None in (item.get("geometry") or ()) for item in (element, *(element.get("members") or ())))
+
+
 def _line(item: Mapping[str, Any]) -> np.ndarray | None:
-    points = [point for point in item.get("geometry") or () if point]  # null where a node was not sent
+    points = item.get("geometry") or ()
     return np.array([(point["lon"], point["lat"]) for point in points]) if points else None
 
 

@@ -31,13 +31,12 @@ if TYPE_CHECKING:
     from .stac_items import ITEM_ERRORS, Asset, StacItem, asset_of, fetch_document, parse_document, parse_time
     from .unpacking import check_array_sizes
     from .vectors import (
-        FALLBACK,
         WKT_NAMES,
-        encoding_note,
         is_parquet,
         is_undefined,
         keep_whole_numbers,
         read_ogr,
+        read_unsorted,
         vector_errors,
         vector_file,
         without_undefined_crs,

@@ -16,15 +16,16 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from itertools import islice, zip_longest
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 from xml.parsers import expat
 
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.formats.access import is_remote
+from deepnets4eo.formats.databases import open_database, stored_integers
 from deepnets4eo.formats.drivers import describe_head, leave_out_vector_drivers, read_head
 from deepnets4eo.formats.unpacking import MOST_UNPACKED_BYTES, check_unpacked_size, unpack
 from deepnets4eo.formats.web import SCHEMES, WEB_ERRORS, download, failure_text
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 VECTOR_FORMATS = "GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet, KML, GML, SpatiaLite, File Geodatabase, OpenStreetMap or tables of WKT"
 HEAD_BYTES = 1 << 16
@@ -75,6 +77,7 @@ OFFLINE = {
 FORMATS = "GeoPackage, GeoJSON, Shapefile, FlatGeobuf or GeoParquet"
 # sentences of GDAL's that no user can follow
 OPTION_ADVICE = re.compile(r"[^.;]*\b(config|configuration|open) option\b[^.;]*[.;]?")
+UNSORTED = "OSM_USE_CUSTOM_INDEXING"  # in what GDAL says of nodes out of order
 FALLBACK = "ISO-8859-1"  # takes any byte
 UNDEFINED = ("Undefined Cartesian SRS", "Undefined SRS")
 ROUNDED_FROM = 2.0**53  # from here on, 64-bit floats leave out whole numbers
@@ -257,13 +260,10 @@ def _check_crs_not_linked(path: Path, name: str) -> None:
 
 def _check_database(path: Path, name: str) -> None:
     """GeoPackage and SpatiaLite: tables that are windows on other files, and views that call functions of GDAL's."""
-    # what lies in a journal beside it counts as well; without one nothing is written, not even a lock
-    alone = not any(Path(f"{path}{suffix}").exists() for suffix in ("-wal", "-journal"))
-    address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
     try:
-        with closing(sqlite3.connect(address, uri=True)) as database:
+        with open_database(path) as database:
             entries = database.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
-    except (sqlite3.Error, UnicodeDecodeError) as error:
+    except sqlite3.Error as error:
         raise InputError(f"{name} could not be read: {error}. Is the file whole?") from error
     for kind, entry, text in entries:
         module = VIRTUAL_TABLE.match(str(text))
@@ -378,18 +378,42 @@ def vector_errors(name: str, expected: str = FORMATS) -> Iterator[None]:
         ) from error
 
 
-def read_ogr(path: Path, name: str, **how: Any) -> gpd.GeoDataFrame:
-    """`pyogrio.read_dataframe`, again as Latin-1 where the file's encoding is wrong; call it within `vector_errors`."""
+def read_ogr(path: Path, name: str, tell: Callable[[str], object] = log.warning, **how: Any) -> gpd.GeoDataFrame:
+    """Return what `pyogrio.read_dataframe` reads, within `vector_errors`.
+
+    Text that is not in the file's encoding is read as Latin-1, which is told. With `layer` and `fid_as_index`, integers are
+    those that the file stores, also where the type of their column is too narrow for them.
+    """
+    import pandas as pd
     import pyogrio
 
+    stored: dict[str, dict[int, Any]] = {}
+    if how.get("fid_as_index") and how.get("layer") is not None:
+        about = pyogrio.read_info(path, layer=how["layer"])
+        stored = stored_integers(path, how["layer"], about)
+        how |= {"columns": [field for field in about["fields"] if field not in stored]} if stored else {}
     try:
-        table = pyogrio.read_dataframe(path, **how)
+        table = read_unsorted(pyogrio.read_dataframe, path, **how)
     except UnicodeDecodeError:
-        log.warning("%s", encoding_note(name))
+        tell(encoding_note(name))
         table = pyogrio.read_dataframe(path, encoding=FALLBACK, **how)
+    for column, values in stored.items():
+        table[column] = pd.Series([values.get(key) for key in table.index], table.index, dtype=object).convert_dtypes()
     if path.suffix.lower() in TABLES and WKT in table:
         table = table.drop(columns=WKT)
     return without_undefined_crs(table)
+
+
+def read_unsorted(read: Callable[..., T], path: Path, **how: Any) -> T:
+    """What a function of pyogrio reads, also of OpenStreetMap files of editors, whose nodes are not in order or have ids below 0."""
+    from pyogrio.errors import DataSourceError, FeatureError
+
+    try:
+        return read(path, **how)
+    except (DataSourceError, FeatureError) as error:
+        if UNSORTED not in str(error):
+            raise
+    return read(path, USE_CUSTOM_INDEXING="NO", **how)
 
 
 def without_undefined_crs(table: Any) -> Any:

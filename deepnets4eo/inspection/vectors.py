@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats import FALLBACK, encoding_note, is_parquet, vector_errors, vector_file, without_undefined_crs
+from deepnets4eo.formats import is_parquet, read_ogr, vector_errors, vector_file, without_undefined_crs
 from deepnets4eo.grid import FARTHEST_DEGREES, Grid
 from deepnets4eo.osm.elements import no_buildings
 from deepnets4eo.polygons import off_the_earth
@@ -40,11 +40,7 @@ def describe_vector(facts: dict[str, Any], problems: list[str], path: str) -> Gr
                 problems.append(
                     f"it has several layers of polygons: {', '.join(polygons)}. Name one with --set layer=NAME."
                 )
-            try:
-                frame = pyogrio.read_dataframe(inner, layer=chosen, on_invalid="fix")
-            except UnicodeDecodeError:
-                problems.append(encoding_note(path))
-                frame = pyogrio.read_dataframe(inner, layer=chosen, on_invalid="fix", encoding=FALLBACK)
+            frame = read_ogr(inner, path, problems.append, layer=chosen, on_invalid="fix")
         if not isinstance(frame, gpd.GeoDataFrame):
             raise InputError(f"{path} has a table but no geometry. Give a layer with polygons.")
         return _describe_features(facts, problems, without_undefined_crs(frame))

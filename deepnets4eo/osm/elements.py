@@ -20,6 +20,7 @@ ID_COLUMNS = ("osm_id", WAY_ID, "@id", "osmid", "full_id")
 KIND_COLUMNS = ("osm_type", "element_type", "element")  # node, way or relation
 WAY = r"^w(?:ay/|ay$|\d)"  # way/12 (Overpass), way (OSMnx), w12 (QuickOSM)
 WAY_COLUMNS = (WAY_ID, "@id", "full_id", *KIND_COLUMNS)
+TAINTED = "tainted"  # what osmtogeojson, as of Overpass Turbo, says of elements whose nodes are not all in its data
 NONE = ("", "no", "0", "False")  # values of a tag that say that something is not there
 GONE = ("no", "demolished", "razed", "removed")  # values of `building` where none stands, whatever else is said
 
@@ -102,6 +103,22 @@ def no_buildings(table: pd.DataFrame) -> Mask:
     )
     gone = (value.str.lower().isin(GONE) | below).to_numpy(bool)
     return np.asarray(gone | (~building & ((element & (known | other)) | (other & known))))
+
+
+def lacks_nodes(table: pd.DataFrame) -> Mask:
+    """Return (N,) bool: rows of elements whose nodes are not all known, so that the outline is only a part."""
+    return np.asarray(tag_values(table, TAINTED).str.lower().isin(("true", "yes", "1")), bool)
+
+
+def with_incomplete(table: pd.DataFrame, ways: set[int], relations: set[int]) -> pd.DataFrame:
+    """Mark the rows of GDAL's areas that are of these ways and relations, for `lacks_nodes`."""
+    if not ways and not relations:
+        return table
+    lacking = [
+        table[column].isin([str(number) for number in numbers]) if column in table.columns else False
+        for column, numbers in ((WAY_ID, ways), ("osm_id", relations))
+    ]
+    return table.assign(**{TAINTED: np.logical_or(*lacking)})
 
 
 def with_way_ids(table: pd.DataFrame) -> pd.Series:

@@ -18,7 +18,7 @@ import shapely
 from pyproj import CRS
 
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.formats import is_parquet, is_remote, is_undefined, read_ogr, vector_errors, vector_file
+from deepnets4eo.formats import is_parquet, is_remote, is_undefined, read_ogr, read_unsorted, vector_errors, vector_file
 from deepnets4eo.grid import Grid
 from deepnets4eo.osm.covered_boxes import HALF_TURN, Boxes, may_cross, stated_boxes, west_and_east
 from deepnets4eo.osm.elements import TEXT_TAGS, WAY_COLUMNS
@@ -142,7 +142,8 @@ def _read_osm(path: Path, name: str, known_class: str | None, rules: OsmRules, a
             query = f'SELECT * FROM "{layer}" WHERE {tagged}'
             table = read_ogr(path, name, sql=query, bbox=_box_in("EPSG:4326", area, name), CONFIG_FILE=str(settings))
             if not len(boxes):
-                *_, boxes = _growing_boxes(path, sql=f'SELECT * FROM "{layer}"', CONFIG_FILE=str(settings))
+                how = {"sql": f'SELECT * FROM "{layer}"', "CONFIG_FILE": str(settings)}
+                boxes = read_unsorted(lambda path, **how: list(_growing_boxes(path, **how))[-1], path, **how)
             yield Features(table, known_class, boxes, name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import time
 import zipfile
@@ -138,6 +139,47 @@ def test_row_keys_of_a_geopackage_are_kept_whatever_the_file_is_called(tmp_path:
     found = read_footprints(tmp_path / name)
     assert sorted(ids(found)) == ["200", "201", "202"]
     assert not found.made_ids
+
+
+def with_declared_type(path: Path, declared: str, values: list[object]) -> Path:
+    """A GeoPackage or SQLite file of houses, whose column osm_id says this type and has these values."""
+    driver, key = ("GPKG", "fid") if path.suffix == ".gpkg" else ("SQLite", "ogc_fid")
+    houses(len(values), osm_id=list(range(len(values)))).to_file(path, layer="a", driver=driver)
+    with closing(sqlite3.connect(path)) as database:
+        for (trigger,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            database.execute(f'DROP TRIGGER "{trigger}"')
+        (made,) = database.execute("SELECT sql FROM sqlite_master WHERE name = 'a'").fetchone()
+        made = re.sub(r"""(['"]osm_id['"]) \w+""", rf"\1 {declared}", made)
+        database.execute("PRAGMA writable_schema = 1")
+        database.execute("UPDATE sqlite_master SET sql = ? WHERE name = 'a'", (made,))
+        database.commit()
+    with closing(sqlite3.connect(path)) as database:
+        for number, value in enumerate(values, start=1):
+            database.execute(f"UPDATE a SET osm_id = ? WHERE {key} = ?", (value, number))
+        database.commit()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "declared"),
+    [
+        *(("a.gpkg", kind) for kind in ("TINYINT", "SMALLINT", "MEDIUMINT", "INT", "BIGINT", "FLOAT")),
+        *(("a.sqlite", kind) for kind in ("INTEGER", "INT", "SMALLINT")),
+    ],
+)
+def test_ids_are_those_that_a_database_stores_whatever_type_their_column_says(
+    tmp_path: Path, name: str, declared: str
+) -> None:
+    stored = [9876543211, 4294967297, 70000]
+    assert ids(read_footprints(with_declared_type(tmp_path / name, declared, stored))) == [
+        str(value) for value in stored
+    ]
+
+
+@pytest.mark.parametrize("declared", ["MEDIUMINT", "INTEGER"])
+def test_text_in_a_column_of_integers_is_an_id(tmp_path: Path, declared: str) -> None:
+    path = with_declared_type(tmp_path / "a.gpkg", declared, ["A12", 7, None])
+    assert ids(read_footprints(path)) == ["A12", "7", "row-3"]
 
 
 def test_row_keys_of_a_file_geodatabase_are_kept(tmp_path: Path) -> None:

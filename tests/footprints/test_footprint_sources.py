@@ -99,6 +99,18 @@ def test_a_server_is_asked_square_by_square_and_each_building_is_there_once() ->
     assert "OpenStreetMap contributors" in found.credit
 
 
+def test_outlines_of_which_a_server_sends_not_every_node_are_left_out() -> None:
+    def lacking(element: dict[str, Any]) -> dict[str, Any]:
+        points = element["geometry"]
+        return element | {"geometry": [points[0], None, *points[2:]]}
+
+    whole, relation = ELEMENTS[0], ELEMENTS[2]
+    members = [lacking(member) for member in relation["members"]]
+    sent = [whole, lacking(whole) | {"id": 70}, relation | {"members": members}]
+    with overpass(lambda query: {"elements": sent}) as (address, _):
+        assert find_buildings(address, BOX, online=True).frame["id"].tolist() == ["way/7"]
+
+
 @pytest.mark.parametrize(
     ("answer", "message"),
     [

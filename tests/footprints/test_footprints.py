@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import geopandas as gpd
@@ -446,6 +447,40 @@ def test_buildings_of_an_openstreetmap_file_have_the_ids_of_their_ways_and_other
     assert any(problem.startswith("2 areas have no building tag") for problem in inspect(str(path)).problems)
     pyogrio.write_dataframe(pyogrio.read_dataframe(path, layer="multipolygons"), tmp_path / "site.gpkg")
     assert read_footprints(tmp_path / "site.gpkg").frame["id"].tolist() == ["101", "205"]
+
+
+@pytest.mark.parametrize("order", [(4, 3, 2, 1), (-1, -2, -3, -4)])
+def test_openstreetmap_files_of_editors_are_read(tmp_path: Path, order: tuple[int, ...]) -> None:
+    text = osm_text(w9={"building": "yes"})
+    for number, new in enumerate(order, 1):
+        text = re.sub(f'(id|ref)="{number}"', rf'\1="n{new}"', text)
+    path = tmp_path / "town.osm"
+    path.write_text(text.replace('"n', '"'))
+    found = read_footprints(path)
+    assert found.frame["id"].tolist() == ["9"]
+    assert inspect(path).facts["features"] == "1: 1 MultiPolygon"
+
+
+def test_ways_and_relations_that_lack_nodes_are_left_out_by_reason(tmp_path: Path) -> None:
+    ring = '<relation id="5"><member type="way" ref="8" role="outer"/><tag k="type" v="multipolygon"/><tag k="building" v="yes"/></relation>'
+    text = osm_text(w7={"building": "yes"}, w8={}, w9={"building": "yes"}).replace("</osm>", f"{ring}</osm>")
+    path = tmp_path / "town.osm"
+    for lost, left in ((11, ["relation 5", "way 7"]), (7, ["way 7", "way 9"])):
+        path.write_text(re.sub(f'<node id="{lost}"[^>]*/>', "", text))
+        found = read_footprints(path)
+        assert found.dropped == {"nodes not in the file": 1}
+        assert found.attributes is not None
+        kinds = found.attributes["osm_way_id"].notna().map({True: "way", False: "relation"})
+        assert sorted(kinds + " " + found.frame["id"]) == left
+    path.write_text(re.sub(r'<node id="(3|7|11)"[^>]*/>', "", text))
+    with pytest.raises(InputError, match="nodes"):
+        read_footprints(path)
+
+
+def test_features_that_overpass_turbo_calls_tainted_are_left_out() -> None:
+    table = houses(3, crs="EPSG:4326", tainted=[True, None, "false"])
+    table = table.set_geometry([shapely.box(k, 0, k + 0.001, 0.001) for k in range(3)], crs=4326)
+    assert read_footprints(table).dropped == {"nodes not in the file": 1}
 
 
 def test_areas_without_a_building_tag_in_an_overpass_export_are_no_buildings() -> None:
