@@ -14,9 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError, name_hint
-from deepnets4eo.formats import check_online
 from deepnets4eo.hyperspectral import PatchClassifier
-from deepnets4eo.segmenters import LITE0, LITE0_OF_TIMM, is_local, load_pretrained
+from deepnets4eo.segmenters import LITE0, LITE0_OF_TIMM, check_download, is_local, load_pretrained
 
 FIXED_KERNELS = (3, 5, 5, 7)  # of the stages of published ResNets with channel attention ("3557")
 STEM = 16  # channels before the groups
@@ -91,7 +90,7 @@ class ImageClassifier(SlidingClassifier):
                 f"weights={weights!r} are unknown; expected {LITE0}, imagenet, a .safetensors file, or none."
             )
         if weights and not local:
-            check_online(f"the weights {weights!r} of {encoder!r}")
+            check_download(f"the weights {weights!r} of {encoder!r}")
         download = bool(weights) and not local
         options: dict[str, Any] = {"in_chans": in_channels, "num_classes": 0, "drop_path_rate": drop_path}
         try:

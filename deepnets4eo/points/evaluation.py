@@ -18,7 +18,7 @@ from deepnets4eo.points.cloud import PointCloud, has_asprs_noise, legend_codes
 from deepnets4eo.points.files import CloudFile, open_cloud
 
 PREDICTED = "pred_class"
-NEAR_M = 0.002  # files store millimetres at the coarsest that is usual for laser scans, rounding included
+NEAR_M = 0.002  # between the same point of two files, in addition to half a step of each
 
 
 def evaluate_by_options(
@@ -72,8 +72,9 @@ def evaluate_cloud(
         chosen.index(name)
     noise_left_alone = has_labels and has_asprs_noise(chosen)
     matrix, indices, done = ConfusionMatrix(chosen.num_classes), chosen.to_index(), 0
+    near_m = NEAR_M + (predicted.step_m + truth.step_m) / 2
     for ours, theirs in zip(predicted.whole_chunks(), truth.whole_chunks(), strict=True):
-        if not np.allclose(ours.xyz, theirs.xyz, rtol=0, atol=NEAR_M):
+        if not (np.abs(ours.xyz - theirs.xyz) <= near_m).all():
             raise InputError(
                 f"{labelled} and {reference} hold other points, or the same in another order, from point {done:,} on. "
                 "Label the reference file itself, so that the order is kept."

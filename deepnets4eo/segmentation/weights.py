@@ -9,19 +9,19 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats import check_online
 from deepnets4eo.segmentation.blocks import STAGES, SegNetEncoder
 from deepnets4eo.segmenters.checksums import weights_file
+from deepnets4eo.segmenters.downloads import check_download
 from deepnets4eo.segmenters.pretrained import COUNTER, IMAGENET, fit_bands, read_tensors
 
-NOTEBOOK = re.compile(r"(?:module\.)?(conv\d_\d(?:_D)?(?:_bn)?)\.(\w+)")
+NOTEBOOK = re.compile(r"(?:.*\.)?(conv\d_\d(?:_D)?(?:_bn)?)\.(\w+)")
 ENCODER_LAYERS = [
     f"conv{number}_{layer}" for number, stage in enumerate(STAGES, 1) for layer in range(1, len(stage) + 1)
 ]
 HEAD, *_BACKWARDS = [f"{name}_D" for name in ENCODER_LAYERS]
 DECODER_LAYERS = _BACKWARDS[::-1]
 REPOSITORY, FILE = "timm/vgg16_bn.tv_in1k", "model.safetensors"  # torchvision's weights, without pickle
-FEATURES = re.compile(r"(?:.*\.)?features\.(\d+)\.(\w+)")
+FEATURES = re.compile(r"(?:.*\.)?features\.(?:[a-z_]+\.)*(\d+)\.(\w+)")
 OWN = re.compile(r"(?:.*\.)?(stages\.\d+\.\d+\.\w+)")
 
 
@@ -130,7 +130,7 @@ def _rename_keys(encoder: SegNetEncoder, layers: Mapping[int, Mapping[str, Tenso
 def _download() -> Path:
     from huggingface_hub import hf_hub_download
 
-    check_online("the weights of VGG-16-BN")
+    check_download("the weights of VGG-16-BN")
     try:
         return Path(hf_hub_download(REPOSITORY, FILE))
     except OSError as error:

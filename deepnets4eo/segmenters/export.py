@@ -29,6 +29,7 @@ from deepnets4eo.files import atomic_write, plain
 from deepnets4eo.jobs import output_lock
 from deepnets4eo.lazy import is_installed
 from deepnets4eo.outputs import check_not_inputs
+from deepnets4eo.segmenters.exact_pooling import PoolingByMatrices
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.run import Run
 from deepnets4eo.segmenters.segmenter import STRIDE_PX, NetworkSegmenter, PatchModule
@@ -157,7 +158,7 @@ def _trace_network(segmenter: NetworkSegmenter) -> tuple[onnx.ModelProto, bool]:
 
 
 def _trace(network: nn.Module, example: Tensor, free: dict[int, str]) -> onnx.ModelProto:
-    with warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings(), torch.no_grad(), PoolingByMatrices():
         warnings.simplefilter("ignore")  # of the exporter, on names and versions of operators
         program = torch.onnx.export(
             network, (example,), input_names=[INPUT], output_names=[OUTPUT], dynamic_shapes=(free,), dynamo=True,

@@ -68,11 +68,12 @@ def save_hub_folder(run: Run | str | Path, folder: str | Path, *, overwrite: boo
 
 
 def _config(run: Run) -> dict[str, Any]:
-    """What programs that know such folders look for: the network and the names of its classes."""
-    names = {str(entry.value): entry.name for entry in run.legend.classes}
+    """Return what programs that know such folders look for: the network, and the names of its classes by channel."""
+    names = {str(channel): name for channel, name in enumerate(run.legend.names)}
+    labels = {"id2label": names, "label2id": {name: int(channel) for channel, name in names.items()}}
     return {
         "architectures": [run.segmenter.describe()["network"]["name"]],
-        **({"id2label": names, "label2id": {name: int(value) for value, name in names.items()}} if names else {}),
+        **(labels | {"label_values": list(run.legend.values)} if names else {}),
         "num_channels": run.inputs.in_channels,
         "inputs": run.inputs.to_dict(),
         "tiling": run.tiling.to_dict(),
@@ -87,8 +88,8 @@ def _stac_item(run: Run, weights_sha256: str) -> dict[str, Any]:
     bands = [f"{name}/{band}" for name, layer in run.inputs.layers.items() for band in layer.bands]
     task = "semantic-segmentation" if run.legend.classes else "regression"
     classes = [
-        {"value": entry.value, "name": re.sub(r"[^\w-]+", "_", entry.name, flags=re.ASCII), "title": entry.name}
-        for entry in run.legend.classes
+        {"value": channel, "name": re.sub(r"[^\w-]+", "_", entry.name, flags=re.ASCII), "title": entry.name}
+        for channel, entry in enumerate(run.legend.classes)
     ]
     result: dict[str, Any] = {
         "shape": [-1, run.legend.num_channels, -1, -1],
@@ -118,8 +119,9 @@ def _stac_item(run: Run, weights_sha256: str) -> dict[str, Any]:
 def _describe(run: Run) -> str:
     """What the model is and how it is used, for the page of the model."""
     layers = "\n".join(f"- `{name}`: {', '.join(layer.bands)}" for name, layer in run.inputs.layers.items())
-    outputs = [*run.legend.names, *([str(run.legend.quantity)] if run.legend.quantity else [])]
-    classes = "\n".join(f"- {name}" for name in outputs)
+    outputs = [f"{entry.name} (label {entry.value})" for entry in run.legend.classes]
+    outputs += [str(run.legend.quantity)] if run.legend.quantity else []
+    classes = "\n".join(f"- channel {channel}: {name}" for channel, name in enumerate(outputs))
     data = " on made-up images (SYNTHETIC)" if run.card["notes"].get("synthetic") else ""
     return f"""{run.segmenter.describe()["network"]["name"]} for remote-sensing images, trained with deepnets4eo{data}.
 

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from deepnets4eo.errors import InputError, name_hint
-from deepnets4eo.formats import check_online
 from deepnets4eo.lazy import is_installed, name_missing_extra
 from deepnets4eo.plugins import load_plugin, plugins_of
+from deepnets4eo.segmenters.downloads import allow_downloads, check_download
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,11 +45,12 @@ def create_model(
     head: str | None = None,
     head_options: Mapping[str, Any] | None = None,
     bands: Sequence[str] = (),
+    online: bool = False,
     **options: Any,
 ) -> nn.Module:
     """Build a network by name.
 
-    Errors: InputError (an unknown name, encoder, option, head or weights).
+    Errors: InputError (an unknown name, encoder, option, head or weights; weights to download without `online`).
 
     Parameters
     ----------
@@ -59,11 +60,12 @@ def create_model(
         Encoder of smp's architectures, by default "resnet34". "efficientnet-lite0" is the toolbox's own: "unet" with it is
         `light-unet`, unless further options of smp's are given.
     weights
-        First weights: "efficientnet-lite0", which come with the toolbox, "imagenet", which smp downloads, or a .safetensors
-        file or run, see `load_pretrained`.
+        First weights: "efficientnet-lite0", which come with the toolbox, "imagenet", which smp downloads with `online`, or a
+        .safetensors file or run, see `load_pretrained`.
     head : computes the scores instead of the network's own last layer, e.g. "multi-kernel"; see `list_heads()`.
     head_options : further arguments of the head, e.g. {"clip_px": 16} of "distance".
     bands : what the bands show, e.g. "B04" or "red": where weights of a file belong to other ones
+    online : whether weights may be downloaded.
     **options : further arguments of the architecture, e.g. encoder_depth=4.
 
     Returns
@@ -87,16 +89,37 @@ def create_model(
         )
     if head is None and head_options:
         raise InputError(f"head_options={dict(head_options)} come without a head. Name one of {list_heads()}.")
-    if head is not None:
-        add_head = _head(head, head_options or {})
-        plain = create_model(
+    with allow_downloads(online):
+        return _create(
             name,
-            in_channels=in_channels,
-            num_classes=num_classes,
-            encoder=encoder,
-            weights=weights,
+            in_channels,
+            num_classes,
+            encoder,
+            weights,
+            head=head,
+            head_options=head_options or {},
             bands=bands,
-            **options,
+            options=options,
+        )
+
+
+def _create(
+    name: str,
+    in_channels: int,
+    num_classes: int,
+    encoder: str | None,
+    weights: str | None,
+    *,
+    head: str | None,
+    head_options: Mapping[str, Any],
+    bands: Sequence[str],
+    options: dict[str, Any],
+) -> nn.Module:
+    """Build a network with checked sizes; parameters as of `create_model`."""
+    if head is not None:
+        add_head = _head(head, head_options)
+        plain = _create(
+            name, in_channels, num_classes, encoder, weights, head=None, head_options={}, bands=bands, options=options
         )
         return add_head(plain, num_classes)
     registered = _registered()
@@ -165,11 +188,11 @@ def list_heads() -> list[str]:
 
 
 def check_encoder(encoder: str, weights: str | None) -> None:
-    """Refuse an encoder that neither smp nor timm has, and first weights where downloads are not allowed."""
+    """Refuse an encoder that neither smp nor timm has, and first weights if downloads are not allowed."""
     from deepnets4eo.segmenters.pretrained import is_local
 
     if weights is not None and not is_local(weights):
-        check_online(f"the weights {weights!r} of {encoder!r}")
+        check_download(f"the weights {weights!r} of {encoder!r}")
     names = _encoders()
     if encoder in names:
         return

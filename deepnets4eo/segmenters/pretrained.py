@@ -24,6 +24,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.rasters import CENTRES_NM, name_band
 from deepnets4eo.segmenters.by_wavelength import make_patches
 from deepnets4eo.segmenters.checksums import is_run, open_sealed, shipped_run, weights_file
+from deepnets4eo.segmenters.tensor_names import WHOLE_SHARE, file_names
 from deepnets4eo.segmenters.terramind import sensor_patches
 
 log = logging.getLogger(__name__)
@@ -33,10 +34,6 @@ SUFFIX = ".safetensors"
 COUNTER = "num_batches_tracked"  # which inference does not use
 BANDS = "bands"  # of a file's metadata: names with commas between
 DEVIATION = "deviation"  # of a file's metadata: that of the values which its first layer took, where it was not 1
-PREFIXES = (
-    "", "encoder.", "model.encoder.", "network.encoder.", "encoder.model.", "backbone.", "module.", "model.", "visual.", "visual.trunk.", "trunk.",
-    "vision_model.",
-)  # fmt: skip
 POSITIONS = "pos_embed"
 PATCHES = "patch_embed.proj.weight"
 COLOURS = ("red", "green", "blue")  # what files of three bands show where they do not say it
@@ -168,7 +165,7 @@ def load_pretrained(
         tensors, metadata = of_sensor[0], metadata | {BANDS: ",".join(of_sensor[1])}
     tensors = _as_timm(tensors)
     expected = {name: value for name, value in module.state_dict().items() if not name.endswith(COUNTER)}
-    names = max((_match(expected, tensors, prefix) for prefix in PREFIXES), key=len)
+    names = file_names(expected, tensors, str(path))
     report, state, used = Loaded(str(path)), {}, set()
     first = next((name for name, value in expected.items() if value.ndim == 4), "")
     own = first in names and len(bands) == expected[first].shape[1]  # else the layer takes something made of the bands
@@ -309,20 +306,6 @@ def _bands_of(path: Path, metadata: Mapping[str, str], count: int, ours: Sequenc
     return list(names) if len(names) == count and known else []
 
 
-def _match(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], prefix: str) -> dict[str, str]:
-    """Name of each of the encoder's weights in the file, with this before it, where it is there in as many dimensions."""
-    names = {}
-    for key, value in expected.items():
-        plain = key.removeprefix("model.")
-        # timm renames "stages.0.conv" to "stages_0.conv" where it returns levels
-        for name in (key, plain, re.sub(r"^([a-z]+)_(\d+)\.", r"\1.\2.", plain)):
-            candidate = tensors.get(prefix + name)
-            if candidate is not None and candidate.ndim == value.ndim:
-                names[key] = prefix + name
-                break
-    return names
-
-
 def _fit(
     name: str, weight: Tensor, value: Tensor, first: str, theirs: Sequence[str], bands: Sequence[str]
 ) -> tuple[Tensor | None, str]:
@@ -386,7 +369,7 @@ def _resize_positions(weight: Tensor, value: Tensor) -> Tensor | None:
 
 def _check(report: Loaded, expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], *, complete: bool) -> None:
     """Errors: InputError for weights of another network."""
-    if not report.missing or (not complete and len(report.missing) <= 0.1 * len(expected)):
+    if not report.missing or (not complete and len(report.missing) <= (1 - WHOLE_SHARE) * len(expected)):
         return
     name = report.missing[0]
     raise InputError(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from deepnets4eo.jobs import identity, output_lock
 from deepnets4eo.lazy import check_extra, name_missing_extra
 from deepnets4eo.outputs import check_not_inputs
 from deepnets4eo.segmenters.checksums import CARD
+from deepnets4eo.segmenters.downloads import allow_downloads
 from deepnets4eo.segmenters.history import LOG, draw_runs
 from deepnets4eo.training.epochs import CHECKPOINTS, LAST
 from deepnets4eo.training.fit import METRICS
@@ -159,7 +159,7 @@ def _train_as_rank(task: Task, recipe: Recipe, out: Path, options: TrainOptions,
     if not Rank.current().is_first:  # it would repeat what the first one says
         logging.disable(logging.WARNING)
         warnings.simplefilter("ignore")
-    with allow_user_files(files), nullcontext() if options.online else offline(OFFLINE):
+    with allow_user_files(files), allow_downloads() if options.online else offline(OFFLINE):
         return task.train(recipe, out, options)
 
 

@@ -17,6 +17,7 @@ from deepnets4eo.files import write_yaml
 from deepnets4eo.formats.access import check_online, offline
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.checksums import seal
+from deepnets4eo.segmenters.downloads import allow_downloads
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.networks import create_model
 from deepnets4eo.segmenters.run import load_run, save_run
@@ -106,6 +107,36 @@ def test_every_download_asks_first(build):
         pytest.raises(InputError, match="would be downloaded, but it was not asked for"),
     ):
         build()
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: create_model("unet", in_channels=3, num_classes=2, encoder="resnet18", weights="imagenet"),
+        lambda: create_model("image-classifier", in_channels=3, num_classes=2, weights="imagenet"),
+        lambda: create_model("segnet", in_channels=3, num_classes=2, width=4, weights="imagenet", head="multi-kernel"),
+        lambda: FrozenEncoder("resnet18", weights="imagenet"),
+    ],
+)
+def test_weights_are_downloaded_only_with_online(build):
+    with pytest.raises(InputError, match="online=True"):
+        build()
+    with allow_downloads(online=False), pytest.raises(InputError, match="online=True"):
+        build()
+
+
+def test_online_allows_the_download_within_the_call_alone(monkeypatch):
+    asked = []
+
+    def download(repository, file):
+        asked.append(repository)
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    for online in (True, False):
+        with pytest.raises(InputError):
+            create_model("segnet", in_channels=3, num_classes=2, width=4, weights="imagenet", online=online)
+    assert asked == ["timm/vgg16_bn.tv_in1k"]
 
 
 def test_encoders_are_built_where_they_are_checked_alone():

@@ -67,6 +67,39 @@ def test_other_points_are_refused(files: tuple[Path, Path], tmp_path: Path) -> N
         evaluate_cloud(files[1], files[1])
 
 
+def rounded(path: Path, out: Path, scale: float) -> Path:
+    las = laspy.read(path)
+    las.change_scaling(scales=[scale] * 3)
+    las.write(out)
+    return out
+
+
+@pytest.mark.parametrize("scale", [0.01, 0.05])
+def test_coarser_coordinates_of_the_same_points_are_the_same(
+    files: tuple[Path, Path], tmp_path: Path, scale: float
+) -> None:
+    expected = evaluate_cloud(*files, unknown_is_void=True)["confusion"]
+    coarse = rounded(files[1], tmp_path / "coarse.laz", scale)
+    assert evaluate_cloud(files[0], coarse, unknown_is_void=True)["confusion"] == expected
+    assert (
+        evaluate_cloud(rounded(files[0], tmp_path / "ours.laz", scale), files[1], unknown_is_void=True)["confusion"]
+        == expected
+    )
+    moved = laspy.read(coarse)
+    moved.x = np.asarray(moved.x) + 2 * scale
+    moved.write(tmp_path / "moved.laz")
+    with pytest.raises(InputError, match="from point 0 on"):
+        evaluate_cloud(files[0], tmp_path / "moved.laz", unknown_is_void=True)
+
+
+def test_text_with_centimetres_is_a_reference_of_millimetres(files: tuple[Path, Path], tmp_path: Path) -> None:
+    las = laspy.read(files[1])
+    table = np.column_stack([np.round(las.xyz, 2), las.classification])
+    np.savetxt(tmp_path / "a.xyz", table, fmt=["%.2f"] * 3 + ["%d"], header="x y z classification", comments="")
+    scores = (evaluate_cloud(files[0], reference, unknown_is_void=True) for reference in (tmp_path / "a.xyz", files[1]))
+    assert next(scores)["confusion"] == next(scores)["confusion"]
+
+
 def test_a_classification_that_was_overwritten_with_a_prediction_is_no_reference(
     files: tuple[Path, Path], tmp_path: Path
 ) -> None:

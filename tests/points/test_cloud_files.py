@@ -10,7 +10,7 @@ from pyproj import CRS, Transformer
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.inspection import inspect
-from deepnets4eo.points import label_cloud, open_cloud
+from deepnets4eo.points import LabelOptions, label_cloud, open_cloud
 from deepnets4eo.points.files.cloud_file import cloud_units
 
 XYZ = scattered(500)
@@ -28,6 +28,49 @@ def test_chunks_of_a_las_file_are_the_whole_file_in_order(tmp_path: Path, suffix
     assert file.point_count == 500
     assert file.crs == CRS("EPSG:2154")
     assert file.point_format == "LAS 1.4, point format 8"
+
+
+@pytest.mark.parametrize(
+    ("names", "z", "intensity"),
+    [
+        ("x y z height", 3, None),
+        ("x y height i", 3, 4),
+        ("easting northing x y z", 5, None),
+        ("x y z reflectance intensity", 3, 5),
+    ],
+)
+def test_a_columns_own_name_goes_before_other_names_for_it(
+    tmp_path: Path, names: str, z: float, intensity: float | None
+) -> None:
+    count = len(names.split())
+    (tmp_path / "a.xyz").write_text(f"{names}\n{' '.join(str(number) for number in range(1, count + 1))}\n")
+    cloud = open_cloud(tmp_path / "a.xyz").read()
+    assert cloud.xyz[0, 2] == z
+    assert (None if cloud.intensity is None else cloud.intensity[0]) == intensity
+
+
+def test_a_column_named_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.xyz").write_text("x y z z\n1 2 3 4\n")
+    with pytest.raises(InputError, match="several columns z"):
+        open_cloud(tmp_path / "a.xyz")
+
+
+@pytest.mark.parametrize(
+    ("crs", "unit_m"),
+    [
+        ("EPSG:2154", 1.0),
+        ("EPSG:2227", 0.3048006096),
+        ("+proj=utm +zone=33 +units=km", 1000.0),
+        ("+proj=utm +zone=33 +units=cm", 0.01),
+    ],
+)
+def test_points_in_any_unit_are_written_in_steps_of_a_millimetre_at_most(
+    tmp_path: Path, crs: str, unit_m: float
+) -> None:
+    xyz = np.random.default_rng(0).uniform(0, 30, (50, 3)) / unit_m
+    np.savetxt(tmp_path / "a.xyz", xyz, fmt="%.9f")
+    label_cloud(tmp_path / "a.xyz", NeighbourCount(), tmp_path / "a.las", LabelOptions(crs=crs))
+    np.testing.assert_allclose(laspy.read(tmp_path / "a.las").xyz * unit_m, xyz * unit_m, atol=0.00051)
 
 
 def test_points_within_bounds_are_those_of_a_mask(tmp_path: Path) -> None:

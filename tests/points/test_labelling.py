@@ -290,3 +290,10 @@ def test_intensities_that_las_holds_stay_as_they_are(tmp_path: Path, caplog: pyt
     assert np.asarray(written.intensity).tolist() == [0, 65535, 12]
     assert "measured_intensity" not in written.point_format.dimension_names
     assert not caplog.messages
+
+
+@pytest.mark.parametrize("name", ["out.copc.laz", "out.COPC.las"])
+def test_a_name_of_copc_is_refused_with_the_name_to_take(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutputError, match=r"writers\.copc"):
+        label_cloud(write_las(tmp_path / "a.las", scattered(50)), NeighbourCount(), tmp_path / name)
+    assert not (tmp_path / name).exists()

@@ -9,6 +9,7 @@ from torch import nn
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmentation import SegNet, SegNetEncoder, load_encoder
 from deepnets4eo.segmentation.weights import fit_bands
+from deepnets4eo.segmenters.downloads import allow_downloads
 from deepnets4eo.segmenters.networks import create_model
 
 WIDTH = 4
@@ -93,7 +94,11 @@ def test_imagenet_is_downloaded_only_when_asked_for(vgg, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
     SegNet(3, 2, width=WIDTH)
     assert asked == []
-    network = SegNet(3, 2, width=WIDTH, weights="imagenet")
+    with pytest.raises(InputError, match="online=True"):
+        SegNet(3, 2, width=WIDTH, weights="imagenet")
+    assert asked == []
+    with allow_downloads():
+        network = SegNet(3, 2, width=WIDTH, weights="imagenet")
     assert asked == [("timm/vgg16_bn.tv_in1k", "model.safetensors")]
     assert torch.equal(network.encoder.stages[0][0].weight, vgg[0].weight)
 
@@ -103,7 +108,7 @@ def test_a_download_that_fails_says_what_to_do(monkeypatch):
         raise ConnectionError("no route")
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
-    with pytest.raises(InputError, match=r"could not be fetched .*no route.* Go online once"):
+    with allow_downloads(), pytest.raises(InputError, match=r"could not be fetched .*no route.* Go online once"):
         SegNet(3, 2, width=WIDTH, weights="imagenet")
 
 

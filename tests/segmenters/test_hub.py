@@ -62,6 +62,19 @@ def test_hugging_faces_own_library_reads_the_folder(saved: Path, tmp_path: Path)
     assert (config["architectures"], config["id2label"]["0"]) == (["segnet"], LEGEND.names[0])
 
 
+def test_names_of_classes_are_those_of_the_channels_whatever_the_label_values(tmp_path: Path) -> None:
+    classes = [{"value": 5 - k, "name": name, "color": [9 * k] * 3} for k, name in enumerate(("field", "wood", "town"))]
+    legend = Legend.from_dict({"name": "three", "classes": classes})
+    run = save_run(NetworkSegmenter({"name": "segnet", "width": 2}, INPUTS, legend), tmp_path / "run")
+    hub = save_hub_folder(run, tmp_path / "hub")
+    config, item = (json.loads((hub / name).read_text()) for name in ("config.json", "item.json"))
+    assert config["id2label"] == {str(channel): name for channel, name in enumerate(legend.names)}
+    assert config["label2id"] == {name: channel for channel, name in enumerate(legend.names)}
+    assert config["label_values"] == list(legend.values)
+    listed = item["properties"]["mlm:output"][0]["classification:classes"]
+    assert [(entry["value"], entry["title"]) for entry in listed] == list(enumerate(legend.names))
+
+
 def test_what_is_refused_leaves_no_folder(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = save_hub_folder(load_run(saved), tmp_path / "hub")
     with pytest.raises(OutputError, match="--overwrite"):

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def encoder(bands: int = 3, **options: int) -> nn.Module:
     return timm.create_model(RESNET, in_chans=bands, num_classes=0, **options)
 
 
-@pytest.mark.parametrize("prefix", ["", "visual.trunk.", "module."])
+@pytest.mark.parametrize("prefix", ["", "visual.trunk.", "module.", "_orig_mod.", "model._orig_mod.module.net.0."])
 def test_the_encoder_of_a_file_gets_into_a_segmentation_network(
     prefix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -58,6 +59,33 @@ def test_the_encoder_of_a_file_gets_into_a_segmentation_network(
     weight = dict(theirs.named_parameters())["layer1.0.conv1.weight"]
     assert torch.equal(dict(network.encoder.named_parameters())["model.layer1.0.conv1.weight"], weight)
     assert f"not used: {prefix}fc.bias, {prefix}fc.weight" in caplog.text
+
+
+def renamed(module: nn.Module, rename: Callable[[str], str]) -> dict[str, torch.Tensor]:
+    return {rename(name): value for name, value in module.state_dict().items()}
+
+
+def test_parts_within_names_that_the_encoder_does_not_have_are_left_out(tmp_path: Path) -> None:
+    theirs, ours = (
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4))) for _ in range(2)
+    )
+    file = tmp_path / "w.safetensors"
+    save_file(renamed(theirs, lambda name: "net." + name.replace("1.", "1._checkpoint_wrapped_module.", 1)), file)
+    assert load_pretrained(ours, file).missing == []
+    assert torch.equal(ours[1][0].weight, theirs[1][0].weight)
+
+
+def test_a_file_of_two_encoders_is_refused_unless_both_are_the_same(tmp_path: Path) -> None:
+    student, teacher, ours = (nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)) for _ in range(3))
+    file = tmp_path / "w.safetensors"
+    save_file(renamed(student, "student.".__add__) | renamed(teacher, "teacher.".__add__), file)
+    with pytest.raises(InputError, match=r"student\.0\.weight, teacher\.0\.weight"):
+        load_pretrained(ours, file)
+    copies = renamed(student, "student.".__add__) | {
+        k: v.clone() for k, v in renamed(student, "teacher.".__add__).items()
+    }
+    save_file(copies, file)
+    assert load_pretrained(ours, file).missing == []
 
 
 def test_classifiers_take_files_too(tmp_path: Path) -> None:

@@ -12,8 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError, name_hint
-from deepnets4eo.formats import check_online
-from deepnets4eo.segmenters import IMAGENET, LEVEL_CHANNELS, LITE0, EfficientNetLite0, SameConv, load_pretrained
+from deepnets4eo.segmenters import (
+    IMAGENET,
+    LEVEL_CHANNELS,
+    LITE0,
+    EfficientNetLite0,
+    SameConv,
+    check_download,
+    load_pretrained,
+)
 
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet's photographs, red, green, blue
 STD = (0.229, 0.224, 0.225)
@@ -57,7 +64,7 @@ class FrozenEncoder:
         self.name = name
         download = weights == IMAGENET
         if download:
-            check_online(f"the weights {IMAGENET!r} of {name!r}")
+            check_download(f"the weights {IMAGENET!r} of {name!r}")
         with _seeded(seed), _as_input_error(name, weights):
             build, levels = _levels(name)
             self.reduction, self.channels = _level(name, levels, reduction)

@@ -30,6 +30,9 @@ NEAR_ORIGIN = 10.0  # widths: objects in coordinates of their own lie within
 BYTE = 255
 SHIFT = 8  # 65,280 or 65,535 → 255: files hold 8 bit times 256, or the whole range
 
+DECIMAL_STEPS = (0.1, 0.01, 0.001)
+ROUNDED = 1e-3  # of a step: what 64-bit numbers make of decimals
+
 CHUNK_POINTS = 1_000_000
 MOST_EXTENT_M = 1_000_000.0
 Bounds: TypeAlias = tuple[float, float, float, float]  # x_min, y_min, x_max, y_max in metres
@@ -114,6 +117,13 @@ class CloudFile(ABC):
             )
         return self.file_bounds * self._to_metres
 
+    @property
+    def step_m(self) -> Floats:
+        """(3,) metres between coordinates that the file can tell apart: the decimals that its first points have, at least."""
+        self.check_not_empty()
+        xyz = next(self.stored_chunks(CHUNK_POINTS)).xyz
+        return np.array([decimal_step(xyz[:, axis]) for axis in range(3)]) * self._to_metres
+
     def check_extent(self) -> None:
         """Raises InputError where the points lie too far apart to be one scene."""
         size = np.ptp(self.bounds, axis=0)
@@ -179,6 +189,19 @@ class CloudFile(ABC):
     def _xy_text(self) -> str:
         (x0, y0, _), (x1, y1, _) = self.bounds
         return f"x {x0:,.1f} to {x1:,.1f}, y {y0:,.1f} to {y1:,.1f}"
+
+
+def decimal_step(values: Floats) -> float:
+    """The coarsest of `DECIMAL_STEPS` of which all values are multiples, else 0.
+
+    >>> decimal_step(np.array([4.25, 8.5, 7.0])), decimal_step(np.array([1 / 3, 1.0]))
+    (0.01, 0.0)
+    """
+    for step in DECIMAL_STEPS:
+        steps = values / step
+        if (np.abs(steps - np.round(steps)) < ROUNDED).all():
+            return step
+    return 0.0
 
 
 def join_clouds(clouds: list[PointCloud]) -> PointCloud:

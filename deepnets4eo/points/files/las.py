@@ -86,6 +86,11 @@ class LasFile(CloudFile):
             return np.sort(ends, axis=0)  # a scale may be below 0
 
     @property
+    def step_m(self) -> NDArray[np.float64]:
+        """(3,) metres between coordinates: the scales of the header, or the decimals that the points have."""
+        return np.maximum(np.abs(self.header.scales) * self._to_metres, super().step_m)
+
+    @property
     def synthetic(self) -> bool:
         """Whether the header's system identifier is SYNTHETIC."""
         return str(self.header.system_identifier).strip("\0 ") == SYNTHETIC

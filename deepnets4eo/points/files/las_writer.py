@@ -26,6 +26,7 @@ from deepnets4eo.files import atomic_write
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, CloudFile, to_words
 from deepnets4eo.points.files.las import RGB, LasFile
+from deepnets4eo.points.files.waveforms import keep_waveforms
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,8 @@ DEGREES = 0.006  # unit of the scan angle of point formats 6 to 10; older ones s
 MOST_OLD_CODE = 31  # five bits
 MOST_INTENSITY = 65_535  # LAS holds whole numbers from 0
 MEASURED = "measured_intensity"  # dimension of intensities that are no such numbers
-SCALE_M = 0.001
+STEP_M = 0.001  # coarsest step of coordinates that are written
+ROUNDING = 1e-9  # of logarithms
 MOST_STEPS = 2**31 - 1  # coordinates are stored as 32-bit whole numbers
 OWN_RECORD = "deepnets4eo"  # user id of the variable length record that holds the legend
 LEGEND_RECORD, PREDICTED_RECORD = 1, 2  # the legend; that the classification is a prediction
@@ -96,26 +98,35 @@ def write_points(
         additions = replace(additions, dimensions=(*additions.dimensions, kept))
         log.warning("%s", measured)
     header = make_header(file, additions)
+    waveforms = keep_waveforms(file.path, header, out) if isinstance(file, LasFile) else None
     done = 0
-    with atomic_write(out) as partial, _writer(partial, header) as writer:
-        for record, cloud in _chunks(file, header, measured, with_clouds=with_clouds):
-            points = slice(done, done + len(record))
-            for name, column in values(points, cloud).items():
-                record.array[name] = column
-            if classes is not None:
-                name, keep = classes
-                codes = record.array[name]
-                record["classification"] = np.where(codes == keep, np.asarray(record["classification"]), codes)
-            writer.write_points(record)
-            done += len(record)
-            if progress is not None:
-                progress(done / file.point_count)
-        evlrs = [vlr for vlr in header.evlrs or [] if vlr.user_id != COPC]
-        for vlr in evlrs:
-            if isinstance(vlr.description, bytes):  # no ASCII, which laspy does not write here
-                vlr.description = vlr.description.decode("ascii", errors="ignore")
-        if evlrs:
-            writer.write_evlrs(laspy.vlrs.vlrlist.VLRList(evlrs))
+    with atomic_write(out) as partial:
+        with _writer(partial, header) as writer:
+            for record, cloud in _chunks(file, header, measured, with_clouds=with_clouds):
+                points = slice(done, done + len(record))
+                for name, column in values(points, cloud).items():
+                    record.array[name] = column
+                if classes is not None:
+                    name, keep = classes
+                    codes = record.array[name]
+                    record["classification"] = np.where(codes == keep, np.asarray(record["classification"]), codes)
+                writer.write_points(record)
+                done += len(record)
+                if progress is not None:
+                    progress(done / file.point_count)
+            _write_further_records(writer)
+        if waveforms is not None:
+            waveforms.append_to(partial)
+
+
+def _write_further_records(writer: laspy.LasWriter) -> None:
+    """Write the extended records of the header, but for an octree's."""
+    records = [vlr for vlr in writer.header.evlrs or [] if vlr.user_id != COPC]
+    for vlr in records:
+        if isinstance(vlr.description, bytes):  # no ASCII, which laspy does not write here
+            vlr.description = vlr.description.decode("ascii", errors="ignore")
+    if records:
+        writer.write_evlrs(laspy.vlrs.vlrlist.VLRList(records))
 
 
 @dataclass(frozen=True)
@@ -155,9 +166,15 @@ def _other_intensities(file: CloudFile) -> _Intensities | None:
 
 
 def check_suffix(out: Path) -> Path:
-    """Return the path. Raises OutputError where its suffix is neither .las nor .laz."""
+    """Return the path. Raises OutputError if its suffix is neither .las nor .laz, or if it says that the file is COPC."""
     if out.suffix.lower() not in (".las", ".laz"):
         raise OutputError(f"{out} is no name of a point file that is written here. Name it .laz or .las.")
+    if Path(out.stem).suffix.lower() == f".{COPC}":
+        plain = out.with_name(f"{Path(out.stem).stem}{out.suffix}")
+        raise OutputError(
+            f"{out} says that it is COPC, whose octree is not written here. Name it {plain.name}, and convert it afterwards: "
+            f"pdal translate {plain} {out} --writer writers.copc"
+        )
     return out
 
 
@@ -263,12 +280,14 @@ def _new_header(file: CloudFile, additions: Additions) -> laspy.LasHeader:
     has_near = additions.near_infrared or "near_infrared" in file.measurements
     has_colour = additions.colour or "colour" in file.measurements
     header = laspy.LasHeader(version="1.4", point_format=8 if has_near else 7 if has_colour else 6)
-    if not (np.ptp(file.file_bounds, axis=0) < SCALE_M * MOST_STEPS).all():
+    units_m = np.array([file.units.horizontal_m, file.units.horizontal_m, file.units.vertical_m])
+    header.scales = 10 ** np.floor(np.log10(STEP_M / units_m) + ROUNDING)
+    reach = header.scales * MOST_STEPS
+    if not (np.ptp(file.file_bounds, axis=0) < reach).all():
         raise InputError(
-            f"{file.path} spans more than the {SCALE_M * MOST_STEPS / 1000:,.0f} km that LAS holds in millimetres. "
-            "Remove stray points, and check its unit."
+            f"{file.path} spans more than the {(reach * units_m).min() / 1000:,.0f} km that LAS holds in steps of "
+            f"{(header.scales * units_m).max():.3g} m. Remove stray points, and check its unit."
         )
-    header.scales = np.full(3, SCALE_M)
     header.offsets = np.floor(file.file_bounds[0])
     if file.file_crs is not None:
         header.add_crs(file.file_crs)

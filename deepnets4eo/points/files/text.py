@@ -73,6 +73,10 @@ class TextFile(CloudFile):
         if self._columns is None and rows:
             self._columns = _known_order(rows, path, labels_beside=self._labels is not None)
         self.asprs = self._labels is None and self._columns != ISPRS  # those have lists of their own
+        if twice := sorted({name for name in NAMES if (self._columns or ()).count(name) > 1}):
+            raise InputError(
+                f"{path} has several columns {', '.join(twice)}; expected one of each name. {NAME_COLUMNS}"
+            )
         if rows and not {*XYZ} <= set(self._columns or ()):
             raise InputError(
                 f"{path} has the columns {', '.join(self._columns or ())}; expected x, y and z among them. {NAME_COLUMNS}"
@@ -195,7 +199,20 @@ def _column_names(line: str, separator: str = r"\s+") -> tuple[str, ...] | None:
     words = [cell.strip().strip("'\"").lower() for cell in cells]
     if not words or not any(re.fullmatch(r"[a-z_]+", word) and word not in ("nan", "inf") for word in words):
         return None
-    return tuple(ALIASES.get(word, word) for word in words)
+    return _without_aliases(words)
+
+
+def _without_aliases(words: list[str]) -> tuple[str, ...]:
+    """The columns' own names in place of other names for them, unless another column has that name.
+
+    >>> _without_aliases(["easting", "northing", "z", "height", "r"])
+    ('x', 'y', 'z', 'height', 'red')
+    """
+    names = list(words)
+    for place, word in enumerate(words):
+        if ALIASES.get(word, word) not in names:
+            names[place] = ALIASES[word]
+    return tuple(names)
 
 
 def _known_order(rows: list[list[str]], path: Path, *, labels_beside: bool) -> tuple[str, ...]:
