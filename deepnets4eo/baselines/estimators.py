@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Literal
@@ -22,6 +23,8 @@ UNSCALED = ("lda", "sam")  # one does not depend on the columns' scales, the oth
 SEARCHED: dict[str, tuple[str, ...]] = {
     "knn": ("n_neighbors",), "linear_svm": ("C",), "logistic": ("C",), "sgd_svm": ("C",), "rbf_svm": ("C", "gamma"),
 }  # fmt: skip
+log = logging.getLogger(__name__)
+
 OWN = "deepnets4eo.baselines.array_estimators"
 SGD_ALPHA = 1e-4  # weight of SGD's penalty at C = 1: that of 10 000 samples
 
@@ -184,6 +187,7 @@ def fit_estimator(
     """
     from deepnets4eo.baselines.tuned_classifier import TunedClassifier
 
+    log.info("fitting %s to %s samples of %s features", type(estimator).__name__, f"{len(vectors):,}", vectors.shape[1])
     if isinstance(estimator, TunedClassifier):
         return estimator.fit(vectors, classes, blocks)
     return estimator.fit(vectors, classes)

@@ -149,8 +149,8 @@ def _create(
 
 
 def create_from_spec(network: Mapping[str, Any]) -> nn.Module:
-    """Build a network from the plain mapping kept in a run: the arguments of `create_model`, without weights."""
-    spec = {key: value for key, value in network.items() if key != "weights"}
+    """Build a network from the plain mapping kept in a run: the arguments of `create_model`, without weights and downloads."""
+    spec = {key: value for key, value in network.items() if key not in ("weights", "online")}
     missing = {"name", "in_channels", "num_classes"} - spec.keys()
     if missing:
         raise InputError(f"a network is described by {dict(network)}; {sorted(missing)} is missing.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from deepnets4eo.segmenters.downloads import allow_downloads
 from deepnets4eo.segmenters.history import LOG, draw_runs
 from deepnets4eo.training.epochs import CHECKPOINTS, LAST
 from deepnets4eo.training.fit import METRICS
+from deepnets4eo.training.heartbeat import line_per_minute
 from deepnets4eo.training.ranks import Rank
 from deepnets4eo.training.recipe import Recipe, differing_keys, read_recipe, resolve
 from deepnets4eo.training.tasks import SEGMENTATION, Task, TrainOptions, load_task
@@ -159,7 +161,8 @@ def _train_as_rank(task: Task, recipe: Recipe, out: Path, options: TrainOptions,
     if not Rank.current().is_first:  # it would repeat what the first one says
         logging.disable(logging.WARNING)
         warnings.simplefilter("ignore")
-    with allow_user_files(files), allow_downloads() if options.online else offline(OFFLINE):
+    lines = line_per_minute(f"training {recipe.task}") if Rank.current().is_first else nullcontext()
+    with allow_user_files(files), allow_downloads() if options.online else offline(OFFLINE), lines:
         return task.train(recipe, out, options)
 
 

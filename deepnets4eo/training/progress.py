@@ -1,6 +1,7 @@
 """Live progress of a training on stderr: a bar on a terminal, log lines elsewhere.
 
-Off a terminal there is a line per epoch, and within an epoch one after at most 30 s, once the step that runs has ended."""
+Off a terminal there is a line per epoch, and within an epoch one after at most 30 s, once the step that runs has ended;
+`heartbeat` logs one per minute if a step takes longer."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from deepnets4eo.outputs import duration_text
+from deepnets4eo.training.heartbeat import progress_drawn
 
 log = logging.getLogger("deepnets4eo.training.job")
 
@@ -58,6 +60,8 @@ class EpochProgress:
     def step_done(self, step: int, loss_sum: SupportsFloat) -> None:
         """Moves the bar by one batch, or logs a line where the last one is old."""
         self.bar.advance(self.task)
+        if not self.bar.disable:
+            progress_drawn()
         self.steps += 1
         left = (self.epochs - self.epoch) * self.of + self.of - step
         self._estimate(left, loss_sum)

@@ -23,7 +23,7 @@ def with_waveforms(path: Path, version: str, point_format: int, *, encoding: int
     las.wavepacket_index, las.wavepacket_size = np.ones(COUNT, np.uint8), np.full(COUNT, BYTES)
     las.wavepacket_offset = 60 + BYTES * np.arange(COUNT)
     if version == "1.4":
-        las.evlrs.append(laspy.VLR("other", 7, "kept", b"text"))
+        las.evlrs = laspy.vlrs.vlrlist.VLRList([laspy.VLR("other", 7, "kept", b"text")])
     las.write(path)
     content = bytearray(path.read_bytes())
     start = len(content)
