@@ -22,18 +22,18 @@ def file_names(expected: Tensors, tensors: Tensors, source: str) -> dict[str, st
     """Return the name in the file of each weight of an encoder that is there with as many dimensions.
 
     The names follow one prefix, such as `_orig_mod.module.encoder.`: the one that most weights have. Parts of names that the
-    encoder has nowhere, such as `_orig_mod` within, are left out if more weights are found without them.
+    encoder has nowhere, such as `_orig_mod` within, are left out if more weights match without them.
 
     Errors: InputError for a file with several encoders of this kind.
     """
-    found = _after_prefix(expected, tensors, {name: name for name in tensors}, source)
-    if len(found) == len(expected):
-        return found
+    matches = _after_prefix(expected, tensors, {name: name for name in tensors}, source)
+    if len(matches) == len(expected):
+        return matches
     parts = {part for key in expected for name in _variants(key) for part in name.split(".")}
     shortened = {name: ".".join(part for part in name.split(".") if part in parts) for name in tensors}
     times = Counter(shortened.values())
     unique = {short: name for name, short in shortened.items() if times[short] == 1}
-    return max(found, _after_prefix(expected, tensors, unique, source), key=len)
+    return max(matches, _after_prefix(expected, tensors, unique, source), key=len)
 
 
 def _variants(key: str) -> Iterator[str]:
@@ -44,11 +44,11 @@ def _variants(key: str) -> Iterator[str]:
 
 def _after_prefix(expected: Tensors, tensors: Tensors, names: Mapping[str, str], source: str) -> dict[str, str]:
     """The names in the file (values of `names`) of the weights that follow the most frequent prefix."""
-    found = [_match(expected, tensors, names, prefix) for prefix in _prefixes(expected, names)]
-    if not found:
+    matches = [_match(expected, tensors, names, prefix) for prefix in _prefixes(expected, names)]
+    if not matches:
         return {}
-    best = max(found, key=len)
-    equals = [match for match in found if len(match) == len(best)]
+    best = max(matches, key=len)
+    equals = [match for match in matches if len(match) == len(best)]
     if len(best) >= WHOLE_SHARE * len(expected) and not all(_same(tensors, best, match) for match in equals):
         key = next(iter(best))
         listed = ", ".join(match.get(key, "") for match in equals)
@@ -73,13 +73,13 @@ def _prefixes(expected: Tensors, names: Mapping[str, str]) -> list[str]:
 
 def _match(expected: Tensors, tensors: Tensors, names: Mapping[str, str], prefix: str) -> dict[str, str]:
     """Name of each weight in the file, with this prefix, if it has as many dimensions there."""
-    found = {}
+    matches = {}
     for key, value in expected.items():
         there = (names.get(prefix + variant) for variant in _variants(key))
         name = next((name for name in there if name is not None and tensors[name].ndim == value.ndim), None)
         if name is not None:
-            found[key] = name
-    return found
+            matches[key] = name
+    return matches
 
 
 def _same(tensors: Tensors, first: Mapping[str, str], second: Mapping[str, str]) -> bool:

@@ -155,7 +155,7 @@ def test_encoders_are_built_where_they_are_checked_alone():
     assert "segmenters/networks.py" in found
     for name in found:
         text = (package / name).read_text()
-        assert "check_encoder(" in text or "check_online(" in text, name
+        assert "check_encoder(" in text or "check_download(" in text, name
 
 
 def test_a_recipe_goes_online_only_where_that_was_asked_for(tmp_path, monkeypatch):

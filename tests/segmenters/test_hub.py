@@ -63,7 +63,9 @@ def test_hugging_faces_own_library_reads_the_folder(saved: Path, tmp_path: Path)
 
 
 def test_names_of_classes_are_those_of_the_channels_whatever_the_label_values(tmp_path: Path) -> None:
-    classes = [{"value": 5 - k, "name": name, "color": [9 * k] * 3} for k, name in enumerate(("field", "wood", "town"))]
+    classes = [
+        {"value": 5 - k, "name": name, "color": [9 * k + 9] * 3} for k, name in enumerate(("field", "wood", "town"))
+    ]
     legend = Legend.from_dict({"name": "three", "classes": classes})
     run = save_run(NetworkSegmenter({"name": "segnet", "width": 2}, INPUTS, legend), tmp_path / "run")
     hub = save_hub_folder(run, tmp_path / "hub")

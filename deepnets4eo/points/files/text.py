@@ -203,15 +203,15 @@ def _column_names(line: str, separator: str = r"\s+") -> tuple[str, ...] | None:
 
 
 def _without_aliases(words: list[str]) -> tuple[str, ...]:
-    """The columns' own names in place of other names for them, unless another column has that name.
+    """The columns' own names instead of other names for them, unless another column has that name.
 
     >>> _without_aliases(["easting", "northing", "z", "height", "r"])
     ('x', 'y', 'z', 'height', 'red')
     """
     names = list(words)
-    for place, word in enumerate(words):
+    for position, word in enumerate(words):
         if ALIASES.get(word, word) not in names:
-            names[place] = ALIASES[word]
+            names[position] = ALIASES[word]
     return tuple(names)
 
 

@@ -1,6 +1,6 @@
 """Waveforms of LAS 1.3 and later: kept where they stand behind the points; told where they are in a file of their own.
 
-Points refer to a waveform by its place within the record of waveforms, which stays the same where that record is copied.
+Points refer to a waveform by its position within the record of waveforms, which stays the same where that record is copied.
 Source: ASPRS LAS specification 1.4 R15.
 """
 
@@ -32,21 +32,21 @@ class WaveformRecord:
     size: int
 
     def append_to(self, path: Path) -> None:
-        """Write the record behind all else in a LAS file, and its place into the header."""
+        """Write the record behind all else in a LAS file, and its position into the header."""
         with self.source.open("rb") as file, path.open("r+b") as out:
             file.seek(self.start)
-            place = out.seek(0, 2)
+            position = out.seek(0, 2)
             left = self.size
             while left > 0:
                 block = file.read(min(left, COPIED_BYTES))
                 out.write(block)
                 left -= len(block)
-            _write_at(out, START_AT, "<Q", place)
+            _write_at(out, START_AT, "<Q", position)
             if _read_at(out, MINOR_AT, "<B") >= 4:
                 count = _read_at(out, EVLR_COUNT_AT, "<I")
                 _write_at(out, EVLR_COUNT_AT, "<I", count + 1)
                 if not count:
-                    _write_at(out, EVLRS_AT, "<Q", place)
+                    _write_at(out, EVLRS_AT, "<Q", position)
 
 
 def keep_waveforms(path: Path, header: Any, out: Path) -> WaveformRecord | None:
@@ -78,7 +78,7 @@ def keep_waveforms(path: Path, header: Any, out: Path) -> WaveformRecord | None:
 
 
 def _stated(path: Path) -> tuple[int, int, int]:
-    """The global encoding of a file, and the place and size of its record of waveforms, 0 if it is not within the file."""
+    """The global encoding of a file, and the position and size of its record of waveforms, 0 if it is not within the file."""
     whole = path.stat().st_size
     with path.open("rb") as file:
         encoding = _read_at(file, ENCODING_AT, "<H") if _read_at(file, MINOR_AT, "<B") >= 3 else 0
@@ -89,12 +89,12 @@ def _stated(path: Path) -> tuple[int, int, int]:
     return encoding, start, size if start + size <= whole else 0
 
 
-def _read_at(file: BinaryIO, place: int, kind: str) -> int:
-    file.seek(place)
+def _read_at(file: BinaryIO, position: int, kind: str) -> int:
+    file.seek(position)
     (value,) = struct.unpack(kind, file.read(struct.calcsize(kind)))
     return int(value)
 
 
-def _write_at(file: BinaryIO, place: int, kind: str, value: int) -> None:
-    file.seek(place)
+def _write_at(file: BinaryIO, position: int, kind: str, value: int) -> None:
+    file.seek(position)
     file.write(struct.pack(kind, value))
