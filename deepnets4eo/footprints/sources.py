@@ -153,7 +153,7 @@ def _from_osm_file(path: Path, name: str, box: Box) -> gpd.GeoDataFrame:
 
 
 def _left_out(lacking: Mask, name: str) -> Mask:
-    """(N,) the outlines without all their nodes, which are told."""
+    """Return (N,) the outlines without all their nodes, with a warning if there are any."""
     if lacking.any():
         log.warning(
             "%s of %s are left out: nodes of their ways were not sent or are not in the file. Take a larger extract, or one "

@@ -381,7 +381,7 @@ def vector_errors(name: str, expected: str = FORMATS) -> Iterator[None]:
 def read_ogr(path: Path, name: str, tell: Callable[[str], object] = log.warning, **how: Any) -> gpd.GeoDataFrame:
     """Return what `pyogrio.read_dataframe` reads, within `vector_errors`.
 
-    Text that is not in the file's encoding is read as Latin-1, which is told. With `layer` and `fid_as_index`, integers are
+    Text that is not in the file's encoding is read as Latin-1, and `tell` gets a sentence about it. With `layer` and `fid_as_index`, integers are
     those that the file stores, also where the type of their column is too narrow for them.
     """
     import pandas as pd

@@ -1,4 +1,4 @@
-"""Whether first weights may be downloaded: only within `allow_downloads`, so that nothing goes online unless it is asked for."""
+"""Whether first weights may be downloaded: only within `allow_downloads`, so that nothing goes online by itself."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def allow_downloads(online: bool = True) -> Iterator[None]:
 
 
 def check_download(what: str) -> None:
-    """Refuse a download that was not asked for; called before each. Errors: InputError."""
+    """Refuse a download that is not allowed; called before each. Errors: InputError."""
     check_online(what)
     if not _allowed.get():
         raise InputError(

@@ -119,7 +119,7 @@ class CloudFile(ABC):
 
     @property
     def step_m(self) -> Floats:
-        """(3,) metres between coordinates that the file can tell apart: the decimals that its first points have, at least."""
+        """(3,) metres between coordinates that the file stores: by the decimals that its first points have, at least."""
         self.check_not_empty()
         xyz = next(self.stored_chunks(CHUNK_POINTS)).xyz
         return np.array([decimal_step(xyz[:, axis]) for axis in range(3)]) * self._to_metres

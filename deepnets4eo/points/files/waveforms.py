@@ -1,4 +1,4 @@
-"""Waveforms of LAS 1.3 and later: kept where they stand behind the points; told where they are in a file of their own.
+"""Waveforms of LAS 1.3 and later: kept if they are in the file, reported if they are in a file of their own.
 
 Points refer to a waveform by its position within the record of waveforms, which stays the same where that record is copied.
 Source: ASPRS LAS specification 1.4 R15.
