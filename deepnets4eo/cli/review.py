@@ -93,7 +93,7 @@ def teach_map(folder: Path, files: list[Path], next_looks: int | None, *, update
     if next_looks:
         corrections.check_next()
     look = None
-    if corrections.teach:
+    if corrections.can_teach:
         with progress("look") as advance:
             look = look_of_map(folder, progress=advance)
     if update:

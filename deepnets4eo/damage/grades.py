@@ -151,4 +151,4 @@ class Grades:
 
 def other_of_side(numbers: NDArray[np.intp]) -> NDArray[np.intp]:
     """Return the other grade of the same side, for each of some grades (N,)."""
-    return numbers + 1 - 2 * (numbers % MAJOR)
+    return np.asarray(numbers + 1 - 2 * (numbers % MAJOR), np.intp)

@@ -121,8 +121,8 @@ def with_inundation(
     if inundated is not None:
         capped = np.zeros(len(grades.named), bool) if decision.capped is None else decision.capped
         grades = _graded_by_water(grades, inundated, decision.share.value).cap(capped)
-        evidence = Buildings(decision.evidence.frame).add_notes(_notes(inundated))
-        decision = replace(decision, evidence=replace(decision.evidence, frame=evidence.frame), grades=grades)
+        noted = Buildings(decision.evidence.frame).add_notes(_notes(inundated))
+        decision = replace(decision, evidence=replace(decision.evidence, frame=noted.frame), grades=grades)
     inundation = _count_by_water(water, around, before, grades, settings.inundation)
     findings = (*_doubt_first(water, inundation), *decision.findings, *inundation.findings())
     evidence = _with_water_columns(decision.evidence, water, around, before.assessed)

@@ -82,7 +82,7 @@ class Corrections:
         return len(graded_answers(self.buildings, self.answers))
 
     @property
-    def teach(self) -> bool:
+    def can_teach(self) -> bool:
         """Whether they are enough to grade other buildings."""
         return self.graded >= LEAST_ANSWERS
 
@@ -146,7 +146,7 @@ class Corrections:
         self.check_update()
         taught = (
             teach(self.buildings, self.answers, look=look)
-            if self.teach
+            if self.can_teach
             else Taught.of_few(self.buildings, self.answers)
         )
         table, finding, path = taught.with_answers(self.answers), taught.finding(), self.folder / TAUGHT
