@@ -36,6 +36,18 @@ class RunError(InputError):
     """A run folder that is damaged, foreign, or does not fit the scene."""
 
 
+class OtherJobError(RunError):
+    """A finished or interrupted job to resume that is of other inputs, options, code or weights; `differing` names them."""
+
+    def __init__(self, message: str, differing: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.differing = tuple(differing)
+
+
+class UnreadableError(InputError):
+    """An input that cannot be read now, such as one whose server fails; nothing is wrong with it, and the job may go on later."""
+
+
 class MissingExtraError(InputError, ImportError):
     """A part of the toolbox whose packages are not installed; the message names the extra that installs them."""
 

@@ -27,7 +27,7 @@ from zipfile import BadZipFile
 import numpy as np
 import yaml
 
-from deepnets4eo.errors import PROJ_REMEDY, CompleteError, InputError, OutputError
+from deepnets4eo.errors import PROJ_REMEDY, InputError, OutputError
 
 MOST_CHARACTERS = 16_000_000
 MOST_VALUES = 1_000_000  # with everything written out that a name stands for
@@ -125,11 +125,18 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             yield partial
             if partial.is_file():
                 partial.chmod(mode)
+                sync_file(partial)
             os.replace(partial, path)
     except BaseException:
         for left in _with_side_files(partial):  # GDAL and SQLite write files of their own beside it
             remove(left)
         raise
+
+
+def sync_file(path: Path) -> None:
+    """Wait until the content of a file is on the disk: after a crash a name that was given to it later has all of it."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def open_own(path: str | Path, flags: int) -> int:
@@ -183,8 +190,8 @@ def check_name(path: str | Path) -> None:
         raise OutputError(f"the name of the output {path} is not UTF-8. Choose another one.") from error
 
 
-def check_overwrite(path: str | Path, *, overwrite: bool, resume: bool | None = None, complete: bool = False) -> Path:
-    """`path` if it may be written, else OutputError (CompleteError for a `complete` job), which names the flags."""
+def check_overwrite(path: str | Path, *, overwrite: bool, resume: bool | None = None) -> Path:
+    """Return `path` if it may be written, else raise OutputError, which names the flags; resume : None if nothing is interrupted."""
     path = Path(path)
     check_name(path)
     if path.is_dir():  # half-written files of killed jobs do not count
@@ -193,10 +200,7 @@ def check_overwrite(path: str | Path, *, overwrite: bool, resume: bool | None = 
         occupied = path.exists()
     if occupied and not (overwrite or resume):
         go_on = "" if resume is None else ", --resume to go on with it"
-        text = f"{path} exists already. Pass --overwrite to replace it{go_on}, or choose another path."
-        if complete:
-            raise CompleteError(f"already complete, nothing is left to resume: {text}", path)
-        raise OutputError(text)
+        raise OutputError(f"{path} exists already. Pass --overwrite to replace it{go_on}, or choose another path.")
     return path
 
 

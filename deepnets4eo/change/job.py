@@ -131,10 +131,16 @@ class ChangeJob:
         check_options(self.options)
         return load_change_run(self.options)
 
+    @property
+    def _known_output(self) -> JobOutput:
+        """The output with all that its products follow from."""
+        inputs = {PRE: self.pre, POST: self.post, **self.options.sources}
+        return self.output.for_job(inputs, self.options, event=self.event.to_dict())
+
     def describe(self) -> str:
         """What would be done, in one line, after all checks. Errors: those of `map_change`."""
         self.check()
-        self.output.check()
+        self._known_output.check()
         pair = open_pair(self.pre, self.post, self.options)
         with_method_of(pair, self.options)
         rows, cols = pair.scene.shape
@@ -142,11 +148,11 @@ class ChangeJob:
 
     def run(self, progress: Progress | None = None, executor: Executor | None = None) -> ChangeMap:
         """Make the map. Errors: those of `map_change`."""
-        run = self.check()  # refused before the pair is registered
-        with self.output.begin() as scratch, gdal_cache():
+        run, output = self.check(), self._known_output  # refused before the pair is registered
+        with output.begin() as scratch, gdal_cache():
             pair = open_pair(self.pre, self.post, self.options)
             event = self.event.with_tags(pair.scene.layers[PRE], pair.scene.layers[POST])
-            job = replace(self, options=with_method_of(pair, self.options), event=event)
+            job = replace(self, output=output, options=with_method_of(pair, self.options), event=event)
             return _write(job, pair, run, scratch.of(*_identity(pair, job.options)), progress, executor)
 
 

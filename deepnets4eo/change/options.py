@@ -81,13 +81,17 @@ class ChangeOptions:
     seed: SeedKey = 0
 
     @property
-    def further_inputs(self) -> dict[str, str]:
-        """What is read beside both images, by role."""
-        named = {
+    def sources(self) -> dict[str, str | None]:
+        """What is read in addition to both images, by role; None if it is not given."""
+        return {
             "model": self.model, "cover_pre": self.cover_pre, "cover_post": self.cover_post,
             "cloud_mask_pre": self.cloud_mask_pre, "cloud_mask_post": self.cloud_mask_post,
         }  # fmt: skip
-        return {role: source for role, source in named.items() if source is not None}
+
+    @property
+    def further_inputs(self) -> dict[str, str]:
+        """What is read in addition to both images, by role, of what is given."""
+        return {role: source for role, source in self.sources.items() if source is not None}
 
     @property
     def refines(self) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +20,10 @@ from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Window, blocks
-from deepnets4eo.jobs import RowJournal, identity, output_lock
+from deepnets4eo.jobs import JobRecord, RowJournal, output_lock
 from deepnets4eo.outputs import check_not_inputs
 from deepnets4eo.rasters import CogWriter, Layer, check_raster_suffix, gdal_cache, valid_pixels
 from deepnets4eo.tiling import PACKED_NODATA, PACKED_ONE, PACKED_TAG, spread_windows, to_bytes
-from deepnets4eo.version import code_version
 
 if TYPE_CHECKING:
     import torch
@@ -114,14 +113,14 @@ def refine_scores(
     spread = _diffuser(diffusion, device, workers)
     tiles = list(blocks(scores.shape, tile_px))
     finished = RowJournal(Path(out))
-    identity = _identity(scores, images, diffusion, tile_px, device)
+    job = {"record": _record(scores, images, diffusion, tile_px, device).measured().to_dict()}
     if resume and finished.load():
-        finished.check(identity)
+        finished.check(job)
         log.info("Going on with an interrupted job: %d of %d tiles are done.", len(finished.entries), len(tiles))
     else:
         if not packed:
             _check_range(scores, tiles)
-        finished.start(identity)
+        finished.start(job)
     before, after, unseen = (finished.counts.get(name, 0) for name in ("before", "after", "unseen"))
     with gdal_cache():
         for number, tile in enumerate(tiles[len(finished.entries) :], start=len(finished.entries)):
@@ -158,12 +157,16 @@ def refine_raster(
     guides = [Layer.open(image) for image in images]
     with output_lock(out):
         finished = RowJournal(out)
-        interrupted = finished.is_begun or None  # nothing to go on with: the message does not advise it
-        check_overwrite(out, overwrite=overwrite, resume=resume and interrupted, complete=resume and not interrupted)
+        band = layer.subset([layer.bands[options.band - 1]])
+        record = _record(band, guides, diffusion, TILE_PX, device)
+        interrupted = finished.is_begun
+        if resume and not overwrite and not interrupted and out.is_file():
+            record.check_complete({out: JobRecord.of_raster(out)})
+        check_overwrite(out, overwrite=overwrite, resume=resume if interrupted else None)
         finished.check_kept(overwrite=overwrite, resume=resume)
         return refine_scores(
-            layer.subset([layer.bands[options.band - 1]]), guides, out,
-            diffusion=diffusion, device=device, workers=workers, resume=resume, progress=progress,
+            band, guides, out, diffusion=diffusion, device=device, workers=workers, resume=resume, tags=record.tags,
+            progress=progress,
         )  # fmt: skip
 
 
@@ -181,18 +184,10 @@ def _warn(result: Refinement) -> None:
         )  # fmt: skip
 
 
-def _identity(
-    scores: Layer, images: Sequence[Layer], diffusion: Diffusion, tile_px: int, device: str
-) -> dict[str, Any]:
-    """What a job is resumed by."""
-    layers = [scores, *images]
-    return {
-        "files": [identity(layer) for layer in layers],
-        "diffusion": asdict(diffusion),
-        "tile_px": tile_px,
-        "device": device if device == "cpu" else choose(device, "float32").device,
-        "version": code_version(),
-    }
+def _record(scores: Layer, images: Sequence[Layer], diffusion: Diffusion, tile_px: int, device: str) -> JobRecord:
+    """Return what a refinement follows from."""
+    on = device if device == "cpu" else choose(device, "float32").device
+    return JobRecord.of({"scores": scores, "images": list(images)}, diffusion, tile_px=tile_px, device=on)
 
 
 def check_score_layer(scores: Layer) -> None:

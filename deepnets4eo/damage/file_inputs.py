@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -73,6 +73,21 @@ class FileInputs:
             further.population,
             further.prior_curves,
         ]
+
+    @property
+    def sources(self) -> dict[str, Any]:
+        """All that is read, by role; None or a word if no file is given. Cards of scores count with their rasters."""
+        further, settings = self.further, self.settings
+        scores = {f"evidence {raster.name}": raster.sources for raster in self.rasters}
+        priors = {"prior": [file for *_, file in parse_priors(further.prior or ())]}
+        named = {"pre": self.pre, "post": self.post, "footprints": self.footprints, **further.sources}
+        return named | scores | priors | settings.sources
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Every option that shapes the map, without the names of what is read."""
+        kinds = [[kind, unit] for kind, unit, _ in parse_priors(self.further.prior or ())]
+        return asdict(self.settings) | {"prior_kinds": kinds, "evidence_weight": self.further.evidence_weight}
 
     def open(self) -> Inputs:
         """Open and check all. Errors: those of `open_inputs`."""

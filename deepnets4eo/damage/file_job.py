@@ -52,10 +52,16 @@ class FileJob:
         output.check_apart(PRODUCTS, *inputs.files, *inputs.other_sources)
         return cls(inputs, output, formats, products, event)
 
+    @property
+    def _known_output(self) -> JobOutput:
+        """The output with all that its products follow from."""
+        others = {"also": self.formats, "event": self.event.to_dict()}
+        return self.output.for_job(self.inputs.sources, self.inputs.options, self.products, **others)
+
     def check(self) -> tuple[list[str], dict[str, Any]]:
         """Open and check everything; lines on what would be done, and the account of the footprints."""
         check_exist(self.inputs.files)  # all at once
-        self.output.check()
+        self._known_output.check()
         lines, account, post = self.inputs.foresee(self.output.out)
         formats_of(self.formats, post.grid.crs)
         return lines, account
@@ -70,7 +76,8 @@ class FileJob:
                 "FOOTPRINTS is -, and other processes are to work; expected footprints, which they can read. Find them first with "
                 "`deepnets4eo predict` and `deepnets4eo polygons`, and give their file; or give a number of threads as --workers."
             )
-        with self.output.begin() as scratch:
+        output = self._known_output
+        with output.begin() as scratch:
             shared = (self.inputs, scratch.folder, uuid.uuid4().hex)
             remote = None if executor is None else RemoteSteps(executor, open_step, shared)
             if (part := self.output.part) is not None:
@@ -84,7 +91,7 @@ class FileJob:
             if further.areas is not None:
                 result.add_areas(further.areas, further.population)
             return result, result.save(
-                self.output.out, overwrite=self.output.replaces, scratch=scratch.folder, also=self.formats,
+                output.out, overwrite=output.replaces, scratch=scratch.folder, also=self.formats,
                 options=self.products,
             )  # fmt: skip
 

@@ -125,10 +125,16 @@ class FloodJob:
         """Refuse outputs that are inputs. Errors: OutputError."""
         self.output.check_apart(PRODUCTS, *self.pres, self.post, *self.options.further_inputs.values())
 
+    @property
+    def _known_output(self) -> JobOutput:
+        """The output with all that its products follow from."""
+        inputs = {"pre": list(self.pres), POST: self.post, **self.options.sources}
+        return self.output.for_job(inputs, self.options, event=self.event.to_dict())
+
     def describe(self) -> str:
         """What would be done, in one line, after all checks. Errors: those of `map_flood`."""
         self.check()
-        self.output.check()
+        self._known_output.check()
         dates = open_flood_scene(self.pres, self.post, self.options)
         rows, cols = dates.scene.shape
         kinds = ", ".join(f"{name} {kind}" for name, kind in dates.kinds.items())
@@ -137,11 +143,14 @@ class FloodJob:
     def run(self, progress: Progress | None = None) -> FloodMap | None:
         """Make the map, or do the part of the output. Errors: those of `map_flood`."""
         self.check()
-        with self.output.begin() as scratch, gdal_cache():
+        output = self._known_output
+        with output.begin() as scratch, gdal_cache():
             dates = open_flood_scene(self.pres, self.post, self.options, scratch.folder)
             event = self.event
             days = {name: day for name, day in ((FIRST, event.date_pre), (POST, event.date_post)) if day}
-            job = replace(self, event=event.with_tags(dates.scene.layers.get(FIRST), dates.scene.layers[POST]))
+            job = replace(
+                self, output=output, event=event.with_tags(dates.scene.layers.get(FIRST), dates.scene.layers[POST])
+            )
             folder = scratch.of(*_identity(dates, job.options))
             run = _measured_run(dates, job.options, folder, days)
             _label(job, dates, run, folder, progress)

@@ -96,12 +96,17 @@ class FloodOptions:
         )
 
     @property
-    def further_inputs(self) -> dict[str, str]:
-        """What is read beside the images, by role."""
+    def sources(self) -> dict[str, str | None]:
+        """What is read in addition to the images, by role; None if it is not given."""
         roles = (
             "permanent_water", "footprints", "cover", "dem", "above_drainage", "cloud_mask_pre", "cloud_mask_post",
         )  # fmt: skip
-        return {role: source for role in roles if (source := getattr(self, role)) is not None}
+        return {role: getattr(self, role) for role in roles}
+
+    @property
+    def further_inputs(self) -> dict[str, str]:
+        """What is read in addition to the images, by role, of what is given."""
+        return {role: source for role, source in self.sources.items() if source is not None}
 
     @property
     def shaping(self) -> FloodOptions:

@@ -22,7 +22,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError, RasterioError
 from rasterio.io import DatasetReader
 
-from deepnets4eo.errors import PROJ_REMEDY, InputError
+from deepnets4eo.errors import PROJ_REMEDY, InputError, UnreadableError
 from deepnets4eo.formats.access import check_beside, is_remote, limit_waiting, user_files
 from deepnets4eo.formats.declared import declared_structure
 from deepnets4eo.formats.drivers import REMEDY, VRT, is_tiff, leave_out_raster_drivers, raster_driver
@@ -41,6 +41,7 @@ REMOTE_DRIVERS = ("GTiff", "JP2OpenJPEG", "PNG", "JPEG")  # one after the other:
 MOST_BLOCK_BYTES = 1 << 30
 MOST_NESTED = 4  # virtual rasters within virtual rasters
 PROJ_VARIABLES = ("PROJ_DATA", "PROJ_LIB")
+PASSING = ("408", "425", "429")  # HTTP: timeouts, and too many requests; answers of 500 and more pass, too
 SIDE_IMAGES = (".ovr", ".msk")  # GDAL opens them with any driver
 
 MOST_BYTES = 64 << 20  # of XML: a hundred thousand tiles
@@ -187,11 +188,11 @@ def _open_remote(name: str) -> DatasetReader:
 def _check_answered(name: str, reason: str) -> None:
     """Refuse (InputError) an address at which no server answers, or whose server says that it does not give the file."""
     if reason.startswith("CURL error"):
-        raise InputError(
+        raise UnreadableError(
             f"no server answers at {name} ({reason.partition(':')[2].strip()}). Check the address and the network."
         )
     if code := re.match(r"HTTP response code: ([45]\d\d)", reason):
-        raise InputError(
+        raise (UnreadableError if code[1] in PASSING or code[1][0] == "5" else InputError)(
             f"the server of {name} answers that it does not give it (HTTP {code[1]}). Check the address and its access."
         )
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .lock import output_lock as output_lock
     from .output import JobOutput, Scratch, new_output
     from .parts import WHOLE, Part as Part, Progress, between
+    from .records import JobRecord
     from .row_journal import RowJournal
     from .shared_work import Arrays, ComputeBlock, SharedWork
 else:

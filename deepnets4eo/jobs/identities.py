@@ -6,18 +6,20 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from odc.geo.geobox import GeoBox
 
+from deepnets4eo.cards import recipes, shipped_path
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import plain
 from deepnets4eo.formats.access import check_online, is_remote
 from deepnets4eo.formats.web import WEB_ERRORS, Session, is_web_address
 from deepnets4eo.grid import READ_PX, blocks
-from deepnets4eo.outputs.input_files import files_behind
+from deepnets4eo.outputs.input_files import RUN_CARD, files_behind
 from deepnets4eo.version import code_version
 
 
@@ -25,6 +27,21 @@ def identity_hash(*values: Any) -> str:
     """16 hexadecimal digits that differ where the identity of a value or the code does."""
     text = json.dumps([code_version(), identity(values)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def code_and_weights() -> str:
+    """Return the version of the code, and a hash of the cards of all weights that come with the toolbox."""
+    return f"{code_version()} {_shipped_weights()}"
+
+
+@lru_cache(maxsize=1)
+def _shipped_weights() -> str:
+    digest = hashlib.sha256()
+    for name in recipes():
+        card = shipped_path(name) / RUN_CARD
+        if card.is_file():
+            digest.update(f"{name} ".encode() + card.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def identity(value: Any) -> Any:
@@ -39,7 +56,7 @@ def identity(value: Any) -> Any:
         crs = None if value.crs is None else value.crs.to_wkt()
         return {"shape": list(value.shape), "affine": list(value.affine)[:6], "crs": crs}
     if hasattr(value, "paths") and hasattr(value, "grid"):  # a layer
-        files = [file_state(path) or name_hash(path) for path in value.paths] or _hash_values(value)
+        files = [file_state(path) or name_hash(path) for path in value.paths] or values_hash(value)
         return [str(value.source), identity(value.grid), value.bands, repr(value.nodata), files]
     if isinstance(value, np.ndarray) and value.dtype.kind != "O":
         return [value.dtype.str, list(value.shape), hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()]
@@ -77,7 +94,8 @@ def name_hash(name: str) -> str:
     return hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
-def _hash_values(layer: Any) -> str:
+def values_hash(layer: Any) -> str:
+    """Return the hash of all values of a layer, read block by block."""
     digest = hashlib.sha256()
     for window in blocks(layer.shape, READ_PX):
         for array in layer.read(window):

@@ -1,24 +1,47 @@
 """The frame of every job that writes a map: lock, check, scratch, products, publish.
 
-Hidden folders beside the output hold what an interrupted job has finished, and products until all of them are there.
+Hidden folders next to the output contain what an interrupted job has finished, and products until all of them are there.
+Both state which job they are of (`jobs.records`), so that no job goes on with, or ends by, the work of another.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from deepnets4eo.errors import InputError, OutputError
-from deepnets4eo.files import PARTIAL, atomic_write, check_overwrite, check_own_folder, partial_path, remove, writing
+from deepnets4eo.errors import CompleteError, InputError, OutputError, UnreadableError
+from deepnets4eo.files import (
+    LEFTOVER,
+    PARTIAL,
+    atomic_write,
+    check_overwrite,
+    check_own_folder,
+    partial_path,
+    read_json,
+    remove,
+    sync_file,
+    write_json,
+    writing,
+)
 from deepnets4eo.jobs.identities import identity_hash
 from deepnets4eo.jobs.lock import output_lock, scratch_home
 from deepnets4eo.jobs.parts import PART_MARK, Part
+from deepnets4eo.jobs.records import JobRecord
 from deepnets4eo.outputs.findings import count_of, one_or_many
 from deepnets4eo.outputs.input_files import check_not_inputs
+
+log = logging.getLogger(__name__)
+
+JOB = "job"  # key of the record in the product that is written last
+RECORD = "job.json"  # in the scratch folder: the record, and whether its job may replace products
+_begun: ContextVar[Mapping[Path, JobRecord]] = ContextVar("records of the jobs that this process does", default={})  # noqa: B039
 
 
 @contextmanager
@@ -44,19 +67,24 @@ class Scratch:
 
 @dataclass(frozen=True)
 class Products:
-    """Products in a hidden `folder`, until they appear together in `out`."""
+    """Products in a hidden `folder`, until they appear together in `out`. record : of the job, which the last of them states."""
 
     folder: Path
     out: Path
+    record: JobRecord | None = None
 
     def publish(self, names: Sequence[str], known: Iterable[str] = ()) -> dict[str, Path]:
         """Move the products of these names to `out`, and remove others that are `known`, of an earlier map; name → file.
 
         At once where `out` is new; else the last name, which says that all are there, goes first and comes last."""
-        for left in self.folder.glob(f"{PARTIAL}*"):  # half-written by a job that was killed
+        for left in self.folder.glob(f"{PARTIAL}*"):  # half-written by a job that was killed, and notes on whole files
             left.unlink()
+        if self.record is not None and (last := self.folder / names[-1]).suffix == ".json":
+            write_json(last, read_json(last) | {JOB: self.record.measured().to_dict()})
         paths = {name: self.out / name for name in names}
         if not self.out.exists():
+            for name in names:
+                sync_file(self.folder / name)
             self.folder.rename(self.out)
             return paths
         for name in (names[-1], *(name for name in known if name not in paths)):
@@ -75,6 +103,8 @@ class JobOutput:
     resume, overwrite : go on with an interrupted job; replace products that exist
     part : whose share of the work is done and kept; None for the job that writes the products
     last : the product that is written last into a folder; "" where `out` is a file
+    record : what the job is of, see `for_job`; without it nothing finished counts as the job's own
+    recorded : reads the record of a finished file; of a folder the last product has it
     """
 
     out: Path
@@ -82,6 +112,17 @@ class JobOutput:
     overwrite: bool = False
     part: Part | None = None
     last: str = "manifest.json"
+    record: JobRecord | None = field(default=None, compare=False)
+    recorded: Callable[[Path], str | None] | None = field(default=None, compare=False)
+
+    def for_job(self, inputs: Mapping[str, Any], *groups: Any, **options: Any) -> JobOutput:
+        """Return the output of a job that is known by its inputs and options, see `JobRecord.of`."""
+        return replace(self, record=JobRecord.of(inputs, *groups, **options))
+
+    @property
+    def record_text(self) -> str:
+        """The record as a product of one file keeps it, "" without one."""
+        return "" if self.record is None else self.record.to_text()
 
     @property
     def replaces(self) -> bool:
@@ -93,45 +134,81 @@ class JobOutput:
         return scratch_home(self.out) / f"{PARTIAL}scratch-{self.out.name}"
 
     @property
-    def _interrupted(self) -> bool:
-        """Whether a job was stopped before all its products were written."""
-        return self._scratch.is_dir() and not self._is_written
+    def _is_written(self) -> bool:
+        """Whether the last product is there."""
+        return (self.out / self.last).exists() if self.last else self.out.is_file()
 
     @property
-    def _is_written(self) -> bool:
-        """Whether the last product is there; a file shows not of which job it is."""
-        return self.last != "" and (self.out / self.last).exists()
+    def _written_by(self) -> JobRecord | None:
+        """The record of the finished product; None if it has none."""
+        if self.last:
+            return JobRecord.read(self.out / self.last, JOB)
+        return None if self.recorded is None else JobRecord.parse(self.recorded(self.out))
+
+    @property
+    def _begun_by(self) -> JobRecord | None:
+        """The record of the scratch folder; None if it has none."""
+        return JobRecord.read(self._scratch / RECORD, JOB)
+
+    @property
+    def _interrupted(self) -> bool:
+        """Whether a job was stopped before all its products were written."""
+        return self._scratch.is_dir() and (not self._is_written or self._replacing)
+
+    @property
+    def _replacing(self) -> bool:
+        """Whether the scratch folder is of this very job, which was allowed to replace the products that are there."""
+        begun = self._begun_by
+        if self.record is None or begun is None or self._is_own(self._written_by) or not self._is_own(begun):
+            return False
+        return bool(read_json(self._scratch / RECORD).get("replaces"))
+
+    def _is_own(self, before: JobRecord | None) -> bool:
+        """Whether a record is of this job."""
+        return self.record is not None and before is not None and not self.record.differences(before)
 
     def check_apart(self, names: Iterable[str], *read: Any) -> None:
         """Refuse products of these names that are inputs, which the job reads. Errors: OutputError."""
         check_not_inputs([self.out, *(self.out / name for name in names)], read)
 
     def check(self) -> None:
-        """Refuse (OutputError) products that exist and may not be replaced; CompleteError where nothing is left to resume."""
-        done = not self._scratch.is_dir() and (self._is_written or not self.last)
-        go_on = False if self._interrupted else None  # is named where there is something to go on with
-        check_overwrite(self.out, overwrite=self.replaces, resume=go_on, complete=self.resume and done)
+        """Refuse (OutputError) products that exist and may not be replaced.
+
+        Of a job to resume: CompleteError if it is complete, OtherJobError if another job wrote what is there."""
         if self.last and self.out.is_file():
             raise OutputError(f"{self.out} is a file, expected a folder. Choose another --out.")
+        interrupted = self._interrupted
+        if self.resume and not self.overwrite and self._is_written and not interrupted:
+            self._check_complete()
+        check_overwrite(self.out, overwrite=self.replaces, resume=False if interrupted and not self.resume else None)
+
+    def _check_complete(self) -> None:
+        """Raise CompleteError for products of this job, OtherJobError for those of another one or an unknown one."""
+        written = None if self.record is None else self._written_by
+        (self.record or JobRecord.of({})).check_complete({self.out: written})
 
     @contextmanager
     def begin(self) -> Iterator[Scratch]:
         """Lock and check the output, and yield what is finished: nothing unless the job is resumed, or does a part.
 
-        It is removed when the job is done, or the inputs of a new one are refused; parts stay for the job that resumes them."""
+        It is removed when the job is done, or refused before anything is finished; parts stay for the job that resumes them."""
         with output_lock(self.out, shared=self.part is not None):
             if self.part is None:
                 self._check_parts()
-            self.check()
+            try:
+                self.check()
+            except CompleteError:
+                if self._is_own(self._begun_by):  # stopped between its last product and its end
+                    self._remove_scratch()
+                raise
             if self.part is None and not self.resume:
                 with writing(self._scratch):
                     remove(self._scratch)
             check_own_folder(self._scratch)
-            with self._kept_on_failure():
+            with self._kept_on_failure(), self._recorded():
                 yield Scratch(self._scratch)
             if self.part is None:
-                with suppress(OSError):
-                    remove(self._scratch)
+                self._remove_scratch()
 
     @contextmanager
     def products(self, kept: Path | None = None) -> Iterator[Products]:
@@ -139,31 +216,70 @@ class JobOutput:
         with output_lock(self.out):
             self.check()
             hidden = kept or partial_path(scratch_home(self.out) / self.out.name)
+            record = self.record or _begun.get().get(Path(os.path.realpath(self.out)))
             try:
                 with writing(self.out):
                     hidden.mkdir(parents=True, exist_ok=True)
-                    yield Products(hidden, self.out)
+                    yield Products(hidden, self.out, record)
             finally:
                 if kept is None:
                     shutil.rmtree(hidden, ignore_errors=True)
 
     @contextmanager
-    def _kept_on_failure(self) -> Iterator[None]:
-        """Say of what cannot be written how to go on; a new job whose inputs are refused leaves nothing."""
-        scratch, new = self._scratch, self.part is None and not self._scratch.exists()
+    def _recorded(self) -> Iterator[None]:
+        """Note in the scratch folder which job it is of, and let products of the job state it."""
+        if self.record is None:
+            yield
+            return
+        begun = self._begun_by
+        found = {} if begun is None else self.record.differences(begun)
+        if found and self.part is None:
+            details = "; ".join(f"{name} {text}" for name, text in found.items())
+            log.warning(
+                "What is finished was made with other values: %s. It is used where it does not depend on them.", details
+            )
+        allowed = self.overwrite and self.part is None
+        if begun is None or (self.part is None and (found or allowed)):
+            write_json(self._scratch / RECORD, {JOB: self.record.to_dict(), "replaces": allowed})
+        token = _begun.set({**_begun.get(), Path(os.path.realpath(self.out)): self.record})
         try:
             yield
-        except InputError:
-            if new:
-                with suppress(OSError):
-                    remove(scratch)
+        finally:
+            _begun.reset(token)
+
+    @contextmanager
+    def _kept_on_failure(self) -> Iterator[None]:
+        """State with what cannot be written or read now how to go on; a job that fails before anything is finished leaves nothing."""
+        try:
+            yield
+        except InputError as error:
+            if not self._has_finished:
+                self._remove_scratch()
+            elif isinstance(error, UnreadableError):
+                raise UnreadableError(f"{error} {self._go_on}") from error
             raise
         except OutputError as error:
-            if self.part is not None:
-                raise OutputError(f"{error} What is done is kept: start the part again then.") from error
-            if "--resume" in str(error) or not scratch.is_dir():
+            if " kept: " in str(error) or not self._scratch.is_dir():
                 raise
-            raise OutputError(f"{error} What is done is kept: go on with --resume then.") from error
+            raise OutputError(f"{error} {self._go_on}") from error
+
+    @property
+    def _go_on(self) -> str:
+        """How to go on with what is finished, without naming an option that was given."""
+        if self.part is not None:
+            return "What is done is kept: start the part again then."
+        again = "start the same job again then" if self.resume else "go on with --resume then"
+        return f"What is done is kept: {again}."
+
+    @property
+    def _has_finished(self) -> bool:
+        """Whether the scratch folder has any finished work."""
+        files = (path for path in self._scratch.rglob("*") if path.is_file() and path != self._scratch / RECORD)
+        return any(not LEFTOVER.fullmatch(path.name) for path in files)
+
+    def _remove_scratch(self) -> None:
+        with suppress(OSError):
+            remove(self._scratch)
 
     def _check_parts(self) -> None:
         """Refuse (OutputError) a new job that would remove parts that are done or begun, or their map an older one."""
@@ -173,7 +289,6 @@ class JobOutput:
             return
         parts = f"{count_of(number, 'part')} of a job into {self.out} {one_or_many(number, 'is', 'are')} {state}"
         if self._is_written:
-            raise OutputError(
-                f"{self.out} exists already, and {parts}. Pass --resume --overwrite to replace it by their map."
-            )
+            missing = "--overwrite" if self.resume else "--resume --overwrite"
+            raise OutputError(f"{self.out} exists already, and {parts}. Pass {missing} to replace it by their map.")
         raise OutputError(f"{parts}. Pass --resume to make the map of them, or --overwrite to begin again.")

@@ -9,6 +9,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.errors import OutputError, RunError
+from deepnets4eo.errors import OutputError
 from deepnets4eo.files import PARTIAL, check_own_folder, plain, remove, writing
 from deepnets4eo.grid import Window
 from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.jobs.parts import WHOLE, Part
+from deepnets4eo.jobs.records import JobRecord
 
 JOB = "job"  # the block that describes the job; those of rows are numbered
 ENTRY = "entry"  # of a block: its values as JSON
+RECORD = "record"  # of the description: inputs and options, as `JobRecord.to_dict` writes them
 
 
 class RowJournal:
@@ -94,17 +97,20 @@ class RowJournal:
                 "begin again, --resume to go on with it, or choose another path."
             )
 
+    @property
+    def begun(self) -> JobRecord | None:
+        """The inputs and options of the job that was begun; None if they are not known."""
+        return JobRecord.from_dict(self.job.get(RECORD))
+
     def check(self, job: Mapping[str, Any]) -> None:
-        """Refuse to resume another job. Errors: RunError naming what differs."""
+        """Refuse to resume another job. Errors: OtherJobError naming what differs."""
         described = plain(dict(job))
-        keys = described.keys() | self.job.keys()
-        differing = sorted(key for key in keys if described.get(key) != self.job.get(key))
-        if differing:
-            details = ", ".join(f"{key} {self.job.get(key)!r} then, {described.get(key)!r} now" for key in differing)
-            raise RunError(
-                f"{self.folder} records an interrupted job that differs: {details}. Give the same inputs and options, or "
-                "begin again with --overwrite in place of --resume."
-            )
+        now = JobRecord.from_dict(described.pop(RECORD, None)) or JobRecord({}, {}, "")
+        then = self.begun or JobRecord({}, {}, "")
+        others = {key: value for key, value in self.job.items() if key != RECORD}
+        replace(now, options={**now.options, **described}).check_same(
+            replace(then, options={**then.options, **others}), f"{self.folder}, which records an interrupted job,"
+        )
 
     def record(self, strip: int, window: Window, rows: Mapping[str, NDArray[Any]], counts: Mapping[str, int]) -> None:
         """Keep the finished rows of a window, one array of any shape a product. Errors: OutputError."""

@@ -73,7 +73,7 @@ class LabelProgress:
         self._scratch, self._file = scratch.folder, file
         self._folder = scratch.of(
             [(file.path, str(file.given_crs)) for file in (file, *neighbours)],
-            _describe(labeller),
+            describe_labeller(labeller),
             None if orthophoto is None else [orthophoto.all_returns, *orthophoto.layers],
         )
         self.tile_folder = self._folder / "tiles"
@@ -122,8 +122,8 @@ class LabelProgress:
         return labels
 
 
-def _describe(labeller: PointLabeller) -> list[Any]:
-    """What distinguishes labellers: what training wrote, or options."""
+def describe_labeller(labeller: PointLabeller) -> list[Any]:
+    """Return what distinguishes labellers: what training wrote, or options."""
     options = {
         name: value.model_dump()
         for name, value in getattr(labeller, "__dict__", {}).items()

@@ -25,7 +25,7 @@ from deepnets4eo.points.cloud import NOISE_CODES, PointCloud
 from deepnets4eo.points.colourise import Orthophoto
 from deepnets4eo.points.files import CloudFile, open_cloud
 from deepnets4eo.points.label_options import LabelOptions, LabelResult
-from deepnets4eo.points.label_progress import LabelProgress, TileLabels, open_labels
+from deepnets4eo.points.label_progress import LabelProgress, TileLabels, describe_labeller, open_labels
 from deepnets4eo.points.labeller import CENT, PointLabeller, load_again
 from deepnets4eo.points.tiles import sort_in_tiles
 
@@ -84,7 +84,7 @@ def label_cloud(
 
         out = check_suffix(Path(out))
     options = options or LabelOptions()
-    output = _checked_output(path, out, options, orthophoto)
+    output = _checked_output(path, labeller, out, options, orthophoto)
     file = open_cloud(path, crs=options.crs)
     check_needs(file, labeller, orthophoto)
     file.check_not_empty()
@@ -96,14 +96,23 @@ def label_cloud(
         _label(done, labeller, orthophoto, steps, executor)
         if orthophoto is not None:
             _check_covered(file, done, orthophoto)
-        _write(file, labeller.legend, out, done, steps, replace=options.replace)
+        _write(file, labeller.legend, out, done, steps, output, replace=options.replace)
         return _count(out, labeller.legend, done)
 
 
-def _checked_output(path: str | Path, out: Path, options: LabelOptions, orthophoto: Orthophoto | None) -> JobOutput:
-    """The output, which is no input, and does not exist unless its job goes on. Errors: OutputError."""
-    output = JobOutput(out, options.resume, options.overwrite, last="")
-    output.check_apart((), path, options.neighbours, None if orthophoto is None else orthophoto.layers)
+def _checked_output(
+    path: str | Path, labeller: PointLabeller, out: Path, options: LabelOptions, orthophoto: Orthophoto | None
+) -> JobOutput:
+    """Return the output, which is no input, and does not exist unless its job goes on. Errors: OutputError, OtherJobError."""
+    from deepnets4eo.points.files.las_writer import stored_job
+
+    colours = None if orthophoto is None else orthophoto.layers
+    inputs = {"cloud": path, "neighbours": list(options.neighbours), "colours": colours}
+    all_returns = orthophoto is not None and orthophoto.all_returns
+    output = JobOutput(out, options.resume, options.overwrite, last="", recorded=stored_job).for_job(
+        inputs, options, labeller=describe_labeller(labeller), all_returns=all_returns
+    )
+    output.check_apart((), path, options.neighbours, colours)
     output.check()
     return output
 
@@ -136,7 +145,7 @@ def describe_labelling(
 
         check_suffix(Path(out))
     options = options or LabelOptions()
-    _checked_output(path, Path(out), options, orthophoto)
+    _checked_output(path, labeller, Path(out), options, orthophoto)
     file = open_cloud(path, crs=options.crs)
     check_needs(file, labeller, orthophoto)
     next(file.chunks(1))  # refuses a file without points, and coordinates that are no lengths
@@ -253,7 +262,7 @@ def _check_covered(file: CloudFile, done: LabelProgress, orthophoto: Orthophoto)
         log.warning("%s of %s points lie beyond %s and count as black.", f"{without:,}", f"{file.point_count:,}", names)
 
 
-def _additions(legend: Legend, *, replace: bool) -> Additions:
+def _additions(legend: Legend, *, replace: bool, job: str = "") -> Additions:
     """The dimensions of the labels, in the order of their columns."""
     from deepnets4eo.points.files.las_writer import Additions, ExtraDimension
 
@@ -263,13 +272,15 @@ def _additions(legend: Legend, *, replace: bool) -> Additions:
         ExtraDimension("entropy", "uint8", "0 sure to 1 all alike", 1 / CENT),
         ExtraDimension("propagated", "uint8", "1: label of the nearest point"),
     )
-    return Additions(dimensions, legend, highest_code=max(legend.values) if replace else 0, predicted=replace)
+    return Additions(dimensions, legend, highest_code=max(legend.values) if replace else 0, predicted=replace, job=job)
 
 
-def _write(file: CloudFile, legend: Legend, out: Path, done: LabelProgress, steps: _Steps, *, replace: bool) -> None:
+def _write(
+    file: CloudFile, legend: Legend, out: Path, done: LabelProgress, steps: _Steps, output: JobOutput, *, replace: bool
+) -> None:
     from deepnets4eo.points.files.las_writer import write_points
 
-    labels, additions = done.labels(), _additions(legend, replace=replace)
+    labels, additions = done.labels(), _additions(legend, replace=replace, job=output.record_text)
 
     def values(points: slice, cloud: PointCloud | None) -> dict[str, NDArray[Any]]:
         part = labels[points]

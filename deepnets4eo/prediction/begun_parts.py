@@ -33,12 +33,18 @@ def journals_of(out: Path, options: PredictOptions) -> dict[Part, RowJournal]:
 def begun_job(
     out: Path, options: PredictOptions, journals: Mapping[Part, RowJournal], resumed: Sequence[bool]
 ) -> Mapping[str, Any]:
-    """The description of the job as it was begun, of another part where this one was not; {} of a new job."""
+    """Return how the job is computed that was begun, of another part if this part was not; {} for a new job."""
     for journal, loaded in zip(journals.values(), resumed, strict=True):
         if loaded:
-            return journal.job
+            return computed_by(journal)
     others = RowJournal.parts(out) if options.part is not None and goes_on(options) else []
     for journal in (RowJournal(out, part) for part in others):
         if journal.load():
-            return journal.job
+            return computed_by(journal)
     return {}
+
+
+def computed_by(journal: RowJournal) -> dict[str, Any]:
+    """Return how the job of a journal is computed: device, precision, runtime, tiles at once and threads."""
+    record = journal.begun
+    return {} if record is None else {**record.options["compute"], "threads": journal.job.get("threads")}

@@ -9,7 +9,7 @@ from typing import Any
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
-from deepnets4eo.jobs import WHOLE, RowJournal
+from deepnets4eo.jobs import WHOLE, JobRecord, RowJournal
 from deepnets4eo.outputs import check_not_inputs, label_raster_files
 from deepnets4eo.prediction.begun_parts import journals_of
 from deepnets4eo.prediction.options import PredictOptions
@@ -56,6 +56,24 @@ def output_paths(out: str | Path, options: PredictOptions, legend: Legend | None
     return {name: Path(path) for name, path in paths.items() if path is not None}
 
 
+def is_complete(paths: Mapping[str, Path], options: PredictOptions) -> bool:
+    """Return whether all rasters of a job to resume are there, so that it may be complete; `check_complete` tells."""
+    asked = options.resume and not options.overwrite and options.part is None
+    return asked and all(path.is_file() for path in paths.values())
+
+
+def finished_compute(paths: Mapping[str, Path], options: PredictOptions) -> Mapping[str, Any]:
+    """Return how the rasters that are there were computed; {} if that is not known, or nothing is to be resumed."""
+    record = JobRecord.of_raster(next(iter(paths.values()))) if is_complete(paths, options) else None
+    compute = {} if record is None else record.options.get("compute")
+    return compute if isinstance(compute, Mapping) else {}
+
+
+def check_complete(record: JobRecord, paths: Mapping[str, Path]) -> None:
+    """Raise CompleteError if all rasters are of this record, OtherJobError naming what differs if one is not."""
+    record.check_complete({path: JobRecord.of_raster(path) for path in paths.values()})
+
+
 def check_free(
     out: str | Path, paths: Mapping[str, Path], options: PredictOptions, inputs: Sequence[Any], *, resumed: bool
 ) -> None:
@@ -63,9 +81,11 @@ def check_free(
     written = [*label_raster_files(Path(out)), *(path for path in paths.values() if path != Path(out))]
     read = [item.folder if isinstance(item, Run) else item for item in inputs]
     check_not_inputs(written, [list(item.layers.values()) if isinstance(item, Scene) else item for item in read])
-    complete = options.resume and not resumed and all(path.is_file() for path in paths.values())
+    complete, begun = not resumed and is_complete(paths, options), RowJournal(Path(out)).is_begun
     for path in paths.values():
-        check_overwrite(check_raster_suffix(path), overwrite=options.overwrite, resume=resumed, complete=complete)
+        check_overwrite(
+            check_raster_suffix(path), overwrite=options.overwrite or complete, resume=resumed if begun else None
+        )
     if options.part is None:
         for part in [WHOLE, *RowJournal.parts(Path(out))]:
             RowJournal(Path(out), part).check_kept(overwrite=options.overwrite, resume=options.resume)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from deepnets4eo.cards import Legend
 from deepnets4eo.device import TORCH
-from deepnets4eo.prediction.begun_parts import journals_of
-from deepnets4eo.prediction.checks import output_paths
+from deepnets4eo.prediction.begun_parts import computed_by, journals_of
+from deepnets4eo.prediction.checks import check_complete, finished_compute, is_complete, output_paths
 from deepnets4eo.prediction.label_task import LabelTask
 from deepnets4eo.prediction.options import PredictOptions
 from deepnets4eo.prediction.plan import make_plan
@@ -36,7 +36,9 @@ def describe(run: Run, scene: Scene, options: PredictOptions, out: str | Path | 
     prepared, legend = task.prepared, task.segmenter.legend
     journals = journals_of(Path(out), options).values() if out is not None and options.resume else ()
     interrupted = [journal for journal in journals if journal.load()]
-    begun = interrupted[0].job if interrupted else {}
+    begun = computed_by(interrupted[0]) if interrupted else {}
+    if not begun and out is not None:
+        begun = finished_compute(output_paths(out, options, legend), options)
     cut = options if begun else replace(options, batch_tiles=1)  # to find this number takes a tile on a GPU
     plan = make_plan(task.segmenter, prepared.labelled, cut, begun)
     lattice, compute = plan.lattice, plan.compute
@@ -46,9 +48,14 @@ def describe(run: Run, scene: Scene, options: PredictOptions, out: str | Path | 
         f"on {compute.device} in {compute.precision} with {compute.threads} threads"
         f"{'' if compute.runtime == TORCH else f' by {compute.runtime}'}"
     ) + (f"; {prepared}" if str(prepared) else "")
-    if out is None or not interrupted:
+    if out is None:
         return text
-    identity = task.identity(plan, output_paths(out, options, legend))
+    paths = output_paths(out, options, legend)
+    if not interrupted:
+        if is_complete(paths, options):
+            check_complete(task.record(plan, paths), paths)
+        return text
+    identity = task.identity(task.record(plan, paths).measured(), plan, paths)
     for journal in interrupted:
         journal.check(identity | {"strip_px": journal.job["strip_px"]})
     done = sum(journal.counts.get("tiles", 0) for journal in interrupted)

@@ -15,7 +15,7 @@ from typing import Any
 
 from deepnets4eo.jobs import WHOLE, Progress, output_lock
 from deepnets4eo.prediction.begun_parts import begun_job, goes_on, journals_of
-from deepnets4eo.prediction.checks import check_free, output_paths
+from deepnets4eo.prediction.checks import check_complete, check_free, finished_compute, is_complete, output_paths
 from deepnets4eo.prediction.label_task import LabelTask
 from deepnets4eo.prediction.options import PredictOptions
 from deepnets4eo.prediction.part_jobs import part_jobs
@@ -95,9 +95,16 @@ def predict(
         journals = journals_of(Path(out), options)
         resumed = [goes_on(options) and journal.load() for journal in journals.values()]
         check_free(out, paths, options, [run, prepared.scene], resumed=any(resumed))
-        plan = make_plan(segmenter, prepared.labelled, options, begun_job(Path(out), options, journals, resumed))
-        jobs = part_jobs(task, plan, paths, options, journals, progress)
-        return _run(jobs, task.identity(plan, paths), options, resumed, prepared)
+        finished = {} if any(resumed) else finished_compute(paths, options)
+        begun = finished or begun_job(Path(out), options, journals, resumed)
+        plan = make_plan(segmenter, prepared.labelled, options, begun)
+        record = task.record(plan, paths)
+        if not any(resumed) and is_complete(paths, options):
+            check_complete(record, paths)
+        if not options.scratch:  # what is thrown away is known by the times of its inputs
+            record = record.measured()
+        jobs = part_jobs(task, plan, paths, options, journals, progress, record)
+        return _run(jobs, task.identity(record, plan, paths), options, resumed, prepared)
 
 
 def _run(

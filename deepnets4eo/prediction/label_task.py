@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from deepnets4eo.evaluation.withheld import PRECISION, RUN
-from deepnets4eo.jobs import identity
+from deepnets4eo.jobs import JobRecord, identity
 from deepnets4eo.prediction.plan import Plan
 from deepnets4eo.prediction.preparation import PreparedScene, open_scene, prepare_scene
 from deepnets4eo.rasters import LayerLike, Scene
@@ -17,8 +17,9 @@ from deepnets4eo.segmenters.checksums import hash_of
 from deepnets4eo.segmenters.ensemble import ensemble_run
 from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.segmenters.segmenter import Segmenter
-from deepnets4eo.version import __version__, code_version
+from deepnets4eo.version import __version__
 
+THREADS = "threads"  # of the network: rows of other threads may differ by rounding, which makes no other result
 SYNTHETIC = "SYNTHETIC"
 STRETCH = "STRETCH"  # tag: how the layers that are not of 8 bits were shown to the run
 
@@ -41,19 +42,20 @@ class LabelTask(NamedTuple):
         digest = hash_of(labeller.card) if isinstance(labeller, Run) else f"unsaved-{uuid.uuid4().hex}"
         return cls(segmenter, digest, prepare_scene(open_scene(scene, segmenter), labeller))
 
-    def identity(self, plan: Plan, paths: Mapping[str, Path]) -> dict[str, Any]:
-        """What all that was finished for the same job has in common."""
+    def record(self, plan: Plan, paths: Mapping[str, Path]) -> JobRecord:
+        """Return what the rasters follow from."""
         scene = self.prepared.labelled
-        return {
-            "run": self.run,
-            "scene": {name: identity(scene.layers[name]) for name in self.segmenter.inputs.present(scene)},
-            "grid": identity(scene.grid),
-            "stretch": self._stretches,
-            "tiling": plan.lattice.tiling.to_dict(),
-            "compute": plan.compute.to_dict() | {"batch_tiles": plan.batch_tiles},
-            "outputs": {name: str(path) for name, path in paths.items()},
-            "version": code_version(),
-        }
+        compute = {name: value for name, value in plan.compute.to_dict().items() if name != THREADS}
+        return JobRecord.of(
+            {name: scene.layers[name] for name in self.segmenter.inputs.present(scene)},
+            run=self.run, grid=identity(scene.grid), stretch=self._stretches, tiling=plan.lattice.tiling.to_dict(),
+            compute=compute | {"batch_tiles": plan.batch_tiles}, products=sorted(paths),
+        )  # fmt: skip
+
+    def identity(self, record: JobRecord, plan: Plan, paths: Mapping[str, Path]) -> dict[str, Any]:
+        """Return what all that was finished for the same job has in common."""
+        outputs = {name: str(path) for name, path in paths.items()}
+        return {"record": record.to_dict(), THREADS: plan.compute.threads, "outputs": outputs}
 
     def tags(self, plan: Plan) -> dict[str, str]:
         """What the rasters say of how they were made."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deepnets4eo.device import readers_for
-from deepnets4eo.jobs import Part, Progress, RowJournal, between
+from deepnets4eo.jobs import JobRecord, Part, Progress, RowJournal, between
 from deepnets4eo.prediction.label_task import LabelTask
 from deepnets4eo.prediction.options import PredictOptions
 from deepnets4eo.prediction.outputs import LABELS, Outputs
@@ -21,12 +21,13 @@ GPU_READERS = 16  # on an H200 with 16 cores twice the tiles a second of two
 
 def part_jobs(
     task: LabelTask, plan: Plan, paths: Mapping[str, Path], options: PredictOptions,
-    journals: Mapping[Part, RowJournal], progress: Progress | None,
+    journals: Mapping[Part, RowJournal], progress: Progress | None, record: JobRecord,
 ) -> list[Job]:  # fmt: skip
-    """One job a part, for all of which the outputs are the same. Errors: InputError for a scene of arrays that others shall read."""
+    """Return one job per part, all with the same outputs. Errors: InputError for a scene of arrays that others shall read."""
     segmenter, scene, compute, lattice = task.segmenter, task.prepared.labelled, plan.compute, plan.lattice
     level = 0 if options.scratch else LEVEL
-    outputs = Outputs(dict(paths), task.prepared.scene.grid, segmenter.legend, task.tags(plan), level)
+    tags = task.tags(plan) | ({} if options.scratch or options.part is not None else record.tags)
+    outputs = Outputs(dict(paths), task.prepared.scene.grid, segmenter.legend, tags, level)
     reader = TileReader.of(scene, segmenter, lattice)
     blocks = _remote_blocks(task, plan, paths, options, journals)
     workers = options.workers or readers_for(compute.device, on_cpu=2, on_gpu=GPU_READERS)

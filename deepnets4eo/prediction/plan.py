@@ -35,18 +35,17 @@ class Plan(NamedTuple):
 
 
 def make_plan(segmenter: Segmenter, scene: Scene, options: PredictOptions, begun: Mapping[str, Any]) -> Plan:
-    """By the options, and where they leave it open as the interrupted job began, whose description is `begun`."""
-    before = begun.get("compute", {})
-    threads = options.threads or before.get("threads") or (None if options.executor is None else 1)
+    """Plan by the options, and as the interrupted or finished job `begun` was computed if they leave it open."""
+    threads = options.threads or begun.get("threads") or (None if options.executor is None else 1)
     without_networks = _only_float32(segmenter)
     exact = options.precision == "auto" and (without_networks or segmenter.legend.quantity is not None)
-    runtime = before.get("runtime", "auto") if options.runtime == "auto" else options.runtime
+    runtime = begun.get("runtime", "auto") if options.runtime == "auto" else options.runtime
     compute = choose(options.device, FLOAT32 if exact else options.precision, threads, runtime=runtime)
     if without_networks:
         compute = replace(compute, precision=FLOAT32)
     lattice = Lattice(scene.shape, _tiling(segmenter, options, scene.shape))
     compute = _with_runtime(compute, segmenter, len(lattice) * lattice.tiling.tile_px**2)
-    together = options.batch_tiles or before.get("batch_tiles")
+    together = options.batch_tiles or begun.get("batch_tiles")
     return Plan(lattice, compute, together or batch_size(segmenter, compute, lattice.tiling.tile_px))
 
 

@@ -21,8 +21,8 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.arrays import Pixels
-from deepnets4eo.errors import InputError
-from deepnets4eo.formats import READ_ERRORS
+from deepnets4eo.errors import InputError, UnreadableError
+from deepnets4eo.formats import READ_ERRORS, is_remote
 from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.rasters.plane_crs import PLAIN_METRES, PLANE, flat_crs
 from deepnets4eo.rasters.values import Nodata, valid_values
@@ -142,8 +142,12 @@ class Handles:
             idle.append(handle)
 
 
-def failure_cause(name: str) -> str:
-    """Why a file that was opened cannot be read, and what to do."""
-    if "://" in name:
-        return "the connection broke off, or nothing came for a while. Start again, or download it."
-    return "the file is truncated or damaged. Fetch it again."
+def read_failure(name: str, where: str = "") -> InputError:
+    """Return the error for a file that was opened and cannot be read: UnreadableError if it may be readable later."""
+    if is_remote(name):
+        return UnreadableError(
+            f"{name} cannot be read{where} now: the connection broke off, or nothing came for a while. Start again, or download it."
+        )
+    if not os.path.exists(name.partition("#")[0]):
+        return UnreadableError(f"{name} cannot be read{where} now: it is gone. Connect its disk again, or put it back.")
+    return InputError(f"{name} cannot be read{where}: the file is truncated or damaged. Fetch it again.")

@@ -30,9 +30,9 @@ from deepnets4eo.rasters.datasets import (
     Handles,
     dataset_grid,
     description_errors,
-    failure_cause,
     pyproj_crs,
     read_dataset,
+    read_failure,
     warp_by_points,
 )
 from deepnets4eo.rasters.longitudes import first_column_to_roll, roll, usual_longitudes
@@ -139,10 +139,10 @@ class FileSource(Source):
             with self._handles.lend(self.open_dataset) as dataset:
                 return read_dataset(dataset, window, bands, self.nodata_of(bands))
         except READ_ERRORS as error:
-            raise InputError(
-                f"{self.name} cannot be read at rows {window.row}–{window.row + window.height}, columns "
-                f"{window.col}–{window.col + window.width}: {failure_cause(self.name)}"
-            ) from error
+            rows, cols = (
+                f"{begin}–{begin + size}" for begin, size in ((window.row, window.height), (window.col, window.width))
+            )
+            raise read_failure(self.name, f" at rows {rows}, columns {cols}") from error
 
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
         if self.declared.is_complex:  # GDAL would take means of complex numbers, whose phases cancel
@@ -159,7 +159,7 @@ class FileSource(Source):
                 with subset_bands(dataset, bands, [nodata] * len(bands)) as declared:
                     return read_dataset(declared, None, range(1, len(bands) + 1), values, shape)
         except READ_ERRORS as error:
-            raise InputError(f"{self.name} cannot be read: {failure_cause(self.name)}") from error
+            raise read_failure(self.name) from error
 
     def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
         dataset = open_raster(self._target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -589,9 +590,24 @@ def test_the_verb_prints_its_files_findings_and_summary(tmp_path: Path, monkeypa
     assert "CAUTION: The images were assumed to lie on each other" in printed.err
     assert main(command) == 1
     assert "exists already" in capsys.readouterr().err
-    for more in ([], ["--dry-run"]):
-        assert main([*command, "--resume", *more]) == 0
+    written = {path.name: path.read_bytes() for path in Path("out").iterdir()}
+    again = [*command, "--resume", "--no-refine"]
+    for more in ([], ["--dry-run"], ["--workers", "1", "--memory", "3GB", "--json", "s.json"]):
+        assert main([*again, *more]) == 0
         assert "already complete, nothing is left to resume" in capsys.readouterr().err
+    others = (["--refine"], "refine"), (["--set", "threshold=otsu"], "threshold"), (["--event", "name=Fire"], "event")
+    for more, differing in others:
+        assert main([*again, *more]) == 2
+        assert f"is of another job: {differing} " in capsys.readouterr().err
+    Path("copy.tif").write_bytes(Path("post.tif").read_bytes())
+    os.utime("post.tif", (0, 0))
+    assert main(again) == main(["change", "pre.tif", "copy.tif", *again[3:]]) == 0
+    write_geotiff(
+        Path("post.tif"), Layer.open("post.tif").read()[0][:, ::-1]
+    )  # the corrected image under the same name
+    assert main(again) == 2
+    assert "is of another job: post post.tif has changed" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in Path("out").iterdir()} == written
 
 
 @pytest.mark.real_data

@@ -15,7 +15,7 @@ from deepnets4eo.change import refinement
 from deepnets4eo.change.diffusion import Diffusion, guided_anisotropic_diffusion
 from deepnets4eo.change.refinement import grey_range, refine_scores, to_grey
 from deepnets4eo.cli.main import main
-from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.errors import InputError, OtherJobError
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.tiling.scores import to_bytes
 
@@ -161,6 +161,11 @@ def test_the_verb_refines_one_band_of_probabilities(
     assert "out.tif exists already" in capsys.readouterr().err
     assert main([*command, "--resume"]) == 0
     assert "already complete, nothing is left to resume" in capsys.readouterr().err
+    assert main([*command, "--resume", "--set", "rate=0.2"]) == 2
+    assert "rate 0.24 then, 0.2 now" in capsys.readouterr().err
+    write_geotiff(Path("image.tif"), 255 - images()[0])  # the corrected image under the same name
+    assert main([*command, "--resume"]) == 2
+    assert "image.tif has changed" in capsys.readouterr().err
     assert main([*command, "--overwrite", "--set", "rate=0.25"]) == 2
     assert "below 0.25" in capsys.readouterr().err
     assert main(["layers", "refine", "image.tif", "proba.tif", "--set", "band=3", "--out", "b.tif"]) == 2
@@ -190,8 +195,9 @@ def test_an_interrupted_job_goes_on_with_the_tiles_that_are_left_and_ends_in_the
     with pytest.raises(KeyboardInterrupt):
         refine_scores(source, guides, tmp_path / "out.tif", **how)
     assert not (tmp_path / "out.tif").exists()
-    with pytest.raises(RunError, match="diffusion"):
+    with pytest.raises(OtherJobError) as error:
         refine_scores(source, guides, tmp_path / "out.tif", **how | {"diffusion": Diffusion(steps=7)}, resume=True)
+    assert error.value.differing == ("steps",)
     assert main(["layers", "refine", source.source, guides[0].source, "--out", str(tmp_path / "out.tif")]) == 1
     assert "--overwrite to begin again, --resume to go on" in capsys.readouterr().err
     result = refine_scores(source, guides, tmp_path / "out.tif", **how, resume=True)

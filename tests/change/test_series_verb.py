@@ -21,6 +21,7 @@ from deepnets4eo.change.series.page import SeriesChips, _positions
 from deepnets4eo.change.series.ranking import cluster_color
 from deepnets4eo.change.series.stack import ImageSeries, MaskRule
 from deepnets4eo.cli.main import main
+from deepnets4eo.errors import CompleteError, OtherJobError
 from deepnets4eo.jobs.output import JobOutput
 from deepnets4eo.jobs.shared_work import SharedWork
 
@@ -200,6 +201,17 @@ def test_breaks_of_an_earlier_job_go_and_the_manifest_says_what_was_detected(tmp
     SeriesJob(series, output, options).run()
     assert not (tmp_path / "breaks.tif").exists()
     assert json.loads((tmp_path / "series.json").read_text())["breaks"] is None
+    again = JobOutput(tmp_path, resume=True)
+    with pytest.raises(CompleteError):
+        SeriesJob(series, again, options, workers=3).run()
+    other = ImageSeries(make_series(3, size=64, count=10))
+    for job, differing in (
+        (SeriesJob(series, again, NoveltyOptions(cell_px=2 * CELL)), {"cell_px"}),
+        (SeriesJob(other, again, options), {"images"}),
+    ):
+        with pytest.raises(OtherJobError) as error:
+            job.run()
+        assert differing <= set(error.value.differing)
 
 
 def test_a_stopped_job_leaves_the_earlier_result_whole(tmp_path, monkeypatch):

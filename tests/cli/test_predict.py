@@ -81,7 +81,7 @@ def test_dry_run_says_what_an_interrupted_job_has_done_and_refuses_another(case,
     done = int(re.search(r"(\d+) of 16 tiles are done", capsys.readouterr().out)[1])
     assert 0 < done < 16
     assert main(arguments(case, *dry, "--set", "tile_px=32")) == 2
-    assert "differs: tiling" in capsys.readouterr().err
+    assert "is of another job: tiling" in capsys.readouterr().err
     assert main(arguments(case, "--dry-run")) == 1
     assert "--resume to go on with it" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in record.folder.iterdir()} == before

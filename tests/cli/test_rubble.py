@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.points import open_cloud
+from deepnets4eo.errors import CompleteError, OtherJobError
+from deepnets4eo.jobs.output import JobOutput
+from deepnets4eo.points import RubbleOptions, open_cloud
+from deepnets4eo.points.rubble import RubbleJob
 from deepnets4eo.synthetic import City, Event, aerial_scan
 
 
@@ -36,6 +39,11 @@ def files(tmp_path_factory):
     return folder
 
 
+def plan(words, output, options=RubbleOptions()):
+    _, post, _, pre, _, footprints = words
+    return RubbleJob.plan(post, [pre], footprints, output, options)
+
+
 def test_all_products_are_written_and_the_points_of_heaps_are_rubble(files, tmp_path, capsys):
     words = ["rubble", f"{files}/post.laz", "--pre", f"{files}/pre.laz", "--footprints", f"{files}/footprints.gpkg"]
     out = tmp_path / "out"
@@ -45,6 +53,12 @@ def test_all_products_are_written_and_the_points_of_heaps_are_rubble(files, tmp_
     assert main([*words, "--out", str(out)]) == 0
     printed = capsys.readouterr().out.split()
     assert sorted(printed) == sorted(str(path) for path in out.iterdir())
+    resumed = JobOutput(out, resume=True)
+    with pytest.raises(CompleteError):
+        plan(words, resumed).run()
+    with pytest.raises(OtherJobError) as error:
+        plan(words, resumed, RubbleOptions(cell_m=1.0)).run()
+    assert error.value.differing == ("cell_m",)
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["synthetic"]
     assert set(manifest["products"]) | {"manifest.json"} == {path.name for path in out.iterdir()}

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from rasterio.env import get_gdal_config
 from small_grader import make_grader
 
@@ -162,7 +163,7 @@ def test_parts_over_an_older_map_and_those_of_another_job_are_refused(
     assert damage(place, out, "--part", "1/2", "--overwrite") == 0
     assert damage(place, out, "--resume") == 1
     assert "exists already, and 1 part of a job into" in (refused := capsys.readouterr().err)
-    assert "Pass --resume --overwrite to replace it by their map." in refused
+    assert "Pass --overwrite to replace it by their map." in refused  # --resume is given
     flat = tmp_path / "flat.tif"  # another image after the event
     flat.write_bytes((place / "post.tif").read_bytes())
     complete = ["--resume", "--overwrite", "--also", "none"]
@@ -187,13 +188,22 @@ def test_parts_over_an_older_map_and_those_of_another_job_are_refused(
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".partial")] == []
     written = {path.name: path.read_bytes() for path in out.iterdir()}
     capsys.readouterr()
-    assert damage(place, out, "--resume") == 0  # so that whoever starts it again until it is done comes to an end
+    same = ["--resume", "--also", "none"]
+    assert damage(place, out, *same) == 0  # so that whoever starts it again until it is done comes to an end
     assert "already complete, nothing is left to resume" in capsys.readouterr().err
+    assert damage(place, out, *same, post=str(flat)) == 0  # a copy of the image
+    with Image.open(flat) as image:
+        Image.fromarray(255 - np.asarray(image)).save(flat)
+    for words, differing in ((["--resume"], "also"), ([*same, "--set", "damaged_share=0.3"], "damaged_share")):
+        assert damage(place, out, *words) == 2
+        assert f"{differing} " in capsys.readouterr().err.partition("is of another job: ")[2].partition("then")[0]
+    assert damage(place, out, *same, post=str(flat)) == 2
+    assert "post " in capsys.readouterr().err.partition("is of another job: ")[2]
     assert {path.name: path.read_bytes() for path in out.iterdir()} == written
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     manifest["findings"].insert(0, {"code": "a", "severity": "worthless", "message": "It shows another place."})
     (out / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    assert damage(place, out, "--resume") == 3  # as it ended before
+    assert damage(place, out, *same) == 3  # as it ended before
     assert capsys.readouterr().err.endswith("DO NOT USE THIS MAP: It shows another place.\n")
 
 

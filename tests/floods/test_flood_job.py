@@ -577,7 +577,12 @@ def test_the_verb_says_what_it_would_do_and_ends_with_its_result(
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["event"]["name"] == "River"
     assert "1 of 2 buildings stand in it" in printed.err
     assert main(command) == 1
-    assert main([*command, "--resume"]) == 0
+    again = [*command, "--event", "name=River", "--resume"]
+    assert main([*again, "--set", "workers=1"]) == 0
+    assert main([*again, "--set", "threshold=kittler"]) == 2
+    assert "is of another job: threshold 'otsu' then, 'kittler' now" in capsys.readouterr().err
+    assert main(["flood", "post.tif", "pre.tif", *again[3:]]) == 2
+    assert "is of another job: pre " in capsys.readouterr().err
     assert main(["flood", "post.tif", "--out", str(tmp_path / "part"), "--part", "1/2"]) == 0
     assert "part 1/2 is done and kept" in capsys.readouterr().out
 

@@ -12,7 +12,7 @@ import pytest
 from geotiff import write_geotiff
 from made_up_clouds import LEGEND, ORIGIN, NeighbourCount, scattered, write_las
 
-from deepnets4eo.errors import CompleteError
+from deepnets4eo.errors import CompleteError, OtherJobError
 from deepnets4eo.points import LabelOptions, Orthophoto, PointCloud, label_cloud, label_progress, labeller, labelling
 from deepnets4eo.points.features.rules import RuleLabeller, RuleOptions
 from deepnets4eo.points.labeller import PointLabeller
@@ -126,7 +126,24 @@ def test_other_thresholds_of_the_rules_begin_again(tmp_path: Path, stop_after: C
 def test_a_finished_result_is_not_resumed_by_another_job(tmp_path: Path) -> None:
     out = tmp_path / "out.laz"
     label_cloud(write_las(tmp_path / "a.laz", scattered(50)), NeighbourCount(), out)
-    before = out.read_bytes()
-    with pytest.raises(CompleteError, match="already complete, nothing is left to resume: .* exists already"):
-        label_cloud(write_las(tmp_path / "b.laz", scattered(60)), NeighbourCount(), out, LabelOptions(resume=True))
+    before, again = out.read_bytes(), LabelOptions(resume=True)
+    with pytest.raises(CompleteError):
+        label_cloud(tmp_path / "a.laz", NeighbourCount(), out, LabelOptions(resume=True, memory_bytes=1))
+    copy = tmp_path / "copy.laz"
+    copy.write_bytes((tmp_path / "a.laz").read_bytes())
+    with pytest.raises(CompleteError):
+        label_cloud(copy, NeighbourCount(), out, again)
+    other = write_las(tmp_path / "b.laz", scattered(60))
+    for job, differing in (
+        ((other, NeighbourCount(), out, again), "cloud"),
+        ((tmp_path / "a.laz", NeighbourCount(), out, LabelOptions(resume=True, replace=True)), "replace"),
+        ((tmp_path / "a.laz", RuleLabeller(), out, again), "labeller"),
+    ):
+        for call in (label_cloud, labelling.describe_labelling):
+            with pytest.raises(OtherJobError) as error:
+                call(*job)
+            assert error.value.differing == (differing,)
+    write_las(tmp_path / "a.laz", scattered(60))  # the corrected file under the same name
+    with pytest.raises(OtherJobError):
+        label_cloud(tmp_path / "a.laz", NeighbourCount(), out, again)
     assert out.read_bytes() == before

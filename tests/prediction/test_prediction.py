@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cards.legend import Legend, LegendClass
-from deepnets4eo.errors import InputError, OutputError, RunError
+from deepnets4eo.errors import CompleteError, InputError, OtherJobError, OutputError, RunError
 from deepnets4eo.jobs.parts import Part
 from deepnets4eo.jobs.row_journal import RowJournal
 from deepnets4eo.prediction import PredictOptions, check_outputs, describe, predict
@@ -232,8 +234,49 @@ def interrupted(run, image, out, **options):
 def test_another_jobs_ledger_is_refused_and_says_what_differs(network_run, image, tmp_path):
     out = tmp_path / "labels.tif"
     interrupted(network_run, image, out)
-    with pytest.raises(RunError, match=r"differs: tiling .*halo_px.*Give the same inputs and options"):
+    with pytest.raises(OtherJobError) as error:
         predict(network_run, image, out, single(resume=True, halo_px=16))
+    assert error.value.differing == ("tiling",)
+
+
+def test_an_interrupted_job_goes_on_with_a_touched_image_but_not_with_another_content(network_run, image, tmp_path):
+    copy, out = tmp_path / "image.tif", tmp_path / "labels.tif"
+    copy.write_bytes(Path(image).read_bytes())
+    interrupted(network_run, copy, out, block_px=32)
+    os.utime(copy, (0, 0))
+    corrected = tmp_path / "corrected.tif"
+    with rasterio.open(copy) as file, rasterio.open(corrected, "w", **file.profile) as written:
+        written.write(file.read()[:, ::-1])
+    with pytest.raises(OtherJobError):
+        predict(network_run, corrected, out, single(block_px=32, resume=True))
+    resumed = predict(network_run, copy, out, single(block_px=32, resume=True))
+    assert resumed.computed < resumed.tiles - resumed.skipped
+
+
+def test_a_finished_job_is_complete_for_the_same_content_and_refused_for_any_other(pixel_run, image, tmp_path):
+    out, proba = tmp_path / "labels.tif", tmp_path / "p.tif"
+    predict(pixel_run, image, out, single(probabilities=proba))
+    again, copy = single(probabilities=proba, resume=True), tmp_path / "copy.tif"
+    copy.write_bytes(Path(image).read_bytes())
+    for scene, options in (
+        (image, again),
+        (copy, again),
+        (copy, dataclasses.replace(again, memory_bytes=10**10, threads=2)),
+    ):
+        with pytest.raises(CompleteError):
+            predict(pixel_run, scene, out, options)
+    with rasterio.open(copy, "r+") as file:
+        file.write(file.read()[:, ::-1])
+    others = {"image": (copy, again), "tiling": (image, dataclasses.replace(again, halo_px=16))}
+    for differing, (scene, options) in others.items():
+        with pytest.raises(OtherJobError) as error:
+            predict(pixel_run, scene, out, options)
+        assert error.value.differing == (differing,)
+    predict(pixel_run, copy, out, single(overwrite=True))  # the probabilities are now of another job
+    with pytest.raises(OtherJobError):
+        predict(pixel_run, copy, out, again)
+    with pytest.raises(CompleteError):
+        predict(pixel_run, copy, out, single(resume=True))
 
 
 def test_progress_of_an_interrupted_job_is_discarded_only_when_told(network_run, image, tmp_path):
@@ -322,6 +365,10 @@ def test_existing_output_is_kept_unless_told(pixel_run, image, tmp_path):
     for options in (single(), single(resume=True)):
         with pytest.raises(OutputError, match=r"exists already\. Pass --overwrite"):
             predict(pixel_run, image, out, options)
+    predict(pixel_run, image, tmp_path / "other.tif", single(tile_px=32))
+    (tmp_path / "other.tif").replace(out)
+    with pytest.raises(OtherJobError):
+        predict(pixel_run, image, out, single(resume=True))
     predict(pixel_run, image, out, single(overwrite=True))
 
 
@@ -388,7 +435,7 @@ def test_parts_in_any_order_make_the_bits_of_one_job(network_run, image, tmp_pat
         part(1, 4)
     with pytest.raises(OutputError, match=r"exists already.*--overwrite to begin again, --resume to go on"):
         predict(network_run, image, out, single(probabilities=probabilities, **shared))
-    with pytest.raises(RunError, match="differs: tiling"):
+    with pytest.raises(OtherJobError, match="tiling"):
         part(2, halo_px=16)
     shares.clear()
     options = single(probabilities=probabilities, resume=True, **shared)

@@ -85,7 +85,7 @@ class SeriesJob:
         """The job of these words. json : a further output. Errors: InputError; OutputError where it would write over its inputs."""
         products.check()
         inputs.check()
-        out, output = output.out, replace(output, last=MANIFEST)
+        out = output.out
         written = [json, *(out / name for name in PRODUCTS)]
         check_not_inputs([out, *written], [source, inputs.masks, options.weights])
         for folder in (source, inputs.masks):
@@ -103,7 +103,11 @@ class SeriesJob:
     ) -> tuple[NoveltyRanking, list[Path]]:
         """Write the products; the ranking as it was written, and the files. executor : looks for breaks and measures cells."""
         series, start, names = self.series, self.products.breaks_since(), [TABLE, VECTORS, PAGE, MANIFEST]
-        with self.output.begin() as scratch, gdal_cache(), self.output.products() as hidden:
+        inputs = {"images": series.layers, "weights": self.options.weights}
+        groups = (self.options, self.products, series.rule)
+        dates = [day.isoformat() for day in series.dates]
+        output = replace(self.output, last=MANIFEST).for_job(inputs, *groups, dates=dates, event=self.event.to_dict())
+        with output.begin() as scratch, gdal_cache(), output.products() as hidden:
             shared = None if executor is None else SharedWork(executor, scratch.folder.absolute())
             breaks = None
             if start is not None:

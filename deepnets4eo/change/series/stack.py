@@ -150,6 +150,11 @@ class ImageSeries:
         height, width = self.grid.shape
         return height, width
 
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers of all dates in the bands that are used, and their masks, on the grid of the series."""
+        return [layer for part in (self._layers, self._masks) for layers in part for layer in layers]
+
     def read(self, index: int, window: Window) -> tuple[FloatImage, Mask]:
         """The values of a date (C, h, w) and where they are valid: no clouds, and data in the bands that are used."""
         parts = [layer.read(window) for layer in self._layers[index]]

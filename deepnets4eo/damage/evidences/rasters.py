@@ -80,6 +80,12 @@ class RasterEvidence:
         """Name of its column."""
         return PREFIX + self.name
 
+    @property
+    def sources(self) -> list[Any]:
+        """The raster and the file of its card, if there is one."""
+        card = card_path(self.source) if isinstance(self.source, (str, Path)) else None
+        return [self.source, *([card] if card is not None and card.is_file() else [])]
+
 
 @dataclass(frozen=True)
 class ScoreLayer:

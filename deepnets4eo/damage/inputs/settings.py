@@ -100,6 +100,12 @@ class Settings:
     ] = "auto"
     seed: Annotated[int, Field(ge=0)] = 0
 
+    @property
+    def sources(self) -> dict[str, str | None]:
+        """Files and runs that the settings name, by role; a word if none is named."""
+        roles = ("model", "look_from", "water", "segmenter")
+        return {role: getattr(self, role) for role in roles}
+
 
 @option_group
 class FurtherInputs:
@@ -156,6 +162,12 @@ class FurtherInputs:
     def layers(self) -> dict[str, str | None]:
         """The rasters by their names in `damage.inputs.open_inputs`."""
         return {"dsm_pre": self.dsm_pre, "dsm_post": self.dsm_post, "cloud_mask": self.cloud_mask}
+
+    @property
+    def sources(self) -> dict[str, str | None]:
+        """What is read, by role; None if it is not given. Scores and priors, which have names, are not among it."""
+        roles = ("points_pre", "points_post", "prior_curves", "areas", "population")
+        return {**self.layers, **{role: getattr(self, role) for role in roles}}
 
     @property
     def files(self) -> list[str]:

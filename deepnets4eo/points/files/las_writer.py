@@ -42,7 +42,8 @@ STEP_M = 0.001  # coarsest step of coordinates that are written
 ROUNDING = 1e-9  # of logarithms
 MOST_STEPS = 2**31 - 1  # coordinates are stored as 32-bit whole numbers
 OWN_RECORD = "deepnets4eo"  # user id of the variable length record that holds the legend
-LEGEND_RECORD, PREDICTED_RECORD = 1, 2  # the legend; that the classification is a prediction
+# the legend; that the classification is a prediction; what the points were labelled by, see `jobs.records`
+LEGEND_RECORD, PREDICTED_RECORD, JOB_RECORD = 1, 2, 3
 PROJECTION = "LASF_Projection"
 SPECIFICATION, TEXT_RECORD = "LASF_Spec", 3  # the text area description
 COPC = "copc"  # its octree does not hold for points that are written again
@@ -64,7 +65,7 @@ class ExtraDimension:
 @dataclass(frozen=True)
 class Additions:
     """What is added to a file: dimensions, the legend and highest code of the classification, colours, near infrared,
-    lines of text ("text area description"), and whether a prediction overwrites the classification."""
+    lines of text ("text area description"), whether a prediction overwrites the classification, and the record of the job."""
 
     dimensions: tuple[ExtraDimension, ...] = ()
     legend: Legend | None = None
@@ -73,6 +74,7 @@ class Additions:
     near_infrared: bool = False
     text: tuple[str, ...] = ()
     predicted: bool = False
+    job: str = ""
 
 
 def write_points(
@@ -200,6 +202,8 @@ def make_header(file: CloudFile, additions: Additions) -> laspy.LasHeader:
         header.vlrs.extend(_legend_record(additions.legend))
     if additions.predicted and not _is_marked(header):
         header.vlrs.append(laspy.VLR(OWN_RECORD, PREDICTED_RECORD, "classification is predicted", b""))
+    if additions.job and len(data := additions.job.encode()) <= MOST_RECORD_BYTES:
+        header.vlrs.append(laspy.VLR(OWN_RECORD, JOB_RECORD, "what the points were labelled by", data))
     if additions.text:
         data = "\n".join(additions.text).encode()[:MOST_RECORD_BYTES]
         header.vlrs.append(laspy.VLR(SPECIFICATION, TEXT_RECORD, "what the points are of", data))
@@ -225,6 +229,17 @@ def stored_legend(file: CloudFile) -> Legend | None:
             text = vlr.record_data_bytes().decode("utf-8", errors="replace")
             return Legend.from_tags({"LEGEND": text}, str(file.path))
     return None
+
+
+def stored_job(path: Path) -> str | None:
+    """Return the record of the job that wrote a file of points, None if it has none or cannot be read."""
+    try:
+        with laspy.open(path) as reader:
+            vlrs = reader.header.vlrs
+    except Exception:  # laspy raises many kinds for what is no whole LAS file
+        return None
+    records = [vlr for vlr in vlrs if (vlr.user_id, vlr.record_id) == (OWN_RECORD, JOB_RECORD)]
+    return records[-1].record_data_bytes().decode("utf-8", errors="replace") if records else None
 
 
 def is_predicted(file: CloudFile) -> bool:

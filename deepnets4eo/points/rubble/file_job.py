@@ -51,15 +51,23 @@ class RubbleJob:
         """The products that need points, where the heights after the event are a surface model."""
         return products_of_points(self.post, self.also)
 
+    @property
+    def _known_output(self) -> JobOutput:
+        """The output with all that its products follow from."""
+        inputs = {"post": self.post, "pre": list(self.before), "footprints": self.footprints}
+        others = {"dates": self.dates, "also": self.also, "event": self.event.to_dict()}
+        return self.output.for_job(inputs, self.options, **others)
+
     def describe(self) -> str:
         """What would be done, in one line, after all checks. Errors: those of `debris_volumes`."""
-        self.output.check()
+        self._known_output.check()
         return f"{count_of(len(self._check()), 'building')} would be measured into {self.output.out}"
 
     def run(self, progress: Progress | None = None) -> tuple[RubbleMap, dict[str, Path]]:
         """Make the map and write its files; the map and the paths by name. Errors: those of `debris_volumes` and `save_rubble`."""
         first = self.before[0] if self.before else None
-        with self.output.begin():
+        output = self._known_output
+        with output.begin():
             outlines, how = self._check(), self.options
             if len(self.before) > 1:
                 heights = (*self.before, self.post)
@@ -67,7 +75,7 @@ class RubbleJob:
             else:
                 result = debris_volumes(self.post, outlines, first, how, event=self.event, progress=progress)
             return result, save_rubble(
-                result, self.output.out, self.post, also=self.also, pre=first, overwrite=self.output.replaces
+                result, output.out, self.post, also=self.also, pre=first, overwrite=output.replaces
             )
 
     def _check(self) -> Footprints:
