@@ -44,6 +44,10 @@ class OtherJobError(RunError):
         self.differing = tuple(differing)
 
 
+class BlockError(RunError):
+    """Blocks of work that no worker could do now; what is finished is kept, and the job may go on later."""
+
+
 class UnreadableError(InputError):
     """An input that cannot be read now, such as one whose server fails; nothing is wrong with it, and the job may go on later."""
 

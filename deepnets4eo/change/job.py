@@ -17,7 +17,7 @@ from deepnets4eo.change.page import area_in_words, changed_interval
 from deepnets4eo.change.pair import POST, PRE, ChangePair, open_pair
 from deepnets4eo.change.rasters import covers_of, write_rasters
 from deepnets4eo.change.transitions import COVER_POST, COVER_PRE
-from deepnets4eo.jobs import Executor, JobOutput, Progress
+from deepnets4eo.jobs import Executor, JobOutput, KeptFiles, Progress
 from deepnets4eo.outputs import EventInfo, Finding, worst_first
 from deepnets4eo.rasters import Layer, LayerLike, gdal_cache
 from deepnets4eo.segmenters import CARD, Run
@@ -164,8 +164,8 @@ def _write(
 
     options, event = job.options, job.event
     run, scene, notes = prepare(pair, trained, folder, options)
-    labels, probabilities = folder / "labels.tif", folder / "probabilities.tif"
-    if not (labels.is_file() and probabilities.is_file()):
+    labels, probabilities, kept = folder / "labels.tif", folder / "probabilities.tif", KeptFiles(folder)
+    if not kept.has(labels.name, probabilities.name):
         from deepnets4eo.prediction import PredictOptions, predict
 
         log.info("predicting change …")
@@ -174,6 +174,7 @@ def _write(
             device=options.device, resume=True, overwrite=True, scratch=True, executor=executor,
         )  # fmt: skip
         predict(run, scene, labels, work, progress=progress)
+        kept.note(labels.name, probabilities.name)
     findings = [*event.findings(), *pair.findings, *method_findings(pair, run)]
     with job.output.products() as hidden:
         products = ChangeProducts(hidden.folder)

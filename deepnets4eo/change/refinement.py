@@ -164,10 +164,11 @@ def refine_raster(
             record.check_complete({out: JobRecord.of_raster(out)})
         check_overwrite(out, overwrite=overwrite, resume=resume if interrupted else None)
         finished.check_kept(overwrite=overwrite, resume=resume)
-        return refine_scores(
-            band, guides, out, diffusion=diffusion, device=device, workers=workers, resume=resume, tags=record.tags,
-            progress=progress,
-        )  # fmt: skip
+        with finished.kept_on_failure(resume=resume):
+            return refine_scores(
+                band, guides, out, diffusion=diffusion, device=device, workers=workers, resume=resume, tags=record.tags,
+                progress=progress,
+            )  # fmt: skip
 
 
 def _warn(result: Refinement) -> None:

@@ -229,7 +229,10 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         sys.unraisablehook, logging.raiseExceptions = before, raises
     if result == INTERRUPTED:  # typer makes this exit code of Ctrl-C, and says nothing
-        echo("Interrupted. Finished work is kept; continue with --resume where the verb has it.", err=True)
+        again = (
+            "the same command goes on" if "--resume" in arguments else "continue with --resume where the verb has it"
+        )
+        echo(f"Interrupted. Finished work is kept; {again}.", err=True)
     return result if isinstance(result, int) else 0
 
 

@@ -16,7 +16,7 @@ from deepnets4eo.display import MAX_PX, Summary, WithSummary
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.formats import vector_file
-from deepnets4eo.jobs import JobOutput
+from deepnets4eo.jobs import JobOutput, KeptFiles
 from deepnets4eo.outputs import EventInfo, Finding, worst_first
 
 if TYPE_CHECKING:
@@ -203,6 +203,7 @@ class DamageMap(WithSummary, DamageMapContent):
         ):
             for name in kept:
                 shutil.copyfile(out_dir / name, products.folder / name)
+                KeptFiles(products.folder).note(name)
             names = write_products(
                 self, products.folder, pre=pre, post=post, scores=scores, also=also, options=options, home=out_dir
             )

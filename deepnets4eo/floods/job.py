@@ -17,7 +17,7 @@ from deepnets4eo.floods.options import LABELS, MANIFEST, POLYGONS, PROBABILITY, 
 from deepnets4eo.floods.rasters import mode_findings, write_rasters
 from deepnets4eo.floods.recognition import measure_recognition, write_sure_water
 from deepnets4eo.floods.scene import FloodScene, open_flood_scene
-from deepnets4eo.jobs import JobOutput, Progress, Workers
+from deepnets4eo.jobs import JobOutput, KeptFiles, Progress, Workers
 from deepnets4eo.outputs import EventInfo, Finding
 from deepnets4eo.rasters import Layer, LayerLike, gdal_cache
 from deepnets4eo.segmenters import Run, kept_run
@@ -169,12 +169,15 @@ def _measured_run(dates: FloodScene, options: FloodOptions, folder: Path, days: 
 
 def _label(job: FloodJob, dates: FloodScene, run: Run, folder: Path, progress: Progress | None) -> None:
     """Label the scene, or the part of it, into the folder of what is finished; what is there stays."""
-    if all((folder / name).is_file() for name in (LABELS, PROBABILITY)):
+    kept = KeptFiles(folder)
+    if kept.has(LABELS, PROBABILITY):
         return
     from deepnets4eo.prediction import PredictOptions, predict
 
     log.info("looking for water …")
     options, part = job.options, job.output.part
+    for name in (LABELS, PROBABILITY):
+        (folder / name).unlink(missing_ok=True)  # damaged
     with (Workers() if options.processes is None else Workers.parse(options.processes)).executor() as executor:
         work = PredictOptions(
             probabilities=folder / PROBABILITY, memory_bytes=options.memory_bytes, workers=options.workers, part=part,
@@ -182,6 +185,8 @@ def _label(job: FloodJob, dates: FloodScene, run: Run, folder: Path, progress: P
             runtime=options.runtime, scratch=True, executor=executor,
         )  # fmt: skip
         predict(run, dates.scene, folder / LABELS, work, progress=progress)
+    if part is None:
+        kept.note(LABELS, PROBABILITY)
 
 
 def _write(job: FloodJob, dates: FloodScene, run: Run, folder: Path) -> FloodMap:

@@ -23,6 +23,7 @@ import numpy as np
 from deepnets4eo.arrays import ByteImage, FloatImage
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import blocks, gsd_m
+from deepnets4eo.jobs import KeptFiles, identity_hash
 from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import BLOCK_PX, CogWriter, Layer
 from deepnets4eo.terrain import impossible, slope_deg
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from deepnets4eo.floods.options import FloodOptions
 
 CLEAR, STEEP, LAYOVER, SHADOW = 0, 1, 2, 3  # why ground is not seen
-HIDDEN = "relief.tif"  # in the scratch folder
+HIDDEN = "relief-{}.tif"  # in the scratch folder; of these heights and this view
 REACH_PX = 256  # how far a mountain throws its shadow at most
 
 
@@ -54,9 +55,12 @@ def hide_relief(image: Layer, heights: Layer, options: FloodOptions, scratch: Pa
     """
     from deepnets4eo.change import hide_clouds
 
-    path, counts = scratch / HIDDEN, np.zeros(SHADOW + 1, np.int64)
-    if not path.is_file():
+    view = options.steepest_deg, options.incidence_deg, options.look_deg
+    path, counts = scratch / HIDDEN.format(identity_hash(heights, view)), np.zeros(SHADOW + 1, np.int64)
+    kept = KeptFiles(scratch)
+    if not kept.has(path.name):
         _write_mask(path, heights, options)
+        kept.note(path.name)
     hidden = Layer.open(path)
     for window in blocks(hidden.shape, BLOCK_PX):
         counts += np.bincount(hidden.read(window)[0][0].ravel().astype(np.intp), minlength=len(counts))

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .executors import Workers
     from .identities import file_state, identity, identity_hash, name_hash
     from .journal import Journal
+    from .kept_files import KeptFiles
     from .lock import output_lock as output_lock
     from .output import JobOutput, Scratch, new_output
     from .parts import WHOLE, Part as Part, Progress, between

@@ -19,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from deepnets4eo.errors import DeepNets4EOError, OutputError, RunError
+from deepnets4eo.errors import BlockError, DeepNets4EOError, OutputError, RunError
 from deepnets4eo.jobs.parts import Progress
 from deepnets4eo.version import code_version
 
@@ -87,9 +87,9 @@ class RemoteSteps:
             if progress is not None:
                 progress(done / len(blocks))
         if len(failed) > max(MOST_FAILED * len(blocks), LEAST_FAILED):
-            raise RunError(
+            raise BlockError(
                 f"{len(failed)} of {len(blocks)} blocks of the step {step} could not be done, the first of them because: "
-                f"{next(iter(failed.values()))}. Remove the cause, and go on with --resume."
+                f"{next(iter(failed.values()))}. Remove the cause."
             )
         self.failures[step] = failed
         return failed

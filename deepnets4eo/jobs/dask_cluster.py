@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.errors import BlockError, InputError
 from deepnets4eo.jobs.blocks import POLL_S, BlockPool
 from deepnets4eo.lazy import name_missing_extra
 
@@ -74,9 +74,7 @@ class DaskCluster:
                 break
             except (OSError, TimeoutError) as error:
                 if time.monotonic() - began > PATIENCE_S:
-                    raise RunError(
-                        f"no Dask scheduler answers at {self._address}: {error}. Start one, and go on with --resume."
-                    ) from error
+                    raise BlockError(f"no Dask scheduler answers at {self._address}: {error}. Start one.") from error
                 time.sleep(POLL_S)
         self._seen = time.monotonic()
         return self._client.get_executor(pure=False)
@@ -96,9 +94,8 @@ class DaskCluster:
         if not missing_s:
             self._seen, self._warned = now, False
         elif missing_s > PATIENCE_S:
-            raise RunError(
-                f"the scheduler at {self._address} had no worker for {PATIENCE_S:.0f} s. Start some (dask worker {self._address}); what is "
-                "finished is kept: go on with --resume."
+            raise BlockError(
+                f"the scheduler at {self._address} had no worker for {PATIENCE_S:.0f} s. Start some (dask worker {self._address})."
             )
         elif missing_s > WARN_S and not self._warned:
             left_s = PATIENCE_S - missing_s

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from deepnets4eo.errors import CompleteError, InputError, OutputError, UnreadableError
+from deepnets4eo.errors import BlockError, CompleteError, InputError, OutputError, UnreadableError
 from deepnets4eo.files import (
     LEFTOVER,
     PARTIAL,
@@ -255,8 +255,8 @@ class JobOutput:
         except InputError as error:
             if not self._has_finished:
                 self._remove_scratch()
-            elif isinstance(error, UnreadableError):
-                raise UnreadableError(f"{error} {self._go_on}") from error
+            elif isinstance(error, (UnreadableError, BlockError)):
+                raise type(error)(f"{error} {self._go_on}") from error
             raise
         except OutputError as error:
             if " kept: " in str(error) or not self._scratch.is_dir():

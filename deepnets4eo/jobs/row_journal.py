@@ -9,6 +9,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.errors import OutputError
+from deepnets4eo.errors import BlockError, OutputError, UnreadableError
 from deepnets4eo.files import PARTIAL, check_own_folder, plain, remove, writing
 from deepnets4eo.grid import Window
 from deepnets4eo.jobs.journal import Journal
@@ -78,8 +79,8 @@ class RowJournal:
         totals = sorted(set(_folders_of_parts(out).values()))
         if len(totals) > 1:
             raise OutputError(
-                f"{out} was divided into {' and into '.join(map(str, totals))} parts. Begin again with --overwrite, or remove "
-                f"the folders {PARTIAL}*-of-*-{out.name} of one of them."
+                f"{out} was divided into {' and into '.join(map(str, totals))} parts. Remove the folders "
+                f"{PARTIAL}*-of-*-{out.name} of one of them, or begin the whole job again, by --overwrite without other options of parts."
             )
         return [Part(number, total) for total in totals for number in range(1, total + 1)]
 
@@ -127,14 +128,23 @@ class RowJournal:
         for number, entry in enumerate(self.entries):
             packed = self._journal.get(str(number), [product])
             if packed is None:
-                raise OutputError(
-                    f"finished rows in {self.folder} cannot be read any more. Start the job again with --resume."
-                )
+                raise OutputError(f"finished rows in {self.folder} cannot be read any more; they are made again.")
             dtype, shape = entry["arrays"][product]
             yield (
                 Window(*entry["window"]),
                 np.frombuffer(zlib.decompress(packed[product].tobytes()), dtype).reshape(shape),
             )
+
+    @contextmanager
+    def kept_on_failure(self, *, resume: bool, part: bool = False) -> Iterator[None]:
+        """State with what fails now how the job goes on later, without an option that was given: `resume`, `part`."""
+        try:
+            yield
+        except (OutputError, UnreadableError, BlockError) as error:
+            if not self.is_begun:
+                raise
+            how = "start the part again" if part else "start the same job again" if resume else "go on with --resume"
+            raise type(error)(f"{error} Finished rows are kept: {how} then.") from error
 
     def remove(self) -> None:
         """Remove the journal. Errors: OutputError where it cannot be removed."""
@@ -144,10 +154,7 @@ class RowJournal:
         if self.folder.is_symlink():
             check_own_folder(self.folder)
         blocks = {ENTRY: json.dumps(entry).encode(), **packed}
-        try:
-            self._journal.put(name, {key: np.frombuffer(block, np.uint8) for key, block in blocks.items()})
-        except OutputError as error:
-            raise OutputError(f"{error} Finished rows are kept: go on with --resume then.") from error
+        self._journal.put(name, {key: np.frombuffer(block, np.uint8) for key, block in blocks.items()})
 
     def _entry(self, name: str) -> dict[str, Any] | None:
         """The values of a block, all of whose arrays can be read; None where one is damaged, or there is none."""

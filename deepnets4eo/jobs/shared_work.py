@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
-from deepnets4eo.errors import OutputError, RunError
+from deepnets4eo.errors import BlockError, OutputError
 from deepnets4eo.jobs.blocks import BlockWork, DoBlock, Executor
 from deepnets4eo.jobs.journal import Journal
 
@@ -31,7 +31,7 @@ class SharedWork:
         arguments: tuple[Any, ...],
         names: Sequence[str],
     ) -> Iterator[Arrays]:
-        """Yield the arrays of every block in order; RunError names a block that failed."""
+        """Yield the arrays of every block in order; BlockError names a block that failed."""
         journal, work = Journal(self.folder), (open, arguments, self.folder)
         kept = set(journal.names())
         if self.executor is None:
@@ -45,10 +45,7 @@ class SharedWork:
         receipts = self.executor.run(BlockWork(_open_kept, work), [name for name in names if name not in kept])
         for name in names:
             if name not in kept and (receipt := next(receipts)).failure:
-                raise RunError(
-                    f"the block {name} could not be computed: {receipt.failure}. Remove the cause, and start the job again, with --resume "
-                    "where it has that: what is finished is kept then."
-                )
+                raise BlockError(f"the block {name} could not be computed: {receipt.failure}. Remove the cause.")
             arrays = journal.get(name)
             if arrays is None:  # damaged since it was kept
                 with _open_kept(*work) as do:

@@ -89,7 +89,7 @@ class LabelProgress:
             return False
         try:
             return self.open_tiles().are_there
-        except InputError:
+        except (InputError, ValueError, KeyError, TypeError, AttributeError):  # a plan that was damaged
             return False
 
     def clear(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -104,7 +105,9 @@ def predict(
         if not options.scratch:  # what is thrown away is known by the times of its inputs
             record = record.measured()
         jobs = part_jobs(task, plan, paths, options, journals, progress, record)
-        return _run(jobs, task.identity(record, plan, paths), options, resumed, prepared)
+        failing = jobs[0].journal.kept_on_failure(resume=options.resume, part=options.part is not None)
+        with nullcontext() if options.scratch else failing:  # the job around it states how to go on
+            return _run(jobs, task.identity(record, plan, paths), options, resumed, prepared)
 
 
 def _run(

@@ -138,8 +138,10 @@ class _Loop:
                         log.info("%s: stopped", reason)
                         break
             except KeyboardInterrupt:
-                end = "" if self.kept == NOTHING else " To end here and use what was learnt: with --resume --finish."
-                log.warning("training stopped; kept: %s. To go on: the same command with --resume.%s", self.kept, end)
+                how = "" if self.plan.resume else " with --resume"
+                flags = "--finish" if self.plan.resume else "--resume --finish"
+                end = "" if self.kept == NOTHING else f" To end here and use what was learnt: with {flags}."
+                log.warning("training stopped; kept: %s. To go on: the same command%s.%s", self.kept, how, end)
                 raise
 
     def _run_epoch(self) -> dict[str, float]:

@@ -253,7 +253,7 @@ def test_outlines_that_the_network_in_the_box_is_not_sure_of_are_left_out(
 
     monkeypatch.setattr("deepnets4eo.damage.inputs.find_buildings.load_run", lambda _: PaintedBoxRun)
     monkeypatch.setattr("deepnets4eo.prediction.predict", paint)
-    options = PredictOptions(resume=True)
+    options = PredictOptions(resume=True, scratch=True)
     for _ in range(2):  # the second time from the files of the first
         found = buildings_of("painted", Layer.open(case / "pre.tif"), tmp_path / "labels.tif", options=options)
         assert found["area_m2"].round().tolist() == [100, 100]

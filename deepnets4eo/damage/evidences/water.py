@@ -32,10 +32,10 @@ from deepnets4eo.floods import (
     write_sure_water,
 )
 from deepnets4eo.grid import blocks
-from deepnets4eo.jobs import Progress
+from deepnets4eo.jobs import KeptFiles, Progress
 from deepnets4eo.rasters import BLOCK_PX, COLOURS, CogWriter, Layer, Scene
 from deepnets4eo.registration import UNMOVED, Role
-from deepnets4eo.segmenters import load_run, save_run
+from deepnets4eo.segmenters import Run, kept_run
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def find_water(site: Site) -> WaterAround | None:
             recognition = Recognition(**read_json(folder / RECOGNITION))
             doubt = recognition.finding(site.event.is_flood, "give_water")
             if doubt is not None:
-                mapper = cast(WaterMapper, load_run(folder / RUN).segmenter)
+                mapper = cast(WaterMapper, _mapper_run(site, folder).segmenter)
                 water = write_sure_water(water, folder / "water_sure.tif", _dates(site), mapper, outlines)
         around = water_around(
             water, outlines, any_water=not is_new, reach_m=reach_m, pixel_m=_pixel_m(water.grid, post), nearby=doubt is None,
@@ -126,27 +126,36 @@ def _dates(site: Site, *, surfaces_alone: bool = False) -> Scene:
 def _seen_water(site: Site, folder: Path, workers: int, progress: Progress | None = None) -> Layer:
     """The map of water in the images of the job, and how well water is recognised beside it. workers : threads that read"""
     folder.mkdir(parents=True, exist_ok=True)
-    mapped, labels = folder / "water.tif", folder / "water_seen.tif"
-    if not labels.is_file():
+    mapped, labels, kept = folder / "water.tif", folder / "water_seen.tif", KeptFiles(folder)
+    if not kept.has(labels.name, RECOGNITION):
         from deepnets4eo.prediction import PredictOptions, predict
 
-        alone = not site.settings.network
-        dates = _dates(site, surfaces_alone=alone)
+        dates = _dates(site, surfaces_alone=not site.settings.network)
         logger.info("looking for water around buildings …")
-        mapper = WaterMapper.of_scene(dates, gsd_m=_pixel_m(dates.grid, site.post), surfaces_alone=alone)
-        run = load_run(save_run(mapper, folder / RUN))
+        run = _mapper_run(site, folder)
+        mapper = cast(WaterMapper, run.segmenter)
         options = PredictOptions(
             workers=workers,
             device=site.settings.device,
             precision=site.settings.precision,
             runtime=site.settings.runtime,
             resume=True,
+            overwrite=True,
             scratch=True,
         )
         predict(run, dates, mapped, options, progress=progress)
         write_json(folder / RECOGNITION, measure_recognition(_dates(site), mapper, Layer.open(mapped)).to_dict())
         write_seen_water(Layer.open(mapped), dates.layers["post"], mapper.inputs.gsd_m or 1.0, labels)
+        kept.note(labels.name, RECOGNITION)
     return Layer.open(labels)
+
+
+def _mapper_run(site: Site, folder: Path) -> Run:
+    """Return what finds water in the images, as it is kept in the folder."""
+    alone = not site.settings.network
+    dates = _dates(site, surfaces_alone=alone)
+    pixel_m = _pixel_m(dates.grid, site.post)
+    return kept_run(folder / RUN, lambda: WaterMapper.of_scene(dates, gsd_m=pixel_m, surfaces_alone=alone))
 
 
 def _pixel_m(grid: Any, post: Layer) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,10 +25,11 @@ from deepnets4eo.damage.network.pairs import in_pixels
 from deepnets4eo.damage.network.pooling import TileWork, pool_scene
 from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.device import choose
-from deepnets4eo.errors import InputError, MissingExtraError, RunError
+from deepnets4eo.errors import CompleteError, InputError, MissingExtraError, RunError
 from deepnets4eo.footprints import Footprints
 from deepnets4eo.grid import Grid, gsd_m, mean_gsd_m, transform_shapes
 from deepnets4eo.inspection import BRIGHT_PERCENTILE, DARKEST, bright_value
+from deepnets4eo.jobs import KeptFiles
 from deepnets4eo.polygons import Shaping, grow_into_borders, polygonize
 from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.registration import ImagePair
@@ -125,16 +127,16 @@ def buildings_of(
     loaded = load_run(run)
     loaded.legend.value(class_name)  # refuses runs that know no buildings before the image is labelled
     logger.info("no footprints: the run %s looks for them in %s", run, image.source)
-    from deepnets4eo.prediction import PredictOptions, predict
+    from deepnets4eo.prediction import PredictOptions
 
     options, probabilities = options or PredictOptions(overwrite=True), None
     if takes_any_size(loaded.recipe):
         image = to_working_image(image, loaded.inputs.gsd_m or mean_gsd_m(image.grid))
         probabilities = labels.with_name(f"{labels.stem}_probabilities.tif")
         # labels without their probabilities, as of an earlier version, cannot be resumed: they are replaced
-        options = replace(options, probabilities=probabilities, overwrite=options.overwrite or options.resume)
-    if not (options.resume and all(file.is_file() for file in (labels, probabilities) if file is not None)):
-        predict(loaded, image, labels, options, progress=progress)
+        anew = options.overwrite or (options.resume and not probabilities.is_file())
+        options = replace(options, probabilities=probabilities, overwrite=anew)
+    _label(loaded, image, labels, options, progress)
     buildings = outline_buildings(Layer.open(labels), loaded.legend, class_name, shaping)
     if probabilities is not None:
         buildings = sure_buildings(buildings, Layer.open(probabilities), loaded.legend)
@@ -147,6 +149,23 @@ def buildings_of(
         )
     logger.info("%d buildings found", len(buildings))
     return buildings
+
+
+def _label(
+    run: Run, image: Layer, labels: Path, options: PredictOptions, progress: Callable[[float], None] | None
+) -> None:
+    """Label the image, unless whole rasters of this very job are there. Errors: OtherJobError for those of another."""
+    from deepnets4eo.prediction import predict
+
+    names = [path.name for path in (labels, options.probabilities) if path is not None]
+    kept = KeptFiles(labels.parent)
+    if options.scratch and options.resume:  # in a folder of this job
+        if not kept.has(*names):
+            predict(run, image, labels, replace(options, overwrite=True), progress=progress)
+            kept.note(*names)
+        return
+    with suppress(CompleteError):
+        predict(run, image, labels, options, progress=progress)
 
 
 def find_footprints(

@@ -39,7 +39,7 @@ from deepnets4eo.device import return_freed_memory
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import sha256, write_json
 from deepnets4eo.grid import transformer
-from deepnets4eo.jobs import identity_hash
+from deepnets4eo.jobs import KeptFiles, identity_hash
 from deepnets4eo.outputs import describe, file_facts, iso_time, manifest, product_time
 from deepnets4eo.prefetch import in_order
 
@@ -207,18 +207,20 @@ def write_products(
         (folder / files[name]).unlink(missing_ok=True)  # of the interrupted job, which wrote other formats
     writers |= {files[name]: partial(further[name], damage_map) for name in files if name in also and name in further}
 
-    def write(name: str) -> Path:
-        path = folder / name if (folder / name).is_file() else writers[name](folder / name)
-        return_freed_memory()  # before the next one takes as much again
-        return path
+    kept = KeptFiles(folder)
 
-    written = list(in_order(write, writers, WRITERS_AT_ONCE))
+    def write(name: str, writer: Callable[[Path], Path]) -> Path:
+        if not kept.has(name):
+            writer(folder / name)
+            kept.note(name)
+            return_freed_memory()  # before the next one takes as much again
+        return folder / name
+
+    written = list(in_order(lambda name: write(name, writers[name]), writers, WRITERS_AT_ONCE))
     for name in ("pdf", "png"):  # drawn by one thread alone
         if name in also:
-            sheet = folder / files[name]
-            if not sheet.is_file():
-                write_sheet(damage_map, sheet, post=post, pre=pre, options=options)
-            written.append(sheet)
+            draw = partial(write_sheet, damage_map, post=post, pre=pre, options=options)
+            written.append(write(files[name], draw))
     if "stac" in also:  # an interrupted job's is written anew, since it depends on which others are written
         written.append(write_stac_item(damage_map, folder / files["stac"], post.grid, written))
     names = [path.name for path in written]
