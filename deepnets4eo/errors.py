@@ -14,7 +14,12 @@ PROJ_REMEDY = "Unset PROJ_DATA and PROJ_LIB where they name the files of another
 
 
 class DeepNets4EOError(Exception):
-    """Root of all errors of this package; their messages hold no password and no signature of an address."""
+    """Root of all errors of this package; messages contain no password and no signature of an address.
+
+    status : with which the command line ends
+    """
+
+    status = 1
 
     def __str__(self) -> str:
         return shown_address(super().__str__())
@@ -22,6 +27,19 @@ class DeepNets4EOError(Exception):
 
 class InputError(DeepNets4EOError, ValueError):
     """A file, value or option that cannot be used as given."""
+
+    status = 2
+
+    @staticmethod
+    def of_reading(name: str, where: str = "") -> "InputError":
+        """Return the error for a file that was opened and cannot be read: UnreadableError if it may be readable later."""
+        if "://" in name or name.startswith("/vsi"):
+            return UnreadableError(
+                f"{name} cannot be read{where}: the connection broke off, or nothing came for a while. Start again, or download it."
+            )
+        if not Path(name.partition("#")[0]).exists():
+            return UnreadableError(f"{name} cannot be read{where}: it is gone. Connect its disk again, or put it back.")
+        return InputError(f"{name} cannot be read{where}: the file is truncated or damaged. Fetch it again.")
 
 
 class LabelError(InputError):
@@ -50,6 +68,8 @@ class BlockError(RunError):
 
 class UnreadableError(InputError):
     """An input that cannot be read now, such as one whose server fails; nothing is wrong with it, and the job may go on later."""
+
+    status = 1
 
 
 class MissingExtraError(InputError, ImportError):

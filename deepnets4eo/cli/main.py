@@ -28,7 +28,7 @@ from deepnets4eo.cli.output import (
     visible_warning,
 )
 from deepnets4eo.device import share_heaps
-from deepnets4eo.errors import CompleteError, DeepNets4EOError, UnreadableError, name_hint, nearest_name
+from deepnets4eo.errors import CompleteError, DeepNets4EOError, name_hint, nearest_name
 from deepnets4eo.files import system_error
 from deepnets4eo.formats import NEEDED_ALONE, allow_user_files
 from deepnets4eo.lazy import name_missing_extra
@@ -206,7 +206,7 @@ def main(arguments: list[str] | None = None) -> int:
         if debug:
             raise
         echo(f"Error: {error}", err=True)
-        return 2 if isinstance(error, ValueError) and not isinstance(error, UnreadableError) else 1
+        return error.status
     except (OSError, MemoryError) as error:
         if debug or isinstance(error, BrokenPipeError):
             raise

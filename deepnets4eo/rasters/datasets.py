@@ -21,8 +21,8 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.arrays import Pixels
-from deepnets4eo.errors import InputError, UnreadableError
-from deepnets4eo.formats import READ_ERRORS, is_remote
+from deepnets4eo.errors import InputError
+from deepnets4eo.formats import READ_ERRORS
 from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.rasters.plane_crs import PLAIN_METRES, PLANE, flat_crs
 from deepnets4eo.rasters.values import Nodata, valid_values
@@ -140,14 +140,3 @@ class Handles:
             yield handle
         finally:
             idle.append(handle)
-
-
-def read_failure(name: str, where: str = "") -> InputError:
-    """Return the error for a file that was opened and cannot be read: UnreadableError if it may be readable later."""
-    if is_remote(name):
-        return UnreadableError(
-            f"{name} cannot be read{where} now: the connection broke off, or nothing came for a while. Start again, or download it."
-        )
-    if not os.path.exists(name.partition("#")[0]):
-        return UnreadableError(f"{name} cannot be read{where} now: it is gone. Connect its disk again, or put it back.")
-    return InputError(f"{name} cannot be read{where}: the file is truncated or damaged. Fetch it again.")

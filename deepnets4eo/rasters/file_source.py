@@ -32,7 +32,6 @@ from deepnets4eo.rasters.datasets import (
     description_errors,
     pyproj_crs,
     read_dataset,
-    read_failure,
     warp_by_points,
 )
 from deepnets4eo.rasters.longitudes import first_column_to_roll, roll, usual_longitudes
@@ -142,7 +141,7 @@ class FileSource(Source):
             rows, cols = (
                 f"{begin}–{begin + size}" for begin, size in ((window.row, window.height), (window.col, window.width))
             )
-            raise read_failure(self.name, f" at rows {rows}, columns {cols}") from error
+            raise InputError.of_reading(self.name, f" at rows {rows}, columns {cols}") from error
 
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
         if self.declared.is_complex:  # GDAL would take means of complex numbers, whose phases cancel
@@ -159,7 +158,7 @@ class FileSource(Source):
                 with subset_bands(dataset, bands, [nodata] * len(bands)) as declared:
                     return read_dataset(declared, None, range(1, len(bands) + 1), values, shape)
         except READ_ERRORS as error:
-            raise read_failure(self.name) from error
+            raise InputError.of_reading(self.name) from error
 
     def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
         dataset = open_raster(self._target)

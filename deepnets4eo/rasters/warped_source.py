@@ -17,7 +17,7 @@ from deepnets4eo.formats import READ_ERRORS, Declared, is_remote
 from deepnets4eo.grid import NO_CRS_REMEDY, Grid, Window, apply_affine, blocks, only_one_placed, overlap_share, whole
 from deepnets4eo.rasters.array_source import ArraySource, Source
 from deepnets4eo.rasters.bilinear import interpolate, interpolates
-from deepnets4eo.rasters.datasets import Handles, rasterio_crs, read_dataset, read_failure
+from deepnets4eo.rasters.datasets import Handles, rasterio_crs, read_dataset
 from deepnets4eo.rasters.values import common_nodata, same_nodata, storable_nodata
 
 WARP_TOLERANCE_PX = 0.02  # GDAL's default of 0.125 px would show in sub-pixel registration
@@ -126,7 +126,7 @@ class WarpedSource(_OnGrid):
 
     def _unreadable(self, error: Exception) -> InputError:
         if is_remote(self.name):
-            return read_failure(self.name)
+            return InputError.of_reading(self.name)
         return InputError(f"{self.name} cannot be read or warped: {error}. Check it with `deepnets4eo check`.")
 
     def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:

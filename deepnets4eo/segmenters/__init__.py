@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         replace_last_layer as replace_last_layer,
     )
     from .pretrained import COUNTER, IMAGENET, Loaded, fit_bands, is_local, load_as_named, load_pretrained, read_tensors
-    from .run import LEGEND, RECIPE, UNFIT, Run as Run, kept_run, load_run as load_run, save_run, versions
+    from .run import LEGEND, RECIPE, UNFIT, Run as Run, kept_run, load_run as load_run, versions
     from .segmenter import NetworkSegmenter, ProbabilitySegmenter, Segmenter as Segmenter
     from .stretch import Stretch, needed_stretch, show, show_scene
     from .value_ranges import OTHER_UNIT, SUSPECT, ValueRange

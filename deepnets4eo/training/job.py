@@ -15,13 +15,14 @@ from typing import Any
 
 from deepnets4eo.cards import DatasetCard, dataset_path, recipe_path
 from deepnets4eo.device import check_devices
-from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.errors import InputError, OtherJobError, RunError
 from deepnets4eo.evaluation.comparison import mean_scores
-from deepnets4eo.files import check_overwrite, read_json, remove, remove_leftovers, write_json
+from deepnets4eo.files import check_overwrite, read_json, remove, remove_leftovers, sha256, write_json
 from deepnets4eo.formats import allow_user_files, offline, user_files
 from deepnets4eo.jobs import identity, output_lock
 from deepnets4eo.lazy import check_extra, name_missing_extra
 from deepnets4eo.outputs import check_not_inputs
+from deepnets4eo.prefetch import in_order
 from deepnets4eo.segmenters.checksums import CARD
 from deepnets4eo.segmenters.downloads import allow_downloads
 from deepnets4eo.segmenters.history import LOG, draw_runs
@@ -94,13 +95,13 @@ def train(
             _check_begun(resolved, out)
         if options.resume:
             check_same_recipe(out / RECIPE, resolved)
-            check_data_files(out)
+            check_data_files(resolved, out, out / CHECKPOINTS / FILES)
         else:
             _clear(out)
         remove_leftovers(out / CHECKPOINTS)
         try:
             if resolved.model.network and not options.resume:  # estimators keep no checkpoints
-                note_data_files(resolved, out)
+                note_data_files(resolved, out, out / CHECKPOINTS / FILES)
             resolved.save(out / RECIPE)
             if options.devices == 1:
                 return _train_as_rank(task, resolved, out, options)
@@ -271,24 +272,35 @@ def _clear(out: Path) -> None:
         out.rmdir()
 
 
-def note_data_files(recipe: Recipe, out: Path) -> None:
-    """Write down the data's files where checkpoints are kept; files in the run folder do not count."""
-    identities = {str(path): identity(Path(path))[1:] for path in _data_files(recipe, out)}
-    write_json(out / CHECKPOINTS / FILES, dict(sorted(identities.items())))
+def note_data_files(recipe: Recipe, out: Path, note: Path) -> None:
+    """Write size, time and SHA-256 of every file of the data into `note`; files in the run folder `out` do not count."""
+    files = sorted(set(_data_files(recipe, out)))
+    digests = in_order(sha256, files)
+    write_json(note, {str(path): [*identity(path)[1:], digest] for path, digest in zip(files, digests, strict=True)})
 
 
-def check_data_files(out: Path) -> None:
-    """Raise RunError, naming files that changed or are gone, where a training would go on with other data."""
-    note = out / CHECKPOINTS / FILES
+def check_data_files(recipe: Recipe, out: Path, note: Path) -> None:
+    """Refuse (OtherJobError) to go on with other data: files of `note` that changed or are gone, and new ones of their kinds."""
     if not note.is_file():
         return
-    changed = [path for path, state in read_json(note).items() if identity(Path(path))[1:] != state]
+    noted = read_json(note)
+    changed = [path for path, state in noted.items() if not _is_as_noted(Path(path), state)]
+    kinds = {Path(path).suffix for path in noted}
+    changed += sorted({str(path) for path in _data_files(recipe, out) if path.suffix in kinds} - noted.keys())
     if changed:
         more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
-        raise RunError(
+        raise OtherJobError(
             f"{', '.join(changed[:NAMED])}{more}: changed since the training in {out} began, so that its scores cannot be "
-            f"compared. Train again into another --out; where the contents are the same, delete {note} and resume."
-        )
+            f"compared. Train again into another --out; if they do not matter, delete {note} and resume.", changed,
+        )  # fmt: skip
+
+
+def _is_as_noted(path: Path, state: Sequence[Any]) -> bool:
+    """Return whether a file has the size and time that were noted, or else the size and content."""
+    now = identity(path)[1:]
+    if now == list(state[:2]):
+        return True
+    return now[:1] == list(state[:1]) and len(state) > 2 and sha256(path) == state[2]
 
 
 def paths_in(values: Any) -> list[str]:
@@ -368,6 +380,11 @@ def train_seeds(
             raise InputError(
                 f"{len(runs)} of {count} seeds have begun in {out}; their spread takes two. Go on with --resume alone."
             )
+    note = out / FILES  # of all seeds
+    if options.resume:
+        check_data_files(resolved, out, note)
+    if not (options.resume and note.is_file()):
+        note_data_files(resolved, out, note)
     for name, seed in runs.items():
         changes = [*overrides, f"train.seed={seed}", *_part_of_seed(resolved.data, seed, overrides)]
         if options.resume and (out / name / CARD).exists():

@@ -606,7 +606,7 @@ def test_the_verb_prints_its_files_findings_and_summary(tmp_path: Path, monkeypa
         Path("post.tif"), Layer.open("post.tif").read()[0][:, ::-1]
     )  # the corrected image under the same name
     assert main(again) == 2
-    assert "is of another job: post post.tif has changed" in capsys.readouterr().err
+    assert "is of another job: image_post post.tif has changed" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in Path("out").iterdir()} == written
 
 

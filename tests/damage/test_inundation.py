@@ -1,5 +1,6 @@
 """Water around buildings: found in a flooded pair, given as a raster, counted apart from the structure (SYNTHETIC places)."""
 
+import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from geotiff import write_geotiff
 from scipy.special import expit, logit
 
 from deepnets4eo.damage import Settings, assess
@@ -24,7 +26,7 @@ from deepnets4eo.damage.inputs import placing
 from deepnets4eo.damage.inputs.site import WaterAround, Work
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError
-from deepnets4eo.floods import BuildingWater, open_new_water
+from deepnets4eo.floods import BuildingWater, Recognition, open_new_water
 from deepnets4eo.footprints import align_footprints
 from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.outputs.event import EventInfo
@@ -153,6 +155,32 @@ def test_a_job_that_fails_ends_the_search_for_water_beside_it(tmp_path: Path, mo
         begun.wait()
         raise InputError("swapped")
     assert seen == [tmp_path / "water"]
+
+
+@pytest.mark.parametrize("name", ["water_seen.tif", "recognition.json"])
+def test_kept_water_that_was_damaged_is_looked_for_again(name: str, tmp_path: Path, monkeypatch) -> None:
+    dry, predicted = np.zeros((1, 8, 8), np.uint8), []
+
+    def predict(*_words: object, **_named: object) -> None:
+        predicted.append(write_geotiff(tmp_path / "water.tif", dry))
+
+    mapper = SimpleNamespace(inputs=SimpleNamespace(gsd_m=1.0))
+    monkeypatch.setattr("deepnets4eo.prediction.predict", predict)
+    for function, result in {
+        "_dates": SimpleNamespace(layers={"post": None}),
+        "_mapper_run": SimpleNamespace(segmenter=mapper),
+        "measure_recognition": Recognition(seen=64),
+    }.items():
+        monkeypatch.setattr(water_evidence, function, lambda *_words, result=result, **_named: result)
+    monkeypatch.setattr(water_evidence, "write_seen_water", lambda *_: write_geotiff(tmp_path / "water_seen.tif", dry))
+    site: Any = SimpleNamespace(settings=Settings(), post=None)
+    for expected in (1, 1):
+        water_evidence._seen_water(site, tmp_path, 1)
+        assert len(predicted) == expected
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-4])
+    water_evidence._seen_water(site, tmp_path, 1)
+    assert len(predicted) == 2
+    assert json.loads((tmp_path / "recognition.json").read_text())["seen"] == 64
 
 
 def test_under_clouds_it_is_not_known_whether_a_building_stands_in_water(monkeypatch) -> None:

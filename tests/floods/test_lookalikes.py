@@ -1,5 +1,7 @@
 """What looks like a flood in made-up images is named by what is measured of it, and a plain flood is not (SYNTHETIC)."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from affine import Affine
@@ -8,9 +10,12 @@ from odc.geo.geobox import GeoBox
 pytest.importorskip("numba")
 
 from deepnets4eo.floods import FloodOptions, RadarImage, optical_water, radar_water
-from deepnets4eo.floods.lookalikes import lookalike_findings
+from deepnets4eo.floods.dates import FIRST
+from deepnets4eo.floods.lookalikes import lookalike_findings, order_findings
+from deepnets4eo.floods.mapper import POST
 from deepnets4eo.floods.products import flood_polygons
 from deepnets4eo.floods.thresholds import DRY, FLOOD
+from deepnets4eo.floods.working_grid import surface_grid
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.rasters.views import without_implausible
 
@@ -96,3 +101,45 @@ def test_a_shore_that_moved_with_the_tide_is_named_by_the_border_that_the_sea_ha
     flooded[50:150, 10:190] = True
     classes, post = radar_pair(river, flooded)
     assert codes(classes, post, ["VV"], "radar", 10.0) == {}
+
+
+@pytest.mark.parametrize(
+    ("lost_px", "new_px", "known", "named"),
+    [
+        (100, 20, True, True),
+        (99, 0, True, False),  # below a hundredth of the ground
+        (100, 21, True, False),  # below five times what is flooded
+        (0, 0, False, False),
+    ],
+)
+def test_dates_may_be_swapped_where_a_hundredth_of_the_ground_and_five_times_the_flood_fell_dry(
+    lost_px: int, new_px: int, known: bool, named: bool
+) -> None:
+    shape = (100, 100)
+
+    def image(count: int) -> np.ndarray:
+        return np.where(np.arange(10_000).reshape(shape) < count, FLOOD, DRY)
+
+    def probabilities(batch: np.ndarray) -> np.ndarray:
+        assert (batch[0] == 1).all(), "the dates are swapped: the first is read as the second"
+        return np.eye(FLOOD + 1)[image(lost_px)].transpose(2, 0, 1)[None]
+
+    inputs = SimpleNamespace(prepare=lambda sample: sample[POST])
+    swapped = SimpleNamespace(inputs=inputs, predict_proba=probabilities)
+    labels = SimpleNamespace(shape=shape, read=lambda _: (image(new_px)[None], np.full(shape, known)))
+    scene = SimpleNamespace(read=lambda *_: {FIRST: np.ones(shape), POST: np.zeros(shape)})
+    found = order_findings(labels, scene, SimpleNamespace(swap_dates=lambda: swapped))  # type: ignore[arg-type]
+    assert [finding.code for finding in found] == ["dates_swapped"] * named
+    if named:
+        assert found[0].values == {"dried": 0.01, "flooded": 0.002}
+
+
+@pytest.mark.parametrize(
+    ("gsd_m", "shape"), [(0.25, (3, 2)), (0.6, (6, 4)), (0.7, (11, 8)), (1.0, (11, 8)), (3.0, (11, 8))]
+)
+def test_fine_images_are_averaged_by_whole_pixels_to_about_a_metre(gsd_m: float, shape: tuple[int, int]) -> None:
+    grid = GeoBox((11, 8), Affine(gsd_m, 0, 500, 0, -gsd_m, 900), "EPSG:32631")
+    working = surface_grid(grid, gsd_m)
+    assert working.shape == shape
+    assert working.affine.a == pytest.approx(gsd_m * (4 if gsd_m == 0.25 else 2 if gsd_m == 0.6 else 1))
+    assert (working.affine.c, working.affine.f) == (500, 900)

@@ -73,6 +73,24 @@ def test_the_finding_has_the_share_of_each_reason(tmp_path) -> None:
     assert "layover" not in finding.message
 
 
+def test_a_kept_mask_of_slopes_is_of_these_heights_and_limits_and_made_again_if_damaged(tmp_path) -> None:
+    slope = np.broadcast_to(3.0 * np.arange(32, dtype=np.float32), (1, 32, 32))  # 17°
+    scratch, image = tmp_path / "scratch", np.ones((1, 32, 32), np.float32)
+
+    def seen(heights: np.ndarray, name: str, steepest_deg: float) -> float:
+        dem = Layer.open(write_geotiff(tmp_path / name, heights, gsd=10.0))
+        layer = Layer.open(image).with_grid(dem.grid)
+        return float(hide_relief(layer, dem, FloodOptions(steepest_deg=steepest_deg), scratch)[0].read()[1].mean())
+
+    assert seen(slope, "steep.tif", 10.0) == 0
+    for _ in range(2):  # the job goes on with another limit and other heights
+        assert seen(slope, "steep.tif", 20.0) == 1
+        assert seen(0 * slope, "flat.tif", 10.0) == 1
+    for mask in scratch.glob("*.tif"):
+        mask.write_bytes(mask.read_bytes()[:200])
+    assert seen(slope, "steep.tif", 10.0) == 0
+
+
 @pytest.mark.parametrize(
     "view", [{"look_deg": 80.0}, {"incidence_deg": 40.0}, {"look_deg": 80.0, "incidence_deg": 40.0}]
 )

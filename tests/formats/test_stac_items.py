@@ -16,6 +16,7 @@ import rasterio.shutil
 from geotiff import write_geotiff
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.formats import stac_items
 from deepnets4eo.formats.stac_items import asset_of, parse_time
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.layer import Layer
@@ -261,3 +262,20 @@ def test_bands_of_an_item_that_are_none_count_as_not_stated(bands: Any, tmp_path
     for key in ("bands", "eo:bands", "raster:bands"):
         layer = Layer.open(write_item(tmp_path / "item.json", {"a": asset("image.tif") | {key: bands}}))
         assert layer.band_names == ["band_1"]
+
+
+@pytest.mark.parametrize(
+    ("assets", "chosen"),
+    [
+        ({"a": (["visual"], 10), "b": (["visual"], 20)}, ["a"]),
+        ({"a": (["data"], 10), "b": (["visual"], 20)}, ["a", "b"]),  # one is none for the eye
+        ({"a": (["visual"], 10), "b": (["visual"], 10)}, ["a", "b"]),
+        ({"a": (["visual"], None), "b": (["visual"], 20)}, ["a", "b"]),
+        ({"ortho_visual": (["data"], 20), "b": (["data"], 10)}, ["ortho_visual"]),
+    ],
+)
+def test_of_images_for_the_eye_the_finest_is_chosen_if_all_state_their_size(
+    assets: dict[str, tuple[list[str], int | None]], chosen: list[str]
+) -> None:
+    described = {name: {"roles": roles, "gsd": size} for name, (roles, size) in assets.items()}
+    assert stac_items._visual_of(list(assets), described) == chosen

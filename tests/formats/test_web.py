@@ -212,3 +212,13 @@ def test_a_file_may_take_six_hours_and_a_terabyte_and_its_first_byte_a_minute(
         web.download("http://127.0.0.1/a.tif", tmp_path / "a.tif", lambda _: None)
     assert asked == {"seconds": 6 * 60 * 60, "head_s": 60, "most_bytes": 2**40}
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    "address", ["ftp://example.org/a.tif", "file:///etc/passwd", "https:///a.tif", "http://", "a.tif"]
+)
+def test_other_schemes_and_addresses_without_a_host_are_refused(address: str) -> None:
+    session = Session("https://example.org/items.json")
+    with pytest.raises(OSError, match="no address"):
+        session.check(address)
+    session.check("https://example.org/a.tif")

@@ -325,3 +325,12 @@ def test_las_1_4_with_the_legacy_count_alone_has_its_points(tmp_path: Path, suff
     np.testing.assert_allclose(file.read().xyz, XYZ, atol=1e-9)
     assert label_cloud(path, NeighbourCount(), tmp_path / f"out{suffix}").points == 500
     assert len(laspy.read(tmp_path / f"out{suffix}")) == 500
+
+
+@pytest.mark.parametrize(("name", "is_e57"), [("scan.e57", True), ("SCAN.E57", True), ("scan.xyy", False)])
+def test_a_file_of_another_format_is_refused_and_an_e57_file_by_its_name(tmp_path, name, is_e57):
+    path = tmp_path / name
+    path.write_bytes(b"ASTM-E57")
+    with pytest.raises(InputError) as error:
+        open_cloud(path)
+    assert ("pdal translate" in str(error.value)) is is_e57

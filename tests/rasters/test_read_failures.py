@@ -7,7 +7,6 @@ import pytest
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError, UnreadableError
 from deepnets4eo.formats import rasters
-from deepnets4eo.rasters.datasets import read_failure
 
 
 def test_a_broken_connection_and_a_file_that_is_gone_may_come_back_but_a_damaged_file_does_not(tmp_path: Path) -> None:
@@ -19,8 +18,9 @@ def test_a_broken_connection_and_a_file_that_is_gone_may_come_back_but_a_damaged
         str(tmp_path / "gone.tif"),
         str(damaged),
     ]
-    assert [isinstance(read_failure(name), UnreadableError) for name in names] == [True, True, True, False]
-    assert all(isinstance(read_failure(name), InputError) for name in names)
+    errors = [InputError.of_reading(name) for name in names]
+    assert [isinstance(error, UnreadableError) for error in errors] == [True, True, True, False]
+    assert [error.status for error in errors] == [1, 1, 1, 2]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import yaml
 from made_up_cube import LEGEND, write_cube
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.errors import InputError, OtherJobError, RunError
 from deepnets4eo.training import TrainOptions, train_seeds
 
 OVERRIDES = (
@@ -65,6 +65,14 @@ def test_finished_seeds_are_kept_by_resume_where_the_recipe_is_the_same(cube: Pa
             "hyperspectral/lda", out, 2, data=cube, overrides=(*OVERRIDES, "data.buffer_px=3"),
             options=TrainOptions(resume=True),
         )  # fmt: skip
+    image, written = next(cube.rglob("image.tif")), next(cube.rglob("image.tif")).read_bytes()
+    image.write_bytes(written[:-1] + bytes([written[-1] ^ 1]))
+    try:  # seeds that are finished are not averaged with those of other data
+        with pytest.raises(OtherJobError) as error:
+            train_seeds("hyperspectral/lda", out, 4, data=cube, overrides=OVERRIDES, options=TrainOptions(resume=True))
+        assert error.value.differing == (str(image),)
+    finally:
+        image.write_bytes(written)
 
 
 @pytest.mark.parametrize(

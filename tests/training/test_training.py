@@ -20,7 +20,7 @@ from torch import nn
 
 import deepnets4eo
 from deepnets4eo.baselines.training import BaselineRecipe
-from deepnets4eo.errors import InputError, LabelError, OutputError, RunError
+from deepnets4eo.errors import InputError, LabelError, OtherJobError, OutputError, RunError
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import Window
 from deepnets4eo.segmenters import networks
@@ -180,11 +180,16 @@ def test_an_interrupted_run_resumes_to_the_same_bits(data: Path, tiny: str, tmp_
         deepnets4eo.train(make_recipe(), tmp_path / "cut", data=data)
     assert not (tmp_path / "cut" / "card.json").exists()  # an unfinished run is no run
     labels, options = next(data.rglob("labels.tif")), TrainOptions(resume=True)
-    written_ns = labels.stat().st_mtime_ns
-    os.utime(labels, ns=(written_ns, written_ns + 10**9))
-    with pytest.raises(RunError, match=r"labels\.tif: changed since the training in .*cut began"):
-        deepnets4eo.train(make_recipe(), tmp_path / "cut", data=data, options=options)
-    os.utime(labels, ns=(written_ns, written_ns))
+    written, written_ns = labels.read_bytes(), labels.stat().st_mtime_ns
+    added = labels.with_name("added.tif")
+    for path, content in ((labels, written[:-1] + b"x"), (added, written)):
+        path.write_bytes(content)
+        with pytest.raises(OtherJobError) as error:
+            deepnets4eo.train(make_recipe(), tmp_path / "cut", data=data, options=options)
+        assert error.value.differing == (str(path),)
+        labels.write_bytes(written)
+    added.unlink()
+    os.utime(labels, ns=(written_ns, written_ns + 10**9))  # touched: the content is the same
     with interrupted_at(TrainLoader, 2):  # not an epoch more is learnt
         finished = deepnets4eo.train(
             make_recipe(), tmp_path / "cut", data=data, options=TrainOptions(resume=True, finish=True)

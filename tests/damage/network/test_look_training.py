@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
@@ -17,6 +18,7 @@ from made_up_pairs import write_xbd
 
 from deepnets4eo.damage import Settings
 from deepnets4eo.damage.evidences.look import look_of_job
+from deepnets4eo.damage.network import look_training
 from deepnets4eo.damage.network.look_model import LookModel, by_site
 from deepnets4eo.damage.network.look_training import STRENGTH, LookSite, fit_look, table_of
 from deepnets4eo.errors import InputError
@@ -79,3 +81,19 @@ def test_the_job_takes_the_fit_that_is_named(run: Path) -> None:
     assert (look.source, look.to_dict()["source"]) == (str(run), str(run))
     with pytest.raises(InputError, match=r"has no share in the decision\. Add --set look=0\.5"):
         look_of_job(inputs, Settings(look_from=str(run)), None)
+
+
+def test_the_regression_weighs_both_sides_alike_and_shrinks_by_its_strength() -> None:
+    """Against a descent of its own on ½·w² + C·Σ cᵢ·log(1 + exp(−yᵢ(w·xᵢ + b))), with cᵢ = N / (2·number of the side)."""
+    rng = np.random.default_rng(0)
+    damaged = np.arange(200) < 20
+    features = rng.normal(size=(200, 2)) + 1.5 * damaged[:, None] * np.array([1.0, -0.5])
+    sites = [SimpleNamespace(standard=features[part], damaged=damaged[part]) for part in (slice(0, 50), slice(50, 200))]
+    sign, share = np.where(damaged, 1.0, -1.0), np.where(damaged, 200 / 40, 200 / 360)
+
+    def loss(values: np.ndarray) -> float:
+        margin = sign * (features @ values[:2] + values[2])
+        return float(0.5 * (values[:2] ** 2).sum() + look_training.STRENGTH * (share * np.log1p(np.exp(-margin))).sum())
+
+    expected = minimize(loss, np.zeros(3), tol=1e-14).x[:2]
+    np.testing.assert_allclose(look_training._regress(sites), expected, rtol=0.02)
