@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from deepnets4eo.errors import BlockError, CompleteError, InputError, OutputError, UnreadableError
+from deepnets4eo.errors import BlockError, CompleteError, OutputError, UnreadableError
 from deepnets4eo.files import (
     LEFTOVER,
     PARTIAL,
@@ -252,16 +252,19 @@ class JobOutput:
         """State with what cannot be written or read now how to go on; a job that fails before anything is finished leaves nothing."""
         try:
             yield
-        except InputError as error:
-            if not self._has_finished:
-                self._remove_scratch()
-            elif isinstance(error, (UnreadableError, BlockError)):
+        except (UnreadableError, BlockError) as error:
+            if self._has_finished:
                 raise type(error)(f"{error} {self._go_on}") from error
+            self._remove_scratch()
             raise
         except OutputError as error:
             if " kept: " in str(error) or not self._scratch.is_dir():
                 raise
             raise OutputError(f"{error} {self._go_on}") from error
+        except BaseException:
+            if not self._has_finished:
+                self._remove_scratch()
+            raise
 
     @property
     def _go_on(self) -> str:

@@ -80,7 +80,7 @@ def notebook_segmenter(
 
     Returns
     -------
-    To be saved with `deepnets4eo.segmenters.save_run`, or given to `deepnets4eo.predict`.
+    To be saved with `deepnets4eo.segmenters.run.save_run`, or given to `deepnets4eo.predict`.
     """
     classes = Legend.load(legend)
     width = _width(Path(source))

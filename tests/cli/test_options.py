@@ -564,9 +564,11 @@ def test_refine(reach, labels) -> None:
     found = reach(function, *start)
     assert [found.words[0].source, *(image.source for image in found.words[1])] == [str(labels), str(labels)]
     assert found.words[2] == Path("a.tif")
+    assert set(found.options.pop("tags")) == {"JOB"}
     assert found.options == {"diffusion": Diffusion(2500, 5.0, 0.24), "device": "auto", "workers": 2, "resume": False}
     words = [*keys("--set", steps=3, edge_level=9, rate=0.1, band=1), "--device", "cpu", "--workers", 4]
     found = reach(function, *start, *words, "--resume", "--overwrite")
+    found.options.pop("tags")
     assert found.options == {"diffusion": Diffusion(3, 9.0, 0.1), "device": "cpu", "workers": 4, "resume": True}
 
 

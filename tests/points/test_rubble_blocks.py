@@ -11,8 +11,9 @@ import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
+from deepnets4eo.points import RubbleOptions
 from deepnets4eo.points.height_grid import NoHeightsError
-from deepnets4eo.points.rubble import RubbleOptions, blocks
+from deepnets4eo.points.rubble import blocks
 from deepnets4eo.points.rubble.epoch_points import _cells
 
 

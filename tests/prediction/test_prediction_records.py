@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.errors import InputError, OutputError, RunError
+from deepnets4eo.errors import InputError, OtherJobError, OutputError, RunError
 from deepnets4eo.grid import Grid
 from deepnets4eo.prediction import PredictOptions, describe as describe_prediction, memory, open_scene, predict
 from deepnets4eo.prediction.tile_reader import TileReader
@@ -205,10 +205,10 @@ def test_a_job_goes_on_where_it_stopped_and_says_so(run, image, tmp_path, caplog
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ("image", "scene"),
+        ("image", "image"),
         ({"probabilities": Path("p.tif")}, "outputs"),
         ({"tile_px": 48}, "tiling"),
-        ({"threads": 2}, "compute"),
+        ({"threads": 2}, "threads"),
     ],
 )
 def test_a_job_that_changed_in_one_thing_is_not_gone_on_with(run, image, tmp_path, change, word) -> None:
@@ -221,7 +221,7 @@ def test_a_job_that_changed_in_one_thing_is_not_gone_on_with(run, image, tmp_pat
         options = replace(
             options, **{name: tmp_path / one if name == "probabilities" else one for name, one in change.items()}
         )
-    with pytest.raises(RunError, match=f"differs: {word} "):
+    with pytest.raises(OtherJobError, match=f"is of another job: {word} "):
         predict(run, image, tmp_path / "labels.tif", options)
 
 

@@ -85,7 +85,7 @@ class SeriesJob:
         """The job of these words. json : a further output. Errors: InputError; OutputError where it would write over its inputs."""
         products.check()
         inputs.check()
-        out = output.out
+        out, output = output.out, replace(output, last=MANIFEST)
         written = [json, *(out / name for name in PRODUCTS)]
         check_not_inputs([out, *written], [source, inputs.masks, options.weights])
         for folder in (source, inputs.masks):
