@@ -113,7 +113,7 @@ def refine_scores(
     spread = _diffuser(diffusion, device, workers)
     tiles = list(blocks(scores.shape, tile_px))
     finished = RowJournal(Path(out))
-    job = {"record": _record(scores, images, diffusion, tile_px, device).measured().to_dict()}
+    job = {"record": _record(scores, images, diffusion, tile_px, device).with_content().to_dict()}
     if resume and finished.load():
         finished.check(job)
         log.info("Going on with an interrupted job: %d of %d tiles are done.", len(finished.entries), len(tiles))

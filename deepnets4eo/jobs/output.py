@@ -80,7 +80,7 @@ class Products:
         for left in self.folder.glob(f"{PARTIAL}*"):  # half-written by a job that was killed, and notes on whole files
             left.unlink()
         if self.record is not None and (last := self.folder / names[-1]).suffix == ".json":
-            write_json(last, read_json(last) | {JOB: self.record.measured().to_dict()})
+            write_json(last, read_json(last) | {JOB: self.record.with_content().to_dict()})
         paths = {name: self.out / name for name in names}
         if not self.out.exists():
             for name in names:
@@ -232,14 +232,14 @@ class JobOutput:
             yield
             return
         begun = self._begun_by
-        found = {} if begun is None else self.record.differences(begun)
-        if found and self.part is None:
-            details = "; ".join(f"{name} {text}" for name, text in found.items())
+        differing = {} if begun is None else self.record.differences(begun)
+        if differing and self.part is None:
+            details = "; ".join(f"{name} {text}" for name, text in differing.items())
             log.warning(
                 "What is finished was made with other values: %s. It is used where it does not depend on them.", details
             )
         allowed = self.overwrite and self.part is None
-        if begun is None or (self.part is None and (found or allowed)):
+        if begun is None or (self.part is None and (differing or allowed)):
             write_json(self._scratch / RECORD, {JOB: self.record.to_dict(), "replaces": allowed})
         token = _begun.set({**_begun.get(), Path(os.path.realpath(self.out)): self.record})
         try:

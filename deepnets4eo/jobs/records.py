@@ -92,7 +92,7 @@ class InputState:
         """Plain values, ready for JSON."""
         return {key: text for key in ("name", "state", "content") if (text := str(getattr(self, key)))}
 
-    def measured(self) -> InputState:
+    def with_content(self) -> InputState:
         """Return the state with the hash of the content, "" if a file changed since or cannot be read."""
         if self.content or not self.files:
             return self
@@ -108,7 +108,7 @@ class InputState:
             return None
         if self.state and self.state == before.state:
             return True
-        now = self.measured().content
+        now = self.with_content().content
         if now and before.content:
             return now == before.content
         if self.state or before.state:
@@ -180,9 +180,9 @@ class JobRecord:
         except (InputError, *READ_ERRORS):
             return None
 
-    def measured(self) -> JobRecord:
+    def with_content(self) -> JobRecord:
         """Return the record with the hashes of the contents of all inputs."""
-        return replace(self, inputs={role: state.measured() for role, state in self.inputs.items()})
+        return replace(self, inputs={role: state.with_content() for role, state in self.inputs.items()})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -191,12 +191,12 @@ class JobRecord:
 
     def to_text(self) -> str:
         """Return one line of JSON with names and contents, whose bytes do not depend on where and when the inputs were stored."""
-        measured = self.measured()
+        complete = self.with_content()
         timeless = {
             role: InputState(Path(state.name).name, content=state.content) if state.content else state
-            for role, state in measured.inputs.items()
+            for role, state in complete.inputs.items()
         }
-        return json.dumps(replace(measured, inputs=timeless).to_dict(), separators=(",", ":"), sort_keys=True)
+        return json.dumps(replace(complete, inputs=timeless).to_dict(), separators=(",", ":"), sort_keys=True)
 
     @property
     def tags(self) -> dict[str, str]:
@@ -205,19 +205,19 @@ class JobRecord:
 
     def differences(self, before: JobRecord) -> dict[str, str]:
         """Return the roles and names that differ from the record `before`, each with how in words."""
-        found = dict[str, str]()
+        differing = dict[str, str]()
         for role in [*self.inputs, *(role for role in before.inputs if role not in self.inputs)]:
             then, now = before.inputs.get(role), self.inputs.get(role)
             if then is None or now is None:
-                found[role] = f"{then.name if then else None} then, {now.name if now else None} now"
+                differing[role] = f"{then.name if then else None} then, {now.name if now else None} now"
             elif text := now.difference(then):
-                found[role] = text
+                differing[role] = text
         values = {**self.options, VERSION: self.version}, {**before.options, VERSION: before.version}
         for name in sorted(values[0].keys() | values[1].keys()):
             now, then = (side.get(name) for side in values)
             if now != then:
-                found[name] = _change(then, now)
-        return found
+                differing[name] = _change(then, now)
+        return differing
 
     def check_same(self, before: JobRecord | None, what: str) -> None:
         """Refuse (OtherJobError) a record `before` of another job, or None, which is of an unknown one. what : is of that job."""
@@ -226,9 +226,11 @@ class JobRecord:
             raise OtherJobError(
                 f"{what} does not state which inputs and options it is of, so it cannot be resumed. Choose another path, {how}."
             )
-        if found := self.differences(before):
-            details = "; ".join(f"{name} {text}" for name, text in found.items())
-            raise OtherJobError(f"{what} is of another job: {details}. Give the same inputs and options, {how}.", found)
+        if differing := self.differences(before):
+            details = "; ".join(f"{name} {text}" for name, text in differing.items())
+            raise OtherJobError(
+                f"{what} is of another job: {details}. Give the same inputs and options, {how}.", differing
+            )
 
     def check_complete(self, results: Mapping[Path, JobRecord | None]) -> NoReturn:
         """Raise CompleteError if all finished results are of this job, else OtherJobError; results : path → its record."""
@@ -248,7 +250,7 @@ def _is_absent(source: Any) -> bool:
 def _change(then: Any, now: Any) -> str:
     """Return how a value changed in words; of a mapping only what changed in it."""
     if not (isinstance(then, Mapping) and isinstance(now, Mapping)):
-        return f"{_shown(then)} then, {_shown(now)} now"
+        return f"{_short(then)} then, {_short(now)} now"
     keys = [key for key in sorted({*then, *now}) if then.get(key) != now.get(key)]
     return ", ".join(f"{key} {_change(then.get(key), now.get(key))}" for key in keys)
 
@@ -264,7 +266,7 @@ def _array_hash(array: Any) -> list[str]:
     return [digest.hexdigest(), _hash([coordinates, repr(getattr(array, "attrs", ""))])]
 
 
-def _shown(value: Any) -> str:
+def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 
@@ -279,10 +281,10 @@ def _selection(layer: Any) -> str:
 
 def _files_of(text: str) -> tuple[Path, ...]:
     """Return the files of a path, a folder or a pattern, sorted by name; none of a word."""
-    found = {path for path in files_behind(text) if path.exists()}
-    files = {path for path in found if path.is_file()}
+    paths = {path for path in files_behind(text) if path.exists()}
+    files = {path for path in paths if path.is_file()}
     if not files:
-        files = {path for folder in found for path in folder.rglob("*") if path.is_file()}
+        files = {path for folder in paths for path in folder.rglob("*") if path.is_file()}
     return tuple(sorted(files))
 
 

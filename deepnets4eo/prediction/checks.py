@@ -57,9 +57,9 @@ def output_paths(out: str | Path, options: PredictOptions, legend: Legend | None
 
 
 def is_complete(paths: Mapping[str, Path], options: PredictOptions) -> bool:
-    """Return whether all rasters of a job to resume are there, so that it may be complete; `check_complete` tells."""
-    asked = options.resume and not options.overwrite and options.part is None
-    return asked and all(path.is_file() for path in paths.values())
+    """Return whether all rasters of a job to resume are there, so that it may be complete; `check_complete` decides."""
+    resumes = options.resume and not options.overwrite and options.part is None
+    return resumes and all(path.is_file() for path in paths.values())
 
 
 def finished_compute(paths: Mapping[str, Path], options: PredictOptions) -> Mapping[str, Any]:

@@ -55,7 +55,7 @@ def describe(run: Run, scene: Scene, options: PredictOptions, out: str | Path | 
         if is_complete(paths, options):
             check_complete(task.record(plan, paths), paths)
         return text
-    identity = task.identity(task.record(plan, paths).measured(), plan, paths)
+    identity = task.identity(task.record(plan, paths).with_content(), plan, paths)
     for journal in interrupted:
         journal.check(identity | {"strip_px": journal.job["strip_px"]})
     done = sum(journal.counts.get("tiles", 0) for journal in interrupted)

@@ -103,7 +103,7 @@ def predict(
         if not any(resumed) and is_complete(paths, options):
             check_complete(record, paths)
         if not options.scratch:  # what is thrown away is known by the times of its inputs
-            record = record.measured()
+            record = record.with_content()
         jobs = part_jobs(task, plan, paths, options, journals, progress, record)
         failing = jobs[0].journal.kept_on_failure(resume=options.resume, part=options.part is not None)
         with nullcontext() if options.scratch else failing:  # the job around it states how to go on
