@@ -98,7 +98,7 @@ OPTIONS = ChangeOptions(method="cva", refine=False, assume_registered=True)
 @pytest.mark.parametrize("lazy", [False, True])
 def test_change_gives_the_files_of_the_job(pair, lazy: bool, tmp_path: Path) -> None:
     pre, post = pair
-    map_change(Layer.open(pre), Layer.open(post), tmp_path / "map", OPTIONS)
+    made = map_change(Layer.open(pre), Layer.open(post), tmp_path / "map", OPTIONS)
     truth = Layer.open(tmp_path / "map" / "change.tif").read()[0][0]
     if lazy:
         pytest.importorskip("dask")
@@ -110,6 +110,16 @@ def test_change_gives_the_files_of_the_job(pair, lazy: bool, tmp_path: Path) -> 
     assert found.change.odc.geobox == post.odc.geobox
     assert found.change.attrs["flag_meanings"].split()[0] == Legend.load("change").classes[0].name.replace(" ", "_")
     assert found.score.dtype == np.float32
+    limits = [finding.whole for finding in made.findings]
+    assert found.attrs["findings"] == limits  # of the lazy one, once it was computed
+    assert limits
+
+
+@pytest.mark.parametrize("legend", ["", "{}", "[1]", 1, b"x", None, [1, 2]])
+def test_an_attribute_that_is_no_legend_is_refused(dataset, legend: object) -> None:
+    labels = dataset.dsm.assign_attrs(legend=legend)
+    with pytest.raises(InputError):
+        labels.eo.evaluate(labels)
 
 
 def test_a_dataset_of_several_images_is_no_image(dataset) -> None:

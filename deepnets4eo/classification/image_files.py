@@ -1,6 +1,6 @@
 """Image files of one kind, each compared with the first, read in physical values (C, H, W), NaN where nothing was seen.
 
-Refuses other bands or numbers than the first's, tables of colours and complex numbers, naming both files.
+Refuses other bands or numbers than the first's, and tables of colours, naming both files.
 """
 
 from __future__ import annotations
@@ -27,12 +27,10 @@ Cell = tuple[int, Window | None]  # number of a file, and the part of it that is
 def open_image(path: Path, first: Layer | None = None) -> Layer:
     """A file as a layer. Errors: InputError for numbers that are no brightness, and for a file that is not like the first."""
     layer = Layer.open(str(path))
-    if layer.colour_roles == ["palette"] or layer.dtype.kind == "c":
-        what, remedy = "complex numbers", "Write their power, or their modulus."
-        if layer.dtype.kind != "c":
-            what = "a colour table: its numbers are no brightness"
-            remedy = f"Write its colours: gdal_translate -expand rgb {path} rgb.tif"
-        raise InputError(f"{path} has {what}. {remedy}")
+    if layer.colour_roles == ["palette"]:
+        raise InputError(
+            f"{path} has a colour table: its numbers are no brightness. Write its colours: gdal_translate -expand rgb {path} rgb.tif"
+        )
     if first is not None:
         _check_like(layer, first)
     return layer

@@ -69,7 +69,7 @@ def open_dates(
 
 def _open(source: LayerLike, bands: str | None, options: FloodOptions, name: str, findings: list[Finding]) -> Layer:
     """A date with the names of its bands. Errors: InputError."""
-    layer = Layer.open(source).with_gsd(options.gsd_m)
+    layer = Layer.open(source, power=True).with_gsd(options.gsd_m)
     check_no_colour_table(layer, name)
     if bands is not None:
         names = split_names(bands)

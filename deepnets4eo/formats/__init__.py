@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     )
     from .array_files import ArrayReference, ImageArray, list_arrays, open_array, other_axes, parse_reference
     from .array_info import ArrayInfo
-    from .band_info import BandInfo, StoredValues
-    from .cf_words import CF_WORDS
+    from .band_info import StoredValues
     from .declared import Declared
     from .drivers import NEEDED_ALONE
     from .envi import marked_bands
     from .numpy_files import list_npz, open_npz
+    from .picture_structure import Structure
     from .rasters import READ_ERRORS, open_raster, rpc_advice
     from .stac_items import ITEM_ERRORS, Asset, StacItem, asset_of, fetch_document, parse_document, parse_time
     from .unpacking import check_array_sizes

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.access import is_remote
 from deepnets4eo.formats.band_info import BandInfo, StoredValues, unit_tag
-from deepnets4eo.formats.picture_structure import UPRIGHT, Structure, structure_of
+from deepnets4eo.formats.cf_words import CF_WORDS
+from deepnets4eo.formats.picture_structure import UPRIGHT, Structure
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
 from deepnets4eo.formats.xarray_words import array_bands, array_tags, array_words
 
@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
 POLARISATION_TAGS = ("polarimetric_interp", "polarisation", "polarization")  # of bands of radar
-EXIF_ORIENTATION = "EXIF_Orientation"  # as GDAL calls the tag of a JPEG
 TURNED = {
     2: "mirrored left to right", 3: "turned by 180 degrees", 4: "mirrored top to bottom", 5: "transposed",
     6: "turned by 90 degrees to the left", 7: "transposed and turned by 180 degrees", 8: "turned by 90 degrees to the right",
 }  # fmt: skip
+COMPLEX_REMEDY = (
+    "complex numbers, as of radar before detection, are no brightness. Write their power, or their modulus: "
+    'gdal_calc.py -A IN.tif --calc="abs(A)**2" --type=Float32 --outfile=OUT.tif'
+)
 MAX_NAMED = 6  # bands in a sentence
 
 
@@ -71,7 +74,7 @@ class Declared:
         stored = _stored_values(dataset)
         bands = tuple(
             BandInfo(
-                name=dataset.descriptions[band - 1] or _polarisation(dataset, band),
+                name=_name(dataset, band),
                 colour="undefined" if band in unmasked else dataset.colorinterp[band - 1].name,
                 wavelength_nm=wavelengths[band - 1],
                 stored=stored[band - 1],
@@ -80,7 +83,7 @@ class Declared:
             for band in dataset.indexes
         )
         tags = dict(dataset.tags(ns="IMAGERY")) | dict(dataset.tags())  # satellite and time, of side files
-        structure = declared_structure(dataset)
+        structure = Structure.of_dataset(dataset)
         declared = cls(
             source, bands, tags, structure.orientation, structure.pages, dataset.dtypes[0].startswith("complex"),
             structure.whole, tuple(unmasked),
@@ -142,9 +145,16 @@ class Declared:
         return any(band.limits for band in self.bands)
 
     def subset(self, bands: Sequence[int]) -> Declared:
-        """Return what is stated of these bands, 1-based; whatever is stated of the whole source stays."""
+        """Return what is stated of these bands, 1-based; whatever is stated of the whole source stays, and so do names."""
+        if [*bands] == [*range(1, len(self.bands) + 1)]:
+            return self
         unmasked = tuple(number for number, band in enumerate(bands, start=1) if band in self.unmasked)
-        return replace(self, bands=tuple(self.bands[band - 1] for band in bands), unmasked=unmasked)
+        names = self.names
+        chosen = tuple(
+            self.bands[band - 1] if band == number else replace(self.bands[band - 1], name=names[band - 1])
+            for number, band in enumerate(bands, start=1)
+        )
+        return replace(self, bands=chosen, unmasked=unmasked)
 
     def with_bands(self, **fields: Sequence[Any]) -> Declared:
         """Return a copy with some fields of the bands replaced, each by one value per band: `with_bands(name=["a", "b"])`."""
@@ -165,6 +175,11 @@ class Declared:
             self,
             bands=tuple(BandInfo(band.name, band.colour, band.wavelength_nm, nodata=nodata) for band in self.bands),
         )
+
+    @property
+    def free_tags(self) -> dict[str, str]:
+        """The tags that are no words of conventions on how numbers are stored."""
+        return {name: text for name, text in self.tags.items() if name not in {*CF_WORDS, "grid_mapping"}}
 
     def with_tags(self, tags: Mapping[str, str]) -> Declared:
         """Return a copy with further tags."""
@@ -199,15 +214,16 @@ class Declared:
         honours : of "orientation", "pages", "complex" and "values" (scale, offset and valid range)"""
         Structure(self.orientation, self.pages, self.whole).check(self.source, honours)
         if self.is_complex and "complex" not in honours:
-            raise InputError(
-                f"{self.source} has complex numbers, as radar before detection: they are no brightness. Write their power, e.g. "
-                'gdal_calc.py -A IN.tif --calc="abs(A)**2" --type=Float32 --outfile=OUT.tif'
-            )
+            raise InputError(f"{self.source}: {COMPLEX_REMEDY}")
         if "values" not in honours and (self.limits or not all(stored.plain for stored in self.stored)):
             raise InputError(
                 f"{self.source} states a scale, an offset or a valid range, which are not followed here. Write its values: "
                 "gdal_translate -unscale IN OUT."
             )
+
+    def problems(self) -> list[str]:
+        """Return what is stated and not honoured by most verbs, in sentences with their remedy, for `check`."""
+        return [f"its numbers are complex: {COMPLEX_REMEDY}"] if self.is_complex else []
 
     def facts(self) -> dict[str, str]:
         """Return what is stated beyond names and types, in words, for `check`: title → text."""
@@ -217,7 +233,7 @@ class Declared:
         if self.pages > 1:
             facts["pages"] = f"{self.pages}, read as bands"
         if self.is_complex:
-            facts["complex"] = "read as power, only by `flood`"
+            facts["complex"] = "yes; values are their power, as `flood` reads them"
         units = list(dict.fromkeys(band.stored.unit for band in self.bands if band.stored.unit))
         if units:
             facts["unit"] = ", ".join(units[:MAX_NAMED])
@@ -237,21 +253,6 @@ class Declared:
         return facts
 
 
-def declared_structure(dataset: DatasetReader) -> Structure:
-    """Return orientation, pages and wholeness of an open raster, by its file if that can be read, else by GDAL's words.
-
-    The place of a raster with a place decides: world files and tags refer to pixels as they are stored."""
-    name = dataset.name
-    structure = structure_of(name, dataset.driver)
-    if dataset.driver == "GTiff" and is_remote(name) and not name.startswith("/vsimem/"):
-        structure = structure._replace(pages=max(1, len(dataset.subdatasets)))
-    orientation, exif = structure.orientation, dataset.tags().get(EXIF_ORIENTATION, "").strip()
-    if orientation == UPRIGHT and exif in map(str, TURNED):
-        orientation = int(exif)
-    has_place = dataset.crs is not None or bool(dataset.gcps[0]) or not dataset.transform.is_identity
-    return structure._replace(orientation=UPRIGHT if has_place else orientation)
-
-
 def _stored_values(dataset: DatasetReader) -> list[StoredValues]:
     """Return how a raster states that the numbers of each band are meant."""
     units = [(dataset.units[band - 1] or "").strip() or unit_tag(dataset.tags(band)) or "" for band in dataset.indexes]
@@ -269,6 +270,12 @@ def _envi_scale(dataset: DatasetReader) -> float:
     except ValueError:
         return 1.0
     return 1 / factor if factor > 0 and math.isfinite(factor) else 1.0
+
+
+def _name(dataset: DatasetReader, band: int) -> str:
+    """Return the name of a band, by its description or its polarisation; "" without one, or if it only counts."""
+    name: str = dataset.descriptions[band - 1] or _polarisation(dataset, band)
+    return "" if name == f"band_{band}" else name
 
 
 def _polarisation(dataset: DatasetReader, band: int) -> str:

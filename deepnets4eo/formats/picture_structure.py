@@ -11,11 +11,16 @@ import struct
 from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.formats.access import is_remote
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
 
 UPRIGHT = 1
+EXIF_ORIENTATION = "EXIF_Orientation"  # as GDAL calls the tag of a JPEG
 ORIENTATIONS = range(1, 9)
 MAX_PAGES = 65_535  # the bands that GDAL reads
 ORIENTATION_TAG, SUBFILE_TAG, OLD_SUBFILE_TAG = 274, 254, 255
@@ -34,16 +39,36 @@ class Structure(NamedTuple):
     whole: bool = True
     directories: tuple[int, ...] = ()
 
+    @classmethod
+    def of_dataset(cls, dataset: DatasetReader) -> Structure:
+        """Return the structure of an open raster, by its file if that can be read, else by GDAL's words.
+
+        The place of a raster with a place decides: world files and tags refer to pixels as they are stored."""
+        name = dataset.name
+        structure = structure_of(name, dataset.driver)
+        if dataset.driver == "GTiff" and is_remote(name) and not name.startswith("/vsimem/"):
+            structure = structure._replace(pages=max(1, len(dataset.subdatasets)))
+        orientation, exif = structure.orientation, dataset.tags().get(EXIF_ORIENTATION, "").strip()
+        if orientation == UPRIGHT and exif in map(str, ORIENTATIONS):
+            orientation = int(exif)
+        has_place = dataset.crs is not None or bool(dataset.gcps[0]) or not dataset.transform.is_identity
+        return structure._replace(orientation=UPRIGHT if has_place else orientation)
+
+    @property
+    def turned(self) -> bool:
+        """Whether its pixels are not stored as they are to be seen."""
+        return self.orientation != UPRIGHT
+
     def check(self, source: str, honours: Collection[str] = ()) -> None:
         """Refuse (InputError) a file that is not whole, and one that is turned or has pages unless `honours` has the word."""
         if not self.whole:
             raise InputError(f"{source} is truncated: the file ends before its last part. Fetch it again.")
         if self.pages > 1 and "pages" not in honours:
             raise InputError(
-                f"{source} has {self.pages} pages; only the first would be read. Write the page that is meant, e.g. "
-                "gdal_translate GTIFF_DIR:1:IN.tif OUT.tif, or all pages as bands of one image."
+                f"{source} has {self.pages} pages, of which only the first would be read; pages of a TIFF are bands where each has one band "
+                "of one size and type. Write the page that is meant into a file of its own, e.g. gdal_translate GTIFF_DIR:1:IN.tif OUT.tif"
             )
-        if self.orientation != UPRIGHT and "orientation" not in honours:
+        if self.turned and "orientation" not in honours:
             raise InputError(
                 f"{source} states an orientation (EXIF or TIFF {self.orientation}) that is not followed here. Write its pixels "
                 "upright, e.g. mogrify -auto-orient FILE."
@@ -53,7 +78,7 @@ class Structure(NamedTuple):
 def structure_of(name: str, driver: str) -> Structure:
     """Return how a local file is built, by GDAL's name of its format; of other names and formats nothing is known."""
     reader = _READERS.get(driver)
-    if reader is None or name.startswith("/vsi") or "://" in name or not os.path.isfile(name):
+    if reader is None or is_remote(name) or not os.path.isfile(name):
         return Structure()
     status = os.stat(name)
     return _read(Path(name), driver, status.st_mtime_ns, status.st_size)
@@ -99,11 +124,11 @@ def _read_webp(file: BinaryIO, size: int) -> Structure:
 
 
 def _read_gif(file: BinaryIO, size: int) -> Structure:
-    """Count the images, up to the second: GIF has no list of them."""
+    """Count the images: GIF has no list of them."""
     file.seek(10)
     _skip_colours(file, file.read(3)[0])
     frames = 0
-    while frames < 2 and (mark := file.read(1)):
+    while mark := file.read(1):
         if mark == b"\x21":  # an extension: its label, then blocks
             file.seek(1, os.SEEK_CUR)
         elif mark == b"\x2c":

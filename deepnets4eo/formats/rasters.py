@@ -24,9 +24,9 @@ from rasterio.io import DatasetReader
 
 from deepnets4eo.errors import PROJ_REMEDY, InputError, UnreadableError
 from deepnets4eo.formats.access import check_beside, is_remote, limit_waiting, user_files
-from deepnets4eo.formats.declared import declared_structure
 from deepnets4eo.formats.drivers import REMEDY, VRT, is_tiff, leave_out_raster_drivers, raster_driver
 from deepnets4eo.formats.envi import check_image, check_size
+from deepnets4eo.formats.picture_structure import Structure
 from deepnets4eo.formats.zarr import gdal_name, parse_zarr
 
 READ_ERRORS = (
@@ -35,6 +35,7 @@ READ_ERRORS = (
     UnicodeError,
 )  # rasterio lets some of GDAL's errors through, and messages that are no text
 MEMORY = "/vsimem/"
+PAGE = re.compile(r"GTIFF_DIR:\d+:(/.*|[A-Za-z]:.*)", re.DOTALL)  # of a TIFF, by its absolute path
 REMOTE = re.compile(r"(https?|s3|gs|az)://|/vsi(zip|gzip|tar|curl|s3|gs|az)/|/vsimem/")
 ARCHIVES = ("/vsizip/", "/vsigzip/", "/vsitar/")
 REMOTE_DRIVERS = ("GTiff", "JP2OpenJPEG", "PNG", "JPEG")  # one after the other: their first bytes are far away
@@ -88,6 +89,11 @@ def open_raster(
     name = str(target)
     if name.startswith(MEMORY):  # made by this very process
         return _open(name, None)
+    if (page := PAGE.fullmatch(name)) is not None and is_tiff(
+        Path(page[1])
+    ):  # its file is checked, and read by one driver
+        _allowed_driver(_state(Path(page[1])))
+        return _open(name, "GTiff")
     if is_remote(name):
         return _checked(_open_remote(name), name, honours)
     path = Path(name)
@@ -107,16 +113,11 @@ def open_raster(
 def _checked(dataset: DatasetReader, name: str, honours: Collection[str]) -> DatasetReader:
     """Return a raster; InputError where its structure is not whole, or of a kind that is not honoured."""
     try:
-        declared_structure(dataset).check(name, honours)
+        Structure.of_dataset(dataset).check(name, honours)
     except InputError:
         dataset.close()
         raise
     return dataset
-
-
-def open_page(dataset: DatasetReader, directory: int) -> DatasetReader:
-    """Open one page of a TIFF by its directory, counted from 0."""
-    return _open(f"GTIFF_DIR:{directory + 1}:{dataset.name}", "GTiff")
 
 
 @lru_cache(maxsize=8)

@@ -82,7 +82,10 @@ def _wavelengths(array: xarray.DataArray, band_axis: Hashable | None, count: int
     for name, coordinate in array.coords.items():
         if str(name).lower() in WAVELENGTHS and coordinate.dims in (axes, (name,)):
             unit = plain_text(coordinate.attrs.get("units", ""))
-            numbers = to_nm(coordinate.values, unit or ("nm" if str(name).endswith("_nm") else ""))
-            if numbers is not None and len(numbers) == count:
-                return list(numbers.tolist())
+            stated = np.ravel(coordinate.values)
+            known = np.isfinite(stated) if stated.dtype.kind == "f" else np.ones(stated.shape, bool)
+            numbers = to_nm(stated[known], unit or ("nm" if str(name).endswith("_nm") else ""))
+            if numbers is not None and len(stated) == count:
+                waves = iter(numbers.tolist())
+                return [next(waves) if is_known else None for is_known in known.tolist()]
     return [None] * count

@@ -6,11 +6,13 @@ training pixels only."""
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from deepnets4eo.arrays import FloatImage, Mask
@@ -34,6 +36,7 @@ from deepnets4eo.segmenters import NetworkSegmenter, Segmenter
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.training import (
     DataSection,
+    LabelledScene,
     PredictSection,
     Prepared,
     Task,
@@ -51,6 +54,8 @@ if TYPE_CHECKING:
 
     from deepnets4eo.hyperspectral.patch_classifier import PatchClassifier
 
+log = logging.getLogger(__name__)
+
 WATCHED = ("overall_accuracy", "kappa", "mean_f1", "mean_iou")
 BUFFERED = ("blocks", "components", "folds")  # kinds of splits with a buffer
 WATCH_BATCH = 512  # patches that are scored at once
@@ -63,7 +68,8 @@ class HyperspectralData(DataSection):
 
     tile_px: int = Field(default=64, ge=32, multiple_of=32, description="side of a window that is scored at once")
     scaling: Literal["standard", "unit", "range", "none"] = Field(
-        default="range", description="range: 0 to 1 over all bands of the training pixels; others as for images"
+        default="range",
+        description="range: 0 to 1 over all bands of the training pixels, with spectra.normalise from 0 to the largest; others as for images",
     )
     split: Literal["blocks", "scenes", "random", "random_pixels", "per_class", "components", "folds"] = Field(
         default="folds", description="random_pixels and per_class are the published ones, and leaky"
@@ -105,6 +111,11 @@ class SpectraSection(Section):
     )
     reduce: Literal["none", "pca", "mnf"] = Field(default="none", description="to data of fewer bands")
     components: int = Field(default=30, ge=1, description="reduce: bands that are left")
+
+    @property
+    def by_wavelength(self) -> tuple[str, ...]:
+        """The normalisations that depend on how far apart bands are."""
+        return tuple(step for step in self.normalise if step in ("continuum", "derivative"))
 
     def to_options(self) -> dict[str, Any]:
         """Arguments of `SpectralInput`; none where spectra stay as they are."""
@@ -161,7 +172,17 @@ class HyperspectralRecipe(BaselineRecipe):  # type: ignore[misc, unused-ignore]
             raise ValueError(
                 f"has a section spectra, which model.method={self.model.method} does not use. Leave it out"
             )
+        if self.compares_shapes and self.data.scaling == "standard":
+            raise ValueError(
+                f"has data.scaling=standard, which changes each band by itself, before spectra.normalise={list(self.spectra.normalise)}, which "
+                "compares the shapes of spectra; expected range, unit or none"
+            )
         return self
+
+    @property
+    def compares_shapes(self) -> bool:
+        """Whether spectra are normalised one by one, so that scaling has to keep their shapes."""
+        return bool(self.spectra.normalise)
 
 
 def train_hyperspectral(recipe: HyperspectralRecipe, out: Path, options: TrainOptions) -> Path:
@@ -170,7 +191,7 @@ def train_hyperspectral(recipe: HyperspectralRecipe, out: Path, options: TrainOp
     legend, scenes = open_labelled(recipe)
     if recipe.model.method == "network":
         check_extra("deep")
-        spec = _network_spec(recipe, sum(scenes[0].scene.layers[name].count for name in recipe.model.layers), legend)
+        spec = _network_spec(recipe, scenes, legend)
         patch_px = _patch_px(spec)
         prepared = prepare_split(with_buffer(recipe, patch_px), legend, scenes)
         segmenter: Segmenter
@@ -227,15 +248,34 @@ def train_patches(
     return segmenter, {**notes, "patch_px": module.patch_px, "watched_pixels": len(watched)}
 
 
-def _network_spec(recipe: HyperspectralRecipe, bands: int, legend: Legend) -> dict[str, Any]:
+def _network_spec(recipe: HyperspectralRecipe, scenes: Sequence[LabelledScene], legend: Legend) -> dict[str, Any]:
     """Arguments of `create_model` for the recipe's network, behind its treatment of spectra where there is one."""
     spectra, name = recipe.spectra.to_options(), str(recipe.model.network)
+    bands = sum(scenes[0].scene.layers[layer].count for layer in recipe.model.layers)
+    if recipe.spectra.by_wavelength:
+        spectra |= _wavelengths_of(scenes, recipe.model.layers, recipe.spectra.by_wavelength)
     if not spectra:
         return {"name": name, "in_channels": bands, "num_classes": legend.num_classes, **recipe.model.options}
     from deepnets4eo.hyperspectral.factory import network_spec
 
     described: dict[str, Any] = network_spec(name, bands, legend.num_classes, spectra=spectra, **recipe.model.options)
     return described
+
+
+def _wavelengths_of(
+    scenes: Sequence[LabelledScene], layers: Sequence[str], steps: Sequence[str]
+) -> dict[str, list[float]]:
+    """The wavelengths of all bands as an option of `SpectralInput`; none, with a warning, where a band has none in every scene."""
+    for named in scenes:
+        waves = [named.scene.layers[layer].wavelengths_nm for layer in layers]
+        known = [wave for wave in waves if wave is not None and np.isfinite(wave).all()]
+        if len(known) == len(waves):
+            return {"wavelengths_nm": np.concatenate(known).tolist()}
+    log.warning(
+        "Not every band has a wavelength, so that spectra.normalise=%s takes all bands as one unit apart. Write the wavelengths into the "
+        "files, e.g. into the ENVI header, where they are known.", ",".join(steps),
+    )  # fmt: skip
+    return {}
 
 
 def _patch_px(spec: Mapping[str, Any]) -> int:

@@ -167,7 +167,7 @@ def _inspect_raster(path: str, legend: Legend | None) -> Inspection:
 
         if not describe_arrays(listed.facts, listed.problems, reference):
             return listed
-    layer, kind = Layer.open(path), "raster"
+    layer, kind = Layer.open(path, power=True), "raster"
     if (card := layer.embedding) is not None:
         kind = "embeddings"
     elif layer.count >= LEAST_BANDS:
@@ -184,7 +184,8 @@ def _inspect_raster(path: str, legend: Legend | None) -> Inspection:
         _describe_grid(result, layer)
     else:  # arrays have no CRS
         result.grid = None
-    _describe_stored_values(result, layer)
+    result.facts |= layer.declared.facts()
+    result.problems += layer.declared.problems()
     if layer.synthetic:
         result.facts["synthetic"] = layer.tags["SYNTHETIC"]
     if (masking := describe_unmasked_band(layer)) is not None:
@@ -231,19 +232,6 @@ def _describe_grid(result: Inspection, layer: Layer) -> None:
     result.facts["extent"] = f"longitude {west:.6f} to {east:.6f}, latitude {south:.6f} to {north:.6f}"
     if max(west, east) > 180 or min(west, east) < -180:
         result.problems.append("its longitudes leave −180…180. Check its georeference.")
-
-
-def _describe_stored_values(result: Inspection, layer: Layer) -> None:
-    stored = layer.stored_values
-    units = list(dict.fromkeys(band.unit for band in stored if band.unit))
-    if units:
-        result.facts["unit"] = ", ".join(units[:6])
-    scaled = next((band for band in stored if not band.plain), None)
-    if scaled is not None:
-        power = "" if scaled.power == 1 else f", to the power {scaled.power:g} with their sign kept"
-        result.facts["stored"] = (
-            f"values are numbers × {scaled.scale:g} + {scaled.offset:g}{power}, and are read so; labels are read as they are stored"
-        )
 
 
 def _describe_values(result: Inspection, layer: Layer) -> None:

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     )
     from .views import BandGapsSource, CollarSource, LayerView, PictureSource, is_small, without_implausible
     from .warped_source import same_grid
-    from .xarray_sources import grid_of
+    from .xarray_sources import grid_of, plane_of
 else:
     __getattr__ = lazy_names(__name__)
 

@@ -26,7 +26,7 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.formats import ArrayReference, ImageArray, open_array, open_raster, other_axes, parse_reference
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.rasters.array_source import Source, memory_file
+from deepnets4eo.rasters.array_source import ArraySource, Source, axes_error, memory_file
 from deepnets4eo.rasters.band_subset import subset_bands
 from deepnets4eo.rasters.opening import open_files
 
@@ -57,7 +57,7 @@ class ArrayFileSource(Source):
         self.image, self.name = image, f"{image.path}#{image.info.name}"
         self.grid = grid if grid is not None else GeoBox((height, width), Affine.identity(), None)
         self.dtype, self.paths, self.bands = image.dtype, [str(image.path)], list(range(1, count + 1))
-        declared = image.declared
+        declared, self._nodata = image.declared, nodata
         self.declared = declared if nodata is None else declared.with_nodata(nodata)
         self._handles = threading.local()
         self._handles.image = image
@@ -69,7 +69,7 @@ class ArrayFileSource(Source):
 
     def with_axes(self, axes: str) -> ArrayFileSource:
         """The same array with its axes read in another order."""
-        return ArrayFileSource(self.image.with_axes(axes), None, self.nodata)
+        return ArrayFileSource(self.image.with_axes(axes), None, self._nodata)
 
     def read(self, window: Window, bands: Sequence[int]) -> Pixels:
         data = self._own_image().read([band - 1 for band in bands], *window.slices)
@@ -211,12 +211,15 @@ def _average(values: NDArray[Any], valid: Mask, tops: Indices, lefts: Indices) -
 
 
 def transposed_sources(sources: Mapping[str, Source], labels: str) -> dict[str, ArrayFileSource]:
-    """The arrays whose axes must be read in another order to fit `labels`; GridError where none fits."""
+    """The arrays whose axes must be read in another order to fit `labels`; GridError where none fits, and for arrays in memory."""
+    leader = _leader(sources, labels)
+    for name, source in sources.items():
+        if type(source) is ArraySource and _is_plain(source.grid) and _shape(source) != _shape(sources[leader]):
+            _check_shape(name, source, leader, sources[leader])
     # tiles of TESSERA have one order
     arrays = {name: source for name, source in sources.items() if type(source) is ArrayFileSource}
     if not any(_is_plain(source.grid) for source in arrays.values()):
         return {}
-    leader = _leader(sources, labels)
     fitted = {}
     for name, source in sources.items():
         if _shape(source) == _shape(sources[leader]) or not _is_plain(source.grid):
@@ -227,6 +230,15 @@ def transposed_sources(sources: Mapping[str, Source], labels: str) -> dict[str, 
         elif _is_plain(sources[leader].grid):
             raise GridError(_size_problem((name, leader), source, sources[leader]))
     return fitted
+
+
+def _check_shape(name: str, source: ArraySource, leader: str, other: Source) -> None:
+    """Refuse (GridError) an array without a grid whose pixels are not those of another layer."""
+    rows_and_columns = (len(source.bands), source.grid.shape[0])
+    if rows_and_columns == _shape(other):
+        raise axes_error(f"{name} ({source.name})", (*rows_and_columns, source.grid.shape[1]))
+    if _is_plain(other.grid):
+        raise GridError(_size_problem((name, leader), source, other))
 
 
 def _leader(sources: Mapping[str, Source], labels: str) -> str:

@@ -6,6 +6,7 @@ import copy
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,12 @@ from deepnets4eo.rasters.values import common_nodata, storable_nodata, valid_num
 
 if TYPE_CHECKING:
     import pyproj
+
+
+MAX_COLOURS, MIN_SIDE_PX = (
+    4,
+    8,
+)  # the longest axis of colours and the shortest of pixels by which an order of axes is known
 
 
 class Source(ABC):
@@ -75,7 +82,7 @@ class Source(ABC):
 
     def valid(self, data: NDArray[Any], bands: Sequence[int]) -> Mask:
         """Return which pixels of stored numbers (C, h, w) of these bands, 1-based, are valid by what is stated of them."""
-        return valid_numbers(data, [self.declared.bands[band - 1] for band in bands])
+        return valid_numbers(data, self.declared.subset(bands))
 
     def with_nodata(self, value: float) -> Source:
         """The same source, of which pixels with `value` in every band are not valid."""
@@ -90,6 +97,21 @@ class Source(ABC):
     def warp(self, grid: Grid) -> Source | None:
         """The view on another grid of a source that makes it itself; None of any other, which GDAL resamples."""
         return None
+
+
+def check_axes(array: NDArray[Any], grid: Grid | None) -> None:
+    """Refuse (InputError) an array without a grid whose last axis is as short as that of colours: rows and columns come last."""
+    if grid is None and array.ndim == 3 and array.shape[2] <= MAX_COLOURS < MIN_SIDE_PX <= min(array.shape[:2]):
+        raise axes_error("the array", array.shape)
+
+
+def axes_error(name: str, shape: Sequence[int]) -> GridError:
+    """Return the error for an array whose bands come last."""
+    rows, columns, bands = shape
+    return GridError(
+        f"{name} has the shape ({rows}, {columns}, {bands}): read as (bands, rows, columns) it has {rows} bands of {columns} × {bands} "
+        f"pixels. If its axes are (rows, columns, bands), give np.moveaxis(image, -1, 0); else give its grid as well."
+    )
 
 
 class ArraySource(Source):
@@ -107,8 +129,10 @@ class ArraySource(Source):
         if grid is not None and tuple(grid.shape) != shape:
             raise GridError(f"the array has {shape} pixels and its grid {tuple(grid.shape)}. They must agree.")
         self.name = "array"
+        is_complex = array.dtype.kind == "c"
+        array = (array.real**2 + array.imag**2).astype(np.float32) if is_complex else array  # power
         self.grid = grid if grid is not None else GeoBox(shape, Affine.identity(), None)
-        self.declared = declared or Declared.plain(self.name, len(array), nodata)
+        self.declared = replace(declared or Declared.plain(self.name, len(array), nodata), is_complex=is_complex)
         self.dtype, self.paths, self.bands = array.dtype, list[str](), list(range(1, len(array) + 1))
         self._array = array
         self._hidden: NDArray[np.bool_] | None = None

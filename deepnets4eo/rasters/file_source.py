@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,14 @@ from deepnets4eo.addresses import shown_address
 from deepnets4eo.arrays import Pixels
 from deepnets4eo.cards import EmbeddingCard
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats import READ_ERRORS, Declared, StoredValues, open_raster, rpc_advice
+from deepnets4eo.formats import (
+    READ_ERRORS,
+    Declared,
+    StoredValues,
+    Structure,
+    open_raster,
+    rpc_advice,
+)
 from deepnets4eo.grid import Window, check_grid, whole
 from deepnets4eo.rasters.array_source import Source
 from deepnets4eo.rasters.band_subset import (
@@ -35,8 +43,11 @@ from deepnets4eo.rasters.datasets import (
     warp_by_points,
 )
 from deepnets4eo.rasters.longitudes import first_column_to_roll, roll, usual_longitudes
+from deepnets4eo.rasters.upright import as_stated
 from deepnets4eo.rasters.values import common_nodata, same_nodata, storable_nodata
 from deepnets4eo.rasters.warped_source import WarpedSource
+
+STRUCTURES = ("orientation", "pages")  # that `_honour_structure` follows
 
 
 class FileSource(Source):
@@ -53,8 +64,10 @@ class FileSource(Source):
         self._open_again = open_again or partial(FileSource, name, from_anywhere(target), paths, nodata)
         self._target, self._handles = target, Handles()
         self._translated: MemoryFile | None = None
+        structure = self._honour_structure()
         with description_errors(name), self._handles.lend(self.open_dataset) as dataset:
             self._describe(dataset, nodata)
+            self.declared = replace(self.declared, orientation=structure.orientation, pages=structure.pages)
             rolled = first_column_to_roll(self.grid)
             if self.declared.unmasked or self.declared.is_complex:
                 text = as_power(dataset) if self.declared.is_complex else without_alpha(dataset)
@@ -64,6 +77,15 @@ class FileSource(Source):
                 self._translated = MemoryFile(with_columns_first(dataset, rolled).encode(), ext=".vrt")
         if self._translated is not None:
             self._target, self._handles = self._translated.name, Handles()
+
+    def _honour_structure(self) -> Structure:
+        """Take pages as bands, and a turned picture upright; returns what the file states of both."""
+        with description_errors(self.name), self._handles.lend(self.open_dataset) as dataset:
+            structure = Structure.of_dataset(dataset)
+            honoured = as_stated(dataset, self.name, structure)
+        if honoured is not None:
+            self._held, self._target, self._handles = honoured, honoured.name, Handles()
+        return structure
 
     def _describe(self, dataset: DatasetReader, nodata: float | None) -> None:
         if not (dataset.count and dataset.width and dataset.height):
@@ -161,8 +183,10 @@ class FileSource(Source):
             raise InputError.of_reading(self.name) from error
 
     def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
-        dataset = open_raster(self._target)
+        dataset = open_raster(self._target, honours=STRUCTURES)
         crooked = bool(dataset.gcps[0]) and dataset.transform.is_identity
+        if crooked:
+            Structure.of_dataset(dataset).check(self.name)
         if bands is None and crooked and common_nodata(dataset.nodatavals) is None:
             bands = dataset.indexes
         dataset = dataset if bands is None else subset_bands(dataset, bands)

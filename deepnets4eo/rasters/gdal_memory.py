@@ -37,7 +37,7 @@ def _row_bytes(image: Layer) -> int:
     """Bytes of one row of an image in strips, as GDAL keeps it; 0 of one in tiles or in memory."""
     if not image.paths:
         return 0
-    with open_raster(image.paths[0]) as file:
+    with open_raster(image.paths[0], honours=("orientation", "pages")) as file:
         if file.block_shapes[0][1] < file.width:
             return 0
         bands = file.count if file.interleaving == Interleaving.pixel else image.count

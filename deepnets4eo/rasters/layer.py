@@ -24,7 +24,7 @@ from deepnets4eo.errors import GridError, InputError, check_choice
 from deepnets4eo.formats import Asset, Declared, StoredValues, asset_of
 from deepnets4eo.grid import Grid, Window, coarse_grid, only_one_placed, overlap_share, whole
 from deepnets4eo.rasters.array_files import open_reference
-from deepnets4eo.rasters.array_source import ArraySource, Source
+from deepnets4eo.rasters.array_source import ArraySource, Source, check_axes
 from deepnets4eo.rasters.display import declared_colours, layer_summary, plot_layer, shown_bands
 from deepnets4eo.rasters.longitudes import turned_towards
 from deepnets4eo.rasters.opening import open_files, open_stack
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+HONOURED = frozenset({"orientation", "pages", "values"})  # of what a source states of itself
 RESAMPLINGS = ("nearest", "bilinear", "cubic", "average")
 
 LayerLike: TypeAlias = "Layer | Asset | str | Path | Sequence[str | Path] | NDArray[Any] | xarray.DataArray"
@@ -85,6 +86,7 @@ class Layer(WithSummary):
         nodata: float | None = None,
         grid: Grid | None = None,
         labels: bool = False,
+        power: bool = False,
     ) -> Layer:
         """Open a raster, a mosaic (list, folder or glob of tiles), an array, or one of a file of arrays.
 
@@ -102,13 +104,24 @@ class Layer(WithSummary):
         nodata : value that means no data, as it is stored; replaces the file's own
         grid : where an array or a Layer lies, by default plain pixels without CRS, and the layer's own
         labels : whether categories are read: numbers as stored, and of a file of several arrays the only one with two axes
+        power : whether complex numbers, as those of radar before detection, are read as their power; refused otherwise
         """
+        layer = cls._open_any(source, bands, nodata, grid, labels=labels)
+        layer.declared.check(HONOURED | ({"complex"} if power or isinstance(source, Layer) else set()))
+        return layer
+
+    @classmethod
+    def _open_any(
+        cls, source: LayerLike, bands: Sequence[int] | None, nodata: float | None, grid: Grid | None, *, labels: bool
+    ) -> Layer:
+        """Open a source whatever it states, see `open`."""
         if isinstance(source, Layer):
             layer = source if bands is None else source.subset(bands)
             layer = layer if nodata is None else layer.with_nodata(nodata)
             layer = layer.as_stored() if labels else layer
             return layer if grid is None else layer.with_grid(grid)
         if isinstance(source, np.ndarray):
+            check_axes(source, grid)
             return cls(ArraySource(source, grid, nodata), bands)
         if is_data_array(source):
             return cls(source_of(source, grid, nodata), bands, as_stored=labels)  # type: ignore[arg-type]
@@ -129,7 +142,9 @@ class Layer(WithSummary):
     @classmethod
     def stack(cls, files: Sequence[str | Path]) -> Layer:
         """Open files as bands of one layer, in this order; GridError where size, georeference or type differ."""
-        return cls(open_stack([str(file) for file in files], None))
+        layer = cls(open_stack([str(file) for file in files], None))
+        layer.declared.check(HONOURED)
+        return layer
 
     @property
     def reader(self) -> Source:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from deepnets4eo.cards import Legend
 from deepnets4eo.display import MAX_PX, Summary, WithSummary
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats import CF_WORDS
 from deepnets4eo.grid import Grid, Window, crop, whole
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.rasters.array_files import transposed_sources
@@ -76,6 +75,10 @@ class Scene(WithSummary):
             Variables of (y, x) or (bands, y, x), in any order; axes of length 1 are left out. Coordinates and CRS as rioxarray
             and odc-geo write them; NaN and the stated value without data are not valid.
         """
+        words = [
+            name for name, array in dataset.data_vars.items() if not array.ndim
+        ]  # such as the CRS of a NetCDF file
+        dataset = dataset.set_coords(words)
         grid = grid_of(dataset)
         return cls({str(name): Layer.open(array, grid=grid) for name, array in dataset.data_vars.items()}, grid)
 
@@ -104,7 +107,7 @@ class Scene(WithSummary):
             else:
                 values = np.where(valid, data, np.float32(np.nan))
             bands = {f"{name}_band": layer.band_names} if len(values) > 1 else {}
-            attrs = {key: value for key, value in layer.tags.items() if key not in CF_WORDS}
+            attrs = layer.declared.free_tags
             variables[name] = ((*bands, *plane), values if bands else values[0], attrs, encoding)
             coords |= bands
         return xarray.Dataset(variables, coords)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.cards import VOID
 from deepnets4eo.errors import LabelError
-from deepnets4eo.formats import BandInfo, StoredValues
+from deepnets4eo.formats import Declared, StoredValues
 from deepnets4eo.rasters.length_units import metres_of
 
 Nodata = float | None | Sequence[float | None]  # one value of all bands, or one for each
@@ -78,14 +78,14 @@ def valid_values(data: NDArray[Any], nodata: Nodata) -> Mask:
     return valid
 
 
-def valid_numbers(data: NDArray[Any], bands: Sequence[BandInfo]) -> Mask:
-    """Return which pixels of stored numbers (C, h, w) are valid by what is stated of their bands.
+def valid_numbers(data: NDArray[Any], declared: Declared) -> Mask:
+    """Return which pixels of stored numbers (C, h, w) are valid by what is declared of their bands.
 
     No band is NaN, infinite or outside its valid range, unless it is a missing value; not all bands are missing."""
-    if not any(band.limits for band in bands):
-        return valid_values(data, [band.nodata for band in bands])
+    if not declared.limits:
+        return valid_values(data, [band.nodata for band in declared.bands])
     valid, hidden = valid_values(data, None), list[Mask]()
-    for values, band in zip(data, bands, strict=True):
+    for values, band in zip(data, declared.bands, strict=True):
         stated = (*(() if band.nodata is None else (band.nodata,)), *band.missing)
         missing = np.zeros(values.shape, bool)
         for value in stated:

@@ -18,7 +18,7 @@ from odc.geo.geobox import GeoBox
 from deepnets4eo.arrays import Floats
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats import Declared
-from deepnets4eo.grid import Grid
+from deepnets4eo.grid import Grid, check_grid
 from deepnets4eo.rasters.array_source import ArraySource
 
 if TYPE_CHECKING:
@@ -68,7 +68,9 @@ def grid_of(data: xarray.Dataset | xarray.DataArray) -> Grid:
     affine = Affine(col_step, 0, cols[0] - col_step / 2, 0, row_step, rows[0] - row_step / 2)
     if stated is not None and _same_corners(affine, stated, shape):
         affine = stated
-    return GeoBox(shape, affine, crs)
+    grid = GeoBox(shape, affine, crs)
+    check_grid(grid, f"the {type(data).__name__}")
+    return grid
 
 
 def source_of(array: xarray.DataArray, grid: Grid | None = None, nodata: float | None = None) -> ArraySource:
@@ -136,15 +138,11 @@ def _crs_and_transform(data: xarray.Dataset | xarray.DataArray, plane: tuple[str
 
     names: list[Hashable] = [name for name, value in data.coords.items() if not value.dims]
     words = {name: data.coords[name] for name in names}
-    stand_in = xarray.DataArray(
-        np.zeros((2, 2)), {**{axis: [0.0, 1.0] for axis in plane}, **words}, plane, attrs=dict(data.attrs)
-    )
+    axes = {axis: (axis, [0.0, 1.0], dict(data[axis].attrs) if axis in data.coords else {}) for axis in plane}
+    stand_in = xarray.DataArray(np.zeros((2, 2)), {**axes, **words}, plane, attrs=dict(data.attrs))
     mapping = data.encoding.get("grid_mapping")
     if isinstance(mapping, str):
         stand_in.encoding["grid_mapping"] = mapping
-    for axis in plane:
-        if axis in data.coords:
-            stand_in[axis].attrs.update(data[axis].attrs)
     try:
         crs = stand_in.odc.crs
     except ATTRIBUTE_ERRORS as error:

@@ -343,12 +343,10 @@ def _measure_layer(scenes: Sequence[Scene], name: str, units: str, far_spans: fl
     mean, std = np.array(means), np.array(deviations)
     seen = value_range(layers[0], pixels) if len(layers) == 1 else ValueRange.of_pixels(pixels)
     assert seen is not None  # there are pixels
-    mean_rounded, std_rounded = scaling_of(mean, std)
-    return LayerInput(
-        bands=tuple(layers[0].band_names),
-        mean=mean_rounded, std=std_rounded,
-        low=seen.low, high=seen.high, dtype=str(layers[0].dtype), units=units, values="physical",
-    )  # fmt: skip
+    measured = LayerInput.of_physical(
+        layers[0].band_names, mean, std, seen, is_flat(std, mean) & seen.constant, str(layers[0].dtype)
+    )
+    return replace(measured, units=units)
 
 
 def _mean_and_deviation(values: Floats, far_spans: float) -> tuple[float, float]:

@@ -317,6 +317,11 @@ class Recipe(Section):
             )
         return self
 
+    @property
+    def compares_shapes(self) -> bool:
+        """Whether the method compares the shapes of spectra, so that scaling may multiply them by one factor only."""
+        return False
+
     def without_validation(self) -> Recipe:
         """The same recipe learning from everything: nothing is withheld, and the last weights are kept."""
         return self.model_copy(update={"data": self.data.model_copy(update={"val_share": 0.0, "val_scenes": ()})})

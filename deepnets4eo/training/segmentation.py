@@ -211,10 +211,8 @@ def prepare_split(recipe: Recipe, legend: Legend, scenes: Sequence[LabelledScene
         )
     if not split.validated:
         log.info("data.val_share=0: all is learnt from, nothing is validated, and the last weights are kept.")
-    inputs = measure_inputs(split, recipe.model.layers, scaling=recipe.data.scaling).with_optional(
-        recipe.train.modality_dropout
-    )
-    inputs = inputs.with_nodata(recipe.data.nodata)
+    inputs = measure_inputs(split, recipe.model.layers, scaling=recipe.data.scaling, gain_only=recipe.compares_shapes)
+    inputs = inputs.with_optional(recipe.train.modality_dropout).with_nodata(recipe.data.nodata)
     if recipe.train.clicks:
         inputs = with_clicks(inputs, legend)
     return Prepared(recipe, legend, split, inputs, class_cells(split))

@@ -36,7 +36,12 @@ Scaling = Literal["standard", "unit", "range", "none"]
 
 
 def measure_inputs(
-    split: DataSplit[Any], layers: Sequence[str], *, scaling: Scaling = "standard", most_windows: int = MOST_WINDOWS
+    split: DataSplit[Any],
+    layers: Sequence[str],
+    *,
+    scaling: Scaling = "standard",
+    gain_only: bool = False,
+    most_windows: int = MOST_WINDOWS,
 ) -> InputSpec:
     """Measure scaling, range and GSD of the training part.
 
@@ -52,6 +57,9 @@ def measure_inputs(
         "standard": by mean and deviation. "unit": to 0 … 1, integers by the largest of their type, floats from their 1st to
         their 99th percentile. "range": from the lowest to the highest value of all bands to 0 … 1, as cubes are scaled.
         "none": values as they are.
+    gain_only
+        Scale all bands of a layer by one factor and subtract nothing under "range" and "unit", for methods that compare the shapes of
+        spectra: a spectrum and the same in half the light stay one shape.
     most_windows : that are read, evenly spread; of more than 16 bands as many values as of 16
 
     Returns
@@ -89,7 +97,11 @@ def measure_inputs(
         _warn_of_negative(split, layer, seen[layer])
     known = [gsd for named in split.scenes if (gsd := scene_gsd_m(named.scene)) is not None]
     specs = {layer: _layer_input(split, layer, moments[layer], seen[layer]) for layer in layers}
-    if scaling == "unit":
+    if gain_only and scaling in ("unit", "range"):
+        specs = {
+            layer: _to_gain(spec, seen[layer], _extremes(extremes, layer), scaling) for layer, spec in specs.items()
+        }
+    elif scaling == "unit":
         specs = {layer: _to_unit(spec, seen[layer]) for layer, spec in specs.items()}
     elif scaling in ("range", "none"):
         ends = {layer: _extremes(extremes, layer) if scaling == "range" else (0.0, 1.0) for layer in layers}
@@ -223,6 +235,17 @@ def _to_unit(spec: LayerInput, pixels: NDArray[np.float32]) -> LayerInput:
     low, high = np.percentile(pixels, (1, 99), axis=1)
     mean, std = scaling_of(low, high - low)
     return replace(spec, mean=mean, std=std)
+
+
+def _to_gain(
+    spec: LayerInput, pixels: NDArray[np.float32], extremes: tuple[float, float], scaling: Scaling
+) -> LayerInput:
+    """The same layer divided by one number: the largest size of its values, or as `_to_unit` with one percentile of all bands."""
+    dtype = np.dtype(spec.dtype)
+    if scaling == "unit" and dtype.kind in "iu":
+        return _to_unit(spec, pixels)
+    largest = max(map(abs, extremes)) if scaling == "range" else float(np.percentile(np.abs(pixels), 99))
+    return _to_range(spec, 0.0, largest)
 
 
 def _extremes(extremes: dict[tuple[str, int], list[NDArray[np.float32]]], layer: str) -> tuple[float, float]:

@@ -5,6 +5,7 @@ What comes back has the coordinates of what was given, with its CRS as rioxarray
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 from collections.abc import Callable
 from itertools import accumulate, pairwise, product
@@ -19,7 +20,7 @@ from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.display import watched_progress
 from deepnets4eo.errors import InputError
 from deepnets4eo.jobs import Progress
-from deepnets4eo.rasters import Layer, Scene, grid_of
+from deepnets4eo.rasters import Layer, Scene, grid_of, plane_of
 
 if TYPE_CHECKING:
     from deepnets4eo.change import ChangeOptions
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from deepnets4eo.segmenters import Run, Segmenter
 
 Data = xarray.DataArray | xarray.Dataset
+
+log = logging.getLogger(__name__)
+NOT_COMPUTED = "Not computed yet, or in another process: what limits the worth of this map is known once it is computed, and logged there."
 
 __all__ = ["EarthObservation"]
 
@@ -96,7 +100,8 @@ class EarthObservation:
         Returns
         -------
         `change` (0, 1, 255 not seen) and `score`, with the sentences that limit the map's worth as the attribute `findings`. Both
-        images are needed as a whole: arrays of dask are computed when the result is, in one task.
+        images are needed as a whole: arrays of dask are computed when the result is, in one task. Their findings are logged then,
+        and replace the sentence in the attribute; a result computed in another process keeps that sentence.
         """
         from deepnets4eo.change import ChangeOptions, map_change
 
@@ -123,7 +128,8 @@ class EarthObservation:
         from deepnets4eo.floods import map_flood
 
         def job(out: Path, progress: Progress | None) -> Any:
-            return map_flood([] if pre is None else [_layer(pre)], _layer(self._data), out, options, progress=progress)
+            before = [] if pre is None else [_layer(pre, power=True)]
+            return map_flood(before, _layer(self._data, power=True), out, options, progress=progress)
 
         return _mapped(job, None, {"flood": "flood.tif", "probability": "probability.tif"}, Legend.load("water"))
 
@@ -144,7 +150,12 @@ class EarthObservation:
             kept = self._data.attrs.get("legend")
             if kept is None:
                 raise InputError("these labels name no legend. Give it: labels.eo.evaluate(reference, legend=NAME).")
-            legend = Legend.from_dict(json.loads(kept))
+            try:
+                legend = Legend.from_dict(json.loads(kept))
+            except (TypeError, ValueError) as error:
+                raise InputError(
+                    f"the attribute 'legend' of these labels is no legend ({error}). Give it: labels.eo.evaluate(reference, legend=NAME)."
+                ) from error
         return evaluate(_layer(self._data), _layer(reference), legend, protocol)
 
 
@@ -152,8 +163,8 @@ def _is_lazy(data: Data) -> bool:
     return bool(data.chunks)
 
 
-def _layer(data: Data) -> Layer:
-    """One image as a layer over its memory. Errors: InputError for a dataset of several."""
+def _layer(data: Data, *, power: bool = False) -> Layer:
+    """One image as a layer over its memory; power : see `Layer.open`. Errors: InputError for a dataset of several."""
     if isinstance(data, xarray.Dataset):
         layers = [name for name in data.data_vars if data[name].ndim >= 2]
         if len(layers) != 1:
@@ -161,7 +172,7 @@ def _layer(data: Data) -> Layer:
                 f"expected one image, got a dataset of {', '.join(map(str, layers))}. Choose one: ds[NAME].eo."
             )
         data = data[layers[0]]
-    return Layer.open(data)
+    return Layer.open(data, power=power)
 
 
 def _labels(data: Data, run: Any, options: PredictOptions | None, progress: Progress | None = None) -> NDArray[Any]:
@@ -180,7 +191,7 @@ def _by_blocks(data: Data, halo_px: int, kind: np.dtype[Any], label: Callable[[D
     import dask
     import dask.array
 
-    plane = tuple(str(axis) for axis in data.odc.spatial_dims)
+    plane = tuple(map(str, plane_of(data)))
     chunks = data.chunksizes
     sides = [list(accumulate(chunks.get(axis, (data.sizes[axis],)), initial=0)) for axis in plane]
 
@@ -222,10 +233,19 @@ def _mapped(
         import dask
         import dask.array
 
-        size = tuple(on.sizes[axis] for axis in on.odc.spatial_dims)
-        once = dask.delayed(lambda: {name: array.values for name, array in run()[0].items()})()
+        size, findings = tuple(on.sizes[axis] for axis in plane_of(on)), [NOT_COMPUTED]
+
+        def compute() -> dict[str, NDArray[Any]]:
+            values, findings[:] = run()
+            for finding in findings:
+                log.warning("%s", finding)
+            return {name: array.values for name, array in values.items()}
+
+        once = dask.delayed(compute)()
         lazy = {name: dask.array.from_delayed(once[name], size, np.float32) for name in files}
-        whole = xarray.Dataset({name: _like(on, values, name, {}) for name, values in lazy.items()})
+        whole = xarray.Dataset(
+            {name: _like(on, values, name, {}) for name, values in lazy.items()}, attrs={"findings": findings}
+        )
     label = next(iter(files))
     values = whole[label].fillna(VOID).astype(np.uint8)
     whole[label] = values.assign_attrs({**whole[label].attrs, **_flags(legend)})
@@ -234,7 +254,7 @@ def _mapped(
 
 def _like(data: Data, values: Any, name: str, attributes: dict[str, Any]) -> xarray.DataArray:
     """Values (y, x) where the data lie."""
-    plane = tuple(data.odc.spatial_dims)
+    plane = plane_of(data)
     kept = {key: value for key, value in data.coords.items() if set(value.dims) <= set(plane)}
     crs = grid_of(data).crs
     made = xarray.DataArray(values, kept, plane, name, attributes)

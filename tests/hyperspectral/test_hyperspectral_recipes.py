@@ -1,10 +1,16 @@
 """The recipes of models/hyperspectral: each resolves, names what exists, and has or takes the published settings."""
 
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
 import pytest
 
 from deepnets4eo.baselines import BaselineRecipe
 from deepnets4eo.cards.catalog import recipes
-from deepnets4eo.hyperspectral.training import HyperspectralRecipe
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import InputError
+from deepnets4eo.hyperspectral.training import HyperspectralRecipe, _network_spec
 from deepnets4eo.segmenters.networks import list_models
 from deepnets4eo.training import load_recipe
 
@@ -35,6 +41,37 @@ OTHERS = {
     "hybridsn", "ssrn", "spectralformer", "spectral-unet", "two-sensor", "svm", "random-forest", "knn",
     "sam", "lda", "emp-svm",
 }  # fmt: skip
+
+
+def scenes_with(*waves: list[float] | None) -> list[Any]:
+    """Scenes of one layer, whose cube lists these wavelengths."""
+    layers = [SimpleNamespace(count=3, wavelengths_nm=None if nm is None else np.array(nm)) for nm in waves]
+    return [SimpleNamespace(scene=SimpleNamespace(layers={"image": layer})) for layer in layers]
+
+
+@pytest.mark.parametrize(
+    ("steps", "used"), [(("derivative",), True), (("l2", "continuum"), True), (("l2", "snv"), False)]
+)
+def test_wavelengths_reach_the_steps_that_divide_by_them(steps: tuple[str, ...], used: bool) -> None:
+    recipe = HyperspectralRecipe(model={"network": "hyperspectral/nn"}, spectra={"normalise": steps})
+    spec = _network_spec(recipe, scenes_with(None, [450, 500, 700]), Legend.load("minicity"))
+    assert spec["spectra"].get("wavelengths_nm") == ([450, 500, 700] if used else None)
+
+
+def test_bands_without_wavelengths_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    recipe = HyperspectralRecipe(model={"network": "hyperspectral/nn"}, spectra={"normalise": ["derivative"]})
+    spec = _network_spec(recipe, scenes_with([450, np.nan, 700]), Legend.load("minicity"))
+    assert "wavelengths_nm" not in spec["spectra"]
+    assert "derivative" in caplog.text
+
+
+def test_spectra_are_not_scaled_band_by_band_before_their_shapes_are_compared() -> None:
+    with pytest.raises(InputError, match=r"data\.scaling"):
+        HyperspectralRecipe(
+            model={"network": "hyperspectral/nn"}, spectra={"normalise": ["l2"]}, data={"scaling": "standard"}
+        )
+    assert HyperspectralRecipe(model={"network": "hyperspectral/nn"}, spectra={"normalise": ["l2"]}).compares_shapes
+    assert not HyperspectralRecipe(model={"network": "hyperspectral/nn"}).compares_shapes
 
 
 def test_all_of_them_are_listed() -> None:

@@ -183,7 +183,13 @@ def test_complex_radar_is_read_as_its_power_also_where_it_is_warped(tmp_path: Pa
     rng = np.random.default_rng(0)
     numbers = (rng.normal(size=(2, 40, 30)) + 1j * rng.normal(size=(2, 40, 30))).astype(np.complex64)
     numbers[:, :5] = 0
-    layer = Layer.open(write_geotiff(tmp_path / "slc.tif", numbers, nodata=0))
+    path = write_geotiff(tmp_path / "slc.tif", numbers, nodata=0)
+    with pytest.raises(InputError, match="complex"):
+        Layer.open(path)
+    described = inspect(str(path))
+    assert "complex" in described.facts
+    assert any("complex" in problem for problem in described.problems)
+    layer = Layer.open(path, power=True)
     power = numbers.real**2 + numbers.imag**2
     data, valid = layer.read()
     assert layer.dtype == np.float32

@@ -27,7 +27,7 @@ def scene(values, gsd_m=None, name="image", bands=None):
         grid = Grid(values.shape[1:], Affine(gsd_m, 0, 5e5, 0, -gsd_m, 5e6), "EPSG:32632")
     layer = Layer.open(values, grid=grid)
     if bands:
-        layer._source.band_names = list(bands)
+        layer = layer.with_names(bands)
     return Scene({name: layer})
 
 
@@ -43,6 +43,15 @@ def test_scaling_is_that_of_all_valid_pixels_of_all_scenes():
     assert (layer.units, layer.dtype, layer.bands) == ("metres", "float32", ("band_1",))
     assert found.gsd_m == 1.25
     assert InputSpec.measure([scene(first)]).gsd_m is None
+
+
+def test_ranges_are_measured_by_band_and_constant_ones_named():
+    bands = np.stack([RAMP, RAMP * 10 + 3, np.full_like(RAMP, 7)])
+    layer = InputSpec.measure([scene(bands)]).layers["image"]
+    pixels = bands.reshape(3, -1).astype(float)
+    assert np.allclose(layer.band_low, np.percentile(pixels, 1, axis=1))
+    assert np.allclose(layer.band_high, np.percentile(pixels, 99, axis=1))
+    assert layer.constant == (2,)
 
 
 def test_a_band_of_one_value_keeps_its_scale():

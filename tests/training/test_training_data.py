@@ -76,6 +76,18 @@ def test_a_validation_tile_has_labels_in_its_own_window_and_an_image_around_it()
     assert np.array_equal(sample["mask"][counted] == 1, (labels[window.slices] == 7).ravel())
 
 
+@pytest.mark.parametrize("scaling", ["range", "unit"])
+def test_scaling_for_shapes_of_spectra_knows_gain_alone(scaling: str) -> None:
+    image, labels = random_scene()
+    image = image.astype(np.float32) + 100
+    split = make_data_split([image], [labels])
+    layer = measure_inputs(split, ["image"], scaling=scaling, gain_only=True).layers["image"]
+    assert set(layer.mean) == {0}
+    assert len(set(layer.std)) == 1
+    assert layer.std[0] == pytest.approx(np.abs(image[:, ~VALIDATION]).max(), rel=0.05)
+    assert measure_inputs(split, ["image"], scaling=scaling).layers["image"].mean[0] > 0
+
+
 def test_statistics_of_many_windows_come_from_some_of_them_evenly_spread() -> None:
     scenes = 9
     images = [np.full((1, SIDE, SIDE), 10 * number, np.float32) for number in range(scenes)]

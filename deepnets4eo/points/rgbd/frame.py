@@ -22,7 +22,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from deepnets4eo.arrays import ByteImage, FloatImage, Floats, Mask
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats import READ_ERRORS, list_npz, open_npz, open_raster
+from deepnets4eo.formats import READ_ERRORS, Declared, list_npz, open_npz, open_raster
 from deepnets4eo.points.views import Camera, Surface
 from deepnets4eo.points.views.surface_construction import LEVEL, surface_of_depth
 
@@ -232,6 +232,9 @@ def _read(path: Path) -> NDArray[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with open_raster(path) as raster:
+            Declared.of_dataset(
+                raster, str(path)
+            ).check()  # depth in millimetres has no scale, and intrinsics hold for pixels as stored
             try:
                 values: NDArray[Any] = raster.read()
             except READ_ERRORS as error:

@@ -1,0 +1,114 @@
+"""What a picture file says of how it is built is followed or refused: shortened files, turned pictures, several pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.formats import open_raster
+from deepnets4eo.formats.picture_structure import structure_of
+from deepnets4eo.inspection import inspect
+from deepnets4eo.points.rgbd.frame import read_colour
+from deepnets4eo.rasters.layer import Layer
+
+COLOURS = np.random.default_rng(0).integers(0, 255, (20, 30, 3)).astype(np.uint8)
+FORMATS = {"png": "PNG", "webp": "WEBP", "tif": "GTiff", "jpg": "JPEG"}
+
+
+def save(path: Path, *, orientation: int = 1) -> Path:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    how = {".webp": {"lossless": True}, ".jpg": {"quality": 100, "subsampling": 0}}.get(path.suffix, {})
+    Image.fromarray(COLOURS).save(path, exif=exif, **how)
+    return path
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.6, 0.9, 0.99])
+def test_a_png_that_ends_early_is_refused_wherever_it_is_read(tmp_path: Path, share: float) -> None:
+    whole = save(tmp_path / "whole.png").read_bytes()
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(whole[: int(share * len(whole))])
+    assert not structure_of(str(cut), "PNG").whole
+    for read in (Layer.open, read_colour, open_raster):
+        with pytest.raises(InputError, match="truncated"):
+            read(cut)
+    assert inspect(str(cut)).kind == "unreadable"
+
+
+def test_bytes_after_the_end_of_a_png_do_no_harm(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png")
+    path.write_bytes(path.read_bytes() + b"more")
+    assert (np.moveaxis(Layer.open(path).read()[0], 0, -1) == COLOURS).all()
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_picture_is_read_as_viewers_show_it(tmp_path: Path, suffix: str, orientation: int) -> None:
+    path = save(tmp_path / f"a.{suffix}", orientation=orientation)
+    with Image.open(path) as picture:
+        stored = Image.fromarray(np.asarray(picture.convert("RGB")) if suffix == "jpg" else COLOURS)
+    exif = stored.getexif()
+    exif[0x0112] = orientation
+    upright = np.asarray(ImageOps.exif_transpose(stored))
+    layer = Layer.open(path)
+    assert np.abs(np.moveaxis(layer.read()[0], 0, -1).astype(int) - upright).max() <= 1
+    assert layer.declared.orientation == orientation
+    assert layer.shape == upright.shape[:2] == layer.read_coarse(layer.shape)[1].shape
+
+
+def test_world_files_place_pixels_as_they_are_stored(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", orientation=6)
+    (tmp_path / "a.pgw").write_text("2\n0\n0\n-2\n500001\n4999999\n")
+    layer = Layer.open(path)
+    assert (layer.shape, layer.declared.orientation) == (COLOURS.shape[:2], 1)
+
+
+def test_frames_of_a_camera_are_refused_where_they_are_turned(tmp_path: Path) -> None:
+    """Intrinsics hold for the pixels of the sensor."""
+    with pytest.raises(InputError, match="orientation"):
+        read_colour(save(tmp_path / "a.jpg", orientation=6))
+
+
+def write_pages(path: Path, pages: list[np.ndarray], reduced: int | None = None) -> Path:
+    tifffile = pytest.importorskip("tifffile")
+    with tifffile.TiffWriter(path) as file:
+        for number, page in enumerate(pages):
+            rgb = page.ndim == 3
+            file.write(page, photometric="rgb" if rgb else "minisblack", subfiletype=int(number == reduced))
+    return path
+
+
+def test_pages_of_one_band_are_bands(tmp_path: Path) -> None:
+    cube = np.arange(4 * 20 * 30, dtype=np.uint16).reshape(4, 20, 30)
+    path = write_pages(tmp_path / "cube.tif", [*cube])
+    layer = Layer.open(path)
+    assert np.array_equal(layer.read()[0], cube)
+    assert (layer.count, layer.declared.pages) == (4, 4)
+    assert inspect(str(path)).facts["pages"].startswith("4")
+
+
+@pytest.mark.parametrize(
+    "second", [np.zeros((10, 15), np.uint8), np.zeros((20, 30), np.uint16), np.zeros((20, 30, 3), np.uint8)]
+)
+def test_other_pages_are_refused(tmp_path: Path, second: np.ndarray) -> None:
+    path = write_pages(tmp_path / "pages.tif", [np.zeros((20, 30), np.uint8), second])
+    with pytest.raises(InputError, match="2 pages"):
+        Layer.open(path)
+
+
+def test_overviews_and_masks_are_no_pages(tmp_path: Path) -> None:
+    path = write_pages(tmp_path / "a.tif", [np.zeros((20, 30), np.uint8), np.zeros((10, 15), np.uint8)], reduced=1)
+    assert structure_of(str(path), "GTiff").pages == 1
+    assert Layer.open(path).count == 1
+
+
+def test_moving_pictures_are_refused(tmp_path: Path) -> None:
+    frames = [Image.fromarray(np.roll(COLOURS, shift, 0)) for shift in range(3)]
+    for name in ("a.gif", "a.webp", "a.png"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+        with pytest.raises(InputError, match="3 pages"):
+            Layer.open(tmp_path / name)

@@ -1,0 +1,132 @@
+"""Arrays of xarray are read as the files that they come from: scale, names, wavelengths, missing values and grid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.formats.declared import Declared
+from deepnets4eo.rasters.layer import Layer
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.rasters.xarray_sources import grid_of
+
+xarray = pytest.importorskip("xarray")
+
+
+def image(shape: tuple[int, ...] = (3, 6, 8), dtype: str = "u2", **attributes: Any) -> Any:
+    import odc.geo.xr  # noqa: F401, which adds `.odc`
+
+    axes = ("band", "y", "x")[-len(shape) :]
+    coordinates = {"y": 5e6 - 10.0 * np.arange(shape[-2]), "x": 5e5 + 10.0 * np.arange(shape[-1])}
+    coordinates |= {"band": np.arange(1, shape[0] + 1)} if len(shape) == 3 else {}
+    values = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+    return xarray.DataArray(values, coordinates, axes, "v", attributes).odc.assign_crs("EPSG:32633")
+
+
+def test_scale_offset_and_unit_of_attributes_are_followed_by_band() -> None:
+    array = image(scale_factor=(0.1, 0.2, 1.0), add_offset=-1.0, units="K")
+    values = Layer.open(array).read()[0]
+    assert np.allclose(values, array.values * np.array([0.1, 0.2, 1.0])[:, None, None] - 1)
+    assert Layer.open(array).stored_values[2].unit == "K"
+    assert (Layer.open(array, labels=True).read()[0] == array.values).all()
+    assert np.allclose(Layer.open(array.sel(band=[2])).read()[0], array.values[1:2] * 0.2 - 1)
+
+
+def test_names_are_those_of_long_name_or_of_labels_that_are_texts() -> None:
+    array = image(long_name=("nir", "red", "green"))
+    assert Layer.open(array).band_names == ["nir", "red", "green"]
+    assert Layer.open(array.isel(band=[2, 0])).band_names == ["green", "nir"]
+    assert Layer.open(array.isel(band=1)).band_names == ["red"]
+    assert Layer.open(array.assign_coords(band=["a", "b", "c"])).band_names == ["a", "b", "c"]
+    assert Layer.open(image()).band_names == ["band_1", "band_2", "band_3"]
+
+
+def test_wavelengths_are_those_of_a_coordinate_along_the_bands() -> None:
+    waves = image().assign_coords(wavelength=("band", [0.45, 0.55, 0.65], {"units": "um"}))
+    assert Layer.open(waves).wavelengths_nm is not None
+    assert Layer.open(waves).wavelengths_nm.tolist() == [450, 550, 650]  # type: ignore[union-attr]
+
+
+def test_missing_values_of_attributes_count_and_those_of_decoded_numbers_do_not() -> None:
+    array = image(_FillValue=0, missing_value=[1, 2])
+    array.values[:, 0, :3] = [0, 1, 2]
+    assert Layer.open(array).read()[1].sum() == 6 * 8 - 3
+    decoded = image(dtype="f4")
+    decoded.values[:, 0, 0] = 0
+    decoded.encoding["_FillValue"] = 0
+    assert Layer.open(decoded).read()[1].all()
+
+
+def test_unsigned_numbers_are_read_as_such() -> None:
+    array = image(dtype="i2", _Unsigned="true")
+    array.values[:] = -1
+    assert (Layer.open(array).read()[0] == 65_535).all()
+
+
+@pytest.mark.parametrize("attributes", [{"scale_factor": "a"}, {"scale_factor": 0}, {"add_offset": np.nan}, {"long_name": ["a", "b", "c", "d"] * 2},
+                                        {"_FillValue": {}}, {"valid_range": [1]}])  # fmt: skip
+def test_attributes_that_cannot_be_followed_are_refused(attributes: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        Layer.open(image(**attributes).drop_vars("band"))
+
+
+def test_coordinates_of_single_precision_do_not_move_pixels() -> None:
+    x, y = ((start + sign * np.arange(2000) * 8.983e-5).astype(np.float32) for start, sign in ((35, 1), (36.5, -1)))
+    array = xarray.DataArray(
+        np.zeros((2000, 2000), np.uint8), {"latitude": y, "longitude": x}, ("latitude", "longitude")
+    )
+    affine = grid_of(array.odc.assign_crs("EPSG:4326")).affine
+    assert np.abs((affine.c + affine.a * (np.arange(2000) + 0.5) - x) / affine.a).max() < 0.1
+
+
+@pytest.mark.parametrize("x", [list("abcdefgh"), np.arange(8).astype("M8[ns]"), [np.nan] * 8, [0, 1, 2, 3, 4, 5, 6, np.inf], [1.0] * 8,
+                               [0, 1, 2, 3, 5, 6, 7, 8.0], np.arange(8) * 1j, np.array([1, None] * 4, object)])  # fmt: skip
+def test_coordinates_that_are_no_even_grid_are_refused(x: Any) -> None:
+    with pytest.raises(GridError):
+        Layer.open(image().assign_coords(x=("x", x)))
+
+
+def test_rows_and_columns_run_either_way() -> None:
+    grid = Layer.open(image().isel(y=slice(None, None, -1))).grid
+    assert (grid.affine.e, grid.affine.f) == (10, 5e6 - 55)
+
+
+def test_a_single_row_has_the_pixels_that_are_stated_or_square_ones() -> None:
+    array = image()
+    array.spatial_ref.attrs["GeoTransform"] = "499995 10 0 5000010 0 -20"
+    assert Layer.open(array.isel(y=[2])).grid.affine.e == -20
+    del array.spatial_ref.attrs["GeoTransform"]
+    assert Layer.open(array.isel(y=[2])).grid.affine.almost_equals(grid_of(array.isel(y=slice(2, 4))).affine)
+    with pytest.raises(GridError):
+        Layer.open(array.isel(y=[2], x=[2]))
+
+
+def test_what_a_layer_states_of_the_bands_read_follows_a_choice_of_bands() -> None:
+    declared = Layer.open(image(long_name=("a", "b", "c"), scale_factor=(1, 2, 3))).subset([3, 1]).declared
+    assert [(band.name, band.stored.scale) for band in declared.bands] == [("c", 3), ("a", 1)]
+    with pytest.raises(InputError):
+        declared.check()
+    declared.check({"values"})
+    Declared.plain("v", 2).check()
+
+
+def test_complex_numbers_are_refused_but_as_power() -> None:
+    array = np.full((2, 9, 9), 3 + 4j, np.complex64)
+    for source in (array, xarray.DataArray(array, image((2, 9, 9)).coords)):
+        with pytest.raises(InputError, match="complex"):
+            Layer.open(source)
+        assert (Layer.open(source, power=True).read()[0] == 25).all()
+
+
+def test_arrays_whose_bands_come_last_are_refused_with_the_order() -> None:
+    with pytest.raises(GridError, match="moveaxis"):
+        Layer.open(np.zeros((40, 30, 3), np.uint8))
+    for layers in ({"labels": np.zeros((40, 30), np.uint8)}, {"dsm": np.zeros((40, 30), np.float32)}):
+        with pytest.raises(GridError, match="moveaxis"):
+            Scene.open(**layers, image=np.zeros((40, 30, 10), np.uint8))
+    with pytest.raises(GridError, match="30 × 40"):
+        Scene.open(image=np.zeros((3, 30, 40), np.uint8), labels=np.zeros((40, 30), np.uint8))
+    assert Scene.open(image=np.zeros((3, 40, 30), np.uint8), labels=np.zeros((40, 30), np.uint8)).shape == (40, 30)
