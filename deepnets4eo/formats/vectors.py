@@ -378,10 +378,10 @@ def vector_errors(name: str, expected: str = FORMATS) -> Iterator[None]:
         ) from error
 
 
-def read_ogr(path: Path, name: str, tell: Callable[[str], object] = log.warning, **how: Any) -> gpd.GeoDataFrame:
+def read_ogr(path: Path, name: str, warn: Callable[[str], object] = log.warning, **how: Any) -> gpd.GeoDataFrame:
     """Return what `pyogrio.read_dataframe` reads, within `vector_errors`.
 
-    Text that is not in the file's encoding is read as Latin-1, and `tell` gets a sentence about it. With `layer` and `fid_as_index`, integers are
+    Text that is not in the file's encoding is read as Latin-1, with a warning. With `layer` and `fid_as_index`, integers are
     those that the file stores, also where the type of their column is too narrow for them.
     """
     import pandas as pd
@@ -395,7 +395,7 @@ def read_ogr(path: Path, name: str, tell: Callable[[str], object] = log.warning,
     try:
         table = read_unsorted(pyogrio.read_dataframe, path, **how)
     except UnicodeDecodeError:
-        tell(encoding_note(name))
+        warn(encoding_note(name))
         table = pyogrio.read_dataframe(path, encoding=FALLBACK, **how)
     for column, values in stored.items():
         table[column] = pd.Series([values.get(key) for key in table.index], table.index, dtype=object).convert_dtypes()
