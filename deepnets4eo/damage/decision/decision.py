@@ -148,8 +148,9 @@ class DecisionModel:
         site = judgement.at_site(self.damaged_share, _apart(len(full.frame), wet, ground))
         if quake and self.damaged_share is None:
             site = replace(site, standing=standing_roofs(full.frame))
+        named = name_damaged(site, None if wet is None else wet.rows)  # doubt leaves the order as it is
         site = site.with_doubt(unlike, UNKNOWN_SPREAD[0])
-        grades = _grade(site, judgement, unlike, wet).cap(unlike | by_network)
+        grades = _grade(site, judgement, unlike, named).cap(unlike | by_network)
         spread = np.where(unlike[:, None], UNKNOWN_SPREAD, judgement.values(lambda fitted: fitted.spread))
         share, totals = _estimates(site, spread, ground, wet)
         by_structure = np.where(grades.known & (True if wet is None else ~wet.any_water), grades.numbers, -1)
@@ -214,11 +215,10 @@ def _with_reasons(
     return replace(noted, frame=Buildings(noted.frame).set_by_water(inundated.rows).frame)
 
 
-def _grade(site: SiteFit, judgement: Judgement, unlike: Mask, wet: InundatedBuildings | None) -> Grades:
-    """Grades of all buildings by their structure, at this site."""
+def _grade(site: SiteFit, judgement: Judgement, unlike: Mask, named: Mask) -> Grades:
+    """Grades of all buildings by their structure, at this site. named : (N,) with major damage or worse"""
     thresholds = judgement.values(lambda fitted: fitted.thresholds)
     kept = np.where(unlike[:, None], True, judgement.members(site.even))
-    named = name_damaged(site, None if wet is None else wet.rows)
     return Grades.of_sides(site.probabilities, thresholds, named, kept)
 
 
