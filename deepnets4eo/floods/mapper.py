@@ -46,9 +46,10 @@ from deepnets4eo.floods.thresholds import (
     find_water_threshold,
     grow_water,
 )
-from deepnets4eo.floods.units import DATE_TAGS, RadarImage, Unit, check_radar_pair, to_power
+from deepnets4eo.floods.units import RadarImage, Unit, check_radar_pair, to_power
 from deepnets4eo.floods.water_network import SceneTone, WaterNetwork, open_water_network
 from deepnets4eo.grid import mean_gsd_m
+from deepnets4eo.outputs import iso_day
 from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.segmenters import InputSpec, LayerInput, ProbabilitySegmenter
 from deepnets4eo.tiling import Tiling, spread_windows
@@ -463,13 +464,9 @@ def _measure(kind: Kind, layer: Layer, sample: tuple[FloatImage, Mask] | None, o
 
 def _radar_sample(layer: Layer, sample: tuple[FloatImage, Mask], day: str | None = None) -> RadarImage:
     data, valid = sample
-    tags = (
-        layer.tags
-        if day is None
-        else {**{key: value for key, value in layer.tags.items() if key.lower() not in DATE_TAGS}, "date": day}
-    )
     known = np.where(valid, data, np.float32(np.nan))
-    return RadarImage(layer.source, dict(zip(layer.band_names, known, strict=True)), tags)
+    bands = dict(zip(layer.band_names, known, strict=True))
+    return RadarImage(layer.source, bands, layer.tags, None if day is None else iso_day(day))
 
 
 def _with_change(

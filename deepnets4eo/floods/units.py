@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from typing import Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods.speckle import to_decibel
+from deepnets4eo.outputs import acquisition_day
 
 Unit = Literal["decibel", "power"]
 Orbit = Literal["ascending", "descending"]
@@ -30,12 +31,6 @@ UNIT_WORDS: dict[str, Unit] = {
 }
 UNIT_TAGS = ("unit", "units", "unittype", "scale")
 ORBIT_TAGS = ("orbit", "pass", "orbit_pass", "orbit_direction", "orbitproperties_pass", "sat:orbit_state")
-DATE_TAGS = (
-    "date",
-    "datetime",
-    "acquisition_date",
-    "acquisition_start_time",
-)  # not TIFFTAG_DATETIME, when a file was written
 
 
 @dataclass(frozen=True)
@@ -46,12 +41,14 @@ class RadarImage:
     ----------
     name : the file, as messages name it
     bands : polarisation ("VV", "VH", …) → values (H, W) float32, NaN where nothing was seen
-    tags : unit, direction of flight and date are read from them where they stand there
+    tags : of the file; unit, direction of flight and date are read from them
+    day : when it was taken; by default as the tags state
     """
 
     name: str
     bands: Mapping[str, FloatImage]
     tags: Mapping[str, str] = field(default_factory=dict)
+    day: date | None = None
 
     def unit(self) -> Unit:
         """Return the unit of the values: what the tags say, else "decibel" where values are negative. Raises InputError
@@ -84,13 +81,8 @@ class RadarImage:
 
     def date(self) -> date | None:
         """Return the day, None where no tag says it."""
-        text = (_tag(self.tags, DATE_TAGS) or "")[:10].replace(":", "-").replace("/", "-")
-        for form in ("%Y-%m-%d", "%Y%m%d"):
-            try:
-                return datetime.strptime(text if form[2] == "-" else text[:8], form).date()
-            except ValueError:
-                continue
-        return None
+        stated = acquisition_day(self.tags) if self.day is None else None
+        return self.day if stated is None else stated[1]
 
 
 def check_radar_pair(pre: RadarImage, post: RadarImage) -> None:

@@ -59,9 +59,17 @@ def test_dates_are_read_from_names(name, pattern, expected):
 def test_a_folder_is_sorted_by_date_and_tags_help_where_names_do_not(tmp_path):
     write_geotiff(tmp_path / "b_2020-03-01.tif", PIXELS)
     write_geotiff(tmp_path / "a_2020-05-01.tif", PIXELS)
-    write_geotiff(tmp_path / "c.tif", PIXELS, tags={"TIFFTAG_DATETIME": "2020:04:02 10:11:12"})
+    written_later = {"TIFFTAG_DATETIME": "2023:01:31 08:00:00"}
+    write_geotiff(tmp_path / "c.tif", PIXELS, tags={"ACQUISITIONDATETIME": "2020-04-02T10:11:12Z"} | written_later)
     assert [image.day for image in find_images(tmp_path)] == [date(2020, 3, 1), date(2020, 4, 2), date(2020, 5, 1)]
     assert [image.day.month for image in find_images(f"{tmp_path}/*_2020*.tif")] == [3, 5]
+
+
+@pytest.mark.parametrize("tag", ["TIFFTAG_DATETIME", "tiff:datetime"])
+def test_the_time_when_a_file_was_written_is_no_date_of_acquisition(tmp_path, tag):
+    write_geotiff(tmp_path / "c.tif", PIXELS, tags={tag: "2020:04:02 10:11:12"})
+    with pytest.raises(InputError, match="TIFFTAG_DATETIME"):
+        find_images(tmp_path)
 
 
 def test_folders_of_tiles_are_one_date_each(tmp_path):
@@ -115,9 +123,7 @@ def test_masks_of_one_date_are_joined_and_given_dates_are_those_of_the_masks_too
 
 def test_rasters_without_a_date_twice_a_date_and_missing_masks_are_refused(tmp_path):
     write_geotiff(tmp_path / "one" / "x.tif", PIXELS)
-    with pytest.raises(
-        InputError, match=r"x\.tif has no date in its name or tags.*\(--set dates=…\).*\(--set date_pattern=…\)"
-    ):
+    with pytest.raises(InputError, match=r"x\.tif has no date.*\(--set dates=…\).*\(--set date_pattern=…\)"):
         find_images(tmp_path / "one")
     with pytest.raises(InputError, match=r"no date by the pattern '%Y'"):
         find_images(tmp_path / "one", date_pattern="%Y")

@@ -15,12 +15,11 @@ from pathlib import Path
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import read_json
 from deepnets4eo.formats import ITEM_ERRORS, Asset, StacItem, parse_time
-from deepnets4eo.outputs import iso_day
+from deepnets4eo.outputs import acquisition_day, iso_day
 from deepnets4eo.rasters import TILE_SUFFIXES, Layer, LayerLike, find_tiles
 
 STAC_SUFFIXES = {".json", ".geojson"}
 REMEDY = "Put the collection into a folder that holds its files, or name their folder with --masks or as SERIES."
-DATE_TAGS = ("acquisitiondatetime", "acquisition_date", "datetime", "date", "tiff:datetime", "tifftag_datetime")
 YEAR = r"(?:19|20)\d\d"
 DAY_OF_YEAR = r"(?:[0-2]\d\d|3[0-5]\d|36[0-6])(?![0-9A-Za-z])"
 NO_DAY_FIRST = r"(?<!\d)(?<!\d[-_./ ]\d\d[-_./ ])(?<!\d[-_./ ]\d[-_./ ])"  # 28-02-2019 has its year last
@@ -169,15 +168,14 @@ def _date_of(raster: LayerLike, pattern: str | None) -> tuple[date, bool]:
     name = _name(raster)
     day, alone = dated_name(Path(name).name, pattern)
     if day is None and pattern is None:
-        tags = {key.lower(): text for key, text in Layer.open(raster).tags.items()}
-        texts = [tags[key] for key in DATE_TAGS if key in tags]
-        dated = (dated_name(text.replace(":", "-")[:10], None) for text in texts)
-        day, alone = next((entry for entry in dated if entry[0]), (None, False))
+        stated = acquisition_day(Layer.open(raster).tags)
+        day, alone = (None if stated is None else stated[1]), False
     if day is None:
-        where = f"by the pattern {pattern!r}" if pattern else "in its name or tags"
+        where = f"by the pattern {pattern!r}" if pattern else "in its name or in a tag of acquisition"
         raise InputError(
-            f"{name} has no date {where}, such as 2020-06-30 or 20200630, with two digits for month and day. Give the dates "
-            "(--set dates=…), or how they stand in the names (--set date_pattern=…)."
+            f"{name} has no date {where}, such as 2020-06-30 or 20200630, with two digits for month and day; TIFFTAG_DATETIME is "
+            "the time when the file was written. Give the dates (--set dates=…), or how they stand in the names "
+            "(--set date_pattern=…)."
         )
     return day, alone
 
