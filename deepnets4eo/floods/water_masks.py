@@ -1,14 +1,16 @@
 """Masks of water drawn by a person: which of their values is water, and a check that they also mark dry ground.
 
-Takes a raster in the legend `water`, or of 0 and another value. Returns 0 and 1 on the grid of the map.
+Takes a raster in the legend `water`, or of 0 and 1 (or 255); for new water also depths. Returns 0 and 1 on the grid of
+the map.
 
-Refuses masks in which dry ground has no data, such as masks that declare 0 as nodata. Neither the share of water nor
-new water could be computed from them.
+Refuses masks in which dry ground has no data, such as masks that declare 0 as nodata: neither the share of water nor
+new water could be computed from them. Refuses other numbers, such as classes of land cover.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,9 +18,10 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window, blocks
-from deepnets4eo.rasters import BLOCK_PX, Layer, LayerView, check_zero_is_value
+from deepnets4eo.rasters import BLOCK_PX, Layer, LayerView, StoredValues, check_zero_is_value, metres_of
 
 MASK_VALUES = frozenset({1.0, 255.0})  # of what is true in a mask
+MAX_LISTED = 6  # values in a message
 
 
 class WaterMask(LayerView):
@@ -33,12 +36,12 @@ class WaterMask(LayerView):
         return (np.isin(data, self._waters) if self._waters else data != 0).astype(np.uint8), valid
 
 
-def open_water_mask(source: str, grid: Grid, flag: str, names: Collection[str], *, any_value: bool = False) -> Layer:
+def open_water_mask(source: str, grid: Grid, flag: str, names: Collection[str], *, depths: bool = False) -> Layer:
     """A mask of water on a grid, 0 and 1.
 
     flag : how messages name it
     names : classes of its legend that are water, where it has one
-    any_value : whether each value but 0 is water, such as a depth, and not one value alone
+    depths : whether the raster may also hold depths of water, of which all above 0 are water
 
     Errors: InputError, GridError.
     """
@@ -52,7 +55,7 @@ def open_water_mask(source: str, grid: Grid, flag: str, names: Collection[str], 
     if legend is not None and (known := [legend.value(name) for name in legend.names if name in names]):
         return Layer(WaterMask(layer, known))
     check_zero_is_value(stored, flag, "dry ground in a map of water")
-    _check_values(layer, flag, any_value=any_value)
+    _check_values(layer, flag, stored.stored_values[0] if depths else None)
     return Layer(WaterMask(layer, ()))
 
 
@@ -61,7 +64,7 @@ def open_new_water(source: str, grid: Grid) -> Layer:
 
     Parameters
     ----------
-    source : `flood` of a legend that has it is new water, else all but 0, such as depths
+    source : a raster in a legend with the class `flood`, a mask of 0 and 1 (or 255), or depths of water
     grid : where it is read
 
     Returns
@@ -72,30 +75,72 @@ def open_new_water(source: str, grid: Grid) -> Layer:
     Raises
     ------
     InputError
-        Several bands, or dry ground without data, as where 0 is declared as nodata.
+        Several bands, dry ground without data, as where 0 is declared as nodata, or other numbers, such as classes.
     GridError
         It does not overlap the grid.
     """
-    return open_water_mask(source, grid, "--water", ("flood",), any_value=True)
+    return open_water_mask(source, grid, "--water", ("flood",), depths=True)
 
 
-def _check_values(layer: Layer, flag: str, *, any_value: bool) -> None:
-    """Refuse a mask without a 0 where it has gaps, and one of several values or of one that means no true."""
-    values, gaps = set[float](), False
-    for window in blocks(layer.shape, BLOCK_PX):
-        data, valid = layer.read(window)
-        gaps = gaps or not valid.all()
-        values |= set(np.unique(data[0][valid]).tolist())
-        if (any_value and 0 in values) or len(values - {0}) > 1:
-            break
-    wet = values - {0}
-    if not any_value and (len(wet) > 1 or not wet <= MASK_VALUES):
-        listed = ", ".join(f"{value:g}" for value in sorted(wet)[:6])
-        raise InputError(
-            f"{flag} {layer.source} holds the values {listed}; expected a mask, 0 where there is no water and 1 (or 255) where there is. "
-            'Make one: gdal_calc.py -A FILE --calc="A>=50" of percent of occurrence, --calc="A==80" of ESA WorldCover.'
-        )
-    if gaps and 0 not in values:
+@dataclass
+class _ValuesSeen:
+    """What a raster of water holds: gaps, a 0, fractions, values below 0, and some of the other whole numbers."""
+
+    gaps: bool = False
+    zero: bool = False
+    fractions: bool = False
+    negative: bool = False
+    whole: frozenset[float] = frozenset()
+
+    @classmethod
+    def of(cls, layer: Layer) -> _ValuesSeen:
+        """Read the layer window by window."""
+        seen = cls()
+        for window in blocks(layer.shape, BLOCK_PX):
+            data, valid = layer.read(window)
+            seen._add(data[0][valid], covered=bool(valid.all()))
+        return seen
+
+    def _add(self, values: NDArray[Any], *, covered: bool) -> None:
+        self.gaps, self.zero = self.gaps or not covered, self.zero or bool((values == 0).any())
+        wet = values[values != 0]
+        self.negative = self.negative or bool((wet < 0).any())
+        is_whole = wet == np.rint(wet)
+        self.fractions = self.fractions or not is_whole.all()
+        if len(self.whole) <= MAX_LISTED:
+            self.whole |= frozenset(np.unique(wet[is_whole]).astype(float).tolist())
+
+    @property
+    def is_mask(self) -> bool:
+        """Whether all is 0 and one value that means true."""
+        return not self.fractions and len(self.whole) <= 1 and self.whole <= MASK_VALUES
+
+    def is_depth(self, unit: str, *, scaled: bool) -> bool:
+        """Whether the values are depths next to dry ground: lengths by their unit, else fractions, which classes are not."""
+        is_length = metres_of(unit) is not None if unit else self.fractions or scaled
+        return is_length and self.zero and not self.negative
+
+    @property
+    def listed(self) -> str:
+        """Some of the values, for a message."""
+        numbers = [f"{value:g}" for value in sorted(self.whole)[:MAX_LISTED]]
+        return ", ".join([*numbers, *(["fractions"] if self.fractions else [])])
+
+
+def _check_values(layer: Layer, flag: str, stated: StoredValues | None) -> None:
+    """Refuse a raster that is neither a mask nor, if `stated` is given, of depths, and one whose dry ground is a gap.
+
+    stated : what the file states of the numbers of a raster that may hold depths
+    """
+    seen = _ValuesSeen.of(layer)
+    if seen.gaps and not seen.zero:
         raise InputError(
             f"{flag} {layer.source} has no data wherever it shows no water; expected 0 there. Write it, e.g. with gdal_rasterize -init 0."
         )
+    if seen.is_mask or (stated is not None and seen.is_depth(stated.unit, scaled=not stated.plain)):
+        return
+    or_depths = "" if stated is None else ", or depths of water in metres (0 where it is dry)"
+    raise InputError(
+        f"{flag} {layer.source} holds the values {seen.listed}; expected a mask, 0 where there is no water and 1 (or 255) where there is"
+        f'{or_depths}. Make a mask: gdal_calc.py -A FILE --calc="A>=50" of percent of occurrence, --calc="A==80" of ESA WorldCover.'
+    )

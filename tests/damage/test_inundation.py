@@ -323,6 +323,50 @@ def test_water_whose_dry_ground_has_no_data_is_refused_and_depths_are_water(tmp_
             open_new_water(str(paths[name]), grid)
 
 
+@pytest.mark.parametrize(
+    ("values", "profile"),
+    [
+        ((50, 80), {"dtype": np.uint8}),  # land cover: 80 is water that was always there
+        ((0, 2), {"dtype": np.uint8}),
+        ((0.0, 50.0, 80.0), {"dtype": np.float32}),
+        ((0, -1.5, 2.5), {"dtype": np.float32}),  # a height above the water, or an undeclared nodata value
+        ((3.5, 8.25), {"dtype": np.float32}),  # heights: no dry ground
+        ((0, 20, 95), {"dtype": np.uint8, "unit": "percent"}),
+    ],
+)
+def test_values_that_are_neither_a_mask_nor_depths_are_no_water(tmp_path: Path, values, profile) -> None:
+    path = _raster_of(tmp_path / "w.tif", values, **profile)
+    with pytest.raises(InputError, match="mask"):
+        open_new_water(str(path), Layer.open(path).grid)
+
+
+@pytest.mark.parametrize(
+    ("values", "profile"),
+    [
+        ((0, 1), {"dtype": np.uint8}),
+        ((0, 255), {"dtype": np.uint8}),
+        ((0, 40, 150), {"dtype": np.uint16, "unit": "cm"}),
+        ((0, 40, 150), {"dtype": np.uint16, "scale": 0.01}),
+        ((0, 0.4, 1.5), {"dtype": np.float32}),
+    ],
+)
+def test_masks_and_depths_are_water_wherever_they_are_not_0(tmp_path: Path, values, profile) -> None:
+    path = _raster_of(tmp_path / "w.tif", values, **profile)
+    found = open_new_water(str(path), Layer.open(path).grid).read()[0][0]
+    assert found.mean() == pytest.approx(1 - 1 / len(values), abs=0.03)
+
+
+def _raster_of(path: Path, values, *, dtype, unit: str = "", scale: float = 1.0) -> Path:
+    """Write a raster of stripes of these values."""
+    import rasterio
+    from geotiff import write_geotiff
+
+    write_geotiff(path, np.sort(np.resize(np.array(values, dtype), (1, 40, 36)), axis=2))
+    with rasterio.open(path, "r+") as file:
+        file.units, file.scales = (unit,), (scale,)
+    return path
+
+
 def test_buildings_that_are_covered_are_destroyed_and_sets_hold_what_lies_between() -> None:
     frame = pd.DataFrame({"id": list("abcd"), "status": "assessed", "reason": ["", "", "", "greener"],
                           "method": ["pre_post"] * 3 + ["water"]})  # fmt: skip

@@ -73,7 +73,7 @@ class Settings:
     water: Annotated[
         str | None,
         option(
-            "Raster that is not 0 where water is new; by default it is looked for in fine optical images; or none.",
+            "Raster of new water: 1 (or 255) or a depth, 0 elsewhere; by default it is looked for in fine optical images; or none.",
             INPUTS,
         ),
     ] = None
