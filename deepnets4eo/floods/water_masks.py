@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window, blocks
-from deepnets4eo.rasters import BLOCK_PX, Layer, LayerView, StoredValues, check_zero_is_value, metres_of
+from deepnets4eo.rasters import BLOCK_PX, Layer, LayerView, check_zero_is_value, metres_of
 
 MASK_VALUES = frozenset({1.0, 255.0})  # of what is true in a mask
 MAX_LISTED = 6  # values in a message
@@ -55,7 +55,7 @@ def open_water_mask(source: str, grid: Grid, flag: str, names: Collection[str], 
     if legend is not None and (known := [legend.value(name) for name in legend.names if name in names]):
         return Layer(WaterMask(layer, known))
     check_zero_is_value(stored, flag, "dry ground in a map of water")
-    _check_values(layer, flag, stored.stored_values[0] if depths else None)
+    _check_values(layer, stored, flag, depths=depths)
     return Layer(WaterMask(layer, ()))
 
 
@@ -127,19 +127,20 @@ class _ValuesSeen:
         return ", ".join([*numbers, *(["fractions"] if self.fractions else [])])
 
 
-def _check_values(layer: Layer, flag: str, stated: StoredValues | None) -> None:
-    """Refuse a raster that is neither a mask nor, if `stated` is given, of depths, and one whose dry ground is a gap.
+def _check_values(layer: Layer, stored: Layer, flag: str, *, depths: bool) -> None:
+    """Refuse a raster that is neither a mask nor, if allowed, of depths, and one whose dry ground is a gap.
 
-    stated : what the file states of the numbers of a raster that may hold depths
+    layer : as it is read; stored : the raster itself, which states unit and scale
     """
     seen = _ValuesSeen.of(layer)
     if seen.gaps and not seen.zero:
         raise InputError(
             f"{flag} {layer.source} has no data wherever it shows no water; expected 0 there. Write it, e.g. with gdal_rasterize -init 0."
         )
-    if seen.is_mask or (stated is not None and seen.is_depth(stated.unit, scaled=not stated.plain)):
+    stated = stored.stored_values[0]
+    if seen.is_mask or (depths and seen.is_depth(stated.unit, scaled=not stated.plain)):
         return
-    or_depths = "" if stated is None else ", or depths of water in metres (0 where it is dry)"
+    or_depths = "" if not depths else ", or depths of water in metres (0 where it is dry)"
     raise InputError(
         f"{flag} {layer.source} holds the values {seen.listed}; expected a mask, 0 where there is no water and 1 (or 255) where there is"
         f'{or_depths}. Make a mask: gdal_calc.py -A FILE --calc="A>=50" of percent of occurrence, --calc="A==80" of ESA WorldCover.'

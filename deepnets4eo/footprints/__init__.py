@@ -17,7 +17,6 @@ if TYPE_CHECKING:
         without,
     )
     from .read import Footprints as Footprints, check_degrees, read_footprints as read_footprints
-    from .repair import cut_at_antimeridian, eastward
     from .sources import find_buildings as find_buildings, write_buildings as write_buildings
 else:
     __getattr__ = lazy_names(__name__)

@@ -8,7 +8,7 @@ import numpy as np
 import shapely
 
 from deepnets4eo.grid import FARTHEST_DEGREES
-from deepnets4eo.polygons import off_the_earth
+from deepnets4eo.polygons import cut_at_antimeridian, off_the_earth
 
 FARTHEST = 1e9  # map units or pixels: no place on Earth is as far off, and geometry fails with such numbers
 
@@ -78,27 +78,3 @@ def farther_than(outlines: np.ndarray, limit: float | tuple[float, float]) -> np
     """(N,) bool: a coordinate is farther from 0 than `limit` (of x and y)."""
     bounds = np.abs(shapely.bounds(outlines))
     return np.asarray((np.maximum(bounds[:, :2], bounds[:, 2:]) > limit).any(axis=1))
-
-
-def cut_at_antimeridian(outlines: np.ndarray) -> np.ndarray:
-    """Outlines whose degrees run the long way round, or beyond ±180, cut in two at the antimeridian."""
-    outlines = outlines.copy()
-    bounds = shapely.bounds(outlines)
-    wide = bounds[:, 2] - bounds[:, 0] > 180
-    for row in np.flatnonzero(wide | (bounds[:, 2] > 180) | (bounds[:, 0] < -180)):
-        turned = shapely.transform(outlines[row], eastward) if wide[row] else outlines[row]
-        turned = mend_polygons(np.array([turned]))[0][0]
-        pieces = [
-            shapely.transform(piece, lambda xy, turn=turn: xy - [360.0 * turn, 0.0])
-            for turn in (-1, 0, 1)
-            if shapely.area(
-                piece := shapely.intersection(turned, shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90))
-            )
-        ]
-        outlines[row] = shapely.union_all(pieces) if pieces else shapely.Polygon()
-    return outlines
-
-
-def eastward(xy: np.ndarray) -> np.ndarray:
-    """Degrees (N, 2) with western longitudes as those beyond 180."""
-    return np.column_stack([np.where(xy[:, 0] < 0, xy[:, 0] + 360.0, xy[:, 0]), xy[:, 1]])

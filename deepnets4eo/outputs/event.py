@@ -313,12 +313,12 @@ def acquisition_day(tags: Mapping[str, str], names: Sequence[str] = ACQUISITION_
 
 def _day_in(tags: Mapping[str, str]) -> tuple[str, str] | None:
     """The tag with the day of an image and the day as YYYY-MM-DD; the day of writing if no other day is known."""
-    found = acquisition_day(tags, (*ACQUISITION_TAGS, *WRITING_TAGS))
-    return None if found is None else (found[0], found[1].isoformat())
+    stated = acquisition_day(tags, (*ACQUISITION_TAGS, *WRITING_TAGS))
+    return None if stated is None else (stated[0], stated[1].isoformat())
 
 
 def _sensor_in(tags: Mapping[str, str]) -> tuple[str, str] | None:
     """The tag with the sensor of an image, and its value if it can be printed in one line."""
     known = {key.upper(): (key, value.strip()) for key, value in tags.items()}
-    found = (known[name] for name in SENSOR_TAGS if name in known)
-    return next((tag for tag in found if tag[1] and tag[1].isprintable() and len(tag[1]) <= LONGEST), None)
+    stated = (known[name] for name in SENSOR_TAGS if name in known)
+    return next((tag for tag in stated if tag[1] and tag[1].isprintable() and len(tag[1]) <= LONGEST), None)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .antimeridian import cut_at_antimeridian, eastward, in_degrees
     from .boxes import boxes_around, corners, outlines
     from .extraction import (
         Shaping as Shaping,
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .regions import trace_regions
     from .smoothing import grow_into_borders as grow_into_borders, without_stairs
     from .vector_files import (
+        add_layer,
         check_ground,
         check_vector_suffix,
         set_fixed_times,

@@ -16,13 +16,18 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import shapely
+
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
+from deepnets4eo.polygons.antimeridian import in_degrees
 from deepnets4eo.rasters.plane_crs import is_placed, without_heights
 
 if TYPE_CHECKING:
     import geopandas as gpd
     import pyarrow as pa
+    import pyproj
 
     from deepnets4eo.rasters.scene import Layer
 
@@ -84,9 +89,9 @@ def write_vector(frame: gpd.GeoDataFrame, path: str | Path, layer: str | None = 
         if not driver:
             frame.to_parquet(partial, **PARQUET)
             return path
-        if driver == "GeoJSON" and frame.crs is not None:
-            frame = frame.to_crs("EPSG:4326")
-        _add_layer(frame, partial, layer or path.stem, driver)
+        if driver == "GeoJSON":
+            frame = in_degrees(frame)
+        add_layer(frame, partial, layer or path.stem, driver)
         if driver == "GPKG":
             set_fixed_times(partial)
     return path
@@ -96,19 +101,57 @@ def write_layers(frames: Mapping[str, gpd.GeoDataFrame], path: Path) -> Path:
     """Write a GeoPackage with these layers and no others. Errors: those of `write_vector`."""
     with atomic_write(path) as partial:
         for layer, frame in frames.items():
-            _add_layer(without_heights(frame), partial, layer, "GPKG")
+            add_layer(without_heights(frame), partial, layer, "GPKG")
         set_fixed_times(partial)
     return path
 
 
-def _add_layer(frame: gpd.GeoDataFrame, path: Path, layer: str, driver: str) -> None:
+def add_layer(frame: gpd.GeoDataFrame, path: Path, layer: str, driver: str, **options: Any) -> None:
+    """Write a layer into a new or existing file, in any CRS. options : those of `pyogrio.write_dataframe`."""
     import pyogrio
 
+    options = {"geometry_type": _kind(frame), "append": path.exists(), **options}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "'crs' was not provided")  # plain pixels have none
-        pyogrio.write_dataframe(
-            frame, path, layer=layer, driver=driver, geometry_type=_kind(frame), append=path.exists()
-        )  # fmt: skip
+        if frame.crs is None or _has_wkt1(frame.crs):
+            pyogrio.write_dataframe(frame, path, layer=layer, driver=driver, **options)
+        else:
+            _add_by_wkt2(frame, path, layer, driver, **options)
+
+
+def _add_by_wkt2(frame: gpd.GeoDataFrame, path: Path, layer: str, driver: str, **options: Any) -> None:
+    """Write a layer whose CRS has no WKT 1, such as a rotated pole, which `pyogrio.write_dataframe` cannot write."""
+    import pyarrow as pa
+    import pyogrio
+
+    options.pop("use_arrow", None)
+    if options.pop("promote_to_multi", False):
+        parts, owner = shapely.get_parts(frame.geometry.to_numpy(), return_index=True)
+        multi = shapely.multipolygons(parts, indices=owner, out=np.full(len(frame), None, object))
+        frame = frame.set_geometry(multi, crs=frame.crs)
+    kind = options.pop("geometry_type") or "Unknown"
+    pyogrio.write_arrow(
+        pa.table(frame.to_arrow(index=False)), path, layer=layer, driver=driver, geometry_name=frame.geometry.name,
+        geometry_type=kind, crs=_crs_text(frame.crs), **options,
+    )  # fmt: skip
+
+
+def _has_wkt1(crs: pyproj.CRS) -> bool:
+    from pyproj.exceptions import CRSError
+
+    try:
+        crs.to_wkt("WKT1_GDAL")
+    except CRSError:
+        return False
+    return True
+
+
+def _crs_text(crs: pyproj.CRS) -> str:
+    """A CRS as GDAL reads it: its EPSG code, else WKT 1, which more programs read; WKT 2 if it has no other form."""
+    code = crs.to_epsg()
+    if code:
+        return f"EPSG:{code}"
+    return crs.to_wkt("WKT1_GDAL" if _has_wkt1(crs) else "WKT2_2019")
 
 
 def write_tables(frames: Iterator[gpd.GeoDataFrame], path: str | Path) -> Path:
@@ -122,7 +165,7 @@ def write_tables(frames: Iterator[gpd.GeoDataFrame], path: str | Path) -> Path:
             _write_parquet(flat, partial)
             return path
         if driver == "GeoJSON":
-            flat = (frame if frame.crs is None else frame.to_crs("EPSG:4326") for frame in flat)
+            flat = map(in_degrees, flat)
         _write_ogr(flat, partial, path.stem, driver)
         if driver == "GPKG":
             set_fixed_times(partial)
@@ -154,9 +197,9 @@ def _write_ogr(frames: Iterator[gpd.GeoDataFrame], path: Path, layer: str, drive
     import pyogrio
 
     first, failed = next(frames), list[BaseException]()
-    schema, crs = pa.table(first.to_arrow(index=False)).schema, first.crs
-    if crs is not None:
-        crs = f"EPSG:{crs.to_epsg()}" if crs.to_epsg() else crs.to_wkt("WKT1_GDAL")
+    schema = pa.table(first.to_arrow(index=False)).schema
+    crs = None if first.crs is None else _crs_text(first.crs)
+    kind = "Unknown" if driver == "GeoJSON" else "Polygon"  # outlines cut at the antimeridian have several parts
 
     def batches() -> Iterator[pa.RecordBatch]:
         try:
@@ -171,7 +214,7 @@ def _write_ogr(frames: Iterator[gpd.GeoDataFrame], path: Path, layer: str, drive
         warnings.filterwarnings("ignore", "'crs' was not provided")  # plain pixels have none
         try:
             pyogrio.write_arrow(
-                stream, path, layer=layer, driver=driver, geometry_name="geometry", geometry_type="Polygon", crs=crs
+                stream, path, layer=layer, driver=driver, geometry_name="geometry", geometry_type=kind, crs=crs
             )
         except RuntimeError:  # that a batch could not be had, without the reason
             if failed:

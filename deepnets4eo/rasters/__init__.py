@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from .values import (
         SENTINELS,
         Outliers,
-        StoredValues,
         find_outliers,
         is_nodata,
         label_bytes,

@@ -8,15 +8,17 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pytest
+import shapely
 from affine import Affine
 from geopandas.testing import assert_geodataframe_equal
 from geotiff import write_geotiff
 from odc.geo.geobox import GeoBox
+from pyproj import Transformer
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError, OutputError
-from deepnets4eo.polygons import Shaping, polygonize, regions, write_polygons
-from deepnets4eo.polygons.vector_files import write_tables, write_vector
+from deepnets4eo.polygons import Shaping, in_degrees, polygonize, regions, write_polygons
+from deepnets4eo.polygons.vector_files import write_layers, write_tables, write_vector
 from deepnets4eo.rasters.scene import Layer
 
 UTM = "EPSG:32615"
@@ -68,6 +70,48 @@ def test_what_stops_a_table_on_its_way_is_raised_and_leaves_no_file(tmp_path: Pa
     with pytest.raises(KeyboardInterrupt):
         write_tables(tables(), tmp_path / f"cover{suffix}")
     assert not list(tmp_path.iterdir())
+
+
+ROTATED = "+proj=ob_tran +o_proj=longlat +o_lon_p=0 +o_lat_p=39.25 +lon_0=18 +to_meter=0.0174532925199433"
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".fgb", ".parquet"])
+def test_a_crs_without_wkt_1_is_written_by_every_door(tmp_path: Path, suffix: str) -> None:
+    labels = np.zeros((60, 60), np.uint8)
+    labels[20:40, 15:45] = 1
+    layer = Layer.open(labels, grid=GeoBox((60, 60), Affine(0.001, 0, -3, 0, -0.001, 3), ROTATED))
+    frame = polygonize(layer, {1: "one"})
+    write_vector(frame, tmp_path / f"whole{suffix}")
+    write_polygons(layer, tmp_path / f"parts{suffix}", classes={1: "one"})
+    if suffix == ".gpkg":
+        write_layers({"one": frame, "other": frame}, tmp_path / "layers.gpkg")
+    for path in tmp_path.iterdir():
+        back = gpd.read_parquet(path) if suffix == ".parquet" else gpd.read_file(path)
+        assert back.to_crs(frame.crs).geometry[0].symmetric_difference(frame.geometry[0]).area < 1e-12
+
+
+def test_outlines_across_the_antimeridian_are_cut_in_geojson(tmp_path: Path) -> None:
+    """RFC 7946, section 3.1.9."""
+    labels = np.zeros((40, 200), np.uint8)
+    labels[10:30, 20:180] = 1
+    x, y = Transformer.from_crs(4326, 32701, always_xy=True).transform(-180, -16.8)
+    layer = Layer.open(labels, grid=GeoBox((40, 200), Affine(1, 0, x - 100, 0, -1, y), "EPSG:32701"))
+    write_vector(polygonize(layer, {1: "one"}), tmp_path / "whole.geojson")
+    write_polygons(layer, tmp_path / "parts.geojson", classes={1: "one"})
+    for path in sorted(tmp_path.iterdir()):
+        back = gpd.read_file(path)
+        parts = back.explode().bounds
+        assert len(back) == 1
+        assert len(parts) == 2
+        assert (parts["maxx"] - parts["minx"]).max() < 0.002
+        assert back.to_crs(32701).area.sum() == pytest.approx(20 * 160, rel=1e-3)
+
+
+def test_lines_and_points_beyond_180_are_cut_as_well() -> None:
+    line, point = shapely.LineString([(179, 0), (-179, 1)]), shapely.Point(-179, 2)
+    cut = in_degrees(gpd.GeoDataFrame(geometry=[line, point], crs=4326)).geometry
+    assert sorted(part.bounds for part in cut[0].geoms) == [(-180, 0.5, -179, 1), (179, 0, 180, 0.5)]
+    assert cut[1] == point
 
 
 def test_unknown_suffixes_and_unwritable_folders_are_refused(tmp_path: Path) -> None:

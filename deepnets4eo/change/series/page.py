@@ -26,7 +26,7 @@ from deepnets4eo.errors import GridError
 from deepnets4eo.files import write_text
 from deepnets4eo.grid import Window, transform_shapes, transformer
 from deepnets4eo.outputs import SeriesEvent, asset_text, csv_text, document_head, fill_template, image_address
-from deepnets4eo.polygons import centres
+from deepnets4eo.polygons import centres, in_degrees
 from deepnets4eo.rasters import COLOURS, role_indices
 from deepnets4eo.tiling import spread_windows
 from deepnets4eo.version import __version__
@@ -99,7 +99,7 @@ def _save_links(ranking: NoveltyRanking) -> str:
     links = [("changes.csv", "text/csv", "Save the table (CSV)", csv_text([columns, *cells]))]
     if table.crs is not None:
         with suppress(ProjError):  # a local engineering CRS has no longitude and latitude
-            outlines = table.to_crs(4326).to_json()
+            outlines = in_degrees(table).to_json()
             links.append(("changes.geojson", "application/geo+json", "Save the outlines (GeoJSON)", outlines))
     buttons = (
         f'<a class="button" download="{name}" href="data:{kind},{quote(text)}">{title}</a>'

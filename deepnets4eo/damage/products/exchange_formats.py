@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
+import struct
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -19,9 +22,8 @@ from deepnets4eo.damage.products.summary import area_rows, caveats, description_
 from deepnets4eo.damage.vocabulary import GRADES, TITLES, UNGRADED, colors
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, plain
-from deepnets4eo.footprints import cut_at_antimeridian, eastward
 from deepnets4eo.outputs import csv_text
-from deepnets4eo.polygons import centres, map_shapes
+from deepnets4eo.polygons import centres, cut_at_antimeridian, eastward, map_shapes
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -200,7 +202,33 @@ def write_tiles(damage_map: DamageMapContent, path: str | Path) -> Path:
             gpd.GeoDataFrame(columns, geometry=shapes, crs=4326), partial, layer="buildings",
             driver=TILE_DRIVERS[path.suffix], geometry_type="MultiPolygon", promote_to_multi=True, **ZOOMS, **described,
         )  # fmt: skip
+        west, _, east, _ = shapely.total_bounds(shapes)
+        if east - west > 180:  # GDAL takes the middle of these for the centre, which is half of the Earth away
+            _open_at(partial, *_centre(shapes), zoom=ZOOMS["MINZOOM"])
     return path
+
+
+def _centre(shapes: Geometries) -> tuple[float, float]:
+    """Longitude −180 to 180 and latitude of the middle of outlines on both sides of the antimeridian."""
+    points = eastward(middles(shapes))
+    lon, lat = (np.nanmin(points, axis=0) + np.nanmax(points, axis=0)) / 2
+    return float(lon - 360 if lon > 180 else lon), float(lat)
+
+
+CENTRE_IN_HEADER = 119  # of PMTiles 3: longitude and latitude in 1e-7 degrees, as 32-bit integers
+
+
+def _open_at(path: Path, lon: float, lat: float, zoom: int) -> None:
+    """Write the place at which programs open an archive of tiles."""
+    if path.suffix == ".pmtiles":
+        with path.open("r+b") as file:
+            file.seek(CENTRE_IN_HEADER)
+            file.write(struct.pack("<ii", round(lon * 1e7), round(lat * 1e7)))
+        return
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(
+            "UPDATE metadata SET value = ? WHERE name = 'center'", (f"{lon:.{DECIMALS}f},{lat:.{DECIMALS}f},{zoom}",)
+        )
 
 
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<kml xmlns="http://www.opengis.net/kml/2.2">\n<Document>\n'

@@ -22,7 +22,7 @@ from deepnets4eo.damage.products.summary import caveats
 from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, UNGRADED
 from deepnets4eo.files import atomic_write, plain
 from deepnets4eo.grid import mean_gsd_m
-from deepnets4eo.polygons import set_fixed_times
+from deepnets4eo.polygons import in_degrees, set_fixed_times
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.products.content import DamageMapContent
@@ -75,7 +75,7 @@ def write_cems(
         },
         geometry=shapes, crs=4326,
     )  # fmt: skip
-    extent = damage_map.assessed_extent.to_crs(4326)
+    extent = in_degrees(damage_map.assessed_extent)
     ending = re.search(r"_v\d+$", Path(path).stem)
     version = ending[0] if ending else "_v1"
     layers = {"builtUpA": buildings, "areaOfInterestA": extent, "source": _cems_sources(damage_map, images)}
@@ -100,7 +100,8 @@ def _cems_summary(classes: Sequence[str]) -> Any:
 def _cems_footprints(sources: Any, images: Mapping[str, Grid]) -> gpd.GeoDataFrame:
     """The rows of the source table with the ground of each image."""
     rows = sources[sources["src_id"].isin([SOURCES[role] for role in images])]
-    shapes = [gpd.GeoSeries([grid.extent.geom], crs=str(grid.crs)).to_crs(4326).iloc[0] for grid in images.values()]
+    grounds = (gpd.GeoDataFrame(geometry=[grid.extent.geom], crs=str(grid.crs)) for grid in images.values())
+    shapes = [in_degrees(ground).geometry.iloc[0] for ground in grounds]
     return gpd.GeoDataFrame(rows.reset_index(drop=True), geometry=shapes, crs=4326)
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-import warnings
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import geopandas as gpd
-import pyogrio
 
 from deepnets4eo.damage.products.qgis_styles import (
     areas_style,
@@ -21,7 +19,7 @@ from deepnets4eo.damage.products.qgis_styles import (
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, NOT_ASSESSED, POST_ONLY, PRE_POST, SUBJECT
 from deepnets4eo.files import atomic_write
 from deepnets4eo.outputs import add_event, add_styles, register_table
-from deepnets4eo.polygons import set_fixed_times
+from deepnets4eo.polygons import add_layer, set_fixed_times
 from deepnets4eo.rasters import without_heights
 
 if TYPE_CHECKING:
@@ -82,18 +80,8 @@ def write_gpkg(damage_map: DamageMapContent, path: str | Path) -> Path:
 
 def _write_layer(frame: gpd.GeoDataFrame, path: Path, layer: str) -> None:
     frame = without_heights(frame)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "'crs' was not provided")  # plain pixels have none; undefined is right
-        pyogrio.write_dataframe(
-            frame if frame.geometry.name == GEOMETRY else frame.rename_geometry(GEOMETRY),
-            path,
-            layer=layer,
-            driver="GPKG",
-            geometry_type="MultiPolygon",
-            promote_to_multi=True,
-            use_arrow=True,
-            append=path.exists(),
-        )
+    frame = frame if frame.geometry.name == GEOMETRY else frame.rename_geometry(GEOMETRY)
+    add_layer(frame, path, layer, "GPKG", geometry_type="MultiPolygon", promote_to_multi=True, use_arrow=True)
 
 
 def _add_styles(database: sqlite3.Connection, damage_map: DamageMapContent) -> None:

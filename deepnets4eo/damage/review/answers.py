@@ -16,7 +16,6 @@ from typing import Any, Literal
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import pyogrio
 
 from deepnets4eo.arrays import Indices
 from deepnets4eo.damage.areas import OUTSIDE, find_areas
@@ -28,6 +27,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, sha256, write_json
 from deepnets4eo.footprints import read_table
 from deepnets4eo.outputs import add_styles, check_not_inputs, one_or_many, register_table
+from deepnets4eo.polygons import add_layer
 
 log = logging.getLogger(__name__)
 
@@ -68,14 +68,8 @@ def write_looks(path: Path, table: Path, buildings: gpd.GeoDataFrame, rows: Indi
         geometry=buildings.geometry.to_numpy()[rows], crs=buildings.crs,
     ).rename_geometry(GEOMETRY).astype(dict.fromkeys(("answer", "note", "reviewer"), "string"))  # fmt: skip
     with atomic_write(path) as partial:
-        pyogrio.write_dataframe(
-            frame,
-            partial,
-            layer=LAYER,
-            driver="GPKG",
-            geometry_type="MultiPolygon",
-            promote_to_multi=True,
-            SPATIAL_INDEX="NO",
+        add_layer(
+            frame, partial, LAYER, "GPKG", geometry_type="MultiPolygon", promote_to_multi=True, SPATIAL_INDEX="NO"
         )
         with closing(sqlite3.connect(partial)) as database, database:
             style = qml(*sample_style(ANSWERS), categories="Symbology|Fields|Forms|MapTips")

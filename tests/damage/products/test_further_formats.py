@@ -2,7 +2,10 @@
 
 import csv
 import json
+import sqlite3
+import struct
 import tracemalloc
+from contextlib import closing
 from xml.etree import ElementTree as ET
 
 import geopandas as gpd
@@ -220,3 +223,20 @@ def test_tiles_have_the_grades_and_say_what_they_are(suffix, damage_map, tmp_pat
     expected = damage_map.buildings.set_index("id")
     assert back["damage"].dropna().to_dict() == expected["damage"].dropna().to_dict()
     assert back.loc[expected.index].centroid.distance(expected.centroid).max() < 2, "metres; outlines are cut at tiles"
+
+
+@pytest.mark.parametrize("suffix", ["pmtiles", "mbtiles"])
+def test_tiles_of_a_town_on_the_antimeridian_open_there(suffix, tmp_path):
+    made = make_map(2, assessed=1.0)
+    sides = [shapely.box(200, 0, 240, 20), shapely.box(-40, 0, -20, 20)]
+    over = gpd.GeoSeries(sides, crs="+proj=aeqd +lat_0=-17 +lon_0=180 +units=m")
+    made.buildings = made.buildings.set_geometry(over.to_numpy(), crs=over.crs)
+    path = write_tiles(made, tmp_path / f"damage.{suffix}")
+    if suffix == "pmtiles":
+        lon, lat = np.array(struct.unpack("<ii", path.read_bytes()[119:127])) / 1e7
+    else:
+        with closing(sqlite3.connect(path)) as database:
+            centre = database.execute("SELECT value FROM metadata WHERE name = 'center'").fetchone()[0]
+        lon, lat, zoom = map(float, centre.split(","))
+        assert zoom == 14
+    assert (lon, lat) == (pytest.approx(-179.9990, abs=5e-4), pytest.approx(-17, abs=1e-3))  # of 95 m east
