@@ -88,8 +88,8 @@ def check_one_space(layers: Sequence[Layer]) -> None:
 
 
 def choose_bands(pre: Layer, post: Layer, options: ChangeOptions) -> tuple[Layer, Layer]:
-    """Return both layers with corresponding bands: as the options say, else those of the same names, else all of
-    equally many. Raises InputError."""
+    """Return both layers with corresponding bands: as the options say, else those of the same names or colours, else all
+    of equally many. Raises InputError."""
     chosen = [
         layer if text is None else layer.subset(_numbers(text, flag))
         for layer, text, flag in (
@@ -99,7 +99,7 @@ def choose_bands(pre: Layer, post: Layer, options: ChangeOptions) -> tuple[Layer
     ]
     before, after = chosen
     if options.pre_bands is None and options.post_bands is None:
-        before, after = _same_names(before, after)
+        before, after = _same_bands(before, after)
     if before.count != after.count:
         raise InputError(
             f"{pre.source} has {before.count} bands ({', '.join(before.band_names[:8])}), {post.source} {after.count} "
@@ -165,25 +165,19 @@ def _numbers(text: str, flag: str) -> list[int]:
         raise InputError(f"{flag} {text} are not numbers of bands. Write them like 1,2,3.") from error
 
 
-def _same_names(pre: Layer, post: Layer) -> tuple[Layer, Layer]:
-    """Both layers with the bands whose names both have, where every name is one of its own; else as they are."""
-    names = [[name.strip().casefold() for name in layer.band_names] for layer in (pre, post)]
-    if any(
-        len(set(band_names)) < len(band_names) or any(name.startswith("band_") for name in band_names)
-        for band_names in names
-    ):
-        return pre, post
-    common = [name for name in names[1] if name in names[0]]
+def _same_bands(pre: Layer, post: Layer) -> tuple[Layer, Layer]:
+    """Both layers with the bands that both have, by their names, else by their colours; as they are if neither is known."""
+    common = [key for key in post.band_keys if key in pre.band_keys]
     if not common:
         return pre, post
-    left_out = sorted({*names[0], *names[1]} - {*common})
+    left_out = sorted({*pre.band_keys, *post.band_keys} - {*common})
     if left_out:
         log.info("Bands that only one image has are left out: %s.", ", ".join(left_out))
-    return _bands_of(pre, names[0], common), _bands_of(post, names[1], common)
+    return _bands_of(pre, common), _bands_of(post, common)
 
 
-def _bands_of(layer: Layer, names: Sequence[str], wanted: Sequence[str]) -> Layer:
-    return layer.subset([layer.bands[names.index(name)] for name in wanted])
+def _bands_of(layer: Layer, wanted: Sequence[str]) -> Layer:
+    return layer.subset([layer.bands[layer.band_keys.index(key)] for key in wanted])
 
 
 def _register(pair: ImagePair, options: ChangeOptions) -> RegisteredPair:

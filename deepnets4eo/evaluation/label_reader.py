@@ -50,7 +50,7 @@ class LabelReader:
         *,
         remedies: Remedies = OF_EVALUATION,
     ) -> None:
-        layer = layer.as_stored()
+        layer = layer.as_stored().in_declared_colours()
         if layer.count not in (1, 3) or (layer.count == 3 and layer.dtype != np.uint8):
             raise InputError(
                 f"{layer.source} has {layer.count} bands of {layer.dtype}, expected label values in one band or "

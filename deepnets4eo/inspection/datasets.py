@@ -168,7 +168,7 @@ def _read(
         return None, wrong
     if path.suffix.lower() not in RASTERS:
         return None, []
-    raster = Layer.open(path)
+    raster = Layer.open(path).in_declared_colours()
     if (end := ENDS.get(path.suffix.lower())) is not None:
         with open(path, "rb") as file:
             file.seek(max(0, path.stat().st_size - TAIL_BYTES))

@@ -273,7 +273,7 @@ def _report_outliers(result: Inspection, name: str, band: NDArray[Any]) -> None:
 
 def _describe_labels(result: Inspection, layer: Layer, legend: Legend) -> None:
     result.facts["legend"] = f"{legend.name} ({legend.num_classes} classes)"
-    counts = np.zeros(256, np.int64)
+    counts, layer = np.zeros(256, np.int64), layer.in_declared_colours()
     if (hidden := layer.hidden_class_note(legend)) is not None:
         result.problems.append(hidden)
     for window in blocks(layer.shape, LABELS_READ_PX):

@@ -44,6 +44,22 @@ def role_indices(names: Sequence[str]) -> dict[str, int]:
     return indices
 
 
+def band_keys(names: Sequence[str], colours: Sequence[str] | None) -> tuple[str, ...]:
+    """What tells bands apart: their names or, without any, their colours; () if these leave two bands alike.
+
+    Names and colours never match each other: writers declare the bands of most 8-bit files as red, green, blue.
+
+    >>> band_keys(["band_1", "band_2", "band_3"], ["blue", "green", "red"])
+    ('colour blue', 'colour green', 'colour red')
+    >>> band_keys(["B2", "B3"], None), band_keys(["band_1"], ["gray"])
+    (('b2', 'b3'), ())
+    """
+    keys = tuple(name.strip().casefold() for name in names)
+    if any(key.startswith("band_") for key in keys):
+        keys = tuple(f"colour {role}" for role in colours or ()) if {*COLOURS} <= {*(colours or ())} else ()
+    return keys if len(set(keys)) == len(keys) else ()
+
+
 def colour_bands(names: Sequence[str]) -> list[int]:
     """Indices of red, green and blue by name, else of the first three bands, else three times the first as grey.
 

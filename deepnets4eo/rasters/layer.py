@@ -25,6 +25,7 @@ from deepnets4eo.formats import Asset, Declared, StoredValues, asset_of
 from deepnets4eo.grid import Grid, Window, coarse_grid, only_one_placed, overlap_share, whole
 from deepnets4eo.rasters.array_files import open_reference
 from deepnets4eo.rasters.array_source import ArraySource, Source, check_axes
+from deepnets4eo.rasters.band_roles import band_keys
 from deepnets4eo.rasters.display import declared_colours, layer_summary, plot_layer, shown_bands
 from deepnets4eo.rasters.longitudes import turned_towards
 from deepnets4eo.rasters.opening import open_files, open_stack
@@ -203,6 +204,11 @@ class Layer(WithSummary):
         return [self._source.band_names[band - 1] for band in self._bands]
 
     @property
+    def band_keys(self) -> tuple[str, ...]:
+        """What tells the bands read apart in any order: their names or, if the file has none, their colours; () if neither does."""
+        return band_keys(self.band_names, self.colour_roles)
+
+    @property
     def wavelengths_nm(self) -> Floats | None:
         """Centre wavelengths of the bands read, (C,) in nanometres, NaN where a band has none; None where all have none."""
         if self._source.declared.wavelengths_nm is None:
@@ -330,6 +336,11 @@ class Layer(WithSummary):
     def subset(self, bands: Sequence[int]) -> Layer:
         """The same layer with other bands (1-based, of the source)."""
         return self._of(self._source, bands)
+
+    def in_declared_colours(self) -> Layer:
+        """The same layer in the order red, green, blue, if it has three bands that the file declares as these in another order."""
+        declared = self.declared_colours
+        return self if declared is None or self.count != len(declared) else self.subset(declared)
 
     def as_stored(self) -> Layer:
         """The same layer in numbers as they are stored, for categories, and models trained on them."""

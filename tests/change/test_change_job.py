@@ -13,9 +13,11 @@ import geopandas as gpd
 import numpy as np
 import pyogrio
 import pytest
+import rasterio
 from affine import Affine
 from block_jobs import OneByOne
 from geotiff import write_geotiff
+from rasterio.enums import ColorInterp
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.change import ChangeOptions, map_change
@@ -282,6 +284,25 @@ def test_land_cover_that_cannot_be_used_is_refused_before_the_registration(tmp_p
     assert main(["change", pre, post, f"--out={tmp_path / 'out'}", f"--set=cover_pre={right}", "--dry-run"]) == 2
     assert "--set cover_pre was given without --set cover_post" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("colours", "bands"),
+    [
+        (("blue", "green", "red"), [3, 2, 1]),
+        (("red", "green", "blue"), [1, 2, 3]),
+        (("gray", "undefined", "undefined"), [1, 2, 3]),  # nothing states an order
+    ],
+)
+def test_bands_without_names_are_paired_by_the_colours_that_files_declare(tmp_path: Path, colours, bands) -> None:
+    layers = []
+    for name, declared in (("pre", colours), ("post", ("red", "green", "blue"))):
+        path = write_geotiff(tmp_path / f"{name}.tif", np.ones((3, 4, 4), np.uint8))
+        with rasterio.open(path, "r+") as file:
+            file.colorinterp = [ColorInterp[colour] for colour in declared]
+        layers.append(Layer.open(path))
+    pre, post = choose_bands(*layers, ChangeOptions())
+    assert (pre.bands, post.bands) == (bands, [1, 2, 3])
 
 
 def test_bands_are_paired_by_name_then_by_number() -> None:

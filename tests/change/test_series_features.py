@@ -7,6 +7,7 @@ import pytest
 import rasterio
 from geotiff import write_geotiff
 from odc.geo.geobox import GeoBox
+from rasterio.enums import ColorInterp
 
 from deepnets4eo.change import NoveltyOptions
 from deepnets4eo.change.series.dates import DatedImage
@@ -250,6 +251,18 @@ def test_dates_with_the_same_bands_in_another_order_are_read_by_name(tmp_path, i
         series = ImageSeries(dated, bands=bands)
         for index in range(2):
             np.testing.assert_array_equal(series.read(index, Window(0, 0, 40, 56))[0], expected)
+
+
+def test_dates_with_the_same_colours_in_another_order_are_read_by_them(tmp_path, image):
+    dated = []
+    for day, order in zip(DAYS, ([0, 1, 2], [2, 0, 1]), strict=False):
+        path = write_geotiff(tmp_path / f"{day}.tif", image[order])
+        with rasterio.open(path, "r+") as file:
+            file.colorinterp = [(ColorInterp.red, ColorInterp.green, ColorInterp.blue)[band] for band in order]
+        dated.append(DatedImage(day, (path,)))
+    series = ImageSeries(dated)
+    for index in range(2):
+        np.testing.assert_array_equal(series.read(index, Window(0, 0, 40, 56))[0], image)
 
 
 def test_the_encoder_in_the_box_gets_colours_from_minus_one_to_one_and_needs_no_file(image):

@@ -8,6 +8,7 @@ import pytest
 import rasterio
 from geotiff import write_geotiff
 from hypothesis import given, strategies as st
+from rasterio.enums import ColorInterp
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import GridError, InputError, LabelError
@@ -96,6 +97,15 @@ def test_colours_are_encoded_by_the_legend(tmp_path):
     files = save(tmp_path / "p.tif", prediction), save(tmp_path / "r.tif", ISPRS.decode(reference))
     found = evaluate(*files, "isprs")
     np.testing.assert_array_equal(found.matrix.matrix, ConfusionMatrix(6).update(reference, prediction).matrix)
+
+
+def test_colours_are_read_in_the_order_that_the_file_declares(tmp_path):
+    reference = town()
+    files = save(tmp_path / "p.tif", guess(reference)), save(tmp_path / "r.tif", ISPRS.decode(reference)[::-1])
+    with rasterio.open(files[1], "r+") as file:
+        file.colorinterp = [ColorInterp.blue, ColorInterp.green, ColorInterp.red]
+    expected = ConfusionMatrix(6).update(reference, guess(reference)).matrix
+    np.testing.assert_array_equal(evaluate(*files, "isprs").matrix.matrix, expected)
 
 
 def test_an_unknown_colour_names_the_file_and_may_be_made_void(tmp_path):

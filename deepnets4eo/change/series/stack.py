@@ -106,7 +106,8 @@ class ImageSeries:
                 )
             for layer in layers:
                 layer.covered_share(self.grid, str(image.day))
-        orders = [_order_by_name(own, [name for layer in layers for name in layer.band_names]) for layers in opened]
+        keys = [[key for layer in layers for key in layer.band_keys] for layers in opened]
+        orders = [_order_by_key(keys[0], others, len(own)) for others in keys]
         self.sources = [layers[0].source for layers in opened]
         self.grid_source = self.sources[0] if grid is None else None
         self.years_alone = [image.day for image in images if image.year_alone]
@@ -198,11 +199,11 @@ def _open(day: date, source: LayerLike) -> Layer:
     return layer
 
 
-def _order_by_name(own: Sequence[str], names: Sequence[str]) -> list[int]:
-    """Numbers, 1-based, of the bands of a date in the order of the first: by their names where both have the same ones."""
-    if len(set(own)) == len(own) and set(own) == set(names):
-        return [names.index(name) + 1 for name in own]
-    return list(range(1, len(names) + 1))
+def _order_by_key(first: Sequence[str], keys: Sequence[str], count: int) -> list[int]:
+    """Numbers, 1-based, of the bands of a date in the order of the first date, by names or colours that both have; else as stored."""
+    if len(set(first)) == count and set(first) == set(keys):
+        return [keys.index(key) + 1 for key in first]
+    return list(range(1, count + 1))
 
 
 def _used_bands(layers: Sequence[Layer], numbers: Sequence[int]) -> tuple[list[Layer], list[int]]:
