@@ -190,6 +190,8 @@ def _inspect_raster(path: str, legend: Legend | None) -> Inspection:
         result.facts["synthetic"] = layer.tags["SYNTHETIC"]
     if (masking := describe_unmasked_band(layer)) is not None:
         result.problems.append(" ".join(masking))
+    if layer.hidden_tile:
+        result.problems.append(layer.hidden_tile)
     if kind in ("embeddings", "cube"):
         from deepnets4eo.inspection.cubes import describe_cube, describe_embedding
 

@@ -38,7 +38,7 @@ class Source(ABC):
     """What a Layer reads from.
 
     declared : what it states of itself, of all its bands; bands : those read unless others are chosen, 1-based; place_advice : how an
-    image that only RPCs place is put on the ground."""
+    image that only RPCs place is put on the ground; hidden_tile : what to report of a tile under another one."""
 
     name: str
     grid: Grid
@@ -48,6 +48,7 @@ class Source(ABC):
     paths: list[str]
     height_crs: pyproj.CRS | None = None
     place_advice: str = ""
+    hidden_tile: str = ""
 
     @property
     def band_names(self) -> list[str]:

@@ -120,3 +120,12 @@ def name_band(name: str) -> str:
     plain = name.strip().lower().replace("-", "").replace("_", "").replace(" ", "")
     plain = COMMON_NAMES.get(plain, plain).upper()
     return f"B0{plain[1:]}" if len(plain) == 2 and plain[0] == "B" and plain[1].isdigit() else plain
+
+
+def is_band_name(word: str) -> bool:
+    """Whether a word is the usual name of a spectral band: a colour, an infrared, or a number such as B4 and b8a.
+
+    >>> [is_band_name(word) for word in ("nir", "B8A", "swir22", "2019", "dsm")]
+    [True, True, True, False, False]
+    """
+    return name_band(word) in CENTRES_NM or bool({*COLOURS, "nir"} & role_indices([word]).keys())

@@ -233,6 +233,11 @@ class Layer(WithSummary):
         return next(iter(self._source.declared.unmasked_names), None)
 
     @property
+    def hidden_tile(self) -> str:
+        """What to report of a tile of a mosaic that lies wholly under another one; '' without any."""
+        return self._source.hidden_tile
+
+    @property
     def reads_stored(self) -> bool:
         """Whether numbers are read as they are stored, see `as_stored`."""
         return self._as_stored

@@ -30,6 +30,7 @@ from deepnets4eo.formats import READ_ERRORS, Declared, StoredValues, envi, is_re
 from deepnets4eo.grid import NO_CRS_REMEDY, Box, Grid, Window, box_text, check_affine, window_under
 from deepnets4eo.rasters.band_roles import CENTRES_NM, name_band
 from deepnets4eo.rasters.band_subset import GDAL_TYPES, alpha_bands, false_alpha, with_alpha_as_mask, without_alpha
+from deepnets4eo.rasters.overlaid_tiles import check_are_no_bands, tile_under_another
 from deepnets4eo.rasters.values import (
     describe_vrt,
     same_nodata,
@@ -91,14 +92,27 @@ def find_tiles(source: str | Path | Sequence[str | Path]) -> list[str]:
     return [str(envi.image_file(path)) if envi.is_header(path) else text]
 
 
+class MosaicText(NamedTuple):
+    """A mosaic as GDAL reads it.
+
+    vrt : a virtual raster; physical : whether its values are physical, as the tiles have other scales; hidden : what to report of a tile
+    under another one, '' without any
+    """
+
+    vrt: str
+    physical: bool
+    hidden: str
+
+
 def mosaic_vrt(
     paths: Sequence[str], nodata: float | None = None, box: Box | None = None, tags: Mapping[str, str] | None = None
-) -> tuple[str, bool]:
-    """A GDAL virtual raster over tiles, later ones on top; tiles of other scales become physical values: the second result is True.
+) -> MosaicText:
+    """A GDAL virtual raster over tiles, later ones on top; tiles of other scales become physical values.
 
-    box : in degrees, to crop to. Errors: GridError for tiles that differ in kind, have no place, or do not reach into the box.
+    box : in degrees, to crop to. Errors: GridError for tiles that differ in kind, are bands, have no place, or do not reach into the box.
     """
     tiles = [_describe(path) for path in paths]
+    check_are_no_bands(tiles)
     if nodata is not None:
         tiles = [
             tile._replace(nodata=tuple(storable_nodata(np.dtype(kind), nodata) for kind in tile.dtypes))
@@ -120,6 +134,9 @@ def mosaic_vrt(
     ]
     width = max(col + tile.width for tile, col, _ in offset_tiles)
     height = max(row + tile.height for tile, _, row in offset_tiles)
+    hidden = tile_under_another(offset_tiles)
+    if hidden:
+        _warn_of_hidden_tile(hidden)
     if box is not None:
         grid = GeoBox((height, width), first.transform * Affine.translation(left, top), first.crs or None)
         window = _window_of_box(grid, box, first.path)
@@ -138,7 +155,7 @@ def mosaic_vrt(
         f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><SRS>{escape(first.crs)}</SRS><Metadata>{metadata}</Metadata>'
         f"<GeoTransform>{x!r}, {scale[0]!r}, {first.transform.b!r}, {y!r}, {first.transform.d!r}, {scale[1]!r}</GeoTransform>{bands}{mask}</VRTDataset>"
     )
-    return vrt, _differ(tiles)
+    return MosaicText(vrt, _differ(tiles), hidden)
 
 
 def _name_moved_tiles(tiles: Sequence[MosaicTile], offsets: Sequence[tuple[float, float]]) -> None:
@@ -160,6 +177,12 @@ def _warn_of_move(tile: str, first: str, across: float, down: float, count: int,
     )  # fmt: skip
 
 
+@lru_cache(maxsize=256)
+def _warn_of_hidden_tile(text: str) -> None:
+    """Once for each mosaic, which several steps of a job open."""
+    log.warning("%s", text)
+
+
 def _window_of_box(grid: Grid, box: Box, name: str) -> Window:
     """The pixels that a box of degrees meets. Errors: GridError, naming what lies on the grid, for none."""
     if grid.crs is None:
@@ -173,8 +196,8 @@ def _window_of_box(grid: Grid, box: Box, name: str) -> Window:
 
 def copy_box(paths: Sequence[str], box: Box, tags: Mapping[str, str], out: Path) -> None:
     """Write the mosaic of tiles, cropped to a box of degrees, as a COG with tags; reads the blocks in it. Errors: see `mosaic_vrt`; InputError."""
-    vrt, _ = mosaic_vrt(paths, None, box, tags)
-    with MemoryFile(vrt.encode(), ext=".vrt") as file, open_raster(file.name) as dataset, atomic_write(out) as partial:
+    text = mosaic_vrt(paths, None, box, tags).vrt
+    with MemoryFile(text.encode(), ext=".vrt") as file, open_raster(file.name) as dataset, atomic_write(out) as partial:
         try:
             rasterio.shutil.copy(dataset, partial, driver="COG", compress="deflate", bigtiff="if_safer")
         except READ_ERRORS as error:

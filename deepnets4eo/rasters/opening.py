@@ -23,13 +23,14 @@ def open_files(source: str | Path | Sequence[str | Path], nodata: float | None) 
     tiles = find_tiles(source)
     if len(tiles) == 1:
         return FileSource(tiles[0], tiles[0], tiles, nodata)
-    vrt, physical = mosaic_vrt(tiles, nodata)
+    vrt, physical, hidden = mosaic_vrt(tiles, nodata)
     file, name = MemoryFile(vrt.encode(), ext=".vrt"), f"{Path(tiles[0]).parent} ({len(tiles)} tiles)"
     opened = FileSource(
         name, file.name, tiles, None if physical else nodata, held=file,
         open_again=partial(open_files, [*map(from_anywhere, tiles)], nodata),
         open_with=partial(open_files, source) if physical else None,
     )  # fmt: skip
+    opened.hidden_tile = hidden
     with open_raster(tiles[0]) as first:  # the mosaic has no metadata of bands
         waves = [band.wavelength_nm for band in Declared.of_dataset(first, tiles[0]).bands]
         is_masked = ColorInterp.alpha.name in (opened.declared.colours or [])

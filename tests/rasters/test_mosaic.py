@@ -354,6 +354,47 @@ def test_an_image_that_only_rpcs_place_is_told_how_to_be_put_on_the_ground(tmp_p
     assert not Layer.open(VALUES).place_advice
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("red", "green", "blue"),
+        ("Fmask", "HLS.S30.T33UXP.B02", "HLS.S30.T33UXP.B8A"),
+        ("LC09_SR_B4", "LC09_SR_B5"),
+        ("OPERA_L2_RTC-S1_T1_VV", "OPERA_L2_RTC-S1_T1_VH"),
+        ("T33_B02_10m", "T33_B03_10m"),
+    ],
+)
+def test_a_folder_of_one_file_per_band_is_no_mosaic(names: tuple[str, ...], tmp_path: Path) -> None:
+    for number, name in enumerate(names):
+        tile(tmp_path / f"{name}.tif", VALUES + np.uint8(number), nodata=0)
+    with pytest.raises(GridError, match="#bands"):
+        Layer.open(tmp_path)
+    assert Layer.open(f"{tmp_path}#bands").count == len(names)
+
+
+def test_files_whose_bands_are_called_differently_are_no_mosaic(tmp_path: Path) -> None:
+    for number, name in enumerate(("VV", "VH")):
+        with rasterio.open(tile(tmp_path / f"{number}.tif", VALUES), "r+") as file:
+            file.descriptions = (name,)
+    with pytest.raises(GridError, match="#bands"):
+        Layer.open(tmp_path)
+
+
+def test_a_tile_that_nothing_is_seen_of_is_reported(tmp_path: Path, caplog) -> None:
+    tile(tmp_path / "a.tif", VALUES[:2, :2], 1, 1)
+    tile(tmp_path / "b.tif", VALUES)
+    assert "lies wholly under" in Layer.open(tmp_path).hidden_tile
+    assert "lies wholly under" in caplog.text
+    assert [problem for problem in inspect(str(tmp_path)).problems if "lies wholly under" in problem]
+
+
+@pytest.mark.parametrize(("col", "nodata"), [(1, None), (0, 0)])
+def test_tiles_that_overlap_in_part_or_have_gaps_are_a_mosaic_as_before(tmp_path: Path, col: int, nodata) -> None:
+    tile(tmp_path / "red_1.tif", VALUES, nodata=nodata)
+    tile(tmp_path / "red_2.tif", VALUES, col, nodata=nodata)
+    assert not Layer.open(tmp_path).hidden_tile
+
+
 def test_tiles_beside_the_pixels_of_the_first_are_moved_with_a_warning_that_says_how_far(tmp_path, caplog):
     for name, east in (("1.tif", 0.0), ("2.tif", 20.5), ("3.tif", 40.01)):
         write_geotiff(

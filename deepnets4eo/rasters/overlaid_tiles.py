@@ -1,0 +1,67 @@
+"""Files of one ground given as tiles of a mosaic: bands of one image, which are refused, and tiles that nothing shows of."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deepnets4eo.errors import GridError
+from deepnets4eo.rasters.band_roles import is_band_name
+from deepnets4eo.rasters.radar_bands import POLARISATIONS
+
+if TYPE_CHECKING:
+    from deepnets4eo.rasters.mosaic import MosaicTile
+
+
+def check_are_no_bands(tiles: Sequence[MosaicTile]) -> None:
+    """Refuse tiles on one grid whose names, or those of their bands, are of other bands: the last would hide the others (GridError)."""
+    on_ground: dict[tuple[object, ...], list[MosaicTile]] = defaultdict(list)
+    for tile in tiles:
+        ground = (tile.crs, tile.height, tile.width, *(round(value, 9) for value in tile.transform))
+        for other in on_ground[ground]:
+            if names := _other_bands(other, tile):
+                raise GridError(
+                    f"{other.path} and {tile.path} lie on the same ground and show {' and '.join(names)}: they are bands of one image, and as "
+                    f"tiles the last would hide the others. Give them as bands, {Path(tile.path).parent}#bands (files of one grid)."
+                )
+        on_ground[ground].append(tile)
+
+
+def _other_bands(first: MosaicTile, tile: MosaicTile) -> tuple[str, ...]:
+    """What the bands of two single-band files are called if they differ, by the files' own words or names; () otherwise."""
+    if len(first.dtypes) > 1:
+        return ()
+    one, other = ({*_words(tile.names[0] or "")} or {*_words(Path(tile.path).stem)} for tile in (first, tile))
+    names = tuple(next(filter(_is_band, sorted(words)), "") for words in (one - other, other - one))
+    return names if all(names) else ()
+
+
+def _words(name: str) -> list[str]:
+    return re.findall("[a-z0-9]+", name.casefold())
+
+
+def _is_band(word: str) -> bool:
+    return word in POLARISATIONS or is_band_name(word)
+
+
+def tile_under_another(tiles: Sequence[tuple[MosaicTile, int, int]]) -> str:
+    """Return what to report if a tile lies wholly under a later one without gaps, else ''. tiles : each with its column and row."""
+    boxes = np.array([(col, row, col + tile.width, row + tile.height) for tile, col, row in tiles])
+    for number, (tile, *_) in enumerate(tiles):
+        if tile.masked or any(value is not None for value in tile.nodata):
+            continue
+        left, top, right, bottom = boxes[number]
+        earlier = boxes[:number]
+        covered = (earlier[:, :2] >= (left, top)).all(axis=1) & (earlier[:, 2:] <= (right, bottom)).all(axis=1)
+        if covered.any():
+            hidden = tiles[int(covered.argmax())][0].path
+            return (
+                f"{hidden} lies wholly under {tile.path}, so that nothing of it is seen. Leave one of them out; files of one grid that are bands "
+                f"of one image are given as {Path(hidden).parent}#bands."
+            )
+    return ""
