@@ -13,7 +13,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.floods.mapper import POST, PRE
 from deepnets4eo.floods.optical import COARSEST_M
 from deepnets4eo.floods.options import FloodOptions
-from deepnets4eo.floods.sensors import Kind, in_colours, recognise
+from deepnets4eo.floods.sensors import Kind, Recognised, in_colours, recognise
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.inspection import check_no_colour_table, check_two_images, declare_nodata
 from deepnets4eo.options import split_names
@@ -37,17 +37,22 @@ class DateImage:
     """The image of one date.
 
     image : its bands that show water, named by what they show
-    kind : how water is found in it
+    recognised : what it is, recognised once from the whole file
     clouds : its own mask of clouds, where a band is one
     colours : red, green and blue of an image with infrared bands, where it has them
     motion : how it lies on POST, as in `Registration`
     """
 
     image: Layer
-    kind: Kind
+    recognised: Recognised
     clouds: Layer | None
     colours: Layer | None
     motion: MotionMatrix = field(default_factory=lambda: UNMOVED)
+
+    @property
+    def kind(self) -> Kind:
+        """How water is found in it."""
+        return self.recognised.kind
 
 
 def open_dates(
@@ -60,9 +65,9 @@ def open_dates(
     for name, (source, bands) in opened.items():
         whole = _open(source, bands, options, name, findings)
         clouds = cloud_band(whole)
-        kind, image = recognise(whole, options.sensor)
-        dates[name] = DateImage(image, kind, clouds, in_colours(whole) if kind == "spectrum" else None)
-        log.info("%s is %s.", image.source, IN_WORDS[kind])
+        date = recognise(whole, options.sensor)
+        dates[name] = DateImage(date.image, date, clouds, in_colours(whole) if date.kind == "spectrum" else None)
+        log.info("%s is %s.", date.image.source, IN_WORDS[date.kind])
     _check_images(dates)
     return dates
 

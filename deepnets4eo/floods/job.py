@@ -162,7 +162,7 @@ def _measured_run(dates: FloodScene, options: FloodOptions, folder: Path, days: 
 
     def measure() -> WaterMapper:
         log.info("measuring every date …")
-        return WaterMapper.of_scene(dates.scene, options.radar, options.sensor, days=days)
+        return WaterMapper.of_scene(dates.scene, options.radar, days=days, recognised=dates.recognised)
 
     return kept_run(folder / "run", measure, options.seed)
 

@@ -34,8 +34,8 @@ from deepnets4eo.floods.radar import (
     filter_radar,
     find_change_threshold,
 )
-from deepnets4eo.floods.sensors import Kind, recognise
-from deepnets4eo.floods.spectrum import PLAIN_WIDTH, index_odds, measure_land_nir, water_indices
+from deepnets4eo.floods.sensors import Kind, Recognised, recognise
+from deepnets4eo.floods.spectrum import PLAIN_WIDTH, index_odds, index_threshold, measure_land_nir, water_indices
 from deepnets4eo.floods.thresholds import (
     DRY,
     FLOOD,
@@ -43,14 +43,13 @@ from deepnets4eo.floods.thresholds import (
     PERMANENT_WATER,
     WATER_PROBABILITY,
     WaterThreshold,
-    find_water_threshold,
     grow_water,
 )
-from deepnets4eo.floods.units import RadarImage, Unit, check_radar_pair, to_power
+from deepnets4eo.floods.units import RadarImage, check_radar_pair, to_power
 from deepnets4eo.floods.water_network import SceneTone, WaterNetwork, open_water_network
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.outputs import iso_day
-from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.rasters import Layer, RadarUnit, Scene
 from deepnets4eo.segmenters import InputSpec, LayerInput, ProbabilitySegmenter
 from deepnets4eo.tiling import Tiling, spread_windows
 
@@ -71,14 +70,14 @@ class WaterDate:
     """How water is found at a date.
 
     kind, bands : "radar", "spectrum", "surface" or "map"; polarisations, or what the bands show
-    unit, looks : "decibel" or "power" of radar; polarisation → equivalent number of looks
-    thresholds : polarisation in dB, or the negative of an index → threshold; None where no part of the scene has two modes
+    unit, looks : of radar; polarisation → equivalent number of looks
+    thresholds : polarisation in dB, or index → threshold; None where no part of the scene has two modes
     change : the threshold of the change vector from a date of radar to POST, where the options take it
     tone, land_nir : how bright a fine optical image is for the network, and the near infrared of its land"""
 
     kind: Kind
     bands: tuple[str, ...]
-    unit: Unit | None = None
+    unit: RadarUnit | None = None
     looks: dict[str, float] = field(default_factory=dict)
     thresholds: dict[str, WaterThreshold | None] = field(default_factory=dict)
     change: WaterThreshold | None = None
@@ -103,7 +102,7 @@ class WaterDate:
         ways = []
         for name, index in indices.items():
             threshold = self.thresholds[name]
-            water, land = (0.5, -0.5) if threshold is None else (-threshold.classes.means).tolist()
+            water, land = (0.5, -0.5) if threshold is None else threshold.classes.means.tolist()
             ways.append((index - land) / max(water - land, PLAIN_WIDTH))
         return np.asarray(np.mean(ways, axis=0), np.float32)
 
@@ -172,6 +171,7 @@ class WaterMapper(ProbabilitySegmenter):
         *,
         surfaces_alone: bool = False,
         days: Mapping[str, str] = MappingProxyType({}),
+        recognised: Mapping[str, Recognised] | None = None,
     ) -> WaterMapper:
         """Measure thresholds and looks of every date.
 
@@ -179,10 +179,11 @@ class WaterMapper(ProbabilitySegmenter):
         ----------
         scene : with the layers `pre_1`, … and `post`
         options : how water is found in radar
-        sensor : "auto", "optical" or "radar"
+        sensor : "auto", "optical" or "radar", of layers that are not yet recognised
         gsd_m : side of a pixel, metres, of a scene without CRS
         surfaces_alone : whether the network that comes with the toolbox is left out
         days : layer → its day (ISO 8601), which counts before the tags of the file
+        recognised : layer → what its date is, if that is known from the whole file, of which the layer may be a part
 
         Returns
         -------
@@ -195,16 +196,29 @@ class WaterMapper(ProbabilitySegmenter):
             A date shows no water by any of its bands, or two radar dates do not belong together.
         """
         options = options or RadarOptions()
-        kinds: dict[str, Kind] = {
-            name: "map" if name == PERMANENT else recognise(layer, sensor)[0]
-            for name, layer in scene.layers.items()
-            if name != DRAINAGE
-        }
+        if recognised is None:
+            maps = (PERMANENT, DRAINAGE)
+            recognised = {name: recognise(layer, sensor) for name, layer in scene.layers.items() if name not in maps}
+        kinds: dict[str, Kind] = {name: date.kind for name, date in recognised.items()}
+        if PERMANENT in scene.layers:
+            kinds[PERMANENT] = "map"
+        units = {name: date.unit for name, date in recognised.items()}
         network = None if surfaces_alone or "surface" not in kinds.values() else open_water_network()
         measured = MEASURED if network is None else (*MEASURED, "surface")
         samples = {name: _sample(scene.layers[name]) for name, kind in kinds.items() if kind in measured}
-        dates = {name: _measure(kind, scene.layers[name], samples.get(name), options) for name, kind in kinds.items()}
-        _check_radar_pairs(scene, dates, samples, days)
+        radar = {
+            name: _radar_image(scene.layers[name], samples[name], days.get(name), units[name])
+            for name, kind in kinds.items()
+            if kind == "radar"
+        }
+        dates = {
+            name: _measure_radar(radar[name], samples[name], options) if name in radar
+            else _measure(kind, scene.layers[name], samples.get(name), options)
+            for name, kind in kinds.items()
+        }  # fmt: skip
+        for name in radar if POST in radar else ():
+            if name != POST:
+                check_radar_pair(radar[name], radar[POST])
         if options.comparison == CHANGE_VECTOR:
             dates |= {name: _with_change(dates, name, samples, options) for name in dates if name != POST}
         layers = {name: _as_read(layer) for name, layer in scene.layers.items()}
@@ -321,8 +335,8 @@ class WaterMapper(ProbabilitySegmenter):
             return np.where(seen, values[0] != 0, np.nan).astype(np.float32)
         if date.kind == "spectrum":
             indices, snow = water_indices(dict(zip(date.bands, values, strict=True)), date.land_nir)
-            negatives = {band: np.where(seen, -index, np.nan) for band, index in indices.items()}
-            return np.where(snow & seen, np.float32(0), _sigmoid(index_odds(negatives, date.thresholds)))
+            known = {name: np.where(seen, index, np.nan) for name, index in indices.items()}
+            return np.where(snow & seen, np.float32(0), _sigmoid(index_odds(known, date.thresholds)))
         return self._filtered(name, values, seen).water_probability()
 
     def _surfaces(
@@ -450,23 +464,27 @@ def _measure(kind: Kind, layer: Layer, sample: tuple[FloatImage, Mask] | None, o
     data, valid = sample
     if kind == "surface":
         return WaterDate(kind, bands, tone=SceneTone.measure(data, valid))
-    if kind == "radar":
-        date = WaterDate(kind, bands, _radar_sample(layer, sample).unit())
-        measured = filter_radar(date.power(data, valid), options, None).statistics
-        return replace(date, looks=measured.looks, thresholds=measured.thresholds)
     named = dict(zip(bands, data, strict=True))
     land_nir = measure_land_nir(named, valid)
     indices, snow = water_indices(named, land_nir)
-    negatives = {key: np.where(valid & ~snow, -index, np.nan) for key, index in indices.items()}
-    thresholds = {key: find_water_threshold(negative, options.method) for key, negative in negatives.items()}
+    known = {name: np.where(valid & ~snow, index, np.nan) for name, index in indices.items()}
+    thresholds = {name: index_threshold(index, options.method) for name, index in known.items()}
     return WaterDate(kind, bands, thresholds=thresholds, land_nir=land_nir)
 
 
-def _radar_sample(layer: Layer, sample: tuple[FloatImage, Mask], day: str | None = None) -> RadarImage:
+def _measure_radar(image: RadarImage, sample: tuple[FloatImage, Mask], options: RadarOptions) -> WaterDate:
+    """Looks and thresholds of a date of radar by its sample."""
+    date = WaterDate("radar", tuple(image.bands), image.unit())
+    measured = filter_radar(date.power(*sample), options, None).statistics
+    return replace(date, looks=measured.looks, thresholds=measured.thresholds)
+
+
+def _radar_image(layer: Layer, sample: tuple[FloatImage, Mask], day: str | None, unit: RadarUnit | None) -> RadarImage:
+    """A date of radar by its sample. day : if it is not the one that the file states"""
     data, valid = sample
-    known = np.where(valid, data, np.float32(np.nan))
-    bands = dict(zip(layer.band_names, known, strict=True))
-    return RadarImage(layer.source, bands, layer.tags, None if day is None else iso_day(day))
+    acquired = iso_day(day) if day is not None else layer.acquired and layer.acquired[1]
+    bands = dict(zip(layer.band_names, np.where(valid, data, np.float32(np.nan)), strict=True))
+    return RadarImage(layer.source, bands, layer.tags, acquired, unit)
 
 
 def _with_change(
@@ -481,17 +499,3 @@ def _with_change(
         for layer in (name, POST)
     )
     return replace(dates[name], change=find_change_threshold(before, after, options.method))
-
-
-def _check_radar_pairs(
-    scene: Scene,
-    dates: Mapping[str, WaterDate],
-    samples: Mapping[str, tuple[FloatImage, Mask]],
-    days: Mapping[str, str],
-) -> None:
-    """Refuse radar dates of which a comparison would mean nothing. Errors: InputError."""
-    for name, date in dates.items():
-        if name != POST and date.kind == dates[POST].kind == "radar":
-            check_radar_pair(
-                *(_radar_sample(scene.layers[layer], samples[layer], days.get(layer)) for layer in (name, POST))
-            )

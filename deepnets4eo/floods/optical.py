@@ -29,7 +29,7 @@ from deepnets4eo.arrays import ByteImage, FloatImage, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods.ground_pattern import without_seen_ground
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER, parts_with
-from deepnets4eo.rasters import moving_moments
+from deepnets4eo.rasters import excess_green, moving_moments
 
 WORKING_M = 1.0  # pixels are averaged to about this size
 COARSEST_M = 2.0  # coarser pixels mix a house with the water around it
@@ -201,7 +201,7 @@ def hidden_ground(wet: Mask, image: FloatImage, pixel_m: float) -> Mask:
 def crowns(image: FloatImage) -> Mask:
     """Rough, green pixels of an image (3, h, w): trees."""
     red, green, blue = image
-    return np.asarray((_deviation(image.mean(axis=0), ROUGH_PX) > ROUGH_SD) & (2 * green - red - blue > GREEN))
+    return np.asarray((_deviation(image.mean(axis=0), ROUGH_PX) > ROUGH_SD) & (excess_green(red, green, blue) > GREEN))
 
 
 def may_show_surface(image: ByteImage | FloatImage, least_px: float) -> bool:
@@ -279,7 +279,7 @@ def _lawns(mask: Mask, image: FloatImage) -> Mask:
     """
     red, green, blue = (ndimage.uniform_filter(band, CHROMA_PX) for band in image)
     total = red + green + blue
-    grassy = 2 * green - red - blue > LAWN * total
+    grassy = excess_green(red, green, blue) > LAWN * total
     smoky = (blue - red > BLUISH * total) & (total > np.median(total[~mask])) if not mask.all() else np.zeros_like(mask)
     parts, count = ndimage.label(mask)
     shares = np.asarray(ndimage.mean(grassy | smoky, parts, np.arange(1, count + 1)))

@@ -19,7 +19,7 @@ from deepnets4eo.floods.ground import lay_in_the_ground, open_cover
 from deepnets4eo.floods.mapper import POST
 from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.floods.relief import check_radar_view
-from deepnets4eo.floods.sensors import Kind
+from deepnets4eo.floods.sensors import Kind, Recognised
 from deepnets4eo.floods.working_grid import on_working_grid, surface_grid
 from deepnets4eo.footprints import Footprints, read_footprints
 from deepnets4eo.grid import Grid, mean_gsd_m, transform_shapes
@@ -35,6 +35,7 @@ class FloodScene:
     scene : the layers that `WaterMapper` reads
     post_grid : that of the image of POST, whose pixels may be finer
     kinds : layer → what it is
+    recognised : image → what it is, with the unit of radar
     pictures : image → its true colours where it has them, for the page
     registration : how the first date before lies; None where there is none
     findings : what limits a map of them
@@ -45,6 +46,7 @@ class FloodScene:
     scene: Scene
     post_grid: Grid
     kinds: dict[str, Kind]
+    recognised: dict[str, Recognised]
     pictures: dict[str, Layer]
     registration: Registration | None
     findings: tuple[Finding, ...]
@@ -102,7 +104,15 @@ def open_flood_scene(
     cover = None if options.cover is None else open_cover(options.cover, grid)
     findings += () if footprints is None else footprints.findings()
     return FloodScene(
-        Scene(layers, grid), post_grid, kinds, pictures, registrations.get(FIRST), tuple(findings), footprints, cover
+        Scene(layers, grid),
+        post_grid,
+        kinds,
+        {name: date.recognised for name, date in dates.items()},
+        pictures,
+        registrations.get(FIRST),
+        tuple(findings),
+        footprints,
+        cover,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from deepnets4eo.arrays import FloatImage, Mask
-from deepnets4eo.floods.thresholds import WaterThreshold
+from deepnets4eo.floods.thresholds import WaterThreshold, find_water_threshold
 from deepnets4eo.rasters import normalised_difference
 
 INDICES = {"ndwi": ("green", "nir"), "mndwi": ("green", "swir")}  # McFeeters 1996, Xu 2006
@@ -51,10 +51,16 @@ def measure_land_nir(bands: Mapping[str, FloatImage], seen: Mask) -> float:
     return float(np.median(land)) if land.size else 0.0
 
 
-def index_odds(negatives: dict[str, FloatImage], thresholds: Mapping[str, WaterThreshold | None]) -> FloatImage:
-    """Mean of the odds of water of all indices; from zero of an index where the scene has no two modes of it."""
+def index_threshold(index: FloatImage, method: str) -> WaterThreshold | None:
+    """The threshold of an index (H, W), above which water is; None if no part of the scene has two modes. NaN where nothing was seen."""
+    below = find_water_threshold(-index, method)
+    return None if below is None else below.negated()
+
+
+def index_odds(indices: Mapping[str, FloatImage], thresholds: Mapping[str, WaterThreshold | None]) -> FloatImage:
+    """Mean of the odds of water of all indices; from zero of an index if the scene has no two modes of it."""
     odds = []
-    for name, values in negatives.items():
+    for name, values in indices.items():
         threshold = thresholds[name]
-        odds.append(-values / np.float32(PLAIN_WIDTH) if threshold is None else threshold.log_odds(values))
+        odds.append(values / np.float32(PLAIN_WIDTH) if threshold is None else threshold.log_odds(values))
     return np.asarray(np.mean(odds, axis=0), np.float32)

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from deepnets4eo.arrays import FloatImage, Mask
+from deepnets4eo.errors import check_choice
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters import Histogram, TwoGaussians
 
@@ -70,7 +71,7 @@ class WaterThreshold:
     Attributes
     ----------
     value : the threshold: as probable water as land
-    classes : distributions of water, which is the lower, and land
+    classes : distributions of water, the first, and land
     tiles : where they were measured
     measured : whether they were, and are not what physics says
     bounded : whether physics moved the value, since the modes stand less apart than those of land and open water
@@ -82,28 +83,43 @@ class WaterThreshold:
     measured: bool = True
     bounded: bool = False
 
+    @property
+    def water_is_above(self) -> bool:
+        """Whether water is above the threshold, as of an index, and not below it, as of radar."""
+        water, land = self.classes.means.tolist()
+        return bool(water > land)
+
+    def negated(self) -> WaterThreshold:
+        """Return the threshold of the negative of the values."""
+        classes = replace(self.classes, means=-self.classes.means)
+        return replace(self, value=-self.value, classes=classes)
+
     def log_odds(self, values: FloatImage) -> FloatImage:
         """Return the logarithm of the odds of water (H, W): 0 at the threshold, constant beyond both means."""
         odds = self._odds(values)
         at_threshold = self._odds(np.array([self.value]))[0]
         return np.asarray(np.subtract(odds, at_threshold, out=odds, dtype=np.float64, casting="same_kind"), np.float32)
 
-    def to_dict(self) -> dict[str, float | bool | list[float]]:
+    def to_dict(self) -> dict[str, float | bool | str | list[float]]:
         """Return plain values: the threshold, and both distributions without their shares of each bin."""
         both = {name: getattr(self.classes, name).tolist() for name in MODES}
-        return {"value": self.value, "measured": self.measured, "bounded": self.bounded, **both}
+        water = "above" if self.water_is_above else "below"
+        return {"value": self.value, "water": water, "measured": self.measured, "bounded": self.bounded, **both}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> WaterThreshold:
         """Return the threshold that `to_dict` described, without its tiles."""
         both = {name: np.array(values[name], float) for name in MODES}
         classes = TwoGaussians(**both, shares=np.empty((2, 0)))
+        check_choice(
+            "water", values["water"], ("above", "below")
+        )  # which earlier versions did not write: they kept negatives
         return cls(float(values["value"]), classes, [], bool(values["measured"]), bool(values["bounded"]))
 
     def _odds(self, values: FloatImage) -> FloatImage:
         """Clipped at the means, since beyond them the wider of two Gaussians would win on both sides."""
         means, variances = self.classes.means.tolist(), self.classes.variances.tolist()
-        inside, both = np.clip(values, means[0], means[1]), []
+        inside, both = np.clip(values, min(means), max(means)), []
         for mean, variance in zip(means, variances, strict=True):
             distance = inside - mean
             np.square(distance, out=distance)

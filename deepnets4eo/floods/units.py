@@ -1,6 +1,6 @@
 """Radar images as they are compared: one unit, the same polarisations, one direction of flight, PRE before POST.
 
-Takes bands (H, W) in dB or linear power with what their tags say; refuses dates that do not belong together.
+Takes bands (H, W) in dB, linear power or amplitudes with what their file states; refuses dates that do not belong together.
 """
 
 from __future__ import annotations
@@ -15,22 +15,17 @@ import numpy as np
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods.speckle import to_decibel
-from deepnets4eo.outputs import acquisition_day
+from deepnets4eo.rasters import RadarUnit, stated_unit
 
-Unit = Literal["decibel", "power"]
 Orbit = Literal["ascending", "descending"]
 
-NEGATIVE_SHARE = 0.01  # power is never below zero; what noise removal leaves there are few pixels
+# Power is above zero. What the removal of noise leaves below is small beside the bright ground, and above -1 if calibrated.
+LOW, HIGH = 1.0, 99.0  # percentiles
+MAX_POWER_LOW, MAX_NOISE = -1.0, 0.1  # a lower percentile is of dB, unless it is a small share of the higher one
 LARGEST_SHIFT_DB = 15.0  # between the medians of two dates; snow, leaves and floods change whole images by less
-UNIT_WORDS: dict[str, Unit] = {
-    "db": "decibel",
-    "decibel": "decibel",
-    "decibels": "decibel",
-    "linear": "power",
-    "power": "power",
-}
-UNIT_TAGS = ("unit", "units", "unittype", "scale")
+SAMPLE_PX = 1000  # along each side of a band that is looked at
 ORBIT_TAGS = ("orbit", "pass", "orbit_pass", "orbit_direction", "orbitproperties_pass", "sat:orbit_state")
+IN_WORDS: dict[RadarUnit, str] = {"decibel": "in dB", "power": "linear power", "amplitude": "amplitudes"}
 
 
 @dataclass(frozen=True)
@@ -41,32 +36,36 @@ class RadarImage:
     ----------
     name : the file, as messages name it
     bands : polarisation ("VV", "VH", …) → values (H, W) float32, NaN where nothing was seen
-    tags : of the file; unit, direction of flight and date are read from them
-    day : when it was taken; by default as the tags state
+    tags : of the file; unit and direction of flight are read from them
+    day : when it was taken, if known
+    stated : the unit, if the file states it elsewhere, such as in the names of its bands
     """
 
     name: str
     bands: Mapping[str, FloatImage]
     tags: Mapping[str, str] = field(default_factory=dict)
     day: date | None = None
+    stated: RadarUnit | None = None
 
-    def unit(self) -> Unit:
-        """Return the unit of the values: what the tags say, else "decibel" where values are negative. Raises InputError
-        where both disagree, or nothing was seen and no tag says it."""
-        word = _tag(self.tags, UNIT_TAGS)
-        stated = UNIT_WORDS.get((word or "").lower())
-        negative = _negative_share(self)
-        if negative is None:
+    def unit(self) -> RadarUnit:
+        """Return the unit of the values: what the file states, else "decibel" or "power" by their range. Raises InputError
+        if both disagree, or nothing was seen and nothing states it."""
+        stated = self.stated or stated_unit((), (), self.tags)
+        limits = _limits(self)
+        if limits is None:
             if stated is not None:
                 return stated
             raise InputError(f"{self.name} has no values: all are without data. Give a file that covers the site.")
-        by_values: Unit = "decibel" if negative > NEGATIVE_SHARE else "power"
-        if stated is not None and stated != by_values:
+        low, high = limits
+        by_values: RadarUnit = "decibel" if low < MAX_POWER_LOW and -low > MAX_NOISE * high else "power"
+        if stated is None:
+            return by_values
+        if (stated == "decibel") != (by_values == "decibel"):
             raise InputError(
-                f"{self.name} says that its values are {_in_words(stated)}, but {negative:.0%} of them are negative; "
-                f"that is expected of {_in_words(by_values)}. Correct the tag of the unit, or convert the values."
+                f"{self.name} states that its values are {IN_WORDS[stated]}, but 98 % of them lie from {low:.3g} to {high:.3g}, as those "
+                f"{'of linear power' if by_values == 'power' else 'in dB'} do. Correct what the file states, or convert the values."
             )
-        return by_values
+        return stated
 
     def power(self) -> dict[str, FloatImage]:
         """Return the bands as linear power."""
@@ -80,9 +79,8 @@ class RadarImage:
         return next((direction for direction in directions if word and direction.startswith(word)), None)
 
     def date(self) -> date | None:
-        """Return the day, None where no tag says it."""
-        stated = acquisition_day(self.tags) if self.day is None else None
-        return self.day if stated is None else stated[1]
+        """Return the day, None if unknown."""
+        return self.day
 
 
 def check_radar_pair(pre: RadarImage, post: RadarImage) -> None:
@@ -101,7 +99,7 @@ def check_radar_pair(pre: RadarImage, post: RadarImage) -> None:
     units = pre.unit(), post.unit()
     if units[0] != units[1]:
         raise InputError(
-            f"{pre.name} is {_in_words(units[0])} and {post.name} is {_in_words(units[1])}; one unit is expected. Convert "
+            f"{pre.name} is {IN_WORDS[units[0]]} and {post.name} is {IN_WORDS[units[1]]}; one unit is expected. Convert "
             "one of them: dB = 10 · log10(power)."
         )
     orbits = pre.orbit(), post.orbit()
@@ -141,24 +139,29 @@ def _check_bands(pre: RadarImage, post: RadarImage) -> None:
         )
 
 
-def _negative_share(image: RadarImage) -> float | None:
-    """The share of values below zero; None where nothing was seen."""
-    negative = seen = 0
-    for band in image.bands.values():
-        finite = np.isfinite(band)
-        seen += np.count_nonzero(finite)
-        negative += np.count_nonzero(np.logical_and(finite, band < 0, out=finite))
-    return negative / seen if seen else None
+def _limits(image: RadarImage) -> tuple[float, float] | None:
+    """The percentiles between which nearly all values lie, over the bands together; None if nothing was seen."""
+    samples = [_sample(band) for band in image.bands.values()]
+    values = np.concatenate([sample[np.isfinite(sample)] for sample in samples]) if samples else np.zeros(0)
+    if not values.size:
+        return None
+    low, high = np.percentile(values, [LOW, HIGH]).tolist()
+    return low, high
 
 
-def _median_db(band: FloatImage, unit: Unit) -> float:
-    """The median of a million evenly spread values at most."""
-    sample = band[:: max(1, band.shape[0] // 1000), :: max(1, band.shape[1] // 1000)]
-    return float(np.nanmedian(to_decibel(to_power(sample, unit))))
+def _sample(band: FloatImage) -> FloatImage:
+    """A million evenly spread values at most."""
+    return band[:: max(1, band.shape[0] // SAMPLE_PX), :: max(1, band.shape[1] // SAMPLE_PX)]
 
 
-def to_power(values: FloatImage, unit: Unit) -> FloatImage:
+def _median_db(band: FloatImage, unit: RadarUnit) -> float:
+    return float(np.nanmedian(to_decibel(to_power(_sample(band), unit))))
+
+
+def to_power(values: FloatImage, unit: RadarUnit) -> FloatImage:
     """Linear power of values in a unit, of the same shape."""
+    if unit == "amplitude":
+        return np.square(np.maximum(values, np.float32(0)))
     return np.asarray(values if unit == "power" else 10 ** (values / np.float32(10)), np.float32)
 
 
@@ -166,7 +169,3 @@ def _tag(tags: Mapping[str, str], names: Sequence[str]) -> str | None:
     """The first tag with one of these names, in any case of letters."""
     lower = {name.lower(): value for name, value in tags.items()}
     return next((str(lower[name]).strip() for name in names if name in lower), None)
-
-
-def _in_words(unit: Unit) -> str:
-    return "in dB" if unit == "decibel" else "linear power"

@@ -13,7 +13,7 @@ import numpy as np
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.outputs import Finding, Phrase, image_of
-from deepnets4eo.rasters import COLOURS, LOOK_PX, CloudBand, Layer, cloud_band, moving_moments, role_indices
+from deepnets4eo.rasters import COLOURS, LOOK_PX, CloudBand, Layer, cloud_band, moving_moments
 
 FINE_M = 2.0  # pixels of images in colour alone
 CELL_M, MOST_CELLS = 4.0, 4096  # what is averaged, and how many along a side at most
@@ -150,12 +150,12 @@ def describe_clouds(image: Layer) -> str | None:
     """What clouds hide of an image, in one sentence; None without clouds, and of images whose bands do not show them."""
     clouds = cloud_band(image)
     if clouds is None and image.grid.crs is not None and image.legend is None:
-        roles = role_indices([name.strip().casefold() for name in image.band_names])
+        roles = image.sensor.roles
         if image.dtype == np.uint8 and image.count >= len(COLOURS) and mean_gsd_m(image.grid) <= FINE_M:
             chosen = image.subset(image.bands[: len(COLOURS)]).with_names(COLOURS)
         elif {"green", "nir"} <= roles.keys():
             wanted = [role for role in ("green", "nir", "swir") if role in roles]
-            chosen = image.subset([image.bands[roles[role]] for role in wanted]).with_names(wanted)
+            chosen = image.subset([roles[role] for role in wanted]).with_names(wanted)
         else:
             return None
         clouds = clouds_in_image(chosen, None, mean_gsd_m(image.grid))

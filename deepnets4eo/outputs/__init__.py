@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .event import LONGEST, EventInfo, SeriesEvent, acquisition_day, iso_day, iso_time
+    from .event import LONGEST, EventInfo, SeriesEvent, iso_day, iso_time
     from .findings import (
         LABELS,
         Finding,

@@ -24,12 +24,6 @@ if TYPE_CHECKING:
 FILE_SUFFIXES = (".yaml", ".yml", ".json")
 LONGEST = 1000  # characters; these texts are titles and lines of a caption
 DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?")
-TAG_DATE = re.compile(r"(\d{4})[-:/]?(\d\d)[-:/]?(\d\d)(?:\d{4}|\d{6})?(?!\d)")  # also with hours, minutes and seconds
-ACQUISITION_TAGS = (
-    "ACQUISITIONDATETIME", "ACQUISITION_DATETIME", "ACQUISITION_DATE", "ACQUISITIONDATE", "ACQUISITION_START_TIME",
-    "DATE_ACQUIRED", "ACQUIRED", "EXIF_DATETIMEORIGINAL", "NITF_IDATIM", "DATETIME", "DATE",
-)  # fmt: skip
-WRITING_TAGS = ("TIFFTAG_DATETIME", "TIFF:DATETIME")  # when a program wrote the file: often a year after the image
 FLOODS = ("flood", "tsunami", "storm surge", "dam break", "dam failure", "hochwasser", "überschwemmung", "inondation", "crue", "inundaci",
           "inundaç", "riada", "enchente", "cheia", "alluvion", "banjir", "فيضان", "سيول")  # fmt: skip
 QUAKES = ("earthquake", "quake", "aftershock", "séisme", "seisme", "seism", "sismo", "tremblement de terre", "terremoto", "terramoto", "erdbeben",
@@ -220,8 +214,8 @@ class EventInfo(EventTexts):
         values: dict[str, str] = {}
         sources: dict[str, str] = {}
         for role, layer in (("pre", pre), ("post", post)):
-            for name, find in ((f"date_{role}", _day_in), (f"sensor_{role}", _sensor_in)):
-                tag = None if layer is None or getattr(self, name) else find(layer.tags)
+            for name, find in ((f"date_{role}", _day_of), (f"sensor_{role}", _sensor_of)):
+                tag = None if layer is None or getattr(self, name) else find(layer)
                 if tag is not None and layer is not None:
                     values[name] = tag[1]
                     sources[name] = f"{tag[0]} of {PurePath(layer.source).name}"
@@ -291,34 +285,14 @@ def iso_time(text: str) -> datetime | None:
         return None
 
 
-def acquisition_day(tags: Mapping[str, str], names: Sequence[str] = ACQUISITION_TAGS) -> tuple[str, date] | None:
-    """Return the tag that states when an image was taken, and the day; None if no tag states it.
-
-    TIFFTAG_DATETIME does not count: it is the time when a program wrote the file.
-
-    >>> acquisition_day({"Acquisition_Date": "2021:07:16 05:50:11"})
-    ('Acquisition_Date', datetime.date(2021, 7, 16))
-    >>> acquisition_day({"TIFFTAG_DATETIME": "2021:07:16 05:50:11"}) is None
-    True
-    """
-    known = {key.upper(): (key, str(value).strip()) for key, value in tags.items()}
-    for name in names:
-        key, value = known.get(name, ("", ""))
-        match = TAG_DATE.match(value)
-        day = None if match is None else iso_day("-".join(match.groups()))
-        if day is not None:
-            return key, day
-    return None
-
-
-def _day_in(tags: Mapping[str, str]) -> tuple[str, str] | None:
+def _day_of(layer: Layer) -> tuple[str, str] | None:
     """The tag with the day of an image and the day as YYYY-MM-DD; the day of writing if no other day is known."""
-    stated = acquisition_day(tags, (*ACQUISITION_TAGS, *WRITING_TAGS))
+    stated = layer.acquired or layer.written
     return None if stated is None else (stated[0], stated[1].isoformat())
 
 
-def _sensor_in(tags: Mapping[str, str]) -> tuple[str, str] | None:
+def _sensor_of(layer: Layer) -> tuple[str, str] | None:
     """The tag with the sensor of an image, and its value if it can be printed in one line."""
-    known = {key.upper(): (key, value.strip()) for key, value in tags.items()}
+    known = {key.upper(): (key, value.strip()) for key, value in layer.tags.items()}
     stated = (known[name] for name in SENSOR_TAGS if name in known)
     return next((tag for tag in stated if tag[1] and tag[1].isprintable() and len(tag[1]) <= LONGEST), None)

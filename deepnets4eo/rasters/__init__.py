@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         COLOURS_NM,
         ROLES,
         colour_bands,
+        excess_green,
         layer_names,
         name_band,
         nearest_indices,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from .moments import BandMoments, Matrix, Moments, MomentSums, Vector, moving_moments, moving_variance
     from .mosaic import TILE_SUFFIXES, copy_box, find_tiles
     from .plane_crs import PLAIN_METRES, areas_in_pixels, flat_crs, is_placed, length_unit, without_heights
-    from .radar_bands import polarisations, words_of
+    from .radar_bands import RadarUnit, stated_unit
     from .scene import LABELS, WHOLE, Scene, fit_axes
     from .thresholds import THRESHOLDS, Histogram, TwoGaussians
     from .values import (

@@ -1,15 +1,19 @@
-"""What a band shows (red, nir, height …), whatever a file calls it, and the index that two such bands give.
+"""What a band shows (red, nir, height …), whatever a file calls it, and the indices that such bands give.
 
-Bands without names get the usual ones of their layer.
+The one list of roles: by names, by the numbers of a satellite's bands, by wavelengths. Bands without names get the usual
+ones of their layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Floats
 from deepnets4eo.errors import InputError
 
 # what a band shows → how files and dataset cards call it, in lower case without blanks, dashes and underscores
@@ -17,14 +21,23 @@ ROLES: dict[str, tuple[str, ...]] = {
     "red": ("red", "r"),
     "green": ("green", "g"),
     "blue": ("blue", "b"),
-    "nir": ("nir", "nearinfrared", "infrared", "ir", "nir1"),
+    "nir": ("nir", "nearinfrared", "infrared", "ir", "nir1", "nir08"),
+    "swir": ("swir", "swir1", "swir16", "shortwaveinfrared"),
     "height": ("height", "dsm", "elevation", "z", "altitude"),
     "ground": ("ground", "dtm"),
     "ndsm": ("ndsm", "normalizeddsm", "normalisedheight", "heightaboveground", "hag"),
     "intensity": ("intensity", "lidarintensity"),
 }
 COLOURS = ("red", "green", "blue")
-COLOURS_NM = (660.0, 560.0, 480.0)  # red, green and blue of satellites: at 450 a coastal band would count as blue
+ROLES_NM = {
+    "red": 660.0,
+    "green": 560.0,
+    "blue": 480.0,
+    "nir": 840.0,
+    "swir": 1610.0,
+}  # at 450 a coastal band would count as blue
+COLOURS_NM = tuple(ROLES_NM[colour] for colour in COLOURS)
+MAX_OFF = 0.1  # of a wavelength, by which a band may be beside that of a role
 UNNAMED: dict[str, dict[int, tuple[str, ...]]] = {"image": {3: COLOURS, 4: (*COLOURS, "nir")}, "dsm": {1: ("height",)}, "dtm": {1: ("ground",)},
            "ndsm": {1: ("ndsm",)}, "intensity": {1: ("intensity",)}}  # fmt: skip
 
@@ -58,6 +71,100 @@ def band_keys(names: Sequence[str], colours: Sequence[str] | None) -> tuple[str,
     if any(key.startswith("band_") for key in keys):
         keys = tuple(f"colour {role}" for role in colours or ()) if {*COLOURS} <= {*(colours or ())} else ()
     return keys if len(set(keys)) == len(keys) else ()
+
+
+class Numbering(NamedTuple):
+    """What the numbered bands of a satellite show.
+
+    roles : number → role; all : every number that it has; known_by : expression for names of files and platforms
+    """
+
+    roles: Mapping[str, str]
+    all: frozenset[str]
+    known_by: re.Pattern[str]
+
+
+SENTINEL_2 = Numbering(
+    {"B02": "blue", "B03": "green", "B04": "red", "B08": "nir", "B8A": "nir", "B11": "swir"},
+    frozenset({"B8A", *(f"B{number:02}" for number in range(1, 13))}),
+    re.compile(r"sentinel[-_ ]?2|(?<![a-z0-9])s2[abc]?(?![a-z0-9])|hls[._]s30"),
+)
+LANDSAT_8 = Numbering(  # and 9
+    {"B02": "blue", "B03": "green", "B04": "red", "B05": "nir", "B06": "swir"},
+    frozenset(f"B{number:02}" for number in range(1, 12)),
+    re.compile(r"landsat[-_ ]?[89]|(?<![a-z0-9])l[co]0[89](?![0-9])|hls[._]l30"),
+)
+LANDSAT_4 = Numbering(  # to 7
+    {"B01": "blue", "B02": "green", "B03": "red", "B04": "nir", "B05": "swir"},
+    frozenset(f"B{number:02}" for number in range(1, 9)),
+    re.compile(r"landsat[-_ ]?[4-7]|(?<![a-z0-9])l[te]0[4-7](?![0-9])"),
+)
+NUMBERED = re.compile(r"(?:(sr|st|toa)_)?b(?:and)?[ _]?(\d{1,2}a?)(?:_\d+m)?")
+
+
+def spectral_roles(names: Sequence[str], stated: str = "") -> dict[str, int]:
+    """Role → index of its band, by names, else by the numbers of the bands of Sentinel-2 or Landsat.
+
+    Numbers count only if satellite is certain: by `stated`, the words of a file about itself, or by the set of numbers. B8 is near infrared of
+    Sentinel-2 and panchromatic of Landsat 8.
+
+    >>> spectral_roles(["B2", "B3", "B4", "B8"])
+    {'blue': 0, 'green': 1, 'red': 2, 'nir': 3}
+    >>> spectral_roles([f"B{number}" for number in range(1, 12)])
+    {'blue': 1, 'green': 2, 'red': 3, 'nir': 4, 'swir': 5}
+    >>> spectral_roles([f"B{number}" for number in range(1, 8)]), spectral_roles(["B3", "B5", "B6"], "LC09_L2SP_190030")
+    ({}, {'green': 0, 'nir': 1, 'swir': 2})
+    """
+    roles = role_indices(names)
+    matches = [NUMBERED.fullmatch(name.strip().casefold()) for name in names]
+    prefixed = {f"{match[1] or ''}{name_band('b' + match[2])}": index for index, match in enumerate(matches) if match}
+    numbering = _numbering({*prefixed}, stated.casefold())
+    if numbering is not None:
+        for name, index in prefixed.items():
+            role = numbering.roles.get(name.removeprefix("sr").removeprefix("toa"))
+            if role is not None:
+                roles.setdefault(role, index)
+    return roles
+
+
+def _numbering(names: set[str], stated: str) -> Numbering | None:
+    """The satellite whose numbered bands are these, with "sr" or "st" before the number if the file has it; None if more than one is possible."""
+    numbers = {name.removeprefix("sr").removeprefix("st").removeprefix("toa") for name in names}
+    possible = [known for known in (SENTINEL_2, LANDSAT_8, LANDSAT_4) if numbers and numbers <= known.all]
+    named = [known for known in possible if known.known_by.search(stated)]
+    if len(named) == 1 or len(possible) == 1:
+        return (named or possible)[0]
+    if any(name.startswith(("sr", "st")) for name in names):  # reflectance and temperature of Landsat, Collection 2
+        return LANDSAT_8 if names & {"srB06", "stB10"} else LANDSAT_4 if "stB06" in names else None
+    if "B10" in numbers:  # with B8A and B12, if it were cirrus of Sentinel-2
+        return LANDSAT_8
+    if "B11" in numbers or ("B08" in numbers and not numbers & {"B05", "B06", "B07"}):
+        return SENTINEL_2
+    return None
+
+
+def roles_by_wavelength(wavelengths_nm: Floats | None) -> dict[str, int]:
+    """Role → index of the band nearest to its wavelength, a tenth away at most.
+
+    >>> roles_by_wavelength(np.array([480.0, 561, np.nan, 865, 2200]))
+    {'green': 1, 'blue': 0, 'nir': 3}
+    """
+    if wavelengths_nm is None or not np.isfinite(wavelengths_nm).any():
+        return {}
+    nearest = zip(ROLES_NM.items(), nearest_indices(wavelengths_nm, ROLES_NM.values()), strict=True)
+    return {role: index for (role, centre), index in nearest if abs(wavelengths_nm[index] - centre) <= MAX_OFF * centre}
+
+
+NAMELESS = re.compile(r"(?:band|layer|channel|image|ch|b)?[ _-]*\d*|gr[ae]y|values?|data|array")
+
+
+def states_nothing(name: str) -> bool:
+    """Whether the name of a band states nothing of what it shows.
+
+    >>> [states_nothing(name) for name in ("band_1", "Band 2", "3", "", "B8A", "ndvi", "VV")]
+    [True, True, True, True, False, False, False]
+    """
+    return NAMELESS.fullmatch(name.strip().casefold()) is not None
 
 
 def colour_bands(names: Sequence[str]) -> list[int]:
@@ -99,6 +206,17 @@ def normalised_difference(plus: NDArray[np.float32], minus: NDArray[np.float32])
     total = plus + minus
     unknown = np.full_like(total, np.nan)
     return np.clip(np.divide(plus - minus, total, out=unknown, where=total != 0), -1, 1)
+
+
+def excess_green(
+    red: NDArray[np.float32], green: NDArray[np.float32], blue: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """2 × green − red − blue (Woebbecke 1995), in the unit of the bands; −1…2 of shares of their sum.
+
+    >>> float(excess_green(*np.array([0.25, 0.5, 0.25])))
+    0.5
+    """
+    return 2 * green - red - blue
 
 
 CENTRES_NM = {  # centres

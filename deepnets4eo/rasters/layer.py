@@ -9,6 +9,7 @@ import logging
 import math
 from collections.abc import Sequence
 from copy import copy
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -23,6 +24,7 @@ from deepnets4eo.display import MAX_PX, Summary, WithSummary
 from deepnets4eo.errors import GridError, InputError, check_choice
 from deepnets4eo.formats import Asset, Declared, StoredValues, asset_of
 from deepnets4eo.grid import Grid, Window, coarse_grid, only_one_placed, overlap_share, whole
+from deepnets4eo.rasters.acquisition import WRITING_TAGS, stated_day
 from deepnets4eo.rasters.array_files import open_reference
 from deepnets4eo.rasters.array_source import ArraySource, Source, check_axes
 from deepnets4eo.rasters.band_roles import band_keys
@@ -30,6 +32,7 @@ from deepnets4eo.rasters.display import declared_colours, layer_summary, plot_la
 from deepnets4eo.rasters.longitudes import turned_towards
 from deepnets4eo.rasters.opening import open_files, open_stack
 from deepnets4eo.rasters.plane_crs import PLAIN_METRES, is_placed
+from deepnets4eo.rasters.sensor import Sensor
 from deepnets4eo.rasters.values import common_nodata, physical_dtype, to_physical
 from deepnets4eo.rasters.warped_source import WarpedSource, same_grid, with_declared, with_grid
 from deepnets4eo.rasters.xarray_sources import is_data_array, source_of
@@ -204,6 +207,11 @@ class Layer(WithSummary):
         return [self._source.band_names[band - 1] for band in self._bands]
 
     @property
+    def sensor(self) -> Sensor:
+        """What took the image, recognised from all bands of the source; the same for every part of it."""
+        return Sensor(self._source.declared, tuple(self._bands))
+
+    @property
     def band_keys(self) -> tuple[str, ...]:
         """What tells the bands read apart in any order: their names or, if the file has none, their colours; () if neither does."""
         return band_keys(self.band_names, self.colour_roles)
@@ -266,6 +274,16 @@ class Layer(WithSummary):
     def tags(self) -> dict[str, str]:
         """The file's metadata tags."""
         return self._source.tags
+
+    @property
+    def acquired(self) -> tuple[str, date] | None:
+        """The tag that states when the image was taken, and the day; None without one."""
+        return stated_day(self.tags)
+
+    @property
+    def written(self) -> tuple[str, date] | None:
+        """The tag that states when a program wrote the file, and the day; None without one."""
+        return stated_day(self.tags, WRITING_TAGS)
 
     @property
     def synthetic(self) -> bool:

@@ -1,16 +1,29 @@
-"""Which bands of radar show which polarisation, by the names that SNAP, GDAL and others give them, or by the tags of a file."""
+"""Which bands of radar show which polarisation, and in which quantity, by the names, units and tags that SNAP, GDAL and others write."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, TypeAlias
 
 from deepnets4eo.errors import InputError
 
+RadarUnit: TypeAlias = Literal["decibel", "power", "amplitude"]
+
 POLARISATIONS = ("vv", "vh", "hh", "hv")
 TAGS = ("polarisations", "polarizations", "polarisation", "polarization", "sar:polarizations")  # of a file
-WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+WORDS = re.compile(r"dB(?![a-z])|[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 DERIVED = {"ratio", "difference", "diff", "sum", "span", "phase", "coherence", "coh", "rvi", "index", "std", "texture"}
+# the first that is stated counts: decibels of an amplitude are those of its power
+UNIT_WORDS: tuple[tuple[RadarUnit, frozenset[str]], ...] = (
+    ("decibel", frozenset({"db", "decibel", "decibels"})),
+    ("amplitude", frozenset({"amplitude", "amplitudes", "amp", "magnitude", "sqrt"})),
+    ("power", frozenset({"linear", "power", "intensity", "natural"})),
+)
+UNIT_TAGS = ("unit", "units", "unittype", "unit_type", "scale")  # of a file; "scale" of HyP3
+RADAR_WORDS = frozenset({"gamma", "sigma", "beta", "backscatter", "sar", "radar", "nrcs", "rtc", "grd"}).union(
+    *(words for _, words in UNIT_WORDS)
+)
 QUANTITIES = (("gamma", "sigma", "beta"), ("intensity", "power"), ("amplitude",))  # in names of bands, the best first
 
 
@@ -63,3 +76,26 @@ def _rank(stem: str) -> tuple[int, bool]:
     """Place of a quantity, by the words in the names of its bands: calibrated ones first, those in decibels behind the others."""
     words = {*stem.split()}
     return next((rank for rank, quantity in enumerate(QUANTITIES) if words & {*quantity}), 1), "db" in words
+
+
+def stated_unit(names: Iterable[str], units: Iterable[str], tags: Mapping[str, str]) -> RadarUnit | None:
+    """The unit of radar values by the words in the names of their bands, else in the units of these, else in tags; None if none states it.
+
+    >>> stated_unit(["Amplitude_VV"], [""], {}), stated_unit(["Sigma0_VV_dB"], ["amplitude"], {}), stated_unit(["VV"], [""], {"scale": "power"})
+    ('amplitude', 'decibel', 'power')
+    >>> stated_unit(["Sigma0_VV"], [""], {}) is None
+    True
+    """
+    lower = {name.casefold(): str(value) for name, value in tags.items()}
+    for texts in (names, units, [lower[tag] for tag in UNIT_TAGS if tag in lower]):
+        words = {word for text in texts for word in words_of(text)}
+        for unit, known in UNIT_WORDS:
+            if words & known:
+                return unit
+    return None
+
+
+def is_radar_name(name: str) -> bool:
+    """Whether the name of a band states a quantity of radar, also without a polarisation."""
+    words = {*words_of(name)}
+    return bool(words & RADAR_WORDS) and not words & DERIVED

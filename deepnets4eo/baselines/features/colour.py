@@ -14,7 +14,7 @@ from deepnets4eo.arrays import FloatImage
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features.feature import DenseFeature, Windows, window_counts
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters import COLOURS, normalised_difference, role_indices
+from deepnets4eo.rasters import COLOURS, excess_green, normalised_difference, role_indices
 
 # index → (a, b): (a − b) / (a + b)
 RATIOS = {
@@ -26,11 +26,11 @@ BINS = (16, 8, 8)  # hue, saturation, value
 HISTOGRAM_RADIUS_PX = 8
 
 
-def excess_green(red: FloatImage, green: FloatImage, blue: FloatImage) -> FloatImage:
-    """Return 2g − r − b of the shares of red, green and blue in their sum, −1…2; 0 where all are 0. Source: Woebbecke 1995."""
+def green_share(red: FloatImage, green: FloatImage, blue: FloatImage) -> FloatImage:
+    """Return the excess green of the shares of red, green and blue in their sum, −1…2; 0 where all are 0."""
     total = red + green + blue
-    share = np.divide(3 * green - total, total, out=np.zeros_like(total), where=total != 0)
-    return np.clip(share, -1, 2)
+    excess = excess_green(red, green, blue)
+    return np.clip(np.divide(excess, total, out=np.zeros_like(total), where=total != 0), -1, 2)
 
 
 def indices(bands: Bands) -> FloatImage:
@@ -38,7 +38,7 @@ def indices(bands: Bands) -> FloatImage:
     parts = []
     for name in index_names(bands):
         if name == "exg":
-            parts.append(excess_green(*_in_common_units(bands, *COLOURS)))
+            parts.append(green_share(*_in_common_units(bands, *COLOURS)))
         else:
             parts.append(np.nan_to_num(normalised_difference(*_in_common_units(bands, *RATIOS[name])), copy=False))
     return np.stack(parts)

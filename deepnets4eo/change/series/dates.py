@@ -15,7 +15,7 @@ from pathlib import Path
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import read_json
 from deepnets4eo.formats import ITEM_ERRORS, Asset, StacItem, parse_time
-from deepnets4eo.outputs import acquisition_day, iso_day
+from deepnets4eo.outputs import iso_day
 from deepnets4eo.rasters import TILE_SUFFIXES, Layer, LayerLike, find_tiles
 
 STAC_SUFFIXES = {".json", ".geojson"}
@@ -168,7 +168,7 @@ def _date_of(raster: LayerLike, pattern: str | None) -> tuple[date, bool]:
     name = _name(raster)
     day, alone = dated_name(Path(name).name, pattern)
     if day is None and pattern is None:
-        stated = acquisition_day(Layer.open(raster).tags)
+        stated = Layer.open(raster).acquired
         day, alone = (None if stated is None else stated[1]), False
     if day is None:
         where = f"by the pattern {pattern!r}" if pattern else "in its name or in a tag of acquisition"

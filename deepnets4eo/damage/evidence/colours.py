@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from deepnets4eo.inspection import describe_unmasked_band
 from deepnets4eo.outputs import Finding, image_of
-from deepnets4eo.rasters import COLOURS, Layer, polarisations, role_indices
+from deepnets4eo.rasters import COLOURS, Layer
 
 
 def in_colour(image: Layer) -> Layer:
@@ -23,10 +23,7 @@ def in_colour(image: Layer) -> Layer:
 
 def _radar_band(image: Layer) -> int | None:
     """The first polarisation of radar; None of an optical image."""
-    if all(role in role_indices(image.band_names) for role in COLOURS):
-        return None
-    polarised = polarisations(image.band_names, image.tags, image.source)
-    return image.bands[next(iter(polarised.values()))] if polarised else None
+    return next(iter(image.sensor.polarised.values()), None)
 
 
 def unmasked_bands(images: Mapping[str, Layer | None]) -> list[Finding]:

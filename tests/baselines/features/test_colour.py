@@ -6,7 +6,7 @@ from skimage.color import rgb2hsv, rgb2lab
 
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features import Feature, build_features
-from deepnets4eo.baselines.features.colour import HSV_HISTOGRAM, excess_green
+from deepnets4eo.baselines.features.colour import HSV_HISTOGRAM, green_share
 from deepnets4eo.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -51,7 +51,7 @@ def test_bands_of_different_layers_are_brought_to_one_scale_first():
 def test_nothing_over_nothing_is_zero():
     zero = np.zeros((3, 3), np.float32)
     assert not any(values.any() for values in column("indices", bands_of(*RGBN, scale=0)).values())
-    assert not excess_green(zero, zero, zero).any()
+    assert not green_share(zero, zero, zero).any()
 
 
 def test_hsv_and_lab_equal_those_of_scikit_image():
