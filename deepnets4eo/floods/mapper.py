@@ -216,9 +216,8 @@ class WaterMapper(ProbabilitySegmenter):
             else _measure(kind, scene.layers[name], samples.get(name), options)
             for name, kind in kinds.items()
         }  # fmt: skip
-        for name in radar if POST in radar else ():
-            if name != POST:
-                check_radar_pair(radar[name], radar[POST])
+        for name in [name for name in radar if name != POST and POST in radar]:
+            check_radar_pair(radar[name], radar[POST])
         if options.comparison == CHANGE_VECTOR:
             dates |= {name: _with_change(dates, name, samples, options) for name in dates if name != POST}
         layers = {name: _as_read(layer) for name, layer in scene.layers.items()}

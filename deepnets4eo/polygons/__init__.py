@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .antimeridian import cut_at_antimeridian, eastward, in_degrees
+    from .antimeridian import cut_at_antimeridian, in_degrees
     from .boxes import boxes_around, corners, outlines
     from .extraction import (
         Shaping as Shaping,

@@ -35,7 +35,7 @@ def cut_at_antimeridian(shapes: NDArray[Any]) -> NDArray[Any]:
     west, _, east, _ = shapely.bounds(shapes).T
     wide = east - west > HALF_TURN
     for row in np.flatnonzero(wide | (east > HALF_TURN) | (west < -HALF_TURN)):
-        shapes[row] = _cut(shapely.transform(shapes[row], eastward) if wide[row] else shapes[row])
+        shapes[row] = _cut(shapely.transform(shapes[row], _eastward) if wide[row] else shapes[row])
     return shapes
 
 
@@ -53,6 +53,6 @@ def _cut(shape: shapely.Geometry) -> shapely.Geometry:
     return shapely.union_all(pieces) if pieces else shapely.Polygon()
 
 
-def eastward(xy: Floats) -> Floats:
-    """Return degrees (N, 2) with western longitudes as those beyond 180."""
+def _eastward(xy: Floats) -> Floats:
+    """Degrees (N, 2) with western longitudes as those beyond 180."""
     return np.column_stack([np.where(xy[:, 0] < 0, xy[:, 0] + TURN, xy[:, 0]), xy[:, 1]])

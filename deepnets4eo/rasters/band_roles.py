@@ -155,16 +155,19 @@ def roles_by_wavelength(wavelengths_nm: Floats | None) -> dict[str, int]:
     return {role: index for (role, centre), index in nearest if abs(wavelengths_nm[index] - centre) <= MAX_OFF * centre}
 
 
-NAMELESS = re.compile(r"(?:band|layer|channel|image|ch|b)?[ _-]*\d*|gr[ae]y|values?|data|array")
+NAMELESS = re.compile(r"(?:band|layer|channel|image|ch|b)?[ _-]*(\d*)|gr[ae]y|values?|data|array")
 
 
-def states_nothing(name: str) -> bool:
-    """Whether the name of a band states nothing of what it shows.
+def states_nothing(name: str, number: int) -> bool:
+    """Whether the name of a band, the `number`-th of its source from 1, states nothing of what it shows.
 
-    >>> [states_nothing(name) for name in ("band_1", "Band 2", "3", "", "B8A", "ndvi", "VV")]
-    [True, True, True, True, False, False, False]
+    A number that is not the band's own place is one of a satellite.
+
+    >>> [states_nothing(name, 2) for name in ("band_2", "B2", "", "gray", "B5", "B8A", "ndvi", "VV")]
+    [True, True, True, True, False, False, False, False]
     """
-    return NAMELESS.fullmatch(name.strip().casefold()) is not None
+    match = NAMELESS.fullmatch(name.strip().casefold())
+    return match is not None and int(match[1] or number) == number
 
 
 def colour_bands(names: Sequence[str]) -> list[int]:

@@ -72,8 +72,8 @@ class Sensor:
     @property
     def states_nothing(self) -> bool:
         """Whether no image band has a name that states something, or a wavelength."""
-        bands = [self.declared.bands[band - 1] for band in self.image_bands]
-        return all(states_nothing(band.name) and band.wavelength_nm is None for band in bands)
+        bands = {number: self.declared.bands[number - 1] for number in self.image_bands}
+        return all(states_nothing(band.name, number) and band.wavelength_nm is None for number, band in bands.items())
 
     @property
     def polarised(self) -> dict[str, int]:

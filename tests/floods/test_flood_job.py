@@ -4,7 +4,6 @@ import json
 import re
 from contextlib import nullcontext
 from pathlib import Path
-from typing import ClassVar
 
 import geopandas as gpd
 import numpy as np
@@ -35,7 +34,6 @@ from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
 from deepnets4eo.jobs.parts import Part
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.values import StoredValues
 from deepnets4eo.segmenters.run import load_run, save_run
 
 SIDE, GSD = 200, 10.0
@@ -477,28 +475,6 @@ def test_bands_can_be_named_and_the_sensor_said(folder: Path, tmp_path: Path) ->
     assert scene.scene.layers["post"].band_names == ["VV", "VH"]
 
 
-def test_bands_are_known_by_their_wavelengths() -> None:
-    class Landsat:
-        """Bands with wavelengths and names that say nothing."""
-
-        band_names, bands, count, dtype = [f"x{k}" for k in range(6)], list(range(1, 7)), 6, np.dtype("uint8")
-        wavelengths_nm = np.array([482.5, 565, 660, 825, 1650, 2220])
-        grid = Layer.open(np.zeros((2, 2), np.uint8)).grid
-        scaling, source = [StoredValues()] * 6, "x.tif"
-        tags: ClassVar[dict[str, str]] = {}
-
-        def subset(self, bands):
-            self.chosen = bands
-            return self
-
-        def with_names(self, names):
-            self.named = names
-            return self
-
-    kind, layer = recognise(Landsat())
-    assert (kind, layer.chosen, layer.named) == ("spectrum", [2, 4, 5], ["green", "nir", "swir"])
-
-
 def test_a_mapper_that_was_saved_finds_the_same(folder: Path, tmp_path: Path) -> None:
     scene = open_flood_scene([str(folder / "pre.tif")], str(folder / "post.tif"), FloodOptions()).scene
     mapper = WaterMapper.of_scene(scene)
@@ -605,8 +581,8 @@ def test_bands_are_taken_by_their_names_and_angles_and_heights_are_no_image(tmp_
         write_geotiff(path, values, gsd=gsd)
         with rasterio.open(path, "r+") as file:
             file.descriptions = ["VV", "VH", "angle"]
-        kind, layer = recognise(Layer.open(path))
-        assert (kind, layer.band_names) == ("radar", ["VV", "VH"])
+        date = recognise(Layer.open(path))
+        assert (date.kind, date.image.band_names) == ("radar", ["VV", "VH"])
     with pytest.raises(InputError, match="are heights, angles or masks and no image"):
         recognise(Layer.open(named(tmp_path / "dsm.tif", values[:1], ["DSM"])))
 

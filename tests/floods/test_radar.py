@@ -1,5 +1,8 @@
 """Permanent water, flood and what was not seen, in made-up radar pairs whose water is known (SYNTHETIC)."""
 
+from dataclasses import replace
+from datetime import date
+
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -155,7 +158,7 @@ def test_mixed_dates_and_unknown_options_are_refused(pair):
     with pytest.raises(InputError, match=r"comparison is 'vector'"):
         radar_water(pre, post, RadarOptions(comparison="vector"))
     with pytest.raises(InputError, match="later than POST"):
-        radar_water(image("a.tif", RIVER, date="2021-02-01"), image("b.tif", RIVER, date="2021-01-01"))
+        radar_water(replace(pre, day=date(2021, 2, 1)), replace(post, day=date(2021, 1, 1)))
 
 
 def test_a_date_before_without_water_does_not_hide_the_flood():

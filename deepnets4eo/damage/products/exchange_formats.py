@@ -23,7 +23,7 @@ from deepnets4eo.damage.vocabulary import GRADES, TITLES, UNGRADED, colors
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, plain
 from deepnets4eo.outputs import csv_text
-from deepnets4eo.polygons import centres, cut_at_antimeridian, eastward, map_shapes
+from deepnets4eo.polygons import centres, cut_at_antimeridian, map_shapes
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -74,9 +74,14 @@ def middles(shapes: Geometries) -> NDArray[np.float64]:
     left, _, right, _ = shapely.bounds(shapes).T
     halves = right - left > 180  # cut at the antimeridian: both parts side by side again
     whole = shapes.copy()
-    whole[halves] = shapely.transform(shapes[halves], eastward)
+    whole[halves] = shapely.transform(shapes[halves], _eastward)
     lon, lat = centres(whole).T
     return np.column_stack([np.where(lon > 180, lon - 360, lon), lat])
+
+
+def _eastward(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Degrees (N, 2) with longitudes from 0 to 360."""
+    return np.column_stack([xy[:, 0] % 360.0, xy[:, 1]])
 
 
 def lonlat_bounds(shape: Any) -> list[float]:
@@ -210,7 +215,7 @@ def write_tiles(damage_map: DamageMapContent, path: str | Path) -> Path:
 
 def _centre(shapes: Geometries) -> tuple[float, float]:
     """Longitude −180 to 180 and latitude of the middle of outlines on both sides of the antimeridian."""
-    points = eastward(middles(shapes))
+    points = _eastward(middles(shapes))
     lon, lat = (np.nanmin(points, axis=0) + np.nanmax(points, axis=0)) / 2
     return float(lon - 360 if lon > 180 else lon), float(lat)
 
