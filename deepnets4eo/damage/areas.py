@@ -12,7 +12,7 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import geopandas as gpd
 import numpy as np
@@ -50,6 +50,9 @@ LOCAL_SPREAD = 1.0  # standard deviation of an area's log-odds against the map's
 DRAWS = 500
 DECIMALS = 4
 SHIFTS = np.linspace(-12, 12, 97)  # log-odds between which sums are interpolated
+FARTHEST_DEGREES = np.array([180.0, 90.0])  # longitude, latitude
+Ground: TypeAlias = Literal["earth", "plane", "pixels"]
+IN_WORDS: dict[Ground, str] = {"earth": "on the Earth", "plane": "on a plane in metres (--gsd)", "pixels": "in pixels"}
 LEAST_UNKNOWN = 0.01  # of the ground of an area, to be named
 CHUNK = 1000  # areas that are drawn at the same time
 
@@ -91,13 +94,9 @@ def find_areas(source: str | Path | gpd.GeoDataFrame, buildings: gpd.GeoDataFram
         return _laid(*_squares(_side_m(str(source)), points), points)
     if _is_laid(source, H3):
         return _laid(*_hexagons(_resolution(str(source)), points), points)
-    frame = read_areas(source)
-    if (frame.crs is None) != (buildings.crs is None):
-        raise InputError(
-            f"the areas have {'no' if frame.crs is None else 'a'} CRS, the buildings {'none' if buildings.crs is None else 'one'}; "
-            "expected both to have one, or neither. Assign the CRS first."
-        )
-    frame = frame if frame.crs is None else frame.to_crs(buildings.crs)
+    ground = _ground_of(buildings.crs)
+    frame = read_areas(source, ground)
+    frame = frame.to_crs(buildings.crs) if ground == "earth" else frame
     tree, middles = shapely.STRtree(frame.geometry.to_numpy()), points.to_numpy()
     building, area = tree.query(middles, predicate="within")
     edge, beside = tree.query(middles, predicate="intersects")
@@ -114,8 +113,11 @@ def _laid(frame: gpd.GeoDataFrame, area: Indices, known: Mask, points: gpd.GeoSe
     return Areas(frame.to_crs(points.crs), area[order], np.flatnonzero(known)[order], len(points))
 
 
-def read_areas(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """The polygons of a file or table with their names as column `area`. Errors: InputError."""
+def read_areas(source: str | Path | gpd.GeoDataFrame, ground: Ground | None = None) -> gpd.GeoDataFrame:
+    """The polygons of a file or table with their names as column `area`. Errors: InputError.
+
+    ground : where the buildings are, as the areas must be; None if that is not known yet
+    """
     if isinstance(source, (str, Path)):
         if not Path(source).exists():
             raise InputError(f"{source} with the areas does not exist. Check the path, or give {GRID} for squares.")
@@ -128,10 +130,38 @@ def read_areas(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame:
             f"the areas hold {', '.join(sorted(kinds)) or 'nothing'}, expected polygons. Give outlines of districts."
         )
     name = f"the areas {source}" if isinstance(source, (str, Path)) else "the areas"
-    check_degrees(table, name, "Assign the true CRS: ogr2ogr -a_srs EPSG:… OUT.gpkg IN.")
+    table = table if ground is None else _on_ground(table, name, ground)
     return gpd.GeoDataFrame(
         {"area": _names(table)}, geometry=table.geometry.make_valid(method="structure").to_numpy(), crs=table.crs
     )
+
+
+def _ground_of(crs: Any) -> Ground:
+    """Where coordinates of a CRS lie: on the Earth, on a plane in metres, or, without a CRS, in pixels."""
+    if crs is None:
+        return "pixels"
+    return "plane" if crs.is_engineering else "earth"
+
+
+def _on_ground(table: gpd.GeoDataFrame, name: str, ground: Ground) -> gpd.GeoDataFrame:
+    """Areas where the buildings are. Errors: InputError for areas that are elsewhere."""
+    own = _ground_of(table.crs)
+    if ground == "earth":
+        if own != "earth":
+            raise InputError(
+                f"{name} have no CRS, but the buildings have one. Assign the CRS of the areas: ogr2ogr -a_srs EPSG:… OUT.gpkg IN."
+            )
+        check_degrees(table, name, "Assign the true CRS: ogr2ogr -a_srs EPSG:… OUT.gpkg IN.")
+        return table
+    far = np.abs(table.total_bounds).reshape(2, 2) > FARTHEST_DEGREES
+    if own == "earth" and table.crs.is_geographic and far.any():  # GeoJSON states degrees, whatever it holds
+        table, own = table.set_crs(None, allow_override=True), "pixels"
+    if own != ground:
+        raise InputError(
+            f"{name} are {IN_WORDS[own]}, but the map is {IN_WORDS[ground]}. Draw the areas over the outlines in damage.gpkg, which have the "
+            "coordinates of the map, or georeference the images: gdal_translate -a_srs EPSG:… -a_ullr … IN OUT."
+        )
+    return table
 
 
 def _names(table: gpd.GeoDataFrame) -> list[str]:
@@ -181,14 +211,14 @@ def _are_codes(values: pd.Series) -> bool:
     return bool(numeric and len(known) and (known % 1 == 0).all()) and MEASURE.search(str(values.name)) is None
 
 
-def check_areas(source: str) -> None:
-    """Refuse what cannot be areas before long work. Errors: InputError."""
+def check_areas(source: str, crs: Any = None, *, known: bool = False) -> None:
+    """Refuse what cannot be areas before long work. crs : of the map, if it is `known`. Errors: InputError."""
     if _is_laid(source, GRID):
         _side_m(source)
     elif _is_laid(source, H3):
         _resolution(source)
     else:
-        read_areas(source)
+        read_areas(source, _ground_of(crs) if known else None)
 
 
 def check_counted(areas: str | None, population: str | None) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepnets4eo.damage.areas import check_counted
+from deepnets4eo.damage.areas import check_areas, check_counted
 from deepnets4eo.damage.file_inputs import FileInputs, ProgressBar
 from deepnets4eo.damage.inputs.find_buildings import FIND
 from deepnets4eo.damage.inputs.journal import JobControl
@@ -86,6 +86,8 @@ class FileJob:
                 return None
             inputs = self.inputs.open_finding(scratch.folder, progress) if finds else self.inputs.open()
             formats_of(self.formats, inputs.post.grid.crs)  # before long work
+            if further.areas is not None:
+                check_areas(further.areas, inputs.post.grid.crs and inputs.post.grid.crs.proj, known=True)
             with progress("evidence") as advance:
                 result = assess_inputs(inputs, settings, JobControl(scratch.folder, advance, remote), self.event)
             if further.areas is not None:

@@ -54,7 +54,7 @@ def measure_land_nir(bands: Mapping[str, FloatImage], seen: Mask) -> float:
 def index_threshold(index: FloatImage, method: str) -> WaterThreshold | None:
     """The threshold of an index (H, W), above which water is; None if no part of the scene has two modes. NaN where nothing was seen."""
     below = find_water_threshold(-index, method)
-    return None if below is None else below.negated()
+    return None if below is None else below.negate()
 
 
 def index_odds(indices: Mapping[str, FloatImage], thresholds: Mapping[str, WaterThreshold | None]) -> FloatImage:

@@ -89,7 +89,7 @@ class WaterThreshold:
         water, land = self.classes.means.tolist()
         return bool(water > land)
 
-    def negated(self) -> WaterThreshold:
+    def negate(self) -> WaterThreshold:
         """Return the threshold of the negative of the values."""
         classes = replace(self.classes, means=-self.classes.means)
         return replace(self, value=-self.value, classes=classes)

@@ -1,4 +1,4 @@
-"""When an image was taken, by the tags of its file; the time when a program wrote the file is told apart."""
+"""When an image was taken, by the tags of its file; not the time when a program wrote the file."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def role_indices(names: Sequence[str]) -> dict[str, int]:
 
 
 def band_keys(names: Sequence[str], colours: Sequence[str] | None) -> tuple[str, ...]:
-    """What tells bands apart: their names or, without any, their colours; () if these leave two bands alike.
+    """Return the names of bands or, without any, their colours, by which bands of two files are matched; () if two are the same.
 
     Names and colours never match each other: writers declare the bands of most 8-bit files as red, green, blue.
 

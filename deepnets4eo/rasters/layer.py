@@ -213,7 +213,7 @@ class Layer(WithSummary):
 
     @property
     def band_keys(self) -> tuple[str, ...]:
-        """What tells the bands read apart in any order: their names or, if the file has none, their colours; () if neither does."""
+        """The names of the bands read or, if the file has none, their colours, by which bands of two files are matched; () if unknown."""
         return band_keys(self.band_names, self.colour_roles)
 
     @property

@@ -87,7 +87,7 @@ class Sensor:
 
     @property
     def may_be_radar(self) -> bool:
-        """Whether nothing that is stated of the image bands speaks against radar."""
+        """Whether no name or wavelength of an image band is of anything but radar."""
         names = [self.declared.names[band - 1] for band in self.image_bands]
         return self.states_nothing or all(map(is_radar_name, names))
 

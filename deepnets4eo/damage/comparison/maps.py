@@ -14,6 +14,7 @@ import shapely
 
 from deepnets4eo.arrays import Indices
 from deepnets4eo.cards import normalise_name
+from deepnets4eo.damage.products.exchange_formats import has_position
 from deepnets4eo.damage.products.profiles import CROSSWALK
 from deepnets4eo.damage.vocabulary import GRADES, MAJOR
 from deepnets4eo.errors import InputError
@@ -92,7 +93,7 @@ class MapComparison:
     table : geopandas.GeoDataFrame
         One row a building of either, those that differ most first: `id_a`, `id_b`, `damage_a`, `damage_b` (own grades), `value_a`, `value_b`
         (probability of damage, else grade, 0–1), `damaged_a`, `damaged_b` (0, 1), `level_a`, `level_b` (index in `classes`), `match`
-        ("both", "a", "b"), `agree`, `difference`, and `x`, `y` of a point inside (degrees, where there is a CRS).
+        ("both", "a", "b"), `agree`, `difference`, and `x`, `y` of a point inside (degrees, if the maps have a place on the Earth).
     classes : four grades, or intact and damaged where one map has no more
     matrix : buildings with a grade in both, the first map in rows
     intervals : 95 % intervals of "kappa" and "overall_accuracy" from blocks of neighbours; empty for fewer than two blocks
@@ -210,11 +211,7 @@ def compare_maps(first: OneMap, second: OneMap) -> MapComparison:
     ours, theirs = (
         damage_map.table.assign(level=damage_map.table["damaged" if two else "grade"]) for damage_map in (first, second)
     )
-    if (ours.crs is None) != (theirs.crs is None):
-        raise InputError(f"only one of {first.source} and {second.source} has a CRS. Give the other one its own.")
-    theirs = (
-        theirs if ours.crs is None else _on_the_ground(theirs.to_crs(ours.crs), second.source).reset_index(drop=True)
-    )
+    theirs = _in_crs_of(ours, theirs, first.source, second.source)
     left, right, how = _match(ours, theirs)
     row = len(ours) + np.arange(len(theirs))
     row[right] = left
@@ -232,7 +229,7 @@ def compare_maps(first: OneMap, second: OneMap) -> MapComparison:
     table["agree"] = (table["level_a"] == table["level_b"]).astype("boolean").mask(~known)
     table = table.set_geometry(table["geometry_a"].fillna(table["geometry_b"]).rename("geometry"), crs=ours.crs)
     points = table.geometry.representative_point()
-    points = points if points.crs is None else points.to_crs(4326)
+    points = points.to_crs(4326) if has_position(points.crs) else points
     names = [f"{name}_{side}" for name in ("id", "damage", "value", "damaged", "level") for side in "ab"]
     table = table.assign(x=points.x.round(6), y=points.y.round(6))
     table = table.sort_values(["agree", "difference"], ascending=[True, False], kind="stable", ignore_index=True)
@@ -240,6 +237,20 @@ def compare_maps(first: OneMap, second: OneMap) -> MapComparison:
     classes = TWO if two else GRADES
     matrix, intervals = _agreement(table[table["agree"].notna()], len(classes))
     return MapComparison(first, second, table, classes, matrix, intervals, how)
+
+
+def _in_crs_of(ours: gpd.GeoDataFrame, theirs: gpd.GeoDataFrame, first: str, second: str) -> gpd.GeoDataFrame:
+    """The second map in the CRS of the first; maps without a place on the Earth by their own coordinates. Errors: InputError."""
+    placed = has_position(ours.crs), has_position(theirs.crs)
+    if all(placed):
+        return _on_the_ground(theirs.to_crs(ours.crs), second).reset_index(drop=True)
+    if any(placed):
+        other = second if placed[0] else first
+        raise InputError(
+            f"only one of {first} and {second} has a CRS with a place on the Earth; expected both, or neither. {other} has pixels or "
+            "metres of a plane: map it again with a georeferenced image, or compare it with a map of the same image."
+        )
+    return theirs.set_geometry(theirs.geometry.to_numpy(), crs=ours.crs)
 
 
 def _grades(column: pd.Series, where: str, above: float | None) -> tuple[pd.Series, tuple[str, ...]]:

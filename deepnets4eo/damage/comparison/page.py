@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepnets4eo.damage.comparison.maps import MapComparison
+from deepnets4eo.damage.products.exchange_formats import has_position
 from deepnets4eo.files import plain, write_json, write_text
 from deepnets4eo.outputs import asset_text, document_head, fill_template, table_csv, wide
 from deepnets4eo.polygons import write_vector
@@ -80,6 +81,7 @@ def _page(comparison: MapComparison, summary: dict[str, Any]) -> str:
         .round({"value_a": 2, "value_b": 2})
     )
     listed = rows[[f"{name}_{side}" for name in ("id", "damage", "value") for side in "ab"]]
+    names = ("latitude", "longitude") if has_position(comparison.table.crs) else ("y", "x")
     title = f"{mark}{summary['a']['file']} beside {summary['b']['file']}"
     parts = {
         "HEAD": document_head(title), "TITLE": escape(title),
@@ -87,7 +89,7 @@ def _page(comparison: MapComparison, summary: dict[str, Any]) -> str:
         "HEADLINE": escape(comparison.headline()), "MAPS": _table(maps), "MAP": _map(comparison),
         "FIGURES": _table(pd.Series(facts).to_frame(), header=False),
         "MATRIX": _table(pd.DataFrame(summary["matrix"], [f"A: {name}" for name in classes], [f"B: {name}" for name in classes])),
-        "ROWS": _table(listed.assign(latitude=rows["y"], longitude=rows["x"]), index=False),
+        "ROWS": _table(listed.assign(**{names[0]: rows["y"], names[1]: rows["x"]}), index=False),
         "FORMAT": f"{FORMAT} {FORMAT_VERSION}, deepnets4eo {escape(__version__)}",
     }  # fmt: skip
     return fill_template(asset_text("deepnets4eo.damage.comparison", "comparison.html"), parts)
@@ -109,7 +111,7 @@ def _map(comparison: MapComparison) -> str:
     """Each compared building as a dot, those on which both agree below the others."""
     table = comparison.table[comparison.table["agree"].notna()]
     xy = table[["x", "y"]].to_numpy()
-    if table.crs is not None:  # degrees, and north is up
+    if has_position(table.crs):  # degrees, and north is up
         xy = xy * [np.cos(np.radians(xy[:, 1].mean())), -1]
     xy = xy - xy.min(axis=0)
     span = np.maximum(xy.max(axis=0), 1e-9)
