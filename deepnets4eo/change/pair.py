@@ -9,7 +9,7 @@ pairs without a common valid pixel.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +21,22 @@ from deepnets4eo.change.classical.detector import POST, PRE
 from deepnets4eo.change.options import ChangeOptions
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import READ_PX, Grid, blocks, only_one_placed
-from deepnets4eo.inspection import without_collar
+from deepnets4eo.inspection import cloud_finding, visible_clouds, without_collar
 from deepnets4eo.outputs import Finding, one_or_many
 from deepnets4eo.outputs.map_page import picture_px
-from deepnets4eo.rasters import Layer, LayerLike, LayerView, PictureSource, Scene, open_cloud_mask, without_implausible
+from deepnets4eo.rasters import (
+    Layer,
+    LayerLike,
+    LayerView,
+    PictureSource,
+    Scene,
+    cloud_band,
+    open_cloud_mask,
+    without_implausible,
+)
 from deepnets4eo.registration import UNMOVED, ImagePair, MotionMatrix, RegisteredPair, Registration, on_post_grid
 
+MUCH_CLOUD = 0.05  # of an image that looks like clouds
 COARSE_CLOUDS = 0.5  # share of a pixel of a preview under clouds from which it is not visible
 
 log = logging.getLogger(__name__)
@@ -76,7 +86,32 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
     scene = Scene(layers, grid)
     check_common_pixels(scene)
     findings = (*pair.findings, *_registration_findings(registration, options))
+    if pair.post.embedding is None:
+        findings += _cloud_findings(images, {PRE: before, POST: after}, masked=clouds.keys())
     return ChangePair(scene, registration, findings, covers)
+
+
+def _cloud_findings(
+    images: Mapping[str, Layer], whole: Mapping[str, Layer], masked: Collection[str]
+) -> tuple[Finding, ...]:
+    """A caution for each date without a mask much of which looks like clouds: they would be mapped as change.
+
+    images : on one grid; whole : as they were given, with all their bands
+    """
+    findings = []
+    for name, other, role in ((PRE, POST, "pre"), (POST, PRE, "post")):
+        if name in masked:
+            continue
+        clouds = cloud_band(whole[name])
+        clouds = visible_clouds(images[name], images[other]) if clouds is None else clouds
+        finding = (
+            None
+            if clouds is None
+            else cloud_finding(clouds, images[name], role, "mask_clouds_of_change", "clouds_mapped")
+        )
+        if finding is not None and finding.values["share"] >= MUCH_CLOUD:
+            findings.append(finding)
+    return tuple(findings)
 
 
 def check_one_space(layers: Sequence[Layer]) -> None:

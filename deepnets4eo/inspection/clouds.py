@@ -15,7 +15,7 @@ from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.outputs import Finding, Phrase, image_of
 from deepnets4eo.rasters import COLOURS, LOOK_PX, CloudBand, Layer, cloud_band, moving_moments
 
-FINE_M = 2.0  # pixels of images in colour alone
+FINE_M, COARSEST_M = 2.0, 30.0  # pixels of images in colour alone, without and with another day
 CELL_M, MOST_CELLS = 4.0, 4096  # what is averaged, and how many along a side at most
 SMOOTH_M, OPENED_M, GROWN_M, LEAST_M2 = 24.0, 24.0, 28.0, 4000.0
 MOST_OF_IMAGE = 0.9  # of one that is smaller than a cloud
@@ -133,7 +133,7 @@ def _wide(cloudy: Mask, of_one_value: Mask, cell_m: float) -> Mask:
     return np.asarray(ndimage.binary_dilation(hard, np.ones((3, 3)), iterations=2) | grown)
 
 
-def cloud_finding(mask: Layer, image: Layer, role: str, remedy: str) -> Finding | None:
+def cloud_finding(mask: Layer, image: Layer, role: str, remedy: str, wording: str = "clouds") -> Finding | None:
     """How much of an image clouds hide, and by what that is known; None where they hide nothing. remedy : key of a phrase."""
     values, known, _ = mask.thumbnail(LOOK_PX)
     share = float(((values[0] > 0) & known).mean())
@@ -143,21 +143,39 @@ def cloud_finding(mask: Layer, image: Layer, role: str, remedy: str) -> Finding 
     if isinstance(mask.reader, CloudBand):
         how = Phrase("by_cloud_band", {"band": mask.reader.layer.band_names[0]})
     named = {"share": share, "image": image_of(role), "source": image.source, "how": how, "remedy": Phrase(remedy)}
-    return Finding(f"clouds_{role}", "caution", named, wording="clouds")
+    return Finding(f"clouds_{role}", "caution", named, wording=wording)
+
+
+def visible_clouds(image: Layer, other: Layer | None = None) -> Layer | None:
+    """The mask of clouds of an image by its own band of them, else by its colours or infrared; None if it shows none.
+
+    other : an image of another day on the same grid, next to which clouds stand out; without it only bright ones are found
+    """
+    clouds = cloud_band(image)
+    if clouds is not None or image.grid.crs is None or image.legend is not None:
+        return clouds
+    coarsest_m = FINE_M if other is None else COARSEST_M
+    chosen = _bands_of_clouds(image, coarsest_m)
+    if chosen is None:
+        return None
+    before = None if other is None else _bands_of_clouds(other, coarsest_m)
+    alike = before is not None and before.band_names == chosen.band_names
+    return clouds_in_image(chosen, before if alike else None, mean_gsd_m(image.grid))
+
+
+def _bands_of_clouds(image: Layer, coarsest_m: float) -> Layer | None:
+    """Green and infrared of an image, else red, green and blue of 8 bits; None without these."""
+    roles = image.sensor.roles
+    if {"green", "nir"} <= roles.keys() and not (image.dtype == np.uint8 and mean_gsd_m(image.grid) <= FINE_M):
+        wanted = [role for role in ("green", "nir", "swir") if role in roles]
+        return image.subset([roles[role] for role in wanted]).with_names(wanted)
+    if image.dtype == np.uint8 and image.count >= len(COLOURS) and mean_gsd_m(image.grid) <= coarsest_m:
+        return image.subset(image.declared_colours or image.bands[: len(COLOURS)]).with_names(COLOURS)
+    return None
 
 
 def describe_clouds(image: Layer) -> str | None:
     """What clouds hide of an image, in one sentence; None without clouds, and of images whose bands do not show them."""
-    clouds = cloud_band(image)
-    if clouds is None and image.grid.crs is not None and image.legend is None:
-        roles = image.sensor.roles
-        if image.dtype == np.uint8 and image.count >= len(COLOURS) and mean_gsd_m(image.grid) <= FINE_M:
-            chosen = image.subset(image.bands[: len(COLOURS)]).with_names(COLOURS)
-        elif {"green", "nir"} <= roles.keys():
-            wanted = [role for role in ("green", "nir", "swir") if role in roles]
-            chosen = image.subset([roles[role] for role in wanted]).with_names(wanted)
-        else:
-            return None
-        clouds = clouds_in_image(chosen, None, mean_gsd_m(image.grid))
+    clouds = visible_clouds(image)
     finding = None if clouds is None else cloud_finding(clouds, image, "", "")
     return None if finding is None else finding.message

@@ -37,6 +37,32 @@ def write_mask(path: Path, where: tuple[slice, slice], value: int = 1, **profile
     return str(path)
 
 
+def cloudy_pair(folder: Path, gsd: float, cloudy: slice) -> tuple[str, str]:
+    """A pair of colours whose second image has a wide white cloud in some rows."""
+    rng = np.random.default_rng(0)
+    ground = np.kron(rng.uniform(20, 110, (3, 80, 80)), np.ones((1, 4, 4)))
+    post = ground.copy()
+    post[:, cloudy] = 245
+    for name, image in (("pre", ground), ("post", post)):
+        image = image + rng.normal(0, 2, image.shape)
+        write_geotiff(folder / f"{name}.tif", image.clip(1, 255).astype(np.uint8), gsd=gsd)
+    return str(folder / "pre.tif"), str(folder / "post.tif")
+
+
+@pytest.mark.parametrize("gsd", [1.0, 10.0])
+def test_much_cloud_without_a_mask_is_a_caution(tmp_path: Path, gsd: float) -> None:
+    pair = open_pair(*cloudy_pair(tmp_path, gsd, np.s_[100:260]), ChangeOptions(assume_registered=True))
+    (finding,) = [finding for finding in pair.findings if finding.code.startswith("clouds")]
+    assert (finding.code, finding.severity) == ("clouds_post", "caution")
+    assert finding.values["share"] == pytest.approx(0.5, abs=0.1)
+    assert "--cloud-mask-post" in finding.remedy
+
+
+def test_a_clear_pair_has_no_caution_of_clouds(tmp_path: Path) -> None:
+    pair = open_pair(*cloudy_pair(tmp_path, 1.0, np.s_[0:0]), ChangeOptions(assume_registered=True))
+    assert not [finding for finding in pair.findings if finding.code.startswith("clouds")]
+
+
 @pytest.fixture(scope="module")
 def mapped(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("clouds")

@@ -16,7 +16,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage.comparison.maps import TWO, _grades, compare_maps, read_damage_map
-from deepnets4eo.damage.comparison.page import _score
+from deepnets4eo.damage.comparison.page import _score, write_comparison
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError
 
@@ -245,7 +245,10 @@ def test_infinite_longitudes_of_a_table_are_left_out(ours: Path, tmp_path: Path)
         read_damage_map(tmp_path / "skai.csv")
 
 
-@pytest.mark.parametrize("crs", [CRS, None])
+LOCAL = 'LOCAL_CS["site",UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]]'
+
+
+@pytest.mark.parametrize("crs", [CRS, None, LOCAL])
 def test_each_building_has_its_place_in_degrees_or_as_its_maps_state_it_without_a_crs(
     crs: str | None, tmp_path: Path
 ) -> None:
@@ -256,8 +259,19 @@ def test_each_building_has_its_place_in_degrees_or_as_its_maps_state_it_without_
     read = read_damage_map(tmp_path / "a.gpkg", grade="state")
     table = compare_maps(read, read).table.set_index("id_a").loc[frame["id"]]
     middles = 500_005 + 25 * (np.arange(COUNT) % 12), 5_000_005 - 25 * (np.arange(COUNT) // 12)
-    expected = middles if crs is None else Transformer.from_crs(crs, 4326, always_xy=True).transform(*middles)
+    expected = middles if crs in (None, LOCAL) else Transformer.from_crs(crs, 4326, always_xy=True).transform(*middles)
     np.testing.assert_allclose(table[["x", "y"]].to_numpy().T, expected, rtol=0, atol=1e-5)
+    assert write_comparison(compare_maps(read, read), tmp_path / "out")[0].is_file()
+
+
+def test_a_map_without_a_place_is_not_compared_with_one_on_the_earth(tmp_path: Path) -> None:
+    state = ["yes", "no"] * (COUNT // 2)
+    for name, crs in (("a", CRS), ("b", LOCAL)):
+        gpd.GeoDataFrame({"state": state}, geometry=outlines(), crs=crs).to_file(tmp_path / f"{name}.gpkg")
+    first, second = (read_damage_map(tmp_path / f"{name}.gpkg", grade="state") for name in "ab")
+    for maps in ((first, second), (second, first)):
+        with pytest.raises(InputError, match="place on the Earth"):
+            compare_maps(*maps)
 
 
 @pytest.mark.parametrize(

@@ -241,11 +241,11 @@ def compare_maps(first: OneMap, second: OneMap) -> MapComparison:
 
 def _in_crs_of(ours: gpd.GeoDataFrame, theirs: gpd.GeoDataFrame, first: str, second: str) -> gpd.GeoDataFrame:
     """The second map in the CRS of the first; maps without a place on the Earth by their own coordinates. Errors: InputError."""
-    placed = has_position(ours.crs), has_position(theirs.crs)
-    if all(placed):
+    on_earth = has_position(ours.crs), has_position(theirs.crs)
+    if all(on_earth):
         return _on_the_ground(theirs.to_crs(ours.crs), second).reset_index(drop=True)
-    if any(placed):
-        other = second if placed[0] else first
+    if any(on_earth):
+        other = second if on_earth[0] else first
         raise InputError(
             f"only one of {first} and {second} has a CRS with a place on the Earth; expected both, or neither. {other} has pixels or "
             "metres of a plane: map it again with a georeferenced image, or compare it with a map of the same image."
