@@ -54,7 +54,7 @@ def test_much_cloud_without_a_mask_is_a_caution(tmp_path: Path, gsd: float) -> N
     pair = open_pair(*cloudy_pair(tmp_path, gsd, np.s_[100:260]), ChangeOptions(assume_registered=True))
     (finding,) = [finding for finding in pair.findings if finding.code.startswith("clouds")]
     assert (finding.code, finding.severity) == ("clouds_post", "caution")
-    assert finding.values["share"] == pytest.approx(0.5, abs=0.1)
+    assert 0.45 < finding.values["share"] < 0.7  # with its soft border
     assert "--cloud-mask-post" in finding.remedy
 
 
