@@ -250,7 +250,7 @@ def _in_crs_of(ours: gpd.GeoDataFrame, theirs: gpd.GeoDataFrame, first: str, sec
             f"only one of {first} and {second} has a CRS with a place on the Earth; expected both, or neither. {other} has pixels or "
             "metres of a plane: map it again with a georeferenced image, or compare it with a map of the same image."
         )
-    return theirs.set_geometry(theirs.geometry.to_numpy(), crs=ours.crs)
+    return theirs.set_crs(ours.crs, allow_override=True)
 
 
 def _grades(column: pd.Series, where: str, above: float | None) -> tuple[pd.Series, tuple[str, ...]]:
