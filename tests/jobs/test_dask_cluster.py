@@ -93,9 +93,7 @@ def test_a_job_waits_for_workers_and_a_scheduler_that_were_lost_and_does_what_is
         monkeypatch.setattr(dask_cluster, "PATIENCE_S", 6.0)  # more than one look takes on a busy computer
         monkeypatch.setattr(dask_cluster, "WARN_S", 0.5)
         began = time.monotonic()
-        with pytest.raises(
-            RunError, match=r"had no worker for 6 s. Start some \(dask worker tcp://127.0.0.1:.*--resume"
-        ):
+        with pytest.raises(RunError, match=r"had no worker for 6 s. Start some \(dask worker tcp://127.0.0.1:"):
             list(receipts)
         assert time.monotonic() - began < 19
         assert "has no worker; the job waits" in caplog.text

@@ -25,7 +25,7 @@ from deepnets4eo.damage.network.pairs import in_pixels
 from deepnets4eo.damage.network.pooling import TileWork, pool_scene
 from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.device import choose
-from deepnets4eo.errors import CompleteError, InputError, MissingExtraError, RunError
+from deepnets4eo.errors import CompleteError, InputError, MissingExtraError, RunError, UnreadableError
 from deepnets4eo.footprints import Footprints
 from deepnets4eo.grid import Grid, gsd_m, mean_gsd_m, transform_shapes
 from deepnets4eo.inspection import BRIGHT_PERCENTILE, DARKEST, bright_value
@@ -354,6 +354,8 @@ class BuildingNetwork:
         """(N,) log-odds of a building within outlines in pixels; None for an image that the network cannot read."""
         try:
             working = to_working_image(image, WORKING_GSD_M)
+        except UnreadableError:  # no reason to go on without the network
+            raise
         except InputError:
             return None
         (name,) = self.run.inputs.names
