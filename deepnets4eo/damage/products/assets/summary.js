@@ -21,11 +21,11 @@ function inWater() {
 }
 
 // The number that an interval is of: the expected one if it was estimated, else the named one.
-const counted = ({ count, expected }) => (typeof expected === "number" ? Math.round(expected) : count);
+const trueNumber = ({ count, expected }) => (typeof expected === "number" ? Math.round(expected) : count);
 
 function chipOf(grade) {
   const counts = grade === NOT_ASSESSED ? { count: page.summary.buildings.not_assessed } : page.summary.by_grade[classes[grade].key];
-  const count = counted(counts), range = bounds(counts.interval_95);
+  const count = trueNumber(counts), range = bounds(counts.interval_95);
   return { count, range, told: count === null ? t`not known` : range ? t`${number(count)} expected, 95 % interval ${range}; ${number(counts.count)} named` : number(count) };
 }
 
@@ -48,14 +48,14 @@ const sheetNotes = () => [paragraph(t`Not assessed: ${number(page.summary.buildi
 function countsTable(legend = false) {
   const { summary } = page, head = [t`Grade`, t`Named`, t`Expected (95 % interval)`, t`Share`];
   const rows = [3, 2, 1, 0].map((grade) => {
-    const counts = summary.by_grade[classes[grade].key], share = counts.share_interval_95, part = counts.count === null ? null : counted(counts) / summary.buildings.assessed;
+    const counts = summary.by_grade[classes[grade].key], share = counts.share_interval_95, part = counts.count === null ? null : trueNumber(counts) / summary.buildings.assessed;
     const bar = make("span", { class: "range" });
     if (share) {
       bar.append(make("i", {}), make("u", {}));
       bar.firstChild.style.cssText = `width:${100 * part}%;background:${rgba(grade, 1)}`;
       bar.lastChild.style.cssText = `inset-inline-start:${100 * share[0]}%;width:${100 * (share[1] - share[0])}%`;
     }
-    return make("tr", {}, make("th", { scope: "row" }, pie(grade), SHORT[grade]), make("td", {}, counts.count === null ? t`not known` : number(counts.count)), make("td", {}, counts.interval_95 ? `${number(counted(counts))} (${bounds(counts.interval_95)})` : ""),
+    return make("tr", {}, make("th", { scope: "row" }, pie(grade), SHORT[grade]), make("td", {}, counts.count === null ? t`not known` : number(counts.count)), make("td", {}, counts.interval_95 ? `${number(trueNumber(counts))} (${bounds(counts.interval_95)})` : ""),
       make("td", {}, counts.share === null ? "" : percent(part, 1), bar));
   });
   if (legend) rows.push(make("tr", {}, make("th", { scope: "row" }, pie(NOT_ASSESSED), SHORT[NOT_ASSESSED]), make("td", {}, number(summary.buildings.not_assessed)), make("td", {}), make("td", {})));
