@@ -1,24 +1,29 @@
 """Addresses as they are shown and stored: without user names, passwords, signatures and tokens.
 
-Takes any text, such as a path, a message or a command line; what is no address in it stays as it is.
+`name_of` is for one source, a path or an address: products take its name where they first meet it. `shown_address` is for
+sentences that may contain addresses, such as messages of libraries.
 """
 
 from __future__ import annotations
 
 import re
+from pathlib import PurePath
 from typing import Any
 
 # Scheme of two letters at least (C:/ is a disk) and one slash or more, as paths of addresses have lost one; a query ends before
 # the sentence's own point. GDAL's /vsicurl?url=… holds a whole address in its query.
+_SCHEME = r"\b[A-Za-z][A-Za-z0-9+.-]+:/{1,3}"
 _ADDRESS = re.compile(
-    r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]+:/{1,3})(?P<user>[^/\s\"<>?#@]*(?:@[^/\s\"<>?#@]*)*@)?(?P<path>[^\s\"<>?#]*)"
+    rf"(?P<scheme>{_SCHEME})(?P<user>[^/\s\"<>?#@]*(?:@[^/\s\"<>?#@]*)*@)?(?P<path>[^\s\"<>?#]*)"
     r"(?P<query>\?[^\s\"<>#]*[^\s\"<>#.,:;)'\]])?"
 )
 _GDAL_QUERY = re.compile(r"(?P<name>/vsi[a-z0-9_]+)\?[^\s\"<>]*[^\s\"<>.,:;)'\]]")
+_BEGIN = re.compile(rf"{_SCHEME}|/vsi[a-z0-9_]+\?")
+_OPTION = re.compile(rf"(?:[^\s=]+=)?(?:{_BEGIN.pattern})")  # SOURCE or NAME=SOURCE
 
 
 def shown_address(text: str) -> str:
-    """Return a text whose addresses have no user, password and query; the function for all that is shown or stored.
+    """Return a sentence whose addresses have no user, password and query.
 
     >>> shown_address("https://me:word@example.org/a.tif?sig=x#visual could not be read")
     'https://example.org/a.tif#visual could not be read'
@@ -28,10 +33,38 @@ def shown_address(text: str) -> str:
     return _ADDRESS.sub(r"\g<scheme>\g<path>", _GDAL_QUERY.sub(r"\g<name>", text))
 
 
+def name_of(source: object) -> str:
+    """Return what products and logs call a source: its path, or its address without user, password and query.
+
+    Unlike `shown_address` it takes all behind the question mark of an address as its query, whatever characters it has.
+
+    >>> name_of('https://me:word@example.org/a.tif?sig=x"y z#visual')
+    'https://example.org/a.tif#visual'
+    >>> name_of("data/a?b.tif")
+    'data/a?b.tif'
+    """
+    text = str(source)
+    if (begin := _BEGIN.search(text)) is None:
+        return text
+    address, _, query = text[begin.start() :].partition("?")
+    _, mark, fragment = query.partition("#")
+    return shown_address(f"{text[: begin.start()]}{address}") + mark + fragment
+
+
+def file_name_of(source: object) -> str:
+    """Return the last part of a source's name, without folders, host and query.
+
+    >>> file_name_of("https://example.org/day/a.tif?sig=x")
+    'a.tif'
+    """
+    name = name_of(source)
+    return PurePath(name.partition("#")[0] if _BEGIN.search(name) else name).name or name
+
+
 def without_secrets(value: Any) -> Any:
-    """The same texts, lists and mappings with addresses as they are shown; other values as they are."""
+    """Return the options of a job with every source in them by its name; other values stay as they are."""
     if isinstance(value, str):
-        return shown_address(value)
+        return name_of(value) if _OPTION.match(value) and " " not in value else shown_address(value)
     if isinstance(value, dict):
         return {without_secrets(key): without_secrets(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
-from deepnets4eo.addresses import shown_address
+from deepnets4eo.addresses import without_secrets
 
 LEAST_LETTERS, MOST_NEAR = 3, 8  # of a word that begins a name; names in a hint
 PROJ_REMEDY = "Unset PROJ_DATA and PROJ_LIB where they name the files of another installation of PROJ."
@@ -21,8 +21,8 @@ class DeepNets4EOError(Exception):
 
     status = 1
 
-    def __str__(self) -> str:
-        return shown_address(super().__str__())
+    def __init__(self, *words: object) -> None:
+        super().__init__(*without_secrets(words))
 
 
 class InputError(DeepNets4EOError, ValueError):

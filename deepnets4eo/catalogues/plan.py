@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 from pydantic import Field
 
-from deepnets4eo.addresses import shown_address, without_secrets
+from deepnets4eo.addresses import name_of, without_secrets
 from deepnets4eo.catalogues.candidates import ELSEWHERE, PlannedImage, best_pair, candidates_of, lean_difference
 from deepnets4eo.catalogues.known import answers_of
 from deepnets4eo.catalogues.options import FindOptions
@@ -194,7 +194,7 @@ def foreign_findings(plan: Plan, path: str | Path) -> list[Finding]:
     """What the plan at `path` reads that neither lies in its folder nor was named by the user: it may have been made by others."""
     names = [*(name for image in plan.images.values() for name in image.files), plan.outlines]
     files = [name for name in names if _is_path(name) and not lies_beside(Path(path), Path(name).resolve())]
-    hosts = {shown_address(name).partition("://")[2].partition("/")[0] or name for name in names if is_remote(name)}
+    hosts = {name_of(name).partition("://")[2].partition("/")[0] or name for name in names if is_remote(name)}
     findings = []
     if files:
         findings.append(Finding("plan_reads_elsewhere", "caution", {"plan": str(path), "files": _first(files)}))
@@ -237,7 +237,7 @@ def make_plan(
     before, after, value = best_pair(images)
     elsewhere = counts.pop(ELSEWHERE, 0)
     notes = [
-        f"{shown_address(name)}: {note} ({count} x)"
+        f"{name_of(name)}: {note} ({count} x)"
         for name, (_, note_counts) in answers.items()
         for note, count in note_counts.items()
     ]

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 
+from deepnets4eo.addresses import file_name_of
 from deepnets4eo.change.areas import SQUARE_METRES, area_text
 from deepnets4eo.change.pair import POST, PRE
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs import EventInfo, Finding
-from deepnets4eo.outputs.map_page import MapKind, Payload, file_name, share_codes, write_map_page
+from deepnets4eo.outputs.map_page import MapKind, Payload, share_codes, write_map_page
 from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.tiling import PACKED_ONE
 
@@ -220,7 +221,7 @@ def changed_interval(area: dict[str, Any]) -> Sequence[float] | None:
 def _method(summary: dict[str, Any]) -> str:
     """The method, of a run its name without folders."""
     method = str(summary["method"])
-    return f"run {file_name(method.removeprefix('run '))}" if method.startswith("run ") else method
+    return f"run {file_name_of(method.removeprefix('run '))}" if method.startswith("run ") else method
 
 
 def _clouds(clouds: dict[str, Any]) -> str:

@@ -62,7 +62,6 @@ def check(
     if not paths:
         _check_machine(json)
         return
-    from deepnets4eo.addresses import without_secrets
     from deepnets4eo.cards import Legend
     from deepnets4eo.inspection import overlaps
     from deepnets4eo.outputs import check_not_inputs, count_of
@@ -80,7 +79,7 @@ def check(
     show_inspections(inspections, pairs)
     problems = sum(len(item.problems) for item in inspections)
     line = f"{count_of(len(inspections), 'file')} checked, {count_of(problems, 'problem')}"
-    content = without_secrets({"files": [item.to_dict() for item in inspections], "overlap": pairs})
+    content = {"files": [item.to_dict() for item in inspections], "overlap": pairs}
     show_result(line, *([] if json is None else [save_json(content, json)]))
     if any(item.kind == "unreadable" for item in inspections):
         raise typer.Exit(2)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from deepnets4eo.addresses import file_name_of
 from deepnets4eo.cli.argument_order import check_run_first
 from deepnets4eo.cli.options import Device, Precision
 from deepnets4eo.cli.output import progress, serve, show_result
@@ -42,7 +43,7 @@ def clicks(
     loaded = load_run(run)
     layers = named_layers(scene, loaded.inputs.names)
     opened = open_scene(layers, loaded.segmenter)
-    title = Path(next(iter(layers.values()))).name
+    title = file_name_of(next(iter(layers.values())))
     out = out or Path(f"{Path(title).stem}-clicks")
     with output_lock(out):
         with progress("labels") as advance:

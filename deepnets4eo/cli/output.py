@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from deepnets4eo.addresses import shown_address
+from deepnets4eo.addresses import without_secrets
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import plain, read_json, write_json
 
@@ -42,7 +42,7 @@ def visible(text: Any, *, one_line: bool = False) -> str:
     ('red\\\\u001b[31m\\nroof', 'a\\\\nb')
     """
     pattern = _CONTROL_OR_BREAKING if one_line else _CONTROL
-    return pattern.sub(lambda match: json.dumps(match[0])[1:-1], shown_address(str(text)))
+    return pattern.sub(lambda match: json.dumps(match[0])[1:-1], without_secrets(str(text)))
 
 
 def echo(message: Any, *, err: bool = False, nl: bool = True) -> None:

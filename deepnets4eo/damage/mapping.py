@@ -56,7 +56,7 @@ def make_map(site: Site, model: DecisionModel, decision: Decision) -> DamageMap:
         | {"network_weight": model.network.weight if model.network.grader is not None else 0.0}
         | {"evidence": {score.name: score.to_dict() for score in site.evidences}}
         | ({"stretch": {role: stretch.to_dict() for role, stretch in stretches.items()}} if stretches else {}),
-        inputs=without_secrets(inputs.paths | model.network.paths()),
+        inputs=inputs.paths | model.network.paths(),
         findings=_findings(site, model, decision, stretches, event),
         footprints=inputs.footprints.account(),
         damaged_share=decision.share.to_dict(),

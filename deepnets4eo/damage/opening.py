@@ -7,6 +7,7 @@ from pathlib import Path
 
 import geopandas as gpd
 
+from deepnets4eo.addresses import name_of
 from deepnets4eo.cards import Quantity
 from deepnets4eo.damage.calibration.pool import check_weights
 from deepnets4eo.damage.evidences.points import PointEvidence, PointScore, check_point_evidence
@@ -17,7 +18,7 @@ from deepnets4eo.damage.inputs.site import GivenEvidence, Inputs, ScoreEvidence
 from deepnets4eo.errors import GridError, InputError, name_hint
 from deepnets4eo.floods import open_new_water
 from deepnets4eo.footprints import Footprints, read_footprints
-from deepnets4eo.formats import check_exist
+from deepnets4eo.formats import check_exist, is_remote
 from deepnets4eo.grid import overlap_share
 from deepnets4eo.inspection import cloud_finding
 from deepnets4eo.options import split_names
@@ -103,7 +104,7 @@ def open_inputs(
             outlines.source,
         )
         | ({} if points is None else points.paths)
-        | ({} if settings.water in (None, NOT_SOUGHT) else {"water": settings.water})
+        | ({} if settings.water in (None, NOT_SOUGHT) else {"water": name_of(settings.water)})
         | {f"{score.column}_card": str(score.card_file) for score in scores if score.card_file}
     )
     return Inputs(
@@ -199,9 +200,9 @@ def _of_estimate(role: str, layer: Layer) -> list[Finding]:
 def _paths(layers: Mapping[str, Layer | None], footprints: str) -> dict[str, str]:
     """Role to file; a layer of several files has one role for each."""
     paths = {
-        role if len(layer.paths) == 1 else f"{role}_{index}": path
+        role if len(layer.paths) == 1 else f"{role}_{index}": name_of(path)
         for role, layer in layers.items()
         if layer is not None
         for index, path in enumerate(layer.paths)
     }
-    return paths | ({"footprints": footprints} if Path(footprints).is_file() else {})
+    return paths | ({"footprints": footprints} if is_remote(footprints) or Path(footprints).is_file() else {})

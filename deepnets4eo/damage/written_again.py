@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from deepnets4eo.addresses import shown_address
+from deepnets4eo.addresses import file_name_of, name_of
 from deepnets4eo.damage.inputs.settings import ProductOptions
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.products.content import FURTHER
@@ -25,9 +25,9 @@ def write_again(
     """Write further formats of the map that is in a folder, or another language. pair : the images of the map. Errors: InputError."""
     result = DamageMap.load(out)
     for role, layer in (("pre", pair.pre), ("post", pair.post)):
-        paths = [] if layer is None else [shown_address(str(path)) for path in layer.paths]
+        paths = [] if layer is None else list(map(name_of, layer.paths))
         of_map = [path for name, path in result.inputs.items() if re.fullmatch(rf"{role}(_\d+)?", name)]
-        if [Path(path).name for path in paths] != [Path(path).name for path in of_map]:
+        if [*map(file_name_of, paths)] != [*map(file_name_of, of_map)]:
             raise InputError(
                 f"the {role} image is {', '.join(paths) or 'none'}, but the map in {out} was made of "
                 f"{', '.join(of_map) or 'none'}. Give the images of the map."

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepnets4eo.addresses import file_name_of
 from deepnets4eo.change import RegionPage, area_in_words
 from deepnets4eo.floods.dates import FIRST
 from deepnets4eo.floods.figures import headline_parts
 from deepnets4eo.floods.mapper import PERMANENT, POST, PRE
 from deepnets4eo.floods.scene import FloodScene
 from deepnets4eo.floods.thresholds import FLOOD, PERMANENT_WATER
-from deepnets4eo.outputs.map_page import MapKind, file_name
+from deepnets4eo.outputs.map_page import MapKind
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -57,7 +58,7 @@ def flood_page(dates: FloodScene, polygons: gpd.GeoDataFrame, summary: dict[str,
         cuts = ", ".join(
             f"{band} {value:.3g}" for band, value in summary["thresholds"].get(name, {}).items() if value is not None
         )
-        file = file_name(str(summary[name]))
+        file = file_name_of(summary[name])
         facts.append((_role(name, dates), f"{file}: {kind}{f', threshold {cuts}' if cuts else ''}"))
     hectares = float(polygons["area_m2"].sum()) / 10_000
     classes = [

@@ -13,6 +13,7 @@ import pandas as pd
 import shapely
 from pyproj.exceptions import ProjError
 
+from deepnets4eo.addresses import name_of
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.footprints.days import parse_days, two_days
 from deepnets4eo.footprints.files import PIXEL_COLUMN, read_table
@@ -257,7 +258,7 @@ def read_footprints(
             "of geometries with geopandas.GeoDataFrame(geometry=...)."
         )
     else:
-        name, table = str(source), read_table(source, layer)
+        name, table = name_of(source), read_table(source, layer)
     if len(table) == 0:
         raise InputError(f"footprints {name} are empty: no features. Expected building polygons.")
     if assume_crs is None and image is not None and not is_placed(image) and _in_pixels(table, name):

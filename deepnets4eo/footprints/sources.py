@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
+from deepnets4eo.addresses import file_name_of
 from deepnets4eo.arrays import Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints.days import parse_days
@@ -130,7 +131,7 @@ def _from_file(name: str, box: Box) -> gpd.GeoDataFrame:
     others = pd.DataFrame() if footprints.attributes is None else footprints.attributes
     dates = next((others[column].to_numpy() for column in DATE_COLUMNS if column in others), None)
     kinds = others["building"].to_numpy() if "building" in others else None
-    return _within(_table(frame["id"], frame.geometry.to_numpy(), Path(name).name, dates, kinds), box)
+    return _within(_table(frame["id"], frame.geometry.to_numpy(), file_name_of(name), dates, kinds), box)
 
 
 def _from_osm_file(path: Path, name: str, box: Box) -> gpd.GeoDataFrame:
@@ -176,7 +177,7 @@ def _overture_table(table: gpd.GeoDataFrame, name: str, box: Box) -> gpd.GeoData
     first = [_first_source(value) for value in table["sources"]] if "sources" in table else [{}] * len(table)
     dates = next((table[key] for key in DATE_COLUMNS if key in table), [entry.get("update_time") for entry in first])
     kinds = next((table[key] for key in ("class", "building") if key in table), None)
-    sources = [str(entry.get("dataset") or Path(name).name) for entry in first]
+    sources = [str(entry.get("dataset") or file_name_of(name)) for entry in first]
     ids = table["id"] if "id" in table else range(len(table))
     return _within(_table(ids, table.geometry.to_numpy(), sources, dates, kinds), box)
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
-from deepnets4eo.addresses import shown_address
+from deepnets4eo.addresses import name_of
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.formats.access import check_beside, is_remote
 from deepnets4eo.formats.web import MOST_BYTES, WEB_ERRORS, Session, failure_text, is_web_address
@@ -117,7 +117,7 @@ class StacItem:
             return self.assets[asset], []
         chosen = _visual_of(self.raster_names(), self.assets)
         away = [
-            f"{name} at {shown_address(str(asset['href']))}" for name, asset in self.assets.items()
+            f"{name} at {name_of(asset['href'])}" for name, asset in self.assets.items()
             if _is_raster(asset) and not self._can_read(self.href_of(asset))
         ]  # fmt: skip
         if len(chosen) != 1:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from deepnets4eo.addresses import shown_address
+from deepnets4eo.addresses import without_secrets
 from deepnets4eo.formats.access import TIMEOUT_S
 
 SCHEMES = ("http", "https")
@@ -112,7 +112,7 @@ class Session:
         """Refuse (OSError) other schemes, and a private host where the user's is none. Names are looked up as they are connected to."""
         parts = urlsplit(address)
         if parts.scheme not in SCHEMES or not parts.hostname:
-            raise OSError(f"{shown_address(address)} is no address of http or https")
+            raise OSError(f"{without_secrets(address)} is no address of http or https")
         if not self.private and (parts.hostname == "localhost" or _is_private_number(parts.hostname)):
             raise _private(parts.hostname)
 
@@ -336,7 +336,7 @@ def failure_text(error: BaseException) -> str:
     if isinstance(error, HTTPException):
         return f"the answer is no HTTP, or the address is none ({type(error).__name__})"
     reason = getattr(error, "reason", None)
-    return shown_address(str(reason if isinstance(reason, OSError) else error)) or type(error).__name__
+    return without_secrets(str(reason if isinstance(reason, OSError) else error)) or type(error).__name__
 
 
 def download(address: str, path: Path, check_size: Callable[[int], None]) -> None:

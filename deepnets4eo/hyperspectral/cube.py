@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.addresses import file_name_of
 from deepnets4eo.display import MAX_PX, Summary, WithSummary, draw_image, grid_facts, make_axes, stretch
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
@@ -132,7 +133,7 @@ class Cube(WithSummary):
     ) -> Axes:
         """Draw the cube in false colours, see `false_colour`; returns the Axes, by default those of a new figure."""
         grid, rgba = self._composite(wavelengths_nm, bands, max_px)
-        return draw_image(make_axes(axes), rgba, grid, Path(self.layer.source).name)
+        return draw_image(make_axes(axes), rgba, grid, file_name_of(self.layer.source))
 
     def _composite(self, wavelengths_nm: Sequence[float], bands: Sequence[int] | None, max_px: int) -> tuple[Any, Any]:
         """The coarse grid, and (h, w, 4) uint8."""

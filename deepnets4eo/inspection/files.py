@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
 from shapely.errors import ShapelyError
 
+from deepnets4eo.addresses import name_of
 from deepnets4eo.cards import VOID, Color, Legend, Quantity, colour_problem
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.files import read_json
@@ -52,7 +53,7 @@ class Inspection:
 
     Parameters
     ----------
-    path
+    path : what is described; of an address without user, password and query
     kind : such as "raster", "vector", "run", "dataset NAME" or "unreadable"
     facts : title → value
     problems : sentences, each with its remedy
@@ -64,6 +65,9 @@ class Inspection:
     facts: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     grid: Grid | None = None
+
+    def __post_init__(self) -> None:
+        self.path = name_of(self.path)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns path, kind, facts and problems as plain values, for JSON."""

@@ -9,11 +9,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import Self
 
+from deepnets4eo.addresses import file_name_of
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import read_yaml
 from deepnets4eo.outputs.findings import Finding
@@ -218,7 +219,7 @@ class EventInfo(EventTexts):
                 tag = None if layer is None or getattr(self, name) else find(layer)
                 if tag is not None and layer is not None:
                     values[name] = tag[1]
-                    sources[name] = f"{tag[0]} of {PurePath(layer.source).name}"
+                    sources[name] = f"{tag[0]} of {file_name_of(layer.source)}"
         return replace(self, **values, from_files={**self.from_files, **sources})
 
     def findings(self) -> tuple[Finding, ...]:

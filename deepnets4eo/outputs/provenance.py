@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from deepnets4eo.addresses import shown_address, without_secrets
+from deepnets4eo.addresses import name_of, without_secrets
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import sha256
 from deepnets4eo.formats.access import is_remote
@@ -78,15 +78,15 @@ def manifest(
     names: Sequence[str],
     **further: Any,
 ) -> dict[str, Any]:
-    """How a map was made, for manifest.json: `summary`, `inputs` by role, `names` of its files, `further` of its kind; no secrets."""
+    """How a map was made, for manifest.json: `summary`, `inputs` by role, `names` of its files, `further` of its kind."""
     return {
         **{name: summary[name] for name in ("product", "synthetic", "event", "findings")},
         "created_utc": (product_time({}) or datetime.now(timezone.utc)).isoformat(timespec="seconds"),
-        "command": shlex.join(map(shown_address, sys.argv)),
+        "command": shlex.join(map(without_secrets, sys.argv)),
         "parameters": without_secrets(parameters),
         "seed": parameters.get("seed"),
         **further,
-        "inputs": without_secrets(inputs),
+        "inputs": dict(inputs),
         "outputs": dict(zip(names, in_order(file_facts, [folder / name for name in names]), strict=True)),
         "versions": versions(),
     }
@@ -162,13 +162,13 @@ def register_table(database: sqlite3.Connection, table: str, description: str) -
 
 def describe(source: str) -> dict[str, Any]:
     """A file's size and SHA-256, a folder's file by file; a URL or an array is only named, its hash null."""
-    path = Path(source)
+    path, name = Path(source), name_of(source)
     if path.is_file():
-        return {"path": source, **file_facts(path)}
+        return {"path": name, **file_facts(path)}
     if path.is_dir():
         files = sorted(item for item in path.rglob("*") if item.is_file())
-        return {"path": source, "files": {item.relative_to(path).as_posix(): file_facts(item) for item in files}}
-    return {"path": source, "sha256": None, "bytes": None}
+        return {"path": name, "files": {item.relative_to(path).as_posix(): file_facts(item) for item in files}}
+    return {"path": name, "sha256": None, "bytes": None}
 
 
 @lru_cache(maxsize=1)

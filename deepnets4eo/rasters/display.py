@@ -5,12 +5,12 @@ Reads at reduced resolution: at most about a million pixels, whatever the size o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.addresses import file_name_of
 from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.display import (
     SYNTHETIC_MARK,
@@ -101,7 +101,7 @@ def plot_layer(
     layer: Readable, axes: Axes | None, bands: Sequence[int] | None, legend: Legend | None, max_px: int
 ) -> Axes:
     """See `Layer.plot`."""
-    title = f"{Path(layer.source).name}{SYNTHETIC_MARK if layer.synthetic else ''}"
+    title = f"{file_name_of(layer.source)}{SYNTHETIC_MARK if layer.synthetic else ''}"
     legend = legend if legend is not None or bands is not None else layer.legend
     if legend is not None:
         return plot_labels(layer, title, legend, axes, max_px)

@@ -12,7 +12,7 @@ import numpy as np
 from rasterio.enums import Resampling
 from rasterio.io import DatasetReader, MemoryFile
 
-from deepnets4eo.addresses import shown_address
+from deepnets4eo.addresses import name_of
 from deepnets4eo.arrays import Pixels
 from deepnets4eo.cards import EmbeddingCard
 from deepnets4eo.errors import InputError
@@ -60,7 +60,7 @@ class FileSource(Source):
         self, name: str, target: str, paths: list[str], nodata: float | None, *, held: MemoryFile | None = None,
         open_again: Callable[[], FileSource] | None = None, open_with: Callable[[float], FileSource] | None = None,
     ) -> None:  # fmt: skip
-        self.name, self.paths, self._held, self._open_with = shown_address(name), paths, held, open_with
+        self.name, self.paths, self._held, self._open_with = name_of(name), paths, held, open_with
         self._open_again = open_again or partial(FileSource, name, from_anywhere(target), paths, nodata)
         self._target, self._handles = target, Handles()
         self._translated: MemoryFile | None = None

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from html import escape
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -23,7 +23,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import MemoryFile
 
-from deepnets4eo.addresses import without_secrets
+from deepnets4eo.addresses import file_name_of, without_secrets
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.formats import READ_ERRORS, Declared, StoredValues, envi, is_remote, open_raster, parse_zarr
@@ -376,7 +376,7 @@ def stack_vrt(paths: Sequence[str]) -> tuple[str, list[float | None]]:
                     f"pixels as a nodata value: gdalwarp -dstnodata VALUE {path} OUT.tif"
                 )
             names = [
-                text or Path(path).stem + (f" {k + 1}" if file.count > 1 else "")
+                text or PurePath(file_name_of(path)).stem + (f" {k + 1}" if file.count > 1 else "")
                 for k, text in enumerate(file.descriptions)
             ]
             declared = Declared.of_dataset(file, path)
@@ -411,4 +411,4 @@ def _check_same_pixels(first_path: str, first: tuple[object, ...], path: str, ki
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", Path(name).name)]
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", file_name_of(name))]

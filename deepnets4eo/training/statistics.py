@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.addresses import name_of
 from deepnets4eo.cards import VOID
 from deepnets4eo.errors import InputError
 from deepnets4eo.inspection import LEAST_BANDS, describe_negative
@@ -149,7 +150,7 @@ def warn_of_lacking(split: DataSplit[LabelledScene], pixels: Sequence[int]) -> N
 def _nothing_valid(split: DataSplit[Any], layers: Sequence[str]) -> str:
     """Names the layers that are valid nowhere in a scene, if there are any, and bands without a value that are why."""
     empty = [
-        f"layer {layer!r} ({named.sources[layer]}) has none at all{_empty_bands(named.scene.layers[layer])}"
+        f"layer {layer!r} ({name_of(named.sources[layer])}) has none at all{_empty_bands(named.scene.layers[layer])}"
         for named in split.scenes
         for layer in layers
         if not named.scene.layers[layer].thumbnail(WINDOW_PX)[1].any()
@@ -212,7 +213,9 @@ def _log_outliers(
     more = f" and {len(scenes) - 1} more" if len(scenes) > 1 else ""
     bands = f" (likewise in {more_bands} more of its bands)" if more_bands else ""
     remedy = _outlier_remedy(layer, far, named.scene.layers[layer].nodata)
-    log.warning("Layer %r (%s%s) holds %s: %s%s. %s.", layer, named.sources[layer], more, far, effect, bands, remedy)
+    log.warning(
+        "Layer %r (%s%s) holds %s: %s%s. %s.", layer, name_of(named.sources[layer]), more, far, effect, bands, remedy
+    )
 
 
 def _outlier_remedy(layer: str, far: Outliers, nodata: float | None) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 
+from deepnets4eo.addresses import file_name_of
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import read_json
 from deepnets4eo.formats import ITEM_ERRORS, Asset, StacItem, parse_time
@@ -166,7 +167,7 @@ def _dates(
 
 def _date_of(raster: LayerLike, pattern: str | None) -> tuple[date, bool]:
     name = _name(raster)
-    day, alone = dated_name(Path(name).name, pattern)
+    day, alone = dated_name(file_name_of(name), pattern)
     if day is None and pattern is None:
         stated = Layer.open(raster).acquired
         day, alone = (None if stated is None else stated[1]), False

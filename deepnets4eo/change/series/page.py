@@ -20,6 +20,7 @@ import shapely
 from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
 
+from deepnets4eo.addresses import file_name_of
 from deepnets4eo.change.series.ranking import NoveltyRanking, cluster_color
 from deepnets4eo.change.series.stack import ImageSeries, year_note
 from deepnets4eo.errors import GridError
@@ -79,7 +80,7 @@ def _facts(event: SeriesEvent, series: ImageSeries) -> str:
     facts = [*event.facts]
     if series.paths and series.grid_source is not None:  # arrays have no file
         facts.append(
-            ("Grid", f"that of {Path(series.grid_source).name}, the first date; the others are brought onto it")
+            ("Grid", f"that of {file_name_of(series.grid_source)}, the first date; the others are brought onto it")
         )
     return (
         f'<dl class="event">{"".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)}</dl>'

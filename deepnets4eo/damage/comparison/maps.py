@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import shapely
 
+from deepnets4eo.addresses import name_of
 from deepnets4eo.arrays import Indices
 from deepnets4eo.cards import normalise_name
 from deepnets4eo.damage.products.exchange_formats import has_position
@@ -167,7 +168,7 @@ def read_damage_map(
     rows = {"id": ids, "damage": named, "value": values, "grade": grades, "damaged": damaged}
     known = gpd.GeoDataFrame(rows, geometry=table.geometry.make_valid(method="structure"), crs=table.crs)
     synthetic = folder and bool(read_json(Path(source) / MANIFEST).get("synthetic"))
-    return OneMap(tool, str(source), known, words == TWO, synthetic)
+    return OneMap(tool, name_of(source), known, words == TWO, synthetic)
 
 
 def _rows(source: str) -> gpd.GeoDataFrame:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepnets4eo.addresses import file_name_of
 from deepnets4eo.damage.comparison.maps import MapComparison
 from deepnets4eo.damage.products.exchange_formats import has_position
 from deepnets4eo.files import plain, write_json, write_text
@@ -55,7 +56,7 @@ def summary_of(comparison: MapComparison) -> dict[str, Any]:
         summary[score] = {"estimate": getattr(matrix, score), "interval_95": limits and [limits.low, limits.high]}
     for side, damage_map, share in zip("ab", (comparison.first, comparison.second), comparison.shares, strict=True):
         summary[side] = {
-            "file": Path(damage_map.source).name, "tool": damage_map.tool.name, "damaged_means": damage_map.tool.meaning, "outlines": len(damage_map.table),
+            "file": file_name_of(damage_map.source), "tool": damage_map.tool.name, "damaged_means": damage_map.tool.meaning, "outlines": len(damage_map.table),
             "graded": damage_map.table["grade"].count(), "damaged": int(damage_map.table["damaged"].sum()), "damaged_share_of_compared": share,
         }  # fmt: skip
     values: dict[str, Any] = plain(summary)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from deepnets4eo.addresses import file_name_of
 from deepnets4eo.arrays import Mask
 from deepnets4eo.damage.calibration.pool import NetworkSkill
 from deepnets4eo.damage.calibration.site import ShareEstimate
@@ -44,7 +44,7 @@ def segmenter_findings(segmenter: str | None, *, after: bool) -> tuple[Finding, 
     """Findings where a network (segmenter) found the buildings. after : whether in the image after the event."""
     if segmenter is None:
         return ()
-    outlines = Finding("outlines_of_network", "note", {"network": Path(segmenter).name})
+    outlines = Finding("outlines_of_network", "note", {"network": file_name_of(segmenter)})
     return (Finding("outlines_after_event", "caution"), outlines) if after else (outlines,)
 
 

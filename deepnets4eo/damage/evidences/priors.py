@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deepnets4eo.addresses import name_of
 from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.evidences.rasters import LOOK_PX, RasterEvidence, open_raster_evidence
 from deepnets4eo.damage.evidences.shakemap import ShakeMapGrid
@@ -146,7 +147,7 @@ def open_priors(texts: Sequence[str], post: Layer, curves: str | Path | None = N
             on_post = open_raster_evidence([RasterEvidence(kind, layer)], post)[0].layer
         except GridError as error:
             raise GridError(f"--prior {kind}={file}: {error}") from error
-        prior = PriorLayer(kind, file, on_post, scale, by_unit, curve)
+        prior = PriorLayer(kind, name_of(file), on_post, scale, by_unit, curve)
         values, valid, _ = on_post.thumbnail(LOOK_PX)
         prior.check_unit(values[0][valid] * scale, any)  # another unit shows before the long work
         layers.append(prior)

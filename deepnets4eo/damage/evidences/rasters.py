@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from deepnets4eo.addresses import file_name_of
 from deepnets4eo.damage.calibration.pool import EvidenceCard, card_path
 from deepnets4eo.damage.evidence.columns import MEANING
 from deepnets4eo.damage.evidences.points import MEANING as POINT_MEANING
@@ -126,7 +127,7 @@ class ScoreLayer:
     def meaning(self) -> dict[str, str]:
         """What the column holds, in a line."""
         use = f"weight {self.weight:.2f} in the decision" if self.weight else "not in the decision"
-        return {self.column: f"mean of the raster {Path(self.layer.source).name!r} in the outline on post; {use}"}
+        return {self.column: f"mean of the raster {file_name_of(self.layer.source)!r} in the outline on post; {use}"}
 
     @property
     def identity(self) -> list[Any]:

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from deepnets4eo.addresses import file_name_of
 from deepnets4eo.damage.evidence.colours import in_colour
 from deepnets4eo.damage.evidence.working_grid import mean_gsd
 from deepnets4eo.damage.inputs.placing import FAR_M
@@ -63,7 +64,7 @@ def find_water(site: Site) -> WaterAround | None:
         folder.mkdir(parents=True, exist_ok=True)
         doubt = None
         if settings.water is not None:
-            water, source, is_new = _given_water(settings.water, post, folder), Path(settings.water).name, True
+            water, source, is_new = _given_water(settings.water, post, folder), file_name_of(settings.water), True
         else:
             water, source = _seen_water(site, folder, settings.workers), "seen in the images"
             is_new = _shows_water(site, "pre")

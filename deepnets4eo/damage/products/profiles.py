@@ -16,6 +16,7 @@ import numpy as np
 import pyogrio
 import shapely
 
+from deepnets4eo.addresses import file_name_of
 from deepnets4eo.arrays import Geometries
 from deepnets4eo.damage.products.exchange_formats import has_position, pieces
 from deepnets4eo.damage.products.summary import caveats
@@ -114,7 +115,7 @@ def _cems_sources(damage_map: DamageMapContent, images: Mapping[str, Grid]) -> A
         day, _, time = getattr(event, f"date_{role}").partition("T")
         rows.append(
             {
-                "src_id": key, "source_nam": getattr(event, f"sensor_{role}") or Path(damage_map.inputs.get(role, "")).name, "src_date": "/".join(reversed(day.split("-"))),
+                "src_id": key, "source_nam": getattr(event, f"sensor_{role}") or file_name_of(damage_map.inputs.get(role, "")), "src_date": "/".join(reversed(day.split("-"))),
                 "source_tm": f"T{time}" if time else "", "sensor_gsd": f"{mean_gsd_m(images[role]):.2g} m" if role in images else "", "eventphase": {"pre": "Pre-event", "post": "Post-event"}[role],
             }
         )  # fmt: skip
@@ -187,7 +188,7 @@ def write_xbd(damage_map: DamageMapContent, path: str | Path, grid: Grid) -> Pat
     metadata = {
         "sensor": event.sensor_post, "gsd": None if grid.crs is None else mean_gsd_m(grid), "capture_date": event.date_post, "disaster": event.name,
         "original_width": width, "original_height": height, "width": width, "height": height,
-        "img_name": Path(damage_map.inputs.get("post", "")).name, "synthetic": damage_map.synthetic,
+        "img_name": file_name_of(damage_map.inputs.get("post", "")), "synthetic": damage_map.synthetic,
     }  # fmt: skip
     with atomic_write(path) as partial, partial.open("w", encoding="utf-8", errors="backslashreplace") as stream:
         stream.write('{"features": {"lng_lat": [')

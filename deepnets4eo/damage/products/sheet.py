@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.addresses import file_name_of
 from deepnets4eo.damage.areas import OUTSIDE
 from deepnets4eo.damage.inputs.settings import ProductOptions
 from deepnets4eo.damage.products.content import AREAS_FILE, advice_on_count
@@ -422,7 +423,7 @@ def _sources(panel: _Panel, damage_map: DamageMapContent, post: Layer, scale: fl
     named = {"pre": "Image before", "post": "Image after", "footprints": "Outlines of buildings"}
     for role, label in named.items():
         if role in damage_map.inputs:
-            facts.append((say(label), Path(str(damage_map.inputs[role])).name))
+            facts.append((say(label), file_name_of(damage_map.inputs[role])))
     crs = post.grid.crs
     facts.append((say("Coordinates"), "px" if crs is None else f"EPSG:{crs.epsg}" if crs.epsg else str(crs.proj.name)))
     if crs is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .page import MISSING, MapKind, PageLanguage, Payload, file_name, rings_in_pixels, share_codes, write_map_page
+    from .page import MISSING, MapKind, PageLanguage, Payload, rings_in_pixels, share_codes, write_map_page
     from .panels import picture_px, render_window, stretch_of, three_bands
 else:
     __getattr__ = lazy_names(__name__)

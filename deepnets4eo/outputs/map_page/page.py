@@ -13,17 +13,16 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import pyproj
 import shapely
 from numpy.typing import NDArray
 
+from deepnets4eo.addresses import file_name_of
 from deepnets4eo.files import write_text
-from deepnets4eo.formats.access import is_remote
 from deepnets4eo.grid import Grid, apply_affine, gsd_m
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding, findings_banner
@@ -144,7 +143,7 @@ def write_map_page(
         "words": kind.words(),
         "language": language.code,
         "translations": dict(language.words),
-        "inputs": {role: file_name(source) for role, source in inputs.items()},
+        "inputs": {role: file_name_of(source) for role, source in inputs.items()},
         "heading": event.title(language.say(kind.subject)),
         "event": event.to_dict(),
         "event_facts": event.facts,
@@ -217,16 +216,10 @@ def rings_in_pixels(shapes: NDArray[Any], grid: Grid) -> list[list[list[float]]]
     return rings
 
 
-def file_name(source: str) -> str:
-    """The name alone: the page is passed on, and must not show folders, hosts or passwords of web addresses."""
-    path = urlsplit(source).path if is_remote(source) else source
-    return PurePath(path).name or source
-
-
 def _tiles(panel: Panel) -> dict[str, Any]:
     return {
         "role": panel.role,
-        "source": "" if panel.source == "array" else file_name(panel.source),
+        "source": "" if panel.source == "array" else file_name_of(panel.source),
         "coarse": panel.coarse,
         "preview": None if panel.preview is None else _tile(panel.preview),
         "tiles": [_tile(tile) for tile in panel.tiles] + [[*_tile(tile), 1] for tile in panel.details],

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.addresses import file_name_of
 from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import write_text
@@ -140,7 +141,7 @@ def look_at(cloud: PointCloud | str | Path, legend: Legend | None = None, *, mos
             with name_missing_extra():
                 from deepnets4eo.points.files.las_writer import stored_legend
             legend = legend or stored_legend(file)
-        chunks, title, total = file.chunks(), Path(cloud).name, file.point_count
+        chunks, title, total = file.chunks(), file_name_of(cloud), file.point_count
     parts = _drawn(chunks, (most + SLACK * math.sqrt(most)) / max(total, 1), most, title)
     if legend is None and parts.classification is not None and parts.asprs:
         legend = Legend.load("asprs_las")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
+from deepnets4eo.addresses import file_name_of
 from deepnets4eo.arrays import Floats
 from deepnets4eo.outputs import Finding
 from deepnets4eo.points.rubble.epoch_points import MARGIN_M, sample_area, surface_points
@@ -73,7 +73,7 @@ def epoch_findings(fits: Sequence[EpochFit]) -> tuple[Finding, ...]:
     findings = []
     all_failed = all(fit.status == "failed" for fit in fits)
     for fit in fits:
-        later, first = (Path(source).name for source in fit.sources)
+        later, first = map(file_name_of, fit.sources)
         values = {"later": later, "first": first, "reason": fit.reason}
         if fit.status == "failed":
             findings.append(Finding("dates_do_not_fit", "worthless" if all_failed else "caution", values))
