@@ -3,7 +3,7 @@
 `Section` is the base of recipes and other YAML files; `option_group` makes a frozen dataclass of options that Python
 code passes around.
 
-Both refuse unknown names, with the nearest, and values out of range.
+Both refuse unknown names, with the nearest, values out of range, NaN and infinity.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def refused_value(detail: Any, key: str, where: str) -> str:
 class Section(BaseModel):
     """Base of all sections: immutable, every key is known; `Section(...)` raises InputError for a wrong value."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -103,7 +103,7 @@ def option_group(cls: type[Options]) -> type[Options]:
     Traceback (most recent call last):
     deepnets4eo.errors.InputError: Window: side_px is 0. Input should be greater than or equal to 1.
     """
-    made: Any = dataclass(frozen=True, config=ConfigDict(extra="forbid"))(cls)
+    made: Any = dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))(cls)
     _add_rows(made, made.__pydantic_fields__)
     construct: Callable[..., None] = made.__init__
 

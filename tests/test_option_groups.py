@@ -17,7 +17,7 @@ from deepnets4eo.options import Section, option_group, options_from, plain_optio
 @option_group
 class Smoothing:
     radius_px: int = Field(default=2, ge=1)
-    weight: float = Field(default=0.5, gt=0, allow_inf_nan=False)
+    weight: float = Field(default=0.5, gt=0)
 
     @model_validator(mode="after")
     def _not_both(self) -> "Smoothing":
@@ -38,8 +38,16 @@ class Named:
     file: Path
 
 
+@option_group
+class Numbers:
+    plain: float = 0.0
+    optional: float | None = None
+    several: tuple[float, ...] = ()
+
+
 class Inner(Section):
     level: int = Field(default=1, ge=1)
+    share: float = 0.5
 
 
 class Outer(Section):
@@ -122,3 +130,14 @@ def test_an_option_is_described_by_its_field_alone() -> None:
     made = Window.__doc__ or ""
     assert "Parameters\n----------\nname : its name\nside_px : Side, pixels.\n\nRaises\n------\nInputError" in made
     assert (Tiles.__doc__ or "").endswith("Tiles.\n\nParameters\n----------\ncore_px : Side of a core.")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), "nan", "inf", "-Infinity", "1e400"])
+def test_no_option_is_nan_or_infinite(value: object) -> None:
+    wrong = ({"plain": value}, {"optional": value}, {"several": (1.0, value)})
+    for values in wrong:
+        with pytest.raises(InputError, match=next(iter(values))):
+            options_from(Numbers, values, "--set")
+    for make in (lambda: Numbers(value), lambda: Inner(share=value), lambda: Outer(inner={"share": value})):
+        with pytest.raises(InputError):
+            make()

@@ -175,8 +175,8 @@ FARTHEST_GROUND_PX = 257  # … up to this size
 class Range(Section):
     """Values above one limit, below another, or both; the limits themselves do not belong to it."""
 
-    above: float | None = Field(default=None, allow_inf_nan=False)
-    below: float | None = Field(default=None, allow_inf_nan=False)
+    above: float | None = Field(default=None)
+    below: float | None = Field(default=None)
 
     @model_validator(mode="after")
     def _not_empty(self) -> Range:

@@ -42,7 +42,7 @@ class PlannedImage(Section):
     name: str = ""
     time: str = ""
     sensor: str = ""
-    gsd_m: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
+    gsd_m: Annotated[float | None, Field(gt=0)] = None
     bits: int = 8
     cloud: Annotated[float | None, Field(ge=0, le=100)] = None
     covered: Annotated[float, Field(ge=0, le=100)] = 100.0

@@ -7,6 +7,7 @@ Refuses rates of 0.25 or more, with which the scheme is unstable, and guides of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class Diffusion:
     def __post_init__(self) -> None:
         if not 0 < self.rate < LARGEST_RATE:
             raise InputError(f"rate={self.rate}; expected above 0 and below {LARGEST_RATE}, where diffusion is stable.")
-        if not self.edge_level > 0:
+        if not 0 < self.edge_level < math.inf:
             raise InputError(f"edge_level={self.edge_level}; expected a level above 0.")
         if self.steps != int(self.steps) or self.steps < 0:
             raise InputError(f"steps={self.steps}; expected a whole number, 0 or more.")

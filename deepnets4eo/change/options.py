@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
+from pydantic import Field
+
 from deepnets4eo.options import OnDevice, SeedKey, key, option, option_group
 from deepnets4eo.registration import (
     MAX_ROTATION_DEG,
@@ -75,9 +77,9 @@ class ChangeOptions:
     max_shift_m: MaxShift = MAX_SHIFT_M
     max_rotation_deg: MaxRotation = MAX_ROTATION_DEG
     assume_registered: AssumeRegistered = False
-    memory_bytes: int = 4 * 10**9
+    memory_bytes: Annotated[int, Field(ge=1)] = 4 * 10**9
     device: OnDevice = "auto"
-    workers: int = 2
+    workers: Annotated[int, Field(ge=1)] = 2
     seed: SeedKey = 0
 
     @property
@@ -114,8 +116,8 @@ class RefineOptions:
 
     band: Annotated[int, key("Band of the scores, where there are several.", ge=1)] = 1
     steps: Annotated[int, key("Steps of diffusion; values travel some √(steps/2) pixels.", ge=0)] = 2500
-    edge_level: Annotated[float, key("Grey levels (0–255) between neighbours that stop half of the flow.")] = 5.0
-    rate: Annotated[float, key("Share that flows in a step, below 0.25.")] = 0.24
+    edge_level: Annotated[float, key("Grey levels (0–255) between neighbours that stop half of the flow.", gt=0)] = 5.0
+    rate: Annotated[float, key("Share that flows in a step, below 0.25.", gt=0, lt=0.25)] = 0.24
 
 
 @dataclass(frozen=True)

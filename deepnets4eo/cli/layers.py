@@ -18,7 +18,7 @@ from deepnets4eo.options import key, option_group, split_names
 class OsmOptions:
     """Rarer values of `layers osm`; `osm.rasterize_osm` says what they mean."""
 
-    clip_m: Annotated[float, key("Largest distance in metres; farther ones become this.")] = 20.0
+    clip_m: Annotated[float, key("Largest distance in metres; farther ones become this.", gt=0)] = 20.0
     unknown: Annotated[str, key("Classes that are unknown everywhere, with commas between.")] = ""
     complete: Annotated[
         str, key("Classes that are absent, not unknown, outside their objects, with commas between.")

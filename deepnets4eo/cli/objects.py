@@ -22,7 +22,7 @@ class ObjectOptions:
     split: Annotated[
         Literal["distance", "area", "none"], key("Split touching objects: at necks, also by object_area_m2, or not.")
     ] = "distance"
-    object_area_m2: Annotated[float | None, key("Area of an object in m², for split=area.")] = None
+    object_area_m2: Annotated[float | None, key("Area of an object in m², for split=area.", gt=0)] = None
     shape: Annotated[
         Literal["oriented_box", "polygon"], key("The smallest rectangle around each (oriented_box), or its outline.")
     ] = "oriented_box"

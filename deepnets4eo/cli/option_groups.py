@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -190,7 +191,19 @@ def field_option(name: str, hint: Any) -> Any:
 
 
 class GroupedCommand(typer.core.TyperCommand):
-    """A verb whose help has options under their `rich_help_panel`, in plain text."""
+    """A verb whose numbers are finite, and whose help has options under their `rich_help_panel`, in plain text."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words behind the verb. Errors: BadParameter for NaN and infinity, which click takes for numbers."""
+        rest = super().parse_args(ctx, args)
+        for parameter in self.get_params(ctx):
+            value = ctx.params.get(str(parameter.name))
+            numbers = [
+                number for number in (value if isinstance(value, tuple) else [value]) if isinstance(number, float)
+            ]
+            if not all(map(math.isfinite, numbers)):
+                raise typer.BadParameter(f"{value} is no finite number.", ctx=ctx, param=parameter)
+        return rest
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments, the options without a group, and the groups in order of their first option."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -93,9 +94,13 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 def memory_bytes(text: str) -> int:
     """The number of bytes of `4GB`, `500 MB` or a number; InputError for other text."""
     match = re.fullmatch(r"\s*([\d.]+)\s*([KMGT]?)I?B?\s*", text.upper())
-    if not match:
+    try:
+        size = float(match[1]) * _UNITS[match[2]] if match else 0.0
+    except ValueError:  # 1.2.3GB
+        size = 0.0
+    if not 1 <= size < math.inf:
         raise InputError(f"--memory {text} is not a size. Write it like 4GB or 500MB.")
-    return int(float(match[1]) * _UNITS[match[2]])
+    return int(size)
 
 
 def threads_alone(workers: str) -> int:

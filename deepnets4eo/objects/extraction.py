@@ -60,8 +60,8 @@ class ObjectRules:
     8.0
     """
 
-    opening_m: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    min_area_m2: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    opening_m: float = Field(default=0.0, ge=0)
+    min_area_m2: float = Field(default=0.0, ge=0)
     split: Literal["distance", "area", "none"] = "distance"
     object_area_m2: float | None = None
     depth: float = Field(default=DEPTH, gt=0, lt=1)

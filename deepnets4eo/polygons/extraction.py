@@ -54,8 +54,8 @@ class Shaping:
     Shaping(min_area_m2=20.0, simplify_m=0.0, right_angles=True)
     """
 
-    min_area_m2: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    simplify_m: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    min_area_m2: float = Field(default=0.0, ge=0)
+    simplify_m: float = Field(default=0.0, ge=0)
     right_angles: bool = False
 
 

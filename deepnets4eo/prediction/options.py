@@ -4,12 +4,13 @@ Imports nothing heavy, so that the help text of the verb is quick."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-from pydantic import InstanceOf
+from pydantic import AfterValidator, InstanceOf
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.jobs import Executor, Part
@@ -100,6 +101,22 @@ class PredictOptions:
         return replace(own, **{name: value for name, value in values.items() if value is not None})
 
 
+def _checked_scales(text: str) -> str:
+    """The scales as they are written. Errors: ValueError for what are no numbers above 0."""
+    try:
+        known = all(0 < value < math.inf for value in numbers(text))
+    except ValueError:
+        known = False
+    if not known:
+        raise ValueError(f"is {text!r}, expected numbers above 0, such as 0.75,1,1.25")
+    return text
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """The numbers of `0.75,1`. Errors: ValueError."""
+    return tuple(float(word) for word in text.split(","))
+
+
 @option_group
 class VoteOptions:
     """Several views of a scene, and several runs, that vote; see `segmenters.ensemble_run`."""
@@ -108,7 +125,9 @@ class VoteOptions:
         str | None,
         option("Average over views: none, half-turn (2), flips (4) or turns (8); by default the run's.", VOTES),
     ] = None
-    scales: Annotated[str, key("Average over sizes of the image, e.g. 0.75,1,1.25.")] = "1"
+    scales: Annotated[
+        str, AfterValidator(_checked_scales), key("Average over sizes of the image, e.g. 0.75,1,1.25.")
+    ] = "1"
     ensemble: Annotated[list[str] | None, option("A further run that votes; may be repeated.", VOTES)] = None
     vote: Annotated[str, key("How several runs vote: mean or majority.")] = "mean"
     dropout_passes: Annotated[
@@ -124,18 +143,10 @@ class VoteOptions:
     ] = 1.0
 
     def combine(self, runs: Sequence[Run]) -> Run:
-        """The run whose labels the views and runs vote on. Errors: InputError for scales that are no numbers, and as `ensemble_run`."""
+        """The run whose labels the views and runs vote on. Errors: those of `ensemble_run`."""
         from deepnets4eo.segmenters import ensemble_run
 
         return ensemble_run(
             runs, vote=self.vote, views=self.augment, scales=numbers(self.scales), dropout_passes=self.dropout_passes,
             deviation_factor=self.deviation_factor,
         )  # fmt: skip
-
-
-def numbers(text: str) -> tuple[float, ...]:
-    """The numbers of `0.75,1`; InputError for other text."""
-    try:
-        return tuple(float(word) for word in text.split(","))
-    except ValueError as error:
-        raise InputError(f"--set scales={text} are not numbers. Write them like 0.75,1,1.25.") from error

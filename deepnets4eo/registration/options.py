@@ -15,7 +15,7 @@ Motion: TypeAlias = Annotated[
     key("How pre may lie against post: auto, translation, similarity or affine."),
 ]
 MaxRotation: TypeAlias = Annotated[float, key("Farthest that pre may be turned, degrees.", ge=0, le=45)]
-MaxShift: TypeAlias = Annotated[float, key("Farthest that pre may lie off, metres.", gt=0, allow_inf_nan=False)]
+MaxShift: TypeAlias = Annotated[float, key("Farthest that pre may lie off, metres.", gt=0)]
 AssumeRegistered: TypeAlias = Annotated[
     bool,
     option(
@@ -31,7 +31,6 @@ PixelSize: TypeAlias = Annotated[
         "Inputs",
         flag="--gsd",
         gt=0,
-        allow_inf_nan=False,
     ),
 ]
 

@@ -62,7 +62,9 @@ class DataSection(Section):
     bands: dict[str, tuple[int, ...]] = Field(
         default={}, description="layer -> bands to use, counted from 1; others: all"
     )
-    nodata: dict[str, float] = Field(default={}, description="layer -> value without data, instead of the file's own")
+    nodata: dict[str, Annotated[float, Field(allow_inf_nan=True)]] = Field(
+        default={}, description="layer -> value without data, instead of the file's own"
+    )
     labels_legend: str | None = Field(default=None, description="legend the label files are stored in, if another")
     unknown_labels: Literal["error", "void"] = Field(default="error", description="values that the legend lacks")
     tile_px: int = Field(default=256, ge=32, multiple_of=32, description="side of a training window")

@@ -8,6 +8,7 @@ import typer
 from pydantic import Field
 from typer.testing import CliRunner
 
+from deepnets4eo.cli.main import main
 from deepnets4eo.cli.option_groups import GroupedCommand, with_options
 
 
@@ -78,3 +79,32 @@ def test_help_shows_the_options_under_the_headings_of_their_groups(run) -> None:
 def test_a_verb_without_such_a_parameter_is_refused() -> None:
     with pytest.raises(TypeError, match="no parameter of type Blur"):
         with_options(Blur)(lambda image: None)
+
+
+@pytest.mark.parametrize("word", ["nan", "inf", "-inf", "1e400"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["layers", "heights", "a.tif", "--out", "b.tif", "--max-building-m"],
+        ["layers", "footprints", "a.pbf", "--out", "b.gpkg", "--bbox", "1", "1", "2"],
+        ["polygons", "a.tif", "--out", "b.gpkg", "--simplify"],
+        ["polygons", "a.tif", "--out", "b.gpkg", "--min-area"],
+        ["objects", "a.tif", "car", "--out", "b.gpkg", "--gsd"],
+        ["compare", "a", "b", "--out", "c", "--set", "above="],
+        ["damage", "-", "a.tif", "b.gpkg", "--out", "c", "--set", "damaged_share="],
+        ["flood", "a.tif", "--out", "c", "--set", "looks="],
+        ["predict", "run", "a.tif", "--out", "b.tif", "--set", "scales=1,"],
+        ["predict", "run", "a.tif", "--out", "b.tif", "--memory", ""],
+    ],
+    ids=lambda words: f"{words[0]} {words[-2] if words[-1] in ('', '2') else words[-1]}",
+)
+def test_no_number_of_a_verb_is_nan_or_infinite(
+    words: list[str], word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Refused before any file is looked for."""
+    joined = [*words[:-1], words[-1] + word] if words[-1] == "" or words[-1][-1] in "=," else [*words, word]
+    assert main(joined) == 2
+    printed = capsys.readouterr().err
+    name = next(part for part in reversed(words) if len(part) > 1).partition("=")[0]
+    assert name in printed
+    assert "exist" not in printed

@@ -99,7 +99,7 @@ def test_dry_run_says_what_an_interrupted_job_has_done_and_refuses_another(case,
         (["--memory", "lots"], "--memory lots is not a size"),
         (["--augment", "spins"], "views 'spins' are unknown"),
         (["--set", "vote=most"], "vote 'most' is unknown. Choose mean or majority"),
-        (["--set", "scales=big"], "--set scales=big are not numbers"),
+        (["--set", "scales=big"], "--set: scales is 'big'"),
     ],
 )
 def test_wrong_options_are_explained_without_a_stack_trace(case, capsys, more, message):

@@ -59,6 +59,7 @@ class Settings:
     ] = ""
     damaged_share: Annotated[
         float | None,
+        Field(gt=0, lt=1),
         key("Share of buildings expected with major damage or worse; estimated from the buildings by default."),
     ] = None
     gsd_m: PixelSize = None
@@ -89,7 +90,7 @@ class Settings:
     segmenter: Annotated[
         str | None, key("Run that finds the buildings in PRE (else POST) where FOOTPRINTS is -; by default buildings.")
     ] = None
-    workers: int = 2
+    workers: Annotated[int, Field(ge=1)] = 2
     device: Annotated[str, key("Where networks are computed: auto, cpu or cuda.")] = "auto"
     precision: Annotated[
         Precision, key("Precision of networks; auto: the fastest, but float32 for a --model RUN; float16 is for GPUs.")
