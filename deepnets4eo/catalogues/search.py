@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlencode, urljoin
@@ -46,15 +47,24 @@ OF_PROPERTIES = (
     "platform",
     "vehicle_name",
     "catalog_id",
+    "vn:catalog_id",
+    "mx:catalog_id",
     "gsd",
     "pan_gsd",
     "license",
     "providers",
     "bands",
+    "tile:clouds_percent",
 )
 OF_ASSET = ("href", "type", "roles", "alternate", "bands", "raster:bands", "data_type", "gsd", "license", "providers")
-VENDORS = ("vn:", "mx:")  # before names that items of the same programmes have without
-EXTENSIONS = ("proj:", "eo:", "view:", "tile:", "sar:", *VENDORS)
+OF_BOTH = ("proj:code", "proj:epsg", "proj:wkt2", "proj:projjson")
+EXTENSIONS = ("eo:", "view:", "sar:")
+MAX_KEPT = 2_000  # values of one item
+MAX_KEPT_OF_SEARCH = 4_000_000  # values of all its items
+MAX_NAMES = 100  # keys of one mapping, such as assets or the names of an extension
+MAX_LISTED, MAX_DEPTH = 16, 6  # entries of a list, which are its first; mappings and lists within each other
+MAX_CHARACTERS = 8_000  # of one text; signed addresses have up to some thousand
+MAX_BODY_BYTES = 16 << 10  # of what is posted for a further page
 
 Times = tuple[datetime, datetime]
 Body: TypeAlias = Mapping[str, Any] | None  # what is posted as JSON; None for a plain request
@@ -94,7 +104,7 @@ def read_items(
         walk.take(content, base, {}, None)
     else:
         start, body = _first_page(query, base, box, times, collections)
-        walk.add(start, _keep(content, OF_COLLECTION) if content.get("type") == "Collection" else {}, body)
+        walk.add(start, walk.collection_of(content, {}), body)
     walk.read_all()
     if query is not None and not walk.items and walk.notes:
         raise InputError(f"{catalogue} did not answer its search: {', '.join(walk.notes)}. Check it, and the network.")
@@ -131,28 +141,46 @@ class _Walk:
         self.items, self.notes = list[Item](), Counter[str]()
         self.waiting: deque[tuple[str, Mapping[str, Any], Body]] = deque()
         self.seen = {(base if is_web_address(base) else str(Path(base).resolve()), "null")}
+        self.kept, self.is_cut = (
+            0,
+            False,
+        )  # values of its items; whether addresses were left out, as none of them could be read
 
     def read_all(self) -> None:
         """Read what waits, and what that refers to."""
         latest, documents = time.monotonic() + MOST_SEARCH_S, 0
         while self.waiting:
-            full = self.session is not None and self.session.is_spent
-            if full or time.monotonic() > latest or documents >= MOST_DOCUMENTS or len(self.items) >= MOST_ITEMS:
-                self.notes[
-                    f"not read to its end after {documents:,} documents and {len(self.items):,} items; give the collection of the event, or "
-                    "a smaller box"
-                ] += 1
-                return
+            if self._is_full() or time.monotonic() > latest or documents >= MOST_DOCUMENTS:
+                self.is_cut = True
+                break
             batch = [self.waiting.popleft() for _ in range(min(AT_ONCE, len(self.waiting)))]
             fetch = partial(_fetch_or_reason, session=self.session)
             answers = in_order(fetch, [(address, body) for address, _, body in batch], workers=len(batch))
             for (_, collection, body), (text, base) in zip(batch, answers, strict=True):
                 documents += 1
                 content = None if text is None else parse_document(text)  # one at a time: it takes ten times the bytes
-                if content is None:
-                    self.notes[base if text is None else "a document is no JSON of STAC"] += 1
-                else:
-                    self.take(content, base, collection, body)
+                if text is None:
+                    self.notes[base] += 1
+                elif content is None or not self._took(content, base, collection, body):
+                    self.notes["a document is no JSON of STAC"] += 1
+        if self.is_cut:
+            self.notes[
+                f"not read to its end after {documents:,} documents and {len(self.items):,} items; give the collection of the event, or "
+                "a smaller box"
+            ] += 1
+
+    def _is_full(self) -> bool:
+        """Whether no more may be read, or kept."""
+        spent = self.session is not None and self.session.is_spent
+        return spent or len(self.items) >= MOST_ITEMS or self.kept >= MAX_KEPT_OF_SEARCH
+
+    def _took(self, content: Mapping[str, Any], base: str, collection: Mapping[str, Any], body: Body) -> bool:
+        """Take a document; return False if it has values that no document has, which end no search."""
+        try:
+            self.take(content, base, collection, body)
+        except (*ITEM_ERRORS, MemoryError):
+            return False
+        return True
 
     def take(self, content: Mapping[str, Any], base: str, collection: Mapping[str, Any], body: Body) -> None:
         """Keep the items of a document that answers `body`, and put what it refers to on the list."""
@@ -160,21 +188,45 @@ class _Walk:
         if kind in ("Feature", "FeatureCollection"):
             features = content.get("features") if kind == "FeatureCollection" else [content]
             listed = features if isinstance(features, list) else []
-            self.items += [_used(item, base, collection, self.session) for item in listed if isinstance(item, dict)]
+            for item in (item for item in listed if isinstance(item, dict)):
+                if self._is_full():
+                    self.is_cut = True
+                    break
+                used, count = _used(item, base, collection, self.session)
+                self.items.append(used)
+                self.kept += count
             links = _links(content, "next") if kind == "FeatureCollection" and listed else iter(())
         else:
-            collection = _keep(content, OF_COLLECTION) if kind == "Collection" else collection
+            collection = self.collection_of(content, collection)
             meets = kind != "Collection" or _may_meet(content.get("extent"), self.box, self.times)
             links = _links(content, "child", "item") if meets else iter(())
         for link in links:
+            if len(self.seen) > MOST_DOCUMENTS:
+                self.is_cut = True
+                return
             try:
                 target = link_target(base, link["href"], self.root)
+                if len(target) > MAX_CHARACTERS:
+                    raise InputError(f"it refers to an address of {len(target):,} characters")
                 if self.session is not None:
                     self.session.check(target)
             except ITEM_ERRORS:
                 self.notes["a link leads outside of the catalogue and was not followed"] += 1
                 continue
-            self.add(target, collection, _next_page(link, body))
+            further = _next_page(link, body)
+            if len(json.dumps(further)) > MAX_BODY_BYTES:
+                self.notes[f"a link asks to post more than {MAX_BODY_BYTES:,} bytes and was not followed"] += 1
+                continue
+            self.add(target, collection, further)
+
+    def collection_of(self, content: Mapping[str, Any], otherwise: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what is used of a collection, and for any other document what is used of the one above it."""
+        if content.get("type") != "Collection":
+            return otherwise
+        kept = _Kept()
+        used = kept.named(content, OF_COLLECTION)
+        self.kept += kept.count
+        return used
 
     def add(self, target: str, collection: Mapping[str, Any], body: Body) -> None:
         """Put an address or a path on the list, once for each body."""
@@ -211,26 +263,61 @@ def _fetch_or_reason(request: tuple[str, Body], session: Session | None) -> tupl
         return None, f"a document could not be read ({failure_text(error.__cause__ or error)})"
 
 
-def _used(content: Mapping[str, Any], base: str, collection: Mapping[str, Any], session: Session | None) -> Item:
-    """An item without what is not used: thousands of them are held."""
+def _used(
+    content: Mapping[str, Any], base: str, collection: Mapping[str, Any], session: Session | None
+) -> tuple[Item, int]:
+    """An item without what is not used, as thousands of them are held, and how many values were kept of it."""
     properties, assets = content.get("properties"), content.get("assets")
-    kept = _keep(content, ("id", "type"))
-    kept["properties"] = _keep(properties, OF_PROPERTIES) if isinstance(properties, dict) else {}
-    kept["properties"] |= {key: content[key] for key in OF_ITEM if key in content and key not in kept["properties"]}
-    kept["assets"] = {
-        name: _keep(asset, OF_ASSET)
-        for name, asset in (assets if isinstance(assets, dict) else {}).items()
-        if isinstance(asset, dict)
+    kept = _Kept()
+    used = kept.named(content, ("id", "type"))
+    used["properties"] = kept.named(properties, OF_PROPERTIES) if isinstance(properties, dict) else {}
+    used["properties"] = (
+        kept.named({key: content[key] for key in OF_ITEM if key in content}, OF_ITEM) | used["properties"]
+    )
+    used["assets"] = {
+        name: kept.named(asset, OF_ASSET)
+        for name, asset in islice((assets if isinstance(assets, dict) else {}).items(), MAX_NAMES)
+        if isinstance(asset, dict) and len(name) <= MAX_CHARACTERS
     }
     try:
         area = footprint(content)
     except ITEM_ERRORS as error:
         area = error
-    return Item(kept, base, collection, area, session)
+    return Item(used, base, collection, area, session), kept.count
 
 
-def _keep(values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if key in names or key.startswith(EXTENSIONS)}
+class _Kept:
+    """Copies of the values of one item that are small enough to be kept: scalars, short lists and small mappings."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def named(self, values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+        """Return the values of these names and of the extensions; values that are too large count as not stated."""
+        kept = dict[str, Any]()
+        wanted = (key for key in values if key in (*names, *OF_BOTH) or key.startswith(EXTENSIONS))
+        for key in islice(wanted, MAX_NAMES):
+            small = self._small(values[key])
+            if small is not None and len(key) <= MAX_CHARACTERS:
+                kept[key] = small
+            elif values[key] is None or key.startswith("sar:"):  # a projection of null means that there is none
+                kept[key] = None
+        return kept
+
+    def _small(self, value: Any, depth: int = 0) -> Any:
+        """Return a copy with the first entries of lists; None for what is too long or too deep, or beyond the item's limit."""
+        self.count += 1
+        if self.count > MAX_KEPT or depth > MAX_DEPTH:
+            return None
+        if isinstance(value, str):
+            return value if len(value) <= MAX_CHARACTERS else None
+        if isinstance(value, list):
+            return [self._small(entry, depth + 1) for entry in value[:MAX_LISTED]]
+        if isinstance(value, dict):
+            if len(value) > MAX_NAMES or max(map(len, value), default=0) > MAX_CHARACTERS:
+                return None
+            return {key: self._small(entry, depth + 1) for key, entry in value.items()}
+        return value
 
 
 def _links(content: Mapping[str, Any], *relations: str) -> Iterator[Mapping[str, Any]]:

@@ -30,6 +30,7 @@ CONNECT_S = 15.0  # of one of a host's addresses
 MOST_BYTES = 16 << 20  # of a document
 MOST_SESSION_BYTES = 256 << 20  # of all documents of a search
 FILE_S, MOST_FILE_BYTES = 6 * 3600.0, 1 << 40  # of a file that is downloaded
+PIECE_BYTES = 1 << 20  # read at once
 HEAD_BYTES = 1 << 20  # of status lines, headers and the bodies of redirects
 STATE_HEADERS = ("ETag", "Last-Modified")
 WEB_ERRORS = (OSError, HTTPException, ValueError)  # of a request, whatever a server sends
@@ -67,7 +68,7 @@ class Session:
     ) -> Answer:
         """The document at an address, answered whole within `seconds`. data : is posted. Errors: WEB_ERRORS."""
         with self.open(address, seconds=seconds, most_bytes=most_bytes, data=data, headers=headers) as answer:
-            return Answer(answer.read(), _with_user(answer.url, address), answer.headers)
+            return Answer(_read_whole(answer, most_bytes), _with_user(answer.url, address), answer.headers)
 
     @contextmanager
     def open(
@@ -260,6 +261,20 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(request, *rest)
 
 
+def _read_whole(answer: HTTPResponse, most_bytes: int) -> bytes:
+    """The body of an answer, in pieces: `http.client` allocates at once what a server states. Errors: OSError for too much, or too little."""
+    stated = answer.length  # None if the server does not state it
+    if stated is not None and stated > most_bytes:
+        raise OSError(f"it has {stated:,} bytes, more than {most_bytes:,}")
+    pieces = list[bytes]()
+    while piece := answer.read1(PIECE_BYTES):
+        pieces.append(piece)
+    content = b"".join(pieces)
+    if stated is not None and len(content) < stated:
+        raise OSError(f"the connection broke off after {len(content):,} of {stated:,} bytes")
+    return content
+
+
 def _connect(
     limits: _Limits, address: tuple[str, int], timeout: float = 0, source: Any = None, *, check: bool
 ) -> socket.socket:
@@ -347,7 +362,7 @@ def download(address: str, path: Path, check_size: Callable[[int], None]) -> Non
         path.open("wb") as file,
     ):
         written = 0
-        while chunk := answer.read1(1 << 20):
+        while chunk := answer.read1(PIECE_BYTES):
             written += len(chunk)
             check_size(written)
             file.write(chunk)

@@ -1,11 +1,13 @@
 """PCD, XYZN and XYZRGB give the same cloud as what wrote them; Open3D writes and reads beside."""
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from deepnets4eo.errors import InputError
 from deepnets4eo.inspection import inspect
 from deepnets4eo.points import open_cloud
 from deepnets4eo.points.files.lzf import decompress_lzf
@@ -127,3 +129,21 @@ def test_what_open3d_writes_is_read(tmp_path: Path, suffix: str, compressed: boo
         np.testing.assert_array_equal(cloud.colour, points.point["colors"].numpy())
     if suffix == ".pcd":
         np.testing.assert_array_equal(cloud.intensity, points.point["intensity"].numpy().ravel())
+
+
+def test_a_small_file_does_not_unpack_to_gigabytes(tmp_path: Path) -> None:
+    """LZF makes up to 88 bytes of one: 11 MB would take 1 GB, and coordinates never pack so well."""
+    packed, points = 1_000_000, 7_000_000
+    header = (
+        f"VERSION 0.7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nCOUNT 1 1 1\nPOINTS {points}\nDATA binary_compressed\n"
+    )
+    sizes = np.array([packed, 12 * points], "<u4").tobytes()
+    (tmp_path / "a.pcd").write_bytes(header.encode() + sizes + bytes(packed))
+    cloud = open_cloud(tmp_path / "a.pcd")
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="84,000,000 bytes from 1,000,000"):
+            next(cloud.chunks())
+        assert tracemalloc.get_traced_memory()[1] < 60e6
+    finally:
+        tracemalloc.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -229,14 +230,27 @@ def _xbd_labels(path: Path) -> tuple[np.ndarray, list[str], float | None]:
     card = read_json(path)
     try:
         rows: list[dict[str, Any]] = card["features"]["xy"]
-        outlines = np.array(shapely.from_wkt([row["wkt"] for row in rows]), dtype=object).reshape(-1)
+        outlines = np.array([_outline(row["wkt"]) for row in rows], dtype=object)
         names = [str(row["properties"].get("subtype", "un-classified")) for row in rows]
         size = card.get("metadata", {}).get("gsd")
     except (KeyError, TypeError, AttributeError, shapely.errors.GEOSException) as error:
         raise InputError(
             f"{path} is not an xBD label file: {error!r}. Expected features.xy, each with `wkt` and `properties.subtype`."
         ) from error
+    if size is not None and not (_is_number(size) and 0 < size < math.inf):
+        raise InputError(f"{path} has metadata.gsd = {size!r}, expected metres above 0. Correct it, or leave it out.")
     return outlines, names, None if size is None else float(size)
+
+
+def _outline(wkt: Any) -> shapely.Geometry:
+    """The area of a text. Errors: TypeError for other values, GEOSException."""
+    if not isinstance(wkt, str):
+        raise TypeError(f"wkt is {type(wkt).__name__}")
+    return shapely.from_wkt(wkt)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _graded(names: Sequence[str]) -> tuple[np.ndarray, dict[str, int]]:

@@ -1,7 +1,7 @@
 """PCD files of the Point Cloud Library, version 0.7 and before: text, binary, and binary compressed by LZF (extra `points`).
 
 All fields are read under the names that PLY uses, colours from `rgb` or `rgba`. Memory: one chunk; of compressed files
-all points.
+all points, which may take 64 MB, or 20 times their file.
 
 Points whose coordinates are NaN are withheld: organised clouds have them where nothing was measured.
 """
@@ -28,7 +28,8 @@ TEXT, BINARY, COMPRESSED = "ascii", "binary", "binary_compressed"
 KINDS = {"F": "<f", "U": "<u", "I": "<i"}
 PACKED = ("rgb", "rgba")  # 0x00RRGGBB, as a whole number or in the bits of a float
 MOST_LINES, MOST_LINE_BYTES, MOST_COLUMNS = 100, 10_000, 4096
-MOST_GAIN = 90  # LZF makes at most 264 bytes of 3
+MAX_GAIN = 90  # LZF makes at most 264 bytes of 3
+MAX_USUAL_GAIN, SMALL_BYTES = 20, 64 << 20  # coordinates pack to a third; only small files may be packed more
 
 
 class PcdFile(PlyFile):
@@ -95,32 +96,40 @@ class PcdFile(PlyFile):
         raise InputError(f"{self.path} is no PCD file: its header has no line DATA. Check the file.")
 
     @cached_property
-    def _decompressed(self) -> NDArray[Any]:
-        """All points of a compressed file, which holds one field after the other."""
+    def _decompressed(self) -> dict[str, NDArray[Any]]:
+        """The columns of all points of a compressed file, which has one field after the other, as views of its bytes."""
         size = self._count * self._dtype.itemsize
         with self.path.open("rb") as file:
             file.seek(self._start)
             sizes = np.fromfile(file, "<u4", 2)
             packed = file.read(int(sizes[0])) if len(sizes) == 2 else b""
-        if len(sizes) < 2 or len(packed) < sizes[0] or sizes[1] != size or size > MOST_GAIN * len(packed):
+        if len(sizes) < 2 or len(packed) < sizes[0] or sizes[1] != size or size > MAX_GAIN * len(packed):
             raise self._truncated()
+        if size > max(SMALL_BYTES, MAX_USUAL_GAIN * len(packed)):
+            raise InputError(
+                f"{self.path} unpacks to {size:,} bytes from {len(packed):,}, more than {MAX_USUAL_GAIN} times. Write it unpacked if you "
+                f"trust it: pcl_convert_pcd_ascii_binary {self.path} OUT.pcd 1"
+            )
         with name_missing_extra():
             from deepnets4eo.points.files.lzf import decompress_lzf
 
         values = decompress_lzf(np.frombuffer(packed, np.uint8), size)
         if len(values) < size:
             raise self._truncated()
-        rows, start = np.empty(self._count, self._dtype), 0
+        found, start = dict[str, NDArray[Any]](), 0
         for code, columns in self._blocks:
             block = np.frombuffer(values, code, self._count * len(columns), start).reshape(self._count, len(columns))
             start += block.nbytes
-            for column, name in enumerate(columns):
-                rows[name] = block[:, column]
-        return rows
+            found |= {name: block[:, column] for column, name in enumerate(columns)}
+        return found
 
     def _row_chunks(self, points: int) -> Iterator[NDArray[Any]]:
         if self._form == COMPRESSED:
-            yield from (self._decompressed[start : start + points] for start in range(0, self._count, points))
+            for start in range(0, self._count, points):
+                rows = np.empty(min(points, self._count - start), self._dtype)
+                for name, column in self._decompressed.items():
+                    rows[name] = column[start : start + points]
+                yield rows
         else:
             yield from super()._row_chunks(points)
 

@@ -160,3 +160,25 @@ def test_the_joplin_labels_are_read_and_foreign_classes_counted(real_data):
     pair = read(real_data / "joplin", layout="vector", register_images=False, **keys)[0]
     assert np.bincount(pair.grades)[:4].tolist() == [13, 16, 19, 110]
     assert pair.ignored == {"no-building": 22}
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        *((("metadata", "gsd"), value) for value in (float("nan"), -1, 0, 1e400, -1e400, "x", True, [0.5])),
+        *((("features", "xy", 0, "wkt"), value) for value in (["POINT (0 0)"], None, 3, "POLYGON ((", ["a", ["b"]])),
+        (("features", "xy"), {"a": 1}),
+        (("metadata",), None),
+    ],
+)
+def test_labels_of_xbd_that_cannot_be_are_refused(place, value, tmp_path):
+    folder = write_xbd(tmp_path / "tier3", (3,))
+    path = next((folder / "labels").glob("*_post_disaster.json"))
+    content = json.loads(path.read_text())
+    node = content
+    for key in place[:-1]:
+        node = node[key]
+    node[place[-1]] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=path.stem):
+        read(folder)
