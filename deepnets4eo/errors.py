@@ -3,13 +3,19 @@
 Readers and the command line raise them before long work starts; array functions trust their input."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from deepnets4eo.addresses import without_secrets
 
 LEAST_LETTERS, MOST_NEAR = 3, 8  # of a word that begins a name; names in a hint
+P = ParamSpec("P")
+R = TypeVar("R")
+MAX_REASON = 300  # characters
+PANIC = "PanicException"  # of libraries in Rust, such as safetensors and lazrs; it is no Exception
 PROJ_REMEDY = "Unset PROJ_DATA and PROJ_LIB where they name the files of another installation of PROJ."
 
 
@@ -86,6 +92,71 @@ class CompleteError(OutputError):
     def __init__(self, message: str, out: Path | None = None) -> None:
         super().__init__(message)
         self.out = out
+
+
+class Reading:
+    """Boundary of a reader: whatever a library raises within it becomes an error that names what is read.
+
+    Errors of this package pass as they are. The libraries that decode files raise errors of every class for damaged ones,
+    among them `IndexError`, `SystemError` and panics of Rust, so no list of classes would be complete.
+
+    Parameters
+    ----------
+    name : what is read, such as its path
+    remedy : sentence on what was expected, and what to do
+    kind : class of the error
+    words : makes other words of the message of a library's error
+
+    Examples
+    --------
+    >>> with Reading("a.tif"):
+    ...     raise KeyError("IFD")
+    Traceback (most recent call last):
+    deepnets4eo.errors.InputError: a.tif could not be read: KeyError: 'IFD'. Is it whole? Fetch or write it again.
+    """
+
+    def __init__(
+        self,
+        name: object,
+        remedy: str = "Is it whole? Fetch or write it again.",
+        *,
+        kind: type[InputError] = InputError,
+        words: Callable[[BaseException, str], str] = lambda _, message: message,
+    ) -> None:
+        self._name, self._remedy, self._kind, self._words = name, remedy, kind, words
+
+    @classmethod
+    def of_source(cls, remedy: str, kind: type[InputError] = InputError) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        """Decorate a function whose first argument, behind its class, is what it reads."""
+
+        def decorate(reader: Callable[P, R]) -> Callable[P, R]:
+            @wraps(reader)
+            def read(*args: P.args, **named: P.kwargs) -> R:
+                sources = [value for value in (*args, *named.values()) if not isinstance(value, type)]
+                with cls(sources[0] if sources else reader.__qualname__, remedy, kind=kind):
+                    return reader(*args, **named)
+
+            return read
+
+        return decorate
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        if error is None or isinstance(error, DeepNets4EOError):
+            return
+        if isinstance(error, Exception) or type(error).__name__ == PANIC:
+            reason = self._words(error, _message(error)).rstrip(".")
+            raise self._kind(f"{self._name} could not be read: {reason}. {self._remedy}") from error
+
+
+def _message(error: BaseException) -> str:
+    """Return the message of a library's error as one line; its class too if the message alone may say nothing."""
+    text = " ".join(str(error).split())[:MAX_REASON]
+    if isinstance(error, MemoryError):
+        return f"it asks for more memory than there is ({text or 'MemoryError'})"
+    return text if text and isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
 def nearest_name(wanted: object, known: Iterable[str]) -> str | None:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from deepnets4eo.cards.catalog import dataset_path
-from deepnets4eo.errors import InputError, name_hint
+from deepnets4eo.errors import InputError, Reading, name_hint
 from deepnets4eo.files import read_yaml
 from deepnets4eo.formats.access import is_remote
 
@@ -120,6 +120,7 @@ class DatasetCard(_Strict):
     notes: tuple[str, ...] = ()
 
     @classmethod
+    @Reading.of_source("Is it the right file? Correct it, or write it again.")
     def load(cls, source: str | Path) -> DatasetCard:
         """Reads a card by its name in the catalog or the path of a YAML file; InputError names what is wrong in it."""
         path = dataset_path(source)

@@ -14,7 +14,7 @@ import numpy as np
 from deepnets4eo.cards.catalog import legend_path, legends
 from deepnets4eo.cards.quantity import Quantity
 from deepnets4eo.display.summary import MOST_NAMES, ColorRow, Summary, WithSummary, count_text, list_names
-from deepnets4eo.errors import InputError, LabelError, check_choice, name_hint
+from deepnets4eo.errors import InputError, LabelError, Reading, check_choice, name_hint
 from deepnets4eo.files import parse_json, read_yaml
 from deepnets4eo.options import Unknown
 
@@ -87,6 +87,7 @@ class Legend(WithSummary):
         _check_unique(self.name, "name", words + [normalise_name(n) for n in self.void_names])
 
     @classmethod
+    @Reading.of_source("Is it the right file? Correct it, or write it again.")
     def load(cls, source: str | Path) -> Legend:
         """Reads a legend card by its name in the catalog (`Legend.available()`) or the path of a YAML file."""
         path = legend_path(source)

@@ -22,7 +22,7 @@ from deepnets4eo.addresses import name_of, without_secrets
 from deepnets4eo.catalogues.candidates import ELSEWHERE, PlannedImage, best_pair, candidates_of, lean_difference
 from deepnets4eo.catalogues.known import answers_of
 from deepnets4eo.catalogues.options import FindOptions
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.files import atomic_write, check_overwrite, plain, read_yaml, write_text
 from deepnets4eo.formats import is_remote, lies_beside, parse_time
 from deepnets4eo.grid import box_text, check_box
@@ -79,6 +79,7 @@ class Plan(Section):
     rejected: list[str] = Field(default_factory=list)
 
     @classmethod
+    @Reading.of_source("Is it the right file? Correct it, or write it again.")
     def load(cls, path: str | Path) -> Plan:
         """Read a plan, its paths as seen from here. Errors: InputError."""
         content = read_yaml(path)

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
-
 from deepnets4eo.options import OnDevice, SeedKey, key, option, option_group
 from deepnets4eo.registration import (
     MAX_ROTATION_DEG,
@@ -77,9 +75,9 @@ class ChangeOptions:
     max_shift_m: MaxShift = MAX_SHIFT_M
     max_rotation_deg: MaxRotation = MAX_ROTATION_DEG
     assume_registered: AssumeRegistered = False
-    memory_bytes: Annotated[int, Field(ge=1)] = 4 * 10**9
+    memory_bytes: int = 4 * 10**9
     device: OnDevice = "auto"
-    workers: Annotated[int, Field(ge=1)] = 2
+    workers: int = 2
     seed: SeedKey = 0
 
     @property

@@ -15,8 +15,7 @@ from rasterio.enums import Resampling
 
 from deepnets4eo.arrays import Mask
 from deepnets4eo.classification.bands import check_band_order, name_band
-from deepnets4eo.errors import InputError
-from deepnets4eo.formats import READ_ERRORS
+from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.grid import Grid, Window, crop
 from deepnets4eo.rasters import Layer, to_physical
 
@@ -112,12 +111,9 @@ def cut_tiles(paths: Sequence[Path], tile_px: int) -> list[Cell]:
 def read_band(path: Path, side_px: int) -> NDArray[Any]:
     """The first band of a file, resampled to (P, P), NaN where nothing was seen."""
     layer = open_image(path)
-    try:
-        with layer.reader.open_dataset() as dataset:
-            stored = dataset.read([1], out_shape=(1, side_px, side_px), resampling=Resampling.bilinear)
-            valid = dataset.read_masks(1, out_shape=(side_px, side_px), resampling=Resampling.nearest) > 0
-    except READ_ERRORS as error:
-        raise InputError(f"{path} cannot be read: the file is truncated or damaged. Fetch it again.") from error
+    with Reading(path), layer.reader.open_dataset() as dataset:
+        stored = dataset.read([1], out_shape=(1, side_px, side_px), resampling=Resampling.bilinear)
+        valid = dataset.read_masks(1, out_shape=(side_px, side_px), resampling=Resampling.nearest) > 0
     return without_invalid(to_physical(stored, layer.scaling[:1]), valid)[0]
 
 

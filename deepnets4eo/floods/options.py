@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
-
 from deepnets4eo.jobs import Part
 from deepnets4eo.options import ByRuntime, InPrecision, OnDevice, SeedKey, key, option, option_group
 from deepnets4eo.registration import PixelSize
@@ -77,7 +75,7 @@ class FloodOptions:
     ] = None
     gsd_m: PixelSize = None
     assume_registered: Annotated[bool, key("Take optical images as lying on each other, unmeasured.")] = False
-    memory_bytes: Annotated[int, Field(ge=1)] = 4 * 10**9
+    memory_bytes: int = 4 * 10**9
     workers: Annotated[int, key("Threads.", ge=1)] = 2
     processes: Annotated[
         str | None, key("Who computes the tiles instead: processes:N, or the address of a Dask scheduler.")

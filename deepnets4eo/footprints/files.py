@@ -12,7 +12,7 @@ import pandas as pd
 import pyogrio
 import shapely
 
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.files import read_json
 from deepnets4eo.footprints.ids import ROW_KEY, usable_column
 from deepnets4eo.formats import is_parquet, is_remote, keep_whole_numbers, read_ogr, vector_errors, vector_file
@@ -26,6 +26,7 @@ OSM_AREAS = "multipolygons"  # GDAL's layer of the areas of an OpenStreetMap fil
 KEYED = ("GPKG", "SQLite", "OpenFileGDB")  # drivers of files that keep a key of each row
 
 
+@Reading.of_source("Is it whole? Copy it again.")
 def read_table(source: str | Path, layer: str | None = None) -> gpd.GeoDataFrame:
     """Every row and column of a vector file; the index is `ids.ROW_KEY` where the file has keys, xBD has `xbd_pixels`. Errors: InputError."""
     name = str(source)

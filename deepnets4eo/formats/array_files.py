@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.errors import InputError, name_hint
+from deepnets4eo.errors import InputError, Reading, name_hint
 from deepnets4eo.formats import hdf5, mat5, numpy_files
 from deepnets4eo.formats.array_info import ArrayFormat, ArrayInfo, damage_errors
 from deepnets4eo.formats.declared import Declared
@@ -137,6 +137,7 @@ def list_arrays(path: Path) -> list[ArrayInfo]:
     return list(_listed(path, status.st_mtime_ns, status.st_size))
 
 
+@Reading.of_source("Is it whole? Copy it again.")
 def open_array(reference: ArrayReference, *, labels: bool = False) -> ImageArray:
     """Open an array, without a name the only one that can be meant (`labels`: with two axes); else InputError lists all."""
     path, arrays = reference.path, list_arrays(reference.path)

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from deepnets4eo.errors import InputError
-from deepnets4eo.files import ARCHIVE_ERRORS
+from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.formats.cf_words import CFWords
 
 
@@ -56,12 +55,8 @@ def damage_error(path: Path, error: BaseException) -> InputError:
 @contextmanager
 def damage_errors(path: Path) -> Iterator[None]:
     """Turn what reading a damaged file of arrays raises into an InputError."""
-    try:
+    with Reading(path, "Is it whole? Write it again."):
         yield
-    except InputError:
-        raise
-    except ARCHIVE_ERRORS as error:
-        raise damage_error(path, error) from error
 
 
 def is_number(dtype: np.dtype[Any]) -> bool:

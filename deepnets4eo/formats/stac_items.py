@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from deepnets4eo.addresses import name_of
-from deepnets4eo.errors import InputError, name_hint
+from deepnets4eo.errors import InputError, Reading, name_hint
 from deepnets4eo.formats.access import check_beside, is_remote
 from deepnets4eo.formats.web import MOST_BYTES, WEB_ERRORS, Session, failure_text, is_web_address
 
@@ -189,6 +189,7 @@ class StacItem:
         return tuple(bands) if any(bands) else ()
 
 
+@Reading.of_source("Is it the right file? Correct it, or write it again.")
 def asset_of(text: str) -> Asset | None:
     """The asset that ITEM.json, ITEM.json#ASSET or an item's address refers to; None for other texts.
 

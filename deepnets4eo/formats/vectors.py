@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 from xml.parsers import expat
 
-from deepnets4eo.errors import DeepNets4EOError, InputError
+from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.formats.databases import open_database, stored_integers
 from deepnets4eo.formats.drivers import describe_head, leave_out_vector_drivers, read_head
@@ -341,41 +341,15 @@ _gdal_offline = _Offline()
 @contextmanager
 def vector_errors(name: str, expected: str = FORMATS) -> Iterator[None]:
     """Turn what reading a vector file may raise into an InputError; open rings are not reported."""
-    import pyarrow
-    import pyogrio
-    import pyproj
-    import shapely
+    remedy = f"Expected a whole file in {expected}; was it copied completely, with its companions (.shx, .dbf, .prj)?"
+    with warnings.catch_warnings(), Reading(name, remedy, words=_plain_words):
+        warnings.filterwarnings("ignore", "Non closed ring")
+        yield
 
-    files = (
-        pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError, pyogrio.errors.GeometryError,
-        pyogrio.errors.FieldError, pyogrio.errors.CRSError, pyarrow.ArrowException, pyproj.exceptions.ProjError,
-        shapely.errors.ShapelyError,
-    )  # fmt: skip
-    # what their Python parts raise for metadata of the wrong kind, dates that are none, text in no encoding, folders
-    # UnboundLocalError: pyogrio's own, for a CRS that GDAL cannot write
-    values = (
-        UnboundLocalError,
-        ValueError,
-        TypeError,
-        LookupError,
-        AttributeError,
-        OverflowError,
-        RecursionError,
-        OSError,
-    )
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Non closed ring")
-            yield
-    except DeepNets4EOError:
-        raise
-    except (*files, *values) as error:
-        reason = str(error) if isinstance(error, (*files, ValueError, OSError)) else repr(error)
-        reason = OPTION_ADVICE.sub("", reason)
-        raise InputError(
-            f"{name} could not be read: {reason.rstrip('.')}. Expected a whole file in {expected}; was it copied completely, "
-            "with its companions (.shx, .dbf, .prj)?"
-        ) from error
+
+def _plain_words(_: BaseException, message: str) -> str:
+    """A message without GDAL's advice that no user can follow."""
+    return OPTION_ADVICE.sub("", message)
 
 
 def read_ogr(path: Path, name: str, warn: Callable[[str], object] = log.warning, **how: Any) -> gpd.GeoDataFrame:

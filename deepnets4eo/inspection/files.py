@@ -19,7 +19,7 @@ from shapely.errors import ShapelyError
 
 from deepnets4eo.addresses import name_of
 from deepnets4eo.cards import VOID, Color, Legend, Quantity, colour_problem
-from deepnets4eo.errors import DeepNets4EOError, InputError
+from deepnets4eo.errors import DeepNets4EOError, InputError, Reading
 from deepnets4eo.files import read_json
 from deepnets4eo.formats import asset_of, parse_reference
 from deepnets4eo.grid import (
@@ -91,29 +91,35 @@ def inspect(path: str, legend: Legend | None = None) -> Inspection:
     >>> inspect("nowhere.tif").kind
     'unreadable'
     """
-    suffix = Path(path).suffix.lower()
     try:
-        if suffix in TILE_SUFFIXES and Path(path).is_file():
-            return _inspect_raster(path, legend)
-        if (Path(path) / "card.json").is_file():
-            return _inspect_run(path)
-        if suffix in VECTOR_SUFFIXES:
-            return _inspect_vector(path)
-        plugin = plugins_of("inspections").get(suffix.removeprefix("."))
-        if plugin is not None and not Path(path).is_dir():
-            described: Inspection = load_plugin(plugin)(path, legend)
-            return described
-        if suffix in (".yaml", ".yml"):
-            from deepnets4eo.catalogues.plan import describe_plan
-
-            return Inspection(path, "plan", *describe_plan(path))
-        if (Path(path) / CLASSES).is_file():
-            return Inspection(path, "masks by colour", *describe_masks(Path(path)))
-        if suffix == ".json" and asset_of(path) is None:
-            return _inspect_json(path)
-        return _inspect_raster(path, legend)
+        with Reading(path, "Is it whole? Check it with gdalinfo or ogrinfo."):
+            return _inspect(path, legend)
     except DeepNets4EOError as error:
         return Inspection(path, "unreadable", problems=[str(error)])
+
+
+def _inspect(path: str, legend: Legend | None) -> Inspection:
+    """The description of what can be opened. Errors: InputError."""
+    suffix = Path(path).suffix.lower()
+    if suffix in TILE_SUFFIXES and Path(path).is_file():
+        return _inspect_raster(path, legend)
+    if (Path(path) / "card.json").is_file():
+        return _inspect_run(path)
+    if suffix in VECTOR_SUFFIXES:
+        return _inspect_vector(path)
+    plugin = plugins_of("inspections").get(suffix.removeprefix("."))
+    if plugin is not None and not Path(path).is_dir():
+        described: Inspection = load_plugin(plugin)(path, legend)
+        return described
+    if suffix in (".yaml", ".yml"):
+        from deepnets4eo.catalogues.plan import describe_plan
+
+        return Inspection(path, "plan", *describe_plan(path))
+    if (Path(path) / CLASSES).is_file():
+        return Inspection(path, "masks by colour", *describe_masks(Path(path)))
+    if suffix == ".json" and asset_of(path) is None:
+        return _inspect_json(path)
+    return _inspect_raster(path, legend)
 
 
 def overlaps(inspections: Sequence[Inspection]) -> list[str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from deepnets4eo.arrays import Floats, Mask
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.files import parse_yaml, read_yaml
 from deepnets4eo.osm.elements import NONE, TEXT_TAGS, closed_ways, makes_area, tag_values
 
@@ -86,6 +86,7 @@ class OsmRules:
     hidden: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @classmethod
+    @Reading.of_source("Is it the right file? Correct it, or write it again.")
     def load(cls, path: str | Path | None = None) -> OsmRules:
         """Read a table; None reads the one that comes with the package. Errors: InputError names file and entry."""
         if path is None:

@@ -29,6 +29,7 @@ from deepnets4eo.version import __version__
 RUN = "run"  # role of a network among the inputs
 _EVENT_TABLE = "CREATE TABLE event (fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, field TEXT NOT NULL, value TEXT)"
 
+END_S = 253_402_300_800  # of the year 10000, since 1970
 LIBRARIES = ("numpy", "rasterio", "pyogrio", "geopandas", "shapely", "pyproj", "pyarrow", "scikit-image", "torch")
 _STYLES_TABLE = """CREATE TABLE layer_styles (
     id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, f_table_catalog TEXT(256), f_table_schema TEXT(256),
@@ -50,23 +51,27 @@ def product_time(inputs: Mapping[str, str]) -> datetime | None:
 
     Parameters
     ----------
-    inputs : role → file that the product is made from; addresses, what does not exist, and a network, whose time is that of its
-        installation, have no time
+    inputs : role → file that the product is made from; addresses, what does not exist, times before 1970 and beyond the year 9999,
+        which no product can state, and a network, whose time is that of its installation, have no time
 
     Returns
     -------
     SOURCE_DATE_EPOCH of the environment, else the newest time of the inputs, in UTC and whole seconds; None where neither is known.
     """
     stated = os.environ.get("SOURCE_DATE_EPOCH")
+    if stated == "":  # means that none is stated, but fontTools and others take it for a number
+        del os.environ["SOURCE_DATE_EPOCH"]
     if stated:
         try:
+            if not 0 <= int(stated) < END_S:
+                raise ValueError(stated)
             return datetime.fromtimestamp(int(stated), timezone.utc)
         except (ValueError, OverflowError, OSError):
             raise InputError(
                 f"SOURCE_DATE_EPOCH is {stated!r}, expected whole seconds since 1970, such as 1700000000. Set it so, or unset it."
             ) from None
     files = [Path(source) for role, source in inputs.items() if role != RUN and not is_remote(source)]
-    times = [file.stat().st_mtime for file in files if file.exists()]
+    times = [time for file in files if file.exists() and 0 <= (time := file.stat().st_mtime) < END_S]
     return datetime.fromtimestamp(int(max(times)), timezone.utc) if times else None
 
 

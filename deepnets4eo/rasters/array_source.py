@@ -19,7 +19,7 @@ from rasterio.io import DatasetReader, MemoryFile
 from deepnets4eo.arrays import Mask, Pixels
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats import Declared, open_raster
-from deepnets4eo.grid import Grid, Window
+from deepnets4eo.grid import Grid, Window, check_grid
 from deepnets4eo.rasters.band_subset import subset_bands
 from deepnets4eo.rasters.datasets import check_gdal_type, rasterio_crs, read_dataset
 from deepnets4eo.rasters.values import common_nodata, storable_nodata, valid_numbers
@@ -132,6 +132,8 @@ class ArraySource(Source):
         self.name = "array"
         is_complex = array.dtype.kind == "c"
         array = (array.real**2 + array.imag**2).astype(np.float32) if is_complex else array  # power
+        if grid is not None:
+            check_grid(grid, self.name)
         self.grid = grid if grid is not None else GeoBox(shape, Affine.identity(), None)
         self.declared = replace(declared or Declared.plain(self.name, len(array), nodata), is_complex=is_complex)
         self.dtype, self.paths, self.bands = array.dtype, list[str](), list(range(1, len(array) + 1))

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
-from pyproj.exceptions import ProjError
 from rasterio.dtypes import check_dtype
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.io import DatasetReader
@@ -21,8 +20,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.arrays import Pixels
-from deepnets4eo.errors import InputError
-from deepnets4eo.formats import READ_ERRORS
+from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.rasters.plane_crs import PLAIN_METRES, PLANE, flat_crs
 from deepnets4eo.rasters.values import Nodata, valid_values
@@ -77,14 +75,8 @@ def check_gdal_type(dtype: np.dtype[Any], name: str) -> None:
 @contextmanager
 def description_errors(name: str) -> Iterator[None]:
     """Turn what a file's own texts, CRS and types may raise into an InputError that names it."""
-    try:
+    with Reading(name, "It is damaged, or described in a way that cannot be read. Check it with gdalinfo."):
         yield
-    except InputError:
-        raise
-    except (*READ_ERRORS, ProjError, ValueError, TypeError) as error:
-        raise InputError(
-            f"{name} is damaged, or described in a way that cannot be read: {error}. Check it with gdalinfo."
-        ) from error
 
 
 def warp_by_points(dataset: DatasetReader) -> DatasetReader:

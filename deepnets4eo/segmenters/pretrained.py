@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from deepnets4eo.cards import run_path
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.rasters import CENTRES_NM, name_band
 from deepnets4eo.segmenters.by_wavelength import make_patches
 from deepnets4eo.segmenters.checksums import is_run, open_sealed, shipped_run, weights_file
@@ -112,6 +112,7 @@ def is_local(weights: str | Path | None) -> bool:
     return str(weights).endswith(SUFFIX) or shipped_run(str(weights)) is not None or Path(weights).is_dir()
 
 
+@Reading.of_source("Is it whole? Copy it again.")
 def read_tensors(path: str | Path, patterns: Sequence[re.Pattern[str]] | None = None) -> dict[str, Tensor]:
     """Read the tensors of a safetensors file, or of a run.
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.cards import Legend, run_path
 from deepnets4eo.display import Summary, WithSummary, list_names
-from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.errors import InputError, Reading, RunError
 from deepnets4eo.files import read_yaml, write_yaml
 from deepnets4eo.formats import offline
 from deepnets4eo.jobs import output_lock
@@ -133,6 +133,7 @@ def save_run(
     return folder
 
 
+@Reading.of_source("Is it whole? Copy it again.", RunError)
 def load_run(folder: str | Path) -> Run:
     """Read a run after checking every file against its card.
 

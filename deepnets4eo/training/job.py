@@ -15,7 +15,7 @@ from typing import Any
 
 from deepnets4eo.cards import DatasetCard, dataset_path, recipe_path
 from deepnets4eo.device import check_devices
-from deepnets4eo.errors import InputError, OtherJobError, RunError
+from deepnets4eo.errors import InputError, OtherJobError, Reading, RunError
 from deepnets4eo.evaluation.comparison import mean_scores
 from deepnets4eo.files import check_overwrite, read_json, remove, remove_leftovers, sha256, write_json
 from deepnets4eo.formats import allow_user_files, offline, user_files
@@ -116,6 +116,7 @@ def train(
             raise
 
 
+@Reading.of_source("Is it the right file? Correct it, or write it again.")
 def load_recipe(
     recipe: str | Path | Recipe, *, data: str | Path | Sequence[str | Path] = (), overrides: Sequence[str] = ()
 ) -> tuple[Recipe, Task]:

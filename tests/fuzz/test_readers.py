@@ -3,6 +3,7 @@
 `fuzz_readers.py` does the same for thousands of files, and counts crashes of native libraries.
 """
 
+import contextlib
 import sys
 from collections import Counter
 from pathlib import Path
@@ -21,6 +22,8 @@ from fuzzing.readers import READERS
 from fuzzing.seed import Seed
 from fuzzing.tree_mutators import mutate_tree
 
+from deepnets4eo.errors import InputError, Reading
+
 CASES = 240
 SLOW = {
     "damage whole",
@@ -32,6 +35,11 @@ SLOW = {
     "DecisionModel",
     "check pairs",
 }
+BOUNDED = {
+    "Layer", "Scene", "Cube", "open_cloud", "Legend", "DatasetCard", "load_recipe", "RuleTable", "OsmRules", "ShakeMapGrid",
+    "DamageModel", "load_run", "read_tensors", "read_footprints", "xview2", "STAC", "check plan", "check raster", "check vector",
+    "check cube", "check points", "check run",
+}  # fmt: skip
 REFUSED_ALWAYS = {"train", "first weights", "options"}  # they look for data, a whole VGG, sensible words
 
 
@@ -66,6 +74,26 @@ def test_each_reader_takes_some_of_its_sound_files(sound: dict[str, list[Seed]],
             refused.append(detail[-300:])
         else:
             pytest.fail(f"{reader.name} refuses all its sound files: {refused}")
+
+
+def test_every_reader_passes_through_the_boundary(
+    sound: dict[str, list[Seed]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that opens its file outside of `Reading` lets errors of libraries through."""
+    entered: list[str] = []
+    monkeypatch.setattr(Reading, "__enter__", lambda self: entered.append(str(self._name)))
+    outside = []
+    for reader in READERS:
+        if reader.name not in BOUNDED:
+            continue
+        entered.clear()
+        seed = sound[reader.kinds[0]][0]
+        (tmp_path / reader.name).mkdir()
+        with contextlib.suppress(InputError):
+            reader.read(seed.path, tmp_path / reader.name, sound)
+        if not any(part in name for name in entered for part in (seed.path.stem, seed.path.parent.name)):
+            outside.append(reader.name)
+    assert outside == []
 
 
 def test_a_case_is_the_same_each_time(sound: dict[str, list[Seed]], tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from deepnets4eo.damage.evidence.columns import MEANING
 from deepnets4eo.damage.evidence.table import EvidenceTable
 from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.vocabulary import ASSESSED, BORDERS, BY_WATER, GRADES, POST_ONLY, PRE_POST
-from deepnets4eo.errors import RunError
+from deepnets4eo.errors import Reading, RunError
 from deepnets4eo.files import read_yaml
 
 LEAST_BUILDINGS = 5  # fewer say nothing about a site
@@ -42,6 +42,7 @@ class DamageModel:
     about: dict[str, Any]
 
     @classmethod
+    @Reading.of_source("Is it whole? Copy it again.", RunError)
     def load(cls, folder: str | Path | None = None) -> DamageModel:
         """Read a model by its folder or name, by default the toolbox's. Errors: RunError, InputError."""
         path = (shipped_path(DEFAULT_MODEL) if folder is None else model_path(folder)) / COEFFICIENTS

@@ -89,4 +89,6 @@ def look_of_job(inputs: Inputs, settings: Settings, weight: float | None) -> Seq
             f"{inputs.post.source} looks like radar (speckle); what buildings look like is known of optical images only. Leave out "
             "look, or --set sensor=optical if it is none."
         )
-    return [LookScore.load(settings.look, settings.look_from)]
+    look = LookScore.load(settings.look, settings.look_from)
+    look.model.check_features(settings.look_from)
+    return [look]

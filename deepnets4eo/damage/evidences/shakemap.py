@@ -10,7 +10,7 @@ from xml.parsers import expat
 import numpy as np
 
 from deepnets4eo.arrays import Floats
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.formats import check_exist
 from deepnets4eo.inspection import Inspection
 from deepnets4eo.rasters import Layer, usual_longitudes
@@ -37,6 +37,7 @@ class ShakeMapGrid:
     fields: dict[str, tuple[Floats, str]]
 
     @classmethod
+    @Reading.of_source("Fetch the event's grid.xml again.")
     def read(cls, path: str | Path) -> ShakeMapGrid:
         """Read a file; nodes that are missing are NaN. Errors: InputError for other XML."""
         elements, units, table = _read_xml(Path(path))

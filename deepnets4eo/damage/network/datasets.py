@@ -19,7 +19,7 @@ from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.damage.evidence.working_grid import make_working_grid
 from deepnets4eo.damage.network.pairs import LEGEND, POST, PRE, LabelledPair, grades_of, make_scene, on_working_grid
 from deepnets4eo.damage.network.recipe import PairFiles
-from deepnets4eo.errors import InputError, LabelError
+from deepnets4eo.errors import InputError, LabelError, Reading
 from deepnets4eo.files import read_json
 from deepnets4eo.footprints import Footprints, align_footprints, read_footprints
 from deepnets4eo.grid import mean_gsd_m
@@ -96,6 +96,7 @@ def read_bright(folder: Path) -> Iterator[LabelledPair]:
         yield pair
 
 
+@Reading.of_source("Is it the right file? Correct it, or write it again.")
 def instances(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Outlines (N,) in pixels and grades (N,) of a file of BRIGHT's instance challenge, in COCO's form."""
     bright = Legend.load("bright")
@@ -225,6 +226,7 @@ def _image(folder: Path, stem: str) -> Path:
     raise InputError(f"{folder / stem}{SUFFIXES[0]} is missing, but there are labels for it. Fetch the images again.")
 
 
+@Reading.of_source("Is it the right file? Correct it, or write it again.")
 def _xbd_labels(path: Path) -> tuple[np.ndarray, list[str], float | None]:
     """Outlines in pixels, class names and ground size of a pixel of one label file."""
     card = read_json(path)

@@ -13,11 +13,11 @@ from deepnets4eo.arrays import Floats, Geometries
 from deepnets4eo.cards import run_path
 from deepnets4eo.damage.calibration.pool import EvidenceCard
 from deepnets4eo.damage.evidence.working_grid import make_working_grid
-from deepnets4eo.damage.network.look import INPUTS, LookEncoder
+from deepnets4eo.damage.network.look import INPUTS, WIDTHS, LookEncoder
 from deepnets4eo.damage.network.pairs import POST, with_bands
 from deepnets4eo.damage.network.pooling import TileWork
 from deepnets4eo.damage.network.stretched_images import image_stretches
-from deepnets4eo.errors import RunError
+from deepnets4eo.errors import Reading, RunError
 from deepnets4eo.files import atomic_write, read_yaml, write_yaml
 from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.segmenters import WEIGHTS, Stretch, show_scene
@@ -49,6 +49,7 @@ class LookModel:
     card: EvidenceCard
 
     @classmethod
+    @Reading.of_source("Is it whole? Copy it again.", RunError)
     def load(cls, model: str | Path = SHIPPED) -> LookModel:
         """Read a model of models/, or a folder. Errors: RunError where it cannot be read."""
         from deepnets4eo.segmenters import read_tensors
@@ -57,11 +58,21 @@ class LookModel:
         try:
             numbers = read_yaml(folder / CARD)
             tensors = {name: value.double().numpy() for name, value in read_tensors(folder / WEIGHTS).items()}
-            return cls(
-                tensors["weights"], tensors["directions"], float(numbers["limit"]), EvidenceCard(**numbers["card"])
-            )  # fmt: skip
+            weights, directions = tensors["weights"], tensors["directions"]
+            if weights.ndim != 1 or directions.ndim != 2 or directions.shape[1] != len(weights):
+                raise ValueError(f"shapes {weights.shape} and {directions.shape}, expected (D,) and (K, D)")
+            if not (np.isfinite(weights).all() and np.isfinite(directions).all()):
+                raise ValueError("numbers that are not finite")
+            return cls(weights, directions, float(numbers["limit"]), EvidenceCard(**numbers["card"]))
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"{folder} is no model of what buildings look like ({error}). Copy it again.") from error
+
+    def check_features(self, source: str) -> None:
+        """Refuse (RunError) a model of other features than the encoder measures, before images are read."""
+        if len(self.weights) != sum(WIDTHS):
+            raise RunError(
+                f"{source} weighs {len(self.weights)} features, expected {sum(WIDTHS)}. Copy it again, or train it anew."
+            )
 
     def save(self, folder: Path) -> Path:
         """Write the model into a folder, which `load` reads."""

@@ -18,7 +18,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from deepnets4eo.arrays import Floats, Mask
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.points.cloud import ABOUT, MOST_COORDINATE, PointCloud
 
 METRE = "metre"
@@ -157,8 +157,9 @@ class CloudFile(ABC):
         Raises InputError for a file without points, damage, and coordinates that are no lengths.
         """
         self.check_not_empty()
-        for cloud in self.stored_chunks(points):
-            yield self._prepare(cloud)
+        with Reading(self.path, "It is truncated or damaged. Copy or download it again."):
+            for cloud in self.stored_chunks(points):
+                yield self._prepare(cloud)
 
     def read(self, bounds: Bounds | None = None) -> PointCloud:
         """Return all points, or those within bounds (x_min, y_min, x_max, y_max, metres), edges included.

@@ -23,7 +23,7 @@ from pyproj.crs import CompoundCRS
 from pyproj.database import get_units_map
 from rasterio.io import MemoryFile
 
-from deepnets4eo.errors import DeepNets4EOError, InputError
+from deepnets4eo.errors import InputError, Reading
 
 SIGNATURE = b"LASF"
 HEADER_BYTES = {0: 227, 1: 227, 2: 227, 3: 235, 4: 375, 5: 393}  # minor version → least size
@@ -31,7 +31,6 @@ LEAST_HEADER, HEADER_1_4 = HEADER_BYTES[0], HEADER_BYTES[4]
 FIRST_OF_1_4 = 6  # point formats from here on came with LAS 1.4
 VLR_BYTES, EVLR_BYTES = 54, 60  # of their headers
 COMPRESSED = 0x80  # bit of the point format that LAZ sets
-PANIC = "PanicException"  # of lazrs, a BaseException
 
 RECORD_ID = 22204  # of "laszip encoded"
 ITEMS_AT = 32  # bytes of the record before its list of items
@@ -119,22 +118,17 @@ def _check_version(path: Path, major: int, minor: int, header_bytes: int, point_
 @contextmanager
 def las_errors(path: Path) -> Iterator[None]:
     """Raise InputError, naming the file, for all that laspy and lazrs raise."""
-    try:
+    with Reading(path, "It is truncated or damaged. Copy or download it again.", words=_name_words):
         yield
-    except (DeepNets4EOError, GeneratorExit, KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:
-        if not isinstance(error, Exception) and type(error).__name__ != PANIC:
-            raise
-        if isinstance(error, UnicodeDecodeError):
-            raise InputError(
-                f"{path} has names in its header that are not UTF-8 ({error.object[:32]!r}). Write them with plain letters: "
-                "pdal translate"
-            ) from error
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(
-            f"{path} cannot be read ({reason[:200]}): it is truncated or damaged. Copy or download it again."
-        ) from error
+
+
+def _name_words(error: BaseException, message: str) -> str:
+    """A message, in words of ours for names that are not UTF-8."""
+    if isinstance(error, UnicodeDecodeError):
+        return (
+            f"names in its header are not UTF-8 ({error.object[:32]!r}); write them with plain letters: pdal translate"
+        )
+    return message
 
 
 def check_chunks(path: Path, facts: LasHeaderFacts) -> None:

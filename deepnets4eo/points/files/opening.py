@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pyproj import CRS
 
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.points.files.cloud_file import CloudFile, parse_crs
 
@@ -16,6 +16,7 @@ NORMALS, FRACTIONS = ".xyzn", ".xyzrgb"  # of Open3D
 CLOUD_SUFFIXES = (*LAS_SUFFIXES, ".ply", ".pcd", *TEXT_SUFFIXES, NORMALS, FRACTIONS, ".e57")
 
 
+@Reading.of_source("Is it whole? Copy it again.")
 def open_cloud(
     path: str | Path, *, crs: str | CRS | None = None, classes: str | None = None, columns: str | None = None
 ) -> CloudFile:

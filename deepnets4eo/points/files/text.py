@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from deepnets4eo.errors import DeepNets4EOError, InputError
+from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.files.cloud_file import BYTE, CHUNK_POINTS, CloudFile, as_bytes, as_intensity
 
@@ -264,12 +264,5 @@ class _Labels:
 @contextmanager
 def _text_errors(path: Path) -> Iterator[None]:
     """Raise InputError, naming the file, for what is no text of numbers."""
-    try:
+    with Reading(path, "Expected a text of numbers, one point a line, the same count in each."):
         yield
-    except (DeepNets4EOError, GeneratorExit):
-        raise
-    except (ValueError, OSError, OverflowError) as error:  # pandas' ParserError and UnicodeDecodeError are ValueErrors
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"{path} is no text of points ({reason}). Expected numbers, one point a line, the same count in each."
-        ) from error
