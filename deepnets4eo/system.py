@@ -7,9 +7,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from datetime import datetime, timezone
 from importlib import import_module
+from pathlib import Path
+
+from deepnets4eo.errors import InputError
 
 LOCKED_BYTE = 1 << 20  # far behind the file's text: on Windows others cannot read bytes that are locked
+TIME_VARIABLE = "SOURCE_DATE_EPOCH"
+END_S = 253_402_300_800  # of the year 10000, since 1970
 MOST_SHARED = 1 << 20  # processes on Windows that share a lock
 
 
@@ -25,6 +31,30 @@ def lock_at_once(file: int, *, shared: bool) -> None:
         msvcrt.locking(file, msvcrt.LK_NBLCK, length)
     else:
         fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+
+
+def stated_time() -> datetime | None:
+    """Return the time of SOURCE_DATE_EPOCH, which reproducible builds state; None if it is not set. Errors: InputError for no time."""
+    stated = os.environ.get(TIME_VARIABLE)
+    if stated == "":  # means that none is stated, but fontTools and others take it for a number
+        del os.environ[TIME_VARIABLE]
+    if not stated:
+        return None
+    try:
+        seconds = int(stated)
+        if not 0 <= seconds < END_S:
+            raise ValueError(stated)
+        return datetime.fromtimestamp(seconds, timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        raise InputError(
+            f"{TIME_VARIABLE} is {stated!r}, expected whole seconds since 1970, such as 1700000000. Set it so, or unset it."
+        ) from None
+
+
+def file_time(path: Path) -> datetime | None:
+    """Return when a file was changed last, in whole seconds; None before 1970 and beyond the year 9999, which no product can state."""
+    seconds = path.stat().st_mtime
+    return datetime.fromtimestamp(int(seconds), timezone.utc) if 0 <= seconds < END_S else None
 
 
 def cores() -> int:

@@ -33,6 +33,7 @@ from deepnets4eo.files import system_error
 from deepnets4eo.formats import NEEDED_ALONE, allow_user_files
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.plugins import load_plugin, plugins_of
+from deepnets4eo.system import stated_time
 from deepnets4eo.version import __version__
 
 PANELS = {
@@ -197,6 +198,8 @@ def main(arguments: list[str] | None = None) -> int:
     before, sys.unraisablehook = sys.unraisablehook, _log_unraisable
     raises, logging.raiseExceptions = logging.raiseExceptions, debug  # a record that cannot be written: no traceback
     try:
+        if any(word.startswith("--out") for word in arguments):
+            stated_time()  # refused before the work, not when its products are written
         with allow_user_files(arguments), name_missing_extra():
             result = command.main(arguments, prog_name="deepnets4eo", standalone_mode=False)
     except CompleteError as error:  # not an error of whoever starts a job again until it is done

@@ -4,7 +4,6 @@ The latter becomes a table without geometry in a GeoPackage that GDAL wrote; its
 
 from __future__ import annotations
 
-import os
 import platform
 import shlex
 import sqlite3
@@ -18,18 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from deepnets4eo.addresses import name_of, without_secrets
-from deepnets4eo.errors import InputError
 from deepnets4eo.files import sha256
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.outputs.event import EventTexts
 from deepnets4eo.polygons import set_fixed_times
 from deepnets4eo.prefetch import in_order
+from deepnets4eo.system import file_time, stated_time
 from deepnets4eo.version import __version__
 
 RUN = "run"  # role of a network among the inputs
 _EVENT_TABLE = "CREATE TABLE event (fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, field TEXT NOT NULL, value TEXT)"
 
-END_S = 253_402_300_800  # of the year 10000, since 1970
 LIBRARIES = ("numpy", "rasterio", "pyogrio", "geopandas", "shapely", "pyproj", "pyarrow", "scikit-image", "torch")
 _STYLES_TABLE = """CREATE TABLE layer_styles (
     id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, f_table_catalog TEXT(256), f_table_schema TEXT(256),
@@ -58,21 +56,11 @@ def product_time(inputs: Mapping[str, str]) -> datetime | None:
     -------
     SOURCE_DATE_EPOCH of the environment, else the newest time of the inputs, in UTC and whole seconds; None where neither is known.
     """
-    stated = os.environ.get("SOURCE_DATE_EPOCH")
-    if stated == "":  # means that none is stated, but fontTools and others take it for a number
-        del os.environ["SOURCE_DATE_EPOCH"]
-    if stated:
-        try:
-            if not 0 <= int(stated) < END_S:
-                raise ValueError(stated)
-            return datetime.fromtimestamp(int(stated), timezone.utc)
-        except (ValueError, OverflowError, OSError):
-            raise InputError(
-                f"SOURCE_DATE_EPOCH is {stated!r}, expected whole seconds since 1970, such as 1700000000. Set it so, or unset it."
-            ) from None
+    if (stated := stated_time()) is not None:
+        return stated
     files = [Path(source) for role, source in inputs.items() if role != RUN and not is_remote(source)]
-    times = [time for file in files if file.exists() and 0 <= (time := file.stat().st_mtime) < END_S]
-    return datetime.fromtimestamp(int(max(times)), timezone.utc) if times else None
+    times = [time for file in files if file.exists() and (time := file_time(file)) is not None]
+    return max(times, default=None)
 
 
 def manifest(

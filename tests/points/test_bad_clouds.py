@@ -74,7 +74,7 @@ PCD = "VERSION 0.7\nFIELDS {}\nSIZE 4 4 4\nTYPE F F F\nWIDTH 2\nHEIGHT 1\nPOINTS
         ("a.xyz", "1 2\n3 4\n", r"has 2 columns without names, expected 3, 4, 6, 7\. Name them"),
         ("a.xyz", "north east up\n3 4 5\n", "expected x, y and z among them"),
         ("a.xyz", "x y z class\n1 2 3 300\n", "values of classification are not whole numbers 0–255, such as 300"),
-        ("a.xyz", "\x00\xff\n", "is no text of points|without names"),
+        ("a.xyz", "\x00\xff\n", "could not be read|without names"),
         ("a.ply", "solid cube\n", r"is no PLY file: it begins with b'solid cu'"),
         ("a.ply", "ply\nformat ascii 1.0\nelement vertex 2\nend_header\n", "has no points|cannot be read"),
         ("a.ply", "ply\nformat ascii 1.0\nelement vertex 2\n", "its header has no end"),
