@@ -51,6 +51,7 @@ def run(
     return main(["damage", *map(str, names), "--out", str(out), *options])
 
 
+@pytest.mark.core("the main job")
 def test_the_job_writes_every_product(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "damage"
     assert run(place, out) == 0

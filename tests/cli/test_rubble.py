@@ -44,6 +44,7 @@ def plan(words, output, options=RubbleOptions()):
     return RubbleJob.plan(post, [pre], footprints, output, options)
 
 
+@pytest.mark.core("one job per verb")
 def test_all_products_are_written_and_the_points_of_heaps_are_rubble(files, tmp_path, capsys):
     words = ["rubble", f"{files}/post.laz", "--pre", f"{files}/pre.laz", "--footprints", f"{files}/footprints.gpkg"]
     out = tmp_path / "out"

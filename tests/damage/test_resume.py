@@ -169,6 +169,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.core("a kill and resume")
 def test_sigkill_among_the_products_leaves_what_resume_needs(place: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()

@@ -188,6 +188,7 @@ def test_every_product_is_there_and_says_how_it_was_made(result) -> None:
     assert [finding.code for finding in result.findings] == ["registration_assumed"]
 
 
+@pytest.mark.core("one job per verb")
 def test_parts_and_resumed_jobs_give_the_same_map(folder: Path, result, monkeypatch) -> None:
     images = [str(folder / "pre.tif")], str(folder / "post.tif")
     monkeypatch.setattr("deepnets4eo.floods.mapper.SIDE_PX", 64)
