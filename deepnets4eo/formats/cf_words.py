@@ -74,7 +74,7 @@ class CFWords:
                 if count == 1
                 else [""] * count
             )
-        listed = self._of_bands("long_name", list(value), count)
+        listed = self._of_bands("long_name", [] if value is None else list(value), count)
         return [plain_text(text).strip() if isinstance(text, (str, bytes)) else "" for text in listed]
 
     def _units(self, count: int) -> list[str]:

@@ -86,7 +86,8 @@ class InputState:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> InputState:
         """Read what `to_dict` wrote."""
-        return cls(*(str(values.get(key, "")) for key in ("name", "state", "content")))
+        name, state, content = (str(values.get(key, "")) for key in ("name", "state", "content"))
+        return cls(name, state, content)
 
     def to_dict(self) -> dict[str, str]:
         """Plain values, ready for JSON."""

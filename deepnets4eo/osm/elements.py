@@ -114,11 +114,11 @@ def with_incomplete(table: pd.DataFrame, ways: set[int], relations: set[int]) ->
     """Mark the rows of GDAL's areas that are of these ways and relations, for `lacks_nodes`."""
     if not ways and not relations:
         return table
-    lacking = [
-        table[column].isin([str(number) for number in numbers]) if column in table.columns else False
-        for column, numbers in ((WAY_ID, ways), ("osm_id", relations))
-    ]
-    return table.assign(**{TAINTED: np.logical_or(*lacking)})
+    lacking = np.zeros(len(table), bool)
+    for column, numbers in ((WAY_ID, ways), ("osm_id", relations)):
+        if column in table.columns:
+            lacking |= table[column].isin([str(number) for number in numbers]).to_numpy()
+    return table.assign(**{TAINTED: lacking})
 
 
 def with_way_ids(table: pd.DataFrame) -> pd.Series:

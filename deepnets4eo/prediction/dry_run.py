@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def describe(run: Run, scene: Scene, options: PredictOptions, out: str | Path | 
     prepared, legend = task.prepared, task.segmenter.legend
     journals = journals_of(Path(out), options).values() if out is not None and options.resume else ()
     interrupted = [journal for journal in journals if journal.load()]
-    begun = computed_by(interrupted[0]) if interrupted else {}
+    begun: Mapping[str, Any] = computed_by(interrupted[0]) if interrupted else {}
     if not begun and out is not None:
         begun = finished_compute(output_paths(out, options, legend), options)
     cut = options if begun else replace(options, batch_tiles=1)  # to find this number takes a tile on a GPU
