@@ -67,7 +67,10 @@ class Buildings:
         """Write grade, probability, confidence and set of every building, and why a name does not follow its probability."""
         reason = self.frame["reason"].fillna("")
         unexplained = (reason == "") | reason.isin(OFF_SIDE)  # the latter of an earlier decision
-        columns: dict[Any, Any] = {**grades.table(self.frame.index), "reason": np.where(unexplained, grades.off_side, reason)}
+        columns: dict[Any, Any] = {
+            **grades.table(self.frame.index),
+            "reason": np.where(unexplained, grades.off_side, reason),
+        }
         return replace(self, frame=self.frame.assign(**columns))
 
     def _with(self, **columns: Texts) -> Buildings:
