@@ -202,7 +202,8 @@ class GroupedCommand(typer.core.TyperCommand):
                 number for number in (value if isinstance(value, tuple) else [value]) if isinstance(number, float)
             ]
             if not all(map(math.isfinite, numbers)):
-                raise typer.BadParameter(f"{value} is no finite number.", ctx=ctx, param=parameter)
+                problem: Any = typer.BadParameter  # typed by Typer's own copy of click or the installed one, by version
+                raise problem(f"{value} is no finite number.", ctx=ctx, param=parameter)
         return rest
 
     def format_options(self, ctx: Any, formatter: Any) -> None:

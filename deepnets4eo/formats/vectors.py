@@ -129,8 +129,8 @@ def _wkt_columns(path: Path) -> list[str]:
 def _coordinate_columns(path: Path) -> list[str]:
     """Return the names of the columns of latitude and longitude of a table, or none."""
     names = {name.lower(): name for name in _columns(path)}
-    found = [next((names[word] for word in words if word in names), "") for words in COORDINATE_NAMES]
-    return found if all(found) else []
+    columns = [next((names[word] for word in words if word in names), "") for words in COORDINATE_NAMES]
+    return columns if all(columns) else []
 
 
 def _typed_table(path: Path, folder: Path) -> Path:

@@ -130,8 +130,8 @@ def spectral_roles(names: Sequence[str], stated: str = "") -> dict[str, int]:
 def _numbering(names: set[str], stated: str) -> Numbering | None:
     """The satellite whose numbered bands are these, with "sr" or "st" before the number if the file has it; None if more than one is possible."""
     numbers = {name.removeprefix("sr").removeprefix("st").removeprefix("toa") for name in names}
-    possible = [known for known in (SENTINEL_2, LANDSAT_8, LANDSAT_4) if numbers and numbers <= known.all]
-    named = [known for known in possible if known.known_by.search(stated)]
+    possible = [satellite for satellite in (SENTINEL_2, LANDSAT_8, LANDSAT_4) if numbers and numbers <= satellite.all]
+    named = [satellite for satellite in possible if satellite.known_by.search(stated)]
     if len(named) == 1 or len(possible) == 1:
         return (named or possible)[0]
     if any(name.startswith(("sr", "st")) for name in names):  # reflectance and temperature of Landsat, Collection 2

@@ -30,7 +30,7 @@ from deepnets4eo.formats import READ_ERRORS, Declared, StoredValues, envi, is_re
 from deepnets4eo.grid import NO_CRS_REMEDY, Box, Grid, Window, box_text, check_affine, window_under
 from deepnets4eo.rasters.band_roles import CENTRES_NM, name_band
 from deepnets4eo.rasters.band_subset import GDAL_TYPES, alpha_bands, false_alpha, with_alpha_as_mask, without_alpha
-from deepnets4eo.rasters.overlaid_tiles import check_are_no_bands, tile_under_another
+from deepnets4eo.rasters.overlaid_tiles import MosaicTile, check_are_no_bands, tile_under_another
 from deepnets4eo.rasters.values import (
     describe_vrt,
     same_nodata,
@@ -43,27 +43,6 @@ TILE_SUFFIXES = {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".img
 log = logging.getLogger(__name__)
 LEAST_MOVE = 0.05  # pixels by which a tile is moved, to be named
 MARK = "#bands"  # after a folder or pattern: its files are bands, not tiles
-
-
-class MosaicTile(NamedTuple):
-    """One tile of a mosaic: what GDAL opens (`target`, `plain` without alpha), its grid and its bands, in an `order`."""
-
-    path: str
-    target: str
-    plain: str
-    unmasked: bool
-    height: int
-    width: int
-    transform: Affine
-    crs: str
-    dtypes: tuple[str, ...]
-    nodata: tuple[float | None, ...]
-    roles: tuple[ColorInterp, ...]
-    masked: bool
-    names: tuple[str | None, ...]
-    stored: tuple[StoredValues, ...]
-    order: tuple[int, ...]
-    tags: dict[str, str]
 
 
 def find_tiles(source: str | Path | Sequence[str | Path]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Files of one ground given as tiles of a mosaic: bands of one image, which are refused, and tiles that nothing shows of."""
+"""Tiles of a mosaic, and files of one ground given as tiles: bands of one image, which are refused, and tiles that nothing shows of."""
 
 from __future__ import annotations
 
@@ -6,16 +6,37 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
+from affine import Affine
+from rasterio.enums import ColorInterp
 
 from deepnets4eo.errors import GridError
+from deepnets4eo.formats import StoredValues
 from deepnets4eo.rasters.band_roles import is_band_name
 from deepnets4eo.rasters.radar_bands import POLARISATIONS
 
-if TYPE_CHECKING:
-    from deepnets4eo.rasters.mosaic import MosaicTile
+
+class MosaicTile(NamedTuple):
+    """One tile of a mosaic: what GDAL opens (`target`, `plain` without alpha), its grid and its bands, in an `order`."""
+
+    path: str
+    target: str
+    plain: str
+    unmasked: bool
+    height: int
+    width: int
+    transform: Affine
+    crs: str
+    dtypes: tuple[str, ...]
+    nodata: tuple[float | None, ...]
+    roles: tuple[ColorInterp, ...]
+    masked: bool
+    names: tuple[str | None, ...]
+    stored: tuple[StoredValues, ...]
+    order: tuple[int, ...]
+    tags: dict[str, str]
 
 
 def check_are_no_bands(tiles: Sequence[MosaicTile]) -> None:

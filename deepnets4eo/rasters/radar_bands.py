@@ -89,8 +89,8 @@ def stated_unit(names: Iterable[str], units: Iterable[str], tags: Mapping[str, s
     lower = {name.casefold(): str(value) for name, value in tags.items()}
     for texts in (names, units, [lower[tag] for tag in UNIT_TAGS if tag in lower]):
         words = {word for text in texts for word in words_of(text)}
-        for unit, known in UNIT_WORDS:
-            if words & known:
+        for unit, unit_words in UNIT_WORDS:
+            if words & unit_words:
                 return unit
     return None
 

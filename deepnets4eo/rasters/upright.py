@@ -63,9 +63,9 @@ def _pages_as_bands(dataset: DatasetReader, name: str, structure: Structure) -> 
         structure.check(name)
     crs = f"<SRS>{escape(dataset.crs.to_wkt())}</SRS>" if dataset.crs else ""
     transform = ", ".join(map(repr, dataset.transform.to_gdal()))
-    place = "" if dataset.transform.is_identity else f"<GeoTransform>{transform}</GeoTransform>"
+    geotransform = "" if dataset.transform.is_identity else f"<GeoTransform>{transform}</GeoTransform>"
     height, width = dataset.shape
-    return f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">{crs}{place}{"".join(bands)}</VRTDataset>'
+    return f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">{crs}{geotransform}{"".join(bands)}</VRTDataset>'
 
 
 def _upright_copy(dataset: DatasetReader, name: str, orientation: int) -> MemoryFile:
