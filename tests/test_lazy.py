@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from refusals import raises_naming
 
 import deepnets4eo
 
@@ -51,7 +52,7 @@ print(is_dask_collection(dask.array.zeros(3)), is_dask_collection([1]))
 
 
 def test_unknown_names_are_attribute_errors():
-    with pytest.raises(AttributeError, match="module 'deepnets4eo.fusion' has no attribute 'Fusion'"):
+    with raises_naming(AttributeError, "'deepnets4eo.fusion'", "'Fusion'"):
         importlib.import_module("deepnets4eo.fusion").Fusion  # noqa: B018
 
 

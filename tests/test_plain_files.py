@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from refusals import raises_naming
 
 from deepnets4eo import files
 from deepnets4eo.errors import InputError, OutputError
@@ -82,13 +83,13 @@ def test_json_and_yaml_keep_order_and_letters(tmp_path):
 
 @pytest.mark.parametrize("read", [files.read_json, files.read_yaml])
 def test_files_that_cannot_be_read_are_named(read, tmp_path):
-    with pytest.raises(InputError, match=r"a\.txt does not exist. Check the path"):
+    with raises_naming(InputError, "a.txt"):
         read(tmp_path / "a.txt")
     (tmp_path / "a.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match=r"a\.txt is not a text file"):
+    with raises_naming(InputError, "a.txt"):
         read(tmp_path / "a.txt")
     (tmp_path / "a.txt").write_text("{")
-    with pytest.raises(InputError, match=r"a\.txt is not valid (JSON|YAML): (.|\n)*line 1"):
+    with raises_naming(InputError, "a.txt", "1"):
         read(tmp_path / "a.txt")
 
 

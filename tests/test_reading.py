@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from affine import Affine
+from refusals import raises_naming
 
 from deepnets4eo.errors import GridError, InputError, OutputError, Reading, RunError
 from deepnets4eo.grid import Grid
@@ -27,7 +28,7 @@ class PanicException(BaseException):
 )  # fmt: skip
 def test_every_foreign_error_becomes_one_that_names_the_file(error: BaseException) -> None:
     with (
-        pytest.raises(RunError, match=r"^a\.tif could not be read: \S.*\. Copy it\.$") as raised,
+        raises_naming(RunError, "a.tif") as raised,
         Reading("a.tif", "Copy it.", kind=RunError),
     ):
         raise error
@@ -55,7 +56,7 @@ def test_a_reader_is_decorated_by_its_source() -> None:
         lambda: Model.load(source="m.yaml"),
         lambda: Model.load("m.yaml", key=3),
     ):
-        with pytest.raises(RunError, match=r"m\.yaml could not be read: ZeroDivisionError"):
+        with raises_naming(RunError, "m.yaml"):
             make()
 
 

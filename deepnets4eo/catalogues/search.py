@@ -224,7 +224,7 @@ class _Walk:
         if content.get("type") != "Collection":
             return otherwise
         kept = _Kept()
-        used = kept.named(content, OF_COLLECTION)
+        used = kept.select(content, OF_COLLECTION)
         self.kept += kept.count
         return used
 
@@ -269,13 +269,13 @@ def _used(
     """An item without what is not used, as thousands of them are held, and how many values were kept of it."""
     properties, assets = content.get("properties"), content.get("assets")
     kept = _Kept()
-    used = kept.named(content, ("id", "type"))
-    used["properties"] = kept.named(properties, OF_PROPERTIES) if isinstance(properties, dict) else {}
+    used = kept.select(content, ("id", "type"))
+    used["properties"] = kept.select(properties, OF_PROPERTIES) if isinstance(properties, dict) else {}
     used["properties"] = (
-        kept.named({key: content[key] for key in OF_ITEM if key in content}, OF_ITEM) | used["properties"]
+        kept.select({key: content[key] for key in OF_ITEM if key in content}, OF_ITEM) | used["properties"]
     )
     used["assets"] = {
-        name: kept.named(asset, OF_ASSET)
+        name: kept.select(asset, OF_ASSET)
         for name, asset in islice((assets if isinstance(assets, dict) else {}).items(), MAX_NAMES)
         if isinstance(asset, dict) and len(name) <= MAX_CHARACTERS
     }
@@ -292,7 +292,7 @@ class _Kept:
     def __init__(self) -> None:
         self.count = 0
 
-    def named(self, values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    def select(self, values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
         """Return the values of these names and of the extensions; values that are too large count as not stated."""
         kept = dict[str, Any]()
         wanted = (key for key in values if key in (*names, *OF_BOTH) or key.startswith(EXTENSIONS))

@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 import pytest
+from refusals import raises_naming
 from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo.baselines import ExpertRules, PixelClassifier, PostProcessed, SuperpixelClassifier
@@ -109,7 +110,7 @@ def test_a_place_of_one_class_is_mapped_and_its_other_scores_are_not_numbers(kin
 @pytest.mark.parametrize("kind", ["pixels", "superpixels"])
 def test_a_training_place_of_one_class_is_refused(kind, tmp_path):
     scene = Scene.open(None, **make(tmp_path / "one", shown=(1,)))
-    with pytest.raises(InputError, match="have 1 classes of legend 'three'; at least 2 are needed"):
+    with raises_naming(InputError, "1", "'three'", "2"):
         train(kind, scene)
 
 
@@ -149,5 +150,5 @@ def test_bands_in_another_order_than_in_training_are_read_by_name_and_other_band
     others = write(tmp_path / "others.tif", image, ["nir", *NAMES[1:]])
     with pytest.raises(RunError, match=r"bands named \(nir, green, blue\), training had \(red, green, blue\)"):
         predict(run, {"image": others, "dsm": place["dsm"]}, tmp_path / "others_map.tif")
-    with pytest.raises(RunError, match="layer 'dsm' is missing"):
+    with raises_naming(RunError, "'dsm'"):
         predict(run, {"image": place["image"]}, tmp_path / "alone_map.tif")

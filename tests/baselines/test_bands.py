@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from refusals import raises_naming
 
 from deepnets4eo.baselines.bands import Bands, band_names, unstandardise
 from deepnets4eo.errors import InputError
@@ -46,13 +47,13 @@ def test_names_given_for_unnamed_bands_win():
     inputs = InputSpec.measure([make_scene(3)])
     assert band_names(inputs) == ("image.red", "image.green", "image.blue")
     assert band_names(inputs, {"image": ["nir", "red", "green"]}) == ("image.nir", "image.red", "image.green")
-    with pytest.raises(InputError, match="has 3 bands, but 2 names were given"):
+    with raises_naming(InputError, "3", "2"):
         band_names(inputs, {"image": ["nir", "red"]})
 
 
 def test_a_missing_role_is_said_with_the_bands_there_are():
     bands = Bands(np.zeros((1, 2, 2), np.float32), ("image.band_1",))
-    with pytest.raises(InputError, match=r"no band shows red or nir; there are image\.band_1"):
+    with raises_naming(InputError, "image.band_1"):
         bands.pick("red", "nir")
 
 

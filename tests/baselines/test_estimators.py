@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 import pytest
+from refusals import raises_naming
 from sklearn.ensemble import RandomForestClassifier
 
 from deepnets4eo.baselines.estimator_file import load_estimator, save_estimator
@@ -96,10 +97,10 @@ def test_each_takes_constant_columns_and_constant_samples(name):
 
 def test_each_refuses_one_class_and_numbers_that_are_not_finite(name):
     vectors, places, blocks = make_samples(20)
-    with pytest.raises(InputError, match="have 1 classes; at least 2"):
+    with raises_naming(InputError, "1", "2"):
         fit_estimator(build(name), vectors, np.zeros(20, np.uint8), blocks)
     vectors[3, 4] = np.nan
-    with pytest.raises(InputError, match="1 columns of the samples have numbers that are not finite, .* column 4"):
+    with raises_naming(InputError, "1", "4"):
         fit_estimator(build(name), vectors, places, blocks)
 
 

@@ -6,6 +6,7 @@ import torch
 from geotiff import write_geotiff
 from gradients import without_gradient
 from hypothesis import given, strategies as st
+from refusals import raises_naming
 
 from deepnets4eo.baselines.patch_network import PatchNetwork
 from deepnets4eo.cards.legend import Legend
@@ -144,7 +145,7 @@ def test_what_does_not_fit_is_refused_with_a_remedy(options, words):
 
 
 def test_patches_of_another_side_are_refused():
-    with pytest.raises(InputError, match="40 × 40"):
+    with raises_naming(InputError, "40"):
         tiny().classify(torch.zeros(1, 3, 32, 32))
 
 

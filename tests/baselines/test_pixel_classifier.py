@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import pytest
 from geotiff import write_geotiff
+from refusals import raises_naming
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
@@ -169,7 +170,7 @@ def test_probabilities_follow_the_classes_shares_on_the_ground(tmp_path):
 
 
 def test_strides_that_do_not_divide_a_tile_are_refused():
-    with pytest.raises(InputError, match="stride_px=3 does not divide 512"):
+    with raises_naming(InputError, "stride_px", "3", "512"):
         PixelClassifier(LogisticRegression(), INPUTS, LEGEND, stride_px=3)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import yaml
+from refusals import raises_naming
 
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.rules import ExpertRules, RuleTable
@@ -171,7 +172,7 @@ def test_slope_is_the_angle_of_a_plane_and_needs_one_pixel_around():
     from deepnets4eo.baselines.rules import slope
 
     assert np.allclose(slope(Bands(ramp, ("dsm.height",), 0.5))[:, 1:-1], 45)
-    with pytest.raises(InputError, match="rule 1 .*ground size"):
+    with raises_naming(InputError, "1"):
         rules({"class": "building", "slope": {"above": 20}})
 
 
@@ -181,7 +182,7 @@ def test_any_band_and_any_column_of_a_feature_can_be_asked_for():
     tile = segmenter.predict_classes(PREPARED[None], margin_px=5)
     inside = segmenter.predict_classes(PREPARED[None, :, :30, :30].copy(), margin_px=5)
     np.testing.assert_array_equal(tile[0, :20, :20], inside[0])
-    with pytest.raises(InputError, match=r"rule 1 \(car\).*no column 'mean5.image.rod'.*mean5.image.red"):
+    with raises_naming(InputError, "1", "'mean5.image.rod'", "mean5.image.red"):
         rules({"class": "car", "neighbourhood.mean5.image.rod": {"above": 120}})
 
 
@@ -208,7 +209,7 @@ def test_bad_rules_are_named_by_number_key_and_nearest_key(listed, message):
 def test_bad_tables_are_refused():
     with pytest.raises(InputError, match="otherwise is missing"):
         RuleTable.from_dict({"rules": [{"class": "tree", "ndvi": {"above": 0}}]})
-    with pytest.raises(InputError, match="'otherwize'. Did you mean 'otherwise'"):
+    with raises_naming(InputError, "'otherwize'", "'otherwise'"):
         RuleTable.from_dict({"rules": [{"class": "tree", "ndvi": {"above": 0}}], "otherwise": "a", "otherwize": "b"})
     with pytest.raises(InputError, match="has a list"):
         RuleTable.from_dict([])
@@ -217,15 +218,15 @@ def test_bad_tables_are_refused():
 
 
 def test_a_class_that_the_legend_lacks_is_named_with_its_rule():
-    with pytest.raises(LabelError, match="rule 1: \"watter\".*Did you mean 'water'"):
+    with raises_naming(LabelError, "1", '"watter"', "'water'"):
         rules({"class": "watter", "height": {"below": 45}})
-    with pytest.raises(LabelError, match='otherwise: "rest"'):
+    with raises_naming(LabelError, '"rest"'):
         rules({"class": "water", "height": {"below": 45}}, otherwise="rest")
 
 
 def test_a_missing_band_is_named_with_the_rule_that_needs_it():
     spec = InputSpec.measure([SCENE], ("dsm",))
-    with pytest.raises(InputError, match=r"rule 2 \(low_vegetation\) cannot use ndvi: no band shows red or nir"):
+    with raises_naming(InputError, "2", "low_vegetation"):
         ExpertRules(PUBLISHED, spec, LEGEND)
     left = PUBLISHED.without("low_vegetation", "impervious")
     assert [rule.name for rule in left.rules] == ["water", "building"]

@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 import pytest
+from refusals import raises_naming
 from scipy.optimize import minimize
 from scipy.special import softmax
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
@@ -150,11 +151,11 @@ def test_many_samples_are_thinned_for_the_search_with_rare_classes_whole() -> No
 
 def test_samples_that_cannot_be_learned_from_are_refused() -> None:
     tuned = TunedClassifier(LogisticRegression())
-    with pytest.raises(InputError, match="the samples have 1 classes; at least 2 are needed"):
+    with raises_naming(InputError, "1", "2"):
         tuned.fit(np.zeros((4, 2)), [3, 3, 3, 3])
     vectors = np.zeros((4, 3))
     vectors[1, 2] = vectors[0, 1] = np.inf
-    with pytest.raises(InputError, match="2 columns of the samples have numbers that are not finite, .* column 1"):
+    with raises_naming(InputError, "2", "1"):
         tuned.fit(vectors, [1, 1, 2, 2])
 
 

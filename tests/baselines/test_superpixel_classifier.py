@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 import pytest
+from refusals import raises_naming
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -91,7 +92,7 @@ def test_superpixels_of_an_earlier_version_are_made_again_but_not_by_quickshift(
     kept = {"superpixels": CUT.to_dict() | {"colour_weight": 0.5}}
     assert SuperpixelClassifier.extra_init_kwargs(kept) == {"superpixels": CUT}
     kept["superpixels"]["method"] = "quickshift"
-    with pytest.raises(InputError, match="method is 'quickshift'"):
+    with raises_naming(InputError, "'quickshift'"):
         SuperpixelClassifier.extra_init_kwargs(kept)
 
 
@@ -156,7 +157,7 @@ def test_regions_labelled_by_less_than_half_are_not_drawn():
 
 
 def test_labels_of_one_class_are_nothing_to_learn_from():
-    with pytest.raises(InputError, match="have 1 classes of legend 'three'; at least 2"):
+    with raises_naming(InputError, "1", "'three'", "2"):
         make().fit([with_labels(np.full((240, 240), 2, np.uint8))])
 
 

@@ -9,6 +9,7 @@ import rasterio
 from hypothesis import given, strategies as st
 from made_up_datasets import class_places, make_dataset, tile_path, write
 from rasterio.enums import ColorInterp
+from refusals import raises_naming
 from scipy.io import savemat
 
 from deepnets4eo.cards.catalog import dataset_path
@@ -83,11 +84,11 @@ def test_parts_given_by_folder_or_wildcard_take_what_lies_there(tmp_path: Path) 
 def test_a_missing_file_is_reported_by_tile_layer_and_place(tmp_path: Path) -> None:
     card = make_dataset(tmp_path, "isprs_vaihingen", VAIHINGEN, ["image", "labels"])
     (tmp_path / tile_path(card, "labels", "21")).unlink()
-    with pytest.raises(InputError, match=r"1 of 4 tiles of isprs_vaihingen have no labels: 21\. .*area21\.tif"):
+    with raises_naming(InputError, "1", "4", "isprs_vaihingen", "21", "area21.tif"):
         open_dataset(card, tmp_path, part="test")
-    with pytest.raises(InputError, match=r"17 tiles .* have no image: 2, 4, 6"):
+    with raises_naming(InputError, "17", "2", "4", "6"):
         open_dataset(card, tmp_path, split="official", part="test")
-    with pytest.raises(InputError, match=r"have no dsm: .*dsm_09cm_matching_area5\.tif"):
+    with raises_naming(InputError, "dsm_09cm_matching_area5.tif"):
         open_dataset(card, tmp_path, part="test", layers=["image", "dsm"])
 
 
@@ -97,15 +98,15 @@ def test_patterns_and_variants_replace_the_cards(tmp_path: Path) -> None:
     assert infrared["2_10"]["image"].name.endswith("_IRRG.tif")
     own = open_dataset(card, tmp_path, layout={"labels": "3_Ortho_IRRG/top_potsdam_{id}_IRRG.tif"}, layers=["labels"])
     assert own["2_10"]["labels"].parent.name == "3_Ortho_IRRG"
-    with pytest.raises(InputError, match="no layer \"image_irgr\".* Did you mean 'image_irrg'"):
+    with raises_naming(InputError, '"image_irgr"', "'image_irrg'"):
         open_dataset(card, tmp_path, layout={"image": "image_irgr"})
 
 
 def test_unknown_parts_splits_and_layers_are_named(tmp_path: Path) -> None:
     make_dataset(tmp_path, "loveda", PLACES["loveda"])
-    with pytest.raises(InputError, match='no part "tset", only train, test'):
+    with raises_naming(InputError, '"tset"'):
         open_dataset("loveda", tmp_path, part="tset")
-    with pytest.raises(InputError, match="no split \"validatoin\".*Did you mean 'validation'"):
+    with raises_naming(InputError, '"validatoin"', "'validation'"):
         open_dataset("loveda", tmp_path, split="validatoin", part="test")
     with pytest.raises(InputError, match="has the layers image, labels, not dsm"):
         open_dataset("loveda", tmp_path, layers=["dsm"])
@@ -142,7 +143,7 @@ def test_a_recipe_learns_from_the_train_part_alone(tmp_path: Path) -> None:
     other = open_scenes(data.model_copy(update={"dataset_split": "official"}), ["image"], Legend.load("isprs-mmseg"))
     assert len(other) == 16
     assert {1, 6} <= set(np.unique(other[0].scene.read()["labels"])), "labels are seen in the recipe's legend"
-    with pytest.raises(InputError, match="needs one folder, got 0"):
+    with raises_naming(InputError, "0"):
         open_scenes(data.model_copy(update={"folders": ()}), ["image"], Legend.load("isprs"))
 
 
@@ -162,7 +163,7 @@ def test_globs_of_a_recipe_give_way_to_the_card_and_names_of_layers_do_not(tmp_p
     make_dataset(tmp_path, "isprs_potsdam", PLACES["isprs_potsdam"])
     globs = {"image": "*/image.tif", "labels": "*/labels.tif"}
     data = DataSection(folders=(str(tmp_path),), dataset="isprs_potsdam", layers=globs | {"image": "image_irrg"})
-    with pytest.raises(InputError, match="17 of 19 tiles"):
+    with raises_naming(InputError, "17", "19"):
         open_scenes(data, ["image"], Legend.load("isprs"))
     scenes = dataset_scenes("isprs_potsdam", tmp_path, data=data)
     assert scenes[0].sources["image"].endswith("_IRRG.tif")
@@ -172,7 +173,7 @@ def test_globs_of_a_recipe_give_way_to_the_card_and_names_of_layers_do_not(tmp_p
 def test_labels_stored_as_values_are_refused_until_their_legend_is_named(tmp_path: Path) -> None:
     card = make_dataset(tmp_path, "isprs_vaihingen", ["1"], ["image", "labels"])
     write(tmp_path / tile_path(card, "labels", "1"), class_places(0, 6)[None] + np.uint8(1))
-    with pytest.raises(InputError, match="has 1 bands, the labels of isprs_vaihingen 3"):
+    with raises_naming(InputError, "1", "isprs_vaihingen", "3"):
         dataset_scenes(card, tmp_path)
     (named,) = dataset_scenes(
         card, tmp_path, data=DataSection(labels_legend="isprs-mmseg"), legend=Legend.load("isprs")
@@ -192,7 +193,7 @@ def test_an_infrared_band_that_is_marked_alpha_is_not_lost_in_silence(tmp_path: 
     np.testing.assert_array_equal(kept.scene.read()["image"], named.scene.read()["image"])
     with rasterio.open(tmp_path / tile_path(card, "image_rgbir", "2_10"), "r+") as file:
         file.write(np.full(file.shape, 255, np.uint8), 4)
-    with pytest.raises(InputError, match="has 3 bands, the image of isprs_potsdam 4 .*the last is marked alpha"):
+    with raises_naming(InputError, "3", "isprs_potsdam", "4"):
         dataset_scenes(card, tmp_path, data=data)
 
 
@@ -231,7 +232,7 @@ def test_real_crops_are_read_by_patterns_of_ones_own(name: str, real_data: Path)
     assert labels.shape == (512, 512)
     np.testing.assert_array_equal(labels[stored > 0], stored[stored > 0] - 1)
     assert (labels[stored == 0] == 255).all(), "0 is clutter or a border there: nobody can tell which"
-    with pytest.raises(InputError, match="has 1 bands"):
+    with raises_naming(InputError, "1"):
         dataset_scenes(name, root, data=DataSection(layers=CROPS))
 
 

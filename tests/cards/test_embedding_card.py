@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from refusals import raises_naming
 
 from deepnets4eo.cards.embedding import TAG, EmbeddingCard, split_card
 from deepnets4eo.errors import InputError
@@ -48,7 +49,7 @@ def test_a_count_and_type_are_likely_a_card_only_where_its_numbers_are_scaled(
 def test_a_card_of_so_many_bands_refuses_others_and_one_of_any_none() -> None:
     EmbeddingCard.load("alphaearth").check_bands(64, "a.tif")
     EmbeddingCard.load("vectors").check_bands(7, "a.tif")
-    with pytest.raises(InputError, match="a.tif has 63 bands"):
+    with raises_naming(InputError, "a.tif", "63"):
         EmbeddingCard.load("alphaearth").check_bands(63, "a.tif")
 
 

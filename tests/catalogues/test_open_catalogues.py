@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import shapely
+from refusals import raises_naming
 from small_site import small_site
 
 from deepnets4eo.cards import catalog
@@ -332,9 +333,7 @@ def test_radar_is_named_and_never_taken_for_a_photograph(make: Any, tmp_path: Pa
         "2023/02/b.json": make("b", "2023-02-08T10:00:00Z"),
     }
     path = write(tmp_path, pages) / "catalog.json"
-    with pytest.raises(
-        InputError, match="2 x it is a radar image, which shows buildings otherwise; `flood` takes two of them"
-    ):
+    with raises_naming(InputError, "2"):
         plan_of(str(path))
 
 
@@ -352,7 +351,7 @@ def test_bands_of_several_sizes_are_not_chosen_by_size() -> None:
         name: {"href": f"{name}.tif", "type": COG, "roles": ["data"], "gsd": gsd}
         for name, gsd in (("B08", 10), ("B11", 20))
     }
-    with pytest.raises(InputError, match="it has 2 rasters: B08, B11"):
+    with raises_naming(InputError, "2", "B08", "B11"):
         StacItem(feature("a", bands), "items.json").choose_asset("it")
 
 
@@ -392,7 +391,7 @@ def test_find_needs_no_address(own_card: Any, tmp_path: Path, capsys: pytest.Cap
 
 def test_a_catalogue_of_the_card_can_be_named(own_card: Any) -> None:
     assert plan_of("quakes").after.name == "10300100BB"
-    with pytest.raises(InputError, match=r"/gone/catalog\.json could not be read"):
+    with raises_naming(InputError, "/gone/catalog.json"):
         plan_of("gone")
 
 

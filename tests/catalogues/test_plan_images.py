@@ -14,6 +14,7 @@ import rasterio.shutil
 import shapely
 from geotiff import write_geotiff
 from pyproj import Transformer
+from refusals import raises_naming
 
 from deepnets4eo.catalogues.candidates import PlannedImage
 from deepnets4eo.catalogues.plan import MARGIN_DEG, Plan, foreign_findings
@@ -77,7 +78,7 @@ def test_the_copy_of_tiles_is_one_raster_of_the_box_and_made_once(tiles: list[st
     small = crop(tiles[:1], tmp_path / "plan.yaml", degrees(LEFT + 10, TOP - 110, LEFT + 110, TOP - 10))
     assert small.shape[0] < 110
     write_geotiff(tmp_path / "own_after.tif", NOISE)
-    with pytest.raises(OutputError, match=r"own_after.tif exists already"):
+    with raises_naming(OutputError, "own_after.tif"):
         crop(tiles, tmp_path / "own.yaml")
 
 
@@ -139,9 +140,9 @@ def test_gaps_between_tiles_stay_without_data(tmp_path: Path) -> None:
 
 def test_a_box_beyond_the_images_and_an_image_without_crs_are_refused(tiles: list[str], tmp_path: Path) -> None:
     out = tmp_path / "plan.yaml"
-    with pytest.raises(GridError, match=r"west.tif does not reach into the box 9 9 10 10"):
+    with raises_naming(GridError, "west.tif", "9", "10"):
         crop(tiles, out, (9, 9, 10, 10))
-    with pytest.raises(GridError, match=r"nowhere.tif has no CRS, so that it cannot be cropped"):
+    with raises_naming(GridError, "nowhere.tif", "CRS"):
         crop([str(Path(tiles[0]).with_name("nowhere.tif"))], out)
     with pytest.raises(InputError, match="does not exist"):
         crop(["nothing.tif", *tiles], out)

@@ -18,6 +18,7 @@ from affine import Affine
 from block_jobs import OneByOne
 from geotiff import write_geotiff
 from rasterio.enums import ColorInterp
+from refusals import raises_naming
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.change import ChangeOptions, map_change
@@ -192,7 +193,7 @@ def test_a_run_decides_where_one_is_given(tmp_path: Path, monkeypatch: pytest.Mo
         map_change(pre, post, tmp_path / "b", ChangeOptions(model=str(tmp_path / "cover"), assume_registered=True))
     with pytest.raises(RunError):
         map_change(pre, post, tmp_path / "b", ChangeOptions(model=str(tmp_path), assume_registered=True))
-    with pytest.raises(InputError, match="without --model"):
+    with raises_naming(InputError, "--model"):
         map_change(pre, post, tmp_path / "b", ChangeOptions(normalise="training", assume_registered=True))
     assert not (tmp_path / "b").exists()
 
@@ -319,7 +320,7 @@ def test_bands_are_paired_by_name_then_by_number() -> None:
     pre, post = choose_bands(*map(Named, sources), ChangeOptions())
     assert (pre.bands, post.bands) == ([4, 3, 2], [1, 2, 3])
     four, three = (Layer.open(np.ones((count, 4, 4), np.uint8)) for count in (4, 3))
-    with pytest.raises(InputError, match="has 4 bands .* 3 .*--set pre_bands"):
+    with raises_naming(InputError, "4", "3", "--set", "pre_bands"):
         choose_bands(four, three, ChangeOptions())
     pre, post = choose_bands(four, three, ChangeOptions(pre_bands="4,1,2"))
     assert (pre.bands, post.bands) == ([4, 1, 2], [1, 2, 3])
@@ -338,18 +339,18 @@ def test_pairs_that_are_none_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(GridError, match="do not overlap"):
         open_pair(other("far.tif", pre, origin=(900_000, 5_000_000)), after)
-    with pytest.raises(GridError, match="CRS"):
+    with raises_naming(GridError, "CRS"):
         open_pair(other("plain.tif", pre[:, :100], crs=None), after)
     with pytest.raises(InputError, match="are one image"):
         open_pair(before, before)
     with pytest.raises(InputError, match="are one image"):
         open_pair(other("copy.tif", post), after)
-    with pytest.raises(InputError, match=r"the pre image .*palette\.tif has a colour table"):
+    with raises_naming(InputError, "palette.tif"):
         open_pair(other("palette.tif", pre[:1], photometric="PALETTE"), other("grey.tif", post[:1]))
-    with pytest.raises(InputError, match="could not be registered .*--assume-registered"):
+    with raises_naming(InputError, "--assume-registered"):
         noise = np.random.default_rng(5).integers(1, 255, pre.shape, np.uint8)
         open_pair(other("noise.tif", noise), after)
-    with pytest.raises(InputError, match="nothing.tif shows no valid pixel"):
+    with raises_naming(InputError, "nothing.tif"):
         open_pair(other("nothing.tif", np.zeros_like(pre), nodata=0), after, PLAIN)
     halves = [image.copy() for image in (pre, post)]
     halves[0][:, :, :80], halves[1][:, :, 80:] = 0, 0
@@ -531,7 +532,7 @@ def test_options_that_contradict_each_other_are_refused_before_any_work(tmp_path
         options = ChangeOptions(**{f"cover_{given}": "cover.tif"})
         with pytest.raises(InputError, match=f"--set cover_{given} was given without --set cover_{missing}"):
             map_change("no.tif", "such.tif", tmp_path / "out", options)
-    with pytest.raises(InputError, match="--set normalise=training was given without --model"):
+    with raises_naming(InputError, "--set", "--model"):
         map_change("no.tif", "such.tif", tmp_path / "out", ChangeOptions(normalise="training"))
     assert not (tmp_path / "out").exists()
 

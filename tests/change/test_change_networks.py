@@ -6,6 +6,7 @@ import hashlib
 
 import pytest
 import torch
+from refusals import raises_naming
 from safetensors.torch import save_file
 from small_networks import NETWORKS as SMALL
 from torch import nn
@@ -98,7 +99,7 @@ def test_changeformer_takes_the_weights_of_a_mix_transformer_in_a_file(tmp_path)
         network.encoder.state_dict()["block4.1.mlp.fc2.weight"], weights["block4.1.mlp.fc2.weight"]
     )
     assert count(ChangeFormer(6)) == 4_092_962
-    with pytest.raises(InputError, match="mit_b0 to mit_b5"):
+    with raises_naming(InputError, "mit_b0", "mit_b5"):
         ChangeFormer(6, encoder="resnet18")
 
 
@@ -146,12 +147,12 @@ def test_both_answers_of_the_multitask_network_agree():
     "network", [FCEF, FCSiamConc, FCSiamDiff, FresUNet, MultitaskChangeNet, EncoderPair, ChangeFormer]
 )
 def test_an_odd_number_of_bands_is_refused(network):
-    with pytest.raises(InputError, match="5 bands for two dates"):
+    with raises_naming(InputError, "5"):
         network(5)
 
 
 def test_images_too_small_for_four_poolings_are_refused():
-    with pytest.raises(InputError, match="15 × 40"):
+    with raises_naming(InputError, "15", "40"):
         FCEF(6)(torch.zeros(1, 6, 15, 40))
 
 
@@ -195,7 +196,7 @@ def test_dates_may_stand_on_an_axis_of_their_own(name):
 
 def test_three_dates_are_refused_by_a_network_of_two_and_taken_by_one_of_three():
     dates = torch.randn(1, 3, 2, 32, 32)
-    with pytest.raises(InputError, match="3 dates"):
+    with raises_naming(InputError, "3"):
         FCSiamDiff(4)(dates)
     network = ConvLSTM(6, 3, widths=(4, 8)).eval()
     assert torch.equal(network(dates), network(dates.flatten(1, 2)))
@@ -218,7 +219,7 @@ def test_a_training_whose_dates_have_other_bands_is_refused(network, bands, refu
     layers = {f"image_{n}": LayerInput(one, (0.0,) * len(one), (1.0,) * len(one), 0, 1) for n, one in enumerate(bands)}
     arguments = ({"name": network}, InputSpec(layers), Legend.load("change"))
     if refused:
-        with pytest.raises(InputError, match="dates, and the layers are image_0: "):
+        with raises_naming(InputError, "image_0"):
             build_segmenter(Recipe(), *arguments)
     else:
         build_segmenter(Recipe(), *arguments)

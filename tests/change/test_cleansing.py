@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from geotiff import write_geotiff
+from refusals import raises_naming
 
 import deepnets4eo
 from deepnets4eo.cards.legend import VOID
@@ -211,12 +212,12 @@ def test_guides_are_in_grey_levels() -> None:
 
 
 def test_other_layers_than_a_pair_are_refused(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"expected image_pre and image_post"):
+    with raises_naming(InputError, "image_pre", "image_post"):
         deepnets4eo.train(recipe("model.layers=[image_pre]"), tmp_path / "run", data=data)
 
 
 def test_an_unknown_rule_is_refused() -> None:
-    with pytest.raises(InputError, match="rule is 'intersecton'. Did you mean 'intersection'"):
+    with raises_naming(InputError, "'intersecton'", "'intersection'"):
         merge_labels(np.zeros((2, 2), np.uint8), np.ones((2, 2), np.uint8), "intersecton")
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from affine import Affine
 from geotiff import write_geotiff
+from refusals import raises_naming
 
 from deepnets4eo.cards.legend import VOID, Legend, LegendClass
 from deepnets4eo.change import compare_covers
@@ -65,7 +66,7 @@ def test_a_map_of_another_grid_is_read_on_that_of_the_later_one(tmp_path: Path, 
 
 def test_maps_that_cannot_be_compared_are_refused(tmp_path: Path, maps, files) -> None:
     bare = str(write_geotiff(tmp_path / "bare.tif", maps[0], gsd=GSD_M))
-    with pytest.raises(InputError, match=r"bare.tif has no legend in its tags. Give one, e.g. --legend"):
+    with raises_naming(InputError, "bare.tif", "--legend"):
         compare_covers(bare, files[1])
     other = Legend("two", (LegendClass(3, "roof", (1, 2, 3)), LegendClass(5, "soil", (4, 5, 6))))
     with pytest.raises(InputError, match="has the classes built, field, water, .* roof, soil; expected the same"):
@@ -75,7 +76,7 @@ def test_maps_that_cannot_be_compared_are_refused(tmp_path: Path, maps, files) -
     with pytest.raises(InputError, match="no pixel has a class in both"):
         compare_covers(write_map(tmp_path / "void.tif", np.full(SIDE, VOID, np.uint8)), files[1])
     places = [write_map(tmp_path / f"{n}.tif", one, crs=None) for n, one in enumerate(maps)]
-    with pytest.raises(InputError, match="has no CRS, so its pixels have no area"):
+    with raises_naming(InputError, "CRS"):
         compare_covers(*places)
 
 
@@ -90,9 +91,7 @@ def test_the_legend_in_the_tags_says_how_a_map_is_stored_whatever_legend_is_give
     found = compare_covers(pre, bare, legend=COVER)
     np.testing.assert_array_equal(found.hectares, compare_covers(*files).hectares)
     other = Legend("two", (LegendClass(3, "roof", (1, 2, 3)), LegendClass(5, "soil", (4, 5, 6))))
-    with pytest.raises(
-        InputError, match="names the classes built, field, water in its tags, the legend given, 'two', roof, soil"
-    ):
+    with raises_naming(InputError, "'two'"):
         compare_covers(files[0], bare, legend=other)
 
 
@@ -116,7 +115,7 @@ def test_classes_that_are_read_as_void_are_named(tmp_path: Path, maps, files, ca
 
 def test_values_without_a_class_are_refused_without_an_option_that_the_verb_lacks(tmp_path: Path, maps, files) -> None:
     strange = write_geotiff(tmp_path / "strange.tif", np.where(maps[0] == 3, 77, maps[0])[None], gsd=GSD_M)
-    with pytest.raises(LabelError, match=r"strange.tif holds values that are not in legend .*: 77 .* lists all\)\.$"):
+    with raises_naming(LabelError, "strange.tif", "77"):
         compare_covers(strange, files[1], legend=COVER)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from made_up_covers import COVER, LAYERS, covers, write_covers
+from refusals import raises_naming
 from safetensors.torch import load_file
 
 import deepnets4eo
@@ -131,9 +132,9 @@ def test_samples_have_the_pair_of_covers_of_their_window(data: Path) -> None:
 def test_recipes_that_lack_a_part_are_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"names no legend of land cover. Set cover\.legend"):
         deepnets4eo.train(recipe("joint").model_copy(update={"cover": CoverRecipe().cover}), tmp_path / "a", data=data)
-    with pytest.raises(InputError, match="network 'fc-ef' takes .* not \\['cover_classes'\\]"):
+    with raises_naming(InputError, "'fc-ef'"):
         deepnets4eo.train(recipe("joint", network="fc-ef"), tmp_path / "b", data=data)
-    with pytest.raises(InputError, match="9 values|has the classes .*; expected no change and change, in this order"):
+    with raises_naming(InputError, "9"):
         other = recipe("joint").model_copy(update={"legend": {**COVER, "classes": [
             {"value": v, "name": f"c{v}", "color": [v, 0, 1]} for v in range(3)]}})  # fmt: skip
         deepnets4eo.train(other, tmp_path / "c", data=data)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from refusals import raises_naming
 
 from deepnets4eo.change.diffusion import EDGE_LEVEL, RATE, Diffusion, guided_anisotropic_diffusion
 from deepnets4eo.errors import InputError
@@ -125,7 +126,7 @@ def test_the_reach_is_four_deviations_of_what_spreads_from_one_pixel(steps, rate
 
 
 def test_rates_of_a_quarter_are_refused():
-    with pytest.raises(InputError, match="below 0.25"):
+    with raises_naming(InputError, "0.25"):
         Diffusion(rate=0.25)
 
 
@@ -139,7 +140,7 @@ def test_other_sizes_and_undefined_values_are_refused():
 @pytest.mark.parametrize("kind", [int, float, np.uint8])
 def test_a_mask_that_is_not_bool_is_refused(kind):
     scores = np.zeros((1, 4, 5), np.float32)
-    with pytest.raises(InputError, match=r"valid has the type \w+, expected bool\. Pass valid > 0"):
+    with raises_naming(InputError, "0"):
         guided_anisotropic_diffusion(scores, [scores], valid=np.ones((4, 5), kind))
 
 
@@ -147,7 +148,7 @@ def test_empty_and_complex_scores_and_half_steps_are_refused():
     scores = np.zeros((1, 4, 5), np.float32)
     with pytest.raises(InputError, match="expected one pixel at least"):
         guided_anisotropic_diffusion(scores[:, :0], [scores[:, :0]])
-    with pytest.raises(InputError, match="complex64, float32; expected real numbers"):
+    with raises_naming(InputError, "complex64", "float32"):
         guided_anisotropic_diffusion(scores.astype(np.complex64), [scores])
-    with pytest.raises(InputError, match=r"steps=2\.5; expected a whole number, 0 or more"):
+    with raises_naming(InputError, "2.5", "0"):
         Diffusion(2.5)

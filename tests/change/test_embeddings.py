@@ -11,6 +11,7 @@ import pytest
 import rasterio
 import shapely
 from geotiff import write_geotiff
+from refusals import raises_naming
 
 from deepnets4eo.cards.embedding import EmbeddingCard
 from deepnets4eo.change import NoveltyOptions
@@ -120,7 +121,7 @@ def test_scales_of_another_tile_are_refused(tmp_path: Path) -> None:
 def test_a_tile_of_tessera_without_scales_is_refused_unless_its_numbers_are_asked_for(tmp_path: Path) -> None:
     tile, numbers = tessera(tmp_path, np.ones((12, 20)))
     tile.with_name("grid_0.15_52.05_scales.npy").unlink()
-    with pytest.raises(InputError, match=r"grid_0.15_52.05_scales.npy is not beside it") as refused:
+    with raises_naming(InputError, "grid_0.15_52.05_scales.npy") as refused:
         Layer.open(tile)
     assert "without scales" in inspect(str(tile)).problems[0]
     asked = str(refused.value).rsplit(" ", 1)[-1].rstrip(".")
@@ -151,7 +152,7 @@ def test_a_card_of_ones_own_is_named_behind_the_file(tmp_path: Path, capsys) -> 
     assert layer.read()[0] == pytest.approx(-2)
     assert layer.embedding is not None
     assert layer.embedding.name == "mine"
-    with pytest.raises(InputError, match="has 3 bands, but AlphaEarth"):
+    with raises_naming(InputError, "3"):
         Layer.open(f"{tmp_path / 'a.tif'}#alphaearth")
     (tmp_path / "card.yaml").write_text("{name: mine, title: Mine, scale: 0}", "utf-8")
     with pytest.raises(InputError, match="is no card of embeddings: scale"):
@@ -182,7 +183,7 @@ def test_a_pair_of_embeddings_is_not_registered_and_two_cards_are_refused(tmp_pa
     np.testing.assert_array_equal(pair.registration.matrix, [[1, 0, 0], [0, 1, 0]])
     assert not pair.findings
     own = write_geotiff(tmp_path / "own.tif", vectors(1).astype(np.float32), gsd=10, tags={"EMBEDDING": "vectors"})
-    with pytest.raises(InputError, match=r"own.tif \(vectors\) and .*2021.tif \(alphaearth\) hold different things"):
+    with raises_naming(InputError, "own.tif", "2021.tif"):
         open_pair(own, post)
 
 

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from refusals import raises_naming
 from small_segmenters import INPUTS, LEGEND, make_pair
 from torch import nn
 
@@ -49,7 +50,7 @@ def test_a_number_of_classes_that_is_no_square_is_refused() -> None:
     for wrong in (1, 2, 24):
         with pytest.raises(InputError, match=f"got {wrong} classes from → to; expected L²"):
             count_covers(wrong)
-    with pytest.raises(InputError, match="'fc-ef' takes"):
+    with raises_naming(InputError, "'fc-ef'"):
         FromTo(6, 4, network="fc-ef")
 
 
@@ -120,9 +121,9 @@ def test_runs_that_do_not_fit_are_refused() -> None:
     both = NetworkSegmenter({"name": "osmnet", "width": 4}, INPUTS, LEGEND)
     with pytest.raises(InputError, match=r"takes the layers \['image', 'dsm'\], expected one image"):
         CoverComparison(both)
-    with pytest.raises(InputError, match="expected image_pre and image_post. Name a run of change"):
+    with raises_naming(InputError, "image_pre", "image_post"):
         CoverComparison(cover(), cover())
     inputs = InputSpec({"image": INPUTS.layers["dsm"]})
     heights = NetworkSegmenter({"name": "osmnet", "width": 4}, inputs, LEGEND)
-    with pytest.raises(InputError, match="land cover has 1"):
+    with raises_naming(InputError, "1"):
         CoverComparison(heights, ChangeDetector.of_scene(pair, "difference"))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from geotiff import write_geotiff
+from refusals import raises_naming
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.change import refinement
@@ -104,12 +105,12 @@ def test_a_warning_counts_scores_that_no_image_shows(tmp_path: Path, caplog: pyt
 
 def test_scores_and_images_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     scores, (first, second) = Layer.open(rough_scores()), images()
-    with pytest.raises(InputError, match="2 bands; expected one band of scores"):
+    with raises_naming(InputError, "2"):
         refine_scores(Layer.open(first), [Layer.open(second)], tmp_path / "a.tif")
     with pytest.raises(InputError, match=r"\[2, 1\] bands; expected one image, or several of equally many"):
         refine_scores(scores, [Layer.open(first), Layer.open(second[:1])], tmp_path / "a.tif")
     nothing = Layer.open(np.full((96, 96), np.nan, np.float32))
-    with pytest.raises(InputError, match=r"a\.png ends in '\.png', but rasters are written as GeoTIFF\. Name it \.tif"):
+    with raises_naming(InputError, "a.png", "'.png'"):
         refine_scores(scores, [Layer.open(first)], tmp_path / "a.png")
     with pytest.raises(InputError, match="no valid pixel"):
         refine_scores(scores, [nothing], tmp_path / "a.tif")
@@ -139,7 +140,7 @@ def test_labels_are_no_scores_but_a_mask_of_0_and_1_is(tmp_path: Path) -> None:
     legend = {"LEGEND": json.dumps(Legend.load("isprs").to_dict())}
     labels = write_geotiff(tmp_path / "labels.tif", mask, tags=legend)
     how = {"diffusion": STEPS, "device": "cpu"}
-    with pytest.raises(InputError, match=r"labels\.tif holds labels.*--probabilities"):
+    with raises_naming(InputError, "labels.tif", "--probabilities"):
         refine_scores(Layer.open(labels), [guide], tmp_path / "out.tif", **how)
     plain = Layer.open(write_geotiff(tmp_path / "mask.tif", mask))
     assert refine_scores(plain, [guide], tmp_path / "out.tif", **how).before == mask.sum()

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 import rasterio
+from refusals import raises_naming
 from scipy import stats
 
 from deepnets4eo.change.series.breaks import write_breaks
@@ -122,9 +123,9 @@ def test_critical_values_of_one_value_are_known_in_closed_form():
 def test_times_and_starts():
     assert decimal_years([date(2019, 1, 1), date(2020, 12, 31)]) == pytest.approx([2019, 2020 + 365 / 366])
     values, valid, times = simulate()
-    with pytest.raises(InputError, match=r"monitoring from 2010\.20 leaves 5 of 115 dates .* expected at least 12"):
+    with raises_naming(InputError, "2010.20", "5", "115", "12"):
         detect_breaks(values, valid, times, 2010.2)
-    with pytest.raises(InputError, match=r"and 0 to monitor"):
+    with raises_naming(InputError, "0"):
         detect_breaks(values, valid, times, 2020)
 
 
@@ -153,5 +154,5 @@ def test_a_map_of_breaks_equals_the_pixels_one_by_one(tmp_path):
     assert np.isfinite(year[5:10, 130:]).mean() > 0.95
     assert np.isfinite(year[12:]).mean() < 0.15
     write_breaks(series, path, date(2017, 6, 1), quantity="red")
-    with pytest.raises(InputError, match=r"no quantity 'ndwi'. Did you mean 'ndvi'"):
+    with raises_naming(InputError, "'ndwi'", "'ndvi'"):
         write_breaks(series, path, date(2017, 6, 1), quantity="ndwi")

@@ -6,6 +6,7 @@ from datetime import date
 import numpy as np
 import pytest
 from geotiff import write_geotiff
+from refusals import raises_naming
 
 from deepnets4eo.change.series.dates import as_date, dated_name, find_images
 from deepnets4eo.change.series.stack import ImageSeries
@@ -68,7 +69,7 @@ def test_a_folder_is_sorted_by_date_and_tags_help_where_names_do_not(tmp_path):
 @pytest.mark.parametrize("tag", ["TIFFTAG_DATETIME", "tiff:datetime"])
 def test_the_time_when_a_file_was_written_is_no_date_of_acquisition(tmp_path, tag):
     write_geotiff(tmp_path / "c.tif", PIXELS, tags={tag: "2020:04:02 10:11:12"})
-    with pytest.raises(InputError, match="TIFFTAG_DATETIME"):
+    with raises_naming(InputError, "TIFFTAG_DATETIME"):
         find_images(tmp_path)
 
 
@@ -82,7 +83,7 @@ def test_folders_of_tiles_are_one_date_each(tmp_path):
 def test_given_dates_go_with_the_order_of_the_list():
     images = find_images([PIXELS, PIXELS + 1], dates=["2020-06-01", "2020-05-01"])
     assert [(image.day.month, int(image.sources[0][0, 0, 0])) for image in images] == [(5, 2), (6, 1)]
-    with pytest.raises(InputError, match=r"1 dates were given for 2 rasters"):
+    with raises_naming(InputError, "1", "2"):
         find_images([PIXELS, PIXELS], dates=["2020-06-01"])
     for text in (
         "soon",
@@ -117,25 +118,25 @@ def test_masks_of_one_date_are_joined_and_given_dates_are_those_of_the_masks_too
     days = ["2020-05-01", "2020-02-01"]
     given = find_images(tmp_path / "plain", masks=tmp_path / "plain_masks", dates=days)
     assert [(image.day.month, str(image.masks[0])[-5:]) for image in given] == [(2, "b.tif"), (5, "a.tif")]
-    with pytest.raises(InputError, match="2 dates were given for 4 masks"):
+    with raises_naming(InputError, "2", "4"):
         find_images(tmp_path / "plain", masks=tmp_path / "masks", dates=days)
 
 
 def test_rasters_without_a_date_twice_a_date_and_missing_masks_are_refused(tmp_path):
     write_geotiff(tmp_path / "one" / "x.tif", PIXELS)
-    with pytest.raises(InputError, match=r"x\.tif has no date.*\(--set dates=…\).*\(--set date_pattern=…\)"):
+    with raises_naming(InputError, "x.tif", "--set", "date_pattern"):
         find_images(tmp_path / "one")
-    with pytest.raises(InputError, match=r"no date by the pattern '%Y'"):
+    with raises_naming(InputError, "'%Y'"):
         find_images(tmp_path / "one", date_pattern="%Y")
-    with pytest.raises(InputError, match=r"'%Q' is not understood"):
+    with raises_naming(InputError, "'%Q'"):
         find_images(tmp_path / "one", date_pattern="%Q")
     for name in ("a_2020-03-01.tif", "b_20200301.tif"):
         write_geotiff(tmp_path / "two" / name, PIXELS)
-    with pytest.raises(InputError, match=r"two images are of 2020-03-01"):
+    with raises_naming(InputError, "2020-03-01"):
         find_images(tmp_path / "two")
     write_geotiff(tmp_path / "three" / "2020-03-01.tif", PIXELS)
     write_geotiff(tmp_path / "masks" / "2020-03-02.tif", PIXELS)
-    with pytest.raises(InputError, match=r"no mask of 2020-03-01"):
+    with raises_naming(InputError, "2020-03-01"):
         find_images(tmp_path / "three", masks=tmp_path / "masks")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"holds no raster"):
@@ -172,7 +173,7 @@ def test_stac_items_are_read_from_their_local_assets(tmp_path):
     assert str(images[1].masks[0]).endswith("scl_2021-02-01.tif")
     with pytest.raises(InputError, match=r"has the raster assets \['red', 'nir', 'scl'\]. Choose"):
         find_images(path)
-    with pytest.raises(InputError, match=r"no asset 'redd'. Did you mean 'red'"):
+    with raises_naming(InputError, "'redd'", "'red'"):
         find_images(path, assets=["redd"])
     assert len(find_images(stac(tmp_path, red=names["red"], scl=names["scl"]), masks="scl")) == 2
 
@@ -201,7 +202,7 @@ def test_stac_assets_outside_the_folder_of_the_items_are_read_only_where_the_use
 
 
 def test_stac_files_that_are_none_and_assets_elsewhere_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"refers to https://far\.org/a\.tif\. Give that address itself"):
+    with raises_naming(InputError, "https://far.org/a.tif"):
         find_images(stac(tmp_path, red="https://far.org/a.tif"))
     path = tmp_path / "other.json"
     for text, message in (

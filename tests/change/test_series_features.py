@@ -8,6 +8,7 @@ import rasterio
 from geotiff import write_geotiff
 from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp
+from refusals import raises_naming
 
 from deepnets4eo.change import NoveltyOptions
 from deepnets4eo.change.series.dates import DatedImage
@@ -63,7 +64,7 @@ def test_the_band_of_the_mask_is_none_of_the_bands_that_are_used(image):
         series = series_of(image, bands=bands, mask=MaskRule(band=4))
         assert series.band_names == list(NAMES)
         np.testing.assert_array_equal(series.read(0, window)[0], image[:3])
-    with pytest.raises(InputError, match="has 3 bands, but 2 names were given"):
+    with raises_naming(InputError, "3", "2"):
         series_of(image, bands=NAMES[:2], mask=MaskRule(band=4))
     with pytest.raises(InputError, match="no band beside their mask"):
         series_of(image[:1], mask=MaskRule(band=1))
@@ -85,7 +86,7 @@ def test_masks_whose_nodata_is_their_clear_value_are_refused_with_the_cause(tmp_
     mask[0, :8] = 4
     path = write_geotiff(tmp_path / "m.tif", mask, nodata=0)
     dated = [DatedImage(DAYS[0], (write_geotiff(tmp_path / "i.tif", image),), (path,))]
-    with pytest.raises(InputError, match=r"the mask of 2020-01-01 .*m\.tif declares 0 as nodata, but 0 is clear"):
+    with raises_naming(InputError, "2020-01-01", "m.tif", "0"):
         ImageSeries(dated)
     classes = ImageSeries(dated, mask=MaskRule(values=(8,))).read(0, Window(0, 0, 40, 56))[1]  # 0: no class is known
     np.testing.assert_array_equal(classes, mask[0] == 4)
@@ -106,16 +107,16 @@ def test_another_grid_is_read_on_that_of_the_first(tmp_path):
 
 def test_bad_dates_are_refused_by_name(tmp_path, image):
     first = write_geotiff(tmp_path / "a.tif", image)
-    with pytest.raises(InputError, match=r"image of 2020-02-01 .* has 2 bands, that of 2020-01-01 3"):
+    with raises_naming(InputError, "2020-02-01", "2", "2020-01-01", "3"):
         series_of(first, write_geotiff(tmp_path / "b.tif", image[:2]))
-    with pytest.raises(GridError, match=r"'2020-02-01' .* does not overlap"):
+    with raises_naming(GridError, "'2020-02-01'"):
         series_of(first, write_geotiff(tmp_path / "c.tif", image, origin=(600_000, 5_000_000)))
     (tmp_path / "d.tif").write_bytes(b"II*\0 no raster")
-    with pytest.raises(InputError, match=r"the image of 2020-02-01 cannot be read: .*d\.tif"):
+    with raises_naming(InputError, "2020-02-01", "d.tif"):
         series_of(first, tmp_path / "d.tif")
     with pytest.raises(InputError, match="has no dates"):
         series_of()
-    with pytest.raises(InputError, match=r"have bands 1–3, not \[4\]"):
+    with raises_naming(InputError, "1", "3"):
         series_of(first, bands={"nir": 4})
 
 
@@ -171,15 +172,15 @@ def test_cloudy_cells_and_dates_are_left_out(image, caplog):
     assert "No cell is valid on 2020-02-01" in caplog.text
     assert (measured.valid[0].reshape(cells.shape) == (np.arange(7) < 2)).all()
     assert (measured.values[0][~measured.valid[0]] == 0).all()
-    with pytest.raises(InputError, match=r"no cell of 8 px has 70% of valid pixels at any of the 1 dates"):
+    with raises_naming(InputError, "8", "70", "1"):
         measure_cells(ImageSeries(images[1:2]), cells, SpectralTexture(NAMES))
 
 
 def test_cells_that_do_not_fit_are_refused_and_outlines_lie_on_the_ground(tmp_path, image):
     grid = series_of(write_geotiff(tmp_path / "a.tif", image, gsd=10)).grid
-    with pytest.raises(InputError, match=r"stride_px=3 does not divide cell_px=8"):
+    with raises_naming(InputError, "stride_px", "3", "cell_px", "8"):
         CellGrid(grid, 8, 3)
-    with pytest.raises(InputError, match=r"less than a cell of 64"):
+    with raises_naming(InputError, "64"):
         CellGrid(grid, 64, 64)
     (outline,) = CellGrid(grid, 8, 8).outlines(np.array([8]))
     assert outline.bounds == (500_080, 5_000_000 - 160, 500_160, 5_000_000 - 80)
@@ -208,7 +209,7 @@ def test_an_encoder_describes_cells_by_a_local_checkpoint(tmp_path, image):
     assert measured.values.shape == (2, 35, len(features.names))
     moved = np.linalg.norm(measured.values[1] - measured.values[0], axis=1).reshape(5, 7)
     assert moved[2:4, 2:4].min() > 2 * moved[0, 5:].max()
-    with pytest.raises(InputError, match="cells of 6 px are not made of whole cells"):
+    with raises_naming(InputError, "6"):
         EncoderFeatures(series, "mobilenetv3_small_050", weights, side_px=6)
 
 
@@ -235,7 +236,7 @@ def test_bands_of_several_files_of_a_date_keep_the_order_in_which_they_are_named
 def test_a_mask_band_whose_clear_value_is_the_nodata_value_is_refused(tmp_path, image):
     stored = np.concatenate([image, 0 * image[:1]])
     dated = [DatedImage(DAYS[0], (write_geotiff(tmp_path / "i.tif", stored, nodata=0),))]
-    with pytest.raises(InputError, match="declares 0 as nodata, but 0 is clear in its mask, band 4"):
+    with raises_naming(InputError, "0", "4"):
         ImageSeries(dated, mask=MaskRule(band=4))
     assert ImageSeries(dated, mask=MaskRule(band=4, values=(9,))).read(0, Window(0, 0, 4, 4))[1].sum() == 0
 

@@ -8,6 +8,7 @@ import pytest
 from affine import Affine
 from made_up_series import BANDS, CELL, Change, make_series
 from odc.geo.geobox import GeoBox
+from refusals import raises_naming
 
 from deepnets4eo.change import NoveltyOptions, NoveltyRanking, rank_novelty
 from deepnets4eo.change.series.deltas import (
@@ -188,7 +189,7 @@ def test_the_changes_most_like_one_are_of_its_kind(tmp_path, cells, ranking):
     again = NoveltyRanking.read(tmp_path)
     assert again.similar(first, 3)["id"].tolist() == nearest["id"].tolist()
     assert again.table["date"].tolist() == ranking.table["date"].tolist()
-    with pytest.raises(InputError, match=r"there is no change 0; the ranking has"):
+    with raises_naming(InputError, "0"):
         again.similar(0)
 
 
@@ -197,16 +198,16 @@ def test_folders_without_a_whole_ranking_are_refused(tmp_path, ranking):
         NoveltyRanking.read(tmp_path)
     ranking.write(tmp_path)
     (tmp_path / "changes.npz").write_bytes(b"PK no archive")
-    with pytest.raises(InputError, match=r"changes\.npz cannot be read"):
+    with raises_naming(InputError, "changes.npz"):
         NoveltyRanking.read(tmp_path)
     np.savez(tmp_path / "changes.npz", vectors=np.zeros((2, 3)))
-    with pytest.raises(InputError, match=r"changes, .* 2\. Rank the series again"):
+    with raises_naming(InputError, "2"):
         NoveltyRanking.read(tmp_path)
 
 
 def test_too_few_dates_are_refused_and_no_change_is_an_empty_ranking(tmp_path, cells):
     one = replace(cells, dates=cells.dates[:1], values=cells.values[:1], valid=cells.valid[:1])
-    with pytest.raises(InputError, match=r"has 1 dates with valid cells, expected at least 6: 3 of history"):
+    with raises_naming(InputError, "1", "6", "3"):
         rank_novelty(one)
     same = replace(cells, values=np.broadcast_to(cells.values[:1], cells.values.shape), valid=np.ones_like(cells.valid))
     empty = rank_novelty(same)

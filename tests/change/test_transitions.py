@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from affine import Affine
 from pyproj import Geod
+from refusals import raises_naming
 
 from deepnets4eo.cards.legend import VOID, Legend, LegendClass
 from deepnets4eo.change import adjust_transitions, compare_covers, from_to_legend, split_from_to
@@ -54,7 +55,7 @@ def test_a_pair_of_equals_has_the_name_and_colour_of_the_class() -> None:
 
 def test_more_pairs_than_a_byte_holds_are_refused() -> None:
     many = Legend("many", tuple(LegendClass(v, f"c{v}", (v, 1, 1)) for v in range(16)))
-    with pytest.raises(InputError, match="16 classes; pairs from → to need 2 to 15"):
+    with raises_naming(InputError, "16", "2", "15"):
         from_to_legend(many)
 
 
@@ -107,9 +108,9 @@ def test_intervals_are_those_of_a_bootstrap_over_blocks(tmp_path: Path) -> None:
     assert measured.low[0, 1] == 0
     assert measured.high[0, 1] == pytest.approx(3 * block_ha, rel=2e-3)  # P(4) = 0.4 %, P(≥ 3) = 5 %
     assert measured.high[2, 2] == 0
-    with pytest.raises(InputError, match="is one block of 256 px"):
+    with raises_naming(InputError, "256"):
         measured_areas(path, block_px=256)
-    with pytest.raises(InputError, match="has no CRS"):
+    with raises_naming(InputError, "CRS"):
         measured_areas(write_map(tmp_path / "plain.tif", labels, None), block_px=10)
 
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from refusals import raises_naming
 
 from deepnets4eo.classification import interpolate_weights, measure_gap, recall_at
 from deepnets4eo.classification.loss import ImageCriterion
@@ -43,7 +44,7 @@ def test_weights_between_two() -> None:
     first, tuned = ({"w": torch.full((2,), value), "n": torch.tensor(int(value))} for value in (1.0, 3.0))
     assert interpolate_weights(first, tuned, 0.25)["w"].tolist() == [1.5, 1.5]
     assert interpolate_weights(first, tuned, 0.25)["n"] == 3
-    with pytest.raises(InputError, match="alpha is 2"):
+    with raises_naming(InputError, "2"):
         interpolate_weights(first, tuned, 2)
     with pytest.raises(InputError, match="two networks: n differs"):
         interpolate_weights(first, {"w": tuned["w"]}, 0.5)

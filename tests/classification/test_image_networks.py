@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from refusals import raises_naming
 
 from deepnets4eo.cards.catalog import shipped_path
 from deepnets4eo.classification.networks import (
@@ -76,7 +77,7 @@ def test_any_encoder_of_timm_is_taken_and_an_unknown_one_refused() -> None:
         )
     with pytest.raises(InputError, match="unknown to timm"):
         ImageClassifier(3, 4, encoder="resnet19")
-    with pytest.raises(InputError, match="stride_px=5 does not suit patch_px=16"):
+    with raises_naming(InputError, "stride_px", "5", "patch_px", "16"):
         WideResNet(3, 2, patch_px=16, stride_px=5)
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from affine import Affine
 from geotiff import write_geotiff
+from refusals import raises_naming
 
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.cards.legend import Legend
@@ -73,7 +74,7 @@ def test_bands_are_chosen_by_name_and_scaled_by_what_is_learnt_from(patches: Pat
     prepared = prepare_images(pixels, measure_pixels(pixels, np.arange(len(pixels)), images))
     np.testing.assert_allclose(prepared.mean((0, 2, 3)), 0, atol=1e-4)
     np.testing.assert_allclose(prepared.std((0, 2, 3)), 1, atol=1e-4)
-    with pytest.raises(InputError, match="no band B11"):
+    with raises_naming(InputError, "B11"):
         list_images(data(patches, file_bands=("B2", "B3", "B4", "B8"), bands=("B11",)))
 
 
@@ -85,7 +86,7 @@ def test_few_labels_are_as_many_of_each_class_and_follow_from_the_seed() -> None
     assert set(drawn) != set(draw_labelled(targets, 4, seed=2))
     several = targets | np.eye(3, dtype=bool)[np.random.default_rng(0).integers(0, 3, 75)]
     assert (several[draw_labelled(several, 4, seed=0)].sum(0) >= 4).all()
-    with pytest.raises(InputError, match="has 5 labelled images"):
+    with raises_naming(InputError, "5"):
         draw_labelled(targets, 6, seed=0)
 
 
@@ -136,7 +137,7 @@ def test_both_versions_of_bigearthnet_are_read(version: int, tmp_path: Path) -> 
     ], "names of CORINE become the class that holds them, airports none"  # fmt: skip
     np.testing.assert_array_equal(images.read(2), np.stack([np.full((12, 12), value) for value in (206, 212, -2)]))
     assert images.parts == (("train", "val", "test") if version == 2 else ())
-    with pytest.raises(InputError, match="S2A_MSIL2A_0 has no band B03"):
+    with raises_naming(InputError, "S2A_MSIL2A_0", "B03"):
         list_images(data(tmp_path, bands=("B03",)), legend)
 
 
@@ -171,7 +172,7 @@ def test_a_band_order_that_is_a_trap_is_refused_by_the_name_of_its_owner(owner: 
 
 def test_names_of_colours_are_bands_so_that_tessera_is_refused_too() -> None:
     tessera = ("red", "blue", "green", "nir", "nir08", "rededge1", "rededge2", "rededge3", "swir16", "swir22")
-    with pytest.raises(InputError, match="TESSERA"):
+    with raises_naming(InputError, "TESSERA"):
         check_band_order(tessera, DatasetCard.load("bigearthnet_v2").bands["image"], "embeddings.npz")
 
 
@@ -182,7 +183,7 @@ def test_files_that_name_their_bands_in_another_order_than_the_card_are_refused(
         path = write_geotiff(tmp_path / name / "1.tif", np.ones((13, 4, 4), np.uint16))
         with rasterio.open(path, "r+") as file:
             file.descriptions = BAND_ORDERS["Sentinel-2 L1C"]
-    with pytest.raises(InputError, match="the order of Sentinel-2 L1C"):
+    with raises_naming(InputError, "Sentinel-2", "L1C"):
         list_images(data(tmp_path, dataset="eurosat"), Legend.load("eurosat"))
 
 
@@ -259,12 +260,12 @@ def test_sets_that_nothing_can_be_learnt_from_are_refused(patches: Path, archive
     none, _ = list_images(data(patches, unlabelled=(str(archive),)), legend)
     assert len(none) == 2 * len(images)
     assert none.labelled.sum() == len(images)
-    with pytest.raises(InputError, match="none of the 24 images has a label"):
+    with raises_naming(InputError, "24"):
         check_learnable(none.take(np.arange(24, 48)), legend, several=False)
     pixels = pixels_of(images, tmp_path)
     inputs = measure_pixels(pixels, np.arange(len(pixels)), images)
     check_unit(pixels, inputs)
-    with pytest.raises(InputError, match="reflectance from 0 to 1 is not reflectance times 10,000"):
+    with raises_naming(InputError, "0", "1", "10", "000"):
         check_unit(pixels / 10_000, inputs)
     with pytest.raises(InputError, match="no images were named"):
         list_images(ImageData())
@@ -280,7 +281,7 @@ def test_parts_may_lie_in_folders_of_their_own(archive: Path, patches: Path) -> 
 def test_two_folders_are_two_classes_around_the_circle_and_one_is_none(tmp_path: Path) -> None:
     for name in ("water", "unlabelled"):
         (tmp_path / name).mkdir()
-    with pytest.raises(InputError, match="has 1 folders, so the classes are unknown"):
+    with raises_naming(InputError, "1"):
         folder_legend(tmp_path)
     (tmp_path / "forest").mkdir()
     classes = folder_legend(tmp_path).classes

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from refusals import raises_naming
 from safetensors.torch import load_file, save_file
 
 from deepnets4eo.classification import classify_by_words, label_by_words, open_image_text_model
@@ -140,7 +141,7 @@ def test_images_without_colours_and_a_single_class_are_refused(towers: Path, tmp
     np.savez(tmp_path / "radar.npz", images=np.ones((2, 2, 16, 16), np.float32))
     images = list_unlabelled(ImageData(folders=(str(tmp_path / "radar.npz"),), file_bands=("VV", "VH")))
     model = open_image_text_model(towers)
-    with pytest.raises(InputError, match="has the bands VV, VH"):
+    with raises_naming(InputError, "VV", "VH"):
         classify_by_words(model, images, CLASSES)
-    with pytest.raises(InputError, match="1 classes were named"):
+    with raises_naming(InputError, "1"):
         classify_by_words(model, images, ["trees"])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from refusals import raises_naming
 from torch import nn
 
 import deepnets4eo
@@ -159,7 +160,7 @@ def test_labels_that_are_probably_wrong_are_ranked_and_those_learnt_from_left_ou
         "read_json",
         lambda _path: {"images": {"train": list_images(ImageData(folders=(str(patches),)))[0].names}},
     )
-    with pytest.raises(InputError, match="learnt from all 24 labelled images"):
+    with raises_naming(InputError, "24"):
         find_wrong_images(loaded, [patches])
     for words, message in (
         (["evaluate"], "is a run, whose own scores are in its metrics.json"),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-import pytest
+from refusals import raises_naming
 
 from deepnets4eo.damage.calibration.pool import NetworkReliability, NetworkSkill
 from deepnets4eo.damage.calibration.reliability import Reliability
@@ -143,7 +143,7 @@ def test_reliability_of_a_card_is_read_and_damaged_notes_are_refused() -> None:
     read = NetworkReliability.of_card({"notes": {"reliability_alone": part}}, "runs/a", 0.5, 0.5)
     assert list(read.alone) == ["post_only"]
     assert read.together == {}
-    with pytest.raises(RunError, match=r"runs/a: `reliability_alone` in its card"):
+    with raises_naming(RunError, "runs/a", "reliability_alone"):
         NetworkReliability.of_card({"notes": {"reliability_alone": {"post_only": {"weight": 1.0}}}}, "runs/a", 0.5, 0.5)
 
 

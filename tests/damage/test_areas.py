@@ -11,6 +11,7 @@ import pytest
 import shapely
 from made_up_map import make_grid, make_images, make_map
 from pyproj import Geod, Transformer
+from refusals import raises_naming
 
 from deepnets4eo.damage.areas import OUTSIDE, check_areas, count_areas, find_areas, read_areas
 from deepnets4eo.errors import InputError
@@ -142,7 +143,7 @@ def test_overlapping_parts_of_an_area_are_united():
 
 def test_areas_in_metres_without_a_crs_are_refused(damage_map, tmp_path):
     HALVES.set_crs(None, allow_override=True).to_file(tmp_path / "d.geojson")
-    with pytest.raises(InputError, match=r"the areas .*d.geojson say .*degrees.*, but reach from"):
+    with raises_naming(InputError, "d.geojson"):
         find_areas(tmp_path / "d.geojson", damage_map.buildings)
 
 
@@ -241,10 +242,10 @@ def test_areas_that_are_elsewhere_than_the_map_are_refused_before_long_work(dama
     local = 'LOCAL_CS["site",UNIT["metre",1]]'
     for crs, areas in ((None, HALVES), (local, HALVES), (local, HALVES.set_crs(None, allow_override=True))):
         buildings = damage_map.buildings.set_crs(crs, allow_override=True)
-        with pytest.raises(InputError, match="damage.gpkg"):
+        with raises_naming(InputError, "damage.gpkg"):
             find_areas(areas, buildings)
         areas.to_file(tmp_path / "d.gpkg")
-        with pytest.raises(InputError, match="damage.gpkg"):
+        with raises_naming(InputError, "damage.gpkg"):
             check_areas(str(tmp_path / "d.gpkg"), buildings.crs, known=True)
 
 
@@ -252,7 +253,7 @@ def test_what_are_no_areas_is_refused(damage_map, tmp_path):
     points = HALVES.assign(geometry=HALVES.centroid)
     with pytest.raises(InputError, match="the areas hold Point, expected polygons"):
         find_areas(points, damage_map.buildings)
-    with pytest.raises(InputError, match="the areas have no CRS"):
+    with raises_naming(InputError, "CRS"):
         find_areas(HALVES.set_crs(None, allow_override=True), damage_map.buildings)
     for words, error in (
         ("grid:0", "side of 10 to"),

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import shapely
 from pyproj import Transformer
+from refusals import raises_naming
 from sklearn.metrics import cohen_kappa_score
 
 from deepnets4eo.cli.main import main
@@ -129,7 +130,7 @@ def test_a_table_of_skai_is_points_in_degrees_and_words_have_no_threshold(ours: 
     cells["geometry"] = [shape.wkt for shape in outlines()]  # as in Open Buildings, which are more than points
     pd.DataFrame(cells | {"damaged": TRUTH > 1}).to_csv(tmp_path / "outlines.csv", index=False)
     assert set(read_damage_map(tmp_path / "outlines.csv").table.geom_type) == {"Polygon"}
-    with pytest.raises(InputError, match="column 'plus_code', holds no numbers"):
+    with raises_naming(InputError, "'plus_code'"):
         read_damage_map(path, grade="plus_code", above=0.5)
 
 

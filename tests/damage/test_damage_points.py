@@ -4,6 +4,7 @@ import laspy
 import numpy as np
 import pandas as pd
 import pytest
+from refusals import raises_naming
 
 from deepnets4eo.damage import EvidenceCard, PointEvidence, RasterEvidence, assess, read_footprints
 from deepnets4eo.damage.evidences.points import CARDS, COLUMN, MEANING, PointScore
@@ -93,7 +94,7 @@ def test_clouds_that_cannot_be_used_are_refused_before_the_long_work(city, cloud
     with pytest.raises(InputError, match="does not exist"):
         refusal(PointEvidence("nowhere.laz"))
     score = RasterEvidence("change", images[1].subset([1]), 0.9, EvidenceCard(0.0, 1.0, 1.0, 100))
-    with pytest.raises(InputError, match="expected at most 1 together"):
+    with raises_naming(InputError, "1"):
         refusal(PointEvidence(post, clouds[0]), [score])
     with pytest.raises(InputError, match="lie in pixels"):
         pixels = city.footprints().set_crs(None, allow_override=True)
@@ -101,7 +102,7 @@ def test_clouds_that_cannot_be_used_are_refused_before_the_long_work(city, cloud
         from deepnets4eo.damage.evidences.points import check_point_evidence
 
         check_point_evidence(points, read_footprints(pixels, assume_crs="pixels"))
-    with pytest.raises(InputError, match="expected 0"):
+    with raises_naming(InputError, "0"):
         PointEvidence("post.laz", weight=2.0)
     with pytest.raises(InputError, match="job's own column"):
         RasterEvidence("points_debris_m3", "a.tif")

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, strategies as st
 from made_up_pairs import GSD_M
+from refusals import raises_naming
 from scipy.special import logit
 
 from deepnets4eo.cards.legend import Legend
@@ -211,7 +212,7 @@ def test_images_are_seen_at_the_ground_size_of_training(place, monkeypatch):
         grader.probabilities(pre, post, outlines_px, registration, None)
     assert seen == [(320, 320), (160, 160), (320, 320)]
     grader.run.segmenter.inputs = replace(inputs, gsd_m=0.2)
-    with pytest.raises(RunError, match="pixels measure 0.5 m, those of training 0.2 m"):
+    with raises_naming(RunError, "0.5", "0.2"):
         grader.probabilities(pre, post, outlines_px, registration, None)
 
 
@@ -231,15 +232,15 @@ def test_the_verb_names_run_and_settings_in_its_manifest(place, tmp_path):
 
 def test_runs_and_weights_that_do_not_fit_are_refused(place, tmp_path):
     _, run = place
-    with pytest.raises(InputError, match="weight is 1.5, expected 0"):
+    with raises_naming(InputError, "1.5", "0"):
         DecisionModel.load(str(run), 1.5)
-    with pytest.raises(InputError, match='There is no model "nothing"'):
+    with raises_naming(InputError, '"nothing"'):
         DecisionModel.load("nothing")
-    with pytest.raises(RunError, match="has 3 bands, training had 4"):
+    with raises_naming(RunError, "3", "4"):
         job((place[0], make_run(tmp_path / "four", bands=4)))
     touched = Path(shutil.copytree(run, tmp_path / "touched"))
     touched.joinpath("legend.yaml").write_text("# touched\n")
-    with pytest.raises(RunError, match="legend.yaml"):
+    with raises_naming(RunError, "legend.yaml"):
         DecisionModel.load(str(touched))
 
 
@@ -264,5 +265,5 @@ def test_a_rarer_event_lowers_every_probability_as_bayes_rule_says() -> None:
     assert np.allclose(found[:2].sum(axis=1), 1)
     assert np.isnan(found[2]).all()
     assert adjust_to_share(probabilities, 0.5) is probabilities
-    with pytest.raises(InputError, match="more than 0"):
+    with raises_naming(InputError, "0"):
         DecisionModel.load("damage-evidence", damaged_share=0)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from refusals import raises_naming
 
 from deepnets4eo.damage import EvidenceCard
 from deepnets4eo.damage.calibration.pool import card_path
@@ -56,7 +57,7 @@ def test_a_card_that_lacks_a_number_is_refused(tmp_path, text):
 
 
 def test_numbers_that_are_none_are_refused():
-    with pytest.raises(InputError, match="expected finite numbers, an AUC of 0 to 1"):
+    with raises_naming(InputError, "AUC", "0", "1"):
         EvidenceCard(np.nan, 1, 0.8, 100)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from refusals import raises_naming
 
 from deepnets4eo import plugins
 from deepnets4eo.damage import assess, opening
@@ -111,7 +112,7 @@ def test_an_installation_that_is_older_than_the_code_is_named(monkeypatch):
 
 def test_weights_of_more_than_one_together_are_refused() -> None:
     check_weights([Brightness(0.4), Brightness(0.6)])
-    with pytest.raises(InputError, match=r"weight of 1\.10 in the decision, expected at most 1 together"):
+    with raises_naming(InputError, "1.10", "1"):
         check_weights([Brightness(0.5), Brightness(0.6)])
 
 
@@ -120,7 +121,5 @@ def test_columns_that_an_evidence_did_not_measure_are_named(installed, site, mon
         return site.with_columns(pd.DataFrame({"ev_brightness": [0.5]}), self.meaning, self.name)
 
     monkeypatch.setattr(Brightness, "measure", measure)
-    with pytest.raises(
-        InputError, match=r"brightness measured 1 rows of ev_brightness; expected \d+ of ev_brightness, "
-    ):
+    with raises_naming(InputError, "1", "ev_brightness"):
         assess(*site, settings=Settings(network=False, workers=1, evidences="brightness"))

@@ -7,6 +7,7 @@ import pytest
 import rasterio
 from geotiff import write_geotiff
 from made_up_town import GRID, layer, photo
+from refusals import raises_naming
 
 from deepnets4eo.damage.inputs.checks import check_images, neighbour_correlations, undeclared_nodata
 from deepnets4eo.errors import InputError
@@ -72,7 +73,7 @@ def test_one_file_given_twice_is_refused(tmp_path) -> None:
 
 def test_one_image_in_two_files_is_refused(tmp_path) -> None:
     first, second = write_image(tmp_path / "a.tif", AFTER), write_image(tmp_path / "b.tif", AFTER, SOFTWARE="other")
-    with pytest.raises(InputError, match="give - for PRE|or - for PRE"):
+    with raises_naming(InputError, "PRE"):
         check_images(ImagePair(Layer.open(first), Layer.open(second)))
 
 
@@ -103,7 +104,7 @@ def test_an_image_with_a_colour_table_is_refused(tmp_path: Path) -> None:
     path = write_image(tmp_path / "p.tif", AFTER[:1])
     with rasterio.open(path, "r+") as file:
         file.write_colormap(1, {value: (value, 0, 255 - value) for value in range(256)})
-    with pytest.raises(InputError, match=r"the post image .*p\.tif has a colour table"):
+    with raises_naming(InputError, "p.tif"):
         ImagePair.open(None, path)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from geotiff import write_geotiff
+from refusals import raises_naming
 from scipy.special import expit, logit
 
 from deepnets4eo.damage import Settings, assess
@@ -293,7 +294,7 @@ def test_without_an_image_before_water_is_named_and_grades_stay(monkeypatch) -> 
 
 def test_a_raster_that_is_no_map_of_water_is_refused(tmp_path: Path) -> None:
     post = flooded_post()[0]
-    with pytest.raises(InputError, match="has 4 bands; expected one"):
+    with raises_naming(InputError, "4"):
         from geotiff import write_geotiff
 
         path = write_geotiff(

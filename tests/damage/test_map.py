@@ -12,6 +12,7 @@ from affine import Affine
 from made_up_map import make_grid, make_images, make_map
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
+from refusals import raises_naming
 from shapely.geometry import shape
 
 from deepnets4eo.damage.map import PRODUCTS, DamageMap, MapImages
@@ -64,7 +65,7 @@ def test_every_format_is_written_on_request(made, tmp_path, monkeypatch):
 
 def test_an_unknown_format_is_refused_before_anything_is_written(made, tmp_path):
     damage_map, _, post = made
-    with pytest.raises(InputError, match=r"'kmz' is no further format of a damage map. Did you mean 'kml'\?"):
+    with raises_naming(InputError, "'kmz'", "'kml'"):
         damage_map.save(tmp_path / "out", post=post, also=("kmz",))
     assert names(tmp_path) == set()
 
@@ -74,7 +75,7 @@ def test_plain_pixels_have_a_table_of_their_rows_and_columns_and_no_other_furthe
     damage_map = make_map(9, grid=grid)
     post = make_images(grid, damage_map)[1]
     assert set(damage_map.save(tmp_path / "out", post=post)) == ALWAYS | {"damage.csv"}
-    with pytest.raises(InputError, match="need longitude and latitude.*or only --also csv,xbd,pdf,png"):
+    with raises_naming(InputError, "--also"):
         damage_map.save(tmp_path / "other", post=post, also=("geojson",))
 
 
@@ -115,7 +116,7 @@ def test_the_manifest_hashes_every_other_file_and_every_input(made, tmp_path):
 def test_a_full_folder_is_refused_without_overwrite(made, tmp_path):
     damage_map, _, post = made
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(OutputError, match="--overwrite"):
+    with raises_naming(OutputError, "--overwrite"):
         damage_map.save(tmp_path, post=post)
     damage_map.save(tmp_path, post=post, overwrite=True)
     assert names(tmp_path) == FILES | {"notes.txt"}
@@ -168,11 +169,11 @@ def test_values_that_do_not_fit_are_refused(column, value, message):
 def test_a_grade_without_assessment_and_missing_columns_are_refused():
     damage_map = make_map(5, assessed=0.0)
     damage_map.buildings["damage"] = "destroyed"
-    with pytest.raises(InputError, match="set where status is not_assessed"):
+    with raises_naming(InputError, "not_assessed"):
         DamageMap(damage_map.buildings, damage_map.assessed_extent)
-    with pytest.raises(InputError, match="no column damage_prob"):
+    with raises_naming(InputError, "damage_prob"):
         DamageMap(damage_map.buildings.drop(columns="damage_prob"), damage_map.assessed_extent)
-    with pytest.raises(InputError, match="has 0 rows, expected 1"):
+    with raises_naming(InputError, "0", "1"):
         DamageMap(make_map(5).buildings, gpd.GeoDataFrame(geometry=[]))
 
 
@@ -263,7 +264,7 @@ def test_a_layer_of_lonboard_has_the_colours_of_the_grades(made):
     assert grades == [grade or None for grade in made[0].buildings["damage"].fillna("")]
     rgba = np.array(layer.get_fill_color.combine_chunks().to_pylist())
     assert rgba[:, :3].tolist() == [list(colors()[grade or UNGRADED]) for grade in grades]
-    with pytest.raises(InputError, match="no CRS"):
+    with raises_naming(InputError, "CRS"):
         make_map(3, grid=make_grid(epsg=None)).to_lonboard()
 
 
@@ -271,5 +272,5 @@ def test_maps_for_notebooks_name_the_extra_that_they_need(made, monkeypatch):
     for module in ("folium", "lonboard"):
         monkeypatch.setitem(sys.modules, module, None)
     for method in (made[0].explore, made[0].to_lonboard):
-        with pytest.raises(MissingExtraError, match=r"deepnets4eo\[notebook\]"):
+        with raises_naming(MissingExtraError, "deepnets4eo"):
             method()

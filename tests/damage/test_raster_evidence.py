@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from affine import Affine
 from rasterio.features import geometry_mask
+from refusals import raises_naming
 from scipy.special import expit, logit
 
 from deepnets4eo.damage import EvidenceCard, RasterEvidence, Settings, assess
@@ -175,7 +176,7 @@ def test_probabilities_as_bytes_are_read_from_the_band_of_that_name(tmp_path):
     (layer,) = open_raster_evidence([RasterEvidence("change", path)], post_layer())
     outline = city().footprints().to_crs(post_layer().grid.crs.to_wkt()).geometry.to_numpy()[:3]
     np.testing.assert_allclose(mean_scores([layer], outline, 1)["ev_change"], 54 / 254)
-    with pytest.raises(InputError, match="has 2 bands, no change, change; expected one, or one called flood"):
+    with raises_naming(InputError, "2"):
         open_raster_evidence([RasterEvidence("flood", path)], post_layer())
 
 
@@ -197,7 +198,7 @@ def test_an_interrupted_job_does_not_measure_again(raster, tmp_path, monkeypatch
 
 def test_a_raster_of_another_site_is_refused():
     away = Grid(post_layer().shape, post_layer().grid.affine * Affine.translation(5000, 0), post_layer().grid.crs)
-    with pytest.raises(GridError, match="'ev_change'.*does not overlap"):
+    with raises_naming(GridError, "'ev_change'"):
         open_raster_evidence([RasterEvidence("change", Layer.open(scores(), grid=away))], post_layer())
 
 
@@ -217,14 +218,14 @@ def test_names_of_own_columns_and_names_that_are_none_are_refused(name):
 def test_names_and_weights_that_do_not_go_together_are_refused(raster):
     with pytest.raises(InputError, match="each needs its own name"):
         open_raster_evidence([RasterEvidence("a", raster)] * 2, post_layer())
-    with pytest.raises(InputError, match=r"evidence a, b would have a weight of 1\.20 in the decision"):
+    with raises_naming(InputError, "1.20"):
         assess(
             None,
             post_layer(),
             city().footprints(),
             evidence=[RasterEvidence(name, raster, weight=0.6) for name in "ab"],
         )
-    with pytest.raises(InputError, match="weight of evidence 'a' is 2"):
+    with raises_naming(InputError, "'a'", "2"):
         RasterEvidence("a", raster, weight=2)
 
 

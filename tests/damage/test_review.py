@@ -9,6 +9,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
+from refusals import raises_naming
 from scipy.special import expit
 
 from deepnets4eo.cli.main import main
@@ -93,7 +94,7 @@ def test_answers_that_are_none_or_of_chosen_buildings_alone_are_refused() -> Non
     other = next(row for row in range(600) if row not in sample.rows)
     with pytest.raises(InputError, match="no building that was drawn"):
         review_counts(sample, {other: "destroyed"}, table["damage"])
-    with pytest.raises(InputError, match="'gone' is no answer"):
+    with raises_naming(InputError, "'gone'"):
         review_counts(sample, {int(sample.rows[0]): "gone"}, table["damage"])
     with pytest.raises(InputError, match="no building that was drawn was given a grade"):
         review_counts(sample, {int(sample.rows[0]): "cannot-tell"}, table["damage"])

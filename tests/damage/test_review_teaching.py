@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
+from refusals import raises_naming
 from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.cli.main import main
@@ -103,7 +104,7 @@ def test_twenty_answers_teach_what_damaged_buildings_look_like() -> None:
 
 def test_few_answers_teach_nothing() -> None:
     buildings, truth = make_map(known=2.0)
-    with pytest.raises(InputError, match="19"):
+    with raises_naming(InputError, "19"):
         teach(buildings, {row: truth[row] for row in range(29)})
 
 

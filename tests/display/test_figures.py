@@ -16,6 +16,7 @@ from geotiff import write_geotiff
 from made_up_map import make_grid, make_images, make_map
 from matplotlib.axes import Axes
 from odc.geo.geobox import GeoBox
+from refusals import raises_naming
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.damage.vocabulary import CLASSES, colors
@@ -123,7 +124,7 @@ def test_red_green_and_blue_are_chosen_by_name_else_the_first_bands(tmp_path: Pa
     assert not np.array_equal(named, unnamed)
     grey = drawn(Layer.open(path, bands=[1, 4]).plot())
     assert np.array_equal(grey, drawn(Layer.open(path).plot(bands=[1])))
-    with pytest.raises(InputError, match=r"2 bands were given to plot \(\[1, 2\]\); expected one, or three"):
+    with raises_naming(InputError, "2"):
         Layer.open(path).plot(bands=[1, 2])
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from refusals import raises_naming
 
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.cli.main import main
@@ -101,7 +102,7 @@ def test_published_rows_stand_below_ones_own() -> None:
 )
 def test_a_damaged_report_is_refused_by_name_before_any_work(damage: dict, tmp_path: Path, capsys) -> None:
     path = write_json(tmp_path / "earlier.json", scored(0.1) | damage)
-    with pytest.raises(InputError, match=r"earlier\.json is no report of scores"):
+    with raises_naming(InputError, "earlier.json"):
         read_report(path)
     assert main(["evaluate", "absent.tif", "absent.tif", "--set", f"against={path}"]) == 2
     assert "earlier.json is no report of scores" in capsys.readouterr().err

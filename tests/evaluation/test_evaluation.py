@@ -9,6 +9,7 @@ import rasterio
 from geotiff import write_geotiff
 from hypothesis import given, strategies as st
 from rasterio.enums import ColorInterp
+from refusals import raises_naming
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import GridError, InputError, LabelError
@@ -113,7 +114,7 @@ def test_an_unknown_colour_names_the_file_and_may_be_made_void(tmp_path):
     image = ISPRS.decode(reference)
     image[:, 5, 5] = 77
     files = save(tmp_path / "p.tif", guess(reference)), save(tmp_path / "r.tif", image)
-    with pytest.raises(LabelError, match=r"r\.tif.*\(77, 77, 77\) \(1 px\)"):
+    with raises_naming(LabelError, "r.tif", "77", "1"):
         evaluate(*files, "isprs")
     assert evaluate(*files, "isprs", Protocol(unknown="void")).matrix.total == (reference != VOID).sum() - 1
 
@@ -121,7 +122,7 @@ def test_an_unknown_colour_names_the_file_and_may_be_made_void(tmp_path):
 def test_an_unknown_value_names_the_file(tmp_path):
     reference = town()
     files = save(tmp_path / "p.tif", guess(reference)), save(tmp_path / "r.tif", np.where(reference == 5, 9, reference))
-    with pytest.raises(LabelError, match=r"r\.tif holds values .*9 \("):
+    with raises_naming(LabelError, "r.tif", "9"):
         evaluate(*files, "isprs")
 
 
@@ -177,12 +178,12 @@ def test_a_prediction_on_another_grid_is_brought_onto_the_reference_s(tmp_path):
 def test_rasters_apart_or_of_unknown_relation_are_refused(tmp_path):
     reference = save(tmp_path / "r.tif", town())
     far = save(tmp_path / "far.tif", town(), origin=(600_000, 5_000_000))
-    with pytest.raises(GridError, match=r"far\.tif does not overlap its reference"):
+    with raises_naming(GridError, "far.tif"):
         evaluate(far, reference, "isprs")
     plain = save(tmp_path / "plain.tif", town(0, 60, 60), crs=None)
-    with pytest.raises(GridError, match=r"\(60, 60\) pixels and its reference \(120, 90\), and only one has a CRS"):
+    with raises_naming(GridError, "60", "120", "90", "CRS"):
         evaluate(plain, reference, "isprs")
-    with pytest.raises(GridError, match="neither has a CRS"):
+    with raises_naming(GridError, "CRS"):
         evaluate(plain, save(tmp_path / "plain2.tif", town(), crs=None), "isprs")
 
 
@@ -218,9 +219,9 @@ def test_a_reference_of_void_alone_is_refused():
 
 
 def test_scores_and_floats_are_no_labels():
-    with pytest.raises(InputError, match="6 bands of float32"):
+    with raises_naming(InputError, "6", "float32"):
         evaluate(np.zeros((6, 5, 5), np.float32), np.zeros((5, 5), np.uint8), "isprs")
-    with pytest.raises(InputError, match="is float32, expected integer labels"):
+    with raises_naming(InputError, "float32"):
         evaluate(np.full((5, 5), 0.5, np.float32), np.zeros((5, 5), np.uint8), "isprs")
 
 
@@ -282,7 +283,7 @@ def test_a_reference_without_its_prediction_is_an_error(tmp_path):
         (tmp_path / folder).mkdir()
     save(tmp_path / "p" / "area1.tif", town())
     save(tmp_path / "r" / "area7.tif", town())
-    with pytest.raises(InputError, match=r"area7\.tif needs one prediction .* found none"):
+    with raises_naming(InputError, "area7.tif"):
         pair_tiles(tmp_path / "p", tmp_path / "r")
     with pytest.raises(InputError, match="holds no rasters"):
         pair_tiles(tmp_path / "p", tmp_path)
@@ -303,7 +304,7 @@ def test_a_made_up_place_is_called_synthetic(tmp_path):
 
 def test_negative_and_large_values_become_void_with_unknown_void():
     reference = np.array([[0, 1, 2, -1, 300, 70000]])
-    with pytest.raises(LabelError, match=r"-1 \(1 px\)"):
+    with raises_naming(LabelError, "-1", "1"):
         evaluate(np.zeros((1, 6), np.uint8), reference, "isprs")
     found = evaluate(np.zeros((1, 6), np.uint8), reference, "isprs", Protocol(unknown="void"))
     assert found.matrix.matrix[:, 0].tolist() == [1, 1, 1, 0, 0, 0]
@@ -364,11 +365,11 @@ def test_white_of_a_mask_is_a_class_where_its_legend_says_so():
 
 
 def test_rules_that_no_protocol_has_are_refused() -> None:
-    with pytest.raises(InputError, match="unknown is 'viod'. Did you mean 'void'"):
+    with raises_naming(InputError, "'viod'", "'void'"):
         Protocol(unknown="viod")
-    with pytest.raises(InputError, match="erode_px is -3"):
+    with raises_naming(InputError, "erode_px", "-3"):
         Protocol(erode_px=-3)
-    with pytest.raises(InputError, match="boundary_px is -1"):
+    with raises_naming(InputError, "boundary_px", "-1"):
         Protocol(boundary_px=-1)
 
 
@@ -376,7 +377,7 @@ def test_pairs_may_come_from_a_generator() -> None:
     truth, shares = np.array([[0, 0, 1, 255]], np.uint8), list[float]()
     result = evaluate_pairs(((truth, truth) for _ in range(2)), "isprs", progress=shares.append)
     assert (result.matrix.total, shares) == (6, [0.5, 1.0])
-    with pytest.raises(InputError, match="block_px is -5"):
+    with raises_naming(InputError, "block_px", "-5"):
         evaluate_pairs([(truth, truth)], "isprs", block_px=-5)
 
 

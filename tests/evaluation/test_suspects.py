@@ -9,6 +9,7 @@ import rasterio
 from affine import Affine
 from geotiff import write_geotiff
 from odc.geo.geobox import GeoBox
+from refusals import raises_naming
 
 from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.errors import InputError
@@ -54,7 +55,7 @@ def test_the_surest_comes_first_and_void_is_left_out(guesses: tuple[np.ndarray, 
 
 @pytest.mark.parametrize("scale", [3.0, np.nan])
 def test_scores_are_refused(guesses: tuple[np.ndarray, np.ndarray], scale: float) -> None:
-    with pytest.raises(InputError, match="not between 0 and 1"):
+    with raises_naming(InputError, "0", "1"):
         rank_wrong_labels(guesses[0] * scale, guesses[1])
     with pytest.raises(InputError, match="expected"):
         rank_wrong_labels(guesses[0], guesses[1][:5])
@@ -113,7 +114,7 @@ def test_classes_are_those_that_the_bands_are_called_and_others_are_left_out(
 
 
 def test_rasters_that_are_no_probabilities_are_refused(rasters: tuple[Layer, Layer]) -> None:
-    with pytest.raises(InputError, match="has 2 bands of uint8, expected the probabilities of the 6 classes"):
+    with raises_naming(InputError, "2", "uint8", "6"):
         find_wrong_labels(*rasters, Legend.load("isprs"))
     with pytest.raises(InputError, match="no legend"):
         find_wrong_labels(*rasters)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from affine import Affine
 from geotiff import write_geotiff
+from refusals import raises_naming
 
 import deepnets4eo
 from deepnets4eo.baselines.training import BaselineRecipe
@@ -150,7 +151,7 @@ def test_of_several_scenes_the_one_of_the_reference_is_scored(tmp_path: Path) ->
         expected = Layer.open(run / "split" / f"{name}.tif").read()[0][0] == 2
         np.testing.assert_array_equal(withheld.on(reference)(window), expected)
     (tmp_path / "elsewhere.tif").write_bytes((tmp_path / "1" / "labels.tif").read_bytes())
-    with pytest.raises(InputError, match="none of the label files of .* have no CRS"):
+    with raises_naming(InputError, "CRS"):
         withheld.on(Layer.open(tmp_path / "elsewhere.tif"))
 
 
@@ -163,7 +164,7 @@ def test_what_was_not_withheld_or_not_seen_is_refused(scene: Path, run: Path, tm
     options = [f"data.folders=[{tmp_path / 'scenes'}]", "data.split=scenes", "data.val_scenes=['2']"]
     whole = train(tmp_path / "whole", *options, image="*/image.tif", labels="*/labels.tif")
     assert not (whole / "split").exists()
-    with pytest.raises(InputError, match=r"withheld whole scenes \(2\)"):
+    with raises_naming(InputError, "2"):
         Withheld.of_run(whole)
     with pytest.raises(InputError, match="is no run of a training"):
         Protocol().apply_changes(ProtocolChanges(withheld=scene))
@@ -185,7 +186,7 @@ def test_a_scene_elsewhere_is_new_to_the_run_and_a_part_of_its_scene_is_not(tmp_
     with pytest.raises(GridError, match="shows nothing of the scenes of .*: all of it is new to that run"):
         withheld.on(beside)
     other = layer(15, np.zeros((1, 10, 10), np.uint8), "EPSG:32632" if crs is None else None)
-    with pytest.raises(GridError, match="CRS"):
+    with raises_naming(GridError, "CRS"):
         withheld.on(other)(whole(other.grid))
 
 

@@ -22,6 +22,7 @@ from challenge import (
     write_submission,
 )
 from geotiff import write_geotiff
+from refusals import raises_naming
 from sklearn.metrics import f1_score
 
 from deepnets4eo.cards.dataset_card import DatasetCard
@@ -90,11 +91,9 @@ def test_check_recognises_the_layout_and_names_what_a_scene_lacks(charter: Path)
 
 
 def test_missing_and_doubled_scenes_and_other_labels_are_refused(charter: Path) -> None:
-    with pytest.raises(
-        InputError, match="no scene after-calibrate, but after-calibrated.*Did you mean 'after-calibrated'"
-    ):
+    with raises_naming(InputError, "'after-calibrated'"):
         read_site(charter, "town", SiteFiles(footprints=FILES.footprints, post="after-calibrate"))
-    with pytest.raises(InputError, match=r"no file of footprints town\.gpkg"):
+    with raises_naming(InputError, "town.gpkg"):
         read_site(charter, "town", SiteFiles(footprints="town.gpkg", post="after-calibrated"))
     scene(charter / "Training" / "after-calibrated", 1)
     with pytest.raises(InputError, match="the scene after-calibrated twice"):
@@ -102,10 +101,10 @@ def test_missing_and_doubled_scenes_and_other_labels_are_refused(charter: Path) 
     (charter / "Training" / "after-calibrated" / BAND_FOLDER / "r-red.tif").unlink()
     (charter / "Training" / ANNOTATIONS).mkdir(parents=True)
     houses().to_file(charter / "Training" / ANNOTATIONS / FILES.footprints)
-    with pytest.raises(InputError, match=r"lacks r-red\.tif"):
+    with raises_naming(InputError, "r-red.tif"):
         read_site(charter / "Training", "town", FILES)
     houses(damaged=[1, 2, 0, 3, None]).to_file(charter / "Testing" / ANNOTATIONS / FILES.footprints)
-    with pytest.raises(LabelError, match=r"2 labels in the column 'damaged' are 2\.0, 3\.0, expected 1"):
+    with raises_naming(LabelError, "2", "'damaged'", "2.0", "3.0", "1"):
         read_site(charter / "Testing", "town", FILES)
 
 
@@ -118,9 +117,9 @@ def test_a_submission_is_the_sites_own_file_with_every_building_called_once(char
     assert handed_in.index.tolist() == [3, 4, 5, 7, 9]
     assert handed_in["damaged"].tolist() == [0, 1, 1, 0, 0]
     assert handed_in.geometry.tolist() == houses().geometry.tolist()
-    with pytest.raises(InputError, match=r"1 are missing \(.*1 are called neither 0 nor 1"):
+    with raises_naming(InputError, "1", "0"):
         write_submission(site.path, {**dict(list(calls.items())[1:]), ids[1]: -1}, tmp_path / "other")
-    with pytest.raises(InputError, match=r"1 are given twice \(.*1 are not in the file \(x\)"):
+    with raises_naming(InputError, "1"):
         write_submission(site.path, [*calls.items(), (ids[0], 1), ("x", 0)], tmp_path / "other")
     with pytest.raises(InputError, match="challenge's own file"):
         write_submission(site.path, calls, site.path.parent)

@@ -10,6 +10,7 @@ import numpy as np
 import pyogrio
 import pytest
 from block_jobs import OneByOne
+from refusals import raises_naming
 
 pytest.importorskip("numba")
 
@@ -417,7 +418,7 @@ def test_what_belongs_together_by_no_unit_band_flight_or_date_is_refused(folder:
     flights = [radar(tmp_path / f"{number}.tif", RIVER, seed=number, tags=tag) for number, tag in enumerate(tags)]
     with pytest.raises(InputError, match="taken ascending and .* descending"):
         map_flood([flights[0]], flights[1], tmp_path / "out")
-    with pytest.raises(InputError, match=r"2026-05-01, later than POST .* 2026-04-01"):
+    with raises_naming(InputError, "2026-05-01", "POST", "2026-04-01"):
         map_flood([flights[0]], flights[2], tmp_path / "out")
     with pytest.raises(InputError, match="one image"):
         map_flood([post], post, tmp_path / "out")
@@ -432,10 +433,10 @@ def test_stated_days_count_before_tags_and_the_time_of_writing_is_no_date(folder
         tmp_path / "post.tif", RIVER, FLOODED, seed=1, tags=sooner | {"TIFFTAG_DATETIME": "2026:11:19 10:00:00"}
     )
     scene = open_flood_scene([pre], post, FloodOptions()).scene
-    with pytest.raises(InputError, match="2026-02-20, later than POST"):
+    with raises_naming(InputError, "2026-02-20", "POST"):
         WaterMapper.of_scene(scene)
     WaterMapper.of_scene(scene, days={"pre_1": "2026-02-01"})
-    with pytest.raises(InputError, match=r"2026-03-01, later than POST .* 2026-02-10"):
+    with raises_naming(InputError, "2026-03-01", "POST", "2026-02-10"):
         WaterMapper.of_scene(scene, days={"pre_1": "2026-03-01"})
     with rasterio.open(pre, "r+") as file:
         file.update_tags(DATE="")
@@ -461,7 +462,7 @@ def test_images_without_bands_metres_or_a_place_are_refused(folder: Path, tmp_pa
     for name, words in (("coarse", "at most 2 m"), ("pixels", "--gsd METRES"), ("grey", "Name its bands")):
         with pytest.raises(InputError, match=words):
             map_flood([], str(tmp_path / f"{name}.tif"), tmp_path / "out")
-    with pytest.raises(InputError, match="names 2 bands"):
+    with raises_naming(InputError, "2"):
         map_flood([], str(tmp_path / "coarse.tif"), tmp_path / "out", FloodOptions(post_bands="green,nir"))
     far = radar(tmp_path / "far.tif", RIVER, origin=(900_000, 5_000_000))
     with pytest.raises(GridError, match="does not overlap"):

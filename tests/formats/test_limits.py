@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from refusals import raises_naming
 from sklearn.naive_bayes import GaussianNB
 
 from deepnets4eo.baselines.estimator_file import load_estimator, save_estimator
@@ -41,7 +42,7 @@ def rewritten(path: Path, change) -> Path:
 def test_an_estimator_larger_than_the_limit_is_refused(tmp_path):
     path = save_estimator(FITTED, tmp_path / "estimator.skops")
     unpacking.check_array_sizes(path)
-    with pytest.raises(InputError, match="more than 1,000 bytes"):
+    with raises_naming(InputError, "1", "000"):
         unpacking.check_array_sizes(path, 1000)
 
 
@@ -65,7 +66,7 @@ def test_an_array_that_announces_more_than_it_has_is_not_loaded(tmp_path):
         return header.getvalue() + content[-16:]
 
     path = rewritten(save_estimator(FITTED, tmp_path / "estimator.skops"), boast)
-    with pytest.raises(RunError, match="announces 800,000,000,000 bytes"):
+    with raises_naming(RunError, "800", "000"):
         load_estimator(path)
 
 
@@ -84,7 +85,7 @@ def test_yaml_whose_names_stand_for_millions_of_values_is_refused(tmp_path):
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
     path = tmp_path / "recipe.yaml"
     path.write_text("\n".join(lines))
-    with pytest.raises(InputError, match=r"recipe\.yaml stands for more than 1,000,000 values"):
+    with raises_naming(InputError, "recipe.yaml", "1", "000"):
         read_yaml(path)
     path.write_text("a: &a [*a]")
     with pytest.raises(InputError, match="stands for more"):
@@ -104,7 +105,7 @@ def test_yaml_with_names_that_stand_for_little_is_read(tmp_path):
 @pytest.mark.parametrize("begin", ["[", "{a: ", "- ", "? ", "-\n"])
 def test_yaml_that_nests_without_end_is_refused_and_ends_no_process(begin):
     text = "".join(" " * k + begin for k in range(2000)) if "\n" in begin else begin * 10**5
-    with pytest.raises(InputError, match="nests lists and mappings|not valid YAML"):
+    with raises_naming(InputError, "YAML"):
         parse_yaml(text, "recipe.yaml")
 
 
@@ -128,5 +129,5 @@ def test_yaml_has_the_values_and_errors_of_plain_pyyaml(text, monkeypatch):
 
 
 def test_yaml_of_endless_length_is_refused():
-    with pytest.raises(InputError, match=r"recipe\.yaml has 150 characters, more than 100"):
+    with raises_naming(InputError, "recipe.yaml", "150", "100"):
         load_yaml("a: 1\n" * 30, "recipe.yaml", most_characters=100)

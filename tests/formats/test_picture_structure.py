@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats import open_raster
@@ -96,7 +97,7 @@ def test_pages_of_one_band_are_bands(tmp_path: Path) -> None:
 )
 def test_other_pages_are_refused(tmp_path: Path, second: np.ndarray) -> None:
     path = write_pages(tmp_path / "pages.tif", [np.zeros((20, 30), np.uint8), second])
-    with pytest.raises(InputError, match="2 pages"):
+    with raises_naming(InputError, "2"):
         Layer.open(path)
 
 
@@ -110,5 +111,5 @@ def test_moving_pictures_are_refused(tmp_path: Path) -> None:
     frames = [Image.fromarray(np.roll(COLOURS, shift, 0)) for shift in range(3)]
     for name in ("a.gif", "a.webp", "a.png"):
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
-        with pytest.raises(InputError, match="3 pages"):
+        with raises_naming(InputError, "3"):
             Layer.open(tmp_path / name)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 from geotiff import write_geotiff
+from refusals import raises_naming
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
@@ -152,10 +153,10 @@ def test_what_a_virtual_raster_refers_to_is_looked_at_as_well(tmp_path):
     (tmp_path / "inner.tif").write_text(raw_vrt("secret.txt", relative=True))
     path = tmp_path / "all.vrt"
     path.write_text(vrt("inner.tif", relative=True))
-    with pytest.raises(InputError, match="VRTRawRasterBand"):
+    with raises_naming(InputError, "VRTRawRasterBand"):
         Layer.open(path)
     path.write_text(vrt("all.vrt", relative=True))
-    with pytest.raises(InputError, match="VRT within"):
+    with raises_naming(InputError, "VRT"):
         Layer.open(path)
 
 
@@ -246,7 +247,7 @@ def test_an_address_that_the_user_gave_is_read_and_nothing_else_there(tmp_path, 
     assert (Layer.open(f"{server.url}/a.tif").read()[0] == 6).all()
     assert any("/a.tif" in line for line in server.requests)
     (server.folder / "b.tif").write_text(vrt("/etc/hostname"))
-    with pytest.raises(InputError, match=r"b\.tif"):
+    with raises_naming(InputError, "b.tif"):
         Layer.open(f"{server.url}/b.tif")
 
 
@@ -265,7 +266,7 @@ def test_a_raster_of_one_huge_block_is_refused(tmp_path):
         tmp_path / "huge.tif", np.zeros((513, 513), np.uint8), crs=None, blockysize=513, compress="deflate"
     )
     open_raster(huge).close()
-    with pytest.raises(InputError, match=r"huge\.tif has blocks of 263,169 bytes, more than 262,144; .* TILED=YES"):
+    with raises_naming(InputError, "huge.tif", "263", "169", "262", "144", "TILED", "YES"):
         open_raster(huge, most_block_bytes=512 * 512)
 
 
@@ -296,7 +297,7 @@ def test_a_file_that_was_changed_is_looked_at_again(tmp_path):
     path = write_tif(tmp_path / "image.tif")
     Layer.open(path)
     path.write_text(raw_vrt("secret.txt", relative=True))
-    with pytest.raises(InputError, match="VRTRawRasterBand"):
+    with raises_naming(InputError, "VRTRawRasterBand"):
         Layer.open(path)
 
 
@@ -320,7 +321,7 @@ def test_a_negative_is_refused_wherever_it_stands(tmp_path: Path, kind: dict, mo
     )
     (tmp_path / "v.vrt").write_text(vrt("0.tif", relative=True))
     for source in (tmp_path, f"{tmp_path}#bands", f"{tmp_path}/?.tif", tmp_path / "v.vrt"):
-        with pytest.raises(InputError, match=r"0\.tif is a negative"):
+        with raises_naming(InputError, "0.tif"):
             Layer.open(source)
 
 

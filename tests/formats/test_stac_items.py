@@ -14,6 +14,7 @@ import pytest
 import rasterio
 import rasterio.shutil
 from geotiff import write_geotiff
+from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats import stac_items
@@ -160,11 +161,11 @@ def test_of_an_item_at_an_address_only_the_blocks_that_are_needed_are_read(tmp_p
             address = f"http://127.0.0.1:{process.stdout.readline().strip()}/item.json"
             layer = Layer.open(address)
             np.testing.assert_array_equal(layer.read(Window(600, 700, 100, 100))[0][0], noise[600:700, 700:800])
-            with pytest.raises(InputError, match="has no asset 'red'"):
+            with raises_naming(InputError, "'red'"):
                 Layer.open(f"{address}#red")
-            with pytest.raises(InputError, match="could not be read: HTTP Error 404"):
+            with raises_naming(InputError, "HTTP", "404"):
                 Layer.open(address.replace("item.", "none."))
-            with pytest.raises(InputError, match="is no STAC item"):
+            with raises_naming(InputError, "STAC"):
                 Layer.open(address.replace("item.json", "image.tif#visual"))
         finally:
             process.kill()
@@ -248,9 +249,9 @@ def test_of_several_rasters_the_one_that_can_be_read_is_meant(tmp_path: Path) ->
         layer = Layer.open(write_item(tmp_path / "item.json", assets))
         assert layer.paths == [str(tmp_path / "image.tif")]
     mask = {"visual": asset("gone.tif", TIFF, "visual"), "clouds": asset("image.tif")}
-    with pytest.raises(InputError, match=r"gone\.tif does not exist"):  # a mask is not taken for the image
+    with raises_naming(InputError, "gone.tif"):  # a mask is not taken for the image
         Layer.open(write_item(tmp_path / "item.json", mask))
-    with pytest.raises(InputError, match=r"and cannot be read: a at s3://bucket/a\.tif, b at"):
+    with raises_naming(InputError, "s3://bucket/a.tif"):
         Layer.open(
             write_item(tmp_path / "item.json", {"a": asset("s3://bucket/a.tif?sig=x"), "b": asset("s3://b.tif")})
         )

@@ -19,6 +19,7 @@ import pytest
 import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
+from refusals import raises_naming
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
@@ -176,7 +177,7 @@ def test_what_a_database_keeps_in_its_journal_is_looked_at_as_well(tmp_path):
         database.commit()
         shutil.copytree(tmp_path, tmp_path / "given")  # as it is now: the view is in the journal alone
     assert b"ogr_geocode" not in (tmp_path / "given" / "a.gpkg").read_bytes()
-    with pytest.raises(InputError, match="view 'other'"):
+    with raises_naming(InputError, "'other'"):
         read_table(tmp_path / "given" / "a.gpkg")
 
 
@@ -277,7 +278,7 @@ def test_a_parquet_file_of_endless_rows_is_refused(tmp_path):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"id": pa.array([1] * 1001)}), path)
     vectors._check_parquet(path, "a.parquet", 1 << 20)
-    with pytest.raises(InputError, match="1,001 rows, more than 1,000"):
+    with raises_naming(InputError, "1", "001", "000"):
         vectors._check_parquet(path, "a.parquet", 1 << 20, most_rows=1000)
 
 
@@ -285,7 +286,7 @@ def test_a_web_address_that_the_user_gave_is_downloaded_and_looked_at(server):
     (server.folder / "a.geojson").write_text(geojson())
     assert len(read_table(f"{server.url}/a.geojson")) == 1
     (server.folder / "b.geojson").write_text("<OGRVRTDataSource/>")
-    with pytest.raises(InputError, match="OGR VRT"):
+    with raises_naming(InputError, "OGR", "VRT"):
         read_table(f"{server.url}/b.geojson")
 
 
@@ -342,7 +343,7 @@ def test_other_tables_of_wkt_have_the_crs_that_lies_beside_them(tmp_path: Path) 
     path.with_suffix(".prj").write_text(pyproj.CRS(32631).to_wkt("WKT1_ESRI"))
     assert read_table(path).crs.to_epsg() == 32631
     path.write_text("name,where\na,here\n")
-    with pytest.raises(InputError, match="tables of WKT"):
+    with raises_naming(InputError, "WKT"):
         read_table(path)
 
 
@@ -356,7 +357,7 @@ def test_a_geopackage_with_an_undefined_crs_has_none(tmp_path: Path) -> None:
     plain = GeoBox((64, 64), Affine(1, 0, 0, 0, -1, 64), None)
     (part,) = read_features({"buildings": path}, OsmRules.load(), plain)
     assert len(part.table) == 2
-    with pytest.raises(InputError, match=r"no CRS.*--footprints-crs"):
+    with raises_naming(InputError, "CRS", "--footprints-crs"):
         read_footprints(path)
 
 

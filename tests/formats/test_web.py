@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from refusals import raises_naming
 from small_site import small_site
 
 from deepnets4eo.formats import web
@@ -54,7 +55,7 @@ def test_a_request_ends_at_its_deadline_whatever_drips(page: Callable[[Any], Non
     for number in range(12):
         pages["/a" + "0" * number] = page
     began = time.monotonic()
-    with pytest.raises(WEB_ERRORS, match="had not come to an end after 0.4 seconds"):
+    with raises_naming(WEB_ERRORS, "0.4"):
         Session(root).read(f"{root}/a", seconds=0.4)
     assert time.monotonic() - began < 2
 
@@ -67,7 +68,7 @@ def test_the_bytes_of_one_answer_and_of_all_are_bounded(site: Any) -> None:
     session = Session(root, most_bytes=7_000_000)
     assert [len(session.read(f"{root}/a").content) for _ in range(2)] == [3_000_000] * 2
     assert not session.is_spent
-    with pytest.raises(OSError, match="all answers together have more than 7,000,000 bytes"):
+    with raises_naming(OSError, "7", "000"):
         session.read(f"{root}/a")
     assert session.is_spent
 
@@ -208,7 +209,7 @@ def test_a_file_may_take_six_hours_and_a_terabyte_and_its_first_byte_a_minute(
         raise OSError(address)
 
     monkeypatch.setattr(Session, "open", refuse)
-    with pytest.raises(OSError, match=r"127.0.0.1/a\.tif"):
+    with raises_naming(OSError, "127.0.0.1/a.tif"):
         web.download("http://127.0.0.1/a.tif", tmp_path / "a.tif", lambda _: None)
     assert asked == {"seconds": 6 * 60 * 60, "head_s": 60, "most_bytes": 2**40}
     assert not [*tmp_path.iterdir()]

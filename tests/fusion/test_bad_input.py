@@ -9,6 +9,7 @@ import yaml
 from affine import Affine
 from geotiff import write_geotiff
 from rasterio.transform import from_origin
+from refusals import raises_naming
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
@@ -89,7 +90,7 @@ def data(tmp_path):
 
 def test_an_image_of_other_bands_than_the_runs_is_refused_with_what_would_do():
     inputs = InputSpec.measure([Scene.open(image=np.arange(192, dtype="u1").reshape(3, 8, 8))])
-    with pytest.raises(RunError, match=r"has 4 bands, training had 3 .*; give a file of these, .* gdal_translate -b"):
+    with raises_naming(RunError, "4", "3", "gdal_translate"):
         inputs.check(Scene.open(image=np.arange(256, dtype="u1").reshape(4, 8, 8)))
 
 
@@ -251,7 +252,7 @@ def test_what_is_merely_wide_or_one_sided_is_not_called_far():
 
 
 def test_a_layer_without_any_valid_pixel_is_named(data):
-    with pytest.raises(InputError, match=r"no valid pixel: layer 'dsm' \(.*p0/dsm.tif\) has none at all"):
+    with raises_naming(InputError, "'dsm'", "p0/dsm.tif"):
         spoilt(data, np.nan)
         for path in data.glob("*/dsm.tif"):
             write(path, np.full((1, SIDE, SIDE), np.nan, "f4"))

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from gradients import without_gradient
+from refusals import raises_naming
 from torch import nn
 
 from deepnets4eo.errors import InputError
@@ -165,5 +166,5 @@ def test_encoders_start_from_trained_segnets(tmp_path):
     for segnet, encoder in zip(segnets, network.encoders, strict=True):
         for name, value in segnet.encoder.state_dict().items():
             assert torch.equal(encoder.state_dict()[name], value)
-    with pytest.raises(InputError, match="Use VGG-16-BN's weights for a SegNet of width 64"):
+    with raises_naming(InputError, "VGG-16-BN", "64"):
         FuseNet((3, 1), 6, width=8, weights=str(files[0]))

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from hypothesis import given, strategies as st
+from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.fusion.streams import Streams, average, first_weights, mask_absent_streams, one_each, stream_sizes
@@ -43,12 +44,12 @@ def test_streams_that_do_not_add_up_are_refused(arguments, message):
 
 
 def test_an_image_of_other_bands_is_refused():
-    with pytest.raises(InputError, match=r"image of 5 bands was given to a fusion network of 3 \+ 1"):
+    with raises_naming(InputError, "5", "3", "1"):
         Streams((3, 1))(torch.zeros(1, 5, 4, 4))
 
 
 def test_an_unknown_rule_for_absent_streams_is_refused():
-    with pytest.raises(InputError, match="absent='zero' is unknown; expected one of mean, silent, learned"):
+    with raises_naming(InputError, "'zero'"):
         Streams((3, 1), absent="zero")
 
 
@@ -87,12 +88,12 @@ def test_absent_streams_are_silent_and_the_mean_is_over_the_others():
 def test_weights_are_named_one_stream_after_the_other():
     assert first_weights(None, 2) == [None, None]
     assert first_weights(",imagenet", 2) == [None, "imagenet"]
-    with pytest.raises(InputError, match="names 3 sources for 2 streams"):
+    with raises_naming(InputError, "3", "2"):
         first_weights("a,b,c", 2)
 
 
 def test_options_are_one_for_all_or_one_each():
     assert one_each("unet", 2, "network") == ["unet", "unet"]
     assert one_each({"width": 4}, 2, "options") == [{"width": 4}] * 2
-    with pytest.raises(InputError, match=r"network=\['a', 'b', 'c'\] has 3 entries for 2 streams"):
+    with raises_naming(InputError, "3", "2"):
         one_each(["a", "b", "c"], 2, "network")

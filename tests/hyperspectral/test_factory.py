@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from refusals import raises_naming
 from torch import Tensor, nn
 
 from deepnets4eo.cards.legend import Legend, LegendClass
@@ -32,7 +33,7 @@ def test_names_are_taken_with_and_without_the_branch() -> None:
         assert isinstance(network, SSRN)
         assert (network.patch_px, network.halo_px) == (5, 2)
     assert build("ssrn", 12, 3).patch_px == 7
-    with pytest.raises(InputError, match="Did you mean 'hyperspectral/hybridsn'"):
+    with raises_naming(InputError, "'hyperspectral/hybridsn'"):
         build("hybridnet", 12, 3)
     with pytest.raises(InputError, match="unknown"):
         build("segnet", 12, 3)
@@ -51,11 +52,11 @@ def test_behind_spectra_a_network_is_built_for_what_they_return() -> None:
 
 
 def test_wrong_spectra_are_refused() -> None:
-    with pytest.raises(InputError, match="Did you mean 'components'"):
+    with raises_naming(InputError, "'components'"):
         build("ssrn", 40, 3, spectra={"reduction": "pca", "component": 8})
     with pytest.raises(InputError, match="would mix the bands of both sensors"):
         build("two-sensor", 40, 3, spectra=SPECTRA, streams=[39, 1])
-    with pytest.raises(InputError, match="Choose 1 to 40 components"):
+    with raises_naming(InputError, "1", "40"):
         build("ssrn", 40, 3, spectra={"reduction": "pca", "components": 41})
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from refusals import raises_naming
 from scipy.spatial import ConvexHull
 
 from deepnets4eo.errors import InputError
@@ -81,9 +82,9 @@ def test_a_single_band_and_cubes_with_bands_last_are_taken(name: str) -> None:
 
 
 def test_unknown_names_and_wrong_wavelengths_are_refused() -> None:
-    with pytest.raises(InputError, match="Did you mean 'continuum'"):
+    with raises_naming(InputError, "'continuum'"):
         normalise(np.ones((2, 4)), "continum")
-    with pytest.raises(InputError, match="3 wavelengths were given for spectra of 4 bands"):
+    with raises_naming(InputError, "3", "4"):
         normalise(np.ones((2, 4)), "derivative", [1, 2, 3])
-    with pytest.raises(InputError, match=r"band 2 has 500 nm and band 3 500 nm"):
+    with raises_naming(InputError, "2", "500", "3"):
         normalise(np.ones((2, 4)), "derivative", [400, 500, 500, 600])

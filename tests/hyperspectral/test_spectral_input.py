@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.hyperspectral.reduction import REDUCTIONS, fit_reduction
@@ -73,14 +74,14 @@ def test_in_bfloat16_means_keep_their_digits(cube: np.ndarray) -> None:
 
 
 def test_wrong_settings_and_foreign_reductions_are_refused(cube: np.ndarray) -> None:
-    with pytest.raises(InputError, match="normalisation 'l3' is unknown"):
+    with raises_naming(InputError, "'l3'"):
         SpectralInput(BANDS, ["l3"])
-    with pytest.raises(InputError, match="reduction 'ica' is unknown"):
+    with raises_naming(InputError, "'ica'"):
         SpectralInput(BANDS, reduction="ica", components=3)
-    with pytest.raises(InputError, match="Choose 1 to 19 components"):
+    with raises_naming(InputError, "1", "19"):
         SpectralInput(BANDS, ["derivative"], "pca", 20)
     fitted = fit_reduction("pca", [(cube, np.ones(cube.shape[1:], bool))], 3)
-    with pytest.raises(InputError, match=r"built for 'pca' of shape \(4, 20\)"):
+    with raises_naming(InputError, "'pca'", "4", "20"):
         SpectralInput(BANDS, reduction="pca", components=4).set_reduction(fitted)
     with pytest.raises(InputError, match="built for None"):
         SpectralInput(BANDS).set_reduction(fitted)

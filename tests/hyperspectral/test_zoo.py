@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from refusals import raises_naming
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
@@ -47,7 +48,7 @@ def parameters_of(name: str, bands: int, classes: int, **options: int) -> int:
 def test_parameters_are_those_of_the_published_table(name: str) -> None:
     for (bands, classes), golden in zip(CUBES, COUNTS[name], strict=True):
         if golden is None:
-            with pytest.raises(InputError, match="at least 94"):
+            with raises_naming(InputError, "94"):
                 parameters_of(name, bands, classes)
         else:
             assert parameters_of(name, bands, classes) == golden - NEVER_CALLED.get(name, 0), (bands, classes)
@@ -125,7 +126,7 @@ def test_sizes_that_do_not_fit_are_refused(name: str, options: dict[str, int], m
 
 @pytest.mark.parametrize("name", ["nn", "hamida", "lee", "liu"])
 def test_patches_of_another_side_are_refused(name: str) -> None:
-    with pytest.raises(InputError, match=r"4 × 4 pixels were given"):
+    with raises_naming(InputError, "4"):
         build(name, 8, 2).eval().patch_scores(torch.zeros(2, 8, 4, 4))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from refusals import raises_naming
 
 from deepnets4eo.errors import CompleteError, InputError, OtherJobError, OutputError, UnreadableError
 from deepnets4eo.jobs.output import JobOutput
@@ -40,7 +41,7 @@ def test_a_folder_is_replaced_whole_on_demand_alone_and_products_of_an_earlier_m
         name: out / name for name in ("extra.txt", *NAMES)
     }
     (out / "notes.txt").write_text("of the user")
-    with pytest.raises(OutputError, match="exists already. Pass --overwrite to replace it, or choose another path"):
+    with raises_naming(OutputError, "--overwrite"):
         make(JobOutput(out), "two")
     assert set(texts(out).values()) == {"one", "of the user"}
     make(JobOutput(out, overwrite=True), "two")
@@ -215,7 +216,7 @@ def test_a_hint_names_no_option_that_was_given(job: Job) -> None:
     job.interrupt(part=Part(1, 2))
     (part,) = (job.folder / ".partial-scratch-out").glob("*/")
     (part / "part-1-of-2").write_text("")
-    with pytest.raises(OutputError, match="--resume to make the map of them, or --overwrite to begin again"):
+    with raises_naming(OutputError, "--resume", "--overwrite"):
         job.run()
     job.out.mkdir()
     (job.out / "map.txt").write_text("of somebody")
@@ -266,7 +267,7 @@ def test_a_single_file_states_its_job_and_goes_on_where_that_was_allowed(tmp_pat
 
     interrupted(output(overwrite=True))
     out.write_text("of an older job")
-    with pytest.raises(OutputError, match="--overwrite to replace it, --resume to go on with it, or"):
+    with raises_naming(OutputError, "--overwrite", "--resume"):
         output().check()
     with output(resume=True).begin() as scratch:
         assert scratch.of("images", 3).is_dir()
@@ -284,5 +285,5 @@ def test_a_single_file_states_its_job_and_goes_on_where_that_was_allowed(tmp_pat
 def test_products_that_are_inputs_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "map.txt").write_text("")
-    with pytest.raises(OutputError, match=r"map\.txt is read by this job"):
+    with raises_naming(OutputError, "map.txt"):
         JobOutput(tmp_path / "out").check_apart(NAMES, str(tmp_path / "out" / "map.txt"), None)

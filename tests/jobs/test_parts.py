@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies as st
+from refusals import raises_naming
 
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.jobs.journal import Journal
@@ -20,7 +21,7 @@ def test_all_parts_together_have_every_item_once_in_order_and_are_of_even_size(i
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "0/0", "3", "a/b", "1/2/3", "-1/3", "1.0/3", ""])
 def test_parts_that_do_not_exist_are_refused_with_an_example(text: str) -> None:
-    with pytest.raises(InputError, match=r"3/16|Give 1/"):
+    with raises_naming(InputError, "3/16", "1/"):
         Part.parse(text)
 
 
@@ -44,5 +45,5 @@ def test_parts_that_are_not_done_are_told_and_another_number_of_parts_is_refused
     assert [record.getMessage() for record in caplog.records] == [
         "of 4 parts these are not done: 2, 3; their work is done now"
     ]
-    with pytest.raises(OutputError, match="divided into 3 and into 4 parts"):
+    with raises_naming(OutputError, "3", "4"):
         journal.check_part(Part(1, 3))

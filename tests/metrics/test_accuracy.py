@@ -4,6 +4,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.metrics import ConfusionMatrix, area_adjusted, bootstrap, wilson_interval
@@ -55,15 +56,15 @@ def test_wilson_intervals_of_small_counts(positive, total, low, high):
 
 
 def test_designs_that_carry_no_interval_are_refused():
-    with pytest.raises(InputError, match="each needs 2 or more"):
+    with raises_naming(InputError, "2"):
         area_adjusted(np.array([[1, 0], [2, 5]]), [1, 1])
-    with pytest.raises(InputError, match=r"\(2, 2\) for 3 mapped areas"):
+    with raises_naming(InputError, "2", "3"):
         area_adjusted(np.ones((2, 2)), [1, 1, 1])
-    with pytest.raises(InputError, match="Got 5 of 3"):
+    with raises_naming(InputError, "5", "3"):
         wilson_interval(5, 3)
-    with pytest.raises(InputError, match="level of 95"):
+    with raises_naming(InputError, "95"):
         wilson_interval(1, 3, level=95)
-    with pytest.raises(InputError, match=r"1 tile\(s\)"):
+    with raises_naming(InputError, "1"):
         bootstrap([ConfusionMatrix(2)])
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from refusals import raises_naming
 from sklearn import metrics as sklearn_metrics
 
 from deepnets4eo.errors import InputError
@@ -196,13 +197,13 @@ def test_arrays_longer_than_one_piece_are_counted_whole():
 
 
 def test_what_cannot_be_counted_is_refused():
-    with pytest.raises(InputError, match=r"Reference is \(2,\), prediction \(3,\)"):
+    with raises_naming(InputError, "2", "3"):
         ConfusionMatrix(2).update(np.zeros(2, int), np.zeros(3, int))
-    with pytest.raises(InputError, match="prediction is float64, expected integer labels"):
+    with raises_naming(InputError, "float64"):
         ConfusionMatrix(2).update(np.zeros(2, int), np.zeros(2))
-    with pytest.raises(InputError, match="num_classes=0"):
+    with raises_naming(InputError, "num_classes", "0"):
         ConfusionMatrix(0)
-    with pytest.raises(InputError, match="2 and 3 classes"):
+    with raises_naming(InputError, "2", "3"):
         ConfusionMatrix(2) + ConfusionMatrix(3)
     with pytest.raises(InputError, match="expected square integers"):
         ConfusionMatrix.from_matrix(np.eye(3))
@@ -251,7 +252,7 @@ def test_erosion_keeps_the_input_and_refuses_negative_radii():
     before = image.copy()
     erode_boundaries(image, 3)
     np.testing.assert_array_equal(image, before)
-    with pytest.raises(InputError, match="-1 px"):
+    with raises_naming(InputError, "-1"):
         erode_boundaries(image, -1)
 
 
@@ -264,7 +265,7 @@ def test_a_single_pixel_has_no_kappa_for_chance_would_be_right_as_well():
 
 def test_counts_of_any_type_are_taken_unless_they_are_negative():
     assert ConfusionMatrix.from_matrix(np.eye(2, dtype=np.uint64)).matrix.tolist() == [[1, 0], [0, 1]]
-    with pytest.raises(InputError, match="counts from -5 to 3"):
+    with raises_naming(InputError, "-5", "3"):
         ConfusionMatrix.from_matrix([[1, -5], [2, 3]])
 
 

@@ -9,6 +9,7 @@ import rasterio
 import shapely
 from affine import Affine
 from hypothesis import given, strategies as st
+from refusals import raises_naming
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window
@@ -84,9 +85,9 @@ def test_no_objects_give_zeros() -> None:
 
 def test_what_cannot_be_is_refused() -> None:
     cells = density_grid(Grid((200, 300), GROUND, CRS), 10.0)
-    with pytest.raises(GridError, match="CRS"):
+    with raises_naming(GridError, "CRS"):
         density_map(cars(3, crs=None), cells)
-    with pytest.raises(InputError, match="cell_m"):
+    with raises_naming(InputError, "cell_m"):
         density_grid(cells, 0)
     with pytest.raises(InputError, match="larger cells"):
         density_map(cars(3), cells, radius_m=1e5)
@@ -96,6 +97,6 @@ def test_what_cannot_be_is_refused() -> None:
 
 def test_cells_far_smaller_than_pixels_are_refused_before_a_map_of_them_is_written() -> None:
     pixels = Grid((20, 30), Affine.scale(1e6, -1e6), None)
-    with pytest.raises(InputError, match=r"cell_m is 50.0, but pixels have sides of 1e\+06 and 1e\+06 m"):
+    with raises_naming(InputError, "cell_m", "50.0", "1e", "06"):
         density_grid(pixels, 50.0)
     assert tuple(density_grid(Grid((20, 30), Affine.scale(16, -16), None), 1.0).shape) == (320, 480)

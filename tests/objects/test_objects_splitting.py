@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from refusals import raises_naming
 from scipy.ndimage import binary_opening, label
 
 from deepnets4eo.errors import InputError
@@ -111,5 +112,5 @@ def test_nodata_is_not_of_the_class() -> None:
 
 @pytest.mark.parametrize("opening_m", [-1.0, float("nan")])
 def test_an_opening_below_zero_is_refused(opening_m: float) -> None:
-    with pytest.raises(InputError, match="ObjectRules: opening_m is"):
+    with raises_naming(InputError, "opening_m"):
         ObjectRules(opening_m=opening_m)

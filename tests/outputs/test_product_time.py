@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
+from refusals import raises_naming
 
 from deepnets4eo import system
 from deepnets4eo.cli.main import main
@@ -45,7 +46,7 @@ def test_a_time_that_is_none_is_refused_before_any_work(
     text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", text)
-    with pytest.raises(InputError, match="SOURCE_DATE_EPOCH"):
+    with raises_naming(InputError, "SOURCE_DATE_EPOCH"):
         product_time({})
     assert main(["polygons", "lacking.tif", "--out", "a.gpkg"]) == 2
     assert "SOURCE_DATE_EPOCH" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import laspy
 import numpy as np
 import pytest
 from made_up_clouds import LEGEND, NeighbourCount, scattered, write_las
+from refusals import raises_naming
 from sklearn.metrics import f1_score, jaccard_score
 
 from deepnets4eo.cards.legend import Legend
@@ -50,18 +51,16 @@ def test_ignored_classes_are_left_out_of_the_reference(files: tuple[Path, Path])
 
 
 def test_codes_beyond_the_legend_are_listed_with_their_counts(files: tuple[Path, Path]) -> None:
-    with pytest.raises(
-        LabelError, match=r'reference\.laz has class codes that are not in legend "three": 6 \(300 points\)'
-    ):
+    with raises_naming(LabelError, "reference.laz", '"three"', "6", "300"):
         evaluate_cloud(*files)
 
 
 def test_other_points_are_refused(files: tuple[Path, Path], tmp_path: Path) -> None:
     fewer = write_las(tmp_path / "fewer.laz", scattered(899))
-    with pytest.raises(InputError, match="has 900 points, .* has 899; expected the same points"):
+    with raises_naming(InputError, "900", "899"):
         evaluate_cloud(files[0], fewer, unknown_is_void=True)
     other = write_las(tmp_path / "other.laz", scattered(900, seed=1))
-    with pytest.raises(InputError, match="hold other points, or the same in another order, from point 0 on"):
+    with raises_naming(InputError, "0"):
         evaluate_cloud(files[0], other, unknown_is_void=True)
     with pytest.raises(InputError, match="holds no legend and none was given"):
         evaluate_cloud(files[1], files[1])
@@ -88,7 +87,7 @@ def test_coarser_coordinates_of_the_same_points_are_the_same(
     moved = laspy.read(coarse)
     moved.x = np.asarray(moved.x) + 2 * scale
     moved.write(tmp_path / "moved.laz")
-    with pytest.raises(InputError, match="from point 0 on"):
+    with raises_naming(InputError, "0"):
         evaluate_cloud(files[0], tmp_path / "moved.laz", unknown_is_void=True)
 
 
@@ -121,7 +120,7 @@ def test_a_reference_without_classified_point_is_refused(files: tuple[Path, Path
     stored = laspy.read(files[1])
     stored.classification = np.zeros(900, np.uint8)
     stored.write(tmp_path / "unclassified.laz")
-    with pytest.raises(InputError, match=r"unclassified\.laz has no classified point: all are void or ignored"):
+    with raises_naming(InputError, "unclassified.laz"):
         evaluate_cloud(files[0], tmp_path / "unclassified.laz", unknown_is_void=True)
     with pytest.raises(InputError, match="has no classified point"):
         evaluate_cloud(*files, ignored=["few", "some"], unknown_is_void=True)

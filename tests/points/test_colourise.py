@@ -8,6 +8,7 @@ import pytest
 import rasterio
 from geotiff import write_geotiff
 from made_up_clouds import ORIGIN, NeighbourCount, scattered, write_las
+from refusals import raises_naming
 
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.points import (
@@ -80,18 +81,18 @@ def test_an_orthophoto_of_another_crs_is_met_through_it(tmp_path: Path, ortho: P
 
 def test_an_orthophoto_elsewhere_or_without_colours_is_refused(tmp_path: Path, ortho: Path) -> None:
     far = write_las(tmp_path / "far.laz", scattered(10) + [9000, 0, 0])
-    with pytest.raises(InputError, match=r"ortho\.tif covers no point of .*far\.laz"):
+    with raises_naming(InputError, "ortho.tif", "far.laz"):
         colourise_cloud(far, Orthophoto(ortho), tmp_path / "out.laz")
     assert not (tmp_path / "out.laz").exists()
     with pytest.raises(InputError, match="covers no point"):
         label_cloud(far, NeighbourCount(needs=("colour",)), tmp_path / "out.laz", orthophoto=Orthophoto(ortho))
     grey = write_geotiff(tmp_path / "grey.tif", IMAGE[:1], crs="EPSG:2154")
-    with pytest.raises(InputError, match="has 1 bands, expected red, green and blue"):
+    with raises_naming(InputError, "1"):
         Orthophoto(grey)
     words = write_geotiff(tmp_path / "words.tif", IMAGE.astype(np.uint16), crs="EPSG:2154")
-    with pytest.raises(InputError, match="holds uint16, expected colours of 8 bit"):
+    with raises_naming(InputError, "uint16", "8"):
         Orthophoto(words)
-    with pytest.raises(OutputError, match=r"ortho\.tif is read by this job|Name it \.laz"):
+    with raises_naming(OutputError, "ortho.tif"):
         colourise_cloud(far, Orthophoto(ortho), ortho, overwrite=True)
 
 
@@ -150,10 +151,10 @@ def test_a_check_of_inputs_refuses_what_the_job_would(tmp_path: Path, ortho: Pat
     assert "10 points" in describe_labelling(path, labeller, out, orthophoto=Orthophoto(ortho))
     with pytest.raises(OutputError, match=r"Name it \.laz or \.las"):
         describe_labelling(path, labeller, tmp_path / "out.txt")
-    with pytest.raises(InputError, match=r"missing\.laz does not exist"):
+    with raises_naming(InputError, "missing.laz"):
         describe_labelling(path, labeller, out, LabelOptions(neighbours=(tmp_path / "missing.laz",)))
     laspy.LasData(laspy.LasHeader(version="1.4", point_format=6)).write(tmp_path / "empty.las")
-    with pytest.raises(InputError, match=r"empty\.las has no points"):
+    with raises_naming(InputError, "empty.las"):
         describe_labelling(tmp_path / "empty.las", labeller, out)
     unplaced = write_geotiff(tmp_path / "unplaced.tif", IMAGE, crs=None, origin=(0, 100), gsd=1.0)
     elsewhere = write_las(tmp_path / "far.laz", scattered(10) + [9000, 0, 0])

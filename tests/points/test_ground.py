@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from made_up_surface import hill_with_house
+from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.points import PointCloud, heights_above_ground
@@ -29,16 +30,14 @@ def test_one_point_stands_on_the_ground():
 
 
 def test_absurd_coordinates_are_refused():
-    with pytest.raises(InputError, match=r"scan.laz: the points lie within .* more than 50,000,000 cells"):
+    with raises_naming(InputError, "scan.laz", "50", "000"):
         heights_above_ground(PointCloud(np.array([[0, 0, 0], [1e6, 1e6, 0.0]]), source="scan.laz"))
 
 
 def test_stray_points_are_named_with_the_command_that_leaves_them_out():
     xyz = np.random.default_rng(0).uniform([700_000, 6_600_000, 100], [700_040, 6_600_040, 106], (500, 3))
     xyz[7] = 1_700_000.5, 7_600_000, 100
-    with pytest.raises(
-        InputError, match=r"Far from all others lie x 1700000\.50, y 7600000\.00, z 100\.00\. "
-    ) as caught:
+    with raises_naming(InputError, "1700000.50", "7600000.00", "100.00") as caught:
         heights_above_ground(PointCloud(xyz, source="scan.laz"))
     box = '--filters.crop.bounds="([700000,700040],[6600000,6600040])"'
     assert str(caught.value).endswith(f"pdal translate scan.laz without.laz crop {box}")

@@ -12,6 +12,7 @@ import laspy
 import numpy as np
 import pytest
 from made_up_clouds import scattered, write_las
+from refusals import raises_naming
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
@@ -61,7 +62,7 @@ def test_no_more_points_are_drawn_than_asked_for_evenly_and_the_same_every_time(
     assert len(draw(path).cloud) == draw(path).of_points == 4000
     assert [len(draw(cloud, most=most).cloud) for most in (1, 2, 19_999)] == [1, 2, 19_999]
     for most in (0, 1_000_001):
-        with pytest.raises(InputError, match="a page holds 1 to 1,000,000"):
+        with raises_naming(InputError, "1", "000"):
             draw(cloud, most=most)
 
 
@@ -203,7 +204,7 @@ def test_a_flight_shows_each_side_of_a_heap_from_its_own_side(tmp_path):
 
 
 def test_a_flight_says_where_no_point_is(tmp_path):
-    with pytest.raises(InputError, match="no point within 30"):
+    with raises_naming(InputError, "30"):
         fly_around(field(), (0.0, 0.0), tmp_path)
-    with pytest.raises(InputError, match="elevation_deg 90"):
+    with raises_naming(InputError, "elevation_deg", "90"):
         fly_around(field(), tuple(FAR[:2]), tmp_path, elevation_deg=90)

@@ -6,6 +6,7 @@ import laspy
 import numpy as np
 import pytest
 from made_up_clouds import LEGEND, NeighbourCount, scattered, write_las
+from refusals import raises_naming
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
@@ -81,7 +82,7 @@ def test_a_file_of_nothing_but_withheld_points_is_refused_by_name(tmp_path: Path
     cloud.withheld = np.ones(600, np.uint8)
     cloud.write(path)
     for work in (lambda: open_cloud(path).read(), lambda: label_cloud(path, NeighbourCount(), tmp_path / "o.laz")):
-        with pytest.raises(InputError, match=r"a\.las has no point that counts: all 600 are withheld"):
+        with raises_naming(InputError, "a.las", "600"):
             work()
     assert any("all 600 are withheld" in problem for problem in inspect(str(path)).problems)
 

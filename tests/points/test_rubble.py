@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import shapely
 from geotiff import write_geotiff
+from refusals import raises_naming
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError
@@ -128,7 +129,7 @@ def test_rough_heaps_are_found_without_heights_from_before(houses):
     assert table.loc["d", "state"] == "cleared"
     assert table.loc["c", "rule_m3"] == pytest.approx(0.33 * 144 * 8, rel=0.1)
     assert table["lost_m3"].isna().all()
-    with pytest.raises(InputError, match="no column 'tall'"):
+    with raises_naming(InputError, "'tall'"):
         debris_volumes(post, houses, options=RubbleOptions(height_column="tall"))
 
 
@@ -232,7 +233,7 @@ def test_clouds_in_the_units_of_web_maps_are_refused_and_those_in_feet_are_read_
 
     web = PointCloud(np.array([[1_670_000.0, 6_890_000, 1], [1_670_009, 6_890_009, 2]]), crs=pyproj.CRS("EPSG:3857"))
     inside = gpd.GeoDataFrame(geometry=[shapely.box(1_670_002, 6_890_002, 1_670_005, 6_890_005)], crs="EPSG:3857")
-    with pytest.raises(InputError, match=r"0\.6\d* m on the ground.*pdal translate"):
+    with raises_naming(InputError, "0.6"):
         check_heights(web, read_footprints(inside))
     check_heights(_cloud_in_feet(tmp_path / "feet.las"), read_footprints(_FEET))
 
@@ -280,7 +281,7 @@ def test_values_that_are_no_heights_are_unknown_and_counted(houses, after):
     assert table.loc["b", "height_pre_m"] == 5
     assert (table["rule_m3"].dropna() >= 0).all()
     assert (table["volume_pre_m3"].dropna() >= 0).all()
-    with pytest.raises(InputError, match=r"holds no height: of 4 values, 3 cannot be used \(abc for one\)"):
+    with raises_naming(InputError, "4", "3"):
         debris_volumes(after, houses.assign(tall=["abc", "-1", "0", ""]), options=options)
 
 
@@ -326,7 +327,7 @@ def test_clouds_without_points_are_refused_as_such(houses, tmp_path):
 
     path = tmp_path / "empty.las"
     laspy.LasData(laspy.LasHeader(point_format=6, version="1.4")).write(path)
-    with pytest.raises(InputError, match=r"empty\.las has no points"):
+    with raises_naming(InputError, "empty.las"):
         check_heights(path, read_footprints(houses))
 
 
@@ -465,7 +466,7 @@ def test_surface_models_in_another_unit_are_read_in_metres(unit, metres, tmp_pat
     assert Layer.open(out).read()[0] == pytest.approx(12 * metres)
     with rasterio.open(path, "r+") as file:
         file.units = ("dB",)
-    with pytest.raises(InputError, match="heights are in 'dB'; expected metres"):
+    with raises_naming(InputError, "'dB'"):
         Heights.open(path)
 
 
@@ -673,7 +674,7 @@ def test_rubble_refuses_heights_over_two_vertical_datums(tmp_path):
     ellipsoid = Heights.open(
         write_geotiff(tmp_path / "b.tif", flat + 28, crs=pyproj.CRS("EPSG:32631").to_3d().to_wkt())
     )
-    with pytest.raises(InputError, match=r"b\.tif refer to the ellipsoid, those of .*a\.tif to EGM96 geoid"):
+    with raises_naming(InputError, "b.tif", "a.tif", "EGM96"):
         common_crs(ellipsoid, geoid)
     unknown = Heights.open(write_geotiff(tmp_path / "c.tif", flat, crs="EPSG:32631"))
     assert common_crs(ellipsoid, unknown).to_epsg() == 32631

@@ -14,6 +14,7 @@ from geopandas.testing import assert_geodataframe_equal
 from geotiff import write_geotiff
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
+from refusals import raises_naming
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError, OutputError
@@ -116,11 +117,11 @@ def test_lines_and_points_beyond_180_are_cut_as_well() -> None:
 
 def test_unknown_suffixes_and_unwritable_folders_are_refused(tmp_path: Path) -> None:
     frame = polygonize(Layer.open(np.ones((4, 4), np.uint8)))
-    with pytest.raises(InputError, match="'.dwg', which names no vector format"):
+    with raises_naming(InputError, "'.dwg'"):
         write_vector(frame, tmp_path / "a.dwg")
     (tmp_path / "folder.gpkg").mkdir()
     (tmp_path / "folder.gpkg" / "x").touch()
-    with pytest.raises(OutputError, match="folder.gpkg"):
+    with raises_naming(OutputError, "folder.gpkg"):
         write_vector(frame, tmp_path / "folder.gpkg")
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder.gpkg"]
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from refusals import raises_naming
 from torch import nn
 
 from deepnets4eo.cards.legend import Legend
@@ -58,5 +59,5 @@ def test_the_next_click_is_where_the_network_doubts_and_not_there_twice(measure:
 
 
 def test_another_measure_is_refused() -> None:
-    with pytest.raises(InputError, match="chosen by 'chance'; expected one of entropy, margin"):
+    with raises_naming(InputError, "'chance'"):
         next_click(session_of(np.zeros((SIDE_PX, SIDE_PX)), kernel=SAME), "chance")  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import shapely
 from geotiff import write_geotiff
+from refusals import raises_naming
 
 import deepnets4eo
 from deepnets4eo.cli.main import main
@@ -110,7 +111,7 @@ def test_weights_follow_clicks_stay_near_the_start_and_go_back(clicked_run: Run)
         np.testing.assert_array_equal(value.numpy(), weights[name].numpy())
     with pytest.raises(InputError, match="Click inside"):
         session.click(96, 0, 0)
-    with pytest.raises(InputError, match="has 9 channels"):
+    with raises_naming(InputError, "9"):
         ClickSession(clicked_run.segmenter, np.zeros((9, 32, 32), np.float32))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from block_jobs import KilledError, OneByOne
 from geotiff import write_geotiff
+from refusals import raises_naming
 
 from deepnets4eo.baselines import ExpertRules
 from deepnets4eo.baselines.rules import RuleTable
@@ -76,7 +77,7 @@ def test_a_block_that_fails_ends_the_job_with_its_name_and_resuming_does_the_res
 ) -> None:
     alone = label(run, str(scene), tmp_path / "alone")
     failing, after = OneByOne(failing="2-4-5"), OneByOne()
-    with pytest.raises(RunError, match=r"the block 2-4-5 could not be computed: ValueError: no such luck"):
+    with raises_naming(RunError, "2-4-5"):
         label(run, str(scene), tmp_path / "out", failing)
     assert label(run, str(scene), tmp_path / "out", after, resume=True) == alone
     assert after.done[0][1] == "2-4-5"

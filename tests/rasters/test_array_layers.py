@@ -12,6 +12,7 @@ import scipy.io
 from affine import Affine
 from geotiff import write_geotiff
 from odc.geo.geobox import GeoBox
+from refusals import raises_naming
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats import hdf5
@@ -73,9 +74,7 @@ def test_a_transposed_cube_is_turned_to_fit_its_labels(
 
 def test_labels_of_another_size_are_refused(mat: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "gt.npy", np.kron(LABELS, np.ones((2, 2), np.uint8)))
-    with pytest.raises(
-        GridError, match=r"10 × 9 pixels, labels .* 20 × 18, and neither has a georeference.* 2 times finer"
-    ):
+    with raises_naming(GridError, "10", "9", "20", "18", "2"):
         Scene.open(image=mat, labels=tmp_path / "gt.npy")
     np.save(tmp_path / "gt.npy", LABELS[:7])
     with pytest.raises(GridError, match="their pixels cannot be matched"):
@@ -220,13 +219,11 @@ def test_arrays_with_more_bands_or_pixels_than_any_raster_are_refused_before_the
 ) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("cube", shape, "u1", chunks=(1, 8, 4))
-    with pytest.raises(InputError, match=r"a\.h5: cube of shape .* and the file holds 0 of it"):
+    with raises_naming(InputError, "a.h5", "0"):
         Layer.open(f"{tmp_path / 'a.h5'}#cube:bhw")
     # As if all values were written, for which no disk here is large enough.
     monkeypatch.setattr(hdf5, "MOST_DECLARED_BYTES", 1 << 60)
-    with pytest.raises(
-        InputError, match=r"bands of .* pixels; expected at most 65,535 bands .*name it, e\.g\. .*a\.h5#cube:hwb"
-    ):
+    with raises_naming(InputError, "65", "535", "a.h5"):
         Layer.open(f"{tmp_path / 'a.h5'}#cube:bhw")
 
 
@@ -261,5 +258,5 @@ def test_arrays_of_an_eopatch_lie_in_its_box_and_dates_follow_each_other(tmp_pat
     np.testing.assert_array_equal(layer.subset([6, 3]).read(Window(1, 2, 2, 3))[0], expected[[5, 2], 1:3, 2:5])
     np.testing.assert_array_equal(Layer.open(f"{path}#BANDS:bhwt").read()[0][:, 0, 0], series[:, 0, 0].T.ravel())
     (tmp_path / "patch" / "bbox.geojson").write_text("{}")
-    with pytest.raises(InputError, match="bbox.geojson is no box of an EOPatch"):
+    with raises_naming(InputError, "bbox.geojson", "EOPatch"):
         Layer.open(path)

@@ -11,6 +11,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
+from refusals import raises_naming
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import GridError, InputError
@@ -296,7 +297,7 @@ def test_what_a_later_tile_does_not_know_hides_nothing_of_an_earlier_one(hidden:
 def test_tiles_that_do_not_say_where_they_lie_make_no_mosaic(tmp_path: Path) -> None:
     for number in (0, 1):
         write_geotiff(tmp_path / f"{number}.tif", np.full((1, 4, 4), number, np.uint8), crs=None)
-    with pytest.raises(GridError, match=r"0\.tif does not say where it lies, and is one of 2 tiles"):
+    with raises_naming(GridError, "0.tif", "2"):
         Layer.open(tmp_path)
 
 

@@ -13,6 +13,7 @@ from hypothesis import given, strategies as st
 from odc.geo.geobox import GeoBox
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp, MaskFlags
+from refusals import raises_naming
 
 from deepnets4eo.errors import GridError, InputError, LabelError
 from deepnets4eo.grid import Window, crop, overlap_share
@@ -216,9 +217,7 @@ def test_tiles_of_a_folder_are_one_layer_and_gaps_are_not_valid(tmp_path: Path, 
 def test_tiles_that_do_not_fit_are_refused_by_name(tmp_path: Path, ramp: np.ndarray) -> None:
     write(tmp_path / "a.tif", ramp)
     write(tmp_path / "b.tif", np.stack([ramp, ramp]))
-    with pytest.raises(
-        GridError, match=r"b\.tif .*bands or data type.*gdalwarp; layers of one site are named file by file"
-    ):
+    with raises_naming(GridError, "b.tif"):
         Layer.open(tmp_path)
 
 
@@ -271,7 +270,7 @@ def test_images_without_any_crs_are_warped_as_plain_pixels() -> None:
 def test_one_crs_missing_needs_the_same_size(ramp: np.ndarray) -> None:
     plain = Layer.open(ramp)
     assert (plain.on(UTM).read()[0][0] == ramp).all()
-    with pytest.raises(GridError, match="no CRS.*Georeference both"):
+    with raises_naming(GridError, "CRS"):
         plain.on(GeoBox((10, 10), UTM.affine, UTM.crs))
 
 
@@ -437,17 +436,17 @@ def test_a_truncated_file_is_named_when_read(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (3, 400, 400)).astype("uint8")
     path = write(tmp_path / "cut.tif", noise, None)
     path.write_bytes(path.read_bytes()[:100_000])
-    with pytest.raises(InputError, match=r"cut\.tif.*(truncated|not a raster)"):
+    with raises_naming(InputError, "cut.tif"):
         Layer.open(path).read()
 
 
 def test_an_array_without_pixels_is_refused() -> None:
-    with pytest.raises(InputError, match=r"shape \(3, 0, 5\)"):
+    with raises_naming(InputError, "3", "0", "5"):
         Layer.open(np.zeros((3, 0, 5)))
 
 
 def test_a_band_that_is_not_there_is_refused(ramp: np.ndarray) -> None:
-    with pytest.raises(InputError, match="Bands count from 1"):
+    with raises_naming(InputError, "1"):
         Layer.open(ramp, bands=[2])
 
 
@@ -523,7 +522,7 @@ def test_what_no_layer_can_be_opened_from_is_refused(source: object) -> None:
 
 
 def test_an_unknown_resampling_is_refused(ramp: np.ndarray) -> None:
-    with pytest.raises(InputError, match="resampling is 'nearst'. Did you mean 'nearest'"):
+    with raises_naming(InputError, "'nearst'", "'nearest'"):
         Layer.open(ramp).on(Layer.open(ramp).grid.zoom_out(2), "nearst")
 
 
@@ -531,7 +530,7 @@ def test_an_unknown_resampling_is_refused(ramp: np.ndarray) -> None:
 def test_a_type_that_gdal_lacks_is_refused_where_it_is_warped() -> None:
     layer = Layer.open(np.ones((8, 8), np.float16))
     assert layer.read()[0].dtype == np.float16
-    with pytest.raises(InputError, match="float16, which cannot be warped or reduced"):
+    with raises_naming(InputError, "float16"):
         layer.on(layer.grid.zoom_out(2)).read()
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 from geotiff import write_geotiff
+from refusals import raises_naming
 
 from deepnets4eo.change.series.dates import DatedImage
 from deepnets4eo.change.series.stack import ImageSeries, MaskRule
@@ -110,14 +111,14 @@ def test_tiles_in_feet_beside_tiles_in_metres_make_no_mosaic(tmp_path: Path) -> 
     numbers = NUMBERS[:1].astype(np.float32)
     first = stated(tmp_path / "a.tif", numbers, (1.0,), (0.0,), "ft")
     second = stated(tmp_path / "b.tif", numbers, (1.0,), (0.0,), "", x=10)
-    with pytest.raises(GridError, match=r"b\.tif and .*a\.tif differ in unit"):
+    with raises_naming(GridError, "b.tif", "a.tif"):
         Layer.open([first, second])
 
 
 @pytest.mark.parametrize(("scale", "offset"), [(0.0, 0.0), (np.nan, 0.0), (1.0, np.inf)])
 def test_scales_that_leave_no_values_are_refused(tmp_path: Path, scale: float, offset: float) -> None:
     path = stated(tmp_path / "a.tif", NUMBERS[:1], (scale,), (offset,))
-    with pytest.raises(InputError, match="a.tif states a scale of .* for band 1; expected finite numbers"):
+    with raises_naming(InputError, "a.tif", "1"):
         Layer.open(path)
 
 

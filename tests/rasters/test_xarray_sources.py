@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from refusals import raises_naming
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.declared import Declared
@@ -127,6 +128,6 @@ def test_arrays_whose_bands_come_last_are_refused_with_the_order() -> None:
     for layers in ({"labels": np.zeros((40, 30), np.uint8)}, {"dsm": np.zeros((40, 30), np.float32)}):
         with pytest.raises(GridError, match="moveaxis"):
             Scene.open(**layers, image=np.zeros((40, 30, 10), np.uint8))
-    with pytest.raises(GridError, match="30 × 40"):
+    with raises_naming(GridError, "30", "40"):
         Scene.open(image=np.zeros((3, 30, 40), np.uint8), labels=np.zeros((40, 30), np.uint8))
     assert Scene.open(image=np.zeros((3, 40, 30), np.uint8), labels=np.zeros((40, 30), np.uint8)).shape == (40, 30)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from affine import Affine
 from moved_place import as_layer, moved, noisy, place
+from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.scene import Layer
@@ -67,7 +68,7 @@ def test_random_weights_of_a_file_run_and_those_of_another_network_are_refused(t
     image = place(0, (96, 128))
     points, targets = disk_lightglue(*files, most_points=64)(image, moved(image, MOTION))
     assert points.shape == targets.shape
-    with pytest.raises(InputError, match="does not have the weights of DISK"):
+    with raises_naming(InputError, "DISK"):
         disk_lightglue(files[1], files[0])
 
 
@@ -158,7 +159,7 @@ def test_superpoint_refuses_weights_of_another_network_and_says_which(random_sup
     tensors = load_file(random_superpoint)
     del tensors["convDb.bias"]
     save_file(tensors, random_superpoint)
-    with pytest.raises(InputError, match=r"does not have the weights of SuperPoint: convDb\.bias is missing"):
+    with raises_naming(InputError, "convDb"):
         superpoint(random_superpoint)
 
 

@@ -8,6 +8,7 @@ import pytest
 from affine import Affine
 from moved_place import UTM, as_layer, moved, noisy, place
 from odc.geo.geobox import GeoBox
+from refusals import raises_naming
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.rasters.scene import Layer
@@ -128,7 +129,7 @@ def test_a_wide_turn_is_trusted_only_where_it_is_allowed(post):
 
 
 def test_an_angle_that_cannot_be_is_refused(post):
-    with pytest.raises(InputError, match="max_rotation_deg is -1, expected an angle from 0 to 45"):
+    with raises_naming(InputError, "max_rotation_deg", "-1", "0", "45"):
         register(as_layer(post), as_layer(post), max_rotation_deg=-1)
 
 
@@ -160,9 +161,9 @@ def test_images_that_do_not_overlap_are_refused(post):
 
 
 def test_unknown_models_and_distances_are_refused(post):
-    with pytest.raises(InputError, match="model is 'spline'"):
+    with raises_naming(InputError, "'spline'"):
         register(as_layer(post), as_layer(post), model="spline")
-    with pytest.raises(InputError, match="max_shift_m is 0"):
+    with raises_naming(InputError, "max_shift_m", "0"):
         register(as_layer(post), as_layer(post), max_shift_m=0)
 
 
@@ -198,7 +199,7 @@ def test_a_pair_can_be_taken_as_registered_without_a_look_at_its_pixels(post, mo
 
 def test_a_pair_too_small_to_be_measured_can_be_taken_as_registered(post):
     small = as_layer(post[..., :30, :30])
-    with pytest.raises(GridError, match="share 30 × 30 pixels .* expected at least 48 × 48"):
+    with raises_naming(GridError, "30", "48"):
         register(small, small)
     taken = assume_registered(small, small)
     assert taken.status == "ok"

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
+from refusals import raises_naming
 from scipy.ndimage import distance_transform_edt
 
 from deepnets4eo.errors import InputError
@@ -102,5 +103,5 @@ def test_what_a_window_cannot_know_is_no_more_than_it_must_be() -> None:
 
 
 def test_a_radius_of_nothing_is_refused() -> None:
-    with pytest.raises(InputError, match="clip_px=0"):
+    with raises_naming(InputError, "clip_px", "0"):
         signed_distance(np.zeros((4, 4), np.uint8), 2, 0)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from refusals import raises_naming
 
 torch = pytest.importorskip("torch")
 
@@ -36,7 +37,7 @@ def test_each_window_is_scaled_by_its_own_values_and_a_grey_one_stays_grey():
 
 @pytest.mark.parametrize("channels", [(16,), (32, 16, 8, 8)])
 def test_decoders_of_other_than_two_or_three_stages_are_refused(channels):
-    with pytest.raises(InputError, match="expected 2 or 3 numbers"):
+    with raises_naming(InputError, "2", "3"):
         light_unet(3, 2, decoder_channels=channels)
 
 
@@ -47,7 +48,7 @@ def test_the_last_bands_can_keep_their_values():
     conv.unscaled_bands = 1
     window = torch.cat([torch.randn(1, 2, 8, 8), torch.full((1, 1, 8, 8), 4.0)], dim=1)
     assert (conv(window) == 4.0).all()
-    with pytest.raises(InputError, match="unscaled_bands is 3, expected 0 to 2"):
+    with raises_naming(InputError, "unscaled_bands", "3", "0", "2"):
         light_unet(3, 2, unscaled_bands=3)
 
 
@@ -94,7 +95,7 @@ def test_the_encoder_is_that_of_torchvision(encoder: str) -> None:
 
 
 def test_other_encoders_are_refused() -> None:
-    with pytest.raises(InputError, match="encoder 'resnet50' is unknown to light-unet. Choose from resnet18, resnet34"):
+    with raises_naming(InputError, "'resnet50'", "resnet18", "resnet34"):
         light_unet(3, 2, encoder="resnet50")
 
 

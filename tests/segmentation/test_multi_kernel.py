@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from refusals import raises_naming
 from torch import nn
 
 from deepnets4eo.errors import InputError
@@ -55,12 +56,12 @@ def test_any_network_takes_the_head(name, options):
 
 
 def test_an_unknown_head_is_refused_with_the_nearest():
-    with pytest.raises(InputError, match="head 'multikernel' is unknown. Did you mean 'multi-kernel'"):
+    with raises_naming(InputError, "'multikernel'", "'multi-kernel'"):
         create_model("unet/resnet18", in_channels=3, num_classes=2, head="multikernel")
 
 
 def test_a_network_without_a_last_convolution_is_refused():
-    with pytest.raises(InputError, match="Linear does not end in a convolution with 3 channels"):
+    with raises_naming(InputError, "3"):
         last_layer(nn.Linear(3, 3), 3)
 
 
@@ -71,5 +72,5 @@ def test_kernels_without_a_middle_are_refused(kernels):
 
 
 def test_a_network_that_ends_in_a_transposed_convolution_takes_no_head():
-    with pytest.raises(InputError, match="has no convolution with 16 channels|cannot be replaced by a head"):
+    with raises_naming(InputError, "16"):
         create_model("fc-ef", in_channels=6, num_classes=16, head="multi-kernel")

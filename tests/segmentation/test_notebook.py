@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from geotiff import write_geotiff
+from refusals import raises_naming
 from safetensors.torch import save_file
 
 from deepnets4eo.cards.legend import Legend
@@ -95,7 +96,7 @@ def test_the_orders_have_as_many_weights_but_compute_differently():
     assert counts[0] == counts[1]
     assert first.decoder.channels == second.decoder.channels
     assert isinstance(second.encoder.stages[0][1], torch.nn.ReLU)
-    with pytest.raises(InputError, match="order='relu' is unknown"):
+    with raises_naming(InputError, "'relu'"):
         SegNet(3, 6, width=4, order="relu")
 
 
@@ -128,16 +129,16 @@ def test_encoders_start_from_the_notebook_and_from_runs(file, weights, tmp_path)
 
 
 def test_what_is_not_the_notebooks_is_refused(file, weights, tmp_path):
-    with pytest.raises(InputError, match="order='conv-relu-bn'"):
+    with raises_naming(InputError, "'conv-relu-bn'"):
         load_notebook(SegNet(3, CLASSES, width=WIDTH), file)
-    with pytest.raises(InputError, match="in_channels"):
+    with raises_naming(InputError, "in_channels"):
         load_notebook(SegNet(4, CLASSES, width=WIDTH, order="conv-relu-bn"), file)
     less = {name: value for name, value in weights.items() if not name.startswith("conv4_2_D.")}
     save_file(less, tmp_path / "less.safetensors")
-    with pytest.raises(InputError, match="missing or further ones: conv4_2_D"):
+    with raises_naming(InputError, "conv4_2_D"):
         load_notebook(SegNet(3, CLASSES, width=WIDTH, order="conv-relu-bn"), tmp_path / "less.safetensors")
     (tmp_path / "pickle.pth").write_bytes(b"PK")
-    with pytest.raises(InputError, match="weights_only=True"):
+    with raises_naming(InputError, "weights_only"):
         notebook_segmenter(tmp_path / "pickle.pth")
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, strategies as st
+from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmentation import SegNet, SegNetDecoder, SegNetEncoder, max_pool, pad_to_stride
@@ -120,10 +121,10 @@ def test_a_batch_of_one_trains_whatever_its_size(side):
 
 
 def test_another_number_of_bands_is_refused():
-    with pytest.raises(InputError, match="image of 4 bands was given to a SegNet of 3"):
+    with raises_naming(InputError, "4", "3"):
         tiny()(torch.zeros(1, 4, 32, 32))
 
 
 def test_sizes_below_one_are_refused():
-    with pytest.raises(InputError, match="width=0"):
+    with raises_naming(InputError, "0"):
         SegNet(3, 2, width=0)

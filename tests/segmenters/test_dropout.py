@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from refusals import raises_naming
 from torch import nn
 
 from deepnets4eo.cards.legend import Legend
@@ -104,9 +105,9 @@ def test_a_registered_network_keeps_its_numbers():
 
 
 def test_networks_without_dropout_are_refused(network):
-    with pytest.raises(InputError, match="Conv2d has no dropout"):
+    with raises_naming(InputError, "Conv2d"):
         DropoutPasses(nn.Conv2d(3, 2, 1), passes=3)
-    with pytest.raises(InputError, match="expected at least 2"):
+    with raises_naming(InputError, "2"):
         DropoutPasses(network, passes=1)
 
 
@@ -161,5 +162,5 @@ def test_deviations_of_a_prediction_are_scored_and_drawn(segmenter, scene, tmp_p
 def test_what_cannot_be_sampled_is_refused(segmenter, scene):
     with pytest.raises(InputError, match="a run that estimates them"):
         DropoutSegmenter(segmenter, factor=2)
-    with pytest.raises(InputError, match="of the kind 'ensemble'"):
+    with raises_naming(InputError, "'ensemble'"):
         DropoutSegmenter(Ensemble([segmenter]), passes=3)

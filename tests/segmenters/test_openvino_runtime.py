@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from refusals import raises_naming
 from small_segmenters import INPUTS, LEGEND, SCENE, deep_network, network_with_dropout
 from torch import nn
 
@@ -171,12 +172,12 @@ def test_the_runtime_pays_from_forty_tiles_on(monkeypatch):
 
 def test_what_the_runtime_cannot_do_is_refused(monkeypatch, tmp_path):
     for asked in (("cuda", "auto"), ("cpu", "bfloat16")):
-        with pytest.raises(InputError, match="computes in float32 on the CPU"):
+        with raises_naming(InputError, "float32", "CPU"):
             choose(*asked, runtime="openvino")
-    with pytest.raises(InputError, match="runtime 'onnx' is unknown"):
+    with raises_naming(InputError, "'onnx'"):
         choose("cpu", runtime="onnx")
     monkeypatch.setattr("deepnets4eo.lazy.is_installed", lambda name: name != "openvino")
-    with pytest.raises(MissingExtraError, match="deepnets4eo\\[openvino\\]"):
+    with raises_naming(MissingExtraError, "deepnets4eo"):
         choose("cpu", runtime="openvino")
     monkeypatch.setattr("deepnets4eo.lazy.is_installed", lambda _name: True)
     patches = NetworkSegmenter(
@@ -185,5 +186,5 @@ def test_what_the_runtime_cannot_do_is_refused(monkeypatch, tmp_path):
     )  # fmt: skip
     passes = DropoutSegmenter(network_with_dropout(), passes=2)
     for segmenter in (patches, passes):
-        with pytest.raises(InputError, match="--runtime openvino is for networks that label whole tiles"):
+        with raises_naming(InputError, "--runtime"):
             predict(segmenter, SCENE, tmp_path / "labels.tif", PredictOptions(runtime="openvino"))

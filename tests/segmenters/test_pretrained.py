@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from refusals import raises_naming
 from safetensors.torch import save_file
 from torch import nn
 
@@ -79,7 +80,7 @@ def test_a_file_of_two_encoders_is_refused_unless_both_are_the_same(tmp_path: Pa
     student, teacher, ours = (nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)) for _ in range(3))
     file = tmp_path / "w.safetensors"
     save_file(renamed(student, "student.".__add__) | renamed(teacher, "teacher.".__add__), file)
-    with pytest.raises(InputError, match=r"student\.0\.weight, teacher\.0\.weight"):
+    with raises_naming(InputError, "student.0.weight", "teacher.0.weight"):
         load_pretrained(ours, file)
     copies = renamed(student, "student.".__add__) | {
         k: v.clone() for k, v in renamed(student, "teacher.".__add__).items()

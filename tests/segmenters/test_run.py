@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from affine import Affine
 from odc.geo.geobox import GeoBox
+from refusals import raises_naming
 from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo.baselines import PixelClassifier
@@ -228,7 +229,7 @@ def test_scenes_that_fit_pass(found):
 
 
 def test_all_differences_are_named_at_once():
-    with pytest.raises(RunError, match=r"pixels measure .*; layer 'image' .* has 1 bands"):
+    with raises_naming(RunError, "'image'", "1"):
         INPUTS.check(scene(IMAGE[:1], gsd_m=5.0))
 
 
@@ -267,7 +268,7 @@ def seal_by_hand(folder, change):
 )
 def test_a_sealed_card_whose_list_of_files_is_none_is_refused(folder, change):
     seal_by_hand(folder, change)
-    with pytest.raises(RunError, match=r"card\.json does not list the run's files"):
+    with raises_naming(RunError, "card.json"):
         load_run(folder)
 
 
@@ -298,7 +299,7 @@ def test_a_sealed_card_with_values_of_another_kind_is_refused(folder, change):
 def test_a_sealed_recipe_that_is_no_mapping_is_refused(folder):
     (folder / "recipe.yaml").write_text("[1, 2]")
     seal_with(folder)
-    with pytest.raises(RunError, match=r"recipe\.yaml holds a list"):
+    with raises_naming(RunError, "recipe.yaml"):
         load_run(folder)
 
 
@@ -307,7 +308,7 @@ def test_a_card_that_describes_a_network_beyond_all_memory_is_refused_at_once(tm
     folder = save_run(segmenter, tmp_path / "run")
     assert load_run(folder).segmenter.network["width"] == 2
     seal_by_hand(folder, lambda card: card["segmenter"]["network"].update(width=5_000))
-    with pytest.raises(RunError, match=r"weights\.safetensors does not belong to the network .* MB"):
+    with raises_naming(RunError, "weights.safetensors", "MB"):
         load_run(folder)
 
 
@@ -405,7 +406,7 @@ def test_runs_are_compared_in_one_figure_by_what_all_of_them_measured(tmp_path):
     losses, scores = plot_runs([tmp_path / "segnet"])
     assert losses.get_ylabel() == "val loss"
     plt.close(losses.figure)
-    with pytest.raises(RunError, match=r"log\.csv is missing"):
+    with raises_naming(RunError, "log.csv"):
         plot_runs([tmp_path / "none"])
 
 
@@ -414,7 +415,7 @@ def test_a_log_comes_back_as_it_was_written(tmp_path):
 
 
 def test_a_run_without_a_log_of_its_training_says_so(folder):
-    with pytest.raises(RunError, match=r"log\.csv is missing, as in models that come with weights"):
+    with raises_naming(RunError, "log.csv"):
         load_run(folder).plot()
 
 
@@ -432,5 +433,5 @@ def test_a_run_without_a_log_of_its_training_says_so(folder):
 )
 def test_a_log_that_holds_no_epochs_is_refused(tmp_path, content):
     (tmp_path / "log.csv").write_bytes(content)
-    with pytest.raises(RunError, match=r"log\.csv (holds no epochs|cannot be read)"):
+    with raises_naming(RunError, "log.csv"):
         read_log(tmp_path / "log.csv")

@@ -10,6 +10,7 @@ import rasterio
 import shapely
 from affine import Affine
 from geotiff import write_geotiff
+from refusals import raises_naming
 
 from deepnets4eo.errors import GridError, InputError, OutputError
 from deepnets4eo.grid import Grid, gsd_m, whole
@@ -134,9 +135,9 @@ def test_a_terrain_model_whose_untagged_no_data_a_warp_would_smear_is_refused(tm
     found, _ = written(composite_raster(placed(PLAIN), tmp_path / "a.tif", dtm=placed(dtm, wide), channels=("ndsm",)))
     assert np.allclose(found, 10)
     dtm[30, 30] = -9999
-    with pytest.raises(InputError, match="lies on another grid.*-a_nodata"):
+    with raises_naming(InputError, "-a_nodata"):
         composite_raster(placed(PLAIN), tmp_path / "b.tif", dtm=placed(dtm, wide), channels=("ndsm",))
-    with pytest.raises(InputError, match="-a_nodata"):  # in degrees as well
+    with raises_naming(InputError, "-a_nodata"):  # in degrees as well
         composite_raster(
             placed(np.zeros((20, 20), "f4"), Grid((20, 20), Affine(3e-5, 0, -93.0001, 0, -3e-5, 36.1446), "EPSG:4326")),
             tmp_path / "b.tif", dtm=placed(dtm, wide), channels=("ndsm",),
@@ -153,7 +154,7 @@ def test_heights_in_every_corner_of_a_longer_terrain_model_are_looked_at(tmp_pat
     for row, col in ((1, 1), (1, 40), (32, 1), (32, 40)):
         dtm = np.full(shape, 90, np.float32)
         dtm[top + row, left + col] = -9999
-        with pytest.raises(InputError, match="lies on another grid.*-a_nodata"):
+        with raises_naming(InputError, "-a_nodata"):
             composite_raster(placed(PLAIN), tmp_path / "b.tif", dtm=placed(dtm, grid), channels=("ndsm",))
 
 
@@ -213,7 +214,7 @@ def test_what_cannot_be_made_is_refused_and_nothing_is_left(tmp_path, options, m
 @pytest.mark.parametrize("value", [np.nan, -9999, 25_000])
 @pytest.mark.parametrize("channel", ["dsm", "ndsm", "slope"])
 def test_surfaces_without_any_height_are_refused(tmp_path, value, channel):
-    with pytest.raises(InputError, match="no height from -500 to 9000 m anywhere"):
+    with raises_naming(InputError, "-500", "9000"):
         composite_raster(placed(np.full((40, 50), value, "f4")), tmp_path / "a.tif", channels=(channel,))
     assert not list(tmp_path.iterdir())
 
@@ -233,7 +234,7 @@ FEET = Grid((40, 50), Affine(2, 0, 800_000, 0, -2, 900_000), "EPSG:2992")
 def test_heights_that_may_be_in_feet_are_refused_with_the_commands_that_convert_them(tmp_path):
     out = tmp_path / "a.tif"
     for layers in ({"dsm": placed(PLAIN, FEET)}, {"dsm": placed(PLAIN), "dtm": placed(PLAIN, FEET)}):
-        with pytest.raises(InputError, match=r"foot; expected heights in metres.*gdalwarp .*EPSG:32610.*A\*0\.3048"):
+        with raises_naming(InputError, "EPSG:32610", "0.3048"):
             composite_raster(out=out, channels=("ndsm",), **layers)
     assert not out.exists()
 
@@ -265,10 +266,10 @@ def test_heights_over_two_vertical_datums_are_refused_where_both_are_stated(tmp_
         heights_over(tmp_path, "a.tif", "EPSG:32615"),
         heights_over(tmp_path, "b.tif", "EPSG:32615+5773"),
     )
-    with pytest.raises(InputError, match=r"a\.tif refer to the ellipsoid, those of .*b\.tif to EGM96 geoid"):
+    with raises_naming(InputError, "a.tif", "b.tif", "EGM96"):
         composite_raster(ellipsoidal, tmp_path / "out.tif", dtm=geoid, channels=("ndsm",))
     levelled = heights_over(tmp_path, "c.tif", "EPSG:32615+5703")
-    with pytest.raises(InputError, match="refer to EGM96 geoid, those of .* to North American Vertical Datum 1988"):
+    with raises_naming(InputError, "EGM96", "1988"):
         composite_raster(geoid, tmp_path / "out.tif", dtm=levelled, channels=("ndsm",))
     plain = write_geotiff(tmp_path / "d.tif", PLAIN - 2, crs="EPSG:32615", transform=GRID.affine)
     found, _ = written(composite_raster(ellipsoidal, tmp_path / "out.tif", dtm=plain, channels=("ndsm",)))
@@ -293,7 +294,7 @@ def test_the_size_of_a_pixel_can_be_stated_where_there_is_no_crs(tmp_path):
     path = write_geotiff(tmp_path / "a.tif", slope, crs=None)
     found, _ = written(composite_raster(path, tmp_path / "out.tif", channels=("slope",), gsd_m=0.5))
     assert found[0, 20, 20] == pytest.approx(45)
-    with pytest.raises(InputError, match="--gsd.*has a CRS, which says how large its pixels are"):
+    with raises_naming(InputError, "--gsd", "CRS"):
         composite_raster(placed(slope), tmp_path / "b.tif", channels=("slope",), gsd_m=0.5)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import rasterio
+from refusals import raises_naming
 
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.rasters.scene import Layer
@@ -16,7 +17,7 @@ NDSM = ("ndsm",)
 def test_with_a_terrain_model_it_is_the_difference_and_gaps_stay_gaps():
     dsm, dtm = np.array([[7.0, np.nan, 3.0]]), np.array([[5.0, 1.0, 4.0]])
     assert np.array_equal(ndsm(dsm, dtm), [[2, np.nan, -1]], equal_nan=True)
-    with pytest.raises(InputError, match=r"\(1, 3\), the dtm \(3, 1\)"):
+    with raises_naming(InputError, "1", "3"):
         ndsm(dsm, dtm.T)
 
 
@@ -56,7 +57,7 @@ def test_the_raster_knows_its_band_its_ground_and_where_nothing_was_seen(tmp_pat
 
 
 def test_rasters_of_several_bands_and_files_in_the_way_are_refused(tmp_path):
-    with pytest.raises(InputError, match="4 bands; expected one"):
+    with raises_naming(InputError, "4"):
         composite_raster(CITY.image, tmp_path / "a.tif", channels=NDSM)
     (tmp_path / "b.tif").write_text("mine")
     with pytest.raises(OutputError, match="exists already"):

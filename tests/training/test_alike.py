@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 from geotiff import write_geotiff
+from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.training import make_split, measure_inputs, open_layers
@@ -136,9 +137,7 @@ def test_darker_and_darker_scenes_are_of_one_unit_and_a_gap_between_them_is_anot
     highs = 10_000 / np.array([1, 4, 9, 30, 90])  # from a cloud to a lake
     measure(tmp_path, *({"values": values(number, high=high)} for number, high in enumerate(highs)))
     assert not caplog.messages
-    with pytest.raises(
-        InputError, match=r"3 scenes \(s0, s1, s2\).* 2 scenes \(s3, s4\)|2 scenes \(s3, s4\).* 3 scenes"
-    ):
+    with raises_naming(InputError, "3", "s0", "s1", "s2", "2", "s3", "s4"):
         measure(tmp_path, *({"values": values(n, high=high)} for n, high in enumerate([*highs[:3], 60, 110])))
 
 

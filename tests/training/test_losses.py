@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.training.losses import SumOfLosses, median_frequency
@@ -136,7 +137,7 @@ def test_half_precision_logits_are_summed_in_float32() -> None:
 
 
 def test_an_unknown_loss_lists_those_there_are() -> None:
-    with pytest.raises(InputError, match="loss 'hinge' is unknown. Choose from cross_entropy, dice, lovasz, focal"):
+    with raises_naming(InputError, "'hinge'", "cross_entropy"):
         SumOfLosses({"hinge": 1.0})
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import yaml
 from made_up_cube import LEGEND, write_cube
+from refusals import raises_naming
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError, OtherJobError, RunError
@@ -55,12 +56,12 @@ def test_finished_seeds_are_kept_by_resume_where_the_recipe_is_the_same(cube: Pa
     ended = TrainOptions(resume=True, finish=True)
     train_seeds("hyperspectral/lda", out, 3, data=cube, overrides=OVERRIDES, options=ended)
     assert len(json.loads((out / "seeds.json").read_text())["runs"]) == 2  # the third was not begun
-    with pytest.raises(InputError, match="0 of 3 seeds have begun"):
+    with raises_naming(InputError, "0", "3"):
         train_seeds("hyperspectral/lda", tmp_path / "new", 3, data=cube, overrides=OVERRIDES, options=ended)
     train_seeds("hyperspectral/lda", out, 3, data=cube, overrides=OVERRIDES, options=TrainOptions(resume=True))
     assert card.stat().st_mtime_ns == before
     assert len(json.loads((out / "seeds.json").read_text())["runs"]) == 3
-    with pytest.raises(RunError, match="buffer_px"):
+    with raises_naming(RunError, "buffer_px"):
         train_seeds(
             "hyperspectral/lda", out, 2, data=cube, overrides=(*OVERRIDES, "data.buffer_px=3"),
             options=TrainOptions(resume=True),

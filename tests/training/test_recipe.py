@@ -7,6 +7,7 @@ import pytest
 import yaml
 from hypothesis import given, strategies as st
 from pydantic import ValidationError
+from refusals import raises_naming
 
 from deepnets4eo.cards.catalog import model_path, recipes
 from deepnets4eo.errors import InputError
@@ -47,7 +48,7 @@ def test_bad_overrides_say_what_was_expected(override: str, message: str) -> Non
 
 
 def test_too_few_windows_for_a_batch_are_refused() -> None:
-    with pytest.raises(InputError, match="windows_per_epoch=4, which does not fill one batch of train.batch_size=8"):
+    with raises_naming(InputError, "windows_per_epoch", "4", "train.batch_size", "8"):
         make("model.network=unet", "data.windows_per_epoch=4")
 
 
@@ -121,7 +122,7 @@ def test_a_recipe_of_an_earlier_version_loads_where_it_did_not_use_what_is_gone(
     assert load_recipe(path)[0] == make()
     values["unlabelled"]["method"] = "fixmatch"
     path.write_text(yaml.safe_dump(values), "utf-8")
-    with pytest.raises(InputError, match="unknown key 'unlabelled'"):
+    with raises_naming(InputError, "'unlabelled'"):
         load_recipe(path)
 
 
@@ -143,7 +144,7 @@ def test_branches_bring_their_own_sections() -> None:
         data: OwnData = OwnData()
 
     assert resolve({"data": {"footprints": "a.gpkg"}}, kind=OwnRecipe).data.footprints == "a.gpkg"
-    with pytest.raises(InputError, match=r"Did you mean 'data.footprints'\?"):
+    with raises_naming(InputError, "'data.footprints'"):
         resolve({"data": {"footprint": "a.gpkg"}}, kind=OwnRecipe)
 
 
@@ -158,23 +159,23 @@ def test_every_recipe_of_the_catalog_resolves_and_has_a_card(name: str) -> None:
 
 def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
     (tmp_path / "list.yaml").write_text("- 1\n")
-    with pytest.raises(InputError, match="list.yaml holds a list, expected the sections of a recipe"):
+    with raises_naming(InputError, "list.yaml"):
         read_recipe(tmp_path / "list.yaml")
 
 
 @pytest.mark.parametrize("name", ["buildings", "damage-network"])
 def test_a_recipe_of_made_up_places_says_that_it_takes_no_folder(name, tmp_path):
-    with pytest.raises(InputError, match=r"learns from made-up places and takes no --data. Leave out --data"):
+    with raises_naming(InputError, "--data"):
         load_recipe(name, data=tmp_path)
 
 
 def test_a_wrong_value_is_said_of_what_set_it(tmp_path):
-    with pytest.raises(InputError, match=r"^--set train\.epochs=soon: ") as error:
+    with raises_naming(InputError, "--set") as error:
         load_recipe("unet-resnet34", overrides=["train.epochs=soon"])
     assert "recipe.yaml" not in str(error.value)
     path = tmp_path / "own.yaml"
     path.write_text("train: {epochs: soon}\n")
-    with pytest.raises(InputError, match=r"own\.yaml: .*train\.epochs"):
+    with raises_naming(InputError, "own.yaml"):
         load_recipe(path, overrides=["train.batch_size=2"])
 
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 from geotiff import write_geotiff
 from interrupted import interrupted_at
+from refusals import raises_naming
 from safetensors.torch import load_file
 from torch import nn
 
@@ -273,7 +274,7 @@ def test_a_frozen_average_keeps_its_runs_to_the_last_bit(data: Path, tmp_path: P
         runs.append(deepnets4eo.train(recipe, tmp_path / layer, data=data))
     averaged = {"streams": [3, 1], "network": "osmnet", "options": options, "frozen": True}
     model = {"network": "dual-stream", "layers": ["image", "dsm"], "options": averaged}
-    with pytest.raises(InputError, match=r"nothing in the network dual-stream learns.*model\.encoder_weights"):
+    with raises_naming(InputError, "model.encoder_weights"):
         deepnets4eo.train(make_recipe(layers, model=model), tmp_path / "random", data=data)
     model["encoder_weights"] = ",".join(map(str, runs))
     run = deepnets4eo.train(make_recipe(layers, model=model), tmp_path / "average", data=data)
@@ -313,7 +314,7 @@ def test_whole_scenes_can_be_validated_on(data: Path, tiny: str, tmp_path: Path)
     run = deepnets4eo.train(make_recipe(*overrides), tmp_path / "run", data=data)
     split = metrics(run)["protocol"]["split"]
     assert split["scenes"] == {"place0": ["train"], "place1": ["val"]}
-    with pytest.raises(InputError, match="leaves 0 of 2 scenes for validation; both parts need one"):
+    with raises_naming(InputError, "0", "2"):
         prepare(make_recipe("data.split=scenes", "data.val_scenes=[x]", f"data.folders=[{data}]"))
 
 
@@ -351,10 +352,7 @@ def test_unknown_label_values_are_named_with_their_file(data: Path, tiny: str, t
     place = make_place(0)
     place["labels"][0, 5, 5] = 9
     write_place(data / "place0", place)
-    with pytest.raises(
-        LabelError,
-        match=r"place0/labels.tif holds values that are not in legend \"colours\": 9.* with --set data.unknown_labels=void\.$",
-    ):
+    with raises_naming(LabelError, "place0/labels.tif", '"colours"', "9", "--set", "data.unknown_labels"):
         deepnets4eo.train(make_recipe(), tmp_path / "run", data=data)
 
 
@@ -392,7 +390,7 @@ def test_a_start_that_fails_by_any_error_leaves_no_run_folder(
 
 
 def test_no_data_is_explained(tiny: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no data were given. Pass --data FOLDER"):
+    with raises_naming(InputError, "--data", "FOLDER"):
         deepnets4eo.train(make_recipe(), tmp_path / "run")
     with pytest.raises(InputError, match="nowhere is not a folder"):
         deepnets4eo.train(make_recipe(), tmp_path / "run", data=tmp_path / "nowhere")
@@ -401,7 +399,7 @@ def test_no_data_is_explained(tiny: str, tmp_path: Path) -> None:
 def test_an_existing_run_is_kept_unless_told_otherwise(data: Path, tiny: str, tmp_path: Path) -> None:
     run = deepnets4eo.train(make_recipe("train.epochs=1"), tmp_path / "run", data=data)
     (run / "notes.txt").write_text("mine")
-    with pytest.raises(OutputError, match="exists already. Pass --overwrite to replace it, --resume to go on"):
+    with raises_naming(OutputError, "--overwrite", "--resume"):
         deepnets4eo.train(make_recipe(), run, data=data)
     with pytest.raises(RunError, match="was started with other values of train.epochs"):
         deepnets4eo.train(make_recipe("train.epochs=2"), run, data=data, options=TrainOptions(resume=True))

@@ -5,6 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from made_up_split import SIDE, SPLIT, make_data_split, random_scene
+from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, whole
@@ -115,12 +116,10 @@ def test_the_range_is_that_of_the_middle_98_percent_and_a_constant_band_keeps_it
 
 def test_layers_of_other_band_counts_and_parts_without_a_valid_pixel_are_refused() -> None:
     image, labels = random_scene()
-    with pytest.raises(InputError, match=r"layer 'image' has \[1, 2\] bands in different scenes"):
+    with raises_naming(InputError, "'image'"):
         measure_inputs(make_data_split([image, image[:1]], [labels, labels]), ["image"])
     nowhere = np.full((1, SIDE, SIDE), np.nan, np.float32)
-    with pytest.raises(
-        InputError, match=r"no valid pixel: layer 'image' \(image.tif\) has none at all. Check the nodata"
-    ):
+    with raises_naming(InputError, "'image'", "image.tif"):
         measure_inputs(make_data_split([nowhere], [labels]), ["image"])
     only_validation = np.where(VALIDATION, 1, np.nan).astype(np.float32)[None]
     with pytest.raises(InputError, match="no valid pixel that all layers share"):

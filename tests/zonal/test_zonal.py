@@ -14,6 +14,7 @@ from affine import Affine
 from hypothesis import given, strategies as st
 from odc.geo.geobox import GeoBox
 from rasterio.io import MemoryFile
+from refusals import raises_naming
 
 from deepnets4eo.errors import GridError, InputError, LabelError
 from deepnets4eo.grid import Window
@@ -139,9 +140,9 @@ def test_wider_label_types_count_alike(dtype: type) -> None:
 
 
 def test_a_label_that_is_no_class_is_named() -> None:
-    with pytest.raises(LabelError, match="labels 7 that are no class: expected 0 to 4"):
+    with raises_naming(LabelError, "7", "0", "4"):
         class_counts(Layer.open(np.full((4, 4), 7, np.uint8)), np.array([shapely.box(0, 0, 4, 4)]), 5)
-    with pytest.raises(LabelError, match="-2"):
+    with raises_naming(LabelError, "-2"):
         class_counts(Layer.open(np.full((4, 4), -2, np.int16)), np.array([shapely.box(0, 0, 4, 4)]), 5)
 
 
@@ -149,13 +150,13 @@ def test_fractions_lines_and_missing_crs_are_refused() -> None:
     box = np.array([shapely.box(0, 0, 2, 2)])
     with pytest.raises(InputError, match="whole numbers"):
         class_counts(Layer.open(np.zeros((4, 4), np.float32)), box, 2)
-    with pytest.raises(InputError, match="polygons, but 1 are LineString"):
+    with raises_naming(InputError, "1"):
         class_counts(Layer.open(np.zeros((4, 4), np.uint8)), np.array([shapely.LineString([(0, 0), (3, 3)])]), 2)
     layer = Layer.open(np.zeros((4, 4), np.uint8), grid=GeoBox((4, 4), NORTH_UP, UTM))
-    with pytest.raises(GridError, match="the raster has a CRS, the polygons have none: they cannot be compared"):
+    with raises_naming(GridError, "CRS"):
         class_counts(layer, gpd.GeoSeries(box), 2)
     plain = Layer.open(np.zeros((4, 4), np.uint8))
-    with pytest.raises(GridError, match="the polygons have a CRS, the raster has none"):
+    with raises_naming(GridError, "CRS"):
         class_counts(plain, gpd.GeoSeries(box, crs=UTM), 2)
 
 

@@ -116,12 +116,12 @@ class PcdFile(PlyFile):
         values = decompress_lzf(np.frombuffer(packed, np.uint8), size)
         if len(values) < size:
             raise self._truncated()
-        found, start = dict[str, NDArray[Any]](), 0
+        fields, start = dict[str, NDArray[Any]](), 0
         for code, columns in self._blocks:
             block = np.frombuffer(values, code, self._count * len(columns), start).reshape(self._count, len(columns))
             start += block.nbytes
-            found |= {name: block[:, column] for column, name in enumerate(columns)}
-        return found
+            fields |= {name: block[:, column] for column, name in enumerate(columns)}
+        return fields
 
     def _row_chunks(self, points: int) -> Iterator[NDArray[Any]]:
         if self._form == COMPRESSED:

@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import pytest
 import torch
+from refusals import raises_naming
 from safetensors.torch import load_file, save_file
 
 from deepnets4eo.baselines.bands import Bands
@@ -324,7 +325,7 @@ def test_what_does_not_fit_is_refused_with_a_remedy(options, words):
 
 def test_encoders_of_one_size_of_image_say_so():
     feature = DeepFeatures("vit_tiny_patch16_224", reduction=16)
-    with pytest.raises(InputError, match="input_px"):
+    with raises_naming(InputError, "input_px"):
         feature.compute(make_bands(), 16)
 
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from refusals import raises_naming
 from safetensors.numpy import load_file, save_file
 from scipy import ndimage
 from skimage.morphology import disk, reconstruction
@@ -125,11 +126,11 @@ def test_a_damaged_file_is_refused(change, tmp_path) -> None:
 def test_it_says_what_it_lacks() -> None:
     with pytest.raises(InputError, match="no components yet; fit the classifier"):
         SMALL.compute(CUBE)
-    with pytest.raises(InputError, match="1 training pixels are too few for 2"):
+    with raises_naming(InputError, "1", "2"):
         SMALL.fit(CUBE.cut(Window(0, 0, 1, 1)))
-    with pytest.raises(InputError, match="are of 12 bands, the image has 3"):
+    with raises_naming(InputError, "12", "3"):
         FITTED.columns(Bands(np.zeros((3, 1, 1), np.float32), NAMES[:3]))
-    with pytest.raises(InputError, match="radii_px"):
+    with raises_naming(InputError, "radii_px"):
         ProfileOptions(radii_px=(0,))
 
 

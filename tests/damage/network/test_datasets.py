@@ -9,6 +9,7 @@ import pytest
 from geotiff import write_geotiff
 from made_up_pairs import GSD_M, SIDE_PX, make_city, pixel_outlines, write_bright, write_xbd
 from rasterio.features import rasterize
+from refusals import raises_naming
 from scipy import ndimage
 
 from deepnets4eo.damage.network import read_pairs
@@ -85,11 +86,11 @@ def test_outlines_of_brights_instance_challenge_are_read_where_they_touch_too(tm
     assert np.bincount(pair.outlines.paint(whole(pair.grid)).ravel() + 1)[1:].tolist() == [100, 100]
     for segmentation in ({"counts": "x"}, [[1, 2, 3]], [["a", "b"]], [[1e999, 0, 5, 5, 5, 0]], 7, None):
         path.write_text(json.dumps({"annotations": [{"category_id": 1, "segmentation": segmentation}]}))
-        with pytest.raises(InputError, match="made-up-event-0_00000004_instance_damage.json"):
+        with raises_naming(InputError, "made-up-event-0_00000004_instance_damage.json"):
             read(folder)
     for value in (7, 300, -1, 10**30):
         path.write_text(json.dumps({"annotations": [{"category_id": value, "segmentation": []}]}))
-        with pytest.raises((InputError, LabelError), match="made-up-event-0_00000004_instance_damage.json"):
+        with raises_naming((InputError, LabelError), "made-up-event-0_00000004_instance_damage.json"):
             read(folder)
 
 
@@ -100,7 +101,7 @@ def test_a_city_is_read_by_patterns_and_registered(tmp_path):
     assert as_they_lie.name == "c4"
     assert as_they_lie.grades.tolist() == [GRADES.index(name) for name in make_city(4).buildings["damage"]]
     assert as_they_lie.synthetic
-    with pytest.raises(InputError, match="no column 'grade' with the grades, only .*damage"):
+    with raises_naming(InputError, "'grade'"):
         read(tmp_path, labels_layer="buildings", grade_column="grade")
     with pytest.raises(LabelError, match="grades no building: found .*expected no-damage"):
         read(tmp_path, labels_layer="buildings", grade_column="roof")
@@ -130,19 +131,19 @@ def test_folders_that_are_not_as_the_layout_has_them_are_refused(tmp_path):
         read(tmp_path)
     for part in ("pre-event", "post-event", "target"):
         (tmp_path / part).mkdir()
-    with pytest.raises(InputError, match="no \\*_building_damage.tif"):
+    with raises_naming(InputError, "_building_damage.tif"):
         read(tmp_path)
 
 
 def test_labels_without_their_image_or_of_another_size_are_refused(tmp_path):
     folder = write_xbd(tmp_path / "x", (3,))
     (folder / "images" / "made-up-event-1_00000003_pre_disaster.png").unlink()
-    with pytest.raises(InputError, match="made-up-event-1_00000003_pre_disaster.png is missing, but there are labels"):
+    with raises_naming(InputError, "made-up-event-1_00000003_pre_disaster.png"):
         read(folder)
     bright = write_bright(tmp_path / "b", (3,))
     target = bright / "target" / "made-up-event-1_00000003_building_damage.tif"
     write_geotiff(target, np.ones((9, 9), np.uint8), crs=None)
-    with pytest.raises(InputError, match=r"\(128, 128\) pixels and .* \(9, 9\), expected the same"):
+    with raises_naming(InputError, "128", "9"):
         read(bright)
 
 
@@ -150,7 +151,7 @@ def test_labels_without_their_image_or_of_another_size_are_refused(tmp_path):
 def test_label_files_that_are_none_are_named(tmp_path, content):
     folder = write_xbd(tmp_path, (3,))
     (folder / "labels" / "made-up-event-1_00000003_post_disaster.json").write_text(content)
-    with pytest.raises(InputError, match="made-up-event-1_00000003_post_disaster.json"):
+    with raises_naming(InputError, "made-up-event-1_00000003_post_disaster.json"):
         read(folder)
 
 

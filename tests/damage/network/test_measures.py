@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from made_up_pairs import write_xbd
+from refusals import raises_naming
 from scipy.special import log_softmax, softmax
 
 from deepnets4eo.cards.legend import VOID
@@ -79,9 +80,7 @@ def test_pairs_of_other_bands_or_without_data_are_refused(pairs) -> None:
             image = np.full((bands, 64, 64), value, np.float32)
             self.scene = Scene.open(pre=image, post=image)
 
-    with pytest.raises(
-        InputError, match=r"the pre images have different numbers of bands: 1 \(odd\), 3 \(odd\)\. Train"
-    ):
+    with raises_naming(InputError, "1", "3"):
         measure_pairs([Pair(3, 1), Pair(1, 1)])
     with pytest.raises(InputError, match="the pre images have no valid pixel near a building"):
         measure_pairs([Pair(3, np.nan)])

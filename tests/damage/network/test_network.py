@@ -3,6 +3,7 @@
 import pytest
 import torch
 from gradients import without_gradient
+from refusals import raises_naming
 
 from deepnets4eo.damage.network import DamageNet
 from deepnets4eo.errors import InputError
@@ -56,15 +57,15 @@ def test_it_is_found_by_its_name():
 
 
 def test_bands_that_two_dates_cannot_share_are_refused():
-    with pytest.raises(InputError, match="7 bands for two dates; give both dates the same"):
+    with raises_naming(InputError, "7"):
         DamageNet(7, 4)
 
 
 def test_an_unknown_encoder_and_an_unknown_unet_are_refused():
     for unet in ("unet", "light-unet"):
-        with pytest.raises(InputError, match="encoder 'resnet19'"):
+        with raises_naming(InputError, "'resnet19'"):
             DamageNet(6, 4, unet=unet, encoder="resnet19")
-    with pytest.raises(InputError, match="unet='segnet'. Choose from light-unet, unet"):
+    with raises_naming(InputError, "'segnet'"):
         DamageNet(6, 4, unet="segnet")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_up_pairs import write_xbd
+from refusals import raises_naming
 
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.damage.network import DamageRecipe, LabelledPair, read_pairs
@@ -75,14 +76,12 @@ def test_pairs_of_one_place_are_on_one_side_or_the_split_is_leaky(pairs, caplog)
 
 
 def test_splits_without_one_part_are_refused(pairs):
-    with pytest.raises(
-        InputError, match="leaves 0 of 2 events for validation; both parts need one. There are made-up-event-0"
-    ):
+    with raises_naming(InputError, "0", "2", "made-up-event-0"):
         split_pairs(pairs, split="events", val_names=["nepal"])
     with pytest.raises(InputError, match="cannot be split: .* Or set data.split=scenes"):
         split_pairs(pairs, split="blocks", block_px=512)
     ungraded = [replace(pair, grades=np.full(len(pair.grades), VOID, np.uint8)) for pair in pairs]
-    with pytest.raises(InputError, match="no graded building is left for the part 'train'"):
+    with raises_naming(InputError, "'train'"):
         split_pairs(ungraded, split="scenes")
 
 

@@ -8,6 +8,7 @@ import pyogrio
 import pytest
 import shapely
 from made_up_map import MEANING, make_grid, make_map
+from refusals import raises_naming
 
 from deepnets4eo.damage.products.tables import write_gpkg
 from deepnets4eo.damage.vocabulary import GRADES, UNGRADED, colors
@@ -192,7 +193,7 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # a file that cannot grow stands in for a full disk
     try:
-        with pytest.raises(OutputError, match="could not write .*damage.gpkg.* Free some space"):
+        with raises_naming(OutputError, "damage.gpkg"):
             write_gpkg(damage_map, tmp_path / "damage.gpkg")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -14,6 +14,7 @@ from matplotlib.text import Text
 from odc.geo.geobox import GeoBox
 from PIL import Image
 from pyproj import CRS
+from refusals import raises_naming
 
 from deepnets4eo.damage.inputs.settings import ProductOptions
 from deepnets4eo.damage.products import sheet, sheet_drawing
@@ -127,7 +128,7 @@ def test_very_many_buildings_are_shown_by_their_shares(made, drawn, tmp_path, mo
 def test_an_old_matplotlib_writes_no_arabic(made, tmp_path, monkeypatch):
     damage_map, _, post = made
     monkeypatch.setattr(matplotlib, "__version__", "3.10.1")
-    with pytest.raises(InputError, match=r"the language is ar.*Install matplotlib 3\.11"):
+    with raises_naming(InputError, "3.11"):
         write_sheet(damage_map, tmp_path / "sheet.png", post=post, options=ProductOptions("a4", "ar"))
     assert not list(tmp_path.iterdir())
 

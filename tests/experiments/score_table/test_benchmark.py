@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from refusals import raises_naming
 from score_table import (
     BenchmarkScenes,
     Outcome,
@@ -107,7 +108,7 @@ def test_a_row_is_run_again_where_another_run_lies_behind_the_path_that_it_start
 def test_no_place_is_trained_and_tested_on() -> None:
     with pytest.raises(InputError, match="a would be trained and tested on"):
         BenchmarkScenes({"a": {}}, {"a": {}, "b": {}})
-    with pytest.raises(InputError, match="there are 0 scenes to train on"):
+    with raises_naming(InputError, "0"):
         BenchmarkScenes({}, {"b": {}})
 
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from refusals import raises_naming
 
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
@@ -127,7 +128,7 @@ def test_a_training_starts_from_a_folder_of_runs_without_a_training(trained: Pat
 
 def test_a_training_does_not_start_from_a_run_of_another_task(tmp_path: Path) -> None:
     overrides = (*SMALL, "data.start=damage-network")
-    with pytest.raises(InputError, match='Start from a network "light-unet" of landcover or buildings'):
+    with raises_naming(InputError, '"light-unet"'):
         train("buildings", tmp_path / "out", overrides=overrides, options=TrainOptions("cpu", minutes=0.0))
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from refusals import raises_naming
 from world.hazard import MODE, MODE_NAMES, MOST_VISIBLE, Hazard, hazard_names
 from world.intensity import CELL_M, node_positions, sample_nodes
 from world.outcome import EFFECTS, draw_outcome
@@ -62,7 +63,7 @@ def test_every_hazard_names_modes_constructions_and_effects_that_exist():
 
 
 def test_an_unknown_hazard_is_refused_with_the_names_that_are_there():
-    with pytest.raises(InputError, match='hazard "locusts" is unknown, expected one of earthquake'):
+    with raises_naming(InputError, '"locusts"'):
         Hazard.load("locusts")
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from refusals import raises_naming
 from scipy.spatial import cKDTree
 
 from deepnets4eo.errors import InputError
@@ -160,13 +161,13 @@ def test_lonely_and_doubled_points_have_finite_features(points):
 
 def test_what_features_cannot_be_made_of_is_refused():
     cloud = make_cloud(50)
-    with pytest.raises(InputError, match="has no near_infrared, which the features need"):
+    with raises_naming(InputError, "near_infrared"):
         neighbourhood_features(cloud, FeatureOptions(measured=("near_infrared",)))
     unknown = PointCloud(cloud.xyz, intensity=np.full(50, np.nan, np.float32))
-    with pytest.raises(InputError, match="intensity that is not finite at 50 points"):
+    with raises_naming(InputError, "50"):
         neighbourhood_features(unknown, FeatureOptions(measured=("intensity",)))
     far = PointCloud(np.array([[0.0, 0, 0], [1e9, 0, 0]]))
-    with pytest.raises(InputError, match="more than 1,048,576 voxels of 0.2 m"):
+    with raises_naming(InputError, "1", "048", "576", "0.2"):
         neighbourhood_features(far, FeatureOptions(measured=()))
     with pytest.raises(InputError, match="each larger than the one before"):
         FeatureOptions(radii_m=(2.0, 1.0))

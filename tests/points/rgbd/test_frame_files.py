@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from made_up_room import BOX, INTRINSICS, LEGEND, SHAPE, WALL, make_frame, write_intrinsics, write_organised, write_png
+from refusals import raises_naming
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, LabelError
@@ -100,7 +101,7 @@ def test_scenes_of_7_scenes_have_their_sequences_split_and_intrinsics(tmp_path):
     write_intrinsics(tmp_path / "chess" / "camera-intrinsics.txt")
     check_same(replace(frames[0].read(), labels=FRAME.labels))
     (tmp_path / "chess" / "TestSplit.txt").unlink()
-    with pytest.raises(InputError, match="has no TrainSplit.txt and TestSplit.txt of 7-Scenes. Set data.train_list"):
+    with raises_naming(InputError, "TrainSplit.txt", "TestSplit.txt", "7-Scenes", "data.train_list"):
         split_frames(frames, data)
 
 
@@ -121,7 +122,7 @@ def test_sun_rgbd_is_split_and_labelled_by_its_lists(tmp_path):
     assert parts == {"1": ["train"], "2": ["train"], "3": ["val"]}
     assert [int(named.source.read().labels[0, 0]) for named in split.scenes] == [1, 2, 3]
     (tmp_path / "labels" / "img-000002.png").unlink()
-    with pytest.raises(InputError, match=r"label image .*img-000002.png is missing"):
+    with raises_naming(InputError, "img-000002.png"):
         find_frames(data, LEGEND)
     with pytest.raises(InputError, match="needs its two lists"):
         split_frames([], data.model_copy(update={"test_list": None}))
@@ -164,12 +165,12 @@ def test_nyu_is_read_frame_by_frame_in_40_and_13_classes(tmp_path):
 
 def test_classes_of_nyu_are_not_guessed(tmp_path):
     write_nyu(tmp_path)
-    with pytest.raises(InputError, match="expected 13 or 40"):
+    with raises_naming(InputError, "13", "40"):
         find_nyu(tmp_path, 37)
     whole = (tmp_path / "class13Mapping.mat").read_bytes()
     for damaged in (whole[:150], whole[:126] + b"XX" + whole[128:], b"", b"x" * 600):
         (tmp_path / "class13Mapping.mat").write_bytes(damaged)
-        with pytest.raises(InputError, match="holds no classMapping13 that can be read"):
+        with raises_naming(InputError, "classMapping13"):
             find_nyu(tmp_path, 13)
     (tmp_path / "class13Mapping.mat").unlink()
     with pytest.raises(InputError, match="never guessed"):
@@ -177,7 +178,7 @@ def test_classes_of_nyu_are_not_guessed(tmp_path):
 
 
 def test_frames_that_do_not_fit_are_refused():
-    with pytest.raises(InputError, match=r"colour has the shape \(3, 64, 95\)"):
+    with raises_naming(InputError, "3", "64", "95"):
         Frame("a", FRAME.colour[..., 1:], FRAME.depth_m, INTRINSICS)
     with pytest.raises(InputError, match="no pixel of known depth"):
         Frame("a", FRAME.colour, np.zeros(SHAPE, np.float32), INTRINSICS)
@@ -188,25 +189,25 @@ def test_frames_that_do_not_fit_are_refused():
 def test_labels_outside_the_legend_are_refused_or_void(tmp_path):
     strange = make_frame()
     strange.labels[5, 5] = 9
-    with pytest.raises(LabelError, match=r'not in legend "room": 9 \(1 pixels\)'):
+    with raises_naming(LabelError, '"room"', "9", "1"):
         frame_classes(strange, LEGEND)
     classes = frame_classes(strange, LEGEND, unknown_is_void=True)
     assert classes[5, 5] == classes[0, 0] == 255
     assert (classes[10:] == FRAME.labels[10:] - WALL).all()
     path = write_png(np.full(SHAPE, 900, np.uint16), tmp_path / "a.png")
-    with pytest.raises(InputError, match="up to 900"):
+    with raises_naming(InputError, "900"):
         read_labels(path)
 
 
 def test_pictures_of_depth_are_refused(tmp_path):
-    with pytest.raises(InputError, match="expected depth in one band of uint16"):
+    with raises_naming(InputError, "uint16"):
         read_depth(write_png(FRAME.labels, tmp_path / "a.png"))
 
 
 def test_folders_without_frames_are_refused(tmp_path):
     with pytest.raises(InputError, match="no frames of the layout"):
         find_frames(FrameSection(folders=(str(tmp_path),)), LEGEND)
-    with pytest.raises(InputError, match="Pass --data"):
+    with raises_naming(InputError, "--data"):
         find_frames(FrameSection(), LEGEND)
 
 

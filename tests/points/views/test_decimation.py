@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.points.views.surface_construction import decimate
@@ -37,5 +38,5 @@ def test_neighbouring_tiles_have_the_same_voxels():
 
 
 def test_absurd_coordinates_are_refused():
-    with pytest.raises(InputError, match=r"scan.laz: the points lie within .* too far apart for voxels of 0.1 m"):
+    with raises_naming(InputError, "scan.laz", "0.1"):
         decimate(np.array([[0, 0, 0], [1e9, 1e9, 1e9]]), 0.1, "scan.laz")
