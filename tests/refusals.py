@@ -11,9 +11,15 @@ import pytest
 
 @contextmanager
 def raises_naming(error: type[Exception], *values: object) -> Iterator[pytest.ExceptionInfo[Exception]]:
-    """Assert that the block raises an error whose message names each value as a word of its own, not as a part of another."""
+    """Assert that the block raises an error whose message names each value; a number is no part of another number or word."""
     with pytest.raises(error) as caught:
         yield caught
     message = str(caught.value)
-    absent = [value for value in map(str, values) if not re.search(rf"(?<![\w.]){re.escape(value)}(?!\w)", message)]
+    absent = [value for value in map(str, values) if not _names(message, value)]
     assert not absent, f"the message does not name {absent}: {message}"
+
+
+def _names(message: str, value: str) -> bool:
+    if value.isdigit():
+        return re.search(rf"(?<![\w.]){value}(?!\w)", message) is not None
+    return value in message

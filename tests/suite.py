@@ -1,6 +1,6 @@
 """The levels of the suite: what `make test` runs, and what only `make test-all` runs.
 
-The environment variable DEEPNETS4EO_SUITE chooses: core, rest or all (the default). A test is in the core suite if it takes at most 0.4 seconds of processor time, or if its file says why it is core:
+The environment variable DEEPNETS4EO_SUITE chooses: core, rest or all (the default). A test is in the core suite if it takes at most 0.3 seconds of processor time, or if its file says why it is core:
 `pytest.mark.core("the main job")`. What a test costs stands in `durations.tsv`, which `make durations` writes anew.
 """
 
@@ -19,7 +19,7 @@ from hypothesis import settings
 
 STORED = Path(__file__).with_name("durations.tsv")
 LATEST = Path(".pytest_cache") / "durations"  # below the root: what the last run took, a file for each process
-MAX_CORE_S = 0.4  # of processor time of an idle machine; a longer test needs a reason to be core
+MAX_CORE_S = 0.3  # of processor time of an idle machine; a longer test needs a reason to be core
 MAX_SUITE_S = 360.0  # of processor time, all tests of the core suite together
 MIN_STORED_S = 0.05  # shorter tests are summed up by file
 BEYOND_CORE = ("beyond_core", "browser", "slow", "nightly")  # markers

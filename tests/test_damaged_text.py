@@ -73,7 +73,7 @@ def test_half_of_a_surrogate_pair_is_refused_since_it_cannot_be_written(tmp_path
     for text in ('{"name": "\\ud800"}', '{"\\udfff": 1}'):
         (tmp_path / "a.json").write_text(text)
         for read in (read_json, read_yaml):
-            with raises_naming(InputError, "YAML"):
+            with pytest.raises(InputError, match="half of a surrogate pair|not valid YAML"):
                 read(tmp_path / "a.json")
     (tmp_path / "a.json").write_text('{"name": "\\ud83c\\udfe0"}')
     assert read_json(tmp_path / "a.json") == {"name": "\U0001f3e0"}

@@ -168,7 +168,7 @@ def test_the_verb_refines_one_band_of_probabilities(
     assert main([*command, "--resume"]) == 2
     assert "image.tif has changed" in capsys.readouterr().err
     assert main([*command, "--overwrite", "--set", "rate=0.25"]) == 2
-    assert "below 0.25" in capsys.readouterr().err
+    assert "less than 0.25" in capsys.readouterr().err
     assert main(["layers", "refine", "image.tif", "proba.tif", "--set", "band=3", "--out", "b.tif"]) == 2
     assert "--set band=3 is not in image.tif, which has 2" in capsys.readouterr().err
 

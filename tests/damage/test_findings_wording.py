@@ -32,6 +32,9 @@ class Account:
     def account(self) -> dict[str, object]:
         return self.values
 
+    def _several_houses(self) -> list[Finding]:
+        return []
+
 
 def messages(reasons: list[str]) -> list[str]:
     status = np.where(np.array(reasons) == "", "assessed", "not_assessed")

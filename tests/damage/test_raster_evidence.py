@@ -3,7 +3,6 @@
 import json
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 
 import geopandas as gpd
 import numpy as np
@@ -15,8 +14,7 @@ from refusals import raises_naming
 from scipy.special import expit, logit
 
 from deepnets4eo.damage import EvidenceCard, RasterEvidence, Settings, assess
-from deepnets4eo.damage.calibration.pool import pool_scores
-from deepnets4eo.damage.calibration.reliability import Judgement, Reliability
+from deepnets4eo.damage.calibration.reliability import Judgement, Opinion, Reliability
 from deepnets4eo.damage.evidences import rasters
 from deepnets4eo.damage.evidences.rasters import mean_scores, open_raster_evidence
 from deepnets4eo.damage.inputs.journal import JobControl
@@ -108,12 +106,12 @@ def test_with_a_card_the_log_odds_are_averaged_by_weight_and_skill(decided, plai
     before = np.linspace(0.1, 0.9, len(score))
     even = np.stack([0.5 * (1 - before), 0.5 * (1 - before), 0.3 * before, 0.7 * before], axis=1)
     judged = Judgement(even, np.full(len(score), "a", object), {"a": Reliability(thresholds=(0.1, 0.2))})
-    used = SimpleNamespace(weight=weight, column="ev_change", log_odds=CARD.log_odds)
-    found = pool_scores(judged, decided.buildings, [used])
+    found = judged.pooled_with([Opinion(weight, CARD.log_odds(score))])
     pooled = expit((1 - weight) * logit(before) + weight * (-8 + 8 * score))
     np.testing.assert_allclose(found.probabilities[:, 2:].sum(axis=1), np.where(np.isnan(score), before, pooled))
-    known = found.values(lambda fitted: fitted.thresholds)[:, 0] == 0.1
-    np.testing.assert_array_equal(known, np.isnan(score))  # nothing was measured of both together
+    np.testing.assert_array_equal(found.whose == "a", np.isnan(score))  # a score that says something widens the doubt
+    thresholds = found.values(lambda fitted: fitted.thresholds)[:, 0]  # measured ones move towards the unmeasured 0.5
+    np.testing.assert_allclose(thresholds, np.where(np.isnan(score), 0.1, 0.1 + weight * 0.4))
     assert (decided.buildings["damage_prob"] != plain["damage_prob"])[~np.isnan(score)].all()
 
 
@@ -135,7 +133,8 @@ def decide_alone(layer, score):
     frame = pd.DataFrame({"status": "assessed", "ev_change": score})
     finding = layer.finding(frame)
     judged = Judgement(before, np.full(len(before), "a", object), {"a": Reliability()})
-    return before, pool_scores(judged, frame, [layer]).probabilities, finding
+    opinion = Opinion(layer.weight, layer.log_odds(frame[layer.column].to_numpy(float)))
+    return before, judged.pooled_with([opinion]).probabilities, finding
 
 
 def test_a_weight_without_card_takes_the_mean_as_a_probability_and_warns(raster):

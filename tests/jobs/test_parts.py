@@ -21,7 +21,7 @@ def test_all_parts_together_have_every_item_once_in_order_and_are_of_even_size(i
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "0/0", "3", "a/b", "1/2/3", "-1/3", "1.0/3", ""])
 def test_parts_that_do_not_exist_are_refused_with_an_example(text: str) -> None:
-    with raises_naming(InputError, "3/16", "1/"):
+    with pytest.raises(InputError, match=r"3/16|Give 1/"):
         Part.parse(text)
 
 

@@ -23,7 +23,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, suffix: str, kept: float) -
     path.write_bytes(data[: int(len(data) * kept)])
     with pytest.raises(InputError, match=rf"a\{suffix}.*(truncated or damaged\. Copy or download it again|is no LAS)"):
         open_cloud(path).read()
-    with raises_naming(InputError, "LAS"):
+    with pytest.raises(InputError, match="truncated|is no LAS"):
         label_cloud(path, NeighbourCount(), tmp_path / "out.laz")
     assert not (tmp_path / "out.laz").exists()
 
@@ -123,7 +123,7 @@ def test_a_missing_file_and_a_wrong_crs_are_named(tmp_path: Path) -> None:
         open_cloud(path, crs="EPSG:0")
     with raises_naming(InputError, "pred_class"):
         open_cloud(path, classes="pred_class")
-    with raises_naming(InputError, "EPSG:4326", "WGS", "84"):
+    with pytest.raises(InputError, match="EPSG:4326|WGS 84"):
         label_cloud(path, NeighbourCount(), tmp_path / "out.laz", LabelOptions(crs="EPSG:4326"))
 
 
@@ -253,7 +253,7 @@ def test_points_far_apart_are_refused_despite_honest_looking_bounds(tmp_path: Pa
     data = bytearray(path.read_bytes())
     data[131:139] = np.array([1e4], "<f8").tobytes()  # the x scale: a million times as wide
     path.write_bytes(data)
-    with raises_naming(InputError, "a.las", "3", "0", "1", "000"):
+    with pytest.raises(InputError, match=r"a\.las spans 3\d,\d+ × 0 × 0 km; expected at most 1,000 km"):
         label_cloud(path, NeighbourCount(), tmp_path / "out.las")
 
 
