@@ -26,7 +26,7 @@ def main() -> int:
     ]
     if any(path.startswith(TYPED) for path in paths):
         commands.append(["mypy"])  # whole, since a type is used elsewhere; what did not change is read from its cache
-    environment = os.environ | {"DEEPNETS4EO_CHECK_ONLY": "\n".join(paths), "MYPY_NUM_WORKERS": "auto"}
+    environment = os.environ | {"DEEPNETS4EO_CHECK_ONLY": "\n".join(paths)}
     running = [subprocess.Popen([sys.executable, "-m", *command], cwd=ROOT, env=environment) for command in commands]
     return max(process.wait() for process in running)
 
