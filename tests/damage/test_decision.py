@@ -107,7 +107,9 @@ def test_the_network_decides_together_with_the_weight_free_model(both, alone):
     assert unpaired.any()
     assert both.buildings.loc[unpaired, NET].isna().all(axis=None)
     columns = [
-        name for name in alone.buildings.columns if name not in ("damage", "damage_prob", "confidence", "damage_set")
+        name
+        for name in alone.buildings.columns
+        if name not in ("damage", "damage_prob", "confidence", "damage_set", "reason")
     ]
     pd.testing.assert_frame_equal(pd.DataFrame(both.buildings[columns]), pd.DataFrame(alone.buildings[columns]))
     # both are ordered grades: the log-odds of major-or-worse lie half way between those of the two

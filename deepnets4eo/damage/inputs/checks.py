@@ -38,6 +38,7 @@ SMOOTHEST = 10  # percentile of the variation over a window: its smooth ground
 SPECKLED = 0.09  # smooth ground of 18 optical samples varied by 0.02 to 0.08, of 4 radar samples by 0.11 to 0.22
 
 LOOK_PX = 512  # longer side of a look at a whole image
+MIN_BUILDING_M2 = 6.0  # smaller outlines are slivers, of which no pixel size is fine enough
 MAX_TOO_SMALL = 0.9  # share of the buildings that may have too few pixels
 ENOUGH_PX = 70  # pixels of a roof whose structure shows: 156 m² at 1.5 m
 
@@ -88,11 +89,14 @@ def require_pixels(layer: Layer, role: str) -> None:
 
 def require_fine_pixels(post: Layer, outlines_px: Geometries) -> None:
     """Refuse an image in which nearly all buildings have too few pixels. outlines_px : (N,) on post. Errors: InputError."""
-    size_px = shapely.area(outlines_px)
-    inside = shapely.intersects(outlines_px, shapely.box(0, 0, post.shape[1], post.shape[0])) & (size_px > 0)
-    if not inside.any() or (size_px[inside] < SMALLEST_PX).mean() <= MAX_TOO_SMALL or post.grid.crs is None:
+    if post.grid.crs is None:
         return
-    gsd_m, middle_px = mean_gsd(post), float(np.median(size_px[inside]))
+    size_px, gsd_m = shapely.area(outlines_px), mean_gsd(post)
+    inside = shapely.intersects(outlines_px, shapely.box(0, 0, post.shape[1], post.shape[0]))
+    inside &= size_px * gsd_m**2 >= MIN_BUILDING_M2
+    if not inside.any() or (size_px[inside] < SMALLEST_PX).mean() <= MAX_TOO_SMALL:
+        return
+    middle_px = float(np.median(size_px[inside]))
     area_m2 = middle_px * gsd_m**2
     raise InputError(
         f"pixels of {gsd_m:.2g} m in POST are too coarse for buildings of {area_m2:.0f} m² (the median): they cover {middle_px:.0f} "
