@@ -9,8 +9,6 @@ import numpy as np
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from deepnets4eo.arrays import Floats, Geometries, Indices, Mask
 from deepnets4eo.grid import Grid, pixel_areas_m2
@@ -135,6 +133,9 @@ def _count_houses(parts: Geometries) -> int:
 
 def _groups(parts: Geometries, distance: float) -> int:
     """How many groups the parts make whose neighbours are no farther apart than a distance."""
+    from scipy.sparse import coo_array  # linear algebra with it, which most footprints do not need
+    from scipy.sparse.csgraph import connected_components
+
     near = shapely.STRtree(parts).query(parts, predicate="dwithin", distance=distance)
     graph = coo_array((np.ones(near.shape[1]), tuple(near)), shape=(len(parts), len(parts)))
     return int(connected_components(graph, directed=False)[0])
