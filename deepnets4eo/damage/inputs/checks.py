@@ -26,7 +26,7 @@ TIMES = 4.0  # as many as those that only the post image shows damaged
 LEAST_BUILDINGS = 5
 DAMAGED_AT = 0.5  # probability from which a building looks damaged
 # Agreement of edge directions (`EvidenceTable.agreement`, not the column relative to the site) that all but a tenth of the roofs exceed:
-# an image and its copy, moved by half a pixel or at half the size, 0.88 to 0.96 at three places; 11 real pairs of two days 0.06 to 0.21, and
+# an image and its copy, moved by half a pixel or at half the size, 0.88 to 0.96 at two places; ten real pairs of two days 0.06 to 0.21, and
 # 0.66 at one with five roofs.
 ONE_IMAGE, LEAST_ALIKE = 0.8, 10  # the latter a percentile
 
