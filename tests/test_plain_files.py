@@ -33,7 +33,7 @@ def test_what_is_there_stays_unless_it_may_be_replaced_or_gone_on_with(tmp_path,
         if allowed:
             assert files.check_overwrite(path, overwrite=overwrite, resume=resume) == path
         else:
-            with pytest.raises(OutputError, match=f"{path} exists already. {flags}"):
+            with raises_naming(OutputError, path, flags):
                 files.check_overwrite(path, overwrite=overwrite, resume=resume)
 
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from refusals import raises_naming
 from sklearn.ensemble import (
     BaggingClassifier,
     GradientBoostingClassifier,
@@ -173,7 +174,7 @@ def test_estimators_with_parts_missing_are_not_loaded(tmp_path):
 @pytest.mark.parametrize("algorithm", ["kd_tree", "ball_tree"])
 def test_types_that_cannot_be_looked_into_are_not_loaded(tmp_path, algorithm):
     estimator = KNeighborsClassifier(algorithm=algorithm).fit(VECTORS, PLACES)
-    with pytest.raises(RunError, match=r"not known to be safe: .*sklearn\.neighbors"):
+    with raises_naming(RunError, "sklearn.neighbors"):
         load_estimator(save_estimator(estimator, tmp_path / "estimator.skops"))
 
 
@@ -183,7 +184,7 @@ def test_estimators_of_unknown_types_are_not_loaded(tmp_path):
 
     Foreign.__module__, Foreign.__qualname__ = "foreign", "Foreign"
     path = save_estimator(Foreign().fit(VECTORS, PLACES), tmp_path / "estimator.skops")
-    with pytest.raises(RunError, match=r"types that are not known to be safe: \['foreign\.Foreign'\]"):
+    with raises_naming(RunError, "foreign.Foreign"):
         load_estimator(path)
 
 
@@ -228,7 +229,7 @@ def test_methods_that_are_gone_are_not_scored_by_another_rule(change, method, tm
     estimator = build_estimator(EstimatorOptions(name="rbf_svm")).fit(VECTORS, PLACES)
     change(estimator)
     path = save_estimator(estimator, tmp_path / "estimator.skops")
-    with pytest.raises(RunError, match=f"estimator.skops holds an estimator with .*{method}.*Train the run again"):
+    with raises_naming(RunError, method):
         load_estimator(path)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import shapely
+from refusals import raises_naming
 
 from deepnets4eo.catalogues.candidates import HALF_AFTER
 from deepnets4eo.catalogues.options import FindOptions
@@ -138,5 +139,5 @@ def test_only_an_asset_that_is_said_to_be_no_image_serves_none(roles: Any, serve
     if served:
         assert make_plan([str(path)], BOX, "2023-02-06", {}, FindOptions())[0].after.name == "a0"
         return
-    with pytest.raises(InputError, match=f"it has only a {roles[0]}"):
+    with raises_naming(InputError, roles[0]):
         make_plan([str(path)], BOX, "2023-02-06", {}, FindOptions())

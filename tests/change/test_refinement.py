@@ -107,7 +107,7 @@ def test_scores_and_images_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     scores, (first, second) = Layer.open(rough_scores()), images()
     with raises_naming(InputError, "2"):
         refine_scores(Layer.open(first), [Layer.open(second)], tmp_path / "a.tif")
-    with pytest.raises(InputError, match=r"\[2, 1\] bands; expected one image, or several of equally many"):
+    with raises_naming(InputError, "2", "1"):
         refine_scores(scores, [Layer.open(first), Layer.open(second[:1])], tmp_path / "a.tif")
     nothing = Layer.open(np.full((96, 96), np.nan, np.float32))
     with raises_naming(InputError, "a.png", "'.png'"):
@@ -130,7 +130,7 @@ def test_values_that_are_no_scores_are_refused_with_their_range(tmp_path: Path, 
         scores[-1, -1] = 2
     source = Layer.open(write_geotiff(tmp_path / "scores.tif", scores))
     guide = Layer.open(images()[0])
-    with pytest.raises(InputError, match=rf"scores\.tif holds values {found}; expected scores of 0–1.*by 255"):
+    with raises_naming(InputError, found, "0", "255"):
         refine_scores(source, [guide], tmp_path / "out.tif", diffusion=STEPS, device="cpu", tile_px=32)
     assert [path.name for path in tmp_path.iterdir()] == ["scores.tif"]
 

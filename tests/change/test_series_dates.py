@@ -97,7 +97,7 @@ def test_given_dates_go_with_the_order_of_the_list():
         "19",
         "",
     ):
-        with pytest.raises(InputError, match=rf"'{text}' is no date. Write it like 2020-06-30"):
+        with raises_naming(InputError, text, "2020", "06", "30"):
             find_images([PIXELS], dates=[text])
     days = ("2019-01-05", "20190105", "2019-01-05T10:11Z", "2019-01", "2019", date(2019, 1, 5))
     assert [as_date(day).isoformat() for day in days] == [
@@ -171,7 +171,7 @@ def test_stac_items_are_read_from_their_local_assets(tmp_path):
         "red_2021-01-01.tif",
     ]
     assert str(images[1].masks[0]).endswith("scl_2021-02-01.tif")
-    with pytest.raises(InputError, match=r"has the raster assets \['red', 'nir', 'scl'\]. Choose"):
+    with raises_naming(InputError, "red", "nir", "scl"):
         find_images(path)
     with raises_naming(InputError, "'redd'", "'red'"):
         find_images(path, assets=["redd"])
@@ -195,7 +195,7 @@ def test_stac_assets_outside_the_folder_of_the_items_are_read_only_where_the_use
     path = folder / "items.json"
     item = {"id": "x", "properties": {"datetime": "2021-01-01T10:00:00Z"}, "assets": {"red": {"href": names[how]}}}
     path.write_text(json.dumps({"features": [item]}))
-    with pytest.raises(InputError, match=rf"items\.json refers to {secret}, outside its own folder {folder}\. Put"):
+    with raises_naming(InputError, secret, folder):
         find_images(path)
     with allow_user_files(["series", str(path), str(tmp_path / "private")]):
         assert [image.day.isoformat() for image in find_images(path)] == ["2021-01-01"]

@@ -98,7 +98,7 @@ def test_alpha_hides_and_is_no_band_grey_and_palettes_are_refused(tmp_path: Path
     path = write_geotiff(tmp_path / "b" / "c.jpg", photo[:1], driver="PNG", crs=None)
     with rasterio.open(path, "r+") as file:
         file.write_colormap(1, {value: (value, 0, 0, 255) for value in range(256)})
-    with pytest.raises(InputError, match=r"c.jpg has a colour table.*-expand rgb"):
+    with raises_naming(InputError, "c.jpg"):
         list_images(data(tmp_path))[0].read(2)
 
 

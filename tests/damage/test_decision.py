@@ -158,7 +158,7 @@ def test_reliability_in_the_card_of_a_run_is_used_where_it_decides(place, tmp_pa
     single, doubled = (logit(table.loc[paired, "damage_prob"]) for table in tables)
     assert np.polyfit(single - single.mean(), doubled - doubled.mean(), 1)[0] == pytest.approx(2, rel=0.15)
     assert (tables[1].loc[paired, "damage_set"] != ",".join(GRADES)).any()
-    with pytest.raises(RunError, match="`reliability` in its card"):
+    with raises_naming(RunError, "reliability"):
         DecisionModel.load(str(make_run(tmp_path / "damaged", reliability={"pre_post": {"spread": 1}})))
 
 

@@ -106,7 +106,7 @@ def test_names_and_weights_that_cannot_be_used_are_refused(installed, named, rea
 
 def test_an_installation_that_is_older_than_the_code_is_named(monkeypatch):
     monkeypatch.setattr(opening, "plugins_of", lambda group: {})
-    with pytest.raises(InputError, match="rasters of the toolbox are not registered.*again, by `make setup`"):
+    with raises_naming(InputError, "make setup"):
         opening.open_evidences(None, Settings())
 
 

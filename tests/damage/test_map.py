@@ -188,7 +188,7 @@ def test_a_map_that_holds_its_images_is_saved_without_naming_them(made, tmp_path
     sizes = [(tmp_path / name / "report.html").stat().st_size for name in ("own", "given")]
     assert abs(sizes[0] - sizes[1]) < 100
     assert given
-    with pytest.raises(InputError, match=r"does not hold its images. Give post=Layer.open"):
+    with raises_naming(InputError, "Layer.open"):
         damage_map.save(tmp_path / "none")
 
 

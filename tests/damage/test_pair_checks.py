@@ -23,7 +23,7 @@ def shown(before: int, after: int, count: int = 100) -> tuple[np.ndarray, np.nda
 
 @pytest.mark.parametrize(("before", "after", "count"), [(10, 0, 100), (40, 10, 100), (100, 25, 1000)])
 def test_many_buildings_damaged_in_the_pre_image_alone_are_refused(before: int, after: int, count: int) -> None:
-    with pytest.raises(InputError, match=f"{before} of {count} buildings .* {after} the other way .* - for PRE"):
+    with raises_naming(InputError, before, count, after):
         require_order(*shown(before, after, count))
 
 

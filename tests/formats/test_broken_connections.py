@@ -15,6 +15,7 @@ import rasterio
 import rasterio.shutil
 import shapely
 from geotiff import write_geotiff
+from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import read_footprints
@@ -48,7 +49,7 @@ def test_a_raster_whose_connection_fails_is_an_error_of_its_rows(
     began = time.monotonic()
     with served(path, fault) as address:
         layer = Layer.open(address)
-        with pytest.raises(InputError, match=rf"{address} cannot be read at rows 400–500, .*the connection broke off"):
+        with raises_naming(InputError, address, "400", "500"):
             layer.read(Window(400, 0, 100, 512))
     assert time.monotonic() - began < 30
 

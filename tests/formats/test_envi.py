@@ -123,7 +123,7 @@ def test_a_comment_is_no_entry_and_one_with_an_open_brace_is_refused(tmp_path: P
     (tmp_path / "other").mkdir()
     path = write_envi(tmp_path / "other")
     path.with_suffix(".hdr").write_text(f"{header}; made = {{by x\n{waves}")
-    with pytest.raises(InputError, match=r"a comment with an open brace, '; made = \{by x'"):
+    with raises_naming(InputError, "; made = {by x"):
         Layer.open(path)
     path.with_suffix(".hdr").write_text(f"ENVI\n; made = {{by x\n{header.removeprefix('ENVI')}")
     assert read_header(path.with_suffix(".hdr"))["samples"] == "5"

@@ -226,11 +226,11 @@ def test_a_packed_shapefile_is_read_with_its_companions(tmp_path):
 def test_a_packed_file_that_unpacks_to_too_much_is_refused_before_it_is_written(tmp_path, suffix):
     path = packed(tmp_path / f"a.osm{suffix}", b"<osm>" + b" " * (1 << 20))
     with (
-        pytest.raises(InputError, match=rf"a\.osm{suffix} unpacks to more than 100,000 bytes"),
+        raises_naming(InputError, suffix, "100", "000"),
         vector_file(path, 100_000),
     ):
         pass
-    with pytest.raises(InputError, match=rf"a\.osm{suffix} unpacks to .* from "), unpack(path, plausible_bytes=1 << 16):
+    with raises_naming(InputError, suffix), unpack(path, plausible_bytes=1 << 16):
         pass
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from refusals import raises_naming
 
 from deepnets4eo.baselines import BaselineRecipe
 from deepnets4eo.cards.catalog import recipes
@@ -66,7 +67,7 @@ def test_bands_without_wavelengths_are_named(caplog: pytest.LogCaptureFixture) -
 
 
 def test_spectra_are_not_scaled_band_by_band_before_their_shapes_are_compared() -> None:
-    with pytest.raises(InputError, match=r"data\.scaling"):
+    with raises_naming(InputError, "data.scaling"):
         HyperspectralRecipe(
             model={"network": "hyperspectral/nn"}, spectra={"normalise": ["l2"]}, data={"scaling": "standard"}
         )

@@ -27,7 +27,7 @@ def test_parts_that_do_not_exist_are_refused_with_an_example(text: str) -> None:
 
 @pytest.mark.parametrize(("text", "range_"), [("4/3", "1/3 to 3/3"), ("1/0", "1/1 to 1/1")])
 def test_the_parts_that_exist_are_named(text: str, range_: str) -> None:
-    with pytest.raises(InputError, match=f"counted from 1. Give {range_}"):
+    with raises_naming(InputError, range_):
         Part.parse(text)
 
 

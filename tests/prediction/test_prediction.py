@@ -407,7 +407,7 @@ def test_a_real_mosaic_is_labelled_as_its_pixels_say(real_data, tmp_path):
 
 @pytest.mark.parametrize("name", ["batch_tiles", "block_px", "strip_px", "tile_px", "threads", "workers"])
 def test_sizes_and_numbers_below_one_are_refused(name: str) -> None:
-    with pytest.raises(InputError, match=f"{name}=0 was given; expected at least 1"):
+    with raises_naming(InputError, name, "0", "1"):
         PredictOptions(**{name: 0})
 
 

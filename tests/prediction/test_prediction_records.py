@@ -222,7 +222,7 @@ def test_a_job_that_changed_in_one_thing_is_not_gone_on_with(run, image, tmp_pat
         options = replace(
             options, **{name: tmp_path / one if name == "probabilities" else one for name, one in change.items()}
         )
-    with pytest.raises(OtherJobError, match=f"is of another job: {word} "):
+    with raises_naming(OtherJobError, word):
         predict(run, image, tmp_path / "labels.tif", options)
 
 

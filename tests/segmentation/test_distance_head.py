@@ -139,7 +139,7 @@ def test_settings_that_cannot_be_are_refused() -> None:
     assert "distance" in list_heads()
     with raises_naming(InputError, "clip_px", "0"):
         build(clip_px=0)
-    with pytest.raises(InputError, match=r"takes \['clip_px', 'weight'\], not \['clip'\]"):
+    with raises_naming(InputError, "clip_px", "weight", "clip"):
         build(clip=3)
     with pytest.raises(InputError, match="without a head"):
         create_model("unet", in_channels=3, num_classes=3, head_options={"clip_px": 3})

@@ -134,7 +134,7 @@ def test_frozen_levels_keep_weights_and_statistics_while_the_others_learn() -> N
 
 @pytest.mark.parametrize(("encoder", "levels"), [("resnet18", 1), (NAME, 5), (NAME, -1)])
 def test_other_levels_cannot_be_frozen(encoder: str, levels: int) -> None:
-    with pytest.raises(InputError, match=f"frozen_levels is {levels} with {encoder} and 4 scales"):
+    with raises_naming(InputError, levels, encoder, "4"):
         create_model("light-unet", in_channels=3, num_classes=2, encoder=encoder, frozen_levels=levels)
 
 

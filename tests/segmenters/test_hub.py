@@ -97,7 +97,7 @@ def test_what_is_refused_leaves_no_folder(saved: Path, tmp_path: Path, monkeypat
 def test_a_forest_has_no_such_layout(tmp_path: Path) -> None:
     labels = np.random.default_rng(1).integers(0, 3, (32, 32), dtype=np.uint8)
     classifier = PixelClassifier(LogisticRegression(), INPUTS, LEGEND).fit([Scene.open(image=IMAGE, labels=labels)])
-    with pytest.raises(RunError, match=r"estimator\.skops"):
+    with raises_naming(RunError, "estimator.skops"):
         save_hub_folder(save_run(classifier, tmp_path / "forest"), tmp_path / "hub")
 
 

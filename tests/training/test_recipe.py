@@ -180,5 +180,5 @@ def test_a_wrong_value_is_said_of_what_set_it(tmp_path):
 
 
 def test_a_rate_that_falls_by_scores_and_a_training_on_everything_are_refused_together() -> None:
-    with pytest.raises(InputError, match=r"train.refit with train.schedule=plateau"):
+    with raises_naming(InputError, "train.refit", "train.schedule"):
         load_recipe("unet-mobilenet", overrides=["train.refit=true", "train.schedule=plateau", "train.patience=0"])

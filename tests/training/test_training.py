@@ -401,7 +401,7 @@ def test_an_existing_run_is_kept_unless_told_otherwise(data: Path, tiny: str, tm
     (run / "notes.txt").write_text("mine")
     with raises_naming(OutputError, "--overwrite", "--resume"):
         deepnets4eo.train(make_recipe(), run, data=data)
-    with pytest.raises(RunError, match="was started with other values of train.epochs"):
+    with raises_naming(RunError, "train.epochs"):
         deepnets4eo.train(make_recipe("train.epochs=2"), run, data=data, options=TrainOptions(resume=True))
     deepnets4eo.train(make_recipe("train.epochs=2"), run, data=data, options=TrainOptions(overwrite=True))
     assert len((run / "log.csv").read_text().splitlines()) == 3

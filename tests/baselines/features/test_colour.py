@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from refusals import raises_naming
 from skimage.color import rgb2hsv, rgb2lab
 
 from deepnets4eo.baselines.bands import Bands
@@ -27,7 +28,7 @@ def test_indices_are_those_that_there_are_bands_for():
     assert list(column("indices", bands_of(*RGBN))) == ["ndvi", "gndvi", "ndwi", "exg"]
     assert list(column("indices", bands_of("image.nir", "image.red", "image.green"))) == ["ndvi", "gndvi", "ndwi"]
     assert list(column("indices", bands_of(*RGBN[:3]))) == ["exg"]
-    with pytest.raises(InputError, match="image.red, dsm.height; colour indices need nir and red"):
+    with raises_naming(InputError, "image.red", "dsm.height"):
         column("indices", bands_of("image.red", "dsm.height"))
 
 
@@ -72,7 +73,7 @@ def test_composites_without_blue_have_the_hue_of_the_composite_and_say_so():
 
 @pytest.mark.parametrize("name", ["hsv", "lab", "hsv_histogram"])
 def test_fewer_than_three_bands_have_no_colour(name):
-    with pytest.raises(InputError, match="there are image.red, image.nir; colours need"):
+    with raises_naming(InputError, "image.red", "image.nir"):
         column(name, bands_of("image.red", "image.nir"))
 
 

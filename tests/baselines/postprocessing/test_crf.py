@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from refusals import raises_naming
 
 from deepnets4eo.baselines.postprocessing.crf import MIN_KERNEL_SUM, CrfSettings, mean_field
 from deepnets4eo.errors import InputError
@@ -128,5 +129,5 @@ def test_noise_over_a_city_is_mostly_removed():
 
 def test_settings_that_mean_nothing_are_refused():
     for wrong in ({"iterations": 0}, {"radius_px": 21}, {"appearance_range": 0}, {"least_proba": 0.9}, {"raduis": 3}):
-        with pytest.raises(InputError, match=rf"^CrfSettings: .*{next(iter(wrong))}"):
+        with raises_naming(InputError, next(iter(wrong))):
             CrfSettings(**wrong)

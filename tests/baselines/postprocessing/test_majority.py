@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as arrays
+from refusals import raises_naming
 
 from deepnets4eo.baselines.postprocessing.votes import (
     argmax_class,
@@ -90,5 +91,5 @@ def test_running_sums_beyond_32_bits_do_no_harm():
 
 @pytest.mark.parametrize("radius", [0, -1, 1001])
 def test_a_radius_out_of_range_is_refused(radius):
-    with pytest.raises(InputError, match=f"radius_px is {radius}"):
+    with raises_naming(InputError, radius):
         majority_filter(np.zeros((3, 3), np.uint8), radius)
