@@ -19,7 +19,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.dataset_reader import abbreviate
-from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED
+from deepnets4eo.damage.buildings import Buildings
+from deepnets4eo.damage.vocabulary import DAMAGED
 from deepnets4eo.errors import InputError, LabelError, name_hint
 from deepnets4eo.footprints.files import read_table
 from deepnets4eo.footprints.ids import ROW_KEY, make_ids
@@ -166,7 +167,7 @@ def calls_of(buildings: pd.DataFrame, ids: Sequence[str]) -> NDArray[np.int8]:
     NDArray
         (N,) int8, in the order of the ids.
     """
-    known = buildings[buildings["status"] == ASSESSED].set_index("id")["damage"].isin(DAMAGED).astype(int)
+    known = buildings[Buildings(buildings).assessed].set_index("id")["damage"].isin(DAMAGED).astype(int)
     return known.reindex(list(ids), fill_value=UNKNOWN).to_numpy(np.int8)
 
 

@@ -34,8 +34,8 @@ from script import NOTE, add_smoke, plain_errors
 from sklearn.metrics import log_loss, roc_auc_score
 
 from deepnets4eo.damage import Settings, assess
-from deepnets4eo.damage.calibration.pool import ALONE, EQUAL_SHARE, NETWORK, RELIABILITY, SHARE, pool_log_odds
-from deepnets4eo.damage.calibration.probabilities import border_log_odds
+from deepnets4eo.damage.buildings import NETWORK, Buildings
+from deepnets4eo.damage.calibration.pool import ALONE, EQUAL_SHARE, RELIABILITY, SHARE, pool_log_odds
 from deepnets4eo.damage.calibration.reliability import Reliability, fit_reliability
 from deepnets4eo.damage.calibration.site import MOST_INFORMATION as MOST_AT_SITE, UNKNOWN_SITE, fit_to_site
 from deepnets4eo.damage.decision.decision import name_damaged
@@ -43,7 +43,8 @@ from deepnets4eo.damage.decision.fit_model import GradedEvidence
 from deepnets4eo.damage.decision.model import BY_NETWORK, DEFAULT_MODEL, DamageModel
 from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.network.grader import POST_ALONE
-from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, NOT_ASSESSED, POST_ONLY, PRE_POST
+from deepnets4eo.damage.probabilities import border_log_odds
+from deepnets4eo.damage.vocabulary import GRADES, MAJOR, POST_ONLY, PRE_POST, STATUSES
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import read_yaml
 from deepnets4eo.rasters.scene import Layer
@@ -114,10 +115,10 @@ def grade_site(site: MadeUpPair, name: str, kind: str, settings: Settings) -> pd
         if not set(NETWORK) <= set(table):
             LOG.info("%s: no building is assessed", name)
             continue
-        table.loc[table["reason"].str.startswith(BY_NETWORK), "status"] = (
-            NOT_ASSESSED  # by the model, which this compares with
-        )
-        table = table[(table["status"] == ASSESSED) | table[NETWORK].notna().all(axis=1)]
+        table.loc[table["reason"].str.startswith(BY_NETWORK), "status"] = STATUSES[
+            1
+        ]  # by the model, which this compares with
+        table = table[Buildings(table).assessed | Buildings(table).graded_by_network]
         graded = table.assign(site=name, kind=kind, dates="pair" if pre is not None else "post")
         tables.append(graded.assign(truth=graded["id"].astype(str).map(truth)))
     return pd.concat(tables) if tables else pd.DataFrame()
@@ -142,11 +143,11 @@ def gather(out: Path, network: Path, sites: Iterable[tuple[str, str, Callable[[]
 def score(buildings: pd.DataFrame) -> pd.DataFrame:
     """Mean AUC within sites and log loss at even shares, by dates, kind of site and share of the network."""
     model, rows = DamageModel.load(DEFAULT_MODEL), []
-    buildings = buildings[buildings[NETWORK].notna().all(axis=1)].reset_index(drop=True)
+    buildings = buildings[Buildings(buildings).graded_by_network].reset_index(drop=True)
     weight_free = model.probabilities(buildings)
     damaged = buildings["truth"].isin(GRADES[2:]).to_numpy()
     for share in SHARES:
-        probability = pool_log_odds(weight_free, buildings, share)[:, 2:].sum(axis=1)
+        probability = pool_log_odds(weight_free, Buildings(buildings).network, share)[:, 2:].sum(axis=1)
         for (dates, kind, name), site in buildings.groupby(["dates", "kind", "site"]):
             known = site.index[np.isfinite(probability[site.index])]
             truth: NDArray[np.bool_] = damaged[known]
@@ -226,20 +227,20 @@ def pooled_log_odds(
     model: DamageModel, buildings: pd.DataFrame, dates: str, weight: float
 ) -> tuple[GradedEvidence, NDArray[np.float64]]:
     """The buildings that both graded, their kinds of site as domains, and (N, 3) log-odds of both together."""
-    table = buildings[(buildings["dates"] == dates) & buildings[NETWORK].notna().all(axis=1)].reset_index(drop=True)
+    table = buildings[(buildings["dates"] == dates) & Buildings(buildings).graded_by_network].reset_index(drop=True)
     weight_free = model.probabilities(table)
     known = np.isfinite(weight_free[:, 0])
-    log_odds = border_log_odds(pool_log_odds(weight_free, table, weight))[known]
+    log_odds = border_log_odds(pool_log_odds(weight_free, Buildings(table).network, weight))[known]
     table = table[known].reset_index(drop=True)
     return _graded(table), log_odds
 
 
 def log_odds_alone(buildings: pd.DataFrame, dates: str) -> tuple[GradedEvidence, NDArray[np.float64]]:
     """The buildings outside the range of the weight-free model that the network graded, and (N, 3) log-odds of the network."""
-    outside = (buildings["status"] != ASSESSED) & buildings["truth"].isin(GRADES)
-    rows = (buildings["dates"] == dates) & outside & buildings[NETWORK].notna().all(axis=1)
+    outside = ~Buildings(buildings).assessed & buildings["truth"].isin(GRADES)
+    rows = (buildings["dates"] == dates) & outside & Buildings(buildings).graded_by_network
     table = buildings[rows].reset_index(drop=True)
-    return _graded(table), border_log_odds(table[NETWORK].to_numpy(float))
+    return _graded(table), border_log_odds(Buildings(table).network)
 
 
 def _graded(table: pd.DataFrame) -> GradedEvidence:

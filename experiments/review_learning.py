@@ -27,9 +27,10 @@ from script import NOTE, add_smoke, plain_errors
 from sklearn.metrics import f1_score, roc_auc_score
 
 from deepnets4eo.damage import Settings, assess
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.network.look_model import look_features
 from deepnets4eo.damage.review import choose_next, draw_sample, review_counts, teach
-from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES
+from deepnets4eo.damage.vocabulary import DAMAGED, GRADES
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import write_text
 from deepnets4eo.rasters.scene import Layer
@@ -110,7 +111,7 @@ def scores_of(taught: pd.DataFrame, buildings: pd.DataFrame, answers: dict[int, 
 
 def table_rows(name: str, buildings: gpd.GeoDataFrame, look: np.ndarray, draws: int) -> list[str]:
     """The rows of the assessed buildings of a site: as it comes, then each way by the number of answers."""
-    assessed = (buildings["status"] == ASSESSED).to_numpy()
+    assessed = Buildings(buildings).assessed
     buildings, look = buildings[assessed].reset_index(drop=True), look[assessed]
     _, auc, f1, right, _ = scores_of(buildings, buildings, {})
     lines = [f"| {name} | {len(buildings)} | – | 0 | {auc:.3f} | {auc:.3f} | {f1:.3f} | {right:.3f} | | |"]

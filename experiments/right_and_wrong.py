@@ -23,7 +23,8 @@ from world import draw_pair
 from world.plan import BOTH
 
 from deepnets4eo.damage import EventInfo, assess
-from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, MAJOR
+from deepnets4eo.damage.buildings import Buildings
+from deepnets4eo.damage.vocabulary import DAMAGED, MAJOR
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.rasters.scene import Layer
 
@@ -61,7 +62,7 @@ def map_site(site: str, size_px: int) -> tuple[Image.Image, str]:
     kinds = outcomes(
         pair.visible[rows] >= MAJOR,
         buildings["damage"].isin(DAMAGED).to_numpy(),
-        (buildings["status"] == ASSESSED).to_numpy(),
+        Buildings(buildings).assessed,
     )
     picture = Image.fromarray(np.moveaxis(pair.post[:3], 0, -1)).resize((PANEL_PX,) * 2)
     draw, zoom = ImageDraw.Draw(picture), PANEL_PX / size_px

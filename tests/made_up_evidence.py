@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 from unittest.mock import patch
 
-from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.evidences import structure
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.inputs.site import EVIDENCE, Inputs, OutlinePosition, Site, Work
@@ -27,7 +27,7 @@ def gather(
     scratch: Path | None = None,
     progress: Callable[[float], None] | None = None,
     **layers: Any,
-) -> EvidenceTable:
+) -> Buildings:
     """The table of `structure.gather`. registration, alignment : whatever has what is read of them; layers : fields of `Inputs`."""
     inputs = Inputs(pre, post, footprints, footprints.in_pixels(post.grid), **layers)
     work = Work(Journal(scratch), progress={EVIDENCE: progress})

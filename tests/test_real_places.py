@@ -20,7 +20,7 @@ from places.figures import Figure, figure_differences  # noqa: E402
 from places.working_grid import CRS, SourceImage, on_working_grid, regions_of  # noqa: E402
 
 from deepnets4eo.cards.legend import VOID  # noqa: E402
-from deepnets4eo.damage.calibration.probabilities import adjust_to_share  # noqa: E402
+from deepnets4eo.damage.probabilities import adjust_to_share  # noqa: E402
 from deepnets4eo.files import write_json  # noqa: E402
 
 

@@ -21,8 +21,9 @@ import shapely
 from scipy.special import expit, logit
 
 from deepnets4eo.arrays import Floats, Indices, Mask
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.estimates import Z95, expected_count
-from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, PRIOR_COLUMNS
+from deepnets4eo.damage.vocabulary import GRADES, PRIOR_COLUMNS
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import check_degrees, read_table
 from deepnets4eo.grid import metric_crs
@@ -304,7 +305,7 @@ def count_areas(
         frame.loc[len(frame)] = {"area": OUTSIDE, frame.geometry.name: None}
     area = np.concatenate([areas.area, np.full(len(rest), len(areas.frame))])
     row = np.concatenate([areas.building, rest])
-    assessed = (buildings["status"] == ASSESSED).to_numpy()
+    assessed = Buildings(buildings).assessed
     frame["buildings"] = np.bincount(area, minlength=len(frame))
     flags = {grade: (buildings["damage"] == grade).to_numpy() for grade in GRADES}
     for name, chosen in {"assessed": assessed, **flags}.items():

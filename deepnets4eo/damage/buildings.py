@@ -1,45 +1,184 @@
-"""The table of a site's buildings, from evidence to product: names for what its rows are, and the one place that writes grades."""
+"""The table of a site's buildings, from evidence to product: what its rows are, and the one file that writes their status and grades."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from deepnets4eo.arrays import Mask, Texts
+from deepnets4eo.arrays import Floats, Mask, Texts
 from deepnets4eo.damage.grades import OFF_SIDE, Grades
-from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, NOT_ASSESSED, PRE_POST
+from deepnets4eo.damage.vocabulary import (
+    CLASSES,
+    DAMAGED,
+    GRADES,
+    METHODS,
+    NETWORK_COLUMNS,
+    STATUSES,
+    UNGRADED,
+)
+from deepnets4eo.errors import InputError
 
 GRADED = ("damage", "damage_prob", "confidence", "damage_set")
+MAP_COLUMNS = ("id", *GRADED, "status", "reason", "method", "dx_px", "dy_px")
+ASSESSED, NOT_ASSESSED = STATUSES
+PRE_POST, POST_ONLY, BY_WATER = METHODS
+NETWORK = list(NETWORK_COLUMNS.values())
+
+
+class Reason:
+    """Why a building is not assessed, as the column `reason` states it."""
+
+    EMPTY = "footprint is empty"
+    OUTSIDE = "outside the post image"
+    NODATA = "no data in the post image"
+    CUT = "partly outside the post image"
+    CLOUD = "under cloud"
+    SMALL = "footprint too small for the image resolution"
+    BLANK = "one single value in the post image: undeclared nodata, or saturated"
+    SHADE = "in deep shadow in the post image"
+    LARGE = "footprint larger than any building"
+    ENCLOSING = "footprint encloses other footprints"
+    NO_BUILDING = "no building in the pre image"
+    NOT_ON_BUILDINGS = "footprint not on a building: alignment failed"
 
 
 @dataclass(frozen=True)
 class Buildings:
-    """N buildings. frame : id, status, reason and method, evidence, and, once decided, the columns `GRADED`."""
+    """N buildings.
+
+    frame : id, status, reason and method, `ev_…` float columns, dx_px and dy_px (how far the outline was moved on the post
+        image, pixels right and down), and, once decided, the columns `GRADED`
+    meaning : of each column of evidence
+    before : the columns that need only one image, measured on the pre image
+    displaced : (N,) roofs more than 3 m beside their place in the post image
+    agreement : (N,) of the edge directions of roofs in both images, 0–1, as measured; the column `ev_roof_match` is relative to
+        the best roofs of the site
+    """
 
     frame: pd.DataFrame
+    meaning: Mapping[str, str] = field(default_factory=dict)
+    before: pd.DataFrame | None = None
+    displaced: Mask | None = None
+    agreement: Floats | None = None
+
+    @classmethod
+    def of_evidence(
+        cls, ids: Texts, evidence: pd.DataFrame, meaning: Mapping[str, str], reasons: Texts, compared: Mask, shift_px: Floats
+    ) -> Buildings:  # fmt: skip
+        """Put a table together, without evidence of the buildings (N,) that have a reason not to be assessed."""
+        assessed = reasons == ""
+        frame = evidence.where(pd.Series(assessed, evidence.index), np.nan)
+        frame.insert(0, "id", ids)
+        frame["status"] = np.where(assessed, ASSESSED, NOT_ASSESSED)
+        frame["reason"] = reasons
+        frame["method"] = np.where(assessed, np.where(compared, PRE_POST, POST_ONLY), "").astype(object)
+        frame["dx_px"], frame["dy_px"] = np.nan_to_num(shift_px).T
+        return cls(frame, dict(meaning))
+
+    @classmethod
+    def not_assessed(cls, ids: Texts, reasons: str | Texts) -> Buildings:
+        """Return buildings that cannot be assessed, for one reason or each for its own."""
+        columns = {"id": ids, "status": NOT_ASSESSED, "reason": reasons, "method": "", "dx_px": 0.0, "dy_px": 0.0}
+        return cls(pd.DataFrame(columns).astype(dict.fromkeys(("status", "reason", "method"), object)))
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @property
+    def names(self) -> list[str]:
+        """Columns of evidence."""
+        return list(self.meaning)
 
     @property
     def assessed(self) -> Mask:
         """(N,) buildings that have a grade, or will get one."""
-        return (self.frame["status"] == ASSESSED).to_numpy()
+        return (self.frame["status"] == ASSESSED).to_numpy(bool)
 
     @property
     def compared(self) -> Mask:
         """(N,) buildings that are assessed from both images."""
-        return self.assessed & (self.frame["method"] == PRE_POST).to_numpy()
+        return self.assessed & (self.method == PRE_POST)
+
+    @property
+    def by_post(self) -> Mask:
+        """(N,) buildings that are assessed from only the post image."""
+        return self.assessed & (self.method == POST_ONLY)
 
     @property
     def by_water(self) -> Mask:
         """(N,) buildings that are assessed only because water surrounds them."""
-        return self.assessed & (self.frame["method"] == BY_WATER).to_numpy()
+        return self.assessed & (self.method == BY_WATER)
 
     @property
     def by_structure(self) -> Mask:
         """(N,) buildings that are assessed, and not only because of water."""
-        return self.assessed & ~self.by_water
+        return self.assessed & (self.method != BY_WATER)
+
+    @property
+    def method(self) -> Texts:
+        """(N,) what buildings are assessed from, one of `METHODS`, else ''."""
+        return self.frame["method"].to_numpy(object)
+
+    @property
+    def damaged(self) -> Mask:
+        """(N,) buildings whose grade is major damage or worse."""
+        return self.frame["damage"].isin(DAMAGED).to_numpy(bool)
+
+    @property
+    def classes(self) -> pd.Series:
+        """Grade of each building, or the class of buildings without one."""
+        return self.frame["damage"].fillna(UNGRADED)
+
+    @property
+    def network(self) -> Floats:
+        """(N, 4) probabilities of the grades by the network, NaN where it graded none."""
+        return self.frame.reindex(columns=NETWORK).to_numpy(float)
+
+    @property
+    def graded_by_network(self) -> Mask:
+        """(N,) buildings with the probabilities of the network."""
+        return np.asarray(np.isfinite(self.network).all(axis=1))
+
+    def values(self, column: str) -> Floats:
+        """Return (N,) values of a column of numbers."""
+        return self.frame[column].to_numpy(float)
+
+    def because(self, *reasons: str) -> Mask:
+        """Return (N,) buildings with one of these reasons."""
+        return self.frame["reason"].isin(reasons).to_numpy(bool)
+
+    def reason_counts(self, rows: Mask | None = None) -> dict[str, int]:
+        """Count the buildings, or some rows (N,) of them, by reason, the commonest first."""
+        return _tally(self.frame["reason"] if rows is None else self.frame.loc[rows, "reason"])
+
+    def method_counts(self) -> dict[str, int]:
+        """Count the assessed buildings by what they are assessed from, the commonest first."""
+        return _tally(self.frame.loc[self.assessed, "method"])
+
+    def counts(self) -> dict[str, int]:
+        """Count the buildings of every grade, and those without one."""
+        counts = self.classes.value_counts()
+        return {name: int(counts.get(name, 0)) for name in CLASSES}
+
+    def without_pre(self, pair_columns: Collection[str]) -> Buildings:
+        """Assess all buildings from only the post image. pair_columns : evidence that needs both images."""
+        kept = {name: text for name, text in self.meaning.items() if name not in pair_columns}
+        frame = self.frame.drop(columns=[name for name in self.meaning if name in pair_columns])
+        return Buildings(frame.assign(method=np.where(self.compared, POST_ONLY, self.method)), kept)
+
+    def seen_once(self, evidence: pd.DataFrame) -> Buildings:
+        """Return the buildings that are compared as if only the image of this evidence (N rows) existed."""
+        status = np.where(self.compared, ASSESSED, NOT_ASSESSED)
+        frame = pd.DataFrame({"status": status, "method": POST_ONLY}, self.frame.index)
+        return Buildings(pd.concat([frame, evidence], axis=1))
+
+    def all_by_post(self) -> Buildings:
+        """Return the buildings as if all could be assessed from the post image."""
+        return self._with(status=ASSESSED, method=POST_ONLY)
 
     def leave_out(self, reasons: Texts) -> Buildings:
         """Set assessed buildings with a reason (N,), else '', to not assessed."""
@@ -58,10 +197,24 @@ class Buildings:
             method=np.where(alone, BY_WATER, self.frame["method"]),
         )
 
+    def set_reasons(self, reasons: Texts) -> Buildings:
+        """Replace the reasons of buildings by others (N,), '' for those that keep theirs."""
+        return self._with(reason=np.where(reasons != "", reasons, self.frame["reason"]))
+
     def add_notes(self, notes: Texts) -> Buildings:
         """Put notes (N,), '' for none, before the reasons."""
         both = zip(notes, self.frame["reason"].fillna(""), strict=True)
         return self._with(reason=np.array(["; ".join(filter(None, pair)) for pair in both], object))
+
+    def with_columns(self, columns: Mapping[str, Any], meaning: Mapping[str, str]) -> Buildings:
+        """Add columns (N,) of evidence, blank for buildings that are not assessed. meaning : of each."""
+        assessed = self.assessed
+        added: dict[Any, Any] = {name: np.where(assessed, columns[name], np.nan) for name in meaning}
+        return replace(self, frame=self.frame.assign(**added), meaning={**self.meaning, **meaning})
+
+    def with_inundated(self, inundated: Texts) -> Buildings:
+        """Add the column that states whether new water surrounds each building (N,)."""
+        return self._with(inundated=inundated)
 
     def with_grades(self, grades: Grades) -> Buildings:
         """Write grade, probability, confidence and set of every building, and why a name does not follow its probability."""
@@ -73,5 +226,36 @@ class Buildings:
         }
         return replace(self, frame=self.frame.assign(**columns))
 
-    def _with(self, **columns: Texts) -> Buildings:
+    def check(self) -> None:
+        """Refuse the table of a map whose columns are missing or hold other values. Errors: InputError."""
+        frame = self.frame
+        missing = [name for name in (*MAP_COLUMNS, "geometry") if name not in frame.columns]
+        if missing:
+            raise InputError(
+                f"buildings has no column {', '.join(missing)}. A damage map needs {', '.join(MAP_COLUMNS)}."
+            )
+        assessed = self.assessed
+        for name, allowed, rows in (
+            ("status", STATUSES, frame),
+            ("damage", GRADES, frame[assessed]),
+            ("method", METHODS, frame[assessed]),
+        ):
+            strange = set(rows[name].unique()) - set(allowed)
+            if strange:
+                raise InputError(f"buildings.{name} holds {sorted(map(str, strange))}, expected {', '.join(allowed)}.")
+        if frame.loc[~assessed, "damage"].notna().any():
+            raise InputError(f"buildings.damage is set where status is {NOT_ASSESSED}. Set it to None there.")
+        if not frame.loc[assessed, "damage_prob"].between(0, 1).all():
+            raise InputError("buildings.damage_prob is outside [0, 1] or missing for assessed buildings.")
+        if not frame["id"].is_unique:
+            twice = frame.loc[frame["id"].duplicated(), "id"].iloc[0]
+            raise InputError(
+                f"buildings.id is not unique: {twice} occurs more than once. Give every building its own id."
+            )
+
+    def _with(self, **columns: Any) -> Buildings:
         return replace(self, frame=self.frame.assign(**columns))
+
+
+def _tally(column: pd.Series) -> dict[str, int]:
+    return {str(name): int(count) for name, count in column.value_counts().items()}

@@ -10,17 +10,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from deepnets4eo.damage.buildings import Reason
 from deepnets4eo.damage.decision.decision import DecisionModel
-from deepnets4eo.damage.evidence.table import (
-    CUT,
-    EMPTY,
-    NODATA,
-    OUTSIDE,
-    SMALL,
-    SMALLEST_M2,
-    SMALLEST_PX,
-    VISIBLE_SHARE,
-)
+from deepnets4eo.damage.evidence.coverage import MIN_VISIBLE_SHARE, too_small
 from deepnets4eo.damage.evidence.working_grid import known_or_assumed_gsd_m
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.inputs.site import Inputs
@@ -52,14 +44,14 @@ def foreseen_reasons(inputs: Inputs) -> NDArray[np.object_]:
         inside = shapely.area(shapely.intersection(outlines, shapely.box(0, 0, width, height))) / area_px
     reasons = np.full(len(outlines), "", object)
     if height * width <= MOST_PX:
-        reasons[~_seen(inputs, outlines) & (inside > 0)] = NODATA
-    reasons[inside < VISIBLE_SHARE] = CUT
+        reasons[~_seen(inputs, outlines) & (inside > 0)] = Reason.NODATA
+    reasons[inside < MIN_VISIBLE_SHARE] = Reason.CUT
     area_m2 = area_px * np.prod(known_or_assumed_gsd_m(post.grid))
-    reasons[(area_px < SMALLEST_PX) | (area_m2 < SMALLEST_M2)] = SMALL
-    reasons[inside < 1 - VISIBLE_SHARE] = OUTSIDE
-    reasons[~(area_px > 0)] = EMPTY
+    reasons[too_small(area_px, area_m2)] = Reason.SMALL
+    reasons[inside < 1 - MIN_VISIBLE_SHARE] = Reason.OUTSIDE
+    reasons[~(area_px > 0)] = Reason.EMPTY
     gone = shapely.is_empty(outlines) & ~shapely.is_empty(inputs.footprints.frame.geometry.to_numpy())
-    reasons[gone] = OUTSIDE  # beyond the reach of the image's CRS
+    reasons[gone] = Reason.OUTSIDE  # beyond the reach of the image's CRS
     return reasons
 
 

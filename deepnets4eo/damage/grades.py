@@ -9,8 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices, Mask, Texts
-from deepnets4eo.damage.calibration.probabilities import border_probabilities
-from deepnets4eo.damage.calibration.reliability import fill_between, set_names
+from deepnets4eo.damage.probabilities import border_probabilities, fill_between, set_names
 from deepnets4eo.damage.vocabulary import GRADES, MAJOR
 
 SURE = 0.95  # probability of a side (intact or damaged) above which the grades of the other side are excluded at 90 %, which leaves 5 % at either end

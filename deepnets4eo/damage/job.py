@@ -12,6 +12,7 @@ from deepnets4eo.damage.decision.decision import Decision, DecisionModel, load_m
 from deepnets4eo.damage.decision.estimates import BuildingGround
 from deepnets4eo.damage.decision.findings import block_findings
 from deepnets4eo.damage.decision.inundation import inundated_buildings, with_inundation
+from deepnets4eo.damage.evidence.columns import COMPARED
 from deepnets4eo.damage.evidences.points import PointEvidence
 from deepnets4eo.damage.evidences.rasters import RasterEvidence
 from deepnets4eo.damage.evidences.structure import Structure
@@ -150,7 +151,7 @@ def measure_structure(site: Site, model: DecisionModel) -> Site:
     """The site with the evidence that needs no weights, in the images that the model reads; without outlines of no building."""
     site = model.check_order(Structure().measure(site))
     if not model.network.reads_pre:
-        site = replace(site, table=site.table.without_pre())
+        site = replace(site, buildings=site.buildings.without_pre(COMPARED))
     site = Unbuilt(model.network.is_shipped).measure(site)
     return_freed_memory()  # of the blocks
     return site
@@ -159,10 +160,10 @@ def measure_structure(site: Site, model: DecisionModel) -> Site:
 def decide(site: Site, model: DecisionModel) -> Decision:
     """The decision on all buildings of a site, those in water with the grades that water has."""
     ground = BuildingGround.of(site.outlines, site.post.grid.crs)
-    inundated = inundated_buildings(site.table.frame, site.water, site.settings)
-    decision = model.decide(site.table, site.scores, ground, inundated, quake=site.event.is_earthquake)
-    probable = with_outline_probability(decision.evidence, site.inputs.footprints)
-    decision = replace(decision, evidence=probable)
+    inundated = inundated_buildings(site.buildings, site.water, site.settings)
+    decision = model.decide(site.buildings, site.scores, ground, inundated, quake=site.event.is_earthquake)
+    probable = with_outline_probability(decision.ungraded, site.inputs.footprints)
+    decision = replace(decision, ungraded=probable)
     return decision if site.water is None else with_inundation(decision, site.water, inundated, site.settings)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import shapely
 
 from deepnets4eo.addresses import without_secrets
-from deepnets4eo.damage.buildings import GRADED
+from deepnets4eo.damage.buildings import MAP_COLUMNS, Buildings
 from deepnets4eo.damage.decision.decision import Decision, DecisionModel
 from deepnets4eo.damage.decision.findings import (
     empty_outline_findings,
@@ -25,7 +25,6 @@ from deepnets4eo.damage.inputs.placing import position_findings, registration_fi
 from deepnets4eo.damage.inputs.site import Site
 from deepnets4eo.damage.map import DamageMap, MapImages
 from deepnets4eo.damage.network.stretched_images import stretch_findings, stretches_of_job
-from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, PRE_POST
 from deepnets4eo.outputs import EventInfo, Finding
 
 if TYPE_CHECKING:
@@ -37,19 +36,18 @@ def make_map(site: Site, model: DecisionModel, decision: Decision) -> DamageMap:
     inputs, settings, registration = site.inputs, site.settings, site.registration
     event = site.event.with_tags(inputs.pre, inputs.post)
     alignment = site.position.alignment
-    frame = decision.evidence.frame
+    buildings = decision.buildings
     crs = None if inputs.post.grid.crs is None else inputs.post.grid.crs.to_wkt()
     stretches = stretches_of_job(model.network.stretches, settings.segmenter, inputs.pre, inputs.post)
     near_m = NEAR_AFTER_M if settings.segmenter and inputs.pre is None else NEAR_M
-    assessed = (frame["status"] == ASSESSED).to_numpy()
-    extents = map_extents(inputs.post, inputs.cloud_mask, site.outlines, assessed, near_m)
+    extents = map_extents(inputs.post, inputs.cloud_mask, site.outlines, buildings.assessed, near_m)
     damage_map = DamageMap(
-        buildings=gpd.GeoDataFrame(_columns(site, decision), geometry=site.outlines, crs=crs),
+        buildings=gpd.GeoDataFrame(_columns(site, buildings), geometry=site.outlines, crs=crs),
         assessed_extent=extents.assessed,
         extent_without_outlines=extents.without_outlines,
         registration=(registration.to_dict() if registration else {})
         | {"footprints": alignment.to_dict() if alignment else {"status": "not moved"}},
-        meaning=decision.evidence.meaning,
+        meaning=dict(buildings.meaning),
         synthetic=inputs.post.synthetic or (inputs.pre is not None and inputs.pre.synthetic),
         parameters=without_secrets(asdict(settings))
         | {"damaged_share": settings.damaged_share or decision.share.value, "network": model.network.is_shipped}
@@ -72,17 +70,17 @@ def make_map(site: Site, model: DecisionModel, decision: Decision) -> DamageMap:
     return damage_map
 
 
-def _columns(site: Site, decision: Decision) -> dict[str, Any]:
+def _columns(site: Site, buildings: Buildings) -> dict[str, Any]:
     """The columns of the map, a row a building."""
-    frame, registration = decision.buildings.frame, site.registration
-    names = ("id", *GRADED, "status", "reason", "method", "dx_px", "dy_px", *decision.evidence.names)
+    frame, registration = buildings.frame, site.registration
+    names = (*MAP_COLUMNS, *buildings.names)
     columns = {name: frame[name].to_numpy() for name in names}
-    compared = columns["method"] == PRE_POST
+    compared = buildings.compared
     if registration is not None and registration.usable and compared.any():
         middles = shapely.centroid(site.inputs.outlines_px)
         off_m = registration.error_m(np.column_stack((shapely.get_x(middles), shapely.get_y(middles))))
         columns["pre_off_m"] = np.where(compared, off_m.round(2), np.nan)
-    if decision.inundation:
+    if "inundated" in frame:
         columns["inundated"] = frame["inundated"].to_numpy()
     return columns
 
@@ -91,20 +89,20 @@ def _findings(
     site: Site, model: DecisionModel, decision: Decision, stretches: Mapping[str, Stretch], event: EventInfo
 ) -> tuple[Finding, ...]:
     """What limits the worth of the map, worst first."""
-    inputs, settings, frame = site.inputs, site.settings, decision.evidence.frame
+    inputs, settings, buildings = site.inputs, site.settings, decision.ungraded
     findings = [
         *inputs.findings,
         *segmenter_findings(settings.segmenter, after=inputs.pre is None),
         *inputs.footprints.findings(),
-        *position_findings(site, int((frame["method"] == BY_WATER).sum())),
+        *position_findings(site, int(buildings.by_water.sum())),
     ]
     if site.position.known:
         read = inputs.pre if model.network.reads_pre else None
         findings += registration_findings(site.registration, settings)
-        findings += evidence_findings(read, inputs.post, decision.evidence)
+        findings += evidence_findings(read, inputs.post, buildings)
     findings += inputs.footprints.date_findings(event.date_pre, event.date_post)
     findings += site.findings
     findings += stretch_findings(stretches, {"pre": inputs.pre, "post": inputs.post})
     if not settings.segmenter:
-        findings += empty_outline_findings(frame, looked_for=site.looked_for_unbuilt)
+        findings += empty_outline_findings(buildings, looked_for=site.looked_for_unbuilt)
     return join_findings([*findings, *event.findings()], decision.findings)

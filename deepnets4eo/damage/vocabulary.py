@@ -10,17 +10,12 @@ MAJOR = 2  # grades from this index on count as damaged
 DAMAGED = GRADES[MAJOR:]  # what damage_prob is the probability of
 WITHIN_SIDES = (GRADES[1], GRADES[3])  # the worse grade of the intact and of the damaged ones
 
-ASSESSED, NOT_ASSESSED = "assessed", "not_assessed"
-STATUSES = (ASSESSED, NOT_ASSESSED)
-UNGRADED = NOT_ASSESSED.replace("_", "-")  # the class of buildings without a grade, written as grades are
+STATUSES = ("assessed", "not_assessed")
+UNGRADED = STATUSES[1].replace("_", "-")  # the class of buildings without a grade, written as grades are
 CLASSES = (*GRADES, UNGRADED)
 
-PRE_POST, POST_ONLY, BY_WATER = (
-    "pre_post",
-    "post_only",
-    "water",
-)  # the last of buildings of which only the water is known
-METHODS = (PRE_POST, POST_ONLY, BY_WATER)
+PRE_POST, POST_ONLY = "pre_post", "post_only"
+METHODS = (PRE_POST, POST_ONLY, "water")  # what a building is assessed from; the last if only its water is known
 
 NETWORK_COLUMNS = {grade: f"ev_net_{grade.replace('-', '_')}" for grade in GRADES}  # the network's probabilities
 

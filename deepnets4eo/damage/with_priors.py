@@ -20,11 +20,9 @@ from numpy.typing import NDArray
 from scipy.special import expit, log_expit, logit
 
 from deepnets4eo.arrays import Floats
+from deepnets4eo.damage.buildings import Buildings, Reason
 from deepnets4eo.damage.calibration.site import MOST_INFORMATION
 from deepnets4eo.damage.decision.estimates import DRAWS, Z95
-from deepnets4eo.damage.evidence.table import EMPTY, ENCLOSING, LARGE
-from deepnets4eo.damage.evidences.unbuilt import NO_BUILDING
-from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER
 from deepnets4eo.options import plain_options
 from deepnets4eo.outputs import Finding, Phrase, Value, worst_first
 
@@ -46,7 +44,12 @@ MEANING = {
     "prior_probability": "probability of major damage or worse by the priors alone, such as shaking or wind; not in the decision",
     "damage_prob_with_prior": "damage_prob and priors together; grades and counts rest on damage_prob alone",
 }
-NO_BUILDINGS = (NO_BUILDING, EMPTY, LARGE, ENCLOSING)  # reasons of outlines that are no buildings
+NO_BUILDINGS = (
+    Reason.NO_BUILDING,
+    Reason.EMPTY,
+    Reason.LARGE,
+    Reason.ENCLOSING,
+)  # reasons of outlines that are no buildings
 
 
 def combine(
@@ -61,8 +64,9 @@ def combine(
 
     damaged : `expected` and `interval_95` by the images; share : that their probabilities rest on; weight : of the prior's pattern,
     by default 0 to 0.5 alike."""
-    assessed, known = (buildings["status"] == ASSESSED).to_numpy(), np.isfinite(prior)
-    seen, rest = assessed & known, ~assessed & known & ~buildings["reason"].isin(NO_BUILDINGS).to_numpy()
+    table, known = Buildings(buildings), np.isfinite(prior)
+    assessed = table.assessed
+    seen, rest = assessed & known, ~assessed & known & ~table.because(*NO_BUILDINGS)
     probability = buildings["damage_prob"].where(assessed).to_numpy(float, copy=True)
     images, by_prior = logit(np.clip(probability, NEAREST, 1 - NEAREST)), logit(prior)
     total, rng = int(assessed.sum()), np.random.default_rng([seed, 64])
@@ -72,7 +76,7 @@ def combine(
         return probability, result | {"not_assessed": alone}
     weights = WEIGHTS if weight is None else np.array([weight])
     base = float(logit(np.clip(share, NEAREST, 1 - NEAREST)))
-    free = seen & (buildings["method"] != BY_WATER).to_numpy()
+    free = seen & table.by_structure
     own, room = images[assessed], np.where(free, _room(images - base), 0.0)[assessed]
     offsets, level = np.nan_to_num(by_prior[assessed]) * room, float(logit(prior[seen].mean()))
     moved = np.stack([_balanced(own, weight * offsets, weight * room) for weight in weights])

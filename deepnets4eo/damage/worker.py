@@ -8,12 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.decision import DecisionModel
-from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidences.structure import Structure
 from deepnets4eo.damage.evidences.unbuilt import Unbuilt
 from deepnets4eo.damage.inputs.site import BUILDINGS, EVIDENCE, NETWORK, NETWORK_POST, UNBUILT, Site
-from deepnets4eo.damage.vocabulary import POST_ONLY
 from deepnets4eo.device import Compute
 from deepnets4eo.jobs import WHOLE, DoBlock, FinishBlocks, block_of_step
 from deepnets4eo.rasters import gdal_cache
@@ -42,9 +41,8 @@ def open_step(job: SharedJob, scratch: Path, key: str, step: str) -> Iterator[Do
 
 def block_function(site: Site, model: DecisionModel, step: str) -> DoBlock:
     """In a worker: what does a block of a step. site : with the journal of the job, its images and outlines placed."""
-    seen = EvidenceTable.empty(site.inputs.footprints.frame["id"].to_numpy(), "")
-    table = replace(seen, frame=seen.frame.assign(method=POST_ONLY))  # whichever they are: a tile is one of theirs
-    site = replace(site, table=table)
+    unknown = Buildings.not_assessed(site.inputs.footprints.frame["id"].to_numpy(), "")
+    site = replace(site, buildings=unknown.all_by_post())  # whichever they are: a tile is one of theirs
     network, unbuilt = model.network, Unbuilt(model.network.is_shipped)
     steps: dict[str, Callable[[Site], object]] = {
         EVIDENCE: Structure().measure,

@@ -23,7 +23,7 @@ from odc.geo.geobox import GeoBox
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.products.report import write_report
 from deepnets4eo.damage.products.summary import summarize
-from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, PRE_POST
+from deepnets4eo.damage.vocabulary import GRADES, PRE_POST, STATUSES
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City
 
@@ -70,7 +70,7 @@ def make_map(buildings: int) -> tuple[DamageMap, Layer, Layer]:
     columns = {
         "id": [f"way/{100_000_000 + 7 * number}" for number in range(len(frame))],
         "damage": names, "damage_prob": prob, "confidence": np.maximum(prob, 1 - prob), "damage_set": names,
-        "status": ASSESSED, "reason": "", "method": PRE_POST, "dx_px": rng.normal(size=len(frame)), "dy_px": rng.normal(size=len(frame)),
+        "status": STATUSES[0], "reason": "", "method": PRE_POST, "dx_px": rng.normal(size=len(frame)), "dy_px": rng.normal(size=len(frame)),
         **{f"ev_{number}": prob + rng.normal(0, 0.2, len(frame)) for number in range(EVIDENCE)},
     }  # fmt: skip
     grid = GeoBox((along * TILE_PX, along * TILE_PX), city.grid.affine, city.grid.crs)

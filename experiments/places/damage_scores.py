@@ -24,8 +24,9 @@ from script import require_files
 from sklearn.metrics import cohen_kappa_score, log_loss, roc_auc_score
 
 from deepnets4eo.damage import Settings, assess
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.grades import Grades
-from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, NETWORK_COLUMNS, NOT_ASSESSED
+from deepnets4eo.damage.vocabulary import GRADES, MAJOR, NETWORK_COLUMNS, STATUSES
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.metrics import calibration_error
@@ -385,7 +386,7 @@ def _decided_by_network(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     probabilities = buildings[list(NETWORK_COLUMNS.values())].to_numpy(float)
     graded = np.isfinite(probabilities).all(axis=1)
     alone = buildings.assign(**Grades.of_sides(probabilities).table(buildings.index))
-    alone["status"] = np.where(graded, ASSESSED, NOT_ASSESSED)
+    alone["status"] = np.where(graded, *STATUSES)
     return alone
 
 
@@ -396,7 +397,7 @@ def _rows(
     truth = case.truth[case.truth["damage"].isin(GRADES)]
     numbers = pd.Series([GRADES.index(grade) for grade in truth["damage"]], truth["id"].astype(str), dtype=int)
     table = buildings[buildings["id"].isin(numbers.index)]
-    assessed = (table["status"] == ASSESSED) & table["damage"].notna()
+    assessed = Buildings(table).assessed & table["damage"].notna()
     grade = table["damage"].map({name: index for index, name in enumerate(GRADES)})
     probability = table["damage_prob"].to_numpy(float)
     return gpd.GeoDataFrame(

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from refusals import raises_naming
 
+from deepnets4eo.damage.buildings import Buildings, Reason
 from deepnets4eo.damage.calibration.pool import NetworkReliability, NetworkSkill
 from deepnets4eo.damage.calibration.reliability import Reliability
 from deepnets4eo.damage.calibration.site import SiteShift
@@ -13,9 +14,7 @@ from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.decision.estimates import BuildingGround
 from deepnets4eo.damage.decision.findings import join_findings, result_findings
 from deepnets4eo.damage.decision.model import BY_NETWORK, NARROW, REASONS, UNLIKE
-from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidences.network import DamageNetwork, with_network
-from deepnets4eo.damage.evidences.unbuilt import NO_BUILDING
 from deepnets4eo.damage.grades import MAX_CONFIDENCE
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import RunError
@@ -25,7 +24,7 @@ JUDGE = DecisionModel.load("damage-evidence")
 GREEN = REASONS["ev_greenness"]
 
 
-def table(green: int, buildings: int = 40) -> EvidenceTable:
+def table(green: int, buildings: int = 40) -> Buildings:
     """Clear cases, half damaged and half not, of which the first `green` lie under tree crowns."""
     variant = JUDGE.model.variants["post_only"]
     strength = np.where(np.arange(buildings) % 2 == 0, 2.0, -2.0)
@@ -34,31 +33,31 @@ def table(green: int, buildings: int = 40) -> EvidenceTable:
     frame["ev_greenness"] = np.where(np.arange(buildings) < green, 0.3, 0.0)
     frame["ev_roof_width_px"] = 12.0
     frame = frame.assign(id=[str(k) for k in range(buildings)], status="assessed", reason="", method="post_only")
-    return EvidenceTable(frame, {name: "" for name in frame if name.startswith("ev_")})
+    return Buildings(frame, {name: "" for name in frame if name.startswith("ev_")})
 
 
 def test_buildings_outside_the_range_get_a_reason_and_no_grade() -> None:
     found = JUDGE.decide(table(green=3))
-    frame = found.evidence.frame
+    frame = found.ungraded.frame
     assert frame["reason"].tolist() == [GREEN] * 3 + [""] * 37
     assert (frame["status"][:3] == "not_assessed").all()
     assert (frame["method"][:3] == "").all()
     assert frame["ev_greenness"][:3].tolist() == [0.3] * 3, "people may still see why"
-    assert found.graded["damage"][:3].isna().all()
-    assert found.graded["damage_prob"][:3].isna().all()
-    assert found.graded["damage"][3:].notna().all()
-    assert found.graded["confidence"].max() > 0.9
+    assert found.buildings.frame["damage"][:3].isna().all()
+    assert found.buildings.frame["damage_prob"][:3].isna().all()
+    assert found.buildings.frame["damage"][3:].notna().all()
+    assert found.buildings.frame["confidence"].max() > 0.9
 
 
 def test_a_place_unlike_those_of_the_fit_gets_no_confident_grade() -> None:
     few, many = (JUDGE.decide(table(green)) for green in (4, 12))
-    assert few.graded["confidence"].mean() > 0.8
-    assert many.graded["confidence"].max() <= MAX_CONFIDENCE
+    assert few.buildings.frame["confidence"].mean() > 0.8
+    assert many.buildings.frame["confidence"].max() <= MAX_CONFIDENCE
     same = slice(12, None)
-    sure, doubted = (found.graded["damage_prob"][same].to_numpy(float) for found in (few, many))
+    sure, doubted = (found.buildings.frame["damage_prob"][same].to_numpy(float) for found in (few, many))
     assert (np.abs(doubted - 0.5) < np.abs(sure - 0.5)).all()
     assert (np.argsort(doubted) == np.argsort(sure)).all()
-    assert few.graded["damage"][same].tolist() == many.graded["damage"][same].tolist()
+    assert few.buildings.frame["damage"][same].tolist() == many.buildings.frame["damage"][same].tolist()
 
 
 def test_buildings_that_are_there_twice_make_no_probability_clearer() -> None:
@@ -67,10 +66,10 @@ def test_buildings_that_are_there_twice_make_no_probability_clearer() -> None:
     once.frame[columns] = 0.9 * once.frame[columns].mean() + 0.1 * once.frame[columns]  # none is clear by itself
     again.frame[columns] = np.tile(once.frame[columns], (2, 1))
     ground = BuildingGround(np.full(24, 100.0), np.arange(24) >= 12)
-    wanted = JUDGE.decide(once).graded["damage_prob"].to_numpy()
-    twice = JUDGE.decide(again, ground=ground).graded["damage_prob"].to_numpy()
+    wanted = JUDGE.decide(once).buildings.frame["damage_prob"].to_numpy()
+    twice = JUDGE.decide(again, ground=ground).buildings.frame["damage_prob"].to_numpy()
     np.testing.assert_allclose(twice, np.tile(wanted, 2))
-    unaware = JUDGE.decide(again).graded["damage_prob"].to_numpy()
+    unaware = JUDGE.decide(again).buildings.frame["damage_prob"].to_numpy()
     assert np.abs(unaware[:12] - 0.5).mean() > np.abs(wanted - 0.5).mean() + 0.01
 
 
@@ -80,8 +79,8 @@ def test_grades_within_a_side_of_such_a_place_are_named_by_the_measured_threshol
         name: replace(one, reliability=replace(one.reliability, thresholds=(0.5, 1e-6)))
         for name, one in model.variants.items()
     }
-    named = replace(JUDGE, model=replace(model, variants=variants)).decide(table(12)).graded["damage"][12:]
-    plain = JUDGE.decide(table(12)).graded["damage"][12:]
+    named = replace(JUDGE, model=replace(model, variants=variants)).decide(table(12)).buildings.frame["damage"][12:]
+    plain = JUDGE.decide(table(12)).buildings.frame["damage"][12:]
     assert set(named[named.isin(GRADES[2:])]) == {"destroyed"}
     assert (named.isin(GRADES[2:]) == plain.isin(GRADES[2:])).all()
 
@@ -92,12 +91,12 @@ def test_what_the_model_does_not_know_is_graded_by_the_network_where_that_was_me
     opinions = np.array([[0.02, 0.02, 0.06, 0.9], [0.9, 0.06, 0.02, 0.02]])
     network = pd.DataFrame(opinions[np.arange(40) % 2 ^ 1])  # each building the other way round than its evidence says
     found = judge.decide(with_network(table(green=3), None, network))
-    frame = found.evidence.frame
+    frame = found.ungraded.frame
     assert frame["reason"].tolist() == [BY_NETWORK + GREEN] * 3 + [""] * 37
     assert (frame["status"] == "assessed").all()
     assert (frame["method"] == "post_only").all()
-    assert found.graded["damage"][:3].tolist() == ["no-damage", "destroyed", "no-damage"]
-    assert found.graded["damage"][3:].notna().all()
+    assert found.buildings.frame["damage"][:3].tolist() == ["no-damage", "destroyed", "no-damage"]
+    assert found.buildings.frame["damage"][3:].notna().all()
     finding = found.findings[0]
     assert finding.severity == "note"
     assert finding.message.startswith("3 of 40 visible buildings were graded by the network alone, because")
@@ -105,12 +104,12 @@ def test_what_the_model_does_not_know_is_graded_by_the_network_where_that_was_me
         assert (
             replace(JUDGE, network=other)
             .decide(with_network(table(green=3), None, network))
-            .evidence.frame["status"][:3]
+            .ungraded.frame["status"][:3]
             == "not_assessed"
         ).all()
     network.iloc[1] = np.nan
     part = judge.decide(with_network(table(green=3), None, network))
-    assert part.evidence.frame["status"].tolist() == ["assessed", "not_assessed"] + ["assessed"] * 38
+    assert part.ungraded.frame["status"].tolist() == ["assessed", "not_assessed"] + ["assessed"] * 38
     for sentence in ("1 of 40 visible buildings was not assessed, because", "2 of 40 visible buildings were graded by"):
         assert sentence in part.findings[0].message
 
@@ -123,7 +122,7 @@ def test_the_network_alone_does_not_grade_roofs_of_a_few_pixels() -> None:
     found = (
         replace(JUDGE, network=DamageNetwork(post_weight=0.5, reliability=measured))
         .decide(with_network(evidence, None, network))
-        .evidence.frame
+        .ungraded.frame
     )
     assert (found["status"] == "not_assessed").tolist() == [True] * 2 + [False] * 38
     assert set(found["reason"][:2]) == {REASONS["ev_roof_width_px"]}
@@ -133,7 +132,7 @@ def test_a_grade_by_the_network_alone_is_not_confident() -> None:
     measured = NetworkReliability(alone={"post_only": Reliability(site=SiteShift((-4.0, 4.0), (0.5, 0.5), 0.0, 1.0))})
     network = pd.DataFrame(np.where(np.arange(40)[:, None] % 2, [0.999, 0.001, 0, 0], [0, 0, 0.001, 0.999]))
     judge = replace(JUDGE, network=DamageNetwork(post_weight=0.5, reliability=measured))
-    found = judge.decide(with_network(table(green=3), None, network)).graded
+    found = judge.decide(with_network(table(green=3), None, network)).buildings.frame
     assert found["damage_prob"][:3].round().tolist() == [1, 0, 1]
     assert found["confidence"][:3].max() <= MAX_CONFIDENCE
 
@@ -163,9 +162,8 @@ def test_the_findings_name_numbers_and_grow_worse_with_the_share_outside() -> No
 def test_the_remedy_of_evidence_out_of_range_fits_its_reasons() -> None:
     def found(*reasons: str) -> Finding:
         frame = pd.DataFrame({"status": "not_assessed", "reason": reasons})
-        return result_findings(
-            pd.concat([frame, *[pd.DataFrame({"status": ["assessed"], "reason": [""]})] * 9]), np.zeros(1, bool), None
-        )[0]
+        assessed = pd.DataFrame({"status": ["assessed"], "reason": [""]})
+        return result_findings(Buildings(pd.concat([frame, *[assessed] * 9])), np.zeros(1, bool), None)[0]
 
     narrow, unlike = found(REASONS[NARROW]), found(UNLIKE, UNLIKE, REASONS[NARROW])
     assert "(1 building has a roof too narrow for the image resolution)" in narrow.message
@@ -180,13 +178,15 @@ def test_the_remedy_of_evidence_out_of_range_fits_its_reasons() -> None:
 
 
 def test_unbuilt_outlines_unskilled_runs_and_empty_maps_are_findings() -> None:
-    frame = pd.DataFrame({"status": ["assessed", "not_assessed"], "reason": ["", NO_BUILDING]})
-    found = result_findings(frame, np.zeros(2, bool), NetworkSkill(0.0, "it was never validated"))
+    frame = pd.DataFrame({"status": ["assessed", "not_assessed"], "reason": ["", Reason.NO_BUILDING]})
+    found = result_findings(Buildings(frame), np.zeros(2, bool), NetworkSkill(0.0, "it was never validated"))
     assert [finding.code for finding in found] == ["not_in_pre", "network_without_skill"]
     assert found[0].message.startswith("1 of 2 outlines")
     assert "it was never validated" in found[1].message
-    assert result_findings(frame[:1], np.zeros(1, bool), NetworkSkill(0.7)) == ()
-    nothing = result_findings(frame.assign(status="not_assessed", reason="under cloud"), np.zeros(2, bool), None)
+    assert result_findings(Buildings(frame[:1]), np.zeros(1, bool), NetworkSkill(0.7)) == ()
+    nothing = result_findings(
+        Buildings(frame.assign(status="not_assessed", reason="under cloud")), np.zeros(2, bool), None
+    )
     assert [(finding.code, finding.severity) for finding in nothing] == [("nothing_assessed", "worthless")]
     assert "(2 buildings: under cloud)" in nothing[0].message
     failed, coarse = Finding("alignment_failed", "worthless"), Finding("pre_coarse", "caution")

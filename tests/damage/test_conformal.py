@@ -2,15 +2,13 @@
 
 import numpy as np
 
-from deepnets4eo.damage.calibration.probabilities import grade_probabilities
 from deepnets4eo.damage.calibration.reliability import (
     GradeSets,
     exclusion_scores,
-    fill_between,
     fit_sets,
-    set_names,
     site_quantile,
 )
+from deepnets4eo.damage.probabilities import fill_between, grade_probabilities, set_names
 from deepnets4eo.damage.vocabulary import GRADES
 
 WORKED = np.array([0.05, 0.1, 0.12, 0.2, 0.25, 0.3, 0.4, 0.55, 0.7])

@@ -19,7 +19,6 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.calibration.pool import pool_log_odds
-from deepnets4eo.damage.calibration.probabilities import LEAST_PROBABILITY, adjust_to_share, border_log_odds
 from deepnets4eo.damage.calibration.reliability import BetaCalibration, GradeSets, Reliability
 from deepnets4eo.damage.calibration.site import SiteShift, fit_to_site
 from deepnets4eo.damage.decision.decision import DecisionModel
@@ -27,6 +26,7 @@ from deepnets4eo.damage.decision.model import DamageModel
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.network.architecture import DamageNet
 from deepnets4eo.damage.network.grader import MEANING, NetworkGrader
+from deepnets4eo.damage.probabilities import LEAST_PROBABILITY, adjust_to_share, border_log_odds
 from deepnets4eo.damage.vocabulary import GRADES, NETWORK_COLUMNS
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.footprints.read import read_footprints
@@ -124,7 +124,7 @@ def test_weight_0_is_the_weight_free_decision_and_weight_1_the_network_alone(pla
     frame = job(place, network_weight=1.0).buildings
     paired = frame[frame["method"] == "pre_post"]
     assert paired["damage_prob"].corr(paired[NET[2:]].sum(axis=1), "spearman") == pytest.approx(1)
-    unchanged = pool_log_odds(np.full((len(paired), 4), 0.25), paired, 0.0)
+    unchanged = pool_log_odds(np.full((len(paired), 4), 0.25), paired[NET].to_numpy(float), 0.0)
     np.testing.assert_allclose(unchanged, 0.25, atol=1e-9)
 
 
@@ -178,7 +178,7 @@ def test_the_share_of_a_site_follows_from_model_and_network_together(place, tmp_
     even, kind = model.probabilities(frame), model.variant_names(frame)
     rows = kind == "pre_post"
     assert rows.sum() > 20
-    even[rows] = measured.probabilities(border_log_odds(pool_log_odds(even, frame, 0.5)[rows]))
+    even[rows] = measured.probabilities(border_log_odds(pool_log_odds(even, frame[NET].to_numpy(float), 0.5)[rows]))
     kind[rows] = "both"
     shifts = {name: fitted.site for name, fitted in model.reliabilities.items()}
     expected = fit_to_site(even, kind, shifts | {"both": shift})
@@ -249,12 +249,12 @@ def test_runs_and_weights_that_do_not_fit_are_refused(place, tmp_path):
 @given(st.integers(0, 10_000), st.floats(0, 1))
 def test_the_combination_is_a_distribution_and_two_equal_inputs_change_nothing(seed, weight):
     first, second = np.random.default_rng(seed).dirichlet(np.ones(4), (2, 20))
-    mixed = pool_log_odds(first, pd.DataFrame(second, columns=NET), weight)
+    mixed = pool_log_odds(first, second, weight)
     np.testing.assert_allclose(mixed.sum(axis=1), 1)
     assert (mixed >= -1e-12).all()
-    same = pool_log_odds(first, pd.DataFrame(first, columns=NET), weight)
+    same = pool_log_odds(first, first, weight)
     np.testing.assert_allclose(same, first, atol=4 * LEAST_PROBABILITY)
-    without = pool_log_odds(first, pd.DataFrame(np.full((20, 4), np.nan), columns=NET), weight)
+    without = pool_log_odds(first, np.full((20, 4), np.nan), weight)
     assert (without == first).all()
 
 

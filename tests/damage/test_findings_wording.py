@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from deepnets4eo.damage.buildings import Buildings, Reason
 from deepnets4eo.damage.calibration.site import ShareEstimate
 from deepnets4eo.damage.decision.findings import (
     empty_outline_findings,
@@ -14,7 +15,7 @@ from deepnets4eo.damage.decision.findings import (
     share_findings,
 )
 from deepnets4eo.damage.decision.model import UNLIKE
-from deepnets4eo.damage.evidences.unbuilt import NO_BUILDING, UnbuiltOutlines
+from deepnets4eo.damage.evidences.unbuilt import UnbuiltOutlines
 from deepnets4eo.footprints.read import Footprints
 from deepnets4eo.outputs.findings import Finding, worst_first
 
@@ -39,7 +40,7 @@ class Account:
 def messages(reasons: list[str]) -> list[str]:
     status = np.where(np.array(reasons) == "", "assessed", "not_assessed")
     frame = pd.DataFrame({"status": status, "reason": reasons})
-    return [finding.message for finding in result_findings(frame, np.zeros(len(frame), bool), None)]
+    return [finding.message for finding in result_findings(Buildings(frame), np.zeros(len(frame), bool), None)]
 
 
 @pytest.mark.parametrize(
@@ -48,8 +49,11 @@ def messages(reasons: list[str]) -> list[str]:
         ([UNLIKE], "1 of 1 visible building was not assessed"),
         ([UNLIKE, ""], "1 of 2 visible buildings was not assessed"),
         ([UNLIKE, UNLIKE, ""], "2 of 3 visible buildings were not assessed"),
-        ([NO_BUILDING, ""], "1 of 2 outlines shows no building in the pre image and was not assessed"),
-        ([NO_BUILDING, NO_BUILDING, ""], "2 of 3 outlines show no building in the pre image and were not assessed"),
+        ([Reason.NO_BUILDING, ""], "1 of 2 outlines shows no building in the pre image and was not assessed"),
+        (
+            [Reason.NO_BUILDING, Reason.NO_BUILDING, ""],
+            "2 of 3 outlines show no building in the pre image and were not assessed",
+        ),
     ],
 )
 def test_results_are_counted(reasons, start):
@@ -103,7 +107,7 @@ def test_a_map_of_the_post_image_alone_says_that_empty_outlines_look_destroyed()
     def findings(method: list[str], unbuilt: UnbuiltOutlines | None = None) -> list[str]:
         frame = pd.DataFrame({"status": "assessed", "method": method})
         looked_for = unbuilt is not None and unbuilt.has_answer
-        return [finding.code for finding in empty_outline_findings(frame, looked_for=looked_for)]
+        return [finding.code for finding in empty_outline_findings(Buildings(frame), looked_for=looked_for)]
 
     none, few = np.zeros(2, bool), np.zeros(60, bool)
     alone = ["post_only", "post_only"]
@@ -112,7 +116,7 @@ def test_a_map_of_the_post_image_alone_says_that_empty_outlines_look_destroyed()
     assert findings(alone, UnbuiltOutlines(none, auc=0.9)) == findings(alone, UnbuiltOutlines(few, few_copies=3)) == []
     assert findings(["pre_post", "post_only"]) == findings([]) == []
     frame = pd.DataFrame({"status": ["assessed"], "method": "post_only"})
-    (finding,) = empty_outline_findings(frame, looked_for=False)
+    (finding,) = empty_outline_findings(Buildings(frame), looked_for=False)
     assert "nearly all such outlines are called so" in finding.message
     assert "Joplin" not in finding.message
 

@@ -15,6 +15,7 @@ from refusals import raises_naming
 
 from deepnets4eo import plugins
 from deepnets4eo.damage import assess, opening
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.calibration.pool import EvidenceCard, check_weights
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.inputs.site import Site
@@ -45,7 +46,7 @@ class Brightness:
     def log_odds(self, scores: np.ndarray) -> np.ndarray:
         return CARD.log_odds(scores)
 
-    def finding(self, frame: pd.DataFrame) -> Finding:
+    def finding(self, buildings: Buildings) -> Finding:
         return Finding("brightness_used", "note", {"message": f"Brightness took part with {self.weight:.2f}."})
 
     def to_dict(self) -> dict[str, Any]:

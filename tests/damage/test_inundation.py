@@ -16,11 +16,11 @@ from refusals import raises_naming
 from scipy.special import expit, logit
 
 from deepnets4eo.damage import Settings, assess
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.calibration.site import SHARES, ShareEstimate, SiteFit, SiteShift, fit_to_site
 from deepnets4eo.damage.decision.decision import Decision
 from deepnets4eo.damage.decision.estimates import InundatedBuildings, site_estimates
 from deepnets4eo.damage.decision.inundation import inundated_buildings, with_inundation
-from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidences import water as water_evidence
 from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.inputs import placing
@@ -373,34 +373,34 @@ def test_buildings_that_are_covered_are_destroyed_and_sets_hold_what_lies_betwee
                           "method": ["pre_post"] * 3 + ["water"]})  # fmt: skip
     structure = np.array([[0.88, 0.06, 0.03, 0.03], [0.2, 0.5, 0.2, 0.1], [0.9, 0.07, 0.02, 0.01], [np.nan] * 4])
     grades = Grades(structure, np.array([0, 1, 0, 0]), np.eye(4, dtype=bool)[[0, 1, 0, 0]])
-    decision = Decision(EvidenceTable(frame, {}), grades, ShareEstimate(0.3, "estimated"))
+    decision = Decision(Buildings(frame, {}), grades, ShareEstimate(0.3, "estimated"))
     around = BuildingWater(
         np.array([0.0, 0.9, 0.0, 0.0]), np.array([0.9, 0.9, 0.1, 1.0]), np.array(["yes", "yes", "no", "yes"], object)
     )
     water = WaterAround(around, "a map", is_new=True)
-    wet = inundated_buildings(frame, water, Settings())
+    wet = inundated_buildings(Buildings(frame), water, Settings())
     after = with_inundation(decision, water, wet, Settings())
-    assert after.graded["damage"].tolist() == [GRADES[2], GRADES[3], GRADES[0], GRADES[2]]
+    assert after.buildings.frame["damage"].tolist() == [GRADES[2], GRADES[3], GRADES[0], GRADES[2]]
     everything = ",".join(GRADES)
-    assert after.graded["damage_set"].tolist() == [",".join(GRADES[:3]), everything, GRADES[0], everything]
-    np.testing.assert_allclose(after.graded["damage_prob"].to_numpy(float), [0.9, 0.9, 0.03, 0.9])
-    np.testing.assert_allclose(after.graded["confidence"].to_numpy(float), [0.87, 0.9, 0.9, 0.9])
+    assert after.buildings.frame["damage_set"].tolist() == [",".join(GRADES[:3]), everything, GRADES[0], everything]
+    np.testing.assert_allclose(after.buildings.frame["damage_prob"].to_numpy(float), [0.9, 0.9, 0.03, 0.9])
+    np.testing.assert_allclose(after.buildings.frame["confidence"].to_numpy(float), [0.87, 0.9, 0.9, 0.9])
     reasons = ["surrounded by water", "under water", "", "surrounded by water; greener"]
-    assert after.evidence.frame["reason"].tolist() == reasons
+    assert after.ungraded.frame["reason"].tolist() == reasons
     counts = ("structure", "together", "inundated", "by_water")
     assert [after.inundation[name] for name in counts] == [0, 3, 3, 1]
     possibly = Settings(inundation="possibly-damaged")
-    after = with_inundation(decision, water, inundated_buildings(frame, water, possibly), possibly)
-    assert after.graded["damage"].tolist() == [GRADES[1], GRADES[1], GRADES[0], GRADES[1]]
-    np.testing.assert_allclose(after.graded["damage_prob"].to_numpy(float), [0.06, 0.3, 0.03, 0.3])
+    after = with_inundation(decision, water, inundated_buildings(Buildings(frame), water, possibly), possibly)
+    assert after.buildings.frame["damage"].tolist() == [GRADES[1], GRADES[1], GRADES[0], GRADES[1]]
+    np.testing.assert_allclose(after.buildings.frame["damage_prob"].to_numpy(float), [0.06, 0.3, 0.03, 0.3])
     np.testing.assert_allclose(
-        after.graded["confidence"].to_numpy(float), [0.06 + 0.9 * 0.88, 0.5 + 0.9 * 0.2, 0.9, 0.9 * 0.7]
+        after.buildings.frame["confidence"].to_numpy(float), [0.06 + 0.9 * 0.88, 0.5 + 0.9 * 0.2, 0.9, 0.9 * 0.7]
     )
-    assert inundated_buildings(frame, water, Settings(inundation="shown")) is None
+    assert inundated_buildings(Buildings(frame), water, Settings(inundation="shown")) is None
     capped = replace(decision, capped=np.array([True, False, True, True]))  # a finding says "confidence is at most 0.6"
     after = with_inundation(capped, water, wet, Settings())
-    np.testing.assert_allclose(after.graded["confidence"].to_numpy(float), [0.6, 0.9, 0.6, 0.6])
-    np.testing.assert_allclose(after.graded["damage_prob"].to_numpy(float), [0.9, 0.9, 0.03, 0.9])
+    np.testing.assert_allclose(after.buildings.frame["confidence"].to_numpy(float), [0.6, 0.9, 0.6, 0.6])
+    np.testing.assert_allclose(after.buildings.frame["damage_prob"].to_numpy(float), [0.9, 0.9, 0.03, 0.9])
 
 
 def test_of_houses_whose_water_is_not_told_none_and_all_may_be_damaged() -> None:
@@ -434,7 +434,7 @@ def test_houses_whose_ground_is_hidden_count_as_wet_as_the_nearest_ground_that_i
     around = BuildingWater(
         np.zeros(4), np.array([0.9, 0.0, 0.0, 0.0]), np.array(["yes", "not known", "yes", "yes"], object), np.array([np.nan, 0.2, 0.8, 0.8])
     )  # fmt: skip
-    found = inundated_buildings(frame, WaterAround(around, "a map", is_new=True), Settings())
+    found = inundated_buildings(Buildings(frame), WaterAround(around, "a map", is_new=True), Settings())
     assert found is not None
     assert found.rows.tolist() == [True, False, True, False]  # what is not seen itself is not named by its surroundings
     assert found.perhaps.tolist() == [False, True, True, False]
@@ -442,14 +442,16 @@ def test_houses_whose_ground_is_hidden_count_as_wet_as_the_nearest_ground_that_i
     grades = Grades(
         np.array([[0.8, 0.1, 0.06, 0.04]] * 3 + [[np.nan] * 4]), np.zeros(4, int), np.eye(4, dtype=bool)[[0] * 4]
     )
-    decision = Decision(EvidenceTable(frame, {}), grades, ShareEstimate(0.3, "estimated"))
+    decision = Decision(Buildings(frame, {}), grades, ShareEstimate(0.3, "estimated"))
     after = with_inundation(decision, WaterAround(around, "a map", is_new=True), found, Settings())
-    assert after.graded["damage"].tolist()[:3] == [GRADES[2], GRADES[0], GRADES[2]]
-    np.testing.assert_allclose(after.graded["damage_prob"][:3].astype(float), [0.9, 1 - 0.9 * 0.82, 1 - 0.9 * 0.28])
-    assert after.graded["damage_set"][1] == ",".join(GRADES)
-    assert "the ground around it is hidden" in after.evidence.frame["reason"][1]
-    assert "nearest ground" in after.evidence.frame["reason"][2]
-    assert after.evidence.frame["inundated"].tolist() == ["yes", "not known", "yes", "not known"]
+    assert after.buildings.frame["damage"].tolist()[:3] == [GRADES[2], GRADES[0], GRADES[2]]
+    np.testing.assert_allclose(
+        after.buildings.frame["damage_prob"][:3].astype(float), [0.9, 1 - 0.9 * 0.82, 1 - 0.9 * 0.28]
+    )
+    assert after.buildings.frame["damage_set"][1] == ",".join(GRADES)
+    assert "the ground around it is hidden" in after.ungraded.frame["reason"][1]
+    assert "nearest ground" in after.ungraded.frame["reason"][2]
+    assert after.ungraded.frame["inundated"].tolist() == ["yes", "not known", "yes", "not known"]
 
 
 def test_a_flood_that_is_not_found_leaves_it_open_which_houses_stand_in_it() -> None:

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from refusals import raises_naming
 
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.decision import DecisionModel
-from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.columns import USUAL_AGREEMENT
 from deepnets4eo.damage.inputs.checks import order_finding, require_order, require_two_pictures
 from deepnets4eo.errors import InputError
@@ -77,8 +77,8 @@ def test_copies_are_told_by_the_agreement_as_measured_and_not_relative_to_the_si
     frame = pd.DataFrame(np.tile(variant.centre, (6, 1)), columns=variant.columns)
     frame = frame.assign(ev_roof_match=agreement / USUAL_AGREEMENT, status="assessed", method="pre_post", reason="")
     before = frame[list(judge.model.variants["post_only"].columns)]
-    table = EvidenceTable(frame, {}, before, agreement=np.full(6, agreement))
-    site = SimpleNamespace(table=table, position=SimpleNamespace(fit_after=None))
+    table = Buildings(frame, {}, before, agreement=np.full(6, agreement))
+    site = SimpleNamespace(buildings=table, position=SimpleNamespace(fit_after=None))
     if refused:
         with pytest.raises(InputError):
             judge.check_order(site)

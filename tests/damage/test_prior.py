@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from deepnets4eo.damage.calibration.probabilities import adjust_to_share
 from deepnets4eo.damage.calibration.site import (
     ESTIMATED_SHARE,
     GIVEN_SHARE,
@@ -15,6 +14,7 @@ from deepnets4eo.damage.calibration.site import (
     fit_to_site,
 )
 from deepnets4eo.damage.decision.decision import name_damaged
+from deepnets4eo.damage.probabilities import adjust_to_share
 
 SHIFT = SiteShift((-1.5, 1.5), (0.8, 0.8), 0.5, 0.8)
 

@@ -17,9 +17,9 @@ from sklearn.metrics import roc_auc_score
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import with_priors as combination
 from deepnets4eo.damage.areas import LOCAL_SPREAD, count_areas, find_areas
+from deepnets4eo.damage.buildings import Reason
 from deepnets4eo.damage.evidences.priors import CURVES, UNITS, open_priors
 from deepnets4eo.damage.evidences.shakemap import ShakeMapGrid, inspect_grid
-from deepnets4eo.damage.evidences.unbuilt import NO_BUILDING
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.job import assess_inputs
 from deepnets4eo.damage.map import DamageMap, MapImages
@@ -314,7 +314,7 @@ def test_what_images_show_clearly_stays_and_water_decides_alone():
 def test_where_no_image_shows_anything_the_prior_is_all_there_is():
     frame, prior, *_ = made_up_site(1)
     frame = frame.assign(status="not_assessed", damage_prob=np.nan, reason="under cloud")
-    frame.loc[:29, "reason"] = NO_BUILDING
+    frame.loc[:29, "reason"] = Reason.NO_BUILDING
     nothing = {"expected": 0.0, "interval_95": [0.0, 0.0]}
     probability, result = combine(frame, prior, nothing, 0.5)
     assert np.isnan(probability).all()

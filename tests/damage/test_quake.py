@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.calibration.site import GIVEN_SHARE, SHARES, STANDING, SiteFit
 from deepnets4eo.damage.decision.decision import DecisionModel, name_damaged
 from deepnets4eo.damage.decision.estimates import confusion_of_grades, site_estimates
 from deepnets4eo.damage.decision.quake import AGAIN, standing_findings, standing_roofs
-from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.outputs.event import EventInfo
 
 JUDGE = DecisionModel.load("damage-evidence")
@@ -26,9 +26,9 @@ def frame_of(match: list[float]) -> pd.DataFrame:
     )
 
 
-def table_of(match: list[float]) -> EvidenceTable:
+def table_of(match: list[float]) -> Buildings:
     frame = frame_of(match)
-    return EvidenceTable(frame, {name: "" for name in frame if name.startswith("ev_")})
+    return Buildings(frame, {name: "" for name in frame if name.startswith("ev_")})
 
 
 def unsure_site(found: int, others: int) -> SiteFit:
@@ -73,21 +73,21 @@ def test_no_standing_roof_is_named_before_the_others() -> None:
 def test_roofs_count_as_standing_after_earthquakes_alone_and_where_no_share_is_given() -> None:
     match = [0.9] * 30 + [0.2] * 20
     quake, wind = (JUDGE.decide(table_of(match), quake=quake) for quake in (True, False))
-    assert quake.graded["damage_prob"][:30].max() < 0.02 < wind.graded["damage_prob"][:30].min()
+    assert quake.buildings.frame["damage_prob"][:30].max() < 0.02 < wind.buildings.frame["damage_prob"][:30].min()
     assert quake.share.interval_95[1] < wind.share.interval_95[1]
     assert [finding.affected for finding in quake.findings if finding.code == "roofs_found_again"] == [30]
     assert not any(finding.code == "roofs_found_again" for finding in wind.findings)
     given = replace(JUDGE, damaged_share=0.5).decide(table_of(match), quake=True)
     assert given.share.status == GIVEN_SHARE
-    assert given.graded["damage_prob"].mean() == pytest.approx(0.5, abs=1e-3)
+    assert given.buildings.frame["damage_prob"].mean() == pytest.approx(0.5, abs=1e-3)
 
 
 def test_a_roof_is_found_where_it_was_compared_and_agrees() -> None:
     frame = frame_of([AGAIN, AGAIN - 0.01, 0.9, 0.9, np.nan])
     frame.loc[2, "status"], frame.loc[3, "method"] = "not_assessed", "post_only"
-    assert standing_roofs(frame).tolist() == [True, False, False, False, False]
-    assert not standing_roofs(frame.drop(columns="ev_roof_match")).any()
-    assert standing_findings(None, frame) == ()
+    assert standing_roofs(Buildings(frame)).tolist() == [True, False, False, False, False]
+    assert not standing_roofs(Buildings(frame.drop(columns="ev_roof_match"))).any()
+    assert standing_findings(None, Buildings(frame)) == ()
 
 
 @pytest.mark.parametrize(

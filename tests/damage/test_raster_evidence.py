@@ -14,6 +14,7 @@ from refusals import raises_naming
 from scipy.special import expit, logit
 
 from deepnets4eo.damage import EvidenceCard, RasterEvidence, Settings, assess
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.calibration.reliability import Judgement, Opinion, Reliability
 from deepnets4eo.damage.evidences import rasters
 from deepnets4eo.damage.evidences.rasters import mean_scores, open_raster_evidence
@@ -131,7 +132,7 @@ def decide_alone(layer, score):
     """Probabilities before and after, and the finding's code and severity, of assessed buildings with these scores."""
     before = np.array([[0.4, 0.3, 0.2, 0.1]] * len(score))
     frame = pd.DataFrame({"status": "assessed", "ev_change": score})
-    finding = layer.finding(frame)
+    finding = layer.finding(Buildings(frame))
     judged = Judgement(before, np.full(len(before), "a", object), {"a": Reliability()})
     opinion = Opinion(layer.weight, layer.log_odds(frame[layer.column].to_numpy(float)))
     return before, judged.pooled_with([opinion]).probabilities, finding

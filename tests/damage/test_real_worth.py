@@ -27,17 +27,19 @@ def assess_alone(image: Path, outlines: gpd.GeoDataFrame) -> Decision:
 def test_small_roofs_under_trees_get_no_confident_grade(image: str, real_data: Path) -> None:
     folder = real_data / "xbd_midwest"
     found = assess_alone(folder / image, gpd.read_file(folder / "footprints_px.geojson"))
-    assert found.graded["confidence"].mean() <= 0.6
+    assert found.buildings.frame["confidence"].mean() <= 0.6
     assert {finding.code for finding in found.findings} == {"evidence_outside_range", "count_not_told"}
     if image == "pre.png":
-        assert found.graded["damage"].isin(["major-damage", "destroyed"]).sum() <= 2, "nothing is damaged there"
+        assert found.buildings.frame["damage"].isin(["major-damage", "destroyed"]).sum() <= 2, (
+            "nothing is damaged there"
+        )
 
 
 def test_trees_given_as_outlines_are_not_assessed_and_most_roofs_are(real_data: Path) -> None:
     table = gpd.read_file(real_data / VEGAS.with_suffix(".geojson"))
     shares = {
         label: assess_alone(real_data / VEGAS.with_suffix(".tif"), table[table["label"] == label])
-        .graded["damage"].notna().mean()
+        .buildings.frame["damage"].notna().mean()
         for label in (BUILDING, TREE)
     }  # fmt: skip
     assert shares[TREE] < 0.1

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 from scipy.special import expit, logit
 
-from deepnets4eo.damage.calibration.probabilities import adjust_to_share, grades_of_sides, side_log_odds
 from deepnets4eo.damage.calibration.reliability import (
     UNKNOWN_SPREAD,
     Judgement,
@@ -18,6 +17,7 @@ from deepnets4eo.damage.calibration.reliability import (
 )
 from deepnets4eo.damage.calibration.site import UNKNOWN_SITE
 from deepnets4eo.damage.grades import Grades
+from deepnets4eo.damage.probabilities import adjust_to_share, grades_of_sides, side_log_odds
 
 SHIFT_SD = 0.8
 

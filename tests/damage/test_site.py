@@ -9,7 +9,7 @@ import shapely
 from affine import Affine
 from refusals import raises_naming
 
-from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.inputs.site import Inputs, OutlinePosition, Site, step_progress
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
@@ -26,11 +26,11 @@ def site(**changes: Any) -> Site:
     return Site(inputs, **changes)
 
 
-def table() -> EvidenceTable:
+def table() -> Buildings:
     frame = pd.DataFrame({"id": list("abc"), "ev_texture": [0.1, 0.2, np.nan], "status": ["assessed", "assessed", "not_assessed"],
                           "reason": ["", "", "under cloud"], "method": ["post_only", "post_only", ""], "dx_px": [0.0, 2.0, 0.0],
                           "dy_px": [0.0, -4.0, 0.0]})  # fmt: skip
-    return EvidenceTable(frame, {"ev_texture": "roughness"})
+    return Buildings(frame, {"ev_texture": "roughness"})
 
 
 def test_outlines_lie_where_the_image_after_shows_the_buildings() -> None:
@@ -39,29 +39,29 @@ def test_outlines_lie_where_the_image_after_shows_the_buildings() -> None:
     bounds = shapely.bounds(found.outlines)
     np.testing.assert_allclose(bounds[0], [400_001, 4_999_996, 400_003, 4_999_998])
     np.testing.assert_allclose(bounds[1], [400_006, 4_999_998, 400_008, 5_000_000])  # 2 px right, 4 px up
-    assert (len(before.outlines), len(before.table.frame)) == (0, 0)
+    assert (len(before.outlines), len(before.buildings.frame)) == (0, 0)
 
 
 def test_columns_of_an_evidence_are_blank_where_a_building_is_not_assessed() -> None:
     before = site().with_structure(table())
     columns = pd.DataFrame({"ev_new": [1.0, 2.0, 3.0], "unsaid": [7.0, 8.0, 9.0]})
     found = before.with_columns(columns, {"ev_new": "what it holds"}, "new")
-    np.testing.assert_array_equal(found.table.frame["ev_new"], [1.0, 2.0, np.nan])
-    assert found.table.meaning == {"ev_texture": "roughness", "ev_new": "what it holds"}
-    assert "unsaid" not in found.table.frame
-    assert "ev_new" not in before.table.frame
+    np.testing.assert_array_equal(found.buildings.frame["ev_new"], [1.0, 2.0, np.nan])
+    assert found.buildings.meaning == {"ev_texture": "roughness", "ev_new": "what it holds"}
+    assert "unsaid" not in found.buildings.frame
+    assert "ev_new" not in before.buildings.frame
     with raises_naming(InputError, "2", "ev_new", "3"):
         before.with_columns(columns[:2], {"ev_new": ""}, "new")
 
 
 def test_a_building_that_is_left_out_keeps_its_evidence_and_the_first_reason() -> None:
     before = site().with_structure(table())
-    found = before.leave_out(np.array(["", "no building", "no building"], object)).table.frame
+    found = before.leave_out(np.array(["", "no building", "no building"], object)).buildings.frame
     assert found["reason"].tolist() == ["", "no building", "under cloud"]
     assert found["status"].tolist() == ["assessed", "not_assessed", "not_assessed"]
     assert found["method"].tolist() == ["post_only", "", ""]
     assert found["ev_texture"][1] == 0.2
-    assert before.table.frame["status"].tolist() == ["assessed", "assessed", "not_assessed"]
+    assert before.buildings.frame["status"].tolist() == ["assessed", "assessed", "not_assessed"]
 
 
 def test_no_score_takes_part_where_outlines_may_lie_beside_their_buildings() -> None:

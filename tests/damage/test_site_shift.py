@@ -8,7 +8,6 @@ from refusals import raises_naming
 from scipy.special import expit, logit
 from scipy.stats import norm
 
-from deepnets4eo.damage.calibration.probabilities import adjust_to_share
 from deepnets4eo.damage.calibration.site import (
     LEAST_SD,
     SHARES,
@@ -18,6 +17,7 @@ from deepnets4eo.damage.calibration.site import (
     fit_to_site,
     site_posterior,
 )
+from deepnets4eo.damage.probabilities import adjust_to_share
 
 SHIFT = SiteShift((-1.5, 1.5), (0.8, 0.8), 0.5, 0.8)
 

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
 from deepnets4eo.arrays import Floats, Mask
-from deepnets4eo.damage.calibration.probabilities import border_log_odds, grade_probabilities
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.calibration.reliability import Judgement, Reliability
-from deepnets4eo.damage.vocabulary import NETWORK_COLUMNS, POST_ONLY, PRE_POST
+from deepnets4eo.damage.probabilities import border_log_odds, grade_probabilities
+from deepnets4eo.damage.vocabulary import POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_yaml, write_yaml
 from deepnets4eo.outputs import Finding, count_of
@@ -31,7 +31,6 @@ EQUAL_SHARE = 0.5
 # that model, which it grades alone.
 RELIABILITY, ALONE = "reliability", "reliability_alone"
 WITH_NETWORK, NETWORK_ALONE = "_network", "_network_alone"  # kinds of reliability, after the method
-NETWORK = list(NETWORK_COLUMNS.values())
 SUFFIX = ".evidence.yaml"
 
 
@@ -208,7 +207,7 @@ class Score(Protocol):
     def log_odds(self, scores: Floats) -> Floats:
         """(N,) log-odds of major damage or worse of scores (N,)."""
 
-    def finding(self, frame: pd.DataFrame) -> Finding:
+    def finding(self, buildings: Buildings) -> Finding:
         """What it did in the decision."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -225,9 +224,8 @@ def check_weights(scores: Sequence[Score]) -> None:
         )
 
 
-def pool_log_odds(weight_free: Floats, frame: pd.DataFrame, weight: float | Floats) -> Floats:
-    """(N, 4) probabilities whose log-odds at each border are averaged with the network's, where it has some."""
-    network = frame[list(NETWORK_COLUMNS.values())].to_numpy(float)
+def pool_log_odds(weight_free: Floats, network: Floats, weight: float | Floats) -> Floats:
+    """(N, 4) probabilities whose log-odds at each border are averaged with those of the network (N, 4), unless NaN."""
     share = np.broadcast_to(weight, len(network))[:, None]
     odds = (1 - share) * border_log_odds(weight_free) + share * border_log_odds(network)
     graded = np.asarray(np.isfinite(odds).all(axis=1))
@@ -247,21 +245,21 @@ class NetworkReliability:
         weights = {PRE_POST: weight, POST_ONLY: post_weight}
         return cls(_of_note(card, run, RELIABILITY, weights), _of_note(card, run, ALONE, dict.fromkeys(weights, 1.0)))
 
-    def gradable_alone(self, frame: pd.DataFrame, weights: Floats) -> Mask:
+    def gradable_alone(self, buildings: Buildings, weights: Floats) -> Mask:
         """(N,) buildings that the network may grade alone. weights : (N,) of the network."""
-        return graded_by_network(frame) & frame["method"].isin(list(self.alone)).to_numpy() & (weights > 0)
+        return buildings.graded_by_network & np.isin(buildings.method, list(self.alone)) & (weights > 0)
 
-    def pool_network(self, model_alone: Judgement, frame: pd.DataFrame, weights: Floats) -> Judgement:
+    def pool_network(self, model_alone: Judgement, buildings: Buildings, weights: Floats) -> Judgement:
         """The judgement with the network. model_alone : NaN where the network grades alone."""
-        method, known = frame["method"].to_numpy(), np.isfinite(model_alone.probabilities[:, 0])
-        graded = graded_by_network(frame) & (model_alone.whose != "")
+        method, known = buildings.method, np.isfinite(model_alone.probabilities[:, 0])
+        graded = buildings.graded_by_network & (model_alone.whose != "")
         judgement, open_rows = model_alone, graded & known & (weights > 0)
         if not graded.any():
             return model_alone
-        both = pool_log_odds(model_alone.probabilities, frame, weights)
+        both = pool_log_odds(model_alone.probabilities, buildings.network, weights)
         parts = (
             (self.together, WITH_NETWORK, open_rows, both),
-            (self.alone, NETWORK_ALONE, graded & ~known, frame[NETWORK].to_numpy(float)),
+            (self.alone, NETWORK_ALONE, graded & ~known, buildings.network),
         )
         for measured, suffix, possible, opinion in parts:
             for name, reliability in measured.items():
@@ -271,13 +269,6 @@ class NetworkReliability:
                     judgement = judgement.with_rows(rows, name + suffix, reliability, calibrated)
         unmeasured = open_rows & (judgement.whose == model_alone.whose)
         return judgement.widen_rows(np.where(unmeasured, weights, 0.0), both)
-
-
-def graded_by_network(frame: pd.DataFrame) -> Mask:
-    """(N,) buildings with the network's probabilities."""
-    if not set(NETWORK) <= set(frame.columns):
-        return np.zeros(len(frame), bool)
-    return np.asarray(frame[NETWORK].notna().all(axis=1))
 
 
 def _of_note(card: dict[str, Any], run: str, note: str, weights: dict[str, float]) -> dict[str, Reliability]:

@@ -11,13 +11,6 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from deepnets4eo.arrays import Floats, Mask, Texts
-from deepnets4eo.damage.calibration.probabilities import (
-    LEAST_PROBABILITY,
-    border_log_odds,
-    border_probabilities,
-    grade_probabilities,
-    side_log_odds,
-)
 from deepnets4eo.damage.calibration.site import (
     HALVINGS,
     MOST_INFORMATION,
@@ -26,6 +19,14 @@ from deepnets4eo.damage.calibration.site import (
     SiteShift,
     fit_site_shift,
     fit_to_site,
+)
+from deepnets4eo.damage.probabilities import (
+    LEAST_PROBABILITY,
+    border_log_odds,
+    border_probabilities,
+    fill_between,
+    grade_probabilities,
+    side_log_odds,
 )
 from deepnets4eo.damage.vocabulary import BORDERS, GRADES, MAJOR, WITHIN_SIDES
 from deepnets4eo.metrics import check_same_number, fit_sigmoid
@@ -379,17 +380,3 @@ def exclusion_scores(probabilities: Floats) -> Floats:
     """(N, 4) the larger of the probabilities that the true grade is better and that it is worse, 0–1."""
     up_to = np.cumsum(probabilities, axis=1)
     return np.asarray(np.clip(np.maximum(up_to - probabilities, 1 - up_to), 0, 1))
-
-
-def fill_between(inside: Mask) -> Mask:
-    """(N, 4) with the grades between two of a set in it too."""
-    from_left = np.logical_or.accumulate(inside, axis=1)
-    from_right = np.logical_or.accumulate(inside[:, ::-1], axis=1)[:, ::-1]
-    return np.asarray(from_left & from_right)
-
-
-def set_names(members: Mask) -> Texts:
-    """(N,) names of the grades in sets (N, 4), with commas between, the mildest first."""
-    codes = members @ (1 << np.arange(len(GRADES)))
-    names = [",".join(g for k, g in enumerate(GRADES) if code >> k & 1) for code in range(1 << len(GRADES))]
-    return np.array(names, dtype=object)[codes]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtr
 
 from deepnets4eo.arrays import Floats, Mask
-from deepnets4eo.damage.calibration.probabilities import (
+from deepnets4eo.damage.probabilities import (
     MOST_LOG_ODDS,
     adjust_to_share,
     set_damaged_probability,

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from deepnets4eo.arrays import Floats, Mask, Texts
 from deepnets4eo.cards import run_path
 from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.calibration.pool import Score, graded_by_network
+from deepnets4eo.damage.calibration.pool import Score
 from deepnets4eo.damage.calibration.reliability import UNKNOWN_SPREAD, Judgement, Opinion
 from deepnets4eo.damage.calibration.site import ShareEstimate, SiteFit
 from deepnets4eo.damage.decision.estimates import (
@@ -23,21 +22,20 @@ from deepnets4eo.damage.decision.estimates import (
 )
 from deepnets4eo.damage.decision.findings import minor_findings, result_findings, share_findings
 from deepnets4eo.damage.decision.model import (
+    BY_NETWORK,
     DEFAULT_MODEL,
     NARROW,
     REASONS,
     DamageModel,
-    set_by_network,
     unlike_the_fit,
 )
 from deepnets4eo.damage.decision.quake import standing_findings, standing_roofs
-from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidences.network import DamageNetwork
 from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.inputs.checks import CheckedImages, order_finding, require_order, require_two_pictures
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.inputs.site import Inputs, Site
-from deepnets4eo.damage.vocabulary import ASSESSED, MAJOR, NOT_ASSESSED, POST_ONLY, PRE_POST
+from deepnets4eo.damage.vocabulary import MAJOR
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import Finding
 from deepnets4eo.segmenters import is_run
@@ -50,11 +48,11 @@ INTACT = 0.5  # probability that a site has no damage, above which none of its b
 
 @dataclass(frozen=True)
 class Decision:
-    """The decision of a job: evidence, grades, share, findings and estimates.
+    """The decision of a job: grades, share, findings and estimates.
 
-    capped : (N,) buildings whose confidence is bounded; inundation : `Inundation.to_dict()`, empty if water was not looked for."""
+    ungraded : the buildings with their evidence; capped : (N,) buildings whose confidence is bounded; inundation : `Inundation.to_dict()`, empty if water was not looked for."""
 
-    evidence: EvidenceTable
+    ungraded: Buildings
     grades: Grades
     share: ShareEstimate
     findings: tuple[Finding, ...] = ()
@@ -65,12 +63,7 @@ class Decision:
     @property
     def buildings(self) -> Buildings:
         """The buildings with their grades."""
-        return Buildings(self.evidence.frame).with_grades(self.grades)
-
-    @property
-    def graded(self) -> pd.DataFrame:
-        """Grade, probability, confidence and set of every building."""
-        return self.grades.table(self.evidence.frame.index)
+        return self.ungraded.with_grades(self.grades)
 
 
 @dataclass(frozen=True)
@@ -106,24 +99,21 @@ class DecisionModel:
 
     def check_order(self, site: Site) -> Site:
         """The site with what the outlines say of the order of the images; refuses copies, and pairs that seem to be swapped. Errors: InputError."""
-        evidence, fit_after = site.table, site.position.fit_after
-        if evidence.before is None:
+        buildings, fit_after = site.buildings, site.position.fit_after
+        if buildings.before is None:
             return site
-        frame = evidence.frame
-        if evidence.agreement is not None:
-            require_two_pictures(evidence.agreement)
-        both = (frame["method"] == PRE_POST).to_numpy()
-        alone = pd.DataFrame({"status": np.where(both, ASSESSED, NOT_ASSESSED), "method": POST_ONLY}, frame.index)
+        if buildings.agreement is not None:
+            require_two_pictures(buildings.agreement)
         before, after = (
-            self.model.probabilities(pd.concat([alone, columns], axis=1))[:, MAJOR:].sum(axis=1)
-            for columns in (evidence.before, frame[evidence.before.columns])
+            self.model.probabilities(buildings.seen_once(columns).frame)[:, MAJOR:].sum(axis=1)
+            for columns in (buildings.before, buildings.frame[buildings.before.columns])
         )
         require_order(before, after)
         return site if fit_after is None else site.with_findings([order_finding(before, after, fit_after)])
 
     def decide(
         self,
-        evidence: EvidenceTable,
+        buildings: Buildings,
         scores: Sequence[Score] = (),
         ground: BuildingGround | None = None,
         inundated: InundatedBuildings | None = None,
@@ -138,16 +128,16 @@ class DecisionModel:
         Buildings in water are left out of the share of damaged ones among the others.
         """
         network, reliability = self.network, self.network.reliability
-        outside, unlike = self._unknown_evidence(evidence.frame)
-        gradable = reliability.gradable_alone(evidence.frame, network.weights(evidence.frame))
+        outside, unlike = self._unknown_evidence(buildings)
+        gradable = reliability.gradable_alone(buildings, network.weights(buildings))
         # A roof of a few pixels shows nothing to anyone.
         by_network = gradable & ~np.isin(outside, ["", REASONS[NARROW]])
-        full = _with_reasons(evidence, outside, by_network, inundated)
-        judgement = self._pool_judgements(full.frame, by_network, scores)
+        full = _with_reasons(buildings, outside, by_network, inundated)
+        judgement = self._pool_judgements(full, by_network, scores)
         wet = inundated if inundated is not None and inundated.damaged else None
-        site = judgement.at_site(self.damaged_share, _apart(len(full.frame), wet, ground))
+        site = judgement.at_site(self.damaged_share, _apart(len(full), wet, ground))
         if quake and self.damaged_share is None:
-            site = replace(site, standing=standing_roofs(full.frame))
+            site = replace(site, standing=standing_roofs(full))
         named = name_damaged(site, None if wet is None else wet.rows)  # doubt leaves the order as it is
         site = site.with_doubt(unlike, UNKNOWN_SPREAD[0])
         grades = _grade(site, judgement, unlike, named).cap(unlike | by_network)
@@ -156,30 +146,29 @@ class DecisionModel:
         by_structure = np.where(grades.known & (True if wet is None else ~wet.any_water), grades.numbers, -1)
         confusion = confusion_of_grades(site, spread, by_structure)
         findings = (
-            *network.findings, *result_findings(full.frame, unlike, network.skill), *(score.finding(full.frame) for score in scores),
-            *standing_findings(site.standing, full.frame),
-            *share_findings(share, int((full.frame["status"] == ASSESSED).sum())), *minor_findings(confusion),
+            *network.findings, *result_findings(full, unlike, network.skill), *(score.finding(full) for score in scores),
+            *standing_findings(site.standing, full),
+            *share_findings(share, int(full.assessed.sum())), *minor_findings(confusion),
         )  # fmt: skip
         estimates = {**totals, "confusion": confusion} if totals else {}
         return Decision(full, grades, share, findings, estimates, unlike | by_network)
 
-    def _unknown_evidence(self, frame: pd.DataFrame) -> tuple[Texts, Mask]:
+    def _unknown_evidence(self, buildings: Buildings) -> tuple[Texts, Mask]:
         """(N,) why the model does not know a building's evidence, else ''; (N,) whether the whole site is unlike its fit."""
-        by_both = graded_by_network(frame) & (frame["method"] == PRE_POST).to_numpy()
+        frame, by_both = buildings.frame, buildings.graded_by_network & buildings.compared
         if self.network.weight == 1 and by_both.any():  # it decides alone
             return np.full(len(frame), "", object), np.zeros(len(frame), bool)
         outside = self.model.outside_range(frame)
         return outside, unlike_the_fit(frame, self.model, outside)
 
-    def _pool_judgements(self, frame: pd.DataFrame, by_network: Mask, scores: Sequence[Score]) -> Judgement:
+    def _pool_judgements(self, buildings: Buildings, by_network: Mask, scores: Sequence[Score]) -> Judgement:
         """What model, network and scores together think. by_network : (N,) graded by the network alone."""
+        frame = buildings.frame
         weight_free = np.where(by_network[:, None], np.nan, self.model.probabilities(frame))
         judgement = Judgement(weight_free, self.model.variant_names(frame), self.model.reliabilities)
-        pooled = self.network.reliability.pool_network(judgement, frame, self.network.weights(frame))
+        pooled = self.network.reliability.pool_network(judgement, buildings, self.network.weights(buildings))
         opinions = [
-            Opinion(score.weight, score.log_odds(frame[score.column].to_numpy(float)))
-            for score in scores
-            if score.weight
+            Opinion(score.weight, score.log_odds(buildings.values(score.column))) for score in scores if score.weight
         ]
         return pooled.pooled_with(opinions)
 
@@ -205,14 +194,12 @@ def load_model(inputs: Inputs | CheckedImages, settings: Settings) -> DecisionMo
 
 
 def _with_reasons(
-    evidence: EvidenceTable, outside: Texts, by_network: Mask, inundated: InundatedBuildings | None
-) -> EvidenceTable:
-    """The table with the reasons of buildings that are not assessed, or by network or water alone."""
-    known = evidence.leave_out(np.where(by_network, "", outside))
-    noted = set_by_network(known, np.where(by_network, outside, ""))
-    if inundated is None:
-        return noted
-    return replace(noted, frame=Buildings(noted.frame).set_by_water(inundated.rows).frame)
+    buildings: Buildings, outside: Texts, by_network: Mask, inundated: InundatedBuildings | None
+) -> Buildings:
+    """The buildings with the reasons of buildings that are not assessed, or by network or water alone."""
+    known = buildings.leave_out(np.where(by_network, "", outside))
+    noted = known.set_reasons(np.where(by_network, BY_NETWORK + outside, "").astype(object))
+    return noted if inundated is None else noted.set_by_water(inundated.rows)
 
 
 def _grade(site: SiteFit, judgement: Judgement, unlike: Mask, named: Mask) -> Grades:

@@ -5,26 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.arrays import Mask
+from deepnets4eo.damage.buildings import Buildings, Reason
 from deepnets4eo.damage.calibration.pool import NetworkSkill
 from deepnets4eo.damage.calibration.site import ShareEstimate
 from deepnets4eo.damage.decision.model import BY_NETWORK, GREEN, NARROW, REASONS, UNLIKE
-from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.evidence.table import BLANK, SHADE
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, mean_gsd, pre_ratio
-from deepnets4eo.damage.evidences.unbuilt import NO_BUILDING
 from deepnets4eo.damage.grades import MAX_CONFIDENCE
-from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, GRADES, POST_ONLY, PRE_POST, WIDE
+from deepnets4eo.damage.vocabulary import GRADES, WIDE
 from deepnets4eo.outputs import Finding, Phrase, Severity, Value, reason_counts, worst_first
 from deepnets4eo.rasters import Layer
 
 NOTHING = "nothing_assessed"
 HIDDEN = {
-    BLANK: "blank_post",
-    SHADE: "deep_shadow_post",
+    Reason.BLANK: "blank_post",
+    Reason.SHADE: "deep_shadow_post",
 }  # reason of buildings that an image does not show → its finding
 
 OUTSIDE = {REASONS[NARROW]: "too_narrow", REASONS[GREEN]: "too_green", UNLIKE: "unlike_any"}  # reason → its phrase
@@ -48,21 +44,19 @@ def segmenter_findings(segmenter: str | None, *, after: bool) -> tuple[Finding, 
     return (Finding("outlines_after_event", "caution"), outlines) if after else (outlines,)
 
 
-def evidence_findings(pre: Layer | None, post: Layer, evidence: EvidenceTable) -> tuple[Finding, ...]:
+def evidence_findings(pre: Layer | None, post: Layer, buildings: Buildings) -> tuple[Finding, ...]:
     """Findings of a job whose outlines lie on buildings. pre : the registered pre image, or None."""
-    frame = evidence.frame
     findings = []
     if mean_gsd(post) > COARSE_POST_M:
         findings.append(Finding("post_coarse", "caution", {"gsd_m": mean_gsd(post), "most_m": COARSE_POST_M}))
     for reason, code in HIDDEN.items():
-        hidden = int((frame["reason"] == reason).sum())
+        hidden = int(buildings.because(reason).sum())
         if hidden:
             findings.append(Finding(code, "caution", {"number": hidden}, hidden))
-    alone = int(((frame["status"] == ASSESSED) & (frame["method"] == POST_ONLY)).sum())
-    paired = bool((frame["method"] == PRE_POST).any())
+    alone = int(buildings.by_post.sum())
     if pre is not None and pre_ratio(pre, post) > COARSEST_PRE:
         findings.append(Finding("pre_coarse", "note", {"pre_m": mean_gsd(pre), "post_m": mean_gsd(post)}))
-    elif pre is not None and alone and paired:
+    elif pre is not None and alone and buildings.compared.any():
         findings.append(Finding("some_post_only", "note", {"number": alone}, alone))
     return tuple(findings)
 
@@ -78,31 +72,30 @@ def block_findings(failures: Mapping[str, Mapping[str, str]]) -> tuple[Finding, 
     )
 
 
-def empty_outline_findings(frame: pd.DataFrame, *, looked_for: bool) -> tuple[Finding, ...]:
+def empty_outline_findings(buildings: Buildings, *, looked_for: bool) -> tuple[Finding, ...]:
     """That outlines without a building look destroyed from post alone, where none was looked for."""
-    graded = frame.loc[(frame["status"] == ASSESSED) & (frame["method"] != BY_WATER), "method"]
-    if looked_for or not len(graded) or (graded == PRE_POST).any():
+    if looked_for or not buildings.by_post.any() or buildings.compared.any():
         return ()
     return (Finding("empty_outlines", "note"),)
 
 
-def result_findings(frame: pd.DataFrame, unlike: Mask, skill: NetworkSkill | None) -> tuple[Finding, ...]:
+def result_findings(buildings: Buildings, unlike: Mask, skill: NetworkSkill | None) -> tuple[Finding, ...]:
     """Findings of the result. unlike : (N,) of `unlike_the_fit`; skill : of the run given, or None."""
-    findings = [*_range_findings(frame, unlike), *_unbuilt_findings(frame)]
+    findings = [*_range_findings(buildings, unlike), *_unbuilt_findings(buildings)]
     if not any(finding.severity == "worthless" for finding in findings):
-        findings += _nothing_assessed(frame)
+        findings += _nothing_assessed(buildings)
     if skill is not None and skill.value == 0:
         findings.append(Finding("network_without_skill", "caution", {"reason": skill.reason}))
     return tuple(findings)
 
 
-def _range_findings(frame: pd.DataFrame, unlike: Mask) -> list[Finding]:
-    assessed = frame["status"] == ASSESSED
+def _range_findings(buildings: Buildings, unlike: Mask) -> list[Finding]:
+    assessed = buildings.assessed
     set_aside, by_network = (
-        {reason: int(counts[lead + reason]) for reason in OUTSIDE if lead + reason in counts}
+        {reason: counts[lead + reason] for reason in OUTSIDE if lead + reason in counts}
         for lead, counts in (
-            ("", frame.loc[~assessed, "reason"].value_counts()),
-            (BY_NETWORK, frame.loc[assessed, "reason"].value_counts()),
+            ("", buildings.reason_counts(~assessed)),
+            (BY_NETWORK, buildings.reason_counts(assessed)),
         )
     )
     number = sum(set_aside.values())
@@ -127,15 +120,15 @@ def _outside_phrase(key: str, of_reason: Mapping[str, int], seen: int) -> Phrase
     return Phrase(key, {"number": sum(of_reason.values()), "seen": seen, "reasons": parts})
 
 
-def _unbuilt_findings(frame: pd.DataFrame) -> list[Finding]:
-    number = int((frame["reason"] == NO_BUILDING).sum())
-    return [Finding("not_in_pre", "note", {"number": number, "of": len(frame)}, number)] if number else []
+def _unbuilt_findings(buildings: Buildings) -> list[Finding]:
+    number = int(buildings.because(Reason.NO_BUILDING).sum())
+    return [Finding("not_in_pre", "note", {"number": number, "of": len(buildings)}, number)] if number else []
 
 
-def _nothing_assessed(frame: pd.DataFrame) -> list[Finding]:
-    if len(frame) == 0 or (frame["status"] == ASSESSED).any():
+def _nothing_assessed(buildings: Buildings) -> list[Finding]:
+    if len(buildings) == 0 or buildings.assessed.any():
         return []
-    reasons = reason_counts({str(reason): count for reason, count in frame["reason"].value_counts().items()})
+    reasons = reason_counts(buildings.reason_counts())
     return [Finding(NOTHING, "worthless", {"reasons": reasons})]
 
 

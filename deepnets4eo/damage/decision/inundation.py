@@ -9,17 +9,14 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 
-from deepnets4eo.arrays import Floats, Mask, Texts
-from deepnets4eo.damage.buildings import Buildings
+from deepnets4eo.arrays import Floats, Texts
+from deepnets4eo.damage.buildings import Buildings, Reason
 from deepnets4eo.damage.decision.estimates import IN_WATER_MEAN, InundatedBuildings
-from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.grades import Grades
-from deepnets4eo.damage.inputs.placing import NOT_ON_BUILDINGS
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.inputs.site import WaterAround
-from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES, MAJOR
+from deepnets4eo.damage.vocabulary import GRADES, MAJOR
 from deepnets4eo.floods import OUTER_M, BuildingWater
 from deepnets4eo.outputs import Finding, Phrase, Value
 
@@ -84,14 +81,14 @@ class Inundation:
 
 
 def inundated_buildings(
-    frame: pd.DataFrame, water: WaterAround | None, settings: Settings
+    buildings: Buildings, water: WaterAround | None, settings: Settings
 ) -> InundatedBuildings | None:
-    """Buildings in new water that get a grade by it; None without any. frame : before the decision."""
+    """Buildings in new water that get a grade by it; None without any. buildings : before the decision."""
     if water is None or settings.inundation == "shown":
         return None
-    assessed = (frame["status"] == ASSESSED).to_numpy()
+    assessed = buildings.assessed
     around = water.around.where_seen(assessed)
-    rows = (assessed | (frame["reason"] == NOT_ON_BUILDINGS).to_numpy()) & around.surrounded
+    rows = (assessed | buildings.because(Reason.NOT_ON_BUILDINGS)) & around.surrounded
     unsure = assessed & ~around.known & (water.doubt is not None)
     near = _chance_of_hidden(around) if water.doubt is None else np.zeros(len(rows))
     hidden = (near > 0) & (rows | assessed)
@@ -121,12 +118,11 @@ def with_inundation(
     if inundated is not None:
         capped = np.zeros(len(grades.named), bool) if decision.capped is None else decision.capped
         grades = _graded_by_water(grades, inundated, decision.share.value).cap(capped)
-        noted = Buildings(decision.evidence.frame).add_notes(_notes(inundated))
-        decision = replace(decision, evidence=replace(decision.evidence, frame=noted.frame), grades=grades)
+        decision = replace(decision, ungraded=decision.ungraded.add_notes(_notes(inundated)), grades=grades)
     inundation = _count_by_water(water, around, before, grades, settings.inundation)
     findings = (*_doubt_first(water, inundation), *decision.findings, *inundation.findings())
-    evidence = _with_water_columns(decision.evidence, water, around, before.assessed)
-    return replace(decision, evidence=evidence, findings=findings, inundation=inundation.to_dict())
+    wet = _with_water_columns(decision.ungraded, water, around)
+    return replace(decision, ungraded=wet, findings=findings, inundation=inundation.to_dict())
 
 
 def _notes(inundated: InundatedBuildings) -> Texts:
@@ -139,18 +135,15 @@ def _notes(inundated: InundatedBuildings) -> Texts:
     return np.where(inundated.any_water, words, "").astype(object)
 
 
-def _with_water_columns(
-    evidence: EvidenceTable, water: WaterAround, around: BuildingWater, assessed: Mask
-) -> EvidenceTable:
-    """The evidence with the shares of water, and whether new water surrounds a building."""
-    shares = {WATER: np.where(assessed, around.share, np.nan), RING: np.where(assessed, around.ring_share, np.nan)}
+def _with_water_columns(buildings: Buildings, water: WaterAround, around: BuildingWater) -> Buildings:
+    """Add the shares of water, and whether new water surrounds a building."""
+    shares = {WATER: around.share, RING: around.ring_share}
     new, ring = "new " if water.is_new else "", f"2–{OUTER_M + water.reach_m:.0f} m"
     meaning = {
         WATER: f"post: share of the outline that is {new}water, 0–1",
         RING: f"post: share of the ring of {ring} around the outline that is {new}water, 0–1",
     }
-    frame = evidence.frame.assign(**shares, inundated=around.inundated)
-    return replace(evidence, frame=frame, meaning=evidence.meaning | meaning)
+    return buildings.with_columns(shares, meaning).with_inundated(around.inundated)
 
 
 def _count_by_water(
@@ -162,7 +155,7 @@ def _count_by_water(
         counts_as=counts_as,
         known=int((assessed & around.known).sum()),
         inundated=int((assessed & around.surrounded).sum()),
-        structure=int(before.frame["damage"].isin(DAMAGED).sum()),
+        structure=int(before.damaged.sum()),
         together=int((grades.known & (grades.numbers >= MAJOR)).sum()),
         by_water=int(before.by_water.sum()),
         not_assessed=int((~assessed & around.surrounded).sum()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,11 @@ import pandas as pd
 
 from deepnets4eo.arrays import Floats, Mask, Texts
 from deepnets4eo.cards import model_path, shipped_path
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.calibration.reliability import Judgement, Reliability
 from deepnets4eo.damage.evidence.columns import MEANING
-from deepnets4eo.damage.evidence.table import EvidenceTable
 from deepnets4eo.damage.grades import Grades
-from deepnets4eo.damage.vocabulary import ASSESSED, BORDERS, BY_WATER, GRADES, POST_ONLY, PRE_POST
+from deepnets4eo.damage.vocabulary import BORDERS, GRADES, POST_ONLY, PRE_POST
 from deepnets4eo.errors import Reading, RunError
 from deepnets4eo.files import read_yaml
 
@@ -55,9 +55,8 @@ class DamageModel:
         variants = {name: _variant(path, name, part) for name, part in parts.items()}
         return cls(path.parent.name, variants, {key: value for key, value in content.items() if key != "variants"})
 
-    def decide(self, evidence: EvidenceTable | pd.DataFrame) -> pd.DataFrame:
-        """Grade every assessed building: grade or None, probability of major damage or worse, confidence."""
-        frame = evidence.frame if isinstance(evidence, EvidenceTable) else evidence
+    def decide(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Grade every assessed building of a table: grade or None, probability of major damage or worse, confidence."""
         judgement = Judgement(self.probabilities(frame), self.variant_names(frame), self.reliabilities)
         p = judgement.probabilities
         thresholds = judgement.values(lambda fitted: fitted.thresholds)
@@ -91,8 +90,8 @@ class DamageModel:
 
     def variant_names(self, frame: pd.DataFrame) -> Texts:
         """Variant for each building, '' where it is not assessed by its structure."""
-        by_structure = (frame["status"] == ASSESSED) & (frame["method"] != BY_WATER)
-        kind = np.where(by_structure, frame["method"], "").astype(object)
+        buildings = Buildings(frame)
+        kind = np.where(buildings.by_structure, buildings.method, "").astype(object)
         if HEIGHT_COLUMN in frame.columns:
             richer = kind + np.where(frame[HEIGHT_COLUMN].notna() & (kind != ""), WITH_HEIGHT, "").astype(object)
             kind = np.where(np.isin(richer, list(self.variants)), richer, kind)
@@ -191,12 +190,6 @@ def _variant(path: Path, name: str, part: dict[str, Any]) -> Variant:
             f"{path} is damaged: {name} needs evidence, finite numbers and scales above 0. Fetch or fit it again."
         )
     return variant
-
-
-def set_by_network(evidence: EvidenceTable, reasons: Texts) -> EvidenceTable:
-    """The table with the reasons (N,), else '', why the network alone grades a building."""
-    reason = np.where(reasons != "", BY_NETWORK + reasons, evidence.frame["reason"])
-    return replace(evidence, frame=evidence.frame.assign(reason=reason))
 
 
 def unlike_the_fit(frame: pd.DataFrame, model: DamageModel, outside: Texts) -> Mask:

@@ -9,28 +9,26 @@ The same roof, found again beside its place, is no such artefact.
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from deepnets4eo.arrays import Mask
-from deepnets4eo.damage.vocabulary import ASSESSED, PRE_POST
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.outputs import Finding
 
 MATCH = "ev_roof_match"
 AGAIN = 0.6  # agreement with the pre image over that of the site's best roofs: 2 of 233 such roofs at five Turkish cities were damaged
 
 
-def standing_roofs(frame: pd.DataFrame) -> Mask:
-    """(N,) buildings whose roof is surely found again in the image after. frame : evidence"""
-    if MATCH not in frame:
-        return np.zeros(len(frame), bool)
-    compared = (frame["status"] == ASSESSED) & (frame["method"] == PRE_POST)
-    return np.asarray(compared & (frame[MATCH] >= AGAIN))
+def standing_roofs(buildings: Buildings) -> Mask:
+    """Return (N,) buildings whose roof is surely found again in the image after."""
+    if MATCH not in buildings.frame:
+        return np.zeros(len(buildings), bool)
+    return buildings.compared & (buildings.values(MATCH) >= AGAIN)
 
 
-def standing_findings(standing: Mask | None, frame: pd.DataFrame) -> tuple[Finding, ...]:
+def standing_findings(standing: Mask | None, buildings: Buildings) -> tuple[Finding, ...]:
     """How many roofs were found again."""
     number = 0 if standing is None else int(standing.sum())
     if not number:
         return ()
-    assessed = int((frame["status"] == ASSESSED).sum())
+    assessed = int(buildings.assessed.sum())
     return (Finding("roofs_found_again", "note", {"number": number, "assessed": assessed}, number),)

@@ -12,10 +12,10 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Geometries, Indices, Points
+from deepnets4eo.damage.buildings import Reason
 from deepnets4eo.damage.evidence.block import BODY_M, BuildingGeometry, block_journal, radiometries
 from deepnets4eo.damage.evidence.maps import Radiometry
 from deepnets4eo.damage.evidence.roofs import RoofPlaces, Views, find_roofs, roof_agreement
-from deepnets4eo.damage.evidence.table import ENCLOSING, LARGE
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, WorkingGrid, make_working_grid
 from deepnets4eo.footprints import encloses_others, larger_than_buildings, without
 from deepnets4eo.grid import Grid, apply_affine, transform_shapes
@@ -102,7 +102,7 @@ def building_geometry(
     on_working_grid = without(on_working_grid, larger | enclosing)
     grown = shapely.buffer(on_working_grid, BODY_M / working_grid.gsd_m, join_style="mitre", quad_segs=2)
     own, body = (Outlines.on(shapes, shape=working_grid.shape) for shapes in (on_working_grid, grown))
-    left_out = np.select([larger, enclosing], [LARGE, ENCLOSING], "").astype(object)
+    left_out = np.select([larger, enclosing], [Reason.LARGE, Reason.ENCLOSING], "").astype(object)
     inside_share = _inside_share(on_working_grid, working_grid.shape)
     return BuildingGeometry(
         Sides.of(on_working_grid), own, body, _centres(on_working_grid)[:, ::-1], left_out, inside_share,

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from deepnets4eo.arrays import Floats
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.inputs.site import Inputs, Site
 from deepnets4eo.damage.network.look_model import SHIPPED, LookModel, look_features
 from deepnets4eo.damage.network.pooling import TileWork
-from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.outputs import Finding, Phrase, Value
@@ -46,8 +46,7 @@ class LookScore:
         """The site with the score of every building, by all assessed ones."""
         journal = site.work.journal
         features = journal.run(NAME, lambda: look_features(site.post, site.outlines, TileWork(journal.tiles(NAME))))
-        assessed = (site.table.frame["status"] == ASSESSED).to_numpy()
-        scores = self.model.scores(np.where(assessed[:, None], features, np.nan))
+        scores = self.model.scores(np.where(site.buildings.assessed[:, None], features, np.nan))
         return site.with_columns(pd.DataFrame({COLUMN: scores}), self.meaning, NAME)
 
     @property
@@ -63,10 +62,10 @@ class LookScore:
         """Plain values for the manifest."""
         return {"source": self.source, "weight_in_decision": self.weight, "card": asdict(self.model.card)}
 
-    def finding(self, frame: pd.DataFrame) -> Finding:
+    def finding(self, buildings: Buildings) -> Finding:
         """What it did in the decision."""
-        scores = frame.loc[frame["status"] == ASSESSED, COLUMN]
-        missing = int(scores.isna().sum())
+        scores = buildings.values(COLUMN)[buildings.assessed]
+        missing = int(np.isnan(scores).sum())
         values: dict[str, Value] = {"missing": missing or None, "assessed": len(scores)}
         if not self.weight:
             return Finding("look_shown", "note", values)

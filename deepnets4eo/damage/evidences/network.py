@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from deepnets4eo.arrays import Floats, Texts
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.calibration.pool import NetworkReliability, NetworkSkill, validated_skill
-from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
 from deepnets4eo.damage.inputs.site import NETWORK, NETWORK_POST, Site
 from deepnets4eo.damage.network.grader import (
@@ -26,7 +26,7 @@ from deepnets4eo.damage.network.grader import (
     why_unfit,
 )
 from deepnets4eo.damage.network.pairs import POST, PRE
-from deepnets4eo.damage.vocabulary import NETWORK_COLUMNS, POST_ONLY, PRE_POST
+from deepnets4eo.damage.vocabulary import NETWORK_COLUMNS
 from deepnets4eo.errors import RunError
 from deepnets4eo.jobs import WHOLE
 from deepnets4eo.outputs import Finding
@@ -113,9 +113,9 @@ class DamageNetwork:
         """Role to path of the run that decides: its card names all its files with their hashes."""
         return {} if self.grader is None else {"run": str(self.grader.run.folder / CARD)}
 
-    def weights(self, frame: pd.DataFrame) -> Floats:
+    def weights(self, buildings: Buildings) -> Floats:
         """(N,) its weight, by the images that show a building."""
-        return np.where(frame["method"] == PRE_POST, self.weight, self.post_weight)
+        return np.where(buildings.compared, self.weight, self.post_weight)
 
     def measure(self, site: Site) -> Site:
         """The site with the probabilities of the grades; without buildings that it could not grade in a job of other processes."""
@@ -123,7 +123,7 @@ class DamageNetwork:
         site = site.leave_out(_not_graded(site))
         if pair is None and post is None:
             return site
-        return replace(site, table=with_network(site.table, pair, post, leaves_displaced=self.weight < 1))
+        return replace(site, buildings=with_network(site.buildings, pair, post, leaves_displaced=self.weight < 1))
 
     def grade_pair(self, site: Site) -> pd.DataFrame | None:
         """The probabilities from both images, one row a footprint; None without a registered pair that it reads. Errors: RunError."""
@@ -159,7 +159,7 @@ class DamageNetwork:
     def _from_post(self, site: Site, grader: NetworkGrader) -> pd.DataFrame | None:
         if grader.post_temperature is None or self.post_weight == 0:
             return None
-        rows = np.flatnonzero((site.table.frame["method"] == POST_ONLY).to_numpy())
+        rows = np.flatnonzero(site.buildings.by_post)
         tiles = replace(site.work.tiles(NETWORK_POST), part=WHOLE)  # whatever the part: those around its buildings
         return grader.post_probabilities(
             site.post, site.inputs.outlines_px, site.registration, site.position.alignment, site.position.image, rows, tiles
@@ -168,27 +168,25 @@ class DamageNetwork:
 
 def _not_graded(site: Site) -> Texts:
     """(N,) why the network could not grade a building, else ''."""
-    reasons: Texts = np.full(len(site.table.frame), "", object)
+    reasons: Texts = np.full(len(site.buildings), "", object)
     for row, reason in site.work.failed.items():
         reasons[row] = f"could not be graded: {reason}"
     return reasons
 
 
 def with_network(
-    evidence: EvidenceTable,
+    buildings: Buildings,
     probabilities: pd.DataFrame | None,
     post: pd.DataFrame | None = None,
     *,
     leaves_displaced: bool = False,
-) -> EvidenceTable:
-    """The table with the network's columns. leaves_displaced : not of roofs beside their place."""
-    method = evidence.frame["method"].to_numpy()
-    graded = np.full((len(method), len(NETWORK_COLUMNS)), np.nan)
-    for used, table in ((PRE_POST, probabilities), (POST_ONLY, post)):
+) -> Buildings:
+    """Add the columns of the network. leaves_displaced : not of roofs beside their place."""
+    graded = np.full((len(buildings), len(NETWORK_COLUMNS)), np.nan)
+    for rows, table in ((buildings.compared, probabilities), (buildings.by_post, post)):
         if table is not None:
-            graded = np.where((method == used)[:, None], table.to_numpy(float), graded)
-    if leaves_displaced and evidence.displaced is not None:
-        graded[evidence.displaced & (method == PRE_POST)] = np.nan
-    logger.info("the network graded %d of %d buildings", int(np.isfinite(graded).all(axis=1).sum()), len(method))
-    added = dict(zip(NETWORK_COLUMNS.values(), graded.T, strict=True))
-    return replace(evidence, frame=evidence.frame.assign(**added), meaning=evidence.meaning | MEANING)
+            graded = np.where(rows[:, None], table.to_numpy(float), graded)
+    if leaves_displaced and buildings.displaced is not None:
+        graded[buildings.displaced & buildings.compared] = np.nan
+    logger.info("the network graded %d of %d buildings", int(np.isfinite(graded).all(axis=1).sum()), len(buildings))
+    return buildings.with_columns(dict(zip(NETWORK_COLUMNS.values(), graded.T, strict=True)), MEANING)

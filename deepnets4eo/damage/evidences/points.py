@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.calibration.pool import EvidenceCard
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.inputs.site import Inputs, Site
-from deepnets4eo.damage.vocabulary import ASSESSED, POST_ONLY, PRE_POST
+from deepnets4eo.damage.vocabulary import POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import Footprints
 from deepnets4eo.outputs import Finding, Value
@@ -136,10 +137,10 @@ class PointScore:
         """Plain values for the manifest."""
         return {"source": self.evidence.paths, "weight_in_decision": self.weight, "card": asdict(self.card)}
 
-    def finding(self, frame: pd.DataFrame) -> Finding:
+    def finding(self, buildings: Buildings) -> Finding:
         """What the points did in the decision."""
-        shares = frame.loc[frame["status"] == ASSESSED, COLUMN]
-        missing = int(shares.isna().sum())
+        shares = buildings.values(COLUMN)[buildings.assessed]
+        missing = int(np.isnan(shares).sum())
         values: dict[str, Value] = {"missing": missing or None, "assessed": len(shares)}
         if not self.weight:
             return Finding("points_shown", "note", values)

@@ -14,12 +14,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.addresses import file_name_of
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.calibration.pool import EvidenceCard, card_path
 from deepnets4eo.damage.evidence.columns import MEANING
 from deepnets4eo.damage.evidences.points import MEANING as POINT_MEANING
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.inputs.site import Inputs, Site
-from deepnets4eo.damage.vocabulary import ASSESSED, NETWORK_COLUMNS
+from deepnets4eo.damage.vocabulary import NETWORK_COLUMNS
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.outputs import Finding, Value
@@ -147,11 +148,11 @@ class ScoreLayer:
         card = None if self.card is None else asdict(self.card)
         return {"source": self.layer.source, "weight_in_decision": self.weight, "card": card}
 
-    def finding(self, frame: pd.DataFrame) -> Finding:
+    def finding(self, buildings: Buildings) -> Finding:
         """What it did in the decision."""
         card = self.card
-        scores = frame.loc[frame["status"] == ASSESSED, self.column]
-        missing = int(scores.isna().sum())
+        scores = buildings.values(self.column)[buildings.assessed]
+        missing = int(np.isnan(scores).sum())
         values: dict[str, Value] = {"name": repr(self.name), "missing": missing or None, "assessed": len(scores)}
         if self.weight and card is not None:
             values |= {"skill": card.skill.value, "auc": card.auc_major_or_worse, "buildings": card.buildings}

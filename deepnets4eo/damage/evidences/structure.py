@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import shapely
 
-from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.buildings import Buildings, Reason
 from deepnets4eo.damage.evidence.block import BLOCK_PX, block_journal, collect, radiometries
-from deepnets4eo.damage.evidence.columns import evidence_columns, in_deep_shadow, post_columns_of_pre
+from deepnets4eo.damage.evidence.columns import MEANING, evidence_columns, in_deep_shadow, post_columns_of_pre
+from deepnets4eo.damage.evidence.coverage import assess_coverage
 from deepnets4eo.damage.evidence.maps import WindowSamples
 from deepnets4eo.damage.evidence.moved_outlines import move_buildings, roofs_beside
-from deepnets4eo.damage.evidence.table import OUTSIDE, SHADE, assess_coverage
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, make_working_grid
-from deepnets4eo.damage.inputs.placing import NOT_ON_BUILDINGS
 from deepnets4eo.damage.inputs.site import EVIDENCE, Site
-from deepnets4eo.damage.vocabulary import PRE_POST
 from deepnets4eo.jobs import WHOLE
 from deepnets4eo.outputs import count_of
 
@@ -35,14 +34,16 @@ class Structure:
         footprints = site.inputs.footprints
         if not site.position.known:
             logger.warning("the structure of no building is assessed: the footprints are not known to lie on buildings")
-            return site.with_structure(EvidenceTable.empty(footprints.frame["id"].to_numpy(), NOT_ON_BUILDINGS))
+            return site.with_structure(
+                Buildings.not_assessed(footprints.frame["id"].to_numpy(), Reason.NOT_ON_BUILDINGS)
+            )
         part = site.work.share
         whose = "" if part == WHOLE else f", part {part}"
         logger.info("gathering the evidence of %s%s …", count_of(len(footprints), "building"), whose)
         return site.with_structure(gather(site))
 
 
-def gather(site: Site) -> EvidenceTable:
+def gather(site: Site) -> Buildings:
     """The evidence of every building, one row per footprint. Memory: some 150 MB a worker and 5 kB a building. Errors: GridError."""
     inputs, work, workers = site.inputs, site.work, site.settings.workers
     working_grid = make_working_grid(
@@ -61,7 +62,7 @@ def gather(site: Site) -> EvidenceTable:
         images = radiometries(working_grid, geometry, known)
     read = site.inputs.footprints.frame
     unreachable = shapely.is_empty(inputs.outlines_px) & ~shapely.is_empty(read.geometry.to_numpy())
-    geometry.left_out[unreachable] = OUTSIDE
+    geometry.left_out[unreachable] = Reason.OUTSIDE
     sums = collect(
         working_grid, geometry, workers=workers, progress=work.progress.get(EVIDENCE),
         journal=block_journal(kept, working_grid, geometry), part=work.share, block_px=BLOCK_PX, finish=work.finish,
@@ -69,13 +70,15 @@ def gather(site: Site) -> EvidenceTable:
     )  # fmt: skip
     coverage = assess_coverage(sums, geometry, working_grid)
     if not sums:  # no block could be measured
-        return EvidenceTable.empty(read["id"].to_numpy(), coverage.reason)
+        return Buildings.not_assessed(read["id"].to_numpy(), coverage.reason)
     if "post" not in inputs.radar:
-        coverage = coverage.without(in_deep_shadow(sums, images["post"]), SHADE)
+        coverage = coverage.without(in_deep_shadow(sums, images["post"]), Reason.SHADE)
     if roofs is not None:
         sums["pair_roof"] = roofs.match[:, None]
-    paired = coverage.method == PRE_POST
+    paired = coverage.compared
     evidence, before = evidence_columns(sums, paired), post_columns_of_pre(sums, paired)
     displaced = np.hypot(*geometry.moved.T) * working_grid.gsd_m > DISPLACED_M
     agreement = np.where(paired, sums["pair_roof"][:, 0], np.nan) if "pair_roof" in sums else None
-    return EvidenceTable.build(read["id"].to_numpy(), evidence, coverage, shift_px, before, displaced, agreement)
+    meaning = {name: MEANING[name] for name in evidence.columns}
+    table = Buildings.of_evidence(read["id"].to_numpy(), evidence, meaning, coverage.reason, paired, shift_px)
+    return replace(table, before=before, displaced=displaced, agreement=agreement)

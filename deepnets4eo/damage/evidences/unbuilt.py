@@ -10,11 +10,12 @@ import shapely
 from scipy.special import expit
 
 from deepnets4eo.arrays import Floats, Geometries, Indices, Mask
+from deepnets4eo.damage.buildings import Reason
 from deepnets4eo.damage.calibration.border import Border, balance_weights, fit_border
 from deepnets4eo.damage.evidence.block import BuildingGeometry, block_journal, collect
 from deepnets4eo.damage.evidence.columns import image_means
+from deepnets4eo.damage.evidence.coverage import assess_coverage
 from deepnets4eo.damage.evidence.moved_outlines import building_geometry, on_post
-from deepnets4eo.damage.evidence.table import assess_coverage
 from deepnets4eo.damage.evidence.working_grid import known_or_assumed_gsd_m, make_working_grid
 from deepnets4eo.damage.inputs.find_buildings import BuildingNetwork
 from deepnets4eo.damage.inputs.site import BUILDINGS, UNBUILT, Site, Work
@@ -35,7 +36,6 @@ from deepnets4eo.zonal import chunks
 
 logger = logging.getLogger(__name__)
 
-NO_BUILDING = "no building in the pre image"
 COARSEST_M = 1.0  # on coarser pixels a house does not differ enough from its garden
 COARSEST_BY_NETWORK_M = 1.5  # that the network for buildings takes
 LEAST_OUTLINES = 50
@@ -99,7 +99,7 @@ class Unbuilt:
         )  # fmt: skip
         if (done := site.work.progress.get(BUILDINGS)) is not None:
             done(1.0)  # or there was no network to look
-        reasons = np.where(unbuilt.flags, NO_BUILDING, "").astype(object)
+        reasons = np.where(unbuilt.flags, Reason.NO_BUILDING, "").astype(object)
         site = site.leave_out(reasons).with_findings(unbuilt.findings())
         return replace(site, looked_for_unbuilt=unbuilt.has_answer)
 

@@ -11,7 +11,7 @@ from scipy.ndimage import uniform_filter
 
 from deepnets4eo.arrays import Floats, Geometries, Mask
 from deepnets4eo.damage.evidence.colours import in_colour, unknown_colours, unmasked_bands
-from deepnets4eo.damage.evidence.table import SMALLEST_PX
+from deepnets4eo.damage.evidence.coverage import MIN_AREA_PX
 from deepnets4eo.damage.evidence.working_grid import UNKNOWN_GSD_M, mean_gsd
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
@@ -94,13 +94,13 @@ def require_fine_pixels(post: Layer, outlines_px: Geometries) -> None:
     size_px, gsd_m = shapely.area(outlines_px), mean_gsd(post)
     inside = shapely.intersects(outlines_px, shapely.box(0, 0, post.shape[1], post.shape[0]))
     inside &= size_px * gsd_m**2 >= MIN_BUILDING_M2
-    if not inside.any() or (size_px[inside] < SMALLEST_PX).mean() <= MAX_TOO_SMALL:
+    if not inside.any() or (size_px[inside] < MIN_AREA_PX).mean() <= MAX_TOO_SMALL:
         return
     middle_px = float(np.median(size_px[inside]))
     area_m2 = middle_px * gsd_m**2
     raise InputError(
         f"pixels of {gsd_m:.2g} m in POST are too coarse for buildings of {area_m2:.0f} m² (the median): they cover {middle_px:.0f} "
-        f"pixels, expected at least {SMALLEST_PX}. Give an image with pixels of at most about {np.sqrt(area_m2 / ENOUGH_PX):.1f} m."
+        f"pixels, expected at least {MIN_AREA_PX}. Give an image with pixels of at most about {np.sqrt(area_m2 / ENOUGH_PX):.1f} m."
     )
 
 

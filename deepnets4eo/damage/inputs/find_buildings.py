@@ -17,13 +17,12 @@ from scipy.special import logsumexp
 
 from deepnets4eo.arrays import Floats, Geometries, Mask
 from deepnets4eo.cards import Legend, run_path, shipped_path
-from deepnets4eo.damage.calibration.probabilities import MOST_LOG_ODDS
-from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.evidence.colours import in_colour
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.network.pairs import in_pixels
 from deepnets4eo.damage.network.pooling import TileWork, pool_scene
-from deepnets4eo.damage.vocabulary import ASSESSED
+from deepnets4eo.damage.probabilities import MOST_LOG_ODDS
 from deepnets4eo.device import choose
 from deepnets4eo.errors import CompleteError, InputError, MissingExtraError, RunError, UnreadableError
 from deepnets4eo.footprints import Footprints
@@ -279,16 +278,13 @@ def _numbered(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     return buildings.assign(id=[str(number) for number in range(1, len(buildings) + 1)])
 
 
-def with_outline_probability(evidence: EvidenceTable, footprints: Footprints) -> EvidenceTable:
-    """The table with the footprints' `building_prob`; NaN for buildings that are not assessed."""
+def with_outline_probability(buildings: Buildings, footprints: Footprints) -> Buildings:
+    """Add the footprints' `building_prob`; NaN for those that are not assessed."""
     attributes = footprints.attributes
     if attributes is None or PROBABILITY not in attributes:
-        return evidence
-    assessed = (evidence.frame["status"] == ASSESSED).to_numpy()
-    values = pd.to_numeric(attributes[PROBABILITY], errors="coerce").where(assessed).to_numpy(float)
-    return replace(
-        evidence, frame=evidence.frame.assign(**{COLUMN: values}), meaning=evidence.meaning | {COLUMN: MEANING}
-    )
+        return buildings
+    values = pd.to_numeric(attributes[PROBABILITY], errors="coerce").to_numpy(float)
+    return buildings.with_columns({COLUMN: values}, {COLUMN: MEANING})
 
 
 def to_working_image(image: Layer, working_gsd_m: float) -> Layer:

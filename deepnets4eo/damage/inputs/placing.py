@@ -24,7 +24,6 @@ logger = logging.getLogger(__name__)
 IN_PLACE = 3.5  # of `FootprintAlignment.in_place`: outlines of another site reached 2.8 in 20 trials
 CLEARLY = 0.05  # by which the agreement of roofs differs where one place is better than another
 FAR_M = 8.0  # footprints seldom lie farther off than that
-NOT_ON_BUILDINGS = "footprint not on a building: alignment failed"
 FAR_SCALE = 0.02  # of georeferenced images
 LEAST_MATCHING = 0.5  # share of reliable matches that agree with the registration
 

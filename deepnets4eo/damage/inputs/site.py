@@ -13,11 +13,10 @@ import pandas as pd
 import shapely
 
 from deepnets4eo.arrays import Geometries, Texts
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.calibration.pool import Score
-from deepnets4eo.damage.evidence.table import EvidenceTable
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.network.pooling import TileWork
-from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import Footprints
 from deepnets4eo.grid import apply_affine
@@ -148,7 +147,7 @@ class Site:
     evidences : those whose scores take part in the decision
     registration : how the image before lies on POST; None without one
     position : whether and how the outlines lie on buildings
-    table : the evidence that was measured, a row a building; those without a reason are assessed
+    buildings : with the evidence that was measured; those without a reason are assessed
     outlines : (N,) where POST shows the buildings, in its CRS; none before the structure is measured
     looked_for_unbuilt : whether outlines without a building were looked for, or it is said why not
     water : in and around each building; None where it is not sought, or POST cannot show it
@@ -163,7 +162,7 @@ class Site:
     evidences: tuple[ScoreEvidence, ...] = ()
     registration: Registration | None = None
     position: OutlinePosition = OutlinePosition(None, "pre")
-    table: EvidenceTable = field(default_factory=lambda: EvidenceTable.empty(np.zeros(0, object), ""))
+    buildings: Buildings = field(default_factory=lambda: Buildings.not_assessed(np.zeros(0, object), ""))
     outlines: Geometries = field(default_factory=lambda: np.zeros(0, object))
     looked_for_unbuilt: bool = False
     water: WaterAround | None = None
@@ -185,32 +184,25 @@ class Site:
         """The evidences whose scores take part: none where the outlines may lie beside the buildings."""
         return self.evidences if self.position.known else ()
 
-    def with_structure(self, table: EvidenceTable) -> Site:
+    def with_structure(self, buildings: Buildings) -> Site:
         """The site with the evidence of its structure, by which the outlines move to where POST shows the buildings."""
-        outlines_px, shift_px = self.inputs.outlines_px, table.frame[["dx_px", "dy_px"]].to_numpy(float)
+        outlines_px, shift_px = self.inputs.outlines_px, buildings.frame[["dx_px", "dy_px"]].to_numpy(float)
         coordinates, owner = shapely.get_coordinates(outlines_px, return_index=True)
         moved = apply_affine(self.post.grid.affine, coordinates + shift_px[owner])
-        return replace(self, table=table, outlines=shapely.set_coordinates(outlines_px.copy(), moved))
+        return replace(self, buildings=buildings, outlines=shapely.set_coordinates(outlines_px.copy(), moved))
 
     def with_columns(self, columns: pd.DataFrame, meaning: Mapping[str, str], name: str) -> Site:
         """The site with further columns of all N buildings, blank where one is not assessed. name : of the evidence. Errors: InputError."""
-        frame = self.table.frame
-        if len(columns) != len(frame) or not {*meaning} <= {*columns.columns}:
+        if len(columns) != len(self.buildings) or not {*meaning} <= {*columns.columns}:
             raise InputError(
                 f"the evidence {name} measured {len(columns)} rows of {', '.join(map(str, columns.columns))}; expected "
-                f"{len(frame)} of {', '.join(meaning)}. Its plugin does not fit this version."
+                f"{len(self.buildings)} of {', '.join(meaning)}. Its plugin does not fit this version."
             )
-        assessed = (frame["status"] == ASSESSED).to_numpy()
-        added = {column: np.where(assessed, columns[column], np.nan) for column in meaning}
-        return self.with_table(frame=frame.assign(**added), meaning=self.table.meaning | dict(meaning))
-
-    def with_table(self, **changes: Any) -> Site:
-        """The site with a table that was changed."""
-        return replace(self, table=replace(self.table, **changes))
+        return replace(self, buildings=self.buildings.with_columns({name: columns[name] for name in meaning}, meaning))
 
     def leave_out(self, reasons: Texts) -> Site:
         """The site where assessed buildings with a reason (N,), else '', are not assessed."""
-        return replace(self, table=self.table.leave_out(reasons))
+        return replace(self, buildings=self.buildings.leave_out(reasons))
 
     def with_findings(self, findings: Sequence[Finding]) -> Site:
         """The site with what a step says."""

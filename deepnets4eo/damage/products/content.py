@@ -6,13 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.damage.vocabulary import (
-    ASSESSED,
-    DAMAGED,
     GRADES,
-    METHODS,
-    NOT_ASSESSED,
     PRIOR_COLUMNS,
-    STATUSES,
     SUBJECT,
     UNKNOWN_COUNT,
     WIDE,
@@ -22,6 +17,8 @@ from deepnets4eo.outputs import EventInfo, Finding, Language, Phrase
 
 if TYPE_CHECKING:
     import geopandas as gpd
+
+    from deepnets4eo.damage.buildings import Buildings
 
 FURTHER = {  # format → its file, where buildings have a longitude and latitude
     "csv": "damage.csv",
@@ -44,7 +41,6 @@ NAMED_AND_EXPECTED, NONE_NAMED, NAMED = (
     "{} named; {} expected ({}–{})", "none named; {}–{} cannot be excluded", "{} named",
 )  # fmt: skip
 OF_AFTER = "that the image after the event still shows; destroyed ones are not among them"
-COLUMNS = ("id", "damage", "damage_prob", "confidence", "damage_set", "status", "reason", "method", "dx_px", "dy_px")
 
 
 def advice_on_count(language: Language = "en") -> str:
@@ -74,11 +70,18 @@ class DamageMapContent:
     priors: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check(self.buildings)
+        self.table.check()
         for name in ("assessed_extent", "extent_without_outlines"):
             extent = getattr(self, name)
             if extent is not None and len(extent) != 1:
                 raise InputError(f"{name} has {len(extent)} rows, expected 1. Dissolve it first.")
+
+    @property
+    def table(self) -> Buildings:
+        """The buildings with what their columns mean."""
+        from deepnets4eo.damage.buildings import Buildings  # pandas, which the help of verbs does not load
+
+        return Buildings(self.buildings, self.meaning)
 
     @property
     def title(self) -> str:
@@ -87,7 +90,7 @@ class DamageMapContent:
 
     def headline(self) -> str:
         """The result in one line, with a warning where the interval is too wide."""
-        assessed = int((self.buildings["status"] == ASSESSED).sum())
+        assessed = int(self.table.assessed.sum())
         of_all = f"of {assessed:,} assessed {'building' if assessed == 1 else 'buildings'}"
         of_all += f" {OF_AFTER}" if self.lacks_destroyed else ""
         wet = self.inundation.get("inundated", 0)
@@ -98,7 +101,7 @@ class DamageMapContent:
 
     def count_words(self) -> tuple[str, tuple[float, ...]]:
         """The sentence on the number of damaged buildings that every product has: its words, and the numbers in it."""
-        named = int(self.buildings["damage"].isin(DAMAGED).sum())
+        named = int(self.table.damaged.sum())
         expected = (self.estimates.get("buildings") or {}).get("damaged")
         if expected is None:
             return NAMED, (named,)
@@ -131,25 +134,3 @@ class DamageMapContent:
     def evidence(self) -> list[str]:
         """Names of the evidence columns and of those of priors."""
         return [name for name in self.buildings.columns if name.startswith("ev_") or name in PRIOR_COLUMNS]
-
-
-def _check(buildings: gpd.GeoDataFrame) -> None:
-    missing = [name for name in (*COLUMNS, "geometry") if name not in buildings.columns]
-    if missing:
-        raise InputError(f"buildings has no column {', '.join(missing)}. A damage map needs {', '.join(COLUMNS)}.")
-    assessed = buildings["status"] == ASSESSED
-    for name, allowed, rows in (
-        ("status", STATUSES, buildings),
-        ("damage", GRADES, buildings[assessed]),
-        ("method", METHODS, buildings[assessed]),
-    ):
-        strange = set(rows[name].unique()) - set(allowed)
-        if strange:
-            raise InputError(f"buildings.{name} holds {sorted(map(str, strange))}, expected {', '.join(allowed)}.")
-    if buildings.loc[~assessed, "damage"].notna().any():
-        raise InputError(f"buildings.damage is set where status is {NOT_ASSESSED}. Set it to None there.")
-    if not buildings.loc[assessed, "damage_prob"].between(0, 1).all():
-        raise InputError("buildings.damage_prob is outside [0, 1] or missing for assessed buildings.")
-    if not buildings["id"].is_unique:
-        twice = buildings.loc[buildings["id"].duplicated(), "id"].iloc[0]
-        raise InputError(f"buildings.id is not unique: {twice} occurs more than once. Give every building its own id.")

@@ -245,7 +245,7 @@ POINT = f"%.{DECIMALS}f,%.{DECIMALS}f "
 def write_kml(damage_map: DamageMapContent, path: str | Path) -> Path:
     """Write KML 2.2, with event, findings and caveats as description. Errors: InputError, OutputError."""
     path = Path(path)
-    grades = damage_map.buildings["damage"].fillna(UNGRADED).to_numpy(str)
+    grades = damage_map.table.classes.to_numpy(str)
     with atomic_write(path) as partial, partial.open("w", encoding="utf-8", errors="backslashreplace") as stream:
         stream.write(HEAD + _description(damage_map) + "".join(_styles()))
         for grade in (*reversed(GRADES), UNGRADED):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepnets4eo.damage.products.content import DamageMapContent
-from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, TITLES, UNGRADED, colors
+from deepnets4eo.damage.vocabulary import CLASSES, GRADES, TITLES, UNGRADED, colors
 from deepnets4eo.display import SYNTHETIC_MARK, WITH_KEY, ColorRow, Summary, add_key, count_text, make_axes
 from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import check_extra, name_missing_extra
@@ -25,7 +25,7 @@ MANY = 500  # buildings from which on outlines are thin, or they hide each other
 
 def summarize_content(content: DamageMapContent) -> Summary:
     """The counts by grade, the registration, and the worst finding."""
-    counts = class_counts(content)
+    counts = content.table.counts()
     assessed = sum(counts[grade] for grade in GRADES)
     shares = {grade: f"{counts[grade] / assessed:.0%}" if assessed else "" for grade in GRADES}
     crs = content.buildings.crs
@@ -35,7 +35,7 @@ def summarize_content(content: DamageMapContent) -> Summary:
     }
     facts = {"grades": ", ".join(f"{counts[grade]} {grade}" for grade in GRADES)}
     if counts[UNGRADED]:
-        reasons = content.buildings.loc[content.buildings["status"] != ASSESSED, "reason"].value_counts()
+        reasons = content.table.reason_counts(~content.table.assessed)
         by_count = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
         facts["not assessed"] = ", ".join(f"{count} {reason}" for reason, count in by_count)
     if content.registration:
@@ -58,7 +58,7 @@ def plot_content(content: DamageMapContent, image: Layer | None, axes: Axes | No
     """Draw the outlines in the colours of their grades: over the image, or without one filled."""
     from matplotlib.patheffects import withStroke
 
-    buildings, counts = content.buildings, class_counts(content)
+    buildings, counts = content.buildings, content.table.counts()
     axes = make_axes(axes, WITH_KEY)
     if image is not None:
         image.plot(axes, max_px=max_px)
@@ -68,7 +68,7 @@ def plot_content(content: DamageMapContent, image: Layer | None, axes: Axes | No
     casing = [withStroke(linewidth=width + CASING_POINTS, foreground="black")]  # outlines stand out from red roofs too
     view = (axes.get_xlim(), axes.get_ylim()) if image is not None else None
     palette = {name: tuple(value / 255 for value in color) for name, color in colors().items()}
-    grades = buildings["damage"].fillna(UNGRADED)
+    grades = content.table.classes
     for name in CLASSES:
         rows = buildings[grades == name]
         if len(rows) and view is not None:
@@ -90,9 +90,7 @@ def explore_content(content: DamageMapContent, tiles: str | None) -> folium.Map:
     """The buildings as a map of folium."""
     check_extra("notebook")
     palette = {TITLES[name]: "#" + "".join(f"{value:02x}" for value in colors()[name]) for name in CLASSES}
-    buildings = content.buildings[[*TOOLTIP, "geometry"]].assign(
-        grade=content.buildings["damage"].fillna(UNGRADED).map(TITLES)
-    )
+    buildings = content.buildings[[*TOOLTIP, "geometry"]].assign(grade=content.table.classes.map(TITLES))
     caption = f"Building damage{SYNTHETIC_MARK if content.synthetic else ''}"
     return buildings.explore(
         "grade", categorical=True, categories=list(palette), cmap=list(palette.values()), tooltip=TOOLTIP, tiles=tiles,
@@ -111,13 +109,7 @@ def lonboard_layer(content: DamageMapContent) -> lonboard.PolygonLayer:
         )
     buildings = content.buildings[[*TOOLTIP, "geometry"]].to_crs(4326)
     palette = colors()
-    fill = np.array([[*palette[grade], FILL_ALPHA] for grade in buildings["damage"].fillna(UNGRADED)], np.uint8)
+    fill = np.array([[*palette[grade], FILL_ALPHA] for grade in content.table.classes], np.uint8)
     return lonboard.PolygonLayer.from_geopandas(
         buildings, get_fill_color=fill, get_line_color=fill[:, :3].copy(), line_width_min_pixels=1
     )
-
-
-def class_counts(content: DamageMapContent) -> dict[str, int]:
-    """The number of buildings of every grade, and without one."""
-    counts = content.buildings["damage"].fillna(UNGRADED).value_counts()
-    return {name: int(counts.get(name, 0)) for name in CLASSES}

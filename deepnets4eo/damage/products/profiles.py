@@ -18,9 +18,10 @@ import shapely
 
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.arrays import Geometries
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.products.exchange_formats import has_position, pieces
 from deepnets4eo.damage.products.summary import caveats
-from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, UNGRADED
+from deepnets4eo.damage.vocabulary import CLASSES, GRADES
 from deepnets4eo.files import atomic_write, plain
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.polygons import in_degrees, set_fixed_times
@@ -126,7 +127,7 @@ def write_unosat(damage_map: DamageMapContent, path: str | Path) -> Path:
     """Write a GeoPackage as UNOSAT does: `damage_sites`, a point and a code for each assessed building. Errors: as `write_cems`."""
     event = damage_map.event
     ids, classes, shapes = _rows(damage_map, assessed_only=True)
-    confidence = damage_map.buildings.loc[damage_map.buildings["status"] == ASSESSED, "confidence"].fillna(0).to_numpy()
+    confidence = damage_map.buildings.loc[damage_map.table.assessed, "confidence"].fillna(0).to_numpy()
     certainty = [next(word for least, word in CERTAINTY if value >= least) for value in confidence]
     sites = gpd.GeoDataFrame(
         {
@@ -218,13 +219,11 @@ def _rows(
     damage_map: DamageMapContent, *, assessed_only: bool = False, georeferenced: bool = True
 ) -> tuple[list[str], list[str], Geometries]:
     """Ids, classes and outlines, in longitude and latitude unless they have no place."""
-    buildings = damage_map.buildings
-    if assessed_only:
-        buildings = buildings[buildings["status"] == ASSESSED]
+    buildings = damage_map.buildings[damage_map.table.assessed] if assessed_only else damage_map.buildings
     shapes = [part.shapes for part in pieces(buildings)] if georeferenced else [buildings.geometry.to_numpy()]
     return (
         buildings["id"].astype(str).tolist(),
-        buildings["damage"].fillna(UNGRADED).tolist(),
+        Buildings(buildings).classes.tolist(),
         np.concatenate(shapes) if shapes else np.zeros(0, object),
     )
 

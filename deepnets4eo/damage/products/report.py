@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.products.content import advice_on_count
 from deepnets4eo.damage.products.words import count_sentence, page_language
-from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, SUBJECT, TITLES, colors
+from deepnets4eo.damage.vocabulary import CLASSES, GRADES, SUBJECT, TITLES, colors
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs.map_page import (
     MISSING,
@@ -83,8 +84,7 @@ def _grades(words: PageLanguage) -> list[dict[str, Any]]:
 
 def _attention(damage_map: DamageMapContent) -> tuple[np.ndarray, np.ndarray]:
     """Outlines of the assessed buildings and their probability of damage."""
-    frame = damage_map.buildings
-    frame = frame[frame["status"] == ASSESSED]
+    frame = damage_map.buildings[damage_map.table.assessed]
     return frame.geometry.to_numpy(), frame["damage_prob"].to_numpy(float)
 
 
@@ -100,7 +100,7 @@ EVIDENCE_VALUES = 1_200_000  # most probable buildings first; what lies beyond i
 def encode(damage_map: DamageMapContent, grid: Grid) -> Payload:
     """Pack all buildings; `described` has the distribution of every evidence column."""
     frame = most_damaged_first(damage_map.buildings)
-    assessed = (frame["status"] == ASSESSED).to_numpy(bool)
+    assessed = Buildings(frame).assessed
     reasons, reason = np.unique(frame["reason"].fillna("").to_numpy(str), return_inverse=True)
     methods, method = np.unique(frame["method"].fillna("").to_numpy(str), return_inverse=True)
     grade = frame["damage"].map({name: k for k, name in enumerate(GRADES)}).fillna(len(GRADES)).to_numpy(np.uint8)
@@ -126,7 +126,7 @@ def encode(damage_map: DamageMapContent, grid: Grid) -> Payload:
 
 def most_damaged_first(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """Assessed buildings by falling probability, then the others as they came."""
-    prob = np.where(buildings["status"] == ASSESSED, buildings["damage_prob"], -1.0)
+    prob = np.where(Buildings(buildings).assessed, buildings["damage_prob"], -1.0)
     return buildings.iloc[np.argsort(-prob, kind="stable")]
 
 

@@ -18,7 +18,7 @@ from deepnets4eo.damage.products.content import AREAS_FILE, advice_on_count
 from deepnets4eo.damage.products.sheet_drawing import VIOLET, draw_damage, draw_graticule, hex_colors, is_together
 from deepnets4eo.damage.products.summary import caveats
 from deepnets4eo.damage.products.words import ASSETS, RIGHT_TO_LEFT, count_sentence, number_text, translate
-from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, SUBJECT, TITLES, UNGRADED
+from deepnets4eo.damage.vocabulary import GRADES, SUBJECT, TITLES, UNGRADED
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, read_json
 from deepnets4eo.grid import Grid, gsd_m, transformer
@@ -365,17 +365,13 @@ def _column(
 
 
 def _legend(panel: _Panel, damage_map: DamageMapContent) -> None:
-    say, number, counts = (
-        panel.page.say,
-        panel.page.number,
-        damage_map.buildings["damage"].fillna(UNGRADED).value_counts(),
-    )
-    assessed = int((damage_map.buildings["status"] == ASSESSED).sum())
+    say, number, counts = panel.page.say, panel.page.number, damage_map.table.counts()
+    assessed = int(damage_map.table.assessed.sum())
     palette = hex_colors()
     ends = (0.74 * panel.width, 0.95 * panel.width)
     panel.cells([(ends[0], say("Buildings"), "end"), (ends[1], say("Share"), "end")], 7, bold=True)
     for name in (*reversed(GRADES), UNGRADED):
-        count = int(counts.get(name, 0))
+        count = counts[name]
         share = number(count / assessed, ".1%") if assessed and name != UNGRADED else ""
         panel.cells([(5, say(TITLES[name]), "start"), (ends[0], number(count), "end"), (ends[1], share, "end")], 7)
         panel.swatch(palette[name])

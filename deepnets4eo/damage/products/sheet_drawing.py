@@ -9,6 +9,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.vocabulary import GRADES, UNGRADED, colors
 from deepnets4eo.grid import Grid, transformer
 from deepnets4eo.rasters import is_placed
@@ -35,7 +36,7 @@ def draw_damage(axes: Axes, damage_map: DamageMapContent, zoom: float) -> None:
 
     view = axes.get_xlim(), axes.get_ylim()
     buildings = damage_map.buildings
-    grades = buildings["damage"].fillna(UNGRADED).to_numpy(str)
+    grades = Buildings(buildings).classes.to_numpy(str)
     shapes, many = buildings.geometry.to_numpy(), len(buildings) > MANY
     palette = hex_colors()
     if is_together(damage_map):

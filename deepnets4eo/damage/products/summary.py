@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.estimates import expected_count
-from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES
+from deepnets4eo.damage.vocabulary import DAMAGED, GRADES
 from deepnets4eo.footprints import outline_areas_m2
 from deepnets4eo.metrics import wilson_interval
 
@@ -39,9 +40,8 @@ INTERVALS = {  # what a row's interval_95 is of, by its `method`
 
 def summarize(damage_map: DamageMapContent, grid: Grid | None = None) -> dict[str, Any]:
     """Counts, shares, areas (null without a CRS), registration and caveats as plain values. grid : of post."""
-    buildings = damage_map.buildings
-    assessed = buildings[buildings["status"] == ASSESSED]
-    rest = buildings[buildings["status"] != ASSESSED]
+    buildings, table = damage_map.buildings, damage_map.table
+    assessed = buildings[table.assessed]
     return {
         "synthetic": damage_map.synthetic,
         "event": damage_map.event.to_dict(),
@@ -49,9 +49,9 @@ def summarize(damage_map: DamageMapContent, grid: Grid | None = None) -> dict[st
         "buildings": {
             "total": len(buildings),
             "assessed": len(assessed),
-            "not_assessed": len(rest),
-            "not_assessed_by_reason": _tally(rest["reason"]),
-            "by_method": _tally(assessed["method"]),
+            "not_assessed": len(table) - len(assessed),
+            "not_assessed_by_reason": table.reason_counts(~table.assessed),
+            "by_method": table.method_counts(),
         },
         "footprints": damage_map.footprints,
         "damaged_share": damage_map.damaged_share,
@@ -87,14 +87,10 @@ def description_lines(damage_map: DamageMapContent) -> list[str]:
     return [damage_map.headline(), *damage_map.event.lines, *findings, *caveats(damage_map)]
 
 
-def _tally(column: Any) -> dict[str, int]:
-    return {str(name): int(count) for name, count in column.value_counts().items()}
-
-
 def _grades(assessed: gpd.GeoDataFrame, damage_map: DamageMapContent) -> dict[str, Any]:
     """Buildings of each grade, and damaged ones, named and expected, with an interval and its method."""
     estimated = damage_map.estimates.get("buildings") or {}
-    damaged = assessed["damage"].isin(DAMAGED)
+    damaged = Buildings(assessed).damaged
     return {
         "damaged": {**_row(assessed, damaged, _damaged_estimate(assessed, estimated)), "grades": list(DAMAGED)},
         "by_grade": {

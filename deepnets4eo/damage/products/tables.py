@@ -16,7 +16,7 @@ from deepnets4eo.damage.products.qgis_styles import (
     qml,
     without_outlines_style,
 )
-from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, NOT_ASSESSED, POST_ONLY, PRE_POST, SUBJECT
+from deepnets4eo.damage.vocabulary import METHODS, STATUSES, SUBJECT
 from deepnets4eo.files import atomic_write
 from deepnets4eo.outputs import add_event, add_styles, register_table
 from deepnets4eo.polygons import add_layer, set_fixed_times
@@ -34,10 +34,10 @@ ALWAYS = {  # what the fixed columns say, shown by QGIS as field comments
     "damage_prob": "probability of major damage or worse, 0 to 1",
     "confidence": "confidence in the grade, 0 to 1",
     "damage_set": "grades that cannot be excluded at 90 %, with commas between",
-    "status": f"{ASSESSED} or {NOT_ASSESSED}",
+    "status": " or ".join(STATUSES),
     "reason": "why a building was not assessed, or graded by the network or by water around it",
     "inundated": "whether new water surrounds the building: yes, no or not known",
-    "method": f"{PRE_POST}: both images compared; {POST_ONLY}: the post image alone; {BY_WATER}: the water around it alone",
+    "method": "{}: both images compared; {}: the post image alone; {}: the water around it alone".format(*METHODS),
     "dx_px": "shift applied to the outline along columns, pixels of the post image",
     "dy_px": "shift applied to the outline along rows, pixels of the post image",
     "pre_off_m": "how far the pre image may lie off there, metres: half of the nearest tie points lie off by more",

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES
+from deepnets4eo.damage.buildings import Buildings
+from deepnets4eo.damage.vocabulary import DAMAGED, GRADES
 from deepnets4eo.errors import InputError
 from deepnets4eo.metrics import ConfusionMatrix
 
@@ -50,7 +51,7 @@ def compare_with_reference(buildings: pd.DataFrame, reference: pd.DataFrame) -> 
     joined = graded.assign(id=graded["id"].astype(str))[["id", "damage"]].merge(
         buildings[["id", "damage", "damage_prob", "status"]], on="id", suffixes=("_reference", "")
     )
-    scored = joined[joined["status"] == ASSESSED]
+    scored = joined[Buildings(joined).assessed]
     if scored.empty:
         raise InputError(
             "no assessed building is in the reference: the ids do not match. Give both the same id column."
@@ -62,7 +63,7 @@ def compare_with_reference(buildings: pd.DataFrame, reference: pd.DataFrame) -> 
     }
     grades = ConfusionMatrix(len(GRADES)).update(_index(scored["damage_reference"]), _index(scored["damage"]))
     truth = scored["damage_reference"].isin(DAMAGED).to_numpy()
-    named = scored["damage"].isin(DAMAGED).to_numpy()
+    named = Buildings(scored).damaged
     return DamageAccuracy(
         len(scored), int(truth.sum()), *_detection(truth, scored["damage_prob"].to_numpy(float), named), grades,
         {reason: count for reason, count in left_out.items() if count},

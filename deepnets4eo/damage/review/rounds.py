@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from deepnets4eo.arrays import Floats, Mask
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.review.answers import Answers, read_filled, write_looks
 from deepnets4eo.damage.review.counts import review_counts
 from deepnets4eo.damage.review.sample import draw_sample
 from deepnets4eo.damage.review.site_look import look_of_map
 from deepnets4eo.damage.review.taught_map import chosen_files, next_file
 from deepnets4eo.damage.review.teaching import LEAST_ANSWERS, Taught, choose_next, graded_answers, teach
-from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED
 from deepnets4eo.errors import InputError
 
 ROUND = 10  # answers after which the page says anew what they show
@@ -119,8 +119,7 @@ class Rounds:
         """Note after a round how many buildings are on the other side of the damage by now."""
         if self._damaged is not None and number < self._answers + self.size:
             return
-        assessed = (self.buildings["status"] == ASSESSED).to_numpy()
-        damaged = taught.buildings["damage"].isin(DAMAGED).to_numpy()[assessed]
+        damaged = Buildings(taught.buildings).damaged[Buildings(self.buildings).assessed]
         if self._damaged is not None:
             changed = int((damaged != self._damaged).sum())
             self._quiet = self._quiet + 1 if changed <= FEW_CHANGES * len(damaged) else 0

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices
-from deepnets4eo.damage.vocabulary import ASSESSED
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import outline_areas_m2
 
@@ -67,7 +67,7 @@ def draw_sample(buildings: gpd.GeoDataFrame, looks: int = 100, seed: int = 0) ->
         raise InputError(
             f"{looks} of {len(buildings)} buildings cannot be drawn. Give a map with buildings, and one look at least."
         )
-    assessed = (buildings["status"] == ASSESSED).to_numpy()
+    assessed = Buildings(buildings).assessed
     prob = buildings["damage_prob"].to_numpy(float)
     prob = np.where(assessed & np.isfinite(prob), prob, prob[assessed].mean() if assessed.any() else 0.5)
     area_m2 = outline_areas_m2(buildings)

@@ -17,18 +17,17 @@ from numpy.typing import NDArray
 from scipy.special import entr, logit
 
 from deepnets4eo.arrays import Floats, Indices
-from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.calibration.pool import NETWORK
-from deepnets4eo.damage.calibration.probabilities import (
+from deepnets4eo.damage.buildings import NETWORK, Buildings
+from deepnets4eo.damage.grades import Grades, other_of_side
+from deepnets4eo.damage.network.look_model import by_site
+from deepnets4eo.damage.probabilities import (
     LEAST_PROBABILITY,
     grades_of_sides,
     set_damaged_probability,
     side_log_odds,
 )
-from deepnets4eo.damage.grades import Grades, other_of_side
-from deepnets4eo.damage.network.look_model import by_site
 from deepnets4eo.damage.review.regression import Side, auc_of
-from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, PRIOR_COLUMNS
+from deepnets4eo.damage.vocabulary import GRADES, MAJOR, PRIOR_COLUMNS
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import Finding, Phrase
 
@@ -122,7 +121,7 @@ def teach(buildings: pd.DataFrame, answers: Mapping[int, str], seed: int = 0, lo
     InputError
         Fewer than 20 answers name the grade of an assessed building.
     """
-    assessed, graded = (buildings["status"] == ASSESSED).to_numpy(), graded_answers(buildings, answers)
+    assessed, graded = Buildings(buildings).assessed, graded_answers(buildings, answers)
     if len(graded) < LEAST_ANSWERS:
         raise InputError(
             f"{len(graded)} assessed buildings have an answer that names a grade, at least {LEAST_ANSWERS} are needed. Look at more."
@@ -173,7 +172,7 @@ def choose_next(
     (count,) int
         Rows of the table.
     """
-    assessed = np.flatnonzero(buildings["status"] == ASSESSED)
+    assessed = np.flatnonzero(Buildings(buildings).assessed)
     if len(graded_answers(buildings, answers)) >= LEAST_ANSWERS:
         buildings = teach(buildings, answers, seed, look).buildings
     part = buildings.iloc[assessed]
@@ -201,7 +200,7 @@ def choose_next(
 
 def graded_answers(buildings: pd.DataFrame, answers: Mapping[int, str]) -> dict[int, str]:
     """The answers that name the grade of an assessed building."""
-    assessed = (buildings["status"] == ASSESSED).to_numpy()
+    assessed = Buildings(buildings).assessed
     return {row: answer for row, answer in answers.items() if answer in GRADES and assessed[row]}
 
 

@@ -9,7 +9,7 @@ import shapely
 from affine import Affine
 from made_up_evidence import gather
 
-from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.evidence.columns import EVIDENCE, POINTS
 from deepnets4eo.damage.evidence.moved_outlines import on_post
 from deepnets4eo.footprints import FootprintAlignment
@@ -78,11 +78,11 @@ def houses() -> Footprints:
 
 
 @pytest.fixture(scope="module")
-def table(pre: Layer, post: Layer, houses: Footprints) -> EvidenceTable:
+def table(pre: Layer, post: Layer, houses: Footprints) -> Buildings:
     return gather(pre, post, houses, Known())
 
 
-def test_every_column_that_points_somewhere_points_there_between_intact_and_rubble(table: EvidenceTable) -> None:
+def test_every_column_that_points_somewhere_points_there_between_intact_and_rubble(table: Buildings) -> None:
     damaged = np.isin(np.arange(len(HOUSES)), RUBBLE)
     assert sum(POINTS[name] != 0 for name in table.names) > 8
     for name in table.names:
@@ -91,7 +91,7 @@ def test_every_column_that_points_somewhere_points_there_between_intact_and_rubb
             assert POINTS[name] * (values[damaged].median() - values[~damaged].median()) > 0, name
 
 
-def test_the_table_has_a_row_for_each_footprint_in_order_and_a_meaning_for_each_column(table: EvidenceTable) -> None:
+def test_the_table_has_a_row_for_each_footprint_in_order_and_a_meaning_for_each_column(table: Buildings) -> None:
     assert table.frame["id"].tolist() == [str(k) for k in range(len(HOUSES))]
     assert set(table.frame["status"]) == {"assessed"}
     assert set(table.frame["method"]) == {"pre_post"}
@@ -99,7 +99,7 @@ def test_the_table_has_a_row_for_each_footprint_in_order_and_a_meaning_for_each_
     assert set(table.names) <= {evidence.name for evidence in EVIDENCE}
 
 
-def test_outlines_are_carried_on_to_where_the_post_image_shows_them(table: EvidenceTable) -> None:
+def test_outlines_are_carried_on_to_where_the_post_image_shows_them(table: Buildings) -> None:
     assert np.allclose(table.frame["dx_px"], SHIFT[1])
     assert np.allclose(table.frame["dy_px"], SHIFT[0])
     assert (table.frame.loc[~np.isin(np.arange(len(HOUSES)), RUBBLE), "ev_roof_match"] > 0.8).all()
@@ -107,7 +107,7 @@ def test_outlines_are_carried_on_to_where_the_post_image_shows_them(table: Evide
 
 @pytest.mark.parametrize("block_px", [64, 136, 1024])
 def test_the_cut_into_blocks_and_the_number_of_workers_change_nothing(
-    table: EvidenceTable, pre: Layer, post: Layer, houses: Footprints, block_px: int
+    table: Buildings, pre: Layer, post: Layer, houses: Footprints, block_px: int
 ) -> None:
     other = gather(pre, post, houses, Known(), workers=1 + block_px % 3, block_px=block_px)
     assert len(table.names) > 8
@@ -116,9 +116,7 @@ def test_the_cut_into_blocks_and_the_number_of_workers_change_nothing(
         assert np.allclose(table.frame[name], other.frame[name], atol=1e-4, equal_nan=True), name
 
 
-def test_gain_and_offset_of_the_sensor_change_next_to_nothing(
-    table: EvidenceTable, pre: Layer, houses: Footprints
-) -> None:
+def test_gain_and_offset_of_the_sensor_change_next_to_nothing(table: Buildings, pre: Layer, houses: Footprints) -> None:
     strong = Layer.open((street(after=True).astype(np.uint16) * 37 + 500).astype(np.uint16), grid=GRID)
     other = gather(pre, strong, houses, Known())
     for name in ("ev_roof_roughness", "ev_outline_support", "ev_right_angles", "ev_roof_match", "ev_shadow_loss"):
@@ -180,9 +178,7 @@ def test_a_building_without_pre_data_falls_back_by_itself(post: Layer, houses: F
     assert (table.frame.loc[~first_row, "method"] == "pre_post").all()
 
 
-def test_overlapping_footprints_are_measured_each_in_its_own_right(
-    pre: Layer, post: Layer, table: EvidenceTable
-) -> None:
+def test_overlapping_footprints_are_measured_each_in_its_own_right(pre: Layer, post: Layer, table: Buildings) -> None:
     twice = footprints([outline(*HOUSES[1]), outline(*HOUSES[1]), outline(*HOUSES[2])])
     other = gather(pre, post, twice, Known()).frame
     assert np.allclose(

@@ -10,7 +10,7 @@ import shapely
 from affine import Affine
 from made_up_evidence import gather
 
-from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.evidence.columns import _of_site
 from deepnets4eo.damage.evidence.roofs import Roof, agreements, lean_line
 from deepnets4eo.damage.evidences.network import with_network
@@ -57,7 +57,7 @@ def image(*, lean: np.ndarray, gone: np.ndarray, sun: int) -> np.ndarray:
     return np.clip(np.stack([ground, ground + 4, ground - 4]), 1, 255).astype(np.uint8)
 
 
-def table(lean: np.ndarray) -> EvidenceTable:
+def table(lean: np.ndarray) -> Buildings:
     before = image(lean=np.zeros(2), gone=np.zeros(len(PLACES), bool), sun=1)
     after = image(lean=lean, gone=GONE, sun=-1)
     shapes = [
@@ -74,18 +74,18 @@ def table(lean: np.ndarray) -> EvidenceTable:
 
 
 @pytest.fixture(scope="module")
-def leaning() -> EvidenceTable:
+def leaning() -> Buildings:
     return table(LEAN)
 
 
-def test_roofs_are_found_where_a_leaning_view_shows_them(leaning: EvidenceTable) -> None:
+def test_roofs_are_found_where_a_leaning_view_shows_them(leaning: Buildings) -> None:
     expected = np.round(np.array(PLACES) + LEAN * HEIGHTS[:, None]) - PLACES
     found = leaning.frame[["dy_px", "dx_px"]].to_numpy()
     assert np.abs(found - expected)[~GONE].max() <= 1
     assert (leaning.displaced == (np.hypot(*found.T) * GSD_M > 3)).all()
 
 
-def test_found_roofs_match_and_those_that_are_gone_do_not(leaning: EvidenceTable) -> None:
+def test_found_roofs_match_and_those_that_are_gone_do_not(leaning: Buildings) -> None:
     match = leaning.frame["ev_roof_match"].to_numpy()
     assert match[~GONE].min() > 1.3 * match[GONE].max()
 
@@ -134,8 +134,8 @@ def test_matches_are_measured_against_the_best_roofs_of_a_site() -> None:
 
 
 def test_a_network_that_compares_one_place_has_no_say_of_displaced_roofs() -> None:
-    frame = EvidenceTable.empty(np.array(["a", "b"], object), "").frame.assign(method="pre_post")
-    evidence = EvidenceTable(frame, {}, displaced=np.array([True, False]))
+    frame = Buildings.not_assessed(np.array(["a", "b"], object), "").frame.assign(status="assessed", method="pre_post")
+    evidence = Buildings(frame, {}, displaced=np.array([True, False]))
     said = SimpleNamespace(to_numpy=lambda kind: np.full((2, len(NETWORK_COLUMNS)), 0.25))
     columns = list(NETWORK_COLUMNS.values())
     shown = with_network(evidence, said, leaves_displaced=True).frame[columns]

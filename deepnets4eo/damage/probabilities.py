@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import expit, logit
 
-from deepnets4eo.arrays import Floats
-from deepnets4eo.damage.vocabulary import MAJOR
+from deepnets4eo.arrays import Floats, Mask, Texts
+from deepnets4eo.damage.vocabulary import GRADES, MAJOR
 
 LEAST_PROBABILITY = 1e-4  # where opinions are pooled: none is nearer to 0 or 1, and so outweighs all others
 MOST_LOG_ODDS = 9.2  # where the evidence of a site is weighed, log-odds count as no farther from 0
@@ -60,3 +60,17 @@ def set_damaged_probability(probabilities: Floats, wanted: Floats) -> Floats:
     factor = np.stack([(1 - wanted) / np.clip(1 - damaged, 1e-9, 1), wanted / np.clip(damaged, 1e-9, 1)], axis=1)
     moved = probabilities * np.repeat(factor, MAJOR, axis=1)
     return np.asarray(moved / moved.sum(axis=1, keepdims=True))
+
+
+def fill_between(inside: Mask) -> Mask:
+    """Add to sets (N, 4) the grades between two of their grades."""
+    from_left = np.logical_or.accumulate(inside, axis=1)
+    from_right = np.logical_or.accumulate(inside[:, ::-1], axis=1)[:, ::-1]
+    return np.asarray(from_left & from_right)
+
+
+def set_names(members: Mask) -> Texts:
+    """Return (N,) names of the grades in sets (N, 4), with commas between, the mildest first."""
+    codes = members @ (1 << np.arange(len(GRADES)))
+    names = [",".join(g for k, g in enumerate(GRADES) if code >> k & 1) for code in range(1 << len(GRADES))]
+    return np.array(names, dtype=object)[codes]

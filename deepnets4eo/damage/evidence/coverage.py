@@ -1,0 +1,76 @@
+"""Whether each building can be assessed: what of its outline the images show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import BuildingSums, Floats, Mask, Texts
+from deepnets4eo.damage.buildings import Reason
+from deepnets4eo.damage.evidence.block import BuildingGeometry
+from deepnets4eo.damage.evidence.working_grid import WorkingGrid
+
+MIN_VISIBLE_SHARE = 0.7  # of the footprint's area
+MAX_CLOUDY_SHARE = 0.3  # of the footprint's area
+MIN_AREA_M2 = 8.0
+MIN_AREA_PX = 20
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What images show of N buildings.
+
+    reason : (N,) why each cannot be assessed, else ''
+    seen_before : (N,) buildings that the pre image shows as well"""
+
+    reason: Texts
+    seen_before: Mask
+
+    @property
+    def compared(self) -> Mask:
+        """(N,) buildings that can be assessed from both images."""
+        return np.asarray((self.reason == "") & self.seen_before)
+
+    def without(self, hidden: Mask, why: str) -> Coverage:
+        """Leave out (N,) buildings that cannot be assessed either."""
+        return Coverage(np.where(hidden & (self.reason == ""), why, self.reason), self.seen_before)
+
+
+def too_small(area_px: Floats, area_m2: Floats) -> Mask:
+    """Return (N,) buildings with too few pixels or square metres to be assessed."""
+    return (area_px < MIN_AREA_PX) | (area_m2 < MIN_AREA_M2)
+
+
+def assess_coverage(sums: dict[str, BuildingSums], geometry: BuildingGeometry, working_grid: WorkingGrid) -> Coverage:
+    """Return whether each building can be assessed, and whether both images show it."""
+    count = len(geometry.sides)
+    pixels = _total(sums, "pixels", count)
+    full = geometry.sides.areas
+    area = np.maximum(full, pixels)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        seen_post, seen_pre = (_total(sums, f"{name}_inside", count) / area for name in ("post", "pre"))
+        blank = _total(sums, "post_blank", count) / area
+        cloudy = _total(sums, "cloud", count) / np.maximum(pixels, 1)
+    reason: Texts = np.full(count, "", dtype=object)
+    few, cut = pixels < (1 - MIN_VISIBLE_SHARE) * full, pixels < MIN_VISIBLE_SHARE * full
+    inside = geometry.inside_share >= MIN_VISIBLE_SHARE
+    small = too_small(full, full * working_grid.gsd_m**2)
+    rules = [
+        (seen_post < MIN_VISIBLE_SHARE, Reason.NODATA),
+        (cut & ~inside, Reason.CUT),
+        (small | (few & inside), Reason.SMALL),  # slivers enclose no centre of a pixel
+        (cloudy > MAX_CLOUDY_SHARE, Reason.CLOUD),
+        ((seen_post < MIN_VISIBLE_SHARE) & (blank > (1 - MIN_VISIBLE_SHARE) / 2), Reason.BLANK),
+        (few & ~inside, Reason.OUTSIDE),
+        (~(full > 0), Reason.EMPTY),
+    ]
+    for rule, text in rules:  # later rules say more about why
+        reason[rule] = text
+    reason = np.where(geometry.left_out != "", geometry.left_out, reason)
+    return Coverage(reason, np.asarray(seen_pre >= MIN_VISIBLE_SHARE))
+
+
+def _total(sums: dict[str, BuildingSums], name: str, count: int) -> NDArray[np.float64]:
+    return sums[name][:, 0] if name in sums else np.zeros(count)
