@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 
 from deepnets4eo.addresses import without_secrets
 
-LEAST_LETTERS, MOST_NEAR = 3, 8  # of a word that begins a name; names in a hint
+MIN_LETTERS, MAX_NEAR = 3, 8  # of a word that begins a name; names in a hint
 P = ParamSpec("P")
 R = TypeVar("R")
 MAX_REASON = 300  # characters
@@ -167,7 +167,7 @@ def nearest_name(wanted: object, known: Iterable[str]) -> str | None:
 def names_with_word(wanted: object, known: Iterable[str]) -> list[str]:
     """The known names that begin with `wanted`, of three letters at least, as "unet-resnet34" and "floods/unet" with "unet"; else those with such a word."""
     names, word = list(known), re.escape(str(wanted))
-    if len(word) < LEAST_LETTERS:
+    if len(word) < MIN_LETTERS:
         return []
     tiers = (
         [name for name in names if re.search(rf"{begin}{word}", name, re.IGNORECASE)]
@@ -200,7 +200,7 @@ def name_hint(wanted: object, known: Iterable[str], otherwise: str | None = None
     """
     names = list(known)
     begun = names_with_word(wanted, names)
-    if 1 < len(begun) <= MOST_NEAR:
+    if 1 < len(begun) <= MAX_NEAR:
         return f"Did you mean one of {', '.join(begun)}?"
     near = begun[0] if len(begun) == 1 else nearest_name(wanted, names)
     if near is not None:

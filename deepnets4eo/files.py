@@ -29,11 +29,11 @@ import yaml
 
 from deepnets4eo.errors import PROJ_REMEDY, InputError, OutputError
 
-MOST_CHARACTERS = 16_000_000
-MOST_VALUES = 1_000_000  # with everything written out that a name stands for
+MAX_CHARACTERS = 16_000_000
+MAX_VALUES = 1_000_000  # with everything written out that a name stands for
 
 PARTIAL = ".partial-"
-MAX_YAML_BYTES = 4 * MOST_CHARACTERS  # larger files are not read, as they cannot be parsed
+MAX_YAML_BYTES = 4 * MAX_CHARACTERS  # larger files are not read, as they cannot be parsed
 MAX_DEPTH = 100  # of lists and mappings within each other; cards and recipes have six
 # raised by YAML's constructors for values that do not fit their tag or form: 2020-13-45, !!int x, !!bool x
 TAG_ERRORS = (ValueError, KeyError, IndexError, AttributeError, TypeError, OverflowError)
@@ -363,7 +363,7 @@ def remove(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
-def load_yaml(text: str, name: str, most_characters: int = MOST_CHARACTERS) -> Any:
+def load_yaml(text: str, name: str, most_characters: int = MAX_CHARACTERS) -> Any:
     """The value of YAML. Errors: InputError, naming `name`, for too much of it; yaml.YAMLError for no YAML."""
     if len(text) > most_characters:
         raise InputError(f"{name} has {len(text):,} characters, more than {most_characters:,}: no table of settings.")
@@ -380,9 +380,9 @@ def _load_yaml(loader: Any, name: str, text: str) -> Any:
         node = loader.get_single_node()
         if node is None:
             return None
-        if "*" in text and _values(node) > MOST_VALUES:
+        if "*" in text and _values(node) > MAX_VALUES:
             raise InputError(
-                f"{name} stands for more than {MOST_VALUES:,} values, through names such as &a and *a. Write it without."
+                f"{name} stands for more than {MAX_VALUES:,} values, through names such as &a and *a. Write it without."
             )
         return loader.construct_document(node)
     finally:

@@ -16,7 +16,7 @@ from deepnets4eo.errors import InputError
 LOCKED_BYTE = 1 << 20  # far behind the file's text: on Windows others cannot read bytes that are locked
 TIME_VARIABLE = "SOURCE_DATE_EPOCH"
 END_S = 253_402_300_800  # of the year 10000, since 1970
-MOST_SHARED = 1 << 20  # processes on Windows that share a lock
+MAX_SHARED = 1 << 20  # processes on Windows that share a lock
 
 
 def lock_at_once(file: int, *, shared: bool) -> None:
@@ -26,7 +26,7 @@ def lock_at_once(file: int, *, shared: bool) -> None:
     except ImportError:  # Windows
         msvcrt = import_module("msvcrt")
         # there are no shared locks: who shares locks one byte of its own, who does not all of them
-        first, length = (LOCKED_BYTE + os.getpid() % MOST_SHARED, 1) if shared else (LOCKED_BYTE, MOST_SHARED)
+        first, length = (LOCKED_BYTE + os.getpid() % MAX_SHARED, 1) if shared else (LOCKED_BYTE, MAX_SHARED)
         os.lseek(file, first, os.SEEK_SET)
         msvcrt.locking(file, msvcrt.LK_NBLCK, length)
     else:

@@ -27,9 +27,9 @@ from deepnets4eo.objects import ObjectRules, density_grid, density_map, extract_
 from deepnets4eo.rasters.scene import LABELS, Layer
 
 GSD_M = {"vaihingen": 0.09, "potsdam": 0.05}
-LEAST_M2, OPENING_M = 1.0, 0.15  # of a car, of which shadows and eaves leave a part
+MIN_M2, OPENING_M = 1.0, 0.15  # of a car, of which shadows and eaves leave a part
 HECTARE_M2 = 10_000.0
-RULES = ObjectRules(opening_m=OPENING_M, min_area_m2=LEAST_M2)
+RULES = ObjectRules(opening_m=OPENING_M, min_area_m2=MIN_M2)
 
 
 def cars_of(path: str | Path, legend: Legend, gsd_m: float) -> tuple[gpd.GeoDataFrame, Grid]:

@@ -31,8 +31,8 @@ from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.network.look import LookEncoder
-from deepnets4eo.damage.network.look_model import LEAST_BUILDINGS, LookModel, by_site, look_features
-from deepnets4eo.damage.network.look_training import LEAST_EACH, LookSite, fit_look
+from deepnets4eo.damage.network.look_model import MIN_BUILDINGS, LookModel, by_site, look_features
+from deepnets4eo.damage.network.look_training import MIN_EACH, LookSite, fit_look
 from deepnets4eo.damage.network.pairs import in_pixels
 from deepnets4eo.damage.vocabulary import DAMAGED, GRADES
 from deepnets4eo.errors import DeepNets4EOError
@@ -41,7 +41,7 @@ from deepnets4eo.rasters.scene import Layer, Scene
 
 SEED, SIZE_PX, GSD_M = 7, 512, 0.5
 NOT_SEEN = ("flood", "none")  # hazards that leave roofs as they are
-LEAST = 8  # graded buildings of a pair
+MIN_GRADED = 8  # graded buildings of a pair
 OUTLINE_ERROR_M = 1.0
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
 MORE_PLACES = ("moore_tornado", "santa-rosa-wildfire_00000038")  # of the folder events_more
@@ -62,7 +62,7 @@ def make_pairs(out: Path, minutes: float) -> None:
             break
         pair = pair.at_gsd(GSD_M)
         rows = np.flatnonzero((pair.grades < len(GRADES)) & ~shapely.is_empty(pair.outlines))
-        if len(rows) < LEAST:
+        if len(rows) < MIN_GRADED:
             continue
         shift = rng.normal(0, OUTLINE_ERROR_M, 2) / pair.gsd_m
         outlines = shapely.transform(pair.outlines[rows], lambda points, by=shift: points + by)
@@ -71,7 +71,7 @@ def make_pairs(out: Path, minutes: float) -> None:
         damaged = pair.grades[rows] >= GRADES.index(DAMAGED[0])
         path = out / f"{SEED}-{number:04d}.npz"
         np.savez(path, features=features.astype(np.float32), damaged=damaged, hazard=pair.hazard)
-        number, usable = number + 1, usable + (len(rows) >= LEAST_BUILDINGS and 0 < damaged.sum() < len(rows))
+        number, usable = number + 1, usable + (len(rows) >= MIN_BUILDINGS and 0 < damaged.sum() < len(rows))
 
 
 def read_pairs(out: Path, *, smoke: bool = False) -> list[LookSite]:
@@ -123,7 +123,7 @@ def made_up_tables(model: LookModel, count: int) -> list[pd.DataFrame]:
             table = seen_by_job(pair.pre, pair.post, pair.outlines.drop(columns="damage"), truth, model)
         except DeepNets4EOError:
             continue
-        if len(table) and min(table["damaged"].sum(), (~table["damaged"]).sum()) >= LEAST_EACH:
+        if len(table) and min(table["damaged"].sum(), (~table["damaged"]).sum()) >= MIN_EACH:
             tables.append(table)
     return tables
 
@@ -171,7 +171,7 @@ def real_table(data: Path, model: LookModel, most: int | None) -> str:
                 lines.append(f"| {name} {case.name} | refused: {error} | | | | | |")
                 continue
             known = table[np.isfinite(table["look"])]
-            if len(known) and min(known["damaged"].sum(), (~known["damaged"]).sum()) >= LEAST_EACH:
+            if len(known) and min(known["damaged"].sum(), (~known["damaged"]).sum()) >= MIN_EACH:
                 odds = (known["job"], known["look"], both(known, model, 0.5))
                 values = [f"{roc_auc_score(known['damaged'], one):.3f}" for one in odds]
             else:

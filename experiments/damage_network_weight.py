@@ -37,7 +37,7 @@ from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.buildings import NETWORK, Buildings
 from deepnets4eo.damage.calibration.pool import ALONE, EQUAL_SHARE, RELIABILITY, SHARE, pool_log_odds
 from deepnets4eo.damage.calibration.reliability import Reliability, fit_reliability
-from deepnets4eo.damage.calibration.site import MOST_INFORMATION as MOST_AT_SITE, UNKNOWN_SITE, fit_to_site
+from deepnets4eo.damage.calibration.site import MAX_INFORMATION as MAX_AT_SITE, UNKNOWN_SITE, fit_to_site
 from deepnets4eo.damage.decision.decision import name_damaged
 from deepnets4eo.damage.decision.fit_model import GradedEvidence
 from deepnets4eo.damage.decision.model import BY_NETWORK, DEFAULT_MODEL, DamageModel
@@ -51,7 +51,7 @@ from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.run import RECIPE, load_run, save_run
 from deepnets4eo.synthetic import City, Event
 
-LEAST_BUILDINGS = 20  # buildings of a pair whose calibration error counts
+MIN_BUILDINGS = 20  # buildings of a pair whose calibration error counts
 Array = NDArray[np.float64]
 
 LOG = logging.getLogger("damage_network_weight")
@@ -60,8 +60,8 @@ CITY_M = 320.0
 # Buildings of a site that say how far its evidence is shifted: fewer than without the network, whose errors at one site are more
 # alike. Chosen at hazards left out: the intervals of the number of damaged buildings hold the truth at 94 % or more of the sites
 # (with 5: at 89 % or more), and log loss is less than with 5 or 10; with 2 it is a little less still, and the intervals are wider.
-MOST_INFORMATION = 3.0
-LEAST = 3  # buildings of either side, without which a site has no AUC
+MAX_INFORMATION = 3.0
+MIN_OF_EACH = 3  # buildings of either side, without which a site has no AUC
 SHARES = (0.0, 0.15, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0)
 METHODS = {"pair": PRE_POST, "post": POST_ONLY}
 ALONE_KEYS = ("auc", "false_alarms", "recall", "f1", "four_grades", "ece", "brier")
@@ -151,7 +151,7 @@ def score(buildings: pd.DataFrame) -> pd.DataFrame:
         for (dates, kind, name), site in buildings.groupby(["dates", "kind", "site"]):
             known = site.index[np.isfinite(probability[site.index])]
             truth: NDArray[np.bool_] = damaged[known]
-            if min(truth.sum(), (~truth).sum()) < LEAST:
+            if min(truth.sum(), (~truth).sum()) < MIN_OF_EACH:
                 continue
             loss = even_loss(truth, probability[known])
             style = style_of(str(name), str(kind))
@@ -178,11 +178,11 @@ def left_out_sites(buildings: pd.DataFrame, weights: dict[str, float], of: str) 
         kind = _kind_of(data, of)
         decided = {
             "weight-free": model_rows(model, method, data, everything),
-            "with network": left_out_rows(log_odds, data, kind, everything, MOST_INFORMATION),
+            "with network": left_out_rows(log_odds, data, kind, everything, MAX_INFORMATION),
         }
         for name, table in decided.items():
             for _, site in table.groupby("group"):
-                if len(site) >= LEAST_BUILDINGS:
+                if len(site) >= MIN_BUILDINGS:
                     own = {"dates": dates, "kind": kind[site.index[0]], "sites": _sort_of(site), "decision": name}
                     rows.append(own | site_scores(site))
     return pd.DataFrame(rows)
@@ -255,7 +255,7 @@ def alone_at_left_out_hazards(buildings: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for dates in METHODS:
         data, log_odds = log_odds_alone(buildings, dates)
-        decided = left_out_rows(log_odds, data, data.domain, np.ones(len(data.grade), bool), MOST_INFORMATION)
+        decided = left_out_rows(log_odds, data, data.domain, np.ones(len(data.grade), bool), MAX_INFORMATION)
         own = scores_of(decided)
         rows.append({"dates": dates} | {key: own[key] for key in ("assessed", "damaged", *ALONE_KEYS)})
     return pd.DataFrame(rows).round(3)
@@ -272,10 +272,10 @@ def write_card(folder: Path, buildings: pd.DataFrame, shares: dict[str, float]) 
     measured, alone = {}, {}
     for dates, (method, weight) in weights_of(shares).items():
         data, log_odds = pooled_log_odds(model, buildings, dates, weight)
-        reliability = fit_reliability(log_odds, data.grade, data.group, MOST_INFORMATION)
+        reliability = fit_reliability(log_odds, data.grade, data.group, MAX_INFORMATION)
         measured[method] = {"weight": weight, **reliability.to_dict()}
         outside, network = log_odds_alone(buildings, dates)
-        reliability = fit_reliability(network, outside.grade, outside.group, MOST_INFORMATION)
+        reliability = fit_reliability(network, outside.grade, outside.group, MAX_INFORMATION)
         if reliability.site != UNKNOWN_SITE:  # sites enough to say how far one is shifted
             alone[method] = {"weight": 1.0, **reliability.to_dict()}
     notes = dict(run.card["notes"]) | {SHARE: shares["pair"], RELIABILITY: measured, ALONE: alone}
@@ -331,7 +331,7 @@ class Method:
     reliability: Reliability
 
     @classmethod
-    def fit(cls, log_odds: Array, data: GradedEvidence, most_information: float = MOST_AT_SITE) -> Method:
+    def fit(cls, log_odds: Array, data: GradedEvidence, most_information: float = MAX_AT_SITE) -> Method:
         """Reliability of left-out log-odds."""
         site = np.unique(data.group, return_inverse=True)[1]
         return cls(fit_reliability(log_odds, data.grade, site, most_information))
@@ -360,7 +360,7 @@ def left_out_rows(
     data: GradedEvidence,
     kind: NDArray[np.object_],
     world: NDArray[np.bool_],
-    most_information: float = MOST_AT_SITE,
+    most_information: float = MAX_AT_SITE,
 ) -> pd.DataFrame:
     """Rows of the world's buildings, those of each kind with the reliability of all others."""
     parts = []

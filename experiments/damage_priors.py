@@ -42,7 +42,7 @@ from deepnets4eo.rasters.scene import Layer
 
 FIRST_SEED, CHOSEN_ON = 9_640_000, 52
 HAZARDS = ("tornado", "earthquake", "hurricane", "wildfire", "explosion", "none")
-CLOUDED, LEAST_ASSESSED = 0.35, 10
+CLOUDED, MIN_ASSESSED = 0.35, 10
 NEIGHBOURS_M = 40.0
 TRACK = ((-94.5297, 37.0605), (-94.4775, 37.0690))  # of Joplin's hospital and a crossing in the east
 GUST, WITHIN_M, FALL = 85.0, 300.0, 0.6  # m/s on the track, and how it falls beyond
@@ -112,7 +112,7 @@ def replay(site: dict[str, Any], number: int) -> list[dict[str, Any]]:
         {"damage_prob": float}
     )
     assessed, truth = (table["status"] == "assessed").to_numpy(), np.array(site["truth"])
-    if assessed.sum() < LEAST_ASSESSED:
+    if assessed.sum() < MIN_ASSESSED:
         return []
     unseen = ~assessed & ~table["reason"].isin(NO_BUILDINGS).to_numpy()
     rows = []

@@ -49,7 +49,7 @@ METRES_UTM = "EPSG:32615"
 FIRST_SEED = 7_000_000  # of the miniature world; no other experiment uses these seeds
 # Pairs seen from the side, as of a dense city after an earthquake: how many of each style, the seed of the first, what struck them.
 OBLIQUE_DRAWS, FIRST_OBLIQUE, OBLIQUE_HAZARDS = 2, 3, ("earthquake", "none")
-MOST_A_PAIR = 60  # buildings: a settlement of a thousand huts would outweigh all other places
+MAX_A_PAIR = 60  # buildings: a settlement of a thousand huts would outweigh all other places
 WORLD_COLUMNS = ("ev_light_change",)  # gain on hazards and styles left out, where the world is trained on
 KINDS = {"quake": "earthquake", "fire": "wildfire"}  # events of the city by the world's names
 
@@ -116,7 +116,7 @@ def some_buildings(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
     if "ev_roof_roughness" not in frame:
         return pd.DataFrame()
     known = frame[frame["ev_roof_roughness"].notna() & frame["reason"].isin(["", UNLIKE])]
-    drawn = np.random.default_rng([seed, 2013]).permutation(len(known))[:MOST_A_PAIR]
+    drawn = np.random.default_rng([seed, 2013]).permutation(len(known))[:MAX_A_PAIR]
     columns = [name for name in known if name.startswith("ev_")]
     return known.iloc[np.sort(drawn)][["id", "damage", "domain", "style", "event", "group", "draw", *columns]]
 

@@ -67,7 +67,7 @@ CARD, RECIPE = "earthquake_response", Path(__file__).with_suffix(".yaml")
 VOTE = "majority vote"
 COARSER = 12
 SIZE_PX, SMOKE_PX, GSD_M = 48 * COARSER, 24 * COARSER, 0.5
-LEAST_DAMAGED = 10  # buildings of a made-up site; seeds with fewer are passed over, as F1 is of no worth there
+MIN_DAMAGED = 10  # buildings of a made-up site; seeds with fewer are passed over, as F1 is of no worth there
 TRIES = 20  # seeds a site
 SMOKE_SITES = ("village", "terraces, post alone")
 
@@ -217,7 +217,7 @@ def _damaged_pair(kind: MadeUpSite, first_seed: int, size_px: int, tries: int) -
     for seed in range(first_seed, first_seed + tries):
         sample = draw_pair(seed, style=kind.style, hazard="earthquake", size_px=size_px, gsd_m=GSD_M)
         drawn.append((int((_outlines(sample)["damaged"] == 1).sum()), -seed, sample))
-        if drawn[-1][0] >= LEAST_DAMAGED:
+        if drawn[-1][0] >= MIN_DAMAGED:
             return sample
         drawn = [max(drawn, key=lambda one: one[:2])]
     return drawn[0][2]

@@ -62,7 +62,7 @@ ROWS: dict[str, tuple[str, ...]] = {
 }
 ROWS_BY_DEFAULT = [WITHOUT, "labels-kept", "intersection", "intersection, no diffusion", "ignore-missed", "guarded"]
 SIDE_PX = (6, 24)  # of labelled rectangles where nothing changed
-LEAST_PX = 20  # of objects that are drawn too wide
+MIN_PX = 20  # of objects that are drawn too wide
 SIDES = np.array(  # right, down, left, up
     [
         [[0, 0, 0], [0, 1, 1], [0, 0, 0]],
@@ -94,7 +94,7 @@ def wrong_outlines(change: ByteImage, rate: float, rng: np.random.Generator) -> 
     They grow by a pixel to one side at a time, in the order of `SIDES` from a random one on.
     """
     objects, _ = ndimage.label(change)
-    drawn = np.isin(objects, 1 + np.flatnonzero(np.bincount(objects.ravel())[1:] >= LEAST_PX))
+    drawn = np.isin(objects, 1 + np.flatnonzero(np.bincount(objects.ravel())[1:] >= MIN_PX))
     sides, wrong = itertools.cycle(np.roll(SIDES, rng.integers(len(SIDES)), axis=0)), change
     while drawn.any() and wrong.sum() * (1 - rate) < change.sum():
         drawn = ndimage.binary_dilation(drawn, next(sides))

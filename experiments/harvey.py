@@ -38,7 +38,7 @@ from deepnets4eo.floods.thresholds import FLOOD, NOT_SEEN
 from deepnets4eo.rasters.scene import Layer
 
 FOLDS, BLOCK_DEG, GSD_M = 5, 0.02, 0.5
-LEAST = 25  # pairs of a block with a row of its own
+MIN_PAIRS = 25  # pairs of a block with a row of its own
 Vectors = NDArray[np.float64]
 
 
@@ -147,10 +147,10 @@ def water(after: dict[str, NDArray[np.uint8]], before: dict[str, NDArray[np.uint
 
 
 def water_by_block(names: list[str], flooded: NDArray[np.bool_], turned: NDArray[np.bool_]) -> str:
-    """Rows of blocks of `LEAST` pairs or more, the others together: pairs in new water, and turned round."""
+    """Rows of blocks of `MIN_PAIRS` pairs or more, the others together: pairs in new water, and turned round."""
     text = "\n| block of 0.02 degree | pairs | in new water | turned round |\n|---|---:|---:|---:|\n"
     blocks = [block_of(name) for name in names]
-    many = {block for block, number in Counter(blocks).items() if number >= LEAST}
+    many = {block for block, number in Counter(blocks).items() if number >= MIN_PAIRS}
     title = [
         f"{BLOCK_DEG * block[0]:.2f}, {BLOCK_DEG * block[1]:.2f}" if block in many else "others" for block in blocks
     ]

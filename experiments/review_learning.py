@@ -39,7 +39,7 @@ from deepnets4eo.synthetic import City
 SITE_NAMES = ("joplin", "joplin-tornado_00000000", "santa-rosa-wildfire_00000242", "moore_tornado", "xbd_midwest")
 SUBURB = "suburb 201, SYNTHETIC"
 WAYS = ("drawn", "drawn, look", "half chosen, look")
-ANSWERS, DRAWS, MOST_SHARE = (20, 40, 80), 6, 0.7  # of the graded buildings, so that a rest is left
+ANSWERS, DRAWS, MAX_SHARE = (20, 40, 80), 6, 0.7  # of the graded buildings, so that a rest is left
 FIRST, LOOKS, WORSE = 20, 100, 0.005
 INTERVAL_LOOKS, INTERVAL_DRAWS = (40, 80), 100
 TRUTH = "truth"
@@ -76,9 +76,9 @@ def answer_rounds(
 ) -> Iterator[tuple[dict[int, str], float]]:
     """Row → answer after each number of answers, and the width of the interval by then."""
     truth = buildings[TRUTH].to_numpy(object)
-    sample = draw_sample(buildings, min(LOOKS, int(MOST_SHARE * len(buildings))), seed)
+    sample = draw_sample(buildings, min(LOOKS, int(MAX_SHARE * len(buildings))), seed)
     drawn, chosen = list(sample.rows), np.empty(0, np.intp)
-    for number in (one for one in ANSWERS if one <= MOST_SHARE * len(buildings)):
+    for number in (one for one in ANSWERS if one <= MAX_SHARE * len(buildings)):
         wanted = (number - FIRST) // 2 if "chosen" in way else 0
         while len(chosen) < wanted:
             rows = [*drawn[: FIRST + len(chosen)], *chosen]

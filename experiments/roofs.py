@@ -24,7 +24,7 @@ from deepnets4eo.points.open3d_bridge import import_open3d
 from deepnets4eo.points.rubble.roofs import Roof, roof_points, roofs_before
 from deepnets4eo.points.rubble.surfaces import Heights
 
-BUILDING, CELL_M, LEAST_M2 = 6, 1.0, 20.0
+BUILDING, CELL_M, MIN_M2 = 6, 1.0, 20.0
 NOT_OF_THE_MESH_M = 0.02
 
 
@@ -41,7 +41,7 @@ def outlines_of_points(cloud: PointCloud) -> gpd.GeoDataFrame:
         corners = low + np.argwhere(house == number) * CELL_M
         shapes.append(shapely.union_all(shapely.box(*corners.T, *(corners + CELL_M).T)))
     frame = gpd.GeoDataFrame(geometry=shapes, crs=cloud.crs)
-    return frame[frame.area >= LEAST_M2].reset_index(drop=True)
+    return frame[frame.area >= MIN_M2].reset_index(drop=True)
 
 
 def scenes(data: Path, *, smoke: bool) -> Iterator[tuple[str, PointCloud, gpd.GeoDataFrame]]:

@@ -26,7 +26,7 @@ from sklearn.metrics import roc_auc_score
 from deepnets4eo.damage import EvidenceCard, PointEvidence, assess
 from deepnets4eo.points import PointCloud, RubbleMap, RubbleOptions, debris_volumes, open_cloud
 from deepnets4eo.points.height_grid import grid_around, height_grid
-from deepnets4eo.points.rubble.rubble_map import MOST_UNSEEN
+from deepnets4eo.points.rubble.rubble_map import MAX_UNSEEN
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City, aerial_scan, building_volumes, scanner_positions, terrestrial_scan
 from deepnets4eo.synthetic.scan import EYE_M
@@ -108,7 +108,7 @@ def _compare(
                     "error": row[name] / row[f"{name}_true"] - 1 if row[f"{name}_true"] > 0 else np.nan,
                     "held": np.nan if not np.isfinite(low) else float(max(low, 0) <= row[f"{name}_true"] <= high),
                     "measured": row[name], "true": row[f"{name}_true"],
-                    "seen": "yes" if row["lost_unseen_m3"] <= MOST_UNSEEN * row["lost_m3"] else "no",
+                    "seen": "yes" if row["lost_unseen_m3"] <= MAX_UNSEEN * row["lost_m3"] else "no",
                 }  # fmt: skip
 
 

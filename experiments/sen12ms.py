@@ -24,7 +24,7 @@ from deepnets4eo.synthetic.write import write_raster
 from deepnets4eo.training import TrainOptions, train
 
 IGBP = np.array([255, 0, 0, 0, 0, 0, 1, 1, 2, 2, 3, 4, 5, 6, 5, 7, 8, 9])  # code of IGBP → class of the legend sen12ms
-LEAST = 0.1  # share of a patch that a class fills
+MIN_SHARE = 0.1  # share of a patch that a class fills
 PARTS = (("train", 0.7), ("val", 0.85), ("test", 1.0))  # up to which share of the scenes
 FIGURES = ("micro_f1", "macro_f1", "macro_ap")
 PUBLISHED = "| WRN-B4-ECA from BigEarthNet (Papoutsis et al. 2023, published) | 71.1 (F, kind not stated) | – | – |"
@@ -34,7 +34,7 @@ def labels_of(cover: np.ndarray, names: list[str]) -> list[str]:
     """Names of the classes that fill a tenth of a patch (h, w) of IGBP codes."""
     codes = np.where((cover >= 0) & (cover < len(IGBP)), cover, 0).astype(int)
     shares = np.bincount(IGBP[codes].ravel(), minlength=256)[: len(names)] / cover.size
-    return [names[index] for index in np.flatnonzero(shares >= LEAST)]
+    return [names[index] for index in np.flatnonzero(shares >= MIN_SHARE)]
 
 
 def write_labels(root: Path, out: Path) -> Path:

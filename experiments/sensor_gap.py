@@ -49,7 +49,7 @@ from deepnets4eo.synthetic import City
 PATCH_PX, CITY_PX, GSD_M = 32, 384, 0.5
 TRAIN, VAL, TEST = (1, 2, 3, 4, 5, 6), (11, 12), (21, 22)
 CLASSES = ("building", "tree", "impervious")
-LEAST = 0.1
+MIN_SHARE = 0.1
 SEEDS = (0, 1, 2)
 EPOCHS, ALIGN_EPOCHS, BATCH = 20, 25, 48
 WORDS = {"building": "buildings", "tree": "trees", "impervious": "roads and paved ground"}
@@ -89,7 +89,7 @@ def city_patches(seeds: Sequence[int]) -> dict[str, Tensor]:
     for seed in seeds:
         city, legend = City(seed, CITY_PX, GSD_M), Legend.load("minicity")
         cover = legend.to_index()[city.labels(legend)]
-        shares = [patches((cover == legend.index(name))[None]).mean(axis=(1, 2, 3)) >= LEAST for name in CLASSES]
+        shares = [patches((cover == legend.index(name))[None]).mean(axis=(1, 2, 3)) >= MIN_SHARE for name in CLASSES]
         other = gaussian_filter(city.image[OTHER_BANDS].astype(np.float32), (0, 1, 1))
         layers = {IMAGE: city.image[:3] / 128.0 - 1, OTHER: other / 128.0 - 1, "radar": radar_of(city)}
         layers["heights"] = (city.dsm - city.dtm)[None] / HEIGHT_M

@@ -224,7 +224,7 @@ def test_the_ground_imports_no_room():
     assert not {name: graph[name] & folders for name in graph.keys() - folders if graph[name] & folders}
 
 
-MOST_NAMES_ACROSS = 845  # floors use these of each other; lower it with them
+MAX_NAMES_ACROSS = 845  # floors use these of each other; lower it with them
 
 
 def faces() -> dict[str, dict[str, bool]]:
@@ -269,7 +269,7 @@ def test_faces_offer_nothing_that_neither_users_nor_other_floors_use():
 
 
 def test_floors_use_no_more_names_of_each_other_than_before():
-    assert len(floors.names_across()) <= MOST_NAMES_ACROSS
+    assert len(floors.names_across()) <= MAX_NAMES_ACROSS
 
 
 def test_a_name_across_a_border_counts_however_it_is_reached(tmp_path):

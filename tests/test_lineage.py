@@ -30,12 +30,12 @@ SCRIPTS = sorted({system["script"] for system in SYSTEMS} | {one for one in OF_F
 WITH_SMOKE = [
     name for name in SCRIPTS if "add_smoke(" in (text := (EXPERIMENTS / name).read_text(encoding="utf-8")) or "contest_options(" in text
 ]  # fmt: skip
-LEAST_SYSTEMS, LEAST_ROWS = 54, 80
+MIN_SYSTEMS, MIN_ROWS = 54, 80
 
 
 def test_no_system_has_left_and_none_is_named_twice() -> None:
     names = [system["system"] for system in SYSTEMS]
-    assert len(names) >= LEAST_SYSTEMS
+    assert len(names) >= MIN_SYSTEMS
     assert len(set(names)) == len(names)
     for system in SYSTEMS:
         assert {"source", "script", "page", "ours", "kind"} <= system.keys(), system["system"]
@@ -55,7 +55,7 @@ def test_no_row_is_empty_and_those_by_path_say_so() -> None:
 def test_every_published_row_of_every_card_stands_once() -> None:
     named = [(card, name) for system in SYSTEMS for card, name, _ in lineage_page.published_rows(system)]
     published = {(card, name) for card in datasets() for name in DatasetCard.load(card).published}
-    assert len(published) >= LEAST_ROWS
+    assert len(published) >= MIN_ROWS
     assert set(named) == published
     assert len(named) == len(published)
 

@@ -18,10 +18,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from deepnets4eo.baselines.checked_samples import ClassWeight, check_samples, check_vectors
 
-LEAST_VARIANCE = 1e-8  # of directions that are used, of the widest: narrower ones are rounding
+MIN_VARIANCE = 1e-8  # of directions that are used, of the widest: narrower ones are rounding
 
 CHUNK_VECTORS = 1 << 13  # spectra at once: their products stay in the processor's cache
-LEAST_SPREAD = 1e-3  # radians: float32 cosines of nearly equal spectra know angles to 5e-4
+MIN_SPREAD = 1e-3  # radians: float32 cosines of nearly equal spectra know angles to 5e-4
 
 SHARED_KERNEL = 6000  # samples whose kernel is computed once for all classes: 288 MB
 KERNEL_VALUES = 1 << 17  # in memory at once: half a megabyte fits into the processor's cache
@@ -68,7 +68,7 @@ class LinearDiscriminant(ScoredClassifier):
         scale = np.where(spread > 0, spread, 1)
         residuals = (exact - means[index]) / scale
         variances, axes = np.linalg.eigh(residuals.T @ residuals / len(index))
-        used = variances > max(variances[-1], 1e-300) * LEAST_VARIANCE
+        used = variances > max(variances[-1], 1e-300) * MIN_VARIANCE
         whiten = axes[:, used] / np.sqrt(variances[used]) / scale[:, None]
         weights = whiten @ (whiten.T @ means.T)
         priors = np.full(len(counts), 1 / len(counts)) if self.class_weight == "balanced" else counts / len(index)
@@ -104,7 +104,7 @@ class SpectralAngleMapper(ScoredClassifier):
         self.directions_ = _unit(means).astype(np.float32)
         own_squares = np.square(self.angles(vectors)[np.arange(len(index)), index], dtype=np.float64)
         spread = np.sqrt(np.mean([own_squares[row].mean() for row in rows]))
-        self.spread_ = float(max(spread, LEAST_SPREAD))
+        self.spread_ = float(max(spread, MIN_SPREAD))
         return self
 
     def angles(self, X: ArrayLike) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from deepnets4eo.tiling import Tiling, sample_pixels
 CORE_PX = 512
 LARGE_PX = 1024  # of cores with a wide halo, so that most of the work is not on halos
 WIDE_PX = 128  # from this halo on
-LEAST_PX = 128  # of cores with many bands
+MIN_PX = 128  # of cores with many bands
 CORE_BYTES = 8 << 20  # of a core's bands: what stays in the processor's cache from one step to the next
 WINDOW_PX = 256  # side of the windows from which samples are drawn
 
@@ -133,7 +133,7 @@ def _core_side(halo_px: int, stride_px: int, bands: int) -> int:
     """
     wide = halo_px > WIDE_PX
     core_px, most_bytes = (LARGE_PX, 4 * CORE_BYTES) if wide else (CORE_PX, CORE_BYTES)
-    least_px = max(LEAST_PX, 4 * halo_px, stride_px)
+    least_px = max(MIN_PX, 4 * halo_px, stride_px)
     while core_px // 2 >= least_px and 4 * bands * core_px**2 > most_bytes:
         core_px //= 2
     return core_px

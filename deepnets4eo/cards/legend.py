@@ -13,7 +13,7 @@ import numpy as np
 
 from deepnets4eo.cards.catalog import legend_path, legends
 from deepnets4eo.cards.quantity import Quantity
-from deepnets4eo.display.summary import MOST_NAMES, ColorRow, Summary, WithSummary, count_text, list_names
+from deepnets4eo.display.summary import MAX_NAMES, ColorRow, Summary, WithSummary, count_text, list_names
 from deepnets4eo.errors import InputError, LabelError, Reading, check_choice, name_hint
 from deepnets4eo.files import parse_json, read_yaml
 from deepnets4eo.options import Unknown
@@ -27,7 +27,7 @@ KNOWN = NEEDED | {"title", "source", "void_color", "void_values", "void_names", 
 ROWS = 64  # of one pass, whose keys stay in the processor's cache: twice as fast as the whole image
 CHUNK = 1 << 18  # pixels counted at once
 LOSSY, FLAT = 48, 32  # how far lossy compression moves colours, of 255; masks without it have fewer colours
-MOST_COMPARED = 1 << 16  # colours that are not in a legend
+MAX_COMPARED = 1 << 16  # colours that are not in a legend
 
 Color = tuple[int, int, int]
 ColorValues = tuple[tuple[Color, int], ...]
@@ -280,7 +280,7 @@ class Legend(WithSummary):
         return axes
 
     def _summary(self) -> Summary:
-        names = list_names([f"{c.value} {c.name}" for c in self.classes], MOST_NAMES)
+        names = list_names([f"{c.value} {c.name}" for c in self.classes], MAX_NAMES)
         rows = [ColorRow(c.color, (str(c.value), c.name)) for c in self.classes]
         head = {"classes": f"{count_text(self.num_classes, 'class', 'classes')} ({names})"}
         rows.append(ColorRow(self.void_color, (str(VOID), "void")))
@@ -397,7 +397,7 @@ def _color_values(image: np.ndarray, colors: ColorValues, unknown: int) -> np.nd
 
 def colour_problem(strange: Mapping[Color, int], known: Sequence[Color], pixels: int) -> str:
     """Why masks have colours that no class has, where their pattern says it; else "". strange : colour → number of pixels."""
-    colours, counts = np.array(list(strange)[:MOST_COMPARED]), np.array(list(strange.values())[:MOST_COMPARED])
+    colours, counts = np.array(list(strange)[:MAX_COMPARED]), np.array(list(strange.values())[:MAX_COMPARED])
     far = np.abs(colours[:, None] - np.array(known)).max(axis=2).min(axis=1)
     if len(strange) > FLAT and counts[far <= LOSSY].sum() > 0.5 * counts.sum():
         return (

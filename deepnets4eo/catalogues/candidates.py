@@ -24,8 +24,8 @@ from deepnets4eo.grid import Box
 from deepnets4eo.options import Section
 
 ONE_PASS, ONE_VIEW_DEG = timedelta(minutes=10), 5.0  # between neighbouring tiles
-LEAST_SHARE, ADDS = 0.05, 0.001  # of the box: of an image, and of a further tile
-MOST_PAIRED = 100  # images of each role
+MIN_SHARE, ADDS = 0.05, 0.001  # of the box: of an image, and of a further tile
+MAX_PAIRED = 100  # images of each role
 ASSUMED_CLOUD, ASSUMED_OFF_NADIR_DEG, ASSUMED_GSD_M, ASSUMED_LEAN = 30.0, 25.0, 1.0, 0.3  # where nothing is stated
 STEEPEST_DEG, SHARP_M, BRIGHT_DEG = 60.0, 0.5, 30.0
 HALF_AFTER = {"before": 365, "after": 30}  # days
@@ -105,7 +105,7 @@ def best_pair(images: Sequence[Candidate]) -> tuple[Candidate | None, Candidate 
     """Return the images before and after whose scores, times 1 / (1 + 2 x difference of lean), have the highest product, and it."""
     best = sorted(images, key=lambda one: -one.image.score)
     sides: list[list[Candidate | None]] = [
-        [*[candidate for candidate in best if candidate.role == role][:MOST_PAIRED]] or [None]
+        [*[candidate for candidate in best if candidate.role == role][:MAX_PAIRED]] or [None]
         for role in ("before", "after")
     ]
 
@@ -236,7 +236,7 @@ def _join(
         "it was taken on the day of the event; give --date with the time": whole_day and 0 <= days < 1,
         "it was taken from before the event to after it": through,
         f"it was taken {abs(days):.0f} days {role} the event, {limit} at most": abs(days) > limit,
-        f"it covers {covered:.1%} of the box": covered < LEAST_SHARE,
+        f"it covers {covered:.1%} of the box": covered < MIN_SHARE,
         f"{cloud or 0:.0f} % cloud over the box, {options.max_cloud:g} % at most": (cloud or 0) > options.max_cloud,
         f"pixels of {gsd_m} m, {options.max_gsd_m:g} m at most": (gsd_m or 0) > options.max_gsd_m,
         "it was taken by night": sun_deg is not None and sun_deg <= 0,

@@ -32,14 +32,14 @@ from deepnets4eo.outputs import LONGEST, EventInfo, Finding, count_of
 
 log = logging.getLogger(__name__)
 
-MOST_REJECTED = 100  # lines
+MAX_REJECTED = 100  # lines
 WHOLE = 99.0  # percent of the box
 STOREY_M = 3.0
 SEEN_PX, FAR_PX = 1.0, 5.0  # by which a storey's roof lies apart: mentioned, and a caution
 STEEP_DEG = 20.0  # from which on hidden facades are mentioned
 UNKNOWN_GSD_M = 0.5
-MOST_NAMED, LABEL_LETTERS = 8, 90  # of rejected images in the picture
-MOST_SIDES = 4  # of the box, that the picture reaches from its middle
+MAX_NAMED, LABEL_LETTERS = 8, 90  # of rejected images in the picture
+MAX_SIDES = 4  # of the box, that the picture reaches from its middle
 NONE = "-"
 COPY, STATE = "COPY_OF", "COPY_STATE"  # tags: hash of what was copied; sizes, times and ETags of its files
 MARGIN_DEG = 0.0003  # about 30 m, for buildings that reach beyond the box
@@ -268,10 +268,10 @@ def make_plan(
     notes.append(f"score of the pair {value:.3f}{both}; {count_of(len(rejected), 'image')} rejected")
     plan = Plan(
         box=list(sides), date=date, event=dict(event), before=None if before is None else before.image, after=after.image,
-        notes=notes, rejected=[line for line, _ in rejected][:MOST_REJECTED],
+        notes=notes, rejected=[line for line, _ in rejected][:MAX_REJECTED],
     )  # fmt: skip
     shapes = [(candidate.role, candidate.line, candidate.footprint) for candidate in chosen]
-    return plan, shapes + [("", line, shape) for line, shape in rejected[:MOST_REJECTED] if shape is not None]
+    return plan, shapes + [("", line, shape) for line, shape in rejected[:MAX_REJECTED] if shape is not None]
 
 
 def _days_from(when: datetime, days: int) -> datetime:
@@ -294,7 +294,7 @@ def draw_coverage(plan: Plan, shapes: Sequence[Shape], path: Path) -> Path:
     box = shapely.box(*plan.box)
     west, south, east, north = shapely.union_all([box, *(shape for role, _, shape in shapes if role)]).bounds
     side, middle = max(plan.box[2] - plan.box[0], plan.box[3] - plan.box[1]), shapely.centroid(box)
-    reach = min(1.1 * max(middle.x - west, east - middle.x, middle.y - south, north - middle.y), MOST_SIDES * side)
+    reach = min(1.1 * max(middle.x - west, east - middle.x, middle.y - south, north - middle.y), MAX_SIDES * side)
     view = shapely.box(middle.x - reach, middle.y - reach, middle.x + reach, middle.y + reach)
     for role, label, shape in [*reversed(shapes), ("box", "", box)]:
         colour, style, width = LOOKS[role]
@@ -305,12 +305,12 @@ def draw_coverage(plan: Plan, shapes: Sequence[Shape], path: Path) -> Path:
             axes.fill(*corners, color=colour, alpha=0.12 if role else 0)
     dotted = [(label, shapely.intersection(shape, view)) for role, label, shape in shapes if not role]
     named = [(label, shape) for label, shape in dotted if shape.area > 0]
-    for number, (label, shape) in enumerate(named[:MOST_NAMED], start=1):
+    for number, (label, shape) in enumerate(named[:MAX_NAMED], start=1):
         at = shapely.point_on_surface(shape)
         axes.annotate(f"{number}", (at.x, at.y), color="0.3", fontsize="small", ha="center")
         axes.plot([], [], ":", color="0.5", label=drawn_text(f"{number}: {label[:LABEL_LETTERS]}"))
     axes.set(xlim=(middle.x - reach, middle.x + reach), ylim=(middle.y - reach, middle.y + reach))
-    more = f"; {len(named) - MOST_NAMED} more are in the plan" * (len(named) > MOST_NAMED)
+    more = f"; {len(named) - MAX_NAMED} more are in the plan" * (len(named) > MAX_NAMED)
     axes.set(
         title=drawn_text(f"Images around {plan.date}; dotted: rejected{more}"), xlabel="longitude", ylabel="latitude"
     )

@@ -35,7 +35,7 @@ from deepnets4eo.formats import (
 from deepnets4eo.grid import Box
 from deepnets4eo.prefetch import in_order
 
-MOST_DOCUMENTS, MOST_ITEMS, MOST_SEARCH_S = 3_000, 10_000, 900  # of one catalogue
+MAX_DOCUMENTS, MAX_ITEMS, MAX_SEARCH_S = 3_000, 10_000, 900  # of one catalogue
 AT_ONCE = 8  # documents
 PAGE = 100  # items of an answer
 OF_COLLECTION = ("license", "providers", "gsd")
@@ -148,9 +148,9 @@ class _Walk:
 
     def read_all(self) -> None:
         """Read what waits, and what that refers to."""
-        latest, documents = time.monotonic() + MOST_SEARCH_S, 0
+        latest, documents = time.monotonic() + MAX_SEARCH_S, 0
         while self.waiting:
-            if self._is_full() or time.monotonic() > latest or documents >= MOST_DOCUMENTS:
+            if self._is_full() or time.monotonic() > latest or documents >= MAX_DOCUMENTS:
                 self.is_cut = True
                 break
             batch = [self.waiting.popleft() for _ in range(min(AT_ONCE, len(self.waiting)))]
@@ -172,7 +172,7 @@ class _Walk:
     def _is_full(self) -> bool:
         """Whether no more may be read, or kept."""
         spent = self.session is not None and self.session.is_spent
-        return spent or len(self.items) >= MOST_ITEMS or self.kept >= MAX_KEPT_OF_SEARCH
+        return spent or len(self.items) >= MAX_ITEMS or self.kept >= MAX_KEPT_OF_SEARCH
 
     def _took(self, content: Mapping[str, Any], base: str, collection: Mapping[str, Any], body: Body) -> bool:
         """Take a document; return False if it has values that no document has, which end no search."""
@@ -201,7 +201,7 @@ class _Walk:
             meets = kind != "Collection" or _may_meet(content.get("extent"), self.box, self.times)
             links = _links(content, "child", "item") if meets else iter(())
         for link in links:
-            if len(self.seen) > MOST_DOCUMENTS:
+            if len(self.seen) > MAX_DOCUMENTS:
                 self.is_cut = True
                 return
             try:

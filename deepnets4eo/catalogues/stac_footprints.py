@@ -17,7 +17,7 @@ from deepnets4eo.errors import InputError
 
 FARTHEST_DEG = 361.0  # longitudes up to which numbers are taken for degrees
 ROUNDING_DEG = 1e-9
-MOST_NESTED = 8  # collections within collections
+MAX_NESTED = 8  # collections within collections
 SHAPE_ERRORS = (KeyError, TypeError, ValueError, IndexError, OverflowError, shapely.errors.ShapelyError)
 
 
@@ -49,7 +49,7 @@ def _polygons(geometry: Mapping[str, Any], nested: int = 0) -> Iterator[Sequence
         yield geometry["coordinates"]
     elif kind == "MultiPolygon":
         yield from geometry["coordinates"]
-    elif kind == "GeometryCollection" and nested < MOST_NESTED:
+    elif kind == "GeometryCollection" and nested < MAX_NESTED:
         for member in geometry["geometries"]:
             yield from _polygons(member, nested + 1)
 

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CHANGE = 1
-BLOCK_PX, LEAST_BLOCK_PX = 256, 32
-LEAST_BLOCKS = 8
+BLOCK_PX, MIN_BLOCK_PX = 256, 32
+MIN_BLOCKS = 8
 DRAWS, LEVEL = 1000, 0.95
 SQUARE_METRES = 10_000.0  # of a hectare
-LEAST_HA = 0.1  # smaller areas are read in square metres
+MIN_HA = 0.1  # smaller areas are read in square metres
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def changed_area(labels: Layer, *, seed: int = 0, value: int = CHANGE) -> Change
     ChangedArea
         Hectares, with their interval.
     """
-    block_px = int(np.clip(min(labels.shape) // 4, LEAST_BLOCK_PX, BLOCK_PX))
+    block_px = int(np.clip(min(labels.shape) // 4, MIN_BLOCK_PX, BLOCK_PX))
     windows = blocks(labels.shape, block_px)
     counts = np.array([_count(labels, window, value) for window in windows], float)
     areas = (counts * hectares_by_window(labels.grid, windows)[:, None])[counts[:, 1] > 0]
@@ -89,7 +89,7 @@ def area_text(hectares: float, interval: Sequence[float] | None = None) -> str:
     >>> area_text(1.5, (1.2, 11.26))
     '1.50 ha (1.20–11.3)'
     """
-    scale, unit = (SQUARE_METRES, "m²") if 0 < hectares < LEAST_HA else (1.0, "ha")
+    scale, unit = (SQUARE_METRES, "m²") if 0 < hectares < MIN_HA else (1.0, "ha")
     around = "" if interval is None else f" ({'–'.join(_three_digits(scale * end) for end in interval)})"
     return f"{_three_digits(scale * hectares)} {unit}{around}"
 
@@ -195,7 +195,7 @@ def _count(labels: Layer, window: Any, value: int) -> tuple[int, int]:
 
 
 def _interval(areas: NDArray[np.float64], seen_ha: float, seed: int) -> tuple[float, float] | None:
-    if len(areas) < LEAST_BLOCKS:
+    if len(areas) < MIN_BLOCKS:
         return None
     changed, seen = redraw_blocks(areas, DRAWS, seed).T
     low, high = np.quantile(changed / seen, ((1 - LEVEL) / 2, (1 + LEVEL) / 2)) * seen_ha

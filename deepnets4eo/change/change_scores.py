@@ -19,7 +19,7 @@ from deepnets4eo.grid import Window
 from deepnets4eo.rasters import Layer, LayerView
 from deepnets4eo.tiling import PACKED_NODATA, PACKED_ONE
 
-LEAST_CHANGED = round(FINAL * PACKED_ONE)  # the byte from which on a score is change
+MIN_CHANGED = round(FINAL * PACKED_ONE)  # the byte from which on a score is change
 
 
 def is_from_to(legend: Legend) -> bool:
@@ -109,5 +109,5 @@ class _DecidedScores(LayerView):
     def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         data, valid = self.layer.read(window)
         changed = self._changed[self._classes.read(window)[0]]
-        scores = np.where(changed, np.maximum(data, LEAST_CHANGED), np.minimum(data, LEAST_CHANGED - 1))
+        scores = np.where(changed, np.maximum(data, MIN_CHANGED), np.minimum(data, MIN_CHANGED - 1))
         return np.where(valid, scores, PACKED_NODATA).astype(np.uint8), valid

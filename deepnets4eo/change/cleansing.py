@@ -27,7 +27,7 @@ from deepnets4eo.cards import TRAIN, VOID
 from deepnets4eo.change.change_scores import check_two_classes
 from deepnets4eo.change.classical.detector import POST, PRE
 from deepnets4eo.change.diffusion import EDGE_LEVEL, FEW_STEPS, RATE, Diffusion, guided_anisotropic_diffusion
-from deepnets4eo.change.refinement import LEAST_LEFT
+from deepnets4eo.change.refinement import MIN_LEFT
 from deepnets4eo.errors import InputError, check_choice
 from deepnets4eo.evaluation import Keep, LabelReader, LegendLabels, class_thresholds, suspects
 from deepnets4eo.grid import Window, blocks
@@ -56,7 +56,7 @@ log = logging.getLogger(__name__)
 Merge = Literal["intersection", "ignore-missed", "ignore-differing", "ignore-confident"]
 NO_CHANGE, CHANGE = 0, 1
 MORE_PROBABLE = (np.arange(LEVELS) > PACKED_ONE / 2).astype(np.uint8)  # by packed probability of change
-LEAST_NOISE = 0.1  # of clean labels of the miniature city 10 % seem wrong, 24 % where 15 % are (SYNTHETIC, one seed)
+MIN_NOISE = 0.1  # of clean labels of the miniature city 10 % seem wrong, 24 % where 15 % are (SYNTHETIC, one seed)
 ESTIMATED_SCENES = 16  # at most, evenly spread, that the share of wrong labels is estimated on
 TILE_PX = 512  # of the diffusion, without its halo
 GREY_LEVELS = (
@@ -75,7 +75,7 @@ class CleansingSection(Section):
         "average, where its class is labelled, else as labelled",
     )
     least_noise: float = Field(
-        default=LEAST_NOISE, ge=0, le=1,
+        default=MIN_NOISE, ge=0, le=1,
         description="labels stay as they are where the network is sure that less than this share of the labelled change is wrong; "
         "0: they are always cleansed, as published",
     )  # fmt: skip
@@ -268,7 +268,7 @@ def _diffuse(scenes: Sequence[_Predicted], segmenter: NetworkSegmenter, diffusio
     """Scenes with scores that flowed along edges; as they are where small objects leak away, and change would be unlearnt."""
     diffused = [scene.diffuse(segmenter, diffusion) for scene in scenes]
     before, after = (int(_count(group)[:, MORE_PROBABLE == CHANGE].sum()) for group in (scenes, diffused))
-    if after >= LEAST_LEFT * before:
+    if after >= MIN_LEFT * before:
         return diffused
     log.warning(
         "Diffusion leaves %d of %d pixels of predicted change: objects leak away, and scores are merged without it. Take fewer "

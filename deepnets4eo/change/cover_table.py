@@ -23,7 +23,7 @@ from deepnets4eo.rasters import Layer, LayerLike
 
 log = logging.getLogger(__name__)
 
-LEAST_BLOCK_PX, BLOCK_PX = 16, 256  # side of the blocks that are drawn with replacement
+MIN_BLOCK_PX, BLOCK_PX = 16, 256  # side of the blocks that are drawn with replacement
 
 
 def compare_covers(
@@ -81,7 +81,7 @@ def compare_covers(
         _open_reader(layer, layer_legend).on(after.grid)
         for layer, layer_legend in zip((before, after), legends, strict=True)
     ]
-    block_px = block_px or int(np.clip(min(after.shape) // 4, LEAST_BLOCK_PX, BLOCK_PX))
+    block_px = block_px or int(np.clip(min(after.shape) // 4, MIN_BLOCK_PX, BLOCK_PX))
     windows, classes = blocks(after.shape, block_px), legends[0].num_classes
     pixel_ha = hectares_on_the_ground(after.grid, windows, after.source)
     counts = []

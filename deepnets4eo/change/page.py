@@ -22,7 +22,7 @@ from deepnets4eo.tiling import PACKED_ONE
 if TYPE_CHECKING:
     import geopandas as gpd
 
-MOST_LISTED = 50_000  # polygons, the largest ones
+MAX_LISTED = 50_000  # polygons, the largest ones
 THINNED_PX = 0.75  # outlines follow pixels; stairs as high as this become lines
 COLOURS = (
     (230, 60, 40),
@@ -98,9 +98,9 @@ class RegionPage:
         Path
             The file.
         """
-        listed, grid = polygons.head(MOST_LISTED), score.grid
+        listed, grid = polygons.head(MAX_LISTED), score.grid
         payload = _encode(listed, self.numbers[: len(listed)], grid)
-        left_out = f"The page holds the {MOST_LISTED:,} largest of {len(polygons):,} polygons; all are in {self.kind.file}.gpkg."
+        left_out = f"The page holds the {MAX_LISTED:,} largest of {len(polygons):,} polygons; all are in {self.kind.file}.gpkg."
         content = {
             "summary": {
                 name: summary[name] for name in ("synthetic", "area", "registration", "findings")

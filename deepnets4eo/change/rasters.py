@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from deepnets4eo.cards import VOID, Legend
-from deepnets4eo.change.change_scores import LEAST_CHANGED, is_from_to
+from deepnets4eo.change.change_scores import MIN_CHANGED, is_from_to
 from deepnets4eo.change.diffusion import FEW_STEPS, Diffusion
 from deepnets4eo.change.options import ChangeOptions, ChangeProducts
 from deepnets4eo.change.pair import POST, PRE, ChangePair
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 REFINEMENT = Diffusion(steps=FEW_STEPS)
 ORIGIN_TAGS = ("SYNTHETIC", "RUN", "SOFTWARE")
-MOST_CHANGED = 0.5  # share beyond which a map says more about the images than about the ground
+MAX_CHANGED = 0.5  # share beyond which a map says more about the images than about the ground
 RANK = "score of change: it ranks pixels and is no probability"  # of methods without training
 FEW_CHANGED = 10  # pixels: with fewer, a method without training may have found nothing but outlying values
 
@@ -63,7 +63,7 @@ def write_rasters(
             for window in blocks(only.shape, BLOCK_PX):
                 writer.write(window, only.read(window)[0])
     changed, seen = _write_labels(Layer.open(products.score), products.labels, event)
-    if seen and changed > MOST_CHANGED * seen:
+    if seen and changed > MAX_CHANGED * seen:
         findings.append(Finding("most_changed", "caution", {"share": changed / seen}))
     elif seen and changed < FEW_CHANGED and options.model is None:
         findings.append(Finding("few_changed", "note", {"number": changed, "seen": seen}))
@@ -77,7 +77,7 @@ def _write_labels(score: Layer, path: Path, event: EventInfo) -> tuple[int, int]
     with CogWriter(path, score.grid, nodata=VOID, legend=Legend.load("change"), tags=tags) as writer:
         for window in blocks(score.shape, BLOCK_PX):
             data, valid = score.read(window)
-            labels = np.where(valid, data[0] >= LEAST_CHANGED, VOID).astype(np.uint8)
+            labels = np.where(valid, data[0] >= MIN_CHANGED, VOID).astype(np.uint8)
             changed, seen = changed + int((labels == 1).sum()), seen + int(valid.sum())
             writer.write(window, labels)
     return changed, seen

@@ -36,7 +36,7 @@ GREY_PERCENT = (1, 99)  # of each band become 0 and 255
 PROBE_PX, PROBES = 256, 4
 FINAL = 0.5
 PRODUCT = "scores"  # in the journal of finished tiles
-LEAST_LEFT = 0.5  # share of the area above FINAL
+MIN_LEFT = 0.5  # share of the area above FINAL
 ROUNDING = 1e-3  # probabilities summed in single precision may lie this far beyond 0 or 1
 
 
@@ -53,7 +53,7 @@ class Refinement:
     @property
     def shrinks(self) -> bool:
         """Whether less than half of the area above 0.5 is left: objects leak away, the edge level is too large for them."""
-        return self.after < LEAST_LEFT * self.before
+        return self.after < MIN_LEFT * self.before
 
 
 def refine_scores(

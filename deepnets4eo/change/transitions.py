@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MOST_COVERS = 15
+MAX_COVERS = 15
 ARROW = " → "
 CHANGE, COVER_PRE, COVER_POST = "change", "cover_pre", "cover_post"
 
@@ -55,9 +55,9 @@ def from_to_legend(cover: Legend) -> Legend:
     ('no change', 'no change → change', 'change → no change', 'change')
     """
     count = cover.num_classes
-    if not 2 <= count <= MOST_COVERS:
+    if not 2 <= count <= MAX_COVERS:
         raise InputError(
-            f"legend {cover.name!r} has {count} classes; pairs from → to need 2 to {MOST_COVERS}. Merge classes."
+            f"legend {cover.name!r} has {count} classes; pairs from → to need 2 to {MAX_COVERS}. Merge classes."
         )
     used: set[Color] = {cover.void_color, *(member.color for member in cover.classes)}
     classes = []

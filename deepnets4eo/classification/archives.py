@@ -21,7 +21,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.formats import ArrayInfo, list_npz, open_npz
 
 IMAGES, LABELS = "images", "labels"
-MOST_BANDS = 64  # of images whose bands no card names
+MAX_BANDS = 64  # of images whose bands no card names
 
 
 def list_archive(path: Path, chosen: Sequence[str], bands: Sequence[str], legend: Legend | None) -> ImageList:
@@ -61,7 +61,7 @@ def _bands_last(shape: tuple[int, ...], bands: int, path: Path) -> bool:
     """Whether the bands are on the last axis: as many as the card has, else the fewest by far. Errors: InputError."""
     first, last = (shape[axis] == bands for axis in (1, 3))
     if first == last:
-        first, last = (shape[axis] < min(shape[2], shape[4 - axis], MOST_BANDS) for axis in (1, 3))
+        first, last = (shape[axis] < min(shape[2], shape[4 - axis], MAX_BANDS) for axis in (1, 3))
     if first == last:
         known = f"{bands} bands" if bands else "no band names"
         raise InputError(

@@ -29,7 +29,7 @@ from deepnets4eo.rasters import Layer
 
 KIND = "images with labels"
 NAMED = 5
-MOST_PX = 600  # side of a patch
+MAX_PX = 600  # side of a patch
 
 
 def inspect_images(path: str) -> Inspection | None:
@@ -58,7 +58,7 @@ def _holds_patches(folders: Sequence[Path]) -> bool:
     """Whether several folders, or folders in them, hold small images; scenes and mosaics lie in folders as well."""
     firsts = [next(iter(images_in(folder)), None) for folder in folders]
     known = [path for path in firsts if path is not None]
-    return len(known) > 1 and all(max(Layer.open(path).shape) <= MOST_PX for path in known)
+    return len(known) > 1 and all(max(Layer.open(path).shape) <= MAX_PX for path in known)
 
 
 def _archive(path: Path) -> Inspection:

@@ -12,7 +12,7 @@ from deepnets4eo.classification.readers import ImageData
 from deepnets4eo.options import Section
 from deepnets4eo.training import ON_FEATURES, ModelSection, PredictSection, Recipe, TrainSection
 
-LEAST_IMAGES = 512  # of an epoch that follows from the number of labelled images
+MIN_IMAGES = 512  # of an epoch that follows from the number of labelled images
 
 
 class ImageModel(ModelSection):
@@ -104,5 +104,5 @@ class ImageRecipe(Recipe):
 
     def with_images(self, labelled: int) -> Self:
         """The recipe with the images of an epoch, which follow from the labelled ones where `data.windows_per_epoch` is 0."""
-        count = self.data.windows_per_epoch or max(labelled, LEAST_IMAGES, self.train.batch_size)
+        count = self.data.windows_per_epoch or max(labelled, MIN_IMAGES, self.train.batch_size)
         return self.model_copy(update={"data": self.data.model_copy(update={"windows_per_epoch": count})})

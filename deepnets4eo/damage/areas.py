@@ -54,7 +54,7 @@ SHIFTS = np.linspace(-12, 12, 97)  # log-odds between which sums are interpolate
 FARTHEST_DEGREES = np.array([180.0, 90.0])  # longitude, latitude
 Ground: TypeAlias = Literal["earth", "plane", "pixels"]
 IN_WORDS: dict[Ground, str] = {"earth": "on the Earth", "plane": "on a plane in metres (--gsd)", "pixels": "in pixels"}
-LEAST_UNKNOWN = 0.01  # of the ground of an area, to be named
+MIN_UNKNOWN = 0.01  # of the ground of an area, to be named
 CHUNK = 1000  # areas that are drawn at the same time
 
 
@@ -392,7 +392,7 @@ def people_findings(population: LayerLike, frame: gpd.GeoDataFrame) -> list[Find
     """In how many areas the people are counted in a part alone, as the raster has no value in the rest."""
     some = frame[frame.geometry.notna()]
     shares = known_shares(open_people(population), some)
-    short = int((shares < 1 - LEAST_UNKNOWN).sum())
+    short = int((shares < 1 - MIN_UNKNOWN).sum())
     if not short:
         return []
     values = {"share": 1 - float(np.nanmean(shares)), "number": short, "areas": len(some)}

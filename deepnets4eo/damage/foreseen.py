@@ -21,7 +21,7 @@ from deepnets4eo.outputs import count_of
 from deepnets4eo.rasters import Layer
 
 SEEN_PX = 2048  # longer side of what says where the post image has data
-MOST_PX = 100_000_000  # a larger image is not read as a whole for that
+MAX_PX = 100_000_000  # a larger image is not read as a whole for that
 
 
 def foreseen_lines(inputs: Inputs, out: Path) -> list[str]:
@@ -43,7 +43,7 @@ def foreseen_reasons(inputs: Inputs) -> NDArray[np.object_]:
     with np.errstate(invalid="ignore", divide="ignore"):
         inside = shapely.area(shapely.intersection(outlines, shapely.box(0, 0, width, height))) / area_px
     reasons = np.full(len(outlines), "", object)
-    if height * width <= MOST_PX:
+    if height * width <= MAX_PX:
         reasons[~_seen(inputs, outlines) & (inside > 0)] = Reason.NODATA
     reasons[inside < MIN_VISIBLE_SHARE] = Reason.CUT
     area_m2 = area_px * np.prod(known_or_assumed_gsd_m(post.grid))

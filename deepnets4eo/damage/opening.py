@@ -29,7 +29,7 @@ from deepnets4eo.registration import ImagePair
 from deepnets4eo.terrain import check_same_datum, open_further, unknown_share
 
 SCORES = ("rasters", "points", "look")  # each has a setting that calls for it; their columns come in this order
-LEAST_GAP = 0.01  # of the ground without a height, to be named
+MIN_GAP = 0.01  # of the ground without a height, to be named
 
 
 def open_inputs(
@@ -184,7 +184,7 @@ def _check_others(layers: Mapping[str, Layer | None], post: Layer) -> list[Findi
             wording = "mask_covers_a_part" if role == "cloud_mask" else "heights_cover_a_part"
             values = {"source": layer.source, "share": share}
             findings.append(Finding(f"{role}_covers_a_part", "caution", values, wording=wording))
-        elif role.startswith("dsm") and (gaps := unknown_share(post, [on_post])) >= LEAST_GAP:
+        elif role.startswith("dsm") and (gaps := unknown_share(post, [on_post])) >= MIN_GAP:
             values = {"source": layer.source, "share": gaps}
             findings.append(Finding(f"{role}_has_gaps", "caution", values, wording="heights_have_gaps"))
     return findings

@@ -8,8 +8,8 @@ from scipy.special import expit, logit
 from deepnets4eo.arrays import Floats, Mask, Texts
 from deepnets4eo.damage.vocabulary import GRADES, MAJOR
 
-LEAST_PROBABILITY = 1e-4  # where opinions are pooled: none is nearer to 0 or 1, and so outweighs all others
-MOST_LOG_ODDS = 9.2  # where the evidence of a site is weighed, log-odds count as no farther from 0
+MIN_PROBABILITY = 1e-4  # where opinions are pooled: none is nearer to 0 or 1, and so outweighs all others
+MAX_LOG_ODDS = 9.2  # where the evidence of a site is weighed, log-odds count as no farther from 0
 
 
 def grade_probabilities(beyond: Floats) -> Floats:
@@ -23,7 +23,7 @@ def grade_probabilities(beyond: Floats) -> Floats:
 def border_log_odds(probabilities: Floats) -> Floats:
     """(N, 3) log-odds of lying beyond each border."""
     beyond = np.cumsum(probabilities[:, ::-1], axis=1)[:, -2::-1]
-    return logit(np.clip(beyond, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))
+    return logit(np.clip(beyond, MIN_PROBABILITY, 1 - MIN_PROBABILITY))
 
 
 def border_probabilities(probabilities: Floats) -> Floats:
@@ -36,7 +36,7 @@ def side_log_odds(probabilities: Floats) -> Floats:
     """(N, 3) log-odds of damage, of minor where intact, and of destroyed where damaged, from (N, 4) probabilities."""
     none, minor, major, destroyed = np.clip(probabilities, 1e-9, 1).T
     pairs = ((major + destroyed, none + minor), (minor, none), (destroyed, major))
-    return np.clip(np.stack([np.log(over / under) for over, under in pairs], axis=1), -MOST_LOG_ODDS, MOST_LOG_ODDS)
+    return np.clip(np.stack([np.log(over / under) for over, under in pairs], axis=1), -MAX_LOG_ODDS, MAX_LOG_ODDS)
 
 
 def grades_of_sides(log_odds: Floats) -> Floats:

@@ -21,7 +21,7 @@ from scipy.special import expit, log_expit, logit
 
 from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.buildings import Buildings, Reason
-from deepnets4eo.damage.calibration.site import MOST_INFORMATION
+from deepnets4eo.damage.calibration.site import MAX_INFORMATION
 from deepnets4eo.damage.decision.estimates import DRAWS, Z95
 from deepnets4eo.options import plain_options
 from deepnets4eo.outputs import Finding, Phrase, Value, worst_first
@@ -109,7 +109,7 @@ def _balanced(images: Floats, offsets: Floats, free: Floats) -> Floats:
 
 def _agreement(evidence: Floats, prior: Floats) -> Floats:
     """(W,) probabilities of the weights, by the evidence (n,) of the images and the prior (W, n) at each weight, both as log-odds."""
-    information = min(1.0, MOST_INFORMATION / len(evidence))  # buildings of one site err together
+    information = min(1.0, MAX_INFORMATION / len(evidence))  # buildings of one site err together
     fit = np.logaddexp(log_expit(prior) + evidence, log_expit(-prior)).sum(axis=1) * information
     table = np.exp(fit - fit.max())
     return np.asarray(table / table.sum())

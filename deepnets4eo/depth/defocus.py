@@ -27,7 +27,7 @@ SIGMA_PER_CIRCLE = 0.3  # standard deviation of the blur over the diameter of th
 LAYER_SIGMA_PX = 0.5  # the blur differs by so much from layer to layer
 REACH_SIGMA = 3  # where the Gaussian is cut off
 TOGETHER = 4  # layers that are blurred in one convolution: of four channels each they fill a vector register
-LEAST_COVER = 1e-6
+MIN_COVER = 1e-6
 
 
 @option_group
@@ -108,7 +108,7 @@ class ThinLens:
                 drawn.addcmul_(layer, (1 - covered).clamp_min(0))
                 covered = covered + covered_by_next
                 covered_by_next = layer[:, -1:]
-        return drawn[:, :-1] / drawn[:, -1:].clamp_min(LEAST_COVER)
+        return drawn[:, :-1] / drawn[:, -1:].clamp_min(MIN_COVER)
 
     def _filled(self, depth_m: Tensor) -> Tensor:
         known = torch.isfinite(depth_m) & (depth_m > 0)

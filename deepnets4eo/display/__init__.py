@@ -18,6 +18,6 @@ if TYPE_CHECKING:
         stretch,
     )
     from .progress import progress_bar, watched_progress
-    from .summary import MOST_NAMES, ColorRow, Summary, WithSummary, count_text, grid_facts, list_names
+    from .summary import MAX_NAMES, ColorRow, Summary, WithSummary, count_text, grid_facts, list_names
 else:
     __getattr__ = lazy_names(__name__)

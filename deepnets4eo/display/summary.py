@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from deepnets4eo.grid import Grid
 
-MOST_NAMES = 12  # names in a line
-MOST_LETTERS = 200  # of one fact
+MAX_NAMES = 12  # names in a line
+MAX_LETTERS = 200  # of one fact
 CELL = "text-align:left;vertical-align:top"
 
 
@@ -87,7 +87,7 @@ def count_text(number: int, one: str, several: str | None = None) -> str:
     return f"{number} {one if number == 1 else several or one + 's'}"
 
 
-def list_names(names: Sequence[str], most: int = MOST_NAMES) -> str:
+def list_names(names: Sequence[str], most: int = MAX_NAMES) -> str:
     """The first names, and an ellipsis where there are more.
 
     >>> list_names(["a", "b", "c"], most=2)
@@ -101,8 +101,8 @@ def _clean(text: object) -> str:
     line = "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in str(text)
     )
-    half = MOST_LETTERS // 2
-    return line if len(line) <= MOST_LETTERS else f"{line[:half]} … {line[-half:]}"
+    half = MAX_LETTERS // 2
+    return line if len(line) <= MAX_LETTERS else f"{line[:half]} … {line[-half:]}"
 
 
 def _html(text: object) -> str:

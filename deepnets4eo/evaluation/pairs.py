@@ -40,7 +40,7 @@ IMAGE = "image"
 BY_TAGS = ValueRules()
 Pair = tuple[Path | list[Path], Path]
 
-MOST_COMMON = (
+MAX_COMMON = (
     1e-3  # share of a reference that another may cover: edges of tiles are rounded, more so between projections
 )
 ENDINGS = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".vrt"}
@@ -96,7 +96,7 @@ def _are_parts(prediction: Path, references: Sequence[Path]) -> bool:
     first, second = first[first < second], second[first < second]
     smaller = np.minimum(shapely.area(shapes[first]), shapely.area(shapes[second]))
     common = shapely.area(shapely.intersection(shapes[first], shapes[second]))
-    return len(shapes) == len(references) and not (common > MOST_COMMON * smaller).any()
+    return len(shapes) == len(references) and not (common > MAX_COMMON * smaller).any()
 
 
 def _rasters(folder: Path) -> Iterator[Path]:

@@ -23,7 +23,7 @@ from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, Interval, boots
 from deepnets4eo.options import Unknown
 from deepnets4eo.rasters import Layer, LayerLike, gdal_cache, same_grid
 
-MOST_LIKELY, GAINED = (
+LIKELIEST, GAINED = (
     0.5,
     0.25,
 )  # share that agrees by another order of the classes, and how much more, for it to explain the confusion
@@ -277,7 +277,7 @@ def order_note(matrix: ConfusionMatrix, legend: Legend) -> str:
 
     true, named = linear_sum_assignment(matrix.matrix, maximize=True)
     agreed = float(matrix.matrix[true, named].sum()) / matrix.total
-    if agreed < MOST_LIKELY or agreed - matrix.overall_accuracy < GAINED:
+    if agreed < LIKELIEST or agreed - matrix.overall_accuracy < GAINED:
         return ""
     moved = [
         f"{legend.names[index]} is called {legend.names[other]}"

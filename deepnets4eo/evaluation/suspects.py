@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 BLOCK_PX = 1024
 ROUNDING = 1e-9  # samples that all have one probability reach their mean
-LEAST_PX = 16  # of a region: single pixels along borders are nearly always in doubt
+MIN_PX = 16  # of a region: single pixels along borders are nearly always in doubt
 
 
 def class_thresholds(sums: NDArray[np.floating[Any]], counts: NDArray[np.integer[Any]]) -> Floats:
@@ -140,7 +140,7 @@ def find_wrong_labels(
     legend: Legend | None = None,
     *,
     labels_legend: Legend | None = None,
-    least_px: int = LEAST_PX,
+    least_px: int = MIN_PX,
     progress: Callable[[float], None] | None = None,
 ) -> gpd.GeoDataFrame:
     """Regions of a label raster that are probably labelled wrongly.

@@ -28,12 +28,12 @@ from deepnets4eo.rasters import BLOCK_PX, CogWriter, Layer, LayerView
 from deepnets4eo.zonal import Outlines, chunks, class_counts
 
 INNER_M, OUTER_M = 2.0, 12.0  # of the ring: eaves hide what is nearer, farther ground is the neighbours'
-LEAST_PX = 1.5  # of the width of the ring, so that coarse pixels fill it
-LEAST_SHARE = 0.4  # of the ring under water, of a building that stands in it
-LEAST_SHARE_IN_REACH = (
+MIN_PX = 1.5  # of the width of the ring, so that coarse pixels fill it
+MIN_SHARE = 0.4  # of the ring under water, of a building that stands in it
+MIN_SHARE_IN_REACH = (
     0.5  # the same of a wider ring, where it is not known where exactly a building stands: rather in the water than not
 )
-LEAST_SEEN, LEAST_WET_SEEN = 0.5, 0.08  # of the ring, else it is not known; enough for water that fills what is seen
+MIN_SEEN, MIN_WET_SEEN = 0.5, 0.08  # of the ring, else it is not known; enough for water that fills what is seen
 GROUND_M2, GROUND_PX = (
     150.0,
     20.0,
@@ -152,16 +152,16 @@ def water_around(
     ['yes', 'no']
     """
     side_m = pixel_m if water.grid.crs is None else mean_gsd_m(water.grid)
-    ring_m = INNER_M, max(OUTER_M + reach_m, LEAST_PX * side_m + INNER_M)
+    ring_m = INNER_M, max(OUTER_M + reach_m, MIN_PX * side_m + INNER_M)
     classes = [FLOOD, PERMANENT_WATER] if any_water else [FLOOD]
     share, ring_share, seen = np.empty((3, len(outlines)))
     by_place = order_by_place(shapely.bounds(outlines)[:, 1::-1])
     for rows in chunks(len(outlines)):  # grown outlines take more room than all else that is known of a building
         part = by_place[rows]
         share[part], ring_share[part], seen[part] = _shares(water, outlines[part], ring_m, pixel_m, classes, workers)
-    least = LEAST_SHARE_IN_REACH if reach_m else LEAST_SHARE
-    wet = (seen >= LEAST_WET_SEEN) & (ring_share > least)
-    hidden = ~wet & (seen < LEAST_SEEN)
+    least = MIN_SHARE_IN_REACH if reach_m else MIN_SHARE
+    wet = (seen >= MIN_WET_SEEN) & (ring_share > least)
+    hidden = ~wet & (seen < MIN_SEEN)
     near = np.full(len(outlines), np.nan)
     if nearby and hidden.any():
         near = _nearest_ground(water, outlines, by_place[hidden[by_place]], classes, side_m, workers)

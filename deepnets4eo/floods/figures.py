@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
 READ_PX = 1024
-MOST_FLOODED = 0.5  # share beyond which a map says more about the images than about the ground
+MAX_FLOODED = 0.5  # share beyond which a map says more about the images than about the ground
 
 
 def measure_figures(
@@ -97,7 +97,7 @@ def _flooded_cover(cover: Layer, labels: Layer) -> list[dict[str, Any]]:
 def figure_findings(figures: dict[str, Any]) -> list[Finding]:
     """Whether so much is flooded that the map says more about the images."""
     area = figures["area"]
-    if "unknown_ha" not in area and area["seen_ha"] and area["flood_ha"] > MOST_FLOODED * area["seen_ha"]:
+    if "unknown_ha" not in area and area["seen_ha"] and area["flood_ha"] > MAX_FLOODED * area["seen_ha"]:
         return [Finding("most_flooded", "caution", {"share": area["flood_share"]})]
     return []
 

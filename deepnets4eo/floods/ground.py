@@ -21,7 +21,7 @@ from deepnets4eo.rasters import Layer, LayerView
 from deepnets4eo.terrain import open_further, place_further, unknown_share
 
 PERMANENT_NAMES = ("permanent water", "water")  # classes of a map of water that count as --permanent-water
-LEAST_GAP = 0.01  # of the ground, to be named
+MIN_GAP = 0.01  # of the ground, to be named
 
 
 def lay_in_the_ground(
@@ -87,4 +87,4 @@ def _heights(source: str, flag: str, grid: Grid) -> Layer:
 def _gap_findings(code: str, post: Layer, others: Sequence[Layer]) -> list[Finding]:
     """How much of what POST shows none of some layers knows; nothing below a hundredth."""
     share = unknown_share(post, others) if others else 0.0
-    return [] if share < LEAST_GAP else [Finding(code, "caution", {"share": share})]
+    return [] if share < MIN_GAP else [Finding(code, "caution", {"share": share})]

@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 OVERVIEW_PX = 1024
 ORDER_WINDOWS, ORDER_PX = 3, 384  # along each side, in which the order of the dates is tested
-MOST_WHOLE_PX = 512  # side of scenes that are read whole for it
-LEAST_LOST, MORE_LOST = 0.01, 5.0  # of the ground, and times what is flooded, of water that is gone
+MAX_WHOLE_PX = 512  # side of scenes that are read whole for it
+MIN_LOST, MORE_LOST = 0.01, 5.0  # of the ground, and times what is flooded, of water that is gone
 WHITE = 180  # of 255, of the darkest of red, green and blue: muddy water and glint stay below it
-LEAST_WHITE, LEAST_SNOW = 0.2, 0.01  # of the flood, and of the ground, to be named
-LARGEST_FIELD_M2, LEAST_FIELD_PX = 50_000.0, 9  # smaller regions of a few pixels are four-sided by chance
+MIN_WHITE, MIN_SNOW = 0.2, 0.01  # of the flood, and of the ground, to be named
+LARGEST_FIELD_M2, MIN_FIELD_PX = 50_000.0, 9  # smaller regions of a few pixels are four-sided by chance
 FOUR_SIDED = 0.8  # share of a field in the smallest rectangle around it
-LEAST_FIELDS, LEAST_IN_FIELDS = 8, 0.5  # number, and share of the flooded area
+MIN_FIELDS, MIN_IN_FIELDS = 8, 0.5  # number, and share of the flooded area
 SEA_BORDER = 0.2  # of the border of the map, in one piece, along which water leaves it; rivers cross it by less
 SEA_M = 2000.0  # the same at least: in a small tile a river can be as wide as that
-LEAST_AT_SEA = 0.1  # of the flood
+MIN_AT_SEA = 0.1  # of the flood
 
 
 def lookalike_findings(labels: Layer, post: Layer, kind: Kind, polygons: gpd.GeoDataFrame) -> list[Finding]:
@@ -56,7 +56,7 @@ def order_findings(labels: Layer, scene: Scene, mapper: WaterMapper) -> list[Fin
     swapped, lost, new, seen = mapper.swap_dates(), 0, 0, 0
     if swapped is None:
         return []
-    side_px = MOST_WHOLE_PX if max(labels.shape) <= MOST_WHOLE_PX else ORDER_PX
+    side_px = MAX_WHOLE_PX if max(labels.shape) <= MAX_WHOLE_PX else ORDER_PX
     for window in spread_windows(labels.shape, (side_px, side_px), ORDER_WINDOWS):
         sample = scene.read(window, [FIRST, POST])
         sample[FIRST], sample[POST] = sample[POST], sample[FIRST]
@@ -64,7 +64,7 @@ def order_findings(labels: Layer, scene: Scene, mapper: WaterMapper) -> list[Fin
         mapped, known = labels.read(window)
         lost += int(((classes == FLOOD) & known).sum())
         new, seen = new + int((mapped[0] == FLOOD).sum()), seen + int(known.sum())
-    if lost < LEAST_LOST * seen or lost < MORE_LOST * new or not lost:
+    if lost < MIN_LOST * seen or lost < MORE_LOST * new or not lost:
         return []
     return [
         Finding("dates_swapped", "caution", {"dried": lost / seen, "flooded": new / seen}, wording="water_fell_back")
@@ -74,7 +74,7 @@ def order_findings(labels: Layer, scene: Scene, mapper: WaterMapper) -> list[Fin
 def _snow(bands: dict[str, FloatImage], seen: Mask) -> Finding | None:
     snow = water_indices(bands, measure_land_nir(bands, seen))[1]
     share = float(snow[seen].mean()) if seen.any() else 0.0
-    if share < LEAST_SNOW:
+    if share < MIN_SNOW:
         return None
     return Finding("snow_left_out", "note", {"share": share})
 
@@ -87,7 +87,7 @@ def _white(bands: dict[str, FloatImage], classes: ByteImage, seen: Mask) -> Find
         return None
     white = np.min(list(bands.values()), axis=0) > WHITE if infrared is None else infrared > np.median(infrared[dry])
     share = float(white[flood].mean())
-    if share < LEAST_WHITE:
+    if share < MIN_WHITE:
         return None
     return Finding("flood_is_white", "caution", {"share": share})
 
@@ -98,8 +98,8 @@ def _fields(polygons: gpd.GeoDataFrame, grid: Grid) -> Finding | None:
     shapes = transform_shapes(~grid.affine, polygons.geometry.to_numpy())
     pixels = shapely.area(shapes)
     around = shapely.area(shapely.minimum_rotated_rectangle(shapes))
-    fields = (pixels > FOUR_SIDED * around) & (pixels >= LEAST_FIELD_PX) & (areas <= LARGEST_FIELD_M2)
-    if fields.sum() < LEAST_FIELDS or areas[fields].sum() < LEAST_IN_FIELDS * areas.sum():
+    fields = (pixels > FOUR_SIDED * around) & (pixels >= MIN_FIELD_PX) & (areas <= LARGEST_FIELD_M2)
+    if fields.sum() < MIN_FIELDS or areas[fields].sum() < MIN_IN_FIELDS * areas.sum():
         return None
     share, number = float(areas[fields].sum() / areas.sum()), int(fields.sum())
     return Finding(
@@ -123,7 +123,7 @@ def _sea(classes: ByteImage, gsd_m: float) -> Finding | None:
     parts, _ = ndimage.label(flood | (old > 0), np.ones((3, 3)))
     joined = np.isin(parts, np.unique(parts[np.isin(old, sea)])) & flood
     share = joined.sum() / flood.sum()
-    if share < LEAST_AT_SEA:
+    if share < MIN_AT_SEA:
         return None
     border = float(lengths[at_sea].sum() / len(around))
     return Finding("shore_of_the_sea", "caution", {"share": float(share), "border": border})

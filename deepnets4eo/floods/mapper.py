@@ -59,7 +59,7 @@ SIDE_PX, STEP_PX = 1024, 64  # of tiles without their halo, at most; those of sm
 SURFACE_HALO_PX, HALO_PX = 128, 64  # what is looked at around a tile to know a body of water
 SAMPLES, SAMPLE_PX = 4, 1024  # windows along each axis that a date is measured on, and their side
 MEASURED: tuple[Kind, ...] = ("radar", "spectrum")
-LEAST_STEP = 0.25  # of the way from land to water, which a flood goes; dark streets in another light do not
+MIN_STEP = 0.25  # of the way from land to water, which a flood goes; dark streets in another light do not
 FILE = "water.json"
 LARGEST = 1e30  # no value is refused by its size
 BARELY = 0.01  # from one half: the probability of what the map decides against it
@@ -321,7 +321,7 @@ class WaterMapper(ProbabilitySegmenter):
         dry = self._water(name, values, seen)
         if before.kind == after.kind == "spectrum":
             steps = [date.towards_water(bands) for date, bands in ((before, values), (after, parts[POST]))]
-            dry = np.where(steps[1] - steps[0] < LEAST_STEP, np.float32(1), dry)
+            dry = np.where(steps[1] - steps[0] < MIN_STEP, np.float32(1), dry)
         return new_water(dry, water, self.options.least_px), water
 
     def _water(self, name: str, values: FloatImage, seen: Mask) -> FloatImage:

@@ -36,7 +36,7 @@ COARSEST_M = 2.0  # coarser pixels mix a house with the water around it
 CHROMA_PX, CHROMA_SD = 7, 1.2  # window, and the most that the chroma of water varies in it, of 255
 ROUGH_PX, ROUGH_SD, ROUGH_GROWN_SD = 5, 6.0, 9.0  # the same of its brightness, of seeds and of what they grow into
 OPENED_PX = CHROMA_PX  # narrower strips of seeds, such as roads, are left out
-LEAST_M2 = 3000.0  # of a surface
+MIN_M2 = 3000.0  # of a surface
 REACH_PX = 61  # of the mean colour of the water nearby
 CHROMA_NEAR, BRIGHTNESS_NEAR = 4.0, 14.0  # how far a pixel may lie from that colour, of 255
 ROUNDS = 12  # of growing
@@ -46,7 +46,7 @@ LIKELY, SURE, STILL_DRY = (
     0.5,
 )  # probabilities of a network: water grows within the first two; before, it was below the last
 CONFIRMED = 0.4  # mean probability of a surface, or how much it grew, from which it is water
-NETWORK_LEAST_M2 = 1000.0  # of new water by a network
+NETWORK_MIN_M2 = 1000.0  # of new water by a network
 LAWN, HALF = (
     0.27,
     0.5,
@@ -133,8 +133,8 @@ def optical_water(
     pixel_m2 = (factor * gsd_m) ** 2
     later = _averaged(post, factor)
     water = new = surfaces = np.zeros(later.shape[1:], bool)
-    if may_show_surface(later, LEAST_M2 / pixel_m2):
-        water, new = _by_surfaces(None if pre is None else _averaged(pre, factor), later, LEAST_M2 / pixel_m2)
+    if may_show_surface(later, MIN_M2 / pixel_m2):
+        water, new = _by_surfaces(None if pre is None else _averaged(pre, factor), later, MIN_M2 / pixel_m2)
     if after_water is not None:
         after = _averaged(after_water[None], factor)[0]
 
@@ -144,7 +144,7 @@ def optical_water(
 
         seen_before = None if before_water is None else before
         surfaces = new
-        water, new = _by_network(water, new, seen_before, after, NETWORK_LEAST_M2 / pixel_m2)
+        water, new = _by_network(water, new, seen_before, after, NETWORK_MIN_M2 / pixel_m2)
     small = (post[0].size * gsd_m**2 if whole_m2 is None else whole_m2) < SMALL_M2
     seen = np.ones_like(new) if valid is None else _averaged(valid[None].astype(np.float32), factor)[0] == 1
     if pre is not None and small:
@@ -269,7 +269,7 @@ def _by_network(
 
 def _is_sure_anywhere(new: Mask, sure: Mask, pixel_m2: float) -> bool:
     """Whether a part of new water holds enough that is sure, without which smoke, shadow and dark fields are none."""
-    return bool((np.bincount(ndimage.label(new)[0][new & sure]) * pixel_m2 >= NETWORK_LEAST_M2).any())
+    return bool((np.bincount(ndimage.label(new)[0][new & sure]) * pixel_m2 >= NETWORK_MIN_M2).any())
 
 
 def _lawns(mask: Mask, image: FloatImage) -> Mask:

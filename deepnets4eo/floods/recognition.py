@@ -21,7 +21,7 @@ from scipy import ndimage
 from deepnets4eo.arrays import Mask
 from deepnets4eo.floods.ground_pattern import PATTERN_PX, SAME_PATTERN, pattern_agreement
 from deepnets4eo.floods.mapper import POST, WaterMapper
-from deepnets4eo.floods.optical import LEAST_M2, SMALL_M2, crowns, looks_like
+from deepnets4eo.floods.optical import MIN_M2, SMALL_M2, crowns, looks_like
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, parts_with
 from deepnets4eo.grid import Window, blocks, crop, grow_shapes
 from deepnets4eo.outputs import Finding, Phrase, Value
@@ -29,13 +29,13 @@ from deepnets4eo.rasters import BLOCK_PX, CogWriter, Layer, Scene
 from deepnets4eo.tiling import PACKED_ONE, spread_windows
 
 WHOLE_PX, SAMPLE_PX, SAMPLES = 1024, 512, 3  # scenes up to the first are read whole, others in windows along each side
-LEAST_LOST = 0.5  # of known water that is not shown
+MIN_LOST = 0.5  # of known water that is not shown
 # Of known water that a network is sure of, and of other ground that looks as the lost water does now. A ploughed field that was taken for
 # water at Moore had 0 and 0.22; four floods made unrecognisable 0.04 to 0.26 and 0.71 to 0.81; no other of 14 pairs lost its water.
-LEAST_SURE, LEAST_ALIKE = 0.1, 0.4
-MOST_KNOWN = 0.9  # of the ground that is seen: more is no river and no lake, but an image as dark as water
-LEAST_FOUND = 0.002  # of the ground, to be a flood that was found
-LEAST_GROUND, EAVES_M = (
+MIN_SURE, MIN_ALIKE = 0.1, 0.4
+MAX_KNOWN = 0.9  # of the ground that is seen: more is no river and no lake, but an image as dark as water
+MIN_FOUND = 0.002  # of the ground, to be a flood that was found
+MIN_GROUND, EAVES_M = (
     0.3,
     3.0,
 )  # share of a window that is no roof and no crown; how far walls and eaves reach over outlines
@@ -66,14 +66,14 @@ class Recognition:
     @property
     def is_lost(self) -> bool:
         """Whether known water is not recognised."""
-        proven = self.sure >= LEAST_SURE or self.alike >= LEAST_ALIKE
-        is_part = 0 < self.known <= MOST_KNOWN * self.seen
-        return is_part and self.lost > LEAST_LOST * self.known and proven
+        proven = self.sure >= MIN_SURE or self.alike >= MIN_ALIKE
+        is_part = 0 < self.known <= MAX_KNOWN * self.seen
+        return is_part and self.lost > MIN_LOST * self.known and proven
 
     @property
     def is_none_found(self) -> bool:
         """Whether there is nearly no new water."""
-        return self.new < LEAST_FOUND * max(self.seen, 1)
+        return self.new < MIN_FOUND * max(self.seen, 1)
 
     def is_reliable(self, flooded: bool | None) -> bool:
         """Whether dry ground is known to be dry. flooded : whether the event is a flood, None where it is not known."""
@@ -118,7 +118,7 @@ def measure_recognition(scene: Scene, mapper: WaterMapper, labels: Layer) -> Rec
     side = max(labels.shape) if small else SAMPLE_PX
     windows = spread_windows(labels.shape, (side, side), 1 if small else SAMPLES)
     counts, sure, alike = np.zeros(4, np.int64), 0, []
-    least_px = LEAST_M2 / mapper.pixel_m2
+    least_px = MIN_M2 / mapper.pixel_m2
     for window in windows:
         sample = scene.read(window)
         classes, valid = (part[0] if part.ndim > 2 else part for part in labels.read(window))
@@ -196,6 +196,6 @@ def _same_ground(scene: Scene, mapper: WaterMapper, window: Window, outlines: ND
             if len(near)
             else True
         )
-    enough = ndimage.uniform_filter(ground.astype(np.float32), PATTERN_PX) > LEAST_GROUND
+    enough = ndimage.uniform_filter(ground.astype(np.float32), PATTERN_PX) > MIN_GROUND
     same = pattern_agreement(before.mean(axis=0), after.mean(axis=0), ground) > SAME_PATTERN
     return np.asarray((same & ground & enough)[window.within(wide).slices])

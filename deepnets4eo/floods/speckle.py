@@ -22,7 +22,7 @@ STRIP_ROWS = 128  # rows that one thread filters at a time; results do not depen
 REFINED_PX = 7  # window of the refined Lee filter
 TARGET_PERCENTILE = 98.0  # Lee 2009: pixels above it may be point targets
 BLOCK_PX = 12  # side of the blocks in which looks are measured
-MOST_BLOCKS = 4000
+MAX_BLOCKS = 4000
 FLOOR = 1e-10  # the least power of which a logarithm is taken (−100 dB)
 
 
@@ -48,7 +48,7 @@ def equivalent_looks(power: FloatImage, block_px: int = BLOCK_PX) -> float:
     """
     rows, cols = (side // block_px for side in power.shape)
     by_block = power[: rows * block_px, : cols * block_px].reshape(rows, block_px, cols, block_px)
-    row, col = np.divmod(np.arange(0, rows * cols, max(1, rows * cols // MOST_BLOCKS)), max(1, cols))
+    row, col = np.divmod(np.arange(0, rows * cols, max(1, rows * cols // MAX_BLOCKS)), max(1, cols))
     blocks = by_block[row, :, col].reshape(len(row), block_px**2).astype(np.float64)
     means, variances = blocks.mean(axis=1), blocks.var(axis=1, ddof=1)
     usable = np.isfinite(means) & (means > 0) & (variances > 0)

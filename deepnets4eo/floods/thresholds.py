@@ -23,12 +23,12 @@ from deepnets4eo.errors import check_choice
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters import Histogram, TwoGaussians
 
-LEAST_SEPARATION = 2.0  # Ashman's D of two modes (Ashman et al. 1994)
-LEAST_POOLED = 2.4  # the same of all tiles together, to be believed where physics gives a threshold in its place
+MIN_SEPARATION = 2.0  # Ashman's D of two modes (Ashman et al. 1994)
+MIN_POOLED = 2.4  # the same of all tiles together, to be believed where physics gives a threshold in its place
 TRULY_BIMODAL = 3.0  # the same, from which the valley between the modes counts, however bright it is
-LEAST_SHARE = 0.1  # of the smaller mode in a tile (Chini et al. 2017)
-LEAST_TILE_PX = 64
-MOST_TILES = 64  # tested of each size, evenly spread
+MIN_SHARE = 0.1  # of the smaller mode in a tile (Chini et al. 2017)
+MIN_TILE_PX = 64
+MAX_TILES = 64  # tested of each size, evenly spread
 BINS = 256
 AT_ONCE = 1 << 20  # values that are counted at once
 MODES = ("amounts", "means", "variances")
@@ -147,7 +147,7 @@ def find_water_threshold(
         return otherwise
     histogram = _histogram([values[tile.slices] for tile in tiles])
     classes = histogram.two_gaussians()
-    if levels is not None and classes.separation < LEAST_POOLED:
+    if levels is not None and classes.separation < MIN_POOLED:
         return otherwise
     value = float(np.clip(histogram.threshold(method), *classes.means))
     if levels is None:
@@ -164,7 +164,7 @@ def bimodal_tiles(values: FloatImage, water_at_most: float = math.inf) -> list[W
     chosen: list[Window] = []
     waiting = [Window(0, 0, *values.shape)]
     while waiting:
-        tested = waiting[:: max(1, len(waiting) // MOST_TILES)]
+        tested = waiting[:: max(1, len(waiting) // MAX_TILES)]
         accepted = {tile for tile in tested if is_bimodal(values[tile.slices], water_at_most)}
         chosen += sorted(accepted)
         waiting = [part for tile in waiting if tile not in accepted for part in _quarters(tile)]
@@ -173,15 +173,13 @@ def bimodal_tiles(values: FloatImage, water_at_most: float = math.inf) -> list[W
 
 def is_bimodal(values: FloatImage, water_at_most: float = math.inf) -> bool:
     """Whether two modes stand apart in a tile, each with a share of the pixels, and the mean of the lower is at most that of water."""
-    if (values <= water_at_most).sum() < LEAST_SHARE / 2 * np.isfinite(values).sum():
+    if (values <= water_at_most).sum() < MIN_SHARE / 2 * np.isfinite(values).sum():
         return False  # half of a mode lies below its mean: spares the fit
     histogram = _histogram([values])
-    if histogram.counts.sum() < LEAST_TILE_PX**2 / 2 or np.count_nonzero(histogram.counts) < 3:
+    if histogram.counts.sum() < MIN_TILE_PX**2 / 2 or np.count_nonzero(histogram.counts) < 3:
         return False
     fit = histogram.two_gaussians()
-    return bool(
-        fit.separation > LEAST_SEPARATION and fit.amounts.min() > LEAST_SHARE and fit.means.min() <= water_at_most
-    )
+    return bool(fit.separation > MIN_SEPARATION and fit.amounts.min() > MIN_SHARE and fit.means.min() <= water_at_most)
 
 
 def grow_water(probability: FloatImage, least_px: int) -> Mask:
@@ -212,7 +210,7 @@ def parts_with(mask: Mask, seeds: Mask, least_px: float = 1, structure: Mask | N
 
 def _quarters(tile: Window) -> list[Window]:
     height, width = tile.height // 2, tile.width // 2
-    if min(height, width) < LEAST_TILE_PX:
+    if min(height, width) < MIN_TILE_PX:
         return []
     return [
         Window(tile.row + down * height, tile.col + right * width, height, width) for down in (0, 1) for right in (0, 1)

@@ -14,7 +14,7 @@ from odc.geo.geobox import GeoBox
 from deepnets4eo.errors import GridError
 from deepnets4eo.floods.dates import FIRST
 from deepnets4eo.floods.mapper import POST
-from deepnets4eo.floods.optical import LEAST_M2, SMALL_M2, WORKING_M, may_show_surface
+from deepnets4eo.floods.optical import MIN_M2, SMALL_M2, WORKING_M, may_show_surface
 from deepnets4eo.floods.sensors import Kind
 from deepnets4eo.grid import Grid, Window, only_one_placed
 from deepnets4eo.inspection import without_collar
@@ -64,7 +64,7 @@ def surface_scene(
     }
     pixel_m = gsd_m * post.shape[1] / grid.shape[1]
     if surfaces_alone and pre is not None and np.prod(grid.shape) * pixel_m**2 >= SMALL_M2:
-        layers[FIRST] = Layer(WhereSurfaces(layers[FIRST], layers[POST], LEAST_M2 / pixel_m**2))
+        layers[FIRST] = Layer(WhereSurfaces(layers[FIRST], layers[POST], MIN_M2 / pixel_m**2))
     return Scene(layers, grid)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .alignment import LEAST_FOOTPRINTS, align_footprints as align_footprints
+    from .alignment import MIN_FOOTPRINTS, align_footprints as align_footprints
     from .files import read_table
     from .offsets import FootprintAlignment as FootprintAlignment
     from .outlines import (

@@ -34,14 +34,14 @@ MARGIN_PX = 256  # of a giant building, what lies farther from the centres of it
 BORDER_PX = 4  # smoothing needs that much around
 SAMPLED, SAMPLED_PER_BLOCK = 1500, 150  # buildings behind the common offset; few blocks need to be read
 STEP_PX = 1.25  # distance of the points along an outline
-MOST_POINTS = 1 << 18  # of all buildings compared together; only outlines that overlap have more in a block
+MAX_POINTS = 1 << 18  # of all buildings compared together; only outlines that overlap have more in a block
 LOCAL_RADIUS_M = 3.5
 AGREE_M = 1.5
 READERS = 2
 SLIVER = (
     1 / 10
 )  # width by length of an outline that is a line rather than a building, if it is narrower than a pixel, too
-LEAST_FOOTPRINTS = 3  # fewer give no common offset
+MIN_FOOTPRINTS = 3  # fewer give no common offset
 # Over shifts of up to 30 m, 10 to 50 % of the buildings of 13 real sets agreed with the true offset, at a ratio of 1.6 to
 # 2.7; of sets of another site at most 2 % did, at a ratio of 1.4. Pixels are twice as large, so that it takes seconds.
 WIDE_SAMPLED, WIDE_COARSER = 400, 2
@@ -119,7 +119,7 @@ def align_footprints(
     radius_px = max(2, round(max_shift_m / gsd_m))
     scores = _scores(sampler, buildings, sampled, gsd_m, radius_px, np.zeros(2))
     common = _common(scores, radius_px, gsd_m)
-    if common.status == "failed" and len(sampled) >= LEAST_FOOTPRINTS and wide_shift_m > max_shift_m:
+    if common.status == "failed" and len(sampled) >= MIN_FOOTPRINTS and wide_shift_m > max_shift_m:
         start = _far_offset(sampler, image.grid, footprints, sampled, wide_shift_m, gsd_m)
         if start is not None:
             start = np.rint(start / gsd_m) * gsd_m
@@ -198,8 +198,8 @@ def _far_offset(
 
 def _common(scores: NDArray[np.float32], radius_px: int, gsd_m: float) -> _Common:
     """The common offset from agreements (N, 2r + 1, 2r + 1)."""
-    if len(scores) < LEAST_FOOTPRINTS:
-        return _Common("failed", f"{count_of(len(scores), 'footprint')} on the image (at least {LEAST_FOOTPRINTS})")
+    if len(scores) < MIN_FOOTPRINTS:
+        return _Common("failed", f"{count_of(len(scores), 'footprint')} on the image (at least {MIN_FOOTPRINTS})")
     total = scores.mean(axis=0, keepdims=True)
     best, each = find_peaks(total - np.median(total)), find_peaks(scores)
     near_px = max(1.5, AGREE_M / gsd_m)
@@ -241,7 +241,7 @@ def _scores(
     gsd_m: float,
     radius_px: int,
     start: Floats,
-    most_points: int = MOST_POINTS,
+    most_points: int = MAX_POINTS,
 ) -> NDArray[np.float32]:
     """Edge agreement of some buildings at all shifts around `start` (metres)."""
     scores = np.zeros((len(numbers), 2 * radius_px + 1, 2 * radius_px + 1), np.float32)

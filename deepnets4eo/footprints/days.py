@@ -9,7 +9,7 @@ import pandas as pd
 
 BY_PARTS = re.compile(r"\s*(\d{1,2})([./-])(\d{1,2})\2(\d{4})(?:[ T,].*)?\s*")
 NUMBER = re.compile(r"\s*\d+(?:\.\d*)?\s*")
-LEAST_SECONDS = 1e8  # since 1970, in the year 1973; smaller numbers are years, or days without signs between
+MIN_SECONDS = 1e8  # since 1970, in the year 1973; smaller numbers are years, or days without signs between
 STEP = 1e3  # from seconds to milliseconds, microseconds and nanoseconds
 MONTHS = 12
 
@@ -27,8 +27,8 @@ def parse_days(values: pd.Series) -> pd.Series:
     texts = values.astype(object).where(known, "").map(_text)
     days = pd.to_datetime(texts.where(known), utc=True, errors="coerce", format="ISO8601")
     numbers = pd.to_numeric(texts.where(texts.str.fullmatch(NUMBER)), errors="coerce")
-    since_1970 = numbers.where(numbers >= LEAST_SECONDS)
-    steps = np.floor(np.log10((since_1970 / LEAST_SECONDS).to_numpy(float)) / np.log10(STEP))
+    since_1970 = numbers.where(numbers >= MIN_SECONDS)
+    steps = np.floor(np.log10((since_1970 / MIN_SECONDS).to_numpy(float)) / np.log10(STEP))
     seconds = pd.to_datetime(since_1970 / STEP**steps, unit="s", utc=True, errors="coerce")
     return days.mask(since_1970.notna(), seconds).fillna(_by_parts(texts))
 

@@ -16,10 +16,10 @@ from deepnets4eo.grid import Grid, pixel_areas_m2
 LARGEST_M2 = 2e6  # the largest buildings on Earth cover a little over one square kilometre
 # An outline is that of a site or district where it holds so many others, not smaller than the median of all, each at most a
 # tenth of its area, and open ground between them. Halls hold smaller sheds; blocks and malls are filled by their parts.
-LEAST_ENCLOSED = 5
+MIN_ENCLOSED = 5
 TIMES_LARGER = 10
-LEAST_WIDTH = 1e-3  # area by squared length of an outline that counts for the median: slivers make no site of a house
-MOST_FILLED = 0.5  # share of an outline's area that all the outlines in it take
+MIN_WIDTH = 1e-3  # area by squared length of an outline that counts for the median: slivers make no site of a house
+MAX_FILLED = 0.5  # share of an outline's area that all the outlines in it take
 SAME_GROUND = 0.5  # share of the smaller of two outlines that the larger covers where both are of one building
 SHED = 0.1  # of the largest part's area: smaller parts of an outline are no houses
 MANY_PARTS, SLIT = (
@@ -39,7 +39,7 @@ def encloses_others(outlines: Geometries) -> Mask:
     """(N,) bool: outlines around many others with open ground between, as those of districts."""
     area = shapely.area(outlines)
     enclosing = np.zeros(len(outlines), bool)
-    wide = area > LEAST_WIDTH * shapely.length(outlines) ** 2
+    wide = area > MIN_WIDTH * shapely.length(outlines) ** 2
     if not wide.any():
         return enclosing
     median = np.median(area[wide])
@@ -54,7 +54,7 @@ def encloses_others(outlines: Geometries) -> Mask:
         members = members[~enclosing[members]]
         houses = (area[members] >= median) & (TIMES_LARGER * area[members] <= area[number])
         filled = area[members].sum() / area[number]
-        enclosing[number] = houses.sum() >= LEAST_ENCLOSED and filled <= MOST_FILLED
+        enclosing[number] = houses.sum() >= MIN_ENCLOSED and filled <= MAX_FILLED
     return enclosing
 
 

@@ -48,8 +48,8 @@ OSM, OVERTURE = "osm", "overture"
 SERVER_ENDS = "/interpreter"
 OVERPASS = f"https://overpass-api.de/api{SERVER_ENDS}"
 SERVER_S = 180  # that the server may take for one square
-ANSWER_S, MOST_ANSWER_BYTES = 300, 1 << 30  # until its answer is here
-SQUARE_DEGREES, MOST_SQUARES = 0.1, 100  # of one request, and in all: a large city
+ANSWER_S, MAX_ANSWER_BYTES = 300, 1 << 30  # until its answer is here
+SQUARE_DEGREES, MAX_SQUARES = 0.1, 100  # of one request, and in all: a large city
 FIRST_DAY = pd.Timestamp("2004-08-09", tz="UTC")  # of OpenStreetMap; an earlier one stands where a file has none
 COLUMNS = ("id", "source", "source_date", "building")
 STANDING = ("building", "location")  # tags that say whether a building stands above the ground
@@ -204,9 +204,9 @@ def _from_overture(name: str, box: Box) -> gpd.GeoDataFrame:
 def _from_overpass(server: str, box: Box, progress: Callable[[float], None] | None) -> gpd.GeoDataFrame:
     """Buildings of a box, square by square, each element once."""
     squares = list(_squares(box))
-    if len(squares) > MOST_SQUARES:
+    if len(squares) > MAX_SQUARES:
         raise InputError(
-            f"the box {box_text(box)} is too large for the server ({len(squares)} squares of {SQUARE_DEGREES}°, {MOST_SQUARES} at most). "
+            f"the box {box_text(box)} is too large for the server ({len(squares)} squares of {SQUARE_DEGREES}°, {MAX_SQUARES} at most). "
             "Take an extract such as Geofabrik's .osm.pbf, and give it in place of osm."
         )
     elements: dict[str, Mapping[str, Any]] = {}
@@ -248,8 +248,8 @@ def _ask(server: str, square: Box) -> list[Mapping[str, Any]]:
     query = f'[out:json][timeout:{SERVER_S}];(way["building"]{within};relation["building"]["type"="multipolygon"]{within};);out meta geom;'
     data = urllib.parse.urlencode({"data": query}).encode()
     try:
-        answer = Session(server, MOST_ANSWER_BYTES).read(
-            server, seconds=SERVER_S + ANSWER_S, most_bytes=MOST_ANSWER_BYTES, data=data
+        answer = Session(server, MAX_ANSWER_BYTES).read(
+            server, seconds=SERVER_S + ANSWER_S, most_bytes=MAX_ANSWER_BYTES, data=data
         )
         content = json.loads(answer.content)
     except (*WEB_ERRORS, RecursionError) as error:

@@ -31,10 +31,10 @@ log = logging.getLogger(__name__)
 
 HEAD_BYTES = 1024
 SUFFIXES = {".mat", ".h5", ".hdf5", ".hdf", ".he5", ".nc", ".npy", ".npz"}
-MOST_LISTED = 20
+MAX_LISTED = 20
 WAVELENGTHS = ("wav", "wvl", "lambda", "centralwave", "centerwave", "bandcent")  # what arrays of them begin with
-MOST_FOLDED_BYTES = 4 << 30
-MOST_WAVELENGTHS = 100_000
+MAX_FOLDED_BYTES = 4 << 30
+MAX_WAVELENGTHS = 100_000
 _MATLAB5 = ArrayFormat("MATLAB 5", True, mat5.list_arrays, mat5.open_array)
 _MATLAB7 = ArrayFormat("MATLAB 7.3", True, hdf5.list_arrays, hdf5.open_array)
 _HDF5 = ArrayFormat("HDF5", False, hdf5.list_arrays, hdf5.open_array)
@@ -228,13 +228,13 @@ def _only(path: Path, arrays: Sequence[ArrayInfo], sizes: tuple[int, int, int] |
 
 
 def _list(arrays: Sequence[ArrayInfo]) -> str:
-    more = f", and {len(arrays) - MOST_LISTED} more" if len(arrays) > MOST_LISTED else ""
-    return f"It holds {', '.join(map(str, arrays[:MOST_LISTED])) or 'none'}{more}."
+    more = f", and {len(arrays) - MAX_LISTED} more" if len(arrays) > MAX_LISTED else ""
+    return f"It holds {', '.join(map(str, arrays[:MAX_LISTED])) or 'none'}{more}."
 
 
 def _whole(path: Path, info: ArrayInfo, kind: ArrayFormat) -> NDArray[Any]:
-    if math.prod(info.shape) > MOST_WAVELENGTHS:
-        raise InputError(f"{path}#{info} has more than {MOST_WAVELENGTHS:,} values. Rename it.")
+    if math.prod(info.shape) > MAX_WAVELENGTHS:
+        raise InputError(f"{path}#{info} has more than {MAX_WAVELENGTHS:,} values. Rename it.")
     return np.asarray(kind.open_array(path, info.name)[(slice(None),) * len(info.shape)])
 
 
@@ -245,7 +245,7 @@ def _names_wavelengths(info: ArrayInfo) -> bool:
 
 def _wavelengths(path: Path, arrays: Sequence[ArrayInfo], kind: ArrayFormat, count: int) -> tuple[float, ...] | None:
     for info in arrays:
-        if _names_wavelengths(info) and math.prod(info.shape) == count <= MOST_WAVELENGTHS:
+        if _names_wavelengths(info) and math.prod(info.shape) == count <= MAX_WAVELENGTHS:
             values = to_nm(_whole(path, info, kind), info.units)
             if values is not None:
                 return tuple(values.tolist())
@@ -265,8 +265,8 @@ def _pixel_list_sizes(path: Path, arrays: Sequence[ArrayInfo], kind: ArrayFormat
 def _unfold(path: Path, array: Any, sizes: tuple[int, int, int]) -> tuple[NDArray[Any], str]:
     """A list of pixels, column by column as MATLAB counts them, as an image; and its axes."""
     rows, cols, _ = sizes
-    if math.prod(array.shape) * array.dtype.itemsize > MOST_FOLDED_BYTES:
-        raise InputError(f"{path} is a list of pixels of more than {MOST_FOLDED_BYTES:,} bytes. Write it as a cube.")
+    if math.prod(array.shape) * array.dtype.itemsize > MAX_FOLDED_BYTES:
+        raise InputError(f"{path} is a list of pixels of more than {MAX_FOLDED_BYTES:,} bytes. Write it as a cube.")
     values = np.asarray(array[:, :])
     if values.shape[1] == rows * cols:
         return values.reshape((-1, rows, cols), order="F"), "bhw"

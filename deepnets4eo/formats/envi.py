@@ -9,8 +9,8 @@ from pathlib import Path
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.drivers import read_head
 
-MOST_BYTES = 64 << 20
-MOST_DIGITS = 15
+MAX_BYTES = 64 << 20
+MAX_DIGITS = 15
 MAGIC = b"ENVI"
 COMMENT = ";"
 SUFFIX = ".hdr"
@@ -79,8 +79,8 @@ def read_header(path: Path) -> dict[str, str]:
 
 def _lines(path: Path) -> list[str]:
     """Lines of a header after the first. Errors: InputError for what is no ENVI header."""
-    if path.stat().st_size > MOST_BYTES:
-        raise InputError(f"{path} has more than {MOST_BYTES:,} bytes, too many for a header. Check the file.")
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(f"{path} has more than {MAX_BYTES:,} bytes, too many for a header. Check the file.")
     text = path.read_bytes().decode("utf-8", "replace")
     if not text.lstrip("\ufeff \t\r\n").startswith(MAGIC.decode()):
         raise InputError(f"{path} is no ENVI header: it does not begin with ENVI. Check the path.")
@@ -140,7 +140,7 @@ def _number(header: Path, entries: Mapping[str, str], key: str, least: int, defa
     text = entries.get(key, default)
     if text is None:
         raise InputError(f"{header} has no {key}, expected a whole number of {least} or more. Correct the header.")
-    if not (text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS) or int(text) < least:
+    if not (text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS) or int(text) < least:
         raise InputError(
             f"{header} has {key} = {text}, expected a whole number of {least} or more. Correct the header."
         )

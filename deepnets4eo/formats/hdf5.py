@@ -17,14 +17,14 @@ from deepnets4eo.files import ARCHIVE_ERRORS
 from deepnets4eo.formats.array_info import ArrayInfo, damage_errors, is_number
 from deepnets4eo.formats.cf_words import CF_WORDS, CFWords
 from deepnets4eo.formats.drivers import read_head
-from deepnets4eo.formats.unpacking import MOST_TIMES_LARGER, PLAUSIBLE_BYTES
+from deepnets4eo.formats.unpacking import MAX_TIMES_LARGER, PLAUSIBLE_BYTES
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MATLAB_BLOCK = 512  # bytes of MATLAB's own header before the signature
 MATLAB = b"MATLAB 7.3"
-MOST_CHUNK_BYTES = 1 << 30
-MOST_DECLARED_BYTES, MOST_TIMES_STORED = 4 << 30, 2000  # zlib makes at most 1032 bytes of one
-MOST_ARRAYS = 10_000
+MAX_CHUNK_BYTES = 1 << 30
+MAX_DECLARED_BYTES, MAX_TIMES_STORED = 4 << 30, 2000  # zlib makes at most 1032 bytes of one
+MAX_ARRAYS = 10_000
 INTERNAL = "#"  # groups of MATLAB's own: #refs#, #subsystem#
 
 
@@ -42,7 +42,7 @@ def list_arrays(path: Path) -> list[ArrayInfo]:
     def add(name: str, item: Any) -> object:
         if isinstance(item, h5py.Dataset) and not name.startswith(INTERNAL):
             arrays.append(_describe(name, item, _written_by_matlab(path, item)))
-        return True if len(arrays) >= MOST_ARRAYS else None
+        return True if len(arrays) >= MAX_ARRAYS else None
 
     with damage_errors(path), h5py.File(path, "r") as file:
         file.visititems(add)
@@ -70,11 +70,11 @@ def _check_chunks(path: Path, name: str, data: Any) -> None:
     chunk_bytes = math.prod(data.chunks or ()) * data.dtype.itemsize
     if chunk_bytes <= PLAUSIBLE_BYTES:
         return
-    limit, what = MOST_CHUNK_BYTES, f"more than {MOST_CHUNK_BYTES:,}"
+    limit, what = MAX_CHUNK_BYTES, f"more than {MAX_CHUNK_BYTES:,}"
     if data.id.get_num_chunks():
         packed_bytes = data.id.get_storage_size() // data.id.get_num_chunks()
-        limit = min(limit, max(MOST_TIMES_LARGER * packed_bytes, PLAUSIBLE_BYTES))
-        what = what if limit == MOST_CHUNK_BYTES else f"packed to {packed_bytes:,}"
+        limit = min(limit, max(MAX_TIMES_LARGER * packed_bytes, PLAUSIBLE_BYTES))
+        what = what if limit == MAX_CHUNK_BYTES else f"packed to {packed_bytes:,}"
     if chunk_bytes > limit:
         raise InputError(
             f"{path}: {name} has chunks of {chunk_bytes:,} bytes, {what}; each is unpacked whole. Write it with smaller chunks "
@@ -85,10 +85,10 @@ def _check_chunks(path: Path, name: str, data: Any) -> None:
 def _check_written(path: Path, name: str, data: Any) -> None:
     """Refuse (InputError) a large array that is hardly written: its fill values would be read for days."""
     declared, stored = math.prod(data.shape) * data.dtype.itemsize, data.id.get_storage_size()
-    if declared > max(MOST_DECLARED_BYTES, MOST_TIMES_STORED * stored):
+    if declared > max(MAX_DECLARED_BYTES, MAX_TIMES_STORED * stored):
         raise InputError(
             f"{path}: {name} of shape {data.shape} would be {declared:,} bytes, and the file holds {stored:,} of it; expected at least one "
-            f"in {MOST_TIMES_STORED:,}. Write the part that has values into an array of its own size."
+            f"in {MAX_TIMES_STORED:,}. Write the part that has values into an array of its own size."
         )
 
 

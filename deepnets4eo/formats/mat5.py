@@ -18,10 +18,10 @@ import numpy as np
 from deepnets4eo.formats.array_info import ArrayInfo, damage_error, damage_errors
 from deepnets4eo.formats.unpacking import check_unpacked_size
 
-MOST_BYTES = 4 << 30  # the format holds no larger array
+MAX_BYTES = 4 << 30  # the format holds no larger array
 HEADER_BYTES = 128
 HEAD_BYTES = 4096  # flags, sizes, name and the tag of the numbers
-MOST_ARRAYS = 10_000
+MAX_ARRAYS = 10_000
 DEEPEST = 8  # structures within structures
 TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 MATRIX, PACKED = 14, 15
@@ -65,7 +65,7 @@ def open_array(path: Path, name: str) -> Any:
             start = element.start + element.offset
             return np.memmap(path, dtype, "r", start, shape, "F") if math.prod(shape) else np.empty(shape, dtype)
         size = element.offset + math.prod(shape) * dtype.itemsize
-        check_unpacked_size(path, size, element.packed_bytes, MOST_BYTES)
+        check_unpacked_size(path, size, element.packed_bytes, MAX_BYTES)
         with path.open("rb") as file:
             file.seek(element.start)
             content = zlib.decompressobj().decompress(file.read(element.packed_bytes), size)
@@ -80,7 +80,7 @@ def _elements(path: Path) -> list[_Element]:
 
 def _read_elements(path: Path, file: IO[bytes], order: str) -> Iterator[_Element]:
     start, count, file_bytes = HEADER_BYTES, 0, path.stat().st_size
-    while start + 8 <= file_bytes and count < MOST_ARRAYS:
+    while start + 8 <= file_bytes and count < MAX_ARRAYS:
         file.seek(start)
         kind, size = struct.unpack(f"{order}2I", file.read(8))
         start, count = start + 8, count + 1
@@ -104,7 +104,7 @@ def _content(path: Path, element: _Element, order: str, head: bytes) -> memoryvi
     if not element.packed:
         return np.memmap(path, np.uint8, "r", element.start, (element.packed_bytes,)).data
     size = 8 + int(struct.unpack_from(f"{order}2I", head)[1])
-    check_unpacked_size(path, size, element.packed_bytes, MOST_BYTES)
+    check_unpacked_size(path, size, element.packed_bytes, MAX_BYTES)
     with path.open("rb") as file:
         file.seek(element.start)
         return memoryview(zlib.decompressobj().decompress(file.read(element.packed_bytes), size))

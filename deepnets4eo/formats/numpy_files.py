@@ -17,7 +17,7 @@ from deepnets4eo.formats.unpacking import check_unpacked_size, read_npy_header
 
 MAGIC = b"\x93NUMPY"
 SUFFIX = ".npy"
-MOST_BYTES = 4 << 30
+MAX_BYTES = 4 << 30
 LOCAL_HEADER_BYTES = 30
 
 
@@ -57,7 +57,7 @@ def open_npz(path: Path, name: str) -> Any:
                 raise ValueError(f"{name} announces {size:,} bytes and has {item.file_size - header_bytes:,}")
             if item.compress_type == zipfile.ZIP_STORED:
                 return _map(path, info, in_columns, _data_offset(path, item) + header_bytes)
-            check_unpacked_size(path, item.file_size, item.compress_size, MOST_BYTES)
+            check_unpacked_size(path, item.file_size, item.compress_size, MAX_BYTES)
             content = file.read(size)
         order: Any = "F" if in_columns else "C"
         return np.frombuffer(content, info.dtype).reshape(info.shape, order=order)

@@ -39,13 +39,13 @@ PAGE = re.compile(r"GTIFF_DIR:\d+:(/.*|[A-Za-z]:.*)", re.DOTALL)  # of a TIFF, b
 REMOTE = re.compile(r"(https?|s3|gs|az)://|/vsi(zip|gzip|tar|curl|s3|gs|az)/|/vsimem/")
 ARCHIVES = ("/vsizip/", "/vsigzip/", "/vsitar/")
 REMOTE_DRIVERS = ("GTiff", "JP2OpenJPEG", "PNG", "JPEG")  # one after the other: their first bytes are far away
-MOST_BLOCK_BYTES = 1 << 30
-MOST_NESTED = 4  # virtual rasters within virtual rasters
+MAX_BLOCK_BYTES = 1 << 30
+MAX_NESTED = 4  # virtual rasters within virtual rasters
 PROJ_VARIABLES = ("PROJ_DATA", "PROJ_LIB")
 PASSING = ("408", "425", "429")  # HTTP: timeouts, and too many requests; answers of 500 and more pass, too
 SIDE_IMAGES = (".ovr", ".msk")  # GDAL opens them with any driver
 
-MOST_BYTES = 64 << 20  # of XML: a hundred thousand tiles
+MAX_BYTES = 64 << 20  # of XML: a hundred thousand tiles
 SOURCES = {"sourcefilename", "sourcedataset"}
 TEXTS = {*SOURCES, "srs", "sourcesrs", "targetsrs"}
 VRT_REMEDY = (
@@ -79,7 +79,7 @@ _SCHEME = re.compile(r"[A-Za-z][\w+.-]+:")  # of two letters at least: C: is a d
 
 
 def open_raster(
-    target: str | Path, most_block_bytes: int = MOST_BLOCK_BYTES, *, honours: Collection[str] = ()
+    target: str | Path, most_block_bytes: int = MAX_BLOCK_BYTES, *, honours: Collection[str] = ()
 ) -> DatasetReader:
     """Open a path, URL or archive by the one driver of its format; nothing is looked for beside a URL.
 
@@ -264,8 +264,8 @@ def _allowed_driver(state: _State, nested: int = 0) -> str:
         with _open(os.path.abspath(path), driver) as dataset:
             check_size(path, _stored_bytes(dataset))
     if driver == VRT:
-        if nested >= MOST_NESTED:
-            raise InputError(f"{path} is a VRT within {nested} others, more than {MOST_NESTED}. Make one of them.")
+        if nested >= MAX_NESTED:
+            raise InputError(f"{path} is a VRT within {nested} others, more than {MAX_NESTED}. Make one of them.")
         for reference in vrt_references(path):
             inner = _allowed_driver(_state(reference), nested + 1)
             if inner != VRT:
@@ -324,8 +324,8 @@ class _Reader:
 
     def read(self) -> list[tuple[str, bool]]:
         """Each reference with whether it is relative to the VRT."""
-        if self.path.stat().st_size > MOST_BYTES:
-            raise self._refusal(f"has {self.path.stat().st_size:,} bytes, more than {MOST_BYTES:,}")
+        if self.path.stat().st_size > MAX_BYTES:
+            raise self._refusal(f"has {self.path.stat().st_size:,} bytes, more than {MAX_BYTES:,}")
         parser = expat.ParserCreate("UTF-8")
         parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
         parser.CharacterDataHandler = self._characters

@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 from deepnets4eo.addresses import name_of
 from deepnets4eo.errors import InputError, Reading, name_hint
 from deepnets4eo.formats.access import check_beside, is_remote
-from deepnets4eo.formats.web import MOST_BYTES, WEB_ERRORS, Session, failure_text, is_web_address
+from deepnets4eo.formats.web import MAX_BYTES, WEB_ERRORS, Session, failure_text, is_web_address
 
 SUFFIXES = (".json", ".geojson")
 RASTERS = ("image/tiff", "image/jp2", "image/png", "image/jpeg", "image/vnd.stac.geotiff")
@@ -251,15 +251,15 @@ def fetch_document(
         return answer.content, answer.address
     try:
         with Path(source).open("rb") as file:
-            return file.read(MOST_BYTES + 1), source
+            return file.read(MAX_BYTES + 1), source
     except OSError as error:
         raise InputError(f"{source} could not be read: {error}. Check the file.") from error
 
 
 def parse_document(content: bytes) -> dict[str, Any] | None:
-    """The JSON object of a document; None for other content, and more than MOST_BYTES."""
+    """The JSON object of a document; None for other content, and more than MAX_BYTES."""
     try:
-        value = json.loads(content) if len(content) <= MOST_BYTES else None
+        value = json.loads(content) if len(content) <= MAX_BYTES else None
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

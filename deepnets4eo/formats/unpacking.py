@@ -21,18 +21,16 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.files import ARCHIVE_ERRORS
 from deepnets4eo.formats.drivers import read_head
 
-MOST_UNPACKED_BYTES = 2 << 30
-MOST_TIMES_LARGER = 200  # maps in XML or JSON pack to a twentieth
+MAX_UNPACKED_BYTES = 2 << 30
+MAX_TIMES_LARGER = 200  # maps in XML or JSON pack to a twentieth
 PLAUSIBLE_BYTES = 64 << 20  # never too large, however small the packed file is
-MOST_FILES = 10_000  # in an archive
+MAX_FILES = 10_000  # in an archive
 CHUNK_BYTES = 1 << 20
 READABLE = (".shp", ".gpkg", ".geojson", ".json", ".fgb", ".parquet", ".geoparquet", ".kml", ".gml", ".osm", ".pbf")
 
 
 @contextmanager
-def unpack(
-    path: Path, limit_bytes: int = MOST_UNPACKED_BYTES, plausible_bytes: int = PLAUSIBLE_BYTES
-) -> Iterator[Path]:
+def unpack(path: Path, limit_bytes: int = MAX_UNPACKED_BYTES, plausible_bytes: int = PLAUSIBLE_BYTES) -> Iterator[Path]:
     """The file, or the one that it holds, within the context; InputError if damaged, too large or ambiguous."""
     head = b"" if path.is_dir() else read_head(path)
     packed = head.startswith((b"BZh", b"\x1f\x8b", b"PK\x03\x04"))
@@ -56,7 +54,7 @@ def unpack(
 
 
 def check_array_sizes(
-    path: Path, limit_bytes: int = MOST_UNPACKED_BYTES, plausible_bytes: int = PLAUSIBLE_BYTES
+    path: Path, limit_bytes: int = MAX_UNPACKED_BYTES, plausible_bytes: int = PLAUSIBLE_BYTES
 ) -> None:
     """Refuse a ZIP of arrays whose headers, also in archives within, announce too much or more than they hold."""
     with zipfile.ZipFile(path) as archive:
@@ -93,14 +91,14 @@ def check_unpacked_size(
     path: Path,
     unpacked_bytes: int,
     packed_bytes: int,
-    limit_bytes: int = MOST_UNPACKED_BYTES,
+    limit_bytes: int = MAX_UNPACKED_BYTES,
     plausible_bytes: int = PLAUSIBLE_BYTES,
 ) -> None:
     """Refuse content larger than the limit, or that no honest packing makes so small. Errors: InputError."""
     times = unpacked_bytes / max(packed_bytes, 1)
     if unpacked_bytes > limit_bytes:
         problem = f"more than {limit_bytes:,} bytes"
-    elif unpacked_bytes > plausible_bytes and times > MOST_TIMES_LARGER:
+    elif unpacked_bytes > plausible_bytes and times > MAX_TIMES_LARGER:
         problem = f"{unpacked_bytes:,} bytes or more from {packed_bytes:,}"
     else:
         return
@@ -122,8 +120,8 @@ def _unzip(path: Path, folder: Path, limit_bytes: int, plausible_bytes: int) -> 
     """All members next to each other as they were; the one that is read."""
     with zipfile.ZipFile(path) as archive:
         members = [item for item in archive.infolist() if not item.is_dir()]
-        if len(members) > MOST_FILES:
-            raise InputError(f"{path} holds {len(members):,} files, more than {MOST_FILES:,}. Unpack it yourself.")
+        if len(members) > MAX_FILES:
+            raise InputError(f"{path} holds {len(members):,} files, more than {MAX_FILES:,}. Unpack it yourself.")
         unpacked_bytes = sum(item.file_size for item in members)
         check_unpacked_size(path, unpacked_bytes, path.stat().st_size, limit_bytes, plausible_bytes)
         for item in members:  # zipfile reads no more than is declared, and keeps names inside the folder

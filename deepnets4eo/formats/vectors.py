@@ -27,7 +27,7 @@ from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.formats.databases import open_database, stored_integers
 from deepnets4eo.formats.drivers import describe_head, leave_out_vector_drivers, read_head
-from deepnets4eo.formats.unpacking import MOST_UNPACKED_BYTES, check_unpacked_size, unpack
+from deepnets4eo.formats.unpacking import MAX_UNPACKED_BYTES, check_unpacked_size, unpack
 from deepnets4eo.formats.web import SCHEMES, WEB_ERRORS, download, failure_text
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ WKT_NAMES = (WKT.lower(), "geometry", "geom", "the_geom", "wkt_geom")
 COORDINATE_NAMES = (("latitude", "lat", "y"), ("longitude", "lon", "lng", "long", "x"))
 OPEN_BUILDINGS = {"latitude", "longitude", "full_plus_code"}  # columns of Google's, which are in degrees
 TYPED_ROWS = 10_000  # that the types of a table's columns are taken from
-MOST_ROWS = 100_000_000  # of a Parquet file: one value may stand for any number of rows
+MAX_ROWS = 100_000_000  # of a Parquet file: one value may stand for any number of rows
 # Drivers look for these anywhere in the first bytes: a query over other sources, a web service, a command to run.
 MARKS = {
     b"<ogrvrtdatasource": "a virtual vector file (OGR VRT)", b"<ogrwfsdatasource": "a web feature service (WFS)",
@@ -60,7 +60,7 @@ MARKS = {
 }  # fmt: skip
 # The CRS of a GeoJSON file, also with its letters written as \u0063: what follows is read as JSON
 CRS = re.compile(rb'"(?:c|\\u0063)(?:r|\\u0072)(?:s|\\u0073)"\s*:\s*(?=\{)')
-MOST_CRS_BYTES = 1 << 16
+MAX_CRS_BYTES = 1 << 16
 VIRTUAL_TABLE = re.compile(r"\s*CREATE\s+VIRTUAL\s+TABLE\b.*?\bUSING\W+(\w+)", re.IGNORECASE | re.DOTALL)
 MODULES = {
     "rtree", "rtree_i32", "geopoly", "fts3", "fts4", "fts5", "virtualspatialindex", "virtualelementary", "virtualknn",
@@ -84,7 +84,7 @@ ROUNDED_FROM = 2.0**53  # from here on, 64-bit floats leave out whole numbers
 
 
 @contextmanager
-def vector_file(source: str | Path, limit_bytes: int = MOST_UNPACKED_BYTES) -> Iterator[Path]:
+def vector_file(source: str | Path, limit_bytes: int = MAX_UNPACKED_BYTES) -> Iterator[Path]:
     """A local file that GDAL or pyarrow may read, within the context: a path, packed or not, or a web address; else InputError."""
     leave_out_vector_drivers()
     with _local(str(source), limit_bytes) as path, unpack(path, limit_bytes) as inner:
@@ -245,7 +245,7 @@ def _check_crs_not_linked(path: Path, name: str) -> None:
     """GDAL would fetch the CRS from where the link leads."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
         for match in CRS.finditer(text):
-            text_of_crs = text[match.end() : match.end() + MOST_CRS_BYTES].decode("utf-8", "replace")
+            text_of_crs = text[match.end() : match.end() + MAX_CRS_BYTES].decode("utf-8", "replace")
             try:
                 crs, _ = json.JSONDecoder().raw_decode(text_of_crs)
             except (ValueError, RecursionError):
@@ -274,7 +274,7 @@ def _check_database(path: Path, name: str) -> None:
             )
 
 
-def _check_parquet(path: Path, name: str, limit_bytes: int, most_rows: int = MOST_ROWS) -> None:
+def _check_parquet(path: Path, name: str, limit_bytes: int, most_rows: int = MAX_ROWS) -> None:
     import pyarrow
     from pyarrow.parquet import ParquetFile
 

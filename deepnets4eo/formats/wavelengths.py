@@ -18,7 +18,7 @@ NM_PER_UNIT = {  # in the singular, as Americans write it
     "meter": 1e9, "m": 1e9, "angstrom": 0.1,
 }  # fmt: skip
 NOT_LENGTHS = {"index", "wavenumber", "ghz", "mhz"}
-MOST_MICROMETRES = 100.0  # numbers without a unit are micrometres where none is above
+MAX_MICROMETRES = 100.0  # numbers without a unit are micrometres where none is above
 RANGE_NM = (100.0, 1e6)  # ultraviolet to the far infrared
 # in names of bands; not metres and centimetres, which are sizes of pixels there
 IN_NAMES = re.compile(
@@ -46,7 +46,7 @@ def to_nm(values: Any, units: str = "") -> Floats | None:
     unit = re.sub("[µμ]", "u", units.strip().lower()).replace("metre", "meter").removesuffix("s")
     if unit in NOT_LENGTHS or not numbers.size or not np.isfinite(numbers).all():
         return None
-    by_size = 1e3 if numbers.max() <= MOST_MICROMETRES else 1.0
+    by_size = 1e3 if numbers.max() <= MAX_MICROMETRES else 1.0
     nanometres = np.round(numbers * NM_PER_UNIT.get(unit, by_size), 6)
     return nanometres if (nanometres >= RANGE_NM[0]).all() and (nanometres <= RANGE_NM[1]).all() else None
 

@@ -27,9 +27,9 @@ from deepnets4eo.formats.access import TIMEOUT_S
 SCHEMES = ("http", "https")
 REQUEST_S = 60.0  # of a document, with its redirects
 CONNECT_S = 15.0  # of one of a host's addresses
-MOST_BYTES = 16 << 20  # of a document
-MOST_SESSION_BYTES = 256 << 20  # of all documents of a search
-FILE_S, MOST_FILE_BYTES = 6 * 3600.0, 1 << 40  # of a file that is downloaded
+MAX_BYTES = 16 << 20  # of a document
+MAX_SESSION_BYTES = 256 << 20  # of all documents of a search
+FILE_S, MAX_FILE_BYTES = 6 * 3600.0, 1 << 40  # of a file that is downloaded
 PIECE_BYTES = 1 << 20  # read at once
 HEAD_BYTES = 1 << 20  # of status lines, headers and the bodies of redirects
 STATE_HEADERS = ("ETag", "Last-Modified")
@@ -53,7 +53,7 @@ class Session:
     most_bytes : over all answers
     """
 
-    def __init__(self, address: str, most_bytes: int = MOST_SESSION_BYTES) -> None:
+    def __init__(self, address: str, most_bytes: int = MAX_SESSION_BYTES) -> None:
         self.private = _is_private(urlsplit(address).hostname or "")
         self._lock, self._left, self._most = threading.Lock(), most_bytes, most_bytes
 
@@ -62,7 +62,7 @@ class Session:
         address: str,
         *,
         seconds: float = REQUEST_S,
-        most_bytes: int = MOST_BYTES,
+        most_bytes: int = MAX_BYTES,
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
@@ -77,7 +77,7 @@ class Session:
         *,
         seconds: float = REQUEST_S,
         head_s: float | None = None,
-        most_bytes: int = MOST_BYTES,
+        most_bytes: int = MAX_BYTES,
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Iterator[Any]:
@@ -356,7 +356,7 @@ def failure_text(error: BaseException) -> str:
 
 def download(address: str, path: Path, check_size: Callable[[int], None]) -> None:
     """Write the file at an address, all of it. check_size : called with the bytes so far. Errors: WEB_ERRORS."""
-    session, most = Session(address, MOST_FILE_BYTES), MOST_FILE_BYTES
+    session, most = Session(address, MAX_FILE_BYTES), MAX_FILE_BYTES
     with (
         session.open(address, seconds=FILE_S, head_s=REQUEST_S, most_bytes=most) as answer,
         path.open("wb") as file,

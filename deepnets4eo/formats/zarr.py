@@ -16,8 +16,8 @@ from deepnets4eo.errors import InputError
 
 ARRAYS = (".zarray", "zarr.json")  # names of metadata of version 2 and 3
 MARKS = (".zgroup", *ARRAYS)
-MOST_METADATA_BYTES = 16 << 20
-MOST_CHUNK_VALUES = 1 << 27  # 1 GB of double precision
+MAX_METADATA_BYTES = 16 << 20
+MAX_CHUNK_VALUES = 1 << 27  # 1 GB of double precision
 
 
 class ZarrReference(NamedTuple):
@@ -70,9 +70,9 @@ def _axes_of(path: Path, mtime_ns: int) -> dict[str, int]:
             chunks = _chunk_shape(Path(folder) / name)
             if chunks is None:
                 continue
-            if math.prod(chunks) > MOST_CHUNK_VALUES:
+            if math.prod(chunks) > MAX_CHUNK_VALUES:
                 raise InputError(
-                    f"{folder} has chunks of {math.prod(chunks):,} values, more than {MOST_CHUNK_VALUES:,}; each is unpacked whole. "
+                    f"{folder} has chunks of {math.prod(chunks):,} values, more than {MAX_CHUNK_VALUES:,}; each is unpacked whole. "
                     "Write it with smaller chunks where you trust it."
                 )
             axes["" if folder == str(path) else Path(folder).relative_to(path).as_posix()] = len(chunks)
@@ -81,8 +81,8 @@ def _axes_of(path: Path, mtime_ns: int) -> dict[str, int]:
 
 def _chunk_shape(path: Path) -> list[int] | None:
     """Lengths of the chunks of an array by its metadata; None for a group."""
-    if path.stat().st_size > MOST_METADATA_BYTES:
-        raise InputError(f"{path} has more than {MOST_METADATA_BYTES:,} bytes of metadata. Is it a Zarr store?")
+    if path.stat().st_size > MAX_METADATA_BYTES:
+        raise InputError(f"{path} has more than {MAX_METADATA_BYTES:,} bytes of metadata. Is it a Zarr store?")
     try:
         metadata: dict[str, Any] = json.loads(path.read_bytes())
         if path.name == ARRAYS[1] and metadata["node_type"] != "array":

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from deepnets4eo.errors import InputError
 
 WINDOW_BYTES = 96 << 20  # of values that a network holds at once
-LEAST_WINDOW_PX = 8
+MIN_WINDOW_PX = 8
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 WINDOWED = (nn.Conv2d, nn.Conv3d, nn.MaxPool2d, nn.MaxPool3d)
-MOST_PX = 4096  # beyond it nothing is tried
+MAX_PX = 4096  # beyond it nothing is tried
 
 
 class PatchClassifier(nn.Module):
@@ -98,7 +98,7 @@ class PatchClassifier(nn.Module):
         """Side of the windows whose values, with their context, fit into WINDOW_BYTES; at least as wide as the context."""
         fit = math.isqrt(WINDOW_BYTES // (4 * batch * self.values_per_pixel))
         context = self.before_px + self.after_px
-        return max(fit - context, context, LEAST_WINDOW_PX)
+        return max(fit - context, context, MIN_WINDOW_PX)
 
 
 def mirror_edges(cube: Tensor, before_px: int, after_px: int) -> Tensor:
@@ -134,7 +134,7 @@ def measure_patch(layers: Iterable[nn.Module], patch_px: int) -> PatchGeometry:
     layers = list(layers)
     side = out_length(layers, patch_px, -1)
     if side < 1:
-        least = next((px for px in range(patch_px, MOST_PX) if out_length(layers, px, -1) >= 1), None)
+        least = next((px for px in range(patch_px, MAX_PX) if out_length(layers, px, -1) >= 1), None)
         raise InputError(f"patch_px={patch_px} is too small for the layers of the network; expected at least {least}.")
     reach, dilation = 0, 1
     for layer in layers:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 PAGE = "report.html"
-MOST_SCENES = 12  # of which maps are drawn
+MAX_SCENES = 12  # of which maps are drawn
 DPI = 110
 
 
@@ -82,7 +82,7 @@ def report(
         mark = SYNTHETIC_MARK if metrics.get("synthetic") else ""
         out.mkdir(parents=True, exist_ok=True)
         maps = []
-        for number, named in enumerate(split.scenes[:MOST_SCENES]):
+        for number, named in enumerate(split.scenes[:MAX_SCENES]):
             labels = out / f"map_{number + 1}.tif"
             predict(loaded, named.scene, labels, options)
             maps.append(_save(map_figure(split, number, labels, loaded.recipe, mark), out / f"map_{number + 1}.png"))

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from .clouds import cloud_finding, clouds_in_image, visible_clouds
     from .cubes import bad_bands, describe_negative, measure_bands
     from .datasets import inspect_dataset, recognise
-    from .files import LEAST_BANDS, Inspection as Inspection, inspect as inspect, overlaps
+    from .files import MIN_BANDS, Inspection as Inspection, inspect as inspect, overlaps
     from .images import (
         BRIGHT_PERCENTILE,
         DARKEST,

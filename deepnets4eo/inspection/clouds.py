@@ -16,9 +16,9 @@ from deepnets4eo.outputs import Finding, Phrase, image_of
 from deepnets4eo.rasters import COLOURS, LOOK_PX, CloudBand, Layer, cloud_band, moving_moments
 
 FINE_M, COARSEST_M = 2.0, 30.0  # pixels of images in colour alone, without and with another day
-CELL_M, MOST_CELLS = 4.0, 4096  # what is averaged, and how many along a side at most
-SMOOTH_M, OPENED_M, GROWN_M, LEAST_M2 = 24.0, 24.0, 28.0, 4000.0
-MOST_OF_IMAGE = 0.9  # of one that is smaller than a cloud
+CELL_M, MAX_CELLS = 4.0, 4096  # what is averaged, and how many along a side at most
+SMOOTH_M, OPENED_M, GROWN_M, MIN_M2 = 24.0, 24.0, 28.0, 4000.0
+MAX_OF_IMAGE = 0.9  # of one that is smaller than a cloud
 WHITE, SMOOTH = 0.18, 0.2  # of the brightness: range of the bands, and deviation within `SMOOTH_M`
 BRIGHT, SATURATED = 125.0, 245.0  # of 255
 WHITE_ALONE, BRIGHT_ALONE = 0.08, 235.0  # without an image before: sand is bright and smooth, too
@@ -26,14 +26,14 @@ BRIGHTER = 1.35  # times the usual brightness before
 APPEARED = 0.25  # of the brightness, by which it is brighter than before
 VEIL_M, THICK = 64.0, 0.7  # squares in which haze is measured; its least share of the light
 VEIL_WHITE = 0.12  # range of the bands of haze over their brightness
-LEAST_RANGE = 16.0  # contrast before, of 255, that haze can hide
+MIN_RANGE = 16.0  # contrast before, of 255, that haze can hide
 # near infrared over green, of water and snow below, of plants above; short-wave over green, of snow below
-BRIGHT_GREEN, NIR_RANGE, LEAST_SWIR = 1.8, (0.7, 1.8), 0.4
+BRIGHT_GREEN, NIR_RANGE, MIN_SWIR = 1.8, (0.7, 1.8), 0.4
 
 
 def clouds_in_image(post: Layer, pre: Layer | None, gsd_m: float) -> Layer | None:
     """The mask, 1 for opaque clouds, on a coarser grid, of an RGB image of 8 bits or bands green, nir (swir); None without clouds."""
-    cell_m = max(CELL_M, gsd_m, max(post.shape) * gsd_m / MOST_CELLS)
+    cell_m = max(CELL_M, gsd_m, max(post.shape) * gsd_m / MAX_CELLS)
     shape = (max(1, round(post.shape[0] * gsd_m / cell_m)), max(1, round(post.shape[1] * gsd_m / cell_m)))
     after, seen = post.read_coarse(shape)
     before = None
@@ -81,11 +81,11 @@ def _under_haze(after: FloatImage, before: FloatImage, side: int) -> Mask:
     squares = [_squares(image, side) for image in (before, after)]
     (was_dark, was_bright), (dark, bright) = ((image.min(axis=(2, 4)), image.max(axis=(2, 4))) for image in squares)
     contrast, was_contrast = (bright - dark).mean(axis=0), (was_bright - was_dark).mean(axis=0)
-    share = 1 - contrast / np.maximum(was_contrast, LEAST_RANGE)
+    share = 1 - contrast / np.maximum(was_contrast, MIN_RANGE)
     veil = (dark - (1 - share) * was_dark) / np.maximum(share, THICK)
     light, known = veil.mean(axis=0), (squares[0].max(axis=0) > 0).all(axis=(1, 3))
     white = (np.ptp(veil, axis=0) < VEIL_WHITE * light) & (light > BRIGHT)
-    hazy = known & white & (share >= THICK) & (was_contrast >= LEAST_RANGE)
+    hazy = known & white & (share >= THICK) & (was_contrast >= MIN_RANGE)
     rows, cols = after.shape[1:]
     return np.asarray(hazy.repeat(side, 0).repeat(side, 1)[:rows, :cols])
 
@@ -105,7 +105,7 @@ def _cloudy_spectrum(
     index = list(bands).index("green")
     usual = float(np.percentile(green[seen], 25) if before is None else np.median(before[index][before[index] > 0]))
     cloudy = (green > BRIGHT_GREEN * usual) & (nir > NIR_RANGE[0] * green) & (nir < NIR_RANGE[1] * green)
-    return np.asarray(cloudy & (bands["swir"] > LEAST_SWIR * green) if "swir" in bands else cloudy)
+    return np.asarray(cloudy & (bands["swir"] > MIN_SWIR * green) if "swir" in bands else cloudy)
 
 
 def _of_one_value(bands: FloatImage) -> Mask:
@@ -126,7 +126,7 @@ def _wide(cloudy: Mask, of_one_value: Mask, cell_m: float) -> Mask:
     parts, _ = ndimage.label(wide)
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
-    kept = (sizes * cell_m**2 >= min(LEAST_M2, MOST_OF_IMAGE * cloudy.size * cell_m**2))[parts]
+    kept = (sizes * cell_m**2 >= min(MIN_M2, MAX_OF_IMAGE * cloudy.size * cell_m**2))[parts]
     soft = kept & ~(np.bincount(parts.ravel(), of_one_value.ravel()) > sizes / 2)[parts]
     grown = ndimage.binary_dilation(soft, iterations=max(1, round(GROWN_M / cell_m))) if soft.any() else soft
     hard = ndimage.binary_propagation(kept, mask=kept | of_one_value)

@@ -21,11 +21,11 @@ from deepnets4eo.formats import ArrayReference, list_arrays, marked_bands, open_
 from deepnets4eo.rasters import Layer, find_outliers, is_nodata, to_physical
 from deepnets4eo.tiling import spread_windows
 
-MOST_NAMED = 6  # bands in a sentence
+MAX_NAMED = 6  # bands in a sentence
 MARKED = "called bad by the header"
 
 WATER_VAPOUR_NM = ((1350.0, 1430.0), (1800.0, 1950.0))  # the air lets no sunlight through there
-LEAST_AUTOCORRELATION = 0.3  # of neighbouring pixels; below it a band is mostly noise
+MIN_AUTOCORRELATION = 0.3  # of neighbouring pixels; below it a band is mostly noise
 WINDOWS_PER_AXIS = 4
 WINDOW_VALUES = 1 << 23  # of all bands together
 WINDOW_SAMPLES = 2000  # pixels of a window that are kept
@@ -121,7 +121,7 @@ class BandStatistics:
                 reasons[number] = "constant"
             elif waves is not None and any(low <= waves[index] <= high for low, high in WATER_VAPOUR_NM):
                 reasons[number] = "water vapour"
-            elif self.autocorrelation[index] < LEAST_AUTOCORRELATION:
+            elif self.autocorrelation[index] < MIN_AUTOCORRELATION:
                 reasons[number] = "noise"
         return reasons
 
@@ -293,4 +293,4 @@ def number_ranges(numbers: Iterable[int]) -> str:
         else:
             runs.append([number, number])
     texts = [str(first) if first == last else f"{first}–{last}" for first, last in runs]
-    return ", ".join(texts[:MOST_NAMED]) + (" …" if len(texts) > MOST_NAMED else "")
+    return ", ".join(texts[:MAX_NAMED]) + (" …" if len(texts) > MAX_NAMED else "")

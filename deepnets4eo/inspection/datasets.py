@@ -28,7 +28,7 @@ SAMPLE_PX = 512  # side of the windows that are read of a file without --thoroug
 MIN_OVERLAP = 0.9  # share of a tile's first layer that its other georeferenced layers must cover
 
 FIRST_FOLDER = re.compile(r"\{\w+\}/")  # a layout whose first folder has any name, such as {split}/images/…
-MOST_FOLDERS = 100  # that are searched below a folder without tiles
+MAX_FOLDERS = 100  # that are searched below a folder without tiles
 LEVELS_UP = 2
 
 
@@ -289,4 +289,4 @@ def _folders(folder: Path) -> Iterator[Path]:
         inner = sorted(path for path in folder.iterdir() if path.is_dir())
     except OSError:  # no folder, or one that may not be listed
         return
-    yield from inner[:MOST_FOLDERS]
+    yield from inner[:MAX_FOLDERS]

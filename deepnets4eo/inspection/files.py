@@ -42,7 +42,7 @@ VECTOR_SUFFIXES = {
     ".csv", ".geojsonl", ".geojsons", ".ndjson",
 }  # fmt: skip
 RASTERS = {"raster", "mosaic", "cube", "embeddings"}  # kinds of inspections
-LEAST_BANDS = 16  # of what is described as a cube
+MIN_BANDS = 16  # of what is described as a cube
 STATISTICS_PX = 2048  # value ranges are taken from a thumbnail of this size at the most
 MAX_VALUES = 4 * STATISTICS_PX**2  # values of all bands together that are searched for outliers
 
@@ -180,7 +180,7 @@ def _inspect_raster(path: str, legend: Legend | None) -> Inspection:
     layer, kind = Layer.open(path, power=True), "raster"
     if (card := layer.embedding) is not None:
         kind = "embeddings"
-    elif layer.count >= LEAST_BANDS:
+    elif layer.count >= MIN_BANDS:
         kind = "cube"
     elif len(layer.paths) > 1:
         kind = "mosaic"

@@ -36,15 +36,15 @@ SHOWN_CHANGE = 0.002  # share of the values that must differ between two images
 BRIGHT_PERCENTILE, DARKEST = 95, 40  # by day the brightest pixels of real scenes have 90 and more of 255
 STEP = 7  # every so many pixels of a window are looked at
 
-LEAST_SHARE = 0.005  # of the valid pixels
-LEAST_VALUES = 64  # different values of an image; masks and labels have fewer, and their 0 says something
+MIN_SHARE = 0.005  # of the valid pixels
+MIN_VALUES = 64  # different values of an image; masks and labels have fewer, and their 0 says something
 NEAR, NEAR_STEPS = 0.02, 2  # a pixel is near 0 up to this share of the median, or these steps of whole numbers
 RARE = 0.1  # of the zeros: more pixels near 0 than that, and 0 is a value like others
 SOLID_PX = 7  # side of squares without data, in which most of it lies
 LOSSY = 3.0  # bytes that lossy compression makes of zeros
 _KNOWN: WeakKeyDictionary[Source, dict[tuple[int, ...], Undeclared | None]] = WeakKeyDictionary()  # by source and bands
 _KNOWN_BANDS: WeakKeyDictionary[Source, dict[tuple[int, ...], tuple[UndeclaredBand, ...]]] = WeakKeyDictionary()
-MOST_BANDS = 16  # of images of which each is looked at
+MAX_BANDS = 16  # of images of which each is looked at
 FAINT = 1e-3  # of the 90th percentile: less is noise, even beside calm water (30 dB)
 
 
@@ -168,7 +168,7 @@ def undeclared_in_bands(layer: Layer) -> tuple[UndeclaredBand, ...]:
     """What means no data in one band alone: zeros or a usual value in wide parts, far from the others of that band."""
     layer = _image_of(layer)
     known, bands = _KNOWN_BANDS.setdefault(layer.reader, {}), tuple(layer.bands)
-    if layer.count < 2 or layer.count > MOST_BANDS:
+    if layer.count < 2 or layer.count > MAX_BANDS:
         return ()
     if bands not in known:
         read = [layer.as_stored().read(window) for window in sample_windows(layer.shape)]
@@ -190,16 +190,16 @@ def _look_at_band(layer: Layer, index: int, read: Sequence[Pixels]) -> Undeclare
     alone = [valid & (data != data[:1]).any(axis=0) for data, valid in read]
     values = np.concatenate([data[index][mask].astype(np.float64) for (data, _), mask in zip(read, alone, strict=True)])
     shares = (np.count_nonzero(values == sentinel) / max(values.size, 1) for sentinel in (0.0, *SENTINELS))
-    if all(share < LEAST_SHARE for share in shares):  # most bands: what follows sorts all values
+    if all(share < MIN_SHARE for share in shares):  # most bands: what follows sorts all values
         return None
     seen = values[values != 0]
-    if len(np.unique(seen)) < LEAST_VALUES:
+    if len(np.unique(seen)) < MIN_VALUES:
         return None
     far = find_outliers(values.astype(layer.dtype if layer.dtype.kind == "f" else np.float64))
     value = 0.0 if far is None or far.nodata is None else far.nodata
     hidden = values == value
     share = float(hidden.mean()) if value else _apart(np.abs(values), 0.0, hidden, whole=layer.dtype.kind in "iu")
-    if share < LEAST_SHARE or not _in_squares(
+    if share < MIN_SHARE or not _in_squares(
         [(data[index] == value) & mask for (data, _), mask in zip(read, alone, strict=True)]
     ):
         return None
@@ -222,7 +222,7 @@ def _look_for_nodata(layer: Layer) -> Undeclared | None:
     if far is not None and far.nodata is not None:
         return Undeclared(float((highest == far.nodata).mean()), far.nodata)
     whole, seen = layer.dtype.kind in "iu", sizes[sizes > 0]
-    if len(np.unique(seen)) < LEAST_VALUES:
+    if len(np.unique(seen)) < MIN_VALUES:
         return None
     decibel = not whole and float(np.median(highest)) < 0
     strength = 10 ** (np.minimum(highest, 0) / 10) if decibel else sizes
@@ -263,7 +263,7 @@ def _reduced(data: NDArray[Any], valid: Mask) -> tuple[NDArray[Any], Floats, Flo
 def _apart(values: Floats, most: float, hidden: Mask, *, whole: bool) -> float:
     """The share of values of at most `most`; 0.0 where those that are hidden are few, or others near them: they may be ground."""
     share, beyond = float(hidden.mean()), values > most
-    if share < LEAST_SHARE or not beyond.any():
+    if share < MIN_SHARE or not beyond.any():
         return 0.0
     near = max(NEAR * float(np.median(values[beyond])), NEAR_STEPS if whole else 0.0)
     beside = float((beyond & (values <= most + near)).mean())

@@ -32,7 +32,7 @@ VECTOR_DRIVERS = ["GPKG", "GeoJSON", "FlatGeobuf", "ESRI Shapefile", "KML", "OSM
 # The first GDAL whose readers of HDF are mended of what CVE-2026-8086, -8087, -8088 and -8212 name, and of a like fault for BAG
 ADVISED_GDAL = "3.13"
 DISTURBING = ("PYTHONPATH", "PYTHONHOME", "GDAL_DATA", "GDAL_DRIVER_PATH", "PROJ_LIB", "PROJ_DATA", "LD_LIBRARY_PATH")
-LEAST_MEMORY, LEAST_DISK = 2e9, 2e9  # bytes
+MIN_MEMORY, MIN_DISK = 2e9, 2e9  # bytes
 REQUIREMENT = re.compile(r"([\w.-]+)(?:\[[\w,]+\])?>=([\d.]+)(?: *;(.*))?")  # the last group: where it holds
 EXTRA = re.compile(r"extra *== *[\"'](\w+)[\"']")
 
@@ -61,9 +61,9 @@ def _system() -> Inspection:
         or "nothing that disturbs libraries",
     }
     problems = []
-    if memory.available < LEAST_MEMORY:
+    if memory.available < MIN_MEMORY:
         problems.append("Less than 2 GB of memory are free. Close other programs, or lower --memory.")
-    if disk.free < LEAST_DISK:
+    if disk.free < MIN_DISK:
         problems.append("Less than 2 GB are free for temporary files. Free some space, or set TMPDIR to another disk.")
     return Inspection(PACKAGE, __version__, facts, problems)
 

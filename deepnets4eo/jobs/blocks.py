@@ -24,8 +24,8 @@ from deepnets4eo.jobs.parts import Progress
 from deepnets4eo.version import code_version
 
 TRIES = 3  # of a block that raises an error
-MOST_DEATHS = 10  # of workers that had a block, or at which it was waiting
-MOST_FAILED, LEAST_FAILED = 0.1, 3  # share of a step's blocks, or number, that may fail: more are no accident
+MAX_DEATHS = 10  # of workers that had a block, or at which it was waiting
+MAX_FAILED, MIN_FAILED = 0.1, 3  # share of a step's blocks, or number, that may fail: more are no accident
 POLL_S = 0.5  # between two looks at whether the executor works
 LOST = (futures.BrokenExecutor, futures.CancelledError)  # errors of blocks whose executor is gone
 AHEAD = 4  # blocks a worker that are handed out before the first of them is needed
@@ -86,7 +86,7 @@ class RemoteSteps:
                 failed[receipt.block] = receipt.failure
             if progress is not None:
                 progress(done / len(blocks))
-        if len(failed) > max(MOST_FAILED * len(blocks), LEAST_FAILED):
+        if len(failed) > max(MAX_FAILED * len(blocks), MIN_FAILED):
             raise BlockError(
                 f"{len(failed)} of {len(blocks)} blocks of the step {step} could not be done, the first of them because: "
                 f"{next(iter(failed.values()))}. Remove the cause."
@@ -186,7 +186,7 @@ class Workplace(Protocol):
 
 
 class BlockPool:
-    """Hands out blocks and collects receipts: `TRIES` after errors; after lost workers again, at most `MOST_DEATHS` times."""
+    """Hands out blocks and collects receipts: `TRIES` after errors; after lost workers again, at most `MAX_DEATHS` times."""
 
     def __init__(self, workplace: Workplace) -> None:
         self._workplace, self._expected = workplace, versions()
@@ -244,8 +244,8 @@ class BlockPool:
             self._executor = self._workplace.start()
         for block in again:
             self._deaths[block] += 1
-            if self._deaths[block] > MOST_DEATHS:
-                reason = f"its worker ended without a word more than {MOST_DEATHS} times, as where memory runs out"
+            if self._deaths[block] > MAX_DEATHS:
+                reason = f"its worker ended without a word more than {MAX_DEATHS} times, as where memory runs out"
                 receipts.append(Receipt(block, reason))
             else:
                 self._submit(work, block)

@@ -31,7 +31,7 @@ NO_SHAPE = frozenset(
 UNKNOWN = "unknown"  # state of a remote file whose server does not report one
 INPUTS, OPTIONS, VERSION = "inputs", "options", "version"
 JOB_TAG = "JOB"  # of rasters that a job wrote as single files
-MOST_SHOWN = 80  # characters of a value in a message
+MAX_SHOWN = 80  # characters of a value in a message
 
 
 @dataclass(frozen=True)
@@ -269,7 +269,7 @@ def _array_hash(array: Any) -> list[str]:
 
 def _short(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
 def _selection(layer: Any) -> str:

@@ -15,7 +15,7 @@ from deepnets4eo.errors import InputError
 
 STEPS, HALVINGS = 100, 30
 CLOSE = 1e-10  # of the standardised scores' line
-LEAST_CURVATURE = 1e-9  # where all scores are equal every line's slope is as good
+MIN_CURVATURE = 1e-9  # where all scores are equal every line's slope is as good
 
 
 def fit_sigmoid(
@@ -51,7 +51,7 @@ def fit_sigmoid(
     for _ in range(STEPS):
         guess = expit(design @ line)
         gradient = design.T @ (weight * (guess - target))
-        curvature = design.T @ (design * (weight * guess * (1 - guess))[:, None]) + LEAST_CURVATURE * np.eye(2)
+        curvature = design.T @ (design * (weight * guess * (1 - guess))[:, None]) + MIN_CURVATURE * np.eye(2)
         before, line = line, _step_down(loss, line, np.linalg.solve(curvature, gradient))
         if np.allclose(before, line, rtol=0, atol=CLOSE):
             break

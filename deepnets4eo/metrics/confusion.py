@@ -12,7 +12,7 @@ import numpy as np
 
 from deepnets4eo.arrays import check_no_mask
 from deepnets4eo.cards import VOID
-from deepnets4eo.display import MOST_NAMES, Summary, WithSummary, count_text
+from deepnets4eo.display import MAX_NAMES, Summary, WithSummary, count_text
 from deepnets4eo.errors import InputError
 
 CHUNK = 1 << 18  # pixels counted at once: bincount widens them to 8 bytes each
@@ -192,10 +192,10 @@ class ConfusionMatrix(WithSummary):
         }
         if self.unpredicted.any():
             facts["without a prediction"] = f"{self.unpredicted.sum():,}, counted as errors"
-        for number, (count, iou, f1) in enumerate(zip(self._rows[:MOST_NAMES], self.iou, self.f1, strict=False)):
+        for number, (count, iou, f1) in enumerate(zip(self._rows[:MAX_NAMES], self.iou, self.f1, strict=False)):
             facts[f"class {number}"] = f"{count:,} in the reference, IoU {iou:.3f}, F1 {f1:.3f}"
-        if self.num_classes > MOST_NAMES:
-            facts["further classes"] = f"{self.num_classes - MOST_NAMES}"
+        if self.num_classes > MAX_NAMES:
+            facts["further classes"] = f"{self.num_classes - MAX_NAMES}"
         return Summary(type(self).__name__, head, facts)
 
     @property

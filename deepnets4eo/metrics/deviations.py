@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.errors import InputError
 
-LEAST, MOST, STEP = 1e-12, 1e12, 0.01  # of deviations and errors, in any unit, and of their ratio
-BINS = int(np.log(MOST / LEAST) / np.log1p(STEP)) + 2
+MIN_DEVIATION, MAX_DEVIATION, STEP = 1e-12, 1e12, 0.01  # of deviations and errors, in any unit, and of their ratio
+BINS = int(np.log(MAX_DEVIATION / MIN_DEVIATION) / np.log1p(STEP)) + 2
 INTERVALS = {50: 0.674490, 90: 1.644854}  # % of a normal distribution within so many standard deviations
 REMOVED = np.arange(100) / 100  # shares of the pixels that are left out
 
@@ -62,7 +62,7 @@ class DeviationScores:
             )
         known = np.isfinite(reference) & np.isfinite(estimate) & np.isfinite(deviation)
         error = np.abs(estimate[known].astype(np.float64) - reference[known])
-        sigma = np.maximum(deviation[known].astype(np.float64), LEAST)
+        sigma = np.maximum(deviation[known].astype(np.float64), MIN_DEVIATION)
         for name, size in (("", sigma), ("error_", error)):
             for sums, weights in (("count", None), ("squared", np.square(error))):
                 getattr(self, name + sums).__iadd__(np.bincount(_bin(size), weights, minlength=BINS))
@@ -93,7 +93,7 @@ class DeviationScores:
         if not self.pixels:
             return float("nan")
         reached = np.cumsum(self.ratio_count) / self.pixels
-        return float(LEAST * (1 + STEP) ** (np.searchsorted(reached, 0.9) + 0.5) / INTERVALS[90])
+        return float(MIN_DEVIATION * (1 + STEP) ** (np.searchsorted(reached, 0.9) + 0.5) / INTERVALS[90])
 
     @property
     def sparsification(self) -> Floats:
@@ -127,7 +127,7 @@ class DeviationScores:
 
 
 def _bin(size: Floats) -> Indices:
-    return (np.log(np.clip(size, LEAST, MOST) / LEAST) / np.log1p(STEP)).astype(np.int64)
+    return (np.log(np.clip(size, MIN_DEVIATION, MAX_DEVIATION) / MIN_DEVIATION) / np.log1p(STEP)).astype(np.int64)
 
 
 def _kept_error(count: Floats, squared: Floats) -> Floats:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError
 
-LEAST, MOST, STEPS = -40, 40, 1024  # of the histogram: powers of two of the smallest and largest error, bins a power
-BINS = (MOST - LEAST) * STEPS  # for errors of either sign
-LEAST_RATIO = 1e-3  # of prediction and reference: lower ones, and those below 0, count as this
+# The histogram of errors: powers of two of the smallest and largest error, bins per power.
+MIN_POWER, MAX_POWER, STEPS = -40, 40, 1024
+BINS = (MAX_POWER - MIN_POWER) * STEPS  # for errors of either sign
+MIN_RATIO = 1e-3  # of prediction and reference: lower ones, and those below 0, count as this
 RATIO = 1.25
 MAD_TO_STD = 1.4826  # of a normal distribution
 SUMS = (
@@ -61,7 +62,7 @@ class ValueScores:
         error, above = value - truth, truth > 0
         self.errors += np.bincount(_bins(error), minlength=len(self.errors))
         deep = truth[above]
-        logs = np.log(np.maximum(value[above] / deep, LEAST_RATIO))
+        logs = np.log(np.maximum(value[above] / deep, MIN_RATIO))
         added = {
             "pixels": truth.size, "unpredicted": int(known.sum()) - truth.size, "error": error.sum(),
             "absolute": np.abs(error).sum(), "squared": np.square(error).sum(), "reference": truth.sum(),
@@ -159,16 +160,16 @@ class ValueScores:
         distances = np.sort(np.abs(EDGES - middle))
         inside = np.interp(middle + distances, EDGES, upto) - np.interp(middle - distances, EDGES, upto)
         reached = float(np.interp(share * upto[-1], inside, distances))
-        return reached if reached > 2.0**LEAST else 0.0
+        return reached if reached > 2.0**MIN_POWER else 0.0
 
 
 def _bins(error: NDArray[np.float64]) -> NDArray[np.int64]:
     """The bin of each error: by sign, power of two and the next ten binary digits; the one in the middle is of those near 0."""
     mantissa, power = np.frexp(np.abs(error))
-    position = (power - 1 - LEAST) * STEPS + ((2 * mantissa - 1) * STEPS).astype(np.int64)
+    position = (power - 1 - MIN_POWER) * STEPS + ((2 * mantissa - 1) * STEPS).astype(np.int64)
     position = np.where(error == 0, -1, np.clip(position, -1, BINS - 1))
     return np.asarray(BINS + np.sign(error) * (position + 1), np.int64)
 
 
-_ABOVE = (2.0 ** np.arange(LEAST, MOST)[:, None] * (1 + np.arange(STEPS) / STEPS)).ravel()
-EDGES = np.concatenate([[-(2.0**MOST)], -_ABOVE[::-1], _ABOVE, [2.0**MOST]])  # of the bins
+_ABOVE = (2.0 ** np.arange(MIN_POWER, MAX_POWER)[:, None] * (1 + np.arange(STEPS) / STEPS)).ravel()
+EDGES = np.concatenate([[-(2.0**MAX_POWER)], -_ABOVE[::-1], _ABOVE, [2.0**MAX_POWER]])  # of the bins

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 HECTARE_M2 = 10_000.0
 STRIP_PX = 512
 MAX_CELLS = 200  # of a kernel's radius at most
-MOST_IN_PIXEL = 16  # cells along a side
+MAX_IN_PIXEL = 16  # cells along a side
 
 
 def density_grid(grid: Grid, cell_m: float) -> Grid:
@@ -47,7 +47,7 @@ def density_grid(grid: Grid, cell_m: float) -> Grid:
     if not (np.isfinite(cell_m) and cell_m > 0):
         raise InputError(f"cell_m is {cell_m}, expected a number of metres above 0.")
     row_m, col_m = _sides_m(grid)
-    if cell_m * MOST_IN_PIXEL < max(row_m, col_m):
+    if cell_m * MAX_IN_PIXEL < max(row_m, col_m):
         raise InputError(
             f"cell_m is {cell_m}, but pixels have sides of {row_m:.6g} and {col_m:.6g} m: expected at least a sixteenth of a pixel. Choose "
             "larger cells, or check the georeference."

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 ABOUT = ("xyz", "withheld", "crs", "source", "synthetic", "asprs")  # fields that are no measurements
 NOISE_CODES = (7, 18)  # ASPRS: low and high noise
-MOST_COORDINATE = 1e10  # some 250 times round the earth in metres: beyond lies a damaged header
-MOST_NAMED = 10  # codes in a message
+MAX_COORDINATE = 1e10  # some 250 times round the earth in metres: beyond lies a damaged header
+MAX_NAMED = 10  # codes in a message
 NOISE = "noise"
 
 
@@ -72,12 +72,12 @@ class PointCloud:
             raise InputError(
                 f"{self.source}: coordinates of shape {self.xyz.shape}; expected (N, 3), x, y and z of at least one point"
             )
-        usable = np.abs(self.xyz) <= MOST_COORDINATE
+        usable = np.abs(self.xyz) <= MAX_COORDINATE
         if not usable.all():
             wrong, first = int((~usable.all(axis=1)).sum()), self.xyz[~usable][0]
             raise InputError(
                 f"{self.source}: {wrong:,} of {len(self):,} points have coordinates that are not finite numbers up to "
-                f"{MOST_COORDINATE:.0e}, such as {first:.6g}. Remove them, or correct the scales and offsets of the file"
+                f"{MAX_COORDINATE:.0e}, such as {first:.6g}. Remove them, or correct the scales and offsets of the file"
             )
         for name, values in (self.measurements() | {"withheld": self.withheld}).items():
             if values is not None and len(values) != len(self):
@@ -175,7 +175,7 @@ def check_codes(counts: NDArray[Any], known: set[int], legend: Legend, source: s
     """Raise LabelError, which lists codes with their counts, where `counts` (256,) has points of codes not in `known`."""
     strange = [int(code) for code in np.flatnonzero(counts) if code not in known]
     if strange:
-        listed = ", ".join(f"{code} ({int(counts[code]):,} points)" for code in strange[:MOST_NAMED])
+        listed = ", ".join(f"{code} ({int(counts[code]):,} points)" for code in strange[:MAX_NAMED])
         raise LabelError(
             f'{source} has class codes that are not in legend "{legend.name}": {listed}. Expected '
             f"{', '.join(f'{entry.value} {entry.name}' for entry in legend.classes)}. Choose the legend that has them, "

@@ -28,10 +28,10 @@ from deepnets4eo.terrain import ground
 Chunks = Callable[[], Iterable[PointCloud]]
 TOP_LAYER_M = 1.0  # points so far below the highest of their cell are on the same surface; walls go further down
 ROUNDING = 1e-6  # of a cell: a position that rounding may move over an edge has a cell on either side
-MOST_CELLS = 1 << 28  # 7.5 GB; more is a mistake in extent or cell size
+MAX_CELLS = 1 << 28  # 7.5 GB; more is a mistake in extent or cell size
 
-MOST_GROUND_CELLS = 50_000_000
-MOST_NAMED = 3  # points in a message
+MAX_GROUND_CELLS = 50_000_000
+MAX_NAMED = 3  # points in a message
 
 
 class NoHeightsError(InputError):
@@ -71,9 +71,9 @@ def grid_around(bounds: Sequence[float], cell_m: float, crs: Any = None) -> Grid
     # Cells have their left and their upper edge, so that a border on a multiple of the side lies in one cell more.
     sides_m = right - affine.c, affine.f - bottom
     width, height = (math.floor(side / cell_m + ROUNDING) + 1 for side in sides_m)
-    if width * height > MOST_CELLS:
+    if width * height > MAX_CELLS:
         raise InputError(
-            f"{width} × {height} cells of {cell_m} m are too many, expected at most {MOST_CELLS:,}. Check the "
+            f"{width} × {height} cells of {cell_m} m are too many, expected at most {MAX_CELLS:,}. Check the "
             "coordinates with `deepnets4eo check`, take larger cells, or cut the area in parts."
         )
     return GeoBox((height, width), affine, crs)
@@ -201,10 +201,10 @@ def heights_above_ground(
     low = cloud.xyz[counted, :2].min(axis=0)
     cells = (cloud.xyz[:, :2] - low) / gsd_m
     shape = tuple(int(side) + 1 for side in np.floor(cells[counted].max(axis=0)))
-    if math.prod(shape) > MOST_GROUND_CELLS:
+    if math.prod(shape) > MAX_GROUND_CELLS:
         raise InputError(
             f"{cloud.source}: the points lie within {shape[0] * gsd_m:,.0f} x {shape[1] * gsd_m:,.0f} m, more than "
-            f"{MOST_GROUND_CELLS:,} cells of {gsd_m} m. {_remedy(cloud)}"
+            f"{MAX_GROUND_CELLS:,} cells of {gsd_m} m. {_remedy(cloud)}"
         )
     lowest = _lowest(cells[counted], cloud.xyz[counted, 2], (shape[0], shape[1]))
     terrain = ground(lowest, gsd_m, max_building_m=max_building_m)
@@ -224,8 +224,8 @@ def _remedy(cloud: PointCloud) -> str:
     stray = cloud.xyz[((xy < low) | (xy > high)).any(axis=1)]
     if not len(stray):
         return f"Cut it into parts: pdal tile --length 1000 {cloud.source} part_#.laz"
-    named = "; ".join(f"x {x:.2f}, y {y:.2f}, z {z:.2f}" for x, y, z in stray[:MOST_NAMED])
-    more = f" and {len(stray) - MOST_NAMED:,} more" if len(stray) > MOST_NAMED else ""
+    named = "; ".join(f"x {x:.2f}, y {y:.2f}, z {z:.2f}" for x, y, z in stray[:MAX_NAMED])
+    more = f" and {len(stray) - MAX_NAMED:,} more" if len(stray) > MAX_NAMED else ""
     box = ",".join(f"[{start:.0f},{stop:.0f}]" for start, stop in zip(low, high, strict=True))
     return (
         f"Far from all others lie {named}{more}. Leave them out, with bounds in the unit of the file (here metres): "

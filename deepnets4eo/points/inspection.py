@@ -14,13 +14,13 @@ from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.inspection import Inspection
-from deepnets4eo.points.cloud import MOST_NAMED, PointCloud
+from deepnets4eo.points.cloud import MAX_NAMED, PointCloud
 from deepnets4eo.points.files import CloudFile, open_cloud
-from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, MOST_EXTENT_M, without_withheld
+from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, MAX_EXTENT_M, without_withheld
 
 CELL_M = 1.0
-MOST_CELLS = 100_000_000
-MOST_HEIGHT_M, LEAST_HEIGHT_M = 9_000.0, -500.0
+MAX_CELLS = 100_000_000
+MAX_HEIGHT_M, MIN_HEIGHT_M = 9_000.0, -500.0
 NOISE = {7: "low noise", 18: "high noise"}
 NEAR = 0.02  # by which bounds of a header may differ, in the unit of the file
 STEP_M = 1e-3  # points in one cube of that side are duplicates
@@ -111,7 +111,7 @@ class _Cells:
         size = bounds[1, :2] - self._low
         known = np.isfinite(size).all() and (size >= 0).all()
         self._shape = np.floor(size / CELL_M).astype(np.int64) + 1 if known else np.zeros(2, np.int64)
-        counted = 0 < int(self._shape[0]) * int(self._shape[1]) <= MOST_CELLS
+        counted = 0 < int(self._shape[0]) * int(self._shape[1]) <= MAX_CELLS
         self.has_point = np.zeros(int(self._shape.prod()) if counted else 0, bool)
 
     def add(self, xyz: Floats) -> None:
@@ -161,9 +161,9 @@ def _describe_extent(result: Inspection, file: CloudFile, sums: _CloudCounts, ce
             )
     if _is_stale(getattr(file, "header_bounds", None), file.file_bounds, sums.withheld):
         result.problems.append("the bounds in its header are not those of its points. Write it again: pdal translate")
-    if lengths and (size[:2] > MOST_EXTENT_M).any():
+    if lengths and (size[:2] > MAX_EXTENT_M).any():
         result.problems.append("its points lie more than 1,000 km apart. Remove stray points, and check its unit.")
-    if lengths and (sums.high[2] > MOST_HEIGHT_M or sums.low[2] < LEAST_HEIGHT_M):
+    if lengths and (sums.high[2] > MAX_HEIGHT_M or sums.low[2] < MIN_HEIGHT_M):
         result.problems.append("heights leave −500 to 9,000 m. Remove noise, and check the unit of the heights.")
     _describe_area_of_use(result, file, sums)
 
@@ -235,7 +235,7 @@ def _describe_classes(result: Inspection, sums: _CloudCounts, legend: Legend | N
     if strange:
         remedy = "Choose the legend that has them (--legend)" if legend is None else "Choose another legend"
         result.problems.append(
-            f"codes {', '.join(map(str, strange[:MOST_NAMED]))} are not in the legend {known.name}. {remedy}."
+            f"codes {', '.join(map(str, strange[:MAX_NAMED]))} are not in the legend {known.name}. {remedy}."
         )
     noise = sum(int(sums.classes[code]) for code in NOISE)
     if noise and legend is None:

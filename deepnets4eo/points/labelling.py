@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 POINT_BYTES = 1000  # of work for one point of a tile: coordinates, features, scores, an index of neighbours
-LEAST_POINTS = 10_000
+MIN_POINTS = 10_000
 SHARES = (0.3, 0.4, 0.3)  # of the time: sorting, labelling, writing
 
 
@@ -209,7 +209,7 @@ def _sort(
     done = LabelProgress(scratch, file, labeller, neighbours, orthophoto)
     if not done.is_sorted:
         done.clear()
-        most = max(options.memory_bytes // POINT_BYTES, LEAST_POINTS)
+        most = max(options.memory_bytes // POINT_BYTES, MIN_POINTS)
         for count in sort_in_tiles(
             file, done.tile_folder, most_points=most, halo_m=labeller.halo_m, neighbours=neighbours
         ):

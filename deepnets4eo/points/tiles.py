@@ -25,7 +25,7 @@ from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, Bounds, CloudFile, within, without_withheld
 
 NEIGHBOUR = np.iinfo(np.uint64).max  # index of points that belong to another file
-LEAST_SIDE_M = 0.5  # of tiles that are divided: points that lie on each other cannot be separated
+MIN_SIDE_M = 0.5  # of tiles that are divided: points that lie on each other cannot be separated
 PLAN = "tiles.json"
 Records = NDArray[np.void]
 
@@ -216,7 +216,7 @@ def _divide(folder: Path, tiles: list[CloudTile], dtype: np.dtype[Any], most_poi
     finished, waiting, number = [], list(tiles), len(tiles)
     while waiting:
         tile = waiting.pop()
-        if tile.points <= most_points or tile.side_m <= LEAST_SIDE_M:
+        if tile.points <= most_points or tile.side_m <= MIN_SIDE_M:
             finished.append(tile)
             continue
         half, path = tile.side_m / 2, _path(folder, tile.number)

@@ -16,7 +16,7 @@ from deepnets4eo.arrays import Batch, ByteImage, FloatImage, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.prediction.options import Measure
-from deepnets4eo.segmenters.clicks import MOST, RADIUS_PX, Clicks
+from deepnets4eo.segmenters.clicks import MAX_CLICK, RADIUS_PX, Clicks
 from deepnets4eo.segmenters.inputs import CLICKS
 from deepnets4eo.segmenters.networks import last_layer
 from deepnets4eo.segmenters.segmenter import STRIDE_PX, NetworkSegmenter
@@ -176,7 +176,7 @@ class ClickSession:
         if not self.takes_clicks:
             return image
         seen = self.clicks if discs else Clicks.none()
-        return np.concatenate([image, seen.channels(self.num_classes, window).astype(np.float32) / MOST])
+        return np.concatenate([image, seen.channels(self.num_classes, window).astype(np.float32) / MAX_CLICK])
 
     def _predict(self) -> FloatImage:
         return self.segmenter.predict_proba(self.batch())[0]

@@ -21,7 +21,7 @@ QUEUE_BYTES = 64 << 20  # of results that wait for the writer at most
 MARGIN_BYTES = 32 << 20  # small things
 LIBRARY_BYTES = 1 << 30  # Python, its libraries and a run take 0.9 GB; what is held beyond are data of the caller
 
-MOST_TILES = 32
+MAX_TILES = 32
 SHARE = 0.25  # of the GPU's memory at most: it may serve others as well
 
 
@@ -76,4 +76,4 @@ def batch_size(segmenter: Segmenter, compute: Compute, tile_px: int) -> int:
 def tiles_that_fit(gpu_bytes: int, tile_bytes: int) -> int:
     """The largest power of two of tiles that take a quarter of the memory at most; 1 to 32."""
     fit = int(gpu_bytes * SHARE) // max(tile_bytes, 1)
-    return 1 << (min(max(fit, 1), MOST_TILES).bit_length() - 1)
+    return 1 << (min(max(fit, 1), MAX_TILES).bit_length() - 1)

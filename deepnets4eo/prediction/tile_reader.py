@@ -17,7 +17,7 @@ from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.grid import Window
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters import Scene, valid_pixels
-from deepnets4eo.segmenters.any_size import LEAST_SPREAD, window_scalers
+from deepnets4eo.segmenters.any_size import MIN_SPREAD, window_scalers
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.tiling import Lattice, Tile, mirror_window
@@ -157,7 +157,7 @@ class SceneScaling:
             if known.min() < 1:
                 fields[:-1] /= np.maximum(known, np.finfo(np.float32).tiny)  # 0 where no cell around is valid
             image[..., columns] -= fields[:-2]
-            image[..., columns] /= fields[-2] + np.float32(LEAST_SPREAD)
+            image[..., columns] /= fields[-2] + np.float32(MIN_SPREAD)
 
     def _measure(self, rows: Interpolation, cols: Interpolation) -> None:
         with self._lock:

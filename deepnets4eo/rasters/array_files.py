@@ -37,8 +37,8 @@ SCALES, LAND_MASKS = "_scales.npy", "global_0.1_degree_tiff_all"  # names of geo
 TILE = re.compile(r"grid_-?[\d.]+_-?[\d.]+\.npy")
 PATCH_FOLDERS = ("data", "mask", "data_timeless", "mask_timeless")
 STRIP_BYTES = 64 << 20  # read at a time for a reduced view
-MOST_COPY_BYTES = 2 << 30  # copied into memory for a warped view
-MOST_BANDS, MOST_SIDE_PX = 65_535, 2**31 - 1  # the limits of GDAL, with which all other rasters are read
+MAX_COPY_BYTES = 2 << 30  # copied into memory for a warped view
+MAX_BANDS, MAX_SIDE_PX = 65_535, 2**31 - 1  # the limits of GDAL, with which all other rasters are read
 
 
 class ArrayFileSource(Source):
@@ -46,10 +46,10 @@ class ArrayFileSource(Source):
 
     def __init__(self, image: ImageArray, grid: Grid | None, nodata: float | None) -> None:
         count, height, width = image.shape
-        if count > MOST_BANDS or max(height, width) > MOST_SIDE_PX:
+        if count > MAX_BANDS or max(height, width) > MAX_SIDE_PX:
             raise InputError(
-                f"{image.reference} has {count:,} bands of {height:,} × {width:,} pixels; expected at most {MOST_BANDS:,} bands and "
-                f"{MOST_SIDE_PX:,} pixels along a side. If its axes have another order, name it, e.g. "
+                f"{image.reference} has {count:,} bands of {height:,} × {width:,} pixels; expected at most {MAX_BANDS:,} bands and "
+                f"{MAX_SIDE_PX:,} pixels along a side. If its axes have another order, name it, e.g. "
                 f"{image.path}#{image.info.name}:{'hwb' if image.axes != 'hwb' else 'bhw'}."
             )
         if grid is not None and tuple(grid.shape) != (height, width):
@@ -95,9 +95,9 @@ class ArrayFileSource(Source):
         """A copy in memory for GDAL, which warps it: all bands, or these first."""
         if self._file is None:
             count, height, width = self.image.shape
-            if count * height * width * self.dtype.itemsize > MOST_COPY_BYTES:
+            if count * height * width * self.dtype.itemsize > MAX_COPY_BYTES:
                 raise InputError(
-                    f"{self.name} is too large to be warped as it is (more than {MOST_COPY_BYTES:,} bytes). "
+                    f"{self.name} is too large to be warped as it is (more than {MAX_COPY_BYTES:,} bytes). "
                     "Write it as a GeoTIFF or ENVI file first."
                 )
             data, valid = self.read(Window(0, 0, height, width), self.bands)

@@ -29,7 +29,7 @@ GDAL_TYPES = {
 MASK_NAMES = ("alpha", "mask", "opacity", "transparency")
 PER_AXIS, WINDOW_PX = 3, 64
 # Share of the pixels above 0 that lie below the largest value; soft edges have less, what a camera saw more.
-MOST_SOFT = 0.5
+MAX_SOFT = 0.5
 LOSSY = 0.97  # of the largest value: what lossy compression makes of it
 
 
@@ -188,7 +188,7 @@ def _is_mask(dataset: DatasetReader, band: int) -> bool:
         return True
     top = float(seen.max())
     whole = {1.0, 100.0, 255.0} | ({float(np.iinfo(values.dtype).max)} if values.dtype.kind in "iu" else set())
-    return any(LOSSY * full <= top <= full for full in whole) and float((seen < LOSSY * top).mean()) <= MOST_SOFT
+    return any(LOSSY * full <= top <= full for full in whole) and float((seen < LOSSY * top).mean()) <= MAX_SOFT
 
 
 def _look(dataset: DatasetReader, band: int) -> NDArray[Any]:

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 # For files in tiles: what two threads read at once, also of pixels half as large; with 64 MB they decode much of it twice.
 CACHE_BYTES = 128 << 20
-MOST_CACHE_BYTES = 512 << 20
+MAX_CACHE_BYTES = 512 << 20
 WINDOW_PX, WINDOW_M = 1200, 600.0  # rows of a window with its margins: at least so many, and so many metres
 
 
 def cache_bytes(*images: Layer | None) -> int:
     """GDAL's block cache for images read window by window: `CACHE_BYTES`, for strips a row of windows."""
     needed = sum(_row_bytes(image) * _window_rows(image) for image in images if image is not None)
-    return max(CACHE_BYTES, min(needed, MOST_CACHE_BYTES))
+    return max(CACHE_BYTES, min(needed, MAX_CACHE_BYTES))
 
 
 def _window_rows(image: Layer) -> int:

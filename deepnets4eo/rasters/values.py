@@ -22,7 +22,7 @@ Nodata = float | None | Sequence[float | None]  # one value of all bands, or one
 # written with fewer digits than pixels have
 NEAR = 2.0 * float(np.finfo(np.float32).eps)
 
-MOST_LABEL = 2**31
+MAX_LABEL = 2**31
 
 FLOAT32 = np.finfo(np.float32)
 SENTINELS = (-9999.0, -99999.0, -32767.0, -32768.0, float(FLOAT32.min), float(FLOAT32.max))  # usual nodata values
@@ -147,7 +147,7 @@ def whole_numbers(values: NDArray[Any], valid: Mask, source: str) -> Indices:
     if values.dtype.kind in "biu":
         return np.where(valid, values.astype(np.int64), VOID)
     numbers = np.where(valid, values, VOID)
-    if (numbers != np.rint(numbers)).any() or np.abs(numbers).max(initial=0) > MOST_LABEL:
+    if (numbers != np.rint(numbers)).any() or np.abs(numbers).max(initial=0) > MAX_LABEL:
         raise LabelError(f"{source} holds {values.dtype} that are no labels. Take the argmax of scores first.")
     return numbers.astype(np.int64)
 

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LEAST_SHARE = 1e-6  # of a pixel of a picture that is valid: less is rounding
+MIN_SHARE = 1e-6  # of a pixel of a picture that is valid: less is rounding
 CELL_PX = 256  # side of the squares in which a picture is averaged; tiles are cut at multiples of it
 SQUARE_PX = 15  # side of the squares without data; shadows are seldom as wide and as dark
 BESIDE_PX = 2  # beside parts without data, where resampling mixed them with others
-MOST = 1e15  # squares of a hundred million such values still have a sum in float32
+MAX_VALUE = 1e15  # squares of a hundred million such values still have a sum in float32
 
 
 class LayerView(Source):
@@ -63,18 +63,18 @@ class LayerView(Source):
 
 
 def plausible(data: NDArray[Any], valid: Mask) -> Mask:
-    """Where no band of valid pixels exceeds `MOST`, (h, w); data : (C, h, w), valid : (h, w).
+    """Where no band of valid pixels exceeds `MAX_VALUE`, (h, w); data : (C, h, w), valid : (h, w).
 
     >>> plausible(np.array([[[1.0, -3.4e38, 2.0]]]), np.array([[True, True, False]])).tolist()
     [[True, False, False]]
     """
     if not np.issubdtype(data.dtype, np.floating):
         return valid
-    return np.asarray(valid & (np.abs(data) <= MOST).all(axis=0))
+    return np.asarray(valid & (np.abs(data) <= MAX_VALUE).all(axis=0))
 
 
 def without_implausible(layer: Layer) -> Layer:
-    """The layer, whose pixels with a value beyond `MOST` are not valid, and 0; the log names the first. Not warped any more."""
+    """The layer, whose pixels with a value beyond `MAX_VALUE` are not valid, and 0; the log names the first. Not warped any more."""
     return Layer(PlausibleSource(layer)) if np.issubdtype(layer.dtype, np.floating) else layer
 
 
@@ -96,7 +96,8 @@ class PlausibleSource(LayerView):
         if (kept != valid).any():
             values = data[:, valid & ~kept]
             _name_once(self.name, float(values.ravel()[np.abs(values).argmax()]))
-        far = np.abs(data) > MOST  # also of pixels that are not valid: what is computed of them and dropped is finite
+        # Invalid pixels count too, so that every value computed from them is finite.
+        far = np.abs(data) > MAX_VALUE
         return np.where(far, data.dtype.type(0), data) if far.any() else data, kept
 
 
@@ -214,9 +215,9 @@ class PictureSource(LayerView):
             weight = (across @ (down @ inside.astype(np.float32)).T).T
             for band, values in zip(self._picture, data, strict=True):
                 seen = values[inner] if inside.all() else np.where(inside, values[inner], 0)
-                mean = (across @ (down @ seen).T).T / np.maximum(weight, LEAST_SHARE)
+                mean = (across @ (down @ seen).T).T / np.maximum(weight, MIN_SHARE)
                 band[top, left] = np.rint(mean) if self.dtype.kind in "iu" else mean
-            self._valid[top, left], self._kept[row, col] = weight > LEAST_SHARE, True
+            self._valid[top, left], self._kept[row, col] = weight > MIN_SHARE, True
 
 
 def _cell_shares(side: int, coarse: int) -> list[tuple[slice, csr_array]]:

@@ -35,7 +35,7 @@ from deepnets4eo.registration.tiepoints import (
 
 ModelChoice: TypeAlias = Literal["auto", "translation", "similarity", "affine"]
 
-MOST_COMPARED = 64
+MAX_COMPARED = 64
 FINE_SIDES_PX = (256, 128, 64, 32)
 FINE_RADIUS_PX = 12
 ROUGH_COUNT, FINE_COUNT = 100, 256
@@ -76,7 +76,7 @@ class AttemptTask:
     def _of_all_windows(self, failed: Attempt, about: Affine, limits: QualityThresholds) -> Attempt:
         """The model of all windows, each held out once, where few are left for one test; at best degraded."""
         fitted, limits = self.fit_all(failed.fitted, about), stricter(limits)
-        for most_compared in (0, MOST_COMPARED):  # windows are read again only where all else is well
+        for most_compared in (0, MAX_COMPARED):  # windows are read again only where all else is well
             measured = measure_fit(self.pair, self.search, fitted, self.max_shift_m, self.seed, most_compared)
             measured = replace(measured, train_inliers=measured.inliers)
             if quality_status(measured, limits)[0] == "failed":
@@ -193,7 +193,7 @@ def measure_fit(
     fitted: FittedModel,
     max_shift_m: float,
     seed: int,
-    most_compared: int = MOST_COMPARED,
+    most_compared: int = MAX_COMPARED,
 ) -> RegistrationQuality:
     """The quality of a fitted model. most_compared : hold-out windows read again to compare before and after."""
     matches, holdout, inlier = fitted.matches, fitted.holdout, fitted.inlier

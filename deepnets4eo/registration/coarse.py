@@ -139,7 +139,7 @@ NATIVE_PX = 4096  # and of the finer one, so that the memory is bounded
 WINDOW_PX = 128
 TURN_STEP_DEG, SCALES = 3.0, (0.95, 1.0, 1.05)  # within a window a turn of half a step moves less than two pixels
 SMALL_TURNS_DEG, SMALL_STRETCHES = (-1.5, -0.75, 0.0, 0.75, 1.5), (-0.025, 0.0, 0.025)
-MOST_MODELS = 3
+MAX_MODELS = 3
 
 
 class Hypothesis(NamedTuple):
@@ -152,7 +152,7 @@ class Hypothesis(NamedTuple):
 
 
 def similarity_hypotheses(pair: SampledPair, max_shift_m: float, max_rotation_deg: float) -> list[Affine]:
-    """At most `MOST_MODELS` similarities from post to pre, frame metres, of different turns or scales, the best first."""
+    """At most `MAX_MODELS` similarities from post to pre, frame metres, of different turns or scales, the best first."""
     (pre, pre_valid), (post, post_valid), gsd_m = middle_views(pair, VIEW_PX)
     fields = orientation_field(pre, pre_valid), orientation_field(post, post_valid)
     windows = _Windows.over(pre.shape)
@@ -173,7 +173,7 @@ def similarity_hypotheses(pair: SampledPair, max_shift_m: float, max_rotation_de
     for hypothesis in hypotheses:
         if not any(abs(hypothesis.turn_deg - other.turn_deg) <= TURN_STEP_DEG for other in different):
             different.append(hypothesis)
-    return [hypothesis.model for hypothesis in different[:MOST_MODELS]]
+    return [hypothesis.model for hypothesis in different[:MAX_MODELS]]
 
 
 def middle_views(pair: SampledPair, longest_px: int) -> tuple[tuple[FloatImage, Mask], tuple[FloatImage, Mask], float]:

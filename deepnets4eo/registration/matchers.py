@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 Matcher: TypeAlias = Callable[[FloatImage, FloatImage], tuple[Points, Points]]
 
-MOST_POINTS = 2048
+MAX_POINTS = 2048
 DESCRIPTORS = 128  # numbers of a descriptor of DISK
 FARTHEST = 0.7  # from one descriptor of SuperPoint to that of a match, as published
 NEAR_PX = 6.0  # roofs and trees lie that far from the ground's model where view angles differ
-LEAST_MATCHES, LEAST_SHARE = 30, 0.4  # that agree; of unrelated images some ten do
+MIN_MATCHES, MIN_SHARE = 30, 0.4  # that agree; of unrelated images some ten do
 
 log = logging.getLogger(__name__)
 
 
 @name_missing_extra()
-def disk_lightglue(disk: str | Path, lightglue: str | Path, *, most_points: int = MOST_POINTS) -> Matcher:
+def disk_lightglue(disk: str | Path, lightglue: str | Path, *, most_points: int = MAX_POINTS) -> Matcher:
     """Key points of DISK, matched by LightGlue, as kornia has both.
 
     Errors: MissingExtraError (extra `match`); InputError (a file that cannot be read, or has the weights of another network).
@@ -65,7 +65,7 @@ def disk_lightglue(disk: str | Path, lightglue: str | Path, *, most_points: int 
 
 
 @name_missing_extra()
-def superpoint(weights: str | Path, lightglue: str | Path | None = None, *, most_points: int = MOST_POINTS) -> Matcher:
+def superpoint(weights: str | Path, lightglue: str | Path | None = None, *, most_points: int = MAX_POINTS) -> Matcher:
     """Key points of SuperPoint, matched where each is the other's nearest, or by LightGlue.
 
     The published weights are for research alone: bring them, saved as safetensors.
@@ -155,7 +155,7 @@ def _match(
             low, high = np.percentile(image, (1, 99))
             level = np.clip((image - low) / max(high - low, 1e-6), 0, 1).astype(np.float32)
             sides.append(ImagePoints(*points_of(torch.from_numpy(level)[None, None]), (image.shape[1], image.shape[0])))
-        if min(len(side.points) for side in sides) < LEAST_MATCHES:
+        if min(len(side.points) for side in sides) < MIN_MATCHES:
             return np.empty((0, 2)), np.empty((0, 2))
         index = pairs_of(*sides)
     positions = [side.points.numpy().astype(np.float64) + 0.5 for side in sides]
@@ -168,10 +168,10 @@ def matched_model(pair: SampledPair, matcher: Matcher, seed: int) -> Affine | No
     corner = pair.middle[0] - np.array(post.shape[::-1]) * gsd_m / 2
     in_metres = Affine.translation(*corner) * Affine.scale(gsd_m)
     points, targets = (apply_affine(in_metres, np.asarray(positions, float)) for positions in matcher(post, pre))
-    if len(points) < LEAST_MATCHES:
+    if len(points) < MIN_MATCHES:
         return None
     tolerance = NEAR_PX * gsd_m
     model = robust_fit("similarity", points, targets, tolerance, np.random.default_rng(seed))
     agreeing = int((residuals(model, points, targets) <= tolerance).sum())
     log.info("%d of %d matches agree on one place", agreeing, len(points))
-    return model if agreeing >= max(LEAST_MATCHES, LEAST_SHARE * len(points)) else None
+    return model if agreeing >= max(MIN_MATCHES, MIN_SHARE * len(points)) else None

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 CELL_PX = 8  # of the maps of both heads
 WIDTHS = (64, 64, 128, 128)  # of the encoder's pairs of convolutions, with pooling between them
 HEAD, DESCRIPTOR = 256, 256
-LEAST_SCORE, NEAREST_PX, BORDER_PX = 0.015, 4, 4
+MIN_SCORE, NEAREST_PX, BORDER_PX = 0.015, 4, 4
 
 
 class SuperPoint(nn.Module):
@@ -54,7 +54,7 @@ class SuperPoint(nn.Module):
         highest = F.max_pool2d(scores, 2 * NEAREST_PX + 1, 1, NEAREST_PX)
         inner = torch.zeros_like(scores, dtype=torch.bool)
         inner[:, :, BORDER_PX : height - BORDER_PX, BORDER_PX : width - BORDER_PX] = True
-        rows, columns = torch.nonzero((inner & (scores == highest) & (scores >= LEAST_SCORE))[0, 0], as_tuple=True)
+        rows, columns = torch.nonzero((inner & (scores == highest) & (scores >= MIN_SCORE))[0, 0], as_tuple=True)
         best = scores[0, 0, rows, columns].argsort(descending=True, stable=True)[:most]
         points = torch.stack([columns[best], rows[best]], dim=1).float()
         extent = torch.tensor(scores.shape[:1:-1], dtype=torch.float32)

@@ -25,14 +25,14 @@ from deepnets4eo.registration.ground import LayerSampler, MetricFrame
 from deepnets4eo.tiling import spread_indices
 from deepnets4eo.zonal import chunks
 
-MOST_SURFACES = 4096  # surfaces compared together
+MAX_SURFACES = 4096  # surfaces compared together
 EXCLUDED_PX = 5  # half width of the square around the peak that holds no second peak
 
 READERS = 2
 MIN_VALID = 0.8  # share of a window that must be valid in both images
 DECOY_QUANTILE = 0.95  # a match is reliable when it beats this share of the matches made by chance
-LEAST_FILLED = 0.5  # share of a regular grid's windows that hold data, below which a finer grid is searched for such
-LEAST_SHARE = 1 / 256  # the finer grid has at most so many times the windows
+MIN_FILLED = 0.5  # share of a regular grid's windows that hold data, below which a finer grid is searched for such
+MIN_SHARE = 1 / 256  # the finer grid has at most so many times the windows
 CHUNK = 32  # windows held at a time, spread over the overlap
 FEW_ROWS = 32  # of a field made at once: they stay in the cache of the processor
 MIN_OVERLAP_PX = 48
@@ -100,7 +100,7 @@ def _box_of_data(pre: LayerSampler, post: LayerSampler, box: Box) -> Box:
     with_data = [
         all(sampler.read(Affine.translation(*point), (2, 2))[1].any() for sampler in (pre, post)) for point in points
     ]
-    if np.mean(with_data) >= LEAST_FILLED:
+    if np.mean(with_data) >= MIN_FILLED:
         return box
     points = _spread_points(box, SEEN_POINTS)
     seen = points[pre.shows(points) & post.shows(points)]
@@ -149,7 +149,7 @@ def match_spread(pair: SampledPair, search: Search, model: Affine, seed: int) ->
     """Compare windows spread over what both images show; of a finer grid where most of a regular one hold no data."""
     centres = window_centres(pair, search, model)
     matches = match_windows(pair, search, centres, model, seed)
-    if len(matches.points) >= LEAST_FILLED * len(centres):
+    if len(matches.points) >= MIN_FILLED * len(centres):
         return matches
     filled = _filled_centres(pair, search, model, len(matches.points) / max(len(centres), 1))
     return match_windows(pair, search, filled, model, seed) if len(filled) > len(matches.points) else matches
@@ -157,7 +157,7 @@ def match_spread(pair: SampledPair, search: Search, model: Affine, seed: int) ->
 
 def _filled_centres(pair: SampledPair, search: Search, model: Affine, share: float) -> Points:
     """Centres of at most `max_count` windows that hold data in both images; share : of those of the regular grid that did."""
-    finer = replace(search, max_count=math.ceil(search.max_count / max(share, LEAST_SHARE)))
+    finer = replace(search, max_count=math.ceil(search.max_count / max(share, MIN_SHARE)))
     centres = window_centres(pair, finer, model)
     filled = np.ones(len(centres), bool)
     for step in _steps(search):
@@ -368,7 +368,7 @@ def _energy(spectra: Spectrum) -> NDArray[np.float32]:
 
 def find_peaks(surface: NDArray[np.float32]) -> Peaks:
     """Sub-pixel maximum of each surface, (N, 2r + 1, 2r + 1), relative to the middle."""
-    parts = [_find_peaks(surface[rows]) for rows in chunks(len(surface), MOST_SURFACES)]
+    parts = [_find_peaks(surface[rows]) for rows in chunks(len(surface), MAX_SURFACES)]
     return Peaks(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters.any_size import LEAST_SPREAD
+from deepnets4eo.segmenters.any_size import MIN_SPREAD
 from deepnets4eo.segmenters.efficientnet import LEVEL_CHANNELS, EfficientNetLite0, SameConv
 from deepnets4eo.segmenters.networks import LITE0, create_model
 
@@ -34,7 +34,7 @@ class ScaledConv(nn.Conv2d):
         image, kept = input.tensor_split([self.in_channels - self.unscaled_bands], dim=1)
         centred = image - image.mean(dim=(2, 3), keepdim=True)
         spread = centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
-        return super().forward(torch.cat([centred / (spread + LEAST_SPREAD), kept], dim=1))
+        return super().forward(torch.cat([centred / (spread + MIN_SPREAD), kept], dim=1))
 
 
 class ScaledSameConv(ScaledConv, SameConv):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .any_size import COARSEST_M, FINEST_M, LEAST_SPREAD, takes_any_size, window_scalers, working_grid
+    from .any_size import COARSEST_M, FINEST_M, MIN_SPREAD, takes_any_size, window_scalers, working_grid
     from .checksums import CARD, ENCODER, WEIGHTS, is_run, open_sealed, seal, shipped_run, weights_file, write_recipe
     from .downloads import check_download
     from .efficientnet import LEVEL_CHANNELS, EfficientNetLite0, SameConv, frozen_encoder

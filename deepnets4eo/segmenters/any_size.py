@@ -24,7 +24,7 @@ VIEWS = {"buildings": "half-turn"}
 FINEST_M, COARSEST_M = 0.2, 1.5  # ground size of a pixel that they take
 SAME_SIZE = 1e-3  # a smaller difference of the size of a pixel moves nothing
 
-LEAST_SPREAD = 0.05  # of standardised values: a window of one grey value stays grey
+MIN_SPREAD = 0.05  # of standardised values: a window of one grey value stays grey
 
 
 def takes_any_size(recipe: Mapping[str, Any]) -> bool:
@@ -48,7 +48,7 @@ def working_grid(grid: Grid, working_gsd_m: float) -> Grid:
 
 
 class WindowScaler(Protocol):
-    """A layer that removes each window's mean by band and divides by its spread plus `LEAST_SPREAD`; `unscaled_bands` stay."""
+    """A layer that removes each window's mean by band and divides by its spread plus `MIN_SPREAD`; `unscaled_bands` stay."""
 
     scaled_beforehand: bool
     unscaled_bands: int

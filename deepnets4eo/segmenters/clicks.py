@@ -16,7 +16,7 @@ from deepnets4eo.grid import Window
 from deepnets4eo.segmenters.inputs import CLICKS, InputSpec, LayerInput
 
 RADIUS_PX = 5
-MOST = 255  # in the middle of a disc, as it is stored
+MAX_CLICK = 255  # in the middle of a disc, as it is stored
 WITHOUT = 0.3  # share of training windows without any click, so that scenes without them are labelled as well
 
 
@@ -90,7 +90,7 @@ def _disc() -> ByteImage:
     """(2 r − 1, 2 r − 1) uint8, falling from the middle to 0 at the radius r."""
     away = np.arange(1 - RADIUS_PX, RADIUS_PX)
     distance = np.hypot(away[:, None], away)
-    return np.rint(MOST * np.clip(1 - distance / RADIUS_PX, 0, 1)).astype(np.uint8)
+    return np.rint(MAX_CLICK * np.clip(1 - distance / RADIUS_PX, 0, 1)).astype(np.uint8)
 
 
 DISC = _disc()
@@ -100,8 +100,8 @@ def with_clicks(inputs: InputSpec, legend: Legend) -> InputSpec:
     """Inputs of a network that also takes clicks, in the last channels. Errors: InputError where they have such a layer."""
     if CLICKS in inputs.layers:
         raise InputError(f"a layer is called {CLICKS!r}, which a training with clicks makes itself. Call it otherwise.")
-    zeros, spread = (0.0,) * legend.num_classes, (float(MOST),) * legend.num_classes
-    layer = LayerInput(tuple(legend.names), zeros, spread, 0.0, float(MOST), optional=True)
+    zeros, spread = (0.0,) * legend.num_classes, (float(MAX_CLICK),) * legend.num_classes
+    layer = LayerInput(tuple(legend.names), zeros, spread, 0.0, float(MAX_CLICK), optional=True)
     return replace(inputs, layers={**inputs.layers, CLICKS: layer})
 
 

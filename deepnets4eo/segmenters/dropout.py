@@ -26,7 +26,7 @@ from deepnets4eo.segmenters.wrapped import WrappedSegmenter, restore_nested
 from deepnets4eo.tiling import Tiling, map_classes, probabilities
 
 WHOLE_MAPS = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)  # these leave out channels, nn.Dropout single values
-LEAST_PROBABILITY = torch.finfo(torch.float32).tiny
+MIN_PROBABILITY = torch.finfo(torch.float32).tiny
 
 
 class DropoutSegmenter(WrappedSegmenter):
@@ -143,7 +143,7 @@ class _PassSums:
         self.variance += output[:, self.num_classes + 1 :].square()
 
     def result(self, passes: int) -> Tensor:
-        classes = (self.classes / passes).clamp_min(LEAST_PROBABILITY).log()
+        classes = (self.classes / passes).clamp_min(MIN_PROBABILITY).log()
         mean = self.values / passes
         among = (self.squares / passes - mean.square()).clamp_min(0) * (passes / (passes - 1))
         own = self.variance.sum(dim=1, keepdim=True) / passes

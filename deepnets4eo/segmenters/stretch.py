@@ -19,7 +19,7 @@ PERCENTILES = (2.0, 98.0)
 DEVIATIONS = 2.0  # from the mean of training to where these are shown: about where they lie in images of 8 bits
 ENDS = (0.1, 99.9)  # percentiles between which values are those of 8 bits: a few hot pixels make no other image
 COLOURS = 3  # bands at least: heights and maps keep their values
-LEAST_SPAN = 25.0  # of the values of training: fewer are classes or marks
+MIN_SPAN = 25.0  # of the values of training: fewer are classes or marks
 SAMPLES, SAMPLE_PX = 16, 64  # windows along each axis, and their side: a million pixels whatever the size of the image
 
 
@@ -101,7 +101,7 @@ def needed_stretch(expected: LayerInput, layer: Layer) -> Stretch | None:
 
     None for images of 8 bits or that range, flat ones, and runs of other values or without colours.
     """
-    learnt_bytes = expected.dtype == "uint8" and expected.high - expected.low >= LEAST_SPAN
+    learnt_bytes = expected.dtype == "uint8" and expected.high - expected.low >= MIN_SPAN
     if not learnt_bytes or len(expected.bands) < COLOURS or layer.count != len(expected.bands):
         return None
     if layer.dtype.itemsize == 1 or layer.dtype.kind not in "iuf":

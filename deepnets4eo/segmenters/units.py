@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 WIDTHS = (64, 128, 256)  # of the discriminator
-MOST_LOG = 10.0  # of a variance, either way: e⁵ = 148 scales
+MAX_LOG = 10.0  # of a variance, either way: e⁵ = 148 scales
 
 
 class InUnits(nn.Module):
@@ -35,7 +35,7 @@ class InUnits(nn.Module):
         last = output.shape[1] - (2 if self.deviation else 1)
         parts = [output[:, :last], self.offset + self.scale * output[:, last : last + 1]]
         if self.deviation:
-            parts.append(self.scale * torch.exp(output[:, last + 1 :].clamp(-MOST_LOG, MOST_LOG) / 2))
+            parts.append(self.scale * torch.exp(output[:, last + 1 :].clamp(-MAX_LOG, MAX_LOG) / 2))
         return torch.cat(parts, dim=1)
 
 

@@ -28,7 +28,7 @@ Method: TypeAlias = Literal["brovey", "gsa", "pca"]
 METHODS: tuple[Method, ...] = get_args(Method)
 INDEX_PX = 32  # side of the blocks of the quality index, coarse pixels
 COARSE_PX = 512  # side of the blocks of the coarse grid, a multiple of INDEX_PX
-LEAST_RATIO = 1.2
+MIN_RATIO = 1.2
 
 
 class SharpeningQuality(NamedTuple):
@@ -199,7 +199,7 @@ def _check_pair(image: Layer, pan: Layer) -> float:
     if (image.grid.crs is None) != (pan.grid.crs is None):
         raise InputError(f"only one of {image.source} and {pan.source} has a CRS. Georeference both.")
     ratio = math.sqrt(math.prod(gsd_m(image.grid)) / math.prod(gsd_m(pan.grid)))
-    if ratio < LEAST_RATIO:
+    if ratio < MIN_RATIO:
         raise InputError(
             f"{pan.source} has pixels 1/{ratio:.3g} as wide as those of {image.source}; a panchromatic band is finer than the image. "
             "Give the image first, then the band."

@@ -55,7 +55,7 @@ SUN_K = 5800.0
 RANGE_NM = (400.0, 2500.0)
 SCALE = 10_000  # stored number of reflectance 1
 NOISE = 0.003  # reflectance, at full light
-MOST_NOISE = 0.3  # where water vapour leaves hardly any light
+MAX_NOISE = 0.3  # where water vapour leaves hardly any light
 SPREAD_PX = 0.4  # standard deviation of the optics' blur, coarse pixels
 SKY_SLOPE = 1.5  # skylight fades with this power of the wavelength
 
@@ -126,7 +126,7 @@ def acquire_cube(
     seen = np.tensordot(cube_spectra(nm).T, lit, axes=1)
     shade = np.clip(1 - _coarse(light, factor), 0, 1)
     seen *= 1 - shade * (1 - np.minimum((550 / nm) ** SKY_SLOPE, 1.5)[:, None, None]).astype(np.float32) * 0.5
-    noise = np.minimum(NOISE / np.maximum(light_left(nm), 1e-6), MOST_NOISE).astype(np.float32)
+    noise = np.minimum(NOISE / np.maximum(light_left(nm), 1e-6), MAX_NOISE).astype(np.float32)
     rng = np.random.default_rng([acquisition.seed, 51])
     seen += noise[:, None, None] * rng.standard_normal(seen.shape, np.float32)
     data = np.clip(np.rint(seen * SCALE), 0, 65_535).astype(np.uint16)

@@ -13,7 +13,7 @@ from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, ground
 
 LOWEST_M, HIGHEST_M = -500.0, 9000.0  # from below the shore of the Dead Sea (-430 m) to above Everest (8849 m)
 BELOW_M = 2.0  # no ground lies farther below its terrain
-MOST_BELOW = 0.05  # of the pixels so far below, to be named
+MAX_BELOW = 0.05  # of the pixels so far below, to be named
 LOWEST_GROUND_M = 3.0  # above which 95 % of a site seldom lies
 SURFACE_M = 30.0  # no site has 95 % of its ground under buildings or trees of this height
 _log = logging.getLogger(__name__)
@@ -86,10 +86,10 @@ def warn_of_shifted_ground(heights: NDArray[np.floating], name: str) -> None:
     if not heights.size:
         return
     below, low = float((heights < -BELOW_M).mean()), float(np.percentile(heights, 5))
-    if below > MOST_BELOW or low > LOWEST_GROUND_M:
+    if below > MAX_BELOW or low > LOWEST_GROUND_M:
         what = (
             f"{below:.0%} of the heights above ground are below -{BELOW_M:g} m"
-            if below > MOST_BELOW
+            if below > MAX_BELOW
             else f"95 % of the heights above ground are more than {low:.1f} m"
         )
         _log.warning(

@@ -18,12 +18,12 @@ from deepnets4eo.tiling.lattice import reflect_indices
 
 CELL_PX = 64
 FEW_BLOCKS = 8  # from fewer windows, samples are kept disjoint by cells: folds need blocks of ground to be disjoint
-FEWEST_CELLS, LEAST_CELL_PX = 24, 8  # smaller cells of small scenes, so that folds of them hold all classes
+FEWEST_CELLS, MIN_CELL_PX = 24, 8  # smaller cells of small scenes, so that folds of them hold all classes
 FEW_PIXELS = 2000  # of a class from one window where there are many windows, so that many are used
 SPARSE_PIXELS = (
     2000  # labelled in all: as many are drawn whatever share was named, since sparse labels do not repeat each other
 )
-LEAST_PIXELS = 200  # from one window of a random draw: features cost a whole window, however few pixels are taken
+MIN_PIXELS = 200  # from one window of a random draw: features cost a whole window, however few pixels are taken
 
 Usable = Callable[[Window], NDArray[np.bool_]]
 
@@ -161,7 +161,7 @@ def sample_pixels(
 def _cell_side(windows: Sequence[Window]) -> int:
     """The side of cells that keep samples apart: windows of large scenes hold `FEWEST_CELLS`."""
     area = sum(window.height * window.width for window in windows)
-    return int(np.clip(math.isqrt(area // FEWEST_CELLS), LEAST_CELL_PX, CELL_PX))
+    return int(np.clip(math.isqrt(area // FEWEST_CELLS), MIN_CELL_PX, CELL_PX))
 
 
 def _cell_numbers(picked: NDArray[np.int64], columns: int, stride_px: int, cell_px: int) -> NDArray[np.int64]:
@@ -221,7 +221,7 @@ class _Balanced:
 
 
 class _AtRandom:
-    """Pixels in proportion to each window's labelled ones, of as many windows as `LEAST_PIXELS` each allow."""
+    """Pixels in proportion to each window's labelled ones, of as many windows as `MIN_PIXELS` each allow."""
 
     done = False  # every window of `windows` is needed
 
@@ -233,7 +233,7 @@ class _AtRandom:
             [np.isin(scene.read(window, [LABELS])[LABELS], legend.values).sum() for _, scene, window in windows], float
         )
         max_pixels = min(max_pixels, max(SPARSE_PIXELS, math.ceil(max_share * labelled.sum())))
-        shares, most = labelled / max(labelled.sum(), 1.0), max(1, max_pixels // LEAST_PIXELS)
+        shares, most = labelled / max(labelled.sum(), 1.0), max(1, max_pixels // MIN_PIXELS)
         if np.count_nonzero(labelled) <= most:
             counts = np.ceil(max_pixels * shares).astype(int)
         else:

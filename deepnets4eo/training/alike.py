@@ -21,10 +21,10 @@ from deepnets4eo.tiling import spread_indices
 
 log = logging.getLogger(__name__)
 
-MOST_LOOKED_AT = 100  # scenes of which no training pixel was read that are opened for their values
+MAX_LOOKED_AT = 100  # scenes of which no training pixel was read that are opened for their values
 NAMED = 3  # scenes in a message
 OTHER_SCALE = 16.0  # times larger pixels: a field of one is a pixel of the other; sites of one class at 7 cm and 1 m are learnt from together
-LEAST_SHIFT_NM = 5.0  # of a wavelength; of wide bands half of what lies between them
+MIN_SHIFT_NM = 5.0  # of a wavelength; of wide bands half of what lies between them
 HEIGHTS = {"height", "ground", "ndsm"}
 
 Ranges = Mapping[int, ValueRange]  # scene → its values, where some were read
@@ -51,7 +51,7 @@ def check_alike(scenes: Sequence[Any], layers: Sequence[str], ranges: Mapping[st
         _check_units(opened, names, what)
         known = dict(ranges.get(layer, {}))
         unread = [number for number in range(len(scenes)) if number not in known]
-        for index in spread_indices(len(unread), MOST_LOOKED_AT) if unread else ():
+        for index in spread_indices(len(unread), MAX_LOOKED_AT) if unread else ():
             if (seen := value_range(opened[unread[index]])) is not None:
                 known[unread[index]] = seen
         _check_number_types(opened, known, names, what)
@@ -127,7 +127,7 @@ def _check_wavelengths(layers: Sequence[Layer], names: Sequence[str], what: str)
         return
     first = np.asarray(layers[known[0]].wavelengths_nm)
     steps = np.abs(np.diff(first[np.isfinite(first)]))
-    most_nm = max(LEAST_SHIFT_NM, float(np.median(steps)) / 2 if len(steps) else LEAST_SHIFT_NM)
+    most_nm = max(MIN_SHIFT_NM, float(np.median(steps)) / 2 if len(steps) else MIN_SHIFT_NM)
     for number in known[1:]:
         other = np.asarray(layers[number].wavelengths_nm)
         shift = np.abs(other - first)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from deepnets4eo.grid import Window
-from deepnets4eo.segmenters.clicks import MOST, draw_clicks
+from deepnets4eo.segmenters.clicks import MAX_CLICK, draw_clicks
 from deepnets4eo.segmenters.inputs import CLICKS
 
 Sample = dict[str, Tensor]
@@ -85,7 +85,7 @@ def with_drawn_clicks(sample: Sample, most: int, rng: np.random.Generator) -> Sa
     """The sample with clicks on its labels, as `InputSpec.prepare` makes them."""
     mask = sample[MASK].numpy()
     channels = draw_clicks(mask, most, rng).channels(len(sample[CLICKS]), Window(0, 0, *mask.shape))
-    return {**sample, CLICKS: torch.from_numpy(channels).to(torch.float32) / MOST}
+    return {**sample, CLICKS: torch.from_numpy(channels).to(torch.float32) / MAX_CLICK}
 
 
 def _relit_layer(layer: Tensor, strength: float, rng: np.random.Generator) -> Tensor:

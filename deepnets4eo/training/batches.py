@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 Batch = dict[str, Any]
 log = logging.getLogger(__name__)
-FEWEST, MOST = 2, 128  # windows; batch normalisation needs two where maps are a single pixel
-LEAST_STEPS = 8  # of an epoch: a few huge batches teach less than many
+MIN_WINDOWS, MAX_WINDOWS = 2, 128  # windows; batch normalisation needs two where maps are a single pixel
+MIN_STEPS = 8  # of an epoch: a few huge batches teach less than many
 SHARE = 0.5  # of the GPU's memory; the optimiser's state and validation need some as well
 
 
@@ -114,7 +114,7 @@ def with_batch_size(
         return recipe
     chosen = train.usual_batch_size
     if compute.device.startswith("cuda"):
-        most = min(MOST, max(recipe.data.windows_per_epoch // LEAST_STEPS, FEWEST))
+        most = min(MAX_WINDOWS, max(recipe.data.windows_per_epoch // MIN_STEPS, MIN_WINDOWS))
         step = _Trial(network, criterion, samples.read(samples.windows(0)[0]), compute)
         chosen = largest_batch(step.bytes_of, int(SHARE * memory_bytes(compute.device)), most)
     log.info("train.batch_size=0: %d windows a step on %s", chosen, compute.device)
@@ -123,7 +123,7 @@ def with_batch_size(
 
 def largest_batch(bytes_of: Callable[[int], int], limit_bytes: int, most: int) -> int:
     """The largest power of two of windows, 2 to `most`, whose step keeps within the limit."""
-    count = FEWEST
+    count = MIN_WINDOWS
     while 2 * count <= most and 2 * bytes_of(count) <= limit_bytes:
         count *= 2
     return count

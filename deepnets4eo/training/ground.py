@@ -27,11 +27,11 @@ from deepnets4eo.tiling import spread_indices
 log = logging.getLogger(__name__)
 
 WGS84 = "EPSG:4326"
-LEAST_SHARE = 0.01  # of the smaller footprint: less is an edge
+MIN_SHARE = 0.01  # of the smaller footprint: less is an edge
 FAR = 10.0  # times their own width from the origin: what has no CRS lies somewhere all the same
 SAMPLES_ALONG = 64  # of the pixels of a scene, along each side
-MOST_OTHERS = 16  # scenes that one is compared with: more lie there only where all have one false place
-MOST_LOOKED_AT = 200  # scenes whose ground is counted
+MAX_OTHERS = 16  # scenes that one is compared with: more lie there only where all have one false place
+MAX_LOOKED_AT = 200  # scenes whose ground is counted
 PIECE_BYTES = 1 << 16
 
 
@@ -67,17 +67,17 @@ def overlapping_pairs(scenes: Sequence[Any]) -> list[tuple[int, int]]:
     left, right = left[left < right], right[left < right]
     areas = shapely.area(outlines)
     shared = shapely.area(shapely.intersection(outlines[left], outlines[right]))
-    enough = shared >= LEAST_SHARE * np.minimum(areas[left], areas[right])
+    enough = shared >= MIN_SHARE * np.minimum(areas[left], areas[right])
     pairs = {pair for numbers in same for pair in _pairs_within(numbers)}
     for group, other in zip(left[enough].tolist(), right[enough].tolist(), strict=True):
-        pairs |= {(a, b) for a in same[group][:MOST_OTHERS] for b in same[other][:MOST_OTHERS]}
+        pairs |= {(a, b) for a in same[group][:MAX_OTHERS] for b in same[other][:MAX_OTHERS]}
     return sorted((min(pair), max(pair)) for pair in pairs)
 
 
 def _pairs_within(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
     """All pairs of a few numbers, of many each with the next ones."""
     for index, number in enumerate(numbers):
-        yield from ((number, other) for other in numbers[index + 1 : index + 1 + MOST_OTHERS])
+        yield from ((number, other) for other in numbers[index + 1 : index + 1 + MAX_OTHERS])
 
 
 def ground_groups(scenes: Sequence[Any]) -> list[int]:
@@ -103,7 +103,7 @@ def learnt_share(scenes: Sequence[Any], splits: Sequence[Any], train: str, val: 
     shared = sorted(number for number in areas if others[number] and areas[number])
     if not shared:
         return 0.0
-    looked_at = [shared[index] for index in spread_indices(len(shared), MOST_LOOKED_AT)]
+    looked_at = [shared[index] for index in spread_indices(len(shared), MAX_LOOKED_AT)]
     learnt = sum(
         areas[number] * _learnt_of(number, others[number], scenes, splits, twins, (train, val)) for number in looked_at
     )
@@ -126,7 +126,7 @@ def _learnt_of(
     if not len(pixels):
         return 0.0
     known = np.zeros(len(pixels), bool)
-    for index in spread_indices(len(others), MOST_OTHERS):
+    for index in spread_indices(len(others), MAX_OTHERS):
         other = others[index]
         theirs = pixels if twins[number] == twins[other] else _pixels_on(grid, scenes[other].grid, pixels)
         inside = ((theirs >= 0) & (theirs < np.array(scenes[other].grid.shape))).all(axis=1)

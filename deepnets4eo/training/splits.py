@@ -35,14 +35,14 @@ WHOLE = "none"  # kind of a split without validation part
 SMALLEST_BLOCK_PX, LARGEST_BLOCK_PX = 64, 512
 BLOCKS_ALONG = 5  # of the shorter side, unless that makes blocks too large or too small
 log = logging.getLogger(__name__)
-LEAST_LEARNT = 0.01  # of the validated ground: less are edges
+MIN_LEARNT = 0.01  # of the validated ground: less are edges
 LEAKY_KINDS = ("random", "random_pixels", "per_class")  # neighbours may lie in different parts
 LABEL_KINDS = ("random_pixels", "per_class", "components", "folds")
 BUFFER_PX = 32
 READ_PX = 256
 SMALLEST_FOLD_BLOCK_PX = 16
-LEAST_BLOCKS = 2  # of a scene
-VIEWS, MOST_WINDOWS, LEAST_BATCHES = 16, 1000, 2  # windows an epoch: views of each pixel, and their bounds
+MIN_BLOCKS = 2  # of a scene
+VIEWS, MAX_WINDOWS, MIN_BATCHES = 16, 1000, 2  # windows an epoch: views of each pixel, and their bounds
 BLOCKS_PER_FOLD = 2  # along the shorter side, unless that makes blocks too small or too large
 
 
@@ -81,7 +81,7 @@ class DataSplit(Generic[SceneT]):
     @property
     def leaky(self) -> bool:
         """Whether scores on the validation part are optimistic by construction: neighbours or the same ground are learnt from."""
-        return self.mixes_neighbours or self.learnt_ground > LEAST_LEARNT
+        return self.mixes_neighbours or self.learnt_ground > MIN_LEARNT
 
     @property
     def mixes_neighbours(self) -> bool:
@@ -95,7 +95,7 @@ class DataSplit(Generic[SceneT]):
 
     def describe_leaks(self) -> dict[str, Any]:
         """Whether the split is leaky and, where it is, the share of validated ground that is learnt from."""
-        learnt = {"learnt_ground": round(self.learnt_ground, 4)} if self.learnt_ground > LEAST_LEARNT else {}
+        learnt = {"learnt_ground": round(self.learnt_ground, 4)} if self.learnt_ground > MIN_LEARNT else {}
         return {"leaky": self.leaky, **learnt}
 
     @property
@@ -253,7 +253,7 @@ def _choose_ground(scenes: Sequence[SplitScene], rule: SplitRule) -> set[str]:
 
 def say_learnt_ground(split: DataSplit[Any]) -> None:
     """Warn where validated ground is learnt from in other scenes."""
-    if split.learnt_ground > LEAST_LEARNT:
+    if split.learnt_ground > MIN_LEARNT:
         log.warning(
             "%.0f %% of the validated ground is learnt from in other scenes that overlap it or are the same under another name, so the scores are "
             "leaky. Choose scenes apart from the others with data.split=scenes and data.val_scenes, or mosaic the tiles (gdalbuildvrt) "
@@ -297,7 +297,7 @@ def windows_by_area(split: DataSplit[Any], recipe: RecipeType) -> RecipeType:
     if data.windows_per_epoch:
         return recipe
     views = math.ceil(VIEWS * split.areas(TRAIN).sum() / data.tile_px**2)
-    count = min(max(views, LEAST_BATCHES * recipe.train.usual_batch_size), MOST_WINDOWS)
+    count = min(max(views, MIN_BATCHES * recipe.train.usual_batch_size), MAX_WINDOWS)
     log.info("data.windows_per_epoch=0: %d windows an epoch, by the area that is learnt from", count)
     return recipe.model_copy(update={"data": data.model_copy(update={"windows_per_epoch": count})})
 
@@ -375,10 +375,10 @@ def _folds(
             f"data.folds={data.folds}, but the scenes have {len(counts)} blocks. {_advice(labels, data.folds)}"
         )
     for named, raster, cells, side in zip(scenes, labels, windows, sides, strict=True):
-        if len(cells) < LEAST_BLOCKS:
+        if len(cells) < MIN_BLOCKS:
             raise InputError(
                 f"scene {named.name!r} ({raster.shape[0]} × {raster.shape[1]} px) is one block of {side} px; data.split=folds needs two in  "
-                f"each scene. {_advice([raster], LEAST_BLOCKS)}"
+                f"each scene. {_advice([raster], MIN_BLOCKS)}"
             )
     fold_of = assign_folds(counts, data.folds, data.split_seed)
     _warn_of_few(counts, fold_of, names, data.folds)
@@ -405,7 +405,7 @@ def _folds(
 
 def _block_px(shape: tuple[int, ...], folds: int) -> int:
     side = int(np.clip(min(shape) // (BLOCKS_PER_FOLD * folds), SMALLEST_FOLD_BLOCK_PX, LARGEST_BLOCK_PX))
-    return min(side, max(max(shape) // LEAST_BLOCKS, 1))  # of a scene that small there would be one block
+    return min(side, max(max(shape) // MIN_BLOCKS, 1))  # of a scene that small there would be one block
 
 
 def _advice(labels: Sequence[NDArray[np.uint8]], number: int) -> str:

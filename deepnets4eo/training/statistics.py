@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from deepnets4eo.addresses import name_of
 from deepnets4eo.cards import VOID
 from deepnets4eo.errors import InputError
-from deepnets4eo.inspection import LEAST_BANDS, describe_negative
+from deepnets4eo.inspection import MIN_BANDS, describe_negative
 from deepnets4eo.rasters import LABELS, BandMoments, Layer, Outliers, find_outliers
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput, is_flat, scaling_of, scene_gsd_m
 from deepnets4eo.segmenters.value_ranges import ValueRange
@@ -28,7 +28,7 @@ from deepnets4eo.training.splits import TRAIN, VAL, DataSplit
 log = logging.getLogger(__name__)
 
 WINDOW_PX = 256
-MOST_WINDOWS = 1000  # the statistics are made of: 65 million pixels; of layers of many bands fewer, see MANY_BANDS
+MAX_WINDOWS = 1000  # the statistics are made of: 65 million pixels; of layers of many bands fewer, see MANY_BANDS
 KEPT_PIXELS = 1000  # a window, for the percentiles
 NAMED = 5  # bands in a message
 MANY_BANDS = 16  # of layers of more bands, no more values are read and kept than of these
@@ -42,7 +42,7 @@ def measure_inputs(
     *,
     scaling: Scaling = "standard",
     gain_only: bool = False,
-    most_windows: int = MOST_WINDOWS,
+    most_windows: int = MAX_WINDOWS,
 ) -> InputSpec:
     """Measure scaling, range and GSD of the training part.
 
@@ -201,7 +201,7 @@ def _warn_of_outliers(
 def _warn_of_negative(split: DataSplit[Any], name: str, pixels: NDArray[np.float32]) -> None:
     """Warn of negative values in a cube, whose values are reflectance or radiance; pixels (C, n)."""
     layer, negative = split.scenes[0].scene.layers[name], pixels < 0
-    if layer.count >= LEAST_BANDS and layer.embedding is None and negative.any():
+    if layer.count >= MIN_BANDS and layer.embedding is None and negative.any():
         bands = [layer.bands[index] for index in np.flatnonzero(negative.any(axis=1))]
         log.warning("Layer %r: %s", name, describe_negative(float(negative.mean()), bands))
 

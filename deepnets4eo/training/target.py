@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 SceneT = TypeVar("SceneT", bound=NamedScene)
 
-MOST_WINDOWS = 200  # that the scaling is measured on, and that are checked
+MAX_WINDOWS = 200  # that the scaling is measured on, and that are checked
 TOLERATED = 0.01  # share of values that cannot be: they are void, with a warning
 GAP = 0.05  # of the median of what is above 0: measured ground has heights between 0 and this; where none has, zero may mean no data
 SMALL_UNITS = {
@@ -116,7 +116,7 @@ def measure_target(split: DataSplit[Any], target: TargetSection, quantity: Quant
         for layer in (named.scene.layers[name] for named in split.scenes for name in target.layers):
             check_metres(layer)
     kept, infinite, windows = [np.zeros(0, np.float32)], 0, split.windows(TRAIN, WINDOW_PX)
-    for window in [windows[index] for index in spread_indices(len(windows), MOST_WINDOWS)]:
+    for window in [windows[index] for index in spread_indices(len(windows), MAX_WINDOWS)]:
         sample = split.scenes[window.scene].scene.read(window.window, target.layers)
         mask = split.mask(window.scene, TRAIN, window.window)
         values = target.values(sample, sample["valid"] & mask)

@@ -17,7 +17,8 @@ ValueLossName = Literal["l1", "l2", "berhu", "huber", "eigen", "eigen_grad", "gr
 
 THRESHOLD = 0.2  # of the largest error of a batch: where berHu and Huber change between |e| and e²
 INVARIANCE = 0.5  # Eigen's share of the squared mean that is taken off
-LEAST = 0.03  # of the mean of an image: below, logarithms go on as straight lines, so that their gradients stay bounded
+# Below this share of an image's mean, logarithms continue as straight lines, so that their gradients stay bounded.
+MIN_SHARE_OF_MEAN = 0.03
 
 
 class SumOfValueLosses(nn.Module):
@@ -75,7 +76,7 @@ def _logs(prediction: Tensor, truth: Tensor, known: Tensor) -> tuple[Tensor, Ten
     """Differences of natural logarithms, and where they are: where the truth is above 0."""
     positive = known & (truth > 0)
     number = positive.sum(dim=(1, 2), keepdim=True).clamp_min(1)
-    least = LEAST * (truth * positive).sum(dim=(1, 2), keepdim=True) / number
+    least = MIN_SHARE_OF_MEAN * (truth * positive).sum(dim=(1, 2), keepdim=True) / number
     least = torch.where(least > 0, least, 1)  # of an image without values
     apart = _log(prediction[:, 0], least) - _log(truth, least)
     return apart.masked_fill(~positive, 0), positive

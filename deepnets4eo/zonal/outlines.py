@@ -15,7 +15,7 @@ from deepnets4eo.grid import Grid, Window, apply_affine
 from deepnets4eo.zonal.outline_sides import concatenate, decompose, inverse_geotransform
 
 CELL_PX = 1024  # bucket of the index from windows to outlines
-MOST_PIXELS = 1 << 20  # of outlines used together: those of a block, unless they lie over each other
+MAX_PIXELS = 1 << 20  # of outlines used together: those of a block, unless they lie over each other
 PIECE = 1 << 16  # spans painted at a time
 CHUNK = 16_384  # shapes that are parts and rings at the same time: these take far more room than flat arrays
 
@@ -137,7 +137,7 @@ class Outlines:
         """The pixels of a window whose centres outlines enclose: (P,) position in `only`, ascending, and (P,) flat pixel number."""
         return self.spans(window, only).pixels(window.width)
 
-    def some_at_a_time(self, window: Window, most_pixels: int = MOST_PIXELS) -> list[Indices]:
+    def some_at_a_time(self, window: Window, most_pixels: int = MAX_PIXELS) -> list[Indices]:
         """Numbers of the outlines that touch a window, in runs that own at most so many pixels of it, or of one outline."""
         touching = self.touching(window)
         corner = np.array([window.row, window.col])

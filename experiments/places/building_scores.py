@@ -23,7 +23,7 @@ from deepnets4eo.cards.legend import VOID
 from deepnets4eo.damage.inputs.find_buildings import (
     BORDER,
     BUILDING,
-    LEAST_PROBABILITY,
+    MIN_PROBABILITY,
     join_outlines,
     outline_buildings,
     sure_buildings,
@@ -249,7 +249,7 @@ def check_reads_colours(run: Run) -> None:
         )
 
 
-def find_buildings(run: Run, scene: BuildingScene, least: float = LEAST_PROBABILITY) -> BuildingMap:
+def find_buildings(run: Run, scene: BuildingScene, least: float = MIN_PROBABILITY) -> BuildingMap:
     """Label a scene as users do, by windows, and outline the regions that are likelier buildings than not.
 
     least : the probability as in `sure_buildings`, where the run is the default network for buildings or learnt like it.

@@ -235,7 +235,7 @@ def _on_image(ids: Iterable[str], pixels: gpd.GeoSeries, image: Layer) -> gpd.Ge
 
 
 WEIGHT_FREE, NETWORK, BOTH = "weight-free", "network", "both"
-LEAST = 1e-6  # probabilities are kept that far from 0 and 1 where log-odds are taken
+MIN_PROBABILITY = 1e-6  # probabilities are kept that far from 0 and 1 where log-odds are taken
 
 log = logging.getLogger(__name__)
 
@@ -361,7 +361,9 @@ def at_half(probability: NDArray[np.float64], share: float) -> NDArray[np.float6
     >>> float(at_half(np.array([0.05]), 0.05)[0])
     0.5
     """
-    odds = logit(np.clip(probability, LEAST, 1 - LEAST)) - logit(np.clip(share, LEAST, 1 - LEAST))
+    odds = logit(np.clip(probability, MIN_PROBABILITY, 1 - MIN_PROBABILITY)) - logit(
+        np.clip(share, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
+    )
     return np.asarray(expit(odds), np.float64)
 
 

@@ -33,7 +33,7 @@ GRADE_NAMES = ("not assessed", "no damage", "minor", "major", "destroyed")
 
 Scores = Mapping[str, Mapping[str, Any]]  # site → score → value
 ALL, INTACT, HURRICANE = "all sites together", "intact sites together", "xbd_post_scenes, hurricane"
-LEAST_BUILDINGS = 30  # of a site whose calibration error counts
+MIN_BUILDINGS = 30  # of a site whose calibration error counts
 MISSING = "missing"
 
 
@@ -76,7 +76,7 @@ DAMAGE_GOALS = (
     Goal("xbd_post_scenes, hurricane, AUC", HURRICANE, "auc", "0.80", 0.88),
     Goal("intact sites together, false alarms", INTACT, "false_alarms", "0.11", 0.03, most=True),
     Goal("intact sites together, false alarms at a share of one half", INTACT, "false_alarms_half", "–", None),
-    Goal(f"greatest ECE of a site ({LEAST_BUILDINGS} buildings or more)", "all", "ece", "0.03–0.08", 0.05, most=True),
+    Goal(f"greatest ECE of a site ({MIN_BUILDINGS} buildings or more)", "all", "ece", "0.03–0.08", 0.05, most=True),
 )
 BUILDING_GOALS = (
     Goal("mean IoU over sites", "all", "iou", "0.25 (forest 0.23)", 0.45),
@@ -95,7 +95,7 @@ def damage_summary(scores: Scores) -> dict[str, float]:
     errors = [
         one["ece"]
         for site, one in scores.items()
-        if site not in (ALL, INTACT, HURRICANE, *INTACT_SITES) and one.get("assessed", 0) >= LEAST_BUILDINGS
+        if site not in (ALL, INTACT, HURRICANE, *INTACT_SITES) and one.get("assessed", 0) >= MIN_BUILDINGS
     ]
     return {"ece": float(max(errors, default=float("nan")))}
 

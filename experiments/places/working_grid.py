@@ -28,7 +28,7 @@ FOOTPRINT_ERROR_M = 0.7  # what registration leaves, as measured on real pairs
 CRS = "EPSG:32633"  # any metric one: the grids say how large a pixel is, not where it lies
 CORNER_M = (500_000.0, 5_000_000.0)
 SMALLEST_M2 = 20.0  # smaller objects count neither as missed nor as hits: the damage job leaves them out as well
-LEAST_KNOWN = 0.5  # share of a working pixel with a reference, below which it is void
+MIN_KNOWN = 0.5  # share of a working pixel with a reference, below which it is void
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ def on_working_grid(source: SourceImage, gsd_m: float) -> BuildingScene:
     image = _resample(source.bands.astype(np.float32), native, grid, Resampling.average if finer else Resampling.cubic)
     known = _resample((source.mask != VOID)[None].astype(np.float32), native, grid, Resampling.average)[0]
     building = _resample((source.mask == 1)[None].astype(np.float32), native, grid, Resampling.average)[0]
-    reference = (building >= 0.5 * np.maximum(known, LEAST_KNOWN)).astype(np.uint8)
-    reference[known < LEAST_KNOWN] = VOID
+    reference = (building >= 0.5 * np.maximum(known, MIN_KNOWN)).astype(np.uint8)
+    reference[known < MIN_KNOWN] = VOID
     outlines = regions_of(source.mask) if source.outlines is None else source.outlines
     polygons = np.asarray(transform_shapes(native.affine, outlines), object)
     difficult = shapely.area(polygons) < SMALLEST_M2

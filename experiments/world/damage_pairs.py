@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 VALIDATION = 1_000_003  # seeds of validation follow from it, whatever the seed of the training
-LEAST_M2 = 6.0  # of an outline inside the image; smaller ones are not learnt from
+MIN_M2 = 6.0  # of an outline inside the image; smaller ones are not learnt from
 TRIES = 4  # pairs of a style and hazard that are made until one has a graded building
 
 
@@ -105,7 +105,7 @@ def world_pairs(
     start = int(np.random.SeedSequence(list(seed)).generate_state(1)[0])
     for sample in pair_stream(start, styles=styles, hazards=hazards, size_px=size_px):
         outlines = np.array(sample.polygons(), dtype=object)
-        known = (sample.plan.buildings["when"] == BOTH) & (shapely.area(outlines) * sample.gsd_m**2 >= LEAST_M2)
+        known = (sample.plan.buildings["when"] == BOTH) & (shapely.area(outlines) * sample.gsd_m**2 >= MIN_M2)
         grades, truth = (np.where(known, each, VOID).astype(np.uint8) for each in (sample.visible, sample.grades))
         yield GradedPair(sample.pre, sample.post, outlines, grades, truth, sample.gsd_m, sample.style, sample.hazard)
 

@@ -42,8 +42,8 @@ MODE_NAMES = (
 )
 MODE = {name: code for code, name in enumerate(MODE_NAMES)}
 # Grade that can be seen from above at most.
-_MOST_VISIBLE = {"cracked": 0, "soft_storey": 1, "leaning": 2}
-MOST_VISIBLE = np.array([_MOST_VISIBLE.get(name, 3) for name in MODE_NAMES], np.uint8)
+_MAX_VISIBLE = {"cracked": 0, "soft_storey": 1, "leaning": 2}
+MAX_VISIBLE = np.array([_MAX_VISIBLE.get(name, 3) for name in MODE_NAMES], np.uint8)
 # Modes that leave no roof.
 NO_ROOF = np.isin(MODE_NAMES, ("rubble", "rooms", "slab", "burnt", "ash", "frame", "buried"))
 # Debris that a mode leaves on the ground around, relative to a heap of rubble.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.materials import CODE
 from world.damage_cover import RIM_M
-from world.hazard import DEBRIS, MODE, MOST_VISIBLE, NO_ROOF, PIECES, Hazard
+from world.hazard import DEBRIS, MAX_VISIBLE, MODE, NO_ROOF, PIECES, Hazard
 from world.intensity import (
     CELL_M,
     WATER_FIELDS,
@@ -51,10 +51,10 @@ EFFECTS = (
 )  # fmt: skip
 
 LEAN = 0.04, 0.2  # metres sideways per metre of height: of every leaning building, and more at full strength
-MOST_LEAN_M = 4.0  # what leans further falls
+MAX_LEAN_M = 4.0  # what leans further falls
 _LOOSE = [MODE[name] for name in ("opened", "partial", "peeled", "leaning", "pancake")]
-MOST_TRUNKS = 1500
-MOST_BOXES = 2500
+MAX_TRUNKS = 1500
+MAX_BOXES = 2500
 PER_M2 = 0.035  # larger pieces at full density
 SEEN_MUD = 0.25, 0.45  # share of the ground at the walls that mud hides, from which it is recognised as such
 SEEN_LEAN_M = 0.8, 1.5  # from which a leaning roof looks like minor, like major damage: two and three pixels of 0.5 m
@@ -192,7 +192,7 @@ def _visible(
 ) -> NDArray[np.uint8]:
     """Grade as visible from above, at most the true one. mud : (N,) share of the ground that mud hides at the walls; None where no
     water has gone."""
-    visible = np.minimum(grades, MOST_VISIBLE[modes])
+    visible = np.minimum(grades, MAX_VISIBLE[modes])
     soft = modes == MODE["soft_storey"]
     visible[soft & (rng.random(len(modes)) < 0.6)] = 0
     rim_m = RIM_M[0] + RIM_M[1] * strength
@@ -249,7 +249,7 @@ def _pieces(plan: Plan, outcome: Outcome, rng: np.random.Generator) -> NDArray[A
     width, height = plan.extent_m
     x, y = node_positions(plan.extent_m)
     total = float(outcome.debris.mean()) * width * height * PER_M2
-    count = min(int(rng.poisson(total)), MOST_BOXES)
+    count = min(int(rng.poisson(total)), MAX_BOXES)
     rows = np.zeros(count, BOX)
     if not count:
         return rows
@@ -356,7 +356,7 @@ def _fallen_wood(trees: NDArray[Any], outcome: Outcome, rng: np.random.Generator
     """A trunk and a few boughs for each felled tree, mostly lying the same way."""
     if outcome.water is not None and outcome.water.flow > 0.6:
         trees = trees[rng.random(len(trees)) < 0.3]  # the flow takes most
-    trees = trees[:MOST_TRUNKS]
+    trees = trees[:MAX_TRUNKS]
     count, repeat = len(trees), 5
     wind = float(np.median(outcome.heading)) if len(outcome.heading) else float(rng.uniform(-3, 3))
     heading = wind + rng.normal(0, 0.3 + 1.5 * (1 - outcome.effects["blown"]), count)
@@ -421,7 +421,7 @@ def move_roofs(plan: Plan, outcome: Outcome) -> Plan:
 
 def lean_m(eave_m: NDArray[np.floating], strength: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return by how many metres (N,) the roofs of leaning buildings lie beside their foundations; `strength` is 0–1."""
-    return np.minimum(eave_m * (LEAN[0] + LEAN[1] * strength), MOST_LEAN_M)
+    return np.minimum(eave_m * (LEAN[0] + LEAN[1] * strength), MAX_LEAN_M)
 
 
 def _clear_roofs(plan: Plan, outcome: Outcome) -> Plan:

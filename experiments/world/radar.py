@@ -54,7 +54,7 @@ WATER_VH = -35.6, 0.59  # dB, and per m/s, at all angles (Vachon and Wolfe 2011)
 WALL = 1.5, 0.12
 WALL_SHARPNESS = 6.0  # power of the cosine of the angle between wall and look
 WATER_MIRROR = 2.0  # times as bright are walls that stand in water
-LEAST_WALL_M = 1.5
+MIN_WALL_M = 1.5
 OPAQUE = 0.5  # crowns of more cover hide what is below
 FINE_M = 2.0  # largest pixel of surfaces that are painted here
 SPECKLE_DRAW, PLACE_DRAW = 71, 41  # beside a seed, so that no other draw follows from the same numbers
@@ -240,7 +240,7 @@ def _wall_heights(height: Floats, building: Mask, water: Mask) -> Floats:
     rise[:, :-1] = np.where(building[:, 1:] & ~building[:, :-1], np.diff(height, axis=1), 0)
     down, along = np.gradient(height)
     facing = (along**2 / np.maximum(along**2 + down**2, 1e-9)) ** (WALL_SHARPNESS / 2)
-    return np.where(rise > LEAST_WALL_M, rise, 0) * facing * np.where(water, WATER_MIRROR, 1.0)
+    return np.where(rise > MIN_WALL_M, rise, 0) * facing * np.where(water, WATER_MIRROR, 1.0)
 
 
 def _mean_blocks(layers: Floats, factor: int) -> Floats:

@@ -20,7 +20,7 @@ from deepnets4eo.synthetic.surface import CitySurface
 CITY_SHARE = {"world": 0.0, "both": 1 / 3, "city": 1.0}  # of the pairs that are suburbs of the miniature city
 CITY_DRAW = 9  # beside a pair's seed, so that no other draw follows from the same numbers
 
-_LEAST = np.float32(1e-5)
+_MIN = np.float32(1e-5)
 
 Floats = NDArray[np.float32]
 _ALIGNED = 64  # bytes
@@ -98,10 +98,10 @@ def columns_of(cos, sin, half_a, half_b, x_m, dy_m, gsd_m, cols):  # type: ignor
     """Return the first column, and the one after the last, that a rectangle can cover in the row `dy_m` below its
     middle; none where it does not reach the row."""
     low, high = -half_a - half_b, half_a + half_b
-    if abs(cos) > _LEAST:
+    if abs(cos) > _MIN:
         middle, reach = -sin * dy_m / cos, half_a / abs(cos)
         low, high = max(low, middle - reach), min(high, middle + reach)
-    if abs(sin) > _LEAST:
+    if abs(sin) > _MIN:
         middle, reach = cos * dy_m / sin, half_b / abs(sin)
         low, high = max(low, middle - reach), min(high, middle + reach)
     return max(int((x_m + low) / gsd_m - 1), 0), min(int((x_m + high) / gsd_m) + 2, cols)

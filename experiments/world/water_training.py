@@ -46,7 +46,7 @@ PAIR_GSD_M = (0.5, 1.2)  # ground size of a pixel of the pairs that are made
 WINDOWS_A_PAIR = 2  # that are validated on
 DRAWS = {"flood": 6.0, "lahar": 1.5, "tsunami": 3.0, "none": 1.5}  # how often a hazard is drawn, others once
 FLOODS = ("flood", "tsunami")  # most of their places are drawn again until water stands there
-TRIES, LEAST_WATER = 4, 0.05  # draws of a place, and the share of it under water
+TRIES, MIN_WATER = 4, 0.05  # draws of a place, and the share of it under water
 
 BLOCKS = "decoder.blocks."
 KEPT = ("encoder.conv1", "encoder.bn1", "encoder.layer1")  # of the weights to start from: edges and fine texture
@@ -177,7 +177,7 @@ def make_water_pair(seed: int, styles: tuple[str, ...], hazards: tuple[str, ...]
     gsd_m = float(np.exp(rng.uniform(*np.log(PAIR_GSD_M))))
     for again in range(TRIES):
         pair = draw_pair(seed + (again << 33), style=style, hazard=hazard, size_px=size_px, gsd_m=gsd_m)
-        if hazard not in FLOODS or (pair.solid_post == _WATER).mean() > LEAST_WATER:
+        if hazard not in FLOODS or (pair.solid_post == _WATER).mean() > MIN_WATER:
             break
     return pair
 

@@ -33,7 +33,7 @@ SHOWS_LIGHT = """() => {
 @pytest.fixture(scope="module")
 def crowded(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(map_page, "MOST_SINGLE", 20)
+        patch.setattr(map_page, "MAX_SINGLE", 20)
         patch.setattr(panels, "BASE_TILE_PX", 128)  # several tiles, and so a preview
         damage_map = make_map(60)
         return damage_map, write(damage_map, tmp_path_factory.mktemp("crowded") / "report.html", grid=make_grid())

@@ -212,7 +212,7 @@ def test_of_many_images_only_the_best_are_paired_and_a_hundred_rejected_ones_lis
         for day in ("01", "08") for k in range(100)
     ]  # fmt: skip
     pairs: list[float] = []
-    monkeypatch.setattr(candidates, "MOST_PAIRED", 5)
+    monkeypatch.setattr(candidates, "MAX_PAIRED", 5)
     monkeypatch.setattr(candidates, "lean_difference", lambda *_: pairs.append(0.0) or (0.0, 0.0))
     plan = choose(tmp_path, *many)
     assert len(pairs) == 5 * 5 + 1
@@ -273,12 +273,12 @@ def test_a_catalogue_without_end_or_that_takes_too_long_is_left_with_a_note(
                 else catalogue([("item", f"/{number + 1}"), ("child", f"/{number + 2}")])
             )
 
-    monkeypatch.setattr(search, "MOST_DOCUMENTS", 20)
+    monkeypatch.setattr(search, "MAX_DOCUMENTS", 20)
     pages_get = Endless().get
     for number in range(60):
         pages[f"/{number}"] = pages_get(f"/{number}")
     assert "not read to its end after 2" in "\n".join(find_at(f"{root}/0").notes)
-    monkeypatch.setattr(search, "MOST_SEARCH_S", -1)
+    monkeypatch.setattr(search, "MAX_SEARCH_S", -1)
     with raises_naming(InputError, "0"):
         find_at(f"{root}/0")
 

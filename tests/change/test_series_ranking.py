@@ -221,7 +221,7 @@ def test_events_beyond_those_that_are_clustered_are_as_rare_as_those_around_them
 
     rng = np.random.default_rng(0)
     vectors = (rng.normal(0, 0.1, (600, 2)) + 10 * np.arange(3).repeat(200)[:, None]).astype(np.float32)
-    monkeypatch.setattr(ranking, "MOST_BY_DENSITY", 300)
+    monkeypatch.setattr(ranking, "MAX_BY_DENSITY", 300)
     labels = ranking._cluster(vectors, NoveltyOptions(clustering="hdbscan"))
     rare = ranking._rarity(labels)
     assert (rare < 2).mean() > 0.95

@@ -26,7 +26,7 @@ from deepnets4eo.damage.decision.model import DamageModel
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.network.architecture import DamageNet
 from deepnets4eo.damage.network.grader import MEANING, NetworkGrader
-from deepnets4eo.damage.probabilities import LEAST_PROBABILITY, adjust_to_share, border_log_odds
+from deepnets4eo.damage.probabilities import MIN_PROBABILITY, adjust_to_share, border_log_odds
 from deepnets4eo.damage.vocabulary import GRADES, NETWORK_COLUMNS
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.footprints.read import read_footprints
@@ -115,7 +115,7 @@ def test_the_network_decides_together_with_the_weight_free_model(both, alone):
     # both are ordered grades: the log-odds of major-or-worse lie half way between those of the two
     model = DamageModel.load("damage-evidence")
     opinions = model.probabilities(alone.buildings[paired])[:, 2:].sum(axis=1), network[:, 2:].sum(axis=1)
-    middle = sum(logit(np.clip(one, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)) for one in opinions) / 2
+    middle = sum(logit(np.clip(one, MIN_PROBABILITY, 1 - MIN_PROBABILITY)) for one in opinions) / 2
     found = logit(both.buildings.loc[paired, "damage_prob"])
     assert np.corrcoef(middle, found)[0, 1] > 0.99  # fitted to a site of which nothing is known
 
@@ -253,7 +253,7 @@ def test_the_combination_is_a_distribution_and_two_equal_inputs_change_nothing(s
     np.testing.assert_allclose(mixed.sum(axis=1), 1)
     assert (mixed >= -1e-12).all()
     same = pool_log_odds(first, first, weight)
-    np.testing.assert_allclose(same, first, atol=4 * LEAST_PROBABILITY)
+    np.testing.assert_allclose(same, first, atol=4 * MIN_PROBABILITY)
     without = pool_log_odds(first, np.full((20, 4), np.nan), weight)
     assert (without == first).all()
 

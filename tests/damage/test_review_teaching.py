@@ -164,7 +164,7 @@ def test_log_odds_of_sure_buildings_are_those_of_the_least_probability() -> None
         "damage_prob": [0.0, 0.25, 1.0],
         "confidence": [1.0, 0.6, 0.9],
     }
-    least = teaching.LEAST_PROBABILITY
+    least = teaching.MIN_PROBABILITY
     odds = teaching._log_odds(pd.DataFrame(table))
     most, minor, destroyed = np.log((1 - least) / least), np.log(0.8 / 0.2), np.log(9.0)
     np.testing.assert_allclose(odds[:, 0], [-most, -np.log(3), most])

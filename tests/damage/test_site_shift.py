@@ -9,7 +9,7 @@ from scipy.special import expit, logit
 from scipy.stats import norm
 
 from deepnets4eo.damage.calibration.site import (
-    LEAST_SD,
+    MIN_SD,
     SHARES,
     UNKNOWN_SITE,
     SiteShift,
@@ -126,7 +126,7 @@ def test_sites_that_do_not_differ_are_still_taken_to_differ_a_little() -> None:
     rng = np.random.default_rng(0)
     damaged = np.arange(40_000) % 2 == 0
     found = fit_site_shift(np.where(damaged, 2.0, -2.0) + rng.normal(size=40_000), damaged, np.arange(40_000) % 5, 30.0)
-    assert found.between == (LEAST_SD, LEAST_SD)
+    assert found.between == (MIN_SD, MIN_SD)
 
 
 NETWORK = SiteShift((-2.0, 4.0), (1.0, 2.0), -0.4, 1.7, 3.0)  # sites differ much, and many buildings say little of them

@@ -215,7 +215,7 @@ def test_an_array_of_hdf5_that_is_hardly_written_is_refused(tmp_path: Path, monk
     for name in ("side_1048576", "side_32768"):
         if name == "side_32768":
             open_array(parse_reference(f"{tmp_path / 'a.h5'}#{name}:hwb"))
-            monkeypatch.setattr(hdf5, "MOST_DECLARED_BYTES", 1 << 25)
+            monkeypatch.setattr(hdf5, "MAX_DECLARED_BYTES", 1 << 25)
         with raises_naming(InputError, "side_", "0", "2", "000"):
             open_array(parse_reference(f"{tmp_path / 'a.h5'}#{name}:hwb"))
     assert open_array(parse_reference(f"{tmp_path / 'a.h5'}#packed:hwb")).shape == (3, 4096, 4096)  # zeros, 1 in 1000

@@ -262,7 +262,7 @@ def test_archives_that_lead_out_of_their_folder_or_hold_several_files_are_safe(t
 
 @pytest.mark.parametrize(("files", "taken"), [(3, True), (4, False)])
 def test_an_archive_holds_as_many_files_as_are_allowed_and_not_one_more(tmp_path, monkeypatch, files, taken):
-    monkeypatch.setattr("deepnets4eo.formats.unpacking.MOST_FILES", 3)
+    monkeypatch.setattr("deepnets4eo.formats.unpacking.MAX_FILES", 3)
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.geojson", geojson())

@@ -83,7 +83,7 @@ def test_windows_leave_no_trace(case: str, monkeypatch: pytest.MonkeyPatch) -> N
         )
         windows = network(cube)
     context = network.before_px + network.after_px
-    assert max(shape[2] for shape in sizes) == patch_classifier.LEAST_WINDOW_PX + context
+    assert max(shape[2] for shape in sizes) == patch_classifier.MIN_WINDOW_PX + context
     assert len(sizes) == 3 * 4
     torch.testing.assert_close(windows, whole, rtol=1e-5, atol=1e-5)
 

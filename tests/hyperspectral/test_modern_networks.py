@@ -76,7 +76,7 @@ def test_windows_leave_no_trace(case: str, monkeypatch: pytest.MonkeyPatch) -> N
     with torch.inference_mode():
         whole = network(cube)
         monkeypatch.setattr(patch_classifier, "WINDOW_BYTES", 1)
-        monkeypatch.setattr(patch_classifier, "LEAST_WINDOW_PX", 4)
+        monkeypatch.setattr(patch_classifier, "MIN_WINDOW_PX", 4)
         torch.testing.assert_close(network(cube), whole, rtol=0, atol=1e-5)
 
 

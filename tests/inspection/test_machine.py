@@ -56,7 +56,7 @@ def broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         machine, "requires", lambda name: ["numpy>=99.1", "nothing-such>=1", 'never>=2; extra == "deep"']
     )
     monkeypatch.setattr(machine, "RASTER_DRIVERS", ["GTiff", "ECW2"])
-    monkeypatch.setattr(machine, "LEAST_MEMORY", float("inf"))
+    monkeypatch.setattr(machine, "MIN_MEMORY", float("inf"))
     monkeypatch.setattr(machine, "EXTRAS", {"no_such_module": "deep"})
     monkeypatch.setattr(catalog, "recipes", lambda: ["torn"])
     monkeypatch.setattr(catalog, "shipped_path", lambda name: torn)

@@ -179,7 +179,7 @@ def test_windows_locks_a_byte_behind_the_text(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "msvcrt", windows)
     with output_lock(tmp_path / "out"):
         assert json.loads((tmp_path / ".partial-lock-out").read_text(encoding="utf-8"))["pid"] == os.getpid()
-    assert windows.ours == [(system.LOCKED_BYTE, system.MOST_SHARED)]
+    assert windows.ours == [(system.LOCKED_BYTE, system.MAX_SHARED)]
     windows.others.add(system.LOCKED_BYTE)
     with pytest.raises(OutputError, match="is being written by another job"), output_lock(tmp_path / "out"):
         pass
@@ -212,7 +212,7 @@ def test_on_windows_each_part_locks_a_byte_of_those_that_a_whole_job_locks(
         pass
     ((at, length),) = windows.ours
     first = system.LOCKED_BYTE
-    assert (first <= at < first + system.MOST_SHARED, length) == (True, 1)
+    assert (first <= at < first + system.MAX_SHARED, length) == (True, 1)
 
 
 def test_leftovers_of_an_output_go_and_those_of_others_stay(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_a_labeller_is_given_the_colours(tmp_path: Path, ortho: Path) -> None:
 def test_points_of_a_job_that_lie_beyond_the_orthophoto_are_counted_once_and_said(
     tmp_path: Path, ortho: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(labelling, "LEAST_POINTS", 100)
+    monkeypatch.setattr(labelling, "MIN_POINTS", 100)
     xyz = scattered(600) + [25, 0, 0]  # the orthophoto ends at 50 m
     beyond = int((xyz[:, 0] > ORIGIN[0] + 50).sum())
     path, image = write_las(tmp_path / "a.laz", xyz), Orthophoto(ortho)
@@ -134,7 +134,7 @@ def test_points_of_a_job_that_lie_beyond_the_orthophoto_are_counted_once_and_sai
 def test_points_beyond_the_orthophoto_are_counted_in_a_resumed_job_too(
     tmp_path: Path, ortho: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(labelling, "LEAST_POINTS", 100)
+    monkeypatch.setattr(labelling, "MIN_POINTS", 100)
     xyz = scattered(600) + [25, 0, 0]
     path, out = write_las(tmp_path / "a.laz", xyz), tmp_path / "out.laz"
     with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):

@@ -35,7 +35,7 @@ class Redness(NeighbourCount):
 @pytest.fixture
 def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Begins a job and stops it after three tiles."""
-    monkeypatch.setattr(labelling, "LEAST_POINTS", 100)
+    monkeypatch.setattr(labelling, "MIN_POINTS", 100)
 
     def stop(path: Path, labeller: PointLabeller, out: Path, orthophoto: Orthophoto | None = None) -> None:
         original, done = label_progress.label_tile, 0

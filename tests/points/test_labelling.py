@@ -34,13 +34,13 @@ def test_labels_of_tiles_are_those_of_the_whole(tmp_path_factory, seed: int, rea
     labeller = NeighbourCount(reach_m)
     expected = codes_of(labeller, open_cloud(path).read())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(labelling, "LEAST_POINTS", most_points)
+        patch.setattr(labelling, "MIN_POINTS", most_points)
         label_cloud(path, labeller, folder / "out.las", LabelOptions(memory_bytes=1))
     np.testing.assert_array_equal(laspy.read(folder / "out.las").pred_class, expected)
 
 
 def test_tiles_labelled_by_other_processes_make_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(labelling, "LEAST_POINTS", 100)
+    monkeypatch.setattr(labelling, "MIN_POINTS", 100)
     path, few = write_las(tmp_path / "a.las", scattered(600)), {"memory_bytes": 1}
     whole = OneByOne()
     for out, how in (("alone", None), ("shared", whole)):
@@ -158,7 +158,7 @@ class StoppedError(Exception):
 
 
 def test_an_interrupted_job_goes_on_at_the_next_tile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(labelling, "LEAST_POINTS", 100)
+    monkeypatch.setattr(labelling, "MIN_POINTS", 100)
     path, out = write_las(tmp_path / "a.laz", scattered(600)), tmp_path / "out.laz"
     whole = NeighbourCount()
     label_cloud(path, whole, tmp_path / "whole.laz", LabelOptions(memory_bytes=1))

@@ -154,7 +154,7 @@ def _sparse_cube(kind: str, folder: Path, bands: int, side: int) -> Path:
     if kind in ("h5", "mat73"):
         with h5py.File(path, "w", userblock_size=512 if kind == "mat73" else 0) as file:
             data = file.create_dataset("cube", (bands, side, side), "i2", chunks=(bands, 32, 32))
-            data[:, 3000:3096, 2000:2096] = 1  # of what is declared, hdf5 wants one byte in MOST_TIMES_STORED
+            data[:, 3000:3096, 2000:2096] = 1  # of what is declared, hdf5 wants one byte in MAX_TIMES_STORED
         if kind == "mat73":
             with path.open("r+b") as file:
                 file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
@@ -222,7 +222,7 @@ def test_arrays_with_more_bands_or_pixels_than_any_raster_are_refused_before_the
     with raises_naming(InputError, "a.h5", "0"):
         Layer.open(f"{tmp_path / 'a.h5'}#cube:bhw")
     # As if all values were written, for which no disk here is large enough.
-    monkeypatch.setattr(hdf5, "MOST_DECLARED_BYTES", 1 << 60)
+    monkeypatch.setattr(hdf5, "MAX_DECLARED_BYTES", 1 << 60)
     with raises_naming(InputError, "65", "535", "a.h5"):
         Layer.open(f"{tmp_path / 'a.h5'}#cube:bhw")
 

@@ -8,7 +8,7 @@ import rasterio
 from geotiff import write_geotiff
 from rasterio.env import get_gdal_config
 
-from deepnets4eo.rasters.gdal_memory import CACHE_BYTES, MOST_CACHE_BYTES, WINDOW_PX, cache_bytes, gdal_cache
+from deepnets4eo.rasters.gdal_memory import CACHE_BYTES, MAX_CACHE_BYTES, WINDOW_PX, cache_bytes, gdal_cache
 from deepnets4eo.rasters.scene import Layer
 
 
@@ -45,7 +45,7 @@ def test_strips_of_a_row_of_windows_stay_in_the_cache(tmp_path: Path) -> None:
     assert cache_bytes(pixel, None) == CACHE_BYTES  # more than enough
     assert cache_bytes(pixel, pixel) == 2 * 2 * row * WINDOW_PX
     assert cache_bytes(pixel.subset([2]), pixel) == 2 * 2 * row * WINDOW_PX, "all bands are decoded"
-    assert cache_bytes(*[pixel] * 50) == MOST_CACHE_BYTES
+    assert cache_bytes(*[pixel] * 50) == MAX_CACHE_BYTES
     fine = Layer.open(write_geotiff(tmp_path / "b.tif", WIDE, sparse_ok=True, interleave="pixel", gsd=0.47))
     assert cache_bytes(fine, fine) == pytest.approx(2 * 2 * row * 600 / 0.47, rel=0.01), "as many metres"
     band = Layer.open(write_geotiff(tmp_path / "c.tif", WIDE, sparse_ok=True, interleave="band"))

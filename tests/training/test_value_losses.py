@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from deepnets4eo.training.value_losses import LEAST, SumOfValueLosses
+from deepnets4eo.training.value_losses import MIN_SHARE_OF_MEAN, SumOfValueLosses
 
 NAN = math.nan
 # errors 2, -1, void, 0.5
@@ -52,7 +52,7 @@ def test_small_errors_are_absolute_in_berhu_and_squared_in_huber() -> None:
 
 def test_logarithms_leave_out_ground_and_go_on_straight_below_a_floor() -> None:
     truth, guess = torch.tensor([[[0.0, 1.0]]]), torch.tensor([[[[5.0, -3.0]]]])
-    straight = math.log(LEAST) + (-3.0 - LEAST) / LEAST
+    straight = math.log(MIN_SHARE_OF_MEAN) + (-3.0 - MIN_SHARE_OF_MEAN) / MIN_SHARE_OF_MEAN
     assert float(SumOfValueLosses({"l1_log": 1.0})(guess, truth)) == pytest.approx(-straight)
 
 

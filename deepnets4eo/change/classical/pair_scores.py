@@ -34,7 +34,7 @@ SIDE_PX = 512  # of the cores of tiles, and of the windows that statistics are m
 Blocks = Callable[[], Iterable[tuple[FloatImage, Mask]]]  # each call goes over the pair again: values, and where valid
 Score = NDArray[np.float32]
 
-MOST_ITERATIONS, TOLERANCE = 50, 1e-3  # of IR-MAD; the tolerance is of its correlations
+MAX_ITERATIONS, TOLERANCE = 50, 1e-3  # of IR-MAD; the tolerance is of its correlations
 SMALL_VALUES = 4_000_000  # of a pair that costs seconds to iterate until it has converged
 FINE_ITERATIONS, FINE_TOLERANCE = 200, 1e-6  # of such a pair; one of Landsat takes 50
 BLOCK_PX = 4  # side of a block of PCA-k-means (Celik 2009)
@@ -183,7 +183,7 @@ class IrMad(Mad):
     def fit(self, blocks: Blocks) -> None:
         """Iterate until no correlation moves by more than 0.001, of a small pair 0.000001. Each iteration goes over the pair once."""
         small = self._estimate(blocks) <= SMALL_VALUES
-        most, tolerance = (FINE_ITERATIONS, FINE_TOLERANCE) if small else (MOST_ITERATIONS, TOLERANCE)
+        most, tolerance = (FINE_ITERATIONS, FINE_TOLERANCE) if small else (MAX_ITERATIONS, TOLERANCE)
         for _ in range(most - 1):
             before = self.fitted.correlation
             self._estimate(blocks)

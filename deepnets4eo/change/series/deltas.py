@@ -44,7 +44,7 @@ ONE_SIDE = (
     1 / 3
 )  # nearer to one side than this share of the distance to the other: it begins or ends there, and is no spike
 NEIGHBOURS = 3  # dates before and after, of which the median is taken
-MOST = 10.0  # standardised difference of a feature
+MAX_DIFFERENCE = 10.0  # standardised difference of a feature
 NEIGHBOURHOOD = 7  # the same, where a change is told from clouds at several dates in a row
 
 
@@ -219,8 +219,8 @@ def _whitened_distance(values: Rows, medians: Rows, known: Mask) -> NDArray[np.f
 
 
 def _plain_distance(values: Rows, medians: Rows, known: Mask) -> NDArray[np.float32]:
-    """Mean difference of standardised features, none of which counts more than `MOST`."""
-    return np.minimum(np.abs(values[known] - medians[known]), MOST).mean(axis=1)
+    """Mean difference of standardised features, none of which counts more than `MAX_DIFFERENCE`."""
+    return np.minimum(np.abs(values[known] - medians[known]), MAX_DIFFERENCE).mean(axis=1)
 
 
 def standardise(series: CellSeries, valid: Mask, *, also: Mask | None = None) -> Rows:

@@ -35,19 +35,19 @@ from deepnets4eo.version import __version__
 if TYPE_CHECKING:
     import geopandas as gpd
 
-LEAST_PX, MOST_PX = 64, 512  # of the ground that a chip shows
+MIN_PX, MAX_PX = 64, 512  # of the ground that a chip shows
 SIDE_PX = 192  # of the picture at most
 CHIP_MARGIN = 1.0  # of the outline's own size, on each side
 STRETCH_PERCENT = (1, 99)
 OVERVIEW_PX = 900  # longer side of the picture of the whole place at most
 STRIP_PX = 1 << 22  # pixels read at a time for it
 SAMPLE_PX, SAMPLES = 256, 3
-LEAST_SHOWN = 0.5  # of a date, to be the picture of the whole place
+MIN_SHOWN = 0.5  # of a date, to be the picture of the whole place
 QUALITY = 75
 HEIGHT = 240  # of the timeline
 WIDTH, NARROW = 960, 270  # of its dates on a desk and on a telephone
-LEAST_DATES_PX = 54  # from label to label along it
-MOST_MAPPED = 2000  # changes with an outline on the overview, and in what is saved
+MIN_DATES_PX = 54  # from label to label along it
+MAX_MAPPED = 2000  # changes with an outline on the overview, and in what is saved
 DECIMALS = 6  # of degrees: a decimetre
 SYNTHETIC = '<p class="synthetic"><b>SYNTHETIC</b> The images of this series are made up.</p>'
 
@@ -89,7 +89,7 @@ def _facts(event: SeriesEvent, series: ImageSeries) -> str:
 
 def _save_links(ranking: NoveltyRanking) -> str:
     """Links that hold the table and the polygons themselves, so that a page that was passed on alone can give them."""
-    table = ranking.table.iloc[:MOST_MAPPED]
+    table = ranking.table.iloc[:MAX_MAPPED]
     if not len(table):
         return ""
     columns = [name for name in table.columns if name != table.geometry.name]
@@ -115,7 +115,7 @@ def _overview(ranking: NoveltyRanking, series: ImageSeries, chips: SeriesChips, 
     picture, step = chips.overview(date_index)
     height, width = (math.ceil(side / step) for side in series.shape)
     outlines = []
-    rows = ranking.table.iloc[:MOST_MAPPED]
+    rows = ranking.table.iloc[:MAX_MAPPED]
     pixels = transform_shapes(~series.grid.affine, rows.geometry.to_numpy()) if len(rows) else []
     for row, outline in reversed(list(zip(rows.itertuples(), pixels, strict=True))):
         small = shapely.transform(outline, lambda xy: xy / step)
@@ -178,7 +178,7 @@ def _date_labels(dates: Sequence[date], x: Callable[[date], float], width: float
     """Years along a timeline of `width` pixels, or days where it has less than two of them, as many as have room; x : in percent of it."""
     years = [date(year, 1, 1) for year in range(dates[0].year + 1, dates[-1].year + 1)]
     labels = [(day, str(day.year)) for day in years] if len(years) > 1 else [(day, day.isoformat()) for day in dates]
-    room = 100 * (LEAST_DATES_PX if len(years) > 1 else 2 * LEAST_DATES_PX) / width
+    room = 100 * (MIN_DATES_PX if len(years) > 1 else 2 * MIN_DATES_PX) / width
     kept: list[tuple[date, str]] = []
     for day, text in labels:
         if not kept or x(day) - x(kept[-1][0]) >= room:
@@ -260,7 +260,7 @@ class SeriesChips:
         """What a chip of an outline in the grid's CRS shows."""
         pixels = transform_shapes(~self._series.grid.affine, shape)
         left, top, right, bottom = shapely.bounds(pixels)
-        side = min(max(LEAST_PX, (1 + 2 * CHIP_MARGIN) * max(right - left, bottom - top)), MOST_PX)
+        side = min(max(MIN_PX, (1 + 2 * CHIP_MARGIN) * max(right - left, bottom - top)), MAX_PX)
         height, width = (min(int(side), length) for length in self._series.shape)
         row = int(min(max((top + bottom - height) / 2, 0), self._series.shape[0] - height))
         col = int(min(max((left + right - width) / 2, 0), self._series.shape[1] - width))
@@ -296,7 +296,7 @@ class SeriesChips:
         for index in reversed(range(len(self._series))):
             windows = spread_windows(self._series.shape, (SAMPLE_PX, SAMPLE_PX), SAMPLES)
             share = float(np.mean([self._series.read(index, window)[1].mean() for window in windows]))
-            if share >= LEAST_SHOWN:
+            if share >= MIN_SHOWN:
                 return index
             shares.append(share)
         return len(shares) - 1 - int(np.argmax(shares))

@@ -32,8 +32,8 @@ from deepnets4eo.polygons import write_vector
 if TYPE_CHECKING:
     import geopandas as gpd
 
-MOST_BY_DENSITY = 20_000  # events: clusters by density compare all with all
-LEAST_IN_CLUSTER = 5
+MAX_BY_DENSITY = 20_000  # events: clusters by density compare all with all
+MIN_IN_CLUSTER = 5
 FOREST = 200  # trees
 
 
@@ -307,11 +307,11 @@ def _cluster(vectors: NDArray[np.float32], options: NoveltyOptions) -> Indices:
     if options.clustering == "hdbscan":
         from sklearn.cluster import HDBSCAN
 
-        if len(vectors) < 2 * LEAST_IN_CLUSTER:
+        if len(vectors) < 2 * MIN_IN_CLUSTER:
             return np.full(len(vectors), -1)
-        sample = np.random.default_rng(options.seed).permutation(len(vectors))[:MOST_BY_DENSITY]
+        sample = np.random.default_rng(options.seed).permutation(len(vectors))[:MAX_BY_DENSITY]
         labels = np.full(len(vectors), -1)
-        labels[sample] = HDBSCAN(LEAST_IN_CLUSTER, copy=True).fit_predict(vectors[sample])
+        labels[sample] = HDBSCAN(MIN_IN_CLUSTER, copy=True).fit_predict(vectors[sample])
         if len(sample) < len(vectors):  # the others belong where the nearest of these does
             others = np.setdiff1d(np.arange(len(vectors)), sample)
             labels[others] = labels[sample][cKDTree(vectors[sample]).query(vectors[others])[1]]

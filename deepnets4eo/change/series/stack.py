@@ -25,7 +25,7 @@ from deepnets4eo.options import split_names
 from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, LayerLike, layer_names, open_cloud_mask, without_implausible
 
-MOST_NAMED = 5  # dates in a message
+MAX_NAMED = 5  # dates in a message
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class MaskRule:
 
 def year_note(days: Sequence[date]) -> str:
     """What to say of dates of which only the year is known."""
-    years = ", ".join(str(day.year) for day in days[:MOST_NAMED]) + (" …" if len(days) > MOST_NAMED else "")
+    years = ", ".join(str(day.year) for day in days[:MAX_NAMED]) + (" …" if len(days) > MAX_NAMED else "")
     return (
         f"Only the year of {years} is known: the middle of the year (1 July) stands for the date, and seasons cannot be told apart. "
         "Give the days with --set dates=… where they are known."

@@ -23,8 +23,8 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_yaml, write_yaml
 from deepnets4eo.outputs import Finding, count_of
 
-LEAST_SKILL = 0.1  # below, a run counts as one that learnt nothing
-LEAST_VALIDATED = 30  # validation buildings; fewer say nothing
+MIN_SKILL = 0.1  # below, a run counts as one that learnt nothing
+MIN_VALIDATED = 30  # validation buildings; fewer say nothing
 SHARE = "share"  # note of a card: the network's share of the log-odds that was best beside the weight-free model
 EQUAL_SHARE = 0.5
 # Notes of a card, by method: of run and weight-free model together at one `weight`, and of the run at buildings outside the range of
@@ -61,11 +61,11 @@ def validated_skill(card: Mapping[str, Any], head: str | None = None) -> Network
 
 def skill_of(value: float, buildings: int, scores: str) -> NetworkSkill:
     """A measured skill; 0 with the reason where it is too small or rests on few buildings. scores : what it follows from."""
-    if buildings < LEAST_VALIDATED:
+    if buildings < MIN_VALIDATED:
         return NetworkSkill(
-            0.0, f"it was validated on {count_of(buildings, 'building')}, at least {LEAST_VALIDATED} are needed"
+            0.0, f"it was validated on {count_of(buildings, 'building')}, at least {MIN_VALIDATED} are needed"
         )
-    if value < LEAST_SKILL:
+    if value < MIN_SKILL:
         return NetworkSkill(0.0, f"on its {buildings} validation buildings {scores}")
     return NetworkSkill(min(value, 1.0))
 

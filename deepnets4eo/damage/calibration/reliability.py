@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 from deepnets4eo.arrays import Floats, Mask, Texts
 from deepnets4eo.damage.calibration.site import (
     HALVINGS,
-    MOST_INFORMATION,
+    MAX_INFORMATION,
     UNKNOWN_SITE,
     SiteFit,
     SiteShift,
@@ -21,7 +21,7 @@ from deepnets4eo.damage.calibration.site import (
     fit_to_site,
 )
 from deepnets4eo.damage.probabilities import (
-    LEAST_PROBABILITY,
+    MIN_PROBABILITY,
     border_log_odds,
     border_probabilities,
     fill_between,
@@ -31,9 +31,9 @@ from deepnets4eo.damage.probabilities import (
 from deepnets4eo.damage.vocabulary import BORDERS, GRADES, MAJOR, WITHIN_SIDES
 from deepnets4eo.metrics import check_same_number, fit_sigmoid
 
-LEAST_AT_SITE = 5  # buildings of either kind for a site to say how far its evidence is shifted
-LEAST_SPREAD = 0.3  # log-odds; few sites show less by chance
-MOST_VARIANCE = 1.0  # of one site's shift
+MIN_AT_SITE = 5  # buildings of either kind for a site to say how far its evidence is shifted
+MIN_SPREAD = 0.3  # log-odds; few sites show less by chance
+MAX_VARIANCE = 1.0  # of one site's shift
 SPREADS = ("damaged", "minor-damage", "destroyed")  # of `side_log_odds`, in the model file
 HALF = 0.5  # the threshold where none was measured
 GRID = np.round(np.arange(0.1, 0.901, 0.02), 2)
@@ -196,7 +196,7 @@ class Judgement:
         shift, weights = np.zeros((2, len(odds)))
         for opinion in opinions:
             known = np.isfinite(opinion.log_odds)
-            log_odds = np.clip(opinion.log_odds, *logit([LEAST_PROBABILITY, 1 - LEAST_PROBABILITY]))
+            log_odds = np.clip(opinion.log_odds, *logit([MIN_PROBABILITY, 1 - MIN_PROBABILITY]))
             shift += opinion.weight * np.where(known, log_odds - odds[:, 1], 0.0)
             weights += opinion.weight * known
         return self.widen_rows(weights, grade_probabilities(expit(odds + shift[:, None])))
@@ -224,7 +224,7 @@ class Judgement:
 
 
 def fit_reliability(
-    log_odds: Floats, grade: NDArray[np.integer], site: NDArray[np.generic], most_information: float = MOST_INFORMATION
+    log_odds: Floats, grade: NDArray[np.integer], site: NDArray[np.generic], most_information: float = MAX_INFORMATION
 ) -> Reliability:
     """Reliability from left-out log-odds (N, 3) beyond each border, true grades (N,) and sites (N,): a whole site is one draw."""
     damaged = grade >= MAJOR
@@ -327,7 +327,7 @@ def _spread(probabilities: Floats, grade: NDArray[np.integer], site: NDArray[np.
         for name in np.unique(site):
             here = rows & (site == name)
             sides = beyond[here].sum(), (~beyond[here]).sum()
-            if sum(sides) >= 2 * LEAST_AT_SITE and (column > 0 or min(sides) >= LEAST_AT_SITE):
+            if sum(sides) >= 2 * MIN_AT_SITE and (column > 0 or min(sides) >= MIN_AT_SITE):
                 shifts.append(_site_shift(log_odds[here, column], beyond[here], even=column == 0))
         spread.append(_between(*np.transpose(shifts)) if len(shifts) >= 2 else UNKNOWN_SPREAD[column])
     return tuple(spread)
@@ -335,7 +335,7 @@ def _spread(probabilities: Floats, grade: NDArray[np.integer], site: NDArray[np.
 
 def _between(shift: Floats, variance: Floats) -> float:
     """Standard deviation between sites of shifts that are each known with a variance."""
-    return float(np.sqrt(max(np.var(shift, ddof=1) - np.mean(variance), LEAST_SPREAD**2)))
+    return float(np.sqrt(max(np.var(shift, ddof=1) - np.mean(variance), MIN_SPREAD**2)))
 
 
 def _site_shift(log_odds: Floats, beyond: Mask, *, even: bool) -> tuple[float, float]:
@@ -351,7 +351,7 @@ def _site_shift(log_odds: Floats, beyond: Mask, *, even: bool) -> tuple[float, f
         low, high = (middle, high) if weight @ expit(log_odds + middle) < target else (low, middle)
     p = expit(log_odds + middle)
     scatter, slope = np.sum((weight * (p - beyond)) ** 2), weight @ (p * (1 - p))
-    return middle, float(min(scatter / slope**2, MOST_VARIANCE))
+    return middle, float(min(scatter / slope**2, MAX_VARIANCE))
 
 
 def fit_sets(

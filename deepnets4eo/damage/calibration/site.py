@@ -18,7 +18,7 @@ from scipy.special import expit, logit, ndtr
 
 from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.damage.probabilities import (
-    MOST_LOG_ODDS,
+    MAX_LOG_ODDS,
     adjust_to_share,
     set_damaged_probability,
     side_log_odds,
@@ -29,17 +29,17 @@ from deepnets4eo.damage.vocabulary import MAJOR
 SHARES = np.array([0.002, 0.01, 0.03, 0.06, 0.1, 0.15, 0.2, *np.arange(0.3, 0.81, 0.1), 0.85, 0.9, 0.95, 0.98, 0.998])
 INTACT_SITES = 0.5
 LEVELS = np.linspace(-2.5, 2.5, 11)  # of either kind, in standard deviations between sites
-LEAST_APART = 0.2  # log-odds: damaged buildings lie that far above intact ones at every site
-MOST_INFORMATION = 30.0  # buildings: those of one site err together, so that more of them say no more of its levels
+MIN_APART = 0.2  # log-odds: damaged buildings lie that far above intact ones at every site
+MAX_INFORMATION = 30.0  # buildings: those of one site err together, so that more of them say no more of its levels
 # Buildings whose log-odds lie two deviations within a site above the highest level of intact ones (two deviations between sites) are clear:
 # at real places 228 of 229 of them were damaged, and none of some 1,400 intact ones was clear. Where they are three and a share of 0.05 or more, their
 # number counts as if of ten buildings, so that it is no longer likely that none is damaged. Chosen at eight made-up sites: intervals of
 # mean width .43 → .34 with the truth in the same seven; fewer clear ones, or none, said nothing there of damage that hardly shows.
 CLEAR_AWAY = 2.0
-LEAST_CLEAR, LEAST_CLEAR_SHARE, CLEAR_INFORMATION = 3, 0.05, 10.0
+MIN_CLEAR, MIN_CLEAR_SHARE, CLEAR_INFORMATION = 3, 0.05, 10.0
 STEP = 0.25  # of log-odds; buildings in one step count together
-LEAST_AT_SITE = 8  # buildings of a kind for a site to say where that kind lies
-LEAST_SD = 0.1
+MIN_AT_SITE = 8  # buildings of a kind for a site to say where that kind lies
+MIN_SD = 0.1
 
 # Share of damaged houses among roofs that are surely found again after an earthquake: Beta distribution, uniform before 2 of 233 at five cities.
 STANDING = (3.0, 232.0)
@@ -60,7 +60,7 @@ class SiteShift:
     between: tuple[float, float]
     correlation: float
     within: float
-    most_information: float = MOST_INFORMATION
+    most_information: float = MAX_INFORMATION
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the model file."""
@@ -98,7 +98,7 @@ class SiteShift:
         intact, other = (values.ravel() for values in np.meshgrid(LEVELS, LEVELS, indexing="ij"))
         damaged = self.correlation * intact + np.sqrt(1 - self.correlation**2) * other
         theta = np.array(self.level) + np.stack([intact, damaged], axis=1) * self.between
-        apart = theta[:, 1] - theta[:, 0] >= LEAST_APART
+        apart = theta[:, 1] - theta[:, 0] >= MIN_APART
         return theta[apart], -0.5 * (intact**2 + other**2)[apart]
 
     def evidence(self, log_odds: Floats, information: float) -> Floats:
@@ -116,7 +116,7 @@ class SiteShift:
         trust = min(1.0, information * CLEAR_INFORMATION / self.most_information)
         limit = self.level[0] + CLEAR_AWAY * (self.between[0] + self.within)
         total, clear = len(log_odds), int((log_odds > limit).sum())
-        if clear < max(LEAST_CLEAR, LEAST_CLEAR_SHARE * total) or self.most_information >= CLEAR_INFORMATION:
+        if clear < max(MIN_CLEAR, MIN_CLEAR_SHARE * total) or self.most_information >= CLEAR_INFORMATION:
             return 0.0
         intact, damaged = (ndtr((theta[:, kind] - limit) / self.within) for kind in (0, 1))
         rate = np.clip(SHARES[:, None] * damaged + (1 - SHARES[:, None]) * intact, 1e-6, 1 - 1e-6)
@@ -128,7 +128,7 @@ class SiteShift:
         share, level = np.nonzero(weights > weights.max() * 1e-4)
         intact, damaged = theta[level].T
         slope = (damaged - intact) / self.within**2
-        steps = np.arange(-MOST_LOG_ODDS, MOST_LOG_ODDS + STEP, STEP / 2)
+        steps = np.arange(-MAX_LOG_ODDS, MAX_LOG_ODDS + STEP, STEP / 2)
         odds = slope * (steps[:, None] - (intact + damaged) / 2) + logit(SHARES[share])
         used = weights[share, level]
         at_steps = np.clip(expit(odds) @ used / used.sum(), 1e-12, 1 - 1e-12)
@@ -140,11 +140,11 @@ UNKNOWN_SITE = SiteShift((-1.0, 1.0), (1.0, 1.0), 0.0, 2**0.5, 3.0)
 
 
 def fit_site_shift(
-    log_odds: Floats, damaged: Mask, site: NDArray[np.generic], most_information: float = MOST_INFORMATION
+    log_odds: Floats, damaged: Mask, site: NDArray[np.generic], most_information: float = MAX_INFORMATION
 ) -> SiteShift:
     """How far sites differ, by moments of left-out log-odds; `UNKNOWN_SITE` for too few sites."""
     names, number = np.unique(site, return_inverse=True)
-    log_odds = np.clip(log_odds, -MOST_LOG_ODDS, MOST_LOG_ODDS)
+    log_odds = np.clip(log_odds, -MAX_LOG_ODDS, MAX_LOG_ODDS)
     kinds = [_levels_of_sites(log_odds[rows], number[rows], len(names)) for rows in (~damaged, damaged)]
     if min(np.isfinite(means).sum() for means, _ in kinds) < 2:
         return UNKNOWN_SITE
@@ -152,19 +152,19 @@ def fit_site_shift(
     for means, variance_and_noise in kinds:
         variance, noise = np.nanmean(variance_and_noise, axis=1)
         level.append(float(np.nanmean(means)))
-        sd.append(float(np.sqrt(max(np.nanvar(means, ddof=1) - noise, LEAST_SD**2))))
+        sd.append(float(np.sqrt(max(np.nanvar(means, ddof=1) - noise, MIN_SD**2))))
         variances.append(variance)
     both = np.isfinite(kinds[0][0] + kinds[1][0])
     together = float(np.cov(kinds[0][0][both], kinds[1][0][both])[0, 1]) if both.sum() >= 3 else 0.0
     correlation = float(np.clip(together / (sd[0] * sd[1]), -0.9, 0.9))
-    within = max(float(np.sqrt(np.mean(variances))), LEAST_SD)
+    within = max(float(np.sqrt(np.mean(variances))), MIN_SD)
     return SiteShift((level[0], level[1]), (sd[0], sd[1]), correlation, within, most_information)
 
 
 def _levels_of_sites(log_odds: Floats, number: NDArray[np.intp], sites: int) -> tuple[Floats, Floats]:
     """(S,) mean of each site, and (2, S) its variance and that of its mean; NaN for few buildings."""
     count = np.bincount(number, minlength=sites).astype(float)
-    count[count < LEAST_AT_SITE] = np.nan
+    count[count < MIN_AT_SITE] = np.nan
     mean = np.bincount(number, log_odds, sites) / count
     square = np.bincount(number, log_odds**2, sites) / count
     variance = np.maximum(square - mean**2, 0) * count / (count - 1)
@@ -180,9 +180,9 @@ def site_posterior(
     if counted is None:
         counted = [np.ones(len(log_odds), bool) for _, log_odds in parts]
     total = sum(int(rows.sum()) for rows in counted)
-    most = min((shift.most_information for shift, _ in parts), default=MOST_INFORMATION)
+    most = min((shift.most_information for shift, _ in parts), default=MAX_INFORMATION)
     information = min(1.0, most / max(total, 1))
-    parts = [(shift, np.clip(log_odds, -MOST_LOG_ODDS, MOST_LOG_ODDS)) for shift, log_odds in parts]
+    parts = [(shift, np.clip(log_odds, -MAX_LOG_ODDS, MAX_LOG_ODDS)) for shift, log_odds in parts]
     tables = [
         shift.evidence(log_odds[rows], information) for (shift, log_odds), rows in zip(parts, counted, strict=True)
     ]
@@ -294,7 +294,7 @@ def prior_of_mean(even: Floats, share: float) -> float:
     """The share to which probabilities (N, 4), right where half are damaged, are adjusted so that their mean is a given one."""
     if len(even) == 0:
         return share
-    low, high = -3 * MOST_LOG_ODDS, 3 * MOST_LOG_ODDS
+    low, high = -3 * MAX_LOG_ODDS, 3 * MAX_LOG_ODDS
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         mean = adjust_to_share(even, float(expit(middle)))[:, MAJOR:].sum(axis=1).mean()

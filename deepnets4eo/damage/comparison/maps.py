@@ -42,9 +42,9 @@ WORDS = {  # of xBD, Copernicus EMS and UNOSAT, and the numbers of xView2, where
     for word in (grade, names.cems, *(names.unosat or ())[1:], str(number + 1))
     if number < len(GRADES)
 }
-LEAST_OVERLAP = 0.5  # of the smaller outline of a pair
-LEAST_TOUCHING = 0.9  # of the pairs of one id, else ids are numbers of rows and not of buildings
-MOST_UNSEEN = 0.5  # share of a building that its tool could not see
+MIN_OVERLAP = 0.5  # of the smaller outline of a pair
+MIN_TOUCHING = 0.9  # of the pairs of one id, else ids are numbers of rows and not of buildings
+MAX_UNSEEN = 0.5  # share of a building that its tool could not see
 BLOCKS, BLOCK_BUILDINGS = 8, 10  # blocks along a side at most, and buildings in one at least, of the intervals
 
 
@@ -158,7 +158,7 @@ def read_damage_map(
             raise InputError(f"{source} has no column {column!r}, only {columns}. Name one of them.")
     grades, words = _grades(table[tool.grade], f"{source}, column {tool.grade!r},", above)
     if tool.unseen:
-        grades = grades.mask(_numbers(table[tool.unseen]) > MOST_UNSEEN)
+        grades = grades.mask(_numbers(table[tool.unseen]) > MAX_UNSEEN)
     values = grades / (len(words) - 1)
     if tool.probability:
         values = _numbers(table[tool.probability]).where(grades.notna()).fillna(values)
@@ -299,14 +299,14 @@ def _match(ours: gpd.GeoDataFrame, theirs: gpd.GeoDataFrame) -> tuple[Indices, I
         left = np.flatnonzero(right >= 0)
         right = right[left]
         many = len(left) >= max(min(len(a), len(b)) / 2, 1)
-        if many and shapely.intersects(a[left], b[right]).mean() >= LEAST_TOUCHING:
+        if many and shapely.intersects(a[left], b[right]).mean() >= MIN_TOUCHING:
             return left, right, "id"
     left, right = shapely.STRtree(b).query(a, predicate="intersects")
     smaller = np.minimum(shapely.area(a[left]), shapely.area(b[right]))
     common = shapely.area(shapely.intersection(a[left], b[right]))
     share = np.where(smaller > 0, common / np.maximum(smaller, 1e-300), 1.0)  # a point within an outline
     order = np.lexsort((-common, -share.round(3)))
-    order = order[share[order] >= LEAST_OVERLAP]
+    order = order[share[order] >= MIN_OVERLAP]
     left, right = left[order], right[order]
     of_left, of_right = (np.unique(rows, return_index=True)[1] for rows in (left, right))
     best = np.intersect1d(of_left, of_right)

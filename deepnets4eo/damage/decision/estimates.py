@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 
 from deepnets4eo.arrays import Floats, Geometries, Indices, Mask
 from deepnets4eo.damage.calibration.site import GIVEN_SHARE, SHARES, STANDING, ShareEstimate, SiteFit
-from deepnets4eo.damage.probabilities import MOST_LOG_ODDS, grades_of_sides, side_log_odds
+from deepnets4eo.damage.probabilities import MAX_LOG_ODDS, grades_of_sides, side_log_odds
 from deepnets4eo.damage.vocabulary import GRADES, MAJOR
 from deepnets4eo.footprints import outline_areas_m2, repeated_outlines
 
@@ -25,7 +25,7 @@ STEPS = 256  # more than there are of each kind of log-odds
 # Part of the spread of damage that stays beside the shift of the site, which the weights of the shares hold already: 95 % of the
 # intervals at 104 made-up sites hold the truth (97 % with all of it, 93 % with none).
 SPREAD_LEFT = 0.5
-LEAST_PART = 0.005  # share of all; the end of an interval that lies nearer to none or all counts as that
+MIN_PART = 0.005  # share of all; the end of an interval that lies nearer to none or all counts as that
 # What the draws leave out beside an end that counts as none or all. With 0.05 the truth is inside at 0.87 of 71 made-up jobs without a
 # network (0.79 of 33 with water or mud, whose damage is not seen), with 0.04 at 0.90 (0.85); 0.025 would be wider by a quarter at real places.
 BESIDE_LIMIT = 0.04
@@ -36,7 +36,7 @@ IN_WATER_MEAN = 0.9  # its mean, rounded
 # Share in water where water is not recognised: none or all is the likeliest, so that neither is left out of an interval.
 FLOODED, FLOODED_MEAN = (0.3, 0.3), 0.5
 # Between sites, of the log-odds that hidden ground is as wet as the nearest that is seen; and the least of that share, of either side.
-HIDDEN_SPREAD, HIDDEN_LEAST = 1.0, 0.02
+HIDDEN_SPREAD, HIDDEN_MIN = 1.0, 0.02
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class InundatedBuildings:
         damaged = np.maximum(rate * self.chance, major + destroyed)
         damaged = np.where(self.unsure, with_unknown_water(major + destroyed, rate * flooded), damaged)
         if self.perhaps.any():
-            wet = expit(logit(np.clip(self.chance, HIDDEN_LEAST, 1 - HIDDEN_LEAST)) + shift)
+            wet = expit(logit(np.clip(self.chance, HIDDEN_MIN, 1 - HIDDEN_MIN)) + shift)
             damaged = np.where(self.perhaps, with_unknown_water(major + destroyed, rate * wet), damaged)
         minor_share = np.divide(minor, none + minor, out=np.zeros(len(minor)), where=none + minor > 0)
         gone = np.where(self.covered, damaged, destroyed)
@@ -128,7 +128,7 @@ class Cells:
     def of(probabilities: Floats, spread: Floats, area_m2: Floats) -> Cells:
         """Cells of buildings: probabilities (N, 4), spread (N, 3), area_m2 (N,)."""
         exact = side_log_odds(probabilities)
-        steps = np.rint((exact + MOST_LOG_ODDS) / np.array(FINE)).astype(np.int64)
+        steps = np.rint((exact + MAX_LOG_ODDS) / np.array(FINE)).astype(np.int64)
         distinct, kind = np.unique(spread, axis=0, return_inverse=True)
         kind = np.argsort(np.argsort(distinct @ SPREAD_ORDER))[kind.ravel()]
         code = ((kind * STEPS + steps[:, 0]) * STEPS + steps[:, 1]) * STEPS + steps[:, 2]
@@ -258,8 +258,8 @@ def _append_damaged(p: Floats) -> Floats:
 def _rows(expected: Floats, drawn: Floats, most: float, *, counted: bool = True) -> dict[str, Any]:
     """Expected values with their intervals; an end that is nearly none or all becomes that. counted : intervals end at whole numbers."""
     low, part, rest, high = np.quantile(drawn, [0.025, BESIDE_LIMIT, 1 - BESIDE_LIMIT, 0.975], axis=0)
-    none = low <= LEAST_PART * most
-    whole = ~none & (high >= most - LEAST_PART * most)
+    none = low <= MIN_PART * most
+    whole = ~none & (high >= most - MIN_PART * most)
     low = np.where(none, 0.0, np.where(whole, part, low))
     high = np.where(none, rest, np.where(whole, most, high))
     if counted:

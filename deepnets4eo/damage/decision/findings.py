@@ -25,7 +25,7 @@ HIDDEN = {
 
 OUTSIDE = {REASONS[NARROW]: "too_narrow", REASONS[GREEN]: "too_green", UNLIKE: "unlike_any"}  # reason → its phrase
 MANY = 0.9  # share of the visible buildings outside the range from which the map is worthless
-LEAST_NAMED = 5  # buildings with a grade, fewer say nothing of it
+MIN_NAMED = 5  # buildings with a grade, fewer say nothing of it
 COARSE_POST_M = 1.0  # beyond that, roofs have too few pixels for what the model was fitted on
 
 
@@ -146,6 +146,6 @@ def minor_findings(confusion: Mapping[str, Mapping[str, Any]]) -> tuple[Finding,
     row = confusion.get(GRADES[1], {})
     named, right = row.get("named", 0), row.get("truly", {}).get(GRADES[1], {"interval_95": [0.0, 0.0]})
     low, high = right["interval_95"]
-    if named < LEAST_NAMED or low > named / 2:
+    if named < MIN_NAMED or low > named / 2:
         return ()
     return (Finding("minor_not_told", "note", {"number": named, "low": low, "high": high}, named),)

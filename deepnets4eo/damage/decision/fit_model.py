@@ -41,8 +41,8 @@ VARIANTS = {
 }
 KNOWN_SHARE = 0.99  # of the buildings of the fit lie within the distance
 WINDOW = 200  # buildings over which the left-out accuracy is taken, from the end of a column inwards
-LEAST_ACCURACY = 0.8  # mean of sensitivity and specificity below which a stretch of a column is not known
-LEAST_AT_SITE = 30  # buildings for a site to say what share of its buildings may lie outside
+MIN_ACCURACY = 0.8  # mean of sensitivity and specificity below which a stretch of a column is not known
+MIN_AT_SITE = 30  # buildings for a site to say what share of its buildings may lie outside
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def reliable_limit(value: Floats, right: Mask, damaged: Mask) -> float | None:
     for start in range(0, len(order) - WINDOW, WINDOW):
         window = order[start : start + WINDOW]
         sides = [right[window][damaged[window] == side] for side in (True, False)]
-        if np.mean([side.mean() for side in sides if len(side)]) >= LEAST_ACCURACY:
+        if np.mean([side.mean() for side in sides if len(side)]) >= MIN_ACCURACY:
             break
         limit = float(value[window[-1]])
     return limit
@@ -190,7 +190,7 @@ def reliable_limit(value: Floats, right: Mask, damaged: Mask) -> float | None:
 def _most_outside(outside: Mask, site: Texts) -> float:
     """Greatest share outside of a site with enough buildings."""
     shares = pd.Series(outside).groupby(np.asarray(site, dtype=object)).agg(["mean", "size"])
-    shares = shares[shares["size"] >= LEAST_AT_SITE]["mean"]
+    shares = shares[shares["size"] >= MIN_AT_SITE]["mean"]
     return float(shares.max()) if len(shares) else float(np.mean(outside))
 
 

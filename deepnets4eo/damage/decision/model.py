@@ -19,7 +19,7 @@ from deepnets4eo.damage.vocabulary import BORDERS, GRADES, POST_ONLY, PRE_POST
 from deepnets4eo.errors import Reading, RunError
 from deepnets4eo.files import read_yaml
 
-LEAST_BUILDINGS = 5  # fewer say nothing about a site
+MIN_BUILDINGS = 5  # fewer say nothing about a site
 BY_NETWORK = "graded by the network alone: "  # before the reason why the model did not
 
 DEFAULT_MODEL = "damage-evidence"
@@ -198,6 +198,6 @@ def unlike_the_fit(frame: pd.DataFrame, model: DamageModel, outside: Texts) -> M
     names = model.variant_names(frame)
     for name, variant in model.variants.items():
         rows = names == name
-        if variant.known is not None and rows.sum() >= LEAST_BUILDINGS:
+        if variant.known is not None and rows.sum() >= MIN_BUILDINGS:
             unlike |= rows & bool((outside[rows] != "").mean() > variant.known.place_share)
     return unlike

@@ -55,17 +55,17 @@ COMPARED = {  # columns that need both images
 POINTS = {evidence.name: evidence.points for evidence in EVIDENCE}
 
 
-LEAST_EDGE = 1e-3
+MIN_EDGE = 1e-3
 LOWEST_M = 2.0  # heights before the event below this are no building
 HEIGHT_RANGE = 1.0
 SHADED = 0.8  # share of the ground along the walls that is dark where a building stands in shadow; one in the sun has two bright sides
 DEEP = 0.75  # of the way from the usual brightness to the darkest, from which shadow is deep
 GRAINS = 3.0  # times the grain, which noise alone reaches twice, up to which a dark roof shows nothing
-BEST_ROOFS, LEAST_ROOFS = (
+BEST_ROOFS, MIN_ROOFS = (
     0.9,
     20,
 )  # the quantile of a site's roofs that stands for unchanged ones, and of how many at least
-USUAL_AGREEMENT, LEAST_AGREEMENT = (
+USUAL_AGREEMENT, MIN_AGREEMENT = (
     0.7,
     0.35,
 )  # of unchanged roofs where a site has too few; below the least, all may be gone
@@ -102,9 +102,9 @@ def image_means(sums: dict[str, BuildingSums], name: str) -> dict[str, Floats]:
     inside, outline, near = sums[f"{name}_inside"], sums[f"{name}_outline"][:, 0], sums[f"{name}_near"]
     mean = {key: inside[:, column] / inside[:, 0] for column, key in enumerate(INSIDE)}
     samples = sums[f"{name}_shadow"][:, DIRECTIONS:].sum(axis=1)
-    mean["support"] = np.log2(outline / samples / (mean["edge"] + LEAST_EDGE) + LEAST_EDGE)
-    mean["texture"] = np.log2(mean["rough"] + LEAST_EDGE)
-    mean["right"] = np.hypot(mean["right_cos"], mean["right_sin"]) / (mean["edge2"] + LEAST_EDGE**2)
+    mean["support"] = np.log2(outline / samples / (mean["edge"] + MIN_EDGE) + MIN_EDGE)
+    mean["texture"] = np.log2(mean["rough"] + MIN_EDGE)
+    mean["right"] = np.hypot(mean["right_cos"], mean["right_sin"]) / (mean["edge2"] + MIN_EDGE**2)
     return mean | {f"near_{key}": near[:, column] for column, key in enumerate(CONTEXT)}
 
 
@@ -160,8 +160,8 @@ def _similarity(sums: dict[str, BuildingSums], paired: NDArray[np.bool_]) -> dic
 def _of_site(agreement: Floats, paired: NDArray[np.bool_]) -> Floats:
     """Agreements over that of the site's best roofs: seasons and sensors lower all alike."""
     known = agreement[paired & np.isfinite(agreement)]
-    best = float(np.quantile(known, BEST_ROOFS)) if len(known) >= LEAST_ROOFS else USUAL_AGREEMENT
-    return agreement / max(best, LEAST_AGREEMENT)
+    best = float(np.quantile(known, BEST_ROOFS)) if len(known) >= MIN_ROOFS else USUAL_AGREEMENT
+    return agreement / max(best, MIN_AGREEMENT)
 
 
 def _shadow(sums: BuildingSums) -> Floats:

@@ -22,15 +22,15 @@ from deepnets4eo.tiling import spread_indices
 from deepnets4eo.zonal import Outlines
 
 IN_PLACE_M = 2.0  # within which outlines, registration and low roofs differ in any scene
-REACH_M, MOST_REACH_PX = 12.5, 25  # farthest that a leaning roof is looked for
+REACH_M, MAX_REACH_PX = 12.5, 25  # farthest that a leaning roof is looked for
 WIDEST_PX = 96  # of a roof that is compared: the middle of larger ones
 FILTER_PX = 4  # beyond a map that its filters see
 BLOCK_PX = 1024
 FEW = 64  # roofs whose pixels are held together
 SAMPLE = 96  # roofs that say whether a scene leans
-LEAST_PX = 60  # pixels of a roof of the sample
+MIN_PX = 60  # pixels of a roof of the sample
 CHANCE = 0.95  # quantile of the agreement with other places, above which a roof counts as found
-LEAST_FOUND = 12  # roofs of the sample
+MIN_FOUND = 12  # roofs of the sample
 LEANING_M, LEANING_SHARE = 3.0, 0.25  # distance, and share of the roofs found farther off, from which a scene leans
 ENDS = (0.02, 0.98)  # quantiles of the places of roofs along the lean, between which all are looked for
 ALONG_M, ACROSS_M = 1.0, 1.5  # added to the ends, and to the sides
@@ -170,7 +170,7 @@ def _best(
 
 def find_roofs(views: Views, workers: int = 2) -> RoofPlaces | None:
     """Where the post image shows each of N roofs; None where the views of both dates hardly differ."""
-    reach = min(int(REACH_M / views.working_grid.gsd_m), MOST_REACH_PX)
+    reach = min(int(REACH_M / views.working_grid.gsd_m), MAX_REACH_PX)
     where, usual, chance = _search(views, reach)
     if where is None:
         return None
@@ -198,12 +198,12 @@ def _search(views: Views, reach: int) -> tuple[NDArray[np.bool_] | None, Indices
     offsets, best, elsewhere = _sample(views, reach)
     gsd_m = views.working_grid.gsd_m
     none = np.zeros(2, np.int64)
-    if len(elsewhere) < LEAST_FOUND:
+    if len(elsewhere) < MIN_FOUND:
         return None, none, 0.0
     chance = float(np.quantile(elsewhere, CHANCE))
     offsets = offsets[best > chance]
     far = np.hypot(*offsets.T) * gsd_m > LEANING_M
-    if len(offsets) < LEAST_FOUND or far.mean() < LEANING_SHARE:
+    if len(offsets) < MIN_FOUND or far.mean() < LEANING_SHARE:
         return None, none, chance
     return lean_line(offsets, reach, gsd_m), np.asarray(np.round(np.median(offsets, axis=0)), np.int64), chance
 
@@ -211,7 +211,7 @@ def _search(views: Views, reach: int) -> tuple[NDArray[np.bool_] | None, Indices
 def _sample(views: Views, reach: int) -> tuple[Indices, Floats, Floats]:
     """Best places and agreement of a sample of roofs, and their agreement with other roofs' surroundings."""
     body, centres, inside = views.body, views.centres, views.inside
-    large = inside[(body.box[inside, 2:] - body.box[inside, :2]).prod(axis=1) >= LEAST_PX]
+    large = inside[(body.box[inside, 2:] - body.box[inside, :2]).prod(axis=1) >= MIN_PX]
     drawn = large[order_by_place(centres[large])][spread_indices(len(large), SAMPLE)]
     roofs: list[Roof] = []
     spectra: list[Spectrum] = []
@@ -230,7 +230,7 @@ def _sample(views: Views, reach: int) -> tuple[Indices, Floats, Floats]:
 def roof_agreement(views: Views) -> tuple[float, float]:
     """Median agreement of a sample of roofs within 2 m, and the 0.9 quantile of that with other surroundings."""
     _, best, elsewhere = _sample(views, round(IN_PLACE_M / views.working_grid.gsd_m))
-    if len(elsewhere) < LEAST_FOUND:
+    if len(elsewhere) < MIN_FOUND:
         return float("nan"), float("nan")
     return float(np.nanmedian(best)), float(np.quantile(elsewhere, 0.9))
 

@@ -42,7 +42,8 @@ SPELLINGS = {
     "kmh": "km/h",
     "km h-1": "km/h",
 }
-MOST = {"%g": 500.0, "mmi": 12.0, "m/s": 150.0, "m": 60.0, "share": 1.0}  # more is another unit, or no such intensity
+# Larger values have another unit, or there is no such intensity.
+MAX_INTENSITY = {"%g": 500.0, "mmi": 12.0, "m/s": 150.0, "m": 60.0, "share": 1.0}
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,10 @@ class PriorLayer:
 
     def check_unit(self, values: Floats, enough: Callable[[Iterable[bool]], bool]) -> None:
         """Refuse intensities (K,) unless any, or all, are possible. Errors: InputError."""
-        if len(values) and not enough((values >= 0) & (values <= MOST[self.unit])):
+        if len(values) and not enough((values >= 0) & (values <= MAX_INTENSITY[self.unit])):
             raise InputError(
                 f"the prior {self.kind} ({self.source}) is {values.min():.3g} to {values.max():.3g} {self.unit}; "
-                f"expected 0 to {MOST[self.unit]:g}. State the unit, as in --prior {self.kind}:UNIT=FILE, or its nodata value."
+                f"expected 0 to {MAX_INTENSITY[self.unit]:g}. State the unit, as in --prior {self.kind}:UNIT=FILE, or its nodata value."
             )
 
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from deepnets4eo.cards import Legend
 
 SHAKING = ("PGA", "MMI")  # fields that have curves, the better one first
-MOST_BYTES = 256 << 20
-MOST_NODES = 50_000_000
-MOST_VALUE = 1e6
+MAX_BYTES = 256 << 20
+MAX_NODES = 50_000_000
+MAX_VALUE = 1e6
 
 
 def _refusal(path: str | Path, why: str) -> InputError:
@@ -49,7 +49,7 @@ class ShakeMapGrid:
         except (KeyError, ValueError) as error:
             raise _refusal(path, "states no grid of longitudes and latitudes") from error
         on_earth = -360 <= west < east <= 540 and -90 <= south < north <= 90
-        if not on_earth or min(size) < 2 or rows * cols > MOST_NODES or not {*SHAKING} & units.keys():
+        if not on_earth or min(size) < 2 or rows * cols > MAX_NODES or not {*SHAKING} & units.keys():
             extent = f"{rows} × {cols} nodes of {', '.join(units)} from longitude {west:g}, latitude {south:g}"
             raise _refusal(path, f"has {extent}; expected at least 2 × 2 with PGA or MMI")
         col, row = (lon - west) / (east - west) * (cols - 1), (north - lat) / (north - south) * (rows - 1)
@@ -59,7 +59,7 @@ class ShakeMapGrid:
         for name in (name for name in SHAKING if name in units):
             values = np.full(size, np.nan)
             values[node] = table[inside, list(units).index(name)]
-            fields[name] = np.where(np.abs(values) < MOST_VALUE, values, np.nan), units[name]
+            fields[name] = np.where(np.abs(values) < MAX_VALUE, values, np.nan), units[name]
         if not all(np.isfinite(values).any() for values, _ in fields.values()):
             raise _refusal(path, "has no values on its grid")
         return cls(elements.get("event", {}), (west, south, east, north), fields)
@@ -79,8 +79,8 @@ class ShakeMapGrid:
 def _read_xml(path: Path) -> tuple[dict[str, dict[str, str]], dict[str, str], Floats]:
     """Attributes by element, unit by field, and values (nodes, fields); refuses document types, which have entities."""
     check_exist([str(path)])
-    if path.stat().st_size > MOST_BYTES:
-        raise _refusal(path, f"has {path.stat().st_size:,} bytes, more than {MOST_BYTES:,}")
+    if path.stat().st_size > MAX_BYTES:
+        raise _refusal(path, f"has {path.stat().st_size:,} bytes, more than {MAX_BYTES:,}")
     elements: dict[str, dict[str, str]] = {}
     units: dict[str, str] = {}
     text: list[str] = []

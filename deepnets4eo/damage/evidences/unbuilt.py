@@ -38,18 +38,18 @@ logger = logging.getLogger(__name__)
 
 COARSEST_M = 1.0  # on coarser pixels a house does not differ enough from its garden
 COARSEST_BY_NETWORK_M = 1.5  # that the network for buildings takes
-LEAST_OUTLINES = 50
-LEAST_DECOYS = 20
-MOST_DECOYS = 400
+MIN_OUTLINES = 50
+MIN_DECOYS = 20
+MAX_DECOYS = 400
 DECOY_M = (12.0, 60.0)  # how far from an outline its copy on open ground lies
 APART_M = 1.0  # least distance of a copy from every outline
 DRAWS = 40  # candidates for each copy that is to be placed
-LEAST_AUC = 0.8  # of outlines against copies, left out in turn; below, both look alike in the image
+MIN_AUC = 0.8  # of outlines against copies, left out in turn; below, both look alike in the image
 SURE = 0.8  # an outline is dropped where it is four times more like open ground than like the other outlines
 SURE_BY_NETWORK = 0.7  # the same where the network for buildings looked too, which tells both apart better
 FOLDS = 5
 RIDGE = 0.01
-LEAST_LIGHT, LEAST_COLOUR = 0.05, 0.003  # below these a contrast is that of noise
+MIN_LIGHT, MIN_COLOUR = 0.05, 0.003  # below these a contrast is that of noise
 POINTS = np.array([-1, -1, -1, -1, -1, 1])  # sign with which each of `ground_likeness` indicates open ground
 
 
@@ -64,13 +64,13 @@ class UnbuiltOutlines:
     @property
     def has_answer(self) -> bool:
         """Whether the image shows the difference, or a finding says that it could not be looked for."""
-        return self.auc >= LEAST_AUC or self.few_copies is not None
+        return self.auc >= MIN_AUC or self.few_copies is not None
 
     def findings(self) -> tuple[Finding, ...]:
         """That outlines without a building were not looked for, without open ground to compare with."""
         if self.few_copies is None:
             return ()
-        return (Finding("not_in_pre_unknown", "note", {"copies": self.few_copies, "least": LEAST_DECOYS}),)
+        return (Finding("not_in_pre_unknown", "note", {"copies": self.few_copies, "least": MIN_DECOYS}),)
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def find_unbuilt(
     if pre.grid.crs is not None and max(gsd_m(pre.grid)) > (COARSEST_M if network is None else COARSEST_BY_NETWORK_M):
         return nothing
     outlines = on_post(footprints.in_pixels(pre.grid), pre.grid, alignment, None)
-    if len(outlines) < LEAST_OUTLINES:
+    if len(outlines) < MIN_OUTLINES:
         return nothing
     bounds = shapely.bounds(outlines)
     order = order_by_place((bounds[:, :2] + bounds[:, 2:])[:, ::-1], shapely.area(outlines))
@@ -145,14 +145,14 @@ def find_unbuilt(
     seen = assess_coverage(sums, geometry, working_grid).reason == ""
     usable = seen & np.isfinite(values).all(axis=1)  # not where there is no open ground around
     ground = np.arange(len(values)) >= len(outlines)
-    if (seen & ~ground).sum() >= LEAST_OUTLINES and (usable & ground).sum() < LEAST_DECOYS:
+    if (seen & ~ground).sum() >= MIN_OUTLINES and (usable & ground).sum() < MIN_DECOYS:
         return replace(nothing, few_copies=int((usable & ground).sum()))
-    if (usable & ~ground).sum() < LEAST_OUTLINES:
+    if (usable & ~ground).sum() < MIN_OUTLINES:
         return nothing
     probability, auc = _compare(values[usable], ground[usable], points)
     logger.info("pre image: outlines differ from open ground with AUC %.2f", auc)
     like_ground = np.zeros(len(values), bool)
-    like_ground[usable] = (probability > sure) & (auc >= LEAST_AUC)
+    like_ground[usable] = (probability > sure) & (auc >= MIN_AUC)
     flags = np.zeros(len(outlines), bool)
     flags[order] = like_ground[: len(outlines)]
     return UnbuiltOutlines(flags, auc)
@@ -167,7 +167,7 @@ def _possible_buildings(outlines: Geometries, image: Layer) -> Geometries:
 def place_decoys(outlines: Geometries, image: Layer, rng: np.random.Generator) -> Geometries:
     """At most 400 copies (D,) of the outlines (N,), in pixels, on ground that nothing else takes."""
     size_m = np.array(known_or_assumed_gsd_m(image.grid)[::-1])
-    wanted = min(MOST_DECOYS, len(outlines))
+    wanted = min(MAX_DECOYS, len(outlines))
     sources = outlines[rng.integers(0, len(outlines), wanted * DRAWS)]
     angle, far = rng.uniform(0, 2 * np.pi, len(sources)), rng.uniform(*DECOY_M, len(sources))
     step = np.column_stack([np.cos(angle), np.sin(angle)]) * far[:, None] / size_m
@@ -196,8 +196,8 @@ def ground_likeness(sums: dict[str, Floats]) -> Floats:
                 mean["support"],
                 mean["right"],
                 mean["texture"],
-                np.log2(np.abs(mean["light"] - mean["near_light"]) + LEAST_LIGHT),
-                np.log2(np.sqrt(sum(band * band for band in colour)) + LEAST_COLOUR),
+                np.log2(np.abs(mean["light"] - mean["near_light"]) + MIN_LIGHT),
+                np.log2(np.sqrt(sum(band * band for band in colour)) + MIN_COLOUR),
                 3 * colour[1],
             ]
         )

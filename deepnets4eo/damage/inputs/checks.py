@@ -21,14 +21,14 @@ from deepnets4eo.rasters import Layer, moving_moments
 from deepnets4eo.registration import ImagePair, Role
 from deepnets4eo.tiling import spread_windows
 
-LEAST_COUNT, LEAST_SHARE = 10, 0.1  # buildings that only the pre image shows damaged, and their share of all
+MIN_COUNT, MIN_SHARE = 10, 0.1  # buildings that only the pre image shows damaged, and their share of all
 TIMES = 4.0  # as many as those that only the post image shows damaged
-LEAST_BUILDINGS = 5
+MIN_BUILDINGS = 5
 DAMAGED_AT = 0.5  # probability from which a building looks damaged
 # Agreement of edge directions (`EvidenceTable.agreement`, not the column relative to the site) that all but a tenth of the roofs exceed:
 # an image and its copy, moved by half a pixel or at half the size, 0.88 to 0.96 at two places; ten real pairs of two days 0.06 to 0.21, and
 # 0.66 at one with five roofs.
-ONE_IMAGE, LEAST_ALIKE = 0.8, 10  # the latter a percentile
+ONE_IMAGE, MIN_ALIKE = 0.8, 10  # the latter a percentile
 
 WINDOW_PX = 512
 WINDOWS = 3  # along each side
@@ -42,12 +42,12 @@ MIN_BUILDING_M2 = 6.0  # smaller outlines are slivers, of which no pixel size is
 MAX_TOO_SMALL = 0.9  # share of the buildings that may have too few pixels
 ENOUGH_PX = 70  # pixels of a roof whose structure shows: 156 m² at 1.5 m
 
-LEAST_VALID = 0.9  # of a window's pixels, for its structure to count
+MIN_VALID = 0.9  # of a window's pixels, for its structure to count
 SCALES_PX = (1, 4)
-LEAST_CELLS = 32  # along a side, for a correlation of neighbours
+MIN_CELLS = 32  # along a side, for a correlation of neighbours
 # Correlation of neighbouring means over squares of 1 and 4 pixels, median over windows: 40 real images had 0.56 or more,
 # radar among them; noise has 0.00 at one of the two. Smoother noise passes, and then no footprint aligns with it.
-LEAST_CORRELATION = 0.25
+MIN_CORRELATION = 0.25
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _require_structure(layer: Layer, role: str) -> None:
     correlations = []
     for window in sample_windows(layer.shape):
         data, valid = layer.read(window)
-        if valid.mean() >= LEAST_VALID:
+        if valid.mean() >= MIN_VALID:
             correlations.append(neighbour_correlations(np.where(valid, data[:3].mean(axis=0, dtype=np.float64), 0.0)))
     if not correlations:
         return
@@ -134,10 +134,10 @@ def _require_structure(layer: Layer, role: str) -> None:
         raise InputError(f"the {role} image {layer.source} has one single value where it was looked at. Give an image.")
     for scale, values in zip(SCALES_PX, table[known].T, strict=True):
         middle = float(np.nanmedian(values)) if np.isfinite(values).any() else 1.0
-        if middle < LEAST_CORRELATION:
+        if middle < MIN_CORRELATION:
             raise InputError(
                 f"the {role} image {layer.source} looks like noise: neighbouring values, {scale} pixels apart, correlate "
-                f"with {middle:.2f} (at least {LEAST_CORRELATION} in an image of the ground). Give another image."
+                f"with {middle:.2f} (at least {MIN_CORRELATION} in an image of the ground). Give another image."
             )
 
 
@@ -146,7 +146,7 @@ def neighbour_correlations(image: Floats) -> Floats:
     out = np.full(len(SCALES_PX), np.nan)
     for k, side in enumerate(SCALES_PX):
         rows, cols = (length // side for length in image.shape)
-        if min(rows, cols) < LEAST_CELLS:
+        if min(rows, cols) < MIN_CELLS:
             continue
         means = image[: rows * side, : cols * side].reshape(rows, side, cols, side).mean(axis=(1, 3))
         means = means - means.mean()
@@ -182,7 +182,7 @@ def _smoothest(image: NDArray[np.float32], valid: Mask) -> float:
 def require_order(before: Floats, after: Floats) -> None:
     """Refuse a pair in which many buildings are damaged before alone, by (N,) probabilities of each image. Errors: InputError."""
     worse_before, worse_after, known = _worse(before, after)
-    if worse_before >= max(LEAST_COUNT, LEAST_SHARE * known) and worse_before >= TIMES * worse_after:
+    if worse_before >= max(MIN_COUNT, MIN_SHARE * known) and worse_before >= TIMES * worse_after:
         raise InputError(
             f"{worse_before} of {known} buildings look damaged in PRE and intact in POST, {worse_after} the other way "
             "round: the images seem to be swapped. Give the image from before the event first; or, where the damage in "
@@ -213,9 +213,9 @@ def _worse(before: Floats, after: Floats) -> tuple[int, int, int]:
 def require_two_pictures(agreement: Floats) -> None:
     """Refuse an image and its copy, by (N,) agreements of the edge directions of roofs, as measured. Errors: InputError."""
     known = agreement[np.isfinite(agreement)]
-    if len(known) < LEAST_BUILDINGS:
+    if len(known) < MIN_BUILDINGS:
         return
-    least = float(np.percentile(known, LEAST_ALIKE))
+    least = float(np.percentile(known, MIN_ALIKE))
     if least > ONE_IMAGE:
         raise InputError(
             f"PRE and POST seem to be one image, resampled: at nine of ten buildings their edges agree by {least:.2f} "

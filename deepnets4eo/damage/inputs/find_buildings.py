@@ -22,7 +22,7 @@ from deepnets4eo.damage.evidence.colours import in_colour
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.network.pairs import in_pixels
 from deepnets4eo.damage.network.pooling import TileWork, pool_scene
-from deepnets4eo.damage.probabilities import MOST_LOG_ODDS
+from deepnets4eo.damage.probabilities import MAX_LOG_ODDS
 from deepnets4eo.device import choose
 from deepnets4eo.errors import CompleteError, InputError, MissingExtraError, RunError, UnreadableError
 from deepnets4eo.footprints import Footprints
@@ -69,7 +69,7 @@ INNER_SHARE = 0.3  # of its area that a small house in a row has at least withou
 # A piece of a roof: at most so large as a share of the outline beside it, within this distance, along so many of its own sides (the root
 # of its area). At eleven real places a building had 1.22 outlines without joining, 1.17 with it; those met by one outline stay as many.
 PIECE_SHARE, PIECE_REACH_M, PIECE_SIDES = 0.5, 1.5, 1.25
-LEAST_PROBABILITY = 0.7  # mean over an outline of runs that take any ground size: of those below, six in seven match no building (SYNTHETIC)
+MIN_PROBABILITY = 0.7  # mean over an outline of runs that take any ground size: of those below, six in seven match no building (SYNTHETIC)
 SHAPING = Shaping(min_area_m2=20.0, simplify_m=0.5, right_angles=True)  # sheds and crumbs are no buildings to assess
 
 logger = logging.getLogger(__name__)
@@ -200,7 +200,7 @@ def with_segmenter(footprints: str, settings: Settings) -> Settings:
 
 
 def sure_buildings(
-    buildings: gpd.GeoDataFrame, probabilities: Layer, legend: Legend, least: float = LEAST_PROBABILITY
+    buildings: gpd.GeoDataFrame, probabilities: Layer, legend: Legend, least: float = MIN_PROBABILITY
 ) -> gpd.GeoDataFrame:
     """The outlines whose mean probability of building or border, `building_prob`, is at least `least`, numbered anew."""
     bands = [legend.names.index(name) for name in (BUILDING, BORDER) if name in legend.names]
@@ -361,4 +361,4 @@ class BuildingNetwork:
         logits = pool_scene(self.run.segmenter, scene, shapes, self.run.inputs, self.run.tiling, work=work).mean
         built = np.isin(self.run.legend.names, (BUILDING, BORDER))
         odds = logsumexp(logits[:, built], axis=1) - logsumexp(logits[:, ~built], axis=1)
-        return np.clip(odds, -MOST_LOG_ODDS, MOST_LOG_ODDS)
+        return np.clip(odds, -MAX_LOG_ODDS, MAX_LOG_ODDS)

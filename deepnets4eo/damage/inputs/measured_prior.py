@@ -11,7 +11,7 @@ from scipy.special import ndtr
 from deepnets4eo.arrays import Floats
 from deepnets4eo.options import option_group
 
-LEAST = 0.01  # no curve is trusted nearer to 0 or 1
+MIN_PROBABILITY = 0.01  # no curve is trusted nearer to 0 or 1
 
 
 @option_group
@@ -31,7 +31,7 @@ class Curve:
         """(N,) probabilities of intensities (N,); NaN stays NaN."""
         with np.errstate(divide="ignore"):
             value = np.log(intensity / self.median) / self.beta
-        return np.asarray(np.clip(ndtr(value), LEAST, 1 - LEAST))
+        return np.asarray(np.clip(ndtr(value), MIN_PROBABILITY, 1 - MIN_PROBABILITY))
 
 
 class MeasuredPrior(NamedTuple):

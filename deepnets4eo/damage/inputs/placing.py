@@ -12,7 +12,7 @@ from deepnets4eo.damage.evidence.moved_outlines import roofs_in_place
 from deepnets4eo.damage.evidence.working_grid import mean_gsd
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.inputs.site import Inputs, OutlinePosition, Site
-from deepnets4eo.footprints import LEAST_FOOTPRINTS, FootprintAlignment, align_footprints
+from deepnets4eo.footprints import MIN_FOOTPRINTS, FootprintAlignment, align_footprints
 from deepnets4eo.inspection import cloud_finding, clouds_in_image
 from deepnets4eo.outputs import Finding, Phrase, Value, image_of
 from deepnets4eo.rasters import COLOURS
@@ -25,7 +25,7 @@ IN_PLACE = 3.5  # of `FootprintAlignment.in_place`: outlines of another site rea
 CLEARLY = 0.05  # by which the agreement of roofs differs where one place is better than another
 FAR_M = 8.0  # footprints seldom lie farther off than that
 FAR_SCALE = 0.02  # of georeferenced images
-LEAST_MATCHING = 0.5  # share of reliable matches that agree with the registration
+MIN_MATCHING = 0.5  # share of reliable matches that agree with the registration
 
 
 def register_and_align(site: Site) -> Site:
@@ -138,11 +138,11 @@ def outline_position(
     for role, alignment in images:
         if alignment.status == "ok":
             other = alignments.get("pre") if role == "post" else None
-            no_fit = other is not None and other.voters >= LEAST_FOOTPRINTS and not other.in_place >= IN_PLACE
+            no_fit = other is not None and other.voters >= MIN_FOOTPRINTS and not other.in_place >= IN_PLACE
             fit_after = (other.agreeing, alignment.agreeing) if other is not None and no_fit else None
             return OutlinePosition(alignment, role, findings=_moved_far(alignment), fit_after=fit_after)
     role, weak = max(images, key=lambda item: item[1].in_place if item[1].voters else -1.0)
-    if weak.voters < LEAST_FOOTPRINTS:
+    if weak.voters < MIN_FOOTPRINTS:
         return OutlinePosition(weak, role, findings=(_too_few(weak),))
     if weak.in_place >= IN_PLACE:
         return OutlinePosition(weak, role, findings=(_weak(weak, role),))
@@ -156,7 +156,7 @@ def _moved_far(alignment: FootprintAlignment) -> tuple[Finding, ...]:
 
 
 def _too_few(alignment: FootprintAlignment) -> Finding:
-    return Finding("alignment_unknown", "caution", {"number": alignment.voters, "least": LEAST_FOOTPRINTS})
+    return Finding("alignment_unknown", "caution", {"number": alignment.voters, "least": MIN_FOOTPRINTS})
 
 
 def _weak(alignment: FootprintAlignment, role: Role) -> Finding:
@@ -202,6 +202,6 @@ def _unusual_fit(registration: Registration) -> list[Finding]:
         values = {"least": measured.scale_min, "most": measured.scale_max, "usual": FAR_SCALE}
         findings.append(Finding("registration_scaled", "caution", values))
     share = measured.inliers / measured.reliable if measured.reliable else 1.0
-    if share < LEAST_MATCHING:
-        findings.append(Finding("registration_few_matches", "note", {"share": share, "good": LEAST_MATCHING}))
+    if share < MIN_MATCHING:
+        findings.append(Finding("registration_few_matches", "note", {"share": share, "good": MIN_MATCHING}))
     return findings

@@ -60,7 +60,7 @@ MEANING = {
 }
 SHIPPED = "damage-network"
 SHIPPED_GSD_FACTOR = 3.0  # from the pixels of its training to the coarsest ones
-MOST_OFF_NADIR_DEG = 30.0  # of the sensors that it learnt from
+MAX_OFF_NADIR_DEG = 30.0  # of the sensors that it learnt from
 BANDS = 3
 OFF_NADIR = re.compile(r"OFF_?NADIR|VIEW_?ANGLE|INCIDENCE_?FROM_?NADIR")
 POST_ALONE = "post_alone"  # note of the card of a run with a head that grades from the post image alone
@@ -235,8 +235,8 @@ def _why_unfit(grader: NetworkGrader, role: str, layer: Layer) -> str:
     if size_m is not None and not FINEST_M <= size_m <= COARSEST_M:
         return f"has pixels of {size_m:.2g} m, it knows {FINEST_M:g} to {COARSEST_M:g} m"
     angle_deg = off_nadir_deg(layer)
-    if angle_deg is not None and angle_deg > MOST_OFF_NADIR_DEG:
-        return f"was taken {angle_deg:.0f} degrees off nadir, it knows up to {MOST_OFF_NADIR_DEG:g}"
+    if angle_deg is not None and angle_deg > MAX_OFF_NADIR_DEG:
+        return f"was taken {angle_deg:.0f} degrees off nadir, it knows up to {MAX_OFF_NADIR_DEG:g}"
     colours, expected = in_colour(layer), grader.run.inputs.layers[role]
     stretch = needed_stretch(expected, colours)
     colours = show(colours, stretch)

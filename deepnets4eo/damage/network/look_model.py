@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 SHIPPED = "damage-look"
 CARD = "look.yaml"
-LEAST_BUILDINGS = 20  # of a site, whose mean and deviation are those of few
+MIN_BUILDINGS = 20  # of a site, whose mean and deviation are those of few
 SMALLEST_SPREAD = 1e-3
 
 
@@ -99,7 +99,7 @@ class LookModel:
 def by_site(features: Floats) -> Floats:
     """Features (N, D) less the mean of the site, by its deviation, so that light and sensor matter less; NaN of few buildings."""
     known = np.isfinite(features).all(axis=1)
-    if known.sum() < LEAST_BUILDINGS:
+    if known.sum() < MIN_BUILDINGS:
         return np.full(features.shape, np.nan)
     here = features[known]
     out: Floats = (features - here.mean(axis=0)) / (here.std(axis=0) + SMALLEST_SPREAD)

@@ -17,7 +17,7 @@ from deepnets4eo.cards import VOID
 from deepnets4eo.damage.calibration.pool import EvidenceCard
 from deepnets4eo.damage.network.datasets import read_pairs
 from deepnets4eo.damage.network.look import INPUTS
-from deepnets4eo.damage.network.look_model import LEAST_BUILDINGS, LookModel, by_site, pool_look
+from deepnets4eo.damage.network.look_model import MIN_BUILDINGS, LookModel, by_site, pool_look
 from deepnets4eo.damage.network.pairs import POST, LabelledPair
 from deepnets4eo.damage.network.recipe import PairFiles
 from deepnets4eo.damage.network.stretched_images import image_stretches
@@ -30,7 +30,7 @@ from deepnets4eo.training import METRICS, Recipe, Task, TrainOptions
 
 log = logging.getLogger(__name__)
 
-LEAST_EACH = 3  # buildings of either side, without which a site has no AUC
+MIN_EACH = 3  # buildings of either side, without which a site has no AUC
 STRENGTH = 1e-4  # of the regression against its penalty
 DIRECTIONS, WITHIN = 32, 0.99
 
@@ -57,7 +57,7 @@ class LookSite:
 
     @property
     def has_both_sides(self) -> bool:
-        return bool(min(self.damaged.sum(), (~self.damaged).sum()) >= LEAST_EACH)
+        return bool(min(self.damaged.sum(), (~self.damaged).sum()) >= MIN_EACH)
 
 
 def train_look(recipe: LookRecipe, out: Path, options: TrainOptions) -> Path:
@@ -105,7 +105,7 @@ def read_sites(pairs: Sequence[LabelledPair]) -> list[LookSite]:
             sites.append(LookSite(standard[known], grades[known] >= MAJOR, group))
         else:
             small.append(group)
-    lacking = f"{one_or_many(len(small), 'one event has', f'{len(small)} events have')} fewer than {LEAST_BUILDINGS} buildings that an image shows"
+    lacking = f"{one_or_many(len(small), 'one event has', f'{len(small)} events have')} fewer than {MIN_BUILDINGS} buildings that an image shows"
     if len(sites) < 2:
         raise InputError(f"{lacking}, and {len(sites)} are left, expected two at least. Give more pairs.")
     if small:

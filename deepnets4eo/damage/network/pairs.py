@@ -26,12 +26,12 @@ from deepnets4eo.tiling import spread_indices
 from deepnets4eo.zonal import Outlines
 
 PRE, POST = "pre", "post"
-MOST_OPEN = 48  # pairs, each with two files a reading thread
+MAX_OPEN = 48  # pairs, each with two files a reading thread
 LEGEND = "xbd"
 COLOURS = range(1, 4)  # bands of pairs in memory that are scored
 WINDOWS, WINDOW_PX = 16, 256
 KEPT_PIXELS = 1000  # a window, for the percentiles
-MOST_PAIRS = 64  # evenly spread, the statistics of all training are made of
+MAX_PAIRS = 64  # evenly spread, the statistics of all training are made of
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class LabelledPair:
         return box_centres(self.outlines, self.shape)
 
 
-@lru_cache(maxsize=MOST_OPEN)
+@lru_cache(maxsize=MAX_OPEN)
 def _open_cached(opener: Callable[[], Scene]) -> Scene:
     return opener()
 
@@ -250,7 +250,7 @@ def _resized(image: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uin
     return out
 
 
-def measure_pairs(pairs: Sequence[LabelledPair], *, most_pairs: int = MOST_PAIRS) -> InputSpec:
+def measure_pairs(pairs: Sequence[LabelledPair], *, most_pairs: int = MAX_PAIRS) -> InputSpec:
     """Bands, range, scaling and ground size near the buildings of some training pairs. Errors: InputError."""
     chosen = [pairs[index] for index in spread_indices(len(pairs), most_pairs)]
     layers = {name: _measure(chosen, name) for name in (PRE, POST)}

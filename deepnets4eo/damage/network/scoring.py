@@ -22,7 +22,7 @@ from deepnets4eo.segmenters import InputSpec, Segmenter
 from deepnets4eo.tiling import Tiling
 
 TILE_PX, HALO_PX = 640, 64  # of pairs that are seen in one tile
-LEAST_OF_A_KIND = 3  # damaged and intact buildings of a group, for an area under the curve
+MIN_OF_A_KIND = 3  # damaged and intact buildings of a group, for an area under the curve
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def group_scores(graded: GradedHeads) -> dict[str, dict[str, Any]]:
         chosen = {key: LogitsAndGrades(head.logits[rows], head.grades[rows]) for key, head in heads.items()}
         pair = chosen["auc"]
         intact, damaged = pair.grades < 1, pair.grades >= MAJOR
-        enough = min((~damaged).sum(), damaged.sum()) >= LEAST_OF_A_KIND
+        enough = min((~damaged).sum(), damaged.sum()) >= MIN_OF_A_KIND
         called = damage_probability(softmax(pair.logits, axis=1)) >= 0.5
         out[name] = {"buildings": int(rows.sum()), "damaged": int(damaged.sum())}
         out[name] |= {key: head.auc if enough else None for key, head in chosen.items()}

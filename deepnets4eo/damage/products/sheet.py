@@ -41,11 +41,11 @@ MM = 1 / 25.4
 EDGE = 8.0  # of the page, millimetres on A4; all lengths grow with the paper
 WIDTH, GAP, GLOBE = 281.0, 5.0, 38.0  # inside the edges, between maps and panels, of the globe
 COLUMN = 68.0  # width of the panels beside the maps at least
-MAP_LEFT, MAP_EDGES, LEAST_MAP = 5.0, 10.0, 20.0  # room for degrees and titles; the least height of a map
+MAP_LEFT, MAP_EDGES, MIN_MAP = 5.0, 10.0, 20.0  # room for degrees and titles; the least height of a map
 MAP_PX = 1400  # along the longer side of an image on A4
 CAUTION_PT, CAVEAT_PT, NOTE_PT = 9.0, 8.5, 7.0  # points
 LINE_MM, SKIP_MM = 0.54, 1.0  # millimetres of a line by point, and between paragraphs
-MOST_CAUTIONS, MOST_BELOW = 3, 0.45  # that room is kept for below the maps; share of the height for words
+MAX_CAUTIONS, MAX_BELOW = 3, 0.45  # that room is kept for below the maps; share of the height for words
 AREA_COLUMNS = (0.42, 0.64, 0.80, 1.0)  # right edges, of the width
 RED = "#b00000"
 STEPS = [digit * 10.0**power for power in range(-5, 8) for digit in (1, 2, 5)]
@@ -220,7 +220,7 @@ def _compose(page: _Page, damage_map: DamageMapContent, post: Layer, pre: Layer 
     top = 6 + head.y + 7
     words = _words_below(page, damage_map, cautions[1:])
     room = 210 - EDGE - top
-    below = min(_height_mm(words, WIDTH - COLUMN - GAP), MOST_BELOW * room)
+    below = min(_height_mm(words, WIDTH - COLUMN - GAP), MAX_BELOW * room)
     layout = _layout(post.grid, len(images), (WIDTH - COLUMN - GAP, room - below))
     column = max(WIDTH - layout.width - GAP, COLUMN)
     scale = math.nan
@@ -254,7 +254,7 @@ def _layout(grid: Grid, count: int, room: tuple[float, float]) -> _Layout:
         return min((room[0] / across - MAP_LEFT) / aspect, room[1] / (count / across) - MAP_EDGES)
 
     across = max((count, 1), key=height)
-    high = max(height(across), LEAST_MAP)
+    high = max(height(across), MIN_MAP)
     wide = min(high * aspect, room[0] / across - MAP_LEFT)
     cell_width, cell_height = wide + MAP_LEFT, high + MAP_EDGES
     corners = [(index % across * cell_width + MAP_LEFT, index // across * cell_height) for index in range(count)]
@@ -271,7 +271,7 @@ def _words_below(
     """Further findings and what to know before use: text, size in points and colour."""
     caveat_text = f"{page.say('Read this before use')}: " + " ".join(page.say(text) for text in caveats(damage_map))
     lines = [
-        (_shortened(_in_words(page, finding), CAUTION_PT, 380), CAUTION_PT, RED) for finding in cautions[:MOST_CAUTIONS]
+        (_shortened(_in_words(page, finding), CAUTION_PT, 380), CAUTION_PT, RED) for finding in cautions[:MAX_CAUTIONS]
     ]
     return [*lines, (caveat_text, CAVEAT_PT, "black")]
 

@@ -27,10 +27,10 @@ from deepnets4eo.outputs.map_page import render_window, rings_in_pixels, stretch
 from deepnets4eo.outputs.served_page import Answer, PageServer, RequestRefusedError, as_json
 from deepnets4eo.rasters import Layer
 
-LEAST_M, LEAST_PX = 40.0, 64  # side of the ground around a building
+MIN_M, MIN_PX = 40.0, 64  # side of the ground around a building
 AROUND = 2.2  # times the longer side of its outline
 WIDE = 3.0  # times that where more of the surroundings is shown
-MOST_PX = 3072  # of the image are read along a side
+MAX_PX = 3072  # of the image are read along a side
 SHOWN_PX = 800
 QUALITY = 90
 MEASURED = 24  # chips over which brightness is stretched
@@ -52,9 +52,9 @@ class Chips:
         """Pixels of the image after around a building: a square on the ground."""
         row_m, col_m = gsd_m(self.grid)
         across, down = self._high[number] - self._low[number]
-        side_m = max(LEAST_M, LEAST_PX * max(row_m, col_m), AROUND * max(across * col_m, down * row_m))
+        side_m = max(MIN_M, MIN_PX * max(row_m, col_m), AROUND * max(across * col_m, down * row_m))
         side_m *= WIDE if wide else 1
-        height, width = (min(MOST_PX, max(1, math.ceil(side_m / step))) for step in (row_m, col_m))
+        height, width = (min(MAX_PX, max(1, math.ceil(side_m / step))) for step in (row_m, col_m))
         col, row = (self._low[number] + self._high[number]) / 2
         return Window(round(row - height / 2), round(col - width / 2), height, width)
 
@@ -63,7 +63,7 @@ class Chips:
         return rings_in_pixels(self._shapes[[number]], self.grid)
 
     def webp(self, role: str, number: int, *, wide: bool = False) -> bytes:
-        """The picture of a building. Memory: six times MOST_PX² pixels."""
+        """The picture of a building. Memory: six times MAX_PX² pixels."""
         window = self.window(number, wide=wide)
         step_px = -(-max(window.height, window.width) // SHOWN_PX)
         return render_window(self.layers[role], window, step_px, self._stretch[role], QUALITY).webp

@@ -13,7 +13,7 @@ from deepnets4eo.arrays import Floats, Mask
 
 RIDGES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)  # against the sum of log losses: every answer weighs one
 FOLDS = 5
-LEAST_GAIN = 1.0  # standard errors; of none, 0.5, 1 and 2 at made-up sites: with less chance moves maps more often, 2 halve what is learnt
+MIN_GAIN = 1.0  # standard errors; of none, 0.5, 1 and 2 at made-up sites: with less chance moves maps more often, 2 halve what is learnt
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Side:
         errors, own = (int(((odds > 0) != self.beyond).sum()) for odds in (left_out, self.start))
         ranks, own_ranks = (auc_of(self.beyond, odds) for odds in (left_out, self.start))
         gain = self.losses(self.start) - self.losses(left_out)
-        return bool(gain.mean() > LEAST_GAIN * gain.std() / np.sqrt(len(gain)) and errors <= own and ranks >= own_ranks)
+        return bool(gain.mean() > MIN_GAIN * gain.std() / np.sqrt(len(gain)) and errors <= own and ranks >= own_ranks)
 
 
 def auc_of(beyond: Mask, log_odds: Floats) -> float:

@@ -14,7 +14,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import outline_areas_m2
 
 EDGES = (0.1, 0.35, 0.65, 0.9)  # between the steps of probability
-LEAST = 4  # looks at each stratum, or at all of its buildings
+MIN_LOOKS = 4  # looks at each stratum, or at all of its buildings
 DOUBT = 0.8  # how far the map's probability decides where looks go; the rest is as where nothing is known
 
 
@@ -81,10 +81,10 @@ def draw_sample(buildings: gpd.GeoDataFrame, looks: int = 100, seed: int = 0) ->
 
 
 def _looks_by_stratum(size: NDArray[np.integer], prob: Floats, looks: int) -> Indices:
-    """(H,) looks at each stratum: LEAST, the others by its size times the expected spread of damage in it (Neyman 1934)."""
+    """(H,) looks at each stratum: MIN_LOOKS, the others by its size times the expected spread of damage in it (Neyman 1934)."""
     chance = (1 - DOUBT) / 2 + DOUBT * prob
     wanted = size * np.sqrt(chance * (1 - chance))
-    count = np.minimum(size, LEAST).astype(float)
+    count = np.minimum(size, MIN_LOOKS).astype(float)
     while (left := min(looks, size.sum()) - count.sum()) > 1e-9:
         weight = np.where(count < size, wanted, 0.0)
         count = np.minimum(size, count + left * weight / weight.sum())

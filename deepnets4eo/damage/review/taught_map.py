@@ -23,7 +23,7 @@ from deepnets4eo.damage.products.summary import summarize
 from deepnets4eo.damage.products.write import record_again
 from deepnets4eo.damage.review.answers import read_filled, write_looks
 from deepnets4eo.damage.review.map_images import open_images
-from deepnets4eo.damage.review.teaching import LEAST_ANSWERS, Taught, choose_next, graded_answers, teach
+from deepnets4eo.damage.review.teaching import MIN_ANSWERS, Taught, choose_next, graded_answers, teach
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.footprints import read_table
@@ -84,7 +84,7 @@ class Corrections:
     @property
     def can_teach(self) -> bool:
         """Whether they are enough to grade other buildings."""
-        return self.graded >= LEAST_ANSWERS
+        return self.graded >= MIN_ANSWERS
 
     def check_update(self) -> None:
         """Refuse answers that cannot be put into the map. Errors: InputError."""

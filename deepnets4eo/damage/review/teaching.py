@@ -21,7 +21,7 @@ from deepnets4eo.damage.buildings import NETWORK, Buildings
 from deepnets4eo.damage.grades import Grades, other_of_side
 from deepnets4eo.damage.network.look_model import by_site
 from deepnets4eo.damage.probabilities import (
-    LEAST_PROBABILITY,
+    MIN_PROBABILITY,
     grades_of_sides,
     set_damaged_probability,
     side_log_odds,
@@ -31,9 +31,9 @@ from deepnets4eo.damage.vocabulary import GRADES, MAJOR, PRIOR_COLUMNS
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import Finding, Phrase
 
-LEAST_ANSWERS = 20  # fewer cannot be left out in turn
-LEAST_EACH = 2  # answers on either side of what divides them
-MOST = 3.0  # standard deviations that a column counts at most
+MIN_ANSWERS = 20  # fewer cannot be left out in turn
+MIN_EACH = 2  # answers on either side of what divides them
+MAX_DEVIATIONS = 3.0  # standard deviations that a column counts at most
 LOOK_COLUMNS = 20.0  # of evidence, as which all features of a look count together; at made-up sites better than none, at real ones like 5
 BY_PERSON = "graded by a person"  # the reason of an answered building
 NUMBER = dict(zip(GRADES, range(len(GRADES)), strict=True))
@@ -86,7 +86,7 @@ class Taught:
     def gain(self) -> str:
         """What the step gained on unseen answers, in one line."""
         if self.before is None or self.after is None:
-            missing = LEAST_ANSWERS - self.answers
+            missing = MIN_ANSWERS - self.answers
             return f"the others keep the grades of the map: {missing} more with a grade teach it, which --next {missing} chooses"
         if not self.moved:
             return "nothing was gained on answers that were left out, so that all others keep the grades of the map"
@@ -122,9 +122,9 @@ def teach(buildings: pd.DataFrame, answers: Mapping[int, str], seed: int = 0, lo
         Fewer than 20 answers name the grade of an assessed building.
     """
     assessed, graded = Buildings(buildings).assessed, graded_answers(buildings, answers)
-    if len(graded) < LEAST_ANSWERS:
+    if len(graded) < MIN_ANSWERS:
         raise InputError(
-            f"{len(graded)} assessed buildings have an answer that names a grade, at least {LEAST_ANSWERS} are needed. Look at more."
+            f"{len(graded)} assessed buildings have an answer that names a grade, at least {MIN_ANSWERS} are needed. Look at more."
         )
     rows = (np.cumsum(assessed) - 1)[list(graded)]  # of the assessed buildings
     grade = np.array([NUMBER[answer] for answer in graded.values()])
@@ -136,7 +136,7 @@ def teach(buildings: pd.DataFrame, answers: Mapping[int, str], seed: int = 0, lo
     for number, (name, (among, worse_from)) in enumerate(SIDES.items()):
         used = np.isin(grade, among)
         side = Side(evidence[rows[used]], grade[used] >= worse_from, held_out[used, number])
-        if min(side.beyond.sum(), (~side.beyond).sum()) < LEAST_EACH:
+        if min(side.beyond.sum(), (~side.beyond).sum()) < MIN_EACH:
             continue
         left_out = side.left_out(seed)
         if side.gains(left_out):
@@ -173,7 +173,7 @@ def choose_next(
         Rows of the table.
     """
     assessed = np.flatnonzero(Buildings(buildings).assessed)
-    if len(graded_answers(buildings, answers)) >= LEAST_ANSWERS:
+    if len(graded_answers(buildings, answers)) >= MIN_ANSWERS:
         buildings = teach(buildings, answers, seed, look).buildings
     part = buildings.iloc[assessed]
     log_odds = _log_odds(part)
@@ -226,10 +226,10 @@ def grades_of_map(buildings: pd.DataFrame) -> Grades:
 def _log_odds(buildings: pd.DataFrame) -> Floats:
     """(N, 3) log-odds of `side_log_odds`; of sides on which a building is not, the mean of those on it."""
     damaged, sure = (buildings[name].to_numpy(float) for name in ("damage_prob", "confidence"))
-    grade, within = buildings["damage"].map(NUMBER).to_numpy(), (LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    grade, within = buildings["damage"].map(NUMBER).to_numpy(), (MIN_PROBABILITY, 1 - MIN_PROBABILITY)
     out = [logit(np.clip(damaged, *within))]
     for worse, whole in ((1, 1 - damaged), (3, damaged)):
-        share = logit(np.clip(sure / np.maximum(whole, LEAST_PROBABILITY), *within))
+        share = logit(np.clip(sure / np.maximum(whole, MIN_PROBABILITY), *within))
         odds = np.where(grade == worse, share, -share)
         here = (grade == worse) | (grade == worse - 1)
         out.append(np.where(here, odds, odds[here].mean() if here.any() else 0.0))
@@ -268,7 +268,7 @@ def _evidence(buildings: pd.DataFrame, log_odds: Floats, look: Floats | None = N
     values = values[:, np.isfinite(values).any(axis=0)]
     spread = np.nanstd(values, axis=0)
     standard = np.nan_to_num((values - np.nanmean(values, axis=0)) / np.where(spread > 0, spread, 1.0))
-    columns = [np.clip(standard, -MOST, MOST), np.ones(len(buildings))]
+    columns = [np.clip(standard, -MAX_DEVIATIONS, MAX_DEVIATIONS), np.ones(len(buildings))]
     if look is not None:
         columns.append(by_site(look) * np.sqrt(LOOK_COLUMNS / look.shape[1]))
     return np.nan_to_num(np.column_stack(columns))

@@ -54,14 +54,14 @@ SCRIPTS = (
 LAST_SCRIPT = "main.js"  # starts the page
 STYLES = ("report.css", "print.css")
 PAGE_BYTES = 10_500_000  # of packed content; base64 makes 14 MB of it
-LEAST_IMAGE_BYTES = 3_000_000
+MIN_IMAGE_BYTES = 3_000_000
 FIT_POINTS = 6  # along each side of the image, for longitude and latitude
 
 UNITS_PER_PX = 2
 LONGEST_STEP = 127  # one signed byte; longer edges get points in between
 MARGIN_PX = 4096  # around the image; what of an outline larger than that lies farther out is not drawn
 FARTHEST_PX = 2**29  # half pixels and their differences still fit in 32 bits
-MOST_SINGLE = 3000  # objects that are drawn one by one; of more a view shows squares
+MAX_SINGLE = 3000  # objects that are drawn one by one; of more a view shows squares
 SQUARES = 64  # along the longer side of the objects, at most
 MISSING = 65_535  # of shares
 SHARE_STEPS = 10_000
@@ -134,7 +134,7 @@ def write_map_page(
     inputs : role → file
     """
     positions = patch_centres(attention[0], grid), attention[1]
-    panels = render(images, positions, max(PAGE_BYTES - payload.size_bytes, LEAST_IMAGE_BYTES))
+    panels = render(images, positions, max(PAGE_BYTES - payload.size_bytes, MIN_IMAGE_BYTES))
     over = [render_scores(*score) for score in scores]
     state = product_time(inputs)
     page = {
@@ -254,7 +254,7 @@ class Payload:
         box = objects_box(shapes, grid)
         squares = (
             None
-            if box is None or len(names) <= MOST_SINGLE
+            if box is None or len(names) <= MAX_SINGLE
             else class_squares(box, whole["cx"], whole["cy"], whole["class"])
         )
         directory = [(name, str(column.dtype), len(column)) for name, column in whole.items()]
@@ -263,7 +263,7 @@ class Payload:
         return cls(
             directory, pack(raw), {
             "ids": packed_ids, "count": len(names), "unitsPerPx": UNITS_PER_PX, "box": box, "squares": squares,
-            "mostSingle": MOST_SINGLE, **described,
+            "mostSingle": MAX_SINGLE, **described,
         })  # fmt: skip
 
     @property

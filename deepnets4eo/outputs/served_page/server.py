@@ -33,7 +33,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
-MOST_BYTES = 1 << 18  # of a request's body
+MAX_BYTES = 1 << 18  # of a request's body
 TIMEOUT_S = 60
 
 Answer: TypeAlias = tuple[HTTPStatus, str, bytes]  # with the type of its content
@@ -143,9 +143,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _body(self) -> dict[str, Any]:
         """The JSON of a request. A page of another site cannot send this type without leave."""
         length = self.headers.get("Content-Length", "")
-        known = length.isdecimal() and len(length) < 10 and int(length) <= MOST_BYTES
+        known = length.isdecimal() and len(length) < 10 and int(length) <= MAX_BYTES
         if not known or self.headers.get_content_type() != "application/json":
-            raise RequestRefusedError(HTTPStatus.BAD_REQUEST, f"Expected JSON of {MOST_BYTES:,} bytes at most.")
+            raise RequestRefusedError(HTTPStatus.BAD_REQUEST, f"Expected JSON of {MAX_BYTES:,} bytes at most.")
         try:
             body = json.loads(self.rfile.read(int(length)))
         except (ValueError, RecursionError) as error:

@@ -27,7 +27,7 @@ COLUMNS_PER_RADIUS = 2.5  # about 20 columns a cylinder
 LOWEST_COLUMNS_PER_RADIUS = 10.0  # about 300: of wide cylinders, the edge of which must not be coarse
 
 TINY = 1e-12  # square metres; a spread below a micrometre is none
-LEAST_GAP = 1e-6  # between two eigenvalues, as a share of the largest
+MIN_GAP = 1e-6  # between two eigenvalues, as a share of the largest
 ENTRIES = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # entries of a covariance
 
 
@@ -105,7 +105,7 @@ def _geometry(count: Floats, total: Floats, products: Floats, centre: Floats) ->
     along = np.abs((vectors * offset).sum(axis=1))
     squared = products[5] / count - 2 * centre[2] * mean[2] + centre[2] ** 2
     shapes = _shapes(values, known)
-    apart = -np.diff(values, axis=0) > LEAST_GAP * values[0]  # else rounding decides where an axis points
+    apart = -np.diff(values, axis=0) > MIN_GAP * values[0]  # else rounding decides where an axis points
     tilts = [
         np.where(known & apart[1], 1 - np.abs(vectors[2, 2]), 0),
         np.where(known & apart[0], np.abs(vectors[0, 2]), 0),

@@ -19,12 +19,12 @@ from pyproj.exceptions import CRSError
 
 from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.errors import InputError, Reading
-from deepnets4eo.points.cloud import ABOUT, MOST_COORDINATE, PointCloud
+from deepnets4eo.points.cloud import ABOUT, MAX_COORDINATE, PointCloud
 
 METRE = "metre"
-MOST_DEGREES = (180.0, 90.0)  # longitude, latitude
+MAX_DEGREES = (180.0, 90.0)  # longitude, latitude
 # times as high as wide: no scene in metres is, nearly all in degrees are, as 1 m is about 0.00001°
-MOST_SLENDER = 100.0
+MAX_SLENDER = 100.0
 NEAR_ORIGIN = 10.0  # widths: objects in coordinates of their own lie within
 
 BYTE = 255
@@ -34,7 +34,7 @@ DECIMAL_STEPS = (0.1, 0.01, 0.001)
 ROUNDED = 1e-3  # of a step: what 64-bit numbers make of decimals
 
 CHUNK_POINTS = 1_000_000
-MOST_EXTENT_M = 1_000_000.0
+MAX_EXTENT_M = 1_000_000.0
 Bounds: TypeAlias = tuple[float, float, float, float]  # x_min, y_min, x_max, y_max in metres
 
 
@@ -109,11 +109,11 @@ class CloudFile(ABC):
     @property
     def bounds(self) -> Floats:
         """(2, 3) least and greatest x, y and z in metres; InputError for what can be no coordinates."""
-        if not (np.abs(self.file_bounds) <= MOST_COORDINATE).all():
+        if not (np.abs(self.file_bounds) <= MAX_COORDINATE).all():
             low, high = self.file_bounds
             raise InputError(
                 f"{self.path} has coordinates from {low.min():.6g} to {high.max():.6g}; expected finite numbers up to "
-                f"{MOST_COORDINATE:.0e}. Correct its scales and offsets, and remove stray points."
+                f"{MAX_COORDINATE:.0e}. Correct its scales and offsets, and remove stray points."
             )
         return self.file_bounds * self._to_metres
 
@@ -127,10 +127,10 @@ class CloudFile(ABC):
     def check_extent(self) -> None:
         """Raises InputError where the points lie too far apart to be one scene."""
         size = np.ptp(self.bounds, axis=0)
-        if size.max() > MOST_EXTENT_M:
+        if size.max() > MAX_EXTENT_M:
             raise InputError(
                 f"{self.path} spans {' × '.join(f'{length / 1000:,.0f}' for length in size)} km; expected at most "
-                f"{MOST_EXTENT_M / 1000:,.0f} km. Some of its points, its header or its unit are wrong: see deepnets4eo check, "
+                f"{MAX_EXTENT_M / 1000:,.0f} km. Some of its points, its header or its unit are wrong: see deepnets4eo check, "
                 "and remove stray points."
             )
 
@@ -332,9 +332,9 @@ def check_no_degrees(bounds: Floats, source: str) -> None:
     """
     size, farthest = bounds[1] - bounds[0], np.abs(bounds[:, :2]).max(axis=0)
     width = size[:2].max()
-    if not (width > 0 and width * MOST_SLENDER < size[2] < np.inf):
+    if not (width > 0 and width * MAX_SLENDER < size[2] < np.inf):
         return
-    if (farthest <= MOST_DEGREES).all() and farthest.max() > NEAR_ORIGIN * width:
+    if (farthest <= MAX_DEGREES).all() and farthest.max() > NEAR_ORIGIN * width:
         (x0, y0, z0), (x1, y1, z1) = bounds
         raise InputError(
             f"{source} has no CRS, and its coordinates look like degrees: x {x0:.7g} to {x1:.7g}, y {y0:.7g} to {y1:.7g}, "

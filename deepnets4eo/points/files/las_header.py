@@ -27,7 +27,7 @@ from deepnets4eo.errors import InputError, Reading
 
 SIGNATURE = b"LASF"
 HEADER_BYTES = {0: 227, 1: 227, 2: 227, 3: 235, 4: 375, 5: 393}  # minor version → least size
-LEAST_HEADER, HEADER_1_4 = HEADER_BYTES[0], HEADER_BYTES[4]
+MIN_HEADER, HEADER_1_4 = HEADER_BYTES[0], HEADER_BYTES[4]
 FIRST_OF_1_4 = 6  # point formats from here on came with LAS 1.4
 VLR_BYTES, EVLR_BYTES = 54, 60  # of their headers
 COMPRESSED = 0x80  # bit of the point format that LAZ sets
@@ -76,7 +76,7 @@ def check_header(path: Path) -> LasHeaderFacts:
     size = path.stat().st_size
     with path.open("rb") as file:
         header = file.read(HEADER_1_4)
-    if len(header) < LEAST_HEADER or header[:4] != SIGNATURE:
+    if len(header) < MIN_HEADER or header[:4] != SIGNATURE:
         raise InputError(f"{path} is no LAS or LAZ file: it does not begin with LASF. Check the file.")
     header_bytes, first_point, records, point_format, record_bytes, points = struct.unpack_from("<HIIBHI", header, 94)
     is_compressed = bool(point_format & COMPRESSED)

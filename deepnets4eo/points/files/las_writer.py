@@ -35,19 +35,19 @@ MODERN = {0: 6, 1: 6, 2: 7, 3: 7, 4: 9, 5: 10}  # point formats of LAS 1.4 that 
 WITH_COLOUR = {0: 2, 1: 3, 4: 5, 6: 7, 9: 10}
 WITH_INFRARED = {6: 8, 7: 8, 9: 10}
 DEGREES = 0.006  # unit of the scan angle of point formats 6 to 10; older ones store whole degrees
-MOST_OLD_CODE = 31  # five bits
-MOST_INTENSITY = 65_535  # LAS holds whole numbers from 0
+MAX_OLD_CODE = 31  # five bits
+MAX_INTENSITY = 65_535  # LAS holds whole numbers from 0
 MEASURED = "measured_intensity"  # dimension of intensities that are no such numbers
 STEP_M = 0.001  # coarsest step of coordinates that are written
 ROUNDING = 1e-9  # of logarithms
-MOST_STEPS = 2**31 - 1  # coordinates are stored as 32-bit whole numbers
+MAX_STEPS = 2**31 - 1  # coordinates are stored as 32-bit whole numbers
 OWN_RECORD = "deepnets4eo"  # user id of the variable length record that holds the legend
 # the legend; that the classification is a prediction; what the points were labelled by, see `jobs.records`
 LEGEND_RECORD, PREDICTED_RECORD, JOB_RECORD = 1, 2, 3
 PROJECTION = "LASF_Projection"
 SPECIFICATION, TEXT_RECORD = "LASF_Spec", 3  # the text area description
 COPC = "copc"  # its octree does not hold for points that are written again
-MOST_RECORD_BYTES = 65_535
+MAX_RECORD_BYTES = 65_535
 KEEP_BYTES = "ignore"  # of laspy: bytes that are no ASCII, as of Latin-1 texts in headers, are written as they are
 
 
@@ -142,16 +142,16 @@ class _Intensities:
 
     def __str__(self) -> str:
         """What becomes of them, in a sentence."""
-        how = "shifted so that they begin at 0" if self.step == 1 else f"scaled to 0–{MOST_INTENSITY:,}"
+        how = "shifted so that they begin at 0" if self.step == 1 else f"scaled to 0–{MAX_INTENSITY:,}"
         return (
-            f"{self.source} has intensities from {self.low:.6g} to {self.high:.6g}, and LAS holds whole numbers 0–{MOST_INTENSITY:,}: "
+            f"{self.source} has intensities from {self.low:.6g} to {self.high:.6g}, and LAS holds whole numbers 0–{MAX_INTENSITY:,}: "
             f"its field intensity has them {how}, the added dimension {MEASURED} as they are."
         )
 
     def to_las(self, values: NDArray[Any]) -> NDArray[np.uint16]:
         """Intensities (N,) as whole numbers of LAS."""
         steps = np.round((values.astype(np.float64) - self.low) / self.step)
-        return np.clip(steps, 0, MOST_INTENSITY).astype(np.uint16)
+        return np.clip(steps, 0, MAX_INTENSITY).astype(np.uint16)
 
 
 def _other_intensities(file: CloudFile) -> _Intensities | None:
@@ -161,10 +161,10 @@ def _other_intensities(file: CloudFile) -> _Intensities | None:
         if cloud.intensity is not None:
             low, high = min(low, float(cloud.intensity.min())), max(high, float(cloud.intensity.max()))
             whole = whole and not (cloud.intensity % 1).any()
-    if whole and low >= 0 and high <= MOST_INTENSITY:
+    if whole and low >= 0 and high <= MAX_INTENSITY:
         return None
-    fits = whole and high - low <= MOST_INTENSITY
-    return _Intensities(file.path, low, high, 1.0 if fits else max(high - low, 1e-30) / MOST_INTENSITY)
+    fits = whole and high - low <= MAX_INTENSITY
+    return _Intensities(file.path, low, high, 1.0 if fits else max(high - low, 1e-30) / MAX_INTENSITY)
 
 
 def check_suffix(out: Path) -> Path:
@@ -202,10 +202,10 @@ def make_header(file: CloudFile, additions: Additions) -> laspy.LasHeader:
         header.vlrs.extend(_legend_record(additions.legend))
     if additions.predicted and not _is_marked(header):
         header.vlrs.append(laspy.VLR(OWN_RECORD, PREDICTED_RECORD, "classification is predicted", b""))
-    if additions.job and len(data := additions.job.encode()) <= MOST_RECORD_BYTES:
+    if additions.job and len(data := additions.job.encode()) <= MAX_RECORD_BYTES:
         header.vlrs.append(laspy.VLR(OWN_RECORD, JOB_RECORD, "what the points were labelled by", data))
     if additions.text:
-        data = "\n".join(additions.text).encode()[:MOST_RECORD_BYTES]
+        data = "\n".join(additions.text).encode()[:MAX_RECORD_BYTES]
         header.vlrs.append(laspy.VLR(SPECIFICATION, TEXT_RECORD, "what the points are of", data))
     _check_writable(header, file.path)
     return header
@@ -266,7 +266,7 @@ def _las_header(file: LasFile, additions: Additions) -> laspy.LasHeader:
     wanted = old
     if additions.colour:
         wanted = WITH_COLOUR.get(wanted, wanted)
-    if (additions.highest_code > MOST_OLD_CODE or additions.near_infrared) and wanted in MODERN:
+    if (additions.highest_code > MAX_OLD_CODE or additions.near_infrared) and wanted in MODERN:
         wanted = MODERN[wanted]
     if additions.near_infrared:
         wanted = WITH_INFRARED.get(wanted, wanted)
@@ -297,7 +297,7 @@ def _new_header(file: CloudFile, additions: Additions) -> laspy.LasHeader:
     header = laspy.LasHeader(version="1.4", point_format=8 if has_near else 7 if has_colour else 6)
     units_m = np.array([file.units.horizontal_m, file.units.horizontal_m, file.units.vertical_m])
     header.scales = 10 ** np.floor(np.log10(STEP_M / units_m) + ROUNDING)
-    reach = header.scales * MOST_STEPS
+    reach = header.scales * MAX_STEPS
     if not (np.ptp(file.file_bounds, axis=0) < reach).all():
         raise InputError(
             f"{file.path} spans more than the {(reach * units_m).min() / 1000:,.0f} km that LAS holds in steps of "
@@ -316,7 +316,7 @@ def _extra_bytes(dimension: ExtraDimension) -> laspy.ExtraBytesParams:
 
 def _legend_record(legend: Legend) -> list[laspy.VLR]:
     data = json.dumps(legend.to_dict()).encode()
-    if len(data) > MOST_RECORD_BYTES:
+    if len(data) > MAX_RECORD_BYTES:
         return []
     return [
         laspy.VLR(user_id=OWN_RECORD, record_id=LEGEND_RECORD, description="legend of pred_class", record_data=data)

@@ -27,7 +27,7 @@ from deepnets4eo.points.files.ply import CLASSES, PlyFile
 TEXT, BINARY, COMPRESSED = "ascii", "binary", "binary_compressed"
 KINDS = {"F": "<f", "U": "<u", "I": "<i"}
 PACKED = ("rgb", "rgba")  # 0x00RRGGBB, as a whole number or in the bits of a float
-MOST_LINES, MOST_LINE_BYTES, MOST_COLUMNS = 100, 10_000, 4096
+MAX_LINES, MAX_LINE_BYTES, MAX_COLUMNS = 100, 10_000, 4096
 MAX_GAIN = 90  # LZF makes at most 264 bytes of 3
 MAX_USUAL_GAIN, SMALL_BYTES = 20, 64 << 20  # coordinates pack to a third; only small files may be packed more
 
@@ -46,7 +46,7 @@ class PcdFile(PlyFile):
             sizes, counts = ([int(word) for word in header[key]] for key in ("SIZE", "COUNT"))
             self._count = int(header["POINTS"][0])
             codes = [KINDS[kind] + str(size) for kind, size in zip(header["TYPE"], sizes, strict=True)]
-            if min(counts) < 1 or sum(counts) > MOST_COLUMNS or self._count < 0:
+            if min(counts) < 1 or sum(counts) > MAX_COLUMNS or self._count < 0:
                 raise ValueError(f"{sum(counts):,} columns, {self._count:,} points")
             names = [name.lower() for name in header["FIELDS"]]
             self._blocks = [
@@ -85,8 +85,8 @@ class PcdFile(PlyFile):
     def _read_header(self, file: BinaryIO) -> dict[str, list[str]]:
         """The words behind each key, up to DATA. Errors: InputError for no header of PCD."""
         header: dict[str, list[str]] = {}
-        for _ in range(MOST_LINES):
-            line = file.readline(MOST_LINE_BYTES)
+        for _ in range(MAX_LINES):
+            line = file.readline(MAX_LINE_BYTES)
             key, *words = line.decode("latin-1").partition("#")[0].split() or [""]
             header[key.upper()] = words
             if key.upper() == "DATA":

@@ -26,7 +26,7 @@ RGB = ("red", "green", "blue")
 INTENSITIES = ("intensity", "intensities", "scalar_intensity", "reflectance")
 CLASSES = ("classification", "class", "scalar_classification")
 LABELS = ("label", "labels", "scalar_label")  # of lists of classes of their own, in which 7 is no noise
-MOST_LINES, MOST_LINE_BYTES = 10_000, 1000
+MAX_LINES, MAX_LINE_BYTES = 10_000, 1000
 WORD = 65_535
 
 
@@ -113,12 +113,12 @@ class PlyFile(CloudFile):
 
     def _header_lines(self, file: Any) -> Iterator[bytes]:
         """The lines up to end_header. Errors: InputError for one that is too long, or a header without end."""
-        for _ in range(MOST_LINES):
-            line = file.readline(MOST_LINE_BYTES)
-            if len(line) >= MOST_LINE_BYTES:
+        for _ in range(MAX_LINES):
+            line = file.readline(MAX_LINE_BYTES)
+            if len(line) >= MAX_LINE_BYTES:
                 raise InputError(
                     f"{self.path} has a line in its header that begins with {line[:40]!r}; expected lines of less than "
-                    f"{MOST_LINE_BYTES} bytes. Is it a PLY file?"
+                    f"{MAX_LINE_BYTES} bytes. Is it a PLY file?"
                 )
             if line.split() == [b"end_header"]:
                 return

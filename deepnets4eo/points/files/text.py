@@ -41,7 +41,7 @@ ALIASES = {
 }  # fmt: skip
 ORDERS = {3: XYZ, 4: (*XYZ, "intensity"), 6: (*XYZ, *RGB), 7: (*XYZ, "intensity", *RGB)}
 ISPRS = (*XYZ, "intensity", *RETURNS, LABEL)
-MOST_RETURNS = 15
+MAX_RETURNS = 15
 HEAD_BYTES = 1 << 16
 BEYOND = "beyond"  # what stands in a line behind its last column
 LABELS_SUFFIX = ".labels"
@@ -233,7 +233,7 @@ def _known_order(rows: list[list[str]], path: Path, *, labels_beside: bool) -> t
 
 def _are_returns(number: NDArray[np.float64], total: NDArray[np.float64]) -> bool:
     whole = (number % 1 == 0) & (total % 1 == 0)
-    return bool((whole & (number >= 1) & (number <= total) & (total <= MOST_RETURNS)).all())
+    return bool((whole & (number >= 1) & (number <= total) & (total <= MAX_RETURNS)).all())
 
 
 class _Labels:

@@ -28,7 +28,7 @@ from deepnets4eo.version import __version__
 
 ASSETS = "deepnets4eo.points.look"
 SCRIPTS = ("renderer.js", "controls.js", "page.js")
-MOST_POINTS = 1_000_000
+MAX_POINTS = 1_000_000
 IN_NOTEBOOK = 200_000  # points: a notebook keeps what it shows
 STEPS = 65_535  # of the longest side
 RAMP = (2, 98)  # percentiles of the heights between which colours change
@@ -115,7 +115,7 @@ class PointLook:
         return classes, index.ravel().astype(np.uint8)
 
 
-def look_at(cloud: PointCloud | str | Path, legend: Legend | None = None, *, most: int = MOST_POINTS) -> PointLook:
+def look_at(cloud: PointCloud | str | Path, legend: Legend | None = None, *, most: int = MAX_POINTS) -> PointLook:
     """Draw at most so many points of a cloud, or of a file by chunks, evenly, the same ones every time.
 
     Parameters
@@ -129,8 +129,8 @@ def look_at(cloud: PointCloud | str | Path, legend: Legend | None = None, *, mos
     InputError
         The file cannot be read; more points than a page holds.
     """
-    if not 1 <= most <= MOST_POINTS:
-        raise InputError(f"most is {most:,} points; a page holds 1 to {MOST_POINTS:,}.")
+    if not 1 <= most <= MAX_POINTS:
+        raise InputError(f"most is {most:,} points; a page holds 1 to {MAX_POINTS:,}.")
     if isinstance(cloud, PointCloud):
         chunks: Iterable[PointCloud] = [cloud]
         title, total = cloud.source, len(cloud)

@@ -11,7 +11,7 @@ import numpy as np
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import MissingExtraError
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.look.page import IN_NOTEBOOK, MOST_POINTS, UNKNOWN, PointLook, look_at
+from deepnets4eo.points.look.page import IN_NOTEBOOK, MAX_POINTS, UNKNOWN, PointLook, look_at
 from deepnets4eo.points.open3d_bridge import import_open3d
 
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
@@ -61,7 +61,7 @@ def show_cloud(cloud: PointCloud | str | Path, page: str | Path) -> Path | None:
     InputError, OutputError
         The file cannot be read; the page cannot be written.
     """
-    look = look_at(cloud, most=MOST_POINTS)
+    look = look_at(cloud, most=MAX_POINTS)
     return None if has_display() and _open_window(look) else look.save(page)
 
 

@@ -33,7 +33,7 @@ NEAR_M, FAR_M = 0.1, 100.0
 MM = 1000.0
 UNKNOWN_MM = (0, 65535)  # what Kinects store where they measure nothing
 LOST_BITS, WORD_BITS = 3, 16  # SUN RGB-D turns each word of 16 bits by three
-MOST_CODE = 255
+MAX_CODE = 255
 DEPTH, INTRINSICS = ".depth.png", "camera-intrinsics.txt"
 COLOURS = (".color.png", ".color.jpg")
 SPLIT_LISTS = {"train": "TrainSplit.txt", "test": "TestSplit.txt"}  # of a scene of 7-Scenes, beside its sequences
@@ -196,7 +196,7 @@ def read_depth(path: Path, metres: Depth = depth_of_mm) -> FloatImage:
 def read_labels(path: Path) -> ByteImage:
     """Return the codes (h, w) uint8 of a label image. Raises InputError for no image, several bands or codes above 255."""
     values = _read(path)
-    if len(values) != 1 or values.dtype.kind not in "ui" or values.max(initial=0) > MOST_CODE:
+    if len(values) != 1 or values.dtype.kind not in "ui" or values.max(initial=0) > MAX_CODE:
         raise InputError(
             f"{path} has {len(values)} bands of {values.dtype}, up to {values.max(initial=0)}; expected one band of codes "
             "0 to 255. Convert the labels to the classes of a legend first."

@@ -52,7 +52,7 @@ IMAGES, SPLITS = "nyu_depth_v2_labeled.mat", "splits.mat"
 TO_40, TO_13 = "classMapping40.mat", "class13Mapping.mat"
 PARTS = {"train": "trainNdxs", "test": "testNdxs"}  # 795 and 654 frames
 NYU_INTRINSICS: Intrinsics = (518.85790117450188, 519.46961112127485, 325.58244941119034, 253.73616633400465)
-MOST_BYTES = 1 << 20  # of a mapping
+MAX_BYTES = 1 << 20  # of a mapping
 # SUN RGB-D
 INTRINSICS = "intrinsics.txt"
 COLOURS, DEPTHS = "image", ("depth_bfx", "depth")
@@ -288,7 +288,7 @@ def _check_there(path: Path) -> None:
             f"{path} does not exist. Classes and parts of NYUv2 are never guessed: put the file of "
             "github.com/ankurhanda/nyuv2-meta-data, or of the dataset's page, there."
         )
-    if path.stat().st_size > MOST_BYTES:
+    if path.stat().st_size > MAX_BYTES:
         raise InputError(f"{path} has {path.stat().st_size:,} bytes; a file of mappings has a few thousand.")
 
 

@@ -25,7 +25,7 @@ from deepnets4eo.rasters import PLAIN_METRES
 logger = logging.getLogger(__name__)
 
 BLOCK_CELLS = 2048
-MOST_SIDE_CELLS = 2208  # of a block with its halo, about 1 GB: that of cells of 0.5 m; finer ones have smaller blocks
+MAX_SIDE_CELLS = 2208  # of a block with its halo, about 1 GB: that of cells of 0.5 m; finer ones have smaller blocks
 HIGHEST_EDGE_M = 6.0  # heights are cut there before outlines are laid on them, so that all roofs have the same edges
 
 
@@ -50,7 +50,7 @@ def measure_blocks(
     """Measure the buildings block by block. Raises NoHeightsError where no block has heights."""
     measured = MeasuredBlocks([], [], [], [])
     halo = int(np.ceil(HALO_M / options.cell_m))
-    block_cells = min(BLOCK_CELLS, MOST_SIDE_CELLS - 2 * halo)
+    block_cells = min(BLOCK_CELLS, MAX_SIDE_CELLS - 2 * halo)
     owner_of = _block_of(frame, grid, block_cells)
     windows = blocks((grid.shape[0], grid.shape[1]), block_cells)
     for number, window in enumerate(windows):
@@ -89,7 +89,7 @@ def _block_of(frame: gpd.GeoDataFrame, grid: Grid, block_cells: int) -> NDArray[
 def _with_halo(window: Window, grid: Grid, halo: int, bounds: tuple[float, float, float, float]) -> Window:
     """A block with its halo; of fine cells only the part within the heights' bounds."""
     wide = window.grow(halo)
-    if 2 * halo <= MOST_SIDE_CELLS - BLOCK_CELLS:
+    if 2 * halo <= MAX_SIDE_CELLS - BLOCK_CELLS:
         return wide
     left, bottom, right, top = bounds
     corners = apply_affine(~grid.affine, np.array([[left, top], [right, bottom]]))

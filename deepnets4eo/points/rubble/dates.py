@@ -19,9 +19,9 @@ from deepnets4eo.points.rubble.surfaces import Heights
 logger = logging.getLogger(__name__)
 
 SIGMAS = 3.0  # a motion counts from so many times its standard error
-LEAST_CELLS = 0.25  # and from this share of a cell or pixel
-LEAST_TILT_M = 0.15
-LEAST_UP_M = 2.0  # a smaller difference in height alone is measured in each block on the ground
+MIN_CELLS = 0.25  # and from this share of a cell or pixel
+MIN_TILT_M = 0.15
+MIN_UP_M = 2.0  # a smaller difference in height alone is measured in each block on the ground
 OF_DATES = "dates_"  # how the codes of these findings begin
 
 
@@ -43,7 +43,7 @@ def lay_on_first(
     level = float(np.median(fixed.xyz[:, 2])) if len(fixed.xyz) else 0.0
     corners = np.array([[x, y, level] for x in bounds[::2] for y in bounds[1::2]])
     fit = register_points(moving, fixed, corners)
-    motion = motion_that_counts(fit, LEAST_CELLS * max(cell_m, finest_m))
+    motion = motion_that_counts(fit, MIN_CELLS * max(cell_m, finest_m))
     logger.info("%s against %s: %s, residual %.2f m. %s",
                 later.source, first.source, describe(fit), fit.quality.residual_m, fit.reason)  # fmt: skip
     return replace(later, motion=motion), replace(fit, applied=motion, sources=(later.source, first.source))
@@ -55,9 +55,9 @@ def motion_that_counts(fit: EpochFit, least_m: float) -> RigidMotion | None:
         return None
     plane_m, tilt_m, up_m = fit.off_m
     known = np.nan_to_num(SIGMAS * np.array([fit.quality.sigma_m, fit.quality.sigma_up_m]))
-    if fit.in_plane and (plane_m > max(known[0], least_m) or tilt_m > max(known[1], LEAST_TILT_M)):
+    if fit.in_plane and (plane_m > max(known[0], least_m) or tilt_m > max(known[1], MIN_TILT_M)):
         return fit.motion
-    return RigidMotion.upwards(-fit.shift_m[2], fit.motion.centre) if up_m > LEAST_UP_M else None
+    return RigidMotion.upwards(-fit.shift_m[2], fit.motion.centre) if up_m > MIN_UP_M else None
 
 
 def describe(fit: EpochFit) -> str:

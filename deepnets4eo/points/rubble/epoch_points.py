@@ -18,7 +18,7 @@ from deepnets4eo.terrain import impossible
 
 PARTS = 4  # along either side of the area
 PART_M = 120.0  # longest side of what is sampled of a part
-LEAST_STEP_M, MOST_CELLS = 0.4, 150_000
+MIN_STEP_M, MAX_CELLS = 0.4, 150_000
 MARGIN_M = 10.0  # around the sampled parts, for heights that lie off
 
 
@@ -47,7 +47,7 @@ def sample_area(bounds: Sequence[float], centres: Floats, finest_m: float) -> Sa
         middle = np.median(own, axis=0) if len(own) else low + (np.array(number) + 0.5) * size
         corner = np.clip(middle - side / 2, low + number * size, low + (np.array(number) + 1) * size - side)
         boxes.append([*corner, *(corner + side)])
-    step_m = max(LEAST_STEP_M, finest_m, float(np.sqrt(PARTS**2 * side.prod() / MOST_CELLS)))
+    step_m = max(MIN_STEP_M, finest_m, float(np.sqrt(PARTS**2 * side.prod() / MAX_CELLS)))
     return Sampling(np.array(boxes), step_m)
 
 

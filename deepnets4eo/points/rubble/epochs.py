@@ -20,12 +20,12 @@ from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.points.rubble.motion import RigidMotion
 from deepnets4eo.points.views.surface import surface_attributes
 
-MOST_SHIFT_M, MOST_ROTATION_DEG = 30.0, 5.0
+MAX_SHIFT_M, MAX_ROTATION_DEG = 30.0, 5.0
 
 
 WALL_JUMP_M = 2.0  # between neighbours, from which a wall stands between them
 NEIGHBOURS, FARTHEST = 9, 3.0  # in the plane; distance in spacings of the points
-MOST_LEVELS = 12  # of points on a wall
+MAX_LEVELS = 12  # of points on a wall
 
 
 class Scale(NamedTuple):
@@ -37,24 +37,24 @@ class Scale(NamedTuple):
 
 
 SCALES = (Scale(6.0, 2.0, 15_000), Scale(3.0, 1.0, 30_000), Scale(1.5, 0.4, 200_000))
-MOST_STEPS, STILL_M = 60, 1e-3
+MAX_STEPS, STILL_M = 60, 1e-3
 ARM_M = 100.0  # at which a rotation counts as a shift
 
 WALL_WEIGHT = 0.1  # of points between two heights, whose place is known to about half their spacing
-LEAST_POINTS = 200  # on either date, from which they are compared
+MIN_POINTS = 200  # on either date, from which they are compared
 TILE_M, HOLD_OUT = 5.0, 5  # one of so many tiles is held out
-PLACE_M, LEAST_IN_PLACE = 25.0, 5
-LEAST_STANDING = (
+PLACE_M, MIN_IN_PLACE = 25.0, 5
+MIN_STANDING = (
     6  # such squares with walls at either date, from which they can be compared: one building may have lost a side
 )
-MOST_STANDING, MOST_SEARCHED = 3000, 1000  # that are looked at
+MAX_STANDING, MAX_SEARCHED = 3000, 1000  # that are looked at
 AWAY_M = (9.0, 14.0)  # how far off the agreement by chance is taken
-LEAST_SPREAD = 0.01  # of shares that agree by chance
+MIN_SPREAD = 0.01  # of shares that agree by chance
 FAILED_SCORE, GOOD_SCORE = 4.0, 8.0  # spreads above chance
-LEAST_GAIN = 0.25  # other towns gain at most 0.18: share of what stands that must agree beyond chance
-GOOD_RESIDUAL_M, MOST_RESIDUAL_M = 0.5, 1.0
-GOOD_SIGMA_M, MOST_SIGMA_M = 0.25, 1.0
-LEAST_SHARE = 0.25  # of the held-out points that must fit
+MIN_GAIN = 0.25  # other towns gain at most 0.18: share of what stands that must agree beyond chance
+GOOD_RESIDUAL_M, MAX_RESIDUAL_M = 0.5, 1.0
+GOOD_SIGMA_M, MAX_SIGMA_M = 0.25, 1.0
+MIN_SHARE = 0.25  # of the held-out points that must fit
 SEARCH_STEP_M = 4.0
 
 
@@ -78,7 +78,7 @@ def with_walls(tops: Floats) -> SurfacePoints:
     jump = tops[:, 2] - heights[np.arange(len(tops)), lowest]
     high = np.flatnonzero(jump > WALL_JUMP_M)
     low = around[high, lowest[high]]
-    levels = np.clip(np.ceil(jump[high] / max(spacing_m, 0.1)).astype(np.int64), 2, MOST_LEVELS)
+    levels = np.clip(np.ceil(jump[high] / max(spacing_m, 0.1)).astype(np.int64), 2, MAX_LEVELS)
     column = np.repeat(np.arange(len(high)), levels)
     share = (np.arange(len(column)) - np.repeat(np.cumsum(levels) - levels, levels) + 0.5) / levels[column]
     positions = (tops[high, :2] + tops[low, :2])[column] / 2
@@ -202,8 +202,8 @@ def register_points(moving: SurfacePoints, fixed: SurfacePoints, corners: Floats
     stands to say so.
     """
     centre = corners.mean(axis=0)
-    if (number := min(len(moving.xyz), len(fixed.xyz))) < LEAST_POINTS:
-        reason = f"only {number} points are known at both dates (at least {LEAST_POINTS})"
+    if (number := min(len(moving.xyz), len(fixed.xyz))) < MIN_POINTS:
+        reason = f"only {number} points are known at both dates (at least {MIN_POINTS})"
         return EpochFit("degraded", reason, RigidMotion.upwards(0.0, centre), EpochQuality(), corners, in_plane=False)
     surface = Surface.from_points(fixed)
     raised = RigidMotion.upwards(_height_difference(moving.xyz, fixed.xyz), centre)
@@ -253,7 +253,7 @@ def _iterate(motion: RigidMotion, moving: Floats, surface: Surface) -> tuple[Rig
             distance = np.abs(surface.match(motion.apply(some), scale.reach_m).distance)
             spread = 3 * 1.4826 * float(np.median(distance)) if len(distance) else 0.0
             tukey_m = float(np.clip(spread, tukey_m, SCALES[1].tukey_m))
-        for _ in range(MOST_STEPS):
+        for _ in range(MAX_STEPS):
             normal, gradient = _equations(surface.match(motion.apply(some), scale.reach_m), motion, tukey_m)
             step = np.asarray(np.linalg.lstsq(normal, gradient, rcond=1e-9)[0], np.float64)
             motion = motion.followed_by(step[:3], step[3:])
@@ -296,9 +296,9 @@ def _standing_agreement(motion: RigidMotion, moving: SurfacePoints, surface: Sur
     """Whether walls of one date are found at the other, more often than where they are moved away by some metres."""
     moved = motion.apply(moving.xyz)
     tree, reach_m = cKDTree(moved), max(1.0, moving.spacing_m)
-    later, first = (_some(np.flatnonzero(wall), MOST_STANDING) for wall in (moving.wall, surface.wall))
+    later, first = (_some(np.flatnonzero(wall), MAX_STANDING) for wall in (moving.wall, surface.wall))
     number = min(_squares_with_walls(moved[later]), _squares_with_walls(surface.points[first]))
-    if number < LEAST_STANDING:
+    if number < MIN_STANDING:
         return {"standing": number}
     angles = np.arange(8) * np.pi / 4
     away = [np.zeros(3), *(r * np.array([np.cos(a), np.sin(a), 0]) for r in AWAY_M for a in angles)]
@@ -308,7 +308,7 @@ def _standing_agreement(motion: RigidMotion, moving: SurfacePoints, surface: Sur
         [_share_under(tree, moved, surface, first, by, reach_m, tukey_m) for by in away],
     ):
         chance = float(np.mean(shares[1:]))
-        score = (shares[0] - chance) / max(float(np.std(shares[1:])), LEAST_SPREAD)
+        score = (shares[0] - chance) / max(float(np.std(shares[1:])), MIN_SPREAD)
         if score > best["score"]:
             best |= {"standing_share": shares[0], "chance_share": chance, "score": score}
     return best
@@ -317,7 +317,7 @@ def _standing_agreement(motion: RigidMotion, moving: SurfacePoints, surface: Sur
 def _squares_with_walls(walls: Floats) -> int:
     """In how many squares of 25 m walls stand."""
     _, counts = np.unique(np.floor(walls[:, :2] / PLACE_M), axis=0, return_counts=True)
-    return int((counts >= LEAST_IN_PLACE).sum())
+    return int((counts >= MIN_IN_PLACE).sum())
 
 
 def _some(index: Indices, number: int) -> Indices:
@@ -343,8 +343,8 @@ def _share_under(
 
 def _search(start: RigidMotion, moving: SurfacePoints, surface: Surface) -> RigidMotion:
     """The shift in the plane of up to 30 m at which most walls are found."""
-    some = start.apply(moving.xyz[_some(np.flatnonzero(moving.wall), MOST_SEARCHED)])
-    steps = np.arange(-MOST_SHIFT_M, MOST_SHIFT_M + 1, SEARCH_STEP_M)
+    some = start.apply(moving.xyz[_some(np.flatnonzero(moving.wall), MAX_SEARCHED)])
+    steps = np.arange(-MAX_SHIFT_M, MAX_SHIFT_M + 1, SEARCH_STEP_M)
     shifts = np.array([(east, north, 0.0) for east in steps for north in steps])
     matched = [
         (np.abs(surface.match(some + by, SCALES[1].reach_m).distance) < SCALES[1].tukey_m).sum() for by in shifts
@@ -356,22 +356,22 @@ def _graded(motion: RigidMotion, quality: EpochQuality, corners: Floats, start: 
     """The fit with its status."""
     fit = EpochFit("ok", "", motion, quality, corners)
     off_m, _, _ = fit.off_m
-    unknown = quality.standing < LEAST_STANDING
+    unknown = quality.standing < MIN_STANDING
     failures = {
-        f"{quality.share:.0%} of the held-out points fit (at least {LEAST_SHARE:.0%})": quality.share < LEAST_SHARE,
-        f"hold-out residual {quality.residual_m:.2f} m (at most {MOST_RESIDUAL_M} m)": not quality.residual_m <= MOST_RESIDUAL_M,
+        f"{quality.share:.0%} of the held-out points fit (at least {MIN_SHARE:.0%})": quality.share < MIN_SHARE,
+        f"hold-out residual {quality.residual_m:.2f} m (at most {MAX_RESIDUAL_M} m)": not quality.residual_m <= MAX_RESIDUAL_M,
         f"what stands lies on what stood in {quality.standing_share:.0%} of its points, by chance in {quality.chance_share:.0%}": (
-            not unknown and not (quality.score >= FAILED_SCORE and quality.standing_share - quality.chance_share >= LEAST_GAIN)
+            not unknown and not (quality.score >= FAILED_SCORE and quality.standing_share - quality.chance_share >= MIN_GAIN)
         ),
-        f"the position in the plane is known to {quality.sigma_m:.1f} m alone": not unknown and quality.sigma_m > MOST_SIGMA_M,
-        f"shift {off_m:.1f} m (at most {MOST_SHIFT_M:.0f} m)": not unknown and np.hypot(*fit.shift_m[:2]) > MOST_SHIFT_M,
-        f"rotation {motion.turn_deg:.1f}° (at most {MOST_ROTATION_DEG:.0f}°)": abs(motion.turn_deg) > MOST_ROTATION_DEG,
+        f"the position in the plane is known to {quality.sigma_m:.1f} m alone": not unknown and quality.sigma_m > MAX_SIGMA_M,
+        f"shift {off_m:.1f} m (at most {MAX_SHIFT_M:.0f} m)": not unknown and np.hypot(*fit.shift_m[:2]) > MAX_SHIFT_M,
+        f"rotation {motion.turn_deg:.1f}° (at most {MAX_ROTATION_DEG:.0f}°)": abs(motion.turn_deg) > MAX_ROTATION_DEG,
     }  # fmt: skip
     for reason, wrong in failures.items():
         if wrong:
             return EpochFit("failed", reason, start, quality, corners)
     if unknown:
-        reason = f"walls or trees stand in {quality.standing} squares of {PLACE_M:.0f} m at both dates (at least {LEAST_STANDING})"
+        reason = f"walls or trees stand in {quality.standing} squares of {PLACE_M:.0f} m at both dates (at least {MIN_STANDING})"
         return EpochFit("degraded", reason, start, quality, corners, in_plane=False)
     degradations = {
         f"hold-out residual {quality.residual_m:.2f} m (good up to {GOOD_RESIDUAL_M} m)": quality.residual_m > GOOD_RESIDUAL_M,

@@ -54,7 +54,7 @@ from deepnets4eo.points.rubble.surfaces import (
 COLLAPSED_SHARE = 0.5  # of the plan that has come down
 PARTLY_SHARE = 0.1
 # mean loss from which a building is collapsed: the greater of a storey and 0.3 height
-LEAST_LOSS_M, LOSS_SHARE = 2.5, 0.3
+MIN_LOSS_M, LOSS_SHARE = 2.5, 0.3
 # of the plan that must lie as low as a heap for a mean fall to say that a building is gone without debris
 LOW_SHARE = 0.5
 HEAP_SHARE = 0.25  # of what has come down that must be heaps, else the site is cleared
@@ -63,7 +63,7 @@ REACH = 0.5  # of the height before: how far a heap spreads around its building
 NEAREST_M, FARTHEST_M = 1.0, 8.0  # limits of that distance
 ROUGH_M = 0.08  # standard deviation about a plane from which a low surface is rubble
 MIXED_SHARE = 0.4  # of what has come down that is heap, from which its low spots are debris, too, and no bare slab
-LEAST_PATCH_CELLS = 4  # smaller patches of rubble are noise of measurement
+MIN_PATCH_CELLS = 4  # smaller patches of rubble are noise of measurement
 RUBBLE_POINTS = 0.5  # share of a cell's points that are classified as rubble, from which the cell is rubble
 
 
@@ -212,7 +212,7 @@ def states_of(
     A mean fall alone collapses no building, as the former height may be wrong.
     """
     with np.errstate(invalid="ignore"):
-        fallen = loss_m >= np.maximum(LEAST_LOSS_M, LOSS_SHARE * height_m)
+        fallen = loss_m >= np.maximum(MIN_LOSS_M, LOSS_SHARE * height_m)
         seen = collapsed_share >= PARTLY_SHARE
         if low_share is not None:
             seen |= low_share >= LOW_SHARE
@@ -253,7 +253,7 @@ def rubble_polygons(measures: BlockMeasures, grid: Grid, ids: NDArray[Any]) -> g
         for outline, value in shapes(cells, mask=cells > 0, connectivity=4, transform=grid.affine)
     ]
     cell_m2 = abs(grid.affine.a * grid.affine.e)
-    traced = [(shape, value) for shape, value in traced if shape.area >= LEAST_PATCH_CELLS * cell_m2 * 0.99]
+    traced = [(shape, value) for shape, value in traced if shape.area >= MIN_PATCH_CELLS * cell_m2 * 0.99]
     outlines = np.array([shape for shape, _ in traced], dtype=object)
     volume, highest, terrain = _heaps(measures, grid, outlines)
     return gpd.GeoDataFrame(

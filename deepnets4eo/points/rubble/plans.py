@@ -41,8 +41,8 @@ TERRAIN_ERROR = 2.0  # heights above an interpolated terrain have about twice th
 
 STABLE_M = 0.4  # what is lower than this above the terrain at both dates is ground
 FAR_M = 5.0  # larger differences of ground are no offset between two dates, but work of men
-LEAST_STABLE_CELLS = 50
-LEAST_SIGMA_M = 0.02
+MIN_STABLE_CELLS = 50
+MIN_SIGMA_M = 0.02
 
 
 @dataclass(frozen=True)
@@ -67,19 +67,19 @@ def fit_vertically(pre: BlockHeights, post: BlockHeights, terrain: FloatImage, b
     difference = post.mean - pre.mean
     with np.errstate(invalid="ignore"):
         stable = ~built & (np.abs(pre.mean - terrain) < STABLE_M) & (np.abs(difference) < FAR_M)
-    if stable.sum() < LEAST_STABLE_CELLS:
+    if stable.sum() < MIN_STABLE_CELLS:
         return VerticalFit(cells=int(stable.sum()))
     first = float(np.median(difference[stable]))
     near = stable & (np.abs(difference - first) < STABLE_M)  # without cars, fallen trees, debris on the ground
     left = difference[near]
-    return VerticalFit(float(np.median(left)), max(nmad(left), LEAST_SIGMA_M), int(near.sum()))
+    return VerticalFit(float(np.median(left)), max(nmad(left), MIN_SIGMA_M), int(near.sum()))
 
 
 STOREY_M = 2.5
 PANCAKE = 0.35  # of the height before: the highest heap of a collapsed building
 BUILT_MARGIN_M = 1.5  # around footprints, which lie off by about that much
 MARGIN_M = 1.25  # at the edge of an outline, where walls make any surface rough
-LEAST_INNER = 16  # cells away from the edge that are needed to see whether a surface is rough; sheds have fewer
+MIN_INNER = 16  # cells away from the edge that are needed to see whether a surface is rough; sheds have fewer
 INNER_SHARE = 0.25  # of the inner cells that have come down, from which low cells of the margin have, too
 HIGH_SHARE = 0.95  # quantile of heights that stands for the highest, without single points above them
 NMADS = 3.0  # a fall counts from so many times the spread on stable ground
@@ -178,7 +178,7 @@ def plan_alone(
     """The plans by heights after the event alone."""
     after = cells.of_heights(above)
     within = inner_cells(inputs, cells)
-    known = np.isfinite(after) & (cells.total(within) >= LEAST_INNER)[cells.owner]
+    known = np.isfinite(after) & (cells.total(within) >= MIN_INNER)[cells.owner]
     limit = heap_limit(inputs.heights_m)
     with np.errstate(invalid="ignore"):
         low = known & (after <= limit[cells.owner])
@@ -210,7 +210,7 @@ def least_loss_m(fit: VerticalFit, options: RubbleOptions) -> float:
 
 def sigma_m(fit: VerticalFit) -> float:
     """The spread of differences on stable ground, or an assumed one."""
-    return fit.nmad_m if np.isfinite(fit.nmad_m) else 2 * LEAST_SIGMA_M
+    return fit.nmad_m if np.isfinite(fit.nmad_m) else 2 * MIN_SIGMA_M
 
 
 def heap_limit(height_m: Floats) -> Floats:

@@ -59,7 +59,7 @@ DEBRIS_COLOUR = (150, 90, 40)
 SLACK_M = 0.5  # of points around the heights of a patch: terrain and heaps are not level
 
 STEP_M = 0.001
-LEAST_HEIGHT_M = 0.5  # of a prism
+MIN_HEIGHT_M = 0.5  # of a prism
 CONDITIONS = {STANDING: "functional", COLLAPSED: "ruin", CLEARED: "demolished"}  # conditionOfConstruction of CityJSON
 REFERENCE = "https://www.opengis.net/def/crs/EPSG/0/{}"
 
@@ -252,7 +252,7 @@ def _solids(
     outline: Any, terrain_m: float, height_m: float, corner: NDArray[Any], vertices: dict[tuple[int, int, int], int]
 ) -> list[list[list[list[int]]]]:
     """The outer shell of each polygon: ground, roof and walls, counterclockwise from outside."""
-    if not math.isfinite(terrain_m + height_m) or not height_m >= LEAST_HEIGHT_M:
+    if not math.isfinite(terrain_m + height_m) or not height_m >= MIN_HEIGHT_M:
         return []
     shells = []
     for polygon in shapely.get_parts(outline):

@@ -37,8 +37,8 @@ GRADE_OF_STATE = {
 VEGETATION_CLASSES = (3, 4, 5)
 
 FEW_STABLE = 200  # cells of ground below which both dates cannot be compared
-LEAST_ROOF_SEEN = 0.5  # share of a roof from which volumes rest on it, not on walls
-MOST_UNSEEN = 0.1  # of a lost volume, up to which it counts as seen
+MIN_ROOF_SEEN = 0.5  # share of a roof from which volumes rest on it, not on walls
+MAX_UNSEEN = 0.1  # of a lost volume, up to which it counts as seen
 
 SUBJECT = "Rubble"  # of titles
 
@@ -140,7 +140,7 @@ def without_losses(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
 def lost_unseen(buildings: gpd.GeoDataFrame) -> NDArray[np.bool_]:
     """(N,) whether a building came down, and its part without heights may have lost more than a tenth of lost_m3 again."""
     down = ~buildings["state"].isin([STANDING, UNKNOWN])
-    return np.asarray(down & (buildings["lost_unseen_m3"] > MOST_UNSEEN * buildings["lost_m3"]))
+    return np.asarray(down & (buildings["lost_unseen_m3"] > MAX_UNSEEN * buildings["lost_m3"]))
 
 
 def gap_findings(gaps: Sequence[tuple[int, Exception]]) -> tuple[Finding, ...]:
@@ -158,7 +158,7 @@ def findings_of(buildings: gpd.GeoDataFrame, fits: list[dict[str, Any]], paired:
     unseen = int((buildings["state"] == UNKNOWN).sum())
     if unseen:
         findings.append(Finding("few_heights", "caution", {"number": unseen, "of": len(buildings)}))
-    roofless = int(((buildings["state"] != UNKNOWN) & (buildings["roof_seen_share"] < LEAST_ROOF_SEEN)).sum())
+    roofless = int(((buildings["state"] != UNKNOWN) & (buildings["roof_seen_share"] < MIN_ROOF_SEEN)).sum())
     if roofless:
         findings.append(Finding("roofs_unseen", "caution", {"number": roofless, "of": len(buildings)}))
     blind = lost_unseen(buildings)

@@ -45,15 +45,15 @@ if TYPE_CHECKING:
 
 HeightSource: TypeAlias = "str | Path | PointCloud | Layer"
 WALL_M = 2.0  # above it a cell holds a roof or wall, whose top counts; below, rubble, whose mean counts
-LEAST_STANDING = 5  # buildings from which a systematic offset is estimated
-LEAST_OFFSET_M = 0.5  # smaller ones are within the accuracy of heights and the shape of roofs
+MIN_STANDING = 5  # buildings from which a systematic offset is estimated
+MIN_OFFSET_M = 0.5  # smaller ones are within the accuracy of heights and the shape of roofs
 REMEDY = "Give metres above 0 as numbers with a point, and leave the others empty."
 
 LOW, MID, HIGH = 0.25, 0.33, 0.40
 SPHERICAL = 5.0  # a spherical correlation of range L acts over an area of pi L² / 5
 NORMAL_95 = 1.96
 
-LEAST_BESIDE = 3  # known cells around one without points, from which it takes their mean
+MIN_BESIDE = 3  # known cells around one without points, from which it takes their mean
 WINDOW_PX = 5  # side of the square in which a plane is fitted
 
 
@@ -255,8 +255,8 @@ def systematic_offset_m(above_roofs_m: Floats) -> float:
     (2.5, 0.0)
     """
     known = above_roofs_m[np.isfinite(above_roofs_m)]
-    offset_m = float(np.median(known)) if len(known) >= LEAST_STANDING else 0.0
-    return offset_m if abs(offset_m) >= LEAST_OFFSET_M else 0.0
+    offset_m = float(np.median(known)) if len(known) >= MIN_STANDING else 0.0
+    return offset_m if abs(offset_m) >= MIN_OFFSET_M else 0.0
 
 
 def without_offset(heights_m: Floats, offset_m: float) -> Floats:
@@ -297,7 +297,7 @@ class BuildingCells:
         around = np.ones((3, 3), np.float32)
         number = convolve(known.astype(np.float32), around, mode="constant")
         total = convolve(np.where(known, image, 0).astype(np.float32), around, mode="constant")
-        filled = np.where(~known & (number >= LEAST_BESIDE), total / np.maximum(number, 1), image)
+        filled = np.where(~known & (number >= MIN_BESIDE), total / np.maximum(number, 1), image)
         return np.asarray(self.of_image(filled))
 
     def total(self, values: NDArray[Any]) -> Floats:

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 PAD_PX = 0.01  # of the box around a face, against rounding
-LEAST_NEAR_M = 1e-6
+MIN_NEAR_M = 1e-6
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -22,7 +22,7 @@ def draw_faces(positions, faces, eye, axes, focal, near, far, face, depth):  # t
         a, b, c = corners[0, 2], corners[1, 2], corners[2, 2]
         if max(a, b, c) < near or min(a, b, c) > far:
             continue
-        _image_box(corners, focal, max(near, LEAST_NEAR_M), box)
+        _image_box(corners, focal, max(near, MIN_NEAR_M), box)
         first, last = max(np.ceil(box[0] - PAD_PX), 0.0), min(np.floor(box[1] + PAD_PX), face.shape[1] - 1.0)
         top, bottom = max(np.ceil(box[2] - PAD_PX), 0.0), min(np.floor(box[3] + PAD_PX), face.shape[0] - 1.0)
         if not (first <= last and top <= bottom):

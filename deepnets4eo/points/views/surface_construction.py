@@ -15,7 +15,7 @@ from deepnets4eo.points.meshes import ball_pivoting, poisson, upward
 from deepnets4eo.points.views.surface import Surface, SurfaceOptions, surface_attributes
 from deepnets4eo.system import cores
 
-MOST_VOXELS = 1 << 62
+MAX_VOXELS = 1 << 62
 
 # half side by the spacing: leaves 1 % of a plane open where points are decimated; larger ones hide each other
 SPLAT = 0.65
@@ -142,7 +142,7 @@ def decimate(xyz: Floats, voxel_m: float = 0.1, source: str = "points in memory"
     InputError for coordinates too far apart. Memory: 60 bytes a point."""
     low, high = (np.floor(limit(xyz, axis=0) / voxel_m) for limit in (np.min, np.max))
     sizes = [int(side) + 1 for side in high - low]
-    if math.prod(sizes) > MOST_VOXELS:
+    if math.prod(sizes) > MAX_VOXELS:
         raise InputError(
             f"{source}: the points lie within {' x '.join(f'{side * voxel_m:,.0f}' for side in sizes)} m, too far apart for "
             f"voxels of {voxel_m} m. Remove points with wrong coordinates, or choose larger voxels."

@@ -32,7 +32,7 @@ from world.style import WorldStyle
 _PIECE_M = 13.0  # of a line; in the lanes there is at most one car to a piece, and one dash
 _LANE_M = 3.6
 _GREY = ((178, 172, 160), (150, 146, 138), (122, 119, 114), (94, 93, 92))  # of bridges
-_MOST_OBLIQUE = 1.2  # metres on a bridge to a metre across: roads cross at 57 degrees or more
+_MAX_OBLIQUE = 1.2  # metres on a bridge to a metre across: roads cross at 57 degrees or more
 _SURFACES = ("asphalt", "old_asphalt", "concrete")
 
 _VENTS = {"vent": 3.0, "conditioner": 2.0, "clutter": 0.4}
@@ -422,7 +422,7 @@ def _add_traffic(draft: Draft, motorway: Motorway) -> None:
 def _middle_part(road: Rects, width_m: float) -> Rects:
     """The middle of a road that crosses ground of some width, as a row of its own."""
     part = road[None].copy()
-    part[:, 2] = np.minimum(part[:, 2], width_m * _MOST_OBLIQUE)
+    part[:, 2] = np.minimum(part[:, 2], width_m * _MAX_OBLIQUE)
     return part
 
 

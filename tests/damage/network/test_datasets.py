@@ -13,7 +13,7 @@ from refusals import raises_naming
 from scipy import ndimage
 
 from deepnets4eo.damage.network import read_pairs
-from deepnets4eo.damage.network.pairs import MOST_OPEN
+from deepnets4eo.damage.network.pairs import MAX_OPEN
 from deepnets4eo.damage.network.recipe import DamageData
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import Window, whole
@@ -117,7 +117,7 @@ def test_many_pairs_keep_few_files_open(tmp_path):
         pair.scene.read(Window(0, 0, 8, 8))
     opened = [link for link in Path("/proc/self/fd").iterdir() if str(link.resolve()).startswith(str(tmp_path))]
     assert len(pairs) == 60 + 1
-    assert 0 < len(opened) <= 2 * MOST_OPEN
+    assert 0 < len(opened) <= 2 * MAX_OPEN
 
 
 def test_folders_that_are_not_as_the_layout_has_them_are_refused(tmp_path):

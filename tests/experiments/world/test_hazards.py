@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from refusals import raises_naming
-from world.hazard import MODE, MODE_NAMES, MOST_VISIBLE, Hazard, hazard_names
+from world.hazard import MAX_VISIBLE, MODE, MODE_NAMES, Hazard, hazard_names
 from world.intensity import CELL_M, node_positions, sample_nodes
 from world.outcome import EFFECTS, draw_outcome
 from world.plan import (
@@ -83,7 +83,7 @@ def test_what_is_visible_never_exceeds_the_truth(name):
     for seed in range(5):
         _, outcome = outcome_of(name, seed)
         assert (outcome.visible <= outcome.grades).all()
-        assert (outcome.visible <= MOST_VISIBLE[outcome.modes]).all()
+        assert (outcome.visible <= MAX_VISIBLE[outcome.modes]).all()
         assert ((outcome.modes == MODE["whole"]) == (outcome.grades == 0)).all()
 
 

@@ -10,7 +10,8 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.points import PointCloud
 from deepnets4eo.points.features import neighbourhoods as module
 
-SURE, LEAST, NEVER, EVEN = 0.95, 0.35, 0.05, 0.5  # probabilities of a building; LEAST only confirms under a footprint
+# Probabilities of a building; CONFIRMED only confirms under a footprint.
+SURE, CONFIRMED, NEVER, EVEN = 0.95, 0.35, 0.05, 0.5
 
 
 def make_groups(*shares: dict[float, int], classes: int = 2) -> tuple[PointCloud, np.ndarray]:
@@ -45,7 +46,7 @@ def test_a_footprint_over_half_of_a_group_confirms_it_and_forbids_to_refute_it()
 def test_a_footprint_lowers_the_probability_that_confirms_a_point():
     # without more than 50.4 % under it: half the points are sure, a quarter is confirmed by the footprint alone
     under = np.array([shapely.box(0.4 * 50 - 0.1, -1, 0.4 * 75 - 0.1, 1)])
-    points = {SURE: 50, LEAST: 25, NEVER: 25}
+    points = {SURE: 50, CONFIRMED: 25, NEVER: 25}
     assert decide(points) == [Verdict.unsure]
     assert decide(points, footprints=under) == [Verdict.confirmed]
 

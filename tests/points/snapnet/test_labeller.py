@@ -110,7 +110,7 @@ def test_small_tiles_leave_hardly_more_points_unseen_than_one_large_tile(tmp_pat
     views = ViewSection(directions=100, area_m2=AREA_M2, distances_m=(3.0,))
     one, many = labeller(views), labeller(views)
     whole = label_cloud(field, one, tmp_path / "whole.laz")
-    monkeypatch.setattr(labelling, "LEAST_POINTS", 1000)
+    monkeypatch.setattr(labelling, "MIN_POINTS", 1000)
     tiled = label_cloud(field, many, tmp_path / "tiled.laz", LabelOptions(memory_bytes=1))
     assert sum(one.segmenter.batches) == 100
     assert 100 < sum(many.segmenter.batches) < 3 * 100  # halos are seen as well

@@ -1,6 +1,6 @@
 // What the scene amounts to: counts with their intervals, what was looked at, how well the images fit, what to beware of.
 
-const MOST_AREAS = 40;
+const MAX_AREAS = 40;
 const OUTSIDE = "outside all areas"; // the row of the buildings in none
 const hasEstimates = () => Boolean(page.summary.estimates?.buildings);
 
@@ -79,13 +79,13 @@ function confusionBox() {
 function areasBox() {
   const areas = page.summary.areas;
   if (!areas) return "";
-  const most = [...areas].sort((a, b) => b.damaged - a.damaged).slice(0, MOST_AREAS), people = "people" in areas[0];
+  const most = [...areas].sort((a, b) => b.damaged - a.damaged).slice(0, MAX_AREAS), people = "people" in areas[0];
   const head = [t`Area`, t`Damaged`, t`95 % interval`, t`Share`, t`Assessed`, ...(people ? [t`Exposed people`] : [])];
   const rows = most.map((area) => make("tr", {}, make("th", { scope: "row", dir: "auto" }, area.area === OUTSIDE ? t`outside all areas` : area.area), make("td", {}, number(Math.round(area.damaged))),
     make("td", {}, bounds([area.damaged_low, area.damaged_high])), make("td", {}, area.share === null ? "" : percent(area.share).replace(" ", "\u00a0")), make("td", {}, number(area.assessed)),
     ...(people ? [make("td", {}, area.people_exposed === null ? "" : number(Math.round(area.people_exposed)))] : [])));
   const table = make("table", {}, make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...rows));
-  return box(t`By area`, table, paragraph(t`Major damage or worse, expected number.`), areas.length > MOST_AREAS ? paragraph(t`The ${MOST_AREAS} areas with most of ${number(areas.length)}; all are in areas.csv.`) : "");
+  return box(t`By area`, table, paragraph(t`Major damage or worse, expected number.`), areas.length > MAX_AREAS ? paragraph(t`The ${MAX_AREAS} areas with most of ${number(areas.length)}; all are in areas.csv.`) : "");
 }
 
 function areaLine() {

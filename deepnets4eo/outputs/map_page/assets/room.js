@@ -3,7 +3,7 @@
 // tools lie below the images.
 
 const SIDE_PX = 392, NARROW_PX = 860; // of the list beside the images; of a window that has it below them
-const LEAST_PX = { width: 480, height: 120 };
+const MIN_PX = { width: 480, height: 120 };
 const TOOLS_PX = 46, STRIP_PX = 76; // heights below the panels: of the tools, and the least of the strip
 const STACKED = 1.1; // times larger, to be one above the other
 
@@ -27,8 +27,8 @@ class Room {
     if (!(width > 0) || !(height > 0)) return; // folded away, or printed
     const count = host.classList.contains("swipe") ? 1 : this.count, high = (ways) => this.sceneHeight(width, height, ways);
     const stacked = count > 1 && high([1, 2]) > STACKED * high([2, 1]), [across, down] = stacked ? [1, 2] : [count, 1];
-    const scene = high([across, down]), used = Math.max(down * scene, down * LEAST_PX.height), free = height - used;
-    const roomy = narrow || free >= TOOLS_PX, left = width - Math.max(across * scene * shape, LEAST_PX.width);
+    const scene = high([across, down]), used = Math.max(down * scene, down * MIN_PX.height), free = height - used;
+    const roomy = narrow || free >= TOOLS_PX, left = width - Math.max(across * scene * shape, MIN_PX.width);
     host.style.gridTemplate = `repeat(${down}, minmax(0, 1fr)) / repeat(${across}, minmax(0, 1fr))`;
     host.style.height = roomy ? `${used}px` : "";
     maps.classList.toggle("roomy", roomy);

@@ -1,7 +1,7 @@
 // The sheet for paper: both images as they are seen now, and what the kind of map puts below them.
 
 const SHEET_PX = { width: 760, height: 320 }; // of one image, so low that all fits one page of A4; drawn twice as fine
-const MOST_FILES = 12;
+const MAX_FILES = 12;
 
 function wirePrinting(store, panels) {
   const host = document.getElementById("sheet");
@@ -34,7 +34,7 @@ function sheetParts(store, panels) {
 
 // A mosaic of many tiles would take a page of its own.
 function fewFiles(files) {
-  return files.length > MOST_FILES ? [...files.slice(0, MOST_FILES), ["…", t`and ${number(files.length - MOST_FILES)} more`]] : files;
+  return files.length > MAX_FILES ? [...files.slice(0, MAX_FILES), ["…", t`and ${number(files.length - MAX_FILES)} more`]] : files;
 }
 
 // The same place at the same width on the ground as on the screen.
