@@ -20,6 +20,7 @@ from deepnets4eo.errors import MissingExtraError
 
 EXTRAS = {
     "torch": "deep",
+    "ukis_csmask": "clouds",
     "segmentation_models_pytorch": "deep",
     "timm": "deep",
     "torchvision": "deep",

@@ -21,7 +21,7 @@ from deepnets4eo.change.classical.detector import POST, PRE
 from deepnets4eo.change.options import ChangeOptions
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import READ_PX, Grid, blocks, only_one_placed
-from deepnets4eo.inspection import cloud_finding, visible_clouds, without_collar
+from deepnets4eo.inspection import CloudClassification, cloud_finding, without_collar
 from deepnets4eo.outputs import Finding, one_or_many
 from deepnets4eo.outputs.map_page import picture_px
 from deepnets4eo.rasters import (
@@ -30,7 +30,6 @@ from deepnets4eo.rasters import (
     LayerView,
     PictureSource,
     Scene,
-    cloud_band,
     open_cloud_mask,
     without_implausible,
 )
@@ -73,6 +72,8 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
         ImagePair(*choose_bands(before, after, options)).check_two_images().declare_nodata("pre").declare_nodata("post")
     )
     clouds = _open_masks(dict(zip((PRE, POST), pair.images, strict=True)), options)
+    own_clouds, cloud_findings = _own_clouds({PRE: before, POST: after}, masked=clouds.keys())
+    clouds |= own_clouds
     covers = _open_covers(pair.post, options)
     registered = _register(pair, options)
     registration, grid = registered.registration, registered.post.grid
@@ -85,30 +86,40 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
         layers[name] = hide_clouds(layers[name], mask, grid, motions[name])
     scene = Scene(layers, grid)
     check_common_pixels(scene)
-    findings = (*pair.findings, *_registration_findings(registration, options))
+    findings = (*pair.findings, *_registration_findings(registration, options), *cloud_findings)
     if pair.post.embedding is None:
-        findings += _cloud_findings(images, {PRE: before, POST: after}, masked=clouds.keys())
+        findings += _findings_of_bright_clouds(images, masked=clouds.keys())
     return ChangePair(scene, registration, findings, covers)
 
 
-def _cloud_findings(
-    images: Mapping[str, Layer], whole: Mapping[str, Layer], masked: Collection[str]
-) -> tuple[Finding, ...]:
-    """A caution for each date without a mask much of which looks like clouds: they would be mapped as change.
+def _own_clouds(images: Mapping[str, Layer], masked: Collection[str]) -> tuple[dict[str, Layer], list[Finding]]:
+    """Return the masks of clouds of dates without a given mask, from a band of the image or a network, and what they hide.
 
-    images : on one grid; whole : as they were given, with all their bands
+    images : with all their bands
+    """
+    masks, findings = {}, []
+    for name, role in ((PRE, "pre"), (POST, "post")):
+        image = images[name]
+        clouds = None if name in masked or image.embedding is not None else CloudClassification.of(image).mask
+        finding = None if clouds is None else cloud_finding(clouds, image, role, "mask_clouds_of_change")
+        if clouds is not None and finding is not None:
+            masks[name] = clouds
+            findings.append(finding)
+    return masks, findings
+
+
+def _findings_of_bright_clouds(images: Mapping[str, Layer], masked: Collection[str]) -> tuple[Finding, ...]:
+    """Return a caution for each date without a mask much of which looks like clouds: clouds are mapped as change there.
+
+    images : on one grid
     """
     findings = []
     for name, other, role in ((PRE, POST, "pre"), (POST, PRE, "post")):
-        if name in masked:
+        image = images[name]
+        clouds = None if name in masked else CloudClassification.of(image).or_bright(image, images[other])
+        if clouds is None:
             continue
-        clouds = cloud_band(whole[name])
-        clouds = visible_clouds(images[name], images[other]) if clouds is None else clouds
-        finding = (
-            None
-            if clouds is None
-            else cloud_finding(clouds, images[name], role, "mask_clouds_of_change", "clouds_mapped")
-        )
+        finding = cloud_finding(clouds, image, role, "mask_clouds_of_change", "clouds_mapped")
         if finding is not None and finding.values["share"] >= MUCH_CLOUD:
             findings.append(finding)
     return tuple(findings)

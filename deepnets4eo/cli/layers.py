@@ -29,7 +29,7 @@ def layers() -> None:
     """Write further layers of a scene, which it takes as dsm=FILE or osm=FILE.
 
     Layers are heights from a surface model, vectors drawn on an image's grid, its bands in the detail of a panchromatic
-    band, or the outlines of buildings.
+    band, masks of clouds, or the outlines of buildings.
 
     \b
     deepnets4eo layers heights dsm.tif --out ndsm.tif
@@ -158,6 +158,26 @@ def footprints(
     days = sorted(outlines.frame["source_date"].dropna())
     span = f", last changed {days[0]} to {days[-1]}" if days else ""
     show_result(f"{len(outlines.frame):,} buildings{span}{f' ({outlines.credit})' if outlines.credit else ''}", written)
+
+
+def clouds(
+    image: Annotated[
+        str, Argument(help="Image of Sentinel-2 or Landsat: reflectance in blue, green, red, near infrared.")
+    ],
+    out: Out,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a mask of clouds (1) and their shadows (2) of a Sentinel-2 or Landsat image, by a network.
+
+    `change`, `flood` and `series` hide the same pixels without being given the mask. Needs pip install "deepnets4eo[clouds]".
+
+    \b
+    deepnets4eo layers clouds S2_T33.tif --out clouds.tif"""
+    from deepnets4eo.inspection import write_cloud_mask
+
+    with progress("clouds") as advance:
+        classes = write_cloud_mask(image, out, overwrite=overwrite, progress=advance)
+    show_result(f"clouds {classes.cloud_share:.1%}, their shadows {classes.shadow_share:.1%} of the image", out)
 
 
 @with_options(RefineOptions)

@@ -27,8 +27,9 @@ def hide_clouds_of_dates(
     findings, post = [], layers[POST]
     for name, date in dates.items():
         source, flag = cloud_masks.get(name, (None, ""))
-        cloud_layer = None if source is not None else date.clouds
-        if source is None and cloud_layer is None and name == POST and date.kind in ("surface", "spectrum"):
+        cloud_layer = None if source is not None else date.clouds.mask
+        by_brightness = name == POST and not date.clouds.is_conclusive and date.kind in ("surface", "spectrum")
+        if source is None and cloud_layer is None and by_brightness:
             before = layers.get(FIRST) if FIRST in dates and dates[FIRST].kind == date.kind else None
             cloud_layer = clouds_in_image(post, before, 1.0 if post.grid.crs is None else mean_gsd_m(post.grid))
         if source is not None:

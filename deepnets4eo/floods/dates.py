@@ -15,10 +15,15 @@ from deepnets4eo.floods.optical import COARSEST_M
 from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.floods.sensors import Kind, Recognised, in_colours, recognise
 from deepnets4eo.grid import mean_gsd_m
-from deepnets4eo.inspection import check_no_colour_table, check_two_images, declare_nodata
+from deepnets4eo.inspection import (
+    CloudClassification,
+    check_no_colour_table,
+    check_two_images,
+    declare_nodata,
+)
 from deepnets4eo.options import split_names
 from deepnets4eo.outputs import Finding
-from deepnets4eo.rasters import Layer, LayerLike, cloud_band
+from deepnets4eo.rasters import Layer, LayerLike
 from deepnets4eo.registration import UNMOVED, MotionMatrix
 
 log = logging.getLogger(__name__)
@@ -38,14 +43,14 @@ class DateImage:
 
     image : its bands that show water, named by what they show
     recognised : what it is, recognised once from the whole file
-    clouds : its own mask of clouds, where a band is one
+    clouds : what a band of the image or a network states of clouds and shadows
     colours : red, green and blue of an image with infrared bands, where it has them
     motion : how it lies on POST, as in `Registration`
     """
 
     image: Layer
     recognised: Recognised
-    clouds: Layer | None
+    clouds: CloudClassification
     colours: Layer | None
     motion: MotionMatrix = field(default_factory=lambda: UNMOVED)
 
@@ -64,9 +69,10 @@ def open_dates(
     dates = {}
     for name, (source, bands) in opened.items():
         whole = _open(source, bands, options, name, findings)
-        clouds = cloud_band(whole)
         date = recognise(whole, options.sensor)
-        dates[name] = DateImage(date.image, date, clouds, in_colours(whole) if date.kind == "spectrum" else None)
+        dates[name] = DateImage(
+            date.image, date, CloudClassification.of(whole), in_colours(whole) if date.kind == "spectrum" else None
+        )
         log.info("%s is %s.", date.image.source, IN_WORDS[date.kind])
     _check_images(dates)
     return dates

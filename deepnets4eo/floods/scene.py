@@ -95,7 +95,7 @@ def open_flood_scene(
     findings += hide_clouds_of_dates(layers, dates, options)
     kinds = {name: date.kind for name, date in dates.items()}
     findings += lay_in_the_ground(layers, kinds, options, grid, scratch)
-    findings += _kind_findings(kinds, options, known=dates[POST].clouds is not None)
+    findings += _kind_findings(kinds, options, known=dates[POST].clouds.is_conclusive)
     if FIRST in dates:
         registrations.setdefault(FIRST, assume_registered(dates[FIRST].image, image))
     footprints = None if options.footprints is None else read_footprints(options.footprints, image=post_grid)

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .clouds import cloud_finding, clouds_in_image, visible_clouds
+    from .cloud_network import write_cloud_mask
+    from .clouds import CloudClassification as CloudClassification, cloud_finding, clouds_in_image
     from .cubes import bad_bands, describe_negative, measure_bands
     from .datasets import inspect_dataset, recognise
     from .files import MIN_BANDS, Inspection as Inspection, inspect as inspect, overlaps

@@ -1,17 +1,19 @@
 """Clouds in optical images, 0 where clear: by the band that says where they are, else bright, white and smooth parts,
 and thick haze, through which little of the contrast before is left.
 
-Thin clouds and shadows are not detected.
+Thin clouds and shadows are detected only by a band or by the network of `cloud_network`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.grid import mean_gsd_m
+from deepnets4eo.inspection.cloud_network import CloudClasses, clouds_by_network, suits_cloud_network
 from deepnets4eo.outputs import Finding, Phrase, image_of
 from deepnets4eo.rasters import COLOURS, LOOK_PX, CloudBand, Layer, cloud_band, moving_moments
 
@@ -142,25 +144,48 @@ def cloud_finding(mask: Layer, image: Layer, role: str, remedy: str, wording: st
     how = Phrase("by_new_brightness")
     if isinstance(mask.reader, CloudBand):
         how = Phrase("by_cloud_band", {"band": mask.reader.layer.band_names[0]})
+    elif isinstance(mask.reader, CloudClasses):
+        how = Phrase("by_cloud_network", {"cloud": mask.reader.cloud_share, "shadow": mask.reader.shadow_share})
     named = {"share": share, "image": image_of(role), "source": image.source, "how": how, "remedy": Phrase(remedy)}
     return Finding(f"clouds_{role}", "caution", named, wording=wording)
 
 
-def visible_clouds(image: Layer, other: Layer | None = None) -> Layer | None:
-    """The mask of clouds of an image by its own band of them, else by its colours or infrared; None if it shows none.
+@dataclass(frozen=True)
+class CloudClassification:
+    """What a band of an image or a network states of its clouds and their shadows.
 
-    other : an image of another day on the same grid, next to which clouds stand out; without it only bright ones are found
+    Parameters
+    ----------
+    mask : 0 clear; None if nothing is hidden, or if nothing states what is
+    is_conclusive : whether an image without a mask is clear; otherwise brightness is the only sign of clouds
     """
-    clouds = cloud_band(image)
-    if clouds is not None or image.grid.crs is None or image.legend is not None:
-        return clouds
-    coarsest_m = FINE_M if other is None else COARSEST_M
-    chosen = _bands_of_clouds(image, coarsest_m)
-    if chosen is None:
-        return None
-    before = None if other is None else _bands_of_clouds(other, coarsest_m)
-    alike = before is not None and before.band_names == chosen.band_names
-    return clouds_in_image(chosen, before if alike else None, mean_gsd_m(image.grid))
+
+    mask: Layer | None
+    is_conclusive: bool
+
+    @classmethod
+    def of(cls, image: Layer) -> CloudClassification:
+        """Classify an image by its own band of clouds or by the network of `cloud_network`."""
+        band = cloud_band(image)
+        if band is not None:
+            return cls(band, True)
+        mask = clouds_by_network(image)
+        return cls(mask, mask is not None or suits_cloud_network(image))
+
+    def or_bright(self, image: Layer, other: Layer | None = None) -> Layer | None:
+        """Return the mask or, without a conclusive one, the mask of what is bright and white like clouds; None without clouds.
+
+        other : an image of another day on the same grid, next to which clouds stand out; without it only bright ones are found
+        """
+        if self.is_conclusive or image.grid.crs is None or image.legend is not None:
+            return self.mask
+        coarsest_m = FINE_M if other is None else COARSEST_M
+        chosen = _bands_of_clouds(image, coarsest_m)
+        if chosen is None:
+            return None
+        before = None if other is None else _bands_of_clouds(other, coarsest_m)
+        alike = before is not None and before.band_names == chosen.band_names
+        return clouds_in_image(chosen, before if alike else None, mean_gsd_m(image.grid))
 
 
 def _bands_of_clouds(image: Layer, coarsest_m: float) -> Layer | None:
@@ -176,6 +201,6 @@ def _bands_of_clouds(image: Layer, coarsest_m: float) -> Layer | None:
 
 def describe_clouds(image: Layer) -> str | None:
     """What clouds hide of an image, in one sentence; None without clouds, and of images whose bands do not show them."""
-    clouds = visible_clouds(image)
+    clouds = CloudClassification.of(image).or_bright(image)
     finding = None if clouds is None else cloud_finding(clouds, image, "", "")
     return None if finding is None else finding.message

@@ -20,7 +20,7 @@ from deepnets4eo.change.series.dates import DatedImage, find_images
 from deepnets4eo.change.series.options import SeriesInputs
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.inspection import check_no_colour_table, declare_nodata
+from deepnets4eo.inspection import CloudClassification, check_no_colour_table, declare_nodata
 from deepnets4eo.options import split_names
 from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, LayerLike, layer_names, open_cloud_mask, without_implausible
@@ -183,6 +183,8 @@ class ImageSeries:
         ]
         if not masks and self.rule.band is not None:
             masks = [_mask_band(image.day, layers[0], order[self.rule.band - 1], zero_is_clear)]
+        if not masks and self.rule == MaskRule():
+            masks = [mask for layer in layers if (mask := CloudClassification.of(layer).mask) is not None]
         return [mask.on(self.grid, "nearest") for mask in masks]
 
 
