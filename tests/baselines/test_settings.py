@@ -1,6 +1,7 @@
 """Settings of the classical baselines reach the classifiers that they are for; folds, thinning and scores by hand."""
 
 import logging
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
+from deepnets4eo import lazy
+from deepnets4eo.baselines import training
 from deepnets4eo.baselines.array_estimators import LinearDiscriminant, RbfSvm, SpectralAngleMapper
 from deepnets4eo.baselines.estimators import DENSITIES, SCORED, EstimatorOptions, build_estimator
 from deepnets4eo.baselines.som import SelfOrganizingMap
@@ -24,7 +27,8 @@ from deepnets4eo.baselines.tuned_classifier import (
     fit_single_threaded,
     platt,
 )
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, MissingExtraError
+from deepnets4eo.training.tasks import TrainOptions
 
 CHANGED = {
     "class_weight": "none", "C": 3.0, "gamma": 2.0, "trees": 11, "leaf_samples": 6, "neighbours": 4,
@@ -220,3 +224,20 @@ def test_where_no_class_is_probable_the_scores_decide() -> None:
     shares = 1 / (1 + np.exp(-10 * scores[1]))
     np.testing.assert_allclose(found[1], shares / shares.sum(), rtol=1e-6)
     assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("method", "encoder", "needs"),
+    [("network", "", True), ("parts", "", True), ("pixels", "resnet18", True), ("superpixels", "resnet18", True),
+     ("pixels", "", False), ("superpixels", "", False), ("rules", "", False)],
+)  # fmt: skip
+def test_methods_with_networks_or_an_encoder_name_the_missing_extra(
+    method, encoder, needs, monkeypatch, tmp_path
+) -> None:
+    trained: list[str] = []
+    monkeypatch.setitem(lazy.EXTRAS, "no_networks", "deep")
+    monkeypatch.setattr(training, "fit_and_write", lambda recipe, *_: trained.append(recipe.model.method))
+    recipe = training.BaselineRecipe(legend="isprs", model={"method": method}, deep={"encoder": encoder})
+    with raises_naming(MissingExtraError, "no_networks") if needs else nullcontext():
+        training.train_baseline(recipe, tmp_path / "run", TrainOptions())
+    assert trained == ([] if needs else [method])

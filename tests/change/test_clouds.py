@@ -11,9 +11,10 @@ from geotiff import write_geotiff
 
 from deepnets4eo.change import ChangeOptions, map_change
 from deepnets4eo.change.areas import area_text
-from deepnets4eo.change.pair import PRE, open_pair
+from deepnets4eo.change.pair import POST, PRE, clouded_area, hide_clouds, open_pair
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.grid import Grid
+from deepnets4eo.rasters.scene import Layer, Scene
 
 SIDE, GSD = 160, 10.0
 CHANGED, OVER_PRE, OVER_POST = np.s_[60:90, 40:80], np.s_[70:100, 60:100], np.s_[0:20, 100:150]
@@ -149,3 +150,34 @@ def test_masks_that_are_none_are_refused_with_their_option(tmp_path: Path) -> No
     far = write_mask(tmp_path / "far.tif", OVER_PRE, transform=Affine(GSD, 0, 900_000, 0, -GSD, 5_000_000))
     refused(far, "--cloud-mask-post", GridError)
     refused(write_mask(tmp_path / "all.tif", np.s_[:, :]), "post.tif shows no valid pixel of the common ground")
+
+
+def test_hidden_area_is_summed_over_windows_by_the_size_of_their_own_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In degrees, pixels of a northern window are smaller. Clouds of two dates overlap, and pre ends before they do."""
+    rng = np.random.default_rng(1)
+    rows, cols = 48, 40
+    grid = Grid((rows, cols), Affine(0.1, 0, 20, 0, -0.1, 61), "EPSG:4326")
+    image = rng.integers(1, 200, (1, rows, cols)).astype(np.uint8)
+    image[:, :, 36:] = 0  # without data
+    clouds = np.zeros((2, rows, cols), np.uint8)
+    clouds[0, 10:30, 5:25] = clouds[1, 20:46, 15:40] = 1
+    image_layer = Layer.open(image, grid=grid, nodata=0)
+    layers = {
+        name: hide_clouds(image_layer, Layer.open(mask[None], grid=grid), grid)
+        for name, mask in zip((PRE, POST), clouds, strict=True)
+    }
+    monkeypatch.setattr("deepnets4eo.change.pair.READ_PX", 16)
+    area = clouded_area(Scene(layers), [PRE, POST])
+    top = np.radians(61 - 0.1 * np.arange(rows + 1))
+    strip = 6371.0072**2 * np.radians(0.1) * (np.sin(top[:-1]) - np.sin(top[1:])) * 100  # hectares of a pixel of a row
+    seen = (image[0] > 0) * strip[:, None]
+    assert area is not None
+    by_layer = {
+        name: pytest.approx((seen * mask).sum(), rel=0.01) for name, mask in zip((PRE, POST), clouds, strict=True)
+    }
+    assert area.by_layer == by_layer
+    assert area.either_ha == pytest.approx((seen * clouds.any(axis=0)).sum(), rel=0.01)
+    assert area.visible_ha == pytest.approx(seen.sum(), rel=0.01)
+    assert area.share == pytest.approx(area.either_ha / area.visible_ha)
+    plain = Scene({PRE: image_layer, POST: image_layer})
+    assert clouded_area(plain, [PRE, POST]) is None

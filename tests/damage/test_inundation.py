@@ -30,6 +30,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.floods import BuildingWater, Recognition, open_new_water
 from deepnets4eo.footprints import align_footprints
 from deepnets4eo.jobs.journal import Journal
+from deepnets4eo.outputs import Finding
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer
@@ -387,8 +388,8 @@ def test_buildings_that_are_covered_are_destroyed_and_sets_hold_what_lies_betwee
     np.testing.assert_allclose(after.buildings.frame["confidence"].to_numpy(float), [0.87, 0.9, 0.9, 0.9])
     reasons = ["surrounded by water", "under water", "", "surrounded by water; greener"]
     assert after.ungraded.frame["reason"].tolist() == reasons
-    counts = ("structure", "together", "inundated", "by_water")
-    assert [after.inundation[name] for name in counts] == [0, 3, 3, 1]
+    counts = ("structure", "together", "inundated", "by_water", "known", "hidden", "not_assessed", "unknown")
+    assert [after.inundation[name] for name in counts] == [0, 3, 3, 1, 4, 0, 0, 0]
     possibly = Settings(inundation="possibly-damaged")
     after = with_inundation(decision, water, inundated_buildings(Buildings(frame), water, possibly), possibly)
     assert after.buildings.frame["damage"].tolist() == [GRADES[1], GRADES[1], GRADES[0], GRADES[1]]
@@ -452,6 +453,12 @@ def test_houses_whose_ground_is_hidden_count_as_wet_as_the_nearest_ground_that_i
     assert "the ground around it is hidden" in after.ungraded.frame["reason"][1]
     assert "nearest ground" in after.ungraded.frame["reason"][2]
     assert after.ungraded.frame["inundated"].tolist() == ["yes", "not known", "yes", "not known"]
+    counts = ("known", "inundated", "hidden", "not_assessed", "unknown")
+    assert [after.inundation[name] for name in counts] == [2, 2, 1, 0, 0]
+    unseen = BuildingWater(np.zeros(4), np.zeros(4), np.array(["not known"] * 3 + ["yes"], object))
+    doubted = WaterAround(unseen, "a map", is_new=True, doubt=Finding("water_not_told", "caution", {}))
+    after = with_inundation(decision, doubted, found, Settings())
+    assert [after.inundation[name] for name in counts] == [0, 0, 3, 1, 3]
 
 
 def test_a_flood_that_is_not_found_leaves_it_open_which_houses_stand_in_it() -> None:

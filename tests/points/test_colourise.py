@@ -11,6 +11,7 @@ from made_up_clouds import ORIGIN, NeighbourCount, scattered, write_las
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError, OutputError
+from deepnets4eo.grid import Window
 from deepnets4eo.points import (
     LabelOptions,
     Orthophoto,
@@ -21,6 +22,7 @@ from deepnets4eo.points import (
     labelling,
     open_cloud,
 )
+from deepnets4eo.rasters import Layer
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 256, (4, 100, 100)).astype(np.uint8)
@@ -50,6 +52,22 @@ def test_points_have_the_colour_of_their_pixel(tmp_path: Path, ortho: Path) -> N
     np.testing.assert_array_equal(np.column_stack([cloud.colour, cloud.near_infrared]), expected(cloud.xyz))
     np.testing.assert_array_equal(stored.deviation, laspy.read(path).deviation)
     assert stored.red.max() > 255
+
+
+def test_each_block_of_the_orthophoto_is_read_only_as_far_as_its_points_reach(ortho: Path, monkeypatch) -> None:
+    monkeypatch.setattr("deepnets4eo.points.colourise.BLOCK_PX", 40)
+    pixels = [(3, 5), (17, 9), (39, 39), (0, 40), (41, 99), (99, 99)]  # rows, columns
+    xyz = np.array([(ORIGIN[0] + (col + 0.5) / 2, ORIGIN[1] + 50 - (row + 0.5) / 2, 0.0) for row, col in pixels])
+    read, windows = Layer.read, set()
+
+    def watched(layer: Layer, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        windows.add((window.row, window.col, window.height, window.width))
+        return read(layer, window)
+
+    monkeypatch.setattr(Layer, "read", watched)
+    coloured, _ = Orthophoto(ortho, all_returns=True).colourise(PointCloud(xyz))
+    assert windows == {(3, 5, 37, 35), (0, 40, 1, 1), (41, 99, 1, 1), (99, 99, 1, 1)}
+    np.testing.assert_array_equal(coloured.colour, expected(xyz)[:, :3])
 
 
 def test_later_returns_stay_black_unless_all_are_coloured(tmp_path: Path, ortho: Path) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import shapely
 from hypothesis import given, strategies as st
 
-from deepnets4eo.damage.evidence.block import BlockWithMargin, _outline_sums
-from deepnets4eo.damage.evidence.columns import _of_change
+from deepnets4eo.damage.evidence.block import DIRECTIONS, INSIDE, BlockWithMargin, _outline_sums
+from deepnets4eo.damage.evidence.columns import _of_change, image_means
 from deepnets4eo.damage.evidence.sums import Groups, best_of_shifts, correlation_sums, structural_similarity
 from deepnets4eo.grid import Window
 from deepnets4eo.zonal.outline_points import Sides
@@ -86,3 +86,19 @@ def test_a_change_of_colour_counts_beyond_the_median_change_of_the_open_ground()
     post |= {"blue": np.array([0.0, 0.03, 0.0, 0.0])}
     found = _of_change(pre, post)["ev_colour_change"]
     np.testing.assert_allclose(found, [0.0, 0.05, 0.02, 0.0], atol=1e-12)  # the median of what is known is 0.03
+
+
+def test_support_is_the_edge_strength_per_sample_along_the_outline_over_that_inside() -> None:
+    """Two buildings: eight and four samples along the outline, and 20 and 10 pixels inside; strengths of 3 over 0.5 and 0.2 over 0.05."""
+    inside = np.zeros((2, len(INSIDE)))
+    inside[:, 0] = 20, 10
+    inside[:, INSIDE.index("edge")] = 20 * 0.5, 10 * 0.05
+    samples = np.zeros((2, 2 * DIRECTIONS))
+    samples[:, :DIRECTIONS] = 0.7  # dark ones do not count here
+    samples[0, DIRECTIONS:], samples[1, DIRECTIONS : DIRECTIONS + 2] = 1.0, (3.0, 1.0)
+    outline = np.array([[8 * 3.0], [4 * 0.2]])
+    sums = {"post_inside": inside, "post_shadow": samples, "post_outline": outline, "post_near": np.zeros((2, 5))}
+    found = image_means(sums, "post")["support"]
+    np.testing.assert_allclose(found, [np.log2(3.0 / 0.501 + 0.001), np.log2(0.2 / 0.051 + 0.001)])
+    none = image_means(sums | {"post_outline": 0 * outline}, "post")["support"]
+    np.testing.assert_allclose(none, np.log2(0.001))

@@ -12,6 +12,7 @@ from affine import Affine
 from made_up_evidence import gather
 
 from deepnets4eo.damage.evidence import block
+from deepnets4eo.damage.evidence.moved_outlines import _inside_share
 from deepnets4eo.footprints.read import Footprints, read_footprints
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.scene import Layer
@@ -104,6 +105,13 @@ def test_outlines_over_the_border_hold_the_pixels_that_the_image_has() -> None:
     inside = evidence([shapely.box(x, y, x + 14, y + 12), *shapes[1:]])  # cut at the border by hand
     for name in ("ev_roof_roughness", "ev_texture", "ev_tarp"):  # a middle that moves, moves a window of the radiometry
         assert np.isclose(frame[name].iloc[0], inside[name].iloc[0], rtol=1e-4), name
+
+
+def test_the_share_of_an_outline_inside_the_image_is_that_of_its_area() -> None:
+    """Outlines across each of the four borders of an image of 20 rows and 30 columns, across a corner, inside, and beyond."""
+    boxes = [(-2, 5, 6, 9), (3, -3, 7, 1), (26, 4, 34, 8), (4, 18, 8, 26), (28, 18, 32, 22), (0, 0, 30, 20), (40, 2, 44, 6), (21, 2, 29, 8)]  # fmt: skip
+    shares = _inside_share(np.array([*(shapely.box(*box) for box in boxes), shapely.Polygon()], object), (20, 30))
+    np.testing.assert_allclose(shares, [6 / 8, 1 / 4, 4 / 8, 2 / 8, 1 / 4, 1, 0, 1, 1])
 
 
 def test_an_outline_over_the_whole_image_and_one_with_a_small_far_part_are_measured() -> None:
