@@ -23,7 +23,7 @@ from scipy.special import expit, logit
 from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.estimates import Z95, expected_count
-from deepnets4eo.damage.vocabulary import GRADES, PRIOR_COLUMNS
+from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import check_degrees, read_table
 from deepnets4eo.grid import metric_crs
@@ -319,13 +319,12 @@ def count_areas(
     for name, values in (("damaged", damaged), ("share", shares)):
         for end, column in zip(("", "_low", "_high"), values, strict=True):
             frame[name + end] = column.round(DECIMALS)
-    together = PRIOR_COLUMNS[1] in buildings
-    if together:
-        with_prior = buildings[PRIOR_COLUMNS[1]].fillna(0).to_numpy(float)
-        frame["damaged_with_prior"] = np.bincount(area, with_prior[row], len(frame)).round(DECIMALS)
+    together = Buildings(buildings).damage_with_prior
+    if together is not None:
+        frame["damaged_with_prior"] = np.bincount(area, np.nan_to_num(together)[row], len(frame)).round(DECIMALS)
     if population is not None:
         frame["people"] = _people(population, frame)
-        if together:
+        if together is not None:
             exposed = frame["people"] * frame["damaged_with_prior"] / frame["assessed"].where(frame["assessed"] > 0)
             frame["people_exposed_with_prior"] = exposed.round(DECIMALS)
         for end in ("", "_low", "_high"):

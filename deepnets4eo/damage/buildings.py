@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from deepnets4eo.arrays import Floats, Mask, Texts
+from deepnets4eo.damage.columns import COLUMNS, columns_of, evidence_names, meaning_of, teaching_names
 from deepnets4eo.damage.grades import OFF_SIDE, Grades
 from deepnets4eo.damage.vocabulary import (
     CLASSES,
     DAMAGED,
     GRADES,
     METHODS,
-    NETWORK_COLUMNS,
     STATUSES,
     UNGRADED,
 )
@@ -26,7 +26,8 @@ GRADED = ("damage", "damage_prob", "confidence", "damage_set")
 MAP_COLUMNS = ("id", *GRADED, "status", "reason", "method", "dx_px", "dy_px")
 ASSESSED, NOT_ASSESSED = STATUSES
 PRE_POST, POST_ONLY, BY_WATER = METHODS
-NETWORK = list(NETWORK_COLUMNS.values())
+NETWORK = columns_of("network")
+PRIOR, WITH_PRIOR = columns_of("priors")
 
 
 class Reason:
@@ -67,7 +68,7 @@ class Buildings:
 
     @classmethod
     def of_evidence(
-        cls, ids: Texts, evidence: pd.DataFrame, meaning: Mapping[str, str], reasons: Texts, compared: Mask, shift_px: Floats
+        cls, ids: Texts, evidence: pd.DataFrame, reasons: Texts, compared: Mask, shift_px: Floats
     ) -> Buildings:  # fmt: skip
         """Put a table together, without evidence of the buildings (N,) that have a reason not to be assessed."""
         assessed = reasons == ""
@@ -77,7 +78,7 @@ class Buildings:
         frame["reason"] = reasons
         frame["method"] = np.where(assessed, np.where(compared, PRE_POST, POST_ONLY), "").astype(object)
         frame["dx_px"], frame["dy_px"] = np.nan_to_num(shift_px).T
-        return cls(frame, dict(meaning))
+        return cls(frame, {name: COLUMNS[name].meaning for name in evidence.columns})
 
     @classmethod
     def not_assessed(cls, ids: Texts, reasons: str | Texts) -> Buildings:
@@ -139,9 +140,34 @@ class Buildings:
         return self.frame.reindex(columns=NETWORK).to_numpy(float)
 
     @property
+    def has_network(self) -> bool:
+        """Whether a network took part."""
+        return set(NETWORK) <= set(self.frame.columns)
+
+    @property
     def graded_by_network(self) -> Mask:
         """(N,) buildings with the probabilities of the network."""
         return np.asarray(np.isfinite(self.network).all(axis=1))
+
+    @property
+    def prior(self) -> Floats | None:
+        """(N,) probability of major damage or worse by the priors; None without priors."""
+        return self.values(PRIOR) if PRIOR in self.frame else None
+
+    @property
+    def damage_with_prior(self) -> Floats | None:
+        """(N,) probability of major damage or worse by evidence and priors; None without priors."""
+        return self.values(WITH_PRIOR) if WITH_PRIOR in self.frame else None
+
+    @property
+    def evidence_names(self) -> list[str]:
+        """Columns of evidence in the table, those of priors too."""
+        return evidence_names(self.frame.columns)
+
+    @property
+    def teaching_values(self) -> Floats:
+        """(N, K) evidence from whose values answers teach."""
+        return self.frame[teaching_names(self.frame.columns)].to_numpy(float)
 
     def values(self, column: str) -> Floats:
         """Return (N,) values of a column of numbers."""
@@ -164,10 +190,10 @@ class Buildings:
         counts = self.classes.value_counts()
         return {name: int(counts.get(name, 0)) for name in CLASSES}
 
-    def without_pre(self, pair_columns: Collection[str]) -> Buildings:
-        """Assess all buildings from only the post image. pair_columns : evidence that needs both images."""
-        kept = {name: text for name, text in self.meaning.items() if name not in pair_columns}
-        frame = self.frame.drop(columns=[name for name in self.meaning if name in pair_columns])
+    def without_pre(self) -> Buildings:
+        """Assess all buildings from only the post image, without the evidence that needs both."""
+        kept = {name: text for name, text in self.meaning.items() if name not in COLUMNS or not COLUMNS[name].needs_pre}
+        frame = self.frame.drop(columns=[name for name in self.meaning if name not in kept])
         return Buildings(frame.assign(method=np.where(self.compared, POST_ONLY, self.method)), kept)
 
     def seen_once(self, evidence: pd.DataFrame) -> Buildings:
@@ -211,6 +237,24 @@ class Buildings:
         assessed = self.assessed
         added: dict[Any, Any] = {name: np.where(assessed, columns[name], np.nan) for name in meaning}
         return replace(self, frame=self.frame.assign(**added), meaning={**self.meaning, **meaning})
+
+    def with_network(self, pair: Floats | None, post: Floats | None, *, leaves_displaced: bool = False) -> Buildings:
+        """Add the probabilities (N, 4) of the network, from both images or only the post image.
+
+        leaves_displaced : whether buildings whose roof is displaced get none from both images
+        """
+        graded = np.full((len(self), len(NETWORK)), np.nan)
+        for rows, probabilities in ((self.compared, pair), (self.by_post, post)):
+            if probabilities is not None:
+                graded = np.where(rows[:, None], probabilities, graded)
+        if leaves_displaced and self.displaced is not None:
+            graded[self.displaced & self.compared] = np.nan
+        return self.with_columns(dict(zip(NETWORK, graded.T, strict=True)), meaning_of("network"))
+
+    def with_priors(self, prior: Floats, together: Floats) -> Buildings:
+        """Add the probabilities (N,) by the priors, and by evidence and priors together; buildings without a grade have a prior, too."""
+        columns: dict[Any, Any] = {PRIOR: prior, WITH_PRIOR: together}
+        return replace(self, frame=self.frame.assign(**columns), meaning={**self.meaning, **meaning_of("priors")})
 
     def with_inundated(self, inundated: Texts) -> Buildings:
         """Add the column that states whether new water surrounds each building (N,)."""

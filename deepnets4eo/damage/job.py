@@ -12,7 +12,6 @@ from deepnets4eo.damage.decision.decision import Decision, DecisionModel, load_m
 from deepnets4eo.damage.decision.estimates import BuildingGround
 from deepnets4eo.damage.decision.findings import block_findings
 from deepnets4eo.damage.decision.inundation import inundated_buildings, with_inundation
-from deepnets4eo.damage.evidence.columns import COMPARED
 from deepnets4eo.damage.evidences.points import PointEvidence
 from deepnets4eo.damage.evidences.rasters import RasterEvidence
 from deepnets4eo.damage.evidences.structure import Structure
@@ -151,7 +150,7 @@ def measure_structure(site: Site, model: DecisionModel) -> Site:
     """The site with the evidence that needs no weights, in the images that the model reads; without outlines of no building."""
     site = model.check_order(Structure().measure(site))
     if not model.network.reads_pre:
-        site = replace(site, buildings=site.buildings.without_pre(COMPARED))
+        site = replace(site, buildings=site.buildings.without_pre())
     site = Unbuilt(model.network.is_shipped).measure(site)
     return_freed_memory()  # of the blocks
     return site

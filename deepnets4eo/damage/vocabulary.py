@@ -17,10 +17,6 @@ CLASSES = (*GRADES, UNGRADED)
 PRE_POST, POST_ONLY = "pre_post", "post_only"
 METHODS = (PRE_POST, POST_ONLY, "water")  # what a building is assessed from; the last if only its water is known
 
-NETWORK_COLUMNS = {grade: f"ev_net_{grade.replace('-', '_')}" for grade in GRADES}  # the network's probabilities
-
-PRIOR_COLUMNS = ("prior_probability", "damage_prob_with_prior")
-
 WIDE = 0.5  # an interval of the share of damaged buildings that is wider says nothing
 UNKNOWN_COUNT = "The images do not tell how many"
 

@@ -12,7 +12,7 @@ level : moves the number of damaged buildings, weighed against the interval of t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,8 @@ from deepnets4eo.options import plain_options
 from deepnets4eo.outputs import Finding, Phrase, Value, worst_first
 
 if TYPE_CHECKING:
+    import geopandas as gpd
+
     from deepnets4eo.damage.inputs.measured_prior import MeasuredPrior
     from deepnets4eo.damage.products.content import DamageMapContent
 
@@ -40,10 +42,6 @@ CLEAR = 0.05  # doubt that images leave where half are damaged, below which a pr
 NEAREST = 1e-6
 STEP = 0.1  # of log-odds; buildings in one step count together
 SHIFTS = np.linspace(-12, 12, 61)
-MEANING = {
-    "prior_probability": "probability of major damage or worse by the priors alone, such as shaking or wind; not in the decision",
-    "damage_prob_with_prior": "damage_prob and priors together; grades and counts rest on damage_prob alone",
-}
 NO_BUILDINGS = (
     Reason.NO_BUILDING,
     Reason.EMPTY,
@@ -184,8 +182,8 @@ def add_priors(damage_map: DamageMapContent, measured: Sequence[MeasuredPrior]) 
     fixed = [evidence.curve.weight for evidence in measured if evidence.curve.weight is not None]
     share, weight = damage_map.damaged_share.get("prior", 0.5), float(np.mean(fixed)) if fixed else None
     probability, result = combine(buildings, prior, damaged, share, weight, seed)
-    damage_map.buildings = buildings.assign(**dict(zip(MEANING, (prior, probability), strict=True)))
-    damage_map.meaning = damage_map.meaning | MEANING
+    combined = damage_map.table.with_priors(prior, probability)
+    damage_map.buildings, damage_map.meaning = cast("gpd.GeoDataFrame", combined.frame), dict(combined.meaning)
     damage_map.priors = {"sources": sources, **result}
     damage_map.inputs |= {f"prior_{evidence.kind}": evidence.source for evidence in measured}
     damage_map.findings = worst_first((*damage_map.findings, prior_finding(damage_map.priors)))

@@ -26,7 +26,7 @@ from sklearn.metrics import cohen_kappa_score, log_loss, roc_auc_score
 from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.grades import Grades
-from deepnets4eo.damage.vocabulary import GRADES, MAJOR, NETWORK_COLUMNS, STATUSES
+from deepnets4eo.damage.vocabulary import GRADES, MAJOR, STATUSES
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.metrics import calibration_error
@@ -266,7 +266,7 @@ def assess_case(case: DamageCase, settings: Settings) -> dict[str, gpd.GeoDataFr
     methods = {BOTH: _rows(case, buildings, share, damage_map.damaged_share.get("interval_95"))}
     if settings == weight_free_settings():
         return {WEIGHT_FREE: methods[BOTH]}
-    if set(NETWORK_COLUMNS.values()) <= set(buildings.columns):
+    if Buildings(buildings).has_network:
         methods[NETWORK] = _rows(case, _decided_by_network(buildings), 0.5)
     return methods
 
@@ -385,7 +385,7 @@ def _auc_of_all(rows: pd.DataFrame) -> float:
 
 def _decided_by_network(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """The decision of the network alone, at a share of one half; what it did not grade is not assessed."""
-    probabilities = buildings[list(NETWORK_COLUMNS.values())].to_numpy(float)
+    probabilities = Buildings(buildings).network
     graded = np.isfinite(probabilities).all(axis=1)
     alone = buildings.assign(**Grades.of_sides(probabilities).table(buildings.index))
     alone["status"] = np.where(graded, *STATUSES)

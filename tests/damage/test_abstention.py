@@ -14,7 +14,7 @@ from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.decision.estimates import BuildingGround
 from deepnets4eo.damage.decision.findings import join_findings, result_findings
 from deepnets4eo.damage.decision.model import BY_NETWORK, NARROW, REASONS, UNLIKE
-from deepnets4eo.damage.evidences.network import DamageNetwork, with_network
+from deepnets4eo.damage.evidences.network import DamageNetwork
 from deepnets4eo.damage.grades import MAX_CONFIDENCE
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import RunError
@@ -90,7 +90,7 @@ def test_what_the_model_does_not_know_is_graded_by_the_network_where_that_was_me
     judge = replace(JUDGE, network=DamageNetwork(post_weight=0.5, reliability=measured))
     opinions = np.array([[0.02, 0.02, 0.06, 0.9], [0.9, 0.06, 0.02, 0.02]])
     network = pd.DataFrame(opinions[np.arange(40) % 2 ^ 1])  # each building the other way round than its evidence says
-    found = judge.decide(with_network(table(green=3), None, network))
+    found = judge.decide(table(green=3).with_network(None, network.to_numpy(float)))
     frame = found.ungraded.frame
     assert frame["reason"].tolist() == [BY_NETWORK + GREEN] * 3 + [""] * 37
     assert (frame["status"] == "assessed").all()
@@ -103,12 +103,12 @@ def test_what_the_model_does_not_know_is_graded_by_the_network_where_that_was_me
     for other in (DamageNetwork(post_weight=0.5), DamageNetwork(reliability=measured)):
         assert (
             replace(JUDGE, network=other)
-            .decide(with_network(table(green=3), None, network))
+            .decide(table(green=3).with_network(None, network.to_numpy(float)))
             .ungraded.frame["status"][:3]
             == "not_assessed"
         ).all()
     network.iloc[1] = np.nan
-    part = judge.decide(with_network(table(green=3), None, network))
+    part = judge.decide(table(green=3).with_network(None, network.to_numpy(float)))
     assert part.ungraded.frame["status"].tolist() == ["assessed", "not_assessed"] + ["assessed"] * 38
     for sentence in ("1 of 40 visible buildings was not assessed, because", "2 of 40 visible buildings were graded by"):
         assert sentence in part.findings[0].message
@@ -121,7 +121,7 @@ def test_the_network_alone_does_not_grade_roofs_of_a_few_pixels() -> None:
     network = pd.DataFrame(np.tile([0.9, 0.06, 0.02, 0.02], (40, 1)))
     found = (
         replace(JUDGE, network=DamageNetwork(post_weight=0.5, reliability=measured))
-        .decide(with_network(evidence, None, network))
+        .decide(evidence.with_network(None, network.to_numpy(float)))
         .ungraded.frame
     )
     assert (found["status"] == "not_assessed").tolist() == [True] * 2 + [False] * 38
@@ -132,7 +132,7 @@ def test_a_grade_by_the_network_alone_is_not_confident() -> None:
     measured = NetworkReliability(alone={"post_only": Reliability(site=SiteShift((-4.0, 4.0), (0.5, 0.5), 0.0, 1.0))})
     network = pd.DataFrame(np.where(np.arange(40)[:, None] % 2, [0.999, 0.001, 0, 0], [0, 0, 0.001, 0.999]))
     judge = replace(JUDGE, network=DamageNetwork(post_weight=0.5, reliability=measured))
-    found = judge.decide(with_network(table(green=3), None, network)).buildings.frame
+    found = judge.decide(table(green=3).with_network(None, network.to_numpy(float))).buildings.frame
     assert found["damage_prob"][:3].round().tolist() == [1, 0, 1]
     assert found["confidence"][:3].max() <= MAX_CONFIDENCE
 

@@ -21,13 +21,14 @@ from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.calibration.pool import pool_log_odds
 from deepnets4eo.damage.calibration.reliability import BetaCalibration, GradeSets, Reliability
 from deepnets4eo.damage.calibration.site import SiteShift, fit_to_site
+from deepnets4eo.damage.columns import columns_of, meaning_of
 from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.decision.model import DamageModel
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.network.architecture import DamageNet
-from deepnets4eo.damage.network.grader import MEANING, NetworkGrader
+from deepnets4eo.damage.network.grader import NetworkGrader
 from deepnets4eo.damage.probabilities import MIN_PROBABILITY, adjust_to_share, border_log_odds
-from deepnets4eo.damage.vocabulary import GRADES, NETWORK_COLUMNS
+from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.footprints.read import read_footprints
 from deepnets4eo.rasters.scene import Layer
@@ -39,7 +40,7 @@ from deepnets4eo.synthetic import City, Event
 from deepnets4eo.tiling import Tiling
 
 pytestmark = pytest.mark.usefixtures("labelled_once", "gathered_once")
-NET = list(NETWORK_COLUMNS.values())
+NET = columns_of("network")
 NOTHING = np.zeros((0, 4))
 SMALL = {"name": "damage-network", "unet": "unet", "post_head": False, "decoder_channels": [16, 16, 8]}
 PERFECT = {"auc_major_or_worse": 1.0, "kappa": 1.0}
@@ -96,7 +97,7 @@ def both(place: tuple[City, Path]) -> DamageMap:
 
 
 def test_the_network_decides_together_with_the_weight_free_model(both, alone):
-    assert both.meaning == alone.meaning | MEANING
+    assert both.meaning == alone.meaning | meaning_of("network")
     paired = both.buildings["method"] == "pre_post"
     assert paired.any()
     network = both.buildings.loc[paired, NET].to_numpy(float)

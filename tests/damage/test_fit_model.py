@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.calibration.reliability import Reliability
+from deepnets4eo.damage.columns import COLUMNS
 from deepnets4eo.damage.decision.fit_model import (
     FARTHEST,
     HEIGHT,
@@ -18,7 +19,6 @@ from deepnets4eo.damage.decision.fit_model import (
     fit_variant,
     grade_numbers,
 )
-from deepnets4eo.damage.evidence.columns import POINTS
 from deepnets4eo.damage.vocabulary import BORDERS
 
 
@@ -27,7 +27,7 @@ def made_up(seed: int, place: str, *, heights: bool) -> GradedEvidence:
     rng = np.random.default_rng(seed)
     grade = rng.integers(0, 4, 200)
     columns = sorted({column for names in VARIANTS.values() for column in names})
-    evidence = pd.DataFrame({name: POINTS[name] * grade + rng.normal(0, 2, 200) for name in columns})
+    evidence = pd.DataFrame({name: COLUMNS[name].points * grade + rng.normal(0, 2, 200) for name in columns})
     if not heights:
         evidence[list(HEIGHT)] = np.nan
     group = np.array([f"{place}-{k % 9}" for k in range(200)], dtype=object)

@@ -10,14 +10,14 @@ from refusals import raises_naming
 from scipy.special import expit
 
 from deepnets4eo.cards.catalog import model_path
+from deepnets4eo.damage.columns import COLUMNS
 from deepnets4eo.damage.decision.model import DamageModel, Variant
-from deepnets4eo.damage.evidence.columns import POINTS
 from deepnets4eo.damage.vocabulary import BORDERS, GRADES
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_yaml, write_yaml
 
 MODEL = DamageModel.load()
-COLUMNS = sorted({column for variant in MODEL.variants.values() for column in variant.columns})
+WEIGHED = sorted({column for variant in MODEL.variants.values() for column in variant.columns})
 
 
 def frame(strength: list[float], method: str = "pre_post", *, height: bool = False) -> pd.DataFrame:
@@ -25,7 +25,7 @@ def frame(strength: list[float], method: str = "pre_post", *, height: bool = Fal
     variant = MODEL.variants["pre_post_height"]
     centre, scale = (dict(zip(variant.columns, values, strict=True)) for values in (variant.centre, variant.scale))
     table = pd.DataFrame(
-        {name: [centre[name] + POINTS[name] * s * scale[name] for s in strength] for name in variant.columns}
+        {name: [centre[name] + COLUMNS[name].points * s * scale[name] for s in strength] for name in variant.columns}
     )
     if not height:
         table = table.drop(columns=[name for name in table if "height" in name])
@@ -71,7 +71,7 @@ def test_heights_count_where_a_building_has_them_and_only_there() -> None:
     assert with_heights["damage_prob"].iloc[1] == without["damage_prob"].iloc[1]
 
 
-@given(st.lists(st.sampled_from(COLUMNS), unique=True), st.floats(-1e6, 1e6))
+@given(st.lists(st.sampled_from(WEIGHED), unique=True), st.floats(-1e6, 1e6))
 def test_missing_and_absurd_evidence_still_give_a_probability(missing: list[str], value: float) -> None:
     table = frame([0.7, value])
     table.loc[0, [name for name in missing if name in table]] = np.nan
@@ -88,7 +88,7 @@ def test_the_shipped_weights_have_the_signs_their_meaning_asks_for() -> None:
         assert len(variant.columns) >= 3
         for number, grade in enumerate(BORDERS):
             for column, weight in zip(variant.columns, variant.weights[number], strict=True):
-                assert weight * (POINTS[column] or 1) >= 0, (grade, column)
+                assert weight * (COLUMNS[column].points or 1) >= 0, (grade, column)
                 assert "context" not in column
 
 

@@ -16,11 +16,11 @@ from scipy.special import logit
 from small_grader import GSD_M, make_grader
 
 from deepnets4eo.damage import DamageMap, Settings, assess
+from deepnets4eo.damage.columns import columns_of
 from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.decision.model import DamageModel
 from deepnets4eo.damage.evidences.network import DamageNetwork
 from deepnets4eo.damage.network import grader as network_grader
-from deepnets4eo.damage.vocabulary import NETWORK_COLUMNS
 from deepnets4eo.errors import InputError, MissingExtraError
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer
@@ -28,7 +28,7 @@ from deepnets4eo.segmenters import checksums
 from deepnets4eo.synthetic import City, Event
 
 pytestmark = pytest.mark.usefixtures("labelled_once", "gathered_once")
-NET = list(NETWORK_COLUMNS.values())
+NET = columns_of("network")
 SHIPPED_FOLDER = (
     network_grader.shipped_folder
 )  # as it is; all tests but those of this file see a toolbox without weights

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Floats, Indices, Mask, Texts
 from deepnets4eo.damage.calibration.border import balance_weights, fit_border
 from deepnets4eo.damage.calibration.reliability import Reliability, fit_reliability, platt
+from deepnets4eo.damage.columns import COLUMNS
 from deepnets4eo.damage.decision.model import ENDS, FARTHEST, WITH_HEIGHT, FittedRange
-from deepnets4eo.damage.evidence.columns import POINTS
 from deepnets4eo.damage.vocabulary import BORDERS, GRADES, MAJOR, POST_ONLY, PRE_POST
 
 RIDGE = 0.05
@@ -105,7 +105,7 @@ def fit_variant(data: GradedEvidence, columns: tuple[str, ...], ridge: float = R
     evidence = np.clip(np.nan_to_num((values - centre) / scale), -FARTHEST, FARTHEST)
     borders, log_odds = {}, np.zeros((len(known.grade), len(BORDERS)))
     for number, grade in enumerate(BORDERS, start=1):
-        points = np.array([int(number == 1) if column in REPAIR else POINTS[column] for column in columns])
+        points = np.array([int(number == 1) if column in REPAIR else COLUMNS[column].points for column in columns])
         beyond = known.grade >= number
         weight = balance_weights(beyond, known.domain)
         taught = np.ones_like(beyond) if known.teaches is None else known.teaches

@@ -12,6 +12,7 @@ import numpy as np
 
 from deepnets4eo.arrays import Floats, Texts
 from deepnets4eo.damage.buildings import Buildings, Reason
+from deepnets4eo.damage.columns import meaning_of
 from deepnets4eo.damage.decision.estimates import IN_WATER_MEAN, InundatedBuildings
 from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.inputs.settings import Settings
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 CountsAs = Literal["damaged", "possibly-damaged", "shown"]
 COVERED = 0.5  # share of the outline under water, of a roof that is gone
-WATER, RING = "ev_water_share", "ev_water_ring_share"
 SURROUNDED, UNDER, UNKNOWN_WATER = "surrounded by water", "under water", "not told whether it stands in water"
 NEARBY, PERHAPS = "in water, by the nearest ground that is seen", "perhaps in water: the ground around it is hidden"
 
@@ -137,12 +137,8 @@ def _notes(inundated: InundatedBuildings) -> Texts:
 
 def _with_water_columns(buildings: Buildings, water: WaterAround, around: BuildingWater) -> Buildings:
     """Add the shares of water, and whether new water surrounds a building."""
-    shares = {WATER: around.share, RING: around.ring_share}
-    new, ring = "new " if water.is_new else "", f"2–{OUTER_M + water.reach_m:.0f} m"
-    meaning = {
-        WATER: f"post: share of the outline that is {new}water, 0–1",
-        RING: f"post: share of the ring of {ring} around the outline that is {new}water, 0–1",
-    }
+    shares = {"ev_water_share": around.share, "ev_water_ring_share": around.ring_share}
+    meaning = meaning_of("water", new="new " if water.is_new else "", ring=f"2–{OUTER_M + water.reach_m:.0f} m")
     return buildings.with_columns(shares, meaning).with_inundated(around.inundated)
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.buildings import Buildings
+from deepnets4eo.damage.columns import meaning_of
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.inputs.site import Inputs, Site
 from deepnets4eo.damage.network.look_model import SHIPPED, LookModel, look_features
@@ -20,7 +21,6 @@ from deepnets4eo.lazy import check_extra
 from deepnets4eo.outputs import Finding, Phrase, Value
 
 NAME, COLUMN = "look", "ev_look"
-MEANING = "how damaged the building looks beside the others of the site, by features of photographs; standard deviations of the fit"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class LookScore:
     name = NAME
     column = COLUMN
 
-    meaning: ClassVar[Mapping[str, str]] = {COLUMN: MEANING}
+    meaning: ClassVar[Mapping[str, str]] = meaning_of("look")
 
     @classmethod
     def load(cls, share: float, source: str = SHIPPED) -> LookScore:

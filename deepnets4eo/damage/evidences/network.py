@@ -17,7 +17,6 @@ from deepnets4eo.damage.calibration.pool import NetworkReliability, NetworkSkill
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
 from deepnets4eo.damage.inputs.site import NETWORK, NETWORK_POST, Site
 from deepnets4eo.damage.network.grader import (
-    MEANING,
     POST_ALONE,
     NetworkGrader,
     not_used,
@@ -26,7 +25,6 @@ from deepnets4eo.damage.network.grader import (
     why_unfit,
 )
 from deepnets4eo.damage.network.pairs import POST, PRE
-from deepnets4eo.damage.vocabulary import NETWORK_COLUMNS
 from deepnets4eo.errors import RunError
 from deepnets4eo.jobs import WHOLE
 from deepnets4eo.outputs import Finding
@@ -123,7 +121,10 @@ class DamageNetwork:
         site = site.leave_out(_not_graded(site))
         if pair is None and post is None:
             return site
-        return replace(site, buildings=with_network(site.buildings, pair, post, leaves_displaced=self.weight < 1))
+        tables = (None if table is None else table.to_numpy(float) for table in (pair, post))
+        buildings = site.buildings.with_network(*tables, leaves_displaced=self.weight < 1)
+        logger.info("the network graded %d of %d buildings", int(buildings.graded_by_network.sum()), len(buildings))
+        return replace(site, buildings=buildings)
 
     def grade_pair(self, site: Site) -> pd.DataFrame | None:
         """The probabilities from both images, one row a footprint; None without a registered pair that it reads. Errors: RunError."""
@@ -172,21 +173,3 @@ def _not_graded(site: Site) -> Texts:
     for row, reason in site.work.failed.items():
         reasons[row] = f"could not be graded: {reason}"
     return reasons
-
-
-def with_network(
-    buildings: Buildings,
-    probabilities: pd.DataFrame | None,
-    post: pd.DataFrame | None = None,
-    *,
-    leaves_displaced: bool = False,
-) -> Buildings:
-    """Add the columns of the network. leaves_displaced : not of roofs beside their place."""
-    graded = np.full((len(buildings), len(NETWORK_COLUMNS)), np.nan)
-    for rows, table in ((buildings.compared, probabilities), (buildings.by_post, post)):
-        if table is not None:
-            graded = np.where(rows[:, None], table.to_numpy(float), graded)
-    if leaves_displaced and buildings.displaced is not None:
-        graded[buildings.displaced & buildings.compared] = np.nan
-    logger.info("the network graded %d of %d buildings", int(np.isfinite(graded).all(axis=1).sum()), len(buildings))
-    return buildings.with_columns(dict(zip(NETWORK_COLUMNS.values(), graded.T, strict=True)), MEANING)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.calibration.pool import EvidenceCard
+from deepnets4eo.damage.columns import meaning_of
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.inputs.site import Inputs, Site
 from deepnets4eo.damage.vocabulary import POST_ONLY, PRE_POST
@@ -29,14 +30,7 @@ logger = logging.getLogger(__name__)
 NAME = "points"
 COLUMN = "ev_points_come_down"
 DEFAULT_WEIGHT = 0.5  # of a card with perfect skill, as for rasters and networks
-MEANING = {
-    COLUMN: "points: share of the footprint whose surface has fallen (post only: that is bare, or low and rough), 0–1",
-    "ev_points_roof_height_loss_m": "points: mean fall of the surface inside the footprint, metres",
-    "ev_points_rubble_share": "points: share of the footprint where debris lies, 0–1",
-    "ev_points_debris_m3": "points: bulk volume of debris in the footprint and around it, m³",
-    "ev_points_debris_low_m3": "points: that volume, lower end of the 95 % interval",
-    "ev_points_debris_high_m3": "points: that volume, upper end of the 95 % interval",
-}
+MEANING = meaning_of("points")
 SOURCES = dict(
     zip(
         MEANING,

@@ -16,11 +16,9 @@ from numpy.typing import NDArray
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.calibration.pool import EvidenceCard, card_path
-from deepnets4eo.damage.evidence.columns import MEANING
-from deepnets4eo.damage.evidences.points import MEANING as POINT_MEANING
+from deepnets4eo.damage.columns import COLUMNS, PREFIX
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.inputs.site import Inputs, Site
-from deepnets4eo.damage.vocabulary import NETWORK_COLUMNS
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.outputs import Finding, Value
@@ -30,7 +28,6 @@ from deepnets4eo.zonal import band_sums
 
 logger = logging.getLogger(__name__)
 
-PREFIX = "ev_"
 DEFAULT_WEIGHT = 0.5  # of a card with perfect skill, as for networks
 PACKED_ONE = "PACKED_ONE"  # tag of rasters of probabilities as bytes: the byte of probability 1
 LOOK_PX = 1024
@@ -72,7 +69,7 @@ class RasterEvidence:
             raise InputError(
                 f"evidence is named {self.name!r}; expected small letters, digits and underscores, such as change."
             )
-        if self.column in {*MEANING, *POINT_MEANING, *NETWORK_COLUMNS.values()}:
+        if self.column in COLUMNS:
             raise InputError(f"evidence {self.name!r} has the name of the job's own column {self.column}. Rename it.")
         if self.weight is not None and not 0 <= self.weight <= 1:
             raise InputError(f"the weight of evidence {self.name!r} is {self.weight}, expected 0 (shown only) to 1.")

@@ -10,9 +10,9 @@ import shapely
 
 from deepnets4eo.damage.buildings import Buildings, Reason
 from deepnets4eo.damage.evidence.block import BLOCK_PX, block_journal, collect, radiometries
-from deepnets4eo.damage.evidence.columns import MEANING, evidence_columns, in_deep_shadow, post_columns_of_pre
 from deepnets4eo.damage.evidence.coverage import assess_coverage
 from deepnets4eo.damage.evidence.maps import WindowSamples
+from deepnets4eo.damage.evidence.measures import evidence_columns, in_deep_shadow, post_columns_of_pre
 from deepnets4eo.damage.evidence.moved_outlines import move_buildings, roofs_beside
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, make_working_grid
 from deepnets4eo.damage.inputs.site import EVIDENCE, Site
@@ -79,6 +79,5 @@ def gather(site: Site) -> Buildings:
     evidence, before = evidence_columns(sums, paired), post_columns_of_pre(sums, paired)
     displaced = np.hypot(*geometry.moved.T) * working_grid.gsd_m > DISPLACED_M
     agreement = np.where(paired, sums["pair_roof"][:, 0], np.nan) if "pair_roof" in sums else None
-    meaning = {name: MEANING[name] for name in evidence.columns}
-    table = Buildings.of_evidence(read["id"].to_numpy(), evidence, meaning, coverage.reason, paired, shift_px)
+    table = Buildings.of_evidence(read["id"].to_numpy(), evidence, coverage.reason, paired, shift_px)
     return replace(table, before=before, displaced=displaced, agreement=agreement)

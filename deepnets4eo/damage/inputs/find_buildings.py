@@ -18,6 +18,7 @@ from scipy.special import logsumexp
 from deepnets4eo.arrays import Floats, Geometries, Mask
 from deepnets4eo.cards import Legend, run_path, shipped_path
 from deepnets4eo.damage.buildings import Buildings
+from deepnets4eo.damage.columns import meaning_of
 from deepnets4eo.damage.evidence.colours import in_colour
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.network.pairs import in_pixels
@@ -57,8 +58,6 @@ WORKING_GSD_M = 0.7  # at Joplin as good as at 0.5 m, in half the time
 REMEDY = "Give footprints, or --set segmenter=RUN with a run that learnt such images."
 
 PROBABILITY = "building_prob"  # column of the outlines
-COLUMN = "ev_building"
-MEANING = "mean probability of a building inside the outline, of the network that found it, 0–1; not in the decision"
 
 
 FIND = "-"  # in place of footprints: find the buildings
@@ -284,7 +283,7 @@ def with_outline_probability(buildings: Buildings, footprints: Footprints) -> Bu
     if attributes is None or PROBABILITY not in attributes:
         return buildings
     values = pd.to_numeric(attributes[PROBABILITY], errors="coerce").to_numpy(float)
-    return buildings.with_columns({COLUMN: values}, {COLUMN: MEANING})
+    return buildings.with_columns({"ev_building": values}, meaning_of("outlines"))
 
 
 def to_working_image(image: Layer, working_gsd_m: float) -> Layer:

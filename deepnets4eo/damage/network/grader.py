@@ -29,7 +29,7 @@ from deepnets4eo.damage.network.pairs import (
 )
 from deepnets4eo.damage.network.pooling import Pooled, TileWork, fitted_tiling, pool_scene
 from deepnets4eo.damage.network.stretched_images import image_stretches
-from deepnets4eo.damage.vocabulary import GRADES, NETWORK_COLUMNS
+from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.footprints import FootprintAlignment
@@ -54,10 +54,6 @@ from deepnets4eo.segmenters import (
 )
 from deepnets4eo.zonal import Outlines
 
-MEANING = {
-    column: f"network: probability of {grade}, from the mean of its logits over the footprint, 0–1"
-    for grade, column in NETWORK_COLUMNS.items()
-}
 SHIPPED = "damage-network"
 SHIPPED_GSD_FACTOR = 3.0  # from the pixels of its training to the coarsest ones
 MAX_OFF_NADIR_DEG = 30.0  # of the sensors that it learnt from
@@ -140,7 +136,7 @@ class NetworkGrader:
         """Probabilities of the grades, one row a footprint; NaN where not both images show a pixel. Errors: RunError."""
         carried = registration if aligned_on == "pre" else None
         scene, outlines = self._prepare(pre, post, registration, outlines_px, alignment, carried)
-        return pd.DataFrame(self.grade(scene, outlines, work), columns=list(NETWORK_COLUMNS.values()))
+        return pd.DataFrame(self.grade(scene, outlines, work), columns=list(GRADES))
 
     def post_probabilities(
         self,
@@ -153,13 +149,13 @@ class NetworkGrader:
         work: TileWork = TileWork(),
     ) -> pd.DataFrame:
         """Probabilities of the grades of some buildings (rows) from the post image alone; NaN for others."""
-        graded = np.full((len(outlines_px), len(NETWORK_COLUMNS)), np.nan)
+        graded = np.full((len(outlines_px), len(GRADES)), np.nan)
         if self.post_temperature is not None and len(rows):
             carried = registration if aligned_on == "pre" else None
             scene, outlines = self._prepare(None, post, None, outlines_px, alignment, carried)
             pooled = self._pool(scene, outlines, post_inputs(self.run.inputs), rows, work)
             graded[rows] = softmax(pooled.mean[rows] / self.post_temperature + self.grade_odds, axis=1)
-        return pd.DataFrame(graded, columns=list(NETWORK_COLUMNS.values()))
+        return pd.DataFrame(graded, columns=list(GRADES))
 
     def _prepare(
         self, pre: Layer | None, post: Layer, registration: Registration | None, outlines_px: Geometries,

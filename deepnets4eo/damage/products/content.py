@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.damage.vocabulary import (
     GRADES,
-    PRIOR_COLUMNS,
     SUBJECT,
     UNKNOWN_COUNT,
     WIDE,
@@ -133,4 +132,4 @@ class DamageMapContent:
     @property
     def evidence(self) -> list[str]:
         """Names of the evidence columns and of those of priors."""
-        return [name for name in self.buildings.columns if name.startswith("ev_") or name in PRIOR_COLUMNS]
+        return self.table.evidence_names

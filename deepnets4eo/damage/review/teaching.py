@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import entr, logit
 
 from deepnets4eo.arrays import Floats, Indices
-from deepnets4eo.damage.buildings import NETWORK, Buildings
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.grades import Grades, other_of_side
 from deepnets4eo.damage.network.look_model import by_site
 from deepnets4eo.damage.probabilities import (
@@ -27,7 +27,7 @@ from deepnets4eo.damage.probabilities import (
     side_log_odds,
 )
 from deepnets4eo.damage.review.regression import Side, auc_of
-from deepnets4eo.damage.vocabulary import GRADES, MAJOR, PRIOR_COLUMNS
+from deepnets4eo.damage.vocabulary import GRADES, MAJOR
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import Finding, Phrase
 
@@ -180,8 +180,8 @@ def choose_next(
     evidence, probabilities = _evidence(part, log_odds), grades_of_sides(log_odds - _cuts(part))
     shares = probabilities / probabilities.sum(axis=1, keepdims=True)
     worth = entr(shares).sum(axis=1) / np.log(len(GRADES))
-    if set(NETWORK) <= set(part.columns):
-        apart = np.abs(part[NETWORK].to_numpy(float) - probabilities).sum(axis=1) / 2
+    if Buildings(part).has_network:
+        apart = np.abs(Buildings(part).network - probabilities).sum(axis=1) / 2
         worth = worth + np.nan_to_num(apart)
     left = ~np.isin(assessed, listed)
     far = np.ones(len(assessed))
@@ -258,12 +258,12 @@ def _of_answers(evidence: Floats, rows: Indices) -> Floats:
 
 def _evidence(buildings: pd.DataFrame, log_odds: Floats, look: Floats | None = None) -> Floats:
     """(N, K) evidence and log-odds in standard deviations of this site, 0 where not known, and a column of ones."""
-    names = [name for name in buildings.columns if name.startswith("ev_") and name not in NETWORK]
-    parts = [buildings[names].to_numpy(float), log_odds]
-    if PRIOR_COLUMNS[0] in buildings:  # answers say what weight a prior deserves
-        parts.append(logit(buildings[[PRIOR_COLUMNS[0]]].to_numpy(float)))
-    if set(NETWORK) <= set(buildings.columns):
-        parts.append(side_log_odds(buildings[NETWORK].to_numpy(float)))
+    table = Buildings(buildings)
+    parts = [table.teaching_values, log_odds]
+    if table.prior is not None:  # answers tell what weight a prior deserves
+        parts.append(logit(table.prior)[:, None])
+    if table.has_network:
+        parts.append(side_log_odds(table.network))
     values = np.column_stack(parts)
     values = values[:, np.isfinite(values).any(axis=0)]
     spread = np.nanstd(values, axis=0)

@@ -7,7 +7,7 @@ import shapely
 from hypothesis import given, strategies as st
 
 from deepnets4eo.damage.evidence.block import DIRECTIONS, INSIDE, BlockWithMargin, _outline_sums
-from deepnets4eo.damage.evidence.columns import _of_change, image_means
+from deepnets4eo.damage.evidence.measures import _of_change, image_means
 from deepnets4eo.damage.evidence.sums import Groups, best_of_shifts, correlation_sums, structural_similarity
 from deepnets4eo.grid import Window
 from deepnets4eo.zonal.outline_points import Sides

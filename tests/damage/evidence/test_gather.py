@@ -10,7 +10,7 @@ from affine import Affine
 from made_up_evidence import gather
 
 from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.evidence.columns import EVIDENCE, POINTS
+from deepnets4eo.damage.columns import COLUMNS, columns_of
 from deepnets4eo.damage.evidence.moved_outlines import on_post
 from deepnets4eo.footprints import FootprintAlignment
 from deepnets4eo.footprints.read import Footprints, read_footprints
@@ -84,11 +84,11 @@ def table(pre: Layer, post: Layer, houses: Footprints) -> Buildings:
 
 def test_every_column_that_points_somewhere_points_there_between_intact_and_rubble(table: Buildings) -> None:
     damaged = np.isin(np.arange(len(HOUSES)), RUBBLE)
-    assert sum(POINTS[name] != 0 for name in table.names) > 8
+    assert sum(COLUMNS[name].points != 0 for name in table.names) > 8
     for name in table.names:
         values = table.frame[name]
-        if POINTS[name] and name not in {"ev_light_change", "ev_colour_change"}:
-            assert POINTS[name] * (values[damaged].median() - values[~damaged].median()) > 0, name
+        if COLUMNS[name].points and name not in {"ev_light_change", "ev_colour_change"}:
+            assert COLUMNS[name].points * (values[damaged].median() - values[~damaged].median()) > 0, name
 
 
 def test_the_table_has_a_row_for_each_footprint_in_order_and_a_meaning_for_each_column(table: Buildings) -> None:
@@ -96,7 +96,7 @@ def test_the_table_has_a_row_for_each_footprint_in_order_and_a_meaning_for_each_
     assert set(table.frame["status"]) == {"assessed"}
     assert set(table.frame["method"]) == {"pre_post"}
     assert table.names == [name for name in table.frame if name.startswith("ev_")]
-    assert set(table.names) <= {evidence.name for evidence in EVIDENCE}
+    assert set(table.names) <= set(columns_of("structure"))
 
 
 def test_outlines_are_carried_on_to_where_the_post_image_shows_them(table: Buildings) -> None:

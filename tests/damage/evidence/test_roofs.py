@@ -1,7 +1,6 @@
 """Roofs found again beside their place, on made-up scenes whose places are known."""
 
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 
 import geopandas as gpd
 import numpy as np
@@ -11,10 +10,8 @@ from affine import Affine
 from made_up_evidence import gather
 
 from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.evidence.columns import _of_site
+from deepnets4eo.damage.evidence.measures import _of_site
 from deepnets4eo.damage.evidence.roofs import Roof, agreements, lean_line
-from deepnets4eo.damage.evidences.network import with_network
-from deepnets4eo.damage.vocabulary import NETWORK_COLUMNS
 from deepnets4eo.footprints.read import Footprints
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer
@@ -136,8 +133,7 @@ def test_matches_are_measured_against_the_best_roofs_of_a_site() -> None:
 def test_a_network_that_compares_one_place_has_no_say_of_displaced_roofs() -> None:
     frame = Buildings.not_assessed(np.array(["a", "b"], object), "").frame.assign(status="assessed", method="pre_post")
     evidence = Buildings(frame, {}, displaced=np.array([True, False]))
-    said = SimpleNamespace(to_numpy=lambda kind: np.full((2, len(NETWORK_COLUMNS)), 0.25))
-    columns = list(NETWORK_COLUMNS.values())
-    shown = with_network(evidence, said, leaves_displaced=True).frame[columns]
-    assert shown.isna().all(axis=1).tolist() == [True, False]
-    assert with_network(evidence, said).frame[columns].notna().all(axis=None)
+    probabilities = np.full((2, 4), 0.25)
+    shown = evidence.with_network(probabilities, None, leaves_displaced=True).network
+    assert np.isnan(shown).all(axis=1).tolist() == [True, False]
+    np.testing.assert_array_equal(evidence.with_network(probabilities, None).network, probabilities)
