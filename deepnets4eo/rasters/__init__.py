@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         excess_green,
         layer_names,
         name_band,
+        names_by_wavelength,
         nearest_indices,
         normalised_difference,
         role_indices,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -77,11 +78,13 @@ class Numbering(NamedTuple):
     """What the numbered bands of a satellite show.
 
     roles : number → role; all : every number that it has; known_by : expression for names of files and platforms
+    common : number → common name of a band of Sentinel-2 at its wavelength; of Sentinel-2 itself none
     """
 
     roles: Mapping[str, str]
     all: frozenset[str]
     known_by: re.Pattern[str]
+    common: Mapping[str, str] = MappingProxyType({})
 
 
 SENTINEL_2 = Numbering(
@@ -93,12 +96,15 @@ LANDSAT_8 = Numbering(  # and 9
     {"B02": "blue", "B03": "green", "B04": "red", "B05": "nir", "B06": "swir"},
     frozenset(f"B{number:02}" for number in range(1, 12)),
     re.compile(r"landsat[-_ ]?[89]|(?<![a-z0-9])l[co]0[89](?![0-9])|hls[._]l30"),
-)
+    {"B01": "coastal", "B02": "blue", "B03": "green", "B04": "red", "B05": "nir08", "B06": "swir16", "B07": "swir22", "B09": "cirrus"},
+)  # fmt: skip
 LANDSAT_4 = Numbering(  # to 7
     {"B01": "blue", "B02": "green", "B03": "red", "B04": "nir", "B05": "swir"},
     frozenset(f"B{number:02}" for number in range(1, 9)),
     re.compile(r"landsat[-_ ]?[4-7]|(?<![a-z0-9])l[te]0[4-7](?![0-9])"),
+    {"B01": "blue", "B02": "green", "B03": "red", "B04": "nir", "B05": "swir16", "B07": "swir22"},
 )
+AS_OF_SENTINEL_2 = re.compile(r"b0\d|b8a", re.IGNORECASE)  # how ESA writes numbers; Landsat has B2
 NUMBERED = re.compile(r"(?:(sr|st|toa)_)?b(?:and)?[ _]?(\d{1,2}a?)(?:_\d+m)?")
 
 
@@ -116,15 +122,20 @@ def spectral_roles(names: Sequence[str], stated: str = "") -> dict[str, int]:
     ({}, {'green': 0, 'nir': 1, 'swir': 2})
     """
     roles = role_indices(names)
-    matches = [NUMBERED.fullmatch(name.strip().casefold()) for name in names]
-    prefixed = {f"{match[1] or ''}{name_band('b' + match[2])}": index for index, match in enumerate(matches) if match}
-    numbering = _numbering({*prefixed}, stated.casefold())
+    numbered = _numbered(names)
+    numbering = _numbering({*numbered.values()}, stated.casefold())
     if numbering is not None:
-        for name, index in prefixed.items():
+        for index, name in numbered.items():
             role = numbering.roles.get(name.removeprefix("sr").removeprefix("toa"))
             if role is not None:
                 roles.setdefault(role, index)
     return roles
+
+
+def _numbered(names: Sequence[str]) -> dict[int, str]:
+    """Index → usual number of the bands that have one, with "sr", "st" or "toa" before it if the file has that."""
+    matches = ((index, NUMBERED.fullmatch(name.strip().casefold())) for index, name in enumerate(names))
+    return {index: f"{match[1] or ''}{name_band('b' + match[2])}" for index, match in matches if match}
 
 
 def _numbering(names: set[str], stated: str) -> Numbering | None:
@@ -241,6 +252,32 @@ def name_band(name: str) -> str:
     plain = name.strip().lower().replace("-", "").replace("_", "").replace(" ", "")
     plain = COMMON_NAMES.get(plain, plain).upper()
     return f"B0{plain[1:]}" if len(plain) == 2 and plain[0] == "B" and plain[1].isdigit() else plain
+
+
+def names_by_wavelength(names: Sequence[str]) -> list[str]:
+    """Return the name of Sentinel-2's band at the wavelength of each band (`CENTRES_NM`); other names in capitals.
+
+    Numbers of Landsat become those of Sentinel-2. Raises InputError for numbers that several satellites have.
+
+    >>> names_by_wavelength(["B2", "B3", "B4", "B8"]), names_by_wavelength(["B4", "B5", "B6", "B10"]), names_by_wavelength(["nir", "VV"])
+    (['B02', 'B03', 'B04', 'B08'], ['B04', 'B8A', 'B11', 'LANDSAT B10'], ['B08', 'VV'])
+    """
+    usual, numbered = [name_band(name) for name in names], _numbered(names)
+    numbering = _numbering({*numbered.values()}, "")
+    if (
+        numbered
+        and numbering is None
+        and not all(AS_OF_SENTINEL_2.fullmatch(names[index].strip()) for index in numbered)
+    ):
+        raise InputError(
+            f"the bands {', '.join(names)} may be of Sentinel-2, Landsat 4 to 7 or Landsat 8 and 9, whose numbers mean other wavelengths. Name "
+            "them by colours (blue, green, red, nir08, swir16, swir22), or as Sentinel-2 has them (B02, B8A)."
+        )
+    for index, name in numbered.items():
+        number = name.removeprefix("sr").removeprefix("st").removeprefix("toa")
+        common = number if numbering in (None, SENTINEL_2) else numbering.common.get(number, f"landsat {number}")
+        usual[index] = name_band(common) if common in COMMON_NAMES or common == number else common.upper()
+    return usual
 
 
 def is_band_name(word: str) -> bool:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters import CENTRES_NM, name_band
+from deepnets4eo.rasters import CENTRES_NM, names_by_wavelength
 
 TOKENS = "weight_generator.weight_tokens"  # (128, width), a mark of both
 GENERATOR = "weight_generator."
@@ -33,15 +33,16 @@ CENTRE_RANGE_NM, WIDTH_RANGE_NM = (100.0, 1e9), (1.0, 1e9)
 
 def make_patches(tensors: Mapping[str, Tensor], bands: Sequence[str]) -> dict[str, Tensor] | None:
     """Return the tensors with a patch embedding for these bands, in place of the network that makes it. Errors:
-    InputError for a network of another structure.
+    InputError for a network of another structure, and for numbers of bands that several satellites have.
 
     The result is None where a file has no such network, or a band no known wavelength.
     """
     roots = [name.removesuffix(TOKENS) for name in tensors if name.endswith(TOKENS)]
     root = next((candidate for candidate in roots if candidate.endswith((SPECTRAL, PATCHES))), None)
-    names = [name_band(band) for band in bands]
-    spectral = root is not None and root.endswith(SPECTRAL)
-    if root is None or not names or not {*names} <= {*CENTRES_NM, *(RADAR if spectral else ())}:
+    if root is None or not bands:
+        return None
+    names, spectral = names_by_wavelength(bands), root.endswith(SPECTRAL)
+    if not {*names} <= {*CENTRES_NM, *(RADAR if spectral else ())}:
         return None
     before = root.removesuffix(SPECTRAL).removesuffix(PATCHES)
     own = {name.removeprefix(root): value.float() for name, value in tensors.items() if name.startswith(root)}

@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from deepnets4eo.cards import run_path
 from deepnets4eo.errors import InputError, Reading
-from deepnets4eo.rasters import CENTRES_NM, name_band
+from deepnets4eo.rasters import CENTRES_NM, names_by_wavelength
 from deepnets4eo.segmenters.by_wavelength import make_patches
 from deepnets4eo.segmenters.checksums import is_run, open_sealed, shipped_run, weights_file
 from deepnets4eo.segmenters.tensor_names import WHOLE_SHARE, file_names
@@ -303,8 +303,10 @@ def _bands_of(path: Path, metadata: Mapping[str, str], count: int, ours: Sequenc
     names: Sequence[str] = COLOURS
     if is_run(path):
         names = [band for layer in open_sealed(path)["inputs"]["layers"].values() for band in layer["bands"]]
-    known = all(name_band(name) in CENTRES_NM for name in (ours if tuple(names) == COLOURS else names))
-    return list(names) if len(names) == count and known else []
+    if len(names) != count:
+        return []
+    known = {*names_by_wavelength(ours if tuple(names) == COLOURS else names)} <= CENTRES_NM.keys()
+    return list(names) if known or list(names) == list(ours) else []
 
 
 def _fit(
@@ -325,7 +327,9 @@ def _fit(
 
 def _place_bands(weight: Tensor, theirs: Sequence[str], ours: Sequence[str]) -> tuple[Tensor, str]:
     """Weights (O, B, k, k) of the file's bands for ours, by name, else between the nearest wavelengths; InputError where neither."""
-    known, wanted = [name_band(name) for name in theirs], [name_band(name) for name in ours]
+    known, wanted = (
+        (list(theirs), list(ours)) if list(theirs) == list(ours) else map(names_by_wavelength, (theirs, ours))
+    )
     if len(known) != weight.shape[1]:
         raise InputError(
             f"the weights' metadata name {len(known)} bands, their first layer takes {weight.shape[1]}. Correct the metadata."

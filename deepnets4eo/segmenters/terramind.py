@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters import COLOURS, name_band
+from deepnets4eo.rasters import COLOURS, name_band, names_by_wavelength
 
 EMBEDDING = re.compile(r"(?:(.*)\.)?encoder_embeddings\.(untok_\w+)@\d+\.proj\.weight")
 SENTINEL_2 = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
@@ -34,7 +34,7 @@ def sensor_patches(tensors: Mapping[str, Tensor], bands: Sequence[str]) -> tuple
     embeddings = {match[2]: name for name in tensors if (match := EMBEDDING.fullmatch(name)) and match[2] in SENSORS}
     if not embeddings:
         return None
-    wanted = {name_band(band) for band in bands}
+    wanted = {*names_by_wavelength(bands)}
     there = [sensor for sensor in SENSORS if sensor in embeddings]
     sensor = next((candidate for candidate in there if wanted <= set(SENSORS[candidate])), there[0])
     root = embeddings[sensor].removesuffix("proj.weight")

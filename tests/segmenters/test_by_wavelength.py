@@ -117,6 +117,18 @@ def test_copernicus_fm_adds_bandwidths_and_what_stands_for_an_unknown_place_and_
     assert report.left == []
 
 
+def test_numbers_of_landsat_have_the_wavelengths_of_landsat(tmp_path: Path) -> None:
+    theirs, ours = vit(), vit()
+    made = generator(theirs.embed_dim)
+    tensors = transformer(theirs) | {f"patch_embed.{name}": value for name, value in made.items()}
+    save_file(tensors, tmp_path / "dofa.safetensors")
+    load_pretrained(ours, tmp_path / "dofa.safetensors", bands=["SR_B4", "SR_B3", "SR_B5", "SR_B6"])
+    weight, _ = patches(made, torch.tensor([sine(centre) for centre in (665, 560, 865, 1614)]))
+    torch.testing.assert_close(ours.patch_embed.proj.weight, weight)
+    with raises_naming(InputError, "B5", "Sentinel-2", "Landsat"):
+        load_pretrained(vit(), tmp_path / "dofa.safetensors", bands=["B3", "B4", "B5", "B6"])
+
+
 @pytest.mark.parametrize("band", ["height", "VV"])
 def test_a_band_without_a_wavelength_leaves_patches_random_with_a_warning(
     band: str, tmp_path: Path, caplog: pytest.LogCaptureFixture

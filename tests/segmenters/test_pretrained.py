@@ -106,6 +106,25 @@ def test_bands_are_placed_by_their_names(tmp_path: Path) -> None:
     assert "had its bands as B02, B03, B04" in str(report)
 
 
+def test_bands_of_landsat_are_placed_by_their_own_wavelengths(tmp_path: Path) -> None:
+    """B5 of Landsat 8 is near infrared, not the red edge that it is of Sentinel-2."""
+    theirs, ours = encoder(3), encoder(3)
+    file = write(theirs, tmp_path / "theirs.safetensors", bands="red,nir08,swir16")
+    load_pretrained(ours, file, bands=["SR_B4", "SR_B5", "SR_B6"])
+    assert torch.equal(ours.conv1[0].weight, theirs.conv1[0].weight)
+
+
+def test_numbers_that_several_satellites_have_are_refused_unless_both_sides_have_the_same(tmp_path: Path) -> None:
+    names = ["B3", "B4", "B5"]
+    theirs = encoder(3)
+    file = write(theirs, tmp_path / "theirs.safetensors", bands=",".join(names))
+    with raises_naming(InputError, "B5", "Sentinel-2", "Landsat"):
+        load_pretrained(encoder(3), file, bands=["green", "red", "nir08"])
+    same = encoder(3)
+    load_pretrained(same, file, bands=names)
+    assert torch.equal(same.conv1[0].weight, theirs.conv1[0].weight)
+
+
 def test_bands_between_others_get_their_share_of_both(tmp_path: Path) -> None:
     theirs, ours = encoder(2), encoder(3)
     file = write(theirs, tmp_path / "theirs.safetensors", bands="B02,B04")
