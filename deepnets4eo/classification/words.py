@@ -20,7 +20,7 @@ from deepnets4eo.classification.readers import ImageData, list_unlabelled
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite, read_json
 from deepnets4eo.lazy import name_missing_extra
-from deepnets4eo.rasters import COLOURS, name_band, names_by_wavelength
+from deepnets4eo.rasters import COLOURS, spectral_bands
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -198,8 +198,8 @@ def label_by_words(
 
 def _colours(images: ImageList, pixels: NDArray[Any]) -> NDArray[np.float32]:
     """Red, green and blue (N, 3, h, w) from 0 to 1; pixels without data are black."""
-    names = names_by_wavelength(images.bands)
-    wanted = [name_band(colour) for colour in COLOURS]
+    names = [name for name, _ in spectral_bands(images.bands)]
+    wanted = [name for name, _ in spectral_bands(COLOURS)]
     unnamed = len(names) == len(wanted) and all(band.startswith("band_") for band in images.bands)
     if not unnamed and not set(wanted) <= set(names):
         raise InputError(

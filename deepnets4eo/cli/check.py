@@ -106,10 +106,10 @@ def _inspect(
     path: str, legend: Legend | None, card: DatasetCard | None, split: str | None, *, thorough: bool
 ) -> Inspection:
     """What a file is, or a folder: a dataset of the card, or of the one that it is recognised as."""
-    from deepnets4eo.formats import is_zarr
+    from deepnets4eo.formats import parse_zarr
     from deepnets4eo.inspection import inspect
 
-    is_folder = Path(path).is_dir() and not is_zarr(Path(path))
+    is_folder = Path(path).is_dir() and parse_zarr(path) is None
     if is_folder:
         from deepnets4eo.inspection import inspect_dataset, recognise
 

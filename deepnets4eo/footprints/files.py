@@ -13,9 +13,16 @@ import pyogrio
 import shapely
 
 from deepnets4eo.errors import InputError, Reading
-from deepnets4eo.files import read_json
 from deepnets4eo.footprints.ids import ROW_KEY, usable_column
-from deepnets4eo.formats import is_parquet, is_remote, keep_whole_numbers, read_ogr, vector_errors, vector_file
+from deepnets4eo.formats import (
+    is_parquet,
+    is_remote,
+    keep_whole_numbers,
+    read_ogr,
+    read_xbd,
+    vector_errors,
+    vector_file,
+)
 from deepnets4eo.osm.elements import with_incomplete
 from deepnets4eo.osm.incomplete import incomplete_elements
 
@@ -36,7 +43,8 @@ def read_table(source: str | Path, layer: str | None = None) -> gpd.GeoDataFrame
         if is_parquet(path):
             return _read_parquet(path, name)
         if _is_xbd(path):
-            return _read_xbd(path)
+            table, pixels = read_xbd(path)
+            return table.assign(**{PIXEL_COLUMN: pixels})
         if path.suffix.lower() == ".shp":
             _check_shapefile_length(path)
         return _read_ogr(path, name, layer)
@@ -178,30 +186,3 @@ def _is_xbd(path: Path) -> bool:
         return False
     with path.open(encoding="utf-8", errors="replace") as file:
         return re.search(r'"features"\s*:\s*\{', file.read(1 << 16)) is not None
-
-
-def _read_xbd(path: Path) -> gpd.GeoDataFrame:
-    """Rows joined on `uid`, in degrees where the file has them, else in pixels."""
-    features = read_json(path)["features"]
-    try:
-        ground = _by_uid(features.get("lng_lat", []))
-        pixels = _by_uid(features.get("xy", []))
-    except (KeyError, TypeError, AttributeError, shapely.errors.GEOSException) as error:
-        raise InputError(
-            f"{path} looks like an xBD label file, but a feature lacks what it should have ({error!r}): "
-            "each needs `wkt` and `properties.uid`."
-        ) from error
-    known = ground or pixels
-    rows = [properties for properties, _ in known.values()]
-    table = gpd.GeoDataFrame(rows, geometry=[shape for _, shape in known.values()], crs="EPSG:4326" if ground else None)
-    table[PIXEL_COLUMN] = [pixels[uid][1] if uid in pixels else None for uid in known]
-    return table
-
-
-def _by_uid(features: list[dict[str, Any]]) -> dict[str, tuple[dict[str, Any], shapely.Geometry]]:
-    if not all(isinstance(feature["wkt"], str) for feature in features):
-        raise TypeError("a `wkt` is no text")
-    return {
-        str(feature["properties"]["uid"]): (dict(feature["properties"]), shapely.from_wkt(feature["wkt"]))
-        for feature in features
-    }

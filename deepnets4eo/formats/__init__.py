@@ -39,9 +39,9 @@ if TYPE_CHECKING:
         read_unsorted,
         vector_errors,
         vector_file,
-        without_undefined_crs,
     )
     from .web import WEB_ERRORS, Session, failure_text, is_web_address
-    from .zarr import is_zarr, parse_zarr
+    from .xbd import read_xbd
+    from .zarr import parse_zarr
 else:
     __getattr__ = lazy_names(__name__)

@@ -16,7 +16,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice, zip_longest
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -87,10 +87,13 @@ ROUNDED_FROM = 2.0**53  # from here on, 64-bit floats leave out whole numbers
 def vector_file(source: str | Path, limit_bytes: int = MAX_UNPACKED_BYTES) -> Iterator[Path]:
     """A local file that GDAL or pyarrow may read, within the context: a path, packed or not, or a web address; else InputError."""
     leave_out_vector_drivers()
-    with _local(str(source), limit_bytes) as path, unpack(path, limit_bytes) as inner:
-        _check(inner, str(source), limit_bytes)
-        with _gdal_offline(), _by_content(inner) as named:
-            yield named
+    with ExitStack() as files:
+        with Reading(source, _REMEDY):
+            inner = files.enter_context(unpack(files.enter_context(_local(str(source), limit_bytes)), limit_bytes))
+            _check(inner, str(source), limit_bytes)
+            files.enter_context(_gdal_offline())
+            named = files.enter_context(_by_content(inner))
+        yield named
 
 
 @contextmanager

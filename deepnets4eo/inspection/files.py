@@ -18,10 +18,11 @@ from pyproj.exceptions import ProjError
 from shapely.errors import ShapelyError
 
 from deepnets4eo.addresses import name_of
+from deepnets4eo.arrays import Floats
 from deepnets4eo.cards import VOID, Color, Legend, Quantity, colour_problem
 from deepnets4eo.errors import DeepNets4EOError, InputError, Reading
 from deepnets4eo.files import read_json
-from deepnets4eo.formats import asset_of, parse_reference
+from deepnets4eo.formats import asset_of, parse_reference, read_xbd
 from deepnets4eo.grid import (
     EXCHANGED,
     LABELS_READ_PX,
@@ -29,13 +30,16 @@ from deepnets4eo.grid import (
     axes_exchanged,
     blocks,
     gsd_m,
+    mean_gsd_m,
     only_one_placed,
     overlap_share,
 )
 from deepnets4eo.inspection.clouds import describe_clouds
+from deepnets4eo.inspection.dropped_words import dropped_words
 from deepnets4eo.inspection.images import describe_unmasked_band, undeclared_in_bands, undeclared_nodata
 from deepnets4eo.plugins import load_plugin, plugins_of
 from deepnets4eo.rasters import TILE_SUFFIXES, Layer, find_outliers, scales_beside, to_physical
+from deepnets4eo.zonal import FinePixels
 
 VECTOR_SUFFIXES = {
     ".gpkg", ".geojson", ".shp", ".fgb", ".parquet", ".geoparquet", ".kml", ".gml", ".sqlite", ".gdb", ".zip", ".gz", ".bz2", ".osm", ".pbf",
@@ -58,6 +62,7 @@ class Inspection:
     facts : title → value
     problems : sentences, each with its remedy
     grid : grid of a raster, or extent of a vector file; None without a position
+    areas_m2 : (N,) of the polygons of a vector file; None of anything else
     """
 
     path: str
@@ -65,6 +70,7 @@ class Inspection:
     facts: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     grid: Grid | None = None
+    areas_m2: Floats | None = None
 
     def __post_init__(self) -> None:
         self.path = name_of(self.path)
@@ -92,8 +98,11 @@ def inspect(path: str, legend: Legend | None = None) -> Inspection:
     'unreadable'
     """
     try:
-        with Reading(path, "Is it whole? Check it with gdalinfo or ogrinfo."):
-            return _inspect(path, legend)
+        dropped = list[str]()
+        with Reading(path, "Is it whole? Check it with gdalinfo or ogrinfo."), dropped_words(dropped):
+            result = _inspect(path, legend)
+        result.problems += dropped
+        return result
     except DeepNets4EOError as error:
         return Inspection(path, "unreadable", problems=[str(error)])
 
@@ -123,12 +132,30 @@ def _inspect(path: str, legend: Legend | None) -> Inspection:
 
 
 def overlaps(inspections: Sequence[Inspection]) -> list[str]:
-    """How much each placed file covers each other; one line where three or more have one grid."""
+    """How much each placed file covers each other, and which pixels are too coarse for buildings; one line where three or more have one grid."""
     with_grid = [item for item in inspections if item.grid is not None]
     if len(with_grid) > 2 and all(item.grid == with_grid[0].grid for item in with_grid):
         return [f"{', '.join(item.path for item in with_grid)} lie on one grid."]
     lines = [line for a, b in combinations(with_grid, 2) for line in _overlap(a, b)]
     return list(dict.fromkeys(lines))  # a file may be given twice
+
+
+def _too_coarse(a: Inspection, b: Inspection) -> list[str]:
+    """One line if one is an image whose pixels are too coarse to assess the buildings of the other, by their areas."""
+    lines = []
+    for image, outlines in ((a, b), (b, a)):
+        if (
+            image.kind in RASTERS
+            and image.grid is not None
+            and image.grid.crs is not None
+            and outlines.areas_m2 is not None
+        ):
+            gsd = mean_gsd_m(image.grid)
+            if problem := FinePixels().problem(outlines.areas_m2, gsd):
+                lines.append(
+                    f"pixels of {gsd:.2g} m in {image.path} are {problem} `damage` refuses them; `flood` and `change` do not."
+                )
+    return lines
 
 
 def _overlap(a: Inspection, b: Inspection) -> list[str]:
@@ -148,7 +175,9 @@ def _overlap(a: Inspection, b: Inspection) -> list[str]:
             if grid.crs is not None and axes_exchanged(grid.extent.boundingbox.bbox, grid.crs, other):
                 return [f"{a.path} and {b.path} do not overlap: in {path}, {EXCHANGED}"]
         return [f"{a.path} and {b.path} do not overlap: check their CRS."]
-    return [f"{cover} covers {share:.1%} of {covered}" for (cover, covered), share in shares.items()]
+    return [f"{cover} covers {share:.1%} of {covered}" for (cover, covered), share in shares.items()] + _too_coarse(
+        a, b
+    )
 
 
 def _hidden_problems(layer: Layer, path: str) -> list[str]:
@@ -323,7 +352,7 @@ def _inspect_vector(path: str) -> Inspection:
     from deepnets4eo.inspection.vectors import describe_vector
 
     result = Inspection(path, "vector")
-    result.grid = describe_vector(result.facts, result.problems, path)
+    result.grid, result.areas_m2 = describe_vector(result.facts, result.problems, path)
     return result
 
 
@@ -332,20 +361,16 @@ def _inspect_json(path: str) -> Inspection:
     if isinstance(content, dict) and content.get("type") == "FeatureCollection":
         return _inspect_vector(path)
     features = content.get("features") if isinstance(content, dict) else None
-    if isinstance(features, dict) and "xy" in features:
-        return _inspect_xbd(path, features["xy"], content.get("metadata", {}))
+    if isinstance(features, dict) and {"xy", "lng_lat"} & features.keys():
+        return _inspect_xbd(path, content.get("metadata", {}))
     return Inspection(path, "JSON", problems=["it is neither GeoJSON, xBD labels nor a STAC item."])
 
 
-def _inspect_xbd(path: str, features: Any, metadata: Any) -> Inspection:
-    try:
-        grades = [str(item["properties"].get("subtype", "none given")) for item in features]
-    except (TypeError, KeyError, AttributeError) as error:
-        raise InputError(
-            f"{path} looks like an xBD label file, but a feature lacks what it should have ({error!r}): each needs `properties`."
-        ) from error
-    counts = {grade: grades.count(grade) for grade in dict.fromkeys(grades)}
-    return Inspection(path, "xBD labels", {"buildings": len(grades), "grades": counts, "metadata": metadata})
+def _inspect_xbd(path: str, metadata: Any) -> Inspection:
+    table, _ = read_xbd(path)
+    grades = table["subtype"].fillna("none given") if "subtype" in table else ["none given"] * len(table)
+    counts = dict(Counter(map(str, grades)))
+    return Inspection(path, "xBD labels", {"buildings": len(table), "grades": counts, "metadata": metadata})
 
 
 def _inspect_run(path: str) -> Inspection:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from deepnets4eo.arrays import Floats
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats import is_parquet, read_ogr, vector_errors, vector_file, without_undefined_crs
+from deepnets4eo.formats import is_parquet, is_undefined, read_ogr, vector_errors, vector_file
 from deepnets4eo.grid import FARTHEST_DEGREES, Grid
 from deepnets4eo.osm.elements import no_buildings
 from deepnets4eo.polygons import off_the_earth
@@ -17,8 +18,8 @@ EQUAL_AREA = "EPSG:6933"
 AREAS = ("Polygon", "MultiPolygon")
 
 
-def describe_vector(facts: dict[str, Any], problems: list[str], path: str) -> Grid | None:
-    """Add what the first layer of polygons holds, and what is wrong; returns a grid over its extent, if known."""
+def describe_vector(facts: dict[str, Any], problems: list[str], path: str) -> tuple[Grid | None, Floats | None]:
+    """Add what the first layer of polygons holds, and what is wrong; returns a grid over its extent and areas of its polygons, if known."""
     import geopandas as gpd
     import pyogrio
 
@@ -43,10 +44,12 @@ def describe_vector(facts: dict[str, Any], problems: list[str], path: str) -> Gr
             frame = read_ogr(inner, path, problems.append, layer=chosen, on_invalid="fix")
         if not isinstance(frame, gpd.GeoDataFrame):
             raise InputError(f"{path} has a table but no geometry. Give a layer with polygons.")
-        return _describe_features(facts, problems, without_undefined_crs(frame))
+        if frame.crs is not None and is_undefined(frame.crs):  # GeoPackages with the SRS −1
+            frame = frame.set_crs(None, allow_override=True)
+        return _describe_features(facts, problems, frame)
 
 
-def _describe_features(facts: dict[str, Any], problems: list[str], frame: Any) -> Grid | None:
+def _describe_features(facts: dict[str, Any], problems: list[str], frame: Any) -> tuple[Grid | None, Floats | None]:
     types = frame.geometry.geom_type
     kinds, areas = types.value_counts(dropna=False).to_dict(), types.isin(AREAS)
     facts["features"] = f"{len(frame)}: " + ", ".join(
@@ -55,14 +58,14 @@ def _describe_features(facts: dict[str, Any], problems: list[str], frame: Any) -
     facts["columns"] = ", ".join(str(name) for name in frame.columns if name != frame.geometry.name) or "none"
     if not len(frame):
         problems.append("it has no feature.")
-        return None
-    grid = None
+        return None, None
+    grid, polygon_areas = None, None
     if frame.crs is None:
         problems.append("it has no CRS. Assign the right one, e.g. ogr2ogr -a_srs EPSG:4326 out.gpkg in.shp")
     else:
         epsg = frame.crs.to_epsg()
         facts["CRS"] = f"EPSG:{epsg} {frame.crs.name}" if epsg else frame.crs.name
-        grid = _describe_extent(facts, problems, frame)
+        grid, polygon_areas = _describe_extent(facts, problems, frame)
     without = frame.geometry.is_empty | frame.geometry.isna()
     invalid, empty = int((~frame.geometry.is_valid & ~without).sum()), int(without.sum())
     if invalid:
@@ -75,17 +78,17 @@ def _describe_features(facts: dict[str, Any], problems: list[str], frame: Any) -
         problems.append("it holds no polygons: it cannot serve as footprints.")
     if frame.geometry.has_z.any():
         facts["dimensions"] = "3D (heights are dropped where footprints are needed)"
-    return grid
+    return grid, polygon_areas
 
 
-def _describe_extent(facts: dict[str, Any], problems: list[str], frame: Any) -> Grid | None:
+def _describe_extent(facts: dict[str, Any], problems: list[str], frame: Any) -> tuple[Grid | None, Floats | None]:
     from odc.geo.geobox import GeoBox
     from odc.geo.geom import BoundingBox
 
     frame = _on_the_earth(problems, frame)
     if frame.empty:
-        return None
-    grid = None
+        return None, None
+    grid, areas_m2 = None, None
     west, south, east, north = frame.to_crs("EPSG:4326").total_bounds
     facts["extent"] = f"longitude {west:.6f} to {east:.6f}, latitude {south:.6f} to {north:.6f}"
     bounds = frame.total_bounds
@@ -95,11 +98,11 @@ def _describe_extent(facts: dict[str, Any], problems: list[str], frame: Any) -> 
         )
     polygons = frame[frame.geometry.geom_type.isin(AREAS)]
     if len(polygons):
-        areas = polygons.to_crs(EQUAL_AREA).area
-        facts["area"] = f"median {areas.median():.1f} m², {areas.min():.1f} to {areas.max():.1f} m²"
+        areas_m2 = polygons.to_crs(EQUAL_AREA).area.to_numpy(float)
+        facts["area"] = f"median {np.median(areas_m2):.1f} m², {areas_m2.min():.1f} to {areas_m2.max():.1f} m²"
     if east - west > 180:
         problems.append("it spans more than 180° of longitude: it may cross the antimeridian.")
-    return grid
+    return grid, areas_m2
 
 
 def _on_the_earth(problems: list[str], frame: Any) -> Any:

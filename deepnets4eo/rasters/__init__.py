@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from .array_files import scales_beside
     from .array_source import ArraySource, Source
     from .band_roles import (
-        CENTRES_NM,
         COLOURS,
         COLOURS_NM,
         ROLES,
@@ -19,10 +18,10 @@ if TYPE_CHECKING:
         excess_green,
         layer_names,
         name_band,
-        names_by_wavelength,
         nearest_indices,
         normalised_difference,
         role_indices,
+        spectral_bands,
     )
     from .clouds import LOOK_PX, CloudBand, check_zero_is_value, cloud_band, open_cloud_mask
     from .cog import BLOCK_PX, LEVEL, CogWriter, check_raster_suffix

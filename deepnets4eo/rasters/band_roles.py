@@ -254,13 +254,13 @@ def name_band(name: str) -> str:
     return f"B0{plain[1:]}" if len(plain) == 2 and plain[0] == "B" and plain[1].isdigit() else plain
 
 
-def names_by_wavelength(names: Sequence[str]) -> list[str]:
-    """Return the name of Sentinel-2's band at the wavelength of each band (`CENTRES_NM`); other names in capitals.
+def spectral_bands(names: Sequence[str]) -> list[tuple[str, float | None]]:
+    """Return the name of Sentinel-2's band at the wavelength of each band, and that wavelength in nm; other names in capitals, and None.
 
     Numbers of Landsat become those of Sentinel-2. Raises InputError for numbers that several satellites have.
 
-    >>> names_by_wavelength(["B2", "B3", "B4", "B8"]), names_by_wavelength(["B4", "B5", "B6", "B10"]), names_by_wavelength(["nir", "VV"])
-    (['B02', 'B03', 'B04', 'B08'], ['B04', 'B8A', 'B11', 'LANDSAT B10'], ['B08', 'VV'])
+    >>> spectral_bands(["B2", "B8"]), spectral_bands(["B5", "B6", "B10"])
+    ([('B02', 492), ('B08', 833)], [('B8A', 865), ('B11', 1614), ('LANDSAT B10', None)])
     """
     usual, numbered = [name_band(name) for name in names], _numbered(names)
     numbering = _numbering({*numbered.values()}, "")
@@ -275,9 +275,11 @@ def names_by_wavelength(names: Sequence[str]) -> list[str]:
         )
     for index, name in numbered.items():
         number = name.removeprefix("sr").removeprefix("st").removeprefix("toa")
-        common = number if numbering in (None, SENTINEL_2) else numbering.common.get(number, f"landsat {number}")
-        usual[index] = name_band(common) if common in COMMON_NAMES or common == number else common.upper()
-    return usual
+        if numbering in (None, SENTINEL_2):
+            usual[index] = number
+        else:
+            usual[index] = name_band(numbering.common[number]) if number in numbering.common else f"LANDSAT {number}"
+    return [(name, CENTRES_NM.get(name)) for name in usual]
 
 
 def is_band_name(word: str) -> bool:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from math import isqrt
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters import CENTRES_NM, names_by_wavelength
+from deepnets4eo.rasters import spectral_bands
 
 TOKENS = "weight_generator.weight_tokens"  # (128, width), a mark of both
 GENERATOR = "weight_generator."
@@ -28,6 +29,7 @@ WIDTHS_NM = {
 }  # fmt: skip
 RADAR = ("VV", "VH", "HH", "HV")  # Copernicus-FM knows them, DOFA's wavelength of radar was not to be found
 RADAR_NM, RADAR_WIDTH_NM = 5e7, 1e9  # of Copernicus-FM
+Bands: TypeAlias = "Sequence[tuple[str, float | None]]"  # names and wavelengths
 CENTRE_RANGE_NM, WIDTH_RANGE_NM = (100.0, 1e9), (1.0, 1e9)
 
 
@@ -41,15 +43,15 @@ def make_patches(tensors: Mapping[str, Tensor], bands: Sequence[str]) -> dict[st
     root = next((candidate for candidate in roots if candidate.endswith((SPECTRAL, PATCHES))), None)
     if root is None or not bands:
         return None
-    names, spectral = names_by_wavelength(bands), root.endswith(SPECTRAL)
-    if not {*names} <= {*CENTRES_NM, *(RADAR if spectral else ())}:
+    named, spectral = spectral_bands(bands), root.endswith(SPECTRAL)
+    if any(centre is None and not (spectral and name in RADAR) for name, centre in named):
         return None
     before = root.removesuffix(SPECTRAL).removesuffix(PATCHES)
     own = {name.removeprefix(root): value.float() for name, value in tensors.items() if name.startswith(root)}
     width = own[TOKENS].shape[1]
     try:
         with torch.no_grad():
-            waves = _fourier_codes(names, width) if spectral else _sine_codes(names, width)
+            waves = _fourier_codes(named, width) if spectral else _sine_codes(named, width)
             weight, bias = _generate(own, _residual(own, waves))
             kept = {name: value for name, value in tensors.items() if not name.startswith((root, before + VARIABLE))}
             if spectral:
@@ -61,20 +63,21 @@ def make_patches(tensors: Mapping[str, Tensor], bands: Sequence[str]) -> dict[st
     return kept | {f"{before}{PATCHES}proj.weight": weight, f"{before}{PATCHES}proj.bias": bias}
 
 
-def _sine_codes(names: Sequence[str], width: int) -> Tensor:
+def _sine_codes(named: Bands, width: int) -> Tensor:
     """Sines and cosines (B, width) of wavelengths in nm, as positions of words have them."""
-    centres = torch.tensor([float(CENTRES_NM[name]) for name in names])
+    centres = torch.tensor([float(centre or RADAR_NM) for _, centre in named])
     speeds = 1 / 10_000 ** (torch.arange(width // 2) / (width / 2))
     angles = centres[:, None] * speeds
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
-def _fourier_codes(names: Sequence[str], width: int) -> Tensor:
+def _fourier_codes(named: Bands, width: int) -> Tensor:
     """Sum (B, width) of the codes of wavelengths and of bandwidths, with periods evenly spread in logarithms."""
-    codes = torch.zeros(len(names), width, dtype=torch.float64)
-    of_both = (CENTRES_NM, RADAR_NM, CENTRE_RANGE_NM), (WIDTHS_NM, RADAR_WIDTH_NM, WIDTH_RANGE_NM)
-    for nanometres, of_radar, (low, high) in of_both:
-        values = torch.tensor([float(nanometres.get(name, of_radar)) for name in names], dtype=torch.float64)
+    codes = torch.zeros(len(named), width, dtype=torch.float64)
+    centres = [float(centre or RADAR_NM) for _, centre in named]
+    widths = [float(WIDTHS_NM.get(name, RADAR_WIDTH_NM)) for name, _ in named]
+    for nanometres, (low, high) in ((centres, CENTRE_RANGE_NM), (widths, WIDTH_RANGE_NM)):
+        values = torch.tensor(nanometres, dtype=torch.float64)
         periods = torch.logspace(math.log10(low), math.log10(high), width // 2, dtype=torch.float64)
         angles = values[:, None] * (2 * math.pi / periods)
         codes += torch.cat([angles.sin(), angles.cos()], dim=1)

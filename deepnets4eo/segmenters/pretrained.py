@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from deepnets4eo.cards import run_path
 from deepnets4eo.errors import InputError, Reading
-from deepnets4eo.rasters import CENTRES_NM, names_by_wavelength
+from deepnets4eo.rasters import spectral_bands
 from deepnets4eo.segmenters.by_wavelength import make_patches
 from deepnets4eo.segmenters.checksums import is_run, open_sealed, shipped_run, weights_file
 from deepnets4eo.segmenters.tensor_names import WHOLE_SHARE, file_names
@@ -305,8 +305,9 @@ def _bands_of(path: Path, metadata: Mapping[str, str], count: int, ours: Sequenc
         names = [band for layer in open_sealed(path)["inputs"]["layers"].values() for band in layer["bands"]]
     if len(names) != count:
         return []
-    known = {*names_by_wavelength(ours if tuple(names) == COLOURS else names)} <= CENTRES_NM.keys()
-    return list(names) if known or list(names) == list(ours) else []
+    same = list(names) == list(ours)
+    known = same or all(nm is not None for _, nm in spectral_bands(ours if tuple(names) == COLOURS else names))
+    return list(names) if known else []
 
 
 def _fit(
@@ -327,36 +328,38 @@ def _fit(
 
 def _place_bands(weight: Tensor, theirs: Sequence[str], ours: Sequence[str]) -> tuple[Tensor, str]:
     """Weights (O, B, k, k) of the file's bands for ours, by name, else between the nearest wavelengths; InputError where neither."""
-    known, wanted = (
-        (list(theirs), list(ours)) if list(theirs) == list(ours) else map(names_by_wavelength, (theirs, ours))
-    )
-    if len(known) != weight.shape[1]:
+    if len(theirs) != weight.shape[1]:
         raise InputError(
-            f"the weights' metadata name {len(known)} bands, their first layer takes {weight.shape[1]}. Correct the metadata."
+            f"the weights' metadata name {len(theirs)} bands, their first layer takes {weight.shape[1]}. Correct the metadata."
         )
+    if list(theirs) == list(ours):
+        return weight, ""
+    centres = [spectral_bands(bands) for bands in (theirs, ours)]
+    known, wanted = ([name for name, _ in bands] for bands in centres)
     if known == wanted:
         return weight, ""
-    mixing = torch.tensor(np.stack([_shares(band, known) for band in wanted]), dtype=weight.dtype)
+    mixing = torch.tensor(np.stack([_shares(band, centres[0]) for band in centres[1]]), dtype=weight.dtype)
     mixed = torch.einsum("obij,cb->ocij", weight, mixing) * (len(known) / len(wanted))
     if sorted(known) == sorted(wanted):
         return mixed, f"had its bands as {', '.join(known)} and has them as {', '.join(wanted)}"
     return mixed, f"fitted from the bands {', '.join(known)} to {', '.join(wanted)} by wavelength"
 
 
-def _shares(band: str, known: Sequence[str]) -> np.ndarray:
-    """How much of each of the file's bands one of ours takes, summing to 1."""
-    if band in known:
-        return (np.array(known) == band).astype(float)
-    optical = [(CENTRES_NM[name], index) for index, name in enumerate(known) if name in CENTRES_NM]
-    if band not in CENTRES_NM or not optical:
+def _shares(band: tuple[str, float | None], theirs: Sequence[tuple[str, float | None]]) -> np.ndarray:
+    """How much of each of the file's bands one of ours takes, summing to 1; bands by name and wavelength."""
+    (name, centre), known = band, [name for name, _ in theirs]
+    if name in known:
+        return (np.array(known) == name).astype(float)
+    optical = [(nm, index) for index, (_, nm) in enumerate(theirs) if nm is not None]
+    if centre is None or not optical:
         raise InputError(
-            f"the weights know the bands {', '.join(known)}, not {band}, whose wavelength is unknown. Leave that band out, or name "
+            f"the weights know the bands {', '.join(known)}, not {name}, whose wavelength is unknown. Leave that band out, or name "
             "bands as Sentinel-2 does (B02 … B12) or by colours."
         )
     centres, indices = (np.array(values) for values in zip(*sorted(optical), strict=True))
     shares = np.zeros(len(known))
     for number, index in enumerate(indices):
-        shares[index] = np.interp(CENTRES_NM[band], centres, np.eye(len(indices))[number])
+        shares[index] = np.interp(centre, centres, np.eye(len(indices))[number])
     return shares
 
 

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters import COLOURS, name_band, names_by_wavelength
+from deepnets4eo.rasters import COLOURS, spectral_bands
 
 EMBEDDING = re.compile(r"(?:(.*)\.)?encoder_embeddings\.(untok_\w+)@\d+\.proj\.weight")
 SENTINEL_2 = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 SENSORS = {  # name in the file → its bands; the first that has all bands of a recipe is taken, else the first
     "untok_sen2l2a": SENTINEL_2,
     "untok_sen2l1c": (*SENTINEL_2[:10], "B10", *SENTINEL_2[10:]),
-    "untok_sen2rgb": tuple(map(name_band, COLOURS)),
+    "untok_sen2rgb": tuple(name for name, _ in spectral_bands(COLOURS)),
     "untok_sen1grd": ("VV", "VH"),
     "untok_sen1rtc": ("VV", "VH"),
 }
@@ -34,7 +34,7 @@ def sensor_patches(tensors: Mapping[str, Tensor], bands: Sequence[str]) -> tuple
     embeddings = {match[2]: name for name in tensors if (match := EMBEDDING.fullmatch(name)) and match[2] in SENSORS}
     if not embeddings:
         return None
-    wanted = {*names_by_wavelength(bands)}
+    wanted = {name for name, _ in spectral_bands(bands)}
     there = [sensor for sensor in SENSORS if sensor in embeddings]
     sensor = next((candidate for candidate in there if wanted <= set(SENSORS[candidate])), there[0])
     root = embeddings[sensor].removesuffix("proj.weight")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .fine_pixels import FinePixels
     from .outline_points import OutlinePoints, Sides
     from .outline_sides import inverse_geotransform, to_pixels
     from .outlines import CHUNK, Outlines as Outlines, chunks, groups, patch_centres as patch_centres

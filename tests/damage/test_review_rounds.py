@@ -10,12 +10,13 @@ import geopandas as gpd
 import numpy as np
 import pytest
 from made_up_review import write_reviewed
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from deepnets4eo.damage.review import look_of_map, read_answers, review_counts, site_look
 from deepnets4eo.damage.review.answers import Answers
 from deepnets4eo.damage.review.page import ReviewServer
 from deepnets4eo.damage.review.rounds import Rounds
+from deepnets4eo.files import sha256
 from deepnets4eo.rasters.scene import Layer
 
 NUMBER, LOOKS = 80, 40
@@ -122,9 +123,13 @@ def test_what_buildings_look_like_is_measured_once_for_each_map(folder: Path, mo
     assert not calls
     (folder / "look.safetensors").write_bytes(b"broken")
     look_of_map(folder)
+    about = {"sha256": sha256(folder / "damage.parquet")}
+    for damaged in ({"features": kept[1:]}, {"features": kept[:, 1:]}, {"others": kept}):
+        save_file(damaged, folder / "look.safetensors", metadata=about)
+        assert look_of_map(folder).shape == (NUMBER, 496)
     buildings.assign(damage_prob=0.5).to_parquet(folder / "damage.parquet")  # another map
     look_of_map(folder)
-    assert len(calls) == 2
+    assert len(calls) == 5
 
 
 def test_people_need_not_wait_for_what_buildings_look_like(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -367,3 +367,14 @@ def test_geoparquet_gives_layers_and_areas_as_geopackages_do(tmp_path: Path) -> 
         assert part.table.geometry.area.tolist() == HOUSES.geometry.area.tolist()
         assert part.boxes.tolist() == [list(HOUSES.total_bounds)]
         assert read_area(tmp_path / name).area.tolist() == HOUSES.geometry.area.tolist()
+
+
+def test_a_database_whose_words_are_no_text_is_refused_wherever_it_is_read(tmp_path: Path) -> None:
+    """A flipped bit in the table of contents is no error of SQLite, but of the words that it returns."""
+    path = tmp_path / "houses.gpkg"
+    gpd.GeoDataFrame({"id": ["a"]}, geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:4326").to_file(path)
+    data = path.read_bytes()
+    at = data.index(b"CREATE TABLE gpkg_contents")
+    path.write_bytes(data[:at] + b"CREATE TABLE gpk\xc6_contents" + data[at + len(b"CREATE TABLE gpkg_contents") :])
+    with raises_naming(InputError, "houses.gpkg"), vector_file(path):
+        pass

@@ -1,6 +1,8 @@
 """`check`: facts are right, and every trouble is said with its remedy."""
 
+import contextlib
 import json
+import struct
 from pathlib import Path
 
 import geopandas as gpd
@@ -11,10 +13,13 @@ from affine import Affine
 from geotiff import write_geotiff
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
+from refusals import raises_naming
 from shapely.geometry import LineString, Polygon, box
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.damage import read_footprints
+from deepnets4eo.damage.inputs.checks import require_fine_pixels
+from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, coarse_grid
 from deepnets4eo.inspection.files import inspect, overlaps
 from deepnets4eo.inspection.images import declare_nodata, undeclared_nodata, without_collar
@@ -93,6 +98,23 @@ def test_layers_on_one_grid_are_reported_in_one_line(tmp_path: Path) -> None:
     array = np.arange(100, dtype=np.uint8).reshape(1, 10, 10)
     paths = [write(tmp_path / f"{name}.tif", array, **PLACE) for name in ("image", "dsm", "labels")]
     assert overlaps([inspect(path) for path in paths]) == [f"{', '.join(paths)} lie on one grid."]
+
+
+@pytest.mark.parametrize(("gsd_m", "coarse"), [(9.0, True), (1.0, False)])
+def test_pixels_too_coarse_for_the_buildings_are_named_as_damage_names_them(
+    gsd_m: float, coarse: bool, tmp_path: Path
+) -> None:
+    array = np.random.default_rng(0).integers(0, 255, (3, 40, 40)).astype(np.uint8)
+    image = write(tmp_path / "post.tif", array, **PLACE | {"transform": Affine(gsd_m, 0, 500_000, 0, -gsd_m, 4e6)})
+    corners = [(500_004 + 20 * k, 4_000_000 - 30) for k in range(6 if coarse else 1)]
+    houses = [box(x, y, x + 12.5, y + 12.5) for x, y in corners]
+    gpd.GeoDataFrame(geometry=houses, crs=PLACE["crs"]).to_file(tmp_path / "houses.gpkg")
+    found = [inspect(image), inspect(str(tmp_path / "houses.gpkg"))]
+    told = [line for line in overlaps(found) if "156 m²" in line and "1.5 m" in line]
+    assert len(told) == coarse
+    with raises_naming(InputError, "156", "1.5 m") if coarse else contextlib.nullcontext():
+        layer = Layer.open(image)
+        require_fine_pixels(layer, read_footprints(tmp_path / "houses.gpkg").in_pixels(layer.grid))
 
 
 @pytest.mark.real_data
@@ -264,7 +286,8 @@ def test_heights_of_outlines_are_a_fact(tmp_path: Path) -> None:
 
 
 def test_json_files_are_reported_apart(tmp_path: Path) -> None:
-    features = [{"properties": {"subtype": "destroyed"}}, {"properties": {}}, {"properties": {"subtype": "destroyed"}}]
+    about = [{"uid": "a", "subtype": "destroyed"}, {"uid": "b"}, {"uid": "c", "subtype": "destroyed"}]
+    features = [{"properties": properties, "wkt": box(0, 0, 9, 9).wkt} for properties in about]
     (tmp_path / "xbd.json").write_text(json.dumps({"features": {"xy": features}, "metadata": {"gsd": 1.5}}))
     found = inspect(str(tmp_path / "xbd.json"))
     assert found.kind == "xBD labels"
@@ -277,6 +300,62 @@ def test_json_files_are_reported_apart(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text("[1]")
     other = inspect(str(tmp_path / "other.json"))
     assert (other.kind, other.problems) == ("JSON", ["it is neither GeoJSON, xBD labels nor a STAC item."])
+
+
+@pytest.mark.parametrize("wkt", [["POLYGON ((0 0, 1 0, 1 1, 0 0))"], None, 3, "", "POLYGON"])
+def test_labels_whose_outline_is_no_text_of_one_are_unreadable_as_for_damage(wkt: object, tmp_path: Path) -> None:
+    path = tmp_path / "xbd.json"
+    feature = {"properties": {"uid": "a"}, "wkt": wkt}
+    path.write_text(json.dumps({"features": {"xy": [feature]}, "metadata": {}}))
+    found = inspect(str(path))
+    assert (found.kind, len(found.problems)) == ("unreadable", 1)
+    assert "`wkt`" in found.problems[0]
+    with raises_naming(InputError, "xbd.json", "`wkt`"):
+        read_footprints(path)
+
+
+def with_tag(path: Path, number: int, text: bytes, count: int) -> Path:
+    """Append a directory with one further tag of text, of `count` letters as it states, to a classic little-endian TIFF."""
+    data = bytearray(path.read_bytes())
+    (start,) = struct.unpack_from("<I", data, 4)
+    (entries,) = struct.unpack_from("<H", data, start)
+    rows = [bytes(data[start + 2 + 12 * k :][:12]) for k in range(entries)]
+    following = bytes(data[start + 2 + 12 * entries :][:4])
+    rows = sorted([*rows, struct.pack("<HHII", number, 2, count, len(data))], key=lambda row: row[:2][::-1])
+    data += text
+    struct.pack_into("<I", data, 4, len(data))
+    path.write_bytes(data + struct.pack("<H", len(rows)) + b"".join(rows) + following)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("number", "text", "count"),
+    [
+        (65000, b"abc\0", 2**32 - 16),
+        (42112, b"<GDALMetadata>\0\0", 2**31 - 1),
+        (270, b"\xff\xfe\xfe\xff\xfe\xfe\xff\0", 8),
+    ],
+)
+def test_a_tag_that_gdal_cannot_read_is_a_problem(number: int, text: bytes, count: int, tmp_path: Path) -> None:
+    array = np.random.default_rng(0).integers(0, 255, (1, 20, 20)).astype(np.uint8)
+    path = write(tmp_path / "a.tif", array, **PLACE)
+    assert inspect(path).problems == []
+    found = inspect(str(with_tag(Path(path), number, text, count)))
+    assert (found.kind, len(found.problems)) == ("raster", 1)
+    assert "GDAL" in found.problems[0]
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.97])
+def test_a_cut_jpeg_2000_is_unreadable(share: float, tmp_path: Path) -> None:
+    array = np.random.default_rng(0).integers(0, 255, (3, 64, 64)).astype(np.uint8)
+    path = tmp_path / "a.jp2"
+    write(path, array, driver="JP2OpenJPEG", QUALITY="100", REVERSIBLE="YES")
+    assert inspect(str(path)).kind == "raster"
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    found = inspect(str(path))
+    assert (found.kind, len(found.problems)) == ("unreadable", 1)
+    with raises_naming(InputError, "a.jp2"):
+        Layer.open(path).read()
 
 
 def test_files_of_which_one_has_no_crs_cannot_be_compared(tmp_path: Path) -> None:

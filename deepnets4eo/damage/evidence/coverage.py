@@ -11,11 +11,10 @@ from deepnets4eo.arrays import BuildingSums, Floats, Mask, Texts
 from deepnets4eo.damage.buildings import Reason
 from deepnets4eo.damage.evidence.block import BuildingGeometry
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
+from deepnets4eo.zonal import FinePixels
 
 MIN_VISIBLE_SHARE = 0.7  # of the footprint's area
 MAX_CLOUDY_SHARE = 0.3  # of the footprint's area
-MIN_AREA_M2 = 8.0
-MIN_AREA_PX = 20
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,8 @@ class Coverage:
 
 def too_small(area_px: Floats, area_m2: Floats) -> Mask:
     """Return (N,) buildings with too few pixels or square metres to be assessed."""
-    return (area_px < MIN_AREA_PX) | (area_m2 < MIN_AREA_M2)
+    fine = FinePixels()
+    return (area_px < fine.min_building_px) | (area_m2 < fine.min_building_m2)
 
 
 def assess_coverage(sums: dict[str, BuildingSums], geometry: BuildingGeometry, working_grid: WorkingGrid) -> Coverage:

@@ -11,7 +11,6 @@ from scipy.ndimage import uniform_filter
 
 from deepnets4eo.arrays import Floats, Geometries, Mask
 from deepnets4eo.damage.evidence.colours import in_colour, unknown_colours, unmasked_bands
-from deepnets4eo.damage.evidence.coverage import MIN_AREA_PX
 from deepnets4eo.damage.evidence.working_grid import UNKNOWN_GSD_M, mean_gsd
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
@@ -20,6 +19,7 @@ from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, moving_moments
 from deepnets4eo.registration import ImagePair, Role
 from deepnets4eo.tiling import spread_windows
+from deepnets4eo.zonal import FinePixels
 
 MIN_COUNT, MIN_SHARE = 10, 0.1  # buildings that only the pre image shows damaged, and their share of all
 TIMES = 4.0  # as many as those that only the post image shows damaged
@@ -38,9 +38,6 @@ SMOOTHEST = 10  # percentile of the variation over a window: its smooth ground
 SPECKLED = 0.09  # smooth ground of 18 optical samples varied by 0.02 to 0.08, of 4 radar samples by 0.11 to 0.22
 
 LOOK_PX = 512  # longer side of a look at a whole image
-MIN_BUILDING_M2 = 6.0  # smaller outlines are slivers, of which no pixel size is fine enough
-MAX_TOO_SMALL = 0.9  # share of the buildings that may have too few pixels
-ENOUGH_PX = 70  # pixels of a roof whose structure shows: 156 m² at 1.5 m
 
 MIN_VALID = 0.9  # of a window's pixels, for its structure to count
 SCALES_PX = (1, 4)
@@ -91,17 +88,10 @@ def require_fine_pixels(post: Layer, outlines_px: Geometries) -> None:
     """Refuse an image in which nearly all buildings have too few pixels. outlines_px : (N,) on post. Errors: InputError."""
     if post.grid.crs is None:
         return
-    size_px, gsd_m = shapely.area(outlines_px), mean_gsd(post)
+    gsd_m = mean_gsd(post)
     inside = shapely.intersects(outlines_px, shapely.box(0, 0, post.shape[1], post.shape[0]))
-    inside &= size_px * gsd_m**2 >= MIN_BUILDING_M2
-    if not inside.any() or (size_px[inside] < MIN_AREA_PX).mean() <= MAX_TOO_SMALL:
-        return
-    middle_px = float(np.median(size_px[inside]))
-    area_m2 = middle_px * gsd_m**2
-    raise InputError(
-        f"pixels of {gsd_m:.2g} m in POST are too coarse for buildings of {area_m2:.0f} m² (the median): they cover {middle_px:.0f} "
-        f"pixels, expected at least {MIN_AREA_PX}. Give an image with pixels of at most about {np.sqrt(area_m2 / ENOUGH_PX):.1f} m."
-    )
+    if problem := FinePixels().problem(shapely.area(outlines_px[inside]) * gsd_m**2, gsd_m):
+        raise InputError(f"pixels of {gsd_m:.2g} m in POST are {problem}")
 
 
 def _is_radar(layer: Layer, role: Role) -> bool:

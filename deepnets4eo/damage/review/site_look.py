@@ -7,15 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.inputs.checks import is_radar
+from deepnets4eo.damage.network.look import WIDTHS
 from deepnets4eo.damage.network.look_model import look_features
 from deepnets4eo.damage.network.pooling import TileWork
 from deepnets4eo.damage.review.map_images import MapImages
-from deepnets4eo.errors import DeepNets4EOError, InputError
+from deepnets4eo.errors import DeepNets4EOError, InputError, Reading
 from deepnets4eo.files import atomic_write, sha256
 from deepnets4eo.footprints import read_table
 from deepnets4eo.lazy import check_extra
@@ -47,15 +48,15 @@ def look_of_map(folder: Path, progress: Callable[[float], None] | None = None) -
     if not table.is_file():
         raise InputError(f"{table} does not exist. Give the folder that `deepnets4eo damage` wrote.")
     path, of_map = folder / KEPT, sha256(table)
+    outlines = read_table(table).geometry.to_numpy()
     kept = _read(path, of_map)
-    if kept is not None:
+    if kept is not None and kept.shape == (len(outlines), sum(WIDTHS)):
         return kept
     try:
         check_extra("deep")
         post = MapImages.open(folder).layers["post"]
         if is_radar(post):
             raise InputError(f"{post.source} looks like radar (speckle).")
-        outlines = read_table(table).geometry.to_numpy()
         features = look_features(post, outlines, TileWork(progress=progress)).astype(np.float16)
     except DeepNets4EOError as error:
         log.warning("answers teach without what buildings look like. %s", error)
@@ -68,9 +69,9 @@ def look_of_map(folder: Path, progress: Callable[[float], None] | None = None) -
 def _read(path: Path, of_map: str) -> Floats | None:
     """What was kept of the same map; None where nothing was, or it cannot be read."""
     try:
-        with safe_open(path, framework="numpy") as file:
+        with Reading(path), safe_open(path, framework="numpy") as file:
             if (file.metadata() or {}).get(OF_MAP) != of_map:
                 return None
             return np.asarray(file.get_tensor(FEATURES), float)
-    except (OSError, SafetensorError):
+    except InputError:
         return None
