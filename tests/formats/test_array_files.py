@@ -99,6 +99,22 @@ def test_each_format_holds_the_same_cube_labels_and_wavelengths(write: str, tmp_
     assert np.array_equal(part, CUBE[1:4, 2:3, [8, 3]].transpose(2, 0, 1))
 
 
+def test_texts_and_empty_arrays_of_matlab_73_are_listed_as_what_they_are_and_not_read(tmp_path: Path) -> None:
+    """MATLAB keeps a text as uint16 and of an empty array only its size, both in data of whole numbers."""
+    path = write_mat73(tmp_path / "a.mat", cube=CUBE, text=np.array([[104, 105]], np.uint16), nothing=np.zeros((1, 2), np.uint64))  # fmt: skip
+    with h5py.File(path, "r+") as file:
+        file["text"].attrs["MATLAB_class"] = np.bytes_(b"char")
+        file["nothing"].attrs["MATLAB_class"] = np.bytes_(b"double")
+        file["nothing"].attrs["MATLAB_empty"] = np.uint8(1)
+    listed = {info.name: (info.shape, info.dtype, info.kind) for info in list_arrays(path)}
+    assert listed == {
+        "cube": (CUBE.shape, np.dtype(np.uint16), "numbers"), "text": ((1, 2), None, "char"), "nothing": ((1, 2), None, "double"),
+    }  # fmt: skip
+    assert np.array_equal(read_all(path), CUBE.transpose(2, 0, 1))
+    with raises_naming(InputError, "nothing", "double"):
+        read_all(f"{path}#nothing")
+
+
 def test_a_plain_array_is_mapped_in_either_order_of_memory(tmp_path: Path) -> None:
     for order in "CF":
         np.save(tmp_path / "a.npy", np.asarray(CUBE, order=order))

@@ -270,13 +270,15 @@ def test_bands_of_an_item_that_are_none_count_as_not_stated(bands: Any, tmp_path
     [
         ({"a": (["visual"], 10), "b": (["visual"], 20)}, ["a"]),
         ({"a": (["data"], 10), "b": (["visual"], 20)}, ["a", "b"]),  # one is none for the eye
+        ({"a": (["visual"], 0.6), "b": (["visual"], 2.4)}, ["a"]),
+        ({"a": (["visual"], 0.6), "b": (["visual"], 2)}, ["a"]),
         ({"a": (["visual"], 10), "b": (["visual"], 10)}, ["a", "b"]),
         ({"a": (["visual"], None), "b": (["visual"], 20)}, ["a", "b"]),
         ({"ortho_visual": (["data"], 20), "b": (["data"], 10)}, ["ortho_visual"]),
     ],
 )
 def test_of_images_for_the_eye_the_finest_is_chosen_if_all_state_their_size(
-    assets: dict[str, tuple[list[str], int | None]], chosen: list[str]
+    assets: dict[str, tuple[list[str], float | None]], chosen: list[str]
 ) -> None:
     described = {name: {"roles": roles, "gsd": size} for name, (roles, size) in assets.items()}
     assert stac_items._visual_of(list(assets), described) == chosen

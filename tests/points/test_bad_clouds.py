@@ -1,5 +1,6 @@
 """Bad files of points end in an error that names the file, what was expected and what to do."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import laspy
@@ -11,6 +12,7 @@ from refusals import raises_naming
 from deepnets4eo.errors import InputError
 from deepnets4eo.inspection import inspect
 from deepnets4eo.points import LabelOptions, label_cloud, labeller, open_cloud
+from deepnets4eo.points.files.cloud_file import check_no_degrees
 
 PLY = "ply\nformat {} 1.0\nelement vertex 2\nproperty float x\nproperty float y\nproperty float z\nproperty {}\nend_header\n"
 
@@ -143,6 +145,25 @@ def test_degrees_without_a_crs_are_refused_with_their_values(tmp_path: Path, wid
     assert any("its coordinates look like degrees" in problem for problem in described.problems)
     assert "x 2.0000" in described.facts["bounds"]
     assert label_cloud(path, NeighbourCount(), tmp_path / "out.laz", LabelOptions(crs="EPSG:2154")).points == 500
+
+
+@pytest.mark.parametrize(
+    ("size", "corner", "refused"),
+    [
+        ((2, 1, 201), (19, 0), True),  # over ten widths from the origin, at heights over a hundred widths apart
+        ((2, 1, 201), (18, 0), False),
+        ((1, 2, 201), (0, 19), True),
+        ((2, 1, 200), (19, 0), False),
+        ((2, 1, 201), (178.5, 0), False),  # beyond 180 degrees
+        ((2, 1, 201), (19, 89.5), False),  # beyond 90 degrees
+        ((2, 1, np.inf), (19, 0), False),
+        ((0, 0, 201), (19, 0), False),
+    ],
+)
+def test_bounds_are_degrees_far_from_the_origin_and_much_higher_than_wide(size, corner, refused: bool) -> None:
+    low = np.array([*corner, 100.0])
+    with raises_naming(InputError, "a.las") if refused else nullcontext():
+        check_no_degrees(np.stack([low, low + size]), "a.las")
 
 
 @pytest.mark.parametrize(
