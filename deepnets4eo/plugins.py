@@ -17,7 +17,7 @@ Group = Literal[
     "segmenters",  # class with `restore`, as NetworkSegmenter has it
     "point_labellers",  # function(folder of a run, or nothing) → points.PointLabeller
     "inspections",  # suffix without dot → function(path, legend or None) → inspection.Inspection
-    "evidences",  # function(inputs, settings, weight or None) → list of damage.inputs.site.ScoreEvidence
+    "evidences",  # function(inputs, settings, weight or None) → list of damage.site.ScoreEvidence
     "damage_pairs",  # source of a damage recipe → function(recipe) → damage.MadeUpPairs
     "verbs",  # function whose parameters are the arguments and options of a verb, as Typer takes them
     "training.tasks",  # training.tasks.Task, or a function that trains

@@ -30,7 +30,7 @@ from deepnets4eo.damage import assess
 from deepnets4eo.damage.decision.fit_model import PAIR, VARIANTS, GradedEvidence, fit_model, fit_variant, grade_numbers
 from deepnets4eo.damage.decision.model import UNLIKE
 from deepnets4eo.damage.evidences.structure import gather
-from deepnets4eo.damage.inputs.site import Inputs, OutlinePosition, Site
+from deepnets4eo.damage.site import Inputs, OutlinePosition, Site
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import write_yaml

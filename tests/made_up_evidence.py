@@ -7,8 +7,9 @@ from unittest.mock import patch
 
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.evidences import structure
-from deepnets4eo.damage.inputs.settings import Settings
-from deepnets4eo.damage.inputs.site import EVIDENCE, Inputs, OutlinePosition, Site, Work
+from deepnets4eo.damage.settings import Settings
+from deepnets4eo.damage.site import Inputs, OutlinePosition, Site
+from deepnets4eo.damage.work import EVIDENCE, Work
 from deepnets4eo.footprints.read import Footprints
 from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.rasters.scene import Layer

@@ -11,14 +11,12 @@ if TYPE_CHECKING:
     from deepnets4eo.outputs.event import EventInfo as EventInfo
     from deepnets4eo.registration import Registration as Registration, register as register
 
-    from .calibration.pool import EvidenceCard as EvidenceCard
     from .evidences.points import PointEvidence as PointEvidence
     from .evidences.priors import open_priors as open_priors
     from .evidences.rasters import RasterEvidence as RasterEvidence
     from .file_job import FileJob
     from .inputs.find_buildings import buildings_of as buildings_of
     from .inputs.journal import JobControl as JobControl
-    from .inputs.settings import Settings as Settings
     from .job import assess as assess, assess_inputs as assess_inputs, assess_part as assess_part
     from .map import DamageMap as DamageMap
     from .network.pairs import GradedPair as GradedPair
@@ -26,6 +24,8 @@ if TYPE_CHECKING:
     from .network.samples import MadeUpPairs as MadeUpPairs
     from .network.training import train_damage as train_damage
     from .opening import open_inputs as open_inputs
+    from .settings import Settings as Settings
+    from .skill import EvidenceCard as EvidenceCard
     from .vocabulary import GRADES as GRADES
 else:
     __getattr__ = lazy_names(__name__)

@@ -18,9 +18,10 @@ from deepnets4eo.damage.inputs.checks import CheckedImages, check_images
 from deepnets4eo.damage.inputs.find_buildings import find_footprints, with_segmenter
 from deepnets4eo.damage.inputs.journal import damage_journal, labels_file
 from deepnets4eo.damage.inputs.placing import register_and_align
-from deepnets4eo.damage.inputs.settings import FurtherInputs, Settings
-from deepnets4eo.damage.inputs.site import Evidence, Inputs, Site, Work
 from deepnets4eo.damage.opening import open_inputs, open_pair
+from deepnets4eo.damage.settings import FurtherInputs, Settings
+from deepnets4eo.damage.site import Evidence, Inputs, Site
+from deepnets4eo.damage.work import Work
 from deepnets4eo.jobs import Progress, WorkerRefusedError
 from deepnets4eo.outputs import Finding
 

@@ -20,11 +20,12 @@ from deepnets4eo.damage.evidences.water import Water, water_looked_for
 from deepnets4eo.damage.inputs.find_buildings import with_outline_probability
 from deepnets4eo.damage.inputs.journal import JobControl, damage_journal
 from deepnets4eo.damage.inputs.placing import register_and_align
-from deepnets4eo.damage.inputs.settings import Settings
-from deepnets4eo.damage.inputs.site import Evidence, Inputs, Site, Work, step_progress
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.mapping import make_map
 from deepnets4eo.damage.opening import open_evidences, open_inputs
+from deepnets4eo.damage.settings import Settings
+from deepnets4eo.damage.site import Evidence, Inputs, Site
+from deepnets4eo.damage.work import Work, step_progress
 from deepnets4eo.device import return_freed_memory
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import Footprints

@@ -9,12 +9,12 @@ import geopandas as gpd
 
 from deepnets4eo.addresses import name_of
 from deepnets4eo.cards import Quantity
-from deepnets4eo.damage.calibration.pool import check_weights
 from deepnets4eo.damage.evidences.points import PointEvidence, PointScore, check_point_evidence
 from deepnets4eo.damage.evidences.rasters import RasterEvidence, open_raster_evidence
 from deepnets4eo.damage.inputs.checks import check_images, require_fine_pixels
-from deepnets4eo.damage.inputs.settings import NOT_SOUGHT, Settings
-from deepnets4eo.damage.inputs.site import GivenEvidence, Inputs, ScoreEvidence
+from deepnets4eo.damage.settings import NOT_SOUGHT, Settings
+from deepnets4eo.damage.site import GivenEvidence, Inputs, ScoreEvidence
+from deepnets4eo.damage.skill import check_weights
 from deepnets4eo.errors import GridError, InputError, name_hint
 from deepnets4eo.floods import open_new_water
 from deepnets4eo.footprints import Footprints, read_footprints

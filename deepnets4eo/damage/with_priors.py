@@ -21,15 +21,15 @@ from scipy.special import expit, log_expit, logit
 
 from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.buildings import Buildings, Reason
-from deepnets4eo.damage.calibration.site import MAX_INFORMATION
 from deepnets4eo.damage.decision.estimates import DRAWS, Z95
+from deepnets4eo.damage.decision.site_fit import MAX_INFORMATION
 from deepnets4eo.options import plain_options
 from deepnets4eo.outputs import Finding, Phrase, Value, worst_first
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from deepnets4eo.damage.inputs.measured_prior import MeasuredPrior
+    from deepnets4eo.damage.measured_prior import MeasuredPrior
     from deepnets4eo.damage.products.content import DamageMapContent
 
 # Alike beforehand. Up to 1, a reversed prior costs twice the AUC at made-up sites, and a true one gains no more.

@@ -12,7 +12,8 @@ from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.evidences.structure import Structure
 from deepnets4eo.damage.evidences.unbuilt import Unbuilt
-from deepnets4eo.damage.inputs.site import BUILDINGS, EVIDENCE, NETWORK, NETWORK_POST, UNBUILT, Site
+from deepnets4eo.damage.site import Site
+from deepnets4eo.damage.work import BUILDINGS, EVIDENCE, NETWORK, NETWORK_POST, UNBUILT
 from deepnets4eo.device import Compute
 from deepnets4eo.jobs import WHOLE, DoBlock, FinishBlocks, block_of_step
 from deepnets4eo.rasters import gdal_cache

@@ -6,7 +6,7 @@ from refusals import raises_naming
 from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression
 
-from deepnets4eo.damage.calibration.reliability import BetaCalibration, fit_beta, platt
+from deepnets4eo.damage.decision.reliability import BetaCalibration, fit_beta, platt
 from deepnets4eo.errors import InputError
 from deepnets4eo.metrics import calibration_error, temperature
 

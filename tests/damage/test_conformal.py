@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from deepnets4eo.damage.calibration.reliability import (
+from deepnets4eo.damage.decision.reliability import (
     GradeSets,
     exclusion_scores,
     fit_sets,

@@ -8,8 +8,8 @@ from refusals import raises_naming
 
 from deepnets4eo.damage import EvidenceCard, PointEvidence, RasterEvidence, assess, read_footprints
 from deepnets4eo.damage.evidences.points import CARDS, COLUMN, MEANING, PointScore
-from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.opening import open_inputs
+from deepnets4eo.damage.settings import Settings
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.points import PointCloud
 from deepnets4eo.rasters.scene import Layer

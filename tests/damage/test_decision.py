@@ -18,12 +18,12 @@ from scipy.special import logit
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import Settings, assess
-from deepnets4eo.damage.calibration.pool import pool_log_odds
-from deepnets4eo.damage.calibration.reliability import BetaCalibration, GradeSets, Reliability
-from deepnets4eo.damage.calibration.site import SiteShift, fit_to_site
 from deepnets4eo.damage.columns import columns_of, meaning_of
 from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.decision.model import DamageModel
+from deepnets4eo.damage.decision.pool import pool_log_odds
+from deepnets4eo.damage.decision.reliability import BetaCalibration, GradeSets, Reliability
+from deepnets4eo.damage.decision.site_fit import SiteShift, fit_to_site
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.network.architecture import DamageNet
 from deepnets4eo.damage.network.grader import NetworkGrader

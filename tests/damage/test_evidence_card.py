@@ -5,7 +5,7 @@ import pytest
 from refusals import raises_naming
 
 from deepnets4eo.damage import EvidenceCard
-from deepnets4eo.damage.calibration.pool import card_path
+from deepnets4eo.damage.skill import card_path
 from deepnets4eo.errors import InputError
 
 

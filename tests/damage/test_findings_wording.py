@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 
 from deepnets4eo.damage.buildings import Buildings, Reason
-from deepnets4eo.damage.calibration.site import ShareEstimate
 from deepnets4eo.damage.decision.findings import (
     empty_outline_findings,
     minor_findings,
@@ -15,6 +14,7 @@ from deepnets4eo.damage.decision.findings import (
     share_findings,
 )
 from deepnets4eo.damage.decision.model import UNLIKE
+from deepnets4eo.damage.decision.site_fit import ShareEstimate
 from deepnets4eo.damage.evidences.unbuilt import UnbuiltOutlines
 from deepnets4eo.footprints.read import Footprints
 from deepnets4eo.outputs.findings import Finding, worst_first

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.calibration.reliability import Reliability
 from deepnets4eo.damage.columns import COLUMNS
 from deepnets4eo.damage.decision.fit_model import (
     FARTHEST,
@@ -19,6 +18,7 @@ from deepnets4eo.damage.decision.fit_model import (
     fit_variant,
     grade_numbers,
 )
+from deepnets4eo.damage.decision.reliability import Reliability
 from deepnets4eo.damage.vocabulary import BORDERS
 
 

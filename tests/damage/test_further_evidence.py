@@ -16,9 +16,9 @@ from refusals import raises_naming
 from deepnets4eo import plugins
 from deepnets4eo.damage import assess, opening
 from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.calibration.pool import EvidenceCard, check_weights
-from deepnets4eo.damage.inputs.settings import Settings
-from deepnets4eo.damage.inputs.site import Site
+from deepnets4eo.damage.settings import Settings
+from deepnets4eo.damage.site import Site
+from deepnets4eo.damage.skill import EvidenceCard, check_weights
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer

@@ -5,11 +5,11 @@ import pandas as pd
 from hypothesis import given, settings, strategies as st
 
 from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.calibration.reliability import GradeSets, Judgement, Opinion, Reliability
-from deepnets4eo.damage.calibration.site import SHARES, SiteFit, SiteShift
 from deepnets4eo.damage.decision.decision import name_damaged
 from deepnets4eo.damage.decision.estimates import InundatedBuildings
 from deepnets4eo.damage.decision.inundation import _graded_by_water
+from deepnets4eo.damage.decision.reliability import GradeSets, Judgement, Opinion, Reliability
+from deepnets4eo.damage.decision.site_fit import SHARES, SiteFit, SiteShift
 from deepnets4eo.damage.grades import MAX_CONFIDENCE, NAMED_TOO, NOT_NAMED, Grades
 from deepnets4eo.damage.probabilities import adjust_to_share
 from deepnets4eo.damage.review.teaching import grades_of_map

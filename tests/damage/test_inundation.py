@@ -17,15 +17,16 @@ from scipy.special import expit, logit
 
 from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.calibration.site import SHARES, ShareEstimate, SiteFit, SiteShift, fit_to_site
 from deepnets4eo.damage.decision.decision import Decision
 from deepnets4eo.damage.decision.estimates import InundatedBuildings, site_estimates
 from deepnets4eo.damage.decision.inundation import inundated_buildings, with_inundation
+from deepnets4eo.damage.decision.site_fit import SHARES, ShareEstimate, SiteFit, SiteShift, fit_to_site
 from deepnets4eo.damage.evidences import water as water_evidence
 from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.inputs import placing
-from deepnets4eo.damage.inputs.site import WaterAround, Work
+from deepnets4eo.damage.site import WaterAround
 from deepnets4eo.damage.vocabulary import GRADES
+from deepnets4eo.damage.work import Work
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods import BuildingWater, Recognition, open_new_water
 from deepnets4eo.footprints import align_footprints

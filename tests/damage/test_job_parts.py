@@ -17,8 +17,8 @@ from deepnets4eo.cli.main import main
 from deepnets4eo.damage import JobControl, Part, Settings, assess, assess_inputs, assess_part, job, open_inputs
 from deepnets4eo.damage.evidence import block
 from deepnets4eo.damage.evidences import structure
-from deepnets4eo.damage.inputs.site import Inputs
 from deepnets4eo.damage.network import grader as network_grader
+from deepnets4eo.damage.site import Inputs
 from deepnets4eo.errors import InputError
 from deepnets4eo.jobs import identities
 from deepnets4eo.rasters.gdal_memory import CACHE_BYTES

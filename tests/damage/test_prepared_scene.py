@@ -12,7 +12,7 @@ from made_up_town import GRID
 from deepnets4eo.damage import Settings, assess, read_footprints
 from deepnets4eo.damage.inputs import placing
 from deepnets4eo.damage.inputs.placing import outline_position, registration_findings
-from deepnets4eo.damage.inputs.site import Inputs
+from deepnets4eo.damage.site import Inputs
 from deepnets4eo.footprints import FootprintAlignment
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer

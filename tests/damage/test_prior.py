@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from deepnets4eo.damage.calibration.site import (
+from deepnets4eo.damage.decision.decision import name_damaged
+from deepnets4eo.damage.decision.site_fit import (
     ESTIMATED_SHARE,
     GIVEN_SHARE,
     SHARES,
@@ -13,7 +14,6 @@ from deepnets4eo.damage.calibration.site import (
     SiteShift,
     fit_to_site,
 )
-from deepnets4eo.damage.decision.decision import name_damaged
 from deepnets4eo.damage.probabilities import adjust_to_share
 
 SHIFT = SiteShift((-1.5, 1.5), (0.8, 0.8), 0.5, 0.8)

@@ -20,11 +20,11 @@ from deepnets4eo.damage.areas import LOCAL_SPREAD, count_areas, find_areas
 from deepnets4eo.damage.buildings import Reason
 from deepnets4eo.damage.evidences.priors import CURVES, UNITS, open_priors
 from deepnets4eo.damage.evidences.shakemap import ShakeMapGrid, inspect_grid
-from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.job import assess_inputs
 from deepnets4eo.damage.map import DamageMap, MapImages
 from deepnets4eo.damage.opening import open_inputs
 from deepnets4eo.damage.review.teaching import teach
+from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.with_priors import combine
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import read_yaml

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.calibration.site import GIVEN_SHARE, SHARES, STANDING, SiteFit
 from deepnets4eo.damage.decision.decision import DecisionModel, name_damaged
 from deepnets4eo.damage.decision.estimates import confusion_of_grades, site_estimates
 from deepnets4eo.damage.decision.quake import AGAIN, standing_findings, standing_roofs
+from deepnets4eo.damage.decision.site_fit import GIVEN_SHARE, SHARES, STANDING, SiteFit
 from deepnets4eo.outputs.event import EventInfo
 
 JUDGE = DecisionModel.load("damage-evidence")

@@ -15,7 +15,7 @@ from scipy.special import expit, logit
 
 from deepnets4eo.damage import EvidenceCard, RasterEvidence, Settings, assess
 from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.calibration.reliability import Judgement, Opinion, Reliability
+from deepnets4eo.damage.decision.reliability import Judgement, Opinion, Reliability
 from deepnets4eo.damage.evidences import rasters
 from deepnets4eo.damage.evidences.rasters import mean_scores, open_raster_evidence
 from deepnets4eo.damage.inputs.journal import JobControl

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit, logit
 
-from deepnets4eo.damage.calibration.reliability import (
+from deepnets4eo.damage.decision.reliability import (
     UNKNOWN_SPREAD,
     Judgement,
     Reliability,
@@ -15,7 +15,7 @@ from deepnets4eo.damage.calibration.reliability import (
     fit_reliability,
     side_weights,
 )
-from deepnets4eo.damage.calibration.site import UNKNOWN_SITE
+from deepnets4eo.damage.decision.site_fit import UNKNOWN_SITE
 from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.probabilities import adjust_to_share, grades_of_sides, side_log_odds
 

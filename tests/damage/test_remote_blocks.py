@@ -12,8 +12,8 @@ from deepnets4eo.damage import file_inputs
 from deepnets4eo.damage.evidence import block
 from deepnets4eo.damage.evidences import structure
 from deepnets4eo.damage.file_job import FileJob
-from deepnets4eo.damage.inputs.settings import FurtherInputs, Settings
 from deepnets4eo.damage.map import DamageMap
+from deepnets4eo.damage.settings import FurtherInputs, Settings
 from deepnets4eo.errors import InputError
 from deepnets4eo.jobs.blocks import Executor, WorkerRefusedError
 from deepnets4eo.jobs.journal import Journal

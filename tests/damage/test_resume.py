@@ -22,10 +22,10 @@ from deepnets4eo.cli.main import main
 from deepnets4eo.damage.evidence import block
 from deepnets4eo.damage.inputs import placing
 from deepnets4eo.damage.inputs.journal import damage_journal
-from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.opening import open_inputs
 from deepnets4eo.damage.products import write
 from deepnets4eo.damage.products.content import FURTHER, USUAL
+from deepnets4eo.damage.settings import Settings
 from deepnets4eo.footprints import align_footprints
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration import register

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from deepnets4eo.damage.calibration.site import GIVEN_SHARE, SHARES, SiteFit, SiteShift, fit_to_site, prior_of_mean
 from deepnets4eo.damage.decision.decision import name_damaged
 from deepnets4eo.damage.decision.estimates import Cells, _rows, confusion_of_grades, site_estimates
+from deepnets4eo.damage.decision.site_fit import GIVEN_SHARE, SHARES, SiteFit, SiteShift, fit_to_site, prior_of_mean
 from deepnets4eo.damage.probabilities import grades_of_sides
 from deepnets4eo.damage.vocabulary import GRADES
 

@@ -8,7 +8,7 @@ from refusals import raises_naming
 from scipy.special import expit, logit
 from scipy.stats import norm
 
-from deepnets4eo.damage.calibration.site import (
+from deepnets4eo.damage.decision.site_fit import (
     MIN_SD,
     SHARES,
     UNKNOWN_SITE,

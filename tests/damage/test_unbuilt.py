@@ -9,7 +9,7 @@ from odc.geo.geobox import GeoBox
 from scipy.ndimage import gaussian_filter, zoom
 
 from deepnets4eo.damage.evidences.unbuilt import find_unbuilt, place_decoys
-from deepnets4eo.damage.network.pooling import TileWork
+from deepnets4eo.damage.work import TileWork
 from deepnets4eo.footprints.read import Footprints, read_footprints
 from deepnets4eo.rasters.scene import Layer
 

@@ -11,9 +11,6 @@ import numpy as np
 from deepnets4eo.arrays import Floats, Mask, Texts
 from deepnets4eo.cards import run_path
 from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.calibration.pool import Score
-from deepnets4eo.damage.calibration.reliability import UNKNOWN_SPREAD, Judgement, Opinion
-from deepnets4eo.damage.calibration.site import ShareEstimate, SiteFit
 from deepnets4eo.damage.decision.estimates import (
     BuildingGround,
     InundatedBuildings,
@@ -29,12 +26,15 @@ from deepnets4eo.damage.decision.model import (
     DamageModel,
     unlike_the_fit,
 )
+from deepnets4eo.damage.decision.network import DamageNetwork
 from deepnets4eo.damage.decision.quake import standing_findings, standing_roofs
-from deepnets4eo.damage.evidences.network import DamageNetwork
+from deepnets4eo.damage.decision.reliability import UNKNOWN_SPREAD, Judgement, Opinion
+from deepnets4eo.damage.decision.site_fit import ShareEstimate, SiteFit
 from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.inputs.checks import CheckedImages, order_finding, require_order, require_two_pictures
-from deepnets4eo.damage.inputs.settings import Settings
-from deepnets4eo.damage.inputs.site import Inputs, Site
+from deepnets4eo.damage.settings import Settings
+from deepnets4eo.damage.site import Inputs, Site
+from deepnets4eo.damage.skill import Score
 from deepnets4eo.damage.vocabulary import MAJOR
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import Finding

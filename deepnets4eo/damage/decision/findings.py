@@ -8,11 +8,11 @@ from typing import Any
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.arrays import Mask
 from deepnets4eo.damage.buildings import Buildings, Reason
-from deepnets4eo.damage.calibration.pool import NetworkSkill
-from deepnets4eo.damage.calibration.site import ShareEstimate
 from deepnets4eo.damage.decision.model import BY_NETWORK, GREEN, NARROW, REASONS, UNLIKE
+from deepnets4eo.damage.decision.site_fit import ShareEstimate
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, mean_gsd, pre_ratio
 from deepnets4eo.damage.grades import MAX_CONFIDENCE
+from deepnets4eo.damage.skill import NetworkSkill
 from deepnets4eo.damage.vocabulary import GRADES, WIDE
 from deepnets4eo.outputs import Finding, Phrase, Severity, Value, reason_counts, worst_first
 from deepnets4eo.rasters import Layer

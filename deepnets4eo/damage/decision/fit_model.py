@@ -13,10 +13,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices, Mask, Texts
-from deepnets4eo.damage.calibration.border import balance_weights, fit_border
-from deepnets4eo.damage.calibration.reliability import Reliability, fit_reliability, platt
+from deepnets4eo.damage.border import balance_weights, fit_border
 from deepnets4eo.damage.columns import COLUMNS
 from deepnets4eo.damage.decision.model import ENDS, FARTHEST, WITH_HEIGHT, FittedRange
+from deepnets4eo.damage.decision.reliability import Reliability, fit_reliability, platt
 from deepnets4eo.damage.vocabulary import BORDERS, GRADES, MAJOR, POST_ONLY, PRE_POST
 
 RIDGE = 0.05

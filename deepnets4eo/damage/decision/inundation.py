@@ -15,8 +15,8 @@ from deepnets4eo.damage.buildings import Buildings, Reason
 from deepnets4eo.damage.columns import meaning_of
 from deepnets4eo.damage.decision.estimates import IN_WATER_MEAN, InundatedBuildings
 from deepnets4eo.damage.grades import Grades
-from deepnets4eo.damage.inputs.settings import Settings
-from deepnets4eo.damage.inputs.site import WaterAround
+from deepnets4eo.damage.settings import Settings
+from deepnets4eo.damage.site import WaterAround
 from deepnets4eo.damage.vocabulary import GRADES, MAJOR
 from deepnets4eo.floods import OUTER_M, BuildingWater
 from deepnets4eo.outputs import Finding, Phrase, Value

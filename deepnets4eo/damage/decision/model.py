@@ -12,8 +12,8 @@ import pandas as pd
 from deepnets4eo.arrays import Floats, Mask, Texts
 from deepnets4eo.cards import model_path, shipped_path
 from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.calibration.reliability import Judgement, Reliability
 from deepnets4eo.damage.columns import COLUMNS
+from deepnets4eo.damage.decision.reliability import Judgement, Reliability
 from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.vocabulary import BORDERS, GRADES, POST_ONLY, PRE_POST
 from deepnets4eo.errors import Reading, RunError

@@ -13,7 +13,7 @@ from deepnets4eo.addresses import name_of
 from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.evidences.rasters import LOOK_PX, RasterEvidence, open_raster_evidence
 from deepnets4eo.damage.evidences.shakemap import ShakeMapGrid
-from deepnets4eo.damage.inputs.measured_prior import Curve, MeasuredPrior
+from deepnets4eo.damage.measured_prior import Curve, MeasuredPrior
 from deepnets4eo.errors import GridError, InputError, name_hint
 from deepnets4eo.files import read_yaml
 from deepnets4eo.options import options_from
@@ -23,7 +23,7 @@ from deepnets4eo.zonal import band_sums
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from deepnets4eo.damage.inputs.site import Site
+    from deepnets4eo.damage.site import Site
 
 CURVES = Path(__file__).parent / "curves.yaml"
 UNITS = {  # name → unit of curves, and how many of it one is

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.calibration.pool import EvidenceCard, card_path
 from deepnets4eo.damage.columns import COLUMNS, PREFIX
-from deepnets4eo.damage.inputs.settings import Settings
-from deepnets4eo.damage.inputs.site import Inputs, Site
+from deepnets4eo.damage.settings import Settings
+from deepnets4eo.damage.site import Inputs, Site
+from deepnets4eo.damage.skill import EvidenceCard, card_path
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.outputs import Finding, Value

@@ -15,7 +15,8 @@ from deepnets4eo.damage.evidence.maps import WindowSamples
 from deepnets4eo.damage.evidence.measures import evidence_columns, in_deep_shadow, post_columns_of_pre
 from deepnets4eo.damage.evidence.moved_outlines import move_buildings, roofs_beside
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, make_working_grid
-from deepnets4eo.damage.inputs.site import EVIDENCE, Site
+from deepnets4eo.damage.site import Site
+from deepnets4eo.damage.work import EVIDENCE
 from deepnets4eo.jobs import WHOLE
 from deepnets4eo.outputs import count_of
 

@@ -10,15 +10,16 @@ import shapely
 from scipy.special import expit
 
 from deepnets4eo.arrays import Floats, Geometries, Indices, Mask
+from deepnets4eo.damage.border import Border, balance_weights, fit_border
 from deepnets4eo.damage.buildings import Reason
-from deepnets4eo.damage.calibration.border import Border, balance_weights, fit_border
 from deepnets4eo.damage.evidence.block import BuildingGeometry, block_journal, collect
 from deepnets4eo.damage.evidence.coverage import assess_coverage
 from deepnets4eo.damage.evidence.measures import image_means
 from deepnets4eo.damage.evidence.moved_outlines import building_geometry, on_post
 from deepnets4eo.damage.evidence.working_grid import known_or_assumed_gsd_m, make_working_grid
 from deepnets4eo.damage.inputs.find_buildings import BuildingNetwork
-from deepnets4eo.damage.inputs.site import BUILDINGS, UNBUILT, Site, Work
+from deepnets4eo.damage.site import Site
+from deepnets4eo.damage.work import BUILDINGS, UNBUILT, Work
 from deepnets4eo.footprints import (
     FootprintAlignment,
     Footprints,

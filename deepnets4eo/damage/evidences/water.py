@@ -18,8 +18,8 @@ from deepnets4eo.addresses import file_name_of
 from deepnets4eo.damage.evidence.colours import in_colour
 from deepnets4eo.damage.evidence.working_grid import mean_gsd
 from deepnets4eo.damage.inputs.placing import FAR_M
-from deepnets4eo.damage.inputs.settings import NOT_SOUGHT
-from deepnets4eo.damage.inputs.site import Site, WaterAround
+from deepnets4eo.damage.settings import NOT_SOUGHT
+from deepnets4eo.damage.site import Site, WaterAround
 from deepnets4eo.files import read_json, write_json
 from deepnets4eo.floods import (
     COARSEST_M,

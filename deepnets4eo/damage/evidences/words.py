@@ -6,7 +6,7 @@ import re
 
 from deepnets4eo.damage.evidences.points import PointEvidence
 from deepnets4eo.damage.evidences.rasters import RasterEvidence
-from deepnets4eo.damage.inputs.settings import FurtherInputs
+from deepnets4eo.damage.settings import FurtherInputs
 from deepnets4eo.errors import InputError
 from deepnets4eo.options import split_names
 

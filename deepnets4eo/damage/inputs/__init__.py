@@ -5,6 +5,6 @@ from typing import TYPE_CHECKING
 from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .settings import FurtherInputs, ProductOptions
+    from deepnets4eo.damage.settings import FurtherInputs, ProductOptions
 else:
     __getattr__ = lazy_names(__name__)

@@ -20,10 +20,11 @@ from deepnets4eo.cards import Legend, run_path, shipped_path
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.columns import meaning_of
 from deepnets4eo.damage.evidence.colours import in_colour
-from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.network.pairs import in_pixels
-from deepnets4eo.damage.network.pooling import TileWork, pool_scene
+from deepnets4eo.damage.network.pooling import pool_scene
 from deepnets4eo.damage.probabilities import MAX_LOG_ODDS
+from deepnets4eo.damage.settings import Settings
+from deepnets4eo.damage.work import TileWork
 from deepnets4eo.device import choose
 from deepnets4eo.errors import CompleteError, InputError, MissingExtraError, RunError, UnreadableError
 from deepnets4eo.footprints import Footprints

@@ -18,8 +18,8 @@ from deepnets4eo.registration import Registration, RegistrationQuality
 from deepnets4eo.segmenters import CARD
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.inputs.settings import Settings
-    from deepnets4eo.damage.inputs.site import Inputs
+    from deepnets4eo.damage.settings import Settings
+    from deepnets4eo.damage.site import Inputs
     from deepnets4eo.rasters import Layer
 
 

@@ -27,9 +27,10 @@ from deepnets4eo.damage.network.pairs import (
     scaled_to,
     with_bands,
 )
-from deepnets4eo.damage.network.pooling import Pooled, TileWork, fitted_tiling, pool_scene
+from deepnets4eo.damage.network.pooling import Pooled, fitted_tiling, pool_scene
 from deepnets4eo.damage.network.stretched_images import image_stretches
 from deepnets4eo.damage.vocabulary import GRADES
+from deepnets4eo.damage.work import TileWork
 from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.footprints import FootprintAlignment

@@ -14,13 +14,13 @@ import pandas as pd
 
 from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.cards import VOID
-from deepnets4eo.damage.calibration.pool import EvidenceCard
 from deepnets4eo.damage.network.datasets import read_pairs
 from deepnets4eo.damage.network.look import INPUTS
 from deepnets4eo.damage.network.look_model import MIN_BUILDINGS, LookModel, by_site, pool_look
 from deepnets4eo.damage.network.pairs import POST, LabelledPair
 from deepnets4eo.damage.network.recipe import PairFiles
 from deepnets4eo.damage.network.stretched_images import image_stretches
+from deepnets4eo.damage.skill import EvidenceCard
 from deepnets4eo.damage.vocabulary import MAJOR
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import write_json

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices, Mask
+from deepnets4eo.damage.work import TileWork
 from deepnets4eo.device import RUNTIMES, Compute, readers_for
-from deepnets4eo.jobs import WHOLE, FinishBlocks, Journal, Part
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters import Scene
 from deepnets4eo.segmenters import InputSpec, Segmenter
@@ -46,28 +46,18 @@ class TileSums:
         )
 
 
-@dataclass(frozen=True)
-class TileWork:
-    """What a pass over tiles keeps in a journal, and which part of them it computes by which processes; failed : building → why."""
+def kept_sums(work: TileWork, tile: Tile, count: int) -> TileSums | None:
+    """Return the sums of a finished tile, of some of `count` buildings; None if it is not finished."""
+    arrays = work.journal.get(_name(tile))
+    if arrays is None or set(arrays) != {field.name for field in fields(TileSums)}:
+        return None
+    sums = TileSums(**arrays)
+    return sums if sums.fit(count) else None
 
-    journal: Journal = Journal()
-    part: Part = WHOLE
-    progress: Callable[[float], None] | None = None
-    finish: FinishBlocks | None = None
-    step: str = ""
-    failed: dict[int, str] = field(default_factory=dict)
 
-    def get(self, tile: Tile, count: int) -> TileSums | None:
-        """The sums of a finished tile, of some of `count` buildings; None where it is not finished."""
-        arrays = self.journal.get(_name(tile))
-        if arrays is None or set(arrays) != {field.name for field in fields(TileSums)}:
-            return None
-        sums = TileSums(**arrays)
-        return sums if sums.fit(count) else None
-
-    def put(self, tile: Tile, sums: TileSums) -> None:
-        """Keep the sums of a finished tile. Errors: OutputError."""
-        self.journal.put(_name(tile), vars(sums))
+def keep_sums(work: TileWork, tile: Tile, sums: TileSums) -> None:
+    """Keep the sums of a finished tile. Errors: OutputError."""
+    work.journal.put(_name(tile), vars(sums))
 
 
 def _name(tile: Tile) -> str:
@@ -169,7 +159,7 @@ def pool_tiles(
 
     def compute(tile: Tile, prepared: NetworkTile) -> TileSums:
         part = sum_tile(tile, prepared)
-        work.put(tile, part)
+        keep_sums(work, tile, part)
         return part
 
     for tile, done in _tiles(scene, outlines, inputs, tiling, only, work, compute, readers):
@@ -207,7 +197,7 @@ def _tiles(
     halo_px = tiling.halo_px
 
     def read(tile: Tile) -> tuple[Tile, NetworkTile | TileSums]:
-        kept = work.get(tile, len(outlines))
+        kept = kept_sums(work, tile, len(outlines))
         if kept is not None:
             return tile, kept
         sample = scene.read(tile.window, inputs.names)

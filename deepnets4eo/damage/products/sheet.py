@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.damage.areas import OUTSIDE
-from deepnets4eo.damage.inputs.settings import ProductOptions
 from deepnets4eo.damage.products.content import AREAS_FILE, advice_on_count
 from deepnets4eo.damage.products.sheet_drawing import VIOLET, draw_damage, draw_graticule, hex_colors, is_together
 from deepnets4eo.damage.products.summary import caveats
 from deepnets4eo.damage.products.words import ASSETS, RIGHT_TO_LEFT, count_sentence, number_text, translate
+from deepnets4eo.damage.settings import ProductOptions
 from deepnets4eo.damage.vocabulary import GRADES, SUBJECT, TITLES, UNGRADED
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, read_json

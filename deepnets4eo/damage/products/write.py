@@ -16,7 +16,6 @@ import numpy as np
 import shapely
 
 from deepnets4eo.damage.inputs.journal import hash_table
-from deepnets4eo.damage.inputs.settings import CEMS_NAME, ProductOptions
 from deepnets4eo.damage.products.content import AREAS_FILE, FURTHER, USUAL, DamageMapContent
 from deepnets4eo.damage.products.exchange_formats import (
     has_position,
@@ -34,6 +33,7 @@ from deepnets4eo.damage.products.report import write_report
 from deepnets4eo.damage.products.sheet import write_sheet
 from deepnets4eo.damage.products.summary import description_lines, summarize
 from deepnets4eo.damage.products.tables import write_gpkg, write_parquet
+from deepnets4eo.damage.settings import CEMS_NAME, ProductOptions
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.device import return_freed_memory
 from deepnets4eo.errors import InputError, name_hint

@@ -14,11 +14,11 @@ torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402
 
 from deepnets4eo.damage import Settings, assess  # noqa: E402
-from deepnets4eo.damage.calibration.pool import EvidenceCard  # noqa: E402
 from deepnets4eo.damage.evidences.look import LookScore, look_of_job  # noqa: E402
 from deepnets4eo.damage.network.look import REDUCTIONS, WIDTHS, LookEncoder  # noqa: E402
 from deepnets4eo.damage.network.look_model import LookModel, by_site  # noqa: E402
 from deepnets4eo.damage.network.pairs import in_pixels  # noqa: E402
+from deepnets4eo.damage.skill import EvidenceCard  # noqa: E402
 from deepnets4eo.errors import InputError, RunError  # noqa: E402
 from deepnets4eo.rasters.scene import Layer, Scene  # noqa: E402
 from deepnets4eo.synthetic import City  # noqa: E402

@@ -12,7 +12,8 @@ from shapely import affinity, box, contains_xy
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.damage.network.pairs import in_pixels, make_scene
-from deepnets4eo.damage.network.pooling import TileWork, fitted_tiling, pool_batch, pool_scene
+from deepnets4eo.damage.network.pooling import fitted_tiling, pool_batch, pool_scene
+from deepnets4eo.damage.work import TileWork
 from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput

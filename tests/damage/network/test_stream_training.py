@@ -11,7 +11,6 @@ import torch
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.damage.calibration.pool import validated_skill
 from deepnets4eo.damage.network.grader import NetworkGrader
 from deepnets4eo.damage.network.pairs import GradedPair
 from deepnets4eo.damage.network.recipe import DamageRecipe
@@ -25,6 +24,7 @@ from deepnets4eo.damage.network.scoring import (
     head_scores,
 )
 from deepnets4eo.damage.network.training import build_untrained, train_damage
+from deepnets4eo.damage.skill import validated_skill
 from deepnets4eo.errors import RunError
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
 from deepnets4eo.segmenters.run import save_run

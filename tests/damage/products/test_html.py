@@ -9,8 +9,8 @@ from made_up_map import make_grid, make_map
 from page_words import words_of_page
 
 from deepnets4eo.damage.buildings import Reason
-from deepnets4eo.damage.calibration.site import ShareEstimate
 from deepnets4eo.damage.decision.findings import share_findings
+from deepnets4eo.damage.decision.site_fit import ShareEstimate
 from deepnets4eo.damage.products.report import DAMAGE, write_report
 from deepnets4eo.damage.products.summary import CAVEATS, SYNTHETIC_CAVEAT, summarize
 from deepnets4eo.damage.products.words import IN_ENGLISH, words_of

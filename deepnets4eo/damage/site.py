@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -14,28 +12,21 @@ import shapely
 
 from deepnets4eo.arrays import Geometries, Texts
 from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.calibration.pool import Score
-from deepnets4eo.damage.inputs.settings import Settings
-from deepnets4eo.damage.network.pooling import TileWork
+from deepnets4eo.damage.settings import Settings
+from deepnets4eo.damage.skill import Score
+from deepnets4eo.damage.work import Work
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import Footprints
 from deepnets4eo.grid import apply_affine
-from deepnets4eo.jobs import WHOLE, FinishBlocks, Journal, Part, Progress, between
 from deepnets4eo.outputs import EventInfo, Finding
 from deepnets4eo.rasters import Layer
 from deepnets4eo.registration import Role
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.inputs.measured_prior import MeasuredPrior
+    from deepnets4eo.damage.measured_prior import MeasuredPrior
     from deepnets4eo.floods import BuildingWater
     from deepnets4eo.footprints import FootprintAlignment
     from deepnets4eo.registration import Registration
-
-T = TypeVar("T")
-
-# Steps over the images, in their order: names of folders and blocks
-EVIDENCE, UNBUILT, BUILDINGS, NETWORK, NETWORK_POST = "evidence", "unbuilt", "buildings", "network", "network_post"
-NETWORK_TIME, UNBUILT_TIME, BUILT_TIME = 4.0, 0.5, 2.0  # of these steps, times that of the evidence
 
 
 @dataclass(frozen=True)
@@ -56,55 +47,6 @@ class Inputs:
     radar: tuple[str, ...] = ()
     paths: dict[str, str] = field(default_factory=dict)
     priors: tuple[Evidence, ...] = ()
-
-
-@dataclass(frozen=True)
-class Work:
-    """How the long work of a job is done, which does not shape its result.
-
-    part : whose share is done, None for a job that also keeps the results of whole steps; finish : lets other processes do the blocks;
-    progress : of each step; failed : building → why it could not be graded."""
-
-    journal: Journal = Journal()
-    part: Part | None = None
-    finish: FinishBlocks | None = None
-    progress: Mapping[str, Progress | None] = field(default_factory=dict)
-    failed: dict[int, str] = field(default_factory=dict)
-
-    @property
-    def share(self) -> Part:
-        """The part whose blocks are done."""
-        return self.part or WHOLE
-
-    def folder(self, step: str) -> Path | None:
-        """Where a step keeps its blocks; None where nothing is kept."""
-        return self.journal.folder_of(step)
-
-    def tiles(self, step: str) -> TileWork:
-        """What a network's pass over tiles keeps and does."""
-        return TileWork(
-            self.journal.tiles(step), self.share, self.progress.get(step), self.finish, step, failed=self.failed
-        )
-
-    def run(self, name: str, step: Callable[[], T]) -> T:
-        """The result of a step; the job that makes the map keeps it, a part knows only its share."""
-        if self.part is not None:
-            return step()
-        return self.journal.run(name, step, complete=lambda: not self.failed)
-
-
-def step_progress(progress: Progress | None, *, graded: bool, paired: bool) -> dict[str, Progress | None]:
-    """Progress of the steps, each with its own share of the whole. graded : whether the network takes part; paired : whether both images do."""
-    both = graded * paired
-    times = {
-        EVIDENCE: 1.0,
-        UNBUILT: paired * UNBUILT_TIME,
-        BUILDINGS: both * BUILT_TIME,
-        NETWORK: both * NETWORK_TIME,
-        NETWORK_POST: graded * (not paired) * NETWORK_TIME,
-    }
-    ends = np.cumsum((0.0, *times.values())) / sum(times.values())
-    return {step: between(progress, *limits) for step, limits in zip(times, pairwise(ends.tolist()), strict=True)}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from deepnets4eo.arrays import Floats, Mask, Texts
-from deepnets4eo.damage.calibration.site import (
+from deepnets4eo.damage.decision.site_fit import (
     HALVINGS,
     MAX_INFORMATION,
     UNKNOWN_SITE,

@@ -13,9 +13,8 @@ import pandas as pd
 
 from deepnets4eo.arrays import Floats, Texts
 from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.calibration.pool import NetworkReliability, NetworkSkill, validated_skill
+from deepnets4eo.damage.decision.pool import NetworkReliability
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
-from deepnets4eo.damage.inputs.site import NETWORK, NETWORK_POST, Site
 from deepnets4eo.damage.network.grader import (
     POST_ALONE,
     NetworkGrader,
@@ -25,6 +24,9 @@ from deepnets4eo.damage.network.grader import (
     why_unfit,
 )
 from deepnets4eo.damage.network.pairs import POST, PRE
+from deepnets4eo.damage.site import Site
+from deepnets4eo.damage.skill import NetworkSkill, validated_skill
+from deepnets4eo.damage.work import NETWORK, NETWORK_POST
 from deepnets4eo.errors import RunError
 from deepnets4eo.jobs import WHOLE
 from deepnets4eo.outputs import Finding

@@ -1,25 +1,19 @@
-"""A network and scores beside the weight-free model: how far each may decide, and how all become one.
-
-Weights follow from the skill in a card; log-odds are averaged (logarithmic opinion pool, Genest & Zidek 1986)."""
+"""How good scores and networks are, as their cards state it, and how far each may decide."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import expit
 
-from deepnets4eo.arrays import Floats, Mask
+from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.calibration.reliability import Judgement, Reliability
-from deepnets4eo.damage.probabilities import border_log_odds, grade_probabilities
-from deepnets4eo.damage.vocabulary import POST_ONLY, PRE_POST
-from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_yaml, write_yaml
 from deepnets4eo.outputs import Finding, count_of
 
@@ -27,10 +21,6 @@ MIN_SKILL = 0.1  # below, a run counts as one that learnt nothing
 MIN_VALIDATED = 30  # validation buildings; fewer say nothing
 SHARE = "share"  # note of a card: the network's share of the log-odds that was best beside the weight-free model
 EQUAL_SHARE = 0.5
-# Notes of a card, by method: of run and weight-free model together at one `weight`, and of the run at buildings outside the range of
-# that model, which it grades alone.
-RELIABILITY, ALONE = "reliability", "reliability_alone"
-WITH_NETWORK, NETWORK_ALONE = "_network", "_network_alone"  # kinds of reliability, after the method
 SUFFIX = ".evidence.yaml"
 
 
@@ -222,64 +212,3 @@ def check_weights(scores: Sequence[Score]) -> None:
             f"evidence {', '.join(score.name for score in scores)} would have a weight of {total:.2f} in the decision, expected at most 1 "
             "together. Give smaller ones, e.g. --set evidence_weight=NAME=0.3 or --set look=0.2."
         )
-
-
-def pool_log_odds(weight_free: Floats, network: Floats, weight: float | Floats) -> Floats:
-    """(N, 4) probabilities whose log-odds at each border are averaged with those of the network (N, 4), unless NaN."""
-    share = np.broadcast_to(weight, len(network))[:, None]
-    odds = (1 - share) * border_log_odds(weight_free) + share * border_log_odds(network)
-    graded = np.asarray(np.isfinite(odds).all(axis=1))
-    return np.where(graded[:, None], grade_probabilities(expit(odds)), weight_free)
-
-
-@dataclass(frozen=True)
-class NetworkReliability:
-    """Measured reliability by method: of model and network together, and of the network alone beyond the model's range."""
-
-    together: dict[str, Reliability] = field(default_factory=dict)
-    alone: dict[str, Reliability] = field(default_factory=dict)
-
-    @classmethod
-    def of_card(cls, card: dict[str, Any], run: str, weight: float, post_weight: float) -> NetworkReliability:
-        """Read the notes of a card that were measured with these weights. Errors: RunError."""
-        weights = {PRE_POST: weight, POST_ONLY: post_weight}
-        return cls(_of_note(card, run, RELIABILITY, weights), _of_note(card, run, ALONE, dict.fromkeys(weights, 1.0)))
-
-    def gradable_alone(self, buildings: Buildings, weights: Floats) -> Mask:
-        """(N,) buildings that the network may grade alone. weights : (N,) of the network."""
-        return buildings.graded_by_network & np.isin(buildings.method, list(self.alone)) & (weights > 0)
-
-    def pool_network(self, model_alone: Judgement, buildings: Buildings, weights: Floats) -> Judgement:
-        """The judgement with the network. model_alone : NaN where the network grades alone."""
-        method, known = buildings.method, np.isfinite(model_alone.probabilities[:, 0])
-        graded = buildings.graded_by_network & (model_alone.whose != "")
-        judgement, open_rows = model_alone, graded & known & (weights > 0)
-        if not graded.any():
-            return model_alone
-        both = pool_log_odds(model_alone.probabilities, buildings.network, weights)
-        parts = (
-            (self.together, WITH_NETWORK, open_rows, both),
-            (self.alone, NETWORK_ALONE, graded & ~known, buildings.network),
-        )
-        for measured, suffix, possible, opinion in parts:
-            for name, reliability in measured.items():
-                rows = possible & (method == name)
-                if rows.any():
-                    calibrated = reliability.probabilities(border_log_odds(opinion[rows]))
-                    judgement = judgement.with_rows(rows, name + suffix, reliability, calibrated)
-        unmeasured = open_rows & (judgement.whose == model_alone.whose)
-        return judgement.widen_rows(np.where(unmeasured, weights, 0.0), both)
-
-
-def _of_note(card: dict[str, Any], run: str, note: str, weights: dict[str, float]) -> dict[str, Reliability]:
-    try:
-        content = card.get("notes", {}).get(note, {})
-        return {
-            method: Reliability.from_dict(part)
-            for method, part in content.items()
-            if math.isclose(float(part["weight"]), weights[method])
-        }
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(
-            f"{run}: `{note}` in its card cannot be read ({error}). Measure it again with fit_reliability, or leave it out."
-        ) from error
