@@ -12,7 +12,7 @@ if TYPE_CHECKING:
         write_seen_water as write_seen_water,
     )
     from .job import FloodJob, FloodMap as FloodMap, map_flood as map_flood
-    from .mapper import WaterMapper as WaterMapper, new_water as new_water
+    from .mapper import WaterMapper as WaterMapper
     from .optical import COARSEST_M as COARSEST_M, optical_water as optical_water
     from .options import FloodOptions as FloodOptions
     from .radar import (
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .spectrum import water_indices as water_indices
     from .thresholds import WaterThreshold as WaterThreshold
     from .units import RadarImage as RadarImage, check_radar_pair as check_radar_pair
+    from .water_date import new_water as new_water
     from .water_masks import open_new_water as open_new_water
     from .working_grid import surface_scene as surface_scene
 else:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from deepnets4eo.floods.dates import FIRST, DateImage
-from deepnets4eo.floods.mapper import POST
+from deepnets4eo.floods.date_images import DateImage
+from deepnets4eo.floods.layer_names import FIRST, POST
 from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.inspection import cloud_finding, clouds_in_image
@@ -15,7 +15,7 @@ from deepnets4eo.registration import UNMOVED
 
 
 def hide_clouds_of_dates(
-    layers: dict[str, Layer], dates: Mapping[str, DateImage], options: FloodOptions
+    layers: dict[str, Layer], images: Mapping[str, DateImage], options: FloodOptions
 ) -> list[Finding]:
     """Make what lies under clouds not valid: by the masks that were given, else by bands of the images, else as POST shows them."""
     from deepnets4eo.change import hide_clouds  # damage maps hide nothing here, and start sooner without
@@ -25,18 +25,18 @@ def hide_clouds_of_dates(
         POST: (options.cloud_mask_post, "--set cloud_mask_post"),
     }
     findings, post = [], layers[POST]
-    for name, date in dates.items():
+    for name, opened in images.items():
         source, flag = cloud_masks.get(name, (None, ""))
-        cloud_layer = None if source is not None else date.clouds.mask
-        by_brightness = name == POST and not date.clouds.is_conclusive and date.kind in ("surface", "spectrum")
+        cloud_layer = None if source is not None else opened.clouds.mask
+        by_brightness = name == POST and not opened.clouds.is_conclusive and opened.date.optical
         if source is None and cloud_layer is None and by_brightness:
-            before = layers.get(FIRST) if FIRST in dates and dates[FIRST].kind == date.kind else None
+            before = layers.get(FIRST) if FIRST in images and images[FIRST].date.is_same_kind(opened.date) else None
             cloud_layer = clouds_in_image(post, before, 1.0 if post.grid.crs is None else mean_gsd_m(post.grid))
         if source is not None:
-            mask = open_cloud_mask(source, date.image, flag)
-            layers[name] = hide_clouds(layers[name], mask, post.grid, date.motion)
+            mask = open_cloud_mask(source, opened.image, flag)
+            layers[name] = hide_clouds(layers[name], mask, post.grid, opened.motion)
         elif cloud_layer is not None:
-            motion = UNMOVED if cloud_layer.grid is post.grid else date.motion
+            motion = UNMOVED if cloud_layer.grid is post.grid else opened.motion
             layers[name] = hide_clouds(layers[name], cloud_layer, post.grid, motion)
-            findings.append(cloud_finding(cloud_layer, date.image, name, "give_radar_or_mask"))
+            findings.append(cloud_finding(cloud_layer, opened.image, name, "give_radar_or_mask"))
     return [finding for finding in findings if finding is not None]

@@ -9,7 +9,7 @@ import shapely
 
 from deepnets4eo.change import area_in_words, changed_area, hectares_by_window
 from deepnets4eo.floods.buildings import NOT_KNOWN, YES
-from deepnets4eo.floods.mapper import POST
+from deepnets4eo.floods.layer_names import POST
 from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.floods.scene import FloodScene
 from deepnets4eo.floods.thresholds import FLOOD, PERMANENT_WATER
@@ -26,7 +26,7 @@ MAX_FLOODED = 0.5  # share beyond which a map says more about the images than ab
 
 def measure_figures(
     labels: Layer,
-    dates: FloodScene,
+    opened: FloodScene,
     buildings: gpd.GeoDataFrame | None,
     options: FloodOptions,
     mapped_all: Layer | None = None,
@@ -55,8 +55,8 @@ def measure_figures(
             "inundated": int(wet.sum()),
             "built_inundated_ha": float(built[wet].sum() * pixel_ha),
         }
-    if dates.cover is not None:
-        figures["cover"] = _flooded_cover(dates.cover, labels)
+    if opened.cover is not None:
+        figures["cover"] = _flooded_cover(opened.cover, labels)
     if mapped_all is not None:
         figures["area"] = _with_unknown(area, changed_area(mapped_all).seen_ha)
     return figures

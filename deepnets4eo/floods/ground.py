@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import LabelError
-from deepnets4eo.floods.mapper import DRAINAGE, PERMANENT, POST
+from deepnets4eo.floods.layer_names import DRAINAGE, PERMANENT, POST
+from deepnets4eo.floods.mask_date import MaskDate
 from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.floods.relief import hide_relief
-from deepnets4eo.floods.sensors import Kind
+from deepnets4eo.floods.water_date import WaterDate
 from deepnets4eo.floods.water_masks import open_water_mask
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.outputs import Finding
@@ -25,19 +26,19 @@ MIN_GAP = 0.01  # of the ground, to be named
 
 
 def lay_in_the_ground(
-    layers: dict[str, Layer], kinds: dict[str, Kind], options: FloodOptions, grid: Grid, scratch: Path | None
+    layers: dict[str, Layer], dates: dict[str, WaterDate], options: FloodOptions, grid: Grid, scratch: Path | None
 ) -> list[Finding]:
     """Hide relief from radar, add permanent water and heights above the drainage to the layers; returns where they know nothing."""
     findings: list[Finding] = []
-    if options.dem is not None and scratch is not None and kinds[POST] == "radar":
+    if options.dem is not None and scratch is not None and dates[POST].side_looking:
         heights = _heights(options.dem, "--set dem", grid)
         layers[POST], hidden = hide_relief(layers[POST], heights, options, scratch)
         findings.append(hidden)
         findings += _gap_findings("no_relief", layers[POST], [heights])
     if options.permanent_water is not None:
         layers[PERMANENT] = open_water_mask(options.permanent_water, grid, "--permanent-water", PERMANENT_NAMES)
-        kinds[PERMANENT] = "map"
-    before = {name: layers[name] for name in kinds if name != POST}
+        dates[PERMANENT] = MaskDate(tuple(layers[PERMANENT].band_names))
+    before = {name: layers[name] for name in dates if name != POST}
     if len(before) > 1:
         layers |= {
             name: Layer(WithGaps(layer, [other for other in before.values() if other is not layer]))

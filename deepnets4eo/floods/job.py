@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepnets4eo.floods.dates import FIRST
-from deepnets4eo.floods.mapper import POST, WaterMapper
+from deepnets4eo.floods.layer_names import FIRST, POST
+from deepnets4eo.floods.mapper import WaterMapper
 from deepnets4eo.floods.options import LABELS, MANIFEST, POLYGONS, PROBABILITY, FloodOptions
 from deepnets4eo.floods.rasters import mode_findings, write_rasters
 from deepnets4eo.floods.recognition import measure_recognition, write_sure_water
@@ -135,9 +135,9 @@ class FloodJob:
         """What would be done, in one line, after all checks. Errors: those of `map_flood`."""
         self.check()
         self._known_output.check()
-        dates = open_flood_scene(self.pres, self.post, self.options)
-        rows, cols = dates.scene.shape
-        kinds = ", ".join(f"{name} {kind}" for name, kind in dates.kinds.items())
+        opened = open_flood_scene(self.pres, self.post, self.options)
+        rows, cols = opened.scene.shape
+        kinds = ", ".join(f"{name} {kind}" for name, kind in opened.kinds.items())
         return f"{rows} x {cols} px would be mapped into {self.output.out}; {kinds}"
 
     def run(self, progress: Progress | None = None) -> FloodMap | None:
@@ -145,29 +145,29 @@ class FloodJob:
         self.check()
         output = self._known_output
         with output.begin() as scratch, gdal_cache():
-            dates = open_flood_scene(self.pres, self.post, self.options, scratch.folder)
+            opened = open_flood_scene(self.pres, self.post, self.options, scratch.folder)
             event = self.event
             days = {name: day for name, day in ((FIRST, event.date_pre), (POST, event.date_post)) if day}
             job = replace(
-                self, output=output, event=event.with_tags(dates.scene.layers.get(FIRST), dates.scene.layers[POST])
+                self, output=output, event=event.with_tags(opened.scene.layers.get(FIRST), opened.scene.layers[POST])
             )
-            folder = scratch.of(*_identity(dates, job.options))
-            run = _measured_run(dates, job.options, folder, days)
-            _label(job, dates, run, folder, progress)
-            return None if job.output.part is not None else _write(job, dates, run, folder)
+            folder = scratch.of(*_identity(opened, job.options))
+            run = _measured_run(opened, job.options, folder, days)
+            _label(job, opened, run, folder, progress)
+            return None if job.output.part is not None else _write(job, opened, run, folder)
 
 
-def _measured_run(dates: FloodScene, options: FloodOptions, folder: Path, days: dict[str, str]) -> Run:
+def _measured_run(opened: FloodScene, options: FloodOptions, folder: Path, days: dict[str, str]) -> Run:
     """The segmenter of this scene, as it is kept for the parts of the job and for the one that goes on."""
 
     def measure() -> WaterMapper:
         log.info("measuring every date …")
-        return WaterMapper.of_scene(dates.scene, options.radar, days=days, recognised=dates.recognised)
+        return WaterMapper.of_scene(opened.scene, options.radar, days=days, dates=opened.dates)
 
     return kept_run(folder / "run", measure, options.seed)
 
 
-def _label(job: FloodJob, dates: FloodScene, run: Run, folder: Path, progress: Progress | None) -> None:
+def _label(job: FloodJob, opened: FloodScene, run: Run, folder: Path, progress: Progress | None) -> None:
     """Label the scene, or the part of it, into the folder of what is finished; what is there stays."""
     kept = KeptFiles(folder)
     if kept.has(LABELS, PROBABILITY):
@@ -184,36 +184,36 @@ def _label(job: FloodJob, dates: FloodScene, run: Run, folder: Path, progress: P
             resume=part is None, overwrite=part is None, device=options.device, precision=options.precision,
             runtime=options.runtime, scratch=True, executor=executor,
         )  # fmt: skip
-        predict(run, dates.scene, folder / LABELS, work, progress=progress)
+        predict(run, opened.scene, folder / LABELS, work, progress=progress)
     if part is None:
         kept.note(LABELS, PROBABILITY)
 
 
-def _write(job: FloodJob, dates: FloodScene, run: Run, folder: Path) -> FloodMap:
+def _write(job: FloodJob, opened: FloodScene, run: Run, folder: Path) -> FloodMap:
     """Make all products and publish them. folder : of what is finished."""
     from deepnets4eo.floods.products import write_products
 
     options, event, mapper = job.options, job.event, run.segmenter
     assert isinstance(mapper, WaterMapper)
     labels, dry = Layer.open(folder / LABELS), Layer.open(folder / PROBABILITY)
-    recognition = measure_recognition(dates.scene, mapper, labels)
+    recognition = measure_recognition(opened.scene, mapper, labels)
     doubt = recognition.finding(event.is_flood, "look_for_water")
     first = [] if doubt is None else [doubt]
-    findings = [*first, *event.findings(), *dates.findings, *mode_findings(mapper)]
+    findings = [*first, *event.findings(), *opened.findings, *mode_findings(mapper)]
     sure = labels
     if doubt is not None:
-        sure = write_sure_water(labels, folder / SURE, dates.scene, mapper, dates.outlines, dry)
+        sure = write_sure_water(labels, folder / SURE, opened.scene, mapper, opened.outlines, dry)
     with job.output.products() as products:
         write_rasters(sure, dry, products.folder, event)
         polygons, summary, names, findings = write_products(
-            dates, mapper, products.folder, options, event, findings, labels if doubt else None
+            opened, mapper, products.folder, options, event, findings, labels if doubt else None
         )
         paths = products.publish(names)
     return FloodMap(paths, polygons, summary, tuple(findings))
 
 
-def _identity(dates: FloodScene, options: FloodOptions) -> tuple[Any, ...]:
+def _identity(opened: FloodScene, options: FloodOptions) -> tuple[Any, ...]:
     """What is finished belongs to: other images, registrations or options are another job's."""
-    motion, shaping = None if dates.registration is None else dates.registration.matrix, options.shaping
+    motion, shaping = None if opened.registration is None else opened.registration.matrix, options.shaping
     further = [Path(source) if isinstance(source, str) else source for source in shaping.further_inputs.values()]
-    return dates.scene.layers, shaping, further, motion
+    return opened.scene.layers, shaping, further, motion

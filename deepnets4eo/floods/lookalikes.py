@@ -12,11 +12,10 @@ import shapely
 from scipy import ndimage
 
 from deepnets4eo.arrays import ByteImage, FloatImage, Mask
-from deepnets4eo.floods.dates import FIRST
-from deepnets4eo.floods.mapper import POST, WaterMapper
-from deepnets4eo.floods.sensors import Kind
-from deepnets4eo.floods.spectrum import measure_land_nir, water_indices
+from deepnets4eo.floods.layer_names import FIRST, POST
+from deepnets4eo.floods.mapper import WaterMapper
 from deepnets4eo.floods.thresholds import DRY, FLOOD, PERMANENT_WATER
+from deepnets4eo.floods.water_date import WaterDate
 from deepnets4eo.grid import Grid, coarse_grid, mean_gsd_m, transform_shapes
 from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, Scene
@@ -39,15 +38,15 @@ SEA_M = 2000.0  # the same at least: in a small tile a river can be as wide as t
 MIN_AT_SEA = 0.1  # of the flood
 
 
-def lookalike_findings(labels: Layer, post: Layer, kind: Kind, polygons: gpd.GeoDataFrame) -> list[Finding]:
-    """What of a flood may be none. labels : the map; post : the flood image on its grid, of a kind; polygons : of the flood."""
+def lookalike_findings(labels: Layer, post: Layer, date: WaterDate, polygons: gpd.GeoDataFrame) -> list[Finding]:
+    """What of a flood may be none. labels : the map; post : the flood image on its grid; date : of it; polygons : of the flood."""
     grid = coarse_grid(labels.grid, OVERVIEW_PX)
     classes = labels.on(grid, "nearest").read()[0][0]
     named = [_fields(polygons, labels.grid), _sea(classes, mean_gsd_m(grid))]
-    if kind in ("surface", "spectrum"):
+    if date.optical:
         values, seen, _ = post.thumbnail(OVERVIEW_PX)
         bands = dict(zip(post.band_names, values.astype(np.float32), strict=True))
-        named += [_snow(bands, seen) if kind == "spectrum" else None, _white(bands, classes, seen)]
+        named += [_snow(date.snow(bands, seen), seen), _white(bands, classes, seen)]
     return [finding for finding in named if finding is not None]
 
 
@@ -71,9 +70,8 @@ def order_findings(labels: Layer, scene: Scene, mapper: WaterMapper) -> list[Fin
     ]
 
 
-def _snow(bands: dict[str, FloatImage], seen: Mask) -> Finding | None:
-    snow = water_indices(bands, measure_land_nir(bands, seen))[1]
-    share = float(snow[seen].mean()) if seen.any() else 0.0
+def _snow(snow: Mask | None, seen: Mask) -> Finding | None:
+    share = float(snow[seen].mean()) if snow is not None and seen.any() else 0.0
     if share < MIN_SNOW:
         return None
     return Finding("snow_left_out", "note", {"share": share})

@@ -8,9 +8,8 @@ import numpy as np
 
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.change import RegionPage, area_in_words
-from deepnets4eo.floods.dates import FIRST
 from deepnets4eo.floods.figures import headline_parts
-from deepnets4eo.floods.mapper import PERMANENT, POST, PRE
+from deepnets4eo.floods.layer_names import FIRST, PERMANENT, POST, PRE
 from deepnets4eo.floods.scene import FloodScene
 from deepnets4eo.floods.thresholds import FLOOD, PERMANENT_WATER
 from deepnets4eo.outputs.map_page import MapKind
@@ -37,12 +36,12 @@ CAVEATS = (
 )
 
 
-def flood_page(dates: FloodScene, polygons: gpd.GeoDataFrame, summary: dict[str, Any], mapped: int) -> RegionPage:
+def flood_page(opened: FloodScene, polygons: gpd.GeoDataFrame, summary: dict[str, Any], mapped: int) -> RegionPage:
     """The page of a summary; mapped : the class of the polygons."""
     area = summary["area"]
-    images = {role: dates.pictures[name] for role, name in (("pre", FIRST), ("post", POST)) if name in dates.pictures}
+    images = {role: opened.pictures[name] for role, name in (("pre", FIRST), ("post", POST)) if name in opened.pictures}
     facts = [("Flooded" if mapped == FLOOD else "Water", headline_parts(summary)[0])]
-    if dates.knows_before:
+    if opened.knows_before:
         facts.append(("Permanent water", area_in_words(area, "permanent_water")))
     facts.append(("Not seen", area_in_words(area, "not_seen")))
     facts += [
@@ -54,12 +53,12 @@ def flood_page(dates: FloodScene, polygons: gpd.GeoDataFrame, summary: dict[str,
         facts.append(("Buildings in the flood", text))
     for entry in summary.get("cover", []):
         facts.append((f"Flooded {entry['class']}", area_in_words(entry | {"seen_ha": 0}, "flood")))
-    for name, kind in dates.kinds.items():
+    for name, kind in opened.kinds.items():
         cuts = ", ".join(
             f"{band} {value:.3g}" for band, value in summary["thresholds"].get(name, {}).items() if value is not None
         )
         file = file_name_of(summary[name])
-        facts.append((_role(name, dates), f"{file}: {kind}{f', threshold {cuts}' if cuts else ''}"))
+        facts.append((_role(name, opened), f"{file}: {kind}{f', threshold {cuts}' if cuts else ''}"))
     hectares = float(polygons["area_m2"].sum()) / 10_000
     classes = [
         {
@@ -74,9 +73,9 @@ def flood_page(dates: FloodScene, polygons: gpd.GeoDataFrame, summary: dict[str,
     return RegionPage(KIND, "Water", "Probability", headline_parts(summary), facts, CAVEATS, classes, numbers, images)
 
 
-def _role(name: str, dates: FloodScene) -> str:
+def _role(name: str, opened: FloodScene) -> str:
     """What an input is called on the page; dates before are numbered where there are several, of which the page shows the first."""
-    several = sum(layer.startswith(PRE) for layer in dates.kinds) > 1
+    several = sum(layer.startswith(PRE) for layer in opened.dates) > 1
     number = f" {name.removeprefix(PRE)}" if several else ""
     return (
         f"Image before{number}" if name.startswith(PRE) else {POST: "Image after", PERMANENT: "Permanent water"}[name]

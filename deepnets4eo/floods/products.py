@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from deepnets4eo.change import scored_polygons
 from deepnets4eo.files import write_json
 from deepnets4eo.floods.buildings import water_around
-from deepnets4eo.floods.dates import FIRST
 from deepnets4eo.floods.figures import figure_findings, measure_figures
+from deepnets4eo.floods.layer_names import FIRST, POST
 from deepnets4eo.floods.lookalikes import lookalike_findings, order_findings
-from deepnets4eo.floods.mapper import POST, WaterMapper
+from deepnets4eo.floods.mapper import WaterMapper
 from deepnets4eo.floods.options import LABELS, MANIFEST, POLYGONS, PROBABILITY, FloodOptions
 from deepnets4eo.floods.page import COLOURS, SUBJECT, TITLES, flood_page
 from deepnets4eo.floods.scene import FloodScene
@@ -42,7 +42,7 @@ LAYER, BUILDINGS = "flood", "buildings"  # of flood.gpkg
 
 
 def write_products(
-    dates: FloodScene,
+    opened: FloodScene,
     mapper: WaterMapper,
     folder: Path,
     options: FloodOptions,
@@ -54,41 +54,41 @@ def write_products(
 
     mapped_all : the labels before ground that is not surely dry was left out, where water is not recognised."""
     labels, probability = Layer.open(folder / LABELS), Layer.open(folder / PROBABILITY)
-    mapped = FLOOD if dates.knows_before else PERMANENT_WATER
+    mapped = FLOOD if opened.knows_before else PERMANENT_WATER
     polygons = flood_polygons(labels, probability, mapped, options)
     layers, buildings = {LAYER: polygons}, None
-    if dates.footprints is not None and (outlines := dates.outlines) is not None:
+    if opened.footprints is not None and (outlines := opened.outlines) is not None:
         buildings = buildings_in_water(
-            dates.footprints.frame["id"].to_numpy(), outlines, labels, dates, options.workers
+            opened.footprints.frame["id"].to_numpy(), outlines, labels, opened, options.workers
         )
         layers[BUILDINGS] = buildings
     path = write_layers(layers, folder / POLYGONS)
     write_event(path, event, SUBJECT, LAYER)
     write_styles(path, [(LAYER, "flood", filled_qml(COLOURS[mapped]), TITLES[mapped])])
-    figures = measure_figures(labels, dates, buildings, options, mapped_all)
-    if dates.knows_before:
-        findings = [*findings, *order_findings(labels, dates.scene, mapper)]
-        findings += lookalike_findings(labels, dates.scene.layers[POST], dates.kinds[POST], polygons)
+    figures = measure_figures(labels, opened, buildings, options, mapped_all)
+    if opened.knows_before:
+        findings = [*findings, *order_findings(labels, opened.scene, mapper)]
+        findings += lookalike_findings(labels, opened.scene.layers[POST], opened.dates[POST], polygons)
     ordered = list(worst_first([*findings, *figure_findings(figures)]))
     summary = {
         "product": "deepnets4eo flood map",
-        "synthetic": dates.scene.synthetic,
+        "synthetic": opened.scene.synthetic,
         "event": event.to_dict(),
-        **{name: dates.scene.layers[name].source for name in dates.kinds},
-        "sensors": dates.kinds,
+        **{name: opened.scene.layers[name].source for name in opened.dates},
+        "sensors": opened.kinds,
         **figures,
         "polygons": {"count": len(polygons), "min_area_m2": options.min_area_m2},
         "thresholds": {name: _thresholds(mapper, name) for name in mapper.dates},
-        "registration": {} if dates.registration is None else dates.registration.to_dict(),
+        "registration": {} if opened.registration is None else opened.registration.to_dict(),
         "findings": [finding.to_dict() for finding in ordered],
     }
     summary = summary if labels.grid.crs is not None else areas_in_pixels(summary)
     write_json(folder / "summary.json", summary)
-    page = flood_page(dates, polygons, summary, mapped)
+    page = flood_page(opened, polygons, summary, mapped)
     page_summary = summary | {"pre": summary.get(FIRST)}
     page.write(folder / "report.html", probability, polygons, page_summary, event, ordered)
     names = sorted(item.name for item in folder.iterdir())
-    write_json(folder / MANIFEST, _manifest(dates, options, summary, folder, names))
+    write_json(folder / MANIFEST, _manifest(opened, options, summary, folder, names))
     return polygons, summary, [*names, MANIFEST], ordered
 
 
@@ -108,12 +108,12 @@ def flood_polygons(labels: Layer, probability: Layer, value: int, options: Flood
 
 
 def buildings_in_water(
-    ids: NDArray[Any], outlines: NDArray[np.object_], labels: Layer, dates: FloodScene, workers: int
+    ids: NDArray[Any], outlines: NDArray[np.object_], labels: Layer, opened: FloodScene, workers: int
 ) -> gpd.GeoDataFrame:
     """The buildings with the columns `water_share`, `water_ring_share` and `inundated`, in the CRS of the map."""
     import geopandas as gpd
 
-    water = water_around(labels, outlines, any_water=not dates.knows_before, workers=workers)
+    water = water_around(labels, outlines, any_water=not opened.knows_before, workers=workers)
     columns = {
         "id": ids, "inundated": water.inundated,
         "water_share": water.share, "water_ring_share": water.ring_share,
@@ -130,9 +130,9 @@ def _thresholds(mapper: WaterMapper, name: str) -> dict[str, float | None]:
 
 
 def _manifest(
-    dates: FloodScene, options: FloodOptions, summary: dict[str, Any], folder: Path, names: Sequence[str]
+    opened: FloodScene, options: FloodOptions, summary: dict[str, Any], folder: Path, names: Sequence[str]
 ) -> dict[str, Any]:
-    paths = {name: dates.scene.layers[name].paths for name in dates.kinds}
+    paths = {name: opened.scene.layers[name].paths for name in opened.dates}
     images = {name: [describe(path) for path in files] for name, files in paths.items()}
     further = {role: describe(source) for role, source in options.further_inputs.items()}
     return manifest(summary, asdict(options), images | further, folder, names)

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from deepnets4eo.cards import VOID, Legend
-from deepnets4eo.floods.mapper import POST, WaterDate, WaterMapper
+from deepnets4eo.floods.layer_names import POST
+from deepnets4eo.floods.mapper import WaterMapper
 from deepnets4eo.floods.options import LABELS, PROBABILITY
+from deepnets4eo.floods.water_date import WaterDate
 from deepnets4eo.grid import blocks
 from deepnets4eo.outputs import EventInfo, Finding, Phrase
 from deepnets4eo.rasters import BLOCK_PX, CogWriter, Layer
@@ -45,7 +47,7 @@ def mode_findings(mapper: WaterMapper) -> list[Finding]:
         threshold is not None and threshold.measured for threshold in date.thresholds.values()
     ):
         return _bounded_finding(date)
-    what = Phrase("no_water_mapped" if date.kind == "radar" else "zero_taken")
+    what = date.without_modes()
     if fixed:
         what = Phrase("usual_threshold_taken", {"thresholds": ", ".join(fixed)})
     return [Finding("no_two_modes", "caution", {"what": what})]

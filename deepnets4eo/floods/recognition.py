@@ -20,8 +20,9 @@ from scipy import ndimage
 
 from deepnets4eo.arrays import Mask
 from deepnets4eo.floods.ground_pattern import PATTERN_PX, SAME_PATTERN, pattern_agreement
-from deepnets4eo.floods.mapper import POST, WaterMapper
-from deepnets4eo.floods.optical import MIN_M2, SMALL_M2, crowns, looks_like
+from deepnets4eo.floods.layer_names import POST
+from deepnets4eo.floods.mapper import WaterMapper
+from deepnets4eo.floods.optical import MIN_M2, crowns
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, parts_with
 from deepnets4eo.grid import Window, blocks, crop, grow_shapes
 from deepnets4eo.outputs import Finding, Phrase, Value
@@ -118,7 +119,7 @@ def measure_recognition(scene: Scene, mapper: WaterMapper, labels: Layer) -> Rec
     side = max(labels.shape) if small else SAMPLE_PX
     windows = spread_windows(labels.shape, (side, side), 1 if small else SAMPLES)
     counts, sure, alike = np.zeros(4, np.int64), 0, []
-    least_px = MIN_M2 / mapper.pixel_m2
+    least_px, post = MIN_M2 / mapper.pixel_m2, mapper.dates[POST]
     for window in windows:
         sample = scene.read(window)
         classes, valid = (part[0] if part.ndim > 2 else part for part in labels.read(window))
@@ -129,12 +130,15 @@ def measure_recognition(scene: Scene, mapper: WaterMapper, labels: Layer) -> Rec
         flood = classes == FLOOD if mapper.before else classes != DRY
         counts += [valid.sum(), (valid & flood).sum(), known.sum(), lost.sum()]
         sure += int((certain & known).sum())
-        if mapper.dates[POST].kind == "surface" and lost.any():
-            alike.append(looks_like(lost, sample[POST].astype(np.float32), valid & ~known))
+        if (
+            lost.any()
+            and (share := post.share_alike(lost, sample[POST].astype(np.float32), valid & ~known)) is not None
+        ):
+            alike.append(share)
     seen, new_px, known_px, lost_px = counts.tolist()
     alike_share = float(np.mean(alike)) if alike else 0.0
-    is_patch = mapper.dates[POST].kind == "surface" and np.prod(labels.shape) * mapper.pixel_m2 < SMALL_M2
-    return Recognition(seen, new_px, known_px, lost_px, sure / max(known_px, 1), alike_share, bool(is_patch))
+    is_patch = post.is_patch(float(np.prod(labels.shape) * mapper.pixel_m2))
+    return Recognition(seen, new_px, known_px, lost_px, sure / max(known_px, 1), alike_share, is_patch)
 
 
 def write_sure_water(
@@ -162,10 +166,10 @@ def write_sure_water(
     with CogWriter(path, labels.grid, nodata=NOT_SEEN) as writer:
         for window in blocks(labels.shape, BLOCK_PX):
             classes, valid = labels.read(window)
-            if mapper.dates[POST].kind != "surface":
-                sure = _measured_dry(window, probability)
-            else:
+            if mapper.dates[POST].by_appearance:
                 sure = _same_ground(scene, mapper, window, outlines)
+            else:
+                sure = _measured_dry(window, probability)
             writer.write(window, np.where(valid & ((classes[0] != DRY) | sure), classes[0], NOT_SEEN).astype(np.uint8))
     return Layer.open(path)
 
@@ -180,7 +184,7 @@ def _measured_dry(window: Window, probability: Layer | None) -> Mask:
 
 def _same_ground(scene: Scene, mapper: WaterMapper, window: Window, outlines: NDArray[np.object_] | None) -> Mask:
     """Where the pattern of the ground (h, w) before is found again, beside crowns and buildings, which stand out of water."""
-    first = next((name for name in mapper.before if mapper.dates[name].kind == "surface"), None)
+    first = next((name for name in mapper.before if mapper.dates[name].by_appearance), None)
     if first is None:
         return np.zeros((window.height, window.width), bool)
     wide = window.grow(PATTERN_PX)

@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.floods.clouds import hide_clouds_of_dates
-from deepnets4eo.floods.dates import FIRST, DateImage, open_dates
+from deepnets4eo.floods.date_images import DateImage, open_images
 from deepnets4eo.floods.ground import lay_in_the_ground, open_cover
-from deepnets4eo.floods.mapper import POST
+from deepnets4eo.floods.layer_names import FIRST, POST
 from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.floods.relief import check_radar_view
-from deepnets4eo.floods.sensors import Kind, Recognised
-from deepnets4eo.floods.working_grid import on_working_grid, surface_grid
+from deepnets4eo.floods.water_date import WaterDate
+from deepnets4eo.floods.working_grid import on_working_grid
 from deepnets4eo.footprints import Footprints, read_footprints
-from deepnets4eo.grid import Grid, mean_gsd_m, transform_shapes
+from deepnets4eo.grid import Grid, transform_shapes
 from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, LayerLike, Scene, without_implausible
 from deepnets4eo.registration import Registration, assume_registered, register
@@ -34,8 +34,7 @@ class FloodScene:
 
     scene : the layers that `WaterMapper` reads
     post_grid : that of the image of POST, whose pixels may be finer
-    kinds : layer → what it is
-    recognised : image → what it is, with the unit of radar
+    dates : layer → its date, which `WaterMapper` measures
     pictures : image → its true colours where it has them, for the page
     registration : how the first date before lies; None where there is none
     findings : what limits a map of them
@@ -45,8 +44,7 @@ class FloodScene:
 
     scene: Scene
     post_grid: Grid
-    kinds: dict[str, Kind]
-    recognised: dict[str, Recognised]
+    dates: dict[str, WaterDate]
     pictures: dict[str, Layer]
     registration: Registration | None
     findings: tuple[Finding, ...]
@@ -54,9 +52,14 @@ class FloodScene:
     cover: Layer | None = None
 
     @property
+    def kinds(self) -> dict[str, str]:
+        """Layer → kind of its date, as products state it."""
+        return {name: date.kind for name, date in self.dates.items()}
+
+    @property
     def knows_before(self) -> bool:
         """Whether flood and permanent water are distinguished."""
-        return any(name != POST for name in self.kinds)
+        return any(name != POST for name in self.dates)
 
     @property
     def outlines(self) -> NDArray[np.object_] | None:
@@ -74,30 +77,30 @@ def open_flood_scene(
     Errors: InputError, GridError.
     """
     findings: list[Finding] = []
-    dates = open_dates(pres, post, options, findings)
-    registrations = _register(dates, options)
+    images = open_images(pres, post, options, findings)
+    registrations = _register(images, options)
     for name, registration in registrations.items():
-        findings += _registration_findings(dates[name].image, registration)
+        findings += _registration_findings(images[name].image, registration)
         if registration.usable:
-            dates[name] = replace(dates[name], motion=registration.matrix)
-    image = dates[POST].image
+            images[name] = replace(images[name], motion=registration.matrix)
+    image = images[POST].image
     post_grid = image.grid
-    grid = surface_grid(post_grid, mean_gsd_m(post_grid)) if dates[POST].kind == "surface" else post_grid
+    grid = images[POST].date.working_grid(post_grid)
     layers, pictures = dict[str, Layer](), dict[str, Layer]()
-    for name, date in dates.items():
-        layers[name] = without_implausible(on_working_grid(date.image, date.kind, post_grid, grid, date.motion))
+    for name, opened in images.items():
+        layers[name] = without_implausible(on_working_grid(opened.image, opened.date, post_grid, grid, opened.motion))
         pictures[name] = (
             layers[name]
-            if date.colours is None
-            else on_working_grid(date.colours, date.kind, post_grid, grid, date.motion)
+            if opened.colours is None
+            else on_working_grid(opened.colours, opened.date, post_grid, grid, opened.motion)
         )
     check_radar_view(options)
-    findings += hide_clouds_of_dates(layers, dates, options)
-    kinds = {name: date.kind for name, date in dates.items()}
-    findings += lay_in_the_ground(layers, kinds, options, grid, scratch)
-    findings += _kind_findings(kinds, options, known=dates[POST].clouds.is_conclusive)
-    if FIRST in dates:
-        registrations.setdefault(FIRST, assume_registered(dates[FIRST].image, image))
+    findings += hide_clouds_of_dates(layers, images, options)
+    dates = {name: opened.date for name, opened in images.items()}
+    findings += lay_in_the_ground(layers, dates, options, grid, scratch)
+    findings += _date_findings(dates, options, masked=images[POST].clouds.is_conclusive)
+    if FIRST in images:
+        registrations.setdefault(FIRST, assume_registered(images[FIRST].image, image))
     footprints = None if options.footprints is None else read_footprints(options.footprints, image=post_grid)
     if footprints is not None:
         footprints.check_inside(post_grid, image.source)
@@ -106,8 +109,7 @@ def open_flood_scene(
     return FloodScene(
         Scene(layers, grid),
         post_grid,
-        kinds,
-        {name: date.recognised for name, date in dates.items()},
+        dates,
         pictures,
         registrations.get(FIRST),
         tuple(findings),
@@ -116,15 +118,15 @@ def open_flood_scene(
     )
 
 
-def _register(dates: Mapping[str, DateImage], options: FloodOptions) -> dict[str, Registration]:
+def _register(images: Mapping[str, DateImage], options: FloodOptions) -> dict[str, Registration]:
     """How optical dates before lie on POST; dates of another kind than POST are left out."""
-    last = dates[POST]
-    if options.assume_registered or last.kind == "radar":
+    last = images[POST]
+    if options.assume_registered or not last.date.optical:
         return {}
     return {
-        name: register(date.image, last.image, seed=options.seed)
-        for name, date in dates.items()
-        if name != POST and date.kind == last.kind
+        name: register(opened.image, last.image, seed=options.seed)
+        for name, opened in images.items()
+        if name != POST and opened.date.is_same_kind(last.date)
     }
 
 
@@ -134,13 +136,14 @@ def _registration_findings(image: Layer, registration: Registration) -> list[Fin
     return [Finding("registration_doubtful", "caution", {"source": image.source, "reason": registration.reason})]
 
 
-def _kind_findings(kinds: dict[str, Kind], options: FloodOptions, *, known: bool) -> list[Finding]:
-    """What the kinds of the dates mean for the map. known : whether a band of POST says where clouds are."""
-    findings, before = [], {kind for name, kind in kinds.items() if name != POST}
-    if not before:
+def _date_findings(dates: Mapping[str, WaterDate], options: FloodOptions, *, masked: bool) -> list[Finding]:
+    """What the kinds of the dates mean for the map. masked : whether a band of POST states where clouds are."""
+    findings, images = [], [date for date in dates.values() if date.is_image]
+    if len(dates) == 1:
         findings.append(Finding("no_date_before", "caution"))
-    elif options.assume_registered or "radar" in kinds.values() or len({*before, kinds[POST]} - {"map"}) > 1:
+    elif options.assume_registered or not all(date.optical and date.is_same_kind(dates[POST]) for date in images):
         findings.append(Finding("registration_assumed", "note", wording="coordinates_trusted"))
-    if "spectrum" in kinds.values() and not (known or options.cloud_mask_pre or options.cloud_mask_post):
+    masked = masked or bool(options.cloud_mask_pre or options.cloud_mask_post)
+    if not masked and any(date.wants_cloud_mask for date in images):
         findings.append(Finding("no_cloud_mask", "note"))
     return findings

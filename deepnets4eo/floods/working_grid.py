@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from affine import Affine
 from numpy.typing import NDArray
-from odc.geo.geobox import GeoBox
 
 from deepnets4eo.errors import GridError
-from deepnets4eo.floods.dates import FIRST
-from deepnets4eo.floods.mapper import POST
-from deepnets4eo.floods.optical import MIN_M2, SMALL_M2, WORKING_M, may_show_surface
-from deepnets4eo.floods.sensors import Kind
+from deepnets4eo.floods.layer_names import FIRST, POST
+from deepnets4eo.floods.optical import MIN_M2, SMALL_M2, may_show_surface
+from deepnets4eo.floods.surface_date import SurfaceDate, surface_grid
+from deepnets4eo.floods.water_date import WaterDate
 from deepnets4eo.grid import Grid, Window, only_one_placed
 from deepnets4eo.inspection import without_collar
 from deepnets4eo.rasters import COLOURS, Layer, LayerView, Scene
 from deepnets4eo.registration import UNMOVED, MotionMatrix, grid_in_pre
-from deepnets4eo.segmenters import DISPLAY_RGB, needed_stretch, show
-
-
-def surface_grid(post_grid: Grid, gsd_m: float) -> Grid:
-    """The grid of a fine optical image averaged to pixels of about 1 m, the size at which its surfaces are measured.
-
-    post_grid : that of the image
-    gsd_m : side of its pixels, metres
-
-    Whole pixels are averaged; the last row and column may reach over the image.
-    """
-    factor = max(1, round(WORKING_M / gsd_m))
-    if factor == 1:
-        return post_grid
-    rows, cols = (math.ceil(side / factor) for side in (post_grid.shape[0], post_grid.shape[1]))
-    return GeoBox((rows, cols), post_grid.affine * Affine.scale(factor), post_grid.crs)
 
 
 def surface_scene(
@@ -56,9 +37,9 @@ def surface_scene(
         The layers `pre_1` and `post` on the grid of `surface_grid`.
     """
     grid = surface_grid(post.grid, gsd_m)
-    images = {FIRST: (pre, motion), POST: (post, UNMOVED)}
+    date, images = SurfaceDate(tuple(COLOURS)), {FIRST: (pre, motion), POST: (post, UNMOVED)}
     layers = {
-        name: on_working_grid(image.with_names(list(COLOURS)), "surface", post.grid, grid, moved)
+        name: on_working_grid(image.with_names(list(COLOURS)), date, post.grid, grid, moved)
         for name, (image, moved) in images.items()
         if image is not None
     }
@@ -83,8 +64,8 @@ class WhereSurfaces(LayerView):
         return np.zeros((len(bands), *size), self.dtype), np.ones(size, bool)
 
 
-def on_working_grid(image: Layer, kind: Kind, post_grid: Grid, grid: Grid, motion: MotionMatrix) -> Layer:
-    """A date on the working grid; fine images stretched to 8 bits."""
+def on_working_grid(image: Layer, date: WaterDate, post_grid: Grid, grid: Grid, motion: MotionMatrix) -> Layer:
+    """An image on the working grid, as its date reads it."""
     if only_one_placed(image.grid, post_grid):
         raise GridError(
             f"{image.source} has no CRS, or POST has none; both must lie in one. Georeference it, e.g. with gdal_translate -a_srs."
@@ -94,4 +75,4 @@ def on_working_grid(image: Layer, kind: Kind, post_grid: Grid, grid: Grid, motio
     )
     resampling = "bilinear" if grid is post_grid else "average"
     averaged = without_collar(image.on(seen_there, resampling).with_grid(grid))
-    return show(averaged, needed_stretch(DISPLAY_RGB, image) if kind == "surface" else None)
+    return date.display(averaged, image)

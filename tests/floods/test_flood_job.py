@@ -24,12 +24,12 @@ from scipy.ndimage import gaussian_filter
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError, OutputError
-from deepnets4eo.floods import FloodOptions, WaterMapper, map_flood, mapper, water_around, water_indices
+from deepnets4eo.floods import FloodOptions, WaterMapper, map_flood, radar_date, water_around, water_indices
 from deepnets4eo.floods.buildings import NO, NOT_KNOWN, YES
+from deepnets4eo.floods.date_kinds import recognise
 from deepnets4eo.floods.products import flood_polygons
 from deepnets4eo.floods.radar import FilteredRadar, RadarOptions, RadarWater, compare_radar
 from deepnets4eo.floods.scene import open_flood_scene
-from deepnets4eo.floods.sensors import recognise
 from deepnets4eo.floods.spectrum import measure_land_nir
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
 from deepnets4eo.jobs.parts import Part
@@ -261,7 +261,7 @@ def test_radar_is_compared_with_radar_and_an_optical_date_by_its_own_water(
         compared.extend((before, after))
         return compare_radar(before, after, options)
 
-    monkeypatch.setattr(mapper, "compare_radar", compare)
+    monkeypatch.setattr(radar_date, "compare_radar", compare)
     labels = open_labels([str(folder / "pre.tif")], folder, tmp_path / "radar")
     assert iou(labels == FLOOD, wet(FLOODED)) > 0.9
     assert len(compared) >= 2
@@ -583,8 +583,8 @@ def test_bands_are_taken_by_their_names_and_angles_and_heights_are_no_image(tmp_
         write_geotiff(path, values, gsd=gsd)
         with rasterio.open(path, "r+") as file:
             file.descriptions = ["VV", "VH", "angle"]
-        date = recognise(Layer.open(path))
-        assert (date.kind, date.image.band_names) == ("radar", ["VV", "VH"])
+        image, date = recognise(Layer.open(path))
+        assert (date.kind, image.band_names) == ("radar", ["VV", "VH"])
     with pytest.raises(InputError, match="are heights, angles or masks and no image"):
         recognise(Layer.open(named(tmp_path / "dsm.tif", values[:1], ["DSM"])))
 

@@ -10,12 +10,12 @@ from odc.geo.geobox import GeoBox
 pytest.importorskip("numba")
 
 from deepnets4eo.floods import FloodOptions, RadarImage, optical_water, radar_water
-from deepnets4eo.floods.dates import FIRST
+from deepnets4eo.floods.date_kinds import KINDS
+from deepnets4eo.floods.layer_names import FIRST, POST
 from deepnets4eo.floods.lookalikes import lookalike_findings, order_findings
-from deepnets4eo.floods.mapper import POST
 from deepnets4eo.floods.products import flood_polygons
+from deepnets4eo.floods.surface_date import surface_grid
 from deepnets4eo.floods.thresholds import DRY, FLOOD
-from deepnets4eo.floods.working_grid import surface_grid
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.rasters.views import without_implausible
 
@@ -33,7 +33,7 @@ def codes(classes: np.ndarray, post: np.ndarray, names: list[str], kind: str, gs
     labels = Layer.open(classes, grid=grid)
     polygons = flood_polygons(labels, labels, FLOOD, FloodOptions())
     image = without_implausible(Layer.open(post, grid=grid).with_names(names))  # as the job reads it
-    found = lookalike_findings(labels, image, kind, polygons)
+    found = lookalike_findings(labels, image, KINDS[kind](tuple(names)), polygons)
     return {finding.code: finding.message for finding in found}
 
 

@@ -1,4 +1,4 @@
-"""The dates of a flood as they are given: each opened, recognised, its bands named.
+"""The images of a flood as they are given: each opened, recognised, its bands named.
 
 Refuses images that do not overlap, without CRS where metres are needed, and one image given twice.
 """
@@ -10,17 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.floods.mapper import POST, PRE
-from deepnets4eo.floods.optical import COARSEST_M
+from deepnets4eo.floods.date_kinds import recognise
+from deepnets4eo.floods.layer_names import POST, PRE
 from deepnets4eo.floods.options import FloodOptions
-from deepnets4eo.floods.sensors import Kind, Recognised, in_colours, recognise
-from deepnets4eo.grid import mean_gsd_m
-from deepnets4eo.inspection import (
-    CloudClassification,
-    check_no_colour_table,
-    check_two_images,
-    declare_nodata,
-)
+from deepnets4eo.floods.water_date import WaterDate
+from deepnets4eo.inspection import CloudClassification, check_no_colour_table, check_two_images, declare_nodata
 from deepnets4eo.options import split_names
 from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, LayerLike
@@ -28,54 +22,39 @@ from deepnets4eo.registration import UNMOVED, MotionMatrix
 
 log = logging.getLogger(__name__)
 
-FIRST = f"{PRE}1"
-IN_WORDS: dict[Kind, str] = {
-    "radar": "radar",
-    "spectrum": "an optical image with infrared bands",
-    "surface": "an optical image of fine pixels",
-    "map": "a map of water",
-}
-
 
 @dataclass(frozen=True)
 class DateImage:
     """The image of one date.
 
     image : its bands that show water, named by what they show
-    recognised : what it is, recognised once from the whole file
+    date : what it is, recognised once from the whole file, and not yet measured
     clouds : what a band of the image or a network states of clouds and shadows
     colours : red, green and blue of an image with infrared bands, where it has them
     motion : how it lies on POST, as in `Registration`
     """
 
     image: Layer
-    recognised: Recognised
+    date: WaterDate
     clouds: CloudClassification
     colours: Layer | None
     motion: MotionMatrix = field(default_factory=lambda: UNMOVED)
 
-    @property
-    def kind(self) -> Kind:
-        """How water is found in it."""
-        return self.recognised.kind
 
-
-def open_dates(
+def open_images(
     pres: Sequence[LayerLike], post: LayerLike, options: FloodOptions, findings: list[Finding]
 ) -> dict[str, DateImage]:
     """Layer → image of its date; POST is the last. Errors: InputError."""
     opened = {f"{PRE}{number}": (pre, options.pre_bands) for number, pre in enumerate(pres, 1)}
     opened[POST] = (post, options.post_bands)
-    dates = {}
+    images = {}
     for name, (source, bands) in opened.items():
         whole = _open(source, bands, options, name, findings)
-        date = recognise(whole, options.sensor)
-        dates[name] = DateImage(
-            date.image, date, CloudClassification.of(whole), in_colours(whole) if date.kind == "spectrum" else None
-        )
-        log.info("%s is %s.", date.image.source, IN_WORDS[date.kind])
-    _check_images(dates)
-    return dates
+        image, date = recognise(whole, options.sensor)
+        images[name] = DateImage(image, date, CloudClassification.of(whole), date.colours(whole))
+        log.info("%s is %s.", image.source, date.in_words)
+    _check_images(images)
+    return images
 
 
 def _open(source: LayerLike, bands: str | None, options: FloodOptions, name: str, findings: list[Finding]) -> Layer:
@@ -93,21 +72,12 @@ def _open(source: LayerLike, bands: str | None, options: FloodOptions, name: str
     return declare_nodata(layer, name, findings)
 
 
-def _check_images(dates: Mapping[str, DateImage]) -> None:
-    """Refuse one image given twice, images that do not overlap, and surfaces without metres or too coarse."""
-    post = dates[POST].image
-    for name, date in dates.items():
+def _check_images(images: Mapping[str, DateImage]) -> None:
+    """Refuse one image given twice, images that do not overlap, and those in which their kind finds no water."""
+    post = images[POST].image
+    for name, opened in images.items():
         if name != POST:
-            check_two_images(date.image, post)
-            date.image.covered_share(post.grid, name)
-    for image in (date.image for date in dates.values() if date.kind == "surface"):
-        if image.grid.crs is None:
-            raise InputError(
-                f"{image.source} has no CRS, and water in it is found by the size of its surfaces in metres. State the size of "
-                "its pixels: --gsd METRES."
-            )
-        if mean_gsd_m(image.grid) > COARSEST_M:
-            raise InputError(
-                f"{image.source} has red, green and blue alone and pixels of {mean_gsd_m(image.grid):.3g} m; in such pixels water "
-                f"is found by near or short-wave infrared, without them in pixels of at most {COARSEST_M:g} m. Give these bands."
-            )
+            check_two_images(opened.image, post)
+            opened.image.covered_share(post.grid, name)
+    for opened in images.values():
+        opened.date.check_image(opened.image)
