@@ -2,10 +2,9 @@
 
 Names are imported when first used, so that `import deepnets4eo` and `deepnets4eo --help` stay quick."""
 
-import sys
 from typing import TYPE_CHECKING
 
-from deepnets4eo.lazy import OdcWithoutDask, lazy_names
+from deepnets4eo.lazy import lazy_names
 from deepnets4eo.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -32,5 +31,3 @@ if TYPE_CHECKING:
     from .training import train as train
 else:
     __getattr__ = lazy_names(__name__)
-
-sys.meta_path.insert(0, OdcWithoutDask())

@@ -10,10 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from importlib import import_module
-from importlib.abc import InspectLoader, MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.abc import InspectLoader
 from importlib.util import find_spec
-from types import ModuleType
 from typing import Any, cast
 
 from deepnets4eo.errors import MissingExtraError
@@ -143,25 +141,3 @@ def _offered_names(package: str) -> dict[str, tuple[str, bool]]:
     if hidden:
         raise ValueError(f"{package} has modules called {hidden}, as names in them are. Rename the modules.")
     return homes
-
-
-class OdcWithoutDask(MetaPathFinder):
-    """Lets odc.geo be imported without dask, whose function it takes to know arrays of dask: there are none before dask is loaded."""
-
-    def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
-        """The module of odc.geo that would load dask; None of any other."""
-        spec = PathFinder.find_spec(fullname, path) if fullname == "odc.geo._interop" else None
-        if spec is not None and isinstance(spec.loader, SourceFileLoader):
-            spec.loader = _WithoutDask(fullname, spec.loader.path)
-        return spec
-
-
-class _WithoutDask(SourceFileLoader):
-    def exec_module(self, module: ModuleType) -> None:
-        super().exec_module(module)
-        module.is_dask_collection = _is_of_dask  # type: ignore[attr-defined]
-
-
-def _is_of_dask(value: Any) -> bool:
-    """Whether a value is a collection of dask."""
-    return "dask" in sys.modules and bool(sys.modules["dask"].is_dask_collection(value))

@@ -38,17 +38,38 @@ def test_dir_of_a_package_shows_its_names_before_they_are_used(package):
         assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "True"
 
 
-def test_grids_load_no_dask_and_arrays_of_dask_are_known_when_it_is_loaded():
-    code = """
+EVERYTHING = """
 import sys
-import deepnets4eo.grid
-from odc.geo.math import is_dask_collection
-print("dask" in sys.modules, is_dask_collection([1]))
-import dask.array
-print(is_dask_collection(dask.array.zeros(3)), is_dask_collection([1]))
+from importlib import import_module
+from pathlib import Path
+import odc.geo.geobox, odc.geo.math
+paths, hooks = list(sys.meta_path), list(sys.path_hooks)
+before = {name: dict(vars(module)) for name, module in sys.modules.items() if name.startswith("odc.")}
+import deepnets4eo
+root = Path(deepnets4eo.__file__).parent
+modules = [path.relative_to(root.parent).with_suffix("") for path in root.rglob("*.py") if path.stem != "__main__"]
+for module in modules:
+    import_module(".".join(module.parts).removesuffix(".__init__"))
+assert (paths, hooks) == (sys.meta_path, sys.path_hooks)
+print(len(modules), [name for name, values in before.items() for key in values if vars(sys.modules[name])[key] is not values[key]])
+print([
+    (name, key)
+    for name, module in list(sys.modules.items())
+    if name.partition(".")[0] not in ("deepnets4eo", "__main__")
+    for key, value in list(getattr(module, "__dict__", {}).items())
+    if callable(value) and str(getattr(value, "__module__", "")).startswith("deepnets4eo")
+])
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "False", "True", "False"]
+
+
+@pytest.mark.beyond_core  # it imports torch
+def test_importing_all_modules_changes_no_other_library():
+    """No finder of modules, no function of odc-geo; and no module of others has a function or class of ours."""
+    done = subprocess.run([sys.executable, "-c", EVERYTHING], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    changed, patched = done.stdout.splitlines()
+    assert int(changed.split()[0]) > 500
+    assert (changed.split(maxsplit=1)[1], patched) == ("[]", "[]")
 
 
 def test_unknown_names_are_attribute_errors():

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from .files.opening import open_cloud as open_cloud
     from .height_grid import HeightGrid as HeightGrid, heights_above_ground as heights_above_ground
     from .label_options import LabelOptions as LabelOptions, LabelResult as LabelResult
-    from .labeller import PointLabeller as PointLabeller, load_labeller as load_labeller
+    from .labeller import (
+        LoadedLabeller as LoadedLabeller,
+        PointLabeller as PointLabeller,
+        load_labeller as load_labeller,
+    )
     from .labelling import describe_labelling as describe_labelling, label_cloud as label_cloud
     from .look.flight import fly_around as fly_around
     from .look.page import PointLook as PointLook

@@ -20,7 +20,7 @@ from deepnets4eo.jobs import Arrays, Journal, Scratch
 from deepnets4eo.points.cloud import has_asprs_noise
 from deepnets4eo.points.colourise import Orthophoto
 from deepnets4eo.points.files import CloudFile
-from deepnets4eo.points.labeller import PointLabeller, label_tile, load_labeller, run_digest
+from deepnets4eo.points.labeller import LoadedLabeller, PointLabeller, label_tile, load_labeller
 from deepnets4eo.points.tiles import TiledPoints
 
 LABELS = "labels.npy"
@@ -124,10 +124,13 @@ class LabelProgress:
 
 def describe_labeller(labeller: PointLabeller) -> list[Any]:
     """Return what distinguishes labellers: what training wrote, or options."""
+    run_digest = None
+    if isinstance(labeller, LoadedLabeller):
+        run_digest, labeller = labeller.run_digest, labeller.labeller
     options = {
         name: value.model_dump()
         for name, value in getattr(labeller, "__dict__", {}).items()
         if isinstance(value, BaseModel)
     }
     about = [labeller.legend.to_dict(), labeller.halo_m, list(labeller.needs)]
-    return [type(labeller).__name__, run_digest(labeller), options, *about]
+    return [type(labeller).__name__, run_digest, options, *about]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,12 @@ from deepnets4eo.files import read_json, read_yaml, sha256
 from deepnets4eo.plugins import load_plugin, plugins_of
 from deepnets4eo.points.cloud import PointCloud
 
+if TYPE_CHECKING:
+    from deepnets4eo.points.files import CloudFile
+
 CENT = 100  # probability and entropy are stored in hundredths
 
 CARD, RECIPE = "card.json", "recipe.yaml"
-DIGEST, SOURCE = "_run_digest", "_source"  # attributes of labellers that were loaded: from a folder, from any source
 
 
 @runtime_checkable
@@ -54,7 +57,52 @@ class PointLabeller(Protocol):
         ...
 
 
-def load_labeller(source: str | Path) -> PointLabeller:
+@dataclass(frozen=True)
+class LoadedLabeller:
+    """A labeller and the source that it was loaded from. A `PointLabeller` itself: it labels as the labeller does.
+
+    Attributes
+    ----------
+    labeller : computes the scores
+    source : what `load_labeller` takes to load the same labeller
+    run_digest : SHA-256 of the card of the run; None for a labeller that needs no training
+    """
+
+    labeller: PointLabeller
+    source: str
+    run_digest: str | None = None
+
+    @property
+    def legend(self) -> Legend:
+        """The classes."""
+        return self.labeller.legend
+
+    @property
+    def halo_m(self) -> float:
+        """How far around a tile points matter, in metres."""
+        return self.labeller.halo_m
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Measurements that it cannot do without."""
+        return self.labeller.needs
+
+    def scores(self, cloud: PointCloud) -> NDArray[np.float32]:
+        """Return the probabilities (N, K) of the labeller."""
+        return self.labeller.scores(cloud)
+
+    def check_values(self, file: CloudFile) -> None:
+        """Let the labeller report where the values of a file are of another kind than those of its training."""
+        check_values(self.labeller, file)
+
+
+def check_values(labeller: PointLabeller, file: CloudFile) -> None:
+    """Let a labeller that knows the values of its training report where those of a file are of another kind."""
+    if (check := getattr(labeller, "check_values", None)) is not None:
+        check(file)
+
+
+def load_labeller(source: str | Path) -> LoadedLabeller:
     """Return a labeller of points.
 
     Parameters
@@ -76,7 +124,7 @@ def load_labeller(source: str | Path) -> PointLabeller:
     folder = Path(source)
     if not folder.is_dir():
         if str(source) in known:
-            return _checked(load_plugin(known[str(source)])(), str(source))
+            return LoadedLabeller(_checked(load_plugin(known[str(source)])(), source), str(source))
         raise InputError(
             f"{source} is neither a run folder nor a labeller of points. "
             f"{name_hint(source, known, 'Give the folder that training wrote, or rules.')}"
@@ -88,14 +136,8 @@ def load_labeller(source: str | Path) -> PointLabeller:
             f"{folder} is a run of the kind {kinds[0]}, which labels no points. Give one that was trained on points "
             f"({', '.join(sorted(known)) or 'none is installed'})."
         )
-    labeller = _checked(load_plugin(known[kind])(folder), str(folder))
-    object.__setattr__(labeller, DIGEST, sha256(folder / CARD))
-    return labeller
-
-
-def run_digest(labeller: PointLabeller) -> str | None:
-    """Return the SHA-256 of the card of the run that a labeller was loaded from; None without a folder."""
-    return getattr(labeller, DIGEST, None)
+    labeller = _checked(load_plugin(known[kind])(folder), folder)
+    return LoadedLabeller(labeller, str(folder), sha256(folder / CARD))
 
 
 def _kinds(folder: Path) -> list[str]:
@@ -109,20 +151,18 @@ def _kinds(folder: Path) -> list[str]:
 
 
 def load_again(labeller: PointLabeller) -> str:
-    """Return what `load_labeller` takes for the same labeller. Errors: InputError where it was not loaded."""
-    source = getattr(labeller, SOURCE, None)
-    if source is None:
+    """Return what `load_labeller` takes for the same labeller. Errors: InputError if it was not loaded."""
+    if not isinstance(labeller, LoadedLabeller):
         raise InputError(
             f"a {type(labeller).__name__} that was not loaded cannot work in other processes. Save it as a run and give that "
             "(load_labeller), or label in this process."
         )
-    return str(source)
+    return labeller.source
 
 
-def _checked(labeller: Any, source: str) -> PointLabeller:
+def _checked(labeller: Any, source: str | Path) -> PointLabeller:
     if not isinstance(labeller, PointLabeller):
         raise RunError(f"{source} gave a {type(labeller).__name__}, expected a labeller of points (PointLabeller).")
-    object.__setattr__(labeller, SOURCE, source)  # also where the class refuses new values
     return labeller
 
 

@@ -26,7 +26,7 @@ from deepnets4eo.points.colourise import Orthophoto
 from deepnets4eo.points.files import CloudFile, open_cloud
 from deepnets4eo.points.label_options import LabelOptions, LabelResult
 from deepnets4eo.points.label_progress import LabelProgress, TileLabels, describe_labeller, open_labels
-from deepnets4eo.points.labeller import CENT, PointLabeller, load_again
+from deepnets4eo.points.labeller import CENT, PointLabeller, check_values, load_again
 from deepnets4eo.points.tiles import sort_in_tiles
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def label_cloud(
     file = open_cloud(path, crs=options.crs)
     check_needs(file, labeller, orthophoto)
     file.check_not_empty()
-    _check_values(file, labeller)
+    check_values(labeller, file)
     make_header(file, _additions(labeller.legend, replace=options.replace))  # refuses what could not be written later
     with output.begin() as scratch:
         steps = _Steps(progress)
@@ -149,7 +149,7 @@ def describe_labelling(
     file = open_cloud(path, crs=options.crs)
     check_needs(file, labeller, orthophoto)
     next(file.chunks(1))  # refuses a file without points, and coordinates that are no lengths
-    _check_values(file, labeller)
+    check_values(labeller, file)
     for neighbour in options.neighbours:
         next(open_cloud(neighbour, crs=options.crs).chunks(1))
     if orthophoto is not None:
@@ -177,12 +177,6 @@ def check_needs(file: CloudFile, labeller: PointLabeller, orthophoto: Orthophoto
         raise InputError(
             f"{file.path} has no {' and no '.join(name.replace('_', ' ') for name in missing)}, which the model needs. {remedy}"
         )
-
-
-def _check_values(file: CloudFile, labeller: PointLabeller) -> None:
-    """Let a labeller that knows the values of its training say where those of a file are of another kind."""
-    if (check := getattr(labeller, "check_values", None)) is not None:
-        check(file)
 
 
 class _Steps:

@@ -208,10 +208,10 @@ def test_labellers_are_made_by_entry_points(tmp_path: Path, monkeypatch: pytest.
             return lambda folder=None: NeighbourCount() if folder is None or folder == tmp_path else None
 
     monkeypatch.setattr(labeller, "plugins_of", lambda group: {"rules": Entry(), "snapnet": Entry()})
-    assert isinstance(labeller.load_labeller("rules"), NeighbourCount)
+    assert isinstance(labeller.load_labeller("rules").labeller, NeighbourCount)
     (tmp_path / "card.json").write_text('{"kind": "network"}')
     (tmp_path / "recipe.yaml").write_text("task: snapnet\n")
-    assert isinstance(labeller.load_labeller(tmp_path), NeighbourCount)
+    assert isinstance(labeller.load_labeller(tmp_path).labeller, NeighbourCount)
 
 
 @pytest.mark.parametrize("suffix", [".las", ".laz"])

@@ -15,7 +15,7 @@ from made_up_clouds import LEGEND, ORIGIN, NeighbourCount, scattered, write_las
 from deepnets4eo.errors import CompleteError, OtherJobError
 from deepnets4eo.points import LabelOptions, Orthophoto, PointCloud, label_cloud, label_progress, labeller, labelling
 from deepnets4eo.points.features.rules import RuleLabeller, RuleOptions
-from deepnets4eo.points.labeller import PointLabeller
+from deepnets4eo.points.labeller import LoadedLabeller, PointLabeller
 
 TILES = LabelOptions(memory_bytes=1)
 
@@ -98,7 +98,7 @@ def test_a_run_that_was_trained_again_in_its_folder_begins_again(
     monkeypatch.setattr(labeller, "plugins_of", lambda group: {"made-up": OfRun})
     monkeypatch.setattr(labeller, "load_plugin", lambda entry: entry)
 
-    def trained(best: int) -> PointLabeller:
+    def trained(best: int) -> LoadedLabeller:
         (tmp_path / "run").mkdir(exist_ok=True)
         (tmp_path / "run" / "card.json").write_text(json.dumps({"kind": "made-up", "best": best}))
         return labeller.load_labeller(tmp_path / "run")
@@ -110,7 +110,7 @@ def test_a_run_that_was_trained_again_in_its_folder_begins_again(
     stop_after(path, trained(0), tmp_path / "again.laz")
     same = trained(0)
     labels_after_resuming(path, same, tmp_path / "again.laz", None)
-    assert same.calls == whole.calls - 3
+    assert same.labeller.calls == whole.labeller.calls - 3
 
 
 def test_other_thresholds_of_the_rules_begin_again(tmp_path: Path, stop_after: Callable[..., None]) -> None:

@@ -56,7 +56,8 @@ def test_the_run_is_scored_in_points_of_the_validation_part(run):
 
 def test_the_run_labels_points_with_the_codes_of_its_legend(run):
     cloud = make_cloud(colours=False)
-    one = load_labeller(run)
+    loaded = load_labeller(run)
+    one = loaded.labeller
     assert isinstance(one, SnapNetLabeller)
     assert one.legend.values == (GROUND, BUILDING)
     assert (one.surface.voxel_m, one.views.third, one.views.distances_m) == (0.5, "height", (20.0,))
@@ -65,7 +66,7 @@ def test_the_run_labels_points_with_the_codes_of_its_legend(run):
     seen = np.isfinite(scores[:, 0])
     assert seen.any()
     np.testing.assert_allclose(scores[seen].sum(axis=1), 1, atol=1e-5)
-    np.testing.assert_array_equal(one.scores(cloud), scores)
+    np.testing.assert_array_equal(loaded.scores(cloud), scores)
 
 
 def test_folders_that_are_no_run_are_refused(tmp_path):
