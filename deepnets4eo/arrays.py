@@ -1,6 +1,6 @@
-"""Names for arrays that say their dtype, and the shape that they usually have.
+"""Type names for arrays that state the dtype and the usual shape.
 
-A function that takes several shapes names the shape in its docstring; the dtype is always the one named here."""
+A function that takes several shapes names the shape in its docstring; the dtype is always the one in the type name."""
 
 from __future__ import annotations
 

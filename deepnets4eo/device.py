@@ -46,7 +46,7 @@ class Compute:
         return {"device": self.device, "precision": self.precision, "threads": self.threads, "runtime": self.runtime}
 
     def for_pixels(self, count: int) -> Compute:
-        """The same with the runtime that is worth compiling for where a network computes `count` pixels in all.
+        """Return these settings with the runtime that pays off for a network that computes `count` pixels in total.
 
         >>> Compute(runtime="auto").for_pixels(512**2).runtime
         'torch'
@@ -284,7 +284,7 @@ def _fastest_precision(device: str) -> str:
 
 
 def bytes_taken(device: str, work: Callable[[], object]) -> int:
-    """The most bytes that `work` holds on a GPU beside what was held before, workspaces included."""
+    """Return the peak number of bytes that `work` allocates on a GPU on top of earlier allocations, workspaces included."""
     import torch
 
     before = torch.cuda.memory_allocated(device)

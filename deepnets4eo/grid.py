@@ -1,4 +1,4 @@
-"""Where pixels lie: grids, windows of them, and the maps between pixels and the ground.
+"""Pixel positions: grids, windows of them, and the maps between pixels and the ground.
 
 A grid is an odc-geo GeoBox: shape, affine and CRS. Rows first, always: (row, col), (h, w).
 Pure functions, no input or output."""
@@ -64,29 +64,29 @@ class Window(NamedTuple):
         return np.array([self.col, self.row], float), np.array([self.col + self.width, self.row + self.height], float)
 
     def holds(self, at: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """(N,) which (row, col) positions (N, 2) lie in the window; NaN lies nowhere."""
+        """Return (N,) bool: which (row, col) positions (N, 2) are in the window; NaN is never in it."""
         corner, size = np.array(self[:2]), np.array(self[2:])
         with np.errstate(invalid="ignore"):
             return np.asarray(((at >= corner) & (at < corner + size)).all(axis=1))
 
     def grow(self, margin_px: int) -> Window:
-        """The same window with `margin_px` more on each side."""
+        """Return the window enlarged by `margin_px` on each side."""
         return Window(
             self.row - margin_px, self.col - margin_px, self.height + 2 * margin_px, self.width + 2 * margin_px
         )
 
     def clip(self, shape: tuple[int, int]) -> Window:
-        """The part inside a raster of `shape` (h, w); height or width 0 where nothing is left."""
+        """Return the part inside a raster of `shape` (h, w); height or width is 0 if no part is inside."""
         row, col = max(self.row, 0), max(self.col, 0)
         bottom, right = min(self.row + self.height, shape[0]), min(self.col + self.width, shape[1])
         return Window(row, col, max(bottom - row, 0), max(right - col, 0))
 
     def move(self, rows: int, cols: int) -> Window:
-        """The window so many rows lower and columns farther to the right."""
+        """Return the window moved by `rows` down and `cols` to the right."""
         return Window(self.row + rows, self.col + cols, self.height, self.width)
 
     def within(self, outer: Window) -> Window:
-        """This window in the pixel coordinates of `outer`."""
+        """Return this window in the pixel coordinates of `outer`."""
         return self.move(-outer.row, -outer.col)
 
 
@@ -101,7 +101,7 @@ def apply_affine(affine: Affine, points: NDArray[np.float64]) -> NDArray[np.floa
 
 
 def transform_shapes(affine: Affine, shapes: Any) -> Any:
-    """Map one shapely geometry, or an array of them, by an affine, in x and y alone; missing ones stay missing.
+    """Map a shapely geometry, or an array of geometries, by an affine, only in x and y; missing geometries stay missing.
 
     >>> import shapely
     >>> transform_shapes(Affine.translation(10, 0), shapely.Point(1, 2)).wkt
@@ -111,12 +111,12 @@ def transform_shapes(affine: Affine, shapes: Any) -> Any:
 
 
 def whole(grid: Grid) -> Window:
-    """The window that covers the grid."""
+    """Return the window that covers the grid."""
     return Window(0, 0, *grid.shape)
 
 
 def crop(grid: Grid, window: Window) -> Grid:
-    """The grid of a window, also where it reaches beyond the edge."""
+    """Return the grid of a window, even if the window extends beyond the edge."""
     affine = grid.affine * Affine.translation(window.col, window.row)
     return GeoBox((window.height, window.width), affine, grid.crs)
 
@@ -155,9 +155,9 @@ def _pixel_m(crs: CRS, affine: Affine, shape: tuple[int, int]) -> tuple[float, f
 
 
 def pixel_sides_m(grid: Grid, pixels: NDArray[Any]) -> NDArray[np.float64]:
-    """Ground sizes (N, 2) of a pixel down and to the right at positions (N, 2), x before y; 1 m without a CRS.
+    """Return ground sizes (N, 2) of a pixel down and to the right at positions (N, 2), x before y; 1 m without a CRS.
 
-    One pair is returned where they hardly differ, as for a grid in metres.
+    A single pair is returned if the sizes hardly differ, as on a grid in metres.
 
     >>> degrees = GeoBox((60, 1), Affine(1, 0, 0, 0, -1, 60), "EPSG:4326")  # 60° north to the equator
     >>> (pixel_sides_m(degrees, np.array([(0.5, 0.5), (0.5, 59.5)])) / 1000).round().tolist()  # km
@@ -180,7 +180,7 @@ def pixel_sides_m(grid: Grid, pixels: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def pixel_areas_m2(grid: Grid, pixels: NDArray[Any]) -> NDArray[np.float64]:
-    """Ground area (N,) of a pixel at positions (N, 2), x before y; one figure where it hardly differs; 1 m² without a CRS.
+    """Return the ground area (N,) of a pixel at positions (N, 2), x before y; one figure if nearly equal; 1 m² without a CRS.
 
     >>> degrees = GeoBox((60, 1), Affine(1, 0, 0, 0, -1, 60), "EPSG:4326")  # 60° north to the equator
     >>> [round(area / 1e6) for area in pixel_areas_m2(degrees, np.array([(0.5, 0.5), (0.5, 59.5)]))]  # km²
@@ -201,14 +201,14 @@ def pixel_areas_m2(grid: Grid, pixels: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def coarse_grid(grid: Grid, max_px: int) -> Grid:
-    """The same ground in pixels no finer, at most `max_px` along a side."""
+    """Return a grid of the same ground with pixels no finer, at most `max_px` along a side."""
     factor = max(1.0, max(grid.shape) / max_px)
     height, width = (max(1, round(side / factor)) for side in grid.shape)
     return grid.zoom_to((height, width))
 
 
 def mean_gsd_m(grid: Grid) -> float:
-    """The square root of a pixel's area on the ground, metres; map units without CRS."""
+    """Return the square root of a pixel's area on the ground, metres; map units without a CRS."""
     if grid.crs is None:
         return math.sqrt(abs(grid.affine.determinant))
     return math.sqrt(_pixel_m(grid.crs, grid.affine, (grid.shape[0], grid.shape[1]))[2])
@@ -224,7 +224,7 @@ def metres_on_the_ground(crs: Any, position: tuple[float, float]) -> float:
 
 
 def metric_crs(crs: Any, positions: NDArray[Any]) -> Any:
-    """A CRS in metres on the ground around positions (N, 2): its own, else the UTM zone of the middle; else GridError.
+    """Return a CRS in metres on the ground around positions (N, 2): its own, else the UTM zone of the middle; else GridError.
 
     >>> metric_crs("EPSG:2154", np.array([(652_000.0, 6_862_000.0)]))  # Paris, in metres
     'EPSG:2154'
@@ -244,7 +244,7 @@ def metric_crs(crs: Any, positions: NDArray[Any]) -> Any:
 
 
 def utm_code(crs: Any, position: tuple[float, float]) -> str:
-    """The EPSG code of the UTM zone of a position; "EPSG:…" where there is none.
+    """Return the EPSG code of the UTM zone of a position; "EPSG:…" if there is no zone.
 
     >>> utm_code("EPSG:3857", (1_670_000.0, 6_890_000.0))
     'EPSG:32633'"""
@@ -279,7 +279,7 @@ def grow_shapes(grid: Grid, shapes: NDArray[Any], distance_m: float, pixel_m: fl
 
 
 def check_box(box: Sequence[float]) -> Box:
-    """Return west, south, east, north in degrees; InputError where they are none.
+    """Return west, south, east, north in degrees; InputError if the values are not a box.
 
     >>> check_box((36.1, 36.2, 36.0, 36.3))
     Traceback (most recent call last):
@@ -300,7 +300,7 @@ def box_text(box: Sequence[float]) -> str:
 
 
 def transformer(source: Any, target: Any) -> Transformer:
-    """PROJ's map from one CRS to another, x before y. Errors: GridError where there is none."""
+    """Return PROJ's map from one CRS to another, x before y. Errors: GridError if there is no such map."""
     try:
         return Transformer.from_crs(source, target, always_xy=True)
     except ProjError as error:
@@ -308,7 +308,7 @@ def transformer(source: Any, target: Any) -> Transformer:
 
 
 def projected_extent(extent: Geometry, crs: CRS) -> Geometry | None:
-    """An extent in another CRS; None where that does not reach so far; GridError without a way."""
+    """Return an extent in another CRS; None if that CRS does not reach so far; GridError if there is no way to it."""
     box = extent.boundingbox
     try:
         projected: Geometry = extent.to_crs(crs, resolution=max(box.span_x, box.span_y) / 16)
@@ -320,7 +320,7 @@ def projected_extent(extent: Geometry, crs: CRS) -> Geometry | None:
 
 
 def window_under(grid: Grid, other: Grid) -> Window:
-    """The window of `grid` that `other` covers, and a pixel around it; all of it where that is not known."""
+    """Return the window of `grid` that `other` covers, with a margin of one pixel; the whole grid if the window is unknown."""
     extent: Geometry | None = other.extent
     if grid.crs is not None and grid.crs != other.crs:
         extent = projected_extent(other.extent, grid.crs)
@@ -336,7 +336,7 @@ def window_under(grid: Grid, other: Grid) -> Window:
 
 
 def only_one_placed(a: Grid, b: Grid) -> bool:
-    """Whether one of two grids is plain pixels and the other has a CRS or world file."""
+    """Return whether one of two grids is plain pixels and the other has a CRS or world file."""
     if a.crs is not None or b.crs is not None:
         return a.crs is None or b.crs is None
     return any(grid.affine.is_identity and other.affine.e < 0 for grid, other in ((a, b), (b, a)))
@@ -366,7 +366,7 @@ def _share(first: Geometry | None, second: Geometry | None) -> float:
 
 
 def axes_exchanged(bounds: tuple[float, ...], crs: Any, grid: Grid) -> bool:
-    """Whether a box in degrees (west, south, east, north) lies on a grid only with its longitudes and latitudes exchanged.
+    """Return whether a box in degrees (west, south, east, north) is on a grid only with longitudes and latitudes exchanged.
 
     >>> grid = GeoBox((10, 10), Affine(10, 0, 500_000, 0, -10, 4_000_000), "EPSG:32633")  # at 15° east, 36° north
     >>> axes_exchanged((36.14, 15.0, 36.15, 15.001), "EPSG:4326", grid)
@@ -444,7 +444,7 @@ def _metres_per_radian(ellipsoid: Any, latitudes: NDArray[Any]) -> NDArray[np.fl
 
 @lru_cache(maxsize=64)
 def _to_geodetic(crs: CRS) -> Transformer | None:
-    """From the coordinates of a projection to longitudes and latitudes of its own ellipsoid; None where it has none."""
+    """Return the map from a projection to longitudes and latitudes of its own ellipsoid, or None if there is no such map."""
     try:
         return transformer(crs.proj, crs.proj.geodetic_crs)
     except GridError:

@@ -1,8 +1,8 @@
-"""Classifiers whose state is arrays alone: linear discriminant analysis, the spectral angle mapper, Gaussian support vector machines.
+"""Classifiers whose state consists only of arrays: linear discriminant analysis, the spectral angle mapper, Gaussian support vector machines.
 
-Each takes vectors (n, F) and classes (n,), and predicts by one matrix product for all pixels.
+Each classifier takes vectors (n, F) and classes (n,), and predicts by one matrix product for all pixels.
 
-The matrix holds the means of the classes, their directions, or kernels, for which all machines share one table of
+The matrix contains the means of the classes, their directions, or kernels. For kernels, all machines share one table of
 vectors.
 """
 
@@ -28,7 +28,7 @@ KERNEL_VALUES = 1 << 17  # in memory at once: half a megabyte fits into the proc
 
 
 class ScoredClassifier(ClassifierMixin, BaseEstimator):
-    """Base of classifiers with a score for each class, of which the highest decides."""
+    """Base of classifiers that compute a score for each class and predict the class with the highest score."""
 
     classes_: NDArray[Any]
 

@@ -63,7 +63,7 @@ class Bands:
         return np.clip((picked - low) / (high - low), 0, 1)
 
     def spectral_indices(self) -> list[int]:
-        """Return indices of all bands of the layer `image`, or of the first layer where there is none."""
+        """Return the indices of all bands of the layer `image`, or of the first layer if there is no layer `image`."""
         layer = "image" if any(name.startswith("image.") for name in self.names) else self.names[0].split(".")[0]
         return [index for index, name in enumerate(self.names) if name.split(".")[0] == layer]
 
@@ -74,11 +74,11 @@ class Bands:
         return np.clip((self.values[indices] - low) / (high - low), 0, 1)
 
     def grey(self) -> FloatImage:
-        """Return the mean of the spectral bands scaled to 0–1, (h, w), from which textures are computed."""
+        """Return the mean of the spectral bands scaled to 0–1, (h, w). Textures are computed from this mean."""
         return self.spectral_unit().mean(axis=0, dtype=np.float32)
 
     def cut(self, window: Window) -> Bands:
-        """Return the bands of a window, which must lie inside."""
+        """Return the bands of a window, which must be inside the image."""
         rows, cols = window.slices
         return Bands(self.values[:, rows, cols], self.names, self.gsd_m, self.span)
 

@@ -153,7 +153,7 @@ def check_estimator(estimator: Any, path: str | Path) -> None:
 
 
 def _left_method(part: Any) -> str:
-    """How a recipe called what this part was fitted by, where that is gone and would be scored by another rule; else ""."""
+    """Return the recipe option that fitted this part, if the option has been removed and scores would differ; else ""."""
     if not type(part).__module__.startswith("deepnets4eo."):
         return ""
     if type(part).__name__ == "RbfSvm" and getattr(part, "components", None):
@@ -162,7 +162,7 @@ def _left_method(part: Any) -> str:
 
 
 class _InvalidIndexError(Exception):
-    """What is wrong with a part of an estimator."""
+    """Error that describes what is wrong with a part of an estimator."""
 
 
 def _nested_objects(
@@ -235,8 +235,9 @@ def _check_support_vectors(machine: Any) -> None:
 
 
 def renumber_skops(path: Path) -> None:
-    """Write a skops file anew, in place, with numbers in their order: equal estimators make equal files, whatever their memory
-    addresses. Memory: one of its arrays."""
+    """Rewrite a skops file in place with its objects numbered in order.
+
+    Equal estimators then make equal files, whatever their memory addresses. Memory: one array of the file."""
     aside = path.with_name(f"{path.name}.stable")
     try:
         with ZipFile(path) as source, ZipFile(aside, "w") as target:
@@ -253,7 +254,7 @@ def renumber_skops(path: Path) -> None:
 
 
 def _renumber(node: Any, numbers: dict[int, int], files: dict[str, str]) -> None:
-    """Number objects in their order in the schema; files likewise, by their old names."""
+    """Assign numbers to objects by their order in the schema, and to files, by their old names, in the same way."""
     if isinstance(node, list):
         for item in node:
             _renumber(item, numbers, files)

@@ -115,7 +115,7 @@ class FeatureClassifier(TileSegmenter):
         return scores if self.shares is None else adjust_to_priors(scores, self.shares)
 
     def describe(self) -> dict[str, Any]:
-        """Return plain values from which `restore` makes the same segmenter again."""
+        """Return plain values that `restore` needs to rebuild the same segmenter."""
         return super().describe() | {
             "features": [
                 {"kind": feature.kind} | feature.describe() if isinstance(feature, LearnedFeature) else feature.name
@@ -177,12 +177,12 @@ def adjust_to_priors(proba: NDArray[np.float32], shares: Sequence[float]) -> NDA
 
 @runtime_checkable
 class LearnedFeature(Feature, Protocol):
-    """A feature whose values depend on weights as well as on its name, e.g. those of a frozen network."""
+    """A feature whose values depend on its name and on weights, e.g. the weights of a frozen network."""
 
     kind: str
 
     def describe(self) -> dict[str, Any]:
-        """Return plain values from which the class method `restore(folder, description)` makes it again."""
+        """Return plain values that the class method `restore(folder, description)` turns into the same feature again."""
 
     def save(self, folder: Path) -> list[str]:
         """Write the weights; returns the files' names."""

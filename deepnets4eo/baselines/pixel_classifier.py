@@ -116,7 +116,7 @@ class PixelClassifier(FeatureClassifier):
         return scores if self.stride_px == 1 else scores[:, rows[:, None] - rows[0], cols - cols[0]]
 
     def describe(self) -> dict[str, Any]:
-        """Return plain values from which `restore` makes the same segmenter again."""
+        """Return plain values that `restore` needs to rebuild the same segmenter."""
         return super().describe() | {"stride_px": self.stride_px}
 
     @classmethod

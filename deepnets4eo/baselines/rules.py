@@ -34,7 +34,7 @@ from deepnets4eo.tiling import Tiling
 
 
 class ExpertRules(TileSegmenter):
-    """Rules in order; `otherwise` where none holds.
+    """Ordered rules that classify pixels; `otherwise` applies if no rule matches.
 
     Source: the expert baseline of Lagrange et al., "Benchmarking classification of earth-observation data: from
     learning explicit features to convolutional networks", IGARSS 2015.
@@ -90,8 +90,9 @@ class ExpertRules(TileSegmenter):
         self._otherwise = _class_index(legend, "otherwise", table.otherwise)
 
     def masks(self, bands: Bands) -> dict[str, Mask]:
-        """Return class → (h, w) bool where one of its rules holds, independent of the rules before it, as the benchmark
-        scores."""
+        """Return class → (h, w) bool, True at pixels that match one of its rules.
+
+        Each rule is applied independently of the rules before it, as the benchmark scores."""
         masks: dict[str, Mask] = {}
         for rule, holds in self._rule_masks(bands):
             masks[rule.name] = masks[rule.name] | holds if rule.name in masks else holds
@@ -126,7 +127,7 @@ class ExpertRules(TileSegmenter):
         return cls(table, inputs, legend, bands=description["bands"], tiling=tiling)
 
     def _rule_masks(self, bands: Bands) -> Iterator[tuple[Rule, Mask]]:
-        """Yield each rule and where it holds, (h, w); each quantity is computed once."""
+        """Yield each rule and its mask of matching pixels, (h, w); each quantity is computed once."""
         measured: dict[str, NDArray[np.float32]] = {}
         for rule in self.table.rules:
             for key in rule.keys:
@@ -187,7 +188,7 @@ class Range(Section):
         return self
 
     def holds(self, values: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Return where values lie in it; never where they are NaN."""
+        """Return a mask of the values within the range; NaN is never within."""
         inside = np.ones(values.shape, bool) if self.above is None else values > np.float32(self.above)
         return inside if self.below is None else inside & (values < np.float32(self.below))
 
@@ -201,9 +202,9 @@ Conditions = dict[str, Ranges]
 
 
 class Rule(Section):
-    """One class and its conditions: all of `when` hold, and one group of `any_of` if there are any.
+    """One class and its conditions: all conditions of `when` must be met, and one group of `any_of` if there are any.
 
-    A quantity with several ranges must lie in one of them. In YAML conditions are keys beside the class:
+    A quantity with several ranges must be in one of them. In YAML, conditions are keys next to the class:
 
         {class: building, ndsm: {above: 2.5}, any_of: [{slope: {below: 30}}, {ndvi: {below: 0.2}}]}
     """
@@ -368,12 +369,12 @@ def colour_range(bands: Bands) -> FloatImage:
 
 
 def infrared_role(bands: Bands, allowed: Sequence[str]) -> str:
-    """Return the first of these roles that a band has; the first of all where none has."""
+    """Return the first of these roles that a band has, or the first role of all if no band has any of them."""
     return next((role for role in allowed if bands.has(role)), allowed[0])
 
 
 def ndvi(bands: Bands, ndvi_band: Sequence[str]) -> FloatImage:
-    """Return (N − R) / (N + R), −1 to 1; NaN where both are 0. N is near infrared, in the units of red.
+    """Return (N − R) / (N + R), −1 to 1; NaN if both are 0. N is near infrared, in the units of red.
 
     A substitute (LiDAR intensity) has its own units: then both are first scaled to 0–1 of their range.
     """
@@ -383,12 +384,12 @@ def ndvi(bands: Bands, ndvi_band: Sequence[str]) -> FloatImage:
 
 
 def height_roles(bands: Bands) -> Sequence[str]:
-    """Return the role from which height above ground is computed: a band of its own, else the surface."""
+    """Return the role of the band that gives height above ground: a dedicated band, else the surface."""
     return ("ndsm",) if bands.has("ndsm") else ("height",)
 
 
 def ground_px(bands: Bands) -> int:
-    """Return the side of the square with which the ground is opened where no band is the ground; 0 where one is."""
+    """Return the side of the square that the ground is opened with if no band contains the ground; 0 if a band does."""
     if bands.has("ndsm") or bands.has("ground"):
         return 0
     side_px = GROUND_M / bands.gsd_m if bands.gsd_m else GROUND_PX

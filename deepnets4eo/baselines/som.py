@@ -151,7 +151,7 @@ class SelfOrganizingMap(ClassifierMixin, TransformerMixin, BaseEstimator):
         return best, total / max(len(samples), 1)
 
     def _set_class_shares(self, best: NDArray[np.intp], classes: NDArray[Any]) -> None:
-        """Set the class shares of each unit; a unit without labelled samples takes those of the nearest one."""
+        """Set the class shares of each unit; a unit without labelled samples takes the shares of the nearest unit that has some."""
         labelled_samples = classes != -1
         self.classes_, index = np.unique(classes[labelled_samples], return_inverse=True)
         if not labelled_samples.any():

@@ -36,7 +36,7 @@ class SuperpixelClassifier(FeatureClassifier):
     estimator : a classifier of scikit-learn's interface, fitted or not
     inputs, legend : layers and bands of the images, and the classes
     features : names as in `baselines.features.HOMES`, or features; each has its own pooling over regions, else the mean
-    superpixels : how regions are cut, of each tile with its halo, in which most of them are whole
+    superpixels : how regions are cut, of each tile with its halo; most regions are whole within it
     bands : layer → names of its bands, for files without names
     shares : (K,) shares of the classes on the ground
         Probabilities are adjusted to them; see `FeatureClassifier`.
@@ -85,10 +85,11 @@ class SuperpixelClassifier(FeatureClassifier):
     def fit(
         self, scenes: Sequence[Scene], *, max_regions: int = 20_000, seed: int = 0, balanced: bool = True
     ) -> SuperpixelClassifier:
-        """Fit to at most `max_regions` superpixels of random windows, equally many of each class or as they come; returns itself.
+        """Fit to at most `max_regions` superpixels of random windows; returns itself.
 
-        A region's label is that of most of its labelled pixels, where at least half of it is labelled. Errors:
-        InputError where no region is labelled, or fewer than two classes are."""
+        Superpixels are drawn equally from each class, or as they occur. A region's label is the label of the majority
+        of its labelled pixels if at least half of the region is labelled. Raises InputError if no region is labelled, or
+        if fewer than two classes are."""
         self.fit_features(scenes, seed)
         rng = np.random.default_rng(seed)
         quota = np.full(self.legend.num_classes, max(1, max_regions // (self.legend.num_classes if balanced else 1)))
@@ -129,19 +130,19 @@ class SuperpixelClassifier(FeatureClassifier):
         return np.ascontiguousarray(proba.T)[:, inner]
 
     def describe(self) -> dict[str, Any]:
-        """Return plain values from which `restore` makes the same segmenter again."""
+        """Return plain values that `restore` needs to rebuild the same segmenter."""
         return super().describe() | {"superpixels": self.superpixels.to_dict()}
 
     @classmethod
     def extra_init_kwargs(cls, description: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the superpixels; those of earlier versions have a weight of quickshift, too."""
+        """Return the superpixels; superpixels of earlier versions also have a weight of quickshift, which is dropped."""
         values = {key: value for key, value in description["superpixels"].items() if key != "colour_weight"}
         return {"superpixels": Superpixels.from_dict(values)}
 
     def _labelled_regions(
         self, scene: Scene, window: Window, quota: NDArray[np.int64]
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]] | None:
-        """Return vectors and class indices of the labelled regions that lie mostly in a window; None where no class is needed."""
+        """Return vectors and class indices of the labelled regions that are mostly in a window; None if no class is needed."""
         with_halo = window.grow(self.context_px).clip(scene.shape)
         sample = scene.read(with_halo, [*self.inputs.names, LABELS])
         labels = np.where(sample["valid"], self.legend.to_index()[sample[LABELS]], VOID)

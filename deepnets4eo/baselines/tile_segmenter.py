@@ -56,7 +56,7 @@ class TileSegmenter(ProbabilitySegmenter):
         self.threads = compute.threads
 
     def describe(self) -> dict[str, Any]:
-        """Return plain values from which `restore` makes the same segmenter again; subclasses add theirs."""
+        """Return plain values that `restore` needs to rebuild the same segmenter; subclasses add their own values."""
         return {"bands": self.bands}
 
 

@@ -22,11 +22,11 @@ from deepnets4eo.training import ModelSection, Prepared, Recipe, Task, TrainOpti
 
 
 class BaselineSection(ModelSection):
-    """The method, and its inputs; besides `network` and its options, those of any recipe's section `model`.
+    """The method and its inputs, in addition to `network` and the other options of any recipe's section `model`.
 
     Parameters
     ----------
-    network, encoder, encoder_weights, options, layers : the same as in any recipe
+    network, encoder, encoder_weights, options, layers : identical to the options of any recipe
     """
 
     method: Literal["pixels", "superpixels", "rules", "parts", "network"] = Field(
@@ -55,7 +55,7 @@ class BaselineSection(ModelSection):
 
 
 class DeepSection(DeepOptions):
-    """Features of a frozen encoder, beside or instead of `model.features`; none without `encoder`."""
+    """Features of a frozen encoder, in addition to or instead of `model.features`; none without `encoder`."""
 
     weights: str | None = Field(default=None, description="a safetensors file, or imagenet: downloaded; none: random")
     patch_px: int | None = Field(default=None, ge=16, description="averaged over a patch around each site")
@@ -68,8 +68,8 @@ class BaselineRecipe(Recipe):
 
     Parameters
     ----------
-    task, data, legend, train, predict : the same as in any recipe
-    model : the method, and its inputs
+    task, data, legend, train, predict : identical to the sections of any recipe
+    model : the method and its inputs
     estimator : the classifier of pixels and superpixels
     deep, profile : options of the features of a frozen encoder, and of the feature extended_profile
 
@@ -212,13 +212,13 @@ def _features(recipe: BaselineRecipe) -> list[Any]:
 
 
 def _shares(recipe: BaselineRecipe, prepared: Prepared) -> list[float] | None:
-    """Return the shares of the classes in the training labels; None where samples already have the requested shares.
+    """Return the shares of the classes in the training labels, or None if samples already have the requested shares.
 
-    Balanced samples and weights make probabilities of equal shares. Random samples without weights make those of the
-    labels.
+    Balanced samples and weights make probabilities of equal shares. Random samples without weights make probabilities of
+    the labels' shares.
 
-    Spectral angles have no shares: they are adjusted to those of the labels where samples are balanced, and never to
-    equal ones.
+    Spectral angles have no shares: they are adjusted to the shares of the labels if samples are balanced, and never to
+    equal shares.
     """
 
     model, estimator, total = recipe.model, recipe.estimator, sum(prepared.pixels)

@@ -227,7 +227,8 @@ class Calibrators:
         self.curves: list[Floats] = []
 
     def fit(self, scores: NDArray[np.floating], index: NDArray[np.intp], *, balanced: bool) -> Calibrators:
-        """Fit the curves to scores (n, K), NaN where not known, and each sample's class 0 … K − 1; returns itself.
+        """Fit the curves to scores (n, K), NaN if unknown, and each sample's class 0 … K − 1; returns itself.
+
         balanced : samples of rare classes weigh more, so that all classes weigh the same."""
         count = scores.shape[1]
         weights = np.ones(len(index))
@@ -260,7 +261,7 @@ class Calibrators:
 
 
 def keep_labels(probabilities: NDArray[np.float32], best: NDArray[np.intp]) -> NDArray[np.float32]:
-    """Where the curves rank another class first than `best` (n,), the two exchange their probabilities."""
+    """Exchange the two probabilities in rows whose curves rank another class above `best` (n,), so that `best` stays first."""
     moved = np.flatnonzero(probabilities.argmax(axis=1) != best)
     own, other = best[moved], probabilities[moved].argmax(axis=1)
     probabilities[moved, own], probabilities[moved, other] = probabilities[moved, other], probabilities[moved, own]
@@ -270,9 +271,9 @@ def keep_labels(probabilities: NDArray[np.float32], best: NDArray[np.intp]) -> N
 
 
 def platt(scores: Floats, positive: Mask, weights: NDArray[np.floating]) -> Floats:
-    """Return slope and intercept (2,) of the sigmoid that fits best which samples are positive.
+    """Return slope and intercept (2,) of the sigmoid that best predicts which samples are positive.
 
-    Targets are moved away from 0 and 1 as Platt does. Samples of one sign alone get the plain sigmoid of the score.
+    Targets are moved away from 0 and 1 as Platt does. Samples of only one sign get the plain sigmoid of the score.
     """
     if not positive.any() or positive.all():
         return np.array([1.0, 0.0])

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def recipes() -> list[str]:
-    """The names of the models that come with a recipe or ready weights: the folders of models/, as in "baselines/hog-svm"."""
+    """Return the names of the models that come with a recipe or ready weights: the folders of models/, such as "baselines/hog-svm"."""
     return list(_recipes(_root("models")))
 
 
@@ -25,32 +25,32 @@ def _recipes(root: Path) -> list[str]:
 
 
 def datasets() -> list[str]:
-    """The names of the dataset cards."""
+    """Return the names of the dataset cards."""
     return sorted(card.stem for card in _root("datasets").glob("*.yaml") if card.stem != CATALOGUES)
 
 
 def legends() -> list[str]:
-    """The names of the legend cards."""
+    """Return the names of the legend cards."""
     return sorted(card.stem for card in _root("datasets").glob("legends/*.yaml"))
 
 
 def embeddings() -> list[str]:
-    """The names of the cards of embeddings."""
+    """Return the names of the cards of embeddings."""
     return sorted(card.stem for card in _root("datasets").glob("embeddings/*.yaml"))
 
 
 def shipped_path(name: str) -> Path:
-    """The folder of a model that comes with the toolbox, whatever lies in the current folder."""
+    """Return the folder of a model that comes with the toolbox, whatever files the current folder contains."""
     return _root("models") / _check_name(name, recipes(), "model", "deepnets4eo models")
 
 
 def model_path(name: str | Path) -> Path:
-    """The folder of a model by its name; another folder that exists is returned as it is. Errors: those of `is_shipped`."""
+    """Return the folder of a model by its name; an existing folder of another name is returned unchanged. Raises the errors of `is_shipped`."""
     return Path(name) if not is_shipped(name) and Path(name).is_dir() else shipped_path(str(name))
 
 
 def is_shipped(name: str | Path, names: Sequence[str] | None = None) -> bool:
-    """Whether this names what comes with the toolbox, by default a model; InputError where it is a path here, too."""
+    """Return whether this name comes with the toolbox, by default as a model; InputError if it is also a path here."""
     if str(name) not in (recipes() if names is None else names):
         return False
     if Path(name).exists():
@@ -62,7 +62,7 @@ def is_shipped(name: str | Path, names: Sequence[str] | None = None) -> bool:
 
 
 def about_model(name: str) -> str:
-    """What a model of `recipes` is, in one line: the first comment of its recipe, else the heading of its card."""
+    """Return a one-line description of a model of `recipes`: the first comment of its recipe, else the heading of its card."""
     folder = shipped_path(name)
     for file in (folder / "recipe.yaml", folder / "card.md"):
         line = file.read_text(encoding="utf-8").partition("\n")[0] if file.is_file() else ""
@@ -72,17 +72,17 @@ def about_model(name: str) -> str:
 
 
 def has_weights(name: str) -> bool:
-    """Whether a model of `recipes` comes trained: it is a run, or coefficients, and can be used as it is."""
+    """Return whether a model of `recipes` is trained: it is a run, or coefficients, and can be used without training."""
     return any(shipped_path(name).glob("weights.*")) or not (shipped_path(name) / "recipe.yaml").is_file()
 
 
 def run_path(name: str | Path) -> Path:
-    """The folder of a run; the name of a model that comes with weights stands for its folder. Errors: those of `is_shipped`."""
+    """Return the folder of a run; the name of a model that comes with weights means its folder. Raises the errors of `is_shipped`."""
     return shipped_path(str(name)) if is_shipped(name) else Path(name)
 
 
 def recipe_path(name: str | Path) -> Path:
-    """The recipe (YAML) of a model's name; another file, or folder with recipe.yaml, as it is."""
+    """Return the recipe (YAML) of a model's name; another file, or folder with recipe.yaml, is used unchanged."""
     if not is_shipped(name) and Path(name).is_file():
         return Path(name)
     path = model_path(name) / "recipe.yaml"
@@ -97,22 +97,22 @@ def recipe_path(name: str | Path) -> Path:
 
 
 def dataset_path(name: str | Path) -> Path:
-    """The dataset card (YAML file) by its name; a file that exists is returned as it is."""
+    """Return the dataset card (YAML file) by its name; an existing file is returned unchanged."""
     return _card(name, "datasets", datasets(), "dataset", "deepnets4eo datasets")
 
 
 def legend_path(name: str | Path) -> Path:
-    """The legend card (YAML file) by its name; a file that exists is returned as it is."""
+    """Return the legend card (YAML file) by its name; an existing file is returned unchanged."""
     return _card(name, "datasets/legends", legends(), "legend", "deepnets4eo datasets --legends")
 
 
 def catalogues_path() -> Path:
-    """The card (YAML file) of open STAC catalogues."""
+    """Return the card (YAML file) of open STAC catalogues."""
     return _root("datasets") / f"{CATALOGUES}.yaml"
 
 
 def embedding_path(name: str | Path) -> Path:
-    """The card of embeddings (YAML file) by its name; a file that exists is returned as it is."""
+    """Return the card of embeddings (YAML file) by its name; an existing file is returned unchanged."""
     return _card(name, "datasets/embeddings", embeddings(), "card of embeddings", "deepnets4eo datasets")
 
 
@@ -125,7 +125,7 @@ def _card(name: str | Path, folder: str, names: Sequence[str], kind: str, verb: 
 
 
 def _root(folder: str) -> Path:
-    """The folder of the cards: inside the package of a wheel, beside the package of a checkout."""
+    """Return the folder of the cards: inside the package of a wheel, next to the package of a checkout."""
     inside = PACKAGE / folder
     return inside if inside.is_dir() else PACKAGE.parent / folder
 

@@ -17,7 +17,7 @@ TRAIN, VAL, TEST = "train", "val", "test"  # parts of a split that programs know
 
 
 def _check_inside(patterns: tuple[str, ...]) -> tuple[str, ...]:
-    """The patterns; ValueError where one leads out of the dataset's folder."""
+    """Return the patterns; raise ValueError if a pattern leads out of the dataset's folder."""
     for pattern in patterns:
         if is_remote(pattern) or PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
             raise ValueError(f"{pattern} leads out of the dataset's folder; expected a path below it")
@@ -36,7 +36,7 @@ class _Strict(BaseModel):
 
 
 class ScoringProtocol(_Strict):
-    """The rules by which results on a dataset are scored; scores are only compared under the same protocol."""
+    """The rules for scoring results on a dataset; scores are only compared under the same protocol."""
 
     legend: str
     split: str = Field(description="which of the card's splits is trained and tested on")
@@ -78,17 +78,17 @@ class DatasetCard(_Strict):
     Parameters
     ----------
     name, title, source, licence, access, citation, notes
-        Name of the card, as in `datasets/NAME.yaml`, and what people need to know of the data.
-    synthetic : whether the data is made up
+        Name of the card, as in `datasets/NAME.yaml`, and what people need to know about the data.
+    synthetic : whether the data is synthetic
     legend : name of the legend of the labels
     gsd_m : ground size of a pixel in metres, one value or a range
     bands : layer → names of its bands, in order
-    cube : sensor, number of bands and bands of a colour image, where `image` is a hyperspectral cube
+    cube : sensor, number of bands and bands of a colour image, if `image` is a hyperspectral cube
     layout
-        Layer → path pattern under the root, or several of which any may match. `{id}` stands for the tile, with further
+        Layer → path pattern under the root, or several patterns, any of which may match. `{id}` is the tile, with further
         placeholders for folders; a tile's id joins them by "/", and leading zeros of its numbers do not count. A
         pattern without placeholder is one file for all tiles.
-    variants : layer → layers that can be used in its place
+    variants : layer → layers that can be used in place of this layer
     splits : split → part (train, test, …) → tile ids, folders of ids (`Train`), or wildcards (`Train/Urban/*`)
     protocols : name → rules of scoring
     published : method → scores, in the order of the published table
@@ -122,7 +122,7 @@ class DatasetCard(_Strict):
     @classmethod
     @Reading.of_source("Is it the right file? Correct it, or write it again.")
     def load(cls, source: str | Path) -> DatasetCard:
-        """Reads a card by its name in the catalog or the path of a YAML file; InputError names what is wrong in it."""
+        """Read a card by its name in the catalog or the path of a YAML file; InputError names what is wrong in it."""
         path = dataset_path(source)
         try:
             return cls.model_validate(read_yaml(path))
@@ -130,25 +130,25 @@ class DatasetCard(_Strict):
             raise InputError(f"{path} is no dataset card: {_first_problem(error)}") from error
 
     def split(self, name: str | None = None) -> tuple[str, dict[str, tuple[str, ...]]]:
-        """A split's name and its parts, by default of the first; InputError lists the splits there are."""
+        """Return a split's name and its parts, by default of the first split; InputError lists the available splits."""
         chosen = name or next(iter(self.splits), "")
         if chosen not in self.splits:
             raise InputError(_unknown(self.name, "split", chosen, self.splits))
         return chosen, self.splits[chosen]
 
     def protocol(self, name: str) -> ScoringProtocol:
-        """A protocol of the card by its name; InputError lists the protocols there are."""
+        """Return a protocol of the card by its name; InputError lists the available protocols."""
         if name not in self.protocols:
             raise InputError(_unknown(self.name, "protocol", name, self.protocols))
         return self.protocols[name]
 
     def with_layout(self, layout: Mapping[str, str]) -> DatasetCard:
-        """The card with other patterns: layer → pattern with placeholders, or the name of a layer of the card.
+        """Return the card with other patterns: layer → pattern with placeholders, or the name of a layer of the card.
 
-        The layer then has the bands of that layer. The bands of a pattern's files are unknown, except for labels, which
-        stay colours or values.
+        The layer then has the bands of the named layer. The bands of a pattern's files are unknown, except for labels,
+        which stay colours or values.
 
-        Errors: InputError for a value that is neither.
+        Raises InputError for a value that is neither.
         """
         patterns, bands = {}, dict(self.bands)
         for layer, value in layout.items():
@@ -181,7 +181,7 @@ class DatasetCard(_Strict):
 
 
 def load_protocol(name: str) -> ScoringProtocol:
-    """The protocol `DATASET/PROTOCOL` of a dataset card; InputError lists the protocols there are."""
+    """Return the protocol `DATASET/PROTOCOL` of a dataset card; InputError lists the available protocols."""
     dataset, _, protocol = name.rpartition("/")
     if not dataset:
         raise InputError(f'Got the protocol "{name}", expected DATASET/PROTOCOL, for example isprs_vaihingen/official.')

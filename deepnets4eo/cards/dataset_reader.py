@@ -1,4 +1,4 @@
-"""The tiles of a dataset on disk, by the layout of its card: all tiles, those of a part of a split, their files."""
+"""The tiles of a dataset on disk, by the layout of its card: all tiles, the tiles of a part of a split, their files."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def find_tiles(card: DatasetCard, root: Path) -> Tiles:
 
 
 def part_tiles(card: DatasetCard, present: Tiles, split: str | None, part: str) -> Tiles:
-    """The tiles of one part; those without any file have an empty mapping."""
+    """Return the tiles of one part; tiles without any file have an empty mapping."""
     name, parts = card.split(split)
     if part not in parts:
         raise InputError(f'The split {name} of {card.name} has no part "{part}", only {", ".join(parts)}.')
@@ -81,12 +81,12 @@ def part_tiles(card: DatasetCard, present: Tiles, split: str | None, part: str) 
 
 
 def strip_leading_zeros(tile: str) -> str:
-    """A tile's id without the leading zeros of its numbers."""
+    """Return a tile's id without the leading zeros of its numbers."""
     return re.sub(r"(?<!\d)0+(?=\d)", "", tile)
 
 
 def expected_paths(card: DatasetCard, layer: str, tile: str) -> str:
-    """The paths where a tile's layer may be, for messages."""
+    """Return the possible paths of a tile's layer, for messages."""
     patterns = card.layout.get(layer, ())
     return (
         " or ".join(_fill_pattern(pattern, tile) for pattern in patterns)
@@ -122,7 +122,7 @@ def _check_none_missing(card: DatasetCard, root: Path, tiles: Tiles, layers: Ite
 
 
 def abbreviate(names: Sequence[str], most: int = MAX_NAMES) -> str:
-    """The first names, and how many there are in all."""
+    """Return the first names, and the total number of names."""
     return ", ".join(names[:most]) + (f" … ({len(names)} in all)" if len(names) > most else "")
 
 
@@ -134,7 +134,7 @@ def _remedy(card: DatasetCard) -> str:
 
 
 def _names_one_tile(card: DatasetCard, entry: str) -> bool:
-    """Whether an entry of a split names one tile: as many folders as placeholders in a pattern, no wildcard."""
+    """Return whether an entry of a split names one tile: as many folders as placeholders in a pattern, no wildcard."""
     depths = {
         len(dict.fromkeys(re.findall(r"\{(\w+)\}", pattern)))
         for patterns in card.layout.values()
@@ -144,7 +144,7 @@ def _names_one_tile(card: DatasetCard, entry: str) -> bool:
 
 
 def _matches(root: Path, pattern: str) -> dict[str, Path]:
-    """Returns tile id → file for the files that match a pattern with placeholders."""
+    """Return tile id → file for the files that match a pattern with placeholders."""
     parts = re.split(r"\{(\w+)\}", pattern)
     seen: list[str] = []
     expression = ""
@@ -173,6 +173,6 @@ def _fill_pattern(pattern: str, tile: str) -> str:
 
 
 def _natural(tile: str) -> list[tuple[int, int, str]]:
-    """A key that sorts 2 before 10."""
+    """Return a key that sorts 2 before 10."""
     words = re.split(r"(\d+)", tile)
     return [(0, int(word), "") if word.isdigit() else (1, 0, word) for word in words if word]

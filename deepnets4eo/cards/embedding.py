@@ -19,13 +19,13 @@ TAG = "EMBEDDING"
 
 
 class EmbeddingCard(BaseModel):
-    """What the bands of a raster of embeddings are, one vector a pixel.
+    """The meaning of the bands of an embedding raster, which has one vector per pixel.
 
     Parameters
     ----------
     components : number of bands; 0 for any
-    band_names : regular expression that the name of each band matches, by which a raster is recognised; "" for none
-    stored : type of whole numbers that `scale`, `power` and `nodata` apply to; values of other types are read as they are
+    band_names : regular expression that matches the name of each band and identifies the raster; "" for none
+    stored : type of whole numbers that `scale`, `power` and `nodata` apply to; values of other types are read unchanged
     scale, power : a value is (number · scale), its size to the power and its sign kept
     nodata : number of pixels without data
     unit_length : whether vectors have length 1
@@ -57,7 +57,7 @@ class EmbeddingCard(BaseModel):
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str], where: str) -> EmbeddingCard | None:
-        """The card in the tags of a raster, a name of the catalog or a whole card as JSON; None without one. Raises InputError."""
+        """Return the card in the tags of a raster: a name of the catalog or a whole card as JSON; None without one. Raises InputError."""
         text, name = tags.get(TAG), f"the tag {TAG} of {where}"
         if text is None or text in embeddings():
             return None if text is None else cls.load(text)
@@ -67,13 +67,13 @@ class EmbeddingCard(BaseModel):
 
     @classmethod
     def of_names(cls, names: Sequence[str]) -> EmbeddingCard | None:
-        """The card of the catalog whose band names these are; None without one."""
+        """Return the card of the catalog with these band names, or None if there is none."""
         cards = (card for card in _known() if len(names) == card.components)
         return next((card for card in cards if all(re.fullmatch(card.band_names, name) for name in names)), None)
 
     @classmethod
     def likely(cls, count: int, dtype: str) -> EmbeddingCard | None:
-        """The card of the catalog that stores so many bands of this type to be scaled, whatever their names; None without one."""
+        """Return the catalog's card that stores `count` bands of this type as scaled values, whatever their names; None without one."""
         return next(
             (card for card in _known() if (card.components, card.stored) == (count, dtype) and card.scale != 1), None
         )
@@ -86,7 +86,7 @@ class EmbeddingCard(BaseModel):
             )
 
     def to_tags(self) -> dict[str, str]:
-        """The tag of rasters of these embeddings."""
+        """Return the tag of rasters of these embeddings."""
         return {TAG: self.name if self.name in embeddings() else self.model_dump_json()}
 
     @classmethod
@@ -103,7 +103,7 @@ def _known() -> list[EmbeddingCard]:
 
 
 def split_card(text: str) -> tuple[str, EmbeddingCard] | None:
-    """The raster and the card of `FILE#CARD`; None for other texts. Raises InputError for a YAML file that is no card."""
+    """Return the raster and the card of `FILE#CARD`, or None for other texts. Raises InputError for a YAML file that is no card."""
     file, _, card = text.rpartition("#")
     known = file and (card in embeddings() or card.endswith((".yaml", ".yml")))
     return (file, EmbeddingCard.load(card)) if known else None

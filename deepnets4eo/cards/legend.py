@@ -1,4 +1,4 @@
-"""The classes of a labelling: values, names, colours, aliases, and void; and the quantity that a map measures beside them or alone."""
+"""The classes of a labelling: values, names, colours, aliases, and void; and the quantity that a map measures with or without them."""
 
 from __future__ import annotations
 
@@ -47,17 +47,18 @@ class LegendClass:
 class Legend(WithSummary):
     """An ordered list of classes; class index k is channel k of a network and row k of a confusion matrix.
 
-    Errors: InputError for neither class nor quantity, two classes of one value, name or colour, and values out of range.
+    Raises InputError if there is neither class nor quantity, if two classes share a value, name or colour, and for values
+    out of range.
 
     Parameters
     ----------
-    name, title, source : name of the legend, the legend in words, and where it comes from
+    name, title, source : name of the legend, the legend in words, and its origin
     classes : the classes in order
     void_color : (R, G, B) 0–255
-    void_values, void_names : label values that files use for void beside 255, and words for void in vector files
-    remaps : name of another legend → class here → class there, where the names differ
-    file_values : value in files → label value that it stands for, as 255 → 1 of masks
-    quantity : what a network estimates beside the classes, or alone, such as heights in metres
+    void_values, void_names : label values that files use for void in addition to 255, and words for void in vector files
+    remaps : name of another legend → class here → class there, if the names differ
+    file_values : value in files → label value that it means, as 255 → 1 of masks
+    quantity : what a network estimates in addition to the classes, or instead of them, such as heights in metres
 
     Examples
     --------
@@ -89,25 +90,25 @@ class Legend(WithSummary):
     @classmethod
     @Reading.of_source("Is it the right file? Correct it, or write it again.")
     def load(cls, source: str | Path) -> Legend:
-        """Reads a legend card by its name in the catalog (`Legend.available()`) or the path of a YAML file."""
+        """Read a legend card by its name in the catalog (`Legend.available()`) or the path of a YAML file."""
         path = legend_path(source)
         return cls.from_dict(read_yaml(path), where=str(path))
 
     @staticmethod
     def available() -> list[str]:
-        """The names of the legends that come with the toolbox."""
+        """Return the names of the legends that come with the toolbox."""
         return legends()
 
     @classmethod
     def from_dict(cls, card: Mapping[str, Any], where: str = "legend") -> Legend:
-        """The legend of a mapping as `to_dict` writes it; InputError names a missing or an unknown key."""
+        """Return the legend of a mapping as `to_dict` writes it; InputError names a missing or an unknown key."""
         values = _parse_card(card, where)
         classes = tuple(LegendClass(**entry) for entry in values.pop("classes"))
         return cls(classes=classes, **values)
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str], where: str = "the raster") -> Legend | None:
-        """The legend in the tag LEGEND of a label raster; None without. InputError names `where` a wrong one is from."""
+        """Return the legend in the tag LEGEND of a label raster, or None without the tag. InputError names `where` a wrong legend is from."""
         if "LEGEND" not in tags:
             return None
         name = f"the tag LEGEND of {where}"
@@ -137,7 +138,7 @@ class Legend(WithSummary):
 
     @property
     def num_channels(self) -> int:
-        """Channels of a network: one a class, then those of the quantity."""
+        """Return the number of channels of a network: one per class, plus the channels of the quantity."""
         return self.num_classes + (0 if self.quantity is None else self.quantity.num_channels)
 
     @property
@@ -156,7 +157,7 @@ class Legend(WithSummary):
         return np.array([c.color for c in self.classes], np.uint8)
 
     def index(self, name: str) -> int:
-        """The class index (0 … K − 1) of a name or alias; LabelError proposes the nearest name."""
+        """Return the class index (0 … K − 1) of a name or alias; LabelError proposes the nearest name."""
         key = normalise_name(name)
         for class_index, member in enumerate(self.classes):
             if key in {normalise_name(n) for n in (member.name, *member.aliases)}:
@@ -165,15 +166,15 @@ class Legend(WithSummary):
         raise LabelError(f'"{name}" is no class of legend "{self.name}", which has {", ".join(self.names)}. {hint}')
 
     def value(self, name: str) -> int:
-        """The label value of a name or alias; 255 for the legend's words for void."""
+        """Return the label value of a name or alias; 255 for the legend's words for void."""
         if normalise_name(name) in {normalise_name(n) for n in ("void", *self.void_names)}:
             return VOID
         return self.classes[self.index(name)].value
 
     def encode(self, image: np.ndarray, unknown: Unknown = "error") -> np.ndarray:
-        """Convert colours (3, H, W) uint8 to label values (H, W) uint8; 255 where the colour is that of void.
+        """Convert colours (3, H, W) uint8 to label values (H, W) uint8; the void colour becomes 255.
 
-        unknown : "error" or "void", for colours that the legend lacks. Memory: the output and 16 MiB. Errors: LabelError
+        unknown : "error" or "void", for colours that the legend lacks. Memory: the output and 16 MiB. LabelError
         lists such colours with their counts."""
         check_choice("unknown", unknown, get_args(Unknown))
         colors = {c.color: c.value for c in self.classes} | {self.void_color: VOID}
@@ -197,7 +198,7 @@ class Legend(WithSummary):
         return labels
 
     def decode(self, labels: np.ndarray) -> np.ndarray:
-        """Converts label values (H, W) to colours (3, H, W) uint8; void and unknown values get the void colour."""
+        """Convert label values (H, W) to colours (3, H, W) uint8; void and unknown values get the void colour."""
         table = np.empty((3, 256), np.uint8)
         table[:] = np.array(self.void_color, np.uint8)[:, None]
         table[:, list(self.values)] = self.colors.T
@@ -206,14 +207,14 @@ class Legend(WithSummary):
         return table[:, labels]
 
     def from_file(self, written: np.ndarray) -> np.ndarray:
-        """A copy of a file's values (integers of any shape), those of `file_values` as label values."""
+        """Return a copy of a file's values (integers of any shape), with the values of `file_values` as label values."""
         labels = written.copy()
         for stored, value in self.file_values.items():
             labels[written == stored] = value  # compared with what the file holds: two values may change places
         return labels
 
     def check(self, labels: np.ndarray, where: str = "") -> None:
-        """Raises LabelError where `labels` (integers of any shape) have a value that is neither a class nor void."""
+        """Raise LabelError if `labels` (integers of any shape) have a value that is neither a class nor void."""
         known = {*self.values, *self.void_values, VOID}
         strange = {value: count for value, count in _count_values(labels).items() if value not in known}
         if strange:
@@ -224,7 +225,7 @@ class Legend(WithSummary):
             )
 
     def remap_to(self, other: Legend, missing: Unknown = "error") -> np.ndarray:
-        """The look-up table (256,) uint8 from this legend's label values to another's, by name.
+        """Return the look-up table (256,) uint8 from this legend's label values to another legend's, by name.
 
         A class without counterpart raises LabelError, or becomes void with missing="void"."""
         check_choice("missing", missing, get_args(Unknown))
@@ -246,31 +247,31 @@ class Legend(WithSummary):
         return lookup
 
     def to_index(self) -> np.ndarray:
-        """The (256,) uint8 look-up table from label values to class indices; 255 for all else."""
+        """Return the (256,) uint8 look-up table from label values to class indices; 255 for all else."""
         lookup = np.full(256, VOID, np.uint8)
         lookup[list(self.values)] = np.arange(self.num_classes)
         return lookup
 
     def from_index(self) -> np.ndarray:
-        """The (256,) uint8 look-up table from class indices to label values; 255 for all else."""
+        """Return the (256,) uint8 look-up table from class indices to label values; 255 for all else."""
         lookup = np.full(256, VOID, np.uint8)
         lookup[: self.num_classes] = self.values
         return lookup
 
     def color_table(self) -> dict[int, tuple[int, int, int, int]]:
-        """Returns label value → (R, G, B, alpha), as GDAL writes it into a raster; void is transparent."""
+        """Return label value → (R, G, B, alpha), as GDAL writes it into a raster; void is transparent."""
         return {c.value: (*c.color, 255) for c in self.classes} | {VOID: (*self.void_color, 0)}
 
     def category_names(self) -> dict[int, str]:
-        """Returns label value → class name, void included."""
+        """Return label value → class name, void included."""
         return {c.value: c.name for c in self.classes} | {VOID: "void"}
 
     def qml(self) -> str:
-        """The legend as a QGIS style (paletted raster renderer, band 1)."""
+        """Return the legend as a QGIS style (paletted raster renderer, band 1)."""
         return _qgis_style(self.color_table(), self.category_names())
 
     def plot(self, axes: Axes | None = None) -> Axes:
-        """Draw the colours and names of the classes, and void; returns the Axes, by default those of a new figure."""
+        """Draw the colours and names of the classes, and void; returns the Axes, by default the Axes of a new figure."""
         from deepnets4eo.display.figures import color_patches, drawn_text, make_axes
 
         entries = [*((c.color, f"{c.value} {c.name}") for c in self.classes), (self.void_color, f"{VOID} void")]
@@ -294,12 +295,12 @@ class Legend(WithSummary):
 
 
 def normalise_name(name: str) -> str:
-    """A name in lower case, with hyphens for spaces and underscores."""
+    """Return a name in lower case, with hyphens for spaces and underscores."""
     return "-".join(name.lower().replace("_", " ").replace("-", " ").split())
 
 
 def _list_counts(counts: Mapping[Any, int], most: int = 10) -> str:
-    """The most frequent keys with their counts, in words."""
+    """Return the keys with the highest counts, and their counts, in words."""
     ordered = sorted(counts.items(), key=lambda item: -item[1])
     text = ", ".join(f"{key} ({count} px)" for key, count in ordered[:most])
     return text + (f" and {len(ordered) - most} more" if len(ordered) > most else "")
@@ -321,7 +322,7 @@ def _check_unique(legend: str, what: str, items: list[Any]) -> None:
 
 
 def _parse_card(card: Any, where: str) -> dict[str, Any]:
-    """The arguments of a Legend from plain values, or raise InputError."""
+    """Return the arguments of a Legend from plain values, or raise InputError."""
     _check_keys(card, NEEDED, KNOWN, where)
     return {
         "name": str(card["name"]),
@@ -396,7 +397,9 @@ def _color_values(image: np.ndarray, colors: ColorValues, unknown: int) -> np.nd
 
 
 def colour_problem(strange: Mapping[Color, int], known: Sequence[Color], pixels: int) -> str:
-    """Why masks have colours that no class has, where their pattern says it; else "". strange : colour → number of pixels."""
+    """Return why masks have colours that no class has if their pattern shows the reason; else "".
+
+    strange : colour → number of pixels."""
     colours, counts = np.array(list(strange)[:MAX_COMPARED]), np.array(list(strange.values())[:MAX_COMPARED])
     far = np.abs(colours[:, None] - np.array(known)).max(axis=2).min(axis=1)
     if len(strange) > FLAT and counts[far <= LOSSY].sum() > 0.5 * counts.sum():
@@ -413,7 +416,7 @@ def colour_problem(strange: Mapping[Color, int], known: Sequence[Color], pixels:
 
 
 def _count_colors(image: np.ndarray, where: np.ndarray) -> dict[Color, int]:
-    """The colours (R, G, B) of the pixels where `where` (H, W) bool is True, each with its count."""
+    """Return the colours (R, G, B) of the pixels where `where` (H, W) bool is True, each with its count."""
     keys, counts = np.unique(_keys(image[:, where]), return_counts=True)
     return {
         (int(key) >> 16, int(key) >> 8 & 255, int(key) & 255): int(count)
@@ -422,7 +425,7 @@ def _count_colors(image: np.ndarray, where: np.ndarray) -> dict[Color, int]:
 
 
 def _count_values(labels: np.ndarray) -> dict[int, int]:
-    """The values (integers, any shape) with their counts; counting bytes is 30 times faster than sorting."""
+    """Return the values (integers, any shape) with their counts; counting bytes is 30 times faster than sorting."""
     if labels.dtype != np.uint8:
         values, sums = np.unique(labels, return_counts=True)
         return {int(value): int(count) for value, count in zip(values, sums, strict=True)}
@@ -434,7 +437,7 @@ def _count_values(labels: np.ndarray) -> dict[int, int]:
 
 
 def _qgis_style(colors: dict[int, tuple[int, int, int, int]], names: dict[int, str]) -> str:
-    """A QGIS layer style with the paletted raster renderer on band 1."""
+    """Return a QGIS layer style with the paletted raster renderer on band 1."""
     entries = "\n".join(
         f'        <paletteEntry value="{value}" color="#{r:02x}{g:02x}{b:02x}" alpha="{alpha}" '
         f'label="{escape(names.get(value, str(value)))}"/>'

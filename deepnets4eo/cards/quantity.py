@@ -1,4 +1,4 @@
-"""What a continuous map measures: name, unit, values that are possible, and whether zero is one of them.
+"""The quantity of a continuous map: name, unit, possible values, and whether zero is one of them.
 
 Takes plain values; is written into runs and into the tags of rasters."""
 
@@ -22,7 +22,7 @@ TAG = "QUANTITY"
 
 @dataclass(frozen=True)
 class Quantity:
-    """What a network estimates at every pixel: name, unit, the possible values, what zero means, with or without deviation."""
+    """The quantity that a network estimates at every pixel: name, unit, possible values, meaning of zero, with or without deviation."""
 
     name: str
     unit: str = "m"
@@ -40,7 +40,7 @@ class Quantity:
 
     @property
     def num_channels(self) -> int:
-        """Channels of a network: values, and their deviations where they are estimated."""
+        """Return the number of channels of a network: values, and their deviations if these are estimated."""
         return 2 if self.deviation else 1
 
     @property
@@ -49,7 +49,7 @@ class Quantity:
         return (self.name, "standard deviation")[: self.num_channels]
 
     def known_mask(self, values: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Where values, of any shape, are possible ones and not void."""
+        """Return a mask of the values, of any shape, that are possible and not void."""
         with np.errstate(invalid="ignore"):
             known = (values >= self.low) & (values <= self.high) & np.isfinite(values)
         return known & (values != 0) if self.zero == "void" else known
@@ -60,7 +60,7 @@ class Quantity:
 
     @classmethod
     def from_dict(cls, values: Any, where: str) -> Quantity:
-        """The quantity that `to_dict` described. Raises InputError, naming `where` it was read."""
+        """Return the quantity that `to_dict` described. Raises InputError, naming `where` it was read."""
         try:
             return TypeAdapter(cls).validate_python(dict(values))
         except (TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
@@ -69,12 +69,12 @@ class Quantity:
             ) from error
 
     def to_tags(self) -> dict[str, str]:
-        """The tag of rasters of this quantity."""
+        """Return the tag of rasters of this quantity."""
         return {TAG: json.dumps(self.to_dict())}
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str], where: str) -> Quantity | None:
-        """The quantity in the tags of a raster; None without one. Raises InputError for a tag that cannot be read."""
+        """Return the quantity in the tags of a raster, or None without one. Raises InputError for a tag that cannot be read."""
         if TAG not in tags:
             return None
         name = f"the tag {TAG} of {where}"

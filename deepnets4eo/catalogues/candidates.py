@@ -119,11 +119,11 @@ def best_pair(images: Sequence[Candidate]) -> tuple[Candidate | None, Candidate 
 
 
 def lean_difference(a: PlannedImage, b: PlannedImage) -> tuple[float, float] | None:
-    """How far a top lies from where the other image shows it, metres a metre of height: at least, and at most.
+    """Return the minimum and maximum distance between a top's positions in two images, in metres per metre of height.
 
-    An object leans by the tangent of the angle, away from the sensor. None where an angle is not known.
+    An object leans by the tangent of the angle, away from the sensor. None if an angle is unknown.
 
-    Both limits are equal where azimuths are known, or an image was taken from straight above.
+    Both limits are equal if azimuths are known, or if an image was taken from straight above.
     """
     if a.off_nadir_deg is None or b.off_nadir_deg is None:
         return None
@@ -136,7 +136,7 @@ def lean_difference(a: PlannedImage, b: PlannedImage) -> tuple[float, float] | N
 
 
 def score_shares(image: PlannedImage, role: str, days: float) -> dict[str, float]:
-    """The six shares whose product is the score of an image: 0–1 each; what is not stated has the usual value.
+    """Return the six shares, 0–1 each, whose product is the score of an image; an unstated property has its usual value.
 
     days : between event and image"""
     angle = ASSUMED_OFF_NADIR_DEG if image.off_nadir_deg is None else image.off_nadir_deg
@@ -151,7 +151,7 @@ def score_shares(image: PlannedImage, role: str, days: float) -> dict[str, float
 
 
 def score_text(image: PlannedImage, shares: Mapping[str, float]) -> str:
-    """A score as the product that it is, with what was assumed."""
+    """Return a score as the product of its shares, with the assumptions made."""
     stated = {"clear": image.cloud, "from above": image.off_nadir_deg, "fine": image.gsd_m, "bright": image.sun_deg}
     parts = [
         f"{name} {share:.2f}{' (not stated)' * (name in stated and stated[name] is None)}"
@@ -161,7 +161,7 @@ def score_text(image: PlannedImage, shares: Mapping[str, float]) -> str:
 
 
 def _tile_of(item: Item, root: str) -> tuple[Candidate, list[str]]:
-    """The image of an item, and others that cannot be read. Errors: ITEM_ERRORS with the reason why there is none."""
+    """Return the image of an item, and a list of images that cannot be read. Raises ITEM_ERRORS with the reason if there is no image."""
     stac = StacItem(item.content, item.base)
     known, (when, until) = stac.properties, stac.times()
     asset, away = stac.choose_asset("it")
@@ -194,7 +194,7 @@ def _tile_of(item: Item, root: str) -> tuple[Candidate, list[str]]:
 
 
 def _passes(tiles: Mapping[str, Candidate]) -> list[list[Candidate]]:
-    """The tiles of each pass: of one name, or of one sensor and view within minutes."""
+    """Return the tiles of each pass: tiles of one name, or of one sensor and view within minutes."""
     passes: list[list[Candidate]] = []
     keys = {href: (tile.group, tile.image.sensor, tile.image.bits) for href, tile in tiles.items()}
     for href, tile in sorted(tiles.items(), key=lambda pair: (keys[pair[0]], pair[1].when, pair[0])):
@@ -211,7 +211,7 @@ def _passes(tiles: Mapping[str, Candidate]) -> list[list[Candidate]]:
 def _join(
     tiles: Sequence[Candidate], area: Any, event: datetime, options: FindOptions, *, whole_day: bool
 ) -> Candidate:
-    """The tiles that the box needs, in the CRS that covers most of it, as one. Errors: InputError with why they cannot serve."""
+    """Return the tiles that the box needs, joined in the CRS that covers most of the box. InputError states why they cannot be used."""
     days = (tiles[0].when - event).total_seconds() / 86_400
     through = days < 0 <= (max(tile.until for tile in tiles) - event).total_seconds()
     role, limit = ("before", options.days_before) if days < 0 else ("after", options.days_after + whole_day)

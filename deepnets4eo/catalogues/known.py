@@ -26,7 +26,7 @@ Answers: TypeAlias = dict[str, tuple[list[Item], Counter[str]]]
 
 
 class KnownCatalogue(Section):
-    """A catalogue of the card: its root, licence, whether it is read where none is named, and of an API the collections to search."""
+    """A catalogue of the card: its root, its licence, whether it is read by default, and for an API the collections to search."""
 
     title: str
     address: str
@@ -44,10 +44,10 @@ def known_catalogues() -> Mapping[str, KnownCatalogue]:
 
 
 def answers_of(catalogues: Sequence[str], box: Box, times: Times) -> tuple[Answers, dict[str, str]]:
-    """What each catalogue answers, by its address or path; and, where none is named, why some of the card do not.
+    """Return the items of each catalogue by its address or path; and, if none is named, why some of the card cannot be read.
 
-    catalogues : addresses, paths, or names of the card; none: the card's own choice. Errors: InputError for one that was named, and where
-    none of the card answers."""
+    catalogues : addresses, paths, or names of the card; none: the card's own choice. Raises InputError for a named catalogue
+    that cannot be read, and if none of the card can be."""
     known = known_catalogues()
     if catalogues:
         chosen = [known.get(name) if not Path(name).exists() else None for name in catalogues]
@@ -82,7 +82,7 @@ def answers_of(catalogues: Sequence[str], box: Box, times: Times) -> tuple[Answe
 
 
 def place_box(name: str) -> tuple[Box, str]:
-    """The box of a place by its name, as OpenStreetMap has it, and what it is there. Errors: InputError where it cannot be looked up."""
+    """Return the box of a place by its name in OpenStreetMap, and a description. Raises InputError if it cannot be looked up."""
     check_online(f"the place {name!r}")
     address = f"{GEOCODER}?{urlencode({'q': name, 'format': 'jsonv2', 'limit': 1})}"
     remedy = "Give a vector file of the place, or --bbox W S E N."

@@ -1,4 +1,4 @@
-"""Which images of a catalogue are candidates: the keys of the verb `find`."""
+"""The options that decide which images of a catalogue are candidates: the keys of the verb `find`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from deepnets4eo.options import key, option_group
 
 @option_group
 class FindOptions:
-    """Which images are candidates."""
+    """The conditions that make an image a candidate."""
 
     days_before: Annotated[int, key("Most days before the event.", ge=1)] = 1095
     days_after: Annotated[int, key("Most days after the event.", ge=1)] = 90

@@ -56,16 +56,16 @@ Shape = tuple[str, str, Any]  # role ("" for rejected), label, polygon
 
 
 class Plan(Section):
-    """A plan as its file holds it; InputError for values that cannot be.
+    """A plan with the contents of its file; raises InputError for impossible values.
 
     Parameters
     ----------
     box : west, south, east and north, degrees
     date : of the event
     event : keys of `EventInfo`
-    before, after : the images; without one before, buildings are assessed from the image after alone
+    before, after : the images; without an image before, buildings are assessed only from the image after
     outlines, outlines_credit : a file, or - to detect the buildings; to whom they are credited
-    notes, rejected : what was seen, and a line for each image that was not chosen
+    notes, rejected : observations, and a line for each image that was not chosen
     """
 
     box: list[float]
@@ -122,9 +122,9 @@ class Plan(Section):
         return EventInfo.parse([f"{key}={value}" for key, value in (values | self.event).items() if value])
 
     def crop(self, role: str, path: Path) -> str:
-        """The image "before" or "after" in the box and a margin as a file beside the plan at `path`, made once; "-" without one.
+        """Return the image "before" or "after", cropped to the box and a margin, as a file next to the plan at `path`.
 
-        Errors: InputError, GridError; OutputError where another file is there.
+        The file is made once; "-" without an image. Raises InputError, GridError; OutputError if another file is there.
         """
         from deepnets4eo.rasters import Layer, copy_box
 
@@ -148,7 +148,7 @@ class Plan(Section):
         return str(out)
 
     def findings(self) -> list[Finding]:
-        """What the views hide, by how much roofs lie apart, and images that cover a part of the box."""
+        """Return what the views hide, by how much roofs are apart, and the images that cover only a part of the box."""
         findings = list[Finding]()
         for role, image in self.images.items():
             angle = image.off_nadir_deg or 0.0
@@ -162,7 +162,7 @@ class Plan(Section):
         return findings + self._findings_of_pair()
 
     def _findings_of_pair(self) -> list[Finding]:
-        """By how much roofs lie apart in both images, or that it is not known."""
+        """Return by how much roofs are apart in both images, or that the distance is unknown."""
         images = [*self.images.values()]
         if len(images) < 2:
             return []
@@ -192,7 +192,7 @@ class Plan(Section):
 
 
 def foreign_findings(plan: Plan, path: str | Path) -> list[Finding]:
-    """What the plan at `path` reads that neither lies in its folder nor was named by the user: it may have been made by others."""
+    """Return findings for what the plan at `path` reads outside its folder without the user naming it: others may have made the plan."""
     names = [*(name for image in plan.images.values() for name in image.files), plan.outlines]
     files = [name for name in names if _is_path(name) and not lies_beside(Path(path), Path(name).resolve())]
     hosts = {name_of(name).partition("://")[2].partition("/")[0] or name for name in names if is_remote(name)}
@@ -275,7 +275,7 @@ def make_plan(
 
 
 def _days_from(when: datetime, days: int) -> datetime:
-    """A time so many days later, within the years that there are."""
+    """Return the time `days` days later, limited to the years that exist."""
     try:
         return when + timedelta(days)
     except OverflowError:
@@ -283,7 +283,7 @@ def _days_from(when: datetime, days: int) -> datetime:
 
 
 def draw_coverage(plan: Plan, shapes: Sequence[Shape], path: Path) -> Path:
-    """Draw the box, the footprints of the chosen images and those of rejected ones, the first with their names, into a PNG."""
+    """Draw the box, the footprints of chosen images with their names, and the footprints of rejected images into a PNG."""
     import shapely
     from matplotlib.figure import Figure
 
@@ -337,7 +337,7 @@ def describe_plan(path: str) -> tuple[dict[str, Any], list[str]]:
 
 
 def _differ(before: str, states: Sequence[Any]) -> bool:
-    """Whether files are others than before, by what is known of both."""
+    """Return whether files differ from their earlier states, as far as both states are known."""
     try:
         known = json.loads(before)
         return any(None not in (old, new) and old != new for old, new in zip(known, states, strict=True))
@@ -346,7 +346,7 @@ def _differ(before: str, states: Sequence[Any]) -> bool:
 
 
 def relative_path(name: str, folder: Path) -> str:
-    """A path below a folder as seen from there; other paths whole, addresses and "-" as they are."""
+    """Return a path below a folder relative to the folder; other paths whole; addresses and "-" unchanged."""
     if not _is_path(name):
         return name
     whole, folder = Path(name).resolve(), folder.resolve()

@@ -71,7 +71,7 @@ Body: TypeAlias = Mapping[str, Any] | None  # what is posted as JSON; None for a
 
 
 class Item(NamedTuple):
-    """What is used of an item, where it was read, its collection (empty without one), its area or why it has none, and who read it."""
+    """The used parts of an item, its base address, its collection (empty if none), its area or why it has none, and its session."""
 
     content: Mapping[str, Any]
     base: str
@@ -83,10 +83,10 @@ class Item(NamedTuple):
 def read_items(
     catalogue: str, box: Box, times: Times, collections: Sequence[str] = ()
 ) -> tuple[list[Item], Counter[str]]:
-    """The items of a catalogue whose collections meet a box and a time, and counts of what was not read by reason.
+    """Return the items of a catalogue whose collections meet a box and a time, and counts of what was not read by reason.
 
     catalogue : catalogue, collection, list of items, or root of a STAC API; times : first and last; collections : of an API, all by
-    default. Errors: InputError."""
+    default. Raises InputError."""
     if is_web_address(catalogue):
         check_online(f"the catalogue {catalogue}")
     check_exist([catalogue])
@@ -114,7 +114,7 @@ def read_items(
 def _first_page(
     query: Mapping[str, Any], base: str, box: Box, times: Times, collections: Sequence[str]
 ) -> tuple[str, Body]:
-    """Address and body of a search: a plain request, or posted where the link says so."""
+    """Return the address and body of a search: a plain request, or a posted request if the link demands it."""
     span = "/".join(f"{when.replace(tzinfo=None).isoformat(timespec='seconds')}Z" for when in times)
     target = urljoin(base, query["href"])
     if _is_posted(query):
@@ -126,7 +126,9 @@ def _first_page(
 
 
 def _next_page(link: Mapping[str, Any], body: Body) -> Body:
-    """The body of a request for the next page: that of the link, with that of this page where it says `merge`; None for a plain one."""
+    """Return the body of a request for the next page: the body of the link, merged with this page's if it states `merge`.
+
+    The body is None for a plain request."""
     if not _is_posted(link):
         return None
     own = link.get("body")
@@ -170,7 +172,7 @@ class _Walk:
             ] += 1
 
     def _is_full(self) -> bool:
-        """Whether no more may be read, or kept."""
+        """Return whether the limit on what may be read or kept has been reached."""
         spent = self.session is not None and self.session.is_spent
         return spent or len(self.items) >= MAX_ITEMS or self.kept >= MAX_KEPT_OF_SEARCH
 
@@ -237,9 +239,9 @@ class _Walk:
 
 
 def link_target(base: str, href: str, root: str, *, asset: bool = False) -> str:
-    """The address or path that a document refers to; root : the catalogue, whose folder holds all its files.
+    """Return the address or path that a document refers to; root : the catalogue, whose folder contains all its files.
 
-    Errors: InputError for ways from an address to a file, and from a file to an address, unless of an `asset`.
+    Raises InputError for references from an address to a file, and from a file to an address, unless it is an `asset`.
     """
     if is_web_address(base):
         target = urljoin(base, href).partition("#")[0]
@@ -256,7 +258,7 @@ def link_target(base: str, href: str, root: str, *, asset: bool = False) -> str:
 
 
 def _fetch_or_reason(request: tuple[str, Body], session: Session | None) -> tuple[bytes | None, str]:
-    """A document and where it was read; or None and why there is none."""
+    """Return a document and its location; or None and the reason why it could not be read."""
     try:
         return fetch_document(request[0], session, request[1])
     except InputError as error:
@@ -266,7 +268,7 @@ def _fetch_or_reason(request: tuple[str, Body], session: Session | None) -> tupl
 def _used(
     content: Mapping[str, Any], base: str, collection: Mapping[str, Any], session: Session | None
 ) -> tuple[Item, int]:
-    """An item without what is not used, as thousands of them are held, and how many values were kept of it."""
+    """Return an item without its unused values, because thousands of items are kept, and the number of values kept."""
     properties, assets = content.get("properties"), content.get("assets")
     kept = _Kept()
     used = kept.select(content, ("id", "type"))
@@ -321,7 +323,7 @@ class _Kept:
 
 
 def _links(content: Mapping[str, Any], *relations: str) -> Iterator[Mapping[str, Any]]:
-    """The links of some relations that lead somewhere."""
+    """Yield the links of some relations that lead somewhere."""
     listed = content.get("links")
     links = [link for link in listed if isinstance(link, dict)] if isinstance(listed, list) else []
     for relation in relations:
@@ -333,7 +335,7 @@ def _is_posted(link: Mapping[str, Any]) -> bool:
 
 
 def _may_meet(extent: Any, box: Box, times: Times) -> bool:
-    """Whether a collection's extent meets the box and the time; True where it cannot be understood."""
+    """Return whether a collection's extent meets the box and the time; True if the extent cannot be understood."""
     near = then = True
     with suppress(*ITEM_ERRORS):
         boxes = [(box[0], box[1], *box[len(box) // 2 :][:2]) for box in extent["spatial"]["bbox"]]

@@ -1,6 +1,8 @@
-"""Where a STAC item lies: its geometry or bbox as a shape in degrees within ±180°, in parts where it reaches over that meridian.
+"""Footprints of STAC items: geometry or bbox as a shape in degrees within ±180°, split into parts if it crosses that meridian.
 
-Takes polygons that are split there and those that are not, in longitudes of ±180 or 0–360; refuses what is no area in degrees.
+Takes polygons that are split at the meridian and polygons that are not, in longitudes of ±180 or 0–360.
+
+Refuses what is no area in degrees.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ SHAPE_ERRORS = (KeyError, TypeError, ValueError, IndexError, OverflowError, shap
 
 
 def footprint(content: Mapping[str, Any]) -> Any:
-    """The area of an item, its bbox where it has no geometry. Errors: InputError without one in degrees.
+    """Return the area of an item, or of its bbox if it has no geometry. Raises InputError if neither is an area in degrees.
 
     >>> ring = [[179, 0], [-179, 0], [-179, 1], [179, 1], [179, 0]]
     >>> item = {"geometry": {"type": "Polygon", "coordinates": [ring]}}
@@ -43,7 +45,7 @@ def footprint(content: Mapping[str, Any]) -> Any:
 
 
 def _polygons(geometry: Mapping[str, Any], nested: int = 0) -> Iterator[Sequence[Any]]:
-    """The rings of each polygon, also within collections."""
+    """Yield the rings of each polygon, also within collections."""
     kind = geometry["type"]
     if kind == "Polygon":
         yield geometry["coordinates"]
@@ -73,9 +75,9 @@ def _corners(ring: Any) -> NDArray[np.float64]:
 
 
 def _continuous(corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The ring with each corner on the shorter way from the one before it; around a pole it is closed there.
+    """Return the ring with each corner on the shorter way from the corner before it; around a pole the ring is closed there.
 
-    A side of 360 degrees runs around the whole Earth, as of a global mosaic."""
+    A side of 360 degrees runs around the whole Earth, as in a global mosaic."""
     steps = np.diff(corners[:, 0])
     turns = np.where(np.abs(steps) < 360 - ROUNDING_DEG, -np.round(steps / 360), 0)
     longitudes = corners[:, 0] + 360 * np.concatenate([[0], np.cumsum(turns)])
@@ -87,7 +89,7 @@ def _continuous(corners: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _within(shape: Any) -> Any:
-    """A shape whose longitudes may lie beyond ±180°, its parts moved between them."""
+    """Return a shape whose longitudes may exceed ±180°, with its parts moved within this range."""
     west, _, east, _ = shape.bounds
     turns = range(int(np.floor((west + 180) / 360)), int(np.floor((east + 180) / 360)) + 1)
     parts = [
@@ -101,7 +103,7 @@ def _within(shape: Any) -> Any:
 
 
 def _of_bbox(sides: Sequence[float]) -> Any:
-    """The area of a bbox of four or six numbers, whose west lies east of its east where it reaches over 180°. Errors: ValueError."""
+    """Return the area of a bbox of four or six numbers; its west is east of its east if it crosses 180°. Raises ValueError."""
     west, south, east, north = (*sides[:2], *sides[len(sides) // 2 :][:2])
     corners = _corners([(west, south), (east, south), (east, north), (west, north)])
     corners[:, 0] += [0, 360, 360, 0, 0] if west > east else 0

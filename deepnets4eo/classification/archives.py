@@ -25,10 +25,10 @@ MAX_BANDS = 64  # of images whose bands no card names
 
 
 def list_archive(path: Path, chosen: Sequence[str], bands: Sequence[str], legend: Legend | None) -> ImageList:
-    """The images of an archive, and their labels where a legend is given.
+    """Return the images of an archive, and their labels if a legend is given.
 
-    bands : of the archive
-    chosen : that are read
+    bands : bands of the archive
+    chosen : bands that are read
 
     `images` (N, C, H, W) or (N, H, W, C), and `labels`: (N,) class indices, -1 without, or (N, K) zeros and ones.
     """
@@ -58,7 +58,7 @@ def list_archive(path: Path, chosen: Sequence[str], bands: Sequence[str], legend
 
 
 def _bands_last(shape: tuple[int, ...], bands: int, path: Path) -> bool:
-    """Whether the bands are on the last axis: as many as the card has, else the fewest by far. Errors: InputError."""
+    """Return whether the bands are on the last axis: as many as the card has, else by far the fewest. Raises InputError."""
     first, last = (shape[axis] == bands for axis in (1, 3))
     if first == last:
         first, last = (shape[axis] < min(shape[2], shape[4 - axis], MAX_BANDS) for axis in (1, 3))
@@ -100,7 +100,7 @@ def _archive_targets(labels: NDArray[Any], count: int, legend: Legend, path: Pat
 
 
 def find_arrays(path: Path) -> tuple[ArrayInfo, ArrayInfo | None]:
-    """The array of images of an archive, and that of labels, None without: by their names, else by their axes. Errors: InputError."""
+    """Return an archive's arrays of images and of labels (None without): by their names, else by their axes. Raises InputError."""
     arrays = list_npz(path)
     images = _one(IMAGES, arrays, (info for info in arrays if len(info.shape) == 4))
     if images is None:
@@ -121,7 +121,7 @@ def find_arrays(path: Path) -> tuple[ArrayInfo, ArrayInfo | None]:
 
 
 def _one(name: str, arrays: Sequence[ArrayInfo], fitting: Iterable[ArrayInfo]) -> ArrayInfo | None:
-    """The array of a name, else the only one that fits."""
+    """Return the array with this name, else the only array that fits."""
     rest = list(fitting)
     return next((info for info in arrays if info.name == name), rest[0] if len(rest) == 1 else None)
 

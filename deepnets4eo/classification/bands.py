@@ -1,6 +1,6 @@
-"""Bands of Sentinel-1 and 2 by name, and the orders in which published files and weights have them.
+"""Bands of Sentinel-1 and 2 by name, and their orders in published files and weights.
 
-Takes names of bands as files write them (B1, B01, red, VV). Refuses an order that is not the expected one, and says whose it is."""
+Takes names of bands as files write them (B1, B01, red, VV). Refuses an order that is not the expected one, and reports whose order it is."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""Semi-supervised learning from images (N, C, P, P) without labels: how each is augmented, weakly or strongly, and what
-it weighs in the loss.
+"""Semi-supervised learning from images (N, C, P, P) without labels: their weak and strong augmentation, and their weights in the loss.
 
-Augmentations that need three channels, or would give each image a scale of its own, are left out: reflectance is kept.
+Augmentations that need three channels, or would rescale each image separately, are left out: reflectance is kept.
 
-Weights are those of FixMatch (Sohn 2020) and FlexMatch (Zhang 2021), whose memory is in a buffer.
+The weights follow FixMatch (Sohn 2020) and FlexMatch (Zhang 2021), whose memory is in a buffer.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ def weak(images: Tensor, *, flips: bool | str, rotations: bool, shift: float = S
 
 
 def crop(images: Tensor, least: float) -> Tensor:
-    """A square of each image, of `least` of its area to all of it, at the size of the whole. (N, C, P, P) → the same."""
+    """Return a square of each image with an area of `least` to all of it, at the size of the whole. (N, C, P, P) → the same."""
     count = len(images)
     side = (least + (1 - least) * torch.rand(count)).sqrt()
     affine = torch.eye(2, 3) * side[:, None, None]
@@ -56,7 +55,7 @@ def relight(images: Tensor, strength: float) -> Tensor:
 
 
 def strong(images: Tensor) -> Tensor:
-    """Two of eight changes for each image, drawn anew, and a square cut out. (N, C, P, P) → the same."""
+    """Apply two of eight changes, redrawn for each image, and cut out a square. (N, C, P, P) → the same."""
     count = len(images)
     order = torch.rand(count, len(CHANGES)).argsort(dim=1)[:, :DRAWN]
     chosen = torch.zeros(count, len(CHANGES)).scatter_(1, order, 1.0)
@@ -68,7 +67,7 @@ CHANGES = ("identity", "rotate", "shear_x", "shear_y", "move_x", "move_y", "shar
 
 
 def _warped(images: Tensor, size: dict[str, Tensor]) -> Tensor:
-    """Turned, sheared and moved in one resampling, mirrored at the edges."""
+    """Turn, shear and move images in one resampling, mirrored at the edges."""
     cosine, sine = torch.cos(TURN * size["rotate"]), torch.sin(TURN * size["rotate"])
     turn = torch.stack([torch.stack([cosine, -sine], 1), torch.stack([sine, cosine], 1)], 1)
     one = torch.ones_like(cosine)
@@ -94,7 +93,7 @@ def _resampled(images: Tensor, affine: Tensor) -> Tensor:
 
 
 def _cut(images: Tensor) -> Tensor:
-    """A square of up to half of the side set to 0, the mean."""
+    """Set a square of up to half of the side to 0, the mean."""
     return images.masked_fill(_squares(images)[:, None], 0.0)
 
 
@@ -128,7 +127,7 @@ def _normal(shape: tuple[int, ...], like: Tensor) -> Tensor:
 
 
 class UnlabelledSection(Section):
-    """How images without labels are learnt from: `data.unlabelled`, labels not drawn, and the labelled ones once more."""
+    """Learning from images without labels: `data.unlabelled`, images whose labels were not drawn, and labelled images once more."""
 
     method: Literal["none", "fixmatch", "flexmatch"] = Field(default="none", description="none: labels alone")
     ratio: int = Field(default=7, ge=1, description="unlabelled images to each labelled one of a step")
@@ -149,7 +148,7 @@ class FixedThreshold(nn.Module):
 
 
 class FlexibleThreshold(FixedThreshold):
-    """FlexMatch: τ · M(β(c)), M(x) = x / (2 − x); β(c) is the number of images surely of class c, by the most of any class or the unsure."""
+    """FlexMatch: τ · M(β(c)), M(x) = x / (2 − x); β(c) is the count of images surely of class c over the largest count of a class or the unsure."""
 
     def __init__(self, section: UnlabelledSection, num_classes: int, images: int) -> None:
         super().__init__(section, num_classes, images)
@@ -158,7 +157,7 @@ class FlexibleThreshold(FixedThreshold):
         self.sure: Tensor
 
     def forward(self, q: Tensor, rows: Tensor) -> Tensor:
-        """The weights, from and to what `FixedThreshold` takes and returns; what is noted counts from the next step on."""
+        """Return the weights, with input and output as in `FixedThreshold`; what is noted counts from the next step on."""
         counts = torch.bincount(self.sure, minlength=self.num_classes + 1)
         beta = counts[:-1] / counts.max().clamp_min(1)
         probability, label = q.max(dim=1)
@@ -181,7 +180,7 @@ class Consistency(nn.Module):
         self.weigh = WEIGHTS[section.method](section, num_classes, images)
 
     def loss(self, compared: Tensor, q: Tensor, rows: Tensor) -> Tensor:
-        """The weighted loss of logits (U, K) of strong views, by probabilities q (U, K) of weak ones, of images with the numbers `rows` (U,)."""
+        """Return the weighted loss of logits (U, K) of strong views, by probabilities q (U, K) of weak views, of the images `rows` (U,)."""
         if not len(q):
             return compared.sum() * 0
         each = F.cross_entropy(compared, q.argmax(dim=1), reduction="none")

@@ -1,4 +1,4 @@
-"""Images as a network learns from them: prepared, in random order, with unlabelled ones and a teacher's embeddings beside them."""
+"""Images as batches for training: prepared, in random order, with unlabelled images and a teacher's embeddings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """What is learnt from: pixels (N, C, P, P), labels (N, K), parts, scaling, and embeddings (N, D) of a teacher."""
+    """Training data: pixels (N, C, P, P), labels (N, K), parts, scaling, and embeddings (N, D) of a teacher."""
 
     recipe: ImageRecipe
     pixels: NDArray[Any]
@@ -40,7 +40,7 @@ class TrainingImages:
 
     @property
     def several(self) -> bool:
-        """Whether an image may have several labels."""
+        """Return whether an image may have several labels."""
         return self.recipe.data.labels == "several"
 
     @property
@@ -82,7 +82,7 @@ class TrainingImages:
 
 
 class ImageLoader:
-    """Batches of labelled images in random order, each with `unlabelled.ratio` unlabelled ones; the epoch alone decides which."""
+    """Batches of labelled images in random order, each with `unlabelled.ratio` unlabelled images; only the epoch decides which images."""
 
     def __init__(self, material: TrainingImages) -> None:
         self.material, self.epoch, self.first_batch = material, 0, 0

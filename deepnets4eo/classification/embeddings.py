@@ -34,7 +34,7 @@ def normalise(embeddings: Floats) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Gap:
-    """How far the embeddings of two sensors, each of length 1, lie apart.
+    """The distance between the embeddings of two sensors, each of length 1.
 
     `vector` (D,): difference of means; `separability`: accuracy of a logistic regression; lower uniformity: more evenly spread.
     """
@@ -51,7 +51,7 @@ class Gap:
     uniformity_second: float
 
     def to_dict(self) -> dict[str, float]:
-        """The figures without the vector."""
+        """Return the figures without the vector."""
         return {name: float(value) for name, value in asdict(self).items() if name != "vector"}
 
 
@@ -123,19 +123,20 @@ def recall_at(first: Floats, second: Floats, k: int = 1) -> float:
 
 
 def interpolate_weights(first: Mapping[str, Tensor], tuned: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
-    """Weights between those before and after fine-tuning: (1 − α) · first + α · tuned, which often keeps what was known before
-    (patching; Ilharco et al., NeurIPS 2022).
+    """Interpolate between weights before and after fine-tuning: (1 − α) · first + α · tuned.
 
-    Errors: InputError for weights of two networks, or an α outside 0 to 1.
+    This often keeps what was known before (patching; Ilharco et al., NeurIPS 2022).
+
+    Raises InputError for weights of two networks, or an α outside 0 to 1.
 
     Parameters
     ----------
     first, tuned : state dicts of one network
-    alpha : 0: the first ones, 1: the tuned ones
+    alpha : 0: the first weights, 1: the tuned weights
 
     Returns
     -------
-    A state dict; counters are those of the tuned weights.
+    A state dict; counters are taken from the tuned weights.
 
     Examples
     --------

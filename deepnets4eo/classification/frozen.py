@@ -42,13 +42,13 @@ VIEWS: tuple[Callable[[Tensor], Tensor], ...] = (  # of images (N, C, P, P)
 
 
 class FrozenImages(SlidingClassifier):
-    """EfficientNet-Lite0, whose weights stay as they are, behind one linear layer that `fit_head` fits.
+    """EfficientNet-Lite0 with fixed weights, followed by one linear layer that `fit_head` fits.
 
     Features are the means of the maps of all five levels, 512 numbers, averaged over views of the image.
 
-    input_px : side to which patches are enlarged first, None leaves them
-    views : 1, 2 or 4: the image as it is, with its mirror image, and mirrored down and transposed as well
-    weights : as of any encoder, those in the box by default
+    input_px : side to which patches are enlarged first; None keeps their size
+    views : 1, 2 or 4: the image unchanged, with its mirror image, and mirrored down and transposed as well
+    weights : as of any encoder, by default the shipped weights
     """
 
     def __init__(
@@ -81,13 +81,13 @@ class FrozenImages(SlidingClassifier):
         return scores
 
     def features(self, patches: Tensor) -> Tensor:
-        """What the last layer takes. patches : (N, C, P, P) → (N, 512)"""
+        """Return the input of the last layer. patches : (N, C, P, P) → (N, 512)."""
         if self.input_px is not None:
             patches = F.interpolate(patches, (self.input_px, self.input_px), mode="bicubic", align_corners=False)
         return torch.stack([self._means(view(patches)) for view in VIEWS[: self.views]]).mean(dim=0)
 
     def _means(self, patches: Tensor) -> Tensor:
-        """The means of the maps of all levels (N, 512) of one view."""
+        """Return the means of the maps of all levels (N, 512) of one view."""
         return torch.cat([level.mean(dim=(2, 3)) for level in self.encoder(patches)], dim=1)
 
     @torch.no_grad()

@@ -1,6 +1,6 @@
-"""Image files of one kind, each compared with the first, read in physical values (C, H, W), NaN where nothing was seen.
+"""Image files of one kind, each compared with the first, read in physical values (C, H, W) with NaN in unseen pixels.
 
-Refuses other bands or numbers than the first's, and tables of colours, naming both files.
+Refuses files whose bands or numbers differ from the first file, and colour tables, naming both files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Cell = tuple[int, Window | None]  # number of a file, and the part of it that is
 
 
 def open_image(path: Path, first: Layer | None = None) -> Layer:
-    """A file as a layer. Errors: InputError for numbers that are no brightness, and for a file that is not like the first."""
+    """Open a file as a layer. Raises InputError for numbers that are no brightness, and for a file that differs from the first."""
     layer = Layer.open(str(path))
     if layer.colour_roles == ["palette"]:
         raise InputError(
@@ -51,7 +51,7 @@ def _check_like(layer: Layer, first: Layer) -> None:
 
 
 def check_one_kind(kind: np.dtype[Any], name: str, other: np.dtype[Any], other_name: str) -> None:
-    """Refuse brightness of 8 bits beside wider numbers, which are of another unit. Errors: InputError naming both."""
+    """Refuse 8-bit brightness together with wider numbers, which have another unit. Raises InputError naming both."""
     if kind != other and 1 in (kind.itemsize, other.itemsize):
         raise InputError(
             f"{name} holds {kind}, {other_name} {other}: brightness of 8 bits and wider numbers are of two units. Write all "
@@ -79,7 +79,9 @@ def read_cells(
     bands: Sequence[int],
     note_place: Callable[[int, Grid], object] = lambda *_: None,
 ) -> Read:
-    """A reader of images: position of a cell → its pixels; bands : numbers from 1, in order. It notes where an image with a CRS lies."""
+    """Return a reader of images: position of a cell → its pixels; bands : numbers from 1, in order.
+
+    The reader notes the location of images with a CRS."""
 
     def read(number: int) -> NDArray[Any]:
         row, part = cells[number]
@@ -97,7 +99,7 @@ def without_invalid(values: NDArray[Any], valid: Mask) -> NDArray[Any]:
 
 
 def cut_tiles(paths: Sequence[Path], tile_px: int) -> list[Cell]:
-    """Number of the file, and window, of all whole tiles. Errors: InputError for a file that is smaller than one."""
+    """Return the number of the file and the window of all whole tiles. Raises InputError for a file smaller than a tile."""
     tiles: list[Cell] = []
     for number, path in enumerate(paths):
         height, width = Layer.open(str(path)).shape
@@ -109,7 +111,7 @@ def cut_tiles(paths: Sequence[Path], tile_px: int) -> list[Cell]:
 
 
 def read_band(path: Path, side_px: int) -> NDArray[Any]:
-    """The first band of a file, resampled to (P, P), NaN where nothing was seen."""
+    """Return the first band of a file, resampled to (P, P), with NaN in unseen pixels."""
     layer = open_image(path)
     with Reading(path), layer.reader.open_dataset() as dataset:
         stored = dataset.read([1], out_shape=(1, side_px, side_px), resampling=Resampling.bilinear)
@@ -118,7 +120,7 @@ def read_band(path: Path, side_px: int) -> NDArray[Any]:
 
 
 def file_bands(layer: Layer, bands: Sequence[str], *, chosen: bool) -> tuple[str, ...]:
-    """The bands of a file in order, of recipe or card; names in the file must not contradict; `chosen`: by name."""
+    """Return the bands of a file in order, from recipe or card; names in the file must not contradict them; `chosen`: by name."""
     own = tuple(layer.band_names)
     if not bands:
         return tuple(map(name_band, own)) if chosen else own

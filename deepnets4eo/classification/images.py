@@ -34,18 +34,18 @@ KEPT = 200  # pixels of each of them, for the percentiles
 
 @dataclass(frozen=True)
 class ImageList:
-    """Images that were not yet read, and their labels.
+    """Images that have not been read yet, and their labels.
 
     Parameters
     ----------
-    names : of the images, each once
-    targets : (N, K) bool, the labels; no label in a row: unlabelled
-    read : position in the list → pixels (C, H, W), NaN where nothing was seen
+    names : names of the images, each once
+    targets : (N, K) bool, the labels; a row without a label is an unlabelled image
+    read : position in the list → pixels (C, H, W), with NaN in unseen pixels
     bands : their names, in order
-    parts : of each image "train", "val" or "test", as its publisher has it, or ""
+    parts : part of each image: "train", "val" or "test", as published, or ""
     gsd_m : ground size of a pixel, metres
     dtype : type of the first image's numbers
-    grids : name → where an image lies, of images that were read and have a place
+    grids : name → grid of an image, for images that were read and have a location
     """
 
     names: tuple[str, ...]
@@ -58,7 +58,7 @@ class ImageList:
     grids: MutableMapping[str, Grid] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
         return len(self.names)
 
     @property
@@ -67,7 +67,7 @@ class ImageList:
         return np.asarray(self.targets.any(axis=1))
 
     def take(self, rows: Indices) -> ImageList:
-        """The images at these positions, in this order."""
+        """Return the images at these positions, in this order."""
         parts = tuple(self.parts[row] for row in rows) if self.parts else ()
         names, read = tuple(self.names[row] for row in rows), self.read
         return replace(self, names=names, targets=self.targets[rows], parts=parts, read=lambda at: read(int(rows[at])))
@@ -84,7 +84,7 @@ class ImageSplit:
     names: tuple[str, ...] = field(repr=False)
 
     def to_geojson(self) -> dict[str, Any]:
-        """The parts by name; whole images lie nowhere."""
+        """Return the parts by name; whole images have no location."""
         parts = {
             name: [self.names[row] for row in rows]
             for name, rows in (
@@ -97,12 +97,12 @@ class ImageSplit:
         return {"type": "FeatureCollection", "features": [], "split": self.describe(), "images": parts}
 
     def describe(self) -> dict[str, int]:
-        """How many images each part has."""
+        """Return the number of images of each part."""
         return {name: len(getattr(self, name)) for name in ("labelled", "unlabelled", "val", "test")}
 
 
 def check_learnable(images: ImageList, legend: Legend, *, several: bool) -> None:
-    """Refuse images that no network can learn from, and several labels where one is expected. Errors: InputError."""
+    """Refuse images without usable labels, and several labels if one is expected. Raises InputError."""
     counts = images.targets.sum(axis=0)
     if not images.labelled.any():
         raise InputError(
@@ -152,7 +152,7 @@ def split_images(
 
 
 def _draw_groups(groups: Sequence[Hashable], share: float, rng: np.random.Generator, rows: Indices) -> Indices:
-    """The rows of whole groups, drawn until they are a share of all. Errors: InputError where they are of one group."""
+    """Return the rows of whole groups, drawn until they are a share of all rows. Raises InputError if all rows are of one group."""
     own = [groups[int(row)] for row in rows]
     names = list(dict.fromkeys(own))
     if len(names) < 2:
@@ -165,7 +165,7 @@ def _draw_groups(groups: Sequence[Hashable], share: float, rng: np.random.Genera
 
 
 def draw_share(targets: Mask, share: float, rng: np.random.Generator, rows: Indices) -> Indices:
-    """A share of `rows` from every class, at least one image where a class has two; drawn once, rare classes first."""
+    """Return a share of `rows` from every class, at least one image if a class has two; drawn once, rare classes first."""
     chosen = np.zeros(len(targets), bool)
     for column in np.argsort(targets.sum(axis=0), kind="stable"):
         members = np.flatnonzero(targets[:, column])
@@ -193,7 +193,7 @@ def draw_labelled(targets: Mask, per_class: int, seed: int) -> Indices:
 
 
 def read_pixels(images: ImageList, *, memory_bytes: float, folder: Path, workers: int) -> NDArray[Any]:
-    """Read all images into one array (N, C, H, W), beyond `memory_bytes` in a temporary file; InputError where they differ."""
+    """Read all images into one array (N, C, H, W), beyond `memory_bytes` in a temporary file; InputError if they differ."""
     first = np.asarray(images.read(0))
     pixels = _room((len(images), *first.shape), first.dtype, memory_bytes, folder)
     tops = np.full(len(images), -np.inf)
@@ -214,7 +214,7 @@ def read_pixels(images: ImageList, *, memory_bytes: float, folder: Path, workers
 
 
 def _room(shape: tuple[int, ...], kind: np.dtype[Any], memory_bytes: float, folder: Path) -> NDArray[Any]:
-    """An array in memory or, where it is too large for that, in a temporary file."""
+    """Return an array in memory or, if it is too large, in a temporary file."""
     if math.prod(shape) * kind.itemsize <= memory_bytes:
         return np.empty(shape, kind)
     folder.mkdir(parents=True, exist_ok=True)
@@ -223,7 +223,7 @@ def _room(shape: tuple[int, ...], kind: np.dtype[Any], memory_bytes: float, fold
 
 
 def _check_one_unit(tops: Floats, images: ImageList) -> None:
-    """Refuse reflectance as 0 to 1 beside reflectance times 10,000; tops : (N,) the largest value of each image."""
+    """Refuse reflectance as 0 to 1 mixed with reflectance times 10,000; tops : (N,) the largest value of each image."""
     low, high = (tops > 0) & (tops <= REFLECTANCE), tops > 100 * REFLECTANCE
     if low.any() and high.any():
         small, large = int(low.argmax()), int(high.argmax())
@@ -234,7 +234,7 @@ def _check_one_unit(tops: Floats, images: ImageList) -> None:
 
 
 def measure_pixels(pixels: NDArray[Any], rows: Indices, images: ImageList) -> InputSpec:
-    """Mean, deviation and range of each band over the images at `rows`, evenly spread ones where there are many."""
+    """Measure mean, deviation and range of each band over the images at `rows`, or over evenly spread images if there are many."""
     moments, kept = BandMoments(pixels.shape[1]), []
     for row in rows[:: max(1, len(rows) // STATISTICS)]:
         values = pixels[row].reshape(pixels.shape[1], -1).astype(np.float32)
@@ -264,7 +264,7 @@ def prepare_images(pixels: NDArray[Any], inputs: InputSpec) -> NDArray[np.float3
 
 
 def check_unit(pixels: NDArray[Any], inputs: InputSpec, *, first: bool = True) -> None:
-    """Refuse images whose values are of another unit than those of training; `first`: also say which bands are strange. Errors: InputError."""
+    """Refuse images whose values have another unit than the training images; `first`: also report unusual bands. Raises InputError."""
     layer = inputs.layers[LAYER]
     top = float(np.nanmax(pixels[:STATISTICS]))
     if (top <= REFLECTANCE) != (layer.high <= REFLECTANCE):

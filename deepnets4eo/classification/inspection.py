@@ -55,7 +55,7 @@ def inspect_images(path: str) -> Inspection | None:
 
 
 def _holds_patches(folders: Sequence[Path]) -> bool:
-    """Whether several folders, or folders in them, hold small images; scenes and mosaics lie in folders as well."""
+    """Return whether several folders, or folders in them, contain small images; scenes and mosaics are also kept in folders."""
     firsts = [next(iter(images_in(folder)), None) for folder in folders]
     known = [path for path in firsts if path is not None]
     return len(known) > 1 and all(max(Layer.open(path).shape) <= MAX_PX for path in known)

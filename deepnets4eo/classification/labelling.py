@@ -1,6 +1,6 @@
-"""Labels and embeddings of images by runs of the task `images`, and labels of people that are probably wrong.
+"""Labels and embeddings of images by runs of the task `images`, and human labels that are probably wrong.
 
-Refuses runs of other tasks, and images of other bands, size or unit than those of training.
+Refuses runs of other tasks, and images whose bands, size or unit differ from the training images.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ COLUMNS = ["rank", "image", "labelled", "suggested", "margin"]
 def classify_images(run: Run, images: ImageList, *, num_workers: int = 2) -> NDArray[np.float32]:
     """Label whole images with a run.
 
-    Errors: InputError for a run of another task, and images of other bands, size or unit than those of training.
+    Raises InputError for a run of another task, and for images whose bands, size or unit differ from the training images.
 
     Parameters
     ----------
     run : a run of the task images
-    images : images to label, of the bands and size of training
+    images : images to label, with the bands and size of the training images
     num_workers : threads that read ahead
 
     Returns
     -------
-    (N, K) probabilities: of one label they sum to 1, of several labels each is a probability of its own.
+    (N, K) probabilities: with one label they sum to 1, with several labels each probability is independent.
     """
     return _probabilities(_outputs(run, images, "patch_scores", num_workers), several=_has_several(run))
 
@@ -62,13 +62,13 @@ def label_images(
 ) -> int:
     """Label whole images with a run, and write a table.
 
-    Errors: InputError (as `list_images` and `classify_images`); OutputError (the table exists, or cannot be written).
+    Raises InputError (as `list_images` and `classify_images`); OutputError (the table exists, or cannot be written).
 
     Parameters
     ----------
     run : a run of the task images
     sources : folders, tables or archives of images as in training; labels in them are not read
-    out : the table (.csv): `image`, `label` (several with `;` between), `probability` of the likeliest, and a column a class
+    out : the table (.csv): `image`, `label` (several with `;` between), `probability` of the likeliest, and a column per class
     device : see `device.choose`
     num_workers : threads that read ahead
     overwrite : replace a table that exists
@@ -91,7 +91,7 @@ def label_images(
 def write_probabilities(
     out: str | Path, images: Sequence[str], classes: Sequence[str], probabilities: NDArray[np.float32], chosen: Mask
 ) -> int:
-    """Write a row an image: the classes that are chosen (N, K), the largest probability, and those (N, K) of all; returns N."""
+    """Write a row per image: the chosen classes (N, K), the largest probability, and the probabilities (N, K) of all classes; returns N."""
     rows = [
         (image, BETWEEN.join(np.array(classes)[row]), f"{scores.max():.4f}", *(f"{score:.4f}" for score in scores))
         for image, row, scores in zip(images, chosen, probabilities, strict=True)
@@ -128,7 +128,7 @@ def _has_several(run: Run) -> bool:
 
 
 def _outputs(run: Run, images: ImageList, method: str, num_workers: int) -> NDArray[np.float32]:
-    """What a method of a run's network makes of images."""
+    """Return the output of a method of a run's network for images."""
     from deepnets4eo.classification.bands import check_band_order
 
     segmenter, bands = _network_of(run), run.inputs.layers["image"].bands
@@ -158,13 +158,13 @@ def image_outputs(
 
 
 def find_wrong_images(run: Run, sources: Sequence[str | Path], *, num_workers: int = 2) -> pd.DataFrame:
-    """Images whose labels are probably wrong, ranked.
+    """Rank images whose labels are probably wrong.
 
-    Images whose labels the run learnt are left out, by their names: a network repeats the errors of its labels.
+    Images whose labels the run was trained on are left out, by their names: a network repeats the errors of its labels.
 
-    A run of frozen features checks them all: its last layer is fitted anew without each fifth of the images.
+    A run of frozen features checks all images: its last layer is refitted without each fifth of the images.
 
-    Errors: InputError, as `list_images` and `classify_images`; also where no image with a label is left.
+    Raises InputError, as `list_images` and `classify_images`; also if no image with a label is left.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def find_wrong_images(run: Run, sources: Sequence[str | Path], *, num_workers: i
     Returns
     -------
     Table with `rank` (1 is the surest), `image`, `labelled`, `suggested` and `margin` of their probabilities. With several
-    labels an image, each label to be added ("no CLASS" is labelled) or removed has a row.
+    labels per image, each label to be added ("no CLASS" is labelled) or removed has a row.
     """
     import pandas as pd
 

@@ -31,7 +31,7 @@ class ImageCriterion:
             network.consistency = Consistency(recipe.unlabelled, number, len(material.unlabelled))
 
     def step(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-        """The loss of one batch, () float32."""
+        """Return the loss of one batch, () float32."""
         net: Any = network
         images = self._weak(batch["image"])
         if self.train.photometric:
@@ -69,7 +69,7 @@ class ImageCriterion:
         return weak(images, flips=train.flips, rotations=train.rotations, shift=SHIFT if self.consistency else 0.0)
 
     def _supervised(self, network: nn.Module, logits: Any, target: Tensor) -> Tensor:
-        """The loss of labelled images: logits (N, K), or several of them; target (N, K) bool."""
+        """Return the loss of labelled images: logits (N, K), or several of them; target (N, K) bool."""
         if self.several:
             weights = None if self.weights is None else self.weights.to(logits.device)
             return F.binary_cross_entropy_with_logits(logits.float(), target.float(), weight=weights)

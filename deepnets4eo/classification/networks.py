@@ -40,7 +40,7 @@ class SlidingClassifier(PatchClassifier):
         self.stride_px = stride_px
 
     def inner_scores(self, cube: Tensor) -> Tensor:
-        """Logits wherever the context lies inside, alike within a cell. cube : (N, C, h, w) → (N, K, h − b, w − b)"""
+        """Return logits wherever the context is inside the cube, equal within a cell. cube : (N, C, h, w) → (N, K, h − b, w − b)."""
         height, width = (side - self.before_px - self.after_px for side in cube.shape[2:])
         stride = self.stride_px
         cube = F.pad(cube, (0, -width % stride, 0, -height % stride), mode="replicate")
@@ -107,7 +107,7 @@ class ImageClassifier(SlidingClassifier):
         return self.head(self.dropped(self.features(patches)))
 
     def features(self, patches: Tensor) -> Tensor:
-        """What the last layer takes. patches : (N, C, P, P) → (N, D)"""
+        """Return the input of the last layer. patches : (N, C, P, P) → (N, D)."""
         features: Tensor = self.encoder(patches)
         return features
 
@@ -133,7 +133,7 @@ class ChannelAttention(nn.Module):
 
 @dataclass(frozen=True)
 class WideSizes:
-    """What compound scaling gives: blocks a group, widths of the groups, and side of the images in pixels."""
+    """Sizes that compound scaling gives: blocks per group, widths of the groups, and side of the images in pixels."""
 
     blocks: int
     widths: tuple[int, ...]
@@ -191,7 +191,7 @@ class WideResNet(SlidingClassifier):
         return self.head(self.features(patches))
 
     def features(self, patches: Tensor) -> Tensor:
-        """What the last layer takes. patches : (N, C, P, P) → (N, D)"""
+        """Return the input of the last layer. patches : (N, C, P, P) → (N, D)."""
         maps: Tensor = self.encoder(patches)
         return maps.mean(dim=(2, 3))
 

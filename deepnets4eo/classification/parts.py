@@ -30,7 +30,7 @@ COORDINATES = re.compile(r"(?<![\d.])(-?\d{1,3}\.\d+)_(-?\d{1,2}\.\d+)(?![\d.])"
 
 
 def draw_parts(images: ImageList, recipe: ImageRecipe) -> ImageSplit:
-    """Draw what is learnt from, validated and tested, as a recipe says. Errors: InputError for names without coordinates."""
+    """Draw training, validation and test images by the rules of a recipe. Raises InputError for names without coordinates."""
     data = recipe.data
     return split_images(
         images, val_share=data.val_share, test_share=data.test_share, labels_per_class=data.labels_per_class, seed=data.split_seed,
@@ -41,7 +41,7 @@ def draw_parts(images: ImageList, recipe: ImageRecipe) -> ImageSplit:
 def take_shared_apart(
     split: ImageSplit, images: ImageList, pixels: NDArray[Any], *, by_place: bool
 ) -> tuple[ImageSplit, list[str]]:
-    """The split without images that stand in two parts, as far as these were drawn, and sentences about those that still do."""
+    """Return the split without images that are in two parts, as far as parts were drawn, and sentences about images that still are."""
     digests = digests_of(pixels)
     if not by_place:
         split, moved = keep_together(split, images.parts, digests)
@@ -66,7 +66,7 @@ def place_of(name: str) -> tuple[float, float] | None:
 
 
 def place_blocks(names: Sequence[str], block_deg: float) -> list[tuple[int, int]]:
-    """The square of degrees that each image lies in. Errors: InputError for a name without coordinates."""
+    """Return the square of degrees that contains each image. Raises InputError for a name without coordinates."""
     positions = [place_of(name) for name in names]
     if None in positions:
         raise InputError(
@@ -77,12 +77,12 @@ def place_blocks(names: Sequence[str], block_deg: float) -> list[tuple[int, int]
 
 
 def digests_of(pixels: NDArray[Any]) -> list[bytes]:
-    """What images (N, C, H, W) have in common that are alike byte for byte."""
+    """Return digests of images (N, C, H, W); images that are identical byte for byte have the same digest."""
     return [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in pixels]
 
 
 def keep_together(split: ImageSplit, parts: Sequence[str], digests: Sequence[Hashable]) -> tuple[ImageSplit, int]:
-    """A split in which images that are alike lie in the part of the first of them, as far as parts were drawn, and how many moved."""
+    """Return a split that moves identical images to the part of the first of them, as far as parts were drawn, and how many moved."""
     home = {int(row): name for name in split.describe() for row in getattr(split, name)}
     drawn = {row for row in home if not (parts and parts[row])}
     first, moved = dict[Hashable, str](), 0
@@ -111,14 +111,14 @@ def shared_between(parts: Mapping[str, Sequence[tuple[str, Hashable]]]) -> list[
 
 
 class ImagePlace(NamedTuple):
-    """An image by its name, and where it lies."""
+    """The name and location of an image."""
 
     name: str
     grid: Grid
 
 
 def shared_ground(parts: Mapping[str, Sequence[str]], grids: Mapping[str, Grid]) -> list[str]:
-    """Sentences that name how many images of one part lie on the ground of images of another one; parts : names of images."""
+    """Return sentences on how many images of one part are on the ground of images of another part; parts : names of images."""
     known = [ImagePlace(name, grids[name]) for names in parts.values() for name in names if name in grids]
     part_of = {name: part for part, names in parts.items() for name in names}
     order = list(parts)

@@ -1,4 +1,4 @@
-"""Images with labels as they lie on disk: a folder a class, a table, a NumPy archive, or the folders of BigEarthNet.
+"""Images with labels on disk: a folder per class, a table, a NumPy archive, or the folders of BigEarthNet.
 
 Refuses names that the legend lacks, empty classes, bands missing or in another order, and archives of objects.
 """
@@ -54,7 +54,7 @@ NAMED = 5
 
 
 class ImageData(Section):
-    """Which images, which of their bands and labels, and which of them are validated and tested on."""
+    """The images of a training, the bands and labels that are read, and the images for validation and test."""
 
     folders: tuple[str, ...] = Field(
         default=(), description="folders, tables (.csv) or archives (.npz); --data sets it"
@@ -129,14 +129,14 @@ def list_unlabelled(data: ImageData) -> ImageList:
 
 
 def _check_named(data: ImageData) -> Sequence[str]:
-    """The bands of the files, where they are known. Errors: InputError without any images."""
+    """Return the bands of the files, if they are known. Raises InputError without any images."""
     if not data.folders and not data.unlabelled:
         raise InputError("no images were named. Give --data FOLDER, --data images.csv or --data images.npz.")
     return data.file_bands or (DatasetCard.load(data.dataset).bands.get("image", ()) if data.dataset else ())
 
 
 def folder_legend(folder: Path) -> Legend:
-    """The names of the folders as classes, in colours around the circle. Errors: InputError without two folders."""
+    """Return the names of the folders as classes, in colours around the colour circle. Raises InputError without two folders."""
     import colorsys
 
     inner = class_folders(folder) if folder.is_dir() else []
@@ -178,7 +178,7 @@ def join(lists: Sequence[ImageList], num_classes: int) -> ImageList:
 
 
 def _in_part(images: ImageList, part: str) -> ImageList:
-    """The same images, all of one part; none: as they were listed."""
+    """Return the images, all assigned to one part; an empty part leaves them as listed."""
     return replace(images, parts=(part,) * len(images)) if part else images
 
 
@@ -217,7 +217,7 @@ def _recognise(folder: Path) -> str:
 
 
 def folder_rows(folder: Path, *, named: bool) -> list[Row]:
-    """A folder a class, or these in a folder a part; all images below the folder where no labels are read."""
+    """Return the rows of a folder per class, or of such folders in a folder per part; all images below the folder if labels are not read."""
     if not named:
         return [(path, [], "") for path in images_in(folder)]
     inner = class_folders(folder)
@@ -237,18 +237,18 @@ def folder_rows(folder: Path, *, named: bool) -> list[Row]:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Images below a folder, without hidden files and what macOS keeps beside each file of an archive."""
+    """Return images below a folder, without hidden files and the files that macOS adds to each file of an archive."""
     inner = ((path, path.relative_to(folder).parts) for path in folder.rglob("*"))
     return sorted(path for path, parts in inner if path.suffix.lower() in SUFFIXES and not any(map(_hidden, parts)))
 
 
 def class_folders(folder: Path) -> list[Path]:
-    """The folders within one, without hidden ones."""
+    """Return the folders within a folder, without hidden folders."""
     return sorted(path for path in folder.iterdir() if path.is_dir() and not _hidden(path.name))
 
 
 def _are_parts(folders: Sequence[Path]) -> bool:
-    """Whether folders are called train, val, test and the like, and hold folders of classes."""
+    """Return whether folders are named train, val, test or similar, and contain folders of classes."""
     return len(folders) > 1 and all(folder.name.lower() in PARTS and class_folders(folder) for folder in folders)
 
 
@@ -267,7 +267,7 @@ def _hidden(name: str) -> bool:
 
 
 def table_rows(path: Path, *, named: bool) -> list[Row]:
-    """The rows of a table with the columns image, label (where labels are read) and, if it has one, part or split; each image once."""
+    """Return the rows of a table with the columns image, label (if labels are read) and, if present, part or split; each image once."""
     columns, rows = _read_cells(path)
     part = next((name for name in PART_COLUMNS if name in columns), PART_COLUMNS[0])
     if not {"image", *(("label",) if named else ())} <= set(columns):
@@ -293,7 +293,7 @@ def table_rows(path: Path, *, named: bool) -> list[Row]:
 
 
 def table_columns(path: Path) -> list[str]:
-    """The names in the first line of a table."""
+    """Return the names in the first line of a table."""
     return _read_cells(path)[0]
 
 
@@ -307,7 +307,7 @@ def _read_cells(path: Path) -> tuple[list[str], list[dict[str, str]]]:
 
 
 def _beside(table: Path, number: int, image: str) -> Path:
-    """The file that a line of a table names. Errors: InputError where it is not there, or outside the table's folder."""
+    """Return the file that a line of a table names. Raises InputError if the file is missing, or outside the table's folder."""
     path = Path(os.path.normpath(table.parent / image))
     try:
         there = path.is_file()
@@ -361,7 +361,7 @@ def _check_once(names: Sequence[str]) -> None:
 
 
 def _list_bigearthnet(folder: Path, data: ImageData, bands: Sequence[str], legend: Legend | None) -> ImageList:
-    """Patches of BigEarthNet: one file a band in a folder a patch; version 2 has its labels in metadata.parquet."""
+    """List patches of BigEarthNet: one file per band in a folder per patch; version 2 has its labels in metadata.parquet."""
     names = tuple(map(name_band, data.bands or bands))
     if not names:
         raise InputError("the bands of BigEarthNet are chosen by name. Set data.dataset=bigearthnet_v2, or data.bands.")

@@ -1,4 +1,4 @@
-"""What decides a training on whole images: network, optimisation, parts, teacher. Refuses sections that do not go together."""
+"""The recipe of a training on whole images: network, optimisation, parts, teacher. Refuses sections that do not go together."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ImageTrain(TrainSection):
 
 
 class ImageSplitSection(Section):
-    """How validated and tested images are drawn where no part is published."""
+    """The drawing of validation and test images if no parts are published."""
 
     by: Literal["image", "place"] = Field(
         default="image",
@@ -103,6 +103,6 @@ class ImageRecipe(Recipe):
         return self
 
     def with_images(self, labelled: int) -> Self:
-        """The recipe with the images of an epoch, which follow from the labelled ones where `data.windows_per_epoch` is 0."""
+        """Return the recipe with the images of an epoch, which follow from the labelled images if `data.windows_per_epoch` is 0."""
         count = self.data.windows_per_epoch or max(labelled, MIN_IMAGES, self.train.batch_size)
         return self.model_copy(update={"data": self.data.model_copy(update={"windows_per_epoch": count})})

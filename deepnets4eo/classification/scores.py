@@ -1,4 +1,4 @@
-"""How well images are labelled: overall, by class, by rank, and how far the probabilities hold; empty classes have no score."""
+"""Scores of image labels: overall, by class, by rank, and calibration of the probabilities; empty classes have no score."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ THRESHOLD = 0.5  # of the probability of one of several labels, as published
 def score_images(logits: Floats, targets: Mask, names: Sequence[str], *, several: bool) -> dict[str, Any]:
     """Score labelled images.
 
-    Errors: InputError for arrays that do not belong together, and without `several` for an image that has not one label.
+    Raises InputError for arrays that do not belong together, and without `several` for an image without exactly one label.
 
     Parameters
     ----------
     logits : (N, K) scores before normalisation
     targets : (N, K) bool, the labels
-    names : of the classes
-    several : whether an image may have several labels; each is then given at a probability of 0.5 and more
+    names : names of the classes
+    several : whether an image may have several labels; each label is then assigned at a probability of 0.5 or more
 
     Returns
     -------
     Fractions by name: macro_f1, micro_f1, macro_ap, micro_ap (average precision), ece (expected calibration error); by class f1,
-    precision, recall, average_precision, support (images). One label an image: also the scores of one confusion matrix. NaN where
-    nothing is defined; macro_f1 is the mean over all classes that are true or predicted.
+    precision, recall, average_precision, support (images). With one label per image, also the scores of one confusion matrix.
+    Undefined scores are NaN; macro_f1 is the mean over all classes that are true or predicted.
 
     Examples
     --------
@@ -80,7 +80,7 @@ def check_one_label(targets: Mask, names: Sequence[str] | None = None) -> None:
 
 
 def fit_temperature(logits: Floats, targets: Mask, *, several: bool) -> float:
-    """What divides the logits so that probabilities hold, of one label or of all labels alike."""
+    """Return the divisor of the logits that calibrates the probabilities, of one label or of all labels together."""
     if not several:
         return temperature(logits, targets.argmax(axis=1))
     odds = logits.ravel()

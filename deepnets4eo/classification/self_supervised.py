@@ -34,7 +34,7 @@ NO_LABELS = Legend.from_dict(
 
 
 class PretextSection(Section):
-    """What is learnt without labels."""
+    """Options of training without labels."""
 
     temperature: float = Field(default=0.2, gt=0, description="divides the cosines")
     channels: int = Field(default=128, ge=2, description="of the embeddings that are compared")
@@ -67,7 +67,7 @@ class PretextRecipe(ImageRecipe):
 
 
 def train_encoder(recipe: PretextRecipe, out: Path, options: TrainOptions) -> Path:
-    """Train the encoder of the recipe's network on unlabelled images; returns the run folder with the encoder alone."""
+    """Train the encoder of the recipe's network on unlabelled images; returns the run folder, which contains only the encoder."""
     check_extra("deep")
     data, train, model = recipe.data, recipe.train, recipe.model
     images = list_unlabelled(data)
@@ -107,7 +107,7 @@ def train_encoder(recipe: PretextRecipe, out: Path, options: TrainOptions) -> Pa
 
 
 def _sized(options: dict[str, Any], recipe: PretextRecipe, side_px: int) -> dict[str, Any]:
-    """Options of the network; those of whole images know their side."""
+    """Return the options of the network; networks for whole images also get the side of the images."""
     return (
         {"patch_px": side_px, **options} if recipe.model.network in ("image-classifier", "wide-resnet-eca") else options
     )
@@ -165,7 +165,7 @@ class Pretext(nn.Module):
         return relight(images, train.photometric) if train.photometric else images
 
     def loss(self, images: Tensor) -> Tensor:
-        """The loss of a batch of images (N, C, P, P), () float32."""
+        """Return the loss of a batch of images (N, C, P, P), () float32."""
         embedded = self(torch.cat([self.view(images), self.view(images)]))
         return nt_xent(embedded[: len(images)], embedded[len(images) :], self.pretext.temperature)
 

@@ -29,7 +29,7 @@ class Teacher:
 
     @classmethod
     def of_recipe(cls, recipe: ImageRecipe, legend: Legend) -> Teacher | None:
-        """The teacher that a recipe names; None where it names none. Errors: InputError for another legend."""
+        """Return the teacher that a recipe names, or None if it names no teacher. Raises InputError for another legend."""
         if not recipe.teacher.run:
             return None
         run = load_run(recipe.teacher.run)
@@ -43,7 +43,7 @@ class Teacher:
         return cls(run, embed_images(run, images, num_workers=max(recipe.data.num_workers, 1)))
 
     def give_last_layer(self, segmenter: NetworkSegmenter) -> None:
-        """Put the last layer into a network, where it stays as it is. Errors: InputError for embeddings of another size."""
+        """Put the last layer into a network, in which it stays fixed. Raises InputError for embeddings of another size."""
         networks: list[Any] = [segmenter, self.run.segmenter]
         learnt, taught = (network.module.head for network in networks)
         sizes = [getattr(head, "in_features", None) for head in (learnt, taught)]  # a linear layer's alone

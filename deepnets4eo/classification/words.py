@@ -66,7 +66,7 @@ class ImageTextModel:
         return F.normalize(self.network.encode_image((resized - mean) / std), dim=1)
 
     def text_features(self, classes: Sequence[str], templates: Sequence[str] = TEMPLATES) -> Tensor:
-        """Embeddings (K, D) of length 1 of classes in words, each the mean over the templates, where {} stands for it."""
+        """Return embeddings (K, D) of length 1 of classes in words, each the mean over the templates, whose {} is replaced by the class."""
         import torch
         import torch.nn.functional as F
 
@@ -81,7 +81,7 @@ class ImageTextModel:
 
     @property
     def scale(self) -> float:
-        """What cosines are multiplied by before the softmax."""
+        """Return the factor that multiplies cosines before the softmax."""
         return float(self.network.logit_scale.exp())
 
 
@@ -139,16 +139,16 @@ def classify_by_words(
     model: ImageTextModel, images: ImageList, classes: Sequence[str] | Mapping[str, str], *,
     templates: Sequence[str] = TEMPLATES, num_workers: int = 2,
 ) -> NDArray[np.float32]:  # fmt: skip
-    """Probabilities (N, K) of classes that are described in words; those of an image sum to 1.
+    """Compute probabilities (N, K) of classes that are described in words; the probabilities of an image sum to 1.
 
-    Errors: InputError (images without red, green and blue; fewer than two classes).
+    Raises InputError (images without red, green and blue; fewer than two classes).
 
     Parameters
     ----------
     model : two towers
     images : of 8-bit colours, or of other values, whose percentiles 1 and 99 over all images become black and white
     classes : names, or name → its description in words
-    templates : sentences, where {} stands for a class
+    templates : sentences with {} in place of a class
     num_workers : threads that read ahead
 
     Returns

@@ -1,4 +1,4 @@
-"""What an object shows of itself: a short text, a small table in a notebook, and a figure; reads no file."""
+"""Displays of objects: a short text, a small table in a notebook and a figure; no file is read."""
 
 from typing import TYPE_CHECKING
 

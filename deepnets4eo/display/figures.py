@@ -33,7 +33,7 @@ def drawn_text(text: str) -> str:
 
 
 def make_axes(axes: Axes | None = None, size_in: tuple[float, float] = (SIDE_IN, SIDE_IN)) -> Axes:
-    """The given Axes, or those of a new figure of (width, height) inches."""
+    """Return the given Axes, or the Axes of a new figure of (width, height) inches."""
     if axes is not None:
         return axes
     import matplotlib.pyplot as plt
@@ -42,7 +42,7 @@ def make_axes(axes: Axes | None = None, size_in: tuple[float, float] = (SIDE_IN,
 
 
 def make_row(number: int, *, with_key: bool = False) -> list[Axes]:
-    """The Axes of a new figure beside each other, with room for a key of colours at the right."""
+    """Create a figure with Axes next to each other and room for a colour key at the right, and return the Axes."""
     import matplotlib.pyplot as plt
 
     figure = plt.figure(figsize=(SIDE_IN * number + (2.0 if with_key else 0), SIDE_IN), layout="constrained")
@@ -87,7 +87,7 @@ def draw_image(axes: Axes, image: ByteImage, grid: Grid, title: str = "") -> Axe
 
 
 def aspect_ratio(grid: Grid) -> float:
-    """The height of a unit by its width: 1, but for longitude and latitude, whose degrees differ."""
+    """Return the height of a map unit divided by its width: 1, except in longitude and latitude, whose degrees differ."""
     if grid.crs is None or not grid.crs.geographic:
         return 1.0
     _, latitude = grid.affine * (grid.shape[1] / 2, grid.shape[0] / 2)
@@ -105,7 +105,7 @@ def color_patches(entries: Iterable[tuple[tuple[int, int, int], str]]) -> list[P
 
 
 def add_key(axes: Axes, entries: Iterable[tuple[tuple[int, int, int], str]]) -> Axes:
-    """Write a key of colours to the right of the Axes, which become narrower where it has no room."""
+    """Add a colour key to the right of the Axes; the Axes become narrower if there is no room for the key."""
     key = axes.legend(handles=color_patches(entries), loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     figure = axes.figure
     if figure.get_layout_engine() is None:  # one that the caller made: nothing makes room in it

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 def in_notebook() -> bool:
-    """Whether this process is the kernel of a notebook, which draws what is displayed."""
+    """Return whether this process is the kernel of a notebook, which draws what is displayed."""
     shell = sys.modules.get("IPython")
     current = shell.get_ipython() if shell is not None else None
     return current is not None and "ZMQ" in type(current).__name__
@@ -16,7 +16,7 @@ def in_notebook() -> bool:
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[float], None]]:
-    """A context whose value takes the share of the work that is done, 0–1, and draws it: in a notebook, else on the terminal."""
+    """Provide a function that takes the finished share of the work, 0–1, and draws it: in a notebook, else on the terminal."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -29,7 +29,7 @@ def progress_bar(title: str) -> Iterator[Callable[[float], None]]:
 
 @contextmanager
 def watched_progress(title: str) -> Iterator[Callable[[float], None] | None]:
-    """The same where a person sees it; None elsewhere."""
+    """Provide a progress bar as `progress_bar` does if a person can see it, else None."""
     if not in_notebook() and not sys.stderr.isatty():
         yield None
         return

@@ -1,6 +1,6 @@
-"""The short text and the small HTML table by which an object shows itself.
+"""The short text and the small HTML table that display an object.
 
-All text is made printable, and escaped for HTML: names of files, bands and classes come from others."""
+All text is made printable and escaped for HTML, because names of files, bands and classes come from others."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ColorRow(NamedTuple):
 
 @dataclass(frozen=True)
 class Summary:
-    """What an object shows of itself: title, `head` of the first line, `facts` a line each, and coloured rows (`in_colors`)."""
+    """Contents of an object's display: title, `head` of the first line, `facts`, one per line, coloured rows (`in_colors`)."""
 
     title: str
     head: Mapping[str, str] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Summary:
         return "\n".join(lines + [f"  {_clean(name)}: {_clean(value)}" for name, value in self.facts.items()])
 
     def html(self) -> str:
-        """A table without scripts, pictures or anything from the network."""
+        """Return the summary as an HTML table without scripts, pictures or anything from the network."""
         rows = "".join(
             f'<tr><th style="{CELL}">{_html(name)}</th><td style="{CELL}">{_html(value)}</td></tr>'
             for name, value in {**self.head, **self.facts}.items()
@@ -56,7 +56,7 @@ class WithSummary:
     """Base of classes that print as their summary; in notebooks they are shown as its table."""
 
     def _summary(self) -> Summary:
-        """What the object shows of itself; reads no pixels."""
+        """Return the summary that displays the object, without reading pixels."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -67,7 +67,7 @@ class WithSummary:
 
 
 def grid_facts(grid: Grid) -> dict[str, str]:
-    """Returns size, CRS and ground size of a pixel in words; without a CRS the latter is left out."""
+    """Return the size, the CRS and the ground size of a pixel in words; the ground size is left out without a CRS."""
     from deepnets4eo.grid import mean_gsd_m  # imports GDAL's friends, which a legend does without
 
     height, width = grid.shape
@@ -79,7 +79,7 @@ def grid_facts(grid: Grid) -> dict[str, str]:
 
 
 def count_text(number: int, one: str, several: str | None = None) -> str:
-    """A number and its noun.
+    """Return a number with its noun.
 
     >>> count_text(1, "band"), count_text(2, "class", "classes")
     ('1 band', '2 classes')
@@ -88,7 +88,7 @@ def count_text(number: int, one: str, several: str | None = None) -> str:
 
 
 def list_names(names: Sequence[str], most: int = MAX_NAMES) -> str:
-    """The first names, and an ellipsis where there are more.
+    """Return the first names, followed by an ellipsis if there are more.
 
     >>> list_names(["a", "b", "c"], most=2)
     'a, b, …'

@@ -53,7 +53,7 @@ IRRELEVANT = {"stored_in", "card.source"}  # they do not change the meaning of a
 
 
 def read_report(path: str | Path) -> Report:
-    """A report that `evaluate --json` wrote; InputError names the file and the value that is wrong."""
+    """Read a report that `evaluate --json` wrote; InputError names the file and the wrong value."""
     report = read_json(path)
     try:
         _StoredReport.model_validate(report)
@@ -67,7 +67,7 @@ def read_report(path: str | Path) -> Report:
 
 
 def differences(first: Report, second: Report) -> list[str]:
-    """The differences in the rules of two reports, in words; empty where they can be compared."""
+    """Return the differences between the rules of two reports, in words; the list is empty if the reports can be compared."""
     lines = []
     if first.get("legend") != second.get("legend"):
         lines.append(f"legend {first.get('legend')} and {second.get('legend')}")
@@ -85,7 +85,7 @@ def differences(first: Report, second: Report) -> list[str]:
 
 
 def compare(reports: Mapping[str, Report]) -> dict[str, dict[str, float | None]]:
-    """Returns score → result → fraction: overall scores, then `f1 CLASS`; InputError for results of other protocols."""
+    """Return score → result → fraction: overall scores, then `f1 CLASS`; InputError if the results follow different protocols."""
     if len(reports) < 2:
         raise InputError(f"got {len(reports)} report, expected two or more to compare.")
     for name, report in reports.items():
@@ -122,7 +122,7 @@ def comparison_table(reports: Mapping[str, Report]) -> str:
 
 
 def full_table(report: Report, earlier: Report | None = None) -> str:
-    """The tables of a report as text: its scores, those published on the same data, and the difference from an earlier one."""
+    """Return the tables of a report as text: its scores, published scores on the same data, changes from an earlier report."""
     text = text_table(report)
     if report.get("published"):
         rows = {method: PublishedScores(**scores) for method, scores in report["published"].items()}
@@ -133,7 +133,7 @@ def full_table(report: Report, earlier: Report | None = None) -> str:
 
 
 def published_table(report: Report, published: Mapping[str, PublishedScores]) -> str:
-    """A table of a result and of published ones of its protocol: F1 by class, overall accuracy in percent, kappa."""
+    """Return a table of a result and of published results under its protocol: F1 by class, overall accuracy in percent, kappa."""
     without_borders = report.get("protocol", {}).get("card", {}).get("reference") == "eroded"
     part = (report.get("eroded") if without_borders else None) or report
     head = ["method", *part["classes"], "OA", "kappa"]
@@ -146,7 +146,7 @@ def published_table(report: Report, published: Mapping[str, PublishedScores]) ->
 
 
 def _reference_pixels(report: Report) -> list[int]:
-    """The reference pixels of each class, which are the same for all predictions."""
+    """Return the number of reference pixels of each class, which is the same for all predictions."""
     if "confusion" not in report:
         return []
     rows = np.array(report["confusion"], np.int64).sum(axis=1)
@@ -182,17 +182,17 @@ def _number(value: float | None) -> str:
 
 
 def spread(values: ArrayLike, digits: int = 1, sign: str = "") -> str:
-    """Write mean ± sample standard deviation; a single value alone, "–" where nothing is known.
+    """Write mean ± sample standard deviation; only the value if there is one, "–" if there is none.
 
     Parameters
     ----------
-    values : (n,) numbers; those that are not finite are left out
+    values : (n,) numbers; non-finite values are left out
     digits : decimals
-    sign : "+": in front of positive means, too
+    sign : "+" to put a plus sign in front of positive means, too
 
     Returns
     -------
-    The text; a single value alone, "–" where nothing is known.
+    The text; only the value if there is one finite value, "–" if there is none.
 
     Examples
     --------
@@ -209,16 +209,16 @@ def spread(values: ArrayLike, digits: int = 1, sign: str = "") -> str:
 def mean_scores(reports: Mapping[str, Report]) -> dict[str, Any]:
     """Average the scores of several runs.
 
-    Errors: InputError when no score is in all of them.
+    Errors: InputError if no score is in all reports.
 
     Parameters
     ----------
-    reports : name of a run → what its metrics.json holds
+    reports : name of a run → contents of its metrics.json
 
     Returns
     -------
-    "runs", their names, and "scores": score, or "score class" → its mean, sd (n − 1) and values, one a run; None where
-    undefined. Patch networks also have "leakage", the share of the test pixels whose patch overlaps a training pixel's.
+    "runs", their names, and "scores": score, or "score class" → its mean, sd (n − 1) and values, one per run; None if
+    undefined. Patch networks also have "leakage", the share of test pixels whose patch overlaps the patch of a training pixel.
 
     Examples
     --------
@@ -236,15 +236,15 @@ def mean_scores(reports: Mapping[str, Report]) -> dict[str, Any]:
 
 
 def seeds_table(table: Mapping[str, Any]) -> str:
-    """Write what `mean_scores` returns as text.
+    """Write the result of `mean_scores` as text.
 
     Parameters
     ----------
-    table : as `mean_scores` returns it
+    table : the result of `mean_scores`
 
     Returns
     -------
-    One line a score: mean ± sd and the value of each run. Shares are in percent; of scores by class the F1 alone.
+    One line per score: mean ± sd and the value of each run. Shares are in percent; of scores by class, only the F1 is listed.
 
     Examples
     --------

@@ -28,7 +28,7 @@ Keep = Callable[[Window], Mask]  # which labels of a window count
 
 @dataclass(frozen=True)
 class Remedies:
-    """How users do what messages on labels advise: `unknown` makes labels void, `stored_legend` names the file's legend."""
+    """Remedies that messages on labels give to users: `unknown` makes labels void, `stored_legend` names the file's legend."""
 
     unknown: str = ""
     stored_legend: str = ""
@@ -71,7 +71,7 @@ class LabelReader:
 
     @property
     def has_colors(self) -> bool:
-        """Whether the raster holds colours, or numbers of a palette's colours, not values."""
+        """Return whether the raster contains colours, or indices into a colour palette, instead of class values."""
         return self.layer.count == 3 or self._palette is not None
 
     @property
@@ -81,12 +81,12 @@ class LabelReader:
 
     @property
     def hidden_note(self) -> str | None:
-        """What to say of such a class, and what to do; None without one."""
+        """Return the warning about a hidden class and what to do about it, or None without a hidden class."""
         return self.layer.hidden_class_note(self._own)
 
     @property
     def mask_note(self) -> str | None:
-        """What to do with a mask of 0 and 255, whose 255 is read as void; None for other labels. Reads 16 small windows."""
+        """Return what to do with a mask of 0 and 255, whose 255 is read as void; None for other labels. Reads 16 small windows."""
         if self.has_colors or self._own.num_classes != 2 or VOID in {self.layer.nodata, *self._own.file_values}:
             return None
         windows = spread_windows(self.layer.shape, (PROBE_PX, PROBE_PX), PROBES)
@@ -100,19 +100,19 @@ class LabelReader:
 
     @property
     def _mask_option(self) -> str:
-        """What names the legend of masks with the same classes, where there is one."""
+        """Return the advice to name the legend of masks with the same classes, or '' if no such legend is available."""
         name = f"{self._own.name}-mask"
         known = self._remedies.stored_legend and name in Legend.available()
         return f"give {self._remedies.stored_legend}{name}, or " if known else ""
 
     def on(self, grid: Grid) -> LabelReader:
-        """A reader of the same labels on another grid, by nearest neighbour."""
+        """Return a reader of the same labels on another grid, by nearest neighbour."""
         reader = object.__new__(LabelReader)
         reader.__dict__ = self.__dict__ | {"layer": self.layer.on(grid, "nearest")}
         return reader
 
     def read(self, window: Window) -> np.ndarray:
-        """Returns class indices, (h, w) uint8, void where not valid. Peak memory: some 12 × the window."""
+        """Return class indices, (h, w) uint8, void in invalid pixels. Peak memory: about 12 × the window."""
         data, valid = self.layer.read(window)
         data = data if self._palette is None else self._palette[:, data[0]]
         labels = self._encode(data, valid, window) if self.has_colors else self._values(data[0], valid)
@@ -142,7 +142,7 @@ class LabelReader:
 
     @contextmanager
     def _naming_remedy(self) -> Iterator[None]:
-        """Adds to a LabelError what can be done about labels without a class."""
+        """Add to a LabelError what can be done about labels without a class."""
         try:
             yield
         except LabelError as error:
@@ -159,7 +159,7 @@ class LegendLabels(LayerView):
         self.reader, self.legend, self._keep, self._values = reader, legend, keep, legend.from_index()
 
     def read(self, window: Window, bands: Sequence[int]) -> Pixels:
-        """Label values (1, h, w) uint8, and where they are not void."""
+        """Return label values (1, h, w) uint8, and the mask of pixels that are not void."""
         labels = self._values[self.reader.read(window)]
         if self._keep is not None:
             labels = np.where(self._keep(window), labels, np.uint8(VOID))
@@ -171,12 +171,12 @@ class LegendLabels(LayerView):
         return coarse.read(whole(coarse.grid), bands)
 
     def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
-        """A GDAL handle on all labels, read into memory; there is one band."""
+        """Open a GDAL dataset of all labels, read into memory, with one band."""
         return ArraySource(self.read(whole(self.grid), self.bands)[0], self.grid, VOID).open_dataset()
 
 
 def palette_colours(layer: Layer, legend: Legend) -> ByteImage | None:
-    """(3, 256) colours of a palette that stand at other values of the legend, as in masks by colour; else None."""
+    """Return (3, 256) colours of a palette that gives them to other values than the legend, as masks by colour do, else None."""
     table = layer.palette
     if table is None:
         return None
@@ -190,7 +190,7 @@ def palette_colours(layer: Layer, legend: Legend) -> ByteImage | None:
 
 
 def _holds_whole_numbers(layer: Layer) -> bool:
-    """Whether the floats of one band are whole numbers, in a window in the middle."""
+    """Return whether the floats of one band are whole numbers in a window in the middle."""
     height, width = layer.shape
     row, col = max(0, (height - FLOAT_PX) // 2), max(0, (width - FLOAT_PX) // 2)
     data, valid = layer.read(Window(row, col, min(height, FLOAT_PX), min(width, FLOAT_PX)))

@@ -26,7 +26,7 @@ LEVELS_TEXT = ",".join(f"{level:g}" for level in LEVELS)
 
 @option_group
 class ProtocolChanges:
-    """What replaces the rules of a protocol (None: its own); "unknown" is by default as the run of `withheld` learnt, else "error"."""
+    """Replacements for the rules of a protocol; None keeps a rule. "unknown" defaults to the choice of the `withheld` run, else "error"."""
 
     prediction_legend: Annotated[str | None, key("Legend the prediction is stored in.")] = None
     reference_legend: Annotated[str | None, key("Legend the reference is stored in.")] = None
@@ -70,13 +70,13 @@ class Intervals:
 
 
 def default_levels(unit: str) -> list[float]:
-    """The levels of a quantity in metres; none for other units, whose size is not known."""
+    """Return the default levels of a quantity in metres; none for other units, whose scale is unknown."""
     return list(LEVELS) if unit == "m" else []
 
 
 @option_group
 class ValueRules:
-    """How rasters of a quantity, such as heights, are scored."""
+    """Rules for scoring rasters of a quantity, such as heights."""
 
     quantity: Annotated[str | None, key("PREDICTION holds height or depth; by default what its tags say.")] = None
     levels: Annotated[
@@ -85,7 +85,7 @@ class ValueRules:
     class_map: Annotated[Path | None, key("Label raster: scores by its classes, too.")] = None
 
     def edges(self, unit: str) -> list[float]:
-        """The levels as numbers, by default those of the unit. Raises InputError for others, or where they do not ascend."""
+        """Return the levels as numbers, by default the levels of the unit. Raises InputError for anything but ascending numbers."""
         if self.levels is None:
             return default_levels(unit)
         try:
@@ -97,7 +97,7 @@ class ValueRules:
         return edges
 
     def find_quantity(self, tags: Mapping[str, str], where: str) -> Quantity | None:
-        """The quantity of a raster with these tags; None for labels. Raises InputError for one that is not known."""
+        """Return the quantity of a raster with these tags, or None for labels. Raises InputError for an unknown quantity."""
         from deepnets4eo.cards import QUANTITIES, Quantity
 
         if self.quantity is not None:
@@ -107,7 +107,7 @@ class ValueRules:
 
 @option_group
 class ScoredFiles:
-    """What is scored; layer: LAYER=PATTERN of a dataset's labels; against: an earlier report of the same protocol."""
+    """Files to score; layer: LAYER=PATTERN of a dataset's labels; against: an earlier report under the same protocol."""
 
     legend: Annotated[str | None, option("Legend to score in: a name or a YAML card.", "Legends")] = None
     protocol: Annotated[
@@ -132,13 +132,13 @@ class ReportFiles:
     figure: Annotated[Path | None, option("Draw the confusion matrix here (PNG, PDF, SVG).", RESULTS)] = None
 
     def paths(self) -> list[Path]:
-        """The files that are written."""
+        """Return the files to be written."""
         return [path for path in (self.json, self.csv, self.markdown, self.figure) if path is not None]
 
 
 @option_group
 class SuspectOptions:
-    """How labels that are probably wrong are looked for."""
+    """Options of the search for labels that are probably wrong."""
 
     legend: Annotated[str | None, option("Legend of both: a name or a YAML card; by default their own.")] = None
     reference_legend: Annotated[str | None, key("Legend the labels are stored in.")] = None
@@ -146,7 +146,7 @@ class SuspectOptions:
 
 
 def load_legend(name: str | None) -> Legend | None:
-    """The legend of this name or YAML card; None for None."""
+    """Load the legend with this name or YAML card; return None for None."""
     from deepnets4eo.cards import Legend
 
     return Legend.load(name) if name else None

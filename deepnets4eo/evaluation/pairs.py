@@ -85,7 +85,7 @@ def _check_counted_once(pairs: Sequence[tuple[Path, Path]]) -> None:
 
 
 def _are_parts(prediction: Path, references: Sequence[Path]) -> bool:
-    """Whether the references lie beside each other, by their CRSs and that of the prediction."""
+    """Return whether the references are next to each other according to their CRSs and the CRS of the prediction."""
     grids = [Layer.open(path, labels=True).grid for path in (*references, prediction)]
     crs = grids[0].crs
     if crs is None or any(grid.crs is None for grid in grids):
@@ -110,14 +110,14 @@ def _stem_words(path: Path) -> list[str]:
 
 
 def _common_words(words: list[str], other: list[str]) -> int:
-    """How many words two names share where one begins with the other, else 0."""
+    """Return the number of leading words that two names share if one name begins with the other, else 0."""
     length = min(len(words), len(other))
     return length if words[:length] == other[:length] else 0
 
 
 @dataclass(frozen=True)
 class DatasetPairs:
-    """(prediction, reference) of the tiles of one part; several predictions where one reference serves many tiles."""
+    """(prediction, reference) of the tiles of one part; a reference of many tiles is paired with several predictions."""
 
     pairs: list[Pair]
     tiles: tuple[str, ...]
@@ -131,7 +131,7 @@ class DatasetPairs:
 
 
 def card_protocol(name: str, scoring: ScoringProtocol) -> Protocol:
-    """Returns the rules of a card's protocol as `evaluate` takes them.
+    """Return the rules of a card's protocol in the form that `evaluate` takes.
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ def evaluate_dataset(
     intervals: Intervals | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> dict[str, Any]:
-    """Scores predicted tiles on the test part of a dataset.
+    """Score predicted tiles on the test part of a dataset.
 
     Errors: InputError (a tile has no prediction, several predictions or no reference); LabelError (labels that the legend
     lacks).
@@ -207,15 +207,15 @@ def evaluate_dataset(
     Parameters
     ----------
     card : dataset card: an object, a name or a YAML file
-    root, predictions, layout : the same as in `dataset_pairs`
+    root, predictions, layout : as in `dataset_pairs`
     protocol : name of a protocol of the card; by default its first
     rules : changes the card's protocol, for example the legend of the files
     intervals : bootstrap over tiles; by default none
-    progress : called with the share that is done, 0–1
+    progress : called with the finished share, 0–1
 
     Returns
     -------
-    The JSON report, with the matrices of the tiles summed; `published` has the card's figures, method → scores.
+    The JSON report, with the matrices of the tiles summed; `published` has the scores given in the card, method → scores.
     """
     card = card if isinstance(card, DatasetCard) else DatasetCard.load(card)
     name = protocol or next(iter(card.protocols), "")
@@ -242,9 +242,9 @@ def dataset_pairs(
     part: str = TEST,
     layout: Mapping[str, str] | None = None,
 ) -> DatasetPairs:
-    """Pairs the predictions of a part's tiles with the reference of a protocol.
+    """Pair the predictions of a part's tiles with the reference of a protocol.
 
-    Errors: InputError for a tile without reference or one prediction, and a card without the split of the protocol.
+    Errors: InputError for a tile without a reference or without exactly one prediction, and for a card without the protocol's split.
 
     Parameters
     ----------
@@ -254,10 +254,10 @@ def dataset_pairs(
         Folder of rasters named by tile id (`5.tif`, `tile_3.tif`, `Val-Rural-2522.png`) or by the name of the tile's
         image or labels (`top_mosaic_09cm_area5_class.tif`), or of folders `5/labels.tif` as predict writes them.
     protocol
-        The protocol in the card. Where it scores without borders and has no radius, the eroded label files are the
+        The protocol in the card. If it scores without borders and has no radius, the eroded label files are the
         reference.
     part : part of the protocol's split
-    layout : layer → path pattern, where files lie elsewhere than in the card
+    layout : layer → path pattern, for files in other places than the card states
 
     Returns
     -------
@@ -309,7 +309,7 @@ def _images(card: DatasetCard, root: Path, split: str, part: str) -> dict[str, l
 
 
 def _candidates(folder: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Yields predictions with the words of their names; labels.tif has the name of its folder."""
+    """Yield predictions with the words of their names; labels.tif takes the name of its folder."""
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder. Give the one that holds the predicted tiles.")
     for path in sorted(folder.iterdir()):
@@ -322,7 +322,7 @@ def _candidates(folder: Path) -> Iterator[tuple[Path, list[str]]]:
 def _prediction(
     tile: str, tile_files: list[Path], candidates: list[tuple[Path, list[str]]], folder: Path
 ) -> Path | None:
-    """The file whose name is the tile's or begins with it, or with the name of one of its files."""
+    """Return the file with the name of the tile or of one of its files, or else the file whose name begins with such a name."""
     names = [_words(tile), ["tile", *_words(tile)], _words(tile.rpartition("/")[2])]
     names += [_words(path.stem) for path in tile_files]
     for exact in (True, False):

@@ -27,7 +27,7 @@ Report = Mapping[str, Any]
 
 
 def scores(matrix: ConfusionMatrix, names: Sequence[str]) -> dict[str, Any]:
-    """All scores by name: six numbers, four mappings by class, the counts; fractions, NaN where undefined."""
+    """Return all scores by name: six numbers, four mappings by class and the counts; fractions, NaN if undefined."""
     result: dict[str, Any] = {score: getattr(matrix, score) for score in OVERALL}
     for score in BY_CLASS:
         result[score] = {name: float(value) for name, value in zip(names, getattr(matrix, score), strict=True)}
@@ -40,7 +40,7 @@ def scores(matrix: ConfusionMatrix, names: Sequence[str]) -> dict[str, Any]:
 
 
 def text_table(report: Report) -> str:
-    """Returns scores by class and overall, in percent, the eroded ones below; of values their errors."""
+    """Return scores by class and overall, in percent, with the eroded scores below; for values, return their errors."""
     if "classes" not in report:
         return value_tables.text_table(report)
     parts = []
@@ -52,14 +52,14 @@ def text_table(report: Report) -> str:
 
 
 def headline(report: Report) -> str:
-    """Returns overall accuracy, mean F1 and mean IoU in percent, and errors of values, in one line, of those that the report has."""
+    """Return overall accuracy, mean F1 and mean IoU in percent, and errors of values, if the report has them, in one line."""
     values = [value_tables.headline(report)] if "quantity" in report else []
     overall = (("overall accuracy", "overall_accuracy"), ("mean F1", "mean_f1"), ("mean IoU", "mean_iou"))
     return ", ".join([*(f"{title} {percent(report[key])} %" for title, key in overall if key in report), *values])
 
 
 def markdown_table(report: Report) -> str:
-    """The same table as Markdown."""
+    """Return the table of `text_table` as Markdown."""
     if "classes" not in report:
         return value_tables.markdown_table(report)
     parts = []
@@ -88,7 +88,7 @@ def csv_table(report: Report) -> str:
 
 
 def confusion_csv(report: Report) -> str:
-    """The confusion matrix in pixels, rows = reference; the last column counts unpredicted pixels."""
+    """Return the confusion matrix in pixels as CSV, rows = reference; the last column counts unpredicted pixels."""
     rows = [["reference \\ prediction", *report["classes"], "unpredicted"]]
     for name, row in zip(report["classes"], report["confusion"], strict=True):
         rows.append([name, *row, report["unpredicted"][name]])
@@ -96,7 +96,7 @@ def confusion_csv(report: Report) -> str:
 
 
 def write_tables(report: Report, files: ReportFiles) -> Iterator[Path]:
-    """Writes the tables and the figure that are named, and yields each when it is there; not the JSON."""
+    """Write the requested tables and figure, and yield each path when its file is written; the JSON is not written."""
     if files.csv is not None:
         yield write_text(files.csv, csv_table(report))
     if files.markdown is not None:
@@ -107,7 +107,7 @@ def write_tables(report: Report, files: ReportFiles) -> Iterator[Path]:
 
 
 def check_figure_suffix(path: str | Path) -> None:
-    """Raises InputError where matplotlib writes no figure with this suffix; called before long work."""
+    """Raise InputError if matplotlib cannot write a figure with this suffix; called before long work."""
     from matplotlib.backend_bases import FigureCanvasBase
 
     known = sorted(FigureCanvasBase.get_supported_filetypes())
@@ -118,7 +118,7 @@ def check_figure_suffix(path: str | Path) -> None:
 
 
 def confusion_figure(report: Report, path: str | Path, title: str = "") -> Path:
-    """Writes the confusion matrix as a figure (PNG, PDF or SVG), each row in percent of its reference class."""
+    """Write the confusion matrix as a figure (PNG, PDF or SVG), each row in percent of its reference class."""
     from matplotlib.figure import Figure  # 0.3 s that only this function needs
 
     names, counts = report["classes"], np.array(report["confusion"], float)
@@ -158,7 +158,7 @@ def _class_rows(part: Report) -> Iterator[Sequence[str]]:
 
 
 def _overall_lines(part: Report, intervals: Mapping[str, Sequence[float]] | None, title: str) -> list[str]:
-    """The overall scores; only the full reference has intervals."""
+    """Return the lines of the overall scores; only the full reference has intervals."""
     lines = []
     for score in OVERALL:
         line = f"{score.replace('_', ' ')}: {percent(part[score])}"
@@ -169,7 +169,7 @@ def _overall_lines(part: Report, intervals: Mapping[str, Sequence[float]] | None
 
 
 def _boundary_lines(report: Report) -> Iterator[list[str]]:
-    """Yields the lines of the boundary scores, where there are any; the first is the title."""
+    """Yield the lines of each set of boundary scores that the report has; the first line is the title."""
     boundaries = report.get("boundaries")
     if boundaries:
         by_class = [f"{name}: {percent(value)}" for name, value in boundaries["f1"].items()]
@@ -190,7 +190,7 @@ def _remarks(part: Report) -> list[str]:
 
 
 def percent(value: float | None) -> str:
-    """A share of 0–1 in percent with two digits; a dash for None and NaN."""
+    """Return a share of 0–1 in percent with two digits; a dash for None and NaN."""
     return "–" if value is None or math.isnan(value) else f"{100 * value:.2f}"
 
 

@@ -39,17 +39,17 @@ class Protocol:
 
     Parameters
     ----------
-    name : DATASET/PROTOCOL where the rules come from a dataset card, else empty
+    name : DATASET/PROTOCOL if the rules come from a dataset card, else empty
     erode_px : radius of the disc for the eroded scores; 0 for none
     boundary_px : largest distance of matching class borders for the boundary scores; 0 for none
     ignored : classes whose reference pixels are left out
     prediction_legend, reference_legend
-        Legends that the files are stored in, where they differ from the one scored and the files have no legend tag; the
-        reference's is by default that of the run of `withheld`.
-    reference_nodata : value of the reference that is void; None: its own, or that of the run of `withheld`
-    unknown : "error" or "void", for labels that are in no legend; None: as the run of `withheld` learnt, else "error"
+        Legends that the files are stored in, if they differ from the scored legend and the files have no legend tag; the
+        default for the reference is the legend of the `withheld` run.
+    reference_nodata : value of the reference that is void; None: the file's nodata value, or the value of the `withheld` run
+    unknown : "error" or "void", for labels that are in no legend; None: as in the `withheld` run, else "error"
     card : the protocol's entry in the dataset card
-    withheld : the only pixels that are scored, which a training did not learn from; None: all
+    withheld : the only pixels to score, which a training withheld; None: all
 
     Examples
     --------
@@ -76,11 +76,11 @@ class Protocol:
 
     @property
     def unknown_labels(self) -> Unknown:
-        """What colours and values become that are in no legend."""
+        """Return how colours and values that are in no legend are treated."""
         return self.unknown or (self.withheld.unknown if self.withheld is not None else "error")
 
     def apply_changes(self, changes: ProtocolChanges) -> Protocol:
-        """The protocol with the given changes. Raises InputError for a legend or a run that is not known."""
+        """Return the protocol with the given changes. Raises InputError for an unknown legend or run."""
         return replace(
             self,
             erode_px=self.erode_px if changes.erode is None else changes.erode,
@@ -140,7 +140,7 @@ class Evaluation:
     synthetic: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns scores, confusion matrix, legend and protocol; with erosion also `eroded` with the same scores."""
+        """Return scores, confusion matrix, legend and protocol; with erosion also `eroded` with the same scores."""
         names = [name for name in self.legend.names if name not in self.protocol.ignored]
         result = report.scores(self.matrix, names)
         result |= {"legend": self.legend.name, "protocol": self.protocol.to_dict()}
@@ -204,14 +204,14 @@ def evaluate_pairs(
     progress: Callable[[float], None] | None = None,
     block_px: int = LABELS_READ_PX,
 ) -> Evaluation:
-    """Scores several pairs of rasters as one.
+    """Score several pairs of rasters as one.
 
-    Errors: those of `evaluate`; InputError for a block_px below 1.
+    Errors: as for `evaluate`; InputError for a block_px below 1.
 
     Parameters
     ----------
     pairs : (prediction, reference), each as `evaluate` takes it
-    legend, protocol, intervals, progress : the same as in `evaluate`; intervals are over the tiles of all pairs
+    legend, protocol, intervals, progress : as in `evaluate`; intervals are over the tiles of all pairs
     block_px : side of the blocks that are read; the result does not depend on it
 
     Returns
@@ -268,7 +268,7 @@ def evaluate_pairs(
 
 
 def order_note(matrix: ConfusionMatrix, legend: Legend) -> str:
-    """The sentence that another order of the classes would explain the confusion; "" where none does.
+    """Return a sentence that another order of the classes would explain the confusion; "" if no other order would.
 
     >>> order_note(ConfusionMatrix.from_matrix(np.diag([5, 5, 5, 5, 5, 5])), Legend.load("isprs"))
     ''
@@ -292,9 +292,9 @@ def order_note(matrix: ConfusionMatrix, legend: Legend) -> str:
 
 @dataclass(frozen=True)
 class _Readers:
-    """Prediction and reference on one grid; `withheld` has the pixels that are scored, None: all.
+    """Prediction and reference on one grid; `withheld` has the pixels to score, None: all.
 
-    `by_run`: the prediction is a run's map of all the reference, void where the image has no data alone.
+    `by_run`: the prediction is a run's map of the whole reference, and is void only in pixels without image data.
     """
 
     prediction: LabelReader
@@ -303,16 +303,16 @@ class _Readers:
     by_run: bool
 
     def limit(self, labels: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
-        """Reference labels (h, w) of a window, void where they are not to be scored."""
+        """Return reference labels (h, w) of a window, void in pixels that are not to be scored."""
         return labels if self.withheld is None else np.where(self.withheld(window), labels, np.uint8(VOID))
 
     def limit_to_seen(self, labels: NDArray[np.uint8], prediction: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Reference labels (h, w), void where the image of a run has no data: nothing is learnt from or validated there either."""
+        """Return reference labels (h, w), void in pixels without data in a run's image: training and validation skip them too."""
         return np.where(prediction == VOID, np.uint8(VOID), labels) if self.by_run else labels
 
 
 def _open_readers(prediction: LayerLike, reference: LayerLike, result: Evaluation) -> _Readers:
-    """Returns readers of both on the reference's grid; adds inputs and notes to the result."""
+    """Open readers of both rasters on the reference's grid, and add inputs and notes to the result."""
     protocol, legend = result.protocol, result.legend
     withheld = protocol.withheld
     learnt, labels_nodata = (withheld.labels_legend, withheld.labels_nodata) if withheld is not None else (None, None)
@@ -355,7 +355,7 @@ def _open_readers(prediction: LayerLike, reference: LayerLike, result: Evaluatio
 
 
 def grid_note(name: str, predicted: Grid, truth: Grid) -> str:
-    """How the prediction is brought onto the reference's grid; GridError where that is not possible."""
+    """Return a note on how the prediction is brought onto the reference's grid; raise GridError if that is impossible."""
     if same_grid(predicted, truth):
         return ""
     if (predicted.crs is None) != (truth.crs is None):
@@ -378,7 +378,7 @@ def grid_note(name: str, predicted: Grid, truth: Grid) -> str:
 
 
 def _covers(predicted: Grid, truth: Grid) -> bool:
-    """Whether a prediction covers all of its reference; where only one has a CRS, they are of one size."""
+    """Return whether a prediction covers all of its reference; True if only one has a CRS, as their sizes are then equal."""
     if same_grid(predicted, truth) or (predicted.crs is None) != (truth.crs is None):
         return True
     return overlap_share(truth, predicted) > COVERED
@@ -387,7 +387,7 @@ def _covers(predicted: Grid, truth: Grid) -> bool:
 def _count(
     readers: _Readers, window: Window, num_classes: int, erode_px: int
 ) -> tuple[ConfusionMatrix, ConfusionMatrix | None, int]:
-    """The confusion of a window, that of the eroded reference, and how many labelled pixels have no data."""
+    """Return the confusion of a window, the confusion of its eroded reference, and the number of labelled pixels without data."""
     # the halo holds the disc at the window's edge: the result is that of the whole image
     outer = window.grow(erode_px)
     around = readers.reference.read(outer)
@@ -406,7 +406,7 @@ def _count(
 
 
 def _count_boundaries(readers: _Readers, window: Window, ignored: list[int], scores: BoundaryScores) -> None:
-    """Adds a window's borders; ignored classes, pixels not scored, and what lies beyond the reference's edge, are void."""
+    """Add a window's borders; ignored classes, pixels that are not scored and pixels beyond the reference's edge are void."""
     outer = window.grow(scores.margin_px)
     prediction, reference = readers.prediction.read(outer), readers.limit(readers.reference.read(outer), outer)
     reference = readers.limit_to_seen(reference, prediction)

@@ -31,13 +31,13 @@ MIN_PX = 16  # of a region: single pixels along borders are nearly always in dou
 
 
 def class_thresholds(sums: NDArray[np.floating[Any]], counts: NDArray[np.integer[Any]]) -> Floats:
-    """The mean probability (K,) of a class over samples labelled so, by sums and counts; infinite without samples."""
+    """Return the mean probability (K,) of each class over samples with its label, by sums and counts; infinite without any."""
     mean = sums / np.maximum(counts, 1)
     return np.where(counts > 0, mean - ROUNDING, np.inf)
 
 
 def confident_classes(probabilities: NDArray[np.floating[Any]], thresholds: Floats) -> ByteImage:
-    """The most probable class (K, ...) that reaches its threshold (K,), void where none does.
+    """Return the class with the highest of the probabilities (K, ...) that reach their thresholds (K,), void if none does.
 
     >>> confident_classes(np.array([[0.9, 0.5, 0.3], [0.1, 0.5, 0.7]]), np.array([0.8, 0.6])).tolist()
     [0, 255, 1]
@@ -119,7 +119,7 @@ class _Counter:
     def suspect(
         self, probabilities: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]
     ) -> tuple[ByteImage, Floats]:
-        """Suggestions (...) for labels (...) without void, void where the label stands, and their margins; counted."""
+        """Return suggestions (...) for labels (...) without void, void for confirmed labels, and their margins; update counts."""
         num_classes = len(self.sums)
         sure = confident_classes(probabilities, class_thresholds(self.sums, self.samples))
         seen = sure != VOID
@@ -229,7 +229,7 @@ def _samples(
 
 
 def _regions(pairs: Path, margins: Path, legend: Legend, least_px: int) -> gpd.GeoDataFrame:
-    """Connected pixels with one label and one suggestion, ranked by the sum of their margins."""
+    """Return connected pixels with one label and one suggestion, ranked by the sum of their margins."""
     from deepnets4eo.polygons import polygonize
     from deepnets4eo.zonal import band_sums
 

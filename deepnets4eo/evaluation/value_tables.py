@@ -1,4 +1,4 @@
-"""Scores of a quantity, such as heights, as text, Markdown and CSV, and those of its deviations as a figure."""
+"""Text, Markdown and CSV of the scores of a quantity, such as heights, and a figure of the scores of its deviations."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TITLES = {
 
 
 def text_table(report: Mapping[str, Any]) -> str:
-    """The scores of a report as text: all pixels, then those by class and by level."""
+    """Return the scores of a report as text: all pixels, then the scores by class and by level."""
     table = align_columns(_table(report)).rstrip("\n")
     return "\n".join([_title(report), table, *_remarks(report)]) + "\n"
 
@@ -44,12 +44,12 @@ def align_columns(rows: Sequence[Sequence[str]]) -> str:
 
 
 def markdown_table(report: Mapping[str, Any]) -> str:
-    """The same table as Markdown."""
+    """Return the table of `text_table` as Markdown."""
     return markdown_section(_title(report), _table(report), _remarks(report)) + "\n"
 
 
 def markdown_section(title: str, rows: Sequence[Sequence[str]], items: Sequence[str]) -> str:
-    """A heading, a table whose first row is its head, and a list."""
+    """Return a heading, a table whose first row is its head, and a list."""
     head, *body = [[markdown_text(cell) for cell in row] for row in rows]
     lines = [f"| {' | '.join(row)} |" for row in (head, ["---", *["---:"] * (len(head) - 1)], *body)]
     return "\n".join([f"### {markdown_text(title)}", "", *lines, "", *(f"- {markdown_text(item)}" for item in items)])
@@ -64,7 +64,7 @@ def csv_table(report: Mapping[str, Any]) -> str:
 
 
 def headline(report: Mapping[str, Any]) -> str:
-    """Returns RMSE, mean absolute error and bias in one line."""
+    """Return RMSE, mean absolute error and bias in one line."""
     unit, values = report["quantity"]["unit"], report["values"]
     return f"RMSE {values['rmse']:.3g} {unit}, MAE {values['mae']:.3g} {unit}, bias {values['bias']:+.3g} {unit}"
 
@@ -120,7 +120,7 @@ def _of_deviations(scores: Mapping[str, Any]) -> list[str]:
 
 
 def sparsification_figure(report: Mapping[str, Any], path: str | Path) -> Path:
-    """Writes the error of what is left when the most uncertain pixels go first, the best and a random order, as a figure."""
+    """Draw the error of the remaining pixels as the most uncertain are removed, with the best and a random order, as a figure."""
     from matplotlib.figure import Figure  # 0.3 s that only this function needs
 
     if "deviations" not in report:
@@ -142,7 +142,7 @@ def sparsification_figure(report: Mapping[str, Any], path: str | Path) -> Path:
 
 
 def save_figure(figure: Figure, path: str | Path) -> Path:
-    """Writes a figure; equal figures are equal files."""
+    """Write a figure; equal figures give equal files."""
     from matplotlib import rc_context
 
     with atomic_write(path) as partial, rc_context({"svg.hashsalt": "deepnets4eo"}):

@@ -51,7 +51,7 @@ class GroupedScores:
         classes: NDArray[Any] | None = None,
         deviation: NDArray[np.floating] | None = None,
     ) -> GroupedScores:
-        """Count pixels: reference, prediction and deviation of one shape, NaN where there is none, and class indices."""
+        """Count pixels: reference, prediction and deviation of one shape, NaN without a value, and class indices."""
         known = np.isfinite(reference)
         if deviation is not None:
             self.deviations.update(reference[known], prediction[known], deviation[known])
@@ -155,7 +155,7 @@ def evaluate_values(
 def _open_pair(
     predicted: Layer, truth: Layer, quantity: Quantity, report: dict[str, Any], withheld: Withheld | None
 ) -> Callable[[Window], tuple[NDArray[Any], ...]]:
-    """What reads reference, prediction and maybe deviation (h, w) of a window, NaN without value; and notes for the report."""
+    """Return a reader of a window's reference, prediction and maybe deviation (h, w), NaN without value; add report notes."""
     for layer in (predicted, truth) if quantity.unit == "m" else ():
         check_metres(layer)
     if quantity.name == "height":
@@ -183,7 +183,7 @@ def _open_pair(
 def _open_classes(
     class_map: LayerLike | None, truth: Layer, scores: GroupedScores
 ) -> Callable[[Window], NDArray[Any]] | None:
-    """What reads the class indices of a window; the scores get the classes of the map. Errors: InputError without a legend."""
+    """Return a reader of class indices of a window; scores get the classes of the map. Errors: InputError without a legend."""
     if class_map is None:
         return None
     layer = Layer.open(class_map, labels=True)

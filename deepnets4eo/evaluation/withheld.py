@@ -1,4 +1,4 @@
-"""What a training withheld, by the maps in `split/` of its run, as masks on the grid of a reference.
+"""Pixels that a training withheld, by the maps in `split/` of its run, as masks on the grid of a reference.
 
 Refuses runs without withheld pixels, and references that show none of their scenes.
 """
@@ -38,17 +38,17 @@ PARTS_LEGEND = Legend(
 
 @dataclass(frozen=True)
 class Withheld:
-    """The pixels that a training did not learn from, nor chose an epoch by.
+    """The pixels that a training used neither to fit the network nor to choose an epoch.
 
     Parameters
     ----------
     run : the run folder
     maps : scene → its map of parts
-    sources : scene → layer → what it was opened from, as the run's card lists it
+    sources : scene → layer → the source it was opened from, as listed in the run's card
     split : kind and sizes of the split
-    unknown : "error" or "void": what the training took labels for that its legend lacks
-    labels_legend : legend that its label files are stored in, where that is another; None: its own
-    labels_nodata : value of the label files that it took for no data; None: their own
+    unknown : "error" or "void": how the training treated labels that its legend lacks
+    labels_legend : legend that its label files are stored in, if that is another legend; None: its own
+    labels_nodata : value that the training read as nodata in the label files; None: the nodata value of the files
     """
 
     run: Path
@@ -61,7 +61,7 @@ class Withheld:
 
     @classmethod
     def of_run(cls, run: str | Path) -> Withheld:
-        """Read what a run withheld. Errors: InputError for a folder that is no run, or of which no map is needed or there, or that learnt from all in the end."""
+        """Read what a run withheld. Errors: InputError if the folder is not a run, needs no map, has no map, or was finally trained on all pixels."""
         folder = Path(run)
         if not (folder / SPLIT).is_file():
             raise InputError(
@@ -84,10 +84,10 @@ class Withheld:
         )  # fmt: skip
 
     def on(self, reference: Layer) -> Callable[[Window], Mask]:
-        """A function window → (h, w) bool on the grid of a reference, True where it was withheld.
+        """Return a function window → (h, w) bool on the grid of a reference, True for withheld pixels.
 
-        The scene is the one whose labels the reference is, else the only one, else all that lie where it lies.
-        Errors: InputError or GridError where it shows none."""
+        The scene is chosen in this order: the scene whose labels are the reference, the only scene, all scenes at its place.
+        Errors: InputError or GridError if the reference shows no scene."""
         layer = self._map_of(reference).on(reference.grid, "nearest")
 
         def mask(window: Window) -> Mask:
@@ -123,7 +123,7 @@ class Withheld:
 
 
 def _reason(split: Mapping[str, Any]) -> str:
-    """Why a run has no maps, and what to do."""
+    """Return the reason why a run has no maps, and what to do."""
     if split.get("kind") == "none":
         return "it learnt from all of its scenes. Score it on other scenes, without --withheld."
     whole = [name for name, parts in split.get("scenes", {}).items() if parts == ["val"]]

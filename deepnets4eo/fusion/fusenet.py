@@ -19,7 +19,7 @@ WIDTH = 64  # channels of VGG-16's first stage
 
 
 class SegNetFusion(EncoderFusion):
-    """Base of fusion networks with SegNet's encoders and decoder; subclasses say which encoders and how they meet."""
+    """Base of fusion networks with SegNet's encoders and decoder; subclasses define the encoders and how they meet."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class SegNetFusion(EncoderFusion):
 
     @abstractmethod
     def add_encoders(self, width: int, order: Order) -> list[SegNetEncoder]:
-        """Set the encoders as attributes and return those of the sensors, in the order of the streams."""
+        """Set the encoders as attributes and return the sensors' encoders, in the order of the streams."""
 
     def decode(self, maps: Tensor, pool_indices: list[Tensor]) -> Tensor:
         """Scores (N, K, H, W) from the last pooled maps and the pooling indices of all stages."""
@@ -52,7 +52,7 @@ class SegNetFusion(EncoderFusion):
 
 
 def next_stage(encoders: Iterable[nn.Module], maps: Sequence[Tensor], stage_index: int) -> list[Tensor]:
-    """Maps of several encoders after their next stage; each encoder pools its own maps before it."""
+    """Return the maps of several encoders after their next stage; each encoder pools its own maps before it."""
     if stage_index:
         maps = [F.max_pool2d(features, 2) for features in maps]
     stages = [encoder.get_submodule(f"stages.{stage_index}") for encoder in encoders]
@@ -64,8 +64,8 @@ class FuseNet(SegNetFusion):
 
     Each auxiliary encoder pools its own maps.
 
-    Main encoder, decoder and head are named as in SegNet, whose weights fit. Where the auxiliary activations are zero,
-    the logits are those of that SegNet.
+    Main encoder, decoder and head are named as in SegNet, whose weights fit. If the auxiliary activations are zero, the
+    logits equal the logits of that SegNet.
 
     The network has 44,169,606 weights for 3 + 3 bands and 6 classes. Sources: Hazirbas et al., ACCV 2016; Audebert, Le
     Saux, Lefèvre, ISPRS J. 2018.
@@ -75,14 +75,14 @@ class FuseNet(SegNetFusion):
     Parameters
     ----------
     in_channels, num_classes, streams
-        Bands of the main sensor and of one or more auxiliary ones, or their sum beside `streams`; classes K.
+        Bands of the main sensor and of one or more auxiliary sensors, or their sum together with `streams`; classes K.
     width : channels of the first stage; VGG-16 has 64
     order : the order of convolution, normalisation and ReLU, see `deepnets4eo.segmentation.conv_block`
     absent
-        What replaces an absent stream, see `Streams`. With "silent" and without its auxiliary sensors the network is a
+        Replacement of an absent stream, see `Streams`. With "silent" and without its auxiliary sensors the network is a
         SegNet of the main sensor.
     weights
-        First weights of the encoders: "imagenet" for the main one, or "RUN,RUN" or "FILE,FILE" for both, see
+        First weights of the encoders: "imagenet" for the main encoder, or "RUN,RUN" or "FILE,FILE" for both, see
         `deepnets4eo.segmentation.load_encoder`.
 
     Examples
@@ -99,7 +99,7 @@ class FuseNet(SegNetFusion):
         return [self.encoder, *auxiliary]
 
     def encoder_modules(self) -> Sequence[nn.Module]:
-        """The encoders of all sensors."""
+        """Return the encoders of all sensors."""
         return [self.encoder, self.auxiliary]
 
     def fuse(self, parts: list[Tensor], present: list[Tensor] | None) -> Tensor:
@@ -114,9 +114,9 @@ class FuseNet(SegNetFusion):
 
 
 class VFuseNet(SegNetFusion):
-    """V-FuseNet: a virtual encoder between those of the sensors, whose maps are added after each stage.
+    """V-FuseNet: a virtual encoder between the encoders of the sensors, with all maps added after each stage.
 
-    The first virtual stage takes the sensors' first maps side by side; later stages take the pooled sums.
+    The first virtual stage takes the sensors' first maps, concatenated; later stages take the pooled sums.
 
     After each stage the maps of the virtual encoder and of the sensors are added, then pooled. The decoder uses those
     pooling indices; each sensor's encoder pools its own maps.
@@ -127,7 +127,7 @@ class VFuseNet(SegNetFusion):
 
     Parameters
     ----------
-    in_channels, num_classes, streams, width, order, absent : The same as for `FuseNet`, but that no sensor is the main one.
+    in_channels, num_classes, streams, width, order, absent : As for `FuseNet`, except that no sensor is the main sensor.
     weights
         First weights of the sensors' encoders, "RUN,RUN", "FILE,FILE" or "imagenet", see
         `deepnets4eo.segmentation.load_encoder`; the authors began with SegNets trained on each sensor.
@@ -147,7 +147,7 @@ class VFuseNet(SegNetFusion):
         return encoders
 
     def encoder_modules(self) -> Sequence[nn.Module]:
-        """The encoders of all sensors, and the virtual one."""
+        """Return the encoders of all sensors and the virtual encoder."""
         return [self.encoders, self.virtual]
 
     def fuse(self, parts: list[Tensor], present: list[Tensor] | None) -> Tensor:

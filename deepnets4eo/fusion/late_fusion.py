@@ -42,12 +42,12 @@ class LateFusion(FusionNetwork):
         self.train(self.training)
 
     def as_member(self, network: nn.Module, num_classes: int) -> nn.Module:
-        """A network of a stream as this fusion needs it."""
+        """Return a network of a stream in the form that this fusion needs."""
         return network
 
     @abstractmethod
     def stream_networks(self) -> Sequence[nn.Module]:
-        """The network of each stream, as `create_model` built it."""
+        """Return the network of each stream, as `create_model` built it."""
 
     def train(self, mode: bool = True) -> LateFusion:
         """Set the mode of the module; members that are frozen stay in evaluation mode."""
@@ -57,7 +57,7 @@ class LateFusion(FusionNetwork):
         return self
 
     def encoder_modules(self) -> Sequence[nn.Module]:
-        """The encoders of all streams. Errors: InputError where a network has none."""
+        """Return the encoders of all streams. Errors: InputError if a network has no encoder."""
         networks = self.stream_networks()
         without = [type(network).__name__ for network in networks if not hasattr(network, "encoder")]
         if without:
@@ -68,7 +68,7 @@ class LateFusion(FusionNetwork):
 
 
 class DualStream(LateFusion):
-    """The mean of two or more networks, one a sensor. Source: Audebert et al., ACCV 2016.
+    """The mean of two or more networks, one per sensor. Source: Audebert et al., ACCV 2016.
 
     A head of `create_model` is added to each stream.
 
@@ -76,12 +76,12 @@ class DualStream(LateFusion):
 
     Parameters
     ----------
-    in_channels, num_classes, streams : bands of each sensor, or their sum beside `streams`; classes K
+    in_channels, num_classes, streams : bands of each sensor, or their sum together with `streams`; classes K
     network, encoder, weights, options : arguments of the networks of the streams, see `MemberSpec`
     of
-        "scores": the mean before the softmax; "probabilities": their mean, of which the network returns the logarithm
-    frozen : the streams are not trained, nor their statistics of normalisation: for networks trained before
-    absent : what replaces an absent stream, see `Streams`; "silent": the mean is over the sensors present
+        "scores": the mean before the softmax; "probabilities": the mean of the probabilities, returned as its logarithm
+    frozen : neither the streams nor their normalisation statistics are trained: for networks trained before
+    absent : replacement of an absent stream, see `Streams`; "silent": the mean is over the sensors present
 
     Examples
     --------
@@ -116,7 +116,7 @@ class DualStream(LateFusion):
         return list(self.members)
 
     def stream_networks(self) -> Sequence[nn.Module]:
-        """The network of each stream."""
+        """Return the network of each stream."""
         return list(self.members)
 
     def fuse(self, parts: list[Tensor], present: list[Tensor] | None) -> Tensor:
@@ -132,7 +132,7 @@ class ResidualCorrection(LateFusion):
     """P = ½ (P_a + P_b) + C(Z_a, Z_b), on scores, with Z the maps before each network's last layer.
 
     C is two convolutions with normalisation and ReLU, and a last convolution to the scores. The weights of the last
-    start at zero, so the first logits are the average.
+    convolution start at zero, so the first logits are the average.
 
     With SegNet streams Z_a and Z_b have 64 + 64 maps. A head of `create_model` replaces the last layer of C, and does
     not start at zero.
@@ -143,13 +143,13 @@ class ResidualCorrection(LateFusion):
 
     Parameters
     ----------
-    in_channels, num_classes, streams : bands of each sensor, or their sum beside `streams`; classes K
+    in_channels, num_classes, streams : bands of each sensor, or their sum together with `streams`; classes K
     network, encoder, weights, options
         Arguments of the networks of the streams, by default "segnet", see `MemberSpec`; weights "RUN,RUN" start from
         trained streams, as in the paper.
     frozen : only C is trained: for streams that are trained already
     correction_width : channels within C
-    absent : what replaces an absent stream, see `Streams`; "silent": mean and correction use the sensors present
+    absent : replacement of an absent stream, see `Streams`; "silent": mean and correction use the sensors present
 
     Examples
     --------
@@ -187,7 +187,7 @@ class ResidualCorrection(LateFusion):
         self.correction = self.correction_layers(self.correction, channels)
 
     def as_member(self, network: nn.Module, num_classes: int) -> nn.Module:
-        """The network, which returns its last maps beside the scores."""
+        """Return the network, changed to return its last maps in addition to the scores."""
         return NetworkWithFeatures(network, num_classes)
 
     def correction_layers(self, normalised: nn.Sequential, channels: Sequence[int]) -> nn.Sequential:
@@ -195,15 +195,15 @@ class ResidualCorrection(LateFusion):
         return normalised
 
     def join(self, scores: Sequence[Tensor], present: list[Tensor] | None) -> Tensor:
-        """What is corrected: the mean of the scores (N, K, H, W) of the streams that are present; those of others are 0."""
+        """Return the mean of the scores (N, K, H, W) of the present streams, to be corrected; scores of absent streams are 0."""
         return average(scores, present)
 
     def stream_networks(self) -> Sequence[nn.Module]:
-        """The network of each stream."""
+        """Return the network of each stream."""
         return [member.get_submodule("network") for member in self.members]
 
     def fuse(self, parts: list[Tensor], present: list[Tensor] | None) -> Tensor:
-        """The joined scores, corrected."""
+        """Return the joined scores, corrected."""
         outputs = [member(part) for member, part in zip(self.members, parts, strict=True)]
         scores, maps = zip(*outputs, strict=True)
         correction: Tensor = self.head(self.correction(torch.cat(mask_absent_streams(maps, present), dim=1)))
@@ -238,7 +238,9 @@ class ScoreAndFeatureLayer(nn.Module):
         self.layer = layer
 
     def forward(self, maps: Tensor) -> Tensor:
-        """maps : (N, C, h, w) · returns : (N, K + C, h, w)."""
+        """Return the scores of the last layer together with its input maps.
+
+        maps : (N, C, h, w) · returns : (N, K + C, h, w)."""
         return torch.cat([self.layer(maps), maps], dim=1)
 
 

@@ -18,24 +18,24 @@ EXAMPLES = "resnet18, resnext50_32x4d, se_resnet50, vgg16_bn, mobilenet_v2"
 
 
 class SmpFusion(EncoderFusion):
-    """One smp encoder a sensor and one smp decoder; feature maps are added after each stage of the encoders.
+    """One smp encoder per sensor and one smp decoder; feature maps are added after each stage of the encoders.
 
     Two fusions for other encoders than VGG-16. The decoder takes the sums.
 
-    `FuseNet` adds the sensors to the first one, whose next stage takes the sum.
+    `FuseNet` adds the sensors to the first sensor, whose next stage takes the sum.
 
-    `VFuseNet` has a further encoder between them. Its first stage, two convolutions, takes the sensors' first maps side
-    by side.
+    `VFuseNet` has a further encoder between them. Its first stage, two convolutions, takes the sensors' first maps,
+    concatenated.
 
     Errors: InputError for arguments that do not fit together.
 
     Parameters
     ----------
-    in_channels, num_classes, streams : bands of each sensor, or their sum beside `streams`; classes K
+    in_channels, num_classes, streams : bands of each sensor, or their sum together with `streams`; classes K
     fusion : "fusenet" or "v-fusenet"
-    architecture, encoder : "unet", "fpn", "deeplabv3plus" …, and an smp encoder, also in one, as "unet/resnet18"
+    architecture, encoder : "unet", "fpn", "deeplabv3plus" …, and an smp encoder, also combined, as "unet/resnet18"
     weights : first weights of each sensor's encoder, as in "imagenet" or "imagenet,imagenet"
-    absent : what replaces an absent stream, see `Streams`
+    absent : replacement of an absent stream, see `Streams`
     **further : arguments of the architecture, e.g. encoder_depth=4.
 
     Examples
@@ -74,7 +74,7 @@ class SmpFusion(EncoderFusion):
         self.decoder, self.head = (networks[0].get_submodule(name) for name in ("decoder", "segmentation_head"))
 
     def encoder_modules(self) -> Sequence[nn.Module]:
-        """The encoders of all sensors, and the virtual one where there is one."""
+        """Return the encoders of all sensors, and the virtual encoder if there is one."""
         return [self.encoders] if self.virtual is None else [self.encoders, self.virtual]
 
     def fuse(self, parts: list[Tensor], present: list[Tensor] | None) -> Tensor:
@@ -114,7 +114,7 @@ def _stages(network: nn.Module, architecture: str, encoder: str) -> tuple[list[n
 
 
 def _virtual(architecture: str, sizes: Sequence[int], arguments: dict[str, Any], encoder: str) -> nn.ModuleList:
-    """A further encoder from random weights; in place of its first stage, which halves images, one for maps."""
+    """Return a further encoder with random weights; a stage for maps replaces its first stage, which halves images."""
     network = create_model(architecture, in_channels=sizes[0], **arguments)
     stages, with_image = _stages(network, architecture, encoder)
     width = int(network.encoder.out_channels[int(with_image)])  # type: ignore[union-attr, index]
@@ -124,7 +124,7 @@ def _virtual(architecture: str, sizes: Sequence[int], arguments: dict[str, Any],
 
 
 def encoder_stages(encoder: nn.Module, name: str) -> tuple[list[nn.Module], bool]:
-    """An encoder's stages, and whether the decoder also gets the image; InputError for encoders that are no chain."""
+    """Return an encoder's stages, and whether the decoder also gets the image; InputError for encoders that are not a chain."""
     for attributes, split in KINDS:
         if all(hasattr(encoder, name) for name in attributes):
             stages = split(encoder)
@@ -153,7 +153,7 @@ def _with_layers(encoder: nn.Module, stem: nn.Module, pool: nn.Module) -> list[n
 
 
 def _chain(encoder: nn.Module) -> list[nn.Module]:
-    """A chain of modules, some of which end a stage."""
+    """Return a chain of modules, some of which end a stage."""
     ends = [end + 1 for end in encoder._out_indexes]  # type: ignore[union-attr]
     features: nn.Sequential = encoder.features  # type: ignore[assignment]
     return [features[start:end] for start, end in zip([0, *ends], ends, strict=False)]

@@ -1,4 +1,4 @@
-"""What all fusion networks share: the image cut into one tensor a sensor, absent sensors, padding, and encoders."""
+"""Common parts of all fusion networks: the image cut into one tensor per sensor, absent sensors, padding, and encoders."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ STRIDE_PX = 32  # the encoders halve the image five times
 
 
 def stream_sizes(in_channels: int | Sequence[int], streams: Sequence[int] | None = None) -> tuple[int, ...]:
-    """Return the bands of each stream, from one number a stream, or from their sum and `streams`.
+    """Return the bands of each stream, from one number per stream, or from their sum and `streams`.
 
-    Errors: InputError for fewer than two streams, empty ones, or a sum that is not `in_channels`.
+    Errors: InputError for fewer than two streams, empty streams, or a sum that is not `in_channels`.
 
     Parameters
     ----------
-    in_channels, streams : bands of each sensor, or their sum; beside their sum the bands of each
+    in_channels, streams : bands of each sensor, or their sum; with the sum, also the bands of each sensor
 
     Returns
     -------
@@ -56,7 +56,7 @@ def stream_sizes(in_channels: int | Sequence[int], streams: Sequence[int] | None
 
 
 def one_each(value: Any, count: int, name: str) -> list[Any]:
-    """The same for each stream, or a list of one for each. Errors: InputError for a list of another length."""
+    """Return one value per stream, from a common value or a list. Errors: InputError for a list of another length."""
     if isinstance(value, str) or not isinstance(value, Sequence):
         return [value] * count
     if len(value) != count:
@@ -65,7 +65,7 @@ def one_each(value: Any, count: int, name: str) -> list[Any]:
 
 
 def first_weights(weights: str | None, count: int) -> list[str | None]:
-    """The source of each stream's first weights, separated by commas; streams without one start at random."""
+    """Return the source of each stream's first weights, separated by commas; streams without a source start at random."""
     sources = [source.strip() or None for source in (weights or "").split(",")]
     if len(sources) > count:
         raise InputError(
@@ -75,10 +75,10 @@ def first_weights(weights: str | None, count: int) -> list[str | None]:
 
 
 class Streams(nn.Module):
-    """Cuts the concatenated tensor into streams, and finds which are present, image by image.
+    """Split of the concatenated tensor into streams, with the presence of each stream image by image.
 
-    A stream is absent where it is exactly zero all over an image of the batch, as `InputSpec.prepare` and modality
-    dropout make it for a missing layer.
+    A stream is absent if it is exactly zero all over an image of the batch, as `InputSpec.prepare` and modality dropout
+    make it for a missing layer.
 
     Errors: InputError for another `absent`.
 
@@ -86,8 +86,8 @@ class Streams(nn.Module):
     ----------
     sizes : bands of each stream
     absent
-        "mean": an absent stream stays zero, its mean, everywhere. "silent": what its encoder computes is not added.
-        "learned": it is filled with one learned value a band.
+        "mean": an absent stream stays zero, its mean, everywhere. "silent": the output of its encoder is not added.
+        "learned": it is filled with one learned value per band.
 
     Examples
     --------
@@ -106,7 +106,7 @@ class Streams(nn.Module):
         self.fill = nn.ParameterList(nn.Parameter(torch.zeros(shape)) for shape in shapes)
 
     def forward(self, image: Tensor) -> tuple[list[Tensor], list[Tensor] | None]:
-        """The streams (N, size, H, W) of an image (N, sum of sizes, H, W), and flags (N, 1, 1, 1) of 1 or 0.
+        """Return the streams (N, size, H, W) of an image (N, sum of sizes, H, W), and flags (N, 1, 1, 1) of 1 or 0.
 
         The flags are None unless `absent` is "silent": then all streams count."""
         if image.shape[1] != sum(self.sizes):
@@ -125,7 +125,7 @@ class Streams(nn.Module):
 
 
 def mask_absent_streams(maps: Sequence[Tensor], present: Sequence[Tensor] | None) -> list[Tensor]:
-    """Maps of each stream, (N, ·, ·, ·), zero where the stream is absent; `present` as `Streams` returns it."""
+    """Return maps of each stream, (N, ·, ·, ·), zero for absent streams; `present` as `Streams` returns it."""
     return list(maps) if present is None else [features * flag for features, flag in zip(maps, present, strict=True)]
 
 
@@ -135,7 +135,7 @@ def total(maps: Sequence[Tensor]) -> Tensor:
 
 
 def average(maps: Sequence[Tensor], present: Sequence[Tensor] | None) -> Tensor:
-    """Mean over the streams that are present; zeros where none is."""
+    """Return the mean over the present streams; zeros if no stream is present."""
     if present is None:
         return total(maps) / len(maps)
     return total(mask_absent_streams(maps, present)) / total(present).clamp(min=1)
@@ -159,7 +159,7 @@ class FusionNetwork(nn.Module, ABC):
 
     @abstractmethod
     def encoder_modules(self) -> Sequence[nn.Module]:
-        """The encoders of all sensors."""
+        """Return the encoders of all sensors."""
 
     def encoder_parameters(self) -> Iterable[nn.Parameter]:
         """Parameters of all encoders, for which training can set another learning rate."""

@@ -68,7 +68,7 @@ class ClassSpectra:
 
     @property
     def has_wavelengths(self) -> bool:
-        """Whether every band has a wavelength."""
+        """Return whether every band has a wavelength."""
         return self.wavelengths_nm is not None and bool(np.isfinite(self.wavelengths_nm).all())
 
     def csv(self) -> str:
@@ -130,7 +130,7 @@ class ClassSpectra:
 
 
 def _with_gaps(x: Floats, *lines: Floats) -> list[Floats]:
-    """The lines, NaN at the first band after a gap in x."""
+    """Return the lines with NaN at the first band after a gap in x."""
     steps = np.diff(x, prepend=x[0])
     usual = np.median(steps[1:]) if len(x) > 1 else 0.0
     return [np.where(steps > GAP * max(usual, 1e-9), np.nan, line) for line in lines]

@@ -84,7 +84,7 @@ class Cube(WithSummary):
         return self.layer.read(window)
 
     def subset(self, bands: Iterable[int]) -> Cube:
-        """The cube with these bands and no others. Errors: InputError for bands that it lacks."""
+        """Return the cube with only these bands. Errors: InputError for bands that it lacks."""
         chosen = list(bands)
         self._check_bands(chosen)
         cube = Cube(self.layer.subset(chosen))
@@ -93,18 +93,18 @@ class Cube(WithSummary):
         return cube
 
     def without_bands(self, bands: Iterable[int]) -> Cube:
-        """The cube without these bands. Errors: InputError for bands that it lacks, or where none is left."""
+        """Return the cube without these bands. Errors: InputError for bands that it lacks, or if no band remains."""
         removed = list(bands)
         if removed:
             self._check_bands(removed)
         return self.subset(band for band in self.bands if band not in set(removed))
 
     def nearest_bands(self, wavelengths_nm: Iterable[float]) -> list[int]:
-        """The bands nearest to each wavelength in nanometres. Errors: InputError without wavelengths."""
+        """Return the bands nearest to each wavelength in nanometres. Errors: InputError without wavelengths."""
         return [self.bands[index] for index in nearest_indices(self._known_wavelengths(), wavelengths_nm)]
 
     def bands_between(self, low_nm: float, high_nm: float) -> list[int]:
-        """Return the bands whose centre lies from low to high. Errors: InputError without wavelengths."""
+        """Return the bands with centres from low to high. Errors: InputError without wavelengths."""
         centres = self._known_wavelengths()
         return [band for band, nm in zip(self.bands, centres, strict=True) if low_nm <= nm <= high_nm]
 
@@ -131,12 +131,12 @@ class Cube(WithSummary):
         bands: Sequence[int] | None = None,
         max_px: int = MAX_PX,
     ) -> Axes:
-        """Draw the cube in false colours, see `false_colour`; returns the Axes, by default those of a new figure."""
+        """Draw the cube in false colours, see `false_colour`; return the Axes, by default the Axes of a new figure."""
         grid, rgba = self._composite(wavelengths_nm, bands, max_px)
         return draw_image(make_axes(axes), rgba, grid, file_name_of(self.layer.source))
 
     def _composite(self, wavelengths_nm: Sequence[float], bands: Sequence[int] | None, max_px: int) -> tuple[Any, Any]:
-        """The coarse grid, and (h, w, 4) uint8."""
+        """Return the coarse grid, and the composite (h, w, 4) uint8."""
         chosen = list(bands) if bands is not None else self.nearest_bands(wavelengths_nm)
         if len(chosen) != 3:
             raise InputError(f"{len(chosen)} bands were given ({chosen}), expected three: red, green and blue.")
@@ -144,7 +144,7 @@ class Cube(WithSummary):
         return grid, stretch(data, valid)
 
     def _known_wavelengths(self) -> NDArray[np.float64]:
-        """(B,) in nanometres. Errors: InputError where there are none."""
+        """Return the wavelengths (B,) in nanometres. Errors: InputError without wavelengths."""
         if self.wavelengths_nm is None:
             raise InputError(
                 f"{self.layer.source} lists no wavelengths of its bands. Give them: Cube.open(…, wavelengths_nm=[…]), "
@@ -179,9 +179,9 @@ def _check_wavelengths(wavelengths_nm: NDArray[np.float64], layer: Layer) -> Non
 
 
 def find_bad_bands(cube: Cube) -> dict[int, str]:
-    """Find bands that serve no purpose, of which at most 16 windows are read.
+    """Find bands that serve no purpose, from at most 16 windows.
 
-    A band is bad if it is empty or constant, if an ENVI header calls it bad (bbl), or if it lies in 1350–1430 or
+    A band is bad if it is empty or constant, if an ENVI header calls it bad (bbl), or if it is in 1350–1430 or
     1800–1950 nm, where water vapour absorbs.
 
     A band is also bad if it is mostly noise: neighbouring pixels correlate by less than 0.3. On AVIRIS scenes these are

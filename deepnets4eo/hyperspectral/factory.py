@@ -42,7 +42,7 @@ def build(
     Returns
     -------
     nn.Module
-        (N, B, h, w) float32 → logits (N, K, h, w); a `PatchClassifier` where it labels patches.
+        (N, B, h, w) float32 → logits (N, K, h, w); a `PatchClassifier` if it labels patches.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def network_spec(
     spectra: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """The plain mapping from which `create_from_spec` builds what `build` returns; kept in a run. Errors: InputError."""
+    """Return the plain mapping that `create_from_spec` turns into the result of `build`; kept in a run. Errors: InputError."""
     whole = name if name.startswith(PREFIX) else PREFIX + name
     known = sorted(network for network in plugins_of("networks") if network.startswith(PREFIX))
     if whole not in known:
@@ -134,7 +134,7 @@ class PatchClassifierBehindSpectra(PatchClassifier):
         return self.network.patch_scores(self.spectra(patches))
 
     def inner_scores(self, cube: Tensor) -> Tensor:
-        """Logits wherever the context lies inside. cube : (N, B, h, w) → (N, K, h − b, w − b)"""
+        """Return logits wherever the context is inside. cube : (N, B, h, w) → (N, K, h − b, w − b)."""
         return self.network.inner_scores(self.spectra(cube))
 
 

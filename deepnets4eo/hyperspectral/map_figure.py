@@ -24,7 +24,7 @@ PANEL_IN = 3.6
 
 
 def map_figure(split: DataSplit[LabelledScene], number: int, labels: Path, recipe: dict[str, Any], mark: str) -> Figure:
-    """The cube in false colours, the reference, the map and the parts of one scene, with the key of the classes."""
+    """Draw the cube in false colours, the reference, the map and the parts of one scene, with the key of the classes."""
     from matplotlib.figure import Figure
 
     named = split.scenes[number]
@@ -51,19 +51,19 @@ def map_figure(split: DataSplit[LabelledScene], number: int, labels: Path, recip
 
 
 def _parts_layer(split: DataSplit[LabelledScene], number: int) -> Layer:
-    """The parts of a scene as labels; a byte a pixel in memory."""
+    """Return the parts of a scene as labels, with one byte per pixel in memory."""
     grid = split.scenes[number].grid
     learnt, withheld = (split.mask(number, part, whole(grid)) for part in (TRAIN, VAL))
     return Layer.open(np.select([withheld, learnt], [WITHHELD, LEARNT], VOID).astype(np.uint8), grid=grid)
 
 
 def cube_layer(named: LabelledScene, layers: Sequence[str]) -> str:
-    """The layer of most bands among those that the run takes."""
+    """Return the layer with the largest number of bands among the layers that the run takes."""
     return max(layers, key=lambda name: named.scene.layers[name].count)
 
 
 def _colour_bands(cube: Cube, recipe: dict[str, Any]) -> list[int] | None:
-    """Bands to draw: None where wavelengths are known, else those of the dataset's card, else three evenly spread ones."""
+    """Return bands to draw: None with known wavelengths, else the bands of the dataset's card, else three evenly spread bands."""
     if cube.wavelengths_nm is not None:
         return None
     dataset = recipe["data"].get("dataset")

@@ -1,8 +1,7 @@
-"""Networks that label the centre of a patch of a cube, and whole cubes in one pass with the same weights; and their
-layers.
+"""Networks that label the centre of a patch, or whole cubes in one pass with the same weights; and their layers.
 
-On whole cubes each spatial stride becomes a dilation of all that follows. They are computed in windows, so that memory
-depends on the network alone."""
+On whole cubes each spatial stride becomes a dilation of all that follows. Whole cubes are computed in windows, so that memory
+depends only on the network."""
 
 from __future__ import annotations
 
@@ -63,7 +62,7 @@ class PatchClassifier(nn.Module):
         raise TypeError(f"{type(self).__name__} does not implement patch_scores")
 
     def inner_scores(self, cube: Tensor) -> Tensor:
-        """Logits wherever the context lies inside. cube : (N, B, h, w) → (N, K, h − b, w − b), b = before_px + after_px"""
+        """Return logits wherever the context is inside. cube : (N, B, h, w) → (N, K, h − b, w − b), b = before_px + after_px."""
         patches = cube.unfold(2, self.patch_px, 1).unfold(3, self.patch_px, 1).permute(0, 2, 3, 1, 4, 5)
         scores = self.patch_scores(patches.flatten(0, 2))
         return scores.unflatten(0, patches.shape[:3]).permute(0, 3, 1, 2)
@@ -120,8 +119,10 @@ def mirror_edges(cube: Tensor, before_px: int, after_px: int) -> Tensor:
 
 @dataclass(frozen=True)
 class PatchGeometry:
-    """What layers leave of a patch: side of the last map, dilation between its values on the dense map, and context of
-    the labelled pixel on the cube."""
+    """Geometry of a patch after the layers.
+
+    It has the side of the last map, the dilation between its values on the dense map, and the context of the labelled pixel
+    on the cube."""
 
     side_px: int
     dilation: int
@@ -130,7 +131,7 @@ class PatchGeometry:
 
 
 def measure_patch(layers: Iterable[nn.Module], patch_px: int) -> PatchGeometry:
-    """Geometry of layers on patches of a side. Errors: InputError for a patch of which nothing is left; names one that fits."""
+    """Measure layers on patches of a side. Errors: InputError for a patch without any output; names a side that fits."""
     layers = list(layers)
     side = out_length(layers, patch_px, -1)
     if side < 1:
@@ -147,7 +148,7 @@ def measure_patch(layers: Iterable[nn.Module], patch_px: int) -> PatchGeometry:
 
 
 def out_length(layers: Iterable[nn.Module], length: int, axis: int) -> int:
-    """What layers leave of an axis (−3: bands, −2: rows, −1: columns); less than 1 where they do not fit."""
+    """Return the length of an axis (−3: bands, −2: rows, −1: columns) after layers; less than 1 if they do not fit."""
     for layer in layers:
         if isinstance(layer, WINDOWED):
             kernel, stride, padding, dilation = (
@@ -160,7 +161,7 @@ def out_length(layers: Iterable[nn.Module], length: int, axis: int) -> int:
 
 
 def check_bands(network: str, in_channels: int, length: Callable[[int], int]) -> None:
-    """Refuse cubes of too few bands. length : bands → what the layers leave of them. Errors: InputError, names the least."""
+    """Refuse cubes of too few bands. length : bands → their number after the layers. Errors: InputError, names the minimum."""
     if in_channels < 1 or length(in_channels) < 1:
         least = next(bands for bands in count(1) if length(bands) >= 1)
         raise InputError(
@@ -204,10 +205,11 @@ def convolve(
     padding: int = 0,
     dilation: tuple[int, int, int] = (1, 1, 1),
 ) -> Tensor:
-    """Compute a 3-D convolution in the layout that is fastest on CPUs (two to ten times); stride and padding along the
-    spectrum alone.
+    """Compute a 3-D convolution in the layout that is fastest on CPUs (two to ten times).
 
-    For a single map, the bands of a kernel become channels of 2-D images. A kernel along the spectrum alone sees all
+    Stride and padding are only along the spectrum.
+
+    For a single map, the bands of a kernel become channels of 2-D images. A kernel only along the spectrum sees all
     pixels as one row.
     """
     depth, height, width = weight.shape[2:]
@@ -242,7 +244,7 @@ def _pool_two(cube: Tensor, axis: int, dilation: int) -> Tensor:
 
 
 def _along(value: int | str | tuple[int, ...], axis: int) -> int:
-    """An attribute of a layer along one axis."""
+    """Return an attribute of a layer along one axis."""
     return cast(int, value[axis] if isinstance(value, tuple) else value)
 
 

@@ -19,14 +19,14 @@ NOISE_FLOOR = 1e-10  # of the largest noise variance: directions without any noi
 
 @dataclass(frozen=True, eq=False)
 class SpectralReduction:
-    """What was fitted: the scores of a spectrum x are (x − mean) · basisᵀ.
+    """A fitted reduction: the scores of a spectrum x are (x − mean) · basisᵀ.
 
     Parameters
     ----------
     kind : "pca" or "mnf"
     mean : (B,) float32, subtracted first
-    basis : (n, B) float32, one row a component, the most important first
-        The entry of the largest size in each is positive.
+    basis : (n, B) float32, one row per component in descending importance
+        The entry with the largest absolute value in each row is positive.
     importance : (n,) float32
         "pca": share of the variance. "mnf": variance in units of the noise.
 

@@ -35,7 +35,7 @@ class Figures:
 def page(
     metrics: Mapping[str, Any], card: Mapping[str, Any], recipe: Mapping[str, Any], figures: Figures, left_out: int
 ) -> str:
-    """The page; left_out : scenes of which no map was drawn."""
+    """Return the page; left_out : number of scenes without a drawn map."""
     synthetic = bool(metrics.get("synthetic"))
     title = f"{'SYNTHETIC: ' if synthetic else ''}{recipe['model']['network'] or _method(recipe)}"
     more = f"<p>{left_out} further scenes are not drawn.</p>" if left_out else ""

@@ -1,4 +1,4 @@
-"""What a hyperspectral run learnt and how well: maps, spectra of the classes, confusion matrix and leakage on one page."""
+"""Report of a hyperspectral run: maps, spectra of the classes, confusion matrix and leakage on one page."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ def report(
     options: PredictOptions | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write the report of a run: report.html, which works offline, and beside it figures, spectra.csv and confusion.csv.
+    """Write the report of a run: report.html, which works offline, with figures, spectra.csv and confusion.csv next to it.
 
     It has maps of the training's scenes (12 at most), which are predicted here, and mean spectra of each class with
     their spread.
 
-    Confusion matrix, scores by class and leakage are of withheld pixels alone.
+    Confusion matrix, scores by class and leakage are only of withheld pixels.
 
     Parameters
     ----------
     run : folder that a training of the task `hyperspectral` wrote
-    out : folder to write; made where it is missing
-    data : where the training's files lie now, as `train` takes them; by default where they lay then
+    out : folder to write; created if missing
+    data : present paths of the training's files, as `train` takes them; by default their paths at training time
     options : options of the predictions, such as their memory
-    overwrite : whether a report that exists is replaced
+    overwrite : whether an existing report is replaced
 
     Returns
     -------
@@ -61,9 +61,9 @@ def report(
     Raises
     ------
     InputError
-        For a run of another task, or data whose pixels are not those of the training.
+        For a run of another task, or data whose pixels differ from the pixels of the training.
     OutputError
-        Where the page exists.
+        If the page exists.
 
     Examples
     --------
@@ -116,7 +116,7 @@ def _whole(folder: Path) -> Iterator[None]:
 def _open_split(
     folder: Path, card: dict[str, Any], data: str | Path | Sequence[str | Path]
 ) -> tuple[dict[str, Any], DataSplit[LabelledScene]]:
-    """Metrics of a run, and the scenes of its training, split as they were. Errors: InputError where they are others."""
+    """Return metrics of a run and its training's scenes, split as before. Errors: InputError if the scenes have changed."""
     from deepnets4eo.hyperspectral.samples import describe_parts
     from deepnets4eo.hyperspectral.training import HyperspectralRecipe, with_buffer
 

@@ -56,7 +56,7 @@ class Pixels:
         return len(self.row)
 
     def take(self, indices: NDArray[np.integer] | Mask) -> Pixels:
-        """Some of the pixels, by index or (n,) bool."""
+        """Return some of the pixels, by index or (n,) bool."""
         return Pixels(self.scene[indices], self.row[indices], self.col[indices], self.mask[indices])
 
     @classmethod
@@ -67,13 +67,13 @@ class Pixels:
 
     @classmethod
     def of_mask(cls, scene: int, mask: Mask, labels: NDArray[np.uint8]) -> Pixels:
-        """The pixels of a scene where `mask` (h, w) bool is True, with their labels (h, w) uint8."""
+        """Return the pixels of a scene where `mask` (h, w) bool is True, with their labels (h, w) uint8."""
         row, col = (axis.astype(np.int32) for axis in np.nonzero(mask))
         return cls(np.full(len(row), scene, np.int32), row, col, labels[row, col])
 
 
 def labelled_pixels(split: DataSplit[LabelledScene]) -> Pixels:
-    """All labelled pixels of the training part. Errors: InputError where there is none."""
+    """Return all labelled pixels of the training part. Errors: InputError if there are none."""
     parts = []
     for number, named in enumerate(split.scenes):
         labels = named.labels.reader.read(whole(named.grid))
@@ -85,7 +85,7 @@ def labelled_pixels(split: DataSplit[LabelledScene]) -> Pixels:
 
 
 def unlabelled_pixels(split: DataSplit[LabelledScene], patch_px: int) -> Pixels:
-    """All pixels without a label outside the test part; of a disjoint split, those alone whose patch shows no pixel of it."""
+    """Return all unlabelled pixels outside the test part; of a disjoint split, only those whose patch shows no test pixel."""
     from scipy.ndimage import maximum_filter
 
     parts = []
@@ -99,7 +99,7 @@ def unlabelled_pixels(split: DataSplit[LabelledScene], patch_px: int) -> Pixels:
 
 
 def set_aside(pixels: Pixels, share: float, seed: int) -> tuple[Pixels, Pixels]:
-    """The pixels without, and only, a share 0–1 of each class at random; rounded, so that few pixels of a class all stay."""
+    """Return the pixels without, and only, a random share 0–1 of each class; rounded, so that few pixels of a class all stay."""
     rng = np.random.default_rng(seed)
     aside = np.zeros(len(pixels), bool)
     for class_index in np.unique(pixels.mask):
@@ -110,8 +110,10 @@ def set_aside(pixels: Pixels, share: float, seed: int) -> tuple[Pixels, Pixels]:
 
 @dataclass(frozen=True)
 class Leakage:
-    """How many of `test_pixels` share pixels with training: `overlapping`, whose patch of `patch_px` shares a pixel
-    with that of a training pixel, and `containing`, whose patch shows a training pixel."""
+    """Numbers of `test_pixels` that share pixels with training.
+
+    `overlapping` pixels have a patch of `patch_px` that shares a pixel with the patch of a training pixel; the patch of
+    `containing` pixels shows a training pixel."""
 
     patch_px: int
     test_pixels: int
@@ -119,7 +121,7 @@ class Leakage:
     containing: int
 
     def __add__(self, other: Leakage) -> Leakage:
-        """Returns the counts of two scenes together."""
+        """Return the counts of two scenes together."""
         return Leakage(
             self.patch_px, self.test_pixels + other.test_pixels, self.overlapping + other.overlapping,
             self.containing + other.containing,
@@ -202,8 +204,9 @@ def _warn(split: DataSplit[LabelledScene], total: Leakage) -> None:
 
 
 class PatchStore:
-    """The spectra around given pixels, one row a pixel. The pixel lies at P // 2 of a patch of side P; pixels that are
-    not valid are 0.
+    """The spectra around given pixels, one row per pixel.
+
+    The pixel lies at P // 2 of a patch of side P; invalid pixels are 0.
 
     Stores above `memory_bytes` are a temporary file in `folder`, which disappears with the process.
     """
@@ -245,8 +248,9 @@ class PatchStore:
         )
 
     def patches(self, pixels: Pixels, down: Indices, right: Indices) -> FloatImage:
-        """Return the patches (N, C, P, P) around pixels, a view of (N, P, P, C); `down` and `right` (1 or N, P, P) say
-        which pixel each element shows."""
+        """Return the patches (N, C, P, P) around pixels, a view of (N, P, P, C).
+
+        `down` and `right` (1 or N, P, P) are the offsets of the pixel that each element shows."""
         at = self._lookup(pixels, down, right)
         taken = self.spectra.take(at.ravel(), axis=0).reshape(*at.shape, -1)
         return np.moveaxis(taken, 3, 1)
@@ -299,7 +303,7 @@ def _surroundings(shape: tuple[int, int], pixels: Pixels, patch_px: int) -> Mask
 
 @dataclass(frozen=True)
 class PatchAugmentation:
-    """How patches are augmented.
+    """Augmentation of patches.
 
     flips, rotations : mirror images and quarter turns of a patch
     radiation_noise : share of patches that are multiplied by 0.9 to 1.1, with noise of deviation 1/25
@@ -312,7 +316,7 @@ class PatchAugmentation:
     mixture: float = 0.0
 
     def offsets(self, patch_px: int) -> Offsets:
-        """Offsets (T, P, P) of the T ways a patch can lie."""
+        """Return offsets (T, P, P) of the T orientations of a patch."""
         down, right = (step[0] for step in patch_offsets(patch_px))
         turns = range(4 if self.rotations else 1)
         flips = ((), (0,), (1,), (0, 1)) if self.flips else ((),)
@@ -377,7 +381,7 @@ class PatchLoader:
         return self.store.patches(pixels, down, right)
 
     def _mix(self, patches: NDArray[np.float32], pixels: Pixels, rng: np.random.Generator) -> None:
-        """Mix some of the patches (N, C, P, P), in place, with those of random pixels of their class."""
+        """Mix some of the patches (N, C, P, P), in place, with the patches of random pixels of their class."""
         mixed = np.flatnonzero(rng.random(len(patches)) < self.augment.mixture)
         if not mixed.size:
             return

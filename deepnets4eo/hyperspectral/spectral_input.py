@@ -97,11 +97,10 @@ class SpectralInput(nn.Module):
             return spectra.to(cube.dtype)
 
     def fit(self, windows: Iterable[tuple[FloatImage, Mask]]) -> SpectralReduction | None:
-        """Fit the reduction on training pixels, read once, and keep it; whitened, so that the network's inputs have one
-        size.
+        """Fit the reduction on training pixels, read once, and keep it; whitened, so that the network's inputs have one scale.
 
-        windows : pairs of (B, h, w) float, scaled as in training, and training pixels (h, w) bool. Returns what was
-        fitted; None without a reduction. Errors: those of `fit_reduction`."""
+        windows : pairs of (B, h, w) float, scaled as in training, and training pixels (h, w) bool. Returns the fitted
+        reduction; None without a reduction. Errors: as for `fit_reduction`."""
         if self.reduction is None:
             return None
         fitted = fit_reduction(self.reduction, map(self._normalise_window, windows), self.out_bands, whiten=True)
@@ -131,7 +130,7 @@ class SpectralInput(nn.Module):
         return self._normalise(cube[None])[0].cpu().numpy(), window[1]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SpectralInput:
-        """Moves to another device, but stays in float32 where the network becomes bfloat16: means need their digits."""
+        """Move to another device, but stay in float32 if the network becomes bfloat16: means need their digits."""
         before = dict(self._buffers)
         super()._apply(fn, recurse)
         for name, old in before.items():
@@ -141,20 +140,20 @@ class SpectralInput(nn.Module):
         return self
 
     def extra_repr(self) -> str:
-        """What is done, for people."""
+        """Return the processing steps as readable text."""
         steps = [*self.normalisations, *([f"{self.reduction} to {self.out_bands}"] if self.reduction else [])]
         return ", ".join(steps) or "spectra as they are"
 
 
 def _group_means(groups: int, bands: int) -> Tensor:
-    """(groups, bands), each row the mean over some neighbouring bands."""
+    """Return a (groups, bands) matrix whose rows average some neighbouring bands."""
     group = torch.arange(bands) * groups // bands
     rows = (group == torch.arange(groups)[:, None]).float()
     return rows / rows.sum(dim=1, keepdim=True)
 
 
 def _band_positions(bands: int, wavelengths_nm: Sequence[float] | None) -> NDArray[np.float32]:
-    """Wavelengths, or numbers of bands. Errors: InputError where they do not increase or are not as many as bands."""
+    """Return wavelengths, or numbers of bands. Errors: InputError unless they increase and there is one per band."""
     if wavelengths_nm is None:
         return np.arange(bands, dtype=np.float32)
     positions = np.asarray(wavelengths_nm, np.float32)
@@ -194,7 +193,7 @@ def _continuum(spectra: Tensor, positions: Tensor) -> Tensor:
 
 
 def _upper_hull(rows: Tensor, positions: Tensor) -> Tensor:
-    """The least concave curve that no band exceeds, for all spectra at once. (n, B) → (n, B)"""
+    """Return the lowest concave curve that no band exceeds, for all spectra at once. (n, B) → (n, B)."""
     bands = torch.arange(rows.shape[1], device=rows.device)
     on_hull = (bands == 0) | (bands == bands[-1])
     on_hull = on_hull.expand(rows.shape).clone()

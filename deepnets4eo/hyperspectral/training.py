@@ -64,7 +64,7 @@ GB = 1 << 30
 
 
 class HyperspectralData(DataSection):
-    """Which cubes, and which of their pixels are learnt from, watched and tested on."""
+    """The cubes, and the pixels of them for training, validation and test."""
 
     tile_px: int = Field(default=64, ge=32, multiple_of=32, description="side of a window that is scored at once")
     scaling: Literal["standard", "unit", "range", "none"] = Field(
@@ -104,7 +104,7 @@ class HyperspectralModel(BaselineSection):
 
 
 class SpectraSection(Section):
-    """What happens to each spectrum before the network; fitted on training pixels and kept in its weights."""
+    """Processing of each spectrum before the network; fitted on training pixels and kept in the network's weights."""
 
     normalise: tuple[Literal["l2", "snv", "continuum", "derivative"], ...] = Field(
         default=(), description="one after the other; none: only data.scaling"
@@ -118,7 +118,7 @@ class SpectraSection(Section):
         return tuple(step for step in self.normalise if step in ("continuum", "derivative"))
 
     def to_options(self) -> dict[str, Any]:
-        """Arguments of `SpectralInput`; none where spectra stay as they are."""
+        """Return arguments of `SpectralInput`; none if spectra stay unchanged."""
         options: dict[str, Any] = {"normalisations": list(self.normalise)} if self.normalise else {}
         reduced = {"reduction": self.reduce, "components": self.components}
         return options | (reduced if self.reduce != "none" else {})
@@ -181,7 +181,7 @@ class HyperspectralRecipe(BaselineRecipe):  # type: ignore[misc, unused-ignore]
 
     @property
     def compares_shapes(self) -> bool:
-        """Whether spectra are normalised one by one, so that scaling has to keep their shapes."""
+        """Return whether spectra are normalised one by one, so that scaling has to keep their shapes."""
         return bool(self.spectra.normalise)
 
 
@@ -249,7 +249,7 @@ def train_patches(
 
 
 def _network_spec(recipe: HyperspectralRecipe, scenes: Sequence[LabelledScene], legend: Legend) -> dict[str, Any]:
-    """Arguments of `create_model` for the recipe's network, behind its treatment of spectra where there is one."""
+    """Return arguments of `create_model` for the recipe's network, after its treatment of spectra if it has one."""
     spectra, name = recipe.spectra.to_options(), str(recipe.model.network)
     bands = sum(scenes[0].scene.layers[layer].count for layer in recipe.model.layers)
     if recipe.spectra.by_wavelength:
@@ -265,7 +265,7 @@ def _network_spec(recipe: HyperspectralRecipe, scenes: Sequence[LabelledScene], 
 def _wavelengths_of(
     scenes: Sequence[LabelledScene], layers: Sequence[str], steps: Sequence[str]
 ) -> dict[str, list[float]]:
-    """The wavelengths of all bands as an option of `SpectralInput`; none, with a warning, where a band has none in every scene."""
+    """Return all bands' wavelengths as a `SpectralInput` option; none, with a warning, if no scene has a wavelength for every band."""
     for named in scenes:
         waves = [named.scene.layers[layer].wavelengths_nm for layer in layers]
         known = [wave for wave in waves if wave is not None and np.isfinite(wave).all()]
@@ -304,7 +304,7 @@ def _training_windows(prepared: Prepared) -> Iterator[tuple[FloatImage, Mask]]:
 
 
 def with_buffer(recipe: HyperspectralRecipe, patch_px: int) -> HyperspectralRecipe:
-    """The recipe with a buffer of half a patch where it names none. Errors: InputError for a narrower one."""
+    """Return the recipe with a buffer of half a patch if it names no buffer. Errors: InputError for a narrower buffer."""
     data: HyperspectralData = recipe.data
     half_px = patch_px // 2
     if data.split not in BUFFERED:
@@ -332,7 +332,7 @@ class PatchCriterion:
         self.loss = SumOfLosses(losses, class_weights)
 
     def step(self, network: Any, batch: Mapping[str, Tensor]) -> Tensor:
-        """The loss of one batch, () float32."""
+        """Return the loss of one batch, () float32."""
         from torch.nn.functional import mse_loss
 
         patches: Any = batch["patches"]

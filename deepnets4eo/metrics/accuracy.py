@@ -1,6 +1,6 @@
 """Intervals of scores and counts: bootstrap over tiles, area-adjusted estimates, Wilson.
 
-Refuses designs from which no interval follows (one tile, a stratum with fewer than two samples).
+Refuses designs that allow no interval (one tile, a stratum with fewer than two samples).
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def bootstrap(
     level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Returns percentile intervals of scores from tiles drawn with replacement.
+    """Return percentile intervals of scores from tiles drawn with replacement.
 
     Whole tiles are drawn, because neighbouring pixels are not independent. Source: Efron & Tibshirani, An Introduction
     to the Bootstrap, 1993.
@@ -133,7 +133,7 @@ def bootstrap(
 def area_adjusted(
     sample: np.ndarray, mapped_area: Sequence[float] | np.ndarray, *, level: float = 0.95
 ) -> AreaEstimate:
-    """Returns accuracy and areas of a map from a sample stratified by map class.
+    """Return accuracy and areas of a map from a sample stratified by map class.
 
     Source: Olofsson et al., Remote Sensing of Environment 148, 2014, equations 1 to 11.
 
@@ -186,7 +186,7 @@ def area_adjusted(
 
 
 def wilson_interval(positive: int, total: int, *, level: float = 0.95) -> Interval:
-    """Returns a share, 0–1, and its interval, which is valid for shares of 0 and 1, too (Wilson, JASA 22, 1927).
+    """Return a share, 0–1, and its interval, which is valid for shares of 0 and 1, too (Wilson, JASA 22, 1927).
 
     Errors: InputError (not 0 ≤ positive ≤ total, or total is 0).
 

@@ -1,4 +1,4 @@
-"""Borders between classes: a reference without them, as ISPRS scores it, and how well those of a prediction agree with it.
+"""Borders between classes: a reference without them, as ISPRS scores it, and the agreement of a prediction's borders.
 
 Refuses negative radii, shapes that differ, and margins that are too narrow.
 """
@@ -21,9 +21,9 @@ COUNTS = ("predicted", "predicted_near", "reference", "reference_near")
 
 
 def erode_boundaries(labels: np.ndarray, radius_px: int) -> np.ndarray:
-    """Sets every pixel to void that has another class within a disc: the ISPRS reference without object borders.
+    """Set every pixel to void that has another class within a disc: the ISPRS reference without object borders.
 
-    The disc is dx² + dy² ≤ radius_px². Void neighbours and the image's edge are no border. A straight border loses
+    The disc is dx² + dy² ≤ radius_px². Void neighbours and the image's edge are not a border. A straight border loses
     2 · radius_px pixels (6 for 3).
 
     The eroded files of ISPRS lose 5 (Vaihingen) and 7 (Potsdam): use them where you have them.
@@ -63,7 +63,7 @@ def erode_boundaries(labels: np.ndarray, radius_px: int) -> np.ndarray:
 
 
 def dilate(mask: np.ndarray, radius_px: int) -> np.ndarray:
-    """(H, W) bool: True where a True pixel lies within the disc dx² + dy² ≤ radius_px².
+    """Return (H, W) bool: True where a True pixel is within the disc dx² + dy² ≤ radius_px².
 
     >>> dilate(np.array([[True, False, False, False]]), 2).tolist()
     [[True, True, True, False]]
@@ -72,7 +72,7 @@ def dilate(mask: np.ndarray, radius_px: int) -> np.ndarray:
 
 
 def _over_disc(values: np.ndarray, radius_px: int, extreme: np.ufunc, neutral: int) -> np.ndarray:
-    """The greatest or smallest value in the disc around each pixel, row by row: 4 · radius comparisons."""
+    """Return the greatest or smallest value in the disc around each pixel, row by row: 4 · radius comparisons."""
     height, width = values.shape
     wide = np.pad(values, radius_px, constant_values=neutral)
     result = values.copy()
@@ -92,9 +92,9 @@ def _over_disc(values: np.ndarray, radius_px: int, extreme: np.ufunc, neutral: i
 
 
 class BoundaryScores:
-    """Counts of border pixels by class, and of those near a border pixel of the same class on the other side.
+    """Counts of border pixels by class, and of border pixels near a border pixel of the same class on the other side.
 
-    A pixel of a class is on its border where one of its four neighbours has another class; void is no class.
+    A pixel of a class is on its border if one of its four neighbours has another class; void is not a class.
 
     Pixels within radius_px of void in the reference, or of its edge, are not counted.
 
@@ -128,7 +128,7 @@ class BoundaryScores:
         return self.radius_px + 1
 
     def update(self, reference: NDArray[np.uint8], prediction: NDArray[np.uint8], *, margin_px: int = 0) -> None:
-        """Adds the counts of a window of class indices (H, W) uint8, void 255. Memory: some 10 bytes a pixel.
+        """Add the counts of a window of class indices (H, W) uint8, void 255. Memory: about 10 bytes per pixel.
 
         margin_px : pixels on each side that are not counted: 0 for a whole image, else at least `self.margin_px`. Errors:
         InputError (the shapes differ, labels are not uint8, or the margin is too narrow)."""
@@ -156,7 +156,7 @@ class BoundaryScores:
                 self.counts[f"{side}_near"][class_index] += np.count_nonzero(near)
 
     def __iadd__(self, other: BoundaryScores) -> BoundaryScores:
-        """Adds the counts of another object; InputError where it has other classes or another radius."""
+        """Add the counts of another object; InputError if it has other classes or another radius."""
         if (self.num_classes, self.radius_px) != (other.num_classes, other.radius_px):
             raise InputError(
                 f"Got {self.num_classes} classes within {self.radius_px} px and {other.num_classes} within "
@@ -167,30 +167,30 @@ class BoundaryScores:
         return self
 
     def leave_out(self, class_indices: list[int]) -> None:
-        """Sets the counts of some classes to zero: their scores become NaN."""
+        """Set the counts of some classes to zero: their scores become NaN."""
         for counts in self.counts.values():
             counts[class_indices] = 0
 
     @property
     def precision(self) -> Floats:
-        """(K,) share of predicted border pixels near a reference one; NaN where none was predicted."""
+        """Return the (K,) share of predicted border pixels near a reference border pixel; NaN if no border was predicted."""
         return _ratio(self.counts["predicted_near"], self.counts["predicted"])
 
     @property
     def recall(self) -> Floats:
-        """(K,) share of reference border pixels near a predicted one; NaN where the reference has none."""
+        """Return the (K,) share of reference border pixels near a predicted border pixel; NaN if the reference has no border."""
         return _ratio(self.counts["reference_near"], self.counts["reference"])
 
     @property
     def f1(self) -> Floats:
-        """(K,) harmonic mean of both; 0 where only one side has borders, NaN where neither has."""
+        """Return the (K,) harmonic mean of precision and recall; 0 if only one side has borders, NaN if neither has."""
         both = self.counts["predicted"] + self.counts["reference"] > 0
         precision, recall = np.nan_to_num(self.precision), np.nan_to_num(self.recall)
         return np.where(both, np.nan_to_num(_ratio(2 * precision * recall, precision + recall)), np.nan)
 
     @property
     def mean_f1(self) -> float:
-        """Mean over the classes that have borders on either side; NaN where none has."""
+        """Return the mean over the classes that have borders on either side; NaN if no class has borders."""
         defined = self.f1[~np.isnan(self.f1)]
         return float(defined.mean()) if defined.size else float("nan")
 
@@ -205,7 +205,7 @@ class BoundaryScores:
 
 
 def boundary_pixels(labels: NDArray[np.uint8]) -> Mask:
-    """True for pixels with another class, not void, above, below, left or right of them.
+    """Return True for pixels with another class, not void, above, below, left or right of them.
 
     >>> boundary_pixels(np.array([[0, 0, 1, 1, 255, 2]], np.uint8)).tolist()
     [[False, True, True, False, False, False]]

@@ -21,7 +21,7 @@ MIN_CURVATURE = 1e-9  # where all scores are equal every line's slope is as good
 def fit_sigmoid(
     score: NDArray[np.floating], target: NDArray[np.floating], weight: NDArray[np.floating]
 ) -> tuple[float, float]:
-    """Slope and intercept for which expit(slope · score + intercept) has the least log loss, by Newton's method.
+    """Return slope and intercept that minimise the log loss of expit(slope · score + intercept), by Newton's method.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def fit_sigmoid(
 
     Returns
     -------
-    Slope, per unit of the score, and intercept. Where all scores are equal the slope is arbitrary and finite.
+    Slope, per unit of the score, and intercept. If all scores are equal, the slope is arbitrary and finite.
 
     Examples
     --------
@@ -59,7 +59,7 @@ def fit_sigmoid(
 
 
 def _step_down(loss: Callable[[Floats], float], line: Floats, step: Floats) -> Floats:
-    """The line after a step, halved until the loss falls: far from the best line Newton's steps are too long."""
+    """Return the line after a step, halved until the loss falls: far from the best line Newton's steps are too long."""
     before = loss(line)
     for _ in range(HALVINGS):
         if loss(line - step) < before:
@@ -69,13 +69,13 @@ def _step_down(loss: Callable[[Floats], float], line: Floats, step: Floats) -> F
 
 
 def calibration_error(confidence: Floats, correct: Mask, bins: int = 10) -> float:
-    """Expected calibration error: mean over equal-width bins (low, high] of |accuracy − confidence|, by bin size.
+    """Compute the expected calibration error: mean over equal-width bins (low, high] of |accuracy − confidence|, by bin size.
 
-    Errors: InputError for arrays of different lengths, or empty ones.
+    Errors: InputError for arrays of different lengths, or empty arrays.
 
     Parameters
     ----------
-    confidence : (N,) probabilities of what was chosen, 0 to 1
+    confidence : (N,) probabilities of the choices, 0 to 1
     correct : (N,) whether the choice was right
     bins : number of bins between 0 and 1
 

@@ -54,7 +54,7 @@ class ConfusionMatrix(WithSummary):
 
     @classmethod
     def from_matrix(cls, matrix: np.ndarray | Sequence[Sequence[int]]) -> ConfusionMatrix:
-        """A confusion matrix from known counts (K, K), integers, rows = reference."""
+        """Return a confusion matrix from known counts (K, K), integers, rows = reference."""
         counts = np.asarray(matrix)
         if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not np.issubdtype(counts.dtype, np.integer):
             raise InputError(f"Got counts {counts.shape} {counts.dtype}, expected square integers, rows = reference.")
@@ -67,9 +67,9 @@ class ConfusionMatrix(WithSummary):
         return result
 
     def update(self, reference: np.ndarray, prediction: np.ndarray, valid: np.ndarray | None = None) -> ConfusionMatrix:
-        """Counts a pair of arrays of class indices 0 … K − 1, all else being void, of any shape; returns itself.
+        """Count a pair of arrays of class indices 0 … K − 1, all else being void, of any shape; return this matrix.
 
-        valid : bool of the same shape; pixels where it is False are ignored. Errors: InputError (the shapes differ, or
+        valid : bool of the same shape; False pixels are ignored. Errors: InputError (the shapes differ, or
         an array has a mask or no integers). Memory does not grow with the arrays."""
         check_no_mask(reference, "reference")
         check_no_mask(prediction, "prediction")
@@ -96,7 +96,7 @@ class ConfusionMatrix(WithSummary):
         return self
 
     def __add__(self, other: ConfusionMatrix) -> ConfusionMatrix:
-        """The counts of both, as if all pixels had been counted in one."""
+        """Return the counts of both, as if all pixels had been counted in one."""
         if self.num_classes != other.num_classes:
             raise InputError(f"Got {self.num_classes} and {other.num_classes} classes; add those of one legend only.")
         result = ConfusionMatrix.from_matrix(self.matrix + other.matrix)
@@ -104,9 +104,9 @@ class ConfusionMatrix(WithSummary):
         return result
 
     def ignoring(self, classes: Iterable[int]) -> ConfusionMatrix:
-        """The counts without the reference pixels of `classes`; predicting one of them elsewhere stays an error.
+        """Return the counts without the reference pixels of `classes`; predicting one of them elsewhere stays an error.
 
-        The result has K − len(classes) rows and columns. InputError for other indices, and where no class would be left."""
+        The result has K − len(classes) rows and columns. InputError for other indices, and if no class would be left."""
         ignored = set(classes)
         if strange := sorted(ignored - set(range(self.num_classes))):
             raise InputError(f"Got the classes {strange} to ignore, expected indices 0 to {self.num_classes - 1}.")
@@ -137,7 +137,7 @@ class ConfusionMatrix(WithSummary):
 
     @property
     def kappa(self) -> float:
-        """Cohen's kappa: agreement beyond that of independent labels with the same totals; NaN when that is 1."""
+        """Return Cohen's kappa: agreement beyond that expected of independent labels with equal totals; NaN when that is 1."""
         chance = float(np.dot(self._rows / max(self.total, 1), self._columns / max(self.total, 1)))
         return float(_ratio(self.overall_accuracy - chance, 1.0 - chance))
 

@@ -1,6 +1,6 @@
-"""Scores of detections: one detection an object, by overlap or by distance; precision, recall, F1, average precision.
+"""Scores of detections: one detection per object, by overlap or by distance; precision, recall, F1, average precision.
 
-Refuses layers of which only one has a CRS.
+Refuses two layers if only one has a CRS.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DIFFICULT = "difficult"  # column of a reference: neither missed nor a false ala
 
 @dataclass(frozen=True)
 class DetectionScores:
-    """Scores of detections; NaN where undefined.
+    """Scores of detections; NaN if undefined.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def evaluate_detections(
     min_iou: float = MIN_IOU,
     max_distance_m: float | None = None,
 ) -> DetectionScores:
-    """Scores detections against reference outlines.
+    """Score detections against reference outlines.
 
     Source: Randrianarivo et al., 2015; Everingham et al., IJCV 88(2), 2010, all points for the average precision.
 
@@ -76,9 +76,9 @@ def evaluate_detections(
 
     Parameters
     ----------
-    detections : polygons, with a column `score` where they have scores
+    detections : polygons, with a column `score` if they have scores
     reference
-        Polygons; a bool column `difficult` marks those that count neither way, such as objects cut by the edge.
+        Polygons; a bool column `difficult` marks objects that count neither way, such as objects cut by the edge.
     min_iou : a hit overlaps its object by more than this share of their union, 0 ≤ min_iou < 1
     max_distance_m : largest distance in metres of the centres of a hit and its object, instead of an overlap
 
@@ -123,9 +123,9 @@ def match(
     min_iou: float = MIN_IOU,
     max_distance: float | None = None,
 ) -> Match:
-    """Assigns objects the detection of the highest score that overlaps by `min_iou`, or lies within `max_distance`.
+    """Assign objects the detection of the highest score that overlaps by `min_iou`, or is within `max_distance`.
 
-    Detections go by falling score, each to the object it overlaps most, unless that one is taken; ties: the closest.
+    Detections are taken by falling score, each for the object it overlaps most, unless that object is taken; ties: the closest.
     """
     hit, ignored = np.zeros(len(detections), bool), np.zeros(len(detections), bool)
     if max_distance is None:
@@ -145,7 +145,7 @@ def match(
 
 
 def overlapping_pairs(first: NDArray[np.object_], second: NDArray[np.object_]) -> tuple[Indices, Indices, Floats]:
-    """Returns pairs of polygons that share area: indices in `first`, indices in `second`, intersection over union."""
+    """Return pairs of polygons that share area: indices in `first`, indices in `second`, intersection over union."""
     one, other = shapely.STRtree(second).query(first, predicate="intersects")
     common = shapely.area(shapely.intersection(first[one], second[other]))
     union = shapely.area(first)[one] + shapely.area(second)[other] - common
@@ -156,14 +156,14 @@ def overlapping_pairs(first: NDArray[np.object_], second: NDArray[np.object_]) -
 def _pairs_within(
     first: NDArray[np.object_], second: NDArray[np.object_], distance: float
 ) -> tuple[Indices, Indices, Floats]:
-    """Returns pairs whose centres lie within `distance`, and their negative distance."""
+    """Return pairs whose centres are within `distance`, and their negative distance."""
     centres, others = shapely.centroid(first), shapely.centroid(second)
     one, other = shapely.STRtree(others).query(centres, predicate="dwithin", distance=distance)
     return one, other, -shapely.distance(centres[one], others[other])
 
 
 def _difficult(reference: gpd.GeoDataFrame) -> Mask:
-    """Which objects are marked as difficult (N,); a missing mark means no."""
+    """Return (N,) bool: which objects are marked as difficult; a missing mark means no."""
     if DIFFICULT not in reference.columns:
         return np.zeros(len(reference), bool)
     column = reference[DIFFICULT]
@@ -186,7 +186,7 @@ def _check_valid(detections: gpd.GeoDataFrame, reference: gpd.GeoDataFrame) -> N
 def _on_one_plane(
     detections: gpd.GeoDataFrame, reference: gpd.GeoDataFrame, *, metric: bool
 ) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
-    """Returns both in one CRS, of metres on the ground where distances matter."""
+    """Return both in one CRS, which is in metres on the ground if distances matter."""
     if (detections.crs is None) != (reference.crs is None):
         raise GridError("one of detections and reference has a CRS, the other has none. Assign the missing one.")
     if detections.crs is None:
@@ -200,7 +200,7 @@ def _on_one_plane(
 
 
 def scores_of(hit: Mask, scores: Floats, total: int) -> DetectionScores:
-    """The scores from hits (N,) and the number of reference objects."""
+    """Return the scores from hits (N,) and the number of reference objects."""
     order = np.argsort(-scores, kind="stable")
     hits = np.cumsum(hit[order])
     number = int(hits[-1]) if len(hits) else 0
@@ -216,7 +216,7 @@ def scores_of(hit: Mask, scores: Floats, total: int) -> DetectionScores:
 
 @dataclass(frozen=True)
 class InstanceScores:
-    """Average precision of outlined instances as COCO counts it, 0–1; NaN where there is no reference.
+    """Average precision of outlined instances as COCO counts it, 0–1; NaN without a reference.
 
     Parameters
     ----------
@@ -265,7 +265,7 @@ def score_instances(images: Sequence[tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]],
 
 
 def _with_text_labels(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """The same table with labels as text: 1 and 1.0, as a column with gaps has it, are one class."""
+    """Return the table with labels as text: 1 and 1.0, as in a column with gaps, are one class."""
     text = [f"{label:.17g}" if isinstance(label, Real) else str(label) for label in table["label"]]
     return table.assign(label=np.array(text, object))
 

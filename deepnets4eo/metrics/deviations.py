@@ -1,4 +1,4 @@
-"""How far standard deviations say where estimates are wrong: sparsification and intervals, counted while streaming.
+"""Scores of how well standard deviations indicate wrong estimates: sparsification and intervals, counted while streaming.
 
 Curves are of histograms with steps of 1 % (Ilg et al., ECCV 2018: area under the sparsification error).
 """
@@ -26,14 +26,14 @@ def _zeros() -> Floats:
 
 @dataclass(eq=False)
 class DeviationScores:
-    """Histograms of deviations and errors, and what follows from them. Pixels without any of the three values are ignored.
+    """Histograms of deviations and errors, and scores derived from them. Pixels that lack any of the three values are ignored.
 
     Parameters
     ----------
     count, squared : (BINS,) pixels by their deviation, and the sums of their squared errors
-    error_count, error_squared : (BINS,) the same by their absolute error
+    error_count, error_squared : (BINS,) pixels by their absolute error, and the sums of their squared errors
     ratio_count : (BINS,) pixels by absolute error / deviation
-    within : % of a normal distribution → pixels whose error lies within that interval
+    within : % of a normal distribution → pixels whose error is within that interval
 
     Examples
     --------
@@ -54,8 +54,9 @@ class DeviationScores:
     def update(
         self, reference: NDArray[np.floating], estimate: NDArray[np.floating], deviation: NDArray[np.floating]
     ) -> DeviationScores:
-        """Count pixels of arrays of one shape and unit, NaN where there is none; returns itself. Errors: InputError (the
-        shapes differ)."""
+        """Count pixels of arrays of one shape and unit, NaN for missing values, and return itself.
+
+        Errors: InputError (the shapes differ)."""
         if not reference.shape == estimate.shape == deviation.shape:
             raise InputError(
                 f"the reference is {reference.shape}, the estimate {estimate.shape}, its deviation {deviation.shape}; expected one shape."
@@ -84,12 +85,12 @@ class DeviationScores:
         return int(self.count.sum())
 
     def coverage(self, share: int) -> float:
-        """The share of the pixels, 0–1, whose reference lies in the interval that should hold `share` % of them, 50 or 90."""
+        """Return the share of pixels, 0–1, whose reference is in the interval that should contain `share` % of them, 50 or 90."""
         return self.within[share] / self.pixels if self.pixels else float("nan")
 
     @property
     def factor(self) -> float:
-        """What deviations are to be multiplied by, so that 90 % of the references lie in the 90 % intervals."""
+        """Return the factor that scales deviations so that 90 % of the references are in the 90 % intervals."""
         if not self.pixels:
             return float("nan")
         reached = np.cumsum(self.ratio_count) / self.pixels
@@ -97,10 +98,9 @@ class DeviationScores:
 
     @property
     def sparsification(self) -> Floats:
-        """(100, 3): the share of the pixels left out, 0–0.99, and the root mean squared error of the others in two
-        orders.
+        """Return (100, 3): the share of pixels left out, 0–0.99, and the root mean squared error of the others in two orders.
 
-        In the first order the pixels of the greatest deviation are left out first, in the second those of the greatest
+        The first order leaves out the pixels with the greatest deviation first, the second the pixels with the greatest
         error.
         """
         return np.stack(
@@ -115,12 +115,12 @@ class DeviationScores:
 
     @property
     def ause_of_random(self) -> float:
-        """What `ause` would be if pixels were left out at random."""
+        """Return the `ause` of pixels left out at random."""
         curve = self.sparsification
         return float(np.mean(curve[0, 2] - curve[:, 2]) / curve[0, 2]) if self.pixels else float("nan")
 
     def to_dict(self) -> dict[str, Any]:
-        """All scores by name, NaN where they are undefined, and the rows of `sparsification`."""
+        """Return all scores by name, NaN if they are undefined, and the rows of `sparsification`."""
         scores = {f"coverage_{share}": self.coverage(share) for share in INTERVALS}
         scores |= {"factor": self.factor, "ause": self.ause, "ause_of_random": self.ause_of_random}
         return scores | {"sparsification": self.sparsification.tolist()}

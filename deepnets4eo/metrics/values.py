@@ -31,14 +31,14 @@ SCORES = (
 class ValueScores:
     """Sums over pixels, and the scores derived from them.
 
-    Pixels without a reference are ignored; those without a prediction are counted as `unpredicted`, and enter no score.
+    Pixels without a reference are ignored; pixels without a prediction are counted as `unpredicted`, and enter no score.
 
     `rel`, the logarithms and the deltas are of pixels whose reference is above 0, as is usual for depth.
 
     Parameters
     ----------
     sums : name of a sum → its value so far; by default zeros
-    errors : (B,) counts of prediction − reference, from the most negative to the greatest; by default zeros
+    errors : (B,) counts of prediction − reference, from the largest negative to the largest positive; by default zeros
 
     Examples
     --------
@@ -145,7 +145,7 @@ class ValueScores:
         return self._mean("within_3", "positive")
 
     def to_dict(self) -> dict[str, float]:
-        """All scores by name, NaN where they are undefined, and the numbers of pixels."""
+        """Return all scores by name, NaN if they are undefined, and the numbers of pixels."""
         counts = {name: int(self.sums[name]) for name in ("pixels", "positive", "unpredicted")}
         return {name: float(getattr(self, name)) for name in SCORES} | counts
 
@@ -153,7 +153,7 @@ class ValueScores:
         return self.sums[name] / self.sums[count] if self.sums[count] else float("nan")
 
     def _within(self, share: float, middle: float = 0.0) -> float:
-        """The distance from `middle` that this share of the errors does not exceed; those of a bin are evenly spread over it."""
+        """Return the distance from `middle` that this share of the errors does not exceed; errors are spread evenly in bins."""
         if not self.errors.any():
             return float("nan")
         upto = np.append(0, np.cumsum(self.errors)).astype(float)
@@ -164,7 +164,7 @@ class ValueScores:
 
 
 def _bins(error: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The bin of each error: by sign, power of two and the next ten binary digits; the one in the middle is of those near 0."""
+    """Return the bin of each error: by sign, power of two and the next ten binary digits; the middle bin is for errors near 0."""
     mantissa, power = np.frexp(np.abs(error))
     position = (power - 1 - MIN_POWER) * STEPS + ((2 * mantissa - 1) * STEPS).astype(np.int64)
     position = np.where(error == 0, -1, np.clip(position, -1, BINS - 1))

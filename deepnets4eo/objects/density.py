@@ -91,15 +91,15 @@ def density_map(
 def write_density_map(objects: gpd.GeoDataFrame, cells: Grid, path: str | Path, *, radius_m: float = 0.0) -> Path:
     """Write `density_map` as a float32 COG, strip by strip, so that the whole map is never in memory.
 
-    Errors: GridError where only one of objects and cells has a CRS; InputError for a radius that does not fit the cells;
-    OutputError where the file cannot be written.
+    Errors: GridError if only one of objects and cells has a CRS; InputError for a radius that does not fit the cells;
+    OutputError if the file cannot be written.
 
     Parameters
     ----------
     objects : outlines or points, counted by their centre
     cells : grid of the cells, as from `density_grid`
     path : file to write
-    radius_m : the same as in `density_map`, in metres
+    radius_m : as in `density_map`, in metres
 
     Returns
     -------
@@ -122,7 +122,7 @@ def write_density_map(objects: gpd.GeoDataFrame, cells: Grid, path: str | Path, 
 def _density(
     positions: NDArray[np.float64], cells: Grid, radius_m: float, window: Window | None
 ) -> NDArray[np.float32]:
-    """The map of a window; positions : (N, 2) column and row in cells."""
+    """Return the map of a window; positions : (N, 2) column and row in cells."""
     window = window or Window(0, 0, *cells.shape)
     if not (np.isfinite(radius_m) and radius_m >= 0):
         raise InputError(f"radius_m is {radius_m}, expected a number of metres of 0 or more.")
@@ -156,7 +156,7 @@ def _density(
 
 
 def _sides_m(cells: Grid) -> tuple[float, float]:
-    """The ground size of a cell; without a CRS the unit of the coordinates is the metre."""
+    """Return the ground size of a cell; without a CRS the unit of the coordinates is the metre."""
     if cells.crs is not None:
         return gsd_m(cells)
     a = cells.affine

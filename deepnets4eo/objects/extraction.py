@@ -41,16 +41,16 @@ WITHOUT_NECK = 0.95  # share of its convex hull that a region without a neck fil
 
 @option_group
 class ObjectRules:
-    """How the mask of a class becomes objects.
+    """Rules that turn the mask of a class into objects.
 
     Errors: InputError for a value out of range, and for `split="area"` without `object_area_m2`.
 
     Parameters
     ----------
-    opening_m : diameter in metres of the disc that removes what is thinner; 0 leaves the mask as it is
-    min_area_m2 : m²; regions below it are left out, and no object is split into smaller ones
-    split : "distance" cuts at necks, "area" also cuts what is left by `object_area_m2`, "none" keeps regions whole
-    object_area_m2 : m² of one object, needed where `split` is "area"
+    opening_m : diameter in metres of the disc whose opening removes thinner parts; 0 leaves the mask unchanged
+    min_area_m2 : m²; smaller regions are left out, and no object is split into smaller objects
+    split : "distance" cuts at necks, "area" also cuts the remaining regions by `object_area_m2`, "none" keeps regions whole
+    object_area_m2 : m² of one object, needed if `split` is "area"
     depth : share 0–1 of a region's half width by which a neck must narrow it; smaller values split more
     shape : "oriented_box", the smallest rectangle around an object, or "polygon", the outline of its pixels
 
@@ -85,8 +85,9 @@ def extract_objects(
     workers: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> gpd.GeoDataFrame:
-    """Return the objects of a class in a label raster: segmentation before detection (Audebert et al., Remote Sensing
-    9(4):368, 2017).
+    """Return the objects of a class in a label raster, by segmentation before detection.
+
+    Source: Audebert et al., Remote Sensing 9(4):368, 2017.
 
     Errors: LabelError for a class that the legend lacks; InputError for a raster without labels, and an opening wider than
     the raster.
@@ -96,11 +97,11 @@ def extract_objects(
     labels : one band of label values of `legend`; void and nodata are of no class
     class_name : a class of the legend
     legend : a legend, or its name or file
-    rules : how the mask becomes objects
-    block_px : side in pixels of the blocks in which the raster is read
+    rules : rules that turn the mask into objects
+    block_px : side in pixels of the blocks that are read
     max_split_px : regions whose bounding box has more pixels are not split
     workers : threads, by default one per core
-    progress : called with the share done, 0–1
+    progress : called with the finished share, 0–1
 
     Returns
     -------
@@ -108,7 +109,7 @@ def extract_objects(
     `length_m` and `width_m` float64 of the smallest rectangle, `heading_deg` float64 of its long side, clockwise from
     north (without a CRS: from the top), 0–180, `cut` bool, whether the raster's edge cuts it, and `geometry`.
 
-    Peak memory: per worker 80 bytes a pixel of a block; all outlines; and 60 bytes a pixel of the box of one region.
+    Peak memory: per worker 80 bytes per pixel of a block; all outlines; and 60 bytes per pixel of the box of one region.
 
     Examples
     --------
@@ -160,7 +161,7 @@ def _split_region(polygon: shapely.Geometry, sides_m: tuple[float, float], rules
 
 
 def _outlines(pieces: Pieces, shift: Affine) -> NDArray[Any]:
-    """The outline of each piece on pixel corners."""
+    """Return the outline of each piece on pixel corners."""
     rings: list[list[shapely.Geometry]] = [[] for _ in range(int(pieces.max()))]
     for ring, number in rasterio.features.shapes(pieces, mask=pieces > 0, connectivity=4, transform=shift):
         rings[int(number) - 1].append(shapely.geometry.shape(ring))
@@ -168,9 +169,9 @@ def _outlines(pieces: Pieces, shift: Affine) -> NDArray[Any]:
 
 
 def class_mask(labels: Layer, value: int, opening_m: float = 0.0, legend: Legend | None = None) -> Read:
-    """A reader of windows (1, h, w): 1 where the label is `value` after an opening by a disc of `opening_m`.
+    """Return a reader of windows (1, h, w): 1 where the label is `value` after an opening by a disc of `opening_m`.
 
-    Peak memory: 40 bytes a pixel of a window."""
+    Peak memory: 40 bytes per pixel of a window."""
     sides_m = gsd_m(labels.grid)
     if opening_m > max(labels.shape) * max(sides_m) + 1:
         raise InputError(
@@ -192,7 +193,7 @@ def class_mask(labels: Layer, value: int, opening_m: float = 0.0, legend: Legend
 
 
 def open_mask(mask: Mask, radius_m: float, sides_m: tuple[float, float]) -> Mask:
-    """The opening of (h, w) bool by the disc within `radius_m`; beyond the array nothing is set."""
+    """Return the opening of (h, w) bool by the disc within `radius_m`; pixels beyond the array count as not set."""
     near = radius_m + 1e-6 * min(sides_m)  # centres exactly on the circle belong to the disc
     eroded = distance_transform_edt(np.pad(mask, 1), sides_m)[1:-1, 1:-1] > near
     if not eroded.any():
@@ -249,7 +250,7 @@ def heading_deg(radians: Floats, grid: Grid, centres: Floats) -> Floats:
 
 
 def _smooth(polygons: NDArray[Any]) -> NDArray[Any]:
-    """Return outlines without stairs; those of several parts part by part."""
+    """Return outlines without stairs; outlines with several parts are smoothed part by part."""
     parts, owner = shapely.get_parts(polygons, return_index=True)
     smooth = without_stairs(parts)
     if len(parts) == len(polygons):

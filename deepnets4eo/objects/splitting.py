@@ -23,7 +23,7 @@ LEVELS = 1000  # steps of the distance map
 def split_at_necks(
     mask: Mask, sides_m: tuple[float, float], *, min_area_m2: float = 0.0, depth: float = DEPTH
 ) -> Pieces:
-    """The watershed of the distance in a region (h, w), from maxima `depth` of the largest distance above saddles.
+    """Split a region (h, w) by the watershed of its distance, from maxima `depth` of the largest distance above saddles.
 
     Soille, Morphological Image Analysis, 2003, chapters 6 and 9. Pieces below `min_area_m2` are merged."""
     distance = distance_transform_edt(np.pad(mask, 1), sides_m)[1:-1, 1:-1]
@@ -73,7 +73,7 @@ def split_both(
 
 
 def _kmeans_from_slices(points: Floats, parts: int) -> Indices:
-    """The cluster (N,) of each point (N, 2)."""
+    """Return the cluster (N,) of each point (N, 2)."""
     _, axes = np.linalg.eigh(points.T @ points)
     along = points @ axes[:, -1]
     order = np.argsort(along, kind="stable")
@@ -99,13 +99,13 @@ def _merge_small(points: Floats, of: Indices, parts: int, smallest_px: float) ->
 
 
 def _cluster_centres(points: Floats, of: Indices, parts: int) -> Floats:
-    """The centres of the clusters, (parts, 2)."""
+    """Return the centres of the clusters, (parts, 2)."""
     count = np.maximum(np.bincount(of, minlength=parts), 1)
     return np.column_stack([np.bincount(of, points[:, axis], parts) / count for axis in (0, 1)])
 
 
 def _renumber(pieces: NDArray[np.int32]) -> Pieces:
-    """The same pieces numbered 1, 2 … in the order of their first pixels."""
+    """Return the pieces numbered 1, 2 … in the order of their first pixels."""
     values, first, inverse = np.unique(pieces, return_index=True, return_inverse=True)
     rank = np.zeros(len(values), np.int32)
     real = values > 0

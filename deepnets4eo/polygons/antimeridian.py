@@ -17,7 +17,7 @@ HALF_TURN, TURN = 180.0, 360.0  # degrees
 
 
 def in_degrees(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """Return the features in WGS 84, each cut where it crosses the antimeridian; unchanged without a CRS."""
+    """Return the features in WGS 84, each cut at the antimeridian if it crosses it; unchanged without a CRS."""
     if frame.crs is None:
         return frame
     there = frame.to_crs("EPSG:4326")
@@ -40,7 +40,7 @@ def cut_at_antimeridian(shapes: NDArray[Any]) -> NDArray[Any]:
 
 
 def _cut(shape: shapely.Geometry) -> shapely.Geometry:
-    """A shape with longitudes of any turn, as its parts between −180 and 180; shapes keep their dimension."""
+    """Cut a shape with longitudes of any turn into parts between −180 and 180; shapes keep their dimension."""
     dimension = shapely.get_dimensions(shape)
     shape = shape if shapely.is_valid(shape) else shapely.make_valid(shape)
     pieces = list[shapely.Geometry]()

@@ -31,7 +31,7 @@ def outlines(boxes: Boxes) -> Geometries:
 
 
 def boxes_around(polygons: Geometries) -> Boxes:
-    """The smallest rectangle around each polygon (pixels)."""
+    """Return the smallest rectangle around each polygon (pixels)."""
     if not len(polygons):
         return np.zeros((0, 5))
     around = np.stack([_four_corners(shapely.minimum_rotated_rectangle(polygon)) for polygon in polygons])
@@ -45,7 +45,7 @@ def boxes_around(polygons: Geometries) -> Boxes:
 
 
 def _four_corners(around: shapely.Geometry) -> Floats:
-    """Closed ring of a rectangle (5, 2); lines and points become rectangles without width."""
+    """Return the closed ring of a rectangle (5, 2); lines and points become rectangles without width."""
     if around.geom_type == "Polygon":
         return shapely.get_coordinates(around.exterior)
     ends = shapely.get_coordinates(around)

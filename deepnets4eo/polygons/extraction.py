@@ -36,13 +36,13 @@ SURELY = 0.9  # of the least area: pixels are not all of one size
 
 @option_group
 class Shaping:
-    """How the outlines of regions are shaped: small ones left out, then simplified, then made right-angled.
+    """Options for shaping the outlines of regions: remove small ones, then simplify, then make right-angled.
 
     Errors: InputError for a number below 0.
 
     Parameters
     ----------
-    min_area_m2 : regions below this area in square metres are left out
+    min_area_m2 : regions below this area in square metres are removed
     simplify_m
         Tolerance of the outline in metres, after staircases of single pixels were cut at mid-side: a distance
         (Douglas-Peucker), for several classes the root of an area (Visvalingam-Whyatt); 0 keeps every pixel corner.
@@ -116,12 +116,12 @@ def write_polygons(
     legend: Legend | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Counter[str]:
-    """Write the table that `polygonize` returns, without ever having all of it in memory.
+    """Write the table that `polygonize` returns, without ever holding the whole table in memory.
 
     Parameters
     ----------
-    path : the file; its suffix (.gpkg, .geojson, .fgb, .parquet, .geoparquet) is the format
-    labels, classes, shaping, legend, progress : those of `polygonize`
+    path : the file; its suffix (.gpkg, .geojson, .fgb, .parquet, .geoparquet) selects the format
+    labels, classes, shaping, legend, progress : as for `polygonize`
 
     Returns
     -------
@@ -130,11 +130,11 @@ def write_polygons(
     Raises
     ------
     InputError, LabelError
-        Those of `polygonize`, and for another suffix.
+        As for `polygonize`, and for another suffix.
     OutputError
         The file cannot be written.
 
-    Peak memory: per worker 40 bytes a pixel of a block, and 13 bytes a corner; where outlines are shaped, all polygons.
+    Peak memory: per worker 40 bytes per pixel of a block, and 13 bytes per corner; all polygons if outlines are shaped.
     """
     counts: Counter[str] = Counter()
     tables = _tables(labels, classes, shaping, legend=legend, progress=progress)
@@ -156,7 +156,7 @@ def _tables(
     legend: Legend | None,
     **tracing: Any,
 ) -> Iterator[gpd.GeoDataFrame]:
-    """The table of `polygonize` in parts; in one where outlines are shaped."""
+    """Yield the table of `polygonize` in parts, or in one part if outlines are shaped."""
     shaping = shaping or Shaping()
     if classes is not None and not (isinstance(classes, Mapping) and all(isinstance(key, Integral) for key in classes)):
         raise InputError(f'classes are {classes!r}, expected label values as whole numbers, such as {{1: "building"}}.')
@@ -178,7 +178,7 @@ def _tables(
 def _table(
     regions: Regions, labels: Layer, classes: Mapping[int, str] | None, shaping: Shaping, count: int
 ) -> gpd.GeoDataFrame:
-    """The table of some regions, of which `count` come before."""
+    """Return the table of some regions, numbered from `count` + 1."""
     import geopandas as gpd
 
     area_m2 = areas_m2(regions.polygons, labels.grid)
@@ -204,7 +204,7 @@ def _least_px(labels: Layer, shaping: Shaping) -> int:
 
 
 def areas_m2(polygons: NDArray[Any], grid: Grid) -> Floats:
-    """Ground area of each region (N,) on pixel corners, by the size of the pixels where it lies, whatever the others."""
+    """Return the ground area of each region (N,) on pixel corners, by the pixel size at this region only."""
     centres = shapely.get_coordinates(shapely.centroid(polygons))
     return shapely.area(polygons).astype(float) * pixel_areas_m2(grid, np.vstack([_corners(grid), centres]))[4:]
 
@@ -229,7 +229,7 @@ def _warn_of_hidden_class(labels: Layer, classes: Mapping[int, str] | None, lege
 
 
 def _read_in_legend(labels: Layer, legend: Legend, window: Window, *, complete: bool) -> tuple[NDArray[Any], Mask]:
-    """Labels of the legend in a window (1, h, w), and where they are valid; complete : refuse other values."""
+    """Read the legend's labels in a window (1, h, w) and the mask of valid pixels; complete : refuse other values."""
     written, valid = labels.read(window)
     data = legend.from_file(written)
     if not complete:
@@ -271,7 +271,7 @@ def _shaped(regions: Regions, labels: Layer, shaping: Shaping) -> NDArray[Any]:
 
 
 def _uncut(polygons: NDArray[Any], shape: tuple[int, int]) -> Mask:
-    """(N,) whether a region lies clear of the raster's edge, which makes no corners."""
+    """Return (N,) whether each region is clear of the raster's edge, since the edge makes no real corners."""
     left, top, right, bottom = shapely.bounds(polygons).T
     return (left > 0) & (top > 0) & (right < shape[1]) & (bottom < shape[0])
 
@@ -311,7 +311,7 @@ def selected_classes(layer: Layer, classes: str | None, known: Legend | None) ->
 
 
 def find_legend(layer: Layer, legend: str | None) -> Legend:
-    """The given legend, else that in the raster's tags. Errors: LabelError."""
+    """Return the given legend, or else the legend in the raster's tags. Errors: LabelError."""
     known = legend_or_none(layer, legend)
     if known is None:
         raise LabelError(f"{layer.source} has no legend in its tags. Give it with --legend.")
@@ -319,5 +319,5 @@ def find_legend(layer: Layer, legend: str | None) -> Legend:
 
 
 def legend_or_none(layer: Layer, legend: str | None) -> Legend | None:
-    """The given legend, else that in the raster's tags, or None."""
+    """Return the given legend, or else the legend in the raster's tags, or None."""
     return Legend.load(legend) if legend else layer.legend

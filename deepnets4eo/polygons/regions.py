@@ -47,8 +47,8 @@ class _Corners(NamedTuple):
 
     position : y * LINE + x
     region : number of the region
-    kind : which of four pixels stands alone (RIGHT, LOWER); INSIDE: it belongs to the region; CROSSING: each of the
-        four differs from those beside it
+    kind : the one of four pixels that differs from the other three (RIGHT, LOWER); INSIDE: this pixel belongs to the
+        region; CROSSING: each of the four differs from its neighbours
     """
 
     position: Indices
@@ -76,7 +76,7 @@ def trace_regions(
     workers: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Regions:
-    """The 4-connected regions of equal label (all but void), at once; `read` replaces the layer's own values.
+    """Trace the 4-connected regions of equal label (all but void) at once; `read` replaces the layer's own values.
 
     >>> regions = trace_regions(Layer.open(np.array([[1, 1, 0], [0, 1, 0]], np.uint8)), [1])
     >>> regions.polygons[0].wkt, regions.values.tolist()
@@ -86,7 +86,7 @@ def trace_regions(
 
 
 def join_groups(groups: Iterable[Regions]) -> Regions:
-    """Groups of regions, at least one, as one."""
+    """Concatenate groups of regions, at least one, into one group."""
     polygons, values = zip(*groups, strict=True)
     return Regions(np.concatenate(polygons), np.concatenate(values))
 
@@ -101,7 +101,7 @@ def trace_outlines(
     workers: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Iterator[Regions]:
-    """Yield the regions of `trace_regions` in groups, at least one, in the same order; without most of those below `least_px` pixels."""
+    """Yield the regions of `trace_regions` in groups, at least one, in the same order, without most regions below `least_px` pixels."""
     layer = layer.as_stored()
     if layer.count != 1 or layer.dtype.kind not in "biu":
         raise InputError(
@@ -153,7 +153,7 @@ class _Seams:
             line[position] = np.where(numbers > 0, numbers + count, 0)
 
     def join(self, labels: Indices) -> NDArray[np.int32]:
-        """For each number of a region in its block, that of the whole region."""
+        """Return, for each number of a region in its block, the number of the whole region."""
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components  # takes a quarter of a second, with scipy.linalg
 
@@ -165,7 +165,7 @@ class _Seams:
         return connected_components(links, directed=False)[1]
 
     def corners(self, final: NDArray[np.int32]) -> list[_Corners]:
-        """The corners on the lines, of whole regions."""
+        """Return the corners on the seams between blocks, with the numbers of whole regions."""
         parts = []
         for row, pair in enumerate(zip(self.above, self.below, strict=True)):
             across = np.pad(final[np.stack(pair)], ((0, 0), (1, 1)))
@@ -195,7 +195,7 @@ def _number(read: Read, window: Window, values: Sequence[int] | None, least_px: 
 
 
 def _without_small(numbers: NDArray[np.int32], value_of: Indices, least_px: int) -> tuple[NDArray[np.int32], Indices]:
-    """The regions of a block without small ones, numbered anew, and their values; those at its edges may go on beyond."""
+    """Return a block's regions without small ones, renumbered, and their values; regions at the edges may continue beyond."""
     kept = np.bincount(numbers.ravel(), minlength=len(value_of)) >= least_px
     for edge in (np.zeros(1, np.int32), numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1]):
         kept[edge] = True
@@ -203,7 +203,7 @@ def _without_small(numbers: NDArray[np.int32], value_of: Indices, least_px: int)
 
 
 def _small_codes(labels: Indices) -> Indices:
-    """A number from 1 on for each label."""
+    """Return a number from 1 on for each label."""
     low = int(labels.min(initial=0))
     if int(labels.max(initial=0)) - low < 2**31 - 1:
         return labels - (low - 1)
@@ -240,7 +240,7 @@ def _together(parts: Sequence[_Corners]) -> _Corners:
 
 
 def _by_first_corner(parts: Sequence[_Corners], count: int) -> NDArray[np.int32]:
-    """The place of each region (count,) in the order of their first corners."""
+    """Return the rank of each region (count,) in the order of their first corners."""
     first = np.full(count, np.iinfo(np.int64).max)
     for part in parts:
         np.minimum.at(first, part.region, part.position)
@@ -250,7 +250,7 @@ def _by_first_corner(parts: Sequence[_Corners], count: int) -> NDArray[np.int32]
 
 
 def _grouped(parts: list[_Corners], rank: NDArray[np.int32]) -> Iterator[_Corners]:
-    """The corners in groups of some regions, numbered by `rank`, taken out of `parts` to save memory."""
+    """Yield the corners in groups of some regions, numbered by `rank` and removed from `parts` to save memory."""
     counts = np.zeros(len(rank), np.int64)
     for part in parts:
         counts += np.bincount(part.region, minlength=len(rank))
@@ -298,7 +298,7 @@ def _outlines(corners: _Corners) -> tuple[NDArray[Any], NDArray[np.int32]]:
 
 
 def _leftmost(position: Indices, ring: NDArray[np.int32], count: int) -> NDArray[np.int32]:
-    """The corner of each ring that is farthest to the left, then up, where its spelling starts."""
+    """Return the leftmost, then topmost, corner of each ring, which starts its list of corners."""
     key = position % LINE * LINE + position // LINE
     there = np.flatnonzero(key == _least(key, ring, count)[ring])
     start = np.empty(count, np.int32)
@@ -307,14 +307,14 @@ def _leftmost(position: Indices, ring: NDArray[np.int32], count: int) -> NDArray
 
 
 def _least(values: Indices, group: NDArray[np.int32], count: int) -> Indices:
-    """The least value of each group."""
+    """Return the smallest value of each group."""
     least = np.full(count, np.iinfo(np.int64).max)
     np.minimum.at(least, group, values)
     return least
 
 
 def _steps(following: NDArray[np.int32]) -> csr_array:
-    """The graph in which each corner leads to the following one."""
+    """Return the graph whose edges lead from each corner to the following corner."""
     from scipy.sparse import csr_array
 
     size = len(following)
@@ -339,7 +339,7 @@ def _following(corners: _Corners) -> NDArray[np.int32]:
 
 
 def _crossed_over(corners: _Corners) -> NDArray[np.int32]:
-    """Numbers of the corners, exchanged where two of one region lie in one place."""
+    """Return the numbers of the corners, swapped for two corners of one region at the same position."""
     number = np.arange(len(corners.position), dtype=np.int32)
     several = np.flatnonzero(corners.kind & CROSSING)
     order = several[np.lexsort((corners.region[several], corners.position[several]))]

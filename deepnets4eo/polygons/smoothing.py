@@ -38,7 +38,7 @@ def without_stairs(polygons: NDArray[Any]) -> NDArray[Any]:
 
 
 def with_shared_corners(polygons: NDArray[Any]) -> NDArray[Any]:
-    """The same regions, each also with the corners of touching ones on its sides."""
+    """Add to each region the corners of touching regions on its sides."""
     if not len(polygons):
         return polygons
     xy, ring, _, after, owner = vertices(polygons)
@@ -79,7 +79,7 @@ def _meeting_points(parts: Vertices) -> NDArray[np.bool_]:
 
 
 def grow_into_borders(outlines: NDArray[Any], borders: NDArray[Any], reach_m: float) -> NDArray[Any]:
-    """Add to each outline what of the borders lies near it.
+    """Add to each outline the nearby parts of the borders.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def grow_into_borders(outlines: NDArray[Any], borders: NDArray[Any], reach_m: fl
 
     Returns
     -------
-    (N,) valid polygons; none overlaps another by more than it did, earlier ones grow first.
+    (N,) valid polygons; no polygon overlaps another more than before, and earlier ones grow first.
 
     Examples
     --------
@@ -116,7 +116,7 @@ def grow_into_borders(outlines: NDArray[Any], borders: NDArray[Any], reach_m: fl
 
 
 def _largest(shape: Any, instead: Any) -> Any:
-    """The largest polygon of a shape, valid, or what it grew from."""
+    """Return the largest polygon of a shape, made valid, or `instead` if there is none."""
     # A polygon that shrank can touch itself: a union with it would fail. Made valid, parts can have parts of their own.
     pieces = shapely.get_parts(shapely.get_parts(shapely.make_valid(shape)))
     pieces = pieces[(shapely.get_type_id(pieces) == shapely.GeometryType.POLYGON) & ~shapely.is_empty(pieces)]
@@ -126,9 +126,9 @@ def _largest(shape: Any, instead: Any) -> Any:
 def make_right_angled(
     simple: shapely.Polygon, min_side_m: float, traced: shapely.Polygon | None = None, min_iou: float = MIN_IOU
 ) -> shapely.Polygon:
-    """The polygon (metres) with right angles alone, as it is where they would not overlap by `min_iou`.
+    """Return the polygon (metres) with only right angles; unchanged if the result would overlap it by less than `min_iou`.
 
-    Jogs below `min_side_m` go; sides fit all points of `traced`, in the direction of its sides or its smallest rectangle."""
+    Jogs below `min_side_m` are removed; sides fit all points of `traced`, in the direction of its sides or its smallest rectangle."""
     traced = simple if traced is None else traced
     walls = [_walls(*rings) for rings in zip(_rings(simple), _rings(traced), strict=True)]
     best, best_iou = simple, min_iou
@@ -149,7 +149,7 @@ def _rings(polygon: shapely.Polygon) -> list[list[Point]]:
 
 
 def _walls(simple: list[Point], traced: list[Point]) -> list[list[Point]]:
-    """The traced ring cut at the corners of the simple one: the points of each wall, ends included."""
+    """Cut the traced ring at the corners of the simple ring; return the points of each wall, ends included."""
     corners = set(simple)
     begin = next((position for position, point in enumerate(traced) if point in corners), None)
     if begin is None:
@@ -191,7 +191,7 @@ def _square_polygon(walls: list[list[list[Point]]], angle: float, min_side_m: fl
 
 
 def _square_ring(walls: list[list[Point]], min_side_m: float) -> list[Point]:
-    """An upright ring from leaning walls, empty without four sides; a side lies at the weighted mean of its walls."""
+    """Return an upright ring from leaning walls, empty without four sides; each side is at the weighted mean of its walls."""
     levels: list[bool] = []
     positions: list[float] = []
     weights: list[float] = []
@@ -250,7 +250,7 @@ def _without_jogs(positions: list[float], weights: list[float], min_side_m: floa
 
 
 def _corners(positions: list[float], *, level_first: bool) -> list[Point]:
-    """Where each side meets the next."""
+    """Return the intersection of each side with the next."""
     corners = []
     for side, (here, following) in enumerate(zip(positions, positions[1:] + positions[:1], strict=True)):
         level = (side % 2 == 0) == level_first

@@ -41,7 +41,7 @@ PARQUET: dict[str, Any] = {"schema_version": "1.1.0", "write_covering_bbox": Tru
 
 
 def check_vector_suffix(path: str | Path) -> Path:
-    """The path, if its suffix names a format that can be written; else InputError lists those that do."""
+    """Return the path if its suffix names a writable format; else raise InputError with the list of these formats."""
     if Path(path).suffix.lower() not in DRIVERS:
         raise InputError(
             f"{path} ends in {Path(path).suffix or 'nothing'!r}, which names no vector format. "
@@ -98,7 +98,7 @@ def write_vector(frame: gpd.GeoDataFrame, path: str | Path, layer: str | None = 
 
 
 def write_layers(frames: Mapping[str, gpd.GeoDataFrame], path: Path) -> Path:
-    """Write a GeoPackage with these layers and no others. Errors: those of `write_vector`."""
+    """Write a GeoPackage with these layers and no others. Errors: as for `write_vector`."""
     with atomic_write(path) as partial:
         for layer, frame in frames.items():
             add_layer(without_heights(frame), partial, layer, "GPKG")
@@ -107,7 +107,7 @@ def write_layers(frames: Mapping[str, gpd.GeoDataFrame], path: Path) -> Path:
 
 
 def add_layer(frame: gpd.GeoDataFrame, path: Path, layer: str, driver: str, **options: Any) -> None:
-    """Write a layer into a new or existing file, in any CRS. options : those of `pyogrio.write_dataframe`."""
+    """Write a layer into a new or existing file, in any CRS. options : as for `pyogrio.write_dataframe`."""
     import pyogrio
 
     options = {"geometry_type": _kind(frame), "append": path.exists(), **options}
@@ -147,7 +147,7 @@ def _has_wkt1(crs: pyproj.CRS) -> bool:
 
 
 def _crs_text(crs: pyproj.CRS) -> str:
-    """A CRS as GDAL reads it: its EPSG code, else WKT 1, which more programs read; WKT 2 if it has no other form."""
+    """Return a CRS as GDAL reads it: its EPSG code, else WKT 1, which more programs read; WKT 2 if it has no other form."""
     code = crs.to_epsg()
     if code:
         return f"EPSG:{code}"
@@ -236,6 +236,6 @@ def set_fixed_times(path: Path) -> None:
 
 
 def _kind(frame: gpd.GeoDataFrame) -> str | None:
-    """The geometry type, also of an empty layer of polygons, so that other programs know it."""
+    """Return the geometry type, also for an empty layer of polygons, so that other programs recognise it."""
     kinds = set(frame.geometry.geom_type.dropna())
     return "Polygon" if kinds <= {"Polygon"} else None

@@ -53,7 +53,7 @@ def centres(shapes: NDArray[Any]) -> Floats:
 
 
 def map_shapes(shapes: NDArray[Any], forth: Callable[[NDArray[Any]], NDArray[Any]]) -> NDArray[Any]:
-    """Shapes (N,) whose coordinates (V, 2) a function maps; empty where one becomes not finite."""
+    """Map the coordinates (V, 2) of shapes (N,) by a function; shapes become empty if a coordinate is no longer finite."""
     xy, owner = shapely.get_coordinates(shapes, return_index=True)
     mapped = forth(xy)
     nowhere = np.zeros(len(shapes), bool)

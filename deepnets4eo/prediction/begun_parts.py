@@ -1,4 +1,4 @@
-"""Which parts of a prediction a call computes, and what was begun of it: the journals of their rows beside the output."""
+"""Parts of a prediction that a call computes, and the journals of finished rows next to the output."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from deepnets4eo.prediction.options import PredictOptions
 
 
 def goes_on(options: PredictOptions) -> bool:
-    """Whether what is finished is used: where the user says so, and by a part that is started again."""
+    """Return whether finished work is used: if the user requests it, or if a part is started again."""
     return options.resume or (options.part is not None and not options.overwrite)
 
 
 def journals_of(out: Path, options: PredictOptions) -> dict[Part, RowJournal]:
-    """The journals of the parts that this call computes; OutputError where the job was divided in another way."""
+    """Return the journals of the parts that this call computes; raise OutputError if the job was divided in another way."""
     if options.overwrite and options.part is None and not options.resume:
         RowJournal.remove_parts(out)
     kept = RowJournal.parts(out) if goes_on(options) else []

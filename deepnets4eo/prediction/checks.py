@@ -1,4 +1,4 @@
-"""What a prediction refuses before its work: outputs that are inputs or exist, and to lose what an interrupted job has finished."""
+"""Checks before a prediction: outputs that are inputs or already exist, and loss of an interrupted job's finished work."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check_outputs(
 
 
 def output_paths(out: str | Path, options: PredictOptions, legend: Legend | None = None) -> dict[str, Path]:
-    """The file of each product, `out` first. Errors: InputError for products that a run of this legend does not have."""
+    """Return the file of each product, `out` first. Errors: InputError for products that a run of this legend does not have."""
     paths = {LABELS: out, VALUES: options.values, PROBABILITIES: options.probabilities, ENTROPY: options.entropy}
     if legend is not None and not legend.classes:
         if options.values or options.probabilities or options.entropy:

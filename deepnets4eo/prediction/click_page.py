@@ -1,4 +1,4 @@
-"""A page on which a person corrects a label map by clicks, tile by tile; one that is behind overwrites nothing."""
+"""Page for correcting a label map by clicks, tile by tile; a page with an outdated state overwrites nothing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ClickServer(PageServer):
         super().__init__(__package__, "clicks", "deepnets4eo clicks")
 
     def get(self, path: str) -> Answer:
-        """What the page is made of, its present state, the picture of a tile, or the labels of a state."""
+        """Return the content of the page, its present state, the picture of a tile, or the labels of a state."""
         with self._one:
             match path.split("/"):
                 case ["page.json"]:
@@ -71,7 +71,7 @@ class ClickServer(PageServer):
             return as_json(HTTPStatus.OK, self._state() | done)
 
     def headline(self) -> str:
-        """How much was corrected."""
+        """Summarise how much was corrected."""
         tiles = int(self.review.clicked_tiles().sum())
         return f"{one_or_many(len(self.review.clicks), 'one click', f'{len(self.review.clicks):,} clicks')} on {tiles:,} of {len(self.review.tiles):,} tiles"
 
@@ -125,7 +125,7 @@ class ClickServer(PageServer):
 
 
 def _whole(body: dict[str, Any], name: str) -> int:
-    """A whole number that was sent."""
+    """Return a whole number from the request body."""
     value = body.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or abs(value) > 1 << 31:
         raise RequestRefusedError(HTTPStatus.BAD_REQUEST, f"Expected a whole number as {name}.")

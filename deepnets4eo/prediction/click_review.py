@@ -74,7 +74,7 @@ class ClickReview:
         self.open(self.next_tile() or 0)
 
     def _check_folder(self, run: Run, scene: Scene) -> None:
-        """Write of which run and scene the folder is, or compare with that."""
+        """Write the run and scene that the folder belongs to, or compare them with the stored record."""
         files = {name: [Path(path) for path in layer.paths] for name, layer in scene.layers.items()}
         hashes = {name: [sha256(path) for path in paths if path.is_file()] for name, paths in files.items()}
         about = {
@@ -99,7 +99,7 @@ class ClickReview:
 
     @property
     def labels(self) -> ByteImage:
-        """(h, w) uint8 classes of the tile, void 255: those of the map, but where the network has changed its mind."""
+        """Return (h, w) uint8 classes of the tile, void 255: the map's classes, except for pixels that the network relabelled."""
         now = self.session.labels
         labels = np.where((now != self._reference) & (self._base != VOID), now, self._base)
         clicks = self.session.clicks
@@ -107,7 +107,7 @@ class ClickReview:
         return labels
 
     def open(self, number: int) -> None:
-        """Go to a tile. Weights that follow clicks go on from where they are."""
+        """Go to a tile. Weights that follow clicks continue from their present state."""
         before, self.number = self.session, number
         follows = before is not None and before.follows
         sample = self.scene.read(self.window, self.segmenter.inputs.present(self.scene))
@@ -143,7 +143,7 @@ class ClickReview:
         return next_click(self.session, self.measure, self._base != VOID)
 
     def next_tile(self) -> int | None:
-        """The tile without a click that the run doubts most; None where all have one."""
+        """Return the tile without a click about which the run is most uncertain; None if all tiles have a click."""
         doubt = np.where(self.clicked_tiles(), -np.inf, self._doubt)
         return int(doubt.argmax()) if np.isfinite(doubt).any() else None
 
@@ -184,7 +184,7 @@ def write_clicks(path: Path, clicks: Clicks, grid: Grid, legend: Legend) -> None
 
 
 def _mean_of(layer: Layer, tiles: Sequence[Window]) -> Floats:
-    """(n,) mean of a raster over tiles, 0 where there is no data."""
+    """Return (n,) mean of a raster over each tile, 0 if a tile has no data."""
     means = []
     for tile in tiles:
         data, valid = layer.read(tile)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Adaptation:
-    """How weights adapt to clicks.
+    """Options for adapting weights to clicks.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Adaptation:
     lr : Rate of the descent.
     hold : Weight of the mean absolute difference from the probabilities before the first click.
     side_px : Side of the windows around the newest clicks that the steps are taken on.
-    windows : How many of them.
+    windows : Number of these windows.
     """
 
     steps: int = 3
@@ -46,7 +46,7 @@ class Adaptation:
     windows: int = 16
 
     def window(self, row: int, col: int, shape: tuple[int, int]) -> Window:
-        """The window around a click, moved inside an image (h, w); sides are multiples of 32 where the image is as large."""
+        """Return the window around a click, moved inside an image (h, w); sides are multiples of 32 if the image is large enough."""
         side_h, side_w = (min(self.side_px, side // STRIDE_PX * STRIDE_PX or side) for side in shape)
         top, left = (
             int(np.clip(centre - side // 2, 0, size - side))
@@ -66,13 +66,13 @@ class ClickSession:
 
     Parameters
     ----------
-    segmenter : Not changed. One that did not learn with clicks adapts its weights alone.
+    segmenter : Not changed. A segmenter trained without clicks only adapts its weights.
     image : (C, H, W) float32
         As `InputSpec.prepare` returns it, with or without the channels of the clicks.
     adaptation : How the weights follow.
-    discs : Whether a network that learnt with clicks sees them.
-    clicks : Made already; the weights have not followed them.
-    weights : To begin with, those of a session of another image of the same network; by default the network's own.
+    discs : Whether a network that was trained with clicks receives them as input.
+    clicks : Clicks made before; the weights have not followed them.
+    weights : Initial weights, from a session of another image with the same network; by default the network's own.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class ClickSession:
 
     @property
     def undoable(self) -> int:
-        """How many clicks and changes of `follow` can be taken back."""
+        """Return how many clicks and changes of `follow` can be undone."""
         return len(self._before)
 
     def click(self, row: int, col: int, index: int) -> ByteImage:
@@ -166,7 +166,7 @@ class ClickSession:
         self.probabilities = self._predict()
 
     def batch(self) -> Batch:
-        """What the network sees now, (1, C, H, W) float32."""
+        """Return the present input of the network, (1, C, H, W) float32."""
         height, width = self.image.shape[1:]
         return self._tile(Window(0, 0, height, width), discs=self.discs)[None]
 
@@ -182,7 +182,7 @@ class ClickSession:
         return self.segmenter.predict_proba(self.batch())[0]
 
     def _adapt(self, how: Adaptation) -> None:
-        """A few steps on windows around the newest clicks, all of one size inside the image."""
+        """Take a few steps on windows around the newest clicks, all of one size inside the image."""
         shape = self.image.shape[1:]
         windows = [how.window(*pixel, shape) for pixel in self.clicks.pixels[: -how.windows - 1 : -1]]
         start = np.stack([self._start[:, rows, cols] for rows, cols in (window.slices for window in windows)])
@@ -191,7 +191,7 @@ class ClickSession:
 
 
 def adapted_weights(module: nn.Module, num_classes: int) -> list[Tensor]:
-    """The weights that clicks adapt: scale and shift of every normalisation, and the last layer."""
+    """Return the weights that clicks adapt: scale and shift of every normalisation, and the last layer."""
     from torch import nn
 
     norms = (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
@@ -233,7 +233,7 @@ def adapt(
 
 
 def next_click(session: ClickSession, measure: Measure = "entropy", where: Mask | None = None) -> tuple[int, int]:
-    """Where a person should click next.
+    """Return the pixel that a person should click next.
 
     Errors: InputError (an unknown measure).
 
@@ -246,7 +246,7 @@ def next_click(session: ClickSession, measure: Measure = "entropy", where: Mask 
 
     Returns
     -------
-    Row and column, farther than ten pixels from every click.
+    Row and column, more than ten pixels away from every click.
     """
     from scipy.ndimage import uniform_filter
 

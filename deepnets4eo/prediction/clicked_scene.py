@@ -34,7 +34,7 @@ BLOCK_PX = 256
 
 
 def read_clicks(path: str | Path, grid: Grid, legend: Legend) -> Clicks:
-    """Read points whose column `class` has names or values of the legend, in order; rows without a class are left out.
+    """Read points whose column `class` has names or values of the legend, in order; rows without a class are skipped.
 
     Errors: InputError (the file does not exist, has no such column, or a point has no such class or lies outside the grid)."""
     name = str(path)
@@ -81,13 +81,13 @@ def _indices(classes: Iterable[object], legend: Legend, name: str) -> Indices:
 def show_clicks(
     run: Run, scene: Scene, points: str | Path, adaptation: Adaptation = USUAL
 ) -> Iterator[tuple[Run, Scene]]:
-    """A run and a scene that know a person's clicks, while the context lasts; the run's folder stays as it is.
+    """Provide a run and a scene that use a person's clicks while the context lasts; the run's folder is not changed.
 
     Errors: InputError: see `read_clicks`; the run has no network of its own.
 
     Parameters
     ----------
-    run : With a network. Where it learnt with clicks, the scene gets a layer of them.
+    run : With a network. If it was trained with clicks, the scene gets a layer of them.
     scene : As `open_scene` returns it.
     points : See `read_clicks`.
     adaptation : How the weights follow the clicks.
@@ -110,7 +110,7 @@ def show_clicks(
 
 
 def network_of(run: Run) -> NetworkSegmenter:
-    """The network that clicks correct. Errors: InputError for a run of another kind."""
+    """Return the network that clicks correct. Errors: InputError for a run of another kind."""
     if not isinstance(run.segmenter, NetworkSegmenter):
         raise InputError(
             f"clicks correct a network, and {run.folder} is a {run.segmenter.kind}. Give a run of one network."
@@ -119,7 +119,7 @@ def network_of(run: Run) -> NetworkSegmenter:
 
 
 def _adapted(segmenter: NetworkSegmenter, scene: Scene, clicks: Clicks, how: Adaptation) -> NetworkSegmenter:
-    """A copy whose weights took steps on windows around all clicks, a few windows at a time."""
+    """Return a copy whose weights took steps on windows around all clicks, a few windows at a time."""
     adapted = copy.copy(segmenter)
     adapted.module = copy.deepcopy(segmenter.module)
     inputs, weights = segmenter.inputs, adapted_weights(adapted.module, segmenter.legend.num_classes)
@@ -133,7 +133,7 @@ def _adapted(segmenter: NetworkSegmenter, scene: Scene, clicks: Clicks, how: Ada
 
 
 def _write_layer(path: Path, grid: Grid, clicks: Clicks, legend: Legend) -> Path:
-    """A sparse raster of the discs: blocks without a click take no room."""
+    """Write a sparse raster of the discs: blocks without a click take no space."""
     height, width = grid.shape
     profile = {
         "driver": "GTiff", "height": height, "width": width, "count": legend.num_classes, "dtype": "uint8", "crs": grid.crs,

@@ -40,7 +40,7 @@ class DeviceArrays:
         return torch.outer(*sides)
 
     def copy(self, array: Tensor) -> Tensor:
-        """The same values in other memory."""
+        """Return a copy of the values in other memory."""
         return array.clone()
 
 
@@ -92,7 +92,7 @@ class DeviceStitcher:
 
 
 def _refuse_infinite(wait: Callable[[], dict[str, ByteImage]]) -> dict[str, ByteImage]:
-    """The products, if the scores that they are made of are numbers. Errors: RunError."""
+    """Return the products if the scores behind them are finite. Errors: RunError."""
     arrays = wait()
     if not arrays[FINITE].all():
         raise RunError(
@@ -103,7 +103,7 @@ def _refuse_infinite(wait: Callable[[], dict[str, ByteImage]]) -> dict[str, Byte
 
 
 def to_blend_scores(raw: Tensor, kind: Scores) -> Tensor:
-    """What is summed where tiles overlap, from raw scores (K, h, w)."""
+    """Convert raw scores (K, h, w) to the scores that are summed in the overlap of tiles."""
     if kind == "raw":
         return raw
     return raw.softmax(dim=0) if kind == "probabilities" else raw.log_softmax(dim=0)

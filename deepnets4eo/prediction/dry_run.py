@@ -1,4 +1,4 @@
-"""What a prediction would do, in words, after its checks."""
+"""Description of a prediction in words, after its checks, without running it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from deepnets4eo.segmenters.run import Run
 
 
 def describe(run: Run, scene: Scene, options: PredictOptions, out: str | Path | None = None) -> str:
-    """What `predict` would do, in one line.
+    """Describe in one line what `predict` would do.
 
     Errors: RunError (the scene does not fit the run, or another job was interrupted at `out`).
 
@@ -27,12 +27,12 @@ def describe(run: Run, scene: Scene, options: PredictOptions, out: str | Path | 
     ----------
     run : a loaded run
     scene : an open scene
-    options : of `predict`
-    out : the label raster, beside which an interrupted job is looked for
+    options : as for `predict`
+    out : the label raster; an interrupted job is searched for next to it
 
     Returns
     -------
-    Size, tiles, classes, device, precision and threads; of an interrupted job also the tiles that are done.
+    Size, tiles, classes, device, precision and threads; for an interrupted job also the number of finished tiles.
     """
     task = LabelTask.of(run, scene)
     prepared, legend = task.prepared, task.segmenter.legend

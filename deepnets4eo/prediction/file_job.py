@@ -1,4 +1,4 @@
-"""A prediction given as paths and words: check it, say what it would do, or write the rasters."""
+"""Predictions given as paths and words: checks, a dry run that describes the job, and the run that writes the rasters."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ class PredictJob:
         cls, runs: Sequence[str], scene: Sequence[str], out: Path, options: PredictOptions,
         votes: VoteOptions, clicks: Path | None = None,
     ) -> PredictJob:  # fmt: skip
-        """The job of these words; runs : folders, the first and those that vote with it. Errors: those of `predict`, but its work."""
+        """Plan the job from these words. Errors: as for the checks of `predict`.
+
+        runs : folders, the first run and the runs that vote with it."""
         loaded = [load_run(folder) for folder in runs]
         if loaded[0].card["notes"].get("task") == "images" and Path(scene[0]).suffix.lower() in ARCHIVES:
             raise InputError(
@@ -49,11 +51,11 @@ class PredictJob:
         return cls(run, opened, out, options, clicks)
 
     def describe(self) -> str:
-        """What would be done, in one line. Errors: those of `predict`."""
+        """Describe in one line what the job would do. Errors: as for `predict`."""
         return describe(self.labeller, self.scene, self.options, self.out)
 
     def run(self, progress: Progress | None = None, executor: Executor | None = None) -> Prediction:
-        """Label the scene, or do a part of it. Errors: those of `predict`, and InputError for clicks that cannot be used."""
+        """Label the scene, or compute a part of it. Errors: as for `predict`, and InputError for clicks that cannot be used."""
         run, scene = self.labeller, self.scene
         with ExitStack() as stack:
             if self.clicks is not None:

@@ -32,16 +32,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Prediction:
-    """What was written, and the work it took.
+    """Written files of a prediction, and the work it took.
 
     Parameters
     ----------
-    paths : "labels", "probabilities", "entropy", "values" → file, those that were written; none by a part of a job
+    paths : "labels", "probabilities", "entropy", "values" → file, for the products that were written; empty for a part of a job
     tiles : tiles of the lattice
     skipped : tiles without a valid pixel, which are not computed
-    computed : tiles computed by this call; fewer than the rest where a job was resumed
+    computed : tiles computed by this call; fewer than the rest if a job was resumed
     seconds : duration of this call
-    network_s : seconds of this call in the network; on a GPU those of handing the work over
+    network_s : seconds of this call in the network; on a GPU only the seconds for handing over the work
     """
 
     paths: dict[str, Path]
@@ -52,7 +52,7 @@ class Prediction:
     network_s: float
 
     def headline(self) -> str:
-        """What was labelled, and how long it took, in one line."""
+        """Summarise in one line how many tiles were labelled, and how long it took."""
         empty = f", {self.skipped:,} of them without data" if self.skipped else ""
         return f"{self.tiles:,} {'tile' if self.tiles == 1 else 'tiles'} labelled in {self.seconds:.0f} s{empty}"
 
@@ -117,7 +117,7 @@ def _run(
     resumed: Sequence[bool],
     prepared: PreparedScene,
 ) -> Prediction:
-    """Compute what each job has not finished, one after the other, and write the outputs of all; not of a part alone."""
+    """Compute the unfinished work of each job in turn, and write the outputs of all; a single part writes no outputs."""
     started, outputs = time.perf_counter(), jobs[0].outputs
     with computing(jobs[0].segmenter, jobs[0].compute):
         for job, begun in zip(jobs, resumed, strict=True):

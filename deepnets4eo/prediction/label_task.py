@@ -1,4 +1,4 @@
-"""What a prediction is of: a run and a scene prepared for it; how an interrupted job of them is recognised, and rasters are tagged."""
+"""Task of a prediction: a run and a scene prepared for it, the identity that recognises an interrupted job, and the tags of rasters."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ class LabelTask(NamedTuple):
 
     @classmethod
     def of(cls, run: Run | Segmenter | str | Path, scene: Scene | LayerLike | Mapping[str, LayerLike]) -> LabelTask:
-        """The run, loaded, with the views of its recipe unless others were chosen, or a bare segmenter; and the scene, opened and checked."""
+        """Load the run, or take a bare segmenter, and open and check the scene.
+
+        A run uses the views of its recipe unless others were chosen."""
         if isinstance(run, (str, Path)):
             run = load_run(run)
         labeller: Any = ensemble_run([run]) if isinstance(run, Run) and "views" not in run.card else run
@@ -58,7 +60,7 @@ class LabelTask(NamedTuple):
         return {"record": record.to_dict(), THREADS: plan.compute.threads, "outputs": outputs}
 
     def tags(self, plan: Plan) -> dict[str, str]:
-        """What the rasters say of how they were made."""
+        """Return the tags that describe how the rasters were made."""
         made = {layer.tags[SYNTHETIC] for layer in self.prepared.scene.layers.values() if layer.synthetic}
         tags = {
             "SOFTWARE": f"deepnets4eo {__version__}",

@@ -1,6 +1,6 @@
-"""How many tiles a network computes at once, and how wide strips may be, within a memory limit.
+"""Batch size of a network and width of strips within a memory limit.
 
-On a GPU that follows from its whole memory. Refuses limits that the network alone exceeds, and names one that suffices.
+On a GPU both follow from its whole memory. Refuses limits that the network by itself exceeds, and suggests a sufficient one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SHARE = 0.25  # of the GPU's memory at most: it may serve others as well
 
 
 def resident_bytes() -> int:
-    """The memory that this process holds now."""
+    """Return the memory that this process uses now, in bytes."""
     return int(psutil.Process().memory_info().rss)
 
 
@@ -40,14 +40,14 @@ def network_bytes(compute_tile: Callable[[], None]) -> int:
 
 
 def strip_width(width: int, bytes_per_column: int, block_px: int, stitch_bytes: int) -> int:
-    """Columns of a strip: the whole width where it fits, else whole output blocks."""
+    """Return the columns of a strip: the whole width if it fits, else whole output blocks."""
     if width * bytes_per_column <= stitch_bytes:
         return width
     return min(width, max(stitch_bytes // bytes_per_column // block_px, 1) * block_px)
 
 
 def stitch_budget(limit: int, network: int, reading: int, writing: int) -> int:
-    """Bytes left for stitching, at most STITCH_BYTES, beside network, `reading` and `writing`; InputError where none are."""
+    """Return the bytes for stitching, at most STITCH_BYTES, after network, `reading` and `writing`; InputError for none."""
     needed = network + reading + cache_bytes() + MARGIN_BYTES
     left = limit - needed
     if left < writing:
@@ -60,7 +60,7 @@ def stitch_budget(limit: int, network: int, reading: int, writing: int) -> int:
 
 
 def batch_size(segmenter: Segmenter, compute: Compute, tile_px: int) -> int:
-    """How many tiles, a power of two to 32, to compute together: what one takes on the GPU decides; 1 on a CPU."""
+    """Return the number of tiles, a power of two up to 32, to compute together, by one tile's GPU memory; 1 on a CPU."""
     if not compute.device.startswith("cuda"):
         return 1
     tile = np.zeros((1, segmenter.inputs.in_channels, tile_px, tile_px), np.float32)
@@ -74,6 +74,6 @@ def batch_size(segmenter: Segmenter, compute: Compute, tile_px: int) -> int:
 
 
 def tiles_that_fit(gpu_bytes: int, tile_bytes: int) -> int:
-    """The largest power of two of tiles that take a quarter of the memory at most; 1 to 32."""
+    """Return the largest power of two of tiles that take at most a quarter of the memory; 1 to 32."""
     fit = int(gpu_bytes * SHARE) // max(tile_bytes, 1)
     return 1 << (min(max(fit, 1), MAX_TILES).bit_length() - 1)

@@ -1,4 +1,4 @@
-"""How a scene is labelled: each option with its type, default, limits and meaning, which the command line shows too.
+"""Options for labelling a scene, each with its type, default, limits and meaning, which the command line also shows.
 
 Imports nothing heavy, so that the help text of the verb is quick."""
 
@@ -28,30 +28,30 @@ VOTES = "Several views or runs"
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What a prediction writes beside labels, how it cuts the scene, and what it may use of the machine.
+    """Options of a prediction: files in addition to the labels, tiling of the scene, and use of the machine.
 
     Errors: InputError (sizes of tiles, blocks and strips, and numbers of tiles, threads and workers, below 1).
 
     Parameters
     ----------
     probabilities : file for the probability of each class, K bands of bytes: value / 254, 255 nodata
-    entropy : file for the entropy over classes, likewise; 1 where all are equally probable
-    values : file for the quantity of a run with classes, float32 in its unit; without classes `out` has it
-    tile_px, halo_px, overlap_px, scores, blending : replace the run's own tiling where given, see `Tiling`; pixels
+    entropy : file for the entropy over classes, stored in the same way; 1 if all classes are equally probable
+    values : file for the quantity of a run with classes, float32 in its unit; without classes the quantity is in `out`
+    tile_px, halo_px, overlap_px, scores, blending : replace the run's own tiling if given, see `Tiling`; pixels
     memory_bytes : limit of the whole process, without data that it held before
-    workers : threads that read tiles; None: 2, for a GPU one a core, 16 at most
-    device, precision, runtime : see `device.choose`; runtime "auto" takes OpenVINO where it is installed and the scene is large enough
-    threads : of the network on a CPU; by default those of `device.choose` or of the job that is resumed, of an executor one
+    workers : threads that read tiles; None: 2, for a GPU one per core, at most 16
+    device, precision, runtime : see `device.choose`; runtime "auto" takes OpenVINO if it is installed and the scene is large enough
+    threads : threads of the network on a CPU; by default as in `device.choose` or the resumed job; 1 for an executor
     batch_tiles : tiles computed together; by default 1 on a CPU, on a GPU up to 32 in a quarter of its memory
-    block_px : rows that are finished, and written, together; by default those of a block of the file
+    block_px : rows that are finished, and written, together; by default the rows of a block of the file
     strip_px : columns that are finished together; by default as many as the memory allows
     part
-        One of the parts of a job that several computers share: its rows alone are computed, and kept beside the output, which a
-        job with `resume` writes when all parts are done. A part that is started again goes on by itself.
-    resume : continue an interrupted job of the same inputs and options, or complete one whose parts are done
-    overwrite : replace outputs that exist, and begin again where a job was interrupted
-    scratch : whether the files are read again and thrown away: written fast, without overviews
-    executor : computes the tiles of a scene of files in other processes, see `jobs.executors`; None: in this one
+        One of the parts of a job that several computers share: only its rows are computed, and kept next to the output. A job
+        with `resume` writes the output when all parts are done. A part that is started again continues by itself.
+    resume : continue an interrupted job of the same inputs and options, or complete a job whose parts are done
+    overwrite : replace existing outputs, and restart an interrupted job from the beginning
+    scratch : whether the files are read once and then deleted: written fast, without overviews
+    executor : computes the tiles of a scene of files in other processes, see `jobs.executors`; None: in this process
 
     Examples
     --------
@@ -96,13 +96,13 @@ class PredictOptions:
                 )
 
     def tiling(self, own: Tiling) -> Tiling:
-        """The run's tiling with the values of these options."""
+        """Return the run's tiling with the values of these options."""
         values = {name: getattr(self, name) for name in ("tile_px", "halo_px", "overlap_px", "scores", "blending")}
         return replace(own, **{name: value for name, value in values.items() if value is not None})
 
 
 def _checked_scales(text: str) -> str:
-    """The scales as they are written. Errors: ValueError for what are no numbers above 0."""
+    """Check the scales, and return their text unchanged. Errors: ValueError for scales that are not numbers above 0."""
     try:
         known = all(0 < value < math.inf for value in numbers(text))
     except ValueError:
@@ -113,7 +113,7 @@ def _checked_scales(text: str) -> str:
 
 
 def numbers(text: str) -> tuple[float, ...]:
-    """The numbers of `0.75,1`. Errors: ValueError."""
+    """Parse the numbers of `0.75,1`. Errors: ValueError."""
     return tuple(float(word) for word in text.split(","))
 
 
@@ -143,7 +143,7 @@ class VoteOptions:
     ] = 1.0
 
     def combine(self, runs: Sequence[Run]) -> Run:
-        """The run whose labels the views and runs vote on. Errors: those of `ensemble_run`."""
+        """Return the run whose labels the views and runs vote on. Errors: as for `ensemble_run`."""
         from deepnets4eo.segmenters import ensemble_run
 
         return ensemble_run(

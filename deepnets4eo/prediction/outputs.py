@@ -1,4 +1,4 @@
-"""What a prediction writes: labels, probabilities and entropy, or values, as one COG a product, named when complete."""
+"""Outputs of a prediction: labels, probabilities and entropy, or values, as one COG per product, renamed when complete."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Outputs:
 
 
 def bands_of(product: str, legend: Legend) -> int:
-    """Bands of a product: one a class for probabilities, those of the quantity for values, else one."""
+    """Return the number of bands of a product: one per class for probabilities, the quantity's bands for values, else one."""
     bands = {PROBABILITIES: legend.num_classes, VALUES: legend.num_channels - legend.num_classes}
     return bands.get(product, 1)
 
@@ -86,5 +86,5 @@ def dtype_of(product: str) -> np.dtype[Any]:
 
 
 def nothing(dtype: np.dtype[Any]) -> Any:
-    """What a pixel of this type holds where there is no result."""
+    """Return the value of pixels without a result for this data type."""
     return dtype.type(np.nan if dtype.kind == "f" else NOTHING)

@@ -43,7 +43,7 @@ def part_jobs(
 def _remote_blocks(
     task: LabelTask, plan: Plan, paths: Mapping[str, Path], options: PredictOptions, journals: Mapping[Part, RowJournal]
 ) -> dict[Part, TileBlocks | None]:
-    """The tiles of each part that other processes compute, None without any. Errors: InputError for a scene of arrays."""
+    """Return each part's tiles that other processes compute, None without an executor. Errors: InputError for arrays."""
     if options.executor is None:
         return dict.fromkeys(journals)
     with_scores = paths.keys() != {LABELS} or plan.lattice.tiling.blends

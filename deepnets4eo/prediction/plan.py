@@ -1,4 +1,4 @@
-"""How a scene is cut and computed: tiles, device, precision and batches, by the options, or as an interrupted job began."""
+"""Plan for cutting and computing a scene: tiles, device, precision and batches, by the options or an interrupted job."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def computing(segmenter: Segmenter, compute: Compute) -> Iterator[None]:
 
 
 class Plan(NamedTuple):
-    """How a scene is cut and computed."""
+    """Plan for cutting and computing a scene."""
 
     lattice: Lattice
     compute: Compute
@@ -50,7 +50,7 @@ def make_plan(segmenter: Segmenter, scene: Scene, options: PredictOptions, begun
 
 
 def _with_runtime(compute: Compute, segmenter: Segmenter, pixels: int) -> Compute:
-    """The runtime that pays for so many pixels of tiles. Errors: InputError for one that cannot compute the segmenter."""
+    """Return the runtime that pays off for this many pixels. Errors: InputError if it cannot compute the segmenter."""
     if getattr(segmenter, "compiles", False):
         return compute.for_pixels(pixels)
     if compute.runtime not in ("auto", TORCH):
@@ -62,13 +62,13 @@ def _with_runtime(compute: Compute, segmenter: Segmenter, pixels: int) -> Comput
 
 
 def _only_float32(segmenter: Any) -> bool:
-    """Whether nothing in a segmenter computes in another precision, whichever is chosen: no network is part of it."""
+    """Return whether a segmenter computes only in float32, whichever precision is chosen, as it contains no network."""
     members = getattr(segmenter, "members", ())
     return getattr(segmenter, "only_float32", False) or (bool(members) and all(map(_only_float32, members)))
 
 
 def _tiling(segmenter: Segmenter, options: PredictOptions, shape: tuple[int, int]) -> Tiling:
-    """How the scene is cut: unless the options name a side of tiles, with the side that computes the fewest pixels of it."""
+    """Return the tiling of the scene: by the options' side of tiles, else by the side with the fewest computed pixels."""
     tiling = options.tiling(segmenter.tiling)
     return tiling if options.tile_px is not None else tiling.least_work(shape, _other_sides(segmenter, tiling))
 

@@ -71,7 +71,7 @@ def named_layers(arguments: Sequence[str], read: Sequence[str]) -> dict[str, str
 
 
 def _choose_bands(layer: Layer, names: Sequence[str]) -> Layer:
-    """The bands of these names where the layer has them, else the layer; band_1, band_2, … without a gap say nothing."""
+    """Return the bands with these names if the layer has them, else the layer; names like band_1, band_2, … carry no meaning."""
     known = dict(zip(layer.band_names, layer.bands, strict=True))
     nameless = list(names) == [f"band_{number}" for number in range(1, len(names) + 1)]
     if nameless or layer.band_names == list(names) or len(known) < layer.count or not known.keys() >= set(names):
@@ -89,7 +89,7 @@ class PreparedScene:
     stretches: dict[str, Stretch]
 
     def __str__(self) -> str:
-        """What was done to the scene, in words; '' where nothing was."""
+        """Describe in words how the scene was changed; '' if it was not."""
         texts = [f"layer {name!r} is {stretch}" for name, stretch in self.stretches.items()]
         if self.labelled.grid != self.scene.grid:
             height, width = self.labelled.shape
@@ -115,7 +115,7 @@ class PreparedScene:
 
 
 def prepare_scene(scene: Scene, labeller: Run | Segmenter) -> PreparedScene:
-    """Prepare a scene and check that it fits; RunError where it does not. Reads at most 256 small windows."""
+    """Prepare a scene and check that it fits; RunError if it does not. Reads at most 256 small windows."""
     inputs = labeller.inputs
     stretches = needed_stretches(inputs, scene)
     labelled = scene
@@ -141,7 +141,7 @@ def _check_size(grid: Grid) -> None:
 
 
 def _nearest(grid: Grid, other: Grid) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """For each row and each column of a grid, those of another one over the same ground that its middle lies in."""
+    """Return the row and column of another grid, over the same ground, that contain the middle of each row and column."""
     to_other = ~other.affine * grid.affine
     steps = to_other.e, to_other.a
     rows, cols = (

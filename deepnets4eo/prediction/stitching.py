@@ -57,7 +57,7 @@ class RowBuffer:
         self._top = strip.first_row
 
     def put(self, row: int, col: int, pixels: ByteImage) -> None:
-        """Copy (bands, h, w) to scene position (row, col); what lies outside the strip or is done already is dropped."""
+        """Copy (bands, h, w) to scene position (row, col); parts outside the strip or already finished are dropped."""
         _, height, width = pixels.shape
         first, last = max(row, self._top), min(row + height, self._strip.last_row)
         left, right = max(col, self._strip.start), min(col + width, self._strip.stop)
@@ -68,7 +68,7 @@ class RowBuffer:
             target[...] = pixels[:, first - row : last - row, left - col : right - col]
 
     def take(self, finished: int) -> tuple[Window, ByteImage] | None:
-        """The whole blocks of rows above scene row `finished` (all that is left at the bottom), if there are any."""
+        """Take the whole blocks of rows above scene row `finished` (all remaining rows at the bottom), if there are any."""
         end = self._strip.last_row
         bottom = end if finished >= end else finished // self._block_px * self._block_px
         height = bottom - self._top
@@ -95,7 +95,7 @@ class HostArrays:
         return np.outer(rows, cols)
 
     def copy(self, array: FloatImage) -> FloatImage:
-        """The same values in other memory."""
+        """Return a copy of the values in other memory."""
         return array.copy()
 
 

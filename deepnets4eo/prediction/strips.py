@@ -41,7 +41,7 @@ Result = FloatImage | ByteImage
 
 @dataclass
 class TileCounts:
-    """Tiles of the lattice finished so far, those of them skipped for lack of valid pixels, and seconds spent."""
+    """Tiles of the lattice finished so far, how many of them were skipped for lack of valid pixels, and seconds spent."""
 
     tiles: int = 0
     skipped: int = 0
@@ -51,7 +51,7 @@ class TileCounts:
 
 @dataclass(frozen=True)
 class Job:
-    """What stays the same over all strips: tiles a batch, rows a block, the part that is computed."""
+    """Settings that are constant over all strips: tiles per batch, rows per block, the part that is computed."""
 
     segmenter: Segmenter
     lattice: Lattice
@@ -75,7 +75,7 @@ class Job:
 
     @property
     def rows(self) -> range:
-        """Rows of the scene that are computed: those of the part, in whole blocks."""
+        """Return the rows of the scene that are computed: the rows of the part, in whole blocks."""
         height = self.lattice.shape[0]
         tops = self.part.share(range(0, height, self.block_px))
         return range(tops[0], min(tops[-1] + self.block_px, height)) if tops else range(0)
@@ -89,12 +89,12 @@ class Job:
 
     @property
     def needs_scores(self) -> bool:
-        """Whether stitching needs scores, not only classes."""
+        """Return whether stitching needs scores, not only classes."""
         return self.products != [LABELS] or self.lattice.tiling.blends
 
     @property
     def device_network(self) -> NetworkSegmenter | None:
-        """The network on a GPU, whose scores stay there until they are bytes; those of other kinds are stitched here."""
+        """Return the network if it is on a GPU, so that its scores stay there until they are bytes; other kinds are stitched here."""
         on_gpu = self.compute.device != "cpu" and self.blocks is None and isinstance(self.segmenter, NetworkSegmenter)
         return self.segmenter if on_gpu else None  # type: ignore[return-value]
 
@@ -132,7 +132,7 @@ def plan_strip_px(job: Job, memory_limit: int) -> int:
 
 
 def _compute_first_tile(job: Job) -> None:
-    """Compute the lattice's first batch with its first tile alone; where that is all of it, the result is kept."""
+    """Compute the lattice's first batch with only its first tile; keep the result if a batch has a single tile."""
     tile_px = job.lattice.tiling.tile_px
     first = job.reader.read_segment([job.lattice.tile(0, 0)])[0]
     batch = np.zeros((job.batch_tiles, job.segmenter.inputs.in_channels, tile_px, tile_px), np.float32)
@@ -208,7 +208,7 @@ class _StripWork:
                 self.pending.popleft().result()
 
     def _enter(self, read: ReadTile, writer: ThreadPoolExecutor) -> None:
-        """Put a tile into its batch. Batch and index follow from the lattice alone, and so do the tile's bits."""
+        """Put a tile into its batch. Batch and index, and therefore the tile's bits, depend only on the lattice."""
         if self.waiting and self._batch_of(self.waiting[-1]) != self._batch_of(read):
             self._compute(writer)
         self.waiting.append(read)

@@ -31,7 +31,7 @@ BLOCK_TILES = 4  # of a lattice row at least; as many are read together
 
 @dataclass(frozen=True)
 class TileTask:
-    """What a process needs to compute tiles of a scene; `with_scores`: whether stitching needs more than classes."""
+    """Settings that a process needs to compute tiles of a scene; `with_scores`: whether stitching needs more than classes."""
 
     scene: Scene
     lattice: Lattice
@@ -96,7 +96,7 @@ def open_tiles(task: TileTask, folder: Path) -> Iterator[ComputeBlock]:
 
 
 class _TileComputer:
-    """Computes blocks of tiles; each tile has its index in a batch by its number alone, as in a job of one process."""
+    """Computer of blocks of tiles; each tile's index in a batch depends only on its number, as in a job of one process."""
 
     def __init__(self, segmenter: Segmenter, reader: TileReader, task: TileTask) -> None:
         self._segmenter, self._reader, self._task = segmenter, reader, task
@@ -121,7 +121,7 @@ class _TileComputer:
         }
 
     def _compute(self, read: list[ReadTile]) -> list[FloatImage | ByteImage | None]:
-        """The result of each tile; None without a valid pixel."""
+        """Compute the result of each tile; None without a valid pixel."""
         results: list[FloatImage | ByteImage | None] = [None] * len(read)
         size, number = self._task.batch_tiles, self._task.lattice.number
         batches = sorted({number(read_tile.tile) // size for read_tile in read if read_tile.image is not None})

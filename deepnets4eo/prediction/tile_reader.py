@@ -35,7 +35,7 @@ FloatArray = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ReadTile:
-    """A tile as read: image (C, tile, tile) float32, a view where it can be, None without valid pixels; valid (core, core)."""
+    """A tile as read: image (C, tile, tile) float32, a view if possible, None without valid pixels; valid (core, core)."""
 
     tile: Tile
     image: FloatImage | None
@@ -54,14 +54,14 @@ class TileReader:
 
     @classmethod
     def of(cls, scene: Scene, segmenter: Segmenter, lattice: Lattice) -> TileReader:
-        """What reads tiles for a segmenter, and scales windows for a network that would."""
+        """Return a reader of tiles for a segmenter; it scales windows if the network would do so."""
         scalers = window_scalers(segmenter)
         scaling = SceneScaling(scene, segmenter.inputs, scalers[0].unscaled_bands) if scalers else None
         return cls(scene, segmenter.inputs, lattice, scaling)
 
     @property
     def segment_tiles(self) -> int:
-        """How many tiles are read together."""
+        """Return the number of tiles that are read together."""
         return max(1, min(SEGMENT_TILES, self.segment_bytes // self.tile_bytes))
 
     @property
@@ -106,7 +106,7 @@ class TileReader:
 
 @dataclass(frozen=True)
 class Interpolation:
-    """For pixels along an axis: the cells whose centres lie around each, and its share of the way, (n,) each."""
+    """Linear interpolation of pixels along an axis: the cells with centres around each, and its share of the way, (n,) each."""
 
     before: NDArray[np.intp]
     after: NDArray[np.intp]
@@ -184,7 +184,7 @@ class SceneScaling:
 
 
 def _between(start: int, length: int, cells: int, side: int) -> Interpolation:
-    """How the pixels start, start + 1, … lie between the centres of cells along one axis."""
+    """Return the positions of the pixels start, start + 1, … between the centres of cells along one axis."""
     position = np.clip((np.arange(start, start + length) + 0.5) * cells / side - 0.5, 0, cells - 1)
     before = np.floor(position).astype(np.intp)
     return Interpolation(before, np.minimum(before + 1, cells - 1), (position - before).astype(np.float32))

@@ -1,7 +1,7 @@
-"""Registration of two images of one site: what moves is coordinates, the pixels stay.
+"""Registration of two images of one site: only coordinates move, the pixels stay.
 
-`register` measures how they lie against each other and how reliable that is; `on_post_grid` shows one as the other does.
-`ImagePair` is what jobs open, check and register.
+`register` measures the offset between the images and how reliable it is; `on_post_grid` resamples one image to the other.
+`ImagePair` is the pair that jobs open, check and register.
 """
 
 from typing import TYPE_CHECKING

@@ -1,6 +1,7 @@
-"""Pre to post: wide windows for a first model, fine windows twice, a model chosen and tested on hold-out tie points.
+"""Pre-to-post alignment: wide windows for a first model, fine windows twice, a model chosen and tested on held-out tie points.
 
-Else models of every turn are tried, and those of a matcher's key points, behind the same gate. Refuses pairs that do not overlap.
+If that fails, models of every turn are tried, and models from a matcher's key points, behind the same gate. Refuses pairs that do not
+overlap.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def register(
     seed: int = 0,
     matcher: Matcher | None = None,
 ) -> Registration:
-    """Measure how the pre image lies against the post image, and how reliable that is.
+    """Measure the offset of the pre image from the post image, and how reliable it is.
 
     Parameters
     ----------
@@ -58,11 +59,11 @@ def register(
         richer ones.
     max_shift_m : Largest displacement tried, metres.
     max_rotation_deg
-        Largest rotation accepted, 0–45 degrees. Beyond 3, and where the first search finds nothing good, all turns are tried.
+        Largest rotation accepted, 0–45 degrees. Above 3, and if the first search finds nothing good, all turns are tried.
     seed : Draws hold-out points and samples.
     matcher
-        Used where nothing else is ok: takes two grey images (h, w) and returns where both show one thing, (N, 2) columns and rows in
-        each, e.g. `disk_lightglue`. The same windows decide what its points are worth.
+        Used if no other attempt is ok: takes two grey images (h, w) and returns matching points, (N, 2) columns and rows in
+        each, e.g. `disk_lightglue`. The same windows decide whether its points are reliable.
 
     Returns
     -------
@@ -121,7 +122,7 @@ def assume_registered(pre: Layer, post: Layer) -> Registration:
 
 
 def _try_small_windows(task: AttemptTask, first: Attempt, start: Affine, limits: QualityThresholds) -> Attempt:
-    """The attempt with smaller windows where the first is not ok and this one is better: leaning roofs leave ground few windows."""
+    """Try smaller windows if the first attempt is not ok; return the better attempt. Leaning roofs leave few windows on the ground."""
     if first.status == "ok":
         return first
     start = start if first.status == "failed" else first.fitted.affine
@@ -131,7 +132,7 @@ def _try_small_windows(task: AttemptTask, first: Attempt, start: Affine, limits:
 
 
 def _try_every_turn(task: AttemptTask, first: Attempt, max_rotation_deg: float) -> Attempt:
-    """The attempt from the best of the models that a search over all turns finds, where the gate thinks better of it."""
+    """Try the best model of a search over all turns; return the attempt if the gate rates it better than the first."""
     first_part, *wider = _growing_parts(task.pair)
     starts = similarity_hypotheses(task.pair, task.max_shift_m, max_rotation_deg)
     rounds = [task.round(first_part, start, turned=True) for start in starts]
@@ -146,7 +147,7 @@ def _try_every_turn(task: AttemptTask, first: Attempt, max_rotation_deg: float) 
 
 
 def _try_matches(task: AttemptTask, first: Attempt, matcher: Matcher, max_rotation_deg: float) -> Attempt:
-    """The attempt from the place that a matcher's points agree on, where the gate thinks better of it."""
+    """Try the position that a matcher's points agree on; return the attempt if the gate rates it better than the first."""
     start = matched_model(task.pair, matcher, task.seed)
     if start is None:
         return first
@@ -157,7 +158,9 @@ def _try_matches(task: AttemptTask, first: Attempt, matcher: Matcher, max_rotati
 
 
 def _try_larger_pixels(task: AttemptTask, failed: Attempt, limits: QualityThresholds) -> Attempt:
-    """The attempt in pixels some times larger, in which speckle and what leans count less; at best degraded, and as near as in the images' own."""
+    """Try larger pixels, which reduce the effect of speckle and of leaning objects; the result is at best degraded.
+
+    Its residual limit in metres is as for the images' own pixels."""
     nearest_m = max(limits.max_residual_m, limits.max_residual_px * task.pair.gsd_m)
     limits = replace(stricter(limits), max_residual_m=nearest_m, max_residual_px=0.0)
     for times in COARSER:
@@ -198,7 +201,7 @@ def _try_halves(task: AttemptTask, failed: Attempt) -> Attempt:
 def _fit_by_halves(
     pair: SampledPair, search: Search, max_shift_m: float, seed: int
 ) -> tuple[FittedModel, RegistrationQuality]:
-    """Where single windows are not reliable: one shift from all of them, checked half against half."""
+    """Fit one shift from all windows if single windows are not reliable, checked half against half."""
     first = coarse_shift(pair, max_shift_m, seed)
     matches = match_spread(pair, search, first, seed)
     correction, apart_m, score = shift_by_halves(matches, search)

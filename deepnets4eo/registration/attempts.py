@@ -1,4 +1,4 @@
-"""One attempt at a pair: two rounds of windows from a first model, a model fitted to most of them, and what the held-out ones say.
+"""One registration attempt for a pair: two rounds of windows from a first model, a majority fit, and its test on held-out windows.
 
 Takes two sampled images and a first model in metres of the frame; refuses nothing: the gate's status is part of the attempt.
 """
@@ -47,7 +47,7 @@ TOLERANCE_PX = 3.0  # a tie point within that distance agrees with the model
 
 
 def fine_search(pair: SampledPair) -> Search:
-    """The largest windows of which at least four fit along the shorter side of the overlap."""
+    """Return the search with the largest windows that fit at least four times along the shorter side of the overlap."""
     side_px = min(pair.sides) / pair.gsd_m
     fitting = [size for size in FINE_SIDES_PX if side_px >= 4 * size]
     size = fitting[0] if fitting else FINE_SIDES_PX[-1]
@@ -56,7 +56,7 @@ def fine_search(pair: SampledPair) -> Search:
 
 @dataclass(frozen=True)
 class AttemptTask:
-    """What all attempts at one pair share."""
+    """Settings that all attempts at one pair share."""
 
     pair: SampledPair
     search: Search
@@ -65,7 +65,7 @@ class AttemptTask:
     seed: int
 
     def attempt(self, start: Affine, limits: QualityThresholds, *, turned: bool = False) -> Attempt:
-        """The model that two rounds of windows make of a first one. turned : see `about` of `_fit_round`."""
+        """Fit a model from a first model in two rounds of windows. turned : see `about` of `_fit_round`."""
         rough = self.round(self.pair, start, turned=turned)
         about = rough.affine if turned else IDENTITY
         fitted = _fit_round(self.pair, self.search, rough.affine, self.choice, self.seed + 1, about=about)
@@ -74,7 +74,7 @@ class AttemptTask:
         return self._of_all_windows(attempt, about, limits) if attempt.status == "failed" else attempt
 
     def _of_all_windows(self, failed: Attempt, about: Affine, limits: QualityThresholds) -> Attempt:
-        """The model of all windows, each held out once, where few are left for one test; at best degraded."""
+        """Fit the model of all windows, each held out once, if too few remain for one test; the result is at best degraded."""
         fitted, limits = self.fit_all(failed.fitted, about), stricter(limits)
         for most_compared in (0, MAX_COMPARED):  # windows are read again only where all else is well
             measured = measure_fit(self.pair, self.search, fitted, self.max_shift_m, self.seed, most_compared)
@@ -85,7 +85,7 @@ class AttemptTask:
         return Attempt(fitted, measured, "degraded", reason)
 
     def fit_all(self, fitted: FittedModel, about: Affine) -> FittedModel:
-        """The model through all windows of a fitted one; the error of each is that from a fit without it and a fifth of the others."""
+        """Fit the model through all windows of a fitted model; each error is from a fit without that window and a fifth of the others."""
         matches, tolerance, rng = fitted.matches, fitted.tolerance_m, np.random.default_rng(self.seed)
         reliable = matches.reliable
         errors, everything = np.full(len(reliable), np.inf), np.ones(len(reliable), bool)
@@ -99,7 +99,7 @@ class AttemptTask:
         return FittedModel(_named(model, about), affine, matches, everything, tolerance, errors)
 
     def round(self, part: SampledPair, start: Affine, *, turned: bool) -> FittedModel:
-        """The model that a first round of few windows makes of the starting one in a part of the overlap."""
+        """Fit a model in a first round of few windows from a starting model, in a part of the overlap."""
         search = replace(self.search, max_count=ROUGH_COUNT)
         return _fit_round(part, search, start, self.choice, self.seed, about=start if turned else IDENTITY)
 
@@ -138,7 +138,7 @@ class FittedModel:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A fitted model, its quality, and what the gate says of it."""
+    """A fitted model, its quality, and the gate's verdict."""
 
     fitted: FittedModel
     measured: RegistrationQuality
@@ -147,14 +147,14 @@ class Attempt:
 
     @property
     def unambiguous(self) -> bool:
-        """Whether so many matches agree, whatever the status, that no other rotation needs to be tried."""
+        """Return whether enough matches agree, whatever the status, that no other rotation needs to be tried."""
         share = self.measured.inliers / max(self.measured.reliable, 1)
         return (
             self.measured.significance <= SEARCH_SIGNIFICANCE and share >= UNAMBIGUOUS_SHARE and self.status != "failed"
         )
 
     def better_than(self, other: Attempt) -> bool:
-        """Whether its status is better, or as good while fewer hold-out tie points would agree by chance."""
+        """Return whether the status is better, or equally good while fewer hold-out tie points would agree by chance."""
         ranks = [STATUSES.index(attempt.status) for attempt in (self, other)]
         surer = self.measured.significance < other.measured.significance
         return ranks[0] < ranks[1] or (ranks[0] == ranks[1] and self.status != "failed" and surer)
@@ -178,12 +178,12 @@ def _fit_round(
 
 
 def _named(model: ModelName, about: Affine) -> ModelName:
-    """What a model that corrects a turned one is with it."""
+    """Return the name of the model that results from combining a model with the turned model that it corrects."""
     return "similarity" if model == "translation" and about != IDENTITY else model
 
 
 def stricter(limits: QualityThresholds) -> QualityThresholds:
-    """The limits for what was searched for among many models."""
+    """Return the stricter limits for a model that was selected among many."""
     return replace(limits, significance=SEARCH_SIGNIFICANCE, good_share=UNAMBIGUOUS_SHARE)
 
 
@@ -195,7 +195,7 @@ def measure_fit(
     seed: int,
     most_compared: int = MAX_COMPARED,
 ) -> RegistrationQuality:
-    """The quality of a fitted model. most_compared : hold-out windows read again to compare before and after."""
+    """Measure the quality of a fitted model. most_compared : hold-out windows read again to compare before and after."""
     matches, holdout, inlier = fitted.matches, fitted.holdout, fitted.inlier
     held_inlier = inlier & holdout
     residual = float(np.sqrt((fitted.errors[held_inlier] ** 2).mean())) if held_inlier.any() else float("nan")
@@ -237,7 +237,7 @@ def _before_and_after(
 
 
 def tie_columns(fitted: FittedModel, to_pixel: Affine) -> dict[str, NDArray[Any]]:
-    """The tie points as columns; `pixel` is (col, row) in the post grid."""
+    """Return the tie points as columns; `pixel` is (col, row) in the post grid."""
     matches = fitted.matches
     offset = matches.targets - matches.points
     return {
@@ -254,7 +254,7 @@ def tie_columns(fitted: FittedModel, to_pixel: Affine) -> dict[str, NDArray[Any]
 
 
 def _cells(points: Floats, box: tuple[float, float, float, float]) -> int:
-    """How many of 4 × 4 cells of the box hold a point."""
+    """Count how many of 4 × 4 cells of the box contain a point."""
     size = np.array([box[2] - box[0], box[3] - box[1]]) / 4
     cell = np.clip(((points - box[:2]) / size).astype(int), 0, 3)
     return len({(int(col), int(row)) for col, row in cell})

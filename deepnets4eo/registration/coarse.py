@@ -1,6 +1,6 @@
-"""First models from wide windows, by the peak of the sum of all correlation surfaces; where that fails, from every turn and scale.
+"""First models from wide windows, by the peak of the sum of all correlation surfaces; if that fails, from every turn and scale.
 
-There, each surface is moved by what a small further turn and stretch would move its window."""
+In the search over turns and scales, each surface is moved as a small further turn and stretch would move its window."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MAX_ROTATION_COARSE_DEG, MAX_STRETCH = 5.0, 0.12
 
 
 def coarse_model(pair: SampledPair, max_shift_m: float, seed: int) -> Affine:
-    """Shift or similarity from post to pre, good to a few working pixels; identity where no window holds data."""
+    """Return the shift or similarity from post to pre, good to a few working pixels; identity if no window contains data."""
     search = coarse_search(pair, max_shift_m)
     matches, surfaces = _match(pair, search, seed)
     if not len(matches.points):
@@ -51,14 +51,14 @@ def coarse_model(pair: SampledPair, max_shift_m: float, seed: int) -> Affine:
 
 
 def coarse_shift(pair: SampledPair, max_shift_m: float, seed: int) -> Affine:
-    """The shift at the peak of the sum of all surfaces; identity where no window holds data."""
+    """Return the shift at the peak of the sum of all surfaces; identity if no window contains data."""
     search = coarse_search(pair, max_shift_m)
     matches, surfaces = _match(pair, search, seed)
     return _best_shift(surfaces, search) if len(matches.points) else IDENTITY
 
 
 def _match(pair: SampledPair, search: Search, seed: int) -> tuple[Matches, NDArray[np.float32]]:
-    """Matches of the wide windows, and their surfaces made smooth."""
+    """Match the wide windows; return the matches and their smoothed surfaces."""
     matches = match_spread(pair, search, IDENTITY, seed)
     return matches, ndimage.gaussian_filter(matches.surfaces, (0, 1.0, 1.0), mode="nearest")
 
@@ -220,7 +220,7 @@ class _Windows(NamedTuple):
 
 
 def _turn_field(field: Spectrum, turn_deg: float, scale: float) -> Spectrum:
-    """The orientation field of the view seen through a turn and scale about its middle; directions turn along, doubled."""
+    """Turn and scale an orientation field about the middle of its view; directions turn along, doubled."""
     turn = Affine.rotation(turn_deg) * Affine.scale(scale)
     matrix = np.array([[turn.e, turn.d], [turn.b, turn.a]])
     middle = np.array(field.shape) / 2 - 0.5
@@ -233,7 +233,7 @@ def _turn_field(field: Spectrum, turn_deg: float, scale: float) -> Spectrum:
 
 
 def _best_small_motion(surfaces: NDArray[np.float32], from_middle: Floats) -> tuple[float, Affine]:
-    """The highest sum of the surfaces, each moved as a small turn and stretch move its window, and that motion in pixels."""
+    """Find the small turn and stretch with the highest sum of the moved surfaces; return the sum and the motion in pixels."""
     radius = surfaces.shape[-1] // 2
     best, motion = -np.inf, Affine.identity()
     for turn_deg, stretch in product(SMALL_TURNS_DEG, SMALL_STRETCHES):

@@ -1,4 +1,4 @@
-"""Translation, similarity or affine through tie points (N, 2) of which many may be wrong; with few points a simpler one."""
+"""Fits of a translation, similarity or affine to tie points (N, 2), many possibly wrong; simpler ones for few points."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WORTH = 0.9  # a richer model must bring the held-out cost below this share of t
 
 
 def least_squares(model: ModelName, points: Points, targets: Points, weights: Floats) -> Affine:
-    """The model that maps points to targets (N, 2) with the least squared error, weighted by (N,) ≥ 0."""
+    """Fit the model that maps points to targets (N, 2) with the smallest squared error, weighted by (N,) ≥ 0."""
     share = weights / weights.sum()
     middle, goal = share @ points, share @ targets
     if model == "translation":
@@ -47,7 +47,7 @@ def residuals(model: Affine, points: Points, targets: Points) -> Floats:
 
 
 def robust_fit(model: ModelName, points: Points, targets: Points, tolerance: float, rng: np.random.Generator) -> Affine:
-    """The model that most points agree on within `tolerance` metres, refined with Tukey's biweight."""
+    """Fit the model that most points agree on within `tolerance` metres, refined with Tukey's biweight."""
     best = _consensus(model, points, targets, tolerance, rng)
     for _ in range(10):
         error = residuals(best, points, targets)
@@ -61,7 +61,7 @@ def robust_fit(model: ModelName, points: Points, targets: Points, tolerance: flo
 
 
 def _consensus(model: ModelName, points: Points, targets: Points, tolerance: float, rng: np.random.Generator) -> Affine:
-    """The best of many models through minimal samples, by truncated squared error."""
+    """Return the best of many models through minimal samples, by truncated squared error."""
     models = exact_models(model, points, targets, draw_samples(len(points), SAMPLE[model], TRIALS, rng))
     if not len(models):
         return least_squares("translation", points, targets, np.ones(len(points)))
@@ -71,7 +71,7 @@ def _consensus(model: ModelName, points: Points, targets: Points, tolerance: flo
 
 
 def draw_samples(count: int, size: int, trials: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Indices of minimal samples, (T, size), without repetition within a sample; for size 1 each point once."""
+    """Draw indices of minimal samples, (T, size), without repetition within a sample; for size 1 each point once."""
     if size == 1:
         return rng.permutation(count)[:trials, None]
     return (
@@ -80,7 +80,7 @@ def draw_samples(count: int, size: int, trials: int, rng: np.random.Generator) -
 
 
 def exact_models(model: ModelName, points: Points, targets: Points, samples: NDArray[np.intp]) -> Floats:
-    """The models that go exactly through minimal samples, (T, 2, 3); degenerate samples are left out."""
+    """Return the models that go exactly through minimal samples, (T, 2, 3); degenerate samples are skipped."""
     a, b = points[samples], targets[samples]
     if model == "translation":
         linear = np.broadcast_to(np.eye(2), (len(a), 2, 2))
@@ -101,18 +101,18 @@ def exact_models(model: ModelName, points: Points, targets: Points, samples: NDA
 
 
 def predict(models: Floats, points: Points) -> Floats:
-    """Where each model puts each point, (T, N, 2)."""
+    """Return the position of each point under each model, (T, N, 2)."""
     moved: Floats = np.einsum("tij,nj->tni", models[:, :, :2], points) + models[:, None, :, 2]
     return moved
 
 
 def truncated_cost(error: Floats, tolerance: float) -> float:
-    """Mean squared error in which no point counts for more than the tolerance squared."""
+    """Return the mean squared error, with each point counting for at most the tolerance squared."""
     return float(np.minimum(error * error, tolerance * tolerance).mean())
 
 
 def choose_model(points: Points, targets: Points, tolerance: float, rng: np.random.Generator) -> ModelName:
-    """The simplest model that predicts unseen points as well as the richer ones, by five-fold hold-out."""
+    """Choose the simplest model that predicts unseen points as well as the richer ones, by five-fold hold-out."""
     fold = rng.permutation(len(points)) % FOLDS
     chosen: ModelName = "translation"
     least = held_out_cost(chosen, points, targets, tolerance, fold)
@@ -126,7 +126,7 @@ def choose_model(points: Points, targets: Points, tolerance: float, rng: np.rand
 
 
 def held_out_cost(model: ModelName, points: Points, targets: Points, tolerance: float, fold: NDArray[np.int_]) -> float:
-    """Truncated cost over the points, each seen from a fit without its fold."""
+    """Return the truncated cost over the points, each predicted by a fit without its fold."""
     return truncated_cost(held_out_errors(model, points, targets, tolerance, fold), tolerance)
 
 

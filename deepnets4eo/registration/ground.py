@@ -1,6 +1,6 @@
-"""One flat frame, the post grid's pixels in metres (x right, y down), in which both images are compared.
+"""Flat frame for comparing both images: the post grid's pixels in metres (x right, y down).
 
-Refuses layers of which only one has a CRS.
+Refuses layers if only one of them has a CRS.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CONTROL = np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.5, 0.5)])
 
 
 def crs_change(source: Grid, target: Grid) -> Callable[[Points], Points]:
-    """The map from ground coordinates of one grid's CRS to another's; GridError where only one has a CRS."""
+    """Return the map from ground coordinates of one grid's CRS to another's; GridError if only one has a CRS."""
     if (source.crs is None) != (target.crs is None):
         raise GridError(f"one image has a CRS and the other has none. {NO_CRS_REMEDY}")
     if source.crs is None or target.crs is None or source.crs == target.crs:
@@ -47,7 +47,7 @@ class MetricFrame:
 
     @classmethod
     def of(cls, grid: Grid) -> MetricFrame:
-        """The frame of a grid."""
+        """Return the frame of a grid."""
         if grid.crs is None:
             a = grid.affine
             return cls(grid, math.hypot(a.a, a.d), math.hypot(a.b, a.e))
@@ -117,7 +117,7 @@ class LayerSampler:
         return float(left), float(top), float(right), float(bottom)
 
     def covers(self, points: Points) -> Mask:
-        """Which points of the frame fall on the layer's pixels."""
+        """Return which points of the frame fall on the layer's pixels."""
         pixels = self.pixels(points)
         return np.asarray(((pixels >= 0) & (pixels <= self.shape[::-1])).all(axis=1))
 
@@ -145,7 +145,7 @@ class LayerSampler:
         return _resample(grey, valid, local, shape)
 
     def _local(self, window: Affine, shape: tuple[int, int]) -> Affine:
-        """The affine from output pixels to layer pixels that fits best over the window."""
+        """Fit the best affine from output pixels to layer pixels over the window."""
         corners = CONTROL * shape[::-1]
         pixels = self.pixels(apply_affine(window, corners))
         design = np.column_stack((corners, np.ones(len(corners))))
@@ -204,7 +204,7 @@ def _resample(
 
 
 def _whole_pixels(local: Affine, shape: tuple[int, int]) -> tuple[slice, slice] | None:
-    """The part of the input that is the output already, where pixels coincide to a hundredth."""
+    """Return the part of the input that equals the output if pixels coincide to a hundredth; else None."""
     corners = apply_affine(local, CONTROL * shape[::-1])
     start = np.rint(corners[0])
     if np.abs(corners - start - CONTROL * shape[::-1]).max() > SAME_PX:

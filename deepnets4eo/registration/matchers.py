@@ -66,17 +66,17 @@ def disk_lightglue(disk: str | Path, lightglue: str | Path, *, most_points: int 
 
 @name_missing_extra()
 def superpoint(weights: str | Path, lightglue: str | Path | None = None, *, most_points: int = MAX_POINTS) -> Matcher:
-    """Key points of SuperPoint, matched where each is the other's nearest, or by LightGlue.
+    """Match key points of SuperPoint that are each other's nearest, or match them by LightGlue.
 
-    The published weights are for research alone: bring them, saved as safetensors.
+    The published weights are for research only: provide them, saved as safetensors.
 
     Errors: MissingExtraError (extra `deep`, with LightGlue `match`); InputError (as `disk_lightglue`).
 
     Parameters
     ----------
     weights : safetensors file of the weights under their published names
-    lightglue : the same of LightGlue for SuperPoint, under kornia's names
-    most_points : key points of an image, at most
+    lightglue : safetensors file of LightGlue for SuperPoint, under kornia's names
+    most_points : maximum number of key points per image
 
     Returns
     -------
@@ -163,7 +163,7 @@ def _match(
 
 
 def matched_model(pair: SampledPair, matcher: Matcher, seed: int) -> Affine | None:
-    """The similarity from post to pre that most matches agree on; None where too few do."""
+    """Return the similarity from post to pre that most matches agree on; None if too few matches agree."""
     (pre, _), (post, _), gsd_m = middle_views(pair, PART_PX)
     corner = pair.middle[0] - np.array(post.shape[::-1]) * gsd_m / 2
     in_metres = Affine.translation(*corner) * Affine.scale(gsd_m)

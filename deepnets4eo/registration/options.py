@@ -37,7 +37,7 @@ PixelSize: TypeAlias = Annotated[
 
 @option_group
 class RegisterOptions:
-    """How `deepnets4eo register` measures, see `registration.register`; layer, footprints_crs: of the footprints' file."""
+    """Options of `deepnets4eo register`, see `registration.register`; layer, footprints_crs: of the footprints' file."""
 
     footprints_crs: Annotated[str | None, option("CRS of the footprints, e.g. EPSG:4326; or pixels (of POST).")] = None
     gsd_m: PixelSize = None

@@ -1,6 +1,6 @@
-"""Two images of one site as one value: opened, checked, registered, and the pre image seen as the post image shows the site.
+"""Two images of one site as one value: opened, checked, registered, and the pre image resampled to the post image.
 
-Refuses images whose numbers stand for colours, and one image given twice.
+Refuses images whose numbers represent colours, and one image given twice.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Role: TypeAlias = Literal["pre", "post"]
 
 
 class MotionLimits(Protocol):
-    """How the pre image may lie, as the options of a job say; see `register`."""
+    """Limits on the motion of the pre image, from the options of a job; see `register`."""
 
     @property
     def motion(self) -> ModelChoice: ...
@@ -46,13 +46,13 @@ class MotionLimits(Protocol):
 
 @dataclass(frozen=True)
 class ImagePair:
-    """Two images of one site and what was seen of them; `register` says how they lie against each other.
+    """Two images of one site and the findings on them; `register` measures their offset.
 
     Parameters
     ----------
-    pre : Image before; None where there is the post image alone.
-    post : Image after; its grid is that of all results.
-    findings : What was seen of the images that limits results.
+    pre : Image before; None if there is only the post image.
+    post : Image after; its grid is the grid of all results.
+    findings : Findings on the images that limit results.
 
     Examples
     --------
@@ -72,12 +72,12 @@ class ImagePair:
     def open(
         cls, pre: LayerLike | None, post: LayerLike, *, gsd_m: float | None = None, as_shown: bool = False
     ) -> ImagePair:
-        """Open both images, or the post image alone.
+        """Open both images, or only the post image.
 
         gsd_m : size of a pixel of images without CRS, metres
         as_shown : for numbers of 8 bits as brightness (`Layer.as_shown`)
 
-        Errors: InputError for an image whose numbers stand for colours, or that cannot be read.
+        Errors: InputError for an image whose numbers represent colours, or that cannot be read.
         """
         opened = []
         for role, source in (("post", post), ("pre", pre)):
@@ -92,19 +92,20 @@ class ImagePair:
 
     @property
     def images(self) -> tuple[Layer, Layer]:
-        """The image before and the one after. Errors: InputError where there is none before."""
+        """Return the image before and the image after. Errors: InputError if there is no image before."""
         if self.pre is None:
             raise InputError(f"{self.post.source} has no image before it. Give both images of the pair.")
         return self.pre, self.post
 
     def check_two_images(self, otherwise: str = "") -> ImagePair:
-        """The pair, where it is not one image given twice. otherwise : what else the user can do. Errors: InputError."""
+        """Return the pair if it is not one image given twice. otherwise : what else the user can do. Errors: InputError."""
         if self.pre is not None:
             check_two_images(self.pre, self.post, otherwise)
         return self
 
     def declare_nodata(self, role: Role, *, hides_collars: bool = True) -> ImagePair:
-        """The pair with the nodata value that the file of an image holds and does not declare, and the finding of it.
+        """Declare the nodata value that an image's file contains but does not declare; return the pair with the finding.
+
         hides_collars : whether the job hides wide parts of several values, as lossy compression leaves."""
         findings = list(self.findings)
         layer = self.pre if role == "pre" else self.post
@@ -114,7 +115,7 @@ class ImagePair:
         return replace(self, findings=tuple(findings), **{role: declared})
 
     def pair_by_pixels(self) -> ImagePair:
-        """The pair in which an image without CRS has the grid of the other. Errors: GridError where their sizes differ."""
+        """Return the pair after giving an image without CRS the grid of the other. Errors: GridError if their sizes differ."""
         if self.pre is None or (self.pre.grid.crs is None) == (self.post.grid.crs is None):
             return self
         if self.pre.grid.crs is None:
@@ -122,7 +123,7 @@ class ImagePair:
         return replace(self, post=self.post.on(self.pre.grid))
 
     def register(self, limits: MotionLimits) -> RegisteredPair:
-        """The pair with how its images lie, also where that cannot be trusted: see the registration's status. Errors: GridError."""
+        """Register the pair, also if the result cannot be trusted: see the registration's status. Errors: GridError."""
         registration = register(
             *self.images, model=limits.motion, max_shift_m=limits.max_shift_m, max_rotation_deg=limits.max_rotation_deg,
             seed=limits.seed,
@@ -130,13 +131,13 @@ class ImagePair:
         return RegisteredPair(*self.images, registration, self.findings)
 
     def assume_registered(self) -> RegisteredPair:
-        """The pair, whose images are taken as lying on each other; nothing is measured. Errors: GridError."""
+        """Return the pair with its images assumed to be registered; nothing is measured. Errors: GridError."""
         return RegisteredPair(*self.images, assume_registered(*self.images), self.findings)
 
 
 @dataclass(frozen=True)
 class RegisteredPair:
-    """Two images, and how the pre image lies against the post image."""
+    """Two images, and the registration of the pre image to the post image."""
 
     pre: Layer
     post: Layer
@@ -145,11 +146,11 @@ class RegisteredPair:
 
     @property
     def pre_on_post(self) -> Layer:
-        """The pre image on the grid of the post image, as the registration says."""
+        """Return the pre image on the grid of the post image, according to the registration."""
         return on_post_grid(self.pre, self.post.grid, self.registration.matrix)
 
     def log_registration(self) -> RegisteredPair:
-        """The same pair, after a line in the log with how it lies."""
+        """Log the registration in one line, and return the pair."""
         result = self.registration
         logger.info("registration %s: %s, shift %.2f m, residual %.2f m. %s", result.status, result.model, result.shift_m,
                     result.residual_m, result.reason)  # fmt: skip
@@ -159,7 +160,7 @@ class RegisteredPair:
 def grid_in_pre(
     post_grid: Grid, matrix: MotionMatrix, *, shape: tuple[int, int] | None = None, scale: Affine | None = None
 ) -> Grid:
-    """The grid on which the pre image, by its own coordinates, shows what the post image shows on its grid.
+    """Return the grid that shows in the pre image, by its own coordinates, what the post image shows on its grid.
 
     Parameters
     ----------
@@ -174,13 +175,13 @@ def grid_in_pre(
 
 
 def on_post_grid(pre: Layer, post_grid: Grid, matrix: MotionMatrix = UNMOVED, *, resampling: str = "bilinear") -> Layer:
-    """The pre image on the pixels of the post image, moved as a registration says; read window by window.
+    """Return the pre image on the pixels of the post image, moved according to a registration; read window by window.
 
     matrix : (2, 3), as in `Registration`; by default nothing moves
     resampling : as in `Layer.on`
 
-    Where only one of both images has a place, they are paired pixel by pixel, and then moved. Errors: GridError where
-    their sizes differ then.
+    If only one of both images is georeferenced, they are paired pixel by pixel, and then moved. Errors: GridError if their
+    sizes then differ.
     """
     if only_one_placed(pre.grid, post_grid):
         pre = pre.on(post_grid)

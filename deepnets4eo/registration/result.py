@@ -53,7 +53,7 @@ class RegistrationQuality:
 
     @property
     def significance(self) -> float:
-        """Probability of that many inliers among the tested windows by chance alone."""
+        """Return the probability of this number of inliers among the tested windows by chance."""
         if not self.inliers:
             return 1.0
         return float(betainc(self.inliers, max(self.tested, 1) - self.inliers + 1, self.chance))  # of the binomial law
@@ -96,7 +96,7 @@ def quality_status(measured: RegistrationQuality, limits: QualityThresholds | No
 
 
 def halves_agree(measured: RegistrationQuality) -> bool:
-    """Whether surfaces of two halves of the overlap agree on one shift, and more single windows do than by chance."""
+    """Return whether two halves of the overlap agree on one shift, and more single windows agree than by chance."""
     limits = QualityThresholds()
     limit = max(limits.max_residual_m, limits.max_residual_px * measured.gsd_m)
     near = measured.split_m <= limit and measured.shift_m <= measured.max_shift_m
@@ -161,17 +161,17 @@ TIE_COLUMNS = ("dx_m", "dy_m", "residual_m", "quality", "ratio", "reliable", "in
 
 @dataclass(frozen=True, repr=False)
 class Registration(WithSummary):
-    """How the pre image lies against the post image.
+    """Registration of the pre image to the post image.
 
     Parameters
     ----------
-    status, reason : "ok", "degraded" or "failed", and why it is not "ok".
+    status, reason : "ok", "degraded" or "failed", and the reason if it is not "ok".
     model : "translation", "similarity" or "affine".
     matrix
         (2, 3) float64; maps (col, row) of a thing in the post grid to the displaced (col, row), still in the post
         grid, whose ground coordinates show the same thing in the pre image. Identity when the status is "failed".
     dx_m, dy_m : That displacement at the middle of the overlap, metres along the post grid's columns (right) and rows (down).
-    measured : The numbers that the status follows from.
+    measured : The numbers that determine the status.
     post_grid, pre_grid : The grids of the post image and of the pre image.
     ties : Columns of the tie points; `tie_points` has them as a table.
     """
@@ -189,7 +189,7 @@ class Registration(WithSummary):
 
     @property
     def usable(self) -> bool:
-        """Whether the pre image can be used: the registration did not fail."""
+        """Return whether the pre image can be used: the registration did not fail."""
         return self.status != "failed"
 
     @property
@@ -223,7 +223,7 @@ class Registration(WithSummary):
         return length_unit(self.post_grid)
 
     def headline(self) -> str:
-        """The status and the shift in one line."""
+        """Return the status and the shift in one line."""
         if not self.usable:
             return f"registration {self.status}"
         return f"registration {self.status}: {self.dx_m:+.2f} {self.unit} right, {self.dy_m:+.2f} {self.unit} down"
@@ -240,7 +240,7 @@ class Registration(WithSummary):
 
     @property
     def tie_points(self) -> GeoDataFrame:
-        """One row per window: where it lies in the post image (its CRS), displacement, quality, inlier, holdout."""
+        """Return one row per window: its position in the post image (its CRS), displacement, quality, inlier, holdout."""
         import geopandas
 
         ground = apply_affine(self.post_grid.affine, self.ties["pixel"])
@@ -249,11 +249,11 @@ class Registration(WithSummary):
         return geopandas.GeoDataFrame({name: self.ties[name] for name in TIE_COLUMNS}, geometry=points)
 
     def error_m(self, pixels: Points) -> Floats:
-        """How far the pre image may lie off at places of the post image: what half of the nearest tie points there exceed.
+        """Estimate the offset of the pre image at positions of the post image: half of the nearest tie points exceed it.
 
         pixels : (N, 2) float64, (col, row) of the post image.
-        returns : (N,) float64, median distance of the nearest 8 reliable tie points from the model, metres; NaN where there are fewer,
-        and where `pixels` are not finite.
+        returns : (N,) float64, median distance of the nearest 8 reliable tie points from the model, metres; NaN if there are fewer,
+        or if `pixels` are not finite.
         """
         off_m = np.full(len(pixels), np.nan)
         reliable, known = self.ties["reliable"], np.isfinite(pixels).all(axis=1)
@@ -263,9 +263,9 @@ class Registration(WithSummary):
         return off_m
 
     def to_pre(self, points_xy: Points) -> Points:
-        """Ground coordinates of things in the post image → where the pre image shows them.
+        """Map ground coordinates of things in the post image to their ground coordinates in the pre image.
 
-        points_xy : (N, 2) float64, x and y in the post image's CRS (pixels where it has none).
+        points_xy : (N, 2) float64, x and y in the post image's CRS (pixels without a CRS).
         returns : (N, 2) float64, x and y in the pre image's CRS.
         """
         moved = apply_affine(self._ground(self._affine), np.asarray(points_xy, float))
@@ -300,12 +300,12 @@ class Registration(WithSummary):
         return Affine(*self.matrix.ravel())
 
     def _ground(self, pixels: Affine) -> Affine:
-        """A map of post pixels as a map of post ground coordinates."""
+        """Convert a map of post pixels to a map of post ground coordinates."""
         return self.post_grid.affine * pixels * ~self.post_grid.affine
 
 
 def _plain(value: float) -> float | int | None:
-    """A number that JSON knows; null for what could not be measured."""
+    """Convert a number to a type that JSON supports; null for a number that could not be measured."""
     if isinstance(value, (int, np.integer)):
         return int(value)
     return float(value) if np.isfinite(value) else None

@@ -1,6 +1,6 @@
 """SuperPoint (DeTone et al., arXiv 1712.07629): key points and descriptors of a grey image, by one encoder with two heads.
 
-Layers have the names and sizes of the published weights, which are for research alone and no part of the toolbox.
+Layers have the names and sizes of the published weights, which are for research only and no part of the toolbox.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def make_pair(pre: Layer, post: Layer, *, least_px: int = MIN_OVERLAP_PX) -> Sam
 
 
 def _box_of_data(pre: LayerSampler, post: LayerSampler, box: Box) -> Box:
-    """The part of a box in which both images have data, where spread pixels show that less than half of it has."""
+    """Return the part of a box with data in both images, if spread pixels show that less than half of the box has data."""
     points = _spread_points(box, PROBES)
     with_data = [
         all(sampler.read(Affine.translation(*point), (2, 2))[1].any() for sampler in (pre, post)) for point in points
@@ -120,7 +120,7 @@ def _spread_points(box: Box, per_side: int) -> Points:
 
 @dataclass(frozen=True)
 class Search:
-    """How windows are compared: side and reach in pixels of `gsd_m`."""
+    """Settings for comparing windows: side and reach in pixels of `gsd_m`."""
 
     side_px: int
     radius_px: int
@@ -146,7 +146,7 @@ class Matches:
 
 
 def match_spread(pair: SampledPair, search: Search, model: Affine, seed: int) -> Matches:
-    """Compare windows spread over what both images show; of a finer grid where most of a regular one hold no data."""
+    """Compare windows spread over the overlap of both images; use a finer grid if most windows of a regular grid have no data."""
     centres = window_centres(pair, search, model)
     matches = match_windows(pair, search, centres, model, seed)
     if len(matches.points) >= MIN_FILLED * len(centres):
@@ -156,7 +156,7 @@ def match_spread(pair: SampledPair, search: Search, model: Affine, seed: int) ->
 
 
 def _filled_centres(pair: SampledPair, search: Search, model: Affine, share: float) -> Points:
-    """Centres of at most `max_count` windows that hold data in both images; share : of those of the regular grid that did."""
+    """Return centres of at most `max_count` windows with data in both images; share : of the regular windows with data."""
     finer = replace(search, max_count=math.ceil(search.max_count / max(share, MIN_SHARE)))
     centres = window_centres(pair, finer, model)
     filled = np.ones(len(centres), bool)
@@ -190,7 +190,7 @@ def window_centres(pair: SampledPair, search: Search, model: Affine = IDENTITY) 
 
 
 def _steps(search: Search) -> Iterator[tuple[float, float]]:
-    """From the centre of a window to where it is looked at: the centre, and near the corners."""
+    """Yield steps from the centre of a window to the positions that are probed: the centre, and near the corners."""
     half = 0.4 * search.side_m
     yield from ((0, 0), (-half, -half), (half, -half), (-half, half), (half, half))
 
@@ -233,7 +233,7 @@ def _match_chunk(
 
 
 def gradient_correlation(pair: SampledPair, search: Search, centres: Points, model: Affine) -> Floats:
-    """Gradient correlation of the windows around `centres` without any search, (N,); NaN where data are missing."""
+    """Compute the gradient correlation of the windows around `centres` without any search, (N,); NaN if data are missing."""
     weight = taper((search.side_px, search.side_px)) ** 2
 
     def correlation(centre: Floats) -> float:
@@ -248,7 +248,7 @@ def gradient_correlation(pair: SampledPair, search: Search, centres: Points, mod
 
 
 def _fields(pair: SampledPair, search: Search, centre: Floats, model: Affine) -> tuple[Spectrum, Spectrum] | None:
-    """Orientation fields of the pre and the post image in one window; None where too little of it is valid."""
+    """Compute orientation fields of the pre and the post image in one window; None if too few of its pixels are valid."""
     corner = centre - search.side_m / 2
     window = Affine(search.gsd_m, 0, corner[0], 0, search.gsd_m, corner[1])
     shape = (search.side_px, search.side_px)
@@ -263,7 +263,7 @@ def _fields(pair: SampledPair, search: Search, centre: Floats, model: Affine) ->
 
 
 def _elsewhere(points: Points, apart_m: float, seed: tuple[int, int]) -> NDArray[np.intp]:
-    """For each window another one that shows a different site, the farthest where none is apart enough."""
+    """Choose for each window another window that shows a different site; the furthest if none is far enough away."""
     distance = np.hypot(*(points[:, None, :] - points[None, :, :]).transpose(2, 0, 1))
     draw = np.random.default_rng(seed).random(distance.shape)
     score = np.where(distance >= apart_m, 2.0 + draw, distance / (1.0 + distance.max()))
@@ -307,7 +307,7 @@ def orientation_field(
 
 
 def gradient_floor(grey: FloatImage, valid: Mask | None, sigma_px: float) -> float:
-    """Median gradient power of a patch (h, w): the `floor` that `orientation_field` takes where none is given."""
+    """Return the median gradient power of a patch (h, w): the `floor` that `orientation_field` uses if none is given."""
     return _noise_floor(*_smooth_gradient(grey, sigma_px), _holes(valid, sigma_px))
 
 
@@ -338,7 +338,7 @@ def _noise_floor(down: FloatImage, right: FloatImage, holes: Mask | None) -> flo
 
 
 def taper(shape: tuple[int, int]) -> FloatImage:
-    """A Hann window with a flat middle half, (h, w) float32."""
+    """Return a Hann window with a flat middle half, (h, w) float32."""
     rows, cols = (_tukey(side) for side in shape)
     return np.outer(rows, cols).astype(np.float32)
 

@@ -93,7 +93,7 @@ def pad_to_stride(image: Tensor, stride_px: int) -> Tensor:
 
     Returns
     -------
-    (N, C, H', W') with H ≤ H' < H + stride_px, W' likewise
+    (N, C, H', W') with H ≤ H' < H + stride_px and W ≤ W' < W + stride_px
 
     Examples
     --------
@@ -195,7 +195,9 @@ class SegNetDecoder(nn.Module):
         return [stage[-3].out_channels for stage in self.stages]  # type: ignore[index]
 
     def forward(self, maps: Tensor, pool_indices: list[Tensor]) -> list[Tensor]:
-        """maps, pool_indices : from the encoder · returns : the maps of each stage, the finest (1 : 1) last."""
+        """Compute the maps of each stage, the finest (1 : 1) last.
+
+        maps, pool_indices : from the encoder"""
         levels = []
         for stage, indices in zip(self.stages, reversed(pool_indices), strict=True):
             maps = stage(max_unpool(maps, indices))

@@ -33,7 +33,7 @@ class FCN(nn.Module):
     ----------
     in_channels, num_classes : bands of the image and classes K, at least 1
     stride : of the finest scores, 32, 16 or 8
-    hidden : channels of the two layers after the last pooling, published 4,096; 134 million weights, of which these are 120
+    hidden : channels of the two layers after the last pooling, published 4,096; they have 120 of the 134 million weights
     width : channels of the first stage; VGG-16 has 64, trials need fewer
     weights : first weights of the encoder: "imagenet" (VGG-16-BN, downloaded) or a safetensors file, see `load_encoder`
 

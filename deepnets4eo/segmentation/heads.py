@@ -54,7 +54,9 @@ class MultiKernelHead(nn.Module):
         he_init(self)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """maps : (N, in_channels, H, W) · returns : scores (N, K, H, W)."""
+        """Compute scores (N, K, H, W).
+
+        maps : (N, in_channels, H, W)"""
         layers = [layer for layer in self.layers if isinstance(layer, nn.Conv2d)]
         weights = [layer.weight for layer in layers]
         largest = max(weight.shape[-1] for weight in weights)
@@ -65,7 +67,7 @@ class MultiKernelHead(nn.Module):
 
 
 def add_multi_kernel_head(network: nn.Module, num_classes: int) -> nn.Module:
-    """Replace a network's last layer by a multi-kernel head, in place. Errors: InputError where there is no such layer."""
+    """Replace a network's last layer by a multi-kernel head, in place. Errors: InputError if there is no such layer."""
     return replace_last_layer(network, num_classes, lambda layer: MultiKernelHead(layer.in_channels, num_classes))
 
 
@@ -128,7 +130,7 @@ def check_clip(clip_px: int) -> None:
 
 
 def _signed(mask: Tensor, num_classes: int, clip_px: int) -> tuple[Tensor, Tensor]:
-    """(N, K, H, W) float32 in [-1, 1] and (N, H, W) bool, the void pixels; image by image where there is a cache."""
+    """Return (N, K, H, W) float32 in [-1, 1], and (N, H, W) bool, the void pixels; image by image if there is a cache (CPU)."""
     import torch
 
     void = mask == VOID
@@ -148,7 +150,7 @@ def _signed_part(mask: Tensor, num_classes: int, clip_px: int) -> Tensor:
 
 
 def _squared(sources: Tensor, clip_px: int) -> Tensor:
-    """The exact squared distance, at most clip_px², to the nearest True of each (H, W) plane, (…, H, W)."""
+    """Compute the exact squared distance, at most clip_px², to the nearest True of each (H, W) plane, (…, H, W)."""
     import torch
 
     height, width = sources.shape[-2:]
@@ -204,7 +206,9 @@ class DistanceHead(nn.Module):
         self.estimate: Tensor | None = None
 
     def forward(self, maps: Tensor) -> Tensor:
-        """maps : (N, in_channels, H, W) · returns : scores (N, K, H, W)."""
+        """Compute scores (N, K, H, W).
+
+        maps : (N, in_channels, H, W)"""
         estimate = F.hardtanh(self.distance(maps))
         self.estimate = estimate if self.training else None
         scores: Tensor = self.scores(torch.cat([maps, estimate], dim=1))

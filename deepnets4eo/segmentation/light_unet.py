@@ -42,7 +42,7 @@ class ScaledSameConv(ScaledConv, SameConv):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions beside a short way (He et al. 2016), at half the size where there are more channels after than before."""
+    """Two convolutions with a shortcut (He et al. 2016), at half the size if there are more channels after than before."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class Decoder(nn.Module):
         self.blocks = nn.ModuleList(DecoderBlock(before + skips.pop(), after) for before, after in steps)
 
     def forward(self, levels: list[Tensor]) -> Tensor:
-        """Maps of the encoder, the finest first → (N, C, H / 2, W / 2)."""
+        """Decode maps of the encoder, the finest first, to (N, C, H / 2, W / 2)."""
         *skips, maps = levels
         for block in self.blocks:
             maps = block(maps, skips.pop())
@@ -168,7 +168,7 @@ def light_unet(
 
 
 def _encoder(name: str, in_channels: int, stages: int, unscaled_bands: int, frozen_levels: int) -> nn.Module:
-    """The encoder of this name with maps for so many stages of a decoder, and those it begins with."""
+    """Return the encoder of this name with maps for the decoder's number of stages, and set the bands that stay unscaled."""
     encoder: Any
     if name == LITE0:
         encoder = EfficientNetLite0(in_channels, stages + 1, ScaledSameConv, frozen_levels)

@@ -67,14 +67,14 @@ def load_notebook(network: SegNet, source: str | Path) -> None:
 def notebook_segmenter(
     source: str | Path, *, bands: Sequence[str] = IRRG, legend: str = "isprs", gsd_m: float | None = 0.09
 ) -> NetworkSegmenter:
-    """A SegNet of the notebook with its protocol: bytes divided by 255, windows of 256 px every 32 px, uniform sums.
+    """Return a SegNet of the notebook with its protocol: bytes divided by 255, windows of 256 px every 32 px, uniform sums.
 
-    Errors: InputError (the same as in `load_notebook`).
+    Errors: InputError (as `load_notebook`).
 
     Parameters
     ----------
     source : a safetensors file, see `load_notebook`
-    bands : what the bands of its images show
+    bands : roles of the bands of its images
     legend : name of its classes
     gsd_m : ground size of a training pixel in metres
 
@@ -93,7 +93,7 @@ def notebook_segmenter(
 
 
 def _width(path: Path) -> int:
-    """Channels of the first stage in a file. Errors: InputError where it has none."""
+    """Return the channels of the first stage in a file. Errors: InputError if the file has no first stage."""
     layers = group_layers(read_tensors(path, [re.compile(r"(?:module\.)?conv1_1\.bias")]))
     if not layers:
         raise InputError(f"{path} has no layer conv1_1 and is not a SegNet of the notebook. Give its weights.")

@@ -71,7 +71,7 @@ class SegNet(nn.Module):
             load_encoder(self.encoder, weights)
 
     def levels(self, image: Tensor) -> list[Tensor]:
-        """Maps before the last layer at 1:16, 1:8, 1:4, 1:2 and 1:1 of the padded image; the last are (N, width, ·, ·)."""
+        """Return the maps before the last layer at 1:16, 1:8, 1:4, 1:2 and 1:1 of the padded image; the last are (N, width, ·, ·)."""
         if image.shape[1] != self.encoder.in_channels:
             raise InputError(
                 f"an image of {image.shape[1]} bands was given to a SegNet of {self.encoder.in_channels}. "
@@ -95,7 +95,7 @@ class SegNet(nn.Module):
 
 
 class SideOutputs(nn.Module):
-    """A last layer on each inner stage (Audebert et al., ISPRS J. 2018), the finest first; stage k lies at 1 : 2^(k+1)."""
+    """A last layer on each inner stage (Audebert et al., ISPRS J. 2018), the finest first; stage k has the scale 1 : 2^(k+1)."""
 
     def __init__(self, channels: Sequence[int], num_classes: int) -> None:
         super().__init__()

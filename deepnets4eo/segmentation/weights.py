@@ -26,7 +26,7 @@ OWN = re.compile(r"(?:.*\.)?(stages\.\d+\.\d+\.\w+)")
 
 
 def conv_and_norm_names(module: nn.Module) -> list[tuple[str, str]]:
-    """Names of each convolution of `conv_block`s and of its normalisation, in the order in which they compute."""
+    """Return the names of each convolution of `conv_block`s and of its normalisation, in the order of computation."""
     layers = list(module.named_modules())
     convolutions = [name for name, layer in layers if isinstance(layer, nn.Conv2d)]
     norms = [name for name, layer in layers if isinstance(layer, nn.BatchNorm2d)]
@@ -62,8 +62,8 @@ def load_encoder(encoder: SegNetEncoder, source: str | Path) -> None:
     ----------
     encoder : changed in place. Its first convolution may have any number of bands, see `fit_bands`.
     source
-        "imagenet", the folder of a SegNet run, or a safetensors file with torchvision's names (features.0.weight …),
-        those of a SegNet run (encoder.stages.0.0.weight …) or of the notebook (conv1_1.weight …).
+        "imagenet", the folder of a SegNet run, or a safetensors file with the names of torchvision (features.0.weight …),
+        of a SegNet run (encoder.stages.0.0.weight …) or of the notebook (conv1_1.weight …).
     """
     path = _download() if str(source) == IMAGENET else Path(source)
     path = weights_file(path) if path.is_dir() else path

@@ -1,4 +1,4 @@
-"""A head with noisy scores, of pixels or whole images, for labels of which some are wrong.
+"""Head with noisy scores, of pixels or whole images, for labels that are partly wrong.
 
 See also the losses `uniform` and `entropy`, and `evaluation.suspects`.
 """
@@ -21,14 +21,15 @@ SAMPLES = 16
 
 
 class HeteroscedasticHead(nn.Module):
-    """Scores with noise whose size and direction depend on the pixel or image: the noise grows where labels contradict
-    each other.
+    """Scores with noise whose size and direction depend on the pixel or image.
+
+    The noise grows where labels contradict each other.
 
     A label is the class with the largest score u = μ + d ⊙ ε + V η, where ε and η are normally distributed.
 
     The head returns log p, with p the mean of softmax(u / τ) over the samples.
 
-    In training the noise is drawn anew at each step, one draw an image, in pairs of opposite sign. In prediction it is
+    In training new noise is drawn at each step, one draw per image, in pairs of opposite sign. In prediction it is
     always the same.
 
     Memory does not grow with the number of samples.
@@ -40,7 +41,7 @@ class HeteroscedasticHead(nn.Module):
     Parameters
     ----------
     in_channels, num_classes : channels of the maps, or features of an image, and classes K
-    rank : number of directions R in which noise of several classes goes together; 0: each class alone (diagonal)
+    rank : number of directions R that correlate the noise of several classes; 0: independent noise per class (diagonal)
     temperature : τ, above 0; small ones come close to the largest score, with noisy gradients
     samples : even number of samples, at least 2
     kernel : odd side of the layer, in pixels
@@ -79,7 +80,9 @@ class HeteroscedasticHead(nn.Module):
         self.register_buffer("divisor", torch.ones(()))
 
     def forward(self, maps: Tensor) -> Tensor:
-        """maps : (N, in_channels[, H, W]) · returns : log-probabilities (N, K[, H, W]) float32, divided by `divisor`."""
+        """Compute log-probabilities (N, K[, H, W]) float32, divided by `divisor`.
+
+        maps : (N, in_channels[, H, W])"""
         if maps.ndim == 2:
             return self(maps[:, :, None, None])[:, :, 0, 0]
         out = self.layer(maps).float()

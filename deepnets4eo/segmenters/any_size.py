@@ -28,17 +28,17 @@ MIN_SPREAD = 0.05  # of standardised values: a window of one grey value stays gr
 
 
 def takes_any_size(recipe: Mapping[str, Any]) -> bool:
-    """Whether a run of this recipe takes images of other ground sizes, resampled."""
+    """Return whether a run of this recipe takes images of other ground sizes, resampled."""
     return recipe.get("task") == WORLD_TASK
 
 
 def own_views(recipe: Mapping[str, Any], legend: str) -> str:
-    """The views of every tile by which a run of this recipe and name of a legend labels unless others are chosen."""
+    """Return the views of every tile that a run of this recipe and legend name uses unless others are chosen."""
     return VIEWS.get(legend, "none") if takes_any_size(recipe) else "none"
 
 
 def working_grid(grid: Grid, working_gsd_m: float) -> Grid:
-    """The same extent, up to a pixel, with square pixels of `working_gsd_m` metres; the grid itself where it has these."""
+    """Return a grid of the same extent, up to a pixel, with square pixels of `working_gsd_m` metres; unchanged if they fit."""
     row_m, col_m = gsd_m(grid)
     rows, cols = working_gsd_m / row_m, working_gsd_m / col_m
     if max(abs(rows - 1), abs(cols - 1)) < SAME_SIZE:
@@ -55,7 +55,7 @@ class WindowScaler(Protocol):
 
 
 def window_scalers(segmenter: Segmenter) -> list[WindowScaler]:
-    """The layers of that kind in a segmenter; none where one network has none, or scales other bands."""
+    """Return the layers in a segmenter that scale windows; none if a network lacks them, or if networks scale different bands."""
     members = getattr(segmenter, "members", None)
     if members is not None:
         layers = [window_scalers(member) for member in members]

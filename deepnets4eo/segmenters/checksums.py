@@ -28,17 +28,17 @@ SIGNATURE = "card_sha256"
 
 
 def is_run(path: str | Path) -> bool:
-    """Whether a path is a trained run's folder, rather than the name of a model."""
+    """Return whether a path is a trained run's folder, rather than the name of a model."""
     return (Path(path) / CARD).is_file()
 
 
 def weights_file(folder: Path) -> Path:
-    """The weights in the folder of a network's run; those for Hugging Face have them under another name."""
+    """Return the weights file in the folder of a network's run; runs for Hugging Face name it differently."""
     return folder / HUB_WEIGHTS if (folder / HUB_WEIGHTS).is_file() else folder / WEIGHTS
 
 
 def shipped_run(name: str) -> Path | None:
-    """The folder of a model that comes with weights; None where this copy of the toolbox comes without them."""
+    """Return the folder of a model that is shipped with weights; None if this copy of the toolbox has no weights of it."""
     if name not in recipes():
         return None
     folder = shipped_path(name)
@@ -53,7 +53,7 @@ class _SealedFile(BaseModel):
 
 
 class _SealedFiles(BaseModel):
-    """What every sealed card has: name in the folder → size and hash."""
+    """Content of every sealed card: name in the folder → size and hash."""
 
     files: dict[str, _SealedFile]
 

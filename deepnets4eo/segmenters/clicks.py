@@ -22,7 +22,7 @@ WITHOUT = 0.3  # share of training windows without any click, so that scenes wit
 
 @dataclass(frozen=True)
 class Clicks:
-    """Clicks at pixels rows, cols (n,) of a scene on classes (n,), in the order in which they were made."""
+    """Clicks at pixels rows, cols (n,) of a scene that assign classes (n,), in the order of the clicks."""
 
     rows: Indices
     cols: Indices
@@ -42,11 +42,11 @@ class Clicks:
         return list(zip(self.rows.tolist(), self.cols.tolist(), strict=True))
 
     def with_click(self, row: int, col: int, index: int) -> Clicks:
-        """The same, and one click more."""
+        """Return the clicks followed by one more click."""
         return self.with_others(Clicks(*(np.array([value], np.intp) for value in (row, col, index))))
 
     def with_others(self, others: Clicks) -> Clicks:
-        """The same, and others after them."""
+        """Return the clicks followed by other clicks."""
         return Clicks(*(np.append(getattr(self, name), getattr(others, name)) for name in ("rows", "cols", "classes")))
 
     def where(self, which: Mask) -> Clicks:
@@ -54,11 +54,11 @@ class Clicks:
         return Clicks(self.rows[which], self.cols[which], self.classes[which])
 
     def shift(self, rows: int, cols: int) -> Clicks:
-        """The same, so many rows and columns farther."""
+        """Return the clicks shifted by these rows and columns."""
         return Clicks(self.rows + rows, self.cols + cols, self.classes)
 
     def inside(self, window: Window, margin_px: int = 0) -> Mask:
-        """(n,) whether they lie in a window, or less than a margin beyond its edge."""
+        """Return (n,) whether each click is in a window, or less than a margin outside its edge."""
         rows, cols = self.rows - window.row + margin_px, self.cols - window.col + margin_px
         height, width = window.height + 2 * margin_px, window.width + 2 * margin_px
         return np.asarray((rows >= 0) & (rows < height) & (cols >= 0) & (cols < width))
@@ -97,7 +97,7 @@ DISC = _disc()
 
 
 def with_clicks(inputs: InputSpec, legend: Legend) -> InputSpec:
-    """Inputs of a network that also takes clicks, in the last channels. Errors: InputError where they have such a layer."""
+    """Return inputs of a network that also takes clicks, in the last channels. Errors: InputError if they have such a layer."""
     if CLICKS in inputs.layers:
         raise InputError(f"a layer is called {CLICKS!r}, which a training with clicks makes itself. Call it otherwise.")
     zeros, spread = (0.0,) * legend.num_classes, (float(MAX_CLICK),) * legend.num_classes

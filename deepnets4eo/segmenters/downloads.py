@@ -1,4 +1,4 @@
-"""Whether first weights may be downloaded: only within `allow_downloads`, so that nothing goes online by itself."""
+"""Permission to download first weights: only within `allow_downloads`, so that nothing goes online by itself."""
 
 from __future__ import annotations
 

@@ -65,13 +65,13 @@ class DropoutSegmenter(WrappedSegmenter):
         return scores
 
     def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
-        """The mean probabilities, then mean and deviation of the values, (N, K, h, w) float32."""
+        """Return the mean probabilities, then mean and deviation of the values, (N, K, h, w) float32."""
         scores, count = self.predict_raw(batch, margin_px=margin_px), self.legend.num_classes
         return map_classes(lambda logits: probabilities(logits, axis=1), scores, count, axis=1)
 
     @property
     def compiles(self) -> bool:
-        """Whether runtimes other than PyTorch can compute it: not where passes draw what they leave out."""
+        """Return whether runtimes other than PyTorch can compute the segmenter: not if passes draw random dropouts."""
         return not self.passes and super().compiles
 
     def to(self, compute: Compute) -> None:
@@ -82,7 +82,7 @@ class DropoutSegmenter(WrappedSegmenter):
     def restore(
         cls, folder: Path, description: Mapping[str, Any], inputs: InputSpec, legend: Legend, tiling: Tiling
     ) -> DropoutSegmenter:
-        """The segmenter that `save` wrote. Errors: RunError where the network cannot be rebuilt."""
+        """Restore the segmenter that `save` wrote. Errors: RunError if the network cannot be rebuilt."""
         inner = description["inner"]
         channels = inner["segmenter"]["network"]["num_classes"]
         if legend.quantity is not None and channels < legend.num_channels:
@@ -154,7 +154,7 @@ class _PassSums:
 
 
 class _Start:
-    """What a network computes before its first dropout: the results of the outermost modules that ended by then, in their order."""
+    """Computations of a network before its first dropout: the results of the outermost modules that ended by then, in their order."""
 
     def __init__(self, dropouts: Sequence[nn.Module]) -> None:
         self.dropouts, self.ended = dropouts, False
@@ -199,7 +199,7 @@ def _remembered(module: nn.Module, results: deque[Any]) -> Callable[..., Any]:
 
 
 def _masked(dropout: Any, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
-    """A dropout that leaves out the same units of every image of a batch, and never works in place."""
+    """Return a dropout that omits the same units of every image of a batch, and never works in place."""
 
     def forward(values: Tensor) -> Tensor:
         ones = [1] * (values.ndim - 2)

@@ -23,7 +23,7 @@ NORM_EPS = 1e-3
 
 
 class SameConv(nn.Conv2d):
-    """A convolution with TensorFlow's padding "SAME": a size of n becomes n / stride rounded up; an odd rest lies below and right."""
+    """A convolution with TensorFlow's padding "SAME": size n becomes n / stride rounded up; odd padding goes to the bottom and right."""
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) → (N, channels, ⌈H / stride⌉, ⌈W / stride⌉)."""
@@ -64,8 +64,8 @@ class Block(nn.Module):
 class EfficientNetLite0(nn.Module):
     """The encoder (Tan & Le 2019, without squeeze and excitation), which returns the maps of its first `levels` levels, finest first.
 
-    stem : class of its first convolution, `SameConv` or one of the same arguments
-    frozen_levels : so many of the first levels learn nothing, nor do their statistics of normalisation follow the data
+    stem : class of its first convolution, `SameConv` or a class with the same arguments
+    frozen_levels : number of first levels that are not trained, and whose normalisation statistics do not follow the data
 
     >>> network = EfficientNetLite0()
     >>> [tuple(level.shape[1:]) for level in network(torch.zeros(1, 3, 64, 64))]
@@ -125,14 +125,14 @@ class EfficientNetLite0(nn.Module):
 
 
 def frozen_encoder() -> EfficientNetLite0:
-    """The encoder with the weights in the box, which does not learn; takes (N, 3, H, W) red, green, blue as `shown_values`."""
+    """Return the encoder with the shipped weights, frozen; it takes (N, 3, H, W) red, green, blue as `shown_values`."""
     network = EfficientNetLite0()
     load_pretrained(network, LITE0, complete=True)
     return network.eval().requires_grad_(requires_grad=False).to(memory_format=torch.channels_last)
 
 
 def shown_values(image: Tensor) -> Tensor:
-    """What the weights in the box expect, from values of 0–255 of any shape."""
+    """Convert values of 0–255 of any shape to the range that the shipped weights expect."""
     return image.float() / 127.5 - 1
 
 

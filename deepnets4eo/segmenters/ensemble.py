@@ -84,7 +84,7 @@ class Ensemble(WrappedSegmenter):
         return votes
 
     def describe(self) -> dict[str, Any]:
-        """Plain values from which `restore` makes the same segmenter again, those of the members nested."""
+        """Return plain values that let `restore` rebuild the segmenter, with the members' values nested."""
         return {"vote": self.vote, "members": [describe_nested(member) for member in self.members]}
 
     def save(self, folder: str | Path) -> list[str]:
@@ -99,7 +99,7 @@ class Ensemble(WrappedSegmenter):
     def restore(
         cls, folder: Path, description: Mapping[str, Any], inputs: InputSpec, legend: Legend, tiling: Tiling
     ) -> Ensemble:
-        """The segmenter that `save` wrote. Errors: RunError where a member cannot be rebuilt."""
+        """Restore the segmenter that `save` wrote. Errors: RunError if a member cannot be rebuilt."""
         members = [
             rebuild_member(folder, _prefix(number), member, inputs, legend)
             for number, member in enumerate(description["members"])
@@ -139,11 +139,11 @@ class TestTimeAugmentation(WrappedSegmenter):
     ----------
     segmenter : any segmenter
     views
-        "none"; "half-turn": as it is and turned by half, 2 views; "flips": as it is and mirrored along either side or both,
+        "none"; "half-turn": unchanged and turned by half, 2 views; "flips": unchanged and mirrored along either side or both,
         4 views; "turns": all 8 of the square.
     scales
         Factors on the size of the image, 0.25 … 4, each with all views; the halo widens by 1 / the smallest.
-    tiling : by default that of the segmenter, with the wider halo and as large a core
+    tiling : by default the segmenter's tiling, with the wider halo and as large a core
     """
 
     kind = "augmented"
@@ -225,7 +225,7 @@ def ensemble_run(
     dropout_passes: int = 0,
     deviation_factor: float = 1.0,
 ) -> Run:
-    """One run, not saved, of several runs and several views of each tile.
+    """Return one run, not saved, of several runs and several views of each tile.
 
     The same runs, vote, views and scales have the same card, so that a prediction with them can be resumed.
 
@@ -237,13 +237,13 @@ def ensemble_run(
     runs : loaded runs, at least one
     vote : "mean" or "majority", see `Ensemble`
     views, scales
-        See `TestTimeAugmentation`. Views are by default those that the first run has by its recipe: "half-turn" for buildings
-        learnt from the miniature world, else "none".
+        See `TestTimeAugmentation`. By default views follow the recipe of the first run: "half-turn" for buildings learnt
+        from the miniature world, else "none".
     dropout_passes, deviation_factor : of each run, see `segmenters.dropout.DropoutSegmenter`
 
     Returns
     -------
-    The first run itself where there is nothing to combine.
+    The first run itself if there is nothing to combine.
     """
     if vote not in VOTES:  # a single run has no ensemble, which would refuse it
         raise InputError(f"vote {vote!r} is unknown. Choose mean or majority.")

@@ -61,7 +61,7 @@ TIES = 16  # times as far as ordinary: beyond it, ties are at work
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What was written: for any size or `side_px`, with the share of the run's labels and the largest difference, None if not compared."""
+    """Result of an export: for any size or `side_px`; share of equal labels and largest difference to the run, None if not compared."""
 
     path: Path
     any_size: bool
@@ -99,7 +99,7 @@ def _export(run: Run, segmenter: NetworkSegmenter, path: Path) -> ExportResult:
 
 
 def network_segmenter(run: Run) -> NetworkSegmenter:
-    """The run's segmenter, if it is a network alone. Errors: RunError where it is not."""
+    """Return the run's segmenter if it is a plain network. Errors: RunError if it is not."""
     segmenter = run.segmenter
     if not isinstance(segmenter, NetworkSegmenter):
         raise RunError(
@@ -140,7 +140,7 @@ def _side_px(segmenter: NetworkSegmenter) -> int:
 
 
 def _trace_network(segmenter: NetworkSegmenter) -> tuple[onnx.ModelProto, bool]:
-    """The graph, of any size where that can be traced, else of the run's tiles."""
+    """Trace the graph, of any size if that can be traced, else of the run's tiles."""
     batch, height, width = EXAMPLE
     channels = segmenter.inputs.in_channels
     try:
@@ -175,7 +175,7 @@ def _trace(network: nn.Module, example: Tensor, free: dict[int, str]) -> onnx.Mo
 
 
 def _optimised(program: torch.onnx.ONNXProgram) -> onnx.ModelProto:
-    """The exporter's graph, as it was where the optimiser of graphs fails (it does on some versions)."""
+    """Return the exporter's graph optimised, or as traced if the optimiser of graphs fails (it does on some versions)."""
     from onnx_ir.passes import PassError
 
     as_traced = program.model_proto  # kept before: the optimiser changes the program in place, also where it fails
@@ -234,7 +234,7 @@ class Reference:
             )
 
     def agreement(self, graph: Path | bytes) -> Agreement:
-        """How well a graph, as a file or its bytes, agrees. Errors: RunError where it cannot run or returns other scores."""
+        """Measure how well a graph, as a file or its bytes, agrees. Errors: RunError if it cannot run or returns other scores."""
         run = _session(graph)
         same, decided, differences = [], [], []
         for probe in self.probes:
@@ -296,7 +296,7 @@ def _values(layer: LayerInput, shape: tuple[int, int], rng: np.random.Generator)
 
 
 def _session(graph: Path | bytes) -> Callable[[Batch], Batch]:
-    """A graph as a function. Errors: RunError where onnxruntime does not take it; the function's, where it cannot run."""
+    """Return a graph as a function. Errors: RunError if onnxruntime refuses the graph, or, in the function, cannot run it."""
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
@@ -334,7 +334,7 @@ class RoundingRange:
         self.add_runs(runs)
 
     def add_runs(self, count: int) -> None:
-        """Widen the range by so many runs; each number of a run has its own rounding, the same every time."""
+        """Widen the range by `count` runs; each number of a run has its own rounding, the same every time."""
         for seed in range(self.runs, self.runs + count):
             with added_rounding(self.segmenter.module, seed):
                 scores = self.segmenter.predict_raw(self.batch)
@@ -344,13 +344,13 @@ class RoundingRange:
 
     @property
     def width(self) -> Batch:
-        """(N, h, w): how far rounding moves a pixel's scores, at least as far as it moves those of a tenth of the pixels."""
+        """Return (N, h, w) how far rounding moves a pixel's scores, at least as far as the scores of a tenth of the pixels."""
         width = (self.high - self.low).max(axis=1)
         return np.maximum(width, max(float(np.quantile(width, 0.1)), LAST_DIGIT * self._largest))
 
     @property
     def ordinary(self) -> float:
-        """How far rounding moves scores where no tie falls otherwise; infinite where that is no small part of them."""
+        """Return how far rounding moves scores if it changes no tie; infinite if this is not small compared with the scores."""
         least = float(self.width.min())
         return least if least <= DECIDED * self._largest else np.inf
 
@@ -359,7 +359,7 @@ class RoundingRange:
         return self.width <= TIES * min(ordinary, DECIDED / TIES * self._largest)
 
     def explains(self, scores: Batch, ordinary: float) -> Mask:
-        """(N, K, h, w): which other scores of the same images rounding explains: those in the range or beside it by its width.
+        """Return (N, K, h, w) which other scores of the same images rounding explains: in the range or up to its width off it.
 
         Elsewhere nothing is compared: one runtime decides all ties in one way.
         """

@@ -28,13 +28,13 @@ OTHERS = ("epoch", "lr", "loss", "val_loss", "busy", "seconds")  # columns of a 
 
 
 def write_log(path: str | Path, history: History) -> Path:
-    """One row per epoch, one column per number; columns are those of the first epoch, then new ones as they come."""
+    """Write one row per epoch and one column per number: the columns of the first epoch, then new ones as they appear."""
     columns = list(dict.fromkeys(key for row in history for key in row))
     return write_text(path, csv_text([columns, *([row.get(key, "") for key in columns] for row in history)]))
 
 
 def read_log(path: str | Path) -> list[dict[str, float]]:
-    """What `write_log` wrote: numbers by name for each epoch. Errors: RunError without a log or epochs."""
+    """Read the log of `write_log`: numbers by name for each epoch. Errors: RunError without a log or epochs."""
     if not Path(path).is_file():
         raise RunError(f"{path} is missing, as in models that come with weights. Give a run that was trained here.")
     try:
@@ -48,17 +48,17 @@ def read_log(path: str | Path) -> list[dict[str, float]]:
 
 
 def draw_curves(path: str | Path, history: History, best_epoch: int | None = None) -> Path:
-    """The curves of `plot_curves` as PNG."""
+    """Draw the curves of `plot_curves` as PNG."""
     return _draw(path, lambda row: plot_curves(row, history, best_epoch))
 
 
 def draw_runs(path: str | Path, folders: Sequence[str | Path]) -> Path:
-    """The curves of `plot_runs` as PNG."""
+    """Draw the curves of `plot_runs` as PNG."""
     return _draw(path, lambda row: _plot_runs(row, folders))
 
 
 def plot_runs(folders: Sequence[str | Path]) -> list[Axes]:
-    """Draw the trainings of several runs in one new figure, a line a run in both halves.
+    """Draw the trainings of several runs in one new figure, one line per run in both halves.
 
     Errors: RunError (a folder has no log, or one that cannot be read).
 
@@ -68,7 +68,7 @@ def plot_runs(folders: Sequence[str | Path]) -> list[Axes]:
 
     Returns
     -------
-    The loss on validation (else that of training) by epoch, and the first of overall accuracy, mean F1, mean IoU and kappa, or
+    The loss on validation (else on training) by epoch, and the first of overall accuracy, mean F1, mean IoU and kappa, or
     else of other scores, that all runs have.
     """
     import matplotlib.pyplot as plt

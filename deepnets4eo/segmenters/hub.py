@@ -1,4 +1,4 @@
-"""A run in the layout of Hugging Face: README.md with metadata, config.json, model.safetensors, beside a STAC item and the seal of the run.
+"""A run in the layout of Hugging Face: README.md with metadata, config.json, model.safetensors, a STAC item and the run's seal.
 
 Takes the run of one network; writes a folder on this computer, which is a run too. Nothing goes online."""
 
@@ -68,7 +68,7 @@ def save_hub_folder(run: Run | str | Path, folder: str | Path, *, overwrite: boo
 
 
 def _config(run: Run) -> dict[str, Any]:
-    """Return what programs that know such folders look for: the network, and the names of its classes by channel."""
+    """Return the entries that programs for such folders look for: the network, and the names of its classes by channel."""
     names = {str(channel): name for channel, name in enumerate(run.legend.names)}
     labels = {"id2label": names, "label2id": {name: int(channel) for channel, name in names.items()}}
     return {
@@ -82,7 +82,7 @@ def _config(run: Run) -> dict[str, Any]:
 
 
 def _stac_item(run: Run, weights_sha256: str) -> dict[str, Any]:
-    """The run as an item of a STAC catalog, valid everywhere and at any time: STAC 1.1.0, MLM 1.5.0."""
+    """Return the run as an item of a STAC catalog, valid everywhere and at any time: STAC 1.1.0, MLM 1.5.0."""
     network = str(run.segmenter.describe()["network"]["name"])
     identity = f"deepnets4eo-{network.replace('/', '-')}-{weights_sha256[:12]}"
     bands = [f"{name}/{band}" for name, layer in run.inputs.layers.items() for band in layer.bands]
@@ -117,7 +117,7 @@ def _stac_item(run: Run, weights_sha256: str) -> dict[str, Any]:
 
 
 def _describe(run: Run) -> str:
-    """What the model is and how it is used, for the page of the model."""
+    """Describe the model and its use, for the page of the model."""
     layers = "\n".join(f"- `{name}`: {', '.join(layer.bands)}" for name, layer in run.inputs.layers.items())
     outputs = [f"{entry.name} (label {entry.value})" for entry in run.legend.classes]
     outputs += [str(run.legend.quantity)] if run.legend.quantity else []

@@ -1,4 +1,4 @@
-"""What a segmenter was trained on: layers, bands, units, range, scaling and GSD; the only place where values are scaled.
+"""Inputs of a segmenter as in training: layers, bands, units, range, scaling and GSD; the only place that scales values.
 
 Refuses scenes that do not fit; a layer that training left out at times may be missing.
 """
@@ -48,8 +48,8 @@ class LayerInput:
     mean, std : scaling
     optional : whether scenes may lack it
     nodata : the nodata value of the recipe
-    values : whether physical values, not stored numbers, were learnt
-    band_low, band_high : the percentiles of each band, where they are known
+    values : whether training used physical values, not stored numbers
+    band_low, band_high : the percentiles of each band, if known
     constant : bands, from 0, of one value in training
     """
 
@@ -77,8 +77,9 @@ class LayerInput:
         constant: Mask | None = None,
         dtype: str = "float32",
     ) -> LayerInput:
-        """A layer of physical values with this mean and deviation (C,) in training, and between which values they lay; constant (C,) :
-        bands of one value, by default by their deviations."""
+        """Return a layer of physical values with this mean and deviation (C,) and this range of values in training.
+
+        constant (C,) : bands of one value, by default by their deviations."""
         alike = is_flat(std, mean) if constant is None else constant
         return cls(
             tuple(bands), *scaling_of(mean, std), seen.low, seen.high, dtype, values="physical",
@@ -88,14 +89,14 @@ class LayerInput:
 
     @property
     def range(self) -> ValueRange | None:
-        """Between which values each band lay in training; None where that is not known."""
+        """Return the range of each band's values in training; None if it is unknown."""
         if not self.band_low:
             return None
         constant = np.isin(np.arange(len(self.bands)), self.constant)
         return ValueRange(np.array(self.band_low), np.array(self.band_high), self.low, self.high, constant)
 
     def warn_of_bands(self, source: str, seen: ValueRange | None) -> None:
-        """Say which bands have values of another order of magnitude than in training, or one value alone, or had one value in training."""
+        """Warn of bands with values of another order of magnitude than in training, only one value, or only one value in training."""
         usual = self.range
         if seen is None or usual is None or len(seen.lows) != len(usual.lows):
             return
@@ -122,7 +123,7 @@ DISPLAY_RGB = LayerInput(("red", "green", "blue"), (104.0, 103.0, 97.0), (52.0, 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """Layer name → what is expected of it, in the order of their bands; `gsd_m` of training, None where scenes had no CRS."""
+    """Expectations of each layer by name, in the order of their bands; `gsd_m` of training, None if scenes had no CRS."""
 
     layers: Mapping[str, LayerInput]
     gsd_m: float | None = None
@@ -142,18 +143,18 @@ class InputSpec:
         return [name for name, layer in self.layers.items() if name in scene.layers or not layer.optional]
 
     def with_optional(self, names: Collection[str]) -> InputSpec:
-        """The same spec, in which scenes may lack the named layers."""
+        """Return the spec with the named layers optional in scenes."""
         layers = {name: replace(layer, optional=name in names) for name, layer in self.layers.items()}
         return InputSpec(layers, self.gsd_m)
 
     def with_nodata(self, values: Mapping[str, float]) -> InputSpec:
-        """The same spec with the value without data of some layers."""
+        """Return the spec with the nodata value of some layers."""
         return InputSpec(
             {name: replace(layer, nodata=values.get(name)) for name, layer in self.layers.items()}, self.gsd_m
         )
 
     def as_trained(self, scene: Scene) -> Scene:
-        """The same scene, whose layers are read in numbers as they are stored where training had these; a message names them."""
+        """Return the scene with layers read as stored numbers if training used stored numbers; a message names these layers."""
         stored = {name for name, layer in self.layers.items() if layer.values == "stored" and name in scene.layers}
         scaled = [name for name in sorted(stored) if not all(band.plain for band in scene.layers[name].scaling)]
         for name in scaled:
@@ -214,7 +215,7 @@ class InputSpec:
                 expected.warn_of_bands(f"layer {name!r} ({scene.layers[name].source})", value_range(scene.layers[name]))
 
     def problems(self, scene: Scene, *, gsd_factor: float = GSD_FACTOR) -> list[str]:
-        """Why a scene does not fit, each difference in words; `check` has the details."""
+        """Return the reasons why a scene does not fit, each difference in words; `check` has the details."""
         problems = self._check_gsd(scene, gsd_factor)
         none = not self.layers.keys() & scene.layers.keys()
         for name, expected in self.layers.items():
@@ -242,7 +243,7 @@ class InputSpec:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> InputSpec:
-        """The spec that `to_dict` described. Errors: RunError when it does not describe one."""
+        """Restore the spec that `to_dict` described. Errors: RunError if the values do not describe one."""
         try:
             layers = {name: _layer_from(described) for name, described in values["layers"].items()}
             size_m = values["gsd_m"]
@@ -272,7 +273,7 @@ def scene_gsd_m(scene: Scene) -> float | None:
 
 
 def is_flat(spread: Floats, size: Floats) -> Mask:
-    """Where a spread is rounding alone, of values of this size: as good as constant."""
+    """Return which spreads are only rounding, for values of this size: as good as constant."""
     return np.asarray(spread <= FLAT * np.minimum(np.abs(size), 1.0))
 
 
@@ -307,7 +308,7 @@ def _column(values: Sequence[float]) -> NDArray[np.float32]:
 
 
 def _probe(layer: Layer, *, probe_px: int = PROBE_PX, probe_values: int = PROBE_VALUES) -> NDArray[Any]:
-    """Valid pixels (C, n), unsigned or float64, of evenly spread windows. probe_values : of all bands, in a window at most."""
+    """Read valid pixels (C, n), unsigned or float64, of evenly spread windows. probe_values : maximum per window, all bands."""
     side_px = min(probe_px, math.ceil(math.sqrt(probe_values / layer.count)))
     pixels = []
     for window in spread_windows(layer.shape, (side_px, side_px), PROBES):
@@ -317,7 +318,7 @@ def _probe(layer: Layer, *, probe_px: int = PROBE_PX, probe_values: int = PROBE_
 
 
 def value_range(layer: Layer, pixels: NDArray[Any] | None = None) -> ValueRange | None:
-    """Between which values nearly all of `_probe` lie, by default read for it; None without any. Each layer is looked at once."""
+    """Return the range of nearly all values of `_probe`, read by default; None without any. Each layer is probed once."""
     known = _RANGES.setdefault(layer.reader, {})
     key = layer.reads_stored, *layer.bands
     if key not in known:
@@ -350,7 +351,7 @@ def _measure_layer(scenes: Sequence[Scene], name: str, units: str, far_spans: fl
 
 
 def _mean_and_deviation(values: Floats, far_spans: float) -> tuple[float, float]:
-    """The mean and deviation of the values (n,) of a band without those far off, or of all where most have one value."""
+    """Return the mean and deviation of a band's values (n,) without far outliers, or of all values if most are equal."""
     if math.isfinite(far_spans):
         low, high = np.percentile(values, (1, 99))
         reach = far_spans * (high - low)
@@ -386,7 +387,7 @@ def name_problems(source: str, expected: Sequence[str], names: Sequence[str]) ->
 
 
 def range_problems(source: str, expected: LayerInput, seen: ValueRange | None, dtype: np.dtype[Any]) -> list[str]:
-    """Why values of a type are of another kind than those of training, in words; nothing where none was seen."""
+    """Return the reasons why values of a type differ in kind from the training values, in words; empty if no values were seen."""
     if seen is None:
         return []
     span = max(expected.high - expected.low, 1e-9)

@@ -1,4 +1,4 @@
-"""Networks and heads by name: those of segmentation-models-pytorch, and of the entry points `deepnets4eo.networks`, `.heads`.
+"""Networks and heads by name: from segmentation-models-pytorch, and from the entry points `deepnets4eo.networks`, `.heads`.
 
 A factory takes in_channels and num_classes and returns a module (N, C, H, W) → logits; a head replaces the last convolution.
 """
@@ -205,7 +205,7 @@ def check_encoder(encoder: str, weights: str | None) -> None:
 
 
 def _with_lite0(name: str, encoder: str | None, options: Mapping[str, Any]) -> tuple[str, str | None]:
-    """Network and encoder by which EfficientNet-Lite0 is built: ours in the light U-Net, else that of timm."""
+    """Return the network and encoder that build EfficientNet-Lite0: our encoder in the light U-Net, else timm's encoder."""
     if encoder in (None, LITE0) and name in ("unet", f"unet/{LITE0}") and options.keys() <= LIGHT_OPTIONS:
         return "light-unet", LITE0
     return name.replace(LITE0, f"tu-{LITE0_OF_TIMM}"), encoder and encoder.replace(LITE0, f"tu-{LITE0_OF_TIMM}")
@@ -227,7 +227,7 @@ def _registered() -> dict[str, EntryPoint]:
 
 
 def _architectures() -> list[str]:
-    """Names of smp's architectures, read from its source where that lists them: importing it takes seconds."""
+    """Return the names of smp's architectures, read from its source if they are listed there: importing it takes seconds."""
     if "segmentation_models_pytorch" not in sys.modules and is_installed("segmentation_models_pytorch"):
         spec = find_spec("segmentation_models_pytorch")
         listed = SMP_LIST.search(Path(spec.origin).read_text(encoding="utf-8")) if spec and spec.origin else None
@@ -269,7 +269,7 @@ def _build_registered(
 
 
 def _check_option_types(name: str, factory: Callable[..., Any], options: Mapping[str, Any]) -> None:
-    """Refuse options of another type than the network's signature says. Errors: InputError with one line."""
+    """Refuse options of another type than in the network's signature. Errors: InputError with one line."""
     try:
         hints = get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
     except NameError:  # of types that are only named for checkers
@@ -306,7 +306,7 @@ def _build_smp(architecture: str, encoder: str, weights: str | None, options: di
 
 
 def last_layer(network: nn.Module, num_classes: int, *, linear: bool = False) -> tuple[str, Any]:
-    """The last convolution with as many channels as there are classes, in the order of registration.
+    """Find the last convolution with as many channels as there are classes, in the order of registration.
 
     Errors: InputError (the network has none).
 
@@ -314,7 +314,7 @@ def last_layer(network: nn.Module, num_classes: int, *, linear: bool = False) ->
     ----------
     network : any module
     num_classes : classes K
-    linear : whether it may be a linear layer called `head`, as networks of whole images have
+    linear : whether it may be a linear layer called `head`, as in networks for whole images
 
     Returns
     -------

@@ -40,7 +40,9 @@ class CompiledNetwork:
             return self._graphs[batch.shape](batch)
 
     def _compile(self, shape: torch.Size) -> Callable[[Tensor], Tensor]:
-        """The graph for a shape, or the module where it has none or another; by a probe, so that a resumed job decides the same."""
+        """Return the compiled graph for a shape, or the module if compiling fails or its scores differ.
+
+        A probe decides, so that a resumed job decides the same."""
         probe = _smooth_image(shape)
         expected = self._by_torch(probe)
         try:
@@ -62,7 +64,7 @@ class CompiledNetwork:
 
 
 def compile_graph(module: nn.Module, example: Tensor, threads: int) -> Callable[[Tensor], Tensor]:
-    """The module as a compiled function of batches like `example`. Errors: RuntimeError."""
+    """Compile the module into a function of batches like `example`. Errors: RuntimeError."""
     with without_reports():
         from openvino import Core, frontend
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
@@ -102,7 +104,7 @@ def without_reports() -> Iterator[None]:
 
 
 def _smooth_image(shape: torch.Size) -> Tensor:
-    """A random image with values about 0, neighbours alike; the same every time."""
+    """Return a random image with values about 0 and similar neighbours; the same every time."""
     batch, bands, height, width = shape
     coarse = torch.randn(
         batch, bands, height // COARSE_PX + 1, width // COARSE_PX + 1, generator=torch.Generator().manual_seed(0)

@@ -47,10 +47,10 @@ class Run(WithSummary):
 
     Parameters
     ----------
-    folder : where it lies
+    folder : folder of the run
     segmenter : ready to predict, on the CPU
     recipe : as resolved for training
-    card : versions, seed, hashes, and what it was trained on
+    card : versions, seed, hashes, and training data
     """
 
     folder: Path
@@ -65,12 +65,12 @@ class Run(WithSummary):
 
     @property
     def inputs(self) -> InputSpec:
-        """What it expects of a scene."""
+        """Return the inputs that the run expects of a scene."""
         return self.segmenter.inputs
 
     @property
     def tiling(self) -> Tiling:
-        """How it cuts a scene by default."""
+        """Return the run's default tiling of a scene."""
         return self.segmenter.tiling
 
     def plot(self) -> list[Axes]:
@@ -152,7 +152,7 @@ def load_run(folder: str | Path) -> Run:
 
 
 def kept_run(folder: Path, make: Callable[[], Segmenter], seed: int = 0) -> Run:
-    """The run that an interrupted job, or another part of it, left in its scratch folder; else of the segmenter that `make` makes."""
+    """Load the run that an interrupted job, or another part of it, left in its scratch folder; else save the segmenter of `make`."""
     with output_lock(folder):
         with suppress(RunError):
             return load_run(folder)
@@ -185,7 +185,7 @@ def _restore(folder: Path) -> Run:
 
 
 def segmenter_kind(name: str) -> Any:
-    """The class of a kind of segmenter, the core's or a branch's. Errors: RunError for a kind that is not installed."""
+    """Return the class of a kind of segmenter, from the core or a branch. Errors: RunError for a kind that is not installed."""
     if name == NetworkSegmenter.kind:
         return NetworkSegmenter
     kinds = plugins_of("segmenters")

@@ -39,12 +39,12 @@ TILE_PX = 256
 
 @runtime_checkable
 class Segmenter(Protocol):
-    """What prediction, evaluation and damage mapping need; all arrays are batches of prepared tiles.
+    """Interface for prediction, evaluation and damage mapping; all arrays are batches of prepared tiles.
 
-    `margin_px` pixels, the halo, are cut off on each side of what is returned.
+    `margin_px` pixels, the halo, are cut off on each side of returned arrays.
 
     A legend with a quantity adds channels after the K classes, in scores and probabilities: its mean, in its unit, and
-    its standard deviation where the legend has one.
+    its standard deviation if the legend has one.
     """
 
     kind: str
@@ -69,7 +69,7 @@ class Segmenter(Protocol):
         """Move to a device and precision."""
 
     def describe(self) -> dict[str, Any]:
-        """Plain values from which `restore` makes the same segmenter again, with the files of `save`."""
+        """Return plain values that let `restore` rebuild the segmenter, with the files of `save`."""
 
     def save(self, folder: str | Path) -> list[str]:
         """Write the learned state into an existing folder; returns the names of the files."""
@@ -144,7 +144,7 @@ class NetworkSegmenter:
 
     @property
     def compiles(self) -> bool:
-        """Whether runtimes other than PyTorch can compute it."""
+        """Return whether runtimes other than PyTorch can compute the segmenter."""
         return not isinstance(self.module, PatchModule)
 
     def predict_raw(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
@@ -157,7 +157,7 @@ class NetworkSegmenter:
         return map_classes(lambda logits: probabilities(logits, axis=1), raw, self.legend.num_classes, axis=1)
 
     def predict_classes(self, batch: Batch, *, margin_px: int = 0) -> ByteImage:
-        """Class indices of the best logits, (N, h, w) uint8; on the device where that is faster."""
+        """Predict class indices of the best logits, (N, h, w) uint8; on the device if that is faster."""
         import torch
 
         logits = self._logits(batch, margin_px)[:, : self.legend.num_classes]
@@ -183,13 +183,13 @@ class NetworkSegmenter:
             self.compiled = CompiledNetwork(self.module)
 
     def send_batches_to(self, compute: Compute) -> None:
-        """Upload batches to a device to which the caller moves the network itself, as the training loop does."""
+        """Upload batches to a device; the caller itself moves the network there, as the training loop does."""
         from deepnets4eo.segmenters.transfers import Transfers
 
         self.compute, self.transfers, self.compiled = compute, Transfers(compute.device), None
 
     def describe(self) -> dict[str, Any]:
-        """Plain values from which `restore` makes the same segmenter again."""
+        """Return plain values that let `restore` rebuild the segmenter."""
         network = {"network": {key: value for key, value in self.network.items() if key != "weights"}}
         return network if self.stored == "float32" else network | {"stored": self.stored}
 
@@ -209,7 +209,7 @@ class NetworkSegmenter:
     def restore(
         cls, folder: Path, description: Mapping[str, Any], inputs: InputSpec, legend: Legend, tiling: Tiling
     ) -> NetworkSegmenter:
-        """The segmenter that `save` wrote. Errors: RunError for weights that are damaged or of another network."""
+        """Restore the segmenter that `save` wrote. Errors: RunError for weights that are damaged or of another network."""
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
@@ -289,7 +289,7 @@ class PatchModule(Protocol):
     after_px: int
 
     def window_scores(self, cube: Tensor) -> Tensor:
-        """Scores wherever the context lies inside, (N, C, h, w) → (N, K, h − b, w − b), b = before_px + after_px"""
+        """Compute scores wherever the context lies inside, (N, C, h, w) → (N, K, h − b, w − b), b = before_px + after_px."""
 
     def __call__(self, cube: Tensor) -> Tensor:
         """Scores of all pixels, the image mirrored at its edges, (N, C, h, w) → (N, K, h, w)"""
@@ -306,7 +306,7 @@ def patch_logits(module: PatchModule, image: Tensor, margin_px: int) -> Tensor:
 
 
 def with_context(tiling: Tiling | None, module: object) -> Tiling:
-    """A tiling whose halo is at least the context of the module, its core as large as it was; by default tiles of 256 px."""
+    """Return a tiling whose halo is at least the module's context, with an unchanged core; by default tiles of 256 px."""
     if not isinstance(module, PatchModule):
         return Tiling() if tiling is None else tiling
     halo_px = max(module.before_px, module.after_px)

@@ -25,7 +25,7 @@ SAMPLES, SAMPLE_PX = 16, 64  # windows along each axis, and their side: a millio
 
 @dataclass(frozen=True)
 class Stretch:
-    """How stored values of each band are shown: the 2nd and 98th percentile `low`, `high` (C,) as `shown_low`, `shown_high`.
+    """Display stretch of each band: its 2nd and 98th percentile `low`, `high` (C,) become `shown_low`, `shown_high`.
 
     >>> stretch = Stretch((300.0,), (1300.0,), (0.0,), (200.0,))
     >>> stretch.apply(np.array([[[100, 300, 800, 1300, 1550, 9000]]], np.uint16)).ravel().tolist()
@@ -51,7 +51,7 @@ class Stretch:
         return {name: list(values) for name, values in asdict(self).items()}
 
     def __str__(self) -> str:
-        """The stretch in words, as part of a sentence."""
+        """Return the stretch in words, as part of a sentence."""
         return f"stretched to 8 bits, by the 2nd and 98th percentile of each band ({_listed(self.low)} and {_listed(self.high)})"
 
 
@@ -73,21 +73,21 @@ class StretchedLayer(LayerView):
 
 
 def show(layer: Layer, stretch: Stretch | None) -> Layer:
-    """The layer as a stretch shows it; as it is without one, or where it has another number of bands."""
+    """Return the layer with a stretch applied; unchanged without a stretch, or if it has another number of bands."""
     if stretch is None or layer.count != len(stretch.low):
         return layer
     return Layer(StretchedLayer(layer, stretch))
 
 
 def show_scene(scene: Scene, stretches: Mapping[str, Stretch]) -> Scene:
-    """The scene with some layers as their stretches, by name, show them."""
+    """Return the scene with stretches, by layer name, applied to some layers."""
     if not stretches:
         return scene
     return Scene({name: show(layer, stretches.get(name)) for name, layer in scene.layers.items()}, scene.grid)
 
 
 def needed_stretches(inputs: InputSpec, scene: Scene) -> dict[str, Stretch]:
-    """The stretch of every layer that needs one."""
+    """Return the stretch of every layer that needs one."""
     stretches = {
         name: needed_stretch(expected, scene.layers[name])
         for name, expected in inputs.layers.items()
@@ -97,7 +97,7 @@ def needed_stretches(inputs: InputSpec, scene: Scene) -> dict[str, Stretch]:
 
 
 def needed_stretch(expected: LayerInput, layer: Layer) -> Stretch | None:
-    """How an image is shown to a run of 8-bit images, by at most 256 windows without collars and far values.
+    """Return the stretch of an image for a run of 8-bit images, by at most 256 windows without collars and far values.
 
     None for images of 8 bits or that range, flat ones, and runs of other values or without colours.
     """
@@ -128,7 +128,7 @@ def _sample(layer: Layer) -> Floats:
 
 
 def _is_display(pixels: Floats, dtype: np.dtype[Any]) -> bool:
-    """Whether values of a type wider than 8 bits are display values all the same; fractions are not."""
+    """Return whether values of a type wider than 8 bits are display values all the same; fractions are not."""
     low, high = np.percentile(pixels, ENDS)
     return bool(high <= BYTE and (dtype.kind != "f" or high - low >= BYTE / RANGE_SHRUNK))
 

@@ -1,6 +1,6 @@
-"""Which tensor of a file is which weight of an encoder, whatever programs have put before the names or between their parts.
+"""Matching of a file's tensors to an encoder's weights, whatever programs have put before the names or between their parts.
 
-Takes tensors by name. Refuses files that hold several encoders which are not the same.
+Takes tensors by name. Refuses files that contain several different encoders.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ def file_names(expected: Tensors, tensors: Tensors, source: str) -> dict[str, st
 
 
 def _variants(key: str) -> Iterator[str]:
-    """The names that a weight may have: timm renames "stages.0.conv" to "stages_0.conv" if it returns levels."""
+    """Yield the names that a weight may have: timm renames "stages.0.conv" to "stages_0.conv" if it returns levels."""
     plain = key.removeprefix("model.")
     yield from dict.fromkeys((key, plain, re.sub(r"^([a-z]+)_(\d+)\.", r"\1.\2.", plain)))
 
 
 def _after_prefix(expected: Tensors, tensors: Tensors, names: Mapping[str, str], source: str) -> dict[str, str]:
-    """The names in the file (values of `names`) of the weights that follow the most frequent prefix."""
+    """Return the names in the file (values of `names`) of the weights that follow the most frequent prefix."""
     matches = [_match(expected, tensors, names, prefix) for prefix in _prefixes(expected, names)]
     if not matches:
         return {}
@@ -60,7 +60,7 @@ def _after_prefix(expected: Tensors, tensors: Tensors, names: Mapping[str, str],
 
 
 def _prefixes(expected: Tensors, names: Mapping[str, str]) -> list[str]:
-    """What stands before the encoder's names in a file, the shortest first."""
+    """Return the prefixes before the encoder's names in a file, the shortest first."""
     own = {name for key in expected for name in _variants(key)}
     prefixes = {""}
     for name in names:

@@ -27,9 +27,9 @@ SENSORS = {  # name in the file → its bands; the first that has all bands of a
 
 
 def sensor_patches(tensors: Mapping[str, Tensor], bands: Sequence[str]) -> tuple[dict[str, Tensor], list[str]] | None:
-    """The tensors with the patches and positions of one sensor in place of those of all, and its bands; None for other files.
+    """Return the tensors with one sensor's patches and positions instead of all sensors', and its bands; None for other files.
 
-    Errors: InputError where the embedding does not fit its bands.
+    Errors: InputError if the embedding does not fit its bands.
     """
     embeddings = {match[2]: name for name in tensors if (match := EMBEDDING.fullmatch(name)) and match[2] in SENSORS}
     if not embeddings:

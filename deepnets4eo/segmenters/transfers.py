@@ -1,4 +1,4 @@
-"""Copies between the host and one device, beside the computing: pinned, on streams of their own, never waited for early.
+"""Copies between the host and one device, parallel to the computation: pinned, on separate streams, never awaited early.
 
 Takes arrays to upload and tensors to download. On a CPU both are the same memory, and nothing is copied."""
 
@@ -20,7 +20,7 @@ class Transfers:
         self._streams = (torch.cuda.Stream(device), torch.cuda.Stream(device)) if self.device.type == "cuda" else None
 
     def upload(self, batch: Batch) -> Tensor:
-        """The batch on the device; it may be overwritten at once, and what is computed from it waits for it."""
+        """Upload the batch to the device; it may be overwritten at once, and computations with the result wait for it."""
         tensor = torch.from_numpy(batch)
         if self._streams is None:
             return tensor

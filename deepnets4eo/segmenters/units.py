@@ -1,6 +1,6 @@
-"""The head of networks that estimate a quantity: their last channels in its unit, such as metres.
+"""Head of networks that estimate a quantity: their last channels in its unit, such as metres.
 
-Takes any network; offset and scale are those of what it learns from, and stand in the run's card."""
+Takes any network; offset and scale are from the training data and are stored in the run's card."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class InUnits(nn.Module):
 
 
 def patch_discriminator(in_channels: int) -> nn.Module:
-    """A network that says of each patch whether its values were measured (1) or estimated (0); it stays with the run, to resume."""
+    """Return a network that classifies each patch's values as measured (1) or estimated (0); it stays with the run, to resume."""
     layers: list[nn.Module] = []
     for before, after in itertools.pairwise((in_channels, *WIDTHS)):
         layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
@@ -56,5 +56,5 @@ def add_units(
     deviation: bool = False,
     critic_bands: int = 0,
 ) -> nn.Module:
-    """The network with its last channels in the unit of a quantity; `num_classes` are all its channels."""
+    """Return the network with its last channels in the unit of a quantity; `num_classes` are all its channels."""
     return InUnits(network, offset=offset, scale=scale, deviation=deviation, critic_bands=critic_bands)

@@ -1,6 +1,6 @@
-"""Between which values the bands of an image lie, and whether two images can be of one unit; the only place where this is decided.
+"""Value ranges of an image's bands, and the only test of whether two images can have one unit.
 
-Places differ, units differ more: what is dark, flat or under water passes, what is divided by 10,000 or 255 does not."""
+Places differ, units differ more: dark, flat or flooded scenes pass, values divided by 10,000 or 255 do not."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ValueRange:
 
     @classmethod
     def of_pixels(cls, pixels: NDArray[Any]) -> ValueRange | None:
-        """The range of pixels (C, n); None without any."""
+        """Return the range of pixels (C, n); None without any."""
         if not pixels.size:
             return None
         low, high = np.percentile(pixels, PERCENTILES).tolist()
@@ -50,16 +50,16 @@ class ValueRange:
         return f"{self.low:.4g} to {self.high:.4g}"
 
     def times_smaller(self, expected: ValueRange) -> float:
-        """How many times smaller the values of every band are than expected, at least; 1 where no band can be compared."""
+        """Return by what factor, at least, the values of every band are smaller than expected; 1 if no band can be compared."""
         known = (self.sizes > 0) & (expected.sizes > 0)
         return float((expected.sizes[known] / self.sizes[known]).min()) if known.any() else 1.0
 
     def is_other_unit(self, expected: ValueRange) -> bool:
-        """Whether so many bands are so much smaller than expected that no scene explains it."""
+        """Return whether enough bands are so much smaller than expected that no scene explains it."""
         return len(self.lows) >= ENOUGH_BANDS and self.times_smaller(expected) >= OTHER_UNIT
 
     def strange_bands(self, expected: ValueRange, names: Sequence[str]) -> list[str]:
-        """What each band has that is of another order of magnitude than expected, or of one value where it varied, in words."""
+        """Describe bands of another order of magnitude than expected, and constant bands that were expected to vary, in words."""
         sizes, usual = self.sizes, expected.sizes
         varied = (expected.lows < expected.highs) & ~expected.constant
         known = (sizes > 0) & (usual > 0) & varied

@@ -1,4 +1,4 @@
-"""What segmenters around other segmenters share: inputs and legend, device, tiling, description and files."""
+"""Common parts of segmenters that wrap other segmenters: inputs and legend, device, tiling, description and files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class WrappedSegmenter(ProbabilitySegmenter):
 
     @property
     def compiles(self) -> bool:
-        """Whether runtimes other than PyTorch can compute a network inside."""
+        """Return whether runtimes other than PyTorch can compute a network inside."""
         return any(getattr(member, "compiles", False) for member in self.members)
 
     def to(self, compute: Compute) -> None:
@@ -47,7 +47,7 @@ class WrappedSegmenter(ProbabilitySegmenter):
             member.to(compute)
 
     def describe(self) -> dict[str, Any]:
-        """Plain values from which `restore` makes the same segmenter again, those of the one inside nested."""
+        """Return plain values that let `restore` rebuild the segmenter, with the values of the inner segmenter nested."""
         arguments = {name: plain(getattr(self, name)) for name in self.saved_arguments}
         return {"inner": describe_nested(self.segmenter)} | arguments
 
@@ -59,19 +59,19 @@ class WrappedSegmenter(ProbabilitySegmenter):
     def restore(
         cls, folder: Path, description: Mapping[str, Any], inputs: InputSpec, legend: Legend, tiling: Tiling
     ) -> WrappedSegmenter:
-        """The segmenter that `save` wrote. Errors: RunError where the one inside cannot be rebuilt."""
+        """Restore the segmenter that `save` wrote. Errors: RunError if the inner segmenter cannot be rebuilt."""
         segmenter = restore_nested(folder, description["inner"], inputs, legend)
         arguments: dict[str, Any] = {name: description[name] for name in cls.saved_arguments}
         return cls(segmenter, **arguments, tiling=tiling)  # type: ignore[arg-type]
 
 
 def describe_nested(segmenter: Segmenter) -> dict[str, Any]:
-    """Plain values from which `restore_nested` makes it again."""
+    """Return plain values that let `restore_nested` rebuild the segmenter."""
     return {"kind": segmenter.kind, "segmenter": segmenter.describe(), "tiling": segmenter.tiling.to_dict()}
 
 
 def restore_nested(folder: Path, description: Mapping[str, Any], inputs: InputSpec, legend: Legend) -> Segmenter:
-    """The segmenter that was described, with its files in `folder`. Errors: RunError where it cannot be rebuilt."""
+    """Restore the described segmenter, with its files in `folder`. Errors: RunError if it cannot be rebuilt."""
     kind = segmenter_kind(str(description["kind"]))
     segmenter: Segmenter = kind.restore(
         folder, description["segmenter"], inputs, legend, Tiling.from_dict(description["tiling"])
@@ -91,7 +91,7 @@ def save_member(segmenter: Segmenter, folder: Path, prefix: str) -> list[str]:
 def rebuild_member(
     folder: Path, prefix: str, description: Mapping[str, Any], inputs: InputSpec, legend: Legend
 ) -> Segmenter:
-    """The segmenter that `save_member` wrote. Copies its files for as long as that takes."""
+    """Restore the segmenter that `save_member` wrote. Its files are copied to a temporary folder meanwhile."""
     with tempfile.TemporaryDirectory() as temporary:
         for path in sorted(folder.glob(f"{prefix}*")):
             shutil.copyfile(path, Path(temporary) / path.name.removeprefix(prefix))

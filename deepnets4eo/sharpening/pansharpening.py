@@ -32,13 +32,13 @@ MIN_RATIO = 1.2
 
 
 class SharpeningQuality(NamedTuple):
-    """How good a sharpened image is, without a reference and against the image itself.
+    """Quality of a sharpened image, without a reference and against the image itself.
 
     qnr : at full resolution (1 − `d_lambda`)(1 − `d_s`), 1 is best (Alparone et al. 2008)
     ergas : by Wald's protocol, both inputs degraded by their ratio and the result compared with the image; good below 3
-    sam_deg : the spectral angle, likewise, degrees
-    ergas_cubic : of cubic convolution alone; where it is lower than `ergas`, the detail does not belong to the image
-    cautions : what the inputs do not say of themselves, such as values without data
+    sam_deg : the spectral angle, by the same protocol, degrees
+    ergas_cubic : of only cubic convolution; if it is lower than `ergas`, the detail does not belong to the image
+    cautions : problems that the inputs do not declare themselves, such as values without data
     """
 
     qnr: float
@@ -50,7 +50,7 @@ class SharpeningQuality(NamedTuple):
     cautions: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """The figures in words, and what they mean where plain interpolation is better."""
+        """Return the figures in words, with an explanation if plain interpolation is better."""
         lines = [
             f"QNR {self.qnr:.3f} (spectral {self.d_lambda:.3f}, spatial {self.d_s:.3f}); from degraded inputs ERGAS "
             f"{self.ergas:.2f} (interpolated {self.ergas_cubic:.2f}), spectral angle {self.sam_deg:.2f}°"
@@ -140,7 +140,7 @@ class Sharpener:
 
     @classmethod
     def fit(cls, image: Layer, pan: Layer, method: Method) -> Sharpener:
-        """Fit to means and covariances over the coarse grid. Errors: InputError where no pixel has values in both."""
+        """Fit to means and covariances over the coarse grid. Errors: InputError if no pixel has values in both."""
         count, total, products = 0, np.zeros(image.count + 1), np.zeros((image.count + 1, image.count + 1))
         origin: Floats | None = None
         for values, low, valid in _coarse_blocks(image, pan):
@@ -175,7 +175,7 @@ class Sharpener:
         return cls(method, weights, offset, gains, scale, shift)
 
     def sharpen(self, bands: FloatImage, pan: FloatImage) -> FloatImage:
-        """The bands (K, h, w) on the fine grid with the detail of the panchromatic band (h, w)."""
+        """Return the bands (K, h, w) on the fine grid with the detail of the panchromatic band (h, w)."""
         intensity = np.tensordot(self.weights, bands, 1) + self.offset
         matched = self.scale * pan + self.shift
         if self.method == "brovey":
@@ -183,7 +183,7 @@ class Sharpener:
         return np.asarray(bands + self.gains[:, None, None] * (matched - intensity), np.float32)
 
     def block(self, upsampled: Layer, pan: Layer, window: Window) -> tuple[FloatImage, FloatImage]:
-        """The sharpened bands and the panchromatic band of a window of its grid; NaN where either has no data."""
+        """Return the sharpened bands and the panchromatic band of a window of its grid; NaN if either has no data."""
         (bands, bands_valid), (band, band_valid) = upsampled.read(window), pan.read(window)
         sharp = self.sharpen(bands.astype(np.float32), band[0].astype(np.float32))
         valid = bands_valid & band_valid
@@ -191,7 +191,7 @@ class Sharpener:
 
 
 def _check_pair(image: Layer, pan: Layer) -> float:
-    """How many times finer the panchromatic band is. Errors: InputError."""
+    """Return by what factor the panchromatic band is finer. Errors: InputError."""
     if pan.count != 1:
         raise InputError(
             f"{pan.source} has {pan.count} bands, a panchromatic image has one. Give the image first, then that band."
@@ -221,7 +221,7 @@ def _coarser(grid: Grid, ratio: float) -> Grid:
 
 
 def _degraded_quality(image: Layer, pan: Layer, method: Method, ratio: float) -> tuple[float, float, float]:
-    """ERGAS, mean spectral angle (degrees), and ERGAS of cubic convolution, by Wald's protocol; NaN where the image is too small for it."""
+    """Compute ERGAS, mean spectral angle (degrees), and ERGAS of cubic convolution, by Wald's protocol; NaN if the image is too small."""
     degraded, band = image.on(_coarser(image.grid, ratio), "average"), pan.on(image.grid, "average")
     try:
         sharpener = Sharpener.fit(degraded, band, method)
@@ -249,14 +249,14 @@ def ergas(mean_square_error: Floats, mean: Floats, pixel_ratio: float) -> float:
 
 
 def spectral_angle_deg(a: Floats, b: Floats) -> Floats:
-    """Angle between the spectra (K, N) of each pixel, degrees; 0 where one of them is all zero."""
+    """Compute the angle between the spectra (K, N) of each pixel, degrees; 0 if one of them is all zero."""
     length = np.sqrt((a * a).sum(axis=0) * (b * b).sum(axis=0))
     cosine = np.divide((a * b).sum(axis=0), length, out=np.ones_like(length), where=length > 0)
     return np.asarray(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
 
 
 def index_sums(a: FloatImage, b: FloatImage, side: int) -> tuple[float, int]:
-    """The sum of the universal image quality index (Wang and Bovik 2002) over whole blocks without a hole, and their number."""
+    """Sum the universal image quality index (Wang and Bovik 2002) over whole blocks without a hole; also return their number."""
     height, width = (length // side * side for length in a.shape)
     shape = (height // side, side, width // side, side)
     x, y = (part[:height, :width].astype(np.float64).reshape(shape) for part in (a, b))
@@ -285,7 +285,7 @@ class _QualityIndex:
             self._sums[which, number] += index_sums(every[k], every[m], side)
 
     def without_reference(self) -> tuple[float, float, float]:
-        """QNR, D_lambda and D_s; NaN where no whole block was seen."""
+        """Return QNR, D_lambda and D_s; NaN if there was no whole block."""
         with np.errstate(invalid="ignore"):
             apart = np.abs(np.diff(self._sums[..., 0] / self._sums[..., 1], axis=0))[0]
         of_pan = np.array([m == self._count for _, m in self._pairs])

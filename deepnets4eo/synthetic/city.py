@@ -1,6 +1,6 @@
 """The miniature city: one synthetic scene before and after an event, computed from a seed.
 
-Everything is a function of the arguments alone and computed at first use. Memory: about 90 bytes a pixel and date."""
+Everything is a function of only the arguments and computed at first use. Memory: about 90 bytes per pixel and date."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class City:
 
     @cached_property
     def canvas(self) -> Grid:
-        """Grid of the surfaces: that of the image with a margin."""
+        """Return the grid of the surfaces: the image's grid with a margin."""
         height, width = self.shape[0] + 2 * self._margin, self.shape[1] + 2 * self._margin
         return Grid((height, width), self.grid.affine * Affine.translation(-self._margin, -self._margin), CRS)
 
@@ -115,7 +115,7 @@ class City:
         return self._acquire(self.style.season, day=0)
 
     def _acquire(self, season: Season, day: int) -> Acquisition:
-        """An undamaged acquisition on the pre grid."""
+        """Simulate an undamaged acquisition on the pre grid."""
         surface = paint_surface(self.base, season, None)
         crop = Affine.translation(self._margin, self._margin)
         light, sensor = self.style.light, self.style.sensor
@@ -170,23 +170,22 @@ class City:
         return self.pre.dtm
 
     def labels(self, legend: str | Legend = "isprs") -> np.ndarray:
-        """The class (H, W) uint8 of every pixel before the event, values of the legend."""
+        """Return the class (H, W) uint8 of every pixel before the event, values of the legend."""
         return self.pre.labels(legend)
 
     def points(self, density: float = 8.0) -> PointCloud:
-        """A LiDAR cloud before the event, with `density` pulses a square metre."""
+        """Simulate a LiDAR cloud before the event, with `density` pulses per square metre."""
         return self.pre.points(density)
 
     def spectra(self, wavelengths_nm: np.ndarray) -> MaterialSpectra:
-        """The material of every pixel before the event, with reflectance at wavelengths (B,) of 350 to 2500 nm."""
+        """Return the material of every pixel before the event, with reflectance at wavelengths (B,) of 350 to 2500 nm."""
         return self.pre.spectra(wavelengths_nm)
 
     def cube(self, date: Literal["pre", "post"] = "post", *, bands: int = 105, factor: int = 4) -> MadeUpCube:
-        """A hyperspectral cube of at least 4 bands, 400 to 2500 nm, before or after the event, with the materials of
-        its pixels.
+        """Simulate a hyperspectral cube of at least 4 bands, 400 to 2500 nm, before or after the event.
 
-        A pixel is `factor` pixels of the image wide. Raises InputError for fewer bands, and a factor that leaves no
-        pixel.
+        It includes the materials of its pixels. A pixel is `factor` pixels of the image wide. Raises InputError for fewer bands, and
+        a factor that leaves no pixel.
         """
         buildings, acquisition = self.base.plan.buildings, self.pre
         if date == "post":
@@ -232,7 +231,7 @@ class City:
         return footprint_layer(self.buildings, rng, offset_m, missing_share, extra_share)
 
     def to_post(self, frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-        """Return geometries of the city's CRS where they appear in the post image."""
+        """Return geometries of the city's CRS at their position in the post image."""
         moved = transform_shapes(~self.post.to_pre, frame.geometry.to_numpy())
         return frame.set_geometry(gpd.GeoSeries(moved, frame.index, frame.crs))
 
@@ -249,8 +248,10 @@ class City:
         return {"SYNTHETIC": f"deepnets4eo miniature city, seed={self.seed}"}
 
     def write(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write all layers to a folder and return it: pre.tif post.tif dsm_pre.tif dsm_post.tif dtm.tif labels.tif
-        labels_post.tif footprints.gpkg osm.gpkg truth.gpkg city.json. Raises OutputError where it holds a city."""
+        """Write all layers to a folder and return it. Raises OutputError if it contains a city.
+
+        Files: pre.tif post.tif dsm_pre.tif dsm_post.tif dtm.tif labels.tif labels_post.tif footprints.gpkg osm.gpkg
+        truth.gpkg city.json."""
         vectors = {
             "truth": {"buildings": self.buildings, "roads": self.roads},
             "footprints": {"footprints": self.footprints()},
@@ -259,7 +260,7 @@ class City:
         return write_layers(Path(folder), self._rasters(), vectors, self._description(), self.tags, overwrite=overwrite)
 
     def _rasters(self) -> Iterator[RasterLayer]:
-        """The rasters of both dates, one by one; labels in the legend `minicity`."""
+        """Yield the rasters of both dates, one by one; labels in the legend `minicity`."""
         legend = Legend.load("minicity")
         for name, scene in (("pre", self.pre), ("post", self.post)):
             suffix = "" if name == "pre" else "_post"
@@ -290,9 +291,9 @@ def building_volumes(city: City) -> pd.DataFrame:
 
     Returns
     -------
-    Table with the rows of `city.buildings`: id; area_m2 of the plan; volume_pre_m3 and volume_post_m3, what stands or
-    lies on the plan above the ground; lost_m3, the fall of the surface on the plan; debris_m3, what lies on the plan as
-    rubble or burnt remains, without walls that stand; roof_height_loss_m, mean fall of the surface; rubble_share, of the plan's area, 0–1.
+    Table with the rows of `city.buildings`: id; area_m2 of the plan; volume_pre_m3 and volume_post_m3, standing or lying
+    material on the plan above the ground; lost_m3, the fall of the surface on the plan; debris_m3, rubble or burnt remains
+    on the plan, without standing walls; roof_height_loss_m, mean fall of the surface; rubble_share, of the plan's area, 0–1.
 
     Examples
     --------

@@ -62,7 +62,7 @@ SKY_SLOPE = 1.5  # skylight fades with this power of the wavelength
 
 @dataclass(frozen=True)
 class MadeUpCube:
-    """A made-up hyperspectral cube and its truth.
+    """A synthetic hyperspectral cube and its ground truth.
 
     Parameters
     ----------
@@ -92,9 +92,9 @@ class MadeUpCube:
         return self.shares.argmax(axis=0).astype(np.uint8)
 
     def write(self, folder: str | Path, name: str = "post", *, overwrite: bool = False) -> Path:
-        """Write cube_NAME.tif and materials_NAME.tif into a folder, which may be that of a city, and return it.
+        """Write cube_NAME.tif and materials_NAME.tif into a folder, which may be a city's folder, and return it.
 
-        Bands are called by their wavelength, as "450.0 nm". Raises OutputError where the files are there.
+        Bands are called by their wavelength, as "450.0 nm". Raises OutputError if the files exist.
         """
         folder = Path(folder)
         cube, materials = folder / f"cube_{name}.tif", folder / f"materials_{name}.tif"
@@ -183,7 +183,7 @@ def light_left(wavelengths_nm: np.ndarray) -> np.ndarray:
 
 
 def material_legend() -> Legend:
-    """The materials as a legend: value k is `CUBE_MATERIALS[k]`."""
+    """Return the materials as a legend: value k is `CUBE_MATERIALS[k]`."""
     hues = [(number * 0.618) % 1 for number in range(len(CUBE_MATERIALS))]
     classes = [LegendClass(value, name, _colour(hues[value], value)) for value, name in enumerate(CUBE_MATERIALS)]
     return Legend("minicity-materials", tuple(classes), title="Materials of the miniature city (synthetic)")

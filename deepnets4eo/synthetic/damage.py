@@ -133,7 +133,7 @@ def _ground_around(patch: Patch, rng: np.random.Generator, reach_m: float, share
 
 
 def _rubble(patch: Patch, building: Building, rng: np.random.Generator, *, rooms: bool) -> None:
-    """A heap of 0–1.5 m, or the floor plan with stumps of walls; debris beyond the outline."""
+    """Draw a heap of 0–1.5 m, or the floor plan with stumps of walls, and debris beyond the outline."""
     inside = patch.inside > 0
     pile = (0.15 if rooms else 0.5) * min(building.eave_m / 3, 1.6)
     rough = _board_noise(patch, rng, rng.uniform(0.5, 1.2))
@@ -152,7 +152,7 @@ def _rubble(patch: Patch, building: Building, rng: np.random.Generator, *, rooms
 
 
 def _bare_slab(patch: Patch, rng: np.random.Generator) -> None:
-    """The bare slab, with dirt on it."""
+    """Draw the bare slab, with dirt on it."""
     inside = patch.inside > 0
     patch.height[inside] = 0.15
     patch.flatten(inside)
@@ -289,7 +289,7 @@ def _off_the_streets(surface: CitySurface, pieces: Rectangles, rng: np.random.Ge
 def _fell_trees(
     surface: CitySurface, plan: CityPlan, outcome: EventOutcome, rng: np.random.Generator, intact: np.ndarray
 ) -> None:
-    """Trunks and broken branches where trees stood, most lying with the wind."""
+    """Draw trunks and broken branches at the positions of fallen trees, mostly along the wind."""
     down = [tree for tree, fallen in zip(plan.trees, outcome.fallen, strict=True) if fallen and tree[4] != 2]
     if not down:
         return

@@ -40,7 +40,7 @@ EVENT_TYPES = {
 
 @dataclass(frozen=True)
 class Event:
-    """What separates the post image of a city from the pre image.
+    """Difference between the post image of a city and the pre image.
 
     Errors: InputError (`kind` is unknown, or `damage_shares` are not four shares, none negative and not all zero).
 
@@ -49,7 +49,7 @@ class Event:
     shift_px : (rows, columns) by which the content of the post image is displaced, in pre pixels
     rotation_deg : rotation of the content about the image centre, degrees, clockwise as seen
     scale : magnification of the content
-    gsd_m : ground size of a post pixel in metres; None for that of the pre image
+    gsd_m : ground size of a post pixel in metres; None for the ground size of a pre pixel
     damage_shares : shares of buildings by grade, in the order of `GRADES`; scaled to sum to one
     clustering : 0 to 1: at 0 damage is random, at 1 it follows the path of the event
     kind
@@ -114,7 +114,7 @@ class Event:
         )
 
     def draw_unset(self, rng: np.random.Generator) -> Event:
-        """The event with season, light and sensor drawn where they are None."""
+        """Return the event with random season, light and sensor in place of None."""
         season = Season.of_day(float(rng.uniform(1, 366)))
         light, sensor = Light.draw(rng), Sensor.draw(rng)
         return replace(self, season=self.season or season, light=self.light or light, sensor=self.sensor or sensor)
@@ -158,7 +158,7 @@ class Intensity:
 def grade_buildings(
     rng: np.random.Generator, event: Event, intensity: Intensity, positions: np.ndarray, frail: np.ndarray
 ) -> np.ndarray:
-    """The grade (N,) uint8 of buildings at `positions` (N, 2) of frailty `frail` (N,) by the shares of the event."""
+    """Draw the grade (N,) uint8 of buildings at `positions` (N, 2) of frailty `frail` (N,) by the shares of the event."""
     count = len(positions)
     if not count:
         return np.zeros(0, np.uint8)
@@ -218,7 +218,7 @@ def _mode(rng: np.random.Generator, event: Event) -> str:
 
 
 def apply_harmless_change(building: Building, change: str) -> Building:
-    """The building after a harmless change: another roof or an extension; solar panels are painted."""
+    """Return the building after a harmless change: another roof or an extension; solar panels are painted."""
     rng = np.random.default_rng([building.key, 9])
     if change == "reroofed":
         covering = "membrane" if building.roof == "flat" else "shingle"
@@ -236,7 +236,7 @@ def apply_harmless_change(building: Building, change: str) -> Building:
 def _new_sheds_and_pools(
     rng: np.random.Generator, event: Event, plan: CityPlan
 ) -> tuple[list[Building], list[tuple[float, float, float, float, float, str]]]:
-    """New sheds and pools in gardens, for the lookalike share of houses."""
+    """Draw new sheds and pools in gardens, for the lookalike share of houses."""
     added: list[Building] = []
     ponds: list[tuple[float, float, float, float, float, str]] = []
     for building in plan.buildings:

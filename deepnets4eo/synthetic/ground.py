@@ -86,7 +86,7 @@ class GroundPainter:
         return self.tones[code & 4095] * kept
 
     def _river(self, material: np.ndarray, kind: np.ndarray, u: np.ndarray, v: np.ndarray, cell_u: np.ndarray) -> None:
-        """A winding water course down the middle of the riverside blocks."""
+        """Draw a winding water course down the middle of the riverside blocks."""
         river = kind == KINDS.index("river")
         if not river.any():
             return
@@ -131,7 +131,7 @@ class GroundPainter:
 def ground_materials(
     shape: tuple[int, int], gsd_m: float, plan: CityPlan, textures: Textures, key: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The ground material (H, W) uint8 before ponds and paving, and the lawn tone in hundredths (H, W) int8."""
+    """Return the ground material (H, W) uint8 before ponds and paving, and the lawn tone in hundredths (H, W) int8."""
     painter = GroundPainter(plan, gsd_m, key)
     height, width = shape
     x = ((np.arange(width, dtype=np.float32) + np.float32(0.5)) * np.float32(gsd_m))[None]

@@ -28,7 +28,7 @@ class CityBlock:
 
     @classmethod
     def of(cls, streets: Streets, column: int, row: int) -> CityBlock:
-        """The block right of line `column` and below line `row`."""
+        """Return the block right of line `column` and below line `row`."""
         u, v, uw, vw = streets.u, streets.v, streets.u_width / 2, streets.v_width / 2
         return cls(
             float(u[column] + uw[column]),
@@ -67,7 +67,7 @@ class _Site:
         return x, y, self.plan.streets.heading(u, v)
 
     def build(self, u: float, v: float, size: tuple[float, float], shape: str, use: str, turn: float = 0.0) -> None:
-        """A building of `size` (along, across) metres around (u, v)."""
+        """Add a building of `size` (along, across) metres around (u, v)."""
         rng, region = self.rng, self.style.region
         x, y, heading = self.position(float(u), float(v))
         names, weights = zip(*region.coverings, strict=True)
@@ -105,12 +105,12 @@ class _Site:
         )
 
     def pave(self, u: float, v: float, along: float, across: float, material: str) -> None:
-        """A paved rectangle."""
+        """Add a paved rectangle."""
         x, y, heading = self.position(u, v)
         self.plan.paving.append(((x, y, along, across, heading), material))
 
     def fence(self, u: float, v: float, along: float, across: float) -> None:
-        """A fence or hedge along the longer side."""
+        """Add a fence or hedge along the longer side."""
         x, y, heading = self.position(u, v)
         hedge = self.rng.random() < 0.35
         thick = 0.9 if hedge else 0.2
@@ -118,7 +118,7 @@ class _Site:
         self.plan.fences.append((row, float(self.rng.uniform(1.0, 2.0)), "shrub" if hedge else "wood"))
 
     def slot(self, u: float, v: float, *, crosswise: bool) -> None:
-        """A parking slot, along v or across."""
+        """Add a parking slot, along v or across."""
         x, y, heading = self.position(u, v)
         turn = np.pi / 2 if crosswise else 0.0
         self.plan.slots.append((x, y, self.rng.uniform(3.9, 5.1), self.rng.uniform(1.7, 2.0), heading + turn))
@@ -319,7 +319,7 @@ def _park_along_streets(plan: CityPlan, rng: np.random.Generator) -> None:
 
 
 def _drop_collisions(plan: CityPlan) -> None:
-    """Keep a building only where it is clear of the diagonal road and of all buildings kept before it."""
+    """Keep a building only if it is clear of the diagonal road and of all buildings kept before it."""
     normal_u, normal_v, offset = plan.streets.diagonal
     outlines = [building.outline for building in plan.buildings]
     pairs = STRtree(outlines).query(outlines, predicate="intersects").T.tolist() if outlines else []
@@ -386,7 +386,7 @@ def _shade_houses(plan: CityPlan, style: Style, rng: np.random.Generator) -> Non
 
 
 def _clear_stems(plan: CityPlan) -> None:
-    """Drop trees whose stem stands inside a building; crowns may still reach over roofs."""
+    """Drop trees whose stem is inside a building; crowns may still reach over roofs."""
 
     if not plan.buildings or not plan.trees:
         return

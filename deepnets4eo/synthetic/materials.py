@@ -93,7 +93,7 @@ def poles() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def spectra(wavelengths_nm: np.ndarray) -> np.ndarray:
-    """The mean reflectance (M, B) of the materials `NAMES` at wavelengths of 350–2500 nm."""
+    """Return the mean reflectance (M, B) of the materials `NAMES` at wavelengths of 350–2500 nm."""
     curves = []
     for material in _MATERIALS:
         colour = tuple((a / 510 + b / 510) ** 2 for a, b in zip(material.low, material.high, strict=True))

@@ -268,10 +268,10 @@ class CityPlan:
     roads: list[tuple[list[tuple[float, float]], float, bool]] = field(default_factory=list)
 
     def inside(self, x: float, y: float, margin_m: float) -> bool:
-        """Whether a position is within the extent plus a margin."""
+        """Return whether a position is within the extent plus a margin."""
         return -margin_m < x < self.extent_m[0] + margin_m and -margin_m < y < self.extent_m[1] + margin_m
 
 
 def kind_name(streets: Streets, column: int, row: int) -> str:
-    """The use of a block."""
+    """Return the use of a block."""
     return KINDS[int(streets.kind[column, row])]

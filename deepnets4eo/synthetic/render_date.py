@@ -45,7 +45,7 @@ class CityBase:
 
 
 def paint_surface(base: CityBase, season: Season, outcome: EventOutcome | None) -> CitySurface:
-    """The surface at one date; without an outcome, the city as planned."""
+    """Paint the surface at one date; without an outcome, the city as planned."""
     plan, textures = base.plan, base.textures
     rng = np.random.default_rng([base.seed, 11 if outcome is None else 12])
     surface = CitySurface.bare(base.ground, base.gsd_m)
@@ -73,7 +73,7 @@ def paint_surface(base: CityBase, season: Season, outcome: EventOutcome | None) 
 
 
 def _paint_buildings(surface: CitySurface, base: CityBase, outcome: EventOutcome | None) -> None:
-    """All buildings in order, then those of the post date alone, with further numbers."""
+    """Paint all buildings in order, then the buildings that exist only at the post date, with further numbers."""
     for index, planned in enumerate(base.plan.buildings):
         change = outcome.changes[index] if outcome else ""
         grade = int(outcome.grades[index]) if outcome else 0
@@ -164,7 +164,7 @@ def _paint_tree(
 
 
 def _branchwork(x: np.ndarray, y: np.ndarray, radius: float, rng: np.random.Generator) -> np.ndarray:
-    """Radial limbs that fork outwards, as a field above 0 where there is wood."""
+    """Return radial limbs that fork outwards, as a field above 0 for pixels of wood."""
     angle = np.arctan2(y, x)
     distance = np.hypot(x, y) / np.float32(radius)
     limbs = float(rng.integers(4, 8))

@@ -63,7 +63,7 @@ class Patch:
 
 
 def open_patch(surface: CitySurface, building: Building, textures: Textures, margin_m: float) -> Patch | None:
-    """Cut the building's window from the surface; None where it is off the canvas."""
+    """Cut the building's window from the surface; return None if it is off the canvas."""
     gsd, reach = surface.gsd_m, building.radius_m + margin_m
     top, left = max(int((building.y - reach) / gsd), 0), max(int((building.x - reach) / gsd), 0)
     bottom = min(int((building.y + reach) / gsd) + 1, surface.shape[0])
@@ -99,7 +99,7 @@ def open_patch(surface: CitySurface, building: Building, textures: Textures, mar
 
 
 def close_patch(surface: CitySurface, patch: Patch, number: int | None) -> None:
-    """Write the patch back where it was drawn; `number` marks the building's own pixels."""
+    """Write the drawn pixels of the patch back; `number` marks the building's own pixels."""
     drawn, rows, cols = patch.drawn, patch.rows, patch.cols
     np.clip(patch.colour, 0, 255, out=patch.colour)
     for band in range(4):
@@ -150,7 +150,7 @@ def _courses(patch: Patch, building: Building, rng: np.random.Generator) -> np.n
 
 
 def _box(patch: Patch, a: float, b: float, length: float, width: float) -> np.ndarray:
-    """Pixels of a small rectangle in the building's frame that lie on the roof."""
+    """Return the pixels of a small rectangle in the building's frame that are on the roof."""
     return (np.abs(patch.a - a) < length / 2) & (np.abs(patch.b - b) < width / 2) & (patch.inside > 0.2)
 
 
@@ -189,7 +189,7 @@ def _fittings(patch: Patch, building: Building, rng: np.random.Generator) -> Non
 
 
 def paint_panels(patch: Patch, building: Building, rng: np.random.Generator) -> None:
-    """A field of solar panels on one roof plane."""
+    """Paint a field of solar panels on one roof plane."""
     part = building.parts[0]
     side = rng.choice((-1.0, 1.0)) * part.width * 0.22
     spot = _box(patch, 0.0, side, part.length * rng.uniform(0.3, 0.7), part.width * 0.3)
@@ -240,7 +240,7 @@ def stamp_cars(surface: CitySurface, rows: list[Row], rng: np.random.Generator) 
 
 
 def stamp_boats(surface: CitySurface, rows: list[Row], rng: np.random.Generator) -> None:
-    """Boats, only where there is water under their middle."""
+    """Stamp boats, only on water under their middle."""
     if not rows:
         return
     hulls = Rectangles.of(rows)

@@ -43,7 +43,7 @@ def aerial_scan(
     acquisition : `city.pre` or `city.post`
     density : pulses per square metre, of all strips together
     max_angle_deg : largest angle from the nadir, 0 to 60 degrees
-    strips : flight lines, spread evenly from the western to the eastern edge; one lies in the middle
+    strips : flight lines, spread evenly from the western to the eastern edge; a single line is in the middle
     seed : of the random numbers
 
     Returns
@@ -89,7 +89,7 @@ def terrestrial_scan(
     eye_m: float = EYE_M,
     seed: int = 0,
 ) -> PointCloud:
-    """Scan the city from tripods or masts on the ground; one return a ray.
+    """Scan the city from tripods or masts on the ground, with one return per ray.
 
     Errors: InputError: positions that are no (K, 2) coordinates on the canvas.
 
@@ -98,13 +98,13 @@ def terrestrial_scan(
     acquisition : `city.pre` or `city.post`
     positions : (K, 2) ground coordinates of the scanners, as in `scanner_positions`
     rays : of each scanner, even in azimuth and elevation (−60° to 75°)
-    range_m : farthest point that is measured, metres
-    eye_m : height of the scanners above the ground, or what stands on it, metres; 1.8 is that of a tripod
+    range_m : maximum distance of measured points, metres
+    eye_m : height of the scanners above the ground or the object under them, metres; 1.8 is the height of a tripod
     seed : of the random numbers
 
     Returns
     -------
-    The same as those of `aerial_scan`, for all scanners.
+    The same measurements as in `aerial_scan`, for all scanners.
     """
     surface = acquisition.surface
     local = apply_affine(~acquisition.canvas.affine, np.asarray(positions, float).reshape(-1, 2)) * surface.gsd_m
@@ -148,7 +148,7 @@ def scanner_positions(city: City, spacing_m: float = 25.0) -> Floats:
 
 
 def _local_extent(acquisition: Acquisition) -> tuple[float, float, float, float]:
-    """The image's extent in local metres: left, top, right, bottom."""
+    """Return the image's extent in local metres: left, top, right, bottom."""
     box = acquisition.grid.extent.boundingbox
     corners = apply_affine(~acquisition.canvas.affine, np.array([(box.left, box.top), (box.right, box.bottom)]))
     (left, top), (right, bottom) = corners * acquisition.surface.gsd_m
@@ -158,7 +158,7 @@ def _local_extent(acquisition: Acquisition) -> tuple[float, float, float, float]
 def _measure(
     acquisition: Acquisition, rays: Rays, range_m: float, rng: np.random.Generator, *, two_returns: bool = False
 ) -> PointCloud:
-    """The cloud of all hits; with `two_returns`, some pulses go on below a crown."""
+    """Return the cloud of all hits; with `two_returns`, some pulses continue below a crown."""
     surface = acquisition.surface
     distance = hit_distances(surface, rays, range_m)
     hit = np.isfinite(distance)
@@ -217,7 +217,7 @@ def _pixel(surface: CitySurface, local: Floats) -> tuple[Indices, Indices]:
 
 
 def _in_crown(surface: CitySurface, local: Floats) -> Mask:
-    """Whether positions lie in a crown, above everything solid."""
+    """Return whether each position is in a crown, above everything solid."""
     row, col = _pixel(surface, local)
     above = local[:, 2] - surface.ground[row, col]
     return (surface.cover[row, col] > OPAQUE) & (above > surface.height[row, col] + 0.1)
@@ -232,7 +232,7 @@ class Rays:
     stopped_by_crowns: Mask
 
     def subset(self, index: NDArray[np.intp] | slice) -> Rays:
-        """Some of the rays."""
+        """Return some of the rays."""
         return Rays(self.origins[index], self.directions[index], self.stopped_by_crowns[index])
 
     def at(self, distance_m: Floats) -> Floats:
@@ -241,7 +241,7 @@ class Rays:
 
 
 def hit_distances(surface: CitySurface, rays: Rays, range_m: float) -> Floats:
-    """The distance (N,) in metres to each ray's first hit, infinite without one."""
+    """Compute the distance (N,) in metres to each ray's first hit, infinite without one."""
     chunks = (slice(first, first + CHUNK) for first in range(0, len(rays.origins), CHUNK))
     parts = [_march(surface, rays.subset(chunk), range_m) for chunk in chunks]
     return np.concatenate(parts) if parts else np.zeros(0)
@@ -265,7 +265,7 @@ def _march(surface: CitySurface, rays: Rays, range_m: float) -> Floats:
 
 
 def _halve(surface: CitySurface, rays: Rays, free: Floats, hit: Floats) -> Floats:
-    """The distance at which the ray is stopped, between the last free and the first blocked one."""
+    """Return the distance at which the ray is stopped, between the last free and the first blocked one."""
     for _ in range(HALVINGS):
         middle = (free + hit) / 2
         _, blocked = _blocked(surface, rays, rays.at(middle))
@@ -274,7 +274,7 @@ def _halve(surface: CitySurface, rays: Rays, free: Floats, hit: Floats) -> Float
 
 
 def _blocked(surface: CitySurface, rays: Rays, xyz: Floats) -> tuple[Mask, Mask]:
-    """Whether positions (N, 3) lie over the canvas, and whether they lie in something that stops the ray."""
+    """Return whether positions (N, 3) are over the canvas, and whether they are inside something that stops the ray."""
     col, row = (np.floor(xyz[:, axis] / surface.gsd_m).astype(np.int64) for axis in (0, 1))
     height, width = surface.shape
     inside = (row >= 0) & (row < height) & (col >= 0) & (col < width)

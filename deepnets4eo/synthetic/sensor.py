@@ -24,7 +24,7 @@ SKY_TINT = np.array([0.92, 0.98, 1.14, 0.85], np.float32)  # light from the sky 
 
 
 def radiance(surface: CitySurface, light: Light, dimming: np.ndarray | None = None) -> np.ndarray:
-    """The square root of radiance (4, H, W) float32; `dimming`: the share of direct light that clouds leave."""
+    """Compute the square root of radiance (4, H, W) float32; `dimming`: the share of direct light that clouds leave."""
     lit = sunlit(surface, light)
     level = np.float32(light.direct) + np.float32(1 - light.direct) * SKY_TINT  # the white balance is set for it
     if dimming is not None:
@@ -71,8 +71,9 @@ def relief_displacement(image: np.ndarray, height: np.ndarray, sensor: Sensor, g
 
 
 def view(layer: np.ndarray, matrix: Affine, shape: tuple[int, int], order: int) -> np.ndarray:
-    """A layer (H, W) seen on another lattice; `matrix` takes the new (col, row) pixel centres to old ones. A shift by whole
-    pixels crops it."""
+    """Resample a layer (H, W) to another lattice; `matrix` takes the new (col, row) pixel centres to old ones.
+
+    A shift by whole pixels crops it."""
     row, col = round(matrix.f), round(matrix.c)
     if matrix[:6] == (1, 0, matrix.c, 0, 1, matrix.f) and max(abs(matrix.c - col), abs(matrix.f - row)) < 1e-9:
         return layer[row : row + shape[0], col : col + shape[1]].copy()
@@ -108,7 +109,7 @@ def blur(plane: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def simulate_sensor_image(scene: np.ndarray, sensor: Sensor, rng: np.random.Generator) -> np.ndarray:
-    """The scene (4, H, W) of `radiance` after blur, sharpening, tone and noise as uint8."""
+    """Return the scene (4, H, W) of `radiance` after blur, sharpening, tone and noise as uint8."""
     height, width = scene.shape[1:]
     tiles = [noise_tile(rng, period, (1.0, 6.0), 0.35) for period in (401, 467, 523, 601)]
     blurred = [blur(band, sensor.blur_px) for band in scene]
@@ -186,11 +187,11 @@ class Acquisition:
         return labels if target.name == source.name else source.remap_to(target)[labels]
 
     def building_ids(self) -> np.ndarray:
-        """(H, W) int32: k for row k − 1 of `City.all_buildings`, larger for buildings of the post date alone."""
+        """Return (H, W) int32: k for row k − 1 of `City.all_buildings`, larger for buildings that exist only at the post date."""
         return view(self.surface.building, self.matrix, self.shape, 0)
 
     def points(self, density: float = 8.0) -> PointCloud:
-        """An airborne LiDAR cloud at true coordinates, `density` pulses per square metre."""
+        """Sample an airborne LiDAR cloud at true coordinates, `density` pulses per square metre."""
         extent = self.grid.extent.boundingbox
         return sample_points(self.surface, self.canvas, extent, density, np.random.default_rng([self.seed, 31]))
 
@@ -209,7 +210,7 @@ class Acquisition:
 
 
 def horizon(top: np.ndarray, light: Light, gsd_m: float) -> np.ndarray:
-    """The height (H, W) of the shadow's edge: a running maximum along sheared columns."""
+    """Compute the height (H, W) of the shadow's edge: a running maximum along sheared columns."""
     azimuth = np.radians(light.azimuth_deg)
     right, down = float(np.sin(azimuth)), float(-np.cos(azimuth))  # towards the sun
     if abs(right) > abs(down):
@@ -218,7 +219,7 @@ def horizon(top: np.ndarray, light: Light, gsd_m: float) -> np.ndarray:
 
 
 def _sweep(top: np.ndarray, minor: float, major: float, light: Light, gsd_m: float) -> np.ndarray:
-    """The pass along rows; `minor`, `major` point to the sun."""
+    """Sweep along rows; `minor`, `major` point to the sun."""
     height, width = top.shape
     slope = minor / abs(major)
     drop = np.float32(gsd_m * np.hypot(1.0, slope) * np.tan(np.radians(light.elevation_deg)))

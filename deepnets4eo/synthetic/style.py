@@ -21,7 +21,7 @@ INFRARED = {"shingle": 1.08, "tile": 1.12, "metal": 1.0, "membrane": 0.97, "bitu
 
 
 def roof_colour(rng: np.random.Generator, covering: str) -> Colour:
-    """A roof's display colour: one of its covering's, varied in brightness and hue."""
+    """Return a roof's display colour: a colour of its covering, varied in brightness and hue."""
     palette = ROOFS[covering]
     base = np.array(palette[rng.integers(len(palette))], float) * rng.uniform(0.85, 1.12) + rng.normal(0, 2.5, 3)
     infrared = base.mean() * INFRARED[covering]
@@ -72,7 +72,7 @@ class Season:
 
     @classmethod
     def of_day(cls, day: float) -> Season:
-        """The season of a day of the year (1 to 366) in the temperate northern hemisphere.
+        """Return the season of a day of the year (1 to 366) in the temperate northern hemisphere.
 
         >>> Season.of_day(200).leaf
         1.0

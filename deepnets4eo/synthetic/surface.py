@@ -39,17 +39,17 @@ class Rectangles:
         return cls(*table.T)
 
     def take(self, keep: np.ndarray) -> Rectangles:
-        """A subset by mask or index."""
+        """Return a subset by mask or index."""
         return Rectangles(self.x[keep], self.y[keep], self.length[keep], self.width[keep], self.angle[keep])
 
 
 @dataclass
 class CitySurface:
-    """Arrays of one date, all (H, W) unless said.
+    """Arrays of one date, all (H, W) unless stated otherwise.
 
     ground : float32, terrain height in metres
     height : float32, solid objects (roofs, cars, walls, rubble) in metres above ground
-    canopy : float32, top of tree crowns in metres above ground, 0 where none
+    canopy : float32, top of tree crowns in metres above ground, 0 if there is no crown
     cover : uint8, opacity of the crown, 0–255
     leaf : (4, H, W) uint8, display colour of the crown
     building : int32, index of the building plus one
@@ -71,7 +71,7 @@ class CitySurface:
 
     @classmethod
     def bare(cls, ground: np.ndarray, gsd_m: float) -> CitySurface:
-        """A surface with nothing on the terrain yet."""
+        """Return a surface with nothing on the terrain yet."""
         shape = ground.shape
         return cls(
             gsd_m,
@@ -162,7 +162,7 @@ class Textures:
         }
 
     def window(self, name: str, row: int, height: int, width: int, col: int = 0) -> np.ndarray:
-        """A window of one field, wrapped around: (height, width) float32."""
+        """Return a window of one field, wrapped around: (height, width) float32."""
         tile = self._tiles[name]
         period = tile.shape[0]
         rows = np.arange(row, row + height) % period

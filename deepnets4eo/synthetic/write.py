@@ -81,7 +81,7 @@ def write_raster(
     *,
     wavelengths_nm: Sequence[float] = (),
 ) -> None:
-    """Write a raster; the bands of an image (C, H, W) are named, those of a cube by their wavelength."""
+    """Write a raster; bands of an image (C, H, W) get names, bands of a cube are named by their wavelength."""
     layers = data if data.ndim == 3 else data[None]
     names = BAND_NAMES[: len(layers)] if data.ndim == 3 else ()
     names = tuple(f"{nm:.1f} nm" for nm in wavelengths_nm) or names
@@ -202,7 +202,7 @@ def water_frame(plan: CityPlan, canvas: Grid, gsd_m: float, extent: Polygon) -> 
 def osm_layers(
     layers: dict[str, gpd.GeoDataFrame], rng: np.random.Generator, offset_m: float, missing_share: float
 ) -> dict[str, gpd.GeoDataFrame]:
-    """The layers as volunteers mapped them: each shifted, each with gaps."""
+    """Return the layers as volunteers mapped them: each shifted, each with gaps."""
     out = {}
     for name, frame in layers.items():
         keep = rng.random(len(frame)) >= missing_share

@@ -68,13 +68,13 @@ def composite_raster(
 
     Parameters
     ----------
-    dsm : surface model, one band, in metres or in the unit that it states; a CRS in feet alone is refused, as its heights may be feet
+    dsm : surface model, one band, in metres or in the unit that it states; a CRS only in feet is refused, as its heights may be feet
     out : the file to write: float32, NaN for no data
     image : image that NDVI is computed from
     dtm : terrain model, one band, as `dsm`
     channels : bands to write: dsm (m), ndsm (height above ground, m), ndvi (−1…1), slope (°)
-    bands : what the image's bands show ("nir", "red" …), where its file does not name them
-    max_building_m : width of the largest building in metres, where there is no dtm, see `ground`
+    bands : roles of the image's bands ("nir", "red" …), if its file does not name them
+    max_building_m : width of the largest building in metres, if there is no dtm, see `ground`
     gsd_m : size of a pixel in metres, for rasters without CRS; by default 1
     block_px : side of the blocks, pixels
     overwrite : whether an existing file is replaced
@@ -88,9 +88,9 @@ def composite_raster(
     Raises
     ------
     OutputError
-        Where `out` exists and is not to be overwritten.
+        If `out` exists and must not be overwritten.
     InputError
-        For several bands of heights, heights that may be in feet, channels that cannot be made or are of no data alone,
+        For several bands of heights, heights that may be in feet, channels that cannot be made or contain only nodata,
         and inputs that no channel needs.
     GridError
         For an image or dtm of another site.
@@ -126,7 +126,7 @@ class _HeightBlock(NamedTuple):
 
 @dataclass(frozen=True)
 class _Composite:
-    """The inputs of all blocks; the layers lie on the surface's grid, `colours` are near infrared and red."""
+    """Inputs of all blocks; the layers are on the surface's grid, `colours` are near infrared and red."""
 
     surface: Layer
     terrain: Layer | None
@@ -136,7 +136,7 @@ class _Composite:
 
     @property
     def tags(self) -> dict[str, str]:
-        """Where the ground comes from, and whether the inputs are synthetic."""
+        """Return tags with the source of the ground, and the synthetic mark of the inputs."""
         layers = [self.surface, self.terrain, self.colours]
         synthetic = [layer.tags["SYNTHETIC"] for layer in layers if layer is not None and layer.synthetic]
         tags = {"SYNTHETIC": synthetic[0]} if synthetic else {}
@@ -151,13 +151,13 @@ class _Composite:
 
     @property
     def halo_px(self) -> int:
-        """How far around a block its channels depend on heights."""
+        """Return how far around a block its channels depend on heights."""
         if "ndsm" in self.channels and self.terrain is None:
             return math.ceil(reach_px(self.side_m, self.max_building_m) / ALIGNED_PX) * ALIGNED_PX
         return int("slope" in self.channels)
 
     def block(self, window: Window) -> _HeightBlock:
-        """The channels in a window."""
+        """Compute the channels in a window."""
         around = window.grow(self.halo_px).clip(self.surface.shape)
         upper, wrong = _heights(self.surface, around)
         inner = window.within(around).slices
@@ -182,7 +182,7 @@ class _Composite:
         return _HeightBlock(values, counts, known[:: max(1, known.size // SAMPLE_PX)])
 
     def check_ground(self, above: FloatImage) -> None:
-        """Refuse a terrain model of which nearly all ground lies far below or above 0; some of it is named."""
+        """Refuse a terrain model if nearly all ground is far below or above 0; warn if some of it is."""
         assert self.terrain is not None, "it has heights"
         pair = f"dsm {self.surface.source} less dtm {self.terrain.source}"
         check_above_ground(above, pair, UNLIKE)
@@ -263,7 +263,7 @@ def _check_channels(channels: Sequence[str], *, image: LayerLike | None, dtm: La
 
 
 def _fit_for_warp(layer: Layer, grid: Grid) -> Layer:
-    """The same terrain model; refuses to warp impossible heights, which would mix into others."""
+    """Return the terrain model unchanged; refuse to warp impossible heights, which would mix into others."""
     if same_grid(layer.grid, grid) or (layer.grid.crs is None) != (grid.crs is None):
         return layer
     part = window_under(layer.grid, grid)

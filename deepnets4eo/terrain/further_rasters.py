@@ -1,9 +1,9 @@
-"""Rasters that help a job beside its images: heights of the ground, heights above drainage, people, intensities of an event.
+"""Rasters that help a job in addition to its images: heights of the ground, heights above drainage, people, intensities of an event.
 
 They are brought to the unit that the job needs, or refused by name. The usual nodata values count as no data, also
-where they are not declared.
+if they are not declared.
 
-Where a raster lacks a value is known separately from its values.
+The mask of missing values is kept separately from the values of a raster.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def open_further(source: LayerLike, role: str, measure: Measure | None = None) -
 
 
 def without_usual_nodata(layer: Layer, role: str) -> Layer:
-    """The raster without a usual value of no data, such as -9999, that it does not declare; zeros are values as others."""
+    """Return the raster without a usual nodata value, such as -9999, that it does not declare; zeros count as ordinary values."""
     undeclared = undeclared_nodata(layer)
     if undeclared is None or not undeclared.value:
         return layer
@@ -72,13 +72,13 @@ def without_usual_nodata(layer: Layer, role: str) -> Layer:
 
 
 def place_further(layer: Layer, grid: Grid, role: str, resampling: str = "bilinear") -> Layer:
-    """The raster on the grid of a job. Errors: GridError where it does not reach there."""
+    """Return the raster on the grid of a job. Errors: GridError if it does not reach the grid."""
     layer.covered_share(grid, role)
     return layer.on(grid, resampling)
 
 
 def unknown_share(image: Layer, others: Sequence[Layer]) -> float:
-    """Which share of what an image shows no other layer on its grid has a value for, in windows spread over it."""
+    """Return the share of an image's pixels without a value in any other layer on its grid, in windows spread over it."""
     seen = missing = 0
     for window in sample_windows(image.shape):
         unknown = image.read(window)[1]

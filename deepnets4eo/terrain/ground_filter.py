@@ -24,12 +24,13 @@ WIDEST_PX = 10**6  # radius of an opening; rasters are cut to their own side lon
 def ground(
     dsm: NDArray[np.floating], gsd_m: float = 1.0, *, max_building_m: float = MAX_BUILDING_M, slope: float = SLOPE
 ) -> FloatImage:
-    """Estimate terrain heights from surface heights: the progressive morphological filter (Zhang et al. 2003), whose
-    threshold grows with the step between windows. Memory: about 40 bytes a pixel.
+    """Estimate terrain heights from surface heights by the progressive morphological filter (Zhang et al. 2003).
+
+    Its threshold grows with the step between windows. Memory: about 40 bytes per pixel.
 
     Parameters
     ----------
-    dsm : (h, w) surface heights, metres; NaN where unknown
+    dsm : (h, w) surface heights, metres; NaN if unknown
     gsd_m : ground size of a pixel, metres
     max_building_m : width of the largest building, metres
     slope : rise of the terrain per metre that is still ground
@@ -61,7 +62,9 @@ def ground(
 
 
 def reach_px(gsd_m: float, max_building_m: float) -> int:
-    """Distance in pixels on which `ground` nearly depends: the widest opening, and the ground around the widest gap."""
+    """Return the distance in pixels beyond which `ground` hardly depends on heights.
+
+    It covers the widest opening, and the ground around the widest gap."""
     return 4 * _widest(gsd_m, max_building_m)
 
 
@@ -86,7 +89,7 @@ def without_gaps(heights: NDArray[np.floating], known: Mask) -> FloatImage:
 
 
 def _halve(heights: FloatImage, known: Mask) -> tuple[FloatImage, Mask]:
-    """Means of what is known in squares of two pixels, and where there is anything known."""
+    """Return means of the known heights in squares of two pixels, and the mask of squares with any known height."""
     odd = [(0, side % 2) for side in heights.shape]
     count = np.pad(known, odd).astype(np.float32)
     total = np.pad(heights * known, odd)

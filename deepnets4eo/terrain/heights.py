@@ -36,7 +36,7 @@ def ndsm(
 
     Returns
     -------
-    (h, w) float32 metres, NaN where unknown; at least 0 where the ground is estimated
+    (h, w) float32 metres, NaN if unknown; at least 0 if the ground is estimated
 
     Raises
     ------
@@ -82,7 +82,7 @@ def check_above_ground(heights: NDArray[np.floating], source: str, remedy: str) 
 
 
 def warn_of_shifted_ground(heights: NDArray[np.floating], name: str) -> None:
-    """Log where much of the heights above ground (n,) lies below it, or hardly any is as low as ground."""
+    """Warn if many heights above ground (n,) are below it, or hardly any is as low as ground."""
     if not heights.size:
         return
     below, low = float((heights < -BELOW_M).mean()), float(np.percentile(heights, 5))
@@ -117,12 +117,12 @@ def slope_deg(heights: NDArray[np.floating], gsd_m: tuple[float, float]) -> Floa
 
     Parameters
     ----------
-    heights : (h, w) metres, NaN where unknown
+    heights : (h, w) metres, NaN if unknown
     gsd_m : ground size of a pixel along rows' step and columns' step, metres, as from `grid.gsd_m`
 
     Returns
     -------
-    (h, w) float32 degrees, 0 flat, below 90; NaN where the height is unknown
+    (h, w) float32 degrees, 0 flat, below 90; NaN for pixels of unknown height
 
     Examples
     --------
@@ -135,19 +135,19 @@ def slope_deg(heights: NDArray[np.floating], gsd_m: tuple[float, float]) -> Floa
 def surface_gradient(heights: NDArray[np.floating], gsd_m: tuple[float, float]) -> FloatImage:
     """Return the rise of a surface per metre, to the right and down.
 
-    Differences over three rows or columns, weighted 1, 2, 1. At edges and beside gaps the known neighbours count, so
+    Differences over three rows or columns, weighted 1, 2, 1. At edges and next to gaps the known neighbours count, so
     that a plane has its slope everywhere.
 
     Source: Horn (1981), Hill shading and the reflectance map, Proc. IEEE 69(1).
 
     Parameters
     ----------
-    heights : (h, w) metres, NaN where unknown
+    heights : (h, w) metres, NaN if unknown
     gsd_m : ground size of a pixel along rows' step and columns' step, metres, as from `grid.gsd_m`
 
     Returns
     -------
-    (2, h, w) float32, to the right and down; NaN where the height is unknown
+    (2, h, w) float32, to the right and down; NaN for pixels of unknown height
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """Units and vertical references of heights. Slopes and volumes need metres, and surface models are brought to metres.
 
-Heights refer to a geoid or levelling network, or to the ellipsoid; up to 100 m lie between them.
+Heights refer to a geoid or levelling network, or to the ellipsoid; they differ by up to 100 m.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ELLIPSOID = "the ellipsoid"
 
 
 def vertical_datum(crs: Any) -> str | None:
-    """Return the name of what heights in a CRS (pyproj) refer to; None where it does not say so.
+    """Return the name of the vertical reference of heights in a CRS (pyproj); None if the CRS does not state one.
 
     >>> import pyproj
     >>> vertical_datum(pyproj.CRS("EPSG:32633+5773")), vertical_datum(pyproj.CRS("EPSG:4979")), vertical_datum(None)
@@ -42,7 +42,7 @@ def vertical_datum(crs: Any) -> str | None:
 
 
 def check_same_datum(first: Any, second: Any, sources: tuple[str, str]) -> None:
-    """Refuse heights of which both CRSs say what they refer to, and not to the same. Errors: InputError with a command."""
+    """Refuse heights if both CRSs state a vertical reference and the references differ. Errors: InputError with a command."""
     datums = vertical_datum(first), vertical_datum(second)
     if None in datums or datums[0].casefold() == datums[1].casefold():  # type: ignore[union-attr]
         return
@@ -54,7 +54,7 @@ def check_same_datum(first: Any, second: Any, sources: tuple[str, str]) -> None:
 
 
 def _srs(crs: Any) -> str:
-    """A CRS as a command takes it."""
+    """Return a CRS in the form that a command accepts."""
     if crs.to_epsg() is not None:
         return f"EPSG:{crs.to_epsg()}"
     codes = [part.to_epsg() for part in crs.sub_crs_list] if crs.is_compound else []
@@ -62,7 +62,7 @@ def _srs(crs: Any) -> str:
 
 
 def in_metres(layer: Layer) -> Layer:
-    """The layer of heights in metres: a unit that its band, its tags or its vertical CRS state is converted.
+    """Return the layer of heights in metres: a unit that its band, its tags or its vertical CRS state is converted.
 
     Errors: InputError for a unit that is no length, and for heights that may be in the unit of the coordinates, with the commands.
     """
@@ -96,7 +96,7 @@ def check_metres(layer: Layer) -> None:
 
 
 def _stated_unit(layer: Layer) -> tuple[str, float]:
-    """The unit of heights that the band states, else the tags, else the vertical CRS, "" for none, and its metres. Errors: InputError."""
+    """Return the unit of heights and its metres: from the band, else the tags, else the vertical CRS; "" for none. Errors: InputError."""
     unit = layer.declared.unit
     axis = _height_axis(layer.height_crs)
     if not unit and axis is not None and _is_vertical(axis):
@@ -140,7 +140,7 @@ def check_height_unit(crs: Any, position: tuple[float, float], source: str) -> N
 
 
 def check_ground_metres(crs: Any, position: tuple[float, float], source: str) -> None:
-    """Refuse coordinates that are no metres on the ground, such as those of web maps. Errors: InputError with the command."""
+    """Refuse coordinates that are not metres on the ground, such as web map coordinates. Errors: InputError with the command."""
     unit_m = metres_on_the_ground(crs, position)
     if not abs(unit_m - 1) <= SAME:
         raise InputError(
@@ -155,7 +155,7 @@ def _warp(crs: Any, position: tuple[float, float], source: str, out: str) -> str
 
 
 def _height_axis(crs: Any) -> Any:
-    """The axis of a CRS that has the unit of heights; None without CRS, and in degrees alone."""
+    """Return the axis of a CRS that has the unit of heights; None without CRS, and if all axes are in degrees."""
     axes = [] if crs is None else crs.axis_info
     vertical = [axis for axis in axes if _is_vertical(axis)]
     if vertical:

@@ -1,6 +1,6 @@
 """The one sliding window: tiles on a global lattice of a scene's grid, in one shape, stitched back without seams.
 
-Each output pixel depends on lattice tiles alone, so the result does not depend on how the work is cut up."""
+Each output pixel depends only on lattice tiles, so the result does not depend on how the work is divided."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BLENDING: tuple[Blending, ...] = ("hann", UNIFORM)
 
 @dataclass(frozen=True)
 class Tiling:
-    """How a scene is cut into tiles for prediction; kept in the run.
+    """Tiling of a scene for prediction; kept in the run.
 
     Errors: InputError for sizes that leave no core, an overlap as wide as the core, unknown scores or blending.
 
@@ -39,7 +39,7 @@ class Tiling:
     ----------
     tile_px, halo_px : side of a tile, and context cut off on each side afterwards; the rest is the core
     overlap_px : how far neighbouring cores overlap, and are blended; 0 means that cores abut (centre crop)
-    scores : what is summed where cores overlap: "probabilities", "log-probabilities" or "raw"
+    scores : the scores summed where cores overlap: "probabilities", "log-probabilities" or "raw"
     blending
         "hann" fades each core out towards its edges, and mirrors the scene where the last one reaches beyond it. "uniform"
         weighs all pixels of a core alike and moves the last one inwards, as published sliding windows do.
@@ -86,7 +86,7 @@ class Tiling:
 
     @property
     def blends(self) -> bool:
-        """Whether scores of several cores are summed; else cores abut and are put side by side."""
+        """Return whether scores of several cores are summed; else cores abut and are put side by side."""
         return self.overlap_px > 0 or self.blending == UNIFORM
 
     @property
@@ -97,15 +97,16 @@ class Tiling:
     def least_work(
         self, shape: tuple[int, int], sides_px: Iterable[int], count: Callable[[Tiling], int] | None = None
     ) -> Tiling:
-        """Return this tiling, or that of another side of tiles which computes the fewest pixels of a scene (h, w). count : tiles that
-        are computed, by default all."""
+        """Return this tiling, or the tiling with another side of tiles that computes the fewest pixels of a scene (h, w).
+
+        count : tiles that are computed, by default all."""
         tilings = [self, *(replace(self, tile_px=side_px) for side_px in sides_px)]
         number = count or (lambda tiling: len(Lattice(shape, tiling)))
         return min(tilings, key=lambda tiling: number(tiling) * tiling.tile_px**2)
 
     @property
     def similar_sides(self) -> range:
-        """Sides of tiles up to a quarter smaller or larger, by which a scene may be cut with less work; of small tiles none.
+        """Return tile sides up to a quarter smaller or larger that may cut a scene with less work; empty for small tiles.
 
         >>> Tiling(768, 32).similar_sides, len(Tiling(128, 32).similar_sides)
         (range(576, 961, 32), 0)
@@ -133,7 +134,9 @@ class Tiling:
         )
 
     def with_wider_halo(self, halo_px: int) -> Tiling:
-        """The same with at least this halo and as large a core; it grows by 32 px, as other positions of poolings change labels."""
+        """Return a tiling with at least this halo and as large a core.
+
+        It grows by 32 px, as other positions of poolings change labels."""
         more_px = -(-max(halo_px - self.halo_px, 0) // TILE_STEP_PX) * TILE_STEP_PX
         return replace(self, tile_px=self.tile_px + 2 * more_px, halo_px=self.halo_px + more_px)
 
@@ -143,7 +146,7 @@ class Tiling:
 
     @classmethod
     def from_dict(cls, values: Any) -> Tiling:
-        """The tiling that `to_dict` described. Errors: InputError for another key, or a value of another kind."""
+        """Restore the tiling that `to_dict` described. Errors: InputError for another key, or a value of another kind."""
         if isinstance(values, dict) and (unknown := sorted(values.keys() - {field.name for field in fields(cls)})):
             raise InputError(f"a tiling has no {', '.join(unknown)}.")
         try:
@@ -216,7 +219,7 @@ class Lattice:
         return self.rows * self.cols
 
     def tile(self, row: int, col: int) -> Tile:
-        """The tile at a position of the lattice."""
+        """Return the tile at a position of the lattice."""
         top, left = self.start(row, self.shape[0]), self.start(col, self.shape[1])
         return Tile(row, col, Window(top, left, self.tiling.core_px, self.tiling.core_px), self.tiling.halo_px)
 
@@ -231,7 +234,7 @@ class Lattice:
         return [self.tile(row, col) for row in range(self.rows) for col in range(self.cols)]
 
     def number(self, tile: Tile) -> int:
-        """Number of a tile among all, counted row by row from 0."""
+        """Return the number of a tile among all, counted row by row from 0."""
         return tile.row * self.cols + tile.col
 
     def touching(self, start: int, stop: int, length: int) -> range:
@@ -242,14 +245,14 @@ class Lattice:
         return range(first, steps if reaches_last else min((stop - 1) // stride + 1, steps))
 
     def finished_rows(self, row: int) -> int:
-        """Number of scene rows that no tile after lattice row `row` reaches."""
+        """Return the number of scene rows that no tile after lattice row `row` reaches."""
         return self.shape[0] if row == self.rows - 1 else min(self.start(row + 1, self.shape[0]), self.shape[0])
 
     def _steps(self, length: int) -> int:
         return max(1, math.ceil((length - self.tiling.overlap_px) / self.tiling.stride_px))
 
     def weight_sums(self, start: int, stop: int, length: int) -> NDArray[np.float32]:
-        """The sum of the weights of all tiles at the pixels start ≤ p < stop of an axis of `length` pixels, float32."""
+        """Sum the weights of all tiles at the pixels start ≤ p < stop of an axis of `length` pixels, float32."""
         weights = self.tiling.core_weights()
         total = np.zeros(stop - start, np.float32)
         for step in self.touching(start, stop, length):
@@ -270,7 +273,7 @@ def hann_weights(tiling: Tiling) -> NDArray[np.float32]:
 
 
 def reflect_indices(length: int, start: int, stop: int) -> NDArray[np.intp]:
-    """Indices 0 … length − 1 for positions start ≤ p < stop of an axis, mirrored beyond its ends as often as needed."""
+    """Return indices 0 … length − 1 for positions start ≤ p < stop of an axis, mirrored beyond its ends as often as needed."""
     if length == 1:
         return np.zeros(stop - start, np.intp)
     period = 2 * (length - 1)
@@ -279,7 +282,7 @@ def reflect_indices(length: int, start: int, stop: int) -> NDArray[np.intp]:
 
 
 def mirror_window(part: NDArray[Any], window: Window) -> NDArray[Any]:
-    """A window (C, window.height, window.width) of an image (C, h, w), mirrored at its edges where it reaches beyond it."""
+    """Return a window (C, window.height, window.width) of an image (C, h, w), mirrored beyond the image's edges."""
     rows = reflect_indices(part.shape[1], window.row, window.row + window.height)
     cols = reflect_indices(part.shape[2], window.col, window.col + window.width)
     result = np.empty((len(part), window.height, window.width), part.dtype)

@@ -37,7 +37,7 @@ def random_windows(shape: tuple[int, int], window_px: int, count: int, rng: np.r
 
 @dataclass(frozen=True)
 class ClassCells:
-    """Where each class occurs: the cells (row, col) of a coarse grid that show it, and its pixels (K,)."""
+    """Occurrence of each class: the cells (row, col) of a coarse grid that show it, and its pixels (K,)."""
 
     shape: tuple[int, int]
     cells: tuple[NDArray[np.int32], ...]
@@ -67,7 +67,7 @@ class ClassCells:
 
 
 def _pixels_by_cell(labels: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """How many pixels of each value the cells of a block show, (⌈h / CELL_PX⌉, ⌈w / CELL_PX⌉, 256)."""
+    """Count the pixels of each value in the cells of a block, (⌈h / CELL_PX⌉, ⌈w / CELL_PX⌉, 256)."""
     down, across = (-(-side // CELL_PX) for side in labels.shape)
     row, col = np.ogrid[: labels.shape[0], : labels.shape[1]]
     cell = row // CELL_PX * across + col // CELL_PX
@@ -159,13 +159,13 @@ def sample_pixels(
 
 
 def _cell_side(windows: Sequence[Window]) -> int:
-    """The side of cells that keep samples apart: windows of large scenes hold `FEWEST_CELLS`."""
+    """Return the side of cells that keep samples apart: windows of large scenes contain `FEWEST_CELLS`."""
     area = sum(window.height * window.width for window in windows)
     return int(np.clip(math.isqrt(area // FEWEST_CELLS), MIN_CELL_PX, CELL_PX))
 
 
 def _cell_numbers(picked: NDArray[np.int64], columns: int, stride_px: int, cell_px: int) -> NDArray[np.int64]:
-    """Number of the cell, within a window, of flat indices of sites, (n,)."""
+    """Return the number of the cell, within a window, for flat indices of sites, (n,)."""
     row, col = ((positions * stride_px + stride_px // 2) // cell_px for positions in np.divmod(picked, columns))
     return row * -(-columns * stride_px // cell_px) + col
 
@@ -205,7 +205,7 @@ class _Balanced:
 
     @property
     def done(self) -> bool:
-        """Whether each class has its pixels."""
+        """Return whether each class has its pixels."""
         return not self._left.any()
 
     def pick(self, number: int, labels: NDArray[np.uint8]) -> NDArray[np.int64]:

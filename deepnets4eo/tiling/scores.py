@@ -25,7 +25,7 @@ def log_probabilities(raw: FloatImage, axis: int = 0) -> FloatImage:
 
 
 def probabilities(raw: FloatImage, axis: int = 0) -> FloatImage:
-    """The softmax over `axis`, float32 summing to 1."""
+    """Compute the softmax over `axis`, float32 summing to 1."""
     exponential = np.exp(raw - raw.max(axis=axis, keepdims=True))
     exponential /= exponential.sum(axis=axis, keepdims=True)
     return exponential
@@ -46,7 +46,7 @@ def map_classes(
 
 
 def to_blend_scores(raw: FloatImage, kind: Scores) -> FloatImage:
-    """What is summed where tiles overlap: the named kind of scores."""
+    """Convert raw scores to the named kind of scores, which is summed in the overlap of tiles."""
     if kind == "raw":
         return raw
     return probabilities(raw) if kind == "probabilities" else log_probabilities(raw)
@@ -58,7 +58,7 @@ def blended_probabilities(mean: FloatImage, kind: Scores) -> FloatImage:
 
 
 def best_class(scores: FloatImage) -> NDArray[np.uint8]:
-    """The index (…) uint8 of the largest score, the first of equals, several times faster than argmax."""
+    """Return the index (…) uint8 of the largest score, the first of equals, several times faster than argmax."""
     if scores.strides[0] != scores.itemsize:
         return _best_plane(scores)
     tops = range(0, scores.shape[1], FEW_ROWS)  # channels last, as networks return them
@@ -82,7 +82,7 @@ def to_bytes(fraction: FloatImage) -> NDArray[np.uint8]:
 
 
 def entropy(proba: FloatImage) -> FloatImage:
-    """The Shannon entropy over the first axis as a fraction of log K: 1 where all classes are alike."""
+    """Compute the Shannon entropy over the first axis as a fraction of log K: 1 if all classes are equally probable."""
     if proba.shape[0] == 1:
         return np.zeros(proba.shape[1:], np.float32)
     smallest = np.finfo(np.float32).tiny

@@ -18,7 +18,7 @@ WGS84 = "EPSG:4326"
 
 
 class SceneSplit(Protocol):
-    """How the pixels of one scene are assigned to parts; the first part is trained on."""
+    """Assignment of the pixels of one scene to parts; the first part is trained on."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -39,7 +39,7 @@ class SceneSplit(Protocol):
         """Pixels of a part, the buffer included."""
 
     def intersects_part(self, part: str, window: Window) -> bool:
-        """Whether a window shows any pixel of a part."""
+        """Return whether a window shows any pixel of a part."""
 
     def windows(self, part: str, window_px: int) -> list[Window]:
         """Windows that do not overlap and show every pixel of a part."""
@@ -48,7 +48,7 @@ class SceneSplit(Protocol):
         """`count` windows centred in a part."""
 
     def contains(self, part: str, pixels: Indices) -> Mask:
-        """(N,) bool: which pixels, (N, 2) row and column inside the scene, lie in a part."""
+        """Return (N,) bool: which pixels, (N, 2) row and column inside the scene, are in a part."""
 
     def near(self, part: str, boxes: Indices) -> Mask:
         """(N,) bool: which boxes (N, 4) reach into a part, or into the buffer around it."""
@@ -57,7 +57,7 @@ class SceneSplit(Protocol):
         """Sizes in pixels, by name."""
 
     def to_geojson(self, grid: Grid) -> dict[str, Any]:
-        """Where the parts lie, as a GeoJSON FeatureCollection."""
+        """Return the location of the parts as a GeoJSON FeatureCollection."""
 
 
 @dataclass(frozen=True)
@@ -114,12 +114,12 @@ class BlockSplit:
         return inside
 
     def intersects_part(self, part: str, window: Window) -> bool:
-        """Whether a window reaches into any block of a part."""
+        """Return whether a window reaches into any block of a part."""
         index = self._index(part)
         return any(self.block_assignment[row, col] == index for row, col in self._blocks_under(window))
 
     def blocks(self, part: str) -> list[Window]:
-        """The blocks of a part, row by row."""
+        """Return the blocks of a part, row by row."""
         every = zip(blocks(self.shape, self.block_px), self.block_assignment.ravel(), strict=True)
         return [window for window, index in every if index == self._index(part)]
 
@@ -154,7 +154,7 @@ class BlockSplit:
         return windows
 
     def contains(self, part: str, pixels: Indices) -> Mask:
-        """(N,) bool: which pixels, (N, 2) row and column inside the scene, lie in a block of a part; any without one."""
+        """Return (N,) bool: which pixels, (N, 2) row and column in the scene, are in a block of a part; all False without blocks."""
         if part not in self.shares:
             return np.zeros(len(pixels), bool)
         row, col = (pixels // self.block_px).T
@@ -176,7 +176,7 @@ class BlockSplit:
         return {"block_px": self.block_px, "buffer_px": self.buffer_px}
 
     def to_geojson(self, grid: Grid) -> dict[str, Any]:
-        """The blocks as a GeoJSON FeatureCollection with the property `part`; WGS 84, or pixels without a CRS."""
+        """Return the blocks as a GeoJSON FeatureCollection with the property `part`; WGS 84, or pixels without a CRS."""
         features = []
         for window, index in zip(blocks(self.shape, self.block_px), self.block_assignment.ravel(), strict=True):
             properties = {"part": self.parts[index]}
@@ -208,7 +208,7 @@ class BlockSplit:
 
 
 def outline(grid: Grid, window: Window) -> dict[str, Any]:
-    """A window as a GeoJSON polygon; WGS 84, or pixels without a CRS."""
+    """Return a window as a GeoJSON polygon; WGS 84, or pixels without a CRS."""
     from rasterio.warp import transform_geom
 
     top, left, bottom, right = window.row, window.col, window.row + window.height, window.col + window.width

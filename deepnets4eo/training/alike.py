@@ -1,7 +1,7 @@
-"""Whether the scenes of one training are of one kind: number type, unit, bands, wavelengths and pixel size, compared layer by layer.
+"""Similarity of the scenes of one training: number type, unit, bands, wavelengths and pixel size, compared layer by layer.
 
-What no network can learn from together is refused, what is doubtful is said; both name scenes and what to do. Places may differ:
-only orders of magnitude are another unit.
+Scenes that no network can learn from together are refused, doubtful ones are reported; both messages name scenes and what to
+do. Places may differ: only orders of magnitude are another unit.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ Ranges = Mapping[int, ValueRange]  # scene → its values, where some were read
 
 
 def check_alike(scenes: Sequence[Any], layers: Sequence[str], ranges: Mapping[str, Ranges]) -> None:
-    """Refuse scenes of several kinds, and say where they may be of several.
+    """Refuse scenes of several kinds, and warn of scenes that may be of several kinds.
 
-    Reads at most 100 scenes more, of those without a range. Errors: InputError that names scenes of both kinds.
+    Reads at most 100 more scenes, among scenes without a range. Errors: InputError that names scenes of both kinds.
 
     Parameters
     ----------
     scenes : `training.scenes.NamedScene` each
-    layers : what is learnt from
+    layers : layers used for training
     ranges : layer → index of a scene → its values
     """
     names = [named.name for named in scenes]
@@ -60,12 +60,12 @@ def check_alike(scenes: Sequence[Any], layers: Sequence[str], ranges: Mapping[st
 
 
 def _is_height(name: str, layer: Layer) -> bool:
-    """Whether a layer holds heights, by its name or its bands': of flat ground they are as small as they like."""
+    """Return whether a layer contains heights, by its name or its bands' names: on flat ground they may be arbitrarily small."""
     return bool(role_indices([name, *layer_names(name, layer.band_names)]).keys() & HEIGHTS)
 
 
 def _say_scenes(names: Sequence[str], numbers: Sequence[int]) -> str:
-    """How many scenes, and which, in words."""
+    """Describe in words how many scenes there are, and which."""
     listed = ", ".join(names[number] for number in numbers[:NAMED]) + (", …" if len(numbers) > NAMED else "")
     return f"{len(numbers)} scene{'s' * (len(numbers) != 1)} ({listed})"
 
@@ -91,7 +91,7 @@ def _check_pixel_sizes(sizes_m: Sequence[float | None], names: Sequence[str]) ->
 
 
 def _check_bands(layers: Sequence[Layer], names: Sequence[str], what: str) -> None:
-    """Refuse the same bands in another order, and say where they have other names."""
+    """Refuse the same bands in another order, and warn if scenes have other band names."""
     other: dict[tuple[str, ...], list[int]] = {}
     for number, layer in enumerate(layers):
         other.setdefault(_band_key(layer), []).append(number)
@@ -110,7 +110,7 @@ def _check_bands(layers: Sequence[Layer], names: Sequence[str], what: str) -> No
 
 
 def _band_key(layer: Layer) -> tuple[str, ...]:
-    """What the bands of a layer are by their names or, without any, by their colours; () where neither is known."""
+    """Return the keys of a layer's bands: their names or, without any, their colours; () if neither is known."""
     if _is_named(layer):
         return tuple(map(name_band, layer.band_names))
     roles = layer.colour_roles or []
@@ -154,7 +154,7 @@ def _check_units(layers: Sequence[Layer], names: Sequence[str], what: str) -> No
 
 
 def _check_number_types(layers: Sequence[Layer], known: Ranges, names: Sequence[str], what: str) -> None:
-    """Refuse bytes beside wider numbers that are not the same brightness."""
+    """Refuse bytes together with wider numbers that do not have the same brightness."""
     bytes_ = [number for number, layer in enumerate(layers) if layer.dtype.itemsize == 1]
     brightest = max((known[number].high for number in bytes_ if number in known), default=float(BYTE))
     wider = [
@@ -170,7 +170,7 @@ def _check_number_types(layers: Sequence[Layer], known: Ranges, names: Sequence[
 
 
 def _check_magnitudes(layers: Sequence[Layer], known: Ranges, names: Sequence[str], what: str) -> None:
-    """Refuse values that are so much smaller in every band that they are of another unit, and say where they may be.
+    """Refuse values that are so much smaller in every band that they are of another unit, and warn if they may be.
 
     Units leave a gap; from a cloud over land to a dark lake there are scenes between."""
     sized = {number: measured for number, measured in known.items() if measured.sizes.max() > 0}
@@ -196,6 +196,6 @@ def _check_magnitudes(layers: Sequence[Layer], known: Ranges, names: Sequence[st
 
 
 def _band_text(layer: Layer) -> str:
-    """The bands of a layer as the file names them, or as their colours."""
+    """Return the bands of a layer as the file names them, or as their colours."""
     names = layer.band_names if _is_named(layer) else layer.colour_roles or []
     return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")

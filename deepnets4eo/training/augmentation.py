@@ -24,7 +24,9 @@ MASK, VALID = "mask", "valid"
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What may change: mirror images (along either side, or left and right alone), quarter turns, light (in standard deviations), clicks, and the share of samples without a layer."""
+    """Allowed changes of a sample: flips, quarter turns, light, clicks, and omitted layers.
+
+    Flips are along either side, or only left-right; light changes in standard deviations; layers are omitted by share of samples."""
 
     flips: bool | Literal["left-right"] = True
     rotations: bool = True
@@ -33,7 +35,7 @@ class Augmentation:
     clicks: int = 0
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """A new sample; the same generator state gives the same sample."""
+        """Return a new sample; the same generator state gives the same sample."""
         sample = rotate(sample, quarter_turns=int(rng.integers(4)) if self.rotations else 0)
         if self.flips:
             rows, cols = bool(rng.integers(2)), bool(rng.integers(2))
@@ -69,12 +71,12 @@ def relit(sample: Sample, strength: float, rng: np.random.Generator) -> Sample:
 
 
 def is_image(name: str) -> bool:
-    """Whether a layer shows light, which changes between flights; heights do not."""
+    """Return whether a layer shows light, which changes between flights; heights do not."""
     return name == "image" or name.startswith("image_")
 
 
 def without_layers(sample: Sample, shares: Mapping[str, float], rng: np.random.Generator) -> Sample:
-    """The sample with some layers 0 all over, as those that a scene lacks; one layer always stays."""
+    """Return the sample with some layers set to 0, as layers that a scene lacks; one layer always stays."""
     left_out = [name for name in sorted(shares) if rng.random() < shares[name]]
     if len(left_out) == len(sample.keys() - {MASK, VALID}):
         left_out.pop(int(rng.integers(len(left_out))))
@@ -82,7 +84,7 @@ def without_layers(sample: Sample, shares: Mapping[str, float], rng: np.random.G
 
 
 def with_drawn_clicks(sample: Sample, most: int, rng: np.random.Generator) -> Sample:
-    """The sample with clicks on its labels, as `InputSpec.prepare` makes them."""
+    """Return the sample with clicks on its labels, as `InputSpec.prepare` makes them."""
     mask = sample[MASK].numpy()
     channels = draw_clicks(mask, most, rng).channels(len(sample[CLICKS]), Window(0, 0, *mask.shape))
     return {**sample, CLICKS: torch.from_numpy(channels).to(torch.float32) / MAX_CLICK}

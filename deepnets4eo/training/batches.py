@@ -38,7 +38,7 @@ class Loader(Protocol):
 
 
 class Position(Protocol):
-    """Where a training is: the epoch, the steps of it that were done before, and the device of the network."""
+    """Position of a training: the epoch, the steps of this epoch done before, and the device of the network."""
 
     @property
     def epoch(self) -> int: ...
@@ -84,7 +84,7 @@ class EpochBatches:
 
 
 def copy_to_gpu(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
-    """The same batches on a GPU, copied from pinned memory on a stream of their own while the network computes."""
+    """Yield the batches on a GPU, copied from pinned memory on a separate stream while the network computes."""
     stream = torch.cuda.Stream(device)
     for batch in batches:
         with torch.cuda.stream(stream):
@@ -108,7 +108,7 @@ def with_batch_size(
     samples: Samples,
     compute: Compute,
 ) -> Recipe:
-    """The recipe with its windows a step; for `train.batch_size` 0 as many as the device computes, 8 on a CPU."""
+    """Return the recipe with its windows per step; for `train.batch_size` 0 as many as the device can compute, 8 on a CPU."""
     train = recipe.train
     if train.batch_size:
         return recipe
@@ -122,7 +122,7 @@ def with_batch_size(
 
 
 def largest_batch(bytes_of: Callable[[int], int], limit_bytes: int, most: int) -> int:
-    """The largest power of two of windows, 2 to `most`, whose step keeps within the limit."""
+    """Return the largest power of two of windows, 2 to `most`, whose step keeps within the limit."""
     count = MIN_WINDOWS
     while 2 * count <= most and 2 * bytes_of(count) <= limit_bytes:
         count *= 2

@@ -39,10 +39,10 @@ AHEAD = 2  # batches a reading thread may be ahead of the network
 
 
 class Samples(Protocol):
-    """What a network learns from: which windows an epoch shows, and how one of them is read."""
+    """Training samples of a network: the windows of an epoch, and the reader of a window."""
 
     def windows(self, epoch: int) -> Sequence[Any]:
-        """The windows of an epoch, `data.windows_per_epoch` of them, in order; they follow from (seed, epoch)."""
+        """Return the windows of an epoch, `data.windows_per_epoch` of them, in order; they follow from (seed, epoch)."""
 
     def read(self, window: Any) -> Sample:
         """One window: inputs by name (C, H, W), valid (H, W) and the target of two dimensions at least; (1, 1) of a whole image."""
@@ -75,25 +75,25 @@ class SceneSamples:
         self.data, self.seed = recipe.data, recipe.train.seed
 
     def target(self, layers: Mapping[str, NDArray[Any]], labelled: Mask) -> Sample:
-        """The target of a window, by name.
+        """Return the target of a window, by name.
 
-        layers : what `Scene.read` returned of `target_layers`, with "valid" (h, w) bool
-        labelled : (h, w) bool, where the inputs are valid and the target may be learnt from; everything else is void
+        layers : the result of `Scene.read` for `target_layers`, with "valid" (h, w) bool
+        labelled : (h, w) bool, pixels with valid inputs whose target may be learnt from; everything else is void
         """
         raise NotImplementedError(f"{type(self).__name__} does not define its target")
 
     def windows(self, epoch: int) -> list[SampleWindow]:
-        """The windows of an epoch, in order."""
+        """Return the windows of an epoch, in order."""
         rng = np.random.default_rng([self.seed, epoch])
         return [self._draw_unhidden(rng) for _ in range(self.data.windows_per_epoch)]
 
     def read(self, window: SampleWindow) -> Sample:
-        """A window to learn from."""
+        """Read a window for training."""
         labelled = self.split.mask(window.scene, TRAIN, window.window)
         return self._read(window, labelled, self.split.hidden_mask(window.scene, window.window))
 
     def read_validation(self, window: SampleWindow, halo_px: int, tile_px: int) -> Sample:
-        """A tile around a validation window, its target in that window alone, so that each pixel is counted once."""
+        """Read a tile around a validation window, with its target only in that window, so that each pixel is counted once."""
         tile = Window(window.window.row - halo_px, window.window.col - halo_px, tile_px, tile_px)
         labelled = np.zeros((tile_px, tile_px), bool)
         labelled[window.window.within(tile).slices] = self.split.mask(window.scene, VAL, window.window)
@@ -112,7 +112,7 @@ class SceneSamples:
         return window
 
     def _read(self, window: SampleWindow, labelled: Mask, hidden: Mask | None = None) -> Sample:
-        """The sample of a window, mirrored beyond the scene; its target only where `labelled`, pixels blanked where `hidden`."""
+        """Read the sample of a window, mirrored beyond the scene; its target only where `labelled`, pixels blanked where `hidden`."""
         named = self.split.scenes[window.scene]
         layers = named.scene.read(window.window, self.inputs.present(named.scene))
         targets = named.scene.read(window.window, self.target_layers)  # apart: where they are void, inputs are not
@@ -158,7 +158,7 @@ class ClassSamples(SceneSamples):
         return {"mask": self._to_index[labels]}
 
     def windows(self, epoch: int) -> list[SampleWindow]:
-        """The windows of an epoch, in order. Errors: InputError where no training pixel is labelled."""
+        """Return the windows of an epoch, in order. Errors: InputError if no training pixel is labelled."""
         if not self._present.size:
             raise InputError("no pixel of the training part is labelled with a class. Check labels, legend and split.")
         return super().windows(epoch)
@@ -180,7 +180,7 @@ class ClassSamples(SceneSamples):
 
 @dataclass
 class TrainLoader:
-    """Batches of augmented windows; the epoch alone decides which. Each of several processes has its share of a batch."""
+    """Batches of augmented windows, selected only by the epoch. Each of several processes has its share of a batch."""
 
     samples: Samples
     augment: Augmentation
@@ -259,7 +259,7 @@ class ValidationLoader:
 
 
 def to_tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
-    """The same values as tensors on the CPU, sharing memory."""
+    """Return the arrays as tensors on the CPU, sharing memory."""
     import torch
 
     return {name: torch.from_numpy(array) for name, array in arrays.items()}

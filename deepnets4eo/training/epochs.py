@@ -1,6 +1,6 @@
-"""What a training should do, how far it has come, and whether it ends early; names of its checkpoints.
+"""Settings of a training, its progress, and early stopping; names of its checkpoints.
 
-Takes no network and no batch: plain values, for the loop and for those who start it."""
+Takes no network and no batch: plain values, for the loop and its callers."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ WITHHELD_LOSS = "val_loss"
 
 
 def checkpoint(folder: Path, name: str = LAST) -> Path:
-    """Where a checkpoint of a training into a folder lies."""
+    """Return the path of a checkpoint of a training into a folder."""
     return folder / CHECKPOINTS / name
 
 
 @dataclass(frozen=True)
 class Fit:
-    """How to fit, and where to write. `minutes` and `epochs` limit all resumptions together; `finish`: only take an earlier training's weights."""
+    """Settings of a fit, and its output. `minutes` and `epochs` limit all resumptions together; `finish`: only take earlier weights."""
 
     train: TrainSection
     out: Path
@@ -42,11 +42,11 @@ class Fit:
         return min(self.train.epochs, self.epochs or self.train.epochs)
 
     def path(self, name: str) -> Path:
-        """Where a checkpoint lies."""
+        """Return the path of a checkpoint."""
         return checkpoint(self.out, name)
 
     def choose_weights(self, progress: Progress) -> str:
-        """Which weights a training ends with, "best" or "last": the last ones also where no epoch was scored yet."""
+        """Return which weights a training ends with, "best" or "last": the last ones also if no epoch was scored yet."""
         return self.train.keep if progress.epochs_done else "last"
 
 
@@ -68,16 +68,18 @@ class Progress:
         return len(self.history)
 
     def score(self, epoch: int, monitor: str) -> float:
-        """The monitored score of an epoch, -inf where it is undefined."""
+        """Return the monitored score of an epoch, -inf if it is undefined."""
         value = self.history[epoch].get(monitor, math.nan)
         return -math.inf if math.isnan(value) else value
 
     def lacks(self, monitor: str) -> bool:
-        """Whether an epoch has no such score: the withheld part then lacks the class, and others' zeros are false alarms."""
+        """Return whether an epoch lacks the score: the withheld part then lacks the class, and other zeros are false alarms."""
         return any(math.isnan(row.get(monitor, math.nan)) for row in self.history)
 
     def last_is_best(self, monitor: str) -> bool:
-        """Whether to keep the epoch that just ended: by its score, else by the withheld loss, else always; none that lacks what another has."""
+        """Return whether to keep the epoch that just ended: by its score, else by the withheld loss, else always.
+
+        An epoch is not kept if it lacks a loss that the best epoch has."""
         if self.best < 0:
             return True
         last, best = len(self.history) - 1, self.best
@@ -92,14 +94,14 @@ class Progress:
 
 
 def say_how_far(progress: Progress, fit: Fit) -> str:
-    """How far a training came that was finished before its time, in words; "" for one that was complete."""
+    """Describe in words how far a training came that was finished before its time; "" for a complete one."""
     if not fit.finish or progress.epochs_done >= fit.last_epoch or stops_early(progress, fit):
         return ""
     return f"{progress.epochs_done} of {fit.last_epoch} epochs"
 
 
 def stops_early(progress: Progress, fit: Fit) -> str:
-    """Why a training ends before its last epoch; "" where it does not."""
+    """Return the reason why a training ends before its last epoch; "" if it does not."""
     train, without_gain = fit.train, progress.epochs_done - progress.best_epoch
     if not progress.epochs_done:
         return ""

@@ -1,11 +1,11 @@
-"""The one trainer: a segmenter, samples, a criterion and a scorer in; a fitted segmenter and its run folder out.
+"""The one trainer: takes a segmenter, samples, a criterion and a scorer; returns a fitted segmenter and its run folder.
 
 Adding a task
 -------------
 A task is one short module and one line in `setup.cfg` under `deepnets4eo.training.tasks`. It has
 
 samples : (`training.data.Samples`) the windows of an epoch, and each window as tensors. For a target that is a raster,
-    subclass `training.data.SceneSamples`. A float target is NaN where it is void; the target of a whole image is
+    subclass `training.data.SceneSamples`. A float target is NaN for void pixels; the target of a whole image is
     (1, 1). Two dates are two inputs, `image_pre` and `image_post`.
 criterion : `criterion(network, batch)` returns the loss of a batch, () float32.
 scorer : `scorer(segmenter)` returns the validation scores after an epoch; larger is better.
@@ -25,7 +25,7 @@ The module ends in a function that calls the four steps, and in the `Task` that 
     TASK = Task(train_share, ShareRecipe)
 
 `train` locks and checks the folder, and `--resume`, `--overwrite` and `--set` work, before the task is called.
-`training.regression` is such a module; `tests/training/test_example_task.py` has a short one, with one number an image.
+`training.regression` is such a module; `tests/training/test_example_task.py` has a short one, with one number per image.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ SPLIT, METRICS, CONFUSION = "split.geojson", "metrics.json", "confusion.csv"
 
 
 class Split(Protocol):
-    """What the run folder keeps of a split; `training.splits.DataSplit` has it."""
+    """Part of a split that the run folder keeps; `training.splits.DataSplit` has it."""
 
     def to_geojson(self) -> dict[str, Any]:
-        """Where each part lies."""
+        """Return the location of each part as GeoJSON."""
 
 
 def build_segmenter(
@@ -81,8 +81,8 @@ def build_segmenter(
     recipe : its `train.seed`, `model.encoder_weights` and, without `tiling`, section `predict` are used
     network : arguments of `create_model`, without channels and classes
     inputs : layers and scaling; the network takes their bands, concatenated
-    legend : the network has one output per class, then those of its quantity
-    tiling : how prediction cuts scenes; none: as the recipe's section `predict` says
+    legend : the network has one output per class, then the outputs of its quantity
+    tiling : how prediction cuts scenes; by default as in the recipe's section `predict`
 
     Returns
     -------
@@ -105,7 +105,7 @@ def build_segmenter(
 
 
 def _check_dates(module: nn.Module, inputs: InputSpec) -> None:
-    """Refuse layers of which a network that cuts its bands into dates would mix those of two dates. Errors: InputError."""
+    """Refuse layers if a network that cuts its bands into dates would mix the layers of two dates. Errors: InputError."""
     dates: int = max(getattr(part, "dates", 1) for part in module.modules())
     layers = [[band.casefold() for band in layer.bands] for layer in inputs.layers.values()]
     each = max(len(layers) // dates, 1)
@@ -131,9 +131,9 @@ def fit_segmenter(
 ) -> dict[str, Any]:
     """Train the network of a segmenter in place; the kept epoch's weights stay in it.
 
-    The same seed, samples and device give the same bits, also after an interruption; on a GPU where all operations do.
+    The same seed, samples and device give the same bits, also after an interruption; on a GPU only if all operations are deterministic.
 
-    Every epoch writes `checkpoints/`, `log.csv` and `curves.png`. A network in which nothing learns stays as it is.
+    Every epoch writes `checkpoints/`, `log.csv` and `curves.png`. A network without trainable weights stays unchanged.
 
     Errors: InputError when an epoch has no full batch, or `train.monitor` is none of the scores.
 
@@ -144,14 +144,14 @@ def fit_segmenter(
     segmenter : with an untrained network, as in `build_segmenter`
     samples : windows of each epoch; or a loader of whole batches, which augments them itself
     criterion : (network, batch) → loss, () float32; a batch is what `samples` returns, (N, …) on the network's device
-    scorer : segmenter → scores by name, after each epoch; one is `train.monitor`; `val_loss` is drawn beside the loss
+    scorer : segmenter → scores by name, after each epoch; one is `train.monitor`; `val_loss` is drawn next to the loss
     recipe : its section `train`, `data.windows_per_epoch` and `data.num_workers` are used
     out : the run folder
     options : device, and whether to resume
 
     Returns
     -------
-    Notes for the run's card: epochs, best_epoch, kept, batch_size, compute, devices, seconds; `finished_after` where it was
+    Notes for the run's card: epochs, best_epoch, kept, batch_size, compute, devices, seconds; `finished_after` if training
     ended early. Of several processes (`training.ranks`) only the first returns, unless `options.followed`.
     """
 
@@ -198,7 +198,7 @@ def _end_others(rank: Rank, options: TrainOptions) -> None:
 
 
 def _load_windows(samples: Samples, recipe: Recipe, rank: Rank) -> Loader:
-    """Batches of augmented windows, as the recipe says."""
+    """Return a loader of augmented windows in batches, according to the recipe."""
     from deepnets4eo.training.augmentation import Augmentation
     from deepnets4eo.training.data import TrainLoader
 
@@ -208,7 +208,9 @@ def _load_windows(samples: Samples, recipe: Recipe, rank: Rank) -> Loader:
 
 
 def _check_has_weights(recipe: Recipe) -> None:
-    """A network in which nothing learns takes no step, so that not even statistics of normalisation change."""
+    """Check that a network without trainable weights has weights to keep.
+
+    Such a network takes no step, so that not even statistics of normalisation change."""
     if not recipe.model.encoder_weights:
         raise InputError(
             f"nothing in the network {recipe.model.network} learns, and it has no weights to keep. Set "
@@ -230,13 +232,13 @@ def write_run(
 
     Parameters
     ----------
-    segmenter : what was trained
+    segmenter : the trained segmenter
     recipe : as resolved
     out : the run folder; `fit_segmenter` has written its log there
-    split : for `split.geojson`; of a `DataSplit` also maps, see `write_split_maps`; None: data that lie nowhere
+    split : for `split.geojson`; of a `DataSplit` also maps, see `write_split_maps`; None: data without a location
     scores : of the validation part, for `metrics.json`; a matrix `confusion` is also written as `confusion.csv`
     notes
-        For the card: what `fit_segmenter` returned, and what was trained on. Without `epochs` `log.csv` and `curves.png` have
+        For the card: the notes from `fit_segmenter`, and the training data. Without `epochs` `log.csv` and `curves.png` have
         one epoch, with the overall scores and `seconds`.
 
     Returns
@@ -250,7 +252,7 @@ def write_run(
 
 
 def write_results(out: Path, *, split: Split | None, scores: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
-    """Write what a run folder has beside its model: split, scores, and a log of one epoch where there is none."""
+    """Write the files of a run folder other than its model: split, scores, and a log of one epoch if there is no log."""
     if split is not None:
         write_json(out / SPLIT, split.to_geojson())
     if isinstance(split, DataSplit):

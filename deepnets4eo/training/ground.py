@@ -1,6 +1,7 @@
-"""Which scenes of a training show the same ground, by where they lie and by the bytes of their files; and how much of it is learnt from and validated on.
+"""Ground that several scenes of a training share, by their location and by the bytes of their files.
 
-Scenes without a place are compared by their bytes alone; made-up ones lie nowhere.
+Measures how much of the shared ground is both learnt from and validated on. Scenes without a location are compared only by their
+bytes; synthetic scenes have no location.
 """
 
 from __future__ import annotations
@@ -93,7 +94,9 @@ def ground_groups(scenes: Sequence[Any]) -> list[int]:
 
 
 def learnt_share(scenes: Sequence[Any], splits: Sequence[Any], train: str, val: str) -> float:
-    """The share of the validated ground that is learnt from in another scene; of 4,096 positions in each of at most 200 scenes."""
+    """Return the share of the validated ground that is learnt from in another scene.
+
+    It is estimated from 4,096 positions in each of at most 200 scenes."""
     twins = twins_of(scenes)
     others = defaultdict[int, list[int]](list)
     for first, other in {*overlapping_pairs(scenes), *_same_twins(twins)}:
@@ -119,7 +122,7 @@ def _learnt_of(
     twins: Sequence[int],
     parts: tuple[str, str],
 ) -> float:
-    """The share of what is validated of a scene that others of the same ground let the training learn from."""
+    """Return the share of a scene's validation pixels that the training sees through other scenes of the same ground."""
     grid, (train, val) = scenes[number].grid, parts
     pixels = _spread_pixels(grid)
     pixels = pixels[splits[number].contains(val, pixels)]
@@ -143,7 +146,7 @@ def _same_twins(twins: Sequence[int]) -> set[tuple[int, int]]:
 
 
 def _files_of(named: Any) -> list[Path]:
-    """The files of a scene that are learnt from; none where one of them is no file."""
+    """Return the files of a scene that are learnt from; empty if one of the sources is no file."""
     sources = getattr(named, "sources", None)
     if sources is None:
         cloud = getattr(named, "file", None)
@@ -153,7 +156,7 @@ def _files_of(named: Any) -> list[Path]:
 
 
 def _look(path: Path) -> tuple[int, bytes]:
-    """The size of a file, and a digest of its beginning, middle and end."""
+    """Return the size of a file, and a digest of its beginning, middle and end."""
     size, digest = path.stat().st_size, hashlib.sha256()
     with path.open("rb") as file:
         for start in sorted({0, max(0, size // 2), max(0, size - PIECE_BYTES)}):
@@ -163,7 +166,7 @@ def _look(path: Path) -> tuple[int, bytes]:
 
 
 def _lies_somewhere(named: Any) -> bool:
-    """Whether a scene has a place: a CRS, or coordinates far from the origin, and was not made up."""
+    """Return whether a scene has a location: a CRS, or coordinates far from the origin, and is not synthetic."""
     if _is_made_up(named):
         return False
     if named.grid.crs is not None:
@@ -174,7 +177,7 @@ def _lies_somewhere(named: Any) -> bool:
 
 
 def _is_made_up(named: Any) -> bool:
-    """Whether a scene is synthetic; one that says so itself is not opened for it."""
+    """Return whether a scene is synthetic; a scene that states so itself is not opened for this."""
     holders = (
         named,
         *(
@@ -192,7 +195,7 @@ def _corners(grid: Grid) -> NDArray[np.float64]:
 
 
 def _footprint(grid: Grid, *, in_degrees: bool) -> Any:
-    """The outline of a grid, in its own CRS or in degrees; None where it has none there."""
+    """Return the outline of a grid, in its own CRS or in degrees; None if it has no outline in degrees."""
     if not in_degrees:
         return shapely.make_valid(shapely.Polygon(_corners(grid)))
     try:
@@ -211,7 +214,7 @@ def _spread_pixels(grid: Grid) -> Indices:
 
 
 def _pixels_on(grid: Grid, other: Grid, pixels: Indices) -> Indices:
-    """Pixels (N, 2) of a grid as those of another one."""
+    """Convert pixels (N, 2) of a grid to pixels of another grid."""
     positions = apply_affine(grid.affine, pixels[:, ::-1].astype(np.float64) + 0.5)
     if grid.crs is not None and other.crs is not None and grid.crs != other.crs:
         positions = np.column_stack(transformer(grid.crs.proj, other.crs.proj).transform(*positions.T))

@@ -17,7 +17,7 @@ EVERY_S = 60.0
 
 
 class _LastLine(logging.Handler):
-    """When something was last logged or drawn, and what was logged."""
+    """Time of the last line that was logged or drawn, and the text of the last logged line."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -55,15 +55,15 @@ def train(
     overrides: Sequence[str] = (),
     options: TrainOptions | None = None,
 ) -> Path:
-    """Train what a recipe describes.
+    """Train the model that a recipe describes.
 
-    The run holds recipe.yaml, weights.safetensors (estimator.skops), card.json, legend.yaml, log.csv, metrics.json,
+    The run contains recipe.yaml, weights.safetensors (estimator.skops), card.json, legend.yaml, log.csv, metrics.json,
     confusion.csv, curves.png, split.geojson, split/ and checkpoints/.
 
     Two runs of one seed on one CPU have the same weights. With `options.devices`, or within `torchrun`, several
-    processes train one network; the first one alone writes.
+    processes train one network; only the first one writes.
 
-    Errors: InputError for a recipe, data or legend that cannot be used; OutputError when the folder holds a run
+    Errors: InputError for a recipe, data or legend that cannot be used; OutputError when the folder contains a run
     already.
 
     RunError when the training cannot be resumed, or its loss is not finite.
@@ -72,7 +72,7 @@ def train(
     ----------
     recipe : name in the catalog, YAML file, or a Recipe
     out : the run folder
-    data : Folders in which the recipe's patterns are looked up; or one as "DATASET=FOLDER", whose files a dataset card pairs.
+    data : Folders for the recipe's patterns; or one as "DATASET=FOLDER", whose files a dataset card pairs.
     overrides : values of the recipe to change, as `section.key=value`
     options : device, resume, finish, overwrite, online, devices
 
@@ -127,7 +127,7 @@ def load_recipe(
     Parameters
     ----------
     recipe : name in the catalog, YAML file, or a Recipe
-    data : Folders in which the recipe's patterns are looked up; or one as "DATASET=FOLDER", whose files a dataset card pairs.
+    data : Folders for the recipe's patterns; or one as "DATASET=FOLDER", whose files a dataset card pairs.
     overrides : values of the recipe to change, as `section.key=value`
 
     Returns
@@ -199,7 +199,7 @@ def _check_begun(recipe: Recipe, out: Path) -> None:
 
 
 def _data_folders(data: Sequence[str | Path]) -> tuple[str, list[str]]:
-    """The dataset card that data were named with, or "", and the folders: of pavia_university=FOLDER, or of plain folders."""
+    """Return the dataset card named by the data, or "", and the folders: of pavia_university=FOLDER, or of plain folders."""
     named = [str(entry).partition("=") for entry in data if "=" in str(entry) and not Path(entry).exists()]
     if not named:
         return "", [str(entry) for entry in data]
@@ -224,7 +224,7 @@ def _check_takes_folders(kind: type[Recipe], where: str) -> None:
 
 
 def _resolve(values: dict[str, Any], overrides: Sequence[str], kind: type[Recipe], where: str) -> Recipe:
-    """The recipe; what only its changed values make wrong is said of --set, not of the recipe's file."""
+    """Resolve the recipe; errors that only its changed values cause are attributed to --set, not to the recipe's file."""
     try:
         return resolve(values, overrides, kind=kind, where=where)
     except InputError:
@@ -242,7 +242,7 @@ def _values(recipe: str | Path | Recipe) -> tuple[dict[str, Any], str]:
 
 
 def _task_name(values: dict[str, Any], overrides: Sequence[str]) -> str:
-    """The task decides which keys there are, so it is looked up before they are checked."""
+    """Return the name of the task, which decides the allowed keys and is therefore looked up before they are checked."""
     name = values.get("task", SEGMENTATION)
     for override in overrides:
         if override.startswith("task="):
@@ -399,7 +399,7 @@ def train_seeds(
 
 
 def _part_of_seed(data: Any, seed: int, overrides: Sequence[str]) -> list[str]:
-    """Overrides that choose the withheld part of a seed; none where the user chose one, or the task has no such choice."""
+    """Return overrides that choose the withheld part of a seed; none if the user chose one, or the task has no such choice."""
     if any(override.partition("=")[0] in SPLIT_KEYS for override in overrides) or not hasattr(data, "split_seed"):
         return []
     in_folds = getattr(data, "split", "") == "folds"  # whole images are drawn by the seed alone

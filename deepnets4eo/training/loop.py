@@ -1,7 +1,7 @@
 """The one optimisation loop, for any network and loss: epochs, schedule, validation, checkpoints, resumption.
 
 Everything random follows from (seed, epoch, step), so a resumed training ends in the same bits. Several processes
-(`training.ranks`) average their gradients; the first alone writes.
+(`training.ranks`) average their gradients; only the first writes.
 """
 
 from __future__ import annotations
@@ -57,9 +57,10 @@ ERROR_HINTS = {  # torch's message for windows or batches that a network cannot 
 
 
 def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Validate, fit: Fit) -> Progress:
-    """Train `network` in place to its best (or last) epoch's weights; returns the history, a row an epoch.
+    """Train `network` in place to its best (or last) epoch's weights; return the history, one row per epoch.
 
-    After each epoch checkpoints, log.csv and curves.png are written under `fit.out`, by the first process, which alone validates.
+    After each epoch checkpoints, log.csv and curves.png are written under `fit.out`, by the first process, which is the only one to
+    validate.
     """
     if len(loader) == 0:
         raise InputError("the training data make no full batch. Lower train.batch_size or give more windows.")
@@ -122,7 +123,7 @@ class _Loop:
         return self.progress.epochs_done
 
     def run(self, epochs: int) -> None:
-        """Train for that many epochs, or fewer where it ends early; raises KeyboardInterrupt on Ctrl-C."""
+        """Train for that many epochs, or fewer if training ends early; raise KeyboardInterrupt on Ctrl-C."""
         if self.plan.rank.count > 1:
             self.loss_of_batch = share_step(self.learner, self.step, self.device)
         if self.scaler is not None and "scaler" in self.within:
@@ -254,7 +255,7 @@ class _Loop:
         return mean_weights(self.network, self.optimizer) if self.plan.train.average else nullcontext()
 
     def _scores(self) -> dict[str, float]:
-        """The scores of the epoch; those that decide alone where another process validates."""
+        """Return the scores of the epoch; only the deciding scores if another process validates."""
         rank, monitor = self.plan.rank, str(self.plan.train.monitor)
         scores = self._validate_epoch() if rank.is_first else {monitor: math.nan}
         if monitor not in scores:
@@ -271,7 +272,7 @@ class _Loop:
         return scores | {name: value for name, value in shared.items() if name in scores or not rank.is_first}
 
     def _validate_epoch(self) -> dict[str, float]:
-        """The scores of the epoch's weights; each forward pass shows progress and may end the training."""
+        """Compute the scores of the epoch's weights; each forward pass shows progress and may end the training."""
 
         def after_pass(*_: object) -> None:
             self.display.show_validation()
@@ -329,7 +330,7 @@ class _Loop:
         self.kept = self._describe()
 
     def _describe(self) -> str:
-        """What the last checkpoint holds, in words."""
+        """Describe in words the content of the last checkpoint."""
         done = self.progress.epochs_done
         if self.steps:
             return f"everything up to step {self.steps} of {len(self.loader)} in epoch {done + 1}"
@@ -342,12 +343,12 @@ def _draw(fit: Fit, progress: Progress) -> None:
 
 
 def _scaler(fit: Fit) -> torch.amp.GradScaler | None:
-    """What keeps gradients of float16 within its range."""
+    """Return the scaler that keeps gradients of float16 within its range; None for other precisions."""
     return torch.amp.GradScaler(torch.device(fit.device).type) if fit.precision == "float16" else None
 
 
 class Interruption:
-    """Whether a training is to stop: `requested` is True once Ctrl-C was pressed within `watch`."""
+    """Stop signal of a training: `requested` is True once Ctrl-C was pressed within `watch`."""
 
     def __init__(self) -> None:
         self.requested = False

@@ -1,4 +1,4 @@
-"""What segmentation minimises: named losses, weighted and summed, in which void and invalid pixels never enter.
+"""Loss of segmentation: named losses, weighted and summed, excluding void and invalid pixels.
 
 Takes logits (N, K, H, W), also several, main ones first, and mask (N, H, W), void 255; batches without pixels cost 0.
 A part with `extra_loss(mask)` adds to them.
@@ -34,7 +34,7 @@ class SegmentationCriterion:
         self.loss = SumOfLosses(of_scores, class_weights(train, legend, pixels))
 
     def step(self, network: nn.Module, batch: Batch) -> Tensor:
-        """The loss of one batch, () float32."""
+        """Return the loss of one batch, () float32."""
         return self._evaluate(network, batch)[0]
 
     def validate(self, network: nn.Module, batches: Iterable[Sample]) -> dict[str, float]:
@@ -67,7 +67,7 @@ class SegmentationCriterion:
 
 
 def loss_of_scores(network: nn.Module, loss: nn.Module, output: Tensor | tuple[Tensor, ...], mask: Tensor) -> Tensor:
-    """The loss () of all scores (N, K[, H, W]) of a network by mask (N[, H, W]), void 255, and its `extra_loss`."""
+    """Return the loss () of all scores (N, K[, H, W]) of a network by mask (N[, H, W]), void 255, and its `extra_loss`."""
     several = output if isinstance(output, tuple) else (output,)
     loss.to(several[0].device)
     losses = [loss(scores, mask) for scores in several]
@@ -78,13 +78,13 @@ def loss_of_scores(network: nn.Module, loss: nn.Module, output: Tensor | tuple[T
 
 
 def class_of_monitor(train: TrainSection, legend: Legend) -> dict[str, int]:
-    """The score `f1.CLASS` that a recipe monitors and its class index; empty for others. Errors: LabelError for an unknown class."""
+    """Return the score `f1.CLASS` that a recipe monitors and its class index; empty for others. Errors: LabelError for an unknown class."""
     _, dot, name = train.monitor.partition(".")
     return {train.monitor: legend.index(name)} if dot else {}
 
 
 def class_weights(train: TrainSection, legend: Legend, pixels: Sequence[int]) -> list[float] | None:
-    """Factors (K,) on the loss of each class; None where the recipe has none. Errors: LabelError for unknown names."""
+    """Return factors (K,) on the loss of each class; None if the recipe has none. Errors: LabelError for unknown names."""
     if train.class_weighting == "none" and not train.class_weights:
         return None
     weights = median_frequency(pixels) if train.class_weighting == "median_frequency" else [1.0] * legend.num_classes
@@ -233,7 +233,7 @@ class SumOfLosses(nn.Module):
         self.parts = nn.ModuleDict({name: _build(name, weights) for name in self.weights})
 
     def forward(self, logits: Tensor, mask: Tensor, valid: Tensor | None = None) -> Tensor:
-        """The loss () of logits (N, K[, H, W]) and mask (N[, H, W]), void 255, over valid pixels, in float32."""
+        """Return the loss () of logits (N, K[, H, W]) and mask (N[, H, W]), void 255, over valid pixels, in float32."""
         logits = logits.float()
         counted = mask != VOID if valid is None else (mask != VOID) & valid
         mask = mask.masked_fill(~counted, VOID)
@@ -266,7 +266,7 @@ class FeatureContrast(nn.Module):
             ]
 
     def extra_loss(self, mask: Tensor) -> Tensor:
-        """The weight times the mean loss of the last batch's levels for a mask (N, H, W); each batch is compared once."""
+        """Return the weight times the mean loss of the last batch's levels for a mask (N, H, W); each batch is compared once."""
         if not self.distances:
             raise InputError(
                 "the contrastive loss has no features yet. Run the network on a batch in training mode first."
@@ -281,7 +281,7 @@ class FeatureContrast(nn.Module):
 
 
 def contrastive_loss(distances: Tensor, mask: Tensor, *, margin: float = 2.0, change_index: int = 1) -> Tensor:
-    """The batch-balanced contrastive loss of distances (N, H, W) and a mask of 0, 1 and void."""
+    """Compute the batch-balanced contrastive loss of distances (N, H, W) and a mask of 0, 1 and void."""
     changed = (mask == change_index).to(distances.dtype)
     unchanged = ((mask != change_index) & (mask != VOID)).to(distances.dtype)
     near = (unchanged * distances.square()).sum() / counted_pixels(unchanged)
@@ -290,7 +290,7 @@ def contrastive_loss(distances: Tensor, mask: Tensor, *, margin: float = 2.0, ch
 
 
 def set_contrastive_loss(network: nn.Module, train: TrainSection, legend: Legend) -> None:
-    """Let a Siamese network measure its features' distance, where `losses` have "contrastive"; InputError where it cannot."""
+    """Let a Siamese network measure its features' distance if `losses` have "contrastive"; InputError if it cannot."""
     weight = sum(value for name, value in train.losses.items() if name == ON_FEATURES)
     if weight <= 0:
         return
@@ -317,7 +317,7 @@ def _resize(distances: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def counted_pixels(pixels: Tensor) -> Tensor:
-    """How many pixels, at least 1; where several processes learn from one batch, their mean, as in cross-entropy."""
+    """Return the number of pixels, at least 1; if several processes share one batch, return their mean, as in cross-entropy."""
     number = pixels.sum()
     if torch.is_grad_enabled():
         number = Rank.current().mean(number)

@@ -1,6 +1,6 @@
-"""How weights move: the learning rate of each step, the optimiser, and the running mean of weights (Polyak and Juditsky 1992).
+"""Optimisation of weights: the learning rate of each step, the optimiser, and the running mean of weights (Polyak and Juditsky 1992).
 
-The rate follows from the step and earlier scores alone; the statistics of batch normalisation are averaged likewise.
+The rate follows only from the step and earlier scores; the statistics of batch normalisation are averaged in the same way.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PARTS = 10  # the mean is over a tenth of the steps after these at most
 
 
 def lr_factor(train: TrainSection, step: int, steps_per_epoch: int, scores: Sequence[float] = ()) -> float:
-    """The factor 0–1 on the learning rate at a step from 0.
+    """Return the factor 0–1 on the learning rate at a step from 0.
 
     poly: (1 - s)^power (Liu 2015); one_cycle: a cosine to 1/100 000 (Smith 2018); cosine: cos(7/16 π s) (Sohn 2020).
     """
@@ -52,7 +52,7 @@ def lr_factor(train: TrainSection, step: int, steps_per_epoch: int, scores: Sequ
 
 
 def _plateaus(train: TrainSection, scores: Sequence[float]) -> int:
-    """How often the score did not rise for longer than the patience; undefined scores (−inf) count as no epoch."""
+    """Count how often the score did not rise for longer than the patience; epochs with undefined scores (−inf) are skipped."""
     patience = train.epochs // 4 if train.plateau_epochs is None else train.plateau_epochs
     best, waited, falls = -math.inf, 0, 0
     for score in scores:
@@ -65,7 +65,7 @@ def _plateaus(train: TrainSection, scores: Sequence[float]) -> int:
 
 
 def build_optimizer(network: nn.Module, train: TrainSection) -> Optimizer:
-    """The recipe's optimiser; the encoder has groups with "lr_factor" where its rate differs; InputError without encoder.
+    """Build the recipe's optimiser; the encoder's groups have "lr_factor" if its rate differs; InputError without encoder.
 
     Weights that are pulled to their start are not pulled to 0 as well.
     """
@@ -92,8 +92,9 @@ def build_optimizer(network: nn.Module, train: TrainSection) -> Optimizer:
 
 
 def encoder_parameters(network: nn.Module, key: str, usual: object) -> set[nn.Parameter]:
-    """What the network names as its encoder: by `encoder_parameters()`, else all of its part `encoder`. key : of the section
-    train, which means nothing without one. usual : its value then."""
+    """Return the parameters of the network's encoder: from `encoder_parameters()`, else all of its part `encoder`.
+
+    key : of the section train, which has no effect without an encoder. usual : its value in that case."""
     network = network.network if isinstance(network, InUnits) else network
     named = getattr(network, "encoder_parameters", None) or getattr(
         getattr(network, "encoder", None), "parameters", None
@@ -106,7 +107,7 @@ def encoder_parameters(network: nn.Module, key: str, usual: object) -> set[nn.Pa
 
 
 def pulled_weights(network: nn.Module) -> list[nn.Parameter]:
-    """The weights of the encoder that learn, in the order of the network."""
+    """Return the trainable weights of the encoder, in the order of the network."""
     encoder = encoder_parameters(network, "pull_to_start", 0)
     return [value for value in network.parameters() if value in encoder and value.requires_grad]
 
@@ -160,7 +161,7 @@ def update_mean_weights(network: nn.Module, optimizer: Optimizer, keep: float, s
 
 @contextmanager
 def mean_weights(network: nn.Module, optimizer: Optimizer) -> Iterator[None]:
-    """Give the network its mean weights within the context, or those it has where there is no mean."""
+    """Give the network its mean weights within the context, or keep its own if there are no means."""
     averaged = _averaged(network, optimizer)
     own = [weight.value.detach().clone() for weight in averaged]
     set_mean_weights(network, optimizer)
@@ -174,7 +175,7 @@ def mean_weights(network: nn.Module, optimizer: Optimizer) -> Iterator[None]:
 
 @torch.no_grad()
 def set_mean_weights(network: nn.Module, optimizer: Optimizer) -> None:
-    """Set the weights of a network to their means, where there are any."""
+    """Set the weights of a network to their means if there are any."""
     for value, state, key in _averaged(network, optimizer):
         if key in state:
             value.copy_(state[key])

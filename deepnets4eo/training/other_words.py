@@ -31,7 +31,7 @@ KEYS = {
 
 
 def hint_of_other_word(word: object) -> str | None:
-    """The sentence for a word of another library; None for any other word.
+    """Return the hint for a word of another library; None for any other word.
 
     >>> hint_of_other_word("encoder-name")
     "What other libraries call 'encoder_name' is 'model.encoder' here."

@@ -1,4 +1,4 @@
-"""Single pixels of a scene, assigned to parts such as training and validation: which pixel is in which part."""
+"""Assignment of a scene's single pixels to parts such as training and validation."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class PixelSplit:
         return int(np.count_nonzero(self.part_map == self._value(part)))
 
     def intersects_part(self, part: str, window: Window) -> bool:
-        """Whether a window shows any pixel of a part."""
+        """Return whether a window shows any pixel of a part."""
         return bool((self.part_map[window.clip(self.shape).slices] == self._value(part)).any())
 
     def windows(self, part: str, window_px: int) -> list[Window]:
@@ -72,7 +72,7 @@ class PixelSplit:
         return np.asarray(self.part_map[pixels[:, 0], pixels[:, 1]] == self._value(part))
 
     def near(self, part: str, boxes: Indices) -> Mask:
-        """(N,) which boxes (rows and columns: first, after the last) lie nearer to a part than the buffer."""
+        """Return (N,) which boxes (rows and columns: first, after the last) are nearer to a part than the buffer."""
         windows = [Window(row, col, below - row, right - col) for row, col, below, right in boxes.tolist()]
         return np.array([self.intersects_part(part, window.grow(self.buffer_px)) for window in windows], bool)
 
@@ -152,7 +152,7 @@ def split_components(
 
 
 def assign_folds(counts: Indices, folds: int, seed: int) -> Indices:
-    """The fold (N,) of each block so that each class, by counts (N, K), is in many folds alike; rare ones first."""
+    """Return the fold (N,) of each block so that each class, by counts (N, K), is spread evenly over folds; rare ones first."""
     rng = np.random.default_rng(seed)
     fold_of = np.full(len(counts), -1)
     pixels = np.zeros((folds, counts.shape[1]), np.int64)
@@ -175,7 +175,7 @@ def count_classes(labels: Labels, num_classes: int) -> Indices:
 
 
 def _draw(labels: Labels, learnt: Sequence[int], seed: int) -> list[PixelSplit]:
-    """Learn from so many pixels of each class, at random over all scenes; validate on its others."""
+    """Draw `learnt` training pixels of each class at random over all scenes; the class's other pixels are for validation."""
     rng = np.random.default_rng(seed)
     part_maps = [np.zeros(raster.shape, np.uint8) for raster in labels]
     for class_index, number in enumerate(learnt):
@@ -217,7 +217,7 @@ def _choose(sizes: Indices, val_share: float, rng: np.random.Generator) -> NDArr
 
 
 def _with_buffer(part_map: PartMap, buffer_px: int) -> PartMap:
-    """The same parts, without training pixels nearer than `buffer_px` to one of validation, in rows and columns."""
+    """Return the parts without training pixels nearer than `buffer_px` to a validation pixel, in rows and columns."""
     from scipy.ndimage import maximum_filter
 
     if not buffer_px:

@@ -53,12 +53,12 @@ class EpochProgress:
         self.bar.stop()
 
     def begin_epoch(self, epoch: int, steps: int, done: int) -> None:
-        """Starts the bar of an epoch, from 1, of so many steps, some of which were done before."""
+        """Start the bar of an epoch, from 1, with `steps` steps; `done` of them were done before."""
         self.epoch, self.of = epoch, steps
         self.bar.reset(self.task, total=steps, completed=done, description=f"epoch {epoch}/{self.epochs}")
 
     def step_done(self, step: int, loss_sum: SupportsFloat) -> None:
-        """Moves the bar by one batch, or logs a line where the last one is old."""
+        """Advance the bar by one batch, or log a line if the last one is old."""
         self.bar.advance(self.task)
         if not self.bar.disable:
             progress_drawn()
@@ -72,7 +72,7 @@ class EpochProgress:
         self._log(f"step {step}/{self.of}: loss {loss:.4f}, about {duration_text(seconds)} left")
 
     def show_validation(self) -> None:
-        """Logs during validation that it goes on, where the last line is old."""
+        """Log during validation that it continues, if the last line is old."""
         if self._is_due():
             self._log("validation")
 
@@ -87,7 +87,7 @@ class EpochProgress:
         self.shown_s = self.clock()
 
     def _estimate(self, left: int, loss_sum: SupportsFloat) -> None:
-        """Says early how long all of it takes, where that is long."""
+        """Report early how long the whole training takes, if it takes long."""
         if self.steps not in TIMED or not self.visible:
             return
         float(loss_sum)  # on a GPU this waits for the step
@@ -115,7 +115,7 @@ class EpochProgress:
 
 @contextmanager
 def quiet_processes() -> Iterator[None]:
-    """Without the warnings of several processes that are of speed alone."""
+    """Suppress warnings of several processes that only concern speed."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", NEEDLESS)
         yield
@@ -126,7 +126,7 @@ LogRow = Callable[[Mapping[str, float], int], object]
 
 @contextmanager
 def open_logger(name: str, out: Path) -> Iterator[LogRow | None]:
-    """What keeps (row, epoch from 0) in a folder of the run, by the name in the recipe; None for "csv"."""
+    """Open the logger with this recipe name, which keeps (row, epoch from 0) in a folder of the run; None for "csv"."""
     openers = {"tensorboard": _tensorboard, "mlflow": _mlflow, "wandb-offline": _wandb}
     if name not in openers:
         yield None

@@ -1,6 +1,6 @@
 """One network trained by several processes, with the environment variables that `torchrun` and `run_ranks` set.
 
-Each learns from its share of every batch; the first alone validates and writes. The first error reaches the caller.
+Each learns from its share of every batch; only the first validates and writes. The first error reaches the caller.
 """
 
 from __future__ import annotations
@@ -49,21 +49,21 @@ class Rank:
 
     @classmethod
     def current(cls) -> Rank:
-        """The rank of this process."""
+        """Return the rank of this process."""
         return cls(*(int(os.environ[name]) for name in VARIABLES)) if LAUNCHED in os.environ else cls()
 
     @property
     def is_first(self) -> bool:
-        """Whether this process validates and writes."""
+        """Return whether this process validates and writes."""
         return self.index == 0
 
     def share(self, batch_size: int) -> range:
-        """Which windows of a batch this process learns from: positions in the batch."""
+        """Return the windows of a batch that this process learns from, as positions in the batch."""
         size = batch_size // self.count
         return range(self.index * size, (self.index + 1) * size)
 
     def own_device(self, device: str) -> str:
-        """The device of this process: each has a GPU of its own."""
+        """Return the device of this process: each process has its own GPU."""
         return f"cuda:{self.local_index}" if self.count > 1 and device == "cuda" else device
 
     @contextmanager
@@ -88,7 +88,7 @@ class Rank:
         torch.set_num_threads(threads)
 
     def mean(self, value: Tensor) -> Tensor:
-        """The mean of a number over the processes, () as `value`; on a GPU without waiting for it."""
+        """Return the mean of a number over the processes, () as `value`; on a GPU without waiting for it."""
         if self.count == 1:
             return value
         from torch import distributed
@@ -98,7 +98,7 @@ class Rank:
         return total / self.count
 
     def from_first(self, value: float, device: str) -> float:
-        """The first process's number, in all processes."""
+        """Return the first process's number, in all processes."""
         if self.count == 1:
             return value
         import torch
@@ -109,14 +109,14 @@ class Rank:
         return float(number)
 
     def end_unless_first(self) -> None:
-        """Ends this process, its work done, unless it is the first one. Raises SystemExit."""
+        """End this process, its work done, unless it is the first one. Raises SystemExit."""
         if not self.is_first:
             sys.exit(0)
 
 
 @dataclass(frozen=True)
 class _Failure:
-    """Why a process ended: an error as class and text, at seconds of the computer's clock."""
+    """Reason why a process ended: an error as class and text, at seconds of the computer's clock."""
 
     kind: type[BaseException]
     text: str
@@ -152,7 +152,7 @@ def run_ranks(count: int, function: Callable[..., Any], *arguments: Any) -> None
 
 
 def _environment(index: int, count: int, port: int) -> dict[str, str]:
-    """The variables of `torchrun`, for one computer."""
+    """Return the variables of `torchrun`, for one computer."""
     numbers = dict(zip(VARIABLES, map(str, (index, count, index, count)), strict=True))
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
     network = {"GLOO_SOCKET_IFNAME": LOOPBACK[sys.platform]} if sys.platform in LOOPBACK else {}
@@ -233,7 +233,7 @@ class _Forward(QueueHandler):
 def _work(
     sender: Any, environment: dict[str, str], level: int, function: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> None:
-    """The life of one process."""
+    """Run one process from start to end."""
     leave_terminal()
     threading.Thread(target=_end_with_caller, daemon=True).start()
     os.environ.update(environment)

@@ -41,7 +41,7 @@ LEFT = {  # keys that are gone, and the values with which recipes of earlier ver
 
 
 class DataSection(Section):
-    """Which scenes, and which windows of them are trained on and which validated on."""
+    """Selection of scenes, and of their windows for training and validation."""
 
     folders: tuple[str, ...] = Field(
         default=(), description="where the patterns of `layers` are looked up; --data sets it"
@@ -122,7 +122,7 @@ class ModelSection(Section):
 
     @property
     def first_weights(self) -> list[str]:
-        """What `encoder_weights` names: files, runs or "imagenet", one a stream where it names several."""
+        """Return the sources in `encoder_weights`: files, runs or "imagenet"; one per stream if there are several."""
         return [source.strip() for source in (self.encoder_weights or "").split(",") if source.strip()]
 
 
@@ -219,7 +219,7 @@ class TrainSection(Section):
 
     @property
     def usual_batch_size(self) -> int:
-        """Windows a step before a GPU is measured: `batch_size`, and 8 where that is 0."""
+        """Return the windows per step before a GPU is measured: `batch_size`, or 8 if that is 0."""
         return self.batch_size or USUAL_BATCH
 
     @model_validator(mode="after")
@@ -321,11 +321,11 @@ class Recipe(Section):
 
     @property
     def compares_shapes(self) -> bool:
-        """Whether the method compares the shapes of spectra, so that scaling may multiply them by one factor only."""
+        """Return whether the method compares the shapes of spectra, so that scaling may multiply them by only one factor."""
         return False
 
     def without_validation(self) -> Recipe:
-        """The same recipe learning from everything: nothing is withheld, and the last weights are kept."""
+        """Return the recipe learning from everything: nothing is withheld, and the last weights are kept."""
         return self.model_copy(update={"data": self.data.model_copy(update={"val_share": 0.0, "val_scenes": ()})})
 
     def to_dict(self) -> dict[str, Any]:
@@ -347,7 +347,7 @@ RecipeType = TypeVar("RecipeType", bound=Recipe)
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
-    """The mapping in a recipe file, not yet checked, without `LEFT`. Errors: InputError when the file holds anything else."""
+    """Read the mapping in a recipe file, unchecked, without `LEFT`. Errors: InputError when the file contains anything else."""
     values = read_yaml(path)
     if not isinstance(values, dict):
         raise InputError(f"{path} holds a {type(values).__name__}, expected the sections of a recipe: {_keys(Recipe)}.")
@@ -380,7 +380,7 @@ def resolve(
 
 
 def differing_keys(first: Recipe, second: Recipe) -> list[str]:
-    """Names of the values in which two recipes differ, as `section.key`; addresses as runs store them."""
+    """Return the names of the differing values of two recipes, as `section.key`; addresses as runs store them."""
     left, right = (_flat(stored_recipe(recipe.to_dict())) for recipe in (first, second))
     return sorted(key for key in left.keys() | right.keys() if left.get(key) != right.get(key))
 
@@ -445,7 +445,7 @@ def _keys(section: Any) -> str:
 
 
 def _fields(section: Any) -> Mapping[str, Any]:
-    """The fields of a section, which is a model or an option group, by name; a plain type has none."""
+    """Return the fields of a section, which is a model or an option group, by name; a plain type has none."""
     return getattr(section, "model_fields", None) or getattr(section, "__pydantic_fields__", {})
 
 

@@ -1,7 +1,6 @@
-"""The task `regression`: trains a network that estimates a raster of values, such as heights, from images, alone or
-beside classes.
+"""The task `regression`: trains a network that estimates a raster of values, such as heights, from images.
 
-Takes scenes with a target layer. Without a legend the network estimates the quantity alone; with a legend, it predicts
+Takes scenes with a target layer. Without a legend the network estimates only the quantity; with a legend, it also predicts
 the classes in the same pass.
 
 Errors in a target are refused by `training.target`.
@@ -52,7 +51,7 @@ VALUES = "values"  # of a sample: (h, w) float32, NaN where void
 
 
 class RegressionTrain(TrainSection):
-    """Optimisation; `losses` are of the values, `class_losses` of the classes beside them."""
+    """Optimisation; `losses` are of the values, `class_losses` of the classes predicted with them."""
 
     losses: dict[ValueLossName, float] = Field(  # type: ignore[assignment]
         default={"l1": 1.0}, min_length=1, description="loss of the values -> weight"
@@ -90,24 +89,24 @@ class RegressionRecipe(Recipe):
 
 
 def _values_of(recipe: RegressionRecipe) -> Callable[[Mapping[str, NDArray[Any]], Mask], FloatImage]:
-    """What makes the values (h, w) of the layers that were read."""
+    """Return the function that computes the values (h, w) from the layers that were read."""
     return partial(recipe.target.known_values, recipe.target.resolve_quantity())
 
 
 class ValueSamples(SceneSamples):
-    """Windows of scenes with their values: (h, w) float32, NaN where void."""
+    """Windows of scenes with their values: (h, w) float32, NaN for void pixels."""
 
     def __init__(self, split: DataSplit[Any], inputs: InputSpec, recipe: RegressionRecipe) -> None:
         super().__init__(split, inputs, recipe)
         self.target_layers, self._values = recipe.target.layers, _values_of(recipe)
 
     def target(self, layers: Mapping[str, NDArray[Any]], labelled: Mask) -> Sample:
-        """The values."""
+        """Return the values."""
         return {VALUES: self._values(layers, labelled & layers["valid"])}
 
 
 class ValueAndClassSamples(ClassSamples):
-    """Windows of labelled scenes with their values beside the mask; each may be void where the other is not."""
+    """Windows of labelled scenes with their values and the mask; pixels may be void in only one of the two."""
 
     def __init__(self, split: DataSplit[Any], inputs: InputSpec, recipe: RegressionRecipe) -> None:
         super().__init__(split, inputs, recipe, class_cells(split))
@@ -115,7 +114,7 @@ class ValueAndClassSamples(ClassSamples):
         self._values = _values_of(recipe)
 
     def target(self, layers: Mapping[str, NDArray[Any]], labelled: Mask) -> Sample:
-        """The mask and the values."""
+        """Return the mask and the values."""
         return super().target(layers, labelled) | {VALUES: self._values(layers, labelled & layers["valid"])}
 
 
@@ -130,7 +129,7 @@ class RegressionCriterion:
         )
 
     def step(self, network: nn.Module, batch: Batch) -> Tensor:
-        """The loss of one batch, () float32."""
+        """Return the loss of one batch, () float32."""
         image = torch.cat([batch[name] for name in self.layers], dim=1)
         output = network(image)
         network = getattr(network, "_orig_mod", network)  # of one that is compiled
@@ -167,7 +166,7 @@ def adversarial_loss(network: InUnits, image: Tensor, estimate: Tensor, values: 
 
 @dataclass(frozen=True)
 class _RegressionData:
-    """What a regression learns from."""
+    """Data and settings of a regression training."""
 
     recipe: RegressionRecipe
     legend: Legend
@@ -255,7 +254,7 @@ def _prepare(recipe: RegressionRecipe, kind: type[ValueSamples]) -> _RegressionD
 
 
 def score_segmenter(segmenter: NetworkSegmenter, batches: ValidationLoader) -> dict[str, Any]:
-    """Scores of the values, whole, by class and by level, and of the classes where there are some."""
+    """Compute scores of the values, overall, by class and by level, and of the classes if there are any."""
     legend, count = segmenter.legend, segmenter.legend.num_classes
     values = GroupedScores(legend.names, default_levels("" if legend.quantity is None else legend.quantity.unit))
     matrix = ConfusionMatrix(count) if count else None

@@ -1,6 +1,6 @@
 """Scenes that other processes make ahead of their reader, each with all its windows cut.
 
-Scenes of the made-up world are drawn in Python, one process on one core. A single process would keep a GPU waiting.
+Scenes of the synthetic world are drawn in Python, one process on one core. A single process would keep a GPU waiting.
 
 Windows come back in files of the system's temporary folder (`TMPDIR`, best in memory). A pipe of as many megabytes
 would take turns with the Python of the training.
@@ -30,10 +30,10 @@ _work: Callable[[int], _Packed] | None = None  # of a process of the pool
 
 
 class ScenePool:
-    """Windows by the seed of their scene, each taken once; scenes are made up to `ahead` before they are read.
+    """Windows by the seed of their scene, each taken once; at most `ahead` scenes are prepared before they are read.
 
-    The processes are forks, so that whatever makes the scenes needs no pickle: start the pool before a GPU is used.
-    Errors: InputError where the system has no forks.
+    The processes are forks, so that the function that makes the scenes needs no pickle: start the pool before a GPU is used.
+    Errors: InputError if the system has no forks.
     """
 
     def __init__(self, make_windows: Callable[[int], list[Window]], processes: int, ahead: int) -> None:
@@ -53,7 +53,7 @@ class ScenePool:
         self._pool.submit(int).result()  # all processes start here, before threads and a GPU do
 
     def plan(self, seeds: Sequence[int]) -> None:
-        """Begin with the scenes of these windows, in order, a seed a window; those of an earlier plan are dropped."""
+        """Start making the scenes of these windows, in order, with one seed per window; scenes of an earlier plan are dropped."""
         with self._lock:
             self._drop(list(self._made))
             self._unread, self._furthest = Counter(seeds), 0
@@ -62,7 +62,7 @@ class ScenePool:
             self._make_ahead()
 
     def take(self, seed: int, number: int) -> Window:
-        """The window `number` of a scene; waits until it is made."""
+        """Take the window `number` of a scene; wait until it is made."""
         with self._lock:
             self._furthest = max(self._furthest, self._position.get(seed, 0))
             if seed not in self._made:
@@ -77,7 +77,7 @@ class ScenePool:
         return window
 
     def _make_ahead(self) -> None:
-        """Makes what comes next, and drops what others read, or a training that goes on has read before."""
+        """Make the next scenes; drop scenes that other processes read, or that a resumed training has read before."""
         oldest = self._furthest - 2 * self._ahead
         self._drop([seed for seed in self._made if self._position.get(seed, oldest) < oldest])
         while self._coming and self._position[self._coming[0]] <= self._furthest + self._ahead:

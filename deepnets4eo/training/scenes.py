@@ -40,7 +40,7 @@ class NamedScene:
 
     @property
     def grid(self) -> Grid:
-        """Where its pixels lie."""
+        """Return the grid of the scene's pixels."""
         return self.scene.grid
 
 
@@ -51,7 +51,7 @@ class LabelledScene(NamedScene):
     labels: LegendLabels
 
     def with_labels_where(self, keep: Keep) -> Scene:
-        """The same scene with labels only where `keep(window)` is True, e.g. in one part of a split."""
+        """Return the scene with labels only where `keep(window)` is True, e.g. in one part of a split."""
         labels = LegendLabels(self.labels.reader, self.labels.legend, keep)
         return Scene({**self.scene.layers, LABELS: Layer(labels)}, self.scene.grid)
 
@@ -101,7 +101,7 @@ def dataset_scenes(
     legend: Legend | None = None,
     data: DataSection | None = None,
 ) -> list[LabelledScene]:
-    """The labelled scenes of one part of a dataset's split (all without `part`), in the order of the card."""
+    """Return the labelled scenes of one part of a dataset's split (all without `part`), in the order of the card."""
     card, data = card if isinstance(card, DatasetCard) else DatasetCard.load(card), data or DataSection()
     # patterns with * are those of plain folders, such as the default ones; the card's stand in their place
     layout = {layer: pattern for layer, pattern in data.layers.items() if "*" not in pattern and "?" not in pattern}
@@ -176,14 +176,14 @@ def _only(sources: Mapping[str, str], layers: Sequence[str]) -> dict[str, str]:
 
 
 def _sources(data: DataSection) -> dict[str, dict[str, str]]:
-    """Scenes by name, layer -> path for each: those that the recipe lists, or those of its folders."""
+    """Return scenes by name, layer -> path for each: the scenes listed in the recipe, or found in its folders."""
     return _explicit(data) if data.scenes else find_sources(data.folders, data.layers)
 
 
 def find_sources(folders: Sequence[str], patterns: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """Return layer → path of the scenes whose files matched the same text by the patterns' wildcards.
 
-    A pattern without wildcards serves every scene; where none has one, no folder is needed.
+    A pattern without wildcards serves every scene; if no pattern has a wildcard, no folder is needed.
     """
     if not folders and any(_has_wildcard(pattern) for pattern in patterns.values()):
         raise InputError("no data were given. Pass --data FOLDER, or list them in the recipe under data.scenes.")
@@ -207,7 +207,7 @@ def _explicit(data: DataSection) -> dict[str, dict[str, str]]:
 
 
 def _path(base: Path, path: str, layer: str) -> str:
-    """Where a recipe says that a layer lies; a web address only where the user lets recipes go online."""
+    """Return the path of a layer as stated in a recipe; a web address only if the user lets recipes go online."""
     if not is_remote(path):
         return str(base / path)
     check_online(f"the layer {layer} ({path})")
@@ -266,7 +266,7 @@ def _has_wildcard(pattern: str) -> bool:
 
 
 def _matches(folder: Path, pattern: str) -> dict[str, str]:
-    """What the wildcards matched -> path."""
+    """Return the text matched by the wildcards -> path."""
     wildcards = {"**/": "((?:.*/)?)", "*": "([^/]*)", "?": "([^/])"}
     pieces = re.split(r"(\*\*/|\*|\?)", pattern)
     expression = re.compile("".join(wildcards.get(piece, re.escape(piece)) for piece in pieces))

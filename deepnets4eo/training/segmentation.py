@@ -47,7 +47,7 @@ REFIT = "refit"  # folder in a run
 
 @dataclass(frozen=True)
 class Prepared:
-    """What both kinds of model learn from."""
+    """Training data that both kinds of model learn from."""
 
     recipe: Recipe
     legend: Legend
@@ -62,7 +62,7 @@ class Prepared:
 
     @property
     def synthetic(self) -> bool:
-        """Whether any scene is simulated."""
+        """Return whether any scene is simulated."""
         return any(named.scene.synthetic for named in self.split.scenes)
 
     def samples(self) -> ClassSamples:
@@ -89,7 +89,7 @@ class Prepared:
         return ValidationLoader(samples, core_px + 2 * halo_px, halo_px, batch_size, workers, labelled, most)
 
     def notes(self, scores: dict[str, Any], pixels: list[int] | None = None) -> dict[str, Any]:
-        """What the card says of the training; `pixels` are (K,) counts of what is written, by default the training split's."""
+        """Return the card's notes on the training; `pixels` are (K,) counts to write, by default the training split's."""
         return {
             "scenes": {named.name: named.sources for named in self.split.scenes},
             "split": self.split.describe(),
@@ -100,7 +100,7 @@ class Prepared:
         }
 
     def initial_segmenter(self) -> NetworkSegmenter:
-        """The recipe's network with its first weights. Errors: InputError where streams, first weights or losses do not fit."""
+        """Return the recipe's network with its first weights. Errors: InputError if streams, first weights or losses do not fit."""
         from deepnets4eo.training.losses import set_contrastive_loss
 
         segmenter = build_segmenter(self.recipe, _network_spec(self), self.inputs, self.legend)
@@ -136,7 +136,7 @@ class Prepared:
         return write_run(segmenter, self.recipe, out, split=self.split, scores=scores, notes=notes)
 
     def fit(self, segmenter: NetworkSegmenter, validated: Prepared, out: Path, options: TrainOptions) -> dict[str, Any]:
-        """Train a network on the scenes of `prepared` and validate it on those of `validated`; returns notes for the card."""
+        """Train a network on these scenes and validate it on the scenes of `validated`; return notes for the card."""
         from deepnets4eo.training.losses import SegmentationCriterion
 
         recipe, samples = self.recipe, self.samples()
@@ -191,12 +191,12 @@ def fit_and_write(recipe: Recipe, out: Path, options: TrainOptions, fit: Fit) ->
 
 
 def prepare(recipe: Recipe, further: Sequence[str] = ()) -> Prepared:
-    """Open the scenes, split them, and measure the training part. further : layers that the scenes need beside the inputs."""
+    """Open the scenes, split them, and measure the training part. further : layers needed in addition to the inputs."""
     return prepare_split(recipe, *open_labelled(recipe, further))
 
 
 def open_labelled(recipe: Recipe, further: Sequence[str] = ()) -> tuple[Legend, list[LabelledScene]]:
-    """The legend of a recipe, and its scenes. further : layers that they need beside the inputs."""
+    """Open the legend of a recipe, and its scenes. further : layers that they need in addition to the inputs."""
     legend = load_legend(recipe)
     return legend, open_scenes(recipe.data, (*recipe.model.layers, *further), legend)
 
@@ -219,7 +219,7 @@ def prepare_split(recipe: Recipe, legend: Legend, scenes: Sequence[LabelledScene
 
 
 def load_legend(recipe: Recipe) -> Legend:
-    """The legend that a recipe names, points to, or holds; of two classes at least."""
+    """Load the legend that a recipe names, points to, or contains; it needs at least two classes."""
     if not recipe.legend:
         known = ", ".join(Legend.available())
         raise InputError(
@@ -261,7 +261,7 @@ def _check_runs(sources: Sequence[str], legend: Legend, inputs: InputSpec) -> No
 
 
 def _check_streams(streams: Any, inputs: InputSpec) -> None:
-    """Refuse streams of a fusion network that are not the layers: the network would take bands for those of another layer."""
+    """Refuse streams of a fusion network that do not match the layers: the network would mistake bands for another layer's."""
     if not isinstance(streams, (list, tuple)):
         return
     bands = [len(layer.bands) for layer in inputs.layers.values()]

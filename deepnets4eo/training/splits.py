@@ -1,6 +1,6 @@
-"""Which part of the data is learnt from and which is validated on: the one builder of splits, for every task.
+"""Split of the data into training and validation: the one builder of splits, for every task.
 
-No pixel of a validation block is seen in training; random splits break that, and are called leaky. Memory: two bytes a pixel.
+No pixel of a validation block is seen in training; random splits break that, and are called leaky. Memory: two bytes per pixel.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ BLOCKS_PER_FOLD = 2  # along the shorter side, unless that makes blocks too smal
 
 
 class SplitScene(Protocol):
-    """What a split needs to know of a scene."""
+    """Interface that a split needs from a scene."""
 
     @property
     def name(self) -> str:
@@ -55,7 +55,7 @@ class SplitScene(Protocol):
 
     @property
     def grid(self) -> Grid:
-        """Where its pixels lie."""
+        """Return the grid of the scene's pixels."""
 
 
 SceneT = TypeVar("SceneT", bound=SplitScene)
@@ -71,7 +71,7 @@ class SampleWindow:
 
 @dataclass(frozen=True)
 class DataSplit(Generic[SceneT]):
-    """A split over several scenes, of the dataset's part that `dataset` names; `leaky` where neighbours may lie in different splits."""
+    """A split over several scenes, of the dataset's part that `dataset` names; `leaky` if neighbours may be in different splits."""
 
     scenes: Sequence[SceneT]
     splits: Sequence[SceneSplit]
@@ -80,12 +80,12 @@ class DataSplit(Generic[SceneT]):
 
     @property
     def leaky(self) -> bool:
-        """Whether scores on the validation part are optimistic by construction: neighbours or the same ground are learnt from."""
+        """Return whether validation scores are optimistic by construction: neighbours or the same ground are learnt from."""
         return self.mixes_neighbours or self.learnt_ground > MIN_LEARNT
 
     @property
     def mixes_neighbours(self) -> bool:
-        """Whether neighbours in one scene may lie in different parts."""
+        """Return whether neighbours in one scene may be in different parts."""
         return self.kind in LEAKY_KINDS
 
     @cached_property
@@ -94,17 +94,17 @@ class DataSplit(Generic[SceneT]):
         return learnt_share(self.scenes, self.splits, TRAIN, VAL) if self.validated else 0.0
 
     def describe_leaks(self) -> dict[str, Any]:
-        """Whether the split is leaky and, where it is, the share of validated ground that is learnt from."""
+        """Return whether the split is leaky and, if it is, the share of validated ground that is learnt from."""
         learnt = {"learnt_ground": round(self.learnt_ground, 4)} if self.learnt_ground > MIN_LEARNT else {}
         return {"leaky": self.leaky, **learnt}
 
     @property
     def validated(self) -> bool:
-        """Whether any part of the scenes is kept for validation."""
+        """Return whether any part of the scenes is kept for validation."""
         return any(VAL in split.parts for split in self.splits)
 
     def usable(self, scene: int, part: str) -> Keep:
-        """A function window -> (h, w) bool: the pixels of a part."""
+        """Return a function window -> (h, w) bool: the pixels of a part."""
         return lambda window: self.mask(scene, part, window)
 
     def mask(self, scene: int, part: str, window: Window) -> Mask:
@@ -115,12 +115,12 @@ class DataSplit(Generic[SceneT]):
         return split.mask(part, window)
 
     def touches_validation(self, scene: int, window: Window) -> bool:
-        """Whether training must not see all of a window: it reaches into a validation block, and the split is not leaky."""
+        """Return whether training must not see all of a window: it reaches into a validation block, and the split is not leaky."""
         split = self.splits[scene]
         return not self.mixes_neighbours and VAL in split.parts and split.intersects_part(VAL, window)
 
     def hidden_mask(self, scene: int, window: Window) -> Mask | None:
-        """(h, w) bool, the pixels of a window that training must not see; None where it may see all."""
+        """Return (h, w) bool, the pixels of a window that training must not see; None if it may see all."""
         return self.mask(scene, VAL, window) if self.touches_validation(scene, window) else None
 
     def windows(self, part: str, window_px: int) -> list[SampleWindow]:
@@ -133,7 +133,7 @@ class DataSplit(Generic[SceneT]):
         ]
 
     def random_window(self, scene: int, window_px: int, rng: np.random.Generator) -> SampleWindow:
-        """A window centred in the training part of a scene; where all of a scene is that, a window at any place inside."""
+        """Draw a window centred in the training part of a scene; if the whole scene is training, a window anywhere inside."""
         split = self.splits[scene]
         if self.kind == WHOLE:
             return SampleWindow(scene, random_windows(split.shape, window_px, 1, rng)[0])
@@ -144,7 +144,7 @@ class DataSplit(Generic[SceneT]):
         return np.array([split.area(part) if part in split.parts else 0 for split in self.splits], float)
 
     def objects_in(self, scene: int, centres: Indices, boxes: Indices) -> tuple[Mask, Mask]:
-        """Which objects of a scene are learnt from and validated on, by their centres (N, 2) and reach."""
+        """Return which objects of a scene are for training and which for validation, by their centres (N, 2) and reach."""
         split = self.splits[scene]
         return split.contains(TRAIN, centres) & ~split.near(VAL, boxes), split.contains(VAL, centres)
 
@@ -171,7 +171,7 @@ class DataSplit(Generic[SceneT]):
 
 @dataclass(frozen=True)
 class SplitRule:
-    """How scenes are split: "blocks" of each scene, "random" blocks without buffer (leaky), or whole scenes or groups."""
+    """Rule for splitting scenes: "blocks" of each scene, "random" blocks without buffer (leaky), or whole scenes or groups."""
 
     kind: str
     val_share: float
@@ -184,11 +184,11 @@ class SplitRule:
 
     @property
     def whole(self) -> bool:
-        """Whether all of every scene is learnt from, and nothing validated."""
+        """Return whether all of every scene is learnt from, and nothing validated."""
         return self.val_share == 0 and not self.val_names
 
     def split_scene(self, name: str, shape: tuple[int, int], number: int) -> BlockSplit:
-        """The blocks of one scene; number : its index, so that no two scenes are split alike."""
+        """Split one scene into blocks; number : its index, so that no two scenes are split alike."""
         block_px = self.block_px or int(np.clip(-(-min(shape) // BLOCKS_ALONG), SMALLEST_BLOCK_PX, LARGEST_BLOCK_PX))
         buffer_px = min(BUFFER_PX, block_px // 4) if self.buffer_px is None else self.buffer_px
         if self.narrow_buffer:
@@ -200,7 +200,7 @@ class SplitRule:
             raise InputError(f"scene {name!r} cannot be split: {error} Or set data.split=scenes.") from error
 
     def choose_validation(self, names: Sequence[str]) -> set[str]:
-        """The names that are validated on as a whole. Errors: InputError where these are none or all."""
+        """Choose the names that are validated on as a whole. Errors: InputError if none or all are chosen."""
         if self.val_names:
             chosen = {name for name in names if any(fnmatchcase(name, pattern) for pattern in self.val_names)}
         else:
@@ -214,7 +214,7 @@ class SplitRule:
         return chosen
 
     def assign_blocks(self, scenes: Sequence[SplitScene], groups: Sequence[str] | None = None) -> list[BlockSplit]:
-        """Assign every block to training or validation by the seed of the rule alone; `groups` name what stays together."""
+        """Assign every block to training or validation only by the seed of the rule; `groups` name what stays together."""
         shapes = [(int(scene.grid.shape[0]), int(scene.grid.shape[1])) for scene in scenes]
         if self.whole:
             return [BlockSplit(shape, max(shape), 0, {TRAIN: 1.0}) for shape in shapes]
@@ -231,7 +231,9 @@ class SplitRule:
 
 
 def _choose_ground(scenes: Sequence[SplitScene], rule: SplitRule) -> set[str]:
-    """The scenes to validate on where some show the ground of others, all of one ground together; none where that need not or cannot be."""
+    """Choose validation scenes if some scenes show the ground of others; keep all scenes of one ground together.
+
+    Returns an empty set if this is not needed or not possible."""
     groups = [] if rule.val_names else ground_groups(scenes)
     members: dict[int, list[str]] = {}
     for scene, first in zip(scenes, groups, strict=False):
@@ -262,7 +264,7 @@ def say_learnt_ground(split: DataSplit[Any]) -> None:
 
 
 def make_split(scenes: Sequence[SceneT], data: DataSection) -> DataSplit[SceneT]:
-    """Split scenes as the data section of a recipe says.
+    """Split scenes according to the data section of a recipe.
 
     Errors: InputError when a part would stay empty, or a class cannot be in both.
 
@@ -275,7 +277,7 @@ def make_split(scenes: Sequence[SceneT], data: DataSection) -> DataSplit[SceneT]
 
     Returns
     -------
-    The parts `train` and `val` of every scene; `train` alone where nothing is validated.
+    The parts `train` and `val` of every scene; only `train` if nothing is validated.
     """
     rule = SplitRule(
         data.split, data.val_share, data.split_seed, val_names=data.val_scenes,
@@ -292,7 +294,7 @@ def make_split(scenes: Sequence[SceneT], data: DataSection) -> DataSplit[SceneT]
 
 
 def windows_by_area(split: DataSplit[Any], recipe: RecipeType) -> RecipeType:
-    """The recipe with its windows an epoch, which follow from the area that is learnt from where `data.windows_per_epoch` is 0."""
+    """Return the recipe with its windows per epoch, by the area that is learnt from if `data.windows_per_epoch` is 0."""
     data = recipe.data
     if data.windows_per_epoch:
         return recipe
@@ -303,7 +305,7 @@ def windows_by_area(split: DataSplit[Any], recipe: RecipeType) -> RecipeType:
 
 
 def _dataset(data: DataSection) -> dict[str, str]:
-    """Which part of which dataset all scenes are of; its test part is in none of them."""
+    """Return the dataset and the part that all scenes are from; its test part is in none of them."""
     if data.dataset is None or data.scenes:
         return {}
     card = DatasetCard.load(data.dataset)
@@ -328,7 +330,7 @@ def write_split_maps(split: DataSplit[Any], out: Path) -> list[Path]:
 
 
 def _map_path(folder: Path, name: str, used: list[Path]) -> Path:
-    """A file named like the scene, whatever its name holds."""
+    """Return a file path named like the scene, with special characters of its name replaced."""
     stem = re.sub(r"[^\w.-]", "_", name)
     path = folder / f"{stem}.tif"
     return folder / f"{stem}-{len(used)}.tif" if path in used else path
@@ -416,7 +418,7 @@ def _advice(labels: Sequence[NDArray[np.uint8]], number: int) -> str:
 
 
 def _largest_px(labels: Sequence[NDArray[np.uint8]], number: int) -> int:
-    """The largest side of blocks of which the scenes together have so many."""
+    """Return the largest side of blocks that divides the scenes into at least `number` blocks in total."""
     sides = range(max(max(raster.shape) for raster in labels), 0, -1)
     return next(
         side for side in sides if side == 1 or sum(len(blocks(raster.shape, side)) for raster in labels) >= number

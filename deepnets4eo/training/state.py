@@ -1,6 +1,6 @@
 """State of a training on disk: one safetensors file with its scalars as JSON in the header; nothing is unpickled.
 
-Written beside and renamed. Refuses files that are truncated, damaged, foreign, or of another network.
+Written to a file next to the target and renamed. Refuses files that are truncated, damaged, foreign, or of another network.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def load_state(path: Path, network: nn.Module, optimizer: Optimizer | None = Non
 
 
 def read_scalars(path: Path) -> dict[str, Any]:
-    """The scalars of a saved state, its tensors left on disk."""
+    """Read the scalars of a saved state; its tensors stay on disk."""
     try:
         with safe_open(path, framework="pt") as file:
             scalars = parse_json((file.metadata() or {})[HEADER], "its header")
@@ -104,5 +104,5 @@ def _optimizer_state(tensors: Mapping[str, Tensor], steps: Mapping[str, Any]) ->
 
 
 def _own(value: Tensor) -> Tensor:
-    """A contiguous copy on the CPU: safetensors refuses tensors that share their storage."""
+    """Return a contiguous copy on the CPU: safetensors refuses tensors that share their storage."""
     return value.detach().cpu().clone().contiguous()

@@ -120,7 +120,7 @@ def _ranges(parts: Sequence[NDArray[np.float32]], scene_of: Sequence[int]) -> di
 
 
 def class_cells(split: DataSplit[LabelledScene]) -> list[ClassCells]:
-    """Where each class lies in the training part of each scene; reads all labels once."""
+    """Locate each class in the training part of each scene; reads all labels once."""
     cells = []
     for number, named in enumerate(split.scenes):
         cells.append(ClassCells.build(named.scene, named.labels.legend, split.usable(number, TRAIN)))
@@ -160,7 +160,7 @@ def _nothing_valid(split: DataSplit[Any], layers: Sequence[str]) -> str:
 
 
 def _empty_bands(layer: Layer) -> str:
-    """Which bands of a layer hold no value, where others do: NaN in one band makes a pixel invalid."""
+    """Describe the bands of a layer without any value if others have values: NaN in one band makes a pixel invalid."""
     empty = [band for band in layer.bands if not layer.subset([band]).thumbnail(WINDOW_PX)[1].any()]
     if not empty or len(empty) == layer.count:
         return ""
@@ -231,7 +231,7 @@ def _outlier_remedy(layer: str, far: Outliers, nodata: float | None) -> str:
 
 
 def _to_unit(spec: LayerInput, pixels: NDArray[np.float32]) -> LayerInput:
-    """The same layer scaled to 0 … 1; pixels (C, n)."""
+    """Return the layer scaled to 0 … 1; pixels (C, n)."""
     dtype = np.dtype(spec.dtype)
     if dtype.kind in "iu":
         return replace(spec, mean=(0.0,) * len(spec.mean), std=(float(np.iinfo(dtype).max),) * len(spec.std))
@@ -243,7 +243,7 @@ def _to_unit(spec: LayerInput, pixels: NDArray[np.float32]) -> LayerInput:
 def _to_gain(
     spec: LayerInput, pixels: NDArray[np.float32], extremes: tuple[float, float], scaling: Scaling
 ) -> LayerInput:
-    """The same layer divided by one number: the largest size of its values, or as `_to_unit` with one percentile of all bands."""
+    """Return the layer divided by one number: the largest size of its values, or as `_to_unit` by one percentile of all bands."""
     dtype = np.dtype(spec.dtype)
     if scaling == "unit" and dtype.kind in "iu":
         return _to_unit(spec, pixels)
@@ -258,7 +258,7 @@ def _extremes(extremes: dict[tuple[str, int], list[NDArray[np.float32]]], layer:
 
 
 def _to_range(spec: LayerInput, low: float, high: float) -> LayerInput:
-    """The same layer scaled from low … high to 0 … 1, all bands alike."""
+    """Return the layer scaled from low … high to 0 … 1, all bands alike."""
     flat = is_flat(np.array(high - low), np.array(max(abs(low), abs(high))))
     span = 1.0 if flat else high - low
     return replace(spec, mean=(low,) * len(spec.mean), std=(span,) * len(spec.std))

@@ -36,8 +36,9 @@ class StreamWindow:
 
 @dataclass
 class StreamSamples(Generic[SceneType]):
-    """Samples that `cut_window` cuts from scenes, which `make_scene` makes from a seed, in `processes` of their own
-    where that is above 0.
+    """Samples that `cut_window` cuts from scenes, which `make_scene` makes from a seed.
+
+    If `processes` is above 0, that many separate processes do this.
 
     Peak memory: 64 scenes; processes keep the windows of as many in files.
     """
@@ -57,7 +58,7 @@ class StreamSamples(Generic[SceneType]):
             self._pool = ScenePool(self._make_windows, self.processes, MIXED_SCENES)
 
     def windows(self, epoch: int) -> list[StreamWindow]:
-        """The windows of an epoch, in order; the windows of 32 scenes are mixed."""
+        """Return the windows of an epoch, in order; the windows of 32 scenes are mixed."""
         rng = np.random.default_rng([self.seed, epoch])
         count = -(-self.windows_per_epoch // self.windows_per_scene)
         seeds = rng.integers(2**31, size=count)
@@ -88,13 +89,13 @@ class StreamSamples(Generic[SceneType]):
         return self.cut_window(scene, np.random.default_rng([window.scene_seed, window.number]))
 
     def learnt(self, epochs: int, start: str | Path | None) -> int:
-        """How many windows weights have learnt from, with those of the run, training or model `start` before."""
+        """Count the windows that weights have learnt from, including the windows of the run, training or model `start` before."""
         windows = epochs * self.windows_per_epoch
         former = [] if start is None else sorted(run_path(start).glob(f"**/{CARD}"))
         return windows + (int(open_sealed(former[0].parent)["notes"].get("windows", 0)) if former else 0)
 
     def _scene(self, seed: int) -> SceneType:
-        """The scene of a seed; of several threads that need it the first makes it, while others make other scenes."""
+        """Return the scene of a seed; the first of several threads that need it makes it, while others make other scenes."""
         with self._lock:
             known = seed in self._scenes
             scene = self._scenes.setdefault(seed, Future())

@@ -63,7 +63,7 @@ class TargetSection(Section):
         return (self.layer,) if self.terrain is None else (self.layer, self.terrain)
 
     def resolve_quantity(self) -> Quantity:
-        """The quantity with the changes of this section. Raises InputError for one that is not known."""
+        """Return the quantity with the changes of this section. Raises InputError for an unknown quantity."""
         if isinstance(self.quantity, str) and self.quantity not in QUANTITIES:
             raise InputError(
                 f"target.quantity={self.quantity} is unknown. {name_hint(self.quantity, list(QUANTITIES))} Or describe it: "
@@ -77,18 +77,18 @@ class TargetSection(Section):
         return replace(known, zero=self.zero or known.zero, deviation=self.deviation)
 
     def values(self, layers: Mapping[str, NDArray[Any]], known: Mask) -> FloatImage:
-        """Values (h, w) float32 of what `Scene.read` returned, in the unit of the quantity; NaN where not `known` (h, w)."""
+        """Compute values (h, w) float32 from the result of `Scene.read`, in the quantity's unit; NaN for pixels not `known`."""
         first = np.where(known, layers[self.layer][0] * np.float32(self.factor), np.float32(np.nan))
         return first if self.terrain is None else ndsm(first, layers[self.terrain][0] * np.float32(self.factor))
 
     def known_values(self, quantity: Quantity, layers: Mapping[str, NDArray[Any]], known: Mask) -> FloatImage:
-        """`values`, with NaN also where the quantity (`resolve_quantity`) has none: zeros that are void, and values beyond its limits."""
+        """Return `values`, with NaN also for values that the quantity (`resolve_quantity`) excludes: void zeros, and values beyond its limits."""
         values = self.values(layers, known)
         return np.where(quantity.known_mask(values), values, np.float32(np.nan))
 
 
 def place_target(named: SceneT, target: TargetSection, data: DataSection) -> SceneT:
-    """A scene whose target lies on its grid by nearest neighbour; InputError where it has no georeference."""
+    """Return a scene with its target resampled to its grid by nearest neighbour; InputError if the target has no georeference."""
     layers = {}
     for name in target.layers:
         layer = Layer.open(named.sources[name], bands=data.bands.get(name), nodata=data.nodata.get(name))
@@ -103,7 +103,7 @@ def place_target(named: SceneT, target: TargetSection, data: DataSection) -> Sce
 
 @dataclass(frozen=True)
 class TargetScale:
-    """Median (most heights are those of ground) and standard deviation of the values learnt from, and their number."""
+    """Median (most heights are ground heights) and standard deviation of the values learnt from, and their number."""
 
     median: float
     std: float
@@ -131,7 +131,7 @@ def measure_target(split: DataSplit[Any], target: TargetSection, quantity: Quant
 def check_values(
     values: NDArray[np.float32], target: TargetSection, quantity: Quantity, source: str, *, infinite: int = 0
 ) -> None:
-    """Refuse values (n,) that cannot be those of a quantity, with what to do about it. Raises InputError."""
+    """Refuse values (n,) that are impossible for a quantity, with a remedy. Raises InputError."""
     if infinite > TOLERATED * (len(values) + infinite):
         raise InputError(
             f"{source}: {infinite:,} values are infinite; expected numbers. Set them to nodata in the file."
@@ -176,7 +176,7 @@ def _advice(beyond: NDArray[np.float32], values: NDArray[np.float32], target: Ta
 
 
 def _check_zeros(values: NDArray[np.float32], target: TargetSection, quantity: Quantity, source: str) -> None:
-    """Refuse zeros that the recipe does not explain, where they seem to mean the other thing."""
+    """Refuse zeros that the recipe does not explain, if they seem to mean no data instead of a value, or the reverse."""
     zeros, above = values == 0, values > 0
     gap = GAP * float(np.median(values[above])) if above.any() else 0.0
     near = above & (values <= gap)

@@ -19,18 +19,18 @@ SEGMENTATION = "segmentation"
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How a training runs on this machine; nothing here changes what is learned, but for the device's rounding.
+    """Options for running a training on this machine; they do not change what is learned, except for the device's rounding.
 
     Errors: InputError (`finish` without `resume`).
 
     Parameters
     ----------
-    device : "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N"
-    resume : whether to go on with what the run folder has: the last complete epoch, or the last step before Ctrl-C
+    device : "auto" (CUDA if available), "cpu", "cuda" or "cuda:N"
+    resume : whether to continue from the run folder: from the last complete epoch, or the last step before Ctrl-C
     overwrite : whether to replace a run that is in the folder
     online : whether to download what the recipe names: first weights ("imagenet"), rasters at web addresses
     devices : GPUs (on a CPU: processes) that train one network together, each with its share of every batch
-    minutes, epochs : after which the training ends, over all resumptions; the learning rate falls as without them. None: no limit
+    minutes, epochs : limits after which the training ends, over all resumptions; the learning rate falls as without them. None: no limit
     finish : with `resume`: train no more, and write the run with the best weights so far
     followed : whether the task trains once more afterwards, so that all of several processes return
 
@@ -78,7 +78,7 @@ class Task:
 
 
 def load_task(name: str) -> Task:
-    """The task of that name. Errors: InputError with the names of all tasks."""
+    """Load the task of that name. Errors: InputError with the names of all tasks."""
     tasks = plugins_of("training.tasks")
     if name not in tasks:
         raise InputError(

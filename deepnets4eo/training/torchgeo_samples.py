@@ -32,7 +32,7 @@ class SampleDataset(Protocol):
     """A dataset of PyTorch whose samples are dictionaries, as torchgeo's are."""
 
     def __len__(self) -> int:
-        """Number of samples."""
+        """Return the number of samples."""
 
     def __getitem__(self, index: Any) -> dict[str, Any]:
         """One sample."""
@@ -80,7 +80,7 @@ class SceneDataset:
         ]
 
     def __len__(self) -> int:
-        """Number of windows."""
+        """Return the number of windows."""
         return len(self.windows)
 
     @name_missing_extra()
@@ -108,7 +108,7 @@ def write_samples(
 
     Parameters
     ----------
-    dataset : of `image` and `mask`, or of `image` and `label`; where a sample has `crs` and `bounds`, its raster lies there
+    dataset : of `image` and `mask`, or of `image` and `label`; `crs` and `bounds` of a sample, if present, georeference its raster
     out : folder
     legend : classes of the masks, whose numbers are class indices; all others are void
     bands : names of the image's bands
@@ -116,7 +116,8 @@ def write_samples(
 
     Returns
     -------
-    The scenes for `data.scenes` where samples have masks, a name, an image and labels each; the archive for `data.folders` where they have labels.
+    For samples with masks, the scenes for `data.scenes`: a name, an image and labels each. For samples with labels, the archive for
+    `data.folders`.
 
     Examples
     --------
@@ -167,7 +168,7 @@ def _write_archive(dataset: SampleDataset, folder: Path, *, overwrite: bool) -> 
 
 
 def _array(values: Any) -> NDArray[Any]:
-    """The numbers of a tensor or array, of whole ones of 8 or 16 bits as such."""
+    """Return the numbers of a tensor or array; whole numbers of 8 or 16 bits keep their type."""
     array = np.asarray(values)
     if array.dtype.kind == "f" and array.dtype.itemsize > 4:
         return array.astype(np.float32)
@@ -175,7 +176,7 @@ def _array(values: Any) -> NDArray[Any]:
 
 
 def _grid_of(sample: dict[str, Any], shape: tuple[int, ...]) -> Grid:
-    """Where a sample lies, by its `bounds` as slices of x and y with a step; else pixels."""
+    """Return the grid of a sample, from its `bounds` as slices of x and y with a step; else plain pixels."""
     height, width = shape
     bounds = sample.get("bounds")
     if (

@@ -29,7 +29,10 @@ class SumOfValueLosses(nn.Module):
         self.weights = {name: weight for name, weight in losses.items() if weight > 0}
 
     def forward(self, prediction: Tensor, values: Tensor) -> Tensor:
-        """prediction : (N, 1 or 2, H, W) float32 · values : (N, H, W) float32, NaN where void · returns : () float32."""
+        """Compute the loss, () float32.
+
+        prediction : (N, 1 or 2, H, W) float32
+        values : (N, H, W) float32, NaN for void pixels"""
         known = values.isfinite()
         truth = values.masked_fill(~known, 0)
         return torch.stack(
@@ -73,7 +76,7 @@ def _huber(prediction: Tensor, truth: Tensor, known: Tensor) -> Tensor:
 
 
 def _logs(prediction: Tensor, truth: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """Differences of natural logarithms, and where they are: where the truth is above 0."""
+    """Compute differences of natural logarithms, and the mask of pixels whose truth is above 0."""
     positive = known & (truth > 0)
     number = positive.sum(dim=(1, 2), keepdim=True).clamp_min(1)
     least = MIN_SHARE_OF_MEAN * (truth * positive).sum(dim=(1, 2), keepdim=True) / number
@@ -101,13 +104,13 @@ def _eigen(prediction: Tensor, truth: Tensor, known: Tensor) -> Tensor:
 
 
 def _eigen_grad(prediction: Tensor, truth: Tensor, known: Tensor) -> Tensor:
-    """Eigen's loss, and the mean of the squared gradient of D, by differences of neighbours of which both are known."""
+    """Compute Eigen's loss plus the mean of the squared gradient of D, by differences of neighbours that are both known."""
     apart, positive = _logs(prediction, truth, known)
     return _eigen(prediction, truth, known) + _of_neighbours(apart, positive, torch.square)
 
 
 def _gradient(prediction: Tensor, truth: Tensor, known: Tensor) -> Tensor:
-    """Mean of |∂e| along rows plus that along columns: edges that lie elsewhere, or are blurred."""
+    """Compute the mean of |∂e| along rows plus the mean along columns, which penalises displaced or blurred edges."""
     return _of_neighbours(_error(prediction, truth, known), known, torch.abs)
 
 

@@ -19,7 +19,7 @@ SLACK_PX = 1.0  # around a box, so that rounding loses no piece
 
 @dataclass(frozen=True)
 class OutlinePoints:
-    """Points (P, 2) along N outlines, normals (P, 2) outwards; those of outline i: starts[i] … starts[i + 1], of `whole`."""
+    """Points (P, 2) along N outlines, normals (P, 2) outwards; outline i has the points starts[i] … starts[i + 1], of `whole`."""
 
     points: Points
     normals: Points
@@ -98,7 +98,7 @@ class Sides:
 
     @classmethod
     def concatenate(cls, parts: list[Sides]) -> Sides:
-        """The sides of several parts, one after the other."""
+        """Concatenate the sides of several parts."""
         counts = np.concatenate([np.diff(part.starts) for part in parts])
         begin, end, normals = (
             np.concatenate([getattr(part, name) for part in parts]) for name in ("begin", "end", "normals")
@@ -106,7 +106,7 @@ class Sides:
         return cls(_starts(counts), begin, end, normals)
 
     def subset(self, outlines: NDArray[np.integer[Any]]) -> Sides:
-        """The sides of some outlines (M,), in that order."""
+        """Return the sides of some outlines (M,), in that order."""
         counts = self.starts[outlines + 1] - self.starts[outlines]
         index = ranges(self.starts[outlines], counts)
         return Sides(_starts(counts), self.begin[index], self.end[index], self.normals[index])
@@ -138,7 +138,7 @@ class Sides:
         return np.maximum(np.ceil(self.lengths / step_px), 1).astype(np.int64)
 
     def _pieces_in(self, pieces: Indices, box: Box | None) -> tuple[Indices, Indices]:
-        """Number of the first piece of each side that may meet the box, and how many do, (E,)."""
+        """Return the number of the first piece of each side that may meet the box, and how many do, (E,)."""
         return (np.zeros_like(pieces), pieces) if box is None else pieces_near(self.begin, self.end, pieces, *box)
 
     def _middles(self, side: NDArray[np.integer[Any]], number: Indices, pieces: Indices) -> Points:
@@ -149,7 +149,7 @@ class Sides:
 
 
 def pieces_near(begin: Points, end: Points, count: Indices, low: Points, high: Points) -> tuple[Indices, Indices]:
-    """Which of `count` (E,) equal pieces of sides may meet a box: first (E,), how many (E,)."""
+    """Return which of `count` (E,) equal pieces of sides may meet a box: first (E,), how many (E,)."""
     low, high = low - SLACK_PX, high + SLACK_PX
     first, number = np.zeros(len(count), np.int64), np.array(count, np.int64)
     beyond = ((np.minimum(begin, end) < low) | (np.maximum(begin, end) > high)).any(axis=1)

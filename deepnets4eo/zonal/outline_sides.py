@@ -98,7 +98,7 @@ def decompose(geometries: NDArray[Any], coefficients: Floats) -> Decomposed:
 
 
 def _leftward(rings: NDArray[Any], owner: Indices, x0: NDArray[Any], x1: NDArray[Any], y: NDArray[Any]) -> Ledges:
-    """The level sides on centres that run leftwards in clockwise rings."""
+    """Return the level sides on centres that run leftwards in clockwise rings."""
     clockwise = ~shapely.is_ccw(rings)
     right, left = np.where(clockwise, x0, x1), np.where(clockwise, x1, x0)
     keep = right > left

@@ -1,4 +1,4 @@
-"""Polygons as pixels: which pixel centres lie inside which outline, by GDAL's rule to the last tie; overlapping ones keep theirs."""
+"""Polygons as pixels: the pixel centres inside each outline, by GDAL's rule to the last tie; overlapping outlines keep their pixels."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Outlines:
 
     @classmethod
     def on(cls, geometries: Any, grid: Grid | None = None, *, shape: tuple[int, int] | None = None) -> Outlines:
-        """The outlines of polygons (N,), a GeoSeries or GeoDataFrame on a grid.
+        """Return the outlines of polygons (N,), a GeoSeries or GeoDataFrame on a grid.
 
         Geometries with a CRS are transformed to the grid's; arrays must be in it already.
 
@@ -89,7 +89,7 @@ class Outlines:
 
     @classmethod
     def concatenate(cls, parts: list[Outlines]) -> Outlines:
-        """The outlines of several parts on one raster."""
+        """Concatenate the outlines of several parts on one raster."""
         whole = cls.__new__(cls)
         whole.shape, whole.count = parts[0].shape, sum(part.count for part in parts)
         whole._edges, whole._ledges, whole._box = concatenate(
@@ -121,9 +121,9 @@ class Outlines:
         return np.unique(near[meets])
 
     def spans(self, window: Window, only: Indices | None = None) -> Spans:
-        """Runs of inside pixels in a window, which may reach beyond the raster. Memory: 100 bytes an outline and row.
+        """Return runs of inside pixels in a window, which may reach beyond the raster. Memory: 100 bytes per outline and row.
 
-        only : (M,) ascending numbers of outlines, by default those that touch the window."""
+        only : (M,) ascending numbers of outlines, by default all outlines that touch the window."""
         index = self.touching(window) if only is None else only
         keys = np.sort(self._crossings(window, index))
         stride = window.width + 1
@@ -134,11 +134,11 @@ class Outlines:
         return Spans(index, owner, row, first_col, first_col + stop - start)
 
     def pixels(self, window: Window, only: Indices | None = None) -> tuple[Indices, Indices]:
-        """The pixels of a window whose centres outlines enclose: (P,) position in `only`, ascending, and (P,) flat pixel number."""
+        """Return the window's pixels with centres inside outlines: (P,) position in `only`, ascending, and (P,) flat pixel number."""
         return self.spans(window, only).pixels(window.width)
 
     def some_at_a_time(self, window: Window, most_pixels: int = MAX_PIXELS) -> list[Indices]:
-        """Numbers of the outlines that touch a window, in runs that own at most so many pixels of it, or of one outline."""
+        """Return numbers of the outlines that touch a window, in runs that own at most `most_pixels` of it, or of one outline."""
         touching = self.touching(window)
         corner = np.array([window.row, window.col])
         low = np.maximum(self._box[touching, :2], corner)
@@ -146,7 +146,7 @@ class Outlines:
         return [touching[run] for run in groups(sides.prod(axis=1), most_pixels)] or [touching]
 
     def paint(self, window: Window, background: int = -1) -> NDArray[np.int32]:
-        """(h, w) raster of outline numbers, `background` where there is none; of overlapping ones the last."""
+        """Paint an (h, w) raster of outline numbers, `background` for pixels outside all; in overlaps the last outline counts."""
         spans = self.spans(window)
         flat = np.full(window.height * window.width, background, np.int32)
         for first in range(0, len(spans.owner), PIECE):
@@ -155,7 +155,7 @@ class Outlines:
         return flat.reshape(window.height, window.width)
 
     def _crossings(self, window: Window, index: Indices) -> Indices:
-        """Where sides cross the centres of rows: pairs of keys that order by outline, row and column."""
+        """Return the crossings of sides with the centres of rows: pairs of keys that order by outline, row and column."""
         edges = self._edges
         counts = edges.of[index + 1] - edges.of[index]
         sides = ranges(edges.of[index], counts)
@@ -177,7 +177,7 @@ class Outlines:
         return line * (window.width + 1) + column
 
     def _with_ledges(self, window: Window, index: Indices, start: Indices, stop: Indices) -> tuple[Indices, Indices]:
-        """Spans united with those of level sides on centres."""
+        """Return the spans united with the spans of level sides on centres."""
         ledges = self._ledges
         owner = np.searchsorted(index, ledges.owner)
         here = np.isin(ledges.owner, index) & (ledges.row >= window.row) & (ledges.row < window.row + window.height)
@@ -210,12 +210,12 @@ def ranges(start: Indices, counts: Indices) -> Indices:
 
 
 def chunks(count: int, most: int = CHUNK) -> list[slice]:
-    """Runs of at most `most` of `count` items; one empty run where there are none."""
+    """Return runs of at most `most` of `count` items; one empty run if there are no items."""
     return [slice(first, min(first + most, count)) for first in range(0, max(count, 1), most)]
 
 
 def groups(cost: Indices, most: int) -> list[slice]:
-    """Runs of neighbours that cost at most `most` together, or of one that costs more."""
+    """Return runs of neighbours that cost at most `most` together, or of a single item that costs more."""
     total = np.concatenate([[0], np.cumsum(cost, dtype=np.float64)])
     cuts, begin = [], 0
     while begin < len(cost):
@@ -257,12 +257,12 @@ def _bucket(box: Indices, shape: tuple[int, int]) -> tuple[Indices, Indices, int
 
 
 def patch_centres(polygons: NDArray[Any], grid: Grid) -> Floats:
-    """Centres of the bounding boxes of polygons, in pixels.
+    """Return the centres of the bounding boxes of polygons, in pixels.
 
     Parameters
     ----------
     polygons : (N,) shapely geometries in the grid's CRS
-    grid : where the pixels lie
+    grid : grid of the pixels
 
     Returns
     -------

@@ -165,9 +165,9 @@ def band_sums(layer: Layer, polygons: Any, *, block_px: int = READ_PX, workers: 
 
 
 def sum_bands(spans: Spans, data: NDArray[Any], valid: Mask) -> tuple[Indices, Floats, Floats]:
-    """Count, sum and squared deviations of the bands of one window over the outlines in it.
+    """Compute count, sum and squared deviations of the bands of one window over the outlines in it.
 
-    Each outline is summed from its own values alone: an extreme value elsewhere changes nothing.
+    Each outline is summed only from its own values: an extreme value elsewhere changes nothing.
 
     Parameters
     ----------
@@ -303,12 +303,12 @@ WEST, NORTH, EAST, SOUTH = range(4)  # of a box: first column and row, and those
 def sums_by_share(layer: Layer, polygons: gpd.GeoDataFrame) -> Floats:
     """Sum the first band of a raster over polygons, each pixel by the share of its area that lies in the polygon.
 
-    Peak memory: 24 bytes a pixel of a block; a few hundred bytes for each pixel that an edge crosses.
+    Peak memory: 24 bytes per pixel of a block; a few hundred bytes for each pixel that an edge crosses.
 
     Parameters
     ----------
-    layer : raster of amounts, such as people a pixel
-    polygons : (N,) in any CRS, or none as the raster
+    layer : raster of amounts, such as people per pixel
+    polygons : (N,) in any CRS, or in none if the raster has none
 
     Returns
     -------
@@ -340,15 +340,15 @@ def sums_by_share(layer: Layer, polygons: gpd.GeoDataFrame) -> Floats:
 
 
 def known_shares(layer: Layer, polygons: gpd.GeoDataFrame) -> Floats:
-    """Measure in which share of each polygon the first band of a raster has a value.
+    """Measure the share of each polygon in which the first band of a raster has a value.
 
     Parameters
     ----------
-    layer, polygons : the same as for `sums_by_share`
+    layer, polygons : as for `sums_by_share`
 
     Returns
     -------
-    (N,) float64, 0–1; NaN of polygons without an area
+    (N,) float64, 0–1; NaN for polygons without an area
 
     Examples
     --------

@@ -45,7 +45,7 @@ def build_features(names: Sequence[str]) -> tuple[Feature, ...]:
 
 
 def as_features(features: Sequence[str | Feature]) -> tuple[Feature, ...]:
-    """Return features of which some are named, as by `build_features`.
+    """Return features; names among them are resolved as by `build_features`.
 
     >>> len(as_features(["hsv", *build_features(["hog16"])]))
     2
@@ -79,7 +79,7 @@ def column_names(features: Sequence[Feature], bands: Bands) -> list[str]:
 
 
 def halo_px(features: Sequence[Feature]) -> int:
-    """Return the distance in pixels around a site on which one or more features depend.
+    """Return the distance in pixels around a site within which pixels affect one or more of the features.
 
     >>> halo_px(build_features(["pixels", "hog16"]))
     21

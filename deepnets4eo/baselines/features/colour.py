@@ -45,7 +45,7 @@ def indices(bands: Bands) -> FloatImage:
 
 
 def index_names(bands: Bands) -> list[str]:
-    """Return those of ndvi, gndvi, ndwi, exg that the bands allow. Errors: InputError where they allow none."""
+    """Return the names of the indices among ndvi, gndvi, ndwi and exg that the bands allow. Raises InputError if they allow none."""
     names = [name for name, roles in RATIOS.items() if bands.has(*roles)] + ["exg"] * bands.has(*COLOURS)
     if not names:
         raise InputError(
@@ -63,8 +63,9 @@ def _in_common_units(bands: Bands, *roles: str) -> FloatImage:
 
 
 def three_colours(bands: Bands) -> tuple[FloatImage, str]:
-    """Return red, green and blue scaled to 0–1, (3, h, w), and ""; else the first three spectral bands, and their
-    names. Errors: InputError where there are fewer than three."""
+    """Return red, green and blue scaled to 0–1, (3, h, w), and "".
+
+    If they are missing, return the first three spectral bands and their names. Raises InputError if there are fewer than three."""
     if bands.has(*COLOURS):
         return bands.unit(*COLOURS), ""
     indices_of_three = bands.spectral_indices()[:3]
@@ -129,7 +130,7 @@ class HsvHistogram:
         return (shares / windows.areas).astype(np.float32)
 
     def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> NDArray[np.float32]:
-        """Return shares within each superpixel, (count, 32); 0 where it has no pixels."""
+        """Return shares within each superpixel, (count, 32); 0 for a superpixel without pixels."""
         inside = ids >= 0
         own = ids[inside].astype(np.int64)
         size = np.maximum(np.bincount(own, minlength=count), 1)[:, None]

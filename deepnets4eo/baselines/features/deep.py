@@ -47,15 +47,15 @@ PROJECTION = "projection"
 
 
 def encoder_images(bands: Bands, encoder: FrozenEncoder, inputs: Inputs) -> FloatImage:
-    """Return the images that an encoder gets, (M, 3, h, w) float32 in its scaling: colours, height, normals.
-    Errors: InputError where no band is a height."""
+    """Return the images that an encoder receives, (M, 3, h, w) float32 in the encoder's scaling: colours, height, normals.
+    Raises InputError if no band is a height."""
     mean, std = (np.array(values, np.float32)[:, None, None] for values in (encoder.mean, encoder.std))
     makers = {"colours": _colours, "height": _height, "normals": _normals}
     return np.stack([(makers[name](bands) - mean) / std for name in IMAGE_KINDS[inputs]])
 
 
 def _colours(bands: Bands) -> FloatImage:
-    """Return 0–1: red, green, blue, or near infrared, red, green where there is no blue, or grey."""
+    """Return red, green, blue scaled to 0–1; near infrared, red, green if there is no blue; else grey."""
     for roles in (COLOURS, ("nir", "red", "green")):
         if bands.has(*roles):
             return bands.unit(*roles)
@@ -83,7 +83,7 @@ def _height_role(bands: Bands) -> str:
 
 
 class DeepOptions(Section):
-    """Which frozen encoder is used, on which inputs, and how."""
+    """Options of deep features: the frozen encoder, its inputs, and how it is applied."""
 
     encoder: str | None = Field(default=None, description="a name of timm, e.g. resnet18, or efficientnet-lite0")
     weights: str | Path | None = Field(
@@ -122,10 +122,10 @@ class DeepFeatures:
 
     "dense" is one pass over the image. "patch" processes each patch by itself, as published, and is far slower.
 
-    In the core of a tile, dense values differ from those of the whole image by the pixels beyond the halo; patch values
-    do not.
+    In the core of a tile, dense values differ from the values of the whole image because pixels beyond the halo are
+    missing; patch values do not differ.
 
-    Memory: 4 F bytes a site, and the maps of one scale.
+    Memory: 4 F bytes per site, and the maps of one scale.
     """
 
     encoder: str = "resnet18"
@@ -157,7 +157,7 @@ class DeepFeatures:
 
     @property
     def halo_px(self) -> int:
-        """Pixels around a site on which a value depends; whole cells or steps, so that tiles are in phase with the scene."""
+        """Return the halo in pixels around a site that affects its value, in whole cells or steps, so that tiles are in phase with the scene."""
         farthest = min(self.scales)
         if self.looks == "patch":
             patch = max(self._footprints) // 2 + NORMALS_REACH_PX + self.step_px // 2
@@ -207,7 +207,7 @@ class DeepFeatures:
         self._encoder.to(compute.device)
 
     def describe(self) -> dict[str, Any]:
-        """Return plain values from which `restore` makes the same feature again, with the file of `save`."""
+        """Return plain values that `restore` needs to rebuild the same feature, together with the file of `save`."""
         origin = "random" if self.weights is None else Path(self.weights).name
         return asdict(self) | {"scales": list(self.scales), "weights": origin}
 
@@ -400,7 +400,7 @@ def box_weights(positions: NDArray[Any], side: float, cells: int) -> FloatImage:
 
 
 def mirror_pad(image: FloatImage, margin: int) -> FloatImage:
-    """Return an image (…, h, w) with a mirrored margin on each side, mirrored again where it is wider than the image.
+    """Return an image (…, h, w) with a mirrored margin on each side, mirrored repeatedly if the margin is wider than the image.
 
     >>> mirror_pad(np.array([[1.0, 2.0, 3.0]]), 2)[0].tolist()
     [3.0, 2.0, 1.0, 2.0, 3.0, 2.0, 1.0]

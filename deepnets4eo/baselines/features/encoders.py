@@ -104,7 +104,7 @@ class FrozenEncoder:
 
     @property
     def reach_px(self) -> float:
-        """Largest distance in pixels from a cell's centre on which the cell depends."""
+        """Return the largest distance in pixels from a cell's centre within which pixels affect the cell."""
         return self._cached_geometry()[1]
 
     def state(self) -> dict[str, Tensor]:

@@ -28,7 +28,7 @@ WORD_BITS = 64
 class Feature(Protocol):
     """A named group of columns.
 
-    Sites of a stride s lie at rows and columns s // 2, s // 2 + s, …: one in the middle of every s × s pixels."""
+    Sites of a stride s are at rows and columns s // 2, s // 2 + s, …: one in the middle of every s × s pixels."""
 
     @property
     def name(self) -> str:
@@ -36,7 +36,7 @@ class Feature(Protocol):
 
     @property
     def halo_px(self) -> int:
-        """Pixels around a site on which a value depends."""
+        """Return the number of pixels around a site that affect its value."""
 
     def columns(self, bands: Bands) -> list[str]:
         """Return the names of the F columns. Errors: InputError where a band that it needs is missing."""
@@ -116,7 +116,7 @@ NEIGHBOURHOOD = DenseFeature("neighbourhood", max(RADII_PX), _neighbourhood_name
 
 @dataclass(frozen=True)
 class Windows:
-    """Rows from first to last (exclusive), one pair for each row of sites; columns likewise."""
+    """Rows from first to last (exclusive), one pair for each row of sites; columns in the same form."""
 
     rows: tuple[Indices, Indices]
     cols: tuple[Indices, Indices]

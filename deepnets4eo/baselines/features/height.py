@@ -28,10 +28,9 @@ def surface(bands: Bands) -> FloatImage:
 
 
 def above_ground(bands: Bands, ground_px: int = GROUND_PX) -> FloatImage:
-    """Return height above ground in metres, (h, w): `ndsm`, else `height` less `ground`, else `height` less its
-    opening.
+    """Return height above ground in metres, (h, w): `ndsm`, `height` less `ground`, or `height` less its opening.
 
-    The opening takes a square of odd side `ground_px`. Errors: InputError where no band is a height.
+    The opening takes a square of odd side `ground_px`. Raises InputError if no band is a height.
     """
     if bands.has("ndsm"):
         return bands.pick("ndsm")[0]

@@ -57,7 +57,7 @@ def felzenszwalb_cells(grey: FloatImage, cell_px: int = 8) -> FloatImage:
 
 
 def _cells_at(grey: FloatImage, rows: Indices, cols: Indices, cell_px: int) -> FloatImage:
-    """Return HOG of the cells that start at these rows and columns (sorted, may lie outside), (31, R, C) float32."""
+    """Return HOG of the cells that start at these rows and columns (sorted, may be outside the image), (31, R, C) float32."""
     if not len(rows) or not len(cols):
         return np.zeros((len(HOG_NAMES), len(rows), len(cols)), np.float32)
     around = [
@@ -81,7 +81,7 @@ def _cells_at(grey: FloatImage, rows: Indices, cols: Indices, cell_px: int) -> F
 
 
 def _margin(starts: Indices, cell_px: int, length: int) -> tuple[int, int]:
-    """Return pixels to add before and after, so that cells, the pixels they share and gradients lie inside."""
+    """Return the pixels to add before and after, so that cells, the pixels they share and gradients are inside the image."""
     reach = cell_px // 2 + 1
     return max(reach - int(starts[0]), 1), max(int(starts[-1]) + cell_px + reach + 1 - length, 1)
 

@@ -1,7 +1,7 @@
 """The max-tree of an image: all connected parts of all its level sets, and their extent.
 
-One tree serves all thresholds and attributes; the min-tree is that of `image.max() - image`. scikit-image's takes 2 to
-40 times as long."""
+One tree serves all thresholds and attributes; the min-tree is the max-tree of `image.max() - image`. The max-tree of
+scikit-image takes 2 to 40 times as long."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class MaxTree:
         return parts[-2::-1]
 
     def _accumulate(self, gather: np.ufunc, values: NDArray[Any]) -> NDArray[Any]:
-        """Combine each node's value with those of all above it."""
+        """Combine each node's value with the values of all nodes above it."""
         for children, first, parents in self._families:
             values[parents] = gather(values[parents], gather.reduceat(values[children], first))
         return values
@@ -103,7 +103,7 @@ class MaxTree:
 
 
 def _flat_zones(image: NDArray[Any], connectivity: int) -> tuple[Indices, Indices]:
-    """Number connected pixels of one level from the highest level down: (h, w) numbers, (zones,) levels."""
+    """Label connected pixels of one level from the highest level down: (h, w) zone numbers, (zones,) levels."""
     from skimage.measure import label
 
     zones = label(image.astype(np.int64), background=-1, connectivity=connectivity) - 1

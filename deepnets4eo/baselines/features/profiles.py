@@ -63,7 +63,7 @@ def erode_by_disks(image: NDArray[Any], radii_px: Sequence[int]) -> list[NDArray
 
 
 class ProfileOptions(Section):
-    """How many principal components profiles are made of, and with which disks."""
+    """Options of extended profiles: the number of principal components, and the radii of the disks."""
 
     components: int = Field(default=3, ge=1, description="extended_profile: principal components of the bands")
     radii_px: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field(
@@ -166,7 +166,7 @@ class ExtendedProfile:
         return np.concatenate(parts)
 
     def describe(self) -> dict[str, Any]:
-        """Return plain values from which `restore` makes it again."""
+        """Return plain values that `restore` needs to rebuild the same feature."""
         return {"options": self.options.model_dump(mode="json"), "largest_px": self.largest_px}
 
     def save(self, folder: Path) -> list[str]:

@@ -51,8 +51,8 @@ class PartDetector(TileSegmenter):
     A template is a linear SVM over HOG cells. It is trained on objects rotated to its heading, and on its own false
     alarms in the background.
 
-    As a segmenter, it gives the class the probability of the box inside a detected box, and 0 elsewhere. The other
-    classes share the rest.
+    As a segmenter, it assigns the class the probability of the box inside a detected box, and 0 elsewhere. The other
+    classes share the remaining probability.
 
     Sources: Randrianarivo, Le Saux, Crucianu, Ferecatu, 2015; Felzenszwalb et al., PAMI 32(9), 2010.
 
@@ -68,7 +68,7 @@ class PartDetector(TileSegmenter):
     Raises
     ------
     InputError
-        By `fit` where no object can be used for training, and before `fit` by `detect` and `save`.
+        By `fit` if no object can be used for training, and by `detect` and `save` if they are called before `fit`.
 
     Examples
     --------
@@ -133,9 +133,9 @@ class PartDetector(TileSegmenter):
     ) -> gpd.GeoDataFrame:
         """Detect objects in a scene of any size, tile by tile; objects on a seam are returned once.
 
-        min_score : probability from which there is a detection. Returns a GeoDataFrame in the scene's CRS, best first:
+        min_score : minimum probability of a detection. Returns a GeoDataFrame in the scene's CRS, best first:
         `id`, `class`, `score` (probability), `component`, `length_m`, `width_m` (pixels without a CRS), `heading_deg`,
-        rectangles. Errors: RunError where the scene does not fit."""
+        rectangles. Raises RunError if the scene does not fit."""
         self.inputs.check(scene)
         found_gsd, own_gsd = scene_gsd_m(scene), self.inputs.gsd_m
         scale = found_gsd / own_gsd if found_gsd and own_gsd else 1.0
@@ -164,7 +164,7 @@ class PartDetector(TileSegmenter):
         return self.to_physical_units(image).grey()
 
     def describe(self) -> dict[str, Any]:
-        """Return plain values from which `restore` makes the same detector again."""
+        """Return plain values that `restore` needs to rebuild the same detector."""
         return super().describe() | {"class_name": self.class_name, "settings": self.settings.to_dict()}
 
     def save(self, folder: str | Path) -> list[str]:
@@ -201,7 +201,7 @@ class PartDetector(TileSegmenter):
         return own if not self.settings.parts else 2 * own  # the parts use finer cells
 
     def _plan(self, boxes: Floats) -> int:
-        """Return the reach of the templates, and set a tiling whose halo suffices for it where none was given."""
+        """Return the reach of the templates in pixels; if no tiling was given, set one whose halo covers the reach."""
         diagonal = float(np.median(np.hypot(boxes[:, 2], boxes[:, 3]))) * LARGEST
         reach_px = math.ceil((diagonal / 2 + 2 * self._cell_px(boxes)) / min(self.settings.scales))
         if not self._own_tiling:

@@ -164,7 +164,7 @@ def _held_out_precision(bank: TemplateBank, held_out: Sequence[TrainingWindow], 
 def _split_windows(
     windows: Sequence[TrainingWindow], rng: np.random.Generator
 ) -> tuple[list[TrainingWindow], list[TrainingWindow]]:
-    """Return training windows and held-out windows; none of the latter where few windows have boxes."""
+    """Return training windows and held-out windows; no window is held out if too few windows have boxes."""
     full = [index for index, window in enumerate(windows) if window.usable.any()]
     if len(full) < MIN_WINDOWS:
         log.warning("boxes are in %d windows only: none is held out, probabilities are not calibrated.", len(full))

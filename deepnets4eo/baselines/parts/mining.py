@@ -75,7 +75,7 @@ class TemplateTrainer:
             self.examples.append(Examples(cells, self._random_negatives(template)))
 
     def fit(self, bank: TemplateBank | None = None) -> TemplateBank:
-        """Align the objects to the templates (None: centred) and fit all templates, with their parts, anew."""
+        """Align the objects to the templates (None: centred) and refit all templates with their parts."""
         count, (height, width) = len(self.shapes), self.shapes.frame
         weights, bias = np.zeros((count, 31, height, width), np.float32), np.zeros(count, np.float32)
         parts = None if bank is None or bank.parts is None else bank.parts.copy()
@@ -168,7 +168,7 @@ class TemplateTrainer:
     def _is_background(
         self, number: int, template: int, positions: Indices, cells: tuple[NDArray[np.float32], tuple[float, float]]
     ) -> Mask:
-        """Return whether frames that begin at these cells lie completely in the window and overlap no object by half."""
+        """Return whether frames that begin at these cells are completely inside the window and overlap no object by half."""
         which = np.full(len(positions), template)
         boxes = self.shapes.boxes(which, positions[:, 0], positions[:, 1], cells[1])
         begin = positions + self.shapes.corner[template]
@@ -205,7 +205,7 @@ class TemplateTrainer:
         return out.reshape(len(negatives), -1)
 
     def _drop_easy_negatives(self, template: int, scores: Vectors) -> None:
-        """Keep the hardest negatives where there are too many."""
+        """Keep only the hardest negatives if there are too many."""
         if len(scores) > MAX_NEGATIVES:
             hardest = np.sort(np.argsort(-scores, kind="stable")[:MAX_NEGATIVES])
             self.examples[template].negatives = self.examples[template].negatives[hardest]
@@ -287,10 +287,10 @@ def positive_cells(
     *,
     fine_room: int | None = None,
 ) -> NDArray[np.float16]:
-    """Return cells (N, V, 31, h + 2 ROOM, w + 2 ROOM) of N objects in V views, h × w the template's size; 2 bytes a value.
+    """Return cells (N, V, 31, h + 2 ROOM, w + 2 ROOM) of N objects in V views, h × w the template's size; 2 bytes per value.
 
     objects : the window (h, w) and the box (1, 5) in it
-    fine_room : cells of half the side, with so many more around
+    fine_room : use cells of half the side, with `fine_room` additional cells around
 
     Views are turned by up to half a step between headings.
     """

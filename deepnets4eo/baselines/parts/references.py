@@ -46,11 +46,11 @@ class References:
 def references(
     scenes: Sequence[Scene], legend: Legend, class_name: str, outlines: Sequence[gpd.GeoDataFrame] | None = None
 ) -> list[References]:
-    """Return boxes of each scene from its labels, or from `outlines`, one layer of polygons a scene.
+    """Return boxes of each scene from its labels, or from `outlines`, one layer of polygons per scene.
 
     Regions cut by the scene's edge, much smaller or larger than the median, or far from rectangular are not usable.
 
-    Errors: InputError where the class does not occur, or the number of layers is not that of scenes.
+    Raises InputError if the class does not occur, or if the number of layers differs from the number of scenes.
     """
     if outlines is not None and len(outlines) != len(scenes):
         raise InputError(f"{len(outlines)} layers of outlines were given for {len(scenes)} scenes. Give one for each.")
@@ -110,9 +110,9 @@ def _usable_boxes(polygons: NDArray[np.object_], area: Floats, median: float, sh
 class TrainingWindow:
     """A window of a scene.
 
-    grey : (h, w) with a margin of context around the core, of which `core` (h, w) pixels lie in the scene
-    boxes : all that touch it, in its pixels
-    usable : those usable for training with their centre in the core
+    grey : (h, w) with a margin of context around the core; `core` (h, w) pixels are inside the scene
+    boxes : all boxes that touch the window, in its pixels
+    usable : whether each box is usable for training and has its centre in the core
     """
 
     grey: FloatImage
@@ -132,7 +132,7 @@ class TrainingWindow:
         return self.cells[scale, cell_px]
 
     def in_core(self, boxes: Boxes) -> Mask:
-        """Return whether the centre of each box lies in the core."""
+        """Return whether the centre of each box is in the core."""
         return _inside(boxes[:, :2] - self.margin_px, np.array(self.core))
 
 

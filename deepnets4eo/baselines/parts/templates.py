@@ -30,11 +30,11 @@ Scale = Annotated[float, Field(ge=0.1, le=10)]
 
 @option_group
 class PartSettings:
-    """How templates are made, trained and applied.
+    """Options for making, training and applying templates.
 
     Parameters
     ----------
-    components : sub-categories by aspect ratio (5 in the paper); fewer where there are too few boxes for them
+    components : sub-categories by aspect ratio (5 in the paper); fewer if there are too few boxes for them
     headings
         Directions over half a turn for which each sub-category has a template; from above, objects have any heading.
     cell_px : side of a HOG cell in pixels; None: a fifth of the boxes' median width, 3 to 8
@@ -46,7 +46,7 @@ class PartSettings:
     penalty : the C of the linear SVMs
     score : "svm" (margin) or "ncc" (the paper's normalised cross-correlation, which has no parts)
     max_iou : detections that overlap a better one by more (intersection over union) are dropped
-    min_score : probability from which there is a detection
+    min_score : minimum probability of a detection
     max_windows : training windows in memory (about 4 MB for each window and scale)
 
     Raises

@@ -60,7 +60,7 @@ class CrfSettings:
 
     @property
     def reach_px(self) -> int:
-        """Distance in pixels on which a result depends: messages of each iteration, and the sums of kernels around the farthest."""
+        """Return the reach of a result in pixels: the messages of each iteration, and the kernel sums around the farthest pixel."""
         return (self.iterations + 1) * self.radius_px
 
 
@@ -107,13 +107,13 @@ class _Kernels(NamedTuple):
 def mean_field(proba: FloatImage, guide: FloatImage, settings: CrfSettings | None = None) -> FloatImage:
     """Smooth probabilities by mean-field inference; a pixel depends exactly on (iterations + 1) × radius_px around it.
 
-    Returns (K, h, w) float32 that sum to 1 over K, NaN where not known.
+    Returns (K, h, w) float32 that sum to 1 over K; unknown pixels are NaN.
 
-    Memory: 2 radius (radius + 1) / step² weights of 4 bytes a pixel (240 bytes for radius 5), and 20 K + 4 C bytes.
+    Memory: 2 radius (radius + 1) / step² weights of 4 bytes per pixel (240 bytes for radius 5), and 20 K + 4 C bytes.
 
     Parameters
     ----------
-    proba : (K, h, w) float32, probabilities 0 to 1, NaN where not known
+    proba : (K, h, w) float32, probabilities 0 to 1; NaN marks unknown pixels
         Unknown pixels send no messages and stay unknown.
     guide : (C, h, w) float32, 0 to 1
         Differences are root mean squares over the C bands; pairs with a NaN have no appearance term.
@@ -175,7 +175,7 @@ def _root(total: FloatImage) -> FloatImage:
 
 
 def _likeness(framed: FloatImage, offset: int, distance: float, spread: float) -> FloatImage:
-    """Return exp(−distance − d² / 2 spread²) of each entry and the one `offset` further, (size,); 0 where one is not known."""
+    """Return exp(−distance − d² / 2 spread²) of each entry and the entry `offset` further on, (size,); 0 if either is unknown."""
     scale = -1 / (2 * len(framed) * spread**2)
     weight = np.zeros(framed.shape[1], np.float32)
     squares = weight[:-offset]

@@ -38,7 +38,7 @@ class Step(Protocol):
     """One step of post-processing."""
 
     def halo_px(self, gsd_m: float | None) -> int:
-        """Return the pixels around a pixel on which a result depends, in pixels of this ground size."""
+        """Return the number of pixels around a pixel that affect a result, in pixels of this ground size."""
 
     def apply(self, proba: FloatImage, bands: Bands) -> FloatImage:
         """Return probabilities (K, h, w) from those before, and the bands of the same pixels."""
@@ -99,13 +99,13 @@ class MinimumArea:
 
 @option_group
 class SuperpixelVote(Superpixels):
-    """The vote of a superpixel; superpixels are made anew in each tile, so that those at its border are cut there."""
+    """The vote of a superpixel; superpixels are computed separately in each tile, so superpixels at the border of a tile are cut there."""
 
     method: Method = "slic"
     votes: Votes = Field(default="probabilities", description="what pixels vote with")
 
     def halo_px(self, gsd_m: float | None) -> int:
-        """Return a halo in which most superpixels are whole."""
+        """Return a halo that contains most superpixels whole."""
         return self.reach_px(gsd_m)
 
     def apply(self, proba: FloatImage, bands: Bands) -> FloatImage:
@@ -142,8 +142,9 @@ STEPS: dict[str, type[Majority] | type[MinimumArea] | type[SuperpixelVote] | typ
 
 
 def build_steps(listed: Sequence[Mapping[str, Any] | str]) -> tuple[Step, ...]:
-    """Make checked steps from a list of {name: settings}, or of names of `STEPS` alone for the defaults. Errors:
-    InputError naming the step's number, the key and the nearest one.
+    """Make checked steps from a list of {name: settings}, or of only the names of `STEPS` for the defaults.
+
+    Raises InputError naming the step's number, the wrong key and the nearest valid one.
 
     >>> build_steps([{"majority": {"radius_px": 3}}, "crf"])[0].radius_px
     3
@@ -156,7 +157,7 @@ def build_steps(listed: Sequence[Mapping[str, Any] | str]) -> tuple[Step, ...]:
 
 
 def plain_steps(steps: Sequence[Step]) -> list[dict[str, Any]]:
-    """Return the plain list from which `build_steps` makes the same steps."""
+    """Return the plain list that `build_steps` needs to rebuild the same steps."""
     names = {kind: name for name, kind in STEPS.items()}
     return [{names[type(step)]: plain_options(step, exclude_none=True)} for step in steps]  # type: ignore[index]
 
@@ -176,21 +177,21 @@ def _build(number: int, one: Mapping[str, Any] | str) -> Step:
 class PostProcessed(WrappedSegmenter):
     """Probabilities of a segmenter after steps in their order: majority, minimum_area, superpixel_vote, crf.
 
-    Each tile is processed by itself. Majority and CRF have the same bits however a scene is tiled.
+    Each tile is processed by itself. The results of majority and CRF are bit-identical however a scene is tiled.
 
-    Superpixels are those of the tile; regions for `minimum_area` are followed for 64 pixels beyond the core.
+    Superpixels are computed per tile; regions for `minimum_area` are followed for 64 pixels beyond the core.
 
     Parameters
     ----------
-    segmenter : what is post-processed
+    segmenter : the segmenter whose probabilities are post-processed
     steps : [{name: settings}, …], see `STEPS`
     bands : layer → names of its bands, for files without names
-    tiling : by default that of the segmenter with a halo wider by the reach of the steps; the core stays as large
+    tiling : by default the segmenter's tiling with a halo wider by the reach of the steps; the core keeps its size
 
     Raises
     ------
     InputError
-        Naming the step that is unknown, or that the inputs do not suit.
+        Naming the step that is unknown, or that does not suit the inputs.
 
     Examples
     --------

@@ -24,12 +24,12 @@ Connectivity = Literal[4, 8]
 def majority_filter(values: NDArray[Any], radius_px: int) -> NDArray[Any]:
     """Replace each pixel by the majority of the (2 r + 1)² pixels around it; probabilities by their mean.
 
-    A tie keeps the pixel's own label if it is among the winners. Memory: about 20 bytes a pixel beside values and result.
+    A tie keeps the pixel's own label if it is among the winners. Memory: about 20 bytes per pixel in addition to values and result.
 
     Parameters
     ----------
-    values : (h, w) uint8 labels, void 255; or (K, h, w) float32 probabilities, NaN where not known
-    radius_px : half side r of the window, 1 to 1000; InputError for others
+    values : (h, w) uint8 labels, void 255; or (K, h, w) float32 probabilities; NaN marks unknown pixels
+    radius_px : half side r of the window, 1 to 1000; other values raise InputError
 
     Examples
     --------
@@ -41,10 +41,9 @@ def majority_filter(values: NDArray[Any], radius_px: int) -> NDArray[Any]:
 
 
 def vote_shares(labels: NDArray[np.uint8], num_classes: int, radius_px: int) -> NDArray[np.float32]:
-    """Return each class's share of the votes in a window, (K, h, w) float32, sum 1; NaN where the label (0 … K − 1) is
-    void.
+    """Return each class's share of the votes in a window, (K, h, w) float32, sum 1.
 
-    A pixel's own vote counts one and a half times, which decides ties.
+    Pixels whose label (0 … K − 1) is void are NaN. A pixel's own vote counts one and a half times, which decides ties.
     """
     check_radius(radius_px)
     shares = np.empty((num_classes, *labels.shape), np.float32)
@@ -98,8 +97,9 @@ def argmax_class(proba: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def window_sums(values: Codes, radius_px: int) -> Codes:
-    """Return sums over rows and columns up to `radius_px` away, (…, h, w) of the same unsigned type, exact where it
-    fits in."""
+    """Return sums over rows and columns up to `radius_px` away, (…, h, w) of the same unsigned type.
+
+    The sums are exact if they fit the type."""
     along = _shifted_sums if radius_px <= SHIFTED_PX else _running_sums
     return along(along(values, radius_px, -1), radius_px, -2)
 
@@ -138,12 +138,12 @@ def _running_sums(values: Codes, radius_px: int, axis: int) -> Codes:
 def superpixel_vote(values: NDArray[Any], ids: NDArray[np.integer]) -> NDArray[Any]:
     """Replace labels by the majority in each superpixel (the lowest of equals), or probabilities by their mean.
 
-    Memory: about 24 bytes a pixel, 8 K bytes a superpixel.
+    Memory: about 24 bytes per pixel, 8 K bytes per superpixel.
 
     Parameters
     ----------
-    values : (h, w) uint8 labels, void 255; or (K, h, w) float32 probabilities, NaN where not known
-    ids : (h, w) whole numbers, negative for none: these pixels keep their value. InputError for another shape.
+    values : (h, w) uint8 labels, void 255; or (K, h, w) float32 probabilities; NaN marks unknown pixels
+    ids : (h, w) whole numbers, negative for pixels without superpixel, which keep their value. Another shape raises InputError.
 
     Examples
     --------
@@ -161,8 +161,9 @@ def superpixel_vote(values: NDArray[Any], ids: NDArray[np.integer]) -> NDArray[A
 
 
 def region_shares(labels: NDArray[np.uint8], ids: NDArray[np.integer], num_classes: int) -> NDArray[np.float32]:
-    """Return each class's share of the votes in a pixel's superpixel, (K, h, w) float32, sum 1; NaN where labels are
-    void. A pixel without superpixel has only its own vote."""
+    """Return each class's share of the votes in a pixel's superpixel, (K, h, w) float32, sum 1.
+
+    Pixels with a void label are NaN. A pixel without superpixel has only its own vote."""
     own = (labels == np.arange(num_classes, dtype=np.uint8)[:, None, None]).astype(np.float32)
     own[:, labels == VOID] = np.nan
     return np.asarray(superpixel_vote(own, ids), np.float32)
@@ -193,20 +194,20 @@ def _superpixel_means(proba: NDArray[np.float32], region_numbers: Indices) -> ND
 
 
 def minimum_area(labels: NDArray[np.uint8], area_px: int, *, connectivity: Connectivity = 4) -> NDArray[np.uint8]:
-    """Merge regions below an area into their neighbours, except those that only void surrounds.
+    """Merge regions below an area into their neighbours, except regions that only void surrounds.
 
-    A small region takes the label with which it shares the longest border, among regions that stay in that round.
+    A small region takes the label of its longest shared border, among regions that stay in that round.
 
-    The regions that stay are the large ones, and the largest of small ones without a large neighbour. A tie goes to the
+    The regions that stay are the large regions, and the largest of the small regions without a large neighbour. A tie goes to the
     lowest label.
 
-    Memory: about 60 bytes a pixel.
+    Memory: about 60 bytes per pixel.
 
     Parameters
     ----------
     labels : (h, w) uint8, void 255
-    area_px : smallest area in pixels, at least 1; InputError for others
-    connectivity : 4, or 8 where touching corners connect pixels of a region
+    area_px : smallest area in pixels, at least 1; other values raise InputError
+    connectivity : 4, or 8 if touching corners connect pixels of a region
 
     Examples
     --------
@@ -275,7 +276,7 @@ def _is_kept(one: Indices, other: Indices, sizes: Indices, small: Mask) -> Mask:
 
 
 def _longest_border(one: Indices, label: NDArray[np.uint8], label_of: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the label of each region, where regions `one` take the label with which they share most sides."""
+    """Return the label of each region after regions `one` took the label of their longest border."""
     keys, lengths = np.unique(one * 256 + label, return_counts=True)
     region, neighbour_label = keys // 256, (keys % 256).astype(np.uint8)
     order = np.lexsort([-neighbour_label.astype(np.int64), lengths, region])  # the last of each region is its longest

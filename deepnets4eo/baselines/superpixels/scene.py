@@ -44,8 +44,9 @@ class SceneBands:
 
     @classmethod
     def open(cls, scene: Scene | Layer, bands: Mapping[str, Sequence[str]] | None = None) -> SceneBands:
-        """Open all layers but the labels; their range is measured on evenly spread windows. bands : layer → names.
-        Errors: InputError where there is no layer, or nothing is valid."""
+        """Open all layers but the labels; their range is measured on evenly spread windows.
+
+        bands : layer → names. Raises InputError if there is no layer, or if no pixel is valid."""
         if isinstance(scene, Layer):
             scene = Scene({"image": scene})
         layers = [name for name in scene.layers if name != LABELS]
@@ -62,7 +63,7 @@ class SceneBands:
 
 @option_group
 class BlockPlan:
-    """How a scene of `shape` (h, w) is cut: cores of `block_px`, each seen with `halo_px`, which is less, around it."""
+    """The cutting of a scene of `shape` (h, w): cores of `block_px`, each read with `halo_px` around it, less than `block_px`."""
 
     shape: tuple[int, int]
     block_px: int
@@ -302,7 +303,7 @@ def match_regions(one: Block, other: Block) -> Indices:
 
 
 def _intersection(one: Window, other: Window) -> Window:
-    """Return the part of the scene in both windows; height or width 0 where there is none."""
+    """Return the part of the scene in both windows; height or width 0 if they do not intersect."""
     row, col = max(one.row, other.row), max(one.col, other.col)
     bottom = min(one.row + one.height, other.row + other.height)
     right = min(one.col + one.width, other.col + other.width)

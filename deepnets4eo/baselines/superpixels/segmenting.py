@@ -45,15 +45,15 @@ Line = Indices  # (2, n): piece and group of the pixels along an edge; −1 is n
 
 @option_group
 class Superpixels:
-    """How an image is cut into superpixels. Peak memory: Felzenszwalb 250 bytes a pixel, SLIC 80.
+    """Settings that cut an image into superpixels. Peak memory: Felzenszwalb 250 bytes per pixel, SLIC 80.
 
     Parameters
     ----------
     method
         "felzenszwalb" (Felzenszwalb and Huttenlocher, IJCV 2004) or "slic" (Achanta et al., PAMI 2012)
     area_px, area_m2
-        Desired area of a region, in square metres where the ground size of a pixel is known. SLIC comes
-        near it; for Felzenszwalb a quarter of it is the smallest area and `scale` decides.
+        Desired area of a region, in square metres if the ground size of a pixel is known. SLIC comes
+        near it; for Felzenszwalb a quarter of it is the smallest area, and `scale` determines the area.
     scale : Felzenszwalb's preference for large regions, 10 to 1000, on a logarithmic scale
     compactness : SLIC's weight of distance against colour, 1 (ragged regions) to 100 (squares)
     sigma_px : standard deviation in pixels of the Gaussian smoothing beforehand; 0 for none
@@ -80,7 +80,7 @@ class Superpixels:
     height_weight: float = Field(default=0.0, ge=0)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values from which `from_dict` makes the same again."""
+        """Return plain values that `from_dict` needs to rebuild the same settings."""
         return plain_options(self)
 
     @classmethod
@@ -105,7 +105,7 @@ class Superpixels:
     def segment(self, bands: Bands) -> RegionIds:
         """Return ids (h, w) int32, 0 … N − 1 without gaps in the order of first pixels, of 4-connected regions.
 
-        A constant image is one region with Felzenszwalb, else regular ones. Errors: those of `check_bands`."""
+        A constant image becomes one region with Felzenszwalb, else regular regions. Raises the errors of `check_bands`."""
         target_px = self.wanted_px(bands.gsd_m)
         cut: Callable[[NDArray[np.float32], int], NDArray[np.int_]] = getattr(self, f"_{self.method}")
         image = self._channels(bands)
@@ -149,7 +149,7 @@ class Superpixels:
 
 
 def connected_regions(codes: NDArray[np.integer]) -> RegionIds:
-    """Number the 4-connected parts of equal code, (h, w) int32 from 0 in the order of first pixels; −1 stays −1."""
+    """Label the 4-connected parts of equal code, (h, w) int32 from 0 in the order of first pixels; −1 stays −1."""
     from skimage.measure import label
 
     ids: RegionIds = label(codes, background=-1, connectivity=1).astype(np.int32)
@@ -158,7 +158,7 @@ def connected_regions(codes: NDArray[np.integer]) -> RegionIds:
 
 
 def renumber(ids: RegionIds) -> tuple[RegionIds, int]:
-    """Number the regions from 0 in the order of first pixels, −1 stays −1; returns the new ids and their number."""
+    """Renumber the regions from 0 in the order of first pixels, −1 stays −1; returns the new ids and the number of regions."""
     flat = ids.ravel()
     values, first = np.unique(flat, return_index=True)
     first, values = first[values >= 0], values[values >= 0]
@@ -200,7 +200,7 @@ def small_region_groups(sizes: Indices, pairs: Indices, sides: Indices, min_px: 
     """Return the group (N,) of each region, after regions below `min_px` joined the neighbour with most shared sides.
 
     sizes : (N,) pixels
-    pairs, sides : as `shared_borders` returns them; those of small regions suffice
+    pairs, sides : as `shared_borders` returns them; the borders of small regions suffice
     """
     group = np.arange(len(sizes))
     while True:
@@ -219,7 +219,7 @@ def small_region_groups(sizes: Indices, pairs: Indices, sides: Indices, min_px: 
 
 
 def merge_small_regions(ids: RegionIds, min_px: int) -> RegionIds:
-    """Merge the regions of an image by `small_region_groups` and number them anew."""
+    """Merge the regions of an image by `small_region_groups` and renumber them."""
     flat = ids.ravel()
     sizes = np.bincount(flat[flat >= 0])
     if (sizes >= min_px).all():
@@ -244,7 +244,7 @@ class KeyFile:
 
 
 class _BlockPieces(NamedTuple):
-    """Pieces of one block: their pixels, sides they share where one is small, and the edges of the block."""
+    """Pieces of one block: their pixels, the sides that they share if one of them is small, and the edges of the block."""
 
     sizes: Indices
     pairs: Indices

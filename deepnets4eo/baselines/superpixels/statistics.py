@@ -65,7 +65,7 @@ def region_ranges(values: NDArray[np.floating], ids: RegionIds, count: int) -> t
 def majority(
     labels: NDArray[np.uint8], ids: RegionIds, count: int, num_classes: int, *, min_labelled: float = 0.5
 ) -> NDArray[np.uint8]:
-    """Return the most frequent label of each region, (N,) uint8, the lowest of equals.
+    """Return the most frequent label of each region, (N,) uint8, the lowest if several are equally frequent.
 
     labels : (h, w) uint8 class indices, void 255 not counted
     min_labelled : share of a region's pixels, 0 to 1, that must have a label, else void
@@ -84,8 +84,9 @@ def majority(
 
 
 def pool(feature: Feature, bands: Bands, ids: RegionIds, count: int) -> Vectors:
-    """Return a feature's values of regions, (N, F) float32: by its own pooling where it has one, else the mean. Errors:
-    InputError where a band that it needs is missing.
+    """Return a feature's values of regions, (N, F) float32: by its own pooling if it has one, else the mean.
+
+    Raises InputError if a band that the feature needs is missing.
 
     >>> from deepnets4eo.baselines.features import build_features
     >>> bands = Bands(np.float32([[[1, 3, 8]]]), ("image.pan",))

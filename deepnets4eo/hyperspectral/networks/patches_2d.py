@@ -74,7 +74,9 @@ class _LocalResponse(nn.Module):
         self.register_buffer("near", near[:, :, None, None].float() / channels, persistent=False)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """maps : (N, C, h, w) → the same"""
+        """Apply local response normalisation over channels.
+
+        maps : (N, C, h, w) → the same shape"""
         return maps * (LEE_NORM_OFFSET + LEE_NORM_FACTOR * F.conv2d(maps * maps, self.near)) ** -LEE_NORM_POWER
 
 
@@ -86,7 +88,9 @@ class _Residual(nn.Module):
         self.layers = nn.Sequential(nn.Conv2d(LEE_WIDTH, LEE_WIDTH, 1), nn.ReLU(), nn.Conv2d(LEE_WIDTH, LEE_WIDTH, 1))
 
     def forward(self, maps: Tensor) -> Tensor:
-        """maps : (N, 128, h, w) → the same"""
+        """Add the layers' output to the maps, and clip at 0.
+
+        maps : (N, 128, h, w) → the same shape"""
         return torch.relu(maps + self.layers(maps))
 
 
@@ -126,7 +130,7 @@ class Sharma(PatchClassifier):
         return scores
 
     def inner_scores(self, cube: Tensor) -> Tensor:
-        """Logits wherever the context lies inside. cube : (N, B, h, w) → (N, K, h − b, w − b), b = before_px + after_px"""
+        """Return logits wherever the context is inside. cube : (N, B, h, w) → (N, K, h − b, w − b), b = before_px + after_px."""
         maps = apply_dense(self.features, cube)
         hidden = self.dropout(apply_linear(self.hidden, maps, self.geometry.side_px, self.geometry.dilation))
         return apply_linear(self.output, hidden, 1)
@@ -172,7 +176,7 @@ class Liu(PatchClassifier):
         return self.output(code), self.decoder(code, pooled, wide.flatten(1))
 
     def inner_scores(self, cube: Tensor) -> Tensor:
-        """Logits wherever the context lies inside. cube : (N, B, h, w) → (N, K, h − b, w − b), b = before_px + after_px"""
+        """Return logits wherever the context is inside. cube : (N, B, h, w) → (N, K, h − b, w − b), b = before_px + after_px."""
         maps = torch.relu(apply_dense(self.features, cube))
         return apply_linear(self.output, maps, self.geometry.side_px, self.geometry.dilation)
 

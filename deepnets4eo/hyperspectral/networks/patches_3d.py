@@ -47,7 +47,7 @@ class FlattenedPatch(PatchClassifier):
         return scores
 
     def inner_scores(self, cube: Tensor) -> Tensor:
-        """Logits wherever the context lies inside. cube : (N, B, h, w) → (N, K, h − b, w − b), b = before_px + after_px"""
+        """Return logits wherever the context is inside. cube : (N, B, h, w) → (N, K, h − b, w − b), b = before_px + after_px."""
         maps = self.drop(apply_dense(self.features, cube[:, None]))
         return apply_linear(self.output, maps, self.geometry.side_px, self.geometry.dilation)
 
@@ -134,7 +134,9 @@ class _MultiScale(nn.Module):
         )
 
     def forward(self, maps: Tensor) -> Tensor:
-        """maps : (N, 16, bands, h, w) → the same, by one convolution with the sum of the four kernels"""
+        """Apply one convolution with the sum of the four kernels.
+
+        maps : (N, 16, bands, h, w) → the same shape"""
         longest = max(HE_SCALES) // 2
         scales = [cast(nn.Conv3d, scale) for scale in self.scales]
         weights = [F.pad(scale.weight, (0, 0, 0, 0, *[longest - scale.kernel_size[0] // 2] * 2)) for scale in scales]
@@ -164,7 +166,7 @@ class Hamida(FlattenedPatch):
         initialise(self.modules(), nn.init.kaiming_normal_, zero_bias=True)
 
     def inner_scores(self, cube: Tensor) -> Tensor:
-        """Logits wherever the context lies inside. cube : (N, B, h, w) → (N, K, h − P + 1, w − P + 1)"""
+        """Return logits wherever the context is inside. cube : (N, B, h, w) → (N, K, h − P + 1, w − P + 1)."""
         return PatchClassifier.inner_scores(self, cube) if self.patch_px == 3 else super().inner_scores(cube)
 
 

@@ -94,7 +94,7 @@ class Residual(nn.Module):
         self.change = nn.Sequential(*layers)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """The same shape."""
+        """Add the change to the maps, in the same shape."""
         output: Tensor = maps + self.change(maps)
         return output
 
@@ -145,7 +145,7 @@ class HybridSN(PatchClassifier):
         return scores
 
     def inner_scores(self, cube: Tensor) -> Tensor:
-        """The first fully connected layer as a convolution. cube : (N, B, h, w) → (N, K, h − P + 1, w − P + 1)"""
+        """Apply the first fully connected layer as a convolution. cube : (N, B, h, w) → (N, K, h − P + 1, w − P + 1)."""
         hidden = apply_linear(self.hidden, self._maps(cube), self.side_px)
         scores: Tensor = self.classifier(hidden.movedim(1, -1))
         return scores.movedim(-1, 1)
@@ -162,10 +162,10 @@ SPECTRALFORMER_WIDTH, SPECTRALFORMER_HEADS, SPECTRALFORMER_HEAD_WIDTH, SPECTRALF
 class SpectralFormer(PatchClassifier):
     """Hong et al., TGRS 60, 2022: five layers of four heads, 64 wide; the first token, which belongs to no band, is classified.
 
-    The token of a band comes from the pixels of the patch in `group_bands` neighbouring bands (odd; the last neighbours
+    The token of a band comes from the pixels of the patch in `group_bands` neighbouring bands (odd; the last band neighbours
     the first).
 
-    From the third of the `layers` on, the input is fused with that of the layer two before. Whole cubes are computed as
+    From the third of the `layers` on, the input is fused with the input of the layer two before. Whole cubes are computed as
     patches (odd side; 7 or 1 published).
 
     >>> sum(parameter.numel() for parameter in SpectralFormer(200, 16).parameters())

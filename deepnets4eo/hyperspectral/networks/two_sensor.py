@@ -20,7 +20,7 @@ KERNELS, WIDTHS = (3, 3, 3), (16, 32, 64)
 class TwoSensor(PatchClassifier):
     """Two branches, fused late, as is usual for hyperspectral images and LiDAR (Xu et al. 2018).
 
-    The bands of the cube are followed by those of the other sensor (`streams`: numbers of both), standardised; a
+    The bands of the cube come first, then the bands of the other sensor (`streams`: numbers of both), standardised; a
     missing sensor is zero.
 
     The patch network of the cube (`network`, `patch_px`, `options`) returns `width` features.
