@@ -17,8 +17,11 @@ from deepnets4eo.damage import EvidenceCard, RasterEvidence, Settings, assess
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.reliability import Judgement, Opinion, Reliability
 from deepnets4eo.damage.evidences import rasters
+from deepnets4eo.damage.evidences.points import DEFAULT_WEIGHT
 from deepnets4eo.damage.evidences.rasters import mean_scores, open_raster_evidence
+from deepnets4eo.damage.evidences.words import parse_evidences
 from deepnets4eo.damage.inputs.journal import JobControl
+from deepnets4eo.damage.inputs.settings import FurtherInputs
 from deepnets4eo.damage.job import assess_inputs
 from deepnets4eo.damage.opening import open_inputs
 from deepnets4eo.errors import GridError, InputError
@@ -235,3 +238,30 @@ def test_scores_that_are_no_probabilities_need_a_card_to_decide():
     )
     with pytest.raises(InputError, match="without a card they must be probabilities"):
         mean_scores([layer], city().footprints().to_crs(post_layer().grid.crs.to_wkt()).geometry.to_numpy(), 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "rasters", "points"),
+    [
+        ({"evidence": ["change=a.tif", "heat=b.tif"], "evidence_weight": "heat=0.3"}, [("change", "a.tif", None), ("heat", "b.tif", 0.3)], None),
+        ({"points_post": "b.laz"}, [], ("b.laz", None, DEFAULT_WEIGHT)),
+        ({"points_post": "b.laz", "points_pre": "a.laz", "evidence": ["change=a.tif"], "evidence_weight": "points=.2,change=1"},
+         [("change", "a.tif", 1.0)], ("b.laz", "a.laz", 0.2)),
+        ({}, [], None),
+    ],
+)  # fmt: skip
+def test_words_name_rasters_and_clouds_with_their_weights(words, rasters, points) -> None:
+    found, cloud = parse_evidences(FurtherInputs(**words))
+    assert [(one.name, one.source, one.weight) for one in found] == rasters
+    assert (None if cloud is None else (cloud.post, cloud.pre, cloud.weight)) == points
+
+
+@pytest.mark.parametrize(
+    "words",
+    [{"points_pre": "a.laz"}, {"points_post": "b.laz", "evidence_weight": "points=0.2,points=0.3"},
+     {"points_post": "b.laz", "evidence_weight": "points=much"}, {"evidence": ["a.tif"]}, {"evidence": ["a=b.tif", "a=c.tif"]},
+     {"evidence": ["a=b.tif"], "evidence_weight": "b=0.2"}, {"evidence_weight": "points=0.2"}],
+)  # fmt: skip
+def test_weights_and_clouds_without_what_they_belong_to_are_refused(words) -> None:
+    with pytest.raises(InputError):
+        parse_evidences(FurtherInputs(**words))

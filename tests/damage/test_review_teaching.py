@@ -13,10 +13,12 @@ from refusals import raises_naming
 from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.cli.main import main
+from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.products.content import DamageMapContent
 from deepnets4eo.damage.products.tables import write_gpkg, write_parquet
 from deepnets4eo.damage.review import choose_next, teach, teaching
 from deepnets4eo.damage.review.regression import Side
+from deepnets4eo.damage.review.teaching import BY_PERSON, Taught
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError
 
@@ -177,3 +179,18 @@ def test_answers_that_change_nothing_are_no_gain():
     side = Side(np.zeros((4, 1)), np.array([False, True, True, True]), start)
     assert not side.gains(start)
     assert side.gains(start + np.array([-1.0, 1.0, 1.0, 1.0]))
+
+
+def test_answers_leave_the_table_that_was_taught_as_it_was() -> None:
+    table = pd.DataFrame({
+        "id": list("abc"), "status": ["assessed", "assessed", "not_assessed"], "reason": ["", "greener", "too small"],
+        "damage": [GRADES[0], GRADES[3], None], "damage_prob": [0.1, 0.9, np.nan], "confidence": [0.9, 0.8, np.nan],
+        "damage_set": [GRADES[0], GRADES[3], None],
+    })  # fmt: skip
+    table["reason"] = table["reason"].astype(object)
+    taught = Taught(table, Grades.of_numbers(np.array([0, 3, -1])), None, None, (), 1)
+    answered = taught.with_answers({1: GRADES[2], 2: GRADES[3]})  # the last is not assessed
+    assert answered["reason"].tolist() == ["", BY_PERSON, "too small"]
+    assert answered.loc[1, "damage"] == GRADES[2]
+    assert table["reason"].tolist() == ["", "greener", "too small"]
+    assert table["damage"].tolist()[:2] == [GRADES[0], GRADES[3]]

@@ -80,7 +80,8 @@ def test_a_patch_around_a_house_is_flooded_where_one_colour_covers_what_had_seve
     assert not (classes[26:38, 26:38] == FLOOD).any()
     assert not (classes[53:] == FLOOD).any()
     assert not (optical_water(post, pre, gsd_m=1.0) == FLOOD).any()
-    assert not (optical_water(pre, post, gsd_m=1.0, whole_m2=1e6) == FLOOD).any()
+    for whole_m2, flooded in ((1e6, False), (8000.0, False), (7999.0, True)):
+        assert (optical_water(pre, post, gsd_m=1.0, whole_m2=whole_m2) == FLOOD).any() == flooded
     gap = np.ones((64, 64), bool)
     gap[:, :50] = False
     assert not (optical_water(pre, post, gsd_m=1.0, valid=gap) == FLOOD).any()

@@ -1,6 +1,7 @@
 """A made-up town of 16 houses, a third of which fell: dates that lie apart are brought to each other, those that cannot claim no loss."""
 
 import json
+from types import SimpleNamespace
 
 import geopandas as gpd
 import laspy
@@ -18,6 +19,7 @@ from deepnets4eo.cli.main import main
 from deepnets4eo.points import PointCloud, RubbleOptions, debris_history, debris_volumes
 from deepnets4eo.points.height_grid import grid_around, height_grid
 from deepnets4eo.points.rubble import epochs
+from deepnets4eo.points.rubble.dates import motion_that_counts
 from deepnets4eo.points.rubble.epochs import register_points, with_walls
 from deepnets4eo.points.rubble.motion import RigidMotion
 from deepnets4eo.points.rubble.surfaces import Heights
@@ -237,3 +239,34 @@ def test_open3d_finds_the_same_motion():
         found = reg.registration_icp(*clouds, reach_m, found, loss).transformation
     theirs = moving @ found[:3, :3].T + found[:3, 3]
     assert np.sqrt(((own.motion.apply(moving) - theirs) ** 2).sum(axis=1).mean()) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("off_m", "sigmas_m", "in_plane", "applied"),
+    [
+        ((0.61, 0.0, 0.0), (0.2, 0.1), True, "all"),  # beyond three standard errors
+        ((0.59, 0.0, 0.0), (0.2, 0.1), True, None),
+        ((0.51, 0.0, 0.0), (0.01, 0.1), True, "all"),  # beyond the least that counts
+        ((0.49, 0.0, 0.0), (0.01, 0.1), True, None),
+        ((0.51, 0.0, 0.0), (np.nan, 0.1), True, "all"),
+        ((0.0, 0.31, 0.0), (0.2, 0.1), True, "all"),
+        ((0.0, 0.29, 0.0), (0.2, 0.1), True, None),
+        ((0.0, 0.16, 0.0), (0.2, 0.01), True, "all"),
+        ((0.0, 0.14, 0.0), (0.2, 0.01), True, None),
+        ((9.0, 9.0, 0.0), (0.2, 0.1), False, None),
+        ((9.0, 9.0, 2.1), (0.2, 0.1), False, "up"),
+        ((0.0, 0.0, 2.1), (0.2, 0.1), True, "up"),
+        ((0.0, 0.0, 1.9), (0.2, 0.1), True, None),
+    ],
+)
+def test_a_motion_counts_beyond_its_standard_error_and_the_least_lengths(off_m, sigmas_m, in_plane, applied):
+    """off_m : in the plane, by tilt, and up; 0.5 m in the plane, 0.15 m of tilt and 2 m up count at least."""
+    motion, quality = SimpleNamespace(centre=np.zeros(3)), SimpleNamespace(sigma_m=sigmas_m[0], sigma_up_m=sigmas_m[1])
+    fit = SimpleNamespace(status="ok", off_m=off_m, in_plane=in_plane, quality=quality, motion=motion, shift_m=np.array([0, 0, off_m[2]]))  # fmt: skip
+    found = motion_that_counts(fit, 0.5)
+    if applied == "up":
+        np.testing.assert_allclose(found.apply(np.zeros((1, 3))), [[0, 0, -off_m[2]]])
+    else:
+        assert found is (motion if applied == "all" else None)
+    fit.status = "failed"
+    assert motion_that_counts(fit, 0.5) is None

@@ -4,6 +4,8 @@ import copy
 import logging
 import subprocess
 import sys
+from importlib import import_module
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from deepnets4eo.prediction import PredictOptions, describe, predict
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.dropout import DropoutSegmenter
 from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters.openvino_runtime import REPORTS, without_reports
 from deepnets4eo.segmenters.run import load_run, save_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.tiling import Tiling
@@ -188,3 +191,15 @@ def test_what_the_runtime_cannot_do_is_refused(monkeypatch, tmp_path):
     for segmenter in (patches, passes):
         with raises_naming(InputError, "--runtime"):
             predict(segmenter, SCENE, tmp_path / "labels.tif", PredictOptions(runtime="openvino"))
+
+
+@pytest.mark.parametrize("loaded", [None, ModuleType("reports")])
+def test_reports_cannot_be_imported_meanwhile_and_are_afterwards_what_they_were(loaded, monkeypatch) -> None:
+    if loaded is None:
+        monkeypatch.delitem(sys.modules, REPORTS, raising=False)
+    else:
+        monkeypatch.setitem(sys.modules, REPORTS, loaded)
+    with without_reports(), pytest.raises(ModuleNotFoundError):
+        import_module(REPORTS)
+    assert sys.modules.get(REPORTS) is loaded
+    assert (REPORTS in sys.modules) == (loaded is not None)

@@ -16,6 +16,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.segmenters.checksums import seal
 from deepnets4eo.segmenters.networks import create_model
 from deepnets4eo.segmenters.pretrained import NoRandomWeights, load_pretrained
+from deepnets4eo.segmenters.tensor_names import file_names
 
 RESNET, VIT = "test_resnet", "test_vit"
 SMALL = {"embed_dim": 32, "depth": 2, "num_heads": 2, "num_classes": 0}
@@ -295,3 +296,20 @@ def test_random_weights_that_a_file_replaces_are_not_drawn(name: str) -> None:
     assert {key: value.shape for key, value in network.state_dict().items()} == {
         key: value.shape for key, value in expected.state_dict().items()
     }
+
+
+def test_parts_that_programs_put_between_names_are_left_out_if_more_weights_match_without_them() -> None:
+    expected = {"conv.weight": torch.zeros(2, 3), "blocks_0.norm.bias": torch.zeros(4)}
+    between = {
+        "net._orig_mod.conv._inner.weight": torch.ones(2, 3),
+        "net._orig_mod.blocks.0._inner.norm.bias": torch.ones(4),
+    }
+    assert file_names(expected, between, "a.safetensors") == dict(zip(expected, between, strict=True))
+    plain = {f"net.{name}": value for name, value in expected.items()}
+    assert file_names(expected, plain | {"_inner.conv.weight": torch.ones(2, 3)}, "a.safetensors") == {
+        name: f"net.{name}" for name in expected
+    }
+    twice = between | {"net.conv._other.weight": torch.zeros(2, 3)}  # which of both is meant is not known
+    assert list(file_names(expected, twice, "a.safetensors")) == ["blocks_0.norm.bias"]
+    other = {name: value[None] for name, value in between.items()}  # of more dimensions
+    assert file_names(expected, other, "a.safetensors") == {}

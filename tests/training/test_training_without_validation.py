@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,10 +14,12 @@ import deepnets4eo
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import Window
 from deepnets4eo.tiling.splits import BlockSplit
+from deepnets4eo.training import segmentation
 from deepnets4eo.training.data import ClassSamples, SceneSamples
 from deepnets4eo.training.recipe import Recipe, resolve
 from deepnets4eo.training.splits import TRAIN, VAL, DataSplit, make_split, windows_by_area
 from deepnets4eo.training.statistics import class_cells, measure_inputs
+from deepnets4eo.training.tasks import TrainOptions
 
 WHOLE = ["data.val_share=0", "data.sampling=scenes", "data.scaling=unit"]
 
@@ -134,3 +137,18 @@ def test_values_may_stay_as_they_are() -> None:
         "image"
     ]
     assert (layer.mean, layer.std) == ((0, 0), (1, 1))
+
+
+@pytest.mark.parametrize(
+    ("validated", "notes", "expected"),
+    [(True, {"kept": "best"}, {"kept": "best"}), (False, {"kept": "best"}, {"kept": "last"}), (False, {"epochs": 3}, {"epochs": 3})],
+)  # fmt: skip
+def test_notes_say_that_the_last_weights_were_kept_where_nothing_chose_others(
+    validated, notes, expected, monkeypatch
+) -> None:
+    monkeypatch.setattr(segmentation, "warn_of_lacking", lambda split, pixels: None)
+    prepared = SimpleNamespace(
+        split=SimpleNamespace(validated=validated), pixels=None, initial_segmenter=lambda: "first", fit=lambda *_: dict(notes)
+    )  # fmt: skip
+    trained = segmentation.Prepared.train(prepared, Path("run"), TrainOptions())  # type: ignore[arg-type]
+    assert trained == ("first", expected)

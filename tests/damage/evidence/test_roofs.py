@@ -1,6 +1,8 @@
 """Roofs found again beside their place, on made-up scenes whose places are known."""
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -10,6 +12,7 @@ from affine import Affine
 from made_up_evidence import gather
 
 from deepnets4eo.damage.buildings import Buildings
+from deepnets4eo.damage.evidence import roofs
 from deepnets4eo.damage.evidence.measures import _of_site
 from deepnets4eo.damage.evidence.roofs import Roof, agreements, lean_line
 from deepnets4eo.footprints.read import Footprints
@@ -137,3 +140,24 @@ def test_a_network_that_compares_one_place_has_no_say_of_displaced_roofs() -> No
     shown = evidence.with_network(probabilities, None, leaves_displaced=True).network
     assert np.isnan(shown).all(axis=1).tolist() == [True, False]
     np.testing.assert_array_equal(evidence.with_network(probabilities, None).network, probabilities)
+
+
+@pytest.mark.parametrize(
+    ("others", "beside", "low", "seen"),
+    [(12, 12, 9, True), (11, 12, 9, False), (12, 11, 9, False), (12, 12, 48, False)],
+)
+def test_twelve_roofs_found_and_twelve_elsewhere_show_a_lean(
+    others: int, beside: int, low: int, seen: bool, monkeypatch
+) -> None:
+    """Roofs found 5 m off, others in place, and some whose agreement is that of chance."""
+    offsets = np.array([(6, -8)] * beside + [(0, 0)] * low + [(20, 20)] * 3)
+    best = np.array([0.9] * (beside + low) + [0.2] * 3)
+    elsewhere = np.linspace(0.0, 0.4, others)
+    if not seen and low == 9:
+        offsets, best = (values[[*range(beside), *range(-3, 0)]] for values in (offsets, best))
+    monkeypatch.setattr(roofs, "_sample", lambda *_: (offsets, best, elsewhere))
+    views: Any = SimpleNamespace(working_grid=SimpleNamespace(gsd_m=GSD_M))
+    where, usual, chance = roofs._search(views, 25)
+    assert (where is not None) == seen
+    assert usual.tolist() == ([6, -8] if seen else [0, 0])
+    assert chance == pytest.approx(0.38 if others >= 12 else 0.0)
