@@ -15,7 +15,7 @@ import pytest
 from made_up_golden import dates, flooded, site
 
 from deepnets4eo.damage import Settings, assess
-from deepnets4eo.damage.inputs.find_buildings import find_footprints, with_segmenter
+from deepnets4eo.damage.network.find_buildings import find_footprints, with_segmenter
 from deepnets4eo.floods import FloodOptions, map_flood
 from deepnets4eo.registration import ImagePair
 

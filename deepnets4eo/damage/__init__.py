@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from .evidences.priors import open_priors as open_priors
     from .evidences.rasters import RasterEvidence as RasterEvidence
     from .file_job import FileJob
-    from .inputs.find_buildings import buildings_of as buildings_of
     from .inputs.journal import JobControl as JobControl
     from .job import assess as assess, assess_inputs as assess_inputs, assess_part as assess_part
     from .map import DamageMap as DamageMap
+    from .network.find_buildings import buildings_of as buildings_of
     from .network.pairs import GradedPair as GradedPair
     from .network.recipe import DamageRecipe as DamageRecipe
     from .network.samples import MadeUpPairs as MadeUpPairs

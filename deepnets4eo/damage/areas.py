@@ -22,7 +22,7 @@ from scipy.special import expit, logit
 
 from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.decision.estimates import Z95, expected_count
+from deepnets4eo.damage.probabilities import Z95, expected_count
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import check_degrees, read_table

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import shapely
 
 from deepnets4eo.arrays import Floats, Mask, Texts
 from deepnets4eo.damage.columns import COLUMNS, columns_of, evidence_names, meaning_of, teaching_names
@@ -21,6 +23,9 @@ from deepnets4eo.damage.vocabulary import (
     UNGRADED,
 )
 from deepnets4eo.errors import InputError
+
+if TYPE_CHECKING:
+    import geopandas as gpd
 
 GRADED = ("damage", "damage_prob", "confidence", "damage_set")
 MAP_COLUMNS = ("id", *GRADED, "status", "reason", "method", "dx_px", "dy_px")
@@ -303,3 +308,14 @@ class Buildings:
 
 def _tally(column: pd.Series) -> dict[str, int]:
     return {str(name): int(count) for name, count in column.value_counts().items()}
+
+
+def hash_table(frame: gpd.GeoDataFrame) -> str:
+    """Hash of the columns, the CRS and the geometry."""
+    columns = pd.DataFrame(frame.drop(columns=frame.geometry.name))
+    digest = hashlib.sha256(f"{list(columns.dtypes.items())} {frame.crs}".encode())
+    if columns.shape[1]:  # pandas 2 hashes no table without columns
+        digest.update(pd.util.hash_pandas_object(columns, index=False).to_numpy().tobytes())
+    for outline in shapely.to_wkb(frame.geometry.to_numpy()):
+        digest.update(outline or b"-")
+    return digest.hexdigest()

@@ -14,11 +14,12 @@ from deepnets4eo.damage.evidences.priors import open_priors, parse_priors
 from deepnets4eo.damage.evidences.rasters import RasterEvidence
 from deepnets4eo.damage.evidences.words import parse_evidences
 from deepnets4eo.damage.foreseen import dry_settings, foreseen_lines, stretch_lines
-from deepnets4eo.damage.inputs.checks import CheckedImages, check_images
-from deepnets4eo.damage.inputs.find_buildings import find_footprints, with_segmenter
+from deepnets4eo.damage.images import DatePair
+from deepnets4eo.damage.inputs.checks import check_images
 from deepnets4eo.damage.inputs.journal import damage_journal, labels_file
-from deepnets4eo.damage.inputs.placing import register_and_align
+from deepnets4eo.damage.network.find_buildings import find_footprints, with_segmenter
 from deepnets4eo.damage.opening import open_inputs, open_pair
+from deepnets4eo.damage.placing import register_and_align
 from deepnets4eo.damage.settings import FurtherInputs, Settings
 from deepnets4eo.damage.site import Evidence, Inputs, Site
 from deepnets4eo.damage.work import Work
@@ -123,7 +124,7 @@ class FileInputs:
         if self.settings.segmenter is None:
             inputs = self.open()
             account, lines = inputs.footprints.account(), foreseen_lines(inputs, out)
-            checked: Inputs | CheckedImages = inputs
+            checked: Inputs | DatePair = inputs
         else:
             account, checked = dict[str, Any](), check_images(self.open_pair())
             self._open_priors(checked.post)

@@ -17,12 +17,12 @@ from deepnets4eo.damage.evidences.rasters import RasterEvidence
 from deepnets4eo.damage.evidences.structure import Structure
 from deepnets4eo.damage.evidences.unbuilt import Unbuilt
 from deepnets4eo.damage.evidences.water import Water, water_looked_for
-from deepnets4eo.damage.inputs.find_buildings import with_outline_probability
 from deepnets4eo.damage.inputs.journal import JobControl, damage_journal
-from deepnets4eo.damage.inputs.placing import register_and_align
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.mapping import make_map
+from deepnets4eo.damage.network.find_buildings import with_outline_probability
 from deepnets4eo.damage.opening import open_evidences, open_inputs
+from deepnets4eo.damage.placing import register_and_align
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import Evidence, Inputs, Site
 from deepnets4eo.damage.work import Work, step_progress
@@ -137,7 +137,7 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
 def open_site(site: Site, model: DecisionModel, work: JobControl, part: Part | None = None) -> Site:
     """The site with its images registered and its outlines aligned, and how its long work is done. part : whose share of it."""
     site = register_and_align(site)
-    paired = site.pre is not None and model.network.reads_pre
+    paired = site.registered_pre is not None and model.network.reads_pre
     progress = step_progress(work.progress, graded=model.network.grader is not None, paired=paired)
     return replace(
         site,

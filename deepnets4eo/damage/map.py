@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pyogrio
 
-from deepnets4eo.damage.products.content import AREAS_FILE, FURTHER, DamageMapContent
+from deepnets4eo.damage.products.content import AREAS_FILE, FURTHER, DamageMapContent, ShownRaster
 from deepnets4eo.damage.products.plots import explore_content, lonboard_layer, plot_content, summarize_content
 from deepnets4eo.damage.settings import ProductOptions
 from deepnets4eo.display import MAX_PX, Summary, WithSummary
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from deepnets4eo.damage.evidences.priors import PriorLayer
-    from deepnets4eo.damage.evidences.rasters import ScoreLayer
     from deepnets4eo.rasters import Layer, LayerLike
 
 MANIFEST = "manifest.json"
@@ -47,7 +46,7 @@ class MapImages(NamedTuple):
 
     pre: Layer | None
     post: Layer
-    scores: Sequence[ScoreLayer] = ()
+    scores: Sequence[ShownRaster] = ()
 
 
 class DamageMap(WithSummary, DamageMapContent):
@@ -147,7 +146,7 @@ class DamageMap(WithSummary, DamageMapContent):
         *,
         post: Layer | None = None,
         pre: Layer | None = None,
-        scores: Sequence[ScoreLayer] = (),
+        scores: Sequence[ShownRaster] = (),
         overwrite: bool = False,
         scratch: Path | None = None,
         also: Sequence[str] | None = None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.special import expit, logit
 
@@ -10,6 +12,7 @@ from deepnets4eo.damage.vocabulary import GRADES, MAJOR
 
 MIN_PROBABILITY = 1e-4  # where opinions are pooled: none is nearer to 0 or 1, and so outweighs all others
 MAX_LOG_ODDS = 9.2  # where the evidence of a site is weighed, log-odds count as no farther from 0
+Z95 = 1.959963984540054  # of a normal distribution, the half width of 95 %
 
 
 def grade_probabilities(beyond: Floats) -> Floats:
@@ -74,3 +77,9 @@ def set_names(members: Mask) -> Texts:
     codes = members @ (1 << np.arange(len(GRADES)))
     names = [",".join(g for k, g in enumerate(GRADES) if code >> k & 1) for code in range(1 << len(GRADES))]
     return np.array(names, dtype=object)[codes]
+
+
+def expected_count(prob: Floats) -> dict[str, Any]:
+    """Expected number of positives and its interval, from independent probabilities: a lower bound of the doubt."""
+    total, sd = float(prob.sum()), float(np.sqrt((prob * (1 - prob)).sum()))
+    return {"expected": total, "interval_95": [max(total - Z95 * sd, 0.0), min(total + Z95 * sd, float(len(prob)))]}

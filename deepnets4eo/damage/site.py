@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ import shapely
 
 from deepnets4eo.arrays import Geometries, Texts
 from deepnets4eo.damage.buildings import Buildings
+from deepnets4eo.damage.images import DateImage
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.skill import Score
 from deepnets4eo.damage.work import Work
@@ -48,6 +49,16 @@ class Inputs:
     paths: dict[str, str] = field(default_factory=dict)
     priors: tuple[Evidence, ...] = ()
 
+    @property
+    def before(self) -> DateImage | None:
+        """The image before the event; None if there is none."""
+        return None if self.pre is None else DateImage(self.pre, "pre", "pre" in self.radar)
+
+    @property
+    def after(self) -> DateImage:
+        """The image after the event."""
+        return DateImage(self.post, "post", "post" in self.radar)
+
 
 @dataclass(frozen=True)
 class OutlinePosition:
@@ -56,11 +67,18 @@ class OutlinePosition:
     known : whether they lie on buildings; fit_after : where they follow the image after alone, the shares of them that agree on one offset
     on the image before and on the one after."""
 
+    FAR_M: ClassVar[float] = 8.0  # footprints seldom lie farther off than that
+
     alignment: FootprintAlignment | None
     image: Role
     known: bool = True
     findings: tuple[Finding, ...] = ()
     fit_after: tuple[float, float] | None = None
+
+    @property
+    def reach_m(self) -> float:
+        """How far from its outline a building may stand."""
+        return 0.0 if self.known else self.FAR_M
 
 
 @dataclass(frozen=True)
@@ -113,8 +131,13 @@ class Site:
 
     @property
     def pre(self) -> Layer | None:
-        """The image before the event; None where it could not be registered to the one after."""
-        return self.inputs.pre if self.registration is not None and self.registration.usable else None
+        """The image before the event; None if there is none."""
+        return self.inputs.pre
+
+    @property
+    def registered_pre(self) -> Layer | None:
+        """The image before the event; None if it could not be registered to the image after."""
+        return self.pre if self.registration is not None and self.registration.usable else None
 
     @property
     def post(self) -> Layer:

@@ -36,7 +36,7 @@ def open_step(job: SharedJob, scratch: Path, key: str, step: str) -> Iterator[Do
         _open_jobs.clear()
         _open_jobs[key] = job.open_shared(scratch)
     site, model = _open_jobs[key]
-    with gdal_cache(site.inputs.pre, site.post), Compute().torch_settings():
+    with gdal_cache(site.pre, site.post), Compute().torch_settings():
         yield block_function(site, model, step)
 
 

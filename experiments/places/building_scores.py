@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deepnets4eo.cards.legend import VOID
-from deepnets4eo.damage.inputs.find_buildings import (
+from deepnets4eo.damage.network.find_buildings import (
     BORDER,
     BUILDING,
     MIN_PROBABILITY,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from affine import Affine
 
-from deepnets4eo.damage.inputs.find_buildings import to_working_image
+from deepnets4eo.damage.network.find_buildings import to_working_image
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, mean_gsd_m
 from deepnets4eo.rasters.scene import Layer

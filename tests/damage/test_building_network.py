@@ -7,8 +7,8 @@ import pytest
 import shapely
 from affine import Affine
 
-from deepnets4eo.damage.inputs import find_buildings
-from deepnets4eo.damage.inputs.find_buildings import WORKING_GSD_M, BuildingNetwork
+from deepnets4eo.damage.network import find_buildings
+from deepnets4eo.damage.network.find_buildings import WORKING_GSD_M, BuildingNetwork
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput

@@ -15,7 +15,7 @@ from geotiff import write_geotiff
 from refusals import raises_naming
 from scipy.special import expit, logit
 
-from deepnets4eo.damage import Settings, assess
+from deepnets4eo.damage import Settings, assess, placing
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.decision import Decision
 from deepnets4eo.damage.decision.estimates import InundatedBuildings, site_estimates
@@ -23,7 +23,6 @@ from deepnets4eo.damage.decision.inundation import inundated_buildings, with_inu
 from deepnets4eo.damage.decision.site_fit import SHARES, ShareEstimate, SiteFit, SiteShift, fit_to_site
 from deepnets4eo.damage.evidences import water as water_evidence
 from deepnets4eo.damage.grades import Grades
-from deepnets4eo.damage.inputs import placing
 from deepnets4eo.damage.site import WaterAround
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.damage.work import Work

@@ -16,8 +16,8 @@ from shapely import box
 
 from deepnets4eo.cards.quantity import QUANTITIES
 from deepnets4eo.damage import Settings, assess
-from deepnets4eo.damage.inputs.placing import with_clouds
 from deepnets4eo.damage.opening import open_inputs
+from deepnets4eo.damage.placing import with_clouds
 from deepnets4eo.damage.site import Inputs
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, whole

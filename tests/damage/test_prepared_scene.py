@@ -9,9 +9,8 @@ import pytest
 import shapely
 from made_up_town import GRID
 
-from deepnets4eo.damage import Settings, assess, read_footprints
-from deepnets4eo.damage.inputs import placing
-from deepnets4eo.damage.inputs.placing import outline_position, registration_findings
+from deepnets4eo.damage import Settings, assess, placing, read_footprints
+from deepnets4eo.damage.placing import outline_position, registration_findings
 from deepnets4eo.damage.site import Inputs
 from deepnets4eo.footprints import FootprintAlignment
 from deepnets4eo.grid import Grid

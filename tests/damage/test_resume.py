@@ -19,8 +19,8 @@ from made_up_evidence import gather
 
 import deepnets4eo.registration.pair as registration_pair
 from deepnets4eo.cli.main import main
+from deepnets4eo.damage import placing
 from deepnets4eo.damage.evidence import block
-from deepnets4eo.damage.inputs import placing
 from deepnets4eo.damage.inputs.journal import damage_journal
 from deepnets4eo.damage.opening import open_inputs
 from deepnets4eo.damage.products import write

@@ -14,7 +14,7 @@ from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import buildings_of
-from deepnets4eo.damage.inputs.find_buildings import join_pieces
+from deepnets4eo.damage.network.find_buildings import join_pieces
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import Grid, whole
@@ -98,7 +98,7 @@ def test_images_of_different_places_are_refused_before_buildings_are_looked_for(
     with CogWriter(tmp_path / "far.tif", far, count=3) as file:
         file.write(whole(far), view(4)[0])
     monkeypatch.setattr(
-        "deepnets4eo.damage.inputs.find_buildings.load_run", lambda _: pytest.fail("looked for buildings")
+        "deepnets4eo.damage.network.find_buildings.load_run", lambda _: pytest.fail("looked for buildings")
     )
     arguments = ["damage", str(case / "pre.tif"), str(tmp_path / "far.tif"), "-", "--set", f"segmenter={case / 'run'}"]
     assert main([*arguments, "--out", str(tmp_path / "out"), *options]) == 2
@@ -109,7 +109,7 @@ def test_a_pre_image_taken_as_registered_that_is_not_there_is_refused_before_bui
     case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        "deepnets4eo.damage.inputs.find_buildings.load_run", lambda _: pytest.fail("looked for buildings")
+        "deepnets4eo.damage.network.find_buildings.load_run", lambda _: pytest.fail("looked for buildings")
     )
     arguments = [
         "damage",
@@ -197,7 +197,7 @@ def paint_prediction(_run: object, _image: object, path: Path, _options: object,
 def test_touching_houses_are_two_where_the_run_knows_their_border(
     case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deepnets4eo.damage.inputs.find_buildings.load_run", lambda _: PaintedRun)
+    monkeypatch.setattr("deepnets4eo.damage.network.find_buildings.load_run", lambda _: PaintedRun)
     monkeypatch.setattr("deepnets4eo.prediction.predict", paint_prediction)
     found = buildings_of("painted", Layer.open(case / "pre.tif"), tmp_path / "labels.tif")
     assert sorted(found["area_m2"].round()) == [100, 100, 300]
@@ -251,7 +251,7 @@ def test_outlines_that_the_network_in_the_box_is_not_sure_of_are_left_out(
             file.write(whole(GRID), shares)
         predicted.append(path)
 
-    monkeypatch.setattr("deepnets4eo.damage.inputs.find_buildings.load_run", lambda _: PaintedBoxRun)
+    monkeypatch.setattr("deepnets4eo.damage.network.find_buildings.load_run", lambda _: PaintedBoxRun)
     monkeypatch.setattr("deepnets4eo.prediction.predict", paint)
     options = PredictOptions(resume=True, scratch=True)
     for _ in range(2):  # the second time from the files of the first
@@ -269,7 +269,7 @@ def test_labels_without_their_probabilities_are_made_again_on_resuming(
     case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     of_any_size = replace(load_run(case / "run"), recipe={"task": WORLD_TASK})
-    monkeypatch.setattr("deepnets4eo.damage.inputs.find_buildings.load_run", lambda _: of_any_size)
+    monkeypatch.setattr("deepnets4eo.damage.network.find_buildings.load_run", lambda _: of_any_size)
     image, labels = Layer.open(case / "pre.tif"), tmp_path / "labels.tif"
     outlines = buildings_of("any", image, labels, options=PredictOptions(resume=True))
     assert len(outlines) == len(ROOFS)
@@ -287,7 +287,7 @@ def test_where_the_network_is_sure_of_no_outline_the_image_is_refused(
         with CogWriter(options.probabilities, GRID, count=3) as file:
             file.write(whole(GRID), np.full((3, *GRID.shape), 84, np.uint8))
 
-    monkeypatch.setattr("deepnets4eo.damage.inputs.find_buildings.load_run", lambda _: PaintedBoxRun)
+    monkeypatch.setattr("deepnets4eo.damage.network.find_buildings.load_run", lambda _: PaintedBoxRun)
     monkeypatch.setattr("deepnets4eo.prediction.predict", paint)
     with pytest.raises(InputError, match="that it is sure of"):
         buildings_of("painted", Layer.open(case / "pre.tif"), tmp_path / "labels.tif")
@@ -303,7 +303,7 @@ def test_without_good_weights_one_line_says_what_to_do(
         content = file.read_bytes()
         if not (damage == "no card" and file.name == "card.json"):
             (folder / file.name).write_bytes(content if file.name in ("card.json", "legend.yaml") else content[:-9])
-    monkeypatch.setattr("deepnets4eo.damage.inputs.find_buildings.shipped_path", lambda _: folder)
+    monkeypatch.setattr("deepnets4eo.damage.network.find_buildings.shipped_path", lambda _: folder)
     assert main(["damage", str(case / "pre.tif"), str(case / "post.tif"), "-", "--out", str(tmp_path / "out")]) == 2
     error = " ".join(capsys.readouterr().err.split())
     assert "FOOTPRINTS is -, but the buildings cannot be found" in error
@@ -317,7 +317,7 @@ def test_without_torch_the_extra_is_named(
         with name_missing_extra():
             raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
-    monkeypatch.setattr("deepnets4eo.damage.inputs.find_buildings.load_run", without_torch)
+    monkeypatch.setattr("deepnets4eo.damage.network.find_buildings.load_run", without_torch)
     assert main(["damage", str(case / "pre.tif"), str(case / "post.tif"), "-", "--out", str(tmp_path / "out")]) == 2
     error = " ".join(capsys.readouterr().err.split())
     assert 'pip install "deepnets4eo[deep]" Or give a run of your own with --set segmenter=RUN, or footprints.' in error

@@ -15,8 +15,7 @@ import shapely
 from deepnets4eo.addresses import name_of
 from deepnets4eo.arrays import Indices
 from deepnets4eo.cards import normalise_name
-from deepnets4eo.damage.products.exchange_formats import has_position
-from deepnets4eo.damage.products.profiles import CROSSWALK
+from deepnets4eo.damage.crosswalk import CROSSWALK, has_position
 from deepnets4eo.damage.vocabulary import GRADES, MAJOR
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json

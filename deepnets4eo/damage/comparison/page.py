@@ -10,7 +10,7 @@ import numpy as np
 
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.damage.comparison.maps import MapComparison
-from deepnets4eo.damage.products.exchange_formats import has_position
+from deepnets4eo.damage.crosswalk import has_position
 from deepnets4eo.files import plain, write_json, write_text
 from deepnets4eo.outputs import asset_text, document_head, fill_template, table_csv, wide
 from deepnets4eo.polygons import write_vector

@@ -27,11 +27,12 @@ from deepnets4eo.damage.decision.model import (
     unlike_the_fit,
 )
 from deepnets4eo.damage.decision.network import DamageNetwork
+from deepnets4eo.damage.decision.order import order_finding, require_order, require_two_pictures
 from deepnets4eo.damage.decision.quake import standing_findings, standing_roofs
 from deepnets4eo.damage.decision.reliability import UNKNOWN_SPREAD, Judgement, Opinion
 from deepnets4eo.damage.decision.site_fit import ShareEstimate, SiteFit
 from deepnets4eo.damage.grades import Grades
-from deepnets4eo.damage.inputs.checks import CheckedImages, order_finding, require_order, require_two_pictures
+from deepnets4eo.damage.images import DatePair
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import Inputs, Site
 from deepnets4eo.damage.skill import Score
@@ -173,17 +174,18 @@ class DecisionModel:
         return pooled.pooled_with(opinions)
 
 
-def load_model(inputs: Inputs | CheckedImages, settings: Settings) -> DecisionModel:
+def load_model(inputs: Inputs | DatePair, settings: Settings) -> DecisionModel:
     """The model of the decision; on radar a network decides alone. Errors: InputError, RunError."""
     where = {"device": settings.device, "precision": settings.precision, "runtime": settings.runtime}
     model = DecisionModel.load(settings.model, settings.network_weight, settings.damaged_share, **where)
     network = model.network
-    radar = inputs.radar if settings.sensor == "auto" else ()
+    dates = [date for date in (inputs.before, inputs.after) if date is not None]
+    radar = [date for date in dates if not date.is_optical(settings.sensor)]
     if radar and network.grader is None:
         raise InputError(
-            f"{getattr(inputs, radar[0]).source} looks like radar (speckle); the weight-free model reads optical images only"
+            f"{radar[0].layer.source} looks like radar (speckle); the weight-free model reads optical images only"
             + (f", and the run does not decide: {network.skill.reason}" if network.skill is not None else "")
-            + f". Give a run trained on radar with --model RUN{', - for the pre image' if radar[0] == 'pre' else ''}, or "
+            + f". Give a run trained on radar with --model RUN{', - for the pre image' if radar[0].role == 'pre' else ''}, or "
             "--set sensor=optical if it is none."
         )
     if radar:

@@ -29,7 +29,6 @@ MIN_PART = 0.005  # share of all; the end of an interval that lies nearer to non
 # What the draws leave out beside an end that counts as none or all. With 0.05 the truth is inside at 0.87 of 71 made-up jobs without a
 # network (0.79 of 33 with water or mud, whose damage is not seen), with 0.04 at 0.90 (0.85); 0.025 would be wider by a quarter at real places.
 BESIDE_LIMIT = 0.04
-Z95 = 1.959963984540054
 # Beta distribution of the share of damaged houses in new water: uniform before 9 of 9 of xBD Midwest 00 and 06.
 IN_WATER = (10.0, 1.0)
 IN_WATER_MEAN = 0.9  # its mean, rounded
@@ -272,9 +271,3 @@ def _rows(expected: Floats, drawn: Floats, most: float, *, counted: bool = True)
 
 def _chunks(draws: int) -> list[NDArray[np.intp]]:
     return [np.arange(start, min(start + CHUNK, draws)) for start in range(0, draws, CHUNK)]
-
-
-def expected_count(prob: Floats) -> dict[str, Any]:
-    """Expected number of positives and its interval, from independent probabilities: a lower bound of the doubt."""
-    total, sd = float(prob.sum()), float(np.sqrt((prob * (1 - prob)).sum()))
-    return {"expected": total, "interval_95": [max(total - Z95 * sd, 0.0), min(total + Z95 * sd, float(len(prob)))]}

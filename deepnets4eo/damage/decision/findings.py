@@ -10,8 +10,8 @@ from deepnets4eo.arrays import Mask
 from deepnets4eo.damage.buildings import Buildings, Reason
 from deepnets4eo.damage.decision.model import BY_NETWORK, GREEN, NARROW, REASONS, UNLIKE
 from deepnets4eo.damage.decision.site_fit import ShareEstimate
-from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, mean_gsd, pre_ratio
 from deepnets4eo.damage.grades import MAX_CONFIDENCE
+from deepnets4eo.damage.images import is_too_coarse, mean_gsd
 from deepnets4eo.damage.skill import NetworkSkill
 from deepnets4eo.damage.vocabulary import GRADES, WIDE
 from deepnets4eo.outputs import Finding, Phrase, Severity, Value, reason_counts, worst_first
@@ -54,7 +54,7 @@ def evidence_findings(pre: Layer | None, post: Layer, buildings: Buildings) -> t
         if hidden:
             findings.append(Finding(code, "caution", {"number": hidden}, hidden))
     alone = int(buildings.by_post.sum())
-    if pre is not None and pre_ratio(pre, post) > COARSEST_PRE:
+    if pre is not None and is_too_coarse(pre, post):
         findings.append(Finding("pre_coarse", "note", {"pre_m": mean_gsd(pre), "post_m": mean_gsd(post)}))
     elif pre is not None and alone and buildings.compared.any():
         findings.append(Finding("some_post_only", "note", {"number": alone}, alone))

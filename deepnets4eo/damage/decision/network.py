@@ -14,7 +14,7 @@ import pandas as pd
 from deepnets4eo.arrays import Floats, Texts
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.pool import NetworkReliability
-from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
+from deepnets4eo.damage.images import is_too_coarse
 from deepnets4eo.damage.network.grader import (
     POST_ALONE,
     NetworkGrader,
@@ -136,14 +136,14 @@ class DamageNetwork:
         return site.work.run(NETWORK, lambda: self._from_pair(site, grader))
 
     def _from_pair(self, site: Site, grader: NetworkGrader) -> pd.DataFrame | None:
-        pre, position = site.pre, site.position
+        pre, position = site.registered_pre, site.position
         if pre is None or site.registration is None:
             if grader.post_temperature is None:
                 logger.warning("the network is not used: it needs a pre image that could be registered")
             return None
         if not self.reads_pre:
             return None
-        if pre_ratio(pre, site.post) > COARSEST_PRE:
+        if is_too_coarse(pre, site.post):
             logger.warning("the network is not used: the pre image is too coarse")
             return None
         logger.info("grading by the network …")

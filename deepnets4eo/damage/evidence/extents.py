@@ -14,7 +14,7 @@ from scipy.ndimage import distance_transform_edt
 from shapely.geometry import MultiPolygon, shape
 
 from deepnets4eo.damage.evidence.maps import nonzero_valid
-from deepnets4eo.damage.evidence.working_grid import known_or_assumed_gsd_m
+from deepnets4eo.damage.images import known_or_assumed_gsd_m
 from deepnets4eo.grid import Grid, transform_shapes
 from deepnets4eo.rasters import Layer
 from deepnets4eo.zonal import CHUNK

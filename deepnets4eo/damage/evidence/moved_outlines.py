@@ -16,7 +16,8 @@ from deepnets4eo.damage.buildings import Reason
 from deepnets4eo.damage.evidence.block import BODY_M, BuildingGeometry, block_journal, radiometries
 from deepnets4eo.damage.evidence.maps import Radiometry
 from deepnets4eo.damage.evidence.roofs import RoofPlaces, Views, find_roofs, roof_agreement
-from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, WorkingGrid, make_working_grid
+from deepnets4eo.damage.evidence.working_grid import WorkingGrid, make_working_grid
+from deepnets4eo.damage.images import COARSEST_PRE
 from deepnets4eo.footprints import encloses_others, larger_than_buildings, without
 from deepnets4eo.grid import Grid, apply_affine, transform_shapes
 from deepnets4eo.prefetch import in_order

@@ -12,9 +12,9 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from deepnets4eo.damage.evidence.colours import in_colour
+from deepnets4eo.damage.images import FINEST_GSD_M, in_colour, known_or_assumed_gsd_m, mean_gsd, pre_ratio
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Grid, Window, gsd_m, mean_gsd_m
+from deepnets4eo.grid import Grid, Window
 from deepnets4eo.inspection import without_collar
 from deepnets4eo.rasters import Layer
 from deepnets4eo.registration import grid_in_pre
@@ -22,12 +22,7 @@ from deepnets4eo.registration import grid_in_pre
 if TYPE_CHECKING:
     from deepnets4eo.registration import Registration
 
-FINEST_GSD_M = 0.5
-UNKNOWN_GSD_M = 0.5  # images without a CRS: very-high-resolution imagery is assumed
 SAME_GRID_RATIO = 1.15  # pixels that differ less from square ones of the working size are used as they are
-# Pixels of the pre image, in working pixels of the post image, up to which it is evidence. On a real pair both images
-# rank as well as the post image alone up to twice, but call more intact roofs damaged; worse beyond, by far.
-COARSEST_PRE = 1.5
 
 
 @dataclass(frozen=True)
@@ -83,11 +78,6 @@ def make_working_grid(
     return WorkingGrid(grid, size_m, layers, scale)
 
 
-def pre_ratio(pre: Layer, post: Layer, finest_m: float = FINEST_GSD_M) -> float:
-    """Size of the pre image's pixels over that of the working pixels of post alone."""
-    return mean_gsd(pre) / max(finest_m, mean_gsd(post))
-
-
 def _working_grid(post: Layer, size_m: float) -> Grid:
     """The post image's grid where its pixels are nearly square ones of the working size, else one that is."""
     along_row, along_col = known_or_assumed_gsd_m(post.grid)
@@ -97,16 +87,6 @@ def _working_grid(post: Layer, size_m: float) -> Grid:
     rows, cols = (max(1, round(side * ratio)) for side, ratio in zip(post.shape, ratios, strict=True))
     scale = Affine.scale(post.shape[1] / cols, post.shape[0] / rows)
     return GeoBox((rows, cols), post.grid.affine * scale, post.grid.crs)
-
-
-def known_or_assumed_gsd_m(grid: Grid) -> tuple[float, float]:
-    """Ground size of a pixel along rows and columns, metres; 0.5 m without a CRS."""
-    return gsd_m(grid) if grid.crs is not None else (UNKNOWN_GSD_M, UNKNOWN_GSD_M)
-
-
-def mean_gsd(layer: Layer) -> float:
-    """Ground size of a layer's pixels, metres; 0.5 m without a CRS."""
-    return UNKNOWN_GSD_M if layer.grid.crs is None else mean_gsd_m(layer.grid)
 
 
 def _resampling(layer: Layer, size_m: float) -> str:

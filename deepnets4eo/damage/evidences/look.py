@@ -83,7 +83,7 @@ def look_of_job(inputs: Inputs, settings: Settings, weight: float | None) -> Seq
         )
     if settings.look is None:
         return []
-    if settings.sensor == "auto" and "post" in inputs.radar:
+    if not inputs.after.is_optical(settings.sensor):
         raise InputError(
             f"{inputs.post.source} looks like radar (speckle); what buildings look like is known of optical images only. Leave out "
             "look, or --set sensor=optical if it is none."

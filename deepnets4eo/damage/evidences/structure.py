@@ -14,7 +14,8 @@ from deepnets4eo.damage.evidence.coverage import assess_coverage
 from deepnets4eo.damage.evidence.maps import WindowSamples
 from deepnets4eo.damage.evidence.measures import evidence_columns, in_deep_shadow, post_columns_of_pre
 from deepnets4eo.damage.evidence.moved_outlines import move_buildings, roofs_beside
-from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, make_working_grid
+from deepnets4eo.damage.evidence.working_grid import make_working_grid
+from deepnets4eo.damage.images import COARSEST_PRE
 from deepnets4eo.damage.site import Site
 from deepnets4eo.damage.work import EVIDENCE
 from deepnets4eo.jobs import WHOLE
@@ -72,7 +73,7 @@ def gather(site: Site) -> Buildings:
     coverage = assess_coverage(sums, geometry, working_grid)
     if not sums:  # no block could be measured
         return Buildings.not_assessed(read["id"].to_numpy(), coverage.reason)
-    if "post" not in inputs.radar:
+    if not inputs.after.speckled:
         coverage = coverage.without(in_deep_shadow(sums, images["post"]), Reason.SHADE)
     if roofs is not None:
         sums["pair_roof"] = roofs.match[:, None]

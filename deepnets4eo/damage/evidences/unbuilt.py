@@ -16,8 +16,9 @@ from deepnets4eo.damage.evidence.block import BuildingGeometry, block_journal, c
 from deepnets4eo.damage.evidence.coverage import assess_coverage
 from deepnets4eo.damage.evidence.measures import image_means
 from deepnets4eo.damage.evidence.moved_outlines import building_geometry, on_post
-from deepnets4eo.damage.evidence.working_grid import known_or_assumed_gsd_m, make_working_grid
-from deepnets4eo.damage.inputs.find_buildings import BuildingNetwork
+from deepnets4eo.damage.evidence.working_grid import make_working_grid
+from deepnets4eo.damage.images import known_or_assumed_gsd_m
+from deepnets4eo.damage.network.find_buildings import BuildingNetwork
 from deepnets4eo.damage.site import Site
 from deepnets4eo.damage.work import BUILDINGS, UNBUILT, Work
 from deepnets4eo.footprints import (
@@ -85,10 +86,10 @@ class Unbuilt:
     def measure(self, site: Site) -> Site:
         """The site without them; as it is where outlines are not aligned on PRE, or that is radar."""
         inputs, settings, position = site.inputs, site.settings, site.position
-        pre, alignment = site.pre, position.alignment
+        pre, alignment = site.registered_pre, position.alignment
         if pre is None or position.image != "pre" or (alignment is not None and alignment.status != "ok"):
             return site
-        if settings.sensor == "auto" and "pre" in inputs.radar:
+        if inputs.before is not None and not inputs.before.is_optical(settings.sensor):
             return site
         logger.info("looking for outlines without a building in the pre image …")
         network = (

@@ -15,9 +15,7 @@ from typing import Any, cast
 import numpy as np
 
 from deepnets4eo.addresses import file_name_of
-from deepnets4eo.damage.evidence.colours import in_colour
-from deepnets4eo.damage.evidence.working_grid import mean_gsd
-from deepnets4eo.damage.inputs.placing import FAR_M
+from deepnets4eo.damage.images import in_colour, mean_gsd
 from deepnets4eo.damage.settings import NOT_SOUGHT
 from deepnets4eo.damage.site import Site, WaterAround
 from deepnets4eo.files import read_json, write_json
@@ -34,7 +32,7 @@ from deepnets4eo.floods import (
 )
 from deepnets4eo.grid import blocks
 from deepnets4eo.jobs import KeptFiles, Progress
-from deepnets4eo.rasters import BLOCK_PX, COLOURS, CogWriter, Layer, Scene
+from deepnets4eo.rasters import BLOCK_PX, CogWriter, Layer, Scene
 from deepnets4eo.registration import UNMOVED, Role
 from deepnets4eo.segmenters import Run, kept_run
 
@@ -58,7 +56,7 @@ def find_water(site: Site) -> WaterAround | None:
     settings, post, outlines, scratch = site.settings, site.post, site.outlines, site.work.folder(Water.name)
     if settings.water == NOT_SOUGHT or (settings.water is None and not _shows_water(site, "post")):
         return None
-    reach_m = 0.0 if site.position.known else FAR_M
+    reach_m = site.position.reach_m
     with nullcontext(scratch) if scratch is not None else tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.mkdir(parents=True, exist_ok=True)
@@ -105,9 +103,8 @@ def water_looked_for(site: Site) -> Iterator[None]:
 
 def _shows_water(site: Site, role: Role) -> bool:
     """Whether an image is optical, in colour and fine enough."""
-    image = site.inputs.pre if role == "pre" else site.post
-    optical = site.settings.sensor == "optical" or role not in site.inputs.radar
-    return image is not None and image.count >= len(COLOURS) and mean_gsd(image) <= COARSEST_M and optical
+    date = site.inputs.before if role == "pre" else site.inputs.after
+    return date is not None and date.shows_colours(site.settings.sensor) and date.gsd_m <= COARSEST_M
 
 
 def _dates(site: Site, *, surfaces_alone: bool = False) -> Scene:
@@ -116,7 +113,7 @@ def _dates(site: Site, *, surfaces_alone: bool = False) -> Scene:
     motion = registration.matrix if registration is not None and registration.usable else UNMOVED
     pre = in_colour(inputs.pre) if inputs.pre is not None and _shows_water(site, "pre") else None
     post = in_colour(inputs.post)
-    dates = surface_scene(pre, post, mean_gsd(inputs.post), motion, surfaces_alone=surfaces_alone)
+    dates = surface_scene(pre, post, inputs.after.gsd_m, motion, surfaces_alone=surfaces_alone)
     if inputs.cloud_mask is None:
         return dates
     from deepnets4eo.change import hide_clouds  # jobs without clouds start sooner

@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import geopandas as gpd
-import pandas as pd
 import shapely
 
+from deepnets4eo.damage.buildings import hash_table
 from deepnets4eo.damage.network import grader
 from deepnets4eo.footprints import FootprintAlignment
 from deepnets4eo.jobs import Journal, Progress, RemoteSteps, identity_hash
@@ -54,17 +53,6 @@ def _job_hash(inputs: Inputs, settings: Settings) -> str:
         hash_table(inputs.footprints.frame[["id", "geometry"]]),
         None if outlines is None else hashlib.sha256(b"".join(shapely.to_wkb(outlines))).hexdigest(),
     )
-
-
-def hash_table(frame: gpd.GeoDataFrame) -> str:
-    """Hash of the columns, the CRS and the geometry."""
-    columns = pd.DataFrame(frame.drop(columns=frame.geometry.name))
-    digest = hashlib.sha256(f"{list(columns.dtypes.items())} {frame.crs}".encode())
-    if columns.shape[1]:  # pandas 2 hashes no table without columns
-        digest.update(pd.util.hash_pandas_object(columns, index=False).to_numpy().tobytes())
-    for outline in shapely.to_wkb(frame.geometry.to_numpy()):
-        digest.update(outline or b"-")
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

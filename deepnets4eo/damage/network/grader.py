@@ -14,8 +14,8 @@ import pandas as pd
 from scipy.special import softmax
 
 from deepnets4eo.arrays import Floats, Geometries, Indices
-from deepnets4eo.damage.evidence.colours import in_colour
-from deepnets4eo.damage.evidence.working_grid import FINEST_GSD_M, make_working_grid
+from deepnets4eo.damage.evidence.working_grid import make_working_grid
+from deepnets4eo.damage.images import FINEST_GSD_M, in_colour
 from deepnets4eo.damage.network.pairs import (
     POST,
     PRE,

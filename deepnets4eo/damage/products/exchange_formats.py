@@ -18,6 +18,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Geometries
+from deepnets4eo.damage.crosswalk import has_position
 from deepnets4eo.damage.products.summary import area_rows, caveats, description_lines
 from deepnets4eo.damage.vocabulary import GRADES, TITLES, UNGRADED, colors
 from deepnets4eo.errors import InputError
@@ -43,17 +44,6 @@ class BuildingRows:
 
     columns: dict[str, list[Any]]
     shapes: Geometries
-
-
-def has_position(crs: Any) -> bool:
-    """Whether a CRS has longitude and latitude: not plain pixels and local engineering CRSs."""
-    if crs is None:
-        return False
-    try:
-        pyproj.Transformer.from_crs(crs, 4326, always_xy=True)
-    except pyproj.exceptions.ProjError:
-        return False
-    return True
 
 
 def pieces(buildings: gpd.GeoDataFrame, rows: int = ROWS, *, unplaced: bool = False) -> Iterator[BuildingRows]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any
 
 import geopandas as gpd
 import numpy as np
@@ -19,7 +19,8 @@ import shapely
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.arrays import Geometries
 from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.products.exchange_formats import has_position, pieces
+from deepnets4eo.damage.crosswalk import CROSSWALK, has_position
+from deepnets4eo.damage.products.exchange_formats import pieces
 from deepnets4eo.damage.products.summary import caveats
 from deepnets4eo.damage.vocabulary import CLASSES, GRADES
 from deepnets4eo.files import atomic_write, plain
@@ -30,30 +31,6 @@ if TYPE_CHECKING:
     from deepnets4eo.damage.products.content import DamageMapContent
     from deepnets4eo.grid import Grid
 
-
-class Names(NamedTuple):
-    """What a class of ours is called by others. unosat : code and text; None: there is no such record."""
-
-    xbd: str
-    ems98: str
-    cems: str
-    unosat: tuple[int, str] | None
-    osm: str | None
-
-
-CROSSWALK = dict(
-    zip(
-        CLASSES,
-        (
-            Names("no-damage", "0–2", "No visible damage", (6, "No visible damage"), "none"),
-            Names("minor-damage", "2–3", "Possibly damaged", (4, "Possible damage"), "minimal"),
-            Names("major-damage", "3–4", "Damaged", (2, "Severe damage"), "significant"),
-            Names("destroyed", "4–5", "Destroyed", (1, "Destroyed"), "complete"),
-            Names("un-classified", "", "Not Analysed", None, None),
-        ),
-        strict=True,
-    )
-)
 AUTOMATIC = "Automatic extraction"
 NOT_VALIDATED = "Not yet field validated"
 CERTAINTY = ((0.9, "Very certain"), (0.6, "Certain"), (0.0, "Uncertain"))  # least confidence in the grade

@@ -28,8 +28,7 @@ from deepnets4eo.registration import UNMOVED, on_post_grid
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from deepnets4eo.damage.evidences.rasters import ScoreLayer
-    from deepnets4eo.damage.products.content import DamageMapContent
+    from deepnets4eo.damage.products.content import DamageMapContent, ShownRaster
     from deepnets4eo.outputs import Language
     from deepnets4eo.rasters import Layer
 
@@ -52,7 +51,7 @@ def write_report(
     *,
     post: Layer,
     pre: Layer | None = None,
-    scores: Sequence[ScoreLayer] = (),
+    scores: Sequence[ShownRaster] = (),
     language: Language = "en",
 ) -> Path:
     """Write the page, at most about 14 MB up to 200,000 buildings. summary : of `summarize`; scores : rasters over the images."""

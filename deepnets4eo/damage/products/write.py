@@ -15,10 +15,10 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
-from deepnets4eo.damage.inputs.journal import hash_table
+from deepnets4eo.damage.buildings import hash_table
+from deepnets4eo.damage.crosswalk import has_position
 from deepnets4eo.damage.products.content import AREAS_FILE, FURTHER, USUAL, DamageMapContent
 from deepnets4eo.damage.products.exchange_formats import (
-    has_position,
     in_lonlat,
     lonlat_bounds,
     write_areas_csv,
@@ -44,7 +44,7 @@ from deepnets4eo.outputs import describe, file_facts, iso_time, manifest, produc
 from deepnets4eo.prefetch import in_order
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.evidences.rasters import ScoreLayer
+    from deepnets4eo.damage.products.content import ShownRaster
     from deepnets4eo.grid import Grid
     from deepnets4eo.rasters import Layer
 
@@ -177,7 +177,7 @@ def write_products(
     *,
     post: Layer,
     pre: Layer | None = None,
-    scores: Sequence[ScoreLayer] = (),
+    scores: Sequence[ShownRaster] = (),
     also: Sequence[str] | None = None,
     options: ProductOptions = ProductOptions(),
     home: Path | None = None,

@@ -19,7 +19,7 @@ from deepnets4eo.arrays import Floats, Geometries, Mask
 from deepnets4eo.cards import Legend, run_path, shipped_path
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.columns import meaning_of
-from deepnets4eo.damage.evidence.colours import in_colour
+from deepnets4eo.damage.images import in_colour
 from deepnets4eo.damage.network.pairs import in_pixels
 from deepnets4eo.damage.network.pooling import pool_scene
 from deepnets4eo.damage.probabilities import MAX_LOG_ODDS

@@ -9,13 +9,11 @@ from dataclasses import replace
 import numpy as np
 
 from deepnets4eo.damage.evidence.moved_outlines import roofs_in_place
-from deepnets4eo.damage.evidence.working_grid import mean_gsd
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import Inputs, OutlinePosition, Site
 from deepnets4eo.footprints import MIN_FOOTPRINTS, FootprintAlignment, align_footprints
 from deepnets4eo.inspection import cloud_finding, clouds_in_image
 from deepnets4eo.outputs import Finding, Phrase, Value, image_of
-from deepnets4eo.rasters import COLOURS
 from deepnets4eo.registration import NEAR_ROTATION_DEG, UNMOVED, ImagePair, Registration, Role, on_post_grid
 from deepnets4eo.segmenters import DISPLAY_RGB, needed_stretch, show
 
@@ -23,7 +21,6 @@ logger = logging.getLogger(__name__)
 
 IN_PLACE = 3.5  # of `FootprintAlignment.in_place`: outlines of another site reached 2.8 in 20 trials
 CLEARLY = 0.05  # by which the agreement of roofs differs where one place is better than another
-FAR_M = 8.0  # footprints seldom lie farther off than that
 FAR_SCALE = 0.02  # of georeferenced images
 MIN_MATCHING = 0.5  # share of reliable matches that agree with the registration
 
@@ -44,26 +41,24 @@ def position_findings(site: Site, by_water: int = 0) -> tuple[Finding, ...]:
     """What limits how well the outlines lie. by_water : buildings graded all the same."""
     if not by_water or site.position.known or site.position.alignment is None:
         return site.position.findings
-    return (_unknown(site.position.alignment, None if site.pre is not None else site.registration, by_water),)
+    return (
+        _unknown(site.position.alignment, None if site.registered_pre is not None else site.registration, by_water),
+    )
 
 
 def with_clouds(inputs: Inputs, settings: Settings, registration: Registration | None) -> Inputs:
     """The inputs with the clouds that an optical post image in colour shows, where there is no mask of them."""
-    post, pre = inputs.post, inputs.pre
-    if (
-        inputs.cloud_mask is not None
-        or post.count < len(COLOURS)
-        or ("post" in inputs.radar and settings.sensor != "optical")
-    ):
+    if inputs.cloud_mask is not None or not inputs.after.shows_colours(settings.sensor):
         return inputs
+    post, pre, date = inputs.post, inputs.pre, inputs.before
     before = None
-    if pre is not None and pre.count == post.count and "pre" not in inputs.radar:
+    if pre is not None and pre.count == post.count and date is not None and not date.speckled:
         motion = registration.matrix if registration is not None and registration.usable else UNMOVED
         before = show(on_post_grid(pre, post.grid, motion), needed_stretch(DISPLAY_RGB, pre))
     measured = (
         pre if before is not None and pre is not None and pre.dtype == post.dtype else post
     )  # a stretch by the clouds would hide them
-    clouds = clouds_in_image(show(post, needed_stretch(DISPLAY_RGB, measured)), before, mean_gsd(post))
+    clouds = clouds_in_image(show(post, needed_stretch(DISPLAY_RGB, measured)), before, inputs.after.gsd_m)
     if clouds is None:
         return inputs
     finding = cloud_finding(clouds, post, "post", "give_true_cloud_mask")
@@ -150,7 +145,7 @@ def outline_position(
 
 
 def _moved_far(alignment: FootprintAlignment) -> tuple[Finding, ...]:
-    if alignment.shift_m <= FAR_M:
+    if alignment.shift_m <= OutlinePosition.FAR_M:
         return ()
     return (Finding("footprints_moved_far", "caution", {"shift_m": alignment.shift_m, "agreeing": alignment.agreeing}),)
 
@@ -171,7 +166,7 @@ def _unknown(alignment: FootprintAlignment, failed: Registration | None, by_wate
         seen = Phrase("neither_registered_nor_aligned", {"images": failed.reason, "footprints": alignment.reason})
     values: dict[str, Value] = {"seen": seen, "farther": None if failed is None else Phrase("raise_max_shift")}
     if by_water:
-        values |= {"number": by_water, "far_m": FAR_M}
+        values |= {"number": by_water, "far_m": OutlinePosition.FAR_M}
         return Finding("alignment_failed", "caution", values, wording="alignment_failed_in_water")
     return Finding("alignment_failed", "worthless", values)
 

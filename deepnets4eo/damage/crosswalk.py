@@ -1,0 +1,45 @@
+"""Grades of a map in the words of others, and whether its buildings have a position on the earth."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pyproj
+
+from deepnets4eo.damage.vocabulary import CLASSES
+
+
+class Names(NamedTuple):
+    """What a class of ours is called by others. unosat : code and text; None: there is no such record."""
+
+    xbd: str
+    ems98: str
+    cems: str
+    unosat: tuple[int, str] | None
+    osm: str | None
+
+
+CROSSWALK = dict(
+    zip(
+        CLASSES,
+        (
+            Names("no-damage", "0–2", "No visible damage", (6, "No visible damage"), "none"),
+            Names("minor-damage", "2–3", "Possibly damaged", (4, "Possible damage"), "minimal"),
+            Names("major-damage", "3–4", "Damaged", (2, "Severe damage"), "significant"),
+            Names("destroyed", "4–5", "Destroyed", (1, "Destroyed"), "complete"),
+            Names("un-classified", "", "Not Analysed", None, None),
+        ),
+        strict=True,
+    )
+)
+
+
+def has_position(crs: Any) -> bool:
+    """Whether a CRS has longitude and latitude: not plain pixels and local engineering CRSs."""
+    if crs is None:
+        return False
+    try:
+        pyproj.Transformer.from_crs(crs, 4326, always_xy=True)
+    except pyproj.exceptions.ProjError:
+        return False
+    return True
