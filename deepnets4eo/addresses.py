@@ -1,6 +1,6 @@
-"""Addresses as they are shown and stored: without user names, passwords, signatures and tokens.
+"""Addresses as shown and stored: without user names, passwords, signatures and tokens.
 
-`name_of` is for one source, a path or an address: products take its name where they first meet it. `shown_address` is for
+`name_of` is for one source, a path or an address: products store the result as soon as they receive a source. `shown_address` is for
 sentences that may contain addresses, such as messages of libraries.
 """
 

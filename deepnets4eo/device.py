@@ -1,4 +1,4 @@
-"""Where and how precisely networks are computed, and how much of a GPU's memory work takes, by doing it once.
+"""Device and precision of network computations, and measurement of the GPU memory that work takes, by doing it once.
 
 Refuses devices and precisions that this machine does not have; without PyTorch everything is on the CPU in float32.
 """
@@ -75,10 +75,10 @@ class Compute:
 def choose(
     device: str = "auto", precision: str = "auto", threads: int | None = None, *, runtime: str = TORCH
 ) -> Compute:
-    """Choose a device ("auto": CUDA where there is one), a precision ("auto": what the hardware has matrix units for) and threads.
+    """Choose a device ("auto": CUDA if available), a precision ("auto": what the hardware has matrix units for) and threads.
 
-    runtime : "openvino" computes networks in float32 on the CPU; "auto" stays open where that is installed, for `Compute.for_pixels`.
-    Errors: InputError for what this machine does not have; MissingExtraError for CUDA and bfloat16 without PyTorch, and for runtimes.
+    runtime : "openvino" computes networks in float32 on the CPU; "auto" stays open if that is installed, for `Compute.for_pixels`.
+    Raises InputError for what this machine does not have; MissingExtraError for CUDA and bfloat16 without PyTorch, and for runtimes.
 
     >>> choose("cpu", "float32", threads=2)
     Compute(device='cpu', precision='float32', threads=2, runtime='torch')
@@ -99,12 +99,12 @@ def choose(
 
 
 def _has_fast_runtime() -> bool:
-    """Whether the other runtime is installed where it was measured to be faster: on processors of the x86 family."""
+    """Return whether the other runtime is installed on processors for which it was measured to be faster: the x86 family."""
     return platform.machine().lower() in ("x86_64", "amd64") and is_installed(OPENVINO)
 
 
 def _choose_hardware(device: str, precision: str, threads: int | None) -> Compute:
-    """Device, precision and threads, as `choose` says."""
+    """Return device, precision and threads, as `choose` describes them."""
     if precision not in ("auto", *PRECISIONS):
         raise InputError(
             f"precision {precision!r} is unknown. Choose auto, {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}."
@@ -137,7 +137,7 @@ def _choose_hardware(device: str, precision: str, threads: int | None) -> Comput
 
 
 def readers_for(device: str, on_cpu: int, on_gpu: int) -> int:
-    """How many threads prepare tiles: `on_cpu` where the network takes the cores, else one a core, `on_gpu` at most.
+    """Return how many threads prepare tiles: `on_cpu` if the network takes the cores, else one per core, `on_gpu` at most.
 
     >>> readers_for("cpu", on_cpu=2, on_gpu=16)
     2
@@ -146,7 +146,7 @@ def readers_for(device: str, on_cpu: int, on_gpu: int) -> int:
 
 
 def check_devices(device: str, count: int) -> None:
-    """Refuse more GPUs than there are, and several devices where one is named, as in cuda:1.
+    """Refuse more GPUs than there are, and several devices if a single one is named, as in cuda:1.
 
     >>> check_devices("cpu", 2)
     >>> check_devices("cuda:1", 2)
@@ -168,7 +168,7 @@ def check_devices(device: str, count: int) -> None:
 
 
 def count_devices(device: str) -> int:
-    """The number of GPUs that `device` ("auto", "cuda") can be; 1 for a single GPU or a CPU.
+    """Return the number of GPUs that `device` ("auto", "cuda") can be; 1 for a single GPU or a CPU.
 
     >>> count_devices("cpu")
     1
@@ -182,7 +182,7 @@ def count_devices(device: str) -> int:
 
 @contextmanager
 def keep_freed_memory() -> Iterator[None]:
-    """Within the context, freed memory stays with the process for the next pass, which saves processor time; with glibc alone."""
+    """Provide a context that keeps freed memory in the process for the next pass, which saves processor time; only with glibc."""
     library = _glibc()
     if library is None:
         yield
@@ -196,13 +196,13 @@ def keep_freed_memory() -> Iterator[None]:
 
 
 def share_heaps() -> None:
-    """Let threads share one heap a core instead of eight: memory that one frees serves the others. With glibc alone."""
+    """Let threads share one heap per core instead of eight: memory that one thread frees serves the others. Only with glibc."""
     if (library := _glibc()) is not None:
         library.mallopt(M_ARENA_MAX, cores())
 
 
 def return_freed_memory() -> None:
-    """Return free memory to the system, also between what is in use; by glibc alone."""
+    """Return free memory to the system, also between what is in use; only with glibc."""
     if (library := _glibc()) is not None:
         library.malloc_trim(0)
 
@@ -214,7 +214,7 @@ def _glibc() -> ctypes.CDLL | None:
 
 
 def _set_heap(library: ctypes.CDLL, largest_bytes: int, kept_bytes: int) -> None:
-    """Blocks up to a size come from the heap, and so many free bytes stay at its end. Both, as setting one fixes the other."""
+    """Serve blocks up to a size from the heap, and keep `kept_bytes` free bytes at its end. Both, as setting one fixes the other."""
     library.mallopt(M_MMAP_THRESHOLD, largest_bytes)
     library.mallopt(M_TRIM_THRESHOLD, kept_bytes)
 
@@ -233,12 +233,12 @@ def cudnn_settings(*, deterministic: bool) -> Iterator[None]:
 
 
 def cpu_has_bfloat16_units() -> bool:
-    """Whether the CPU has units that multiply bfloat16 matrices (AMX), with which networks take a third of the time of float32.
+    """Return whether the CPU has units that multiply bfloat16 matrices (AMX).
 
-    Instructions for bfloat16 vectors (AVX512-BF16, ARM) do not count. With AVX512-BF16 alone, networks were measured to
-    take 1.3 to 1.75 times the time of float32.
+    With such units, networks take a third of the time of float32. Instructions for bfloat16 vectors (AVX512-BF16, ARM) do
+    not count. With only AVX512-BF16, networks were measured to take 1.3 to 1.75 times the time of float32.
 
-    The flag is read rather than a convolution timed, so that a resumed job computes the same bits.
+    The flag is read instead of timing a convolution, so that a resumed job computes the same bits.
     """
     import torch
 
@@ -250,7 +250,7 @@ def cpu_has_bfloat16_units() -> bool:
 
 
 def _may_have_gpu() -> bool:
-    """Whether PyTorch may find a GPU: it is loaded already, or the driver of one is there; on other systems than Linux, always."""
+    """Return whether PyTorch may find a GPU: it is loaded already, or a GPU driver is there; on systems other than Linux, always."""
     drivers = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
     return "torch" in sys.modules or not sys.platform.startswith("linux") or any(map(os.path.exists, drivers))
 
@@ -267,7 +267,7 @@ def _choose_without_torch(device: str, precision: str, threads: int | None) -> C
 
 
 def _usual_threads() -> int:
-    """One for each core, or fewer where OMP_NUM_THREADS (its first number) says so: more only wait for each other."""
+    """Return one thread for each core, or fewer if OMP_NUM_THREADS (its first number) is lower: more threads only wait for each other."""
     limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return min(cores(), int(limit)) if limit.isdecimal() and int(limit) > 0 else cores()
 

@@ -22,7 +22,7 @@ PROJ_REMEDY = "Unset PROJ_DATA and PROJ_LIB where they name the files of another
 class DeepNets4EOError(Exception):
     """Root of all errors of this package; messages contain no password and no signature of an address.
 
-    status : with which the command line ends
+    status : exit status of the command line
     """
 
     status = 1
@@ -53,7 +53,7 @@ class LabelError(InputError):
 
 
 class GridError(InputError):
-    """Rasters or vectors that do not lie where they should: CRS, overlap, shape."""
+    """Rasters or vectors that do not match in CRS, overlap or shape."""
 
 
 class RunError(InputError):
@@ -152,7 +152,7 @@ class Reading:
 
 
 def _message(error: BaseException) -> str:
-    """Return the message of a library's error as one line; its class too if the message alone may say nothing."""
+    """Return the message of a library's error as one line, with the error's class if the message by itself may mean nothing."""
     text = " ".join(str(error).split())[:MAX_REASON]
     if isinstance(error, MemoryError):
         return f"it asks for more memory than there is ({text or 'MemoryError'})"
@@ -160,12 +160,12 @@ def _message(error: BaseException) -> str:
 
 
 def nearest_name(wanted: object, known: Iterable[str]) -> str | None:
-    """The known name that is most like `wanted`; None where none is like it."""
+    """Return the known name that is most similar to `wanted`, or None if no known name is similar."""
     return next(iter(get_close_matches(str(wanted), list(known), n=1, cutoff=0.6)), None)
 
 
 def names_with_word(wanted: object, known: Iterable[str]) -> list[str]:
-    """The known names that begin with `wanted`, of three letters at least, as "unet-resnet34" and "floods/unet" with "unet"; else those with such a word."""
+    """Return known names that begin with `wanted` (3+ letters), as "unet-resnet34" and "floods/unet" with "unet"; else names with that word."""
     names, word = list(known), re.escape(str(wanted))
     if len(word) < MIN_LETTERS:
         return []
@@ -189,7 +189,7 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
 
 
 def name_hint(wanted: object, known: Iterable[str], otherwise: str | None = None) -> str:
-    """The sentence at the end of an error about an unknown name: the nearest known name, else `otherwise`, else all known names.
+    """Return the last sentence of an error on an unknown name: its nearest known name, else `otherwise`, else all known names.
 
     >>> name_hint("rooof", ["roof", "road"])
     "Did you mean 'roof'?"

@@ -1,6 +1,6 @@
-"""Files are written beside their target and renamed, so that none is ever half-written; hashes, JSON and YAML.
+"""Atomic writing of files (next to their target, then renamed, so that none is ever half-written); hashes, JSON and YAML.
 
-Refuses to overwrite without a flag, and YAML whose names (&a, *a) make millions of values of a few lines.
+Refuses to overwrite without a flag, and YAML whose names (&a, *a) expand a few lines to millions of values.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ FOREIGN = {errno.ELOOP, errno.EMLINK, errno.ENXIO}  # a link, a link on BSD, a p
 
 
 def writer_errors() -> tuple[type[Exception], ...]:
-    """The errors of failed writing: OSError, and those of the libraries that are loaded."""
+    """Return the errors of failed writing: OSError and the errors of the loaded libraries."""
     loaded = [getattr(sys.modules[module], name) for module, name in WRITER_ERRORS if module in sys.modules]
     return (OSError, *loaded)
 
@@ -100,7 +100,7 @@ def writing(path: str | Path) -> Iterator[None]:
 
 
 def system_error(error: OSError | MemoryError) -> str:
-    """An error of the system as a sentence with its file and a remedy."""
+    """Return a system error as a sentence with its file and a remedy."""
     if isinstance(error, MemoryError):
         return f"the memory does not suffice: {_reason(error)}. Close other programs, or lower --memory."
     where = f"{error.filename}: " if error.filename is not None else ""
@@ -108,13 +108,13 @@ def system_error(error: OSError | MemoryError) -> str:
 
 
 def partial_path(path: Path) -> Path:
-    """A new name beside `path` for what is not finished; no link can wait at it, as it cannot be foretold."""
+    """Return a new name next to `path` for an unfinished file; its name cannot be predicted, so no link can wait there."""
     return path.with_name(f"{PARTIAL}{uuid.uuid4().hex[:8]}-{path.name}")
 
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` with its suffix; on success it is renamed to `path`, on failure removed."""
+    """Yield a temporary path next to `path` with its suffix; on success it is renamed to `path`, on failure removed."""
     path = Path(path)
     check_name(path)
     partial = partial_path(path)
@@ -169,7 +169,7 @@ def check_own_folder(folder: Path) -> None:
 
 
 def remove_leftovers(out: Path) -> None:
-    """Remove half-written files of killed jobs beside and in `out`, which is locked; what a job can resume with is kept."""
+    """Remove half-written files of killed jobs next to and in `out`, which is locked; keep files that a job can resume with."""
     if out.parent.is_dir():
         for item in os.scandir(out.parent):
             match = LEFTOVER.fullmatch(item.name)
@@ -222,12 +222,12 @@ def write_yaml(path: str | Path, value: Any) -> Path:
 
 
 def read_yaml(path: str | Path, *, max_bytes: int = MAX_YAML_BYTES) -> Any:
-    """The value of a YAML file. Errors: InputError."""
+    """Return the value of a YAML file. Errors: InputError."""
     return parse_yaml(read_text(path, max_bytes), str(path))
 
 
 def parse_yaml(text: str, name: str) -> Any:
-    """The value of YAML text. Errors: InputError, which begins with `name`."""
+    """Return the value of YAML text. Errors: InputError, which begins with `name`."""
     try:
         value = load_yaml(text, name)
     except (yaml.YAMLError, RecursionError, *TAG_ERRORS) as error:
@@ -239,12 +239,12 @@ def parse_yaml(text: str, name: str) -> Any:
 
 
 def read_json(path: str | Path) -> Any:
-    """The value of a JSON file. Errors: InputError."""
+    """Return the value of a JSON file. Errors: InputError."""
     return parse_json(read_text(path), str(path))
 
 
 def parse_json(text: str, name: str) -> Any:
-    """The value of JSON text. Errors: InputError, which begins with `name`."""
+    """Return the value of JSON text. Errors: InputError, which begins with `name`."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError also for integers of thousands of digits
@@ -254,7 +254,7 @@ def parse_json(text: str, name: str) -> Any:
 
 
 def sha256(path: str | Path) -> str:
-    """The hexadecimal SHA-256 of a file, read in pieces of 1 MiB."""
+    """Return the hexadecimal SHA-256 of a file, read in pieces of 1 MiB."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while piece := file.read(1 << 20):
@@ -278,7 +278,7 @@ def plain(value: Any) -> Any:
 
 
 def read_text(path: str | Path, max_bytes: int | None = None) -> str:
-    """The text of a UTF-8 file of at most `max_bytes`. Errors: InputError."""
+    """Return the text of a UTF-8 file of at most `max_bytes`. Errors: InputError."""
     try:
         size = Path(path).stat().st_size
         text = Path(path).read_text(encoding="utf-8-sig") if max_bytes is None or size <= max_bytes else None
@@ -317,7 +317,7 @@ def _parser_reason(error: Exception) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """The first cause as one short line; some libraries print their whole statement."""
+    """Return the first cause as one short line; some libraries print their whole statement."""
     while error.__cause__ is not None:
         error = error.__cause__
     text = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
@@ -326,7 +326,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _new_file_mode(probe: Path) -> int:
-    """The permissions that the umask gives to a new file; os.umask would change it for all threads."""
+    """Return the permissions that the umask gives to a new file; os.umask would change the umask for all threads."""
     try:
         with probe.open("xb") as file:
             return os.fstat(file.fileno()).st_mode & 0o777
@@ -342,7 +342,7 @@ def _with_side_files(partial: Path) -> list[Path]:
 
 
 def _is_own(status: os.stat_result) -> bool:
-    """Whether it is a plain file with one name: a second name is a link as well."""
+    """Return whether the path is a plain file with a single name: a second name is a link as well."""
     return stat.S_ISREG(status.st_mode) and status.st_nlink <= 1
 
 
@@ -364,7 +364,7 @@ def remove(path: Path) -> None:
 
 
 def load_yaml(text: str, name: str, most_characters: int = MAX_CHARACTERS) -> Any:
-    """The value of YAML. Errors: InputError, naming `name`, for too much of it; yaml.YAMLError for no YAML."""
+    """Return the value of YAML. Errors: InputError, naming `name`, for too much YAML; yaml.YAMLError for invalid YAML."""
     if len(text) > most_characters:
         raise InputError(f"{name} has {len(text):,} characters, more than {most_characters:,}: no table of settings.")
     quick = getattr(yaml, "CSafeLoader", None)  # ten times as fast, but the process ends where values nest without end
@@ -390,7 +390,7 @@ def _load_yaml(loader: Any, name: str, text: str) -> Any:
 
 
 def _values(root: yaml.Node) -> float:
-    """Values of a tree where each name is written out; infinite where one holds itself."""
+    """Count the values of a tree with each name expanded; infinite if a name contains itself."""
     counts: dict[int, float] = {}
     waiting: list[tuple[yaml.Node, bool]] = [(root, False)]
     while waiting:

@@ -1,4 +1,4 @@
-"""What is imported late: names of a package when they are first used, and packages that only an extra installs.
+"""Late imports: names of a package when they are first used, and packages that only an extra installs.
 
 So `import deepnets4eo` stays quick (PEP 562), and an installation without PyTorch does all that needs no network."""
 
@@ -79,7 +79,7 @@ def _missing_module(extra: str) -> str | None:
 
 
 def is_installed(module: str) -> bool:
-    """Whether a module can be imported; nothing is imported.
+    """Return whether a module can be imported; nothing is imported.
 
     >>> is_installed("numpy"), is_installed("no_such_module")
     (True, False)
@@ -96,12 +96,12 @@ def _how_to_install(modules: Sequence[str], extras: Sequence[str]) -> str:
 
 
 def lazy_names(package: str) -> Callable[[str], Any]:
-    """Return a `__getattr__` for a package: a face, which imports what stands under `if TYPE_CHECKING:` when it is first used.
+    """Return a `__getattr__` for a package: a face, which imports names under `if TYPE_CHECKING:` when they are first used.
 
     So type checkers and readers see ordinary imports, and the list of names is written once. A name that is imported `as` itself
     is public: documented in the reference, part of `__all__`. The others are for the rooms of other floors. Errors: ValueError
-    for a name that is called as a module of the package is, whose import would take its place. The function raises AttributeError
-    for other names, MissingExtraError where a package is missing.
+    for a name equal to the name of one of the package's modules, whose import would take its place. The function raises
+    AttributeError for other names, MissingExtraError if a package is missing.
 
     >>> lazy_names("deepnets4eo.cards")("Legend").__name__
     'Legend'
@@ -126,7 +126,7 @@ def lazy_names(package: str) -> Callable[[str], Any]:
 
 
 def _offered_names(package: str) -> dict[str, tuple[str, bool]]:
-    """Name → its module, relative where it is within the package, and whether it is public; by the source of a face."""
+    """Return name → its module, relative if it is within the package, and whether it is public; by the source of a face."""
     specification = sys.modules[package].__spec__
     loader = None if specification is None else cast(InspectLoader, specification.loader)
     tree = ast.parse((loader and loader.get_source(package)) or "")

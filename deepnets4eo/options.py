@@ -33,12 +33,12 @@ UNKNOWN_NAMES = (
 
 
 def option(text: str, group: str | None = None, flag: str = "", metavar: str | None = None, **limits: Any) -> Any:
-    """A field that is an option of the command line, in a group of its help: what it means, and limits such as `ge=0`."""
+    """Return a field that is a command-line option in a group of its help: its meaning, and limits such as `ge=0`."""
     return Field(description=text, json_schema_extra={"group": group, "flag": flag, "metavar": metavar}, **limits)
 
 
 def key(text: str, **limits: Any) -> Any:
-    """A field that the command line takes as --set KEY=VALUE: what it means, and limits such as `ge=0`."""
+    """Return a field that the command line takes as --set KEY=VALUE: its meaning, and limits such as `ge=0`."""
     return Field(description=text, json_schema_extra=KEY, **limits)
 
 
@@ -55,12 +55,12 @@ ByRuntime: TypeAlias = Annotated[
 
 
 def option_error(error: ValidationError, kind: type[Any], where: str) -> InputError:
-    """The `InputError` for what pydantic refused, a line a value, each beginning with `where`."""
+    """Return the `InputError` for values that pydantic refused, one line per value, each beginning with `where`."""
     return InputError("\n".join(_explain(detail, kind, where) for detail in error.errors()))
 
 
 def refused_value(detail: Any, key: str, where: str) -> str:
-    """Why pydantic refused the value of `key` in `where`; detail : one of `ValidationError.errors()`."""
+    """Explain why pydantic rejected the value of `key` in `where`; detail : one of `ValidationError.errors()`."""
     message = str(detail["msg"]).removeprefix("Value error, ")
     if detail["type"] == "value_error":
         return f"{where}: {key + ' ' if key else ''}{message}."
@@ -119,7 +119,7 @@ def option_group(cls: type[Options]) -> type[Options]:
 
 
 def _add_rows(kind: type[Any], fields: Mapping[str, Any]) -> None:
-    """Complete the docstring by a row for each field that has a description: an option is described by its `Field` alone."""
+    """Complete the docstring by a row for each field that has a description, so that only its `Field` describes an option."""
     summary, *sections = re.split(r"\n\n(?=\w+\n-{3,}\n)", cleandoc(vars(kind).get("__doc__") or ""))
     own = sections.pop(0) if sections and sections[0].startswith(ROWS) else ROWS
     known = {name.strip() for head in re.findall(r"^(\w[\w, ]*?)(?: :|$)", own, re.M) for name in head.split(",")}
@@ -139,18 +139,18 @@ def options_from(kind: type[Options], values: Mapping[str, Any], where: str) -> 
 
 
 def split_names(text: str) -> list[str]:
-    """The names between the commas of `a, b`."""
+    """Return the names between the commas of `a, b`."""
     return [name for name in (word.strip() for word in text.split(",")) if name]
 
 
 def plain_options(options: Any, *, exclude_none: bool = False) -> dict[str, Any]:
-    """The plain values, as JSON has them, from which `options_from` makes the same options again."""
+    """Return plain values, as in JSON, that `options_from` turns back into equal options."""
     values: dict[str, Any] = TypeAdapter(type(options)).dump_python(options, mode="json", exclude_none=exclude_none)
     return values
 
 
 def _plain(value: Any) -> Any:
-    """The value; of a path its text, which options of both types take."""
+    """Return the value; for a path, return its text, which options of both types take."""
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 

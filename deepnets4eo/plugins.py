@@ -1,4 +1,4 @@
-"""Networks, heads, segmenters, labellers of points, inspections, evidences, verbs, made-up pairs and training tasks by name, through entry points.
+"""Networks, heads, segmenters, labellers of points, inspections, evidences, verbs, synthetic pairs and tasks by name, through entry points.
 
 To add something, write `name = module:object` under `deepnets4eo.GROUP` in the setup.cfg of a package.
 """

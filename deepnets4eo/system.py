@@ -1,6 +1,6 @@
-"""What operating systems do in their own ways, each with what is done where one lacks it: locks, cores, memory, groups of processes.
+"""Functions that differ between operating systems, with fallbacks for missing ones: locks, cores, memory, groups of processes.
 
-The only module that imports what some systems do not have; elsewhere a test finds it."""
+The only module that imports modules missing on some systems; a test finds such imports elsewhere."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def file_time(path: Path) -> datetime | None:
 
 
 def cores() -> int:
-    """The number of cores this process may use, where the system limits it; else of the machine."""
+    """Return the number of cores that this process may use if the system limits it; else of the machine."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -70,7 +70,7 @@ def take_share_of_cores(number: int, workers: int) -> None:
 
 
 def peak_bytes() -> int:
-    """The most memory that this process has held, or else what it holds now."""
+    """Return the peak memory of this process, or else its present memory, in bytes."""
     import psutil  # the start of the command line needs the number of cores alone
 
     memory = psutil.Process().memory_info()
@@ -85,7 +85,7 @@ def peak_bytes() -> int:
 
 
 def leave_terminal() -> None:
-    """Put this process into a group of its own, so that Ctrl-C reaches its caller alone, which passes it on."""
+    """Put this process into its own group, so that Ctrl-C reaches only its caller, which passes it on."""
     if os.name == "posix":
         os.setpgrp()
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it

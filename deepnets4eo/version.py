@@ -1,4 +1,4 @@
-"""The version of the package, in one place, and that of its code, which differs between releases as well."""
+"""Version of the package, in one place, and version of its code, which differs between releases as well."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 
 @lru_cache(maxsize=1)
 def code_version() -> str:
-    """The version and a hash of all code and settings in the package: what was computed by other code is not gone on with.
+    """Return the version and a hash of all code and settings in the package: jobs begun with other code are not continued.
 
     >>> code_version().startswith(f"{__version__}+")
     True
@@ -23,7 +23,7 @@ def code_version() -> str:
 
 
 def _code_files(root: Path) -> Iterator[tuple[str, ...]]:
-    """The parts of the names of all files of code and settings in a folder, without the folders of bytecode."""
+    """Yield the parts of the names of all files of code and settings in a folder, without the folders of bytecode."""
     for folder, folders, files in os.walk(root):
         folders[:] = [name for name in folders if name != "__pycache__"]
         inner = Path(folder).relative_to(root).parts

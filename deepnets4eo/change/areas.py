@@ -37,8 +37,10 @@ MIN_HA = 0.1  # smaller areas are read in square metres
 
 @dataclass(frozen=True)
 class ChangedArea:
-    """Hectares that changed, of those that both images show. `interval` is a percentile interval over resampled blocks
-    of `block_px`, None for fewer than 8; it says nothing about errors of the map."""
+    """Hectares that changed, out of the hectares that both images show.
+
+    `interval` is a percentile interval over resampled blocks of `block_px`, None for fewer than 8 blocks; it does not cover
+    errors of the map."""
 
     changed_ha: float
     seen_ha: float
@@ -47,7 +49,7 @@ class ChangedArea:
 
     @property
     def share(self) -> float:
-        """Changed share of what both images show; NaN where that is nothing."""
+        """Return the changed share of the area that both images show; NaN if that area is empty."""
         return self.changed_ha / self.seen_ha if self.seen_ha else float("nan")
 
     def to_dict(self) -> dict[str, Any]:
@@ -60,11 +62,11 @@ class ChangedArea:
 
 
 def changed_area(labels: Layer, *, seed: int = 0, value: int = CHANGE) -> ChangedArea:
-    """Measure the area of one label, by default that of change, with its interval.
+    """Measure the area of one label, by default the label of change, with its interval.
 
     Parameters
     ----------
-    labels : of the whole scene, void where nothing was seen. Memory: one block, and two numbers a block
+    labels : of the whole scene, void in pixels that were not seen. Memory: one block, and two numbers per block
     seed : of the blocks that are drawn with replacement for the interval (Efron 1979)
     value : the label
 
@@ -82,7 +84,7 @@ def changed_area(labels: Layer, *, seed: int = 0, value: int = CHANGE) -> Change
 
 
 def area_text(hectares: float, interval: Sequence[float] | None = None) -> str:
-    """An area on the ground as it is read, its interval in brackets: three digits; square metres below a tenth of a hectare.
+    """Return an area on the ground as text, its interval in brackets: three digits; square metres below a tenth of a hectare.
 
     >>> [area_text(hectares) for hectares in (1234.567, 12.345, 0.123, 0.0123456, 0.0)]
     ['1,230 ha', '12.3 ha', '0.123 ha', '123 m²', '0 ha']
@@ -117,8 +119,7 @@ def hectares_by_window(grid: Grid, windows: Sequence[Window]) -> NDArray[np.floa
 
 
 def redraw_blocks(counts: NDArray[Any], draws: int, seed: int) -> NDArray[np.float64]:
-    """Return (draws, …) sums over a site whose blocks (blocks, …) are drawn anew with replacement (Efron and Tibshirani
-    1993)."""
+    """Return (draws, …) sums over a site whose blocks (blocks, …) are redrawn with replacement (Efron and Tibshirani 1993)."""
     number = len(counts)
     return np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), draws) @ counts
 
@@ -159,14 +160,15 @@ def scored_polygons(
 
 
 def with_transitions(polygons: gpd.GeoDataFrame, cover_pre: Layer, cover_post: Layer) -> gpd.GeoDataFrame:
-    """Return the polygons with their most frequent land cover at both dates in the columns `from` and `to`, None where
-    nothing is counted. Raises LabelError where a raster has no legend."""
+    """Return the polygons with their most frequent land cover at both dates in the columns `from` and `to`.
+
+    The columns are None for polygons without counted pixels. Raises LabelError if a raster has no legend."""
     columns = {"from": _majority(polygons, cover_pre), "to": _majority(polygons, cover_post)}
     return polygons.assign(**columns)[[*polygons.columns[:-1], *columns, polygons.geometry.name]]
 
 
 def legend_of_cover(cover: Layer) -> Legend:
-    """The legend that a raster of land cover has in its tags. Errors: LabelError without one."""
+    """Return the legend that a raster of land cover has in its tags. Raises LabelError without one."""
     if cover.legend is None:
         raise LabelError(
             f"{cover.source} has no legend in its tags, expected land cover with the names of its classes. Give labels that "

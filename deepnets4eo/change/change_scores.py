@@ -100,7 +100,7 @@ class _PairScores(LayerView):
 
 
 class _DecidedScores(LayerView):
-    """Scores of change on the side of one half on which the class of each pixel is. changed : (256,) by label value."""
+    """Scores of change above or below one half, according to the class of each pixel. changed : (256,) by label value."""
 
     def __init__(self, scores: Layer, classes: Layer, changed: NDArray[np.bool_]) -> None:
         super().__init__(scores, np.uint8, float(PACKED_NODATA), [CHANGE])

@@ -1,10 +1,10 @@
-"""The task `change-cleansing`: a network of change that corrects the labels it learns from (Daudt et al., EarthVision 2019).
+"""The task `change-cleansing`: a change network that corrects its own training labels (Daudt et al., EarthVision 2019).
 
 Each hyperepoch trains, predicts the training scenes, and fits the scores to image edges by guided anisotropic
 diffusion. The result is merged with the ORIGINAL labels.
 
-A label counts as wrong if the network is at least as sure of the other class as it is, on average, where that class is
-labelled.
+A label counts as wrong if the network is at least as sure of the other class as it is, on average, at pixels labelled
+with that class.
 
 This is confident learning (Northcutt, Jiang and Chuang, JAIR 70, 2021).
 """
@@ -65,7 +65,7 @@ GREY_LEVELS = (
 
 
 class CleansingSection(Section):
-    """How labels are cleansed."""
+    """Options of the cleansing of labels."""
 
     hyperepochs: int = Field(default=5, ge=1, description="trainings; labels are cleansed between them")
     merge: Merge = Field(
@@ -85,10 +85,10 @@ class CleansingSection(Section):
 
 
 class CleansingRecipe(Recipe):
-    """The recipe of a network of change with labels that are cleansed: all that decides its training.
+    """The recipe of a change network whose labels are cleansed: all options that determine its training.
 
-    `train` holds for each hyperepoch. The other sections are those of the task segmentation with the layers image_pre
-    and image_post.
+    `train` applies to each hyperepoch. The other sections are the sections of the task segmentation with the layers
+    image_pre and image_post.
     """
 
     cleansing: CleansingSection = CleansingSection()
@@ -151,7 +151,7 @@ class _Predicted:
         return counts
 
     def diffuse(self, segmenter: NetworkSegmenter, diffusion: Diffusion) -> _Predicted:
-        """The same with scores that flowed along edges of the images."""
+        """Return the prediction with scores diffused along the edges of the images."""
         if not diffusion.steps:
             return self
         path = self._path("diffused")
@@ -161,7 +161,7 @@ class _Predicted:
         return replace(self, scores=Layer.open(path))
 
     def merge(self, rule: Merge, classes: NDArray[np.uint8]) -> LabelledScene:
-        """The same images with labels merged from the original ones and the scores. classes : by packed probability, (256,)"""
+        """Return the images with labels merged from the original labels and the scores. classes : by packed probability, (256,)."""
         scene, legend = self.original.scene, self.original.labels.legend
         path = self._path(LABELS)
         to_index, from_index = legend.to_index(), legend.from_index()
@@ -194,7 +194,7 @@ def _scene_file(folder: Path, kind: str, scene: LabelledScene) -> Path:
 def _predict_scene(
     segmenter: NetworkSegmenter, original: LabelledScene, folder: Path, device: str, learnt: Keep
 ) -> _Predicted:
-    """Peak memory: that of `predict`."""
+    """Predict the labels and scores of a scene. Peak memory: the peak memory of `predict`."""
     scene = original.scene
     labels, scores = (_scene_file(folder, kind, original) for kind in ("predicted", "scores"))
     images = Scene({layer: scene.layers[layer] for layer in segmenter.inputs.names}, scene.grid)
@@ -234,7 +234,7 @@ def train_with_cleansing(recipe: CleansingRecipe, out: Path, options: TrainOptio
 def _cleanse(
     segmenter: NetworkSegmenter, original: Prepared, settings: CleansingSection, folder: Path, device: str
 ) -> tuple[Prepared, LabelNoise]:
-    """What the next hyperepoch learns from; where the labels stay, few scenes are predicted."""
+    """Return the training data of the next hyperepoch; if the labels stay unchanged, only few scenes are predicted."""
     split = original.split
     every = [number for number, scene_split in enumerate(split.splits) if TRAIN in scene_split.parts]
 
@@ -324,14 +324,15 @@ TASK = Task(train_with_cleansing, CleansingRecipe)
 
 @dataclass(frozen=True)
 class LabelNoise:
-    """Shares 0 to 1 of the labels of no change and of change that are wrong; NaN where the network is sure of none of
-    them, or one class is not labelled."""
+    """Shares 0 to 1 of wrong labels among the labels of no change and of change.
+
+    NaN if the network is sure of none of these labels, or if one class is not labelled."""
 
     no_change: float
     change: float
 
     def to_dict(self) -> dict[str, float]:
-        """Rounded, for the card of a run."""
+        """Return the rounded shares for the card of a run."""
         return {"no change": round(self.no_change, 4), "change": round(self.change, 4)}
 
     def __str__(self) -> str:
@@ -349,8 +350,8 @@ def count_packed(labels: ByteImage, packed: ByteImage, known: Mask) -> NDArray[n
 def confident_classes(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Return the class (256,) that a network is sure of at each packed probability.
 
-    It is 1 from the mean where change is labelled on, 0 up to the mean where no change is labelled, 255 between and
-    where one class is not labelled.
+    The class is 1 from the mean of labelled change upwards, 0 up to the mean of labelled no change, and 255 in between,
+    or everywhere if one class is not labelled.
 
     >>> counts = np.zeros((2, 256), np.int64)
     >>> counts[0, 20], counts[1, 240] = 100, 16
@@ -365,8 +366,9 @@ def confident_classes(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
 
 
 def estimate_label_noise(counts: NDArray[np.int64]) -> LabelNoise:
-    """Return the shares of wrong labels from counts (2, 256) of `count_packed`; errors of the network count as well
-    where it is sure of them.
+    """Return the shares of wrong labels from counts (2, 256) of `count_packed`.
+
+    Errors of the network also count as wrong labels if the network is sure of them.
 
     >>> counts = np.zeros((2, 256), np.int64)
     >>> counts[0, 20], counts[1, 240], counts[1, 10] = 100, 16, 4

@@ -1,6 +1,6 @@
-"""What became what between two maps of land cover: the table of areas from → to with its intervals.
+"""Table of land-cover transitions between two maps: areas from → to with their intervals.
 
-Reads both block by block on the grid of the later one."""
+Reads both maps block by block on the grid of the later one."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def compare_covers(
     block_px: int | None = None,
     seed: int = 0,
 ) -> Transitions:
-    """Areas of all pairs from → to of two maps, with intervals.
+    """Measure the areas of all pairs from → to of two maps, with intervals.
 
-    Intervals come from blocks of the site drawn with replacement (Efron and Tibshirani 1993). Errors of the maps are
-    not in them.
+    Intervals come from blocks of the site drawn with replacement (Efron and Tibshirani 1993). The intervals do not
+    include errors of the maps.
 
     Parameters
     ----------
     pre, post : label rasters before and after; pre is read on the grid of post, by nearest neighbour
-    legend : the legend of those that have none in their tags; refused where the tags of the other name other classes
+    legend : legend of maps without one in their tags; refused if the tags of the other map name other classes
     level : share of the draws inside the interval, between 0 and 1
     draws : number of resamples
     block_px : side of a block; by default a quarter of the shorter side, from 16 to 256
@@ -58,8 +58,8 @@ def compare_covers(
     Raises
     ------
     InputError
-        Maps of other classes, without legend or CRS, whose legend is not the one given, without a pixel that both know, or
-        of fewer than two blocks.
+        Maps of different classes, without legend or CRS, with a legend other than the given one, without a pixel that is
+        known in both, or of fewer than two blocks.
     GridError
         Maps that do not overlap.
 
@@ -129,7 +129,7 @@ def write_transitions(path: str | Path, transitions: Transitions, about: Mapping
 
 
 def _legend_of(layer: Layer, legend: Legend | None) -> Legend:
-    """The legend in the tags, which says how the file stores its classes, else `legend`."""
+    """Return the legend in the tags, which states how the file stores its classes, else `legend`."""
     own = layer.legend or legend
     if own is None:
         raise InputError(f"{layer.source} has no legend in its tags. Give one, e.g. --legend hrscd.")
@@ -142,7 +142,7 @@ def _legend_of(layer: Layer, legend: Legend | None) -> Legend:
 
 
 def _open_reader(layer: Layer, legend: Legend) -> LabelReader:
-    """A reader that warns of pixels that it takes as void although they may have a class."""
+    """Return a reader that warns about pixels that it takes as void although they may have a class."""
     reader = LabelReader(layer, legend, remedies=Remedies())
     if (hidden := reader.hidden_note) is not None:
         log.warning(hidden)

@@ -1,4 +1,4 @@
-"""What decides on change: a method without training, fitted to the pair, or a run; and which options go with it."""
+"""The decision on change: by a method without training that is fitted to the pair, or by a run; and the options of each."""
 
 from __future__ import annotations
 
@@ -44,8 +44,9 @@ def check_options(options: ChangeOptions) -> None:
 
 
 def with_method_of(pair: ChangePair, options: ChangeOptions) -> ChangeOptions:
-    """The options for this pair: rasters that hold embeddings already are compared by their cosine. Raises MissingExtraError where
-    embeddings have to be made and PyTorch is not installed."""
+    """Return the options for this pair: rasters that already contain embeddings are compared by their cosine.
+
+    Raises MissingExtraError if embeddings have to be computed and PyTorch is not installed."""
     if options.model is not None or options.method != FeatureDistance.name:
         return options
     if pair.scene.layers[POST].embedding is not None:
@@ -77,7 +78,7 @@ def load_change_run(options: ChangeOptions) -> Run | None:
 def prepare(
     pair: ChangePair, trained: Run | None, scratch: Path, options: ChangeOptions
 ) -> tuple[Run, Scene, dict[str, Any]]:
-    """The run that labels the pair, the scene that it reads, and what was measured for it."""
+    """Return the run that labels the pair, the scene that it reads, and the values measured for it."""
     if trained is not None:
         if options.normalise == "none":
             return trained, pair.scene, {"method": f"run {options.model}", "threshold": FINAL}
@@ -97,7 +98,7 @@ def prepare(
 
 
 def method_findings(pair: ChangePair, run: Run) -> list[Finding]:
-    """What pixels of this size, or of none, and scores without two groups mean for the map."""
+    """Return findings on what pixels of this size, or of unknown size, and scores without two groups mean for the map."""
     grid, detector, findings = pair.scene.grid, run.segmenter, list[Finding]()
     if grid.crs is None:
         findings.append(Finding("no_crs", "note"))

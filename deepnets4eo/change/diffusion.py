@@ -2,7 +2,7 @@
 
 Takes scores (C, H, W) and guides (B, H, W) in grey levels of 0 to 255; returns scores of the same sum and range.
 
-Refuses rates of 0.25 or more, with which the scheme is unstable, and guides of another size.
+Refuses rates of 0.25 or more, which make the scheme unstable, and guides of another size.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ STRIP_ROWS = 32  # of a band at once: their temporary arrays fit into the cache 
 
 @dataclass(frozen=True)
 class Diffusion:
-    """How scores are diffused.
+    """Options of the diffusion of scores.
 
     Parameters
     ----------
     steps : at least 0; values travel about √(2 · rate · steps) pixels: 35 for 2,500
-    edge_level : K, above 0: grey levels between neighbours at which half of the flow is stopped
+    edge_level : K, above 0: grey levels between neighbours that stop half of the flow
     rate : λ, above 0 and below 0.25
 
     Raises
@@ -58,7 +58,7 @@ class Diffusion:
 
     @property
     def reach_px(self) -> int:
-        """Rows and columns around a tile within which nearly all of what flows into it lies: four standard deviations."""
+        """Return the rows and columns around a tile that contain nearly all of what flows into it: four standard deviations."""
         return int(np.ceil(4 * np.sqrt(2 * self.rate * self.steps)))
 
 
@@ -70,18 +70,18 @@ def guided_anisotropic_diffusion(
     valid: NDArray[np.bool_] | None = None,
     workers: int = 2,
 ) -> FloatImage:
-    """Diffuse scores along the edges that all guides agree to be free of.
+    """Diffuse scores along the edges, within regions that all guides agree to be free of edges.
 
-    Each step takes the flow between neighbours from the guide that lets the least through.
+    Each step takes the flow between neighbours from the guide with the smallest flow.
 
     The guides are diffused as well, each by its own edges (equations 3 and 4 of the paper).
 
-    The sum of each channel stays, and so does its range.
+    The sum and the range of each channel are preserved.
 
     Parameters
     ----------
     scores : (C, H, W), e.g. probabilities of change.
-    guides : images (B, H, W) of equally many bands, in grey levels of 0 to 255
+    guides : images (B, H, W) with the same number of bands, in grey levels of 0 to 255
     diffusion : steps, edge level and rate; by default as published
     valid : (H, W) bool; nothing flows into other pixels or out of them
     workers : threads
@@ -93,7 +93,7 @@ def guided_anisotropic_diffusion(
     Raises
     ------
     InputError
-        For sizes that differ or are 0, values that are not finite where valid, and a `valid` that is not bool.
+        For sizes that differ or are 0, valid values that are not finite, and a `valid` that is not bool.
 
     Examples
     --------
@@ -152,7 +152,7 @@ def _stack(scores: FloatImage, guides: Sequence[NDArray[np.generic]], valid: NDA
 
 
 def _advance(state: FloatImage, step: _DiffusionStep, count: int, pool: ThreadPoolExecutor) -> FloatImage:
-    """The state after `count` steps, band by band: each computes the rows that flow into it anew."""
+    """Return the state after `count` steps, band by band; each band recomputes the rows that flow into it."""
     result = np.empty_like(state)
     height = state.shape[1]
 
@@ -215,8 +215,9 @@ class _DiffusionStep:
                 from_above[:] = down[:, low - 1]  # the next strip still needs its rows as they were
 
     def _scale(self, flows: FloatImage, shares: FloatImage, size: FloatImage, between: FloatImage | None) -> None:
-        """Turn differences (N, h, W) into flows: λ / (1 + (mean of |difference| / K)²) of each guide's, and the least of
-        these shares of scores.
+        """Turn differences (N, h, W) into flows.
+
+        The factor is λ / (1 + (mean of |difference| / K)²) for each guide, and the minimum of these shares for scores.
 
         between : (h, W), 0 where nothing flows
         """

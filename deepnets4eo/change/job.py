@@ -38,14 +38,14 @@ COVER_PRODUCTS = (
 
 @dataclass(frozen=True)
 class ChangeMap:
-    """What a change job wrote.
+    """Output of a change job.
 
     Parameters
     ----------
     paths : file name → file
-    polygons : one row a region of change, the largest first: id, area_m2, score
-    summary : the same as in summary.json
-    findings : what limits the worth of the map, worst first
+    polygons : one row per region of change, the largest first: id, area_m2, score
+    summary : the contents of summary.json
+    findings : what limits the use of the map, worst first
     """
 
     paths: dict[str, Path]
@@ -54,7 +54,7 @@ class ChangeMap:
     findings: tuple[Finding, ...]
 
     def headline(self) -> str:
-        """The changed area in one line, with its interval where there is one."""
+        """Return the changed area in one line, with its interval if it has one."""
         area = self.summary["area"]
         return f"{area_in_words(area, 'changed', changed_interval(area))} changed"
 
@@ -138,7 +138,7 @@ class ChangeJob:
         return self.output.for_job(inputs, self.options, event=self.event.to_dict())
 
     def describe(self) -> str:
-        """What would be done, in one line, after all checks. Errors: those of `map_change`."""
+        """Return what would be done, in one line, after all checks. Raises the errors of `map_change`."""
         self.check()
         self._known_output.check()
         pair = open_pair(self.pre, self.post, self.options)
@@ -147,7 +147,7 @@ class ChangeJob:
         return f"{rows} x {cols} px would be mapped into {self.output.out}; registration {pair.registration.status}"
 
     def run(self, progress: Progress | None = None, executor: Executor | None = None) -> ChangeMap:
-        """Make the map. Errors: those of `map_change`."""
+        """Make the map. Raises the errors of `map_change`."""
         run, output = self.check(), self._known_output  # refused before the pair is registered
         with output.begin() as scratch, gdal_cache():
             pair = open_pair(self.pre, self.post, self.options)
@@ -189,7 +189,7 @@ def _write(
 
 
 def _identity(pair: ChangePair, options: ChangeOptions) -> tuple[Any, ...]:
-    """What is finished belongs to: other images, registrations or options are another job's."""
+    """Return the values that identify a job's finished work: other images, registrations or options make another job."""
     shaping = replace(options, workers=0, memory_bytes=0, min_area_m2=0.0, refine=None, cover_pre=None, cover_post=None)
     masks = [Path(path) for path in (options.cloud_mask_pre, options.cloud_mask_post) if path is not None]
     model = None if options.model is None else Path(options.model) / CARD

@@ -25,7 +25,7 @@ ROUNDING = 1e-6  # of a mean: a deviation below it is none
 
 @dataclass(frozen=True)
 class TrainingLight:
-    """Mean and deviation (C,) of an image, and those of the training images that it gets."""
+    """Mean and deviation (C,) of an image, and the mean and deviation of the training images that replace them."""
 
     mean: NDArray[np.float64]
     std: NDArray[np.float64]
@@ -60,7 +60,7 @@ def light_of_training(scene: Scene, inputs: InputSpec) -> dict[str, TrainingLigh
 
 
 def normalise(scene: Scene, inputs: InputSpec) -> tuple[Scene, dict[str, Any]]:
-    """The scene (float32) in the light of the training images of `inputs`, and plain values of what was measured."""
+    """Return the scene (float32) in the light of the training images of `inputs`, and plain values of what was measured."""
     lights = light_of_training(scene, inputs)
     layers = {layer: Layer(_MappedSource(scene.layers[layer], light)) for layer, light in lights.items()}
     measured = {layer: light.to_dict() for layer, light in lights.items()}

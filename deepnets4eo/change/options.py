@@ -1,4 +1,4 @@
-"""How a change map is made: each option with its type, default, limits and meaning, which the command line shows too."""
+"""Options of a change map, each with its type, default, limits and meaning, which the command line also shows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Normalisation: TypeAlias = Literal["none", "training"]
 
 @option_group
 class ChangeOptions:
-    """How a change map is made; every value is written into the manifest.
+    """Options of a change map; every value is written into the manifest.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class ChangeOptions:
 
     @property
     def sources(self) -> dict[str, str | None]:
-        """What is read in addition to both images, by role; None if it is not given."""
+        """Return what is read in addition to both images, by role; None if it is not given."""
         return {
             "model": self.model, "cover_pre": self.cover_pre, "cover_post": self.cover_post,
             "cloud_mask_pre": self.cloud_mask_pre, "cloud_mask_post": self.cloud_mask_post,
@@ -90,18 +90,18 @@ class ChangeOptions:
 
     @property
     def further_inputs(self) -> dict[str, str]:
-        """What is read in addition to both images, by role, of what is given."""
+        """Return the sources that are given in addition to both images, by role."""
         return {role: source for role, source in self.sources.items() if source is not None}
 
     @property
     def refines(self) -> bool:
-        """Whether scores are fitted to edges: where nothing was decided, those of methods without training are."""
+        """Return whether scores are fitted to edges; by default, only the scores of methods without training are."""
         return self.model is None if self.refine is None else self.refine
 
 
 @option_group
 class TransitionOptions:
-    """How two maps of land cover are compared."""
+    """Options of the comparison of two land-cover maps."""
 
     legend: Annotated[str | None, option("Legend of rasters that name none, a name or a YAML card.")] = None
     block_px: Annotated[int | None, key("Side of the blocks that are drawn for the intervals, pixels.", ge=1)] = None
@@ -110,7 +110,7 @@ class TransitionOptions:
 
 @option_group
 class RefineOptions:
-    """How `layers refine` fits scores to edges, see `change.Diffusion`."""
+    """Options of `layers refine`, which fits scores to edges, see `change.Diffusion`."""
 
     band: Annotated[int, key("Band of the scores, where there are several.", ge=1)] = 1
     steps: Annotated[int, key("Steps of diffusion; values travel some √(steps/2) pixels.", ge=0)] = 2500

@@ -1,4 +1,4 @@
-"""report.html of a change map: the page that all maps share, with polygons of change as its objects and the scores to lay over."""
+"""report.html of a change map: the page that all maps share, with polygons of change as its objects and the scores as an overlay."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ CAVEATS = (
 
 @dataclass(frozen=True)
 class RegionPage:
-    """What a map of regions says on its page, beside its figures.
+    """Content of the page of a map of regions, in addition to its figures.
 
     Attributes
     ----------
     kind : titles, names and scripts
-    noun, score : what a region is of, and what its score is called
-    headline : the result and what it is a part of
+    noun, score : name of what a region shows, and name of its score
+    headline : the result, and the whole that it is a part of
     facts, caveats : what was measured, and what to beware of
     classes : key, title, colour, count and area_ha of each class
     numbers : (N,) int, the class of each polygon
-    images : "pre" and "post", or "post" alone → image
+    images : "pre" and "post", or only "post" → image
     """
 
     kind: MapKind
@@ -87,11 +87,11 @@ class RegionPage:
         Parameters
         ----------
         path : the HTML file
-        score : of every pixel, in bytes, to lay over the images; its grid is that of the page
+        score : of every pixel, in bytes, to lay over the images; its grid is the grid of the page
         polygons : with the columns `id`, `area_m2` and `score`, the largest first
         summary : with `synthetic`, `area`, `registration`, `findings` and the sources of the images by their roles
         event : what the map is of
-        findings : what limits the worth of the map, worst first
+        findings : what limits the use of the map, worst first
 
         Returns
         -------
@@ -131,7 +131,7 @@ def write_page(
     event: EventInfo,
     findings: Sequence[Finding],
 ) -> Path:
-    """Write the page of a change map; `RegionPage.write` says more."""
+    """Write the page of a change map; see `RegionPage.write`."""
     classes, numbers = _classes(polygons)
     images = {role: scene.layers[name] for role, name in (("pre", PRE), ("post", POST))}
     page = RegionPage(
@@ -156,7 +156,7 @@ def _encode(polygons: gpd.GeoDataFrame, numbers: np.ndarray, grid: Grid) -> Payl
 
 
 def _pairs(polygons: gpd.GeoDataFrame) -> tuple[list[tuple[str | None, str | None]], np.ndarray]:
-    """What became what, each pair once, and the number of each polygon's pair."""
+    """Return the pairs of land cover before and after, each pair once, and the number of each polygon's pair."""
     columns = (polygons[name].astype(object).where(polygons[name].notna(), None) for name in ("from", "to"))
     each = list(zip(*columns, strict=True))
     numbers = {pair: number for number, pair in enumerate(dict.fromkeys(each))}
@@ -213,13 +213,13 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def changed_interval(area: dict[str, Any]) -> Sequence[float] | None:
-    """The interval of the changed area of a summary; None where there is none."""
+    """Return the interval of the changed area of a summary, or None if it has no interval."""
     interval: Sequence[float] | None = area[f"changed_{_unit(area)}_interval"]
     return interval
 
 
 def _method(summary: dict[str, Any]) -> str:
-    """The method, of a run its name without folders."""
+    """Return the method; a run is named without its folders."""
     method = str(summary["method"])
     return f"run {file_name_of(method.removeprefix('run '))}" if method.startswith("run ") else method
 
@@ -233,7 +233,7 @@ def _clouds(clouds: dict[str, Any]) -> str:
 
 
 def _unit(areas: dict[str, Any]) -> str:
-    """The unit of areas in the summary: pixels where the images have no CRS, else hectares."""
+    """Return the unit of areas in the summary: pixels if the images have no CRS, else hectares."""
     return "px" if {"seen_px", "either_px"} & areas.keys() else "ha"
 
 
@@ -262,7 +262,7 @@ def _size(value: float, unit: str, interval: Sequence[float] | None = None) -> s
 
 
 def _count(polygons: dict[str, Any]) -> str:
-    """How many polygons there are, and their least area where there is one."""
+    """Return the number of polygons, and their minimum area if there is one."""
     unit, size = ("px", polygons["min_area_px"]) if "min_area_px" in polygons else ("m²", polygons["min_area_m2"])
     least = f" of {size:g} {unit} or more" if size else ""
     return f"{polygons['count']:,}{least}"

@@ -60,10 +60,10 @@ class ChangePair:
 def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOptions()) -> ChangePair:
     """Open, check and register a pair; nothing is resampled yet, and the post image never is.
 
-    Errors: InputError for bands that do not correspond, one image given twice, a failed registration, and masks or land
-    cover that do not fit.
+    Raises InputError for bands that do not correspond, one image given twice, a failed registration, and masks or
+    land cover that do not fit.
 
-    GridError for images that do not overlap, or of which one has no CRS.
+    Raises GridError for images that do not overlap, or if one of them has no CRS.
     """
     pair = ImagePair.open(pre, post, gsd_m=options.gsd_m)
     before, after = pair.images
@@ -126,7 +126,7 @@ def _findings_of_bright_clouds(images: Mapping[str, Layer], masked: Collection[s
 
 
 def check_one_space(layers: Sequence[Layer]) -> None:
-    """Refuse embeddings beside images, or of two cards: their values cannot be compared. Raises InputError."""
+    """Refuse embeddings together with images, or embeddings of two cards: their values cannot be compared. Raises InputError."""
     cards = {None if layer.embedding is None else layer.embedding.name: layer.source for layer in layers}
     if len(cards) > 1:
         named = " and ".join(f"{source} ({card or 'no embeddings'})" for card, source in cards.items())
@@ -134,8 +134,10 @@ def check_one_space(layers: Sequence[Layer]) -> None:
 
 
 def choose_bands(pre: Layer, post: Layer, options: ChangeOptions) -> tuple[Layer, Layer]:
-    """Return both layers with corresponding bands: as the options say, else those of the same names or colours, else all
-    of equally many. Raises InputError."""
+    """Return both layers with corresponding bands.
+
+    The options choose the bands; by default they are the bands of equal names or colours, else all bands if both layers have
+    the same number. Raises InputError."""
     chosen = [
         layer if text is None else layer.subset(_numbers(text, flag))
         for layer, text, flag in (
@@ -173,7 +175,7 @@ def check_common_pixels(scene: Scene) -> None:
 
 
 def _open_masks(images: Mapping[str, Layer], options: ChangeOptions) -> dict[str, Layer]:
-    """The masks of clouds that were given, on the grids of their images; before the registration, which takes longer."""
+    """Open the given cloud masks on the grids of their images; before the registration, which takes longer."""
     masks = {PRE: (options.cloud_mask_pre, "--cloud-mask-pre"), POST: (options.cloud_mask_post, "--cloud-mask-post")}
     return {
         name: open_cloud_mask(source, images[name], flag).on(images[name].grid, "nearest")
@@ -183,7 +185,7 @@ def _open_masks(images: Mapping[str, Layer], options: ChangeOptions) -> dict[str
 
 
 def _open_covers(post: Layer, options: ChangeOptions) -> tuple[Layer, Layer] | None:
-    """Land cover of both dates where it was given, on its own grids; before the registration, which takes longer."""
+    """Open the land cover of both dates, if given, on its own grids; before the registration, which takes longer."""
     if options.cover_pre is None or options.cover_post is None:
         return None
     return (
@@ -227,7 +229,7 @@ def _bands_of(layer: Layer, wanted: Sequence[str]) -> Layer:
 
 
 def _register(pair: ImagePair, options: ChangeOptions) -> RegisteredPair:
-    """How the pre image lies. Errors: InputError where that cannot be measured."""
+    """Return the pair with the position of the pre image. Raises InputError if the position cannot be measured."""
     if options.assume_registered or pair.post.embedding is not None:
         return (
             pair.assume_registered()
@@ -261,7 +263,7 @@ class CloudedArea:
 
     @property
     def share(self) -> float:
-        """Share of what both images show but for clouds; NaN where that is nothing."""
+        """Return the clouded share of what both images would show without clouds; NaN if that area is empty."""
         return self.either_ha / self.visible_ha if self.visible_ha else float("nan")
 
     def to_dict(self) -> dict[str, Any]:
@@ -276,7 +278,7 @@ def hide_clouds(image: Layer, mask: Layer, grid: Grid, motion: MotionMatrix = UN
     ----------
     image : on the grid of the post image
     mask : 0 where the image is clear; on any grid
-    grid : that of the post image
+    grid : the grid of the post image
     motion : (2, 3), how the mask moves, as in `Registration`; by default not at all
 
     Returns
@@ -288,7 +290,7 @@ def hide_clouds(image: Layer, mask: Layer, grid: Grid, motion: MotionMatrix = UN
 
 
 def clouded_area(scene: Scene, names: Sequence[str]) -> CloudedArea | None:
-    """Count what clouds hide of the layers of a scene; None where no layer has a mask. Memory: one window."""
+    """Count what clouds hide of the layers of a scene; None if no layer has a mask. Memory: one window."""
     layers = {name: scene.layers[name].reader for name in names}
     if not any(isinstance(source, CloudMaskedSource) for source in layers.values()):
         return None
@@ -327,7 +329,7 @@ class CloudMaskedSource(LayerView):
         return data, valid & inside & (values[0] < COARSE_CLOUDS)
 
     def read_parts(self, window: Any) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Where the image itself is valid, and where clouds hide it, (h, w) each."""
+        """Return two masks: where the image itself is valid, and where clouds hide it, (h, w) each."""
         return self.layer.read(window)[1], self._clouds(window)
 
     def _clouds(self, window: Any) -> NDArray[np.bool_]:

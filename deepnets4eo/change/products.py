@@ -1,4 +1,4 @@
-"""The products of a change map beside its rasters: polygons, summary, page, and the manifest last.
+"""The products of a change map in addition to its rasters: polygons, summary, page, and the manifest last.
 
 Takes the rasters that the job wrote; returns polygons, figures, and the names of all files."""
 
@@ -46,7 +46,7 @@ def write_products(
 ) -> tuple[gpd.GeoDataFrame, dict[str, Any], list[str]]:
     """Write what follows from change.tif and score.tif; returns polygons, summary, and the names of all files in the folder.
 
-    notes : the method and its threshold, for the summary. event : what the map is of. covers : land cover of both dates, where it is known.
+    notes : the method and its threshold, for the summary. event : what the map is of. covers : land cover of both dates, if known.
     """
     labels, score = Layer.open(products.labels), Layer.open(products.score)
     polygons = change_polygons(labels, score, min_area_m2=options.min_area_m2, workers=options.workers)

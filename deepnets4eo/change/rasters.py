@@ -1,4 +1,4 @@
-"""The rasters of a change map: scores, fitted to edges where the options say so, labels, and land cover of both dates."""
+"""The rasters of a change map: scores, fitted to edges if the options demand it, labels, and land cover of both dates."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def covers_of(
 def write_rasters(
     only: Layer, products: ChangeProducts, scene: Scene, options: ChangeOptions, event: EventInfo
 ) -> list[Finding]:
-    """score.tif and change.tif from the probability or score of change; refined where the options say so."""
+    """Write score.tif and change.tif from the probability or score of change, refined if the options demand it."""
     findings: list[Finding] = []
     meaning = RANK if options.model is None else "probability of change"
     tags = event.tags | {"MEANING": f"{meaning}; value / {PACKED_ONE}"}
@@ -84,5 +84,5 @@ def _write_labels(score: Layer, path: Path, event: EventInfo) -> tuple[int, int]
 
 
 def _origin(layer: Layer) -> dict[str, str]:
-    """The tags that say what a raster was made of, for those made from it."""
+    """Return the tags that state the origin of a raster, for rasters made from it."""
     return {name: layer.tags[name] for name in ORIGIN_TAGS if name in layer.tags}

@@ -42,7 +42,7 @@ ROUNDING = 1e-3  # probabilities summed in single precision may lie this far bey
 
 @dataclass(frozen=True)
 class Refinement:
-    """What a refinement did.
+    """Outcome of a refinement.
     path : the new raster. before, after : pixels above 0.5. unseen : pixels with scores that not all images show."""
 
     path: Path
@@ -52,7 +52,7 @@ class Refinement:
 
     @property
     def shrinks(self) -> bool:
-        """Whether less than half of the area above 0.5 is left: objects leak away, the edge level is too large for them."""
+        """Return whether less than half of the area above 0.5 is left: objects leak away because the edge level is too large for them."""
         return self.after < MIN_LEFT * self.before
 
 
@@ -74,20 +74,20 @@ def refine_scores(
     Parameters
     ----------
     scores : one band: fractions, or bytes with the tag PACKED_ONE as `deepnets4eo predict` writes them
-    images : one or several, warped to the grid of the scores; equally many bands each
-    out : the raster to write: packed as the scores are, else float32 with NaN where not valid
+    images : one or several, warped to the grid of the scores; all with the same number of bands
+    out : the raster to write: packed if the scores are packed, else float32 with NaN at invalid pixels
     diffusion : steps, edge level and rate; by default as published
-    device : "auto" computes on a GPU where there is one
+    device : "auto" computes on a GPU if there is one
     tile_px : side of a tile
     workers : threads on the CPU
-    resume : go on with an interrupted job, whose finished tiles lie beside `out`
+    resume : continue an interrupted job, whose finished tiles are next to `out`
     tags : further tags of the raster
     progress : called with the share done
 
     Returns
     -------
     Refinement
-        With a warning in the log where less than half of the area above 0.5 is left, or an image does not show all scores.
+        With a warning in the log if less than half of the area above 0.5 is left, or if an image does not show all scores.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def refine_scores(
     RunError
         The interrupted job had other files or settings.
 
-    Peak memory: some 20 values of 4 bytes a pixel of a tile with its context, and band.
+    Peak memory: some 20 values of 4 bytes per band and pixel of a tile with its context.
     """
     diffusion = diffusion or Diffusion()
     check_raster_suffix(out)
@@ -243,7 +243,7 @@ Diffuser = Callable[[FloatImage, Sequence[FloatImage], Mask], FloatImage]
 
 
 def _diffuser(diffusion: Diffusion, device: str, workers: int) -> Diffuser:
-    """The function that diffuses a tile: on a GPU where there is one, else with NumPy."""
+    """Return the function that diffuses a tile: on a GPU if there is one, else with NumPy."""
     chosen = device if device == "cpu" else choose(device, "float32").device
     if chosen == "cpu":
         return lambda scores, guides, valid: guided_anisotropic_diffusion(
@@ -263,7 +263,7 @@ def _refine_tile(
     window: Window,
     spread: Diffuser,
 ) -> tuple[FloatImage, Mask]:
-    """Scores (h, w) after diffusion, and where they could flow. One value everywhere stays as it is."""
+    """Return scores (h, w) after diffusion, and the mask of diffused pixels. Scores of one value everywhere stay unchanged."""
     if not valid.any() or float(np.ptp(scores[valid])) == 0:
         return scores, valid
     images = []
@@ -302,7 +302,8 @@ def diffuse_on_device(
     valid: NDArray[np.bool_] | None = None,
     device: str = "cuda",
 ) -> FloatImage:
-    """Do what `guided_anisotropic_diffusion` does on a device such as "cuda"; the result differs by rounding alone.
+    """Run `guided_anisotropic_diffusion` on a device such as "cuda"; the result differs only by rounding.
+
     Raises the same errors."""
     import torch
 
@@ -328,7 +329,7 @@ def diffuse_on_device(
 def _flows(
     state: torch.Tensor, images: torch.Tensor, axis: int, between: torch.Tensor | float, diffusion: Diffusion
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What each pixel gets from the next one along the axis: of scores (C, …), of guides (G, B, …)."""
+    """Return what each pixel receives from the next pixel along the axis: of scores (C, …), of guides (G, B, …)."""
     differences = images.diff(dim=2 + axis)
     shares = diffusion.rate / (1 + (differences.abs().mean(dim=1) / diffusion.edge_level) ** 2) * between
     return state.diff(dim=1 + axis) * shares.amin(dim=0), differences * shares[:, None]

@@ -16,7 +16,7 @@ from deepnets4eo.metrics import ConfusionMatrix
 class SemanticChangeScore:
     """Counts of changes between consecutive label maps.
 
-    A pixel changes where its label differs from that of the map before. Pixels that are void in the reference at either
+    A pixel changes if its label differs from its label in the map before. Pixels that are void in the reference at either
     date do not count.
 
     Parameters

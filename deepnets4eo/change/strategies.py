@@ -43,7 +43,7 @@ COVER, CHANGE = "cover-", "change-"
 class CoverComparison(ProbabilitySegmenter):
     """Classes from → to of land cover at each date, and optionally of change detected by itself.
 
-    Without `change`, a pixel has changed where the two maps differ (strategy 1).
+    Without `change`, a pixel has changed if the two maps differ (strategy 1).
 
     With it, `change` decides which pixels have changed, and the covers are the most probable pair that agrees with it
     (strategy 3).
@@ -52,7 +52,7 @@ class CoverComparison(ProbabilitySegmenter):
     ----------
     cover : land cover of one image
     change : no change and change from `image_pre` and `image_post`, e.g. a run or a `ChangeDetector`.
-    tiling : by default that of `cover`, with the wider halo of both
+    tiling : by default the tiling of `cover`, with the wider halo of both
 
     Raises
     ------
@@ -103,7 +103,7 @@ class CoverComparison(ProbabilitySegmenter):
             member.to(compute)
 
     def describe(self) -> dict[str, Any]:
-        """Plain values from which `restore` makes the same segmenter again, those of the members nested."""
+        """Return plain values that `restore` needs to rebuild the same segmenter, with the values of its members nested."""
         members = {COVER: self.cover, CHANGE: self.change}
         return {prefix: _describe(member) for prefix, member in members.items() if member is not None}
 
@@ -116,7 +116,7 @@ class CoverComparison(ProbabilitySegmenter):
     def restore(
         cls, folder: Path, description: Mapping[str, Any], inputs: InputSpec, legend: Legend, tiling: Tiling
     ) -> CoverComparison:
-        """The segmenter that `save` wrote. Errors: RunError where a member cannot be rebuilt."""
+        """Return the segmenter that `save` wrote. Raises RunError if a member cannot be rebuilt."""
         members = [
             rebuild_member(
                 folder, prefix, entry, InputSpec.from_dict(entry["inputs"]), Legend.from_dict(entry["legend"])
@@ -176,7 +176,7 @@ def _check_change(change: Segmenter, cover: Segmenter, layer: LayerInput) -> Non
 
 
 def _rescale(dated: LayerInput, layer: LayerInput) -> tuple[FloatImage, FloatImage]:
-    """Factor and offset from values scaled like one layer to those of another, (C, 1, 1) float32 each."""
+    """Return factor and offset from values scaled like one layer to values scaled like another, (C, 1, 1) float32 each."""
     mean, std, own_mean, own_std = (
         np.array(values, np.float64)[:, None, None] for values in (dated.mean, dated.std, layer.mean, layer.std)
     )

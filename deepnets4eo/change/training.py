@@ -73,7 +73,7 @@ MONITOR = "kappa"  # of land cover
 
 
 class CoverSection(Section):
-    """Land cover, and how it is learnt beside change."""
+    """Options of land cover, and of its training alongside change."""
 
     legend: str | dict[str, Any] = Field(default="", description="of land cover: a name, a YAML file, or the classes")
     strategy: Literal["joint", "sequential", "direct"] = Field(
@@ -113,7 +113,7 @@ class CoverRecipe(Recipe):
 
 @dataclass(frozen=True)
 class _Covers:
-    """What land cover adds to what is prepared of any recipe."""
+    """Additions of land cover to the prepared data of any recipe."""
 
     recipe: CoverRecipe
     prepared: Prepared
@@ -129,7 +129,7 @@ class _Covers:
 
     @property
     def pixels(self) -> list[int] | None:
-        """Training pixels of each class of land cover at both dates; None where they are not needed."""
+        """Return the training pixels of each class of land cover at both dates, or None if they are not needed."""
         if self.recipe.cover.class_weighting == "none":
             return None
         counts = self.pairs.sum(axis=0) + self.pairs.sum(axis=1)
@@ -251,7 +251,7 @@ def _cover_scorer(covers: _Covers) -> Any:
 
 
 def _notes(covers: _Covers, scores: dict[str, Any]) -> dict[str, Any]:
-    """What the card says about the training, beside what prediction needs."""
+    """Return what the card states about the training, in addition to what prediction needs."""
     prepared = covers.prepared
     return {
         "strategy": covers.recipe.cover.strategy,
@@ -271,7 +271,7 @@ class CoverCriterion:
     """Losses of change, of land cover, or of both, for networks of the kind `CoverAndChange`.
 
     pixels : training pixels of no change and change.
-    cover_pixels : (L,) training pixels of land cover, None where it is not weighted.
+    cover_pixels : (L,) training pixels of land cover, None if it is not weighted.
     """
 
     def __init__(
@@ -293,11 +293,11 @@ class CoverCriterion:
         return self._cover_losses(network.forward_cover(self._dates(batch)), batch).sum()
 
     def step_change(self, network: Any, batch: Batch) -> Tensor:
-        """Loss of change alone, () float32."""
+        """Return only the loss of change, () float32."""
         return self._change_loss(network.forward_all(self._dates(batch))[0], batch)
 
     def step_both(self, network: Any, batch: Batch, *, cover_weight: float) -> Tensor:
-        """Loss of change plus `cover_weight` times those of land cover, () float32."""
+        """Return the loss of change plus `cover_weight` times the losses of land cover, () float32."""
         change, *covers = network.forward_all(self._dates(batch))
         return self._change_loss(change, batch) + cover_weight * self._cover_losses(covers, batch).sum()
 
@@ -335,7 +335,7 @@ def score_covers(
 
 
 def overall(matrix: ConfusionMatrix) -> dict[str, float]:
-    """The overall scores of a matrix."""
+    """Return the overall scores of a matrix."""
     return {name: float(getattr(matrix, name)) for name in OVERALL}
 
 

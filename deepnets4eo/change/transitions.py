@@ -1,6 +1,6 @@
-"""What became what: classes from → to of two maps of land cover, and their areas with intervals.
+"""Transitions: classes from → to of two maps of land cover, and their areas with intervals.
 
-More than 15 classes of land cover make more pairs than a byte holds."""
+More than 15 classes of land cover make more pairs than a byte can store."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CHANGE, COVER_PRE, COVER_POST = "change", "cover_pre", "cover_post"
 
 
 def from_to_legend(cover: Legend) -> Legend:
-    """The legend of all pairs of covers: value i · L + j was class i and is class j; a pair of equals has its plain name.
+    """Return the legend of all pairs of covers: value i · L + j was class i and is class j; equal classes keep their plain name.
 
     Parameters
     ----------
@@ -100,12 +100,12 @@ def join_covers(pre: ByteImage, post: ByteImage, count: int) -> ByteImage:
 
 
 def split_from_to(source: Path | str, folder: Path | str, *, tags: Mapping[str, str] | None = None) -> dict[str, Path]:
-    """Write change, land cover before and land cover after of a map from → to as rasters of their own.
+    """Write change, land cover before and land cover after of a map from → to as separate rasters.
 
     Parameters
     ----------
     source : a raster that a run of classes from → to predicted
-    folder : for change.tif, cover_pre.tif and cover_post.tif; made where it is missing
+    folder : for change.tif, cover_pre.tif and cover_post.tif; created if it is missing
     tags : further tags of the rasters
 
     Returns
@@ -151,7 +151,7 @@ class Transitions:
     method: str
 
     def headline(self) -> str:
-        """The changed area in one line."""
+        """Return the changed area in one line."""
         return f"{area_text(float(self.hectares.sum() - self.hectares.trace()))} changed class"
 
     def table(self) -> pd.DataFrame:
@@ -241,7 +241,7 @@ def adjust_transitions(
 def _with_empty_strata(
     counts: NDArray[np.int64], area: NDArray[np.float64], used: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The sample of the pairs used. Pairs met in references alone weigh nothing, so any two samples stand for them."""
+    """Return the sample of the pairs used. Pairs that occur only in references have no weight, so any two samples represent them."""
     kept, areas = counts[np.ix_(used, used)].copy(), area[used]
     empty = np.flatnonzero(areas == 0)
     kept[empty, empty] = 2

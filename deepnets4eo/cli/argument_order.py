@@ -11,7 +11,7 @@ from deepnets4eo.segmenters import is_run
 
 
 def check_run_first(verb: str, first: str, others: Sequence[str]) -> None:
-    """Refuse a run that stands behind what it works on. Errors: InputError with the command in its order."""
+    """Refuse a run that comes after the files it works on. Raises InputError with the command in its correct order."""
     run = next((other for other in others if _names_run(other)), None)
     if run is None or _names_run(first):
         return
@@ -20,7 +20,7 @@ def check_run_first(verb: str, first: str, others: Sequence[str]) -> None:
 
 
 def check_file_first(verb: str, first: str, second: str, what: str) -> None:
-    """Refuse a file that stands behind a word; `what` the word is. Errors: InputError with the command in its order."""
+    """Refuse a file that comes after a word; `what` describes the word. Raises InputError with the command in its correct order."""
     if not Path(first).exists() and Path(second).is_file():
         raise InputError(
             f"{second} is a file, and there is no file {first}. The file comes first, then {what}: deepnets4eo {verb} {second} {first} …"
@@ -28,5 +28,5 @@ def check_file_first(verb: str, first: str, second: str, what: str) -> None:
 
 
 def _names_run(word: str) -> bool:
-    """Whether a word is a run's folder, or the name of a model that can be used as it is."""
+    """Return whether a word is a run's folder, or the name of a model that can be used without training."""
     return is_run(word) or (word in recipes() and not Path(word).exists() and has_weights(word))

@@ -105,7 +105,7 @@ def _check_machine(json: Path | None) -> None:
 def _inspect(
     path: str, legend: Legend | None, card: DatasetCard | None, split: str | None, *, thorough: bool
 ) -> Inspection:
-    """What a file is, or a folder: a dataset of the card, or of the one that it is recognised as."""
+    """Inspect a file or a folder; a folder is a dataset of the card, or of the dataset that it is recognised as."""
     from deepnets4eo.formats import parse_zarr
     from deepnets4eo.inspection import inspect
 

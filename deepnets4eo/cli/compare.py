@@ -1,4 +1,4 @@
-"""`deepnets4eo compare`: a damage map beside another tool's on the same buildings."""
+"""`deepnets4eo compare`: a damage map compared with another tool's map of the same buildings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deepnets4eo.options import key, option_group
 
 @option_group
 class CompareOptions:
-    """Columns of the second map; by default those of the tool that wrote it."""
+    """Columns of the second map; by default the columns of the tool that wrote the map."""
 
     grade: Annotated[str | None, key("Column of B with grades, a yes and no, or numbers.")] = None
     id: Annotated[str | None, key("Column of B with the ids of buildings.")] = None
@@ -30,9 +30,9 @@ def compare(
     json: Json = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Compare a damage map with another tool's building by building: agreement, κ, shares, and where they differ most.
+    """Compare a damage map with another tool's building by building: agreement, κ, shares, and the largest differences.
 
-    Known are the columns of this toolbox, SKAI, haste, Microsoft's building-damage-assessment, Copernicus EMS, xBD and xView2.
+    Recognises the columns of this toolbox, SKAI, haste, Microsoft's building-damage-assessment, Copernicus EMS, xBD and xView2.
 
     \b
     deepnets4eo compare damage/ haste_predictions.gpkg --out comparison

@@ -1,4 +1,4 @@
-"""Names that the shell completes in the place of a value; where there is none, the shell proposes files."""
+"""Names that the shell completes in the place of a value; without such names, the shell proposes files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from deepnets4eo.device import PRECISIONS, RUNTIMES
 
 
 def _of_catalog(kind: str) -> Callable[[str], list[str]]:
-    """A function that completes the recipes, datasets or legends of the catalog."""
+    """Return a function that completes the recipes, datasets or legends of the catalog."""
 
     def complete(incomplete: str) -> list[str]:
         from deepnets4eo.cards import catalog
@@ -24,7 +24,7 @@ recipe_names, dataset_names, legend_names = map(_of_catalog, ("recipes", "datase
 
 
 def card_names(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Returns legends where `--legends` or `--qml` stands before, else cards of datasets and embeddings."""
+    """Return legends if `--legends` or `--qml` comes before, else cards of datasets and embeddings."""
     from deepnets4eo.cards import catalog
 
     if ctx.params.get("legends") or ctx.params.get("qml"):
@@ -33,7 +33,7 @@ def card_names(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def protocol_names(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The protocols `DATASET/PROTOCOL`, with `--dataset` of its card alone, that start with `incomplete`."""
+    """Return the protocols `DATASET/PROTOCOL` that start with `incomplete`; with `--dataset`, only the protocols of its card."""
     from deepnets4eo.cards import DatasetCard, catalog
     from deepnets4eo.errors import InputError
 
@@ -49,7 +49,7 @@ def protocol_names(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def choices(*names: str) -> Callable[[str], list[str]]:
-    """A function that completes one of `names`.
+    """Return a function that completes one of `names`.
 
     >>> choices("auto", "cpu", "cuda")("c")
     ['cpu', 'cuda']

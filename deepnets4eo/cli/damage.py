@@ -79,7 +79,7 @@ def damage(
     deepnets4eo damage plan.yaml --out damage --also pdf --set language=fr
     deepnets4eo damage --set help
 
-    Exit status: 0 where a map was written that can be used; 3 where it was written, but must not be used."""
+    Exit status: 0 if a usable map was written; 3 if a map was written that must not be used."""
     about = EventInfo.parse(event or [])
     findings: Sequence[Finding] = ()
     if post is None and Path(pre).suffix.lower() in (".yaml", ".yml"):
@@ -134,7 +134,7 @@ def damage(
 
 
 def _open_plan(path: str, out: Path, about: EventInfo) -> tuple[str, str, str, EventInfo, list[Finding]]:
-    """The images of a plan cropped to its box, its outlines, event (what the command line says counts) and findings."""
+    """Return the images of a plan cropped to its box, its outlines, event (the command line takes precedence) and findings."""
     from deepnets4eo.catalogues import Plan, foreign_findings
     from deepnets4eo.outputs import check_not_inputs
 

@@ -47,7 +47,7 @@ def datasets(
 
 
 def _kind(name: str, *, legends: bool) -> tuple[Callable[[str], Any], Callable[[str], Path], list[str]]:
-    """What reads the card of a name, what says where it lies, and the names of all of its kind."""
+    """Return the reader of a named card, the function that finds its path, and the names of all cards of its kind."""
     from deepnets4eo.cards import DatasetCard, EmbeddingCard, Legend, catalog
 
     if legends:

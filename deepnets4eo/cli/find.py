@@ -53,7 +53,7 @@ def find(
 ) -> None:
     """Choose images before and after an event from open catalogues (STAC); writes a plan that you can change, and a picture of the coverage.
 
-    Reads the catalogues and no image. Which are open stands in datasets/catalogues.yaml.
+    Reads the catalogues, but no images. datasets/catalogues.yaml lists the open catalogues.
 
     \b
     deepnets4eo find --place "Antakya" --date 2023-02-06 --out plan.yaml
@@ -96,7 +96,7 @@ def find(
 
 
 def _extent(site: str) -> tuple[str, Sequence[float]]:
-    """A note about a place that was looked up, "" for a file, and the sides of its box."""
+    """Return a note about a place that was looked up, "" for a file, and the sides of its box."""
     from deepnets4eo.catalogues import place_box
     from deepnets4eo.osm import read_area
 

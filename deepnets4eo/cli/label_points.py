@@ -61,8 +61,8 @@ def label_points(
 ) -> None:
     """Label a file of points; prints the path of the labelled file, .laz or .las.
 
-    All that the file holds is kept; added are pred_class, pred_prob, entropy and propagated (1 where no view or
-    neighbourhood knew the point, and the nearest labelled one counts).
+    All content of the file is kept; added are pred_class, pred_prob, entropy and propagated (1 for points that no view or
+    neighbourhood labelled, which take the label of the nearest labelled point).
 
     \b
     deepnets4eo label-points tile.laz --model rules --out labelled.laz

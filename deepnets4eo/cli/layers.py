@@ -16,7 +16,7 @@ from deepnets4eo.options import key, option_group, split_names
 
 @option_group
 class OsmOptions:
-    """Rarer values of `layers osm`; `osm.rasterize_osm` says what they mean."""
+    """Rarer values of `layers osm`; see `osm.rasterize_osm` for their meaning."""
 
     clip_m: Annotated[float, key("Largest distance in metres; farther ones become this.", gt=0)] = 20.0
     unknown: Annotated[str, key("Classes that are unknown everywhere, with commas between.")] = ""
@@ -111,11 +111,11 @@ def pansharpen(
     method: Annotated[str, Argument(help="gsa, brovey or pca.")] = "gsa",
     overwrite: Overwrite = False,
 ) -> None:
-    """Write an image's bands in the detail of a finer panchromatic band, and say how good they are.
+    """Write an image's bands in the detail of a finer panchromatic band, and report their quality.
 
     Writes float32, NaN for no data. QNR needs no reference (1 is best).
 
-    ERGAS (good below 3) and the spectral angle compare a result from degraded inputs with the image itself, beside
+    ERGAS (good below 3) and the spectral angle compare a result from degraded inputs with the image itself, next to
     ERGAS of plain interpolation.
 
     \b
@@ -219,7 +219,7 @@ def transitions(
 ) -> None:
     """Write hectares from → to of two maps of land cover as CSV, with 95 % intervals.
 
-    The intervals say how much areas vary over the site, nothing about errors of the maps.
+    The intervals show how much areas vary over the site; they do not include errors of the maps.
 
     \b
     deepnets4eo layers transitions cover_2012.tif cover_2020.tif --out transitions.csv"""

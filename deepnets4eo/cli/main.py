@@ -99,12 +99,12 @@ class NamedVerbs(typer.core.TyperGroup):
         return super().resolve_command(ctx, args)
 
     def knows(self, ctx: Any, name: str) -> bool:
-        """Whether there is a verb of this name."""
+        """Return whether there is a verb of this name."""
         return name in self.list_commands(ctx)
 
 
 class Verbs(NamedVerbs):
-    """Loads a verb's module when it is called; looks into other packages for names that are none of ours alone."""
+    """Command group that loads a verb's module when it is called, and searches other packages for names that are not its own verbs."""
 
     def knows(self, ctx: Any, name: str) -> bool:
         return name in VERBS or super().knows(ctx, name)
@@ -139,7 +139,7 @@ def _verbs_of_others() -> dict[str, EntryPoint]:
 
 
 def _command(name: str, verb: Callable[..., None], parts: Sequence[Callable[..., None]] = ()) -> Any:
-    """The command of a verb. parts : its sub-verbs."""
+    """Return the command of a verb. parts : its sub-verbs."""
     single = typer.Typer(cls=NamedVerbs, add_completion=False, rich_markup_mode=None, no_args_is_help=True)
     for part in parts:
         single.command(part.__name__, cls=GroupedCommand, no_args_is_help=True)(part)
@@ -242,7 +242,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def unknown_option(error: Exception) -> str | None:
-    """The message for an option that its verb lacks; Typer's error is not public, but has two attributes."""
+    """Return the message for an option that its verb lacks; Typer's error is not public, but has two attributes."""
     name, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
     if name is None or context is None or not hasattr(error, "possibilities"):
         return None
@@ -273,7 +273,7 @@ def unknown_option(error: Exception) -> str | None:
 
 
 def _results(parameters: Iterable[Any]) -> str:
-    """The options by which a verb without --out writes its results, in words."""
+    """Return, in words, the options that write the results of a verb without --out."""
     helps = {
         parameter.opts[0]: parameter.help or "" for parameter in parameters if parameter.param_type_name == "option"
     }
@@ -282,7 +282,7 @@ def _results(parameters: Iterable[Any]) -> str:
 
 
 def _log_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
-    """Logs for --debug what a library's callback cannot raise, such as a message of GDAL in an unknown encoding."""
+    """Log, for --debug, what a library's callback cannot raise, such as a message of GDAL in an unknown encoding."""
     logging.getLogger(__name__).debug("%s: %s", unraisable.err_msg or "ignored", unraisable.exc_value)
 
 

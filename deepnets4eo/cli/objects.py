@@ -16,7 +16,7 @@ from deepnets4eo.options import key, option_group
 
 @option_group
 class ObjectOptions:
-    """The values of `ObjectRules` but the least area, and how a map of the objects' density is made."""
+    """The values of `ObjectRules` except the minimum area, and the settings of a density map of the objects."""
 
     opening_m: Annotated[float, key("Remove what is thinner than this many metres.", ge=0)] = 0.0
     split: Annotated[
@@ -47,7 +47,7 @@ def objects(
     gsd: Gsd = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Find the single objects of a class in a label raster, also where they touch, with length, width and heading.
+    """Find the single objects of a class in a label raster, even if they touch, with length, width and heading.
 
     The format follows from the suffix of --out, as in `deepnets4eo polygons`.
 

@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 
 
 def with_options(*classes: type) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
-    """Decorator of a verb: replaces its parameters of settings classes by an option a described field, and `--set` for keys.
+    """Decorate a verb: replace its settings-class parameters by one option per described field, and `--set` for keys.
 
     >>> from deepnets4eo.damage import Settings
     >>> @with_options(Settings)
@@ -77,7 +77,7 @@ def _settings(kind: type, values: dict[str, Any], texts: dict[str, str]) -> Any:
 
 
 def _choice(hint: Any, text: str) -> Any:
-    """The choice that a text stands for, such as 8 of `Literal[4, 8]`; else the text, which pydantic reads by its type."""
+    """Return the choice that a text represents, such as 8 of `Literal[4, 8]`; else the text, which pydantic reads by its type."""
     choices_of = get_args(hint) if get_origin(hint) is Literal else ()
     return {str(choice): choice for choice in choices_of}.get(text, text)
 
@@ -107,7 +107,7 @@ def _flag(parameter: inspect.Parameter) -> str:
 
 
 def _set_option(keys: dict[type, dict[str, Any]]) -> inspect.Parameter:
-    """The option `--set`, which prints the keys and ends the verb where its value is help."""
+    """Return the option `--set`, which prints the keys and ends the verb if its value is help."""
 
     def show_keys(words: list[str] | None) -> list[str] | None:
         if words and HELP in words:
@@ -147,7 +147,7 @@ def _keys(settings_class: type) -> dict[str, Any]:
 
 
 def _options(settings_class: type) -> list[inspect.Parameter]:
-    """The fields with a description that are no keys, as parameters that typer reads."""
+    """Return the fields that have a description and are not keys, as parameters that typer reads."""
     hints = get_type_hints(settings_class, include_extras=True)
     parameters = []
     for field in fields(settings_class):
@@ -161,7 +161,7 @@ def _options(settings_class: type) -> list[inspect.Parameter]:
 
 
 def _described(hint: Any) -> Any:
-    """The pydantic field of an annotation; None where there is none with a description."""
+    """Return the pydantic field of an annotation, or None if it has no field with a description."""
     from pydantic.fields import FieldInfo
 
     described = [item for item in get_args(hint) if isinstance(item, FieldInfo) and item.description]
@@ -173,7 +173,7 @@ def _extra(field: Any) -> dict[str, Any]:
 
 
 def field_option(name: str, hint: Any) -> Any:
-    """The annotation of a field as one that typer reads; None where it is no option. Some names the shell completes."""
+    """Return the annotation of a field for typer, or None if the field is not an option. The shell completes some names."""
     field = _described(hint)
     if field is None or (extra := _extra(field)).get("key"):
         return None

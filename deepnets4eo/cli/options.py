@@ -34,7 +34,7 @@ Workers = Annotated[
 
 
 def _who(threads: str, *, show_default: bool = False) -> Any:
-    """The option of who works, beside threads of this process or in place of them."""
+    """Return the option of who works, in addition to threads of this process or in place of them."""
     text = f"{threads}processes:N, or the address of a Dask scheduler."
     metavar = "WHO" if threads.startswith("Other") else "N|WHO"
     return Option("--workers", metavar=metavar, help=text, rich_help_panel=RESOURCES, show_default=show_default)
@@ -92,7 +92,7 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 def memory_bytes(text: str) -> int:
-    """The number of bytes of `4GB`, `500 MB` or a number; InputError for other text."""
+    """Return the number of bytes of `4GB`, `500 MB` or a number; InputError for other text."""
     match = re.fullmatch(r"\s*([\d.]+)\s*([KMGT]?)I?B?\s*", text.upper())
     try:
         size = float(match[1]) * _UNITS[match[2]] if match else 0.0
@@ -104,7 +104,7 @@ def memory_bytes(text: str) -> int:
 
 
 def threads_alone(workers: str) -> int:
-    """The threads of --workers; InputError for processes, for which a verb has no blocks."""
+    """Return the threads of --workers; InputError for processes, because the verb's work has no blocks for them."""
     from deepnets4eo.jobs import Workers as Who
 
     who = Who.parse(workers)
@@ -114,7 +114,7 @@ def threads_alone(workers: str) -> int:
 
 
 def others_alone(workers: str | None) -> Who:
-    """Who works besides this process; InputError for threads, of which a verb has none to choose."""
+    """Return who works in addition to this process; InputError for threads, whose number the verb does not let you choose."""
     from deepnets4eo.jobs import Workers as Who
 
     who = Who() if workers is None else Who.parse(workers)
@@ -126,17 +126,17 @@ def others_alone(workers: str | None) -> Who:
 
 
 def part_is_done(part: Part, out: Path) -> str:
-    """The line that says that a part of a job is done, and how the job is completed."""
+    """Return the line that reports that a part of a job is done, and how the job is completed."""
     return f"part {part} is done and kept beside {out}. When all are: the same command with --resume in place of --part"
 
 
 def formats(also: str | None) -> list[str] | None:
-    """The formats between the commas of --also, none of `none`; None where it is not given, for all."""
+    """Return the formats between the commas of --also, without `none`; None, for all, if --also is not given."""
     return None if also is None else [name for name in split_names(also) if name != "none"]
 
 
 def patterns(settings: list[str] | None) -> dict[str, str]:
-    """Returns settings `layer=pattern` as a mapping; InputError for other text."""
+    """Return settings `layer=pattern` as a mapping; InputError for other text."""
     result = {}
     for setting in settings or []:
         layer, equals, pattern = setting.partition("=")

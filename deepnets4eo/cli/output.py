@@ -1,4 +1,4 @@
-"""What verbs print: lines without control characters, progress, findings, JSON; results to stdout, all else to stderr."""
+"""Output of the verbs: lines without control characters, progress, findings, JSON; results to stdout, all else to stderr."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _CONTROL_OR_BREAKING = re.compile(_CONTROL.pattern[:-1] + "\t\n]")
 
 
 def visible(text: Any, *, one_line: bool = False) -> str:
-    """Returns text whose control characters are escaped as in JSON, and addresses without secrets; with `one_line` also tabs and newlines.
+    """Return text with control characters escaped as in JSON, and addresses without secrets; `one_line` also escapes tabs and newlines.
 
     >>> visible("red\\x1b[31m\\nroof"), visible("a\\nb", one_line=True)
     ('red\\\\u001b[31m\\nroof', 'a\\\\nb')
@@ -46,7 +46,7 @@ def visible(text: Any, *, one_line: bool = False) -> str:
 
 
 def echo(message: Any, *, err: bool = False, nl: bool = True) -> None:
-    """Print a line, to stderr with `err`. OutputError where it cannot go; a lost line of stderr ends no job."""
+    """Print a line, to stderr with `err`. OutputError if the line cannot be written; a lost line of stderr ends no job."""
     try:
         typer.echo(visible(message), err=err, nl=nl)
     except OSError as error:
@@ -73,7 +73,7 @@ class VisibleFormatter(logging.Formatter):
     """Log lines whose control characters are escaped; libraries' traces of errors are for debugging."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The message of a record."""
+        """Return the message of a record."""
         if not logging.getLogger().isEnabledFor(logging.DEBUG):
             record = copy(record)
             record.exc_info = record.exc_text = record.stack_info = None
@@ -81,12 +81,12 @@ class VisibleFormatter(logging.Formatter):
 
 
 def visible_warning(*parts: Any, **named: Any) -> str:
-    """A library's warning as Python formats it, without control characters; replaces `formatwarning`."""
+    """Return a library's warning as Python formats it, without control characters; replaces `formatwarning`."""
     return visible(_format_warning(*parts, **named))
 
 
 def show_result(line: str, *paths: Any, err: bool = False) -> None:
-    """The result of a verb: one line on stderr, then its files on stdout (with `err` on stderr, too)."""
+    """Show the result of a verb: one line on stderr, then its files on stdout (with `err` on stderr, too)."""
     echo(line, err=True)
     for path in paths:
         echo(path, err=err)
@@ -122,13 +122,13 @@ def show_footprints(account: dict[str, Any]) -> None:
 
 
 def end_with_findings(findings: Sequence[Finding]) -> None:
-    """Show the findings, and end with exit status 3 where one is "worthless"."""
+    """Show the findings, and end with exit status 3 if one is "worthless"."""
     if status := show_findings(findings):
         raise typer.Exit(status)
 
 
 def show_findings(findings: Sequence[Finding]) -> int:
-    """Write findings to stderr, worst last; returns the exit status: 3 where one is "worthless"."""
+    """Write findings to stderr, worst last; returns the exit status: 3 if one is "worthless"."""
     for finding in reversed(findings):
         label = {"note": "note", "caution": "CAUTION", "worthless": "DO NOT USE THIS MAP"}[finding.severity]
         echo(f"{label}: {finding.whole}", err=True)
@@ -136,7 +136,7 @@ def show_findings(findings: Sequence[Finding]) -> int:
 
 
 def findings_of(out: Path | None) -> list[Finding]:
-    """The findings in the manifest of a finished job; none where it cannot be read."""
+    """Return the findings in the manifest of a finished job; none if it cannot be read."""
     from deepnets4eo.outputs import Finding
 
     try:
@@ -147,7 +147,7 @@ def findings_of(out: Path | None) -> list[Finding]:
 
 @contextmanager
 def progress(title: str) -> Iterator[Callable[[float], None]]:
-    """A context whose value is a function that takes the share of the work that is done, 0–1."""
+    """Provide a function that takes the share of the work that is done, 0–1."""
     if not sys.stderr.isatty():
         yield _log_progress(title)
         return

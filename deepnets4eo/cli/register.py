@@ -1,4 +1,4 @@
-"""`deepnets4eo register`: how far the pre image, and the footprints, lie from where they should."""
+"""`deepnets4eo register`: the offsets of the pre image and of the footprints from their correct positions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def register(
     json: Json = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Measure how far a pre image lies from a post image, and whether that can be trusted: ok, degraded or failed.
+    """Measure the offset of a pre image from a post image, and whether the result can be trusted: ok, degraded or failed.
 
     The exit status is 1 when registration failed. Shifts run along the post image's columns (right) and rows (down).
 
@@ -75,7 +75,7 @@ def register(
 
 
 def _read_outlines(footprints: str, pair: ImagePair, options: RegisterOptions) -> gpd.GeoDataFrame:
-    """The footprints beside the images; their pixels are those of POST, as for `damage`. Errors: InputError."""
+    """Return the footprints in the frame of the images; their pixels are the pixels of POST, as for `damage`. Raises InputError."""
     from deepnets4eo.footprints import read_footprints
 
     before, after = pair.images

@@ -31,7 +31,7 @@ def suspects(
 ) -> None:
     """Write the regions of a label raster, or the labels of images, that are probably wrong, the surest first.
 
-    Probabilities are those of a network that did not learn from these labels. Regions go into a vector file (.gpkg), images into a
+    Use the probabilities of a network that was not trained on these labels. Regions go into a vector file (.gpkg), images into a
     table (.csv).
 
     \b

@@ -97,7 +97,7 @@ def train(
 
 
 def _headline(run: Path) -> str:
-    """The scores on what the training withheld, in one line; tasks with other scores have them in metrics.json alone."""
+    """Return the scores on withheld data, in one line; tasks with other scores have them only in metrics.json."""
     from deepnets4eo.evaluation import headline
     from deepnets4eo.files import read_json
     from deepnets4eo.training import METRICS

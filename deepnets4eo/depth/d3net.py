@@ -33,8 +33,8 @@ class D3Net(nn.Module):
 
     Parameters
     ----------
-    in_channels, num_classes : bands, and channels of the output: 1 for depth or heights alone
-    tasks : channels of each task, with a decoder tail each; by default one task of all
+    in_channels, num_classes : bands, and channels of the output: 1 for only depth or heights
+    tasks : channels of each task, with a decoder tail each; by default one task of all channels
     dropout : share of the channels dropped in the two deepest blocks of the decoder, 0 to 1; published 0.5
     blocks, growth : layers of the dense blocks, and their channels
     weights : safetensors file of a DenseNet with torchvision's names, as of `load_dense_features`
@@ -42,7 +42,7 @@ class D3Net(nn.Module):
     Raises
     ------
     InputError
-        Tasks that do not sum up to `num_classes`, dropout outside 0 to 1, or weights of which nothing fits.
+        Tasks that do not sum up to `num_classes`, dropout outside 0 to 1, or weights that do not fit at all.
 
     Examples
     --------
@@ -106,7 +106,7 @@ class DenseEncoder(nn.Module):
         self.channels = (STEM, *last, dense.norm5.num_features)
 
     def forward(self, image: Tensor) -> Iterable[Tensor]:
-        """Maps of five sizes; those at 1/4 to 1/16 are those of the transitions before their pooling."""
+        """Return maps of five sizes; the maps at 1/4 to 1/16 come from the transitions before their pooling."""
         maps = [self.first(image)]
         current = self.second(maps[0])
         for level in (1, 2, 3):
@@ -136,7 +136,9 @@ class UpsamplingBlock(nn.Module):
         )  # fmt: skip
 
     def forward(self, maps: Tensor) -> Tensor:
-        """maps : (N, C, h, w) · returns : (N, channels, 2 h, 2 w)."""
+        """Return maps of twice the size.
+
+        maps : (N, C, h, w) · returns : (N, channels, 2 h, 2 w)."""
         larger: Tensor = self.layers(maps)
         return larger
 
@@ -150,16 +152,18 @@ class Tail(nn.Module):
         self.last = nn.Conv2d(fine, count, 3, padding=1, bias=False)
 
     def forward(self, maps: Tensor, coarse: Tensor, fine: Tensor) -> Tensor:
-        """maps : shared, with the encoder's skips (N, C, h, w) and twice their size · returns : (N, count, 4 h, 4 w)."""
+        """Return the output of a task.
+
+        maps : shared, with the encoder's skips (N, C, h, w) and twice their size · returns : (N, count, 4 h, 4 w)."""
         own = self.coarse(torch.cat([maps, coarse], dim=1))
         output: Tensor = self.last(self.fine(torch.cat([own, fine], dim=1)))
         return output
 
 
 def load_dense_features(features: nn.Module, path: str | Path) -> None:
-    """Load what a file holds of a DenseNet's dense blocks and transitions, by name and shape; a message says what it lacks.
+    """Load a file's weights of a DenseNet's dense blocks and transitions, by name and shape; a message lists what is missing.
 
-    path : safetensors with torchvision's names, also those before 2018. Errors: InputError where nothing fits, or it cannot be read."""
+    path : safetensors with torchvision's names, also those before 2018. Raises InputError if nothing fits, or if the file cannot be read."""
     tensors = read_tensors(Path(path), [FEATURES])
     named = {SPLIT_NAME.sub(r"\1\2", FEATURES.fullmatch(name)[1]): value for name, value in tensors.items()}  # type: ignore[index]
     expected = features.state_dict()

@@ -1,8 +1,7 @@
-"""Blur of a camera lens focused at one distance, simulated from a sharp image and its depth; and a network that reads
-depth from blur.
+"""Blur of a lens focused at one distance, simulated from a sharp image and its depth; and a network that reads depth from blur.
 
 The scene is cut into layers of similar blur, which cover each other from back to front. What a near object hides is
-filled from the farther layers around it.
+filled from the more distant layers around it.
 
 The lens is thin; its blur is round and Gaussian.
 
@@ -117,7 +116,7 @@ class ThinLens:
 
 
 def _blurred(layers: Tensor, sigmas_px: list[float]) -> Tensor:
-    """(N, C, H, W) with as many channels for each sigma; nothing lies beyond the border."""
+    """Return (N, C, H, W) with as many channels for each sigma; pixels beyond the border count as empty."""
     reach = max(1, math.ceil(REACH_SIGMA * max(sigmas_px)))
     steps = torch.arange(-reach, reach + 1, dtype=layers.dtype, device=layers.device)
     sigmas = torch.tensor(sigmas_px, dtype=layers.dtype, device=layers.device).clamp_min(1e-3)[:, None]

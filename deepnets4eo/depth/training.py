@@ -74,7 +74,7 @@ class DefocusedSamples(ValueSamples):
 
 
 def train_depth(recipe: DepthRecipe, out: Path, options: TrainOptions) -> Path:
-    """Train a network that estimates depth, from images that the lens of the recipe blurs where it has one."""
+    """Train a network that estimates depth, from images that the lens of the recipe blurs if it has one."""
     kind = ValueSamples if recipe.train.defocus is None else DefocusedSamples
     return train_regression(recipe, out, options, kind)
 

@@ -61,7 +61,7 @@ class BuildingSides(NamedTuple):
         return cls(Sides.of(polygons, holes=False), 0.5 * (bounds[:, :2] + bounds[:, 2:]))
 
     def subset(self, buildings: NDArray[np.intp]) -> BuildingSides:
-        """Some buildings (M,), in that order."""
+        """Return some buildings (M,) in the given order."""
         return BuildingSides(self.sides.subset(buildings), self.centres[buildings])
 
 
@@ -89,17 +89,17 @@ def align_footprints(
 ) -> FootprintAlignment:
     """Find how footprints must move to follow the edges of an image.
 
-    Peak memory: a block of 1,700² pixels and 250,000 points a thread, and 2 kB a building.
+    Peak memory: a block of 1,700² pixels and 250,000 points per thread, and 2 kB per building.
 
-    Errors: GridError where only one of the two has a CRS; InputError for a table without rows.
+    Errors: GridError if only one of the two has a CRS; InputError for a table without rows.
 
     Parameters
     ----------
-    image : whose roofs the footprints should follow; any CRS, resolution and bands
-    footprints : (N,) polygons in any CRS; in pixels where the image has none
-    max_shift_m, wide_shift_m : largest common offset tried at first, and where that fails, metres; more buildings must agree with the latter
-    local : refine each building by up to 3.5 m where its neighbours agree
-    seed : draws the buildings behind the common offset
+    image : image whose roofs the footprints should follow; any CRS, resolution and bands
+    footprints : (N,) polygons in any CRS; in pixels if the image has no CRS
+    max_shift_m, wide_shift_m : largest common offset tried at first, and after a failure, metres; more buildings must agree with the latter
+    local : refine each building by up to 3.5 m if its neighbours agree
+    seed : draws the buildings that determine the common offset
 
     Returns
     -------
@@ -184,7 +184,7 @@ def _far_offset(
     wide_shift_m: float,
     gsd_m: float,
 ) -> Floats | None:
-    """A large offset (x, y) in metres that many sampled buildings agree with, or None."""
+    """Return a large offset (x, y) in metres that many sampled buildings agree with, or None."""
     gsd_m *= WIDE_COARSER
     chosen = sampled[:: -(-len(sampled) // WIDE_SAMPLED)]
     buildings = _building_sides(grid, MetricFrame.of(grid), footprints.iloc[chosen], gsd_m)
@@ -197,7 +197,7 @@ def _far_offset(
 
 
 def _common(scores: NDArray[np.float32], radius_px: int, gsd_m: float) -> _Common:
-    """The common offset from agreements (N, 2r + 1, 2r + 1)."""
+    """Return the common offset from agreements (N, 2r + 1, 2r + 1)."""
     if len(scores) < MIN_FOOTPRINTS:
         return _Common("failed", f"{count_of(len(scores), 'footprint')} on the image (at least {MIN_FOOTPRINTS})")
     total = scores.mean(axis=0, keepdims=True)
@@ -268,7 +268,7 @@ def _scores(
 
 
 def _sample_buildings(centres: Points, inside: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
-    """Some buildings of each of some blocks, drawn until there are enough; ordered as `inside`."""
+    """Draw buildings from each of some blocks until there are enough; ordered as `inside`."""
     blocks = _by_block(centres[inside])
     chosen: list[NDArray[np.intp]] = []
     share = max(SAMPLED_PER_BLOCK, -(-SAMPLED // max(len(blocks), 1)))
@@ -280,7 +280,7 @@ def _sample_buildings(centres: Points, inside: NDArray[np.intp], rng: np.random.
 
 
 def _by_block(centres: Points) -> list[NDArray[np.intp]]:
-    """Buildings grouped by the block of their centre, in row order."""
+    """Return buildings grouped by the block of their centre, in row order."""
     if not len(centres):
         return []
     cell = np.floor(centres / BLOCK_PX).astype(np.intp)
@@ -299,7 +299,7 @@ def squared_normals(outlines: OutlinePoints) -> NDArray[np.complex64]:
 
 
 def edge_agreement(field: Spectrum, outlines: OutlinePoints, radius_px: int) -> NDArray[np.float32]:
-    """How well edges of a field (h, w) follow N outlines at every shift, (N, 2r + 1, 2r + 1), −1 to 1."""
+    """Return how well edges of a field (h, w) follow N outlines at every shift, (N, 2r + 1, 2r + 1), −1 to 1."""
     height, width = field.shape
     side = 2 * radius_px + 1
     padded = np.zeros((height + side - 1, width + side - 1), np.complex64)

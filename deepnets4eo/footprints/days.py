@@ -1,4 +1,4 @@
-"""Days on which outlines were last changed, in the forms that files give them: ISO 8601, numbers of seconds, day.month.year."""
+"""Days of the last changes of outlines, in the forms that files use: ISO 8601, numbers of seconds, day.month.year."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MONTHS = 12
 
 
 def parse_days(values: pd.Series) -> pd.Series:
-    """Times in UTC of texts, numbers and times; NaT where a value is none, or may be two days (see `two_days`).
+    """Parse texts, numbers and times to times in UTC; NaT if a value is not a time, or may be two days (see `two_days`).
 
     >>> days = pd.Series(["2023-02-06", 1675641600, "1675641600000", "06.02.2023", None])
     >>> parse_days(days).dt.strftime("%Y-%m-%d").tolist()
@@ -34,7 +34,7 @@ def parse_days(values: pd.Series) -> pd.Series:
 
 
 def two_days(values: pd.Series) -> str | None:
-    """The first value that may be two days, such as 05/06/2022; None without one."""
+    """Return the first value that may be two days, such as 05/06/2022, or None if there is none."""
     if pd.api.types.is_datetime64_any_dtype(values):
         return None
     texts = values.dropna().astype(object).map(_text)
@@ -44,14 +44,14 @@ def two_days(values: pd.Series) -> str | None:
 
 
 def _text(value: object) -> str:
-    """A value as text; whole floating numbers as whole ones."""
+    """Return a value as text; whole floating-point numbers are written as integers."""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
 def _day_first(parts: pd.DataFrame) -> bool | None:
-    """Whether the day comes before the month, by all values together, and by the custom of dots; None where it is not known."""
+    """Return whether the day comes before the month, by all values together and by the custom of dots; None if unknown."""
     first, second = (pd.to_numeric(parts[column]) for column in (0, 2))
     days, months = bool((first > MONTHS).any()), bool((second > MONTHS).any())
     if days != months:

@@ -124,7 +124,7 @@ def _read_ogr(path: Path, name: str, layer: str | None) -> gpd.GeoDataFrame:
 
 
 def _with_row_keys(table: gpd.GeoDataFrame, path: Path, about: dict[str, Any]) -> gpd.GeoDataFrame:
-    """The table indexed by the file's keys of its rows, else by row numbers."""
+    """Return the table indexed by the file's keys of its rows, else by row numbers."""
     if about["driver"] in KEYED and about["fid_column"]:
         return table.rename_axis(index=ROW_KEY)
     ids = None
@@ -136,7 +136,7 @@ def _with_row_keys(table: gpd.GeoDataFrame, path: Path, about: dict[str, Any]) -
 
 
 def _feature_ids(path: Path) -> list[str | int | float | None] | None:
-    """The `id` beside each GeoJSON feature's properties; GDAL keeps only whole numbers."""
+    """Return the `id` that each GeoJSON feature has outside its properties; GDAL keeps only whole numbers."""
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     if '"id"' not in text:
         return None

@@ -42,7 +42,7 @@ class Ids(NamedTuple):
 
 
 def make_ids(table: gpd.GeoDataFrame, id_column: str | None, source: str) -> Ids:
-    """Unique text ids of the column named, of the first usable column, the file's row keys, or row numbers."""
+    """Return unique text ids of the named column, the first usable column, the file's row keys, or row numbers."""
     if id_column is not None:
         ids, renamed = _unique(_named(table, id_column, source))
         return Ids(ids, False, renamed, "")
@@ -62,10 +62,9 @@ def make_ids(table: gpd.GeoDataFrame, id_column: str | None, source: str) -> Ids
 
 
 def usable_column(table: gpd.GeoDataFrame) -> tuple[Any, str]:
-    """The first of `ID_COLUMNS` of which more than half the values differ, and why the first that exists does not
-    serve.
+    """Return the first of `ID_COLUMNS` with over half its values distinct, and why the first existing column was rejected.
 
-    Without such a column, another one whose name ends with "id" and whose values all differ, such as `egid`.
+    Without such a column, return another column whose name ends with "id" and whose values are all distinct, such as `egid`.
     """
     names = {str(column).lower(): column for column in reversed(table.columns)}
     passed_over = ""
@@ -85,7 +84,7 @@ def usable_column(table: gpd.GeoDataFrame) -> tuple[Any, str]:
 
 
 def _values(table: gpd.GeoDataFrame, column: Any) -> pd.Series:
-    """A column of ids; "osm_id" holds relations alone, closed ways have theirs in another column."""
+    """Return a column of ids; "osm_id" contains only relations, and closed ways have their ids in another column."""
     return with_way_ids(table) if column == "osm_id" else table[column]
 
 
@@ -103,7 +102,7 @@ def _named(table: gpd.GeoDataFrame, column: str, source: str) -> list[str]:
 
 
 def _fault(values: pd.Series) -> str:
-    """Why some values are no ids, as the end of a sentence, else ""."""
+    """Return the reason why some values are not ids, as the end of a sentence, or "" if all are."""
     if any(pd.api.types.is_list_like(value) for value in values):
         return "holds lists"
     limit = 2.0 ** (24 if values.dtype == np.float32 else 53)  # from here on, floats leave out whole numbers
@@ -114,7 +113,7 @@ def _fault(values: pd.Series) -> str:
 
 
 def _scarcity(values: pd.Series) -> str:
-    """Why too few values differ, as the end of a sentence, else ""."""
+    """Return the reason why too few values are distinct, as the end of a sentence, or "" if enough are."""
     different = len(set(_text(values)) - {""})
     if different * 2 > len(values):
         return ""

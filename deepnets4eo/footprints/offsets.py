@@ -29,22 +29,22 @@ CHUNK = 50_000  # buildings whose neighbours are compared at the same time
 
 @dataclass(frozen=True)
 class FootprintAlignment:
-    """How footprints must move to lie on the roofs of an image.
+    """Offsets that move footprints onto the roofs of an image.
 
     Parameters
     ----------
-    status, reason : "ok", or "failed" and why; all offsets are 0 then
+    status, reason : "ok", or "failed" with all offsets 0, and the reason of the failure
     dx_m, dy_m : the common offset, along the image's columns (right) and rows (down), metres
-    peak, ratio : mean agreement at the common offset above the median of all offsets, and how many times the second best's
+    peak, ratio : mean agreement at the common offset above the median of all offsets, and its multiple of the second best's
     agreeing, chance : share of the sampled buildings whose own best offset is near the common one, and by chance, 0–1
-    offsets_m : (N, 2), the offset of each footprint, metres, axes like those of dx_m and dy_m
-    own : (N,) bool, where it is the building's own best match
-    agreement : (N,), how well the image's edges follow the outline there, −1 to 1; NaN outside the image
+    offsets_m : (N, 2), the offset of each footprint, metres, along the same axes as dx_m and dy_m
+    own : (N,) bool, whether the offset is the building's own best match
+    agreement : (N,), how well the image's edges follow the moved outline, −1 to 1; NaN outside the image
     grid : of the image
-    voters : number of footprints behind the common offset
+    voters : number of footprints that determine the common offset
     in_place
         How much better the image's edges follow the outlines without any offset than with others, in standard
-        deviations of chance; NaN where no footprint lies on the image.
+        deviations of chance; NaN if no footprint is on the image.
     """
 
     status: Literal["ok", "failed"]
@@ -68,7 +68,7 @@ class FootprintAlignment:
         return float(np.hypot(self.dx_m, self.dy_m))
 
     def lines(self, unit: str) -> list[str]:
-        """What was found, in words; unit : of lengths, such as m."""
+        """Return the result in words; unit : of lengths, such as m."""
         return [
             f"footprints: {self.status}" + (f" ({self.reason})" if self.reason else ""),
             f"  they must move {self.dx_m:+.2f} {unit} right, {self.dy_m:+.2f} {unit} down to follow the pre image",
@@ -77,7 +77,7 @@ class FootprintAlignment:
         ]
 
     def apply(self, footprints: GeoDataFrame) -> GeoDataFrame:
-        """The footprints moved by their offsets; those that the image's CRS does not reach stay."""
+        """Return the footprints moved by their offsets; footprints outside the reach of the image's CRS stay."""
         polygons = np.asarray(footprints.geometry.values, object)
         coords, owner = shapely.get_coordinates(polygons, return_index=True)
         forth, back = crs_maps(footprints.crs, self.grid)
@@ -90,9 +90,9 @@ class FootprintAlignment:
         return result
 
     def offsets_px(self, grid: Grid, points: Points, rows: slice = slice(None)) -> Points:
-        """The offsets as another grid sees them. points : (M, 2) where the footprints of `rows` lie, pixels (col, row) of `grid`.
+        """Return the offsets in another grid's pixels. points : (M, 2) places of footprints `rows`, pixels (col, row) of `grid`.
 
-        Returns (M, 2) in its pixels, 0 beyond the reach of the image's CRS. Errors: GridError where only one grid has a CRS."""
+        Returns (M, 2) in its pixels, 0 beyond the reach of the image's CRS. Errors: GridError if only one grid has a CRS."""
         forth, back = crs_change(grid, self.grid), crs_change(self.grid, grid)
         to_ground, offsets = self._to_ground, self.offsets_m[rows]
         if grid.crs == self.grid.crs:  # the same everywhere, without the rounding of large coordinates
@@ -109,7 +109,7 @@ class FootprintAlignment:
         return self.grid.affine * MetricFrame.of(self.grid).to_pixel
 
     def to_dict(self) -> dict[str, Any]:
-        """The common part, ready for JSON."""
+        """Return the common part, ready for JSON."""
         return {
             "status": self.status,
             "reason": self.reason,
@@ -126,7 +126,7 @@ class FootprintAlignment:
 
 
 def crs_maps(crs: CRS | None, grid: Grid) -> tuple[Any, Any]:
-    """Maps of coordinates (N, 2) from the footprints' CRS to the image's and back. Errors: GridError."""
+    """Return maps of coordinates (N, 2) from the footprints' CRS to the image's and back. Errors: GridError."""
     if (crs is None) != (grid.crs is None):
         raise GridError(
             f"the footprints have {'no CRS' if crs is None else 'a CRS'} and the image has "
@@ -176,7 +176,7 @@ def regularise(
 
 
 def _distinct(points: Points, offsets: Points) -> tuple[Indices, Indices]:
-    """Rows that differ in position or offset, and of which of them each row is a copy."""
+    """Return the rows that differ in position or offset, and the index of the row among them that each row copies."""
     rows = np.round(np.nan_to_num(np.hstack([points, offsets])), SAME_DIGITS)
     _, first, copy_of = np.unique(rows, axis=0, return_index=True, return_inverse=True)
     return first, copy_of.reshape(-1)

@@ -36,7 +36,7 @@ def larger_than_buildings(outlines: Geometries, pixel_m: float) -> Mask:
 
 
 def encloses_others(outlines: Geometries) -> Mask:
-    """(N,) bool: outlines around many others with open ground between, as those of districts."""
+    """Return (N,) bool: whether an outline, such as a district's, encloses many others with open ground between them."""
     area = shapely.area(outlines)
     enclosing = np.zeros(len(outlines), bool)
     wide = area > MIN_WIDTH * shapely.length(outlines) ** 2
@@ -104,7 +104,7 @@ def _box_overlap(outlines: Geometries, pairs: Indices) -> Floats:
 def houses_of_rows(outlines: Geometries, *, in_degrees: bool) -> Indices:
     """Return (N,) how many separate houses each outline consists of, 1 for most outlines.
 
-    Parts are separate houses if they are farther apart than a house is wide, or if they are many. Sheds do not count.
+    Parts are separate houses if their distance exceeds the width of a house, or if there are many. Sheds do not count.
     """
     houses = np.ones(len(outlines), np.intp)
     parts, row = shapely.get_parts(outlines, return_index=True)
@@ -123,7 +123,7 @@ def _even_degrees(lonlat: Floats) -> Floats:
 
 
 def _count_houses(parts: Geometries) -> int:
-    """How many houses the parts (P,) of one outline are."""
+    """Return the number of houses that the parts (P,) of one outline are."""
     area = shapely.area(parts)
     parts, area = _where(area >= SHED * area.max(), parts, area)
     width = float(np.sqrt(np.median(area)))
@@ -132,7 +132,7 @@ def _count_houses(parts: Geometries) -> int:
 
 
 def _groups(parts: Geometries, distance: float) -> int:
-    """How many groups the parts make whose neighbours are no farther apart than a distance."""
+    """Return the number of groups of parts whose neighbours are within a distance of each other."""
     from scipy.sparse import coo_array  # linear algebra with it, which most footprints do not need
     from scipy.sparse.csgraph import connected_components
 
@@ -142,7 +142,7 @@ def _groups(parts: Geometries, distance: float) -> int:
 
 
 def without(outlines: Geometries, unwanted: Mask) -> Geometries:
-    """The outlines (N,), empty where they are unwanted."""
+    """Return the outlines (N,) with unwanted outlines emptied."""
     return np.where(unwanted, shapely.Polygon(), outlines) if unwanted.any() else outlines
 
 

@@ -43,16 +43,16 @@ PIXELS = "pixels"  # value of assume_crs: coordinates are image pixels, x = colu
 
 @dataclass(frozen=True)
 class Footprints:
-    """Building outlines ready for use, and what was changed to make them so.
+    """Building outlines ready for use, and the changes that made them so.
 
     Parameters
     ----------
     frame : N rows with the columns `id` (unique text) and `geometry` (valid 2-D Polygon or MultiPolygon)
-    repaired, dropped, renamed : numbers of geometries repaired, of rows left out by reason, of ids that were missing or there twice
+    repaired, dropped, renamed : number of repaired geometries, number of dropped rows by reason, number of missing or duplicate ids
     made_ids : whether ids are row numbers
     source : file or other origin
     attributes : the other columns of the source
-    pixels : (N,) outlines in image pixels (x = column, y = row) where the source has them (xBD)
+    pixels : (N,) outlines in image pixels (x = column, y = row) if the source has them (xBD)
     passed_over : why the most trusted id column was not used, as the end of a sentence
 
     Examples
@@ -76,7 +76,7 @@ class Footprints:
         return len(self.frame)
 
     def account(self) -> dict[str, Any]:
-        """What became of the rows of the source, as numbers."""
+        """Return the numbers of read, used, repaired, renamed and dropped rows of the source, and whether ids were made."""
         return {
             "read": len(self) + sum(self.dropped.values()),
             "used": len(self),
@@ -92,7 +92,7 @@ class Footprints:
         return self.frame.crs
 
     def to(self, crs: Any) -> Footprints:
-        """The footprints in another CRS; outlines beyond its reach become empty. Errors: GridError."""
+        """Return the footprints in another CRS; outlines beyond its reach become empty. Errors: GridError."""
         if self.frame.crs is None:
             raise GridError(f"footprints {self.source} have no CRS, so they cannot be put in {crs}. {ASSIGN_CRS}")
         try:
@@ -109,7 +109,7 @@ class Footprints:
         return replace(self, frame=moved.set_geometry(mend_polygons(outlines)[0], crs=moved.crs))
 
     def in_pixels(self, grid: Grid) -> np.ndarray:
-        """The outlines (N,) in pixels of `grid` (x = column, y = row), those of xBD labels where it has no CRS. Errors: GridError."""
+        """Return the outlines (N,) in pixels of `grid` (x = column, y = row), as stored in xBD without a CRS. Errors: GridError."""
         if not is_placed(grid) and self.pixels is not None:
             return self.pixels
         if grid.crs is None and self.frame.crs is not None:
@@ -121,7 +121,7 @@ class Footprints:
         return transform_shapes(~grid.affine, frame.geometry.to_numpy())
 
     def check_inside(self, grid: Grid, image: str) -> None:
-        """Refuse footprints of which none lies on an image of this name. Errors: GridError."""
+        """Raise GridError if no footprint is on the image of this name."""
         bounds = shapely.bounds(self.in_pixels(grid))
         height, width = grid.shape
         with np.errstate(invalid="ignore"):
@@ -135,17 +135,17 @@ class Footprints:
         raise GridError(f"{message}. Check their CRS with `deepnets4eo check`.")
 
     def frame_beside(self, grid: Grid) -> gpd.GeoDataFrame:
-        """The table in its own CRS; in coordinates of `grid` where that has none. Errors: GridError."""
+        """Return the table in its own CRS, or in coordinates of `grid` if that has no CRS. Errors: GridError."""
         if grid.crs is not None:
             return self.frame
         return self.frame.set_geometry(transform_shapes(grid.affine, self.in_pixels(grid)))
 
     def findings(self) -> tuple[Finding, ...]:
-        """What became of the rows of the file.
+        """Return findings on the rows of the file.
 
         Returns
         -------
-        Findings where rows were dropped, are there twice, or were changed, and where a column of ids was not used.
+        Findings if rows were dropped, are duplicates or were changed, or if a column of ids was not used.
 
         Examples
         --------
@@ -176,7 +176,7 @@ class Footprints:
         return tuple(findings)
 
     def _several_houses(self) -> list[Finding]:
-        """A finding if rows consist of several houses, which then get one grade together."""
+        """Return a finding if rows consist of several houses, which then get one grade together."""
         houses = houses_of_rows(
             self.frame.geometry.to_numpy(), in_degrees=self.crs is not None and self.crs.is_geographic
         )
@@ -187,7 +187,7 @@ class Footprints:
         return [Finding("footprints_of_several_houses", severity, {"number": rows, "houses": number})]
 
     def date_findings(self, day_pre: str, day_post: str) -> tuple[Finding, ...]:
-        """A caution where outlines were changed after the image after, a note where most are OLD_YEARS older than the one before."""
+        """Return a caution if outlines changed after the post image, and a note if most are OLD_YEARS older than the pre image."""
         others = self.attributes
         column = None if others is None else next((name for name in DATE_COLUMNS if name in others), None)
         if others is None or column is None:
@@ -222,21 +222,21 @@ def read_footprints(
     assume_crs: str | None = None,
     image: Grid | None = None,
 ) -> Footprints:
-    """Read building footprints and make them fit for use.
+    """Read building footprints and prepare them for use.
 
-    Errors: InputError for what cannot be read, is empty, or has no polygons, no CRS, or coordinates beyond its range.
+    Errors: InputError if the source cannot be read, is empty, or has no polygons, no CRS, or coordinates beyond its range.
 
     Parameters
     ----------
     source
         GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet or xBD label JSON; a GeoDataFrame; or Footprints, which
-        are returned as they are.
+        are returned unchanged.
     layer : layer name, for files with several
     id_column : column with the ids; by default `footprints.ids.usable_column`
     assume_crs : CRS in place of the file's own; "pixels" for outlines in the image's pixels
     image
-        Grid of the image below. Where it has no CRS, outlines of a file without one are in its pixels, as are those of xBD
-        labels, and of a GeoJSON whose coordinates are no degrees.
+        Grid of the image below. If it has no CRS, outlines of three sources are in its pixels: files without a CRS, xBD
+        labels, and GeoJSON whose coordinates are not degrees.
 
     Returns
     -------
@@ -303,14 +303,14 @@ def read_footprints(
 
 
 def _in_pixels(table: gpd.GeoDataFrame, name: str) -> bool:
-    """Whether outlines for an image without CRS are in its pixels."""
+    """Return whether outlines for an image without CRS are in its pixels."""
     if table.crs is None or PIXEL_COLUMN in table:
         return True
     return GEOJSON.search(name) is not None and _no_degrees(table)
 
 
 def _no_degrees(table: gpd.GeoDataFrame) -> bool:
-    """Whether most outlines are not in the degrees of their CRS."""
+    """Return whether most outlines are not in the degrees of their CRS."""
     known = int((~table.geometry.isna()).sum())
     beyond = farther_than(table.geometry.to_numpy(), FARTHEST_DEGREES)
     return bool(table.crs.is_geographic and beyond.sum() * 2 > known)

@@ -75,6 +75,6 @@ def finite(outlines: np.ndarray) -> np.ndarray:
 
 
 def farther_than(outlines: np.ndarray, limit: float | tuple[float, float]) -> np.ndarray:
-    """(N,) bool: a coordinate is farther from 0 than `limit` (of x and y)."""
+    """Return (N,) bool: whether a coordinate is further from 0 than `limit` (of x and y)."""
     bounds = np.abs(shapely.bounds(outlines))
     return np.asarray((np.maximum(bounds[:, :2], bounds[:, 2:]) > limit).any(axis=1))

@@ -78,11 +78,11 @@ def find_buildings(
         for the latest release of Overture Maps (extra `overture`).
     box : west, south, east and north, degrees
     online : whether a service on the internet may be used
-    progress : called with the share (0-1) of squares that have come
+    progress : called with the share (0-1) of squares that have arrived
 
     Returns
     -------
-    Whole outlines, also where they reach beyond the box; none twice.
+    Whole outlines, even if they extend beyond the box, without duplicates.
     """
     box, name = check_box(box), str(source)
     server = OVERPASS if name == OSM else name
@@ -109,7 +109,7 @@ def find_buildings(
 
 
 def _read(reader: Callable[..., gpd.GeoDataFrame], name: str, *how: Any) -> gpd.GeoDataFrame:
-    """The table of a source. Errors: InputError naming it."""
+    """Read the table of a source. Errors: InputError, which names the source."""
     with vector_errors(f"buildings of {name}", FORMATS):
         return reader(name, *how)
 
@@ -183,7 +183,7 @@ def _overture_table(table: gpd.GeoDataFrame, name: str, box: Box) -> gpd.GeoData
 
 
 def _first_source(value: Any) -> Mapping[str, Any]:
-    """What an outline of Overture Maps is taken from: the entry of no single property, else the first."""
+    """Return the source of an Overture Maps outline: the entry that is for no single property, else the first."""
     listed = value if isinstance(value, (list, tuple, np.ndarray)) else ()
     entries = [item for item in listed if isinstance(item, Mapping)]
     whole = [entry for entry in entries if not entry.get("property")]
@@ -202,7 +202,7 @@ def _from_overture(name: str, box: Box) -> gpd.GeoDataFrame:
 
 
 def _from_overpass(server: str, box: Box, progress: Callable[[float], None] | None) -> gpd.GeoDataFrame:
-    """Buildings of a box, square by square, each element once."""
+    """Read the buildings of a box from Overpass, square by square, each element once."""
     squares = list(_squares(box))
     if len(squares) > MAX_SQUARES:
         raise InputError(
@@ -242,7 +242,7 @@ def _squares(box: Box) -> Iterator[Box]:
 
 
 def _ask(server: str, square: Box) -> list[Mapping[str, Any]]:
-    """The elements of one square. Errors: InputError."""
+    """Return the elements of one square. Errors: InputError."""
     west, south, east, north = square
     within = f"({south:.7f},{west:.7f},{north:.7f},{east:.7f})"
     query = f'[out:json][timeout:{SERVER_S}];(way["building"]{within};relation["building"]["type"="multipolygon"]{within};);out meta geom;'
@@ -266,7 +266,7 @@ def _ask(server: str, square: Box) -> list[Mapping[str, Any]]:
 
 
 def _shape(element: Mapping[str, Any]) -> shapely.Geometry | None:
-    """The area of a closed way or of a relation of ways, or None."""
+    """Return the area of a closed way or of a relation of ways, or None."""
     if element.get("type") == "way":
         line = _line(element)
         closed = line is not None and len(line) >= 4 and (line[0] == line[-1]).all()
@@ -282,7 +282,7 @@ def _shape(element: Mapping[str, Any]) -> shapely.Geometry | None:
 
 
 def _lacks_nodes(element: Mapping[str, Any]) -> bool:
-    """Whether nodes of a way, or of a member of a relation, were not sent: they are null."""
+    """Return whether nodes of a way, or of a member of a relation, were not sent: they are null."""
     return any(None in (item.get("geometry") or ()) for item in (element, *(element.get("members") or ())))
 
 
@@ -304,6 +304,6 @@ def _table(ids: Any, shapes: np.ndarray, source: Any, dates: Any, kinds: Any) ->
 
 
 def _within(table: gpd.GeoDataFrame, box: Box) -> gpd.GeoDataFrame:
-    """The outlines that meet the box."""
+    """Return the outlines that meet the box."""
     shapes = table.geometry.to_numpy()
     return table[shapely.intersects(shapely.make_valid(shapes), shapely.box(*box))].reset_index(drop=True)

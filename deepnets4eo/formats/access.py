@@ -1,4 +1,4 @@
-"""What the program may reach on behalf of a file: the network only where the user named an address, and files the user named."""
+"""Resources that the program may reach on behalf of a file: the network only if the user named an address, and files the user named."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _user_files: list[Path] = []  # of the whole process: threads see them, too
 
 @contextmanager
 def allow_user_files(arguments: Iterable[str]) -> Iterator[None]:
-    """Let a VRT refer to files and folders among these words of a command line, wherever they lie."""
+    """Let a VRT refer to files and folders among these words of a command line, in any folder."""
     before = list(_user_files)
     words = [word for text in arguments for word in (text, text.partition("=")[2])]  # image=FILE, --legend=FILE
     _user_files.extend(Path(word).resolve() for word in words if _exists(word))
@@ -40,12 +40,12 @@ def limit_waiting() -> None:
 
 
 def user_files() -> tuple[Path, ...]:
-    """What the user named, resolved."""
+    """Return the resolved paths that the user named."""
     return tuple(_user_files)
 
 
 def lies_beside(file: Path, target: Path) -> bool:
-    """Whether what a file refers to lies in its folder, or the user named it; target : resolved."""
+    """Return whether a file refers to a target in its own folder or to one that the user named; target : resolved."""
     return file.resolve().parent in target.parents or any(
         target == path or path in target.parents for path in _user_files
     )
@@ -59,7 +59,7 @@ def check_beside(file: Path, target: Path, remedy: str) -> None:
 
 @contextmanager
 def offline(reason: str) -> Iterator[None]:
-    """Download nothing within a `with` block; `reason` says why and what to do, for the message."""
+    """Download nothing within a `with` block; `reason` gives the cause and the remedy for the message."""
     token = _offline.set(reason)
     try:
         yield
@@ -75,7 +75,7 @@ def check_online(what: str) -> None:
 
 
 def is_remote(text: str) -> bool:
-    """Whether a source is a URL or one of GDAL's virtual file systems, not a path."""
+    """Return whether a source is a URL or one of GDAL's virtual file systems, not a path."""
     return "://" in text or text.startswith("/vsi")
 
 

@@ -44,7 +44,7 @@ _NPZ = ArrayFormat("NumPy archive", False, numpy_files.list_npz, numpy_files.ope
 
 @dataclass(frozen=True)
 class ArrayReference:
-    """Which array of which file, by what the user wrote; name and axes may be empty."""
+    """Reference to an array of a file, as the user wrote it; name and axes may be empty."""
 
     path: Path
     name: str = ""
@@ -53,7 +53,7 @@ class ArrayReference:
 
 @dataclass(frozen=True)
 class ImageArray:
-    """One array of a file, read as an image: `axes` b, h, w; `guess`: why these, where the file does not say."""
+    """One array of a file, read as an image: `axes` b, h, w; `guess`: the reason for axes that the file does not state."""
 
     path: Path
     info: ArrayInfo
@@ -70,7 +70,7 @@ class ImageArray:
 
     @property
     def declared(self) -> Declared:
-        """What the file states of the array. Raises InputError for words that are no numbers."""
+        """Return the properties that the file declares for the array. Raises InputError for words that are not numbers."""
         count, name = self.shape[0], f"{self.path}#{self.info.name}"
         words = self.info.words
         declared = Declared.plain(name, count) if words is None else Declared(name, words.bands(count))
@@ -91,7 +91,7 @@ class ImageArray:
         return f"{self.path}#{self.info.name}:{self.axes}"
 
     def with_axes(self, axes: str) -> ImageArray:
-        """The same array with its axes read in another order."""
+        """Return the array with its axes read in another order."""
         return replace(self, axes=axes, guess="")
 
     def read(self, bands: Sequence[int], rows: slice, cols: slice) -> NDArray[Any]:
@@ -113,12 +113,12 @@ class ImageArray:
 
 
 def is_array_file(path: Path) -> bool:
-    """Whether a file is one of those formats, by its suffix and its first bytes."""
+    """Return whether a file is in one of the array formats, by its suffix and its first bytes."""
     return path.suffix.lower() in SUFFIXES and path.is_file() and _format(path) is not None
 
 
 def parse_reference(text: str) -> ArrayReference | None:
-    """The array that a text refers to; None for no file of arrays; InputError for axes other than b, h and w."""
+    """Return the array that a text refers to; None for no file of arrays; InputError for axes other than b, h and w."""
     if is_array_file(Path(text)):
         return ArrayReference(Path(text))
     file, mark, name = text.rpartition("#")
@@ -165,7 +165,7 @@ def open_array(reference: ArrayReference, *, labels: bool = False) -> ImageArray
 
 
 def other_axes(image: ImageArray, shape: tuple[int, int]) -> str | None:
-    """The nearest order of axes in which rows and columns have the sizes `shape`; None without one."""
+    """Return the nearest order of axes that gives rows and columns the sizes `shape`, or None if there is none."""
     return next((axes for axes in all_axes(image.axes) if image.with_axes(axes).shape[1:] == tuple(shape)), None)
 
 
@@ -191,7 +191,7 @@ def _listed(path: Path, mtime_ns: int, size: int) -> tuple[ArrayInfo, ...]:
 
 @lru_cache(maxsize=256)
 def _log_guess(name: str, shape: tuple[int, ...], axes: str, guess: str) -> None:
-    """Once a file: each thread opens it anew."""
+    """Log a guess once per file, since each thread opens the file separately."""
     words = {"b": "bands", "h": "rows", "w": "columns", "t": "dates"}
     order = ", ".join(words[letter] for letter in axes)
     log.warning(
@@ -263,7 +263,7 @@ def _pixel_list_sizes(path: Path, arrays: Sequence[ArrayInfo], kind: ArrayFormat
 
 
 def _unfold(path: Path, array: Any, sizes: tuple[int, int, int]) -> tuple[NDArray[Any], str]:
-    """A list of pixels, column by column as MATLAB counts them, as an image; and its axes."""
+    """Reshape a list of pixels, stored column by column as in MATLAB, to an image, and return it with its axes."""
     rows, cols, _ = sizes
     if math.prod(array.shape) * array.dtype.itemsize > MAX_FOLDED_BYTES:
         raise InputError(f"{path} is a list of pixels of more than {MAX_FOLDED_BYTES:,} bytes. Write it as a cube.")
@@ -274,7 +274,7 @@ def _unfold(path: Path, array: Any, sizes: tuple[int, int, int]) -> tuple[NDArra
 
 
 def guess_axes(shape: Sequence[int], wavelengths: Sequence[int], *, rows_first: bool) -> tuple[str, str]:
-    """Letters of two or three axes, and the reason where it is a guess.
+    """Return letters of two or three axes, and the reason if they are a guess.
 
     In this order: as many bands as wavelengths; two equal axes are rows and columns; the shortest axis is bands.
 
@@ -294,7 +294,7 @@ def guess_axes(shape: Sequence[int], wavelengths: Sequence[int], *, rows_first: 
 
 
 def split_axes(name: str, text: str) -> tuple[str, str]:
-    """`NAME:AXES` as both; the axes are empty where they are not named. Errors: InputError for other letters.
+    """Split `NAME:AXES` into name and axes; the axes are empty if they are not named. Errors: InputError for other letters.
 
     >>> split_axes("cube:bhw", "")
     ('cube', 'bhw')
@@ -310,6 +310,6 @@ def split_axes(name: str, text: str) -> tuple[str, str]:
 
 
 def all_axes(axes: str) -> list[str]:
-    """All orders of the same letters, the present one first, then those that keep the bands where they are."""
+    """Return all orders of the same letters, the present order first, then the orders that keep the position of the bands."""
     orders = ["".join(order) for order in permutations(sorted(axes))]
     return sorted(orders, key=lambda order: (order != axes, order.find("b") != axes.find("b")))

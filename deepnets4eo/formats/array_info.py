@@ -1,4 +1,4 @@
-"""What is common to files of arrays: one array of a file, described and opened.
+"""Description and opening of one array of a file, common to all files of arrays.
 
 An opened array is anything that NumPy indexes: an array, a memory map, a data set of HDF5."""
 
@@ -48,7 +48,7 @@ class ArrayFormat:
 
 
 def damage_error(path: Path, error: BaseException) -> InputError:
-    """The error for a file of arrays that cannot be read."""
+    """Return the error for a file of arrays that cannot be read."""
     return InputError(f"{path} cannot be read: {error or type(error).__name__}. Is it whole? Write it again.")
 
 
@@ -60,5 +60,5 @@ def damage_errors(path: Path) -> Iterator[None]:
 
 
 def is_number(dtype: np.dtype[Any]) -> bool:
-    """Whether a type is a real number or a truth value, of at most eight bytes."""
+    """Return whether a type is a real number or a truth value, of at most eight bytes."""
     return dtype.kind in "iufb" and dtype.itemsize <= 8

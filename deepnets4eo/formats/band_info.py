@@ -1,4 +1,4 @@
-"""What a source states of one band: its name, what it shows, how its numbers are meant, and which numbers are no data."""
+"""Declared properties of one band: its name, what it shows, the meaning of its numbers, and its nodata numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UNIT_TAGS = ("unit", "units", "unittype", "unit_type")
 
 
 class StoredValues(NamedTuple):
-    """How numbers are meant: (number × scale + offset), its size to a power and its sign kept, in a unit ("" if none is named)."""
+    """Meaning of stored numbers: (number × scale + offset), its size to a power and its sign kept, in a unit ("" if none is named)."""
 
     scale: float = 1.0
     offset: float = 0.0
@@ -24,7 +24,7 @@ class StoredValues(NamedTuple):
 
     @property
     def plain(self) -> bool:
-        """Whether the numbers are the values."""
+        """Return whether the stored numbers are the values."""
         return self.scale == 1 and self.offset == 0 and self.power == 1
 
     def values(self, numbers: NDArray[Any]) -> Floats:
@@ -35,12 +35,12 @@ class StoredValues(NamedTuple):
 
 @dataclass(frozen=True)
 class BandInfo:
-    """What a source states of one band.
+    """Properties of one band, as a source declares them.
 
     name : "" if it has none
     colour : GDAL's word for what it shows ("red", "gray", "undefined"), "" if there is none
-    nodata, missing : the stored number that means no data, and further ones
-    valid_range : the least and the largest stored number that is a value
+    nodata, missing : the stored number that means no data, and further such numbers
+    valid_range : the smallest and the largest stored number that is a value
     """
 
     name: str = ""
@@ -53,7 +53,7 @@ class BandInfo:
 
     @property
     def limits(self) -> bool:
-        """Whether more than a nodata value decides which numbers are values."""
+        """Return whether the numbers that are values depend on more than a nodata value."""
         return bool(self.missing) or self.valid_range is not None
 
     def outside(self, numbers: NDArray[Any]) -> Mask:

@@ -1,6 +1,7 @@
-"""Words of the CF conventions that say how stored numbers are meant: scale, offset, unit, missing values, valid range, _Unsigned.
+"""Words of the CF conventions that define stored numbers: scale, offset, unit, missing values, valid range, _Unsigned.
 
-Read alike from the attributes of HDF5 and NetCDF files and of arrays of xarray. Refuses values that are no numbers, naming them.
+Read in the same way from the attributes of HDF5 and NetCDF files and of xarray arrays. Refuses values that are not numbers,
+and names them.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ class CFWords:
     """The attributes of one array.
 
     words : attributes by name, of any type
-    dtype : the type of its numbers as they are stored
+    dtype : the type of its stored numbers
     source : its name, for messages
     labels : the numbers of its bands, from 1, in lists of one value per band; () if it has all bands in their order
-    decoded : the words by which its numbers were already brought to values, as xarray keeps them
+    decoded : the words already applied to decode its numbers to values, as xarray keeps them
     """
 
     words: Mapping[str, Any]
@@ -43,7 +44,7 @@ class CFWords:
 
     @property
     def number_dtype(self) -> np.dtype[Any]:
-        """The type in which stored numbers are meant: NetCDF-3 has no unsigned ones, and marks them with `_Unsigned`."""
+        """Return the intended type of stored numbers: NetCDF-3 lacks unsigned types, and marks such numbers with `_Unsigned`."""
         return meant_dtype(self.dtype, self.words.get(UNSIGNED))
 
     @property
@@ -101,7 +102,7 @@ class CFWords:
         return list(listed)
 
     def _missing(self) -> list[float]:
-        """Return all numbers that mean no data, the first of which stands for all where one number is needed."""
+        """Return all numbers that mean no data; the first represents them all if a single number is needed."""
         values = list[float]()
         for word in MISSING:
             for value in map(float, self._meant(self._numbers(word))):
@@ -169,7 +170,7 @@ class CFWords:
 
 
 def meant_dtype(dtype: np.dtype[Any], unsigned: Any) -> np.dtype[Any]:
-    """Return the type in which whole numbers are meant, by the word `_Unsigned` of their array.
+    """Return the type that whole numbers are meant to have, by the word `_Unsigned` of their array.
 
     >>> meant_dtype(np.dtype("int16"), "true"), meant_dtype(np.dtype("uint8"), b"false"), meant_dtype(np.dtype("f4"), "true")
     (dtype('uint16'), dtype('int8'), dtype('float32'))

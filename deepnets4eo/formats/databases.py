@@ -22,7 +22,7 @@ ROUNDED_FLOAT = 2**24  # from here on, 32-bit floats leave out whole numbers
 
 @contextmanager
 def open_database(path: Path) -> Iterator[sqlite3.Connection]:
-    """An SQLite file that nothing is written to, not even a lock if there is no journal."""
+    """Open an SQLite file without writing to it; not even a lock is written if there is no journal."""
     alone = not any(Path(f"{path}{suffix}").exists() for suffix in ("-wal", "-journal"))
     address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
     with closing(sqlite3.connect(address, uri=True)) as database:
@@ -37,7 +37,7 @@ def stored_integers(path: Path, layer: str, about: Mapping[str, Any]) -> dict[st
     ----------
     path : of a file that `vector_file` yields
     layer : name of the layer
-    about : what `pyogrio.read_info` says of the layer
+    about : what `pyogrio.read_info` reports about the layer
     """
     key = about["fid_column"]
     if about["driver"] not in DRIVERS or not key:
@@ -68,7 +68,7 @@ def _may_change(declared: str, kind: str | None) -> bool:
 
 
 def _changes(database: sqlite3.Connection, layer: str, name: str, kind: str | None) -> bool:
-    """Whether a column has values that the type in which GDAL reads it cannot hold."""
+    """Return whether a column has values that do not fit the type that GDAL reads it as."""
     column, table = _quoted(name), _quoted(layer)
     if kind is None:
         return True

@@ -1,8 +1,8 @@
-"""Which raster format a file is, by its first bytes, and the one GDAL driver that reads it.
+"""Recognition of a raster file's format by its first bytes, and the one GDAL driver that reads it.
 
-Refuses every format that is not in the list, and names it where it can.
+Refuses every format that is not in the list, and names the format if it can.
 
-The command line, whose process is its own, switches off drivers of formats that nothing here reads, so that no file in
+The command line has a process of its own, and switches off drivers of formats that nothing here reads, so that no file in
 disguise can reach them.
 """
 
@@ -146,7 +146,7 @@ def describe_head(head: bytes) -> str:
 
 
 def read_head(path: Path, most_bytes: int = HEAD_BYTES) -> bytes:
-    """The first bytes of a file. Errors: InputError where it cannot be read."""
+    """Return the first bytes of a file. Errors: InputError if the file cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(most_bytes)
@@ -155,7 +155,7 @@ def read_head(path: Path, most_bytes: int = HEAD_BYTES) -> bytes:
 
 
 def is_tiff(path: Path) -> bool:
-    """Whether a file is a TIFF, by its first bytes."""
+    """Return whether a file is a TIFF, by its first bytes."""
     return read_head(path).startswith(_TIFF)
 
 

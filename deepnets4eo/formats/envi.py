@@ -1,4 +1,4 @@
-"""ENVI: the text header (.hdr) and the file of plain numbers beside it."""
+"""ENVI: the text header (.hdr) and the file of plain numbers next to it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ DATA_SUFFIXES = ("", ".img", ".dat", ".raw", ".bsq", ".bil", ".bip", ".bin", ".c
 
 
 def is_header(path: Path) -> bool:
-    """Whether a file is called, and begins, like an ENVI header."""
+    """Return whether a file is named, and begins, like an ENVI header."""
     return path.suffix.lower() == SUFFIX and path.is_file() and read_head(path).lstrip().startswith(MAGIC)
 
 
 def image_file(header: Path) -> Path:
-    """The file of numbers of an image. Errors: InputError without one, and for a spectral library."""
+    """Return the file of numbers of an image. Errors: InputError without such a file, and for a spectral library."""
     if "library" in read_header(header).get("file type", "").lower():
         raise InputError(
             f"{header} belongs to a spectral library, not to an image. Read it with spectral.io.envi of the package spectral."
@@ -36,7 +36,7 @@ def image_file(header: Path) -> Path:
 
 
 def data_file(header: Path) -> Path:
-    """The file of numbers of a header: without .hdr, or with .img, .dat, .raw …; else InputError."""
+    """Return the file of numbers of a header: without .hdr, or with .img, .dat, .raw …; else InputError."""
     stem = header.with_suffix("")  # of a.hdr, or of a.img.hdr
     for suffix in (*DATA_SUFFIXES, *(suffix.upper() for suffix in DATA_SUFFIXES[1:])):
         path = stem.with_name(stem.name + suffix)
@@ -49,7 +49,7 @@ def data_file(header: Path) -> Path:
 
 
 def header_of(data: Path) -> Path:
-    """The header beside a file of numbers: with .hdr instead of its suffix, or after it; else InputError."""
+    """Return the header next to a file of numbers: with .hdr instead of its suffix, or after it; else InputError."""
     for suffix in (SUFFIX, SUFFIX.upper()):
         for path in (data.with_suffix(suffix), data.with_name(data.name + suffix)):
             if path.is_file():
@@ -117,7 +117,7 @@ def check_image(data: Path) -> None:
 
 
 def check_size(data: Path, expected_bytes: int) -> None:
-    """Refuse a file of plain numbers that is shorter than its header says. Errors: InputError."""
+    """Raise InputError if a file of plain numbers is shorter than its header states."""
     size = data.stat().st_size
     if size < expected_bytes:
         raise InputError(

@@ -29,7 +29,7 @@ INTERNAL = "#"  # groups of MATLAB's own: #refs#, #subsystem#
 
 
 def is_hdf5(head: bytes) -> bool:
-    """Whether a file with these first bytes (at least 520) is an HDF5 file."""
+    """Return whether a file with these first bytes (at least 520) is an HDF5 file."""
     return head.startswith(SIGNATURE) or head[MATLAB_BLOCK:].startswith(SIGNATURE)
 
 
@@ -50,7 +50,7 @@ def list_arrays(path: Path) -> list[ArrayInfo]:
 
 
 def open_array(path: Path, name: str) -> Any:
-    """One data set, read where it is indexed; InputError for external data, large chunks and damage."""
+    """Open one data set, which is read when it is indexed; InputError for external data, large chunks and damage."""
     import h5py
 
     with damage_errors(path):
@@ -103,7 +103,7 @@ class _Reversed:
 
 
 class _Meant:
-    """Whole numbers whose type is stated beside them, see `CFWords.number_dtype`."""
+    """Whole numbers whose type is stated separately, see `CFWords.number_dtype`."""
 
     def __init__(self, data: Any, dtype: np.dtype[Any]) -> None:
         self._data, self.dtype, self.shape, self.ndim = data, dtype, data.shape, data.ndim

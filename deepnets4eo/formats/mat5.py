@@ -34,7 +34,7 @@ COMPLEX = 0x0800
 
 
 class _Element(NamedTuple):
-    """One array of the file: where it begins, how it is packed, and where its numbers begin within it."""
+    """One array of the file: its position, its packing, and the position of its numbers within it."""
 
     info: ArrayInfo
     start: int
@@ -45,7 +45,7 @@ class _Element(NamedTuple):
 
 
 def is_mat5(head: bytes) -> bool:
-    """Whether a file with these first bytes is a MATLAB file of version 5."""
+    """Return whether a file with these first bytes is a MATLAB file of version 5."""
     return len(head) >= HEADER_BYTES and head[124:128] in (b"\x00\x01IM", b"\x01\x00MI")
 
 
@@ -111,7 +111,7 @@ def _content(path: Path, element: _Element, order: str, head: bytes) -> memoryvi
 
 
 def _fields(parent: _Element, content: memoryview, order: str, depth: int = 1) -> Iterator[_Element]:
-    """The variables within one structure, and within those that it holds."""
+    """Yield the variables within one structure, and within the structures that it contains."""
     if math.prod(parent.info.shape) != 1 or depth > DEEPEST:
         return
     length, at = _part(content, order, parent.offset)
@@ -153,7 +153,7 @@ def _describe(head: bytes | memoryview, order: str, at: int) -> tuple[ArrayInfo,
 
 
 def _tag(head: bytes | memoryview, order: str, at: int) -> tuple[int, int, int]:
-    """Type, bytes and beginning of a part; up to four bytes lie within its tag."""
+    """Return the type, the size in bytes and the beginning of a part; parts of up to four bytes are stored within their tag."""
     kind, size = struct.unpack_from(f"{order}2I", head, at)
     if kind >> 16:
         return kind & 0xFFFF, kind >> 16, at + 4

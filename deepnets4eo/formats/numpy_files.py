@@ -22,13 +22,13 @@ LOCAL_HEADER_BYTES = 30
 
 
 def list_npy(path: Path) -> list[ArrayInfo]:
-    """The one array of a .npy file, called as the file is. Errors: InputError for a damaged file."""
+    """Return the one array of a .npy file, with the name of the file. Errors: InputError for a damaged file."""
     with damage_errors(path), path.open("rb") as file:
         return [_describe(path.stem, file)[0]]
 
 
 def open_npy(path: Path, name: str) -> Any:
-    """The array of a .npy file, memory-mapped. Errors: InputError for a damaged file."""
+    """Open the array of a .npy file, memory-mapped. Errors: InputError for a damaged file."""
     with damage_errors(path), path.open("rb") as file:
         info, in_columns = _describe(name, file)
         return _map(path, info, in_columns, file.tell())
@@ -70,7 +70,7 @@ def _map(path: Path, info: ArrayInfo, in_columns: bool, offset: int) -> Any:
 
 
 def _describe(name: str, file: IO[bytes]) -> tuple[ArrayInfo, bool]:
-    """The array of a .npy file, and whether its first axis runs fastest; see `read_npy_header`."""
+    """Return the array of a .npy file, and whether its first axis runs fastest; see `read_npy_header`."""
     shape, in_columns, dtype = read_npy_header(file)
     if any(size < 0 for size in shape):
         raise ValueError(f"{name} has the shape {shape}")

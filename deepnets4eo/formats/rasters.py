@@ -81,9 +81,9 @@ _SCHEME = re.compile(r"[A-Za-z][\w+.-]+:")  # of two letters at least: C: is a d
 def open_raster(
     target: str | Path, most_block_bytes: int = MAX_BLOCK_BYTES, *, honours: Collection[str] = ()
 ) -> DatasetReader:
-    """Open a path, URL or archive by the one driver of its format; nothing is looked for beside a URL.
+    """Open a path, URL or archive by the one driver of its format; no files next to a URL are looked for.
 
-    honours : what the caller does about a file that is turned ("orientation") or has several "pages"; others are refused"""
+    honours : properties that the caller handles: a file that is turned ("orientation") or has several "pages"; others are refused"""
     leave_out_raster_drivers()
     _check_proj(*(os.environ.get(variable, "") for variable in PROJ_VARIABLES))
     name = str(target)
@@ -133,7 +133,7 @@ def _check_proj(*folders: str) -> None:
 
 
 def rpc_advice(dataset: DatasetReader) -> str:
-    """What to do with an image that only rational polynomial coefficients (RPC) place; "" for any other."""
+    """Return advice for an image placed only by rational polynomial coefficients (RPC), or "" for any other image."""
     if dataset.crs or dataset.gcps[0] or not dataset.transform.is_identity or dataset.rpcs is None:
         return ""
     return (
@@ -187,7 +187,7 @@ def _open_remote(name: str) -> DatasetReader:
 
 
 def _check_answered(name: str, reason: str) -> None:
-    """Refuse (InputError) an address at which no server answers, or whose server says that it does not give the file."""
+    """Refuse (InputError) an address without an answering server, or whose server refuses to send the file."""
     if reason.startswith("CURL error"):
         raise UnreadableError(
             f"no server answers at {name} ({reason.partition(':')[2].strip()}). Check the address and the network."
@@ -199,7 +199,7 @@ def _check_answered(name: str, reason: str) -> None:
 
 
 def _check_described(dataset: DatasetReader, name: str) -> None:
-    """Refuse negatives, and metadata, also of an .aux.xml beside it, that name any file or URL as overviews, which GDAL opens."""
+    """Refuse negatives, and metadata (also in an adjacent .aux.xml) that name files or URLs as overviews, which GDAL opens."""
     if dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES":
         kind = np.dtype(dataset.dtypes[0])
         bits = int(dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8 * kind.itemsize))
@@ -218,7 +218,7 @@ def _check_described(dataset: DatasetReader, name: str) -> None:
 
 
 def _check_block_sizes(dataset: DatasetReader, name: str, limit_bytes: int) -> None:
-    """The smallest window takes a block of each band: a strip as large as the image may be a million times packed."""
+    """Refuse blocks that are too large: the smallest window takes a block of each band, and a strip may be the whole image."""
     # NumPy has no complex integers
     kinds = (np.dtype(kind if kind != "complex_int16" else "complex64") for kind in dataset.dtypes)
     blocks = zip(dataset.block_shapes, kinds, strict=True)
@@ -238,7 +238,7 @@ def _stored_bytes(dataset: DatasetReader) -> int:
 
 
 class _State(NamedTuple):
-    """What the choice of a driver depends on: the file as it is, the files beside it, and those the user named."""
+    """File state that the choice of a driver depends on: the file, the files next to it, and the files that the user named."""
 
     path: Path
     mtime_ns: int
@@ -254,7 +254,7 @@ def _state(path: Path) -> _State:
 
 @lru_cache(maxsize=1 << 16)
 def _allowed_driver(state: _State, nested: int = 0) -> str:
-    """The driver of a file that may be opened. Each thread opens a file anew; it is checked once."""
+    """Return the driver of a file that may be opened. Each thread opens a file separately; the file is checked once."""
     path = state.path
     driver = raster_driver(path)
     _check_side_files(path, state.folder_mtime_ns)
@@ -298,7 +298,7 @@ def _names_beside(folder: Path, mtime_ns: int) -> MappingProxyType[str, tuple[st
 
 
 def vrt_references(path: Path) -> list[Path]:
-    """The files, as far as they exist, that a VRT refers to; InputError for what it must not use."""
+    """Return the existing files that a VRT refers to; InputError for references that it must not use."""
     folder = path.resolve().parent
     references = []
     for name, relative in _Reader(path).read():

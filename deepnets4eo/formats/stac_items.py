@@ -1,6 +1,6 @@
-"""The one reader of STAC items: their time, projection, and assets, and what they say of the bands of a raster.
+"""The only reader of STAC items: their time, projection and assets, and the band properties that they declare.
 
-A file on disk refers to files alone: it never makes the program go online. Values that cannot be are taken as not stated.
+A file on disk may refer only to files: it never makes the program go online. Impossible values are taken as not stated.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ ITEM_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, Over
 
 
 class Asset(NamedTuple):
-    """Where an asset lies (path or address), and what the item says of each band: `scale`, `offset`, `nodata`, `unit` and `name` where it does."""
+    """Path or address of an asset, and the properties that the item states of each band: `scale`, `offset`, `nodata`, `unit` and `name`, if given."""
 
     target: str
     bands: tuple[dict[str, Any], ...] = ()
 
 
 class StacItem:
-    """A STAC item: what it says of itself and of its assets, which are those of its JSON. Values that cannot be are not stated.
+    """A STAC item: its own properties and its assets, taken from its JSON. Impossible values are taken as not stated.
 
     content : the JSON object
-    base : path or address where it was read, from which it refers to its assets
+    base : path or address that it was read from, and that its references to assets start from
     """
 
     def __init__(self, content: Mapping[str, Any], base: str) -> None:
@@ -59,11 +59,11 @@ class StacItem:
 
     @property
     def time_text(self) -> str:
-        """The first time that it states, as it stands there; "" for none."""
+        """Return the first time that the item states, verbatim; "" for none."""
         return next((str(self.properties[key]) for key in TIMES if self.properties.get(key)), "")
 
     def times(self) -> tuple[datetime, datetime]:
-        """When it was taken: first and last moment, which are one where it states no range. Errors: InputError for none."""
+        """Return the first and last moment of acquisition, equal if the item states no range. Errors: InputError for none."""
         when, start, end = (parse_time(self.properties.get(key)) for key in TIMES)
         first, last = start or when or end, end or when or start
         if first is None or last is None:
@@ -71,7 +71,7 @@ class StacItem:
         return (first, last) if first <= last else (when or first, when or first)
 
     def projection_of(self, asset: Mapping[str, Any]) -> str:
-        """A name of an asset's CRS, by its code, WKT or PROJJSON; "" where nothing is stated. Errors: InputError where it has none."""
+        """Return a name of an asset's CRS, by its code, WKT or PROJJSON; "" if nothing is stated. Errors: InputError if it has no CRS."""
         every = {**self.properties, **asset}
         stated = {key: every[key] for key in PROJECTIONS if key in every}
         for key, value in stated.items():
@@ -83,7 +83,7 @@ class StacItem:
         return ""
 
     def href_of(self, asset: Mapping[str, Any]) -> str:
-        """Where an asset lies; one of its alternates where that alone can be read."""
+        """Return the path or address of an asset, or of one of its alternates if only the alternate can be read."""
         alternates = asset.get("alternate")
         others = alternates.values() if isinstance(alternates, dict) else ()
         listed = [
@@ -93,11 +93,11 @@ class StacItem:
         return next(filter(self._can_read, listed), listed[0]).removeprefix("file://")
 
     def file_of(self, asset: Mapping[str, Any], remedy: str) -> Path:
-        """The file of an asset of an item on this computer. Errors: InputError for an address, and, with the remedy, for a file elsewhere."""
+        """Return the file of an asset of an item on this computer. Errors: InputError for an address, and, with the remedy, for a file elsewhere."""
         return _beside(Path(self._base), self.href_of(asset), remedy)
 
     def _can_read(self, href: str) -> bool:
-        """Whether what it refers to can be read: files that exist, and from an address those of http."""
+        """Return whether the target of a reference can be read: existing files, and, if the item is at an address, http addresses."""
         if is_web_address(self._base):
             return is_web_address(urljoin(self._base, href))
         try:
@@ -107,8 +107,9 @@ class StacItem:
             return False
 
     def choose_asset(self, item: str, asset: str = "") -> tuple[Mapping[str, Any], list[str]]:
-        """The named asset, or the only raster that can be meant, of those that can be read; and those that cannot. Errors: InputError, which
-        lists the names; item : what it is called there."""
+        """Return the named asset, or the only raster that can be meant among the readable assets; and the assets that cannot be read.
+
+        Errors: InputError, which lists the names; item : what it is called there."""
         if self.content.get("type") != "Feature":
             raise InputError(f"{item} is a STAC {self.content.get('type')}, expected an item. Give one of its items.")
         if asset:
@@ -128,8 +129,9 @@ class StacItem:
         return self.assets[chosen[0]], away
 
     def raster_names(self, apart: str | None = None) -> list[str]:
-        """Names of the assets that may be its image, but for one: of the first main role of which one can be read, else of the first; else
-        all but thumbnails."""
+        """Return names of the assets that may be its image, except one.
+
+        They are the assets of the first main role with a readable asset, else of the first main role, else all but thumbnails."""
         rasters = {name: asset for name, asset in self.assets.items() if _is_raster(asset) and name != apart}
         roles = {name: {name, *_words(asset.get("roles"))} for name, asset in rasters.items()}
         groups = [[name for name in rasters if role in roles[name]] for role in MAIN_ROLES]
@@ -140,7 +142,7 @@ class StacItem:
         return next(filter(None, known), groups[0])
 
     def no_image(self, asset: Mapping[str, Any]) -> str | None:
-        """What an asset is that is said to be no image, None for one; "visual" beside a thumbnail is one, whatever its role."""
+        """Return the role that makes an asset no image, None for an image; "visual" alongside a thumbnail is always an image."""
         listed = {
             name: _words(entry["roles"]) for name, entry in self.assets.items() if isinstance(entry.get("roles"), list)
         }
@@ -152,7 +154,7 @@ class StacItem:
         return None if own == "visual" and has_thumbnail else min(NO_IMAGE & roles)
 
     def bands_of(self, asset: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """What STAC 1.1 or the extensions for rasters and optical images say of each band of an asset, else the item's own bands."""
+        """Return the records of each band of an asset, by STAC 1.1 or its raster and optical extensions, else the item's bands."""
         lists = list[list[Any]]()
         for key in ("bands", "eo:bands", "raster:bands"):
             listed, shared = asset.get(key), self.properties.get(key)
@@ -191,9 +193,9 @@ class StacItem:
 
 @Reading.of_source("Is it the right file? Correct it, or write it again.")
 def asset_of(text: str) -> Asset | None:
-    """The asset that ITEM.json, ITEM.json#ASSET or an item's address refers to; None for other texts.
+    """Return the asset that ITEM.json, ITEM.json#ASSET or an item's address refers to; None for other texts.
 
-    InputError for an item that cannot be read, leaves the asset open, or lies on disk and refers to an address.
+    InputError for an item that cannot be read, leaves the asset open, or is on disk and refers to an address.
 
     >>> asset_of("scene.tif") is None
     True
@@ -225,7 +227,7 @@ def asset_of(text: str) -> Asset | None:
 
 
 def _beside(item: Path, href: str, remedy: str) -> Path:
-    """The file that an item on this computer refers to. Errors: InputError for an address, and, with the remedy, for a file elsewhere."""
+    """Return the file that an item on this computer refers to. Errors: InputError for an address, and, with the remedy, for a file elsewhere."""
     if is_remote(href):
         raise InputError(f"{item} on this computer refers to {href}. Give that address itself where it is to be read.")
     if not href.isprintable():
@@ -240,7 +242,7 @@ def _beside(item: Path, href: str, remedy: str) -> Path:
 def fetch_document(
     source: str, session: Session | None = None, body: Mapping[str, Any] | None = None
 ) -> tuple[bytes, str]:
-    """The bytes of a document, and where they were read; body : is posted as JSON to an address. Errors: InputError."""
+    """Return the bytes of a document, and its final location; body : is posted as JSON to an address. Errors: InputError."""
     if is_web_address(source):
         posted: dict[str, Any] = {} if body is None else {"data": json.dumps(body).encode(), "headers": POSTS_JSON}
         try:
@@ -266,7 +268,7 @@ def parse_document(content: bytes) -> dict[str, Any] | None:
 
 
 def parse_time(text: Any) -> datetime | None:
-    """Return the time of RFC 3339 text in UTC, which is its zone where it names none; None for anything else.
+    """Return the time of RFC 3339 text in UTC, which is also its zone if it names no zone; None for anything else.
 
     >>> parse_time("2023-02-06T02:30:00.500+03:00")
     datetime.datetime(2023, 2, 5, 23, 30, 0, 500000, tzinfo=datetime.timezone.utc)
@@ -291,7 +293,7 @@ def _zone(text: str | None) -> timedelta:
 
 
 def _visual_of(names: list[str], assets: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The one for the eye among several images: by a word of its name (ortho_visual), or the finest of those with this role (TCI_10m, TCI_20m)."""
+    """Return the one image for the eye among several: by a word of its name (ortho_visual), or the finest with this role (TCI_10m, TCI_20m)."""
     named = [name for name in names if "visual" in re.split(r"[^a-z]+", name.lower())]
     if len(names) > 1 and len(named) == 1:
         return named
@@ -312,7 +314,7 @@ def _words(value: Any) -> set[str]:
 
 
 def _names(records: list[dict[str, Any]]) -> list[str]:
-    """The name of each band: what it shows ("red") where no other shows it, too, else its own; none where one has neither."""
+    """Return the name of each band: what only this band shows ("red"), else its own name; no names if a band has neither."""
     shows = [_text(record.get("eo:common_name") or record.get("common_name")) for record in records]
     own = [_text(record.get("name")) for record in records]
     names = [name if name and shows.count(name) == 1 else other or name for name, other in zip(shows, own, strict=True)]

@@ -31,7 +31,7 @@ READABLE = (".shp", ".gpkg", ".geojson", ".json", ".fgb", ".parquet", ".geoparqu
 
 @contextmanager
 def unpack(path: Path, limit_bytes: int = MAX_UNPACKED_BYTES, plausible_bytes: int = PLAUSIBLE_BYTES) -> Iterator[Path]:
-    """The file, or the one that it holds, within the context; InputError if damaged, too large or ambiguous."""
+    """Provide the file, or the file that it contains, within the context; InputError if damaged, too large or ambiguous."""
     head = b"" if path.is_dir() else read_head(path)
     packed = head.startswith((b"BZh", b"\x1f\x8b", b"PK\x03\x04"))
     if not packed:

@@ -1,4 +1,4 @@
-"""Vector files handed to GDAL only when their first bytes say that they are of a harmless format, and read as tables.
+"""Vector files handed to GDAL only when their first bytes show a harmless format, and read as tables.
 
 Refuses formats that query other files or services, and GeoJSON whose CRS is a link. Errors name the file.
 """
@@ -85,7 +85,7 @@ ROUNDED_FROM = 2.0**53  # from here on, 64-bit floats leave out whole numbers
 
 @contextmanager
 def vector_file(source: str | Path, limit_bytes: int = MAX_UNPACKED_BYTES) -> Iterator[Path]:
-    """A local file that GDAL or pyarrow may read, within the context: a path, packed or not, or a web address; else InputError."""
+    """Provide a local file for GDAL or pyarrow within the context, from a path, packed or not, or a web address; else InputError."""
     leave_out_vector_drivers()
     with ExitStack() as files:
         with Reading(source, _REMEDY):
@@ -98,7 +98,7 @@ def vector_file(source: str | Path, limit_bytes: int = MAX_UNPACKED_BYTES) -> It
 
 @contextmanager
 def _by_content(path: Path) -> Iterator[Path]:
-    """The file by the name that GDAL needs: GeoJSON called a table of text, and tables of WKT with names, types and CRS."""
+    """Provide the file by the name that GDAL needs: GeoJSON in a text table's name, WKT tables with names, types and CRS."""
     is_table = path.suffix.lower() in TABLES
     is_json = is_table and read_head(path, HEAD_BYTES).lstrip(BLANKS).startswith((b"{", b"["))
     if not is_json and not (is_table and _wkt_columns(path)):
@@ -124,7 +124,7 @@ def _columns(path: Path) -> list[str]:
 
 
 def _wkt_columns(path: Path) -> list[str]:
-    """The names in the first line of a table with a column of WKT; none for any other table."""
+    """Return the names in the first line of a table with a column of WKT; none for any other table."""
     names = _columns(path)
     return names if any(name.lower() in WKT_NAMES for name in names) else []
 
@@ -137,7 +137,7 @@ def _coordinate_columns(path: Path) -> list[str]:
 
 
 def _typed_table(path: Path, folder: Path) -> Path:
-    """A copy whose column of WKT has GDAL's name, with the types of columns and, of Open Buildings, the CRS beside it."""
+    """Write a copy whose WKT column has GDAL's name, with column types and, for Open Buildings, the CRS in files next to it."""
     names, copy = _wkt_columns(path), folder / path.name
     shape = next(name for name in names if name.lower() in WKT_NAMES)
     with path.open("rb") as file, copy.open("wb") as out:
@@ -165,7 +165,7 @@ def _typed_table(path: Path, folder: Path) -> Path:
 
 
 def _kind(cells: Sequence[str]) -> str:
-    """What GDAL calls a column of these cells: whole numbers, numbers or text."""
+    """Return GDAL's type name for a column of these cells: whole numbers, numbers or text."""
     values = [cell for cell in cells if cell.strip()]
     for kind, pattern in NUMBERS.items():
         if values and all(pattern.fullmatch(value.strip()) for value in values):
@@ -174,7 +174,7 @@ def _kind(cells: Sequence[str]) -> str:
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether a file is Parquet, which pyarrow reads."""
+    """Return whether a file is Parquet, which pyarrow reads."""
     return path.is_file() and read_head(path, HEAD_BYTES).startswith(b"PAR1")
 
 
@@ -224,7 +224,7 @@ class _RootFoundError(Exception):
 
 
 def _xml_kind(head: bytes) -> bool:
-    """Whether XML is KML, GML or OpenStreetMap, by its first element; never with a document type, which has entities."""
+    """Return whether XML is KML, GML or OpenStreetMap, by its first element; never with a document type, which has entities."""
     roots: list[str] = []
 
     def start(name: str, _: Any) -> None:
@@ -351,7 +351,7 @@ def vector_errors(name: str, expected: str = FORMATS) -> Iterator[None]:
 
 
 def _plain_words(_: BaseException, message: str) -> str:
-    """A message without GDAL's advice that no user can follow."""
+    """Return a message without GDAL's advice that no user can follow."""
     return OPTION_ADVICE.sub("", message)
 
 
@@ -382,7 +382,7 @@ def read_ogr(path: Path, name: str, warn: Callable[[str], object] = log.warning,
 
 
 def read_unsorted(read: Callable[..., T], path: Path, **how: Any) -> T:
-    """What a function of pyogrio reads, also of OpenStreetMap files of editors, whose nodes are not in order or have ids below 0."""
+    """Return the result of a pyogrio function, also for OpenStreetMap files of editors, with unordered nodes or ids below 0."""
     from pyogrio.errors import DataSourceError, FeatureError
 
     try:
@@ -394,20 +394,20 @@ def read_unsorted(read: Callable[..., T], path: Path, **how: Any) -> T:
 
 
 def without_undefined_crs(table: Any) -> Any:
-    """The table, without a CRS that says that it is undefined (GeoPackages with the SRS −1)."""
+    """Return the table without a CRS that declares itself undefined (GeoPackages with the SRS −1)."""
     undefined = table.crs is not None and is_undefined(table.crs) if hasattr(table, "crs") else False
     return table.set_crs(None, allow_override=True) if undefined else table
 
 
 def is_undefined(crs: Any) -> bool:
-    """Whether a CRS, or the text of one, says that it is undefined and has no place on Earth."""
+    """Return whether a CRS, or the text of a CRS, declares itself undefined and has no place on Earth."""
     return str(getattr(crs, "name", crs)).removeprefix('LOCAL_CS["').removeprefix('ENGCRS["').startswith(UNDEFINED)
 
 
 def keep_whole_numbers(
     table: gpd.GeoDataFrame, integers: Iterable[str], read: Callable[[list[str]], pyarrow.Table]
 ) -> gpd.GeoDataFrame:
-    """The table, with the exact numbers of columns `integers` that are floats because of gaps."""
+    """Return the table with the exact numbers of columns `integers`, which are floats because of gaps."""
     import pandas as pd
     import pyarrow
 
@@ -420,7 +420,7 @@ def keep_whole_numbers(
 
 
 def encoding_note(name: str | Path) -> str:
-    """What to say of a file whose text is not in the encoding that it states."""
+    """Return a note on a file whose text is not in the encoding that it states."""
     return (
         f"{name} holds text that is not in the encoding it states (UTF-8, or what its .cpg says); it is read as {FALLBACK}. "
         "Check names with accents; write the right encoding into the .cpg."

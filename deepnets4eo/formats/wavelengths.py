@@ -27,7 +27,7 @@ IN_NAMES = re.compile(
 
 
 class _Stated(NamedTuple):
-    """What a file states of one band: a number above 0 and the name of its unit, in lower case, empty without one."""
+    """Wavelength of one band as stated in a file: a number above 0 and the name of its unit, in lower case, else empty."""
 
     number: float
     unit: str
@@ -52,7 +52,7 @@ def to_nm(values: Any, units: str = "") -> Floats | None:
 
 
 def named_nm(name: str) -> float | None:
-    """The wavelength in nanometres in the name of a band; None where it has none, or several with a unit, as a range.
+    """Return the wavelength in nanometres in the name of a band; None if it has none, or several with a unit, such as a range.
 
     >>> named_nm("Band 3 (660.5 nm)"), named_nm("0.45 Micrometers"), named_nm("B4 at 10 m"), named_nm("450 nm to 520 nm")
     (660.5, 450.0, None, None)
@@ -63,7 +63,7 @@ def named_nm(name: str) -> float | None:
 
 
 def raster_wavelengths_nm(dataset: Any) -> list[float | None] | None:
-    """Wavelength of each band by tags, else names; None where no band has a possible one."""
+    """Return the wavelength of each band by tags, else names; None if no band has a possible wavelength."""
     stated = [_stated(dataset, band) for band in range(1, dataset.count + 1)]
     values: list[float | None] = [None] * len(stated)
     for unit in dict.fromkeys(wavelength.unit for wavelength in stated if wavelength is not None):

@@ -1,4 +1,4 @@
-"""What is read at addresses of http and https: within one deadline for the whole request and a number of bytes.
+"""Reading of http and https addresses, within one deadline for the whole request and a number of bytes.
 
 An address that the user named, on the open network, never leads to a private one. No other schemes, in redirects either.
 """
@@ -37,7 +37,7 @@ WEB_ERRORS = (OSError, HTTPException, ValueError)  # of a request, whatever a se
 
 
 class Answer(NamedTuple):
-    """What came: bytes, the address behind redirects, and headers."""
+    """An answer: bytes, the address behind redirects, and headers."""
 
     content: bytes
     address: str
@@ -66,7 +66,7 @@ class Session:
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """The document at an address, answered whole within `seconds`. data : is posted. Errors: WEB_ERRORS."""
+        """Read the document at an address, answered whole within `seconds`. data : is posted. Errors: WEB_ERRORS."""
         with self.open(address, seconds=seconds, most_bytes=most_bytes, data=data, headers=headers) as answer:
             return Answer(_read_whole(answer, most_bytes), _with_user(answer.url, address), answer.headers)
 
@@ -81,7 +81,7 @@ class Session:
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Iterator[Any]:
-        """The answer of an address, to be read. head_s : until its headers have come. Errors: WEB_ERRORS."""
+        """Open the answer of an address for reading. head_s : limit until its headers have arrived. Errors: WEB_ERRORS."""
         limits = _Limits(self, seconds, min(seconds, head_s or seconds), most_bytes)
         address, credentials = _split_user(address)
         self.check(address)
@@ -99,7 +99,7 @@ class Session:
             yield answer
 
     def state(self, address: str) -> list[str] | None:
-        """What says that the file at an address is the same: size, ETag and date; None where the server does not say.
+        """Return size, ETag and date, which show whether the file at an address is unchanged; None if the server gives none.
 
         Errors: WEB_ERRORS."""
         with self.open(address, headers={"Range": "bytes=0-0"}) as answer:  # signatures hold for GET alone
@@ -119,11 +119,11 @@ class Session:
 
     @property
     def is_spent(self) -> bool:
-        """Whether no more bytes may come."""
+        """Return whether no more bytes may arrive."""
         return self._left <= 0
 
     def take(self, count: int) -> None:
-        """Count bytes of an answer. Errors: OSError where they become too many."""
+        """Count bytes of an answer. Errors: OSError if there are too many."""
         with self._lock:
             self._left -= count
             if self._left < 0:
@@ -152,7 +152,7 @@ class _Limits:
         return left
 
     def wait_s(self) -> float:
-        """How long one read may wait; for the headers as long as they may take, as a server may have to think."""
+        """Return how long one read may wait; the headers may take their whole limit, as a server may have to think."""
         return self.left_s() if self._in_head else min(self.left_s(), TIMEOUT_S)
 
     def take(self, count: int) -> None:
@@ -163,7 +163,7 @@ class _Limits:
 
 
 class _TimedReader(io.RawIOBase):
-    """What a socket sends, within the limits of the request."""
+    """Data that a socket sends, within the limits of the request."""
 
     def __init__(self, connected: socket.socket, limits: _Limits) -> None:
         self._socket, self._limits = connected, limits
@@ -194,7 +194,7 @@ class _TimedSocket:
         self._socket, self._limits = connected, limits
 
     def makefile(self, mode: str = "rb") -> io.BufferedReader:
-        """A file of what is sent."""
+        """Return a file of the data that is sent."""
         return io.BufferedReader(_TimedReader(self._socket, self._limits))
 
     def sendall(self, content: Any) -> None:
@@ -262,7 +262,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 def _read_whole(answer: HTTPResponse, most_bytes: int) -> bytes:
-    """The body of an answer, in pieces: `http.client` allocates at once what a server states. Errors: OSError for too much, or too little."""
+    """Read the body of an answer in pieces: `http.client` allocates the stated size at once. Errors: OSError for too much, or too little."""
     stated = answer.length  # None if the server does not state it
     if stated is not None and stated > most_bytes:
         raise OSError(f"it has {stated:,} bytes, more than {most_bytes:,}")
@@ -278,7 +278,7 @@ def _read_whole(answer: HTTPResponse, most_bytes: int) -> bytes:
 def _connect(
     limits: _Limits, address: tuple[str, int], timeout: float = 0, source: Any = None, *, check: bool
 ) -> socket.socket:
-    """A connection to the first of a host's addresses that answers. Errors: OSError; for a private one where none is allowed."""
+    """Connect to the first of a host's addresses that answers. Errors: OSError; for a private address if none is allowed."""
     failure: OSError | None = None
     for family, kind, protocol, _, target in socket.getaddrinfo(*address, type=socket.SOCK_STREAM):
         if check and not limits.session.private and _is_private_number(str(target[0])):
@@ -301,7 +301,7 @@ def _private(host: str) -> OSError:
 
 
 def _is_private(host: str) -> bool:
-    """Whether a host is in a private network by one of its numbers; False where it has none."""
+    """Return whether a host is in a private network by one of its numbers; False if it has no number."""
     if host == "localhost" or _is_private_number(host):
         return True
     try:
@@ -312,7 +312,7 @@ def _is_private(host: str) -> bool:
 
 
 def _is_private_number(host: str) -> bool:
-    """Whether a host given as a number is not on the open network; False for names."""
+    """Return whether a host given as a number is not on the open network; False for names."""
     try:
         number: Any = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -323,7 +323,7 @@ def _is_private_number(host: str) -> bool:
 
 
 def _split_user(address: str) -> tuple[str, str]:
-    """An address without user and password, and these as HTTP takes them, "" for none."""
+    """Return an address without user and password, and these as HTTP takes them, "" for none."""
     parts = urlsplit(address)
     user, at, host = parts.netloc.rpartition("@")
     if not at:
@@ -332,14 +332,14 @@ def _split_user(address: str) -> tuple[str, str]:
 
 
 def _with_user(address: str, requested: str) -> str:
-    """An address with the user of another one of the same host, so that what it refers to is read as that user."""
+    """Return an address with the user of another address on the same host, so that its references are read as that user."""
     user, at, host = urlsplit(requested).netloc.rpartition("@")
     parts = urlsplit(address)
     return urlunsplit(parts._replace(netloc=f"{user}@{host}")) if at and parts.netloc == host else address
 
 
 def is_web_address(text: str) -> bool:
-    """Whether a text is an address of http or https."""
+    """Return whether a text is an address of http or https."""
     try:
         return urlsplit(text).scheme in SCHEMES
     except ValueError:  # http://[
@@ -347,7 +347,7 @@ def is_web_address(text: str) -> bool:
 
 
 def failure_text(error: BaseException) -> str:
-    """Why a request failed, without its address: errors of `http.client` repeat the address."""
+    """Return the reason why a request failed, without its address: errors of `http.client` repeat the address."""
     if isinstance(error, HTTPException):
         return f"the answer is no HTTP, or the address is none ({type(error).__name__})"
     reason = getattr(error, "reason", None)

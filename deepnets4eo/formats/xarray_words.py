@@ -1,4 +1,4 @@
-"""What an array of xarray states of its bands: by its attributes as files have them, and by the labels of its band axis."""
+"""Band properties that an xarray array declares: by its attributes, as in files, and by the labels of its band axis."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ WAVELENGTHS = ("wavelength", "wavelengths", "central_wavelength", "wavelength_nm
 
 
 def array_words(array: xarray.DataArray, band_axis: Hashable | None) -> CFWords:
-    """Return the attributes of an array by which its numbers are meant.
+    """Return the attributes of an array that define the meaning of its numbers.
 
-    Nodata values that xarray keeps beside whole numbers count; those beside decoded ones are NaN already."""
+    Nodata values that xarray keeps with whole numbers count; nodata values kept with decoded numbers are NaN already."""
     words = {str(key): value for key, value in array.attrs.items() if str(key) in CF_WORDS}
     if array.dtype.kind in "iu" and not any(word in words for word in MISSING):
         words |= {word: array.encoding[word] for word in MISSING if array.encoding.get(word) is not None}
@@ -59,7 +59,7 @@ def _band_coordinate(array: xarray.DataArray, band_axis: Hashable | None) -> NDA
 
 
 def _numbers_of_bands(array: xarray.DataArray, band_axis: Hashable | None) -> tuple[int, ...]:
-    """Return the numbers of the bands, from 1, by which lists of all bands are read; () if labels are no such numbers."""
+    """Return the band numbers, from 1, that index lists of all bands; () if the labels are not such numbers."""
     labels = _band_coordinate(array, band_axis)
     return () if labels is None or labels.dtype.kind not in "iu" else tuple(labels.tolist())
 

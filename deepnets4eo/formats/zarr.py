@@ -28,7 +28,7 @@ class ZarrReference(NamedTuple):
 
 
 def parse_zarr(text: str) -> ZarrReference | None:
-    """The store that a text refers to; None for anything else.
+    """Return the store that a text refers to; None for anything else.
 
     >>> parse_zarr("image.tif") is None
     True
@@ -40,12 +40,12 @@ def parse_zarr(text: str) -> ZarrReference | None:
 
 
 def is_zarr(path: Path) -> bool:
-    """Whether a folder is a Zarr store."""
+    """Return whether a folder is a Zarr store."""
     return path.is_dir() and any((path / name).is_file() for name in MARKS)
 
 
 def gdal_name(store: ZarrReference) -> str:
-    """What GDAL opens of a checked store: the named array, or the only one of two or three axes; else InputError."""
+    """Return the GDAL name of a checked store: the named array, or the only array of two or three axes; else InputError."""
     path = os.path.abspath(store.path)
     axes = _axes_of(Path(path), store.path.stat().st_mtime_ns)
     images = [name for name, count in axes.items() if count in (2, 3)]
@@ -60,7 +60,7 @@ def gdal_name(store: ZarrReference) -> str:
 
 @lru_cache(maxsize=64)
 def _axes_of(path: Path, mtime_ns: int) -> dict[str, int]:
-    """Name and number of axes of each array of a store as it is; each thread opens it anew, it is read once."""
+    """Return name and number of axes of each array of a store as it is; read once, although each thread opens the store."""
     axes = {}
     for folder, folders, names in os.walk(path):
         for name in (*folders, *names):

@@ -34,7 +34,7 @@ BRIGHT_GREEN, NIR_RANGE, MIN_SWIR = 1.8, (0.7, 1.8), 0.4
 
 
 def clouds_in_image(post: Layer, pre: Layer | None, gsd_m: float) -> Layer | None:
-    """The mask, 1 for opaque clouds, on a coarser grid, of an RGB image of 8 bits or bands green, nir (swir); None without clouds."""
+    """Return the mask, 1 for opaque clouds, on a coarser grid, of an 8-bit RGB image or bands green, nir (swir); None without clouds."""
     cell_m = max(CELL_M, gsd_m, max(post.shape) * gsd_m / MAX_CELLS)
     shape = (max(1, round(post.shape[0] * gsd_m / cell_m)), max(1, round(post.shape[1] * gsd_m / cell_m)))
     after, seen = post.read_coarse(shape)
@@ -76,9 +76,9 @@ def _cloudy_colours(
 
 
 def _under_haze(after: FloatImage, before: FloatImage, side: int) -> Mask:
-    """Cells (h, w) in squares that a bright, white veil covers: it leaves little of the contrast of (3, h, w) before, and lifts the dark.
+    """Return cells (h, w) in squares under a bright, white veil: it removes most contrast of (3, h, w) before, and lifts the dark.
 
-    Brown floods level the contrast as well, but to their own colour; trees and roofs stand out of them.
+    Brown floods level the contrast as well, but to their own colour; trees and roofs rise above them.
     """
     squares = [_squares(image, side) for image in (before, after)]
     (was_dark, was_bright), (dark, bright) = ((image.min(axis=(2, 4)), image.max(axis=(2, 4))) for image in squares)
@@ -93,7 +93,7 @@ def _under_haze(after: FloatImage, before: FloatImage, side: int) -> Mask:
 
 
 def _squares(image: FloatImage, side: int) -> FloatImage:
-    """(C, rows, side, cols, side) squares of an image (C, h, w); those of its edge mirror it."""
+    """Return (C, rows, side, cols, side) squares of an image (C, h, w); squares at its edge mirror it."""
     padded = np.pad(image, [(0, 0), *((0, -length % side) for length in image.shape[1:])], mode="symmetric")
     bands, height, width = padded.shape
     return padded.reshape(bands, height // side, side, width // side, side)
@@ -136,7 +136,7 @@ def _wide(cloudy: Mask, of_one_value: Mask, cell_m: float) -> Mask:
 
 
 def cloud_finding(mask: Layer, image: Layer, role: str, remedy: str, wording: str = "clouds") -> Finding | None:
-    """How much of an image clouds hide, and by what that is known; None where they hide nothing. remedy : key of a phrase."""
+    """Return a finding on the share of an image under clouds and how it is known; None for 0. remedy : key of a phrase."""
     values, known, _ = mask.thumbnail(LOOK_PX)
     share = float(((values[0] > 0) & known).mean())
     if not share:
@@ -200,7 +200,7 @@ def _bands_of_clouds(image: Layer, coarsest_m: float) -> Layer | None:
 
 
 def describe_clouds(image: Layer) -> str | None:
-    """What clouds hide of an image, in one sentence; None without clouds, and of images whose bands do not show them."""
+    """Return what clouds hide in an image, in one sentence; None without clouds, and for images whose bands do not show them."""
     clouds = CloudClassification.of(image).or_bright(image)
     finding = None if clouds is None else cloud_finding(clouds, image, "", "")
     return None if finding is None else finding.message

@@ -36,7 +36,7 @@ Values = NDArray[np.float64]
 
 
 class BandStatistics:
-    """What windows show per band (B,), in stored numbers: counts, range (NaN without values), shares, samples (B, n).
+    """Statistics of windows per band (B,), in stored numbers: counts, range (NaN without values), shares, samples (B, n).
 
     `autocorrelation` of neighbours is 0 for noise; squares are about the first value, for precision.
     """
@@ -50,7 +50,7 @@ class BandStatistics:
 
     @cached_property
     def samples(self) -> Values:
-        """Numbers of pixels spread over the windows, NaN where missing."""
+        """Return numbers of pixels spread over the windows, NaN if missing."""
         return np.concatenate(self._samples, axis=1)
 
     @property
@@ -70,7 +70,7 @@ class BandStatistics:
 
     @cached_property
     def autocorrelation(self) -> Values:
-        """Correlation of neighbouring pixels; NaN where nothing varies."""
+        """Return the correlation of neighbouring pixels; NaN if nothing varies."""
         count = np.maximum(self.count, 1)
         variance = self._squares / count - (self._sum / count) ** 2
         scale = np.nan_to_num(np.fmax(np.abs(self.high), np.abs(self.low)) ** 2, nan=1.0, posinf=1.0)
@@ -79,7 +79,9 @@ class BandStatistics:
         return np.where(steady, np.nan, 1 - differences / (2 * np.where(steady, 1, variance)))
 
     def add(self, data: NDArray[np.generic], nodata: Sequence[float | None]) -> None:
-        """data : (B, h, w); nodata : the value of each band."""
+        """Add a window.
+
+        data : (B, h, w); nodata : the value of each band."""
         known = np.isfinite(data) if data.dtype.kind == "f" else np.ones(data.shape, bool)
         for band, value, mask in zip(data, nodata, known, strict=True):
             if value is not None:
@@ -204,7 +206,7 @@ def describe_embedding(facts: dict[str, Any], problems: list[str], layer: Layer,
 
 
 def _describe_range(facts: dict[str, Any], problems: list[str], layer: Layer) -> BandStatistics | None:
-    """Add missing values and the range; None, and a problem, where nothing is valid."""
+    """Add missing values and the range; return None, and add a problem, if no pixel is valid."""
     statistics = measure_bands(layer)
     nodata = f" (nodata {layer.nodata:g})" if layer.nodata is not None else ""
     facts["not valid"] = f"{statistics.missing_pixels:.1%} of the pixels{nodata}"
@@ -234,7 +236,7 @@ def _report_bad_bands(problems: list[str], bad: Mapping[int, str]) -> None:
 
 
 def _report_missing(problems: list[str], layer: Layer, statistics: BandStatistics) -> None:
-    """A pixel with NaN in any band is not valid; nodata in some bands alone is read as a value."""
+    """Report missing values: a pixel with NaN in any band is invalid; nodata in only some bands is read as a value."""
     some = [
         number
         for number, count, missing in zip(statistics.numbers, statistics.count, statistics.missing, strict=True)
@@ -257,7 +259,7 @@ def describe_negative(share: float, bands: Sequence[int]) -> str:
 
 
 def _report_outliers(problems: list[str], statistics: BandStatistics) -> None:
-    """One sentence for all bands in which far values decide the deviation."""
+    """Report all bands whose deviation is dominated by outliers, in one sentence."""
     far = []
     for index, number in enumerate(statistics.numbers):
         values = np.append(statistics.samples[index], [statistics.low[index], statistics.high[index]])

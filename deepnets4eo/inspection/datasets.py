@@ -1,4 +1,4 @@
-"""Compares a folder, which may be that of one split, with the dataset of a card: missing, unreadable and wrong files."""
+"""Comparison of a folder, possibly of a single split, with the dataset of a card: missing, unreadable and wrong files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LEVELS_UP = 2
 
 
 def recognise(root: Path) -> DatasetCard | None:
-    """The card whose layout fits the folder best; None where none fits."""
+    """Return the card whose layout fits the folder best; None if no card fits."""
     cards = [DatasetCard.load(name) for name in datasets()]
     for find in (find_tiles, find_split_tiles):  # the latter: a folder of one split
         fits = [len({layer for sources in find(card, root).values() for layer in sources}) for card in cards]
@@ -51,7 +51,7 @@ def inspect_dataset(
     thorough: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> Inspection:
-    """Describes the folder of a dataset, or of a split, by a card; parts of `split` must be complete; `thorough`: read all pixels."""
+    """Describe the folder of a dataset, or of a split, by a card; parts of `split` must be complete; `thorough`: read all pixels."""
     result = Inspection(path, f"dataset {card.name}")
     result.facts |= {"title": card.title, "licence": card.licence, "legend": card.legend}
     tiles = find_tiles(card, Path(path)) or find_split_tiles(card, Path(path))
@@ -74,7 +74,7 @@ def inspect_dataset(
 
 
 def _needed_layers(card: DatasetCard, tiles: Tiles) -> list[str]:
-    """The layers that each tile must have: image, labels and all others of any tile, but no variants."""
+    """Return the layers that each tile must have: image, labels and all others of any tile, but no variants."""
     present = {layer for sources in tiles.values() for layer in sources}
     variants = {layer for layers in card.variants.values() for layer in layers}
     return [
@@ -85,7 +85,7 @@ def _needed_layers(card: DatasetCard, tiles: Tiles) -> list[str]:
 def _inspect_splits(
     result: Inspection, card: DatasetCard, tiles: Tiles, needed: Sequence[str], split: str | None
 ) -> None:
-    """Adds what the parts lack: as problems for the chosen split, as facts for the others."""
+    """Add what the parts lack: as problems for the chosen split, as facts for the others."""
     if not card.splits:
         result.problems += [f"{line}." for line in _missing_files(card, tiles, needed)]
         return
@@ -110,7 +110,7 @@ def _inspect_splits(
 
 
 def _missing_files(card: DatasetCard, tiles: Tiles, needed: Sequence[str]) -> list[str]:
-    """What tiles lack: all files, then layers, but not those that go by other names, as {site} beside {scene}."""
+    """Return what tiles lack: all files, then layers, but not layers whose names have other fields, as {site} versus {scene}."""
     named_by = {
         layer: {names[-1] for pattern in patterns if (names := re.findall(r"\{(\w+)\}", pattern))}
         for layer, patterns in card.layout.items()
@@ -131,7 +131,7 @@ def _missing_files(card: DatasetCard, tiles: Tiles, needed: Sequence[str]) -> li
 def _inspect_files(
     result: Inspection, card: DatasetCard, tiles: Tiles, *, thorough: bool, progress: Callable[[float], None]
 ) -> None:
-    """Adds unreadable files, labels outside the legend, and layers of one tile that do not fit each other."""
+    """Add unreadable files, labels outside the legend, and layers of one tile that do not fit each other."""
     legend = Legend.load(card.legend)
     grids: dict[Path, Grid | None] = {}
     broken, wrong = [], []
@@ -159,7 +159,7 @@ def _inspect_files(
 def _read(
     path: Path, layer: str, card: DatasetCard, legend: Legend, *, thorough: bool
 ) -> tuple[Grid | None, list[str]]:
-    """Reads samples of one file; returns a raster's grid, and what is wrong with it."""
+    """Read samples of one file; return a raster's grid, and what is wrong with it."""
     if path.suffix.lower() == ".json":
         read_json(path)
     if path.suffix.lower() == ".gpkg":
@@ -255,7 +255,7 @@ def _compare_checksums(result: Inspection, card: DatasetCard, root: Path) -> Non
 
 
 def find_split_tiles(card: DatasetCard, folder: Path) -> Tiles:
-    """The tiles of a folder that is the first folder of the card's layout; empty where it is not."""
+    """Return the tiles of a folder that is the first folder of the card's layout; empty if it is another folder."""
     folder = folder.resolve() if folder.name in ("", "..") else folder
     layout = {
         layer: patterns
@@ -268,7 +268,7 @@ def find_split_tiles(card: DatasetCard, folder: Path) -> Tiles:
 
 
 def nearby_folder(card: DatasetCard, folder: Path) -> Path | None:
-    """The folder above or below one without tiles that holds the dataset; None where there is none."""
+    """Return the folder with the dataset above or below a folder without tiles; None if there is none."""
     full = folder.resolve()
     for parent in list(full.parents)[:LEVELS_UP]:
         if _inside(full, find_tiles(card, parent)):

@@ -76,23 +76,23 @@ class Inspection:
         self.path = name_of(self.path)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns path, kind, facts and problems as plain values, for JSON."""
+        """Return path, kind, facts and problems as plain values, for JSON."""
         return {"path": self.path, "kind": self.kind, "facts": self.facts, "problems": self.problems}
 
 
 def inspect(path: str, legend: Legend | None = None) -> Inspection:
-    """Describes one file or folder.
+    """Describe one file or folder.
 
     Parameters
     ----------
     path
         A raster, a folder or glob of tiles, a file of arrays (`FILE#NAME` for one of several), a vector file, a run, a
         JSON file, or what a branch describes, such as points (`deepnets4eo.plugins`).
-    legend : whose label values a raster is compared with; by default that in its tags
+    legend : legend whose label values a raster is compared with; by default the legend in its tags
 
     Returns
     -------
-    Facts and problems; the kind is "unreadable" where it cannot be opened.
+    Facts and problems; the kind is "unreadable" if it cannot be opened.
 
     >>> inspect("nowhere.tif").kind
     'unreadable'
@@ -108,7 +108,7 @@ def inspect(path: str, legend: Legend | None = None) -> Inspection:
 
 
 def _inspect(path: str, legend: Legend | None) -> Inspection:
-    """The description of what can be opened. Errors: InputError."""
+    """Return the description of a path that can be opened. Errors: InputError."""
     suffix = Path(path).suffix.lower()
     if suffix in TILE_SUFFIXES and Path(path).is_file():
         return _inspect_raster(path, legend)
@@ -159,7 +159,7 @@ def _too_coarse(a: Inspection, b: Inspection) -> list[str]:
 
 
 def _overlap(a: Inspection, b: Inspection) -> list[str]:
-    """How much each of two files covers the other, or one line with the reason why that is unknown."""
+    """Return how much each of two files covers the other, or one line with the reason why that is unknown."""
     assert a.grid is not None and b.grid is not None  # noqa: PT018
     if {a.kind, b.kind} <= RASTERS and a.grid.shape == b.grid.shape and only_one_placed(a.grid, b.grid):
         first, second = sorted((a.path, b.path))
@@ -181,7 +181,7 @@ def _overlap(a: Inspection, b: Inspection) -> list[str]:
 
 
 def _hidden_problems(layer: Layer, path: str) -> list[str]:
-    """What values hide: no data that is not declared, in all bands or in some, and clouds."""
+    """Return problems hidden in values: undeclared nodata, in all bands or in some, and clouds."""
     problems = []
     if layer.count > 1 and (hidden := undeclared_nodata(layer)):
         problems.append(

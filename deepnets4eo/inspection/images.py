@@ -1,6 +1,6 @@
-"""What images show before any long work: whether two are two, by day and in colour, and what declares no nodata.
+"""Checks of images before any long work: whether two images differ, by day and in colour, and undeclared nodata.
 
-Zeros count as undeclared nodata where many pixels are 0 in every band and hardly any are near it.
+Zeros count as undeclared nodata if many pixels are 0 in every band and hardly any are near 0.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def check_no_colour_table(image: Layer, role: str) -> None:
 
 
 def check_two_images(pre: Layer, post: Layer, otherwise: str = "") -> None:
-    """Refuse one image for both (InputError); `otherwise` says what else the user can do."""
+    """Raise InputError if one image is given for both dates; `otherwise` states what else the user can do."""
     files = [{str(Path(path).resolve()) for path in layer.paths} for layer in (pre, post)]
     one_file = bool(files[0]) and files[0] == files[1] and pre.bands == post.bands
     if one_file or (same_grid(pre.grid, post.grid) and _same_values(pre, post)):
@@ -74,7 +74,7 @@ def check_two_images(pre: Layer, post: Layer, otherwise: str = "") -> None:
 
 
 def _same_values(pre: Layer, post: Layer) -> bool:
-    """Whether two layers on one grid show the same values in all windows looked at, and some values at all."""
+    """Return whether two layers on one grid show the same values in all sampled windows, and some values at all."""
     if pre.count != post.count:
         return False
     differing, seen, windows = 0, 0, sample_windows(post.shape)
@@ -102,14 +102,14 @@ class Undeclared(NamedTuple):
         return f"{'at most' if self.largest < 0 else '0 to'} {self.largest:.3g} in every band of wide parts"  # type: ignore[operator]
 
     def remedy(self, file: str) -> str:
-        """How the file comes to say it."""
+        """Return the command that makes the file declare its nodata, or that writes a mask of it."""
         if self.value is not None:
             return f"Declare it: gdal_edit.py -a_nodata {self.value:.17g} {file}"
         return f"Write a mask of it, e.g. with nearblack -setmask -near {max(1, round(self.largest or 0))} -o OUT.tif {file}"
 
 
 class UndeclaredBand(NamedTuple):
-    """A value without data that one band alone holds in wide parts, where others have data: its number from 0, name and share."""
+    """A value without data in wide parts of only one band, where others have data: the band's number from 0, name and share."""
 
     number: int
     name: str
@@ -121,7 +121,7 @@ class UndeclaredBand(NamedTuple):
 
 
 def declare_nodata(layer: Layer, role: str, findings: list[Finding], *, hides_collars: bool = True) -> Layer:
-    """The layer with the nodata value that its file does not declare. hides_collars : whether the job calls `without_collar`."""
+    """Return the layer with the nodata value that its file lacks. hides_collars : whether the job calls `without_collar`."""
     undeclared = undeclared_nodata(layer)
     findings += _band_findings(layer, role, hides_collars=hides_collars)
     if undeclared is None:
@@ -136,7 +136,7 @@ def declare_nodata(layer: Layer, role: str, findings: list[Finding], *, hides_co
 
 
 def _band_findings(layer: Layer, role: str, *, hides_collars: bool) -> list[Finding]:
-    """A finding where one band alone holds a value without data."""
+    """Return a finding if only one band contains a value without data."""
     bands = undeclared_in_bands(layer)
     if not bands:
         return []
@@ -147,7 +147,7 @@ def _band_findings(layer: Layer, role: str, *, hides_collars: bool) -> list[Find
 
 
 def without_collar(layer: Layer) -> Layer:
-    """The layer, not valid in wide parts of several values without data, as lossy compression leaves, nor where one band has none; not warped."""
+    """Return a layer (not warped), invalid in wide parts of several values without data, as lossy compression leaves, or in one band's gaps."""
     undeclared, bands = undeclared_nodata(layer), undeclared_in_bands(layer)
     if undeclared is not None and undeclared.largest is not None:
         layer = Layer(CollarSource(layer, undeclared.largest))
@@ -155,7 +155,7 @@ def without_collar(layer: Layer) -> Layer:
 
 
 def undeclared_nodata(layer: Layer) -> Undeclared | None:
-    """What means no data without being declared: a usual value far from others, else zeros alone; or None."""
+    """Return the undeclared nodata: a usual value far from others, else only zeros; or None."""
     layer = _image_of(layer)
     known = _KNOWN.setdefault(layer.reader, {})
     bands = tuple(layer.bands)
@@ -165,7 +165,7 @@ def undeclared_nodata(layer: Layer) -> Undeclared | None:
 
 
 def undeclared_in_bands(layer: Layer) -> tuple[UndeclaredBand, ...]:
-    """What means no data in one band alone: zeros or a usual value in wide parts, far from the others of that band."""
+    """Return the undeclared nodata of single bands: zeros or a usual value in wide parts, far from the band's other values."""
     layer = _image_of(layer)
     known, bands = _KNOWN_BANDS.setdefault(layer.reader, {}), tuple(layer.bands)
     if layer.count < 2 or layer.count > MAX_BANDS:
@@ -178,7 +178,7 @@ def undeclared_in_bands(layer: Layer) -> tuple[UndeclaredBand, ...]:
 
 
 def _image_of(layer: Layer) -> Layer:
-    """The image of which a layer shows most on another grid, which is looked at once for all its views; else the layer."""
+    """Return the image that a layer mostly shows on another grid, so that all its views share one check; else the layer."""
     original = layer.reader.most_of()
     if original is None:
         return layer
@@ -207,7 +207,7 @@ def _look_at_band(layer: Layer, index: int, read: Sequence[Pixels]) -> Undeclare
 
 
 def _in_squares(masks: Sequence[Mask]) -> bool:
-    """Whether most pixels of masks lie in squares of them."""
+    """Return whether most pixels of masks are in squares of them."""
     from scipy.ndimage import binary_opening
 
     square = np.ones((SOLID_PX, SOLID_PX), bool)
@@ -236,7 +236,7 @@ def _look_for_nodata(layer: Layer) -> Undeclared | None:
 
 
 def _solid(layer: Layer, undeclared: Undeclared) -> bool:
-    """Whether most pixels without data lie in squares of them, as in collars and stripes, but not in shadows that a stretch cut at 0."""
+    """Return whether most pixels without data are in squares, as in collars and stripes, but not in shadows that a stretch cut at 0."""
     from scipy.ndimage import binary_opening
 
     inside, every, square = 0, 0, np.ones((SOLID_PX, SOLID_PX), bool)
@@ -249,7 +249,7 @@ def _solid(layer: Layer, undeclared: Undeclared) -> bool:
 
 
 def _reduced(data: NDArray[Any], valid: Mask) -> tuple[NDArray[Any], Floats, Floats]:
-    """Some values of a window's valid pixels, with all that are the same in every band; their largest size and value of all bands."""
+    """Return sampled values of a window's valid pixels, with all that are equal in every band; and their largest size and value."""
     pixels = valid_pixels(data, valid)
     highest, lowest = pixels.max(axis=0), pixels.min(axis=0)
     same = highest == lowest  # no data is no data in every band
@@ -261,7 +261,7 @@ def _reduced(data: NDArray[Any], valid: Mask) -> tuple[NDArray[Any], Floats, Flo
 
 
 def _apart(values: Floats, most: float, hidden: Mask, *, whole: bool) -> float:
-    """The share of values of at most `most`; 0.0 where those that are hidden are few, or others near them: they may be ground."""
+    """Return the share of values up to `most`; 0.0 if few values are hidden, or others are near them: they may be ground."""
     share, beyond = float(hidden.mean()), values > most
     if share < MIN_SHARE or not beyond.any():
         return 0.0
@@ -271,14 +271,14 @@ def _apart(values: Floats, most: float, hidden: Mask, *, whole: bool) -> float:
 
 
 def bright_value(image: Layer) -> float | None:
-    """The 95th percentile of a uint8 image (below `DARKEST`: night); None without valid pixels."""
+    """Return the 95th percentile of a uint8 image (below `DARKEST`: night); None without valid pixels."""
     values = [data[:, valid].ravel()[::STEP] for data, valid in map(image.read, sample_windows(image.shape))]
     pixels = np.concatenate(values)
     return float(np.percentile(pixels, BRIGHT_PERCENTILE)) if pixels.size else None
 
 
 def is_grey(image: Layer) -> bool:
-    """Whether all bands hold the same values; False without valid pixels."""
+    """Return whether all bands have the same values; False without valid pixels."""
     seen = False
     for data, valid in map(image.read, sample_windows(image.shape)):
         if (data[:1, valid] != data[1:, valid]).any():
@@ -288,7 +288,7 @@ def is_grey(image: Layer) -> bool:
 
 
 def describe_unmasked_band(layer: Layer) -> tuple[str, str] | None:
-    """What was done with a band marked as alpha that shows something, and a remedy; else None."""
+    """Return how a band marked as alpha that shows something was handled, and a remedy; else None."""
     name = layer.unmasked_band
     if name is None:
         return None

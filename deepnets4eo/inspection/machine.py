@@ -1,4 +1,4 @@
-"""What this computer offers the toolbox, and what is wrong with it; folders of the user's home are written as ~."""
+"""Inspection of this computer: what it offers the toolbox, and its problems; folders of the user's home are written as ~."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ EXTRA = re.compile(r"extra *== *[\"'](\w+)[\"']")
 
 
 def inspect_machine() -> list[Inspection]:
-    """Describes this computer by parts (system … writing), with facts, and problems with their remedies.
+    """Describe this computer by parts (system … writing), with facts, and problems with their remedies.
 
     >>> [part.path for part in inspect_machine()][:3]
     ['deepnets4eo', 'libraries', 'extras']
@@ -165,7 +165,7 @@ def _device() -> Inspection:
 
 
 def _weights() -> Inspection:
-    """The models that come trained; each file of weights is opened."""
+    """Inspect the models that come trained; each file of weights is opened."""
     from safetensors import SafetensorError, safe_open
 
     facts, problems = {}, []
@@ -181,7 +181,7 @@ def _weights() -> Inspection:
 
 
 def _writing() -> Inspection:
-    """Whether a file can be written, locked and renamed where results and temporary files go."""
+    """Inspect whether a file can be written, locked and renamed in the folders of results and temporary files."""
     facts, problems = {}, []
     for title, folder in (("this folder", Path.cwd()), ("temporary files", Path(tempfile.gettempdir()))):
         try:
@@ -197,14 +197,14 @@ def _writing() -> Inspection:
 
 
 def _short(path: str | Path) -> str:
-    """A path without the user's name, as it is going to be shown to others."""
+    """Return a path without the user's name, since it is going to be shown to others."""
     home = Path(os.path.expanduser("~"))  # "/" for users without a name, such as those of containers
     inside = home != Path(home.anchor) and Path(path).is_relative_to(home)
     return str(Path("~") / Path(path).relative_to(home)) if inside else str(path)
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    """The numbers of a version: (2, 10) of 2.10.0rc1 and of 2.10."""
+    """Return the numbers of a version: (2, 10) of 2.10.0rc1 and of 2.10."""
     numbers = [int(part) for part in re.match(r"\d+(\.\d+)*", text)[0].split(".")]  # type: ignore[index]
     while numbers and numbers[-1] == 0:
         numbers.pop()

@@ -1,4 +1,4 @@
-"""What a vector file holds: its layers, features, extent and areas, and what is wrong with it as footprints. Memory: all features of a layer."""
+"""Contents of a vector file: layers, features, extent and areas, and its problems as footprints. Memory: all features of a layer."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _describe_extent(facts: dict[str, Any], problems: list[str], frame: Any) -> 
 
 
 def _on_the_earth(problems: list[str], frame: Any) -> Any:
-    """The features whose coordinates fit the CRS, none where most do not; the others are added as a problem."""
+    """Return the features whose coordinates fit the CRS, none if most do not fit; the others are added as a problem."""
     if frame.crs.is_geographic:
         beyond = (np.abs(frame.bounds.to_numpy()) > FARTHEST_DEGREES * 2).any(axis=1)
     else:

@@ -1,4 +1,4 @@
-"""Blocks of a job that other processes do (`jobs.executors` says which).
+"""Blocks of a job that other processes do (selected by `jobs.executors`).
 
 A block has a name, its result goes into a file (`jobs.journal`), a small receipt comes back: a lost block is done again,
 and no result depends on workers or their order.
@@ -42,7 +42,7 @@ class WorkerRefusedError(RunError):
 
 @dataclass(frozen=True)
 class BlockWork:
-    """Blocks of a step for any process: picklable `arguments`, with which `open` yields what does a block."""
+    """Blocks of a step for any process: with the picklable `arguments`, `open` yields the function that does a block."""
 
     open: Callable[..., AbstractContextManager[DoBlock]]
     arguments: tuple[Any, ...]
@@ -51,7 +51,7 @@ class BlockWork:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What comes back from a worker. failure : why the block could not be done, "" where its result is kept."""
+    """Receipt from a worker. failure : why the block could not be done, "" if its result is kept."""
 
     block: str
     failure: str = ""
@@ -96,9 +96,9 @@ class RemoteSteps:
 
 
 def block_of_step(job: Callable[[FinishBlocks], object], step: str) -> DoBlock:
-    """In a worker: what does the blocks of a step, as the job hands it out; the job goes on as if no block could be had.
+    """Return, in a worker, the function that does the blocks of a step; the job continues as if no block could be done.
 
-    Errors: WorkerRefusedError where it does not come to the step."""
+    Errors: WorkerRefusedError if it does not reach the step."""
     table = dict[str, DoBlock]()
 
     def note(name: str, blocks: Sequence[str], do: DoBlock, _finished: object, _progress: object) -> dict[str, str]:
@@ -134,7 +134,7 @@ class _Opened:
         self._do: DoBlock | None = None
 
     def do(self, work: BlockWork, block: str) -> None:
-        """Do a block of some work. Errors: WorkerRefusedError where it cannot be opened."""
+        """Do a block of some work. Errors: WorkerRefusedError if the work cannot be opened."""
         with self._lock:
             if self._do is None or self._key != work.key:
                 self.leave()
@@ -170,19 +170,19 @@ def do_block(work: BlockWork, block: str, expected: dict[str, str]) -> Receipt:
 
 
 class Workplace(Protocol):
-    """Where blocks are done, by a `concurrent.futures.Executor` that may have to be started anew."""
+    """Place where blocks are done, by a `concurrent.futures.Executor` that may have to be restarted."""
 
     killed: tuple[type[Exception], ...]  # errors of a block whose worker has died, while the others go on
 
     @property
     def workers(self) -> int:
-        """How many blocks are done at the same time."""
+        """Return the number of blocks that are done at the same time."""
 
     def start(self) -> futures.Executor:
-        """Start the executor, also after it was lost. Errors: RunError where it cannot be had."""
+        """Start the executor, also after it was lost. Errors: RunError if it cannot be started."""
 
     def works(self) -> bool:
-        """Whether the executor still works; looked at now and then. Errors: RunError where no worker is left."""
+        """Return whether the executor still works; checked from time to time. Errors: RunError if no worker is left."""
 
 
 class BlockPool:
@@ -222,7 +222,7 @@ class BlockPool:
         self._pending[future] = block
 
     def _collect(self, work: BlockWork) -> list[Receipt]:
-        """The receipts of blocks that are done by now; waits for one where there is none."""
+        """Return the receipts of blocks that have finished; wait for a receipt if there is none."""
         ended = futures.wait(self._pending, POLL_S, futures.FIRST_COMPLETED).done
         again, receipts, lost = list[str](), list[Receipt](), not self._workplace.works()
         for future in ended:
@@ -253,7 +253,7 @@ class BlockPool:
 
 
 def failed_receipt(block: str, error: BaseException, *, last: bool) -> list[Receipt]:
-    """The receipt of a block that raised an error, none for another try; raises what stops any worker, as a full disk."""
+    """Return the receipt of a failed block, none before another try; raise errors that stop any worker, such as a full disk."""
     if isinstance(error, ImportError):
         raise WorkerRefusedError(
             f"a worker cannot import the code of the job: {error}. Install the same version there."
@@ -264,6 +264,6 @@ def failed_receipt(block: str, error: BaseException, *, last: bool) -> list[Rece
 
 
 def _cause(error: BaseException) -> str:
-    """An error in one line: the text of our own, else with its type."""
+    """Return an error in one line: the text of the toolbox's own errors, other errors with their type."""
     text = " ".join(str(error).split())
     return text if isinstance(error, DeepNets4EOError) else f"{type(error).__name__}: {text}"

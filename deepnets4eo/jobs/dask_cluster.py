@@ -25,7 +25,7 @@ COUNT_S = 1.0  # between two looks at how many workers there are
 
 
 def check_address(address: str) -> str:
-    """The address of a scheduler on this computer or behind TLS, else InputError."""
+    """Return the address of a scheduler on this computer or behind TLS, else InputError."""
     parts = urlsplit(address)
     if parts.scheme == "tls" or parts.hostname == "localhost":
         return address

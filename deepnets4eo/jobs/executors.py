@@ -61,7 +61,7 @@ class LocalProcesses:
         return self._pool
 
     def works(self) -> bool:
-        """See `Workplace.works`: where it does not, blocks raise an error."""
+        """Return True, see `Workplace.works`: if the executor does not work, blocks raise an error."""
         return True
 
 
@@ -80,7 +80,7 @@ class Workers:
 
     @classmethod
     def parse(cls, text: str) -> Workers:
-        """What `4`, `processes:4` or `tcp://127.0.0.1:8786` says; InputError for addresses open to others."""
+        """Parse `4`, `processes:4` or `tcp://127.0.0.1:8786`; InputError for addresses open to others."""
         if (match := re.fullmatch(r"(processes:)?(\d{1,6})", text.strip())) and int(match[2]):
             return cls(kind="processes", count=int(match[2])) if match[1] else cls(int(match[2]))
         if re.fullmatch(r"(tcp|tls)://\S+:\d+", text.strip()):
@@ -91,7 +91,7 @@ class Workers:
         )
 
     def executor(self) -> AbstractContextManager[BlockPool | None]:
-        """What does blocks in other processes, as a context; None where this process does all."""
+        """Return a context of the pool that does blocks in other processes; None if this process does all."""
         if self.kind == "processes":
             return LocalProcesses(self.count)
         return DaskCluster(self.address) if self.kind == "scheduler" else nullcontext()

@@ -1,4 +1,4 @@
-"""What a job is known by: its program, files, layers and options. Work that was finished for another identity is never used."""
+"""Identity of a job: its program, files, layers and options. Work that was finished for another identity is never used."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _shipped_weights() -> str:
 
 
 def identity(value: Any) -> Any:
-    """Plain values that say that a value is the same: of files size and time, of layers grid and files, of arrays a hash."""
+    """Return plain values that identify a value: size and time of files, grid and files of layers, a hash of arrays."""
     if isinstance(value, Path):
         if value.is_dir():
             return [str(value.resolve()), [identity(file) for file in sorted(value.rglob("*")) if file.is_file()]]
@@ -72,11 +72,12 @@ def identity(value: Any) -> Any:
 
 
 def file_state(name: str) -> Any:
-    """Return the state of a file or address, which stays equal as long as it does not change. None where nothing is
-    known: no such file, or no answer.
+    """Return the state of a file or address, which stays equal as long as it does not change.
 
-    For a file: size and time of it, its side files, those a VRT refers to and those in a folder. For an address: what
-    its server reports.
+    None if nothing is known: no such file, or no answer.
+
+    For a file: size and time of it, its side files, the files that a VRT refers to and the files in a folder. For an
+    address: what its server reports.
     """
     if is_web_address(name):
         try:

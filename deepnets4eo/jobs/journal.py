@@ -50,7 +50,7 @@ class Journal:
     kinds: tuple[type, ...] = ()
 
     def run(self, name: str, step: Callable[[], T], *, complete: Callable[[], bool] = lambda: True) -> T:
-        """A step's result: what an earlier job kept, else what `step()` returns, kept if complete."""
+        """Return a step's result: the result that an earlier job kept, else the result of `step()`, kept if complete."""
         if self.folder is None:
             return step()
         kept = self.recall(name)
@@ -70,20 +70,20 @@ class Journal:
         return result
 
     def tiles(self, name: str) -> Journal:
-        """The journal of a step that is itself many blocks of work, such as tiles or blocks of an image."""
+        """Return the journal of a step that is itself many blocks of work, such as tiles or blocks of an image."""
         return Journal(self.folder_of(name), self.grids, self.kinds)
 
     def folder_of(self, name: str) -> Path | None:
-        """The folder for what a step keeps by itself; None where nothing is kept."""
+        """Return the folder for files that a step keeps by itself; None if nothing is kept."""
         return None if self.folder is None else self.folder / name
 
     def names(self) -> list[str]:
-        """The names of the finished blocks of work, sorted; that a file is damaged shows when it is read."""
+        """Return the names of the finished blocks of work, sorted; a damaged file is only detected when it is read."""
         files = [] if self.folder is None else self.folder.glob("*.npz")
         return sorted(file.stem for file in files if not file.name.startswith(PARTIAL))
 
     def get(self, name: str, keys: Collection[str] | None = None) -> dict[str, NDArray[Any]] | None:
-        """The arrays of a finished block, or those of some keys; None where it is not finished, or damaged."""
+        """Return the arrays of a finished block, or only some keys of it; None if it is not finished, or damaged."""
         if self.folder is None:
             return None
         try:
@@ -95,7 +95,7 @@ class Journal:
         return arrays if all(isinstance(array, np.ndarray) for array in arrays.values()) else None
 
     def put(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Keep the arrays of a finished block of work. Raises OutputError where they cannot be written."""
+        """Keep the arrays of a finished block of work. Raises OutputError if they cannot be written."""
         if self.folder is not None:
             with atomic_write(self.folder / f"{name}.npz") as partial:
                 np.savez(partial, **arrays)  # type: ignore[arg-type]
@@ -124,7 +124,7 @@ class Journal:
             )
 
     def report_parts(self) -> None:
-        """Log which parts of a divided job are missing. Errors: OutputError where there are parts of another job."""
+        """Log which parts of a divided job are missing. Errors: OutputError if there are parts of another job."""
         self.check_part(None)
         done = [] if self.folder is None else _parts_done(self.folder)
         for total in {part.total for part in done}:
@@ -142,7 +142,7 @@ class Journal:
         self.put(name, {TREE: np.frombuffer(tree.encode(), np.uint8), **arrays})
 
     def recall(self, name: str) -> Any:
-        """The value that was kept, or NOT_FINISHED: where there is none, or it is damaged."""
+        """Return the kept value, or NOT_FINISHED if there is none or it is damaged."""
         arrays = self.get(name)
         try:
             return NOT_FINISHED if arrays is None else self._unpack(json.loads(arrays[TREE].tobytes()), arrays)
@@ -150,7 +150,7 @@ class Journal:
             return NOT_FINISHED
 
     def _pack(self, value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
-        """Plain values for JSON; arrays go to `arrays` under the name that stands for them. Errors: TypeError."""
+        """Return plain values for JSON; arrays are moved to `arrays` under a name that replaces them. Errors: TypeError."""
         if value is None or isinstance(value, (bool, int, float, str)):
             return value
         if isinstance(value, np.generic):
@@ -194,7 +194,7 @@ class Journal:
 
 
 def _is_table(value: Any) -> bool:
-    """Whether a value is a pandas.DataFrame; pandas, which takes 0.4 s, is not imported for jobs without tables."""
+    """Return whether a value is a pandas.DataFrame; pandas, which takes 0.4 s, is not imported for jobs without tables."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(value, pandas.DataFrame)
 

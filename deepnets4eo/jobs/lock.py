@@ -1,6 +1,6 @@
-"""One job at a time writes an output: a second one is refused at once, with the process of the first.
+"""Lock that lets one job at a time write an output: a second job is refused at once, with the process of the first.
 
-The system locks a small file beside the output, so that the lock ends with its process.
+The system locks a small file next to the output, so that the lock ends with its process.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def output_lock(*outputs: str | Path | None, shared: bool = False) -> Iterator[N
 
 
 def scratch_home(out: Path) -> Path:
-    """The folder for a job's own files beside `out`: `out` itself where it is a volume, or its parent read-only."""
+    """Return the folder for a job's own files next to `out`: `out` itself if it is a volume, or its parent is read-only."""
     inside = out.is_dir() and (os.path.ismount(out) or not os.access(out.parent, os.W_OK))
     return out if inside else out.parent
 
@@ -84,7 +84,7 @@ def _lock_one(out: Path, *, shared: bool) -> Iterator[None]:
 
 
 def _acquire(path: Path, out: Path, *, shared: bool) -> int:
-    """The open lock file, locked. Raises OutputError, which names the process that has it."""
+    """Open and lock the lock file, and return it. Raises OutputError, which names the process that has it."""
     while True:
         file = open_own(path, os.O_RDWR | os.O_CREAT)
         if not _try_lock(file, shared=shared):
@@ -116,7 +116,7 @@ def _release(file: int, path: Path) -> None:
 
 
 def _try_lock(file: int, *, shared: bool) -> bool:
-    """Whether this process has the lock now; True with a warning where the file system has none."""
+    """Return whether this process has the lock now; True with a warning if the file system has no locks."""
     try:
         lock_at_once(file, shared=shared)
     except OSError as error:

@@ -56,12 +56,12 @@ def new_output(*outputs: str | Path | None, overwrite: bool) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Scratch:
-    """What a job has finished, in a hidden folder beside its output."""
+    """Finished work of a job, in a hidden folder next to its output."""
 
     folder: Path
 
     def of(self, *values: Any) -> Path:
-        """The folder of what was finished for these inputs and options by this version of the code."""
+        """Return the folder of finished work for these inputs and options by this version of the code."""
         return self.folder / identity_hash(*values)
 
 
@@ -74,9 +74,9 @@ class Products:
     record: JobRecord | None = None
 
     def publish(self, names: Sequence[str], known: Iterable[str] = ()) -> dict[str, Path]:
-        """Move the products of these names to `out`, and remove others that are `known`, of an earlier map; name → file.
+        """Move the products of these names to `out`, and remove others that are `known`, of an earlier map; return name → file.
 
-        At once where `out` is new; else the last name, which says that all are there, goes first and comes last."""
+        At once if `out` is new; else the last name, which marks the set as complete, is removed first and moved last."""
         for left in self.folder.glob(f"{PARTIAL}*"):  # half-written by a job that was killed, and notes on whole files
             left.unlink()
         if self.record is not None and (last := self.folder / names[-1]).suffix == ".json":
@@ -97,14 +97,14 @@ class Products:
 
 @dataclass(frozen=True)
 class JobOutput:
-    """Where a job writes, and what may happen to what is there.
+    """Output of a job, and the permitted treatment of existing files.
 
     out : a folder of products, or one file
-    resume, overwrite : go on with an interrupted job; replace products that exist
-    part : whose share of the work is done and kept; None for the job that writes the products
-    last : the product that is written last into a folder; "" where `out` is a file
-    record : what the job is of, see `for_job`; without it nothing finished counts as the job's own
-    recorded : reads the record of a finished file; of a folder the last product has it
+    resume, overwrite : continue an interrupted job; replace existing products
+    part : part of the work that is done and kept; None for the job that writes the products
+    last : the product that is written last into a folder; "" if `out` is a file
+    record : the job's inputs and options, see `for_job`; without it no finished work counts as the job's own
+    recorded : reads the record of a finished file; in a folder, the last product has it
     """
 
     out: Path
@@ -126,7 +126,7 @@ class JobOutput:
 
     @property
     def replaces(self) -> bool:
-        """Whether what is in `out` may be replaced."""
+        """Return whether the contents of `out` may be replaced."""
         return self.overwrite or (self._interrupted and (self.resume or self.part is not None))
 
     @property
@@ -135,7 +135,7 @@ class JobOutput:
 
     @property
     def _is_written(self) -> bool:
-        """Whether the last product is there."""
+        """Return whether the last product exists."""
         return (self.out / self.last).exists() if self.last else self.out.is_file()
 
     @property
@@ -152,19 +152,19 @@ class JobOutput:
 
     @property
     def _interrupted(self) -> bool:
-        """Whether a job was stopped before all its products were written."""
+        """Return whether a job was stopped before all its products were written."""
         return self._scratch.is_dir() and (not self._is_written or self._replacing)
 
     @property
     def _replacing(self) -> bool:
-        """Whether the scratch folder is of this very job, which was allowed to replace the products that are there."""
+        """Return whether the scratch folder is of this very job, which was allowed to replace the existing products."""
         begun = self._begun_by
         if self.record is None or begun is None or self._is_own(self._written_by) or not self._is_own(begun):
             return False
         return bool(read_json(self._scratch / RECORD).get("replaces"))
 
     def _is_own(self, before: JobRecord | None) -> bool:
-        """Whether a record is of this job."""
+        """Return whether a record is of this job."""
         return self.record is not None and before is not None and not self.record.differences(before)
 
     def check_apart(self, names: Iterable[str], *read: Any) -> None:
@@ -183,7 +183,7 @@ class JobOutput:
         check_overwrite(self.out, overwrite=self.replaces, resume=False if interrupted and not self.resume else None)
 
     def _check_complete(self) -> None:
-        """Raise CompleteError for products of this job, OtherJobError for those of another one or an unknown one."""
+        """Raise CompleteError for products of this job, OtherJobError for products of another or an unknown job."""
         written = None if self.record is None else self._written_by
         (self.record or JobRecord.of({})).check_complete({self.out: written})
 
@@ -268,7 +268,7 @@ class JobOutput:
 
     @property
     def _go_on(self) -> str:
-        """How to go on with what is finished, without naming an option that was given."""
+        """Return how to continue with finished work, without naming an option that was given."""
         if self.part is not None:
             return "What is done is kept: start the part again then."
         again = "start the same job again then" if self.resume else "go on with --resume then"
@@ -276,7 +276,7 @@ class JobOutput:
 
     @property
     def _has_finished(self) -> bool:
-        """Whether the scratch folder has any finished work."""
+        """Return whether the scratch folder has any finished work."""
         files = (path for path in self._scratch.rglob("*") if path.is_file() and path != self._scratch / RECORD)
         return any(not LEFTOVER.fullmatch(path.name) for path in files)
 

@@ -1,4 +1,4 @@
-"""How a job is divided: into contiguous parts that several processes or computers share, and into steps with one progress."""
+"""Division of a job: into contiguous parts that several processes or computers share, and into steps with one progress."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class Part:
 
     @classmethod
     def parse(cls, text: str) -> Part:
-        """The part that `3/16` names. Raises InputError for other text, and where there is no such part."""
+        """Parse the part that `3/16` names. Raises InputError for other text, and if there is no such part."""
         match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip())
         if match is None:
             raise InputError(f"the part is {text!r}, expected its number and how many there are, such as 3/16.")
         return cls(int(match[1]), int(match[2]))
 
     def share(self, items: Sequence[T]) -> Sequence[T]:
-        """The items of this part; the parts together have each item once, in order."""
+        """Return the items of this part; the parts together have each item once, in order."""
         begin, end = ((len(items) * number) // self.total for number in (self.number - 1, self.number))
         return items[begin:end]
 
@@ -60,7 +60,7 @@ WHOLE = Part()
 
 
 def between(progress: Progress | None, begin: float, end: float) -> Progress | None:
-    """What a step calls that is the work from `begin` to `end` of all; None where it is none of it, or without `progress`.
+    """Return the progress of a step that does the work from `begin` to `end`; None if it does no work, or without `progress`.
 
     >>> between(print, 0.5, 1.0)(0.5)
     0.75

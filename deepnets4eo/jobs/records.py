@@ -1,6 +1,6 @@
-"""What a result was made of: inputs by their content, every option that shapes it, and the versions of code and weights.
+"""Record of a result: inputs by their content, every option that shapes it, and the versions of code and weights.
 
-The record stays with the result. By it a job with `--resume` knows whether a finished result is its own.
+The record stays with the result. It shows a job with `--resume` whether a finished result is its own.
 """
 
 from __future__ import annotations

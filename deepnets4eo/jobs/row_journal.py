@@ -1,4 +1,4 @@
-"""Finished rows of a raster, kept beside the unfinished file: what an interrupted prediction goes on from.
+"""Finished rows of a raster, kept next to the unfinished file, so that an interrupted prediction can continue.
 
 Survives kill -9 and a full disk: damaged rows, and all after them, are computed again. Refuses another job's work.
 """
@@ -42,7 +42,7 @@ class RowJournal:
 
     @property
     def is_begun(self) -> bool:
-        """Whether a job was begun here and not finished."""
+        """Return whether a job was begun here and not finished."""
         return JOB in self._journal.names()
 
     @property
@@ -51,7 +51,7 @@ class RowJournal:
         return self.entries[-1]["counts"] if self.entries else {}
 
     def finished_rows(self, strip: int) -> int:
-        """Number of scene rows of a strip that are recorded, from the top."""
+        """Return the number of scene rows of a strip that are recorded, from the top."""
         return max((entry["rows"] for entry in self.entries if entry["strip"] == strip), default=0)
 
     def start(self, job: Mapping[str, Any]) -> None:
@@ -61,7 +61,7 @@ class RowJournal:
         self._put(JOB, self.job, {})
 
     def load(self) -> bool:
-        """Read what an interrupted job left, until the first damaged rows; False where there is nothing."""
+        """Read the rows of an interrupted job, up to the first damaged rows; return False if there are none."""
         check_own_folder(self.folder)
         self.job, self.entries = self._entry(JOB) or {}, []
         if not self.job:
@@ -75,7 +75,7 @@ class RowJournal:
 
     @classmethod
     def parts(cls, out: Path) -> list[Part]:
-        """The parts of a job into `out` of which any was begun; OutputError where it was divided in several ways."""
+        """Return all parts of a job into `out` if any was begun; OutputError if the job was divided in several ways."""
         totals = sorted(set(_folders_of_parts(out).values()))
         if len(totals) > 1:
             raise OutputError(
@@ -124,7 +124,7 @@ class RowJournal:
         self.entries.append(entry)
 
     def replay(self, product: str) -> Iterator[tuple[Window, NDArray[Any]]]:
-        """All rows of a product, in the order in which they were recorded: their window and array."""
+        """Yield all rows of a product in the order of their recording: their window and array."""
         for number, entry in enumerate(self.entries):
             packed = self._journal.get(str(number), [product])
             if packed is None:
@@ -147,7 +147,7 @@ class RowJournal:
             raise type(error)(f"{error} Finished rows are kept: {how} then.") from error
 
     def remove(self) -> None:
-        """Remove the journal. Errors: OutputError where it cannot be removed."""
+        """Remove the journal. Errors: OutputError if it cannot be removed."""
         _remove_folder(self.folder)
 
     def _put(self, name: str, entry: Mapping[str, Any], packed: Mapping[str, bytes]) -> None:
@@ -157,7 +157,7 @@ class RowJournal:
         self._journal.put(name, {key: np.frombuffer(block, np.uint8) for key, block in blocks.items()})
 
     def _entry(self, name: str) -> dict[str, Any] | None:
-        """The values of a block, all of whose arrays can be read; None where one is damaged, or there is none."""
+        """Return the values of a block whose arrays can all be read; None if one is damaged, or there is no block."""
         arrays = self._journal.get(name)
         if arrays is None:
             return None
@@ -169,7 +169,7 @@ class RowJournal:
 
 
 def _folders_of_parts(out: Path) -> dict[Path, int]:
-    """The folders of the parts of a job into `out` that were begun → into how many it was divided."""
+    """Return the folders of the parts of a job into `out` that were begun → the number of parts that it was divided into."""
     names = re.compile(rf"{re.escape(PARTIAL)}rows-\d+-of-(\d+)-{re.escape(out.name)}")
     matches = {path: names.fullmatch(path.name) for path in out.parent.glob(f"{PARTIAL}*-of-*")}
     return {path: int(match[1]) for path, match in matches.items() if match is not None}

@@ -1,9 +1,9 @@
-"""Boxes around what a source covers: left, bottom, right, top, in the source's CRS; two where it lies across 180° of longitude.
+"""Boxes around the area that a source covers, in its CRS: left, bottom, right, top; two for areas across 180° of longitude.
 
-Takes the bounds of features or of a file. Returns a few boxes, and the part of them that lies near an image.
+Takes the bounds of features or of a file. Returns a few boxes, and the part of them that is near an image.
 
 A box from -179.9° to 179.9° is as wide as the world. It is useless for features that are all near 180°, and no
-projection of an image holds it.
+projection of an image can represent it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def stated_boxes(stated: Any) -> Boxes:
 
 
 def west_and_east(bounds: Boxes) -> Boxes:
-    """The box around those of the bounds (N, 4) whose middle lies west of 0 and that around the others; none of missing ones."""
+    """Return the box around the bounds (N, 4) with a middle west of 0 and the box around the others; none for missing bounds."""
     bounds = bounds[np.isfinite(bounds).all(axis=1)]
     west = bounds[:, 0] + bounds[:, 2] < 0
     parts = [part for part in (bounds[west], bounds[~west]) if len(part)]
@@ -41,12 +41,13 @@ def west_and_east(bounds: Boxes) -> Boxes:
 
 
 def may_cross(sides: Boxes) -> bool:
-    """Whether what `west_and_east` returned may lie around 180°: half of the world is free between the two boxes, or one is missing."""
+    """Return whether boxes of `west_and_east` may surround 180°: half the world is free between them, or one is missing."""
     return len(sides) < 2 or bool(sides[1, 0] - sides[0, 2] >= HALF_TURN)
 
 
 def joined_boxes(boxes: Boxes, *, geographic: bool) -> Boxes:
-    """One box around all; two that meet at 180° where one would be wider than half of the world, but they are not.
+    """Return one box around all; two that meet at 180° if one would be wider than half of the world, but they are not.
+
     geographic : whether they are in degrees."""
     if not len(boxes):
         return boxes
@@ -58,8 +59,9 @@ def joined_boxes(boxes: Boxes, *, geographic: bool) -> Boxes:
 
 
 def near_boxes(boxes: Boxes, crs: Any, area: Grid) -> Boxes:
-    """What boxes in degrees have in common with the surroundings of a grid (none, or more than there were). Longitudes
-    go on beyond ±180, so that nothing is cut there."""
+    """Return the intersection of boxes in degrees with the surroundings of a grid (no boxes, or more than before).
+
+    Longitudes continue beyond ±180, so that nothing is cut there."""
     extent = projected_extent(area.extent, CRS(crs))
     if extent is None:
         return boxes

@@ -1,6 +1,7 @@
-"""What tables made of OpenStreetMap say of their rows: which element a row is, and what its tags make of it.
+"""Meaning of rows in OpenStreetMap tables: the type of element that a row is, and the effect of its tags.
 
-Takes tables with a column a tag, as GDAL, Overpass, OSMnx and QuickOSM write them; tags in GDAL's one text column count too.
+Takes tables with one column per tag, as GDAL, Overpass, OSMnx and QuickOSM write them; tags in GDAL's single text column
+count too.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def tag_values(table: pd.DataFrame, key: str) -> Any:
 
 
 def closed_ways(table: pd.DataFrame) -> Mask:
-    """(N,) bool: rows that say that they are ways, so that a polygon is a closed way and its tags say whether it is an area."""
+    """Return (N,) bool: rows marked as ways, so that a polygon is a closed way and its tags decide whether it is an area."""
     ways = np.zeros(len(table), bool)
     for name in WAY_COLUMNS:
         if name in table.columns:
@@ -72,7 +73,7 @@ def closed_ways(table: pd.DataFrame) -> Mask:
 
 
 def makes_area(table: pd.DataFrame, key: str) -> Mask:
-    """(N,) bool: rows whose value of a tag makes a closed way an area; area=yes and area=no decide where they are given."""
+    """Return (N,) bool: rows whose value of a tag makes a closed way an area; area=yes and area=no decide if given."""
     values, area = tag_values(table, key), tag_values(table, "area")
     if key in AREA_VALUES:
         says = values.isin(AREA_VALUES[key])
@@ -82,11 +83,11 @@ def makes_area(table: pd.DataFrame, key: str) -> Mask:
 
 
 def no_buildings(table: pd.DataFrame) -> Mask:
-    """(N,) bool: rows that are no building, or one that is gone or below ground, in a table that says which are buildings.
+    """Return (N,) bool: rows that are not a building, or one that is gone or below ground, in a table that marks buildings.
 
-    In OpenStreetMap these are rows without a `building` tag where others have one, or rows tagged as something else.
+    In OpenStreetMap these are rows without a `building` tag if others have one, or rows tagged as something else.
 
-    In any other table they are looked for only where it has both kinds. In a table without tags no row is excluded.
+    In any other table such rows are only looked for if it has both kinds. In a table without tags no row is excluded.
     """
     value = tag_values(table, "building")
     building = ~value.isin(NONE).to_numpy(bool)
@@ -122,6 +123,6 @@ def with_incomplete(table: pd.DataFrame, ways: set[int], relations: set[int]) ->
 
 
 def with_way_ids(table: pd.DataFrame) -> pd.Series:
-    """The ids of GDAL's areas: those of relations (`osm_id`), and where they are missing those of closed ways."""
+    """Return the ids of GDAL's areas: ids of relations (`osm_id`), and if they are missing, ids of closed ways."""
     ids = table["osm_id"]
     return ids if WAY_ID not in table.columns else ids.astype(object).where(ids.notna(), table[WAY_ID].astype(object))

@@ -1,8 +1,8 @@
-"""The table that turns OpenStreetMap tags into raster classes: bands, line widths and which class lies on top.
+"""The table that turns OpenStreetMap tags into raster classes: bands, line widths and drawing order of the classes.
 
-Takes a YAML file of the form of `osm_rules.yaml` beside this module, and tables of features with a column a tag.
+Takes a YAML file of the form of `osm_rules.yaml` next to this module, and tables of features with one column per tag.
 
-Refuses tables that name unknown classes or keys, or widths that are none.
+Refuses tables that name unknown classes or keys, or invalid widths.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ WIDTHS_M = (0.1, 200.0)  # beyond this a stated width is a typing error
 
 
 class ClassMembers(NamedTuple):
-    """Features of a class, and how wide they are drawn.
+    """Features of a class, and their drawing widths.
 
-    member : (N,) which features belong to the class
-    line_m, point_m : (N,) widths in metres, NaN where a feature is not drawn
+    member : (N,) whether each feature belongs to the class
+    line_m, point_m : (N,) widths in metres, NaN for features that are not drawn
     outline : (N,) areas that are closed ways of line features, such as a road around a block: drawn along their outline
     """
 
@@ -67,7 +67,7 @@ class OsmClass:
 
 @dataclass(frozen=True)
 class OsmRules:
-    """Which tags make a class, how wide its lines and points are drawn, and which class covers which.
+    """Tags that make a class, drawing widths of its lines and points, and the classes that cover others.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ class OsmRules:
 
     @classmethod
     def from_dict(cls, table: Any, name: str = "the OSM rules") -> OsmRules:
-        """The table that plain values describe. Errors: InputError."""
+        """Return the table that plain values describe. Errors: InputError."""
         _known_keys(table, {"classes", "priority", "width_keys", "hidden"}, name)
         described = table.get("classes")
         if not isinstance(described, Mapping) or not described:
@@ -130,7 +130,7 @@ class OsmRules:
     def match(self, table: pd.DataFrame, known_class: str | None = None) -> dict[str, ClassMembers]:
         """Sort features into classes; a feature may belong to several.
 
-        table : a column a tag, as `spread_tags` makes it. known_class : the class that all of them are known to be of.
+        table : one column per tag, as `spread_tags` makes it. known_class : the common class of all features, if known.
         """
         drawn = np.ones(len(table), bool)
         for key, values in self.hidden:
@@ -145,7 +145,7 @@ class OsmRules:
         }
 
     def spread_tags(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The table with tags that GDAL put into one text column spread over columns, those that the rules use."""
+        """Return the table with tags that GDAL put into one text column spread over columns, only the tags that the rules use."""
         if TEXT_TAGS not in table.columns:
             return table
         absent = [key for key in self.keys if key not in table.columns]
@@ -180,7 +180,7 @@ def _tagged(table: pd.DataFrame, key: str, values: Sequence[str]) -> Mask:
 
 
 def _stated_widths(table: pd.DataFrame, keys: Sequence[str]) -> Floats:
-    """Widths in metres that the features state themselves, NaN where none does: "6.5", "6,5 m", 6.5."""
+    """Return widths in metres that the features state themselves, NaN if a feature states none: "6.5", "6,5 m", 6.5."""
     import pandas as pd
 
     stated = np.full(len(table), np.nan)

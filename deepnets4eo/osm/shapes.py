@@ -80,7 +80,7 @@ def _in_plane(series: Any, grid: Grid, plane: _PixelPlane) -> NDArray[Any]:
 
 
 def _near(shapes: NDArray[Any]) -> NDArray[Any]:
-    """The same, missing where coordinates are not finite or so large that GEOS cannot compute with them."""
+    """Return the shapes, missing if their coordinates are not finite or so large that GEOS cannot compute with them."""
     xy, owner = shapely.get_coordinates(shapes, return_index=True)
     with np.errstate(invalid="ignore"):
         far = owner[~(np.abs(xy) <= FARTHEST).all(axis=1)]
@@ -124,7 +124,7 @@ def _widen(piece: tuple[NDArray[Any], Floats]) -> NDArray[Any]:
 
 
 def _meets(parts: NDArray[Any], margin_m: Any, size_m: Floats) -> Mask:
-    """Which are finite and reach into the grid."""
+    """Return which parts are finite and reach into the grid."""
     left, top, right, bottom = shapely.bounds(parts).T
     meets = (right >= -margin_m) & (bottom >= -margin_m)
     meets &= (left <= size_m[0] + margin_m) & (top <= size_m[1] + margin_m)

@@ -1,6 +1,6 @@
-"""What a map is of: event, place, dates and sensors, credit and producer; refuses dates that are none or in wrong order.
+"""Facts of a map: event, place, dates and sensors, credit and producer; refuses invalid dates or dates in wrong order.
 
-What the user leaves out is taken from the tags of the files, with a finding. It changes no result.
+Facts that the user leaves out are taken from the tags of the files, with a finding. They change no result.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ class EventTexts:
 
     @classmethod
     def keys(cls) -> dict[str, str]:
-        """What a user calls a field → the field."""
+        """Return the user's name of each field → the field."""
         return {"place" if name == "location" else name: name for name in cls.LABELS}
 
     @classmethod
     def parse(cls, texts: Sequence[str]) -> Self:
-        """What texts KEY=VALUE and files of such keys (YAML, JSON) say; a later one counts. Errors: InputError."""
+        """Parse texts KEY=VALUE and files of such keys (YAML, JSON); a later value takes precedence. Errors: InputError."""
         values: dict[str, str] = {}
         for text in texts:
             key, equals, value = text.partition("=")
@@ -94,17 +94,17 @@ class EventTexts:
 
     @property
     def facts(self) -> list[tuple[str, str]]:
-        """What is known, as pairs of a label and a value."""
+        """Return the known facts as pairs of a label and a value."""
         return [(label, getattr(self, name)) for name, label in self.LABELS.items() if getattr(self, name)]
 
     @property
     def lines(self) -> list[str]:
-        """What is known as "Label: value"."""
+        """Return the known facts as "Label: value"."""
         return [f"{label}: {value}" for label, value in self.facts]
 
     @property
     def columns(self) -> dict[str, str]:
-        """What is known by names for a table: event, place, credit, producer, and the other fields by their own."""
+        """Return the known facts by table column: event, place, credit, producer, and the other fields by their own names."""
         return {KEYS.get(name, name): getattr(self, name) for name in self.LABELS if getattr(self, name)}
 
     def columns_of_rows(self, *, synthetic: bool) -> dict[str, str]:
@@ -113,31 +113,31 @@ class EventTexts:
 
     @property
     def tags(self) -> dict[str, str]:
-        """What is known as tags of a raster: EVENT, PLACE and so on."""
+        """Return the known facts as tags of a raster: EVENT, PLACE and so on."""
         return {name.upper(): value for name, value in self.columns.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON; None where not known."""
+        """Return plain values, ready for JSON; None for unknown values."""
         return {"place" if name == "location" else name: getattr(self, name) or None for name in self.LABELS}
 
 
 @dataclass(frozen=True)
 class EventInfo(EventTexts):
-    """What a map of two dates is of, written into every product.
+    """Facts of the event that a map of two dates shows, written into every product.
 
-    Errors: InputError (a date is none, the date before is later than the one after, or a text is too long or has control
+    Errors: InputError (a date is invalid, the date before is later than the date after, or a text is too long or has control
     characters).
 
     Parameters
     ----------
     name : the event, such as "Tornado"
-    location : where it was; `place` in the products
+    location : its place; `place` in the products
     date_pre, date_post
-        When images or heights were taken: ISO 8601, a day or a day with time, such as "2011-05-22" or "2011-05-22T17:41Z".
-    sensor_pre, sensor_post : what took them
-    credit : to whom the images or outlines are credited
+        Dates of the images or heights: ISO 8601, a day or a day with time, such as "2011-05-22" or "2011-05-22T17:41Z".
+    sensor_pre, sensor_post : sensors of the images or heights
+    credit : source that the images or outlines are credited to
     producer : who made the map
-    from_files : field to the tag and file it was taken from, for those that the user did not give
+    from_files : field → the tag and file it was taken from, for fields that the user did not give
 
     Examples
     --------
@@ -179,7 +179,7 @@ class EventInfo(EventTexts):
 
     @property
     def has_reversed_dates(self) -> bool:
-        """Whether both dates are known and the one before is the later one; by their times where both say their zone."""
+        """Return whether both dates are known and the date before is the later one; by their times if both state their zone."""
         pre, post = iso_time(self.date_pre), iso_time(self.date_post)
         if pre is None or post is None:
             return False
@@ -189,12 +189,12 @@ class EventInfo(EventTexts):
 
     @property
     def is_flood(self) -> bool | None:
-        """Whether the event is a flood, by the words of its name; None where these do not say."""
+        """Return whether the event is a flood, by the words of its name; None if the words do not decide."""
         return True if self._is_named(FLOODS) else False if self._is_named(DRY_HAZARDS) else None
 
     @property
     def is_earthquake(self) -> bool:
-        """Whether the words of its name say an earthquake."""
+        """Return whether the words of its name mean an earthquake."""
         return self._is_named(QUAKES)
 
     def _is_named(self, beginnings: Sequence[str]) -> bool:
@@ -202,16 +202,16 @@ class EventInfo(EventTexts):
 
     @property
     def facts(self) -> list[tuple[str, str]]:
-        """What is known, as pairs of a label and a value; with the tag and file where it came from one."""
+        """Return the known facts as pairs of a label and a value; a value from a file has its tag and file."""
         origins = {self.LABELS[name]: f" (from {source})" for name, source in self.from_files.items()}
         return [(label, value + origins.get(label, "")) for label, value in super().facts]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON; None where not known."""
+        """Return plain values, ready for JSON; None for unknown values."""
         return super().to_dict() | {"from_files": dict(self.from_files)}
 
     def with_tags(self, pre: Layer | None, post: Layer | None) -> EventInfo:
-        """The same, dates and sensors that are not given taken from the tags of the files; None: these have no tags."""
+        """Return the event with missing dates and sensors taken from the tags of the files; a file that is None has no tags."""
         values: dict[str, str] = {}
         sources: dict[str, str] = {}
         for role, layer in (("pre", pre), ("post", post)):
@@ -223,7 +223,7 @@ class EventInfo(EventTexts):
         return replace(self, **values, from_files={**self.from_files, **sources})
 
     def findings(self) -> tuple[Finding, ...]:
-        """A note where a date was taken from a tag; a caution where the date before is the later one."""
+        """Return a note if a date was taken from a tag; a caution if the date before is the later one."""
         if self.has_reversed_dates:
             dates = "; ".join(line for line in self.lines if line.startswith("Date"))
             return (Finding("dates_reversed", "caution", {"dates": dates}),)
@@ -239,15 +239,15 @@ class EventInfo(EventTexts):
 
 @dataclass(frozen=True)
 class SeriesEvent(EventTexts):
-    """What a map of a series of dates is of, written into every product. The dates are those of the series.
+    """Facts of the event that a map of a series of dates shows, written into every product. The series has the dates.
 
     Errors: InputError (a text is too long or has control characters).
 
     Parameters
     ----------
-    name, location : event, and where it was
-    sensor : what took the images
-    credit, producer : to whom the images are credited, and who made the map
+    name, location : event, and its place
+    sensor : sensor of the images
+    credit, producer : source that the images are credited to, and who made the map
 
     Examples
     --------
@@ -271,13 +271,13 @@ class SeriesEvent(EventTexts):
 
 
 def iso_day(text: str) -> date | None:
-    """The day of an ISO date, None for other text."""
+    """Return the day of an ISO date, None for other text."""
     time = iso_time(text)
     return None if time is None else time.date()
 
 
 def iso_time(text: str) -> datetime | None:
-    """The time of an ISO date, midnight where it has none; None for other text."""
+    """Return the time of an ISO date, midnight if it has no time; None for other text."""
     if not DATE.fullmatch(text):
         return None
     try:
@@ -287,13 +287,13 @@ def iso_time(text: str) -> datetime | None:
 
 
 def _day_of(layer: Layer) -> tuple[str, str] | None:
-    """The tag with the day of an image and the day as YYYY-MM-DD; the day of writing if no other day is known."""
+    """Return the tag with the day of an image and the day as YYYY-MM-DD; the day of writing if no other day is known."""
     stated = layer.acquired or layer.written
     return None if stated is None else (stated[0], stated[1].isoformat())
 
 
 def _sensor_of(layer: Layer) -> tuple[str, str] | None:
-    """The tag with the sensor of an image, and its value if it can be printed in one line."""
+    """Return the tag with the sensor of an image, and its value if it can be printed in one line."""
     known = {key.upper(): (key, value.strip()) for key, value in layer.tags.items()}
     stated = (known[name] for name in SENSOR_TAGS if name in known)
     return next((tag for tag in stated if tag[1] and tag[1].isprintable() and len(tag[1]) <= LONGEST), None)

@@ -1,4 +1,4 @@
-"""What a reader of a map must know before its figures: doubts about the inputs or about the result, where measured."""
+"""Findings that a reader of a map must see before its figures: doubts about the inputs or about the result, if measured."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LABELS: dict[Severity, str] = {"worthless": "Do not use", "caution": "Caution", 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that limits a map: stable `code`, `severity` ("note", "caution", "worthless"), and the values that its sentences name.
+    """One limit of a map: stable `code`, `severity` ("note", "caution", "worthless"), and the values that its sentences name.
 
-    affected : how many buildings it concerns, 0 where it is not of some.
-    wording : key of its sentences in `outputs/texts`, where it is not the code. KEY.remedy has what to do, if there is something.
+    affected : how many buildings it concerns, 0 if it does not concern single buildings.
+    wording : key of its sentences in `outputs/texts`, if it differs from the code. KEY.remedy has the remedy, if there is any.
     A finding of a plugin, whose code is in no table, has its English in the values "message" and "remedy".
     """
 
@@ -33,12 +33,12 @@ class Finding:
 
     @property
     def message(self) -> str:
-        """What limits the map, in English."""
+        """Return the limit of the map, in English."""
         return self.text()
 
     @property
     def remedy(self) -> str:
-        """What to do about it, in English; empty where there is nothing."""
+        """Return the remedy, in English; empty if there is none."""
         return self.text(".remedy")
 
     @property
@@ -47,11 +47,11 @@ class Finding:
         return f"{self.message} {self.remedy}".strip()
 
     def text(self, part: Literal["", ".remedy"] = "", language: Language = "en") -> str:
-        """The message, or what to do, in a language; in English where the language has no words."""
+        """Return the message, or the remedy, in a language; in English if the language has no words."""
         return self._render(part, Phrase.text, language)
 
     def html(self, part: Literal["", ".remedy"] = "", language: Language = "en") -> str:
-        """The message, or what to do, as HTML in a language."""
+        """Return the message, or the remedy, as HTML in a language."""
         return self._render(part, Phrase.html, language)
 
     def _render(self, part: str, render: Callable[[Phrase, Language], str], language: Language) -> str:
@@ -70,7 +70,7 @@ class Finding:
 
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any]) -> Finding:
-        """The finding that `to_dict` wrote, or that has a code, a severity and a message alone. Errors: KeyError."""
+        """Return the finding that `to_dict` wrote, or a finding with only a code, a severity and a message. Errors: KeyError."""
         if "values" not in facts:
             words = {"message": facts["message"], "remedy": facts.get("remedy", "")}
             return cls(facts["code"], facts["severity"], words, facts.get("affected", 0), OF_PLUGIN)
@@ -79,12 +79,12 @@ class Finding:
 
 
 def image_of(role: str) -> Value:
-    """What sentences call the image of a role."""
+    """Return the name of the image of a role in sentences."""
     return Phrase(f"{role}_image") if role in ("pre", "post") else f"{role} image".strip()
 
 
 def count_of(number: int, noun: str) -> str:
-    """The number with its noun.
+    """Return the number with its noun.
 
     >>> count_of(1, "building"), count_of(0, "building"), count_of(12, "outline")
     ('1 building', '0 buildings', '12 outlines')
@@ -93,12 +93,12 @@ def count_of(number: int, noun: str) -> str:
 
 
 def reason_counts(counts: Mapping[str, int], noun: Literal["building", "row"] = "building") -> list[Phrase]:
-    """How many buildings of a map, or rows of a file, have each reason."""
+    """Return how many buildings of a map, or rows of a file, have each reason."""
     return [Phrase(f"{noun}s_by_reason", {"number": count, "reason": reason}) for reason, count in counts.items()]
 
 
 def one_or_many(number: int, one: str, many: str) -> str:
-    """The words for one thing, or for none and several.
+    """Return the words for one thing, or for none and several.
 
     >>> one_or_many(1, "was", "were")
     'was'
@@ -107,12 +107,12 @@ def one_or_many(number: int, one: str, many: str) -> str:
 
 
 def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """The findings by falling severity, those of one severity by how many buildings they concern; else they keep their order."""
+    """Return the findings by falling severity, then by the number of buildings they concern; equal findings keep their order."""
     return tuple(sorted(findings, key=lambda finding: (-SEVERITIES.index(finding.severity), -finding.affected)))
 
 
 def findings_banner(findings: Sequence[Finding], say: Callable[[str], str] = str, language: Language = "en") -> str:
-    """A section with the worst finding first, in three lines at most until it is opened, the others folded; `say` translates severities and numbers."""
+    """Return a section with the worst finding first, in three lines at most until opened, others folded; `say` translates severities and numbers."""
     if not findings:
         return ""
     worst, *others = worst_first(findings)
@@ -140,7 +140,7 @@ def _html(finding: Finding, say: Callable[[str], str], language: Language) -> st
 
 
 def duration_text(seconds: float) -> str:
-    """A duration as people say it.
+    """Return a duration in everyday units.
 
     >>> duration_text(50), duration_text(600), duration_text(9000)
     ('50 s', '10 min', '2.5 h')

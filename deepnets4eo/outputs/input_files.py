@@ -89,7 +89,7 @@ def _of_path(text: str) -> Iterator[Path]:
 
 
 def _in_folder(folder: Path) -> Iterator[Path]:
-    """The files that the card of a run names; else tiles."""
+    """Yield the files that the card of a run names; else tiles."""
     card = folder / RUN_CARD
     if not card.is_file():
         for item in folder.iterdir():

@@ -1,6 +1,6 @@
-"""Where a product comes from: its inputs with their hashes and the versions that shape it, and what the map is of.
+"""Provenance of a product: its inputs with their hashes, the versions that shape it, and the event that the map shows.
 
-The latter becomes a table without geometry in a GeoPackage that GDAL wrote; its other layers stay as they are."""
+The event becomes a table without geometry in a GeoPackage that GDAL wrote; its other layers stay unchanged."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ _FILLED = """<symbol type="fill" name="{0}" alpha="0.6">
 
 
 def product_time(inputs: Mapping[str, str]) -> datetime | None:
-    """The time that a product states, so that equal inputs make equal files at any clock.
+    """Return the time that a product states, so that equal inputs make equal files at any clock.
 
-    Errors: InputError (SOURCE_DATE_EPOCH is no time).
+    Errors: InputError (SOURCE_DATE_EPOCH is not a time).
 
     Parameters
     ----------
-    inputs : role → file that the product is made from; addresses, what does not exist, times before 1970 and beyond the year 9999,
-        which no product can state, and a network, whose time is that of its installation, have no time
+    inputs : role → file that the product is made from. Addresses, missing files, times before 1970 or beyond the year 9999
+        (which no product can state) and networks (whose time is the time of their installation) are ignored
 
     Returns
     -------
-    SOURCE_DATE_EPOCH of the environment, else the newest time of the inputs, in UTC and whole seconds; None where neither is known.
+    SOURCE_DATE_EPOCH of the environment, else the newest time of the inputs, in UTC and whole seconds; None if neither is known.
     """
     if (stated := stated_time()) is not None:
         return stated
@@ -71,7 +71,7 @@ def manifest(
     names: Sequence[str],
     **further: Any,
 ) -> dict[str, Any]:
-    """How a map was made, for manifest.json: `summary`, `inputs` by role, `names` of its files, `further` of its kind."""
+    """Return how a map was made, for manifest.json: `summary`, `inputs` by role, `names` of its files, `further` of its kind."""
     return {
         **{name: summary[name] for name in ("product", "synthetic", "event", "findings")},
         "created_utc": (product_time({}) or datetime.now(timezone.utc)).isoformat(timespec="seconds"),
@@ -109,12 +109,12 @@ def add_event(database: sqlite3.Connection, event: EventTexts, subject: str, lay
 
 
 def filled_qml(color: Sequence[int]) -> str:
-    """The QGIS style of regions of one kind: filled so that the ground shows through, with darker outlines."""
+    """Return the QGIS style of regions of one kind: filled so that the ground shows through, with darker outlines."""
     return _QML.format("singleSymbol", "", "", _filled(0, color))
 
 
 def categories_qml(column: str, colors: Mapping[str, Sequence[int]]) -> str:
-    """The same with a colour for each value of a column, plain words."""
+    """Return the QGIS style of filled regions with a colour for each value of a column, plain words."""
     categories = "".join(_CATEGORY.format(number, value) for number, value in enumerate(colors))
     symbols = "".join(_filled(number, color) for number, color in enumerate(colors.values()))
     return _QML.format("categorizedSymbol", column, categories, symbols)
@@ -125,7 +125,7 @@ def _filled(number: int, color: Sequence[int]) -> str:
 
 
 def write_styles(path: Path, styles: Sequence[tuple[str, str, str, str]]) -> None:
-    """Add QGIS styles to a file of polygons; `add_styles` says what they are."""
+    """Add QGIS styles to a file of polygons; see `add_styles`."""
     with closing(sqlite3.connect(path)) as database, database:
         add_styles(database, styles)
     set_fixed_times(path)
@@ -134,7 +134,7 @@ def write_styles(path: Path, styles: Sequence[tuple[str, str, str, str]]) -> Non
 def add_styles(
     database: sqlite3.Connection, styles: Sequence[tuple[str, str, str, str]], geometry: str = "geom"
 ) -> None:
-    """Make the table from which QGIS takes styles (layer, name, QML, description), for the column `geometry`."""
+    """Create the table of styles for QGIS (layer, name, QML, description), for the column `geometry`."""
     database.execute(_STYLES_TABLE)
     database.executemany(
         "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName,"
@@ -154,7 +154,7 @@ def register_table(database: sqlite3.Connection, table: str, description: str) -
 
 
 def describe(source: str) -> dict[str, Any]:
-    """A file's size and SHA-256, a folder's file by file; a URL or an array is only named, its hash null."""
+    """Return a file's size and SHA-256, a folder's file by file; a URL or an array is only named, its hash null."""
     path, name = Path(source), name_of(source)
     if path.is_file():
         return {"path": name, **file_facts(path)}
@@ -177,5 +177,5 @@ def versions() -> dict[str, str]:
 
 
 def file_facts(path: Path) -> dict[str, Any]:
-    """A file's SHA-256 and size in bytes."""
+    """Return a file's SHA-256 and size in bytes."""
     return {"sha256": sha256(path), "bytes": path.stat().st_size}

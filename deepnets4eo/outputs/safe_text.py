@@ -1,4 +1,4 @@
-"""Text that does no harm where it is read: cells of CSV tables that are no formulas, Markdown without marks, and pages that need no other file."""
+"""Text that does no harm to its readers: CSV cells that are not formulas, Markdown without marks, and pages that need no other file."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def table_csv(table: pd.DataFrame) -> str:
 
 
 def escape_formula(cell: Any) -> Any:
-    """The cell with an apostrophe before text that would be a formula; numbers stay numbers."""
+    """Return the cell with an apostrophe before text that would be a formula; numbers stay numbers."""
     if not isinstance(cell, str):
         return cell
     text = cell.replace("\r\n", "\n").replace("\r", "\n")  # csv quotes only \n, and \r begins a row as well
@@ -64,7 +64,7 @@ def escape_formula(cell: Any) -> Any:
 
 
 def fill_template(template: str, parts: Mapping[str, str]) -> str:
-    """Put escaped parts in `%%NAME%%` of a template, all at once, without a look into parts; KeyError where one lacks.
+    """Put escaped parts in `%%NAME%%` of a template at once, without replacing inside parts; KeyError if a part is missing.
 
     >>> fill_template("<h1>%%TITLE%%</h1>", {"TITLE": "Roofs, 5 %%"})
     '<h1>Roofs, 5 %%</h1>'
@@ -89,12 +89,12 @@ def document_head(title: str) -> str:
 
 
 def wide(html: str) -> str:
-    """Put a table or drawing into a box that scrolls sideways where it is wider than the page, by keys too."""
+    """Put a table or drawing into a box that scrolls sideways, by keys too, if it is wider than the page."""
     return f'<div class="wide" tabindex="0">{html}</div>'
 
 
 def script_safe(value: Any) -> str:
-    """Return JSON that cannot end the script element it stands in, whatever its texts hold; NaN becomes null.
+    """Return JSON that cannot end its enclosing script element, whatever its texts contain; NaN becomes null.
 
     >>> script_safe({"id": "</b>"}) == '{"id":"' + chr(92) + 'u003c/b>"}'
     True
@@ -104,7 +104,7 @@ def script_safe(value: Any) -> str:
 
 
 def image_address(encoded: bytes, kind: Literal["png", "webp", "jpeg"]) -> str:
-    """An image file as an address that holds it.
+    """Return an image file as an address that contains it.
 
     >>> image_address(b"RIFF", "webp")
     'data:image/webp;base64,UklGRg=='

@@ -25,16 +25,16 @@ Value: TypeAlias = Union[str, float, "Phrase", Sequence["Phrase"], None]
 
 @dataclass(frozen=True)
 class Phrase:
-    """Words of a table by their key, with their values: what is read depends on the language.
+    """Words of a table by their key, with their values: the text depends on the language.
 
-    values : name → number, English text, phrase, phrases of a list, or None where it is not known
+    values : name → number, English text, phrase, phrases of a list, or None if unknown
     """
 
     key: str
     values: Mapping[str, Any] = field(default_factory=dict)
 
     def text(self, language: Language = "en") -> str:
-        """The words of a phrase as plain text, in English where the language has none. A sentence of which a value is None is left out.
+        """Return the words of a phrase as plain text, in English if the language has none. A sentence with a None value is left out.
 
         >>> Phrase("not_in_pre.remedy").text(), Phrase("not_in_pre.remedy").text("es")
         ('Use footprints from before the event.', 'Use contornos de antes del evento.')
@@ -42,12 +42,12 @@ class Phrase:
         return _Writer(language, str, str).phrase(self)
 
     def html(self, language: Language = "en") -> str:
-        """The words of a phrase as HTML, those that stay English marked as such."""
+        """Return the words of a phrase as HTML, with words that stay English marked as English."""
         return in_english(self.text()) if language == "en" else _Writer(language, escape, in_english).phrase(self)
 
 
 def number_text(value: float, language: Language, form: str = ",.0f") -> str:
-    """A number as the language writes it; form : Python's, with a comma between thousands.
+    """Return a number as the language writes it; form : Python's, with a comma between thousands.
 
     >>> number_text(12345.6, "pt", ",.1f"), number_text(0.5, "en", ".0%")
     ('12.345,6', '50%')
@@ -68,7 +68,7 @@ def texts_of(language: Language) -> dict[str, str | list[str]]:
 
 
 def has_words(key: str, language: Language = "en") -> bool:
-    """Whether a language has words for a key."""
+    """Return whether a language has words for a key."""
     return key in texts_of(language)
 
 
@@ -100,7 +100,9 @@ class _Writer:
         )
 
     def _value(self, value: Value, form: str) -> str:
-        """form : Python's of a number, or two words, "building|buildings", of which the number chooses one."""
+        """Format a value.
+
+        form : Python's of a number, or singular and plural, "building|buildings", chosen by the number."""
         if "|" in form:
             return self.own(form.split("|")[value != 1])
         if isinstance(value, str):
@@ -114,7 +116,7 @@ class _Writer:
 
 
 def plain(value: Any) -> Any:
-    """A value of a phrase as JSON has it; numbers of numpy become Python's."""
+    """Return a value of a phrase in the form that JSON has; numbers of numpy become Python's."""
     if isinstance(value, Phrase):
         return {"phrase": value.key, "values": {name: plain(item) for name, item in value.values.items()}}
     if isinstance(value, (list, tuple)):
@@ -123,7 +125,7 @@ def plain(value: Any) -> Any:
 
 
 def from_plain(value: Any) -> Any:
-    """The value that `plain` wrote."""
+    """Return the value that `plain` wrote."""
     if isinstance(value, Mapping):
         return Phrase(value["phrase"], {name: from_plain(item) for name, item in value["values"].items()})
     return tuple(from_plain(item) for item in value) if isinstance(value, list) else value

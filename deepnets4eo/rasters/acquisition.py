@@ -1,4 +1,4 @@
-"""When an image was taken, by the tags of its file; not the time when a program wrote the file."""
+"""Acquisition time of an image, by the tags of its file; not the time when a program wrote the file."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a band shows (red, nir, height …), whatever a file calls it, and the indices that such bands give.
+"""Roles of bands (red, nir, height …), however a file names them, and the indices that such bands give.
 
-The one list of roles: by names, by the numbers of a satellite's bands, by wavelengths. Bands without names get the usual
-ones of their layer.
+The only list of roles: by names, by the numbers of a satellite's bands, by wavelengths. Bands without names get the usual
+names of their layer.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def role_indices(names: Sequence[str]) -> dict[str, int]:
 
 
 def band_keys(names: Sequence[str], colours: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the names of bands or, without any, their colours, by which bands of two files are matched; () if two are the same.
+    """Return the keys that match the bands of two files: their names or, without names, their colours; () if two are equal.
 
     Names and colours never match each other: writers declare the bands of most 8-bit files as red, green, blue.
 
@@ -139,7 +139,9 @@ def _numbered(names: Sequence[str]) -> dict[int, str]:
 
 
 def _numbering(names: set[str], stated: str) -> Numbering | None:
-    """The satellite whose numbered bands are these, with "sr" or "st" before the number if the file has it; None if more than one is possible."""
+    """Return the satellite whose numbered bands are these; None if more than one is possible.
+
+    The numbers may follow "sr" or "st" if the file has them."""
     numbers = {name.removeprefix("sr").removeprefix("st").removeprefix("toa") for name in names}
     possible = [satellite for satellite in (SENTINEL_2, LANDSAT_8, LANDSAT_4) if numbers and numbers <= satellite.all]
     named = [satellite for satellite in possible if satellite.known_by.search(stated)]
@@ -170,9 +172,9 @@ NAMELESS = re.compile(r"(?:band|layer|channel|image|ch|b)?[ _-]*(\d*)|gr[ae]y|va
 
 
 def states_nothing(name: str, number: int) -> bool:
-    """Whether the name of a band, the `number`-th of its source from 1, states nothing of what it shows.
+    """Return whether the name of a band, the `number`-th of its source from 1, does not indicate its role.
 
-    A number that is not the band's own place is one of a satellite.
+    A number other than the band's own position is a satellite's band number.
 
     >>> [states_nothing(name, 2) for name in ("band_2", "B2", "", "gray", "B5", "B8A", "ndvi", "VV")]
     [True, True, True, True, False, False, False, False]
@@ -182,7 +184,7 @@ def states_nothing(name: str, number: int) -> bool:
 
 
 def colour_bands(names: Sequence[str]) -> list[int]:
-    """Indices of red, green and blue by name, else of the first three bands, else three times the first as grey.
+    """Return the indices of red, green and blue by name, else of the first three bands, else three times the first as grey.
 
     >>> colour_bands(["B", "G", "R", "nir"]), colour_bands(["a", "b", "c"]), colour_bands(["VV"])
     ([2, 1, 0], [0, 1, 2], [0, 0, 0])
@@ -194,7 +196,7 @@ def colour_bands(names: Sequence[str]) -> list[int]:
 
 
 def layer_names(layer: str, own: Sequence[str], named: Sequence[str] | None = None) -> list[str]:
-    """The names of a layer's bands: `named`, else its own, else by custom (`image`: red, green, blue, near infrared)."""
+    """Return the names of a layer's bands: `named`, else its own, else the usual ones (`image`: red, green, blue, NIR)."""
     if all(name.casefold().startswith("band_") for name in own):
         own = UNNAMED.get(layer, {}).get(len(own), own)
     names = own if named is None else named
@@ -216,7 +218,7 @@ def nearest_indices(wavelengths_nm: NDArray[np.float64], targets_nm: Iterable[fl
 
 
 def normalised_difference(plus: NDArray[np.float32], minus: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(plus − minus) / (plus + minus), clipped to −1…1, NaN where both are 0; NIR and red give NDVI (Rouse et al. 1974)."""
+    """Compute (plus − minus) / (plus + minus), clipped to −1…1, NaN if both are 0; NIR and red give NDVI (Rouse et al. 1974)."""
     total = plus + minus
     unknown = np.full_like(total, np.nan)
     return np.clip(np.divide(plus - minus, total, out=unknown, where=total != 0), -1, 1)
@@ -244,7 +246,7 @@ COMMON_NAMES = {
 
 
 def name_band(name: str) -> str:
-    """The usual name of a band: B1, b01 and coastal are B01; other names in capitals.
+    """Return the usual name of a band: B1, b01 and coastal are B01; other names in capitals.
 
     >>> name_band("b1"), name_band("swir22"), name_band("B8A"), name_band("vv")
     ('B01', 'B12', 'B8A', 'VV')
@@ -283,7 +285,7 @@ def spectral_bands(names: Sequence[str]) -> list[tuple[str, float | None]]:
 
 
 def is_band_name(word: str) -> bool:
-    """Whether a word is the usual name of a spectral band: a colour, an infrared, or a number such as B4 and b8a.
+    """Return whether a word is the usual name of a spectral band: a colour, an infrared, or a number such as B4 and b8a.
 
     >>> [is_band_name(word) for word in ("nir", "B8A", "swir22", "2019", "dsm")]
     [True, True, True, False, False]

@@ -36,9 +36,11 @@ LOSSY = 0.97  # of the largest value: what lossy compression makes of it
 def subset_bands(
     dataset: DatasetReader, bands: Sequence[int], nodata: Sequence[float | None] | None = None
 ) -> DatasetReader:
-    """A raster of these bands, 1-based, of `dataset`, with its place and mask; `nodata`, one a band, replaces its own.
+    """Open a raster of these bands, 1-based, of `dataset`, with its georeference and mask.
 
-    Where these differ, a mask says what is valid: GDAL warps with one value for all bands.
+    `nodata`, one per band, replaces its own.
+
+    If the nodata values differ, a mask marks the valid pixels: GDAL warps with one value for all bands.
     """
     own = dataset.nodatavals
     values = [own[band - 1] for band in bands] if nodata is None else list(nodata)
@@ -51,13 +53,13 @@ def subset_bands(
 
 
 def without_alpha(dataset: DatasetReader) -> str:
-    """A virtual raster, as text, in which no band of `dataset` is marked as alpha."""
+    """Return a virtual raster, as text, with no band of `dataset` marked as alpha."""
     text = _vrt(dataset, _described(dataset, dataset.indexes, dataset.nodatavals))
     return text.replace("<ColorInterp>Alpha<", "<ColorInterp>Undefined<")
 
 
 def with_columns_first(dataset: DatasetReader, column: int) -> str:
-    """A virtual raster, as text, in which the columns of `dataset` from `column` on come before the others; without a place."""
+    """Return a virtual raster, as text, with the columns of `dataset` from `column` on before the others; not georeferenced."""
     height, width = dataset.shape
     parts = [(column, 0, width - column), (0, width - column, column)]
     whole = _described(dataset, dataset.indexes, dataset.nodatavals) + _own_mask(dataset)
@@ -74,13 +76,15 @@ def with_columns_first(dataset: DatasetReader, column: int) -> str:
 
 
 def with_alpha_as_mask(dataset: DatasetReader) -> str:
-    """A virtual raster, as text, whose mask is the alpha band of `dataset`, of which GDAL makes one only as the last of two or four bands."""
+    """Return a virtual raster, as text, whose mask is the alpha band of `dataset`.
+
+    GDAL itself makes a mask of an alpha band only if it is the last of two or four bands."""
     alpha = _band(dataset, str(alpha_bands(dataset)[0]), None, 1, None)
     return _vrt(dataset, _described(dataset, dataset.indexes, dataset.nodatavals) + f"<MaskBand>{alpha}</MaskBand>")
 
 
 def as_power(dataset: DatasetReader) -> str:
-    """A virtual raster, as text, of the squared modulus of complex numbers: the power of radar."""
+    """Return a virtual raster, as text, of the squared modulus of complex numbers: the power of radar."""
     bands = _described(dataset, dataset.indexes, [None if value is None else value**2 for value in dataset.nodatavals])
     derived = re.sub(
         r'<VRTRasterBand dataType="(C\w+)"', r'<VRTRasterBand subClass="VRTDerivedRasterBand" dataType="Float32"', bands
@@ -169,7 +173,7 @@ def alpha_bands(dataset: DatasetReader) -> list[int]:
 
 
 def false_alpha(dataset: DatasetReader) -> list[int]:
-    """The alpha bands that are no mask: by their name, else by their values."""
+    """Return the alpha bands that are not masks: by their name, else by their values."""
     return [band for band in alpha_bands(dataset) if not _is_mask(dataset, band)]
 
 

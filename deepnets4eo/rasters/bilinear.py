@@ -1,9 +1,9 @@
 """Bilinear views of large rasters in one CRS: the values of GDAL's warper, several times as fast.
 
-The sums are those of GDAL, in its order, but positions are rounded in another way. Halfway between two, whole numbers
+The sums are the same as GDAL's, in its order, but positions are rounded in another way. Halfway between two, whole numbers
 may differ by one, and fractions in the last digits.
 
-Where pixels have no data, or a result equals the nodata value, GDAL does the work.
+If pixels have no data, or a result equals the nodata value, GDAL does the work.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ EDGE = 1e-6  # pixels around the edge of the raster within which rounding decide
 
 
 def interpolates(origin: Grid, dtype: np.dtype[Any], grid: Grid, resampling: Resampling) -> bool:
-    """Whether GDAL would take the four pixels around each centre, in a large grid with the same CRS."""
+    """Return whether GDAL would take the four pixels around each centre, in a large grid with the same CRS."""
     if resampling != Resampling.bilinear or origin.crs != grid.crs or math.prod(grid.shape) < LARGE_PX:
         return False
     return dtype.isnative and dtype.name in DTYPES and _takes_four(~origin.affine * grid.affine)
 
 
 def _takes_four(step: Affine, rows: int = BLOCK_ROWS, cols: int = BLOCK_COLS) -> bool:
-    """Whether GDAL takes four pixels for each of a block of so many rows or columns. step : from its pixels to those of the origin"""
+    """Return whether GDAL takes four pixels for each pixel of a block of this size. step : from its pixels to pixels of the origin."""
     down, across = abs(step.e) + abs(step.d) * BLOCK_COLS / rows, abs(step.a) + abs(step.b) * BLOCK_ROWS / cols
     return bool(max(down, across) <= WIDEST_STEP)
 
 
 def _side_of_block(end: int, side: int, usual: int) -> int:
-    """Rows of the block in which a window ends, or columns: the last block of a side is smaller than usual."""
+    """Return the rows (or columns) of the block that contains a window's end: the last block of a side is smaller than usual."""
     last = side % usual or usual
     return last if end > side - last else usual
 
@@ -51,7 +51,7 @@ def _side_of_block(end: int, side: int, usual: int) -> int:
 def interpolate(
     read: Callable[[Window], Pixels], origin: Grid, grid: Grid, window: Window, nodata: Sequence[float | None]
 ) -> Pixels | None:
-    """A window of a view on a grid; None where GDAL has to do it. read : the raster on the grid `origin`; nodata : of each band"""
+    """Read a window of a view on a grid; return None if GDAL has to do it. read : the raster on the grid `origin`; nodata : of each band."""
     to_origin = ~origin.affine * grid.affine
     rows = _side_of_block(window.row + window.height, grid.shape[0], BLOCK_ROWS)
     cols = _side_of_block(window.col + window.width, grid.shape[1], BLOCK_COLS)
@@ -69,7 +69,7 @@ def interpolate(
 
 
 def _has_gaps(values: NDArray[Any], nodata: Sequence[float | None]) -> bool:
-    """Whether any band holds its nodata value. GDAL leaves such pixels out, band by band, and never writes that value."""
+    """Return whether any band contains its nodata value. GDAL skips such pixels, band by band, and never writes that value."""
     stated = ((band, value) for band, value in zip(values, nodata, strict=True) if value is not None)
     return not all(valid_values(band[None], value).all() for band, value in stated)
 
@@ -92,7 +92,7 @@ def _compiled(*, keep: bool) -> Callable[..., bool]:
 
 @cache
 def _njit() -> Callable[..., Any] | None:
-    """The compiler, which jobs on small images do not import; None where it is not installed, or not for this NumPy."""
+    """Return the compiler, which jobs on small images do not import; None if it is not installed, or not for this NumPy."""
     try:
         from numba import njit
     except ImportError:
@@ -102,10 +102,12 @@ def _njit() -> Callable[..., Any] | None:
 
 
 def _resample(data, position, affine, whole, outside, values, inside):  # type: ignore[no-untyped-def]
-    """Fill `values` (C, h, w), and (h, w) whether a centre lies on the raster; others become `outside`. False where rounding decides that.
+    """Fill `values` (C, h, w) and the mask `inside` (h, w) of centres on the raster; other values become `outside`.
+
+    Returns False if rounding decides whether a centre is on the raster.
 
     position : row and column of `data` in the raster, rows and columns of the raster, row and column of the window; affine : (6,), from
-    pixels of the grid to those of the raster; whole : whether values are rounded
+    pixels of the grid to pixels of the raster; whole : whether values are rounded
     """
     top, left, height, width, first_row, first_col = position
     last_row, last_col = data.shape[1] - 1, data.shape[2] - 1

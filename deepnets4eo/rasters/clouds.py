@@ -1,4 +1,4 @@
-"""Masks of clouds, 0 where clear: rasters, and bands of products that say it in their own way."""
+"""Masks of clouds, 0 for clear pixels: rasters, and bands of products with their own coding of clouds."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ RULES: Mapping[str, Rule] = {
 
 
 class CloudBand(LayerView):
-    """1 where a band says that there is a cloud, 0 where it says that there is none."""
+    """Cloud mask from a band: 1 for pixels that the band marks as cloud, 0 for pixels that it marks as clear."""
 
     def __init__(self, band: Layer, rule: Rule) -> None:
         super().__init__(band, np.uint8, None)
         self.rule = rule
 
     def warp(self, grid: Grid) -> CloudBand:
-        """The same on another grid: its classes and bits are never averaged."""
+        """Return the mask on another grid: its classes and bits are never averaged."""
         return CloudBand(self.layer.on(grid, "nearest"), self.rule)
 
     def read(self, window: Window, bands: Sequence[int]) -> Pixels:
@@ -60,7 +60,7 @@ class CloudBand(LayerView):
 
 
 def cloud_band(layer: Layer) -> Layer | None:
-    """The mask of clouds in a band of an image with a name for it; None without one."""
+    """Return the mask of clouds from a band of an image that is named as such; None without one."""
     names = [name.strip().casefold() for name in layer.band_names]
     for name, rule in RULES.items():
         if name in names:
@@ -73,7 +73,7 @@ def cloud_band(layer: Layer) -> Layer | None:
 def open_cloud_mask(
     mask: LayerLike, image: Layer, flag: str, *, zero_is_clear: bool = True, by_name: bool = True
 ) -> Layer:
-    """Open a mask of clouds (0 clear) on its own grid; `flag` names it in messages. GridError where it does not fit the image."""
+    """Open a mask of clouds (0 clear) on its own grid; `flag` names it in messages. GridError if it does not fit the image."""
     layer = Layer.open(mask, labels=True)
     named = cloud_band(layer) if by_name else None
     if named is None and layer.count != 1:

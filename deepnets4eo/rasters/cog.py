@@ -35,7 +35,7 @@ LEVEL = 5  # of compression; 6 takes three times as long, for 2 % of the bytes
 
 
 def check_raster_suffix(path: str | Path) -> Path:
-    """The path, if its suffix names no other format than GeoTIFF, in which rasters are written; else InputError.
+    """Return the path unless its suffix names another format than GeoTIFF, which rasters are written in; else InputError.
 
     >>> check_raster_suffix("labels.tif").name
     'labels.tif'
@@ -47,14 +47,14 @@ def check_raster_suffix(path: str | Path) -> Path:
 
 
 class CogWriter:
-    """Context manager that writes one COG window by window; nothing stands at `path` before it is whole.
+    """Context manager that writes one COG window by window; no file appears at `path` before it is complete.
 
-    Whole blocks of 512 pixels are compressed only once. A `legend` is kept in the file, with a `.qml` beside it. With
+    Whole blocks of 512 pixels are compressed only once. A `legend` is kept in the file, with a `.qml` next to it. With
     `categorical`, overviews never average.
 
-    With compression `level` 0 the streamed file stays as it is, without overviews, for files that are read once.
+    With compression `level` 0 the streamed file is kept unchanged, without overviews, for files that are read once.
 
-    Raises OutputError where the file cannot be written.
+    Raises OutputError if the file cannot be written.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class CogWriter:
         return self.path.with_suffix(".qml"), Path(f"{self.path}.aux.xml")
 
     def _side_files(self) -> dict[Path, str]:
-        """What a legend needs beside the raster: the style for QGIS, the names for GDAL."""
+        """Return the side files of a raster with a legend: the style for QGIS, the names for GDAL."""
         if self._legend is None:
             return {}
         return dict(zip(self._side_paths, (self._legend.qml(), _category_names(self._legend)), strict=True))
@@ -229,7 +229,7 @@ def _gdal_errors() -> Iterator[None]:
 
 
 def _check_whole(path: Path) -> None:
-    """Refuse a file whose blocks do not all lie inside it: compressing threads report no errors."""
+    """Refuse a file if some of its blocks are not inside it: compressing threads report no errors."""
     size = path.stat().st_size
     with rasterio.open(path) as file:
         for (row, col), _ in file.block_windows(1):

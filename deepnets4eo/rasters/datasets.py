@@ -80,7 +80,7 @@ def description_errors(name: str) -> Iterator[None]:
 
 
 def warp_by_points(dataset: DatasetReader) -> DatasetReader:
-    """A raster with ground control points alone, warped to a regular grid."""
+    """Warp a raster that has only ground control points to a regular grid."""
     _, crs = dataset.gcps
     # without a transform: with one, WarpedVRT uses that of the pixels and leaves out the points
     own_mask = ColorInterp.alpha in dataset.colorinterp
@@ -100,7 +100,7 @@ def _crs_text(dataset: DatasetReader) -> str | None:
 
 
 def pyproj_crs(dataset: DatasetReader) -> CRS | None:
-    """The CRS that a file states, with what its heights refer to."""
+    """Return the CRS that a file states, including the vertical reference of its heights."""
     return CRS.from_user_input(dataset.crs.to_string()) if dataset.crs else None
 
 

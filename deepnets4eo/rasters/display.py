@@ -1,4 +1,4 @@
-"""How rasters show themselves: in words, and as figures of stretched bands or of labels in the colours of a legend.
+"""Representations of rasters: in words, and as figures of stretched bands or of labels in the colours of a legend.
 
 Reads at reduced resolution: at most about a million pixels, whatever the size of a scene."""
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Readable(Protocol):
-    """What of a `Layer` is used here."""
+    """The parts of a `Layer` that this module uses."""
 
     @property
     def grid(self) -> Grid: ...
@@ -67,21 +67,21 @@ class Readable(Protocol):
 
 
 def layer_summary(layer: Readable) -> Summary:
-    """Returns size, bands, CRS and ground size of a pixel; reads no pixel."""
+    """Return size, bands, CRS and ground size of a pixel; reads no pixel."""
     grid = grid_facts(layer.grid)
     head = {"size": grid.pop("size"), "bands": band_text(layer), **grid}
     return Summary(f"Layer {layer.source}", head | ({"synthetic": "SYNTHETIC"} if layer.synthetic else {}))
 
 
 def scene_summary(grid: Grid, layers: Mapping[str, Readable]) -> Summary:
-    """The grid, and bands and source of each layer; reads no pixel."""
+    """Return the grid, and bands and source of each layer; reads no pixel."""
     marks = {name: SYNTHETIC_MARK if layer.synthetic else "" for name, layer in layers.items()}
     facts = {name: f"{band_text(layer)}, {layer.source}{marks[name]}" for name, layer in layers.items()}
     return Summary("Scene", grid_facts(grid), facts)
 
 
 def band_text(layer: Readable) -> str:
-    """Returns number, type and names of the bands, and the value that means no data, in words."""
+    """Return number, type and names of the bands, and the nodata value, in words."""
     names = layer.band_names
     unnamed = all(name == f"band_{band}" for name, band in zip(names, layer.bands, strict=True))
     text = f"{count_text(len(names), 'band')} of {layer.dtype}{'' if unnamed else f' ({list_names(names)})'}"
@@ -89,7 +89,7 @@ def band_text(layer: Readable) -> str:
 
 
 def plot_layers(layers: Mapping[str, Readable], legends: Mapping[str, Legend | None], max_px: int) -> list[Axes]:
-    """Draw layers beside each other in a new figure, each under its name; returns the Axes of each."""
+    """Draw layers next to each other in a new figure, each under its name; return the Axes of each."""
     row = make_row(len(layers), with_key=any(legends.get(name) or layer.legend for name, layer in layers.items()))
     for (name, layer), axes in zip(layers.items(), row, strict=True):
         plot_layer(layer, axes, None, legends.get(name), max_px)
@@ -128,7 +128,7 @@ def plot_labels(layer: Readable, title: str, legend: Legend, axes: Axes | None, 
 
 
 def shown_bands(layer: Readable) -> list[int]:
-    """The bands (1-based, of the source) that show a layer best."""
+    """Return the bands (1-based, of the source) that show a layer best."""
     declared = declared_colours(layer)
     if declared is not None:
         return declared
@@ -136,7 +136,7 @@ def shown_bands(layer: Readable) -> list[int]:
 
 
 def declared_colours(layer: Readable) -> list[int] | None:
-    """The 1-based bands that are red, green and blue by names, wavelengths or colour interpretation, else None."""
+    """Return the 1-based bands that are red, green and blue by names, wavelengths or colour interpretation, else None."""
     roles = role_indices(layer.band_names)
     if all(role in roles for role in COLOURS):
         return [layer.bands[roles[role]] for role in COLOURS]

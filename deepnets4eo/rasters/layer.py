@@ -92,23 +92,23 @@ class Layer(WithSummary):
         labels: bool = False,
         power: bool = False,
     ) -> Layer:
-        """Open a raster, a mosaic (list, folder or glob of tiles), an array, or one of a file of arrays.
+        """Open a raster, a mosaic (list, folder or glob of tiles), an array, or an array of a file of arrays.
 
-        Errors: InputError (what is missing, unreadable or empty); GridError: tiles that make no mosaic; a grid of another shape.
+        Errors: InputError (a missing, unreadable or empty source); GridError: tiles that make no mosaic; a grid of another shape.
 
         Parameters
         ----------
         source
-            Path, URL (http, https, s3, gs, az), folder, glob, list of tiles, (C, H, W) or (H, W) array, DataArray of xarray, or a Layer. What the
-            mask of a masked array hides in any band is not valid.
+            Path, URL (http, https, s3, gs, az), folder, glob, list of tiles, (C, H, W) or (H, W) array, DataArray of xarray, or a Layer. Pixels
+            that the mask of a masked array hides in any band are not valid.
             `FILE#CARD` is a raster of embeddings with their card, `FILE#NAME` an array of a MATLAB, HDF5 or NumPy file (see
             `formats.array_files`), `FOLDER#bands` the files of a folder as bands of one layer, `ITEM.json#ASSET` a raster of a
             STAC item, also at an address (see `formats.stac_items`).
         bands : 1-based, by default all but alpha
         nodata : value that means no data, as it is stored; replaces the file's own
-        grid : where an array or a Layer lies, by default plain pixels without CRS, and the layer's own
-        labels : whether categories are read: numbers as stored, and of a file of several arrays the only one with two axes
-        power : whether complex numbers, as those of radar before detection, are read as their power; refused otherwise
+        grid : position of an array or a Layer, by default plain pixels without CRS, and the layer's own grid
+        labels : whether categories are read: numbers as stored, and from a file of several arrays the only one with two axes
+        power : whether complex numbers, such as radar data before detection, are read as their power; refused otherwise
         """
         layer = cls._open_any(source, bands, nodata, grid, labels=labels)
         layer.declared.check(HONOURED | ({"complex"} if power or isinstance(source, Layer) else set()))
@@ -152,7 +152,7 @@ class Layer(WithSummary):
 
     @property
     def reader(self) -> Source:
-        """What is read from."""
+        """Return the source that the layer reads from."""
         return self._source
 
     @property
@@ -188,17 +188,17 @@ class Layer(WithSummary):
 
     @property
     def nodata(self) -> float | None:
-        """The stored value that means no data in all bands read; None without, and where bands have several."""
+        """Return the stored value that means no data in all bands read; None without one, or if bands have different ones."""
         return common_nodata(self.band_nodata)
 
     @property
     def band_nodata(self) -> list[float | None]:
-        """The value that means no data in each band read, as it is stored, None where it has none."""
+        """Return the stored value that means no data in each band read, None for a band without one."""
         return self._source.nodata_of(self._bands)
 
     @property
     def declared(self) -> Declared:
-        """What the source states of itself and of the bands read."""
+        """Return the metadata that the source states about itself and the bands read."""
         return self._source.declared.subset(self._bands)
 
     @property
@@ -208,31 +208,31 @@ class Layer(WithSummary):
 
     @property
     def sensor(self) -> Sensor:
-        """What took the image, recognised from all bands of the source; the same for every part of it."""
+        """Return the sensor of the image, recognised from all bands of the source; the same for every part of it."""
         return Sensor(self._source.declared, tuple(self._bands))
 
     @property
     def band_keys(self) -> tuple[str, ...]:
-        """The names of the bands read or, if the file has none, their colours, by which bands of two files are matched; () if unknown."""
+        """Return the names of the bands read or, without names, their colours, as keys to match the bands of two files; () if unknown."""
         return band_keys(self.band_names, self.colour_roles)
 
     @property
     def wavelengths_nm(self) -> Floats | None:
-        """Centre wavelengths of the bands read, (C,) in nanometres, NaN where a band has none; None where all have none."""
+        """Return the centre wavelengths of the bands read, (C,) in nanometres, NaN for bands without one; None if no band has one."""
         if self._source.declared.wavelengths_nm is None:
             return None
         return np.array([self._source.declared.bands[band - 1].wavelength_nm for band in self._bands], np.float64)
 
     @property
     def colour_roles(self) -> list[str] | None:
-        """What the file's colour interpretation says of each band: "red", "gray", "undefined" …; None where it has none.
+        """Return the file's colour interpretation of each band: "red", "gray", "undefined" …; None if it has none.
 
-        Also None where bands were chosen by number: writers call the bands of most 8-bit files red, green, blue, whatever they show."""
+        Also None if bands were chosen by number: writers call the bands of most 8-bit files red, green, blue, whatever they show."""
         return self.declared.colours if self._bands == self._source.bands else None
 
     @property
     def stored_values(self) -> list[StoredValues]:
-        """How the file says that the numbers of each band read are meant."""
+        """Return how the numbers of each band read are to be interpreted, as stated by the file."""
         return self.declared.stored
 
     @property
@@ -242,22 +242,22 @@ class Layer(WithSummary):
 
     @property
     def hidden_tile(self) -> str:
-        """What to report of a tile of a mosaic that lies wholly under another one; '' without any."""
+        """Return the warning about a tile of a mosaic that lies wholly under another one; '' without any."""
         return self._source.hidden_tile
 
     @property
     def reads_stored(self) -> bool:
-        """Whether numbers are read as they are stored, see `as_stored`."""
+        """Return whether numbers are read as they are stored, see `as_stored`."""
         return self._as_stored
 
     @property
     def scaling(self) -> list[StoredValues]:
-        """What is done to the numbers of each band as they are read."""
+        """Return the scaling of the numbers of each band that is applied on reading."""
         return [StoredValues()] * self.count if self._as_stored else self.stored_values
 
     @property
     def source(self) -> str:
-        """Where it came from, for messages and manifests."""
+        """Return the name of the source, for messages and manifests."""
         return self._source.name
 
     @property
@@ -267,7 +267,7 @@ class Layer(WithSummary):
 
     @property
     def place_advice(self) -> str:
-        """How an image that only RPCs place is put on the ground; "" for any other."""
+        """Return how to georeference an image that has only RPCs; "" for any other image."""
         return self._source.place_advice
 
     @property
@@ -287,7 +287,7 @@ class Layer(WithSummary):
 
     @property
     def synthetic(self) -> bool:
-        """Whether its tags mark it as synthetic."""
+        """Return whether the layer's tags mark it as synthetic."""
         return "SYNTHETIC" in self.tags
 
     @property
@@ -310,7 +310,7 @@ class Layer(WithSummary):
 
     @property
     def declared_colours(self) -> list[int] | None:
-        """The 1-based bands that are red, green and blue by names, wavelengths or colour interpretation, else None."""
+        """Return the 1-based bands that are red, green and blue by names, wavelengths or colour interpretation, else None."""
         return declared_colours(self)
 
     @property
@@ -319,7 +319,7 @@ class Layer(WithSummary):
         return shown_bands(self)
 
     def hidden_class(self, legend: Legend) -> str | None:
-        """The class whose value or colour a label raster declares as nodata; None without one."""
+        """Return the class whose value or colour a label raster declares as nodata; None without one."""
         stored = self.band_nodata
         if any(value is None or not 0 <= value <= VOID or value != int(value) for value in stored):
             return None
@@ -330,7 +330,7 @@ class Layer(WithSummary):
         return legend.names[legend.values.index(value)] if self.count == 1 and value in legend.values else None
 
     def hidden_class_note(self, legend: Legend) -> str | None:
-        """What to say of a class that is hidden, and what to do; None without one."""
+        """Return a message about a class hidden by nodata, and the remedy; None without one."""
         name = self.hidden_class(legend)
         if name is None:
             return None
@@ -345,7 +345,7 @@ class Layer(WithSummary):
             log.warning(note)
 
     def covered_share(self, grid: Grid, name: str) -> float:
-        """The share of a scene's grid that it covers; GridError, which calls it `name`, where it covers nothing."""
+        """Return the share of a scene's grid that the layer covers; raise GridError, which calls it `name`, if it covers nothing."""
         if same_grid(self.grid, grid) or only_one_placed(self.grid, grid):
             return 1.0
         share = overlap_share(grid, turned_towards(self.grid, grid))
@@ -357,16 +357,16 @@ class Layer(WithSummary):
         return share
 
     def subset(self, bands: Sequence[int]) -> Layer:
-        """The same layer with other bands (1-based, of the source)."""
+        """Return the layer with other bands (1-based, of the source)."""
         return self._of(self._source, bands)
 
     def in_declared_colours(self) -> Layer:
-        """The same layer in the order red, green, blue, if it has three bands that the file declares as these in another order."""
+        """Return the layer in the order red, green, blue if the file declares its three bands as these colours in another order."""
         declared = self.declared_colours
         return self if declared is None or self.count != len(declared) else self.subset(declared)
 
     def as_stored(self) -> Layer:
-        """The same layer in numbers as they are stored, for categories, and models trained on them."""
+        """Return the layer in stored numbers, for categories and for models trained on stored numbers."""
         if self._as_stored:
             return self
         other = copy(self)
@@ -374,15 +374,15 @@ class Layer(WithSummary):
         return other
 
     def as_shown(self) -> Layer:
-        """The same layer for eyes and networks of photos: numbers of 8 bits as they are stored."""
+        """Return the layer for display and for networks of photos: numbers of 8 bits stay as stored."""
         return self.as_stored() if self._source.dtype.itemsize == 1 else self
 
     def with_nodata(self, value: float) -> Layer:
-        """The same layer, not valid where every band holds the stored `value`; replaces the file's own."""
+        """Return the layer with pixels invalid if every band has the stored `value`; this replaces the file's own nodata value."""
         return self._of(self._source.with_nodata(value))
 
     def with_names(self, names: Sequence[str]) -> Layer:
-        """The same layer, whose bands have other names, one for each band read."""
+        """Return the layer with other band names, one for each band read."""
         every = list(self._source.band_names)
         for band, name in zip(self._bands, names, strict=True):
             every[band - 1] = name
@@ -391,7 +391,7 @@ class Layer(WithSummary):
         return self._of(with_declared(self._source, self._source.declared.with_bands(name=every)))
 
     def with_factor(self, factor: float, unit: str) -> Layer:
-        """The same layer, whose values are multiplied as they are read, and then are in a unit."""
+        """Return the layer with values multiplied on reading, which gives them this unit."""
         declared = self._source.declared
         scaled = [
             band._replace(scale=band.scale * factor, offset=band.offset * factor, unit=unit) for band in declared.stored
@@ -399,11 +399,11 @@ class Layer(WithSummary):
         return self._of(with_declared(self._source, declared.with_bands(stored=scaled)))
 
     def with_grid(self, grid: Grid) -> Layer:
-        """The same pixels, taken as lying on another grid of the same shape; nothing is resampled."""
+        """Return the layer with its pixels placed on another grid of the same shape; nothing is resampled."""
         return self if self.grid == grid else self._of(with_grid(self._source, grid))
 
     def with_gsd(self, gsd_m: float | None) -> Layer:
-        """A raster without CRS on a plane in metres with pixels of this size, if any; InputError where it has a CRS."""
+        """Place a raster without CRS on a plane in metres, with pixels of the given size, if any; InputError if it has a CRS."""
         if gsd_m is None:
             return self
         if is_placed(self.grid):
@@ -414,7 +414,7 @@ class Layer(WithSummary):
         return self.with_grid(GeoBox(self.grid.shape, Affine.scale(factor) * self.grid.affine, PLAIN_METRES))
 
     def _of(self, source: Source, bands: Sequence[int] | None = None) -> Layer:
-        """A layer of another view of the source, read in the same way."""
+        """Return a layer of another view of the source, read in the same way."""
         return Layer(source, self._bands if bands is None else bands, as_stored=self._as_stored)
 
     def read(self, window: Window | None = None) -> Pixels:
@@ -440,17 +440,17 @@ class Layer(WithSummary):
         return to_physical(stored, self.scaling), valid
 
     def thumbnail(self, max_px: int) -> tuple[NDArray[Any], Mask, Grid]:
-        """The whole layer averaged down to `max_px` along a side at most: (C, h, w) values, (h, w) bool valid, and the grid."""
+        """Read the whole layer averaged down to at most `max_px` along a side: (C, h, w) values, (h, w) bool valid, and the grid."""
         coarse = coarse_grid(self.grid, max_px)
         return *self.read_coarse((coarse.shape[0], coarse.shape[1])), coarse
 
     def read_coarse(self, shape: tuple[int, int]) -> Pixels:
-        """The whole layer averaged down to `shape`: (C, h, w) values, and (h, w) bool valid."""
+        """Read the whole layer averaged down to `shape`: (C, h, w) values, and (h, w) bool valid."""
         stored, valid = self._source.read_coarse(shape, self._bands)
         return to_physical(stored, self.scaling), valid
 
     def on(self, grid: Grid, resampling: str = "bilinear") -> Layer:
-        """This layer on another grid, warped window by window as it is read.
+        """Return this layer on another grid, warped window by window as it is read.
 
         resampling : "nearest" for categories, else "bilinear", "cubic" or "average". Errors: InputError (another resampling);
         GridError (only one of the two has a CRS and the shapes differ).

@@ -1,4 +1,4 @@
-"""Rasters in degrees whose longitudes run from 0 to 360: brought to −180 to 180, or to where another grid lies."""
+"""Rasters in degrees with longitudes from 0 to 360: shifted to −180 to 180, or to the longitudes of another grid."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NEAR = 1e-6  # of a turn
 
 
 def usual_longitudes(grid: Grid) -> Grid:
-    """The same grid, where all of it lies east of 180° or west of −180° turned around the Earth to between them.
+    """Return the grid turned around the Earth to between −180° and 180° if all of it lies east of 180° or west of −180°.
 
     >>> round(usual_longitudes(GeoBox((10, 10), Affine(0.1, 0, 274, 0, -0.1, 30), "EPSG:4326")).affine.c, 6)
     -86.0
@@ -30,7 +30,7 @@ def usual_longitudes(grid: Grid) -> Grid:
 
 
 def turned_towards(grid: Grid, other: Grid) -> Grid:
-    """The same grid of degrees, a turn around the Earth farther where it then covers more of another grid."""
+    """Return the grid of degrees, moved by one turn around the Earth if it then covers more of another grid."""
     if not _in_longitudes(grid) or other.crs is None:
         return grid
     turn, (west, east) = _turn(grid), _sides(grid)
@@ -41,7 +41,7 @@ def turned_towards(grid: Grid, other: Grid) -> Grid:
 
 
 def columns_of_turns(grid: Grid) -> list[float]:
-    """By how many columns what lies at usual longitudes is moved to lie on a grid: by none, and also by a turn where it goes beyond them."""
+    """Return the column shifts that move pixels from usual longitudes onto a grid: 0, and also one turn if the grid extends beyond them."""
     if not _in_longitudes(grid):
         return [0.0]
     turn, (west, east) = _turn(grid), _sides(grid)
@@ -50,7 +50,7 @@ def columns_of_turns(grid: Grid) -> list[float]:
 
 
 def first_column_to_roll(grid: Grid) -> int:
-    """The column at 180° of a raster around the whole Earth that starts elsewhere than at −180°; 0 for any other."""
+    """Return the column at 180° of a raster around the whole Earth that does not start at −180°; 0 for any other raster."""
     if not _in_longitudes(grid) or grid.affine.a <= 0:
         return 0
     turn, (west, east) = _turn(grid), _sides(grid)
@@ -60,7 +60,7 @@ def first_column_to_roll(grid: Grid) -> int:
 
 
 def roll(grid: Grid, column: int) -> Grid:
-    """The grid of a raster around the Earth whose columns from `column` on come first."""
+    """Return the grid of a raster around the Earth after moving its columns from `column` on to the front."""
     return _turned(GeoBox(grid.shape, grid.affine * Affine.translation(column, 0), grid.crs), -1)
 
 
@@ -80,7 +80,7 @@ def _sides(grid: Grid) -> tuple[float, float]:
 
 
 def _beyond(grid: Grid) -> bool:
-    """Whether a grid has itself longitudes beyond half a turn."""
+    """Return whether a grid itself has longitudes beyond half a turn."""
     return _in_longitudes(grid) and max(map(abs, _sides(grid))) > _turn(grid) / 2
 
 

@@ -30,7 +30,7 @@ class Moments:
 
 
 class MomentSums:
-    """Sums of values (B, n) by weights (n,), from which `Moments` follow; about the first block's mean, so that digits are kept.
+    """Sums of values (B, n) by weights (n,) for computing `Moments`; taken about the first block's mean to keep digits.
 
     >>> sums = MomentSums()
     >>> sums.add(np.array([[1.0, 2.0]]), np.array([1.0, 3.0]))

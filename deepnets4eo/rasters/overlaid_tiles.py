@@ -40,7 +40,7 @@ class MosaicTile(NamedTuple):
 
 
 def check_are_no_bands(tiles: Sequence[MosaicTile]) -> None:
-    """Refuse tiles on one grid whose names, or those of their bands, are of other bands: the last would hide the others (GridError)."""
+    """Refuse tiles on one grid whose names or band names indicate different bands: the last would hide the others (GridError)."""
     on_ground: dict[tuple[object, ...], list[MosaicTile]] = defaultdict(list)
     for tile in tiles:
         ground = (tile.crs, tile.height, tile.width, *(round(value, 9) for value in tile.transform))
@@ -54,7 +54,7 @@ def check_are_no_bands(tiles: Sequence[MosaicTile]) -> None:
 
 
 def _other_bands(first: MosaicTile, tile: MosaicTile) -> tuple[str, ...]:
-    """What the bands of two single-band files are called if they differ, by the files' own words or names; () otherwise."""
+    """Return the differing band names of two single-band files, from their descriptions or file names; () if none differ."""
     if len(first.dtypes) > 1:
         return ()
     one, other = ({*_words(tile.names[0] or "")} or {*_words(Path(tile.path).stem)} for tile in (first, tile))
@@ -71,7 +71,7 @@ def _is_band(word: str) -> bool:
 
 
 def tile_under_another(tiles: Sequence[tuple[MosaicTile, int, int]]) -> str:
-    """Return what to report if a tile lies wholly under a later one without gaps, else ''. tiles : each with its column and row."""
+    """Return a warning if a tile lies wholly under a later one without gaps, else ''. tiles : each with its column and row."""
     boxes = np.array([(col, row, col + tile.width, row + tile.height) for tile, col, row in tiles])
     for number, (tile, *_) in enumerate(tiles):
         if tile.masked or any(value is not None for value in tile.nodata):

@@ -1,4 +1,4 @@
-"""Coordinate reference systems in x and y alone, without the axis of ellipsoidal heights, which GeoTIFF cannot hold.
+"""Coordinate reference systems in only x and y, without the axis of ellipsoidal heights, which GeoTIFF cannot store.
 
 Without a CRS, lengths and areas are in pixels, unless their size in metres is stated (`--gsd`).
 """
@@ -19,7 +19,7 @@ PLAIN_METRES = (
 
 
 def flat_crs(crs: Any) -> Any:
-    """The same CRS of pyproj without its axis of ellipsoidal heights; compound ones, which files can hold, as they are.
+    """Return the pyproj CRS without its axis of ellipsoidal heights; compound CRS, which files can store, are unchanged.
 
     >>> import pyproj
     >>> flat_crs(pyproj.CRS("EPSG:4979")).to_epsg(), flat_crs(pyproj.CRS("EPSG:32633+5773")).name
@@ -31,18 +31,18 @@ def flat_crs(crs: Any) -> Any:
 
 
 def without_heights(frame: Any) -> Any:
-    """A geopandas table whose CRS has no axis of ellipsoidal heights; coordinates stay."""
+    """Return a geopandas table whose CRS has no axis of ellipsoidal heights; coordinates stay unchanged."""
     flat = flat_crs(frame.crs)
     return frame if flat is frame.crs else frame.set_crs(flat, allow_override=True)
 
 
 def is_placed(grid: Grid) -> bool:
-    """Whether a grid has a place on the Earth: neither plain pixels nor a plane of its own."""
+    """Return whether a grid is georeferenced on the Earth: neither plain pixels nor a local plane."""
     return grid.crs is not None and not grid.crs.proj.is_engineering
 
 
 def length_unit(grid: Grid) -> str:
-    """The unit of lengths on a grid: "m", or "px" without a CRS."""
+    """Return the unit of lengths on a grid: "m", or "px" without a CRS."""
     return "px" if grid.crs is None else "m"
 
 

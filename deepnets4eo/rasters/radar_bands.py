@@ -1,4 +1,4 @@
-"""Which bands of radar show which polarisation, and in which quantity, by the names, units and tags that SNAP, GDAL and others write."""
+"""Polarisation and quantity of radar bands, from the names, units and tags that SNAP, GDAL and others write."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ QUANTITIES = (("gamma", "sigma", "beta"), ("intensity", "power"), ("amplitude",)
 
 
 def words_of(name: str) -> list[str]:
-    """The words in the name of a band, in small letters.
+    """Split the name of a band into words in lower case.
 
     >>> words_of("Sigma0_VV_db"), words_of("incidenceAngleFromEllipsoid")
     (['sigma', '0', 'vv', 'db'], ['incidence', 'angle', 'from', 'ellipsoid'])
@@ -37,9 +37,9 @@ def words_of(name: str) -> list[str]:
 
 
 def polarisations(names: Sequence[str], tags: Mapping[str, str], source: str) -> dict[str, int]:
-    """Polarisation → index of its band, by names of bands, else by tags of the file; ratios and phases are none.
+    """Return polarisation → index of its band, by names of bands, else by tags of the file; ratios and phases do not count.
 
-    Where several bands show one polarisation, the one of the best quantity counts. Errors: InputError where none is the best.
+    If several bands show one polarisation, the band with the best quantity counts. Errors: InputError if no band is the best.
 
     >>> polarisations(["Sigma0_VV", "Sigma0_VH", "Sigma0_VH/Sigma0_VV", "localIncidenceAngle"], {}, "s1.tif")
     {'VV': 0, 'VH': 1}
@@ -62,7 +62,7 @@ def polarisations(names: Sequence[str], tags: Mapping[str, str], source: str) ->
 
 
 def _words_of_bands(names: Sequence[str], tags: Mapping[str, str]) -> list[list[str]]:
-    """The words in the name of each band; where none has a name, the polarisations that a tag of the file lists in their order."""
+    """Return the words in the name of each band; for bands without names, the polarisations in the order that a tag of the file lists."""
     words = [words_of(name) for name in names]
     lower = {name.casefold(): value for name, value in tags.items()}
     listed = next((lower[tag].casefold() for tag in TAGS if tag in lower), "")
@@ -79,7 +79,7 @@ def _rank(stem: str) -> tuple[int, bool]:
 
 
 def stated_unit(names: Iterable[str], units: Iterable[str], tags: Mapping[str, str]) -> RadarUnit | None:
-    """The unit of radar values by the words in the names of their bands, else in the units of these, else in tags; None if none states it.
+    """Return the unit of radar values by words in the band names, else in the units of the bands, else in tags; None if unstated.
 
     >>> stated_unit(["Amplitude_VV"], [""], {}), stated_unit(["Sigma0_VV_dB"], ["amplitude"], {}), stated_unit(["VV"], [""], {"scale": "power"})
     ('amplitude', 'decibel', 'power')
@@ -96,6 +96,6 @@ def stated_unit(names: Iterable[str], units: Iterable[str], tags: Mapping[str, s
 
 
 def is_radar_name(name: str) -> bool:
-    """Whether the name of a band states a quantity of radar, also without a polarisation."""
+    """Return whether the name of a band states a radar quantity, also without a polarisation."""
     words = {*words_of(name)}
     return bool(words & RADAR_WORDS) and not words & DERIVED

@@ -1,4 +1,4 @@
-"""Layers of one site on one grid, read by window. Refuses layers that do not lie there, naming the file and the reason."""
+"""Layers of one site on one grid, read by window. Refuses layers off the grid, with the file and the reason."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class Scene(WithSummary):
     ----------
     layers
         Layers by name: image, dsm, osm, pre, post, labels … `labels` are categories: nearest-neighbour warped, void (255)
-        where not valid, or where they do not reach.
-    grid : grid of the scene, by default that of the first layer
+        for pixels that are not valid or that they do not cover.
+    grid : grid of the scene, by default the grid of the first layer
 
     Raises
     ------
-    InputError (no layer); GridError (a layer that does not overlap the grid; one that covers a part of it is logged).
+    InputError (no layer); GridError (a layer that does not overlap the grid; partial coverage is only logged).
 
     >>> scene = Scene.open(image=np.ones((3, 4, 5), np.uint8), labels=np.zeros((4, 5), np.uint8))
     >>> {name: values.shape for name, values in scene.read().items()}
@@ -90,7 +90,7 @@ class Scene(WithSummary):
 
         Returns
         -------
-        A variable a layer: (y, x), or (`NAME_band`, y, x) for several bands, in floating point with NaN where not valid; `labels`
+        One variable per layer: (y, x), or (`NAME_band`, y, x) for several bands, in floating point with NaN for invalid pixels; `labels`
         uint8 with void 255.
         """
         import xarray
@@ -120,7 +120,7 @@ class Scene(WithSummary):
 
     @property
     def synthetic(self) -> bool:
-        """Whether any layer is synthetic."""
+        """Return whether any layer is synthetic."""
         return any(layer.synthetic for layer in self.layers.values())
 
     def read(self, window: Window | None = None, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
@@ -157,7 +157,7 @@ class Scene(WithSummary):
         return sample
 
     def plot(self, *, legend: Legend | None = None, max_px: int = MAX_PX) -> list[Axes]:
-        """Draw the layers beside each other in a new figure, as `Layer.plot` does; returns the Axes of each. legend : of `labels`."""
+        """Draw the layers next to each other in a new figure, as `Layer.plot` does; return the Axes of each. legend : of `labels`."""
         return plot_layers(self.layers, {LABELS: legend}, max_px)
 
     def _summary(self) -> Summary:
@@ -182,7 +182,7 @@ class Scene(WithSummary):
 
 
 def fit_axes(layers: Mapping[str, Layer]) -> dict[str, Layer]:
-    """The layers, arrays with their axes in the order that fits the labels, else the first layer; GridError where none does."""
+    """Return the layers, with array axes in the order that fits the labels, else the first layer; GridError if none fits."""
     transposed = transposed_sources({name: layer.reader for name, layer in layers.items()}, LABELS)
     fitted = dict(layers)
     for name, source in transposed.items():

@@ -1,6 +1,6 @@
-"""What took a raster, as far as the words about its bands state it: optical bands by role, or radar by polarisation.
+"""Sensor of a raster, as far as its band metadata state it: optical bands by role, or radar by polarisation.
 
-Recognised from all bands of a source, whichever of them are read: a part of it is what the whole is.
+Recognised from all bands of a source, whichever of them are read: a subset has the same sensor as the whole source.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PLATFORM_TAGS = re.compile("spacecraft|satellite|platform|mission|constellation|
 
 @dataclass(frozen=True)
 class Sensor:
-    """What took a raster. declared : what the source states of all its bands; read : the bands that count, 1-based."""
+    """Sensor of a raster. declared : metadata of the source on all its bands; read : the bands that count, 1-based."""
 
     declared: Declared
     read: tuple[int, ...]
@@ -71,7 +71,7 @@ class Sensor:
 
     @property
     def states_nothing(self) -> bool:
-        """Whether no image band has a name that states something, or a wavelength."""
+        """Return whether no image band has a meaningful name or a wavelength."""
         bands = {number: self.declared.bands[number - 1] for number in self.image_bands}
         return all(states_nothing(band.name, number) and band.wavelength_nm is None for number, band in bands.items())
 
@@ -87,11 +87,11 @@ class Sensor:
 
     @property
     def may_be_radar(self) -> bool:
-        """Whether no name or wavelength of an image band is of anything but radar."""
+        """Return whether every name and wavelength of the image bands is compatible with radar."""
         names = [self.declared.names[band - 1] for band in self.image_bands]
         return self.states_nothing or all(map(is_radar_name, names))
 
     def radar_unit(self, bands: Sequence[int]) -> RadarUnit | None:
-        """The unit of these bands of radar, 1-based, as names, units and tags state it; None if none does."""
+        """Return the unit of these radar bands, 1-based, from names, units and tags; None if none of them states it."""
         names = [self.declared.names[band - 1] for band in bands]
         return stated_unit(names, [self.declared.stored[band - 1].unit for band in bands], self.declared.tags)

@@ -36,7 +36,7 @@ class Histogram:
 
     @classmethod
     def of(cls, scores: Iterable[NDArray[np.floating]], high: float, bins: int = BINS, low: float = 0.0) -> Histogram:
-        """Count scores from `low` to `high` block by block; what lies above is counted in the last bin."""
+        """Count scores from `low` to `high` block by block; scores above `high` are counted in the last bin."""
         counts = np.zeros(bins)
         for block in scores:
             every = np.asarray(block).ravel()
@@ -46,7 +46,7 @@ class Histogram:
         return cls(counts, low, high)
 
     def threshold(self, method: str = "two-means") -> float:
-        """The score from which a pixel is called changed, by one of `THRESHOLDS`."""
+        """Return the score from which a pixel counts as changed, by one of `THRESHOLDS`."""
         if method not in THRESHOLDS:
             raise InputError(f"threshold method {method!r} is unknown. {name_hint(method, list(THRESHOLDS))}")
         if np.count_nonzero(self.counts) < 2:
@@ -57,7 +57,7 @@ class Histogram:
         return float(THRESHOLDS[method](self))
 
     def separation(self, cut: float) -> tuple[float, float]:
-        """The share of pixels above a threshold and of the variance between both sides (Otsu 1979; one Gaussian: 2/π)."""
+        """Return the shares of pixels above a threshold and of the variance between both sides (Otsu 1979; one Gaussian: 2/π)."""
         values, weights = self.centres, self.counts / self.counts.sum()
         above = values >= cut
         share, mean = float(weights[above].sum()), float((weights * values).sum())
@@ -120,7 +120,7 @@ def _edge(histogram: Histogram, after: int) -> float:
 
 
 def _otsu(histogram: Histogram) -> float:
-    """The cut with the largest variance between both sides."""
+    """Return the cut with the largest variance between both sides."""
     below, above, mean_below, mean_above, *_ = _class_sums(histogram)
     between = np.nan_to_num(below * above * (mean_above - mean_below) ** 2)
     best = np.flatnonzero(between == between.max())
@@ -128,7 +128,7 @@ def _otsu(histogram: Histogram) -> float:
 
 
 def _kittler(histogram: Histogram) -> float:
-    """The cut with the least error of two Gaussians, each fitted to one side."""
+    """Return the cut with the smallest error of two Gaussians, each fitted to one side."""
     below, above, _, _, variance_below, variance_above = _class_sums(histogram)
     smallest = histogram.bin_width**2 / 12
     usable = (below > 0) & (above > 0) & (variance_below > smallest) & (variance_above > smallest)
@@ -154,7 +154,7 @@ def _two_means(histogram: Histogram) -> float:
 
 
 def _em(histogram: Histogram) -> float:
-    """Where two Gaussians that share the histogram are equally probable."""
+    """Return the score where two Gaussians that share the histogram are equally probable."""
     fit, values = histogram.two_gaussians(), histogram.centres
     changed = (fit.shares[1] > fit.shares[0]) & (values > fit.means[0]) & (values <= max(fit.means[1], fit.means[0]))
     return float(values[np.argmax(changed)]) if changed.any() else _otsu(histogram)

@@ -1,4 +1,4 @@
-"""What the numbers of a band mean: physical values, which pixels hold data, outliers, and labels (bytes, void 255)."""
+"""Interpretation of the numbers of a band: physical values, pixels with data, outliers, and labels (bytes, void 255)."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ RUINED = 2.0  # times the deviation without them: fewer or nearer values change 
 
 
 def same_unit(one: str, other: str) -> bool:
-    """Whether two units are the same; a band without one counts as metres, as heights do."""
+    """Return whether two units are the same; a band without a unit counts as metres, as heights do."""
     first, second = ((metres_of(unit) if unit else 1.0) or unit.lower() for unit in (one, other))
     return first == second
 
 
 def describe_vrt(stored: StoredValues) -> str:
-    """The elements of a GDAL virtual band that say how its numbers are meant."""
+    """Return the elements of a GDAL virtual band that state the unit, offset and scale of its numbers."""
     unit = f"<UnitType>{escape(stored.unit)}</UnitType>" if stored.unit else ""
     return unit if stored.plain else f"{unit}<Offset>{stored.offset!r}</Offset><Scale>{stored.scale!r}</Scale>"
 
 
 def physical_dtype(dtype: np.dtype[Any], stated: Sequence[StoredValues]) -> np.dtype[Any]:
-    """The type of physical values: that of the numbers where these are the values, else a floating one."""
+    """Return the type of physical values: the stored type if the numbers are the values, else a floating type."""
     return dtype if all(stored.plain for stored in stated) else np.result_type(dtype, np.float32)
 
 
@@ -60,7 +60,7 @@ def to_physical(data: NDArray[Any], stated: Sequence[StoredValues]) -> NDArray[A
 
 
 def valid_values(data: NDArray[Any], nodata: Nodata) -> Mask:
-    """Which pixels of data (C, h, w) are valid: no band is NaN or infinite, not all bands hold their nodata value."""
+    """Return which pixels of data (C, h, w) are valid: no band is NaN or infinite, and not all bands have their nodata value."""
     valid = np.ones(data.shape[1:], bool)
     every = nodata if isinstance(nodata, Sequence) else [nodata] * len(data)
     stated = [
@@ -96,12 +96,12 @@ def valid_numbers(data: NDArray[Any], declared: Declared) -> Mask:
 
 
 def valid_pixels(data: NDArray[Any], valid: Mask) -> NDArray[Any]:
-    """The valid pixels (C, n) of data (C, h, w); a view where all are, as picking them is slow."""
+    """Return the valid pixels (C, n) of data (C, h, w); a view if all are valid, as picking them is slow."""
     return data.reshape(len(data), -1) if valid.all() else data[:, valid]
 
 
 def is_nodata(values: NDArray[Any], nodata: float) -> Mask:
-    """Where `values` (...) are the value without data: the same number, or NaN; floats as near as GDAL takes them for it."""
+    """Return which `values` (...) are the nodata value: the same number, or NaN; floats within GDAL's tolerance."""
     if not holds(values.dtype, nodata):
         return np.zeros(values.shape, bool)
     if values.dtype.kind != "f" or not np.isfinite(nodata):
@@ -112,22 +112,22 @@ def is_nodata(values: NDArray[Any], nodata: float) -> Mask:
 
 
 def common_nodata(values: Sequence[float | None]) -> float | None:
-    """The value without data that bands have in common; None where they differ, or have none."""
+    """Return the common nodata value of bands; None if they differ or have none."""
     return values[0] if all(same_nodata(value, values[0]) for value in values) else None
 
 
 def same_nodata(first: float | None, second: float | None) -> bool:
-    """Whether two values without data are the same, also where both are NaN."""
+    """Return whether two nodata values are the same, also if both are NaN."""
     return first == second or (first is not None and second is not None and first != first and second != second)
 
 
 def storable_nodata(dtype: np.dtype[Any], nodata: float | None) -> float | None:
-    """The value without data as a file of this type can declare it; None where no pixel can have it."""
+    """Return the nodata value as a file of this type can declare it; None if no pixel can have it."""
     return as_stored(dtype, nodata) if nodata is not None and holds(dtype, nodata) else None
 
 
 def as_stored(dtype: np.dtype[Any], value: float) -> float:
-    """The number of a floating type next to `value`: GDAL reads −3.4028235e38 as less than any of single precision."""
+    """Return the floating-point number next to `value`: GDAL reads −3.4028235e38 as less than any number of single precision."""
     if dtype.kind != "f" or not np.isfinite(value):
         return value
     most = float(np.finfo(dtype).max)
@@ -135,7 +135,7 @@ def as_stored(dtype: np.dtype[Any], value: float) -> float:
 
 
 def holds(dtype: np.dtype[Any], value: float) -> bool:
-    """Whether a value is one of a type: whole and within its limits for integers."""
+    """Return whether a type can represent a value: for integers, whole and within the limits."""
     if not np.issubdtype(dtype, np.integer):
         return dtype.kind != "f" or not np.isfinite(value) or abs(value) * (1 - NEAR) <= float(np.finfo(dtype).max)
     limits = np.iinfo(dtype)
@@ -168,7 +168,7 @@ def label_bytes(values: NDArray[Any], valid: Mask, source: str) -> NDArray[np.ui
 
 @dataclass(frozen=True)
 class Outliers:
-    """Values far from all others: the range of the far values, and that of the others."""
+    """Values far from all others: the range of the far values, and the range of the others."""
 
     lowest: float
     highest: float
@@ -177,15 +177,15 @@ class Outliers:
 
     @property
     def nodata(self) -> float | None:
-        """The value that they are, where it is one that means no data by custom."""
+        """Return the value of the outliers if it is a customary nodata value; else None."""
         return self.lowest if self.lowest == self.highest and self.lowest in SENTINELS else None
 
     def usual_values(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Return those of `values` that are not far from most."""
+        """Return the elements of `values` that are not outliers."""
         return values[(values >= self.low) & (values <= self.high)]
 
     def dominates_std(self, std: float, values: NDArray[Any]) -> bool:
-        """Whether a deviation of `std` is due to the far values: more than twice that of the others among `values`."""
+        """Return whether a deviation of `std` is due to the outliers: more than twice the deviation of the other `values`."""
         return std > RUINED * float(self.usual_values(values).std(dtype=np.float64))
 
     def __str__(self) -> str:
@@ -197,7 +197,7 @@ class Outliers:
 
 
 def find_outliers(values: NDArray[Any]) -> Outliers | None:
-    """Values far from most of `values` (n,); None where there are none. Bytes are never far from each other.
+    """Find values far from the majority of `values` (n,); None if there are none. Bytes are never far from each other.
 
     >>> heights = np.linspace(28.0, 42.0, 1000)
     >>> str(find_outliers(np.append(heights, [-9999.0] * 300)))
@@ -227,7 +227,7 @@ def find_outliers(values: NDArray[Any]) -> Outliers | None:
 
 
 def _gap(end: float, rest: Floats) -> float:
-    """Distance from the end to the nearest of the rest, in spans of the rest; 0 where they are all alike. rest : ranked"""
+    """Return the distance from the end to the nearest of the rest, in spans of the rest; 0 if they are equal. rest : ranked."""
     low, high = percentile_of_ranked(rest, 1), percentile_of_ranked(rest, 99)
     nearest = rest[0] if end < rest[0] else rest[-1]
     return float(abs(end - nearest) / (high - low)) if high > low else 0.0

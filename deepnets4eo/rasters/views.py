@@ -1,4 +1,4 @@
-"""Layers seen otherwise than their files say: pixels worked on as read, a stated size of pixels, collars without data.
+"""Layers that differ from their files: pixels processed on reading, a stated pixel size, collars without data.
 
 Values that no instrument measures are masked: their squares are infinite.
 """
@@ -50,15 +50,15 @@ class LayerView(Source):
         self.bands = list(range(1, len(self.declared) + 1))
 
     def choose(self, bands: Sequence[int]) -> Layer:
-        """The layer with these bands, 1-based, alone."""
+        """Return the layer with only these bands, 1-based."""
         return self.layer.subset([self.layer.bands[band - 1] for band in bands])
 
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
-        """The whole grid averaged down to `shape`."""
+        """Read the whole grid averaged down to `shape`."""
         raise TypeError(f"{type(self).__name__} of {self.name} is read in full resolution")
 
     def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
-        """A GDAL handle for warped views, see `Source`."""
+        """Open a GDAL handle for warped views, see `Source`."""
         raise TypeError(f"{type(self).__name__} of {self.name} is read on its own grid")
 
 
@@ -111,7 +111,7 @@ def _name_once(name: str, value: float) -> None:
 
 
 class CollarSource(LayerView):
-    """A layer that is not valid in squares of `SQUARE_PX` of small numbers alone, nor beyond its edge; it is not warped."""
+    """A layer that is invalid in squares of `SQUARE_PX` with only small numbers, and beyond its edge; it is not warped."""
 
     def __init__(self, layer: Layer, largest: float) -> None:
         numbers = layer.as_stored()
@@ -135,9 +135,9 @@ class CollarSource(LayerView):
 
 
 class BandGapsSource(LayerView):
-    """A layer that is not valid in and beside squares of `side_px` in which one band holds its value without data; it is not warped.
+    """A layer that is invalid in and next to squares of `side_px` filled with the nodata value of one band; it is not warped.
 
-    values : index of a band → its value without data.
+    values : index of a band → its nodata value.
     """
 
     def __init__(self, layer: Layer, values: Mapping[int, float], side_px: int) -> None:
@@ -202,7 +202,7 @@ class PictureSource(LayerView):
         return chosen.reader.read_coarse(shape, chosen.bands)
 
     def _keep(self, window: Window, data: Sequence[NDArray[Any]], valid: Mask) -> None:
-        """Average the cells that lie in a window and are not kept: each gives the same pixels, whatever it was read with."""
+        """Average the cells in a window that are not stored yet: each gives the same pixels, whichever window it was read with."""
         rows, cols = (
             range(-(-start // CELL_PX), (start + length) // CELL_PX if start + length < side else -(-side // CELL_PX))
             for start, length, side in zip(window[:2], window[2:], self.grid.shape, strict=True)
@@ -221,7 +221,7 @@ class PictureSource(LayerView):
 
 
 def _cell_shares(side: int, coarse: int) -> list[tuple[slice, csr_array]]:
-    """The pixels of a picture whose centres lie in each cell of an axis, and the share (n, CELL_PX) that each of its pixels has in them."""
+    """Return the preview pixels with centres in each cell of an axis, and the share (n, CELL_PX) that each cell pixel has in them."""
     from scipy.sparse import csr_array
 
     shares, step = [], side / coarse
@@ -235,6 +235,6 @@ def _cell_shares(side: int, coarse: int) -> list[tuple[slice, csr_array]]:
 
 
 def is_small(data: NDArray[Any], largest: float) -> Mask:
-    """Where all bands (C, h, w) are of at most a size; below 0, such as −60 dB, at most that."""
+    """Return which pixels have all bands (C, h, w) at most `largest` in size; below 0, such as −60 dB, at most that value."""
     values = data if largest < 0 else np.abs(data)
     return np.asarray((values <= largest).all(axis=0))

@@ -29,7 +29,7 @@ FLIP = Affine.scale(1, -1)  # GDAL takes an identity transform for none; flipped
 
 
 class _OnGrid(Source):
-    """What another source says of itself, on a grid of its own."""
+    """Metadata of another source, on another grid."""
 
     def __init__(self, origin: Source, grid: Grid) -> None:
         self.name, self.paths, self.declared, self.dtype = origin.name, origin.paths, origin.declared, origin.dtype
@@ -50,7 +50,7 @@ class WarpedSource(_OnGrid):
 
     @classmethod
     def view(cls, origin: Source, grid: Grid, resampling: str) -> Source:
-        """A view of `origin` on `grid`; pixel for pixel where only one has a place and the shapes agree."""
+        """Return a view of `origin` on `grid`; pixel for pixel if only one of them is georeferenced and the shapes agree."""
         if (own := origin.warp(grid)) is not None:
             return own
         if not only_one_placed(origin.grid, grid):
@@ -86,7 +86,7 @@ class WarpedSource(_OnGrid):
         return data, valid
 
     def _warp(self, window: Window, bands: Sequence[int]) -> Pixels:
-        """A window by GDAL."""
+        """Read a window through GDAL."""
         handles = self._handles.setdefault(tuple(bands), Handles())
         try:
             if self._zoomed:
@@ -111,12 +111,12 @@ class WarpedSource(_OnGrid):
             raise self._unreadable(error) from error
 
     def _means_leave_out_nodata(self) -> bool:
-        """Whether GDAL knows what has no data, as it leaves it out of means."""
+        """Return whether GDAL recognises the pixels without data, so that it excludes them from means."""
         with self._origin.open_dataset() as dataset:
             return all(same_nodata(self.nodata_of([band])[0], dataset.nodatavals[band - 1]) for band in self.bands)
 
     def _warp_overview(self, fine: tuple[int, int], shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
-        """The whole grid from the origin averaged down to `fine`, by its overviews, where warping would read all pixels."""
+        """Warp the whole grid from the origin averaged down to `fine` by its overviews; plain warping would read all pixels."""
         values, valid = self._origin.read_coarse(fine, bands)
         hidden = np.ma.MaskedArray(values, np.broadcast_to(~valid, values.shape))
         nodata = common_nodata(self.nodata_of(bands))
@@ -155,14 +155,14 @@ class WarpedSource(_OnGrid):
 
 
 def _zoom_factor(fine: Grid, coarse: Grid) -> int:
-    """How many pixels of a grid make one of a coarser grid over the same ground; 0 for no whole number, or other ground."""
+    """Return how many pixels of a grid make one of a coarser grid over the same ground; 0 for no whole number or other ground."""
     factor = fine.shape[0] // coarse.shape[0]
     same = fine.crs == coarse.crs and tuple(fine.shape) == tuple(factor * side for side in coarse.shape)
     return factor if same and (fine.affine * Affine.scale(factor)).almost_equals(coarse.affine) else 0
 
 
 class _PixelForPixel(_OnGrid):
-    """A source whose pixels lie on another grid of the same shape; other things are stated of it if `declared` is given."""
+    """A source whose pixels are placed on another grid of the same shape; `declared` replaces its metadata if given."""
 
     def __init__(self, origin: Source, grid: Grid, declared: Declared | None = None) -> None:
         super().__init__(origin, grid)
@@ -185,7 +185,7 @@ class _PixelForPixel(_OnGrid):
 
 
 def with_grid(source: Source, grid: Grid) -> Source:
-    """The same pixels on another grid. Errors: GridError where that has another shape."""
+    """Return the source with its pixels on another grid. Errors: GridError if the grid has another shape."""
     if tuple(source.grid.shape) != tuple(grid.shape):
         raise GridError(
             f"{source.name} has {tuple(source.grid.shape)} pixels, the other grid {tuple(grid.shape)}. Give one of the same size."
@@ -194,12 +194,12 @@ def with_grid(source: Source, grid: Grid) -> Source:
 
 
 def with_declared(source: Source, declared: Declared) -> Source:
-    """The same pixels, of which other things are stated."""
+    """Return the source with other metadata for the same pixels."""
     return _PixelForPixel(source, source.grid, declared)
 
 
 def same_grid(a: Grid, b: Grid) -> bool:
-    """Whether two grids are the same to a thousandth of a pixel."""
+    """Return whether two grids are the same to a thousandth of a pixel."""
     if tuple(a.shape) != tuple(b.shape) or a.crs != b.crs:
         return False
     corners = np.array([(0.0, 0.0), (a.shape[1], 0), (0, a.shape[0])])

@@ -1,7 +1,7 @@
-"""Arrays of xarray as sources of layers over the same memory: their grid by coordinates, and what their attributes state.
+"""Arrays of xarray as sources of layers over the same memory: their grid by coordinates, metadata by attributes.
 
-Attributes are read as those of a file are: scale, offset, unit, names and wavelengths of bands, missing values. Refuses
-coordinates that are no even grid, and attributes that are no numbers, naming them.
+Attributes are read like a file's metadata: scale, offset, unit, names and wavelengths of bands, missing values. Refuses
+coordinates that are no even grid, and attributes that are no numbers, with their names.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _coordinates(data: xarray.Dataset | xarray.DataArray, axis: str) -> Floats:
 
 
 def _step(data: xarray.Dataset | xarray.DataArray, axis: str, values: NDArray[Any]) -> float | None:
-    """Return the distance of coordinates; None of a single one. Raises GridError where they are not on a line."""
+    """Return the distance of coordinates; None for a single one. Raises GridError if they are not on a line."""
     if len(values) < 2:
         return None
     numbers = values.astype(np.float64)
@@ -130,9 +130,9 @@ def _same_corners(affine: Affine, other: Affine, shape: tuple[int, int]) -> bool
 
 
 def _crs_and_transform(data: xarray.Dataset | xarray.DataArray, plane: tuple[str, str]) -> tuple[Any, Affine | None]:
-    """Return the CRS, and the transform that is stated beside it, as rioxarray and odc-geo write them.
+    """Return the CRS and the transform stated with it, as rioxarray and odc-geo write them.
 
-    odc-geo gets plain coordinates: it fails at those that are none."""
+    odc-geo gets plain coordinates: it fails on other coordinates."""
     import odc.geo.xr  # noqa: F401, which adds `.odc`
     import xarray
 

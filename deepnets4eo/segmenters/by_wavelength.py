@@ -108,7 +108,7 @@ def _generate(own: Mapping[str, Tensor], waves: Tensor) -> tuple[Tensor, Tensor]
 
 
 def _without_place_and_date(tensors: Mapping[str, Tensor], before: str) -> dict[str, Tensor]:
-    """Positions plus what stands for an image whose place, size and date are not said; without the layers of these."""
+    """Add the codes of unknown place, size and date to the positions, and remove the layers of place, size and date."""
     kept = dict(tensors)
     for name in UNKNOWN:
         token, weight, bias = (kept.pop(f"{before}{name}_{suffix}") for suffix in ("token", "fc.weight", "fc.bias"))

@@ -106,7 +106,7 @@ class Loaded:
 
 
 def is_local(weights: str | Path | None) -> bool:
-    """Whether first weights are a file or a run here, or come with the toolbox; not a name such as "imagenet"."""
+    """Return whether first weights are a file or a run here, or shipped with the toolbox; not a name such as "imagenet"."""
     if weights is None or str(weights) == IMAGENET:
         return False
     return str(weights).endswith(SUFFIX) or shipped_run(str(weights)) is not None or Path(weights).is_dir()
@@ -121,7 +121,7 @@ def read_tensors(path: str | Path, patterns: Sequence[re.Pattern[str]] | None = 
     Parameters
     ----------
     path : the file, the folder of a run, or the name of a model that comes with weights
-    patterns : regular expressions, of which one fits the whole name; None: all tensors
+    patterns : regular expressions, one of them must match the whole name; None: all tensors
 
     Returns
     -------
@@ -242,7 +242,7 @@ def _read(path: Path, patterns: Sequence[re.Pattern[str]] | None) -> tuple[dict[
 
 
 def _as_timm(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Transformers under the names and in the shapes that timm gives them; other networks as they are."""
+    """Return transformers with the names and shapes of timm; other networks unchanged."""
     if any(
         name.endswith(PATCHES) and value.ndim == 5 for name, value in tensors.items()
     ):  # Prithvi, whose patches have dates
@@ -259,7 +259,7 @@ def _as_timm(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _of_first_date(name: str, value: Tensor) -> Tensor:
-    """Patch embedding (D, B, T, k, k) summed over its dates; of fixed positions those of the first date."""
+    """Sum a patch embedding (D, B, T, k, k) over its dates; keep only the first date of fixed positions."""
     if name.endswith(PATCHES) and value.ndim == 5:
         return value.sum(dim=2)
     if name.endswith(POSITIONS) and value.ndim == 3:
@@ -281,7 +281,7 @@ def _with_zero_biases(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _with_joint_attention(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Queries, keys and values in one tensor, as timm has them; biases apart where keys have none."""
+    """Join queries, keys and values in one tensor, as in timm; biases stay separate if keys have none."""
     joint = dict(tensors)
     for name in tensors:
         parts = [name.replace(".q_proj.", f".{letter}_proj.") for letter in "qkv"]
@@ -313,7 +313,7 @@ def _bands_of(path: Path, metadata: Mapping[str, str], count: int, ours: Sequenc
 def _fit(
     name: str, weight: Tensor, value: Tensor, first: str, theirs: Sequence[str], bands: Sequence[str]
 ) -> tuple[Tensor | None, str]:
-    """A weight of another shape, fitted, and how; None where that cannot be."""
+    """Fit a weight of another shape, and return it with a description; None if it cannot be fitted."""
     if name == first and weight.shape[0] == value.shape[0] and weight.shape[2:] == value.shape[2:]:
         if theirs:
             return _place_bands(weight, theirs, bands)
@@ -387,6 +387,6 @@ def _check(report: Loaded, expected: Mapping[str, Tensor], tensors: Mapping[str,
 
 
 def _some(names: Sequence[str], most: int = 3) -> str:
-    """A few names, and how many more there are."""
+    """Return a few names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -61,18 +61,18 @@ class EarthObservation:
         self._data = data
 
     def predict(self, run: Run | Segmenter | str | Path, options: PredictOptions | None = None) -> xarray.DataArray:
-        """Label each pixel by a run. Errors: those of `deepnets4eo.predict`.
+        """Label each pixel by a run. Errors: as for `deepnets4eo.predict`.
 
         Parameters
         ----------
-        run : a run, its folder, the name of a model in the box, or a segmenter
+        run : a run, its folder, the name of a shipped model, or a segmenter
         options : tiling and limits; further outputs are files, and are not made here
 
         Returns
         -------
-        uint8 values of the legend, void 255 where a layer is not valid; without classes the run's quantity. An array of dask is
-        computed block by block, each with the run's halo around it: its values are those of the whole but where a network sees farther
-        than its halo.
+        uint8 values of the legend, void 255 for pixels that are not valid in a layer; without classes the run's quantity. An array of
+        dask is computed block by block, each with the run's halo around it: its values equal the whole array's unless a network sees
+        further than its halo.
         """
         from deepnets4eo.segmenters import Run, load_run
 
@@ -90,11 +90,11 @@ class EarthObservation:
         return _like(self._data, values, "labels", _flags(segmenter.legend))
 
     def change(self, other: Data, options: ChangeOptions | None = None) -> xarray.Dataset:
-        """Map what changed from this image to a later one. Errors: those of `map_change`.
+        """Map what changed from this image to a later one. Errors: as for `map_change`.
 
         Parameters
         ----------
-        other : the later image, whose grid is that of the map; it is registered to this one
+        other : the later image, whose grid is the grid of the map; it is registered to this one
         options : method, threshold, run and alignment
 
         Returns
@@ -113,17 +113,17 @@ class EarthObservation:
         return _mapped(job, other, {"change": "change.tif", "score": "score.tif"}, Legend.load("change"))
 
     def flood(self, pre: Data | None = None, options: FloodOptions | None = None) -> xarray.Dataset:
-        """Map what is flooded in this image; computed at once. Errors: those of `map_flood`.
+        """Map what is flooded in this image; computed at once. Errors: as for `map_flood`.
 
         Parameters
         ----------
-        pre : the image before, which says what is permanent water
+        pre : the image before, which shows the permanent water
         options : how the map is made
 
         Returns
         -------
-        `flood` (dry, permanent water, flood, 255 not seen) and `probability` of water, with the attribute `findings`; optical images of
-        pixels finer than 1 m on a grid of about that.
+        `flood` (dry, permanent water, flood, 255 not seen) and `probability` of water, with the attribute `findings`; for optical images
+        with pixels finer than 1 m, on a grid of about 1 m.
         """
         from deepnets4eo.floods import map_flood
 
@@ -136,12 +136,12 @@ class EarthObservation:
     def evaluate(
         self, reference: Data, legend: Legend | str | None = None, protocol: Protocol | None = None
     ) -> Evaluation:
-        """Score these labels against a reference. Errors: those of `deepnets4eo.evaluate`.
+        """Score these labels against a reference. Errors: as for `deepnets4eo.evaluate`.
 
         Parameters
         ----------
         reference : label values in one band, on any grid
-        legend : by default that of the labels, as `predict` has written it into their attributes
+        legend : by default the legend in the attributes of the labels, as written by `predict`
         protocol : rules; by default all classes count
         """
         from deepnets4eo.evaluation import evaluate
@@ -176,7 +176,7 @@ def _layer(data: Data, *, power: bool = False) -> Layer:
 
 
 def _labels(data: Data, run: Any, options: PredictOptions | None, progress: Progress | None = None) -> NDArray[Any]:
-    """What `predict` writes, (y, x)."""
+    """Return the labels or values that `predict` writes, (y, x)."""
     from deepnets4eo.prediction import predict
 
     scene = Scene.from_xarray(data) if isinstance(data, xarray.Dataset) else data
@@ -187,7 +187,7 @@ def _labels(data: Data, run: Any, options: PredictOptions | None, progress: Prog
 
 
 def _by_blocks(data: Data, halo_px: int, kind: np.dtype[Any], label: Callable[[Data], NDArray[Any]]) -> Any:
-    """A lazy array (y, x) of what `label` says of each block with its surroundings; blocks are those of the data."""
+    """Return a lazy array (y, x) of the result of `label` for each block with its surroundings; blocks are the data's chunks."""
     import dask
     import dask.array
 
@@ -215,7 +215,7 @@ def _by_blocks(data: Data, halo_px: int, kind: np.dtype[Any], label: Callable[[D
 def _mapped(
     job: Callable[[Path, Progress | None], Any], on: Data | None, files: dict[str, str], legend: Legend
 ) -> xarray.Dataset:
-    """The rasters of a job as a dataset, lazily where `on`, whose grid they have, is."""
+    """Return the rasters of a job as a dataset; lazily if `on`, which has the same grid, is lazy."""
 
     def run(progress: Progress | None = None) -> tuple[dict[str, xarray.DataArray], list[str]]:
         with tempfile.TemporaryDirectory() as folder:
@@ -253,7 +253,7 @@ def _mapped(
 
 
 def _like(data: Data, values: Any, name: str, attributes: dict[str, Any]) -> xarray.DataArray:
-    """Values (y, x) where the data lie."""
+    """Return values (y, x) with the coordinates of the data."""
     plane = plane_of(data)
     kept = {key: value for key, value in data.coords.items() if set(value.dims) <= set(plane)}
     crs = grid_of(data).crs

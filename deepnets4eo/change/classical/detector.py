@@ -109,12 +109,12 @@ class ChangeDetector(ProbabilitySegmenter):
 
         Returns
         -------
-        The fitted detector, for this pair alone.
+        The fitted detector, only for this pair.
 
         Raises
         ------
         InputError
-            As the class, and where nothing is valid at both dates or nothing differs.
+            As the class, and if no pixel is valid at both dates or no pixel differs.
         """
         inputs = InputSpec.measure([scene], [PRE, POST], far_spans=FAR_SPANS)
         detector = cls(method, inputs, threshold_method=threshold_method)
@@ -146,7 +146,7 @@ class ChangeDetector(ProbabilitySegmenter):
         return self
 
     def _measure(self, read_blocks: Blocks) -> None:
-        """The method's statistics, then the threshold of its scores."""
+        """Measure the method's statistics, then the threshold of its scores."""
         self.method.fit(read_blocks)
         scores = [self.method.measure(values)[valid] for values, valid in read_blocks()]
         histogram = Histogram.of(scores, max(float(score.max()) for score in scores if score.size))
@@ -168,7 +168,7 @@ class ChangeDetector(ProbabilitySegmenter):
             self.method.to(compute.device)
 
     def describe(self) -> dict[str, Any]:
-        """Plain values from which `restore` makes the same detector again."""
+        """Return plain values that `restore` needs to rebuild the same detector."""
         return {"method": self.method.name, "threshold_method": self.threshold_method}
 
     def save(self, folder: str | Path) -> list[str]:
@@ -200,7 +200,7 @@ class ChangeDetector(ProbabilitySegmenter):
 
 
 def _with_one_scale(inputs: InputSpec) -> InputSpec:
-    """Inputs whose bands are divided by one number, the root of their mean square, and not shifted: directions are kept."""
+    """Return inputs whose bands are divided by one number, the root of their mean square, and not shifted: directions are kept."""
     layers = inputs.layers.values()
     size = (
         math.sqrt(np.mean([np.square([*layer.mean, *layer.std]).sum() / len(layer.bands) for layer in layers])) or 1.0
@@ -220,7 +220,7 @@ def _check_differ(read_blocks: Blocks) -> None:
 
 
 def _largest_difference(read_blocks: Blocks) -> float:
-    """Between both dates in any band, in standard deviations; -1 where no pixel is valid."""
+    """Return the largest difference between both dates in any band, in standard deviations; -1 if no pixel is valid."""
     largest = -1.0
     for values, valid in read_blocks():
         if valid.any():
@@ -230,7 +230,7 @@ def _largest_difference(read_blocks: Blocks) -> float:
 
 
 def _without_few_far(read_blocks: Blocks) -> Blocks:
-    """The same blocks without pixels that lie far from all others in any band, where these are few."""
+    """Return the blocks without pixels that are far from all others in any band, if these pixels are few."""
 
     def read_others() -> Iterator[tuple[FloatImage, Mask]]:
         for values, valid in read_blocks():

@@ -1,6 +1,6 @@
-"""Change by the features of a frozen encoder: how the surroundings of a pixel look at both dates, beside its colours.
+"""Change by the features of a frozen encoder: how the surroundings of a pixel look at both dates, in addition to its colours.
 
-The weights in the box (`models/efficientnet-lite0`) are never trained, and no label is read. Needs PyTorch.
+The shipped weights (`models/efficientnet-lite0`) are never trained, and no label is read. Needs PyTorch.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ Scaling = list[tuple[FloatImage, FloatImage]]  # mean and deviation of each leve
 
 
 class FeatureDistance(PairScore):
-    """Length of the difference of both dates' features, summed over five levels, times one less the cosine between them, summed over three.
+    """Length of the difference of both dates' features, summed over five levels, times one minus their cosine, summed over three levels.
 
     Each channel is standardised at its own date over the pair.
 
-    The length shows how much differs, the cosine where the kind of thing differs: season and light alter only the
+    The length shows how much differs, the cosine whether the kind of object differs: season and light alter only the
     length.
 
-    bands : red, green and blue among those of a date
+    bands : red, green and blue among the bands of a date
     """
 
     name = "embeddings"
@@ -48,7 +48,7 @@ class FeatureDistance(PairScore):
 
     @classmethod
     def of_bands(cls, names: Sequence[str]) -> FeatureDistance:
-        """The method for dates whose bands have these names."""
+        """Return the method for dates whose bands have these names."""
         return cls(colour_bands(names))
 
     @property
@@ -57,7 +57,7 @@ class FeatureDistance(PairScore):
         return HALO_PX
 
     def tiling(self, shape: tuple[int, int] | None = None) -> Tiling:
-        """Tiles of whole cells, of which a scene of this shape needs the fewest pixels."""
+        """Return the tiling into whole cells that needs the fewest pixels for a scene of this shape."""
         usual = super().tiling()
         sides = range(SMALLEST_TILE_PX, LARGEST_TILE_PX + 1, REDUCTIONS[-1])
         return usual if shape is None else usual.least_work(shape, sides)
@@ -108,7 +108,7 @@ class FeatureDistance(PairScore):
         return frozen_encoder()
 
     def _levels(self, date: FloatImage) -> Maps:
-        """The maps of an image (p, h, w) whose bands are standardised, made as wide as photographs are."""
+        """Return the maps of an image (p, h, w) whose standardised bands are rescaled to the spread of photographs."""
         import torch
 
         below, right = (-side % REDUCTIONS[-1] for side in date.shape[1:])

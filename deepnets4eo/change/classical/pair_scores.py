@@ -43,8 +43,9 @@ KMEANS_STEPS = 100
 
 
 class PairScore(ABC):
-    """A method without training data. `threshold` is the score from which on a pixel is changed, where the method
-    itself knows it."""
+    """A method without training data.
+
+    `threshold` is the score from which a pixel counts as changed, if the method itself defines it."""
 
     name: ClassVar[str]
     threshold: float | None = None
@@ -52,7 +53,7 @@ class PairScore(ABC):
 
     @classmethod
     def of_bands(cls, names: Sequence[str]) -> PairScore:
-        """The method for dates whose bands have these names."""
+        """Return the method for dates whose bands have these names."""
         return cls()
 
     @property
@@ -61,7 +62,7 @@ class PairScore(ABC):
         return 0
 
     def tiling(self, shape: tuple[int, int] | None = None) -> Tiling:
-        """How scenes are cut; those of `shape` with little to be computed twice, where that costs much."""
+        """Return the tiling of scenes; for scenes of `shape`, little is computed twice if the computation is expensive."""
         return Tiling(SIDE_PX + 2 * self.halo_px, self.halo_px)
 
     @abstractmethod
@@ -194,8 +195,8 @@ class IrMad(Mad):
 class PcaKMeans(PairScore):
     """PCA and k-means (Celik 2009) on the length of the change vector: blocks of pixels in two clusters.
 
-    The score is how much nearer a block lies to the cluster of large differences: 1 at its centre, 0 at that of the
-    other.
+    The score is how much nearer a block is to the cluster of large differences: 1 at its centre, 0 at the centre of the
+    other cluster.
     """
 
     name = "pca-kmeans"
@@ -272,7 +273,7 @@ class PcaKMeans(PairScore):
 
 
 def _two_clusters(samples: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Centres of two clusters (2, C), that of smaller differences first; started at both ends of the first component."""
+    """Return the centres of two clusters (2, C), smaller differences first; started at both ends of the first component."""
     first = samples[0]
     centres = np.stack([samples[:, first <= np.median(first)].mean(axis=1), samples[:, np.argmax(first)]])
     for _ in range(KMEANS_STEPS):
@@ -307,7 +308,7 @@ class PairVariates:
     correlation: Vector
 
     def differences(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
-        """The variates. values : (2 p, n), pre before post → (p, n)"""
+        """Return the variates. values : (2 p, n), pre before post → (p, n)."""
         weights = np.concatenate([self.pre, -self.post], axis=1).astype(np.float32)
         result: NDArray[np.float32] = weights @ np.asarray(values, np.float32)
         result -= self.offset.astype(np.float32)[:, None]
@@ -327,8 +328,9 @@ class PairVariates:
 
 
 def chi_square_tail(degrees: int, values: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The probability of more than `values` (n,) under χ² of so many degrees, by its finite series: a fifth of the time of
-    `scipy.special.chdtrc`."""
+    """Return the probability of more than `values` (n,) under χ² with `degrees` degrees of freedom.
+
+    Its finite series takes a fifth of the time of `scipy.special.chdtrc`."""
     half = np.minimum(values, 2000.0, dtype=float) / 2  # farther out it is 0
     order, tail = (0.5, erfc(np.sqrt(half))) if degrees % 2 else (1.0, np.exp(-half))
     term = np.exp(-half) * half**order / math.gamma(order + 1)
@@ -340,8 +342,9 @@ def chi_square_tail(degrees: int, values: NDArray[np.floating]) -> NDArray[np.fl
 
 
 def mad_variates(moments: Moments, penalty: float = PENALTY) -> PairVariates:
-    """Return the p MAD variates: combinations of bands with maximal positive correlation between the dates (canonical
-    correlation analysis). Each has variance 1; the least correlated comes first.
+    """Return the p MAD variates: combinations of bands with maximal positive correlation between the dates.
+
+    They come from canonical correlation analysis. Each has variance 1; they are sorted by increasing correlation.
 
     penalty : share of each band's variance that is added to it, up to 0.01 for many or collinear bands.
 
@@ -383,6 +386,6 @@ def _fix_signs(pre: Matrix, post: Matrix) -> tuple[Matrix, Matrix]:
 
 
 def chi_image(variates: PairVariates, batch: FloatImage) -> NDArray[np.float32]:
-    """The square root of χ² of an image. batch : (2 p, h, w) → (h, w)"""
+    """Return the square root of χ² of an image. batch : (2 p, h, w) → (h, w)."""
     bands, height, width = batch.shape
     return np.sqrt(variates.chi_square(batch.reshape(bands, -1))).reshape(height, width)

@@ -64,8 +64,9 @@ def double_size(channels_in: int, channels_out: int, *, bias: bool = True) -> nn
 
 
 def join(maps: Tensor, *skips: Tensor) -> Tensor:
-    """Put maps before those of the encoder, (N, sum of channels, H, W); where a side was odd, the last row or column is
-    repeated."""
+    """Put maps before the maps of the encoder, (N, sum of channels, H, W).
+
+    If a side was odd, the last row or column is repeated."""
     below, right = skips[0].shape[2] - maps.shape[2], skips[0].shape[3] - maps.shape[3]
     if below or right:
         maps = F.pad(maps, (0, right, 0, below), mode="replicate")
@@ -73,9 +74,9 @@ def join(maps: Tensor, *skips: Tensor) -> Tensor:
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 × 3 convolutions beside a short way; `scale` keeps both sides, or may "halve" (by maxima) or "double" them.
+    """Two 3 × 3 convolutions with a shortcut; `scale` keeps both sides, or may "halve" (by maxima) or "double" them.
 
-    before, after : numbers of channels; slope : of the rectifier below 0.
+    before, after : numbers of channels; slope : slope of the rectifier below 0.
 
     >>> ResidualBlock(8, 16, scale="halve")(torch.zeros(1, 8, 32, 32)).shape
     torch.Size([1, 16, 16, 16])
@@ -96,7 +97,9 @@ class ResidualBlock(nn.Module):
             self.short = nn.Sequential(nn.Conv2d(before, after, 1, bias=bias), nn.BatchNorm2d(after))
 
     def forward(self, maps: Tensor) -> Tensor:
-        """maps : (N, before, H, W) · returns : (N, after, H′, W′)."""
+        """Apply the block.
+
+        maps : (N, before, H, W) · returns : (N, after, H′, W′)."""
         inner = self.second(self.pool(self.activation(self.first(maps))))
         summed: Tensor = self.activation(inner + self.pool(self.short(maps)))
         return summed

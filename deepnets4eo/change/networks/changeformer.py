@@ -25,7 +25,7 @@ LEVELS = 4
 
 
 class ChangeFormer(nn.Module):
-    """Siamese mix transformer; the published one lies between "mit_b1" and "mit_b2", has a width of 256 and 41,026,674 weights.
+    """Siamese mix transformer; the published network is between "mit_b1" and "mit_b2", has a width of 256 and 41,026,674 weights.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class ChangeFormer(nn.Module):
     encoder : "mit_b0" … "mit_b5" of smp
     weights : first weights of the encoder, "imagenet" or a .safetensors file, see `load_pretrained`
     width : channels of the differences and the decoder
-    bands : what the bands of both dates show, where weights of a file belong to other ones
+    bands : what the bands of both dates show, if weights of a file belong to other bands
 
     Raises
     ------

@@ -29,11 +29,11 @@ class CoverAndChange(nn.Module, ABC):
 
     @abstractmethod
     def forward_cover(self, dates: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of land cover at pre and at post alone. dates : as for `forward_all`"""
+        """Return only the logits of land cover at pre and at post. dates : as for `forward_all`."""
 
     @abstractmethod
     def cover_modules(self) -> Sequence[nn.Module]:
-        """The parts that land cover needs."""
+        """Return the modules that land cover needs."""
 
     def freeze_cover(self) -> None:
         """Leave weights and statistics of land cover as they are in further training."""
@@ -54,13 +54,13 @@ class CoverAndChange(nn.Module, ABC):
 class FromTo(CoverAndChange):
     """Classes from → to of a network of change and land cover: class i · L + j was cover i and is cover j.
 
-    The change scores of the network alone decide whether a pixel has changed. Its two covers are then the most probable
+    Only the change scores of the network decide whether a pixel has changed. Its two covers are then the most probable
     pair that agrees with this decision.
 
     network : "hrscd", or "change-encoder", which takes `encoder` and `weights`.
     num_classes : L² for L classes of land cover.
 
-    Errors: InputError for other numbers, and networks without land cover.
+    Raises InputError for other numbers, and networks without land cover.
 
     >>> network = FromTo(6, 25).eval()
     >>> network(torch.zeros(1, 6, 32, 32)).shape

@@ -25,15 +25,15 @@ DECODER_CHANNELS = (256, 128, 64, 32, 16)
 
 
 class EncoderPair(CoverAndChange):
-    """A Siamese U-Net over an smp encoder, and where `cover_classes` are named, a land-cover map of each date beside it.
+    """A Siamese U-Net over an smp encoder; if `cover_classes` are named, it also returns a land-cover map of each date.
 
     The difference is post − pre with its sign, at every level, so the two directions of a change stay apart.
 
     fusion : "concat", "difference" or "both".
-    decoder_channels : from the coarsest level to the image's own.
-    weights : such as "imagenet", which are downloaded.
+    decoder_channels : from the coarsest level to the level of the image.
+    weights : e.g. "imagenet", which are downloaded.
 
-    Errors: InputError for an odd number of bands, an unknown fusion or encoder.
+    Raises InputError for an odd number of bands, an unknown fusion or encoder.
 
     >>> network = EncoderPair(6, 2, fusion="difference", encoder="resnet18")
     >>> network(torch.zeros(1, 6, 64, 64)).shape
@@ -76,11 +76,11 @@ class EncoderPair(CoverAndChange):
         return self._change(features), *self._cover(features)
 
     def forward_cover(self, dates: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of land cover at pre and at post alone. dates : as for `forward`"""
+        """Return only the logits of land cover at pre and at post. dates : as for `forward`."""
         return self._cover(self.encoder(dates_apart(dates)))
 
     def cover_modules(self) -> Sequence[nn.Module]:
-        """The encoder, which change shares, and the decoder of land cover."""
+        """Return the encoder, which change shares, and the decoder of land cover."""
         return [self.encoder, self.cover_decoder, self.cover_head]
 
     def encoder_parameters(self) -> list[nn.Parameter]:

@@ -27,8 +27,9 @@ SMALLEST_PX = 16  # four poolings leave one pixel
 
 
 class ChangeUNet(nn.Module, ABC):
-    """Base of the three networks: one encoder, one decoder; subclasses say what the decoder sees of both dates
-    (`skip_factor` times the encoder's channels at each level)."""
+    """Base of the three networks, with one encoder and one decoder.
+
+    Subclasses define what the decoder receives from both dates (`skip_factor` times the encoder's channels at each level)."""
 
     def __init__(self, bands: int, num_classes: int, skip_factor: int) -> None:
         super().__init__()
@@ -117,7 +118,7 @@ class SiameseChangeUNet(ChangeUNet):
 
     @abstractmethod
     def fuse(self, pre: Tensor, post: Tensor) -> tuple[Tensor, ...]:
-        """What the decoder sees of one level of both dates, (N, C, h, w) each."""
+        """Return what the decoder receives from one level of both dates, (N, C, h, w) each."""
 
 
 class FCSiamConc(SiameseChangeUNet):
@@ -172,5 +173,5 @@ class FCSiamDiff(SiameseChangeUNet):
         super().__init__(bands_of_one_date(in_channels), num_classes, skip_factor=1)
 
     def fuse(self, pre: Tensor, post: Tensor) -> tuple[Tensor, ...]:
-        """The size of their difference."""
+        """Return the absolute difference of both dates."""
         return ((pre - post).abs(),)

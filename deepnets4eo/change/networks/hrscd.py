@@ -1,6 +1,6 @@
 """Residual U-Nets of Daudt et al. (CVIU 187, 2019): networks of the four strategies of HRSCD for land cover and change, and FresUNet.
 
-`ResidualUNet` maps land cover from one date (strategies 1 and 3), change classes from both (2), or change alone (3).
+`ResidualUNet` maps land cover from one date (strategies 1 and 3), change classes from both (2), or only change (3).
 
 `MultitaskChangeNet` does both in one network (4). `FresUNet` takes both dates as one image.
 
@@ -73,12 +73,12 @@ class MultitaskChangeNet(CoverAndChange):
         return self._change(dates, [level.chunk(2) for level in levels]), pre, post
 
     def forward_cover(self, dates: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of land cover at pre and at post alone. dates : as for `forward`"""
+        """Return only the logits of land cover at pre and at post. dates : as for `forward`."""
         pre, post = self.cover(dates_apart(dates)).chunk(2)
         return pre, post
 
     def cover_modules(self) -> Sequence[nn.Module]:
-        """Encoder and decoder of land cover."""
+        """Return the encoder and decoder of land cover."""
         return [self.cover]
 
     def _change(self, dates: Tensor, levels: list[tuple[Tensor, ...]]) -> Tensor:

@@ -39,12 +39,12 @@ def write_breaks(
     progress: Callable[[float], None] | None = None,
     shared: SharedWork | None = None,
 ) -> Path:
-    """Write the breaks of all pixels since `start` to a float32 COG, NaN where there is no break or no history.
+    """Write the breaks of all pixels since `start` to a float32 COG, NaN for pixels without a break or history.
 
-    quantity : a band or "ndvi", by default NDVI where red and near infrared are known, else the first band
-    shared : looks for them in other processes
+    quantity : a band or "ndvi", by default NDVI if red and near infrared are known, else the first band
+    shared : looks for breaks in other processes
 
-    Errors: InputError for a quantity that the series does not have, or a start without history.
+    Raises InputError for a quantity that the series does not have, or a start without history.
     """
     quantity = quantity or default_quantity(series)
     _quantity(series, quantity)
@@ -72,7 +72,7 @@ def default_quantity(series: ImageSeries) -> str:
 
 @dataclass(frozen=True)
 class BreakBlocks:
-    """Blocks of pixels, by number, in which breaks of a quantity since a date are looked for."""
+    """Blocks of pixels, by number, that are searched for breaks of a quantity since a date."""
 
     series: ImageSeries
     quantity: str

@@ -44,8 +44,8 @@ class DatedImage:
 
     day : of acquisition
     sources : rasters whose bands follow each other
-    masks : rasters of clouds, shadows …, on any grid; a pixel is left out where any of them says so
-    year_alone : whether only its year is known, and the day is the middle
+    masks : rasters of clouds, shadows …, on any grid; a pixel is left out if any mask marks it
+    year_alone : whether only its year is known, and the day is the middle of the year
     """
 
     day: date
@@ -98,7 +98,7 @@ def find_images(
 
 
 def dated_name(name: str, pattern: str | None = None) -> tuple[date | None, bool]:
-    """The date in a file's name, None where there is none, and whether it is a year alone, which stands for its middle.
+    """Return the date in a file's name, or None, and whether the name has only a year, whose middle is then the date.
 
     An impossible date or one that lacks a 0, such as `2019-02-30` and `2019-1-5`, does not count as its month or year.
 
@@ -157,7 +157,7 @@ def _rasters(source: str | Path | Sequence[LayerLike]) -> list[LayerLike]:
 def _dates(
     rasters: Sequence[LayerLike], dates: Sequence[str | date] | None, pattern: str | None, what: str = "rasters"
 ) -> list[tuple[date, bool]]:
-    """The date of each raster, and whether only its year is known."""
+    """Return the date of each raster, and whether only its year is known."""
     if dates is not None:
         if len(dates) != len(rasters):
             raise InputError(f"{len(dates)} dates were given for {len(rasters)} {what}. Give as many {what} as dates.")
@@ -182,7 +182,7 @@ def _date_of(raster: LayerLike, pattern: str | None) -> tuple[date, bool]:
 
 
 def _date_by_pattern(name: str, pattern: str) -> date | None:
-    """The first date of this pattern; rather one that is no part of a longer number, and of a year from 1900 to 2099."""
+    """Return the first date of this pattern, preferably not part of a longer number, and of a year from 1900 to 2099."""
     candidates = []
     for match in re.finditer(f"(?=({_expression(pattern)}))", name):
         day = _parse(match[1], pattern)
@@ -251,7 +251,7 @@ def _stac_image(path: Path, item: StacItem, assets: Sequence[str], mask: str | N
 
 
 def _source(path: Path, item: StacItem, name: str, where: str) -> LayerLike:
-    """The file of an asset, with what the item states of its bands where it does."""
+    """Return the file of an asset, with what the item states about its bands, if anything."""
     if name not in item.assets:
         raise InputError(f"{where} has no asset {name!r}. {name_hint(name, item.assets)}")
     asset = item.assets[name]

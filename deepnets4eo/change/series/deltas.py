@@ -50,11 +50,10 @@ NEIGHBOURHOOD = 7  # the same, where a change is told from clouds at several dat
 
 @dataclass(frozen=True)
 class DateDeltas:
-    """The deltas of one date: `known` (N,), whitened deltas (N, F) with median length 1, their lengths, and the
-    candidates that changed most.
+    """The deltas of one date: `known` (N,), whitened deltas (N, F) with median length 1, their lengths, and candidates.
 
-    `held` (N,) is the least share of a change that later dates still show (0 with too few dates, 1 without
-    persistence).
+    The candidates changed most. `held` (N,) is the minimum share of a change that later dates still show (0 with too few
+    dates, 1 without persistence).
     """
 
     index: int
@@ -66,7 +65,7 @@ class DateDeltas:
 
 
 def iter_deltas(series: CellSeries, options: NoveltyOptions) -> Iterator[DateDeltas]:
-    """Yields the deltas of each date that has a baseline. Errors: InputError for too few dates."""
+    """Yield the deltas of each date that has a baseline. Raises InputError for too few dates."""
     needed = options.history + 1 + options.persistence
     if len(series.dates) < needed:
         raise InputError(
@@ -95,7 +94,7 @@ def iter_deltas(series: CellSeries, options: NoveltyOptions) -> Iterator[DateDel
 def _compare(
     standard: Rows, seen: tuple[Mask, Mask], index: int, baseline: Rows, known: Mask, options: NoveltyOptions
 ) -> DateDeltas:
-    """The deltas of a date against one baseline. seen : (T, N) valid dates of cells, and their spikes"""
+    """Compare a date with one baseline and return its deltas. seen : (T, N) valid dates of cells, and their spikes."""
     whitening, whitened = whiten(linear_residuals(standard[index], baseline, known), known)
     magnitude = np.linalg.norm(whitened, axis=1)
     least = np.quantile(magnitude[known], 1 - options.candidates)
@@ -106,7 +105,7 @@ def _compare(
 
 
 def _smaller(previous: DateDeltas, seasonal: DateDeltas) -> DateDeltas:
-    """The smaller of two deltas of a date, cell by cell: what is new differs from the dates before and from the season."""
+    """Return the smaller of two deltas of a date, cell by cell: a novelty differs from the dates before and from the season."""
     use = seasonal.known & (~previous.known | (seasonal.magnitude < previous.magnitude))
     candidates = np.where(previous.known & seasonal.known, previous.candidates & seasonal.candidates,
                           previous.candidates | seasonal.candidates)  # fmt: skip
@@ -121,7 +120,7 @@ def _smaller(previous: DateDeltas, seasonal: DateDeltas) -> DateDeltas:
 
 
 def season_of(dates: list[date], index: int, days: int) -> list[int]:
-    """Dates of earlier years within so many days of the season; none where fewer than two years have them.
+    """Return dates of earlier years within `days` days of the season; none if fewer than two years have such dates.
 
     >>> days = [date(2018, 1, 5), date(2018, 7, 1), date(2018, 12, 30), date(2019, 1, 1), date(2020, 1, 2)]
     >>> season_of(days, 4, 30), season_of(days, 3, 30)
@@ -154,10 +153,10 @@ def _held(
     whitened: Rows,
     left: NDArray[np.int64],
 ) -> NDArray[np.float32]:
-    """Return the least share (N,) of each change, along its own direction, that the next `left` valid dates still show
-    against the same baseline.
+    """Return the minimum share (N,) of each change that the next `left` valid dates still show.
 
-    Where there are fewer, the median share of all later dates counts.
+    The share is measured along the change's own direction, against the same baseline. With fewer later dates, the median
+    share of all later dates counts.
     """
     valid, spikes = seen
     least = np.ones(len(whitened), np.float32)
@@ -186,11 +185,10 @@ def _typical(shares: list[NDArray[np.float32]], wanted: Mask) -> NDArray[np.floa
 
 
 def find_spikes(standard: Rows, valid: Mask) -> Mask:
-    """Return (T, N) spikes: cells that differ at one date (or two) from the dates before and after, such as missed
-    clouds, which would spoil the baselines.
+    """Return (T, N) spikes: cells that differ at one or two dates from the dates before and after.
 
-    The first dates are compared only with those after them. The last date is never a spike, nor is one that lies much
-    nearer to one side.
+    Spikes, such as missed clouds, would spoil the baselines. The first dates are compared only with the dates after them.
+    The last date is never a spike, nor is a date that is much nearer to one side.
     """
     near = _both_sides(standard, valid, NEIGHBOURS, _whitened_distance)
     far = _both_sides(standard, valid, NEIGHBOURHOOD, _plain_distance)
@@ -201,7 +199,7 @@ def find_spikes(standard: Rows, valid: Mask) -> Mask:
 def _both_sides(
     standard: Rows, valid: Mask, history: int, distance: Callable[[Rows, Rows, Mask], NDArray[np.float32]]
 ) -> NDArray[np.float32]:
-    """How far each date of a cell lies from the median of so many dates before and after it, (2, T, N); infinite without one."""
+    """Return how far each date of a cell is from the median of `history` dates before and after it, (2, T, N); infinite without one."""
     count, cells, _ = standard.shape
     distances = np.full((2, count, cells), np.inf, np.float32)
     for side, order in enumerate((range(count), range(count - 1, -1, -1))):
@@ -243,10 +241,9 @@ def standardise(series: CellSeries, valid: Mask, *, also: Mask | None = None) ->
 def running_medians(
     standard: Rows, valid: Mask, history: int, order: Iterable[int], least: int
 ) -> Iterator[tuple[int, Rows, Mask]]:
-    """Yield each date in an order with the medians (N, F) of its `history` valid dates before, and which cells (N,)
-    have at least `least` of them.
+    """Yield each date in an order with the medians (N, F) of its `history` previous valid dates, and a mask of cells.
 
-    A first date stands for those that are missing.
+    The mask (N,) is True for cells that have at least `least` of these dates. A first date replaces missing dates.
     """
     cells, features = standard.shape[1:]
     recent = np.zeros((history, cells, features), np.float32)
@@ -264,9 +261,9 @@ def running_medians(
 
 
 def linear_residuals(values: Rows, baseline: Rows, known: Mask) -> Rows:
-    """Return what the baseline does not predict of a date (N, F), 0 where not known.
+    """Return the part of a date that the baseline does not predict, (N, F), 0 if unknown.
 
-    The prediction is linear in the baseline, cut at ±`CUT`, and drawn towards that of the median cell by a ridge.
+    The prediction is linear in the baseline, cut at ±`CUT`, and drawn towards the prediction of the median cell by a ridge.
 
     Residuals of cells far from all others are smaller by √(1 + leverage).
     """
@@ -293,7 +290,7 @@ def least_changed(magnitude: NDArray[np.floating]) -> NDArray[np.intp]:
 
 
 def whiten(residual: Rows, known: Mask) -> tuple[NDArray[np.float64], Rows]:
-    """The symmetric whitening matrix (F, F) of the half that changed least, and the whitened residuals."""
+    """Return the symmetric whitening matrix (F, F) of the half that changed least, and the whitened residuals."""
     rows = residual[known].astype(np.float64)
     features = rows.shape[1]
     magnitude = np.linalg.norm(rows, axis=1)

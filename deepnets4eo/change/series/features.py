@@ -34,7 +34,7 @@ INDICES = {"ndvi": ("nir", "red"), "ndwi": ("green", "nir"), "grvi": ("green", "
 
 
 class CellFeatures(Protocol):
-    """What describes a cell at a date."""
+    """The features that describe a cell at a date."""
 
     names: list[str]
 
@@ -102,7 +102,7 @@ def unit_vectors(image: FloatImage) -> FloatImage:
 
 
 def cell_sums(values: FloatImage, cells: CellGrid) -> NDArray[np.float32]:
-    """Sums of pixels (h, w) over cells, (rows, cols)."""
+    """Return sums of pixels (h, w) over cells, (rows, cols)."""
     stride = cells.stride_px
     rows, cols = (side // stride for side in values.shape)
     down = values[: rows * stride, : cols * stride].reshape(rows, stride, cols * stride).sum(axis=1)
@@ -110,7 +110,7 @@ def cell_sums(values: FloatImage, cells: CellGrid) -> NDArray[np.float32]:
 
 
 def _join(sums: NDArray[np.float32], cells: CellGrid) -> NDArray[np.float32]:
-    """Sums of cells from sums of the squares of a stride, of which a cell has several where cells overlap."""
+    """Return sums of cells from sums of stride-sized squares; a cell consists of several squares if cells overlap."""
     pieces = cells.cell_px // cells.stride_px
     for axis in (0, 1):
         length = sums.shape[axis] - pieces + 1
@@ -208,7 +208,7 @@ class CellGrid:
         return self.shape[0] * self.shape[1]
 
     def window(self, cell: int) -> Window:
-        """The pixels of a cell, which count row by row."""
+        """Return the pixels of a cell; cells are numbered row by row."""
         row, col = divmod(int(cell), self.shape[1])
         return Window(row * self.stride_px, col * self.stride_px, self.cell_px, self.cell_px)
 
@@ -266,7 +266,7 @@ class CellBlocks:
         return [f"{index}-{number}" for index in range(len(self.series)) for number in range(len(self.rectangles))]
 
     def task(self, name: str) -> tuple[int, CellBlock]:
-        """The date and the rectangle of a block."""
+        """Return the date and the rectangle of a block."""
         index, number = map(int, name.split("-"))
         return index, self.rectangles[number]
 

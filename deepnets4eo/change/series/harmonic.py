@@ -203,7 +203,7 @@ def _monitor(
 
 
 def _onset(ring: Floats, ring_index: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Index of the date in the window from which on the mean of the residuals differs most: that of the largest sum by √n."""
+    """Return the index of the window's date from which the mean of residuals differs most: the date with the largest sum by √n."""
     order = np.argsort(ring_index, axis=0)
     ordered, dates = np.take_along_axis(ring, order, axis=0), np.take_along_axis(ring_index, order, axis=0)
     from_end = np.abs(np.cumsum(ordered[::-1], axis=0))[::-1]
@@ -221,7 +221,7 @@ def _magnitude(residual: Floats, valid: Mask, onset: NDArray[np.int64]) -> Float
 
 
 def _critical_values(monitored: int, options: HarmonicOptions, freedom: Floats) -> Floats:
-    """The critical value of each pixel, interpolated between those simulated by 1 / degrees of freedom."""
+    """Return the critical value of each pixel, interpolated between the simulated values by 1 / degrees of freedom."""
     known = [critical_value(monitored, options.window, options.level, degrees) for degrees in (*FREEDOM, math.inf)]
     inverse = np.array([1 / degrees for degrees in (*FREEDOM, math.inf)])
     return np.interp(1 / freedom, inverse[::-1], known[::-1])
@@ -229,10 +229,9 @@ def _critical_values(monitored: int, options: HarmonicOptions, freedom: Floats) 
 
 @lru_cache(maxsize=1024)
 def critical_value(monitored: int, window: int, level: float, freedom: float) -> float:
-    """Return, by simulation, the size that moving sums of `window` values exceed in a share `level` of the series
-    without break.
+    """Return, by simulation, the size that moving sums of `window` values exceed in a share `level` of break-free series.
 
-    `freedom` is that of the standard deviation estimated from the history, inf where it is known.
+    `freedom` : degrees of freedom of the standard deviation estimated from the history, inf if the deviation is known.
     """
     rng = np.random.default_rng(monitored * 1000 + window)
     noise = rng.normal(size=(TRIALS, monitored))

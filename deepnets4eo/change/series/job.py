@@ -37,8 +37,10 @@ def rank_series(
     progress: Progress | None = None,
     shared: SharedWork | None = None,
 ) -> NoveltyRanking:
-    """The ranking of a series. workers : threads. progress : takes the share that is done. shared : measures cells without a network in
-    other processes."""
+    """Return the ranking of a series.
+
+    workers : threads. progress : takes the share that is done. shared : measures cells without a network in other
+    processes."""
     cells = CellGrid(series.grid, options.cell_px, options.stride_px or options.cell_px)
     features = make_features(series, options)
     if options.encoder:
@@ -50,7 +52,7 @@ def rank_series(
 
 
 def make_features(series: ImageSeries, options: NoveltyOptions) -> CellFeatures:
-    """What describes the cells: an encoder where one is named, else mean embeddings, or bands, indices and textures. Errors: InputError."""
+    """Return the features of the cells: an encoder if named, else mean embeddings, or bands, indices and textures. Raises InputError."""
     weights = LITE0 if options.weights is None and options.encoder == LITE0 else options.weights  # they come with it
     if (options.encoder is None) != (weights is None):
         raise InputError(
@@ -82,7 +84,7 @@ class SeriesJob:
         cls, source: str, inputs: SeriesInputs, output: JobOutput, options: NoveltyOptions, products: SeriesProducts,
         event: SeriesEvent, *, workers: int = 2, json: Path | None = None,
     ) -> SeriesJob:  # fmt: skip
-        """The job of these words. json : a further output. Errors: InputError; OutputError where it would write over its inputs."""
+        """Return the job for these command-line options. json : a further output. Raises InputError; OutputError if it would overwrite its inputs."""
         products.check()
         inputs.check()
         out, output = output.out, replace(output, last=MANIFEST)

@@ -33,11 +33,11 @@ class Likeness:
 
     @classmethod
     def open(cls, source: str, point: str, example: str | None, inputs: SeriesInputs) -> Likeness:
-        """Open what is searched. Errors: InputError.
+        """Open what is searched. Raises InputError.
 
-        source : a folder, list or STAC collection by date, or a raster alone as the only date
+        source : a folder, list or STAC collection by date, or a single raster as the only date
         point : X,Y as in `vector_at`
-        example : the raster with the pixel; by default the only one that is searched
+        example : the raster with the pixel; by default the only raster that is searched
         """
         position = _parse_point(point)
         inputs.check()
@@ -82,10 +82,10 @@ class Likeness:
 
 
 def vector_at(layer: Layer, point: tuple[float, float]) -> NDArray[np.float32]:
-    """The unit vector (C,) of the pixel at a point. Errors: InputError for a point outside, or without data.
+    """Return the unit vector (C,) of the pixel at a point. Raises InputError for a point outside, or without data.
 
-    A point is longitude and latitude, or in the CRS of the raster where it cannot be degrees; column and row where the
-    raster has no CRS.
+    A point is longitude and latitude, or in the CRS of the raster if it cannot be degrees; column and row if the raster has
+    no CRS.
     """
     x, y = point
     if layer.grid.crs is not None and abs(x) <= 180 and abs(y) <= 90:
@@ -103,7 +103,7 @@ def vector_at(layer: Layer, point: tuple[float, float]) -> NDArray[np.float32]:
 
 
 def _parse_point(text: str) -> tuple[float, float]:
-    """The numbers of X,Y. Errors: InputError."""
+    """Return the numbers of X,Y. Raises InputError."""
     try:
         x, y = (float(word) for word in text.split(","))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""What a ranking of rare changes is made with; every value is written beside the result."""
+"""Options of a ranking of rare changes; every value is written next to the result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INPUTS = "Inputs"
 
 @option_group
 class SeriesInputs:
-    """Where dates, bands and clouds of a series are found, in the words of the command line: names between commas."""
+    """Sources of dates, bands and clouds of a series, in the words of the command line: names between commas."""
 
     dates: Annotated[str | None, key("Dates between commas, of images and masks in the order of the names.")] = None
     bands: Annotated[str | None, option("Names of all bands, or those to use: nir=4,red=3.", INPUTS)] = None
@@ -65,7 +65,7 @@ class SeriesInputs:
 
 @option_group
 class NoveltyOptions:
-    """How cells are described, compared with earlier dates, and ranked."""
+    """Options for describing cells, comparing them with earlier dates, and ranking them."""
 
     cell_px: Annotated[int, key("Side of a cell, pixels.", ge=4, le=4096)] = 32
     stride_px: Annotated[int | None, key("Distance of cells, pixels; by default their side.", ge=4)] = None
@@ -95,7 +95,7 @@ class NoveltyOptions:
 
 @option_group
 class SeriesProducts:
-    """What is written beside the ranking."""
+    """Products that are written next to the ranking."""
 
     top: Annotated[int, key("Changes with pictures in the report.", ge=0)] = 30
     breaks_from: Annotated[
@@ -104,7 +104,7 @@ class SeriesProducts:
     break_of: Annotated[str | None, key("Band whose breaks are detected, or ndvi.")] = None
 
     def breaks_since(self) -> date | None:
-        """The date from which breaks are looked for; None for none. Errors: InputError."""
+        """Return the date from which breaks are searched, or None for none. Raises InputError."""
         from deepnets4eo.change.series.dates import as_date
 
         return None if self.breaks_from is None else as_date(self.breaks_from, "--set breaks_from")

@@ -76,7 +76,7 @@ def write_page(
 
 
 def _facts(event: SeriesEvent, series: ImageSeries) -> str:
-    """What the series is of, and whose grid its dates are read on."""
+    """Return the facts about the series, including the source of the grid that its dates are read on."""
     facts = [*event.facts]
     if series.paths and series.grid_source is not None:  # arrays have no file
         facts.append(
@@ -88,7 +88,7 @@ def _facts(event: SeriesEvent, series: ImageSeries) -> str:
 
 
 def _save_links(ranking: NoveltyRanking) -> str:
-    """Links that hold the table and the polygons themselves, so that a page that was passed on alone can give them."""
+    """Return links that contain the table and the polygons themselves, so that a page passed on without its files can provide them."""
     table = ranking.table.iloc[:MAX_MAPPED]
     if not len(table):
         return ""
@@ -110,7 +110,7 @@ def _save_links(ranking: NoveltyRanking) -> str:
 
 
 def _overview(ranking: NoveltyRanking, series: ImageSeries, chips: SeriesChips, count: int) -> str:
-    """The last date that shows the place, small, with the outlines of all changes; those with pictures lead to them."""
+    """Return the last date that shows the place, small, with the outlines of all changes; changes with pictures link to them."""
     date_index = chips.last_shown()
     picture, step = chips.overview(date_index)
     height, width = (math.ceil(side / step) for side in series.shape)
@@ -175,7 +175,7 @@ def _timeline(ranking: NoveltyRanking, dates: Sequence[date], count: int) -> str
 
 
 def _date_labels(dates: Sequence[date], x: Callable[[date], float], width: float) -> list[tuple[date, str]]:
-    """Years along a timeline of `width` pixels, or days where it has less than two of them, as many as have room; x : in percent of it."""
+    """Return years along a timeline of `width` pixels, or days if there are fewer than two years, as many as fit; x : in percent."""
     years = [date(year, 1, 1) for year in range(dates[0].year + 1, dates[-1].year + 1)]
     labels = [(day, str(day.year)) for day in years] if len(years) > 1 else [(day, day.isoformat()) for day in dates]
     room = 100 * (MIN_DATES_PX if len(years) > 1 else 2 * MIN_DATES_PX) / width
@@ -187,7 +187,7 @@ def _date_labels(dates: Sequence[date], x: Callable[[date], float], width: float
 
 
 def _score_labels(low: float, high: float) -> list[float]:
-    """Round scores between two on a logarithmic axis, or the two themselves where there is none."""
+    """Return round scores between two scores on a logarithmic axis, or the two scores themselves if there is no round score."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     steps = (1, 2, 5) if len(powers) < 5 else (1,)
     between = [step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high]
@@ -215,7 +215,7 @@ def _cards(rows: Any, series: ImageSeries, chips: SeriesChips) -> list[str]:
 
 
 def _positions(shapes: gpd.GeoSeries) -> list[str]:
-    """Where the middles of shapes are: latitude and longitude, or x and y with what they are counted in."""
+    """Return the positions of the centres of shapes: latitude and longitude, or x and y with the name of their CRS."""
     x, y = centres(shapes.to_numpy()).T
     try:
         lon, lat = transformer(shapes.crs, 4326).transform(x, y)
@@ -257,7 +257,7 @@ class SeriesChips:
         self._stretch = lru_cache(maxsize=None)(self._measure_stretch)
 
     def frame(self, shape: Any) -> Chip:
-        """What a chip of an outline in the grid's CRS shows."""
+        """Return the chip that shows an outline, given in the grid's CRS."""
         pixels = transform_shapes(~self._series.grid.affine, shape)
         left, top, right, bottom = shapely.bounds(pixels)
         side = min(max(MIN_PX, (1 + 2 * CHIP_MARGIN) * max(right - left, bottom - top)), MAX_PX)
@@ -269,7 +269,7 @@ class SeriesChips:
         return Chip(Window(row, col, height, width), height // step, width // step, outline)
 
     def webp(self, index: int, chip: Chip) -> bytes:
-        """The picture of a date; what is not valid is transparent."""
+        """Return the picture of a date; invalid pixels are transparent."""
         return _encode(self._picture(index, chip.window, chip.window.height // chip.height), "WEBP")
 
     def _picture(self, index: int, window: Window, step: int) -> NDArray[np.uint8]:
@@ -281,7 +281,7 @@ class SeriesChips:
         return np.concatenate([colours, valid[None].astype(np.uint8) * 255])
 
     def overview(self, index: int) -> tuple[bytes, int]:
-        """The whole picture of a date as JPEG, small, and how many pixels one of its pixels stands for. Memory: a strip of rows."""
+        """Return the whole picture of a date as a small JPEG, and how many pixels one of its pixels covers. Memory: a strip of rows."""
         height, width = self._series.shape
         step = max(1, math.ceil(max(height, width) / OVERVIEW_PX))
         rows = step * max(1, STRIP_PX // (step * width))
@@ -291,7 +291,7 @@ class SeriesChips:
         return _encode(np.concatenate(strips, axis=1)[:3], "JPEG"), step
 
     def last_shown(self) -> int:
-        """The last date of which at least half is valid, else that of which most is: one under clouds, which was left out, shows nothing."""
+        """Return the last date that is at least half valid, else the date with the largest valid share: a cloudy date shows nothing."""
         shares = []
         for index in reversed(range(len(self._series))):
             windows = spread_windows(self._series.shape, (SAMPLE_PX, SAMPLE_PX), SAMPLES)
@@ -314,7 +314,7 @@ class SeriesChips:
 
 
 def _encode(picture: NDArray[np.uint8], kind: str) -> bytes:
-    """A picture (bands, h, w) as a file; kind : WEBP, or JPEG, which is smaller for large ones and has no opacity."""
+    """Encode a picture (bands, h, w) as a file; kind : WEBP, or JPEG, which is smaller for large pictures and has no opacity."""
     from PIL import Image
 
     buffer = io.BytesIO()

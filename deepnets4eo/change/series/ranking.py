@@ -45,14 +45,15 @@ HUES = 16  # colours of clusters, then they repeat
 
 @dataclass(frozen=True)
 class NoveltyRanking:
-    """Changes of a series, the most novel first.
+    """Changes of a series, sorted from the most novel one.
 
     Parameters
     ----------
     table
-        One row a change: `id` (1 is the first), `rank`, `date`, `before` (the date it is compared with on pages), `cluster`, `score`, `magnitude`, `rarity`, `cells`, outline.
+        One row per change: `id` (1 is the first), `rank`, `date`, `before` (the date it is compared with on pages),
+        `cluster`, `score`, `magnitude`, `rarity`, `cells`, outline.
     vectors : (n, F) float32, whitened delta of each change, in the order of the table
-    names : of the features; empty of results of earlier versions
+    names : names of the features; empty in results of earlier versions
 
     Examples
     --------
@@ -70,7 +71,7 @@ class NoveltyRanking:
         return len(self.table)
 
     def headline(self) -> str:
-        """The number of changes and the first of them, in one line."""
+        """Return the number of changes and the first of them, in one line."""
         if not len(self):
             return "0 changes"
         first = self.table.iloc[0]
@@ -162,7 +163,7 @@ def cluster_color(cluster: int) -> tuple[int, int, int]:
 def rank_novelty(series: CellSeries, options: NoveltyOptions | None = None) -> NoveltyRanking:
     """Rank the changes of a series by how rare and how large they are.
 
-    Changes of a cell against its own past, that hold at later dates, are clustered; neighbouring cells of one date and
+    Changes of a cell against its own past that persist at later dates are clustered; neighbouring cells of one date and
     cluster are one change.
 
     Parameters
@@ -173,7 +174,7 @@ def rank_novelty(series: CellSeries, options: NoveltyOptions | None = None) -> N
     Returns
     -------
     NoveltyRanking
-        The first is the most novel; without any change that holds it is empty.
+        The first change is the most novel; the ranking is empty if no change persists.
 
     Raises
     ------
@@ -211,7 +212,7 @@ def _ranking(series: CellSeries, events: CellEvents) -> NoveltyRanking:
 
 
 def _groups(series: CellSeries, events: CellEvents) -> NDArray[np.int64]:
-    """Number of the change that each event belongs to: touching cells of one date and cluster."""
+    """Return the number of the change that each event belongs to: touching cells of one date and cluster."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

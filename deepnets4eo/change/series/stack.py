@@ -32,10 +32,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class MaskRule:
-    """Which values of a mask are clouds.
+    """Rule that defines which values of a mask are clouds.
 
-    values, above : `values` are clouds, or where empty all above `above`
-    band : 1-based band of the image itself that is the mask, where there is no raster of its own
+    values, above : `values` are clouds, or all values above `above` if `values` is empty
+    band : 1-based band of the image itself that is the mask, if there is no separate raster
     """
 
     values: tuple[float, ...] = ()
@@ -48,7 +48,7 @@ class MaskRule:
 
 
 def year_note(days: Sequence[date]) -> str:
-    """What to say of dates of which only the year is known."""
+    """Return the note on dates whose day is unknown."""
     years = ", ".join(str(day.year) for day in days[:MAX_NAMED]) + (" …" if len(days) > MAX_NAMED else "")
     return (
         f"Only the year of {years} is known: the middle of the year (1 July) stands for the date, and seasons cannot be told apart. "
@@ -57,13 +57,13 @@ def year_note(days: Sequence[date]) -> str:
 
 
 class ImageSeries:
-    """Images of one site by date, on a grid, by default that of the first.
+    """Images of one site by date, on a grid, by default the grid of the first image.
 
-    bands : name → 1-based number of those that are used, or names of all in order; by default all, by their own names.
-        Where the files name none, three are taken for red, green and blue, a fourth for near infrared, and
-        `bands_assumed` is True.
+    bands : name → 1-based number of the bands that are used, or names of all bands in order; by default all bands, by
+        their own names. If the files name no bands, three bands are taken as red, green and blue, a fourth as near infrared,
+        and `bands_assumed` is True.
 
-    Errors: InputError for no date, a date with other bands or an unreadable one; GridError for one off the grid.
+    Raises InputError for no date, a date with other bands or an unreadable date; GridError for a date off the grid.
 
     >>> arrays = [np.full((2, 8, 8), number, np.uint8) for number in (1, 2)]
     >>> images = [DatedImage(date(2020, number, 1), (array,)) for number, array in enumerate(arrays, start=1)]
@@ -135,7 +135,7 @@ class ImageSeries:
 
     @classmethod
     def from_words(cls, source: str, inputs: SeriesInputs) -> ImageSeries:
-        """Open a series as the words of a command line say."""
+        """Open a series from the options of a command line."""
         return cls.open(
             source, dates=split_names(inputs.dates) if inputs.dates else None, date_pattern=inputs.date_pattern,
             masks=inputs.masks, assets=split_names(inputs.assets or ""), bands=inputs.chosen_bands,
@@ -157,7 +157,7 @@ class ImageSeries:
         return [layer for part in (self._layers, self._masks) for layers in part for layer in layers]
 
     def read(self, index: int, window: Window) -> tuple[FloatImage, Mask]:
-        """The values of a date (C, h, w) and where they are valid: no clouds, and data in the bands that are used."""
+        """Return the values of a date (C, h, w) and the mask of valid pixels: no clouds, and data in the bands that are used."""
         parts = [layer.read(window) for layer in self._layers[index]]
         data = np.concatenate([part for part, _ in parts]) if len(parts) > 1 else parts[0][0]
         valid = np.logical_and.reduce([valid for _, valid in parts])
@@ -189,7 +189,7 @@ class ImageSeries:
 
 
 def _open(day: date, source: LayerLike) -> Layer:
-    """The image of a date, with the nodata value that its file does not declare. Errors: InputError naming the date."""
+    """Return the image of a date, with the nodata value that its file does not declare. Raises InputError naming the date."""
     findings: list[Finding] = []
     try:
         layer = declare_nodata(Layer.open(source), str(day), findings, hides_collars=False)
@@ -209,8 +209,9 @@ def _order_by_key(first: Sequence[str], keys: Sequence[str], count: int) -> list
 
 
 def _used_bands(layers: Sequence[Layer], numbers: Sequence[int]) -> tuple[list[Layer], list[int]]:
-    """Return the layers of the bands that are used alone, so that no other says what is valid, and the order of what
-    they read; `numbers` are 1-based over all layers."""
+    """Return layers with only the bands that are used, and the order of `numbers` in what these layers read.
+
+    Bands that are not used then do not affect validity; `numbers` are 1-based over all layers."""
     read: list[int] = []
     subsets, before = [], 0
     for layer in layers:
@@ -223,7 +224,7 @@ def _used_bands(layers: Sequence[Layer], numbers: Sequence[int]) -> tuple[list[L
 
 
 def _mask_band(day: date, layer: Layer, number: int, zero_is_clear: bool) -> Layer:
-    """The band of an image that is its mask. Errors: InputError where the image's nodata value would hide what is clear."""
+    """Return the band of an image that is its mask. Raises InputError if the image's nodata value would hide clear pixels."""
     if zero_is_clear and layer.nodata == 0:
         raise InputError(
             f"the image of {day} ({layer.source}) declares 0 as nodata, but 0 is clear in its mask, band {number}. Give the mask "
@@ -235,8 +236,9 @@ def _mask_band(day: date, layer: Layer, number: int, zero_is_clear: bool) -> Lay
 def _choose(
     own: Sequence[str], bands: Mapping[str, int] | Sequence[str] | None, mask_band: int | None
 ) -> tuple[list[int], list[str], bool]:
-    """Return numbers and names of the bands that are used, and whether neither the files nor `bands` say these names.
-    Names of all bands may leave out that of the mask."""
+    """Return numbers and names of the bands that are used, and whether the names are assumed.
+
+    Names are assumed if neither the files nor `bands` state them. Names of all bands may omit the name of the mask."""
     if not isinstance(bands, Mapping):
         numbers = [number for number in range(1, len(own) + 1) if number != mask_band]
         if not numbers:

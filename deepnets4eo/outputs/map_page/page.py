@@ -1,4 +1,4 @@
-"""The page as one file that works offline: shared scripts and styles, those of the kind of map, images and objects.
+"""The page as one file that works offline: shared scripts and styles, its kind's scripts and styles, images and objects.
 
 All text is escaped, and files are named without folders. Shapes are one-byte steps in half pixels, packed with gzip.
 """
@@ -69,10 +69,10 @@ SHARE_STEPS = 10_000
 
 @dataclass(frozen=True)
 class MapKind:
-    """What a kind of map adds to the page: titles, nouns, what a map without objects means, `assets` of a package, HTML beside the search.
+    """Additions of a kind of map to the page: titles, nouns, the meaning of no objects, `assets` of a package, HTML next to the search.
 
     The scripts define `STYLES`, `DRAWN`, `LIST`, `STORED`, `COLUMNS`, `decode`, `isWanted`, `cardParts`, `headline`, `chipOf`,
-    `summaryBoxes`, `legendParts` and `sheetNotes` for the shared ones.
+    `summaryBoxes`, `legendParts` and `sheetNotes` for the shared scripts.
     """
 
     title: str
@@ -88,7 +88,7 @@ class MapKind:
     choice: str = ""
 
     def words(self) -> dict[str, str]:
-        """What the scripts call things."""
+        """Return the words that the scripts use for things."""
         return {"one": self.one, "many": self.many, "file": self.file, "empty": self.empty}
 
 
@@ -102,11 +102,11 @@ class PageLanguage:
     in_english: str = ""
 
     def say(self, text: str) -> str:
-        """The text in the language."""
+        """Return the text in the language."""
         return self.words.get(text, text)
 
     def fill(self, template: str, kind: MapKind) -> str:
-        """HTML in which `%%=English%%` is replaced by what it is in the language, {many} in it by what the objects are called."""
+        """Return HTML with `%%=English%%` replaced by its text in the language, and {many} in it by the plural of the objects."""
         return re.sub("%%=(.*?)%%", lambda match: escape(self.say(match[1].format(**kind.words()))), template)
 
 
@@ -129,8 +129,8 @@ def write_map_page(
 
     content, payload : facts for its scripts, and the objects
     images : role → image on the grid of the page
-    attention : shapes (N,) and the weights (N,) by which images are shown in detail around them
-    scores : name, layer on the grid, and scale to 0–1 of what can be laid over the images
+    attention : shapes (N,) and weights (N,) that decide where images are shown in detail
+    scores : name, layer on the grid, and scale to 0–1 of each overlay of the images
     inputs : role → file
     """
     positions = patch_centres(attention[0], grid), attention[1]
@@ -273,7 +273,7 @@ class Payload:
 
 
 def objects_box(shapes: NDArray[Any], grid: Grid) -> list[float] | None:
-    """Left, top, right and bottom of the shapes that the image shows, in its pixels; None where it shows none."""
+    """Return left, top, right and bottom of the shapes that the image shows, in its pixels; None if it shows no shape."""
     bounds = shapely.bounds(shapes)
     corners = apply_affine(~grid.affine, bounds[:, [[0, 1], [2, 1], [0, 3], [2, 3]]])
     low, high, size = corners.min(axis=1), corners.max(axis=1), grid.shape[::-1]
@@ -284,7 +284,7 @@ def objects_box(shapes: NDArray[Any], grid: Grid) -> list[float] | None:
 
 
 def class_squares(box: list[float], cx: NDArray[Any], cy: NDArray[Any], classes: NDArray[Any]) -> dict[str, Any]:
-    """How many objects of each class lie in squares of a power of two of pixels: what the page shows before it has unpacked them."""
+    """Count the objects of each class in squares of a power of two of pixels, shown by the page before it unpacks objects."""
     left, top, right, bottom = box
     side = 2 ** math.ceil(math.log2(max(right - left, bottom - top, 1) / SQUARES))
     first = np.floor_divide([left, top], side).astype(int)
@@ -327,7 +327,7 @@ def outlines(shapes: NDArray[Any], grid: Grid, chunk: int = CHUNK) -> dict[str, 
 
 
 def middles(shapes: NDArray[Any], grid: Grid) -> dict[str, NDArray[np.float32]]:
-    """Centroids in pixels of the grid: `cx`, `cy`, whose positions other products have too; NaN where there is no shape."""
+    """Return centroids in pixels of the grid: `cx`, `cy`, whose positions other products have too; NaN for missing shapes."""
     cx, cy = apply_affine(~grid.affine, centres(shapes)).astype(np.float32).T
     return {"cx": cx, "cy": cy}
 
@@ -358,7 +358,7 @@ def _steps(shapes: NDArray[Any], grid: Grid) -> tuple[NDArray[Any], NDArray[Any]
 
 
 def _drawable(shapes: NDArray[Any], grid: Grid) -> NDArray[Any]:
-    """The shapes; of those larger than the image or farther off than numbers reach only what lies around the image."""
+    """Return the shapes; those larger than the image or beyond the range of numbers are clipped to the image's surroundings."""
     height, width = (side + 2 * MARGIN_PX for side in grid.shape)
     bounds = shapely.bounds(shapes)
     corners = apply_affine(~grid.affine, bounds[:, [[0, 1], [2, 1], [0, 3], [2, 3]]])

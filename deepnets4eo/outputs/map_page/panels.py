@@ -50,9 +50,9 @@ class PanelTile:
 
 @dataclass
 class Panel:
-    """One image of the page: where it came from, its tiles from coarse to fine; `coarse` post pixels a coarse one.
+    """One image of the page: its source, its tiles from coarse to fine; `coarse` is in post pixels per coarse pixel.
 
-    preview : the whole scene in few pixels, where it has several tiles.
+    preview : the whole scene in few pixels, if it has several tiles.
     """
 
     role: str
@@ -112,14 +112,14 @@ def render(
 
 
 def picture_px(layer: Layer, longest_px: int = BASE_PX) -> int:
-    """The longer side of the whole scene on the page."""
+    """Return the longer side of the whole scene on the page."""
     return max(layer.shape) if max(layer.shape) <= longest_px * NATIVE_BELOW else longest_px
 
 
 def _by_worth(
     details: Callable[[tuple[Window, int]], list[PanelTile]], spots: Iterator[tuple[Window, int]], number: int
 ) -> Iterator[list[PanelTile]]:
-    """Tiles in the order of the spots, `number` of which are read at once and as they lie, so that each block of a file is decoded once."""
+    """Yield tiles in the order of the spots; read `number` of them at once by position, so that file blocks are decoded once."""
     while some := list(islice(spots, number)):
         by_square = sorted(range(len(some)), key=lambda k: _square_order(some[k][0]))
         read = dict(zip(by_square, in_order(details, [some[k] for k in by_square], READERS), strict=True))
@@ -154,7 +154,7 @@ def _base_tiles(
 def _preview(
     data: NDArray[Any], valid: NDArray[np.bool_], stretch: NDArray[np.float32], step: tuple[float, float]
 ) -> PanelTile:
-    """The whole scene in at most PREVIEW_PX pixels along its longer side."""
+    """Return the whole scene in at most PREVIEW_PX pixels along its longer side."""
     step_px = -(-max(valid.shape) // PREVIEW_PX)
     data, valid = _averaged(data, valid, step_px)
     height, width = valid.shape
@@ -226,7 +226,7 @@ def _averaged(data: NDArray[Any], valid: NDArray[np.bool_], step_px: int) -> tup
 
 
 def _every(values: NDArray[Any], step_px: int) -> list[NDArray[Any]]:
-    """Every so many pixels (…, h, w), from each place in a square of that side: their mean takes a tenth of the time of one by axes."""
+    """Return every `step_px`-th pixel (…, h, w) from each place in a square: their mean takes a tenth of the time of a mean by axes."""
     return [values[..., row::step_px, col::step_px] for row in range(step_px) for col in range(step_px)]
 
 
@@ -248,7 +248,7 @@ def _where_it_matters(
 
 
 def _tile_of(positions: NDArray[np.float64], shape: tuple[int, int], step_px: int) -> NDArray[np.intp]:
-    """Number of the detail window each position lies in, -1 outside the image."""
+    """Return the number of the detail window that contains each position, -1 outside the image."""
     side = DETAIL_TILE_PX * step_px
     columns = -(-shape[1] // side)
     col, row = np.floor(positions / side).astype(np.intp).T

@@ -1,4 +1,4 @@
-"""Pages on which a person works, served to the browsers of this computer alone (`server`), and what all of them share (`assets`)."""
+"""Interactive pages, served only to the browsers of this computer (`server`), and their shared files (`assets`)."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The server of a page on which a person works, for the browsers of this computer alone: 127.0.0.1, by a random token.
+"""The server of an interactive page, only for the browsers of this computer: 127.0.0.1, by a random token.
 
 Requests of other hosts and sites are refused, and the page loads nothing from elsewhere. Its assets are `NAME.html`, `.css`
 and `.js`; `page.css` and `page.js` are shared.
@@ -60,15 +60,15 @@ class PageServer(ThreadingHTTPServer):
         self.address = f"http://{HOST}:{self.server_port}/{self.token}/"
 
     def get(self, path: str) -> Answer:
-        """What is at a path behind the token, other than assets. Errors: RequestRefusedError."""
+        """Return the answer at a path behind the token, other than assets. Errors: RequestRefusedError."""
         raise RequestRefusedError(HTTPStatus.NOT_FOUND, f"There is no page {path!r}.")
 
     def post(self, path: str, body: dict[str, Any]) -> Answer:
-        """Do what was sent. Errors: RequestRefusedError, and those of the toolbox and of SQLite, which the page shows."""
+        """Do what was sent. Errors: RequestRefusedError, and errors of the toolbox and of SQLite, which the page shows."""
         raise RequestRefusedError(HTTPStatus.NOT_FOUND, f"There is no page {path!r}.")
 
     def reason(self, error: Exception) -> str:
-        """An error in words for the page."""
+        """Return an error in words for the page."""
         return str(error)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -122,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _path(self) -> str:
-        """What was requested, behind the token."""
+        """Return the requested path, behind the token."""
         hosts = [f"{name}:{self.server.server_port}" for name in (HOST, "localhost")]
         if self.headers.get_all("Host") not in [[host] for host in hosts]:
             raise RequestRefusedError(HTTPStatus.FORBIDDEN, "This host is not served here.")
@@ -141,7 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.server.get(path)
 
     def _body(self) -> dict[str, Any]:
-        """The JSON of a request. A page of another site cannot send this type without leave."""
+        """Return the JSON of a request. A page of another site cannot send this type without permission."""
         length = self.headers.get("Content-Length", "")
         known = length.isdecimal() and len(length) < 10 and int(length) <= MAX_BYTES
         if not known or self.headers.get_content_type() != "application/json":
@@ -154,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def as_json(status: HTTPStatus, value: Any) -> Answer:
-    """An answer of plain values."""
+    """Return an answer of plain values."""
     return status, "application/json", json.dumps(value).encode()
 
 
