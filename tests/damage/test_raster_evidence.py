@@ -21,9 +21,9 @@ from deepnets4eo.damage.evidences.points import DEFAULT_WEIGHT
 from deepnets4eo.damage.evidences.rasters import mean_scores, open_raster_evidence
 from deepnets4eo.damage.evidences.words import parse_evidences
 from deepnets4eo.damage.inputs.journal import JobControl
-from deepnets4eo.damage.inputs.settings import FurtherInputs
 from deepnets4eo.damage.job import assess_inputs
 from deepnets4eo.damage.opening import open_inputs
+from deepnets4eo.damage.settings import FurtherInputs
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, whole
 from deepnets4eo.rasters.cog import CogWriter

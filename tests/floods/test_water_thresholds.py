@@ -5,8 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from deepnets4eo.floods.radar_date import RadarDate
 from deepnets4eo.floods.rasters import POST, mode_findings
 from deepnets4eo.floods.thresholds import bimodal_tiles, find_water_threshold, grow_water, is_bimodal, parts_with
+from deepnets4eo.floods.water_date import WaterDate
 from deepnets4eo.grid import Window
 from deepnets4eo.outputs import Phrase
 
@@ -101,13 +103,13 @@ def test_parts_without_a_seed_or_too_small_are_left_out_wherever_they_come_in_th
 @pytest.mark.parametrize(
     ("kind", "thresholds", "code", "values"),
     [
-        ("radar", {"VV": (-17.5, True, True), "VH": (-24.0, True, False)}, "threshold_bounded", {"thresholds": "VV -17.5 dB"}),
-        ("radar", {"VV": (-17.5, False, False), "VH": (-24.0, True, True)}, "threshold_bounded", {"thresholds": "VH -24 dB"}),
-        ("radar", {"VV": (-17.5, True, False), "VH": None}, None, {}),
-        ("radar", {"VV": (-17.5, False, True), "VH": None}, "no_two_modes", {"what": Phrase("usual_threshold_taken", {"thresholds": "VV -17.5 dB"})}),
-        ("radar", {"VV": None}, "no_two_modes", {"what": Phrase("no_water_mapped")}),
-        ("index", {"MNDWI": None}, "no_two_modes", {"what": Phrase("zero_taken")}),
-        ("surface", {}, None, {}),
+        (RadarDate, {"VV": (-17.5, True, True), "VH": (-24.0, True, False)}, "threshold_bounded", {"thresholds": "VV -17.5 dB"}),
+        (RadarDate, {"VV": (-17.5, False, False), "VH": (-24.0, True, True)}, "threshold_bounded", {"thresholds": "VH -24 dB"}),
+        (RadarDate, {"VV": (-17.5, True, False), "VH": None}, None, {}),
+        (RadarDate, {"VV": (-17.5, False, True), "VH": None}, "no_two_modes", {"what": Phrase("usual_threshold_taken", {"thresholds": "VV -17.5 dB"})}),
+        (RadarDate, {"VV": None}, "no_two_modes", {"what": Phrase("no_water_mapped")}),
+        (WaterDate, {"MNDWI": None}, "no_two_modes", {"what": Phrase("zero_taken")}),
+        (WaterDate, {}, None, {}),
     ],
 )  # fmt: skip
 def test_findings_tell_whether_thresholds_were_measured_bounded_or_usual(kind, thresholds, code, values):
@@ -115,5 +117,6 @@ def test_findings_tell_whether_thresholds_were_measured_bounded_or_usual(kind, t
     words = {
         name: one and SimpleNamespace(value=one[0], measured=one[1], bounded=one[2]) for name, one in thresholds.items()
     }
-    mapper = SimpleNamespace(dates={POST: SimpleNamespace(kind=kind, thresholds=words)})
+    date = SimpleNamespace(thresholds=words, without_modes=lambda: kind.without_modes(None))
+    mapper = SimpleNamespace(dates={POST: date})
     assert [(one.code, one.values) for one in mode_findings(mapper)] == ([(code, values)] if code else [])
