@@ -14,6 +14,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.formats.band_info import BandInfo, StoredValues, unit_tag
 from deepnets4eo.formats.cf_words import CF_WORDS
 from deepnets4eo.formats.picture_structure import UPRIGHT, Structure
+from deepnets4eo.formats.tagged_limits import with_tagged_limits
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
 from deepnets4eo.formats.xarray_words import array_bands, array_tags, array_words
 
@@ -82,6 +83,7 @@ class Declared:
             )
             for band in dataset.indexes
         )
+        bands = tuple(with_tagged_limits(dataset, band, info, source) for band, info in enumerate(bands, start=1))
         tags = dict(dataset.tags(ns="IMAGERY")) | dict(dataset.tags())  # satellite and time, of side files
         structure = Structure.of_dataset(dataset)
         declared = cls(
@@ -198,6 +200,16 @@ class Declared:
         declared = replace(self, bands=tuple(bands))
         declared.check_values()
         return declared
+
+    @property
+    def only_nodata(self) -> tuple[float | None, ...]:
+        """The nodata value of each band. Raises InputError if more than that decides which numbers are values."""
+        if self.limits:
+            raise InputError(
+                f"{self.source} states a valid range or several missing values, which are not followed where files are put together. Write "
+                "them as one nodata value, and remove the tags."
+            )
+        return tuple(band.nodata for band in self.bands)
 
     def check_values(self) -> None:
         """Refuse (InputError) scales that leave no values, and offsets that are no numbers."""

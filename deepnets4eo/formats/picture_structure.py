@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.access import is_remote
+from deepnets4eo.formats.remote_file import RemoteFile
+from deepnets4eo.formats.web import WEB_ERRORS, is_web_address
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -44,14 +46,16 @@ class Structure(NamedTuple):
         """Return the structure of an open raster, by its file if that can be read, else by GDAL's words.
 
         The place of a raster with a place decides: world files and tags refer to pixels as they are stored."""
-        name = dataset.name
+        name, has_place = dataset.name, dataset.crs is not None or bool(dataset.gcps[0])
+        has_place = has_place or not dataset.transform.is_identity
         structure = structure_of(name, dataset.driver)
+        if not has_place and is_web_address(name) and dataset.driver in REMOTE_READERS:
+            structure = Structure(remote_orientation(name, dataset.driver))
         if dataset.driver == "GTiff" and is_remote(name) and not name.startswith("/vsimem/"):
             structure = structure._replace(pages=max(1, len(dataset.subdatasets)))
         orientation, exif = structure.orientation, dataset.tags().get(EXIF_ORIENTATION, "").strip()
         if orientation == UPRIGHT and exif in map(str, ORIENTATIONS):
             orientation = int(exif)
-        has_place = dataset.crs is not None or bool(dataset.gcps[0]) or not dataset.transform.is_identity
         return structure._replace(orientation=UPRIGHT if has_place else orientation)
 
     @property
@@ -84,6 +88,15 @@ def structure_of(name: str, driver: str) -> Structure:
     return _read(Path(name), driver, status.st_mtime_ns, status.st_size)
 
 
+@lru_cache(maxsize=1 << 10)
+def remote_orientation(address: str, driver: str) -> int:
+    """Return the orientation of a picture at an address of http(s), by a few ranges of its bytes; upright if its server gives none."""
+    try:
+        return REMOTE_READERS[driver](RemoteFile(address))
+    except (*WEB_ERRORS, struct.error):  # GDAL, which reads it, names what is wrong
+        return UPRIGHT
+
+
 @lru_cache(maxsize=1 << 14)
 def _read(path: Path, driver: str, mtime_ns: int, size: int) -> Structure:
     """Each thread opens a file anew; its structure is read once."""
@@ -94,6 +107,26 @@ def _read(path: Path, driver: str, mtime_ns: int, size: int) -> Structure:
         raise InputError(f"{path} cannot be read: {error.strerror or error}. Check the path.") from error
     except struct.error:  # GDAL, which decodes it, names what is wrong
         return Structure()
+
+
+def _png_orientation(file: BinaryIO) -> int:
+    """Return the orientation that a PNG states before its pixels."""
+    at = PNG_HEAD
+    while True:
+        file.seek(at)
+        length, kind = struct.unpack(">I4s", file.read(CHUNK_HEAD))
+        if kind == b"eXIf":
+            return _exif_orientation(file.read(min(length, MAX_EXIF_BYTES)))
+        if kind in (b"IDAT", b"IEND"):
+            return UPRIGHT
+        at += CHUNK_HEAD + length + CHUNK_TAIL
+
+
+def _tiff_orientation(file: BinaryIO) -> int:
+    """Return the orientation of the first image of a TIFF."""
+    order, big, at = _tiff_head(file.read(16))
+    value = _read_directory(file, at, order, big)[0].get(ORIENTATION_TAG, UPRIGHT)
+    return value if value in ORIENTATIONS else UPRIGHT
 
 
 def _read_png(file: BinaryIO, size: int) -> Structure:
@@ -198,4 +231,5 @@ def _exif_orientation(exif: bytes) -> int:
     return value if value in ORIENTATIONS else UPRIGHT
 
 
+REMOTE_READERS = {"PNG": _png_orientation, "GTiff": _tiff_orientation}  # GDAL has the tags of JPEG itself
 _READERS = {"PNG": _read_png, "WEBP": _read_webp, "GIF": _read_gif, "GTiff": _read_tiff}

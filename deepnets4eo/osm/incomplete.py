@@ -1,4 +1,4 @@
-"""Elements of OpenStreetMap files (.osm) whose nodes are not all in the file, as at the edge of an extract: GDAL draws them without these nodes.
+"""Elements of OpenStreetMap files whose nodes are not all in the file, as at the edge of an extract: GDAL draws them without these nodes.
 
 Memory: 8 bytes per node, and per node of a way.
 """
@@ -13,7 +13,8 @@ from xml.parsers import expat
 
 import numpy as np
 
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import Reading
+from deepnets4eo.osm.pbf import Block, read_blocks
 
 
 @dataclass
@@ -41,11 +42,19 @@ class _Elements:
         elif name == "member" and attributes.get("type") == "way":
             self.members.append((self.relation, int(attributes["ref"])))
 
+    def add(self, block: Block) -> None:
+        """Take one block of a PBF file."""
+        self.way_of_ref.frombytes((block.way_of_ref + len(self.ways)).astype(np.int64).tobytes())
+        for kept, new in ((self.nodes, block.nodes), (self.ways, block.ways), (self.refs, block.refs)):
+            kept.frombytes(new.astype(np.int64).tobytes())
+        self.members += block.members
+
     def incomplete(self) -> tuple[set[int], set[int]]:
-        """Ways that lack nodes, and relations of such ways."""
+        """Ways that lack nodes, and relations that lack ways or have such ways."""
         lacking = ~np.isin(_numbers(self.refs), _numbers(self.nodes))
         ways = set(_numbers(self.ways)[np.unique(_numbers(self.way_of_ref)[lacking])].tolist())
-        return ways, {relation for relation, way in self.members if way in ways}
+        whole = {*self.ways} - ways
+        return ways, {relation for relation, way in self.members if way not in whole}
 
 
 def _numbers(values: array[int]) -> Any:
@@ -53,17 +62,18 @@ def _numbers(values: array[int]) -> Any:
 
 
 def incomplete_elements(path: Path, name: str) -> tuple[set[int], set[int]]:
-    """Return the ids of the ways that lack nodes, and of the relations of such ways; none for .pbf. Errors: InputError for damaged XML."""
+    """Return the ids of the ways that lack nodes, and of the relations that lack ways or have such ways.
+
+    Raises InputError for a damaged file.
+    """
     elements = _Elements()
-    if path.suffix.lower() != ".osm":
-        return set(), set()
-    parser = expat.ParserCreate()
-    parser.StartElementHandler = elements.start
-    try:
-        with path.open("rb") as file:
-            parser.ParseFile(file)
-    except (expat.ExpatError, KeyError, ValueError, OverflowError) as error:
-        raise InputError(
-            f"{name} could not be read: {error!r} in its XML. Expected a whole OpenStreetMap file; was it copied completely?"
-        ) from error
+    with Reading(name, "Expected a whole OpenStreetMap file; was it copied completely?"):
+        if path.suffix.lower() == ".pbf":
+            for content in read_blocks(path):
+                elements.add(Block(content))
+        elif path.suffix.lower() == ".osm":
+            parser = expat.ParserCreate()
+            parser.StartElementHandler = elements.start
+            with path.open("rb") as file:
+                parser.ParseFile(file)
     return elements.incomplete()

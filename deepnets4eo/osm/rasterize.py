@@ -61,6 +61,7 @@ class _OsmLayers:
     margin_px: int
     classes: dict[str, Outlines | None]  # None: unknown
     covered: Outlines | None  # None: everywhere
+    partial: Outlines | None  # ground of areas that are known in part, and so unknown; None without any
     priority: tuple[str, ...]
     clip_m: float
 
@@ -96,6 +97,8 @@ class _OsmLayers:
                 band[:] = UNKNOWN
         if self.covered is not None:
             values[:, ~_inside(self.covered, grown)] = UNKNOWN
+        if self.partial is not None:
+            values[:, _inside(self.partial, grown)] = UNKNOWN
         return values
 
 
@@ -187,6 +190,8 @@ def _prepare(
     features = read_features(source, table, around)
     covered = _coverage_outlines(features, coverage, grid, around)
     shapes = class_shapes(features, table, around)
+    boxes = [part.partial for part in features if part.partial is not None]
+    partial = metre_outlines(area_shapes(boxes, around), around) if boxes else None
     del features
     missing = [name for name, polygons in shapes.items() if name in unknown or not (len(polygons) or name in complete)]
     if missing:
@@ -195,7 +200,7 @@ def _prepare(
     known = [name for name in table.names if name not in missing]
     laid = in_order(lambda name: metre_outlines(shapes.pop(name), around), known)
     outlines = dict.fromkeys(table.names) | dict(zip(known, laid, strict=True))
-    layers = _OsmLayers(grid, margin_px, outlines, covered, table.priority, clip_m)
+    layers = _OsmLayers(grid, margin_px, outlines, covered, partial, table.priority, clip_m)
     tags |= {"OSM_ENCODING": encoding, "OSM_UNKNOWN_VALUE": str(UNKNOWN), "OSM_UNKNOWN_CLASSES": ",".join(missing)}
     tags |= {"OSM_CLIP_M": f"{clip_m:g}"} if encoding == "distance" else {}
     return layers, tags

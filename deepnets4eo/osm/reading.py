@@ -8,6 +8,7 @@ Refuses files that are missing, damaged or no vector file, sources without CRS, 
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,8 +22,12 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats import is_parquet, is_remote, is_undefined, read_ogr, read_unsorted, vector_errors, vector_file
 from deepnets4eo.grid import Grid
 from deepnets4eo.osm.covered_boxes import HALF_TURN, Boxes, may_cross, stated_boxes, west_and_east
-from deepnets4eo.osm.elements import TEXT_TAGS, WAY_COLUMNS
+from deepnets4eo.osm.elements import TAINTED, TEXT_TAGS, WAY_COLUMNS, lacks_nodes, with_incomplete
+from deepnets4eo.osm.incomplete import incomplete_elements
 from deepnets4eo.osm.rules import OsmRules
+from deepnets4eo.outputs import count_of
+
+_log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -31,7 +36,8 @@ if TYPE_CHECKING:
     OsmSource: TypeAlias = "Source | Sequence[Source] | Mapping[str, Source]"
 
 OSM_SUFFIXES = {".osm", ".pbf"}
-OSM_LAYERS = ("points", "lines", "multipolygons")
+AREAS = "multipolygons"
+OSM_LAYERS = ("points", "lines", AREAS)
 # Tags that make a closed way an area: GDAL's own list, and what the rules may name. area=yes always does. GDAL takes no
 # exceptions, such as natural=tree_row: `elements.makes_area` knows them.
 AREA_TAGS = (
@@ -46,12 +52,14 @@ class Features(NamedTuple):
 
     known_class : the class that all of them are known to be of; None where tags decide
     boxes : (N, 4) left, bottom, right, top around what the source covers, in the table's CRS; none where it holds nothing
+    partial : boxes around areas that lack nodes, which are not in the table; None without any
     """
 
     table: gpd.GeoDataFrame
     known_class: str | None
     boxes: Boxes
     name: str
+    partial: gpd.GeoSeries | None = None
 
 
 def read_features(source: OsmSource, rules: OsmRules, area: Grid) -> list[Features]:
@@ -141,15 +149,30 @@ def _read_osm(path: Path, name: str, known_class: str | None, rules: OsmRules, a
             boxes = stated_boxes(pyogrio.read_info(path, force_total_bounds=True, **how)["total_bounds"])
             query = f'SELECT * FROM "{layer}" WHERE {tagged}'
             table = read_ogr(path, name, sql=query, bbox=_box_in("EPSG:4326", area, name), CONFIG_FILE=str(settings))
+            if layer == AREAS and len(table):
+                table = with_incomplete(table, *incomplete_elements(path, name))
+            table, partial = _whole_areas(table, name)
             if not len(boxes):
                 how = {"sql": f'SELECT * FROM "{layer}"', "CONFIG_FILE": str(settings)}
                 boxes = read_unsorted(lambda path, **how: list(_growing_boxes(path, **how))[-1], path, **how)
-            yield Features(table, known_class, boxes, name)
+            yield Features(table, known_class, boxes, name, partial)
+
+
+def _whole_areas(table: gpd.GeoDataFrame, name: str) -> tuple[gpd.GeoDataFrame, gpd.GeoSeries | None]:
+    """Leave out areas without all their nodes, with a warning: they would be drawn in part. Returns boxes around them, too."""
+    lacking = lacks_nodes(table) & table.geometry.geom_type.isin(("Polygon", "MultiPolygon")).to_numpy(bool)
+    if not lacking.any():
+        return table, None
+    _log.warning(
+        "%s of %s are left out, and their ground is unknown: nodes of their ways are not in the file. Take a larger extract, or one with "
+        "complete ways.", count_of(int(lacking.sum()), "area"), name,
+    )  # fmt: skip
+    return table[~lacking], table[lacking].geometry.envelope
 
 
 def _osm_settings(keys: Sequence[str]) -> str:
     shared = f"other_tags=no\nattributes={','.join(keys)}\n"
-    with_id = {layer: "yes" if layer == "multipolygons" else "no" for layer in OSM_LAYERS}  # tells which were ways
+    with_id = {layer: "yes" if layer == AREAS else "no" for layer in OSM_LAYERS}  # tells which were ways
     layers = "".join(f"[{layer}]\nosm_id={with_id[layer]}\n{shared}" for layer in OSM_LAYERS)
     unread = "".join(f"[{layer}]\nother_tags=no\n" for layer in ("multilinestrings", "other_relations"))
     return f"closed_ways_are_polygons={AREA_TAGS}\nattribute_name_laundering=no\n{layers}{unread}"
@@ -173,11 +196,11 @@ def _read_vector(path: Path, name: str, known_class: str | None, rules: OsmRules
         for layer in layers:
             info = pyogrio.read_info(path, layer=layer, force_total_bounds=True)
             fields = {str(field) for field in info["fields"]}
-            columns = [key for key in (*rules.keys, *WAY_COLUMNS, TEXT_TAGS) if key in fields]
+            columns = [key for key in (*rules.keys, *WAY_COLUMNS, TEXT_TAGS, TAINTED) if key in fields]
             box = None if is_undefined(info["crs"]) else _box_in(info["crs"], area, name)
-            table = read_ogr(path, name, layer=layer, columns=columns, bbox=box)
+            table, partial = _whole_areas(read_ogr(path, name, layer=layer, columns=columns, bbox=box), name)
             known = known_class or (layer if layer in rules.names else None)
-            yield Features(rules.spread_tags(table), known, _boxes_of_layer(path, layer, info), name)
+            yield Features(rules.spread_tags(table), known, _boxes_of_layer(path, layer, info), name, partial)
 
 
 def _boxes_of_layer(path: Path, layer: str, info: Mapping[str, Any]) -> Boxes:

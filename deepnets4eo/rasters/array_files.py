@@ -10,23 +10,22 @@ import re
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from affine import Affine
-from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
 from pyproj.exceptions import ProjError
 from rasterio.io import DatasetReader, MemoryFile
 
-from deepnets4eo.arrays import Indices, Mask, Pixels
+from deepnets4eo.arrays import Pixels
 from deepnets4eo.cards import EmbeddingCard
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.formats import ArrayReference, ImageArray, open_array, open_raster, other_axes, parse_reference
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.rasters.array_source import ArraySource, Source, axes_error, memory_file
+from deepnets4eo.rasters.array_source import ArraySource, Source, axes_error, masked_copy
+from deepnets4eo.rasters.averages import read_averaged
 from deepnets4eo.rasters.band_subset import subset_bands
 from deepnets4eo.rasters.opening import open_files
 
@@ -36,8 +35,6 @@ BOX = "bbox.geojson"
 SCALES, LAND_MASKS = "_scales.npy", "global_0.1_degree_tiff_all"  # names of geotessera
 TILE = re.compile(r"grid_-?[\d.]+_-?[\d.]+\.npy")
 PATCH_FOLDERS = ("data", "mask", "data_timeless", "mask_timeless")
-STRIP_BYTES = 64 << 20  # read at a time for a reduced view
-MAX_COPY_BYTES = 2 << 30  # copied into memory for a warped view
 MAX_BANDS, MAX_SIDE_PX = 65_535, 2**31 - 1  # the limits of GDAL, with which all other rasters are read
 
 
@@ -76,32 +73,12 @@ class ArrayFileSource(Source):
         return data, self.valid(data, bands)
 
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
-        """The whole grid averaged down over valid pixels; reads strips of some 64 MB."""
-        height, width = self.grid.shape
-        tops, lefts = (np.arange(n) * size // n for n, size in zip(shape, (height, width), strict=True))
-        bottoms = np.append(tops[1:], height)
-        data = np.zeros((len(bands), *shape), self.dtype)
-        valid = np.zeros(shape, bool)
-        row_bytes = width * len(bands) * self.dtype.itemsize
-        step = max(1, STRIP_BYTES // max(1, row_bytes * (height // shape[0])))
-        for first in range(0, shape[0], step):
-            rows = slice(first, min(first + step, shape[0]))
-            top, bottom = int(tops[first]), int(bottoms[rows.stop - 1])
-            values, known = self.read(Window(top, 0, bottom - top, width), bands)
-            data[:, rows], valid[rows] = _average(values, known, tops[rows] - top, lefts)
-        return data, valid
+        return read_averaged(self, shape, bands)
 
     def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
         """A copy in memory for GDAL, which warps it: all bands, or these first."""
         if self._file is None:
-            count, height, width = self.image.shape
-            if count * height * width * self.dtype.itemsize > MAX_COPY_BYTES:
-                raise InputError(
-                    f"{self.name} is too large to be warped as it is (more than {MAX_COPY_BYTES:,} bytes). "
-                    "Write it as a GeoTIFF or ENVI file first."
-                )
-            data, valid = self.read(Window(0, 0, height, width), self.bands)
-            self._file = memory_file(self, data, ~valid if self.declared.limits else None)
+            self._file = masked_copy(self)
         return subset_bands(open_raster(self._file.name), bands or self.bands)
 
     def _own_image(self) -> ImageArray:
@@ -197,17 +174,6 @@ def _patch_grid(image: ImageArray) -> Grid | None:
         raise InputError(
             f"{path} is no box of an EOPatch: {error!r}. Write it again with eo-learn, or remove it."
         ) from error
-
-
-def _average(values: NDArray[Any], valid: Mask, tops: Indices, lefts: Indices) -> Pixels:
-    """Means (C, h, w) of valid values in cells that begin at rows `tops` and columns `lefts`, and which cells have any."""
-    counts = np.add.reduceat(np.add.reduceat(valid.astype(np.int64), tops, axis=0), lefts, axis=1)
-    means = np.empty((len(values), *counts.shape), values.dtype)
-    for band, plane in zip(means, values, strict=True):
-        sums = np.add.reduceat(np.where(valid, plane, 0).astype(np.float64), tops, axis=0)
-        mean = np.add.reduceat(sums, lefts, axis=1) / np.maximum(counts, 1)
-        band[:] = np.rint(mean) if values.dtype.kind in "iu" else mean
-    return means, counts > 0
 
 
 def transposed_sources(sources: Mapping[str, Source], labels: str) -> dict[str, ArrayFileSource]:

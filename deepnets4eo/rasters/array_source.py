@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pyproj
 
 
+MAX_COPY_BYTES = 2 << 30  # copied into memory for a warped view
 MAX_COLOURS, MIN_SIDE_PX = (
     4,
     8,
@@ -167,6 +168,18 @@ class ArraySource(Source):
                 hidden = limited if hidden is None else hidden | limited
             self._file = memory_file(self, array, hidden)
         return subset_bands(open_raster(self._file.name), bands or self.bands)
+
+
+def masked_copy(source: Source) -> MemoryFile:
+    """A copy for GDAL, which warps it, of all bands that are read. Raises InputError for a source that is too large for that."""
+    height, width = source.grid.shape
+    if len(source.bands) * height * width * source.dtype.itemsize > MAX_COPY_BYTES:
+        raise InputError(
+            f"{source.name} is too large to be warped as it is (more than {MAX_COPY_BYTES:,} bytes). "
+            "Write it as a GeoTIFF or ENVI file with one nodata value first."
+        )
+    data, valid = source.read(Window(0, 0, height, width), source.bands)
+    return memory_file(source, data, ~valid if source.declared.limits else None)
 
 
 def memory_file(source: Source, array: NDArray[Any], hidden: NDArray[np.bool_] | None = None) -> MemoryFile:

@@ -25,7 +25,8 @@ from deepnets4eo.formats import (
     rpc_advice,
 )
 from deepnets4eo.grid import Window, check_grid, whole
-from deepnets4eo.rasters.array_source import Source
+from deepnets4eo.rasters.array_source import Source, masked_copy
+from deepnets4eo.rasters.averages import read_averaged
 from deepnets4eo.rasters.band_subset import (
     alpha_bands,
     as_power,
@@ -64,8 +65,9 @@ class FileSource(Source):
         self._open_again = open_again or partial(FileSource, name, from_anywhere(target), paths, nodata)
         self._target, self._handles = target, Handles()
         self._translated: MemoryFile | None = None
+        self._masked: MemoryFile | None = None
         structure = self._honour_structure()
-        with description_errors(name), self._handles.lend(self.open_dataset) as dataset:
+        with description_errors(name), self._handles.lend(self._open_file) as dataset:
             self._describe(dataset, nodata)
             self.declared = replace(self.declared, orientation=structure.orientation, pages=structure.pages)
             rolled = first_column_to_roll(self.grid)
@@ -80,7 +82,7 @@ class FileSource(Source):
 
     def _honour_structure(self) -> Structure:
         """Take pages as bands, and a turned picture upright; returns what the file states of both."""
-        with description_errors(self.name), self._handles.lend(self.open_dataset) as dataset:
+        with description_errors(self.name), self._handles.lend(self._open_file) as dataset:
             structure = Structure.of_dataset(dataset)
             honoured = as_stated(dataset, self.name, structure)
         if honoured is not None:
@@ -150,6 +152,7 @@ class FileSource(Source):
     def __copy__(self) -> FileSource:
         other = object.__new__(FileSource)
         other.__dict__.update(self.__dict__)
+        other._masked = None  # freed with the source that it was made for
         return other
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -157,8 +160,9 @@ class FileSource(Source):
 
     def read(self, window: Window, bands: Sequence[int]) -> Pixels:
         try:
-            with self._handles.lend(self.open_dataset) as dataset:
-                return read_dataset(dataset, window, bands, self.nodata_of(bands))
+            with self._handles.lend(self._open_file) as dataset:
+                data, valid = read_dataset(dataset, window, bands, self.nodata_of(bands))
+                return data, valid & self.valid(data, bands) if self.declared.limits else valid
         except READ_ERRORS as error:
             rows, cols = (
                 f"{begin}–{begin + size}" for begin, size in ((window.row, window.height), (window.col, window.width))
@@ -166,11 +170,13 @@ class FileSource(Source):
             raise InputError.of_reading(self.name, f" at rows {rows}, columns {cols}") from error
 
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
+        if self.declared.limits:
+            return read_averaged(self, shape, bands)
         if self.declared.is_complex:  # GDAL would take means of complex numbers, whose phases cancel
             coarse = WarpedSource(self, self.grid.zoom_to(shape), Resampling.average.name)
             return coarse.read(whole(coarse.grid), bands)
         try:
-            with self._handles.lend(self.open_dataset) as dataset:
+            with self._handles.lend(self._open_file) as dataset:
                 values = self.nodata_of(bands)
                 nodata = storable_nodata(self.dtype, common_nodata(values))
                 known = all(same_nodata(nodata, dataset.nodatavals[band - 1]) for band in bands)
@@ -183,6 +189,15 @@ class FileSource(Source):
             raise InputError.of_reading(self.name) from error
 
     def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
+        if not self.declared.limits:
+            return self._open_file(bands)
+        if self._masked is None:  # GDAL follows no valid range
+            self._masked = masked_copy(self)
+        return subset_bands(
+            open_raster(self._masked.name), [self.bands.index(band) + 1 for band in bands or self.bands]
+        )
+
+    def _open_file(self, bands: Sequence[int] | None = None) -> DatasetReader:
         dataset = open_raster(self._target, honours=STRUCTURES)
         crooked = bool(dataset.gcps[0]) and dataset.transform.is_identity
         if crooked:

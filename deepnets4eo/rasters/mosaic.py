@@ -195,6 +195,7 @@ def _describe(path: str) -> MosaicTile:
         check_affine(tile.transform, (tile.height, tile.width), path)
         known_mask = MaskFlags.per_dataset in tile.mask_flag_enums[0]
         hidden_by_alpha = bool(alpha_bands(tile)) and not known_mask
+        declared = Declared.of_dataset(tile, path)
         return MosaicTile(
             path,
             with_alpha_as_mask(tile) if hidden_by_alpha else _gdal_name(path),
@@ -205,11 +206,11 @@ def _describe(path: str) -> MosaicTile:
             tile.transform,
             tile.crs.to_wkt() if tile.crs else "",
             tile.dtypes,
-            tile.nodatavals,
+            declared.only_nodata,
             tile.colorinterp,
             known_mask or hidden_by_alpha,
             tile.descriptions,
-            tuple(Declared.of_dataset(tile, path).stored),
+            tuple(declared.stored),
             tile.indexes,
             {name: value for name, value in tile.tags().items() if name == "SYNTHETIC"},
         )
@@ -360,7 +361,7 @@ def stack_vrt(paths: Sequence[str]) -> tuple[str, list[float | None]]:
             ]
             declared = Declared.of_dataset(file, path)
             target = _gdal_name(path)
-            for number, (name, value) in enumerate(zip(names, file.nodatavals, strict=True), start=1):
+            for number, (name, value) in enumerate(zip(names, declared.only_nodata, strict=True), start=1):
                 nodata = "" if value is None else f"<NoDataValue>{value!r}</NoDataValue>"
                 bands.append(
                     f'<VRTRasterBand dataType="{GDAL_TYPES[file.dtypes[0]]}" band="{len(bands) + 1}">'

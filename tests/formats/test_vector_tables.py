@@ -97,7 +97,9 @@ def test_check_explains_broken_xbd_labels(tmp_path: Path) -> None:
         found = inspect(str(path))
         assert found.kind == "unreadable"
         assert "a feature lacks what it should have" in found.problems[0]
-    path.write_text(json.dumps({"features": {"xy": [{"properties": {"subtype": ["a"]}}]}}))
+    path.write_text(
+        json.dumps({"features": {"xy": [{"wkt": "POINT (0 0)", "properties": {"uid": "b", "subtype": ["a"]}}]}})
+    )
     assert inspect(str(path)).facts["grades"] == {"['a']": 1}
 
 

@@ -12,17 +12,33 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import date
 from io import BytesIO
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pytest
+import yaml
 from geotiff import write_geotiff
+from made_up_clicks import write_clickable
+from sklearn.ensemble import RandomForestClassifier
 
 from deepnets4eo.addresses import file_name_of, name_of
+from deepnets4eo.baselines import PixelClassifier
+from deepnets4eo.cards.catalog import recipe_path
+from deepnets4eo.change import NoveltyOptions
+from deepnets4eo.change.series.dates import DatedImage
+from deepnets4eo.change.series.job import SeriesJob
+from deepnets4eo.change.series.options import SeriesProducts
+from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.cli.main import main
-from deepnets4eo.rasters import Layer
+from deepnets4eo.files import read_yaml
+from deepnets4eo.jobs import JobOutput
+from deepnets4eo.prediction import ClickReview, ClickServer, open_scene
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.segmenters import InputSpec, load_run
+from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.synthetic import City, Event
 
 SERVER = Path(__file__).parents[1] / "formats" / "range_server.py"
@@ -124,6 +140,71 @@ def test_no_product_of_a_verb_holds_a_signature(
 ) -> None:
     remote = [address(word) if word.endswith((".tif", ".geojson")) else word for word in words]
     run([word.replace("OUT", str(tmp_path)) for word in remote], tmp_path, capsys, statuses=(0, 2, 3))
+
+
+@pytest.fixture(scope="module")
+def learned(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that classifies pixels of the city by their colours."""
+    scene = Scene.open(image=place / "post.tif", labels=place / "labels.tif")
+    inputs, legend = InputSpec.measure([scene]), Layer.open(place / "labels.tif").legend
+    forest = PixelClassifier(RandomForestClassifier(3, max_depth=4, random_state=0), inputs, legend)
+    return save_run(forest.fit([scene], max_pixels=2000), tmp_path_factory.mktemp("run") / "run")
+
+
+def test_labels_and_their_interrupted_jobs_name_the_scene_without_signature(
+    learned: Path, address: Address, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["predict", str(learned), f"image={address('post.tif')}", "--out", str(tmp_path / "a.tif")]
+    run([*words, "--probabilities", str(tmp_path / "p.tif")], tmp_path, capsys)
+    run([*words[:-1], str(tmp_path / "b.tif"), "--part", "1/2"], tmp_path, capsys)
+
+
+def test_clicks_on_a_signed_scene_leave_no_signature(place: Path, address: Address, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    loaded = load_run(write_clickable(place)[0])
+    source = address("scene.tif")
+    review = ClickReview(loaded, open_scene(source, loaded.segmenter), tmp_path / "clicks")
+    server = ClickServer(review, file_name_of(source))
+    review.finish()
+    server.server_close()
+    assert SECRET not in server.headline()
+    assert any((tmp_path / "clicks").iterdir())
+    assert leaks(tmp_path) == []
+
+
+def test_a_series_of_signed_images_names_them_without_signature(address: Address, tmp_path: Path) -> None:
+    days = [date(2020, month, 1) for month in range(1, 9)]
+    images = [DatedImage(day, (address("post.tif" if day.month > 5 else "pre.tif"),)) for day in days]
+    options, products = NoveltyOptions(cell_px=16), SeriesProducts(top=4)
+    SeriesJob(ImageSeries(images), JobOutput(tmp_path / "out"), options, products).run()
+    assert name_of(address("post.tif")) in (tmp_path / "out" / "series.json").read_text()
+    assert leaks(tmp_path) == []
+
+
+def test_pixels_like_one_of_a_signed_image_are_mapped_without_signature(
+    address: Address, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    west, south, east, north = Layer.open(place / "post.tif").grid.extent.to_crs("EPSG:4326").boundingbox.bbox
+    point = f"{(west + east) / 2},{(south + north) / 2}"
+    words = ["series", address("post.tif"), "--like", point, "--out", str(tmp_path / "alike.tif")]
+    run(words, tmp_path, capsys)
+
+
+def test_a_training_on_signed_rasters_names_them_without_signature(
+    address: Address, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = read_yaml(recipe_path("baselines/random-forest"))
+    scenes = [{"name": name, "image": address("post.tif"), "labels": address("labels.tif")} for name in ("a", "b")]
+    recipe["data"] = {"scenes": scenes, "split": "blocks", "val_share": 0.2}
+    recipe["legend"] = Layer.open(address("labels.tif"), labels=True).legend.to_dict()
+    recipe["model"]["max_samples"] = 300
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    (tmp_path / "out").mkdir()
+    run(
+        ["train", str(tmp_path / "recipe.yaml"), "--online", "--out", str(tmp_path / "out" / "run")],
+        tmp_path / "out",
+        capsys,
+    )
 
 
 def test_names_of_sources_end_before_the_query_whatever_it_holds() -> None:

@@ -1,0 +1,167 @@
+"""Ids of the elements of an OpenStreetMap file in its binary format (PBF), and which nodes and ways they refer to; nothing else is decoded.
+
+See the wiki of OpenStreetMap on the PBF format. Only blocks packed by zlib or not at all are read, as all writers make them.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ids = NDArray[np.int64]
+
+MAX_HEADER_BYTES, MAX_BLOB_BYTES = 64 << 10, 32 << 20  # limits of the format
+NUMBER, TEXT, FIXED = 0, 2, {1: 8, 5: 4}  # wire types of protocol buffers
+WAY_MEMBER = 1
+
+
+def read_blocks(path: Path) -> Iterator[bytes]:
+    """Yield the unpacked blocks of data. Raises ValueError for what is not in the format."""
+    with path.open("rb") as file:
+        while size := file.read(4):
+            header = dict(_fields(file.read(min(int.from_bytes(size, "big"), MAX_HEADER_BYTES))))
+            stated = header[3]
+            if not isinstance(stated, int) or stated > MAX_BLOB_BYTES:
+                raise ValueError(f"a block states {stated!r} bytes, expected at most {MAX_BLOB_BYTES:,}")
+            blob = file.read(stated)
+            if len(blob) < stated:
+                raise ValueError(f"a block has {len(blob):,} of {stated:,} bytes")
+            if header[1] == b"OSMData":
+                yield _unpacked(dict(_fields(blob)))
+
+
+def _unpacked(blob: dict[int, bytes | int]) -> bytes:
+    plain, packed = blob.get(1), blob.get(3)
+    if isinstance(plain, bytes):
+        return plain
+    if not isinstance(packed, bytes):
+        raise ValueError("it is packed in an unusual way; osmium cat -o OUT.osm.pbf IN writes it in the usual one")
+    unpacker = zlib.decompressobj()
+    block = unpacker.decompress(packed, MAX_BLOB_BYTES)
+    if unpacker.unconsumed_tail:
+        raise ValueError(f"a block unpacks to more than {MAX_BLOB_BYTES:,} bytes")
+    return block
+
+
+class Block:
+    """The elements of one block.
+
+    nodes, ways : their ids
+    refs, way_of_ref : ids of the nodes of ways, and the number of the way of each
+    members : (relation, way) of each way that a relation refers to
+    """
+
+    def __init__(self, content: bytes) -> None:
+        nodes, ways, texts, members = list[Ids](), list[int](), list[bytes](), list[tuple[int, int]]()
+        for group in _texts(content, 2):
+            for field, value in _fields(group):
+                if not isinstance(value, bytes):
+                    continue
+                if field == 1:
+                    nodes.append(_unzigzag(_varints(_varint_bytes(value, 1))))
+                elif field == 2:
+                    nodes += [np.cumsum(_unzigzag(_varints(ids))) for ids in _texts(value, 1)]
+                elif field == 3:
+                    way = dict(_fields(value))
+                    ways.append(_signed(way[1]))
+                    texts.append(_bytes(way.get(8, b"")))
+                elif field == 4:
+                    members += _way_members(dict(_fields(value)))
+        counts = [sum(byte < 128 for byte in text) for text in texts]
+        steps = _unzigzag(_varints(b"".join(texts)))
+        total = np.cumsum(steps)
+        starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(int) if counts else np.zeros(0, int)
+        before = np.concatenate([[0], total])[starts]
+        self.nodes = np.concatenate(nodes) if nodes else np.zeros(0, np.int64)
+        self.ways = np.array(ways, np.int64)
+        self.refs = total - np.repeat(before, counts)
+        self.way_of_ref = np.repeat(np.arange(len(ways)), counts)
+        self.members = members
+
+
+def _way_members(relation: dict[int, bytes | int]) -> list[tuple[int, int]]:
+    number, kinds = _signed(relation[1]), _varints(_bytes(relation.get(10, b"")))
+    ids = np.cumsum(_unzigzag(_varints(_bytes(relation.get(9, b"")))))
+    return [(number, int(way)) for way in ids[kinds == WAY_MEMBER]]
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, bytes | int]]:
+    """Yield the number and value of each field of a message."""
+    at, size = 0, len(message)
+    while at < size:
+        key, at = _varint(message, at)
+        kind = key & 7
+        if kind == NUMBER:
+            value, at = _varint(message, at)
+            yield key >> 3, value
+            continue
+        if kind == TEXT:
+            length, at = _varint(message, at)
+        elif kind in FIXED:
+            length = FIXED[kind]
+        else:
+            raise ValueError(f"wire type {kind}")
+        if at + length > size:
+            raise ValueError("a field is longer than its message")
+        yield key >> 3, message[at : at + length]
+        at += length
+
+
+def _texts(message: bytes, number: int) -> list[bytes]:
+    return [value for field, value in _fields(message) if field == number and isinstance(value, bytes)]
+
+
+def _varint_bytes(message: bytes, number: int) -> bytes:
+    """The bytes of the only number of a field, which a node has as its id."""
+    (value,) = [value for field, value in _fields(message) if field == number and isinstance(value, int)]
+    groups = []
+    while value > 0x7F:
+        groups.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*groups, value])
+
+
+def _varint(message: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = message[at]
+        value |= (byte & 0x7F) << shift
+        at += 1
+        if byte < 0x80:
+            return value, at
+        shift += 7
+        if shift > 63:
+            raise ValueError("a number of more than 64 bits")
+
+
+def _varints(packed: bytes) -> NDArray[np.uint64]:
+    """The numbers of a packed field."""
+    data = np.frombuffer(packed, np.uint8)
+    ends = np.flatnonzero(data < 0x80)
+    if not len(ends):
+        return np.zeros(0, np.uint64)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    data = data[: ends[-1] + 1]
+    place = np.arange(len(data)) - np.repeat(starts, ends - starts + 1)
+    parts = (data & 0x7F).astype(np.uint64) << (7 * place).astype(np.uint64)
+    return np.add.reduceat(parts, starts)
+
+
+def _unzigzag(values: NDArray[np.uint64]) -> Ids:
+    return (values >> np.uint64(1)).astype(np.int64) ^ -(values & np.uint64(1)).astype(np.int64)
+
+
+def _signed(value: bytes | int) -> int:
+    if isinstance(value, bytes):
+        raise TypeError("a text instead of a number")
+    return value - (1 << 64) if value >> 63 else value
+
+
+def _bytes(value: bytes | int) -> bytes:
+    if isinstance(value, int):
+        raise TypeError("a number instead of a text")
+    return value
