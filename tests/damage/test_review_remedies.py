@@ -12,8 +12,10 @@ from made_up_map import make_grid, make_images, make_map
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import review
+from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.review import Corrections
+from deepnets4eo.damage.review.moved_estimates import moved_estimates
 from deepnets4eo.damage.review.teaching import BY_PERSON, Taught, teach
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.files import read_json, sha256
@@ -29,6 +31,11 @@ def folder(tmp_path: Path) -> Path:
         path = write_geotiff(tmp_path / f"{role}.tif", image.read()[0], crs=grid.crs, transform=grid.affine)
         damage_map.inputs[role] = str(path)
     damage_map.parameters["gsd_m"] = None
+    number, expected = damage_map.buildings["damage_prob"].count(), float(damage_map.buildings["damage_prob"].sum())
+    interval = [expected - 3.0, expected + 3.0]
+    damage_map.estimates = {"buildings": {"damaged": {"expected": expected, "interval_95": interval}}, "confusion": {}}
+    share = {"value": expected / number, "interval_95": [end / number for end in interval]}
+    damage_map.damaged_share = share | {"status": "measured", "intact": 0.0, "prior": 0.5}
     damage_map.save(tmp_path / "map", **images, also=())
     return tmp_path / "map"
 
@@ -131,3 +138,36 @@ def test_few_answers_leave_the_others_as_they_are(folder: Path) -> None:
         1.0,
         "major-damage",
     ]
+
+
+def test_the_page_after_an_update_keeps_its_language_and_moved_estimates(folder: Path) -> None:
+    page = folder / "report.html"
+    page.write_text(page.read_text(encoding="utf-8").replace('<html lang="en"', '<html lang="fr"', 1), encoding="utf-8")
+    before = DamageMap.load(folder)
+    assert main(["review", str(folder), "--looks", "20"]) == 0
+    answer(folder / "review.gpkg", "destroyed")
+    corrections = Corrections.read(folder, [folder / "review.gpkg"])
+    taught, _ = corrections.write_taught()
+    text = page.read_text(encoding="utf-8")
+    assert '<html lang="fr"' in text
+    assert "bâtiments" in text
+    rows = gpd.read_file(folder / "taught.gpkg", layer="estimates").set_index(["quantity", "of"])
+    old, new = before.estimates["buildings"]["damaged"], rows.loc[("buildings", "damaged")]
+    table = taught.with_answers(corrections.answers)
+    step = table["damage_prob"].sum() - before.buildings["damage_prob"].sum()
+    assert step > 1
+    most = len(table["damage_prob"].dropna())
+    assert new["value"] == pytest.approx(min(old["expected"] + step, most), abs=0.01)
+    assert corrections.graded <= new["low_95"] <= new["value"] <= new["high_95"] <= most
+    assert rows.loc[("share", "damaged"), "value"] == pytest.approx(new["value"] / most)
+
+
+def test_estimates_move_with_the_answers_between_what_is_certain() -> None:
+    buildings = {"damaged": {"expected": 1.0, "interval_95": [0.0, 3.0]}, "destroyed": None}
+    p = np.array([[0.4, 0.2, 0.2, 0.2], [0.6, 0.1, 0.2, 0.1], [0.8, 0.1, 0.1, 0.0]])
+    before = Grades.of_sides(p)
+    after = before.with_rows(np.array([0]), Grades.of_numbers(np.array([3])))
+    moved = moved_estimates({"buildings": buildings, "confusion": {}}, before, after, [0], np.array([50.0, 60, 70]))
+    assert moved["buildings"]["damaged"] == {"expected": pytest.approx(1.6), "interval_95": [1.0, 3.0]}
+    assert (moved["buildings"]["destroyed"], moved["built_area_m2"]) == (None, None)
+    assert "confusion" not in moved

@@ -113,6 +113,12 @@ def _add_findings(database: sqlite3.Connection, damage_map: DamageMapContent) ->
 
 def _add_estimates(database: sqlite3.Connection, damage_map: DamageMapContent) -> None:
     database.execute(_ESTIMATES_TABLE)
+    insert_estimates(database, damage_map)
+    register_table(database, "estimates", "Share, numbers and built areas of damaged buildings, with 95 % intervals")
+
+
+def insert_estimates(database: sqlite3.Connection, damage_map: DamageMapContent) -> None:
+    """Fill the table of estimates of a map."""
     share = damage_map.damaged_share
     rows = []
     if share:
@@ -123,7 +129,6 @@ def _add_estimates(database: sqlite3.Connection, damage_map: DamageMapContent) -
         }
         rows += [(quantity, grade, row["expected"], *row["interval_95"]) for grade, row in known.items()]
     database.executemany("INSERT INTO estimates (quantity, of, value, low_95, high_95) VALUES (?, ?, ?, ?, ?)", rows)
-    register_table(database, "estimates", "Share, numbers and built areas of damaged buildings, with 95 % intervals")
 
 
 def _add_comments(database: sqlite3.Connection, comments: dict[str, str], columns: set[str]) -> None:

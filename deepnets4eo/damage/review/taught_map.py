@@ -6,10 +6,11 @@ import logging
 import re
 import shutil
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import geopandas as gpd
 import numpy as np
@@ -20,20 +21,23 @@ from deepnets4eo.damage.buildings import GRADED, Buildings
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.products.report import write_report
 from deepnets4eo.damage.products.summary import summarize
+from deepnets4eo.damage.products.tables import insert_estimates
 from deepnets4eo.damage.products.write import record_again
 from deepnets4eo.damage.review.answers import read_filled, write_looks
 from deepnets4eo.damage.review.map_images import open_images
-from deepnets4eo.damage.review.teaching import MIN_ANSWERS, Taught, choose_next, graded_answers, teach
+from deepnets4eo.damage.review.moved_estimates import moved_estimates, moved_share
+from deepnets4eo.damage.review.teaching import MIN_ANSWERS, Taught, choose_next, graded_answers, grades_of_map, teach
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.files import atomic_write
-from deepnets4eo.footprints import read_table
-from deepnets4eo.outputs import Finding, check_not_inputs, worst_first
+from deepnets4eo.footprints import outline_areas_m2, read_table
+from deepnets4eo.outputs import Finding, Language, check_not_inputs, worst_first
 from deepnets4eo.polygons import set_fixed_times
 
 log = logging.getLogger(__name__)
 
 TAUGHT = "taught.gpkg"
 COLUMNS = (*GRADED, "reason")
+HEAD_LETTERS = 4096
 
 
 def chosen_files(folder: Path) -> list[Path]:
@@ -149,34 +153,53 @@ class Corrections:
             if self.can_teach
             else Taught.of_few(self.buildings, self.answers)
         )
-        table, finding, path = taught.with_answers(self.answers), taught.finding(), self.folder / TAUGHT
+        content, path = taught_content(self.folder, taught, self.answers), self.folder / TAUGHT
         with atomic_write(path) as partial:
             shutil.copyfile(self.folder / "damage.gpkg", partial)
             with closing(sqlite3.connect(partial)) as database, database:
-                _update(database, table)
-                _note(database, finding)
+                _update(database, content.buildings)
+                database.execute("DELETE FROM estimates")
+                insert_estimates(database, content)
+                _note(database, taught.finding())
             set_fixed_times(partial)
         try:
-            write_page_again(self.folder, table, finding)
+            write_page_again(self.folder, content)
         except DeepNets4EOError as error:  # the map is there without its page
             log.warning("report.html shows the map before the answers. %s", error)
         return taught, path
 
 
-def write_page_again(folder: Path, table: pd.DataFrame, finding: Finding) -> Path:
-    """Write report.html of a map with other grades, without the estimates, which rest on the old ones. Errors: InputError."""
-    damage_map, pair = DamageMap.load(folder), open_images(folder)
-    damage_map.buildings = damage_map.buildings.assign(**{name: table[name].to_numpy() for name in COLUMNS})
-    damage_map.estimates, damage_map.damaged_share = {}, {}
-    damage_map.findings = worst_first((finding, *damage_map.findings))
-    summary = summarize(damage_map, pair.post.grid)
-    path = write_report(damage_map, summary, folder / "report.html", post=pair.post, pre=pair.pre)
+def taught_content(folder: Path, taught: Taught, answers: Mapping[int, str]) -> DamageMap:
+    """Return the map in a folder with the grades and estimates after answers."""
+    content, table = DamageMap.load(folder), taught.with_answers(answers)
+    rows = list(graded_answers(content.buildings, answers))
+    before, after = grades_of_map(content.buildings), grades_of_map(table)
+    areas = outline_areas_m2(content.buildings)
+    content.estimates = moved_estimates(content.estimates, before, after, rows, areas)
+    content.damaged_share = moved_share(content.damaged_share, content.estimates, int(before.known.sum()))
+    content.buildings = content.buildings.assign(**{name: table[name].to_numpy() for name in COLUMNS})
+    content.findings = worst_first((taught.finding(), *content.findings))
+    return content
+
+
+def write_page_again(folder: Path, content: DamageMap) -> Path:
+    """Write report.html of a map after answers, in the language that the page has. Raises InputError without the images."""
+    path, pair = folder / "report.html", open_images(folder)
+    summary = summarize(content, pair.post.grid)
+    path = write_report(content, summary, path, post=pair.post, pre=pair.pre, language=language_of(path))
     record_again(folder, path)
     return path
 
 
+def language_of(page: Path) -> Language:
+    """Return the language that a page states; English without a page."""
+    head = page.open(encoding="utf-8", errors="replace").read(HEAD_LETTERS) if page.is_file() else ""
+    stated = re.search(r'<html lang="(\w+)"', head)
+    return next((language for language in get_args(Language) if stated and stated[1] == language), "en")
+
+
 def _update(database: sqlite3.Connection, buildings: pd.DataFrame) -> None:
-    """Put grades into the layer of a copied map, and take out the estimates, which rest on the old ones."""
+    """Put grades into the layer of a copied map."""
     for name in ("ST_IsEmpty", "ST_MinX", "ST_MaxX", "ST_MinY", "ST_MaxY"):
         database.create_function(
             name, 1, lambda _: None
@@ -188,7 +211,6 @@ def _update(database: sqlite3.Connection, buildings: pd.DataFrame) -> None:
     )
     names = ", ".join(COLUMNS)
     database.execute(f"UPDATE buildings SET ({names}) = (SELECT {names} FROM taught WHERE taught.id = buildings.id)")
-    database.execute("DELETE FROM estimates")
 
 
 def _note(database: sqlite3.Connection, finding: Finding) -> None:
