@@ -164,7 +164,7 @@ class Footprints:
         twice = int(repeated_outlines(self.frame.geometry.to_numpy()).sum())
         if twice:
             severity = "caution" if twice > MANY_ROWS * account["read"] else "note"
-            findings.append(Finding("footprints_repeated", severity, {"number": twice}))
+            findings.append(Finding("footprints_repeated", severity, {"number": twice}, twice))
         findings += self._several_houses()
         changes = {"outlines_repaired": account["repaired"], "ids_renamed": account["renamed"]}
         if any(changes.values()):
@@ -184,7 +184,7 @@ class Footprints:
         if not rows:
             return []
         severity: Severity = "caution" if number > MANY_ROWS * houses.sum() else "note"
-        return [Finding("footprints_of_several_houses", severity, {"number": rows, "houses": number})]
+        return [Finding("footprints_of_several_houses", severity, {"number": rows, "houses": number}, number)]
 
     def date_findings(self, day_pre: str, day_post: str) -> tuple[Finding, ...]:
         """Return a caution if outlines changed after the post image, and a note if most are OLD_YEARS older than the pre image."""

@@ -23,6 +23,7 @@ from refusals import raises_naming
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints.ids import make_ids
 from deepnets4eo.footprints.read import Footprints, read_footprints
+from deepnets4eo.outputs import Finding, worst_first
 
 UTM = "EPSG:32615"
 LARGE = 2**53 + 1  # the first whole number that a 64-bit float cannot hold
@@ -242,6 +243,8 @@ def test_outlines_that_are_there_twice_are_a_finding() -> None:
     frame = gpd.GeoDataFrame({"id": list("abcd")}, geometry=[*houses, again], crs="EPSG:32615")
     (finding,) = read_footprints(frame).findings()
     assert (finding.code, finding.severity) == ("footprints_repeated", "caution")
+    other = Finding("pixel_size_assumed", "caution", {"gsd_m": 0.5})
+    assert worst_first((other, finding))[0] == finding, "what makes the counts too high comes first"
     assert finding.values == {"number": 1}
     assert read_footprints(frame[:3]).findings() == ()
 

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from fuzzing import harness
 from fuzzing.byte_mutators import BYTE_MUTATORS
-from fuzzing.harness import ACCEPTED, REFUSED, TRACEBACK, broken_cases, read_within, run_case
+from fuzzing.harness import ACCEPTED, REFUSED, TRACEBACK, alarm, broken_cases, read_within, run_case
 from fuzzing.make_seeds import make_seeds
 from fuzzing.reader import Reader
 from fuzzing.readers import READERS
@@ -25,6 +25,7 @@ from fuzzing.tree_mutators import mutate_tree
 from deepnets4eo.errors import InputError, Reading
 
 CASES = 240
+MAX_SOUND_S = 20.0  # that a reader takes for a sound file: all 22 together take 0.7 s
 SLOW = {
     "damage whole",
     "damage outlines",
@@ -89,7 +90,7 @@ def test_every_reader_passes_through_the_boundary(
         entered.clear()
         seed = sound[reader.kinds[0]][0]
         (tmp_path / reader.name).mkdir()
-        with contextlib.suppress(InputError):
+        with contextlib.suppress(InputError), alarm(MAX_SOUND_S):
             reader.read(seed.path, tmp_path / reader.name, sound)
         if not any(part in name for name in entered for part in (seed.path.stem, seed.path.parent.name)):
             outside.append(reader.name)
