@@ -34,9 +34,9 @@ class RemoteFile(io.BytesIO):
         if size is None or size < 0:
             raise OSError("a remote file is read in parts")
         first, last = self._at // RANGE_BYTES, (self._at + size - 1) // RANGE_BYTES
-        found = b"".join(self._part(number) for number in range(first, last + 1))
+        joined = b"".join(self._part(number) for number in range(first, last + 1))
         start = self._at - first * RANGE_BYTES
-        content = found[start : start + size]
+        content = joined[start : start + size]
         self._at += len(content)
         return content
 

@@ -146,8 +146,8 @@ def _varints(packed: bytes) -> NDArray[np.uint64]:
         return np.zeros(0, np.uint64)
     starts = np.concatenate([[0], ends[:-1] + 1])
     data = data[: ends[-1] + 1]
-    place = np.arange(len(data)) - np.repeat(starts, ends - starts + 1)
-    parts = (data & 0x7F).astype(np.uint64) << (7 * place).astype(np.uint64)
+    step = np.arange(len(data)) - np.repeat(starts, ends - starts + 1)
+    parts = (data & 0x7F).astype(np.uint64) << (7 * step).astype(np.uint64)
     return np.add.reduceat(parts, starts)
 
 
