@@ -43,7 +43,9 @@ def with_tagged_limits(dataset: DatasetReader, band: int, info: BandInfo, source
     words |= {"scale_factor": info.stored.scale, "add_offset": info.stored.offset}
     (limits,) = CFWords(words, dtype, source).bands(1)
     values = [value for value in (info.nodata, limits.nodata, *limits.missing) if value is not None]
-    different = [value for number, value in enumerate(values) if not any(_same(value, other) for other in values[:number])]
+    different = [
+        value for number, value in enumerate(values) if not any(_same(value, other) for other in values[:number])
+    ]
     if len(different) < 2 and limits.valid_range is None:
         return replace(info, nodata=different[0] if different else None)
     return replace(info, nodata=None, missing=tuple(different), valid_range=limits.valid_range)
