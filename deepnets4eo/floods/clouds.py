@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from deepnets4eo.floods.date_images import DateImage
 from deepnets4eo.floods.layer_names import FIRST, POST
@@ -10,21 +11,41 @@ from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.inspection import cloud_finding, clouds_in_image
 from deepnets4eo.outputs import Finding
-from deepnets4eo.rasters import Layer, open_cloud_mask
+from deepnets4eo.rasters import LOOK_PX, Layer, open_cloud_mask
 from deepnets4eo.registration import UNMOVED
+
+MUCH_HIDDEN = 0.5  # share of POST from which the flooded area is reported as unknown
+
+
+class HiddenByClouds(NamedTuple):
+    """What clouds and their shadows hide.
+
+    Parameters
+    ----------
+    findings : one for each date whose own clouds are recognised
+    post_share : share of the image of POST that is hidden, 0–1
+    """
+
+    findings: list[Finding]
+    post_share: float
+
+    @property
+    def is_much(self) -> bool:
+        """Return True if at least half of POST is hidden: most of the flood may be."""
+        return self.post_share >= MUCH_HIDDEN
 
 
 def hide_clouds_of_dates(
     layers: dict[str, Layer], images: Mapping[str, DateImage], options: FloodOptions
-) -> list[Finding]:
-    """Make what lies under clouds not valid: by the masks that were given, else by bands of the images, else as POST shows them."""
+) -> HiddenByClouds:
+    """Mark ground under clouds as not valid, by given masks, by bands of the images or a network, or by the brightness of POST."""
     from deepnets4eo.change import hide_clouds  # damage maps hide nothing here, and start sooner without
 
     cloud_masks = {
         FIRST: (options.cloud_mask_pre, "--set cloud_mask_pre"),
         POST: (options.cloud_mask_post, "--set cloud_mask_post"),
     }
-    findings, post = [], layers[POST]
+    findings, post, post_share = [], layers[POST], 0.0
     for name, opened in images.items():
         source, flag = cloud_masks.get(name, (None, ""))
         cloud_layer = None if source is not None else opened.clouds.mask
@@ -33,10 +54,16 @@ def hide_clouds_of_dates(
             before = layers.get(FIRST) if FIRST in images and images[FIRST].date.is_same_kind(opened.date) else None
             cloud_layer = clouds_in_image(post, before, 1.0 if post.grid.crs is None else mean_gsd_m(post.grid))
         if source is not None:
-            mask = open_cloud_mask(source, opened.image, flag)
-            layers[name] = hide_clouds(layers[name], mask, post.grid, opened.motion)
+            cloud_layer = open_cloud_mask(source, opened.image, flag)
         elif cloud_layer is not None:
+            findings.append(cloud_finding(cloud_layer, opened.image, name, "give_radar_or_mask"))
+        if cloud_layer is not None:
             motion = UNMOVED if cloud_layer.grid is post.grid else opened.motion
             layers[name] = hide_clouds(layers[name], cloud_layer, post.grid, motion)
-            findings.append(cloud_finding(cloud_layer, opened.image, name, "give_radar_or_mask"))
-    return [finding for finding in findings if finding is not None]
+            post_share = _hidden_share(cloud_layer) if name == POST else post_share
+    return HiddenByClouds([finding for finding in findings if finding is not None], post_share)
+
+
+def _hidden_share(mask: Layer) -> float:
+    values, valid, _ = mask.thumbnail(LOOK_PX)
+    return float(((values[0] > 0) & valid).mean())

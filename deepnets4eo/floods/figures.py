@@ -59,6 +59,9 @@ def measure_figures(
         figures["cover"] = _flooded_cover(opened.cover, labels)
     if mapped_all is not None:
         figures["area"] = _with_unknown(area, changed_area(mapped_all).seen_ha)
+    elif opened.hidden.is_much:
+        hidden_ha = min(area["not_seen_ha"], opened.hidden.post_share * total_ha)
+        figures["area"] = _with_unknown(area, area["seen_ha"] + hidden_ha)
     return figures
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.floods.clouds import hide_clouds_of_dates
+from deepnets4eo.floods.clouds import HiddenByClouds, hide_clouds_of_dates
 from deepnets4eo.floods.date_images import DateImage, open_images
 from deepnets4eo.floods.ground import lay_in_the_ground, open_cover
 from deepnets4eo.floods.layer_names import FIRST, POST
@@ -38,6 +38,7 @@ class FloodScene:
     pictures : image → its true colours where it has them, for the page
     registration : how the first date before lies; None where there is none
     findings : what limits a map of them
+    hidden : what clouds hide
     footprints : buildings, where they are given
     cover : land cover with its legend on the working grid, where it is given
     """
@@ -48,6 +49,7 @@ class FloodScene:
     pictures: dict[str, Layer]
     registration: Registration | None
     findings: tuple[Finding, ...]
+    hidden: HiddenByClouds
     footprints: Footprints | None = None
     cover: Layer | None = None
 
@@ -95,7 +97,8 @@ def open_flood_scene(
             else on_working_grid(opened.colours, opened.date, post_grid, grid, opened.motion)
         )
     check_radar_view(options)
-    findings += hide_clouds_of_dates(layers, images, options)
+    hidden = hide_clouds_of_dates(layers, images, options)
+    findings += hidden.findings
     dates = {name: opened.date for name, opened in images.items()}
     findings += lay_in_the_ground(layers, dates, options, grid, scratch)
     findings += _date_findings(dates, options, masked=images[POST].clouds.is_conclusive)
@@ -113,6 +116,7 @@ def open_flood_scene(
         pictures,
         registrations.get(FIRST),
         tuple(findings),
+        hidden,
         footprints,
         cover,
     )

@@ -626,6 +626,21 @@ def test_ground_under_a_cloud_is_not_seen_and_no_water(tmp_path: Path) -> None:
     assert "clouds_post" in [finding.code for finding in found.findings]
 
 
+def test_where_clouds_hide_most_of_the_scene_the_interval_covers_what_they_hide(tmp_path: Path) -> None:
+    pre = spectral(tmp_path / "pre.tif", RIVER)
+    image = Layer.open(spectral(tmp_path / "post.tif", RIVER, FLOODED, seed=1)).read()[0]
+    quality = np.zeros((1, SIDE, SIDE), image.dtype)
+    quality[:, : SIDE * 3 // 5] = 1 << 10  # opaque clouds
+    post = named(tmp_path / "cloud.tif", np.concatenate([image, quality]), ["B3", "B8", "B11", "QA60"])
+    found = map_flood([pre], post, tmp_path / "out", FloodOptions(assume_registered=True))
+    area = found.summary["area"]
+    total_ha = area["seen_ha"] + area["unknown_ha"]
+    assert area["unknown_ha"] == pytest.approx(0.6 * total_ha, rel=0.02)
+    assert area["flood_ha_interval"][1] == pytest.approx(area["flood_ha"] + area["unknown_ha"])
+    assert area["flood_share"] is None
+    assert found.findings[0].code == "clouds_post"
+
+
 def test_an_optical_date_is_registered_on_the_flood_and_the_flood_on_nothing(tmp_path: Path):
     texture = gaussian_filter(np.random.default_rng(0).normal(size=(3, SIDE, SIDE)), (0, 2, 2)) * 4000 + 1500
     texture = texture.clip(1).astype(np.uint16)
