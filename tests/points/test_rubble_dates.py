@@ -223,7 +223,8 @@ def test_a_motion_needs_walls_in_several_places():
     flat = np.column_stack([np.random.default_rng(0).uniform(0, 60, (4000, 2)), np.zeros(4000)])
     fit = register_points(with_walls(flat + (1, 0, 0)), with_walls(flat), flat[:4])
     assert (fit.status, fit.in_plane) == ("degraded", False)
-    assert "0 squares" in fit.reason
+    assert fit.reason.key == "epoch_few_walls"
+    assert "0 squares" in fit.reason_text
 
 
 def test_open3d_finds_the_same_motion():

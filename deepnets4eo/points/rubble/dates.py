@@ -45,7 +45,7 @@ def lay_on_first(
     fit = register_points(moving, fixed, corners)
     motion = motion_that_counts(fit, MIN_CELLS * max(cell_m, finest_m))
     logger.info("%s against %s: %s, residual %.2f m. %s",
-                later.source, first.source, describe(fit), fit.quality.residual_m, fit.reason)  # fmt: skip
+                later.source, first.source, describe(fit), fit.quality.residual_m, fit.reason_text)  # fmt: skip
     return replace(later, motion=motion), replace(fit, applied=motion, sources=(later.source, first.source))
 
 

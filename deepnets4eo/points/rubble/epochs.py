@@ -11,21 +11,45 @@ parts : fits that leave out one part of the area at a time show how sure the mot
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 from deepnets4eo.arrays import Floats, Indices, Mask
+from deepnets4eo.outputs import Phrase
 from deepnets4eo.points.rubble.motion import RigidMotion
 from deepnets4eo.points.views.surface import surface_attributes
 
-MAX_SHIFT_M, MAX_ROTATION_DEG = 30.0, 5.0
+# Heights of neighbours in the plane differ by this much if a wall stands between them.
+WALL_JUMP_M = 2.0
+NEIGHBOURS, MAX_NEIGHBOUR_SPACINGS = 9, 3.0
+MAX_WALL_LEVELS = 12
 
 
-WALL_JUMP_M = 2.0  # between neighbours, from which a wall stands between them
-NEIGHBOURS, FARTHEST = 9, 3.0  # in the plane; distance in spacings of the points
-MAX_LEVELS = 12  # of points on a wall
+@dataclass(frozen=True)
+class EpochRules:
+    """When a later date fits the first: scans of different towns must not."""
+
+    max_shift_m: float = 30.0
+    max_rotation_deg: float = 5.0
+    min_points: int = 200  # on either date; with fewer, only the heights are compared
+    min_fitting_share: float = 0.25  # of the held-out points
+    good_residual_m: float = 0.5
+    max_residual_m: float = 1.0
+    good_sigma_m: float = 0.25
+    max_sigma_m: float = 1.0
+    square_m: float = 25.0  # side of the squares in which walls are counted
+    min_wall_points: int = 5  # in a square with walls
+    min_squares: int = 6  # with walls at either date: a single building may have lost a side
+    failed_score: float = 4.0  # spreads above agreement by chance
+    good_score: float = 8.0
+    min_gain: float = 0.25  # share of what stands that must agree beyond chance; other towns gain at most 0.18
+
+
+RULES = EpochRules()
+# Whether a reason applies, its phrase, and what was measured with its limit.
+Reasons: TypeAlias = tuple[tuple[bool, str, tuple[float, float]], ...]
 
 
 class Scale(NamedTuple):
@@ -38,23 +62,18 @@ class Scale(NamedTuple):
 
 SCALES = (Scale(6.0, 2.0, 15_000), Scale(3.0, 1.0, 30_000), Scale(1.5, 0.4, 200_000))
 MAX_STEPS, STILL_M = 60, 1e-3
-ARM_M = 100.0  # at which a rotation counts as a shift
+# A rotation counts as the shift at the end of an arm of this length.
+ARM_M = 100.0
 
-WALL_WEIGHT = 0.1  # of points between two heights, whose place is known to about half their spacing
-MIN_POINTS = 200  # on either date, from which they are compared
-TILE_M, HOLD_OUT = 5.0, 5  # one of so many tiles is held out
-PLACE_M, MIN_IN_PLACE = 25.0, 5
-MIN_STANDING = (
-    6  # such squares with walls at either date, from which they can be compared: one building may have lost a side
-)
-MAX_STANDING, MAX_SEARCHED = 3000, 1000  # that are looked at
-AWAY_M = (9.0, 14.0)  # how far off the agreement by chance is taken
-MIN_SPREAD = 0.01  # of shares that agree by chance
-FAILED_SCORE, GOOD_SCORE = 4.0, 8.0  # spreads above chance
-MIN_GAIN = 0.25  # other towns gain at most 0.18: share of what stands that must agree beyond chance
-GOOD_RESIDUAL_M, MAX_RESIDUAL_M = 0.5, 1.0
-GOOD_SIGMA_M, MAX_SIGMA_M = 0.25, 1.0
-MIN_SHARE = 0.25  # of the held-out points that must fit
+# The place of a point between two heights is known to about half the spacing of the points.
+WALL_WEIGHT = 0.1
+# One of so many tiles of this side is held out.
+TILE_M, HOLD_OUT = 5.0, 5
+MAX_STANDING_POINTS, MAX_SEARCHED_POINTS = 3000, 1000
+# Agreement by chance is measured with one date moved this far away.
+CHANCE_SHIFTS_M = (9.0, 14.0)
+# Smallest spread of the shares that agree by chance.
+MIN_SPREAD = 0.01
 SEARCH_STEP_M = 4.0
 
 
@@ -73,12 +92,12 @@ def with_walls(tops: Floats) -> SurfacePoints:
         return SurfacePoints(tops, np.zeros(len(tops), bool), 0.0)
     distance, around = cKDTree(tops[:, :2]).query(tops[:, :2], NEIGHBOURS)
     spacing_m = float(np.median(distance[:, NEIGHBOURS // 2]))
-    heights = np.where(distance <= FARTHEST * spacing_m, tops[around, 2], np.inf)
+    heights = np.where(distance <= MAX_NEIGHBOUR_SPACINGS * spacing_m, tops[around, 2], np.inf)
     lowest = heights.argmin(axis=1)
     jump = tops[:, 2] - heights[np.arange(len(tops)), lowest]
     high = np.flatnonzero(jump > WALL_JUMP_M)
     low = around[high, lowest[high]]
-    levels = np.clip(np.ceil(jump[high] / max(spacing_m, 0.1)).astype(np.int64), 2, MAX_LEVELS)
+    levels = np.clip(np.ceil(jump[high] / max(spacing_m, 0.1)).astype(np.int64), 2, MAX_WALL_LEVELS)
     column = np.repeat(np.arange(len(high)), levels)
     share = (np.arange(len(column)) - np.repeat(np.cumsum(levels) - levels, levels) + 0.5) / levels[column]
     positions = (tops[high, :2] + tops[low, :2])[column] / 2
@@ -115,14 +134,14 @@ class EpochQuality:
 class EpochFit:
     """How a later date lies against the first.
 
-    status, reason : the status, and why it is not "ok"
+    status, reason : the status, and why it is not "ok", None if it is
     motion : brings the coordinates of the later date onto those of the first
     quality : the measures
     corners : (K, 3) corners of the area
     """
 
     status: Literal["ok", "degraded", "failed"]
-    reason: str
+    reason: Phrase | None
     motion: RigidMotion
     quality: EpochQuality
     corners: Floats
@@ -143,6 +162,11 @@ class EpochFit:
         tilt = by[:, 2] - by[:, 2].mean()
         return float(np.hypot(by[:, 0], by[:, 1]).max()), float(np.abs(tilt).max()), float(abs(by[:, 2].mean()))
 
+    @property
+    def reason_text(self) -> str:
+        """The reason in English, or nothing."""
+        return "" if self.reason is None else self.reason.text()
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the manifest; null for what could not be measured."""
         numbers = {
@@ -150,7 +174,7 @@ class EpochFit:
             "rotation_deg": -self.motion.turn_deg, "tilt_deg": self.motion.tilt_deg, **asdict(self.quality),
         }  # fmt: skip
         plain = {name: float(value) if np.isfinite(value) else None for name, value in numbers.items()}
-        about = {"source": self.sources[0], "onto": self.sources[1], "status": self.status, "reason": self.reason}
+        about = {"source": self.sources[0], "onto": self.sources[1], "status": self.status, "reason": self.reason_text}
         return {**about, "moved": self.applied is not None, **plain}
 
 
@@ -202,8 +226,8 @@ def register_points(moving: SurfacePoints, fixed: SurfacePoints, corners: Floats
     stands to say so.
     """
     centre = corners.mean(axis=0)
-    if (number := min(len(moving.xyz), len(fixed.xyz))) < MIN_POINTS:
-        reason = f"only {number} points are known at both dates (at least {MIN_POINTS})"
+    if (number := min(len(moving.xyz), len(fixed.xyz))) < RULES.min_points:
+        reason = Phrase("epoch_few_points", {"number": number, "limit": RULES.min_points})
         return EpochFit("degraded", reason, RigidMotion.upwards(0.0, centre), EpochQuality(), corners, in_plane=False)
     surface = Surface.from_points(fixed)
     raised = RigidMotion.upwards(_height_difference(moving.xyz, fixed.xyz), centre)
@@ -296,12 +320,12 @@ def _standing_agreement(motion: RigidMotion, moving: SurfacePoints, surface: Sur
     """Whether walls of one date are found at the other, more often than where they are moved away by some metres."""
     moved = motion.apply(moving.xyz)
     tree, reach_m = cKDTree(moved), max(1.0, moving.spacing_m)
-    later, first = (_some(np.flatnonzero(wall), MAX_STANDING) for wall in (moving.wall, surface.wall))
+    later, first = (_some(np.flatnonzero(wall), MAX_STANDING_POINTS) for wall in (moving.wall, surface.wall))
     number = min(_squares_with_walls(moved[later]), _squares_with_walls(surface.points[first]))
-    if number < MIN_STANDING:
+    if number < RULES.min_squares:
         return {"standing": number}
     angles = np.arange(8) * np.pi / 4
-    away = [np.zeros(3), *(r * np.array([np.cos(a), np.sin(a), 0]) for r in AWAY_M for a in angles)]
+    away = [np.zeros(3), *(r * np.array([np.cos(a), np.sin(a), 0]) for r in CHANCE_SHIFTS_M for a in angles)]
     best: dict[str, Any] = {"standing": number, "score": -np.inf}
     for shares in (
         [_share_on(surface.match(moved[later] + by, reach_m), tukey_m) for by in away],
@@ -316,8 +340,8 @@ def _standing_agreement(motion: RigidMotion, moving: SurfacePoints, surface: Sur
 
 def _squares_with_walls(walls: Floats) -> int:
     """In how many squares of 25 m walls stand."""
-    _, counts = np.unique(np.floor(walls[:, :2] / PLACE_M), axis=0, return_counts=True)
-    return int((counts >= MIN_IN_PLACE).sum())
+    _, counts = np.unique(np.floor(walls[:, :2] / RULES.square_m), axis=0, return_counts=True)
+    return int((counts >= RULES.min_wall_points).sum())
 
 
 def _some(index: Indices, number: int) -> Indices:
@@ -343,8 +367,8 @@ def _share_under(
 
 def _search(start: RigidMotion, moving: SurfacePoints, surface: Surface) -> RigidMotion:
     """The shift in the plane of up to 30 m at which most walls are found."""
-    some = start.apply(moving.xyz[_some(np.flatnonzero(moving.wall), MAX_SEARCHED)])
-    steps = np.arange(-MAX_SHIFT_M, MAX_SHIFT_M + 1, SEARCH_STEP_M)
+    some = start.apply(moving.xyz[_some(np.flatnonzero(moving.wall), MAX_SEARCHED_POINTS)])
+    steps = np.arange(-RULES.max_shift_m, RULES.max_shift_m + 1, SEARCH_STEP_M)
     shifts = np.array([(east, north, 0.0) for east in steps for north in steps])
     matched = [
         (np.abs(surface.match(some + by, SCALES[1].reach_m).distance) < SCALES[1].tukey_m).sum() for by in shifts
@@ -353,33 +377,47 @@ def _search(start: RigidMotion, moving: SurfacePoints, surface: Surface) -> Rigi
 
 
 def _graded(motion: RigidMotion, quality: EpochQuality, corners: Floats, start: RigidMotion) -> EpochFit:
-    """The fit with its status."""
-    fit = EpochFit("ok", "", motion, quality, corners)
+    """The fit with its status, and the first reason against it."""
+    fit = EpochFit("ok", None, motion, quality, corners)
     off_m, _, _ = fit.off_m
-    unknown = quality.standing < MIN_STANDING
-    failures = {
-        f"{quality.share:.0%} of the held-out points fit (at least {MIN_SHARE:.0%})": quality.share < MIN_SHARE,
-        f"hold-out residual {quality.residual_m:.2f} m (at most {MAX_RESIDUAL_M} m)": not quality.residual_m <= MAX_RESIDUAL_M,
-        f"what stands lies on what stood in {quality.standing_share:.0%} of its points, by chance in {quality.chance_share:.0%}": (
-            not unknown and not (quality.score >= FAILED_SCORE and quality.standing_share - quality.chance_share >= MIN_GAIN)
+    unknown = quality.standing < RULES.min_squares
+    agrees = quality.score >= RULES.failed_score and quality.standing_share - quality.chance_share >= RULES.min_gain
+    residual_m, sigma_m, shares = quality.residual_m, quality.sigma_m, (quality.standing_share, quality.chance_share)
+    against: Reasons = (
+        (quality.share < RULES.min_fitting_share, "epoch_few_points_fit", (quality.share, RULES.min_fitting_share)),
+        (not residual_m <= RULES.max_residual_m, "epoch_residual_too_large", (residual_m, RULES.max_residual_m)),
+        (not unknown and not agrees, "epoch_walls_disagree", shares),
+        (not unknown and sigma_m > RULES.max_sigma_m, "epoch_position_unsure", (sigma_m, RULES.max_sigma_m)),
+        (
+            not unknown and float(np.hypot(*fit.shift_m[:2])) > RULES.max_shift_m,
+            "epoch_shift_too_large",
+            (off_m, RULES.max_shift_m),
         ),
-        f"the position in the plane is known to {quality.sigma_m:.1f} m alone": not unknown and quality.sigma_m > MAX_SIGMA_M,
-        f"shift {off_m:.1f} m (at most {MAX_SHIFT_M:.0f} m)": not unknown and np.hypot(*fit.shift_m[:2]) > MAX_SHIFT_M,
-        f"rotation {motion.turn_deg:.1f}° (at most {MAX_ROTATION_DEG:.0f}°)": abs(motion.turn_deg) > MAX_ROTATION_DEG,
-    }  # fmt: skip
-    for reason, wrong in failures.items():
-        if wrong:
-            return EpochFit("failed", reason, start, quality, corners)
+        (
+            abs(motion.turn_deg) > RULES.max_rotation_deg,
+            "epoch_rotation_too_large",
+            (motion.turn_deg, RULES.max_rotation_deg),
+        ),
+    )
+    if (reason := _first_reason(against)) is not None:
+        return EpochFit("failed", reason, start, quality, corners)
     if unknown:
-        reason = f"walls or trees stand in {quality.standing} squares of {PLACE_M:.0f} m at both dates (at least {MIN_STANDING})"
-        return EpochFit("degraded", reason, start, quality, corners, in_plane=False)
-    degradations = {
-        f"hold-out residual {quality.residual_m:.2f} m (good up to {GOOD_RESIDUAL_M} m)": quality.residual_m > GOOD_RESIDUAL_M,
-        f"the position in the plane is known to {quality.sigma_m:.2f} m (good up to {GOOD_SIGMA_M} m)": quality.sigma_m > GOOD_SIGMA_M,
-        f"agreement of what stands is {quality.score:.1f} spreads above chance (good from {GOOD_SCORE:.0f})": quality.score < GOOD_SCORE,
-    }  # fmt: skip
-    reason = next((text for text, wrong in degradations.items() if wrong), "")
-    return EpochFit("degraded" if reason else "ok", reason, motion, quality, corners)
+        values = {"squares": quality.standing, "side_m": RULES.square_m, "limit": RULES.min_squares}
+        return EpochFit("degraded", Phrase("epoch_few_walls", values), start, quality, corners, in_plane=False)
+    doubts: Reasons = (
+        (residual_m > RULES.good_residual_m, "epoch_residual_not_good", (residual_m, RULES.good_residual_m)),
+        (sigma_m > RULES.good_sigma_m, "epoch_position_not_good", (sigma_m, RULES.good_sigma_m)),
+        (quality.score < RULES.good_score, "epoch_walls_agree_weakly", (quality.score, RULES.good_score)),
+    )
+    reason = _first_reason(doubts)
+    return EpochFit("ok" if reason is None else "degraded", reason, motion, quality, corners)
+
+
+def _first_reason(reasons: Reasons) -> Phrase | None:
+    """The first reason that applies; None if none does."""
+    return next(
+        (Phrase(code, {"value": value, "limit": limit}) for wrong, code, (value, limit) in reasons if wrong), None
+    )
 
 
 def _rms(values: Floats) -> float:
