@@ -19,8 +19,7 @@ from script import add_smoke, plain_errors, require_files, title_of
 from deepnets4eo.arrays import Floats
 from deepnets4eo.footprints import read_footprints
 from deepnets4eo.points import PointCloud, debris_volumes, open_cloud
-from deepnets4eo.points.files.cloud_file import join_clouds
-from deepnets4eo.points.open3d_bridge import import_open3d
+from deepnets4eo.points.files.open3d_bridge import import_open3d
 from deepnets4eo.points.rubble.roofs import Roof, roof_points, roofs_before
 from deepnets4eo.points.rubble.surfaces import Heights
 
@@ -47,7 +46,7 @@ def outlines_of_points(cloud: PointCloud) -> gpd.GeoDataFrame:
 def scenes(data: Path, *, smoke: bool) -> Iterator[tuple[str, PointCloud, gpd.GeoDataFrame]]:
     """Name, points and outlines."""
     tiles = require_files(data / "ign_lidar_hd", "*.laz")
-    cloud = join_clouds([open_cloud(path).read() for path in (tiles[:1] if smoke else tiles)])
+    cloud = PointCloud.join([open_cloud(path).read() for path in (tiles[:1] if smoke else tiles)])
     yield f"IGN LiDAR HD, {1 if smoke else len(tiles)} tiles", cloud, outlines_of_points(cloud)
     if not smoke:
         cloud = open_cloud(require_files(data / "ahn3_delft", "*_1.laz")[0], crs="EPSG:28992").read()

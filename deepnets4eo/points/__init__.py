@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .colourise import Orthophoto as Orthophoto, colourise_cloud as colourise_cloud
     from .evaluation import evaluate_by_options, evaluate_cloud as evaluate_cloud
     from .files.cloud_file import CloudFile as CloudFile
+    from .files.open3d_bridge import from_open3d as from_open3d, to_open3d as to_open3d
     from .files.opening import open_cloud as open_cloud
     from .height_grid import HeightGrid as HeightGrid, heights_above_ground as heights_above_ground
     from .label_options import LabelOptions as LabelOptions, LabelResult as LabelResult
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from .look.flight import fly_around as fly_around
     from .look.page import PointLook as PointLook
     from .look.window import draw as draw, show_cloud as show_cloud
-    from .open3d_bridge import from_open3d as from_open3d, to_open3d as to_open3d
     from .rubble.history import debris_history as debris_history
     from .rubble.job import check_heights as check_heights, debris_volumes as debris_volumes
     from .rubble.products import save_rubble as save_rubble

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Mask
+from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError, LabelError
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pyproj import CRS
 
 
+Bounds: TypeAlias = tuple[float, float, float, float]  # x_min, y_min, x_max, y_max in metres
 ABOUT = ("xyz", "withheld", "crs", "source", "synthetic", "asprs")  # fields that are no measurements
 NOISE_CODES = (7, 18)  # ASPRS: low and high noise
 MAX_COORDINATE = 1e10  # some 250 times round the earth in metres: beyond lies a damaged header
@@ -110,6 +111,44 @@ class PointCloud:
         columns = {name: values[index] for name, values in self.measurements().items()}
         withheld = None if self.withheld is None else self.withheld[index]
         return replace(self, xyz=self.xyz[index], withheld=withheld, **columns)
+
+    def without_withheld(self) -> PointCloud | None:
+        """Return the points that are not withheld; None if all are."""
+        if self.withheld is None:
+            return self
+        used = np.flatnonzero(~self.withheld)
+        return replace(self.subset(used), withheld=None) if len(used) else None
+
+    def crop(self, bounds: Bounds) -> PointCloud | None:
+        """Return the points within bounds, edges included; None if there are none."""
+        inside = within(self.xyz, bounds)
+        return self.subset(inside) if inside.any() else None
+
+    @classmethod
+    def join(cls, clouds: Sequence[PointCloud]) -> PointCloud:
+        """Return clouds as one with the CRS and source of the first; a measurement that one of them lacks is left out."""
+        if len(clouds) == 1:
+            return clouds[0]
+        names = set.intersection(*(set(cloud.measurements()) for cloud in clouds))
+        every: dict[str, Any] = {
+            field.name: np.concatenate([getattr(cloud, field.name) for cloud in clouds])
+            if field.name in names
+            else None
+            for field in fields(cls)
+            if field.name not in ABOUT
+        }
+        withheld = None
+        if any(cloud.withheld is not None for cloud in clouds):
+            parts = [np.zeros(len(cloud), bool) if cloud.withheld is None else cloud.withheld for cloud in clouds]
+            withheld = np.concatenate(parts)
+        return replace(clouds[0], xyz=np.concatenate([cloud.xyz for cloud in clouds]), withheld=withheld, **every)
+
+
+def within(xyz: Floats, bounds: Bounds) -> Mask:
+    """(N,) which points (N, 3) lie within bounds, edges included."""
+    x_min, y_min, x_max, y_max = bounds
+    x, y = xyz[:, 0], xyz[:, 1]
+    return np.asarray((x >= x_min) & (x <= x_max) & (y >= y_min) & (y <= y_max))
 
 
 def at_counted(cloud: PointCloud, compute: Callable[[PointCloud], NDArray[Any]], fill: float) -> NDArray[Any]:

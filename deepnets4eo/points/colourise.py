@@ -20,7 +20,6 @@ from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.outputs import check_not_inputs
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.files import open_cloud
-from deepnets4eo.points.files.cloud_file import to_words
 from deepnets4eo.rasters import Layer, LayerLike
 
 BLOCK_PX = 1024
@@ -119,7 +118,7 @@ def colourise_cloud(
     check_not_inputs([out], [path, orthophoto.layers])
     with new_output(out, overwrite=overwrite):
         file = open_cloud(path, crs=crs)
-        beyond = 0
+        beyond, additions = 0, Additions(colour=True, near_infrared="near_infrared" in orthophoto.measurements)
 
         def values(points: slice, cloud: PointCloud | None) -> dict[str, NDArray[np.uint16]]:
             nonlocal beyond
@@ -130,19 +129,10 @@ def colourise_cloud(
                 raise InputError(
                     f"{orthophoto.layers[0].source} covers no point of {path}. Check the CRS of both (--crs)."
                 )
-            return _stored(coloured, orthophoto.measurements)
+            return additions.stored_colours(coloured)
 
-        additions = Additions(colour=True, near_infrared="near_infrared" in orthophoto.measurements)
         write_points(file, out, values, additions, with_clouds=True, progress=progress)
         return beyond
-
-
-def _stored(cloud: PointCloud, names: tuple[str, ...]) -> dict[str, NDArray[np.uint16]]:
-    assert cloud.colour is not None
-    stored = {band: to_words(cloud.colour[:, channel]) for channel, band in enumerate(("red", "green", "blue"))}
-    if "near_infrared" in names and cloud.near_infrared is not None:
-        stored["nir"] = to_words(cloud.near_infrared)
-    return stored
 
 
 def _sample(layer: Layer, cloud: PointCloud) -> tuple[NDArray[np.uint8], Mask]:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from deepnets4eo.cards import Legend, load_protocol
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import Evaluation, Intervals, Protocol, ProtocolChanges, ScoredFiles, load_legend
-from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.points.cloud import PointCloud, has_asprs_noise, legend_codes
 from deepnets4eo.points.files import CloudFile, open_cloud
@@ -113,14 +112,12 @@ def _open_both(
     if has_labels:
         predicted = open_cloud(labelled, classes=PREDICTED)
     truth = open_cloud(reference)
-    with name_missing_extra():
-        from deepnets4eo.points.files.las_writer import is_predicted, stored_legend
-    if is_predicted(truth):
+    if truth.is_predicted:
         raise InputError(
             f"the classification of {reference} was overwritten with a prediction (label-points --replace), expected one "
             "that is independent of it. Give the file as it was before."
         )
-    chosen = legend or stored_legend(predicted)
+    chosen = legend or predicted.stored_legend()
     if chosen is None:
         raise InputError(f"{labelled} holds no legend and none was given. Give one: --legend ign_lidar_hd.")
     if predicted.point_count != truth.point_count:

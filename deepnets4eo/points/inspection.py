@@ -16,7 +16,6 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.inspection import Inspection
 from deepnets4eo.points.cloud import MAX_NAMED, PointCloud
 from deepnets4eo.points.files import CloudFile, open_cloud
-from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, MAX_EXTENT_M, without_withheld
 
 CELL_M = 1.0
 MAX_CELLS = 100_000_000
@@ -63,8 +62,8 @@ def inspect_cloud(path: str, legend: Legend | None = None) -> Inspection:
         result.problems.append(str(error).removeprefix(f"{file.path} "))
         return result
     sums = _CloudCounts()
-    for cloud in file.whole_chunks() if lengths else file.stored_chunks(CHUNK_POINTS):
-        used = without_withheld(cloud)
+    for cloud in file.whole_chunks() if lengths else file.stored_chunks():
+        used = cloud.without_withheld()
         sums.withheld += 0 if cloud.withheld is None else int(cloud.withheld.sum())
         if used is not None:
             _add(sums, used, lengths=lengths)
@@ -161,7 +160,7 @@ def _describe_extent(result: Inspection, file: CloudFile, sums: _CloudCounts, ce
             )
     if _is_stale(getattr(file, "header_bounds", None), file.file_bounds, sums.withheld):
         result.problems.append("the bounds in its header are not those of its points. Write it again: pdal translate")
-    if lengths and (size[:2] > MAX_EXTENT_M).any():
+    if lengths and (size[:2] > file.max_extent_m).any():
         result.problems.append("its points lie more than 1,000 km apart. Remove stray points, and check its unit.")
     if lengths and (sums.high[2] > MAX_HEIGHT_M or sums.low[2] < MIN_HEIGHT_M):
         result.problems.append("heights leave −500 to 9,000 m. Remove noise, and check the unit of the heights.")

@@ -80,7 +80,7 @@ def label_cloud(
         The output exists, is an input, or cannot be written.
     """
     with name_missing_extra():
-        from deepnets4eo.points.files.las_writer import check_suffix, make_header
+        from deepnets4eo.points.files.las_writer import check_suffix
 
         out = check_suffix(Path(out))
     options = options or LabelOptions()
@@ -89,7 +89,7 @@ def label_cloud(
     check_needs(file, labeller, orthophoto)
     file.check_not_empty()
     check_values(labeller, file)
-    make_header(file, _additions(labeller.legend, replace=options.replace))  # refuses what could not be written later
+    _additions(labeller.legend, replace=options.replace).check_fit(file)
     with output.begin() as scratch:
         steps = _Steps(progress)
         done = _sort(file, labeller, options, scratch, steps, orthophoto)

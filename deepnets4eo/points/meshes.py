@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Vectors
-from deepnets4eo.points.open3d_bridge import import_open3d
+from deepnets4eo.points.files.open3d_bridge import import_open3d
 
 FEWEST = 3  # points that span a triangle
 SLACK = 1.1  # side of Poisson's cube by that of the points

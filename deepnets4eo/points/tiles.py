@@ -21,10 +21,11 @@ from pyproj import CRS
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json, write_json, writing
-from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, Bounds, CloudFile, within, without_withheld
+from deepnets4eo.points.cloud import Bounds, PointCloud, within
+from deepnets4eo.points.files.cloud_file import CloudFile
 
 NEIGHBOUR = np.iinfo(np.uint64).max  # index of points that belong to another file
+MAX_RECORDS = 1_000_000  # that are read at once
 MIN_SIDE_M = 0.5  # of tiles that are divided: points that lie on each other cannot be separated
 PLAN = "tiles.json"
 Records = NDArray[np.void]
@@ -127,8 +128,8 @@ def sort_in_tiles(
     done = own = 0
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for cloud in file.whole_chunks(CHUNK_POINTS):
-            used = without_withheld(cloud)
+        for cloud in file.whole_chunks():
+            used = cloud.without_withheld()
             if used is not None:
                 index = np.arange(done, done + len(cloud))
                 index = index if cloud.withheld is None else index[~cloud.withheld]
@@ -141,7 +142,7 @@ def sort_in_tiles(
             _check_crs(file, neighbour)
             if not _touches(neighbour.bounds, box):
                 continue
-            for cloud in neighbour.chunks(CHUNK_POINTS):
+            for cloud in neighbour.chunks():
                 near = within(cloud.xyz, box)
                 if near.any():
                     _spill(folder, cloud.subset(near), None, low, side_m, dtype, numbers, counts)
@@ -224,7 +225,7 @@ def _divide(folder: Path, tiles: list[CloudTile], dtype: np.dtype[Any], most_poi
         numbers = {cell: number + offset for offset, cell in enumerate(counts)}
         number += len(counts)
         with path.open("rb") as file:
-            while len(records := np.fromfile(file, dtype, CHUNK_POINTS)):
+            while len(records := np.fromfile(file, dtype, MAX_RECORDS)):
                 cells = (records["xyz"][:, :2] >= (tile.x_m + half, tile.y_m + half)).astype(np.int64)
                 for cell, group in _groups(records, cells):
                     counts[cell] += len(group)

@@ -22,7 +22,6 @@ from scipy.spatial import cKDTree
 from deepnets4eo.points import PointCloud, open_cloud
 from deepnets4eo.points.features import FeatureOptions, point_features
 from deepnets4eo.points.features.eigenfeatures import neighbourhood_features
-from deepnets4eo.points.files.cloud_file import join_clouds
 from deepnets4eo.points.views import (
     SurfaceOptions,
     Votes,
@@ -255,7 +254,7 @@ def time_open3d(words: list[str]) -> None:
     options = parser.parse_args(words)
     import open3d as o3d
 
-    xyz = join_clouds([open_cloud(path).read() for path in sorted(options.data.glob("*.laz"))]).xyz
+    xyz = PointCloud.join([open_cloud(path).read() for path in sorted(options.data.glob("*.laz"))]).xyz
     xyz = xyz - np.floor(xyz.min(axis=0))
     points = xyz[decimate(xyz, options.voxel)]
     nearest, local = o3d.geometry.KDTreeSearchParamKNN(16), points.astype(np.float32)

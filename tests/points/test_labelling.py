@@ -14,7 +14,6 @@ from refusals import raises_naming
 
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.points import LabelOptions, PointCloud, label_cloud, labelling, load_labeller, open_cloud
-from deepnets4eo.points.files.las_writer import stored_legend
 
 SMALL = 10_000_000  # bytes: tiles of 10,000 points, the least
 
@@ -126,7 +125,7 @@ def test_a_labelled_file_can_be_labelled_again_and_names_its_legend(tmp_path: Pa
     after = laspy.read(second)
     assert list(after.point_format.extra_dimension_names).count("pred_class") == 1
     np.testing.assert_array_equal(after.pred_class, codes_of(NeighbourCount(5.0), open_cloud(first).read()))
-    assert stored_legend(open_cloud(second)) == LEGEND
+    assert open_cloud(second).stored_legend() == LEGEND
 
 
 def test_a_file_in_feet_is_labelled_in_metres_and_written_in_feet(tmp_path: Path) -> None:

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
-from deepnets4eo.arrays import Floats, Mask
+from deepnets4eo.arrays import Floats
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError, Reading
-from deepnets4eo.points.cloud import ABOUT, MAX_COORDINATE, PointCloud
+from deepnets4eo.points.cloud import MAX_COORDINATE, Bounds, PointCloud
 
 METRE = "metre"
 MAX_DEGREES = (180.0, 90.0)  # longitude, latitude
@@ -34,8 +35,6 @@ DECIMAL_STEPS = (0.1, 0.01, 0.001)
 ROUNDED = 1e-3  # of a step: what 64-bit numbers make of decimals
 
 CHUNK_POINTS = 1_000_000
-MAX_EXTENT_M = 1_000_000.0
-Bounds: TypeAlias = tuple[float, float, float, float]  # x_min, y_min, x_max, y_max in metres
 
 
 class CloudFile(ABC):
@@ -50,6 +49,7 @@ class CloudFile(ABC):
     """
 
     point_format = "points"  # in words
+    max_extent_m = 1_000_000.0  # points farther apart are no scene
     asprs = True  # whether the classification has the codes of ASPRS, where 7 and 18 are noise
 
     def __init__(self, path: Path, crs: CRS | None = None) -> None:
@@ -82,8 +82,17 @@ class CloudFile(ABC):
         return False
 
     @abstractmethod
-    def stored_chunks(self, points: int) -> Iterator[PointCloud]:
+    def stored_chunks(self, points: int = CHUNK_POINTS) -> Iterator[PointCloud]:
         """Yield chunks of so many points, withheld ones marked, with the coordinates of the file, without CRS."""
+
+    def stored_legend(self) -> Legend | None:
+        """Return the legend that `write_points` stored, None without one. Raises InputError if it cannot be read."""
+        return None
+
+    @property
+    def is_predicted(self) -> bool:
+        """Whether `write_points` overwrote the classification with a prediction."""
+        return False
 
     def _stored_crs(self) -> CRS | None:
         """The CRS that the file names."""
@@ -127,10 +136,10 @@ class CloudFile(ABC):
     def check_extent(self) -> None:
         """Raises InputError where the points lie too far apart to be one scene."""
         size = np.ptp(self.bounds, axis=0)
-        if size.max() > MAX_EXTENT_M:
+        if size.max() > self.max_extent_m:
             raise InputError(
                 f"{self.path} spans {' × '.join(f'{length / 1000:,.0f}' for length in size)} km; expected at most "
-                f"{MAX_EXTENT_M / 1000:,.0f} km. Some of its points, its header or its unit are wrong: see deepnets4eo check, "
+                f"{self.max_extent_m / 1000:,.0f} km. Some of its points, its header or its unit are wrong: see deepnets4eo check, "
                 "and remove stray points."
             )
 
@@ -143,7 +152,7 @@ class CloudFile(ABC):
         """Yield `whole_chunks` without the points that are withheld; at least one is left, else InputError."""
         any_used = False
         for cloud in self.whole_chunks(points):
-            used = without_withheld(cloud)
+            used = cloud.without_withheld()
             if used is not None:
                 any_used = True
                 yield used
@@ -168,11 +177,11 @@ class CloudFile(ABC):
         chunk.
         """
         chunks = [
-            kept for chunk in self.chunks() if (kept := chunk if bounds is None else _crop(chunk, bounds)) is not None
+            kept for chunk in self.chunks() if (kept := chunk if bounds is None else chunk.crop(bounds)) is not None
         ]
         if not chunks:
             raise InputError(f"{self.path} has no point within {bounds}. Its points lie within {self._xy_text()}.")
-        return join_clouds(chunks)
+        return PointCloud.join(chunks)
 
     @property
     def _to_metres(self) -> Floats:
@@ -203,46 +212,6 @@ def decimal_step(values: Floats) -> float:
         if (np.abs(steps - np.round(steps)) < ROUNDED).all():
             return step
     return 0.0
-
-
-def join_clouds(clouds: list[PointCloud]) -> PointCloud:
-    """Return clouds as one with the CRS and source of the first; a measurement that one of them lacks is left out."""
-    if len(clouds) == 1:
-        return clouds[0]
-    names = set.intersection(*(set(cloud.measurements()) for cloud in clouds))
-    every: dict[str, Any] = {
-        field.name: np.concatenate([getattr(cloud, field.name) for cloud in clouds]) if field.name in names else None
-        for field in fields(PointCloud)
-        if field.name not in ABOUT
-    }
-    withheld = None
-    if any(cloud.withheld is not None for cloud in clouds):
-        withheld = np.concatenate([_withheld(cloud) for cloud in clouds])
-    return replace(clouds[0], xyz=np.concatenate([cloud.xyz for cloud in clouds]), withheld=withheld, **every)
-
-
-def without_withheld(cloud: PointCloud) -> PointCloud | None:
-    """The points that are not withheld; None where all are."""
-    if cloud.withheld is None:
-        return cloud
-    used = np.flatnonzero(~cloud.withheld)
-    return replace(cloud.subset(used), withheld=None) if len(used) else None
-
-
-def _withheld(cloud: PointCloud) -> Mask:
-    return np.zeros(len(cloud), bool) if cloud.withheld is None else cloud.withheld
-
-
-def within(xyz: Floats, bounds: Bounds) -> Mask:
-    """(N,) which points (N, 3) lie within bounds, edges included."""
-    x_min, y_min, x_max, y_max = bounds
-    x, y = xyz[:, 0], xyz[:, 1]
-    return np.asarray((x >= x_min) & (x <= x_max) & (y >= y_min) & (y <= y_max))
-
-
-def _crop(cloud: PointCloud, bounds: Bounds) -> PointCloud | None:
-    inside = within(cloud.xyz, bounds)
-    return cloud.subset(inside) if inside.any() else None
 
 
 def holds_bytes(values: NDArray[Any]) -> bool:

@@ -16,16 +16,15 @@ from laspy import DecompressionSelection as Fields
 from numpy.typing import NDArray
 from pyproj import CRS
 
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.cloud import Bounds, PointCloud
 from deepnets4eo.points.files.cloud_file import (
     CHUNK_POINTS,
-    Bounds,
     CloudFile,
     as_bytes,
     holds_bytes,
     to_bytes,
-    without_withheld,
 )
 from deepnets4eo.points.files.las_header import TAGS, check_chunks, check_header, crs_of_keys, las_errors
 
@@ -36,6 +35,9 @@ FIELDS = ("intensity", "return_number", "number_of_returns")  # every LAS file h
 NEAR_INFRARED = "nir"
 WITHHELD = "withheld"
 PROJECTION, WKT = "LASF_Projection", 2112
+# User id of our variable length records: the legend, that the classification is a prediction, and the job that wrote it.
+OWN_RECORD = "deepnets4eo"
+LEGEND_RECORD, PREDICTED_RECORD, JOB_RECORD = 1, 2, 3
 SYNTHETIC = "SYNTHETIC"  # system identifier of files whose points are made up
 
 
@@ -62,6 +64,17 @@ class LasFile(CloudFile):
     def point_count(self) -> int:
         """Number of points, as in the header."""
         return int(self.header.point_count)
+
+    def stored_legend(self) -> Legend | None:
+        for vlr in self.header.vlrs:
+            if vlr.user_id == OWN_RECORD and vlr.record_id == LEGEND_RECORD:
+                text = vlr.record_data_bytes().decode("utf-8", errors="replace")
+                return Legend.from_tags({"LEGEND": text}, str(self.path))
+        return None
+
+    @property
+    def is_predicted(self) -> bool:
+        return any((vlr.user_id, vlr.record_id) == (OWN_RECORD, PREDICTED_RECORD) for vlr in self.header.vlrs)
 
     @property
     def header_bounds(self) -> NDArray[np.float64]:
@@ -147,7 +160,7 @@ class LasFile(CloudFile):
         box = np.array(bounds).reshape(2, 2) / self.units.horizontal_m
         with las_errors(self.path), laspy.CopcReader.open(str(self.path)) as reader:
             record = reader.query(laspy.copc.Bounds(mins=box[0], maxs=box[1]))
-        cloud = without_withheld(self.to_cloud(record)) if len(record) else None
+        cloud = self.to_cloud(record).without_withheld() if len(record) else None
         if cloud is None:
             raise InputError(f"{self.path} has no point within {bounds}. Its points lie within {self._xy_text()}.")
         return cloud
@@ -156,7 +169,7 @@ class LasFile(CloudFile):
         """Return stored points as a cloud in metres."""
         return self._prepare(self._to_cloud(record))
 
-    def stored_chunks(self, points: int) -> Iterator[PointCloud]:
+    def stored_chunks(self, points: int = CHUNK_POINTS) -> Iterator[PointCloud]:
         """Yield chunks with the coordinates of the file; decompresses only what a `PointCloud` holds."""
         fields = Fields.base().decompress_z().decompress_classification().decompress_flags().decompress_intensity()
         if "colour" in self.measurements:

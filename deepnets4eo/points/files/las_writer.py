@@ -25,7 +25,7 @@ from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, CloudFile, to_words
-from deepnets4eo.points.files.las import RGB, LasFile
+from deepnets4eo.points.files.las import JOB_RECORD, LEGEND_RECORD, OWN_RECORD, PREDICTED_RECORD, RGB, LasFile
 from deepnets4eo.points.files.waveforms import keep_waveforms
 
 log = logging.getLogger(__name__)
@@ -41,9 +41,6 @@ MEASURED = "measured_intensity"  # dimension of intensities that are no such num
 STEP_M = 0.001  # coarsest step of coordinates that are written
 ROUNDING = 1e-9  # of logarithms
 MAX_STEPS = 2**31 - 1  # coordinates are stored as 32-bit whole numbers
-OWN_RECORD = "deepnets4eo"  # user id of the variable length record that holds the legend
-# the legend; that the classification is a prediction; what the points were labelled by, see `jobs.records`
-LEGEND_RECORD, PREDICTED_RECORD, JOB_RECORD = 1, 2, 3
 PROJECTION = "LASF_Projection"
 SPECIFICATION, TEXT_RECORD = "LASF_Spec", 3  # the text area description
 COPC = "copc"  # its octree does not hold for points that are written again
@@ -75,6 +72,18 @@ class Additions:
     text: tuple[str, ...] = ()
     predicted: bool = False
     job: str = ""
+
+    def check_fit(self, file: CloudFile) -> None:
+        """Refuse a file that cannot be written with them. Errors: InputError."""
+        make_header(file, self)
+
+    def stored_colours(self, cloud: PointCloud) -> dict[str, NDArray[np.uint16]]:
+        """Return the colours of a cloud as LAS stores them, near infrared only if it is added."""
+        assert cloud.colour is not None
+        stored = {band: to_words(cloud.colour[:, channel]) for channel, band in enumerate(RGB)}
+        if self.near_infrared and cloud.near_infrared is not None:
+            stored["nir"] = to_words(cloud.near_infrared)
+        return stored
 
 
 def write_points(
@@ -222,15 +231,6 @@ def _check_writable(header: laspy.LasHeader, path: Path) -> None:
         ) from error
 
 
-def stored_legend(file: CloudFile) -> Legend | None:
-    """Return the legend that `write_points` stored, None without one. Raises InputError where it cannot be read."""
-    for vlr in file.header.vlrs if isinstance(file, LasFile) else ():
-        if vlr.user_id == OWN_RECORD and vlr.record_id == LEGEND_RECORD:
-            text = vlr.record_data_bytes().decode("utf-8", errors="replace")
-            return Legend.from_tags({"LEGEND": text}, str(file.path))
-    return None
-
-
 def stored_job(path: Path) -> str | None:
     """Return the record of the job that wrote a file of points, None if it has none or cannot be read."""
     try:
@@ -240,11 +240,6 @@ def stored_job(path: Path) -> str | None:
         return None
     records = [vlr for vlr in vlrs if (vlr.user_id, vlr.record_id) == (OWN_RECORD, JOB_RECORD)]
     return records[-1].record_data_bytes().decode("utf-8", errors="replace") if records else None
-
-
-def is_predicted(file: CloudFile) -> bool:
-    """Return whether `write_points` overwrote the classification of a LAS file with a prediction."""
-    return isinstance(file, LasFile) and _is_marked(file.header)
 
 
 def _is_marked(header: laspy.LasHeader) -> bool:

@@ -89,7 +89,7 @@ class PlyFile(CloudFile):
             low, high = np.minimum(low, cloud.xyz.min(axis=0)), np.maximum(high, cloud.xyz.max(axis=0))
         return np.array([low, high])
 
-    def stored_chunks(self, points: int) -> Iterator[PointCloud]:
+    def stored_chunks(self, points: int = CHUNK_POINTS) -> Iterator[PointCloud]:
         """Yield chunks with the coordinates of the file."""
         yield from map(self._to_cloud, self._row_chunks(points))
 

@@ -108,7 +108,7 @@ class TextFile(CloudFile):
             low, high = np.minimum(low, xyz.min(axis=0)), np.maximum(high, xyz.max(axis=0))
         return count, np.array([low, high])
 
-    def stored_chunks(self, points: int) -> Iterator[PointCloud]:
+    def stored_chunks(self, points: int = CHUNK_POINTS) -> Iterator[PointCloud]:
         """Yield chunks with the coordinates of the file."""
         labels, done = _Labels(self._labels) if self._labels else None, 0
         for table in self._tables(points):

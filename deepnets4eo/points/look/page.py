@@ -18,12 +18,10 @@ from deepnets4eo.addresses import file_name_of
 from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import write_text
-from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.outputs import COLOURS, asset_text, fill_template, script_safe
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.evaluation import PREDICTED
 from deepnets4eo.points.files import open_cloud
-from deepnets4eo.points.files.cloud_file import join_clouds
 from deepnets4eo.version import __version__
 
 ASSETS = "deepnets4eo.points.look"
@@ -138,9 +136,7 @@ def look_at(cloud: PointCloud | str | Path, legend: Legend | None = None, *, mos
         file = open_cloud(cloud)
         if PREDICTED in getattr(file, "extra_dimensions", ()):
             file = open_cloud(cloud, classes=PREDICTED)
-            with name_missing_extra():
-                from deepnets4eo.points.files.las_writer import stored_legend
-            legend = legend or stored_legend(file)
+            legend = legend or file.stored_legend()
         chunks, title, total = file.chunks(), file_name_of(cloud), file.point_count
     parts = _drawn(chunks, (most + SLACK * math.sqrt(most)) / max(total, 1), most, title)
     if legend is None and parts.classification is not None and parts.asprs:
@@ -156,7 +152,7 @@ def _drawn(chunks: Iterable[PointCloud], share: float, most: int, source: str) -
     ]  # fmt: skip
     if not some:
         raise InputError(f"{source}: all points are withheld or classified as noise (7, 18). Check its classes.")
-    cloud = join_clouds(some)
+    cloud = PointCloud.join(some)
     if len(cloud) <= most:
         return cloud
     return cloud.subset(np.sort(rng.choice(len(cloud), most, replace=False)))

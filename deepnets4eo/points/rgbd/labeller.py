@@ -20,7 +20,7 @@ from deepnets4eo.points.rgbd.layouts import frame_classes
 from deepnets4eo.points.rgbd.recipe import ResampledViewSection
 from deepnets4eo.points.views import Camera, Surface, ZBuffer
 from deepnets4eo.points.views.camera import FaceView, cameras_near
-from deepnets4eo.points.views.labeller import BATCH, ViewLabeller, grid_scores, open_view_run, predictor, rendered_views
+from deepnets4eo.points.views.labeller import BATCH, ViewLabeller, rendered_views
 from deepnets4eo.points.views.snapshots import COLOUR, COMPOSITE, LABELS, inverted_depth
 from deepnets4eo.segmenters import Run, Segmenter
 from deepnets4eo.tiling import probabilities
@@ -53,7 +53,7 @@ class FrameLabeller(ViewLabeller):
     @classmethod
     def from_run(cls, run: str | Path | Run) -> FrameLabeller:
         """Return the labeller of a run of the task `snapnet-r`. Raises RunError for no run or another task."""
-        loaded = open_view_run(run, TASK_NAME, "label RGB-D frames")
+        loaded = cls.open_run(run, TASK_NAME, "label RGB-D frames")
         recipe = without_left(loaded.recipe)
         views = options_from(ResampledViewSection, recipe.get("views") or {}, str(loaded.folder))
         size_px = int(recipe["data"]["height_px"]), int(recipe["data"]["width_px"])
@@ -71,16 +71,16 @@ class FrameLabeller(ViewLabeller):
         own = make_own(small, surface, self.segmenter.inputs.names)
         scores: FloatImage = self._predict(own)
         if self.views.test:
-            votes = self.vertex_scores(surface, self._voting(small, surface, own), self.views.votes)
-            voted, seen = grid_scores(surface, votes, small.shape)
+            views = self._voting(small, surface, own)
+            voted, seen = self.grid_scores(surface, views, self.views.votes, small.shape)
             scores = np.where(seen, voted, scores)
         rows, columns = nearest_pixels(small.shape, frame.shape)
         return scores[:, rows, columns]
 
     def _predict(self, own: Layers) -> FloatImage:
         """(K, h, w) probabilities of the frame's own image."""
-        scores = predictor(self.segmenter, self.views.votes)(self.segmenter.inputs.prepare(own)[None])
-        return probabilities(scores, axis=1)[0] if self.views.votes == "logits" else scores[0]
+        scores = self.view_scores(own, self.views.votes)
+        return probabilities(scores[None], axis=1)[0] if self.views.votes == "logits" else scores
 
     def _voting(self, frame: Frame, surface: Surface, own: Layers) -> Iterator[tuple[FaceView, Layers]]:
         """The frame's own image, with the faces that its camera sees, then the views around it."""

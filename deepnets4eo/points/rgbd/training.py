@@ -31,11 +31,7 @@ from deepnets4eo.points.views.snapshots import LABELS, snapshot_inputs
 from deepnets4eo.points.views.training import (
     NOTHING,
     RenderedViews,
-    ViewStore,
-    protocol_of,
-    train_on_views,
     view_legend,
-    view_notes,
 )
 from deepnets4eo.segmenters import NetworkSegmenter
 from deepnets4eo.training import DataSplit, Task, TrainOptions, write_run
@@ -52,9 +48,9 @@ def train_frames(recipe: RgbdRecipe, out: Path, options: TrainOptions) -> Path:
     legend = view_legend(recipe, "fusenet")
     split = split_frames(find_frames(recipe.data, legend), recipe.data)
     rendered = render_frames(recipe, legend, split, out)
-    segmenter, notes = train_on_views(recipe, rendered, out, options)
-    scores = _score(segmenter, split, recipe)
-    return write_run(segmenter, recipe, out, split=split, scores=scores, notes=view_notes(rendered, scores) | notes)
+    segmenter, notes = rendered.train(recipe, out, options)
+    scores = _score(segmenter, rendered, recipe)
+    return write_run(segmenter, recipe, out, split=split, scores=scores, notes=rendered.notes(scores) | notes)
 
 
 def render_frames(recipe: RgbdRecipe, legend: Legend, split: DataSplit[NamedFrame], folder: Path) -> RenderedViews:
@@ -63,7 +59,7 @@ def render_frames(recipe: RgbdRecipe, legend: Legend, split: DataSplit[NamedFram
 
     Memory: one frame, about 500 bytes a pixel. Disk: 5 to 8 bytes a pixel.
     """
-    rendered = RenderedViews(legend, split, snapshot_inputs(recipe.model.layers, "depth"), ViewStore(folder))
+    rendered = RenderedViews.in_folder(folder, legend, split, snapshot_inputs(recipe.model.layers, "depth"))
     for number, (named, of_frame) in enumerate(zip(split.scenes, split.splits, strict=True)):
         part = WITHHELD if VAL in of_frame.parts else LEARNT
         for layers in _layers_of(named, number, part, recipe, legend):
@@ -90,13 +86,14 @@ def _layers_of(named: NamedFrame, number: int, part: int, recipe: RgbdRecipe, le
     return [{name: layers[name] for name in names} for layers in (own, *(layers for _, layers in around))]
 
 
-def _score(segmenter: NetworkSegmenter, split: DataSplit[NamedFrame], recipe: RgbdRecipe) -> dict[str, Any]:
+def _score(segmenter: NetworkSegmenter, rendered: RenderedViews, recipe: RgbdRecipe) -> dict[str, Any]:
+    split = rendered.split
     labeller = FrameLabeller(segmenter, recipe.views, (recipe.data.height_px, recipe.data.width_px))
     withheld = [
         frame.source for frame, of_frame in zip(split.scenes, split.splits, strict=True) if VAL in of_frame.parts
     ]
     scores = score_frames(labeller, withheld, unknown_is_void=recipe.data.unknown_labels == "void")
-    return scores | {"protocol": protocol_of(PROTOCOL, split, bool(withheld))}
+    return scores | {"protocol": rendered.protocol(PROTOCOL, validated=bool(withheld))}
 
 
 TASK = Task(train_frames, RgbdRecipe)

@@ -30,7 +30,6 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, crop, metres_on_the_ground, utm_code, whole, window_under
 from deepnets4eo.outputs import Finding, count_of
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.files.cloud_file import without_withheld
 from deepnets4eo.points.height_grid import class_share, height_grid
 from deepnets4eo.points.rubble.motion import RigidMotion
 from deepnets4eo.points.rubble.rubble_map import RUBBLE_CLASS, VEGETATION_CLASSES
@@ -100,7 +99,7 @@ class Heights:
         from deepnets4eo.points.files import open_cloud
 
         if isinstance(source, PointCloud):
-            used = without_withheld(source)
+            used = source.without_withheld()
             if used is None:
                 raise InputError(f"all {len(source):,} points of {source.source} are withheld. Give other points.")
             return cls(used, None)

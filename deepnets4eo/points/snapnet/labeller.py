@@ -16,7 +16,7 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.options import options_from
 from deepnets4eo.points.cloud import PointCloud, at_counted
-from deepnets4eo.points.open3d_bridge import import_open3d
+from deepnets4eo.points.files.open3d_bridge import import_open3d
 from deepnets4eo.points.snapnet.recipe import MEASURED, ViewSection
 from deepnets4eo.points.views import (
     Camera,
@@ -28,7 +28,7 @@ from deepnets4eo.points.views import (
     make_surface,
     to_points,
 )
-from deepnets4eo.points.views.labeller import BATCH, ViewLabeller, open_view_run, rendered_views
+from deepnets4eo.points.views.labeller import BATCH, ViewLabeller, rendered_views
 from deepnets4eo.segmenters import Run, Segmenter
 
 TASK_NAME = "snapnet"
@@ -56,7 +56,7 @@ class SnapNetLabeller(ViewLabeller):
         """Return the labeller of a run of the task `snapnet`. Raises RunError for no run or another task,
         MissingExtraError without PyTorch."""
         check_extra("deep", install="deep,points")  # clouds are mostly LAS: one installation is enough
-        loaded = open_view_run(run, TASK_NAME, "label points by views")
+        loaded = cls.open_run(run, TASK_NAME, "label points by views")
         recipe, where = loaded.recipe, str(loaded.folder)
         section = dict(recipe.get("surface") or {})
         if section.get("mesh") == "delaunay":

@@ -40,11 +40,7 @@ from deepnets4eo.points.views.training import (
     BORDER,
     NOTHING,
     RenderedViews,
-    ViewStore,
-    protocol_of,
-    train_on_views,
     view_legend,
-    view_notes,
 )
 from deepnets4eo.training import Task, TrainOptions, write_run
 
@@ -61,10 +57,10 @@ def train_snapnet(recipe: SnapNetRecipe, out: Path, options: TrainOptions) -> Pa
     legend = view_legend(recipe, "snapnet-unet")
     rendered = render_views(recipe, legend, find_clouds(recipe.data, recipe.surface.voxel_m), out)
     factor = recipe.views.height_factor ** HEIGHT_EXPONENTS.get(recipe.views.third, 0.0)
-    segmenter, notes = train_on_views(recipe, rendered, out, options, third_factor=factor)
+    segmenter, notes = rendered.train(recipe, out, options, third_factor=factor)
     scores = score_points(SnapNetLabeller(segmenter, recipe.surface, recipe.views), rendered, recipe, out)
     scenes = {named.name: {"cloud": str(named.file.path)} for named in rendered.split.scenes}
-    notes = {"scenes": scenes} | view_notes(rendered, scores) | notes
+    notes = {"scenes": scenes} | rendered.notes(scores) | notes
     return write_run(segmenter, recipe, out, split=rendered.split, scores=scores, notes=notes)
 
 
@@ -75,9 +71,8 @@ def render_views(recipe: SnapNetRecipe, legend: Legend, clouds: Sequence[Labelle
     Memory: the largest cloud or tile, about 400 bytes a point. Disk: 5 to 9 bytes a pixel.
     """
     layers = recipe.model.layers
-    rendered = RenderedViews(
-        legend, split_clouds(clouds, recipe.data), snapshot_inputs(layers, recipe.views.third), ViewStore(folder)
-    )
+    split = split_clouds(clouds, recipe.data)
+    rendered = RenderedViews.in_folder(folder, legend, split, snapshot_inputs(layers, recipe.views.third))
     for number, named in enumerate(clouds):
         for piece in named.pieces(legend, recipe.data, reach_m(recipe.views), folder):
             _render_piece(rendered, recipe, number, piece.cloud)
@@ -142,7 +137,7 @@ def score_points(
                 matrix.update(cloud.classification[scored], legend.to_index()[labels[:, CODE]])
                 seen = (labels[:, CODE] != VOID) & (labels[:, PROPAGATED] == 0)
                 seen_points, points = seen_points + int(seen.sum()), points + len(labels)
-    protocol = protocol_of(PROTOCOL, split, split.validated)
+    protocol = rendered.protocol(PROTOCOL, validated=split.validated)
     return report.scores(matrix, legend.names) | {
         "legend": legend.name, "protocol": protocol, "seen_share": seen_points / points if points else float("nan"),
     }  # fmt: skip

@@ -49,21 +49,37 @@ class ViewLabeller:
         """Return the scores (V, K) of the vertices of a surface by the votes of views; NaN where none shows them."""
         return vote_views(self.segmenter, surface, views, kind=kind, batch_size=self.batch_size).vertex_scores()
 
+    def grid_scores(
+        self, surface: Surface, views: Iterable[tuple[FaceView, Layers]], kind: VoteKind, shape: tuple[int, int]
+    ) -> tuple[FloatImage, Mask]:
+        """Return the scores (K, h, w) by the votes of views, NaN where unknown, and where they are known (h, w), on the grid of
+        the depth image that the surface was made of."""
+        votes = self.vertex_scores(surface, views, kind)
+        pixels = shape[0] * shape[1]
+        scores = np.full((votes.shape[1], pixels), np.nan, np.float32)
+        scores[:, surface.point_index] = votes.T
+        seen = ~np.isnan(scores).any(axis=0)
+        return scores.reshape(-1, *shape), seen.reshape(shape)
 
-def open_view_run(run: str | Path | Run, task: str, use: str) -> Run:
-    """Open a run of a task, its network on a GPU where there is one, in float32.
+    def view_scores(self, layers: Layers, kind: VoteKind) -> FloatImage:
+        """Return the scores (K, h, w) of one view: probabilities, or logits."""
+        return _predictor(self.segmenter, kind)(self.segmenter.inputs.prepare(layers)[None])[0]
 
-    Raises RunError for no run, or one of another task; `use` says what those do not do.
-    """
-    loaded = run if isinstance(run, Run) else load_run(run)
-    own_task = loaded.recipe.get("task")
-    if own_task != task:
-        raise RunError(
-            f"{loaded.folder} is a run of the task {own_task!r}, which does not {use}. Train one with deepnets4eo train "
-            f"points/{task}."
-        )
-    loaded.segmenter.to(choose(precision="float32"))
-    return loaded
+    @staticmethod
+    def open_run(run: str | Path | Run, task: str, use: str) -> Run:
+        """Open a run of a task, its network on a GPU if there is one, in float32.
+
+        Raises RunError for no run, or one of another task; `use` states what those do not do.
+        """
+        loaded = run if isinstance(run, Run) else load_run(run)
+        own_task = loaded.recipe.get("task")
+        if own_task != task:
+            raise RunError(
+                f"{loaded.folder} is a run of the task {own_task!r}, which does not {use}. Train one with deepnets4eo train "
+                f"points/{task}."
+            )
+        loaded.segmenter.to(choose(precision="float32"))
+        return loaded
 
 
 def rendered_views(
@@ -87,7 +103,7 @@ def vote_views(
     """Label views and add the scores of their pixels to the vertices that they show. Raises InputError for views of
     another surface. Memory grows with `batch_size`, not with the number of views."""
     votes = Votes(surface, segmenter.legend.num_classes, kind)
-    predict = predictor(segmenter, kind)
+    predict = _predictor(segmenter, kind)
     waiting = iter(views)
     while batch := list(islice(waiting, batch_size)):
         prepared = np.stack([segmenter.inputs.prepare(layers) for _, layers in batch])
@@ -96,28 +112,9 @@ def vote_views(
     return votes
 
 
-def predictor(segmenter: Segmenter, kind: VoteKind) -> Callable[[FloatImage], FloatImage]:
-    """Return the method of a segmenter for "probabilities" or "logits"."""
+def _predictor(segmenter: Segmenter, kind: VoteKind) -> Callable[[FloatImage], FloatImage]:
+    """The method of a segmenter for "probabilities" or "logits"."""
     return segmenter.predict_raw if kind == "logits" else segmenter.predict_proba
-
-
-def grid_scores(
-    surface: Surface, vertex_scores: NDArray[np.floating], shape: tuple[int, int]
-) -> tuple[FloatImage, Mask]:
-    """Return the scores (K, h, w) of vertices, NaN where unknown, and where they are known (h, w), on the grid of a depth
-    image.
-
-    >>> from deepnets4eo.points.views.surface_construction import surface_of_depth
-    >>> surface = surface_of_depth(np.array([[1, np.nan], [3, 4.0]]), (1, 1, 0, 0))
-    >>> scores, seen = grid_scores(surface, np.array([[0.1], [0.2], [0.3]]), (2, 2))
-    >>> int(seen.sum()), bool(seen[0, 1])
-    (3, False)
-    """
-    pixels = shape[0] * shape[1]
-    scores = np.full((vertex_scores.shape[1], pixels), np.nan, np.float32)
-    scores[:, surface.point_index] = vertex_scores.T
-    seen = ~np.isnan(scores).any(axis=0)
-    return scores.reshape(-1, *shape), seen.reshape(shape)
 
 
 class Votes:

@@ -53,59 +53,6 @@ def view_legend(recipe: Recipe, example: str) -> Legend:
     return legend
 
 
-def train_on_views(
-    recipe: Recipe, rendered: RenderedViews, out: Path, options: TrainOptions, *, third_factor: float = 1.0
-) -> tuple[NetworkSegmenter, dict[str, Any]]:
-    """Train the network of a recipe on rendered views; returns its segmenter, and notes for the card. third_factor : as of
-    `ViewSamples`."""
-    from deepnets4eo.training import SegmentationCriterion
-
-    warn_of_lacking(rendered)
-    network = {"name": recipe.model.network, "encoder": recipe.model.encoder}
-    network = {key: value for key, value in network.items() if value is not None} | recipe.model.options
-    segmenter = build_segmenter(recipe, network, rendered.inputs, rendered.legend)
-    criterion = SegmentationCriterion(recipe.train, rendered.legend, rendered.inputs.names, rendered.training_pixels)
-    validation = ValidationViews(rendered, recipe.train.usual_batch_size, recipe.data.num_workers)
-
-    def score(segmenter: NetworkSegmenter) -> dict[str, float]:
-        if not rendered.withheld:
-            return {recipe.train.monitor: float("nan")}  # undefined, so that the last epoch's weights are kept
-        return criterion.validate(segmenter.module, validation)
-
-    samples = ViewSamples(rendered, recipe, third_factor)
-    return segmenter, fit_segmenter(segmenter, samples, criterion.step, score, recipe, out, options)
-
-
-def warn_of_lacking(rendered: RenderedViews) -> None:
-    """Warn of classes that no training view shows, and of a validation split that no view shows."""
-    legend: Legend = rendered.legend
-    lacking = [name for name, count in zip(legend.names, rendered.training_pixels, strict=True) if not count]
-    if lacking:
-        log.warning(
-            "No training view shows %s: never learnt, and not reliable where it is predicted. Check the labels, or choose "
-            "data or a split that show it.", ", ".join(lacking),
-        )  # fmt: skip
-    if rendered.split.validated and not rendered.withheld:
-        log.warning("No view shows a labelled point of the validation part: no epoch is better than another.")
-
-
-def protocol_of(name: str, split: DataSplit[Any], validated: bool) -> dict[str, Any]:
-    """Return how scores were made, as scores.json names it; `name` says what was counted."""
-    return {"name": name if validated else NOT_VALIDATED, "leaky": split.leaky, "split": split.describe()}
-
-
-def view_notes(rendered: RenderedViews, scores: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the card says about a training on views, beside what prediction needs."""
-    return {
-        "split": rendered.split.describe(),
-        "leaky": rendered.split.leaky,
-        "training_views": len(rendered.learnt),
-        "validation_views": len(rendered.withheld),
-        "training_pixels": dict(zip(rendered.legend.names, rendered.training_pixels, strict=True)),
-        "validation": {name: scores[name] for name in (*report.OVERALL, "seen_share") if name in scores},
-    }
-
-
 @dataclass
 class RenderedViews:
     """Snapshots in a store, with their labels and the split of each pixel, and which of them show which split."""
@@ -117,6 +64,11 @@ class RenderedViews:
     learnt: list[int] = field(default_factory=list)
     withheld: list[int] = field(default_factory=list)
     pixels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
+
+    @classmethod
+    def in_folder(cls, folder: Path, legend: Legend, split: DataSplit[Any], inputs: InputSpec) -> RenderedViews:
+        """Return an empty store of views below a folder. Errors: OutputError."""
+        return cls(legend, split, inputs, ViewStore(folder))
 
     @property
     def training_pixels(self) -> list[int]:
@@ -136,6 +88,56 @@ class RenderedViews:
             self.pixels += np.bincount(labels[learnt], minlength=256)
         if withheld.sum() >= enough:
             self.withheld.append(number)
+
+    def train(
+        self, recipe: Recipe, out: Path, options: TrainOptions, *, third_factor: float = 1.0
+    ) -> tuple[NetworkSegmenter, dict[str, Any]]:
+        """Train the network of a recipe on the views; returns its segmenter, and notes for the card. third_factor : as of
+        `ViewSamples`."""
+        from deepnets4eo.training import SegmentationCriterion
+
+        self._warn_of_lacking()
+        network = {"name": recipe.model.network, "encoder": recipe.model.encoder}
+        network = {key: value for key, value in network.items() if value is not None} | recipe.model.options
+        segmenter = build_segmenter(recipe, network, self.inputs, self.legend)
+        criterion = SegmentationCriterion(recipe.train, self.legend, self.inputs.names, self.training_pixels)
+        validation = ValidationViews(self, recipe.train.usual_batch_size, recipe.data.num_workers)
+
+        def score(segmenter: NetworkSegmenter) -> dict[str, float]:
+            if not self.withheld:
+                return {recipe.train.monitor: float("nan")}  # undefined, so that the last epoch's weights are kept
+            return criterion.validate(segmenter.module, validation)
+
+        samples = ViewSamples(self, recipe, third_factor)
+        return segmenter, fit_segmenter(segmenter, samples, criterion.step, score, recipe, out, options)
+
+    def protocol(self, counted: str, *, validated: bool) -> dict[str, Any]:
+        """Return how scores were made, as scores.json names it. counted : what was counted."""
+        name = counted if validated else NOT_VALIDATED
+        return {"name": name, "leaky": self.split.leaky, "split": self.split.describe()}
+
+    def notes(self, scores: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the card states about a training on views, in addition to what prediction needs."""
+        return {
+            "split": self.split.describe(),
+            "leaky": self.split.leaky,
+            "training_views": len(self.learnt),
+            "validation_views": len(self.withheld),
+            "training_pixels": dict(zip(self.legend.names, self.training_pixels, strict=True)),
+            "validation": {name: scores[name] for name in (*report.OVERALL, "seen_share") if name in scores},
+        }
+
+    def _warn_of_lacking(self) -> None:
+        """Warn of classes that no training view shows, and of a validation split that no view shows."""
+        pixels = zip(self.legend.names, self.training_pixels, strict=True)
+        lacking = [name for name, count in pixels if not count]
+        if lacking:
+            log.warning(
+                "No training view shows %s: never learnt, and not reliable where it is predicted. Check the labels, or choose "
+                "data or a split that show it.", ", ".join(lacking),
+            )  # fmt: skip
+        if self.split.validated and not self.withheld:
+            log.warning("No view shows a labelled point of the validation part: no epoch is better than another.")
 
 
 class ViewStore:

@@ -12,7 +12,6 @@ from refusals import raises_naming
 from deepnets4eo.errors import InputError, MissingExtraError, RunError
 from deepnets4eo.points import LabelOptions, PointLabeller, label_cloud, labelling
 from deepnets4eo.points.labeller import label_tile
-from deepnets4eo.points.snapnet import labeller as labeller_module
 from deepnets4eo.points.snapnet.labeller import SnapNetLabeller, covered_m2, place_cameras, reach_m
 from deepnets4eo.points.snapnet.recipe import ViewSection
 from deepnets4eo.points.views import SurfaceOptions, make_surface
@@ -160,7 +159,7 @@ def test_runs_of_before_load_where_their_surface_was_one_of_squares(monkeypatch)
     section = {"voxel_m": 0.3, "drop_mixed": True, "min_angle_deg": 0.0, "max_angle_deg": 180.0}
     for mesh in ("splats", "delaunay"):
         run = SimpleNamespace(recipe={"surface": section | {"mesh": mesh}}, folder="run", segmenter=None)
-        monkeypatch.setattr(labeller_module, "open_view_run", lambda *_, run=run: run)
+        monkeypatch.setattr(SnapNetLabeller, "open_run", staticmethod(lambda *_, run=run: run))
         if mesh == "splats":
             assert SnapNetLabeller.from_run("run").surface.voxel_m == 0.3
         else:
@@ -179,7 +178,7 @@ def test_votes_on_a_mesh_label_the_points(mesh):
 
 def test_a_run_on_a_mesh_is_refused_without_open3d_before_any_work(monkeypatch):
     run = SimpleNamespace(recipe={"surface": {"mesh": "ball_pivoting"}}, folder="run", segmenter=None)
-    monkeypatch.setattr(labeller_module, "open_view_run", lambda *_: run)
+    monkeypatch.setattr(SnapNetLabeller, "open_run", staticmethod(lambda *_: run))
     monkeypatch.setitem(sys.modules, "open3d", None)
     with raises_naming(MissingExtraError, "deepnets4eo"):
         SnapNetLabeller.from_run("run")
