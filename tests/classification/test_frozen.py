@@ -12,9 +12,10 @@ torch = pytest.importorskip("torch")
 
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # noqa: E402
 from sklearn.linear_model import LogisticRegression  # noqa: E402
+from sklearn.model_selection import cross_val_predict  # noqa: E402
 
 from deepnets4eo.classification import find_wrong_images  # noqa: E402
-from deepnets4eo.classification.frozen import FrozenImages  # noqa: E402
+from deepnets4eo.classification.frozen import FrozenImages, _discriminant  # noqa: E402
 from deepnets4eo.errors import InputError  # noqa: E402
 from deepnets4eo.files import read_json  # noqa: E402
 from deepnets4eo.segmenters.history import read_log  # noqa: E402
@@ -163,3 +164,25 @@ def test_several_labels_of_an_image_are_learnt_too_and_the_log_has_their_accurac
     scores, (row,) = read_json(run / "metrics.json"), read_log(run / "log.csv")
     assert min(scores["f1"]["across"], scores["f1"]["down"]) > 0.8
     assert row["overall_accuracy"] == pytest.approx(scores["overall_accuracy"])
+
+
+@pytest.mark.parametrize(("images", "sure", "factors"), [(400, 1.0, (1.0,)), (12, 1.0, (0.15, 0.25, 0.35, 0.5))])
+def test_log_odds_of_a_discriminant_stay_as_they_are_with_many_labels_and_are_softened_with_few(
+    images, sure, factors
+) -> None:
+    rng = np.random.default_rng(5)
+    labels = np.arange(images) % 2
+    size = 2 if images > 100 else 40
+    features = rng.normal(size=(images, size)) + sure * labels[:, None] * (np.arange(size) == 0)
+    loss, factor, model = _discriminant(features, labels, 3)
+    assert factor in factors
+    assert loss == pytest.approx(min(_discriminant_losses(features, labels)), rel=1e-9)
+    assert model.classes_.tolist() == [0, 1]
+
+
+def _discriminant_losses(features: np.ndarray, labels: np.ndarray) -> list[float]:
+    """Log losses of logistic odds by folds, times each factor, by hand."""
+    model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+    odds = cross_val_predict(model, features, labels, cv=3, method="decision_function")
+    signed = np.where(labels == 1, odds, -odds)
+    return [float(np.log1p(np.exp(-factor * signed)).mean()) for factor in (0.15, 0.25, 0.35, 0.5, 0.7, 1.0)]

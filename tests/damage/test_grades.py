@@ -158,3 +158,19 @@ def test_grades_are_read_from_a_map_as_they_were_written() -> None:
     table = table_of(decided(5, 0.5, "none"))
     again = Buildings(table).with_grades(grades_of_map(table)).frame
     pd.testing.assert_frame_equal(again[table.columns], table)
+
+
+def test_a_grade_at_least_names_and_keeps_all_up_to_it_and_leaves_worse_ones() -> None:
+    named = np.array([0, 0, 2, 3, 1])
+    kept = np.eye(4, dtype=bool)[named]
+    kept[1, 3] = True
+    grades = Grades(np.full((5, 4), 0.25), named, kept).at_least(np.array([True, True, True, True, False]), 2)
+    assert grades.named.tolist() == [2, 2, 2, 3, 1]
+    expected = [
+        [True, True, True, False],
+        [True, True, True, True],
+        [True, True, True, False],
+        [True] * 4,
+        [False, True, False, False],
+    ]
+    assert grades.kept.tolist() == expected

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 from made_up_review import write_reviewed
 from safetensors.numpy import load_file, save_file
 
-from deepnets4eo.damage.review import look_of_map, read_answers, review_counts, site_look
+from deepnets4eo.damage.review import look_of_map, read_answers, review_counts, rounds as rounds_module, site_look
 from deepnets4eo.damage.review.answers import Answers
 from deepnets4eo.damage.review.page import ReviewServer
 from deepnets4eo.damage.review.rounds import Rounds
@@ -160,3 +162,13 @@ def test_without_the_image_answers_teach_by_the_evidence_and_a_warning_says_so(
     assert "answers teach without what buildings look like" in caplog.text
     assert "post.tif, the post image of this map, is not on this machine" in caplog.text
     assert not (folder / "look.safetensors").exists()
+
+
+@pytest.mark.parametrize(("interval", "narrow"), [((0.2, 0.34), True), ((0.6, 0.74), True), ((0.0, 0.16), False)])
+def test_an_interval_is_narrow_up_to_fifteen_points_wherever_it_lies(interval, narrow: bool, monkeypatch) -> None:
+    counts = SimpleNamespace(share={"interval_95": interval}, looked_at=20, left_out=3)
+    monkeypatch.setattr(rounds_module, "review_counts", lambda *_: counts)
+    asked: Any = SimpleNamespace(_drawn="drawn", buildings={"damage": None})
+    line, enough = Rounds._count_line(asked, {})
+    assert enough == narrow
+    assert line.startswith(f"Damaged: {interval[0]:.0%} to {interval[1]:.0%} of the buildings, by 23 ")

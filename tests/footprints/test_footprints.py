@@ -539,3 +539,11 @@ def test_advice_on_options_of_gdal_is_left_out_of_messages(tmp_path: Path) -> No
     with pytest.raises(InputError, match="Unable to open .*Expected a whole file") as refused:
         read_footprints(tmp_path / "a.shp")
     assert "option" not in str(refused.value).replace(str(tmp_path), "")  # the folder has the name of this test
+
+
+@pytest.mark.parametrize(("whole", "severity"), [(19, "note"), (18, "caution")])
+def test_more_than_a_twentieth_of_the_rows_left_out_is_a_caution(whole: int, severity: str) -> None:
+    table = houses(whole + 1)
+    table.loc[0, "geometry"] = shapely.Polygon()
+    (finding,) = read_footprints(table).findings()
+    assert (finding.code, finding.severity, finding.values["read"]) == ("footprints_dropped", severity, whole + 1)

@@ -10,7 +10,9 @@ import pytest
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.cf_words import CFWords
+from deepnets4eo.formats.band_info import unit_tag
+from deepnets4eo.formats.cf_words import CFWords, plain_text
+from deepnets4eo.formats.xarray_words import _numbers_of_bands
 from deepnets4eo.rasters.layer import Layer
 
 
@@ -85,3 +87,26 @@ def test_values_outside_the_valid_range_are_not_valid(tmp_path: Path) -> None:
     outside[0, :2] = outside[3, 2:] = True  # 0 and 1 of the first band, 30 of the second, and no data
     assert np.array_equal(layer.read()[1], ~outside)
     assert np.array_equal(layer.on(layer.grid.zoom_to((2, 2)), "nearest").read()[1].shape, (2, 2))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, ""), ([], "[]"), ([None], ""), ("m", "m"), (b"m\xff", "m\ufffd"), ([b"m"], "m"), (["a", "b"], "['a', 'b']"), (2, "2")],
+)  # fmt: skip
+def test_attributes_are_text_bytes_decoded_and_lists_of_one_unpacked(value: Any, text: str) -> None:
+    assert plain_text(value) == text
+
+
+def test_a_unit_is_named_by_its_tag_in_any_case() -> None:
+    assert unit_tag({"AREA_OR_POINT": "Area", "Units": " m "}) == "m"
+    assert unit_tag({"AREA_OR_POINT": "Area"}) is None
+
+
+@pytest.mark.parametrize(("labels", "numbers"), [([3, 1], (3, 1)), ([0.5, 0.7], ()), (["red", "nir"], ()), (None, ())])
+def test_lists_of_all_bands_are_read_by_labels_that_are_whole_numbers(
+    labels: list[Any] | None, numbers: tuple[int, ...]
+) -> None:
+    xarray = pytest.importorskip("xarray")
+    coords = {} if labels is None else {"band": labels}
+    array = xarray.DataArray(np.zeros((2, 3, 4)), dims=("band", "y", "x"), coords=coords)
+    assert _numbers_of_bands(array, "band") == numbers

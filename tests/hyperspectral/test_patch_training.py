@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from geotiff import write_geotiff
 from interrupted import assert_resumes_to
 from made_up_cube import LEGEND, make_cube, write_cube
@@ -16,7 +17,7 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.hyperspectral.samples import PatchLoader
-from deepnets4eo.hyperspectral.training import HyperspectralRecipe
+from deepnets4eo.hyperspectral.training import HyperspectralRecipe, PatchCriterion
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.prediction import predict
 from deepnets4eo.rasters.scene import Layer
@@ -220,3 +221,15 @@ def test_far_values_are_warned_of_once_where_they_set_the_range(
     for message in messages:
         assert "they set the range by which it is scaled, -9999 to 10" in message
         assert "(likewise in 2 more of its bands)" in message
+
+
+def test_the_watched_loss_is_the_mean_over_pixels_of_batches_of_any_size() -> None:
+    scores = torch.tensor([[2.0, 0, 0], [0, 1, 0], [0, 0, 3], [1, 0, 0], [0, 0, 0.5]])
+    mask = torch.tensor([0, 1, 2, 1, 2])
+    network = torch.nn.Linear(1, 1)  # of which only the device is asked
+    network.patch_scores = lambda patches: scores[patches]
+    batches = [{"patches": torch.arange(start, end), "mask": mask[start:end]} for start, end in ((0, 4), (4, 5))]
+    found = PatchCriterion({"cross_entropy": 1.0}, None).watch(network, 3, batches)
+    assert found["val_loss"] == pytest.approx(float(torch.nn.functional.cross_entropy(scores, mask)), rel=1e-5)
+    assert found["overall_accuracy"] == pytest.approx(0.8)
+    assert np.isnan(PatchCriterion({"cross_entropy": 1.0}, None).watch(network, 3, [])["val_loss"])

@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 from geotiff import write_geotiff
 
-from deepnets4eo.inspection.clouds import clouds_in_image, describe_clouds
+from deepnets4eo.grid import Grid
+from deepnets4eo.inspection.clouds import _bands_of_clouds, clouds_in_image, describe_clouds
 from deepnets4eo.inspection.files import inspect
 from deepnets4eo.rasters.clouds import cloud_band, open_cloud_mask
 from deepnets4eo.rasters.scene import Layer
@@ -149,3 +151,25 @@ def test_a_band_without_any_value_says_nothing_of_clouds(tmp_path: Path) -> None
     mask = cloud_band(Layer.open(path))
     assert mask is not None
     assert mask.read()[0].ravel().tolist() == [0, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("names", "dtype", "gsd", "coarsest", "bands"),
+    [
+        ("red green blue nir", np.uint8, 1.9, 2.0, ["red", "green", "blue"]),
+        ("red green blue nir", np.uint8, 2.5, 30.0, ["green", "nir"]),
+        ("red green blue nir", np.uint16, 1.0, 2.0, ["green", "nir"]),
+        ("red green nir swir", np.uint16, 10.0, 2.0, ["green", "nir", "swir"]),
+        ("red green blue", np.uint8, 1.9, 2.0, ["red", "green", "blue"]),
+        ("red green blue", np.uint8, 2.5, 2.0, None),
+        ("red green blue", np.uint8, 29.9, 30.0, ["red", "green", "blue"]),
+        ("red green blue", np.uint8, 31.0, 30.0, None),
+        ("red green blue", np.uint16, 1.0, 2.0, None),
+        ("red green", np.uint8, 1.0, 2.0, None),
+    ],
+)
+def test_clouds_are_looked_for_in_green_and_infrared_or_in_fine_colours(names, dtype, gsd, coarsest, bands) -> None:
+    grid = Grid((8, 8), Affine(gsd, 0, 500_000, 0, -gsd, 4_000_000), "EPSG:32615")
+    image = Layer.open(np.ones((len(names.split()), 8, 8), dtype), grid=grid).with_names(names.split())
+    chosen = _bands_of_clouds(image, coarsest)
+    assert (None if chosen is None else chosen.band_names) == bands

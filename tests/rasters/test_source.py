@@ -8,6 +8,7 @@ from rasterio.io import DatasetReader
 
 from deepnets4eo.arrays import Pixels
 from deepnets4eo.formats import Declared
+from deepnets4eo.formats.band_info import BandInfo, StoredValues
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.array_source import Source
 from deepnets4eo.rasters.layer import Layer
@@ -70,3 +71,16 @@ def test_a_source_that_cannot_be_read_is_none() -> None:
 
     with pytest.raises(TypeError, match="abstract"):
         Empty()  # type: ignore[abstract]
+
+
+def test_what_a_source_states_of_its_bands_holds_over_what_is_stated_elsewhere() -> None:
+    bands = (BandInfo("red", nodata=0.0), BandInfo(stored=StoredValues(0.5, 1.0, "K")), BandInfo())
+    stated = [
+        {"name": "b4", "nodata": 7, "scale": 0.1, "unit": "%"}, {"name": "b5", "nodata": 7, "scale": 0.1}, {"offset": -2.0},
+    ]  # fmt: skip
+    declared = Declared("a.tif", bands).with_stated(stated)
+    assert declared.bands == (
+        BandInfo("red", stored=StoredValues(0.1, 0.0, "%"), nodata=0.0),
+        BandInfo("b5", stored=StoredValues(0.5, 1.0, "K"), nodata=7),
+        BandInfo("", stored=StoredValues(1.0, -2.0, "")),
+    )

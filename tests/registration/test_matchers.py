@@ -2,6 +2,8 @@
 
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.registration import align, disk_lightglue, register, superpoint
+from deepnets4eo.registration import align, disk_lightglue, matchers, register, superpoint
 from deepnets4eo.registration.matchers import matched_model
 from deepnets4eo.registration.tiepoints import make_pair
 
@@ -172,3 +174,15 @@ def test_superpoint_is_matched_by_lightglue_where_its_file_is_given(random_super
     image = place(0, (96, 128))
     points, targets = superpoint(random_superpoint, tmp_path / "glue.safetensors")(image, moved(image, MOTION))
     assert points.shape == targets.shape
+
+
+def test_disk_is_asked_for_so_many_points_of_a_grey_image_of_any_size() -> None:
+    torch = pytest.importorskip("torch")
+    asked: dict[str, Any] = {}
+
+    def disk(pixels: Any, **options: Any) -> list[SimpleNamespace]:
+        asked.update(options, shape=tuple(pixels.shape))
+        return [SimpleNamespace(keypoints="points", descriptors="numbers")]
+
+    assert matchers._points_of_disk(disk, 77, torch.zeros(1, 1, 20, 30)) == ("points", "numbers")
+    assert asked == {"n": 77, "pad_if_not_divisible": True, "shape": (1, 3, 20, 30)}

@@ -1,6 +1,8 @@
 """Which windows are compared and how, and what the held-out ones say, by hand."""
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from refusals import raises_naming
 
 from deepnets4eo.errors import GridError
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.registration import attempts
+from deepnets4eo.registration import attempts, coarse
 from deepnets4eo.registration.attempts import FittedModel, fine_search, measure_fit, tie_columns
 from deepnets4eo.registration.coarse import coarse_model, coarse_search, coarse_shift, shift_by_halves
 from deepnets4eo.registration.tiepoints import (
@@ -218,3 +220,28 @@ def test_two_halves_of_the_overlap_are_tested_on_each_other():
     assert np.isnan(apart_m)
     assert np.isnan(score)
     assert np.isfinite(shift_by_halves(matches_at([(4, -6)] * 6), search)[2])
+
+
+@pytest.mark.parametrize(
+    ("turned", "scores", "windows", "chosen"),
+    [
+        (None, (0, 0), 40, "shift"),
+        ("turned", (1.2, 1.0), 40, "turned"),
+        ("turned", (1.05, 1.0), 40, "shift"),
+        ("turned", (1.2, 1.0), 20, "shift"),  # few windows: more is asked of a turned model
+        ("turned", (1.5, 1.0), 20, "turned"),
+        (None, (0, 0), 0, "identity"),
+    ],
+)
+def test_a_turned_model_is_taken_if_it_scores_enough_more_than_a_shift(
+    turned, scores, windows, chosen, monkeypatch
+) -> None:
+    models = {"shift": Affine.translation(3, 4), "turned": Affine.rotation(2), "identity": Affine.identity()}
+    matches = SimpleNamespace(points=np.zeros((windows, 2)))
+    monkeypatch.setattr(coarse, "coarse_search", lambda *_: None)
+    monkeypatch.setattr(coarse, "_match", lambda *_: (matches, np.zeros((windows, 3, 3), np.float32)))
+    monkeypatch.setattr(coarse, "_best_shift", lambda *_: models["shift"])
+    monkeypatch.setattr(coarse, "_best_similarity", lambda *_: models.get(turned))
+    monkeypatch.setattr(coarse, "_scores", lambda *_: scores)
+    pair: Any = None
+    assert coarse.coarse_model(pair, 20.0, 0) == models[chosen]

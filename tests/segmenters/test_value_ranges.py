@@ -9,7 +9,8 @@ from refusals import raises_naming
 
 from deepnets4eo.errors import RunError
 from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput, range_problems
+from deepnets4eo.segmenters.value_ranges import ValueRange
 from deepnets4eo.training import make_split, measure_inputs, open_layers
 from deepnets4eo.training.recipe import DataSection
 
@@ -104,3 +105,13 @@ def test_what_a_run_learnt_of_its_bands_is_kept_in_its_card(tmp_path: Path) -> N
     again = InputSpec.from_dict(InputSpec({"image": layer}).to_dict()).layers["image"]
     assert (again.band_low, again.band_high, again.constant) == (layer.band_low, layer.band_high, (0,))
     np.testing.assert_allclose(layer.band_high, np.percentile(flat.astype(float), 99, axis=(1, 2)), rtol=0.02)
+
+
+@pytest.mark.parametrize(("dtype", "said"), [("uint8", False), ("uint16", True), ("float32", True)])
+def test_much_smaller_values_are_of_another_unit_unless_bytes_are_expected_to_be_dark(dtype: str, said: bool) -> None:
+    usual = LayerInput(
+        ("a", "b", "c", "d"), (150.0,) * 4, (30.0,) * 4, 100.0, 250.0, dtype=dtype, band_low=(100.0,) * 4, band_high=(250.0,) * 4
+    )  # fmt: skip
+    dark = ValueRange(np.full(4, 0.01), np.full(4, 0.02), 0.01, 0.02, np.zeros(4, bool))
+    assert bool(range_problems("a.tif", usual, dark, np.dtype(dtype))) == said
+    assert not range_problems("a.tif", usual, None, np.dtype(dtype))

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from deepnets4eo.synthetic import Event
 from deepnets4eo.synthetic.layout import CityBlock, _commerce
 from deepnets4eo.synthetic.style import ROOFS, roof_colour
 
@@ -58,3 +59,10 @@ def test_seeds_give_the_same_colours_of_roofs_in_every_release(covering: str, su
     rng = np.random.default_rng(3)
     colours = np.array([roof_colour(rng, covering) for _ in range(200)])
     assert tuple(colours.sum(axis=0).tolist()) == sums
+
+
+def test_drawn_events_lie_off_by_up_to_nine_pixels_either_way() -> None:
+    shifts = np.array([Event.draw(seed).shift_px for seed in range(300)])
+    assert (np.abs(shifts) <= 9).all()
+    assert (shifts.min(axis=0) < -8.5).all()
+    assert (shifts.max(axis=0) > 8.5).all()

@@ -102,3 +102,11 @@ def test_arrays_of_other_shapes_are_no_templates(tmp_path, bank, name, values):
     save_file(arrays, tmp_path / "damaged.safetensors")
     with pytest.raises(RunError, match="do not fit one another"):
         load_bank(tmp_path / "damaged.safetensors")
+
+
+def test_first_parts_cost_as_much_along_rows_as_along_columns(bank):
+    springs = first_parts(bank, 2).springs
+    for move in ((1, 0), (0, 1), (-1, 0), (0, -2)):
+        rows, cols = move
+        cost = springs @ np.array([rows**2, rows, cols**2, cols], np.float32)
+        np.testing.assert_allclose(cost, 0.02 * (rows**2 + cols**2), rtol=1e-6)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
 from refusals import raises_naming
@@ -14,12 +15,14 @@ torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402
 
 from deepnets4eo.damage import Settings, assess  # noqa: E402
-from deepnets4eo.damage.evidences.look import LookScore, look_of_job  # noqa: E402
+from deepnets4eo.damage.buildings import Buildings  # noqa: E402
+from deepnets4eo.damage.evidences.look import COLUMN, SHIPPED, LookScore, look_of_job  # noqa: E402
 from deepnets4eo.damage.network.look import REDUCTIONS, WIDTHS, LookEncoder  # noqa: E402
 from deepnets4eo.damage.network.look_model import LookModel, by_site  # noqa: E402
 from deepnets4eo.damage.network.pairs import in_pixels  # noqa: E402
 from deepnets4eo.damage.skill import EvidenceCard  # noqa: E402
 from deepnets4eo.errors import InputError, RunError  # noqa: E402
+from deepnets4eo.outputs import Phrase  # noqa: E402
 from deepnets4eo.rasters.scene import Layer, Scene  # noqa: E402
 from deepnets4eo.synthetic import City  # noqa: E402
 from deepnets4eo.zonal.outlines import Outlines  # noqa: E402
@@ -132,3 +135,23 @@ def test_radar_is_refused_before_long_work() -> None:
         look_of_job(inputs, Settings(look=0.3), None)
     assert look_of_job(inputs, Settings(), None) == []
     assert len(look_of_job(inputs, Settings(look=0.3, sensor="optical"), None)) == 1
+
+
+@pytest.mark.parametrize(
+    ("share", "source", "code", "values"),
+    [
+        (0.0, SHIPPED, "look_shown", {}),
+        (0.5, SHIPPED, "look_used", {"weight": 0.4, "fitted_on": Phrase("made_up_places")}),
+        (0.5, "own.safetensors", "look_used", {"weight": 0.4, "fitted_on": Phrase("graded_buildings", {"number": 77})}),
+    ],
+)  # fmt: skip
+def test_the_finding_counts_assessed_buildings_and_those_without_a_score(share, source, code, values) -> None:
+    model: Any = SimpleNamespace(card=SimpleNamespace(skill=SimpleNamespace(value=0.8), buildings=77))
+    frame = pd.DataFrame({
+        "id": list("abcdef"), "status": ["assessed"] * 4 + ["not_assessed"] * 2, "reason": "", "method": "pre_post",
+        COLUMN: [0.1, np.nan, 0.3, 0.4, np.nan, np.nan],
+    })  # fmt: skip
+    finding = LookScore(model, share, source).finding(Buildings(frame, {}))
+    assert (finding.code, finding.values) == (code, {"missing": 1, "assessed": 4, **values})
+    seen = LookScore(model, share, source).finding(Buildings(frame.assign(**{COLUMN: 0.2}), {}))
+    assert (seen.values["missing"], seen.values["assessed"]) == (None, 4)
