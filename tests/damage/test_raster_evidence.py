@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from affine import Affine
-from deepnets4eo.damage.inputs.settings import FurtherInputs
 from rasterio.features import geometry_mask
 from refusals import raises_naming
 from scipy.special import expit, logit
