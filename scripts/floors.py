@@ -15,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "deepnets4eo"
 PAGE = ROOT / "CONTRIBUTING.md"
+MIN_TITLE_WORDS = 4
 FLOORS = {
     "doors": "cli xarray",
     "branches": "damage change floods points depth hyperspectral classification baselines synthetic",
@@ -96,10 +97,12 @@ def picture() -> str:
 
 
 def _phrase(room: str) -> str:
-    """What a room is for: the first sentence of the text at its top, to the first semicolon."""
+    """Return what a room is for: the first sentence of its docstring, without what a bracket, a semicolon or, after some words, a colon adds."""
     path = PACKAGE / room / "__init__.py" if (PACKAGE / room).is_dir() else PACKAGE / f"{room}.py"
     text = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
-    return re.split(r"[;.](?:\s|$)", text)[0]
+    sentence = re.split(r"[;.](?:\s|$)| \(", text)[0]
+    title, _, details = sentence.partition(": ")
+    return title if len(title.split()) >= MIN_TITLE_WORDS or not details else sentence
 
 
 def page() -> str:
