@@ -12,7 +12,7 @@ import pandas as pd
 import shapely
 
 from deepnets4eo.arrays import Floats, Mask, Texts
-from deepnets4eo.damage.columns import COLUMNS, columns_of, evidence_names, meaning_of, teaching_names
+from deepnets4eo.damage.columns import COLUMNS, columns_of, evidence_names, meaning_of, needs_pre, teaching_names
 from deepnets4eo.damage.grades import OFF_SIDE, Grades
 from deepnets4eo.damage.vocabulary import (
     CLASSES,
@@ -197,7 +197,7 @@ class Buildings:
 
     def without_pre(self) -> Buildings:
         """Assess all buildings from only the post image, without the evidence that needs both."""
-        kept = {name: text for name, text in self.meaning.items() if name not in COLUMNS or not COLUMNS[name].needs_pre}
+        kept = {name: text for name, text in self.meaning.items() if not needs_pre(name)}
         frame = self.frame.drop(columns=[name for name in self.meaning if name not in kept])
         return Buildings(frame.assign(method=np.where(self.compared, POST_ONLY, self.method)), kept)
 

@@ -87,6 +87,16 @@ _ROWS = (
 COLUMNS = {column.name: column for column in _ROWS}
 
 
+def is_measured(name: str) -> bool:
+    """Whether the toolbox has a column of this name."""
+    return name in COLUMNS
+
+
+def needs_pre(name: str) -> bool:
+    """Whether a column of the toolbox compares both images."""
+    return name in COLUMNS and COLUMNS[name].needs_pre
+
+
 def columns_of(measure: Measure) -> list[str]:
     """Names of the columns of a measure, in their order."""
     return [column.name for column in _ROWS if column.measured_by == measure]

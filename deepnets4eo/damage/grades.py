@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices, Mask, Texts
 from deepnets4eo.damage.probabilities import border_probabilities, fill_between, set_names
-from deepnets4eo.damage.vocabulary import GRADES, MAJOR
+from deepnets4eo.damage.vocabulary import GRADES, MAJOR, is_damaged
 
 SURE = 0.95  # probability of a side (intact or damaged) above which the grades of the other side are excluded at 90 %, which leaves 5 % at either end
 POSSIBLE = 0.1  # probability of a side above which not all of its grades are excluded at 90 %
@@ -76,7 +76,7 @@ class Grades:
     def numbers(self) -> NDArray[np.intp]:
         """(N,) numbers of the grades in the table: the named ones, or the likelier of the other side if that side is sure."""
         p, damage = np.nan_to_num(self.probabilities), self.damage
-        wrong = np.where(self.named >= MAJOR, damage < 1 - SURE, damage > SURE)
+        wrong = np.where(is_damaged(self.named), damage < 1 - SURE, damage > SURE)
         likelier = np.where(damage > SURE, MAJOR + p[:, MAJOR:].argmax(axis=1), p[:, :MAJOR].argmax(axis=1))
         return np.where(wrong, likelier, self.named).astype(np.intp)
 
@@ -103,7 +103,7 @@ class Grades:
     @property
     def off_side(self) -> Texts:
         """(N,) why a building is named with a grade of the less probable side, else ''."""
-        named, probable = self.numbers >= MAJOR, self.damage >= 0.5
+        named, probable = is_damaged(self.numbers), self.damage >= 0.5
         return np.select(
             [self.known & named & ~probable, self.known & probable & ~named], [NAMED_TOO, NOT_NAMED], ""
         ).astype(object)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
+from deepnets4eo.addresses import name_of
 from deepnets4eo.arrays import Mask
 from deepnets4eo.grid import Grid, Window, gsd_m, mean_gsd_m
 from deepnets4eo.inspection import describe_unmasked_band
@@ -162,3 +163,9 @@ def known_or_assumed_gsd_m(grid: Grid) -> tuple[float, float]:
 def mean_gsd(layer: Layer) -> float:
     """Ground size of a layer's pixels, metres; 0.5 m without a CRS."""
     return UNKNOWN_GSD_M if layer.grid.crs is None else mean_gsd_m(layer.grid)
+
+
+def paths_of(role: str, layer: Layer) -> dict[str, str]:
+    """Role to file; a layer of several files has one role for each."""
+    names = [role] if len(layer.paths) == 1 else [f"{role}_{index}" for index in range(len(layer.paths))]
+    return dict(zip(names, map(name_of, layer.paths), strict=True))

@@ -12,8 +12,6 @@ from deepnets4eo.damage.decision.decision import Decision, DecisionModel, load_m
 from deepnets4eo.damage.decision.estimates import BuildingGround
 from deepnets4eo.damage.decision.findings import block_findings
 from deepnets4eo.damage.decision.inundation import inundated_buildings, with_inundation
-from deepnets4eo.damage.evidences.points import PointEvidence
-from deepnets4eo.damage.evidences.rasters import RasterEvidence
 from deepnets4eo.damage.evidences.structure import Structure
 from deepnets4eo.damage.evidences.unbuilt import Unbuilt
 from deepnets4eo.damage.evidences.water import Water, water_looked_for
@@ -24,7 +22,7 @@ from deepnets4eo.damage.network.find_buildings import with_outline_probability
 from deepnets4eo.damage.opening import open_evidences, open_inputs
 from deepnets4eo.damage.placing import register_and_align
 from deepnets4eo.damage.settings import Settings
-from deepnets4eo.damage.site import Evidence, Inputs, Site
+from deepnets4eo.damage.site import Evidence, EvidenceSource, Inputs, Site
 from deepnets4eo.damage.work import Work, step_progress
 from deepnets4eo.device import return_freed_memory
 from deepnets4eo.errors import InputError
@@ -42,8 +40,8 @@ def assess(
     dsm_pre: LayerLike | None = None,
     dsm_post: LayerLike | None = None,
     cloud_mask: LayerLike | None = None,
-    evidence: Sequence[RasterEvidence] = (),
-    points: PointEvidence | None = None,
+    evidence: Sequence[EvidenceSource] = (),
+    points: EvidenceSource | None = None,
     settings: Settings = Settings(),
     event: EventInfo = EventInfo(),
 ) -> DamageMap:
@@ -56,8 +54,8 @@ def assess(
     footprints : building outlines: any vector file, a table with a CRS, or what `read_footprints` returned
     dsm_pre, dsm_post : surface models of both dates, metres; both or none
     cloud_mask : raster that is not 0 where clouds hide the ground; no data counts as clouded
-    evidence : rasters of scores, such as of change; their means take part in the decision by their skill
-    points : clouds of points or surface models, for height loss and debris; they take part by their card
+    evidence : `RasterEvidence` of scores, such as of change; their means take part in the decision by their skill
+    points : `PointEvidence` of clouds of points or surface models, for height loss and debris; they take part by their card
     settings : how the job is done
     event : what the map is of; dates that are not given are taken from the images' tags
 

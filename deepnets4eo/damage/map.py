@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pyogrio
 
-from deepnets4eo.damage.products.content import AREAS_FILE, FURTHER, DamageMapContent, ShownRaster
+from deepnets4eo.damage.products.content import AREAS_FILE, FURTHER, DamageMapContent
 from deepnets4eo.damage.products.plots import explore_content, lonboard_layer, plot_content, summarize_content
 from deepnets4eo.damage.settings import ProductOptions
 from deepnets4eo.display import MAX_PX, Summary, WithSummary
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from deepnets4eo.damage.evidences.priors import PriorLayer
+    from deepnets4eo.damage.site import ShownRaster
     from deepnets4eo.rasters import Layer, LayerLike
 
 MANIFEST = "manifest.json"

@@ -20,7 +20,6 @@ from deepnets4eo.damage.decision.findings import (
     segmenter_findings,
 )
 from deepnets4eo.damage.evidence.extents import NEAR_AFTER_M, NEAR_M, map_extents
-from deepnets4eo.damage.evidences.rasters import rasters_of_job
 from deepnets4eo.damage.map import DamageMap, MapImages
 from deepnets4eo.damage.network.stretched_images import stretch_findings, stretches_of_job
 from deepnets4eo.damage.placing import position_findings, registration_findings
@@ -62,7 +61,9 @@ def make_map(site: Site, model: DecisionModel, decision: Decision) -> DamageMap:
         event=event,
         inundation=decision.inundation,
     )
-    damage_map.images = MapImages(inputs.pre, inputs.post, rasters_of_job(inputs, settings, None))
+    damage_map.images = MapImages(
+        inputs.pre, inputs.post, [raster for evidence in inputs.evidences for raster in evidence.rasters]
+    )
     if site.priors:
         from deepnets4eo.damage.with_priors import add_priors
 

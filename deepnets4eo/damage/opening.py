@@ -9,11 +9,10 @@ import geopandas as gpd
 
 from deepnets4eo.addresses import name_of
 from deepnets4eo.cards import Quantity
-from deepnets4eo.damage.evidences.points import PointEvidence, PointScore, check_point_evidence
-from deepnets4eo.damage.evidences.rasters import RasterEvidence, open_raster_evidence
+from deepnets4eo.damage.images import paths_of
 from deepnets4eo.damage.inputs.checks import check_images, require_fine_pixels
-from deepnets4eo.damage.settings import NOT_SOUGHT, Settings
-from deepnets4eo.damage.site import GivenEvidence, Inputs, ScoreEvidence
+from deepnets4eo.damage.settings import Settings
+from deepnets4eo.damage.site import EvidenceSource, GivenEvidence, Inputs, ScoreEvidence
 from deepnets4eo.damage.skill import check_weights
 from deepnets4eo.errors import GridError, InputError, name_hint
 from deepnets4eo.floods import open_new_water
@@ -41,8 +40,8 @@ def open_inputs(
     dsm_pre: LayerLike | None = None,
     dsm_post: LayerLike | None = None,
     cloud_mask: LayerLike | None = None,
-    evidence: Sequence[RasterEvidence] = (),
-    points: PointEvidence | None = None,
+    evidence: Sequence[EvidenceSource] = (),
+    points: EvidenceSource | None = None,
 ) -> Inputs:
     """Open everything and check that it shows one site, before long work starts.
 
@@ -85,32 +84,39 @@ def open_inputs(
     outlines_px = outlines.in_pixels(after.grid)
     outlines.check_inside(after.grid, f"the post image {after.source}")
     require_fine_pixels(after, outlines_px)
-    scores = open_raster_evidence(evidence, after)
-    if points is not None:
-        check_point_evidence(points, outlines)
-    evidences: tuple[GivenEvidence, ...] = (*scores, *([] if points is None else [PointScore(points)]))
-    check_weights(evidences)
+    evidences = open_given([*evidence, *([] if points is None else [points])], after, outlines)
     others = {"dsm_pre": heights_pre, "dsm_post": heights_post, "cloud_mask": clouds}
-    if settings.water is not None and settings.water != NOT_SOUGHT:
+    if settings.water is not None and settings.seeks_water:
         open_new_water(settings.water, after.grid)
     findings = _check_others(others, after)
     if clouds is not None and cloud_mask is None:
         finding = cloud_finding(clouds, after, "post", "give_cloud_mask")
         findings += [] if finding is None else [finding]
     checked = check_images(pair)
-    paths = (
-        _paths(
-            {"pre": checked.pre, "post": checked.post, **others} | {score.column: score.layer for score in scores},
-            outlines.source,
-        )
-        | ({} if points is None else points.paths)
-        | ({} if settings.water in (None, NOT_SOUGHT) else {"water": name_of(settings.water)})
-        | {f"{score.column}_card": str(score.card_file) for score in scores if score.card_file}
-    )
+    layers = {"pre": checked.pre, "post": checked.post, **others}
+    paths: dict[str, str] = {}
+    for role, layer in layers.items():
+        paths |= {} if layer is None else paths_of(role, layer)
+    for measure in evidences:
+        paths |= measure.paths
+    if is_remote(outlines.source) or Path(outlines.source).is_file():
+        paths["footprints"] = outlines.source
+    if settings.water is not None and settings.seeks_water:
+        paths["water"] = name_of(settings.water)
     return Inputs(
         checked.pre, checked.post, outlines, outlines_px, dsm_pre=heights_pre, dsm_post=heights_post, cloud_mask=clouds,
         evidences=evidences, findings=(*checked.findings, *findings), radar=checked.radar, paths=paths,
     )  # fmt: skip
+
+
+def open_given(sources: Sequence[EvidenceSource], post: Layer, footprints: Footprints) -> tuple[GivenEvidence, ...]:
+    """Open the evidences that a user gave, each with its own name. Errors: InputError, GridError."""
+    evidences = tuple(source.open(post, footprints) for source in sources)
+    names = [measure.name for measure in evidences]
+    if len(set(names)) < len(names):
+        raise InputError(f"evidence is named {', '.join(names)}; each needs its own name. Rename one.")
+    check_weights(evidences)
+    return evidences
 
 
 def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> ImagePair:
@@ -195,14 +201,3 @@ def _of_estimate(role: str, layer: Layer) -> list[Finding]:
     if Quantity.from_tags(layer.tags, layer.source) is None:
         return []
     return [Finding(f"{role}_estimated", "caution", {"source": layer.source}, wording="heights_estimated")]
-
-
-def _paths(layers: Mapping[str, Layer | None], footprints: str) -> dict[str, str]:
-    """Role to file; a layer of several files has one role for each."""
-    paths = {
-        role if len(layer.paths) == 1 else f"{role}_{index}": name_of(path)
-        for role, layer in layers.items()
-        if layer is not None
-        for index, path in enumerate(layer.paths)
-    }
-    return paths | ({"footprints": footprints} if is_remote(footprints) or Path(footprints).is_file() else {})

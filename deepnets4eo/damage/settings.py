@@ -102,6 +102,11 @@ class Settings:
     seed: Annotated[int, Field(ge=0)] = 0
 
     @property
+    def seeks_water(self) -> bool:
+        """Whether water is looked for, or given."""
+        return self.water != NOT_SOUGHT
+
+    @property
     def sources(self) -> dict[str, str | None]:
         """Files and runs that the settings name, by role; a word if none is named."""
         roles = ("model", "look_from", "water", "segmenter")

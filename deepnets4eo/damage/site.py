@@ -195,3 +195,34 @@ class GivenEvidence(ScoreEvidence, Protocol):
     @property
     def identity(self) -> Any:
         """What shapes its columns, by which a journal knows the job."""
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """Role to file."""
+
+    @property
+    def rasters(self) -> Sequence[ShownRaster]:
+        """What the page of the map shows over the images."""
+
+
+class EvidenceSource(Protocol):
+    """An evidence as a user gives it: files and a weight."""
+
+    def open(self, post: Layer, footprints: Footprints) -> GivenEvidence:
+        """Open and check it before long work. Errors: InputError, GridError."""
+
+
+class ShownRaster(Protocol):
+    """A raster of scores that the page shows over the images. scale : of its values."""
+
+    @property
+    def name(self) -> str:
+        """Name of the evidence."""
+
+    @property
+    def layer(self) -> Layer:
+        """The raster on the post image."""
+
+    @property
+    def scale(self) -> float:
+        """What its values are multiplied by."""

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import Mask
+from deepnets4eo.cards import VOID
+
 SUBJECT = "Building damage"  # of titles
 
 GRADES = ("no-damage", "minor-damage", "major-damage", "destroyed")  # by rising severity
@@ -26,6 +32,26 @@ _GREY = (140, 140, 140)
 TITLES = dict(
     zip(CLASSES, ("No visible damage", "Minor damage", "Major damage", "Destroyed", "Not assessed"), strict=True)
 )
+
+
+def is_damaged(numbers: NDArray[np.integer]) -> Mask:
+    """Return which numbers of grades are major damage or worse."""
+    return np.asarray(numbers >= MAJOR)
+
+
+def is_graded(numbers: NDArray[np.integer]) -> Mask:
+    """Return which numbers are grades, and not void."""
+    return np.asarray(numbers != VOID)
+
+
+def is_grade(name: str) -> bool:
+    """Whether a word, such as an answer, names a grade."""
+    return name in GRADES
+
+
+def is_wide(interval: tuple[float, float]) -> bool:
+    """Whether an interval of the share of damaged buildings is too wide to state their number."""
+    return interval[1] - interval[0] > WIDE
 
 
 def colors() -> dict[str, tuple[int, int, int]]:

@@ -49,6 +49,11 @@ class Work:
         """The part whose blocks are done."""
         return self.part or WHOLE
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all blocks are done here."""
+        return self.share == WHOLE
+
     def folder(self, step: str) -> Path | None:
         """Where a step keeps its blocks; None where nothing is kept."""
         return self.journal.folder_of(step)

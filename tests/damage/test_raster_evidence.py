@@ -18,11 +18,11 @@ from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.reliability import Judgement, Opinion, Reliability
 from deepnets4eo.damage.evidences import rasters
 from deepnets4eo.damage.evidences.points import DEFAULT_WEIGHT
-from deepnets4eo.damage.evidences.rasters import mean_scores, open_raster_evidence
+from deepnets4eo.damage.evidences.rasters import ScoreLayer, mean_scores
 from deepnets4eo.damage.evidences.words import parse_evidences
 from deepnets4eo.damage.inputs.journal import JobControl
 from deepnets4eo.damage.job import assess_inputs
-from deepnets4eo.damage.opening import open_inputs
+from deepnets4eo.damage.opening import open_given, open_inputs
 from deepnets4eo.damage.settings import FurtherInputs
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, whole
@@ -131,6 +131,10 @@ def test_findings_and_products_say_what_was_used(decided, tmp_path):
     assert "ev_change" in paths["report.html"].read_text(encoding="utf-8")
 
 
+def open_raster_evidence(evidence: list[RasterEvidence], post: Layer) -> list[ScoreLayer]:
+    return [raster.open(post) for raster in evidence]
+
+
 def decide_alone(layer, score):
     """Probabilities before and after, and the finding's code and severity, of assessed buildings with these scores."""
     before = np.array([[0.4, 0.3, 0.2, 0.1]] * len(score))
@@ -220,7 +224,7 @@ def test_names_of_own_columns_and_names_that_are_none_are_refused(name):
 
 def test_names_and_weights_that_do_not_go_together_are_refused(raster):
     with pytest.raises(InputError, match="each needs its own name"):
-        open_raster_evidence([RasterEvidence("a", raster)] * 2, post_layer())
+        open_given([RasterEvidence("a", raster)] * 2, post_layer(), None)
     with raises_naming(InputError, "1.20"):
         assess(
             None,

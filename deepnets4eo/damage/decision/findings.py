@@ -13,7 +13,7 @@ from deepnets4eo.damage.decision.site_fit import ShareEstimate
 from deepnets4eo.damage.grades import MAX_CONFIDENCE
 from deepnets4eo.damage.images import is_too_coarse, mean_gsd
 from deepnets4eo.damage.skill import NetworkSkill
-from deepnets4eo.damage.vocabulary import GRADES, WIDE
+from deepnets4eo.damage.vocabulary import GRADES, is_wide
 from deepnets4eo.outputs import Finding, Phrase, Severity, Value, reason_counts, worst_first
 from deepnets4eo.rasters import Layer
 
@@ -135,7 +135,7 @@ def _nothing_assessed(buildings: Buildings) -> list[Finding]:
 def share_findings(share: ShareEstimate, assessed: int) -> tuple[Finding, ...]:
     """That the images do not show how many buildings are damaged."""
     low, high = share.interval_95 or (0.0, 0.0)
-    if high - low <= WIDE:
+    if not is_wide((low, high)):
         return ()
     values = {"low": low * assessed, "high": high * assessed, "assessed": assessed}
     return (Finding("count_not_told", "caution", values, round((high - low) * assessed)),)

@@ -17,7 +17,7 @@ from deepnets4eo.damage.border import balance_weights, fit_border
 from deepnets4eo.damage.columns import COLUMNS
 from deepnets4eo.damage.decision.model import ENDS, FARTHEST, WITH_HEIGHT, FittedRange
 from deepnets4eo.damage.decision.reliability import Reliability, fit_reliability, platt
-from deepnets4eo.damage.vocabulary import BORDERS, GRADES, MAJOR, POST_ONLY, PRE_POST
+from deepnets4eo.damage.vocabulary import BORDERS, GRADES, MAJOR, POST_ONLY, PRE_POST, is_damaged
 
 RIDGE = 0.05
 FOLDS = 8
@@ -145,7 +145,7 @@ def left_out_scores(
 
 def _validity(standard: Floats, known: GradedEvidence, log_odds: Floats) -> dict[str, Any]:
     """Range and reliability of a variant from left-out (N, 3) log-odds."""
-    damaged = known.grade >= MAJOR
+    damaged = is_damaged(known.grade)
     right = (Reliability().probabilities(log_odds)[:, MAJOR:].sum(axis=1) >= 0.5) == damaged
     bounds = np.ones_like(right) if known.bounds is None else known.bounds
     known_range = fit_range(

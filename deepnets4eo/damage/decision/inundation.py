@@ -17,7 +17,7 @@ from deepnets4eo.damage.decision.estimates import IN_WATER_MEAN, InundatedBuildi
 from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import WaterAround
-from deepnets4eo.damage.vocabulary import GRADES, MAJOR
+from deepnets4eo.damage.vocabulary import GRADES, MAJOR, is_damaged
 from deepnets4eo.floods import OUTER_M, BuildingWater
 from deepnets4eo.outputs import Finding, Phrase, Value
 
@@ -152,7 +152,7 @@ def _count_by_water(
         known=int((assessed & around.known).sum()),
         inundated=int((assessed & around.surrounded).sum()),
         structure=int(before.damaged.sum()),
-        together=int((grades.known & (grades.numbers >= MAJOR)).sum()),
+        together=int((grades.known & is_damaged(grades.numbers)).sum()),
         by_water=int(before.by_water.sum()),
         not_assessed=int((~assessed & around.surrounded).sum()),
         since_unknown=water.since_unknown,

@@ -12,7 +12,7 @@ import pandas as pd
 from deepnets4eo.arrays import Floats, Mask, Texts
 from deepnets4eo.cards import model_path, shipped_path
 from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.columns import COLUMNS
+from deepnets4eo.damage.columns import is_measured
 from deepnets4eo.damage.decision.reliability import Judgement, Reliability
 from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.vocabulary import BORDERS, GRADES, POST_ONLY, PRE_POST
@@ -164,7 +164,7 @@ def _variant(path: Path, name: str, part: dict[str, Any]) -> Variant:
     try:
         evidence, borders = part["evidence"], part["borders"]
         columns = tuple(evidence)
-        unknown = [column for column in columns if column not in COLUMNS]
+        unknown = [column for column in columns if not is_measured(column)]
         if unknown:
             raise RunError(f"{path} weighs {unknown} in {name}, which this version does not gather. Fit it again.")
         variant = Variant(

@@ -28,7 +28,7 @@ from deepnets4eo.damage.probabilities import (
     grade_probabilities,
     side_log_odds,
 )
-from deepnets4eo.damage.vocabulary import BORDERS, GRADES, MAJOR, WITHIN_SIDES
+from deepnets4eo.damage.vocabulary import BORDERS, GRADES, MAJOR, WITHIN_SIDES, is_damaged
 from deepnets4eo.metrics import check_same_number, fit_sigmoid
 
 MIN_AT_SITE = 5  # buildings of either kind for a site to say how far its evidence is shifted
@@ -227,7 +227,7 @@ def fit_reliability(
     log_odds: Floats, grade: NDArray[np.integer], site: NDArray[np.generic], most_information: float = MAX_INFORMATION
 ) -> Reliability:
     """Reliability from left-out log-odds (N, 3) beyond each border, true grades (N,) and sites (N,): a whole site is one draw."""
-    damaged = grade >= MAJOR
+    damaged = is_damaged(grade)
     weight = side_weights(damaged, site)
     minor = fit_beta(log_odds[:, 0], grade > 0, weight)
     calibration = (minor, *(_straight(log_odds[:, k], grade > k, weight) for k in range(1, len(BORDERS))))
@@ -319,7 +319,7 @@ def _mean_over_sites(right: Mask, site: NDArray[np.generic]) -> float:
 def _spread(probabilities: Floats, grade: NDArray[np.integer], site: NDArray[np.generic]) -> tuple[float, ...]:
     """Standard deviations between sites of the shifts that make their log-odds right, without the scatter of buildings."""
     log_odds = side_log_odds(probabilities)
-    damaged = grade >= MAJOR
+    damaged = is_damaged(grade)
     everything = np.ones(len(grade), bool)
     spread = []
     for column, rows, beyond in ((0, everything, damaged), (1, ~damaged, grade == 1), (2, damaged, grade == 3)):

@@ -21,6 +21,7 @@ from deepnets4eo.damage.vocabulary import POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import Footprints
 from deepnets4eo.outputs import Finding, Value
+from deepnets4eo.rasters import Layer
 
 if TYPE_CHECKING:
     from deepnets4eo.points import HeightSource
@@ -83,6 +84,11 @@ class PointEvidence:
         roles = {"points_post": self.post, "points_pre": self.pre}
         return {role: str(source) for role, source in roles.items() if isinstance(source, (str, Path))}
 
+    def open(self, post: Layer, footprints: Footprints) -> PointScore:
+        """Check the heights. Errors: InputError, GridError for heights that cannot be used."""
+        check_point_evidence(self, footprints)
+        return PointScore(self)
+
     def measure(self, footprints: Footprints) -> pd.DataFrame:
         """The columns (N rows) of all footprints. Errors: InputError, GridError for heights that cannot be used."""
         from deepnets4eo.points import debris_volumes
@@ -102,6 +108,13 @@ class PointScore:
     name = NAME
     column = COLUMN
     meaning = MEANING
+
+    rasters = ()
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """Role to file, of those that are files."""
+        return self.evidence.paths
 
     @property
     def identity(self) -> list[Any]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from deepnets4eo.addresses import name_of
 from deepnets4eo.arrays import Floats
-from deepnets4eo.damage.evidences.rasters import LOOK_PX, RasterEvidence, open_raster_evidence
+from deepnets4eo.damage.evidences.rasters import LOOK_PX, RasterEvidence
 from deepnets4eo.damage.evidences.shakemap import ShakeMapGrid
 from deepnets4eo.damage.measured_prior import Curve, MeasuredPrior
 from deepnets4eo.errors import GridError, InputError, name_hint
@@ -145,7 +145,7 @@ def open_priors(texts: Sequence[str], post: Layer, curves: str | Path | None = N
             )
         curve = options_from(Curve, card[kind][by_unit], f"{curves if kind in own else CURVES.name}: {kind} {by_unit}")
         try:
-            on_post = open_raster_evidence([RasterEvidence(kind, layer)], post)[0].layer
+            on_post = RasterEvidence(kind, layer).open(post).layer
         except GridError as error:
             raise GridError(f"--prior {kind}={file}: {error}") from error
         prior = PriorLayer(kind, name_of(file), on_post, scale, by_unit, curve)

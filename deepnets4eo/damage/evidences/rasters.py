@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.columns import COLUMNS, PREFIX
+from deepnets4eo.damage.columns import PREFIX, is_measured
+from deepnets4eo.damage.images import paths_of
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import Inputs, Site
 from deepnets4eo.damage.skill import EvidenceCard, card_path
 from deepnets4eo.errors import InputError
+from deepnets4eo.footprints import Footprints
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.outputs import Finding, Value
 from deepnets4eo.rasters import Layer, LayerLike
@@ -69,7 +71,7 @@ class RasterEvidence:
             raise InputError(
                 f"evidence is named {self.name!r}; expected small letters, digits and underscores, such as change."
             )
-        if self.column in COLUMNS:
+        if is_measured(self.column):
             raise InputError(f"evidence {self.name!r} has the name of the job's own column {self.column}. Rename it.")
         if self.weight is not None and not 0 <= self.weight <= 1:
             raise InputError(f"the weight of evidence {self.name!r} is {self.weight}, expected 0 (shown only) to 1.")
@@ -78,6 +80,10 @@ class RasterEvidence:
     def column(self) -> str:
         """Name of its column."""
         return PREFIX + self.name
+
+    def open(self, post: Layer, footprints: Footprints | None = None) -> ScoreLayer:
+        """Open the raster on the grid of the post image. Errors: GridError, InputError."""
+        return _open(self, post)
 
     @property
     def sources(self) -> list[Any]:
@@ -128,6 +134,18 @@ class ScoreLayer:
         return {self.column: f"mean of the raster {file_name_of(self.layer.source)!r} in the outline on post; {use}"}
 
     @property
+    def paths(self) -> dict[str, str]:
+        """Role to file: of the raster, and of its card."""
+        return paths_of(self.column, self.layer) | (
+            {f"{self.column}_card": str(self.card_file)} if self.card_file else {}
+        )
+
+    @property
+    def rasters(self) -> tuple[ScoreLayer, ...]:
+        """Itself, which the page shows."""
+        return (self,)
+
+    @property
     def identity(self) -> list[Any]:
         """What shapes its column, by which a journal knows the job."""
         return [self.column, self.scale, str(self.card), self.weight, self.layer]
@@ -164,14 +182,6 @@ class ScoreLayer:
 def rasters_of_job(inputs: Inputs, settings: Settings, weight: float | None) -> Sequence[ScoreLayer]:
     """The rasters of scores that a job was given."""
     return [evidence for evidence in inputs.evidences if isinstance(evidence, ScoreLayer)]
-
-
-def open_raster_evidence(evidence: Sequence[RasterEvidence], post: Layer) -> tuple[ScoreLayer, ...]:
-    """The rasters on the post image's grid, checked before long work. Errors: GridError, InputError."""
-    names = [raster.name for raster in evidence]
-    if len(set(names)) < len(names):
-        raise InputError(f"evidence is named {', '.join(names)}; each needs its own name. Rename one.")
-    return tuple(_open(raster, post) for raster in evidence)
 
 
 def _open(evidence: RasterEvidence, post: Layer) -> ScoreLayer:

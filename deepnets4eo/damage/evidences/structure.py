@@ -18,7 +18,6 @@ from deepnets4eo.damage.evidence.working_grid import make_working_grid
 from deepnets4eo.damage.images import COARSEST_PRE
 from deepnets4eo.damage.site import Site
 from deepnets4eo.damage.work import EVIDENCE
-from deepnets4eo.jobs import WHOLE
 from deepnets4eo.outputs import count_of
 
 logger = logging.getLogger(__name__)
@@ -39,8 +38,7 @@ class Structure:
             return site.with_structure(
                 Buildings.not_assessed(footprints.frame["id"].to_numpy(), Reason.NOT_ON_BUILDINGS)
             )
-        part = site.work.share
-        whose = "" if part == WHOLE else f", part {part}"
+        whose = "" if site.work.is_whole else f", part {site.work.share}"
         logger.info("gathering the evidence of %s%s …", count_of(len(footprints), "building"), whose)
         return site.with_structure(gather(site))
 

@@ -30,7 +30,6 @@ from deepnets4eo.footprints import (
     without,
 )
 from deepnets4eo.grid import gsd_m
-from deepnets4eo.jobs import WHOLE
 from deepnets4eo.outputs import Finding
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters import Layer
@@ -139,7 +138,7 @@ def find_unbuilt(
     )  # fmt: skip
     tiles = replace(work.tiles(BUILDINGS), failed={})
     seen_built = None if network is None else network.log_odds(pre, together, tiles)
-    if work.share != WHOLE or not sums:  # the sums are kept for the whole job; or no block could be measured
+    if not work.is_whole or not sums:  # the sums are kept for the whole job; or no block could be measured
         return nothing
     values, points, sure = ground_likeness(sums), POINTS, SURE
     if seen_built is not None:

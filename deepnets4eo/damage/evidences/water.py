@@ -16,7 +16,6 @@ import numpy as np
 
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.damage.images import in_colour, mean_gsd
-from deepnets4eo.damage.settings import NOT_SOUGHT
 from deepnets4eo.damage.site import Site, WaterAround
 from deepnets4eo.files import read_json, write_json
 from deepnets4eo.floods import (
@@ -54,7 +53,7 @@ class Water:
 def find_water(site: Site) -> WaterAround | None:
     """Water in and around each building; None where it is not sought or POST cannot show it."""
     settings, post, outlines, scratch = site.settings, site.post, site.outlines, site.work.folder(Water.name)
-    if settings.water == NOT_SOUGHT or (settings.water is None and not _shows_water(site, "post")):
+    if not settings.seeks_water or (settings.water is None and not _shows_water(site, "post")):
         return None
     reach_m = site.position.reach_m
     with nullcontext(scratch) if scratch is not None else tempfile.TemporaryDirectory() as name:

@@ -19,6 +19,7 @@ from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.damage.evidence.working_grid import make_working_grid
 from deepnets4eo.damage.network.pairs import LEGEND, POST, PRE, LabelledPair, grades_of, make_scene, on_working_grid
 from deepnets4eo.damage.network.recipe import PairFiles
+from deepnets4eo.damage.vocabulary import is_graded
 from deepnets4eo.errors import InputError, LabelError, Reading
 from deepnets4eo.files import read_json
 from deepnets4eo.footprints import Footprints, align_footprints, read_footprints
@@ -125,7 +126,9 @@ def components(target: Layer) -> tuple[np.ndarray, np.ndarray]:
     bright.check(values[0][valid], target.source)
     to_grade = bright.remap_to(Legend.load(LEGEND), missing="void")
     grades = np.where(valid, to_grade[values[0]], np.uint8(VOID))
-    regions = [(shapely.geometry.shape(outline), int(value)) for outline, value in shapes(grades, mask=grades != VOID)]
+    regions = [
+        (shapely.geometry.shape(outline), int(value)) for outline, value in shapes(grades, mask=is_graded(grades))
+    ]
     large = [(outline, value) for outline, value in regions if outline.area >= SMALLEST_PX]
     outlines = np.array([outline for outline, _ in large], dtype=object)
     return outlines, np.array([value for _, value in large], np.uint8)

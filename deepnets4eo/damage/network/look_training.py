@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from deepnets4eo.arrays import Floats, Mask
-from deepnets4eo.cards import VOID
 from deepnets4eo.damage.network.datasets import read_pairs
 from deepnets4eo.damage.network.look import INPUTS
 from deepnets4eo.damage.network.look_model import MIN_BUILDINGS, LookModel, by_site, pool_look
@@ -21,7 +20,7 @@ from deepnets4eo.damage.network.pairs import POST, LabelledPair
 from deepnets4eo.damage.network.recipe import PairFiles
 from deepnets4eo.damage.network.stretched_images import image_stretches
 from deepnets4eo.damage.skill import EvidenceCard
-from deepnets4eo.damage.vocabulary import MAJOR
+from deepnets4eo.damage.vocabulary import MAJOR, is_graded
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import write_json
 from deepnets4eo.lazy import check_extra
@@ -100,7 +99,7 @@ def read_sites(pairs: Sequence[LabelledPair]) -> list[LookSite]:
         own = [number for number, name in enumerate(groups) if name == group]
         standard = by_site(np.concatenate([features[number] for number in own]))
         grades = np.concatenate([pairs[number].grades for number in own])
-        known = np.isfinite(standard).all(axis=1) & (grades != VOID)
+        known = np.isfinite(standard).all(axis=1) & is_graded(grades)
         if known.any():
             sites.append(LookSite(standard[known], grades[known] >= MAJOR, group))
         else:

@@ -16,6 +16,7 @@ from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.damage.evidence.moved_outlines import on_post
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
 from deepnets4eo.damage.images import in_colour
+from deepnets4eo.damage.vocabulary import is_graded
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.footprints import FootprintAlignment, order_by_place
 from deepnets4eo.grid import Grid, Window, transform_shapes
@@ -152,7 +153,7 @@ def grades_of(names: Sequence[Any], where: str) -> tuple[NDArray[np.uint8], dict
             known[name] = VOID
     grades = np.array([known[name] for name in names], np.uint8)
     ignored = Counter(str(name) for name in names if known[name] == VOID)
-    if len(names) and (grades == VOID).all():
+    if len(names) and not is_graded(grades).any():
         raise LabelError(
             f"{where} grades no building: found {', '.join(sorted(ignored)[:8])}, expected {', '.join(legend.names)}. "
             "Choose the column with data.grade_column, or another file."

@@ -14,6 +14,7 @@ from deepnets4eo.arrays import Floats, Geometries, Indices, Mask
 from deepnets4eo.cards import TRAIN, VAL, VOID, Legend
 from deepnets4eo.damage.network.pairs import LEGEND, POST, PRE, GradedPair, LabelledPair, scaled_to
 from deepnets4eo.damage.network.recipe import DamageData, DamageRecipe
+from deepnets4eo.damage.vocabulary import is_graded
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.segmenters import DISPLAY_RGB, InputSpec
@@ -40,7 +41,7 @@ class BuildingSplit(DataSplit[LabelledPair]):
     @property
     def training_pairs(self) -> list[LabelledPair]:
         """Pairs with a training building."""
-        return [pair for pair, grades in zip(self.scenes, self.train, strict=True) if (grades != VOID).any()]
+        return [pair for pair, grades in zip(self.scenes, self.train, strict=True) if is_graded(grades).any()]
 
     def describe(self) -> dict[str, Any]:
         """Plain values for the card and the metrics."""
@@ -113,7 +114,7 @@ class PairSamples:
         self.seed = recipe.train.seed
         self._scaled: dict[int, InputSpec] = {}
         rows = [(pair, row, grades[row]) for pair, grades in enumerate(split.train)
-                for row in np.flatnonzero(grades != VOID)]  # fmt: skip
+                for row in np.flatnonzero(is_graded(grades))]  # fmt: skip
         table = np.array(rows, np.int64).reshape(-1, 3)
         groups = np.unique(table[:, 2]) if self.data.sampling == "balanced" else [-1]
         self._groups = [table[(table[:, 2] == group) | (group < 0), :2] for group in groups]
@@ -157,7 +158,7 @@ class PairSamples:
         painted = pair.outlines.paint(window.window)
         inside = valid & (painted >= 0)
         mask = np.where(inside, grades[painted], VOID).astype(np.int64)
-        present = np.unique(painted[inside & (mask != VOID)])
+        present = np.unique(painted[inside & is_graded(mask)])
         number = np.zeros(len(grades) + 1, np.int64)  # the last entry is that of -1, no building
         whole = present[_shown_share(pair.boxes[present], window.window) >= SHOWN_SHARE]
         number[whole] = np.arange(1, len(whole) + 1)
@@ -208,7 +209,7 @@ def made_up_samples(made_up: MadeUpPairs, recipe: DamageRecipe) -> StreamSamples
 
 def read_window(pair: GradedPair, data: DamageData, variation: Variation, rng: np.random.Generator) -> Sample:
     """One sample around a building, of each grade of the pair as often; `variation` is drawn for each date."""
-    grade = rng.choice(np.unique(pair.grades[pair.grades != VOID]))
+    grade = rng.choice(np.unique(pair.grades[is_graded(pair.grades)]))
     centre = shapely.centroid(pair.outlines[rng.choice(np.flatnonzero(pair.grades == grade))])
     drawn = draw_window(np.array([centre.y, centre.x]), pair.shape, data, rng)
     images, valid = {}, np.ones((data.tile_px, data.tile_px), bool)
@@ -228,7 +229,7 @@ def _labels_of_made_up(
     row, col, side, _ = window
     bounds = shapely.bounds(pair.outlines)
     near = (bounds[:, 0] < col + side) & (bounds[:, 2] > col) & (bounds[:, 1] < row + side) & (bounds[:, 3] > row)
-    rows = np.flatnonzero(near & (pair.grades != VOID))
+    rows = np.flatnonzero(near & is_graded(pair.grades))
     moved = _moved(pair.outlines[rows], np.array([col, row]), data.outline_error_m / pair.gsd_m, rng)
     inside = shapely.area(shapely.clip_by_rect(moved, 0, 0, side, side)) >= SHOWN_SHARE * shapely.area(moved)
     painted = Outlines.on(moved[inside], shape=(side, side)).paint(Window(0, 0, side, side)).astype(np.int64)

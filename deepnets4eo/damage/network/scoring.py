@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
 
 from deepnets4eo.arrays import Floats
-from deepnets4eo.cards import VOID, Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.damage.network.pairs import LEGEND, POST, LabelledPair, post_inputs
 from deepnets4eo.damage.network.pooling import Pooled, pool_scene
-from deepnets4eo.damage.vocabulary import MAJOR
+from deepnets4eo.damage.vocabulary import MAJOR, is_damaged, is_graded
 from deepnets4eo.evaluation import report
 from deepnets4eo.metrics import ConfusionMatrix, calibration_error, temperature
 from deepnets4eo.rasters import Scene
@@ -52,7 +52,7 @@ class LogitsAndGrades:
         """Area under the ROC curve of major damage or worse; NaN for one side alone."""
         from sklearn.metrics import roc_auc_score
 
-        damaged = self.grades >= MAJOR
+        damaged = is_damaged(self.grades)
         if damaged.all() or not damaged.any():
             return float("nan")
         return float(roc_auc_score(damaged, damage_probability(softmax(self.logits, axis=1))))
@@ -99,7 +99,7 @@ class GradedHeads:
 
 def grade_validation(segmenter: Segmenter, validation: Validation) -> GradedHeads:
     """Pool the logits of the validation buildings of all pairs, as the main job does."""
-    counted = [number for number, grades in enumerate(validation.grades) if (grades != VOID).any()]
+    counted = [number for number, grades in enumerate(validation.grades) if is_graded(grades).any()]
     graded = [_grade_pair(segmenter, validation, number) for number in counted]
     if not graded:
         nothing = LogitsAndGrades(np.zeros((0, segmenter.legend.num_classes)), np.zeros(0, np.uint8))
@@ -117,7 +117,7 @@ def _grade_pair(segmenter: Segmenter, validation: Validation, number: int) -> Gr
     """The visible buildings of one pair."""
     pair, grades = validation.pairs[number], validation.grades[number]
     rows, inputs, tiling = (
-        np.flatnonzero(grades != VOID),
+        np.flatnonzero(is_graded(grades)),
         validation.scaling(number),
         validation.tiling(segmenter, pair),
     )
@@ -168,7 +168,7 @@ def full_scores(graded: GradedHeads, even: bool, described: dict[str, Any]) -> d
         scores["post_alone"] = head_scores(graded.post, even)
     if graded.groups.size:
         scores["groups"] = group_scores(graded)
-    if graded.truth is not None and (known := graded.truth != VOID).any():
+    if graded.truth is not None and (known := is_graded(graded.truth)).any():
         scores["worse_than_visible"] = float((graded.truth[known] > graded.pair.grades[known]).mean())
     return scores
 
@@ -196,7 +196,7 @@ def group_scores(graded: GradedHeads) -> dict[str, dict[str, Any]]:
         heads = {"auc": graded.pair} | ({} if graded.post is None else {"post_auc": graded.post})
         chosen = {key: LogitsAndGrades(head.logits[rows], head.grades[rows]) for key, head in heads.items()}
         pair = chosen["auc"]
-        intact, damaged = pair.grades < 1, pair.grades >= MAJOR
+        intact, damaged = pair.grades < 1, is_damaged(pair.grades)
         enough = min((~damaged).sum(), damaged.sum()) >= MIN_OF_A_KIND
         called = damage_probability(softmax(pair.logits, axis=1)) >= 0.5
         out[name] = {"buildings": int(rows.sum()), "damaged": int(damaged.sum())}
@@ -224,5 +224,5 @@ def _damage_error(graded: LogitsAndGrades, divisor: float) -> float:
     if not len(graded.grades):
         return float("nan")
     probability = damage_probability(softmax(graded.logits / divisor, axis=1))
-    right = (probability >= 0.5) == (graded.grades >= MAJOR)
+    right = (probability >= 0.5) == is_damaged(graded.grades)
     return calibration_error(np.maximum(probability, 1 - probability), right)

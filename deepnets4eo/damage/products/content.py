@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.damage.vocabulary import (
     GRADES,
     SUBJECT,
     UNKNOWN_COUNT,
-    WIDE,
+    is_wide,
 )
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import EventInfo, Finding, Language, Phrase
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
     from deepnets4eo.damage.buildings import Buildings
-    from deepnets4eo.rasters import Layer
 
 FURTHER = {  # format → its file, where buildings have a longitude and latitude
     "csv": "damage.csv",
@@ -46,22 +45,6 @@ OF_AFTER = "that the image after the event still shows; destroyed ones are not a
 def advice_on_count(language: Language = "en") -> str:
     """Advice on how to learn the number of damaged buildings, where the images do not show it."""
     return Phrase("count_not_told.remedy").text(language)
-
-
-class ShownRaster(Protocol):
-    """A raster of scores that the page shows over the images. scale : of its values."""
-
-    @property
-    def name(self) -> str:
-        """Name of the evidence."""
-
-    @property
-    def layer(self) -> Layer:
-        """The raster on the post image."""
-
-    @property
-    def scale(self) -> float:
-        """What its values are multiplied by."""
 
 
 @dataclass
@@ -128,8 +111,7 @@ class DamageMapContent:
     @property
     def is_wide(self) -> bool:
         """Whether the interval of the number of damaged buildings is too wide."""
-        low, high = self.damaged_share.get("interval_95") or (0.0, 0.0)
-        return bool(high - low > WIDE)
+        return is_wide(self.damaged_share.get("interval_95") or (0.0, 0.0))
 
     @property
     def lacks_destroyed(self) -> bool:

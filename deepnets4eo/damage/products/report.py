@@ -28,7 +28,8 @@ from deepnets4eo.registration import UNMOVED, on_post_grid
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from deepnets4eo.damage.products.content import DamageMapContent, ShownRaster
+    from deepnets4eo.damage.products.content import DamageMapContent
+    from deepnets4eo.damage.site import ShownRaster
     from deepnets4eo.outputs import Language
     from deepnets4eo.rasters import Layer
 

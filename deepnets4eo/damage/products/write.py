@@ -44,7 +44,7 @@ from deepnets4eo.outputs import describe, file_facts, iso_time, manifest, produc
 from deepnets4eo.prefetch import in_order
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.products.content import ShownRaster
+    from deepnets4eo.damage.site import ShownRaster
     from deepnets4eo.grid import Grid
     from deepnets4eo.rasters import Layer
 

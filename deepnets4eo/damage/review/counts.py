@@ -21,7 +21,7 @@ from scipy.special import expit, logit
 
 from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.damage.review.sample import Sample
-from deepnets4eo.damage.vocabulary import DAMAGED, GRADES
+from deepnets4eo.damage.vocabulary import DAMAGED, GRADES, is_grade
 from deepnets4eo.errors import InputError
 
 CANNOT_TELL = "cannot-tell"  # the answer where the images do not show it
@@ -131,7 +131,7 @@ def review_counts(
     (not_there, _), total = estimates.pop("left_out"), int(counted.sum())
     low, high = not_there["interval_95"]
     population = {"expected": total - not_there["expected"], "interval_95": [total - high, total - low]}
-    named, damaged = sum(answer in GRADES for answer in known.values()), estimates["damaged"][0]
+    named, damaged = sum(is_grade(answer) for answer in known.values()), estimates["damaged"][0]
     left_out = sum(answer in LEFT_OUT for answer in known.values())
     return Reviewed(
         named, left_out, len(known) - named - left_out, len(added),

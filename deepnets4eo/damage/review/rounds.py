@@ -16,7 +16,7 @@ from deepnets4eo.damage.review.counts import review_counts
 from deepnets4eo.damage.review.sample import draw_sample
 from deepnets4eo.damage.review.site_look import look_of_map
 from deepnets4eo.damage.review.taught_map import chosen_files, next_file
-from deepnets4eo.damage.review.teaching import MIN_ANSWERS, Taught, choose_next, graded_answers, teach
+from deepnets4eo.damage.review.teaching import MIN_ANSWERS, Taught, can_teach, choose_next, graded_answers, teach
 from deepnets4eo.errors import InputError
 
 ROUND = 10  # answers after which the page says anew what they show
@@ -106,7 +106,7 @@ class Rounds:
     def _taught_lines(self, answers: dict[int, str]) -> tuple[list[str], bool]:
         """What the map has learnt, and whether the last rounds changed hardly any grade."""
         number = len(graded_answers(self.buildings, answers))
-        if number < MIN_ANSWERS:
+        if not can_teach(number):
             return [f"From {MIN_ANSWERS} grades on they teach the map: {number} so far."], False
         taught = teach(self.buildings, answers, look=self.look)
         lines = [f"Taught by {number} grades: {taught.gain()}."]
@@ -132,7 +132,7 @@ class Rounds:
     ) -> int:
         """Choose half a round where all that were chosen are answered: how many."""
         done = all(all(round_answers.values()) for round_answers in others)
-        if self.count is None or not done or len(graded_answers(self.buildings, answers)) < MIN_ANSWERS:
+        if self.count is None or not done or not can_teach(len(graded_answers(self.buildings, answers))):
             return 0
         listed = np.array([row for round_answers in (drawn, *others) for row in round_answers], np.intp)
         rows = choose_next(self.buildings, answers, listed, max(1, self.count // 2), look=self.look)

@@ -26,7 +26,14 @@ from deepnets4eo.damage.products.write import record_again
 from deepnets4eo.damage.review.answers import read_filled, write_looks
 from deepnets4eo.damage.review.map_images import open_images
 from deepnets4eo.damage.review.moved_estimates import moved_estimates, moved_share
-from deepnets4eo.damage.review.teaching import MIN_ANSWERS, Taught, choose_next, graded_answers, grades_of_map, teach
+from deepnets4eo.damage.review.teaching import (
+    Taught,
+    can_teach,
+    choose_next,
+    graded_answers,
+    grades_of_map,
+    teach,
+)
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.footprints import outline_areas_m2, read_table
@@ -88,7 +95,7 @@ class Corrections:
     @property
     def can_teach(self) -> bool:
         """Whether they are enough to grade other buildings."""
-        return self.graded >= MIN_ANSWERS
+        return can_teach(self.graded)
 
     def check_update(self) -> None:
         """Refuse answers that cannot be put into the map. Errors: InputError."""

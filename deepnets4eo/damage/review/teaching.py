@@ -27,7 +27,7 @@ from deepnets4eo.damage.probabilities import (
     side_log_odds,
 )
 from deepnets4eo.damage.review.regression import Side, auc_of
-from deepnets4eo.damage.vocabulary import GRADES, MAJOR
+from deepnets4eo.damage.vocabulary import GRADES, MAJOR, is_damaged, is_grade
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import Finding, Phrase
 
@@ -198,10 +198,15 @@ def choose_next(
     return assessed[chosen]
 
 
+def can_teach(answers: int) -> bool:
+    """Whether so many answers with a grade can teach a map."""
+    return answers >= MIN_ANSWERS
+
+
 def graded_answers(buildings: pd.DataFrame, answers: Mapping[int, str]) -> dict[int, str]:
     """The answers that name the grade of an assessed building."""
     assessed = Buildings(buildings).assessed
-    return {row: answer for row, answer in answers.items() if answer in GRADES and assessed[row]}
+    return {row: answer for row, answer in answers.items() if is_grade(answer) and assessed[row]}
 
 
 def grades_of_map(buildings: pd.DataFrame) -> Grades:
@@ -211,7 +216,7 @@ def grades_of_map(buildings: pd.DataFrame) -> Grades:
     damage, sure = (part[name].to_numpy(float) for name in ("damage_prob", "confidence"))
     number, rows = part["damage"].map(NUMBER).to_numpy(np.intp), np.arange(len(part))
     p = set_damaged_probability(grades_of_sides(_log_odds(part)), damage)
-    side = np.where(number >= MAJOR, damage, 1 - damage)
+    side = np.where(is_damaged(number), damage, 1 - damage)
     p[rows, number] = np.minimum(sure, side)
     p[rows, other_of_side(number)] = np.maximum(side - sure, 0.0)
     probabilities = np.full((len(buildings), len(GRADES)), np.nan)
@@ -283,7 +288,7 @@ def _grades(log_odds: Floats) -> NDArray[np.intp]:
 def _scores(log_odds: Floats, grade: NDArray[np.integer]) -> Scores:
     from sklearn.metrics import f1_score
 
-    damaged = grade >= MAJOR
+    damaged = is_damaged(grade)
     of_truth = grades_of_sides(log_odds)[np.arange(len(grade)), grade]
     auc = auc_of(damaged, log_odds[:, 0]) if damaged.any() and not damaged.all() else None
     f1 = f1_score(grade, _grades(log_odds), average="macro", labels=np.unique(grade), zero_division=0)
