@@ -1,14 +1,14 @@
 """Every real place beside the goals: grades of damage, false alarms, buildings out of one image, and speed.
 
 Usage: python experiments/real_places.py --data FOLDER [--out runs/real_places] [--buildings RUN …] [--network RUN …]
-                                         [--shipped] [--check] [--parts buildings damage] [--smoke]
+                                         [--shipped] [--check | --write] [--parts buildings damage] [--smoke]
 
 FOLDER holds the sample sets by name; where one is missing, its row says so. Nothing is ever fitted or chosen on these
 places. Two baselines come along: the weight-free damage model, and a random forest taught on miniature cities (trained and
 scored once, then kept in --out). Every run's scores are kept in --out as well: table.md and table.json gather all that
 lie there, sheets/ holds pictures of every site. Runs read red, green and blue; images are brought to the pixel size of their training,
 between 0.3 and 1 m. --check scores the damage jobs with and without the network, prints the figures in README, docs and cards that
-differ from that by more than rounding, and then ends with exit status 1.
+differ from that by more than rounding, and then ends with exit status 1; --write writes them anew.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import shapely
 from places import building_scores, damage_scores
 from places.building_scores import check_reads_colours, find_buildings, score_buildings, working_gsd_m
 from places.damage_scores import WEIGHT_FREE, assess_case, intervals_of, ranges_of, scores_of, weight_free_settings
-from places.figures import figure_differences
+from places.figures import figure_differences, write_figures
 from places.results import ALL, HURRICANE, INTACT, MISSING, building_sheet, damage_sheet, save_mask, write_results
 from places.working_grid import metric_grid, on_working_grid
 from script import NOTE, add_smoke, plain_errors
@@ -146,12 +146,13 @@ def main() -> None:
     parser.add_argument("--network", type=Path, nargs="*", default=[], help="runs that grade buildings in two images")
     parser.add_argument("--shipped", action="store_true", help="the damage job with the network that comes with it")
     parser.add_argument("--check", action="store_true", help="compare the figures in README, docs and cards")
+    parser.add_argument("--write", action="store_true", help="write the figures in README, docs and cards")
     parser.add_argument("--parts", choices=PARTS, nargs="*", default=PARTS)
     add_smoke(parser)
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     few = SMOKE_SITES if options.smoke else None
-    if options.check:
+    if options.check or options.write:
         options.shipped, options.parts = True, ["damage"]
     if options.smoke:
         print(NOTE)
@@ -184,7 +185,10 @@ def main() -> None:
     path = write_results(options.out, notes)
     print(path.read_text(encoding="utf-8"))
     print(path)
-    if options.check and (differences := figure_differences(options.out, Path(__file__).parents[1])):
+    root = Path(__file__).parents[1]
+    if options.write:
+        print(*write_figures(options.out, root), sep="\n")
+    elif options.check and (differences := figure_differences(options.out, root)):
         print(*differences, sep="\n")
         sys.exit(1)
 

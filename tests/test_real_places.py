@@ -16,7 +16,7 @@ import real_places  # noqa: E402
 from places import building_scores, damage_scores, results  # noqa: E402
 from places.building_scores import BuildingMap, score_buildings  # noqa: E402
 from places.damage_scores import at_half, intervals_of, ranges_of, scores_of  # noqa: E402
-from places.figures import Figure, figure_differences  # noqa: E402
+from places.figures import FILES, MARK, figure_differences, write_figures  # noqa: E402
 from places.working_grid import CRS, SourceImage, on_working_grid, regions_of  # noqa: E402
 
 from deepnets4eo.cards.legend import VOID  # noqa: E402
@@ -176,18 +176,24 @@ def difference(image: np.ndarray, mask: np.ndarray) -> float:
     return float(np.abs(share[:, mask].mean(axis=1) - share[:, ~mask].mean(axis=1)).max())
 
 
-def test_a_figure_that_differs_by_more_than_rounding_or_is_gone_is_named(tmp_path: Path) -> None:
-    (tmp_path / "card.md").write_text("| Joplin | 0.99 | 83 % |\n", encoding="utf-8")
-    auc = Figure("card.md", r"Joplin \| ([\d.]+)", "shipped", "joplin", "auc")
-    grades = Figure("card.md", r"\| (\d+) %", "shipped", "joplin", "four_grades", 100)
-    gone = Figure("card.md", r"κ ([\d.]+)", "shipped", "joplin", "quadratic_kappa")
-    elsewhere = Figure("card.md", r"Joplin \| ([\d.]+)", "shipped", "moore", "auc")
-    for value, expected in ((0.9949, []), (0.9851, []), (0.9951, ["0.99 is written, 0.9951 was measured"])):
-        write_json(tmp_path / "damage-shipped.json", {"joplin": {"auc": value, "four_grades": 0.834}})
-        found = figure_differences(tmp_path, tmp_path, [auc, grades, elsewhere])
-        assert [text.split(": ")[-1] for text in found] == expected
-    assert figure_differences(tmp_path, tmp_path, [gone])[0].startswith("card.md: no figure at")
+CARD = "| <!--shipped/joplin/auc-->{auc}<!----> | <!--shipped/joplin/four_grades*100-->83<!----> % | <!--shipped/moore/auc-->0.5<!----> |\n"
 
 
-def test_every_figure_that_is_checked_is_written() -> None:
-    assert figure_differences(Path("no scores"), EXPERIMENTS.parent) == []
+@pytest.mark.parametrize(("value", "measured"), [(0.9949, "0.99"), (0.9851, "0.99"), (0.9951, "1.00"), (0.9, "0.90")])
+def test_figures_that_differ_by_more_than_rounding_are_reported_and_written(
+    tmp_path: Path, value: float, measured: str
+) -> None:
+    (tmp_path / "card.md").write_text(CARD.format(auc="0.99"), encoding="utf-8")
+    write_json(tmp_path / "damage-shipped.json", {"joplin": {"auc": value, "four_grades": 0.834}})
+    expected = (
+        [] if measured == "0.99" else [f"card.md: shipped, joplin, auc: 0.99 is written, {measured} was measured"]
+    )
+    assert figure_differences(tmp_path, tmp_path, ["card.md"]) == expected
+    assert write_figures(tmp_path, tmp_path, ["card.md"]) == expected
+    assert (tmp_path / "card.md").read_text(encoding="utf-8") == CARD.format(auc=measured)
+
+
+def test_figures_of_both_methods_are_marked_in_every_file() -> None:
+    marks = {file: MARK.findall((EXPERIMENTS.parent / file).read_text(encoding="utf-8")) for file in FILES}
+    assert all(marks.values())
+    assert {mark[0] for found in marks.values() for mark in found} == {"weight-free", "shipped-both"}

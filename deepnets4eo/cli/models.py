@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
@@ -66,4 +67,5 @@ def _show(name: str) -> None:
     folder = catalog.shipped_path(name)
     echo(folder)
     card = folder / "card.md"
-    echo(card.read_text(encoding="utf-8").rstrip() if card.is_file() else "It has no card.md.")
+    text = card.read_text(encoding="utf-8").rstrip() if card.is_file() else "It has no card.md."
+    echo(re.sub(r"<!--.*?-->", "", text))  # names of figures, for the script that writes the figures
