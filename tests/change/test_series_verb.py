@@ -65,6 +65,18 @@ def result(folder):
     return out
 
 
+def test_embeddings_of_zeros_are_refused_before_anything_is_measured(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("deepnets4eo.change.series.job.rank_series", lambda *_, **__: pytest.fail("it was measured"))
+    for month in range(1, 9):
+        zeros = np.zeros((64, 40, 40), np.float32)
+        write_geotiff(tmp_path / "zeros" / f"2020-{month:02}-01.tif", zeros, gsd=10, tags={"EMBEDDING": "alphaearth"})
+    assert main(["series", str(tmp_path / "zeros"), "--out", str(tmp_path / "out")]) == 2
+    message = capsys.readouterr().err
+    assert "all 8 dates" in message
+    assert "2020-01-01.tif" in message
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_products_are_on_the_ground_and_say_what_they_are(folder, result):
     table = gpd.read_file(result / "changes.gpkg", layer="changes")
     assert table.crs.to_epsg() == 32631

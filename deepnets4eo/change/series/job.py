@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from deepnets4eo.addresses import without_secrets
 from deepnets4eo.change.series.breaks import default_quantity, write_breaks
 from deepnets4eo.change.series.features import CellFeatures, CellGrid, MeanVector, SpectralTexture, measure_cells
@@ -27,6 +29,7 @@ from deepnets4eo.version import __version__
 
 PAGE, MANIFEST, BREAKS = "report.html", "series.json", "breaks.tif"
 PRODUCTS = (TABLE, VECTORS, PAGE, MANIFEST, BREAKS)
+LOOK_PX = 256  # longer side of a look at a whole image
 
 
 def rank_series(
@@ -68,6 +71,18 @@ def make_features(series: ImageSeries, options: NoveltyOptions) -> CellFeatures:
     )
 
 
+def _check_shows_something(series: ImageSeries, source: str) -> None:
+    """Refuse a series whose images have one value everywhere, such as embeddings of zeros; reads on until one has more. Raises InputError."""
+    for layer in series.first_layers:
+        values, valid, _ = layer.thumbnail(LOOK_PX)
+        if valid.any() and np.ptp(values[:, valid], axis=1).any():
+            return
+    raise InputError(
+        f"all {len(series)} dates of {source} have one value everywhere, or no valid pixel: no change can be ranked. Look at one with "
+        f"`deepnets4eo check {series.first_layers[0].source}`, and fetch the images again."
+    )
+
+
 @dataclass(frozen=True)
 class SeriesJob:
     """A ranking of a series and its products in a folder. workers : threads."""
@@ -98,6 +113,7 @@ class SeriesJob:
         products.breaks_since()  # refused before the series is opened
         series = ImageSeries.from_words(source, inputs)
         check_not_inputs(written, [series.paths])
+        _check_shows_something(series, source)
         return cls(series, output, options, products, event, workers)
 
     def run(
