@@ -68,18 +68,18 @@ class Areas:
     buildings: int
 
     def inside(self, area: int) -> Mask:
-        """(N,) which buildings lie in an area."""
+        """Return (N,) which buildings are in an area."""
         inside = np.zeros(self.buildings, bool)
         inside[self.building[self.area == area]] = True
         return inside
 
     @property
     def times(self) -> Indices:
-        """(N,) in how many areas each building lies."""
+        """Return (N,) the number of areas that contain each building."""
         return np.bincount(self.building, minlength=self.buildings)
 
     def findings(self) -> tuple[Finding, ...]:
-        """Notes where areas overlap or leave gaps."""
+        """Return notes if areas overlap or leave gaps."""
         times, notes = self.times, []
         if several := int((times > 1).sum()):
             notes.append(Finding("areas_overlap", "note", {"number": several}))
@@ -89,7 +89,7 @@ class Areas:
 
 
 def find_areas(source: str | Path | gpd.GeoDataFrame, buildings: gpd.GeoDataFrame) -> Areas:
-    """The areas of a file or table, or of "grid" (500 m), "grid:250", "h3" or "h3:9", and the buildings in each. Errors: InputError."""
+    """Return areas and the buildings in each, from a file or table, or "grid" (500 m), "grid:250", "h3" or "h3:9". Raises InputError."""
     points = buildings.geometry.representative_point()
     if _is_laid(source, GRID):
         return _laid(*_squares(_side_m(str(source)), points), points)
@@ -115,9 +115,9 @@ def _laid(frame: gpd.GeoDataFrame, area: Indices, known: Mask, points: gpd.GeoSe
 
 
 def read_areas(source: str | Path | gpd.GeoDataFrame, ground: Ground | None = None) -> gpd.GeoDataFrame:
-    """The polygons of a file or table with their names as column `area`. Errors: InputError.
+    """Return the polygons of a file or table with their names as column `area`. Raises InputError.
 
-    ground : where the buildings are, as the areas must be; None if that is not known yet
+    ground : where the buildings are, and the areas must be; None if it is not known yet
     """
     if isinstance(source, (str, Path)):
         if not Path(source).exists():
@@ -138,7 +138,7 @@ def read_areas(source: str | Path | gpd.GeoDataFrame, ground: Ground | None = No
 
 
 def _ground_of(crs: Any) -> Ground:
-    """Where coordinates of a CRS lie: on the Earth, on a plane in metres, or, without a CRS, in pixels."""
+    """Return where coordinates of a CRS are: on the Earth, on a plane in metres, or, without a CRS, in pixels."""
     if crs is None:
         return "pixels"
     return "plane" if crs.is_engineering else "earth"
@@ -166,7 +166,7 @@ def _on_ground(table: gpd.GeoDataFrame, name: str, ground: Ground) -> gpd.GeoDat
 
 
 def _names(table: gpd.GeoDataFrame) -> list[str]:
-    """The name of each area: its text or code; the number of its row if it has none."""
+    """Return the name of each area: its text or code, or the number of its row if it has neither."""
     values = _naming_column(table)
     if values is None:
         return [str(number) for number in range(1, len(table) + 1)]
@@ -182,8 +182,10 @@ def _row_name(row: int, taken: set[str]) -> str:
 
 
 def _naming_column(table: gpd.GeoDataFrame) -> pd.Series | None:
-    """The column that names the areas: text that differs in each row, text that mostly does, codes that differ, keys of the
-    rows; else the text with the most values. None if all texts are the same.
+    """Return the column that names the areas, or None if all texts are the same.
+
+    In order of preference: text that differs in each row, text that differs in nearly all rows, codes that differ, keys of
+    the rows; else the text with the largest number of values.
     """
     columns = [table[name] for name in table.columns if name != table.geometry.name]
     texts = [values for values in columns if _is_text(values)]
@@ -206,7 +208,7 @@ def _is_text(values: pd.Series) -> bool:
 
 
 def _are_codes(values: pd.Series) -> bool:
-    """Whether a column has whole numbers that name something, and measure nothing."""
+    """Return whether a column has whole numbers that name something, and measure nothing."""
     known = values.dropna().infer_objects()
     numeric = pd.api.types.is_numeric_dtype(known) and not pd.api.types.is_bool_dtype(known)
     return bool(numeric and len(known) and (known % 1 == 0).all()) and MEASURE.search(str(values.name)) is None
@@ -233,7 +235,7 @@ def check_counted(areas: str | None, population: str | None) -> None:
 
 
 def _is_laid(source: Any, kind: str) -> bool:
-    """Whether areas are cells: "grid", "h3:9"."""
+    """Return whether areas are cells: "grid", "h3:9"."""
     return isinstance(source, str) and source.partition(":")[0] == kind
 
 
@@ -364,7 +366,7 @@ def _damaged(
 
 
 def _between(table: Floats, at: Floats, some: Indices) -> Floats:
-    """Sums (K, A) of some areas (a,) at shifts (D, a)."""
+    """Interpolate the sums (K, A) of some areas (a,) at shifts (D, a)."""
     position = np.clip((at - SHIFTS[0]) / (SHIFTS[1] - SHIFTS[0]), 0, len(SHIFTS) - 1.001)
     step = position.astype(np.intp)
     part = position - step
@@ -372,12 +374,12 @@ def _between(table: Floats, at: Floats, some: Indices) -> Floats:
 
 
 def open_people(population: LayerLike) -> Layer:
-    """The raster of people a pixel. Errors: InputError where it has several bands."""
+    """Return the raster of people per pixel. Raises InputError if it has several bands."""
     return open_further(population, "--set population", "people")
 
 
 def _people(population: LayerLike, frame: gpd.GeoDataFrame) -> Floats:
-    """(A,) people in each area; NaN outside all."""
+    """Return (A,) people in each area; NaN outside all areas."""
     layer = open_people(population)
     known = frame.geometry.notna().to_numpy()
     people = np.full(len(frame), np.nan)
@@ -388,7 +390,7 @@ def _people(population: LayerLike, frame: gpd.GeoDataFrame) -> Floats:
 
 
 def people_findings(population: LayerLike, frame: gpd.GeoDataFrame) -> list[Finding]:
-    """In how many areas the people are counted in a part alone, as the raster has no value in the rest."""
+    """Return findings on areas where people are counted only in a part, as the raster has no value in the rest."""
     some = frame[frame.geometry.notna()]
     shares = known_shares(open_people(population), some)
     short = int((shares < 1 - MIN_UNKNOWN).sum())

@@ -15,7 +15,7 @@ from deepnets4eo.errors import InputError
 
 @dataclass(frozen=True)
 class Border:
-    """log-odds of lying beyond a grade border: intercept + weights · standardised evidence."""
+    """The log-odds of being beyond a grade border: intercept + weights · standardised evidence."""
 
     intercept: float
     weights: Floats
@@ -42,7 +42,7 @@ def fit_border(evidence: Floats, beyond: Mask, weight: Floats, points: NDArray[n
 
 
 def balance_weights(beyond: Mask, domain: NDArray[np.generic]) -> Floats:
-    """Weights (N,), mean 1, by which domains count the same, and in each both sides of the border."""
+    """Return weights (N,) with mean 1 that balance the domains, and both sides of the border within each domain."""
     weight = np.zeros(len(beyond))
     for name in np.unique(domain):
         for side in (True, False):

@@ -221,7 +221,7 @@ class Buildings:
         )
 
     def set_by_water(self, rows: Mask) -> Buildings:
-        """Assess those of some rows (N,) that have no other grade by the water around them."""
+        """Assess the buildings among some rows (N,) that have no other grade by the water around them."""
         alone = rows & ~self.assessed
         return self._with(
             status=np.where(alone, ASSESSED, self.frame["status"]),

@@ -10,7 +10,7 @@ from deepnets4eo.damage.vocabulary import CLASSES
 
 
 class Names(NamedTuple):
-    """What a class of ours is called by others. unosat : code and text; None: there is no such record."""
+    """The names that others use for one of our classes. unosat : code and text; None: there is no such record."""
 
     xbd: str
     ems98: str
@@ -35,7 +35,7 @@ CROSSWALK = dict(
 
 
 def has_position(crs: Any) -> bool:
-    """Whether a CRS has longitude and latitude: not plain pixels and local engineering CRSs."""
+    """Return whether a CRS has longitude and latitude, unlike plain pixels and local engineering CRSs."""
     if crs is None:
         return False
     try:

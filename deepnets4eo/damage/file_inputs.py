@@ -1,4 +1,4 @@
-"""What a damage job reads, given as paths and words: opened for the whole job, for its dry run, or in a worker."""
+"""Inputs of a damage job, given as paths and words: opened for the whole job, for its dry run, or in a worker."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class FileInputs:
 
     @property
     def other_sources(self) -> list[Any]:
-        """What else is read: rasters of scores, runs, areas and their population, curves."""
+        """Return the other sources that are read: rasters of scores, runs, areas and their population, curves."""
         settings, further = self.settings, self.further
         runs = settings.model, settings.segmenter, settings.look_from
         return [
@@ -92,11 +92,11 @@ class FileInputs:
         return asdict(self.settings) | {"prior_kinds": kinds, "evidence_weight": self.further.evidence_weight}
 
     def open(self) -> Inputs:
-        """Open and check all. Errors: those of `open_inputs`."""
+        """Open and check all inputs. Raises the errors of `open_inputs`."""
         return self._open_with(self.pre, self.post, self.footprints)
 
     def open_pair(self) -> ImagePair:
-        """Both images alone."""
+        """Open only the two images."""
         return open_pair(self.pre, self.post, self.settings)
 
     def open_finding(self, scratch: Path, progress: ProgressBar) -> Inputs:
@@ -120,7 +120,7 @@ class FileInputs:
         return register_and_align(Site(inputs, self.settings, work=Work(journal))), load_model(inputs, self.settings)
 
     def foresee(self, out: Path) -> tuple[list[str], dict[str, Any], Layer]:
-        """What a job into `out` would do, in lines, the account of the footprints, and the image after. Errors: those of the job."""
+        """Return what a job into `out` would do, in lines, the account of the footprints, and the image after. Raises the job's errors."""
         if self.settings.segmenter is None:
             inputs = self.open()
             account, lines = inputs.footprints.account(), foreseen_lines(inputs, out)

@@ -40,7 +40,7 @@ class FileJob:
         formats: list[str] | None = None, products: ProductOptions = ProductOptions(), event: EventInfo = EventInfo(),
         findings: Sequence[Finding] = (),
     ) -> FileJob:  # fmt: skip
-        """The job of these words. images : pre and post. Errors: InputError; OutputError where it would write over its inputs."""
+        """Return the job for these options. images : pre and post. Raises InputError; OutputError if it would overwrite its inputs."""
         check_formats(formats or ())
         inputs = FileInputs.parse(images, footprints, further, settings, findings)
         check_counted(further.areas, further.population)
@@ -67,9 +67,9 @@ class FileJob:
         return lines, account
 
     def run(self, progress: ProgressBar, executor: Executor | None = None) -> tuple[DamageMap, dict[str, Path]] | None:
-        """Make the map and write its files; the map and the paths by name. executor : does the long work.
+        """Make the map and write its files; returns the map and the paths by name. executor : does the long work.
 
-        None of a part, whose share of the long work is kept beside the output for the job that completes the map."""
+        Returns None for a part, whose share of the long work is kept next to the output for the job that completes the map."""
         settings, further, finds = self.inputs.settings, self.inputs.further, self.inputs.settings.segmenter is not None
         if executor is not None and finds:
             raise InputError(

@@ -1,4 +1,4 @@
-"""What is decided of buildings: one distribution over the four grades each, from which every column of the map follows."""
+"""Decisions on buildings: one distribution over the four grades for each building, which determines every column of the map."""
 
 from __future__ import annotations
 

@@ -89,12 +89,12 @@ def in_colour(image: Layer) -> Layer:
 
 
 def _radar_band(image: Layer) -> int | None:
-    """The first polarisation of radar; None of an optical image."""
+    """Return the first polarisation of radar, or None for an optical image."""
     return next(iter(image.sensor.polarised.values()), None)
 
 
 def unmasked_bands(images: Mapping[str, Layer | None]) -> list[Finding]:
-    """A finding for each image, by role, with a band that serves as mask though its name says otherwise."""
+    """Return a finding for each image, by role, with a band that serves as a mask although its name contradicts this."""
     described = [
         (role, image.source, describe_unmasked_band(image)) for role, image in images.items() if image is not None
     ]
@@ -109,7 +109,7 @@ def unmasked_bands(images: Mapping[str, Layer | None]) -> list[Finding]:
 
 
 def unknown_colours(images: Mapping[str, Layer | None]) -> list[Finding]:
-    """A finding for each file of more than three bands that does not say which are red, green and blue."""
+    """Return a finding for each file of more than three bands that does not state which are red, green and blue."""
     return [
         Finding(
             f"unknown_colours_{role}", "caution",
@@ -122,21 +122,21 @@ def unknown_colours(images: Mapping[str, Layer | None]) -> list[Finding]:
 
 
 def assumed_gsd(post: Layer) -> list[Finding]:
-    """That the size of a pixel is assumed, without a CRS."""
+    """Return the finding that the size of a pixel is assumed, for an image without a CRS."""
     if post.grid.crs is not None:
         return []
     return [Finding("pixel_size_assumed", "caution", {"gsd_m": UNKNOWN_GSD_M})]
 
 
 def is_radar(layer: Layer) -> bool:
-    """Whether a grey layer is speckled like radar amplitude; False for colour images."""
+    """Return whether a grey layer is speckled like radar amplitude; False for colour images."""
     windows = spread_windows(layer.shape, (WINDOW_PX, WINDOW_PX), WINDOWS)
     variation = [value for window in windows if np.isfinite(value := _variation(layer, window))]
     return bool(variation) and float(np.median(variation)) > SPECKLED
 
 
 def _variation(layer: Layer, window: Window) -> float:
-    """Standard deviation over mean of a window's smoothest ground; NaN where nothing is bright, or in colour."""
+    """Return the standard deviation over mean of a window's smoothest ground; NaN if it is nowhere bright, or in colour."""
     data, valid = layer.read(window)
     bands = data[:3].astype(np.float32)
     if not valid.any() or (bands != bands[:1])[:, valid].any():
@@ -151,7 +151,7 @@ def _smoothest(image: NDArray[np.float32], valid: Mask) -> float:
 
 
 def pre_ratio(pre: Layer, post: Layer, finest_m: float = FINEST_GSD_M) -> float:
-    """Size of the pre image's pixels over that of the working pixels of post alone."""
+    """Return the pixel size of the pre image relative to the working pixel size of only the post image."""
     return mean_gsd(pre) / max(finest_m, mean_gsd(post))
 
 

@@ -89,12 +89,12 @@ def assess(
 def assess_inputs(
     inputs: Inputs, settings: Settings = Settings(), work: JobControl = JobControl(), event: EventInfo = EventInfo()
 ) -> DamageMap:
-    """Assess every building, as `assess` does, from open inputs; what is in the scratch folder is not done again.
+    """Assess every building, as `assess` does, from open inputs; steps in the scratch folder are not repeated.
 
     Parameters
     ----------
     inputs : what `open_inputs` opened and checked
-    settings, event : the same as in `assess`
+    settings, event : as in `assess`
     work : where finished steps are kept, and progress; the result does not depend on it
 
     Returns
@@ -133,7 +133,7 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
 
 
 def open_site(site: Site, model: DecisionModel, work: JobControl, part: Part | None = None) -> Site:
-    """The site with its images registered and its outlines aligned, and how its long work is done. part : whose share of it."""
+    """Return the site with registered images, aligned outlines, and the way its long work is done. part : selects the share of the work."""
     site = register_and_align(site)
     paired = site.registered_pre is not None and model.network.reads_pre
     progress = step_progress(work.progress, graded=model.network.grader is not None, paired=paired)
@@ -146,7 +146,7 @@ def open_site(site: Site, model: DecisionModel, work: JobControl, part: Part | N
 
 
 def measure_structure(site: Site, model: DecisionModel) -> Site:
-    """The site with the evidence that needs no weights, in the images that the model reads; without outlines of no building."""
+    """Return the site with the evidence that needs no weights, in the images that the model reads; without outlines of no building."""
     site = model.check_order(Structure().measure(site))
     if not model.network.reads_pre:
         site = replace(site, buildings=site.buildings.without_pre())
@@ -156,7 +156,7 @@ def measure_structure(site: Site, model: DecisionModel) -> Site:
 
 
 def decide(site: Site, model: DecisionModel) -> Decision:
-    """The decision on all buildings of a site, those in water with the grades that water has."""
+    """Return the decision on all buildings of a site; buildings in water have the grades that water gives."""
     ground = BuildingGround.of(site.outlines, site.post.grid.crs)
     inundated = inundated_buildings(site.buildings, site.water, site.settings)
     decision = model.decide(site.buildings, site.scores, ground, inundated, quake=site.event.is_earthquake)

@@ -57,24 +57,24 @@ class DamageMap(WithSummary, DamageMapContent):
     ----------
     buildings
         N rows in the post image's CRS with the columns of `COLUMNS`, any number of `ev_…` float columns, and geometry.
-        `damage` is one of `GRADES`, or None where `status` is not_assessed (`reason` says why); `damage_prob` is the
+        `damage` is one of `GRADES`, or None if `status` is not_assessed (`reason` states why); `damage_prob` is the
         probability of major damage or worse, 0–1.
     assessed_extent : one row: imaged ground near an assessed building
     registration
-        `Registration.to_dict()`; its `matrix` (2x3) maps post pixels (col, row) to those whose ground coordinates show the
-        same thing in the pre image.
+        `Registration.to_dict()`; its `matrix` (2x3) maps post pixels (col, row) to the pixels whose ground coordinates
+        show the same object in the pre image.
     meaning : what each `ev_…` column measures, with its unit
-    synthetic : whether an image is made up
+    synthetic : whether an image is synthetic
     parameters : settings of the job by name
     inputs : role to path
-    findings : what limits the worth of the map, worst first
-    damaged_share : `ShareEstimate.to_dict()`; empty where not known
+    findings : what limits the use of the map, worst first
+    damaged_share : `ShareEstimate.to_dict()`; empty if unknown
     estimates
         Numbers of buildings and built areas (m²) of every grade and of major damage or worse ("damaged"), each expected
-        and with a 95 % interval; empty where not known.
-    footprints : `Footprints.account()`; empty where not known
-    extent_without_outlines : one row: imaged ground without an outline near by; None where not known
-    inundation : `Inundation.to_dict()`; empty where water was not looked for
+        and with a 95 % interval; empty if unknown.
+    footprints : `Footprints.account()`; empty if unknown
+    extent_without_outlines : one row: imaged ground without a nearby outline; None if unknown
+    inundation : `Inundation.to_dict()`; empty if water was not searched for
     areas : counts of damage by area, by `add_areas`
     priors : what priors change, by `add_priors`
     event : event, place, dates, sensors, credit, producer
@@ -82,7 +82,7 @@ class DamageMap(WithSummary, DamageMapContent):
     Raises
     ------
     InputError
-        Columns are missing, or values are not among these.
+        Columns are missing, or have values that are not allowed.
 
     Examples
     --------
@@ -158,7 +158,7 @@ class DamageMap(WithSummary, DamageMapContent):
 
         A new folder appears only when it is complete.
 
-        In a folder that exists, each file is replaced whole, and others are left alone. manifest.json is removed first
+        In a folder that exists, each file is replaced whole, and other files are left unchanged. manifest.json is removed first
         and written last.
 
         Memory: the table, plus two images of at most 200 MB each.
@@ -166,13 +166,13 @@ class DamageMap(WithSummary, DamageMapContent):
         Parameters
         ----------
         out_dir : folder to write
-        post, pre : the images, by default with the scores those that the map was made of; pre None where the job had none
+        post, pre : the images, by default the images and scores that the map was made of; pre None if the job had no pre image
         scores : rasters of the evidence, for the report
         overwrite : whether files of an existing folder are replaced
-        scratch : folder in which finished products wait, so that an interrupted job need not write them again
-        also : further formats, keys of `FURTHER`, by default "csv", "geojson" and "kml"; those of an earlier map are removed
+        scratch : folder for finished products, so that an interrupted job need not write them again
+        also : further formats, keys of `FURTHER`, by default "csv", "geojson" and "kml"; further formats of an earlier map are removed
         options : languages, paper of the sheet, name of "cems"
-        kept : files in the folder that are of this map, and stay as they are
+        kept : files in the folder that belong to this map, and stay unchanged
 
         Returns
         -------
@@ -184,7 +184,7 @@ class DamageMap(WithSummary, DamageMapContent):
         InputError
             A further format does not exist, or needs a CRS; or there are no images.
         OutputError
-            The folder holds something already, another job writes it, or the disk refuses.
+            The folder is not empty, another job writes to it, or the disk refuses to write.
         """
         from deepnets4eo.damage.products.write import named_before, products_folder, write_products
         from deepnets4eo.rasters import gdal_cache

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def make_map(site: Site, model: DecisionModel, decision: Decision) -> DamageMap:
-    """The map of a decision."""
+    """Return the map of a decision."""
     inputs, settings, registration = site.inputs, site.settings, site.registration
     event = site.event.with_tags(inputs.pre, inputs.post)
     alignment = site.position.alignment
@@ -72,7 +72,7 @@ def make_map(site: Site, model: DecisionModel, decision: Decision) -> DamageMap:
 
 
 def _columns(site: Site, buildings: Buildings) -> dict[str, Any]:
-    """The columns of the map, a row a building."""
+    """Return the columns of the map, one row per building."""
     frame, registration = buildings.frame, site.registration
     names = (*MAP_COLUMNS, *buildings.names)
     columns = {name: frame[name].to_numpy() for name in names}
@@ -89,7 +89,7 @@ def _columns(site: Site, buildings: Buildings) -> dict[str, Any]:
 def _findings(
     site: Site, model: DecisionModel, decision: Decision, stretches: Mapping[str, Stretch], event: EventInfo
 ) -> tuple[Finding, ...]:
-    """What limits the worth of the map, worst first."""
+    """Return the findings that limit the use of the map, worst first."""
     inputs, settings, buildings = site.inputs, site.settings, decision.ungraded
     findings = [
         *inputs.findings,

@@ -1,4 +1,4 @@
-"""A prior as it was measured: intensities at the buildings, and the curve that says what they do."""
+"""A measured prior: intensities at the buildings, and the curve that states their effect."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Curve:
 
 
 class MeasuredPrior(NamedTuple):
-    """Intensities (N,) at the buildings in a unit, NaN where not known; kind and source say what they are of, and the file."""
+    """Intensities (N,) at the buildings in a unit, NaN if unknown; kind and source name what they measure, and the file."""
 
     kind: str
     source: str

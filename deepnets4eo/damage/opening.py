@@ -47,7 +47,7 @@ def open_inputs(
 
     Parameters
     ----------
-    pre, post, footprints, dsm_pre, dsm_post, cloud_mask, evidence, points, settings : the same as in `assess`
+    pre, post, footprints, dsm_pre, dsm_post, cloud_mask, evidence, points, settings : as in `assess`
 
     Returns
     -------
@@ -137,7 +137,7 @@ def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> Ima
 
 
 def open_evidences(inputs: Inputs, settings: Settings) -> tuple[ScoreEvidence, ...]:
-    """The evidences of a job whose scores take part, found by entry point, opened and checked before long work. Errors: InputError."""
+    """Return the evidences of a job whose scores take part, found by entry point, opened and checked before long work. Raises InputError."""
     installed, requested = plugins_of("evidences"), _requested(settings.evidences)
     if absent := set(SCORES) - installed.keys():
         raise InputError(
@@ -174,7 +174,7 @@ def _name_and_weight(text: str) -> tuple[str, float | None]:
 
 
 def _check_others(layers: Mapping[str, Layer | None], post: Layer) -> list[Finding]:
-    """What is unknown of surface models and the cloud mask. Errors: GridError; InputError for units or datums."""
+    """Return findings on what is unknown about surface models and the cloud mask. Raises GridError; InputError for units or datums."""
     findings = []
     before, after = layers["dsm_pre"], layers["dsm_post"]
     if before is not None and after is not None:
@@ -197,7 +197,7 @@ def _check_others(layers: Mapping[str, Layer | None], post: Layer) -> list[Findi
 
 
 def _of_estimate(role: str, layer: Layer) -> list[Finding]:
-    """A finding for heights that a network estimated, where the model expects measured ones."""
+    """Return a finding for heights that a network estimated, because the model expects measured heights."""
     if Quantity.from_tags(layer.tags, layer.source) is None:
         return []
     return [Finding(f"{role}_estimated", "caution", {"source": layer.source}, wording="heights_estimated")]

@@ -1,4 +1,4 @@
-"""The first step of a damage job: how PRE lies against POST, and whether and how the outlines lie on buildings."""
+"""The first step of a damage job: the position of PRE relative to POST, and whether and how the outlines are on buildings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ MIN_MATCHING = 0.5  # share of reliable matches that agree with the registration
 
 
 def register_and_align(site: Site) -> Site:
-    """The site with its images registered and its footprints aligned, or as the journal knows both; and with the clouds that POST shows."""
+    """Return the site with registered images, aligned footprints, and the clouds that POST shows.
+
+    The journal provides the registration and alignment if it has them."""
     inputs, settings, journal = site.inputs, site.settings, site.work.journal
     registration = journal.run("registration", lambda: _tested_by_roofs(inputs, _register(inputs, settings), settings))
     paired = registration is not None and registration.usable
@@ -38,7 +40,7 @@ def register_and_align(site: Site) -> Site:
 
 
 def position_findings(site: Site, by_water: int = 0) -> tuple[Finding, ...]:
-    """What limits how well the outlines lie. by_water : buildings graded all the same."""
+    """Return findings on what limits the accuracy of the outlines' positions. by_water : buildings graded all the same."""
     if not by_water or site.position.known or site.position.alignment is None:
         return site.position.findings
     return (
@@ -47,7 +49,7 @@ def position_findings(site: Site, by_water: int = 0) -> tuple[Finding, ...]:
 
 
 def with_clouds(inputs: Inputs, settings: Settings, registration: Registration | None) -> Inputs:
-    """The inputs with the clouds that an optical post image in colour shows, where there is no mask of them."""
+    """Return the inputs with the clouds that an optical post image in colour shows, if there is no mask of clouds."""
     if inputs.cloud_mask is not None or not inputs.after.shows_colours(settings.sensor):
         return inputs
     post, pre, date = inputs.post, inputs.pre, inputs.before
@@ -66,7 +68,7 @@ def with_clouds(inputs: Inputs, settings: Settings, registration: Registration |
 
 
 def _register(inputs: Inputs, settings: Settings) -> Registration | None:
-    """How the pre image lies against the post image; None without a pre image."""
+    """Register the pre image to the post image; returns None without a pre image."""
     pair = ImagePair(inputs.pre, inputs.post)
     if pair.pre is None:
         logger.info("no pre image: every building is assessed from the post image alone")
@@ -79,7 +81,7 @@ def _register(inputs: Inputs, settings: Settings) -> Registration | None:
 
 
 def _tested_by_roofs(inputs: Inputs, registration: Registration | None, settings: Settings) -> Registration | None:
-    """The registration, or the images as georeferenced where roofs agree clearly better with that."""
+    """Return the registration, or the images as georeferenced if roofs agree clearly better with the georeference."""
     if registration is None or inputs.pre is None or registration.status == "ok" or settings.assume_registered:
         return registration
     unmoved = replace(
@@ -102,7 +104,7 @@ def _tested_by_roofs(inputs: Inputs, registration: Registration | None, settings
 
 
 def measure_alignments(inputs: Inputs, settings: Settings, *, paired: bool) -> dict[str, FootprintAlignment]:
-    """Alignments of the footprints on the pre image, and on the post image where that fails."""
+    """Measure the alignment of the footprints on the pre image, and on the post image if the pre image fails."""
     if not settings.align:
         return {}
     frame = inputs.footprints.frame_beside(inputs.post.grid)
@@ -123,7 +125,7 @@ def measure_alignments(inputs: Inputs, settings: Settings, *, paired: bool) -> d
 def outline_position(
     alignments: Mapping[str, FootprintAlignment], registration: Registration | None
 ) -> OutlinePosition:
-    """Where the outlines lie; without alignments, the user knows them to lie well."""
+    """Return the position of the outlines; without alignments, the user vouches for it."""
     paired = registration is not None and registration.usable
     if not alignments:
         return OutlinePosition(None, "pre" if paired else "post")
@@ -172,7 +174,7 @@ def _unknown(alignment: FootprintAlignment, failed: Registration | None, by_wate
 
 
 def registration_findings(registration: Registration | None, settings: Settings = Settings()) -> tuple[Finding, ...]:
-    """What a registration that failed, is doubtful or was not measured means for the map."""
+    """Return findings on what a registration that failed, is doubtful or was not measured means for the map."""
     if registration is None:
         return ()
     findings = []
@@ -191,7 +193,7 @@ def registration_findings(registration: Registration | None, settings: Settings 
 
 
 def _unusual_fit(registration: Registration) -> list[Finding]:
-    """That the images differ in scale, or that few of their places are found again."""
+    """Return findings if the images differ in scale, or if few of their places are found again."""
     measured, findings = registration.measured, list[Finding]()
     if max(measured.scale_max - 1, 1 - measured.scale_min) > FAR_SCALE:
         values = {"least": measured.scale_min, "most": measured.scale_max, "usual": FAR_SCALE}

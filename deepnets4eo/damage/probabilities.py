@@ -1,4 +1,4 @@
-"""Probabilities of the four grades, of lying beyond each border, and by sides (damaged or intact, then the worse grade)."""
+"""Probabilities of the four grades, of being beyond each border, and by sides (damaged or intact, then the worse grade)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Z95 = 1.959963984540054  # of a normal distribution, the half width of 95 %
 
 
 def grade_probabilities(beyond: Floats) -> Floats:
-    """(N, 4) probabilities of the grades from (N, 3) probabilities of lying beyond each border, made to decrease."""
+    """Return (N, 4) probabilities of the grades from (N, 3) probabilities of being beyond each border, made to decrease."""
     ordered = np.minimum.accumulate(beyond, axis=1)
     raised = np.maximum.accumulate(beyond[:, ::-1], axis=1)[:, ::-1]
     limits = np.column_stack([np.ones(len(beyond)), (ordered + raised) / 2, np.zeros(len(beyond))])
@@ -24,7 +24,7 @@ def grade_probabilities(beyond: Floats) -> Floats:
 
 
 def border_log_odds(probabilities: Floats) -> Floats:
-    """(N, 3) log-odds of lying beyond each border."""
+    """Return (N, 3) log-odds of being beyond each border."""
     beyond = np.cumsum(probabilities[:, ::-1], axis=1)[:, -2::-1]
     return logit(np.clip(beyond, MIN_PROBABILITY, 1 - MIN_PROBABILITY))
 
@@ -80,6 +80,6 @@ def set_names(members: Mask) -> Texts:
 
 
 def expected_count(prob: Floats) -> dict[str, Any]:
-    """Expected number of positives and its interval, from independent probabilities: a lower bound of the doubt."""
+    """Return the expected number of positives and its interval, from independent probabilities: a lower bound of the uncertainty."""
     total, sd = float(prob.sum()), float(np.sqrt((prob * (1 - prob)).sum()))
     return {"expected": total, "interval_95": [max(total - Z95 * sd, 0.0), min(total + Z95 * sd, float(len(prob)))]}

@@ -20,12 +20,12 @@ Runtime = Literal["auto", "torch", "openvino"]
 
 @option_group
 class Settings:
-    """How a damage job is done; every value is written into the manifest. Options without a row here are described by their `Field`.
+    """Settings of a damage job; every value is written into the manifest. Options without a row here are described by their `Field`.
 
     Parameters
     ----------
     network_weight : share of a run's log-odds in the average, 0–1, if its validated skill is perfect; multiplied by that skill
-    motion, max_rotation_deg : how the pre image may lie against the post image, and by how many degrees it may be turned at most
+    motion, max_rotation_deg : how the pre image may be moved against the post image, and its maximum rotation in degrees
     id_column : column that holds the buildings' ids; by default one of the usual names
     workers : threads
     seed : seed of all randomness
@@ -115,7 +115,7 @@ class Settings:
 
 @option_group
 class FurtherInputs:
-    """What a damage job reads beside images and footprints, as the command line takes it: paths. `areas` and `population` change no grade."""
+    """Inputs of a damage job in addition to images and footprints, as paths on the command line. `areas` and `population` change no grade."""
 
     dsm_pre: Annotated[str | None, option("Surface model before, for height loss.", INPUTS)] = None
     dsm_post: Annotated[str | None, option("Surface model after.", INPUTS)] = None
@@ -171,7 +171,7 @@ class FurtherInputs:
 
     @property
     def sources(self) -> dict[str, str | None]:
-        """What is read, by role; None if it is not given. Scores and priors, which have names, are not among it."""
+        """Return the sources that are read, by role; None if one is not given. Scores and priors, which have names, are not included."""
         roles = ("points_pre", "points_post", "prior_curves", "areas", "population")
         return {**self.layers, **{role: getattr(self, role) for role in roles}}
 
@@ -186,7 +186,7 @@ CEMS_NAME = re.compile(r"(EMSR\d{3,4}_AOI\d{2})(_GRA_(?:PRODUCT|MONIT\d{2}))?(_v
 
 
 def _whole_cems_name(text: str | None) -> str | None:
-    """The name with product and version. Errors: ValueError."""
+    """Return the name with product and version. Raises ValueError."""
     if text is None:
         return None
     match = CEMS_NAME.fullmatch(text)
@@ -197,13 +197,13 @@ def _whole_cems_name(text: str | None) -> str | None:
 
 @option_group
 class ProductOptions:
-    """How products look and are called.
+    """Appearance and names of products.
 
     Parameters
     ----------
     paper : size of the sheet, landscape
     cems
-        Activation and area of interest of Copernicus EMS, after which its file is named: "EMSR884_AOI06", or with product and version
+        Activation and area of interest of Copernicus EMS, which name its file: "EMSR884_AOI06", or with product and version
         "EMSR884_AOI06_GRA_MONIT01_v2"; without these GRA_PRODUCT and v1 are added.
     """
 
@@ -221,5 +221,5 @@ class ProductOptions:
 
     @property
     def words(self) -> Language:
-        """The language, English where none is chosen."""
+        """Return the language, English if none is chosen."""
         return self.language or "en"

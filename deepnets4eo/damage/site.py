@@ -32,9 +32,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the job works on: images with red, green and blue alone, outlines_px (N,) on post.
+    """The inputs of the job: images with only red, green and blue, outlines_px (N,) on post.
 
-    evidences : those that were given, rasters of scores and points; priors : those that are counted apart; radar : roles of images that look like it; paths : role to file."""
+    evidences : the given rasters of scores and points; priors : priors that are counted apart; radar : roles of images that look like radar;
+    paths : role to file."""
 
     pre: Layer | None
     post: Layer
@@ -62,10 +63,10 @@ class Inputs:
 
 @dataclass(frozen=True)
 class OutlinePosition:
-    """How the outlines must move, and on which image that was measured.
+    """The required movement of the outlines, and the image that it was measured on.
 
-    known : whether they lie on buildings; fit_after : where they follow the image after alone, the shares of them that agree on one offset
-    on the image before and on the one after."""
+    known : whether the outlines are on buildings; fit_after : if they follow only the image after, the shares of outlines that agree on one
+    offset on the image before and on the image after."""
 
     FAR_M: ClassVar[float] = 8.0  # footprints seldom lie farther off than that
 
@@ -85,7 +86,7 @@ class OutlinePosition:
 class WaterAround:
     """Water in and around each building, its source and whether it is new.
 
-    since_unknown : number of buildings in water that may be old; reach_m : how far from its outline a building may stand; doubt : that
+    since_unknown : number of buildings in water that may be old; reach_m : how far from its outline a building may be; doubt : that
     water is not recognised."""
 
     around: BuildingWater
@@ -146,18 +147,20 @@ class Site:
 
     @property
     def scores(self) -> tuple[ScoreEvidence, ...]:
-        """The evidences whose scores take part: none where the outlines may lie beside the buildings."""
+        """Return the evidences whose scores take part: none if the outlines may be next to the buildings."""
         return self.evidences if self.position.known else ()
 
     def with_structure(self, buildings: Buildings) -> Site:
-        """The site with the evidence of its structure, by which the outlines move to where POST shows the buildings."""
+        """Return the site with the evidence of its structure, which moves the outlines to the buildings in POST."""
         outlines_px, shift_px = self.inputs.outlines_px, buildings.frame[["dx_px", "dy_px"]].to_numpy(float)
         coordinates, owner = shapely.get_coordinates(outlines_px, return_index=True)
         moved = apply_affine(self.post.grid.affine, coordinates + shift_px[owner])
         return replace(self, buildings=buildings, outlines=shapely.set_coordinates(outlines_px.copy(), moved))
 
     def with_columns(self, columns: pd.DataFrame, meaning: Mapping[str, str], name: str) -> Site:
-        """The site with further columns of all N buildings, blank where one is not assessed. name : of the evidence. Errors: InputError."""
+        """Return the site with further columns of all N buildings, blank for buildings that are not assessed.
+
+        name : of the evidence. Raises InputError."""
         if len(columns) != len(self.buildings) or not {*meaning} <= {*columns.columns}:
             raise InputError(
                 f"the evidence {name} measured {len(columns)} rows of {', '.join(map(str, columns.columns))}; expected "
@@ -166,23 +169,23 @@ class Site:
         return replace(self, buildings=self.buildings.with_columns({name: columns[name] for name in meaning}, meaning))
 
     def leave_out(self, reasons: Texts) -> Site:
-        """The site where assessed buildings with a reason (N,), else '', are not assessed."""
+        """Return the site with assessed buildings that have a reason (N,), else '', set to not assessed."""
         return replace(self, buildings=self.buildings.leave_out(reasons))
 
     def with_findings(self, findings: Sequence[Finding]) -> Site:
-        """The site with what a step says."""
+        """Return the site with the findings of a step."""
         return replace(self, findings=(*self.findings, *findings))
 
 
 class Evidence(Protocol):
-    """What is measured of the buildings of a site, one file each; it is opened, and refuses what it cannot use, before long work."""
+    """A measurement of the buildings of a site, one file each; it is opened, and refuses what it cannot use, before long work."""
 
     @property
     def name(self) -> str:
         """Name of the evidence."""
 
     def measure(self, site: Site) -> Site:
-        """The site with its columns, or without the buildings that it leaves out. Errors: InputError, GridError."""
+        """Return the site with its columns, or without the buildings that it leaves out. Raises InputError, GridError."""
 
 
 class ScoreEvidence(Score, Evidence, Protocol):
@@ -194,7 +197,7 @@ class GivenEvidence(ScoreEvidence, Protocol):
 
     @property
     def identity(self) -> Any:
-        """What shapes its columns, by which a journal knows the job."""
+        """Return the values that shape the columns, so that a journal recognises the job."""
 
     @property
     def paths(self) -> dict[str, str]:

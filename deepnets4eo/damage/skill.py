@@ -33,7 +33,7 @@ class NetworkSkill:
 
 
 def validated_skill(card: Mapping[str, Any], head: str | None = None) -> NetworkSkill:
-    """Skill of a damage network's run from the `notes` of its card, or from those of a head in them."""
+    """Return the skill of a damage network's run from the `notes` of its card, or from the notes of one of its heads."""
     notes = card.get("notes", {})
     own = notes if head is None else notes.get(head, {})
     share = _number(own.get(SHARE))
@@ -50,7 +50,7 @@ def validated_skill(card: Mapping[str, Any], head: str | None = None) -> Network
 
 
 def skill_of(value: float, buildings: int, scores: str) -> NetworkSkill:
-    """A measured skill; 0 with the reason where it is too small or rests on few buildings. scores : what it follows from."""
+    """Return a measured skill; 0 with the reason if it is too small or rests on few buildings. scores : its basis."""
     if buildings < MIN_VALIDATED:
         return NetworkSkill(
             0.0, f"it was validated on {count_of(buildings, 'building')}, at least {MIN_VALIDATED} are needed"
@@ -61,7 +61,7 @@ def skill_of(value: float, buildings: int, scores: str) -> NetworkSkill:
 
 
 def _number(value: Any) -> float:
-    """A score of a card as a number; NaN where it is missing or null."""
+    """Return a score of a card as a number; NaN if it is missing or null."""
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
 
 
@@ -165,7 +165,7 @@ class EvidenceCard:
             raise InputError(f"{path} is no evidence card: expected numbers {names}. Fit it again.") from error
 
     def write(self, raster: str | Path) -> Path:
-        """Write the card beside a raster, under the name by which the damage job knows it; its path."""
+        """Write the card next to a raster, under the name that the damage job looks for; returns its path."""
         content: dict[str, Any] = asdict(self)
         return write_yaml(card_path(raster), content)
 
@@ -175,7 +175,7 @@ class EvidenceCard:
 
 
 def card_path(raster: str | Path) -> Path:
-    """Where the card of a raster lies: `score.evidence.yaml` beside `score.tif`."""
+    """Return the path of a raster's card: `score.evidence.yaml` next to `score.tif`."""
     return Path(raster).with_suffix(SUFFIX)
 
 
@@ -198,7 +198,7 @@ class Score(Protocol):
         """(N,) log-odds of major damage or worse of scores (N,)."""
 
     def finding(self, buildings: Buildings) -> Finding:
-        """What it did in the decision."""
+        """Return the finding on the role of the score in the decision."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the manifest."""

@@ -2,9 +2,9 @@
 
 A prior has a pattern and a level, which are used separately:
 
-pattern : moves the log-odds of single buildings. Its weight depends on how well prior and images agree on which
-    buildings are damaged.
-level : moves the number of damaged buildings, weighed against the interval of the images. It moves nothing where prior
+pattern : moves the log-odds of single buildings. Its weight depends on how well prior and images agree about the
+    damaged buildings.
+level : moves the number of damaged buildings, weighed against the interval of the images. It moves nothing if prior
     and images contradict each other (a robust mixture prior, Schmidli et al. 2014), since curves from elsewhere are
     often wrong by a factor.
 """
@@ -59,10 +59,10 @@ def combine(
     weight: float | None = None,
     seed: int = 0,
 ) -> tuple[Floats, dict[str, Any]]:
-    """Probabilities (N,) by images and prior (N,) together, NaN where not assessed, and numbers for the summary.
+    """Return probabilities (N,) by images and prior (N,) together, NaN if not assessed, and numbers for the summary.
 
-    damaged : `expected` and `interval_95` by the images; share : that their probabilities rest on; weight : of the prior's pattern,
-    by default 0 to 0.5 alike."""
+    damaged : `expected` and `interval_95` by the images; share : the basis of their probabilities; weight : of the prior's pattern,
+    by default 0 to 0.5, all equally likely."""
     table, known = Buildings(buildings), np.isfinite(prior)
     assessed = table.assessed
     seen, rest = assessed & known, ~assessed & known & ~table.because(*NO_BUILDINGS)
@@ -95,7 +95,7 @@ def combine(
 
 
 def _room(evidence: Floats) -> Floats:
-    """(N,) share of the prior that counts: 1 where images say nothing, 0 where they are sure."""
+    """Return (N,) the share of the prior that counts: 1 if images show nothing, 0 if they are sure."""
     doubt, least = expit(evidence) * expit(-evidence), CLEAR * (1 - CLEAR)
     return np.asarray(np.clip((doubt - least) / (0.25 - least), 0, 1))
 
@@ -115,7 +115,7 @@ def _agreement(evidence: Floats, prior: Floats) -> Floats:
 
 
 def _doubt_of_images(images: Floats, damaged: dict[str, Any], rng: np.random.Generator) -> Floats:
-    """(R,) shifts of all log-odds by which their sum scatters as the interval of the images does."""
+    """Return (R,) shifts of all log-odds that make their sum scatter as the interval of the images does."""
     sums = _sums(images)
     middle, low, high = (np.interp(value, sums, SHIFTS) for value in (damaged["expected"], *damaged["interval_95"]))
     normal = rng.standard_normal(4 * DRAWS)
@@ -154,7 +154,7 @@ def _numbers(log_odds: Floats, count: NDArray[np.intp], rng: np.random.Generator
 
 
 def _unseen(prior: Floats, weight: Floats, shift: Floats, rng: np.random.Generator) -> dict[str, Any] | None:
-    """Number expected of buildings that were not assessed, at weights and shifts (D,); None without any."""
+    """Return the number expected of buildings that were not assessed, at weights and shifts (D,); None without any."""
     steps, count = _cells(prior)
     local = shift + LOCAL_SD * rng.standard_normal(DRAWS)
     drawn = _numbers(np.outer(weight, steps) + local[:, None], count, rng)
@@ -167,7 +167,9 @@ def _row(drawn: Floats) -> dict[str, Any]:
 
 
 def add_priors(damage_map: DamageMapContent, measured: Sequence[MeasuredPrior]) -> None:
-    """Add the columns of priors, which count as one by their mean log-odds, the numbers of `combine` with the sources, and what they say."""
+    """Add the columns of priors, the numbers of `combine` with the sources, and the findings of the priors.
+
+    The priors count as one by their mean log-odds."""
     buildings, seed = damage_map.buildings, int(damage_map.parameters.get("seed") or 0)
     table = np.array([logit(evidence.curve.probability(evidence.intensities)) for evidence in measured])
     known = np.isfinite(table)
@@ -191,7 +193,7 @@ def add_priors(damage_map: DamageMapContent, measured: Sequence[MeasuredPrior]) 
 
 
 def prior_finding(priors: dict[str, Any]) -> Finding:
-    """What the priors of `add_priors` change."""
+    """Return the finding on what the priors of `add_priors` change."""
     names = " and ".join(source["kind"] for source in priors["sources"])
     alone, together, rest = (priors[name] for name in ("images_alone", "with_prior", "not_assessed"))
     assumed = [source["kind"] for source in priors["sources"] if source["curve"]["source"].startswith("Assumption")]

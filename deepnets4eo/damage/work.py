@@ -21,7 +21,7 @@ NETWORK_TIME, UNBUILT_TIME, BUILT_TIME = 4.0, 0.5, 2.0  # of these steps, times 
 
 @dataclass(frozen=True)
 class TileWork:
-    """What a pass over tiles keeps in a journal, and which part of them it computes by which processes; failed : building → why."""
+    """The work of a pass over tiles: the journal that keeps it, the part that is computed, and the processes; failed : building → why."""
 
     journal: Journal = Journal()
     part: Part = WHOLE
@@ -33,9 +33,9 @@ class TileWork:
 
 @dataclass(frozen=True)
 class Work:
-    """How the long work of a job is done, which does not shape its result.
+    """Settings of the long work of a job, which do not shape its result.
 
-    part : whose share is done, None for a job that also keeps the results of whole steps; finish : lets other processes do the blocks;
+    part : the part whose share is done, None for a job that also keeps the results of whole steps; finish : lets other processes do the blocks;
     progress : of each step; failed : building → why it could not be graded."""
 
     journal: Journal = Journal()
@@ -55,17 +55,17 @@ class Work:
         return self.share == WHOLE
 
     def folder(self, step: str) -> Path | None:
-        """Where a step keeps its blocks; None where nothing is kept."""
+        """Return the folder of the blocks that a step keeps, or None if nothing is kept."""
         return self.journal.folder_of(step)
 
     def tiles(self, step: str) -> TileWork:
-        """What a network's pass over tiles keeps and does."""
+        """Return what a network's pass over tiles keeps and does."""
         return TileWork(
             self.journal.tiles(step), self.share, self.progress.get(step), self.finish, step, failed=self.failed
         )
 
     def run(self, name: str, step: Callable[[], T]) -> T:
-        """The result of a step; the job that makes the map keeps it, a part knows only its share."""
+        """Return the result of a step; the job that makes the map keeps it, a part has only its share."""
         if self.part is not None:
             return step()
         return self.journal.run(name, step, complete=lambda: not self.failed)

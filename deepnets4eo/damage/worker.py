@@ -23,7 +23,7 @@ class SharedJob(Protocol):
     """A job whose blocks several processes do."""
 
     def open_shared(self, scratch: Path) -> tuple[Site, DecisionModel]:
-        """The site of the job in the scratch folder, and its model. Errors: WorkerRefusedError for another job."""
+        """Return the site of the job in the scratch folder, and its model. Raises WorkerRefusedError for another job."""
 
 
 _open_jobs: dict[str, tuple[Site, DecisionModel]] = {}  # the last one

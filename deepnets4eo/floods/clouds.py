@@ -1,4 +1,4 @@
-"""Clouds over the dates of a flood: what lies under them is not known, by masks, by bands of clouds, or as POST shows them."""
+"""Clouds over the dates of a flood: ground under clouds is unknown, by masks, by cloud bands, or by the look of POST."""
 
 from __future__ import annotations
 

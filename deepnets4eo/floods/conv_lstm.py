@@ -37,7 +37,7 @@ class ConvLSTMCell(nn.Module):
 
 
 class ConvLSTM(nn.Module):
-    """A pyramid of ConvLSTM cells over dates; what each level puts out at the last date is decoded beside the last image.
+    """A pyramid of ConvLSTM cells over dates; each level's output at the last date is decoded together with the last image.
 
     The published network of Kuro Siwo is larger (5 × 5 cells of 64 to 96 channels, and cells in the decoder).
 
@@ -46,12 +46,12 @@ class ConvLSTM(nn.Module):
     in_channels : bands of all dates together, the oldest date first
     num_classes : 3: dry, permanent water and flood
     dates : number of dates
-    widths : channels of the levels, each half as fine as the one before
+    widths : channels of the levels; each level is half as fine as the one before
 
     Raises
     ------
     InputError
-        Where the bands cannot be shared among the dates.
+        If the bands cannot be divided evenly among the dates.
 
     Examples
     --------
@@ -101,7 +101,7 @@ class ConvLSTM(nn.Module):
 
     @staticmethod
     def _remember(cell: nn.Module, maps: Sequence[Tensor]) -> list[Tensor]:
-        """What a cell puts out after each date, (N, C, h, w) each."""
+        """Return the output of a cell after each date, each (N, C, h, w)."""
         output = memory = torch.zeros_like(maps[0])
         outputs = []
         for of_date in maps:
@@ -111,5 +111,5 @@ class ConvLSTM(nn.Module):
 
 
 def _fit(maps: Tensor, finer: Tensor) -> Tensor:
-    """Maps without the row or column that is too much where a side of the finer ones is odd."""
+    """Crop the surplus row or column of maps if a side of the finer maps is odd."""
     return maps if maps.shape[2:] == finer.shape[2:] else maps[..., : finer.shape[2], : finer.shape[3]]

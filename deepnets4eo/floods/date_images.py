@@ -58,7 +58,7 @@ def open_images(
 
 
 def _open(source: LayerLike, bands: str | None, options: FloodOptions, name: str, findings: list[Finding]) -> Layer:
-    """A date with the names of its bands. Errors: InputError."""
+    """Open a date with the names of its bands. Errors: InputError."""
     layer = Layer.open(source, power=True).with_gsd(options.gsd_m)
     check_no_colour_table(layer, name)
     if bands is not None:

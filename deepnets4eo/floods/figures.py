@@ -98,7 +98,7 @@ def _flooded_cover(cover: Layer, labels: Layer) -> list[dict[str, Any]]:
 
 
 def figure_findings(figures: dict[str, Any]) -> list[Finding]:
-    """Whether so much is flooded that the map says more about the images."""
+    """Return a caution if so much is flooded that the map reflects the images rather than a flood."""
     area = figures["area"]
     if "unknown_ha" not in area and area["seen_ha"] and area["flood_ha"] > MAX_FLOODED * area["seen_ha"]:
         return [Finding("most_flooded", "caution", {"share": area["flood_share"]})]
@@ -106,12 +106,12 @@ def figure_findings(figures: dict[str, Any]) -> list[Finding]:
 
 
 def headline(summary: dict[str, Any]) -> str:
-    """The flooded area in one line, and the buildings in it."""
+    """Return the flooded area and the buildings in it, in one line."""
     return "".join(headline_parts(summary))
 
 
 def headline_parts(summary: dict[str, Any]) -> tuple[str, str]:
-    """The flooded area, and what it and the buildings are parts of."""
+    """Return the flooded area, and the whole that the area and the buildings are parts of."""
     area, buildings = summary["area"], summary.get("buildings")
     unit = "px" if "seen_px" in area else "ha"
     if not area[f"seen_{unit}"]:

@@ -1,4 +1,4 @@
-"""What is known of the ground of a flood beside its images: permanent water, heights that hide or drain, and land cover."""
+"""Ground data of a flood in addition to its images: permanent water, heights that hide or drain, and land cover."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MIN_GAP = 0.01  # of the ground, to be named
 def lay_in_the_ground(
     layers: dict[str, Layer], dates: dict[str, WaterDate], options: FloodOptions, grid: Grid, scratch: Path | None
 ) -> list[Finding]:
-    """Hide relief from radar, add permanent water and heights above the drainage to the layers; returns where they know nothing."""
+    """Hide relief from radar, add permanent water and heights above the drainage to the layers, and return where these data have gaps."""
     findings: list[Finding] = []
     if options.dem is not None and scratch is not None and dates[POST].side_looking:
         heights = _heights(options.dem, "--set dem", grid)
@@ -52,7 +52,7 @@ def lay_in_the_ground(
 
 
 class WithGaps(LayerView):
-    """A layer that hides nothing where it has no value itself: there it is NaN, and valid where one of some other layers is."""
+    """A layer whose gaps hide nothing: in a gap its value is NaN, and the pixel is valid if one of some other layers is valid."""
 
     def __init__(self, layer: Layer, others: Sequence[Layer]) -> None:
         super().__init__(layer, np.float32, None)
@@ -81,11 +81,11 @@ def open_cover(source: str, grid: Grid) -> Layer:
 
 
 def _heights(source: str, flag: str, grid: Grid) -> Layer:
-    """A raster of metres on the working grid. Errors: InputError, GridError."""
+    """Open a raster of metres on the working grid. Errors: InputError, GridError."""
     return place_further(open_further(source, flag, "metres"), grid, flag)
 
 
 def _gap_findings(code: str, post: Layer, others: Sequence[Layer]) -> list[Finding]:
-    """How much of what POST shows none of some layers knows; nothing below a hundredth."""
+    """Return the share of the ground shown by POST that none of some layers covers; nothing below one hundredth."""
     share = unknown_share(post, others) if others else 0.0
     return [] if share < MIN_GAP else [Finding(code, "caution", {"share": share})]

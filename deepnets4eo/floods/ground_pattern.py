@@ -1,12 +1,11 @@
-"""Whether the pattern of the ground is still visible after a flood: water hides it; a wet field, a dark meadow or a
-cast shadow does not.
+"""Visibility of the ground's pattern after a flood: water hides it; a wet field, a dark meadow or a cast shadow does not.
 
 Takes images before and after on one grid, in pixels of about 1 m.
 
 The pattern is the directions of edges: ruts, paths, fences, mottle. Where it is found again after, the ground is
 visible, and any new water mapped there is refused.
 
-Where images are misaligned the patterns agree nowhere, so nothing is refused.
+If images are misaligned, the patterns agree nowhere, so nothing is refused.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ BESIDE_PX = 3
 
 
 def pattern_agreement(before: FloatImage, after: FloatImage, valid: Mask, houses: Mask | None = None) -> FloatImage:
-    """How well the directions of edges (h, w) agree around each pixel, at most 1, also where the images lie a pixel off each other.
+    """Return how well the directions of edges (h, w) agree around each pixel, at most 1, even if the images are a pixel off each other.
 
-    before, after : (h, w) grey values; valid : (h, w) where both are seen; houses : (h, w) whose edges do not count."""
+    before, after : (h, w) grey values; valid : (h, w) pixels seen in both; houses : (h, w) pixels whose edges do not count."""
     fields = [orientation_field(grey.astype(np.float32), valid) for grey in (before, after)]
     if houses is not None:
         for field in fields:
@@ -49,7 +48,7 @@ def pattern_agreement(before: FloatImage, after: FloatImage, valid: Mask, houses
 
 
 def without_seen_ground(new: Mask, before: FloatImage, after: FloatImage, ground: Mask, pixel_m2: float) -> Mask:
-    """New water (h, w) without the parts through which the pattern of the ground before is seen.
+    """Return new water (h, w) without the parts through which the earlier pattern of the ground is visible.
 
     before, after : (3, h, w) red, green and blue; ground : (h, w) seen at both dates and no crown; pixel_m2 : area of a pixel."""
     parts, count = ndimage.label(new)
@@ -67,7 +66,7 @@ def without_seen_ground(new: Mask, before: FloatImage, after: FloatImage, ground
 
 
 def _houses(new: Mask, pixel_m2: float) -> Mask:
-    """What stands out of new water (h, w), such as houses, with its surroundings: its edges are the same before."""
+    """Return objects that rise above new water (h, w), like houses, and their surroundings: their edges are the same before."""
     islands, count = ndimage.label(ndimage.binary_fill_holes(new) & ~new)
     small = np.bincount(islands.ravel(), minlength=count + 1) * pixel_m2 < PART_M2
     small[0] = False

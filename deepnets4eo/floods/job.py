@@ -33,16 +33,16 @@ PRODUCTS = (LABELS, "flood.qml", f"{LABELS}.aux.xml", PROBABILITY, POLYGONS, "su
 
 @dataclass(frozen=True)
 class FloodMap:
-    """What a flood job wrote.
+    """Results of a flood job.
 
     Attributes
     ----------
     paths : file name → file
     polygons
-        One row a region of flood (without a date before of water), the largest first: id, area_m2 with area_low_m2 and
+        One row per region of flood (of water, without a date before), the largest first: id, area_m2 with area_low_m2 and
         area_high_m2, score.
-    summary : the same as in summary.json
-    findings : what limits the worth of the map, worst first
+    summary : the contents of summary.json
+    findings : limits of the map's reliability, worst first
     """
 
     paths: dict[str, Path]
@@ -51,7 +51,7 @@ class FloodMap:
     findings: tuple[Finding, ...]
 
     def headline(self) -> str:
-        """The flooded area in one line, with its interval where there is one, and the buildings in it."""
+        """Return the flooded area with its interval, if there is one, and the buildings in it, in one line."""
         from deepnets4eo.floods.figures import headline
 
         return headline(self.summary)
@@ -68,36 +68,36 @@ def map_flood(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> FloodMap | None:
-    """Map what is flooded.
+    """Map the flooded area.
 
-    Peak memory: some 1.5 GB, whatever the size of the images; and all polygons.
+    Peak memory: about 1.5 GB, whatever the size of the images; and all polygons.
 
     Parameters
     ----------
-    pres : images before, radar or optical, or none. What more than half of several say is flood is flood
+    pres : images before, radar or optical, or none. Of several images, more than half must show flood
     post
-        The image of the flood, whose grid is that of the map. Optical images of pixels finer than 1 m are averaged to about that.
+        The image of the flood, whose grid the map has. Optical images with pixels finer than 1 m are averaged to about 1 m.
     out
         Folder to write: flood.tif (legend `water`: dry, permanent water, flood, 255 not seen), probability.tif (of water),
         flood.gpkg, summary.json, report.html, manifest.json.
-    options : how the map is made
-    event : what the map is of; dates that are not given are taken from the images' tags
-    resume, overwrite : go on with an interrupted job; replace the products in a folder that exists
-    progress : called with the share of the prediction that is done, 0–1
+    options : settings of the map
+    event : the event that the map shows; missing dates are taken from the images' tags
+    resume, overwrite : continue an interrupted job; replace the products in an existing folder
+    progress : called with the finished share of the prediction, 0–1
 
     Returns
     -------
     FloodMap | None
-        Files, polygons and figures; None of a part of a job.
+        Files, polygons and figures; None for a part of a job.
 
     Raises
     ------
     InputError
         A date shows no water by any of its bands, radar dates do not belong together, or an option does not fit.
     GridError
-        The images do not overlap, or only one of them has a place.
+        The images do not overlap, or only one of them is georeferenced.
     OutputError
-        The folder holds something already, or cannot be written.
+        The folder is not empty, or cannot be written.
 
     Examples
     --------
@@ -132,7 +132,7 @@ class FloodJob:
         return self.output.for_job(inputs, self.options, event=self.event.to_dict())
 
     def describe(self) -> str:
-        """What would be done, in one line, after all checks. Errors: those of `map_flood`."""
+        """Return the planned work in one line, after all checks. Errors: as for `map_flood`."""
         self.check()
         self._known_output.check()
         opened = open_flood_scene(self.pres, self.post, self.options)
@@ -141,7 +141,7 @@ class FloodJob:
         return f"{rows} x {cols} px would be mapped into {self.output.out}; {kinds}"
 
     def run(self, progress: Progress | None = None) -> FloodMap | None:
-        """Make the map, or do the part of the output. Errors: those of `map_flood`."""
+        """Make the map, or the part of the output that this job is for. Errors: as for `map_flood`."""
         self.check()
         output = self._known_output
         with output.begin() as scratch, gdal_cache():
@@ -158,7 +158,7 @@ class FloodJob:
 
 
 def _measured_run(opened: FloodScene, options: FloodOptions, folder: Path, days: dict[str, str]) -> Run:
-    """The segmenter of this scene, as it is kept for the parts of the job and for the one that goes on."""
+    """Return this scene's segmenter, kept on disk for the parts of the job and for a resumed job."""
 
     def measure() -> WaterMapper:
         log.info("measuring every date …")
@@ -213,7 +213,7 @@ def _write(job: FloodJob, opened: FloodScene, run: Run, folder: Path) -> FloodMa
 
 
 def _identity(opened: FloodScene, options: FloodOptions) -> tuple[Any, ...]:
-    """What is finished belongs to: other images, registrations or options are another job's."""
+    """Return the identity of the job that finished work belongs to: other images, registrations or options make another job."""
     motion, shaping = None if opened.registration is None else opened.registration.matrix, options.shaping
     further = [Path(source) if isinstance(source, str) else source for source in shaping.further_inputs.values()]
     return opened.scene.layers, shaping, further, motion

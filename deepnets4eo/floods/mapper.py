@@ -41,15 +41,15 @@ BARELY = 0.01  # from one half: the probability of what the map decides against 
 
 
 class WaterMapper(ProbabilitySegmenter):
-    """Water at the dates of a scene, and which of it is new.
+    """Water at the dates of a scene, and the part of it that is new.
 
     Parameters
     ----------
-    inputs : the layers `pre_1`, …, `post`, also `permanent_water` and `above_drainage`, with values as they are
-    dates : layer → how its water is found
-    options : how water is found in radar
+    inputs : the layers `pre_1`, …, `post`, also `permanent_water` and `above_drainage`, with unscaled values
+    dates : layer → settings that find its water
+    options : settings that find water in radar
     tiling : how scenes are cut for prediction
-    network : finds water in fine optical images together with their surfaces; None: surfaces alone
+    network : finds water in fine optical images together with their surfaces; None: by surfaces only
 
     Examples
     --------
@@ -168,7 +168,7 @@ class WaterMapper(ProbabilitySegmenter):
         return np.stack([self._probabilities(image)[inner] for image in batch])
 
     def _probabilities(self, image: FloatImage) -> FloatImage:
-        """(3, h, w), of which the largest is the class of the map."""
+        """Return (3, h, w) probabilities; the largest belongs to the class of the map."""
         parts, start = {}, 0
         for name, layer in self.inputs.layers.items():
             parts[name] = image[start : start + len(layer.bands)]
@@ -183,7 +183,7 @@ class WaterMapper(ProbabilitySegmenter):
         return np.stack([1 - water, water - flood, flood]).astype(np.float32)
 
     def _classes(self, parts: dict[str, FloatImage], seen: Mask) -> tuple[ByteImage, FloatImage]:
-        """Classes (h, w), by the most dates before, and the probability of water in POST."""
+        """Return classes (h, w) by majority of the dates before, and the probability of water in POST."""
         post, tile = self.dates[POST], Tile(parts[POST], seen, self._search)
         if not self.before:
             water = post.water(tile)
@@ -224,7 +224,7 @@ class WaterMapper(ProbabilitySegmenter):
             self.network.run.segmenter.to(compute)
 
     def describe(self) -> dict[str, Any]:
-        """Plain values from which `restore` makes the same mapper again."""
+        """Return plain values from which `restore` makes an equal mapper."""
         return {"options": asdict(self.options)} | ({} if self.network is None else {"network": self.network.identity})
 
     def save(self, folder: str | Path) -> list[str]:
@@ -257,7 +257,7 @@ def _tiling(side_px: int, dates: Mapping[str, WaterDate]) -> Tiling:
 
 
 def _as_read(layer: Layer) -> LayerInput:
-    """An input whose values are not scaled."""
+    """Return an input whose values are not scaled."""
     count = layer.count
     return LayerInput(
         tuple(layer.band_names), (0.0,) * count, (1.0,) * count, -LARGEST, LARGEST, str(layer.dtype), values="physical"

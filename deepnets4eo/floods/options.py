@@ -1,4 +1,4 @@
-"""How a map of floods is made: each option with its type, default, limits and meaning, which the command line shows too."""
+"""Options of a flood map: each with its type, default, limits and meaning, which the command line shows, too."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MANIFEST = "manifest.json"  # written last
 
 @option_group
 class FloodOptions:
-    """How a map of floods is made; every value is written into the manifest. Options without a row here are described by their `Field`.
+    """Options of a flood map; every value is written into the manifest. Options without a row here are described by their `Field`.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class FloodOptions:
 
     @property
     def sources(self) -> dict[str, str | None]:
-        """What is read in addition to the images, by role; None if it is not given."""
+        """Return the sources read in addition to the images, by role; None for sources that are not given."""
         roles = (
             "permanent_water", "footprints", "cover", "dem", "above_drainage", "cloud_mask_pre", "cloud_mask_post",
         )  # fmt: skip
@@ -105,7 +105,7 @@ class FloodOptions:
 
     @property
     def further_inputs(self) -> dict[str, str]:
-        """What is read in addition to the images, by role, of what is given."""
+        """Return the given sources read in addition to the images, by role."""
         return {role: source for role, source in self.sources.items() if source is not None}
 
     @property

@@ -37,7 +37,7 @@ CAVEATS = (
 
 
 def flood_page(opened: FloodScene, polygons: gpd.GeoDataFrame, summary: dict[str, Any], mapped: int) -> RegionPage:
-    """The page of a summary; mapped : the class of the polygons."""
+    """Return the page of a summary; mapped : the class of the polygons."""
     area = summary["area"]
     images = {role: opened.pictures[name] for role, name in (("pre", FIRST), ("post", POST)) if name in opened.pictures}
     facts = [("Flooded" if mapped == FLOOD else "Water", headline_parts(summary)[0])]
@@ -74,7 +74,7 @@ def flood_page(opened: FloodScene, polygons: gpd.GeoDataFrame, summary: dict[str
 
 
 def _role(name: str, opened: FloodScene) -> str:
-    """What an input is called on the page; dates before are numbered where there are several, of which the page shows the first."""
+    """Return the name of an input on the page; several dates before are numbered, and the page shows the first."""
     several = sum(layer.startswith(PRE) for layer in opened.dates) > 1
     number = f" {name.removeprefix(PRE)}" if several else ""
     return (

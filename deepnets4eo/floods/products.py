@@ -1,4 +1,4 @@
-"""The products of a flood map beside its rasters: polygons, buildings, summary, page, and the manifest last."""
+"""The products of a flood map in addition to its rasters: polygons, buildings, summary, page, and the manifest last."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def write_products(
     findings: Sequence[Finding],
     mapped_all: Layer | None = None,
 ) -> tuple[gpd.GeoDataFrame, dict[str, Any], list[str], list[Finding]]:
-    """Write what follows from flood.tif and probability.tif; returns polygons, summary, the names of all files, and all findings.
+    """Write the products of flood.tif and probability.tif; return polygons, summary, the names of all files, and all findings.
 
-    mapped_all : the labels before ground that is not surely dry was left out, where water is not recognised."""
+    mapped_all : the labels before ground that is not surely dry was left out, if water is not recognised."""
     labels, probability = Layer.open(folder / LABELS), Layer.open(folder / PROBABILITY)
     mapped = FLOOD if opened.knows_before else PERMANENT_WATER
     polygons = flood_polygons(labels, probability, mapped, options)
@@ -95,8 +95,10 @@ def write_products(
 
 
 def flood_polygons(labels: Layer, probability: Layer, value: int, options: FloodOptions) -> gpd.GeoDataFrame:
-    """Polygons of a class, the largest first: `id`, `area_m2`, what it is half a pixel farther in and out (`area_low_m2`,
-    `area_high_m2`), and the mean probability of water `score`, 0–1."""
+    """Return the polygons of a class, the largest first.
+
+    Columns: `id`, `area_m2`, the area with borders half a pixel further in and out (`area_low_m2`, `area_high_m2`), and the
+    mean probability of water `score`, 0–1."""
     frame = scored_polygons(labels, value, probability, options.min_area_m2, options.workers)
     shapes = frame.geometry.to_numpy()
     half = np.sqrt(abs(labels.grid.affine.determinant)) / 2
@@ -112,7 +114,7 @@ def flood_polygons(labels: Layer, probability: Layer, value: int, options: Flood
 def buildings_in_water(
     ids: NDArray[Any], outlines: NDArray[np.object_], labels: Layer, opened: FloodScene, workers: int
 ) -> gpd.GeoDataFrame:
-    """The buildings with the columns `water_share`, `water_ring_share` and `inundated`, in the CRS of the map."""
+    """Return the buildings with the columns `water_share`, `water_ring_share` and `inundated`, in the CRS of the map."""
     import geopandas as gpd
 
     water = water_around(labels, outlines, any_water=not opened.knows_before, workers=workers)

@@ -2,7 +2,7 @@
 
 Each date is filtered.
 
-Each polarisation gets a threshold, which lies within what physics allows of calibrated values. It is fixed where no
+Each polarisation gets a threshold, which is within the physical limits of calibrated values. It is fixed if no
 part of the image shows water and land as two groups.
 
 A pixel is water when any polarisation shows water: wind brightens VV long before VH, and the noise of the sensor
@@ -11,7 +11,7 @@ hides calm water in VH.
 Water in POST is permanent if it was water in PRE, or has not become darker since.
 
 New water can also be found by change vector analysis (Malila 1980): the length of the vector of changes of all
-polarisations has a threshold of its own.
+polarisations has a separate threshold.
 """
 
 from __future__ import annotations
@@ -50,19 +50,19 @@ CALIBRATED_DB = (-35.0, 5.0)  # within which the median of a scene lies; amplitu
 
 @dataclass(frozen=True)
 class RadarOptions:
-    """How water is found in radar images.
+    """Options of the search for water in radar images.
 
     Parameters
     ----------
     speckle : filter: "refined-lee", "lee-sigma" or "none"
-    looks : equivalent number of looks; measured in each image where None
+    looks : equivalent number of looks; None: measured in each image
     method : threshold: "otsu", "kittler", "em" or "two-means"
-    least_px : the fewest pixels of a water body
-    least_drop_db : by how much a flood is darker than its ground was
+    least_px : minimum number of pixels of a water body
+    least_drop_db : minimum darkening from ground to flood
     highest_m : ground higher than this above its nearest drainage is dry
     comparison
-        What is new: water in POST that was dry and is darker by `least_drop_db` ("drop"), or ground that was dry and whose vector of changes
-        is long and points to darkness ("change-vector").
+        Definition of new water: water in POST that was dry and is darker by `least_drop_db` ("drop"), or ground that was dry and whose
+        vector of changes is long and points to darkness ("change-vector").
     """
 
     speckle: str = "refined-lee"
@@ -76,14 +76,14 @@ class RadarOptions:
 
 @dataclass(frozen=True)
 class RadarStatistics:
-    """What is measured once of a date, to map it by windows.
+    """Measurements of a date, made once so that the date can be mapped in windows.
 
     Attributes
     ----------
     looks : polarisation → equivalent number of looks
     thresholds
-        Polarisation → threshold in dB; fixed, or None of values that are not calibrated, where no part of the image has two modes.
-    change : threshold of the change vector to POST, negative where it became darker; None where it is not needed, or has not two modes
+        Polarisation → threshold in dB; if no part of the image has two modes, a fixed threshold, or None for uncalibrated values.
+    change : threshold of the change vector to POST, negative for darker ground; None if it is not needed, or has no two modes
     """
 
     looks: dict[str, float]
@@ -98,7 +98,7 @@ class RadarWater:
     Attributes
     ----------
     classes : (H, W) uint8: 0 dry, 1 permanent water (all water without PRE), 2 flood, 255 not seen
-    probability : (H, W) float32, of water in POST, NaN where not seen
+    probability : (H, W) float32, of water in POST, NaN in pixels that are not seen
     statistics : looks and thresholds of POST
     """
 
@@ -109,17 +109,19 @@ class RadarWater:
 
 @dataclass(frozen=True)
 class FilteredRadar:
-    """A date of radar without speckle. bands : polarisation → (H, W) float32, dB, NaN where nothing was seen;
-    statistics : looks and thresholds."""
+    """A date of radar without speckle.
+
+    bands : polarisation → (H, W) float32, dB, NaN in pixels that are not seen
+    statistics : looks and thresholds"""
 
     bands: dict[str, FloatImage]
     statistics: RadarStatistics
 
     def water_probability(self, *, at_most: RadarStatistics | None = None) -> FloatImage:
-        """Return the probability of water (H, W) by that polarisation which shows it most; NaN where a band has no value.
+        """Return the probability of water (H, W) by the polarisation that shows it most clearly; NaN if a band has no value.
 
-        at_most : statistics of a later date, if this is one before: its lower thresholds count, since those of a date
-        without water lie between two kinds of land. All polarisations decide together, since land can be dark in one."""
+        at_most : statistics of a later date, if this is a date before: its lower thresholds count, because the thresholds of a
+        date without water are between two kinds of land. All polarisations decide together, because land can be dark in one."""
         from scipy.special import expit
 
         thresholds = self.statistics.thresholds
@@ -163,11 +165,11 @@ def radar_water(
 
     Parameters
     ----------
-    pre : the date before on the same grid; None where there is none
+    pre : the date before on the same grid; None without a date before
     post : the date of the flood
-    options : how water is found
+    options : settings that find water
     pre_statistics, post_statistics
-        Those of the whole scene, whose dates were checked, where the images are windows of it; measured here where None.
+        Statistics of the whole scene, whose dates were checked, if the images are windows of it; None: measured here.
 
     Returns
     -------
@@ -177,7 +179,7 @@ def radar_water(
     Raises
     ------
     InputError
-        Where the dates do not belong together, or an option is unknown.
+        If the dates do not belong together, or an option is unknown.
     """
     options = options or RadarOptions()
     if pre is not None and post_statistics is None:
@@ -213,14 +215,14 @@ def compare_radar(before: FilteredRadar | None, after: FilteredRadar, options: R
 
 
 def find_change_threshold(before: FilteredRadar, after: FilteredRadar, method: str) -> WaterThreshold | None:
-    """The threshold of the change vector from one date to the next; None where its length has not two modes anywhere."""
+    """Return the threshold of the change vector from one date to the next; None if its length has no two modes anywhere."""
     return find_water_threshold(_signed_change(before, after), method)
 
 
 def filter_radar(
     power: Mapping[str, FloatImage], options: RadarOptions, statistics: RadarStatistics | None
 ) -> FilteredRadar:
-    """A date without speckle in dB, and its statistics, measured where there are none. power : polarisation → linear power (H, W)."""
+    """Return a date without speckle in dB, and its statistics, measured if not given. power : polarisation → linear power (H, W)."""
     check_choice("speckle", options.speckle, [*FILTERS, UNFILTERED])
     check_choice("method", options.method, THRESHOLDS)
     known = statistics.looks if statistics is not None else {}
@@ -241,13 +243,13 @@ def filter_radar(
 
 
 def levels_of(name: str, band: FloatImage) -> WaterLevels | None:
-    """What physics says of a polarisation (H, W) in dB; None of an unknown one, and of values that are not calibrated."""
+    """Return the physical levels of a polarisation (H, W) in dB; None for unknown polarisations and uncalibrated values."""
     median = float(np.nanmedian(band[:: max(1, band.shape[0] // 1000), :: max(1, band.shape[1] // 1000)]))
     return LEVELS.get(name) if CALIBRATED_DB[0] <= median <= CALIBRATED_DB[1] else None
 
 
 def _new_by_vector(change: FloatImage, threshold: WaterThreshold | None, options: RadarOptions) -> FloatImage:
-    """Probability (H, W) that the ground became water, by the change vector; 0 where that is short, and without a threshold."""
+    """Return the probability (H, W) that ground became water, by the change vector; 0 if it is short or has no threshold."""
     from scipy.special import expit
 
     if threshold is None:
@@ -263,12 +265,12 @@ def _drop(before: FilteredRadar, after: FilteredRadar) -> FloatImage:
 
 
 def _signed_change(before: FilteredRadar, after: FilteredRadar) -> FloatImage:
-    """Length (H, W) of the change vector of all polarisations, dB by the root of their mean square; negative where it became darker."""
+    """Return the length (H, W) of the change vector of all polarisations, dB by the root of their mean square; negative if darker."""
     changes = np.stack([after.bands[name] - before.bands[name] for name in after.bands])
     return np.asarray(np.sqrt(np.mean(changes**2, axis=0)) * np.sign(changes.mean(axis=0)), np.float32)
 
 
 def _lower(pre: WaterThreshold | None, post: WaterThreshold | None) -> WaterThreshold | None:
-    """The lower threshold of two dates."""
+    """Return the lower threshold of two dates."""
     both = [image for image in (pre, post) if image is not None]
     return min(both, key=lambda each: each.value, default=None)

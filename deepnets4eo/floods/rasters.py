@@ -1,4 +1,4 @@
-"""The rasters of a flood map, from what the prediction wrote, and what its thresholds say of their worth."""
+"""Rasters of a flood map, made from the output of the prediction, and findings on their reliability from the thresholds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deepnets4eo.tiling import PACKED_NODATA, PACKED_ONE, PACKED_TAG
 
 
 def write_rasters(labels: Layer, probabilities: Layer, folder: Path, event: EventInfo) -> None:
-    """flood.tif and probability.tif, from what the prediction wrote: probability of water is that of both its classes."""
+    """Write flood.tif and probability.tif from the output of the prediction: the probability of water sums both its classes."""
     tags = event.tags | {name: labels.tags[name] for name in ("SYNTHETIC", "SOFTWARE") if name in labels.tags}
     legend = Legend.load("water")
     meaning = {"MEANING": f"probability of water; value / {PACKED_ONE}", PACKED_TAG: str(PACKED_ONE)}
@@ -36,7 +36,7 @@ def write_rasters(labels: Layer, probabilities: Layer, folder: Path, event: Even
 
 
 def mode_findings(mapper: WaterMapper) -> list[Finding]:
-    """A caution where no part of POST has two modes, so that no threshold between water and land was measured."""
+    """Return a caution if no part of POST has two modes, so that no threshold between water and land was measured."""
     date = mapper.dates[POST]
     fixed = [
         f"{name} {threshold.value:g} dB"
@@ -54,7 +54,7 @@ def mode_findings(mapper: WaterMapper) -> list[Finding]:
 
 
 def _bounded_finding(date: WaterDate) -> list[Finding]:
-    """A note where the modes of POST do not stand far apart, and the threshold is not the valley between them."""
+    """Return a note if the modes of POST are not well separated, and the threshold is not the valley between them."""
     bounded = [
         f"{name} {threshold.value:g} dB"
         for name, threshold in date.thresholds.items()

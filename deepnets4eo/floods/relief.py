@@ -1,15 +1,14 @@
-"""Ground that the relief hides from a radar: steep ground, layover and shadow are left out of a map of water, and
-counted.
+"""Ground that the relief hides from a radar: steep ground, layover and shadow are left out of a map of water, and counted.
 
 Ground without a height counts as visible, since water often has none.
 
-Takes heights of the ground on a grid whose rows run east, the angle of incidence, and the direction in which the radar
-looks. Refuses turned grids, and a view without heights.
+Takes heights of the ground on a grid whose rows run east, the angle of incidence, and the radar's look direction.
+Refuses turned grids, and a view without heights.
 
-The wave is modelled as plane, which holds over a scene. Ground is in shadow where other ground hides it from the
+The wave is modelled as plane, which is valid over a scene. Ground is in shadow where other ground hides it from the
 sensor.
 
-It is in layover where nearer or farther ground has the same slant range.
+It is in layover where nearer or more distant ground has the same slant range.
 """
 
 from __future__ import annotations
@@ -49,9 +48,9 @@ def check_radar_view(options: FloodOptions) -> None:
 
 
 def hide_relief(image: Layer, heights: Layer, options: FloodOptions, scratch: Path) -> tuple[Layer, Finding]:
-    """An image of radar that is not valid where the relief hides the ground, and the finding that counts it.
+    """Return a radar image that is invalid where the relief hides the ground, and the finding that counts the hidden ground.
 
-    heights : metres, on the grid of the image; scratch : folder of the mask, which is kept for a job that goes on.
+    heights : metres, on the grid of the image; scratch : folder of the mask, which is kept for a resumed job.
     """
     from deepnets4eo.change import hide_clouds
 
@@ -91,12 +90,12 @@ def _write_mask(path: Path, heights: Layer, options: FloodOptions) -> None:
 def layover_and_shadow(
     heights: FloatImage, sizes_m: tuple[float, float], incidence_deg: float, look_deg: float
 ) -> ByteImage:
-    """What a plane wave does not reach, or reaches at the same time as other ground.
+    """Find ground that a plane wave does not reach, or reaches at the same time as other ground.
 
-    heights : (H, W) metres, NaN where not known
+    heights : (H, W) metres, NaN if unknown
     sizes_m : of a pixel along rows (down) and columns (east)
     incidence_deg : from the vertical
-    look_deg : where the radar looks, clockwise from north
+    look_deg : the radar's look direction, clockwise from north
 
     Returns (H, W): 0 clear, 2 layover, 3 shadow, which hides more.
     """
@@ -129,7 +128,7 @@ def _overlapping(shape: tuple[int, ...], offset: np.ndarray) -> tuple[tuple[slic
 
 
 def _finding(counts: np.ndarray, options: FloodOptions) -> Finding:
-    """The share of the ground that the relief hides, by reason."""
+    """Return a finding with the share of the ground that the relief hides, by reason."""
     shares = counts / max(counts.sum(), 1)
     named = {f"steeper than {options.steepest_deg:g}°": STEEP}
     if options.look_deg is not None:

@@ -60,12 +60,12 @@ class FloodScene:
 
     @property
     def knows_before(self) -> bool:
-        """Whether flood and permanent water are distinguished."""
+        """Return whether flood and permanent water are distinguished."""
         return any(name != POST for name in self.dates)
 
     @property
     def outlines(self) -> NDArray[np.object_] | None:
-        """Outlines (N,) of the buildings in the CRS of the map; None where none are given."""
+        """Return outlines (N,) of the buildings in the CRS of the map; None without buildings."""
         if self.footprints is None:
             return None
         return transform_shapes(self.post_grid.affine, self.footprints.in_pixels(self.post_grid))
@@ -123,7 +123,7 @@ def open_flood_scene(
 
 
 def _register(images: Mapping[str, DateImage], options: FloodOptions) -> dict[str, Registration]:
-    """How optical dates before lie on POST; dates of another kind than POST are left out."""
+    """Return the positions of optical dates before on POST; dates of another kind than POST are left out."""
     last = images[POST]
     if options.assume_registered or not last.date.optical:
         return {}

@@ -1,6 +1,6 @@
-"""Speckle of radar images: how strong it is, and filters that keep the mean of the linear power.
+"""Speckle of radar images: its strength, and filters that keep the mean of the linear power.
 
-Takes linear power (H, W), NaN where nothing was seen: such pixels enter no window and stay NaN. `looks` is the
+Takes linear power (H, W), NaN in pixels that are not seen: such pixels enter no window and stay NaN. `looks` is the
 equivalent number of looks.
 
 The filters are Refined Lee (1981) and Lee-Sigma as improved in 2009. Memory: the image, the result and one more image.
@@ -29,11 +29,11 @@ FLOOR = 1e-10  # the least power of which a logarithm is taken (−100 dB)
 def equivalent_looks(power: FloatImage, block_px: int = BLOCK_PX) -> float:
     """Measure the equivalent number of looks: the commonest mean² / variance of small blocks.
 
-    Blocks of texture or with an edge have lower ratios that scatter; those of even ground agree, and make the mode.
+    Blocks with texture or an edge have lower, scattered ratios; the ratios of even ground agree, and make the mode.
 
     Parameters
     ----------
-    power : (H, W) float32, linear, NaN where nothing was seen
+    power : (H, W) float32, linear, NaN in pixels that are not seen
     block_px : side of the blocks
 
     Returns
@@ -65,12 +65,12 @@ def log_ratio(pre: FloatImage, post: FloatImage) -> FloatImage:
 
     Parameters
     ----------
-    pre, post : (H, W) float32, linear power, NaN where nothing was seen
+    pre, post : (H, W) float32, linear power, NaN in pixels that are not seen
 
     Returns
     -------
     (H, W) float32
-        The ratio in dB: negative where the ground became darker; NaN where one date saw nothing.
+        The ratio in dB: negative for darker ground; NaN in pixels that one date does not see.
     """
     return to_decibel(post) - to_decibel(pre)
 
@@ -84,13 +84,13 @@ def to_decibel(power: FloatImage) -> FloatImage:
 
 
 def refined_lee_filter(power: FloatImage, looks: float, workers: int | None = None) -> FloatImage:
-    """Filter as Lee does, within that half of a 7 × 7 window that lies on the pixel's side of an edge (Lee 1981).
+    """Filter as Lee does, within the half of a 7 × 7 window that is on the pixel's side of an edge (Lee 1981).
 
     Parameters
     ----------
-    power : (H, W) float32, linear, NaN where nothing was seen
+    power : (H, W) float32, linear, NaN in pixels that are not seen
     looks : equivalent number of looks
-    workers : threads; one a core where None
+    workers : threads; None: one per core
 
     Returns
     -------
@@ -108,15 +108,15 @@ def lee_sigma_filter(
     sigma: float = 0.9,
     workers: int | None = None,
 ) -> FloatImage:
-    """Filter by those pixels of the window that speckle alone explains; bright point targets stay (Lee et al. 2009).
+    """Filter by the pixels of the window whose values speckle by itself explains; bright point targets stay (Lee et al. 2009).
 
     Parameters
     ----------
-    power : (H, W) float32, linear, NaN where nothing was seen
+    power : (H, W) float32, linear, NaN in pixels that are not seen
     looks : equivalent number of looks
-    window_px, target_px : sides of the window, and of the smaller one that finds point targets and a first mean; odd
+    window_px, target_px : sides of the window, and of the smaller window that finds point targets and a first mean; odd
     sigma : the share of speckle within the range of values that are averaged, above 0 and below 1
-    workers : threads; one a core where None
+    workers : threads; None: one per core
 
     Returns
     -------
@@ -132,8 +132,9 @@ def lee_sigma_filter(
 
 
 def sigma_range(looks: float, sigma: float) -> tuple[float, float, float]:
-    """The range around a mean of 1 that holds a share `sigma` of speckle and has mean 1 itself, and the standard
-    deviation of speckle within it."""
+    """Return the range around a mean of 1 that contains a share `sigma` of speckle, and its standard deviation there.
+
+    The mean within the range is 1 as well."""
     from scipy.optimize import brentq
     from scipy.special import gammainc, gammaincinv
 
@@ -163,7 +164,7 @@ def _half(window_px: int) -> int:
 
 
 def _mode(values: NDArray[np.float64]) -> float:
-    """Where the density of values is largest, by a Gaussian kernel of Scott's width."""
+    """Return the value where the density of values is largest, by a Gaussian kernel of Scott's width."""
     width = max(1.06 * float(np.std(values)) * len(values) ** -0.2, 1e-6)
     grid = np.linspace(values.min(), values.max(), 400)
     density = np.array([np.exp(-0.5 * ((values - centre) / width) ** 2).sum() for centre in grid])
@@ -186,7 +187,7 @@ def _by_strips(
 
 
 def _edge_sides() -> NDArray[np.bool_]:
-    """(8, 7, 7), the halves of a window beside an edge through the pixel.
+    """Return (8, 7, 7), the halves of a window on both sides of an edge through the pixel.
 
     Halves of one edge follow each other: left and right, above and below, and both sides of the two diagonals.
     """

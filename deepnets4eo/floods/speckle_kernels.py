@@ -1,6 +1,6 @@
 """The filters of `speckle` over some rows of an image, compiled.
 
-Takes linear power (H + 2 m, W + 2 m) float32 with a margin of m pixels, NaN where nothing was seen; writes rows of (H, W).
+Takes linear power (H + 2 m, W + 2 m) float32 with a margin of m pixels, NaN in pixels that are not seen; writes rows of (H, W).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ TARGET_PIXELS = 5  # so many of a target window above it are a point target
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _weigh(value: float, mean: float, variance: float, noise: float) -> float:
-    """The linear estimate with the least mean square error, of speckle with variance `noise` around a mean of 1."""
+    """Return the linear estimate with the smallest mean square error, of speckle with variance `noise` around a mean of 1."""
     signal = (variance - mean * mean * noise) / (1.0 + noise)
     gain = max(signal, 0.0) / variance if variance > 0.0 else 0.0
     return mean + gain * (value - mean)
@@ -21,7 +21,7 @@ def _weigh(value: float, mean: float, variance: float, noise: float) -> float:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _mean_around(image, row, col, half):  # type: ignore[no-untyped-def]
-    """The mean of a small window; NaN where it has no value."""
+    """Return the mean of a small window; NaN if it has no value."""
     total, count = 0.0, 0
     for i in range(row - half, row + half + 1):
         for j in range(col - half, col + half + 1):
@@ -34,7 +34,7 @@ def _mean_around(image, row, col, half):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _means_of_row(image, row, sums, means):  # type: ignore[no-untyped-def]
-    """The 3 × 3 means along a row; those beside a gap one by one."""
+    """Compute the 3 × 3 means along a row; means next to a gap are computed one by one."""
     above, here, below = image[row - 1], image[row], image[row + 1]
     for col in range(sums.size):
         sums[col] = np.float64(above[col]) + np.float64(here[col]) + np.float64(below[col])
@@ -47,7 +47,7 @@ def _means_of_row(image, row, sums, means):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _choose_sides(above, here, below, sides):  # type: ignore[no-untyped-def]
-    """The steepest of four gradients between 3 × 3 means chooses the edge, the mean nearer to that of the middle its side."""
+    """Choose the edge by the steepest of four gradients between 3 × 3 means, and its side by the mean closer to the middle."""
     for col in range(sides.size):
         a, b, c = above[col], above[col + 2], above[col + 4]
         d, middle, e = here[col], here[col + 2], here[col + 4]
@@ -70,9 +70,9 @@ def _choose_sides(above, here, below, sides):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _sum_columns(image, row, sums):  # type: ignore[no-untyped-def]
-    """Sums (2, 14, W + 6) of values and squares, in each column of a window of 7 rows.
+    """Compute the sums (2, 14, W + 6) of values and squares in each column of a window of 7 rows.
 
-    The sums are of none, of its first 1 … 7 rows, of its last 1 … 6.
+    The sums are over no row, its first 1 … 7 rows, and its last 1 … 6 rows.
     """
     for k in range(13):
         line = image[row + (k if k < 7 else 13 - k)]
@@ -92,7 +92,7 @@ def _estimate_row(values, means, squares, noise, out):  # type: ignore[no-untype
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def refined_strip(image, out, first, last, noise, windows, columns):  # type: ignore[no-untyped-def]
-    """Half a window is summed from sums of its columns, which all pixels of a row share; beside a gap value by value."""
+    """Sum half a window from the sums of its columns, which all pixels of a row share; next to a gap, value by value."""
     cols, width = out.shape[1], image.shape[1]
     flat, offsets = image.ravel(), windows[:, :, 0] * width + windows[:, :, 1]
     row_means, some = np.empty((5, cols + 4)), np.empty(width)  # means of rows −2 … 2 around the pixel, in turn
@@ -129,7 +129,7 @@ def refined_strip(image, out, first, last, noise, windows, columns):  # type: ig
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def sigma_strip(image, out, first, last, half, target, noise, low, high, noise_within, bright):  # type: ignore[no-untyped-def]
-    """A first mean from the target window chooses the range of values that are averaged over the whole window."""
+    """Average the values of the whole window within a range that a first mean from the target window selects."""
     for row in range(first, last):
         for col in range(out.shape[1]):
             i, j = row + half, col + half

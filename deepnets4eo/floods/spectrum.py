@@ -20,7 +20,7 @@ SNOW_MNDWI, SNOW_NDWI = 0.4, 0.15
 
 
 def water_indices(bands: Mapping[str, FloatImage], land_nir: float = 0.0) -> tuple[dict[str, FloatImage], Mask]:
-    """The indices of water that the bands allow, and where snow and ice are.
+    """Return the indices of water that the bands allow, and the mask of snow and ice.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def water_indices(bands: Mapping[str, FloatImage], land_nir: float = 0.0) -> tup
     Returns
     -------
     (dict, (H, W) bool)
-        "ndwi" (McFeeters 1996) and "mndwi" (Xu 2006), −1…1, NaN where both bands are 0; snow is known where both are known.
+        "ndwi" (McFeeters 1996) and "mndwi" (Xu 2006), −1…1, NaN in pixels with 0 in both bands; snow is known in pixels with both indices.
     """
     indices = {
         name: normalised_difference(np.maximum(bands[first], 0), np.maximum(bands[second], 0))
@@ -44,7 +44,7 @@ def water_indices(bands: Mapping[str, FloatImage], land_nir: float = 0.0) -> tup
 
 
 def measure_land_nir(bands: Mapping[str, FloatImage], seen: Mask) -> float:
-    """Median of near infrared where MNDWI is negative, which snow and water are not; 0 where there is none, or a band is missing."""
+    """Return the median near infrared of pixels with negative MNDWI, unlike snow and water; 0 without such pixels or a band."""
     if not {"green", "nir", "swir"} <= bands.keys():
         return 0.0
     land = bands["nir"][seen & (bands["green"] < bands["swir"])]
@@ -52,7 +52,7 @@ def measure_land_nir(bands: Mapping[str, FloatImage], seen: Mask) -> float:
 
 
 def index_threshold(index: FloatImage, method: str) -> WaterThreshold | None:
-    """The threshold of an index (H, W), above which water is; None if no part of the scene has two modes. NaN where nothing was seen."""
+    """Return the threshold of an index (H, W), above which is water; None if no part of the scene has two modes. NaN in pixels that are not seen."""
     below = find_water_threshold(-index, method)
     return None if below is None else below.negate()
 

@@ -1,11 +1,11 @@
-"""Water and land by a threshold that is found where both are.
+"""Water and land separated by a threshold that is found where both occur.
 
-The image is split into quarters, again and again, until the two modes of a quarter stand apart (Chini et al. 2017).
+The image is split into quarters, again and again, until the two modes of a quarter are well separated (Chini et al. 2017).
 
-The pooled histogram of these tiles has enough water and enough land to set a threshold, even where water is a hundredth
-of the scene.
+The pooled histogram of these tiles has enough water and enough land to set a threshold, even if water is only one
+hundredth of the scene.
 
-Takes any value (H, W) that is low over water, such as dB, with NaN where nothing was seen. A scene without such tiles
+Takes any value (H, W) that is low over water, such as dB, with NaN in pixels that are not seen. A scene without such tiles
 has no threshold.
 """
 
@@ -40,11 +40,11 @@ WATER_PROBABILITY = 0.5  # to which water grows from its seeds
 
 @dataclass(frozen=True)
 class WaterLevels:
-    """What physics says of calibrated values, low over water.
+    """Physical limits of calibrated values, low over water.
 
-    threshold : where nothing is measured
-    lowest, highest : of one that is
-    water_at_most : the mean of a mode that can be water
+    threshold : used if no threshold is measured
+    lowest, highest : bounds of a measured threshold
+    water_at_most : largest mean of a mode that can be water
     water, land, spread : usual means, and a standard deviation
     """
 
@@ -57,7 +57,7 @@ class WaterLevels:
     spread: float = 2.0
 
     def default_threshold(self) -> WaterThreshold:
-        """The threshold that is taken where none is measured."""
+        """Return the threshold that is used if no threshold is measured."""
         amounts, means, variances = np.full(2, 0.5), np.array([self.water, self.land]), np.full(2, self.spread**2)
         return WaterThreshold(
             self.threshold, TwoGaussians(amounts, means, variances, np.empty((2, 0))), [], measured=False
@@ -66,15 +66,15 @@ class WaterLevels:
 
 @dataclass(frozen=True)
 class WaterThreshold:
-    """Where water ends and land begins, and both distributions.
+    """The threshold that separates water from land, and both distributions.
 
     Attributes
     ----------
-    value : the threshold: as probable water as land
+    value : the threshold: equally probable as water and as land
     classes : distributions of water, the first, and land
-    tiles : where they were measured
-    measured : whether they were, and are not what physics says
-    bounded : whether physics moved the value, since the modes stand less apart than those of land and open water
+    tiles : windows of the measurement
+    measured : whether the distributions were measured rather than taken from physical levels
+    bounded : whether physical limits moved the value, since the modes are closer together than the modes of land and open water
     """
 
     value: float
@@ -85,7 +85,7 @@ class WaterThreshold:
 
     @property
     def water_is_above(self) -> bool:
-        """Whether water is above the threshold, as of an index, and not below it, as of radar."""
+        """Return whether water is above the threshold, as with an index, and not below it, as with radar."""
         water, land = self.classes.means.tolist()
         return bool(water > land)
 
@@ -134,12 +134,12 @@ class WaterThreshold:
 def find_water_threshold(
     values: FloatImage, method: str = "otsu", levels: WaterLevels | None = None
 ) -> WaterThreshold | None:
-    """Find the threshold between water and land; None, or the fixed one of `levels`, where no part of the image has two modes.
+    """Find the threshold between water and land; without a part that has two modes, None or the fixed threshold of `levels`.
 
-    values : (H, W) float32, low over water, such as dB; NaN where nothing was seen
+    values : (H, W) float32, low over water, such as dB; NaN in pixels that are not seen
     method : "otsu", "kittler", "em" or "two-means"
-    levels : what physics says of the values, between whose bounds the threshold lies; its valley may be brighter where
-        the modes stand far apart
+    levels : physical levels of the values, whose bounds limit the threshold; its valley may be brighter if the modes are well
+        separated
     """
     tiles = bimodal_tiles(values, math.inf if levels is None else levels.water_at_most)
     otherwise = None if levels is None else levels.default_threshold()
@@ -160,7 +160,7 @@ def find_water_threshold(
 
 
 def bimodal_tiles(values: FloatImage, water_at_most: float = math.inf) -> list[Window]:
-    """The largest quarters of quarters of the image with two modes of enough pixels each, of which the lower can be water."""
+    """Return the largest quarters of quarters of the image with two modes of enough pixels each, the lower possibly water."""
     chosen: list[Window] = []
     waiting = [Window(0, 0, *values.shape)]
     while waiting:
@@ -172,7 +172,7 @@ def bimodal_tiles(values: FloatImage, water_at_most: float = math.inf) -> list[W
 
 
 def is_bimodal(values: FloatImage, water_at_most: float = math.inf) -> bool:
-    """Whether two modes stand apart in a tile, each with a share of the pixels, and the mean of the lower is at most that of water."""
+    """Return whether a tile has two separate modes, each with a share of the pixels, and the lower mean is at most `water_at_most`."""
     if (values <= water_at_most).sum() < MIN_SHARE / 2 * np.isfinite(values).sum():
         return False  # half of a mode lies below its mean: spares the fit
     histogram = _histogram([values])
@@ -183,12 +183,12 @@ def is_bimodal(values: FloatImage, water_at_most: float = math.inf) -> bool:
 
 
 def grow_water(probability: FloatImage, least_px: int) -> Mask:
-    """Water from its seeds on.
+    """Grow water from its seeds.
 
-    probability : (H, W) float32, probability of water, NaN where nothing was seen
+    probability : (H, W) float32, probability of water, NaN in pixels that are not seen
     least_px : regions with fewer pixels are left out
 
-    Returns (H, W) bool: connected pixels that are rather water than not and hold one that surely is.
+    Returns (H, W) bool: connected pixels that are more probably water than not and contain a sure pixel.
     """
     return parts_with(
         probability >= WATER_PROBABILITY, probability >= SEED_PROBABILITY, least_px, np.ones((3, 3), bool)
@@ -196,7 +196,7 @@ def grow_water(probability: FloatImage, least_px: int) -> Mask:
 
 
 def parts_with(mask: Mask, seeds: Mask, least_px: float = 1, structure: Mask | None = None) -> Mask:
-    """The connected parts of a mask that hold a seed and have enough pixels; without `structure`, parts touch by sides."""
+    """Return the connected parts of a mask that contain a seed and enough pixels; without `structure`, parts touch by sides."""
     from scipy.ndimage import label
 
     parts, count = label(mask, structure)
@@ -218,7 +218,7 @@ def _quarters(tile: Window) -> list[Window]:
 
 
 def _histogram(blocks: Sequence[FloatImage]) -> Histogram:
-    """Counts of the values of all blocks but for the tails."""
+    """Return the histogram of the values of all blocks without the tails."""
     parts = [block[np.isfinite(block)] for block in blocks]
     seen = parts[0] if len(parts) == 1 else np.concatenate(parts)
     if not seen.size:

@@ -35,10 +35,10 @@ class RadarImage:
     Parameters
     ----------
     name : the file, as messages name it
-    bands : polarisation ("VV", "VH", …) → values (H, W) float32, NaN where nothing was seen
+    bands : polarisation ("VV", "VH", …) → values (H, W) float32, NaN in pixels that are not seen
     tags : of the file; unit and direction of flight are read from them
-    day : when it was taken, if known
-    stated : the unit, if the file states it elsewhere, such as in the names of its bands
+    day : acquisition day, if known
+    stated : the unit, if the file states it elsewhere, for example in the names of its bands
     """
 
     name: str
@@ -73,7 +73,7 @@ class RadarImage:
         return {name: to_power(band, unit) for name, band in self.bands.items()}
 
     def orbit(self) -> Orbit | None:
-        """Return the direction of flight, None where no tag says it."""
+        """Return the direction of flight, or None if no tag states it."""
         word = (_tag(self.tags, ORBIT_TAGS) or "").lower()
         directions: tuple[Orbit, ...] = ("ascending", "descending")
         return next((direction for direction in directions if word and direction.startswith(word)), None)
@@ -84,7 +84,7 @@ class RadarImage:
 
 
 def check_radar_pair(pre: RadarImage, post: RadarImage) -> None:
-    """Refuse two dates of which a comparison would mean nothing.
+    """Refuse two dates whose comparison would be meaningless.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def _check_bands(pre: RadarImage, post: RadarImage) -> None:
 
 
 def _limits(image: RadarImage) -> tuple[float, float] | None:
-    """The percentiles between which nearly all values lie, over the bands together; None if nothing was seen."""
+    """Return the percentiles that enclose nearly all values, over the bands together; None if nothing was seen."""
     samples = [_sample(band) for band in image.bands.values()]
     values = np.concatenate([sample[np.isfinite(sample)] for sample in samples]) if samples else np.zeros(0)
     if not values.size:
@@ -150,7 +150,7 @@ def _limits(image: RadarImage) -> tuple[float, float] | None:
 
 
 def _sample(band: FloatImage) -> FloatImage:
-    """A million evenly spread values at most."""
+    """Return up to a million evenly spread values."""
     return band[:: max(1, band.shape[0] // SAMPLE_PX), :: max(1, band.shape[1] // SAMPLE_PX)]
 
 
@@ -166,6 +166,6 @@ def to_power(values: FloatImage, unit: RadarUnit) -> FloatImage:
 
 
 def _tag(tags: Mapping[str, str], names: Sequence[str]) -> str | None:
-    """The first tag with one of these names, in any case of letters."""
+    """Return the first tag with one of these names, in any letter case."""
     lower = {name.lower(): value for name, value in tags.items()}
     return next((str(lower[name]).strip() for name in names if name in lower), None)

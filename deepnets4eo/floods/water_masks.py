@@ -3,7 +3,7 @@
 Takes a raster in the legend `water`, or of 0 and 1 (or 255); for new water also depths. Returns 0 and 1 on the grid of
 the map.
 
-Refuses masks in which dry ground has no data, such as masks that declare 0 as nodata: neither the share of water nor
+Refuses masks whose dry ground has no data, such as masks that declare 0 as nodata: neither the share of water nor
 new water could be computed from them. Refuses other numbers, such as classes of land cover.
 """
 
@@ -25,7 +25,7 @@ MAX_LISTED = 6  # values in a message
 
 
 class WaterMask(LayerView):
-    """A layer as 1 where it is water, and 0 elsewhere. waters : values of water; all but 0 where empty."""
+    """A layer as 1 in water and 0 elsewhere. waters : values of water; if empty, all values but 0."""
 
     def __init__(self, layer: Layer, waters: Collection[int]) -> None:
         super().__init__(layer, np.uint8, None)
@@ -37,11 +37,11 @@ class WaterMask(LayerView):
 
 
 def open_water_mask(source: str, grid: Grid, flag: str, names: Collection[str], *, depths: bool = False) -> Layer:
-    """A mask of water on a grid, 0 and 1.
+    """Open a mask of water on a grid, 0 and 1.
 
-    flag : how messages name it
-    names : classes of its legend that are water, where it has one
-    depths : whether the raster may also hold depths of water, of which all above 0 are water
+    flag : name of the mask in messages
+    names : classes of its legend that are water, if it has a legend
+    depths : whether the raster may also contain depths of water; all depths above 0 are water
 
     Errors: InputError, GridError.
     """
@@ -65,17 +65,17 @@ def open_new_water(source: str, grid: Grid) -> Layer:
     Parameters
     ----------
     source : a raster in a legend with the class `flood`, a mask of 0 and 1 (or 255), or depths of water
-    grid : where it is read
+    grid : target grid of the raster
 
     Returns
     -------
     Layer
-        (1, H, W) uint8: 1 where water is new, 0 elsewhere.
+        (1, H, W) uint8: 1 in new water, 0 elsewhere.
 
     Raises
     ------
     InputError
-        Several bands, dry ground without data, as where 0 is declared as nodata, or other numbers, such as classes.
+        Several bands, dry ground without data, for example because 0 is declared as nodata, or other numbers, such as classes.
     GridError
         It does not overlap the grid.
     """
@@ -84,7 +84,7 @@ def open_new_water(source: str, grid: Grid) -> Layer:
 
 @dataclass
 class _ValuesSeen:
-    """What a raster of water holds: gaps, a 0, fractions, values below 0, and some of the other whole numbers."""
+    """Values found in a raster of water: gaps, a 0, fractions, values below 0, and some of the other whole numbers."""
 
     gaps: bool = False
     zero: bool = False
@@ -112,11 +112,11 @@ class _ValuesSeen:
 
     @property
     def is_mask(self) -> bool:
-        """Whether all is 0 and one value that means true."""
+        """Return whether all values are 0 and one value that means true."""
         return not self.fractions and len(self.whole) <= 1 and self.whole <= MASK_VALUES
 
     def is_depth(self, unit: str, *, scaled: bool) -> bool:
-        """Whether the values are depths next to dry ground: lengths by their unit, else fractions, which classes are not."""
+        """Return whether the values are depths next to dry ground: lengths by their unit, else fractions, which classes are not."""
         is_length = metres_of(unit) is not None if unit else self.fractions or scaled
         return is_length and self.zero and not self.negative
 

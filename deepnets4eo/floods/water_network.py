@@ -1,9 +1,9 @@
-"""The small network that comes with the toolbox and finds water in optical images of about 1 m a pixel.
+"""The small network that comes with the toolbox and finds water in optical images with pixels of about 1 m.
 
 Takes red, green and blue of one date, stretched to 8 bits, and the brightness of the whole scene. Returns the
 probability of water.
 
-Without PyTorch or the weights, `open_water_network` returns None, and water is found by its surfaces alone.
+Without PyTorch or the weights, `open_water_network` returns None, and water is found by its surfaces only.
 """
 
 from __future__ import annotations
@@ -38,10 +38,9 @@ WATER = "water"  # class of its legend
 
 @dataclass(frozen=True)
 class SceneTone:
-    """Means of red, green and blue and their common spread over a scene, by which bands are standardised for the
-    network.
+    """Means of red, green and blue and their common spread over a scene, which standardise bands for the network.
 
-    A dark scene looks to it like a bright one, and the same in every tile.
+    To the network, a dark scene looks like a bright scene, and the same in every tile.
 
     >>> SceneTone.measure(np.full((3, 4, 4), 104.0, np.float32), np.ones((4, 4), bool)).spread
     0.0
@@ -52,7 +51,7 @@ class SceneTone:
 
     @classmethod
     def measure(cls, image: FloatImage, valid: Mask) -> SceneTone:
-        """Return the tone of an image (3, h, w) of display values where it is valid (h, w); that of no image where it is nowhere."""
+        """Return the tone of the valid pixels (h, w) of an image (3, h, w) of display values; without any, means 0 and spread 1."""
         pixels = _standardised(image)[:, valid]
         if not pixels.size:
             return cls((0.0,) * len(image), 1.0)
@@ -101,12 +100,12 @@ def _standardised(image: FloatImage) -> FloatImage:
 
 
 def shipped_folder() -> Path | None:
-    """Return the folder of the run; None where this copy of the toolbox comes without its weights."""
+    """Return the folder of the run; None if this copy of the toolbox comes without its weights."""
     return shipped_run(SHIPPED)
 
 
 def open_water_network() -> WaterNetwork | None:
-    """Return the network that comes with the toolbox; None where it or PyTorch is not there."""
+    """Return the network that comes with the toolbox; None if the network or PyTorch is missing."""
     folder = shipped_folder()
     return None if folder is None or not is_installed("torch") else _open(folder)
 

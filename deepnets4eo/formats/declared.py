@@ -1,6 +1,6 @@
-"""What a file or an array states of itself, read once: bands, scale, units, orientation, pages, whether it is whole.
+"""Properties that a file or array declares, read once: bands, scale, units, orientation, pages, whether it is whole.
 
-One value for every entrance. A caller honours what is stated, or `Declared.check` refuses it; nothing is dropped.
+All entry points use this one value. A caller honours each declared property, or `Declared.check` refuses it; nothing is dropped.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ MAX_NAMED = 6  # bands in a sentence
 
 @dataclass(frozen=True)
 class Declared:
-    """What a file or an array states of itself; `bands` are all bands of the source, in order.
+    """Properties that a file or array declares; `bands` are all bands of the source, in order.
 
     source : its name, for messages
     tags : further words, by name
     orientation : 1 to 8 as in EXIF and TIFF, 1 if the first row is the upper one and the first column the left one
     pages : images in one file; more than one page is honoured as bands, or refused
-    is_complex : whether its numbers are complex, as those of radar before detection
+    is_complex : whether its numbers are complex, as in radar images before detection
     whole : whether the file is as long as its own structure states
     unmasked : numbers of the bands, 1-based, that are marked as alpha and read as bands
-    number_dtype : the type in which stored numbers are meant, if it is not that of the array
+    number_dtype : the type that stored numbers are meant to have, if it differs from the array's type
     """
 
     source: str
@@ -95,9 +95,9 @@ class Declared:
 
     @classmethod
     def of_array(cls, array: xarray.DataArray, band_axis: Hashable | None) -> Declared:
-        """Read what the attributes and coordinates of an array of xarray state. Raises InputError for words that are no numbers.
+        """Read the attributes and coordinates of an array of xarray. Raises InputError for words that are not numbers.
 
-        band_axis : its axis beside rows and columns; None for a single band"""
+        band_axis : its axis in addition to rows and columns; None for a single band"""
         words = array_words(array, band_axis)
         meant = None if words.number_dtype == array.dtype else words.number_dtype
         declared = cls(
@@ -128,7 +128,7 @@ class Declared:
 
     @property
     def stored(self) -> list[StoredValues]:
-        """How the numbers of each band are meant."""
+        """Return the meaning of the stored numbers of each band."""
         return [band.stored for band in self.bands]
 
     @property
@@ -143,7 +143,7 @@ class Declared:
 
     @property
     def limits(self) -> bool:
-        """Whether bands have further missing values or a valid range."""
+        """Return whether bands have further missing values or a valid range."""
         return any(band.limits for band in self.bands)
 
     def subset(self, bands: Sequence[int]) -> Declared:
@@ -167,7 +167,7 @@ class Declared:
         return replace(self, bands=tuple(changed))
 
     def with_nodata(self, value: float) -> Declared:
-        """Return a copy in which only `value` means no data, in every band."""
+        """Return a copy with `value` as the only number that means no data, in every band."""
         count = len(self.bands)
         return self.with_bands(nodata=[value] * count, missing=[()] * count, valid_range=[None] * count)
 

@@ -1,7 +1,7 @@
-"""How a picture file is built: whether it is whole, how it is turned, how many images are in it; no pixel is decoded.
+"""Structure of a picture file: whether it is whole, its orientation, and its number of images; no pixel is decoded.
 
-Reads the chunks of PNG, WebP and GIF, and the directories of TIFF. GDAL reads the first image only, ignores most words on
-orientation, and leaves the pixels of a shortened PNG of 8 bits as they were in memory.
+Reads the chunks of PNG, WebP and GIF, and the directories of TIFF. GDAL reads only the first image, ignores most words on
+orientation, and for a truncated 8-bit PNG returns whatever its memory contained.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SHORTS = {3: "H", 4: "I", 16: "Q"}  # types of whole numbers in TIFF directories
 
 
 class Structure(NamedTuple):
-    """How a file is built; `directories`: the 0-based TIFF directories of its pages, for a TIFF of several."""
+    """Structure of a file; `directories`: the 0-based TIFF directories of its pages, for a TIFF of several."""
 
     orientation: int = UPRIGHT
     pages: int = 1
@@ -60,7 +60,7 @@ class Structure(NamedTuple):
 
     @property
     def turned(self) -> bool:
-        """Whether its pixels are not stored as they are to be seen."""
+        """Return whether its pixels are stored in another orientation than they are displayed in."""
         return self.orientation != UPRIGHT
 
     def check(self, source: str, honours: Collection[str] = ()) -> None:
@@ -99,7 +99,7 @@ def remote_orientation(address: str, driver: str) -> int:
 
 @lru_cache(maxsize=1 << 14)
 def _read(path: Path, driver: str, mtime_ns: int, size: int) -> Structure:
-    """Each thread opens a file anew; its structure is read once."""
+    """Read the structure of a file once, although each thread opens the file separately."""
     try:
         with path.open("rb") as file:
             return _READERS[driver](file, size)

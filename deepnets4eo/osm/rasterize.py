@@ -1,10 +1,10 @@
-"""OpenStreetMap vectors as raster layers on an image's grid, a band a class, where unknown is not the same as absent.
+"""OpenStreetMap vectors as raster layers on an image's grid, one band per class; unknown differs from absent.
 
 Takes vector files, tables, or a mapping from class to either, and a grid or raster. Refuses sources off the image.
 
-Values are positive inside a class, negative outside, and 0 where unknown.
+Values are positive inside a class, negative outside, and 0 if unknown.
 
-A pixel is unknown beyond the extent of the source. A whole band is unknown where the source has nothing of its class
+A pixel is unknown beyond the extent of the source. A whole band is unknown if the source has nothing of its class
 near the image.
 
 To a scene 0 is an ordinary value, so unknown pixels stay valid.
@@ -118,12 +118,12 @@ def rasterize_osm(
     overwrite: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> Path:
-    """Write OpenStreetMap classes as a COG on an image's grid, one band a class in the order of the rules; returns its path.
+    """Write OpenStreetMap classes as a COG on an image's grid, one band per class in the order of the rules; return its path.
 
     Parameters
     ----------
     source
-        .osm, .osm.bz2 or .pbf, a vector file of `formats.vectors`, a table with a column a tag, a list of them, or a
+        .osm, .osm.bz2 or .pbf, a vector file of `formats.vectors`, a table with one column per tag, a list of them, or a
         mapping {class: file or table} for vectors without tags. Layers named like a class are of that class.
     target : the grid, or a raster on it
     out : the file to write
@@ -134,13 +134,13 @@ def rasterize_osm(
     rules : table of tags, widths and priority, or its file; by default `osm_rules.yaml` of the package
     coverage
         Polygons, or a file of them, within which the source is complete; "everywhere"; by default the bounds stated in
-        the file, else the box around its features (two narrow ones where they lie on both sides of 180° of longitude).
+        the file, else the box around its features (two narrow boxes if they are on both sides of 180° of longitude).
     unknown : classes that are unknown everywhere
-    complete : classes that are absent, not unknown, where none is near the image
+    complete : classes that are absent, not unknown, if none is near the image
     attribution : for the file's tags, as the licence of OpenStreetMap (ODbL) requires it; "" for other sources
     block_px : side of the blocks; the result does not depend on it
     overwrite : whether an existing file is replaced
-    progress : called with the share done, 0–1
+    progress : called with the finished share, 0–1
 
     Returns
     -------
@@ -155,7 +155,7 @@ def rasterize_osm(
     OutputError
         `out` exists and is not to be overwritten.
 
-    Memory: the features near the image, about three times, and 60·block² bytes a core.
+    Memory: the features near the image, about three times, and 60·block² bytes per core.
 
     Examples
     --------
@@ -183,7 +183,7 @@ def _prepare(
     unknown: Sequence[str],
     complete: Sequence[str],
 ) -> tuple[_OsmLayers, dict[str, str]]:
-    """The outlines of all classes, and the tags that describe them."""
+    """Return the outlines of all classes, and the tags that describe them."""
     grid, tags = _grid_and_tags(target)
     margin_px = math.ceil(clip_m / min(gsd_m(grid))) + 1
     around = crop(grid, whole(grid).grow(margin_px))
@@ -240,7 +240,7 @@ def _inside(shapes: Outlines, window: Window) -> NDArray[np.bool_]:
 
 
 def _coverage_outlines(features: Sequence[Features], coverage: Any, grid: Grid, around: Grid) -> Outlines | None:
-    """Where the source is complete, on the grown grid; None for everywhere."""
+    """Return the outlines within which the source is complete, on the grown grid; None for everywhere."""
     if isinstance(coverage, str) and coverage == EVERYWHERE:
         return None
     if coverage is None:
@@ -264,7 +264,7 @@ def _coverage_outlines(features: Sequence[Features], coverage: Any, grid: Grid, 
 
 
 def _stated_boxes(features: Sequence[Features]) -> list[tuple[Boxes, Any]]:
-    """Boxes (1, 4) around each file, and around all tables together, each with its CRS; two of what lies across 180°."""
+    """Return boxes (1, 4) around each file, and around all tables together, each with its CRS; two for an area across 180°."""
     boxes: dict[tuple[str, str], list[Boxes]] = {}
     for part in features:
         if len(part.boxes):
@@ -292,7 +292,7 @@ def _in_degrees(crs: Any) -> bool:
 
 
 def _box_series(boxes: Boxes, crs: Any) -> gpd.GeoSeries:
-    """The boxes as polygons, with points along their sides, which are no straight lines in another CRS."""
+    """Return the boxes as polygons with points along their sides, which are not straight in another CRS."""
     import geopandas as gpd
 
     sides = np.maximum((boxes[:, 2:] - boxes[:, :2]).max(axis=1), 1e-9)

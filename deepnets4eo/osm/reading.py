@@ -63,10 +63,10 @@ class Features(NamedTuple):
 
 
 def read_features(source: OsmSource, rules: OsmRules, area: Grid) -> list[Features]:
-    """Everything of a source that meets the area of a grid.
+    """Read everything in a source that meets the area of a grid.
 
-    Errors: InputError, which names the file, for what cannot be read or has no tag that the rules know.
-    GridError where only one of source and grid has a CRS.
+    Errors: InputError, which names the file, if a source cannot be read or has no tag of the rules.
+    GridError if only one of source and grid has a CRS.
     """
     features = [part for known_class, item in _items(source, rules) for part in _read(item, known_class, rules, area)]
     for part in features:
@@ -82,7 +82,7 @@ def read_features(source: OsmSource, rules: OsmRules, area: Grid) -> list[Featur
 
 
 def sources_of_words(items: list[str]) -> list[str] | dict[str, str]:
-    """A mapping where the items are class=file, else the files; what exists under its whole name is a file. Errors: InputError."""
+    """Return a mapping if the items are class=file, else the files; an item that exists as a whole is a file. Errors: InputError."""
     pairs = [("", "", item) if Path(item).exists() or is_remote(item) else item.partition("=") for item in items]
     classes = {name: path for name, equals, path in pairs if equals}
     if not classes:
@@ -96,7 +96,7 @@ def sources_of_words(items: list[str]) -> list[str] | dict[str, str]:
 
 
 def read_area(path: str | Path) -> gpd.GeoSeries:
-    """The polygons of a vector file with the area that an extract covers. Errors: InputError names the file."""
+    """Read the polygons of a vector file with the area that an extract covers. Errors: InputError names the file."""
     _check_exists(path)
     import geopandas as gpd
 
@@ -204,7 +204,7 @@ def _read_vector(path: Path, name: str, known_class: str | None, rules: OsmRules
 
 
 def _boxes_of_layer(path: Path, layer: str, info: Mapping[str, Any]) -> Boxes:
-    """The box that a vector file states; where it is wider than half of the world, those of `west_and_east` if all lies around 180°."""
+    """Return the box that a vector file states; if it is wider than half the world, `west_and_east` boxes if all is around 180°."""
     boxes = stated_boxes(info["total_bounds"])
     wide = len(boxes) and np.ptp(boxes[:, [0, 2]]) > HALF_TURN
     if not wide or info["crs"] is None or is_undefined(info["crs"]) or not CRS(info["crs"]).is_geographic:
@@ -217,7 +217,7 @@ def _boxes_of_layer(path: Path, layer: str, info: Mapping[str, Any]) -> Boxes:
 
 
 def _growing_boxes(path: Path, **how: Any) -> Iterator[Boxes]:
-    """The boxes of `west_and_east` around all features read so far, at least once. Memory: 65,536 features."""
+    """Yield the boxes of `west_and_east` around all features read so far, at least once. Memory: 65,536 features."""
     import pyogrio
 
     boxes = np.empty((0, 4))
@@ -230,7 +230,7 @@ def _growing_boxes(path: Path, **how: Any) -> Iterator[Boxes]:
 
 
 def _box_in(crs: Any, area: Grid, name: str) -> tuple[float, float, float, float] | None:
-    """The area's box in a source's CRS; None where one of them has no CRS."""
+    """Return the area's box in a source's CRS; None if one of them has no CRS."""
     if crs is None or area.crs is None:
         return None
     extent = area.extent

@@ -27,7 +27,7 @@ NOISE = "noise"
 
 @dataclass(frozen=True, eq=False)
 class PointCloud:
-    """N points; what was not measured is None.
+    """N points; values that were not measured are None.
 
     Parameters
     ----------
@@ -37,16 +37,16 @@ class PointCloud:
     intensity : (N,) float32
     return_number, number_of_returns : (N,) uint8, counted from 1
     classification : (N,) uint8, codes of the file
-    crs : None where unknown
-    source : where the points are from, for messages
-    synthetic : whether the points are made up
-    asprs : whether the classification has the codes of ASPRS, where 7 and 18 are noise
-    withheld : (N,) bool, points that the file says to leave out; what `open_cloud` reads has none of them
+    crs : None if unknown
+    source : origin of the points, for messages
+    synthetic : whether the points are synthetic
+    asprs : whether the classification has the codes of ASPRS, in whose list 7 and 18 are noise
+    withheld : (N,) bool, points that the file marks to be left out; the clouds of `open_cloud` contain none of them
 
     Raises
     ------
     InputError
-        No points, arrays of different lengths, or coordinates that are no numbers, or beyond 1e10.
+        No points, arrays of different lengths, or coordinates that are not numbers, or beyond 1e10.
 
     Examples
     --------
@@ -90,7 +90,7 @@ class PointCloud:
         return len(self.xyz)
 
     def measurements(self) -> dict[str, NDArray[Any]]:
-        """The arrays beside the coordinates that are not None, by name."""
+        """Return the arrays in addition to the coordinates that are not None, by name."""
         beside = [field.name for field in fields(self) if field.name not in ABOUT]
         return {name: getattr(self, name) for name in beside if getattr(self, name) is not None}
 
@@ -107,7 +107,7 @@ class PointCloud:
         return ~self.noise if self.withheld is None else ~(self.noise | self.withheld)
 
     def subset(self, index: NDArray[Any]) -> PointCloud:
-        """The points at an index (M,) or of a mask (N,), with all that was measured at them; at least one."""
+        """Return the points at an index (M,) or of a mask (N,), with all their measurements; at least one."""
         columns = {name: values[index] for name, values in self.measurements().items()}
         withheld = None if self.withheld is None else self.withheld[index]
         return replace(self, xyz=self.xyz[index], withheld=withheld, **columns)
@@ -145,7 +145,7 @@ class PointCloud:
 
 
 def within(xyz: Floats, bounds: Bounds) -> Mask:
-    """(N,) which points (N, 3) lie within bounds, edges included."""
+    """Return (N,) bool: which points (N, 3) are within bounds, edges included."""
     x_min, y_min, x_max, y_max = bounds
     x, y = xyz[:, 0], xyz[:, 1]
     return np.asarray((x >= x_min) & (x <= x_max) & (y >= y_min) & (y <= y_max))
@@ -153,7 +153,8 @@ def within(xyz: Floats, bounds: Bounds) -> Mask:
 
 def at_counted(cloud: PointCloud, compute: Callable[[PointCloud], NDArray[Any]], fill: float) -> NDArray[Any]:
     """Return values (N, …): rows that `compute` returns for points that count, `fill` at withheld points and noise.
-    Raises InputError where no point counts."""
+
+    Raises InputError if no point counts."""
     counted = cloud.counted
     if counted.all():
         return compute(cloud)

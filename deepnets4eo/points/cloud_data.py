@@ -31,7 +31,7 @@ LEARNT, WITHHELD, NEITHER = 0, 1, 2  # parts of a point
 
 
 class CloudData(Section):
-    """Which clouds, and which of their points are learnt from and which validated on."""
+    """The clouds, and their points for training and for validation."""
 
     folders: tuple[str, ...] = Field(default=(), description="where the clouds are; --data sets it")
     clouds: tuple[str, ...] = Field(
@@ -76,7 +76,7 @@ class LabelledCloud:
 
     @property
     def grid(self) -> Grid:
-        """The cells within the bounds of the points. Errors: InputError where they lie too far apart."""
+        """Return the cells within the bounds of the points. Errors: InputError if they are too far apart."""
         self.file.check_extent()
         (left, bottom), (right, top) = np.floor(self.file.bounds[:, :2] / self.cell_m).astype(np.int64).tolist()
         affine = Affine.scale(self.cell_m, -self.cell_m) * Affine.translation(left, -(top + 1))
@@ -92,10 +92,9 @@ class LabelledCloud:
     def pieces(
         self, legend: Legend, data: CloudData, halo_m: float, folder: Path | None = None
     ) -> Iterator[CloudPiece]:
-        """Yield all points, or tiles in `folder` with `halo_m` metres around where there are more than
-        `data.most_points`.
+        """Yield all points, or tiles in `folder` with a halo of `halo_m` metres if there are more than `data.most_points`.
 
-        A point is its piece's own once. Memory: 100 bytes a point of a piece. Errors: InputError without fitting
+        Each point is an own point of exactly one piece. Memory: 100 bytes per point of a piece. Errors: InputError without fitting
         classes.
         """
         if self.file.point_count <= data.most_points:
@@ -159,7 +158,7 @@ def point_parts(split: DataSplit[LabelledCloud], number: int, xy: NDArray[np.flo
 
 
 def _pieces(cloud: PointCloud, own: int, legend: Legend, data: CloudData) -> Iterator[CloudPiece]:
-    """Yields the points without noise, none where no own point is left."""
+    """Yield the points without noise, nothing if no own point is left."""
     counted = replace(cloud, asprs=cloud.asprs and has_asprs_noise(legend)).counted
     if counted[:own].any():
         part = cloud if counted.all() else cloud.subset(counted)

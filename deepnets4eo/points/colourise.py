@@ -1,6 +1,6 @@
 """Colours of an orthophoto at points: in memory, and for whole files that are written again with colours.
 
-Takes points in a CRS and rasters; reads the blocks of the rasters that points lie on. Memory: one block, 8 bytes a point.
+Takes points in a CRS and rasters; reads the blocks of the rasters under the points. Memory: one block, 8 bytes per point.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ EDGE_PX = 1e-3  # tiles of points and of orthophotos end at the same lines
 
 
 class Orthophoto:
-    """An orthophoto, and where it is not among its bands the near infrared.
+    """An orthophoto, and the near infrared if it is not among its bands.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class Orthophoto:
 
     @property
     def measurements(self) -> tuple[str, ...]:
-        """What it adds to points."""
+        """Return the names of the measurements that it adds to points."""
         return ("colour", "near_infrared") if self._near is not None else ("colour",)
 
     @property
@@ -70,8 +70,8 @@ class Orthophoto:
     def colourise(self, cloud: PointCloud, counted: int | None = None) -> tuple[PointCloud, int]:
         """Return the points with the colours of the image; points without a CRS are in its CRS.
 
-        Also return how many of the first `counted` points (None: all) lie beyond it or on void pixels and are black.
-        Raises InputError where it cannot be read there.
+        Also return how many of the first `counted` points (None: all) are beyond it or on void pixels, and so black.
+        Raises InputError if the image cannot be read there.
         """
         colour, seen = _sample(self._colour, cloud)
         near = None if self._near is None else _sample(self._near, cloud)[0][:, 0]
@@ -102,7 +102,7 @@ def colourise_cloud(
 
     Returns
     -------
-    How many points lie beyond the orthophoto, or on void pixels, and are black.
+    The number of points that are black because they are beyond the orthophoto or on void pixels.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def colourise_cloud(
 
 
 def _sample(layer: Layer, cloud: PointCloud) -> tuple[NDArray[np.uint8], Mask]:
-    """Values (N, bands) of the pixels that points lie on, and which points have any (N,)."""
+    """Return values (N, bands) of the pixels at the points, and a mask (N,) of the points with values."""
     rows, cols = _pixels(layer, cloud)
     values = np.zeros((len(cloud), layer.count), np.uint8)
     seen = np.zeros(len(cloud), bool)

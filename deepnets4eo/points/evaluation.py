@@ -48,18 +48,18 @@ def evaluate_cloud(
 
     Parameters
     ----------
-    labelled : its dimension `pred_class` is scored, or its classification without one
+    labelled : file whose dimension `pred_class` is scored, or its classification if that is missing
     reference : the same points in the same order; it may be the same file
-    legend : by default that of the labelled file
+    legend : by default the legend of the labelled file
     ignored : names of classes whose reference points are left out
     unknown_is_void : whether codes that the legend lacks are void, and not an error
-    progress : called with the share done, 0–1
+    progress : called with the finished share, 0–1
 
     Returns
     -------
     dict
-        As `evaluate` returns for rasters. Points that are void in the reference or withheld are left out, and where
-        `pred_class` is scored those that the reference calls noise; points without label count as errors.
+        As `evaluate` returns for rasters. Points that are void in the reference or withheld are left out, and so are
+        points that the reference classifies as noise if `pred_class` is scored; points without label count as errors.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def evaluate_cloud(
 def _open_both(
     labelled: str | Path, reference: str | Path, legend: Legend | None
 ) -> tuple[CloudFile, CloudFile, Legend, bool]:
-    """Both files, the legend in which they are scored, and whether labels stand beside the classification. Errors: InputError."""
+    """Return both files, the legend to score in, and whether labels are apart from the classification. Errors: InputError."""
     predicted = open_cloud(labelled)
     has_labels = PREDICTED in getattr(predicted, "extra_dimensions", ())
     if has_labels:

@@ -44,8 +44,8 @@ class HeightGrid:
 
     Parameters
     ----------
-    grid : where the cells lie
-    highest, lowest, mean : (h, w) float32 metres; NaN where there is no point
+    grid : the cells
+    highest, lowest, mean : (h, w) float32 metres; NaN in cells without points
     top : (h, w) float32 metres, mean of the points at most 1 m below the highest: of roofs without walls
     count : (h, w) int32, points of each cell
     """
@@ -80,15 +80,17 @@ def grid_around(bounds: Sequence[float], cell_m: float, crs: Any = None) -> Grid
 
 
 def _first_cell(left: float, top: float, cell_m: float) -> Affine:
-    """From cells to coordinates; the corner lies in the first cell in the arithmetic that finds the cells of points."""
+    """Return the affine from cells to coordinates; the corner is in the first cell by the arithmetic that assigns points."""
     affine = Affine(cell_m, 0, math.floor(left / cell_m) * cell_m, 0, -cell_m, math.ceil(top / cell_m) * cell_m)
     col, row = apply_affine(~affine, np.array([[left, top]]))[0]
     return affine @ Affine.translation(-1 if col < 0 else 0, -1 if row < 0 else 0)
 
 
 def height_grid(chunks: Chunks, grid: Grid, *, leave_out: Sequence[int] = ()) -> HeightGrid:
-    """Return the heights of the points of each cell. `chunks()` is called twice; the classes `leave_out` do not count.
-    Raises NoHeightsError where no point that counts lies on the grid."""
+    """Return the heights of the points of each cell.
+
+    `chunks()` is called twice; the classes `leave_out` do not count. Raises NoHeightsError if no point that counts is on
+    the grid."""
     size = grid.shape[0] * grid.shape[1]
     highest, lowest = np.full(size, -np.inf, np.float32), np.full(size, np.inf, np.float32)
     total, count = np.zeros(size), np.zeros(size, np.int32)
@@ -112,7 +114,7 @@ def height_grid(chunks: Chunks, grid: Grid, *, leave_out: Sequence[int] = ()) ->
 
 
 def class_share(chunks: Chunks, grid: Grid, code: int) -> FloatImage | None:
-    """Return the share (h, w) of the points of each cell that have a class; None where no point on the grid has it."""
+    """Return the share (h, w) of the points of each cell that have a class; None if no point on the grid has it."""
     size = grid.shape[0] * grid.shape[1]
     every, those = np.zeros(size, np.int32), np.zeros(size, np.int32)
     unused = np.zeros(size)
@@ -128,7 +130,7 @@ def class_share(chunks: Chunks, grid: Grid, code: int) -> FloatImage | None:
 
 
 def _without_heights(chunks: Chunks, grid: Grid, leave_out: Sequence[int], name: str) -> NoHeightsError:
-    """Why no cell has a height."""
+    """Return the error with the reason why no cell has a height."""
     area = tuple(grid.extent.boundingbox)
     as_they_are = (replace(cloud, asprs=False, withheld=None) for cloud in chunks())
     if any(len(_cells(cloud, grid, ())[0]) for cloud in as_they_are):
@@ -153,7 +155,7 @@ def _top(chunks: Chunks, grid: Grid, leave_out: Sequence[int], highest: NDArray[
 
 
 def _add(total: Floats, count: NDArray[np.int32], cell: Indices, z: NDArray[np.float32]) -> None:
-    """Add heights to the sums of their cells; arrays reach over the cells of these points alone."""
+    """Add heights to the sums of their cells; the arrays only extend over the cells of these points."""
     if len(cell):
         first = int(cell.min())
         number = np.bincount(cell - first)
@@ -162,7 +164,7 @@ def _add(total: Floats, count: NDArray[np.int32], cell: Indices, z: NDArray[np.f
 
 
 def _cells(cloud: PointCloud, grid: Grid, leave_out: Sequence[int]) -> tuple[Indices, NDArray[np.float32]]:
-    """Flat cell (P,) and height (P,) of the points that lie on the grid and count."""
+    """Return flat cell (P,) and height (P,) of the points that are on the grid and count."""
     col, row = np.floor(apply_affine(~grid.affine, cloud.xyz[:, :2])).T
     counted = cloud.counted & (row >= 0) & (row < grid.shape[0]) & (col >= 0) & (col < grid.shape[1])
     if cloud.classification is not None and cloud.asprs and len(leave_out):
@@ -184,12 +186,12 @@ def heights_above_ground(
 
     Returns
     -------
-    (N,) float32 metres; a little below 0 at points under the estimated ground. Memory: 40 bytes a cell, 24 a point.
+    (N,) float32 metres; a little below 0 at points under the estimated ground. Memory: 40 bytes per cell, 24 per point.
 
     Raises
     ------
     InputError
-        An extent of so many cells that coordinates must be wrong.
+        An extent with more cells than correct coordinates can give.
 
     >>> cloud = PointCloud(np.column_stack([*np.divmod(np.arange(400.0), 20), np.zeros(400)]))
     >>> float(np.abs(heights_above_ground(cloud)).max())
@@ -234,7 +236,7 @@ def _remedy(cloud: PointCloud) -> str:
 
 
 def _lowest(cells: Floats, height: Floats, shape: tuple[int, int]) -> FloatImage:
-    """(h, w) float64 lowest heights of the points in each cell; NaN where there is none."""
+    """Return (h, w) float64 lowest heights of the points in each cell; NaN in cells without points."""
     lowest = np.full(math.prod(shape), np.inf)
     column = cells.astype(np.int64)
     np.minimum.at(lowest, column[:, 0] * shape[1] + column[:, 1], height)

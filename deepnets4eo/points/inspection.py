@@ -1,6 +1,6 @@
-"""What a file of points is and what is wrong with it, for the verb `check`: points, density, CRS, classes, colours.
+"""Description of a file of points and its problems, for the verb `check`: points, density, CRS, classes, colours.
 
-Reads the file twice, as bounds of headers are not trusted. Memory: one chunk, and one bit a square metre of the file's bounds.
+Reads the file twice, as bounds of headers are not trusted. Memory: one chunk, and one bit per square metre of the file's bounds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PRIMES = np.array([73_856_093, 19_349_663, 83_492_791])  # Teschner et al. 2003:
 
 @dataclass
 class _CloudCounts:
-    """What one pass over the points counts."""
+    """Counts from one pass over the points."""
 
     points: int = 0
     withheld: int = 0
@@ -42,8 +42,9 @@ class _CloudCounts:
 
 
 def inspect_cloud(path: str, legend: Legend | None = None) -> Inspection:
-    """Describe a file of points, with a remedy for each problem; codes are compared with the legend, by default those of
-    ASPRS. Raises InputError where it cannot be read."""
+    """Describe a file of points, with a remedy for each problem; codes are compared with the legend, by default of ASPRS.
+
+    Raises InputError if the file cannot be read."""
     file = open_cloud(path)
     result = Inspection(path, "points")
     result.facts["format"] = file.point_format
@@ -79,7 +80,7 @@ def inspect_cloud(path: str, legend: Legend | None = None) -> Inspection:
 
 
 def _describe_crs(result: Inspection, file: CloudFile) -> bool:
-    """Adds CRS and unit; returns whether the coordinates are lengths."""
+    """Add CRS and unit; return whether the coordinates are lengths."""
     try:
         crs = file.file_crs
         units = file.units
@@ -103,7 +104,7 @@ def _describe_crs(result: Inspection, file: CloudFile) -> bool:
 
 
 class _Cells:
-    """Which square metres have a point, for the density where there are points."""
+    """Square metres that have a point, for the density in occupied cells."""
 
     def __init__(self, bounds: Floats) -> None:
         self._low = bounds[0, :2]
@@ -114,7 +115,7 @@ class _Cells:
         self.has_point = np.zeros(int(self._shape.prod()) if counted else 0, bool)
 
     def add(self, xyz: Floats) -> None:
-        """Marks the cells of points (N, 3)."""
+        """Mark the cells of points (N, 3)."""
         if len(self.has_point):
             cells = np.clip(((xyz[:, :2] - self._low) / CELL_M).astype(np.int64), 0, self._shape - 1)
             self.has_point[cells[:, 0] * self._shape[1] + cells[:, 1]] = True
@@ -137,7 +138,7 @@ def _add(sums: _CloudCounts, cloud: PointCloud, *, lengths: bool) -> None:
 
 
 def _count_duplicates(xyz: Floats) -> int:
-    """How many points (N, 3) lie where another one does."""
+    """Return how many points (N, 3) coincide with another point."""
     steps = np.round((xyz - xyz[0]) / STEP_M)
     keys = np.bitwise_xor.reduce(np.where(np.abs(steps) < 1e15, steps, 0).astype(np.int64) * PRIMES, axis=1)
     keys.sort()
@@ -168,7 +169,7 @@ def _describe_extent(result: Inspection, file: CloudFile, sums: _CloudCounts, ce
 
 
 def _is_stale(header: Floats | None, points: Floats, withheld: int) -> bool:
-    """Whether the bounds (2, 3) of a header are not those of its points; withheld ones may lie beyond."""
+    """Return whether the bounds (2, 3) of a header differ from the bounds of its points; withheld points may be outside."""
     if header is None:
         return False
     beyond = (points - header) * np.array([[1], [-1]])  # below 0: points outside; above: a header that is too wide

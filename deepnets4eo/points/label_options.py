@@ -1,4 +1,4 @@
-"""How a file of points is labelled, and what was written."""
+"""Options for labelling a file of points, and the results that were written."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ class LabelOptions:
 
 @dataclass(frozen=True)
 class LabelResult:
-    """What was written.
+    """Result of labelling a file of points.
 
     Parameters
     ----------
     path : the labelled file
     points : number of points
     counts : class name → points of that label
-    propagated : points that took the label of the nearest labelled one
-    without_label : points near which none had a label; withheld ones are not counted
+    propagated : points that took the label of the nearest labelled point
+    without_label : points without a labelled point nearby; withheld points are not counted
     without_colour : points beyond the orthophoto or on its void pixels, which count as black
     noise : points that the file classifies as noise (7, 18 of ASPRS): they took no part and keep their code
-    withheld : points that the file says to leave out: they took no part and have no label
+    withheld : points that the file marks to be left out: they took no part and have no label
     """
 
     path: Path
@@ -59,11 +59,11 @@ class LabelResult:
     withheld: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns plain values for JSON."""
+        """Return plain values for JSON."""
         return {**vars(self), "path": str(self.path)}
 
     def summary(self) -> str:
-        """Returns the counts in a sentence."""
+        """Return the counts in a sentence."""
         shares = ", ".join(f"{name} {count / self.points:.1%}" for name, count in self.counts.items())
         text = f"{self.points:,} points: {shares}. {self.propagated:,} took the label of the nearest labelled point"
         text += f", {self.without_label:,} have none." if self.without_label else "."

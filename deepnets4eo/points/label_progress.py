@@ -1,4 +1,4 @@
-"""What a labelling of points has finished: sorted tiles, labels of each, and those of all points in their order."""
+"""Finished work of a labelling of points: sorted tiles, labels of each tile, and labels of all points in their order."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class LabelProgress:
 
     @property
     def is_sorted(self) -> bool:
-        """Whether the points of this job are sorted in tiles, all of which are there."""
+        """Return whether the points of this job are sorted into tiles that all exist."""
         if self._journal.get(SORTED) is None:
             return False
         try:
@@ -93,16 +93,16 @@ class LabelProgress:
             return False
 
     def clear(self) -> None:
-        """Removes what there is, of other jobs as well."""
+        """Remove all finished work, of other jobs as well."""
         with writing(self._scratch):
             remove(self._scratch)
 
     def begin(self) -> None:
-        """Notes that the points are sorted."""
+        """Note that the points are sorted."""
         self._journal.put(SORTED, {})
 
     def begin_labels(self) -> None:
-        """Makes room for the labels."""
+        """Make room for the labels."""
         with writing(self._folder):
             shape = (self._file.point_count, 4)
             labels = np.lib.format.open_memmap(self._folder / LABELS, mode="w+", dtype=np.uint8, shape=shape)
@@ -110,14 +110,14 @@ class LabelProgress:
             labels.flush()
 
     def store(self, tile: Arrays) -> None:
-        """Stores the labels (n, 4) of a tile in the file's order, and counts its points without colour."""
+        """Store the labels (n, 4) of a tile in the file's order, and count its points without colour."""
         with writing(self._folder):
             stored = np.load(self._folder / LABELS, mmap_mode="r+")
             stored.view(np.uint32)[tile["index"], 0] = np.ascontiguousarray(tile["labels"]).view(np.uint32)[:, 0]
         self.without_colour += int(tile[WITHOUT_COLOUR])
 
     def labels(self) -> NDArray[np.uint8]:
-        """The labels (N, 4) in the file's order, read where they are used."""
+        """Return the labels (N, 4) in the file's order, which are read when they are used."""
         labels: NDArray[np.uint8] = np.load(self._folder / LABELS, mmap_mode="r")
         return labels
 

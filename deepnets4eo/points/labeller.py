@@ -1,4 +1,4 @@
-"""What all labellers of points have in common, and the labels of a tile from their scores."""
+"""Common parts of all labellers of points, and the labels of a tile from their scores."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class PointLabeller(Protocol):
 
     @property
     def halo_m(self) -> float:
-        """How far around a tile points matter, in metres."""
+        """Return the distance around a tile within which points matter, in metres."""
         ...
 
     @property
@@ -52,7 +52,7 @@ class PointLabeller(Protocol):
     def scores(self, cloud: PointCloud) -> NDArray[np.float32]:
         """Return probabilities (N, K) float32 of the K classes of the legend at the N points of a tile and its halo.
 
-        Rows sum to 1, or are NaN where it knows nothing.
+        Rows sum to 1, or are NaN if the labeller has no evidence.
         """
         ...
 
@@ -79,7 +79,7 @@ class LoadedLabeller:
 
     @property
     def halo_m(self) -> float:
-        """How far around a tile points matter, in metres."""
+        """Return the distance around a tile within which points matter, in metres."""
         return self.labeller.halo_m
 
     @property
@@ -141,7 +141,7 @@ def load_labeller(source: str | Path) -> LoadedLabeller:
 
 
 def _kinds(folder: Path) -> list[str]:
-    """The kind of a run and the task that trained it."""
+    """Return the kind of a run and the task that trained it."""
     if not (folder / CARD).is_file():
         raise RunError(f"{folder} has no {CARD}: it is no run, or one whose training did not end. Train it again.")
     card = read_json(folder / CARD)

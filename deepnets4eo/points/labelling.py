@@ -1,9 +1,9 @@
-"""Label a file of points with a labeller, tile by tile, and write it again with the labels.
+"""Labelling of a file of points with a labeller, tile by tile, and rewriting of the file with the labels.
 
 Points are sorted into tiles on disk, each tile is labelled with its halo, and the file is written in its own order. An
-interrupted job goes on at the next tile.
+interrupted job continues at the next tile.
 
-Memory: a tile with its halo, and one chunk. Disk: 4 bytes a point beside the tiles.
+Memory: a tile with its halo, and one chunk. Disk: 4 bytes per point in addition to the tiles.
 """
 
 from __future__ import annotations
@@ -125,11 +125,11 @@ def describe_labelling(
     *,
     orthophoto: Orthophoto | None = None,
 ) -> str:
-    """Checks the inputs of `label_cloud` and returns what it would do.
+    """Check the inputs of `label_cloud` and return what it would do.
 
     Parameters
     ----------
-    path, labeller, out, options, orthophoto : the same as in `label_cloud`
+    path, labeller, out, options, orthophoto : as in `label_cloud`
 
     Returns
     -------
@@ -138,7 +138,7 @@ def describe_labelling(
     Raises
     ------
     InputError, OutputError
-        The same as in `label_cloud`.
+        As in `label_cloud`.
     """
     with name_missing_extra():
         from deepnets4eo.points.files.las_writer import check_suffix
@@ -198,7 +198,7 @@ def _sort(
     steps: _Steps,
     orthophoto: Orthophoto | None,
 ) -> LabelProgress:
-    """The progress of a job whose points are sorted, of an interrupted one where it is the same job."""
+    """Sort the points of a job, unless an interrupted run of the same job has done so, and return its progress."""
     neighbours = [open_cloud(neighbour, crs=options.crs) for neighbour in options.neighbours]
     done = LabelProgress(scratch, file, labeller, neighbours, orthophoto)
     if not done.is_sorted:
@@ -233,7 +233,7 @@ def _label(
 
 
 def _check_touches(file: CloudFile, orthophoto: Orthophoto) -> None:
-    """Raises InputError where an orthophoto lies beyond the bounds of the points, both in the CRS of the orthophoto."""
+    """Raise InputError if an orthophoto lies outside the bounds of the points, compared in the CRS of the orthophoto."""
     (x0, y0, _), (x1, y1, _) = file.bounds
     for layer in orthophoto.layers:
         low, high = np.array([x0, y0]), np.array([x1, y1])
@@ -247,7 +247,7 @@ def _check_touches(file: CloudFile, orthophoto: Orthophoto) -> None:
 
 
 def _check_covered(file: CloudFile, done: LabelProgress, orthophoto: Orthophoto) -> None:
-    """Warns of points without colour; raises InputError where no point has any."""
+    """Warn about points without colour; raise InputError if every point is without colour."""
     without = done.without_colour
     names = " and ".join(str(layer.source) for layer in orthophoto.layers)
     if without == done.open_tiles().own_points:
@@ -257,7 +257,7 @@ def _check_covered(file: CloudFile, done: LabelProgress, orthophoto: Orthophoto)
 
 
 def _additions(legend: Legend, *, replace: bool, job: str = "") -> Additions:
-    """The dimensions of the labels, in the order of their columns."""
+    """Return the dimensions that store the labels, in the order of their columns."""
     from deepnets4eo.points.files.las_writer import Additions, ExtraDimension
 
     dimensions = (

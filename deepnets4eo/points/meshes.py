@@ -34,9 +34,9 @@ def ball_pivoting(points: NDArray[np.floating], normals: Vectors, radii_m: Seque
 def poisson(
     points: NDArray[np.floating], normals: Vectors, cell_m: float
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Return vertices (W, 3) and triangles (F, 3) of the surface that best has these normals, in cells of this side.
+    """Return vertices (W, 3) and triangles (F, 3) of the surface that fits these normals best, in cells of side `cell_m`.
 
-    It closes gaps of any size: leave out what lies far from the points.
+    The surface closes gaps of any size: remove the parts that lie far from the points.
     """
     o3d = import_open3d()
     if len(points) < FEWEST:
@@ -55,7 +55,7 @@ def upward(normals: Vectors) -> Vectors:
 
 
 def _with_normals(o3d: Any, points: NDArray[np.floating], normals: Vectors) -> Any:
-    """The points for Open3D."""
+    """Return the points and normals as an Open3D point cloud."""
     cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(points.astype(np.float64)))
     cloud.normals = o3d.utility.Vector3dVector(normals.astype(np.float64))
     return cloud

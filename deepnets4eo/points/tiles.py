@@ -32,7 +32,7 @@ Records = NDArray[np.void]
 
 
 class CloudTile(NamedTuple):
-    """A square of points: its number, west and south edge and side in metres, and how many points lie in it."""
+    """Square tile of points: its number, west and south edge and side in metres, and the number of points inside."""
 
     number: int
     x_m: float
@@ -41,7 +41,7 @@ class CloudTile(NamedTuple):
     points: int
 
     def bounds(self, margin_m: float = 0.0) -> Bounds:
-        """The edges of the tile, further out by a margin."""
+        """Return the edges of the tile, moved outwards by a margin."""
         return (
             self.x_m - margin_m,
             self.y_m - margin_m,
@@ -52,7 +52,7 @@ class CloudTile(NamedTuple):
 
 @dataclass(frozen=True)
 class TilePoints:
-    """The points of a tile, then those of its halo; `index` (n,) has the points of the tile in the order of the file."""
+    """Points of a tile, then the points of its halo; `index` (n,) gives the points of the tile in the order of the file."""
 
     cloud: PointCloud
     index: NDArray[np.uint64]
@@ -71,7 +71,7 @@ class TiledPoints:
 
     @property
     def are_there(self) -> bool:
-        """Whether the folder holds all points of every tile."""
+        """Return whether the folder contains all points of every tile."""
         files = [(_path(self._folder, tile.number), tile.points * self._dtype.itemsize) for tile in self.tiles]
         return all(path.is_file() and path.stat().st_size == size for path, size in files)
 
@@ -80,7 +80,7 @@ class TiledPoints:
         return next(tile for tile in self.tiles if tile.number == number)
 
     def read(self, tile: CloudTile, halo_m: float) -> TilePoints | None:
-        """Return the points of a tile and those within `halo_m` around it; None where all of the tile belong to neighbours."""
+        """Return the points of a tile and within `halo_m` around it; None if all points of the tile belong to neighbours."""
         records = self._load(tile.number)
         is_own = records["index"] != NEIGHBOUR
         own = records[is_own]
@@ -156,7 +156,7 @@ def sort_in_tiles(
 
 
 def _side(file: CloudFile, most_points: int, halo_m: float) -> float:
-    """Metres of tiles that hold half of `most_points` where points lie evenly."""
+    """Return the side in metres of tiles that would contain half of `most_points` if points were evenly distributed."""
     file.check_extent()
     width, height = np.ptp(file.bounds, axis=0)[:2]
     area = max(width, 1.0) * max(height, 1.0)
@@ -181,7 +181,7 @@ def _spill(
     numbers: dict[tuple[int, int], int],
     counts: dict[tuple[int, int], int],
 ) -> None:
-    """Appends points to the files of their tiles, counted from `low`; index : (N,), None for neighbours."""
+    """Append points to the files of their tiles, counted from `low`; index : (N,), None for neighbours."""
     records = np.zeros(len(cloud), dtype)
     records["xyz"] = cloud.xyz
     records["index"] = NEIGHBOUR if index is None else index
@@ -213,7 +213,7 @@ def _groups(records: Records, cells: NDArray[np.int64]) -> Iterator[tuple[tuple[
 
 
 def _divide(folder: Path, tiles: list[CloudTile], dtype: np.dtype[Any], most_points: int) -> list[CloudTile]:
-    """The tiles by row, divided in four until they fit."""
+    """Return the tiles by row, divided in four until each has at most `most_points` points or the smallest side."""
     finished, waiting, number = [], list(tiles), len(tiles)
     while waiting:
         tile = waiting.pop()
@@ -249,7 +249,7 @@ def _check_crs(file: CloudFile, neighbour: CloudFile) -> None:
 
 
 def _touches(bounds: NDArray[np.float64], box: Bounds) -> bool:
-    """Whether bounds (2, 3) and a box have a point in common."""
+    """Return whether bounds (2, 3) and a box have a point in common."""
     return bool((bounds[0, :2] <= box[2:]).all() and (bounds[1, :2] >= box[:2]).all())
 
 

@@ -1,6 +1,6 @@
-"""Arrays of MATLAB, HDF5 and NumPy files as sources of layers, read by window; each thread opens the file anew.
+"""Arrays of MATLAB, HDF5 and NumPy files as sources of layers, read by window; each thread opens the file itself.
 
-Axes in another order than the labels' are transposed; other sizes are refused.
+Axes in another order than the labels' axes are transposed; other sizes are refused.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MAX_BANDS, MAX_SIDE_PX = 65_535, 2**31 - 1  # the limits of GDAL, with which all
 
 
 class ArrayFileSource(Source):
-    """One array of a file; `grid` is where it lies, by default plain pixels without CRS."""
+    """One array of a file; `grid` is its position on the ground, by default plain pixels without CRS."""
 
     def __init__(self, image: ImageArray, grid: Grid | None, nodata: float | None) -> None:
         count, height, width = image.shape
@@ -61,11 +61,11 @@ class ArrayFileSource(Source):
         self._file: MemoryFile | None = None
 
     def with_nodata(self, value: float) -> ArrayFileSource:
-        """The same array, of which pixels with `value` in every band are not valid."""
+        """Return the array with pixels invalid if they have `value` in every band."""
         return ArrayFileSource(self.image, self.grid, value)
 
     def with_axes(self, axes: str) -> ArrayFileSource:
-        """The same array with its axes read in another order."""
+        """Return the array with its axes read in another order."""
         return ArrayFileSource(self.image.with_axes(axes), None, self._nodata)
 
     def read(self, window: Window, bands: Sequence[int]) -> Pixels:
@@ -76,7 +76,7 @@ class ArrayFileSource(Source):
         return read_averaged(self, shape, bands)
 
     def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
-        """A copy in memory for GDAL, which warps it: all bands, or these first."""
+        """Open a copy in memory, which GDAL can warp: with all bands, or with these bands first."""
         if self._file is None:
             self._file = masked_copy(self)
         return subset_bands(open_raster(self._file.name), bands or self.bands)
@@ -105,7 +105,7 @@ class ScaledArraySource(ArrayFileSource):
 
     @classmethod
     def beside(cls, path: Path, grid: Grid | None, nodata: float | None) -> ScaledArraySource | None:
-        """A file with its scales beside it, on the grid of its land mask; None of any other file."""
+        """Open a file whose scales are next to it, on the grid of its land mask; return None for any other file."""
         if (scales := scales_beside(path)) is None:
             return None
         image, factors = open_array(ArrayReference(path, axes="hwb")), open_array(ArrayReference(scales))
@@ -114,7 +114,7 @@ class ScaledArraySource(ArrayFileSource):
         return cls(image, factors, _land_grid(path) if grid is None else grid, nodata)
 
     def with_nodata(self, value: float) -> ScaledArraySource:
-        """The same tile, of which pixels with `value` in every band are not valid."""
+        """Return the tile with pixels invalid if they have `value` in every band."""
         return ScaledArraySource(self.image, self.scales, self.grid, value)
 
     def read(self, window: Window, bands: Sequence[int]) -> Pixels:
@@ -125,7 +125,7 @@ class ScaledArraySource(ArrayFileSource):
 
 
 def scales_beside(path: Path) -> Path | None:
-    """The file of the scales of a tile of TESSERA, else None. Errors: InputError for a tile without them."""
+    """Return the file of scales of a TESSERA tile, or None for any other file. Errors: InputError for a tile without scales."""
     scales = path.with_name(f"{path.stem}{SCALES}")
     if path.suffix == ".npy" and scales.is_file():
         return scales
@@ -138,7 +138,7 @@ def scales_beside(path: Path) -> Path | None:
 
 
 def _land_grid(path: Path) -> Grid | None:
-    """Where a tile of TESSERA lies, by its land mask beside it or in the folder of masks; None without one."""
+    """Return the grid of a TESSERA tile, from its land mask in the same folder or the folder of masks; None without a mask."""
     name = f"{path.stem}.tiff"
     files = [path.with_name(name), *(folder / LAND_MASKS / name for folder in path.parents[:4])]
     mask = next((file for file in files if file.is_file()), None)
@@ -148,7 +148,7 @@ def _land_grid(path: Path) -> Grid | None:
 def open_reference(
     source: object, grid: Grid | None, nodata: float | None, *, labels: bool = False
 ) -> ArrayFileSource | None:
-    """The source of a path that names a file of arrays; None for any other source."""
+    """Open the source of a path that names a file of arrays; return None for any other source."""
     reference = parse_reference(str(source))
     if reference is None:
         return None
@@ -159,7 +159,7 @@ def open_reference(
 
 
 def _patch_grid(image: ImageArray) -> Grid | None:
-    """Where an array of an EOPatch lies, by the box beside its folders; None of any other. Errors: InputError."""
+    """Return the grid of an array of an EOPatch, from the box next to its folders; None for other arrays. Errors: InputError."""
     path = image.path.parent.parent / BOX
     if image.path.parent.name not in PATCH_FOLDERS or not path.is_file():
         return None
@@ -177,7 +177,7 @@ def _patch_grid(image: ImageArray) -> Grid | None:
 
 
 def transposed_sources(sources: Mapping[str, Source], labels: str) -> dict[str, ArrayFileSource]:
-    """The arrays whose axes must be read in another order to fit `labels`; GridError where none fits, and for arrays in memory."""
+    """Return the arrays whose axes must be read in another order to fit `labels`; GridError if no order fits, and for arrays in memory."""
     leader = _leader(sources, labels)
     for name, source in sources.items():
         if type(source) is ArraySource and _is_plain(source.grid) and _shape(source) != _shape(sources[leader]):
@@ -199,7 +199,7 @@ def transposed_sources(sources: Mapping[str, Source], labels: str) -> dict[str, 
 
 
 def _check_shape(name: str, source: ArraySource, leader: str, other: Source) -> None:
-    """Refuse (GridError) an array without a grid whose pixels are not those of another layer."""
+    """Refuse (GridError) an array without a grid whose size differs from the size of another layer."""
     rows_and_columns = (len(source.bands), source.grid.shape[0])
     if rows_and_columns == _shape(other):
         raise axes_error(f"{name} ({source.name})", (*rows_and_columns, source.grid.shape[1]))
@@ -208,7 +208,7 @@ def _check_shape(name: str, source: ArraySource, leader: str, other: Source) -> 
 
 
 def _leader(sources: Mapping[str, Source], labels: str) -> str:
-    """The layer whose size the others have to have: labels, unless they are plain pixels and another layer is not."""
+    """Return the layer whose size the others must have: labels, unless only other layers are georeferenced."""
     georeferenced = [name for name, source in sources.items() if not _is_plain(source.grid)]
     names = georeferenced or list(sources)
     return labels if labels in names else names[0]

@@ -1,4 +1,4 @@
-"""What every source of a layer has, and the simplest one: an array in memory."""
+"""Common interface of the sources of layers, and the simplest source: an array in memory."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ MAX_COLOURS, MIN_SIDE_PX = (
 
 
 class Source(ABC):
-    """What a Layer reads from.
+    """Source that a Layer reads from.
 
-    declared : what it states of itself, of all its bands; bands : those read unless others are chosen, 1-based; place_advice : how an
-    image that only RPCs place is put on the ground; hidden_tile : what to report of a tile under another one."""
+    declared : metadata that the source states about itself and all its bands; bands : bands read by default, 1-based; place_advice : how
+    to georeference an image that has only RPCs; hidden_tile : warning about a tile under another one."""
 
     name: str
     grid: Grid
@@ -72,14 +72,14 @@ class Source(ABC):
 
     @abstractmethod
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
-        """The whole grid averaged down to `shape`."""
+        """Read the whole grid averaged down to `shape`."""
 
     @abstractmethod
     def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
-        """A new GDAL handle for warped views: of all bands, or of these, which are its first then."""
+        """Open a new GDAL handle for warped views: with all bands, or with these as its first bands."""
 
     def nodata_of(self, bands: Sequence[int]) -> list[float | None]:
-        """The value without data of each of these bands, 1-based."""
+        """Return the nodata value of each of these bands, 1-based."""
         return [self.declared.bands[band - 1].nodata for band in bands]
 
     def valid(self, data: NDArray[Any], bands: Sequence[int]) -> Mask:
@@ -87,22 +87,22 @@ class Source(ABC):
         return valid_numbers(data, self.declared.subset(bands))
 
     def with_nodata(self, value: float) -> Source:
-        """The same source, of which pixels with `value` in every band are not valid."""
+        """Return the source with pixels invalid if they have `value` in every band."""
         other = copy.copy(self)
         other.declared = self.declared.with_nodata(value)
         return other
 
     def most_of(self) -> Source | None:
-        """The source of which a view on another grid shows most; None of what is no such view."""
+        """Return the source whose extent this view on another grid largely covers; None otherwise."""
         return None
 
     def warp(self, grid: Grid) -> Source | None:
-        """The view on another grid of a source that makes it itself; None of any other, which GDAL resamples."""
+        """Return this source's own view on another grid; None if the source leaves resampling to GDAL."""
         return None
 
 
 def check_axes(array: NDArray[Any], grid: Grid | None) -> None:
-    """Refuse (InputError) an array without a grid whose last axis is as short as that of colours: rows and columns come last."""
+    """Refuse (InputError) an array without a grid whose last axis is as short as a colour axis: rows and columns come last."""
     if grid is None and array.ndim == 3 and array.shape[2] <= MAX_COLOURS < MIN_SIDE_PX <= min(array.shape[:2]):
         raise axes_error("the array", array.shape)
 
@@ -183,7 +183,7 @@ def masked_copy(source: Source) -> MemoryFile:
 
 
 def memory_file(source: Source, array: NDArray[Any], hidden: NDArray[np.bool_] | None = None) -> MemoryFile:
-    """A copy of a source in GDAL's memory, freed with the source; hidden : (h, w), not valid."""
+    """Return a copy of a source in GDAL's memory, freed with the source; hidden : (h, w), not valid."""
     check_gdal_type(array.dtype, source.name)
     file = MemoryFile()
     weakref.finalize(source, file.close)

@@ -1,4 +1,4 @@
-"""A raster file as a source: what it says of its bands, and its windows. No two threads share a dataset handle at a time."""
+"""Raster file as a source: its band metadata and its windows. No two threads share a dataset handle at a time."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ STRUCTURES = ("orientation", "pages")  # that `_honour_structure` follows
 
 
 class FileSource(Source):
-    """A raster file, a URL, or a mosaic of tiles; another process opens it anew.
+    """A raster file, a URL, or a mosaic of tiles; another process opens it by itself.
 
     held : the VRT that `target` names, alive as long as its reader; open_again : opens it in another process; open_with : opens it with
-    another value without data, where that is one of its tiles' numbers."""
+    another nodata value, if that value refers to the stored numbers of its tiles."""
 
     def __init__(
         self, name: str, target: str, paths: list[str], nodata: float | None, *, held: MemoryFile | None = None,
@@ -118,7 +118,7 @@ class FileSource(Source):
         check_grid(self.grid, self.name)
 
     def with_stated(self, bands: Sequence[Mapping[str, Any]]) -> FileSource:
-        """The same file with what is stated elsewhere of its bands; what the file states itself holds."""
+        """Return the file with band metadata that is stated elsewhere; metadata in the file itself takes precedence."""
         count = len(self.band_names)
         numbers = [band - 1 for band in self.bands] if len(bands) == len(self.bands) else range(count)  # without alpha
         if not (fits := len(bands) in (0, 1, len(numbers))) and any(set(band) - {"name"} for band in bands):
@@ -135,7 +135,7 @@ class FileSource(Source):
         return self
 
     def with_card(self, card: EmbeddingCard) -> FileSource:
-        """The same file as embeddings of a card, which scales its numbers where they are of the type that it states."""
+        """Return the file as embeddings of a card, which scales its numbers if they have the type that the card states."""
         card.check_bands(len(self.bands), self.name)
         declared, count = self.declared.with_tags(card.to_tags()), len(self.declared)
         if self.dtype.name == card.stored and all(stored.plain for stored in declared.stored):
@@ -146,7 +146,7 @@ class FileSource(Source):
         return self
 
     def with_nodata(self, value: float) -> Source:
-        """The same file with another value without data; its handles serve both, since it is applied to what they return."""
+        """Return the file with another nodata value; its handles serve both, as the value is applied to the arrays they return."""
         return super().with_nodata(value) if self._open_with is None else self._open_with(value)
 
     def __copy__(self) -> FileSource:
@@ -209,12 +209,12 @@ class FileSource(Source):
 
 
 def from_anywhere(path: str) -> str:
-    """The path of a file whatever the current folder is; other names, such as URLs, as they are."""
+    """Return the path of a file independently of the current folder; other names, such as URLs, unchanged."""
     return os.path.abspath(path) if os.path.exists(path) else path
 
 
 def _open_again(open_file: Callable[[], FileSource], declared: Declared) -> FileSource:
-    """The file of another process, opened in this one, with the nodata, scale and names that it was read with there."""
+    """Open the file of another process in this one, with the nodata, scale and names that it was read with there."""
     source = open_file()
     source.declared = declared
     return source

@@ -46,7 +46,7 @@ MARK = "#bands"  # after a folder or pattern: its files are bands, not tiles
 
 
 def find_tiles(source: str | Path | Sequence[str | Path]) -> list[str]:
-    """The files behind a source, one for a single raster; InputError for a missing path, an empty folder or list."""
+    """Return the files behind a source, one for a single raster; InputError for a missing path, an empty folder or list."""
     if not isinstance(source, (str, Path)):
         tiles = [str(item) for item in source]
         if not tiles:
@@ -86,9 +86,10 @@ class MosaicText(NamedTuple):
 def mosaic_vrt(
     paths: Sequence[str], nodata: float | None = None, box: Box | None = None, tags: Mapping[str, str] | None = None
 ) -> MosaicText:
-    """A GDAL virtual raster over tiles, later ones on top; tiles of other scales become physical values.
+    """Return a GDAL virtual raster over tiles, later ones on top; tiles of other scales become physical values.
 
-    box : in degrees, to crop to. Errors: GridError for tiles that differ in kind, are bands, have no place, or do not reach into the box.
+    box : in degrees, to crop to. Errors: GridError for tiles that differ in kind, are bands, have no georeference, or do not reach into
+    the box.
     """
     tiles = [_describe(path) for path in paths]
     check_are_no_bands(tiles)
@@ -138,7 +139,7 @@ def mosaic_vrt(
 
 
 def _name_moved_tiles(tiles: Sequence[MosaicTile], offsets: Sequence[tuple[float, float]]) -> None:
-    """Say by how much tiles are moved that do not lie on the pixels of the first one."""
+    """Warn by how much tiles are moved that do not lie on the pixels of the first tile."""
     parts = np.array([(col - round(col), row - round(row)) for col, row in offsets])
     moved = np.hypot(*parts.T)
     if moved.max() > MIN_MOVE:
@@ -163,7 +164,7 @@ def _warn_of_hidden_tile(text: str) -> None:
 
 
 def _window_of_box(grid: Grid, box: Box, name: str) -> Window:
-    """The pixels that a box of degrees meets. Errors: GridError, naming what lies on the grid, for none."""
+    """Return the window of pixels that a box of degrees intersects. Errors: GridError with the raster's name if it is empty."""
     if grid.crs is None:
         raise GridError(f"{name} has no CRS, so that it cannot be cropped to a box of degrees. {NO_CRS_REMEDY}")
     west, south, east, north = box
@@ -186,7 +187,7 @@ def copy_box(paths: Sequence[str], box: Box, tags: Mapping[str, str], out: Path)
 
 
 def _differ(tiles: Sequence[MosaicTile]) -> bool:
-    """Whether the numbers of some tiles are meant in another way than those of others."""
+    """Return whether the numbers of some tiles have another scale or offset than the numbers of other tiles."""
     return len({tuple((stored.scale, stored.offset) for stored in tile.stored) for tile in tiles}) > 1
 
 
@@ -217,7 +218,7 @@ def _describe(path: str) -> MosaicTile:
 
 
 def _gdal_name(path: str) -> str:
-    """What GDAL reads blocks of: by its plain name a file at an address would be downloaded whole."""
+    """Return a path whose blocks GDAL can read: by the plain address it would download a remote file as a whole."""
     if not is_remote(path):
         return str(Path(path).resolve())
     if path.startswith(("http://", "https://")):  # nothing beside it is looked for, as in `open_raster`
@@ -227,7 +228,7 @@ def _gdal_name(path: str) -> str:
 
 
 def _in_order_of(first: MosaicTile, tile: MosaicTile) -> MosaicTile:
-    """A tile with its bands in the order of another's with the same names, or else the same colours."""
+    """Return a tile with its bands in the order of another tile's, matched by equal names, or else by equal colours."""
     for mine, other in ((_usual_names(tile.names), _usual_names(first.names)), (tile.roles, first.roles)):
         if mine != other and len(set(mine)) == len(mine) == len(other) and set(mine) == set(other):
             positions = [mine.index(name) for name in other]
@@ -246,7 +247,7 @@ def _usual_names(names: Sequence[str | None]) -> tuple[str, ...]:
 
 
 def _without_alpha(tile: MosaicTile) -> MosaicTile:
-    """A tile whose alpha band is a band like the others: that of some tile is no mask."""
+    """Return a tile with its alpha band treated as an ordinary band, as the alpha band of some tile is not a mask."""
     roles = tuple(ColorInterp.undefined if role == ColorInterp.alpha else role for role in tile.roles)
     return tile._replace(target=tile.plain, roles=roles, masked=False) if tile.plain else tile
 
@@ -286,7 +287,7 @@ def _check_same_kind(first: MosaicTile, tile: MosaicTile) -> None:
 
 
 def _known(tile: MosaicTile) -> bool:
-    """Whether the names of all bands are those of colours or of Sentinel-2's bands."""
+    """Return whether all bands have names of colours or of Sentinel-2's bands."""
     return all(name in CENTRES_NM for name in _usual_names(tile.names))
 
 
@@ -309,7 +310,7 @@ def _band(first: MosaicTile, band: int, offset_tiles: Sequence[tuple[MosaicTile,
 
 
 def _mask(offset_tiles: Sequence[tuple[MosaicTile, int, int]], band: int) -> str:
-    """What the tiles' masks show; by a band without nodata value, which says nothing between tiles."""
+    """Return the mask band from the tiles' masks; `band` has no nodata value to mark the gaps between tiles."""
     sources = "".join(_source(tile, f"mask,{tile.order[band - 1]}", col, row, 0) for tile, col, row in offset_tiles)
     return f'<MaskBand><VRTRasterBand dataType="Byte">{sources}</VRTRasterBand></MaskBand>'
 
@@ -334,12 +335,12 @@ def _source(
 
 
 def stack_files(source: str) -> list[str]:
-    """The files behind `FOLDER#bands` or `PATTERN#bands`, by the numbers in their names (B2 before B10)."""
+    """Return the files behind `FOLDER#bands` or `PATTERN#bands`, sorted by the numbers in their names (B2 before B10)."""
     return sorted(find_tiles(source.removesuffix(MARK)), key=_natural)
 
 
 def stack_vrt(paths: Sequence[str]) -> tuple[str, list[float | None]]:
-    """A GDAL virtual raster of all bands of files, and the wavelength of each; GridError where size or place differ."""
+    """Return a GDAL virtual raster of all bands of files, and their wavelengths; GridError if size or georeference differ."""
     if not paths:
         raise InputError("the list of bands is empty. Give at least one raster.")
     bands, wavelengths = list[str](), list[float | None]()

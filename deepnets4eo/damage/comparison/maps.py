@@ -91,10 +91,10 @@ class MapComparison:
     ----------
     first, second : OneMap
     table : geopandas.GeoDataFrame
-        One row a building of either, those that differ most first: `id_a`, `id_b`, `damage_a`, `damage_b` (own grades), `value_a`, `value_b`
+        One row per building of either map, the largest differences first: `id_a`, `id_b`, `damage_a`, `damage_b` (own grades), `value_a`, `value_b`
         (probability of damage, else grade, 0–1), `damaged_a`, `damaged_b` (0, 1), `level_a`, `level_b` (index in `classes`), `match`
-        ("both", "a", "b"), `agree`, `difference`, and `x`, `y` of a point inside (degrees, if the maps have a place on the Earth).
-    classes : four grades, or intact and damaged where one map has no more
+        ("both", "a", "b"), `agree`, `difference`, and `x`, `y` of a point inside (degrees, if the maps have a position on the Earth).
+    classes : four grades, or intact and damaged if one map has only these
     matrix : buildings with a grade in both, the first map in rows
     intervals : 95 % intervals of "kappa" and "overall_accuracy" from blocks of neighbours; empty for fewer than two blocks
     matched_by : "id" or "overlap"
@@ -124,19 +124,19 @@ class MapComparison:
 def read_damage_map(
     source: str | Path, *, grade: str | None = None, id: str | None = None, above: float | None = None
 ) -> OneMap:
-    """Read a damage map of a known tool, or of any whose columns are named.
+    """Read a damage map of a known tool, or any map whose columns are named.
 
     Parameters
     ----------
     source : folder of a damage map, a vector file, or a CSV with the columns longitude and latitude
-    grade : column of grades, a yes and no, or numbers; by default the tool's
+    grade : column of grades, yes and no, or numbers; by default the tool's column
     id : column of ids
     above : numbers above it are damaged
 
     Raises
     ------
     InputError
-        No tool is known, columns are missing, or say nothing of damage.
+        The tool is unknown, columns are missing, or columns contain nothing about damage.
     """
     import geopandas as gpd
 
@@ -171,7 +171,7 @@ def read_damage_map(
 
 
 def _rows(source: str) -> gpd.GeoDataFrame:
-    """The rows of a file that have a geometry; SKAI's CSV has points in degrees."""
+    """Return the rows of a file that have a geometry; SKAI's CSV has points in degrees."""
     import geopandas as gpd
     import pandas as pd
 
@@ -187,7 +187,7 @@ def _rows(source: str) -> gpd.GeoDataFrame:
 
 
 def _on_the_ground(table: gpd.GeoDataFrame, source: str) -> gpd.GeoDataFrame:
-    """The rows whose geometry lies somewhere: none is empty, NaN or infinite. Errors: InputError for none."""
+    """Return the rows whose geometry has a position: none is empty, NaN or infinite. Raises InputError if there is no such row."""
     outlines = table.geometry.to_numpy()
     there = ~(shapely.is_missing(outlines) | shapely.is_empty(outlines))
     corners, owner = shapely.get_coordinates(outlines, return_index=True)
@@ -240,7 +240,7 @@ def compare_maps(first: OneMap, second: OneMap) -> MapComparison:
 
 
 def _in_crs_of(ours: gpd.GeoDataFrame, theirs: gpd.GeoDataFrame, first: str, second: str) -> gpd.GeoDataFrame:
-    """The second map in the CRS of the first; maps without a place on the Earth by their own coordinates. Errors: InputError."""
+    """Return the second map in the CRS of the first; maps without a position on the Earth keep their coordinates. Raises InputError."""
     on_earth = has_position(ours.crs), has_position(theirs.crs)
     if all(on_earth):
         return _on_the_ground(theirs.to_crs(ours.crs), second).reset_index(drop=True)
@@ -274,7 +274,7 @@ def _grades(column: pd.Series, where: str, above: float | None) -> tuple[pd.Seri
 
 
 def _word(value: Any) -> str:
-    """A value as a word, numbers without a point where they are whole."""
+    """Return a value as a word, with whole numbers written without a decimal point."""
     try:
         return normalise_name(value if isinstance(value, str) else f"{float(value):g}")
     except (TypeError, ValueError, OverflowError):  # a day, a list, another geometry
@@ -313,7 +313,7 @@ def _match(ours: gpd.GeoDataFrame, theirs: gpd.GeoDataFrame) -> tuple[Indices, I
 
 
 def _agreement(table: gpd.GeoDataFrame, count: int) -> tuple[ConfusionMatrix, dict[str, Interval]]:
-    """The matrix of all, and intervals from blocks of neighbours."""
+    """Return the matrix of all buildings, and intervals from blocks of neighbours."""
     a, b = (table[f"level_{side}"].to_numpy(np.uint8) for side in "ab")
     xy = table[["x", "y"]].to_numpy()
     xy = np.where(np.isfinite(xy), xy, np.nanmin(np.where(np.isfinite(xy), xy, np.nan), axis=0, initial=0.0))

@@ -1,4 +1,4 @@
-"""What a comparison of two damage maps writes: a page that works offline, a GeoPackage, a CSV and a JSON with a version."""
+"""Output of a comparison of two damage maps: a page that works offline, a GeoPackage, a CSV and a JSON with a version."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def write_comparison(comparison: MapComparison, folder: str | Path) -> list[Path
 
 
 def summary_of(comparison: MapComparison) -> dict[str, Any]:
-    """The figures as plain values: what `comparison.json` holds."""
+    """Return the figures as plain values: the content of `comparison.json`."""
     matrix, counts = comparison.matrix, comparison.table["match"].value_counts()
     summary: dict[str, Any] = {
         "format": FORMAT, "format_version": FORMAT_VERSION, "version": __version__,
@@ -109,7 +109,7 @@ def _score(score: dict[str, Any], form: str) -> str:
 
 
 def _map(comparison: MapComparison) -> str:
-    """Each compared building as a dot, those on which both agree below the others."""
+    """Draw each compared building as a dot; buildings on which both maps agree are drawn below the others."""
     table = comparison.table[comparison.table["agree"].notna()]
     xy = table[["x", "y"]].to_numpy()
     if has_position(table.crs):  # degrees, and north is up

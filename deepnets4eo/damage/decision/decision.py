@@ -1,4 +1,4 @@
-"""The decision: by the weight-free model alone, or together with a trained network and rasters of scores."""
+"""The decision: by only the weight-free model, or together with a trained network and rasters of scores."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class DecisionModel:
-    """The weight-free model, the network beside it, and the share of damaged buildings if known."""
+    """The weight-free model, the network in addition to it, and the share of damaged buildings if known."""
 
     model: DamageModel
     network: DamageNetwork = DamageNetwork()
@@ -99,7 +99,9 @@ class DecisionModel:
         return cls(DamageModel.load(), network, damaged_share)
 
     def check_order(self, site: Site) -> Site:
-        """The site with what the outlines say of the order of the images; refuses copies, and pairs that seem to be swapped. Errors: InputError."""
+        """Return the site with the finding that the outlines give on the order of the images.
+
+        Refuses copies, and pairs that seem to be swapped. Raises InputError."""
         buildings, fit_after = site.buildings, site.position.fit_after
         if buildings.before is None:
             return site
@@ -155,7 +157,9 @@ class DecisionModel:
         return Decision(full, grades, share, findings, estimates, unlike | by_network)
 
     def _unknown_evidence(self, buildings: Buildings) -> tuple[Texts, Mask]:
-        """(N,) why the model does not know a building's evidence, else ''; (N,) whether the whole site is unlike its fit."""
+        """Return (N,) the reason why each building is out of the model's range, or '' if it is within.
+
+        Also return (N,) whether the whole site is unlike the model's fit."""
         frame, by_both = buildings.frame, buildings.graded_by_network & buildings.compared
         if self.network.weight == 1 and by_both.any():  # it decides alone
             return np.full(len(frame), "", object), np.zeros(len(frame), bool)
@@ -163,7 +167,7 @@ class DecisionModel:
         return outside, unlike_the_fit(frame, self.model, outside)
 
     def _pool_judgements(self, buildings: Buildings, by_network: Mask, scores: Sequence[Score]) -> Judgement:
-        """What model, network and scores together think. by_network : (N,) graded by the network alone."""
+        """Return the joint judgement of model, network and scores. by_network : (N,) buildings graded only by the network."""
         frame = buildings.frame
         weight_free = np.where(by_network[:, None], np.nan, self.model.probabilities(frame))
         judgement = Judgement(weight_free, self.model.variant_names(frame), self.model.reliabilities)
@@ -175,7 +179,7 @@ class DecisionModel:
 
 
 def load_model(inputs: Inputs | DatePair, settings: Settings) -> DecisionModel:
-    """The model of the decision; on radar a network decides alone. Errors: InputError, RunError."""
+    """Return the model of the decision; on radar, only a network decides. Raises InputError, RunError."""
     where = {"device": settings.device, "precision": settings.precision, "runtime": settings.runtime}
     model = DecisionModel.load(settings.model, settings.network_weight, settings.damaged_share, **where)
     network = model.network
@@ -212,9 +216,9 @@ def _grade(site: SiteFit, judgement: Judgement, unlike: Mask, named: Mask) -> Gr
 
 
 def name_damaged(site: SiteFit, wet: Mask | None = None) -> Mask:
-    """(N,) the most probable buildings, as many as are expected to be damaged at a site that has damage.
+    """Return (N,) the most probable buildings, as many as are expected to be damaged at a site that has damage.
 
-    Above the plain mean the number is at most the median. If the site is probably intact, only the clear ones are named.
+    Above the plain mean the number is at most the median. If the site is probably intact, only clear buildings are flagged.
     """
     p = site.probabilities[:, MAJOR:].sum(axis=1)
     counted = np.isfinite(p) & (True if wet is None else ~wet)
@@ -229,7 +233,7 @@ def name_damaged(site: SiteFit, wet: Mask | None = None) -> Mask:
 
 
 def _apart(number: int, wet: InundatedBuildings | None, ground: BuildingGround | None) -> Mask:
-    """(N,) buildings that say nothing of the share of damaged ones: in water, and repeated ones."""
+    """Return (N,) buildings that do not count towards the share of damaged buildings: buildings in water, and repeated buildings."""
     apart = np.zeros(number, bool) if wet is None else wet.rows
     return apart if ground is None else apart | ground.repeated
 

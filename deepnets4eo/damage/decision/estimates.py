@@ -1,4 +1,4 @@
-"""How many buildings of each grade a site has, and how much built area, each with a 95 % interval from draws."""
+"""Numbers of buildings of each grade at a site, and their built areas, each with a 95 % interval from draws."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ HIDDEN_SPREAD, HIDDEN_MIN = 1.0, 0.02
 
 @dataclass(frozen=True)
 class BuildingGround:
-    """N buildings: area_m2 (N,), NaN where not known; repeated (N,) whether an outline stands there a second time."""
+    """N buildings: area_m2 (N,), NaN if unknown; repeated (N,) whether an outline occurs there a second time."""
 
     area_m2: Floats
     repeated: Mask
@@ -54,10 +54,10 @@ class BuildingGround:
 
 @dataclass(frozen=True)
 class InundatedBuildings:
-    """Buildings in new water: (N,) surrounded or covered (rows), covered, and the chance that they stand in it.
+    """Buildings in new water: (N,) surrounded or covered (rows), covered, and the chance that they are in the water.
 
-    unknown : (N,) of which it is not known whether they do
-    hidden : (N,) whose chance is that of the nearest ground that is seen
+    unknown : (N,) whether it is unknown if the building is in water
+    hidden : (N,) whether the chance is taken from the nearest ground that is seen
     """
 
     rows: Mask
@@ -69,7 +69,7 @@ class InundatedBuildings:
 
     @property
     def unsure(self) -> Mask:
-        """(N,) buildings of which it is not known whether they stand in water."""
+        """Return (N,) buildings for which it is unknown whether they are in water."""
         return np.zeros(len(self.rows), bool) if self.unknown is None else self.unknown
 
     @property
@@ -79,21 +79,21 @@ class InundatedBuildings:
 
     @property
     def any_water(self) -> Mask:
-        """(N,) buildings that stand in water, or may."""
+        """Return (N,) buildings that are in water, or may be."""
         return self.rows | self.unsure | self.perhaps
 
     def subset(self, keep: Mask) -> InundatedBuildings:
-        """Some of the buildings."""
+        """Return some of the buildings."""
         return replace(
             self, rows=self.rows[keep], covered=self.covered[keep], chance=self.chance[keep], unknown=self.unsure[keep], hidden=self.perhaps[keep]
         )  # fmt: skip
 
     def grades(self, structure: Floats, rate: float, flooded: float = FLOODED_MEAN, shift: float = 0.0) -> Floats:
-        """(N, 5) probabilities of the grades and of damage where the share `rate` in water is damaged.
+        """Return (N, 5) probabilities of the grades and of damage if the share `rate` of buildings in water is damaged.
 
         structure : (N, 4)
-        flooded : the share in water of those of which it is not known
-        shift : of the log-odds of those whose ground is hidden
+        flooded : the share in water among buildings for which this is unknown
+        shift : of the log-odds of buildings whose ground is hidden
         """
         none, minor, major, destroyed = np.where(np.isfinite(structure), structure, [1.0, 0, 0, 0]).T
         damaged = np.maximum(rate * self.chance, major + destroyed)
@@ -108,7 +108,7 @@ class InundatedBuildings:
 
 
 def with_unknown_water(by_structure: Floats, by_water: float | Floats = IN_WATER_MEAN * FLOODED_MEAN) -> Floats:
-    """Probabilities (N,) of damage by structure or by water, of which it is not known where it stands."""
+    """Return probabilities (N,) of damage by structure or by water, for buildings that may or may not be in water."""
     return np.asarray(1 - (1 - by_structure) * (1 - by_water))
 
 
@@ -141,7 +141,7 @@ class Cells:
 def site_estimates(
     site: SiteFit, spread: Floats, area_m2: Floats, inundated: InundatedBuildings | None = None, seed: int = 0
 ) -> tuple[ShareEstimate, dict[str, Any]]:
-    """The share, and numbers and built areas (None where not known) of each grade, expected and with interval.
+    """Return the share, and numbers and built areas (None if unknown) of each grade, expected and with interval.
 
     spread : (N, 3) standard deviations between sites; inundated : buildings whose numbers rest on houses in water."""
     total = len(area_m2)
@@ -179,7 +179,7 @@ def confusion_of_grades(site: SiteFit, spread: Floats, graded: Indices, seed: in
 
 
 def _dry_totals(site: SiteFit, spread: Floats, area_m2: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Expected (2, 5) and drawn (2, D, 5) numbers and areas by structure, and by roofs that are found again."""
+    """Return expected (2, 5) and drawn (2, D, 5) numbers and areas by structure, and by roofs that are found again."""
     if site.standing is None or not site.standing.any():
         return _structure_totals(site, spread, area_m2, rng)
     standing, others = site.standing, ~site.standing
@@ -191,7 +191,7 @@ def _dry_totals(site: SiteFit, spread: Floats, area_m2: Floats, rng: np.random.G
 
 
 def _standing_totals(site: SiteFit, area_m2: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """The same of roofs that are found again, where the share of damaged ones is that of another site; probabilities grow with it in a line."""
+    """Return the totals of roofs that are found again, with the damaged share of another site; probabilities grow linearly with it."""
     weights = np.stack([np.ones(len(area_m2)), area_m2])
     none, every = (_append_damaged(site.at_share(site.prior, rate)) for rate in (0.0, 1.0))
     slope, squares = every - none, weights**2
@@ -208,7 +208,7 @@ def _standing_totals(site: SiteFit, area_m2: Floats, rng: np.random.Generator) -
 def _structure_totals(
     site: SiteFit, spread: Floats, area_m2: Floats, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """Expected (2, 5) and drawn (2, D, 5) numbers and areas by structure."""
+    """Return expected (2, 5) and drawn (2, D, 5) numbers and areas by structure."""
     weights = np.stack([np.ones(len(area_m2)), area_m2])
     normal = rng.standard_normal((DRAWS, 3))
     if site.status == GIVEN_SHARE:  # how many are damaged is known, not which
@@ -223,7 +223,7 @@ def _structure_totals(
 def _water_totals(
     wet: InundatedBuildings, structure: Floats, area_m2: Floats, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """The same of buildings in water, where the share of damaged ones is that of another site."""
+    """Return the totals of buildings in water, with the damaged share of another site."""
     weights = np.stack([np.ones(len(area_m2)), area_m2])
     drawn = np.zeros((2, DRAWS, len(GRADES) + 1))
     flooded = rng.beta(*FLOODED, DRAWS) if wet.unsure.any() else np.zeros(DRAWS)
@@ -255,7 +255,9 @@ def _append_damaged(p: Floats) -> Floats:
 
 
 def _rows(expected: Floats, drawn: Floats, most: float, *, counted: bool = True) -> dict[str, Any]:
-    """Expected values with their intervals; an end that is nearly none or all becomes that. counted : intervals end at whole numbers."""
+    """Return expected values with their intervals; an end that is nearly none or all becomes none or all.
+
+    counted : intervals end at whole numbers."""
     low, part, rest, high = np.quantile(drawn, [0.025, BESIDE_LIMIT, 1 - BESIDE_LIMIT, 0.975], axis=0)
     none = low <= MIN_PART * most
     whole = ~none & (high >= most - MIN_PART * most)

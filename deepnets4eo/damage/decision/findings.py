@@ -1,4 +1,4 @@
-"""What limits the worth of a damage map: findings of its inputs, its outlines and its result, worst first."""
+"""Findings that limit the use of a damage map: findings of its inputs, its outlines and its result, worst first."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ COARSE_POST_M = 1.0  # beyond that, roofs have too few pixels for what the model
 
 
 def join_findings(inputs: Sequence[Finding], result: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Findings of inputs and result, worst first, without `nothing_assessed` where another one says why."""
+    """Return the findings of inputs and result, worst first, without `nothing_assessed` if another finding gives the reason."""
     explained = any(finding.severity == "worthless" for finding in inputs)
     kept = (finding for finding in result if not (explained and finding.code == NOTHING))
     return worst_first((*inputs, *kept))
 
 
 def segmenter_findings(segmenter: str | None, *, after: bool) -> tuple[Finding, ...]:
-    """Findings where a network (segmenter) found the buildings. after : whether in the image after the event."""
+    """Return the findings if a network (segmenter) found the buildings. after : whether in the image after the event."""
     if segmenter is None:
         return ()
     outlines = Finding("outlines_of_network", "note", {"network": file_name_of(segmenter)})
@@ -45,7 +45,7 @@ def segmenter_findings(segmenter: str | None, *, after: bool) -> tuple[Finding, 
 
 
 def evidence_findings(pre: Layer | None, post: Layer, buildings: Buildings) -> tuple[Finding, ...]:
-    """Findings of a job whose outlines lie on buildings. pre : the registered pre image, or None."""
+    """Return the findings of a job whose outlines are on buildings. pre : the registered pre image, or None."""
     findings = []
     if mean_gsd(post) > COARSE_POST_M:
         findings.append(Finding("post_coarse", "caution", {"gsd_m": mean_gsd(post), "most_m": COARSE_POST_M}))
@@ -62,7 +62,7 @@ def evidence_findings(pre: Layer | None, post: Layer, buildings: Buildings) -> t
 
 
 def block_findings(failures: Mapping[str, Mapping[str, str]]) -> tuple[Finding, ...]:
-    """What blocks that could not be done mean for the map. failures : step → block → reason."""
+    """Return the finding on blocks that could not be processed. failures : step → block → reason."""
     failed = [(step, block, reason) for step, blocks in failures.items() for block, reason in blocks.items()]
     if not failed:
         return ()
@@ -73,14 +73,14 @@ def block_findings(failures: Mapping[str, Mapping[str, str]]) -> tuple[Finding, 
 
 
 def empty_outline_findings(buildings: Buildings, *, looked_for: bool) -> tuple[Finding, ...]:
-    """That outlines without a building look destroyed from post alone, where none was looked for."""
+    """Return the finding that outlines without a building look destroyed in the post image, if such outlines were not searched for."""
     if looked_for or not buildings.by_post.any() or buildings.compared.any():
         return ()
     return (Finding("empty_outlines", "note"),)
 
 
 def result_findings(buildings: Buildings, unlike: Mask, skill: NetworkSkill | None) -> tuple[Finding, ...]:
-    """Findings of the result. unlike : (N,) of `unlike_the_fit`; skill : of the run given, or None."""
+    """Return the findings of the result. unlike : (N,) of `unlike_the_fit`; skill : of the run given, or None."""
     findings = [*_range_findings(buildings, unlike), *_unbuilt_findings(buildings)]
     if not any(finding.severity == "worthless" for finding in findings):
         findings += _nothing_assessed(buildings)
@@ -133,7 +133,7 @@ def _nothing_assessed(buildings: Buildings) -> list[Finding]:
 
 
 def share_findings(share: ShareEstimate, assessed: int) -> tuple[Finding, ...]:
-    """That the images do not show how many buildings are damaged."""
+    """Return the finding that the images do not show how many buildings are damaged."""
     low, high = share.interval_95 or (0.0, 0.0)
     if not is_wide((low, high)):
         return ()
@@ -142,7 +142,7 @@ def share_findings(share: ShareEstimate, assessed: int) -> tuple[Finding, ...]:
 
 
 def minor_findings(confusion: Mapping[str, Mapping[str, Any]]) -> tuple[Finding, ...]:
-    """That minor damage cannot be distinguished here. confusion : of `confusion_of_grades`."""
+    """Return the finding that minor damage cannot be distinguished here. confusion : of `confusion_of_grades`."""
     row = confusion.get(GRADES[1], {})
     named, right = row.get("named", 0), row.get("truly", {}).get(GRADES[1], {"interval_95": [0.0, 0.0]})
     low, high = right["interval_95"]

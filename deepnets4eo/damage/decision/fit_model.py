@@ -47,9 +47,9 @@ MIN_AT_SITE = 30  # buildings for a site to say what share of its buildings may 
 
 @dataclass(frozen=True)
 class GradedEvidence:
-    """Evidence of N graded buildings: grade 0–3, domain (the site), group, style and event, which are left out together.
+    """Evidence of N graded buildings: grade 0–3, domain (the site), and group, style and event, which are left out together.
 
-    calibrates, bounds, teaches : (N,) buildings from which reliability, range and weights are measured; None for all."""
+    calibrates, bounds, teaches : (N,) buildings that reliability, range and weights are measured from; None for all."""
 
     evidence: pd.DataFrame
     grade: NDArray[np.integer]
@@ -62,7 +62,7 @@ class GradedEvidence:
     teaches: Mask | None = None
 
     def rows(self, keep: Mask) -> GradedEvidence:
-        """Some of the buildings."""
+        """Return some of the buildings."""
         optional = (None if of is None else of[keep] for of in self._optional())
         return GradedEvidence(self.evidence[keep], self.grade[keep], self.domain[keep], self.group[keep], *optional)
 
@@ -70,7 +70,7 @@ class GradedEvidence:
         return self.calibrates, self.style, self.event, self.bounds, self.teaches
 
     def folds(self) -> Iterator[tuple[Mask, Mask]]:
-        """Pairs of (N,) bool: buildings to score, and those of the fit that scores them."""
+        """Yield pairs of (N,) bool: buildings to score, and buildings of the fit that scores them."""
         fold = np.unique(self.group if self.style is None else self.style, return_inverse=True)[1] % FOLDS
         event = np.zeros(len(fold), np.intp) if self.event is None else np.unique(self.event, return_inverse=True)[1]
         for number, struck in np.unique(np.stack([fold, event]), axis=1).T:
@@ -200,6 +200,6 @@ def grade_numbers(names: pd.Series) -> Indices:
 
 
 def _with_all(data: GradedEvidence, columns: tuple[str, ...]) -> GradedEvidence:
-    """Buildings that have the variant's inputs."""
+    """Return the buildings that have the variant's inputs."""
     needed = [column for column in ("ev_roof_match", HEIGHT[0]) if column in columns]
     return data.rows(data.evidence[needed].notna().all(axis=1).to_numpy())

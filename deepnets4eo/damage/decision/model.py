@@ -63,7 +63,7 @@ class DamageModel:
         return Grades.of_sides(p, thresholds, kept=judgement.members(p)).table(frame.index)
 
     def probabilities(self, frame: pd.DataFrame) -> Floats:
-        """(N, 4) probabilities of the grades; NaN where not assessed."""
+        """Return (N, 4) probabilities of the grades; NaN for buildings that are not assessed."""
         out = np.full((len(frame), len(GRADES)), np.nan)
         kind = self.variant_names(frame)
         for name, variant in self.variants.items():
@@ -78,7 +78,7 @@ class DamageModel:
         return {name: variant.reliability for name, variant in self.variants.items()}
 
     def outside_range(self, frame: pd.DataFrame) -> Texts:
-        """(N,) why a building's evidence lies outside the range of its variant's fit, '' where it does not."""
+        """Return (N,) the reason why a building's evidence is outside the range of its variant's fit, '' if it is inside."""
         reason = np.full(len(frame), "", dtype=object)
         kind = self.variant_names(frame)
         for name, variant in self.variants.items():
@@ -89,7 +89,7 @@ class DamageModel:
         return reason
 
     def variant_names(self, frame: pd.DataFrame) -> Texts:
-        """Variant for each building, '' where it is not assessed by its structure."""
+        """Return the variant for each building, '' if it is not assessed by its structure."""
         buildings = Buildings(frame)
         kind = np.where(buildings.by_structure, buildings.method, "").astype(object)
         if HEIGHT_COLUMN in frame.columns:
@@ -111,7 +111,7 @@ class Variant:
     reliability: Reliability = Reliability()
 
     def standardise(self, frame: pd.DataFrame) -> Floats:
-        """(N, K) evidence in standard units, cut at ± 3; 0 where it is not known."""
+        """Return (N, K) evidence in standard units, cut at ± 3; 0 if unknown."""
         values = frame.reindex(columns=self.columns).to_numpy(float)
         return np.clip(np.nan_to_num((values - self.centre) / self.scale), -FARTHEST, FARTHEST)
 
@@ -134,7 +134,7 @@ class FittedRange:
         return np.sqrt(np.einsum("ij,ji->i", standard, np.linalg.solve(self.covariance, standard.T)))
 
     def reasons(self, standard: Floats, frame: pd.DataFrame) -> Texts:
-        """(N,) why each building lies outside, else ''. standard : (N, K)."""
+        """Return (N,) the reason why each building is outside, else ''. standard : (N, K)."""
         reason = np.where(self.distance(standard) > self.farthest, UNLIKE, "").astype(object)
         for column, limit in self.limits.items():
             if column in frame:
@@ -193,7 +193,7 @@ def _variant(path: Path, name: str, part: dict[str, Any]) -> Variant:
 
 
 def unlike_the_fit(frame: pd.DataFrame, model: DamageModel, outside: Texts) -> Mask:
-    """(N,) whether more of the site's buildings of a variant lie outside its range than of any site of its fit."""
+    """Return (N,) whether more of the site's buildings of a variant are out of its range than at any site of its fit."""
     unlike = np.zeros(len(frame), bool)
     names = model.variant_names(frame)
     for name, variant in model.variants.items():

@@ -1,4 +1,4 @@
-"""A trained network as evidence: its probabilities of the grades, from both images or from POST alone, and how far they may decide."""
+"""A trained network as evidence: its probabilities of the grades, from both images or from only POST, and how far they may decide."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DamageNetwork:
-    """A network with its weights on pairs and on the post image alone, its skill and its reliability.
+    """A network with its weights on pairs and on only the post image, its skill and its reliability.
 
-    grader : None where no network takes part; skill : of a run that was given, None of the default one; reads_pre : whether it can read
+    grader : None if no network takes part; skill : of a run that was given, None for the default network; reads_pre : whether it can read
     PRE; findings : why the default network is not used, or does not read PRE."""
 
     grader: NetworkGrader | None = None
@@ -58,7 +58,7 @@ class DamageNetwork:
 
     @classmethod
     def load(cls, run: str, folder: Path, weight: float, device: str, precision: str, runtime: str) -> DamageNetwork:
-        """The run of a folder. weight : if its skill is perfect; precision : auto is float32. Errors: RunError, InputError."""
+        """Load the run of a folder. weight : the weight if its skill is perfect; precision : auto is float32. Raises RunError, InputError."""
         stored = "float32" if precision == "auto" else precision
         grader = NetworkGrader.load(folder, device=device, precision=stored, runtime=runtime)
         skill = validated_skill(grader.run.card)
@@ -71,7 +71,7 @@ class DamageNetwork:
     def with_shipped(
         self, pre: Layer | None, post: Layer, *, device: str = "auto", precision: str = "auto", runtime: str = "auto"
     ) -> DamageNetwork:
-        """The default network, or the finding why it is not used; unchanged with another run."""
+        """Return the default network, or the finding why it is not used; unchanged with another run."""
         if self.skill is not None or self.weight == 0:
             return self
         grader, finding = open_shipped(device, precision, runtime)
@@ -94,19 +94,19 @@ class DamageNetwork:
         )  # fmt: skip
 
     def fitted_to(self, pre: Layer | None, post: Layer) -> DamageNetwork:
-        """The same, which sees these images as `NetworkGrader.fitted_to` shows them."""
+        """Return the network with these images prepared as by `NetworkGrader.fitted_to`."""
         if self.grader is None:
             return self
         return replace(self, grader=self.grader.fitted_to(pre if self.reads_pre else None, post))
 
     @property
     def stretches(self) -> Mapping[str, Stretch]:
-        """How it sees images that are not of 8 bits, by role."""
+        """Return how the network receives images that are not of 8 bits, by role."""
         return {} if self.grader is None else self.grader.stretches
 
     @property
     def is_shipped(self) -> bool:
-        """Whether the default network takes part."""
+        """Return whether the default network takes part."""
         return self.grader is not None and self.skill is None
 
     def paths(self) -> dict[str, str]:
@@ -118,7 +118,7 @@ class DamageNetwork:
         return np.where(buildings.compared, self.weight, self.post_weight)
 
     def measure(self, site: Site) -> Site:
-        """The site with the probabilities of the grades; without buildings that it could not grade in a job of other processes."""
+        """Return the site with the probabilities of the grades; without buildings that other processes of the job could not grade."""
         pair, post = self.grade_pair(site), self.grade_post(site)
         site = site.leave_out(_not_graded(site))
         if pair is None and post is None:
@@ -129,7 +129,9 @@ class DamageNetwork:
         return replace(site, buildings=buildings)
 
     def grade_pair(self, site: Site) -> pd.DataFrame | None:
-        """The probabilities from both images, one row a footprint; None without a registered pair that it reads. Errors: RunError."""
+        """Return the probabilities from both images, one row per footprint. Raises RunError.
+
+        None without a registered pair that the network reads."""
         grader = self.grader
         if grader is None or not site.position.known:
             return None
@@ -153,7 +155,7 @@ class DamageNetwork:
         )  # fmt: skip
 
     def grade_post(self, site: Site) -> pd.DataFrame | None:
-        """The probabilities for buildings that are assessed from the post image alone; None without such a head."""
+        """Return the probabilities for buildings that are assessed from only the post image; None without such a head."""
         grader = self.grader
         if grader is None or not site.position.known:
             return None

@@ -19,7 +19,7 @@ ONE_IMAGE, MIN_ALIKE = 0.8, 10  # the latter a percentile
 
 
 def require_order(before: Floats, after: Floats) -> None:
-    """Refuse a pair in which many buildings are damaged before alone, by (N,) probabilities of each image. Errors: InputError."""
+    """Refuse a pair with many buildings that are damaged only before, by (N,) probabilities of each image. Raises InputError."""
     worse_before, worse_after, known = _worse(before, after)
     if worse_before >= max(MIN_COUNT, MIN_SHARE * known) and worse_before >= TIMES * worse_after:
         raise InputError(
@@ -30,7 +30,9 @@ def require_order(before: Floats, after: Floats) -> None:
 
 
 def order_finding(before: Floats, after: Floats, agreeing: tuple[float, float]) -> Finding:
-    """What it means that outlines follow the image after and not the one before: swapped dates where more buildings look damaged before.
+    """Return the finding for outlines that follow the image after and not the image before.
+
+    If more buildings look damaged before, the dates are swapped.
 
     before, after : (N,) probabilities of damage by each image; agreeing : shares of the outlines that agree on one offset on each."""
     worse_before, worse_after, known = _worse(before, after)
@@ -43,7 +45,7 @@ def order_finding(before: Floats, after: Floats, agreeing: tuple[float, float]) 
 
 
 def _worse(before: Floats, after: Floats) -> tuple[int, int, int]:
-    """How many buildings look damaged before alone and after alone, and of how many both are known."""
+    """Return how many buildings look damaged only before and only after, and how many are known in both."""
     known = np.isfinite(before) & np.isfinite(after)
     pre, post = before[known] >= DAMAGED_AT, after[known] >= DAMAGED_AT
     return int((pre & ~post).sum()), int((post & ~pre).sum()), int(known.sum())

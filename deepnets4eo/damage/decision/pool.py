@@ -32,7 +32,7 @@ def pool_log_odds(weight_free: Floats, network: Floats, weight: float | Floats) 
 
 @dataclass(frozen=True)
 class NetworkReliability:
-    """Measured reliability by method: of model and network together, and of the network alone beyond the model's range."""
+    """Measured reliability by method: of model and network together, and of only the network beyond the model's range."""
 
     together: dict[str, Reliability] = field(default_factory=dict)
     alone: dict[str, Reliability] = field(default_factory=dict)
@@ -44,11 +44,11 @@ class NetworkReliability:
         return cls(_of_note(card, run, RELIABILITY, weights), _of_note(card, run, ALONE, dict.fromkeys(weights, 1.0)))
 
     def gradable_alone(self, buildings: Buildings, weights: Floats) -> Mask:
-        """(N,) buildings that the network may grade alone. weights : (N,) of the network."""
+        """Return (N,) buildings that the network may grade without the model. weights : (N,) of the network."""
         return buildings.graded_by_network & np.isin(buildings.method, list(self.alone)) & (weights > 0)
 
     def pool_network(self, model_alone: Judgement, buildings: Buildings, weights: Floats) -> Judgement:
-        """The judgement with the network. model_alone : NaN where the network grades alone."""
+        """Return the judgement with the network. model_alone : NaN for buildings that only the network grades."""
         method, known = buildings.method, np.isfinite(model_alone.probabilities[:, 0])
         graded = buildings.graded_by_network & (model_alone.whose != "")
         judgement, open_rows = model_alone, graded & known & (weights > 0)

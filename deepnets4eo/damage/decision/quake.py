@@ -1,9 +1,9 @@
-"""After an earthquake: roofs that are surely found again stand, whatever the other evidence says.
+"""Earthquakes: roofs that are surely found again are standing, whatever the other evidence shows.
 
 Two images of a city from different sides show other facades, other shadows and other streets, so much of the evidence
 of damage appears without any damage.
 
-The same roof, found again beside its place, is no such artefact.
+A roof that is found again next to its expected position is no such artefact.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def standing_roofs(buildings: Buildings) -> Mask:
 
 
 def standing_findings(standing: Mask | None, buildings: Buildings) -> tuple[Finding, ...]:
-    """How many roofs were found again."""
+    """Return the finding on how many roofs were found again."""
     number = 0 if standing is None else int(standing.sum())
     if not number:
         return ()

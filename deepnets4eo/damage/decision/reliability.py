@@ -1,4 +1,4 @@
-"""How far probabilities hold at a new site, where half of the buildings are damaged, measured on sites that the fit left out."""
+"""Reliability of probabilities at a new site where half of the buildings are damaged, measured on sites left out of the fit."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class GradeSets:
         return fill_between(inside)
 
     def widen(self, weight: float) -> GradeSets:
-        """Return sets of which a share `weight` excludes no grade."""
+        """Return sets in which a share `weight` excludes no grade."""
         return GradeSets(self.limits + weight * (1 - self.limits))
 
     def to_dict(self) -> dict[str, float]:
@@ -96,10 +96,10 @@ class Reliability:
     """Measured reliability of a variant of a model, or of a model with a network, for probabilities of `fit_to_site`.
 
     calibration : of the log-odds of each of `BORDERS`
-    thresholds : (2,) least share of minor damage among intact grades and of destroyed among damaged ones
+    thresholds : (2,) minimum share of minor damage among intact grades and of destroyed among damaged ones
     spread : (3,) standard deviations between sites of `side_log_odds`
-    sets : None where they were not measured
-    site : how far sites are shifted
+    sets : None if they were not measured
+    site : shift of the sites
     """
 
     calibration: tuple[BetaCalibration, ...] = (BetaCalibration(),) * len(BORDERS)
@@ -109,12 +109,12 @@ class Reliability:
     site: SiteShift = UNKNOWN_SITE
 
     def probabilities(self, log_odds: Floats) -> Floats:
-        """(N, 4) probabilities of the grades from (N, 3) log-odds of lying beyond each border."""
+        """Return (N, 4) probabilities of the grades from (N, 3) log-odds of being beyond each border."""
         calibrated = [scale(log_odds[:, k]) for k, scale in enumerate(self.calibration)]
         return grade_probabilities(expit(np.stack(calibrated, axis=1)))
 
     def widen(self, weight: float) -> Reliability:
-        """Return the reliability of log-odds of which a share `weight` comes from a score whose own reliability was not measured."""
+        """Return the reliability of log-odds if a share `weight` of them comes from a score whose own reliability was not measured."""
         thresholds = tuple(limit + weight * (HALF - limit) for limit in self.thresholds)
         spread = tuple(
             float(np.hypot(measured, weight * unknown))
@@ -151,7 +151,7 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Opinion:
-    """What a further score says of N buildings. log_odds : (N,) of major damage or worse, NaN if unknown; weight : its share, 0–1."""
+    """The opinion of a further score on N buildings. log_odds : (N,) of major damage or worse, NaN if unknown; weight : its share, 0–1."""
 
     weight: float
     log_odds: Floats
@@ -159,23 +159,23 @@ class Opinion:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What is thought of N buildings: (N, 4) probabilities or NaN, and whose reliability holds for each."""
+    """The assessment of N buildings: (N, 4) probabilities or NaN, and the name of the reliability that applies to each."""
 
     probabilities: Floats
     whose: Texts
     reliabilities: Mapping[str, Reliability]
 
     def with_rows(self, rows: Mask, name: str, reliability: Reliability, probabilities: Floats) -> Judgement:
-        """The same with other probabilities of some rows (N,)."""
+        """Return the judgement with other probabilities for some rows (N,)."""
         changed = self.probabilities.copy()
         changed[rows] = probabilities
         table = {**self.reliabilities, name: reliability}
         return Judgement(changed, np.where(rows, name, self.whose).astype(object), table)
 
     def widen_rows(self, weights: Floats, probabilities: Floats) -> Judgement:
-        """Replace the probabilities of buildings of which a share is unmeasured, and widen their reliability by that share.
+        """Replace the probabilities of buildings that have an unmeasured share, and widen their reliability by that share.
 
-        weights : (N,) the share, 0–1; 0 leaves a building as it is
+        weights : (N,) the share, 0–1; 0 leaves a building unchanged
         probabilities : (N, 4)
         """
         judgement = self
@@ -188,9 +188,9 @@ class Judgement:
         return judgement
 
     def pooled_with(self, opinions: Sequence[Opinion]) -> Judgement:
-        """Average the log-odds of major damage or worse with those of scores, by weight; the other borders move as far.
+        """Average the log-odds of major damage or worse with the log-odds of scores, by weight; the other borders move as far.
 
-        The measured reliability of each building stays, widened by the weight of the scores that say something of it.
+        The measured reliability of each building stays, widened by the weight of the scores that assess it.
         """
         odds = border_log_odds(self.probabilities)
         shift, weights = np.zeros((2, len(odds)))
@@ -202,7 +202,7 @@ class Judgement:
         return self.widen_rows(weights, grade_probabilities(expit(odds + shift[:, None])))
 
     def at_site(self, damaged_share: float | None = None, apart: Mask | None = None) -> SiteFit:
-        """The site that the buildings make up: see `fit_to_site`."""
+        """Return the fit to the site that the buildings make up: see `fit_to_site`."""
         shifts = {name: fitted.site for name, fitted in self.reliabilities.items()}
         return fit_to_site(self.probabilities, self.whose, shifts, damaged_share, apart)
 
@@ -259,7 +259,7 @@ def platt(score: Floats, truth: Mask, weight: Floats | None = None) -> tuple[flo
 
 
 def fit_beta(score: Floats, truth: Mask, weight: Floats | None = None) -> BetaCalibration:
-    """The beta calibration of least log loss; one building of either kind at a score of 0 keeps it finite."""
+    """Return the beta calibration of minimum log loss; one building of either kind at a score of 0 keeps it finite."""
     from scipy.optimize import minimize  # takes a third of a second
 
     check_same_number(score, truth)
@@ -317,7 +317,7 @@ def _mean_over_sites(right: Mask, site: NDArray[np.generic]) -> float:
 
 
 def _spread(probabilities: Floats, grade: NDArray[np.integer], site: NDArray[np.generic]) -> tuple[float, ...]:
-    """Standard deviations between sites of the shifts that make their log-odds right, without the scatter of buildings."""
+    """Return the standard deviations between sites of the shifts that correct their log-odds, without the scatter of buildings."""
     log_odds = side_log_odds(probabilities)
     damaged = is_damaged(grade)
     everything = np.ones(len(grade), bool)
@@ -334,7 +334,7 @@ def _spread(probabilities: Floats, grade: NDArray[np.integer], site: NDArray[np.
 
 
 def _between(shift: Floats, variance: Floats) -> float:
-    """Standard deviation between sites of shifts that are each known with a variance."""
+    """Return the standard deviation between sites of shifts that are each known with a variance."""
     return float(np.sqrt(max(np.var(shift, ddof=1) - np.mean(variance), MIN_SPREAD**2)))
 
 

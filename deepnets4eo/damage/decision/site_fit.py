@@ -51,9 +51,9 @@ GIVEN_SHARE, ESTIMATED_SHARE = "given", "estimated"
 
 @dataclass(frozen=True)
 class SiteShift:
-    """How log-odds of damage lie at sites: normal within a site, around levels that differ from site to site.
+    """Distribution of log-odds of damage at sites: normal within a site, around levels that differ from site to site.
 
-    level, between : mean and standard deviation of the levels of intact and of damaged buildings, where half are damaged; correlation : of
+    level, between : mean and standard deviation of the levels of intact and of damaged buildings, if half are damaged; correlation : of
     both levels; within : standard deviation in a site."""
 
     level: tuple[float, float]
@@ -84,7 +84,7 @@ class SiteShift:
         return shift
 
     def widen(self, weight: float) -> SiteShift:
-        """Return the shift of log-odds of which a share `weight` comes from a score whose own shift was not measured."""
+        """Return the shift of log-odds if a share `weight` of them comes from a score whose own shift was not measured."""
         own, other = 1 - weight, UNKNOWN_SITE
         intact, damaged = (own * a + weight * b for a, b in zip(self.level, other.level, strict=True))
         between = [float(np.hypot(a, weight * b)) for a, b in zip(self.between, other.between, strict=True)]
@@ -112,7 +112,9 @@ class SiteShift:
         return np.asarray(mixed @ number * information + weight + self._of_clear(log_odds, theta, information))
 
     def _of_clear(self, log_odds: Floats, theta: Floats, information: float) -> Floats | float:
-        """What the number of clear buildings adds to `evidence`, of levels theta (T, 2); 0 where few are clear, or all buildings count more than them."""
+        """Return what the number of clear buildings adds to `evidence`, for levels theta (T, 2).
+
+        The result is 0 if few buildings are clear, or if all buildings count more than the clear ones."""
         trust = min(1.0, information * CLEAR_INFORMATION / self.most_information)
         limit = self.level[0] + CLEAR_AWAY * (self.between[0] + self.within)
         total, clear = len(log_odds), int((log_odds > limit).sum())
@@ -142,7 +144,7 @@ UNKNOWN_SITE = SiteShift((-1.0, 1.0), (1.0, 1.0), 0.0, 2**0.5, 3.0)
 def fit_site_shift(
     log_odds: Floats, damaged: Mask, site: NDArray[np.generic], most_information: float = MAX_INFORMATION
 ) -> SiteShift:
-    """How far sites differ, by moments of left-out log-odds; `UNKNOWN_SITE` for too few sites."""
+    """Measure how far sites differ, by moments of left-out log-odds; `UNKNOWN_SITE` for too few sites."""
     names, number = np.unique(site, return_inverse=True)
     log_odds = np.clip(log_odds, -MAX_LOG_ODDS, MAX_LOG_ODDS)
     kinds = [_levels_of_sites(log_odds[rows], number[rows], len(names)) for rows in (~damaged, damaged)]
@@ -162,7 +164,7 @@ def fit_site_shift(
 
 
 def _levels_of_sites(log_odds: Floats, number: NDArray[np.intp], sites: int) -> tuple[Floats, Floats]:
-    """(S,) mean of each site, and (2, S) its variance and that of its mean; NaN for few buildings."""
+    """Return (S,) the mean of each site, and (2, S) the variance of each site and of its mean; NaN for few buildings."""
     count = np.bincount(number, minlength=sites).astype(float)
     count[count < MIN_AT_SITE] = np.nan
     mean = np.bincount(number, log_odds, sites) / count
@@ -226,7 +228,7 @@ class SiteFit:
     standing: Mask | None = None
 
     def rows(self, keep: Mask) -> SiteFit:
-        """Some of the buildings."""
+        """Return the fit of some of the buildings."""
         return replace(self, even=self.even[keep], standing=None if self.standing is None else self.standing[keep])
 
     def with_doubt(self, rows: Mask, spread: float) -> SiteFit:
@@ -274,7 +276,7 @@ def fit_to_site(
     damaged_share: float | None = None,
     apart: Mask | None = None,
 ) -> SiteFit:
-    """Fit probabilities to the site of their buildings. kind : (N,) keys of the shifts; apart : (N,) that say nothing of the share."""
+    """Fit probabilities to the site of their buildings. kind : (N,) keys of the shifts; apart : (N,) buildings ignored in the share."""
     rows = [(name, np.flatnonzero((kind == name) & np.isfinite(probabilities[:, 0]))) for name in shifts]
     rows = [(name, index) for name, index in rows if len(index)]
     counts = np.isfinite(probabilities[:, 0]) & (True if apart is None else ~apart)
@@ -291,7 +293,7 @@ def fit_to_site(
 
 
 def prior_of_mean(even: Floats, share: float) -> float:
-    """The share to which probabilities (N, 4), right where half are damaged, are adjusted so that their mean is a given one."""
+    """Return the prior share that makes probabilities (N, 4), correct if half are damaged, have the given mean."""
     if len(even) == 0:
         return share
     low, high = -3 * MAX_LOG_ODDS, 3 * MAX_LOG_ODDS

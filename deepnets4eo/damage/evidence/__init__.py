@@ -1,1 +1,1 @@
-"""Evidence per building: what two images, heights and footprints say about damage, without any trained weights."""
+"""Evidence per building: what two images, heights and footprints show about damage, without any trained weights."""

@@ -67,14 +67,14 @@ class BuildingGeometry:
         return order, self.centres[order, 0]
 
     def centres_in(self, window: Window) -> Indices:
-        """(M,) buildings whose centres lie in a window, ascending; without a look at those of all other rows."""
+        """Return (M,) buildings whose centres are in a window, ascending; without checking the buildings of all other rows."""
         order, rows = self._by_row
         near = order[slice(*np.searchsorted(rows, (window.row, window.row + window.height)))]
         return np.sort(near[window.holds(self.centres[near])])
 
     @classmethod
     def concatenate(cls, parts: list[BuildingGeometry]) -> BuildingGeometry:
-        """The buildings of several parts."""
+        """Join the buildings of several parts."""
         return cls(
             Sides.concatenate([part.sides for part in parts]),
             Outlines.concatenate([part.own for part in parts]),
@@ -96,7 +96,7 @@ class Table:
 
     @property
     def fits(self) -> bool:
-        """Whether there is a row of numbers a building in every array."""
+        """Return whether every array has one row of numbers per building."""
         count, arrays = self.buildings.shape, self.rows.values()
         return (
             len(count) == 1
@@ -106,7 +106,7 @@ class Table:
 
     @classmethod
     def concatenate(cls, parts: list[Table]) -> Table:
-        """One table of several, whose rows it takes away: they never stand in memory twice."""
+        """Join several tables into one and remove their rows, which are thus never in memory twice."""
         rows = {name: np.concatenate([part.rows.pop(name) for part in parts]) for name in list(parts[0].rows)}
         return cls(np.concatenate([part.buildings for part in parts]), rows)
 
@@ -122,7 +122,7 @@ class BlockSums:
 
     @property
     def fit(self) -> bool:
-        """Whether every table has a row of numbers a building in every array."""
+        """Return whether every table has one row of numbers per building in every array."""
         return all(table.fits for table in (self.sums, self.best, self.shifted, self.context))
 
 
@@ -135,7 +135,7 @@ class BlockWithMargin:
     around: Window
 
     def flat(self, pixel: Indices) -> Indices:
-        """Flat pixel numbers of the window as those of what was read."""
+        """Convert flat pixel numbers of the window to flat pixel numbers of the area that was read."""
         row, col = np.divmod(pixel, self.window.width)
         return (row + MARGIN_PX) * self.around.width + col + MARGIN_PX
 
@@ -157,7 +157,7 @@ class BlockWithMargin:
 def measure_block(
     window: Window, working_grid: WorkingGrid, geometry: BuildingGeometry, radiometry: dict[str, Radiometry]
 ) -> BlockSums:
-    """Sums of one block, whose sides are multiples of 8 pixels. Peak memory: 150 MB of maps and 600 bytes a building."""
+    """Return the sums of one block, whose sides are multiples of 8 pixels. Peak memory: 150 MB of maps and 600 bytes per building."""
     block = BlockWithMargin(working_grid, window, window.grow(MARGIN_PX))
     maps = {
         name: measure_maps(*working_grid.read(name, block.around), radiometry[name], working_grid.gsd_m)
@@ -184,7 +184,7 @@ def spread_over_blocks(body: Outlines, block_px: int) -> NDArray[np.bool_]:
 def _measure(
     block: BlockWithMargin, geometry: BuildingGeometry, buildings: Indices, maps: dict[str, Maps], others: Read
 ) -> tuple[Table, Table, Table]:
-    """Sums, best of the shifts, and sums for every shift, of some buildings."""
+    """Return sums, the best of the shifts, and sums for every shift, of some buildings."""
     moved = geometry.moved[buildings]
     sums = _inside_sums(block, geometry, buildings, maps, others)
     shifted: dict[str, BuildingSums] = {}
@@ -213,7 +213,7 @@ def shifts_px(gsd_m: float) -> Indices:
 def _inside_sums(
     block: BlockWithMargin, geometry: BuildingGeometry, buildings: Indices, maps: dict[str, Maps], others: Read
 ) -> dict[str, BuildingSums]:
-    """Sums over the pixels inside the outlines, per image over its valid ones."""
+    """Return sums over the pixels inside the outlines, per image over its valid pixels."""
     owner, pixel = geometry.own.pixels(block.window, buildings)
     flat, count = block.flat(pixel), len(buildings)
     every = Groups(owner, count)
@@ -235,7 +235,7 @@ def _inside_sums(
 
 
 def _inside_values(maps: Maps, flat: Indices) -> Iterator[NDArray[np.generic]]:
-    """The value arrays summed inside an outline, as INSIDE."""
+    """Yield the value arrays that are summed inside an outline, in the order of INSIDE."""
     yield np.ones(len(flat), np.float32)
     for band in (maps.light, maps.rough, maps.log_floor):
         yield band.ravel()[flat]
@@ -254,7 +254,7 @@ def _inside_values(maps: Maps, flat: Indices) -> Iterator[NDArray[np.generic]]:
 
 
 def _colours(maps: Maps) -> tuple[int, int, int]:
-    """The red, green and blue band; an image with fewer is grey."""
+    """Return the red, green and blue band; an image with fewer bands is grey."""
     return (0, 1, 2) if len(maps.bands) >= 3 else (0, 0, 0)
 
 
@@ -285,7 +285,7 @@ def _outline_sums(
 def _pair_sums(
     block: BlockWithMargin, body: Outlines, buildings: Indices, maps: dict[str, Maps], back: Indices
 ) -> dict[str, BuildingSums]:
-    """What the similarity of post and pre needs, over pixels valid in both."""
+    """Return the sums that the similarity of post and pre needs, over pixels valid in both."""
     post, pre = maps["post"], maps["pre"]
     owner, pixel = body.pixels(block.window, buildings)
     flat = block.flat(pixel)
@@ -329,14 +329,14 @@ def _context(block: BlockWithMargin, geometry: BuildingGeometry, maps: dict[str,
 
 
 def block_journal(folder: Path | None, working_grid: WorkingGrid, geometry: BuildingGeometry) -> Journal:
-    """The journal of finished blocks of these images and outlines in a folder; it keeps nothing without one."""
+    """Return the journal of finished blocks of these images and outlines in a folder; it keeps nothing without a folder."""
     outlines = geometry.centres, geometry.sides.begin, geometry.sides.end, geometry.moved
     name = "" if folder is None else identity_hash(working_grid.grid, working_grid.gsd_m, working_grid.layers, outlines)
     return Journal(None if folder is None else folder / name, kinds=(BlockSums, Table))
 
 
 def block_name(window: Window) -> str:
-    """The name of a block in journals and messages."""
+    """Return the name of a block in journals and messages."""
     return f"{window.row}-{window.col}"
 
 
@@ -353,9 +353,9 @@ def collect(
     step: str = "evidence",
     images: dict[str, Radiometry] | None = None,
 ) -> dict[str, BuildingSums]:
-    """Sums per building by name, (N, K) float64, whatever block_px; NaN context for centres outside the grid.
+    """Return sums per building by name, (N, K) float64, whatever block_px; NaN context for centres outside the grid.
 
-    Buildings of blocks that other processes (finish) fail to do are left out with the reason."""
+    Buildings of blocks that other processes (finish) fail to process are left out with the reason."""
     radiometry = radiometries(working_grid, geometry) if images is None else images
     height, width = (
         -(-side // CELL_PX) * CELL_PX for side in working_grid.shape
@@ -422,7 +422,7 @@ class _Totals:
             _table(self._shifted, name, len(self._spread), rows.shape[1], 0.0)[index] += rows
 
     def all(self) -> dict[str, BuildingSums]:
-        """The sums of all buildings, once every block is there."""
+        """Return the sums of all buildings, once every block is there."""
         for name, rows in best_of_shifts(self._shifted).items():
             self._rows[name][self._spread] = rows
         return self._rows

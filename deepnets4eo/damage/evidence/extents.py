@@ -1,4 +1,4 @@
-"""Where the post image shows assessed ground, and ground without outlines, from an overview."""
+"""The ground in the post image that is assessed, and the ground without outlines, from an overview."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NEAR_AFTER_M = 10.0  # the same where outlines come from the image after: rubble
 
 @dataclass(frozen=True)
 class Extents:
-    """Clear ground near an assessed outline, and ground farther from every outline, a row each."""
+    """Clear ground near an assessed outline, and ground further from every outline, one row each."""
 
     assessed: gpd.GeoDataFrame
     without_outlines: gpd.GeoDataFrame
@@ -39,7 +39,9 @@ def map_extents(
     assessed: NDArray[np.bool_],
     near_m: float = NEAR_M,
 ) -> Extents:
-    """What of the post image was assessed, and what has no outline within `near_m`. outlines : (N,); assessed : (N,)."""
+    """Return the part of the post image that was assessed, and the part without an outline within `near_m`.
+
+    outlines : (N,); assessed : (N,)."""
     data, valid, coarse = post.thumbnail(OVERVIEW_PX)
     seen = nonzero_valid(data, valid)
     if cloud_mask is not None:

@@ -1,4 +1,4 @@
-"""What is measured at every pixel of an image: light, its derivatives and its roughness, in the image's contrast unit.
+"""Measures of every pixel of an image: light, its derivatives and its roughness, in the image's contrast unit.
 
 The floor of the roughness is the smoothest spot nearby: roofs have smooth planes everywhere, rubble has none."""
 
@@ -27,7 +27,7 @@ def box(values: FloatImage, size_px: int) -> FloatImage:
 
 
 def deviation(values: FloatImage) -> FloatImage:
-    """Standard deviation in 3 × 3 pixels, from differences: exact also for large means."""
+    """Return the standard deviation in 3 × 3 pixels, from differences: exact also for large means."""
     out = np.zeros_like(values)
     for top in range(0, len(values) - 2, FEW_ROWS):
         rows = values[top : top + FEW_ROWS + 2]
@@ -65,7 +65,7 @@ def minimum(values: NDArray[Any], size_px: int) -> NDArray[Any]:
 
 
 def gradient(values: FloatImage) -> tuple[FloatImage, FloatImage]:
-    """Derivatives along rows and columns (Sobel), per pixel; 0 at the rim."""
+    """Return derivatives along rows and columns (Sobel), per pixel; 0 at the rim."""
     along_row, along_col = np.zeros_like(values), np.zeros_like(values)
     for top in range(0, len(values) - 2, FEW_ROWS):
         rows = values[top : top + FEW_ROWS + 2]
@@ -78,7 +78,7 @@ def gradient(values: FloatImage) -> tuple[FloatImage, FloatImage]:
 
 
 def cell_sums(values: NDArray[np.generic], cell_px: int) -> FloatImage:
-    """Sums over square cells; the sides of `values` are multiples of the cell's."""
+    """Return sums over square cells; the sides of `values` are multiples of the cell's side."""
     rows, cols = values.shape[0] // cell_px, values.shape[1] // cell_px
     stripes = values.reshape(rows, cell_px, values.shape[1]).sum(axis=1, dtype=np.float32)
     return stripes.reshape(rows, cols, cell_px).sum(axis=2)
@@ -144,7 +144,7 @@ def luminance(data: NDArray[Any]) -> FloatImage:
 
 
 def nonzero_valid(data: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Valid pixels that are not 0 in every band, as collars without a nodata value are."""
+    """Return valid pixels that are not 0 in every band, which excludes collars without a nodata value."""
     return valid & (data != 0).any(axis=0)
 
 
@@ -176,9 +176,9 @@ WindowSamples = dict[tuple[int, int], "WindowSample | None"]  # by the pixel in 
 
 
 def measure(layer: Layer, centres: NDArray[np.float64], known: WindowSamples | None = None) -> Radiometry:
-    """Radiometry of a layer from up to 32 windows of 256² pixels around (row, col) positions, whatever their order.
+    """Measure the radiometry of a layer from up to 32 windows of 256² pixels around (row, col) positions, in any order.
 
-    known : windows of the layer that were measured before, to which those of the positions are added"""
+    known : windows of the layer that were measured before; the windows of the positions are added"""
     chosen = order_by_place(centres)[spread_indices(len(centres), MAX_SAMPLES, round_down=True)]
     known = {} if known is None else known
     positions = [(int(row), int(col)) for row, col in centres[chosen]]
@@ -199,7 +199,7 @@ def measure(layer: Layer, centres: NDArray[np.float64], known: WindowSamples | N
 
 
 def _sample(layer: Layer, row: int, col: int) -> WindowSample | None:
-    """What the window around a pixel shows; None where fewer than 16 cells are seen."""
+    """Return the sample of the window around a pixel, or None if fewer than 16 cells are seen."""
     data, valid = layer.read(Window(row - SAMPLE_PX // 2, col - SAMPLE_PX // 2, SAMPLE_PX, SAMPLE_PX))
     grey, seen = luminance(data), nonzero_valid(data, valid) & ~blank(data)
     cells = _cells(grey, seen)
@@ -237,7 +237,7 @@ SMALLEST_ROUGHNESS = np.float32(0.003)  # contrast units; about the step of an 8
 
 @dataclass(frozen=True)
 class Maps:
-    """Per-pixel measures (h, w) of a block in contrast units; log_floor : log2 of the least `rough` within 3.5 m."""
+    """Per-pixel measures (h, w) of a block in contrast units; log_floor : log2 of the minimum `rough` within 3.5 m."""
 
     light: FloatImage
     along_row: FloatImage

@@ -28,7 +28,7 @@ USUAL_AGREEMENT, MIN_AGREEMENT = (
 
 
 def evidence_columns(sums: dict[str, BuildingSums], paired: NDArray[np.bool_]) -> pd.DataFrame:
-    """All evidence of N buildings that has inputs; NaN where the pre image is needed but `paired` is False."""
+    """Return all evidence of N buildings that has inputs; NaN if the pre image is needed but `paired` is False."""
     with np.errstate(invalid="ignore", divide="ignore"):
         columns = _of_post(image_means(sums, "post"))
         if "pre_inside" in sums:
@@ -44,7 +44,7 @@ def evidence_columns(sums: dict[str, BuildingSums], paired: NDArray[np.bool_]) -
 
 
 def post_columns_of_pre(sums: dict[str, BuildingSums], paired: NDArray[np.bool_]) -> pd.DataFrame | None:
-    """The columns that need one image alone, of the pre image where `paired`; None without one."""
+    """Return the columns that need only one image, of the pre image for `paired` buildings; None without a pre image."""
     if "pre_inside" not in sums:
         return None
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -77,7 +77,7 @@ def _of_post(post: dict[str, Floats]) -> dict[str, Floats]:
 
 
 def _support(sums: dict[str, BuildingSums]) -> dict[str, Floats]:
-    """How much of the roof the image shows: its width in pixels, and vegetation over it."""
+    """Return how much of the roof the image shows: its width in pixels, and vegetation over it."""
     inside = sums["post_inside"]
     samples = sums["post_shadow"][:, DIRECTIONS:].sum(axis=1)  # one a pixel along the outline
     return {
@@ -114,7 +114,7 @@ def _similarity(sums: dict[str, BuildingSums], paired: NDArray[np.bool_]) -> dic
 
 
 def _of_site(agreement: Floats, paired: NDArray[np.bool_]) -> Floats:
-    """Agreements over that of the site's best roofs: seasons and sensors lower all alike."""
+    """Return agreements relative to the site's best roofs: seasons and sensors lower all agreements equally."""
     known = agreement[paired & np.isfinite(agreement)]
     best = float(np.quantile(known, BEST_ROOFS)) if len(known) >= MIN_ROOFS else USUAL_AGREEMENT
     return agreement / max(best, MIN_AGREEMENT)
@@ -131,7 +131,7 @@ def _shadow(sums: BuildingSums) -> Floats:
 
 
 def in_deep_shadow(sums: dict[str, BuildingSums], post: Radiometry) -> NDArray[np.bool_]:
-    """(N,) buildings that stand in shadow on all sides, and whose roofs show no more than the grain of the image."""
+    """Return (N,) buildings in shadow on all sides, whose roofs show no more than the grain of the image."""
     inside, wall = sums["post_inside"], sums["post_shadow"]
     with np.errstate(invalid="ignore", divide="ignore"):
         shaded = wall[:, :DIRECTIONS].sum(axis=1) / wall[:, DIRECTIONS:].sum(axis=1)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def roofs_in_place(pre: Layer, post: Layer, outlines_px: Geometries, registration: Registration) -> tuple[float, float]:
-    """How well roofs are found again where a registration puts them. outlines_px : (N,), right on the pre image."""
+    """Return how well roofs are found again at the positions of a registration, and by chance. outlines_px : (N,), right on the pre image."""
     working_grid = make_working_grid(pre, post, registration, coarsest_pre=COARSEST_PRE)
     if "pre" not in working_grid.layers:
         return float("nan"), float("nan")
@@ -43,7 +43,7 @@ def roofs_beside(
     working_grid: WorkingGrid, geometry: BuildingGeometry, images: dict[str, Radiometry], workers: int,
     scratch: Path | None,
 ) -> RoofPlaces | None:  # fmt: skip
-    """Where roofs stand beside their place in the post image, in scenes without heights where they do."""
+    """Return the displaced positions of roofs in the post image, in scenes without heights; None if they are not displaced there."""
     if "pre" not in working_grid.layers or {"dsm_pre", "dsm_post"} & set(working_grid.layers):
         return None
     views = Views(working_grid, geometry.body, geometry.centres, images)
@@ -60,7 +60,7 @@ def move_buildings(
     beside: Indices | None = None,
     workers: int = 2,
 ) -> tuple[BuildingGeometry, Points]:
-    """Buildings where the post image shows them, and how far (N, 2) each was moved. beside : (N, 2) of roofs."""
+    """Return buildings as the post image shows them, and how far (N, 2) each was moved. beside : (N, 2) displacement of roofs."""
     enclosing = encloses_others(outlines)
 
     def part(rows: slice) -> tuple[BuildingGeometry, Points]:
@@ -85,7 +85,7 @@ def on_post(
     registration: Registration | None,
     rows: slice = slice(None),
 ) -> Geometries:
-    """Outlines in post pixels, where the post image shows the buildings. registration : None where they lie on post."""
+    """Return outlines in post pixels, where the post image shows the buildings. registration : None if the outlines are on post."""
     coordinates, owner = shapely.get_coordinates(outlines, return_index=True)
     if alignment is not None:
         coordinates = coordinates + alignment.offsets_px(grid, _centres(outlines), rows)[owner]
@@ -112,7 +112,7 @@ def building_geometry(
 
 
 def _inside_share(outlines: Geometries, shape: tuple[int, int]) -> NDArray[np.float64]:
-    """(N,) share of the area of outlines that lies in an image; 1 for empty ones."""
+    """Return (N,) the share of the area of outlines inside an image; 1 for empty outlines."""
     size, share = shape[::-1], np.ones(len(outlines))
     bounds = shapely.bounds(outlines)
     crossing = np.flatnonzero((bounds[:, :2] < 0).any(axis=1) | (bounds[:, 2:] > size).any(axis=1))

@@ -1,6 +1,6 @@
-"""The same roof found again: how well its pattern in the pre image agrees with the post image, and where.
+"""Roofs that are found again: how well their pattern in the pre image agrees with the post image, and where.
 
-In views from the side roofs lie beside their ground by their height, along a line that a sample shows."""
+In views from the side, roofs are displaced from their ground by their height, along a line that a sample shows."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ALONG_M, ACROSS_M = 1.0, 1.5  # added to the ends, and to the sides
 
 @dataclass(frozen=True)
 class RoofPlaces:
-    """Where the post image shows N roofs: (N, 2) rows and columns moved, and the agreement (N,) there, or NaN."""
+    """The positions of N roofs in the post image: (N, 2) rows and columns moved, and the agreement (N,) there, or NaN."""
 
     moved: Indices
     match: Floats
@@ -55,7 +55,7 @@ class Views:
 
     @cached_property
     def inside(self) -> Indices:
-        """(M,) buildings whose centre lies in the grid."""
+        """Return (M,) buildings whose centre is in the grid."""
         return np.flatnonzero(Window(0, 0, *self.working_grid.shape).holds(self.centres))
 
     def fields(self, window: Window) -> tuple[Spectrum, Spectrum]:
@@ -76,7 +76,7 @@ class Roof:
     col: int
 
     def beside(self, directions: Spectrum, reach: int) -> Spectrum:
-        """A map of edge directions around the roof, `reach` pixels farther on every side."""
+        """Return a map of edge directions around the roof, with `reach` more pixels on every side."""
         rows, cols = (
             slice(begin - reach, begin + size + reach)
             for begin, size in zip((self.row, self.col), self.mask.shape, strict=True)
@@ -108,7 +108,7 @@ def _transform_shape(around: Spectrum) -> tuple[int, int]:
 
 
 def cut_roofs(body: Outlines, members: Indices, around: Window, before: Spectrum) -> Iterator[Roof | None]:
-    """The roofs of some buildings in a map of the window `around`; None without a pixel in it."""
+    """Yield the roofs of some buildings in a map of the window `around`; None for a roof without a pixel in it."""
     for part in (members[first : first + FEW] for first in range(0, len(members), FEW)):
         yield from _cut_some(body, part, around, before)
 
@@ -130,7 +130,7 @@ def _cut_some(body: Outlines, members: Indices, around: Window, before: Spectrum
 
 
 def _middle(low: int, high: int) -> tuple[int, int]:
-    """The middle of a range, at most the widest roof."""
+    """Return the middle of a range, at most as wide as the widest roof."""
     spare = max(high - low - WIDEST_PX, 0)
     return low + spare // 2, high - (spare - spare // 2)
 
@@ -169,7 +169,7 @@ def _best(
 
 
 def find_roofs(views: Views, workers: int = 2) -> RoofPlaces | None:
-    """Where the post image shows each of N roofs; None where the views of both dates hardly differ."""
+    """Return the position of each of N roofs in the post image, or None if the views of both dates hardly differ."""
     reach = min(int(REACH_M / views.working_grid.gsd_m), MAX_REACH_PX)
     where, usual, chance = _search(views, reach)
     if where is None:
@@ -236,7 +236,7 @@ def roof_agreement(views: Views) -> tuple[float, float]:
 
 
 def lean_line(offsets: Indices, reach: int, gsd_m: float) -> NDArray[np.bool_]:
-    """Places (2 r + 1, 2 r + 1) along the line on which roofs of a sample (M, 2) lie, or within 2 m."""
+    """Return positions (2 r + 1, 2 r + 1) along the line that the roofs of a sample (M, 2) follow, or within 2 m of it."""
     middle = np.median(offsets, axis=0)
     away = offsets - middle
     near = away[np.hypot(*away.T) <= np.quantile(np.hypot(*away.T), 0.9)]  # a few are always found elsewhere by chance

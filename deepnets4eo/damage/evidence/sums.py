@@ -26,13 +26,13 @@ class Groups:
         object.__setattr__(self, "_present", self.owner[new])
 
     def where(self, usable: NDArray[np.bool_], flat: Indices) -> tuple[Groups, Indices]:
-        """The groups of usable positions, and their flat pixel numbers."""
+        """Return the groups of usable positions, and their flat pixel numbers."""
         if usable.all():
             return self, flat
         return Groups(self.owner[usable], self.count), flat[usable]
 
     def sum(self, values: Iterable[NDArray[np.generic]]) -> BuildingSums:
-        """Sums of each of K value arrays per building: (count, K) float64."""
+        """Return sums of each of K value arrays per building: (count, K) float64."""
         begin, present = self._begin, self._present  # type: ignore[attr-defined]
         columns = []
         for value in values:
@@ -99,7 +99,7 @@ NO_GROUND = np.float32(1e9)
 def open_means(
     values: Sequence[NDArray[np.generic]], open_ground: NDArray[np.bool_], cells: tuple[Indices, Indices], gsd_m: float
 ) -> NDArray[np.float64]:
-    """(N, K) means over open ground in squares around N cells, NaN where there is none."""
+    """Return (N, K) means over open ground in squares around N cells, NaN without open ground."""
     side = window_cells(gsd_m)
     share = box(cell_sums(open_ground, CELL_PX), side)[cells].astype(np.float64)
     columns = [box(cell_sums(value * open_ground, CELL_PX), side)[cells] for value in values]
@@ -110,7 +110,7 @@ def open_means(
 def lowest_ground(
     height: FloatImage, open_ground: NDArray[np.bool_], cells: tuple[Indices, Indices], gsd_m: float
 ) -> NDArray[np.float64]:
-    """Lowest fully open cell within 20 m: (N,), NaN where there is none."""
+    """Return the height of the lowest fully open cell within 20 m: (N,), NaN without such a cell."""
     full = cell_sums(open_ground, CELL_PX) == CELL_PX**2
     mean = cell_sums(np.where(open_ground, height, 0), CELL_PX) / np.float32(CELL_PX**2)
     lowest = minimum(np.where(full, mean, NO_GROUND), window_cells(gsd_m))[cells].astype(np.float64)

@@ -1,6 +1,6 @@
-"""The working grid and every input on it: post as it is, pre through the registration, heights and clouds warped.
+"""The working grid and every input on it: post unchanged, pre through the registration, heights and clouds warped.
 
-Its resolution is that of the coarser image, at least 0.5 m; a much coarser pre image is left out."""
+Its resolution is the resolution of the coarser image, at least 0.5 m; a much coarser pre image is left out."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class WorkingGrid:
         return height, width
 
     def read(self, name: str, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """A window of one layer: (C, h, w) values and (h, w) validity."""
+        """Read a window of one layer: (C, h, w) values and (h, w) validity."""
         return self.layers[name].read(window)
 
 
@@ -54,9 +54,9 @@ def make_working_grid(
     coarsest_pre: float = float("inf"),
     **others: Layer | None,
 ) -> WorkingGrid:
-    """All layers on one working grid. coarsest_pre : a pre image coarser by more is left out; others : dsm_pre, dsm_post, cloud.
+    """Put all layers on one working grid. coarsest_pre : a pre image that is coarser by more is left out; others : dsm_pre, dsm_post, cloud.
 
-    Errors: GridError where one layer has a CRS and another has none; InputError for an unknown role."""
+    Raises GridError if one layer has a CRS and another has none; InputError for an unknown role."""
     unknown = set(others) - {"dsm_pre", "dsm_post", "cloud"}
     if unknown:
         raise InputError(f"layers {sorted(unknown)} have no role, expected dsm_pre, dsm_post or cloud.")
@@ -79,7 +79,7 @@ def make_working_grid(
 
 
 def _working_grid(post: Layer, size_m: float) -> Grid:
-    """The post image's grid where its pixels are nearly square ones of the working size, else one that is."""
+    """Return the post image's grid if its pixels are nearly square and of the working size, else a grid whose pixels are."""
     along_row, along_col = known_or_assumed_gsd_m(post.grid)
     ratios = along_row / size_m, along_col / size_m
     if all(1 / SAME_GRID_RATIO < ratio < SAME_GRID_RATIO for ratio in ratios):

@@ -1,4 +1,4 @@
-"""Evidence `ev_look`: how damaged a building looks beside the others of its site, in the post image alone, as a score of the decision."""
+"""Evidence `ev_look`: how damaged a building looks compared with the others of its site, in only the post image, as a score of the decision."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NAME, COLUMN = "look", "ev_look"
 
 @dataclass(frozen=True)
 class LookScore:
-    """What buildings look like, as a score that the decision pools. share : of its log-odds, if its skill were perfect; source : of the model."""
+    """The look of buildings, as a score that the decision pools. share : of its log-odds, if its skill were perfect; source : of the model."""
 
     model: LookModel
     share: float = 0.0
@@ -38,12 +38,12 @@ class LookScore:
 
     @classmethod
     def load(cls, share: float, source: str = SHIPPED) -> LookScore:
-        """That of a model. Errors: MissingExtraError without PyTorch, RunError."""
+        """Load the score of a model. Raises MissingExtraError without PyTorch, RunError."""
         check_extra("deep")
         return cls(LookModel.load(source), share, source)
 
     def measure(self, site: Site) -> Site:
-        """The site with the score of every building, by all assessed ones."""
+        """Return the site with the score of every building, relative to all assessed buildings."""
         journal = site.work.journal
         features = journal.run(NAME, lambda: look_features(site.post, site.outlines, TileWork(journal.tiles(NAME))))
         scores = self.model.scores(np.where(site.buildings.assessed[:, None], features, np.nan))
@@ -63,7 +63,7 @@ class LookScore:
         return {"source": self.source, "weight_in_decision": self.weight, "card": asdict(self.model.card)}
 
     def finding(self, buildings: Buildings) -> Finding:
-        """What it did in the decision."""
+        """Return the finding on the role of the score in the decision."""
         scores = buildings.values(COLUMN)[buildings.assessed]
         missing = int(np.isnan(scores).sum())
         values: dict[str, Value] = {"missing": missing or None, "assessed": len(scores)}
@@ -76,7 +76,7 @@ class LookScore:
 
 
 def look_of_job(inputs: Inputs, settings: Settings, weight: float | None) -> Sequence[LookScore]:
-    """What buildings look like, where the settings give it a share. Errors: those of `LookScore.load`, and InputError for radar."""
+    """Return the look score if the settings give it a share. Raises the errors of `LookScore.load`, and InputError for radar."""
     if settings.look is None and settings.look_from != SHIPPED:
         raise InputError(
             f"look_from={settings.look_from} has no share in the decision. Add --set look=0.5, or look=0 to show the score only."

@@ -75,7 +75,7 @@ class PointEvidence:
 
     @property
     def method(self) -> str:
-        """Whether there are heights of both dates."""
+        """Return the method: from both dates if there are heights of both, else only from the post date."""
         return POST_ONLY if self.pre is None else PRE_POST
 
     @property
@@ -90,7 +90,7 @@ class PointEvidence:
         return PointScore(self)
 
     def measure(self, footprints: Footprints) -> pd.DataFrame:
-        """The columns (N rows) of all footprints. Errors: InputError, GridError for heights that cannot be used."""
+        """Return the columns (N rows) of all footprints. Raises InputError, GridError for heights that cannot be used."""
         from deepnets4eo.points import debris_volumes
 
         logger.info("measuring height loss and debris …")
@@ -118,17 +118,17 @@ class PointScore:
 
     @property
     def identity(self) -> list[Any]:
-        """What shapes its columns, by which a journal knows the job."""
+        """Return the values that shape the columns, so that a journal recognises the job."""
         return [self.evidence.weight, *map(_heights, (self.evidence.post, self.evidence.pre))]
 
     def measure(self, site: Site) -> Site:
-        """The site with height loss and debris of every building."""
+        """Return the site with height loss and debris of every building."""
         columns = site.work.journal.run(NAME, lambda: self.evidence.measure(site.inputs.footprints))
         return site.with_columns(columns, MEANING, NAME)
 
     @property
     def card(self) -> EvidenceCard:
-        """What the share says about damage."""
+        """Return the card of what the share shows about damage."""
         return CARDS[self.evidence.method]
 
     @property
@@ -145,7 +145,7 @@ class PointScore:
         return {"source": self.evidence.paths, "weight_in_decision": self.weight, "card": asdict(self.card)}
 
     def finding(self, buildings: Buildings) -> Finding:
-        """What the points did in the decision."""
+        """Return the finding on the role of the points in the decision."""
         shares = buildings.values(COLUMN)[buildings.assessed]
         missing = int(np.isnan(shares).sum())
         values: dict[str, Value] = {"missing": missing or None, "assessed": len(shares)}
@@ -156,12 +156,12 @@ class PointScore:
 
 
 def points_of_job(inputs: Inputs, settings: Settings, weight: float | None) -> Sequence[PointScore]:
-    """The clouds of points that a job was given."""
+    """Return the point clouds that a job was given."""
     return [evidence for evidence in inputs.evidences if isinstance(evidence, PointScore)]
 
 
 def _heights(source: HeightSource | None) -> Any:
-    """What identifies heights: a file, a layer, or coordinates in memory."""
+    """Return what identifies heights: a file, a layer, or coordinates in memory."""
     if isinstance(source, (str, Path)):
         return Path(source)
     return getattr(source, "xyz", source)

@@ -63,11 +63,11 @@ class PriorLayer:
         return self.kind
 
     def measure(self, site: Site) -> Site:
-        """The site with the intensity at every building. Errors: InputError."""
+        """Return the site with the intensity at every building. Raises InputError."""
         return replace(site, priors=(*site.priors, self.measure_in(site.outlines, site.settings.workers)))
 
     def measure_in(self, outlines: NDArray[np.object_], workers: int) -> MeasuredPrior:
-        """The mean intensity in each of N outlines on the post image. Errors: InputError."""
+        """Return the mean intensity in each of N outlines on the post image. Raises InputError."""
         mean = band_sums(self.layer, outlines, workers=workers).mean[:, 0] * self.scale
         known = mean[np.isfinite(mean)]
         if not len(known):
@@ -110,9 +110,9 @@ def open_priors(texts: Sequence[str], post: Layer, curves: str | Path | None = N
 
     Parameters
     ----------
-    texts : each KIND[:UNIT]=FILE
+    texts : priors, each as KIND[:UNIT]=FILE
     post : the image after the event
-    curves : YAML file of curves beside those of the toolbox
+    curves : YAML file of curves in addition to the toolbox's curves
 
     Returns
     -------
@@ -156,7 +156,7 @@ def open_priors(texts: Sequence[str], post: Layer, curves: str | Path | None = N
 
 
 def _open(file: str) -> tuple[Layer, str | None]:
-    """The raster of a prior, and the unit that its file states."""
+    """Return the raster of a prior, and the unit that its file states."""
     if Path(file).suffix.lower() == ".xml":
         grid = ShakeMapGrid.read(file)
         name, (_, unit) = next(iter(grid.fields.items()))
@@ -167,7 +167,7 @@ def _open(file: str) -> tuple[Layer, str | None]:
 
 
 def _unit(name: str) -> tuple[str, float]:
-    """The unit of curves, "" where none is known, and how many of it one of this name is."""
+    """Return the unit of curves, "" if unknown, and the number of these units in one unit of this name."""
     plain = name.lower()
     if (known := UNITS.get(SPELLINGS.get(plain, plain))) is not None:
         return known

@@ -42,13 +42,13 @@ class RasterEvidence:
 
     Parameters
     ----------
-    name : of the column, `ev_NAME`: small letters, digits and underscores
-    source : one score a pixel; of several bands, the one called NAME is read
+    name : name of the column, `ev_NAME`: lower-case letters, digits and underscores
+    source : one score per pixel; of several bands, the band called NAME is read
     weight
         Share of its log-odds in the decision, 0–1. With a card it is multiplied by the card's skill, and None is 0.5.
         Without a card None is 0: shown only; above 0 the mean score is taken as the probability of major damage or worse
-        where half of the buildings are damaged.
-    card : what the scores say about damage; None reads `STEM.evidence.yaml` beside the raster where there is one
+        if half of the buildings are damaged.
+    card : what the scores show about damage; None reads `STEM.evidence.yaml` next to the raster if it exists
 
     Raises
     ------
@@ -129,7 +129,7 @@ class ScoreLayer:
 
     @property
     def meaning(self) -> dict[str, str]:
-        """What the column holds, in a line."""
+        """Return the meaning of the column, in one line."""
         use = f"weight {self.weight:.2f} in the decision" if self.weight else "not in the decision"
         return {self.column: f"mean of the raster {file_name_of(self.layer.source)!r} in the outline on post; {use}"}
 
@@ -147,11 +147,11 @@ class ScoreLayer:
 
     @property
     def identity(self) -> list[Any]:
-        """What shapes its column, by which a journal knows the job."""
+        """Return the values that shape the column, so that a journal recognises the job."""
         return [self.column, self.scale, str(self.card), self.weight, self.layer]
 
     def measure(self, site: Site) -> Site:
-        """The site with the mean score of every building."""
+        """Return the site with the mean score of every building."""
         workers = site.settings.workers
         mean = site.work.journal.run(
             f"scores-{self.column}", lambda: mean_scores([self], site.outlines, workers)
@@ -164,7 +164,7 @@ class ScoreLayer:
         return {"source": self.layer.source, "weight_in_decision": self.weight, "card": card}
 
     def finding(self, buildings: Buildings) -> Finding:
-        """What it did in the decision."""
+        """Return the finding on the role of the raster in the decision."""
         card = self.card
         scores = buildings.values(self.column)[buildings.assessed]
         missing = int(np.isnan(scores).sum())
@@ -180,7 +180,7 @@ class ScoreLayer:
 
 
 def rasters_of_job(inputs: Inputs, settings: Settings, weight: float | None) -> Sequence[ScoreLayer]:
-    """The rasters of scores that a job was given."""
+    """Return the rasters of scores that a job was given."""
     return [evidence for evidence in inputs.evidences if isinstance(evidence, ScoreLayer)]
 
 
@@ -216,7 +216,7 @@ def _one_band(layer: Layer, name: str) -> Layer:
 
 
 def mean_scores(layers: Sequence[ScoreLayer], outlines: NDArray[np.object_], workers: int) -> pd.DataFrame:
-    """Mean score of N buildings, a column a raster; NaN without a valid pixel. Errors: InputError."""
+    """Return the mean score of N buildings, one column per raster; NaN without a valid pixel. Raises InputError."""
     columns = {}
     for layer in layers:
         logger.info("measuring %s …", layer.column)

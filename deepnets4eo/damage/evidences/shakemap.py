@@ -65,7 +65,7 @@ class ShakeMapGrid:
         return cls(elements.get("event", {}), (west, south, east, north), fields)
 
     def layer(self, name: str) -> Layer:
-        """A field as a layer in longitude and latitude, with nodes in the middle of pixels."""
+        """Return a field as a layer in longitude and latitude, with nodes in the middle of pixels."""
         from affine import Affine
         from odc.geo.geobox import GeoBox
 

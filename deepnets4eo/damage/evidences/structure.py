@@ -31,7 +31,9 @@ class Structure:
     name = EVIDENCE
 
     def measure(self, site: Site) -> Site:
-        """The site with these columns, and its outlines where POST shows the buildings; of none where they may lie beside them."""
+        """Return the site with these columns, and with its outlines moved to the buildings in POST.
+
+        No building gets columns if the outlines may be next to the buildings."""
         footprints = site.inputs.footprints
         if not site.position.known:
             logger.warning("the structure of no building is assessed: the footprints are not known to lie on buildings")
@@ -44,7 +46,9 @@ class Structure:
 
 
 def gather(site: Site) -> Buildings:
-    """The evidence of every building, one row per footprint. Memory: some 150 MB a worker and 5 kB a building. Errors: GridError."""
+    """Return the evidence of every building, one row per footprint. Raises GridError.
+
+    Memory: some 150 MB per worker and 5 kB per building."""
     inputs, work, workers = site.inputs, site.work, site.settings.workers
     working_grid = make_working_grid(
         inputs.pre, inputs.post, site.registration, coarsest_pre=COARSEST_PRE, dsm_pre=inputs.dsm_pre,

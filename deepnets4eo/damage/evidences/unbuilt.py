@@ -56,7 +56,7 @@ POINTS = np.array([-1, -1, -1, -1, -1, 1])  # sign with which each of `ground_li
 
 @dataclass(frozen=True)
 class UnbuiltOutlines:
-    """Which of N outlines show no building; auc : of the comparison; few_copies : their number where too few for it."""
+    """The outlines among N that show no building; auc : of the comparison; few_copies : their number if too few for it."""
 
     flags: Mask
     auc: float = float("nan")
@@ -64,11 +64,11 @@ class UnbuiltOutlines:
 
     @property
     def has_answer(self) -> bool:
-        """Whether the image shows the difference, or a finding says that it could not be looked for."""
+        """Return whether the image shows the difference, or a finding reports that it could not be searched for."""
         return self.auc >= MIN_AUC or self.few_copies is not None
 
     def findings(self) -> tuple[Finding, ...]:
-        """That outlines without a building were not looked for, without open ground to compare with."""
+        """Return the finding that outlines without a building were not searched for, without open ground to compare with."""
         if self.few_copies is None:
             return ()
         return (Finding("not_in_pre_unknown", "note", {"copies": self.few_copies, "least": MIN_DECOYS}),)
@@ -83,7 +83,7 @@ class Unbuilt:
     name = UNBUILT
 
     def measure(self, site: Site) -> Site:
-        """The site without them; as it is where outlines are not aligned on PRE, or that is radar."""
+        """Return the site without these outlines; unchanged if outlines are not aligned on PRE, or if PRE is radar."""
         inputs, settings, position = site.inputs, site.settings, site.position
         pre, alignment = site.registered_pre, position.alignment
         if pre is None or position.image != "pre" or (alignment is not None and alignment.status != "ok"):
@@ -160,7 +160,7 @@ def find_unbuilt(
 
 
 def _possible_buildings(outlines: Geometries, image: Layer) -> Geometries:
-    """Outlines (N,) in pixels of the image, empty where they can be no buildings."""
+    """Return outlines (N,) in pixels of the image, empty if they cannot be buildings."""
     pixel_m = float(np.sqrt(np.prod(known_or_assumed_gsd_m(image.grid))))
     return without(outlines, larger_than_buildings(outlines, pixel_m) | encloses_others(outlines))
 
@@ -188,7 +188,7 @@ def place_decoys(outlines: Geometries, image: Layer, rng: np.random.Generator) -
 
 
 def ground_likeness(sums: dict[str, Floats]) -> Floats:
-    """(N, 6) measures in which roofs and open ground differ: edges, right angles, texture, contrast, colour, greenness."""
+    """Return (N, 6) measures that distinguish roofs from open ground: edges, right angles, texture, contrast, colour, greenness."""
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = image_means(sums, "post")
         colour = [mean[band] - mean[f"near_{band}"] for band in ("red", "green", "blue")]

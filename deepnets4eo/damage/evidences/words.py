@@ -14,13 +14,13 @@ NUMBER = re.compile(r"\d*\.?\d+")
 
 
 def parse_evidences(further: FurtherInputs) -> tuple[list[RasterEvidence], PointEvidence | None]:
-    """The rasters of scores and the clouds that these words name. Errors: InputError."""
+    """Return the rasters of scores and the point clouds that these options name. Raises InputError."""
     points, weights = _point_evidence(further)
     return _raster_evidence(further.evidence or [], weights), points
 
 
 def _point_evidence(further: FurtherInputs) -> tuple[PointEvidence | None, list[str]]:
-    """The clouds with the weight of `points=WEIGHT`, and the other weights. Errors: InputError."""
+    """Return the point clouds with the weight of `points=WEIGHT`, and the other weights. Raises InputError."""
     weights = split_names(further.evidence_weight or "")
     of_points = [text for text in weights if text.startswith("points=")]
     if further.points_post is None:
@@ -38,7 +38,7 @@ def _point_evidence(further: FurtherInputs) -> tuple[PointEvidence | None, list[
 
 
 def _raster_evidence(evidence: list[str], weights: list[str]) -> list[RasterEvidence]:
-    """The rasters of NAME=RASTER with the weights of NAME=WEIGHT. Errors: InputError."""
+    """Return the rasters of NAME=RASTER with the weights of NAME=WEIGHT. Raises InputError."""
     rasters, weight_of = _pairs("--evidence", evidence, "RASTER"), _pairs("--set evidence_weight", weights, "WEIGHT")
     for name, text in weight_of.items():
         if name not in rasters or not NUMBER.fullmatch(text):

@@ -1,4 +1,4 @@
-"""What is wrong with two images: noise, one picture twice, the wrong order, radar, undeclared nodata."""
+"""Checks of two images: noise, one picture twice, the wrong order, radar, undeclared nodata."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MIN_CORRELATION = 0.25
 
 
 def check_images(pair: ImagePair) -> DatePair:
-    """The images of a pair in colour with nodata declared, and findings. Errors: InputError for noise and copies."""
+    """Return the images of a pair in colour with nodata declared, and findings. Raises InputError for noise and copies."""
     images = {"pre": pair.pre, "post": pair.post}
     require_pixels(pair.post, "post")
     findings = (*unknown_colours(images), *unmasked_bands(images), *assumed_gsd(pair.post))
@@ -63,7 +63,7 @@ def require_pixels(layer: Layer, role: str) -> None:
 
 
 def require_fine_pixels(post: Layer, outlines_px: Geometries) -> None:
-    """Refuse an image in which nearly all buildings have too few pixels. outlines_px : (N,) on post. Errors: InputError."""
+    """Refuse an image that has too few pixels for nearly all buildings. outlines_px : (N,) on post. Raises InputError."""
     if post.grid.crs is None:
         return
     gsd_m = mean_gsd(post)
@@ -73,7 +73,7 @@ def require_fine_pixels(post: Layer, outlines_px: Geometries) -> None:
 
 
 def _is_radar(layer: Layer, role: Role) -> bool:
-    """Whether an image is radar. Errors: InputError for other noise."""
+    """Return whether an image is radar. Raises InputError for other noise."""
     if is_radar(layer):
         return True
     _require_structure(layer, role)
@@ -103,7 +103,7 @@ def _require_structure(layer: Layer, role: str) -> None:
 
 
 def neighbour_correlations(image: Floats) -> Floats:
-    """Correlation of neighbouring means over squares of 1 and 4 pixels; NaN where flat or too small."""
+    """Return the correlation of neighbouring means over squares of 1 and 4 pixels; NaN if flat or too small."""
     out = np.full(len(SCALES_PX), np.nan)
     for k, side in enumerate(SCALES_PX):
         rows, cols = (length // side for length in image.shape)

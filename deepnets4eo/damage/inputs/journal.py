@@ -1,4 +1,4 @@
-"""What follows a damage job without shaping its result: progress, and the journal with which an interrupted job goes on."""
+"""Support of a damage job that does not shape its result: progress, and the journal from which an interrupted job resumes."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ NO_SHAPE = {"workers"}  # settings that do not shape the result
 
 
 def damage_journal(scratch: Path | None, inputs: Inputs, settings: Settings) -> Journal:
-    """The journal of a job with these inputs and settings; it keeps nothing without a scratch folder."""
+    """Return the journal of a job with these inputs and settings; it keeps nothing without a scratch folder."""
     images = {"pre": inputs.pre, "post": inputs.post}
     grids = {name: layer.grid for name, layer in images.items() if layer is not None}
     return Journal(None if scratch is None else scratch / _job_hash(inputs, settings), grids, KINDS)
 
 
 def labels_file(scratch: Path, run: str, image: Layer) -> Path:
-    """The file that keeps a run's labels of an image."""
+    """Return the file that keeps a run's labels of an image."""
     return scratch / f"labels-{identity_hash(Path(run) / CARD, image)}" / "labels.tif"
 
 
@@ -57,15 +57,15 @@ def _job_hash(inputs: Inputs, settings: Settings) -> str:
 
 @dataclass(frozen=True)
 class JobControl:
-    """What follows the work and does not shape its result.
+    """The control of the work, which does not shape its result.
 
     Parameters
     ----------
     scratch
-        Folder for finished steps, with which an interrupted job goes on, and that the parts of a job share; the caller
+        Folder for finished steps, from which an interrupted job resumes, and that the parts of a job share; the caller
         removes it.
     progress : called with the share of the passes over the images that is done, 0–1
-    remote : other processes that do the blocks of the passes, and see the scratch folder
+    remote : other processes that compute the blocks of the passes, and see the scratch folder
     """
 
     scratch: Path | None = None

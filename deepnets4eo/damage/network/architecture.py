@@ -1,4 +1,4 @@
-"""The damage network: bands of pre and post, or of post alone, to logits of grades per pixel; and its losses."""
+"""The damage network: bands of pre and post, or only of post, to logits of grades per pixel; and its losses."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ Batch = Mapping[str, Tensor]
 class DamageNet(nn.Module):
     """One U-Net for both dates and small heads at each pixel (after the winner of xView2, Durnov 2020; Daudt et al. 2018).
 
-    The head of pairs reads the features of pre, of post and the size of their difference; the second head those of post alone.
+    The head of pairs reads the features of pre, of post and the size of their difference; the second head reads only the features of post.
 
     Parameters
     ----------
     in_channels : bands of both dates together, an even number
     num_classes : grades
     unet
-        "light-unet": that of `models/buildings`, so that its weights are a start; it scales each date by its own values and
-        ends at half the resolution. "unet": that of smp, at full resolution.
+        "light-unet": the U-Net of `models/buildings`, whose weights can initialise it; it scales each date by its own values and
+        ends at half the resolution. "unet": the U-Net of smp, at full resolution.
     post_head : whether there is a second head, which grades without a pre image
     encoder : name of an smp encoder; resnet18 or resnet34 with the light U-Net
     weights : of the encoder, e.g. "imagenet", which is downloaded
-    decoder_channels : widths of the decoder's stages, coarsest first: two or three of the light U-Net, three to five of the other
+    decoder_channels : widths of the decoder's stages, coarsest first: two or three for the light U-Net, three to five for the other
 
     Raises
     ------
@@ -83,18 +83,20 @@ class DamageNet(nn.Module):
         self.post_head = _head(width, width, num_classes) if post_head else None
 
     def forward(self, dates: Tensor) -> Tensor:
-        """dates : (N, 2, C, H, W) pre then post, or (N, C, H, W) post alone, standardised · returns : logits (N, K, H, W)."""
+        """Return logits of the grades.
+
+        dates : (N, 2, C, H, W) pre then post, or (N, C, H, W) only post, standardised · returns : logits (N, K, H, W)."""
         dates = dates.flatten(1, 2) if dates.ndim == 5 else dates
         if self.post_head is not None and dates.shape[1] == self.bands:
             return _full_size(self.post_head(self.twin(dates)), dates)
         return self.both(dates)[0]
 
     def encoder_parameters(self) -> list[nn.Parameter]:
-        """The weights of the encoder that both dates share, whose rate and pull may differ."""
+        """Return the weights of the encoder that both dates share, whose rate and pull may differ."""
         return list(self.twin.encoder.parameters())
 
     def both(self, dates: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Logits (N, K, H, W) of the pair, and of post as if it were alone, from (N, 2 C, H, W)."""
+        """Return logits (N, K, H, W) of the pair, and of post as if there were no pre, from (N, 2 C, H, W)."""
         pre, post = self.twin(torch.cat(dates.chunk(2, dim=1))).chunk(2)
         pair = _full_size(self.head(torch.cat([pre, post, (pre - post).abs()], dim=1)), dates)
         return pair, None if self.post_head is None else _full_size(self.post_head(post), dates)
@@ -121,7 +123,7 @@ class DamageCriterion:
         self.met = torch.ones(legend.num_classes)
 
     def step(self, network: nn.Module, batch: Batch) -> Tensor:
-        """The loss of one batch, () float32; a batch without a graded building costs 0."""
+        """Return the loss of one batch, () float32; a batch without a graded building costs 0."""
         dates = torch.cat([batch["image_pre"], batch["image_post"]], dim=1)
         dates = dates.contiguous(memory_format=torch.channels_last)
         both: Callable[[Tensor], tuple[Tensor, Tensor]] = network.both  # type: ignore[assignment]
@@ -133,7 +135,7 @@ class DamageCriterion:
         return of_pixels + self.of_buildings(pair, post, batch)
 
     def of_buildings(self, pair: Tensor, post: Tensor | None, batch: Batch) -> Tensor:
-        """The weighted losses of mean logits over each building, from those of each head."""
+        """Return the weighted losses of mean logits over each building, from the logits of each head."""
         building = batch["building"] * (batch["mask"] != VOID) * batch["valid"]
         inside = building > 0
         heads = [(pair, self.train.building_loss)] + ([] if post is None else [(post, self.train.post_loss)])
@@ -146,21 +148,21 @@ class DamageCriterion:
         return torch.stack([weight * cost(mean) for (mean, _), (_, weight) in zip(means, heads, strict=True)]).sum()
 
     def _cost_of(self, grades: Tensor, window: Tensor) -> Callable[[Tensor], Tensor]:
-        """Function from mean logits (B, K) of buildings to their loss; `window` (B,) : in which each lies."""
+        """Return a function from mean logits (B, K) of buildings to their loss; `window` (B,) : the window that contains each building."""
         if not self.train.ordinal:
             return lambda means: torch.as_tensor(self.cross_entropy.to(means.device)(means, grades))
         weight = self._evening(grades) / window.bincount()[window].sqrt()  # a dense town is not all that is learnt
         return lambda means: ordinal_loss(means, grades, weight)
 
     def _evening(self, grades: Tensor) -> Tensor:
-        """Weights (B,) by which every grade counts the same over the last batches."""
+        """Return weights (B,) that make every grade count the same over the last batches."""
         self.met = MEMORY * self.met + torch.bincount(grades.cpu(), minlength=len(self.met))
         factors = (self.met.mean() / self.met).clamp(1 / LARGEST_WEIGHT, LARGEST_WEIGHT)
         return factors.to(grades.device)[grades]
 
 
 def _of_each(values: Tensor, index: Tensor, count: int) -> Tensor:
-    """Values (B,) of buildings from those of their pixels (n,), which are equal within a building."""
+    """Return values (B,) of buildings from the values of their pixels (n,), which are equal within a building."""
     out = torch.zeros(count, dtype=torch.int64, device=values.device)
     out[index] = values
     return out
@@ -175,6 +177,6 @@ def ordinal_loss(logits: Tensor, grades: Tensor, weight: Tensor) -> Tensor:
 
 
 def border_odds(logits: Tensor) -> Tensor:
-    """Log-odds (B, K − 1) of lying beyond each border, from (B, K) logits; they never rise."""
+    """Return log-odds (B, K − 1) of being beyond each border, from (B, K) logits; they never rise."""
     borders = range(1, logits.shape[1])
     return torch.stack([logits[:, k:].logsumexp(dim=1) - logits[:, :k].logsumexp(dim=1) for k in borders], dim=1)

@@ -197,7 +197,7 @@ def _gsd_m(layer: Layer) -> float | None:
 
 
 def _by_layout(folders: Sequence[Path], layout: str) -> dict[str, list[Path]]:
-    """Folders by layout; a folder of such folders stands for them."""
+    """Return folders by layout; a folder of such folders is replaced by the folders in it."""
     by_layout: dict[str, list[Path]] = {}
     for folder in folders:
         if not folder.is_dir():
@@ -248,7 +248,7 @@ def _xbd_labels(path: Path) -> tuple[np.ndarray, list[str], float | None]:
 
 
 def _outline(wkt: Any) -> shapely.Geometry:
-    """The area of a text. Errors: TypeError for other values, GEOSException."""
+    """Return the area that a text describes. Raises TypeError for other values, GEOSException."""
     if not isinstance(wkt, str):
         raise TypeError(f"wkt is {type(wkt).__name__}")
     return shapely.from_wkt(wkt)
@@ -259,7 +259,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _graded(names: Sequence[str]) -> tuple[np.ndarray, dict[str, int]]:
-    """Grades of one image, in which all buildings may be un-classified."""
+    """Return the grades of one image, whose buildings may all be un-classified."""
     try:
         return grades_of(names, "")
     except LabelError:

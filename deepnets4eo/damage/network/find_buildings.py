@@ -1,4 +1,4 @@
-"""Networks for buildings: outlines where no footprints exist, and how likely a building stands within an outline."""
+"""Networks for buildings: outlines if no footprints exist, and the probability that an outline contains a building."""
 
 from __future__ import annotations
 
@@ -90,14 +90,14 @@ def buildings_of(
     Parameters
     ----------
     run
-        Run folder, or "buildings", the default network, which takes optical images of 0.2 to 1.5 m a pixel.
+        Run folder, or "buildings", the default network, which takes optical images of 0.2 to 1.5 m per pixel.
     image : read as the run's first layer
     labels
-        Label raster that is written; one that is there is replaced, or used where `options` resume. The
-        probabilities of the default network lie beside it.
+        Label raster that is written; an existing raster is replaced, or used if `options` resume. The
+        probabilities of the default network are next to it.
     class_name : class of the buildings in the run's legend
-    shaping : least area and simplification of the outlines
-    options : how the image is labelled
+    shaping : minimum area and simplification of the outlines
+    options : settings for labelling the image
     progress : called with the share of the image that is labelled, 0–1
 
     Returns
@@ -105,7 +105,7 @@ def buildings_of(
     geopandas.GeoDataFrame
         Polygons in the image's CRS with `id`, `class`, `value` and `area_m2` (m²). Touching buildings are one, unless the
         run's legend has a class "border"; small outlines along a larger one are joined with it. With the default
-        network, those of `sure_buildings`. Peak memory: that of `predict`, then of `polygonize`.
+        network, only the buildings of `sure_buildings`. Peak memory: the peak of `predict`, then of `polygonize`.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def buildings_of(
 def _label(
     run: Run, image: Layer, labels: Path, options: PredictOptions, progress: Callable[[float], None] | None
 ) -> None:
-    """Label the image, unless whole rasters of this very job are there. Errors: OtherJobError for those of another."""
+    """Label the image, unless whole rasters of this very job are there. Raises OtherJobError for rasters of another job."""
     from deepnets4eo.prediction import predict
 
     names = [path.name for path in (labels, options.probabilities) if path is not None]
@@ -170,7 +170,7 @@ def _label(
 def find_footprints(
     pair: ImagePair, settings: Settings, labels: Path, progress: Callable[[float], None] | None
 ) -> gpd.GeoDataFrame:
-    """The buildings that the run of the settings finds in the first of the images. labels : raster that keeps what it sees. Errors: InputError."""
+    """Find buildings in the first of the images with the settings' run. labels : raster that keeps what it sees. Raises InputError."""
     from deepnets4eo.prediction import PredictOptions
 
     options = PredictOptions(
@@ -187,7 +187,7 @@ def find_footprints(
 
 
 def with_segmenter(footprints: str, settings: Settings) -> Settings:
-    """Settings with the run that finds the buildings where FOOTPRINTS is -. Errors: InputError for a file and a run."""
+    """Return settings with the run that finds the buildings if FOOTPRINTS is -. Raises InputError for a file and a run."""
     if footprints == FIND:
         run = run_path(settings.segmenter) if settings.segmenter else shipped_path(SHIPPED)
         return replace(settings, segmenter=str(run))
@@ -202,7 +202,7 @@ def with_segmenter(footprints: str, settings: Settings) -> Settings:
 def sure_buildings(
     buildings: gpd.GeoDataFrame, probabilities: Layer, legend: Legend, least: float = MIN_PROBABILITY
 ) -> gpd.GeoDataFrame:
-    """The outlines whose mean probability of building or border, `building_prob`, is at least `least`, numbered anew."""
+    """Return the outlines whose mean probability of building or border, `building_prob`, is at least `least`, renumbered."""
     bands = [legend.names.index(name) for name in (BUILDING, BORDER) if name in legend.names]
     mean = band_sums(probabilities, buildings).mean[:, bands].sum(axis=1) / PACKED_ONE
     kept = buildings.assign(**{PROBABILITY: mean})[mean >= least].reset_index(drop=True)
@@ -215,7 +215,7 @@ def sure_buildings(
 def outline_buildings(
     labels: Layer, legend: Legend, class_name: str = BUILDING, shaping: Shaping = SHAPING
 ) -> gpd.GeoDataFrame:
-    """Buildings of a label raster as polygons, touching ones apart by a class "border". Errors: LabelError."""
+    """Return the buildings of a label raster as polygons, touching buildings separated by a class "border". Raises LabelError."""
     value = legend.value(class_name)
     if BORDER in legend.names:
         return _separate(labels, {value: class_name}, legend.value(BORDER), shaping)
@@ -234,7 +234,7 @@ def _separate(labels: Layer, classes: dict[int, str], border_value: int, shaping
 
 
 def join_outlines(buildings: gpd.GeoDataFrame, grid: Grid) -> gpd.GeoDataFrame:
-    """The outlines with pieces of one roof joined, numbered anew."""
+    """Join the pieces of one roof among the outlines, and renumber them."""
     to_metres = _to_metres(grid)
     outlines = transform_shapes(to_metres, buildings.geometry.to_numpy())
     whole, joined = join_pieces(outlines)
@@ -249,7 +249,7 @@ def _to_metres(grid: Grid) -> Affine:
 def _reshaped(
     buildings: gpd.GeoDataFrame, before: Geometries, after: Geometries, to_metres: Affine
 ) -> gpd.GeoDataFrame:
-    """The buildings with new shapes (N,) in metres and their areas, where these are valid on the ground."""
+    """Return the buildings with new shapes (N,) in metres and their areas, if these are valid on the ground."""
     ground = transform_shapes(~to_metres, after)
     valid = shapely.is_valid(ground)  # rounding can make two corners meet
     shaped = buildings.set_geometry(np.where(valid, ground, buildings.geometry.to_numpy()), crs=buildings.crs)
@@ -274,7 +274,7 @@ def join_pieces(outlines: Geometries) -> tuple[Geometries, Mask]:
 
 
 def _numbered(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """The same with `id` from 1."""
+    """Return the buildings with `id` from 1."""
     return buildings.assign(id=[str(number) for number in range(1, len(buildings) + 1)])
 
 
@@ -288,7 +288,7 @@ def with_outline_probability(buildings: Buildings, footprints: Footprints) -> Bu
 
 
 def to_working_image(image: Layer, working_gsd_m: float) -> Layer:
-    """An image in colour and 8 bits at the network's ground size. Errors: InputError for images that it cannot read."""
+    """Return an image in colour and 8 bits at the network's ground size. Raises InputError for images that the network cannot read."""
     _check_grid(image)
     image = image.as_shown()
     if image.count < 3:

@@ -1,4 +1,4 @@
-"""A trained run as evidence of the main job: probabilities of the four grades, from both images or from post alone."""
+"""A trained run as evidence of the main job: probabilities of the four grades, from both images or from only the post image."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ EVEN_GRADES = "even_grades"  # note of the card of a run in whose training every
 class NetworkGrader:
     """A run that grades buildings.
 
-    gsd_factor : by which pixels may differ in size from those of the training
+    gsd_factor : factor by which pixels may differ in size from the training pixels
     stretches : by role, how images that are not of 8 bits are shown to it
     """
 
@@ -100,7 +100,7 @@ class NetworkGrader:
         return cls(run, gsd_factor)
 
     def fitted_to(self, pre: Layer | None, post: Layer) -> NetworkGrader:
-        """The same grader, which gets these images stretched to 8 bits where it was trained on such."""
+        """Return the grader with these images stretched to 8 bits, if it was trained on 8-bit images."""
         return replace(self, stretches=image_stretches(self.run.inputs.layers, pre, post))
 
     @property
@@ -110,7 +110,7 @@ class NetworkGrader:
 
     @property
     def post_temperature(self) -> float | None:
-        """The same of the head of the post image alone; None without it."""
+        """Return the temperature of the head for only the post image; None without such a head."""
         alone = self.run.card["notes"].get(POST_ALONE)
         return float(alone["temperature"]) if isinstance(alone, dict) else None
 
@@ -134,7 +134,7 @@ class NetworkGrader:
         aligned_on: Literal["pre", "post"] = "pre",
         work: TileWork = TileWork(),
     ) -> pd.DataFrame:
-        """Probabilities of the grades, one row a footprint; NaN where not both images show a pixel. Errors: RunError."""
+        """Return probabilities of the grades, one row per footprint; NaN if the images do not both show a pixel. Raises RunError."""
         carried = registration if aligned_on == "pre" else None
         scene, outlines = self._prepare(pre, post, registration, outlines_px, alignment, carried)
         return pd.DataFrame(self.grade(scene, outlines, work), columns=list(GRADES))
@@ -149,7 +149,7 @@ class NetworkGrader:
         rows: Indices,
         work: TileWork = TileWork(),
     ) -> pd.DataFrame:
-        """Probabilities of the grades of some buildings (rows) from the post image alone; NaN for others."""
+        """Return probabilities of the grades of some buildings (rows) from only the post image; NaN for others."""
         graded = np.full((len(outlines_px), len(GRADES)), np.nan)
         if self.post_temperature is not None and len(rows):
             carried = registration if aligned_on == "pre" else None
@@ -162,7 +162,7 @@ class NetworkGrader:
         self, pre: Layer | None, post: Layer, registration: Registration | None, outlines_px: Geometries,
         alignment: FootprintAlignment | None, carried: Registration | None,
     ) -> tuple[Scene, Outlines]:  # fmt: skip
-        """The scene as the network takes it, and the outlines on it. carried : by which outlines of pre move to post."""
+        """Return the scene as the network takes it, and the outlines on it. carried : moves outlines of pre to post."""
         inputs = post_inputs(self.run.inputs) if pre is None else self.run.inputs
         training_gsd_m = inputs.gsd_m if post.grid.crs is not None else None
         work_grid = make_working_grid(pre, post, registration, finest_m=training_gsd_m or FINEST_GSD_M)
@@ -174,7 +174,7 @@ class NetworkGrader:
         return scene, outlines
 
     def grade(self, scene: Scene, outlines: Outlines, work: TileWork = TileWork()) -> Floats:
-        """(N, 4) calibrated probabilities on a scene with the layers pre and post; NaN where unseen."""
+        """Return (N, 4) calibrated probabilities on a scene with the layers pre and post; NaN for unseen buildings."""
         pooled = self._pool(scene, outlines, self.run.inputs, None, work)
         return softmax(pooled.mean / self.temperature + self.grade_odds, axis=1)
 
@@ -188,15 +188,16 @@ class NetworkGrader:
 
 
 def shipped_folder() -> Path | None:
-    """Folder of the network's run; None where this copy comes without its weights."""
+    """Return the folder of the network's run, or None if this copy comes without its weights."""
     return shipped_run(SHIPPED)
 
 
 def open_shipped(
     device: str = "auto", precision: str = "auto", runtime: str = "torch"
 ) -> tuple[NetworkGrader | None, Finding | None]:
-    """The shipped network, or the finding why it is not used; neither without weights. Errors: InputError for a device or precision
-    that this machine does not have."""
+    """Return the shipped network, or the finding why it is not used; neither without weights.
+
+    Raises InputError for a device or precision that this machine does not have."""
     folder = shipped_folder()
     if folder is None:
         return None, None
@@ -210,17 +211,17 @@ def open_shipped(
 
 
 def not_used(reason: str) -> Finding:
-    """The finding that the network did not take part; `reason` is the start of a sentence."""
+    """Return the finding that the network did not take part; `reason` is the start of a sentence."""
     return Finding("network_not_used", "note", {"reason": reason.rstrip(".")})
 
 
 def pre_not_read(reason: str) -> Finding:
-    """The finding that the network grades from the post image alone, since it does not know such a pre image."""
+    """Return the finding that the network grades from only the post image, since it does not support such a pre image."""
     return Finding("pre_not_read", "note", {"reason": reason})
 
 
 def why_unfit(grader: NetworkGrader, role: str, layer: Layer | None) -> str:
-    """Why the network does not read an image, else ''."""
+    """Return why the network does not read an image, else ''."""
     reason = "" if layer is None else _why_unfit(grader, role, layer)
     return reason and f"the {role} image {reason}"
 
@@ -248,7 +249,7 @@ def _why_unfit(grader: NetworkGrader, role: str, layer: Layer) -> str:
 
 
 def off_nadir_deg(layer: Layer) -> float | None:
-    """The angle off nadir, degrees, of an image's tags, or None."""
+    """Return the off-nadir angle in degrees from an image's tags, or None."""
     for name, text in layer.tags.items():
         if OFF_NADIR.search(name.upper()):
             try:

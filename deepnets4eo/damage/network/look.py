@@ -1,4 +1,4 @@
-"""What a building looks like: features of a frozen encoder, averaged over its outline in the post image."""
+"""The look of a building: features of a frozen encoder, averaged over its outline in the post image."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class LookEncoder:
         return frozen_encoder()
 
     def maps(self, image: FloatImage) -> list[Tensor]:
-        """Maps (C, h, w) of the used levels of an image (3, H, W) of red, green and blue, from −1 to 1."""
+        """Return maps (C, h, w) of the used levels of an image (3, H, W) of red, green and blue, from −1 to 1."""
         import torch
         import torch.nn.functional as F
 
@@ -66,7 +66,7 @@ class LookEncoder:
             return [levels[level][0] for level in USED]
 
     def sums(self, maps: Sequence[Tensor], owner: Indices, rows: Indices, cols: Indices, count: int) -> Floats:
-        """Sums (count, 496) of the maps at pixels (P,) of the image by their owner, as if the maps were enlarged bilinearly."""
+        """Return sums (count, 496) of the maps at pixels (P,) of the image by their owner, as if the maps were enlarged bilinearly."""
         parts = []
         for level, reduction in zip(maps, REDUCTIONS, strict=True):
             height, width = level.shape[1:]
@@ -82,7 +82,7 @@ class LookEncoder:
         return np.concatenate(parts, axis=1).astype(np.float64)
 
     def _cells(self, at: Indices, reduction: int, cells: int) -> list[tuple[Indices, Floats]]:
-        """The two cells of an axis next to each pixel, and their shares; the padding "SAME" puts a cell's middle at its last pixel."""
+        """Return the two cells of an axis next to each pixel, and their shares; the padding "SAME" puts a cell's middle at its last pixel."""
         position = np.clip(((at + 0.5) * self.scale - 0.5 - (reduction - 1)) / reduction, 0, cells - 1)
         first = np.minimum(np.floor(position).astype(np.int64), max(cells - 2, 0))
         share = position - first
@@ -95,7 +95,7 @@ class LookEncoder:
         ).mean
 
     def _sum_tile(self, outlines: Outlines, tile: Tile, prepared: NetworkTile) -> TileSums:
-        """Sums of the buildings in a tile's core."""
+        """Return the sums of the buildings in a tile's core."""
         maps, parts = self.maps(prepared.bands), []
         for some in outlines.some_at_a_time(tile.core):
             owner, flat = outlines.pixels(tile.core, some)

@@ -1,4 +1,4 @@
-"""How damaged a building looks beside the others of its site, in the post image alone: features of photographs, and a regression of them."""
+"""Model of how damaged a building looks compared with its site, in only the post image: features of photographs, and their regression."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ SMALLEST_SPREAD = 1e-3
 
 @dataclass(frozen=True)
 class LookModel:
-    """A regression of features that are standardised by site, and how far the fit knows such features.
+    """A regression of features that are standardised by site, and the range of features that its fit covers.
 
     Parameters
     ----------
-    weights : (D,) of the standardised features
-    directions : (K, D), in which the fit's buildings vary most, each of deviation 1
-    limit : distance along them within which 99 % of the fit's buildings lie
-    card : what the score says about damage, at made-up hazards that were left out
+    weights : (D,) weights of the standardised features
+    directions : (K, D), along which the fit's buildings vary most, each of deviation 1
+    limit : distance along them that contains 99 % of the fit's buildings
+    card : what the score shows about damage, at synthetic hazards that were left out
     """
 
     weights: Floats
@@ -51,7 +51,7 @@ class LookModel:
     @classmethod
     @Reading.of_source("Is it whole? Copy it again.", RunError)
     def load(cls, model: str | Path = SHIPPED) -> LookModel:
-        """Read a model of models/, or a folder. Errors: RunError where it cannot be read."""
+        """Read a model of models/, or a folder. Raises RunError if it cannot be read."""
         from deepnets4eo.segmenters import read_tensors
 
         folder = run_path(model)
@@ -89,7 +89,7 @@ class LookModel:
         )
 
     def scores(self, features: Floats) -> Floats:
-        """Scores (N,) of features (N, D) of one site; NaN where they are unknown or unlike those of the fit, or of few buildings."""
+        """Return scores (N,) of features (N, D) of one site; NaN for unknown features, features unlike the fit's, or few buildings."""
         standard = by_site(features)
         with np.errstate(invalid="ignore"):
             far = np.linalg.norm(standard @ self.directions.T, axis=1) > self.limit
@@ -107,7 +107,7 @@ def by_site(features: Floats) -> Floats:
 
 
 def look_features(post: Layer, outlines: Geometries, work: TileWork = TileWork()) -> Floats:
-    """Features (N, 496) of outlines (N,) in the CRS of the post image, where it shows them."""
+    """Return features (N, 496) of outlines (N,) in the CRS of the post image, at the positions of the buildings in it."""
     logger.info("looking at the buildings …")
     working = make_working_grid(None, post, None)
     stretches = image_stretches(INPUTS.layers, None, post)

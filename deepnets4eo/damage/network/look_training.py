@@ -35,7 +35,7 @@ DIRECTIONS, WITHIN = 32, 0.99
 
 
 class LookRecipe(Recipe):
-    """Which graded pairs are learnt from; of the other sections only the seed is used, to register pairs of layout vector.
+    """The graded pairs for training; of the other sections only the seed is used, to register pairs of layout vector.
 
     >>> LookRecipe(data=PairFiles(folders=("xbd",))).data.layout
     'auto'
@@ -81,7 +81,9 @@ def train_look(recipe: LookRecipe, out: Path, options: TrainOptions) -> Path:
 
 
 def read_sites(pairs: Sequence[LabelledPair]) -> list[LookSite]:
-    """What the buildings of pairs look like, one site an event; of one event alone, one a pair. Errors: InputError for one pair alone."""
+    """Return the look of the buildings of pairs, one site per event; for a single event, one site per pair.
+
+    Raises InputError for a single pair."""
     events = [pair.event for pair in pairs]
     groups = events if len(set(events)) > 1 else [pair.name for pair in pairs]
     if len(set(groups)) < 2:
@@ -113,9 +115,10 @@ def read_sites(pairs: Sequence[LabelledPair]) -> list[LookSite]:
 
 
 def fit_look(sites: Sequence[LookSite]) -> tuple[LookModel, pd.DataFrame]:
-    """The regression of all sites, whose card is that of groups left out, and a row a site: group, buildings, damaged, AUC when left out.
+    """Return the regression of all sites, with a card measured on left-out groups, and a table of the sites.
 
-    Errors: InputError where a fit has buildings of one side alone.
+    The table has one row per site: group, buildings, damaged, AUC when left out. Raises InputError if a fit has buildings of
+    only one side.
     """
     scores = [np.full(len(site.damaged), np.nan) for site in sites]
     for group in sorted({site.group for site in sites}):
@@ -142,7 +145,7 @@ def fit_look(sites: Sequence[LookSite]) -> tuple[LookModel, pd.DataFrame]:
 
 
 def table_of(left_out: pd.DataFrame) -> str:
-    """The rows of `fit_look` as Markdown, with their mean."""
+    """Return the rows of `fit_look` as Markdown, with their mean."""
     lines = ["| left out | buildings | damaged | AUC |", "|---|---:|---:|---:|"]
     for event, buildings, damaged, auc in left_out.itertuples(index=False):
         lines.append(f"| {event} | {buildings} | {damaged} | {'–' if np.isnan(auc) else f'{auc:.3f}'} |")

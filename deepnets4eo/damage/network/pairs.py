@@ -80,7 +80,7 @@ class LabelledPair:
         gsd_m: float | None = None,
         ignored: dict[str, int] | None = None,
     ) -> LabelledPair:
-        """A pair of outlines in pixels; opens its images once."""
+        """Make a pair from outlines in pixels; opens its images once."""
         scene = opener()
         return cls(
             name=name, event=name if event is None else event, opener=opener, grid=scene.grid,
@@ -124,7 +124,7 @@ def make_scene(pre: Layer, post: Layer) -> Scene:
 
 
 def with_bands(layer: Layer, bands: int) -> Layer:
-    """A layer of one band as one of `bands` equal ones; others are cut to their first `bands`."""
+    """Return a layer of one band as a layer of `bands` equal bands; other layers are cut to their first `bands`."""
     return layer.subset(layer.bands * bands if layer.count == 1 else layer.bands[:bands])
 
 
@@ -139,7 +139,7 @@ def in_pixels(geometries: NDArray[Any], shape: tuple[int, int]) -> Outlines:
 
 
 def grades_of(names: Sequence[Any], where: str) -> tuple[NDArray[np.uint8], dict[str, int]]:
-    """Indices in the legend xbd of class names, 255 for others, and how often each is ignored. Errors: LabelError.
+    """Return indices in the legend xbd of class names, 255 for others, and how often each is ignored. Raises LabelError.
 
     >>> grades_of(["destroyed", "Major Damage", "un-classified", None], "labels")
     (array([  3,   2, 255, 255], dtype=uint8), {'un-classified': 1, 'None': 1})
@@ -180,9 +180,9 @@ class GradedPair:
 
     Parameters
     ----------
-    pre, post : (C, H, W) uint8, at least red, green and blue; post lies on pre but for what registration leaves
-    outlines : (N,) polygons in pixels of pre, x = column, y = row, where they truly lie
-    grades : (N,) uint8, grades 0–3 as visible from above; 255 for buildings that are not learnt from
+    pre, post : (C, H, W) uint8, at least red, green and blue; post is aligned with pre except for what registration leaves
+    outlines : (N,) polygons in pixels of pre, x = column, y = row, at their true positions
+    grades : (N,) uint8, grades 0–3 as visible from above; 255 for buildings that are not trained on
     truth : (N,) uint8, grades 0–3 of the buildings themselves; 255 unknown
     gsd_m : ground size of a pixel, metres
     style, hazard : what kind of place it is, and what happened there
@@ -241,7 +241,7 @@ class GradedPair:
 
 
 def _resized(image: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """An image of fewer pixels, each the mean of what it covers."""
+    """Return an image of fewer pixels, each the mean of the pixels that it covers."""
     import torch
     import torch.nn.functional as F
 
@@ -260,7 +260,7 @@ def measure_pairs(pairs: Sequence[LabelledPair], *, most_pairs: int = MAX_PAIRS)
 
 
 def scaled_to(inputs: InputSpec, scene: Scene, centres: NDArray[np.int64]) -> InputSpec:
-    """The same inputs with mean and deviation of one scene around its buildings (N, 2), if there are valid pixels."""
+    """Return the inputs with mean and deviation of one scene around its buildings (N, 2), if there are valid pixels."""
     layers = {}
     for name, expected in inputs.layers.items():
         moments = BandMoments(len(expected.bands))
@@ -299,7 +299,7 @@ def _scaling(moments: BandMoments) -> tuple[tuple[float, ...], tuple[float, ...]
 
 
 def _sample_around_buildings(scene: Scene, name: str, centres: NDArray[np.int64]) -> list[NDArray[np.float32]]:
-    """Valid pixels (C, n) of windows around evenly spread buildings."""
+    """Return valid pixels (C, n) of windows around evenly spread buildings."""
     pixels = []
     for row, col in centres[order_by_place(centres)[spread_indices(len(centres), WINDOWS)]]:
         window = Window(int(row) - WINDOW_PX // 2, int(col) - WINDOW_PX // 2, WINDOW_PX, WINDOW_PX)
@@ -309,5 +309,5 @@ def _sample_around_buildings(scene: Scene, name: str, centres: NDArray[np.int64]
 
 
 def post_inputs(inputs: InputSpec) -> InputSpec:
-    """The inputs of a grading from the post image alone."""
+    """Return the inputs of a grading from only the post image."""
     return InputSpec({POST: inputs.layers[POST]}, inputs.gsd_m)

@@ -35,7 +35,7 @@ class TileSums:
     pixels: Indices
 
     def fit(self, count: int) -> bool:
-        """Whether these are sums of some of `count` buildings."""
+        """Return whether these are sums of some of `count` buildings."""
         rows, pixels = self.buildings, self.pixels
         return (
             rows.ndim == 1
@@ -117,9 +117,9 @@ def pool_scene(
 
 
 def fitted_tiling(tiling: Tiling, outlines: Outlines) -> Tiling:
-    """The tiling, or that with another side of tiles, whose tiles with buildings have the fewest pixels.
+    """Return the tiling, possibly with another side of tiles, whose tiles with buildings have the fewest pixels.
 
-    It depends on all outlines, whichever of them are pooled, so that the parts of a job agree.
+    The tiling depends on all outlines, whichever of them are pooled, so that the parts of a job agree.
     """
     return tiling.least_work(outlines.shape, tiling.similar_sides, partial(_count_occupied, outlines))
 
@@ -150,7 +150,7 @@ def pool_tiles(
     work: TileWork = TileWork(),
     readers: int = 1,
 ) -> Pooled:
-    """One pass over the tiles that hold buildings; each pixel counts in the tile whose core it lies in.
+    """Pool in one pass over the tiles that contain buildings; each pixel counts in the tile whose core contains the pixel.
 
     sum_tile : sums (M, columns) over the buildings in a tile's core; only : buildings to pool; readers : threads.
     """
@@ -179,7 +179,7 @@ class NetworkTile:
 
 
 def _sum_tile(outlines: Outlines, tile: Tile, logits: NDArray[np.float32], valid: Mask) -> TileSums:
-    """Sums of the buildings in a tile's core."""
+    """Return the sums of the buildings in a tile's core."""
     parts = []
     for some in outlines.some_at_a_time(tile.core):
         count, total, _ = sum_bands(outlines.spans(tile.core, some), logits, valid)

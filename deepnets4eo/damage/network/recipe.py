@@ -13,7 +13,7 @@ PAIRS, MADE_UP = "pairs", "made-up"
 
 
 class PairFiles(Section):
-    """Which labelled pairs of files."""
+    """The labelled pairs of files that are read."""
 
     folders: tuple[str, ...] = Field(default=(), description="where the pairs are; --data sets it")
     layout: Literal["auto", "xbd", "bright", "vector"] = Field(
@@ -32,7 +32,7 @@ class PairFiles(Section):
 
 
 class PairKeys(PairFiles):
-    """Which labelled pairs of files, and which of their buildings are trained on and which validated on."""
+    """The labelled pairs of files, and the choice of their buildings for training and for validation."""
 
     sampling: Literal["balanced", "random"] = Field(
         default="balanced", description="balanced: around a building of each grade in turn; random: of any"
@@ -49,7 +49,7 @@ class PairKeys(PairFiles):
 
 
 class MadeUpKeys(Section):
-    """Which pairs are made up, how windows are cut out of them, and what is wrong with outlines and images."""
+    """The synthetic pairs, the windows that are cut out of them, and the errors of outlines and images."""
 
     world: Literal["world", "city", "both"] = Field(
         default="both",
@@ -84,7 +84,7 @@ KEYS_OF: dict[str, type[Section]] = {PAIRS: PairKeys, MADE_UP: MadeUpKeys}
 
 
 class DamageData(PairKeys, MadeUpKeys):
-    """Where pairs come from, and the windows of them that are trained on; keys of the other source are refused."""
+    """The source of pairs, and the windows of them that are trained on; keys of the other source are refused."""
 
     source: Literal["pairs", "made-up"] = Field(
         default="pairs", description="pairs: labelled ones, from files; made-up: the miniature world and city, endless"

@@ -58,7 +58,7 @@ class BuildingSplit(DataSplit[LabelledPair]):
 
 
 def split_buildings(pairs: Sequence[LabelledPair], data: DamageData, seed: int) -> BuildingSplit:
-    """Split pairs as the recipe says. Errors: InputError."""
+    """Split pairs as the recipe specifies. Raises InputError."""
     rule = SplitRule(
         data.split, data.val_share, seed, val_names=data.val_names, names_key="data.val_names",
         block_px=data.block_px, buffer_px=data.buffer_px, narrow_buffer=True,
@@ -83,7 +83,7 @@ def split_buildings(pairs: Sequence[LabelledPair], data: DamageData, seed: int) 
 
 @dataclass(frozen=True)
 class PairWindow:
-    """A window of a pair (by its number), and how far (rows, columns) its pre image is read beside it."""
+    """A window of a pair (by its number), and the offset (rows, columns) of the pre image that is read with it."""
 
     pair: int
     window: Window
@@ -98,7 +98,7 @@ class PairWindow:
 def draw_window(
     centre: NDArray[Any], shape: tuple[int, int], data: DamageData, rng: np.random.Generator, pair: int = 0
 ) -> PairWindow:
-    """A window around a building whose `centre` (2,) is its row and column, inside images of `shape` where it can."""
+    """Draw a window around a building whose `centre` (2,) is its row and column, inside images of `shape` if it can be."""
     side, reach_px = data.tile_px, data.misregistration_px
     corner = (centre - rng.integers(side // 8, side - side // 8, 2)).astype(int)
     row, col = np.clip(corner, 0, np.maximum(np.array(shape) - side, 0)).tolist()
@@ -120,7 +120,7 @@ class PairSamples:
         self._groups = [table[(table[:, 2] == group) | (group < 0), :2] for group in groups]
 
     def windows(self, epoch: int) -> list[PairWindow]:
-        """The windows of an epoch, in order."""
+        """Return the windows of an epoch, in order."""
         rng = np.random.default_rng([self.seed, epoch])
         return [self._draw(rng) for _ in range(self.data.windows_per_epoch)]
 
@@ -138,7 +138,7 @@ class PairSamples:
         return {"image_pre": image_pre, "image_post": image_post, "mask": mask, "building": building, "valid": valid}
 
     def scaling(self, pair: int) -> InputSpec:
-        """The inputs scaled for one pair."""
+        """Return the inputs scaled for one pair."""
         if self.data.scaling == "training":
             return self.inputs
         if pair not in self._scaled:
@@ -166,7 +166,7 @@ class PairSamples:
 
 
 def _shown_share(boxes: Indices, window: Window) -> Floats:
-    """(N,) share of each building's box that lies in the window."""
+    """Return (N,) the share of each building's box inside the window."""
     low = np.maximum(boxes[:, :2], [window.row, window.col])
     high = np.minimum(boxes[:, 2:], [window.row + window.height, window.col + window.width])
     area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
@@ -194,7 +194,7 @@ class MadeUpPairs:
 
 
 def made_up_samples(made_up: MadeUpPairs, recipe: DamageRecipe) -> StreamSamples[GradedPair]:
-    """Windows of pairs without end, each pair with pixels about as large as the recipe says."""
+    """Return endless windows of pairs, each pair with pixels of about the size that the recipe specifies."""
     data = recipe.data
 
     def make_resized(seed: int) -> GradedPair:
@@ -225,7 +225,7 @@ def read_window(pair: GradedPair, data: DamageData, variation: Variation, rng: n
 def _labels_of_made_up(
     pair: GradedPair, window: Window, data: DamageData, valid: Mask, rng: np.random.Generator
 ) -> tuple[Indices, Indices]:
-    """Grades and numbers of the buildings in a window, their outlines as wrong as those of real files."""
+    """Return grades and numbers of the buildings in a window, with outlines as inaccurate as in real files."""
     row, col, side, _ = window
     bounds = shapely.bounds(pair.outlines)
     near = (bounds[:, 0] < col + side) & (bounds[:, 2] > col) & (bounds[:, 1] < row + side) & (bounds[:, 3] > row)
@@ -252,7 +252,7 @@ def _moved(outlines: Geometries, corner: Indices, error_px: float, rng: np.rando
 
 
 def _crop(image: NDArray[np.uint8], window: Window) -> tuple[NDArray[np.uint8], Mask]:
-    """A window of an image, 0 and not valid beyond it."""
+    """Return a window of an image, 0 and not valid beyond the image."""
     out, valid = np.zeros((len(image), *window[2:]), np.uint8), np.zeros(window[2:], bool)
     inside = window.clip(image.shape[1:])
     part, (rows, cols) = inside.within(window).slices, inside.slices

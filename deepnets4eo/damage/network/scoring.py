@@ -1,4 +1,4 @@
-"""How well buildings are graded: confusion over the four grades, F1, and area under the curve of damage."""
+"""Scores of the grading of buildings: confusion over the four grades, F1, and area under the curve of damage."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class LogitsAndGrades:
 
     @property
     def auc(self) -> float:
-        """Area under the ROC curve of major damage or worse; NaN for one side alone."""
+        """Return the area under the ROC curve of major damage or worse; NaN if only one side occurs."""
         from sklearn.metrics import roc_auc_score
 
         damaged = is_damaged(self.grades)
@@ -70,7 +70,7 @@ def damage_probability(probabilities: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Validation:
-    """What a network is scored on: grades of each pair, 255 for those that do not count; one_tile : small pairs are seen whole."""
+    """The buildings that a network is scored on: grades of each pair, 255 for ignored buildings; one_tile : small pairs are seen whole."""
 
     pairs: Sequence[LabelledPair]
     grades: Sequence[NDArray[np.uint8]]
@@ -80,7 +80,7 @@ class Validation:
     one_tile: bool = False
 
     def tiling(self, segmenter: Segmenter, pair: LabelledPair) -> Tiling:
-        """The tiles of a pair."""
+        """Return the tiles of a pair."""
         if not self.one_tile:
             return segmenter.tiling
         side_px = -(-max(pair.shape) // 32) * 32 + 2 * HALO_PX
@@ -114,7 +114,7 @@ def grade_validation(segmenter: Segmenter, validation: Validation) -> GradedHead
 
 
 def _grade_pair(segmenter: Segmenter, validation: Validation, number: int) -> GradedHeads:
-    """The visible buildings of one pair."""
+    """Grade the visible buildings of one pair."""
     pair, grades = validation.pairs[number], validation.grades[number]
     rows, inputs, tiling = (
         np.flatnonzero(is_graded(grades)),
@@ -146,7 +146,7 @@ def _joined(parts: Sequence[LogitsAndGrades]) -> LogitsAndGrades:
 
 
 def epoch_scores(graded: GradedHeads, even: bool) -> dict[str, float]:
-    """What the log shows after an epoch; `even` as in `head_scores`."""
+    """Return the scores that the log shows after an epoch; `even` as in `head_scores`."""
     matrix, weighed = graded.pair.matrix, evenly_graded(graded.pair) if even else graded.pair
     scores = {"val_loss": graded.pair.loss, "auc": graded.pair.auc}
     scores |= {name: float(getattr(matrix, name)) for name in ("overall_accuracy", "kappa", "mean_f1")}
@@ -174,7 +174,7 @@ def full_scores(graded: GradedHeads, even: bool, described: dict[str, Any]) -> d
 
 
 def head_scores(graded: LogitsAndGrades, even: bool) -> dict[str, Any]:
-    """Scores of one head; `even` : calibration is that of grades drawn evenly, as in training."""
+    """Return the scores of one head; `even` : calibration is measured on grades drawn evenly, as in training."""
     from sklearn.metrics import cohen_kappa_score
 
     scores = report.scores(graded.matrix, Legend.load(LEGEND).names)
@@ -209,7 +209,7 @@ def group_scores(graded: GradedHeads) -> dict[str, dict[str, Any]]:
 
 
 def evenly_graded(graded: LogitsAndGrades, seed: int = 0) -> LogitsAndGrades:
-    """Buildings drawn so that all grades are equally frequent, the prior that the logits are trained for."""
+    """Return buildings drawn so that all grades are equally frequent, the prior that the logits are trained for."""
     rng = np.random.default_rng(seed)
     counts = np.bincount(graded.grades, minlength=Legend.load(LEGEND).num_classes)
     most = int(counts.max(initial=0))
@@ -220,7 +220,7 @@ def evenly_graded(graded: LogitsAndGrades, seed: int = 0) -> LogitsAndGrades:
 
 
 def _damage_error(graded: LogitsAndGrades, divisor: float) -> float:
-    """Expected calibration error of the probability of major damage or worse."""
+    """Return the expected calibration error of the probability of major damage or worse."""
     if not len(graded.grades):
         return float("nan")
     probability = damage_probability(softmax(graded.logits / divisor, axis=1))

@@ -1,4 +1,4 @@
-"""How images of more than 8 bits are shown to a run that learnt from images of 8 bits."""
+"""The display of images of more than 8 bits to a run that was trained on images of 8 bits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deepnets4eo.segmenters import LayerInput, Stretch, load_run, needed_stretch
 
 
 def image_stretches(expected: Mapping[str, LayerInput], pre: Layer | None, post: Layer | None) -> dict[str, Stretch]:
-    """The stretch of each image that needs one, by role, measured on that image alone."""
+    """Return the stretch of each image that needs one, by role, measured on only this image."""
     stretches = {}
     for role, image in ((PRE, pre), (POST, post)):
         if image is not None and role in expected:
@@ -25,7 +25,7 @@ def image_stretches(expected: Mapping[str, LayerInput], pre: Layer | None, post:
 def stretches_of_job(
     for_network: Mapping[str, Stretch], segmenter: str | None, pre: Layer | None, post: Layer
 ) -> dict[str, Stretch]:
-    """How images of more than 8 bits are shown to the runs of a job, by role."""
+    """Return how images of more than 8 bits are shown to the runs of a job, by role."""
     if segmenter is None:
         return dict(for_network)
     try:
@@ -38,7 +38,7 @@ def stretches_of_job(
 
 
 def stretch_findings(stretches: Mapping[str, Stretch], images: Mapping[str, Layer | None]) -> list[Finding]:
-    """A note for each image that was stretched."""
+    """Return a note for each image that was stretched."""
     return [
         Finding(
             f"stretched_{role}", "note",

@@ -32,7 +32,7 @@ VALIDATED = (*report.OVERALL, "kappa_quadratic", "auc_major_or_worse", "calibrat
 
 @dataclass(frozen=True)
 class TrainingPairs:
-    """What a training learns from and is validated on. counts : (K,) buildings of each grade; notes : for the card."""
+    """The data for training and validation. counts : (K,) buildings of each grade; notes : for the card."""
 
     samples: PairSamples | StreamSamples[GradedPair]
     inputs: InputSpec
@@ -47,10 +47,10 @@ def train_damage(recipe: DamageRecipe, out: Path, options: TrainOptions, made_up
 
     Parameters
     ----------
-    recipe : all that decides the training
+    recipe : all options that determine the training
     out : the run folder
     options : device, resume, minutes
-    made_up : pairs to learn from with `data.source: made-up`, by default those of the miniature world
+    made_up : training pairs with `data.source: made-up`, by default the pairs of the miniature world
 
     Returns
     -------
@@ -109,7 +109,7 @@ def labelled_material(recipe: DamageRecipe) -> TrainingPairs:
 
 
 def made_up_material(recipe: DamageRecipe, made_up: MadeUpPairs) -> TrainingPairs:
-    """Windows of pairs without end, and made-up pairs of other seeds to validate on."""
+    """Return endless windows of pairs, and synthetic pairs of other seeds for validation."""
     inputs = InputSpec({PRE: DISPLAY_RGB, POST: DISPLAY_RGB}, recipe.data.gsd_m)
     validation = made_up_validation(recipe, inputs, made_up.validation)
     return TrainingPairs(made_up_samples(made_up, recipe), inputs, validation, notes={"synthetic": True})
@@ -132,7 +132,7 @@ def made_up_validation(recipe: DamageRecipe, inputs: InputSpec, pairs: Sequence[
 
 
 def _plugin_pairs(recipe: DamageRecipe) -> MadeUpPairs:
-    """The pairs of the entry point "made-up". Errors: InputError."""
+    """Return the pairs of the entry point "made-up". Raises InputError."""
     sources = plugins_of("damage_pairs")
     if MADE_UP not in sources:
         raise InputError(
@@ -167,7 +167,7 @@ def _validated(scores: dict[str, Any]) -> dict[str, Any]:
 
 
 def build_untrained(recipe: DamageRecipe, inputs: InputSpec) -> NetworkSegmenter:
-    """The segmenter before its first step, from the weights of `start` where that is set. Errors: RunError."""
+    """Return the segmenter before its first step, with the weights of `start` if it is set. Raises RunError."""
     model, predict = recipe.model, recipe.predict
     network: dict[str, Any] = {
         "name": model.network, "unet": model.unet, "post_head": recipe.train.post_loss > 0, "encoder": model.encoder,

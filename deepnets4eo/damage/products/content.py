@@ -1,4 +1,4 @@
-"""What a damage map holds, for the writers of its products; refuses tables whose columns do not fit."""
+"""Content of a damage map, for the writers of its products; refuses tables whose columns do not fit."""
 
 from __future__ import annotations
 
@@ -84,11 +84,11 @@ class DamageMapContent:
 
     @property
     def title(self) -> str:
-        """What is mapped, and of which event."""
+        """Return what is mapped, and the event."""
         return self.event.title(SUBJECT)
 
     def headline(self) -> str:
-        """The result in one line, with a warning where the interval is too wide."""
+        """Return the result in one line, with a warning if the interval is too wide."""
         assessed = int(self.table.assessed.sum())
         of_all = f"of {assessed:,} assessed {'building' if assessed == 1 else 'buildings'}"
         of_all += f" {OF_AFTER}" if self.lacks_destroyed else ""
@@ -99,7 +99,7 @@ class DamageMapContent:
         return f"{UNKNOWN_COUNT}: {counted}. {advice_on_count()}" if self.is_wide else counted
 
     def count_words(self) -> tuple[str, tuple[float, ...]]:
-        """The sentence on the number of damaged buildings that every product has: its words, and the numbers in it."""
+        """Return the sentence on the number of damaged buildings that every product has: its words, and the numbers in it."""
         named = int(self.table.damaged.sum())
         expected = (self.estimates.get("buildings") or {}).get("damaged")
         if expected is None:
@@ -110,17 +110,17 @@ class DamageMapContent:
 
     @property
     def is_wide(self) -> bool:
-        """Whether the interval of the number of damaged buildings is too wide."""
+        """Return whether the interval of the number of damaged buildings is too wide."""
         return is_wide(self.damaged_share.get("interval_95") or (0.0, 0.0))
 
     @property
     def lacks_destroyed(self) -> bool:
-        """Whether the outlines come from the image after the event, in which destroyed buildings are none any more."""
+        """Return whether the outlines come from the image after the event, which no longer shows destroyed buildings."""
         return bool(self.parameters.get("segmenter")) and "status" not in self.registration
 
     @property
     def known_estimates(self) -> dict[str, Any]:
-        """The estimates, without those of destroyed buildings where the outlines cannot hold any."""
+        """Return the estimates, without the estimates of destroyed buildings if the outlines cannot contain any."""
         if not self.lacks_destroyed:
             return self.estimates
         without = {
@@ -130,5 +130,5 @@ class DamageMapContent:
 
     @property
     def evidence(self) -> list[str]:
-        """Names of the evidence columns and of those of priors."""
+        """Return the names of the evidence columns and of the columns of priors."""
         return self.table.evidence_names

@@ -40,14 +40,16 @@ NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 @dataclass(frozen=True)
 class BuildingRows:
-    """Some buildings: column name to values (None where missing), and their outlines in longitude and latitude."""
+    """Some buildings: column name to values (None if missing), and their outlines in longitude and latitude."""
 
     columns: dict[str, list[Any]]
     shapes: Geometries
 
 
 def pieces(buildings: gpd.GeoDataFrame, rows: int = ROWS, *, unplaced: bool = False) -> Iterator[BuildingRows]:
-    """The buildings in order, `rows` at a time, outlines as RFC 7946 has them, or as they are where they may be `unplaced`. Errors: InputError."""
+    """Yield the buildings in order, `rows` at a time, with outlines as in RFC 7946. Raises InputError.
+
+    Outlines stay unchanged if the buildings have no position and may be `unplaced`."""
     has_degrees = has_position(buildings.crs)
     if not has_degrees and not unplaced:
         raise InputError("the buildings have no CRS, so they have no longitude and latitude. Give images with a CRS.")
@@ -89,7 +91,7 @@ def lonlat_bounds(shape: Any) -> list[float]:
 
 
 def clean_text(value: Any) -> str:
-    """A value as text, with a question mark for each character that XML cannot hold."""
+    """Return a value as text, with a question mark for each character that XML cannot contain."""
     return NOT_IN_XML.sub("?", str(value))
 
 
@@ -117,9 +119,10 @@ def _values(column: Any) -> list[Any]:
 
 
 def write_csv(damage_map: DamageMapContent, path: str | Path) -> Path:
-    """Write id, position, the grade's columns and those of the event: latitude and longitude, or y and x of an image without a place.
+    """Write id, position, the grade's columns and the event's columns. Raises OutputError.
 
-    The latter are row and column in pixels where nothing says more. Errors: OutputError."""
+    The position is latitude and longitude, or y and x of an image without a position on the Earth: row and column in pixels
+    unless the map states otherwise."""
     path = Path(path)
     first, *others = PROPERTIES
     event = damage_map.event.columns_of_rows(synthetic=damage_map.synthetic)
@@ -214,7 +217,7 @@ CENTRE_IN_HEADER = 119  # of PMTiles 3: longitude and latitude in 1e-7 degrees, 
 
 
 def _open_at(path: Path, lon: float, lat: float, zoom: int) -> None:
-    """Write the place at which programs open an archive of tiles."""
+    """Write the position that programs show when they open an archive of tiles."""
     if path.suffix == ".pmtiles":
         with path.open("r+b") as file:
             file.seek(CENTRE_IN_HEADER)
@@ -283,7 +286,7 @@ def _words(
 
 
 def _geometries(shapes: Geometries) -> list[str]:
-    """A Polygon each, or a MultiGeometry of several."""
+    """Return a Polygon for each shape, or a MultiGeometry of several."""
     parts, shape_of_part = shapely.get_parts(shapes, return_index=True)
     rings, part_of_ring = shapely.get_rings(parts, return_index=True)
     bounds: list[str] = [""] * len(parts)

@@ -24,7 +24,7 @@ MANY = 500  # buildings from which on outlines are thin, or they hide each other
 
 
 def summarize_content(content: DamageMapContent) -> Summary:
-    """The counts by grade, the registration, and the worst finding."""
+    """Return the counts by grade, the registration, and the worst finding."""
     counts = content.table.counts()
     assessed = sum(counts[grade] for grade in GRADES)
     shares = {grade: f"{counts[grade] / assessed:.0%}" if assessed else "" for grade in GRADES}
@@ -87,7 +87,7 @@ FILL_ALPHA = 115  # of 255
 
 
 def explore_content(content: DamageMapContent, tiles: str | None) -> folium.Map:
-    """The buildings as a map of folium."""
+    """Return the buildings as a folium map."""
     check_extra("notebook")
     palette = {TITLES[name]: "#" + "".join(f"{value:02x}" for value in colors()[name]) for name in CLASSES}
     buildings = content.buildings[[*TOOLTIP, "geometry"]].assign(grade=content.table.classes.map(TITLES))
@@ -100,7 +100,7 @@ def explore_content(content: DamageMapContent, tiles: str | None) -> folium.Map:
 
 @name_missing_extra()
 def lonboard_layer(content: DamageMapContent) -> lonboard.PolygonLayer:
-    """The buildings as a layer of lonboard."""
+    """Return the buildings as a lonboard layer."""
     import lonboard
 
     if content.buildings.crs is None:

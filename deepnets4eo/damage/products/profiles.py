@@ -65,7 +65,7 @@ def write_cems(
 
 
 def _cems_summary(classes: Sequence[str]) -> Any:
-    """The table of consequences: buildings by damage."""
+    """Return the table of consequences: buildings by damage."""
     import pandas as pd
 
     counts = {CROSSWALK[name].cems: classes.count(name) for name in reversed(CLASSES)}
@@ -77,7 +77,7 @@ def _cems_summary(classes: Sequence[str]) -> Any:
 
 
 def _cems_footprints(sources: Any, images: Mapping[str, Grid]) -> gpd.GeoDataFrame:
-    """The rows of the source table with the ground of each image."""
+    """Return the rows of the source table with the ground of each image."""
     rows = sources[sources["src_id"].isin([SOURCES[role] for role in images])]
     grounds = (gpd.GeoDataFrame(geometry=[grid.extent.geom], crs=str(grid.crs)) for grid in images.values())
     shapes = [in_degrees(ground).geometry.iloc[0] for ground in grounds]
@@ -85,7 +85,7 @@ def _cems_footprints(sources: Any, images: Mapping[str, Grid]) -> gpd.GeoDataFra
 
 
 def _cems_sources(damage_map: DamageMapContent, images: Mapping[str, Grid]) -> Any:
-    """The source table: one row an image; its file's name where no mission is known."""
+    """Return the source table: one row per image, with its file's name if no mission is known."""
     import pandas as pd
 
     event, rows = damage_map.event, []
@@ -185,7 +185,7 @@ def _xbd_features(ids: Sequence[str], classes: Sequence[str], shapes: Geometries
 
 
 def _write_list(stream: IO[str], items: Iterator[str]) -> None:
-    """A JSON item a line."""
+    """Write one JSON item per line."""
     separator = "\n"
     for item in items:
         stream.write(separator + item)
@@ -206,7 +206,7 @@ def _rows(
 
 
 def _notes(one: str, name: str) -> str:
-    """The id, and what EMS-98 would call such damage."""
+    """Return the id, and the EMS-98 equivalent of such damage."""
     ems98 = CROSSWALK[name].ems98
     return "; ".join(text for text in (one, f"EMS-98 equivalent {ems98}" if ems98 else "") if text)
 

@@ -44,7 +44,7 @@ Box = tuple[float, float, float, float]  # left, top, width and height
 
 @dataclass(frozen=True)
 class LayoutWords:
-    """What stands around the map."""
+    """The texts around the map."""
 
     title: str
     sentence: str
@@ -53,7 +53,7 @@ class LayoutWords:
 
     @classmethod
     def of(cls, damage_map: DamageMapContent, title: str) -> LayoutWords:
-        """The headline, the worst finding or the caveats of a map, and to whom it is owed."""
+        """Return the headline, the worst finding or the caveats of a map, and its credits."""
         worst = next((finding for finding in damage_map.findings if finding.severity != "note"), None)
         event = damage_map.event
         caution = f"{LABELS[worst.severity].upper()}: {worst.whole}" if worst else " ".join(caveats(damage_map))
@@ -64,9 +64,9 @@ class LayoutWords:
 
 
 def print_layout(extent: Box | None, words: LayoutWords, legend: Sequence[ET.Element], theme: str) -> ET.Element:
-    """The layout, whose map follows a theme.
+    """Return the layout, whose map follows a theme.
 
-    extent : left, bottom, right and top, metres; without a CRS None, and the page says why it has no map
+    extent : left, bottom, right and top, metres; without a CRS None, and the page states why it has no map
     legend : nodes of the layers that it names
     """
     layout = ET.Element("Layout", name=LAYOUT_NAME, units="mm", printResolution="300")
@@ -83,7 +83,7 @@ def print_layout(extent: Box | None, words: LayoutWords, legend: Sequence[ET.Ele
 
 
 def _add_map(layout: ET.Element, extent: Box, legend: Sequence[ET.Element], theme: str) -> None:
-    """The map with its legend, scale bar and arrow of north."""
+    """Add the map with its legend, scale bar and north arrow."""
     left, bottom, right, top = _widened(extent, MAP_BOX[2] / MAP_BOX[3])
     map_item = _item(layout, MAP, MAP_BOX, followPreset="true", followPresetName=theme, frame="true", mapRotation="0")
     corners = {"xmin": left, "ymin": bottom, "xmax": right, "ymax": top}
@@ -103,7 +103,7 @@ def _add_map(layout: ET.Element, extent: Box, legend: Sequence[ET.Element], them
 
 
 def _add_legend(layout: ET.Element, of_map: str, nodes: Sequence[ET.Element]) -> None:
-    """The legend of these layers alone; without a list of its own QGIS would fill it with every layer of the project."""
+    """Add the legend of only these layers; without its own list, QGIS would fill it with every layer of the project."""
     legend = _item(
         layout, LEGEND, LEGEND_BOX, map_uuid=of_map, title="", resizeToContents="1", legendFilterByAtlas="0", columnCount="1",
         symbolWidth="7", symbolHeight="4", boxSpace="1", lineSpacing="1", columnSpace="2", wrapChar="", fontColor="#000000",
@@ -133,12 +133,12 @@ def _label(
 
 
 def _font(points: int, *, bold: bool = False) -> str:
-    """A font as Qt 5 writes it, which Qt 6 reads too."""
+    """Return a font as Qt 5 writes it, which Qt 6 reads, too."""
     return f"Sans,{points},-1,5,{75 if bold else 50},0,0,0,0,0"
 
 
 def _item(parent: ET.Element, kind: str, box: Box, **more: str) -> ET.Element:
-    """An item of a page."""
+    """Add an item to a page and return it."""
     left, top, width, height = box
     name = f"{{{uuid.uuid5(uuid.NAMESPACE_OID, f'{kind} {box}')}}}"  # two runs of one job write the same bytes
     common: dict[str, Any] = {
@@ -149,7 +149,7 @@ def _item(parent: ET.Element, kind: str, box: Box, **more: str) -> ET.Element:
 
 
 def _widened(extent: Box, ratio: float) -> Box:
-    """The extent around the same middle with a ratio of width to height."""
+    """Return the extent widened around its middle to a ratio of width to height."""
     left, bottom, right, top = extent
     x, y, width, height = (left + right) / 2, (bottom + top) / 2, right - left, top - bottom
     width, height = max(width, height * ratio), max(height, width / ratio)

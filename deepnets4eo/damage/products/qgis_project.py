@@ -75,7 +75,7 @@ class _MapLayer:
 def write_project(
     damage_map: DamageMapContent, path: str | Path, *, home: Path, post: Layer, pre: Layer | None = None
 ) -> Path:
-    """Write the project, to lie in `home` beside damage.gpkg; the pre image is drawn as georeferenced, its offset in the title."""
+    """Write the project for the folder `home`, next to damage.gpkg; the pre image is drawn as georeferenced, its offset in the title."""
     path = Path(path)
     text = DOCTYPE + ET.tostring(_project(damage_map, home, post, pre), encoding="unicode")
     return _write_archive(path, {NAME: text.encode("utf-8", "replace")})
@@ -91,7 +91,7 @@ def _write_archive(path: Path, members: Mapping[str, bytes]) -> Path:
 
 
 def write_review_project(project: Path, sample: Path, layer: str, style: Sequence[ET.Element]) -> Path:
-    """Write a copy of the map's project with the sample on top, without what the map says of buildings. Errors: InputError."""
+    """Write a copy of the map's project with the sample on top, without the map's results for buildings. Raises InputError."""
     path = sample.with_suffix(".qgz")
     try:
         with zipfile.ZipFile(project) as archive:
@@ -199,7 +199,7 @@ def _pre_title(damage_map: DamageMapContent) -> str:
 
 
 def _source_of(path: str, home: Path) -> str:
-    """The file, relative where it lies in or beside the folder of the project."""
+    """Return the path of the file, relative if it is in or next to the folder of the project."""
     full, folder = os.path.abspath(path), os.path.abspath(home)
     if Path(full).is_relative_to(Path(folder).parent) and Path(folder).parent != Path(folder):
         relative = Path(os.path.relpath(full, folder)).as_posix()
@@ -212,7 +212,7 @@ def _crs_of(grid: Grid) -> pyproj.CRS | None:
 
 
 def _view_crs(grid: Grid) -> pyproj.CRS | None:
-    """The CRS of the image where it has metres, else the UTM zone of its middle."""
+    """Return the CRS of the image if it is in metres, else the UTM zone of its middle."""
     if grid.crs is None or (not grid.crs.geographic and grid.crs.proj.to_epsg() != WEB_MERCATOR):
         return _crs_of(grid)
     code = utm_code(grid.crs.proj, grid.affine * (grid.shape[1] / 2, grid.shape[0] / 2))
@@ -220,7 +220,7 @@ def _view_crs(grid: Grid) -> pyproj.CRS | None:
 
 
 def _crs_element(crs: pyproj.CRS | None) -> ET.Element:
-    """`spatialrefsys` as QGIS writes it; without content where there is no CRS."""
+    """Return `spatialrefsys` as QGIS writes it; without content if there is no CRS."""
     element = ET.Element("spatialrefsys", nativeFormat="Wkt")
     if crs is None:
         return element
@@ -261,7 +261,7 @@ def _view_extent(grid: Grid, view: pyproj.CRS | None) -> tuple[float, float, flo
 
 
 def _add_canvas(root: ET.Element, extent: tuple[float, float, float, float], view: pyproj.CRS | None) -> None:
-    """What is seen first: the whole post image."""
+    """Add the initial view: the whole post image."""
     canvas = ET.SubElement(root, "mapcanvas", name="theMapCanvas", annotationsVisible="1")
     if view is not None:
         ET.SubElement(canvas, "units").text = "degrees" if view.is_geographic else "meters"
@@ -273,7 +273,7 @@ def _add_canvas(root: ET.Element, extent: tuple[float, float, float, float], vie
 
 
 def _add_themes(root: ET.Element, keys: Sequence[str]) -> None:
-    """Themes: a layer of buildings or areas over extents and images, or the images of one date alone."""
+    """Add themes: a layer of buildings or areas over extents and images, or only the images of one date."""
     subjects = {KEY.format(layer) for layer in SUBJECTS.values()}
     layers_of = {
         name: [key for key in keys if key == KEY.format(subject) or key not in subjects]

@@ -1,4 +1,4 @@
-"""How QGIS draws the buildings (a light hatch distinguishes grades without colour), the extents and the images."""
+"""QGIS styles of the buildings (a light hatch distinguishes grades without colour), the extents and the images."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _WITHOUT_OUTLINES = _VIOLET, _Fill(outline="dot", width=0.26, angles=(135,), dis
 
 
 def buildings_style() -> list[ET.Element]:
-    """Renderer of the buildings, map tip, and what names a building in lists."""
+    """Return the renderer of the buildings, the map tip, and what names a building in lists."""
     renderer = _renderer("categorizedSymbol", attr=f"coalesce(\"damage\", '{UNGRADED}')")
     categories, symbols = ET.SubElement(renderer, "categories"), ET.SubElement(renderer, "symbols")
     palette = colors()
@@ -78,7 +78,7 @@ def buildings_style() -> list[ET.Element]:
 
 
 def confidence_style() -> ET.Element:
-    """Renderer of the buildings by the confidence in their grade; those without a grade stand out."""
+    """Return the renderer of the buildings by the confidence in their grade; buildings without a grade are highlighted."""
     steps = [
         (f'"confidence" >= {least:g}', f"{word} ({least:.0%} or more)" if least else word) for least, word in CERTAINTY
     ]
@@ -97,22 +97,22 @@ def confidence_style() -> ET.Element:
 
 
 def extent_style() -> ET.Element:
-    """Renderer of the assessed extent."""
+    """Return the renderer of the assessed extent."""
     return _single(*_EXTENT)
 
 
 def without_outlines_style() -> ET.Element:
-    """Renderer of imaged ground without outlines."""
+    """Return the renderer of imaged ground without outlines."""
     return _single(*_WITHOUT_OUTLINES)
 
 
 def water_style() -> ET.Element:
-    """Renderer of buildings in new water."""
+    """Return the renderer of buildings in new water."""
     return _single(*_WATER)
 
 
 def areas_style() -> ET.Element:
-    """Renderer of areas: five light steps of the share of damaged buildings."""
+    """Return the renderer of areas: five light steps of the share of damaged buildings."""
     renderer = _renderer("graduatedSymbol", attr="share", graduatedMethod="GraduatedColor")
     ranges, symbols = ET.SubElement(renderer, "ranges"), ET.SubElement(renderer, "symbols")
     for number, (low, high, color) in enumerate(zip(_SHARES[:-1], _SHARES[1:], _REDS, strict=True)):
@@ -126,7 +126,7 @@ def areas_style() -> ET.Element:
 
 
 def sample_style(answers: Sequence[str]) -> list[ET.Element]:
-    """Renderer of a sample (what has no answer yet stands out), a list of answers, and what names a building in lists."""
+    """Return the renderer of a sample (unanswered buildings are highlighted), a list of answers, and what names a building in lists."""
     renderer = _renderer("categorizedSymbol", attr="if(coalesce(\"answer\", '') = '', 'open', 'answered')")
     categories, symbols = ET.SubElement(renderer, "categories"), ET.SubElement(renderer, "symbols")
     for number, (value, label, color, width) in enumerate(
@@ -148,7 +148,7 @@ def sample_style(answers: Sequence[str]) -> list[ET.Element]:
 
 
 def qml(*elements: ET.Element, categories: str = "Symbology|MapTips") -> str:
-    """A style of these elements."""
+    """Return a style of these elements."""
     root = ET.Element("qgis", version=VERSION, styleCategories=categories, labelsEnabled="0")
     root.extend(elements)
     ET.indent(root)
@@ -167,7 +167,7 @@ def _single(color: Color, fill: _Fill) -> ET.Element:
 
 
 def _add_fill(symbols: ET.Element, name: str, color: Color, fill: _Fill) -> None:
-    """A fill symbol: one layer of lines for each angle, under an outline without fill."""
+    """Add a fill symbol: one layer of lines for each angle, under an outline without fill."""
     symbol = _symbol(symbols, name, "fill")
     rgba = _rgba(color)
     for number, angle in enumerate(fill.angles):

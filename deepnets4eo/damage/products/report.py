@@ -135,7 +135,7 @@ def _share(column: Any, assessed: NDArray[np.bool_]) -> NDArray[np.uint16]:
 
 
 def _set_codes(column: Any) -> NDArray[np.uint8]:
-    """Sets of grades as bits, the mildest first."""
+    """Return sets of grades as bits, the mildest first."""
     parts = column.fillna("").str.split(",")
     return np.array([sum(1 << k for k, grade in enumerate(GRADES) if grade in names) for names in parts], np.uint8)
 

@@ -137,12 +137,12 @@ class _Panel:
     y: float = 0.0
 
     def write(self, text: str, size: float = 6.0, *, bold: bool = False, color: str = "black") -> None:
-        """A paragraph, wrapped."""
+        """Write a paragraph, wrapped."""
         for line in _wrapped(text, size, bold, self.width):
             self.cells([(0.0, line, "start")], size, bold=bold, color=color)
 
     def fact(self, label: str, value: str, size: float, *, bold: bool = False) -> None:
-        """A line of a label and its value, set apart: their letters may run in other directions."""
+        """Write a line of a label and its value, set apart because their letters may run in different directions."""
         value = value.strip()
         label = f"{label}:" if value and not value.startswith("(") else label
         begin = _width_mm(f"{label} ", size, bold) + size * 0.1
@@ -153,7 +153,7 @@ class _Panel:
     def cells(
         self, cells: Sequence[tuple[float, str, str]], size: float = 6.0, *, bold: bool = False, color: str = "black"
     ) -> bool:
-        """A line of texts that begin or end at positions (mm); whether it fitted."""
+        """Write a line of texts that begin or end at positions (mm); returns whether it fitted."""
         step = size * 0.50
         if self.y + step > self.height:
             return False
@@ -169,7 +169,7 @@ class _Panel:
         return True
 
     def swatch(self, color: str, *, dashed: bool = False) -> None:
-        """A frame, or a dashed line, before the last line."""
+        """Draw a frame, or a dashed line, before the last line."""
         left = self.width - 3.5 if self.page.mirrored else 0.3
         right, low, high = left + 3.2, self.y, self.y - 2.0
         if dashed:
@@ -200,7 +200,7 @@ def _width_mm(text: str, size: float, bold: bool = False) -> float:
 
 
 def _shortened(text: str, size: float, width: float) -> str:
-    """The text, with an ellipsis where it is wider than so many millimetres."""
+    """Return the text, with an ellipsis if it is wider than `width` millimetres."""
     if _width_mm(text, size) <= width:
         return text
     while text and _width_mm(text + "…", size) > width:
@@ -209,7 +209,7 @@ def _shortened(text: str, size: float, width: float) -> str:
 
 
 def _compose(page: _Page, damage_map: DamageMapContent, post: Layer, pre: Layer | None) -> None:
-    """Title and the worst finding, maps of both images, findings and caveats below them, and a column of panels beside."""
+    """Compose the title and the worst finding, maps of both images, findings and caveats below them, and a column of panels at the side."""
     event, images = damage_map.event, {"post": post} if pre is None else {"pre": pre, "post": post}
     known = ", ".join(text for text in (event.name, event.location) if text)
     head = page.panel(EDGE, 6, WIDTH, 30)
@@ -236,7 +236,7 @@ def _compose(page: _Page, damage_map: DamageMapContent, post: Layer, pre: Layer 
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where the maps lie in their part of the page, millimetres: left upper corners, the size of each and of all."""
+    """The positions of the maps in their part of the page, millimetres: upper left corners, the size of each map and of all maps."""
 
     corners: list[tuple[float, float]]
     map_width: float
@@ -246,7 +246,7 @@ class _Layout:
 
 
 def _layout(grid: Grid, count: int, room: tuple[float, float]) -> _Layout:
-    """Maps side by side or one above the other, whichever shows them larger."""
+    """Lay out maps side by side or one above the other, whichever shows them larger."""
     row_m, col_m = gsd_m(grid)
     aspect = grid.shape[1] * col_m / (grid.shape[0] * row_m)
 
@@ -268,7 +268,7 @@ def _in_words(page: _Page, finding: Finding) -> str:
 def _words_below(
     page: _Page, damage_map: DamageMapContent, cautions: Sequence[Finding]
 ) -> list[tuple[str, float, str]]:
-    """Further findings and what to know before use: text, size in points and colour."""
+    """Return further findings and what users must know before use: text, size in points and colour."""
     caveat_text = f"{page.say('Read this before use')}: " + " ".join(page.say(text) for text in caveats(damage_map))
     lines = [
         (_shortened(_in_words(page, finding), CAUTION_PT, 380), CAUTION_PT, RED) for finding in cautions[:MAX_CAUTIONS]
@@ -281,7 +281,9 @@ def _height_mm(words: Sequence[tuple[str, float, str]], width: float) -> float:
 
 
 def _draw_map(page: _Page, axes: Axes, damage_map: DamageMapContent, image: Layer, role: str) -> float:
-    """An image with its title; buildings, scale bar and arrow on the one after. Returns the scale, metres by metre of paper."""
+    """Draw an image with its title; buildings, scale bar and arrow only on the image after.
+
+    Returns the scale, metres per metre of paper."""
     image.plot(axes, max_px=int(MAP_PX * page.zoom))
     axes.set_title("")
     event, after = damage_map.event, role == "post"
@@ -325,7 +327,7 @@ def _metres_across(grid: Grid, x: tuple[float, float], y: float) -> float:
 
 
 def _draw_north(axes: Axes, grid: Grid, page: _Page) -> None:
-    """An arrow to true north."""
+    """Draw an arrow to true north."""
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     middle = (left + right) / 2, (low + high) / 2
     lon, lat = transformer(grid.crs, 4326).transform(*middle)
@@ -386,7 +388,7 @@ def _legend(panel: _Panel, damage_map: DamageMapContent) -> None:
 
 
 def _areas(panel: _Panel, areas: Any) -> None:
-    """The areas with most damage, as many as there is room for."""
+    """Write the areas with most damage, as many as there is room for."""
     say, number, people = panel.page.say, panel.page.number, "people" in areas
     damaged, interval, share, exposed = (edge * panel.width for edge in AREA_COLUMNS)
     head = [
@@ -430,7 +432,7 @@ def _sources(panel: _Panel, damage_map: DamageMapContent, post: Layer, scale: fl
 
 
 def _notes(panel: _Panel, findings: Sequence[Finding]) -> None:
-    """The findings that are notes, with their remedies, as many as fit wholly."""
+    """Write the findings that are notes, with their remedies, as many as fit completely."""
     panel.y += 4
     for finding in findings:
         remedy = finding.text(".remedy", panel.page.language)
@@ -476,7 +478,7 @@ def _orthographic(lonlat: NDArray[Any], lon: float, lat: float) -> tuple[NDArray
 
 
 def _on_globe(ring: NDArray[Any], lon: float, lat: float) -> NDArray[Any]:
-    """A ring on the disc; what lies behind is moved to its edge, empty where all does."""
+    """Return a ring on the disc; points behind the globe are moved to its edge; empty if all points are behind."""
     xy, front = _orthographic(ring, lon, lat)
     if not front.any():
         return np.zeros((0, 2))

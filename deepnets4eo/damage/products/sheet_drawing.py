@@ -1,4 +1,4 @@
-"""What a map sheet draws over its images: buildings, the assessed extent, meridians and parallels."""
+"""Overlays of a map sheet on its images: buildings, the assessed extent, meridians and parallels."""
 
 from __future__ import annotations
 

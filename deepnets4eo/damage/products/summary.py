@@ -1,4 +1,4 @@
-"""summary.json: how many buildings of which grade, how sure, and how much ground was looked at."""
+"""summary.json: how many buildings of each grade, how sure, and how much ground was examined."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ INTERVALS = {  # what a row's interval_95 is of, by its `method`
 
 
 def summarize(damage_map: DamageMapContent, grid: Grid | None = None) -> dict[str, Any]:
-    """Counts, shares, areas (null without a CRS), registration and caveats as plain values. grid : of post."""
+    """Return counts, shares, areas (null without a CRS), registration and caveats as plain values. grid : of post."""
     buildings, table = damage_map.buildings, damage_map.table
     assessed = buildings[table.assessed]
     return {
@@ -71,24 +71,24 @@ def summarize(damage_map: DamageMapContent, grid: Grid | None = None) -> dict[st
 
 
 def caveats(damage_map: DamageMapContent) -> list[str]:
-    """What every reader must know, a sentence each."""
+    """Return what every reader must know, one sentence each."""
     return [*([SYNTHETIC_CAVEAT] if damage_map.synthetic else []), *CAVEATS]
 
 
 def area_rows(areas: gpd.GeoDataFrame) -> list[dict[str, Any]]:
-    """The columns of counted areas, a dictionary each."""
+    """Return the columns of counted areas, one dictionary each."""
     rows = areas.drop(columns=areas.geometry.name)
     return [{name: None if value != value else value for name, value in row.items()} for row in rows.to_dict("records")]
 
 
 def description_lines(damage_map: DamageMapContent) -> list[str]:
-    """What a product says of itself: number of damaged buildings, event, findings and caveats, a line each."""
+    """Return the self-description of a product, one line each: number of damaged buildings, event, findings and caveats."""
     findings = [f"{item.severity.upper()}: {item.whole}" for item in damage_map.findings]
     return [damage_map.headline(), *damage_map.event.lines, *findings, *caveats(damage_map)]
 
 
 def _grades(assessed: gpd.GeoDataFrame, damage_map: DamageMapContent) -> dict[str, Any]:
-    """Buildings of each grade, and damaged ones, named and expected, with an interval and its method."""
+    """Return the buildings of each grade, and damaged buildings, flagged and expected, with an interval and its method."""
     estimated = damage_map.estimates.get("buildings") or {}
     damaged = Buildings(assessed).damaged
     return {
@@ -104,7 +104,7 @@ def _grades(assessed: gpd.GeoDataFrame, damage_map: DamageMapContent) -> dict[st
 
 
 def _damaged_estimate(assessed: gpd.GeoDataFrame, estimated: dict[str, Any]) -> dict[str, Any] | None:
-    """The estimate of damaged buildings of the site, else as if they were independent; None without buildings."""
+    """Return the site's estimate of damaged buildings, else an estimate as if they were independent; None without buildings."""
     if "damaged" in estimated or not len(assessed):
         return estimated.get("damaged")
     return {**expected_count(assessed["damage_prob"].to_numpy(float)), "method": "independent"}

@@ -1,4 +1,4 @@
-"""What the page and the sheet say in other languages: assets/words.yaml; what findings say lies in `outputs/texts`."""
+"""Texts of the page and the sheet in other languages: assets/words.yaml; texts of findings are in `outputs/texts`."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def words_of(language: Language) -> dict[str, str]:
 
 
 def translate(text: str, language: Language) -> str:
-    """What a sheet says instead of English words. Errors: KeyError."""
+    """Translate English words of a sheet. Raises KeyError."""
     return text if language == "en" else words_of(language)[text]
 
 
 def count_sentence(damage_map: DamageMapContent, language: Language) -> str:
-    """How many buildings are named damaged and expected, in a sentence."""
+    """Return how many buildings are flagged and expected as damaged, in a sentence."""
     text, numbers = damage_map.count_words()
     counted = translate(text, language).format(*(number_text(value, language) for value in numbers))
     return f"{translate(UNKNOWN_COUNT, language)}: {counted}" if damage_map.is_wide else counted
 
 
 def page_language(language: Language) -> PageLanguage:
-    """What the page of a damage map says."""
+    """Return the texts of the page of a damage map."""
     words = words_of(language)
     return PageLanguage(language, words, language in RIGHT_TO_LEFT, words.get(IN_ENGLISH, ""))

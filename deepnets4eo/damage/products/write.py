@@ -125,12 +125,12 @@ def write_stac_item(damage_map: DamageMapContent, path: Path, grid: Grid, files:
 
 
 def _made(damage_map: DamageMapContent) -> datetime:
-    """The time of a map whose dates are not known; only one of arrays or addresses has that of the clock."""
+    """Return the time of a map whose dates are unknown; only a map of arrays or addresses has the time of the clock."""
     return product_time(damage_map.inputs) or datetime.now(timezone.utc)
 
 
 def _rfc_3339(day: str) -> str:
-    """A date of an event with time and zone, taken for UTC where it has none."""
+    """Return a date of an event with time and zone, taken as UTC if it has no zone."""
     time = iso_time(day)
     assert time is not None  # an event has no other dates
     return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).isoformat(timespec="seconds")
@@ -229,7 +229,7 @@ def write_products(
 
 
 def named_before(folder: Path) -> set[str]:
-    """The files of an earlier map that have a name of Copernicus EMS."""
+    """Return the files of an earlier map that have a name of Copernicus EMS."""
     try:
         outputs = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["outputs"]
     except (OSError, ValueError, KeyError, TypeError):  # there is no earlier map
@@ -238,7 +238,7 @@ def named_before(folder: Path) -> set[str]:
 
 
 def formats_of(also: Sequence[str] | None, crs: Any) -> tuple[str, ...]:
-    """The further formats requested, or the usual ones that can be written in `crs`. Errors: InputError."""
+    """Return the further formats requested, or the usual formats that can be written in `crs`. Raises InputError."""
     if also is None:
         return USUAL if has_position(crs) else tuple(name for name in USUAL if name in IN_PIXELS)
     check_formats(also)

@@ -1,4 +1,4 @@
-"""How well grades agree with a reference."""
+"""The agreement of grades with a reference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sample as a GeoPackage that is filled in QGIS or elsewhere, without what the map says, and its answers."""
+"""The sample as a GeoPackage that is filled in QGIS or elsewhere, without the map's results, and its answers."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ GEOMETRY, LAYER, DRAWN = "geom", "sample", "drawn"
 
 
 def write_sample(path: Path, table: Path, looks: int = 100, seed: int = 0) -> int:
-    """Draw a sample and write it to be filled, with a project of QGIS where the map has one.
+    """Draw a sample and write it to be filled, with a QGIS project if the map has one.
 
     Parameters
     ----------
     path : the GeoPackage, which must not exist yet
     table : damage.parquet of the map
-    looks, seed : the same as in `draw_sample`
+    looks, seed : as in `draw_sample`
 
     Returns
     -------
     int
-        How many buildings were drawn.
+        Number of buildings that were drawn.
 
     Raises
     ------
     InputError
-        The file exists, or the folder holds no damage map.
+        The file exists, or the folder contains no damage map.
     """
     buildings = _read_map(table)
     rows = draw_sample(buildings, looks, seed).rows
@@ -117,7 +117,7 @@ class Answers:
             return [Row(*row) for row in database.execute(f"SELECT {columns} FROM {LAYER} ORDER BY look, fid")]
 
     def commit(self, fid: int, answer: str | None, note: str | None, seen: tuple[str | None, str | None]) -> bool:
-        """Whether an answer was written: not where the row is no longer as seen. Errors: sqlite3.Error."""
+        """Write an answer, unless the row is no longer as seen; returns whether it was written. Raises sqlite3.Error."""
         with closing(open_sample(self.path, "rw")) as database, database:
             done = database.execute(
                 f"UPDATE {LAYER} SET answer = ?, note = ?, reviewer = ?"
@@ -155,7 +155,7 @@ def read_answers(path: Path, table: Path) -> tuple[Sample, dict[int, str], gpd.G
 
 @dataclass(frozen=True)
 class Filled:
-    """A file of looks: the map's table, the rows that it shows, row → answer, and the seed of the draw (None where chosen)."""
+    """A file of looks: the map's table, the rows that it shows, row → answer, and the seed of the draw (None if chosen)."""
 
     buildings: gpd.GeoDataFrame
     rows: Indices
@@ -256,13 +256,13 @@ def write_review(folder: Path, files: Sequence[Path], areas: Path | None = None)
 
 
 def _skipped(sample: Sample, answers: dict[int, str]) -> int:
-    """How many looks before the last answered one have no answer."""
+    """Return how many looks before the last answered look have no answer."""
     answered = np.isin(sample.rows, list(answers))
     return int((~answered[: np.flatnonzero(answered).max(initial=-1) + 1]).sum())
 
 
 def _kappa(first: dict[int, str], second: dict[int, str]) -> dict[str, Any]:
-    """Cohen's kappa of two reviewers; None where their answers are all one."""
+    """Return Cohen's kappa of two reviewers, or None if all their answers are the same."""
     from sklearn.metrics import cohen_kappa_score
 
     both = sorted(first.keys() & second.keys())
@@ -274,7 +274,7 @@ def _kappa(first: dict[int, str], second: dict[int, str]) -> dict[str, Any]:
 def _count_areas(
     path: Path, sample: Sample, answers: dict[int, str], buildings: gpd.GeoDataFrame
 ) -> list[dict[str, Any]]:
-    """The counts of each polygon, and of what lies in none."""
+    """Return the counts of each polygon, and of the buildings outside all polygons."""
     areas = find_areas(str(path), buildings)
     for finding in areas.findings():
         log.warning("%s", finding.message)

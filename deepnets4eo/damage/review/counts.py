@@ -1,8 +1,7 @@
-"""How many buildings are damaged, estimated from a sample that a person looked at: numbers, shares and built areas with
-95 % intervals.
+"""The number of damaged buildings, estimated from a sample that a person looked at: numbers, shares, built areas, 95 % intervals.
 
-Buildings that were looked at count as answered. The others of a stratum are drawn from the beta-binomial distribution
-of its answers.
+Buildings that were looked at count as answered. The other buildings of a stratum are drawn from the beta-binomial
+distribution of its answers.
 
 The prior has the weight of one building: half the recalibrated map, half nothing (Jeffreys 1946).
 """
@@ -40,16 +39,16 @@ RAREST = 1e-4  # probability that a map says, at least
 
 @dataclass(frozen=True)
 class Reviewed:
-    """What a review says of a map.
+    """Result of the review of a map.
 
     Attributes
     ----------
-    looked_at, left_out, cannot_tell : answers that name a grade, that say no building or cloud, and that name none
-    added : answers of buildings that were not drawn, which stand for themselves alone
+    looked_at, left_out, cannot_tell : answers with a grade, answers of no building or cloud, and answers without a grade
+    added : answers of buildings that were not drawn, which represent only themselves
     buildings, built_area_m2 : grade, or "damaged", to its "expected" number or area and its "interval_95"
-    population : the same for the number of buildings that can be seen
-    share : the same for the share of damaged buildings among these
-    agreement : "share" of buildings whose grade the map has as the person, and "table", map's grade → person's grade → number
+    population : "expected" number of buildings that can be seen, and its "interval_95"
+    share : "expected" share of damaged buildings among these, and its "interval_95"
+    agreement : "share" of buildings with the same grade in the map and by the person, and "table", map's grade → person's grade → number
     """
 
     looked_at: int
@@ -63,7 +62,7 @@ class Reviewed:
     agreement: dict[str, Any]
 
     def headline(self) -> str:
-        """The number of damaged buildings in one line."""
+        """Return the number of damaged buildings in one line."""
         low, high = self.buildings["damaged"]["interval_95"]
         return (
             f"{self.buildings['damaged']['expected']:,.0f} of {self.population['expected']:,.0f} buildings damaged "
@@ -80,9 +79,9 @@ def review_counts(
     ----------
     sample : what was drawn
     answers : row of the map → one of `ANSWERS`; rows that were not drawn count as they were seen
-    grades : the map's grade of every building, missing where not assessed
+    grades : the map's grade of every building, missing if not assessed
     inside : (N,) bool, the buildings of an area that are counted
-    seed : of the draws behind the intervals
+    seed : seed of the draws behind the intervals
 
     Returns
     -------
@@ -91,11 +90,12 @@ def review_counts(
     Raises
     ------
     InputError
-        Another answer, or none that names a grade of a building that was drawn.
+        An unknown answer, or no answer that names a grade of a building that was drawn.
 
     Notes
     -----
-    At 300 made-up sites (SYNTHETIC) for each of seven shares from 0 to 95 %, the intervals hold the true number in 94 % at least.
+    At 300 synthetic sites (SYNTHETIC) for each of seven shares from 0 to 95 %, the intervals contain the true number in at
+    least 94 %.
     """
     counted = np.ones(len(grades), bool) if inside is None else inside
     known = {row: answer for row, answer in answers.items() if counted[row]}
@@ -142,7 +142,7 @@ def review_counts(
 
 
 def _share_of_all(number: dict[str, Any], of: float) -> dict[str, Any]:
-    """A number and its interval as shares of a population."""
+    """Return a number and its interval as shares of a population."""
     low, high = (min(end / max(of, 1.0), 1.0) for end in number["interval_95"])
     return {"expected": min(number["expected"] / max(of, 1.0), 1.0), "interval_95": [low, high]}
 
@@ -156,7 +156,7 @@ def _share_of(grades: pd.Series, grade: str, stratum: Indices) -> Floats:
 def _estimate(
     sample: Sample, counted: Mask, rows: Indices, hits: Mask, by_map: Floats, rng: np.random.Generator
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Number and area of one kind with intervals. rows : looked at; hits : which of them are of the kind."""
+    """Return number and area of one kind with intervals. rows : looked at; hits : which of them are of the kind."""
     count, by_map = int(sample.stratum.max()) + 1, _recalibrated(by_map, rows, hits)
 
     def sums(of: Indices | Mask, weights: Floats | None = None) -> Floats:
@@ -188,7 +188,7 @@ def _estimate(
 
 
 def _recalibrated(by_map: Floats, rows: Indices, hits: Mask) -> Floats:
-    """(N,) what the map says, its log-odds shifted and stretched towards what was seen."""
+    """Return (N,) the map's probabilities, with log-odds shifted and stretched towards what was seen."""
     odds, unchanged = logit(np.clip(by_map, RAREST, 1 - RAREST)), np.array([0.0, 1.0])
     seen = np.column_stack([np.ones(len(rows)), odds[rows]])
 
@@ -209,7 +209,7 @@ def _with_interval(expected: float, drawn: list[NDArray[Any]]) -> dict[str, Any]
 def _agreement(
     sample: Sample, counted: Mask, rows: Indices, answered: NDArray[np.object_], grades: pd.Series
 ) -> dict[str, Any]:
-    """How often the map's grade is the person's, by the weights of the sample, and the table of both."""
+    """Return how often the map's grade equals the person's, by the weights of the sample, and the table of both."""
     by_map = grades.to_numpy(object)[rows]
     graded = pd.notna(by_map) & np.isin(answered, GRADES)
     if not graded.any():

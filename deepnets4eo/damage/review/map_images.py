@@ -1,4 +1,4 @@
-"""The images of a damage map, opened again where its manifest says that they lie."""
+"""The images of a damage map, reopened from the paths in its manifest."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from deepnets4eo.registration import UNMOVED, ImagePair, on_post_grid
 
 @dataclass(frozen=True)
 class MapImages:
-    """Images in colour on the grid of the one after, and what the map says of them.
+    """Images in colour on the grid of the image after, and the map's information about them.
 
     Parameters
     ----------
-    layers : pre, where the map has one, and post
+    layers : pre, if the map has one, and post
     event : name, place and dates
-    synthetic : whether the place is made up
-    aligned : whether the pre image lies on the post image
+    synthetic : whether the place is synthetic
+    aligned : whether the pre image is aligned with the post image
     """
 
     layers: dict[str, Layer]
@@ -69,7 +69,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _files_of(role: str, inputs: dict[str, Any], folder: Path) -> list[str]:
-    """The files of an image. Paths from another folder are looked for above the map's."""
+    """Return the files of an image. Paths from another folder are searched for above the map's folder."""
     named = sorted(
         (int(match[1] or 0), facts)
         for name, facts in inputs.items()

@@ -1,6 +1,6 @@
-"""A page on which a person grades the buildings of a sample: chips of both images; see `outputs.served_page` for who is let in.
+"""A page for grading the buildings of a sample: chips of both images; see `outputs.served_page` for who is let in.
 
-An answer is a transaction of SQLite, refused where the row is no longer as the person saw it."""
+An answer is a transaction of SQLite, refused if the row is no longer as the person saw it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Chips:
         return Window(round(row - height / 2), round(col - width / 2), height, width)
 
     def rings(self, number: int) -> list[list[list[float]]]:
-        """The outline in pixels of the image after."""
+        """Return the outline in pixels of the image after."""
         return rings_in_pixels(self._shapes[[number]], self.grid)
 
     def webp(self, role: str, number: int, *, wide: bool = False) -> bytes:
@@ -69,7 +69,7 @@ class Chips:
         return render_window(self.layers[role], window, step_px, self._stretch[role], QUALITY).webp
 
     def _measure(self, layer: Layer, rows: Sequence[int]) -> NDArray[np.float32]:
-        """What becomes black and white in all chips of an image, by pixels around some buildings."""
+        """Measure which values become black and white in all chips of an image, by pixels around some buildings."""
         seen = [np.zeros((3, 0))]
         for row in rows:
             data, valid = layer.read(self.window(row))
@@ -83,9 +83,9 @@ OTHERS = {NO_BUILDING: "No building", CLOUD: "Under cloud", CANNOT_TELL: "Cannot
 
 
 class ReviewServer(PageServer):
-    """The page of a sample (GeoPackage) of the map in a folder; `reviewer` is written beside each answer. Errors: InputError.
+    """The page of a sample (GeoPackage) of the map in a folder; `reviewer` is written next to each answer. Raises InputError.
 
-    count : buildings of a round, half of them chosen by what was answered and half the sample's; None: the sample alone.
+    count : buildings of a round, half of them chosen from earlier answers and half from the sample; None: only the sample.
     """
 
     def __init__(self, folder: Path, sample: Path, reviewer: str | None = None, count: int | None = None) -> None:
@@ -108,13 +108,13 @@ class ReviewServer(PageServer):
         return Answers(self.rounds.sample, self.reviewer)
 
     def rows(self) -> list[tuple[str, Row]]:
-        """The rows that are shown, by what the page calls them: those of the sample, then the chosen ones. Errors: sqlite3.Error."""
+        """Return the rows that are shown, by their names on the page: the rows of the sample, then the chosen rows. Raises sqlite3.Error."""
         files = [("", self.rounds.sample), *((f"{path.stem}-", path) for path in self.rounds.chosen)]
         named = ((f"{name}{row.fid}", row) for name, path in files for row in Answers(path).rows())
         return [(name, row) for name, row in named if row.id in self._row_of]
 
     def get(self, path: str) -> Answer:
-        """The rows of the sample, or a chip."""
+        """Return the rows of the sample, or a chip."""
         if path == "sample.json":
             return as_json(HTTPStatus.OK, self.content())
         match path.split("/"):
@@ -125,7 +125,7 @@ class ReviewServer(PageServer):
         return super().get(path)
 
     def post(self, path: str, body: dict[str, Any]) -> Answer:
-        """Write an answer, unless the row has another one by now than the page saw; or say what the answers show."""
+        """Write an answer, unless the row has changed since the page saw it; or return what the answers show."""
         if path == "state":
             return as_json(HTTPStatus.OK, self.rounds.state())
         if path != "answers":
@@ -142,7 +142,7 @@ class ReviewServer(PageServer):
         return as_json(HTTPStatus.OK if saved else HTTPStatus.CONFLICT, vars(now) | {"fid": name})
 
     def reason(self, error: Exception) -> str:
-        """An error in words for the page."""
+        """Return an error in words for the page."""
         if not isinstance(error, sqlite3.Error):
             return str(error)
         return (
@@ -151,12 +151,12 @@ class ReviewServer(PageServer):
         )
 
     def headline(self) -> str:
-        """How far the sample is answered."""
+        """Return how much of the sample is answered."""
         rows = self.rows()
         return f"{sum(bool(row.answer) for _, row in rows):,} of {len(rows):,} answered"
 
     def content(self) -> dict[str, Any]:
-        """Answers to choose from, rows of the sample, and where their chips lie."""
+        """Return the answers to choose from, the rows of the sample, and the addresses of their chips."""
         palette, chips = colors(), self.chips.map
         choices = [{"key": grade, "title": TITLES[grade], "color": list(palette[grade])} for grade in GRADES]
         return {
@@ -182,7 +182,7 @@ class ReviewServer(PageServer):
         }
 
     def _row(self, name: Any) -> Row:
-        """What the page calls so."""
+        """Return the row with this name on the page."""
         row = dict(self.rows()).get(str(name))
         if row is None:
             raise RequestRefusedError(HTTPStatus.NOT_FOUND, "There is no such building in the sample.")
@@ -190,7 +190,7 @@ class ReviewServer(PageServer):
 
 
 def _answer_of(body: Any) -> tuple[str | None, str | None]:
-    """A new answer and note, each None where there is none."""
+    """Return a new answer and note, each None if missing."""
     answer, note = _texts_of(body)
     if answer not in (None, *ANSWERS) or len(note or "") > LONGEST_NOTE:
         expected = f"one of {', '.join(ANSWERS)}, and a note of {LONGEST_NOTE:,} characters at most"

@@ -18,7 +18,7 @@ MIN_GAIN = 1.0  # standard errors; of none, 0.5, 1 and 2 at made-up sites: with 
 
 @dataclass(frozen=True)
 class Side:
-    """Answers on one question: evidence (n, K), which lie beyond (n,), and the map's log-odds (n,)."""
+    """Answers to one question: evidence (n, K), whether each answer is beyond (n,), and the map's log-odds (n,)."""
 
     evidence: Floats
     beyond: Mask
@@ -28,7 +28,7 @@ class Side:
         return Side(self.evidence[keep], self.beyond[keep], self.start[keep])
 
     def fit(self, ridge: float) -> Floats:
-        """The weights (K,) of least log loss and penalty."""
+        """Return the weights (K,) of minimum log loss and penalty."""
 
         def loss(weights: Floats) -> tuple[float, Floats]:
             margin = self.start + self.evidence @ weights
@@ -67,7 +67,7 @@ class Side:
         return np.asarray(np.logaddexp(0, log_odds) - self.beyond * log_odds)
 
     def gains(self, left_out: Floats) -> bool:
-        """Whether left-out log-odds lose clearly less than the map's, and neither rank worse nor err more."""
+        """Return whether left-out log-odds have a clearly lower loss than the map's, and neither rank worse nor err more."""
         errors, own = (int(((odds > 0) != self.beyond).sum()) for odds in (left_out, self.start))
         ranks, own_ranks = (auc_of(self.beyond, odds) for odds in (left_out, self.start))
         gain = self.losses(self.start) - self.losses(left_out)

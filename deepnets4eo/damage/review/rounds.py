@@ -1,4 +1,4 @@
-"""What answers say while people still look: the count, what the map has learnt, what is looked at next, and when to stop."""
+"""State of a review while people still look: the count, what the map has learnt, what is looked at next, and when to stop."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Rounds:
         return {self._row_of[row.id]: row.answer for row in Answers(path).rows() if row.id in self._row_of}
 
     def _count_line(self, drawn: dict[int, str | None]) -> tuple[str, bool]:
-        """The damaged share by the drawn buildings alone, and whether its interval is narrow."""
+        """Return the damaged share by only the drawn buildings, and whether its interval is narrow."""
         if self._drawn is None:
             return "Chosen buildings teach the map and are not counted.", True
         try:
@@ -104,7 +104,7 @@ class Rounds:
         return f"{line} (95 % interval, {goal}).", narrow
 
     def _taught_lines(self, answers: dict[int, str]) -> tuple[list[str], bool]:
-        """What the map has learnt, and whether the last rounds changed hardly any grade."""
+        """Return what the map has learnt, and whether the last rounds changed hardly any grade."""
         number = len(graded_answers(self.buildings, answers))
         if not can_teach(number):
             return [f"From {MIN_ANSWERS} grades on they teach the map: {number} so far."], False

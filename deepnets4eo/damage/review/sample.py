@@ -1,4 +1,4 @@
-"""Which buildings of a damage map a person looks at: a random sample of strata (probability, size), in random order."""
+"""The choice of buildings of a damage map for a person to look at: a random sample of strata (probability, size), in random order."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Sample:
 
     Attributes
     ----------
-    rows : (n,) int, of the map's table, in the order in which they are to be looked at
+    rows : (n,) int, of the map's table, in the order of looking
     stratum : (N,) int, of every building of the map
-    prob : (N,) float, probability of major damage or worse; of buildings that were not assessed the mean of the others
-    area_m2 : (N,) float, built area; 1 where it is not known
+    prob : (N,) float, probability of major damage or worse; for buildings that were not assessed, the mean of the others
+    area_m2 : (N,) float, built area; 1 if unknown
     """
 
     rows: Indices

@@ -1,4 +1,4 @@
-"""What the buildings of a map look like, measured once from its post image and kept beside it, so that answers teach it."""
+"""The look of a map's buildings, measured once from the post image and kept next to the map, so that answers teach it."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ KEPT, FEATURES, OF_MAP = "look.safetensors", "features", "sha256"
 
 
 def look_of_map(folder: Path, progress: Callable[[float], None] | None = None) -> Floats | None:
-    """Features (N, 496) of the buildings of a map, NaN where the post image does not show one.
+    """Return features (N, 496) of the buildings of a map, NaN for buildings that the post image does not show.
 
     Parameters
     ----------
-    folder : of the map, whose manifest names the post image; they are kept there as look.safetensors, 1 kB a building
+    folder : folder of the map, whose manifest names the post image; features are kept there as look.safetensors, 1 kB per building
     progress : called with the share that is measured
 
     Returns
     -------
     (N, 496) float, or None
-        None, with a warning that says why, where the image or PyTorch is not there.
+        None, with a warning that states the reason, if the image or PyTorch is missing.
 
     Raises
     ------
     InputError
-        The folder holds no damage map.
+        The folder contains no damage map.
     """
     table = folder / "damage.parquet"
     if not table.is_file():
@@ -67,7 +67,7 @@ def look_of_map(folder: Path, progress: Callable[[float], None] | None = None) -
 
 
 def _read(path: Path, of_map: str) -> Floats | None:
-    """What was kept of the same map; None where nothing was, or it cannot be read."""
+    """Return the features that were kept for the same map; None if there are none, or if they cannot be read."""
     try:
         with Reading(path), safe_open(path, framework="numpy") as file:
             if (file.metadata() or {}).get(OF_MAP) != of_map:

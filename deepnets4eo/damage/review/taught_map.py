@@ -48,13 +48,13 @@ HEAD_LETTERS = 4096
 
 
 def chosen_files(folder: Path) -> list[Path]:
-    """The files of chosen buildings of a map, first those that were chosen first."""
+    """Return the files of chosen buildings of a map, the earliest choice first."""
     numbered = ((re.fullmatch(r"next-(\d+)\.gpkg", path.name), path) for path in folder.glob("next-*.gpkg"))
     return [path for _, path in sorted((int(match[1]), path) for match, path in numbered if match)]
 
 
 def next_file(folder: Path) -> Path:
-    """The first file of chosen buildings that is not there."""
+    """Return the first file of chosen buildings that does not exist yet."""
     number = 1
     while (path := folder / f"next-{number}.gpkg").exists():
         number += 1
@@ -89,12 +89,12 @@ class Corrections:
 
     @property
     def graded(self) -> int:
-        """How many answers name the grade of an assessed building."""
+        """Return how many answers name the grade of an assessed building."""
         return len(graded_answers(self.buildings, self.answers))
 
     @property
     def can_teach(self) -> bool:
-        """Whether they are enough to grade other buildings."""
+        """Return whether the answers are enough to grade other buildings."""
         return can_teach(self.graded)
 
     def check_update(self) -> None:

@@ -1,7 +1,7 @@
-"""Corrections that teach: the grades of one map moved by what people answered there, and which buildings to look at next.
+"""Corrections that teach: grades of a map adjusted to what people answered there, and the choice of buildings to look at next.
 
-Each of three log-odds gets a weighted sum of the map's evidence, and of what buildings look like. It is used where it
-gained on held-out answers.
+Each of three log-odds gets a weighted sum of the map's evidence, and of what buildings look like. The sum is
+used if it gained on held-out answers.
 
 The weights come from logistic regression with an offset, with the ridge chosen by cross-validation.
 """
@@ -46,7 +46,7 @@ SIDES = {
 
 @dataclass(frozen=True)
 class Scores:
-    """How good the grades of answered buildings are: log loss, AUC of major damage or worse or None, mean F1."""
+    """Quality of the grades of answered buildings: log loss, AUC of major damage or worse or None, mean F1."""
 
     log_loss: float
     auc: float | None
@@ -70,7 +70,7 @@ class Taught:
         return cls(buildings, grades_of_map(buildings), None, None, (), len(graded_answers(buildings, answers)))
 
     def with_answers(self, answers: Mapping[int, str]) -> pd.DataFrame:
-        """Return the table in which assessed buildings have the grades that people gave them, for certain."""
+        """Return the table with the grades that people gave to assessed buildings, for certain."""
         seen = graded_answers(self.buildings, answers)
         rows, numbers = np.array(list(seen), np.intp), np.array([NUMBER[answer] for answer in seen.values()], np.intp)
         reason = self.buildings["reason"].to_numpy(object, copy=True)
@@ -84,7 +84,7 @@ class Taught:
         return Finding("taught", "note", {"answers": self.answers, "others": others}, self.answers)
 
     def gain(self) -> str:
-        """What the step gained on unseen answers, in one line."""
+        """Return what the step gained on unseen answers, in one line."""
         if self.before is None or self.after is None:
             missing = MIN_ANSWERS - self.answers
             return f"the others keep the grades of the map: {missing} more with a grade teach it, which --next {missing} chooses"
@@ -110,7 +110,7 @@ def teach(buildings: pd.DataFrame, answers: Mapping[int, str], seed: int = 0, lo
     buildings : the map's table of N buildings, with its evidence
     answers : row of the table → one of `ANSWERS`, drawn or chosen
     seed : how the answers are divided to measure the step
-    look : (N, 496) what buildings look like, as `look_features` measures it; NaN where not known
+    look : (N, 496) what buildings look like, as `look_features` measures it; NaN if unknown
 
     Returns
     -------
@@ -159,11 +159,11 @@ def choose_next(
     seed: int = 0,
     look: Floats | None = None,
 ) -> Indices:
-    """The buildings whose answers help most, first those that help more.
+    """Return the buildings whose answers help most, the most helpful first.
 
     Parameters
     ----------
-    buildings, answers, seed, look : the same as in `teach`; fewer than 20 answers do not move the map yet
+    buildings, answers, seed, look : as in `teach`; fewer than 20 answers do not move the map yet
     listed : (n,) rows that people have seen or will see
     count : how many are chosen, at most all others that are assessed
 
@@ -204,7 +204,7 @@ def can_teach(answers: int) -> bool:
 
 
 def graded_answers(buildings: pd.DataFrame, answers: Mapping[int, str]) -> dict[int, str]:
-    """The answers that name the grade of an assessed building."""
+    """Return the answers that name the grade of an assessed building."""
     assessed = Buildings(buildings).assessed
     return {row: answer for row, answer in answers.items() if is_grade(answer) and assessed[row]}
 
@@ -229,7 +229,7 @@ def grades_of_map(buildings: pd.DataFrame) -> Grades:
 
 
 def _log_odds(buildings: pd.DataFrame) -> Floats:
-    """(N, 3) log-odds of `side_log_odds`; of sides on which a building is not, the mean of those on it."""
+    """Return (N, 3) log-odds of `side_log_odds`; on sides that do not apply to a building, the mean of the buildings on them."""
     damaged, sure = (buildings[name].to_numpy(float) for name in ("damage_prob", "confidence"))
     grade, within = buildings["damage"].map(NUMBER).to_numpy(), (MIN_PROBABILITY, 1 - MIN_PROBABILITY)
     out = [logit(np.clip(damaged, *within))]
@@ -242,7 +242,7 @@ def _log_odds(buildings: pd.DataFrame) -> Floats:
 
 
 def _cuts(buildings: pd.DataFrame) -> Floats:
-    """(N, 3) log-odds at which the map divides grades, from the grades that it names, by method."""
+    """Return (N, 3) log-odds that divide the grades of the map, from the grades that it assigns, by method."""
     odds, grade = _log_odds(buildings), buildings["damage"].map(NUMBER).to_numpy()
     cuts = np.zeros_like(odds)
     for method in buildings["method"].unique():
@@ -256,7 +256,7 @@ def _cuts(buildings: pd.DataFrame) -> Floats:
 
 
 def _of_answers(evidence: Floats, rows: Indices) -> Floats:
-    """Evidence (N, K) along directions in which the answered rows differ: no others get a weight, whatever the penalty."""
+    """Return evidence (N, K) along directions that distinguish the answered rows: no others get a weight, whatever the penalty."""
     _, sizes, directions = np.linalg.svd(evidence[rows], full_matrices=False)
     return evidence @ directions[sizes > 1e-9 * sizes.max()].T
 

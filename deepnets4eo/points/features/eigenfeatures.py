@@ -1,13 +1,13 @@
-"""Features of points in one table: of the points around at several scales, of cylinders, of the point itself, height above ground.
+"""Features of points in one table: of neighbours at several scales, of cylinders, of the point itself, height above ground.
 
-The neighbourhoods are spheres of growing radius, in a cloud thinned to a fixed number of voxels a radius.
+The neighbourhoods are spheres of growing radius, in a cloud thinned to a fixed number of voxels per radius.
 
 They follow Thomas et al. (2018, "Semantic classification of 3D point clouds with multiscale spherical neighborhoods").
 
-Features of shape are those of Weinmann et al. (2015) and Demantké et al. (2011). All points of a voxel share the
+Features of shape follow Weinmann et al. (2015) and Demantké et al. (2011). All points of a voxel share the
 features of its mean.
 
-Memory: the result, and about 200 bytes a point.
+Memory: the result, and about 200 bytes per point.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def scale_features(
 
 
 def measured_values(cloud: PointCloud, options: FeatureOptions) -> list[Floats]:
-    """(N,) values of each measurement whose means are features. Errors: InputError where one is missing or not finite."""
+    """Return (N,) values of each measurement whose means are features. Errors: InputError if one is missing or not finite."""
     for name in options.needs:
         values = getattr(cloud, name)
         if values is None:
@@ -87,7 +87,7 @@ def measured_values(cloud: PointCloud, options: FeatureOptions) -> list[Floats]:
 
 
 def _values(cloud: PointCloud, group: str) -> Iterator[Floats]:
-    """The values of one of `MEANS`, in its order."""
+    """Yield the values of one of `MEANS`, in its order."""
     first, *others = (np.asarray(getattr(cloud, name), np.float64) for name in NEEDS[group])
     if group == "returns":
         yield first / np.maximum(others[0], 1)
@@ -96,7 +96,7 @@ def _values(cloud: PointCloud, group: str) -> Iterator[Floats]:
 
 
 def _geometry(count: Floats, total: Floats, products: Floats, centre: Floats) -> list[Floats]:
-    """The features `SHAPES`, `MOMENTS` and `ratio_2d`, each (M,), from sums over neighbours."""
+    """Return the features `SHAPES`, `MOMENTS` and `ratio_2d`, each (M,), from sums over neighbours."""
     mean = total / count
     covariance = np.stack([products[k] / count - mean[i] * mean[j] for k, (i, j) in enumerate(ENTRIES)])
     values, vectors = eigen_3x3(covariance)
@@ -124,7 +124,7 @@ def _shapes(values: Floats, known: Mask) -> list[Floats]:
 
 
 def _ratio_2d(covariance: Floats) -> Floats:
-    """The smaller by the larger eigenvalue of x and y; 0 where both are 0."""
+    """Return the ratio of the smaller to the larger eigenvalue of x and y; 0 if both are 0."""
     xx, xy, _, yy, _, _ = covariance
     middle, half = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
     return np.where(middle > TINY, np.maximum(middle - half, 0) / np.maximum(middle + half, TINY), 0)
@@ -208,8 +208,9 @@ def column_features(cloud: PointCloud, radius: float, workers: int | None = None
 
 
 def heights_above_lowest(cloud: PointCloud, radius: float, workers: int | None = None) -> NDArray[np.float32]:
-    """Return the heights (N, 1) float32 in metres above the lowest point within `radius` metres: water lies lowest in
-    its surroundings."""
+    """Return the heights (N, 1) float32 in metres above the lowest point within `radius` metres.
+
+    Water is the lowest surface in its surroundings."""
     heights, columns = _columns(cloud, radius / LOWEST_COLUMNS_PER_RADIUS)
     lowest = _lowest(columns, heights)
 
@@ -226,7 +227,7 @@ def _columns(cloud: PointCloud, side: float) -> tuple[Floats, Voxels]:
 
 
 def _lowest(columns: Voxels, heights: Floats) -> Floats:
-    """(V,) the least height of the points of each column."""
+    """Return the (V,) lowest height of the points of each column."""
     lowest = np.full(len(columns), np.inf)
     np.minimum.at(lowest, columns.voxel, heights)
     return lowest

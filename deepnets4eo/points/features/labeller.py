@@ -45,9 +45,9 @@ class FeatureLabeller:
     estimator : fitted or not, as `baselines.build_estimator` makes it
     legend : the classes
     features : scales and measurements
-    shares : (K,) shares of the classes on the ground, to which probabilities are adjusted
-    smooth_m : radius in which scores are averaged, metres; 0: they are not
-    workers : threads, by default one a core
+    shares : (K,) shares of the classes on the ground, which probabilities are adjusted to
+    smooth_m : radius of the averaging of scores, metres; 0: no averaging
+    workers : threads, by default one per core
     """
 
     kind = "points-features"
@@ -69,7 +69,7 @@ class FeatureLabeller:
 
     @property
     def halo_m(self) -> float:
-        """How far around a tile points matter, in metres."""
+        """Return the distance around a tile within which points matter, in metres."""
         reach_m = self.features.reach_m + self.smooth_m
         return max(reach_m, GROUND_HALO_M) if self.features.above_ground else reach_m
 
@@ -223,6 +223,6 @@ class PointSamples:
         return np.concatenate([ground[rows] for (_, _, ground), rows in zip(self._kept, self._rows(), strict=True)])
 
     def _rows(self) -> list[Indices]:
-        """The points kept of each class that are samples."""
+        """Return the points kept of each class that are samples."""
         each = max(self._most // max(int((self.counts > 0).sum()), 1), 1)
         return [np.sort(np.argsort(keys, kind="stable")[:each]) for keys, _, _ in self._kept]

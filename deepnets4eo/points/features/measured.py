@@ -1,4 +1,4 @@
-"""What clouds measured beside coordinates, compared between the clouds of a training, and between these and one that is labelled."""
+"""Measurements of clouds in addition to coordinates, compared between training clouds, and between them and a cloud to be labelled."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def own_values(cloud: PointCloud, options: FeatureOptions) -> NDArray[np.float32
 
 
 def describe_values(values: Mapping[str, Sequence[NDArray[np.float32]]], options: FeatureOptions) -> LayerInput | None:
-    """What was measured in training, from the values (C, n) by cloud; None where that is nothing.
+    """Return a description of the training measurements, from the values (C, n) by cloud; None if nothing was measured.
 
     Errors: InputError for clouds whose intensities are of two units."""
     ranges = {name: ValueRange.of_pixels(np.concatenate(parts, axis=1)) for name, parts in values.items() if parts}
@@ -56,14 +56,14 @@ def describe_values(values: Mapping[str, Sequence[NDArray[np.float32]]], options
 
 
 def check_values(file: CloudFile, expected: LayerInput | None, options: FeatureOptions) -> None:
-    """Say where the values of a file are of another order of magnitude than in training, or one value alone. Reads its first points."""
+    """Warn if the values of a file differ in order of magnitude from training, or are a single value. Reads its first points."""
     if expected is not None:
         seen = ValueRange.of_pixels(own_values(next(file.chunks(LOOKED_AT)), options))
         expected.warn_of_bands(str(file.path), seen)
 
 
 def with_constants(cloud: PointCloud, expected: LayerInput | None) -> PointCloud:
-    """The cloud, in which what had one value in training has that value: nothing was learnt of others."""
+    """Return the cloud with measurements that were constant in training set to that constant: no other value was learnt."""
     constants = (
         {} if expected is None else {expected.bands[index]: expected.band_low[index] for index in expected.constant}
     )

@@ -1,7 +1,7 @@
 """A cloud thinned to voxels, and sums over all voxels within a radius, by blocks that fit into memory.
 
-Refuses extents that no voxel index can count. Memory beside the result: a block's pairs, 20 MB a thread on surfaces, at most about
-200 MB in dense clouds."""
+Refuses extents that no voxel index can count. Memory in addition to the result: a block's pairs, 20 MB per thread on surfaces, at
+most about 200 MB in dense clouds."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Neighbours:
         return total[: self.cores]
 
     def lowest(self, values: Floats) -> Floats:
-        """(cores,) the least of values (M,) at each voxel and its neighbours."""
+        """Return (cores,) the lowest of values (M,) at each voxel and its neighbours."""
         least = values.copy()
         np.minimum.at(least, self.first, values[self.second])
         np.minimum.at(least, self.second, values[self.first])
@@ -108,7 +108,7 @@ class Neighbours:
 
 
 def find_neighbours(centres: Floats, core: Indices, halo: Indices, radius: float) -> Neighbours:
-    """Return the pairs of voxels of a block and its halo that lie at most a radius apart, metres."""
+    """Return the pairs of voxels of a block and its halo that are at most a radius apart, metres."""
     from scipy.spatial import cKDTree
 
     index = np.append(core, halo)
@@ -141,10 +141,11 @@ def for_all_blocks(
 def smooth_scores(
     xyz: Floats, scores: NDArray[np.float32], radius_m: float, *, workers: int | None = None
 ) -> NDArray[np.float32]:
-    """Return the mean scores (N, K) float32 of all points in voxels, a third of the radius wide, within `radius_m`
-    metres of the point's own.
+    """Return the mean scores (N, K) float32 of all points in voxels within `radius_m` metres of the point's own voxel.
 
-    They are NaN where nothing is known. Raises InputError for a radius that is not above 0, or another number of
+    The voxels are a third of the radius wide.
+
+    Scores are NaN if nothing is known. Raises InputError for a radius that is not above 0, or another number of
     scores.
     """
     if not radius_m > 0 or len(scores) != len(xyz):

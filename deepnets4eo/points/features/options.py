@@ -1,4 +1,4 @@
-"""Which features are computed, and what they are called."""
+"""Selection and names of the computed features."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class FeatureOptions(Section):
 
     @property
     def reach_m(self) -> float:
-        """How far around a point others matter for its features but the height above ground, in metres."""
+        """Return the distance around a point within which others matter for its features but the height above ground, in metres."""
         return max(*self.radii_m, *self.cylinder_radii_m, LOWEST_REACH * self.lowest_radius_m)
 
     @property
@@ -82,7 +82,7 @@ def feature_names(options: FeatureOptions) -> list[str]:
 
     Returns
     -------
-    As `linearity@1m`, for features of a neighbourhood; as `intensity`, for those of the point itself.
+    As `linearity@1m`, for features of a neighbourhood; as `intensity`, for features of the point itself.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""Labels of points by rules alone: heights above ground, flatness, returns, and colours where there are any.
+"""Purely rule-based labels of points: heights above ground, flatness, returns, and colours if there are any.
 
-The classes are those of ASPRS: 1 unclassified, 2 ground, 3, 4, 5 low, medium and high vegetation, 6 building."""
+The classes are the ASPRS classes: 1 unclassified, 2 ground, 3, 4, 5 low, medium and high vegetation, 6 building."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CELLS_PER_RADIUS = 5.0
 class RuleOptions(Section):
     """Thresholds of the rules.
 
-    Heights of vegetation are those of IGN LiDAR HD; the others were chosen on one file of AHN3 Delft and one of IGN LiDAR HD."""
+    Heights of vegetation are taken from IGN LiDAR HD; the others were chosen on one file of AHN3 Delft and one of IGN LiDAR HD."""
 
     ground_m: float = Field(
         default=0.25, gt=0, description="points lower than this above the filtered ground are ground"
@@ -61,12 +61,12 @@ class RuleLabeller:
     vegetation.
 
     Below, flat points are unclassified (cars, walls), the others vegetation. A cloud without return numbers is labelled
-    by flatness alone.
+    only by flatness.
 
     Parameters
     ----------
     options : thresholds
-    workers : threads, by default one a core
+    workers : threads, by default one per core
 
     Examples
     --------
@@ -90,7 +90,7 @@ class RuleLabeller:
 
     @property
     def halo_m(self) -> float:
-        """How far around a tile points matter: for the ground, the width of the largest building."""
+        """Return the distance around a tile within which points matter: for the ground, the width of the largest building."""
         return max(self.options.max_building_m, self.options.radius_m + self.options.share_radius_m)
 
     def scores(self, cloud: PointCloud) -> NDArray[np.float32]:
@@ -136,14 +136,14 @@ class RuleLabeller:
 
 
 def _returns_share(cloud: PointCloud) -> Floats | None:
-    """(N,) return number by number of returns; None where they were not measured, or are all alike."""
+    """Return the (N,) ratio of return number to number of returns; None if they were not measured, or are all equal."""
     if cloud.return_number is None or cloud.number_of_returns is None or cloud.number_of_returns.max() <= 1:
         return None
     return np.asarray(cloud.return_number / np.maximum(cloud.number_of_returns, 1), np.float64)
 
 
 def _is_green(cloud: PointCloud, least: float) -> Mask | None:
-    """(N,) whether the vegetation index is at least so high; None where colours or near infrared were not measured."""
+    """Return (N,) whether the vegetation index is at least `least`; None if colours or near infrared were not measured."""
     if cloud.colour is None or cloud.near_infrared is None:
         return None
     infrared, red = cloud.near_infrared.astype(np.float64), cloud.colour[:, 0].astype(np.float64)

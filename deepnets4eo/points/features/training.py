@@ -40,7 +40,7 @@ CELL_M = 1.0  # side of the cells of the split
 
 
 class FeatureClouds(CloudData):
-    """Which clouds, and which of their points are learnt from and which validated on, in cells of 1 m."""
+    """The clouds, and their points for training and for validation, in cells of 1 m."""
 
     most_points: int = Field(
         default=2_000_000, ge=1000, description="clouds of more points are cut in tiles of so many, halos aside"
@@ -50,7 +50,7 @@ class FeatureClouds(CloudData):
 
 
 class PointModel(ModelSection):
-    """What is learnt from, and what becomes of the probabilities."""
+    """Inputs of the training, and treatment of the probabilities."""
 
     max_samples: int = Field(
         default=20_000, ge=10, description="points that are learnt from, equally many of each class"
@@ -119,7 +119,7 @@ def _check_needs(clouds: list[LabelledCloud], labeller: FeatureLabeller) -> None
 
 
 def _draw_samples(labeller: FeatureLabeller, split: DataSplit[LabelledCloud], recipe: FeatureRecipe) -> PointSamples:
-    """Samples of the training part, equally many of each class."""
+    """Draw samples of the training part, equally many of each class."""
     samples = PointSamples(labeller.legend.num_classes, recipe.model.max_samples, recipe.train.seed)
     values: dict[str, list[NDArray[np.float32]]] = {}
     for number, named in enumerate(split.scenes):
@@ -134,7 +134,7 @@ def _draw_samples(labeller: FeatureLabeller, split: DataSplit[LabelledCloud], re
 
 
 def _validate(labeller: FeatureLabeller, split: DataSplit[LabelledCloud], recipe: FeatureRecipe) -> ConfusionMatrix:
-    """The confusion matrix of the validation part."""
+    """Return the confusion matrix of the validation part."""
     matrix = ConfusionMatrix(labeller.legend.num_classes)
     for number in range(len(split.scenes) if split.validated else 0):
         for part in parts_of_cloud(split, number, labeller.legend, recipe.data, labeller.halo_m):
@@ -159,10 +159,10 @@ def _notes(
 
 @dataclass(frozen=True)
 class CloudPart:
-    """The points of a tile, then those around it; the other arrays are of the points of the tile alone.
+    """The points of a tile, then the points around it; the other arrays are only of the points of the tile.
 
     classes : (n,) class indices, void 255
-    learnt, validated : (n,) which are learnt from, and which are validated on
+    learnt, validated : (n,) whether each point is used for training, and for validation
     blocks : (n,) number of their block of ground
     """
 

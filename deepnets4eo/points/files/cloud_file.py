@@ -78,12 +78,12 @@ class CloudFile(ABC):
 
     @property
     def synthetic(self) -> bool:
-        """Whether the file says that its points are made up."""
+        """Return whether the file states that its points are synthetic."""
         return False
 
     @abstractmethod
     def stored_chunks(self, points: int = CHUNK_POINTS) -> Iterator[PointCloud]:
-        """Yield chunks of so many points, withheld ones marked, with the coordinates of the file, without CRS."""
+        """Yield chunks of `points` points, withheld points marked, with the coordinates of the file, without CRS."""
 
     def stored_legend(self) -> Legend | None:
         """Return the legend that `write_points` stored, None without one. Raises InputError if it cannot be read."""
@@ -95,17 +95,17 @@ class CloudFile(ABC):
         return False
 
     def _stored_crs(self) -> CRS | None:
-        """The CRS that the file names."""
+        """Return the CRS that the file names."""
         return None
 
     @cached_property
     def file_crs(self) -> CRS | None:
-        """The CRS of the coordinates in the file; None where unknown."""
+        """Return the CRS of the coordinates in the file; None if unknown."""
         return self.given_crs if self.given_crs is not None else self._stored_crs()
 
     @cached_property
     def units(self) -> CloudUnits:
-        """What one unit of the coordinates is in metres; InputError for degrees and geocentric coordinates."""
+        """Return the metres of one unit of the coordinates; InputError for degrees and geocentric coordinates."""
         if self.file_crs is None:
             check_no_degrees(self.file_bounds, str(self.path))
         return cloud_units(self.file_crs, str(self.path))
@@ -134,7 +134,7 @@ class CloudFile(ABC):
         return np.array([decimal_step(xyz[:, axis]) for axis in range(3)]) * self._to_metres
 
     def check_extent(self) -> None:
-        """Raises InputError where the points lie too far apart to be one scene."""
+        """Raise InputError if the points are too far apart to be one scene."""
         size = np.ptp(self.bounds, axis=0)
         if size.max() > self.max_extent_m:
             raise InputError(
@@ -144,7 +144,7 @@ class CloudFile(ABC):
             )
 
     def check_not_empty(self) -> None:
-        """Raises InputError where the file has no points."""
+        """Raise InputError if the file has no points."""
         if self.point_count == 0:
             raise InputError(f"{self.path} has no points. Give a file with points.")
 
@@ -171,9 +171,9 @@ class CloudFile(ABC):
                 yield self._prepare(cloud)
 
     def read(self, bounds: Bounds | None = None) -> PointCloud:
-        """Return all points, or those within bounds (x_min, y_min, x_max, y_max, metres), edges included.
+        """Return all points, or only points within bounds (x_min, y_min, x_max, y_max, metres), edges included.
 
-        Raises InputError where none lies there or the file cannot be read. Memory: the points within bounds, and one
+        Raises InputError if no point is there or the file cannot be read. Memory: the points within bounds, and one
         chunk.
         """
         chunks = [
@@ -202,7 +202,7 @@ class CloudFile(ABC):
 
 
 def decimal_step(values: Floats) -> float:
-    """The coarsest of `DECIMAL_STEPS` of which all values are multiples, else 0.
+    """Return the coarsest of `DECIMAL_STEPS` that divides all values, else 0.
 
     >>> decimal_step(np.array([4.25, 8.5, 7.0])), decimal_step(np.array([1 / 3, 1.0]))
     (0.01, 0.0)
@@ -215,7 +215,7 @@ def decimal_step(values: Floats) -> float:
 
 
 def holds_bytes(values: NDArray[Any]) -> bool:
-    """Whether 16-bit values are 8-bit ones: most that are not 0 are at most 255."""
+    """Return whether 16-bit values are 8-bit values: most non-zero values are at most 255."""
     known = values[values > 0]
     return bool(not known.size or np.median(known) <= BYTE)
 
@@ -246,8 +246,9 @@ def as_bytes(values: NDArray[Any], name: str, source: str) -> NDArray[np.uint8]:
 
 
 def as_intensity(values: NDArray[Any] | None) -> NDArray[np.float32] | None:
-    """Return an intensity (N,) as float32, None where it is NaN throughout; single NaN values become 0, as scanners store
-    what they could not measure."""
+    """Return an intensity (N,) as float32, or None if it is NaN throughout.
+
+    Single NaN values become 0, the value that scanners store for intensities they could not measure."""
     if values is None:
         return None
     known = np.isfinite(values)
@@ -256,7 +257,7 @@ def as_intensity(values: NDArray[Any] | None) -> NDArray[np.float32] | None:
 
 @dataclass(frozen=True)
 class CloudUnits:
-    """Metres of one unit of x and y, and of z, and the CRS in metres; None where the file has none."""
+    """Metres of one unit of x and y, and of z, and the CRS in metres; None if the file has no CRS."""
 
     horizontal_m: float = 1.0
     vertical_m: float = 1.0
@@ -264,7 +265,7 @@ class CloudUnits:
 
     @property
     def are_metres(self) -> bool:
-        """Whether the file's coordinates are metres already."""
+        """Return whether the file's coordinates are metres already."""
         return self.horizontal_m == self.vertical_m == 1.0
 
 
@@ -314,7 +315,7 @@ def check_no_degrees(bounds: Floats, source: str) -> None:
 
 
 def parse_crs(text: str | CRS | None) -> CRS | None:
-    """Return the CRS of a text such as EPSG:2154. Raises InputError where it is none."""
+    """Return the CRS of a text such as EPSG:2154. Raises InputError if the text is not a CRS."""
     try:
         return None if text is None else CRS.from_user_input(text)
     except CRSError as error:
@@ -322,7 +323,7 @@ def parse_crs(text: str | CRS | None) -> CRS | None:
 
 
 def _split(crs: CRS) -> tuple[CRS, CRS | None]:
-    """The horizontal and the vertical part of a CRS."""
+    """Return the horizontal and the vertical part of a CRS."""
     if crs.is_bound and crs.source_crs is not None:
         return _split(crs.source_crs)
     if crs.is_compound:
@@ -332,7 +333,7 @@ def _split(crs: CRS) -> tuple[CRS, CRS | None]:
 
 
 def _in_metres(crs: CRS) -> CRS:
-    """The CRS with metres on all axes; false origins keep their units, so that places stay the same."""
+    """Return the CRS with metres on all axes; false origins keep their units, so that places stay the same."""
     return CRS.from_json_dict(_with_metres(crs.to_json_dict()))
 
 

@@ -105,7 +105,7 @@ class LasFile(CloudFile):
 
     @property
     def synthetic(self) -> bool:
-        """Whether the header's system identifier is SYNTHETIC."""
+        """Return whether the header's system identifier is SYNTHETIC."""
         return str(self.header.system_identifier).strip("\0 ") == SYNTHETIC
 
     @property
@@ -115,12 +115,12 @@ class LasFile(CloudFile):
 
     @property
     def is_copc(self) -> bool:
-        """Whether the file has an octree."""
+        """Return whether the file has an octree."""
         return any(vlr.user_id == "copc" for vlr in self.header.vlrs)
 
     @cached_property
     def measurements(self) -> tuple[str, ...]:
-        """What is 0 everywhere counts as not measured, but for the classification."""
+        """Return the measurements; a field that is 0 everywhere counts as not measured, except the classification."""
         colour, near_infrared = self._colours
         names = (*(name for name in FIELDS if name not in self.not_measured), CLASSIFICATION)
         return (("colour",) if colour.any() else ()) + (("near_infrared",) if near_infrared.any() else ()) + names
@@ -132,12 +132,12 @@ class LasFile(CloudFile):
 
     @cached_property
     def colours_are_bytes(self) -> bool:
-        """Whether the fields of red, green and blue hold 8-bit values."""
+        """Return whether the fields of red, green and blue contain 8-bit values."""
         return holds_bytes(self._colours[0])
 
     @cached_property
     def near_infrared_is_bytes(self) -> bool:
-        """Whether the field of near infrared holds 8-bit values."""
+        """Return whether the field of near infrared contains 8-bit values."""
         return holds_bytes(self._colours[1])
 
     def records(self, points: int, fields: Fields | None = None) -> Iterator[laspy.ScaleAwarePointRecord]:
@@ -154,7 +154,7 @@ class LasFile(CloudFile):
             )
 
     def read(self, bounds: Bounds | None = None) -> PointCloud:
-        """The points within bounds, or all; of COPC only the nodes of the octree within them are read."""
+        """Read the points within bounds, or all; of COPC only the nodes of the octree within the bounds are read."""
         if bounds is None or not self.is_copc:
             return super().read(bounds)
         box = np.array(bounds).reshape(2, 2) / self.units.horizontal_m
@@ -190,7 +190,7 @@ class LasFile(CloudFile):
                 ) from error
 
     def _named_crs(self) -> CRS | None:
-        """The CRS of the text record, or else of the GeoTIFF keys, whose units laspy does not read."""
+        """Return the CRS of the text record, or else of the GeoTIFF keys, whose units laspy does not read."""
         records = [record for record in (*self.header.vlrs, *(self.header.evlrs or ())) if record.user_id == PROJECTION]
         text = next((record for record in records if record.record_id == WKT), None)
         if text is not None and (wkt := text.record_data_bytes().decode("latin-1").strip("\0 ")):
@@ -229,7 +229,7 @@ class LasFile(CloudFile):
 
     @property
     def _colours(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Colours and near infrared of points spread over the file; empty where it has none."""
+        """Return colours and near infrared of points spread over the file; empty if it has none."""
         samples = self._samples
         colour = (
             np.column_stack([samples[name] for name in RGB]) if {*RGB} <= set(samples) else np.zeros((0, 3), np.uint16)
@@ -259,13 +259,13 @@ class LasFile(CloudFile):
 
     @contextmanager
     def _reader(self, fields: Fields | None = None) -> Iterator[laspy.LasReader]:
-        """A reader of some fields that knows how many points there are."""
+        """Provide a reader of some fields with the checked number of points."""
         with las_errors(self.path), laspy.open(self.path, decompression_selection=fields or Fields.all()) as reader:
             reader.header.point_count = self._points
             yield reader
 
 
 def _withheld(record: laspy.ScaleAwarePointRecord) -> NDArray[np.bool_] | None:
-    """(N,) which points the file says to leave out; None for none."""
+    """Return (N,) bool: which points the file marks to be left out; None for none."""
     withheld = np.asarray(record[WITHHELD]).astype(bool)
     return withheld if withheld.any() else None

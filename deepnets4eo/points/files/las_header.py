@@ -1,9 +1,9 @@
 """The header of a LAS file, checked before laspy and lazrs use it: public block, table of chunks of LAZ, CRS of its GeoTIFF keys.
 
-Refuses sizes and counts that the file cannot hold: the decompressor reserves memory by them, and ends the whole process
-where there is not enough.
+Refuses sizes and counts that the file cannot contain: the decompressor reserves memory by them, and ends the whole process
+if there is not enough.
 
-GDAL reads the GeoTIFF keys, as those of an image of one pixel.
+GDAL reads the GeoTIFF keys in an image of one pixel.
 
 Sources: ASPRS LAS specification 1.4 R15; OGC GeoTIFF 1.1; Isenburg, LASzip: lossless compression of LiDAR data, 2013.
 """
@@ -101,7 +101,7 @@ def check_header(path: Path) -> LasHeaderFacts:
 
 
 def _check_version(path: Path, major: int, minor: int, header_bytes: int, point_format: int) -> None:
-    """Raises InputError for a version that there is not, or that does not fit header and points."""
+    """Raise InputError for a version that does not exist, or that does not fit header and points."""
     wrong = None
     if major != 1 or minor not in HEADER_BYTES:
         wrong = "expected 1.0 to 1.5"
@@ -123,7 +123,7 @@ def las_errors(path: Path) -> Iterator[None]:
 
 
 def _name_words(error: BaseException, message: str) -> str:
-    """A message, in words of ours for names that are not UTF-8."""
+    """Return a message, or our own words for names that are not UTF-8."""
     if isinstance(error, UnicodeDecodeError):
         return (
             f"names in its header are not UTF-8 ({error.object[:32]!r}); write them with plain letters: pdal translate"
@@ -151,7 +151,7 @@ def check_chunks(path: Path, facts: LasHeaderFacts) -> None:
 def _wrong_table(
     file: BinaryIO, facts: LasHeaderFacts, record: bytes, items: list[tuple[int, int]], chunk_points: int
 ) -> str | None:
-    """What is wrong with the table, or with its chunks; None where nothing is."""
+    """Return what is wrong with the table, or with its chunks; None if nothing is."""
     file.seek(facts.first_point)
     start = struct.unpack("<q", file.read(8))[0]
     if start == FOR_LATER:
@@ -177,7 +177,7 @@ def _wrong_table(
 
 
 def _fits(file: BinaryIO, at: int, size: int, items: list[tuple[int, int]]) -> bool:
-    """Whether the layers of a chunk of point formats 6 to 10 fit in it."""
+    """Return whether the layers of a chunk of point formats 6 to 10 fit in it."""
     if not all(kind in LAYERS or kind == EXTRA_BYTES for kind, _ in items):
         return True
     layers = sum(bytes_ if kind == EXTRA_BYTES else LAYERS[kind] for kind, bytes_ in items)
@@ -187,7 +187,7 @@ def _fits(file: BinaryIO, at: int, size: int, items: list[tuple[int, int]]) -> b
 
 
 def _record(file: BinaryIO, facts: LasHeaderFacts) -> bytes:
-    """The record that says how points are compressed."""
+    """Return the record that describes the compression of the points."""
     file.seek(facts.header_bytes)
     for _ in range(facts.records):
         header = file.read(VLR_BYTES)
@@ -233,7 +233,7 @@ def crs_of_keys(records: Mapping[int, bytes]) -> CRS | None:
 
 
 def _keys(directory: bytes) -> Keys:
-    """The keys of a directory, without the zeros that some programs write behind them."""
+    """Return the keys of a directory, without the zeros that some programs write behind them."""
     whole = struct.unpack(f"<{len(directory) // 2}H", directory[: len(directory) // 2 * 2])
     entries = (whole[start : start + 4] for start in range(4, len(whole) - 3, 4))
     return {key: (record, count, value) for key, record, count, value in entries if key}
@@ -244,7 +244,7 @@ def _value(keys: Keys, key: int) -> int:
 
 
 def _linear_unit_m(keys: Keys, records: Mapping[int, bytes]) -> float | None:
-    """Metres of one unit of x and y; None where the keys do not say it."""
+    """Return the metres of one unit of x and y; None if the keys do not state the unit."""
     code = _value(keys, LINEAR_UNIT)
     if code == USER_DEFINED and LINEAR_SIZE in keys:
         return float(struct.unpack_from("<d", records[DOUBLES], 8 * _value(keys, LINEAR_SIZE))[0])
@@ -258,7 +258,7 @@ def _units_m() -> dict[int, float]:
 
 
 def _by_code(horizontal: CRS, keys: Keys) -> CRS:
-    """The CRS of the code, which knows its area of use, where it has the unit of the keys."""
+    """Return the CRS of the code, which includes its area of use, if it has the unit of the keys."""
     named = _named(_value(keys, GEOGRAPHIC if horizontal.is_geographic else PROJECTED))
     return named if named is not None and _unit_m(named) == _unit_m(horizontal) else horizontal
 
@@ -272,13 +272,13 @@ def _unit_m(crs: CRS) -> float:
 
 
 def _local(unit_m: float) -> CRS:
-    """A CRS without a place on the earth."""
+    """Return a CRS without a place on the earth."""
     unit = f'LENGTHUNIT["unit",{unit_m!r}]'
     return CRS.from_wkt(f'ENGCRS["unnamed",EDATUM["unknown"],CS[Cartesian,2],AXIS["x",east],AXIS["y",north],{unit}]')
 
 
 def _heights(unit_m: float, like: CRS | None) -> CRS:
-    """A CRS of heights in a unit, with the datum of another one where there is one."""
+    """Return a CRS of heights in a unit, with the datum of another CRS if it is given."""
     if like is None:
         unit = f'LENGTHUNIT["unit",{unit_m!r}]'
         return CRS.from_wkt(f'VERTCRS["unknown",VDATUM["unknown"],CS[vertical,1],AXIS["height (H)",up],{unit}]')
@@ -291,7 +291,7 @@ def _heights(unit_m: float, like: CRS | None) -> CRS:
 
 
 def _read(keys: Keys, records: Mapping[int, bytes]) -> CRS | None:
-    """The CRS that GDAL finds in an image of one pixel with these keys."""
+    """Return the CRS that GDAL finds in an image of one pixel with these keys."""
     entries = [number for key in sorted(keys) for number in (key, *keys[key])]
     directory = struct.pack(f"<{4 + len(entries)}H", *VERSION_1_1, len(keys), *entries)
     with MemoryFile(_image({**records, DIRECTORY: directory})) as file, file.open() as image:
@@ -299,7 +299,7 @@ def _read(keys: Keys, records: Mapping[int, bytes]) -> CRS | None:
 
 
 def _image(records: Mapping[int, bytes]) -> bytes:
-    """A TIFF of one pixel with geographic keys."""
+    """Return a TIFF of one pixel with geographic keys."""
     data = {tag: (*TAGS[tag], values) for tag, values in records.items() if values}
     data |= {tag: (DOUBLE, 8, struct.pack(f"<{len(values)}d", *values)) for tag, values in GEOREFERENCE.items()}
     entries = {tag: struct.pack("<HHII", tag, LONG, 1, value) for tag, value in PIXEL.items()}

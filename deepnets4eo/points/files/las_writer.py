@@ -50,8 +50,10 @@ KEEP_BYTES = "ignore"  # of laspy: bytes that are no ASCII, as of Latin-1 texts 
 
 @dataclass(frozen=True)
 class ExtraDimension:
-    """A dimension that is added: name and description of at most 32 characters, type as stored, and the scale by which
-    stored values are multiplied (1 stores none)."""
+    """A dimension that is added.
+
+    It has a name and a description of at most 32 characters, a type as stored, and the scale that stored values are
+    multiplied by (1 stores none)."""
 
     name: str
     dtype: str
@@ -61,8 +63,10 @@ class ExtraDimension:
 
 @dataclass(frozen=True)
 class Additions:
-    """What is added to a file: dimensions, the legend and highest code of the classification, colours, near infrared,
-    lines of text ("text area description"), whether a prediction overwrites the classification, and the record of the job."""
+    """Additions to a file: dimensions, the legend and highest code of the classification, colours and near infrared.
+
+    Further additions are lines of text ("text area description"), whether a prediction overwrites the classification, and
+    the record of the job."""
 
     dimensions: tuple[ExtraDimension, ...] = ()
     legend: Legend | None = None
@@ -150,7 +154,7 @@ class _Intensities:
     step: float
 
     def __str__(self) -> str:
-        """What becomes of them, in a sentence."""
+        """Return how such intensities are written, in a sentence."""
         how = "shifted so that they begin at 0" if self.step == 1 else f"scaled to 0–{MAX_INTENSITY:,}"
         return (
             f"{self.source} has intensities from {self.low:.6g} to {self.high:.6g}, and LAS holds whole numbers 0–{MAX_INTENSITY:,}: "
@@ -164,7 +168,7 @@ class _Intensities:
 
 
 def _other_intensities(file: CloudFile) -> _Intensities | None:
-    """What the intensities of a file are that are negative, above 65,535 or no whole numbers; None where LAS holds them. Reads all points."""
+    """Return the range of a file's intensities if LAS cannot store them: negative, above 65,535 or fractional; else None. Reads all points."""
     low, high, whole = np.inf, -np.inf, True
     for cloud in file.chunks():
         if cloud.intensity is not None:
@@ -177,7 +181,7 @@ def _other_intensities(file: CloudFile) -> _Intensities | None:
 
 
 def check_suffix(out: Path) -> Path:
-    """Return the path. Raises OutputError if its suffix is neither .las nor .laz, or if it says that the file is COPC."""
+    """Return the path. Raises OutputError if its suffix is neither .las nor .laz, or if it marks the file as COPC."""
     if out.suffix.lower() not in (".las", ".laz"):
         raise OutputError(f"{out} is no name of a point file that is written here. Name it .laz or .las.")
     if Path(out.stem).suffix.lower() == f".{COPC}":
@@ -221,7 +225,7 @@ def make_header(file: CloudFile, additions: Additions) -> laspy.LasHeader:
 
 
 def _check_writable(header: laspy.LasHeader, path: Path) -> None:
-    """Raises InputError where a header cannot be written, which would show after all the work."""
+    """Raise InputError if a header cannot be written, which would otherwise show after all the work."""
     try:
         copy.deepcopy(header).write_to(io.BytesIO(), encoding_errors=KEEP_BYTES)
     except Exception as error:  # laspy raises many kinds for what a damaged header holds
@@ -251,7 +255,7 @@ def _is_mark(vlr: Any) -> bool:
 
 
 def _is_kept(vlr: Any) -> bool:
-    """Whether a record still holds where the points are written with another prediction."""
+    """Return whether a record stays valid if the points are written with another prediction."""
     return vlr.user_id not in (COPC, OWN_RECORD) or _is_mark(vlr)
 
 
@@ -279,7 +283,7 @@ def _las_header(file: LasFile, additions: Additions) -> laspy.LasHeader:
 
 
 def _goes_together(header: laspy.LasHeader) -> bool:
-    """Whether laspy writes the version of a header with its point format; it does not write LAS 1.0."""
+    """Return whether laspy writes the version of a header with its point format; it does not write LAS 1.0."""
     try:
         return is_point_fmt_compatible_with_version(header.point_format.id, str(header.version))
     except laspy.errors.FileVersionNotSupported:

@@ -23,7 +23,7 @@ COUNTED = ("return_number", "number_of_returns", "near_infrared")
 
 
 def to_open3d(cloud: PointCloud) -> Any:
-    """Return a cloud as `open3d.t.geometry.PointCloud` on the processor, with all that was measured.
+    """Return a cloud as `open3d.t.geometry.PointCloud` on the CPU, with all its measurements.
 
     Parameters
     ----------
@@ -31,8 +31,9 @@ def to_open3d(cloud: PointCloud) -> Any:
 
     Returns
     -------
-    Positions in float64, colours in uint8 as `colors`, the others by their names here; `.to_legacy()` makes the older kind, which
-    keeps positions and colours alone. Open3D has no CRS. Its windows and meshes compute in float32: subtract the centre first.
+    Positions in float64, colours in uint8 as `colors`, other measurements under their names in this package. `.to_legacy()` makes the
+    older kind, which keeps only positions and colours. Open3D has no CRS. Its windows and meshes compute in float32: subtract the
+    centre first.
 
     Raises
     ------

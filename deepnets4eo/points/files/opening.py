@@ -24,11 +24,11 @@ def open_cloud(
 
     Parameters
     ----------
-    path : LAS, LAZ or COPC; PLY; PCD; text with one point a line; XYZN and XYZRGB, whose colours are 0–1
-    crs : instead of the one of the file
+    path : LAS, LAZ or COPC; PLY; PCD; text with one point per line; XYZN and XYZRGB, whose colours are 0–1
+    crs : instead of the CRS of the file
     classes : for LAS, the dimension that is read as the classification; by default `classification`
     columns
-        For text, the names of the columns, e.g. "x y z intensity red green blue"; by default those of the first line, or
+        For text, the names of the columns, e.g. "x y z intensity red green blue"; by default the names in the first line, or
         known orders (see `points.files.text`).
 
     Returns

@@ -33,7 +33,7 @@ MAX_USUAL_GAIN, SMALL_BYTES = 20, 64 << 20  # coordinates pack to a third; only 
 
 
 class PcdFile(PlyFile):
-    """A PCD file. Raises InputError for a header that says no fields of numbers, and where it is truncated."""
+    """A PCD file. Raises InputError for a header that states no fields of numbers, and for a truncated file."""
 
     point_format = "PCD"
 
@@ -83,7 +83,7 @@ class PcdFile(PlyFile):
         return np.array([low, high])
 
     def _read_header(self, file: BinaryIO) -> dict[str, list[str]]:
-        """The words behind each key, up to DATA. Errors: InputError for no header of PCD."""
+        """Return the words behind each key, up to DATA. Errors: InputError for no header of PCD."""
         header: dict[str, list[str]] = {}
         for _ in range(MAX_LINES):
             line = file.readline(MAX_LINE_BYTES)
@@ -149,6 +149,6 @@ def _positions(rows: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _unpack(values: NDArray[Any], kind: np.dtype[Any]) -> NDArray[np.uint8]:
-    """(N, 3) colours of packed numbers, whose field is of a kind; those of text were read as float64."""
+    """Return (N, 3) colours of packed numbers, whose field is of a kind; numbers of text were read as float64."""
     packed = values.astype(np.float32).view(np.uint32) if kind.kind == "f" else values.astype(np.int64)
     return np.stack([packed >> shift & 255 for shift in (16, 8, 0)], axis=1).astype(np.uint8)

@@ -31,7 +31,7 @@ WORD = 65_535
 
 
 class PlyFile(CloudFile):
-    """A PLY file. Raises InputError for another format, and where it is truncated."""
+    """A PLY file. Raises InputError for another format, and for a truncated file."""
 
     point_format = "PLY"
 
@@ -77,7 +77,7 @@ class PlyFile(CloudFile):
 
     @cached_property
     def measurements(self) -> tuple[str, ...]:
-        """What the file holds beside the coordinates."""
+        """Return the measurements in the file in addition to the coordinates."""
         first = next(self.stored_chunks(CHUNK_POINTS), None)
         return () if first is None else tuple(first.measurements())
 
@@ -105,14 +105,14 @@ class PlyFile(CloudFile):
 
     @cached_property
     def _colours_are_bytes(self) -> bool:
-        """Whether colours of more than 8 bits hold 8-bit values, as the first chunk shows."""
+        """Return whether colours of more than 8 bits have 8-bit values, as the first chunk shows."""
         with self.path.open("rb") as file:
             file.seek(self._start)
             rows = self._rows(file, min(CHUNK_POINTS, self._count))
         return holds_bytes(np.column_stack([rows[name] for name in RGB]))
 
     def _header_lines(self, file: Any) -> Iterator[bytes]:
-        """The lines up to end_header. Errors: InputError for one that is too long, or a header without end."""
+        """Yield the lines up to end_header. Errors: InputError for a line that is too long, or a header without end."""
         for _ in range(MAX_LINES):
             line = file.readline(MAX_LINE_BYTES)
             if len(line) >= MAX_LINE_BYTES:

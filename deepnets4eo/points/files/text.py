@@ -1,4 +1,4 @@
-"""Text with one point a line: columns named by a first line or by their order, Semantic3D with its labels beside.
+"""Text with one point per line: columns named by a first line or by their order, Semantic3D with separate labels.
 
 Files without names of columns may have one of these orders:
 
@@ -94,7 +94,7 @@ class TextFile(CloudFile):
 
     @cached_property
     def measurements(self) -> tuple[str, ...]:
-        """What columns and labels hold."""
+        """Return the measurements in columns and labels."""
         for cloud in self.stored_chunks(CHUNK_POINTS):
             return tuple(cloud.measurements())
         return ()
@@ -178,7 +178,7 @@ def _to_cloud(values: dict[str, Any], source: str) -> PointCloud:
 
 
 def _first_lines(path: Path) -> list[str]:
-    """The whole lines at the beginning that are not empty."""
+    """Return the whole lines at the beginning that are not empty."""
     with _text_errors(path), path.open("rb") as file:
         head = file.read(HEAD_BYTES)
         text = (head if len(head) < HEAD_BYTES else head[: head.rfind(b"\n") + 1]).decode("utf-8-sig")
@@ -194,7 +194,7 @@ def _separator(line: str) -> str:
 
 
 def _column_names(line: str, separator: str = r"\s+") -> tuple[str, ...] | None:
-    """The names in a line; None where it holds numbers. Between marks as they separate the values a name may be missing."""
+    """Return the names in a line; None if it contains numbers. Between the separators of values, a name may be missing."""
     cells = line.strip().lstrip("/#").split(separator) if separator in line else _split(line)
     words = [cell.strip().strip("'\"").lower() for cell in cells]
     if not words or not any(re.fullmatch(r"[a-z_]+", word) and word not in ("nan", "inf") for word in words):
@@ -203,7 +203,7 @@ def _column_names(line: str, separator: str = r"\s+") -> tuple[str, ...] | None:
 
 
 def _without_aliases(words: list[str]) -> tuple[str, ...]:
-    """The columns' own names instead of other names for them, unless another column has that name.
+    """Return the columns' own names instead of other names for them, unless another column has that name.
 
     >>> _without_aliases(["easting", "northing", "z", "height", "r"])
     ('x', 'y', 'z', 'height', 'red')
@@ -216,7 +216,7 @@ def _without_aliases(words: list[str]) -> tuple[str, ...]:
 
 
 def _known_order(rows: list[list[str]], path: Path, *, labels_beside: bool) -> tuple[str, ...]:
-    """The columns of a file without names, by their number and the values of the first lines."""
+    """Return the columns of a file without names, by their number and the values of the first lines."""
     try:
         values = np.array(rows, np.float64)
     except ValueError as error:
@@ -237,7 +237,7 @@ def _are_returns(number: NDArray[np.float64], total: NDArray[np.float64]) -> boo
 
 
 class _Labels:
-    """The labels of a file beside the points, one a line, read a chunk at a time."""
+    """The labels in a file next to the points, one per line, read chunk by chunk."""
 
     def __init__(self, path: Path) -> None:
         import pandas as pd
@@ -247,7 +247,7 @@ class _Labels:
             self._reader = pd.read_csv(path, header=None, iterator=True, dtype=np.float64, usecols=[0])
 
     def read(self, count: int) -> NDArray[Any]:
-        """The next labels (count,), or all that are left."""
+        """Return the next labels (count,), or all remaining labels."""
         with _text_errors(self._path):
             try:
                 return self._reader.get_chunk(count)[0].to_numpy()
@@ -255,7 +255,7 @@ class _Labels:
                 return np.zeros(0)
 
     def check(self, points: int, labels: int) -> None:
-        """Raises InputError for another number of labels than of points."""
+        """Raise InputError if the numbers of labels and points differ."""
         if points != labels:
             more = "at least " if labels > points else ""
             raise InputError(f"{self._path} has {more}{labels:,} labels for {points:,} points; expected one for each.")

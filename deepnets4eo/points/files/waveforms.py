@@ -1,6 +1,6 @@
-"""Waveforms of LAS 1.3 and later: kept if they are in the file, reported if they are in a file of their own.
+"""Waveforms of LAS 1.3 and later: kept if they are in the file, reported if they are in a separate file.
 
-Points refer to a waveform by its position within the record of waveforms, which stays the same where that record is copied.
+Points refer to a waveform by its position within the record of waveforms, which stays the same if that record is copied.
 Source: ASPRS LAS specification 1.4 R15.
 """
 
@@ -25,7 +25,7 @@ COPIED_BYTES = 1 << 24
 
 @dataclass(frozen=True)
 class WaveformRecord:
-    """The record of waveforms in a LAS file: where it begins, and its bytes with its header."""
+    """The record of waveforms in a LAS file: its position, and its bytes with its header."""
 
     source: Path
     start: int
@@ -50,13 +50,13 @@ class WaveformRecord:
 
 
 def keep_waveforms(path: Path, header: Any, out: Path) -> WaveformRecord | None:
-    """Return the record of waveforms to write again, and leave them out of the header where there is none.
+    """Return the record of waveforms to write again; if there is none, remove waveforms from the header.
 
     Parameters
     ----------
     path : LAS or LAZ file
     header : laspy's header of the file that is written
-    out : its name, for the advice on waveforms in a file of their own
+    out : its name, for the advice on waveforms in a separate file
     """
     encoding, start, size = _stated(path)
     header.evlrs = [vlr for vlr in header.evlrs or [] if (vlr.user_id, vlr.record_id) != (USER, RECORD)]
@@ -78,7 +78,7 @@ def keep_waveforms(path: Path, header: Any, out: Path) -> WaveformRecord | None:
 
 
 def _stated(path: Path) -> tuple[int, int, int]:
-    """The global encoding of a file, and the position and size of its record of waveforms, 0 if it is not within the file."""
+    """Return the global encoding of a file, and the position and size of its waveform record, 0 if it is not within the file."""
     whole = path.stat().st_size
     with path.open("rb") as file:
         encoding = _read_at(file, ENCODING_AT, "<H") if _read_at(file, MINOR_AT, "<B") >= 3 else 0

@@ -84,7 +84,7 @@ def fly_around(
 def _camera(
     surface: Surface, centre: tuple[float, float], radius_m: float, elevation_deg: float, share: float, size_px: tuple[int, int]
 ) -> Camera:  # fmt: skip
-    """The camera at a share of the circle."""
+    """Return the camera at a share of the circle."""
     middle = np.asarray(centre) - surface.origin[:2]
     away = np.hypot(*(surface.vertices[:, :2] - middle).T)
     target = np.append(middle, np.median(surface.vertices[away <= radius_m, 2]))
@@ -112,7 +112,7 @@ def _vertex_colours(surface: Surface, legend: Legend | None) -> NDArray[np.float
 
 
 def _light(depth_m: FloatImage) -> Floats:
-    """(H, W) from 0.3 to 1: darker the farther a pixel lies behind its neighbours."""
+    """Return (H, W) brightness from 0.3 to 1: the further a pixel lies behind its neighbours, the darker it is."""
     padded = np.pad(np.minimum(depth_m, np.finfo(np.float32).max).astype(np.float64), EDGE_PX, mode="edge")
     height, width = depth_m.shape
     behind = np.zeros(depth_m.shape)

@@ -53,7 +53,7 @@ class PointLook:
     title: str
 
     def save(self, path: str | Path) -> Path:
-        """Write the page. Raises OutputError where it cannot be written."""
+        """Write the page. Raises OutputError if it cannot be written."""
         return write_text(Path(path), self.html())
 
     def html(self) -> str:
@@ -91,7 +91,7 @@ class PointLook:
         )
 
     def _repr_html_(self) -> str:
-        """The page in a frame of its own."""
+        """Return the page in its own frame."""
         frame = escape(self.html(), quote=True)
         return f'<iframe srcdoc="{frame}" title="{escape(self.title)}" width="100%" height="{FRAME_PX}" style="border:0"></iframe>'
 
@@ -114,18 +114,18 @@ class PointLook:
 
 
 def look_at(cloud: PointCloud | str | Path, legend: Legend | None = None, *, most: int = MAX_POINTS) -> PointLook:
-    """Draw at most so many points of a cloud, or of a file by chunks, evenly, the same ones every time.
+    """Draw an even sample of at most `most` points of a cloud, or of a file read in chunks; the sample is the same every time.
 
     Parameters
     ----------
-    cloud : points, or a file that `open_cloud` reads; of a labelled one `pred_class` is shown
-    legend : by default that of a labelled file, or ASPRS's where the codes are its
-    most : at most 1,000,000, which are a page of up to 14 MB
+    cloud : points, or a file that `open_cloud` reads; a labelled file is shown by its `pred_class`
+    legend : by default the legend of a labelled file, or the ASPRS legend if the codes are ASPRS codes
+    most : maximum number of points, up to 1,000,000, which make a page of up to 14 MB
 
     Raises
     ------
     InputError
-        The file cannot be read; more points than a page holds.
+        The file cannot be read, or `most` exceeds the number of points that a page holds.
     """
     if not 1 <= most <= MAX_POINTS:
         raise InputError(f"most is {most:,} points; a page holds 1 to {MAX_POINTS:,}.")
@@ -145,7 +145,7 @@ def look_at(cloud: PointCloud | str | Path, legend: Legend | None = None, *, mos
 
 
 def _drawn(chunks: Iterable[PointCloud], share: float, most: int, source: str) -> PointCloud:
-    """At most so many of the points that count, evenly. Raises InputError where none does."""
+    """Return an even sample of at most `most` counted points. Raises InputError if no point counts."""
     rng = np.random.default_rng(0)
     some = [
         chunk.subset(kept) for chunk in chunks if (kept := chunk.counted & (rng.random(len(chunk)) < share)).any()

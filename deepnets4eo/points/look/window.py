@@ -1,4 +1,4 @@
-"""Looking at points: Open3D's window where there is a display, else the page."""
+"""Viewer for points: Open3D's window if there is a display, else the page."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 
 
 def draw(cloud: PointCloud | str | Path, legend: Legend | None = None, *, most: int = IN_NOTEBOOK) -> PointLook:
-    """Draw points to turn and zoom, by class, colour or height.
+    """Draw points by class, colour or height, to turn and zoom.
 
     Parameters
     ----------
-    cloud : points, or a file that `open_cloud` reads; of a labelled one `pred_class` is shown
-    legend : by default that of a labelled file, or ASPRS's where the codes are its
-    most : points that are drawn at most, evenly, up to 1,000,000; a notebook keeps about 10 bytes of each
+    cloud : points, or a file that `open_cloud` reads; a labelled file is shown by its `pred_class`
+    legend : by default the legend of a labelled file, or the ASPRS legend if the codes are ASPRS codes
+    most : maximum number of points that are drawn, sampled evenly, up to 1,000,000; a notebook keeps about 10 bytes per point
 
     Returns
     -------
-    What a notebook shows as a page in a frame; its `save` writes the page.
+    An object that a notebook shows as a page in a frame; its `save` writes the page.
 
     Raises
     ------
     InputError
-        The file cannot be read; more points than a page holds.
+        The file cannot be read, or `most` exceeds the number of points that a page holds.
 
     Examples
     --------
@@ -49,12 +49,12 @@ def show_cloud(cloud: PointCloud | str | Path, page: str | Path) -> Path | None:
 
     Parameters
     ----------
-    cloud : points, or a file, as `draw` takes them; at most 1,000,000 are shown
-    page : where the page is written
+    cloud : points or a file, as accepted by `draw`; at most 1,000,000 are shown
+    page : path of the page
 
     Returns
     -------
-    The page; None where the window was shown, and has been closed.
+    The path of the page, or None if the window was shown and has been closed.
 
     Raises
     ------
@@ -66,12 +66,12 @@ def show_cloud(cloud: PointCloud | str | Path, page: str | Path) -> Path | None:
 
 
 def has_display() -> bool:
-    """Whether windows can be shown."""
+    """Return whether windows can be shown."""
     return not sys.platform.startswith("linux") or any(os.environ.get(name) for name in DISPLAYS)
 
 
 def _open_window(look: PointLook) -> bool:
-    """Show points by class, or colour, or as Open3D does; False where that opens no window."""
+    """Show points by class, by colour or in Open3D's default colours; return False if Open3D cannot open a window."""
     try:
         o3d = import_open3d()
     except MissingExtraError:

@@ -1,10 +1,10 @@
-"""One RGB-D frame: colours, depth and labels on one grid of pixels, the camera's intrinsics and pose; and its files.
+"""RGB-D frames and their files: colours, depth and labels on one pixel grid, and the camera's intrinsics and pose.
 
 Two kinds of file are read:
 
 frames : posed, laid out as in 7-Scenes: NAME.color.jpg or .png, NAME.depth.png in millimetres, NAME.pose.txt,
-    NAME.labels.png. The file camera-intrinsics.txt lies beside them or their sequence; scenes of 7-Scenes need not have
-    it.
+    NAME.labels.png. The file camera-intrinsics.txt is in the folder of the frames or of their sequence; scenes of 7-Scenes
+    do not need it.
 clouds : organised, in .npz files, as from a Kinect: rgb, label, and x, y, z in metres for every pixel. The intrinsics
     follow from x / z and y / z.
 """
@@ -53,7 +53,7 @@ class Frame:
     ----------
     name : the name of the frame, unique within its dataset
     colour : (3, h, w) uint8, red, green, blue
-    depth_m : (h, w) float32, metres along the viewing direction; 0, NaN or inf where unknown
+    depth_m : (h, w) float32, metres along the viewing direction; 0, NaN or inf if unknown
     intrinsics : (fx, fy, cx, cy), pixels; the middle of the first pixel is (0, 0)
     pose : (4, 4), from camera (x right, y down, z forward) to coordinates whose z is up; by default level
     labels : (h, w) uint8, codes of a legend
@@ -61,7 +61,7 @@ class Frame:
     Raises
     ------
     InputError
-        No intrinsics, sizes that differ, or no known depth.
+        There are no intrinsics, the sizes differ, or no depth is known.
 
     Examples
     --------
@@ -125,8 +125,9 @@ class Frame:
         return surface_of_depth(self.depth_m, self.intrinsics, pose=self.pose, colour=self.colour, classes=self.labels)
 
     def resize(self, height: int, width: int) -> Frame:
-        """Return the frame in other pixels: colours are averaged, depth and labels are those of the nearest pixel. Raises
-        InputError where no pixel of known depth is left."""
+        """Resize the frame: colours are averaged, depth and labels are taken from the nearest pixel.
+
+        Raises InputError if no pixel with known depth remains."""
         if (height, width) == self.shape:
             return self
         from skimage.transform import resize
@@ -158,7 +159,7 @@ class FrameSource(Protocol):
         """The name of the frame, unique within its dataset."""
 
     def read(self) -> Frame:
-        """The frame. Errors: InputError for files that do not fit together."""
+        """Read the frame. Errors: InputError for files that do not fit together."""
 
 
 def depth_of_mm(stored: NDArray[np.uint16]) -> FloatImage:
@@ -205,7 +206,7 @@ def read_labels(path: Path) -> ByteImage:
 
 
 def read_matrix(path: Path, shape: tuple[int, int]) -> Floats:
-    """Return a matrix of a shape from a text file. Raises InputError where it holds no such finite numbers."""
+    """Read a matrix of the given shape from a text file. Raises InputError if it does not contain that many finite numbers."""
     try:
         numbers = np.array(path.read_text(encoding="utf-8").split(), np.float64)
     except (OSError, ValueError) as error:
@@ -250,7 +251,7 @@ class OrganisedFrame:
     path: Path
 
     def read(self) -> Frame:
-        """The frame; labels are as stored. Errors: InputError for other arrays, or no pinhole camera."""
+        """Read the frame; labels stay as stored. Errors: InputError for unexpected arrays or a camera that is not a pinhole."""
         names = [array.name for array in list_npz(self.path)]
         missing = [name for name in NEEDED if name not in names]
         if missing:
@@ -300,7 +301,7 @@ class PosedFrame:
     depth: Path
 
     def read(self) -> Frame:
-        """The frame. Errors: InputError for files that are missing or do not fit together."""
+        """Read the frame. Errors: InputError for files that are missing or do not fit together."""
         stem = self.depth.name.removesuffix(DEPTH)
         folder = self.depth.parent
         colour = next((folder / (stem + end) for end in COLOURS if (folder / (stem + end)).is_file()), None)
@@ -317,7 +318,7 @@ class PosedFrame:
 
 
 def _intrinsics_of(folder: Path) -> Intrinsics:
-    """Those beside the frames or their sequence, else those of 7-Scenes where its lists are."""
+    """Read the intrinsics from the folder of the frames or its parent; without a file, use 7-Scenes' if its lists are there."""
     path = next(
         (path for home in (folder, folder.parent) if (path := home / INTRINSICS).is_file()), folder / INTRINSICS
     )

@@ -34,14 +34,14 @@ Layers = dict[str, NDArray[Any]]
 
 
 class FrameLabeller(ViewLabeller):
-    """Labels RGB-D frames by the votes of resampled views.
+    """Labeller of RGB-D frames by the votes of resampled views.
 
     Parameters
     ----------
     segmenter : the segmenter of frames: its inputs are image, composite or both
-    views : how many views vote (`test`), where their cameras stand, and what they show
-    size_px : rows and columns that the network sees, as in training
-    batch_size : views that are labelled at once
+    views : the number of views that vote (`test`), the positions of their cameras, and what they show
+    size_px : rows and columns of the network's input, as in training
+    batch_size : number of views that are labelled at once
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class FrameLabeller(ViewLabeller):
         return probabilities(scores[None], axis=1)[0] if self.views.votes == "logits" else scores
 
     def _voting(self, frame: Frame, surface: Surface, own: Layers) -> Iterator[tuple[FaceView, Layers]]:
-        """The frame's own image, with the faces that its camera sees, then the views around it."""
+        """Yield the frame's own image with the faces that its camera sees, then the views around it."""
         view = ZBuffer(surface).view(frame.camera)
         if view.seen.any():
             yield view, own
@@ -93,22 +93,22 @@ class FrameLabeller(ViewLabeller):
 def score_frames(
     labeller: FrameLabeller, frames: Iterable[FrameSource], *, unknown_is_void: bool = False
 ) -> dict[str, Any]:
-    """Label frames, and count all their labelled pixels.
+    """Label frames and score all their labelled pixels.
 
     Parameters
     ----------
     labeller : the labeller of the frames
-    frames : with labels, read one at a time
-    unknown_is_void : whether codes that the legend does not have are void
+    frames : frames with labels, read one at a time
+    unknown_is_void : whether codes that are not in the legend count as void
 
     Returns
     -------
-    All scores, fractions; NaN where nothing was counted.
+    All scores, as fractions; NaN if nothing was counted.
 
     Raises
     ------
     InputError
-        Frames without labels, or with codes that the legend does not have.
+        Frames have no labels, or codes that are not in the legend.
     """
     legend = labeller.legend
     matrix = ConfusionMatrix(legend.num_classes)
@@ -120,17 +120,17 @@ def score_frames(
 
 
 def place_views(frame: Frame, views: ResampledViewSection, count: int, *, seed: int = 0) -> list[Camera]:
-    """Return `count` cameras around that of a frame; `seed` keeps the draws of frames apart."""
+    """Return `count` cameras around the camera of a frame; `seed` makes the random draws differ between frames."""
     return cameras_near(
         frame.camera, count, seed=views.seed + seed, pivot_m=frame.pivot_m, turn_deg=views.turn_deg, shift=views.shift
     )
 
 
 def own_layers(frame: Frame, surface: Surface, names: Sequence[str]) -> Layers:
-    """Return the layers that the network gets from a frame: "image" and "composite" (3, h, w) uint8, and "valid"
-    (h, w).
+    """Return the layers of a frame that the network receives: "image" and "composite" (3, h, w) uint8, and "valid" (h, w).
 
-    With labels also "labels", those of pixels without depth included. A network without colours gets nothing in holes.
+    For a labelled frame "labels" is included, with the labels of pixels without depth. A network without colours receives nothing in
+    holes.
     """
     composite = np.zeros((3, *frame.shape), np.uint8)
     flat = composite.reshape(3, -1)
@@ -151,10 +151,9 @@ def resampled_views(
 
 
 def rendered_own_layers(frame: Frame, surface: Surface, names: Sequence[str]) -> Layers:
-    """Return the layers of the surface of a frame as its own camera sees it, like the views around it, which is the
-    published preprocessing.
+    """Return the layers of a frame's surface as its own camera sees it, rendered like the surrounding views.
 
-    Where the camera sees no face, the layers are those of `own_layers`.
+    This is the published preprocessing. If the camera sees no face, return the layers of `own_layers`.
     """
     rendered = next(rendered_views(surface, [frame.camera]), None)
     return own_layers(frame, surface, names) if rendered is None else rendered[1]

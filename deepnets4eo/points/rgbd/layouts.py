@@ -1,11 +1,11 @@
-"""Frames of an RGB-D recipe: reads each published layout, and splits the frames into training and withheld ones.
+"""Frames of an RGB-D recipe: readers of each published layout, and the split into training and withheld frames.
 
 NYUv2: nyu_depth_v2_labeled.mat (1,449 frames, MATLAB 7.3) of 894 objects, and splits.mat.
 
 classMapping40.mat (mapClass) and class13Mapping.mat (classMapping13) of the repository ankurhanda/nyuv2-meta-data turn
 the objects into 40 and 13 classes.
 
-SUN RGB-D: a folder a frame with image, depth_bfx (holes filled) or depth, and intrinsics.txt. Cameras count as level.
+SUN RGB-D: one folder per frame with image, depth_bfx (holes filled) or depth, and intrinsics.txt. Cameras count as level.
 
 The official split is two lists of paths, test and train. Label images of the 37 classes are numbered in the order of
 both, test first: img-000001.png … (repository ankurhanda/sunrgbd-meta-data).
@@ -82,21 +82,21 @@ class NamedFrame:
 
 
 def find_frames(data: FrameSection, legend: Legend) -> list[FrameSource]:
-    """The frames of a recipe, in the order of their names, or of the lists.
+    """Find the frames of a recipe, in the order of their names or of the lists.
 
     Parameters
     ----------
     data : the section data of the recipe; its folders and layout are used
-    legend : the legend of the labels; for NYUv2 it decides on the mapping of objects to classes: 40 or 13
+    legend : the legend of the labels; for NYUv2 it selects the mapping of objects to classes: 40 or 13
 
     Returns
     -------
-    Frames, read when needed.
+    Frames, which are read when needed.
 
     Raises
     ------
     InputError
-        No folder was given, or there are no frames in one.
+        No folder was given, or a folder contains no frames.
     """
     if not data.folders:
         raise InputError("no frames were given. Pass --data FOLDER.")
@@ -173,7 +173,7 @@ def _official(data: FrameSection) -> dict[str, list[str]]:
 
 
 def _sequences(data: FrameSection) -> dict[str, list[str]]:
-    """The frames of the sequences that each scene of 7-Scenes lists: sequence1 is the folder seq-01. Errors: InputError."""
+    """Return the frames of the sequences that each 7-Scenes scene lists; sequence1 is the folder seq-01. Errors: InputError."""
     parts: dict[str, list[str]] = {part: [] for part in SPLIT_LISTS}
     for folder in map(Path, data.folders):
         lists = {name: sorted(folder.rglob(name)) for name in SPLIT_LISTS.values()}
@@ -207,7 +207,7 @@ class NyuFrame:
     classes: tuple[int, ...] | None
 
     def read(self) -> Frame:
-        """The frame, its holes filled. Errors: InputError for a damaged file."""
+        """Read the frame, with holes filled. Errors: InputError for a damaged file."""
         colour = _one(self.path, "images", self.number, 4)
         labels = None
         if self.classes is not None:
@@ -268,7 +268,7 @@ def _numbers(path: Path, name: str) -> list[int]:
 
 
 def _thirteen(path: Path) -> list[int]:
-    """The codes of 40 classes in 13: the first field of a structure."""
+    """Return the code among 13 classes of each of the 40 classes: the first field of a structure."""
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
@@ -320,7 +320,7 @@ class SunFrame:
     labels: Path | None = None
 
     def read(self) -> Frame:
-        """The frame. Errors: InputError for files that are missing or do not fit together."""
+        """Read the frame. Errors: InputError for files that are missing or do not fit together."""
         depth = next((image for kind in DEPTHS if (image := _only(self.folder / kind)) is not None), None)
         colour = _only(self.folder / COLOURS)
         if colour is None or depth is None:
@@ -335,7 +335,7 @@ class SunFrame:
 
 
 def find_sun_rgbd(root: Path) -> list[SunFrame]:
-    """Return the frames below the folder SUNRGBD or a part of it, with labels37.png where there is one."""
+    """Find the frames below the folder SUNRGBD or a part of it, with labels37.png if the frame has this file."""
     folders = sorted(path.parent for path in root.rglob(INTRINSICS))
     return [
         SunFrame(folder.relative_to(root).as_posix(), folder, own if (own := folder / OWN_LABELS).is_file() else None)
@@ -345,7 +345,7 @@ def find_sun_rgbd(root: Path) -> list[SunFrame]:
 
 
 def read_frame_list(path: Path) -> list[str]:
-    """Return the frames of a list, one path of an image or a folder a line. Raises InputError for none."""
+    """Return the frames of a list with one path of an image or a folder per line. Raises InputError if the list is empty."""
     lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
     if not lines:
         raise InputError(f"{path} is empty; expected one path of a frame a line.")
@@ -375,5 +375,5 @@ def _frame_name(path: PurePosixPath) -> str:
 
 
 def _only(folder: Path) -> Path | None:
-    """The first image of a folder; None without one."""
+    """Return the first image of a folder, or None if it has no image."""
     return next(iter(sorted(path for path in folder.glob("*") if path.suffix.lower() in (".png", ".jpg"))), None)

@@ -15,7 +15,7 @@ Layout = Literal["posed", "organised", "sun-rgbd", "nyuv2"]
 
 
 class FrameSection(Section):
-    """Which frames, in which pixels, and which of them are trained on and which validated on."""
+    """Selection of frames, their pixels, and the split into training and validation frames."""
 
     folders: tuple[str, ...] = Field(default=(), description="where the frames are; --data sets it")
     layout: Layout = Field(

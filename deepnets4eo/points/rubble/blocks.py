@@ -30,7 +30,7 @@ HIGHEST_EDGE_M = 6.0  # heights are cut there before outlines are laid on them, 
 
 
 class MeasuredBlocks(NamedTuple):
-    """What the blocks of an area add up to."""
+    """Collected results of the blocks of an area."""
 
     fits: list[dict[str, Any]]
     tables: list[gpd.GeoDataFrame]
@@ -47,7 +47,7 @@ def measure_blocks(
     options: RubbleOptions,
     progress: Callable[[float], None] | None,
 ) -> MeasuredBlocks:
-    """Measure the buildings block by block. Raises NoHeightsError where no block has heights."""
+    """Measure the buildings block by block. Raises NoHeightsError if no block has heights."""
     measured = MeasuredBlocks([], [], [], [])
     halo = int(np.ceil(HALO_M / options.cell_m))
     block_cells = min(BLOCK_CELLS, MAX_SIDE_CELLS - 2 * halo)
@@ -87,7 +87,7 @@ def _block_of(frame: gpd.GeoDataFrame, grid: Grid, block_cells: int) -> NDArray[
 
 
 def _with_halo(window: Window, grid: Grid, halo: int, bounds: tuple[float, float, float, float]) -> Window:
-    """A block with its halo; of fine cells only the part within the heights' bounds."""
+    """Return a block with its halo; for fine cells, only the part within the bounds of the heights."""
     wide = window.grow(halo)
     if 2 * halo <= MAX_SIDE_CELLS - BLOCK_CELLS:
         return wide
@@ -108,7 +108,7 @@ def _measure(
     heights_m: NDArray[np.float64],
     options: RubbleOptions,
 ) -> tuple[VerticalFit, BlockMeasures, NDArray[Any], str | None]:
-    """The buildings of one block: fit, measures, outlines as they were moved, or why not."""
+    """Measure the buildings of one block; return the fit, measures and moved outlines, and the reason if none were moved."""
     post = after.on(block)
     pre = None if before is None else before.on(block)
     everything = frame.geometry.to_numpy()

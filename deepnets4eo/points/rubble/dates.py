@@ -1,4 +1,4 @@
-"""Heights of a later date laid on those of the first: measured, moved where that is sure, and what a reader must know about it."""
+"""Alignment of the heights of a later date with the heights of the first: measurement, reliable motions, and findings for the reader."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OF_DATES = "dates_"  # how the codes of these findings begin
 def lay_on_first(
     later: Heights, first: Heights, bounds: Sequence[float], centres: Floats, cell_m: float
 ) -> tuple[Heights, EpochFit]:
-    """Measure how a later date lies against the first and return it moved, where it must be.
+    """Measure the offset of a later date from the first; return the later heights, moved if necessary, and the fit.
 
     bounds : left, bottom, right, top of the area. centres : (K, 2) of the buildings. cell_m : side of the cells that are compared.
     """
@@ -61,7 +61,7 @@ def motion_that_counts(fit: EpochFit, least_m: float) -> RigidMotion | None:
 
 
 def describe(fit: EpochFit) -> str:
-    """How a date lies off, in words."""
+    """Describe the offset of a date in words."""
     east, north, up = fit.shift_m
     turned = f", turned by {-fit.motion.turn_deg:+.2f}°, tilted by {fit.motion.tilt_deg:.2f}°"
     plane = f"{east:+.2f} m east, {north:+.2f} m north, " if fit.in_plane else ""
@@ -69,7 +69,7 @@ def describe(fit: EpochFit) -> str:
 
 
 def epoch_findings(fits: Sequence[EpochFit]) -> tuple[Finding, ...]:
-    """What limits the comparison of the dates, and which were moved."""
+    """Return the findings that name the limits of the comparison of the dates, and the dates that were moved."""
     findings = []
     all_failed = all(fit.status == "failed" for fit in fits)
     for fit in fits:

@@ -93,7 +93,7 @@ def _points_within(heights: Heights, sampling: Sampling) -> Iterator[Floats]:
 
 
 def _cells(xyz: Floats, grids: Sequence[Grid], first: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Mask]]:
-    """For each box with points, their flat cells and which points (P,) lie in it."""
+    """Yield, for each box that contains points, their flat cells and the mask (P,) of the points inside the box."""
     for grid, start in zip(grids, first, strict=False):
         col, row = np.floor(apply_affine(~grid.affine, xyz[:, :2])).T
         inside = (row >= 0) & (row < grid.shape[0]) & (col >= 0) & (col < grid.shape[1])

@@ -1,11 +1,11 @@
-"""How the heights of a later date lie against those of the first, measured on what both show: ground, roofs and walls that stand.
+"""Registration of a later date to the first, measured on everything visible at both dates: ground, roofs and standing walls.
 
-Point-to-plane ICP (Chen and Medioni 1992) in three scales. Tukey's weights leave out what fell, grew or was built.
+Point-to-plane ICP (Chen and Medioni 1992) at three scales. Tukey's weights exclude what fell, grew or was built.
 Three checks show how far the motion can be trusted:
 
-tiles : every fifth tile of points takes no part in the fit, and measures how well it holds
-walls : what stands at both dates shows whether a fit of the ground alone is chance, as flat ground fits anywhere
-parts : fits that leave out one part of the area at a time show how sure the motion is
+tiles : every fifth tile of points is excluded from the fit, and measures how well the fit holds
+walls : objects that stand at both dates show whether a fit of only the ground is due to chance, as flat ground fits anywhere
+parts : fits that leave out one part of the area at a time show how certain the motion is
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ Reasons: TypeAlias = tuple[tuple[bool, str, tuple[float, float]], ...]
 
 
 class Scale(NamedTuple):
-    """How far points look for their counterpart, the distance from which one does not count, and how many points take part."""
+    """Scale of the fit: search radius for counterparts, distance limit of points that count, and number of points used."""
 
     reach_m: float
     tukey_m: float
@@ -109,12 +109,12 @@ def with_walls(tops: Floats) -> SurfacePoints:
 
 @dataclass(frozen=True)
 class EpochQuality:
-    """How well two dates fit.
+    """Measures of how well two dates fit.
 
     tested, share : held-out points compared, and the share that fits
-    residual_before_m, residual_m : root mean square of these before and after the motion
-    standing, standing_share : squares of 25 m where something stands at both dates, and the share of these that agrees
-    chance_share, score : the share that agrees by chance, and how many spreads `standing_share` lies above it
+    residual_before_m, residual_m : root mean square of their distances before and after the motion
+    standing, standing_share : squares of 25 m where something stands at both dates, and the share of these points that agrees
+    chance_share, score : the share that agrees by chance, and how many spreads `standing_share` is above it
     sigma_m, sigma_up_m : standard error of the position
     """
 
@@ -151,13 +151,13 @@ class EpochFit:
 
     @property
     def shift_m(self) -> Floats:
-        """(3,) metres east, north and up by which the date lies off in the middle of the corners."""
+        """Return the offset (3,) of the date in the middle of the corners, metres east, north and up."""
         middle = self.corners.mean(axis=0, keepdims=True)
         return np.asarray((middle - self.motion.apply(middle))[0])
 
     @property
     def off_m(self) -> tuple[float, float, float]:
-        """Farthest that the date lies off in the plane, by tilt, and in height, metres, at the corners."""
+        """Return the largest offset of the date at the corners, metres: in the plane, by tilt, and in height."""
         by = self.motion.apply(self.corners) - self.corners
         tilt = by[:, 2] - by[:, 2].mean()
         return float(np.hypot(by[:, 0], by[:, 1]).max()), float(np.abs(tilt).max()), float(abs(by[:, 2].mean()))
@@ -193,7 +193,7 @@ class Surface(NamedTuple):
         return cls(fixed.xyz, fixed.wall, surface_attributes(local).normal.astype(np.float64), cKDTree(fixed.xyz))
 
     def match(self, moved: Floats, reach_m: float) -> Match:
-        """The nearest points of the surface within reach, and the distances from their planes."""
+        """Find the nearest points of the surface within reach, and the distances from their planes."""
         _, index = self.tree.query(moved, distance_upper_bound=reach_m)
         matched = index < len(self.points)
         index, near = index[matched], moved[matched]
@@ -203,7 +203,7 @@ class Surface(NamedTuple):
 
 
 class Match(NamedTuple):
-    """Which of the points have a counterpart (N,); these (n, 3), the normals there (n, 3), the distances (n,) and weights (n,)."""
+    """Matched points: mask (N,) of points with a counterpart; their positions (n, 3), normals (n, 3), distances (n,) and weights (n,)."""
 
     matched: Mask
     points: Floats
@@ -213,7 +213,7 @@ class Match(NamedTuple):
 
 
 def register_points(moving: SurfacePoints, fixed: SurfacePoints, corners: Floats) -> EpochFit:
-    """Measure how points of a later date lie against those of the first.
+    """Measure the offset of the points of a later date from the points of the first.
 
     Parameters
     ----------
@@ -222,8 +222,8 @@ def register_points(moving: SurfacePoints, fixed: SurfacePoints, corners: Floats
 
     Returns
     -------
-    The fit; "failed" where what stands at both dates lies nowhere on each other, "degraded" without a motion in the plane where too little
-    stands to say so.
+    The fit. It is "failed" if the objects standing at both dates do not lie on each other anywhere. It is "degraded", without a motion
+    in the plane, if too few objects stand to decide.
     """
     centre = corners.mean(axis=0)
     if (number := min(len(moving.xyz), len(fixed.xyz))) < RULES.min_points:
@@ -246,7 +246,7 @@ def _height_difference(moving: Floats, fixed: Floats) -> float:
 
 
 def _fit_from(start: RigidMotion, later: SurfacePoints, surface: Surface, corners: Floats) -> EpochFit:
-    """The fit that iterations reach from a motion."""
+    """Compute the fit that the iterations reach from a starting motion."""
     moving = later.xyz
     tile = np.floor(moving[:, :2] / TILE_M).astype(np.int64)
     held = (tile[:, 0] + 2 * tile[:, 1]) % HOLD_OUT == 0
@@ -268,7 +268,7 @@ def _fit_from(start: RigidMotion, later: SurfacePoints, surface: Surface, corner
 
 
 def _iterate(motion: RigidMotion, moving: Floats, surface: Surface) -> tuple[RigidMotion, float]:
-    """The motion of the least weighted distances, scale by scale, and the distance from which a point does not count at the last."""
+    """Find the motion with the smallest weighted distances, scale by scale; return it and the last scale's distance limit for points."""
     tukey_m = SCALES[-1].tukey_m
     for scale in SCALES:
         some = moving[_some(np.arange(len(moving)), scale.points)]
@@ -287,7 +287,7 @@ def _iterate(motion: RigidMotion, moving: Floats, surface: Surface) -> tuple[Rig
 
 
 def _equations(match: Match, motion: RigidMotion, tukey_m: float) -> tuple[Floats, Floats]:
-    """Normal matrix (6, 6) and right-hand side (6,) of a small rotation about the centre and a shift."""
+    """Return the normal matrix (6, 6) and right-hand side (6,) of a small rotation about the centre and a shift."""
     weight = match.weight * np.maximum(1 - (match.distance / tukey_m) ** 2, 0) ** 2
     lever = np.cross(match.points - motion.centre, match.normals)
     design = np.concatenate([lever, match.normals], axis=1)
@@ -298,7 +298,9 @@ def _equations(match: Match, motion: RigidMotion, tukey_m: float) -> tuple[Float
 def _standard_error(
     motion: RigidMotion, moving: Floats, surface: Surface, tukey_m: float, corners: Floats
 ) -> tuple[float, float]:
-    """Standard errors of the position in the plane and in height, metres, the largest at the corners: by leaving out each of 4 × 4 parts (jackknife)."""
+    """Compute the standard errors of the position in the plane and in height, metres, the largest at the corners.
+
+    Uses the jackknife: each of 4 × 4 parts is left out in turn."""
     low, size = moving[:, :2].min(axis=0), np.maximum(np.ptp(moving[:, :2], axis=0), 1e-9)
     cell = np.minimum((4 * (moving[:, :2] - low) / size).astype(np.int64), 3) @ [4, 1]
     sums = []
@@ -317,7 +319,7 @@ def _standard_error(
 
 
 def _standing_agreement(motion: RigidMotion, moving: SurfacePoints, surface: Surface, tukey_m: float) -> dict[str, Any]:
-    """Whether walls of one date are found at the other, more often than where they are moved away by some metres."""
+    """Measure whether walls of one date are found at the other date more often than after a shift by some metres."""
     moved = motion.apply(moving.xyz)
     tree, reach_m = cKDTree(moved), max(1.0, moving.spacing_m)
     later, first = (_some(np.flatnonzero(wall), MAX_STANDING_POINTS) for wall in (moving.wall, surface.wall))
@@ -339,25 +341,25 @@ def _standing_agreement(motion: RigidMotion, moving: SurfacePoints, surface: Sur
 
 
 def _squares_with_walls(walls: Floats) -> int:
-    """In how many squares of 25 m walls stand."""
+    """Count the squares of 25 m that contain standing walls."""
     _, counts = np.unique(np.floor(walls[:, :2] / RULES.square_m), axis=0, return_counts=True)
     return int((counts >= RULES.min_wall_points).sum())
 
 
 def _some(index: Indices, number: int) -> Indices:
-    """At most so many of an index, drawn."""
+    """Draw at most `number` points of an index."""
     return index if len(index) <= number else np.random.default_rng(0).choice(index, number, replace=False)
 
 
 def _share_on(match: Match, tukey_m: float) -> float:
-    """The share of points that lie on planes of the surface."""
+    """Return the share of points that lie on planes of the surface."""
     return float((np.abs(match.distance) < tukey_m).sum() / len(match.matched))
 
 
 def _share_under(
     tree: Any, moved: Floats, surface: Surface, first: Indices, by: Floats, reach_m: float, tukey_m: float
 ) -> float:
-    """The share of points of the surface on whose planes a moved point lies."""
+    """Return the share of surface points whose planes contain a moved point."""
     positions = surface.points[first] + by
     _, index = tree.query(positions, distance_upper_bound=reach_m)
     matched = index < len(moved)
@@ -366,7 +368,7 @@ def _share_under(
 
 
 def _search(start: RigidMotion, moving: SurfacePoints, surface: Surface) -> RigidMotion:
-    """The shift in the plane of up to 30 m at which most walls are found."""
+    """Search the shifts in the plane of up to 30 m for the shift that matches the largest number of walls."""
     some = start.apply(moving.xyz[_some(np.flatnonzero(moving.wall), MAX_SEARCHED_POINTS)])
     steps = np.arange(-RULES.max_shift_m, RULES.max_shift_m + 1, SEARCH_STEP_M)
     shifts = np.array([(east, north, 0.0) for east in steps for north in steps])

@@ -1,4 +1,4 @@
-"""A rubble job given as paths and words: check it, say what it would do, or write the map."""
+"""Rubble jobs given as paths and words: checks, a dry run that describes the job, and the run that writes the map."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RubbleJob:
-    """A rubble map of these files, written into a folder. before : the oldest first; dates : those of `before` and of post."""
+    """Rubble map of these files, written into a folder. before : the oldest first; dates : of `before` and of post."""
 
     post: str
     before: tuple[str, ...]
@@ -37,8 +37,9 @@ class RubbleJob:
         cls, post: str, pre: Sequence[str], footprints: str, output: JobOutput, options: RubbleOptions = RubbleOptions(),
         event: EventInfo = EventInfo(), also: Sequence[str] | None = None,
     ) -> RubbleJob:  # fmt: skip
-        """The job of these words, each of post and pre a file or DATE=FILE. Errors: InputError; OutputError where it would write over
-        its inputs."""
+        """Plan the job from these words; each of post and pre is a file or DATE=FILE.
+
+        Errors: InputError; OutputError if the job would overwrite its inputs."""
         dates, files = zip(*map(parse_dated, [*pre, post]), strict=True)
         if len(pre) > 1:
             check_dates(dates, len(dates))
@@ -59,12 +60,12 @@ class RubbleJob:
         return self.output.for_job(inputs, self.options, **others)
 
     def describe(self) -> str:
-        """What would be done, in one line, after all checks. Errors: those of `debris_volumes`."""
+        """Describe in one line what the job would do, after all checks. Errors: as for `debris_volumes`."""
         self._known_output.check()
         return f"{count_of(len(self._check()), 'building')} would be measured into {self.output.out}"
 
     def run(self, progress: Progress | None = None) -> tuple[RubbleMap, dict[str, Path]]:
-        """Make the map and write its files; the map and the paths by name. Errors: those of `debris_volumes` and `save_rubble`."""
+        """Make the map and write its files; return both, paths by name. Errors: as for `debris_volumes` and `save_rubble`."""
         first = self.before[0] if self.before else None
         output = self._known_output
         with output.begin():
@@ -79,7 +80,7 @@ class RubbleJob:
             )
 
     def _check(self) -> Footprints:
-        """The outlines, once it is known that the heights of all dates can be read, and lie under them."""
+        """Check that the heights of all dates can be read and lie under the outlines; return the outlines."""
         outlines = read_outlines(self.footprints, self.options)
         for later in (*self.before, self.post)[1:] or (self.post,):
             check_heights(later, outlines, *self.before[:1])

@@ -1,7 +1,7 @@
 """Buildings over more than two dates: heights, volumes and states by date, and the date of the first loss.
 
-Each date is compared with the first one, or with the one at which the building was new or first seen. Memory: that of a
-job of two dates."""
+Each date is compared with the first date, or with the date when the building was new or first seen. The job needs as much
+memory as a job of two dates."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ WIDTH, HEIGHT, MARGIN = 320, 110, 24  # of a drawing
 
 
 def parse_dated(text: str) -> tuple[str, str]:
-    """Return the date and the file of DATE=FILE; the name of the file stands for a missing date."""
+    """Return the date and the file of DATE=FILE; if the date is missing, the name of the file replaces it."""
     match = DATED.fullmatch(text)
     return (match[1], match[2]) if match else (Path(text).stem, text)
 
@@ -118,14 +118,14 @@ def debris_history(
 def _laid(
     heights: Sequence[HeightSource], outlines: Footprints, options: RubbleOptions
 ) -> tuple[list[Heights], tuple[EpochFit, ...]]:
-    """The heights of all dates, later ones laid on the first, and how they lay."""
+    """Return the heights of all dates, with later dates aligned to the first, and the fits of the alignment."""
     first, *later = (Heights.open(source) for source in heights)
     laid = [lay_dates(date, first, outlines, options) for date in later]
     return [first, *(date for date, _ in laid)], tuple(fit for _, fits in laid for fit in fits)
 
 
 def check_dates(dates: Sequence[str], number: int) -> None:
-    """Refuse dates that are not those of so many sources, in the order of time. Errors: InputError."""
+    """Refuse dates that do not match this number of sources or are not in the order of time. Errors: InputError."""
     if number < 2 or len(dates) != number or len(set(dates)) < number:
         raise InputError(
             f"{number} sources of heights have the dates {', '.join(dates)}; expected two or more, each with a date of its own. "
@@ -141,7 +141,7 @@ def _compare(
     heights: Sequence[Heights], pair: tuple[int, int], outlines: Footprints, rows: NDArray[np.int64],
     options: RubbleOptions, event: EventInfo, fits: tuple[EpochFit, ...],
 ) -> RubbleMap | None:  # fmt: skip
-    """The map of some buildings at a pair of dates; None where they have no heights, an error for the first date."""
+    """Map some buildings at a pair of dates; return None if they have no heights, or raise an error for the first date."""
     attributes = None if outlines.attributes is None else outlines.attributes.iloc[rows].reset_index(drop=True)
     frame = outlines.frame.iloc[rows].reset_index(drop=True)
     compared = replace(outlines, frame=frame, attributes=attributes, pixels=None)
@@ -155,7 +155,7 @@ def _compare(
 
 
 def _joined(table: pd.DataFrame, maps: dict[int, RubbleMap], outlines: Footprints, dates: Sequence[str]) -> RubbleMap:
-    """The map of the last date with the history of all."""
+    """Return the map of the last date with the history of all dates."""
     history = _history(table, outlines.frame["id"].to_numpy(), dates)
     lost = history[history["state"].isin(LOST)].drop_duplicates("id").set_index("id")["date"]
     buildings = maps[0].buildings.copy()
@@ -172,7 +172,7 @@ def _joined(table: pd.DataFrame, maps: dict[int, RubbleMap], outlines: Footprint
 
 
 def _history(table: pd.DataFrame, ids: NDArray[Any], dates: Sequence[str]) -> pd.DataFrame:
-    """One row a building and date; the date that others are compared with has a height and a volume alone."""
+    """Return one row per building and date; the date that others are compared with has only a height and a volume."""
     names = np.array(dates, object)
     later = table.assign(
         height_m=table["height_pre_m"] - table["roof_height_loss_m"],
@@ -220,7 +220,7 @@ def write_history_page(rubble: RubbleMap, path: Path) -> Path:
 
 
 def _sums(history: pd.DataFrame) -> str:
-    """A table of volumes and numbers by state, by date."""
+    """Return an HTML table of volumes and numbers by state for each date."""
     volumes = history.groupby("date", sort=False)[["volume_m3", "lost_m3", "debris_m3"]].sum()
     states = pd.crosstab(history["date"], history["state"]).reindex(volumes.index, fill_value=0)
     table = volumes.join(states.reindex(columns=list(STATES), fill_value=0)).reset_index()

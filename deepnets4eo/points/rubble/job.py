@@ -1,6 +1,6 @@
-"""The rubble job: heights after the event, before it where there are any, and footprints in; a `RubbleMap` out.
+"""The rubble job: takes heights after the event, heights before it if available, and footprints; makes a `RubbleMap`.
 
-Works by blocks of about one square kilometre, for each of which points are streamed. Refuses inputs in different CRS or not in
+Works by blocks of about one square kilometre; points are streamed for each block. Refuses inputs in different CRS or not in
 metres, and footprints that lie off the heights."""
 
 from __future__ import annotations
@@ -52,21 +52,21 @@ def debris_volumes(
     ----------
     post : heights after the event: a file of points, a `PointCloud`, a surface model in metres
     footprints : building outlines: any vector file, or a table with a CRS
-    pre : the same before the event; None measures rubble by the heights after it alone
-    options : how it is measured
-    event : what the map is of; missing dates are taken from the tags of surface models
+    pre : heights before the event, in the same forms; if None, rubble is measured only by the heights after the event
+    options : the options of the measurement
+    event : the event that the map shows; missing dates are taken from the tags of surface models
     progress : called with the share done, 0–1
 
     Returns
     -------
-    In the CRS of the heights. Memory: about 1 GB, whatever the area.
+    The map, in the CRS of the heights. Memory: about 1 GB, whatever the area.
 
     Raises
     ------
     InputError
-        What cannot be read; surface models in feet; heights in degrees or the units of web maps.
+        A source cannot be read; surface models are in feet; heights are in degrees or the units of web maps.
     GridError
-        Heights of both dates in different CRS, or no footprint on the heights.
+        Heights of both dates are in different CRS, or no footprint is on the heights.
     NoHeightsError
         No height is known at and around any of the footprints.
 
@@ -88,8 +88,9 @@ def debris_volumes(
 def lay_dates(
     after: Heights, before: Heights | None, outlines: Footprints, options: RubbleOptions
 ) -> tuple[Heights, tuple[EpochFit, ...]]:
-    """Heights after the event, laid on those before it, and how they lay; as they are where there is nothing to lay them on. Errors:
-    GridError, as `debris_volumes`."""
+    """Align the heights after the event to the heights before it; return them with the fits.
+
+    Heights without a counterpart, or assumed to be registered, are returned unchanged. Errors: GridError, as for `debris_volumes`."""
     if before is None or options.assume_registered:
         return after, ()
     frame = frame_on(outlines, common_crs(after, before), after, before)
@@ -110,7 +111,7 @@ def measure_heights(
     event: EventInfo = EventInfo(),
     progress: Callable[[float], None] | None = None,
 ) -> RubbleMap:
-    """The map of heights that lie on each other; without any loss where one of the `fits` failed. Errors: as `debris_volumes`."""
+    """Make the map from aligned heights; it has no losses if one of the `fits` failed. Errors: as for `debris_volumes`."""
 
     crs = common_crs(after, before)
     frame = frame_on(outlines, crs, after, before)
@@ -158,9 +159,9 @@ def check_heights(
     Raises
     ------
     InputError
-        What cannot be read; surface models in feet; heights in degrees or in the units of web maps; dates that do not fit.
+        A source cannot be read; surface models are in feet; heights are in degrees or in the units of web maps; the dates do not fit.
     GridError
-        Heights of both dates in different CRS, or no footprint on the heights.
+        Heights of both dates are in different CRS, or no footprint is on the heights.
     """
     after, before = Heights.open(post), None if pre is None else Heights.open(pre)
     crs = common_crs(after, before)
@@ -173,7 +174,7 @@ def check_heights(
 
 
 def _all_rows(tables: list[gpd.GeoDataFrame], frame: gpd.GeoDataFrame, crs: Any, paired: bool) -> gpd.GeoDataFrame:
-    """A row for every footprint in their order; those off the heights are not assessed."""
+    """Return one row for every footprint, in their order; footprints off the heights are not assessed."""
     joined = pd.concat(tables).reindex(frame.index if frame.index.is_unique else range(len(frame)))
     joined.index = pd.RangeIndex(len(frame))
     joined["id"], joined["method"] = frame["id"].to_numpy(), "pre_post" if paired else "post_only"

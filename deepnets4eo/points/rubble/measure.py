@@ -2,7 +2,8 @@
 
 Volumes are means over the known cells of an outline times its area.
 
-Debris lies where the surface has fallen, up to the height of a heap, and where it has risen around the building.
+Debris is counted in cells whose surface has fallen, up to the height of a heap, and in cells around the building whose
+surface has risen.
 """
 
 from __future__ import annotations
@@ -72,10 +73,10 @@ class BlockMeasures:
     """Measures of all buildings of a block.
 
     table : one row per building
-    rubble : (h, w) number of the building whose rubble a cell is, plus one
+    rubble : (h, w) number of the building whose rubble covers a cell, plus one
     above : (h, w) heights above the terrain after the event, metres
     terrain : (h, w) heights of the terrain, metres
-    stated_offset_m : how far stated heights lay above roofs, which is taken out
+    stated_offset_m : offset of stated heights above roofs, which is removed
     """
 
     table: pd.DataFrame
@@ -140,7 +141,7 @@ def measure_block(inputs: BlockInputs, options: RubbleOptions) -> BlockMeasures:
 def _plan_alone(
     inputs: BlockInputs, cells: BuildingCells, above: FloatImage, rough: Mask, area: Floats, options: RubbleOptions
 ) -> tuple[HeightLoss, float]:
-    """The plans by heights after the event alone, and the offset of stated heights that was taken out."""
+    """Measure the plans only by heights after the event; return them and the offset that was removed from stated heights."""
     plan = plan_alone(inputs, cells, above, rough, area, options)
     offset_m = _stated_offset_m(plan, cells)
     if offset_m:
@@ -156,7 +157,7 @@ def _low_share(plan: HeightLoss, cells: BuildingCells) -> Floats:
 
 
 def _stated_offset_m(plan: HeightLoss, cells: BuildingCells) -> float:
-    """By how much stated heights lie above the roofs of buildings that stand."""
+    """Return the offset of stated heights above the roofs of standing buildings."""
     seen_m = plan.height - plan.loss
     with np.errstate(invalid="ignore"):
         standing = (plan.mean(cells, plan.gone) < PARTLY_SHARE) & (seen_m > plan.limit)
@@ -204,12 +205,12 @@ def states_of(
 ) -> NDArray[np.object_]:
     """Return the state (N,) of each building.
 
-    collapsed_share, rubble_share, low_share : shares 0–1 of the plan that has fallen, holds debris, or is no higher
-        than a heap
+    collapsed_share, rubble_share, low_share : shares 0–1 of the plan that has fallen, is covered by debris, or is no
+        higher than a heap
     loss_m, height_m : mean fall and former height, metres
     known : whether enough was measured
 
-    A mean fall alone collapses no building, as the former height may be wrong.
+    A mean fall is not enough to count a building as collapsed, as the former height may be wrong.
     """
     with np.errstate(invalid="ignore"):
         fallen = loss_m >= np.maximum(MIN_LOSS_M, LOSS_SHARE * height_m)
@@ -229,7 +230,7 @@ def states_of(
 def destroyed_share(collapsed_share: Floats, loss_m: Floats, height_m: Floats, state: NDArray[np.object_]) -> Floats:
     """Return the share (N,) 0–1 of each building that came down: the share of the plan.
 
-    For a collapsed building it is at least the share of the height, since smooth heaps of post alone are no part of the
+    For a collapsed building it is at least the share of the height, since smooth heaps seen only in post do not count towards the
     plan.
 
     >>> state = np.array([COLLAPSED, STANDING], object)

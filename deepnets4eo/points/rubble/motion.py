@@ -22,7 +22,7 @@ class RigidMotion:
 
     @classmethod
     def upwards(cls, by_m: float, centre: Floats) -> RigidMotion:
-        """A shift in height alone."""
+        """Return a motion that only shifts the height."""
         return cls(np.eye(3), np.array([0.0, 0.0, by_m]), centre)
 
     def apply(self, xyz: Floats) -> Floats:
@@ -30,7 +30,7 @@ class RigidMotion:
         return (xyz - self.centre) @ self.rotation.T + (self.centre + self.shift)
 
     def followed_by(self, turn: Floats, shift: Floats) -> RigidMotion:
-        """This motion, then a small one about the same centre: a rotation vector (3,) in radians and a shift (3,)."""
+        """Return this motion followed by a small motion about the same centre: a rotation vector (3,) in radians and a shift (3,)."""
         own = rotation_of(turn)
         return RigidMotion(own @ self.rotation, own @ self.shift + shift, self.centre)
 
@@ -45,7 +45,7 @@ class RigidMotion:
         return float(np.degrees(np.arctan2(np.hypot(self.rotation[0, 2], self.rotation[1, 2]), self.rotation[2, 2])))
 
     def grid_of(self, grid: Grid) -> Grid:
-        """Where the cells of a surface model lie after the motion, those at the height of the centre exactly."""
+        """Return the grid of a surface model after the motion; it is exact for cells at the height of the centre."""
         (a, b, _), (d, e, _) = self.rotation[:2]
         x, y = self.centre[:2]
         dx, dy = self.shift[:2]

@@ -1,4 +1,4 @@
-"""Where heights and footprints of a rubble job lie: one CRS in metres, and what of the heights is around the footprints."""
+"""Placement of heights and footprints of a rubble job: one CRS in metres, and the heights around the footprints."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HALO_M = 40.0  # of a block: heaps around its buildings, and ground beside them
 
 
 def read_outlines(footprints: str | Path | gpd.GeoDataFrame | Footprints, options: RubbleOptions) -> Footprints:
-    """The building outlines as the options say how to read them. Errors: InputError, as `read_footprints`."""
+    """Read the building outlines according to the options. Errors: InputError, as for `read_footprints`."""
     from deepnets4eo.footprints import read_footprints
 
     return read_footprints(
@@ -32,7 +32,7 @@ def read_outlines(footprints: str | Path | gpd.GeoDataFrame | Footprints, option
 
 
 def frame_on(footprints: Footprints, crs: Any, after: Heights, before: Heights | None) -> gpd.GeoDataFrame:
-    """The footprints in the coordinates of the heights, in metres, as which they count where there is no CRS."""
+    """Return the footprints in the heights' coordinates, in metres; without a CRS they count as being in them already."""
     if crs is not None:
         return footprints.frame if footprints.crs is None else footprints.to(crs).frame
     unit_m = after.unit_m if before is None or after.unit_m != 1 else before.unit_m
@@ -43,7 +43,7 @@ def frame_on(footprints: Footprints, crs: Any, after: Heights, before: Heights |
 
 
 def common_crs(after: Heights, before: Heights | None) -> Any:
-    """The CRS of the heights; of two, one may lack it."""
+    """Return the CRS of the heights; one of two sources may lack a CRS."""
     crs = after.crs if before is None or after.crs is not None else before.crs
     if before is not None and None not in (before.crs, after.crs) and not _same_plane(after.crs, before.crs):
         raise GridError(
@@ -58,7 +58,7 @@ def common_crs(after: Heights, before: Heights | None) -> Any:
 
 
 def _same_plane(one: Any, other: Any) -> bool:
-    """Whether two CRS have the same horizontal part."""
+    """Return whether two CRS have the same horizontal part."""
     first, second = (crs.to_2d() if hasattr(crs, "to_2d") else crs for crs in (one, other))
     return bool(first == second or first.to_epsg() == second.to_epsg() is not None)
 
@@ -73,7 +73,7 @@ def common_bounds(after: Heights, before: Heights | None) -> tuple[float, float,
 
 
 def bounds_around(after: Heights, before: Heights | None, frame: gpd.GeoDataFrame) -> tuple[float, ...]:
-    """The part of the heights around the footprints. Errors: GridError where there is none."""
+    """Return the bounds of the heights around the footprints. Errors: GridError if no footprint is on the heights."""
     left, bottom, right, top = common_bounds(after, before)
     own = shapely.box(left, bottom, right, top) if left < right and bottom < top else shapely.Polygon()
     if not shapely.intersects(own, frame.geometry.to_numpy()).any():

@@ -1,7 +1,6 @@
-"""Heights before and after in the cells of each building's plan: where the roof has gone, and how far volumes may be
-off.
+"""Heights before and after in the cells of each building's plan: the parts without their roof, and the errors of volumes.
 
-Heights of both dates are aligned on the stable ground that they share. With the later date alone, low and rough cells
+Heights of both dates are aligned on the stable ground that they share. If there is only the later date, low and rough cells
 are rubble, and bare cells have come down.
 
 The 95 % intervals cover errors of heights and outlines, and doubtful volumes, which are measured on each building:
@@ -47,7 +46,7 @@ MIN_SIGMA_M = 0.02
 
 @dataclass(frozen=True)
 class VerticalFit:
-    """How two dates fit on stable ground: metres added to the heights before, spread of the differences, cells."""
+    """Vertical fit of two dates on stable ground: metres added to the heights before, spread of differences, cells."""
 
     shift_m: float = 0.0
     nmad_m: float = float("nan")
@@ -87,8 +86,9 @@ NMADS = 3.0  # a fall counts from so many times the spread on stable ground
 
 @dataclass(frozen=True)
 class BlockInputs:
-    """Heights of a block on one grid, brought to each other, and N outlines in its CRS; `heights_m` (N,) are heights
-    before by other sources, NaN where unknown."""
+    """Heights of a block on one grid, aligned with each other, and N outlines in its CRS.
+
+    `heights_m` (N,) are heights before the event from other sources, NaN if unknown."""
 
     post: BlockHeights
     pre: BlockHeights | None
@@ -133,7 +133,7 @@ class HeightLoss:
         return cells.mean_of_parts(values, self.known, self.inner)
 
     def volume(self, cells: BuildingCells, heights: NDArray[Any], where: Mask) -> Floats:
-        """(N,) m³: area · mean of heights (P,) where they count, and 0 elsewhere."""
+        """Return (N,) volumes in m³: area times the mean of the heights (P,) that count, with 0 for all other cells."""
         return self.area * self.mean(cells, np.where(where, heights, 0))
 
     def roof_seen_share(self, cells: BuildingCells) -> Floats:
@@ -150,7 +150,7 @@ class HeightLoss:
 def plan_of_both(
     inputs: BlockInputs, pre: BlockHeights, cells: BuildingCells, area: Floats, options: RubbleOptions
 ) -> HeightLoss:
-    """The plans by the difference of heights: of tops at the edge, of means within."""
+    """Measure the plans by the difference of heights: of tops at the edge, of means within."""
     inner = inner_cells(inputs, cells)
     after, before = (
         np.where(
@@ -175,7 +175,7 @@ def plan_of_both(
 def plan_alone(
     inputs: BlockInputs, cells: BuildingCells, above: FloatImage, rough: Mask, area: Floats, options: RubbleOptions
 ) -> HeightLoss:
-    """The plans by heights after the event alone."""
+    """Measure the plans only by heights after the event."""
     after = cells.of_heights(above)
     within = inner_cells(inputs, cells)
     known = np.isfinite(after) & (cells.total(within) >= MIN_INNER)[cells.owner]
@@ -197,19 +197,19 @@ def plan_alone(
 
 
 def inner_cells(inputs: BlockInputs, cells: BuildingCells) -> Mask:
-    """(P,) whether a cell of a plan lies away from its edge."""
+    """Return (P,) whether each cell of a plan lies away from its edge."""
     inner = np.zeros(inputs.terrain.shape, bool)
     inner.reshape(-1)[BuildingCells.from_outlines(shrink(inputs.outlines, MARGIN_M), inputs.post.grid).flat] = True
     return np.asarray(cells.of_image(inner))
 
 
 def least_loss_m(fit: VerticalFit, options: RubbleOptions) -> float:
-    """The smallest fall that counts: that of the options, or 3 NMAD of the stable ground where that is more."""
+    """Return the smallest fall that counts: the fall set in the options, or 3 NMAD of the stable ground if that is larger."""
     return max(options.least_loss_m, NMADS * sigma_m(fit))
 
 
 def sigma_m(fit: VerticalFit) -> float:
-    """The spread of differences on stable ground, or an assumed one."""
+    """Return the spread of differences on stable ground, or an assumed spread if it is unknown."""
     return fit.nmad_m if np.isfinite(fit.nmad_m) else 2 * MIN_SIGMA_M
 
 
@@ -239,7 +239,7 @@ class Measured:
 def interval(
     name: str, measured: Measured, known_share: Floats, inputs: BlockInputs, options: RubbleOptions
 ) -> dict[str, Floats]:
-    """The volume with its 95 % interval."""
+    """Return the volume with its 95 % interval."""
     cell_m2, number, volume = inputs.cell_m**2, measured.cells, measured.volume
     error = NORMAL_95 * volume_sigma(number, cell_m2, measured.factor * sigma_m(inputs.fit), options.correlation_m)
     error = error + number * cell_m2 * options.bias_m + (1 - known_share) * np.nan_to_num(volume)
@@ -267,7 +267,7 @@ class Doubts:
     known_share: Floats
 
     def of_loss(self) -> Doubt:
-        """Falls at edges alone, and what rose there by the same chance; roofs beyond the outline that have gone."""
+        """Return the doubt about the loss: falls only at edges, rises of the same chance, and lost roofs beyond the outline."""
         if self.inputs.pre is None or self.plan.before is None:
             return Doubt(np.zeros(self.cells.count), np.zeros(self.cells.count))
         rise = self.plan.after - self.plan.before
@@ -279,10 +279,10 @@ class Doubts:
         return Doubt(by_chance - self.plan.volume(self.cells, rise, self._at_edge_alone()), more)
 
     def of_debris(self, counted: Mask, standing: Mask) -> Doubt:
-        """Doubtful volume of debris in cells that count (P,); `standing` (N,) are buildings that stand.
+        """Return the doubtful volume of debris in cells that count (P,); `standing` (N,) selects buildings that stand.
 
-        Doubtful are edges alone, heaps beside walls, litter mistaken for a slab, heaps where a roof was beyond the
-        outline, and uneven heaps under few points.
+        Doubtful are falls only at edges, heaps next to walls, litter mistaken for a slab, heaps in cells of a roof that reached
+        beyond the outline, and uneven heaps under few points.
         """
         after = np.maximum(self.plan.after, 0)
         alone = self.plan.volume(self.cells, after, counted & self._at_edge_alone())
@@ -306,7 +306,7 @@ class Doubts:
         return self.plan.volume_unseen(self.cells, heights, where, self.known_share)
 
     def _at_edge_alone(self) -> Mask:
-        """(P,) cells that have come down at an edge alone."""
+        """Return (P,) cells that have come down only at an edge."""
         from scipy.ndimage import distance_transform_edt
 
         inner = np.zeros(self.inputs.terrain.shape, bool)

@@ -1,10 +1,10 @@
-"""The files of a rubble map; all of them appear together, or none does.
+"""Files of a rubble map; either all of them appear together, or none.
 
 Buildings become CityJSON 2.0 (OGC, https://www.cityjson.org/specs/2.0.1/), with vertices in whole millimetres from a
 corner.
 
-They are prisms of their outlines (LoD 1) from the terrain to their height before the event, without geometry where that
-is unknown.
+They are prisms of their outlines (LoD 1) from the terrain to their height before the event, without geometry if this
+height is unknown.
 
 On demand their roofs are added as triangles (LoD 2).
 """
@@ -65,8 +65,9 @@ REFERENCE = "https://www.opengis.net/def/crs/EPSG/0/{}"
 
 
 def check_products(also: Sequence[str], pre: HeightSource | None = None) -> tuple[str, ...]:
-    """The names of further products. Errors: InputError for unknown ones, and roofs without points before the event; MissingExtraError
-    for roofs without Open3D."""
+    """Check the names of further products, and return them.
+
+    Errors: InputError for unknown products, and for roofs without points before the event; MissingExtraError for roofs without Open3D."""
     unknown = [name for name in also if name not in (*ALSO, ROOFS)]
     if unknown:
         raise InputError(f"--also names {', '.join(unknown)}; expected some of {', '.join((*ALSO, ROOFS))}, or none.")
@@ -78,7 +79,7 @@ def check_products(also: Sequence[str], pre: HeightSource | None = None) -> tupl
 
 
 def products_of_points(post: HeightSource, also: Sequence[str]) -> list[str]:
-    """The further products that need points, where the heights are a surface model."""
+    """Return the further products that need points, if the heights are a surface model."""
     return [POINTS] if "laz" in also and not is_of_points(post) else []
 
 
@@ -192,8 +193,9 @@ def rubble_classes(cloud: PointCloud, rubble: gpd.GeoDataFrame) -> NDArray[np.ui
 
 
 def write_rubble_points(heights: Heights, rubble: gpd.GeoDataFrame, out: Path, about: Sequence[str] = ()) -> Path:
-    """Write the points of a file again, where they are, with the class of rubble inside polygons of the other date. Raises OutputError.
-    Memory: one chunk."""
+    """Copy the points of a file, unmoved, with the class of rubble inside polygons of the other date.
+
+    Raises OutputError. Memory: one chunk."""
     from deepnets4eo.points.files.las_writer import Additions, write_points
 
     def values(_: slice, cloud: PointCloud | None) -> dict[str, NDArray[Any]]:
@@ -238,7 +240,7 @@ def write_cityjson(
 
 
 def _roof_surface(roof: Roof, corner: NDArray[Any], vertices: dict[tuple[int, int, int], int]) -> dict[str, Any]:
-    """A roof as a surface of triangles."""
+    """Return a roof as a surface of triangles."""
     triangles = []
     for face in np.rint((roof.corners - corner) / STEP_M).astype(int)[roof.faces].tolist():
         steps = [(x, y, z) for x, y, z in face]
@@ -251,7 +253,7 @@ def _roof_surface(roof: Roof, corner: NDArray[Any], vertices: dict[tuple[int, in
 def _solids(
     outline: Any, terrain_m: float, height_m: float, corner: NDArray[Any], vertices: dict[tuple[int, int, int], int]
 ) -> list[list[list[list[int]]]]:
-    """The outer shell of each polygon: ground, roof and walls, counterclockwise from outside."""
+    """Return the outer shell of each polygon: ground, roof and walls, counterclockwise from outside."""
     if not math.isfinite(terrain_m + height_m) or not height_m >= MIN_HEIGHT_M:
         return []
     shells = []

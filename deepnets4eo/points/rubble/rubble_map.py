@@ -80,16 +80,16 @@ class RubbleMap:
 
     Parameters
     ----------
-    buildings : N rows: id, the columns of `MEANING`, and the outlines where the heights show the buildings
+    buildings : N rows: id, the columns of `MEANING`, and the outlines at the position of the buildings in the heights
     rubble : polygons of debris: id of the building, area_m2, volume_m3, highest_m above the terrain, terrain_m
     fits : of each block: its corner, how much the heights before were raised, the spread (NMAD) on stable ground, its cells
-    findings : what limits the worth of the numbers
+    findings : limits to the reliability of the numbers
     inputs : role to file
     parameters : the options
-    synthetic : whether the heights are made up
-    event : what the map is of
-    history : of several dates, a row for each building and date
-    registrations : how each later date lay against the first, and whether it was moved
+    synthetic : whether the heights are synthetic
+    event : the event that the map shows
+    history : for several dates, a row for each building and date
+    registrations : the fit of each later date to the first, and whether it was moved
     """
 
     buildings: gpd.GeoDataFrame
@@ -121,7 +121,9 @@ class RubbleMap:
         )
 
     def totals(self) -> dict[str, Any]:
-        """Number by state, and sums of volumes. Errors partly cancel in sums: their intervals are wider than 95 %."""
+        """Return the number of buildings by state, and sums of volumes.
+
+        Errors partly cancel in sums: their intervals are wider than 95 %."""
         frame = self.buildings
         volumes = {
             name: float(frame[name].sum())
@@ -132,7 +134,7 @@ class RubbleMap:
 
 
 def without_losses(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """Return the buildings not assessed, with what the first date alone says."""
+    """Return the buildings as not assessed, keeping only the measurements of the first date."""
     changed = [name for name in MEANING if name not in (*OF_FIRST_DATE, "state", "damage")]
     return buildings.assign(**dict.fromkeys(changed, np.nan), state=UNKNOWN, damage=GRADE_OF_STATE[UNKNOWN])
 
@@ -153,7 +155,7 @@ def gap_findings(gaps: Sequence[tuple[int, Exception]]) -> tuple[Finding, ...]:
 
 
 def findings_of(buildings: gpd.GeoDataFrame, fits: list[dict[str, Any]], paired: bool) -> tuple[Finding, ...]:
-    """What limits the worth of the numbers."""
+    """Return the findings that limit the reliability of the numbers."""
     findings = []
     unseen = int((buildings["state"] == UNKNOWN).sum())
     if unseen:
@@ -182,7 +184,7 @@ def findings_of(buildings: gpd.GeoDataFrame, fits: list[dict[str, Any]], paired:
 
 
 def _offset_findings(fits: list[dict[str, Any]]) -> list[Finding]:
-    """A finding where stated heights lay above or below the roofs that stand."""
+    """Return a finding if stated heights were above or below the roofs of standing buildings."""
     offsets = [fit["stated_offset_m"] for fit in fits if fit.get("stated_offset_m")]
     if not offsets:
         return []
@@ -194,16 +196,16 @@ def _offset_findings(fits: list[dict[str, Any]]) -> list[Finding]:
 
 @option_group
 class RubbleOptions:
-    """How height loss, debris and state of buildings are measured.
+    """Options for measuring height loss, debris and state of buildings.
 
     Parameters
     ----------
-    id_column : column of the outlines that holds the buildings' ids; by default one of the usual names
+    id_column : column of the outlines that contains the buildings' ids; by default one of the usual names
 
     Raises
     ------
     InputError
-        For a value out of range.
+        A value is out of range.
 
     Examples
     --------

@@ -1,15 +1,14 @@
-"""Heights of one date rasterised on the cells of a block, heights from a column of a table, and sums of cells over many
-footprints.
+"""Heights of one date on the cells of a block, heights from a column of a table, and sums of cells over many footprints.
 
 Takes a file of points, points in memory, a raster or a layer. Vegetation and noise of a classified cloud do not count.
 Buildings are numbered in the order of the outlines.
 
-The rule of thumb is that of FEMA 329, Debris Estimating Field Guide (2010): a building leaves 33 % of its enclosed
+The rule of thumb follows FEMA 329, Debris Estimating Field Guide (2010): a building leaves 33 % of its enclosed
 volume.
 
 Reviews find 30 to 50 % uncertainty, hence 0.25 to 0.40. Volumes are bulk volumes, air between pieces included.
 
-Errors follow Rolstad et al. (2009), doi:10.3189/002214309789470950: an area in which errors of heights are alike counts
+Errors follow Rolstad et al. (2009), doi:10.3189/002214309789470950: an area whose height errors are alike counts
 once.
 """
 
@@ -58,7 +57,7 @@ WINDOW_PX = 5  # side of the square in which a plane is fitted
 
 @dataclass(frozen=True)
 class BlockHeights:
-    """Heights (h, w) of one date in metres, NaN where unknown.
+    """Heights (h, w) of one date in metres, NaN if unknown.
 
     top : of roofs and walls
     mean, lowest : of all points
@@ -72,15 +71,15 @@ class BlockHeights:
     rubble: FloatImage | None = None
 
     def above(self, terrain: FloatImage) -> FloatImage:
-        """(h, w) heights above a terrain: the top of what stands, the mean of what lies."""
+        """Return (h, w) heights above a terrain: the top of standing objects, the mean of lying material."""
         return np.where(self.top - terrain > WALL_M, self.top, self.mean) - terrain
 
     def above_lying(self, terrain: FloatImage) -> FloatImage:
-        """(h, w) heights above a terrain of what lies: the mean of all points."""
+        """Return (h, w) heights above a terrain of lying material: the mean of all points."""
         return self.mean - terrain
 
     def raise_by(self, by_m: float) -> BlockHeights:
-        """The same heights, raised."""
+        """Return the heights raised by `by_m`."""
         shift = np.float32(by_m)
         return BlockHeights(self.grid, self.top + shift, self.mean + shift, self.lowest + shift, self.rubble)
 
@@ -119,14 +118,14 @@ class Heights:
 
     @property
     def crs(self) -> Any:
-        """CRS of the heights, None where unknown."""
+        """Return the CRS of the heights, or None if unknown."""
         if self.layer is None:
             return self.cloud.crs
         return self.layer.height_crs
 
     @property
     def synthetic(self) -> bool:
-        """Whether the heights say that they are made up."""
+        """Return whether the heights are marked as synthetic."""
         return bool((self.layer or self.cloud).synthetic)
 
     @property
@@ -169,11 +168,11 @@ class Heights:
 
     @property
     def from_points(self) -> bool:
-        """Whether these are points, not a surface model."""
+        """Return whether these are points, not a surface model."""
         return self.layer is None
 
     def chunks(self) -> Iterable[PointCloud]:
-        """The points, some at a time."""
+        """Return the points as an iterable of chunks."""
         chunks = [self.cloud] if isinstance(self.cloud, PointCloud) else self.cloud.chunks()
         return chunks if self.motion is None else (self.lay(cloud) for cloud in chunks)
 
@@ -192,7 +191,7 @@ class Heights:
 
 
 def is_of_points(source: HeightSource) -> bool:
-    """Whether heights are points, in memory or by the suffix of their file."""
+    """Return whether heights are points, in memory or by the suffix of their file."""
     from deepnets4eo.points.files import CLOUD_SUFFIXES
 
     is_file = isinstance(source, (str, Path)) and Path(source).suffix.lower() in CLOUD_SUFFIXES
@@ -219,10 +218,9 @@ def _mean_heights(layer: Layer, grid: Grid, motion: RigidMotion | None) -> Float
 
 
 def stated_heights(outlines: Footprints, column: str | None) -> tuple[Floats, tuple[Finding, ...]]:
-    """Return the heights (N,) above ground of a column in metres, NaN where unknown, and a finding where values are
-    words, 0 or less.
+    """Return the heights (N,) above ground in a column, metres, NaN if unknown, and a finding if values are words, 0 or less.
 
-    Raises InputError for no such column, or no height in it.
+    Raises InputError if the column is missing or contains no height.
     """
     table = outlines.attributes
     if column is None:
@@ -247,8 +245,9 @@ def stated_heights(outlines: Footprints, column: str | None) -> tuple[Floats, tu
 
 
 def systematic_offset_m(above_roofs_m: Floats) -> float:
-    """Return the median of how far stated heights lie above roofs that stand (N,), metres; 0 below 0.5 m and for fewer
-    than 5 buildings.
+    """Return the median offset of stated heights above the roofs of standing buildings (N,), metres.
+
+    It is 0 if it is below 0.5 m or there are fewer than 5 buildings.
 
     >>> systematic_offset_m(np.array([2.4, 2.5, 2.6, 2.5, 9.0])), systematic_offset_m(np.array([2.5, 2.5]))
     (2.5, 0.0)
@@ -259,7 +258,7 @@ def systematic_offset_m(above_roofs_m: Floats) -> float:
 
 
 def without_offset(heights_m: Floats, offset_m: float) -> Floats:
-    """(N,) stated heights less an offset; unknown where nothing is left."""
+    """Return (N,) stated heights minus an offset, NaN if the result is not above 0."""
     left = heights_m - offset_m
     with np.errstate(invalid="ignore"):
         return np.where(left > 0, left, np.nan)
@@ -287,7 +286,7 @@ class BuildingCells:
         return image.reshape(-1)[self.flat]
 
     def of_heights(self, image: FloatImage) -> FloatImage:
-        """(P,) values of an (h, w) image; unknown cells take the mean of at least 3 beside them in plans."""
+        """Return (P,) values of an (h, w) image; unknown cells take the mean of their neighbours in plans if 3 or more are known."""
         from scipy.ndimage import convolve
 
         inside = np.zeros(image.shape, bool)
@@ -305,7 +304,7 @@ class BuildingCells:
         return np.bincount(self.owner, weights=known, minlength=self.count).astype(np.float64)
 
     def mean(self, values: NDArray[Any], known: Mask) -> Floats:
-        """(N,) means of (P,) values where known; NaN where there is none."""
+        """Return (N,) means of the known values of (P,); NaN if none is known."""
         with np.errstate(invalid="ignore", divide="ignore"):
             return self.total(np.where(known, values, 0)) / self.total(known)
 

@@ -1,6 +1,7 @@
-"""SnapNet on a cloud or a surface model: it is seen from many sides, each view is labelled, and pixels vote for points.
+"""SnapNet on a cloud or a surface model: views from many sides are rendered and labelled, and pixels vote for points.
 
-Returns probabilities of points, NaN where no view shows them. Refuses clouds without what the network's layers show."""
+Returns probabilities of points, NaN if no view shows them. Refuses clouds without the measurements that the network's
+layers show."""
 
 from __future__ import annotations
 
@@ -69,7 +70,7 @@ class SnapNetLabeller(ViewLabeller):
 
     @property
     def halo_m(self) -> float:
-        """How far around a tile its views reach, metres."""
+        """Return how far the views of a tile reach around it, metres."""
         return reach_m(self.views)
 
     @property
@@ -93,7 +94,7 @@ class SnapNetLabeller(ViewLabeller):
         return scores
 
     def surface_scores(self, surface: Surface) -> NDArray[np.floating]:
-        """Return the scores (V, K) of the vertices of a surface, NaN where no view shows them."""
+        """Return the scores (V, K) of the vertices of a surface, NaN if no view shows them."""
         cameras = place_cameras(surface, self.views)
         views = rendered_views(surface, cameras, third=self.views.third, ahead=self.batch_size)
         return self.vertex_scores(surface, views, self.views.votes)

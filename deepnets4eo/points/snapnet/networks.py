@@ -81,7 +81,7 @@ class SnapNetFusion(ResidualCorrection):
         return plain
 
     def join(self, scores: Sequence[Tensor], present: list[Tensor] | None) -> Tensor:
-        """The sum of the scores; those of absent streams are 0."""
+        """Sum the scores; scores of absent streams are 0."""
         return torch.stack(list(scores)).sum(dim=0)
 
 

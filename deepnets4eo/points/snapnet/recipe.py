@@ -17,14 +17,14 @@ MEASURED = {COLOUR: "colour", INTENSITY: "intensity"}  # layer -> what a cloud m
 
 
 class ViewData(CloudData):
-    """Which clouds, which of their points are trained and validated on, and how many views make an epoch."""
+    """Data of a SnapNet recipe: the clouds, their training and validation points, and the number of views per epoch."""
 
     windows_per_epoch: int = Field(default=1000, ge=1, description="views; an epoch has as many whole batches of them")
     num_workers: int = Field(default=2, ge=0, description="threads that read views ahead of the network")
 
 
 class ViewSection(Section):
-    """Where cameras stand, what they show, and how the votes of their pixels are counted."""
+    """Views of a SnapNet recipe: camera positions, the layers of a view, and how the votes of pixels are counted."""
 
     cameras: Literal["around", "above", "indoors"] = Field(
         default="around",

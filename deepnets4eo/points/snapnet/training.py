@@ -86,7 +86,7 @@ def render_views(recipe: SnapNetRecipe, legend: Legend, clouds: Sequence[Labelle
 
 
 def part_of_faces(surface: Surface, parts: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The split (F,) of each face: that of its corners; BORDER where some are withheld, else NEITHER."""
+    """Return the split (F,) of each face: the split of its corners; BORDER if only some are withheld, else NEITHER."""
     corners = parts[surface.faces]
     withheld, learnt = corners == WITHHELD, corners == LEARNT
     chosen = [withheld.all(axis=1), withheld.any(axis=1), learnt.all(axis=1)]
@@ -94,7 +94,7 @@ def part_of_faces(surface: Surface, parts: NDArray[np.uint8]) -> NDArray[np.uint
 
 
 def without_mixed_faces(surface: Surface) -> Surface:
-    """A surface without triangles whose corners are of different classes, as published for training; splats have one class each."""
+    """Return a surface without triangles whose corners have different classes, as published for training; splats have one class each."""
     if surface.corners is not None or surface.classes is None:
         return surface
     corners = surface.classes[surface.faces]
@@ -102,7 +102,7 @@ def without_mixed_faces(surface: Surface) -> Surface:
 
 
 def part_of_pixels(view: FaceView, face_parts: NDArray[np.uint8]) -> ByteImage:
-    """The split (H, W) of each pixel, NOTHING where it shows no face."""
+    """Return the split (H, W) of each pixel, NOTHING for pixels that show no face."""
     part = np.full(view.face.shape, NOTHING, np.uint8)
     part[view.seen] = face_parts[view.face[view.seen]]
     return part
@@ -121,8 +121,9 @@ def _render_piece(rendered: RenderedViews, recipe: SnapNetRecipe, number: int, c
 def score_points(
     labeller: SnapNetLabeller, rendered: RenderedViews, recipe: SnapNetRecipe, folder: Path
 ) -> dict[str, Any]:
-    """Label the clouds that have a validation split, and return all scores of their points (NaN where nothing is
-    validated) and `seen_share`, the share of points that a view shows."""
+    """Label the clouds that have a validation split, and return all scores of their points.
+
+    Scores are NaN if nothing is validated. `seen_share` is the share of points that a view shows."""
     split, legend = rendered.split, rendered.legend
     matrix, seen_points, points = ConfusionMatrix(legend.num_classes), 0, 0
     for number, (named, of_cloud) in enumerate(zip(split.scenes, split.splits, strict=True)):

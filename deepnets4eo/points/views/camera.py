@@ -1,7 +1,8 @@
-"""Pinhole cameras, the faces that they see by a depth buffer, and where they stand: in a cone over random vertices, on a grid
-over aerial clouds, within rooms, near another one.
+"""Pinhole cameras, the faces that they see by a depth buffer, and camera positions.
 
-Coordinates are those of the surface, relative to its origin. Images are as the eye sees them: the camera's right is right.
+Cameras are placed in a cone over random vertices, on a grid over aerial clouds, within rooms, or near another camera.
+
+Coordinates are relative to the surface's origin. Images are as the eye sees them: the camera's right is right.
 """
 
 from __future__ import annotations
@@ -31,21 +32,21 @@ BACKGROUND = -1
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """A pinhole camera; the defaults are the published ones of SnapNet.
+    """A pinhole camera; the defaults are the published defaults of SnapNet.
 
     Parameters
     ----------
-    eye, target : (3,) float64, where it stands and a point that it looks at, metres from the surface's origin
+    eye, target : (3,) float64, the camera's position and a point that it looks at, metres from the surface's origin
     up : (3,) float64, the direction that is up in the image; not along the viewing direction
     field_of_view_deg : angle between the left and the right edge of the image, degrees
     width_px, height_px : size of the image
-    near_m, far_m : what lies nearer or farther along the viewing direction is not seen, metres
-    intrinsics : (fx, fy, cx, cy) as of `focal`, in place of the field of view
+    near_m, far_m : limits of the visible depth along the viewing direction, metres
+    intrinsics : (fx, fy, cx, cy) as for `focal`, in place of the field of view
 
     Raises
     ------
     InputError
-        A camera that looks along its up or at where it stands; sizes and limits that leave no image.
+        The camera looks along its up direction or at its own position, or sizes and limits leave no image.
 
     Examples
     --------
@@ -150,13 +151,13 @@ def check_of_surface(view: FaceView, faces: int) -> None:
 
 
 class ZBuffer:
-    """Tests, for every face, the pixels of the box around its image.
+    """Depth buffer that tests, for every face, the pixels of the box around its image.
 
     Parameters
     ----------
     surface : the surface
 
-    A pixel belongs to a face when its middle lies inside the face or on its edge. Among faces at the same distance the
+    A pixel belongs to a face if its centre lies inside the face or on its edge. Among faces at equal distance the
     first counts, also along shared edges.
 
     Computed in float64.
@@ -233,24 +234,24 @@ def cameras_around(
 def cameras_above(
     surface: Surface, *, gsd_m: float = 0.2, overlap: float = 0.5, tilt_deg: float = 45, headings: int = 4
 ) -> list[Camera]:
-    """A grid of cameras that look down, and of oblique ones, as in aerial surveys.
+    """Return a grid of cameras that look down, and of oblique cameras, as in aerial surveys.
 
     Parameters
     ----------
-    surface : no camera stands where it has no vertices
+    surface : the surface; cells without vertices get no camera
     gsd_m : ground size of a pixel in the middle of a view, metres
-    overlap : share of a view that the next one of the row shows again, 0 to below 1
+    overlap : share of a view that the next view of the row shows again, 0 to below 1
     tilt_deg : angle of the oblique views from straight down, degrees
-    headings : directions of oblique cameras at each position; 0 leaves them out
+    headings : directions of oblique cameras at each position; 0 means no oblique cameras
 
     Returns
     -------
-    At each position one camera that looks down, then the oblique ones.
+    At each position one camera that looks down, then the oblique cameras.
 
     Raises
     ------
     InputError
-        No vertices, or numbers outside the ranges above.
+        The surface has no vertices, or numbers are outside the ranges above.
     """
     if not (gsd_m > 0 and 0 <= overlap < 1 and 0 < tilt_deg < 90 and headings >= 0):
         raise InputError(
@@ -279,14 +280,14 @@ def cameras_indoors(
     distances_m: Sequence[float] = (1.0, 2.0, 3.0),
     elevation_deg: tuple[float, float] = (-15, 45),
 ) -> list[Camera]:
-    """Cameras in a room: they stand within its box, and look at what lies in its lower two thirds.
+    """Place cameras within the box of a room, looking at its lower two thirds.
 
     Parameters
     ----------
-    surface : of a room; each camera looks at one of its vertices
-    directions : how many vertices are looked at
-    seed : of the random numbers
-    distances_m : of the cameras of one direction from its vertex, metres; nearer where a wall would be in the way
+    surface : the surface of a room; each camera looks at one of its vertices
+    directions : number of vertices that are looked at
+    seed : seed of the random numbers
+    distances_m : distances of the cameras of one direction from its vertex, metres; shorter if a wall would be in the way
     elevation_deg : lowest and highest angle of the cameras above the horizon, seen from the vertex, degrees
 
     Returns
@@ -296,7 +297,7 @@ def cameras_indoors(
     Raises
     ------
     InputError
-        No vertices, and a room in which no camera can stand; ranges as of `cameras_around`.
+        The surface has no vertices, or no camera fits in the room; ranges as for `cameras_around`.
     """
     _check(surface, distances_m, elevation_deg)
     rng = np.random.default_rng(seed)
@@ -351,8 +352,9 @@ def cameras_near(
 
 
 def _towards(target: Floats, azimuth_deg: float, elevation_deg: float, distance_m: float) -> Camera:
-    """A camera at an azimuth (counterclockwise from east) and an elevation seen from its target; up stays defined where
-    it looks straight down."""
+    """Return a camera at an azimuth (counterclockwise from east) and an elevation seen from its target.
+
+    The up direction remains defined if the camera looks straight down."""
     azimuth, elevation = math.radians(azimuth_deg), math.radians(elevation_deg)
     level = np.array([math.cos(azimuth), math.sin(azimuth), 0])
     vertical = np.array([0, 0, 1.0])
@@ -362,7 +364,7 @@ def _towards(target: Floats, azimuth_deg: float, elevation_deg: float, distance_
 
 
 def _grid(surface: Surface, step_m: float) -> Iterator[Floats]:
-    """The middle of each square cell that has vertices, at the height of the middle one of these."""
+    """Yield the middle of each square cell that has vertices, at the median height of these vertices."""
     column = np.floor(surface.vertices[:, :2] / step_m).astype(np.int64)
     column -= column.min(axis=0)
     number = column[:, 0] * (int(column[:, 1].max()) + 1) + column[:, 1]

@@ -42,7 +42,7 @@ def draw_faces(positions, faces, eye, axes, focal, near, far, face, depth):  # t
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _image_box(corners, focal, near, box):  # type: ignore[no-untyped-def]
-    """Write the least and greatest column and row of the image of a face, cut off at the near limit."""
+    """Write the smallest and largest column and row of the image of a face, clipped at the near limit."""
     box[0], box[1], box[2], box[3] = np.inf, -np.inf, np.inf, -np.inf
     for corner in range(3):
         other = (corner + 1) % 3
@@ -65,7 +65,7 @@ def _widen(box, right, down, forward, focal):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _distance(planes, volume, right, down):  # type: ignore[no-untyped-def]
-    """Depth at which a ray meets a face; NaN where it passes by, and for faces seen along their plane."""
+    """Return the depth at the intersection of a ray and a face; NaN if they do not meet or the face is seen along its plane."""
     a = planes[0, 0] * right + planes[0, 1] * down + planes[0, 2]
     b = planes[1, 0] * right + planes[1, 1] * down + planes[1, 2]
     c = planes[2, 0] * right + planes[2, 1] * down + planes[2, 2]

@@ -33,7 +33,7 @@ VoteKind = Literal["probabilities", "logits"]
 
 
 class ViewLabeller:
-    """What labellers by views share: the segmenter of views, and how many of them it labels at once."""
+    """Base of labellers by views: the segmenter of views, and the number of views that it labels at once."""
 
     def __init__(self, segmenter: Segmenter, *, batch_size: int = BATCH) -> None:
         self.segmenter, self.batch_size = segmenter, batch_size
@@ -46,7 +46,7 @@ class ViewLabeller:
     def vertex_scores(
         self, surface: Surface, views: Iterable[tuple[FaceView, Layers]], kind: VoteKind
     ) -> NDArray[np.floating]:
-        """Return the scores (V, K) of the vertices of a surface by the votes of views; NaN where none shows them."""
+        """Return the scores (V, K) of the vertices of a surface by the votes of views; NaN if no view shows them."""
         return vote_views(self.segmenter, surface, views, kind=kind, batch_size=self.batch_size).vertex_scores()
 
     def grid_scores(
@@ -124,9 +124,9 @@ class Votes:
     ----------
     surface : the surface of the views
     num_classes : K
-    kind : what is added: "probabilities", or "logits", as published, in which confident views count more
+    kind : the quantity that is summed: "probabilities", or "logits", as published, which give confident views more weight
 
-    Memory: 8·K bytes a vertex.
+    Memory: 8·K bytes per vertex.
     """
 
     def __init__(self, surface: Surface, num_classes: int, kind: VoteKind = "probabilities") -> None:
@@ -170,7 +170,7 @@ class Votes:
         self._pixels[own] += np.bincount(row, minlength=len(own))
 
     def vertex_scores(self) -> Vectors:
-        """Return probabilities (V, K) float32, means over all pixels (of logits: their softmax); NaN where unseen."""
+        """Return probabilities (V, K) float32, means over all pixels (of logits: their softmax); NaN if unseen."""
         from scipy.special import softmax
 
         seen = self._pixels > 0
@@ -181,22 +181,22 @@ class Votes:
 
 
 def to_points(surface: Surface, vertex_scores: NDArray[np.floating], cloud: PointCloud) -> tuple[Vectors, Mask]:
-    """Give every point the scores of the nearest vertex; where that has none, those of the vertex's nearest scored one.
+    """Give every point the scores of the nearest vertex; if this vertex has no scores, use the scored vertex nearest to it.
 
     Parameters
     ----------
     surface : the surface
-    vertex_scores : (V, K); rows of NaN where unknown
+    vertex_scores : (V, K); rows of NaN if unknown
     cloud : N points
 
     Returns
     -------
-    (N, K) float32 scores, NaN where no vertex has any; (N,) bool, whether the nearest vertex has scores of its own.
+    (N, K) float32 scores, NaN if no vertex has scores; (N,) bool, whether the nearest vertex has its own scores.
 
     Raises
     ------
     InputError
-        Scores for another number of vertices.
+        The scores are for another number of vertices.
     """
     if len(vertex_scores) != len(surface.vertices):
         raise InputError(
@@ -211,7 +211,7 @@ def to_points(surface: Surface, vertex_scores: NDArray[np.floating], cloud: Poin
 
 
 def _nearest(vertices: NDArray[np.float32], xyz: NDArray[np.floating]) -> Indices:
-    """The vertices nearest to positions (n, 3)."""
+    """Return the index of the vertex nearest to each position (n, 3)."""
     from scipy.spatial import cKDTree
 
     return np.asarray(cKDTree(vertices, balanced_tree=False).query(xyz, workers=cores())[1])

@@ -34,27 +34,27 @@ def snapshot(surface: Surface, view: FaceView, *, third: Third = "depth") -> dic
 
     Parameters
     ----------
-    surface : the surface, with what is known at its vertices
-    view : which face each pixel sees
+    surface : the surface, with the known attributes of its vertices
+    view : the face that each pixel sees
     third
-        Last channel of the composite: "depth", inverted and stretched over each view, nearest 255, farthest 0, as
+        Last channel of the composite: "depth", inverted and stretched over each view, nearest 255, furthest 0, as
         published; "depth_m", inverted from the camera's near limit, 255, to its far limit, 0, so that views compare;
         "height" above ground, 0 to 51 m; "height_root", its root, in which low vegetation differs more from ground, and
         roofs and trees of different heights less.
 
     Returns
     -------
-    Layer → array, of those that the surface has measurements for:
+    Layer → array, for the layers that the surface has measurements for:
 
     - "image": (3, H, W) uint8, red, green and blue.
     - "composite": (3, H, W) uint8, verticality (0 flat, 255 upright), noise (0 plane), and the third channel.
-    - "intensity": (1, H, W) uint8, up to the 98th percentile of the surface's.
+    - "intensity": (1, H, W) uint8, up to the 98th percentile of the surface's intensities.
     - "labels": (H, W) uint8, codes of the cloud; 255 for background.
 
     Raises
     ------
     InputError
-        A view of another surface.
+        The view is of another surface.
     """
     check_of_surface(view, len(surface.faces))
     table = _KEPT.setdefault(surface, {}).get(third) or _KEPT[surface].setdefault(third, _face_table(surface, third))
@@ -68,7 +68,7 @@ def snapshot(surface: Surface, view: FaceView, *, third: Third = "depth") -> dic
 
 @dataclass(frozen=True, eq=False)
 class _FaceTable:
-    """The bytes of each face (F + 1,), those of all bands in one word; the last one is background, face -1."""
+    """Bytes of each face (F + 1,), with the bytes of all bands in one word; the last entry is background, face -1."""
 
     words: NDArray[np.uint64]
     bands: dict[str, slice]

@@ -1,6 +1,6 @@
-"""A surface of triangles over decimated points, with what is known at each of them; what all views are made of.
+"""Surface of triangles over decimated points, with the attributes of each point; the basis of all views.
 
-The points around each point say its normal, how upright the surface is, how rough."""
+The neighbours of each point determine its normal, and how upright and how rough the surface is."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ LOWEST = 0.95  # mean |cosine| between the estimates that is shown as 1, as in t
 
 @option_group
 class SurfaceOptions:
-    """How a surface is made of a cloud.
+    """Options for making a surface from a cloud.
 
     Parameters
     ----------
-    voxel_m : side of the voxels of which one point each is kept, metres; published 0.1, for aerial scans 0.5
-    neighbours : points that normal and noise are estimated from; the published 200 are twelve times as slow
+    voxel_m : side of the voxels, metres; one point per voxel is kept; published 0.1, for aerial scans 0.5
+    neighbours : number of points that normal and noise are estimated from; the published 200 are twelve times as slow
     noise
-        "variances", smallest by largest variance of these points, as the papers have it; "normals", as the public code
-        measures it (`normal_disagreement`).
+        "variances", smallest by largest variance of these points, as in the papers; "normals", as measured by the public
+        code (`normal_disagreement`).
     mesh
         "splats", a small square along the surface at each point; "ball_pivoting", triangles between the points, and "poisson",
-        those of a smooth surface near them, both by Open3D (extra `open3d`) from normals towards the sky.
+        triangles of a smooth surface near them, both by Open3D (extra `open3d`) from normals towards the sky.
     max_edge_m : longest edge of a triangle, and longest diagonal of a splat, metres
-    ground_gsd_m, max_building_m : as of `heights_above_ground`, metres
+    ground_gsd_m, max_building_m : as for `heights_above_ground`, metres
     """
 
     voxel_m: float = Field(default=0.1, gt=0)
@@ -193,13 +193,13 @@ def _voted_normal(around: NDArray[np.float32], positions: Indices) -> NDArray[np
 def _plane_normals(
     corner: NDArray[np.float32], second: NDArray[np.float32], third: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """(3, n, planes) of length 1, of the planes through three points each; 0 where these lie on a line."""
+    """Return unit normals (3, n, planes) of the planes through three points each; 0 if the three points are on a line."""
     ax, ay, az = second - corner
     bx, by, bz = third - corner
     return _unit(np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx]))
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Vectors (3, …) of length 1; those of length 0 stay."""
+    """Return vectors (3, …) scaled to length 1; vectors of length 0 stay unchanged."""
     length = np.sqrt((vectors * vectors).sum(axis=0))
     return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)

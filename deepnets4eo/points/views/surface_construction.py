@@ -35,20 +35,20 @@ def make_surface(cloud: PointCloud, options: SurfaceOptions = DEFAULTS) -> Surfa
 
     Parameters
     ----------
-    cloud : N points; withheld points and noise take no part. For training, leave out points without a class before
+    cloud : N points; withheld points and noise are ignored. For training, remove points without a class first
     options : voxels, neighbours, faces
 
     Returns
     -------
-    A vertex for each voxel, with its attributes and the measurements of the point kept; of Poisson's vertices those of the nearest point.
-    Memory: about 60 bytes a point and 350 a vertex; Poisson's cells more.
+    A vertex for each voxel, with its attributes and the measurements of the point kept; Poisson's vertices take the measurements of the
+    nearest point. Memory: about 60 bytes per point and 350 per vertex; more for the cells of Poisson's method.
 
     Raises
     ------
     InputError
-        No point that counts; coordinates that lie too far apart.
+        No point counts, or the coordinates are too far apart.
     MissingExtraError
-        A mesh of triangles without Open3D.
+        A mesh of triangles is requested without Open3D.
 
     Examples
     --------
@@ -89,10 +89,9 @@ def make_surface(cloud: PointCloud, options: SurfaceOptions = DEFAULTS) -> Surfa
 def triangles(
     points: NDArray[np.float32], normal: Vectors, options: SurfaceOptions
 ) -> tuple[NDArray[np.float32], NDArray[np.int32], Indices]:
-    """Return vertices (V, 3), triangles (F, 3) with edges of at most `max_edge_m`, and the point nearest to each
-    vertex.
+    """Return vertices (V, 3), triangles (F, 3) with edges of at most `max_edge_m`, and the point nearest to each vertex.
 
-    Poisson's surface is kept where it is nearer than half of that to a point. Raises MissingExtraError without Open3D.
+    Poisson's surface is kept only within half of `max_edge_m` of a point. Raises MissingExtraError without Open3D.
     """
     from scipy.spatial import cKDTree
 

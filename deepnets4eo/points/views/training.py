@@ -168,7 +168,7 @@ class ViewStore:
         return self._count - 1
 
     def read(self, number: int) -> dict[str, NDArray[Any]]:
-        """The layers of one snapshot, copied; several threads may read."""
+        """Return a copy of the layers of one snapshot; several threads may read."""
         assert self._dtype is not None
         if self._records is None:
             self._file.flush()
@@ -193,7 +193,7 @@ class ViewSamples:
         self.largest = math.log(third_factor)
 
     def windows(self, epoch: int) -> list[ViewWindow]:
-        """The views of an epoch: all of them in random order, again and again."""
+        """Return the views of an epoch: all views in random order, repeated as often as needed."""
         rng = np.random.default_rng([self.seed, epoch])
         rounds = -(-self.count // len(self.rendered.learnt))
         order = np.concatenate([rng.permutation(self.rendered.learnt) for _ in range(rounds)])
@@ -203,7 +203,7 @@ class ViewSamples:
         ]
 
     def read(self, window: ViewWindow) -> Sample:
-        """A view to learn from."""
+        """Read a view for training."""
         return read_view(self.rendered, window.number, LEARNT, window.third_factor)
 
 
