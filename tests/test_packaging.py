@@ -4,12 +4,15 @@ import ast
 import configparser
 import io
 import re
+import runpy
 import sys
 import tarfile
 from datetime import date
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 import yaml
@@ -42,11 +45,17 @@ def _setup() -> configparser.ConfigParser:
     return parser
 
 
-def test_every_package_folder_is_listed() -> None:
-    listed = set(_setup()["options"]["packages"].split())
+def test_the_distribution_has_every_package_folder_and_the_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    words: dict[str, Any] = {}
+    with patch("setuptools.setup", words.update):
+        runpy.run_path("setup.py")
     folders = {".".join(p.parent.relative_to(ROOT).parts) for p in (ROOT / "deepnets4eo").rglob("__init__.py")}
     cards = {"deepnets4eo.models", "deepnets4eo.datasets"}
-    assert listed == folders | cards
+    assert sorted(words["packages"]) == sorted(folders | cards)
+    assert {name: (ROOT / folder).is_dir() for name, folder in words["package_dir"].items()} == dict.fromkeys(
+        cards, True
+    )
 
 
 def test_every_verb_has_its_file() -> None:
@@ -82,7 +91,7 @@ def test_workflows_and_templates_name_verbs_that_exist() -> None:
 def test_values_of_the_project_stand_in_one_file() -> None:
     """What pyproject.toml does not list as dynamic is not read from setup.cfg."""
     assert set(_setup()["metadata"]) == {"version"}
-    assert set(_setup()["options"]) == {"packages", "package_dir", "install_requires"}
+    assert set(_setup()["options"]) == {"install_requires"}
 
 
 def _requirements(text: str) -> dict[str, str]:
