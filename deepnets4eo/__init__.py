@@ -30,4 +30,29 @@ if TYPE_CHECKING:
     from .segmenters.segmenter import Segmenter as Segmenter
     from .training import train as train
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".": [
+                "baselines",
+                "cards",
+                "damage",
+                "fusion",
+                "metrics",
+                "objects",
+                "osm",
+                "segmentation",
+                "synthetic",
+                "terrain",
+            ],
+            ".cards.legend": ["Legend"],
+            ".evaluation": ["evaluate"],
+            ".prediction": ["predict"],
+            ".rasters.layer": ["Layer"],
+            ".rasters.scene": ["Scene"],
+            ".segmenters.networks": ["create_model", "list_models"],
+            ".segmenters.run": ["load_run"],
+            ".segmenters.segmenter": ["Segmenter"],
+            ".training": ["train"],
+        },
+    )

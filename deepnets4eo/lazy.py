@@ -4,15 +4,12 @@ So `import deepnets4eo` stays quick (PEP 562), and an installation without PyTor
 
 from __future__ import annotations
 
-import ast
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache, partial
 from importlib import import_module
-from importlib.abc import InspectLoader
 from importlib.util import find_spec
-from typing import Any, cast
+from typing import Any
 
 from deepnets4eo.errors import MissingExtraError
 
@@ -95,49 +92,42 @@ def _how_to_install(modules: Sequence[str], extras: Sequence[str]) -> str:
     return f'{" and ".join(modules)} {are} not installed. Install {them}: pip install "deepnets4eo[{",".join(extras)}]"'
 
 
-def lazy_names(package: str) -> Callable[[str], Any]:
-    """Return a `__getattr__` for a package: a face, which imports names under `if TYPE_CHECKING:` when they are first used.
+def lazy_names(
+    package: str,
+    *,
+    public: Mapping[str, Sequence[str]] | None = None,
+    internal: Mapping[str, Sequence[str]] | None = None,
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Return `__getattr__`, `__dir__` and `__all__` for the face of a package, which imports names when they are first used (PEP 562).
 
-    So type checkers and readers see ordinary imports, and the list of names is written once. A name that is imported `as` itself
-    is public: documented in the reference, part of `__all__`. The others are for the rooms of other floors. Errors: ValueError
-    for a name equal to the name of one of the package's modules, whose import would take its place. The function raises
-    AttributeError for other names, MissingExtraError if a package is missing.
+    Parameters
+    ----------
+    package : the `__name__` of the face
+    public : module → names in it that users call: documented in the reference, and in `__all__`. Modules are relative to the
+        package if they begin with a dot; "." offers modules of the package
+    internal : the same, of names that only rooms of other floors use
 
-    >>> lazy_names("deepnets4eo.cards")("Legend").__name__
-    'Legend'
+    Returns
+    -------
+    `__getattr__` raises AttributeError for other names, and MissingExtraError if a package of `EXTRAS` is missing.
+
+    >>> get, _, offered = lazy_names("deepnets4eo.cards", public={".legend": ["Legend"]})
+    >>> get("Legend").__name__, offered
+    ('Legend', ['Legend'])
     """
-    own = vars(sys.modules[package])
-    offered = cache(partial(_offered_names, package))
+    public, internal = public or {}, internal or {}
+    home_of = {name: module for homes in (public, internal) for module, names in homes.items() for name in names}
 
-    def find(name: str) -> Any:
-        homes = offered()
-        if name == "__all__":
-            return [public for public, (_, is_public) in homes.items() if is_public]
-        if name not in homes:
+    def get(name: str) -> Any:
+        if name not in home_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module, _ = homes[name]
+        module = home_of[name]
         with name_missing_extra():
-            if module.endswith("."):
-                return import_module(module + name, package)
+            if module == ".":
+                return import_module(f".{name}", package)
             return getattr(import_module(module, package), name)
 
-    own.setdefault("__dir__", lambda: sorted({*own, *offered(), "__all__"}))
-    return find
+    def names() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *home_of})
 
-
-def _offered_names(package: str) -> dict[str, tuple[str, bool]]:
-    """Return name → its module, relative if it is within the package, and whether it is public; by the source of a face."""
-    specification = sys.modules[package].__spec__
-    loader = None if specification is None else cast(InspectLoader, specification.loader)
-    tree = ast.parse((loader and loader.get_source(package)) or "")
-    blocks = [node.body for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
-    imports = [node for block in blocks for node in block if isinstance(node, ast.ImportFrom)]
-    homes = {
-        name.name: (f"{'.' * node.level}{node.module or ''}", name.asname is not None)
-        for node in imports
-        for name in node.names
-    }
-    hidden = [name for name, (module, _) in homes.items() if module == f".{name}"]
-    if hidden:
-        raise ValueError(f"{package} has modules called {hidden}, as names in them are. Rename the modules.")
-    return homes
+    return get, names, [name for offered in public.values() for name in offered]

@@ -75,7 +75,7 @@ def _imported(tree: ast.Module, package: Path, *, within: bool) -> Iterator[tupl
 
 
 def is_offer(node: ast.stmt) -> bool:
-    """Whether a statement of an `__init__` lists what it offers, as `deepnets4eo.lazy.lazy_names` reads it."""
+    """Whether a statement of an `__init__` lists what it offers, as type checkers see it."""
     return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and bool(node.orelse)
 
 

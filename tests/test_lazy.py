@@ -1,7 +1,11 @@
 """Names of packages come when asked for, and no module hides one of them."""
 
+import ast
+import compileall
 import importlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -77,50 +81,68 @@ def test_unknown_names_are_attribute_errors():
         importlib.import_module("deepnets4eo.fusion").Fusion  # noqa: B018
 
 
-FACE = """from typing import TYPE_CHECKING
+def listed_twice(path: Path) -> tuple[dict[str, dict[str, list[str]]], dict[str, dict[str, list[str]]]]:
+    """What a face imports for type checkers and what it offers: public or internal → module → names."""
+    block = next(node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.If))
+    seen: dict[str, dict[str, list[str]]] = {}
+    for node in block.body:
+        assert isinstance(node, ast.ImportFrom)
+        for item in node.names:
+            modules = seen.setdefault("public" if item.asname else "internal", {})
+            modules.setdefault("." * node.level + (node.module or ""), []).append(item.name)
+    call = block.orelse[0].value
+    return seen, {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
 
-from deepnets4eo.lazy import lazy_names
 
-if TYPE_CHECKING:
-    from json import dumps as dumps, loads
-
-    from . import part
-    from .part import whole as whole
-else:
-    __getattr__ = lazy_names(__name__)
-"""
+@pytest.mark.parametrize("package", [*LAZY, "experiments.world"])
+def test_a_face_offers_what_type_checkers_see_and_no_module_hides_a_name(package):
+    seen, offered = listed_twice(ROOT.parent.joinpath(*package.split("."), "__init__.py"))
+    assert offered == seen
+    assert [
+        name for homes in seen.values() for module, names in homes.items() for name in names if module == f".{name}"
+    ] == []
 
 
-def make_face(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> str:
-    """A package in a folder, whose modules are `part` and `broken`; returns its name."""
+def make_face(folder: Path, monkeypatch: pytest.MonkeyPatch, offered: str) -> ModuleType:
+    """Import a package in a folder, which offers names of its modules `part` and `broken`."""
     package = folder / f"face_{folder.name}"
     package.mkdir()
+    text = f"from deepnets4eo.lazy import lazy_names\n__getattr__, __dir__, __all__ = lazy_names(__name__, {offered})\n"
     (package / "__init__.py").write_text(text, encoding="utf-8")
     (package / "part.py").write_text("whole = 1\n", encoding="utf-8")
     (package / "broken.py").write_text("raise RuntimeError('imported too early')\n", encoding="utf-8")
     monkeypatch.syspath_prepend(str(folder))
-    return package.name
+    return importlib.import_module(package.name)
 
 
-def test_a_face_offers_what_type_checkers_see(tmp_path, monkeypatch):
-    """Names, of other packages too, and modules; public are those that are imported as themselves."""
-    face = importlib.import_module(make_face(tmp_path, monkeypatch, FACE))
+def test_a_face_offers_names_of_other_packages_and_modules_too(tmp_path, monkeypatch):
+    offered = """public={"json": ["dumps"], ".part": ["whole"]}, internal={"json": ["loads"], ".": ["part"]}"""
+    face = make_face(tmp_path, monkeypatch, offered)
     assert face.__all__ == ["dumps", "whole"]
     assert (face.loads, face.part.whole, face.whole) == (json.loads, 1, 1)
     assert {"dumps", "loads", "part", "whole"} <= set(dir(face))
 
 
 def test_a_face_imports_a_module_when_one_of_its_names_is_used(tmp_path, monkeypatch):
-    text = FACE.replace("from .part import whole as whole", "from .broken import late\n    from .part import whole")
-    face = importlib.import_module(make_face(tmp_path, monkeypatch, text))
+    face = make_face(tmp_path, monkeypatch, """internal={".broken": ["late"], ".part": ["whole"]}""")
     assert face.whole == 1
     with pytest.raises(RuntimeError, match="imported too early"):
         face.late  # noqa: B018
 
 
-def test_a_name_that_a_module_would_hide_is_refused(tmp_path, monkeypatch):
-    face = importlib.import_module(
-        make_face(tmp_path, monkeypatch, FACE.replace("import whole as whole", "import part"))
-    )
-    with raises_naming(ValueError, "part"):
-        face.whole  # noqa: B018
+@pytest.mark.beyond_core  # it compiles the package
+def test_an_installation_without_sources_works(tmp_path):
+    """As zipped bytecode and PyInstaller have it."""
+    compiled = tmp_path / "deepnets4eo"
+    shutil.copytree(ROOT, compiled, ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in ("models", "datasets"):
+        (tmp_path / folder).symlink_to(ROOT.parent / folder)
+    compileall.compile_dir(compiled, quiet=2, legacy=True)
+    for path in compiled.rglob("*.py"):
+        path.unlink()
+    code = "from deepnets4eo.cards import Legend; print(Legend.load('isprs').num_classes, Legend.__module__)"
+    for words in (["-c", code], ["-m", "deepnets4eo", "--help"]):
+        done = subprocess.run(
+            [sys.executable, *words], capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": ""}
+        )
+        assert done.returncode == 0, done.stderr

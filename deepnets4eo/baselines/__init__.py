@@ -25,4 +25,19 @@ if TYPE_CHECKING:
         fit_baseline as fit_baseline,
     )
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".estimator_file": ["load_estimator", "save_estimator"],
+            ".estimators": ["EstimatorOptions", "build_estimator", "fit_estimator"],
+            ".feature_classifier": ["adjust_to_priors"],
+            ".features.encoders": ["FrozenEncoder"],
+            ".parts": ["PartDetector"],
+            ".pixel_classifier": ["PixelClassifier"],
+            ".postprocessing.segmenter": ["PostProcessed"],
+            ".rules": ["ExpertRules"],
+            ".som": ["SelfOrganizingMap"],
+            ".superpixel_classifier": ["SuperpixelClassifier"],
+            ".training": ["BaselineRecipe", "BaselineSection", "fit_baseline"],
+        },
+    )

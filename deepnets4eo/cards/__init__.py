@@ -32,4 +32,37 @@ if TYPE_CHECKING:
     from .legend import VOID, Color, Legend as Legend, LegendClass, colour_problem, normalise_name
     from .quantity import QUANTITIES, Quantity
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".dataset_card": ["DatasetCard"],
+            ".legend": ["Legend"],
+        },
+        internal={
+            ".": ["catalog"],
+            ".catalog": [
+                "catalogues_path",
+                "dataset_path",
+                "datasets",
+                "has_weights",
+                "is_shipped",
+                "model_path",
+                "recipe_path",
+                "recipes",
+                "run_path",
+                "shipped_path",
+            ],
+            ".dataset_card": ["TEST", "TRAIN", "VAL", "PublishedScores", "ScoringProtocol", "load_protocol"],
+            ".dataset_reader": [
+                "Tiles",
+                "abbreviate",
+                "find_tiles",
+                "open_dataset",
+                "part_tiles",
+                "strip_leading_zeros",
+            ],
+            ".embedding": ["EmbeddingCard", "split_card"],
+            ".legend": ["VOID", "Color", "LegendClass", "colour_problem", "normalise_name"],
+            ".quantity": ["QUANTITIES", "Quantity"],
+        },
+    )

@@ -9,4 +9,14 @@ if TYPE_CHECKING:
     from .options import FindOptions
     from .plan import Plan as Plan, draw_coverage, foreign_findings, make_plan as make_plan
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".plan": ["Plan", "make_plan"],
+        },
+        internal={
+            ".known": ["place_box"],
+            ".options": ["FindOptions"],
+            ".plan": ["draw_coverage", "foreign_findings"],
+        },
+    )

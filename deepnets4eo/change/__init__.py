@@ -34,4 +34,32 @@ if TYPE_CHECKING:
         split_from_to as split_from_to,
     )
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            "deepnets4eo.outputs.event": ["EventInfo", "SeriesEvent"],
+            ".areas": ["changed_area", "hectares_by_window", "scored_polygons"],
+            ".classical.detector": ["ChangeDetector"],
+            ".cleansing": ["merge_labels"],
+            ".cover_table": ["compare_covers", "write_transitions"],
+            ".diffusion": ["Diffusion", "guided_anisotropic_diffusion"],
+            ".job": ["ChangeMap", "map_change"],
+            ".networks.fully_convolutional": ["FCEF", "FCSiamConc", "FCSiamDiff"],
+            ".networks.hrscd": ["FresUNet"],
+            ".options": ["ChangeOptions"],
+            ".page": ["RegionPage", "area_in_words"],
+            ".pair": ["hide_clouds"],
+            ".refinement": ["refine_scores"],
+            ".semantic_change": ["SemanticChangeScore"],
+            ".series.options": ["NoveltyOptions"],
+            ".series.ranking": ["NoveltyRanking", "rank_novelty"],
+            ".strategies": ["CoverComparison"],
+            ".transitions": ["Transitions", "adjust_transitions", "from_to_legend", "split_from_to"],
+        },
+        internal={
+            ".cover_table": ["write_cover_table"],
+            ".job": ["ChangeJob"],
+            ".options": ["RefineOptions", "TransitionOptions"],
+            ".refinement": ["refine_raster"],
+        },
+    )

@@ -27,4 +27,17 @@ if TYPE_CHECKING:
         open_image_text_model as open_image_text_model,
     )
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".embeddings": ["interpolate_weights", "measure_gap", "recall_at"],
+            ".images": ["ImageList"],
+            ".labelling": ["classify_images", "embed_images", "find_wrong_images", "label_images"],
+            ".readers": ["list_images"],
+            ".scores": ["score_images"],
+            ".words": ["ImageTextModel", "classify_by_words", "label_by_words", "open_image_text_model"],
+        },
+        internal={
+            ".inspection": ["inspect_images"],
+        },
+    )

@@ -28,4 +28,31 @@ if TYPE_CHECKING:
     from .skill import EvidenceCard as EvidenceCard
     from .vocabulary import GRADES as GRADES
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            "deepnets4eo.footprints.alignment": ["align_footprints"],
+            "deepnets4eo.footprints.read": ["Footprints", "read_footprints"],
+            "deepnets4eo.jobs.parts": ["Part"],
+            "deepnets4eo.outputs.event": ["EventInfo"],
+            "deepnets4eo.registration": ["Registration", "register"],
+            ".evidences.points": ["PointEvidence"],
+            ".evidences.priors": ["open_priors"],
+            ".evidences.rasters": ["RasterEvidence"],
+            ".inputs.journal": ["JobControl"],
+            ".job": ["assess", "assess_inputs", "assess_part"],
+            ".map": ["DamageMap"],
+            ".network.find_buildings": ["buildings_of"],
+            ".network.pairs": ["GradedPair"],
+            ".network.recipe": ["DamageRecipe"],
+            ".network.samples": ["MadeUpPairs"],
+            ".network.training": ["train_damage"],
+            ".opening": ["open_inputs"],
+            ".settings": ["Settings"],
+            ".skill": ["EvidenceCard"],
+            ".vocabulary": ["GRADES"],
+        },
+        internal={
+            ".file_job": ["FileJob"],
+        },
+    )

@@ -20,4 +20,22 @@ if TYPE_CHECKING:
     from .progress import progress_bar, watched_progress
     from .summary import MAX_NAMES, ColorRow, Summary, WithSummary, count_text, grid_facts, list_names
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        internal={
+            ".figures": [
+                "MAX_PX",
+                "SYNTHETIC_MARK",
+                "WITH_KEY",
+                "add_key",
+                "color_patches",
+                "draw_image",
+                "drawn_text",
+                "make_axes",
+                "make_row",
+                "stretch",
+            ],
+            ".progress": ["progress_bar", "watched_progress"],
+            ".summary": ["MAX_NAMES", "ColorRow", "Summary", "WithSummary", "count_text", "grid_facts", "list_names"],
+        },
+    )

@@ -38,4 +38,31 @@ if TYPE_CHECKING:
     from .values import evaluate_values as evaluate_values
     from .withheld import LEARNT, PARTS_LEGEND, WITHHELD, Withheld as Withheld
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".comparison": ["mean_scores", "seeds_table", "spread"],
+            ".options": ["Intervals"],
+            ".pairs": ["card_protocol", "dataset_pairs", "evaluate_dataset"],
+            ".scoring": ["Evaluation", "Protocol", "evaluate", "evaluate_pairs"],
+            ".suspects": ["find_wrong_labels", "rank_wrong_labels"],
+            ".values": ["evaluate_values"],
+            ".withheld": ["Withheld"],
+        },
+        internal={
+            ".": ["comparison", "report", "suspects"],
+            ".label_reader": ["OF_TRAINING", "Keep", "LabelReader", "LegendLabels", "Remedies"],
+            ".options": [
+                "ProtocolChanges",
+                "ReportFiles",
+                "ScoredFiles",
+                "SuspectOptions",
+                "ValueRules",
+                "load_legend",
+            ],
+            ".pairs": ["evaluate_files"],
+            ".report": ["BY_CLASS", "OVERALL", "confusion_csv", "confusion_figure", "headline", "percent"],
+            ".suspects": ["class_thresholds"],
+            ".withheld": ["LEARNT", "PARTS_LEGEND", "WITHHELD"],
+        },
+    )

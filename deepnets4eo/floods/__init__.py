@@ -40,4 +40,25 @@ if TYPE_CHECKING:
     from .water_masks import open_new_water as open_new_water
     from .working_grid import surface_scene as surface_scene
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".buildings": ["OUTER_M", "BuildingWater", "water_around", "write_seen_water"],
+            ".job": ["FloodMap", "map_flood"],
+            ".mapper": ["WaterMapper"],
+            ".optical": ["COARSEST_M", "optical_water"],
+            ".options": ["FloodOptions"],
+            ".radar": ["RadarOptions", "RadarStatistics", "RadarWater", "measure_radar", "radar_water"],
+            ".recognition": ["Recognition", "measure_recognition", "write_sure_water"],
+            ".speckle": ["equivalent_looks", "lee_sigma_filter", "log_ratio", "refined_lee_filter"],
+            ".spectrum": ["water_indices"],
+            ".thresholds": ["WaterThreshold"],
+            ".units": ["RadarImage", "check_radar_pair"],
+            ".water_date": ["new_water"],
+            ".water_masks": ["open_new_water"],
+            ".working_grid": ["surface_scene"],
+        },
+        internal={
+            ".job": ["FloodJob"],
+        },
+    )

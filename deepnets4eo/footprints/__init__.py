@@ -19,4 +19,25 @@ if TYPE_CHECKING:
     from .read import Footprints as Footprints, check_degrees, read_footprints as read_footprints
     from .sources import find_buildings as find_buildings, write_buildings as write_buildings
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".alignment": ["align_footprints"],
+            ".offsets": ["FootprintAlignment"],
+            ".read": ["Footprints", "read_footprints"],
+            ".sources": ["find_buildings", "write_buildings"],
+        },
+        internal={
+            ".alignment": ["MIN_FOOTPRINTS"],
+            ".files": ["read_table"],
+            ".outlines": [
+                "encloses_others",
+                "larger_than_buildings",
+                "order_by_place",
+                "outline_areas_m2",
+                "repeated_outlines",
+                "without",
+            ],
+            ".read": ["check_degrees"],
+        },
+    )

@@ -44,4 +44,58 @@ if TYPE_CHECKING:
     from .xbd import read_xbd
     from .zarr import parse_zarr
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        internal={
+            ".": ["envi", "hdf5", "mat5"],
+            ".access": [
+                "allow_user_files",
+                "check_beside",
+                "check_exist",
+                "check_online",
+                "is_remote",
+                "lies_beside",
+                "offline",
+                "user_files",
+            ],
+            ".array_files": [
+                "ArrayReference",
+                "ImageArray",
+                "list_arrays",
+                "open_array",
+                "other_axes",
+                "parse_reference",
+            ],
+            ".array_info": ["ArrayInfo"],
+            ".band_info": ["StoredValues"],
+            ".declared": ["Declared"],
+            ".drivers": ["NEEDED_ALONE"],
+            ".envi": ["marked_bands"],
+            ".numpy_files": ["list_npz", "open_npz"],
+            ".picture_structure": ["Structure"],
+            ".rasters": ["READ_ERRORS", "open_raster", "rpc_advice"],
+            ".stac_items": [
+                "ITEM_ERRORS",
+                "Asset",
+                "StacItem",
+                "asset_of",
+                "fetch_document",
+                "parse_document",
+                "parse_time",
+            ],
+            ".unpacking": ["check_array_sizes"],
+            ".vectors": [
+                "WKT_NAMES",
+                "is_parquet",
+                "is_undefined",
+                "keep_whole_numbers",
+                "read_ogr",
+                "read_unsorted",
+                "vector_errors",
+                "vector_file",
+            ],
+            ".web": ["WEB_ERRORS", "Session", "failure_text", "is_web_address"],
+            ".xbd": ["read_xbd"],
+            ".zarr": ["parse_zarr"],
+        },
+    )

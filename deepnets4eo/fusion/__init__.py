@@ -17,4 +17,18 @@ if TYPE_CHECKING:
     from .smp_fusion import SmpFusion as SmpFusion
     from .streams import Streams as Streams, stream_sizes as stream_sizes
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            "deepnets4eo.osm.rasterize": ["rasterize_osm"],
+            "deepnets4eo.osm.rules": ["OsmRules"],
+            "deepnets4eo.terrain.composites": ["composite_raster"],
+            "deepnets4eo.terrain.ground_filter": ["ground"],
+            "deepnets4eo.terrain.heights": ["ndsm", "slope_deg", "surface_gradient"],
+            ".fusenet": ["FuseNet", "VFuseNet"],
+            ".late_fusion": ["DualStream", "ResidualCorrection"],
+            ".osmnet": ["OSMNet"],
+            ".smp_fusion": ["SmpFusion"],
+            ".streams": ["Streams", "stream_sizes"],
+        },
+    )

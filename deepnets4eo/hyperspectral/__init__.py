@@ -12,4 +12,14 @@ if TYPE_CHECKING:
     from .run_report import report as report
     from .spectral_input import SpectralInput as SpectralInput
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".cube": ["Cube", "find_bad_bands", "remove_bad_bands"],
+            ".factory": ["build"],
+            ".patch_classifier": ["PatchClassifier"],
+            ".reduction": ["SpectralReduction", "fit_reduction"],
+            ".run_report": ["report"],
+            ".spectral_input": ["SpectralInput"],
+        },
+    )

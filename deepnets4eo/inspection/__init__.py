@@ -25,4 +25,31 @@ if TYPE_CHECKING:
     )
     from .machine import inspect_machine
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".clouds": ["CloudClassification"],
+            ".files": ["Inspection", "inspect"],
+        },
+        internal={
+            ".cloud_network": ["write_cloud_mask"],
+            ".clouds": ["cloud_finding", "clouds_in_image"],
+            ".cubes": ["bad_bands", "describe_negative", "measure_bands"],
+            ".datasets": ["inspect_dataset", "recognise"],
+            ".files": ["MIN_BANDS", "overlaps"],
+            ".images": [
+                "BRIGHT_PERCENTILE",
+                "DARKEST",
+                "bright_value",
+                "check_no_colour_table",
+                "check_two_images",
+                "declare_nodata",
+                "describe_unmasked_band",
+                "is_grey",
+                "sample_windows",
+                "undeclared_nodata",
+                "without_collar",
+            ],
+            ".machine": ["inspect_machine"],
+        },
+    )

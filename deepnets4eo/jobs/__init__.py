@@ -17,4 +17,22 @@ if TYPE_CHECKING:
     from .row_journal import RowJournal
     from .shared_work import Arrays, ComputeBlock, SharedWork
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".lock": ["output_lock"],
+            ".parts": ["Part"],
+        },
+        internal={
+            ".blocks": ["DoBlock", "Executor", "FinishBlocks", "RemoteSteps", "WorkerRefusedError", "block_of_step"],
+            ".executors": ["Workers"],
+            ".identities": ["file_state", "identity", "identity_hash", "name_hash"],
+            ".journal": ["Journal"],
+            ".kept_files": ["KeptFiles"],
+            ".output": ["JobOutput", "Scratch", "new_output"],
+            ".parts": ["WHOLE", "Progress", "between"],
+            ".records": ["JobRecord"],
+            ".row_journal": ["RowJournal"],
+            ".shared_work": ["Arrays", "ComputeBlock", "SharedWork"],
+        },
+    )

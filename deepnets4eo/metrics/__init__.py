@@ -33,4 +33,20 @@ if TYPE_CHECKING:
     from .deviations import DeviationScores as DeviationScores
     from .values import SCORES, ValueScores as ValueScores
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".accuracy": ["AreaEstimate", "Interval", "area_adjusted", "bootstrap", "wilson_interval"],
+            ".boundaries": ["BoundaryScores", "erode_boundaries"],
+            ".calibration": ["calibration_error", "fit_sigmoid", "temperature"],
+            ".confusion": ["ConfusionMatrix"],
+            ".detections": ["DetectionScores", "InstanceScores", "evaluate_detections", "score_instances"],
+            ".deviations": ["DeviationScores"],
+            ".values": ["ValueScores"],
+        },
+        internal={
+            ".calibration": ["check_same_number"],
+            ".detections": ["Match", "match", "overlapping_pairs", "scores_of"],
+            ".values": ["SCORES"],
+        },
+    )

@@ -12,4 +12,10 @@ if TYPE_CHECKING:
     )
     from .extraction import ObjectRules as ObjectRules, extract_objects as extract_objects
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".density": ["density_grid", "density_map", "write_density_map"],
+            ".extraction": ["ObjectRules", "extract_objects"],
+        },
+    )

@@ -9,4 +9,13 @@ if TYPE_CHECKING:
     from .reading import read_area, sources_of_words
     from .rules import OsmRules as OsmRules
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".rasterize": ["rasterize_osm"],
+            ".rules": ["OsmRules"],
+        },
+        internal={
+            ".reading": ["read_area", "sources_of_words"],
+        },
+    )

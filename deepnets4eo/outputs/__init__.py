@@ -45,4 +45,50 @@ if TYPE_CHECKING:
     )
     from .wording import LANGUAGES, Language, Phrase, Value, number_text
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".input_files": ["check_not_inputs"],
+            ".safe_text": ["csv_text"],
+        },
+        internal={
+            ".event": ["LONGEST", "EventInfo", "SeriesEvent", "iso_day", "iso_time"],
+            ".findings": [
+                "LABELS",
+                "Finding",
+                "Severity",
+                "count_of",
+                "duration_text",
+                "image_of",
+                "one_or_many",
+                "reason_counts",
+                "worst_first",
+            ],
+            ".input_files": ["label_raster_files"],
+            ".provenance": [
+                "add_event",
+                "add_styles",
+                "categories_qml",
+                "describe",
+                "file_facts",
+                "filled_qml",
+                "manifest",
+                "product_time",
+                "register_table",
+                "write_event",
+                "write_styles",
+            ],
+            ".safe_text": [
+                "COLOURS",
+                "asset_text",
+                "document_head",
+                "fill_template",
+                "image_address",
+                "markdown_text",
+                "script_safe",
+                "table_csv",
+                "wide",
+            ],
+            ".wording": ["LANGUAGES", "Language", "Phrase", "Value", "number_text"],
+        },
+    )

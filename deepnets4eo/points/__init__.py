@@ -30,4 +30,30 @@ if TYPE_CHECKING:
     from .rubble.rubble_map import RUBBLE_CLASS as RUBBLE_CLASS, RubbleMap as RubbleMap, RubbleOptions as RubbleOptions
     from .rubble.surfaces import HeightSource as HeightSource
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            "deepnets4eo.outputs.event": ["EventInfo"],
+            ".cloud": ["PointCloud", "legend_codes"],
+            ".colourise": ["Orthophoto", "colourise_cloud"],
+            ".evaluation": ["evaluate_cloud"],
+            ".files.cloud_file": ["CloudFile"],
+            ".files.open3d_bridge": ["from_open3d", "to_open3d"],
+            ".files.opening": ["open_cloud"],
+            ".height_grid": ["HeightGrid", "heights_above_ground"],
+            ".label_options": ["LabelOptions", "LabelResult"],
+            ".labeller": ["LoadedLabeller", "PointLabeller", "load_labeller"],
+            ".labelling": ["describe_labelling", "label_cloud"],
+            ".look.flight": ["fly_around"],
+            ".look.page": ["PointLook"],
+            ".look.window": ["draw", "show_cloud"],
+            ".rubble.history": ["debris_history"],
+            ".rubble.job": ["check_heights", "debris_volumes"],
+            ".rubble.products": ["save_rubble"],
+            ".rubble.rubble_map": ["RUBBLE_CLASS", "RubbleMap", "RubbleOptions"],
+            ".rubble.surfaces": ["HeightSource"],
+        },
+        internal={
+            ".evaluation": ["evaluate_by_options"],
+        },
+    )

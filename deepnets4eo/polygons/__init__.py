@@ -28,4 +28,20 @@ if TYPE_CHECKING:
     )
     from .vertices import centres, map_shapes, off_the_earth
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".extraction": ["Shaping", "polygonize", "write_polygons"],
+            ".smoothing": ["grow_into_borders"],
+            ".vector_files": ["write_vector"],
+        },
+        internal={
+            ".antimeridian": ["cut_at_antimeridian", "in_degrees"],
+            ".boxes": ["boxes_around", "corners", "outlines"],
+            ".extraction": ["areas_m2", "find_legend", "legend_or_none", "selected_classes"],
+            ".regions": ["trace_regions"],
+            ".smoothing": ["without_stairs"],
+            ".vector_files": ["add_layer", "check_ground", "check_vector_suffix", "set_fixed_times", "write_layers"],
+            ".vertices": ["centres", "map_shapes", "off_the_earth"],
+        },
+    )

@@ -19,4 +19,24 @@ if TYPE_CHECKING:
     from .preparation import named_layers, open_scene as open_scene
     from .tile_reader import ReadTile, TileReader
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            "deepnets4eo.jobs.parts": ["Part"],
+            ".checks": ["check_outputs"],
+            ".click_session": ["Adaptation", "ClickSession", "next_click"],
+            ".clicked_scene": ["show_clicks"],
+            ".dry_run": ["describe"],
+            ".job": ["Prediction", "predict"],
+            ".options": ["PredictOptions"],
+            ".preparation": ["open_scene"],
+        },
+        internal={
+            ".click_page": ["ClickServer"],
+            ".click_review": ["ClickReview"],
+            ".file_job": ["PredictJob"],
+            ".options": ["Measure", "VoteOptions"],
+            ".preparation": ["named_layers"],
+            ".tile_reader": ["ReadTile", "TileReader"],
+        },
+    )

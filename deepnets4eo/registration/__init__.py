@@ -34,4 +34,28 @@ if TYPE_CHECKING:
     from .result import Registration as Registration, RegistrationQuality
     from .tiepoints import gradient_floor, orientation_field
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".align": ["assume_registered", "register"],
+            ".matchers": ["disk_lightglue", "superpoint"],
+            ".pair": ["ImagePair", "grid_in_pre", "on_post_grid"],
+            ".result": ["Registration"],
+        },
+        internal={
+            ".options": [
+                "MAX_ROTATION_DEG",
+                "MAX_SHIFT_M",
+                "NEAR_ROTATION_DEG",
+                "AssumeRegistered",
+                "MaxRotation",
+                "MaxShift",
+                "Motion",
+                "PixelSize",
+                "RegisterOptions",
+            ],
+            ".pair": ["UNMOVED", "MotionMatrix", "RegisteredPair", "Role"],
+            ".result": ["RegistrationQuality"],
+            ".tiepoints": ["gradient_floor", "orientation_field"],
+        },
+    )

@@ -29,4 +29,26 @@ if TYPE_CHECKING:
     from .weights import load_encoder as load_encoder
     from .wrong_labels import HeteroscedasticHead as HeteroscedasticHead
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            "deepnets4eo.segmenters.networks": ["last_layer", "replace_last_layer"],
+            "deepnets4eo.segmenters.pretrained": ["read_tensors"],
+            ".blocks": [
+                "NORM_FIRST",
+                "Order",
+                "SegNetDecoder",
+                "SegNetEncoder",
+                "conv_block",
+                "he_init",
+                "max_pool",
+                "pad_to_stride",
+            ],
+            ".fcn": ["FCN"],
+            ".heads": ["DistanceHead", "MultiKernelHead", "signed_distance"],
+            ".notebook": ["load_notebook", "notebook_segmenter"],
+            ".segnet": ["SegNet"],
+            ".weights": ["load_encoder"],
+            ".wrong_labels": ["HeteroscedasticHead"],
+        },
+    )

@@ -36,4 +36,48 @@ if TYPE_CHECKING:
     from .value_ranges import OTHER_UNIT, SUSPECT, ValueRange
     from .wrapped import WrappedSegmenter, describe_nested, rebuild_member, save_member
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".ensemble": ["Ensemble", "TestTimeAugmentation", "ensemble_run"],
+            ".history": ["plot_runs"],
+            ".hub": ["save_hub_folder"],
+            ".networks": ["create_model", "last_layer", "list_models", "replace_last_layer"],
+            ".run": ["Run", "load_run"],
+            ".segmenter": ["Segmenter"],
+        },
+        internal={
+            ".any_size": ["COARSEST_M", "FINEST_M", "MIN_SPREAD", "takes_any_size", "window_scalers", "working_grid"],
+            ".checksums": [
+                "CARD",
+                "ENCODER",
+                "WEIGHTS",
+                "is_run",
+                "open_sealed",
+                "seal",
+                "shipped_run",
+                "weights_file",
+                "write_recipe",
+            ],
+            ".downloads": ["check_download"],
+            ".efficientnet": ["LEVEL_CHANNELS", "EfficientNetLite0", "SameConv", "frozen_encoder"],
+            ".export": ["export_onnx"],
+            ".inputs": ["DISPLAY_RGB", "GSD_FACTOR", "InputSpec", "LayerInput", "name_problems", "scene_gsd_m"],
+            ".networks": ["DEFAULT_ENCODER", "LITE0", "LITE0_OF_TIMM", "check_encoder", "create_from_spec"],
+            ".pretrained": [
+                "COUNTER",
+                "IMAGENET",
+                "Loaded",
+                "fit_bands",
+                "is_local",
+                "load_as_named",
+                "load_pretrained",
+                "read_tensors",
+            ],
+            ".run": ["LEGEND", "RECIPE", "UNFIT", "kept_run", "versions"],
+            ".segmenter": ["NetworkSegmenter", "ProbabilitySegmenter"],
+            ".stretch": ["Stretch", "needed_stretch", "show", "show_scene"],
+            ".value_ranges": ["OTHER_UNIT", "SUSPECT", "ValueRange"],
+            ".wrapped": ["WrappedSegmenter", "describe_nested", "rebuild_member", "save_member"],
+        },
+    )

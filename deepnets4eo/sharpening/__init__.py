@@ -7,4 +7,9 @@ from deepnets4eo.lazy import lazy_names
 if TYPE_CHECKING:
     from .pansharpening import SharpeningQuality as SharpeningQuality, pansharpen_raster as pansharpen_raster
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".pansharpening": ["SharpeningQuality", "pansharpen_raster"],
+        },
+    )

@@ -15,4 +15,13 @@ if TYPE_CHECKING:
     )
     from .style import Light as Light, Season as Season, Sensor as Sensor
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".city": ["City", "building_volumes"],
+            ".cube": ["MadeUpCube"],
+            ".event": ["GRADES", "Event"],
+            ".scan": ["aerial_scan", "scanner_positions", "terrestrial_scan"],
+            ".style": ["Light", "Season", "Sensor"],
+        },
+    )

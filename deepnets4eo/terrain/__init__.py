@@ -18,4 +18,17 @@ if TYPE_CHECKING:
     )
     from .units import SAME, check_ground_metres, check_metres, check_same_datum
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".composites": ["composite_raster"],
+            ".ground_filter": ["ground"],
+            ".heights": ["ndsm", "slope_deg", "surface_gradient"],
+        },
+        internal={
+            ".further_rasters": ["open_further", "place_further", "unknown_share", "without_usual_nodata"],
+            ".ground_filter": ["without_gaps"],
+            ".heights": ["check_above_ground", "impossible", "warn_of_impossible"],
+            ".units": ["SAME", "check_ground_metres", "check_metres", "check_same_datum"],
+        },
+    )

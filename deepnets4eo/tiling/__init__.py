@@ -39,4 +39,34 @@ if TYPE_CHECKING:
     )
     from .splits import BlockSplit, SceneSplit, outline
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".lattice": ["SCORES", "Lattice", "Scores", "Tile", "Tiling"],
+        },
+        internal={
+            ".lattice": ["SMALLEST_SIDE_PX", "UNIFORM", "mirror_window", "reflect_indices"],
+            ".sampling": [
+                "ClassCells",
+                "balanced_windows",
+                "random_windows",
+                "sample_pixels",
+                "shuffle_windows",
+                "spread_indices",
+                "spread_windows",
+            ],
+            ".scores": [
+                "PACKED_NODATA",
+                "PACKED_ONE",
+                "PACKED_TAG",
+                "best_class",
+                "blended_probabilities",
+                "entropy",
+                "map_classes",
+                "probabilities",
+                "to_blend_scores",
+                "to_bytes",
+            ],
+            ".splits": ["BlockSplit", "SceneSplit", "outline"],
+        },
+    )

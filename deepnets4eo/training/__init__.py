@@ -56,4 +56,61 @@ if TYPE_CHECKING:
     from .tasks import Task as Task, TrainOptions as TrainOptions
     from .torchgeo_samples import SceneDataset as SceneDataset, write_samples as write_samples
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".data": ["SceneSamples", "ValidationLoader"],
+            ".fit": ["build_segmenter", "fit_segmenter", "write_run"],
+            ".job": ["load_recipe", "train", "train_seeds"],
+            ".scenes": ["open_layers"],
+            ".splits": ["make_split"],
+            ".statistics": ["measure_inputs"],
+            ".tasks": ["Task", "TrainOptions"],
+            ".torchgeo_samples": ["SceneDataset", "write_samples"],
+        },
+        internal={
+            ".data": ["ClassSamples", "Sample", "read_ahead", "to_tensors"],
+            ".epochs": ["CHECKPOINTS", "checkpoint"],
+            ".fit": ["METRICS", "write_results"],
+            ".ground": ["overlapping_pairs"],
+            ".job": ["SEEDS"],
+            ".losses": [
+                "CrossEntropy",
+                "FeatureContrast",
+                "SegmentationCriterion",
+                "SumOfLosses",
+                "class_of_monitor",
+                "class_weights",
+                "loss_of_scores",
+                "median_frequency",
+            ],
+            ".other_words": ["hint_of_other_word"],
+            ".pixel_splits": ["count_classes"],
+            ".recipe": [
+                "ON_FEATURES",
+                "DataSection",
+                "LossName",
+                "ModelSection",
+                "PredictSection",
+                "Processes",
+                "Recipe",
+                "TrainSection",
+                "without_left",
+            ],
+            ".regression": ["RegressionRecipe", "RegressionTrain", "ValueSamples", "train_regression"],
+            ".scenes": ["LabelledScene", "find_sources", "warn_of_hidden_class"],
+            ".segmentation": [
+                "NOT_VALIDATED",
+                "Prepared",
+                "fit_and_write",
+                "load_legend",
+                "open_labelled",
+                "prepare",
+                "prepare_split",
+            ],
+            ".splits": ["WHOLE", "DataSplit", "SampleWindow", "SplitRule", "say_learnt_ground"],
+            ".statistics": ["class_cells"],
+            ".streams": ["StreamSamples"],
+            ".target": ["TargetSection"],
+        },
+    )

@@ -17,4 +17,16 @@ if TYPE_CHECKING:
         sums_by_share as sums_by_share,
     )
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".outlines": ["Outlines", "patch_centres"],
+            ".statistics": ["band_sums", "class_counts", "known_shares", "sum_bands", "sums_by_share"],
+        },
+        internal={
+            ".fine_pixels": ["FinePixels"],
+            ".outline_points": ["OutlinePoints", "Sides"],
+            ".outline_sides": ["inverse_geotransform", "to_pixels"],
+            ".outlines": ["CHUNK", "chunks", "groups"],
+        },
+    )

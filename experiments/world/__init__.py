@@ -39,4 +39,19 @@ if TYPE_CHECKING:
     from .surface import WorldSurface as WorldSurface, surface_of as surface_of
     from .vegetation import plant as plant
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".harmless": ["change"],
+            ".hazard": ["Hazard", "hazard_names"],
+            ".layouts": ["lay_out"],
+            ".outcome": ["Outcome", "draw_outcome"],
+            ".paint_world": ["paint"],
+            ".pair": ["PairSample", "draw_pair", "pair_stream", "render_pair"],
+            ".plan": ["Plan"],
+            ".radar": ["RadarLook", "RadarView", "draw_radar_flood", "see_by_radar"],
+            ".style": ["WorldSeason", "WorldStyle", "style_names"],
+            ".surface": ["WorldSurface", "surface_of"],
+            ".vegetation": ["plant"],
+        },
+    )

@@ -9,4 +9,11 @@ if TYPE_CHECKING:
     from .references import reference_polygons as reference_polygons
     from .templates import PartSettings as PartSettings
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".detector": ["PartDetector"],
+            ".references": ["reference_polygons"],
+            ".templates": ["PartSettings"],
+        },
+    )

@@ -13,4 +13,11 @@ if TYPE_CHECKING:
         superpixel_vote as superpixel_vote,
     )
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".crf": ["CrfSettings", "mean_field"],
+            ".segmenter": ["PostProcessed", "build_steps"],
+            ".votes": ["majority_filter", "minimum_area", "superpixel_vote"],
+        },
+    )

@@ -17,4 +17,19 @@ if TYPE_CHECKING:
         region_ranges as region_ranges,
     )
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".scene": ["segment_scene"],
+            ".segmenting": ["METHODS", "Superpixels"],
+            ".statistics": [
+                "majority",
+                "pool",
+                "pool_stack",
+                "pooled_columns",
+                "region_deviations",
+                "region_means",
+                "region_ranges",
+            ],
+        },
+    )

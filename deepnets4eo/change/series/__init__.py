@@ -9,4 +9,11 @@ if TYPE_CHECKING:
     from .likeness import Likeness
     from .options import SeriesInputs, SeriesProducts
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        internal={
+            ".job": ["SeriesJob"],
+            ".likeness": ["Likeness"],
+            ".options": ["SeriesInputs", "SeriesProducts"],
+        },
+    )

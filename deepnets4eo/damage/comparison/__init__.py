@@ -8,4 +8,10 @@ if TYPE_CHECKING:
     from .maps import compare_maps, read_damage_map
     from .page import PRODUCTS, summary_of, write_comparison
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        internal={
+            ".maps": ["compare_maps", "read_damage_map"],
+            ".page": ["PRODUCTS", "summary_of", "write_comparison"],
+        },
+    )

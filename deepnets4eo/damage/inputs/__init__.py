@@ -7,4 +7,9 @@ from deepnets4eo.lazy import lazy_names
 if TYPE_CHECKING:
     from deepnets4eo.damage.settings import FurtherInputs, ProductOptions
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        internal={
+            "deepnets4eo.damage.settings": ["FurtherInputs", "ProductOptions"],
+        },
+    )

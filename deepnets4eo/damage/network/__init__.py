@@ -11,4 +11,13 @@ if TYPE_CHECKING:
     from .pairs import LabelledPair as LabelledPair
     from .recipe import DamageRecipe as DamageRecipe
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".architecture": ["DamageNet"],
+            ".datasets": ["read_pairs"],
+            ".grader": ["NetworkGrader"],
+            ".pairs": ["LabelledPair"],
+            ".recipe": ["DamageRecipe"],
+        },
+    )

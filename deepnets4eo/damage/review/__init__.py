@@ -14,4 +14,18 @@ if TYPE_CHECKING:
     from .taught_map import Corrections as Corrections, chosen_files as chosen_files
     from .teaching import Scores as Scores, Taught as Taught, choose_next as choose_next, teach as teach
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".answers": ["read_answers", "write_review", "write_sample"],
+            ".counts": ["CANNOT_TELL", "Reviewed", "review_counts"],
+            ".sample": ["Sample", "draw_sample"],
+            ".site_look": ["look_of_map"],
+            ".taught_map": ["Corrections", "chosen_files"],
+            ".teaching": ["Scores", "Taught", "choose_next", "teach"],
+        },
+        internal={
+            ".accuracy": ["compare_with_reference"],
+            ".page": ["ReviewServer"],
+        },
+    )

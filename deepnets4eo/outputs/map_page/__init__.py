@@ -13,4 +13,18 @@ if TYPE_CHECKING:
     from .page import MISSING, MapKind, PageLanguage, Payload, rings_in_pixels, share_codes, write_map_page
     from .panels import picture_px, render_window, stretch_of, three_bands
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        internal={
+            ".page": [
+                "MISSING",
+                "MapKind",
+                "PageLanguage",
+                "Payload",
+                "rings_in_pixels",
+                "share_codes",
+                "write_map_page",
+            ],
+            ".panels": ["picture_px", "render_window", "stretch_of", "three_bands"],
+        },
+    )

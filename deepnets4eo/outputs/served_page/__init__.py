@@ -7,4 +7,9 @@ from deepnets4eo.lazy import lazy_names
 if TYPE_CHECKING:
     from .server import Answer, PageServer, RequestRefusedError, as_json, serve_page
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        internal={
+            ".server": ["Answer", "PageServer", "RequestRefusedError", "as_json", "serve_page"],
+        },
+    )

@@ -10,4 +10,12 @@ if TYPE_CHECKING:
     from .options import FeatureOptions as FeatureOptions, feature_names as feature_names
     from .rules import RuleLabeller as RuleLabeller
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".eigenfeatures": ["point_features"],
+            ".labeller": ["FeatureLabeller"],
+            ".options": ["FeatureOptions", "feature_names"],
+            ".rules": ["RuleLabeller"],
+        },
+    )

@@ -8,4 +8,10 @@ if TYPE_CHECKING:
     from .cloud_file import CloudFile as CloudFile
     from .opening import CLOUD_SUFFIXES as CLOUD_SUFFIXES, open_cloud as open_cloud
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".cloud_file": ["CloudFile"],
+            ".opening": ["CLOUD_SUFFIXES", "open_cloud"],
+        },
+    )

@@ -11,4 +11,11 @@ if TYPE_CHECKING:
     from .labeller import FrameLabeller as FrameLabeller, score_frames as score_frames
     from .layouts import find_frames as find_frames
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".frame": ["Frame"],
+            ".labeller": ["FrameLabeller", "score_frames"],
+            ".layouts": ["find_frames"],
+        },
+    )

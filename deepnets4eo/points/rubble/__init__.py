@@ -7,4 +7,9 @@ from deepnets4eo.lazy import lazy_names
 if TYPE_CHECKING:
     from .file_job import RubbleJob
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        internal={
+            ".file_job": ["RubbleJob"],
+        },
+    )

@@ -10,4 +10,9 @@ from deepnets4eo.lazy import lazy_names
 if TYPE_CHECKING:
     from .labeller import SnapNetLabeller as SnapNetLabeller
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".labeller": ["SnapNetLabeller"],
+        },
+    )

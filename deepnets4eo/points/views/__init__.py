@@ -17,4 +17,13 @@ if TYPE_CHECKING:
     from .surface import Surface as Surface, SurfaceOptions as SurfaceOptions
     from .surface_construction import make_surface as make_surface
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".camera": ["Camera", "ZBuffer", "cameras_above", "cameras_around", "cameras_indoors"],
+            ".labeller": ["Votes", "to_points"],
+            ".snapshots": ["snapshot"],
+            ".surface": ["Surface", "SurfaceOptions"],
+            ".surface_construction": ["make_surface"],
+        },
+    )
