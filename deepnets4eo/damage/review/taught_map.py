@@ -160,25 +160,32 @@ class Corrections:
             if self.can_teach
             else Taught.of_few(self.buildings, self.answers)
         )
-        content, path = taught_content(self.folder, taught, self.answers), self.folder / TAUGHT
+        table, path = taught.with_answers(self.answers), self.folder / TAUGHT
+        content = taught_content(self.folder, taught, self.answers)
         with atomic_write(path) as partial:
             shutil.copyfile(self.folder / "damage.gpkg", partial)
             with closing(sqlite3.connect(partial)) as database, database:
-                _update(database, content.buildings)
+                _update(database, table)
                 database.execute("DELETE FROM estimates")
-                insert_estimates(database, content)
+                if content is not None:
+                    insert_estimates(database, content)
                 _note(database, taught.finding())
             set_fixed_times(partial)
         try:
-            write_page_again(self.folder, content)
+            if content is not None:
+                write_page_again(self.folder, content)
         except DeepNets4EOError as error:  # the map is there without its page
             log.warning("report.html shows the map before the answers. %s", error)
         return taught, path
 
 
-def taught_content(folder: Path, taught: Taught, answers: Mapping[int, str]) -> DamageMap:
-    """Return the map in a folder with the grades and estimates after answers."""
-    content, table = DamageMap.load(folder), taught.with_answers(answers)
+def taught_content(folder: Path, taught: Taught, answers: Mapping[int, str]) -> DamageMap | None:
+    """Return the map in a folder with the grades and estimates after answers; None, with a warning, if only its tables are left."""
+    try:
+        content, table = DamageMap.load(folder), taught.with_answers(answers)
+    except DeepNets4EOError as error:
+        log.warning("the taught map has no estimates, and report.html shows the map before the answers. %s", error)
+        return None
     rows = list(graded_answers(content.buildings, answers))
     before, after = grades_of_map(content.buildings), grades_of_map(table)
     areas = outline_areas_m2(content.buildings)
