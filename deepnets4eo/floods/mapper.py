@@ -152,7 +152,7 @@ class WaterMapper(ProbabilitySegmenter):
         return self._gsd_m**2
 
     def swap_dates(self) -> WaterMapper | None:
-        """The mapper with the first date and POST swapped, whose flood is what fell dry. None without an image before,
+        """Return the mapper with the first date and POST swapped, whose flood is what fell dry. None without an image before,
         or if water is found by appearance at one of both, which works one way only."""
         if FIRST not in self.dates or self.dates[FIRST].by_appearance or self.dates[POST].by_appearance:
             return None
@@ -204,7 +204,7 @@ class WaterMapper(ProbabilitySegmenter):
         return merged.astype(np.uint8), water
 
     def _tile(self, values: FloatImage, seen: Mask) -> Tile:
-        """What a date before shows, whose gaps are NaN (see `WithGaps`)."""
+        """Return what a date before shows; gaps are NaN (see `WithGaps`)."""
         if (gaps := np.isnan(values[0])).any():
             seen, values = seen & ~gaps, np.where(gaps, np.float32(0), values)
         return Tile(values, seen, self._search)

@@ -104,7 +104,7 @@ class RadarDate(WaterDate):
         return RadarStatistics(self.looks, self.thresholds, self.change)
 
     def _filtered(self, tile: Tile) -> FilteredRadar:
-        """The tile without speckle, computed once for all dates before."""
+        """Return the tile without speckle, computed once for all dates before."""
         return tile.once(lambda: self._filter(tile.values, tile.seen, tile.search.options, self._statistics))
 
     def _filter(
@@ -117,7 +117,7 @@ class RadarDate(WaterDate):
         return filter_radar(dict(zip(self.bands, power, strict=True)), options, statistics)
 
     def _image(self, sample: Sample) -> RadarImage:
-        """The sample with what the file states."""
+        """Return the sample with what the file states."""
         layer = sample.layer
         day = iso_day(sample.day) if sample.day is not None else layer.acquired and layer.acquired[1]
         values = np.where(sample.valid, sample.values, np.float32(np.nan))

@@ -141,7 +141,7 @@ def _registration_findings(image: Layer, registration: Registration) -> list[Fin
 
 
 def _date_findings(dates: Mapping[str, WaterDate], options: FloodOptions, *, masked: bool) -> list[Finding]:
-    """What the kinds of the dates mean for the map. masked : whether a band of POST states where clouds are."""
+    """Report what the kinds of the dates mean for the map. masked : whether a band of POST states where clouds are."""
     findings, images = [], [date for date in dates.values() if date.is_image]
     if len(dates) == 1:
         findings.append(Finding("no_date_before", "caution"))

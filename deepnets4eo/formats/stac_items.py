@@ -259,7 +259,7 @@ def fetch_document(
 
 
 def parse_document(content: bytes) -> dict[str, Any] | None:
-    """The JSON object of a document; None for other content, and more than MAX_BYTES."""
+    """Return the JSON object of a document; None for other content, and more than MAX_BYTES."""
     try:
         value = json.loads(content) if len(content) <= MAX_BYTES else None
     except (ValueError, RecursionError):

@@ -56,7 +56,7 @@ def _same(first: float, second: float) -> bool:
 
 
 def _numbers(text: str) -> Any:
-    """The numbers of a list such as "{0,100}", whole ones as such; the text itself if it is no list of numbers."""
+    """Return the numbers of a list such as "{0,100}", whole numbers as int; the text itself if it is no list of numbers."""
     parts = [part for part in SEPARATORS.split(text.strip().strip("{}[]()")) if part]
     if parts and all(map(WHOLE.fullmatch, parts)):
         return np.array([int(part) for part in parts], np.int64)

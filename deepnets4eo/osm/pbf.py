@@ -116,7 +116,7 @@ def _texts(message: bytes, number: int) -> list[bytes]:
 
 
 def _varint_bytes(message: bytes, number: int) -> bytes:
-    """The bytes of the only number of a field, which a node has as its id."""
+    """Return the bytes of the only number of a field, which a node has as its id."""
     (value,) = [value for field, value in _fields(message) if field == number and isinstance(value, int)]
     groups = []
     while value > 0x7F:
@@ -139,7 +139,7 @@ def _varint(message: bytes, at: int) -> tuple[int, int]:
 
 
 def _varints(packed: bytes) -> NDArray[np.uint64]:
-    """The numbers of a packed field."""
+    """Return the numbers of a packed field."""
     data = np.frombuffer(packed, np.uint8)
     ends = np.flatnonzero(data < 0x80)
     if not len(ends):

@@ -171,7 +171,7 @@ class ArraySource(Source):
 
 
 def masked_copy(source: Source) -> MemoryFile:
-    """A copy for GDAL, which warps it, of all bands that are read. Raises InputError for a source that is too large for that."""
+    """Return a copy for GDAL, which warps it, of all bands that are read. Raises InputError for a source that is too large for that."""
     height, width = source.grid.shape
     if len(source.bands) * height * width * source.dtype.itemsize > MAX_COPY_BYTES:
         raise InputError(

@@ -74,7 +74,7 @@ def plausible(data: NDArray[Any], valid: Mask) -> Mask:
 
 
 def without_implausible(layer: Layer) -> Layer:
-    """The layer, whose pixels with a value beyond `MAX_VALUE` are not valid, and 0; the log names the first. Not warped any more."""
+    """Return the layer with pixels beyond `MAX_VALUE` as 0 and not valid; the log names the first. The layer is not warped any more."""
     return Layer(PlausibleSource(layer)) if np.issubdtype(layer.dtype, np.floating) else layer
 
 

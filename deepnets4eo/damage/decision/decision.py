@@ -202,7 +202,7 @@ def load_model(inputs: Inputs | DatePair, settings: Settings) -> DecisionModel:
 def _with_reasons(
     buildings: Buildings, outside: Texts, by_network: Mask, inundated: InundatedBuildings | None
 ) -> Buildings:
-    """The buildings with the reasons of buildings that are not assessed, or by network or water alone."""
+    """Return the buildings with the reasons of buildings that are not assessed, or graded only by network or water."""
     known = buildings.leave_out(np.where(by_network, "", outside))
     noted = known.set_reasons(np.where(by_network, BY_NETWORK + outside, "").astype(object))
     return noted if inundated is None else noted.set_by_water(inundated.rows)

@@ -63,7 +63,7 @@ class Chips:
         return rings_in_pixels(self._shapes[[number]], self.grid)
 
     def webp(self, role: str, number: int, *, wide: bool = False) -> bytes:
-        """The picture of a building. Memory: six times MAX_PX² pixels."""
+        """Draw the picture of a building. Memory: six times MAX_PX² pixels."""
         window = self.window(number, wide=wide)
         step_px = -(-max(window.height, window.width) // SHOWN_PX)
         return render_window(self.layers[role], window, step_px, self._stretch[role], QUALITY).webp

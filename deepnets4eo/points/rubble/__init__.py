@@ -1,4 +1,4 @@
-"""Rubble and demolition: per building, how much of the roof is gone and how much debris lies there."""
+"""Rubble and demolition: per building, how much of the roof is gone and how much debris there is."""
 
 from typing import TYPE_CHECKING
 

@@ -379,7 +379,7 @@ def _search(start: RigidMotion, moving: SurfacePoints, surface: Surface) -> Rigi
 
 
 def _graded(motion: RigidMotion, quality: EpochQuality, corners: Floats, start: RigidMotion) -> EpochFit:
-    """The fit with its status, and the first reason against it."""
+    """Return the fit with its status, and the first reason against it."""
     fit = EpochFit("ok", None, motion, quality, corners)
     off_m, _, _ = fit.off_m
     unknown = quality.standing < RULES.min_squares
@@ -416,7 +416,7 @@ def _graded(motion: RigidMotion, quality: EpochQuality, corners: Floats, start: 
 
 
 def _first_reason(reasons: Reasons) -> Phrase | None:
-    """The first reason that applies; None if none does."""
+    """Return the first reason that applies; None if no reason applies."""
     return next(
         (Phrase(code, {"value": value, "limit": limit}) for wrong, code, (value, limit) in reasons if wrong), None
     )

@@ -113,7 +113,7 @@ def vote_views(
 
 
 def _predictor(segmenter: Segmenter, kind: VoteKind) -> Callable[[FloatImage], FloatImage]:
-    """The method of a segmenter for "probabilities" or "logits"."""
+    """Return the method of a segmenter for "probabilities" or "logits"."""
     return segmenter.predict_raw if kind == "logits" else segmenter.predict_proba
 
 
