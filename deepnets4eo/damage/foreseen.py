@@ -60,7 +60,9 @@ def _seen(inputs: Inputs, outlines: NDArray[np.object_]) -> NDArray[np.bool_]:
     _, valid, _ = inputs.post.thumbnail(SEEN_PX)
     points = shapely.point_on_surface(outlines)
     scale = np.array(valid.shape) / inputs.post.shape
-    row_col = np.column_stack([shapely.get_y(points), shapely.get_x(points)]) * scale
+    row_col = np.full((len(points), 2), np.nan)
+    there = shapely.is_geometry(points) & ~shapely.is_empty(points)  # no point is within an empty outline
+    row_col[there] = shapely.get_coordinates(points[there])[:, ::-1] * scale
     known = np.asarray(np.isfinite(row_col).all(axis=1))
     row, col = np.clip(np.where(known[:, None], row_col, 0).astype(int), 0, np.array(valid.shape) - 1).T
     return np.asarray(known & valid[row, col])

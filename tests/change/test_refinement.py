@@ -5,19 +5,27 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
+from affine import Affine
 from geotiff import write_geotiff
 from refusals import raises_naming
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.change import refinement
 from deepnets4eo.change.diffusion import Diffusion, guided_anisotropic_diffusion
+from deepnets4eo.change.rasters import RANK, write_rasters
 from deepnets4eo.change.refinement import grey_range, refine_scores, to_grey
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError, OtherJobError
+from deepnets4eo.grid import Grid
+from deepnets4eo.outputs import EventInfo
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.tiling import PACKED_ONE
 from deepnets4eo.tiling.scores import to_bytes
 
 STEPS = Diffusion(steps=40)
@@ -206,3 +214,15 @@ def test_an_interrupted_job_goes_on_with_the_tiles_that_are_left_and_ends_in_the
     assert (result.before, result.after) == (whole.before, whole.after)
     assert (tmp_path / "out.tif").read_bytes() == (tmp_path / "whole.tif").read_bytes()
     assert not list(tmp_path.glob(".partial*"))
+
+
+@pytest.mark.parametrize(("model", "meaning"), [(None, RANK), ("a run", "probability of change")])
+def test_the_score_says_whether_it_ranks_or_is_a_probability(model: str | None, meaning: str, tmp_path: Path) -> None:
+    only = Layer.open(np.full((1, 20, 30), 20, np.uint8), grid=Grid((20, 30), Affine.scale(10, -10), "EPSG:32615"))
+    products: Any = SimpleNamespace(score=tmp_path / "score.tif", labels=tmp_path / "change.tif")
+    options: Any = SimpleNamespace(model=model, refines=False)
+    scene: Any = SimpleNamespace(layers={})
+    findings = write_rasters(only, products, scene, options, EventInfo())
+    assert [one.code for one in findings] == ([] if model else ["few_changed"])
+    with rasterio.open(products.score) as file:
+        assert file.tags()["MEANING"] == f"{meaning}; value / {PACKED_ONE}"

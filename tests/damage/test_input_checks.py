@@ -1,16 +1,24 @@
 """Noise, one image twice, reversed dates and undeclared nodata are seen before any work, and real pictures pass."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+import shapely
+from affine import Affine
 from geotiff import write_geotiff
 from made_up_town import GRID, layer, photo
 from refusals import raises_naming
 
+from deepnets4eo.damage.buildings import Reason
+from deepnets4eo.damage.foreseen import foreseen_reasons
 from deepnets4eo.damage.inputs.checks import check_images, neighbour_correlations, undeclared_nodata
 from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration import ImagePair
 
@@ -114,3 +122,14 @@ def test_a_pixel_without_a_size_is_said_to_be_assumed_and_one_whose_size_is_stat
     assert "assumed to be 0.5 m wide" in found["pixel_size_assumed"].message
     stated = Layer.open(image).with_gsd(0.3)
     assert "pixel_size_assumed" not in {finding.code for finding in check_images(ImagePair(None, stated)).findings}
+
+
+def test_buildings_are_foreseen_as_cut_below_seven_tenths_and_as_outside_below_three() -> None:
+    grid = Grid((40, 40), Affine(1, 0, 500_000, 0, -1, 4_000_000), "EPSG:32615")
+    shares = (1.0, 0.7, 0.69, 0.31, 0.29, 0.0)  # inside, of outlines of 10 m by 10 m across the left border
+    outlines = np.array([*(shapely.box(10 * share - 10, 4, 10 * share, 14) for share in shares), shapely.Polygon(), shapely.box(5, 5, 7, 6)], object)  # fmt: skip
+    post = Layer.open(np.full((1, 40, 40), 7, np.uint8), grid=grid)
+    frame = gpd.GeoDataFrame(geometry=outlines)
+    inputs: Any = SimpleNamespace(outlines_px=outlines, post=post, footprints=SimpleNamespace(frame=frame))
+    found = foreseen_reasons(inputs).tolist()
+    assert found == ["", "", Reason.CUT, Reason.CUT, Reason.OUTSIDE, Reason.OUTSIDE, Reason.EMPTY, Reason.SMALL]

@@ -166,7 +166,7 @@ def test_kept_water_that_was_damaged_is_looked_for_again(name: str, tmp_path: Pa
     def predict(*_words: object, **_named: object) -> None:
         predicted.append(write_geotiff(tmp_path / "water.tif", dry))
 
-    mapper = SimpleNamespace(inputs=SimpleNamespace(gsd_m=1.0))
+    mapper = SimpleNamespace(inputs=SimpleNamespace(gsd_m=0.5))
     monkeypatch.setattr("deepnets4eo.prediction.predict", predict)
     for function, result in {
         "_dates": SimpleNamespace(layers={"post": None}),
@@ -174,7 +174,13 @@ def test_kept_water_that_was_damaged_is_looked_for_again(name: str, tmp_path: Pa
         "measure_recognition": Recognition(seen=64),
     }.items():
         monkeypatch.setattr(water_evidence, function, lambda *_words, result=result, **_named: result)
-    monkeypatch.setattr(water_evidence, "write_seen_water", lambda *_: write_geotiff(tmp_path / "water_seen.tif", dry))
+    sides = []
+
+    def write_seen(_water: object, _post: object, pixel_m: float, path: Path) -> None:
+        sides.append(pixel_m)
+        write_geotiff(path, dry)
+
+    monkeypatch.setattr(water_evidence, "write_seen_water", write_seen)
     site: Any = SimpleNamespace(settings=Settings(), post=None)
     for expected in (1, 1):
         water_evidence._seen_water(site, tmp_path, 1)
@@ -182,6 +188,7 @@ def test_kept_water_that_was_damaged_is_looked_for_again(name: str, tmp_path: Pa
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-4])
     water_evidence._seen_water(site, tmp_path, 1)
     assert len(predicted) == 2
+    assert sides == [0.5, 0.5]
     assert json.loads((tmp_path / "recognition.json").read_text())["seen"] == 64
 
 

@@ -172,3 +172,27 @@ def test_an_interval_is_narrow_up_to_fifteen_points_wherever_it_lies(interval, n
     line, enough = Rounds._count_line(asked, {})
     assert enough == narrow
     assert line.startswith(f"Damaged: {interval[0]:.0%} to {interval[1]:.0%} of the buildings, by 23 ")
+
+
+def test_half_a_round_is_chosen_once_all_that_were_chosen_are_answered(monkeypatch, tmp_path: Path) -> None:
+    written: list[Any] = []
+    monkeypatch.setattr(rounds_module, "graded_answers", lambda _table, answers: answers)
+    monkeypatch.setattr(
+        rounds_module, "choose_next", lambda _table, _answers, listed, count, look: np.arange(count) + listed.max() + 1
+    )
+    monkeypatch.setattr(rounds_module, "write_looks", lambda *arguments: written.append(arguments))
+    asked: Any = SimpleNamespace(count=8, buildings="table", look=None, folder=tmp_path)
+    answers = dict.fromkeys(range(20), "destroyed")
+    drawn: dict[int, str | None] = dict.fromkeys(range(20), "destroyed")
+    assert Rounds._choose(asked, answers, drawn, [{30: None}]) == 0
+    assert Rounds._choose(asked, dict.fromkeys(range(3), "destroyed"), drawn, []) == 0
+    assert not written
+    assert Rounds._choose(asked, answers, drawn, [{30: "destroyed"}]) == 4
+    ((path, table_path, table, rows, person),) = written
+    assert (path, table_path, table, person) == (
+        rounds_module.next_file(tmp_path),
+        tmp_path / "damage.parquet",
+        "table",
+        None,
+    )
+    assert rows.tolist() == [31, 32, 33, 34]

@@ -16,6 +16,8 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import GridError, InputError, LabelError
 from deepnets4eo.evaluation import Intervals, Protocol, dataset_pairs, evaluate, evaluate_pairs
 from deepnets4eo.evaluation.pairs import pair_tiles
+from deepnets4eo.evaluation.scoring import order_note
+from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.rasters.gdal_memory import CACHE_BYTES
 from deepnets4eo.rasters.scene import Layer
 
@@ -241,3 +243,16 @@ def test_of_a_file_with_a_cube_and_labels_the_labels_are_scored(tmp_path):
     scipy.io.savemat(tmp_path / "both.mat", {"cube": np.zeros((2, 3, 9), np.int16), "gt": CLASSES})
     assert evaluate(CLASSES, tmp_path / "both.mat", ISPRS).matrix.overall_accuracy == 1
     assert evaluate(str(tmp_path / "both.mat"), CLASSES, ISPRS).matrix.overall_accuracy == 1
+
+
+def test_another_order_names_the_classes_that_are_called_otherwise_and_no_others() -> None:
+    legend = Legend.load("isprs")
+    matrix = np.diag([50, 50, 50, 50, 50, 50])
+    matrix[[0, 1]] = matrix[[1, 0]]
+    matrix[4, 5] = 2
+    note = order_note(ConfusionMatrix.from_matrix(matrix), legend)
+    first, second, *others = legend.names
+    assert (
+        f": {first} is called {second}, {second} is called {first}; by that order 99.3% would agree, not 66.2%." in note
+    )
+    assert not any(name in note for name in others)

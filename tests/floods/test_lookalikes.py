@@ -1,6 +1,7 @@
 """What looks like a flood in made-up images is named by what is measured of it, and a plain flood is not (SYNTHETIC)."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +12,13 @@ pytest.importorskip("numba")
 
 from deepnets4eo.floods import FloodOptions, RadarImage, optical_water, radar_water
 from deepnets4eo.floods.date_kinds import KINDS
+from deepnets4eo.floods.figures import _flooded_cover
 from deepnets4eo.floods.layer_names import FIRST, POST
 from deepnets4eo.floods.lookalikes import lookalike_findings, order_findings
 from deepnets4eo.floods.products import flood_polygons
 from deepnets4eo.floods.surface_date import surface_grid
-from deepnets4eo.floods.thresholds import DRY, FLOOD
+from deepnets4eo.floods.thresholds import DRY, FLOOD, PERMANENT_WATER
+from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.rasters.views import without_implausible
 
@@ -143,3 +146,26 @@ def test_fine_images_are_averaged_by_whole_pixels_to_about_a_metre(gsd_m: float,
     assert working.shape == shape
     assert working.affine.a == pytest.approx(gsd_m * (4 if gsd_m == 0.25 else 2 if gsd_m == 0.6 else 1))
     assert (working.affine.c, working.affine.f) == (500, 900)
+
+
+def test_flooded_cover_is_summed_by_class_over_what_both_rasters_show() -> None:
+    rng = np.random.default_rng(0)
+    classes, water = rng.integers(1, 4, (30, 40)), rng.choice([DRY, FLOOD, PERMANENT_WATER], (30, 40))
+    known, seen = rng.random((2, 30, 40)) < 0.8
+    classes[0, :5] = 255
+
+    def raster(values: np.ndarray, valid: np.ndarray, **more: object) -> Any:
+        read = lambda window: (values[None][(slice(None), *window.slices)], valid[window.slices])  # noqa: E731
+        return SimpleNamespace(
+            read=read, shape=values.shape, grid=Grid((30, 40), Affine.scale(10, -10), "EPSG:32615"), **more
+        )
+
+    legend = SimpleNamespace(values=[1, 2, 3], names=["crops", "forest", "town"])
+    rows = _flooded_cover(raster(classes, known, legend=legend), raster(water, seen))
+    assert [row["class"] for row in rows] == legend.names
+    for value, row in zip(legend.values, rows, strict=True):
+        both = (classes == value) & known & seen
+        assert row["seen_ha"] == pytest.approx(both.sum() * row["seen_ha"] / both.sum())
+        assert row["flood_ha"] / row["seen_ha"] == pytest.approx((both & (water == FLOOD)).sum() / both.sum())
+    total = sum(row["seen_ha"] for row in rows)
+    assert total == pytest.approx(((classes < 255) & known & seen).sum() / 100, rel=0.02)

@@ -6,17 +6,18 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods import WaterMapper, optical_water, surface_scene
-from deepnets4eo.floods.buildings import water_around
+from deepnets4eo.floods.buildings import _nearest_ground, water_around
 from deepnets4eo.floods.ground_pattern import without_seen_ground
 from deepnets4eo.floods.optical import hidden_ground, may_show_surface
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
-from deepnets4eo.grid import Window
+from deepnets4eo.grid import Grid, Window
 from deepnets4eo.prediction import predict
 from deepnets4eo.rasters.scene import Layer
 
@@ -315,3 +316,13 @@ def test_all_houses_in_real_flood_water_are_found_and_none_on_dry_ground(
     shares = np.array([(classes[rasterize([ring], classes.shape) > 0] == FLOOD).mean() for ring in rings])
     assert ((shares > 0.4) == table["grade"].isin(["major-damage", "destroyed"])).all()
     assert np.count_nonzero(shares > 0.4) == surrounded
+
+
+def test_enough_seen_ground_is_counted_in_square_metres_whatever_the_pixels() -> None:
+    """Pixels of 2 m: dry ground up to 13 m around a house, and water beyond, which decides nothing."""
+    seen = np.ones((60, 60), np.uint8)
+    seen[22:38, 22:38] = DRY
+    grid = Grid((60, 60), Affine(2, 0, 500_000, 0, -2, 4_000_000), "EPSG:32615")
+    house = np.array([shapely.box(500_056, 3_999_936, 500_064, 3_999_944)], object)
+    water = Layer.open(seen[None] * np.uint8(FLOOD), grid=grid)
+    assert _nearest_ground(water, house, np.array([0]), [FLOOD], 2.0, 1).tolist() == [0.0]

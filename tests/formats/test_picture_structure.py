@@ -113,3 +113,16 @@ def test_moving_pictures_are_refused(tmp_path: Path) -> None:
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
         with raises_naming(InputError, "3"):
             Layer.open(tmp_path / name)
+
+
+@pytest.mark.parametrize(("below", "taken"), [(0, True), (1, False)])
+def test_turned_pictures_up_to_a_limit_are_turned_in_memory(
+    below: int, taken: bool, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr("deepnets4eo.rasters.upright.MAX_COPY_BYTES", COLOURS.size - below)
+    path = save(tmp_path / "a.png", orientation=3)
+    if taken:
+        np.testing.assert_array_equal(np.moveaxis(Layer.open(path).read()[0], 0, -1), COLOURS[::-1, ::-1])
+    else:
+        with raises_naming(InputError, "a.png", f"{COLOURS.size:,}"):
+            Layer.open(path)

@@ -1,5 +1,8 @@
 """Averaging and residual correction: what they reduce to, what learns and what stays, and starting from runs."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -191,3 +194,10 @@ def test_streams_start_from_runs(tmp_path):
 def test_what_cannot_be_is_refused(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+def test_the_networks_of_the_streams_are_its_members_in_their_order() -> None:
+    members = [object(), object()]
+    fused: Any = SimpleNamespace(members=members)
+    assert DualStream.stream_networks(fused) == members
+    assert DualStream.averaged.fget(fused) == members

@@ -15,7 +15,7 @@ from refusals import raises_naming
 import deepnets4eo
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import read_json
-from deepnets4eo.hyperspectral import report
+from deepnets4eo.hyperspectral import report, run_page
 from deepnets4eo.hyperspectral.training import HyperspectralRecipe
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.training.recipe import resolve
@@ -116,3 +116,10 @@ def test_the_verb_writes_the_page(run: Path, tmp_path: Path, capsys) -> None:
     assert main(["export", str(run), "--page", str(tmp_path / "page")]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "page" / "report.html")
     assert main(["export", str(run), "--page", str(run)]) == 1
+
+
+def test_a_method_is_named_by_its_classifier_and_what_it_classifies() -> None:
+    assert (
+        run_page._method({"estimator": {"name": "rbf_svm"}, "model": {"method": "superpixels"}})
+        == "rbf_svm on superpixels"
+    )

@@ -215,3 +215,11 @@ def test_lees_normalisation_is_torchs() -> None:
         expected = nn.LocalResponseNorm(channels)(maps[:, :channels])
         assert float((expected - maps[:, :channels]).abs().max()) > 1
         torch.testing.assert_close(layer(maps[:, :channels]), expected)
+
+
+def test_the_network_of_li_takes_patches_of_its_size_and_of_others():
+    for patch_px in (5, 7):
+        assert build("li", 12, 3, patch_px=patch_px).patch_scores(torch.zeros(2, 12, patch_px, patch_px)).shape == (
+            2,
+            3,
+        )

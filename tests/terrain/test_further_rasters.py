@@ -1,6 +1,7 @@
 """Rasters beside the images of a job: their units, values without data and gaps."""
 
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from refusals import raises_naming
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.length_units import metres_of
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.terrain import units
 from deepnets4eo.terrain.further_rasters import open_further, unknown_share
 from deepnets4eo.terrain.units import check_metres
 
@@ -75,3 +77,9 @@ def test_the_unknown_share_is_that_of_what_the_image_shows(tmp_path):
     image[:20], known[10:30] = np.nan, np.nan  # of the lower half a half
     assert unknown_share(Layer.open(image), [Layer.open(known)]) == 0.5
     assert unknown_share(Layer.open(image), [Layer.open(known), Layer.open(np.ones_like(known))]) == 0
+
+
+@pytest.mark.parametrize(("unit", "metres"), [("", 1.0), ("m", 1.0), ("ft", 0.3048)])
+def test_heights_without_a_stated_unit_are_metres(unit: str, metres: float) -> None:
+    layer = SimpleNamespace(declared=SimpleNamespace(unit=unit), height_crs=None, source="a.tif")
+    assert units._stated_unit(layer) == (unit, pytest.approx(metres))

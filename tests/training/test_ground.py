@@ -2,6 +2,8 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from deepnets4eo.training import make_split, open_layers
 from deepnets4eo.training.ground import ground_groups, overlapping_pairs, twins_of
 from deepnets4eo.training.recipe import DataSection
 from deepnets4eo.training.splits import TRAIN, VAL, DataSplit
+from deepnets4eo.training.statistics import _layer_input
 
 SIDE = 64
 
@@ -119,3 +122,15 @@ def test_made_up_places_lie_nowhere(tmp_path: Path) -> None:
     scenes = [tile(tmp_path, f"s{number}", 0, 0, tags={"SYNTHETIC": "made up"}) for number in range(2)]
     write_geotiff(tmp_path / "s1.tif", np.ones((SIDE, SIDE), np.uint8), tags={"SYNTHETIC": "made up"})
     assert not overlapping_pairs(open_layers(DataSection(scenes=tuple(scenes)), ["image"]))
+
+
+def test_ranges_of_bands_are_percentiles_of_each_and_of_all() -> None:
+    pixels = np.stack([np.linspace(0, 100, 1001), np.linspace(500, 900, 1001), np.full(1001, 7.0)]).astype(np.float32)
+    layer = SimpleNamespace(band_names=["a", "b", "c"], dtype=np.dtype("uint16"))
+    split: Any = SimpleNamespace(scenes=[SimpleNamespace(scene=SimpleNamespace(layers={"image": layer}))])
+    moments: Any = SimpleNamespace(mean=pixels.mean(axis=1), std=pixels.std(axis=1))
+    found = _layer_input(split, "image", moments, pixels)
+    np.testing.assert_allclose(found.band_low, [1, 504, 7], rtol=1e-5)
+    np.testing.assert_allclose(found.band_high, [99, 896, 7], rtol=1e-5)
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(pixels, (1, 99))))
+    assert found.constant == (2,)

@@ -14,8 +14,11 @@ from refusals import raises_naming
 from torch import nn
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.files import sha256
 from deepnets4eo.grid import Window
+from deepnets4eo.jobs.identities import identity
 from deepnets4eo.tiling.splits import BlockSplit
+from deepnets4eo.training import job
 from deepnets4eo.training.epochs import Fit
 from deepnets4eo.training.loop import fit_network
 from deepnets4eo.training.progress import EpochProgress
@@ -274,3 +277,14 @@ def test_the_log_has_one_row_an_epoch_that_json_and_csv_agree_on(tmp_path) -> No
     assert [row.split(",")[3] for row in rows] == ["0.1", "0.2", "0.3"]
     assert all(0 <= row["busy"] <= 1 and row["seconds"] >= 0 for row in progress.history)
     assert json.dumps(progress.history)
+
+
+def test_a_file_is_as_noted_by_size_and_time_or_by_size_and_content(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(b"pixels")
+    size, time = identity(path)[1:]
+    for state, as_noted in (
+        ([size, time], True), ([size, time, "other content"], True), ([size, 0, sha256(path)], True),
+        ([size, 0, "other content"], False), ([size, 0], False), ([size + 1, 0, sha256(path)], False),
+    ):  # fmt: skip
+        assert job._is_as_noted(path, state) == as_noted, state
