@@ -6,14 +6,14 @@ from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .buildings import (
-        OUTER_M as OUTER_M,
         BuildingWater as BuildingWater,
+        RingRules as RingRules,
         water_around as water_around,
         write_seen_water as write_seen_water,
     )
     from .job import FloodJob, FloodMap as FloodMap, map_flood as map_flood
     from .mapper import WaterMapper as WaterMapper
-    from .optical import COARSEST_M as COARSEST_M, optical_water as optical_water
+    from .optical import SurfaceRules as SurfaceRules, optical_water as optical_water
     from .options import FloodOptions as FloodOptions
     from .radar import (
         RadarOptions as RadarOptions,
@@ -43,10 +43,10 @@ else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         public={
-            ".buildings": ["OUTER_M", "BuildingWater", "water_around", "write_seen_water"],
+            ".buildings": ["RingRules", "BuildingWater", "water_around", "write_seen_water"],
             ".job": ["FloodMap", "map_flood"],
             ".mapper": ["WaterMapper"],
-            ".optical": ["COARSEST_M", "optical_water"],
+            ".optical": ["SurfaceRules", "optical_water"],
             ".options": ["FloodOptions"],
             ".radar": ["RadarOptions", "RadarStatistics", "RadarWater", "measure_radar", "radar_water"],
             ".recognition": ["Recognition", "measure_recognition", "write_sure_water"],

@@ -20,36 +20,32 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.floods.optical import NEAR_M, hidden_ground
+from deepnets4eo.floods.optical import SurfaceRules, hidden_ground
 from deepnets4eo.floods.thresholds import FLOOD, NOT_SEEN, PERMANENT_WATER
 from deepnets4eo.footprints import order_by_place
 from deepnets4eo.grid import Window, blocks, grow_shapes, mean_gsd_m
 from deepnets4eo.rasters import BLOCK_PX, CogWriter, Layer, LayerView
 from deepnets4eo.zonal import Outlines, chunks, class_counts
 
-INNER_M, OUTER_M = 2.0, 12.0  # of the ring: eaves hide what is nearer, farther ground is the neighbours'
-MIN_PX = 1.5  # of the width of the ring, so that coarse pixels fill it
-MIN_SHARE = 0.4  # of the ring under water, of a building that stands in it
-MIN_SHARE_IN_REACH = (
-    0.5  # the same of a wider ring, where it is not known where exactly a building stands: rather in the water than not
-)
-MIN_SEEN, MIN_WET_SEEN = 0.5, 0.08  # of the ring, else it is not known; enough for water that fills what is seen
-GROUND_M2, GROUND_PX = (
-    150.0,
-    20.0,
-)  # of seen ground, no roof, that says what a hidden ring does not; pixels of a coarse raster, at least
-REACHES_M = (
-    12.0,
-    16.0,
-    20.0,
-    25.0,
-    30.0,
-    37.0,
-    45.0,
-    60.0,
-    80.0,
-)  # from the outline, within which it is sought, the nearest first
-WET_NEARBY = 0.5  # of that ground under water, of a building that stands in it
+
+@dataclass(frozen=True)
+class RingRules:
+    """When water around a building counts as surrounding it."""
+
+    inner_m: float = 2.0  # eaves hide what is nearer
+    outer_m: float = 12.0  # farther ground is the neighbours'
+    min_width_px: float = 1.5  # so that coarse pixels fill the ring
+    min_wet_share: float = 0.4
+    min_wet_share_in_reach: float = 0.5  # of a wider ring, if the position of the building is uncertain
+    min_visible_share: float = 0.5  # below this the ring is unknown
+    min_visible_wet_share: float = 0.08  # enough if water fills all that is visible
+    min_visible_ground_m2: float = 150.0  # smallest visible area that may stand in for a hidden ring
+    min_visible_ground_px: float = 20.0  # the same in pixels of a coarse raster
+    # distances from the outline within which visible ground is searched, the nearest first
+    reaches_m: tuple[float, ...] = (12.0, 16.0, 20.0, 25.0, 30.0, 37.0, 45.0, 60.0, 80.0)
+    min_wet_share_nearby: float = 0.5  # of that ground
+
+
 YES, NO, NOT_KNOWN = "yes", "no", "not known"
 
 
@@ -152,20 +148,22 @@ def water_around(
     ['yes', 'no']
     """
     side_m = pixel_m if water.grid.crs is None else mean_gsd_m(water.grid)
-    ring_m = INNER_M, max(OUTER_M + reach_m, MIN_PX * side_m + INNER_M)
+    ring_m = RingRules.inner_m, max(RingRules.outer_m + reach_m, RingRules.min_width_px * side_m + RingRules.inner_m)
     classes = [FLOOD, PERMANENT_WATER] if any_water else [FLOOD]
     share, ring_share, seen = np.empty((3, len(outlines)))
     by_place = order_by_place(shapely.bounds(outlines)[:, 1::-1])
     for rows in chunks(len(outlines)):  # grown outlines take more room than all else that is known of a building
         part = by_place[rows]
         share[part], ring_share[part], seen[part] = _shares(water, outlines[part], ring_m, pixel_m, classes, workers)
-    least = MIN_SHARE_IN_REACH if reach_m else MIN_SHARE
-    wet = (seen >= MIN_WET_SEEN) & (ring_share > least)
-    hidden = ~wet & (seen < MIN_SEEN)
+    least = RingRules.min_wet_share_in_reach if reach_m else RingRules.min_wet_share
+    wet = (seen >= RingRules.min_visible_wet_share) & (ring_share > least)
+    hidden = ~wet & (seen < RingRules.min_visible_share)
     near = np.full(len(outlines), np.nan)
     if nearby and hidden.any():
         near = _nearest_ground(water, outlines, by_place[hidden[by_place]], classes, side_m, workers)
-    inundated = np.where(wet | (near > WET_NEARBY), YES, np.where(hidden, NOT_KNOWN, NO)).astype(object)
+    inundated = np.where(wet | (near > RingRules.min_wet_share_nearby), YES, np.where(hidden, NOT_KNOWN, NO)).astype(
+        object
+    )
     return BuildingWater(share, ring_share, inundated, near)
 
 
@@ -181,10 +179,10 @@ def _nearest_ground(
     share, left, tree = np.full(len(outlines), np.nan), rows, shapely.STRtree(outlines)
     around = np.zeros(len(outlines), bool)
     for part in chunks(len(rows)):
-        around[tree.query(grow_shapes(water.grid, outlines[rows[part]], REACHES_M[-1], side_m))[1]] = True
-    ground = Layer(OpenGround(water, grow_shapes(water.grid, outlines[around], INNER_M, side_m)))
-    least_px = max(GROUND_PX, GROUND_M2 / side_m**2)
-    for reach_m in REACHES_M:
+        around[tree.query(grow_shapes(water.grid, outlines[rows[part]], RingRules.reaches_m[-1], side_m))[1]] = True
+    ground = Layer(OpenGround(water, grow_shapes(water.grid, outlines[around], RingRules.inner_m, side_m)))
+    least_px = max(RingRules.min_visible_ground_px, RingRules.min_visible_ground_m2 / side_m**2)
+    for reach_m in RingRules.reaches_m:
         for part in chunks(len(left)):
             grown = grow_shapes(water.grid, outlines[left[part]], reach_m, side_m)
             counts = class_counts(ground, grown, FLOOD + 1, workers=workers).counts
@@ -225,7 +223,7 @@ def write_seen_water(water: Layer, post: Layer, pixel_m: float, path: Path) -> N
     pixel_m : side of a pixel, metres
     path : the raster that is written
     """
-    halo = round(NEAR_M / pixel_m) + 1
+    halo = round(SurfaceRules.near_water_m / pixel_m) + 1
     with CogWriter(path, water.grid, nodata=NOT_SEEN) as writer:
         for window in blocks(water.shape, BLOCK_PX):
             wide = window.grow(halo)

@@ -5,6 +5,7 @@ Measured on the map and on an overview of POST. They stay in the map: a flood in
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,17 +26,28 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
 OVERVIEW_PX = 1024
-ORDER_WINDOWS, ORDER_PX = 3, 384  # along each side, in which the order of the dates is tested
-MAX_WHOLE_PX = 512  # side of scenes that are read whole for it
-MIN_LOST, MORE_LOST = 0.01, 5.0  # of the ground, and times what is flooded, of water that is gone
-WHITE = 180  # of 255, of the darkest of red, green and blue: muddy water and glint stay below it
-MIN_WHITE, MIN_SNOW = 0.2, 0.01  # of the flood, and of the ground, to be named
-LARGEST_FIELD_M2, MIN_FIELD_PX = 50_000.0, 9  # smaller regions of a few pixels are four-sided by chance
-FOUR_SIDED = 0.8  # share of a field in the smallest rectangle around it
-MIN_FIELDS, MIN_IN_FIELDS = 8, 0.5  # number, and share of the flooded area
-SEA_BORDER = 0.2  # of the border of the map, in one piece, along which water leaves it; rivers cross it by less
-SEA_M = 2000.0  # the same at least: in a small tile a river can be as wide as that
-MIN_AT_SEA = 0.1  # of the flood
+
+
+@dataclass(frozen=True)
+class LookalikeRules:
+    """When a mapped flood is named as something else."""
+
+    order_windows: int = 3  # along each side, in which the order of the dates is tested
+    order_window_px: int = 384
+    max_whole_px: int = 512  # scenes up to this side are tested as a whole
+    min_dried_share: float = 0.01  # of the ground: below this the dates count as in order
+    min_dried_per_flooded: float = 5.0
+    min_white_byte: int = 180  # of the darkest of red, green and blue: muddy water and glint stay below it
+    min_white_share: float = 0.2  # of the flood
+    min_snow_share: float = 0.01  # of the ground
+    max_field_m2: float = 50_000.0
+    min_field_px: int = 9  # regions of fewer pixels are four-sided by chance
+    min_rectangle_share: float = 0.8  # share of a field in the smallest rectangle around it
+    min_fields: int = 8
+    min_share_in_fields: float = 0.5  # of the flooded area
+    min_sea_border_share: float = 0.2  # of the border of the map, in one piece: rivers cross less of it
+    min_sea_border_m: float = 2000.0  # in a small tile a river can be as wide as the share
+    min_share_at_sea: float = 0.1  # of the flood
 
 
 def lookalike_findings(labels: Layer, post: Layer, date: WaterDate, polygons: gpd.GeoDataFrame) -> list[Finding]:
@@ -55,15 +67,19 @@ def order_findings(labels: Layer, scene: Scene, mapper: WaterMapper) -> list[Fin
     swapped, lost, new, seen = mapper.swap_dates(), 0, 0, 0
     if swapped is None:
         return []
-    side_px = MAX_WHOLE_PX if max(labels.shape) <= MAX_WHOLE_PX else ORDER_PX
-    for window in spread_windows(labels.shape, (side_px, side_px), ORDER_WINDOWS):
+    side_px = (
+        LookalikeRules.max_whole_px
+        if max(labels.shape) <= LookalikeRules.max_whole_px
+        else LookalikeRules.order_window_px
+    )
+    for window in spread_windows(labels.shape, (side_px, side_px), LookalikeRules.order_windows):
         sample = scene.read(window, [FIRST, POST])
         sample[FIRST], sample[POST] = sample[POST], sample[FIRST]
         classes = swapped.predict_proba(swapped.inputs.prepare(sample)[None])[0].argmax(axis=0)
         mapped, known = labels.read(window)
         lost += int(((classes == FLOOD) & known).sum())
         new, seen = new + int((mapped[0] == FLOOD).sum()), seen + int(known.sum())
-    if lost < MIN_LOST * seen or lost < MORE_LOST * new or not lost:
+    if lost < LookalikeRules.min_dried_share * seen or lost < LookalikeRules.min_dried_per_flooded * new or not lost:
         return []
     return [
         Finding("dates_swapped", "caution", {"dried": lost / seen, "flooded": new / seen}, wording="water_fell_back")
@@ -72,7 +88,7 @@ def order_findings(labels: Layer, scene: Scene, mapper: WaterMapper) -> list[Fin
 
 def _snow(snow: Mask | None, seen: Mask) -> Finding | None:
     share = float(snow[seen].mean()) if snow is not None and seen.any() else 0.0
-    if share < MIN_SNOW:
+    if share < LookalikeRules.min_snow_share:
         return None
     return Finding("snow_left_out", "note", {"share": share})
 
@@ -83,9 +99,13 @@ def _white(bands: dict[str, FloatImage], classes: ByteImage, seen: Mask) -> Find
     infrared = bands.get("swir", bands.get("nir"))
     if not flood.any() or (infrared is not None and not dry.any()):
         return None
-    white = np.min(list(bands.values()), axis=0) > WHITE if infrared is None else infrared > np.median(infrared[dry])
+    white = (
+        np.min(list(bands.values()), axis=0) > LookalikeRules.min_white_byte
+        if infrared is None
+        else infrared > np.median(infrared[dry])
+    )
     share = float(white[flood].mean())
-    if share < MIN_WHITE:
+    if share < LookalikeRules.min_white_share:
         return None
     return Finding("flood_is_white", "caution", {"share": share})
 
@@ -96,12 +116,21 @@ def _fields(polygons: gpd.GeoDataFrame, grid: Grid) -> Finding | None:
     shapes = transform_shapes(~grid.affine, polygons.geometry.to_numpy())
     pixels = shapely.area(shapes)
     around = shapely.area(shapely.minimum_rotated_rectangle(shapes))
-    fields = (pixels > FOUR_SIDED * around) & (pixels >= MIN_FIELD_PX) & (areas <= LARGEST_FIELD_M2)
-    if fields.sum() < MIN_FIELDS or areas[fields].sum() < MIN_IN_FIELDS * areas.sum():
+    fields = (
+        (pixels > LookalikeRules.min_rectangle_share * around)
+        & (pixels >= LookalikeRules.min_field_px)
+        & (areas <= LookalikeRules.max_field_m2)
+    )
+    if (
+        fields.sum() < LookalikeRules.min_fields
+        or areas[fields].sum() < LookalikeRules.min_share_in_fields * areas.sum()
+    ):
         return None
     share, number = float(areas[fields].sum() / areas.sum()), int(fields.sum())
     return Finding(
-        "flood_in_fields", "caution", {"share": share, "number": number, "most_ha": LARGEST_FIELD_M2 / 10_000}
+        "flood_in_fields",
+        "caution",
+        {"share": share, "number": number, "most_ha": LookalikeRules.max_field_m2 / 10_000},
     )
 
 
@@ -113,7 +142,9 @@ def _sea(classes: ByteImage, gsd_m: float) -> Finding | None:
     around = np.roll(around, -first)  # begins where a piece does
     starts = np.flatnonzero(np.r_[True, np.diff(around) != 0])
     lengths = np.diff(np.r_[starts, len(around)])
-    at_sea = (lengths >= max(SEA_BORDER * len(around), SEA_M / gsd_m)) & (around[starts] > 0)
+    at_sea = (
+        lengths >= max(LookalikeRules.min_sea_border_share * len(around), LookalikeRules.min_sea_border_m / gsd_m)
+    ) & (around[starts] > 0)
     sea = np.unique(around[starts][at_sea])
     flood = classes == FLOOD
     if not len(sea) or not flood.any():
@@ -121,7 +152,7 @@ def _sea(classes: ByteImage, gsd_m: float) -> Finding | None:
     parts, _ = ndimage.label(flood | (old > 0), np.ones((3, 3)))
     joined = np.isin(parts, np.unique(parts[np.isin(old, sea)])) & flood
     share = joined.sum() / flood.sum()
-    if share < MIN_AT_SEA:
+    if share < LookalikeRules.min_share_at_sea:
         return None
     border = float(lengths[at_sea].sum() / len(around))
     return Finding("shore_of_the_sea", "caution", {"share": float(share), "border": border})

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,48 +32,57 @@ from deepnets4eo.floods.ground_pattern import without_seen_ground
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER, parts_with
 from deepnets4eo.rasters import excess_green, moving_moments
 
-WORKING_M = 1.0  # pixels are averaged to about this size
-COARSEST_M = 2.0  # coarser pixels mix a house with the water around it
-CHROMA_PX, CHROMA_SD = 7, 1.2  # window, and the most that the chroma of water varies in it, of 255
-ROUGH_PX, ROUGH_SD, ROUGH_GROWN_SD = 5, 6.0, 9.0  # the same of its brightness, of seeds and of what they grow into
-OPENED_PX = CHROMA_PX  # narrower strips of seeds, such as roads, are left out
-MIN_M2 = 3000.0  # of a surface
-REACH_PX = 61  # of the mean colour of the water nearby
-CHROMA_NEAR, BRIGHTNESS_NEAR = 4.0, 14.0  # how far a pixel may lie from that colour, of 255
-ROUNDS = 12  # of growing
-LIKELY, SURE, STILL_DRY = (
-    0.4,
-    0.9,
-    0.5,
-)  # probabilities of a network: water grows within the first two; before, it was below the last
-CONFIRMED = 0.4  # mean probability of a surface, or how much it grew, from which it is water
-NETWORK_MIN_M2 = 1000.0  # of new water by a network
-LAWN, HALF = (
-    0.27,
-    0.5,
-)  # excess green over brightness: lawns and fields 0.29 to 0.5, flood water at three places 0.05 to 0.15; of a part
-# Blue above red over brightness, of smoke and blue roofs where they are brighter than the rest: smoke over a burnt suburb 0.033 and 0.045,
-# floods at three places −0.15 to −0.02, ice 0.01.
-BLUISH = 0.02
-ALIKE = 11.3  # squared distance from the colour of sure water: χ² of 99 % in three dimensions
-WIDEST, WIDEST_STREAKED = (
-    (3.0, 3.0, 6.0),
-    (8.0, 8.0, 15.0),
-)  # deviations of a colour, of 255, at most; the latter in wind and haze
-SURE_M2 = 10_000.0  # of one part of new water, from which its colour is sure: a burnt field that was taken for water had 4,800
-WIDE = 0.3  # of the image, from which a flood that is brighter than the rest gives a colour, too: muddy water around dark crowns
-CORE_PX = 3  # how deep in sure water its colour is taken
-CHANGED, PATCH_M2 = 15.0, 40.0  # least change of colour, of 255, since PRE, and least surface of a patch between trees
-NEAR_M = 40.0  # of new water, where water may stand under trees
-GREEN = 6.0  # of 255, twice green above red and blue, of crowns
-BRIGHTER = 12.0  # of 255, above the water, of ground that is seen to be dry
-MORE_MOTTLED = 1.8  # times, the chroma of the ground before a flood against that of the flood
-SMALL_M2 = 8_000.0  # of an image such as a patch around one building: no large surface fits in, and colours decide
-COLOURS_TRIED, COLOUR_SHARE = 3, 0.08  # of a small image; least share of it
-COLOUR_STEPS = np.array([[CHROMA_NEAR], [CHROMA_NEAR], [10.0]])
-MORE_COLOURS = 4.0  # times, the spread of colours before against that of one colour now
-DARKEST = 0.3  # share of darker pixels, so that shadows are no water
-ROUNDING = 1.05  # times, of deviations: those of whole squares and moving ones differ by that at most
+
+@dataclass(frozen=True)
+class SurfaceRules:
+    """When a surface of one colour is water, and which water is new; colours and deviations are of 255."""
+
+    working_m: float = 1.0  # pixels are averaged to about this size
+    coarsest_m: float = 2.0  # coarser pixels mix a house with the water around it
+    chroma_window_px: int = 7
+    max_chroma_sd: float = 1.2
+    rough_window_px: int = 5
+    max_seed_rough_sd: float = 6.0  # of brightness
+    max_grown_rough_sd: float = 9.0  # of brightness, of what seeds grow into
+    min_seed_width_px: int = chroma_window_px  # narrower strips, such as roads, are left out
+    min_area_m2: float = 3000.0
+    nearby_window_px: int = 61  # of the mean colour of the water nearby
+    max_chroma_step: float = 4.0  # from that colour
+    max_brightness_step: float = 14.0
+    growing_rounds: int = 12
+    min_grown_probability: float = 0.4  # of a network: water grows down to it
+    min_seed_probability: float = 0.9  # of a network
+    max_before_probability: float = 0.5  # of a network, of ground that was dry
+    min_confirmed: float = 0.4  # mean probability of a surface, or how much it grew
+    min_network_area_m2: float = 1000.0  # of new water by a network
+    # excess green over brightness: lawns and fields 0.29 to 0.5, flood water at three places 0.05 to 0.15
+    min_lawn_greenness: float = 0.27
+    min_lawn_share: float = 0.5  # of a part
+    # blue above red over brightness, of bright smoke and blue roofs: smoke over a burnt suburb 0.033 and 0.045, ice 0.01, floods at three places −0.15 to −0.02
+    min_smoke_blueness: float = 0.02
+    max_alike_distance2: float = 11.3  # squared, from the colour of sure water: χ² of 99 % in three dimensions
+    max_colour_sd: tuple[float, ...] = (3.0, 3.0, 6.0)
+    max_streaked_sd: tuple[float, ...] = (8.0, 8.0, 15.0)  # in wind and haze
+    min_sure_area_m2: float = 10_000.0  # of one part of new water: a burnt field that was taken for water had 4,800
+    # of the image, from which a brighter flood gives a colour, too: muddy water around dark crowns
+    min_wide_share: float = 0.3
+    core_depth_px: int = 3  # how deep in sure water its colour is measured
+    min_colour_change: float = 15.0  # since PRE
+    min_patch_m2: float = 40.0  # of water between trees
+    near_water_m: float = 40.0  # from new water, within which water may be under trees
+    min_crown_greenness: float = 6.0  # twice green above red and blue
+    min_dry_brightening: float = 12.0  # above the water, of ground that is visibly dry
+    min_mottle_ratio: float = 1.8  # the chroma of the ground before a flood against that of the flood
+    # of an image such as a patch around one building: no large surface fits in, and colours decide
+    small_image_m2: float = 8_000.0
+    max_colours_tried: int = 3  # of a small image
+    min_colour_share: float = 0.08  # of a small image
+    min_colour_spread_ratio: float = 4.0  # the spread of colours before against the spread of one colour now
+    min_darker_share: float = 0.3  # share of darker pixels, so that shadows are no water
+    rounding_ratio: float = 1.05  # deviations of whole squares and moving ones differ by at most this
+
+
+COLOUR_STEPS = np.array([[SurfaceRules.max_chroma_step], [SurfaceRules.max_chroma_step], [10.0]])
 
 
 class Surfaces(NamedTuple):
@@ -129,12 +139,14 @@ def optical_water(
     _check(pre, post, gsd_m)
     if valid is not None:
         pre, post = None if pre is None else mirror_unseen(pre, valid), mirror_unseen(post, valid)
-    factor = max(1, round(WORKING_M / gsd_m))
+    factor = max(1, round(SurfaceRules.working_m / gsd_m))
     pixel_m2 = (factor * gsd_m) ** 2
     later = _averaged(post, factor)
     water = new = surfaces = np.zeros(later.shape[1:], bool)
-    if may_show_surface(later, MIN_M2 / pixel_m2):
-        water, new = _by_surfaces(None if pre is None else _averaged(pre, factor), later, MIN_M2 / pixel_m2)
+    if may_show_surface(later, SurfaceRules.min_area_m2 / pixel_m2):
+        water, new = _by_surfaces(
+            None if pre is None else _averaged(pre, factor), later, SurfaceRules.min_area_m2 / pixel_m2
+        )
     if after_water is not None:
         after = _averaged(after_water[None], factor)[0]
 
@@ -144,8 +156,8 @@ def optical_water(
 
         seen_before = None if before_water is None else before
         surfaces = new
-        water, new = _by_network(water, new, seen_before, after, NETWORK_MIN_M2 / pixel_m2)
-    small = (post[0].size * gsd_m**2 if whole_m2 is None else whole_m2) < SMALL_M2
+        water, new = _by_network(water, new, seen_before, after, SurfaceRules.min_network_area_m2 / pixel_m2)
+    small = (post[0].size * gsd_m**2 if whole_m2 is None else whole_m2) < SurfaceRules.small_image_m2
     seen = np.ones_like(new) if valid is None else _averaged(valid[None].astype(np.float32), factor)[0] == 1
     if pre is not None and small:
         new = new | _one_colour_now(_averaged(pre, factor), later, seen)
@@ -153,7 +165,7 @@ def optical_water(
     elif (
         after_water is not None
         and before_water is not None
-        and not _is_sure_anywhere(new, (after > SURE) | surfaces, pixel_m2)
+        and not _is_sure_anywhere(new, (after > SurfaceRules.min_seed_probability) | surfaces, pixel_m2)
     ):
         new = np.zeros_like(new)
     lawns = _lawns(new, later) if new.any() else new
@@ -193,15 +205,18 @@ def hidden_ground(wet: Mask, image: FloatImage, pixel_m: float) -> Mask:
     if not wet.any():
         return wet
     brightness = image.mean(axis=0)
-    near = _nearby(wet.astype(np.float32), round(NEAR_M / pixel_m) + 1) > 1e-6
-    dark = brightness < np.median(brightness[wet]) + BRIGHTER
+    near = _nearby(wet.astype(np.float32), round(SurfaceRules.near_water_m / pixel_m) + 1) > 1e-6
+    dark = brightness < np.median(brightness[wet]) + SurfaceRules.min_dry_brightening
     return np.asarray(ndimage.binary_opening((crowns(image) | dark) & ~wet & near, np.ones((3, 3))), bool)
 
 
 def crowns(image: FloatImage) -> Mask:
     """Rough, green pixels of an image (3, h, w): trees."""
     red, green, blue = image
-    return np.asarray((_deviation(image.mean(axis=0), ROUGH_PX) > ROUGH_SD) & (excess_green(red, green, blue) > GREEN))
+    return np.asarray(
+        (_deviation(image.mean(axis=0), SurfaceRules.rough_window_px) > SurfaceRules.max_seed_rough_sd)
+        & (excess_green(red, green, blue) > SurfaceRules.min_crown_greenness)
+    )
 
 
 def may_show_surface(image: ByteImage | FloatImage, least_px: float) -> bool:
@@ -215,15 +230,26 @@ def may_show_surface(image: ByteImage | FloatImage, least_px: float) -> bool:
     inner = np.s_[:, 1:-1, :, 1:-1]
     rough = ((red[inner] + green[inner] + blue[inner]) / 3).std(axis=(1, 3))
     mottle = np.maximum((red - green).std(axis=(1, 3)), (blue - green).std(axis=(1, 3)))
-    alike = (mottle < ROUNDING * CHROMA_SD) & (rough < ROUNDING * ROUGH_SD)
+    alike = (mottle < SurfaceRules.rounding_ratio * SurfaceRules.max_chroma_sd) & (
+        rough < SurfaceRules.rounding_ratio * SurfaceRules.max_seed_rough_sd
+    )
     sizes = np.bincount(ndimage.label(alike, np.ones((3, 3)))[0].ravel())[1:]
-    return bool((ROUNDING * (2 * CHROMA_PX - 1) ** 2 * sizes >= least_px).any())  # of pixels in squares around a middle
+    return bool(
+        (SurfaceRules.rounding_ratio * (2 * SurfaceRules.chroma_window_px - 1) ** 2 * sizes >= least_px).any()
+    )  # of pixels in squares around a middle
 
 
 def _squares_side_by_side(band: NDArray[Any]) -> FloatImage:
     """(rows, side, cols, side) float32; the last ones mirror the edge, as moving windows do."""
-    padded = np.pad(band, [(0, -side % CHROMA_PX) for side in band.shape], mode="symmetric").astype(np.float32)
-    squares: FloatImage = padded.reshape(padded.shape[0] // CHROMA_PX, CHROMA_PX, -1, CHROMA_PX)
+    padded = np.pad(band, [(0, -side % SurfaceRules.chroma_window_px) for side in band.shape], mode="symmetric").astype(
+        np.float32
+    )
+    squares: FloatImage = padded.reshape(
+        padded.shape[0] // SurfaceRules.chroma_window_px,
+        SurfaceRules.chroma_window_px,
+        -1,
+        SurfaceRules.chroma_window_px,
+    )
     return squares
 
 
@@ -231,9 +257,9 @@ def _check(pre: ByteImage | None, post: ByteImage, gsd_m: float) -> None:
     for name, image in (("pre", pre), ("post", post)):
         if image is not None and (image.ndim != 3 or image.shape != (3, *post.shape[1:])):
             raise InputError(f"the {name} image has shape {image.shape}; expected (3, H, W), the same for both dates.")
-    if not 0 < gsd_m <= COARSEST_M:
+    if not 0 < gsd_m <= SurfaceRules.coarsest_m:
         raise InputError(
-            f"pixels of {gsd_m:g} m are given; water is found by its surface in pixels of at most {COARSEST_M:g} m. "
+            f"pixels of {gsd_m:g} m are given; water is found by its surface in pixels of at most {SurfaceRules.coarsest_m:g} m. "
             "Give a finer image, or find water by its spectrum, e.g. by the index of green and short-wave infrared."
         )
 
@@ -253,15 +279,15 @@ def _by_network(
     surfaces: Mask, new_surfaces: Mask, before: Callable[[], FloatImage] | None, after: FloatImage, least_px: float
 ) -> tuple[Mask, Mask]:
     """The same by the probabilities of both dates: from where water is sure as far as it is likely, and surfaces that are confirmed."""
-    sure = after > SURE
-    water = parts_with(after > LIKELY, sure)
+    sure = after > SurfaceRules.min_seed_probability
+    water = parts_with(after > SurfaceRules.min_grown_probability, sure)
     large = parts_with(water, water, least_px)
     if before is None:
         return large | _confirmed(surfaces, after), new_surfaces
     if not (large.any() or new_surfaces.any()):
         return water, new_surfaces
     earlier = before()
-    new = ndimage.binary_opening(water & (earlier < STILL_DRY), np.ones((3, 3)))
+    new = ndimage.binary_opening(water & (earlier < SurfaceRules.max_before_probability), np.ones((3, 3)))
     new = parts_with(new, new & sure)
     new = parts_with(new, new, least_px) | _confirmed(new_surfaces, after - earlier)
     return water | new, new
@@ -269,7 +295,7 @@ def _by_network(
 
 def _is_sure_anywhere(new: Mask, sure: Mask, pixel_m2: float) -> bool:
     """Whether a part of new water holds enough that is sure, without which smoke, shadow and dark fields are none."""
-    return bool((np.bincount(ndimage.label(new)[0][new & sure]) * pixel_m2 >= NETWORK_MIN_M2).any())
+    return bool((np.bincount(ndimage.label(new)[0][new & sure]) * pixel_m2 >= SurfaceRules.min_network_area_m2).any())
 
 
 def _lawns(mask: Mask, image: FloatImage) -> Mask:
@@ -277,37 +303,47 @@ def _lawns(mask: Mask, image: FloatImage) -> Mask:
 
     Lawns and smoke are smooth and of one colour, like water. Tree crowns may stand in a flood.
     """
-    red, green, blue = (ndimage.uniform_filter(band, CHROMA_PX) for band in image)
+    red, green, blue = (ndimage.uniform_filter(band, SurfaceRules.chroma_window_px) for band in image)
     total = red + green + blue
-    grassy = excess_green(red, green, blue) > LAWN * total
-    smoky = (blue - red > BLUISH * total) & (total > np.median(total[~mask])) if not mask.all() else np.zeros_like(mask)
+    grassy = excess_green(red, green, blue) > SurfaceRules.min_lawn_greenness * total
+    smoky = (
+        (blue - red > SurfaceRules.min_smoke_blueness * total) & (total > np.median(total[~mask]))
+        if not mask.all()
+        else np.zeros_like(mask)
+    )
     parts, count = ndimage.label(mask)
     shares = np.asarray(ndimage.mean(grassy | smoky, parts, np.arange(1, count + 1)))
-    return np.asarray(np.concatenate([[False], shares > HALF])[parts], bool)
+    return np.asarray(np.concatenate([[False], shares > SurfaceRules.min_lawn_share])[parts], bool)
 
 
 def _same_colour(new: Mask, before: FloatImage, after: FloatImage, pixel_m2: float) -> Mask:
     """New water with the patches that have its colour now and had another one before, the light of both dates made the same."""
     earlier, later = (_colours(image, 5) for image in (before, after))
-    core = ndimage.binary_erosion(parts_with(new, new, SURE_M2 / pixel_m2), iterations=CORE_PX)
+    core = ndimage.binary_erosion(
+        parts_with(new, new, SurfaceRules.min_sure_area_m2 / pixel_m2), iterations=SurfaceRules.core_depth_px
+    )
     if new.all() or not core.any():
         return new
-    brighter = np.median(later[2][core]) > np.median(later[2][~new]) + BRIGHTER
-    if brighter and new.mean() < WIDE:  # as bare soil is, and roofs
+    brighter = np.median(later[2][core]) > np.median(later[2][~new]) + SurfaceRules.min_dry_brightening
+    if brighter and new.mean() < SurfaceRules.min_wide_share:  # as bare soil is, and roofs
         return new
     earlier += np.median((later - earlier)[:, ~new], axis=1)[:, None, None]
-    far, was_far = (_from_colour(later[:, core], image, WIDEST) for image in (later, earlier))
-    like = (far < ALIKE) & (was_far > 2 * ALIKE) & (np.abs(later - earlier).sum(axis=0) > CHANGED)
+    far, was_far = (_from_colour(later[:, core], image, SurfaceRules.max_colour_sd) for image in (later, earlier))
+    like = (
+        (far < SurfaceRules.max_alike_distance2)
+        & (was_far > 2 * SurfaceRules.max_alike_distance2)
+        & (np.abs(later - earlier).sum(axis=0) > SurfaceRules.min_colour_change)
+    )
     like = ndimage.binary_opening(like, np.ones((3, 3)))
-    return parts_with(like, like, PATCH_M2 / pixel_m2) | new
+    return parts_with(like, like, SurfaceRules.min_patch_m2 / pixel_m2) | new
 
 
 def looks_like(part: Mask, image: FloatImage, others: Mask) -> float:
     """The share of other pixels of an image (3, h, w) that have the colour of a part of it, however streaked that is."""
-    core = ndimage.binary_erosion(part, iterations=CORE_PX)
+    core = ndimage.binary_erosion(part, iterations=SurfaceRules.core_depth_px)
     colours = _colours(image, 5)
-    far = _from_colour(colours[:, core if core.any() else part], colours, WIDEST_STREAKED)
-    return float((far < ALIKE)[others].mean()) if others.any() else 0.0
+    far = _from_colour(colours[:, core if core.any() else part], colours, SurfaceRules.max_streaked_sd)
+    return float((far < SurfaceRules.max_alike_distance2)[others].mean()) if others.any() else 0.0
 
 
 def _from_colour(colours: FloatImage, image: FloatImage, widest: tuple[float, ...]) -> FloatImage:
@@ -323,10 +359,10 @@ def _one_colour_now(before: FloatImage, after: FloatImage, seen: Mask) -> Mask:
     The light of both dates may differ. The commonest colours of POST are tried.
     """
     earlier, later = (_colours(image, 3) for image in (before, after))
-    left = seen & (_deviation(later[2], ROUGH_PX) < ROUGH_SD)
+    left = seen & (_deviation(later[2], SurfaceRules.rough_window_px) < SurfaceRules.max_seed_rough_sd)
     new = np.zeros_like(left)
-    for _ in range(COLOURS_TRIED):
-        if left.mean() < COLOUR_SHARE:
+    for _ in range(SurfaceRules.max_colours_tried):
+        if left.mean() < SurfaceRules.min_colour_share:
             break
         steps = np.floor(later[:, left] / COLOUR_STEPS).astype(int)
         steps -= steps.min(axis=1, keepdims=True)
@@ -338,9 +374,12 @@ def _one_colour_now(before: FloatImage, after: FloatImage, seen: Mask) -> Mask:
         alike = left & (np.abs(later - colour) < COLOUR_STEPS[..., None]).all(axis=0)
         left &= ~alike
         alike = ndimage.binary_opening(alike, np.ones((3, 3)))
-        if alike.mean() > COLOUR_SHARE and (later[2] < colour[2]).mean() > DARKEST:
+        if (
+            alike.mean() > SurfaceRules.min_colour_share
+            and (later[2] < colour[2]).mean() > SurfaceRules.min_darker_share
+        ):
             was, now = (_spread(image[:, alike]).sum() for image in (earlier, later))
-            new |= alike & (was > MORE_COLOURS * max(now, 1.0))
+            new |= alike & (was > SurfaceRules.min_colour_spread_ratio * max(now, 1.0))
     return new
 
 
@@ -360,7 +399,7 @@ def _confirmed(mask: Mask, values: FloatImage) -> Mask:
     """The parts of a mask whose mean of the values is large enough."""
     parts, count = ndimage.label(mask)
     means = np.asarray(ndimage.mean(values, parts, np.arange(1, count + 1)))
-    kept: Mask = np.concatenate([[False], means > CONFIRMED])[parts]
+    kept: Mask = np.concatenate([[False], means > SurfaceRules.min_confirmed])[parts]
     return kept
 
 
@@ -380,10 +419,14 @@ def _surfaces(image: FloatImage, least_px: float) -> Surfaces:
     red, green, blue = image
     features = np.stack([red - green, blue - green, image.mean(0)])
     with ThreadPoolExecutor(2) as pool:
-        *chroma, rough = pool.map(_deviation, features, (CHROMA_PX, CHROMA_PX, ROUGH_PX))
+        *chroma, rough = pool.map(
+            _deviation,
+            features,
+            (SurfaceRules.chroma_window_px, SurfaceRules.chroma_window_px, SurfaceRules.rough_window_px),
+        )
     mottle = np.maximum(*chroma)
-    seeds = _large((mottle < CHROMA_SD) & (rough < ROUGH_SD), least_px)
-    return Surfaces(seeds, _grown(features, rough < ROUGH_GROWN_SD, seeds), mottle)
+    seeds = _large((mottle < SurfaceRules.max_chroma_sd) & (rough < SurfaceRules.max_seed_rough_sd), least_px)
+    return Surfaces(seeds, _grown(features, rough < SurfaceRules.max_grown_rough_sd, seeds), mottle)
 
 
 def _deviation(values: FloatImage, side_px: int) -> FloatImage:
@@ -396,13 +439,13 @@ def _mottled_before(mask: Mask, before: FloatImage, after: FloatImage) -> Mask:
     parts, count = ndimage.label(mask)
     numbers = np.arange(1, count + 1)
     medians = [np.asarray(ndimage.median(values, parts, numbers)) for values in (before, after)]
-    kept: Mask = np.concatenate([[False], medians[0] > MORE_MOTTLED * medians[1]])[parts]
+    kept: Mask = np.concatenate([[False], medians[0] > SurfaceRules.min_mottle_ratio * medians[1]])[parts]
     return kept
 
 
 def _large(mask: Mask, least_px: float) -> Mask:
     """Parts of a mask that are wide, and large enough."""
-    square = np.ones((OPENED_PX, OPENED_PX))
+    square = np.ones((SurfaceRules.min_seed_width_px, SurfaceRules.min_seed_width_px))
     middles = ndimage.binary_erosion(mask, square)
     if not middles.any():  # as in most tiles
         return middles
@@ -416,14 +459,17 @@ def _grown(features: FloatImage, smooth: Mask, seeds: Mask) -> Mask:
         return seeds
     near_colour = [ndimage.uniform_filter(band, 3) for band in features]
     water, count = seeds, np.intp(-1)
-    for _ in range(ROUNDS):
+    for _ in range(SurfaceRules.growing_rounds):
         if count == np.count_nonzero(water):
             break
         count = np.count_nonzero(water)
         share = _nearby(water.astype(np.float32))
         alike = smooth & (share > 1e-4)
         for band, tolerance, colour in zip(
-            features, (CHROMA_NEAR, CHROMA_NEAR, BRIGHTNESS_NEAR), near_colour, strict=True
+            features,
+            (SurfaceRules.max_chroma_step, SurfaceRules.max_chroma_step, SurfaceRules.max_brightness_step),
+            near_colour,
+            strict=True,
         ):
             mean = _nearby(np.where(water, band, 0)) / np.maximum(share, 1e-6)
             alike &= np.abs(colour - mean) < tolerance
@@ -431,7 +477,7 @@ def _grown(features: FloatImage, smooth: Mask, seeds: Mask) -> Mask:
     return water
 
 
-def _nearby(values: FloatImage, side_px: int = REACH_PX) -> FloatImage:
+def _nearby(values: FloatImage, side_px: int = SurfaceRules.nearby_window_px) -> FloatImage:
     """Mean around each pixel, the nearer the more."""
     nearby: FloatImage = ndimage.uniform_filter(ndimage.uniform_filter(values, side_px), side_px)
     return nearby

@@ -22,25 +22,30 @@ from deepnets4eo.arrays import Mask
 from deepnets4eo.floods.ground_pattern import PATTERN_PX, SAME_PATTERN, pattern_agreement
 from deepnets4eo.floods.layer_names import POST
 from deepnets4eo.floods.mapper import WaterMapper
-from deepnets4eo.floods.optical import MIN_M2, crowns
+from deepnets4eo.floods.optical import SurfaceRules, crowns
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, parts_with
 from deepnets4eo.grid import Window, blocks, crop, grow_shapes
 from deepnets4eo.outputs import Finding, Phrase, Value
 from deepnets4eo.rasters import BLOCK_PX, CogWriter, Layer, Scene
 from deepnets4eo.tiling import PACKED_ONE, spread_windows
 
-WHOLE_PX, SAMPLE_PX, SAMPLES = 1024, 512, 3  # scenes up to the first are read whole, others in windows along each side
-MIN_LOST = 0.5  # of known water that is not shown
-# Of known water that a network is sure of, and of other ground that looks as the lost water does now. A ploughed field that was taken for
-# water at Moore had 0 and 0.22; four floods made unrecognisable 0.04 to 0.26 and 0.71 to 0.81; no other of 14 pairs lost its water.
-MIN_SURE, MIN_ALIKE = 0.1, 0.4
-MAX_KNOWN = 0.9  # of the ground that is seen: more is no river and no lake, but an image as dark as water
-MIN_FOUND = 0.002  # of the ground, to be a flood that was found
-MIN_GROUND, EAVES_M = (
-    0.3,
-    3.0,
-)  # share of a window that is no roof and no crown; how far walls and eaves reach over outlines
-SURELY_DRY = 0.1  # most probability of water, where it is measured by infrared or radar
+
+@dataclass(frozen=True)
+class RecognitionRules:
+    """When water counts as not recognised, and which ground is surely dry."""
+
+    max_whole_px: int = 1024  # scenes up to this side are read as a whole
+    window_px: int = 512
+    windows: int = 3  # along each side of larger scenes
+    min_lost_share: float = 0.5  # of known water that the map does not show
+    min_sure_share: float = 0.1  # of known water that a network is sure of: a ploughed field taken for water had 0
+    # of other ground that looks like the lost water: that field had 0.22; four unrecognisable floods 0.71 to 0.81 or a sure share of 0.04 to 0.26; no other of 14 pairs lost its water
+    min_alike_share: float = 0.4
+    max_known_share: float = 0.9  # of visible ground: more is no river or lake, but an image as dark as water
+    min_new_share: float = 0.002  # of the ground, for a flood that was recognised
+    min_open_share: float = 0.3  # of a window without roofs and crowns
+    eaves_m: float = 3.0  # how far walls and eaves reach over outlines
+    max_water_probability: float = 0.1  # of surely dry ground, measured by infrared or radar
 
 
 @dataclass(frozen=True)
@@ -67,14 +72,14 @@ class Recognition:
     @property
     def is_lost(self) -> bool:
         """Whether known water is not recognised."""
-        proven = self.sure >= MIN_SURE or self.alike >= MIN_ALIKE
-        is_part = 0 < self.known <= MAX_KNOWN * self.seen
-        return is_part and self.lost > MIN_LOST * self.known and proven
+        proven = self.sure >= RecognitionRules.min_sure_share or self.alike >= RecognitionRules.min_alike_share
+        is_part = 0 < self.known <= RecognitionRules.max_known_share * self.seen
+        return is_part and self.lost > RecognitionRules.min_lost_share * self.known and proven
 
     @property
     def is_none_found(self) -> bool:
         """Whether there is nearly no new water."""
-        return self.new < MIN_FOUND * max(self.seen, 1)
+        return self.new < RecognitionRules.min_new_share * max(self.seen, 1)
 
     def is_reliable(self, flooded: bool | None) -> bool:
         """Whether dry ground is known to be dry. flooded : whether the event is a flood, None where it is not known."""
@@ -115,11 +120,11 @@ def measure_recognition(scene: Scene, mapper: WaterMapper, labels: Layer) -> Rec
     -------
     Counts and shares over the whole map, or over windows of a large one.
     """
-    small = max(labels.shape) <= WHOLE_PX
-    side = max(labels.shape) if small else SAMPLE_PX
-    windows = spread_windows(labels.shape, (side, side), 1 if small else SAMPLES)
+    small = max(labels.shape) <= RecognitionRules.max_whole_px
+    side = max(labels.shape) if small else RecognitionRules.window_px
+    windows = spread_windows(labels.shape, (side, side), 1 if small else RecognitionRules.windows)
     counts, sure, alike = np.zeros(4, np.int64), 0, []
-    least_px, post = MIN_M2 / mapper.pixel_m2, mapper.dates[POST]
+    least_px, post = SurfaceRules.min_area_m2 / mapper.pixel_m2, mapper.dates[POST]
     for window in windows:
         sample = scene.read(window)
         classes, valid = (part[0] if part.ndim > 2 else part for part in labels.read(window))
@@ -179,7 +184,7 @@ def _measured_dry(window: Window, probability: Layer | None) -> Mask:
     if probability is None:
         return np.zeros((window.height, window.width), bool)
     shares, known = probability.read(window)
-    return np.asarray(known & (shares[0] >= (1 - SURELY_DRY) * PACKED_ONE))
+    return np.asarray(known & (shares[0] >= (1 - RecognitionRules.max_water_probability) * PACKED_ONE))
 
 
 def _same_ground(scene: Scene, mapper: WaterMapper, window: Window, outlines: NDArray[np.object_] | None) -> Mask:
@@ -194,12 +199,12 @@ def _same_ground(scene: Scene, mapper: WaterMapper, window: Window, outlines: ND
     if outlines is not None:
         grid = crop(scene.grid, wide)
         near = outlines[shapely.intersects(outlines, grid.extent.geom)]
-        grown = grow_shapes(grid, near, EAVES_M, mapper.pixel_m2**0.5)
+        grown = grow_shapes(grid, near, RecognitionRules.eaves_m, mapper.pixel_m2**0.5)
         ground &= (
             ~rasterize(grown, ground.shape, transform=grid.affine, default_value=1, fill=0).astype(bool)
             if len(near)
             else True
         )
-    enough = ndimage.uniform_filter(ground.astype(np.float32), PATTERN_PX) > MIN_GROUND
+    enough = ndimage.uniform_filter(ground.astype(np.float32), PATTERN_PX) > RecognitionRules.min_open_share
     same = pattern_agreement(before.mean(axis=0), after.mean(axis=0), ground) > SAME_PATTERN
     return np.asarray((same & ground & enough)[window.within(wide).slices])

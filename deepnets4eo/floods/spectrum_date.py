@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from deepnets4eo.arrays import FloatImage, Mask
-from deepnets4eo.floods.optical import COARSEST_M
+from deepnets4eo.floods.optical import SurfaceRules
 from deepnets4eo.floods.spectrum import PLAIN_WIDTH, index_odds, index_threshold, measure_land_nir, water_indices
 from deepnets4eo.floods.water_date import (
     NewWater,
@@ -50,7 +50,7 @@ class SpectrumDate(WaterDate):
         roles = layer.sensor.roles
         infrared = [role for role in ("nir", "swir") if role in roles]
         image = by_roles(layer, ["green", *infrared])
-        fine = layer.grid.crs is not None and mean_gsd_m(layer.grid) <= COARSEST_M
+        fine = layer.grid.crs is not None and mean_gsd_m(layer.grid) <= SurfaceRules.coarsest_m
         return None if image is None or not infrared or fine else Recognised(image, cls(tuple(image.band_names)))
 
     def colours(self, layer: Layer) -> Layer | None:

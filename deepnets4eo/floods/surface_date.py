@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 
 from deepnets4eo.arrays import ByteImage, FloatImage, Mask
 from deepnets4eo.errors import InputError
-from deepnets4eo.floods.optical import COARSEST_M, SMALL_M2, SURE, WORKING_M, looks_like, optical_water
+from deepnets4eo.floods.optical import SurfaceRules, looks_like, optical_water
 from deepnets4eo.floods.thresholds import DRY, WATER_PROBABILITY
 from deepnets4eo.floods.water_date import NewWater, Recognised, Sample, Tile, WaterDate, WaterSearch, by_roles
 from deepnets4eo.floods.water_network import SceneTone
@@ -36,7 +36,7 @@ class SurfaceDate(WaterDate):
 
     kind: ClassVar[str] = "surface"
     in_words: ClassVar[str] = "an optical image of fine pixels"
-    expects: ClassVar[str] = f"red, green and blue of at most {COARSEST_M:g} m"
+    expects: ClassVar[str] = f"red, green and blue of at most {SurfaceRules.coarsest_m:g} m"
     optical: ClassVar[bool] = True
     by_appearance: ClassVar[bool] = True
     uses_network: ClassVar[bool] = True
@@ -55,10 +55,10 @@ class SurfaceDate(WaterDate):
                 f"{image.source} has no CRS, and water in it is found by the size of its surfaces in metres. State the size of "
                 "its pixels: --gsd METRES."
             )
-        if mean_gsd_m(image.grid) > COARSEST_M:
+        if mean_gsd_m(image.grid) > SurfaceRules.coarsest_m:
             raise InputError(
                 f"{image.source} has red, green and blue alone and pixels of {mean_gsd_m(image.grid):.3g} m; in such pixels water "
-                f"is found by near or short-wave infrared, without them in pixels of at most {COARSEST_M:g} m. Give these bands."
+                f"is found by near or short-wave infrared, without them in pixels of at most {SurfaceRules.coarsest_m:g} m. Give these bands."
             )
 
     def working_grid(self, post_grid: Grid) -> Grid:
@@ -85,13 +85,13 @@ class SurfaceDate(WaterDate):
 
     def lasting_water(self, tile: Tile) -> tuple[Mask, Mask]:
         water = self.water(tile)
-        return np.asarray(water > WATER_PROBABILITY), np.asarray(water >= SURE)
+        return np.asarray(water > WATER_PROBABILITY), np.asarray(water >= SurfaceRules.min_seed_probability)
 
     def share_alike(self, lost: Mask, values: FloatImage, others: Mask) -> float | None:
         return looks_like(lost, values, others)
 
     def is_patch(self, area_m2: float) -> bool:
-        return area_m2 < SMALL_M2
+        return area_m2 < SurfaceRules.small_image_m2
 
     def to_dict(self) -> dict[str, Any]:
         return super().to_dict() | {"tone": None if self.tone is None else asdict(self.tone)}
@@ -128,7 +128,7 @@ def surface_grid(post_grid: Grid, gsd_m: float) -> Grid:
 
     Whole pixels are averaged; the last row and column may reach over the image.
     """
-    factor = max(1, round(WORKING_M / gsd_m))
+    factor = max(1, round(SurfaceRules.working_m / gsd_m))
     if factor == 1:
         return post_grid
     rows, cols = (math.ceil(side / factor) for side in (post_grid.shape[0], post_grid.shape[1]))

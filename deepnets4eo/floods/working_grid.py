@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import GridError
 from deepnets4eo.floods.layer_names import FIRST, POST
-from deepnets4eo.floods.optical import MIN_M2, SMALL_M2, may_show_surface
+from deepnets4eo.floods.optical import SurfaceRules, may_show_surface
 from deepnets4eo.floods.surface_date import SurfaceDate, surface_grid
 from deepnets4eo.floods.water_date import WaterDate
 from deepnets4eo.grid import Grid, Window, only_one_placed
@@ -44,8 +44,8 @@ def surface_scene(
         if image is not None
     }
     pixel_m = gsd_m * post.shape[1] / grid.shape[1]
-    if surfaces_alone and pre is not None and np.prod(grid.shape) * pixel_m**2 >= SMALL_M2:
-        layers[FIRST] = Layer(WhereSurfaces(layers[FIRST], layers[POST], MIN_M2 / pixel_m**2))
+    if surfaces_alone and pre is not None and np.prod(grid.shape) * pixel_m**2 >= SurfaceRules.small_image_m2:
+        layers[FIRST] = Layer(WhereSurfaces(layers[FIRST], layers[POST], SurfaceRules.min_area_m2 / pixel_m**2))
     return Scene(layers, grid)
 
 

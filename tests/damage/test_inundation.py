@@ -130,7 +130,7 @@ def test_structure_and_water_are_counted_apart_and_together(maps) -> None:
 
 
 def test_water_is_seen_in_the_images_themselves(monkeypatch) -> None:
-    monkeypatch.setattr("deepnets4eo.floods.optical.MIN_M2", 300.0)  # the miniature city is small
+    monkeypatch.setattr("deepnets4eo.floods.optical.SurfaceRules.min_area_m2", 300.0)  # the miniature city is small
     found = assess(pre_layer(), flooded_post()[0], city().footprints(), settings=WATER).buildings
     dry = assess(
         pre_layer(), Layer.open(city().post.image, grid=city().post.grid), city().footprints(), settings=WATER
@@ -193,7 +193,7 @@ def test_kept_water_that_was_damaged_is_looked_for_again(name: str, tmp_path: Pa
 
 
 def test_under_clouds_it_is_not_known_whether_a_building_stands_in_water(monkeypatch) -> None:
-    monkeypatch.setattr("deepnets4eo.floods.optical.MIN_M2", 300.0)
+    monkeypatch.setattr("deepnets4eo.floods.optical.SurfaceRules.min_area_m2", 300.0)
     mask = np.zeros((1, *city().grid.shape), np.uint8)
     mask[..., 256:] = 1
     cloud = Layer.open(mask, grid=city().post.grid)
@@ -291,7 +291,7 @@ def test_outlines_of_unknown_place_have_a_grade_where_water_is_all_around(maps, 
 
 
 def test_without_an_image_before_water_is_named_and_grades_stay(monkeypatch) -> None:
-    monkeypatch.setattr("deepnets4eo.floods.optical.MIN_M2", 300.0)
+    monkeypatch.setattr("deepnets4eo.floods.optical.SurfaceRules.min_area_m2", 300.0)
     found = assess(None, flooded_post()[0], city().footprints(), settings=WATER)
     plain = assess(None, flooded_post()[0], city().footprints(), settings=Settings(network=False, water="none"))
     assert found.inundation["since_unknown"] >= 2

@@ -29,22 +29,28 @@ from deepnets4eo.change.series.options import NoveltyOptions
 from deepnets4eo.errors import InputError
 
 Rows = NDArray[np.float32]  # (N, F)
-REFITS = 2  # of the half that changed least
-SPREAD_FLOOR = 1e-6  # of a feature that is the same everywhere, in its own units
-CUT = 4.0  # of the baseline in the fit, in spreads: beyond it cells are too few to fit a line
-ROWS_A_COLUMN = 4  # cells for each coefficient of the fit; with fewer, only the median is subtracted
 
-HOLDS = 0.5  # least share of a change that a later date must still show
-SEASONS = 2  # earlier years with dates of the season that make a baseline
-LOOK_AHEAD = 4  # times the later dates at which a change must hold are looked at for valid ones
-SPIKE = (
-    4.0  # times the median distance: farther from the dates before and from those after is a cloud that masks missed
-)
-ONE_SIDE = (
-    1 / 3
-)  # nearer to one side than this share of the distance to the other: it begins or ends there, and is no spike
+
+@dataclass(frozen=True)
+class DeltaRules:
+    """How changes in a series are distinguished from noise, seasons and clouds."""
+
+    refits: int = 2  # on the half of the cells that changed least
+    max_fit_spreads: float = 4.0  # of the baseline in the fit: beyond it cells are too few to fit a line
+    min_cells_per_coefficient: int = 4  # with fewer, only the median is subtracted
+    min_lasting_share: float = 0.5  # of a change that a later date must still show
+    seasons: int = 2  # earlier years with dates of the season that make a baseline
+    look_ahead: int = 4  # times the later dates at which a change must hold are searched for valid ones
+    # median distances from the dates before and after: farther is a cloud that masks missed
+    min_spike_medians: float = 4.0
+    # of the distance to the other side: a date nearer to one side begins or ends there, and is no spike
+    max_one_side_share: float = 1 / 3
+    max_difference: float = 10.0  # standardised difference of one feature
+
+
+SPREAD_FLOOR = 1e-6  # of a feature that is the same everywhere, in its own units
+
 NEIGHBOURS = 3  # dates before and after, of which the median is taken
-MAX_DIFFERENCE = 10.0  # standardised difference of a feature
 NEIGHBOURHOOD = 7  # the same, where a change is told from clouds at several dates in a row
 
 
@@ -133,12 +139,12 @@ def season_of(dates: list[date], index: int, days: int) -> list[int]:
         if (today - day).days > 365.25 - days - 1
     ]
     near = [(number, years) for number, years in earlier if abs(years - round(years)) * 365.25 <= days]
-    return [number for number, _ in near] if len({round(years) for _, years in near}) >= SEASONS else []
+    return [number for number, _ in near] if len({round(years) for _, years in near}) >= DeltaRules.seasons else []
 
 
 def _seasonal(standard: Rows, valid: Mask) -> tuple[Rows, Mask]:
     """Medians of the dates of a season, and which cells have enough of them."""
-    known = valid.sum(axis=0) >= SEASONS
+    known = valid.sum(axis=0) >= DeltaRules.seasons
     medians = np.zeros(standard.shape[1:], np.float32)
     medians[known] = np.nanmedian(np.where(valid[:, known, None], standard[:, known], np.nan), axis=0)
     return medians, known
@@ -163,7 +169,7 @@ def _held(
     changed = whitened.any(axis=1)
     squares = np.maximum(np.square(whitened).sum(axis=1), 1e-12)
     shares: list[NDArray[np.float32]] = []
-    for later in range(index + 1, min(len(standard), index + 1 + LOOK_AHEAD * int(left.max()))):
+    for later in range(index + 1, min(len(standard), index + 1 + DeltaRules.look_ahead * int(left.max()))):
         known = (valid[later] | spikes[later]) & changed
         residual = linear_residuals(standard[later], baseline, known)
         share = ((residual @ whitening) * whitened).sum(axis=1) / squares
@@ -192,8 +198,8 @@ def find_spikes(standard: Rows, valid: Mask) -> Mask:
     """
     near = _both_sides(standard, valid, NEIGHBOURS, _whitened_distance)
     far = _both_sides(standard, valid, NEIGHBOURHOOD, _plain_distance)
-    one_side = np.isfinite(far).all(axis=0) & (far.min(axis=0) < ONE_SIDE * far.max(axis=0))
-    return np.asarray(np.isfinite(near[1]) & (near.min(axis=0) > SPIKE) & ~one_side)
+    one_side = np.isfinite(far).all(axis=0) & (far.min(axis=0) < DeltaRules.max_one_side_share * far.max(axis=0))
+    return np.asarray(np.isfinite(near[1]) & (near.min(axis=0) > DeltaRules.min_spike_medians) & ~one_side)
 
 
 def _both_sides(
@@ -217,8 +223,8 @@ def _whitened_distance(values: Rows, medians: Rows, known: Mask) -> NDArray[np.f
 
 
 def _plain_distance(values: Rows, medians: Rows, known: Mask) -> NDArray[np.float32]:
-    """Mean difference of standardised features, none of which counts more than `MAX_DIFFERENCE`."""
-    return np.minimum(np.abs(values[known] - medians[known]), MAX_DIFFERENCE).mean(axis=1)
+    """Mean difference of standardised features, none of which counts more than `DeltaRules.max_difference`."""
+    return np.minimum(np.abs(values[known] - medians[known]), DeltaRules.max_difference).mean(axis=1)
 
 
 def standardise(series: CellSeries, valid: Mask, *, also: Mask | None = None) -> Rows:
@@ -263,19 +269,21 @@ def running_medians(
 def linear_residuals(values: Rows, baseline: Rows, known: Mask) -> Rows:
     """Return the part of a date that the baseline does not predict, (N, F), 0 if unknown.
 
-    The prediction is linear in the baseline, cut at ±`CUT`, and drawn towards the prediction of the median cell by a ridge.
+    The prediction is linear in the baseline, cut at ±`DeltaRules.max_fit_spreads`, and drawn towards the prediction of the median cell by a ridge.
 
     Residuals of cells far from all others are smaller by √(1 + leverage).
     """
     delta = (values[known] - baseline[known]).astype(np.float64)
     middle = np.median(delta, axis=0)
     residual = delta - middle
-    columns = np.column_stack([np.ones(len(delta)), np.clip(baseline[known], -CUT, CUT)]).astype(np.float64)
+    columns = np.column_stack(
+        [np.ones(len(delta)), np.clip(baseline[known], -DeltaRules.max_fit_spreads, DeltaRules.max_fit_spreads)]
+    ).astype(np.float64)
     ridge = np.eye(columns.shape[1]) * columns.shape[1]
     ridge[0, 0] = 1e-6
     leverage = np.zeros(len(delta))
-    if len(delta) >= ROWS_A_COLUMN * columns.shape[1]:
-        for _ in range(REFITS):
+    if len(delta) >= DeltaRules.min_cells_per_coefficient * columns.shape[1]:
+        for _ in range(DeltaRules.refits):
             half = columns[least := least_changed(np.linalg.norm(residual, axis=1))]
             inverse = np.linalg.inv(half.T @ half + ridge)
             residual = delta - middle - columns @ (inverse @ (half.T @ (delta[least] - middle)))
@@ -295,7 +303,7 @@ def whiten(residual: Rows, known: Mask) -> tuple[NDArray[np.float64], Rows]:
     features = rows.shape[1]
     magnitude = np.linalg.norm(rows, axis=1)
     whitening = np.eye(features)
-    for _ in range(REFITS):
+    for _ in range(DeltaRules.refits):
         half = rows[least_changed(magnitude)]
         covariance = half.T @ half / len(half)
         shrinkage = features / (features + len(half))

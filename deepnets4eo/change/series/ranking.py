@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from deepnets4eo.arrays import Floats, Indices
-from deepnets4eo.change.series.deltas import HOLDS, DateDeltas, iter_deltas
+from deepnets4eo.change.series.deltas import DateDeltas, DeltaRules, iter_deltas
 from deepnets4eo.change.series.features import CellSeries
 from deepnets4eo.change.series.options import NoveltyOptions
 from deepnets4eo.errors import InputError
@@ -262,7 +262,7 @@ def collect_events(deltas: Iterable[DateDeltas], history: int) -> CellEvents:
     """
     dates, cells, vectors, magnitudes = [], [], [], []
     for delta in deltas:
-        chosen = np.flatnonzero(delta.candidates & (delta.held >= HOLDS))
+        chosen = np.flatnonzero(delta.candidates & (delta.held >= DeltaRules.min_lasting_share))
         dates.append(np.full(len(chosen), delta.index))
         cells.append(chosen)
         vectors.append(delta.whitened[chosen])

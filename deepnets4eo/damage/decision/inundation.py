@@ -18,7 +18,7 @@ from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import WaterAround
 from deepnets4eo.damage.vocabulary import GRADES, MAJOR, is_damaged
-from deepnets4eo.floods import OUTER_M, BuildingWater
+from deepnets4eo.floods import BuildingWater, RingRules
 from deepnets4eo.outputs import Finding, Phrase, Value
 
 if TYPE_CHECKING:
@@ -138,7 +138,9 @@ def _notes(inundated: InundatedBuildings) -> Texts:
 def _with_water_columns(buildings: Buildings, water: WaterAround, around: BuildingWater) -> Buildings:
     """Add the shares of water, and whether new water surrounds a building."""
     shares = {"ev_water_share": around.share, "ev_water_ring_share": around.ring_share}
-    meaning = meaning_of("water", new="new " if water.is_new else "", ring=f"2–{OUTER_M + water.reach_m:.0f} m")
+    meaning = meaning_of(
+        "water", new="new " if water.is_new else "", ring=f"2–{RingRules.outer_m + water.reach_m:.0f} m"
+    )
     return buildings.with_columns(shares, meaning).with_inundated(around.inundated)
 
 

@@ -19,8 +19,8 @@ from deepnets4eo.damage.images import in_colour, mean_gsd
 from deepnets4eo.damage.site import Site, WaterAround
 from deepnets4eo.files import read_json, write_json
 from deepnets4eo.floods import (
-    COARSEST_M,
     Recognition,
+    SurfaceRules,
     WaterMapper,
     measure_recognition,
     open_new_water,
@@ -103,7 +103,7 @@ def water_looked_for(site: Site) -> Iterator[None]:
 def _shows_water(site: Site, role: Role) -> bool:
     """Whether an image is optical, in colour and fine enough."""
     date = site.inputs.before if role == "pre" else site.inputs.after
-    return date is not None and date.shows_colours(site.settings.sensor) and date.gsd_m <= COARSEST_M
+    return date is not None and date.shows_colours(site.settings.sensor) and date.gsd_m <= SurfaceRules.coarsest_m
 
 
 def _dates(site: Site, *, surfaces_alone: bool = False) -> Scene:
