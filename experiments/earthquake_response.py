@@ -51,6 +51,7 @@ from world.plan import BOTH
 
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.damage import Settings, assess
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.vocabulary import MAJOR
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import spread
@@ -154,7 +155,7 @@ def grade_site(site: ChallengeSite, recipe: VoteRecipe) -> SiteResult:
             result.calls[name] = calls_for_f1(np.where(result.calls[name] == UNKNOWN, np.nan, probability))
         if pre is not None:
             result.registration[name] = str((damage_map.registration or {}).get("status", "none"))
-        if damage_map.table.compared.any():
+        if Buildings(damage_map.buildings).compared.any():
             result.paired.append(name)
     of_vote = [name for name in recipe.vote if name in result.paired or not recipe.voters[name].pre]
     names = of_vote if set(of_vote) & set(result.paired) else recipe.fallback
