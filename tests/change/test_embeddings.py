@@ -19,7 +19,7 @@ from deepnets4eo.change.classical.detector import ChangeDetector
 from deepnets4eo.change.pair import open_pair
 from deepnets4eo.change.series.dates import DatedImage
 from deepnets4eo.change.series.job import rank_series
-from deepnets4eo.change.series.likeness import vector_at
+from deepnets4eo.change.series.likeness import Likeness, vector_at
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError
@@ -259,3 +259,16 @@ def test_nearest_neighbours_learn_from_embeddings_without_a_warning(tmp_path: Pa
     scene = Scene.open(image=alphaearth(tmp_path / "next.tif", vectors(2)))
     classes = run.predict_classes(run.inputs.prepare(scene.read())[None])[0]
     assert (classes == labels[0])[2:].mean() > 0.99
+
+
+def test_progress_of_a_search_goes_by_windows_from_the_first_to_all(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("deepnets4eo.change.series.likeness.READ_PX", 16)
+    path = write_geotiff(
+        tmp_path / "a.tif", np.random.default_rng(0).uniform(1, 2, (4, 32, 40)).astype(np.float32), gsd=10
+    )
+    x, y = Layer.open(path).grid.affine * (3.5, 4.5)
+    shares: list[float] = []
+    Likeness(ImageSeries([DatedImage(date.min, (str(path),))]), str(path), (x, y)).write(
+        tmp_path / "out.tif", shares.append
+    )
+    np.testing.assert_allclose(shares, np.arange(1, 7) / 6)

@@ -4,6 +4,7 @@ import logging
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, OtherJobError, OutputError, RunError
 from deepnets4eo.grid import Grid
-from deepnets4eo.prediction import PredictOptions, describe as describe_prediction, memory, open_scene, predict
+from deepnets4eo.prediction import PredictOptions, describe as describe_prediction, dry_run, memory, open_scene, predict
 from deepnets4eo.prediction.tile_reader import TileReader
 from deepnets4eo.rasters.gdal_memory import CACHE_BYTES
 from deepnets4eo.rasters.scene import Layer, Scene
@@ -332,3 +333,35 @@ def test_a_resumed_job_computes_as_many_tiles_together_as_it_began_with(run, ima
         predict(run, image, tmp_path / "cut.tif", replace(CPU, batch_tiles=3), progress=stop)
     resumed = predict(run, image, tmp_path / "cut.tif", replace(CPU, resume=True))
     np.testing.assert_array_equal(read(resumed.paths["labels"]), read(whole.paths["labels"]))
+
+
+@pytest.mark.parametrize(
+    ("out", "resume", "loaded", "begun"),
+    [
+        (None, True, [True], {}),
+        ("map.tif", True, [True], {"of": 0}),
+        ("map.tif", True, [False, True], {"of": 1}),
+        ("map.tif", True, [False], {"of": "finished"}),
+        ("map.tif", False, [True], {"of": "finished"}),
+    ],
+)
+def test_a_plan_follows_the_interrupted_job_if_it_is_resumed_else_a_finished_one(
+    out, resume, loaded, begun, monkeypatch
+) -> None:
+    journals = {str(n): SimpleNamespace(number=n, load=lambda there=there: there) for n, there in enumerate(loaded)}
+    planned: list[tuple[object, int]] = []
+
+    def make_plan(_segmenter: object, _layer: object, options: PredictOptions, of: object) -> None:
+        planned.append((of, options.batch_tiles))
+        raise InterruptedError
+
+    task = SimpleNamespace(prepared=SimpleNamespace(labelled=None), segmenter=SimpleNamespace(legend=None))
+    monkeypatch.setattr(dry_run, "LabelTask", SimpleNamespace(of=lambda *_: task))
+    monkeypatch.setattr(dry_run, "journals_of", lambda *_: journals)
+    monkeypatch.setattr(dry_run, "computed_by", lambda journal: {"of": journal.number})
+    monkeypatch.setattr(dry_run, "output_paths", lambda *_: None)
+    monkeypatch.setattr(dry_run, "finished_compute", lambda *_: {"of": "finished"})
+    monkeypatch.setattr(dry_run, "make_plan", make_plan)
+    with pytest.raises(InterruptedError):
+        dry_run.describe(None, None, PredictOptions(resume=resume, batch_tiles=7), out)
+    assert planned == [(begun, 7 if begun else 1)]
