@@ -19,7 +19,7 @@ from script import add_smoke, plain_errors, require_files, title_of
 from deepnets4eo.arrays import Floats
 from deepnets4eo.footprints import read_footprints
 from deepnets4eo.points import PointCloud, debris_volumes, open_cloud
-from deepnets4eo.points.files.open3d_bridge import import_open3d
+from deepnets4eo.points.meshes import import_open3d
 from deepnets4eo.points.rubble.roofs import Roof, roof_points, roofs_before
 from deepnets4eo.points.rubble.surfaces import Heights
 

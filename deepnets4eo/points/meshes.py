@@ -13,11 +13,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Vectors
-from deepnets4eo.points.files.open3d_bridge import import_open3d
+from deepnets4eo.errors import MissingExtraError
+from deepnets4eo.lazy import name_missing_extra
 
 FEWEST = 3  # points that span a triangle
 SLACK = 1.1  # side of Poisson's cube by that of the points
 SHALLOWEST, DEEPEST = 5, 12  # halvings of the cube
+
+
+def import_open3d() -> Any:
+    """Return the package. Raises MissingExtraError, which names the extra or the libraries of the system."""
+    try:
+        with name_missing_extra():
+            import open3d
+    except (MissingExtraError, ModuleNotFoundError):
+        raise
+    except (ImportError, OSError) as error:  # of a library of the system
+        raise MissingExtraError(
+            f"Open3D is installed, but cannot be imported: {error}. On Debian and Ubuntu: apt-get install libegl1 libgl1 libgomp1 "
+            "libusb-1.0-0 libx11-6."
+        ) from error
+    return open3d
 
 
 def ball_pivoting(points: NDArray[np.floating], normals: Vectors, radii_m: Sequence[float]) -> NDArray[np.int32]:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.errors import InputError, MissingExtraError
-from deepnets4eo.lazy import name_missing_extra
+from deepnets4eo.errors import InputError
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.files.cloud_file import BYTE, as_bytes, as_intensity
 from deepnets4eo.points.files.ply import CLASSES, INTENSITIES, LABELS
+from deepnets4eo.points.meshes import import_open3d
 
 if TYPE_CHECKING:
     from pyproj import CRS
@@ -93,21 +93,6 @@ def from_open3d(points: Any, crs: CRS | None = None, source: str = "points of Op
         source=source,
         **beside,
     )
-
-
-def import_open3d() -> Any:
-    """Return the package. Raises MissingExtraError, which names the extra or the libraries of the system."""
-    try:
-        with name_missing_extra():
-            import open3d
-    except (MissingExtraError, ModuleNotFoundError):
-        raise
-    except (ImportError, OSError) as error:  # of a library of the system
-        raise MissingExtraError(
-            f"Open3D is installed, but cannot be imported: {error}. On Debian and Ubuntu: apt-get install libegl1 libgl1 libgomp1 "
-            "libusb-1.0-0 libx11-6."
-        ) from error
-    return open3d
 
 
 def _colour(values: NDArray[Any], source: str) -> NDArray[np.uint8]:

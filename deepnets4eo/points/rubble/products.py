@@ -28,7 +28,7 @@ from deepnets4eo.files import plain, write_json, write_text
 from deepnets4eo.jobs import JobOutput
 from deepnets4eo.outputs import categories_qml, filled_qml, iso_day, table_csv, write_event, write_styles
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.files.open3d_bridge import import_open3d
+from deepnets4eo.points.meshes import import_open3d
 from deepnets4eo.points.rubble.history import write_history_page
 from deepnets4eo.points.rubble.roofs import Roof, roofs_before
 from deepnets4eo.points.rubble.rubble_map import (

@@ -17,7 +17,7 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.options import options_from
 from deepnets4eo.points.cloud import PointCloud, at_counted
-from deepnets4eo.points.files.open3d_bridge import import_open3d
+from deepnets4eo.points.meshes import import_open3d
 from deepnets4eo.points.snapnet.recipe import MEASURED, ViewSection
 from deepnets4eo.points.views import (
     Camera,
