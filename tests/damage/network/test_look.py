@@ -130,7 +130,8 @@ def test_a_job_shows_it_only_where_it_was_asked_for(monkeypatch: pytest.MonkeyPa
 
 
 def test_radar_is_refused_before_long_work() -> None:
-    inputs: Any = SimpleNamespace(radar=("post",), post=SimpleNamespace(source="radar.tif"), evidences=())
+    after = SimpleNamespace(is_optical=lambda sensor: sensor == "optical")
+    inputs: Any = SimpleNamespace(after=after, post=SimpleNamespace(source="radar.tif"), evidences=())
     with raises_naming(InputError, "radar.tif"):
         look_of_job(inputs, Settings(look=0.3), None)
     assert look_of_job(inputs, Settings(), None) == []
