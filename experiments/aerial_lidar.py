@@ -35,13 +35,12 @@ from script import add_smoke, plain_errors, require_files, title_of
 
 from deepnets4eo.arrays import Vectors
 from deepnets4eo.baselines import EstimatorOptions, build_estimator
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import report
 from deepnets4eo.files import read_json, write_json, write_text
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.points import PointCloud, PointLabeller
-from deepnets4eo.points.cloud import legend_codes
+from deepnets4eo.points import PointCloud, PointLabeller, heights_above_ground, legend_codes, open_cloud
 from deepnets4eo.points.features import (
     FeatureLabeller,
     FeatureOptions,
@@ -49,8 +48,6 @@ from deepnets4eo.points.features import (
     point_features,
 )
 from deepnets4eo.points.features.labeller import PointSamples
-from deepnets4eo.points.files import open_cloud
-from deepnets4eo.points.height_grid import heights_above_ground
 from deepnets4eo.points.labeller import label_tile
 from deepnets4eo.points.snapnet import SnapNetLabeller
 from deepnets4eo.synthetic import City

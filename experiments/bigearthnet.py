@@ -22,9 +22,7 @@ from script import FEW_STEPS, add_smoke, plain_errors, title_of
 
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_json, write_text
-from deepnets4eo.segmenters.efficientnet import EfficientNetLite0
-from deepnets4eo.segmenters.networks import LITE0
-from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.segmenters import LITE0, EfficientNetLite0, load_run
 from deepnets4eo.training import TrainOptions, train
 
 WIDE = {f"WRN-B-ECA, φ = {phi}": (f"model.options.phi={phi}",) for phi in (0, 1, 2, 4)}

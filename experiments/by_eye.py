@@ -23,7 +23,7 @@ from deepnets4eo.cli.main import main as command_line
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import write_text
 from deepnets4eo.grid import transform_shapes
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 GSD_M = 0.5
 SAMPLE, CALLED = 40, 20  # buildings of a sheet; at most so many of them are called damaged

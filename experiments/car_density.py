@@ -20,11 +20,11 @@ from real_tiles import tile_folds
 from score_table import BenchmarkScenes, Row, run_row
 from script import add_smoke, plain_errors, shorten, title_of
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.files import atomic_write, write_text
 from deepnets4eo.grid import Grid
 from deepnets4eo.objects import ObjectRules, density_grid, density_map, extract_objects
-from deepnets4eo.rasters.scene import LABELS, Layer
+from deepnets4eo.rasters import LABELS, Layer
 
 GSD_M = {"vaihingen": 0.09, "potsdam": 0.05}
 MIN_M2, OPENING_M = 1.0, 0.15  # of a car, of which shadows and eaves leave a part

@@ -18,19 +18,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from deepnets4eo.cards.dataset_reader import abbreviate
+from deepnets4eo.cards import abbreviate
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.vocabulary import DAMAGED
 from deepnets4eo.errors import InputError, LabelError, name_hint
-from deepnets4eo.footprints.files import read_table
+from deepnets4eo.footprints import Footprints, read_footprints, read_table
 from deepnets4eo.footprints.ids import ROW_KEY, make_ids
-from deepnets4eo.footprints.read import Footprints, read_footprints
 from deepnets4eo.grid import apply_affine
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.options import Section
-from deepnets4eo.outputs.findings import count_of
-from deepnets4eo.polygons.vector_files import write_vector
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.outputs import count_of
+from deepnets4eo.polygons import write_vector
+from deepnets4eo.rasters import Layer
 
 log = logging.getLogger(__name__)
 

@@ -22,13 +22,14 @@ from earthquake_response import published_rows
 from numpy.typing import NDArray
 from script import add_smoke, plain_errors, require_files, title_of
 
-from deepnets4eo.damage import read_footprints
+from deepnets4eo.damage import GRADES
+from deepnets4eo.damage.network import LabelledPair, NetworkGrader
 from deepnets4eo.damage.network.datasets import read_xbd
-from deepnets4eo.damage.network.grader import NetworkGrader
-from deepnets4eo.damage.network.pairs import POST, LabelledPair
-from deepnets4eo.damage.vocabulary import GRADES, MAJOR
+from deepnets4eo.damage.network.pairs import POST
+from deepnets4eo.damage.vocabulary import MAJOR
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import write_text
+from deepnets4eo.footprints import read_footprints
 from deepnets4eo.training import TrainOptions, train
 
 RECIPE = ("model.encoder=resnet34", "train.post_loss=0.7", "data.layout=xbd", "data.num_workers=0", "train.keep=last")

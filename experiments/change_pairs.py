@@ -17,18 +17,15 @@ from pathlib import Path
 import numpy as np
 
 import deepnets4eo
-from deepnets4eo.cards.legend import Legend
-from deepnets4eo.change import split_from_to
-from deepnets4eo.change.classical.detector import ChangeDetector
+from deepnets4eo.cards import Legend
+from deepnets4eo.change import ChangeDetector, split_from_to
 from deepnets4eo.change.normalisation import normalise
 from deepnets4eo.evaluation import Protocol, evaluate, spread
 from deepnets4eo.files import write_json, write_text
 from deepnets4eo.grid import Window, crop, whole
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters.run import Run, load_run
-from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.rasters import CogWriter, Layer, Scene
+from deepnets4eo.segmenters import Run, Segmenter, load_run
 from deepnets4eo.synthetic import City, Event
 from deepnets4eo.training import load_recipe
 

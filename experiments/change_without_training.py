@@ -24,11 +24,11 @@ from script import add_smoke, plain_errors, require_files, title_of
 from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.arrays import ByteImage
-from deepnets4eo.cards.legend import VOID
+from deepnets4eo.cards import VOID
 from deepnets4eo.change import ChangeOptions, map_change
 from deepnets4eo.files import atomic_write, write_text
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.rasters.scene import LABELS, Layer
+from deepnets4eo.rasters import LABELS, Layer
 
 WAYS = {
     "IR-MAD": ("ir-mad", False),

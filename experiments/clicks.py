@@ -26,14 +26,12 @@ from scipy.ndimage import distance_transform_edt, label
 from script import FEW_STEPS, NOTE, add_smoke, plain_errors
 
 from deepnets4eo.arrays import ByteImage
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.files import write_text
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.prediction import Adaptation, ClickSession, next_click
-from deepnets4eo.prediction.options import Measure
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters.checksums import CARD
-from deepnets4eo.segmenters.run import Run, load_run
+from deepnets4eo.prediction import Adaptation, ClickSession, Measure, next_click
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import CARD, Run, load_run
 from deepnets4eo.synthetic import City
 from deepnets4eo.synthetic.write import write_raster
 from deepnets4eo.training import load_recipe, train

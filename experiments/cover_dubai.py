@@ -26,12 +26,11 @@ from world.cover_training import HEIGHTS_SHARE, training_pairs
 from world.real_sites import DUBAI_GSD_M, dubai_parts
 from world.windows import WindowCutter
 
-from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.segmenters.run import load_run, save_run
+from deepnets4eo.cards import VOID, Legend
+from deepnets4eo.segmenters import load_run
+from deepnets4eo.segmenters.run import save_run
+from deepnets4eo.training import StreamSamples, SumOfLosses, median_frequency, to_tensors
 from deepnets4eo.training.augmentation import Augmentation
-from deepnets4eo.training.data import to_tensors
-from deepnets4eo.training.losses import SumOfLosses, median_frequency
-from deepnets4eo.training.streams import StreamSamples
 
 STEPS, WARM_STEPS, HALF_BATCH, LR, AVERAGE = 400, 20, 4, 1.5e-4, 0.99
 REAL = "Dubai, tiles 1 to 4 (CC0)"

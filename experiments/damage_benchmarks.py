@@ -29,12 +29,13 @@ from rasterio.features import shapes
 from script import plain_errors, require_files
 from xview2 import XView2Score
 
-from deepnets4eo.damage import Settings, assess, buildings_of, read_footprints
+from deepnets4eo.damage import GRADES, Settings, assess, buildings_of
+from deepnets4eo.damage.network import LabelledPair
 from deepnets4eo.damage.network.datasets import read_bright, read_xbd
-from deepnets4eo.damage.network.pairs import POST, PRE, LabelledPair, in_pixels
-from deepnets4eo.damage.vocabulary import GRADES
+from deepnets4eo.damage.network.pairs import POST, PRE, in_pixels
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import write_text
+from deepnets4eo.footprints import read_footprints
 from deepnets4eo.grid import transform_shapes, whole
 from deepnets4eo.metrics import ConfusionMatrix, score_instances
 

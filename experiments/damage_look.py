@@ -29,15 +29,15 @@ from scipy.special import expit, logit
 from script import NOTE, add_smoke, plain_errors, title_of
 from sklearn.metrics import roc_auc_score
 
-from deepnets4eo.damage import Settings, assess
+from deepnets4eo.damage import GRADES, Settings, assess
 from deepnets4eo.damage.network.look import LookEncoder
 from deepnets4eo.damage.network.look_model import MIN_BUILDINGS, LookModel, by_site, look_features
 from deepnets4eo.damage.network.look_training import MIN_EACH, LookSite, fit_look
 from deepnets4eo.damage.network.pairs import in_pixels
-from deepnets4eo.damage.vocabulary import DAMAGED, GRADES
+from deepnets4eo.damage.vocabulary import DAMAGED
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import write_text
-from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.rasters import Layer, Scene
 
 SEED, SIZE_PX, GSD_M = 7, 512, 0.5
 NOT_SEEN = ("flood", "none")  # hazards that leave roofs as they are

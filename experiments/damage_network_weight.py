@@ -33,7 +33,7 @@ from places.working_grid import FOOTPRINT_ERROR_M, MadeUpPair, world_pair
 from script import NOTE, add_smoke, plain_errors
 from sklearn.metrics import log_loss, roc_auc_score
 
-from deepnets4eo.damage import Settings, assess
+from deepnets4eo.damage import GRADES, Settings, assess
 from deepnets4eo.damage.buildings import NETWORK, Buildings
 from deepnets4eo.damage.decision.decision import name_damaged
 from deepnets4eo.damage.decision.fit_model import GradedEvidence
@@ -45,11 +45,12 @@ from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.network.grader import POST_ALONE
 from deepnets4eo.damage.probabilities import border_log_odds
 from deepnets4eo.damage.skill import EQUAL_SHARE, SHARE
-from deepnets4eo.damage.vocabulary import GRADES, MAJOR, POST_ONLY, PRE_POST, STATUSES
+from deepnets4eo.damage.vocabulary import MAJOR, POST_ONLY, PRE_POST, STATUSES
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import read_yaml
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.segmenters.run import RECIPE, load_run, save_run
+from deepnets4eo.rasters import Layer
+from deepnets4eo.segmenters import RECIPE, load_run
+from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.synthetic import City, Event
 
 MIN_BUILDINGS = 20  # buildings of a pair whose calibration error counts

@@ -29,16 +29,13 @@ from scipy.special import expit, logit
 from script import JOPLIN, add_smoke, plain_errors, require_all
 from sklearn.metrics import roc_auc_score
 
-from deepnets4eo.damage import Settings, assess
-from deepnets4eo.damage.evidences.priors import open_priors
-from deepnets4eo.damage.map import DamageMap
+from deepnets4eo.damage import DamageMap, Settings, assess, open_priors
 from deepnets4eo.damage.vocabulary import DAMAGED
 from deepnets4eo.damage.with_priors import NO_BUILDINGS, combine
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import write_json
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import CogWriter, Layer
 
 FIRST_SEED, CHOSEN_ON = 9_640_000, 52
 HAZARDS = ("tornado", "earthquake", "hurricane", "wildfire", "explosion", "none")

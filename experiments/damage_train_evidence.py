@@ -26,17 +26,15 @@ from places.damage_scores import weight_free_settings
 from places.working_grid import FOOTPRINT_ERROR_M, world_pair
 from script import JOPLIN, NOTE, add_smoke, plain_errors, require_all
 
-from deepnets4eo.damage import assess
+from deepnets4eo.damage import GRADES, assess
 from deepnets4eo.damage.decision.fit_model import PAIR, VARIANTS, GradedEvidence, fit_model, fit_variant, grade_numbers
 from deepnets4eo.damage.decision.model import UNLIKE
 from deepnets4eo.damage.evidences.structure import gather
 from deepnets4eo.damage.site import Inputs, OutlinePosition, Site
-from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import write_yaml
-from deepnets4eo.footprints import align_footprints
-from deepnets4eo.footprints.read import read_footprints
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.footprints import align_footprints, read_footprints
+from deepnets4eo.rasters import Layer
 from deepnets4eo.registration import register
 from deepnets4eo.synthetic import City, Event
 

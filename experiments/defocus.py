@@ -30,14 +30,10 @@ from script import NOTE, add_smoke, plain_errors, require_files, title_of
 from deepnets4eo.depth import ThinLens
 from deepnets4eo.depth.training import DepthRecipe
 from deepnets4eo.files import atomic_write, write_text
-from deepnets4eo.metrics import DeviationScores
-from deepnets4eo.metrics.values import ValueScores
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters.checksums import CARD
+from deepnets4eo.metrics import DeviationScores, ValueScores
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.segmenters import CARD, Segmenter, create_model, load_run
 from deepnets4eo.segmenters.dropout import DropoutSegmenter
-from deepnets4eo.segmenters.networks import create_model
-from deepnets4eo.segmenters.run import load_run
-from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.synthetic.write import write_raster
 from deepnets4eo.training import TrainOptions, train
 from deepnets4eo.training.recipe import resolve

@@ -23,15 +23,14 @@ from height_semantics import SMALL, STEPS, plain_loop
 from numpy.typing import NDArray
 from script import add_smoke, plain_errors, require_all, title_of
 
-from deepnets4eo.cards.quantity import Quantity
+from deepnets4eo.cards import Quantity
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import evaluate_values, spread
 from deepnets4eo.grid import Window
 from deepnets4eo.points.rgbd.frame import FrameSource, find_posed_frames
 from deepnets4eo.points.rgbd.layouts import IMAGES, SPLITS, NyuFrame, official_split
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import CogWriter, Layer
 
 log = logging.getLogger(__name__)
 

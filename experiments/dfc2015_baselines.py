@@ -26,13 +26,11 @@ from score_table import BenchmarkScenes, Outcome, Row, contact_sheet, run_rows, 
 from script import add_smoke, crop_folds, crop_scenes, plain_errors, shorten, title_of, whole_or_samples
 
 from deepnets4eo.baselines import ExpertRules
-from deepnets4eo.cards.dataset_card import DatasetCard
-from deepnets4eo.cards.dataset_reader import open_dataset
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, DatasetCard, Legend, open_dataset
 from deepnets4eo.grid import blocks
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.rasters.scene import LABELS, Layer, Scene
-from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.rasters import LABELS, Layer, Scene
+from deepnets4eo.segmenters import load_run
 from deepnets4eo.synthetic import City
 from deepnets4eo.synthetic.write import write_raster
 from deepnets4eo.system import cores

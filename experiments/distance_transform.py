@@ -26,11 +26,10 @@ from score_table import BenchmarkScenes, Row, run_row
 from script import add_smoke, crop_scenes, plain_errors, shorten, title_of
 from seeds import city_scenes
 
-from deepnets4eo.cards.dataset_card import DatasetCard
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import DatasetCard, Legend
 from deepnets4eo.evaluation import Protocol, evaluate_pairs, spread
 from deepnets4eo.files import write_json, write_text
-from deepnets4eo.rasters.scene import LABELS, Layer
+from deepnets4eo.rasters import LABELS, Layer
 
 PLAIN, DISTANCE = "plain head", "distance head"
 SMALL = (

@@ -25,10 +25,8 @@ from deepnets4eo.files import read_json, write_json, write_text
 from deepnets4eo.grid import whole
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import LABELS, Layer, Scene
-from deepnets4eo.segmenters.networks import LITE0
-from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.rasters import LABELS, CogWriter, Layer, Scene
+from deepnets4eo.segmenters import LITE0, load_run
 from deepnets4eo.training import TrainOptions, train
 
 STEPS, BATCH, EPOCHS, SQUARE_PX, TILES = 400, 8, 10, 256, 6

@@ -49,7 +49,7 @@ from script import add_smoke, plain_errors, title_of
 from world import PairSample, draw_pair
 from world.plan import BOTH
 
-from deepnets4eo.cards.dataset_card import DatasetCard
+from deepnets4eo.cards import DatasetCard
 from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.vocabulary import MAJOR
@@ -58,8 +58,8 @@ from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_yaml, write_json, write_text
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.options import Section, options_from
-from deepnets4eo.polygons.vector_files import write_vector
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.polygons import write_vector
+from deepnets4eo.rasters import Layer
 from deepnets4eo.synthetic.write import write_raster
 
 FINAL = {"Telepix": 0.7066794, "Datalayer": 0.6697664, "DisasterM3": 0.6597626, "Badaboum": 0.6469298}  # both phases
@@ -175,7 +175,7 @@ def turn_layer(layer: Layer, quarters: int) -> Layer:
 
 def hand_in(result: SiteResult, out: Path) -> Path:
     """The site's file with the vote; buildings that were not assessed, or whose outline is unusable, count as undamaged."""
-    from deepnets4eo.footprints.files import read_table
+    from deepnets4eo.footprints import read_table
     from deepnets4eo.footprints.ids import make_ids
 
     ids = make_ids(read_table(result.site.path), None, result.site.name).texts.tolist()

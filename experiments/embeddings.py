@@ -25,15 +25,15 @@ from scipy.special import softmax
 from script import add_smoke, plain_errors
 from sklearn.neighbors import KNeighborsClassifier
 
-from deepnets4eo.cards.catalog import run_path
-from deepnets4eo.change.classical.detector import ChangeDetector
+from deepnets4eo.cards import run_path
+from deepnets4eo.change import ChangeDetector
 from deepnets4eo.classification import ImageList, embed_images
 from deepnets4eo.classification.frozen import FrozenImages
 from deepnets4eo.evaluation import rank_wrong_labels, spread
 from deepnets4eo.files import write_text
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.segmenters import load_run
 
 NEAREST, QUERIES, SIDE, KINDS = 10, 500, 256, 6
 Rows = NDArray[np.floating]

@@ -22,9 +22,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
-from deepnets4eo.segmenters.efficientnet import EfficientNetLite0, frozen_encoder, shown_values
-from deepnets4eo.segmenters.networks import LITE0, create_model
-from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.segmenters import LITE0, EfficientNetLite0, create_model, frozen_encoder, load_run
+from deepnets4eo.segmenters.efficientnet import shown_values
 
 STRENGTHS = (0.001, 0.01, 0.1)
 FOLDS, BATCH = 3, 250

@@ -30,16 +30,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from deepnets4eo.baselines.superpixels import majority
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_json, write_text
 from deepnets4eo.grid import whole
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import LABELS, Layer
-from deepnets4eo.segmenters.networks import create_model
-from deepnets4eo.segmenters.run import load_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.rasters import LABELS, CogWriter, Layer
+from deepnets4eo.segmenters import NetworkSegmenter, create_model, load_run
 from deepnets4eo.training import TrainOptions, train
 from deepnets4eo.training.state import load_state
 

@@ -33,11 +33,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_json, write_text
-from deepnets4eo.segmenters.networks import LITE0
-from deepnets4eo.segmenters.run import load_run, save_run
+from deepnets4eo.segmenters import LITE0, load_run
+from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.training import TrainOptions, train
 
 NETWORKS = {

@@ -23,8 +23,8 @@ from script import add_smoke, plain_errors
 from deepnets4eo.classification import label_images
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import write_text
-from deepnets4eo.outputs.safe_text import csv_text
-from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.outputs import csv_text
+from deepnets4eo.segmenters import load_run
 from deepnets4eo.training import TrainOptions, train
 
 RECIPE = "images/eurosat-few-labels"

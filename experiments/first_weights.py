@@ -23,7 +23,7 @@ from script import add_smoke, plain_errors, title_of
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_json, write_text
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.segmenters.networks import LITE0
+from deepnets4eo.segmenters import LITE0
 
 RECIPE, TILE_PX, STEPS = "unet-resnet34", 128, 60
 TESTED = 3  # one in so many images of the tiles of Dubai that are left out

@@ -37,10 +37,9 @@ from scipy import ndimage
 from script import add_smoke, plain_errors, title_of
 
 from deepnets4eo.arrays import ByteImage
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.grid import whole
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import CogWriter, Layer
 
 HYPEREPOCHS, EPOCHS = 3, 6  # in each hyperepoch, of 20 steps
 RATES = (0.0, 0.1, 0.2, 0.3)

@@ -25,13 +25,13 @@ from places.working_grid import SourceImage, in_pixels_of, inside, mask_of, on_w
 from script import plain_errors, require_files
 
 from deepnets4eo.arrays import ByteImage, Mask
-from deepnets4eo.cards.legend import VOID
+from deepnets4eo.cards import VOID
 from deepnets4eo.change import map_change
 from deepnets4eo.grid import gsd_m
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.points import label_cloud, load_labeller
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.rasters import Layer
+from deepnets4eo.segmenters import load_run
 
 PANEL_PX, GAP_PX, QUALITY = 330, 5, 78
 GROUND, BUILDING = 2, 6  # codes of ASPRS

@@ -35,7 +35,7 @@ from deepnets4eo.floods import optical_water, water_around
 from deepnets4eo.floods.buildings import NO, NOT_KNOWN, YES
 from deepnets4eo.floods.optical import hidden_ground
 from deepnets4eo.floods.thresholds import FLOOD, NOT_SEEN
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 FOLDS, BLOCK_DEG, GSD_M = 5, 0.02, 0.5
 MIN_PAIRS = 25  # pairs of a block with a row of its own

@@ -28,20 +28,15 @@ from scipy.interpolate import griddata
 from scipy.ndimage import binary_closing, binary_dilation, binary_erosion
 from script import add_smoke, plain_errors, require_files, title_of
 
-from deepnets4eo.cards.dataset_card import TEST, TRAIN, DatasetCard
-from deepnets4eo.cards.dataset_reader import open_dataset
-from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.cards.quantity import QUANTITIES
+from deepnets4eo.cards import QUANTITIES, TEST, TRAIN, VOID, DatasetCard, Legend, open_dataset
 from deepnets4eo.evaluation import evaluate_pairs, evaluate_values, spread
 from deepnets4eo.files import write_yaml
 from deepnets4eo.grid import Grid, Window, crop
-from deepnets4eo.points.files import open_cloud
+from deepnets4eo.points import open_cloud
 from deepnets4eo.points.height_grid import height_grid
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.segmenters.networks import create_model
-from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.rasters import CogWriter, Layer
+from deepnets4eo.segmenters import create_model, load_run
 from deepnets4eo.synthetic import City
 
 log = logging.getLogger(__name__)

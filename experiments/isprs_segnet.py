@@ -53,11 +53,10 @@ from seeds import (
     write_tables,
 )
 
-from deepnets4eo.cards.dataset_card import DatasetCard
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import DatasetCard, Legend
 from deepnets4eo.evaluation import Protocol, evaluate_pairs
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters.scene import LABELS
+from deepnets4eo.rasters import LABELS
 from deepnets4eo.segmentation import notebook_segmenter
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.terrain.composites import PUBLISHED

@@ -21,18 +21,14 @@ from change_pairs import publish, table
 from script import FEW_STEPS, add_smoke, plain_errors, title_of
 
 from deepnets4eo.arrays import ByteImage, FloatImage
-from deepnets4eo.cards.dataset_card import DatasetCard
-from deepnets4eo.cards.dataset_reader import open_dataset
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, DatasetCard, Legend, open_dataset
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json, write_json
 from deepnets4eo.floods.speckle import to_decibel
 from deepnets4eo.grid import Grid, whole
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import LABELS as REFERENCE, Layer, Scene
-from deepnets4eo.segmenters.run import load_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.rasters import LABELS as REFERENCE, CogWriter, Layer, Scene
+from deepnets4eo.segmenters import NetworkSegmenter, load_run
 from deepnets4eo.synthetic.write import write_raster
 from deepnets4eo.training import TrainOptions, train
 

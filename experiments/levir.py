@@ -31,10 +31,9 @@ from change_pairs import (
 )
 from script import add_smoke, plain_errors, require_files, title_of
 
-from deepnets4eo.cards.dataset_card import DatasetCard
-from deepnets4eo.cards.dataset_reader import open_dataset
+from deepnets4eo.cards import DatasetCard, open_dataset
 from deepnets4eo.change.networks.encoder_pair import FUSIONS
-from deepnets4eo.segmenters.networks import LITE0
+from deepnets4eo.segmenters import LITE0
 
 LAYERS = ("image_pre", "image_post", "labels")
 ENCODERS = {  # over ResNet-34

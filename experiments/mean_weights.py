@@ -26,14 +26,14 @@ from world.cover_training import validation_windows, write_cover
 from world.damage_pairs import validation_pairs
 from world_train import ship
 
+from deepnets4eo.damage import DamageRecipe
 from deepnets4eo.damage.network.grader import SHIPPED
-from deepnets4eo.damage.network.recipe import DamageRecipe
 from deepnets4eo.damage.network.training import made_up_validation, score_as_stored
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import write_json
-from deepnets4eo.segmenters.run import Run, load_run, save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
-from deepnets4eo.training.fit import METRICS
+from deepnets4eo.segmenters import NetworkSegmenter, Run, load_run
+from deepnets4eo.segmenters.run import save_run
+from deepnets4eo.training import METRICS
 from deepnets4eo.training.recipe import resolve
 
 BUILDINGS = RUNS[1]

@@ -26,17 +26,17 @@ from script import add_smoke, plain_errors, require_all, rows_beside, shorten, t
 from shapely.affinity import translate
 
 from deepnets4eo.arrays import ByteImage
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.evaluation import rank_wrong_labels
 from deepnets4eo.files import write_text
 from deepnets4eo.grid import Grid
 from deepnets4eo.metrics import ConfusionMatrix, calibration_error
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters.scene import LABELS, Layer, Scene
-from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.rasters import LABELS, Layer, Scene
+from deepnets4eo.segmenters import load_run
 from deepnets4eo.synthetic import City
 from deepnets4eo.synthetic.write import write_raster
-from deepnets4eo.tiling.scores import PACKED_ONE
+from deepnets4eo.tiling import PACKED_ONE
 
 SMALL = (
     "model.network=light-unet", "model.encoder=null", "model.encoder_weights=null", "train.losses={cross_entropy: 1.0}", "data.tile_px=64", "data.num_workers=0", "data.windows_per_epoch=96",

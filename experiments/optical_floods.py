@@ -31,7 +31,7 @@ from world import draw_pair, hazard_names
 from world.water_windows import WATER, water_classes
 
 from deepnets4eo.arrays import ByteImage
-from deepnets4eo.cards.catalog import model_path
+from deepnets4eo.cards import model_path
 from deepnets4eo.damage.images import in_colour
 from deepnets4eo.damage.vocabulary import DAMAGED
 from deepnets4eo.files import read_yaml
@@ -41,7 +41,7 @@ from deepnets4eo.floods.water_network import SHIPPED, SceneTone, open_water_netw
 from deepnets4eo.grid import mean_gsd_m, transform_shapes
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.prediction import predict
-from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.rasters import Layer, Scene
 
 GSD_M = 0.5
 WET, DRY_HAZARDS = ("tsunami", "flood", "lahar"), ("none", "hurricane", "wildfire")

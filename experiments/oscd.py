@@ -34,10 +34,9 @@ from change_pairs import (
 )
 from script import add_smoke, plain_errors, title_of
 
-from deepnets4eo.cards.dataset_card import DatasetCard
+from deepnets4eo.cards import DatasetCard
 from deepnets4eo.grid import whole
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import CogWriter, Layer
 
 EARLY, CONCAT, DIFFERENCE = "FC-EF", "FC-Siam-conc", "FC-Siam-diff"
 NETWORKS = {EARLY: "change/fc-ef", CONCAT: "change/fc-siam-conc", DIFFERENCE: "change/fc-siam-diff"}

@@ -43,15 +43,14 @@ from seeds import (
     write_tables,
 )
 
-from deepnets4eo.cards.dataset_card import DatasetCard
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import DatasetCard, Legend
 from deepnets4eo.evaluation import evaluate_pairs, spread
 from deepnets4eo.files import atomic_write
 from deepnets4eo.osm import OsmRules, rasterize_osm
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters.scene import LABELS, Scene
+from deepnets4eo.rasters import LABELS, Scene
+from deepnets4eo.segmenters import load_run
 from deepnets4eo.segmenters.history import LOG, read_log
-from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.synthetic import City
 
 IMAGE, MAP = "SegNet RGB", "OSMNet (binary OSM)"

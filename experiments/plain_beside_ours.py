@@ -35,11 +35,11 @@ from score_table import BenchmarkScenes, Row as BenchmarkRow, run_possible
 from script import add_smoke, crop_folds, plain_errors, require_files, title_of
 
 from deepnets4eo.arrays import Vectors
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import write_text
 from deepnets4eo.points import PointCloud
-from deepnets4eo.rasters.scene import LABELS, Layer
+from deepnets4eo.rasters import LABELS, Layer
 from deepnets4eo.training import load_recipe
 
 MARGIN = 1.0  # points of overall accuracy

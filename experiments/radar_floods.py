@@ -16,12 +16,13 @@ import numpy as np
 from script import plain_errors, require_files
 
 from deepnets4eo.arrays import Mask
-from deepnets4eo.floods import RadarImage, RadarOptions, radar_water
-from deepnets4eo.floods.radar import COMPARISONS, FLOOD, PERMANENT_WATER
-from deepnets4eo.floods.speckle import equivalent_looks, log_ratio, refined_lee_filter, to_decibel
+from deepnets4eo.floods import RadarImage, RadarOptions, equivalent_looks, log_ratio, radar_water, refined_lee_filter
+from deepnets4eo.floods.radar import COMPARISONS
+from deepnets4eo.floods.speckle import to_decibel
+from deepnets4eo.floods.thresholds import FLOOD, PERMANENT_WATER
 from deepnets4eo.grid import Window
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 FIXED_DB = -22.0
 

@@ -36,19 +36,16 @@ from places.results import ALL, HURRICANE, INTACT, MISSING, building_sheet, dama
 from places.working_grid import metric_grid, on_working_grid
 from script import NOTE, add_smoke, plain_errors
 
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.damage import Settings
-from deepnets4eo.damage.network.grader import NetworkGrader
+from deepnets4eo.damage.network import NetworkGrader
 from deepnets4eo.damage.network.pairs import in_pixels, make_scene
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import write_json
 from deepnets4eo.grid import Window
 from deepnets4eo.prediction import predict
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters.checksums import CARD
-from deepnets4eo.segmenters.ensemble import ensemble_run
-from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.rasters import CogWriter, Layer, Scene
+from deepnets4eo.segmenters import CARD, ensemble_run, load_run
 from deepnets4eo.synthetic import City
 from deepnets4eo.training import train
 

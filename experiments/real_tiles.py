@@ -24,13 +24,11 @@ from rasterio.features import rasterize
 from score_table import BenchmarkScenes, Row, contact_sheet, run_possible, write_table
 from script import Folds, require_files
 
-from deepnets4eo.cards.dataset_card import PublishedScores
-from deepnets4eo.cards.legend import VOID, Legend, LegendClass
+from deepnets4eo.cards import VOID, Legend, LegendClass, PublishedScores
 from deepnets4eo.errors import InputError, MissingExtraError
 from deepnets4eo.grid import Grid, Window, apply_affine, crop, gsd_m
 from deepnets4eo.lazy import name_missing_extra
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import LABELS, Layer
+from deepnets4eo.rasters import LABELS, CogWriter, Layer
 from deepnets4eo.terrain import ndsm
 
 EXPERT = "expert-rules"

@@ -23,7 +23,7 @@ from odc.geo.geobox import GeoBox
 from deepnets4eo.arrays import Points
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import apply_affine
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 from deepnets4eo.registration import disk_lightglue, register, superpoint
 from deepnets4eo.registration.matchers import Matcher
 

@@ -36,10 +36,9 @@ from script import add_smoke, plain_errors, require_files, title_of
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import apply_affine
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 from deepnets4eo.registration import register
-from deepnets4eo.synthetic import City
-from deepnets4eo.synthetic.event import Event
+from deepnets4eo.synthetic import City, Event
 
 GSD_M = 0.5
 CITY_PX = 2048

@@ -26,14 +26,14 @@ from places.damage_scores import DamageCase
 from script import NOTE, add_smoke, plain_errors
 from sklearn.metrics import f1_score, roc_auc_score
 
-from deepnets4eo.damage import Settings, assess
+from deepnets4eo.damage import GRADES, Settings, assess
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.network.look_model import look_features
 from deepnets4eo.damage.review import choose_next, draw_sample, review_counts, teach
-from deepnets4eo.damage.vocabulary import DAMAGED, GRADES
+from deepnets4eo.damage.vocabulary import DAMAGED
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import write_text
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 from deepnets4eo.synthetic import City
 
 SITE_NAMES = ("joplin", "joplin-tornado_00000000", "santa-rosa-wildfire_00000242", "moore_tornado", "xbd_midwest")

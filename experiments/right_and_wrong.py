@@ -22,11 +22,12 @@ from script import add_smoke, plain_errors
 from world import draw_pair
 from world.plan import BOTH
 
-from deepnets4eo.damage import EventInfo, assess
+from deepnets4eo.damage import assess
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.vocabulary import DAMAGED, MAJOR
 from deepnets4eo.grid import transform_shapes
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.outputs import EventInfo
+from deepnets4eo.rasters import Layer
 
 GSD_M, PANEL_PX, QUALITY = 0.5, 640, 80
 SIZES_PX = {"earthquake": 360, "flood": 640}  # floods leave more of a place whole

@@ -27,7 +27,7 @@ from deepnets4eo.damage import EvidenceCard, PointEvidence, assess
 from deepnets4eo.points import PointCloud, RubbleMap, RubbleOptions, debris_volumes, open_cloud
 from deepnets4eo.points.height_grid import grid_around, height_grid
 from deepnets4eo.points.rubble.rubble_map import MAX_UNSEEN
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 from deepnets4eo.synthetic import City, aerial_scan, building_volumes, scanner_positions, terrestrial_scan
 from deepnets4eo.synthetic.scan import EYE_M
 from deepnets4eo.synthetic.sensor import Acquisition

@@ -20,8 +20,7 @@ from deepnets4eo.cli.main import INTERRUPTED
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.evaluation import spread
 from deepnets4eo.grid import Window, crop
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.rasters import CogWriter, Scene
 from deepnets4eo.training import load_recipe
 
 JOPLIN = ("pre", "post", "footprints_overlap.geojson", "damage_labels.geojson")  # of the folder of Joplin
@@ -119,7 +118,7 @@ def table_beside(title: str, plain: str, columns: Sequence[str], rows: Iterable[
 
 def shorten(row: Row) -> Row:
     """The same row after two steps, or on a few samples."""
-    from deepnets4eo.baselines.training import BaselineRecipe
+    from deepnets4eo.baselines import BaselineRecipe
 
     recipe, _ = load_recipe(row.recipe, overrides=row.overrides)
     whole = recipe.data.val_share == 0

@@ -17,13 +17,11 @@ from score_table import BenchmarkScenes, Outcome, Row, missing_layers, run_row
 from score_table.folds import check_not_empty
 from script import SIDE_PX, number_or_nan, shorten
 
-from deepnets4eo.cards.dataset_card import PublishedScores
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend, PublishedScores
 from deepnets4eo.evaluation import Protocol, evaluate_pairs, spread
 from deepnets4eo.files import write_json, write_text
 from deepnets4eo.grid import whole
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import LABELS, Layer, Scene
+from deepnets4eo.rasters import LABELS, CogWriter, Layer, Scene
 from deepnets4eo.synthetic import City
 from deepnets4eo.synthetic.write import BAND_NAMES, write_raster
 from deepnets4eo.terrain import composite_raster

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from script import FEW_STEPS, add_smoke, plain_errors, require_files, title_of
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_text
-from deepnets4eo.outputs.safe_text import csv_text
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.outputs import csv_text
+from deepnets4eo.rasters import Layer
 from deepnets4eo.synthetic.write import write_raster
 from deepnets4eo.training import TrainOptions, train
 

@@ -32,7 +32,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from world import RadarLook, WorldSurface, see_by_radar
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.classification import (
     ImageTextModel,
     interpolate_weights,
@@ -43,7 +43,7 @@ from deepnets4eo.classification import (
 from deepnets4eo.classification.networks import ImageClassifier
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import write_text
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 from deepnets4eo.synthetic import City
 
 PATCH_PX, CITY_PX, GSD_M = 32, 384, 0.5

@@ -26,16 +26,17 @@ from script import add_smoke, plain_errors, require_all, title_of
 
 from deepnets4eo.change import NoveltyOptions
 from deepnets4eo.change.classical.pair_scores import SPECTRAL
+from deepnets4eo.change.series import SeriesJob
 from deepnets4eo.change.series.dates import DatedImage
 from deepnets4eo.change.series.deltas import iter_deltas
 from deepnets4eo.change.series.features import CellGrid, cell_sums, measure_cells
-from deepnets4eo.change.series.job import SeriesJob, make_features
+from deepnets4eo.change.series.job import make_features
 from deepnets4eo.change.series.ranking import CellEvents, collect_events, score_events
 from deepnets4eo.change.series.stack import ImageSeries, MaskRule
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import write_json, write_text
 from deepnets4eo.grid import Window
-from deepnets4eo.jobs.output import JobOutput
+from deepnets4eo.jobs import JobOutput
 from deepnets4eo.synthetic import City
 
 log = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ from change_pairs import publish, table
 from script import add_smoke, plain_errors, title_of
 
 import deepnets4eo
-from deepnets4eo.cards.dataset_card import VAL
+from deepnets4eo.cards import VAL
 from deepnets4eo.files import read_json, write_json
 from deepnets4eo.points.rgbd import FrameLabeller, find_frames, score_frames
 from deepnets4eo.points.rgbd.layouts import IMAGES, split_frames

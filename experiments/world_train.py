@@ -22,9 +22,8 @@ from pathlib import Path
 from script import FEW_STEPS, NOTE, add_smoke, plain_errors
 
 from deepnets4eo.files import read_yaml
-from deepnets4eo.segmenters.checksums import CARD
-from deepnets4eo.segmenters.networks import LITE0
-from deepnets4eo.segmenters.run import RECIPE, load_run, save_run
+from deepnets4eo.segmenters import CARD, LITE0, RECIPE, load_run
+from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.training import TrainOptions, train
 
 FIRST_WEIGHTS = (  # of an encoder that has learnt from photographs

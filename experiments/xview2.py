@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.vocabulary import GRADES
+from deepnets4eo.damage import GRADES
 from deepnets4eo.errors import InputError, LabelError
-from deepnets4eo.outputs.findings import count_of
+from deepnets4eo.outputs import count_of
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ def score_folders(prediction_dir: str | Path, target_dir: str | Path) -> XView2S
 
 def read_labels(path: Path) -> NDArray[np.uint8]:
     """One label raster as (1024, 1024) uint8, 0 to 4."""
-    from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.rasters import Layer
 
     data, _ = Layer.open(path).read()
     if data.shape != (1, SIZE_PX, SIZE_PX):

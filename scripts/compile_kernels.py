@@ -17,7 +17,7 @@ def main() -> None:
     from world.pair import render_pair
     from world.style import WorldStyle
 
-    from deepnets4eo.floods.speckle import lee_sigma_filter, refined_lee_filter
+    from deepnets4eo.floods import lee_sigma_filter, refined_lee_filter
 
     render_pair(5, small_plan(88.0, 4), style=WorldStyle.load("suburb"), size_px=128, gsd_m=0.5, margin_px=24)
     power = np.random.default_rng(0).gamma(4.4, 0.2, (64, 64)).astype(np.float32)

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from deepnets4eo.cards.dataset_card import DatasetCard, PublishedScores
+from deepnets4eo.cards import DatasetCard, PublishedScores
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE, PAGE = ROOT / "docs" / "lineage.yaml", ROOT / "docs" / "lineage.md"

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.jobs.blocks import BlockWork, DoBlock, Receipt, do_block, leave_work, versions
+from deepnets4eo.jobs import DoBlock
+from deepnets4eo.jobs.blocks import BlockWork, Receipt, do_block, leave_work, versions
 
 CLUSTER = {  # settings of Dask for the clusters of tests
     "distributed.scheduler.allowed-failures": 0,  # `jobs.blocks` says what is tried again

@@ -17,7 +17,7 @@ import pytest
 import shapely
 
 import deepnets4eo.registration.pair as registration_pair
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 
 def register_once(patch: pytest.MonkeyPatch) -> None:
@@ -60,7 +60,7 @@ def gather_once(patch: pytest.MonkeyPatch) -> None:
 
 def label_once(patch: pytest.MonkeyPatch) -> None:
     """A network with the same weights labels a tile only once."""
-    from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+    from deepnets4eo.segmenters import NetworkSegmenter
 
     known: dict[Hashable, np.ndarray] = {}
     weights: WeakKeyDictionary[Any, str] = WeakKeyDictionary()

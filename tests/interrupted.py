@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 import deepnets4eo
-from deepnets4eo.training.tasks import TrainOptions
+from deepnets4eo.training import TrainOptions
 
 
 @contextmanager

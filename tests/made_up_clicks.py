@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 from geotiff import write_geotiff
 
-from deepnets4eo.cards.legend import Legend
-from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.cards import Legend
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import InputSpec, NetworkSegmenter
 from deepnets4eo.segmenters.clicks import with_clicks
-from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.tiling import Tiling
 
 HOSTILE = "<img src=x onerror=\"document.title='run'\">" + "x" * 300

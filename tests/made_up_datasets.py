@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 from geotiff import write_geotiff
 
-from deepnets4eo.cards.dataset_card import DatasetCard
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import DatasetCard, Legend
 
 SIDE = 64
 COLORED = {"isprs_vaihingen", "isprs_potsdam", "dfc2015"}  # their labels are colours, the others' are values

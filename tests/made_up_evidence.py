@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any, Literal
 from unittest.mock import patch
 
+from deepnets4eo.damage import Settings
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.evidences import structure
-from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import Inputs, OutlinePosition, Site
 from deepnets4eo.damage.work import EVIDENCE, Work
-from deepnets4eo.footprints.read import Footprints
-from deepnets4eo.jobs.journal import Journal
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.footprints import Footprints
+from deepnets4eo.jobs import Journal
+from deepnets4eo.rasters import Layer
 
 
 def gather(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deepnets4eo.cards.legend import Legend, LegendClass
+from deepnets4eo.cards import Legend, LegendClass
 from deepnets4eo.points import PointCloud
 
 GROUND, BUILDING = 2, 6

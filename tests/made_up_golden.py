@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 
 from deepnets4eo.arrays import ByteImage
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 from deepnets4eo.synthetic import City, Event
 
 MUD = np.array([128, 108, 82])

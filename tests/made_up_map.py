@@ -9,9 +9,8 @@ import shapely.affinity
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from deepnets4eo.damage.map import DamageMap
-from deepnets4eo.damage.vocabulary import GRADES
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.damage import GRADES, DamageMap
+from deepnets4eo.rasters import Layer
 
 MEANING = {
     "ev_similarity": "structural similarity of the roof before and after, −1 to 1; low where the roof changed",

@@ -10,7 +10,8 @@ import shapely
 from geotiff import write_geotiff
 from rasterio.features import rasterize
 
-from deepnets4eo.synthetic import GRADES, City, Event
+from deepnets4eo.damage import GRADES
+from deepnets4eo.synthetic import City, Event
 
 SIDE_PX, GSD_M = 128, 0.5
 

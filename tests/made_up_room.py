@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from deepnets4eo.cards.legend import Legend, LegendClass
-from deepnets4eo.points.rgbd.frame import Frame
+from deepnets4eo.cards import Legend, LegendClass
+from deepnets4eo.points.rgbd import Frame
 
 WALL, BOX = 1, 2
 LEGEND = Legend(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from deepnets4eo.cards.legend import Legend, LegendClass
-from deepnets4eo.evaluation.label_reader import LabelReader, LegendLabels
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.tiling.splits import BlockSplit
-from deepnets4eo.training.scenes import LabelledScene
-from deepnets4eo.training.splits import TRAIN, VAL, DataSplit
+from deepnets4eo.cards import TRAIN, VAL, Legend, LegendClass
+from deepnets4eo.evaluation import LabelReader, LegendLabels
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.tiling import BlockSplit
+from deepnets4eo.training import DataSplit, LabelledScene
 
 SIDE = 128
 LEGEND = Legend("two", (LegendClass(3, "low", (255, 0, 0)), LegendClass(7, "high", (0, 255, 0))))

@@ -10,7 +10,7 @@ from affine import Affine
 from scipy.ndimage import gaussian_filter
 
 from deepnets4eo.grid import Grid
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 GSD_M = 0.5
 SIDE = 512

@@ -6,7 +6,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from scipy import ndimage
 
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 UTM = "EPSG:32615"
 ORIGIN = (500_000.0, 4_100_000.0)

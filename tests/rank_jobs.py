@@ -12,9 +12,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.training import Recipe, Task, TrainOptions
 from deepnets4eo.training.ranks import Rank
-from deepnets4eo.training.recipe import Recipe
-from deepnets4eo.training.tasks import Task, TrainOptions
 
 LONG_S = 300.0
 
@@ -71,8 +70,7 @@ def train_and_resume(recipe: Recipe, out: Path, options: TrainOptions) -> Path:
     """
     from torch import distributed, nn
 
-    from deepnets4eo.training import loop
-    from deepnets4eo.training.data import SceneSamples
+    from deepnets4eo.training import SceneSamples, loop
     from deepnets4eo.training.epochs import Fit, Progress
     from deepnets4eo.training.segmentation import train_segmentation
 

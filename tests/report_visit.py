@@ -10,8 +10,8 @@ from made_up_map import make_grid
 
 from deepnets4eo.damage.products.report import write_report
 from deepnets4eo.damage.products.summary import summarize
-from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.outputs import EventInfo
+from deepnets4eo.rasters import Layer
 
 DESKTOP = {"viewport": {"width": 1400, "height": 900}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}

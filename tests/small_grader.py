@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from deepnets4eo.cards.legend import Legend
-from deepnets4eo.damage.network.architecture import DamageNet
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.cards import Legend
+from deepnets4eo.damage.network import DamageNet
+from deepnets4eo.segmenters import InputSpec, LayerInput, NetworkSegmenter
 from deepnets4eo.segmenters.run import save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.tiling import Tiling
 
 GSD_M = 0.5

@@ -13,23 +13,27 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from deepnets4eo.baselines import ExpertRules, PartDetector, PixelClassifier, PostProcessed, SuperpixelClassifier
-from deepnets4eo.baselines.estimators import EstimatorOptions, build_estimator
+from deepnets4eo.baselines import (
+    EstimatorOptions,
+    ExpertRules,
+    PartDetector,
+    PixelClassifier,
+    PostProcessed,
+    SuperpixelClassifier,
+    build_estimator,
+)
 from deepnets4eo.baselines.features import Feature
 from deepnets4eo.baselines.features.profiles import ExtendedProfile, ProfileOptions
 from deepnets4eo.baselines.parts import PartSettings
 from deepnets4eo.baselines.parts.templates import Shapes, TemplateBank
 from deepnets4eo.baselines.rules import RuleTable
 from deepnets4eo.baselines.superpixels import Superpixels
-from deepnets4eo.cards.legend import Legend, LegendClass
-from deepnets4eo.change.classical.detector import ChangeDetector
-from deepnets4eo.change.strategies import CoverComparison
+from deepnets4eo.cards import Legend, LegendClass
+from deepnets4eo.change import ChangeDetector, CoverComparison
 from deepnets4eo.floods import WaterMapper
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters import Ensemble, Segmenter, TestTimeAugmentation
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import Ensemble, InputSpec, NetworkSegmenter, Segmenter, TestTimeAugmentation
 from deepnets4eo.segmenters.dropout import DropoutSegmenter
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.tiling import Tiling
 
 LEGEND = Legend("three", tuple(LegendClass(v, n, (v, v, 1)) for v, n in [(2, "low"), (5, "middle"), (9, "high")]))

@@ -13,16 +13,15 @@ import rasterio
 from geotiff import write_geotiff
 
 from deepnets4eo.addresses import shown_address, without_secrets
+from deepnets4eo.catalogues import Plan
 from deepnets4eo.catalogues.candidates import PlannedImage
-from deepnets4eo.catalogues.plan import Plan
 from deepnets4eo.cli.main import main
 from deepnets4eo.cli.output import VisibleFormatter
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import write_json
 from deepnets4eo.grid import whole
-from deepnets4eo.outputs.provenance import describe, manifest
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.layer import Layer
+from deepnets4eo.outputs import describe, manifest
+from deepnets4eo.rasters import CogWriter, Layer
 
 SIGNED = "https://me:SECRET@store.example.org/a%20b/x.tif?sv=2&sig=SECRET%3D&se=SECRET"
 SHOWN = "https://store.example.org/a%20b/x.tif"

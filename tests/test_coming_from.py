@@ -17,7 +17,7 @@ import rasterio
 import shapely
 from geotiff import write_geotiff
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.cli.main import main
 
 sys.path.append(str(Path(__file__).parent / "fuzz"))

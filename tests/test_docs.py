@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deepnets4eo.cards.catalog import recipes
+from deepnets4eo.cards import recipes
 from deepnets4eo.cli.main import VERBS
 from deepnets4eo.training import load_recipe
 

@@ -28,7 +28,7 @@ from deepnets4eo.files import read_yaml
 from deepnets4eo.footprints import read_footprints
 from deepnets4eo.grid import Grid
 from deepnets4eo.options import options_from
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 CRS = "EPSG:32637"

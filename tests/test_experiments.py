@@ -27,8 +27,7 @@ from refusals import raises_naming
 from safetensors.torch import load_file, save_file
 from score_table import Outcome, Row
 
-from deepnets4eo.cards.dataset_card import DatasetCard
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, DatasetCard, Legend
 from deepnets4eo.classification import classify_images
 from deepnets4eo.classification.readers import ImageData, list_unlabelled
 from deepnets4eo.errors import InputError, MissingExtraError
@@ -36,11 +35,10 @@ from deepnets4eo.files import read_json
 from deepnets4eo.grid import Window
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.points import PointCloud
-from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.segmentation import SegNetEncoder
 from deepnets4eo.segmentation.weights import conv_and_norm_names
-from deepnets4eo.segmenters.networks import create_model
-from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.segmenters import create_model, load_run
 from deepnets4eo.training import load_recipe
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"

@@ -24,14 +24,14 @@ from rasterio._err import CPLE_AppDefinedError
 from safetensors import SafetensorError
 
 from deepnets4eo import files
-from deepnets4eo.baselines.estimator_file import save_estimator
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.baselines import save_estimator
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import OutputError
 from deepnets4eo.evaluation import report
 from deepnets4eo.files import atomic_write, system_error, write_json, write_text, write_yaml, writing
 from deepnets4eo.grid import Window
 from deepnets4eo.polygons import write_vector
-from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters import CogWriter
 from deepnets4eo.training.state import save_state
 
 LIMIT_BYTES = 4096

@@ -26,8 +26,8 @@ from deepnets4eo.grid import (
     transform_shapes,
     whole,
 )
-from deepnets4eo.inspection.files import inspect
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.inspection import inspect
+from deepnets4eo.rasters import Layer
 
 sides = st.integers(1, 60)
 offsets = st.integers(-70, 70)

@@ -13,13 +13,12 @@ from light_jobs import INSTALL, run_jobs
 from refusals import raises_naming
 
 from deepnets4eo import lazy
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError, MissingExtraError
 from deepnets4eo.lazy import check_extra, name_missing_extra
 from deepnets4eo.points.snapnet import SnapNetLabeller
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.segmenters import InputSpec, LayerInput, NetworkSegmenter
 from deepnets4eo.segmenters.run import save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.training import train
 
 ROOT = Path(__file__).resolve().parents[1]

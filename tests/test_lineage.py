@@ -13,9 +13,9 @@ import pytest
 import yaml
 from source_trees import ROOT
 
-from deepnets4eo.cards.catalog import datasets, recipes
-from deepnets4eo.cards.dataset_card import DatasetCard
-from deepnets4eo.segmenters.networks import list_heads, list_models
+from deepnets4eo.cards import DatasetCard, datasets, recipes
+from deepnets4eo.segmenters import list_models
+from deepnets4eo.segmenters.networks import list_heads
 from deepnets4eo.training import load_recipe
 
 sys.path.insert(0, str(ROOT / "scripts"))

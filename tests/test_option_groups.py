@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from deepnets4eo.change import ChangeOptions
 from deepnets4eo.damage import Settings
 from deepnets4eo.errors import InputError
-from deepnets4eo.evaluation.options import Intervals
+from deepnets4eo.evaluation import Intervals
 from deepnets4eo.options import Section, option_group, options_from, plain_options
 
 

@@ -11,7 +11,7 @@ from refusals import raises_naming
 
 from deepnets4eo.errors import GridError, InputError, OutputError, Reading, RunError
 from deepnets4eo.grid import Grid
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 
 class PanicException(BaseException):

@@ -8,7 +8,7 @@ import pytest
 import typer
 import typer.main
 
-from deepnets4eo.cards.catalog import recipes
+from deepnets4eo.cards import recipes
 from deepnets4eo.cli.main import VERBS, app
 
 ROOT = Path(__file__).resolve().parents[1]

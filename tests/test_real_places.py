@@ -19,7 +19,7 @@ from places.damage_scores import at_half, intervals_of, ranges_of, scores_of  # 
 from places.figures import FILES, MARK, figure_differences, write_figures  # noqa: E402
 from places.working_grid import CRS, SourceImage, on_working_grid, regions_of  # noqa: E402
 
-from deepnets4eo.cards.legend import VOID  # noqa: E402
+from deepnets4eo.cards import VOID  # noqa: E402
 from deepnets4eo.damage.probabilities import adjust_to_share  # noqa: E402
 from deepnets4eo.files import write_json  # noqa: E402
 
@@ -132,7 +132,7 @@ def test_a_share_is_taken_back_as_the_decision_put_it_in() -> None:
 
 
 def test_grades_of_a_mask_follow_most_of_its_pixels() -> None:
-    from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.rasters import Layer
 
     mask = np.zeros((20, 20), np.uint8)
     mask[2:8, 2:8], mask[2, 2:4], mask[12:18, 12:18] = 4, 1, 1

@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 
 from deepnets4eo import evaluate, predict
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.change import ChangeOptions, map_change
 from deepnets4eo.display import progress
 from deepnets4eo.display.progress import in_notebook
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.layer import Layer
-from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.rasters import Layer, Scene
 
 xarray = pytest.importorskip("xarray")
 

@@ -72,7 +72,7 @@ def assess(
 
     Examples
     --------
-    >>> from deepnets4eo.rasters.scene import Layer
+    >>> from deepnets4eo.rasters import Layer
     >>> from deepnets4eo.synthetic import City
     >>> city = City(seed=1, size_px=256)
     >>> pre, post = (Layer.open(a.image, grid=a.grid) for a in (city.pre, city.post))

@@ -120,7 +120,7 @@ def evaluate_values(
 
     Examples
     --------
-    >>> from deepnets4eo.cards.quantity import QUANTITIES
+    >>> from deepnets4eo.cards import QUANTITIES
     >>> heights = np.array([[0.0, 4.0]], np.float32)
     >>> evaluate_values([(heights + 1, heights)], QUANTITIES["height"])["values"]["mae"]
     1.0

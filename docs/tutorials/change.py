@@ -13,10 +13,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from deepnets4eo import Layer, evaluate, predict, train
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.change import ChangeOptions, map_change
 from deepnets4eo.grid import whole
-from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters import CogWriter
 from deepnets4eo.synthetic import City, Event
 
 folder = Path(tempfile.mkdtemp())

@@ -18,7 +18,7 @@ from deepnets4eo import Layer
 from deepnets4eo.damage import Settings, assess
 from deepnets4eo.floods import map_flood
 from deepnets4eo.grid import whole
-from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters import CogWriter
 from deepnets4eo.synthetic import City, Event
 
 folder = Path(tempfile.mkdtemp())

@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from deepnets4eo import train
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.inspection import inspect
 from deepnets4eo.points import (
     PointCloud,

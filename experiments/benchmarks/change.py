@@ -27,14 +27,14 @@ from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.arrays import FloatImage
-from deepnets4eo.change import NoveltyOptions, rank_novelty
-from deepnets4eo.change.diffusion import EDGE_LEVEL, RATE, Diffusion, _DiffusionStep, guided_anisotropic_diffusion
+from deepnets4eo.change import Diffusion, NoveltyOptions, guided_anisotropic_diffusion, rank_novelty
+from deepnets4eo.change.diffusion import EDGE_LEVEL, RATE, _DiffusionStep
 from deepnets4eo.change.series.features import CellGrid, SpectralTexture, measure_cells
 from deepnets4eo.change.series.page import write_page
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.grid import READ_PX, blocks
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.rasters.gdal_memory import gdal_cache
+from deepnets4eo.rasters import gdal_cache
 from deepnets4eo.system import peak_bytes
 
 BLOCK_PX = 512

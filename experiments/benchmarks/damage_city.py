@@ -29,7 +29,7 @@ from skimage.metrics import structural_similarity
 
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters import CogWriter
 from deepnets4eo.synthetic import City
 
 TILE_PX = 2000

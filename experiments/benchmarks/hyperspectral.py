@@ -29,16 +29,14 @@ from sklearn.svm import SVC, LinearSVC
 from threadpoolctl import threadpool_limits
 
 from deepnets4eo.arrays import Batch
-from deepnets4eo.baselines import PixelClassifier
-from deepnets4eo.baselines.estimators import EstimatorOptions, build_estimator
-from deepnets4eo.cards.legend import Legend, LegendClass
+from deepnets4eo.baselines import EstimatorOptions, PixelClassifier, build_estimator
+from deepnets4eo.cards import Legend, LegendClass
 from deepnets4eo.device import choose, cpu_has_bfloat16_units, keep_freed_memory
 from deepnets4eo.hyperspectral import PatchClassifier
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.networks import create_model
-from deepnets4eo.segmenters.run import load_run, save_run
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.segmenters import InputSpec, create_model, load_run
+from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.system import peak_bytes
 
 CLASSES_CLASSICAL = 9

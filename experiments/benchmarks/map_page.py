@@ -20,11 +20,11 @@ import numpy as np
 import pandas as pd
 from odc.geo.geobox import GeoBox
 
-from deepnets4eo.damage.map import DamageMap
+from deepnets4eo.damage import GRADES, DamageMap
 from deepnets4eo.damage.products.report import write_report
 from deepnets4eo.damage.products.summary import summarize
-from deepnets4eo.damage.vocabulary import GRADES, PRE_POST, STATUSES
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.damage.vocabulary import PRE_POST, STATUSES
+from deepnets4eo.rasters import Layer
 from deepnets4eo.synthetic import City
 
 if TYPE_CHECKING:

@@ -107,7 +107,7 @@ def time_features(words: list[str]) -> None:
     parser.add_argument("--sample", type=int, default=1000, help="points that the plain way is timed on")
     options = parser.parse_args(words)
     if options.cloud:
-        from deepnets4eo.points.files import open_cloud
+        from deepnets4eo.points import open_cloud
 
         cloud = open_cloud(options.cloud).read()
     else:

@@ -22,16 +22,15 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
-from deepnets4eo.cards.legend import Legend, LegendClass
-from deepnets4eo.cards.quantity import QUANTITIES
-from deepnets4eo.damage.network.grader import NetworkGrader, open_shipped
+from deepnets4eo.cards import QUANTITIES, Legend, LegendClass
+from deepnets4eo.damage.network import NetworkGrader
+from deepnets4eo.damage.network.grader import open_shipped
 from deepnets4eo.damage.network.pairs import in_pixels, make_scene as pair_scene
 from deepnets4eo.device import RUNTIMES, choose
 from deepnets4eo.grid import blocks
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.rasters import Layer
+from deepnets4eo.segmenters import InputSpec, LayerInput, NetworkSegmenter
 from deepnets4eo.system import peak_bytes
 from deepnets4eo.tiling import Tiling
 

@@ -26,8 +26,7 @@ from odc.geo.geobox import GeoBox
 from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.osm import OsmRules, rasterize_osm
 from deepnets4eo.polygons import polygonize
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import CogWriter, Layer
 from deepnets4eo.zonal import class_counts
 
 NUM_CLASSES = 5

@@ -19,7 +19,7 @@ import shapely
 from numpy.typing import NDArray
 from PIL import Image
 
-from deepnets4eo.cards.legend import VOID
+from deepnets4eo.cards import VOID
 from deepnets4eo.damage.network.find_buildings import (
     BORDER,
     BUILDING,
@@ -32,9 +32,8 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import gsd_m
 from deepnets4eo.metrics import ConfusionMatrix, DetectionScores, evaluate_detections
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters.any_size import takes_any_size
-from deepnets4eo.segmenters.run import Run
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.segmenters import Run, takes_any_size
 from places.working_grid import BuildingScene, SourceImage, in_pixels_of, inside, mask_of
 
 XBD_GSD_M = 0.5  # of the scenes that xBD gives out, about
@@ -86,7 +85,7 @@ def _loveda(folder: Path) -> Iterator[SourceImage]:
 
 
 def _joplin(folder: Path) -> Iterator[SourceImage]:
-    from deepnets4eo.damage import align_footprints, read_footprints
+    from deepnets4eo.footprints import align_footprints, read_footprints
 
     layer = Layer.open(folder / "pre")
     footprints = read_footprints(folder / "joplin.geojson")

@@ -20,7 +20,7 @@ from deepnets4eo.options import Section
 from deepnets4eo.points.features.neighbourhoods import blocks_with_halo, find_neighbours
 
 if TYPE_CHECKING:
-    from deepnets4eo.points.cloud import PointCloud
+    from deepnets4eo.points import PointCloud
 
 
 class Verdict(IntEnum):

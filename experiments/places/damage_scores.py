@@ -23,15 +23,15 @@ from scipy.special import expit, logit
 from script import require_files
 from sklearn.metrics import cohen_kappa_score, log_loss, roc_auc_score
 
-from deepnets4eo.damage import Settings, assess
+from deepnets4eo.damage import GRADES, Settings, assess
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.grades import Grades
-from deepnets4eo.damage.vocabulary import GRADES, MAJOR, STATUSES
+from deepnets4eo.damage.vocabulary import MAJOR, STATUSES
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.metrics import calibration_error
-from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.outputs import EventInfo
+from deepnets4eo.rasters import Layer
 from places.working_grid import SMALLEST_M2, crs_of, metric_grid, regions_of
 
 INTACT = GRADES[0]

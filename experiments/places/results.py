@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from deepnets4eo.cards.legend import VOID
-from deepnets4eo.display.figures import color_patches, stretch
+from deepnets4eo.cards import VOID
+from deepnets4eo.display import color_patches, stretch
 from deepnets4eo.files import atomic_write, read_json, write_json, write_text
 from deepnets4eo.grid import Window, coarse_grid, crop, transform_shapes
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 from places.damage_scores import INTACT_SITES, DamageCase
 from places.working_grid import BuildingScene
 

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 import deepnets4eo
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.points import PointCloud
 from deepnets4eo.points.files.las import SYNTHETIC

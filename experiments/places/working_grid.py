@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from rasterio.warp import Resampling, reproject
 from scipy.ndimage import label
 
-from deepnets4eo.cards.legend import VOID
-from deepnets4eo.damage.vocabulary import GRADES
+from deepnets4eo.cards import VOID
+from deepnets4eo.damage import GRADES
 from deepnets4eo.grid import Grid, transform_shapes
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 PAIR_PX = 512
 FOOTPRINT_ERROR_M = 0.7  # what registration leaves, as measured on real pairs

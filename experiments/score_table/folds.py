@@ -9,10 +9,10 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import Protocol, evaluate_pairs
-from deepnets4eo.rasters.scene import LABELS
+from deepnets4eo.rasters import LABELS
 from deepnets4eo.training import load_recipe
 from score_table.rows import BenchmarkScenes, Outcome, Row, run_row
 

@@ -15,18 +15,15 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import Protocol, evaluate_pairs
 from deepnets4eo.files import read_json, sha256, write_json
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters.scene import LABELS, Scene
-from deepnets4eo.segmenters.checksums import CARD
-from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.rasters import LABELS, Scene
+from deepnets4eo.segmenters import CARD, load_run
 from deepnets4eo.system import take_share_of_cores
-from deepnets4eo.training import load_recipe, train
-from deepnets4eo.training.recipe import Recipe
-from deepnets4eo.training.tasks import TrainOptions
+from deepnets4eo.training import Recipe, TrainOptions, load_recipe, train
 
 OUTCOME = "outcome.json"
 

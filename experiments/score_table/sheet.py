@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.display.figures import color_patches
+from deepnets4eo.cards import VOID, Legend
+from deepnets4eo.display import color_patches
 from deepnets4eo.files import atomic_write
 from deepnets4eo.grid import coarse_grid
-from deepnets4eo.rasters.scene import LABELS, Layer
+from deepnets4eo.rasters import LABELS, Layer
 from score_table.rows import Outcome, Sources
 
 SIDE_PX = 420

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deepnets4eo.cards.dataset_card import PublishedScores
+from deepnets4eo.cards import PublishedScores
 from deepnets4eo.files import write_json, write_text
-from deepnets4eo.outputs.safe_text import csv_text, markdown_text
+from deepnets4eo.outputs import csv_text, markdown_text
 from score_table.rows import Outcome, scored_names
 
 Line = tuple[str, str, dict[str, float], float, float, float, float]

@@ -13,11 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
-from deepnets4eo.training.losses import SumOfLosses
-from deepnets4eo.training.recipe import TrainSection
+from deepnets4eo.segmenters import NetworkSegmenter
+from deepnets4eo.training import SumOfLosses, TrainSection
 from world.windows import BORDER, BUILDING
 
 Sample = dict[str, NDArray[Any]]

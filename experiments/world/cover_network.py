@@ -13,23 +13,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from deepnets4eo.cards.catalog import run_path
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend, run_path
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_yaml
 from deepnets4eo.options import Section
-from deepnets4eo.segmenters.checksums import CARD
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.run import RECIPE, load_run, save_run
+from deepnets4eo.segmenters import CARD, RECIPE, InputSpec, load_run
+from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.tiling import Tiling
-from deepnets4eo.training.fit import build_segmenter
-from deepnets4eo.training.recipe import Processes, Recipe
+from deepnets4eo.training import Processes, Recipe, build_segmenter
 from world.windows import INPUTS, INPUTS_WITH_HEIGHTS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+    from deepnets4eo.segmenters import NetworkSegmenter
 
 RUNS = ("landcover", "buildings")  # in the order of the network's outputs
 HEAD = "segmentation_head.0"
@@ -121,7 +118,7 @@ def write_cover_run(
 ) -> Path:
     """Write the run of one output, "landcover" or "buildings", with the recipe and the notes for its card; returns its
     folder."""
-    from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+    from deepnets4eo.segmenters import NetworkSegmenter
 
     network = {key: value for key, value in segmenter.network.items() if key != "num_classes"}
     one = NetworkSegmenter(network, _inputs(recipe.data), Legend.load(name), tiling=segmenter.tiling, stored="float16")
@@ -171,7 +168,8 @@ def _first_layer(segmenter: NetworkSegmenter) -> tuple[str, Tensor]:
 
 
 def _training_state(folder: Path, build: Callable[[WorldSection], NetworkSegmenter]) -> dict[str, Tensor]:
-    from deepnets4eo.training.epochs import CHECKPOINTS, LAST
+    from deepnets4eo.training import CHECKPOINTS
+    from deepnets4eo.training.epochs import LAST
     from deepnets4eo.training.state import load_state
 
     if not (folder / RECIPE).is_file() and all((folder / name / CARD).is_file() for name in RUNS):
@@ -193,7 +191,7 @@ def _load_runs(segmenter: NetworkSegmenter, folder: Path, names: Sequence[str]) 
 
 def _run_state(segmenter: NetworkSegmenter, folder: Path) -> dict[str, Tensor]:
     """Weights of a run; the outputs of the other legend stay those of the segmenter."""
-    from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+    from deepnets4eo.segmenters import NetworkSegmenter
 
     run = load_run(folder)
     name, former = run.legend.name, run.segmenter

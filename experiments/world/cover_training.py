@@ -15,11 +15,8 @@ import numpy as np
 
 from deepnets4eo.files import write_json
 from deepnets4eo.lazy import check_extra
-from deepnets4eo.training.data import Sample
-from deepnets4eo.training.fit import METRICS, fit_segmenter
+from deepnets4eo.training import METRICS, Sample, StreamSamples, Task, TrainOptions, fit_segmenter
 from deepnets4eo.training.ranks import Rank
-from deepnets4eo.training.streams import StreamSamples
-from deepnets4eo.training.tasks import Task, TrainOptions
 from world.cover_network import (
     WorldRecipe,
     WorldSection,
@@ -33,7 +30,7 @@ from world.surface import city_pair, is_city
 from world.windows import PairWithTruth, WindowCutter
 
 if TYPE_CHECKING:
-    from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+    from deepnets4eo.segmenters import NetworkSegmenter
     from world.cover_criterion import CoverScorer
 
 log = logging.getLogger(__name__)

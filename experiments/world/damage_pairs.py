@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import shapely
 
-from deepnets4eo.cards.legend import VOID
+from deepnets4eo.cards import VOID
 from deepnets4eo.damage import GRADES, DamageRecipe, MadeUpPairs
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.lazy import check_extra
@@ -113,8 +113,7 @@ def world_pairs(
 def city_pairs(seed: Sequence[int], size_px: int) -> Iterator[GradedPair]:
     """Yield suburbs of the miniature city without end, with nearly registered dates."""
     from deepnets4eo.damage import GradedPair
-    from deepnets4eo.synthetic.city import City
-    from deepnets4eo.synthetic.event import Event
+    from deepnets4eo.synthetic import City, Event
 
     rng = np.random.default_rng(list(seed))
     while True:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from deepnets4eo.arrays import ByteImage, FloatImage, Mask
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 from world.water_windows import DRY, SOFT_PX, WATER, oriented_noise
 
 # Display colours (red, green, blue, near infrared) of muddy water, from milky to dark.

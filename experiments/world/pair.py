@@ -18,7 +18,7 @@ from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.synthetic.style import Light
+from deepnets4eo.synthetic import Light
 from world.paint_world import paint
 from world.plan import AFTER, BEFORE, CONE, DOME, Plan
 from world.sensor import WorldSensor, expose

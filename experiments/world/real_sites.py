@@ -21,8 +21,8 @@ from rasterio.features import rasterize
 from scipy.ndimage import label
 
 from deepnets4eo.arrays import ByteImage
-from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.rasters.scene import LABELS, Layer
+from deepnets4eo.cards import VOID, Legend
+from deepnets4eo.rasters import LABELS, Layer
 from world.windows import PairWithTruth
 
 MINICITY = Legend.load("minicity")

@@ -15,7 +15,7 @@ import numpy as np
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_yaml
-from deepnets4eo.synthetic.style import Season
+from deepnets4eo.synthetic import Season
 
 WINTER_DAYS = 335, 90  # of the year, first and last
 # Share of the winter days with snow: more than there are, so that networks learn enough of it.

@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import ByteImage
-from deepnets4eo.synthetic.city import City
+from deepnets4eo.synthetic import City
 from deepnets4eo.synthetic.surface import CitySurface
 
 CITY_SHARE = {"world": 0.0, "both": 1 / 3, "city": 1.0}  # of the pairs that are suburbs of the miniature city

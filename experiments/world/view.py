@@ -15,10 +15,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
+from deepnets4eo.synthetic import Light
 from deepnets4eo.synthetic.materials import KIND
 from deepnets4eo.synthetic.sensor import SKY_TINT
-from deepnets4eo.synthetic.style import Light
 from world.plan import Plan
 from world.shade import CLOUD_PX, Layers, Scene, face_sun, find_tops, see_pixels
 from world.surface import Floats, WorldSurface

@@ -14,21 +14,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from deepnets4eo.cards.catalog import run_path
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend, run_path
 from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.options import Section
-from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.segmenters import load_run
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.tiling import Tiling
-from deepnets4eo.training.data import Sample
-from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
+from deepnets4eo.training import (
+    Processes,
+    Recipe,
+    Sample,
+    StreamSamples,
+    Task,
+    TrainOptions,
+    build_segmenter,
+    fit_segmenter,
+    write_run,
+)
 from deepnets4eo.training.ranks import Rank
-from deepnets4eo.training.recipe import Processes, Recipe
-from deepnets4eo.training.streams import StreamSamples
-from deepnets4eo.training.tasks import Task, TrainOptions
 from world.muddy_water import draw_muddy
 from world.style import chosen_names
 from world.water_windows import WATER, WATER_INPUTS, WaterCutter
@@ -36,7 +41,7 @@ from world.water_windows import WATER, WATER_INPUTS, WaterCutter
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+    from deepnets4eo.segmenters import NetworkSegmenter
     from world.pair import PairSample
 
 log = logging.getLogger(__name__)
@@ -94,8 +99,8 @@ def train_water(recipe: WaterRecipe, out: Path, options: TrainOptions) -> Path:
     check_extra("deep", "radar")
     import torch
 
-    from deepnets4eo.segmenters.segmenter import NetworkSegmenter
-    from deepnets4eo.training.losses import SegmentationCriterion
+    from deepnets4eo.segmenters import NetworkSegmenter
+    from deepnets4eo.training import SegmentationCriterion
 
     data, legend = recipe.data, Legend.load("water-and-mud")
     styles, hazards = learnt_names(data)

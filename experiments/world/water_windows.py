@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from deepnets4eo.arrays import ByteImage
-from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
+from deepnets4eo.cards import VOID, Legend
+from deepnets4eo.segmenters import DISPLAY_RGB, InputSpec
 from deepnets4eo.synthetic.materials import CODE
 from world.sensor import SensorVariation
 from world.windows import PairOfImages, nearest, resize_image

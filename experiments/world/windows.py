@@ -14,8 +14,8 @@ from PIL import Image
 from scipy import ndimage
 
 from deepnets4eo.arrays import ByteImage
-from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec, LayerInput
+from deepnets4eo.cards import VOID, Legend
+from deepnets4eo.segmenters import DISPLAY_RGB, InputSpec, LayerInput
 from world.sensor import SensorVariation
 
 GSD_M = 0.5  # ground size of a pixel that the networks work at

@@ -10,14 +10,13 @@ from sklearn.linear_model import LogisticRegression
 from deepnets4eo.baselines import ExpertRules, PixelClassifier, PostProcessed, SuperpixelClassifier
 from deepnets4eo.baselines.rules import RuleTable
 from deepnets4eo.baselines.superpixels import Superpixels
-from deepnets4eo.cards.legend import VOID, Legend, LegendClass
+from deepnets4eo.cards import VOID, Legend, LegendClass
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.evaluation import evaluate
 from deepnets4eo.grid import Grid, whole
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.rasters import CogWriter, Layer, Scene
+from deepnets4eo.segmenters import InputSpec
 from deepnets4eo.segmenters.run import save_run
 
 LEGEND = Legend("three", tuple(LegendClass(v, n, (80 * v, 9, 9)) for v, n in enumerate(("low", "middle", "high"))))

@@ -7,8 +7,8 @@ from refusals import raises_naming
 
 from deepnets4eo.baselines.bands import Bands, band_names, unstandardise
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import InputSpec
 
 
 def make_scene(bands: int = 4) -> Scene:

@@ -22,9 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
-from deepnets4eo.baselines import estimator_file
-from deepnets4eo.baselines.estimator_file import load_estimator, save_estimator
-from deepnets4eo.baselines.estimators import EstimatorOptions, build_estimator
+from deepnets4eo.baselines import EstimatorOptions, build_estimator, estimator_file, load_estimator, save_estimator
 from deepnets4eo.errors import RunError
 
 RNG = np.random.default_rng(0)

@@ -7,8 +7,8 @@ import pytest
 from refusals import raises_naming
 from sklearn.ensemble import RandomForestClassifier
 
-from deepnets4eo.baselines.estimator_file import load_estimator, save_estimator
-from deepnets4eo.baselines.estimators import ESTIMATORS, EstimatorOptions, build_estimator, fit_estimator
+from deepnets4eo.baselines import EstimatorOptions, build_estimator, fit_estimator, load_estimator, save_estimator
+from deepnets4eo.baselines.estimators import ESTIMATORS
 from deepnets4eo.baselines.tuned_classifier import (
     TunedClassifier,
     _subsample,

@@ -9,16 +9,14 @@ from hypothesis import given, strategies as st
 from refusals import raises_naming
 
 from deepnets4eo.baselines.patch_network import PatchNetwork
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.segmenters.networks import create_model
-from deepnets4eo.segmenters.run import load_run, save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.segmenters import InputSpec, LayerInput, NetworkSegmenter, create_model, load_run
+from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.synthetic import City
-from deepnets4eo.training.recipe import Recipe, resolve
+from deepnets4eo.training import Recipe, TrainOptions
+from deepnets4eo.training.recipe import resolve
 from deepnets4eo.training.segmentation import train_segmentation
-from deepnets4eo.training.tasks import TrainOptions
 
 
 def tiny(in_channels=3, num_classes=4, **options):

@@ -13,14 +13,13 @@ from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.baselines.bands import Bands, band_names, unstandardise
 from deepnets4eo.baselines.features import HOMES, DenseFeature, Feature, build_features, stack
 from deepnets4eo.baselines.features.feature import FittedFeature
-from deepnets4eo.cards.legend import Legend, LegendClass
+from deepnets4eo.cards import Legend, LegendClass
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_json
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters.checksums import seal
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.run import load_run, save_run
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.segmenters import InputSpec, load_run, seal
+from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.tiling import Tiling
 
 LEGEND = Legend("three", tuple(LegendClass(v, n, (v, v, 1)) for v, n in [(2, "low"), (5, "middle"), (9, "high")]))
@@ -188,7 +187,7 @@ def test_a_feature_can_be_given_instead_of_its_name():
 @pytest.mark.parametrize("weight", ["none", "balanced"])
 def test_priors_are_those_that_are_wanted_however_samples_and_weights_are(sampling, weight, tmp_path):
     import deepnets4eo
-    from deepnets4eo.baselines.training import BaselineRecipe
+    from deepnets4eo.baselines import BaselineRecipe
     from deepnets4eo.training.recipe import resolve
 
     rng = np.random.default_rng(0)

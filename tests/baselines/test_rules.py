@@ -5,13 +5,13 @@ import pytest
 import yaml
 from refusals import raises_naming
 
+from deepnets4eo.baselines import ExpertRules
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.rules import ExpertRules, RuleTable
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.baselines.rules import RuleTable
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError, LabelError, RunError
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import InputSpec, Segmenter
 from deepnets4eo.tiling import Tiling
 
 LEGEND = Legend.load("dfc2015")

@@ -15,10 +15,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from deepnets4eo import lazy
-from deepnets4eo.baselines import training
+from deepnets4eo.baselines import EstimatorOptions, SelfOrganizingMap, build_estimator, training
 from deepnets4eo.baselines.array_estimators import LinearDiscriminant, RbfSvm, SpectralAngleMapper
-from deepnets4eo.baselines.estimators import DENSITIES, SCORED, EstimatorOptions, build_estimator
-from deepnets4eo.baselines.som import SelfOrganizingMap
+from deepnets4eo.baselines.estimators import DENSITIES, SCORED
 from deepnets4eo.baselines.tuned_classifier import (
     Calibrators,
     TunedClassifier,
@@ -28,7 +27,7 @@ from deepnets4eo.baselines.tuned_classifier import (
     platt,
 )
 from deepnets4eo.errors import InputError, MissingExtraError
-from deepnets4eo.training.tasks import TrainOptions
+from deepnets4eo.training import TrainOptions
 
 CHANGED = {
     "class_weight": "none", "C": 3.0, "gamma": 2.0, "trees": 11, "leaf_samples": 6, "neighbours": 4,

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from deepnets4eo.baselines import SelfOrganizingMap
-from deepnets4eo.baselines.estimator_file import load_estimator, save_estimator
+from deepnets4eo.baselines import SelfOrganizingMap, load_estimator, save_estimator
 from deepnets4eo.errors import InputError
 
 

@@ -5,9 +5,8 @@ import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.neighbors import KNeighborsClassifier
 
+from deepnets4eo.baselines import EstimatorOptions, build_estimator, fit_estimator, load_estimator, save_estimator
 from deepnets4eo.baselines.array_estimators import LinearDiscriminant, SpectralAngleMapper
-from deepnets4eo.baselines.estimator_file import load_estimator, save_estimator
-from deepnets4eo.baselines.estimators import EstimatorOptions, build_estimator, fit_estimator
 from deepnets4eo.baselines.tuned_classifier import class_scores
 
 BANDS, CLASSES = 60, np.array([1, 4, 5, 9], np.uint8)

@@ -12,13 +12,13 @@ from sklearn.preprocessing import StandardScaler
 
 from deepnets4eo.baselines import SuperpixelClassifier
 from deepnets4eo.baselines.superpixels import Superpixels
-from deepnets4eo.cards.legend import Legend, LegendClass
+from deepnets4eo.cards import Legend, LegendClass
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.run import load_run, save_run
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.segmenters import InputSpec, load_run
+from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.tiling import Tiling
 
 LEGEND = Legend("three", tuple(LegendClass(v, n, (v, v, 1)) for v, n in [(2, "low"), (5, "middle"), (9, "high")]))

@@ -12,9 +12,8 @@ from made_up_map import make_grid
 from report_visit import PHONE
 
 from deepnets4eo.change.page import COLOURS, write_page
-from deepnets4eo.outputs import EventInfo
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.outputs import EventInfo, Finding
+from deepnets4eo.rasters import Layer, Scene
 
 pytestmark = pytest.mark.browser
 

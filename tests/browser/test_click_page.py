@@ -5,9 +5,8 @@ from made_up_clicks import HOSTILE, write_clickable
 from report_visit import DESKTOP, PHONE
 from served import answering, press
 
-from deepnets4eo.prediction import click_review, open_scene
-from deepnets4eo.prediction.click_page import ClickServer
-from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.prediction import ClickServer, click_review, open_scene
+from deepnets4eo.segmenters import load_run
 
 pytestmark = pytest.mark.browser
 

@@ -7,13 +7,12 @@ import shapely
 from affine import Affine
 from report_visit import DESKTOP, PHONE
 
-from deepnets4eo.damage.comparison.maps import compare_maps, read_damage_map
-from deepnets4eo.damage.comparison.page import write_comparison
-from deepnets4eo.damage.vocabulary import GRADES
+from deepnets4eo.damage import GRADES
+from deepnets4eo.damage.comparison import compare_maps, read_damage_map, write_comparison
 from deepnets4eo.grid import Grid
 from deepnets4eo.points import RubbleOptions, debris_history
 from deepnets4eo.points.rubble.history import write_history_page
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 CRS, COUNT = "EPSG:32633", 24
 LONG = "outlines_of_a_file_with_a_name_that_is_longer_than_a_telephone_is_wide"

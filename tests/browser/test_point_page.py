@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from report_visit import DESKTOP, FRAMES, PHONE
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.points import PointCloud, draw
 
 COUNT = """() => {

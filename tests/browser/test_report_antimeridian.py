@@ -16,7 +16,7 @@ from made_up_map import make_map
 from odc.geo.geobox import GeoBox
 from report_visit import by_probability, write
 
-from deepnets4eo.damage.map import DamageMap
+from deepnets4eo.damage import DamageMap
 from deepnets4eo.damage.products.exchange_formats import write_csv, write_geojson
 
 pytestmark = pytest.mark.browser

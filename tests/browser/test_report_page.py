@@ -12,12 +12,12 @@ import shapely.affinity
 from made_up_map import MEANING, make_grid, make_map
 from report_visit import PHONE, by_probability, write
 
-from deepnets4eo.damage.evidences.rasters import RasterEvidence, ScoreLayer
+from deepnets4eo.damage import RasterEvidence
+from deepnets4eo.damage.evidences.rasters import ScoreLayer
 from deepnets4eo.damage.products.exchange_formats import write_csv, write_geojson
 from deepnets4eo.damage.products.summary import summarize
-from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.outputs import EventInfo, Finding
+from deepnets4eo.rasters import Layer
 
 pytestmark = pytest.mark.browser
 

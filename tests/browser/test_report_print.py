@@ -8,7 +8,7 @@ import shapely.affinity
 from made_up_map import make_grid, make_map
 from report_visit import write
 
-from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.outputs import Finding
 
 pytestmark = pytest.mark.browser
 

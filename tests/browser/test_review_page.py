@@ -5,7 +5,7 @@ from made_up_review import write_reviewed
 from report_visit import DESKTOP, PHONE
 from served import answering, press
 
-from deepnets4eo.damage.review.page import ReviewServer
+from deepnets4eo.damage.review import ReviewServer
 
 pytestmark = pytest.mark.browser
 

@@ -5,11 +5,10 @@ import csv
 from made_up_series import BANDS, Change, make_series
 from report_visit import DESKTOP, PHONE
 
-from deepnets4eo.change.series.job import SeriesJob
-from deepnets4eo.change.series.options import NoveltyOptions, SeriesProducts
-from deepnets4eo.change.series.ranking import NoveltyRanking
+from deepnets4eo.change import NoveltyOptions, NoveltyRanking
+from deepnets4eo.change.series import SeriesJob, SeriesProducts
 from deepnets4eo.change.series.stack import ImageSeries
-from deepnets4eo.jobs.output import JobOutput
+from deepnets4eo.jobs import JobOutput
 
 
 def test_a_dot_of_the_timeline_leads_to_its_pictures(visit, tmp_path):

@@ -6,15 +6,12 @@ import pytest
 from refusals import raises_naming
 
 from deepnets4eo.baselines.rules import RuleTable
-from deepnets4eo.cards import catalog
-from deepnets4eo.cards.dataset_card import DatasetCard, load_protocol
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import DatasetCard, Legend, catalog, load_protocol
 from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.decision.model import DamageModel
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_yaml, write_yaml
-from deepnets4eo.segmenters.checksums import shipped_run
-from deepnets4eo.segmenters.pretrained import is_local
+from deepnets4eo.segmenters import is_local, shipped_run
 
 
 def test_the_cards_of_the_toolbox_are_found():

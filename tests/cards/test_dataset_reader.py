@@ -12,18 +12,13 @@ from rasterio.enums import ColorInterp
 from refusals import raises_naming
 from scipy.io import savemat
 
-from deepnets4eo.cards.catalog import dataset_path
-from deepnets4eo.cards.dataset_card import DatasetCard
-from deepnets4eo.cards.dataset_reader import open_dataset, strip_leading_zeros
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import DatasetCard, Legend, dataset_path, open_dataset, strip_leading_zeros
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_yaml
-from deepnets4eo.inspection.datasets import inspect_dataset
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.training.job import load_recipe
-from deepnets4eo.training.recipe import DataSection
+from deepnets4eo.inspection import inspect_dataset
+from deepnets4eo.rasters import Layer
+from deepnets4eo.training import DataSection, load_recipe, prepare
 from deepnets4eo.training.scenes import dataset_scenes, open_scenes
-from deepnets4eo.training.segmentation import prepare
 
 VAIHINGEN = ["1", "3", "5", "7", "11", "13", "15", "17", "21", "23", "26", "28", "30", "32", "34", "37"]
 PLACES = {

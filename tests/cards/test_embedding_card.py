@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from refusals import raises_naming
 
-from deepnets4eo.cards.embedding import TAG, EmbeddingCard, split_card
+from deepnets4eo.cards import EmbeddingCard, split_card
+from deepnets4eo.cards.embedding import TAG
 from deepnets4eo.errors import InputError
 
 

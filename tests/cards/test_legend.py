@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 from refusals import raises_naming
 
-from deepnets4eo.cards.legend import VOID, Legend, LegendClass
+from deepnets4eo.cards import VOID, Legend, LegendClass
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.files import write_yaml
 

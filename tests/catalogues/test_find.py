@@ -16,9 +16,7 @@ import pytest
 import shapely
 from refusals import raises_naming
 
-from deepnets4eo.catalogues import candidates, search
-from deepnets4eo.catalogues.options import FindOptions
-from deepnets4eo.catalogues.plan import Plan, draw_coverage, make_plan
+from deepnets4eo.catalogues import FindOptions, Plan, candidates, draw_coverage, make_plan, search
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats import web

@@ -13,7 +13,7 @@ import pytest
 from small_site import small_site
 
 from deepnets4eo.catalogues.search import MAX_BODY_BYTES, Item, read_items
-from deepnets4eo.formats.web import WEB_ERRORS, Session
+from deepnets4eo.formats import WEB_ERRORS, Session
 
 BOX = (3.0, 45.0, 3.01, 45.01)
 TIMES = (datetime(2023, 1, 1, tzinfo=timezone.utc), datetime(2023, 3, 1, tzinfo=timezone.utc))

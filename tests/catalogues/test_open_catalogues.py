@@ -14,12 +14,10 @@ from refusals import raises_naming
 from small_site import small_site
 
 from deepnets4eo.cards import catalog
-from deepnets4eo.catalogues import known
-from deepnets4eo.catalogues.options import FindOptions
-from deepnets4eo.catalogues.plan import Plan, make_plan
+from deepnets4eo.catalogues import FindOptions, Plan, known, make_plan
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.stac_items import StacItem
+from deepnets4eo.formats import StacItem
 
 BOX = (3.0, 45.0, 3.01, 45.01)
 AROUND = (2.99, 44.99, 3.02, 45.02)

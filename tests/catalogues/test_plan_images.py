@@ -16,13 +16,14 @@ from geotiff import write_geotiff
 from pyproj import Transformer
 from refusals import raises_naming
 
+from deepnets4eo.catalogues import Plan, foreign_findings
 from deepnets4eo.catalogues.candidates import PlannedImage
-from deepnets4eo.catalogues.plan import MARGIN_DEG, Plan, foreign_findings
+from deepnets4eo.catalogues.plan import MARGIN_DEG
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError, OutputError
-from deepnets4eo.formats.access import allow_user_files
+from deepnets4eo.formats import allow_user_files
 from deepnets4eo.grid import Box
-from deepnets4eo.rasters.layer import Layer
+from deepnets4eo.rasters import Layer
 from deepnets4eo.synthetic import City
 
 CRS = "EPSG:32631"

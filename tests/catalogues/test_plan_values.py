@@ -11,9 +11,9 @@ import pytest
 import shapely
 from refusals import raises_naming
 
+from deepnets4eo.catalogues import FindOptions, make_plan
 from deepnets4eo.catalogues.candidates import HALF_AFTER
-from deepnets4eo.catalogues.options import FindOptions
-from deepnets4eo.catalogues.plan import make_plan, relative_path
+from deepnets4eo.catalogues.plan import relative_path
 from deepnets4eo.catalogues.search import _may_meet
 from deepnets4eo.catalogues.stac_footprints import footprint
 from deepnets4eo.errors import InputError

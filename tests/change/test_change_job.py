@@ -20,21 +20,19 @@ from geotiff import write_geotiff
 from rasterio.enums import ColorInterp
 from refusals import raises_naming
 
-from deepnets4eo.cards.legend import Legend
-from deepnets4eo.change import ChangeOptions, map_change
-from deepnets4eo.change.areas import changed_area, with_transitions
+from deepnets4eo.cards import Legend
+from deepnets4eo.change import ChangeOptions, changed_area, from_to_legend, map_change
+from deepnets4eo.change.areas import with_transitions
 from deepnets4eo.change.change_scores import change_scores
 from deepnets4eo.change.job import COVER_PRODUCTS, PRODUCTS, _identity
 from deepnets4eo.change.pair import choose_bands, open_pair
-from deepnets4eo.change.transitions import from_to_legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError, OutputError, RunError
 from deepnets4eo.grid import Window
-from deepnets4eo.inspection.files import inspect
-from deepnets4eo.jobs.output import Scratch
+from deepnets4eo.inspection import inspect
+from deepnets4eo.jobs import Scratch
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import CogWriter, Layer
 
 SIDE, GSD = 160, 10.0
 CHANGED = np.s_[60:90, 40:80]
@@ -171,9 +169,8 @@ def test_tiles_by_other_processes_make_the_same_map(result, tmp_path: Path) -> N
 
 def test_a_run_decides_where_one_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
-    from deepnets4eo.segmenters.inputs import InputSpec
+    from deepnets4eo.segmenters import InputSpec, NetworkSegmenter
     from deepnets4eo.segmenters.run import save_run
-    from deepnets4eo.segmenters.segmenter import NetworkSegmenter
     from deepnets4eo.tiling import Tiling
 
     pre, post = write_pair(tmp_path)
@@ -201,9 +198,8 @@ def test_a_run_decides_where_one_is_given(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_run_of_land_cover_at_both_dates_writes_its_maps_and_what_became_what(tmp_path: Path, capsys) -> None:
     torch = pytest.importorskip("torch")
     from deepnets4eo.change import compare_covers, from_to_legend
-    from deepnets4eo.segmenters.inputs import InputSpec
+    from deepnets4eo.segmenters import InputSpec, NetworkSegmenter
     from deepnets4eo.segmenters.run import save_run
-    from deepnets4eo.segmenters.segmenter import NetworkSegmenter
     from deepnets4eo.tiling import Tiling
 
     pre, post = write_pair(tmp_path)

@@ -11,17 +11,15 @@ from safetensors.torch import save_file
 from small_networks import NETWORKS as SMALL
 from torch import nn
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
+from deepnets4eo.change import FCEF, FCSiamConc, FCSiamDiff, FresUNet
 from deepnets4eo.change.networks.changeformer import ChangeFormer
 from deepnets4eo.change.networks.encoder_pair import EncoderPair
-from deepnets4eo.change.networks.fully_convolutional import FCEF, FCSiamConc, FCSiamDiff
-from deepnets4eo.change.networks.hrscd import FresUNet, MultitaskChangeNet, ResidualUNet
+from deepnets4eo.change.networks.hrscd import MultitaskChangeNet, ResidualUNet
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods.conv_lstm import ConvLSTM
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.segmenters.networks import create_model
-from deepnets4eo.training.fit import build_segmenter
-from deepnets4eo.training.recipe import Recipe
+from deepnets4eo.segmenters import InputSpec, LayerInput, create_model
+from deepnets4eo.training import Recipe, build_segmenter
 
 
 def count(network: nn.Module) -> int:

@@ -8,11 +8,9 @@ import torch
 from geotiff import write_geotiff
 from torch import nn
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import LabelError
-from deepnets4eo.training import load_recipe
-from deepnets4eo.training.losses import SegmentationCriterion, class_weights
-from deepnets4eo.training.recipe import DataSection
+from deepnets4eo.training import DataSection, SegmentationCriterion, class_weights, load_recipe
 from deepnets4eo.training.scenes import open_scenes
 
 CHANGE = Legend.load("change")

@@ -11,13 +11,11 @@ from scipy.linalg import eigh
 from scipy.stats import chi2
 from skimage.filters import threshold_otsu
 
-from deepnets4eo.change.classical.detector import ChangeDetector
+from deepnets4eo.change import ChangeDetector
 from deepnets4eo.change.classical.pair_scores import SPECTRAL, IrMad, Mad, chi_square_tail, mad_variates
 from deepnets4eo.errors import InputError
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.rasters.moments import Moments, MomentSums
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.rasters.thresholds import THRESHOLDS, Histogram
+from deepnets4eo.rasters import THRESHOLDS, Histogram, Layer, Moments, MomentSums, Scene
 
 OF_COLOURS = [name for name, method in SPECTRAL.items() if method.standardised]
 

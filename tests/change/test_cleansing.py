@@ -9,17 +9,16 @@ from geotiff import write_geotiff
 from refusals import raises_naming
 
 import deepnets4eo
-from deepnets4eo.cards.legend import VOID
-from deepnets4eo.change import cleansing
-from deepnets4eo.change.cleansing import CleansingRecipe, merge_labels, to_grey_levels
-from deepnets4eo.change.diffusion import Diffusion
+from deepnets4eo.cards import VOID
+from deepnets4eo.change import Diffusion, cleansing, merge_labels
+from deepnets4eo.change.cleansing import CleansingRecipe, to_grey_levels
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters.scene import LABELS, Layer, Scene
-from deepnets4eo.segmenters.inputs import LayerInput
+from deepnets4eo.rasters import LABELS, Layer, Scene
+from deepnets4eo.segmenters import LayerInput
+from deepnets4eo.training import Prepared, prepare
 from deepnets4eo.training.recipe import resolve
-from deepnets4eo.training.segmentation import Prepared, prepare
 
 RULES = {  # (original, predicted) → label, as in the paper
     "intersection": {(0, 0): 0, (0, 1): 0, (1, 0): 0, (1, 1): 1},

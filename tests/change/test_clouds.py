@@ -9,12 +9,13 @@ import pytest
 from affine import Affine
 from geotiff import write_geotiff
 
-from deepnets4eo.change import ChangeOptions, map_change
+from deepnets4eo.change import ChangeOptions, hide_clouds, map_change
 from deepnets4eo.change.areas import area_text
-from deepnets4eo.change.pair import POST, PRE, clouded_area, hide_clouds, open_pair
+from deepnets4eo.change.classical.detector import POST, PRE
+from deepnets4eo.change.pair import clouded_area, open_pair
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid
-from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.rasters import Layer, Scene
 
 SIDE, GSD = 160, 10.0
 CHANGED, OVER_PRE, OVER_POST = np.s_[60:90, 40:80], np.s_[70:100, 60:100], np.s_[0:20, 100:150]

@@ -10,17 +10,12 @@ from geotiff import write_geotiff
 from refusals import raises_naming
 
 import deepnets4eo
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters.networks import create_model
-from deepnets4eo.training.losses import (
-    FeatureContrast,
-    SegmentationCriterion,
-    SumOfLosses,
-    contrastive_loss,
-    set_contrastive_loss,
-)
-from deepnets4eo.training.recipe import Recipe, TrainSection, resolve
+from deepnets4eo.segmenters import create_model
+from deepnets4eo.training import FeatureContrast, Recipe, SegmentationCriterion, SumOfLosses, TrainSection
+from deepnets4eo.training.losses import contrastive_loss, set_contrastive_loss
+from deepnets4eo.training.recipe import resolve
 
 CHANGE = Legend.load("change")
 LAYERS = ["image_pre", "image_post"]

@@ -9,12 +9,12 @@ from affine import Affine
 from geotiff import write_geotiff
 from refusals import raises_naming
 
-from deepnets4eo.cards.legend import VOID, Legend, LegendClass
+from deepnets4eo.cards import VOID, Legend, LegendClass
 from deepnets4eo.change import compare_covers
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError, LabelError
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters import CogWriter
 
 COVER = Legend("three", tuple(LegendClass(v, n, (v, 9, 9)) for v, n in [(3, "built"), (5, "field"), (8, "water")]))
 VALUES = np.array([3, 5, 8], np.uint8)

@@ -16,11 +16,10 @@ from deepnets4eo.change.training import CoverRecipe, open_covers, score_covers
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters.run import load_run
-from deepnets4eo.training import TrainOptions
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.segmenters import load_run
+from deepnets4eo.training import TrainOptions, prepare
 from deepnets4eo.training.recipe import resolve
-from deepnets4eo.training.segmentation import prepare
 
 SMALL = [
     "data.tile_px=32", "data.windows_per_epoch=4", "data.num_workers=0", "train.batch_size=4", "train.epochs=1",
@@ -110,7 +109,7 @@ def test_samples_have_the_pair_of_covers_of_their_window(data: Path) -> None:
 
     one = recipe("joint", f"data.folders=[{data}]")
     prepared = prepare(one, ("cover_pre", "cover_post"))
-    from deepnets4eo.cards.legend import Legend
+    from deepnets4eo.cards import Legend
 
     readers = open_covers(prepared.split.scenes, Legend.from_dict(COVER), one.data)
     arguments = (prepared.split, prepared.inputs, one, prepared.cells)

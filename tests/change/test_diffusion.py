@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from refusals import raises_naming
 
-from deepnets4eo.change.diffusion import EDGE_LEVEL, RATE, Diffusion, guided_anisotropic_diffusion
+from deepnets4eo.change import Diffusion, guided_anisotropic_diffusion
+from deepnets4eo.change.diffusion import EDGE_LEVEL, RATE
 from deepnets4eo.errors import InputError
 
 STEPS = 37

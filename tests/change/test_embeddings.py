@@ -13,19 +13,19 @@ import shapely
 from geotiff import write_geotiff
 from refusals import raises_naming
 
-from deepnets4eo.cards.embedding import EmbeddingCard
-from deepnets4eo.change import NoveltyOptions
-from deepnets4eo.change.classical.detector import ChangeDetector
+from deepnets4eo.cards import EmbeddingCard
+from deepnets4eo.change import ChangeDetector, NoveltyOptions
 from deepnets4eo.change.pair import open_pair
+from deepnets4eo.change.series import Likeness
 from deepnets4eo.change.series.dates import DatedImage
 from deepnets4eo.change.series.job import rank_series
-from deepnets4eo.change.series.likeness import Likeness, vector_at
+from deepnets4eo.change.series.likeness import vector_at
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.inspection import inspect
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.segmenters import load_run
 
 SIDE = 48
 CHANGED = np.s_[16:32, 32:48]

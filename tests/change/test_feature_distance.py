@@ -11,16 +11,19 @@ from scipy.ndimage import gaussian_filter
 
 torch = pytest.importorskip("torch")
 
-from deepnets4eo.change import ChangeOptions, map_change  # noqa: E402
-from deepnets4eo.change.classical.detector import ChangeDetector  # noqa: E402
+from deepnets4eo.change import (  # noqa: E402
+    ChangeDetector,
+    ChangeOptions,
+    map_change,
+)
 from deepnets4eo.change.classical.feature_distance import FeatureDistance  # noqa: E402
 from deepnets4eo.change.deciding import with_method_of  # noqa: E402
 from deepnets4eo.change.pair import open_pair  # noqa: E402
 from deepnets4eo.errors import InputError, MissingExtraError  # noqa: E402
 from deepnets4eo.files import read_json  # noqa: E402
 from deepnets4eo.metrics import ConfusionMatrix  # noqa: E402
-from deepnets4eo.rasters.scene import Layer, Scene  # noqa: E402
-from deepnets4eo.segmenters.efficientnet import frozen_encoder  # noqa: E402
+from deepnets4eo.rasters import Layer, Scene  # noqa: E402
+from deepnets4eo.segmenters import frozen_encoder  # noqa: E402
 
 SIDE = 192
 CHANGED = np.s_[64:128, 96:160]

@@ -11,14 +11,12 @@ from refusals import raises_naming
 from small_segmenters import INPUTS, LEGEND, make_pair
 from torch import nn
 
-from deepnets4eo.change.classical.detector import ChangeDetector
+from deepnets4eo.change import ChangeDetector, CoverComparison
 from deepnets4eo.change.networks.cover_and_change import FromTo, count_covers, from_to_scores
 from deepnets4eo.change.networks.encoder_pair import EncoderPair
 from deepnets4eo.change.networks.hrscd import MultitaskChangeNet
-from deepnets4eo.change.strategies import CoverComparison
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.segmenters import InputSpec, NetworkSegmenter
 from deepnets4eo.tiling import Tiling
 
 SMALL = {"encoder": "mobilenet_v2", "decoder_channels": [8, 8]}

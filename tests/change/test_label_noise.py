@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deepnets4eo.cards.legend import VOID
+from deepnets4eo.cards import VOID
 from deepnets4eo.change.cleansing import count_packed, estimate_label_noise
 
 SIDE = 400

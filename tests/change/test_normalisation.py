@@ -8,8 +8,8 @@ from refusals import raises_naming
 from deepnets4eo.change.normalisation import light_of_training, normalise
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import InputSpec, LayerInput
 
 GAIN, OFFSET = np.array([1.4, 0.7, 1.0]), np.array([10.0, 30.0, -5.0])
 BANDS = ("red", "green", "blue")

@@ -15,18 +15,16 @@ from affine import Affine
 from geotiff import write_geotiff
 from refusals import raises_naming
 
-from deepnets4eo.cards.legend import Legend
-from deepnets4eo.change import refinement
-from deepnets4eo.change.diffusion import Diffusion, guided_anisotropic_diffusion
+from deepnets4eo.cards import Legend
+from deepnets4eo.change import Diffusion, guided_anisotropic_diffusion, refine_scores, refinement
 from deepnets4eo.change.rasters import RANK, write_rasters
-from deepnets4eo.change.refinement import grey_range, refine_scores, to_grey
+from deepnets4eo.change.refinement import grey_range, to_grey
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError, OtherJobError
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs import EventInfo
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.tiling import PACKED_ONE
-from deepnets4eo.tiling.scores import to_bytes
+from deepnets4eo.rasters import Layer
+from deepnets4eo.tiling import PACKED_ONE, to_bytes
 
 STEPS = Diffusion(steps=40)
 

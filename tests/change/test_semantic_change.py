@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from refusals import raises_naming
 
-from deepnets4eo.cards.legend import VOID
+from deepnets4eo.cards import VOID
 from deepnets4eo.change import SemanticChangeScore
 from deepnets4eo.errors import InputError
 

@@ -20,8 +20,8 @@ from deepnets4eo.change.series.harmonic import (
 )
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.errors import InputError
-from deepnets4eo.outputs.event import SeriesEvent
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.outputs import SeriesEvent
+from deepnets4eo.rasters import Layer
 
 PIXELS, NOISE, START = 1500, 0.05, 2013.0
 

@@ -11,7 +11,7 @@ from refusals import raises_naming
 from deepnets4eo.change.series.dates import as_date, dated_name, find_images
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.access import allow_user_files
+from deepnets4eo.formats import allow_user_files
 
 PIXELS = np.ones((1, 8, 8), np.uint8)
 

@@ -268,7 +268,7 @@ def test_dates_with_the_same_colours_in_another_order_are_read_by_them(tmp_path,
 
 def test_the_encoder_in_the_box_gets_colours_from_minus_one_to_one_and_needs_no_file(image):
     torch = pytest.importorskip("torch")
-    from deepnets4eo.segmenters.efficientnet import frozen_encoder
+    from deepnets4eo.segmenters import frozen_encoder
 
     series = series_of(*[image] * 6, bands=["blue", "green", "red"])
     features = make_features(series, NoveltyOptions(encoder="efficientnet-lite0", cell_px=12))

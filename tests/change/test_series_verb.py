@@ -12,18 +12,17 @@ from block_jobs import OneByOne
 from geotiff import write_geotiff
 from made_up_series import BANDS, CELL, Change, make_series
 
+from deepnets4eo.change import NoveltyOptions
+from deepnets4eo.change.series import SeriesInputs, SeriesJob, SeriesProducts
 from deepnets4eo.change.series.breaks import write_breaks
 from deepnets4eo.change.series.dates import DatedImage
 from deepnets4eo.change.series.harmonic import HarmonicOptions
-from deepnets4eo.change.series.job import SeriesJob
-from deepnets4eo.change.series.options import NoveltyOptions, SeriesInputs, SeriesProducts
 from deepnets4eo.change.series.page import SeriesChips, _positions
 from deepnets4eo.change.series.ranking import cluster_color
 from deepnets4eo.change.series.stack import ImageSeries, MaskRule
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import CompleteError, OtherJobError
-from deepnets4eo.jobs.output import JobOutput
-from deepnets4eo.jobs.shared_work import SharedWork
+from deepnets4eo.jobs import JobOutput, SharedWork
 
 CHANGE = Change(3, 4, 7)
 

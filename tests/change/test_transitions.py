@@ -8,13 +8,12 @@ from affine import Affine
 from pyproj import Geod
 from refusals import raises_naming
 
-from deepnets4eo.cards.legend import VOID, Legend, LegendClass
-from deepnets4eo.change import adjust_transitions, compare_covers, from_to_legend, split_from_to
-from deepnets4eo.change.transitions import Transitions, cover_legend, join_covers
+from deepnets4eo.cards import VOID, Legend, LegendClass
+from deepnets4eo.change import Transitions, adjust_transitions, compare_covers, from_to_legend, split_from_to
+from deepnets4eo.change.transitions import cover_legend, join_covers
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import CogWriter, Layer
 
 COVER = Legend("three", tuple(LegendClass(v, n, (v, 9, 9)) for v, n in [(3, "built"), (5, "field"), (8, "water")]))
 LEGEND = from_to_legend(COVER)

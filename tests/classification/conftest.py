@@ -8,8 +8,7 @@ import pytest
 from geotiff import write_geotiff
 from numpy.typing import NDArray
 
-from deepnets4eo.training import train_seeds
-from deepnets4eo.training.tasks import TrainOptions
+from deepnets4eo.training import TrainOptions, train_seeds
 
 CLASSES = ("field", "forest", "water")
 SIDE_PX, EACH = 16, 8

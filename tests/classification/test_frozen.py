@@ -18,9 +18,11 @@ from deepnets4eo.classification import find_wrong_images  # noqa: E402
 from deepnets4eo.classification.frozen import FrozenImages, _discriminant  # noqa: E402
 from deepnets4eo.errors import InputError  # noqa: E402
 from deepnets4eo.files import read_json  # noqa: E402
+from deepnets4eo.segmenters import (  # noqa: E402
+    load_run,
+    read_tensors,
+)
 from deepnets4eo.segmenters.history import read_log  # noqa: E402
-from deepnets4eo.segmenters.pretrained import read_tensors  # noqa: E402
-from deepnets4eo.segmenters.run import load_run  # noqa: E402
 from deepnets4eo.training import train  # noqa: E402
 
 NAME = "efficientnet-lite0"

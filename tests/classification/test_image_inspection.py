@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from geotiff import write_geotiff
 
-from deepnets4eo.classification.inspection import inspect_images
+from deepnets4eo.classification import inspect_images
 
 
 def test_folders_and_tables_of_patches_are_known_and_scenes_are_not(tmp_path: Path):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from refusals import raises_naming
 
-from deepnets4eo.cards.catalog import shipped_path
+from deepnets4eo.cards import shipped_path
 from deepnets4eo.classification.networks import (
     FIXED_KERNELS,
     ChannelAttention,
@@ -15,8 +15,7 @@ from deepnets4eo.classification.networks import (
     scale_wide,
 )
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters.networks import create_model
-from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.segmenters import create_model, load_run
 
 RESNET50 = {256: 3, 512: 4, 1024: 6, 2048: 3}  # channels of the outputs of its bottlenecks → how many
 

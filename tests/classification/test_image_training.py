@@ -18,10 +18,10 @@ from deepnets4eo.classification.readers import ImageData
 from deepnets4eo.classification.recipe import ImageRecipe
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.rasters import Layer
+from deepnets4eo.segmenters import load_run
+from deepnets4eo.training import TrainOptions
 from deepnets4eo.training.recipe import resolve
-from deepnets4eo.training.tasks import TrainOptions
 
 from .conftest import CLASSES, SIDE_PX, SMALL
 

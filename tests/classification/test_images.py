@@ -12,8 +12,7 @@ from affine import Affine
 from geotiff import write_geotiff
 from refusals import raises_naming
 
-from deepnets4eo.cards.dataset_card import DatasetCard
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import DatasetCard, Legend
 from deepnets4eo.classification import list_images
 from deepnets4eo.classification.bands import BAND_ORDERS, check_band_order
 from deepnets4eo.classification.images import (

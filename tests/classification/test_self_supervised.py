@@ -17,12 +17,11 @@ from deepnets4eo.classification.batches import ImageLoader
 from deepnets4eo.classification.networks import ImageClassifier, WideResNet
 from deepnets4eo.classification.readers import ImageData, list_unlabelled
 from deepnets4eo.classification.self_supervised import nt_xent
-from deepnets4eo.damage.network.architecture import DamageNet
+from deepnets4eo.damage.network import DamageNet
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.inspection.files import inspect
-from deepnets4eo.segmenters.networks import create_model
-from deepnets4eo.segmenters.run import load_run
-from deepnets4eo.training.tasks import TrainOptions
+from deepnets4eo.inspection import inspect
+from deepnets4eo.segmenters import create_model, load_run
+from deepnets4eo.training import TrainOptions
 
 FIRST, SECOND = torch.tensor([[1.0, 0], [0, 2], [1, 1]]), torch.tensor([[3.0, 4], [0, 1], [-1, 0]])
 SMALL = {

@@ -13,18 +13,17 @@ from refusals import raises_naming
 from torch import nn
 
 import deepnets4eo
-from deepnets4eo.classification import classify_images, find_wrong_images, labelling, list_images
-from deepnets4eo.classification.images import ImageList, ImageSplit
+from deepnets4eo.classification import ImageList, classify_images, find_wrong_images, labelling, list_images
+from deepnets4eo.classification.images import ImageSplit
 from deepnets4eo.classification.loss import ImageCriterion
 from deepnets4eo.classification.readers import ImageData
 from deepnets4eo.classification.recipe import ImageRecipe
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmentation import HeteroscedasticHead
-from deepnets4eo.segmenters.networks import create_model
-from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.segmenters import create_model, load_run
+from deepnets4eo.training import TrainOptions
 from deepnets4eo.training.recipe import resolve
-from deepnets4eo.training.tasks import TrainOptions
 
 from .conftest import SIDE_PX, SMALL
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deepnets4eo.cards import catalog
-from deepnets4eo.cards.dataset_card import DatasetCard
+from deepnets4eo.cards import DatasetCard, catalog
 from deepnets4eo.cli.main import VERBS, main
 
 

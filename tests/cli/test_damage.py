@@ -19,8 +19,9 @@ from shapely.geometry import LineString, Polygon, box
 import deepnets4eo.registration.pair as registration_pair
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage.map import PRODUCTS
-from deepnets4eo.damage.products.content import AREAS_FILE, FURTHER, USUAL
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.damage.products import FURTHER, USUAL
+from deepnets4eo.damage.products.content import AREAS_FILE
+from deepnets4eo.rasters import Layer
 from deepnets4eo.registration import register
 from deepnets4eo.synthetic import City, Event
 

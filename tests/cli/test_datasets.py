@@ -5,11 +5,9 @@ import re
 
 import pytest
 
-from deepnets4eo.cards import catalog
-from deepnets4eo.cards.catalog import dataset_path
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend, catalog, dataset_path
 from deepnets4eo.cli.main import main
-from deepnets4eo.segmenters.networks import list_models
+from deepnets4eo.segmenters import list_models
 
 
 def test_datasets_are_listed_with_their_titles(capsys):

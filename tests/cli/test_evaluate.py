@@ -8,7 +8,7 @@ import pytest
 import rasterio
 from geotiff import write_geotiff
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.metrics import ConfusionMatrix
 

@@ -5,12 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.cli.main import main
+from deepnets4eo.segmenters import InputSpec, LayerInput, NetworkSegmenter
 from deepnets4eo.segmenters.export import ExportResult
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.run import save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 
 
 @pytest.fixture

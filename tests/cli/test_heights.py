@@ -8,7 +8,7 @@ import rasterio
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.grid import Grid, whole
-from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters import CogWriter
 from deepnets4eo.synthetic import City
 
 CITY = City(5, 200, 0.5)

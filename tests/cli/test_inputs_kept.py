@@ -19,13 +19,12 @@ from made_up_clouds import scattered, write_las
 from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo.baselines import PixelClassifier
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.cli.main import VERBS, main
 from deepnets4eo.damage.map import PRODUCTS
-from deepnets4eo.jobs.lock import output_lock
-from deepnets4eo.jobs.row_journal import RowJournal
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.jobs import RowJournal, output_lock
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import InputSpec
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.tiling import Tiling
 

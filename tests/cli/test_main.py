@@ -228,14 +228,14 @@ def test_mistyped_verbs_and_options_get_the_nearest_name(arguments: list[str], l
 
 
 def test_a_file_whose_name_has_an_equals_sign_is_a_file() -> None:
-    from deepnets4eo.osm.reading import sources_of_words
+    from deepnets4eo.osm import sources_of_words
 
     assert sources_of_words(["buildings=nowhere.gpkg"]) == {"buildings": "nowhere.gpkg"}
     assert sources_of_words(["https://place/x.geojson?a=b"]) == ["https://place/x.geojson?a=b"]
 
 
 def test_a_file_in_a_folder_with_an_equals_sign_is_a_file(tmp_path) -> None:
-    from deepnets4eo.osm.reading import sources_of_words
+    from deepnets4eo.osm import sources_of_words
 
     path = tmp_path / "theme=buildings" / "b.gpkg"
     path.parent.mkdir()

@@ -9,10 +9,10 @@ import rasterio
 from affine import Affine
 from geotiff import write_geotiff
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.grid import Grid, whole
-from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters import CogWriter
 
 
 @pytest.fixture

@@ -14,19 +14,20 @@ import pytest
 from geotiff import write_geotiff
 from made_up_clouds import NeighbourCount
 
-from deepnets4eo.cards.legend import Legend
-from deepnets4eo.change import ChangeOptions, Diffusion, EventInfo, SeriesEvent
+from deepnets4eo.cards import Legend
+from deepnets4eo.change import ChangeOptions, Diffusion
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import PointEvidence, RasterEvidence, Settings
 from deepnets4eo.damage.site import Inputs
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.evaluation import Intervals, Protocol
-from deepnets4eo.jobs.output import JobOutput
+from deepnets4eo.jobs import JobOutput
 from deepnets4eo.objects import ObjectRules
+from deepnets4eo.outputs import EventInfo, SeriesEvent
 from deepnets4eo.points import LabelOptions, RubbleOptions
 from deepnets4eo.polygons import Shaping
 from deepnets4eo.prediction import PredictOptions
-from deepnets4eo.training.tasks import TrainOptions
+from deepnets4eo.training import TrainOptions
 
 
 class ReachedError(DeepNets4EOError):
@@ -574,7 +575,7 @@ def test_refine(reach, labels) -> None:
 
 def test_series(reach, monkeypatch) -> None:
     from deepnets4eo.change import NoveltyOptions
-    from deepnets4eo.change.series.options import SeriesProducts
+    from deepnets4eo.change.series import SeriesProducts
     from deepnets4eo.change.series.stack import ImageSeries, MaskRule
 
     opened: list[dict[str, Any]] = []

@@ -12,12 +12,11 @@ from affine import Affine
 from geotiff import write_geotiff
 from odc.geo.geobox import GeoBox
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.grid import whole
 from deepnets4eo.polygons import polygonize
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import CogWriter, Layer
 
 
 @pytest.fixture

@@ -12,14 +12,13 @@ from refusals import raises_naming
 from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo.baselines import PixelClassifier
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
-from deepnets4eo.jobs.row_journal import RowJournal
-from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.prediction.preparation import named_layers
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.jobs import RowJournal
+from deepnets4eo.prediction import PredictOptions, named_layers, predict
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import InputSpec
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.tiling import Tiling
 

@@ -12,7 +12,7 @@ from odc.geo.geobox import GeoBox
 from shapely.geometry import box
 
 from deepnets4eo.grid import whole
-from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters import CogWriter
 
 NETWORKS = {"torch", "torch._dynamo", "segmentation_models_pytorch", "timm", "torchvision", "huggingface_hub"}
 FILES = {"rasterio", "odc", "shapely"}

@@ -12,11 +12,10 @@ from moved_place import UTM, as_layer, houses, moved, noisy, place, roofs
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.cli.register import RegisterOptions, _read_outlines
+from deepnets4eo.cli.register import _read_outlines
 from deepnets4eo.grid import transform_shapes, whole
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.registration import ImagePair
+from deepnets4eo.rasters import CogWriter, Layer
+from deepnets4eo.registration import ImagePair, RegisterOptions
 
 pytestmark = pytest.mark.usefixtures("registered_once")
 

@@ -10,7 +10,7 @@ import pytest
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import CompleteError, OtherJobError
-from deepnets4eo.jobs.output import JobOutput
+from deepnets4eo.jobs import JobOutput
 from deepnets4eo.points import RubbleOptions, open_cloud
 from deepnets4eo.points.rubble import RubbleJob
 from deepnets4eo.synthetic import City, Event, aerial_scan

@@ -13,7 +13,7 @@ from refusals import raises_naming
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
-from deepnets4eo.outputs.provenance import product_time
+from deepnets4eo.outputs import product_time
 from deepnets4eo.synthetic import City, Event
 
 TIMED = {"manifest.json"}

@@ -7,9 +7,9 @@ import pytest
 import yaml
 from geotiff import write_geotiff
 
-from deepnets4eo.baselines.training import BaselineRecipe
+from deepnets4eo.baselines import BaselineRecipe
 from deepnets4eo.cli.main import main
-from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.segmenters import load_run
 from deepnets4eo.training.recipe import read_recipe, resolve
 
 RECIPE = {

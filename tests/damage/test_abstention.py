@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from refusals import raises_naming
 
+from deepnets4eo.damage import GRADES
 from deepnets4eo.damage.buildings import Buildings, Reason
 from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.decision.estimates import BuildingGround
@@ -17,9 +18,8 @@ from deepnets4eo.damage.decision.reliability import Reliability
 from deepnets4eo.damage.decision.site_fit import SiteShift
 from deepnets4eo.damage.grades import MAX_CONFIDENCE
 from deepnets4eo.damage.skill import NetworkSkill
-from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import RunError
-from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.outputs import Finding
 
 JUDGE = DecisionModel.load("damage-evidence")
 GREEN = REASONS["ev_greenness"]

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
-from deepnets4eo.damage.review.accuracy import compare_with_reference
-from deepnets4eo.damage.vocabulary import GRADES
+from deepnets4eo.damage import GRADES
+from deepnets4eo.damage.review import compare_with_reference
 from deepnets4eo.errors import InputError
 
 

@@ -15,7 +15,7 @@ from refusals import raises_naming
 
 from deepnets4eo.damage.areas import OUTSIDE, check_areas, count_areas, find_areas, read_areas
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 from deepnets4eo.zonal import sums_by_share
 
 WEST, SOUTH, EAST, NORTH = 360_000, 4_099_872, 360_128, 4_100_000  # of the made-up map's grid

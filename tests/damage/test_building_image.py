@@ -7,7 +7,7 @@ from affine import Affine
 from deepnets4eo.damage.network.find_buildings import to_working_image
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, mean_gsd_m
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 
 def make_image(bands: int = 3, gsd_m: float = 0.3, crs: str | None = "EPSG:32633", **options) -> Layer:

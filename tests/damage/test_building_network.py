@@ -10,8 +10,8 @@ from affine import Affine
 from deepnets4eo.damage.network import find_buildings
 from deepnets4eo.damage.network.find_buildings import WORKING_GSD_M, BuildingNetwork
 from deepnets4eo.grid import Grid
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.rasters import Layer
+from deepnets4eo.segmenters import InputSpec, LayerInput
 from deepnets4eo.tiling import Tiling
 
 SIDE = 120

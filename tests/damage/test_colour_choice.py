@@ -11,15 +11,14 @@ import rasterio
 from geotiff import write_geotiff
 from rasterio.enums import ColorInterp
 
-from deepnets4eo.damage import Settings, assess
+from deepnets4eo.damage import Settings, assess, open_inputs
 from deepnets4eo.damage.evidence.working_grid import make_working_grid
 from deepnets4eo.damage.images import in_colour, unknown_colours
 from deepnets4eo.damage.inputs.checks import check_images
 from deepnets4eo.damage.network.find_buildings import to_working_image
 from deepnets4eo.damage.network.pairs import make_scene
-from deepnets4eo.damage.opening import open_inputs
 from deepnets4eo.inspection import inspect
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 from deepnets4eo.registration import ImagePair
 from deepnets4eo.synthetic import City
 

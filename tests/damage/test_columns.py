@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from refusals import raises_naming
 
+from deepnets4eo.damage import RasterEvidence
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.columns import COLUMNS, PREFIX, Column, columns_of, teaching_names
 from deepnets4eo.damage.decision.model import DamageModel
-from deepnets4eo.damage.evidences.rasters import RasterEvidence
 from deepnets4eo.errors import InputError
 
 

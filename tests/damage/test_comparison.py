@@ -16,9 +16,10 @@ from refusals import raises_naming
 from sklearn.metrics import cohen_kappa_score
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage.comparison.maps import TWO, _grades, compare_maps, read_damage_map
-from deepnets4eo.damage.comparison.page import _score, write_comparison
-from deepnets4eo.damage.vocabulary import GRADES
+from deepnets4eo.damage import GRADES
+from deepnets4eo.damage.comparison import compare_maps, read_damage_map, write_comparison
+from deepnets4eo.damage.comparison.maps import TWO, _grades
+from deepnets4eo.damage.comparison.page import _score
 from deepnets4eo.errors import InputError
 
 COUNT = 120

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from deepnets4eo.damage import GRADES
 from deepnets4eo.damage.decision.reliability import (
     GradeSets,
     exclusion_scores,
@@ -9,7 +10,6 @@ from deepnets4eo.damage.decision.reliability import (
     site_quantile,
 )
 from deepnets4eo.damage.probabilities import fill_between, grade_probabilities, set_names
-from deepnets4eo.damage.vocabulary import GRADES
 
 WORKED = np.array([0.05, 0.1, 0.12, 0.2, 0.25, 0.3, 0.4, 0.55, 0.7])
 

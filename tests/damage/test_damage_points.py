@@ -6,13 +6,12 @@ import pandas as pd
 import pytest
 from refusals import raises_naming
 
-from deepnets4eo.damage import EvidenceCard, PointEvidence, RasterEvidence, assess, read_footprints
+from deepnets4eo.damage import EvidenceCard, PointEvidence, RasterEvidence, Settings, assess, open_inputs
 from deepnets4eo.damage.evidences.points import CARDS, COLUMN, MEANING, PointScore
-from deepnets4eo.damage.opening import open_inputs
-from deepnets4eo.damage.settings import Settings
 from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.footprints import read_footprints
 from deepnets4eo.points import PointCloud
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 from deepnets4eo.synthetic import City, Event, aerial_scan
 
 pytestmark = pytest.mark.usefixtures("gathered_once")

@@ -15,27 +15,23 @@ from made_up_pairs import GSD_M
 from refusals import raises_naming
 from scipy.special import logit
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage import Settings, assess
+from deepnets4eo.damage import GRADES, DamageMap, Settings, assess
 from deepnets4eo.damage.columns import columns_of, meaning_of
 from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.decision.model import DamageModel
 from deepnets4eo.damage.decision.pool import pool_log_odds
 from deepnets4eo.damage.decision.reliability import BetaCalibration, GradeSets, Reliability
 from deepnets4eo.damage.decision.site_fit import SiteShift, fit_to_site
-from deepnets4eo.damage.map import DamageMap
-from deepnets4eo.damage.network.architecture import DamageNet
-from deepnets4eo.damage.network.grader import NetworkGrader
+from deepnets4eo.damage.network import DamageNet, NetworkGrader
 from deepnets4eo.damage.probabilities import MIN_PROBABILITY, adjust_to_share, border_log_odds
-from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.footprints.read import read_footprints
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.footprints import read_footprints
+from deepnets4eo.rasters import Layer
 from deepnets4eo.registration import register
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.segmenters import InputSpec, LayerInput, NetworkSegmenter
 from deepnets4eo.segmenters.run import save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.synthetic import City, Event
 from deepnets4eo.tiling import Tiling
 

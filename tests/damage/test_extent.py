@@ -7,7 +7,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.damage.evidence.extents import NEAR_M, map_extents
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 GRID = GeoBox((400, 600), Affine(1, 0, 300_000, 0, -1, 4_000_000), "EPSG:32615")
 IMAGE = shapely.box(300_000, 3_999_600, 300_600, 4_000_000)

@@ -16,8 +16,8 @@ from deepnets4eo.damage.decision.findings import (
 from deepnets4eo.damage.decision.model import UNLIKE
 from deepnets4eo.damage.decision.site_fit import ShareEstimate
 from deepnets4eo.damage.evidences.unbuilt import UnbuiltOutlines
-from deepnets4eo.footprints.read import Footprints
-from deepnets4eo.outputs.findings import Finding, worst_first
+from deepnets4eo.footprints import Footprints
+from deepnets4eo.outputs import Finding, worst_first
 
 
 class Account:

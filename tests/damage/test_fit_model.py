@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from deepnets4eo.damage.columns import COLUMNS
 from deepnets4eo.damage.decision.fit_model import (
-    FARTHEST,
     HEIGHT,
     VARIANTS,
     GradedEvidence,
@@ -18,6 +17,7 @@ from deepnets4eo.damage.decision.fit_model import (
     fit_variant,
     grade_numbers,
 )
+from deepnets4eo.damage.decision.model import FARTHEST
 from deepnets4eo.damage.decision.reliability import Reliability
 from deepnets4eo.damage.vocabulary import BORDERS
 

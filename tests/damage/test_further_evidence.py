@@ -14,14 +14,13 @@ import pytest
 from refusals import raises_naming
 
 from deepnets4eo import plugins
-from deepnets4eo.damage import assess, opening
+from deepnets4eo.damage import EvidenceCard, Settings, assess, opening
 from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import Site
-from deepnets4eo.damage.skill import EvidenceCard, check_weights
+from deepnets4eo.damage.skill import check_weights
 from deepnets4eo.errors import InputError
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.outputs import Finding
+from deepnets4eo.rasters import Layer
 from deepnets4eo.synthetic import City
 from deepnets4eo.zonal import band_sums
 

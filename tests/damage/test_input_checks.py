@@ -19,7 +19,7 @@ from deepnets4eo.damage.foreseen import foreseen_reasons
 from deepnets4eo.damage.inputs.checks import check_images, neighbour_correlations, undeclared_nodata
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 from deepnets4eo.registration import ImagePair
 
 BEFORE, AFTER = photo(after=False), photo(after=True)

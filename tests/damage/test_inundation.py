@@ -15,7 +15,7 @@ from geotiff import write_geotiff
 from refusals import raises_naming
 from scipy.special import expit, logit
 
-from deepnets4eo.damage import Settings, assess, placing
+from deepnets4eo.damage import GRADES, Settings, assess, placing
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.decision import Decision
 from deepnets4eo.damage.decision.estimates import InundatedBuildings, site_estimates
@@ -24,16 +24,13 @@ from deepnets4eo.damage.decision.site_fit import SHARES, ShareEstimate, SiteFit,
 from deepnets4eo.damage.evidences import water as water_evidence
 from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.site import WaterAround
-from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.damage.work import Work
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods import BuildingWater, Recognition, open_new_water
 from deepnets4eo.footprints import align_footprints
-from deepnets4eo.jobs.journal import Journal
-from deepnets4eo.outputs import Finding
-from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.jobs import Journal
+from deepnets4eo.outputs import EventInfo, Finding
+from deepnets4eo.rasters import CogWriter, Layer
 from deepnets4eo.synthetic import City
 from deepnets4eo.zonal import class_counts
 

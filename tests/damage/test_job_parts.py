@@ -14,16 +14,16 @@ from rasterio.env import get_gdal_config
 from small_grader import make_grader
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage import JobControl, Part, Settings, assess, assess_inputs, assess_part, job, open_inputs
+from deepnets4eo.damage import JobControl, Settings, assess, assess_inputs, assess_part, job, open_inputs
 from deepnets4eo.damage.evidence import block
 from deepnets4eo.damage.evidences import structure
 from deepnets4eo.damage.network import grader as network_grader
 from deepnets4eo.damage.site import Inputs
 from deepnets4eo.errors import InputError
-from deepnets4eo.jobs import identities
+from deepnets4eo.jobs import Part, identities
+from deepnets4eo.rasters import Layer
 from deepnets4eo.rasters.gdal_memory import CACHE_BYTES
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.segmenters import NetworkSegmenter
 from deepnets4eo.synthetic import City, Event
 
 pytestmark = pytest.mark.usefixtures("labelled_once")

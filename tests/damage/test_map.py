@@ -15,12 +15,14 @@ from pyproj import Transformer
 from refusals import raises_naming
 from shapely.geometry import shape
 
-from deepnets4eo.damage.map import PRODUCTS, DamageMap, MapImages
-from deepnets4eo.damage.products.content import AREAS_FILE, FURTHER, USUAL
-from deepnets4eo.damage.vocabulary import GRADES, TITLES, UNGRADED, colors
+from deepnets4eo.damage import GRADES, DamageMap
+from deepnets4eo.damage.map import PRODUCTS, MapImages
+from deepnets4eo.damage.products import FURTHER, USUAL
+from deepnets4eo.damage.products.content import AREAS_FILE
+from deepnets4eo.damage.vocabulary import TITLES, UNGRADED, colors
 from deepnets4eo.errors import InputError, MissingExtraError, OutputError
 from deepnets4eo.files import sha256
-from deepnets4eo.outputs.event import EventInfo
+from deepnets4eo.outputs import EventInfo
 
 ALWAYS = set(PRODUCTS) - {AREAS_FILE, *FURTHER.values()}
 FILES = ALWAYS | {FURTHER[name] for name in USUAL}

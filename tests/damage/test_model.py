@@ -9,10 +9,11 @@ from hypothesis import given, strategies as st
 from refusals import raises_naming
 from scipy.special import expit
 
-from deepnets4eo.cards.catalog import model_path
+from deepnets4eo.cards import model_path
+from deepnets4eo.damage import GRADES
 from deepnets4eo.damage.columns import COLUMNS
 from deepnets4eo.damage.decision.model import DamageModel, Variant
-from deepnets4eo.damage.vocabulary import BORDERS, GRADES
+from deepnets4eo.damage.vocabulary import BORDERS
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_yaml, write_yaml
 

@@ -14,15 +14,13 @@ from made_up_evidence import gather
 from refusals import raises_naming
 from shapely import box
 
-from deepnets4eo.cards.quantity import QUANTITIES
-from deepnets4eo.damage import Settings, assess
-from deepnets4eo.damage.opening import open_inputs
+from deepnets4eo.cards import QUANTITIES
+from deepnets4eo.damage import Settings, assess, open_inputs
 from deepnets4eo.damage.placing import with_clouds
 from deepnets4eo.damage.site import Inputs
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, whole
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import CogWriter, Layer
 from deepnets4eo.synthetic import City
 
 

@@ -9,12 +9,12 @@ import pytest
 import shapely
 from made_up_town import GRID
 
-from deepnets4eo.damage import Settings, assess, placing, read_footprints
+from deepnets4eo.damage import Settings, assess, placing
 from deepnets4eo.damage.placing import outline_position, registration_findings
 from deepnets4eo.damage.site import Inputs
-from deepnets4eo.footprints import FootprintAlignment
+from deepnets4eo.footprints import FootprintAlignment, read_footprints
 from deepnets4eo.grid import Grid
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 from deepnets4eo.synthetic import City
 
 GOOD = FootprintAlignment(

@@ -15,22 +15,18 @@ from scipy.stats import lognorm
 from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage import with_priors as combination
+from deepnets4eo.damage import DamageMap, Settings, assess_inputs, open_inputs, open_priors, with_priors as combination
 from deepnets4eo.damage.areas import LOCAL_SPREAD, count_areas, find_areas
 from deepnets4eo.damage.buildings import Reason
-from deepnets4eo.damage.evidences.priors import CURVES, UNITS, open_priors
+from deepnets4eo.damage.evidences.priors import CURVES, UNITS
 from deepnets4eo.damage.evidences.shakemap import ShakeMapGrid, inspect_grid
-from deepnets4eo.damage.job import assess_inputs
-from deepnets4eo.damage.map import DamageMap, MapImages
-from deepnets4eo.damage.opening import open_inputs
-from deepnets4eo.damage.review.teaching import teach
-from deepnets4eo.damage.settings import Settings
+from deepnets4eo.damage.map import MapImages
+from deepnets4eo.damage.review import teach
 from deepnets4eo.damage.with_priors import combine
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import read_yaml
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import CogWriter, Layer
 from deepnets4eo.synthetic import City
 
 GRID = make_grid()

@@ -8,11 +8,10 @@ from geotiff import write_geotiff
 from made_up_map import make_grid, make_images, make_map
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage.map import DamageMap
+from deepnets4eo.damage import DamageMap
 from deepnets4eo.errors import InputError
-from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.outputs import EventInfo, Finding
+from deepnets4eo.rasters import Layer
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from deepnets4eo.damage.decision.decision import DecisionModel, name_damaged
 from deepnets4eo.damage.decision.estimates import confusion_of_grades, site_estimates
 from deepnets4eo.damage.decision.quake import AGAIN, standing_findings, standing_roofs
 from deepnets4eo.damage.decision.site_fit import GIVEN_SHARE, SHARES, STANDING, SiteFit
-from deepnets4eo.outputs.event import EventInfo
+from deepnets4eo.outputs import EventInfo
 
 JUDGE = DecisionModel.load("damage-evidence")
 

@@ -13,21 +13,18 @@ from rasterio.features import geometry_mask
 from refusals import raises_naming
 from scipy.special import expit, logit
 
-from deepnets4eo.damage import EvidenceCard, RasterEvidence, Settings, assess
+from deepnets4eo.damage import EvidenceCard, JobControl, RasterEvidence, Settings, assess, assess_inputs, open_inputs
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.reliability import Judgement, Opinion, Reliability
 from deepnets4eo.damage.evidences import rasters
 from deepnets4eo.damage.evidences.points import DEFAULT_WEIGHT
 from deepnets4eo.damage.evidences.rasters import ScoreLayer, mean_scores
 from deepnets4eo.damage.evidences.words import parse_evidences
-from deepnets4eo.damage.inputs.journal import JobControl
-from deepnets4eo.damage.job import assess_inputs
-from deepnets4eo.damage.opening import open_given, open_inputs
+from deepnets4eo.damage.opening import open_given
 from deepnets4eo.damage.settings import FurtherInputs
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, whole
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import CogWriter, Layer
 from deepnets4eo.synthetic import City
 
 pytestmark = pytest.mark.usefixtures("gathered_once")

@@ -8,9 +8,8 @@ from made_up_evidence import gather
 
 from deepnets4eo.damage.decision.decision import Decision, DecisionModel
 from deepnets4eo.damage.evidences.unbuilt import find_unbuilt
-from deepnets4eo.footprints import align_footprints
-from deepnets4eo.footprints.read import read_footprints
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.footprints import align_footprints, read_footprints
+from deepnets4eo.rasters import Layer
 
 pytestmark = pytest.mark.real_data
 VEGAS = Path("wv3_vegas/tiff_3channel_uint8")

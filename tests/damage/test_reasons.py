@@ -10,12 +10,12 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from refusals import raises_naming
 
-from deepnets4eo.cards.catalog import shipped_path
+from deepnets4eo.cards import shipped_path
 from deepnets4eo.damage.inputs.checks import require_fine_pixels, require_pixels
 from deepnets4eo.errors import InputError
-from deepnets4eo.footprints.read import read_footprints
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.training.job import load_recipe
+from deepnets4eo.footprints import read_footprints
+from deepnets4eo.rasters import Layer
+from deepnets4eo.training import load_recipe
 
 
 def image(gsd_m: float, side: int = 60) -> Layer:

@@ -8,17 +8,12 @@ from refusals import raises_naming
 from small_grader import make_grader
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage import file_inputs
+from deepnets4eo.damage import DamageMap, FileJob, Settings, file_inputs
 from deepnets4eo.damage.evidence import block
 from deepnets4eo.damage.evidences import structure
-from deepnets4eo.damage.file_job import FileJob
-from deepnets4eo.damage.map import DamageMap
-from deepnets4eo.damage.settings import FurtherInputs, Settings
+from deepnets4eo.damage.settings import FurtherInputs
 from deepnets4eo.errors import InputError
-from deepnets4eo.jobs.blocks import Executor, WorkerRefusedError
-from deepnets4eo.jobs.journal import Journal
-from deepnets4eo.jobs.output import JobOutput
-from deepnets4eo.jobs.parts import Part
+from deepnets4eo.jobs import Executor, JobOutput, Journal, Part, WorkerRefusedError
 from deepnets4eo.synthetic import City, Event
 
 pytestmark = pytest.mark.usefixtures("labelled_once")

@@ -13,10 +13,10 @@ from refusals import raises_naming
 from scipy.special import expit
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage.review import answers, draw_sample, review_counts
+from deepnets4eo.damage import GRADES
+from deepnets4eo.damage.review import Sample, answers, draw_sample, review_counts
 from deepnets4eo.damage.review.counts import _recalibrated
-from deepnets4eo.damage.review.sample import Sample, _looks_by_stratum
-from deepnets4eo.damage.vocabulary import GRADES
+from deepnets4eo.damage.review.sample import _looks_by_stratum
 from deepnets4eo.errors import InputError
 
 

@@ -21,7 +21,7 @@ from PIL import Image
 from served import answering
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage.review.page import ReviewServer
+from deepnets4eo.damage.review import ReviewServer
 
 HOSTILE = ("<img src=x onerror=alert(1)>", "'; DROP TABLE sample; --", "ي" * 10_000, "\u202eevil\n\x00")
 

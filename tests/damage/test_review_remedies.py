@@ -11,13 +11,11 @@ from geotiff import write_geotiff
 from made_up_map import make_grid, make_images, make_map
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage import review
+from deepnets4eo.damage import GRADES, DamageMap, review
 from deepnets4eo.damage.grades import Grades
-from deepnets4eo.damage.map import DamageMap
-from deepnets4eo.damage.review import Corrections
+from deepnets4eo.damage.review import Corrections, Taught, teach
 from deepnets4eo.damage.review.moved_estimates import moved_estimates
-from deepnets4eo.damage.review.teaching import BY_PERSON, Taught, teach
-from deepnets4eo.damage.vocabulary import GRADES
+from deepnets4eo.damage.review.teaching import BY_PERSON
 from deepnets4eo.files import read_json, sha256
 
 

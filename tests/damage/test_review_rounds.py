@@ -14,12 +14,18 @@ import pytest
 from made_up_review import write_reviewed
 from safetensors.numpy import load_file, save_file
 
-from deepnets4eo.damage.review import look_of_map, read_answers, review_counts, rounds as rounds_module, site_look
+from deepnets4eo.damage.review import (
+    ReviewServer,
+    look_of_map,
+    read_answers,
+    review_counts,
+    rounds as rounds_module,
+    site_look,
+)
 from deepnets4eo.damage.review.answers import Answers
-from deepnets4eo.damage.review.page import ReviewServer
 from deepnets4eo.damage.review.rounds import Rounds
 from deepnets4eo.files import sha256
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 NUMBER, LOOKS = 80, 40
 

@@ -13,13 +13,13 @@ from refusals import raises_naming
 from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.cli.main import main
+from deepnets4eo.damage import GRADES
 from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.products.content import DamageMapContent
 from deepnets4eo.damage.products.tables import write_gpkg, write_parquet
-from deepnets4eo.damage.review import choose_next, teach, teaching
+from deepnets4eo.damage.review import Taught, choose_next, teach, teaching
 from deepnets4eo.damage.review.regression import Side
-from deepnets4eo.damage.review.teaching import BY_PERSON, Taught
-from deepnets4eo.damage.vocabulary import GRADES
+from deepnets4eo.damage.review.teaching import BY_PERSON
 from deepnets4eo.errors import InputError
 
 COUNT = 300

@@ -11,7 +11,7 @@ from affine import Affine
 from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo.baselines import PixelClassifier
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import buildings_of
 from deepnets4eo.damage.network.find_buildings import join_pieces
@@ -20,11 +20,10 @@ from deepnets4eo.files import read_json
 from deepnets4eo.grid import Grid, whole
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.prediction import PredictOptions
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.rasters import CogWriter, Layer, Scene
+from deepnets4eo.segmenters import DISPLAY_RGB, InputSpec, load_run
 from deepnets4eo.segmenters.any_size import WORLD_TASK
-from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
-from deepnets4eo.segmenters.run import load_run, save_run
+from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.tiling import Tiling
 
 ROOFS = [(20, 20, 24, 36), (30, 100, 40, 24), (100, 40, 28, 50), (120, 130, 36, 36)]  # row, col, height, width in px

@@ -23,7 +23,7 @@ from deepnets4eo.damage.decision.network import DamageNetwork
 from deepnets4eo.damage.network import grader as network_grader
 from deepnets4eo.errors import InputError, MissingExtraError
 from deepnets4eo.grid import Grid
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 from deepnets4eo.segmenters import checksums
 from deepnets4eo.synthetic import City, Event
 

@@ -14,8 +14,8 @@ from deepnets4eo.damage.site import Inputs, OutlinePosition, Site
 from deepnets4eo.damage.work import step_progress
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.outputs import Finding
+from deepnets4eo.rasters import Layer
 
 GRID = Grid((20, 30), Affine(0.5, 0, 400_000, 0, -0.5, 5_000_000), "EPSG:32633")
 

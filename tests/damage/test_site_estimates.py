@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
+from deepnets4eo.damage import GRADES
 from deepnets4eo.damage.decision.decision import name_damaged
 from deepnets4eo.damage.decision.estimates import Cells, _rows, confusion_of_grades, site_estimates
 from deepnets4eo.damage.decision.site_fit import GIVEN_SHARE, SHARES, SiteFit, SiteShift, fit_to_site, prior_of_mean
 from deepnets4eo.damage.probabilities import grades_of_sides
-from deepnets4eo.damage.vocabulary import GRADES
 
 SPREAD = (0.7, 0.5, 0.8)
 SHIFT = SiteShift((-4.0, 4.0), (SPREAD[0], SPREAD[0]), 0.9, 2.0, 30.0)  # of the simulated sites
@@ -126,7 +126,7 @@ def test_areas_do_not_depend_on_the_order_of_corners_and_metres_are_those_on_the
     import geopandas as gpd
     import shapely
 
-    from deepnets4eo.footprints.outlines import outline_areas_m2
+    from deepnets4eo.footprints import outline_areas_m2
 
     left, right, ring = shapely.box(0, 0, 10, 20), shapely.box(30, 0, 40, 20), shapely.box(2, 2, 8, 8)
     several = shapely.MultiPolygon([left, right.reverse()])

@@ -10,8 +10,8 @@ from scipy.ndimage import gaussian_filter, zoom
 
 from deepnets4eo.damage.evidences.unbuilt import find_unbuilt, place_decoys
 from deepnets4eo.damage.work import TileWork
-from deepnets4eo.footprints.read import Footprints, read_footprints
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.footprints import Footprints, read_footprints
+from deepnets4eo.rasters import Layer
 
 SIZE_PX, STEP_PX, HOUSES = 480, 40, 100
 GRID = GeoBox((SIZE_PX, SIZE_PX), Affine(0.5, 0, 360_000, 0, -0.5, 4_100_000), "EPSG:32615")

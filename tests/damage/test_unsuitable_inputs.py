@@ -8,13 +8,12 @@ import pytest
 from affine import Affine
 from made_up_town import GRID, GSD_M, POST_SHIFT, is_rubble, layer, outlines, photo
 
-from deepnets4eo.damage import DamageMap, assess
-from deepnets4eo.damage.review.accuracy import compare_with_reference
-from deepnets4eo.damage.settings import Settings
+from deepnets4eo.damage import DamageMap, Settings, assess
+from deepnets4eo.damage.review import compare_with_reference
 from deepnets4eo.damage.vocabulary import DAMAGED
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 BEFORE, AFTER = photo(after=False), photo(after=True)
 

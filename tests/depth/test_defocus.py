@@ -7,8 +7,7 @@ from refusals import raises_naming
 from scipy.ndimage import gaussian_filter
 from torch.nn.functional import interpolate
 
-from deepnets4eo.depth import ThinLens
-from deepnets4eo.depth.defocus import BlurNet
+from deepnets4eo.depth import BlurNet, ThinLens
 from deepnets4eo.errors import InputError
 
 LENS = ThinLens(focus_m=2)

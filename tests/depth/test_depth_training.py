@@ -8,16 +8,13 @@ import torch
 from geotiff import write_geotiff
 from refusals import raises_naming
 
+from deepnets4eo.cards import VAL
 from deepnets4eo.depth import ThinLens
 from deepnets4eo.depth.training import TASK, DefocusedSamples, DepthRecipe
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
+from deepnets4eo.training import SampleWindow, TrainOptions, ValueSamples, make_split, measure_inputs, open_layers
 from deepnets4eo.training.recipe import resolve
-from deepnets4eo.training.regression import ValueSamples
-from deepnets4eo.training.scenes import open_layers
-from deepnets4eo.training.splits import VAL, SampleWindow, make_split
-from deepnets4eo.training.statistics import measure_inputs
-from deepnets4eo.training.tasks import TrainOptions
 
 SIDE_PX = 96
 

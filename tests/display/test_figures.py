@@ -18,12 +18,12 @@ from matplotlib.axes import Axes
 from odc.geo.geobox import GeoBox
 from refusals import raises_naming
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.damage.vocabulary import CLASSES, colors
-from deepnets4eo.display.figures import stretch
+from deepnets4eo.display import stretch
 from deepnets4eo.errors import InputError
+from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.rasters.display import declared_colours, shown_bands
-from deepnets4eo.rasters.scene import Layer, Scene
 
 ISPRS = Legend.load("isprs")
 

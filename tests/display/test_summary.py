@@ -15,14 +15,13 @@ from made_up_map import make_grid, make_map
 from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo.baselines import PixelClassifier
-from deepnets4eo.cards.legend import Legend, LegendClass
-from deepnets4eo.display.summary import ColorRow, Summary
-from deepnets4eo.metrics.confusion import ConfusionMatrix
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.cards import Legend, LegendClass
+from deepnets4eo.display import ColorRow, Summary
+from deepnets4eo.metrics import ConfusionMatrix
+from deepnets4eo.outputs import Finding
+from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.registration import register
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.segmenters.run import Run
+from deepnets4eo.segmenters import InputSpec, LayerInput, Run
 from deepnets4eo.tiling import Tiling
 
 BAD = '<script>alert("x")</script>\x1b[31m\n\u202e'

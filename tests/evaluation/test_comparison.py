@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from refusals import raises_naming
 
-from deepnets4eo.cards.dataset_card import DatasetCard
+from deepnets4eo.cards import DatasetCard
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import Protocol, evaluate

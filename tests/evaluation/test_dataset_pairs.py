@@ -8,8 +8,7 @@ import pytest
 from made_up_datasets import class_places, make_dataset, tile_path, write
 from refusals import raises_naming
 
-from deepnets4eo.cards.dataset_card import DatasetCard
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import DatasetCard, Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.evaluation import dataset_pairs, evaluate_dataset

@@ -11,15 +11,13 @@ from hypothesis import given, strategies as st
 from rasterio.enums import ColorInterp
 from refusals import raises_naming
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import GridError, InputError, LabelError
-from deepnets4eo.evaluation import Intervals, Protocol, evaluate, evaluate_pairs, report
-from deepnets4eo.evaluation.label_reader import LabelReader
+from deepnets4eo.evaluation import Intervals, LabelReader, Protocol, Withheld, evaluate, evaluate_pairs, report
 from deepnets4eo.evaluation.pairs import pair_tiles
-from deepnets4eo.evaluation.withheld import Withheld
 from deepnets4eo.grid import whole
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, bootstrap, erode_boundaries
-from deepnets4eo.rasters.layer import Layer
+from deepnets4eo.rasters import Layer
 
 ISPRS = Legend.load("isprs")
 VOID = 255
@@ -343,8 +341,8 @@ def test_the_report_tells_every_rule_of_the_protocol(changed):
 
 
 def test_white_of_a_mask_is_a_class_where_its_legend_says_so():
-    from deepnets4eo.evaluation.label_reader import LabelReader
-    from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.evaluation import LabelReader
+    from deepnets4eo.rasters import Layer
 
     mask = np.array([[0, 255], [255, 0]], np.uint8)
     change, stored = Legend.load("change"), Legend.load("change-mask")

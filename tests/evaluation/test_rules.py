@@ -11,15 +11,14 @@ from geotiff import write_geotiff
 from rasterio.env import get_gdal_config
 from refusals import raises_naming
 
-from deepnets4eo.cards.dataset_card import DatasetCard
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import DatasetCard, Legend
 from deepnets4eo.errors import GridError, InputError, LabelError
 from deepnets4eo.evaluation import Intervals, Protocol, dataset_pairs, evaluate, evaluate_pairs
 from deepnets4eo.evaluation.pairs import pair_tiles
 from deepnets4eo.evaluation.scoring import order_note
 from deepnets4eo.metrics import ConfusionMatrix
+from deepnets4eo.rasters import Layer
 from deepnets4eo.rasters.gdal_memory import CACHE_BYTES
-from deepnets4eo.rasters.scene import Layer
 
 ISPRS = Legend.load("isprs")
 DELTA = Legend.load("isprs-delta")

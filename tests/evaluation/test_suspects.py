@@ -11,10 +11,10 @@ from geotiff import write_geotiff
 from odc.geo.geobox import GeoBox
 from refusals import raises_naming
 
-from deepnets4eo.cards.legend import Legend, LegendClass
+from deepnets4eo.cards import Legend, LegendClass
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import find_wrong_labels, rank_wrong_labels
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 GRID = GeoBox((60, 80), Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000), "EPSG:32636")
 CHANGE = 1

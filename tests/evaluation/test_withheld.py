@@ -9,20 +9,17 @@ from geotiff import write_geotiff
 from refusals import raises_naming
 
 import deepnets4eo
-from deepnets4eo.baselines.training import BaselineRecipe
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.baselines import BaselineRecipe
+from deepnets4eo.cards import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.evaluation import Protocol, Withheld, evaluate
-from deepnets4eo.evaluation.options import ProtocolChanges
-from deepnets4eo.evaluation.withheld import WITHHELD
+from deepnets4eo.evaluation import WITHHELD, Protocol, ProtocolChanges, Withheld, evaluate
 from deepnets4eo.files import read_json, write_yaml
 from deepnets4eo.grid import Grid, whole
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, erode_boundaries
 from deepnets4eo.prediction import PredictOptions, describe
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters.ensemble import Ensemble
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.segmenters import Ensemble, NetworkSegmenter
 from deepnets4eo.training.recipe import resolve
 
 LEGEND = {

@@ -25,9 +25,9 @@ from geotiff import write_geotiff
 from refusals import raises_naming
 from sklearn.metrics import f1_score
 
-from deepnets4eo.cards.dataset_card import DatasetCard
+from deepnets4eo.cards import DatasetCard
 from deepnets4eo.errors import InputError, LabelError
-from deepnets4eo.inspection.datasets import inspect_dataset, recognise
+from deepnets4eo.inspection import inspect_dataset, recognise
 
 CRS = "EPSG:32637"
 FILES = SiteFiles(footprints="town_testing.gpkg", post="after-calibrated", pre="before-calibrated")

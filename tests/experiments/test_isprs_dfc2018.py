@@ -8,9 +8,8 @@ import numpy as np
 import sunrgbd_snapnetr
 from made_up_datasets import SIDE, class_places, make_dataset
 
-from deepnets4eo.cards.dataset_card import DatasetCard
-from deepnets4eo.cards.legend import Legend
-from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.cards import DatasetCard, Legend
+from deepnets4eo.rasters import Scene
 from deepnets4eo.training import load_recipe
 
 

@@ -9,8 +9,8 @@ import oscd
 import pytest
 from geotiff import write_geotiff
 
-from deepnets4eo.cards.dataset_card import DatasetCard
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.cards import DatasetCard
+from deepnets4eo.rasters import Layer
 
 
 @pytest.fixture(scope="module")

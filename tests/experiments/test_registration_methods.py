@@ -7,7 +7,7 @@ import pytest
 from registration_methods import METHODS
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 
 @pytest.mark.parametrize("name", ["phase", "ecc", "sift"])

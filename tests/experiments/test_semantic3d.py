@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import semantic3d_snapnet
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 
 
 def test_a_folder_of_scans_gives_the_published_table_and_snapnet_corrects_runs_made_before(

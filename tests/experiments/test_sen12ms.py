@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import sen12ms
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.training import load_recipe
 
 NAMES = list(Legend.load("sen12ms").names)

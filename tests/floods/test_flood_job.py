@@ -24,18 +24,28 @@ from scipy.ndimage import gaussian_filter
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError, OutputError
-from deepnets4eo.floods import FloodOptions, WaterMapper, map_flood, radar_date, water_around, water_indices
+from deepnets4eo.floods import (
+    FloodOptions,
+    RadarOptions,
+    RadarWater,
+    WaterMapper,
+    map_flood,
+    radar_date,
+    water_around,
+    water_indices,
+)
 from deepnets4eo.floods.buildings import NO, NOT_KNOWN, YES
 from deepnets4eo.floods.date_kinds import recognise
 from deepnets4eo.floods.products import flood_polygons
-from deepnets4eo.floods.radar import FilteredRadar, RadarOptions, RadarWater, compare_radar
+from deepnets4eo.floods.radar import FilteredRadar, compare_radar
 from deepnets4eo.floods.scene import open_flood_scene
 from deepnets4eo.floods.spectrum import measure_land_nir
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
-from deepnets4eo.jobs.parts import Part
+from deepnets4eo.jobs import Part
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.segmenters.run import load_run, save_run
+from deepnets4eo.rasters import Layer
+from deepnets4eo.segmenters import load_run
+from deepnets4eo.segmenters.run import save_run
 
 SIDE, GSD = 200, 10.0
 LEVELS_DB = {"VV": (-22.0, -9.0), "VH": (-29.0, -16.0)}  # of water and land

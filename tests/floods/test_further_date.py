@@ -18,7 +18,8 @@ from deepnets4eo.floods.date_kinds import KINDS, recognise
 from deepnets4eo.floods.scene import open_flood_scene
 from deepnets4eo.floods.water_date import Recognised, Sample, Tile, WaterDate, WaterSearch
 from deepnets4eo.rasters import Layer
-from deepnets4eo.segmenters.run import load_run, save_run
+from deepnets4eo.segmenters import load_run
+from deepnets4eo.segmenters.run import save_run
 
 SIDE = 96
 RIVER, FLOODED = np.s_[:, :20], np.s_[30:70, 20:60]

@@ -8,7 +8,7 @@ import rasterio
 from geotiff import write_geotiff
 
 from deepnets4eo.floods import FloodOptions, map_flood
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 SHAPE = (160, 160)
 RIVER = np.zeros(SHAPE, bool)

@@ -19,8 +19,7 @@ from deepnets4eo.floods.products import flood_polygons
 from deepnets4eo.floods.surface_date import surface_grid
 from deepnets4eo.floods.thresholds import DRY, FLOOD, PERMANENT_WATER
 from deepnets4eo.grid import Grid
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.views import without_implausible
+from deepnets4eo.rasters import Layer, without_implausible
 
 SIDE = 200
 

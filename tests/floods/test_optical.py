@@ -12,14 +12,14 @@ from rasterio.features import rasterize
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.floods import WaterMapper, optical_water, surface_scene
-from deepnets4eo.floods.buildings import _nearest_ground, water_around
+from deepnets4eo.floods import WaterMapper, optical_water, surface_scene, water_around
+from deepnets4eo.floods.buildings import _nearest_ground
 from deepnets4eo.floods.ground_pattern import without_seen_ground
 from deepnets4eo.floods.optical import hidden_ground, may_show_surface
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.prediction import predict
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 SIDE = 200
 MUD = np.array([110, 96, 70])

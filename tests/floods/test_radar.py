@@ -14,15 +14,16 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.floods import (
     RadarImage,
     RadarOptions,
+    RadarStatistics,
+    WaterThreshold,
     equivalent_looks,
     measure_radar,
     radar as radar_maps,
     radar_water,
 )
-from deepnets4eo.floods.radar import CROSS, DRY, FLOOD, NOT_SEEN, PERMANENT_WATER, FilteredRadar, RadarStatistics
-from deepnets4eo.floods.thresholds import WaterThreshold, find_water_threshold
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.thresholds import TwoGaussians
+from deepnets4eo.floods.radar import CROSS, FilteredRadar
+from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER, find_water_threshold
+from deepnets4eo.rasters import Layer, TwoGaussians
 
 SIDE = 200
 LEVELS = {"VV": (0.006, 0.12), "VH": (0.0012, 0.025)}  # of water and land

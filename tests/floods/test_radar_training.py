@@ -20,9 +20,7 @@ from affine import Affine
 from geotiff import write_geotiff
 from kuro_siwo import stack_kuro_siwo
 
-from deepnets4eo.cards.dataset_card import DatasetCard
-from deepnets4eo.cards.dataset_reader import open_dataset
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import DatasetCard, Legend, open_dataset
 from deepnets4eo.change import hectares_by_window
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import Protocol, evaluate
@@ -30,8 +28,8 @@ from deepnets4eo.floods.conv_lstm import ConvLSTM, ConvLSTMCell
 from deepnets4eo.grid import Grid, Window, whole
 from deepnets4eo.polygons import Shaping, polygonize
 from deepnets4eo.prediction import predict
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.rasters import Layer
+from deepnets4eo.segmenters import create_model
 from deepnets4eo.training import load_recipe, train
 from deepnets4eo.training.scenes import dataset_scenes
 

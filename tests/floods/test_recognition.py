@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.floods import (
     FloodOptions,
+    Recognition,
     WaterMapper,
     map_flood,
     measure_recognition,
@@ -17,11 +18,10 @@ from deepnets4eo.floods import (
     write_sure_water,
 )
 from deepnets4eo.floods.optical import mirror_unseen
-from deepnets4eo.floods.recognition import Recognition
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
-from deepnets4eo.outputs.event import EventInfo
+from deepnets4eo.outputs import EventInfo
 from deepnets4eo.prediction import predict
-from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.rasters import Layer, Scene
 
 SIDE, MUD, LAKE = 200, np.array([110, 96, 70]), np.s_[:, :, :70]
 

@@ -7,7 +7,7 @@ from geotiff import write_geotiff
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods import FloodOptions
 from deepnets4eo.floods.relief import CLEAR, LAYOVER, SHADOW, check_radar_view, hide_relief, layover_and_shadow
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 INCIDENCE = 35.0
 

@@ -7,10 +7,10 @@ from refusals import raises_naming
 pytest.importorskip("numba")
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.floods import WaterMapper
+from deepnets4eo.floods import WaterMapper, WaterThreshold
 from deepnets4eo.floods.date_kinds import recognise
 from deepnets4eo.floods.spectrum import index_threshold
-from deepnets4eo.floods.thresholds import WaterThreshold, find_water_threshold
+from deepnets4eo.floods.thresholds import find_water_threshold
 from deepnets4eo.rasters import Layer, Scene
 
 

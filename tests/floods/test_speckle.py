@@ -7,13 +7,8 @@ from refusals import raises_naming
 pytest.importorskip("numba")
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.floods.speckle import (
-    equivalent_looks,
-    lee_sigma_filter,
-    log_ratio,
-    refined_lee_filter,
-    sigma_range,
-)
+from deepnets4eo.floods import equivalent_looks, lee_sigma_filter, log_ratio, refined_lee_filter
+from deepnets4eo.floods.speckle import sigma_range
 
 LOOKS = 4.0
 FILTERS = [refined_lee_filter, lee_sigma_filter]

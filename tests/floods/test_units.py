@@ -9,7 +9,7 @@ from refusals import raises_naming
 pytest.importorskip("numba")
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.floods.units import RadarImage, check_radar_pair
+from deepnets4eo.floods import RadarImage, check_radar_pair
 
 
 def bands(level: float = 0.1, *names: str) -> dict[str, np.ndarray]:

@@ -14,9 +14,9 @@ from deepnets4eo.floods.thresholds import DRY, FLOOD, PERMANENT_WATER
 from deepnets4eo.floods.water_network import INPUTS, SceneTone, WaterNetwork, open_water_network
 from deepnets4eo.grid import Grid
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters.plane_crs import PLAIN_METRES
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.segmenters.run import load_run, save_run
+from deepnets4eo.rasters import PLAIN_METRES, Layer
+from deepnets4eo.segmenters import load_run
+from deepnets4eo.segmenters.run import save_run
 
 SIDE = 160
 
@@ -33,8 +33,8 @@ def images(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained network."""
     torch = pytest.importorskip("torch")
-    from deepnets4eo.cards.legend import Legend
-    from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+    from deepnets4eo.cards import Legend
+    from deepnets4eo.segmenters import NetworkSegmenter
 
     torch.manual_seed(1)
     segmenter = NetworkSegmenter(
@@ -104,8 +104,8 @@ def test_the_tone_of_a_scene_is_what_the_network_would_scale_by_itself(run_folde
 
 
 def test_a_run_of_other_classes_is_refused(run_folder: Path, tmp_path: Path) -> None:
-    from deepnets4eo.cards.legend import Legend
-    from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+    from deepnets4eo.cards import Legend
+    from deepnets4eo.segmenters import NetworkSegmenter
 
     other = NetworkSegmenter({"name": "light-unet", "decoder_channels": [8, 8]}, INPUTS, Legend.load("buildings"))
     with pytest.raises(RunError, match=r"has the classes background, .*does not find water"):

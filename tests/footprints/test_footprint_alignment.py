@@ -13,10 +13,11 @@ from refusals import raises_naming
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.footprints import align_footprints
 from deepnets4eo.footprints.alignment import _building_sides, _scores, edge_agreement, in_place_score, squared_normals
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
+from deepnets4eo.registration import orientation_field
 from deepnets4eo.registration.ground import LayerSampler, MetricFrame
-from deepnets4eo.registration.tiepoints import find_peaks, orientation_field
-from deepnets4eo.zonal.outline_points import Sides
+from deepnets4eo.registration.tiepoints import find_peaks
+from deepnets4eo.zonal import Sides
 
 SHAPE = (500, 500)
 OFF = (3.2, -2.1)  # metres that the footprints lie too far east and north (right and up)

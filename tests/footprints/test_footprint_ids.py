@@ -21,8 +21,8 @@ import shapely
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.footprints import Footprints, read_footprints
 from deepnets4eo.footprints.ids import make_ids
-from deepnets4eo.footprints.read import Footprints, read_footprints
 from deepnets4eo.outputs import Finding, worst_first
 
 UTM = "EPSG:32615"

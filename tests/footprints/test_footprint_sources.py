@@ -18,8 +18,8 @@ from refusals import raises_naming
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError, MissingExtraError
-from deepnets4eo.footprints.read import read_footprints
-from deepnets4eo.footprints.sources import COLUMNS, find_buildings
+from deepnets4eo.footprints import find_buildings, read_footprints
+from deepnets4eo.footprints.sources import COLUMNS
 
 BOX = (10.0, 48.0, 10.15, 48.05)  # two squares
 OSM_XML = """<?xml version="1.0"?><osm version="0.6">

@@ -17,10 +17,9 @@ from odc.geo.geobox import GeoBox
 from refusals import raises_naming
 
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.footprints.files import read_table
+from deepnets4eo.footprints import Footprints, read_footprints, read_table
 from deepnets4eo.footprints.ids import make_ids
-from deepnets4eo.footprints.read import Footprints, read_footprints
-from deepnets4eo.inspection.files import inspect
+from deepnets4eo.inspection import inspect
 
 UTM = "EPSG:32615"
 

@@ -4,13 +4,8 @@ import numpy as np
 import pytest
 import shapely
 
-from deepnets4eo.footprints.outlines import (
-    encloses_others,
-    houses_of_rows,
-    larger_than_buildings,
-    repeated_outlines,
-    without,
-)
+from deepnets4eo.footprints import encloses_others, larger_than_buildings, repeated_outlines, without
+from deepnets4eo.footprints.outlines import houses_of_rows
 
 
 def test_two_square_kilometres_are_no_building_in_any_pixel_size() -> None:

@@ -10,9 +10,8 @@ from moved_place import UTM, as_layer, houses, roofs
 
 from deepnets4eo.damage import DamageMap, assess
 from deepnets4eo.damage.evidence.maps import measure
-from deepnets4eo.footprints import align_footprints, alignment
-from deepnets4eo.footprints.outlines import order_by_place
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.footprints import align_footprints, alignment, order_by_place
+from deepnets4eo.rasters import Layer
 
 
 def test_outlines_are_ordered_by_row_then_column_then_size_and_unknown_places_come_last() -> None:

@@ -9,22 +9,18 @@ import pytest
 from refusals import raises_naming
 
 import deepnets4eo
-from deepnets4eo.baselines.features.encoders import FrozenEncoder
-from deepnets4eo.cards.dataset_card import DatasetCard
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.baselines import FrozenEncoder
+from deepnets4eo.cards import DatasetCard, Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import write_yaml
-from deepnets4eo.formats.access import check_online, offline
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters.checksums import seal
+from deepnets4eo.formats import check_online, offline
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.segmenters import InputSpec, NetworkSegmenter, create_model, load_run, seal
 from deepnets4eo.segmenters.downloads import allow_downloads
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.networks import create_model
-from deepnets4eo.segmenters.run import load_run, save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
-from deepnets4eo.training.recipe import Recipe, resolve
-from deepnets4eo.training.tasks import Task, TrainOptions
+from deepnets4eo.segmenters.run import save_run
+from deepnets4eo.training import Recipe, Task, TrainOptions
+from deepnets4eo.training.recipe import resolve
 
 ADDRESSES = [
     "tu-hf-hub:timm/resnet18.a1_in1k",

@@ -14,8 +14,7 @@ import scipy.io
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats import hdf5, mat5
-from deepnets4eo.formats.array_files import list_arrays, open_array, parse_reference
+from deepnets4eo.formats import hdf5, list_arrays, mat5, open_array, parse_reference
 
 RNG = np.random.default_rng(0)
 CUBE = RNG.integers(0, 4000, (5, 7, 11)).astype(np.uint16)  # rows, columns, bands

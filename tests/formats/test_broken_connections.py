@@ -21,7 +21,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import read_footprints
 from deepnets4eo.formats import web
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters.layer import Layer
+from deepnets4eo.rasters import Layer
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.formats.band_info import unit_tag
 from deepnets4eo.formats.cf_words import CFWords, plain_text
 from deepnets4eo.formats.xarray_words import _numbers_of_bands
-from deepnets4eo.rasters.layer import Layer
+from deepnets4eo.rasters import Layer
 
 
 def words(dtype: str = "int16", **attributes: Any) -> CFWords:

@@ -8,8 +8,9 @@ import rasterio
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.envi import marked_bands, read_header
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.formats import marked_bands
+from deepnets4eo.formats.envi import read_header
+from deepnets4eo.rasters import Layer
 
 CUBE = np.arange(3 * 4 * 5, dtype=np.int16).reshape(3, 4, 5)
 HEADER = {"samples": "5", "lines": "4", "bands": "3", "header offset": "0", "data type": "2", "interleave": "bsq"}

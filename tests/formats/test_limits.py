@@ -12,7 +12,7 @@ import yaml
 from refusals import raises_naming
 from sklearn.naive_bayes import GaussianNB
 
-from deepnets4eo.baselines.estimator_file import load_estimator, save_estimator
+from deepnets4eo.baselines import load_estimator, save_estimator
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import load_yaml, parse_yaml, read_yaml
 from deepnets4eo.formats import unpacking

@@ -14,7 +14,7 @@ from deepnets4eo.formats import open_raster
 from deepnets4eo.formats.picture_structure import structure_of
 from deepnets4eo.inspection import inspect
 from deepnets4eo.points.rgbd.frame import read_colour
-from deepnets4eo.rasters.layer import Layer
+from deepnets4eo.rasters import Layer
 
 COLOURS = np.random.default_rng(0).integers(0, 255, (20, 30, 3)).astype(np.uint8)
 FORMATS = {"png": "PNG", "webp": "WEBP", "tif": "GTiff", "jpg": "JPEG"}

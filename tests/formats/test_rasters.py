@@ -13,11 +13,9 @@ from refusals import raises_naming
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats import rasters
-from deepnets4eo.formats.access import allow_user_files
+from deepnets4eo.formats import allow_user_files, open_raster, rasters
 from deepnets4eo.formats.drivers import raster_driver
-from deepnets4eo.formats.rasters import open_raster
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 SECRET = b"root:x:0:0:a line that nobody outside should read" + bytes(64)
 SIDE_PX = 8

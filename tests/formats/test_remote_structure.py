@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from deepnets4eo.formats.remote_file import RANGE_BYTES, RemoteFile
-from deepnets4eo.rasters.layer import Layer
+from deepnets4eo.rasters import Layer
 
 COLOURS = np.random.default_rng(0).integers(0, 255, (90, 270, 3)).astype(np.uint8)  # some 70 kB: more than one range
 

@@ -17,10 +17,9 @@ from geotiff import write_geotiff
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats import stac_items
-from deepnets4eo.formats.stac_items import asset_of, parse_time
+from deepnets4eo.formats import asset_of, parse_time, stac_items
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters.layer import Layer
+from deepnets4eo.rasters import Layer
 
 TIFF = "image/tiff; application=geotiff; profile=cloud-optimized"
 

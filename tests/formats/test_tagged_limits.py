@@ -13,7 +13,7 @@ from refusals import raises_naming
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.inspection import inspect
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 VALUES = np.arange(-8, 56, dtype=np.int16).reshape(8, 8)
 GRID = GeoBox.from_bbox((500_000, 0, 500_008, 8), "EPSG:32633", shape=(8, 8))

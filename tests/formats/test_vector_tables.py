@@ -13,8 +13,8 @@ from refusals import raises_naming
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
-from deepnets4eo.footprints.read import read_footprints
-from deepnets4eo.inspection.files import inspect
+from deepnets4eo.footprints import read_footprints
+from deepnets4eo.inspection import inspect
 
 CRS = "EPSG:32615"
 

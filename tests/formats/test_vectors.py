@@ -23,15 +23,13 @@ from refusals import raises_naming
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
-from deepnets4eo.footprints.files import read_table
-from deepnets4eo.footprints.read import read_footprints
-from deepnets4eo.formats import vectors
+from deepnets4eo.footprints import read_footprints, read_table
+from deepnets4eo.formats import vector_file, vectors
 from deepnets4eo.formats.unpacking import unpack
-from deepnets4eo.formats.vectors import vector_file
 from deepnets4eo.grid import Grid
-from deepnets4eo.inspection.files import inspect
-from deepnets4eo.osm.reading import read_area, read_features
-from deepnets4eo.osm.rules import OsmRules
+from deepnets4eo.inspection import inspect
+from deepnets4eo.osm import OsmRules, read_area
+from deepnets4eo.osm.reading import read_features
 
 HOUSES = gpd.GeoDataFrame(
     {"id": [1, 2]}, geometry=[shapely.box(0, 0, 8, 6), shapely.box(20, 0, 30, 9)], crs="EPSG:32615"

@@ -13,8 +13,7 @@ import pytest
 from refusals import raises_naming
 from small_site import small_site
 
-from deepnets4eo.formats import web
-from deepnets4eo.formats.web import WEB_ERRORS, Session, failure_text
+from deepnets4eo.formats import WEB_ERRORS, Session, failure_text, web
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from refusals import raises_naming
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 VALUES = np.arange(3 * 50 * 60, dtype=np.uint16).reshape(3, 50, 60)
 FINAL_3 = tuple(map(int, rasterio.__gdal_version__.split(".")[:2])) >= (3, 12)  # older GDAL reads drafts of version 3

@@ -11,21 +11,17 @@ from geotiff import write_geotiff
 from rasterio.transform import from_origin
 from refusals import raises_naming
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError, RunError
 from deepnets4eo.grid import Grid
-from deepnets4eo.inspection.files import inspect
+from deepnets4eo.inspection import inspect
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.rasters.values import find_outliers
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.rasters import Layer, Scene, find_outliers
+from deepnets4eo.segmenters import InputSpec, NetworkSegmenter, create_model
 from deepnets4eo.segmenters.run import save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
-from deepnets4eo.training.losses import SegmentationCriterion
-from deepnets4eo.training.recipe import Recipe, TrainSection, resolve
-from deepnets4eo.training.segmentation import prepare
+from deepnets4eo.training import Recipe, SegmentationCriterion, TrainSection, prepare
+from deepnets4eo.training.recipe import resolve
 from deepnets4eo.training.statistics import warn_of_lacking
 
 LEGEND = {

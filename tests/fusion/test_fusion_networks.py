@@ -13,7 +13,7 @@ from torch import nn
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmentation import DistanceHead
-from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters import create_model
 
 SMP = {"encoder": "resnet18", "encoder_depth": 3, "decoder_channels": [8, 8, 8]}
 SPECS = {

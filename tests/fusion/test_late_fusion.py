@@ -9,14 +9,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.fusion import DualStream, ResidualCorrection
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import InputSpec, NetworkSegmenter, create_model
 from deepnets4eo.segmenters.run import save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 
 TINY = {"width": 2}
 SIZES = (50, 70)

@@ -14,11 +14,11 @@ from refusals import raises_naming
 import deepnets4eo
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import InputSpec, load_run
+from deepnets4eo.training import Recipe
 from deepnets4eo.training.augmentation import Augmentation, without_layers
-from deepnets4eo.training.recipe import Recipe, resolve
+from deepnets4eo.training.recipe import resolve
 
 LEGEND = {
     "name": "three",

@@ -7,7 +7,7 @@ from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.fusion import OSMNet
-from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters import create_model
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from torch import nn
 from deepnets4eo.errors import InputError
 from deepnets4eo.fusion import SmpFusion
 from deepnets4eo.fusion.smp_fusion import encoder_stages
-from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters import create_model
 
 SMALL = {"architecture": "unet/resnet18", "encoder_depth": 3, "decoder_channels": [16, 8, 8]}
 

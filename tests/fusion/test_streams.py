@@ -6,7 +6,8 @@ from hypothesis import given, strategies as st
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.fusion.streams import Streams, average, first_weights, mask_absent_streams, one_each, stream_sizes
+from deepnets4eo.fusion import Streams, stream_sizes
+from deepnets4eo.fusion.streams import average, first_weights, mask_absent_streams, one_each
 
 
 def make_image(sizes, missing=()):

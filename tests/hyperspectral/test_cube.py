@@ -7,7 +7,7 @@ import pytest
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.hyperspectral import Cube, find_bad_bands, remove_bad_bands
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 RNG = np.random.default_rng(3)
 WAVELENGTHS = np.linspace(400, 2500, 22)

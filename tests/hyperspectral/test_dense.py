@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from deepnets4eo.hyperspectral import PatchClassifier, patch_classifier
-from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters import create_model
 
 CASES = {  # network → bands, size of the cube, options
     "nn": (9, (4, 5), {}),

@@ -9,18 +9,14 @@ import torch
 from refusals import raises_naming
 from torch import Tensor, nn
 
-from deepnets4eo.cards.legend import Legend, LegendClass
+from deepnets4eo.cards import Legend, LegendClass
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError
-from deepnets4eo.hyperspectral import PatchClassifier, build
+from deepnets4eo.hyperspectral import PatchClassifier, SpectralInput, build
 from deepnets4eo.hyperspectral.factory import SemiSupervisedBehindSpectra, WithSpectralInput, network_spec
 from deepnets4eo.hyperspectral.networks.spectral_spatial import SSRN
-from deepnets4eo.hyperspectral.spectral_input import SpectralInput
-from deepnets4eo.segmenters import export
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.segmenters.networks import create_from_spec
-from deepnets4eo.segmenters.run import load_run, save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.segmenters import InputSpec, LayerInput, NetworkSegmenter, create_from_spec, export, load_run
+from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.tiling import Tiling
 
 SPECTRA = {"normalisations": ["l2"], "reduction": "pca", "components": 8}

@@ -8,11 +8,10 @@ import pytest
 from refusals import raises_naming
 
 from deepnets4eo.baselines import BaselineRecipe
-from deepnets4eo.cards.catalog import recipes
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend, recipes
 from deepnets4eo.errors import InputError
 from deepnets4eo.hyperspectral.training import HyperspectralRecipe, _network_spec
-from deepnets4eo.segmenters.networks import list_models
+from deepnets4eo.segmenters import list_models
 from deepnets4eo.training import load_recipe
 
 NAMES = [name for name in recipes() if name.startswith("hyperspectral/")]

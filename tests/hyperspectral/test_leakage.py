@@ -8,8 +8,8 @@ from hypothesis import given, strategies as st
 from made_up_split import LEGEND, make_data_split, random_scene
 
 from deepnets4eo.hyperspectral.samples import describe_sampling, leakage
-from deepnets4eo.training.recipe import Recipe, resolve
-from deepnets4eo.training.splits import DataSplit, make_split
+from deepnets4eo.training import DataSplit, Recipe, make_split
+from deepnets4eo.training.recipe import resolve
 
 
 @given(st.integers(0, 999), st.integers(1, 9), st.floats(0.005, 0.2))

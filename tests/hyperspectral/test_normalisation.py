@@ -7,7 +7,8 @@ from refusals import raises_naming
 from scipy.spatial import ConvexHull
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.hyperspectral.spectral_input import NORMALISATIONS, SpectralInput, _upper_hull
+from deepnets4eo.hyperspectral import SpectralInput
+from deepnets4eo.hyperspectral.spectral_input import NORMALISATIONS, _upper_hull
 
 
 def normalise(spectra: np.ndarray, name: str, wavelengths_nm: list[float] | None = None) -> np.ndarray:

@@ -6,11 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from deepnets4eo.cards.legend import Legend
-from deepnets4eo.segmenters import export
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.segmenters.networks import create_model
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.cards import Legend
+from deepnets4eo.segmenters import InputSpec, LayerInput, NetworkSegmenter, create_model, export
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs pip install deepnets4eo[onnx]")
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from made_up_split import SIDE, make_data_split
 
+from deepnets4eo.cards import VAL
 from deepnets4eo.grid import Window
 from deepnets4eo.hyperspectral.samples import (
     PatchAugmentation,
@@ -19,9 +20,8 @@ from deepnets4eo.hyperspectral.samples import (
     unlabelled_pixels,
 )
 from deepnets4eo.hyperspectral.training import PatchCriterion
-from deepnets4eo.training.recipe import Recipe, resolve
-from deepnets4eo.training.splits import VAL, DataSplit, make_split
-from deepnets4eo.training.statistics import measure_inputs
+from deepnets4eo.training import DataSplit, Recipe, make_split, measure_inputs
+from deepnets4eo.training.recipe import resolve
 
 WHOLE = Window(0, 0, SIDE, SIDE)
 

@@ -13,17 +13,16 @@ from refusals import raises_naming
 from safetensors.torch import load_file
 
 import deepnets4eo
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import VAL, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.hyperspectral.samples import PatchLoader
 from deepnets4eo.hyperspectral.training import HyperspectralRecipe, PatchCriterion
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.prediction import predict
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
+from deepnets4eo.training import make_split, open_labelled, prepare_split
 from deepnets4eo.training.recipe import resolve
-from deepnets4eo.training.segmentation import open_labelled, prepare_split
-from deepnets4eo.training.splits import VAL, make_split
 
 HAMIDA = "model.options={patch_px: 5}"
 

@@ -10,7 +10,8 @@ from scipy.linalg import eigh
 from sklearn.decomposition import PCA
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.hyperspectral.reduction import REDUCTIONS, fit_reduction
+from deepnets4eo.hyperspectral import fit_reduction
+from deepnets4eo.hyperspectral.reduction import REDUCTIONS
 
 BANDS = 12
 

@@ -17,7 +17,7 @@ from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import read_json
 from deepnets4eo.hyperspectral import report, run_page
 from deepnets4eo.hyperspectral.training import HyperspectralRecipe
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 from deepnets4eo.training.recipe import resolve
 
 
@@ -97,8 +97,7 @@ def test_the_map_of_a_run_scored_where_it_withheld_has_the_scores_of_the_run(
     data: Path, run: Path, tmp_path: Path
 ) -> None:
     """Also at the edges of the scene, which validation and prediction mirror alike."""
-    from deepnets4eo.evaluation import Protocol, evaluate
-    from deepnets4eo.evaluation.withheld import Withheld
+    from deepnets4eo.evaluation import Protocol, Withheld, evaluate
     from deepnets4eo.prediction import PredictOptions, predict
 
     metrics, rules = read_json(run / "metrics.json"), Protocol(withheld=Withheld.of_run(run))

@@ -6,8 +6,8 @@ import torch
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.hyperspectral.reduction import REDUCTIONS, fit_reduction
-from deepnets4eo.hyperspectral.spectral_input import SpectralInput
+from deepnets4eo.hyperspectral import SpectralInput, fit_reduction
+from deepnets4eo.hyperspectral.reduction import REDUCTIONS
 
 BANDS = 20
 WAVELENGTHS = [400 + 10 * band + band % 3 for band in range(BANDS)]

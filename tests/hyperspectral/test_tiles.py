@@ -5,10 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.device import Compute
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.segmenters import InputSpec, LayerInput, NetworkSegmenter
 from deepnets4eo.tiling import Tiling
 
 BANDS = 6

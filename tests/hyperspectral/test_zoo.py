@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.hyperspectral import PatchClassifier
-from deepnets4eo.segmenters.networks import create_model, list_models
+from deepnets4eo.segmenters import create_model, list_models
 
 # bands and outputs, the class "undefined" included, of Indian Pines, Pavia University, Pavia Centre, KSC, Botswana,
 # Salinas, DFC2018; then Indian Pines and Pavia University without that class

@@ -10,7 +10,8 @@ from PIL import Image
 from refusals import raises_naming
 
 from deepnets4eo.change import ChangeOptions
-from deepnets4eo.change.pair import POST, open_pair
+from deepnets4eo.change.classical.detector import POST
+from deepnets4eo.change.pair import open_pair
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
 from deepnets4eo.inspection import CloudClassification, cloud_finding, cloud_network, write_cloud_mask

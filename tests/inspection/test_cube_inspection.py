@@ -9,8 +9,8 @@ from geotiff import write_geotiff
 from scipy.io import savemat
 
 from deepnets4eo.hyperspectral import Cube, find_bad_bands, remove_bad_bands
+from deepnets4eo.inspection import inspect
 from deepnets4eo.inspection.cubes import number_ranges
-from deepnets4eo.inspection.files import inspect
 
 RNG = np.random.default_rng(2)
 SMOOTH = np.add.outer(np.arange(50.0), np.arange(40.0)) + 10

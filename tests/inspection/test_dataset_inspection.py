@@ -10,11 +10,10 @@ import rasterio
 from geotiff import write_geotiff
 from made_up_datasets import make_dataset, tile_path, write
 
-from deepnets4eo.cards.catalog import dataset_path
-from deepnets4eo.cards.dataset_card import DatasetCard
+from deepnets4eo.cards import DatasetCard, dataset_path
 from deepnets4eo.cli.main import main
 from deepnets4eo.files import read_json, read_yaml, write_yaml
-from deepnets4eo.inspection.datasets import inspect_dataset, recognise
+from deepnets4eo.inspection import inspect_dataset, recognise
 
 VAIHINGEN = ["1", "3", "5", "7", "11", "13", "15", "17", "21", "23", "26", "28", "30", "32", "34", "37"]
 

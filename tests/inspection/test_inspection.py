@@ -16,14 +16,13 @@ from pyproj import Transformer
 from refusals import raises_naming
 from shapely.geometry import LineString, Polygon, box
 
-from deepnets4eo.cards.legend import Legend
-from deepnets4eo.damage import read_footprints
+from deepnets4eo.cards import Legend
 from deepnets4eo.damage.inputs.checks import require_fine_pixels
 from deepnets4eo.errors import InputError
+from deepnets4eo.footprints import read_footprints
 from deepnets4eo.grid import Window, coarse_grid
-from deepnets4eo.inspection.files import inspect, overlaps
-from deepnets4eo.inspection.images import declare_nodata, undeclared_nodata, without_collar
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.inspection import declare_nodata, inspect, overlaps, undeclared_nodata, without_collar
+from deepnets4eo.rasters import Layer
 
 PLACE = {"crs": "EPSG:32633", "transform": Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000)}
 

@@ -12,13 +12,11 @@ from PIL import Image
 from refusals import raises_naming
 from score_table import BenchmarkScenes, Row, run_possible
 
-from deepnets4eo.cards.dataset_card import DatasetCard
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import DatasetCard, Legend
 from deepnets4eo.errors import DeepNets4EOError, GridError, InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.inspection.datasets import inspect_dataset
-from deepnets4eo.inspection.files import inspect, overlaps
-from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.inspection import inspect, inspect_dataset, overlaps
+from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.training.scenes import dataset_scenes
 
 TILES = ["1", "3"]

@@ -14,8 +14,8 @@ from block_jobs import CLUSTER, begun_blocks, open_blocks, results
 from refusals import raises_naming
 
 from deepnets4eo.errors import RunError
-from deepnets4eo.jobs import dask_cluster
-from deepnets4eo.jobs.blocks import BlockPool, BlockWork, Receipt, WorkerRefusedError, versions
+from deepnets4eo.jobs import WorkerRefusedError, dask_cluster
+from deepnets4eo.jobs.blocks import BlockPool, BlockWork, Receipt, versions
 from deepnets4eo.jobs.dask_cluster import DaskCluster
 
 distributed = pytest.importorskip("distributed", reason="distributed is not installed: pip install deepnets4eo[dask]")

@@ -15,20 +15,10 @@ from block_jobs import begun_blocks, open_blocks, open_nothing, results
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError, OutputError, RunError
-from deepnets4eo.jobs.blocks import (
-    BlockPool,
-    BlockWork,
-    FinishBlocks,
-    Receipt,
-    RemoteSteps,
-    WorkerRefusedError,
-    block_of_step,
-    do_block,
-    failed_receipt,
-    versions,
-)
+from deepnets4eo.jobs import FinishBlocks, RemoteSteps, WorkerRefusedError, Workers, block_of_step
+from deepnets4eo.jobs.blocks import BlockPool, BlockWork, Receipt, do_block, failed_receipt, versions
 from deepnets4eo.jobs.dask_cluster import DaskCluster
-from deepnets4eo.jobs.executors import LocalProcesses, Workers
+from deepnets4eo.jobs.executors import LocalProcesses
 
 NAMES = [f"block-{number}" for number in range(7)]
 

@@ -14,11 +14,10 @@ from affine import Affine
 from geotiff import write_geotiff
 from small_site import small_site
 
-from deepnets4eo.formats.access import offline
+from deepnets4eo.formats import offline
 from deepnets4eo.grid import Grid
-from deepnets4eo.jobs import identities as module
-from deepnets4eo.jobs.identities import file_state, identity, identity_hash
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.jobs import file_state, identities as module, identity, identity_hash
+from deepnets4eo.rasters import Layer
 
 
 @dataclass(frozen=True)

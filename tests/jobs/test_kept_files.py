@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deepnets4eo.jobs.kept_files import KeptFiles
+from deepnets4eo.jobs import KeptFiles
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "gone", "note gone", "note damaged", "never noted"])

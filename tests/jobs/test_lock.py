@@ -16,12 +16,8 @@ from deepnets4eo import system
 from deepnets4eo.errors import OutputError
 from deepnets4eo.files import remove_leftovers
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.jobs import lock as lock_module
-from deepnets4eo.jobs.lock import output_lock
-from deepnets4eo.jobs.output import JobOutput
-from deepnets4eo.jobs.parts import Part
-from deepnets4eo.jobs.row_journal import RowJournal
-from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.jobs import JobOutput, Part, RowJournal, lock as lock_module, output_lock
+from deepnets4eo.rasters import CogWriter
 
 HOLDER = """
 import sys, time

@@ -10,8 +10,7 @@ import pytest
 from refusals import raises_naming
 
 from deepnets4eo.errors import CompleteError, InputError, OtherJobError, OutputError, UnreadableError
-from deepnets4eo.jobs.output import JobOutput
-from deepnets4eo.jobs.parts import Part
+from deepnets4eo.jobs import JobOutput, Part
 
 NAMES = ("map.txt", "manifest.json")
 

@@ -7,8 +7,7 @@ from hypothesis import given, strategies as st
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError, OutputError
-from deepnets4eo.jobs.journal import Journal
-from deepnets4eo.jobs.parts import WHOLE, Part
+from deepnets4eo.jobs import WHOLE, Journal, Part
 
 
 @given(st.integers(0, 200), st.integers(1, 40))

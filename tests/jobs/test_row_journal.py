@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 
 from deepnets4eo.errors import OtherJobError, OutputError
 from deepnets4eo.grid import Window
-from deepnets4eo.jobs.row_journal import RowJournal
+from deepnets4eo.jobs import RowJournal
 
 
 def rows_of(number):

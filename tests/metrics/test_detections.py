@@ -8,8 +8,7 @@ from refusals import raises_naming
 from sklearn.metrics import average_precision_score
 
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.metrics import evaluate_detections, score_instances
-from deepnets4eo.metrics.detections import scores_of
+from deepnets4eo.metrics import evaluate_detections, score_instances, scores_of
 
 
 def squares(*lefts, crs="EPSG:32633", **columns):

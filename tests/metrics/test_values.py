@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.metrics.values import ValueScores
+from deepnets4eo.metrics import ValueScores
 
 RNG = np.random.default_rng(3)
 TRUTH = RNG.gamma(2.0, 4.0, 5000)

@@ -17,8 +17,8 @@ from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import Grid
 from deepnets4eo.metrics import evaluate_detections
 from deepnets4eo.objects import ObjectRules, extract_objects
-from deepnets4eo.polygons.boxes import outlines
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.polygons import outlines
+from deepnets4eo.rasters import Layer
 
 CAR = 4
 UTM = "EPSG:32631"

@@ -7,7 +7,7 @@ from affine import Affine
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
 from deepnets4eo.objects import ObjectRules, extract_objects
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 CAR = 4
 

@@ -11,7 +11,7 @@ from deepnets4eo.grid import Window, blocks
 from deepnets4eo.objects import ObjectRules
 from deepnets4eo.objects.extraction import class_mask
 from deepnets4eo.objects.splitting import split_at_necks, split_both, split_by_area
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 METRE = (1.0, 1.0)
 

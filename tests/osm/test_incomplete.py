@@ -14,11 +14,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fuzz"))
 from fuzzing.openstreetmap import small_pbf
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.footprints.read import read_footprints
-from deepnets4eo.footprints.sources import find_buildings
+from deepnets4eo.footprints import find_buildings, read_footprints
 from deepnets4eo.osm import rasterize_osm
 from deepnets4eo.osm.incomplete import incomplete_elements
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 HOUSES = [shapely.box(15 + 4e-4 * k, 36, 15 + 4e-4 * k + 2e-4, 36.0002) for k in range(3)]
 LOST = 21  # a node of the second house

@@ -15,7 +15,7 @@ from scipy.ndimage import distance_transform_edt
 from deepnets4eo.errors import GridError, InputError, OutputError
 from deepnets4eo.grid import Grid
 from deepnets4eo.osm import OsmRules, rasterize_osm
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 from deepnets4eo.synthetic import City
 from deepnets4eo.synthetic.write import write_raster
 

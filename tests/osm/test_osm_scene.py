@@ -11,14 +11,13 @@ import shapely
 import torch
 from affine import Affine
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.grid import Grid
 from deepnets4eo.osm import rasterize_osm
 from deepnets4eo.prediction import predict
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.segmenters import InputSpec, NetworkSegmenter
 from deepnets4eo.synthetic import City
 from deepnets4eo.synthetic.write import write_raster
 

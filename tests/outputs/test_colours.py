@@ -8,7 +8,7 @@ import pytest
 from deepnets4eo.change.page import COLOURS as OF_CHANGES
 from deepnets4eo.damage.comparison.page import KINDS
 from deepnets4eo.floods.page import COLOURS as OF_WATER
-from deepnets4eo.outputs.safe_text import COLOURS, asset_text
+from deepnets4eo.outputs import COLOURS, asset_text
 
 SHEET = asset_text("deepnets4eo.outputs", COLOURS)
 

@@ -5,8 +5,9 @@ import io
 
 import pytest
 
-from deepnets4eo.evaluation.report import confusion_csv, csv_table
-from deepnets4eo.outputs.safe_text import csv_text
+from deepnets4eo.evaluation import confusion_csv
+from deepnets4eo.evaluation.report import csv_table
+from deepnets4eo.outputs import csv_text
 from deepnets4eo.segmenters.history import write_log
 
 FORMULA = '=cmd|" /C calc"!A0'

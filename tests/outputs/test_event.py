@@ -6,8 +6,8 @@ from geotiff import write_geotiff
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.outputs import EventInfo
+from deepnets4eo.rasters import Layer
 
 
 def layer(folder, name, **tags):

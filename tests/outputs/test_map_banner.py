@@ -3,7 +3,8 @@
 import re
 from xml.etree import ElementTree as ET
 
-from deepnets4eo.outputs.findings import Finding, findings_banner
+from deepnets4eo.outputs import Finding
+from deepnets4eo.outputs.findings import findings_banner
 
 CAUTION = Finding("coarse_pre", "caution", {"message": "Pre is coarse.", "remedy": "Give a finer one."})
 WORTHLESS = Finding("swapped", "worthless", {"message": 'Dates <look> "swapped" & wrong.', "remedy": "Swap them."})

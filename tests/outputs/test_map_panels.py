@@ -9,8 +9,7 @@ from PIL import Image
 
 from deepnets4eo.grid import Window
 from deepnets4eo.outputs.map_page import panels
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import CogWriter, Layer
 from deepnets4eo.registration import on_post_grid
 
 

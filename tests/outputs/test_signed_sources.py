@@ -26,11 +26,10 @@ from sklearn.ensemble import RandomForestClassifier
 
 from deepnets4eo.addresses import file_name_of, name_of
 from deepnets4eo.baselines import PixelClassifier
-from deepnets4eo.cards.catalog import recipe_path
+from deepnets4eo.cards import recipe_path
 from deepnets4eo.change import NoveltyOptions
+from deepnets4eo.change.series import SeriesJob, SeriesProducts
 from deepnets4eo.change.series.dates import DatedImage
-from deepnets4eo.change.series.job import SeriesJob
-from deepnets4eo.change.series.options import SeriesProducts
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.cli.main import main
 from deepnets4eo.files import read_yaml

@@ -17,7 +17,7 @@ from places.view_rows import (  # noqa: E402
     write_las,
 )
 
-from deepnets4eo.points.files import open_cloud  # noqa: E402
+from deepnets4eo.points import open_cloud  # noqa: E402
 from deepnets4eo.training import load_recipe  # noqa: E402
 
 

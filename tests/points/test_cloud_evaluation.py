@@ -9,7 +9,7 @@ from made_up_clouds import LEGEND, NeighbourCount, scattered, write_las
 from refusals import raises_naming
 from sklearn.metrics import f1_score, jaccard_score
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.points import LabelOptions, PointCloud, evaluate_cloud, label_cloud, legend_codes
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from made_up_clouds import ORIGIN, scattered, write_las
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.inspection import inspect
 

@@ -13,9 +13,19 @@ from geotiff import write_geotiff
 from made_up_clouds import LEGEND, ORIGIN, NeighbourCount, scattered, write_las
 
 from deepnets4eo.errors import CompleteError, OtherJobError
-from deepnets4eo.points import LabelOptions, Orthophoto, PointCloud, label_cloud, label_progress, labeller, labelling
-from deepnets4eo.points.features.rules import RuleLabeller, RuleOptions
-from deepnets4eo.points.labeller import LoadedLabeller, PointLabeller
+from deepnets4eo.points import (
+    LabelOptions,
+    LoadedLabeller,
+    Orthophoto,
+    PointCloud,
+    PointLabeller,
+    label_cloud,
+    label_progress,
+    labeller,
+    labelling,
+)
+from deepnets4eo.points.features import RuleLabeller
+from deepnets4eo.points.features.rules import RuleOptions
 
 TILES = LabelOptions(memory_bytes=1)
 

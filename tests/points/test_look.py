@@ -14,7 +14,7 @@ import pytest
 from made_up_clouds import scattered, write_las
 from refusals import raises_naming
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
 from deepnets4eo.points import PointCloud, draw, fly_around, show_cloud

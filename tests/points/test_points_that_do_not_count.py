@@ -8,17 +8,14 @@ import pytest
 from made_up_clouds import LEGEND, NeighbourCount, scattered, write_las
 from refusals import raises_naming
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.inspection import inspect
-from deepnets4eo.points import LabelOptions, PointCloud, label_cloud, open_cloud
+from deepnets4eo.points import LabelOptions, PointCloud, evaluate_cloud, heights_above_ground, label_cloud, open_cloud
 from deepnets4eo.points.cloud import has_asprs_noise
 from deepnets4eo.points.cloud_data import CloudData, LabelledCloud
-from deepnets4eo.points.evaluation import evaluate_cloud
-from deepnets4eo.points.features import point_features
-from deepnets4eo.points.features.options import FeatureOptions
-from deepnets4eo.points.features.rules import RuleLabeller
-from deepnets4eo.points.height_grid import grid_around, height_grid, heights_above_ground
+from deepnets4eo.points.features import FeatureOptions, RuleLabeller, point_features
+from deepnets4eo.points.height_grid import grid_around, height_grid
 from deepnets4eo.points.views import SurfaceOptions, make_surface
 
 XYZ = scattered(600)

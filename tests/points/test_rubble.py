@@ -17,7 +17,7 @@ from deepnets4eo.points.height_grid import NoHeightsError, grid_around, height_g
 from deepnets4eo.points.rubble import blocks as block_work
 from deepnets4eo.points.rubble.measure import states_of
 from deepnets4eo.points.rubble.surfaces import roughness
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 from deepnets4eo.synthetic import City, Event, aerial_scan, building_volumes
 
 CRS = "EPSG:32633"
@@ -191,7 +191,7 @@ def test_a_plane_is_smooth_and_a_heap_is_rough():
 def test_heights_of_another_site_or_crs_are_refused(houses, crs, shift, error, message):
     import pyproj
 
-    from deepnets4eo.damage import read_footprints
+    from deepnets4eo.footprints import read_footprints
 
     points = scan(after=False, rng=np.random.default_rng(0), density=0.2)
     other = PointCloud(points.xyz + [shift, 0, 0], crs=pyproj.CRS.from_user_input(crs))
@@ -210,7 +210,7 @@ def test_surface_models_that_are_not_in_metres_are_refused_with_the_command_that
     import pyproj
     from affine import Affine
 
-    from deepnets4eo.damage import read_footprints
+    from deepnets4eo.footprints import read_footprints
     from deepnets4eo.grid import Grid
 
     crs = pyproj.CRS(crs).to_wkt()
@@ -229,7 +229,7 @@ def test_surface_models_that_are_not_in_metres_are_refused_with_the_command_that
 def test_clouds_in_the_units_of_web_maps_are_refused_and_those_in_feet_are_read_in_metres(tmp_path):
     import pyproj
 
-    from deepnets4eo.damage import read_footprints
+    from deepnets4eo.footprints import read_footprints
 
     web = PointCloud(np.array([[1_670_000.0, 6_890_000, 1], [1_670_009, 6_890_009, 2]]), crs=pyproj.CRS("EPSG:3857"))
     inside = gpd.GeoDataFrame(geometry=[shapely.box(1_670_002, 6_890_002, 1_670_005, 6_890_005)], crs="EPSG:3857")
@@ -308,7 +308,7 @@ def test_buildings_in_a_gap_of_the_heights_are_not_assessed_and_the_others_are(h
 
 
 def test_ascii_grids_are_surface_models(houses, after, tmp_path):
-    from deepnets4eo.damage import read_footprints
+    from deepnets4eo.footprints import read_footprints
     from deepnets4eo.points.height_grid import grid_around, height_grid
 
     grid = grid_around((*ORIGIN, *(ORIGIN + 69.9)), 0.5, CRS)
@@ -323,7 +323,7 @@ def test_ascii_grids_are_surface_models(houses, after, tmp_path):
 def test_clouds_without_points_are_refused_as_such(houses, tmp_path):
     import laspy
 
-    from deepnets4eo.damage import read_footprints
+    from deepnets4eo.footprints import read_footprints
 
     path = tmp_path / "empty.las"
     laspy.LasData(laspy.LasHeader(point_format=6, version="1.4")).write(path)

@@ -23,7 +23,7 @@ from deepnets4eo.points.rubble.dates import motion_that_counts
 from deepnets4eo.points.rubble.epochs import register_points, with_walls
 from deepnets4eo.points.rubble.motion import RigidMotion
 from deepnets4eo.points.rubble.surfaces import Heights
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 CRS = "EPSG:32633"
 ORIGIN = np.array([400_000.0, 5_800_000.0])

@@ -19,7 +19,7 @@ from deepnets4eo.points.rubble.history import parse_dated
 from deepnets4eo.points.rubble.products import check_products, write_cityjson
 from deepnets4eo.points.rubble.roofs import Roof, roofs_before
 from deepnets4eo.points.rubble.surfaces import Heights
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 CRS = "EPSG:32633"
 LEFT, TOP, SIDE = 400_000.0, 5_800_080.0, 80

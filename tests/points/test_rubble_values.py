@@ -13,7 +13,7 @@ from deepnets4eo.points import RubbleMap, RubbleOptions
 from deepnets4eo.points.rubble import blocks, placing, plans
 from deepnets4eo.points.rubble.rubble_map import STATE_COLOURS, UNKNOWN
 from deepnets4eo.points.rubble.surfaces import Heights
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 CRS = "EPSG:32633"
 

@@ -8,8 +8,8 @@ import shapely
 from hypothesis import given, strategies as st
 
 from deepnets4eo.baselines.parts.boxes import paint, suppress
-from deepnets4eo.metrics.detections import overlapping_pairs
-from deepnets4eo.polygons.boxes import boxes_around, corners, outlines
+from deepnets4eo.metrics import overlapping_pairs
+from deepnets4eo.polygons import boxes_around, corners, outlines
 
 SIDES = st.floats(1, 30)
 BOXES = st.lists(

@@ -14,10 +14,10 @@ from odc.geo.geobox import GeoBox
 from pyproj import Geod
 from refusals import raises_naming
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.polygons import Shaping, extraction, polygonize
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 UTM = "EPSG:32615"
 

@@ -8,9 +8,8 @@ import rasterio.features
 import shapely
 from hypothesis import given, strategies as st
 
-from deepnets4eo.polygons import regions
-from deepnets4eo.polygons.regions import trace_regions
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.polygons import regions, trace_regions
+from deepnets4eo.rasters import Layer
 
 
 def by_rasterio(labels: np.ndarray) -> list[tuple[bytes, int]]:

@@ -7,9 +7,9 @@ import pytest
 import shapely
 from hypothesis import given, strategies as st
 
-from deepnets4eo.polygons.regions import trace_regions
-from deepnets4eo.polygons.smoothing import simplify_together, with_shared_corners, without_stairs
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.polygons import trace_regions, without_stairs
+from deepnets4eo.polygons.smoothing import simplify_together, with_shared_corners
+from deepnets4eo.rasters import Layer
 
 
 def regions(seed: int, zoom: int) -> np.ndarray:

@@ -18,9 +18,9 @@ from refusals import raises_naming
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError, OutputError
-from deepnets4eo.polygons import Shaping, in_degrees, polygonize, regions, write_polygons
-from deepnets4eo.polygons.vector_files import write_layers, write_tables, write_vector
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.polygons import Shaping, in_degrees, polygonize, regions, write_layers, write_polygons, write_vector
+from deepnets4eo.polygons.vector_files import write_tables
+from deepnets4eo.rasters import Layer
 
 UTM = "EPSG:32615"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import shapely
 
-from deepnets4eo.polygons.vertices import centres, from_rings, map_shapes, vertices
+from deepnets4eo.polygons import centres, map_shapes
+from deepnets4eo.polygons.vertices import from_rings, vertices
 
 
 def test_polygons_with_holes_survive_the_round_trip() -> None:

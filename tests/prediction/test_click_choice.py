@@ -6,11 +6,10 @@ import torch
 from refusals import raises_naming
 from torch import nn
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.prediction import Adaptation, ClickSession, next_click
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.segmenters import InputSpec, LayerInput, NetworkSegmenter
 
 SIDE_PX = 64
 LEGEND = Legend.from_dict(

@@ -19,12 +19,11 @@ from made_up_clicks import HOSTILE, NAMES, write_clickable
 from served import answering
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.prediction import click_review, open_scene
-from deepnets4eo.prediction.click_page import ClickServer
-from deepnets4eo.prediction.click_review import ClickReview, even_tiles
+from deepnets4eo.prediction import ClickReview, ClickServer, click_review, open_scene
+from deepnets4eo.prediction.click_review import even_tiles
 from deepnets4eo.prediction.clicked_scene import read_clicks
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.rasters import Layer
+from deepnets4eo.segmenters import load_run
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,11 @@ from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.prediction import Adaptation, ClickSession
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
+from deepnets4eo.segmenters import Run, load_run
 from deepnets4eo.segmenters.clicks import Clicks, draw_clicks
-from deepnets4eo.segmenters.run import Run, load_run
-from deepnets4eo.training.recipe import Recipe, resolve
+from deepnets4eo.training import Recipe
+from deepnets4eo.training.recipe import resolve
 
 SIDE_PX = 96
 LEGEND = {

@@ -10,16 +10,13 @@ from geotiff import write_geotiff
 from refusals import raises_naming
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from deepnets4eo.cards.legend import Legend, LegendClass
-from deepnets4eo.cards.quantity import Quantity
+from deepnets4eo.cards import Legend, LegendClass, Quantity
 from deepnets4eo.errors import RunError
-from deepnets4eo.prediction import PredictOptions, predict, strips
+from deepnets4eo.prediction import PredictOptions, ReadTile, predict, strips
 from deepnets4eo.prediction.device_stitching import DeviceArrays, DeviceStitcher
 from deepnets4eo.prediction.stitching import Blender, FinishedBytes, Strip, StripStitcher
-from deepnets4eo.prediction.tile_reader import ReadTile
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import InputSpec, NetworkSegmenter
 from deepnets4eo.segmenters.transfers import Transfers
 from deepnets4eo.tiling import SCORES, Lattice, Tiling
 

@@ -8,8 +8,8 @@ import rasterio
 from geotiff import write_geotiff
 
 import deepnets4eo
-from deepnets4eo.baselines.training import BaselineRecipe
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.baselines import BaselineRecipe
+from deepnets4eo.rasters import Layer
 from deepnets4eo.training.recipe import resolve
 
 LEGEND = {

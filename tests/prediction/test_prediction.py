@@ -19,15 +19,13 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo.baselines import PixelClassifier
-from deepnets4eo.cards.legend import Legend, LegendClass
+from deepnets4eo.cards import Legend, LegendClass
 from deepnets4eo.errors import CompleteError, InputError, OtherJobError, OutputError, RunError
-from deepnets4eo.jobs.parts import Part
-from deepnets4eo.jobs.row_journal import RowJournal
+from deepnets4eo.jobs import Part, RowJournal
 from deepnets4eo.prediction import PredictOptions, check_outputs, describe, predict
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.run import load_run, save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.segmenters import InputSpec, NetworkSegmenter, load_run
+from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.tiling import SCORES, Tiling
 
 LEGEND = Legend(

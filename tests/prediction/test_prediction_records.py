@@ -17,16 +17,23 @@ from refusals import raises_naming
 from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo.baselines import PixelClassifier
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError, OtherJobError, OutputError, RunError
 from deepnets4eo.grid import Grid
-from deepnets4eo.prediction import PredictOptions, describe as describe_prediction, dry_run, memory, open_scene, predict
-from deepnets4eo.prediction.tile_reader import TileReader
+from deepnets4eo.prediction import (
+    PredictOptions,
+    TileReader,
+    describe as describe_prediction,
+    dry_run,
+    memory,
+    open_scene,
+    predict,
+)
+from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.rasters.gdal_memory import CACHE_BYTES
-from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.segmenters import InputSpec, Run, load_run
 from deepnets4eo.segmenters.checksums import hash_of
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.run import Run, load_run, save_run
+from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.tiling import Lattice, Tiling
 
 LEGEND = Legend.load("isprs-delta")

@@ -14,16 +14,15 @@ from refusals import raises_naming
 from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo.baselines import PixelClassifier
-from deepnets4eo.cards.legend import Legend, LegendClass
+from deepnets4eo.cards import Legend, LegendClass
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import RunError
-from deepnets4eo.jobs.parts import Part
+from deepnets4eo.jobs import Part
 from deepnets4eo.prediction import PredictOptions, describe, open_scene, predict
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters import ensemble_run
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.segmenters import InputSpec, ensemble_run, load_run
 from deepnets4eo.segmenters.any_size import WORLD_TASK
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.run import load_run, save_run
+from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.tiling import Tiling
 
 LEGEND = Legend("two", (LegendClass(3, "dark", (0, 0, 9)), LegendClass(7, "bright", (255, 255, 255))))

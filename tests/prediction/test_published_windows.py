@@ -5,12 +5,11 @@ import pytest
 import torch
 from geotiff import write_geotiff
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.prediction import PredictOptions, describe, predict
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.run import load_run, save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.segmenters import InputSpec, NetworkSegmenter, load_run
+from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.tiling import Tiling
 
 LEGEND, SIDE, STRIDE = Legend.load("isprs"), 32, 8

@@ -12,16 +12,19 @@ from scipy.ndimage import map_coordinates
 
 torch = pytest.importorskip("torch")
 
-from deepnets4eo.cards.legend import Legend, LegendClass  # noqa: E402
+from deepnets4eo.cards import Legend, LegendClass  # noqa: E402
 from deepnets4eo.grid import Window  # noqa: E402
 from deepnets4eo.prediction import PredictOptions, predict, tile_reader  # noqa: E402
 from deepnets4eo.prediction.tile_reader import SceneScaling  # noqa: E402
-from deepnets4eo.rasters.scene import Layer, Scene  # noqa: E402
+from deepnets4eo.rasters import Layer, Scene  # noqa: E402
 from deepnets4eo.segmentation.light_unet import ScaledConv  # noqa: E402
-from deepnets4eo.segmenters.any_size import MIN_SPREAD, window_scalers  # noqa: E402
-from deepnets4eo.segmenters.inputs import InputSpec  # noqa: E402
+from deepnets4eo.segmenters import (  # noqa: E402
+    MIN_SPREAD,
+    InputSpec,
+    NetworkSegmenter,
+    window_scalers,
+)
 from deepnets4eo.segmenters.run import save_run  # noqa: E402
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter  # noqa: E402
 from deepnets4eo.tiling import Tiling  # noqa: E402
 
 LEGEND = Legend("two", (LegendClass(0, "ground", (0, 255, 0)), LegendClass(1, "roof", (255, 0, 0))))

@@ -6,11 +6,10 @@ import rasterio
 import torch
 from geotiff import write_geotiff
 
-from deepnets4eo.cards.legend import Legend, LegendClass
+from deepnets4eo.cards import Legend, LegendClass
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import InputSpec, NetworkSegmenter
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.training import load_recipe
 

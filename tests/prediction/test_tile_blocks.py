@@ -12,13 +12,13 @@ from refusals import raises_naming
 
 from deepnets4eo.baselines import ExpertRules
 from deepnets4eo.baselines.rules import RuleTable
-from deepnets4eo.cards.legend import Legend, LegendClass
+from deepnets4eo.cards import Legend, LegendClass
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.jobs.blocks import Executor
+from deepnets4eo.jobs import Executor
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.segmenters import InputSpec
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.tiling import Tiling
 

@@ -18,7 +18,7 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats import hdf5
 from deepnets4eo.grid import Window
 from deepnets4eo.outputs.input_files import files_behind
-from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.rasters import Layer, Scene
 
 RNG = np.random.default_rng(1)
 CUBE = RNG.integers(1, 4000, (12, 10, 9)).astype(np.int16)  # bands, rows, columns

@@ -4,7 +4,7 @@ import numpy as np
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.band_roles import layer_names, normalised_difference, role_indices
+from deepnets4eo.rasters import layer_names, normalised_difference, role_indices
 
 
 def test_names_of_bands_tell_their_role_whatever_their_spelling():

@@ -14,8 +14,8 @@ from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 
 from deepnets4eo.grid import Window
+from deepnets4eo.rasters import Layer
 from deepnets4eo.rasters.band_subset import subset_bands
-from deepnets4eo.rasters.scene import Layer
 
 VALUES = np.random.default_rng(0).integers(1, 250, (6, 300, 280)).astype(np.uint8)
 CHOSEN = [5, 1, 2]

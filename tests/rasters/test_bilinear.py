@@ -9,8 +9,7 @@ from odc.geo.geobox import GeoBox
 
 from deepnets4eo.arrays import Pixels
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters import bilinear
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer, bilinear
 
 SHAPE = (300, 420)
 pytest.importorskip("numba", reason="without numba GDAL reads such views itself")

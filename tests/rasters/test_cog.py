@@ -12,11 +12,10 @@ import rasterio
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import OutputError
 from deepnets4eo.grid import Window, blocks
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.layer import Layer
+from deepnets4eo.rasters import CogWriter, Layer
 
 GRID = GeoBox((1100, 700), Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000), "EPSG:32633")
 

@@ -8,8 +8,8 @@ import rasterio
 from geotiff import write_geotiff
 from rasterio.env import get_gdal_config
 
-from deepnets4eo.rasters.gdal_memory import CACHE_BYTES, MAX_CACHE_BYTES, WINDOW_PX, cache_bytes, gdal_cache
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer, cache_bytes, gdal_cache
+from deepnets4eo.rasters.gdal_memory import CACHE_BYTES, MAX_CACHE_BYTES, WINDOW_PX
 
 
 def limit() -> int:

@@ -9,8 +9,7 @@ from affine import Affine
 from geotiff import write_geotiff
 
 from deepnets4eo.grid import Grid
-from deepnets4eo.rasters.longitudes import usual_longitudes
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer, usual_longitudes
 from deepnets4eo.zonal import known_shares, sums_by_share
 
 

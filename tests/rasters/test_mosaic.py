@@ -13,14 +13,11 @@ from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 from refusals import raises_naming
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Window, blocks
-from deepnets4eo.inspection.files import inspect
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.mosaic import find_tiles
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.warped_source import same_grid
+from deepnets4eo.inspection import inspect
+from deepnets4eo.rasters import CogWriter, Layer, find_tiles, same_grid
 
 NORTH_UP = Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000)
 

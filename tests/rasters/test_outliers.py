@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from deepnets4eo.rasters.values import FAR, GAP, RUINED, Outliers, find_outliers, percentile_of_ranked
+from deepnets4eo.rasters import Outliers, find_outliers
+from deepnets4eo.rasters.values import FAR, GAP, RUINED, percentile_of_ranked
 
 HEIGHTS = np.linspace(0.0, 100.0, 1001)  # from the 1st to the 99th percentile: a span of 98
 

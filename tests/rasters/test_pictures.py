@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from deepnets4eo.grid import Window, blocks
-from deepnets4eo.rasters.layer import Layer
-from deepnets4eo.rasters.views import PictureSource
+from deepnets4eo.rasters import Layer, PictureSource
 
 SHAPE, STEP = (900, 1100), 2
 
@@ -69,7 +68,7 @@ def test_what_was_not_read_whole_or_is_asked_otherwise_is_read_as_ever(image: np
 
 
 def test_another_process_gets_the_layer_without_its_picture(tmp_path: Path, image: np.ndarray) -> None:
-    from deepnets4eo.rasters.cog import CogWriter
+    from deepnets4eo.rasters import CogWriter
 
     with CogWriter(tmp_path / "a.tif", Layer.open(image).grid, count=4, dtype="uint16", nodata=0) as writer:
         writer.write(Window(0, 0, *SHAPE), image)

@@ -6,8 +6,8 @@ import rasterio
 from geotiff import write_geotiff
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.rasters import Layer
 from deepnets4eo.rasters.radar_bands import polarisations
-from deepnets4eo.rasters.scene import Layer
 
 
 @pytest.mark.parametrize(

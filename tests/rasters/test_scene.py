@@ -17,8 +17,8 @@ from refusals import raises_naming
 
 from deepnets4eo.errors import GridError, InputError, LabelError
 from deepnets4eo.grid import Window, crop, overlap_share
+from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.rasters.datasets import Handles
-from deepnets4eo.rasters.scene import Layer, Scene
 
 UTM = GeoBox((40, 60), Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000), "EPSG:32633")
 

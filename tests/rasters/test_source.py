@@ -7,11 +7,10 @@ import pytest
 from rasterio.io import DatasetReader
 
 from deepnets4eo.arrays import Pixels
-from deepnets4eo.formats import Declared
-from deepnets4eo.formats.band_info import BandInfo, StoredValues
+from deepnets4eo.formats import Declared, StoredValues
+from deepnets4eo.formats.band_info import BandInfo
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.rasters.array_source import Source
-from deepnets4eo.rasters.layer import Layer
+from deepnets4eo.rasters import Layer, Source
 from deepnets4eo.rasters.values import valid_values
 
 GRID = Layer.open(np.zeros((2, 4, 6), np.uint8)).grid

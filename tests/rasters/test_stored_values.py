@@ -16,8 +16,8 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.inspection import inspect
 from deepnets4eo.prediction import open_scene
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.segmenters import InputSpec, LayerInput
 
 NUMBERS = np.random.default_rng(0).integers(1, 9000, (2, 12, 10)).astype(np.uint16)
 SCALES, OFFSETS = (1e-4, 2e-4), (-0.1, 0.3)

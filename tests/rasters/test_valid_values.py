@@ -9,9 +9,8 @@ import rasterio
 from geotiff import write_geotiff
 from rasterio.io import MemoryFile
 
-from deepnets4eo.inspection.files import inspect
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.values import is_nodata
+from deepnets4eo.inspection import inspect
+from deepnets4eo.rasters import Layer, is_nodata
 
 RNG = np.random.default_rng(0)
 KNOWN = np.ones((60, 80), bool)

@@ -9,10 +9,8 @@ import pytest
 from refusals import raises_naming
 
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.formats.declared import Declared
-from deepnets4eo.rasters.layer import Layer
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.rasters.xarray_sources import grid_of
+from deepnets4eo.formats import Declared
+from deepnets4eo.rasters import Layer, Scene, grid_of
 
 xarray = pytest.importorskip("xarray")
 

@@ -8,7 +8,8 @@ from moved_place import moved, noisy, place
 from scipy import fft, ndimage
 from skimage.registration import phase_cross_correlation
 
-from deepnets4eo.registration.tiepoints import correlate_spectra, find_peaks, orientation_field, taper
+from deepnets4eo.registration import orientation_field
+from deepnets4eo.registration.tiepoints import correlate_spectra, find_peaks, taper
 
 
 def surfaces(first: np.ndarray, second: np.ndarray, radius_px: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from refusals import raises_naming
 
 from deepnets4eo.errors import GridError
 from deepnets4eo.grid import mean_gsd_m
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 from deepnets4eo.registration.ground import LayerSampler, MetricFrame
 
 

@@ -12,7 +12,7 @@ from moved_place import as_layer, moved, noisy, place
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 from deepnets4eo.registration import align, disk_lightglue, matchers, register, superpoint
 from deepnets4eo.registration.matchers import matched_model
 from deepnets4eo.registration.tiepoints import make_pair

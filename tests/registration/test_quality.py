@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from deepnets4eo.registration.result import RegistrationQuality, halves_agree, quality_status
+from deepnets4eo.registration import RegistrationQuality
+from deepnets4eo.registration.result import halves_agree, quality_status
 
 GOOD = RegistrationQuality(
     gsd_m=0.5, tested=40, reliable=36, inliers=33, chance=0.05, residual_m=0.6, train_inliers=80, cells=16,

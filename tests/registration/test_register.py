@@ -11,7 +11,7 @@ from odc.geo.geobox import GeoBox
 from refusals import raises_naming
 
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 from deepnets4eo.registration import assume_registered, register
 
 SHAPE = (360, 400)

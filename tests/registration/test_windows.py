@@ -12,7 +12,7 @@ from odc.geo.geobox import GeoBox
 from refusals import raises_naming
 
 from deepnets4eo.errors import GridError
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 from deepnets4eo.registration import attempts, coarse
 from deepnets4eo.registration.attempts import FittedModel, fine_search, measure_fit, tie_columns
 from deepnets4eo.registration.coarse import coarse_model, coarse_search, coarse_shift, shift_by_halves

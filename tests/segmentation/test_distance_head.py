@@ -6,16 +6,14 @@ import torch
 from refusals import raises_naming
 from torch import nn
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.rasters import Scene
 from deepnets4eo.segmentation import DistanceHead, signed_distance
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.networks import create_model, list_heads
-from deepnets4eo.segmenters.run import load_run, save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
-from deepnets4eo.training.losses import SegmentationCriterion
-from deepnets4eo.training.recipe import TrainSection
+from deepnets4eo.segmenters import InputSpec, NetworkSegmenter, create_model, load_run
+from deepnets4eo.segmenters.networks import list_heads
+from deepnets4eo.segmenters.run import save_run
+from deepnets4eo.training import SegmentationCriterion, TrainSection
 
 SMALL = {"encoder": "resnet18", "encoder_depth": 3, "decoder_channels": [16, 8, 8]}
 NETWORKS = {"unet": SMALL, "fpn": {"encoder": "resnet18"}, "segnet": {"width": 4}}

@@ -6,8 +6,7 @@ import torch.nn.functional as F
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmentation import FCN
-from deepnets4eo.segmentation.blocks import pad_to_stride
+from deepnets4eo.segmentation import FCN, pad_to_stride
 
 
 def test_the_weights_are_as_many_as_published() -> None:

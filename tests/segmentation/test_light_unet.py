@@ -7,11 +7,11 @@ from refusals import raises_naming
 
 torch = pytest.importorskip("torch")
 
-from deepnets4eo.cards.catalog import run_path  # noqa: E402
+from deepnets4eo.cards import run_path  # noqa: E402
 from deepnets4eo.errors import InputError  # noqa: E402
 from deepnets4eo.segmentation.light_unet import DecoderBlock, ScaledConv, light_unet  # noqa: E402
+from deepnets4eo.segmenters import load_run  # noqa: E402
 from deepnets4eo.segmenters.downloads import allow_downloads  # noqa: E402
-from deepnets4eo.segmenters.run import load_run  # noqa: E402
 
 
 def test_brightness_tint_and_contrast_do_not_change_the_scores():

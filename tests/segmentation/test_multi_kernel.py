@@ -6,8 +6,9 @@ from refusals import raises_naming
 from torch import nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmentation import MultiKernelHead, last_layer
-from deepnets4eo.segmenters.networks import create_model, list_heads
+from deepnets4eo.segmentation import MultiKernelHead
+from deepnets4eo.segmenters import create_model, last_layer
+from deepnets4eo.segmenters.networks import list_heads
 
 
 def test_the_scores_are_the_mean_of_the_layers():

@@ -8,13 +8,14 @@ from geotiff import write_geotiff
 from refusals import raises_naming
 from safetensors.torch import save_file
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import evaluate_pairs
 from deepnets4eo.fusion import VFuseNet
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.segmentation import SegNet, SegNetEncoder, load_encoder, load_notebook, notebook_segmenter
-from deepnets4eo.segmenters.run import load_run, save_run
+from deepnets4eo.segmenters import load_run
+from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.training import load_recipe
 
 WIDTH, CLASSES = 4, 6

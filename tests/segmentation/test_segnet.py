@@ -9,7 +9,7 @@ from refusals import raises_naming
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmentation import SegNet, SegNetDecoder, SegNetEncoder, max_pool, pad_to_stride
 from deepnets4eo.segmentation.blocks import max_unpool
-from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters import create_model
 
 
 def tiny(in_channels=3, num_classes=4, **options):

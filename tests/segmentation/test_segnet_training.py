@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.segmentation import SegNet
 from deepnets4eo.synthetic import City
-from deepnets4eo.training.losses import SegmentationCriterion
+from deepnets4eo.training import Recipe, SegmentationCriterion
 from deepnets4eo.training.optimization import build_optimizer
-from deepnets4eo.training.recipe import Recipe, resolve
+from deepnets4eo.training.recipe import resolve
 
 LEGEND = Legend.load("minicity")
 

@@ -9,9 +9,8 @@ from torch import nn
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmentation import SegNet, SegNetEncoder, load_encoder
-from deepnets4eo.segmentation.weights import fit_bands
+from deepnets4eo.segmenters import create_model, fit_bands
 from deepnets4eo.segmenters.downloads import allow_downloads
-from deepnets4eo.segmenters.networks import create_model
 
 WIDTH = 4
 

@@ -9,8 +9,8 @@ from small_networks import NETWORKS
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmentation import HeteroscedasticHead
-from deepnets4eo.segmenters.networks import create_model
-from deepnets4eo.training.losses import SumOfLosses
+from deepnets4eo.segmenters import create_model
+from deepnets4eo.training import SumOfLosses
 
 VOID = 255
 

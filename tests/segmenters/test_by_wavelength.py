@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters.pretrained import load_pretrained
+from deepnets4eo.segmenters import load_pretrained
 
 WIDTH, TOKENS, SIDE, BANDS = 16, 6, 16, ["red", "B03", "B8A", "B11"]
 

@@ -8,14 +8,14 @@ import pytest
 import torch
 from small_segmenters import RECIPES, SIDE_PX, Recipe, make_scene, network
 
-from deepnets4eo.cards.legend import VOID
+from deepnets4eo.cards import VOID
 from deepnets4eo.device import Compute
 from deepnets4eo.grid import Window
 from deepnets4eo.plugins import plugins_of
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters.run import load_run, save_run, segmenter_kind
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.segmenters import NetworkSegmenter, Segmenter, load_run
+from deepnets4eo.segmenters.run import save_run, segmenter_kind
 
 CORE_PX, BEYOND_PX = 24, 16
 

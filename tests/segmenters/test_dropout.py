@@ -10,18 +10,15 @@ import torch
 from refusals import raises_naming
 from torch import nn
 
-from deepnets4eo.cards.legend import Legend
-from deepnets4eo.cards.quantity import QUANTITIES
+from deepnets4eo.cards import QUANTITIES, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import evaluate_values
 from deepnets4eo.evaluation.value_tables import sparsification_figure, text_table
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters import Ensemble, create_model
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import Ensemble, InputSpec, NetworkSegmenter, create_model, load_run
 from deepnets4eo.segmenters.dropout import DropoutPasses, DropoutSegmenter, _PassSums
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.run import load_run, save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.segmenters.run import save_run
 
 
 class Small(nn.Module):

@@ -8,13 +8,19 @@ timm = pytest.importorskip("timm")
 
 from torch import nn  # noqa: E402
 
-from deepnets4eo.cards.catalog import shipped_path  # noqa: E402
+from deepnets4eo.cards import shipped_path  # noqa: E402
 from deepnets4eo.errors import InputError, RunError  # noqa: E402
-from deepnets4eo.segmenters.checksums import open_sealed  # noqa: E402
-from deepnets4eo.segmenters.efficientnet import EfficientNetLite0, SameConv, frozen_encoder, shown_values  # noqa: E402
-from deepnets4eo.segmenters.networks import create_model  # noqa: E402
-from deepnets4eo.segmenters.pretrained import load_pretrained, read_tensors  # noqa: E402
-from deepnets4eo.segmenters.run import load_run  # noqa: E402
+from deepnets4eo.segmenters import (  # noqa: E402  # noqa: E402
+    EfficientNetLite0,
+    SameConv,
+    create_model,
+    frozen_encoder,
+    load_pretrained,
+    load_run,
+    open_sealed,
+    read_tensors,
+)
+from deepnets4eo.segmenters.efficientnet import shown_values  # noqa: E402
 
 NAME = "efficientnet-lite0"
 

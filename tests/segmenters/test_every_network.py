@@ -12,11 +12,9 @@ from gradients import without_gradient
 from small_networks import NETWORKS
 from torch import Tensor, nn
 
-from deepnets4eo.cards.legend import Legend, LegendClass
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.segmenters.networks import create_model, list_models
-from deepnets4eo.segmenters.run import load_run, save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.cards import Legend, LegendClass
+from deepnets4eo.segmenters import InputSpec, LayerInput, NetworkSegmenter, create_model, list_models, load_run
+from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.tiling import Tiling
 
 ODD = ((45, 37), (1, 7))

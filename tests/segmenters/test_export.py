@@ -15,21 +15,17 @@ from segmentation_models_pytorch.encoders import encoders
 from small_networks import NETWORKS as SMALL_NETWORKS
 from torch import nn
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.change.networks import fully_convolutional
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.plugins import plugins_of
 from deepnets4eo.points.snapnet import networks as snapnet
 from deepnets4eo.prediction import predict
-from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.segmentation import blocks, light_unet
-from deepnets4eo.segmenters import export
-from deepnets4eo.segmenters.export import Reference, RoundingRange, export_onnx, probe_images
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.segmenters.networks import create_model
-from deepnets4eo.segmenters.run import Run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.segmenters import InputSpec, LayerInput, NetworkSegmenter, Run, create_model, export, export_onnx
+from deepnets4eo.segmenters.export import Reference, RoundingRange, probe_images
 from deepnets4eo.tiling import Tiling
 
 onnx = pytest.importorskip("onnx", reason="needs pip install deepnets4eo[onnx]")

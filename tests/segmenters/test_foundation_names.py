@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from deepnets4eo.segmenters.pretrained import load_pretrained
+from deepnets4eo.segmenters import load_pretrained
 from deepnets4eo.segmenters.terramind import SENTINEL_2
 
 BLOCK = re.compile(r"blocks\.(\d+)\.(.*)")

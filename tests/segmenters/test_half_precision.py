@@ -7,12 +7,10 @@ import pytest
 import torch
 from refusals import raises_naming
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.segmenters.checksums import open_sealed, seal
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.segmenters.run import load_run, save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.segmenters import InputSpec, LayerInput, NetworkSegmenter, load_run, open_sealed, seal
+from deepnets4eo.segmenters.run import save_run
 
 INPUTS = InputSpec({"image": LayerInput(("red", "green", "blue"), (0.0,) * 3, (1.0,) * 3, 0.0, 255.0)}, 0.5)
 NETWORK = {"name": "light-unet", "decoder_channels": [16, 8, 8]}

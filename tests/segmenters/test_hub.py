@@ -10,13 +10,11 @@ from refusals import raises_naming
 from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo.baselines import PixelClassifier
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import OutputError, RunError
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters import load_run, save_hub_folder
-from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import InputSpec, NetworkSegmenter, load_run, save_hub_folder
 from deepnets4eo.segmenters.run import save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (3, 32, 32), dtype=np.uint8)
 LEGEND = Legend.load("isprs")

@@ -9,9 +9,8 @@ from refusals import raises_naming
 
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import Grid
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters import inputs
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput, scene_gsd_m
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.segmenters import InputSpec, LayerInput, inputs, scene_gsd_m
 
 RAMP = np.arange(30 * 40, dtype=np.float32).reshape(30, 40)
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from deepnets4eo import plugins
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters.networks import create_from_spec, create_model, list_models
+from deepnets4eo.segmenters import create_from_spec, create_model, list_models
 
 
 class Registered(nn.Module):

@@ -14,17 +14,16 @@ from refusals import raises_naming
 from small_segmenters import INPUTS, LEGEND, SCENE, deep_network, network_with_dropout
 from torch import nn
 
-from deepnets4eo.damage.network.architecture import DamageNet
+from deepnets4eo.damage.network import DamageNet
 from deepnets4eo.device import COMPILED_FROM, Compute, choose
 from deepnets4eo.errors import InputError, MissingExtraError
 from deepnets4eo.lazy import is_installed
 from deepnets4eo.prediction import PredictOptions, describe, predict
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
+from deepnets4eo.segmenters import NetworkSegmenter, create_model, load_run
 from deepnets4eo.segmenters.dropout import DropoutSegmenter
-from deepnets4eo.segmenters.networks import create_model
 from deepnets4eo.segmenters.openvino_runtime import REPORTS, without_reports
-from deepnets4eo.segmenters.run import load_run, save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.tiling import Tiling
 
 needs_openvino = pytest.mark.skipif(

@@ -13,9 +13,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters.checksums import seal
-from deepnets4eo.segmenters.networks import create_model
-from deepnets4eo.segmenters.pretrained import NoRandomWeights, load_pretrained
+from deepnets4eo.segmenters import create_model, load_pretrained, seal
+from deepnets4eo.segmenters.pretrained import NoRandomWeights
 from deepnets4eo.segmenters.tensor_names import file_names
 
 RESNET, VIT = "test_resnet", "test_vit"

@@ -15,16 +15,14 @@ from refusals import raises_naming
 from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo.baselines import PixelClassifier
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import RunError
 from deepnets4eo.files import read_yaml
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters import Ensemble
-from deepnets4eo.segmenters.checksums import hash_of, open_sealed, seal
-from deepnets4eo.segmenters.history import plot_runs, read_log, write_log
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.run import load_run, save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.segmenters import Ensemble, InputSpec, NetworkSegmenter, load_run, open_sealed, plot_runs, seal
+from deepnets4eo.segmenters.checksums import hash_of
+from deepnets4eo.segmenters.history import read_log, write_log
+from deepnets4eo.segmenters.run import save_run
 
 LEGEND = Legend.load("isprs")
 RNG = np.random.default_rng(0)

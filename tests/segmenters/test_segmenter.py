@@ -10,10 +10,10 @@ from small_segmenters import INPUTS, LEGEND, RECIPES, SCENE, deep_network
 from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.inspection.files import inspect
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters.run import load_run, save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.inspection import inspect
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import NetworkSegmenter, load_run
+from deepnets4eo.segmenters.run import save_run
 
 PREPARED = INPUTS.prepare(SCENE.read())[None]
 

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.segmenters.inputs import DISPLAY_RGB, LayerInput
-from deepnets4eo.segmenters.stretch import needed_stretch, show
+from deepnets4eo.rasters import Layer
+from deepnets4eo.segmenters import DISPLAY_RGB, LayerInput, needed_stretch, show
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.gamma(4, 90, (3, 400, 300)).astype(np.uint16) + np.array([100, 300, 500], np.uint16)[:, None, None]

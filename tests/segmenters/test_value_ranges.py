@@ -8,11 +8,10 @@ from geotiff import write_geotiff
 from refusals import raises_naming
 
 from deepnets4eo.errors import RunError
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput, range_problems
-from deepnets4eo.segmenters.value_ranges import ValueRange
-from deepnets4eo.training import make_split, measure_inputs, open_layers
-from deepnets4eo.training.recipe import DataSection
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import InputSpec, LayerInput, ValueRange
+from deepnets4eo.segmenters.inputs import range_problems
+from deepnets4eo.training import DataSection, make_split, measure_inputs, open_layers
 
 IMAGE = (
     np.random.default_rng(0).random((4, 64, 64)).astype(np.float32)

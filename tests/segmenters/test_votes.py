@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from deepnets4eo.cards.legend import Legend, LegendClass
+from deepnets4eo.cards import Legend, LegendClass
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters import Ensemble, TestTimeAugmentation
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.segmenters import Ensemble, InputSpec, NetworkSegmenter, TestTimeAugmentation
 from deepnets4eo.tiling import Tiling
 
 LEGEND = Legend("three", tuple(LegendClass(v, n, (v, v, 1)) for v, n in [(2, "low"), (5, "middle"), (9, "high")]))

@@ -10,8 +10,9 @@ from scipy.ndimage import gaussian_filter
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.sharpening.pansharpening import Sharpener, ergas, index_sums, pansharpen_raster, spectral_angle_deg
+from deepnets4eo.rasters import Layer
+from deepnets4eo.sharpening import pansharpen_raster
+from deepnets4eo.sharpening.pansharpening import Sharpener, ergas, index_sums, spectral_angle_deg
 
 RATIO, SIDE = 4, 256
 

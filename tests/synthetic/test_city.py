@@ -9,7 +9,7 @@ import pytest
 from rasterio.features import rasterize
 from scipy import ndimage
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.synthetic import City, Event, Light, Season
 

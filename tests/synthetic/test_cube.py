@@ -8,7 +8,7 @@ import rasterio
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError, OutputError
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 from deepnets4eo.synthetic import City, Event, MadeUpCube
 from deepnets4eo.synthetic.cube import CUBE_MATERIALS, cube_spectra, light_left, material_legend
 

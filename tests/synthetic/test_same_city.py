@@ -14,7 +14,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.synthetic import City, Event
 
 KEPT = Path(__file__).with_name("cities.json")

@@ -11,7 +11,7 @@ import pyogrio
 import pytest
 import rasterio
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import OutputError
 from deepnets4eo.synthetic import City
 

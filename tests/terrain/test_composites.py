@@ -15,8 +15,7 @@ from refusals import raises_naming
 from deepnets4eo.errors import GridError, InputError, OutputError
 from deepnets4eo.grid import Grid, gsd_m, whole
 from deepnets4eo.polygons import write_vector
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import CogWriter, Layer
 from deepnets4eo.synthetic import City
 from deepnets4eo.terrain import composite_raster, ndsm, slope_deg
 

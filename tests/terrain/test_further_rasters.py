@@ -10,11 +10,8 @@ from geotiff import write_geotiff
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.length_units import metres_of
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.terrain import units
-from deepnets4eo.terrain.further_rasters import open_further, unknown_share
-from deepnets4eo.terrain.units import check_metres
+from deepnets4eo.rasters import Layer, metres_of
+from deepnets4eo.terrain import check_metres, open_further, units, unknown_share
 
 SURVEY_FOOT_M = 1200 / 3937
 

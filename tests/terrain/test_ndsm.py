@@ -6,7 +6,7 @@ import rasterio
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError, OutputError
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 from deepnets4eo.synthetic import City
 from deepnets4eo.terrain import composite_raster, ndsm
 

@@ -6,10 +6,9 @@ from hypothesis import given, strategies as st
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 from deepnets4eo.synthetic import City
-from deepnets4eo.terrain import ground
-from deepnets4eo.terrain.ground_filter import without_gaps
+from deepnets4eo.terrain import ground, without_gaps
 
 
 def plane(shape: tuple[int, int], down: float, right: float) -> np.ndarray:

@@ -8,11 +8,12 @@ from hypothesis import given, settings, strategies as st
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
+from deepnets4eo.prediction import TileReader
 from deepnets4eo.prediction.stitching import Blender, RowBuffer, Strip
-from deepnets4eo.prediction.tile_reader import TileReader
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.tiling.lattice import BLENDING, Lattice, Tiling, hann_weights, mirror_window, reflect_indices
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import InputSpec, LayerInput
+from deepnets4eo.tiling import Lattice, Tiling, mirror_window, reflect_indices
+from deepnets4eo.tiling.lattice import BLENDING, hann_weights
 
 AS_IS = LayerInput(("row", "col"), (0.0, 0.0), (1.0, 1.0), 0, 1, "float32")
 

@@ -6,10 +6,10 @@ from hypothesis import given, strategies as st
 from scipy import ndimage
 
 from deepnets4eo.baselines.tuned_classifier import block_folds
-from deepnets4eo.cards.legend import Legend, LegendClass
+from deepnets4eo.cards import Legend, LegendClass
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.tiling.sampling import ClassCells, balanced_windows, random_windows, sample_pixels
+from deepnets4eo.rasters import Scene
+from deepnets4eo.tiling import ClassCells, balanced_windows, random_windows, sample_pixels
 
 LEGEND = Legend("three", tuple(LegendClass(v, n, (v, v, 1)) for v, n in [(2, "common"), (5, "rare"), (9, "absent")]))
 

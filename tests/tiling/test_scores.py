@@ -6,16 +6,16 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 from scipy.special import log_softmax, softmax
 
-from deepnets4eo.tiling import SCORES
-from deepnets4eo.tiling.scores import (
+from deepnets4eo.tiling import (
+    SCORES,
     best_class,
     blended_probabilities,
     entropy,
-    log_probabilities,
     probabilities,
     to_blend_scores,
     to_bytes,
 )
+from deepnets4eo.tiling.scores import log_probabilities
 
 raw_scores = arrays(
     np.float32, st.tuples(st.integers(1, 6), st.integers(1, 5), st.integers(1, 5)), elements=st.integers(-30, 30)

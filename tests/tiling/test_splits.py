@@ -10,7 +10,7 @@ from scipy.ndimage import distance_transform_cdt
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.tiling.splits import BlockSplit
+from deepnets4eo.tiling import BlockSplit
 
 SHARES = {"train": 0.7, "val": 0.3}
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from deepnets4eo.grid import Window
-from deepnets4eo.tiling.sampling import spread_indices, spread_windows
+from deepnets4eo.tiling import spread_indices, spread_windows
 
 
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 80), st.integers(2, 6))

@@ -12,8 +12,7 @@ from geotiff import write_geotiff
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.training import make_split, measure_inputs, open_layers
-from deepnets4eo.training.recipe import DataSection
+from deepnets4eo.training import DataSection, make_split, measure_inputs, open_layers
 
 SIDE = 48
 

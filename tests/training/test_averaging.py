@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from deepnets4eo.cards.catalog import recipe_path
+from deepnets4eo.cards import recipe_path
 from deepnets4eo.files import read_yaml
+from deepnets4eo.training import Recipe, TrainSection
 from deepnets4eo.training.epochs import Fit, Progress
 from deepnets4eo.training.loop import fit_network
 from deepnets4eo.training.optimization import FIRST_STEPS, PARTS, mean_weights, update_mean_weights
-from deepnets4eo.training.recipe import Recipe, TrainSection, resolve
+from deepnets4eo.training.recipe import resolve
 
 
 class Batches:

@@ -9,14 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.device import Compute
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
-from deepnets4eo.training import batches, fit
+from deepnets4eo.segmenters import InputSpec, LayerInput, NetworkSegmenter
+from deepnets4eo.training import Recipe, TrainOptions, batches, fit
 from deepnets4eo.training.batches import largest_batch, with_batch_size
-from deepnets4eo.training.recipe import Recipe, resolve
-from deepnets4eo.training.tasks import TrainOptions
+from deepnets4eo.training.recipe import resolve
 
 GPU, LIMIT = Compute("cuda:1", "float16"), 1 << 30
 

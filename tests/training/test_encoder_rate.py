@@ -8,11 +8,12 @@ from refusals import raises_naming
 from torch import nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters import create_model
+from deepnets4eo.training import Recipe, TrainSection
 from deepnets4eo.training.epochs import Fit
 from deepnets4eo.training.loop import fit_network
 from deepnets4eo.training.optimization import build_optimizer
-from deepnets4eo.training.recipe import Recipe, TrainSection, resolve
+from deepnets4eo.training.recipe import resolve
 
 
 def settings(**train: object) -> TrainSection:

@@ -13,12 +13,14 @@ from geotiff import write_geotiff
 from torch import nn
 
 import deepnets4eo
-from deepnets4eo.cards.legend import Legend, LegendClass
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.cards import Legend, LegendClass
+from deepnets4eo.segmenters import NetworkSegmenter
 from deepnets4eo.training import (
+    Recipe,
     SceneSamples,
     Task,
     TrainOptions,
+    TrainSection,
     ValidationLoader,
     build_segmenter,
     fit_segmenter,
@@ -27,7 +29,7 @@ from deepnets4eo.training import (
     open_layers,
     write_run,
 )
-from deepnets4eo.training.recipe import Recipe, TrainSection, resolve
+from deepnets4eo.training.recipe import resolve
 
 LEGEND = Legend("share", (LegendClass(0, "share of bright pixels", (255, 255, 255)),))
 

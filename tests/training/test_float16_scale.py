@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch import nn
 
-from deepnets4eo.training import loop
+from deepnets4eo.training import Recipe, loop
 from deepnets4eo.training.epochs import Fit
 from deepnets4eo.training.loop import fit_network
-from deepnets4eo.training.recipe import Recipe, resolve
+from deepnets4eo.training.recipe import resolve
 from deepnets4eo.training.state import read_scalars
 
 STEPS, GROWTH = 4, 3

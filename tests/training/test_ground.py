@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 from geotiff import write_geotiff
 
-from deepnets4eo.training import make_split, open_layers
-from deepnets4eo.training.ground import ground_groups, overlapping_pairs, twins_of
-from deepnets4eo.training.recipe import DataSection
-from deepnets4eo.training.splits import TRAIN, VAL, DataSplit
+from deepnets4eo.cards import TRAIN, VAL
+from deepnets4eo.training import DataSection, DataSplit, make_split, open_layers, overlapping_pairs
+from deepnets4eo.training.ground import ground_groups, twins_of
 from deepnets4eo.training.statistics import _layer_input
 
 SIDE = 64

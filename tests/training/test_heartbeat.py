@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from deepnets4eo.training import heartbeat
+from deepnets4eo.training import Recipe, Task, TrainOptions, heartbeat
 from deepnets4eo.training.heartbeat import line_per_minute, progress_drawn
 from deepnets4eo.training.job import _train_as_rank
-from deepnets4eo.training.recipe import Recipe
-from deepnets4eo.training.tasks import Task, TrainOptions
 
 PACKAGE = logging.getLogger("deepnets4eo.tests")
 

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from deepnets4eo.errors import RunError
-from deepnets4eo.training import optimization
+from deepnets4eo.training import Recipe, TrainSection, optimization
 from deepnets4eo.training.epochs import Fit, Progress
 from deepnets4eo.training.loop import Interruption, fit_network
-from deepnets4eo.training.recipe import Recipe, TrainSection, resolve
+from deepnets4eo.training.recipe import resolve
 from deepnets4eo.training.state import load_state
 
 STEPS, EPOCHS = 4, 3

@@ -7,12 +7,19 @@ import pytest
 from made_up_split import LEGEND, SIDE, make_data_split, random_scene
 from refusals import raises_naming
 
+from deepnets4eo.cards import TRAIN, VAL
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.training.data import ClassSamples, ValidationLoader
-from deepnets4eo.training.recipe import Recipe, resolve
-from deepnets4eo.training.splits import TRAIN, VAL, DataSplit, make_split
-from deepnets4eo.training.statistics import class_cells, measure_inputs
+from deepnets4eo.training import (
+    ClassSamples,
+    DataSplit,
+    Recipe,
+    ValidationLoader,
+    class_cells,
+    make_split,
+    measure_inputs,
+)
+from deepnets4eo.training.recipe import resolve
 
 WHOLE = Window(0, 0, SIDE, SIDE)
 KINDS = ["random_pixels", "per_class", "components", "folds"]

@@ -6,7 +6,7 @@ import torch
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.training.losses import SumOfLosses, median_frequency
+from deepnets4eo.training import SumOfLosses, median_frequency
 
 NAMES = ["cross_entropy", "dice", "lovasz", "focal"]
 

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.training.losses import SegmentationCriterion, SumOfLosses
-from deepnets4eo.training.recipe import Recipe, resolve
+from deepnets4eo.training import Recipe, SegmentationCriterion, SumOfLosses
+from deepnets4eo.training.recipe import resolve
 
 LEGEND = Legend.load("isprs")
 K = LEGEND.num_classes

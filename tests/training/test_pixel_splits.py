@@ -10,14 +10,8 @@ from scipy import ndimage
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.training.pixel_splits import (
-    PixelSplit,
-    assign_folds,
-    count_classes,
-    split_components,
-    split_per_class,
-    split_share,
-)
+from deepnets4eo.training import count_classes
+from deepnets4eo.training.pixel_splits import PixelSplit, assign_folds, split_components, split_per_class, split_share
 
 VOID = 255
 NAMES = ("grass", "soil", "water")

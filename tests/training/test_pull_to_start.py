@@ -9,10 +9,11 @@ from refusals import raises_naming
 from torch import nn
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.training import Recipe, TrainSection
 from deepnets4eo.training.epochs import LAST, Fit
 from deepnets4eo.training.loop import fit_network
 from deepnets4eo.training.optimization import PullToStart, build_optimizer
-from deepnets4eo.training.recipe import Recipe, TrainSection, resolve
+from deepnets4eo.training.recipe import resolve
 
 STARTED = {"encoder_weights": "efficientnet-lite0"}
 

@@ -9,10 +9,10 @@ from hypothesis import given, strategies as st
 from pydantic import ValidationError
 from refusals import raises_naming
 
-from deepnets4eo.cards.catalog import model_path, recipes
+from deepnets4eo.cards import model_path, recipes
 from deepnets4eo.errors import InputError
-from deepnets4eo.training import load_recipe
-from deepnets4eo.training.recipe import Recipe, differing_keys, read_recipe, resolve
+from deepnets4eo.training import Recipe, load_recipe
+from deepnets4eo.training.recipe import differing_keys, read_recipe, resolve
 
 
 def make(*overrides: str, **values: object) -> Recipe:

@@ -10,15 +10,12 @@ from made_up_split import LEGEND, random_scene
 from safetensors.torch import load_file
 
 import deepnets4eo
-from deepnets4eo.baselines.training import BaselineRecipe
+from deepnets4eo.baselines import BaselineRecipe
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
-from deepnets4eo.segmenters.run import load_run
-from deepnets4eo.training import load_recipe, segmentation
-from deepnets4eo.training.losses import SegmentationCriterion
-from deepnets4eo.training.recipe import Recipe, resolve
-from deepnets4eo.training.segmentation import prepare
-from deepnets4eo.training.tasks import TrainOptions
+from deepnets4eo.segmenters import load_run
+from deepnets4eo.training import Recipe, SegmentationCriterion, TrainOptions, load_recipe, prepare, segmentation
+from deepnets4eo.training.recipe import resolve
 
 NETWORK = [
     "data.tile_px=64", "data.windows_per_epoch=4", "data.num_workers=0", "data.sampling=random", "train.batch_size=2",

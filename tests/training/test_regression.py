@@ -13,26 +13,20 @@ from geotiff import write_geotiff
 from interrupted import assert_resumes_to
 
 import deepnets4eo
-from deepnets4eo.cards.legend import Legend
-from deepnets4eo.cards.quantity import Quantity
+from deepnets4eo.cards import VAL, Legend, Quantity
 from deepnets4eo.cli.main import main
 from deepnets4eo.evaluation import Withheld, evaluate_values
 from deepnets4eo.grid import Window
-from deepnets4eo.inspection.files import inspect
-from deepnets4eo.jobs.parts import Part
+from deepnets4eo.inspection import inspect
+from deepnets4eo.jobs import Part
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.segmenters import Ensemble, TestTimeAugmentation as Augmented
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.segmenters import Ensemble, InputSpec, LayerInput, NetworkSegmenter, TestTimeAugmentation as Augmented
 from deepnets4eo.segmenters.run import save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.synthetic import City
 from deepnets4eo.tiling import Tiling
+from deepnets4eo.training import RegressionRecipe, SampleWindow, ValueSamples, make_split, measure_inputs, open_layers
 from deepnets4eo.training.data import TrainLoader
 from deepnets4eo.training.recipe import resolve
-from deepnets4eo.training.regression import RegressionRecipe, ValueSamples
-from deepnets4eo.training.scenes import open_layers
-from deepnets4eo.training.splits import VAL, SampleWindow, make_split
-from deepnets4eo.training.statistics import measure_inputs
 
 SIDE_PX = 160
 QUICK = PredictOptions(device="cpu", tile_px=64, halo_px=8, overlap_px=16, threads=1)

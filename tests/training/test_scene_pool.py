@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deepnets4eo.training import StreamSamples
 from deepnets4eo.training.augmentation import Augmentation
 from deepnets4eo.training.data import TrainLoader
-from deepnets4eo.training.streams import MIXED_SCENES, StreamSamples
+from deepnets4eo.training.streams import MIXED_SCENES
 
 pytestmark = pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs forks")
 

@@ -9,9 +9,10 @@ from hypothesis import given, strategies as st
 from torch import nn
 
 from deepnets4eo.segmenters.history import draw_curves, write_log
+from deepnets4eo.training import Recipe, TrainSection
 from deepnets4eo.training.augmentation import Augmentation, relit, without_layers
 from deepnets4eo.training.optimization import build_optimizer, lr_factor
-from deepnets4eo.training.recipe import Recipe, TrainSection, resolve
+from deepnets4eo.training.recipe import resolve
 
 
 def settings(**train: object) -> TrainSection:

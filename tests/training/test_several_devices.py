@@ -17,13 +17,9 @@ from deepnets4eo.device import check_devices, count_devices
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmenters import networks
 from deepnets4eo.synthetic import City
-from deepnets4eo.training import job
-from deepnets4eo.training.job import train_seeds
-from deepnets4eo.training.losses import SumOfLosses
+from deepnets4eo.training import Recipe, SumOfLosses, TrainOptions, job, prepare, train_seeds
 from deepnets4eo.training.ranks import LAUNCHED, VARIABLES, Rank
-from deepnets4eo.training.recipe import Recipe, resolve
-from deepnets4eo.training.segmentation import prepare
-from deepnets4eo.training.tasks import TrainOptions
+from deepnets4eo.training.recipe import resolve
 
 VALUES = {
     "legend": "minicity",

@@ -4,9 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from deepnets4eo.training import StreamSamples
 from deepnets4eo.training.augmentation import Augmentation
 from deepnets4eo.training.data import TrainLoader
-from deepnets4eo.training.streams import KEPT_SCENES, StreamSamples
+from deepnets4eo.training.streams import KEPT_SCENES
 
 
 class World:

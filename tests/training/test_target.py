@@ -10,13 +10,11 @@ import rasterio
 from geotiff import write_geotiff
 from refusals import raises_naming
 
-from deepnets4eo.cards.quantity import QUANTITIES
+from deepnets4eo.cards import QUANTITIES
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import evaluate_values
+from deepnets4eo.training import RegressionRecipe, make_split, open_layers
 from deepnets4eo.training.recipe import resolve
-from deepnets4eo.training.regression import RegressionRecipe
-from deepnets4eo.training.scenes import open_layers
-from deepnets4eo.training.splits import make_split
 from deepnets4eo.training.target import measure_target, place_target
 
 SIDE_PX = 64

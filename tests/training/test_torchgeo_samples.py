@@ -8,9 +8,9 @@ import pytest
 import torch
 from geotiff import write_geotiff
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.rasters import Scene
 from deepnets4eo.training import SceneDataset, write_samples
 
 LEGEND = Legend.from_dict(

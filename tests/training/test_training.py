@@ -20,18 +20,24 @@ from safetensors.torch import load_file
 from torch import nn
 
 import deepnets4eo
-from deepnets4eo.baselines.training import BaselineRecipe
+from deepnets4eo.baselines import BaselineRecipe
+from deepnets4eo.cards import TRAIN, VAL
 from deepnets4eo.errors import InputError, LabelError, OtherJobError, OutputError, RunError
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import Window
 from deepnets4eo.segmenters import networks
+from deepnets4eo.training import (
+    DataSection,
+    Recipe,
+    Task,
+    TrainOptions,
+    class_weights,
+    find_sources,
+    load_legend,
+    prepare,
+)
 from deepnets4eo.training.data import TrainLoader
-from deepnets4eo.training.losses import class_weights
-from deepnets4eo.training.recipe import DataSection, Recipe, resolve
-from deepnets4eo.training.scenes import find_sources
-from deepnets4eo.training.segmentation import load_legend, prepare
-from deepnets4eo.training.splits import TRAIN, VAL
-from deepnets4eo.training.tasks import Task, TrainOptions
+from deepnets4eo.training.recipe import resolve
 
 COLORS = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200]])
 NAMES = ("red", "green", "blue")

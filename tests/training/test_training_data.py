@@ -7,13 +7,11 @@ import pytest
 from made_up_split import SIDE, SPLIT, make_data_split, random_scene
 from refusals import raises_naming
 
+from deepnets4eo.cards import TRAIN, VAL
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, whole
-from deepnets4eo.tiling.splits import BlockSplit
-from deepnets4eo.training.data import ClassSamples
-from deepnets4eo.training.recipe import Recipe
-from deepnets4eo.training.splits import TRAIN, VAL, SampleWindow
-from deepnets4eo.training.statistics import class_cells, measure_inputs
+from deepnets4eo.tiling import BlockSplit
+from deepnets4eo.training import ClassSamples, Recipe, SampleWindow, class_cells, measure_inputs
 
 VALIDATION = SPLIT.mask(VAL, Window(0, 0, SIDE, SIDE))
 

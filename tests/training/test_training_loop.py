@@ -13,9 +13,10 @@ from torch import nn
 
 import deepnets4eo
 from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.training import Recipe, TrainSection
 from deepnets4eo.training.epochs import Fit, Progress
 from deepnets4eo.training.loop import fit_network, seed_torch
-from deepnets4eo.training.recipe import Recipe, TrainSection, resolve
+from deepnets4eo.training.recipe import resolve
 
 NAN = float("nan")
 

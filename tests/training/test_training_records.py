@@ -13,17 +13,17 @@ from made_up_split import SIDE, make_data_split, random_scene
 from refusals import raises_naming
 from torch import nn
 
+from deepnets4eo.cards import TRAIN, VAL
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import sha256
 from deepnets4eo.grid import Window
-from deepnets4eo.jobs.identities import identity
-from deepnets4eo.tiling.splits import BlockSplit
-from deepnets4eo.training import job
+from deepnets4eo.jobs import identity
+from deepnets4eo.tiling import BlockSplit
+from deepnets4eo.training import Recipe, SplitRule, job, make_split
 from deepnets4eo.training.epochs import Fit
 from deepnets4eo.training.loop import fit_network
 from deepnets4eo.training.progress import EpochProgress
-from deepnets4eo.training.recipe import Recipe, resolve
-from deepnets4eo.training.splits import TRAIN, VAL, SplitRule, make_split
+from deepnets4eo.training.recipe import resolve
 from deepnets4eo.training.statistics import warn_of_lacking
 
 

@@ -11,15 +11,23 @@ from made_up_split import LEGEND, make_data_split, random_scene
 from safetensors.torch import load_file
 
 import deepnets4eo
+from deepnets4eo.cards import TRAIN, VAL
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import Window
-from deepnets4eo.tiling.splits import BlockSplit
-from deepnets4eo.training import segmentation
-from deepnets4eo.training.data import ClassSamples, SceneSamples
-from deepnets4eo.training.recipe import Recipe, resolve
-from deepnets4eo.training.splits import TRAIN, VAL, DataSplit, make_split, windows_by_area
-from deepnets4eo.training.statistics import class_cells, measure_inputs
-from deepnets4eo.training.tasks import TrainOptions
+from deepnets4eo.tiling import BlockSplit
+from deepnets4eo.training import (
+    ClassSamples,
+    DataSplit,
+    Recipe,
+    SceneSamples,
+    TrainOptions,
+    class_cells,
+    make_split,
+    measure_inputs,
+    segmentation,
+)
+from deepnets4eo.training.recipe import resolve
+from deepnets4eo.training.splits import windows_by_area
 
 WHOLE = ["data.val_share=0", "data.sampling=scenes", "data.scaling=unit"]
 

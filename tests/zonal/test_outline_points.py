@@ -6,7 +6,8 @@ import shapely
 from hypothesis import given, strategies as st
 from shapely.affinity import rotate
 
-from deepnets4eo.zonal.outline_points import Sides, pieces_near
+from deepnets4eo.zonal import Sides
+from deepnets4eo.zonal.outline_points import pieces_near
 
 
 def sides_of(*shapes: shapely.Geometry, holes: bool = True) -> Sides:

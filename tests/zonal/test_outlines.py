@@ -15,7 +15,7 @@ from refusals import raises_naming
 
 from deepnets4eo.errors import GridError
 from deepnets4eo.grid import Window, blocks
-from deepnets4eo.zonal.outlines import Outlines, chunks, groups
+from deepnets4eo.zonal import Outlines, chunks, groups
 
 UTM = "EPSG:32615"
 

@@ -18,9 +18,8 @@ from refusals import raises_naming
 
 from deepnets4eo.errors import GridError, InputError, LabelError
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.zonal import band_sums, class_counts, sum_bands
-from deepnets4eo.zonal.outlines import Outlines
+from deepnets4eo.rasters import Layer
+from deepnets4eo.zonal import Outlines, band_sums, class_counts, sum_bands
 
 UTM = "EPSG:32615"
 

@@ -72,7 +72,7 @@ class PartDetector(TileSegmenter):
 
     Examples
     --------
-    >>> from deepnets4eo.segmenters.inputs import LayerInput
+    >>> from deepnets4eo.segmenters import LayerInput
     >>> layer = LayerInput(("red", "green", "blue"), (0.0,) * 3, (1.0,) * 3, 0.0, 255.0)
     >>> PartDetector(InputSpec({"image": layer}), Legend.load("isprs")).class_name
     'car'

@@ -215,7 +215,7 @@ def cameras_around(
     InputError
         No vertices, angles outside -90 to 90 degrees, distances not above 0.
 
-    >>> from deepnets4eo.points.views.surface_construction import make_surface
+    >>> from deepnets4eo.points.views import make_surface
     >>> from deepnets4eo.points import PointCloud
     >>> surface = make_surface(PointCloud(np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0.0]])))
     >>> len(cameras_around(surface, 10, seed=0))

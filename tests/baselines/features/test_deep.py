@@ -8,12 +8,12 @@ import torch
 from refusals import raises_naming
 from safetensors.torch import load_file, save_file
 
+from deepnets4eo.baselines import FrozenEncoder
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features import Feature
 from deepnets4eo.baselines.features.deep import DeepFeatures, bilinear_weights, box_weights, encoder_images
-from deepnets4eo.baselines.features.encoders import FrozenEncoder
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters import create_model
 
 RGB = ("image.red", "image.green", "image.blue")
 TINY = "test_resnet"  # timm's own, of half a million weights

@@ -10,18 +10,23 @@ from scipy import ndimage
 from skimage.morphology import disk, reconstruction
 from sklearn.decomposition import PCA
 
-from deepnets4eo.baselines import PixelClassifier, SuperpixelClassifier
+from deepnets4eo.baselines import (
+    BaselineRecipe,
+    EstimatorOptions,
+    PixelClassifier,
+    SuperpixelClassifier,
+    build_estimator,
+)
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.estimators import EstimatorOptions, build_estimator
 from deepnets4eo.baselines.features.profiles import FILE, ExtendedProfile, ProfileOptions
 from deepnets4eo.baselines.superpixels import Superpixels
-from deepnets4eo.baselines.training import BaselineRecipe, _features
-from deepnets4eo.cards.legend import Legend, LegendClass
+from deepnets4eo.baselines.training import _features
+from deepnets4eo.cards import Legend, LegendClass
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.run import load_run, save_run
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import InputSpec, load_run
+from deepnets4eo.segmenters.run import save_run
 
 BANDS = 12
 NAMES = tuple(f"image.band_{number}" for number in range(BANDS))

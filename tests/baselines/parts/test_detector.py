@@ -13,13 +13,12 @@ from deepnets4eo.baselines import PartDetector
 from deepnets4eo.baselines.parts import PartSettings, reference_polygons
 from deepnets4eo.baselines.parts.detection import logits
 from deepnets4eo.baselines.parts.references import references, training_windows
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import Grid
 from deepnets4eo.metrics import evaluate_detections
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.segmenters import InputSpec, Segmenter
 from deepnets4eo.tiling import Tiling
 
 CAR = 4

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from refusals import raises_naming
 
-from deepnets4eo.baselines.postprocessing.crf import MIN_KERNEL_SUM, CrfSettings, mean_field
+from deepnets4eo.baselines.postprocessing import CrfSettings, mean_field
+from deepnets4eo.baselines.postprocessing.crf import MIN_KERNEL_SUM
 from deepnets4eo.errors import InputError
 from deepnets4eo.synthetic import City
 

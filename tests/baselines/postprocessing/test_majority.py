@@ -6,13 +6,8 @@ from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as arrays
 from refusals import raises_naming
 
-from deepnets4eo.baselines.postprocessing.votes import (
-    argmax_class,
-    fraction_bits,
-    majority_filter,
-    vote_shares,
-    window_sums,
-)
+from deepnets4eo.baselines.postprocessing import majority_filter
+from deepnets4eo.baselines.postprocessing.votes import argmax_class, fraction_bits, vote_shares, window_sums
 from deepnets4eo.errors import InputError
 
 LABELS = arrays.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.sampled_from([0, 1, 4, 255]))  # fmt: skip

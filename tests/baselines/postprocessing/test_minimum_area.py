@@ -6,7 +6,8 @@ from hypothesis.extra import numpy as arrays
 from refusals import raises_naming
 from scipy import ndimage
 
-from deepnets4eo.baselines.postprocessing.votes import area_in_px, minimum_area
+from deepnets4eo.baselines.postprocessing import minimum_area
+from deepnets4eo.baselines.postprocessing.votes import area_in_px
 from deepnets4eo.errors import InputError
 
 LABELS = arrays.arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.sampled_from([0, 1, 2, 255]))  # fmt: skip

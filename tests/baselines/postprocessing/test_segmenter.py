@@ -7,18 +7,17 @@ from PIL import Image
 from refusals import raises_naming
 from sklearn.ensemble import ExtraTreesClassifier
 
-from deepnets4eo.baselines import PixelClassifier
+from deepnets4eo.baselines import ExpertRules, PixelClassifier, PostProcessed
 from deepnets4eo.baselines.bands import unstandardise
-from deepnets4eo.baselines.postprocessing import PostProcessed, build_steps
-from deepnets4eo.baselines.rules import ExpertRules, RuleTable
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.baselines.postprocessing import build_steps
+from deepnets4eo.baselines.rules import RuleTable
+from deepnets4eo.cards import Legend
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.run import load_run, save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.segmenters import InputSpec, NetworkSegmenter, Segmenter, load_run
+from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.synthetic import City
 from deepnets4eo.tiling import Tiling
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.postprocessing.segmenter import DenseCrfStep, MinimumArea, build_steps, plain_steps
+from deepnets4eo.baselines.postprocessing import build_steps
+from deepnets4eo.baselines.postprocessing.segmenter import DenseCrfStep, MinimumArea, plain_steps
 from deepnets4eo.errors import InputError
 
 LISTED = [

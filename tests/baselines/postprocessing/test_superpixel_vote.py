@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as arrays
 
-from deepnets4eo.baselines.postprocessing.votes import region_shares, superpixel_vote
+from deepnets4eo.baselines.postprocessing import superpixel_vote
+from deepnets4eo.baselines.postprocessing.votes import region_shares
 from deepnets4eo.errors import InputError
 
 SHAPE = (6, 7)

@@ -15,7 +15,7 @@ from deepnets4eo.baselines.superpixels.scene import SceneBands
 from deepnets4eo.baselines.superpixels.segmenting import renumber
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import whole
-from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.synthetic import City
 
 BLOCK_PX = 96

@@ -17,7 +17,7 @@ from deepnets4eo.baselines.superpixels.segmenting import (
     small_region_groups,
 )
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Got image with third dimension"

@@ -7,7 +7,7 @@ import pytest
 
 from deepnets4eo.damage.evidence.maps import blank, measure, measure_maps
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 CENTRES = np.array([[128.0, 128.0], [200.0, 220.0]])
 

@@ -10,7 +10,7 @@ from deepnets4eo.damage.evidence.block import DIRECTIONS, INSIDE, BlockWithMargi
 from deepnets4eo.damage.evidence.measures import _of_change, image_means
 from deepnets4eo.damage.evidence.sums import Groups, best_of_shifts, correlation_sums, structural_similarity
 from deepnets4eo.grid import Window
-from deepnets4eo.zonal.outline_points import Sides
+from deepnets4eo.zonal import Sides
 
 
 @given(st.lists(st.integers(0, 9), max_size=60))

@@ -12,10 +12,9 @@ from made_up_evidence import gather
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.columns import COLUMNS, columns_of
 from deepnets4eo.damage.evidence.moved_outlines import on_post
-from deepnets4eo.footprints import FootprintAlignment
-from deepnets4eo.footprints.read import Footprints, read_footprints
+from deepnets4eo.footprints import FootprintAlignment, Footprints, read_footprints
 from deepnets4eo.grid import Grid, transform_shapes
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 GSD_M = 0.5
 SIDE = 320

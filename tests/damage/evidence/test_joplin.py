@@ -10,11 +10,11 @@ import pytest
 from made_up_evidence import gather
 from sklearn.metrics import roc_auc_score
 
+from deepnets4eo.damage import GRADES
 from deepnets4eo.damage.decision.model import DamageModel
-from deepnets4eo.damage.vocabulary import GRADES
-from deepnets4eo.footprints.read import read_footprints
+from deepnets4eo.footprints import read_footprints
 from deepnets4eo.grid import Grid, gsd_m
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 
 @dataclass(frozen=True)

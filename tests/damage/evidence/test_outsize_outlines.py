@@ -13,9 +13,9 @@ from made_up_evidence import gather
 
 from deepnets4eo.damage.evidence import block
 from deepnets4eo.damage.evidence.moved_outlines import _inside_share
-from deepnets4eo.footprints.read import Footprints, read_footprints
+from deepnets4eo.footprints import Footprints, read_footprints
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 from deepnets4eo.zonal import Outlines, class_counts
 
 SIDE, GSD_M = 256, 0.5

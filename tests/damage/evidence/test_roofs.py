@@ -15,9 +15,9 @@ from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.evidence import roofs
 from deepnets4eo.damage.evidence.measures import _of_site
 from deepnets4eo.damage.evidence.roofs import Roof, agreements, lean_line
-from deepnets4eo.footprints.read import Footprints
+from deepnets4eo.footprints import Footprints
 from deepnets4eo.grid import Grid
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 GSD_M, SIDE = 0.5, 512
 GRID = Grid((SIDE, SIDE), Affine(GSD_M, 0, 500_000, 0, -GSD_M, 4_000_000), "EPSG:32615")

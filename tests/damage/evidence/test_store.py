@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from deepnets4eo.damage.evidence.block import BlockSums, Table
-from deepnets4eo.jobs.journal import NOT_FINISHED, Journal
+from deepnets4eo.jobs import Journal
+from deepnets4eo.jobs.journal import NOT_FINISHED
 
 THREE, TWO = (Table(np.arange(count), {"ev": np.ones((count, 2))}) for count in (3, 2))
 PART = BlockSums(THREE, TWO, Table(np.arange(0), {}), TWO)

@@ -9,7 +9,7 @@ from affine import Affine
 from deepnets4eo.damage.evidence.working_grid import make_working_grid
 from deepnets4eo.damage.images import COARSEST_PRE, pre_ratio
 from deepnets4eo.grid import Grid
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from rasterio.features import rasterize
 from refusals import raises_naming
 from scipy import ndimage
 
+from deepnets4eo.damage import GRADES
 from deepnets4eo.damage.network import read_pairs
 from deepnets4eo.damage.network.pairs import MAX_OPEN
 from deepnets4eo.damage.network.recipe import DamageData
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import Window, whole
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.synthetic import GRADES
+from deepnets4eo.rasters import Layer
 
 
 def read(*folders: Path, **keys: object) -> list:

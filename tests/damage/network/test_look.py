@@ -14,18 +14,25 @@ torch = pytest.importorskip("torch")
 
 import torch.nn.functional as F  # noqa: E402
 
-from deepnets4eo.damage import Settings, assess  # noqa: E402
+from deepnets4eo.damage import (  # noqa: E402
+    EvidenceCard,
+    Settings,
+    assess,
+)
 from deepnets4eo.damage.buildings import Buildings  # noqa: E402
-from deepnets4eo.damage.evidences.look import COLUMN, SHIPPED, LookScore, look_of_job  # noqa: E402
+from deepnets4eo.damage.evidences.look import COLUMN, LookScore, look_of_job  # noqa: E402
 from deepnets4eo.damage.network.look import REDUCTIONS, WIDTHS, LookEncoder  # noqa: E402
-from deepnets4eo.damage.network.look_model import LookModel, by_site  # noqa: E402
+from deepnets4eo.damage.network.look_model import (  # noqa: E402
+    SHIPPED,
+    LookModel,
+    by_site,
+)
 from deepnets4eo.damage.network.pairs import in_pixels  # noqa: E402
-from deepnets4eo.damage.skill import EvidenceCard  # noqa: E402
 from deepnets4eo.errors import InputError, RunError  # noqa: E402
 from deepnets4eo.outputs import Phrase  # noqa: E402
-from deepnets4eo.rasters.scene import Layer, Scene  # noqa: E402
+from deepnets4eo.rasters import Layer, Scene  # noqa: E402
 from deepnets4eo.synthetic import City  # noqa: E402
-from deepnets4eo.zonal.outlines import Outlines  # noqa: E402
+from deepnets4eo.zonal import Outlines  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("gathered_once")
 CARD = EvidenceCard(0.2, 1.5, 0.9, 400)

@@ -6,10 +6,11 @@ from made_up_pairs import write_xbd
 from refusals import raises_naming
 from scipy.special import log_softmax, softmax
 
-from deepnets4eo.cards.legend import VOID
+from deepnets4eo.cards import VOID
+from deepnets4eo.damage import DamageRecipe
 from deepnets4eo.damage.network import read_pairs
 from deepnets4eo.damage.network.pairs import measure_pairs, scaled_to
-from deepnets4eo.damage.network.recipe import DamageData, DamageRecipe
+from deepnets4eo.damage.network.recipe import DamageData
 from deepnets4eo.damage.network.samples import split_buildings
 from deepnets4eo.damage.network.scoring import (
     GradedHeads,
@@ -19,7 +20,7 @@ from deepnets4eo.damage.network.scoring import (
     full_scores,
 )
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.rasters import Scene
 from deepnets4eo.training.recipe import resolve
 
 

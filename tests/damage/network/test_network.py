@@ -7,7 +7,7 @@ from refusals import raises_naming
 
 from deepnets4eo.damage.network import DamageNet
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters.networks import create_model, list_models
+from deepnets4eo.segmenters import create_model, list_models
 from deepnets4eo.training.optimization import PullToStart
 
 SMALL = (16, 16, 8)

@@ -10,15 +10,15 @@ import torch
 from hypothesis import given, strategies as st
 from shapely import affinity, box, contains_xy
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.damage.network.pairs import in_pixels, make_scene
 from deepnets4eo.damage.network.pooling import fitted_tiling, pool_batch, pool_scene
 from deepnets4eo.damage.work import TileWork
-from deepnets4eo.jobs.journal import Journal
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.jobs import Journal
+from deepnets4eo.rasters import Layer
+from deepnets4eo.segmenters import InputSpec, LayerInput
 from deepnets4eo.tiling import Lattice, Tiling
-from deepnets4eo.zonal.outlines import Outlines
+from deepnets4eo.zonal import Outlines
 
 
 class Echo:

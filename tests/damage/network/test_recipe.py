@@ -2,7 +2,7 @@
 
 import pytest
 
-from deepnets4eo.damage.network import DamageRecipe
+from deepnets4eo.damage import DamageRecipe
 from deepnets4eo.damage.network.recipe import KEYS_OF, MADE_UP, PAIRS
 from deepnets4eo.errors import InputError
 from deepnets4eo.training import load_recipe

@@ -8,8 +8,9 @@ import pytest
 from made_up_pairs import write_xbd
 from refusals import raises_naming
 
-from deepnets4eo.cards.legend import VOID
-from deepnets4eo.damage.network import DamageRecipe, LabelledPair, read_pairs
+from deepnets4eo.cards import VAL, VOID
+from deepnets4eo.damage import DamageRecipe
+from deepnets4eo.damage.network import LabelledPair, read_pairs
 from deepnets4eo.damage.network.pairs import measure_pairs, scaled_to
 from deepnets4eo.damage.network.recipe import DamageData
 from deepnets4eo.damage.network.samples import PairSamples, PairWindow, split_buildings
@@ -17,7 +18,6 @@ from deepnets4eo.damage.network.scoring import GradedHeads, LogitsAndGrades, ful
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.training.recipe import resolve
-from deepnets4eo.training.splits import VAL
 
 SEEDS = (3, 4, 5, 6)
 FEW = LogitsAndGrades(np.eye(4, dtype=np.float32), np.arange(4, dtype=np.uint8))

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import shapely
 
-from deepnets4eo.damage.network.pairs import GradedPair
+from deepnets4eo.damage import GradedPair
 from deepnets4eo.damage.network.recipe import DamageData
 from deepnets4eo.damage.network.samples import read_window
-from deepnets4eo.segmenters.inputs import DISPLAY_RGB
+from deepnets4eo.segmenters import DISPLAY_RGB
 
 SIDE = 96
 EXACT = DamageData(source="made-up", tile_px=64, outline_error_m=0, misregistration_px=0)

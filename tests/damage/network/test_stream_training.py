@@ -10,11 +10,9 @@ import shapely
 import torch
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
-from deepnets4eo.cards.legend import Legend
-from deepnets4eo.damage.network.grader import NetworkGrader
-from deepnets4eo.damage.network.pairs import GradedPair
-from deepnets4eo.damage.network.recipe import DamageRecipe
-from deepnets4eo.damage.network.samples import MadeUpPairs
+from deepnets4eo.cards import Legend
+from deepnets4eo.damage import DamageRecipe, GradedPair, MadeUpPairs, train_damage
+from deepnets4eo.damage.network import NetworkGrader
 from deepnets4eo.damage.network.scoring import (
     GradedHeads,
     LogitsAndGrades,
@@ -23,14 +21,13 @@ from deepnets4eo.damage.network.scoring import (
     group_scores,
     head_scores,
 )
-from deepnets4eo.damage.network.training import build_untrained, train_damage
+from deepnets4eo.damage.network.training import build_untrained
 from deepnets4eo.damage.skill import validated_skill
 from deepnets4eo.errors import RunError
-from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
+from deepnets4eo.segmenters import DISPLAY_RGB, InputSpec, NetworkSegmenter
 from deepnets4eo.segmenters.run import save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.training import TrainOptions
 from deepnets4eo.training.recipe import resolve
-from deepnets4eo.training.tasks import TrainOptions
 
 TINY = [
     "data.source=made-up", "train.losses={}", "train.ordinal=true", "model.stored=float16", "train.monitor=auc",

@@ -12,16 +12,17 @@ from made_up_pairs import write_bright, write_xbd
 from scipy.special import softmax
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage.network import DamageRecipe, NetworkGrader, read_pairs
+from deepnets4eo.damage import DamageRecipe
+from deepnets4eo.damage.network import NetworkGrader, read_pairs
 from deepnets4eo.damage.network.architecture import DamageCriterion
 from deepnets4eo.damage.network.pairs import box_centres, scaled_to
 from deepnets4eo.damage.network.pooling import pool_scene
 from deepnets4eo.damage.network.recipe import DamageData
 from deepnets4eo.damage.network.scoring import LogitsAndGrades
 from deepnets4eo.errors import RunError
-from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.segmenters import load_run
 from deepnets4eo.training.recipe import resolve
 
 TINY = [

@@ -6,8 +6,9 @@ import torch
 from refusals import raises_naming
 from scipy.special import logit, softmax
 
-from deepnets4eo.cards.legend import Legend
-from deepnets4eo.damage.network.architecture import DamageCriterion, DamageNet, border_odds, ordinal_loss
+from deepnets4eo.cards import Legend
+from deepnets4eo.damage.network import DamageNet
+from deepnets4eo.damage.network.architecture import DamageCriterion, border_odds, ordinal_loss
 from deepnets4eo.damage.network.recipe import DamageTraining
 from deepnets4eo.damage.probabilities import grade_probabilities
 from deepnets4eo.errors import InputError

@@ -16,13 +16,13 @@ import shapely
 from made_up_map import make_grid, make_map
 from refusals import raises_naming
 
+from deepnets4eo.damage import GRADES
 from deepnets4eo.damage.products import exchange_formats
 from deepnets4eo.damage.products.exchange_formats import write_csv, write_geojson, write_kml, write_tiles
 from deepnets4eo.damage.products.write import formats_of
-from deepnets4eo.damage.vocabulary import GRADES, UNGRADED, colors
+from deepnets4eo.damage.vocabulary import UNGRADED, colors
 from deepnets4eo.errors import InputError
-from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.outputs import EventInfo, Finding
 
 KML = "{http://www.opengis.net/kml/2.2}"
 WRITERS = {"damage.kml": write_kml, "damage.geojson": write_geojson, "damage.csv": write_csv}

@@ -10,11 +10,11 @@ import shapely
 from made_up_map import MEANING, make_grid, make_map
 from refusals import raises_naming
 
+from deepnets4eo.damage import GRADES
 from deepnets4eo.damage.products.tables import write_gpkg
-from deepnets4eo.damage.vocabulary import GRADES, UNGRADED, colors
+from deepnets4eo.damage.vocabulary import UNGRADED, colors
 from deepnets4eo.errors import OutputError
-from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.outputs import EventInfo, Finding
 
 
 @pytest.fixture(scope="module")

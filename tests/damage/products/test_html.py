@@ -15,10 +15,8 @@ from deepnets4eo.damage.products.report import DAMAGE, write_report
 from deepnets4eo.damage.products.summary import CAVEATS, SYNTHETIC_CAVEAT, summarize
 from deepnets4eo.damage.products.words import IN_ENGLISH, words_of
 from deepnets4eo.damage.vocabulary import TITLES
-from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.outputs.findings import LABELS, Finding
-from deepnets4eo.outputs.wording import LANGUAGES, number_text
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.outputs import LABELS, LANGUAGES, EventInfo, Finding, number_text
+from deepnets4eo.rasters import Layer
 
 
 def page_of(damage_map, path, language="en"):

@@ -11,8 +11,8 @@ import shapely.affinity
 from hypothesis import given, strategies as st
 from made_up_map import MEANING, make_grid, make_map
 
+from deepnets4eo.damage import GRADES
 from deepnets4eo.damage.products.report import _rank, encode, most_damaged_first
-from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.outputs.map_page.page import UNITS_PER_PX, outlines
 
 

@@ -15,10 +15,10 @@ from deepnets4eo.damage.products.profiles import write_cems, write_osm, write_un
 from deepnets4eo.damage.settings import ProductOptions
 from deepnets4eo.damage.vocabulary import CLASSES
 from deepnets4eo.errors import InputError
-from deepnets4eo.footprints.read import read_footprints
+from deepnets4eo.footprints import read_footprints
 from deepnets4eo.grid import transform_shapes
-from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.outputs import EventInfo
+from deepnets4eo.rasters import Layer
 
 # Copernicus EMS Rapid Mapping's manual of vector packages, fields as of package EMSR884; UNOSAT's codes as two public readers have them
 CEMS_FIELDS = {

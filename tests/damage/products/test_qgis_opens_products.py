@@ -13,6 +13,7 @@ from geotiff import write_geotiff
 from made_up_map import make_grid, make_images, make_map
 from PIL import Image
 
+from deepnets4eo.damage import GRADES
 from deepnets4eo.damage.products.qgis_layout import (
     CAUTION_BOX,
     LEGEND_BOX,
@@ -24,10 +25,9 @@ from deepnets4eo.damage.products.qgis_layout import (
 )
 from deepnets4eo.damage.review import write_sample
 from deepnets4eo.damage.review.counts import ANSWERS
-from deepnets4eo.damage.vocabulary import GRADES, UNGRADED, colors
-from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.damage.vocabulary import UNGRADED, colors
+from deepnets4eo.outputs import EventInfo, Finding
+from deepnets4eo.rasters import Layer
 
 SCRIPT = Path(__file__).with_name("open_in_qgis.py")
 INTERPRETERS = (sys.executable, "/usr/bin/python3", "/Applications/QGIS.app/Contents/MacOS/bin/python3")

@@ -16,9 +16,8 @@ from deepnets4eo.damage.products.qgis_layout import LEGEND, MAP, PICTURE, SCALE_
 from deepnets4eo.damage.products.qgis_project import write_project
 from deepnets4eo.damage.products.qgis_styles import buildings_style
 from deepnets4eo.damage.vocabulary import UNGRADED
-from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.outputs import EventInfo, Finding
+from deepnets4eo.rasters import Layer
 
 KEYS = ("damage_map_post_image_0", "damage_map_pre_image_0")
 

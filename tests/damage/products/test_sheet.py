@@ -16,19 +16,17 @@ from PIL import Image
 from pyproj import CRS
 from refusals import raises_naming
 
+from deepnets4eo.damage import GRADES
 from deepnets4eo.damage.products import sheet, sheet_drawing
 from deepnets4eo.damage.products.sheet import write_sheet
 from deepnets4eo.damage.products.summary import CAVEATS, SYNTHETIC_CAVEAT
 from deepnets4eo.damage.products.words import translate
 from deepnets4eo.damage.settings import ProductOptions
-from deepnets4eo.damage.vocabulary import GRADES, SUBJECT, TITLES
+from deepnets4eo.damage.vocabulary import SUBJECT, TITLES
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import transform_shapes
-from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.outputs.wording import LANGUAGES
-from deepnets4eo.rasters.plane_crs import PLAIN_METRES
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.outputs import LANGUAGES, EventInfo, Finding
+from deepnets4eo.rasters import PLAIN_METRES, Layer
 
 NEEDS_SHAPING = pytest.mark.skipif(
     tuple(map(int, matplotlib.__version__.split(".")[:2])) < (3, 11), reason="matplotlib 3.11 shapes Arabic"

@@ -19,13 +19,12 @@ from score_table import (
     write_table,
 )
 
-from deepnets4eo.cards.dataset_card import PublishedScores
-from deepnets4eo.cards.legend import Legend, LegendClass
+from deepnets4eo.cards import Legend, LegendClass, PublishedScores
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json, write_text
 from deepnets4eo.grid import Grid, whole
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.segmenters.checksums import seal
+from deepnets4eo.rasters import CogWriter
+from deepnets4eo.segmenters import seal
 
 LEGEND = Legend("two", (LegendClass(0, "dark", (10, 10, 10)), LegendClass(1, "bright", (250, 250, 250))))
 CLASSIFIER = """

@@ -15,10 +15,9 @@ from score_table.rows import BenchmarkScenes, Outcome, Row, run_row, scored_name
 from score_table.sheet import contact_sheet
 from score_table.table import markdown, write_table
 
-from deepnets4eo.cards.dataset_card import PublishedScores
-from deepnets4eo.cards.legend import Legend
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.training.tasks import TrainOptions
+from deepnets4eo.cards import Legend, PublishedScores
+from deepnets4eo.rasters import Layer
+from deepnets4eo.training import TrainOptions
 
 CLASSES = ("road", "roof", "car")
 

@@ -20,8 +20,8 @@ from world.cover_network import (  # noqa: E402
 )
 
 from deepnets4eo.errors import InputError  # noqa: E402
-from deepnets4eo.rasters.scene import Layer  # noqa: E402
-from deepnets4eo.segmenters.run import load_run  # noqa: E402
+from deepnets4eo.rasters import Layer  # noqa: E402
+from deepnets4eo.segmenters import load_run  # noqa: E402
 from deepnets4eo.training import TrainOptions, load_recipe, train  # noqa: E402
 from deepnets4eo.training.recipe import resolve  # noqa: E402
 

@@ -6,7 +6,7 @@ from world.sensor import SensorVariation
 from world.surface import CityPair, city_pair
 from world.windows import BACKGROUND, BORDER, BORDER_PX, BUILDING, WindowCutter, building_classes
 
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 
 MINICITY = Legend.load("minicity")
 

@@ -5,7 +5,7 @@ import pytest
 from refusals import raises_naming
 from world.damage_pairs import training_pairs, validation_pairs
 
-from deepnets4eo.cards.legend import VOID
+from deepnets4eo.cards import VOID
 from deepnets4eo.errors import InputError
 from deepnets4eo.training import load_recipe
 

@@ -8,7 +8,7 @@ from world import muddy_water
 from world.muddy_water import closed_forest, draw_muddy, flooded_classes, muddy_look, under_smoke, wet_fields
 from world.water_windows import DRY, MUD, WATER, WaterCutter
 
-from deepnets4eo.cards.legend import VOID
+from deepnets4eo.cards import VOID
 
 BUILDING, GRASS, TREE, BOAT, OPEN_WATER = 1, 2, 3, 6, 7  # legend minicity
 

@@ -20,10 +20,10 @@ from world.style import WorldSeason
 from world.surface import WorldSurface, columns_of, rows_of
 from world.view import Frame, Sky, see, sun_and_sky
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
+from deepnets4eo.synthetic import Light
 from deepnets4eo.synthetic.materials import CODE
-from deepnets4eo.synthetic.style import Light
 
 GSD_M = 0.5
 SUMMER = WorldSeason(greenness=0.8, leaf=1.0)

@@ -11,7 +11,7 @@ from world.sensor import WorldSensor, _sharpen_row, expose
 from world.shade import CLOUD_PX, _cloud_line
 from world.style import WorldStyle
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 
 SIDE_PX, MARGIN_PX = 128, 24
 

@@ -9,7 +9,7 @@ from world.surface import WorldSurface
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods import RadarImage, equivalent_looks, radar_water
 from deepnets4eo.floods.thresholds import FLOOD
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 from deepnets4eo.synthetic.materials import CODE, NAMES
 
 FINE = RadarLook(gsd_m=1.0, looks=1e6)  # of one pixel of the surface, hardly any speckle

@@ -14,9 +14,9 @@ from places.working_grid import metric_grid
 from world.real_sites import BUILDING, OTHER, OUTLINED, RealSite, cut_mixed, mixed_pairs, read_real_sites
 from world.windows import WindowCutter
 
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.grid import transform_shapes, whole
-from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters import CogWriter
 
 LANDCOVER = Legend.load("landcover")
 

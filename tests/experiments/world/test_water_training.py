@@ -106,10 +106,10 @@ def test_a_window_shows_what_its_mask_says(flooded) -> None:
 
 def test_a_training_starts_from_the_finest_scales_of_a_larger_network_and_writes_half_precision(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
-    from deepnets4eo.cards.legend import Legend
+    from deepnets4eo.cards import Legend
     from deepnets4eo.errors import InputError
-    from deepnets4eo.segmenters.run import load_run, save_run
-    from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+    from deepnets4eo.segmenters import NetworkSegmenter, load_run
+    from deepnets4eo.segmenters.run import save_run
     from deepnets4eo.training import TrainOptions, train
 
     network = {"name": "light-unet", "decoder_channels": [128, 8, 8]}

@@ -41,8 +41,8 @@ def shakemap(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def curves(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.damage.evidences.priors import open_priors
-    from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.damage import open_priors
+    from deepnets4eo.rasters import Layer
 
     (prior,) = open_priors([f"shakemap={sound['shakemap'][0].path}"], Layer.open(sound["raster"][0].path), main)
     return prior.curve.probability(np.array([0.0, 20.0, np.nan]))
@@ -50,7 +50,7 @@ def curves(main: Path, out: Path, sound: Seeds) -> object:
 
 def layer(main: Path, out: Path, sound: Seeds) -> object:
     from deepnets4eo.grid import Window, gsd_m, overlap_share
-    from deepnets4eo.rasters.scene import Layer, Scene
+    from deepnets4eo.rasters import Layer, Scene
 
     layer, other = Layer.open(main), Layer.open(sound["raster"][0].path)
     read: list[object] = [layer.read(Window(-3, 5, 20, 20)), layer.thumbnail(16)]
@@ -62,8 +62,8 @@ def layer(main: Path, out: Path, sound: Seeds) -> object:
 
 def scene(main: Path, out: Path, sound: Seeds) -> object:
     from deepnets4eo.grid import Window
-    from deepnets4eo.rasters.scene import Scene
-    from deepnets4eo.segmenters.inputs import InputSpec
+    from deepnets4eo.rasters import Scene
+    from deepnets4eo.segmenters import InputSpec
 
     scene = Scene.open(image=main, labels=sound["labels"][0].path)
     return scene.read(Window(0, 0, 20, 20)), InputSpec.measure([scene])
@@ -73,7 +73,7 @@ def cube(main: Path, out: Path, sound: Seeds) -> object:
     from deepnets4eo.errors import InputError
     from deepnets4eo.grid import Window
     from deepnets4eo.hyperspectral import Cube
-    from deepnets4eo.rasters.scene import Scene
+    from deepnets4eo.rasters import Scene
 
     cube = Cube.open(main)
     if cube.shape[0] * cube.shape[1] * cube.shape[2] > 10**7:
@@ -88,8 +88,9 @@ def cube(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def frames(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.cards.legend import Legend
-    from deepnets4eo.points.rgbd.layouts import find_frames, frame_classes
+    from deepnets4eo.cards import Legend
+    from deepnets4eo.points.rgbd import find_frames
+    from deepnets4eo.points.rgbd.layouts import frame_classes
     from deepnets4eo.points.rgbd.recipe import FrameSection
 
     legend = Legend.load("nyuv2-40")
@@ -112,7 +113,7 @@ class _OneClass:
     halo_m, needs = 2.0, ()
 
     def __init__(self) -> None:
-        from deepnets4eo.cards.legend import Legend, LegendClass
+        from deepnets4eo.cards import Legend, LegendClass
 
         self.legend = Legend("one", (LegendClass(64, "any", (1, 1, 1)),))
 
@@ -127,16 +128,15 @@ def label_points(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def legend(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.cards.legend import Legend
+    from deepnets4eo.cards import Legend
 
     legend = Legend.load(main)
     return legend.to_index(), legend.color_table(), legend.qml(), legend.remap_to(Legend.load("isprs"), missing="void")
 
 
 def dataset_card(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.cards.dataset_card import DatasetCard
-    from deepnets4eo.cards.dataset_reader import open_dataset
-    from deepnets4eo.inspection.datasets import inspect_dataset
+    from deepnets4eo.cards import DatasetCard, open_dataset
+    from deepnets4eo.inspection import inspect_dataset
 
     card = DatasetCard.load(main)
     findings = inspect_dataset(str(main.parent), card) if main.parent.is_dir() else None
@@ -157,7 +157,7 @@ def rules(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def osm_rules(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.osm.rules import OsmRules
+    from deepnets4eo.osm import OsmRules
 
     return OsmRules.load(main).keys
 
@@ -174,7 +174,7 @@ def damage_model(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def run(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.segmenters.run import load_run
+    from deepnets4eo.segmenters import load_run
 
     run = load_run(main)
     prepared = np.zeros((1, run.inputs.in_channels, 32, 32), np.float32)
@@ -197,7 +197,7 @@ def state(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def journal(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.jobs.row_journal import RowJournal
+    from deepnets4eo.jobs import RowJournal
 
     ledger = RowJournal(main / "labels.tif")
     if not ledger.load():
@@ -219,14 +219,14 @@ def bank(main: Path, out: Path, sound: Seeds) -> object:
 
 def block(main: Path, out: Path, sound: Seeds) -> object:
     from deepnets4eo.damage.evidence.block import BlockSums, Table
-    from deepnets4eo.jobs.journal import Journal
+    from deepnets4eo.jobs import Journal
 
     kept = Journal(main.parent, kinds=(BlockSums, Table)).recall("0-0")
     return isinstance(kept, BlockSums) and kept.fit
 
 
 def weights(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.segmenters.pretrained import read_tensors
+    from deepnets4eo.segmenters import read_tensors
 
     return read_tensors(main)
 
@@ -238,8 +238,8 @@ def first_weights(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def footprints(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.footprints.read import read_footprints
-    from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.footprints import read_footprints
+    from deepnets4eo.rasters import Layer
 
     footprints = read_footprints(main)
     grid = Layer.open(sound["raster"][0].path).grid
@@ -247,7 +247,7 @@ def footprints(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def images(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.cards.legend import Legend
+    from deepnets4eo.cards import Legend
     from deepnets4eo.classification import list_images
     from deepnets4eo.classification.images import read_pixels
     from deepnets4eo.classification.readers import ImageData
@@ -263,7 +263,7 @@ def images(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def outlines(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.footprints.sources import find_buildings
+    from deepnets4eo.footprints import find_buildings
 
     return find_buildings(main, (-180, -90, 180, 90))
 
@@ -271,8 +271,10 @@ def outlines(main: Path, out: Path, sound: Seeds) -> object:
 def overpass(main: Path, out: Path, sound: Seeds) -> object:
     from unittest import mock
 
-    from deepnets4eo.footprints.sources import OSM, find_buildings
-    from deepnets4eo.formats.web import Answer, Session
+    from deepnets4eo.footprints import find_buildings
+    from deepnets4eo.footprints.sources import OSM
+    from deepnets4eo.formats import Session
+    from deepnets4eo.formats.web import Answer
 
     answer = Answer(main.read_bytes() if main.is_file() else b"", "https://example.org", {})
     # no network, and no name is looked up
@@ -296,7 +298,7 @@ def xview2(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def pairs(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.damage.network.datasets import read_pairs
+    from deepnets4eo.damage.network import read_pairs
     from deepnets4eo.damage.network.recipe import DamageData
 
     return [(pair.scene, pair.grades) for pair in read_pairs(DamageData(folders=(str(main),)))]

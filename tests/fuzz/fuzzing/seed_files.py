@@ -13,8 +13,8 @@ import rasterio
 from affine import Affine
 from PIL import Image
 
-from deepnets4eo.cards.catalog import dataset_path, legend_path, model_path, recipe_path
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend, dataset_path, model_path, recipe_path
+from deepnets4eo.cards.catalog import legend_path
 from deepnets4eo.files import write_json, write_yaml
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.rasters.mosaic import mosaic_vrt

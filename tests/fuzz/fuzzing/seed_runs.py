@@ -15,18 +15,16 @@ from deepnets4eo.baselines import ExpertRules, PixelClassifier
 from deepnets4eo.baselines.parts.detector import save_bank
 from deepnets4eo.baselines.parts.templates import Shapes, TemplateBank
 from deepnets4eo.baselines.rules import RuleTable
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.damage.evidence.block import BlockSums, Table
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json, sha256
 from deepnets4eo.grid import Window
-from deepnets4eo.jobs.journal import Journal
-from deepnets4eo.jobs.row_journal import RowJournal
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters.checksums import CARD, SIGNATURE, hash_of
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.jobs import Journal, RowJournal
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import CARD, InputSpec, LayerInput, NetworkSegmenter, Segmenter
+from deepnets4eo.segmenters.checksums import SIGNATURE, hash_of
 from deepnets4eo.segmenters.run import save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.tiling import Tiling
 from fuzzing.reader import inside
 from fuzzing.seed import Seed, image_array, label_array, write_raster
@@ -87,11 +85,9 @@ def _segmenters(scene: Scene) -> dict[str, Segmenter]:
     from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
     from sklearn.linear_model import LogisticRegression
 
-    from deepnets4eo.baselines import SelfOrganizingMap
-    from deepnets4eo.baselines.estimators import EstimatorOptions, build_estimator
-    from deepnets4eo.baselines.postprocessing.segmenter import PostProcessed
-    from deepnets4eo.damage.network.architecture import DamageNet
-    from deepnets4eo.segmenters.ensemble import Ensemble
+    from deepnets4eo.baselines import EstimatorOptions, PostProcessed, SelfOrganizingMap, build_estimator
+    from deepnets4eo.damage.network import DamageNet
+    from deepnets4eo.segmenters import Ensemble
 
     inputs, legend = InputSpec.measure([scene]), Legend.load("isprs")
     segmenters: dict[str, Segmenter] = {"network": NetworkSegmenter(SMALL_NETWORK, inputs, legend, tiling=TILING)}

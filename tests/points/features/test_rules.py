@@ -5,12 +5,10 @@ import pytest
 from made_up_street import make_street
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.points import PointCloud, PointLabeller
+from deepnets4eo.points import PointCloud, PointLabeller, heights_above_ground, open_cloud
 from deepnets4eo.points.features import RuleLabeller
 from deepnets4eo.points.features.neighbourhoods import smooth_scores
 from deepnets4eo.points.features.rules import RuleOptions
-from deepnets4eo.points.files import open_cloud
-from deepnets4eo.points.height_grid import heights_above_ground
 
 
 def codes_of(labeller: PointLabeller, cloud: PointCloud) -> np.ndarray:

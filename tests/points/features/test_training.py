@@ -8,17 +8,16 @@ import pytest
 from refusals import raises_naming
 
 from deepnets4eo.baselines import EstimatorOptions, build_estimator
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_json
-from deepnets4eo.points import PointCloud, PointLabeller, label_cloud
+from deepnets4eo.points import PointCloud, PointLabeller, label_cloud, load_labeller
 from deepnets4eo.points.cloud_data import find_clouds, split_clouds
 from deepnets4eo.points.features import FeatureLabeller, FeatureOptions
 from deepnets4eo.points.features.labeller import PointSamples, load_feature_labeller
 from deepnets4eo.points.features.measured import with_constants
 from deepnets4eo.points.features.training import CELL_M, FeatureClouds, parts_of_cloud
-from deepnets4eo.points.labeller import load_labeller
-from deepnets4eo.segmenters.inputs import LayerInput
+from deepnets4eo.segmenters import LayerInput
 from deepnets4eo.training import train
 
 laspy = pytest.importorskip("laspy")

@@ -7,17 +7,11 @@ import pytest
 from made_up_room import BOX, INTRINSICS, LEGEND, SHAPE, WALL, make_frame, write_intrinsics, write_organised, write_png
 from refusals import raises_naming
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError, LabelError
-from deepnets4eo.points.rgbd.frame import Frame, depth_of_sun, read_depth, read_labels
-from deepnets4eo.points.rgbd.layouts import (
-    class_table,
-    find_frames,
-    find_nyu,
-    frame_classes,
-    official_split,
-    split_frames,
-)
+from deepnets4eo.points.rgbd import Frame, find_frames
+from deepnets4eo.points.rgbd.frame import depth_of_sun, read_depth, read_labels
+from deepnets4eo.points.rgbd.layouts import class_table, find_nyu, frame_classes, official_split, split_frames
 from deepnets4eo.points.rgbd.recipe import FrameSection
 
 FRAME = make_frame()

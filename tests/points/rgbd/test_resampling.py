@@ -7,15 +7,9 @@ import pytest
 from made_up_room import BOX, COLOURS, LEGEND, WALL, make_frame
 
 from deepnets4eo.errors import RunError
+from deepnets4eo.points.rgbd import FrameLabeller, score_frames
 from deepnets4eo.points.rgbd.frame import FrameSource
-from deepnets4eo.points.rgbd.labeller import (
-    FrameLabeller,
-    own_layers,
-    place_views,
-    rendered_own_layers,
-    resampled_views,
-    score_frames,
-)
+from deepnets4eo.points.rgbd.labeller import own_layers, place_views, rendered_own_layers, resampled_views
 from deepnets4eo.points.rgbd.recipe import ResampledViewSection
 from deepnets4eo.points.views.snapshots import snapshot_inputs
 

@@ -14,10 +14,8 @@ from deepnets4eo.files import read_json
 from deepnets4eo.points.rgbd import FrameLabeller
 from deepnets4eo.points.rgbd.recipe import RgbdRecipe
 from deepnets4eo.points.snapnet import SnapNetLabeller
-from deepnets4eo.segmenters.networks import create_model
-from deepnets4eo.segmenters.run import load_run
-from deepnets4eo.training import load_recipe, train
-from deepnets4eo.training.tasks import TrainOptions
+from deepnets4eo.segmenters import create_model, load_run
+from deepnets4eo.training import TrainOptions, load_recipe, train
 
 EXPERIMENTS = Path(__file__).resolve().parents[3] / "experiments"
 

@@ -12,7 +12,7 @@ EXPERIMENTS = Path(__file__).resolve().parents[3] / "experiments"
 
 import semantic3d_snapnet as experiment  # noqa: E402
 
-from deepnets4eo.points.files import open_cloud  # noqa: E402
+from deepnets4eo.points import open_cloud  # noqa: E402
 from deepnets4eo.points.snapnet.recipe import SnapNetRecipe  # noqa: E402
 from deepnets4eo.synthetic import City  # noqa: E402
 from deepnets4eo.training import load_recipe  # noqa: E402

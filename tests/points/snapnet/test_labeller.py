@@ -12,11 +12,12 @@ from refusals import raises_naming
 from deepnets4eo.errors import InputError, MissingExtraError, RunError
 from deepnets4eo.points import LabelOptions, PointLabeller, label_cloud, labelling
 from deepnets4eo.points.labeller import label_tile
-from deepnets4eo.points.snapnet.labeller import SnapNetLabeller, covered_m2, place_cameras, reach_m
+from deepnets4eo.points.snapnet import SnapNetLabeller
+from deepnets4eo.points.snapnet.labeller import covered_m2, place_cameras, reach_m
 from deepnets4eo.points.snapnet.recipe import ViewSection
 from deepnets4eo.points.views import SurfaceOptions, make_surface
 from deepnets4eo.points.views.snapshots import snapshot_inputs
-from deepnets4eo.segmenters.run import Run
+from deepnets4eo.segmenters import Run
 
 AREA_M2 = 800  # of the field
 VIEWS = ViewSection(directions=15, area_m2=AREA_M2, distances_m=(20.0,))

@@ -5,14 +5,13 @@ import torch
 from refusals import raises_naming
 from safetensors.torch import save_file
 
-from deepnets4eo.cards.legend import Legend, LegendClass
+from deepnets4eo.cards import Legend, LegendClass
 from deepnets4eo.errors import InputError
 from deepnets4eo.points.snapnet.networks import SnapNetFusion, SnapNetUNet
 from deepnets4eo.points.views.snapshots import snapshot_inputs
 from deepnets4eo.segmentation import SegNet
-from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters import NetworkSegmenter, create_model
 from deepnets4eo.segmenters.run import save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 
 TINY = {"width": 2}
 

@@ -8,8 +8,7 @@ import pytest
 from made_up_field import BUILDING, GROUND, LEGEND, CloudInMemory, make_cloud, write_las
 from refusals import raises_naming
 
-from deepnets4eo.cards.dataset_card import TRAIN, VAL
-from deepnets4eo.cards.legend import VOID
+from deepnets4eo.cards import TRAIN, VAL, VOID
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import whole
 from deepnets4eo.points.cloud_data import (

@@ -7,20 +7,16 @@ import torch
 from made_up_field import BUILDING, GROUND, LEGEND, make_cloud, write_las
 from sklearn.metrics import confusion_matrix
 
-from deepnets4eo.cards.catalog import recipes
+from deepnets4eo.cards import recipes
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.evaluation.withheld import WITHHELD
+from deepnets4eo.evaluation import WITHHELD
 from deepnets4eo.files import read_json
-from deepnets4eo.points import label_cloud
-from deepnets4eo.points.cloud import legend_codes
+from deepnets4eo.points import label_cloud, legend_codes, load_labeller, open_cloud
 from deepnets4eo.points.cloud_data import LabelledCloud
-from deepnets4eo.points.files import open_cloud
-from deepnets4eo.points.labeller import load_labeller
 from deepnets4eo.points.snapnet import SnapNetLabeller
 from deepnets4eo.points.snapnet.recipe import SnapNetRecipe
-from deepnets4eo.segmenters.networks import create_model
-from deepnets4eo.training import load_recipe, train
-from deepnets4eo.training.tasks import TrainOptions
+from deepnets4eo.segmenters import create_model
+from deepnets4eo.training import TrainOptions, load_recipe, train
 
 laspy = pytest.importorskip("laspy")
 

@@ -8,10 +8,10 @@ from made_up_surface import hill_with_house, triangles
 from deepnets4eo.points.views import (
     Camera,
     SurfaceOptions,
+    ZBuffer,
     cameras_above,
     make_surface,
 )
-from deepnets4eo.points.views.camera import ZBuffer
 
 DOWN = {"eye": np.array([0, 0, 10.0]), "target": np.zeros(3), "up": np.array([0, 1.0, 0])}
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from deepnets4eo.points.views import Camera
-from deepnets4eo.points.views.camera import ZBuffer
+from deepnets4eo.points.views import Camera, ZBuffer
 from deepnets4eo.points.views.surface_construction import surface_of_depth
 
 INTRINSICS = (40.0, 40.0, 15.5, 11.5)

@@ -8,8 +8,7 @@ from refusals import raises_naming
 
 from deepnets4eo.errors import MissingExtraError
 from deepnets4eo.points import PointCloud
-from deepnets4eo.points.views import SurfaceOptions, cameras_above, make_surface
-from deepnets4eo.points.views.camera import ZBuffer
+from deepnets4eo.points.views import SurfaceOptions, ZBuffer, cameras_above, make_surface
 from deepnets4eo.points.views.surface_construction import splats
 
 

@@ -9,8 +9,8 @@ from made_up_surface import hill_with_house, triangles
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.points.views import Camera, SurfaceOptions, cameras_above, make_surface, snapshot
-from deepnets4eo.points.views.camera import FaceView, ZBuffer
+from deepnets4eo.points.views import Camera, SurfaceOptions, ZBuffer, cameras_above, make_surface, snapshot
+from deepnets4eo.points.views.camera import FaceView
 
 CAMERA = Camera(np.array([0, 0, 10.0]), np.zeros(3), np.array([0, 1.0, 0]), width_px=4, height_px=2)
 CORNERS = ((0, 0, 0), (1, 0, 0), (0, 1, 0))
