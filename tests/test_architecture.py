@@ -14,35 +14,10 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import floors
 
 PACKAGE = ROOT / "deepnets4eo"
-CORE_PACKAGES = {
-    "benchmark",
-    "cards",
-    "catalogues",
-    "display",
-    "evaluation",
-    "footprints",
-    "inspection",
-    "jobs",
-    "metrics",
-    "formats",
-    "objects",
-    "osm",
-    "outputs",
-    "polygons",
-    "prediction",
-    "rasters",
-    "registration",
-    "segmenters",
-    "sharpening",
-    "terrain",
-    "tiling",
-    "training",
-    "zonal",
-}
-NOT_A_BRANCH = {"cli", "xarray"} | CORE_PACKAGES  # both stand on all others
-BRANCHES = {path.parent.name for path in PACKAGE.glob("*/__init__.py")} - NOT_A_BRANCH
-KNOWN_BRANCHES = {"baselines", "segmentation", "fusion", "hyperspectral", "change", "points", "depth", "classification",
-                  "damage", "synthetic", "floods"}  # fmt: skip
+BRANCHES = set(floors.FLOORS["branches"].split())
+CORE_PACKAGES = (
+    {path.parent.name for path in PACKAGE.glob("*/__init__.py")} - BRANCHES - set(floors.FLOORS["doors"].split())
+)
 HEAVY = {"torch", "segmentation_models_pytorch", "sklearn", "skimage", "skops", "scipy",
          "matplotlib", "bokeh", "geopandas", "pandas", "pyogrio", "rasterio", "shapely", "odc", "open3d", "laspy",
          "dask", "distributed"}  # fmt: skip
@@ -131,10 +106,6 @@ def module_exists(dotted: str) -> bool:
 
 def report(offenders: list[tuple[Path, int, str]]) -> str:
     return "\n".join(f"{path.relative_to(ROOT)}:{line}: {what}" for path, line, what in offenders)
-
-
-def test_only_known_branches_stand_in_the_package():
-    assert BRANCHES <= KNOWN_BRANCHES, f"unknown packages: {BRANCHES - KNOWN_BRANCHES}"
 
 
 def test_the_core_never_imports_a_branch_nor_the_command_line():
