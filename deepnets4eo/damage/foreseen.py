@@ -1,4 +1,4 @@
-"""What a damage job would do, from its open inputs, before any long work: which buildings it would assess, and why others not."""
+"""Forecast of a damage job from its open inputs, before any long work: which buildings it would assess, and why not the others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_PX = 100_000_000  # a larger image is not read as a whole for that
 
 
 def foreseen_lines(inputs: Inputs, out: Path) -> list[str]:
-    """How many buildings would be assessed, and why others not."""
+    """Return in lines how many buildings would be assessed, and why the others would not."""
     left_out = Counter(reason for reason in foreseen_reasons(inputs).tolist() if reason)
     total, assessed = len(inputs.footprints), len(inputs.footprints) - left_out.total()
     which = count_of(total, "building") if assessed == total else f"{assessed:,} of {count_of(total, 'building')}"
@@ -36,7 +36,7 @@ def foreseen_lines(inputs: Inputs, out: Path) -> list[str]:
 
 
 def foreseen_reasons(inputs: Inputs) -> NDArray[np.object_]:
-    """(N,) why each building would not be assessed, "" where it would be. Memory: the outlines, and 2048² pixels."""
+    """Return (N,) why each building would not be assessed, "" if it would be. Memory: the outlines, and 2048² pixels."""
     outlines, post = inputs.outlines_px, inputs.post
     height, width = post.shape
     area_px = shapely.area(outlines)
@@ -69,12 +69,12 @@ def _seen(inputs: Inputs, outlines: NDArray[np.object_]) -> NDArray[np.bool_]:
 
 
 def dry_settings(settings: Settings, pre: Layer | None, post: Layer) -> Settings:
-    """Settings without the default network, slow to load, unless an image has more than 8 bits."""
+    """Return settings without the default network, slow to load, unless an image has more than 8 bits."""
     return settings if _is_wide(pre, post) else replace(settings, network=False)
 
 
 def stretch_lines(model: DecisionModel, settings: Settings, pre: Layer | None, post: Layer) -> list[str]:
-    """How images of more than 8 bits would be shown to networks."""
+    """Return in lines how images of more than 8 bits would be shown to networks."""
     if not _is_wide(pre, post):
         return []
     stretches = stretches_of_job(model.network.stretches, settings.segmenter, pre, post)
@@ -82,5 +82,5 @@ def stretch_lines(model: DecisionModel, settings: Settings, pre: Layer | None, p
 
 
 def _is_wide(*images: Layer | None) -> bool:
-    """Whether an image has values of more than 8 bits."""
+    """Return whether an image has values of more than 8 bits."""
     return any(image is not None and image.as_stored().dtype.itemsize > 1 for image in images)

@@ -1,11 +1,11 @@
 """Buildings in a flood: the share of new water in each outline and in the ring around it.
 
-A roof hides the water under it, so a building stands in the flood if the ring of ground around it does.
+A roof hides the water under it, so a building is in the flood if the ring of ground around it is.
 
-Where tree crowns hide the ring, the nearest visible ground decides: a house between trees stands in the water that is
+If tree crowns hide the ring, the nearest visible ground decides: a house between trees is in the water that is
 visible all around them.
 
-Takes a raster of the legend `water`, and outlines in its CRS. Memory: zonal counts of 16,384 outlines, and 50 bytes a
+Takes a raster of the legend `water`, and outlines in its CRS. Memory: zonal counts of 16,384 outlines, and 50 bytes per
 building.
 """
 
@@ -55,9 +55,9 @@ class BuildingWater:
 
     Attributes
     ----------
-    share, ring_share : (N,) float64, share of water in the outline and in its ring, 0–1, NaN where nothing was seen
+    share, ring_share : (N,) float64, share of water in the outline and in its ring, 0–1, NaN if no pixel was seen
     inundated : (N,) object, "yes", "no" or "not known"
-    near_share : (N,) float64, share of water in the nearest ground that is seen, where the ring is hidden; NaN elsewhere and where there is none
+    near_share : (N,) float64, share of water in the nearest visible ground of buildings with a hidden ring; NaN for others and without such ground
     """
 
     share: NDArray[np.float64]
@@ -67,21 +67,21 @@ class BuildingWater:
 
     @property
     def surrounded(self) -> NDArray[np.bool_]:
-        """(N,) whether a building stands in the water."""
+        """Return (N,) whether each building is in the water."""
         return np.asarray(self.inundated == YES)
 
     @property
     def known(self) -> NDArray[np.bool_]:
-        """(N,) whether it is known that a building stands in the water, or does not."""
+        """Return (N,) whether it is known if each building is in the water."""
         return np.asarray(self.inundated != NOT_KNOWN)
 
     @property
     def hidden_share(self) -> NDArray[np.float64]:
-        """(N,) how likely a building whose ring is hidden stands in the water, by the nearest ground that is seen; NaN for others."""
+        """Return (N,) the likelihood that a building with a hidden ring is in water, by the nearest visible ground; else NaN."""
         return np.full(len(self.share), np.nan) if self.near_share is None else self.near_share
 
     def where_seen(self, seen: NDArray[np.bool_]) -> BuildingWater:
-        """Return the same where the ground nearby says nothing of buildings (N,) that are not seen themselves, such as under a cloud."""
+        """Return the buildings with the nearby ground disregarded for buildings (N,) that are hidden themselves, for example by a cloud."""
         guessed = ~seen & ~np.isnan(self.hidden_share)
         return replace(
             self,
@@ -90,7 +90,7 @@ class BuildingWater:
         )
 
     def of_unknown_date(self) -> BuildingWater:
-        """Return the same where it is not known since when the water is there: what stands in it is not known to be inundated."""
+        """Return the buildings for water of unknown date: buildings in the water become "not known" instead of inundated."""
         return replace(
             self, inundated=np.where(self.surrounded, NOT_KNOWN, self.inundated).astype(object), near_share=None
         )
@@ -126,18 +126,18 @@ def water_around(
     outlines : (N,) polygons in the CRS of the raster
     any_water : whether permanent water counts, too
     reach_m
-        How far from its outline a building may stand: the ring is wider by that much, and its share of water is the probability that
-        the building stands in the water.
+        Maximum distance between a building and its outline: the ring is wider by this distance, and its share of water is the
+        probability that the building is in the water.
     pixel_m : side of a pixel of a raster without CRS, metres
-    nearby : whether the nearest ground that is seen says it where a ring is hidden; not where dry ground looks like water
+    nearby : whether the nearest visible ground decides if a ring is hidden; False if dry ground looks like water
     workers : threads
 
     Returns
     -------
     BuildingWater
-        A building stands in water if it fills more than 0.4 of the ring from 2 to 12 m around the outline; at least one and a
-        half pixels wide. Within a reach more than half of the wider ring must be water. Where less than half of the ring is seen, and
-        no water in it, more than half of the nearest 200 m² of seen ground without roofs, at most 80 m away, must be water.
+        A building is in water if water fills more than 0.4 of the ring from 2 to 12 m around the outline; the ring is at least one and
+        a half pixels wide. With a reach, more than half of the wider ring must be water. If less than half of the ring is visible, and
+        it shows no water, more than half of the nearest 200 m² of visible ground without roofs, at most 80 m away, must be water.
 
     Examples
     --------
@@ -175,7 +175,7 @@ def _nearest_ground(
     side_m: float,
     workers: int | None,
 ) -> NDArray[np.float64]:
-    """(N,) share of water in the nearest ground that is seen around some of the buildings, NaN for others and where there is too little."""
+    """Return the (N,) share of water in the nearest visible ground around some of the buildings; NaN for others and if there is too little ground."""
     share, left, tree = np.full(len(outlines), np.nan), rows, shapely.STRtree(outlines)
     around = np.zeros(len(outlines), bool)
     for part in chunks(len(rows)):
@@ -202,7 +202,7 @@ def _shares(
     classes: list[int],
     workers: int | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """The share of water in each of some outlines and in the ring between two distances, and how much of the ring is seen."""
+    """Return the share of water in each outline and in the ring between two distances, and the visible share of the ring."""
     inner, outer = (grow_shapes(water.grid, outlines, far, pixel_m) for far in ring_m)
     counts = class_counts(water, np.concatenate([outlines, inner, outer]), FLOOD + 1, workers=workers).counts
     own, within, whole = np.split(np.column_stack([counts.sum(axis=1), counts[:, classes].sum(axis=1)]), 3)
@@ -215,13 +215,13 @@ def _shares(
 
 
 def write_seen_water(water: Layer, post: Layer, pixel_m: float, path: Path) -> None:
-    """Write a map of water without the ground that crowns and shadows hide beside new water, where it cannot be seen whether it is dry.
+    """Write a map of water without ground next to new water that crowns and shadows hide, because it may be wet or dry.
 
     Parameters
     ----------
     water, post : labels of water; red, green and blue after, on the same grid
     pixel_m : side of a pixel, metres
-    path : the raster that is written
+    path : the raster to write
     """
     halo = round(SurfaceRules.near_water_m / pixel_m) + 1
     with CogWriter(path, water.grid, nodata=NOT_SEEN) as writer:

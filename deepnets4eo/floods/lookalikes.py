@@ -1,4 +1,4 @@
-"""What of a mapped flood may be none: snow and ice, salt, wet fields, the shore of the sea, or dates in the wrong order.
+"""Possible false floods: snow and ice, salt, wet fields, the shore of the sea, or dates in the wrong order.
 
 Measured on the map and on an overview of POST. They stay in the map: a flood in snow or over rice fields is still a flood.
 """
@@ -51,7 +51,7 @@ class LookalikeRules:
 
 
 def lookalike_findings(labels: Layer, post: Layer, date: WaterDate, polygons: gpd.GeoDataFrame) -> list[Finding]:
-    """What of a flood may be none. labels : the map; post : the flood image on its grid; date : of it; polygons : of the flood."""
+    """Report which parts of a flood may be no flood. labels : the map; post : the flood image on its grid; date : its date; polygons : of the flood."""
     grid = coarse_grid(labels.grid, OVERVIEW_PX)
     classes = labels.on(grid, "nearest").read()[0][0]
     named = [_fields(polygons, labels.grid), _sea(classes, mean_gsd_m(grid))]
@@ -63,7 +63,7 @@ def lookalike_findings(labels: Layer, post: Layer, date: WaterDate, polygons: gp
 
 
 def order_findings(labels: Layer, scene: Scene, mapper: WaterMapper) -> list[Finding]:
-    """Where far more ground fell dry than is flooded, the dates may be swapped; measured in windows spread over the scene."""
+    """Return a finding that dates may be swapped if far more ground fell dry than is flooded, by windows all over the scene."""
     swapped, lost, new, seen = mapper.swap_dates(), 0, 0, 0
     if swapped is None:
         return []
@@ -135,7 +135,7 @@ def _fields(polygons: gpd.GeoDataFrame, grid: Grid) -> Finding | None:
 
 
 def _sea(classes: ByteImage, gsd_m: float) -> Finding | None:
-    """A flood along permanent water that leaves the map by much of its border: tides and waves move such a shore."""
+    """Report a flood along permanent water that leaves the map by much of its border: tides and waves move such a shore."""
     old, _ = ndimage.label(classes == PERMANENT_WATER, np.ones((3, 3)))
     around = np.concatenate([old[0], old[1:, -1], old[-1, -2::-1], old[-2:0:-1, 0]])  # the border, once around
     first = int(np.flatnonzero(around != around[0])[0]) if (around != around[0]).any() else 0

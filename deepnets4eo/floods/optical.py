@@ -3,12 +3,12 @@
 Open water, clear or muddy, keeps its chroma (the differences of its bands) over tens of metres. Roofs, tree crowns,
 fields and roads are small, or mottled at the scale of metres.
 
-Smooth surfaces are therefore found first, and grown into the pixels beside them that have the colour of the water.
+Smooth surfaces are therefore found first, and grown into the neighbouring pixels that have the colour of the water.
 
-Three kinds of surface are no flood: one that had a single colour before as well, one as green as a lawn, and one as
-bright and bluish as smoke.
+Three kinds of surface are not flood: a surface that had a single colour before as well, a surface as green as a lawn, and a
+surface as bright and bluish as smoke.
 
-Smaller patches with the colour of sure water belong to the same flood, where the ground had another colour before.
+Smaller patches with the colour of sure water belong to the same flood if the ground had another colour before.
 
 A small image shows new water where smooth ground has one colour now and had several before.
 
@@ -107,15 +107,15 @@ def optical_water(
 
     Parameters
     ----------
-    pre : (3, H, W) uint8, red, green and blue before, on the grid of POST; None where there is no such image
+    pre : (3, H, W) uint8, red, green and blue before, on the grid of POST; None if there is no image before
     post : (3, H, W) uint8, red, green and blue after
     gsd_m : side of a pixel, metres, at most 2
-    valid : (H, W) bool, where both images are seen; everywhere where None
+    valid : (H, W) bool, pixels seen in both images; None: all pixels
     before_water
-        Probability (H, W) of water in PRE by a network, or a function that returns it, called only where POST shows water that may
+        Probability (H, W) of water in PRE by a network, or a function that returns it, called only if POST shows water that may
         be new. It is needed with PRE and `after_water`.
-    after_water : (H, W) float32, probability of water in POST by a network: surfaces need its consent, and where it is sure is water
-    whole_m2 : m² of the scene of which the images are a tile with its surroundings; those of the images where None
+    after_water : (H, W) float32, probability of water in POST by a network: it must confirm surfaces, and pixels it is sure of are water
+    whole_m2 : m² of the scene if the images are a tile of it with its surroundings; None: m² of the images
 
     Returns
     -------
@@ -126,7 +126,7 @@ def optical_water(
     Raises
     ------
     InputError
-        The images are no pair of three bands, or their pixels are too large.
+        The images are not a pair with three bands each, or their pixels are too large.
 
     Examples
     --------
@@ -182,10 +182,9 @@ def optical_water(
 
 
 def mirror_unseen(image: NDArray[Any], seen: Mask) -> NDArray[Any]:
-    """Return an image (C, h, w) whose unseen pixels mirror the ground on the other side of the nearest pixel of `seen`
-    (h, w).
+    """Return an image (C, h, w) whose unseen pixels mirror the ground across the nearest pixel of `seen` (h, w).
 
-    The edge of a moved or cut image then looks like the ground beside it, and no surface of one colour begins there.
+    The edge of a moved or cut image then looks like its adjacent ground, and no surface of one colour begins there.
     """
     if seen.all() or not seen.any():
         return image
@@ -220,11 +219,10 @@ def crowns(image: FloatImage) -> Mask:
 
 
 def may_show_surface(image: ByteImage | FloatImage, least_px: float) -> bool:
-    """Whether an image (3, h, w) in pixels of about 1 m may hold a surface of one colour with at least `least_px`
-    pixels.
+    """Return whether an image (3, h, w) in pixels of about 1 m may show a surface of one colour of `least_px` pixels or more.
 
-    This is a much faster test, which misses none: it looks at squares side by side. Each square of a surface holds the
-    middle of one of them.
+    This is a much faster test, which misses no surface: it looks at a grid of adjacent squares. Each square of a surface
+    contains the middle of one of them.
     """
     red, green, blue = (_squares_side_by_side(band) for band in image)
     inner = np.s_[:, 1:-1, :, 1:-1]
@@ -278,7 +276,7 @@ def _by_surfaces(pre: FloatImage | None, post: FloatImage, least_px: float) -> t
 def _by_network(
     surfaces: Mask, new_surfaces: Mask, before: Callable[[], FloatImage] | None, after: FloatImage, least_px: float
 ) -> tuple[Mask, Mask]:
-    """The same by the probabilities of both dates: from where water is sure as far as it is likely, and surfaces that are confirmed."""
+    """Return new water by the probabilities of both dates: grown from sure to likely water, and surfaces that are confirmed."""
     sure = after > SurfaceRules.min_seed_probability
     water = parts_with(after > SurfaceRules.min_grown_probability, sure)
     large = parts_with(water, water, least_px)
@@ -294,12 +292,12 @@ def _by_network(
 
 
 def _is_sure_anywhere(new: Mask, sure: Mask, pixel_m2: float) -> bool:
-    """Whether a part of new water holds enough that is sure, without which smoke, shadow and dark fields are none."""
+    """Return whether a part of new water has enough sure water; without it, smoke, shadow and dark fields are rejected."""
     return bool((np.bincount(ndimage.label(new)[0][new & sure]) * pixel_m2 >= SurfaceRules.min_network_area_m2).any())
 
 
 def _lawns(mask: Mask, image: FloatImage) -> Mask:
-    """The parts of a mask that are mostly as green as grass, or as smoke brighter and bluer than water.
+    """Return the parts of a mask that are mostly as green as grass, or, like smoke, brighter and bluer than water.
 
     Lawns and smoke are smooth and of one colour, like water. Tree crowns may stand in a flood.
     """
@@ -317,7 +315,7 @@ def _lawns(mask: Mask, image: FloatImage) -> Mask:
 
 
 def _same_colour(new: Mask, before: FloatImage, after: FloatImage, pixel_m2: float) -> Mask:
-    """New water with the patches that have its colour now and had another one before, the light of both dates made the same."""
+    """Add to new water the patches that have its colour now and had another colour before, in the same light of both dates."""
     earlier, later = (_colours(image, 5) for image in (before, after))
     core = ndimage.binary_erosion(
         parts_with(new, new, SurfaceRules.min_sure_area_m2 / pixel_m2), iterations=SurfaceRules.core_depth_px
@@ -339,7 +337,7 @@ def _same_colour(new: Mask, before: FloatImage, after: FloatImage, pixel_m2: flo
 
 
 def looks_like(part: Mask, image: FloatImage, others: Mask) -> float:
-    """The share of other pixels of an image (3, h, w) that have the colour of a part of it, however streaked that is."""
+    """Return the share of other pixels of an image (3, h, w) that have the colour of a part, even if the part is streaked."""
     core = ndimage.binary_erosion(part, iterations=SurfaceRules.core_depth_px)
     colours = _colours(image, 5)
     far = _from_colour(colours[:, core if core.any() else part], colours, SurfaceRules.max_streaked_sd)
@@ -396,7 +394,7 @@ def _spread(values: FloatImage) -> FloatImage:
 
 
 def _confirmed(mask: Mask, values: FloatImage) -> Mask:
-    """The parts of a mask whose mean of the values is large enough."""
+    """Return the parts of a mask whose mean value is large enough."""
     parts, count = ndimage.label(mask)
     means = np.asarray(ndimage.mean(values, parts, np.arange(1, count + 1)))
     kept: Mask = np.concatenate([[False], means > SurfaceRules.min_confirmed])[parts]
@@ -430,12 +428,12 @@ def _surfaces(image: FloatImage, least_px: float) -> Surfaces:
 
 
 def _deviation(values: FloatImage, side_px: int) -> FloatImage:
-    """Standard deviation in a moving window."""
+    """Return the standard deviation in a moving window."""
     return moving_moments(values - values.mean(), side_px)[1]
 
 
 def _mottled_before(mask: Mask, before: FloatImage, after: FloatImage) -> Mask:
-    """The parts of a mask whose ground was of several colours before; a pond that only the noise of PRE hid was not."""
+    """Return the parts of a mask whose ground had several colours before; a pond hidden only by the noise of PRE had not."""
     parts, count = ndimage.label(mask)
     numbers = np.arange(1, count + 1)
     medians = [np.asarray(ndimage.median(values, parts, numbers)) for values in (before, after)]
@@ -454,7 +452,7 @@ def _large(mask: Mask, least_px: float) -> Mask:
 
 
 def _grown(features: FloatImage, smooth: Mask, seeds: Mask) -> Mask:
-    """The seeds with all smooth ground that is connected with them and has the colour of the water nearby."""
+    """Grow seeds by all smooth ground that is connected with them and has the colour of the water nearby."""
     if not seeds.any():
         return seeds
     near_colour = [ndimage.uniform_filter(band, 3) for band in features]

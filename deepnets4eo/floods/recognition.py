@@ -1,6 +1,6 @@
-"""Whether water can be recognised at all in the image of a flood; and if not, which ground is surely dry.
+"""Recognition of water in the image of a flood: whether it is possible at all, and if not, which ground is surely dry.
 
-If the flood image does not show a river or lake known from before, water is not recognised there. The same holds if no
+If the flood image does not show a river or lake known from before, water is not recognised there. The same applies if no
 flood is found at all.
 
 "Dry" then proves nothing: ground counts as dry only where its pattern from before is found again.
@@ -50,14 +50,14 @@ class RecognitionRules:
 
 @dataclass(frozen=True)
 class Recognition:
-    """How well water is recognised after the event.
+    """Measurements of how well water is recognised after the event.
 
     Parameters
     ----------
-    seen, new : pixels looked at, and new water among them
-    known, lost : pixels of water known from before, and those of them that do not show as water
-    sure : share of known water that is sure, as that of a map
-    alike : share of other ground that looks as the lost water does
+    seen, new : numbers of inspected pixels, and of new water among them
+    known, lost : numbers of pixels of water known from before, and of the pixels among them that do not show as water
+    sure : share of known water that is sure, such as water of a map
+    alike : share of other ground that looks like the lost water
     small : whether the image is too small for a surface of water, such as a patch around one building
     """
 
@@ -71,29 +71,29 @@ class Recognition:
 
     @property
     def is_lost(self) -> bool:
-        """Whether known water is not recognised."""
+        """Return whether known water is not recognised."""
         proven = self.sure >= RecognitionRules.min_sure_share or self.alike >= RecognitionRules.min_alike_share
         is_part = 0 < self.known <= RecognitionRules.max_known_share * self.seen
         return is_part and self.lost > RecognitionRules.min_lost_share * self.known and proven
 
     @property
     def is_none_found(self) -> bool:
-        """Whether there is nearly no new water."""
+        """Return whether there is nearly no new water."""
         return self.new < RecognitionRules.min_new_share * max(self.seen, 1)
 
     def is_reliable(self, flooded: bool | None) -> bool:
-        """Whether dry ground is known to be dry. flooded : whether the event is a flood, None where it is not known."""
+        """Return whether dry ground is known to be dry. flooded : whether the event is a flood, None if unknown."""
         if flooded and (self.is_none_found or self.small):
             return False
         return flooded is False or not (self.is_lost or self._hides_flood)
 
     @property
     def _hides_flood(self) -> bool:
-        """Whether a small image shows some of a flood, by its colour alone, and no shore."""
+        """Return whether a small image shows some flood, only by its colour, and no shore."""
         return self.small and not self.is_none_found
 
     def finding(self, flooded: bool | None, remedy: str) -> Finding | None:
-        """That it is not known what is flooded; None where it is. remedy : key of the phrase that says what to do."""
+        """Report that the flooded ground is unknown; None if it is known. remedy : key of the phrase that states what to do."""
         if self.is_reliable(flooded):
             return None
         why = Phrase("image_too_small" if self._hides_flood else "no_new_water_found")
@@ -108,17 +108,17 @@ class Recognition:
 
 
 def measure_recognition(scene: Scene, mapper: WaterMapper, labels: Layer) -> Recognition:
-    """Compare the water known from before with what the map shows there.
+    """Compare the water known from before with the map at its place.
 
     Parameters
     ----------
-    scene : the dates and layers that the map was made of
-    mapper : what made it, which knows the water from before
+    scene : the dates and layers that the map was made from
+    mapper : the mapper that made the map, which has the water from before
     labels : the map of water on the grid of the scene
 
     Returns
     -------
-    Counts and shares over the whole map, or over windows of a large one.
+    Counts and shares over the whole map, or over windows of a large map.
     """
     small = max(labels.shape) <= RecognitionRules.max_whole_px
     side = max(labels.shape) if small else RecognitionRules.window_px
@@ -180,7 +180,7 @@ def write_sure_water(
 
 
 def _measured_dry(window: Window, probability: Layer | None) -> Mask:
-    """Where infrared or radar is sure of dry ground."""
+    """Return the mask of ground that infrared or radar is sure to be dry."""
     if probability is None:
         return np.zeros((window.height, window.width), bool)
     shares, known = probability.read(window)
@@ -188,7 +188,7 @@ def _measured_dry(window: Window, probability: Layer | None) -> Mask:
 
 
 def _same_ground(scene: Scene, mapper: WaterMapper, window: Window, outlines: NDArray[np.object_] | None) -> Mask:
-    """Where the pattern of the ground (h, w) before is found again, beside crowns and buildings, which stand out of water."""
+    """Return the mask (h, w) of ground with its earlier pattern, without crowns and buildings, which rise above water."""
     first = next((name for name in mapper.before if mapper.dates[name].by_appearance), None)
     if first is None:
         return np.zeros((window.height, window.width), bool)

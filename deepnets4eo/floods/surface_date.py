@@ -121,7 +121,7 @@ class SurfaceDate(WaterDate):
 
 
 def surface_grid(post_grid: Grid, gsd_m: float) -> Grid:
-    """The grid of a fine optical image averaged to pixels of about 1 m, the size at which its surfaces are measured.
+    """Return the grid of a fine optical image averaged to pixels of about 1 m, the size at which surfaces are measured.
 
     post_grid : that of the image
     gsd_m : side of its pixels, metres

@@ -1,4 +1,4 @@
-"""The grid on which the dates of a flood are compared, and a date on it: that of POST, fine optical images averaged to about 1 m."""
+"""The grid on which the dates of a flood are compared, and a date on it: POST's grid, fine optical images averaged to about 1 m."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from deepnets4eo.registration import UNMOVED, MotionMatrix, grid_in_pre
 def surface_scene(
     pre: Layer | None, post: Layer, gsd_m: float, motion: MotionMatrix = UNMOVED, *, surfaces_alone: bool = False
 ) -> Scene:
-    """A pair of fine optical images as `WaterMapper` reads it.
+    """Return a pair of fine optical images as `WaterMapper` reads it.
 
     Parameters
     ----------
@@ -50,8 +50,9 @@ def surface_scene(
 
 
 class WhereSurfaces(LayerView):
-    """A date before, read only in windows in which POST may show a surface of water. Others are taken as valid: what is dry is no
-    flood, whatever was there before."""
+    """A date before, read only in windows where POST may show a surface of water.
+
+    Pixels of other windows are taken as valid: dry ground is not flooded, whatever was there before."""
 
     def __init__(self, before: Layer, post: Layer, least_px: float) -> None:
         super().__init__(before, before.dtype, before.nodata)
@@ -65,7 +66,7 @@ class WhereSurfaces(LayerView):
 
 
 def on_working_grid(image: Layer, date: WaterDate, post_grid: Grid, grid: Grid, motion: MotionMatrix) -> Layer:
-    """An image on the working grid, as its date reads it."""
+    """Return an image on the working grid, as its date reads it."""
     if only_one_placed(image.grid, post_grid):
         raise GridError(
             f"{image.source} has no CRS, or POST has none; both must lie in one. Georeference it, e.g. with gdal_translate -a_srs."

@@ -1,4 +1,4 @@
-"""What water around buildings means for their grades.
+"""The effect of water around buildings on their grades.
 
 The roof of a flooded house looks whole; by official grades, surrounded is major damage and covered is destroyed (xBD,
 Gupta et al. 2019)."""
@@ -32,12 +32,12 @@ NEARBY, PERHAPS = "in water, by the nearest ground that is seen", "perhaps in wa
 
 @dataclass(frozen=True)
 class Inundation:
-    """Numbers of buildings by water: known, inundated, damaged by structure alone and together, by water alone, not assessed.
+    """Numbers of buildings by water: known, inundated, damaged by only structure and together, by only water, not assessed.
 
     counts_as : what a building in new water counts as
-    since_unknown : in water that may be old
-    unknown : of which it is not known, since water is not recognised
-    source : of the water
+    since_unknown : number in water that may be old
+    unknown : number for which it is unknown, since water is not recognised
+    source : source of the water
     """
 
     counts_as: CountsAs
@@ -57,7 +57,7 @@ class Inundation:
         return asdict(self)
 
     def findings(self) -> tuple[Finding, ...]:
-        """How many buildings stand in water, and as what they count."""
+        """Return findings on how many buildings are in water, and what they count as."""
         findings = []
         if self.not_assessed:
             findings.append(
@@ -83,7 +83,7 @@ class Inundation:
 def inundated_buildings(
     buildings: Buildings, water: WaterAround | None, settings: Settings
 ) -> InundatedBuildings | None:
-    """Buildings in new water that get a grade by it; None without any. buildings : before the decision."""
+    """Return the buildings in new water that the water grades; None without any. buildings : before the decision."""
     if water is None or settings.inundation == "shown":
         return None
     assessed = buildings.assessed
@@ -101,7 +101,9 @@ def inundated_buildings(
 
 
 def _chance_of_hidden(around: BuildingWater) -> Floats:
-    """(N,) how likely buildings whose ring is hidden stand in water: by the nearest ground that is seen, else as many as of the others."""
+    """Return (N,) the probability that buildings with a hidden ring are in water.
+
+    The nearest ground that is seen decides, or else the share of the other buildings in water."""
     near = around.hidden_share
     known = around.known & np.isnan(near)
     others = float(around.surrounded[known].mean()) if known.any() else 0.0
@@ -147,7 +149,7 @@ def _with_water_columns(buildings: Buildings, water: WaterAround, around: Buildi
 def _count_by_water(
     water: WaterAround, around: BuildingWater, before: Buildings, grades: Grades, counts_as: CountsAs
 ) -> Inundation:
-    """Count buildings by water. before : by structure alone; grades : by structure and water together."""
+    """Count buildings by water. before : by only structure; grades : by structure and water together."""
     assessed = before.assessed
     return Inundation(
         counts_as=counts_as,
@@ -165,7 +167,7 @@ def _count_by_water(
 
 
 def _graded_by_water(grades: Grades, inundated: InundatedBuildings, share: float) -> Grades:
-    """The grades of buildings that are damaged by structure or by water; those in water have at least the crosswalk's.
+    """Combine the grades of structure and water; buildings in water have at least the grade of the crosswalk.
 
     share : probability of damage of buildings of which only the water is known, where water counts as no damage
     """
@@ -187,7 +189,7 @@ def _graded_by_water(grades: Grades, inundated: InundatedBuildings, share: float
 
 
 def _doubt_first(water: WaterAround, inundation: Inundation) -> tuple[Finding, ...]:
-    """That water is not recognised, before all other findings of its severity: it concerns the whole map."""
+    """Report that water is not recognised, before all other findings of its severity: it concerns the whole map."""
     if water.doubt is None:
         return ()
     total = len(water.around.inundated)

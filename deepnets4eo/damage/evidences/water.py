@@ -1,4 +1,4 @@
-"""Water as evidence: where it lies in and around buildings, seen in the images or from a raster of the user."""
+"""Water as evidence: its extent in and around buildings, seen in the images or taken from a raster of the user."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class Water:
     name = "water"
 
     def measure(self, site: Site) -> Site:
-        """The site with it; as it is where water is not sought or POST cannot show it."""
+        """Return the site with its water; unchanged if water is not sought or POST cannot show it."""
         return replace(site, water=find_water(site))
 
 
 def find_water(site: Site) -> WaterAround | None:
-    """Water in and around each building; None where it is not sought or POST cannot show it."""
+    """Return water in and around each building, or None if it is not sought or if POST cannot show it."""
     settings, post, outlines, scratch = site.settings, site.post, site.outlines, site.work.folder(Water.name)
     if not settings.seeks_water or (settings.water is None and not _shows_water(site, "post")):
         return None
@@ -81,7 +81,9 @@ def find_water(site: Site) -> WaterAround | None:
 
 @contextmanager
 def water_looked_for(site: Site) -> Iterator[None]:
-    """Water in the images is looked for beside the work of the context, and kept for `find_water`; ends when both are done, or either failed."""
+    """Provide a context during whose work water in the images is also searched for, and kept for `find_water`.
+
+    The context ends when both are done, or if either failed."""
     scratch = site.work.folder(Water.name)
     if scratch is None or site.settings.water is not None or not _shows_water(site, "post"):
         yield
@@ -101,13 +103,13 @@ def water_looked_for(site: Site) -> Iterator[None]:
 
 
 def _shows_water(site: Site, role: Role) -> bool:
-    """Whether an image is optical, in colour and fine enough."""
+    """Return whether an image is optical, in colour and fine enough."""
     date = site.inputs.before if role == "pre" else site.inputs.after
     return date is not None and date.shows_colours(site.settings.sensor) and date.gsd_m <= SurfaceRules.coarsest_m
 
 
 def _dates(site: Site, *, surfaces_alone: bool = False) -> Scene:
-    """The images of the job, in which water is looked for; by surfaces alone PRE is read only where POST may show one."""
+    """Return the images of the job in which water is sought; with surfaces only, PRE is read only if POST may show water."""
     inputs, registration = site.inputs, site.registration
     motion = registration.matrix if registration is not None and registration.usable else UNMOVED
     pre = in_colour(inputs.pre) if inputs.pre is not None and _shows_water(site, "pre") else None
@@ -121,7 +123,7 @@ def _dates(site: Site, *, surfaces_alone: bool = False) -> Scene:
 
 
 def _seen_water(site: Site, folder: Path, workers: int, progress: Progress | None = None) -> Layer:
-    """The map of water in the images of the job, and how well water is recognised beside it. workers : threads that read"""
+    """Return the map of water in the images of the job, and how well water is recognised. workers : threads that read"""
     folder.mkdir(parents=True, exist_ok=True)
     mapped, labels, kept = folder / "water.tif", folder / "water_seen.tif", KeptFiles(folder)
     if not kept.has(labels.name, RECOGNITION):
@@ -160,7 +162,7 @@ def _pixel_m(grid: Any, post: Layer) -> float:
 
 
 def _given_water(source: str, post: Layer, folder: Path) -> Layer:
-    """A map on POST's grid: 2 where the raster says flood, 0 elsewhere, 255 without data."""
+    """Return a map on POST's grid: 2 where the raster marks a flood, 0 elsewhere, 255 without data."""
     labels, on_post = folder / "water.tif", open_new_water(source, post.grid)
     with CogWriter(labels, post.grid, nodata=255) as writer:
         for window in blocks(post.shape, BLOCK_PX):
