@@ -43,7 +43,7 @@ else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         public={
-            ".buildings": ["RingRules", "BuildingWater", "water_around", "write_seen_water"],
+            ".buildings": ["BuildingWater", "RingRules", "water_around", "write_seen_water"],
             ".job": ["FloodMap", "map_flood"],
             ".mapper": ["WaterMapper"],
             ".optical": ["SurfaceRules", "optical_water"],
