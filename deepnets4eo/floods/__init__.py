@@ -7,13 +7,13 @@ from deepnets4eo.lazy import lazy_names
 if TYPE_CHECKING:
     from .buildings import (
         BuildingWater as BuildingWater,
-        RingRules as RingRules,
+        RingRules,
         water_around as water_around,
         write_seen_water as write_seen_water,
     )
     from .job import FloodJob, FloodMap as FloodMap, map_flood as map_flood
     from .mapper import WaterMapper as WaterMapper
-    from .optical import SurfaceRules as SurfaceRules, optical_water as optical_water
+    from .optical import SurfaceRules, optical_water as optical_water
     from .options import FloodOptions as FloodOptions
     from .radar import (
         RadarOptions as RadarOptions,
@@ -43,10 +43,10 @@ else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         public={
-            ".buildings": ["BuildingWater", "RingRules", "water_around", "write_seen_water"],
+            ".buildings": ["BuildingWater", "water_around", "write_seen_water"],
             ".job": ["FloodMap", "map_flood"],
             ".mapper": ["WaterMapper"],
-            ".optical": ["SurfaceRules", "optical_water"],
+            ".optical": ["optical_water"],
             ".options": ["FloodOptions"],
             ".radar": ["RadarOptions", "RadarStatistics", "RadarWater", "measure_radar", "radar_water"],
             ".recognition": ["Recognition", "measure_recognition", "write_sure_water"],
@@ -59,6 +59,8 @@ else:
             ".working_grid": ["surface_scene"],
         },
         internal={
+            ".buildings": ["RingRules"],
             ".job": ["FloodJob"],
+            ".optical": ["SurfaceRules"],
         },
     )

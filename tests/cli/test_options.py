@@ -27,6 +27,7 @@ from deepnets4eo.outputs import EventInfo, SeriesEvent
 from deepnets4eo.points import LabelOptions, RubbleOptions
 from deepnets4eo.polygons import Shaping
 from deepnets4eo.prediction import PredictOptions
+from deepnets4eo.rasters import Layer
 from deepnets4eo.training import TrainOptions
 
 
@@ -582,6 +583,7 @@ def test_series(reach, monkeypatch) -> None:
 
     class Stack:
         paths: tuple[str, ...] = ()
+        first_layers = (Layer.open(np.arange(4.0).reshape(1, 2, 2)),)
 
     def open_series(source: str, **how: Any) -> type[Stack]:
         opened.append({"source": source, **how})
