@@ -1,0 +1,150 @@
+"""Measures how much the files of the package take of each other, through the faces: a name counts where it is defined.
+
+Run: python scripts/coupling.py. `tests/test_architecture.py` holds the measures, which only fall.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = "deepnets4eo"
+ANY_FILE = {"VOID"}  # constants that every file may compare with
+
+
+class Taken(NamedTuple):
+    """A name that one module takes of another: dotted modules, and what the name is called in the first."""
+
+    module: str
+    home: str
+    name: str
+    alias: str
+
+    @property
+    def is_constant(self) -> bool:
+        """Return True for names in capitals."""
+        return self.name.isupper()
+
+
+class Module(NamedTuple):
+    """What a module imports from others, and what it compares."""
+
+    imports: tuple[ast.ImportFrom, ...]
+    compares: tuple[ast.Compare, ...]
+    lines: int
+
+
+@cache
+def modules() -> dict[str, Module]:
+    """Parse all modules, by dotted name; faces have the name of their package."""
+    return {_dotted(path): _module(path.read_text(encoding="utf-8")) for path in sorted((ROOT / PACKAGE).rglob("*.py"))}
+
+
+def _module(text: str) -> Module:
+    nodes = list(ast.walk(ast.parse(text)))
+    imports = tuple(node for node in nodes if isinstance(node, ast.ImportFrom))
+    return Module(imports, tuple(node for node in nodes if isinstance(node, ast.Compare)), text.count("\n"))
+
+
+def _dotted(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def home(module: str, name: str) -> str:
+    """Return the module that defines a name, which `module` may only offer."""
+    for node in modules()[module].imports:
+        if any((item.asname or item.name) == name for item in node.names):
+            source = f"{module}.{node.module or ''}".rstrip(".") if node.level else node.module or ""
+            if source in modules() and source != module:
+                return home(source, name)
+    return module
+
+
+def is_face(module: str) -> bool:
+    """Return True for the `__init__` of a package."""
+    return (ROOT / Path(*module.split("."))).is_dir()
+
+
+@cache
+def taken() -> tuple[Taken, ...]:
+    """Return all names that modules, without faces, import from other modules of the package."""
+    return tuple(found for module in modules() if not is_face(module) for found in _taken_by(module))
+
+
+def _taken_by(module: str) -> Iterator[Taken]:
+    for node in modules()[module].imports:
+        if (node.module or "") in modules():
+            for item in node.names:
+                if f"{node.module}.{item.name}" not in modules():
+                    yield Taken(module, home(node.module or "", item.name), item.name, item.asname or item.name)
+
+
+def names_per_1000_lines() -> float:
+    """Return how many names of other files a file imports, per 1,000 lines of the package."""
+    return 1000 * len(set(taken())) / sum(module.lines for module in modules().values())
+
+
+def crossing_constants() -> int:
+    """Return the number of constants that other files import."""
+    return len({(found.home, found.name) for found in taken() if found.is_constant})
+
+
+def comparisons() -> int:
+    """Return how often code compares a value with a constant of another file."""
+    constants: dict[str, set[str]] = {}
+    for found in taken():
+        if found.is_constant and found.name not in ANY_FILE:
+            constants.setdefault(found.module, set()).add(found.alias)
+    return sum(
+        _compares(node, constants.get(name, set())) for name, module in modules().items() for node in module.compares
+    )
+
+
+def _compares(node: ast.Compare, constants: set[str]) -> bool:
+    return any(isinstance(side, ast.Name) and side.id in constants for side in (node.left, *node.comparators))
+
+
+def names_across_parts(room: str) -> int:
+    """Return how many names the parts of a room, its folders and its top, take of each other."""
+    return len(
+        {(found.home, found.name) for found in _within(room) if _part(found.module, room) != _part(found.home, room)}
+    )
+
+
+def arrows(room: str) -> int:
+    """Return how many ordered pairs of parts of a room take names of each other."""
+    pairs = {(_part(found.module, room), _part(found.home, room)) for found in _within(room)}
+    return sum(first != second for first, second in pairs)
+
+
+def _within(room: str) -> list[Taken]:
+    inside = f"{PACKAGE}.{room}."
+    return [found for found in taken() if found.module.startswith(inside) and found.home.startswith(inside)]
+
+
+def _part(module: str, room: str) -> str:
+    first = module.removeprefix(f"{PACKAGE}.{room}.").split(".")[0]
+    return first if is_face(f"{PACKAGE}.{room}.{first}") else ""
+
+
+def measures() -> dict[str, float]:
+    """Return every measure by its name."""
+    rooms = ("damage", "points", "floods", "change")
+    return {
+        "names per 1,000 lines": round(names_per_1000_lines(), 1),
+        "comparisons with another file's constant": comparisons(),
+        "constants that cross files": crossing_constants(),
+        **{f"names across the parts of {room}": names_across_parts(room) for room in rooms},
+        **{f"arrows between the parts of {room}": arrows(room) for room in rooms},
+    }
+
+
+if __name__ == "__main__":
+    for name, value in measures().items():
+        print(f"{value:8} {name}")
