@@ -259,11 +259,16 @@ def name_band(name: str) -> str:
 def spectral_bands(names: Sequence[str]) -> list[tuple[str, float | None]]:
     """Return the name of Sentinel-2's band at the wavelength of each band, and that wavelength in nm; other names in capitals, and None.
 
-    Numbers of Landsat become those of Sentinel-2. Raises InputError for numbers that several satellites have.
+    Numbers of Landsat become those of Sentinel-2; bands that are only counted have no wavelength. Raises InputError for
+    numbers that several satellites have.
 
     >>> spectral_bands(["B2", "B8"]), spectral_bands(["B5", "B6", "B10"])
     ([('B02', 492), ('B08', 833)], [('B8A', 865), ('B11', 1614), ('LANDSAT B10', None)])
+    >>> spectral_bands(["band_1", "band_2", "band_3"])
+    [('BAND_1', None), ('BAND_2', None), ('BAND_3', None)]
     """
+    if all(name.startswith("band_") and states_nothing(name, number) for number, name in enumerate(names, start=1)):
+        return [(name.upper(), None) for name in names]
     usual, numbered = [name_band(name) for name in names], _numbered(names)
     numbering = _numbering({*numbered.values()}, "")
     if (

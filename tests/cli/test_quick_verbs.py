@@ -15,7 +15,7 @@ from deepnets4eo.grid import whole
 from deepnets4eo.rasters import CogWriter
 
 NETWORKS = {"torch", "torch._dynamo", "segmentation_models_pytorch", "timm", "torchvision", "huggingface_hub"}
-FILES = {"rasterio", "odc", "shapely"}
+FILES = {"rasterio", "odc", "shapely", "dask"}  # odc-geo imports dask if it is installed
 RASTERS = FILES | {"scipy", "scipy.ndimage", "skimage"}
 TABLES = {"geopandas", "pandas", "pyogrio", "pyarrow", "sqlite3", "deepnets4eo.polygons"}
 OUTLINES = {"numba", "scipy.linalg"}  # of the speckle filter, and of the outlines of regions

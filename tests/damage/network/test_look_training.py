@@ -76,7 +76,7 @@ def test_one_pair_alone_is_refused_with_what_to_do_instead(tmp_path: Path, caplo
 
 
 def test_the_job_takes_the_fit_that_is_named(run: Path) -> None:
-    inputs: Any = SimpleNamespace(radar=(), evidences=())
+    inputs: Any = SimpleNamespace(after=SimpleNamespace(is_optical=lambda sensor: True), evidences=())
     (look,) = look_of_job(inputs, Settings(look=0.5, look_from=str(run)), None)
     np.testing.assert_array_equal(look.model.weights, LookModel.load(run).weights)
     assert (look.source, look.to_dict()["source"]) == (str(run), str(run))
