@@ -35,7 +35,7 @@ def xml(path: Path, relation: str = "") -> Path:
         refs = "".join(f'<nd ref="{key}"/>' for key in [*ids, ids[0]])
         ways += f'<way id="{number}" version="1">{refs}<tag k="building" v="yes"/></way>'
     bounds = '<bounds minlat="35.99" minlon="14.99" maxlat="36.01" maxlon="15.01"/>'
-    path.write_text(f'<osm version="0.6">{bounds}{nodes}{ways}{relation}</osm>')
+    path.write_text(f'<osm version="0.6">{bounds}{nodes}{ways}{relation}</osm>', encoding="utf-8")
     return path
 
 
