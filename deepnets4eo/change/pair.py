@@ -35,6 +35,7 @@ from deepnets4eo.rasters import (
 )
 from deepnets4eo.registration import UNMOVED, ImagePair, MotionMatrix, RegisteredPair, Registration, on_post_grid
 
+ROLES = {PRE: "pre", POST: "post"}  # of the dates, in findings
 MUCH_CLOUD = 0.05  # of an image that looks like clouds
 COARSE_CLOUDS = 0.5  # share of a pixel of a preview under clouds from which it is not visible
 
@@ -72,7 +73,8 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
         ImagePair(*choose_bands(before, after, options)).check_two_images().declare_nodata("pre").declare_nodata("post")
     )
     clouds = _open_masks(dict(zip((PRE, POST), pair.images, strict=True)), options)
-    own_clouds, cloud_findings = _own_clouds({PRE: before, POST: after}, masked=clouds.keys())
+    classified = _classify_clouds({PRE: before, POST: after}, masked=clouds.keys())
+    own_clouds, cloud_findings = _own_clouds({PRE: before, POST: after}, classified)
     clouds |= own_clouds
     covers = _open_covers(pair.post, options)
     registered = _register(pair, options)
@@ -87,39 +89,50 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
     scene = Scene(layers, grid)
     check_common_pixels(scene)
     findings = (*pair.findings, *_registration_findings(registration, options), *cloud_findings)
-    if pair.post.embedding is None:
-        findings += _findings_of_bright_clouds(images, masked=clouds.keys())
+    findings += _findings_of_bright_clouds(
+        images, {name: classified[name] for name in classified.keys() - clouds.keys()}
+    )
     return ChangePair(scene, registration, findings, covers)
 
 
-def _own_clouds(images: Mapping[str, Layer], masked: Collection[str]) -> tuple[dict[str, Layer], list[Finding]]:
-    """Return the masks of clouds of dates without a given mask, from a band of the image or a network, and what they hide.
+def _classify_clouds(images: Mapping[str, Layer], masked: Collection[str]) -> dict[str, CloudClassification]:
+    """Return what the images, with all their bands, state of their clouds; masked dates and embeddings are left out."""
+    return {
+        name: CloudClassification.of(image)
+        for name, image in images.items()
+        if name not in masked and image.embedding is None
+    }
 
-    images : with all their bands
-    """
+
+def _own_clouds(
+    images: Mapping[str, Layer], classified: Mapping[str, CloudClassification]
+) -> tuple[dict[str, Layer], list[Finding]]:
+    """Return the masks of clouds from a band of the image or a network, and what they hide."""
     masks, findings = {}, []
-    for name, role in ((PRE, "pre"), (POST, "post")):
-        image = images[name]
-        clouds = None if name in masked or image.embedding is not None else CloudClassification.of(image).mask
-        finding = None if clouds is None else cloud_finding(clouds, image, role, "mask_clouds_of_change")
-        if clouds is not None and finding is not None:
-            masks[name] = clouds
+    for name, clouds in classified.items():
+        if clouds.mask is None:
+            continue
+        finding = cloud_finding(clouds.mask, images[name], ROLES[name], "mask_clouds_of_change")
+        if finding is not None:
+            masks[name] = clouds.mask
             findings.append(finding)
     return masks, findings
 
 
-def _findings_of_bright_clouds(images: Mapping[str, Layer], masked: Collection[str]) -> tuple[Finding, ...]:
-    """Return a caution for each date without a mask much of which looks like clouds: clouds are mapped as change there.
+def _findings_of_bright_clouds(
+    images: Mapping[str, Layer], classified: Mapping[str, CloudClassification]
+) -> tuple[Finding, ...]:
+    """Return a caution for each date much of which looks like clouds: clouds are mapped as change there.
 
-    images : on one grid
+    images : on one grid; classified : of the dates without a mask
     """
     findings = []
-    for name, other, role in ((PRE, POST, "pre"), (POST, PRE, "post")):
+    for name, other in ((PRE, POST), (POST, PRE)):
         image = images[name]
-        clouds = None if name in masked else CloudClassification.of(image).or_bright(image, images[other])
+        clouds = classified[name].or_bright(image, images[other]) if name in classified else None
         if clouds is None:
             continue
-        finding = cloud_finding(clouds, image, role, "mask_clouds_of_change", "clouds_mapped")
+        finding = cloud_finding(clouds, image, ROLES[name], "mask_clouds_of_change", "clouds_mapped")
         if finding is not None and finding.values["share"] >= MUCH_CLOUD:
             findings.append(finding)
     return tuple(findings)

@@ -11,7 +11,7 @@ from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.inspection import cloud_finding, clouds_in_image
 from deepnets4eo.outputs import Finding
-from deepnets4eo.rasters import LOOK_PX, Layer, open_cloud_mask
+from deepnets4eo.rasters import Layer, cloud_share, open_cloud_mask
 from deepnets4eo.registration import UNMOVED
 
 MUCH_HIDDEN = 0.5  # share of POST from which the flooded area is reported as unknown
@@ -60,10 +60,5 @@ def hide_clouds_of_dates(
         if cloud_layer is not None:
             motion = UNMOVED if cloud_layer.grid is post.grid else opened.motion
             layers[name] = hide_clouds(layers[name], cloud_layer, post.grid, motion)
-            post_share = _hidden_share(cloud_layer) if name == POST else post_share
+            post_share = cloud_share(cloud_layer) if name == POST else post_share
     return HiddenByClouds([finding for finding in findings if finding is not None], post_share)
-
-
-def _hidden_share(mask: Layer) -> float:
-    values, valid, _ = mask.thumbnail(LOOK_PX)
-    return float(((values[0] > 0) & valid).mean())

@@ -70,8 +70,8 @@ class CloudClasses(ArraySource):
         return self.cloud_share + self.shadow_share > 0
 
 
-def clouds_by_network(image: Layer, options: CloudNetworkOptions = CloudNetworkOptions()) -> Layer | None:
-    """Return the mask of clouds and shadows of a multispectral image.
+def classify_clouds(image: Layer, options: CloudNetworkOptions = CloudNetworkOptions()) -> CloudClasses | None:
+    """Classify the clouds and shadows of a multispectral image.
 
     Parameters
     ----------
@@ -80,28 +80,16 @@ def clouds_by_network(image: Layer, options: CloudNetworkOptions = CloudNetworkO
 
     Returns
     -------
-    Layer or None
-        0 clear, 1 cloud, 2 shadow, in cells of 20 m or more. None if the image shows neither, if its bands, ground size
-        or values do not suit the networks, or if the extra `clouds` is not installed.
+    CloudClasses or None
+        0 clear, 1 cloud, 2 shadow, in cells of 20 m or more. None if the bands, ground size or values of the image do not
+        suit the networks, or if the extra `clouds` is not installed.
     """
-    classes = classify_clouds(image, options)
-    return None if classes is None or not classes.hides_any else Layer(classes)
-
-
-def classify_clouds(image: Layer, options: CloudNetworkOptions = CloudNetworkOptions()) -> CloudClasses | None:
-    """Return the classes of an image's cells; None if the image does not suit the networks, as in `suits_cloud_network`."""
     cells = _cells(image, options)
     unit = None if cells is None else _unit_of_reflectance(cells, options)
     if cells is None or unit is None:
         return None
     network = CloudNetwork.load(is_surface_reflectance(image))
     return CloudClasses(_classify(cells, unit, network, options), cells.grid)
-
-
-def suits_cloud_network(image: Layer, options: CloudNetworkOptions = CloudNetworkOptions()) -> bool:
-    """Return True if the extra `clouds` is installed and an image has the bands, ground size and values of the networks."""
-    cells = _cells(image, options)
-    return cells is not None and _unit_of_reflectance(cells, options) is not None
 
 
 def _cells(image: Layer, options: CloudNetworkOptions) -> Layer | None:
@@ -141,7 +129,7 @@ def write_cloud_mask(
 
     Parameters
     ----------
-    image : see `clouds_by_network`
+    image : see `classify_clouds`
     out : the file to write, uint8: 0 clear, 1 cloud, 2 shadow, 255 no data
     overwrite : whether an existing file is replaced
     progress : called with the share done, 0–1

@@ -13,9 +13,9 @@ import numpy as np
 
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.grid import mean_gsd_m
-from deepnets4eo.inspection.cloud_network import CloudClasses, clouds_by_network, suits_cloud_network
+from deepnets4eo.inspection.cloud_network import CloudClasses, classify_clouds
 from deepnets4eo.outputs import Finding, Phrase, image_of
-from deepnets4eo.rasters import COLOURS, LOOK_PX, CloudBand, Layer, cloud_band, moving_moments
+from deepnets4eo.rasters import COLOURS, CloudBand, Layer, cloud_band, cloud_share, moving_moments
 
 FINE_M, COARSEST_M = 2.0, 30.0  # pixels of images in colour alone, without and with another day
 CELL_M, MAX_CELLS = 4.0, 4096  # what is averaged, and how many along a side at most
@@ -137,8 +137,7 @@ def _wide(cloudy: Mask, of_one_value: Mask, cell_m: float) -> Mask:
 
 def cloud_finding(mask: Layer, image: Layer, role: str, remedy: str, wording: str = "clouds") -> Finding | None:
     """Return a finding on the share of an image under clouds and how it is known; None for 0. remedy : key of a phrase."""
-    values, known, _ = mask.thumbnail(LOOK_PX)
-    share = float(((values[0] > 0) & known).mean())
+    share = cloud_share(mask)
     if not share:
         return None
     how = Phrase("by_new_brightness")
@@ -169,8 +168,8 @@ class CloudClassification:
         band = cloud_band(image)
         if band is not None:
             return cls(band, True)
-        mask = clouds_by_network(image)
-        return cls(mask, mask is not None or suits_cloud_network(image))
+        classes = classify_clouds(image)
+        return cls(None if classes is None or not classes.hides_any else Layer(classes), classes is not None)
 
     def or_bright(self, image: Layer, other: Layer | None = None) -> Layer | None:
         """Return the mask or, without a conclusive one, the mask of what is bright and white like clouds; None without clouds.

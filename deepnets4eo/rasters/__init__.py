@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         role_indices,
         spectral_bands,
     )
-    from .clouds import LOOK_PX, CloudBand, check_zero_is_value, cloud_band, open_cloud_mask
+    from .clouds import CloudBand, check_zero_is_value, cloud_band, cloud_share, open_cloud_mask
     from .cog import BLOCK_PX, LEVEL, CogWriter, check_raster_suffix
     from .display import coarse_labels
     from .gdal_memory import cache_bytes, gdal_cache
@@ -69,7 +69,7 @@ else:
                 "role_indices",
                 "spectral_bands",
             ],
-            ".clouds": ["LOOK_PX", "CloudBand", "check_zero_is_value", "cloud_band", "open_cloud_mask"],
+            ".clouds": ["CloudBand", "check_zero_is_value", "cloud_band", "cloud_share", "open_cloud_mask"],
             ".cog": ["BLOCK_PX", "LEVEL", "CogWriter", "check_raster_suffix"],
             ".display": ["coarse_labels"],
             ".gdal_memory": ["cache_bytes", "gdal_cache"],

@@ -70,6 +70,12 @@ def cloud_band(layer: Layer) -> Layer | None:
     return None
 
 
+def cloud_share(mask: Layer) -> float:
+    """Return the share of an image that its mask of clouds hides, 0–1, by an overview of the mask."""
+    values, valid, _ = mask.thumbnail(LOOK_PX)
+    return float(((values[0] > 0) & valid).mean())
+
+
 def open_cloud_mask(
     mask: LayerLike, image: Layer, flag: str, *, zero_is_clear: bool = True, by_name: bool = True
 ) -> Layer:

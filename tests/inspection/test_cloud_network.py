@@ -112,6 +112,7 @@ def test_change_hides_clouds_and_shadows_and_reports_both(network, tmp_path: Pat
     with rasterio.open(clear, "r+") as file:
         file.descriptions = BANDS
     pair = open_pair(clear, scene(tmp_path / "post.tif"), ChangeOptions(assume_registered=True))
+    assert len(network.tiles) == 2 * 4  # each date once, although nothing is hidden of PRE
     hidden = ~pair.scene.layers[POST].read()[1]
     assert hidden[100:200].all()
     assert hidden[300:340].all()
