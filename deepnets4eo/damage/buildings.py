@@ -60,7 +60,7 @@ class Buildings:
         image, pixels right and down), and, once decided, the columns `GRADED`
     meaning : of each column of evidence
     before : the columns that need only one image, measured on the pre image
-    displaced : (N,) roofs more than 3 m beside their place in the post image
+    displaced : (N,) roofs displaced by more than 3 m in the post image
     agreement : (N,) of the edge directions of roofs in both images, 0–1, as measured; the column `ev_roof_match` is relative to
         the best roofs of the site
     """
@@ -141,12 +141,12 @@ class Buildings:
 
     @property
     def network(self) -> Floats:
-        """(N, 4) probabilities of the grades by the network, NaN where it graded none."""
+        """Return (N, 4) the probabilities of the grades by the network, NaN for buildings that it did not grade."""
         return self.frame.reindex(columns=NETWORK).to_numpy(float)
 
     @property
     def has_network(self) -> bool:
-        """Whether a network took part."""
+        """Return True if a network graded buildings."""
         return set(NETWORK) <= set(self.frame.columns)
 
     @property
@@ -166,12 +166,12 @@ class Buildings:
 
     @property
     def evidence_names(self) -> list[str]:
-        """Columns of evidence in the table, those of priors too."""
+        """Return the columns of evidence in the table, including columns of priors."""
         return evidence_names(self.frame.columns)
 
     @property
     def teaching_values(self) -> Floats:
-        """(N, K) evidence from whose values answers teach."""
+        """Return (N, K) the evidence from which answers teach."""
         return self.frame[teaching_names(self.frame.columns)].to_numpy(float)
 
     def values(self, column: str) -> Floats:

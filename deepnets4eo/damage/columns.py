@@ -36,7 +36,7 @@ class Column:
 
     @property
     def teaches_by_value(self) -> bool:
-        """Whether answers give its values a weight; network and priors get one for their log-odds."""
+        """Return True if answers give its values a weight; network and priors get a weight for their log-odds."""
         return self.use != "shown" and self.measured_by not in AS_LOG_ODDS
 
 
@@ -88,12 +88,12 @@ COLUMNS = {column.name: column for column in _ROWS}
 
 
 def is_measured(name: str) -> bool:
-    """Whether the toolbox has a column of this name."""
+    """Return True if the toolbox has a column of this name."""
     return name in COLUMNS
 
 
 def needs_pre(name: str) -> bool:
-    """Whether a column of the toolbox compares both images."""
+    """Return True if a column of the toolbox compares both images."""
     return name in COLUMNS and COLUMNS[name].needs_pre
 
 

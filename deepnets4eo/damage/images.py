@@ -46,11 +46,11 @@ class DateImage:
         return mean_gsd(self.layer)
 
     def is_optical(self, sensor: Literal["auto", "optical"]) -> bool:
-        """Whether it is read as an optical image. sensor : what the user states."""
+        """Return True if the image is read as an optical image. sensor : what the user states."""
         return sensor == "optical" or not self.speckled
 
     def shows_colours(self, sensor: Literal["auto", "optical"]) -> bool:
-        """Whether it is an optical image in colour. sensor : what the user states."""
+        """Return True if the image is an optical image in colour. sensor : what the user states."""
         return self.layer.count >= len(COLOURS) and self.is_optical(sensor)
 
 
@@ -72,12 +72,12 @@ class DatePair(ImagePair):
 
 
 def is_too_coarse(pre: Layer, post: Layer) -> bool:
-    """Whether the pixels of the pre image are too large beside those of the post image to be evidence."""
+    """Return True if the pixels of the pre image are too large, compared with the post image, to be evidence."""
     return pre_ratio(pre, post) > COARSEST_PRE
 
 
 def in_colour(image: Layer) -> Layer:
-    """Red, green and blue of an image by its names, wavelengths or colour interpretation, else its first three bands; one band of radar."""
+    """Return red, green and blue of an image by its names, wavelengths or colour interpretation, else its first three bands; one band of radar."""
     if image.count < len(COLOURS):
         return image
     if (grey := _radar_band(image)) is not None:

@@ -103,7 +103,7 @@ class Settings:
 
     @property
     def seeks_water(self) -> bool:
-        """Whether water is looked for, or given."""
+        """Return True if water is sought or given."""
         return self.water != NOT_SOUGHT
 
     @property

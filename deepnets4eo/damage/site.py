@@ -78,7 +78,7 @@ class OutlinePosition:
 
     @property
     def reach_m(self) -> float:
-        """How far from its outline a building may stand."""
+        """Return how far from its outline a building may be, in metres."""
         return 0.0 if self.known else self.FAR_M
 
 
@@ -99,7 +99,7 @@ class WaterAround:
 
 @dataclass(frozen=True)
 class Site:
-    """What a job knows of its site so far.
+    """The site of a job, with the results so far.
 
     Parameters
     ----------
@@ -205,7 +205,7 @@ class GivenEvidence(ScoreEvidence, Protocol):
 
     @property
     def rasters(self) -> Sequence[ShownRaster]:
-        """What the page of the map shows over the images."""
+        """Return the rasters that the page of the map shows over the images."""
 
 
 class EvidenceSource(Protocol):
@@ -228,4 +228,4 @@ class ShownRaster(Protocol):
 
     @property
     def scale(self) -> float:
-        """What its values are multiplied by."""
+        """Return the factor of its values."""

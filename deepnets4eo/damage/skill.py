@@ -1,4 +1,4 @@
-"""How good scores and networks are, as their cards state it, and how far each may decide."""
+"""The skill of scores and networks, as their cards state it, and how far each may decide."""
 
 from __future__ import annotations
 

@@ -45,12 +45,12 @@ def is_graded(numbers: NDArray[np.integer]) -> Mask:
 
 
 def is_grade(name: str) -> bool:
-    """Whether a word, such as an answer, names a grade."""
+    """Return True if a word, such as an answer, names a grade."""
     return name in GRADES
 
 
 def is_wide(interval: tuple[float, float]) -> bool:
-    """Whether an interval of the share of damaged buildings is too wide to state their number."""
+    """Return True if an interval of the share of damaged buildings is too wide to state their number."""
     return interval[1] - interval[0] > WIDE
 
 

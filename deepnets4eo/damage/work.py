@@ -1,4 +1,4 @@
-"""How the long work of a damage job is done: its steps over the images, what a journal keeps of them, and progress."""
+"""The long work of a damage job: its steps over the images, what a journal keeps of them, and progress."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Work:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all blocks are done here."""
+        """Return True if all blocks are done here."""
         return self.share == WHOLE
 
     def folder(self, step: str) -> Path | None:

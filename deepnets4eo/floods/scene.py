@@ -33,14 +33,14 @@ class FloodScene:
     """The dates on one grid.
 
     scene : the layers that `WaterMapper` reads
-    post_grid : that of the image of POST, whose pixels may be finer
+    post_grid : the grid of the image of POST, whose pixels may be finer
     dates : layer → its date, which `WaterMapper` measures
-    pictures : image → its true colours where it has them, for the page
-    registration : how the first date before lies; None where there is none
+    pictures : image → its true colours, if it has them, for the page
+    registration : how the first date before is registered; None without such a date
     findings : what limits a map of them
     hidden : what clouds hide
-    footprints : buildings, where they are given
-    cover : land cover with its legend on the working grid, where it is given
+    footprints : buildings, if they are given
+    cover : land cover with its legend on the working grid, if it is given
     """
 
     scene: Scene

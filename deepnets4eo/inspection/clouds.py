@@ -1,4 +1,4 @@
-"""Clouds in optical images, 0 where clear: by the band that says where they are, else bright, white and smooth parts,
+"""Clouds in optical images, 0 where clear: by the band that marks them, by a network, else bright, white and smooth parts,
 and thick haze, through which little of the contrast before is left.
 
 Thin clouds and shadows are detected only by a band or by the network of `cloud_network`.

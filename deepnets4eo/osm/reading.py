@@ -48,10 +48,10 @@ FORMATS = "OpenStreetMap (.osm, .osm.bz2, .pbf), GeoPackage, GeoJSON, GeoParquet
 
 
 class Features(NamedTuple):
-    """One table of features, a column a tag, that lie near the image.
+    """One table of features, one column per tag, near the image.
 
-    known_class : the class that all of them are known to be of; None where tags decide
-    boxes : (N, 4) left, bottom, right, top around what the source covers, in the table's CRS; none where it holds nothing
+    known_class : the class that all of them are known to be of; None if tags decide
+    boxes : (N, 4) left, bottom, right, top around what the source covers, in the table's CRS; none if it is empty
     partial : boxes around areas that lack nodes, which are not in the table; None without any
     """
 

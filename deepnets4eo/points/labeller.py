@@ -92,12 +92,12 @@ class LoadedLabeller:
         return self.labeller.scores(cloud)
 
     def check_values(self, file: CloudFile) -> None:
-        """Let the labeller report where the values of a file are of another kind than those of its training."""
+        """Let the labeller report values of a file that are of another kind than the values of its training."""
         check_values(self.labeller, file)
 
 
 def check_values(labeller: PointLabeller, file: CloudFile) -> None:
-    """Let a labeller that knows the values of its training report where those of a file are of another kind."""
+    """Let a labeller that has the values of its training report values of a file that are of another kind."""
     if (check := getattr(labeller, "check_values", None)) is not None:
         check(file)
 

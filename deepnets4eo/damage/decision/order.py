@@ -1,4 +1,4 @@
-"""Whether the images of a pair are of two dates, and in their order, by what the buildings look like in each."""
+"""Checks that the images of a pair are of two dates and in their order, by the look of the buildings in each."""
 
 from __future__ import annotations
 

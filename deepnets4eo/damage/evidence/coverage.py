@@ -1,4 +1,4 @@
-"""Whether each building can be assessed: what of its outline the images show."""
+"""The coverage of each building, which decides if it can be assessed: how much of its outline the images show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the columns of evidence come from the sums of the pass; NaN if unknown."""
+"""The columns of evidence, computed from the sums of the pass; NaN if unknown."""
 
 from __future__ import annotations
 

@@ -199,7 +199,7 @@ def choose_next(
 
 
 def can_teach(answers: int) -> bool:
-    """Whether so many answers with a grade can teach a map."""
+    """Return True if this number of answers with a grade can teach a map."""
     return answers >= MIN_ANSWERS
 
 

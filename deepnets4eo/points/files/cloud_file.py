@@ -91,7 +91,7 @@ class CloudFile(ABC):
 
     @property
     def is_predicted(self) -> bool:
-        """Whether `write_points` overwrote the classification with a prediction."""
+        """Return True if `write_points` overwrote the classification with a prediction."""
         return False
 
     def _stored_crs(self) -> CRS | None:
