@@ -220,8 +220,8 @@ def test_the_result_is_a_line_before_the_findings(
     said = capsys.readouterr().err
     damaged = json.loads((tmp_path / "out" / "summary.json").read_text())["damaged"]
     low, high = damaged["interval_95"]
-    numbers = rf"{damaged['count']} named; {damaged['expected']:,.0f} expected \({low:,.0f}–{high:,.0f}\)"
-    assert re.search(rf"^{numbers}, of \d+ assessed buildings$", said, re.M)
+    classified = rf"{damaged['count']} of \d+ assessed buildings classified as major damage or worse"
+    assert re.search(rf"^{classified} · true number {low:,.0f}–{high:,.0f} \(95 %\)$", said, re.M)
 
 
 def test_dry_run_says_what_would_be_done_and_writes_nothing(

@@ -36,10 +36,13 @@ FURTHER = {  # format → its file, where buildings have a longitude and latitud
 AREAS_FILE = "areas.csv"  # where areas were counted
 USUAL = ("csv", "geojson", "kml")  # of these, where none are chosen
 # The sentence on their number; a test holds that every language has it.
-NAMED_AND_EXPECTED, NONE_NAMED, NAMED = (
-    "{} named; {} expected ({}–{})", "none named; {}–{} cannot be excluded", "{} named",
-)  # fmt: skip
-OF_AFTER = "that the image after the event still shows; destroyed ones are not among them"
+CLASSIFIED, CLASSIFIED_ONE = (
+    "{} of {} assessed buildings classified as major damage or worse",
+    "{} of {} assessed building classified as major damage or worse",
+)
+TRUE_NUMBER = "true number {}–{} (95 %)"
+NONE_ASSESSED = "No building could be assessed."
+OF_AFTER = "destroyed buildings, which the image after the event no longer shows, are not counted"
 
 
 def advice_on_count(language: Language = "en") -> str:
@@ -89,24 +92,22 @@ class DamageMapContent:
 
     def headline(self) -> str:
         """Return the result in one line, with a warning if the interval is too wide."""
-        assessed = int(self.table.assessed.sum())
-        of_all = f"of {assessed:,} assessed {'building' if assessed == 1 else 'buildings'}"
-        of_all += f" {OF_AFTER}" if self.lacks_destroyed else ""
+        counted = " · ".join(text.format(*(f"{value:,.0f}" for value in numbers)) for text, numbers in self.count_words())
         wet = self.inundation.get("inundated", 0)
-        in_water = f", {wet:,} {'stands' if wet == 1 else 'stand'} in new water" if wet else ""
-        text, numbers = self.count_words()
-        counted = f"{text.format(*(f'{value:,.0f}' for value in numbers))}, {of_all}{in_water}"
-        return f"{UNKNOWN_COUNT}: {counted}. {advice_on_count()}" if self.is_wide else counted
+        in_water = f" · {wet:,} {'stands' if wet == 1 else 'stand'} in new water" if wet else ""
+        return f"{UNKNOWN_COUNT}: {counted}{in_water}. {advice_on_count()}" if self.is_wide else f"{counted}{in_water}"
 
-    def count_words(self) -> tuple[str, tuple[float, ...]]:
-        """Return the sentence on the number of damaged buildings that every product has: its words, and the numbers in it."""
-        named = int(self.table.damaged.sum())
+    def count_words(self) -> list[tuple[str, tuple[float, ...]]]:
+        """Return the parts of the sentence on the number of damaged buildings that every product has, each with its numbers."""
+        assessed = int(self.table.assessed.sum())
+        if not assessed:
+            return [(NONE_ASSESSED, ())]
+        classified = CLASSIFIED_ONE if assessed == 1 else CLASSIFIED
+        parts: list[tuple[str, tuple[float, ...]]] = [(classified, (int(self.table.damaged.sum()), assessed))]
         expected = (self.estimates.get("buildings") or {}).get("damaged")
-        if expected is None:
-            return NAMED, (named,)
-        if named == 0:
-            return NONE_NAMED, tuple(expected["interval_95"])
-        return NAMED_AND_EXPECTED, (named, expected["expected"], *expected["interval_95"])
+        if expected is not None:
+            parts.append((TRUE_NUMBER, tuple(expected["interval_95"])))
+        return [*parts, (OF_AFTER, ())] if self.lacks_destroyed else parts
 
     @property
     def is_wide(self) -> bool:

@@ -382,7 +382,7 @@ def _legend(panel: _Panel, damage_map: DamageMapContent) -> None:
     if is_together(damage_map):
         panel.write(say("Squares: shares of the classes; the larger, the more buildings."), 7)
     panel.y += 1.5
-    panel.write(f"{say('Major damage or worse')}: {count_sentence(damage_map, panel.page.language)}", 7.5, bold=True)
+    panel.write(count_sentence(damage_map, panel.page.language), 7.5, bold=True)
     if damage_map.is_wide:
         panel.write(advice_on_count(panel.page.language), 7)
 

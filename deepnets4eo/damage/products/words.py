@@ -29,9 +29,11 @@ def translate(text: str, language: Language) -> str:
 
 
 def count_sentence(damage_map: DamageMapContent, language: Language) -> str:
-    """Return how many buildings are flagged and expected as damaged, in a sentence."""
-    text, numbers = damage_map.count_words()
-    counted = translate(text, language).format(*(number_text(value, language) for value in numbers))
+    """Return how many buildings are classified as damaged, and the interval of the true number, in a sentence."""
+    counted = " · ".join(
+        translate(text, language).format(*(number_text(value, language) for value in numbers))
+        for text, numbers in damage_map.count_words()
+    )
     return f"{translate(UNKNOWN_COUNT, language)}: {counted}" if damage_map.is_wide else counted
 
 

@@ -282,7 +282,7 @@ def test_the_print_layout_has_map_legend_scale_caution_and_sources(saved):
         item.get("labelText") for item in layout.findall("LayoutItem") if item.get("type") == "65641"
     )
     assert title == project.findtext("title")
-    assert "named" in sentence
+    assert "classified" in sentence
     assert caution == "CAUTION: Pixels are large."
     for words in ("2023-07-01", "2023-09-13", "Team 7", "--event credit=", "not validated in the field"):
         assert words in sources

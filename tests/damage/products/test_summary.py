@@ -63,28 +63,28 @@ def test_estimates_of_the_job_are_the_intervals_of_every_grade():
 
 
 @pytest.mark.parametrize(
-    ("named", "interval", "said"),
+    ("classified", "interval", "said"),
     [
-        (265, [243.2, 277.8], "265 named; 259 expected (243–278), of 328 assessed buildings"),
-        (0, [0.0, 96.4], "none named; 0–96 cannot be excluded, of 328 assessed buildings"),
-        (0, [0.0, 241.0], "The images do not tell how many: none named; 0–241 cannot be excluded, of 328 assessed buildings. "
-        "Look at 20 buildings that `deepnets4eo review` draws, or give the share of damaged buildings where a survey or report tells "
-        "it: --set damaged_share=0.02 for 2 in 100."),
+        (265, [243.2, 277.8], "265 of 328 assessed buildings classified as major damage or worse · true number 243–278 (95 %)"),
+        (0, [0.0, 96.4], "0 of 328 assessed buildings classified as major damage or worse · true number 0–96 (95 %)"),
+        (0, [0.0, 241.0], "The images do not tell how many: 0 of 328 assessed buildings classified as major damage or worse · "
+        "true number 0–241 (95 %). Look at 20 buildings that `deepnets4eo review` draws, or give the share of damaged buildings where "
+        "a survey or report tells it: --set damaged_share=0.02 for 2 in 100."),
     ],
 )  # fmt: skip
-def test_one_sentence_says_how_many_in_every_product(named, interval, said, tmp_path):
+def test_one_sentence_says_how_many_in_every_product(classified, interval, said, tmp_path):
     damage_map = make_map(328, assessed=1.0)
-    damage_map.buildings["damage"] = np.where(np.arange(328) < named, "destroyed", "no-damage")
+    damage_map.buildings["damage"] = np.where(np.arange(328) < classified, "destroyed", "no-damage")
     row = {"expected": 259.2, "interval_95": interval}
     damage_map.estimates = {"buildings": dict.fromkeys((*GRADES, "damaged"), row), "built_area_m2": None}
     damage_map.damaged_share = {"value": 0.8, "interval_95": [bound / 328 for bound in interval]}
     assert damage_map.headline() == said
     assert summarize(damage_map)["headline"] == said
     assert description_lines(damage_map)[0] == said
-    sentence = said.partition(", of 328")[0]
-    assert count_sentence(damage_map, "en") == sentence
-    if named:
-        assert count_sentence(damage_map, "fr") == "265 signalés ; 259 attendus (243–278)"
+    assert count_sentence(damage_map, "en") == said.partition(" (95 %)")[0] + " (95 %)"
+    if classified:
+        french = "265 bâtiments sur 328 évalués : dommages importants ou pire · nombre réel 243–278 (95 %)"
+        assert count_sentence(damage_map, "fr") == french
 
 
 def test_imaged_ground_without_outlines_is_an_area_of_its_own():

@@ -5,11 +5,7 @@ const OUTSIDE = "outside all areas"; // the row of the buildings in none
 const hasEstimates = () => Boolean(page.summary.estimates?.buildings);
 
 function headline() {
-  const { buildings } = page.summary;
-  if (!buildings.assessed) return [t`No building could be assessed.`];
-  const all = buildings.assessed === 1 ? t`of ${number(1)} assessed building` : t`of ${number(buildings.assessed)} assessed buildings`;
-  const after = page.summary.outlines_after_event ? ` ${t`that the image after the event still shows; destroyed ones are not among them`}` : "";
-  return [make("b", {}, page.sentence), `, ${all}${after}`, inWater() ? ` · ${inWater()}` : "", page.advice ? ` · ${page.advice}` : ""];
+  return [make("b", {}, page.sentence), inWater() ? ` · ${inWater()}` : "", page.advice ? `. ${page.advice}` : ""];
 }
 
 // Damage by structure and by water apart and together, where houses stand in new water.
@@ -20,20 +16,20 @@ function inWater() {
   return water.inundated === 1 ? t`${wet} stands in new water, ${structure} damaged by structure alone` : t`${wet} stand in new water, ${structure} damaged by structure alone`;
 }
 
-// The number that an interval is of: the expected one if it was estimated, else the named one.
+// The number that an interval is of: the expected one if it was estimated, else the classified one.
 const trueNumber = ({ count, expected }) => (typeof expected === "number" ? Math.round(expected) : count);
 
 function chipOf(grade) {
   const counts = grade === NOT_ASSESSED ? { count: page.summary.buildings.not_assessed } : page.summary.by_grade[classes[grade].key];
   const count = trueNumber(counts), range = bounds(counts.interval_95);
-  return { count, range, told: count === null ? t`not known` : range ? t`${number(count)} expected, 95 % interval ${range}; ${number(counts.count)} named` : number(count) };
+  return { count, range, told: count === null ? t`not known` : range ? t`${number(count)} expected, 95 % interval ${range}; ${number(counts.count)} classified` : number(count) };
 }
 
 function summaryBoxes() {
   return [
     eventBox(),
     box(t`Counts`, countsTable(), damagedLine(), priorLines(), areaLine(), paragraph(hasEstimates()
-      ? t`Shares are of the assessed buildings. Expected numbers and intervals (95 %) are of the true numbers and include the grading error; those of the named ones may differ.`
+      ? t`Shares are of the assessed buildings. Expected numbers and intervals (95 %) are of the true numbers and include the grading error; the counts of the classified buildings may differ.`
       : t`Shares are of the assessed buildings. The intervals are 95 % and hold no grading error.`)),
     confusionBox(),
     areasBox(),
@@ -46,7 +42,7 @@ const sheetNotes = () => [paragraph(t`Not assessed: ${number(page.summary.buildi
 
 // With the buildings that were not assessed it is the legend of the printed sheet too.
 function countsTable(legend = false) {
-  const { summary } = page, head = [t`Grade`, t`Named`, t`Expected (95 % interval)`, t`Share`];
+  const { summary } = page, head = [t`Grade`, t`Classified`, t`Expected (95 % interval)`, t`Share`];
   const rows = [3, 2, 1, 0].map((grade) => {
     const counts = summary.by_grade[classes[grade].key], share = counts.share_interval_95, part = counts.count === null ? null : trueNumber(counts) / summary.buildings.assessed;
     const bar = make("span", { class: "range" });
@@ -62,7 +58,7 @@ function countsTable(legend = false) {
   return make("table", {}, make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...rows));
 }
 
-// Of the buildings named with a grade, how many truly have which.
+// Of the buildings classified with a grade, how many truly have which.
 function confusionBox() {
   const confusion = page.summary.estimates?.confusion ?? {}, grades = [0, 1, 2, 3];
   const rows = grades.filter((grade) => confusion[classes[grade].key]).map((grade) => {
@@ -71,8 +67,8 @@ function confusionBox() {
     return make("tr", {}, make("th", { scope: "row" }, `${SHORT[grade]}: ${number(named)}`), ...cells);
   });
   if (!rows.length) return "";
-  const head = make("tr", {}, ...[t`Named`, ...grades.map((grade) => SHORT[grade])].map((text) => make("th", { scope: "col" }, text)));
-  return box(t`Grades named and true`, make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows)), paragraph(t`Of the buildings named with a grade (rows), how many are expected to have which (columns), with 95 % interval; without those named by water.`));
+  const head = make("tr", {}, ...[t`Classified`, ...grades.map((grade) => SHORT[grade])].map((text) => make("th", { scope: "col" }, text)));
+  return box(t`Grades classified and true`, make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows)), paragraph(t`Of the buildings classified with a grade (rows), how many are expected to have which (columns), with 95 % interval; without the buildings graded by water.`));
 }
 
 // The areas with most damage first; all of them are in areas.csv.
@@ -93,7 +89,7 @@ function areaLine() {
   return area ? paragraph(t`Built area of buildings with major damage or worse: ${number(Math.round(area.expected))} m², 95 % interval ${bounds(area.interval_95)} m².`) : "";
 }
 
-const damagedLine = () => (page.summary.buildings.assessed ? paragraph(t`Major damage or worse: ${page.sentence}`) : "");
+const damagedLine = () => (page.summary.buildings.assessed ? paragraph(page.sentence) : "");
 
 // What priors such as shaking change, apart from the counts of the images.
 function priorLines() {
