@@ -92,7 +92,9 @@ class DamageMapContent:
 
     def headline(self) -> str:
         """Return the result in one line, with a warning if the interval is too wide."""
-        counted = " · ".join(text.format(*(f"{value:,.0f}" for value in numbers)) for text, numbers in self.count_words())
+        counted = " · ".join(
+            text.format(*(f"{value:,.0f}" for value in numbers)) for text, numbers in self.count_words()
+        )
         wet = self.inundation.get("inundated", 0)
         in_water = f" · {wet:,} {'stands' if wet == 1 else 'stand'} in new water" if wet else ""
         return f"{UNKNOWN_COUNT}: {counted}{in_water}. {advice_on_count()}" if self.is_wide else f"{counted}{in_water}"
