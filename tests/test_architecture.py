@@ -178,14 +178,14 @@ def test_no_rooms_import_each_other_in_a_circle():
 
 
 def test_no_rooms_of_damage_import_each_other_in_a_circle() -> None:
-    """Inputs stand on evidence, the decision on both, products on the decision; the job on all of them."""
+    """Structure and evidences use networks, the decision both, products the decision; the job uses all of them."""
     graph: dict[str, set[str]] = {}
     for path in source_files("deepnets4eo"):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         if parts[0] == "damage" and path.name != "__init__.py":
             names = (name.split(".") for _, name in imports(path) if name.startswith("deepnets4eo.damage."))
             graph.setdefault(parts[1], set()).update(name[2] for name in names if name[2] != parts[1])
-    assert {"inputs", "evidence", "network", "decision", "products", "review", "job"} <= set(graph)
+    assert {"structure", "evidences", "network", "decision", "products", "review", "job"} <= set(graph)
     assert not in_circles(graph)
 
 

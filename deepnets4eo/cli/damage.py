@@ -22,8 +22,7 @@ from deepnets4eo.cli.options import (
     part_is_done,
 )
 from deepnets4eo.cli.output import echo, end_with_findings, progress, show_findings, show_footprints, show_result
-from deepnets4eo.damage import Settings
-from deepnets4eo.damage.inputs import FurtherInputs, ProductOptions
+from deepnets4eo.damage import FurtherInputs, ProductOptions, Settings
 from deepnets4eo.damage.products import FURTHER, USUAL
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats import check_exist

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from .evidences.priors import open_priors as open_priors
     from .evidences.rasters import RasterEvidence as RasterEvidence
     from .file_job import FileJob
-    from .inputs.journal import JobControl as JobControl
     from .job import assess as assess, assess_inputs as assess_inputs, assess_part as assess_part
+    from .journal import JobControl as JobControl
     from .map import DamageMap as DamageMap
     from .network.find_buildings import buildings_of as buildings_of
     from .network.pairs import GradedPair as GradedPair
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .network.samples import MadeUpPairs as MadeUpPairs
     from .network.training import train_damage as train_damage
     from .opening import open_inputs as open_inputs
-    from .settings import Settings as Settings
+    from .settings import FurtherInputs, ProductOptions, Settings as Settings
     from .skill import EvidenceCard as EvidenceCard
     from .vocabulary import GRADES as GRADES
 else:
@@ -39,8 +39,8 @@ else:
             ".evidences.points": ["PointEvidence"],
             ".evidences.priors": ["open_priors"],
             ".evidences.rasters": ["RasterEvidence"],
-            ".inputs.journal": ["JobControl"],
             ".job": ["assess", "assess_inputs", "assess_part"],
+            ".journal": ["JobControl"],
             ".map": ["DamageMap"],
             ".network.find_buildings": ["buildings_of"],
             ".network.pairs": ["GradedPair"],
@@ -54,5 +54,6 @@ else:
         },
         internal={
             ".file_job": ["FileJob"],
+            ".settings": ["FurtherInputs", "ProductOptions"],
         },
     )

@@ -15,8 +15,8 @@ from deepnets4eo.damage.evidences.rasters import RasterEvidence
 from deepnets4eo.damage.evidences.words import parse_evidences
 from deepnets4eo.damage.foreseen import dry_settings, foreseen_lines, stretch_lines
 from deepnets4eo.damage.images import DatePair
-from deepnets4eo.damage.inputs.checks import check_images
-from deepnets4eo.damage.inputs.journal import damage_journal, labels_file
+from deepnets4eo.damage.input_checks import check_images
+from deepnets4eo.damage.journal import damage_journal, labels_file
 from deepnets4eo.damage.network.find_buildings import find_footprints, with_segmenter
 from deepnets4eo.damage.opening import open_inputs, open_pair
 from deepnets4eo.damage.placing import register_and_align

@@ -10,8 +10,8 @@ from typing import Any
 
 from deepnets4eo.damage.areas import check_areas, check_counted
 from deepnets4eo.damage.file_inputs import FileInputs, ProgressBar
-from deepnets4eo.damage.inputs.journal import JobControl
 from deepnets4eo.damage.job import assess_inputs, assess_part
+from deepnets4eo.damage.journal import JobControl
 from deepnets4eo.damage.map import PRODUCTS, DamageMap
 from deepnets4eo.damage.network.find_buildings import FIND
 from deepnets4eo.damage.products.write import check_formats, formats_of

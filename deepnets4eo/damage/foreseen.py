@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from deepnets4eo.damage.buildings import Reason
 from deepnets4eo.damage.decision.decision import DecisionModel
-from deepnets4eo.damage.evidence.coverage import MIN_VISIBLE_SHARE, too_small
 from deepnets4eo.damage.images import known_or_assumed_gsd_m
 from deepnets4eo.damage.network.stretched_images import stretch_findings, stretches_of_job
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import Inputs
+from deepnets4eo.damage.structure.coverage import MIN_VISIBLE_SHARE, too_small
 from deepnets4eo.outputs import count_of
 from deepnets4eo.rasters import Layer
 

@@ -12,10 +12,8 @@ from deepnets4eo.damage.decision.decision import Decision, DecisionModel, load_m
 from deepnets4eo.damage.decision.estimates import BuildingGround
 from deepnets4eo.damage.decision.findings import block_findings
 from deepnets4eo.damage.decision.inundation import inundated_buildings, with_inundation
-from deepnets4eo.damage.evidences.structure import Structure
-from deepnets4eo.damage.evidences.unbuilt import Unbuilt
 from deepnets4eo.damage.evidences.water import Water, water_looked_for
-from deepnets4eo.damage.inputs.journal import JobControl, damage_journal
+from deepnets4eo.damage.journal import JobControl, damage_journal
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.mapping import make_map
 from deepnets4eo.damage.network.find_buildings import with_outline_probability
@@ -23,6 +21,8 @@ from deepnets4eo.damage.opening import open_evidences, open_inputs
 from deepnets4eo.damage.placing import register_and_align
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import Evidence, EvidenceSource, Inputs, Site
+from deepnets4eo.damage.structure.evidence import Structure
+from deepnets4eo.damage.structure.unbuilt import Unbuilt
 from deepnets4eo.damage.work import Work, step_progress
 from deepnets4eo.device import return_freed_memory
 from deepnets4eo.errors import InputError

@@ -19,11 +19,11 @@ from deepnets4eo.damage.decision.findings import (
     join_findings,
     segmenter_findings,
 )
-from deepnets4eo.damage.evidence.extents import NEAR_AFTER_M, NEAR_M, map_extents
 from deepnets4eo.damage.map import DamageMap, MapImages
 from deepnets4eo.damage.network.stretched_images import stretch_findings, stretches_of_job
 from deepnets4eo.damage.placing import position_findings, registration_findings
 from deepnets4eo.damage.site import Site
+from deepnets4eo.damage.structure.extents import NEAR_AFTER_M, NEAR_M, map_extents
 from deepnets4eo.outputs import EventInfo, Finding
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import geopandas as gpd
 from deepnets4eo.addresses import name_of
 from deepnets4eo.cards import Quantity
 from deepnets4eo.damage.images import paths_of
-from deepnets4eo.damage.inputs.checks import check_images, require_fine_pixels
+from deepnets4eo.damage.input_checks import check_images, require_fine_pixels
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import EvidenceSource, GivenEvidence, Inputs, ScoreEvidence
 from deepnets4eo.damage.skill import check_weights

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from deepnets4eo.damage.evidence.moved_outlines import roofs_in_place
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import Inputs, OutlinePosition, Site
+from deepnets4eo.damage.structure.moved_outlines import roofs_in_place
 from deepnets4eo.footprints import MIN_FOOTPRINTS, FootprintAlignment, align_footprints
 from deepnets4eo.inspection import cloud_finding, clouds_in_image
 from deepnets4eo.outputs import Finding, Phrase, Value, image_of

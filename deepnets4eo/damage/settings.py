@@ -166,7 +166,7 @@ class FurtherInputs:
 
     @property
     def layers(self) -> dict[str, str | None]:
-        """The rasters by their names in `damage.inputs.open_inputs`."""
+        """The rasters by their names in `open_inputs`."""
         return {"dsm_pre": self.dsm_pre, "dsm_post": self.dsm_post, "cloud_mask": self.cloud_mask}
 
     @property

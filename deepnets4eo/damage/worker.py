@@ -10,9 +10,9 @@ from typing import Protocol
 
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.decision import DecisionModel
-from deepnets4eo.damage.evidences.structure import Structure
-from deepnets4eo.damage.evidences.unbuilt import Unbuilt
 from deepnets4eo.damage.site import Site
+from deepnets4eo.damage.structure.evidence import Structure
+from deepnets4eo.damage.structure.unbuilt import Unbuilt
 from deepnets4eo.damage.work import BUILDINGS, EVIDENCE, NETWORK, NETWORK_POST, UNBUILT
 from deepnets4eo.device import Compute
 from deepnets4eo.jobs import WHOLE, DoBlock, FinishBlocks, block_of_step

@@ -108,7 +108,7 @@ def test_clouds_that_cannot_be_used_are_refused_before_the_long_work(city, cloud
 
 
 def test_the_identity_of_a_job_includes_its_clouds(city, clouds, images, tmp_path):
-    from deepnets4eo.damage.inputs.journal import damage_journal
+    from deepnets4eo.damage.journal import damage_journal
 
     def folder(points):
         inputs = open_inputs(*images, city.footprints(), Settings(), points=points)

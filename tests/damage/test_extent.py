@@ -6,7 +6,7 @@ import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from deepnets4eo.damage.evidence.extents import NEAR_M, map_extents
+from deepnets4eo.damage.structure.extents import NEAR_M, map_extents
 from deepnets4eo.rasters import Layer
 
 GRID = GeoBox((400, 600), Affine(1, 0, 300_000, 0, -1, 4_000_000), "EPSG:32615")

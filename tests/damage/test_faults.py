@@ -14,8 +14,8 @@ import shapely
 from rasterio.warp import Resampling, calculate_default_transform, reproject
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage.evidence import block
 from deepnets4eo.damage.products import write
+from deepnets4eo.damage.structure import block
 from deepnets4eo.synthetic import City, Event
 
 PRODUCTS_OF = {

@@ -15,7 +15,7 @@ from deepnets4eo.damage.decision.findings import (
 )
 from deepnets4eo.damage.decision.model import UNLIKE
 from deepnets4eo.damage.decision.site_fit import ShareEstimate
-from deepnets4eo.damage.evidences.unbuilt import UnbuiltOutlines
+from deepnets4eo.damage.structure.unbuilt import UnbuiltOutlines
 from deepnets4eo.footprints import Footprints
 from deepnets4eo.outputs import Finding, worst_first
 

@@ -15,10 +15,9 @@ from small_grader import make_grader
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import JobControl, Settings, assess, assess_inputs, assess_part, job, open_inputs
-from deepnets4eo.damage.evidence import block
-from deepnets4eo.damage.evidences import structure
 from deepnets4eo.damage.network import grader as network_grader
 from deepnets4eo.damage.site import Inputs
+from deepnets4eo.damage.structure import block, evidence as structure
 from deepnets4eo.errors import InputError
 from deepnets4eo.jobs import Part, identities
 from deepnets4eo.rasters import Layer

@@ -7,7 +7,7 @@ import pytest
 from made_up_evidence import gather
 
 from deepnets4eo.damage.decision.decision import Decision, DecisionModel
-from deepnets4eo.damage.evidences.unbuilt import find_unbuilt
+from deepnets4eo.damage.structure.unbuilt import find_unbuilt
 from deepnets4eo.footprints import align_footprints, read_footprints
 from deepnets4eo.rasters import Layer
 

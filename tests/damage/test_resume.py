@@ -20,9 +20,9 @@ from made_up_evidence import gather
 import deepnets4eo.registration.pair as registration_pair
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import Settings, open_inputs, placing
-from deepnets4eo.damage.evidence import block
-from deepnets4eo.damage.inputs.journal import damage_journal
+from deepnets4eo.damage.journal import damage_journal
 from deepnets4eo.damage.products import FURTHER, USUAL, write
+from deepnets4eo.damage.structure import block
 from deepnets4eo.footprints import align_footprints
 from deepnets4eo.rasters import Layer
 from deepnets4eo.registration import register

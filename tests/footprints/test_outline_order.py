@@ -9,7 +9,7 @@ from made_up_town import layer, outlines, photo
 from moved_place import UTM, as_layer, houses, roofs
 
 from deepnets4eo.damage import DamageMap, assess
-from deepnets4eo.damage.evidence.maps import measure
+from deepnets4eo.damage.structure.maps import measure
 from deepnets4eo.footprints import align_footprints, alignment, order_by_place
 from deepnets4eo.rasters import Layer
 

@@ -14,7 +14,6 @@ import pandas as pd
 from scipy.special import softmax
 
 from deepnets4eo.arrays import Floats, Geometries, Indices
-from deepnets4eo.damage.evidence.working_grid import make_working_grid
 from deepnets4eo.damage.images import FINEST_GSD_M, in_colour
 from deepnets4eo.damage.network.pairs import (
     POST,
@@ -31,6 +30,7 @@ from deepnets4eo.damage.network.pooling import Pooled, fitted_tiling, pool_scene
 from deepnets4eo.damage.network.stretched_images import image_stretches
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.damage.work import TileWork
+from deepnets4eo.damage.working_grid import make_working_grid
 from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.footprints import FootprintAlignment

@@ -218,7 +218,7 @@ def bank(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def block(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.damage.evidence.block import BlockSums, Table
+    from deepnets4eo.damage.structure.block import BlockSums, Table
     from deepnets4eo.jobs import Journal
 
     kept = Journal(main.parent, kinds=(BlockSums, Table)).recall("0-0")

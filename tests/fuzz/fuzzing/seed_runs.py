@@ -16,7 +16,7 @@ from deepnets4eo.baselines.parts.detector import save_bank
 from deepnets4eo.baselines.parts.templates import Shapes, TemplateBank
 from deepnets4eo.baselines.rules import RuleTable
 from deepnets4eo.cards import Legend
-from deepnets4eo.damage.evidence.block import BlockSums, Table
+from deepnets4eo.damage.structure.block import BlockSums, Table
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json, sha256
 from deepnets4eo.grid import Window

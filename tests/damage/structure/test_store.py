@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepnets4eo.damage.evidence.block import BlockSums, Table
+from deepnets4eo.damage.structure.block import BlockSums, Table
 from deepnets4eo.jobs import Journal
 from deepnets4eo.jobs.journal import NOT_FINISHED
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import BuildingSums, FloatImage, Indices
-from deepnets4eo.damage.evidence.maps import box, cell_sums, minimum
+from deepnets4eo.damage.structure.maps import box, cell_sums, minimum
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from deepnets4eo.damage.evidence.block import DIRECTIONS, INSIDE
-from deepnets4eo.damage.evidence.maps import Radiometry, measure
-from deepnets4eo.damage.evidence.measures import in_deep_shadow
+from deepnets4eo.damage.structure.block import DIRECTIONS, INSIDE
+from deepnets4eo.damage.structure.maps import Radiometry, measure
+from deepnets4eo.damage.structure.measures import in_deep_shadow
 from deepnets4eo.rasters import Layer
 
 POST = Radiometry(100.0, 40.0, darkest=-2.2, grain=0.02)

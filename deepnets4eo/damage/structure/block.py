@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import BuildingSums, Indices
-from deepnets4eo.damage.evidence.maps import Maps, Radiometry, WindowSamples, measure, measure_maps
-from deepnets4eo.damage.evidence.roofs import IN_PLACE_M, match_roofs
-from deepnets4eo.damage.evidence.sums import (
+from deepnets4eo.damage.structure.maps import Maps, Radiometry, WindowSamples, measure, measure_maps
+from deepnets4eo.damage.structure.roofs import IN_PLACE_M, match_roofs
+from deepnets4eo.damage.structure.sums import (
     CELL_PX,
     Groups,
     at_offsets,
@@ -23,7 +23,7 @@ from deepnets4eo.damage.evidence.sums import (
     lowest_ground,
     open_means,
 )
-from deepnets4eo.damage.evidence.working_grid import WorkingGrid
+from deepnets4eo.damage.working_grid import WorkingGrid
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.jobs import WHOLE, FinishBlocks, Journal, Part, identity_hash
 from deepnets4eo.prefetch import in_order

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from shapely.geometry import MultiPolygon, shape
 
-from deepnets4eo.damage.evidence.maps import nonzero_valid
 from deepnets4eo.damage.images import known_or_assumed_gsd_m
+from deepnets4eo.damage.structure.maps import nonzero_valid
 from deepnets4eo.grid import Grid, transform_shapes
 from deepnets4eo.rasters import Layer
 from deepnets4eo.zonal import CHUNK

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from deepnets4eo.damage.evidence.maps import blank, box, cell_sums, deviation, gradient, minimum, nonzero_valid
+from deepnets4eo.damage.structure.maps import blank, box, cell_sums, deviation, gradient, minimum, nonzero_valid
 
 
 @pytest.fixture

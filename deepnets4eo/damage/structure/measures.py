@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import BuildingSums, Floats
 from deepnets4eo.damage.columns import columns_of
-from deepnets4eo.damage.evidence.block import CONTEXT, DIRECTIONS, INSIDE
-from deepnets4eo.damage.evidence.maps import Radiometry
+from deepnets4eo.damage.structure.block import CONTEXT, DIRECTIONS, INSIDE
+from deepnets4eo.damage.structure.maps import Radiometry
 
 MIN_EDGE = 1e-3
 LOWEST_M = 2.0  # heights before the event below this are no building

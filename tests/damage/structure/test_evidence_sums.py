@@ -6,9 +6,9 @@ import numpy as np
 import shapely
 from hypothesis import given, strategies as st
 
-from deepnets4eo.damage.evidence.block import DIRECTIONS, INSIDE, BlockWithMargin, _outline_sums
-from deepnets4eo.damage.evidence.measures import _of_change, image_means
-from deepnets4eo.damage.evidence.sums import Groups, best_of_shifts, correlation_sums, structural_similarity
+from deepnets4eo.damage.structure.block import DIRECTIONS, INSIDE, BlockWithMargin, _outline_sums
+from deepnets4eo.damage.structure.measures import _of_change, image_means
+from deepnets4eo.damage.structure.sums import Groups, best_of_shifts, correlation_sums, structural_similarity
 from deepnets4eo.grid import Window
 from deepnets4eo.zonal import Sides
 

@@ -1,4 +1,4 @@
-"""The working grid and every input on it: post unchanged, pre through the registration, heights and clouds warped.
+"""The working grid and every input on it: post unchanged, pre through the registration, heights and clouds warped; and outlines on POST.
 
 Its resolution is the resolution of the coarser image, at least 0.5 m; a much coarser pre image is left out."""
 
@@ -8,18 +8,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from deepnets4eo.arrays import Geometries
 from deepnets4eo.damage.images import FINEST_GSD_M, in_colour, known_or_assumed_gsd_m, mean_gsd, pre_ratio
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Grid, Window
+from deepnets4eo.grid import Grid, Window, apply_affine
 from deepnets4eo.inspection import without_collar
 from deepnets4eo.rasters import Layer
 from deepnets4eo.registration import grid_in_pre
 
 if TYPE_CHECKING:
+    from deepnets4eo.footprints import FootprintAlignment
     from deepnets4eo.registration import Registration
 
 SAME_GRID_RATIO = 1.15  # pixels that differ less from square ones of the working size are used as they are
@@ -76,6 +79,24 @@ def make_working_grid(
             resampling = "nearest" if name == "cloud" else _resampling(layer, size_m)
             layers[name] = layer.on(before if name == "dsm_pre" else grid, resampling)
     return WorkingGrid(grid, size_m, layers, scale)
+
+
+def on_post(
+    outlines: Geometries,
+    grid: Grid,
+    alignment: FootprintAlignment | None,
+    registration: Registration | None,
+    rows: slice = slice(None),
+) -> Geometries:
+    """Return outlines in post pixels, where the post image shows the buildings. registration : None if the outlines are on post."""
+    coordinates, owner = shapely.get_coordinates(outlines, return_index=True)
+    if alignment is not None:
+        bounds = shapely.bounds(outlines)
+        centres = (bounds[:, :2] + bounds[:, 2:]) / 2
+        coordinates = coordinates + alignment.offsets_px(grid, centres, rows)[owner]
+    if registration is not None and registration.usable:
+        coordinates = apply_affine(~Affine(*np.asarray(registration.matrix, float).ravel()), coordinates)
+    return shapely.set_coordinates(outlines.copy(), coordinates)
 
 
 def _working_grid(post: Layer, size_m: float) -> Grid:

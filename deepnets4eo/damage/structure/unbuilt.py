@@ -12,15 +12,15 @@ from scipy.special import expit
 from deepnets4eo.arrays import Floats, Geometries, Indices, Mask
 from deepnets4eo.damage.border import Border, balance_weights, fit_border
 from deepnets4eo.damage.buildings import Reason
-from deepnets4eo.damage.evidence.block import BuildingGeometry, block_journal, collect
-from deepnets4eo.damage.evidence.coverage import assess_coverage
-from deepnets4eo.damage.evidence.measures import image_means
-from deepnets4eo.damage.evidence.moved_outlines import building_geometry, on_post
-from deepnets4eo.damage.evidence.working_grid import make_working_grid
 from deepnets4eo.damage.images import known_or_assumed_gsd_m
 from deepnets4eo.damage.network.find_buildings import BuildingNetwork
 from deepnets4eo.damage.site import Site
+from deepnets4eo.damage.structure.block import BuildingGeometry, block_journal, collect
+from deepnets4eo.damage.structure.coverage import assess_coverage
+from deepnets4eo.damage.structure.measures import image_means
+from deepnets4eo.damage.structure.moved_outlines import building_geometry
 from deepnets4eo.damage.work import BUILDINGS, UNBUILT, Work
+from deepnets4eo.damage.working_grid import make_working_grid, on_post
 from deepnets4eo.footprints import (
     FootprintAlignment,
     Footprints,

@@ -11,8 +11,8 @@ import shapely
 from affine import Affine
 from made_up_evidence import gather
 
-from deepnets4eo.damage.evidence import block
-from deepnets4eo.damage.evidence.moved_outlines import _inside_share
+from deepnets4eo.damage.structure import block
+from deepnets4eo.damage.structure.moved_outlines import _inside_share
 from deepnets4eo.footprints import Footprints, read_footprints
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters import Layer

@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
-from affine import Affine
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Geometries, Indices, Points
 from deepnets4eo.damage.buildings import Reason
-from deepnets4eo.damage.evidence.block import BODY_M, BuildingGeometry, block_journal, radiometries
-from deepnets4eo.damage.evidence.maps import Radiometry
-from deepnets4eo.damage.evidence.roofs import RoofPlaces, Views, find_roofs, roof_agreement
-from deepnets4eo.damage.evidence.working_grid import WorkingGrid, make_working_grid
 from deepnets4eo.damage.images import COARSEST_PRE
+from deepnets4eo.damage.structure.block import BODY_M, BuildingGeometry, block_journal, radiometries
+from deepnets4eo.damage.structure.maps import Radiometry
+from deepnets4eo.damage.structure.roofs import RoofPlaces, Views, find_roofs, roof_agreement
+from deepnets4eo.damage.working_grid import WorkingGrid, make_working_grid, on_post
 from deepnets4eo.footprints import encloses_others, larger_than_buildings, without
-from deepnets4eo.grid import Grid, apply_affine, transform_shapes
+from deepnets4eo.grid import Grid, transform_shapes
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters import Layer
 from deepnets4eo.zonal import Outlines, Sides, chunks
@@ -76,22 +75,6 @@ def move_buildings(
     if beside is not None:
         geometry = replace(geometry, moved=beside, searched=True)
     return geometry, np.concatenate(shifts)
-
-
-def on_post(
-    outlines: Geometries,
-    grid: Grid,
-    alignment: FootprintAlignment | None,
-    registration: Registration | None,
-    rows: slice = slice(None),
-) -> Geometries:
-    """Return outlines in post pixels, where the post image shows the buildings. registration : None if the outlines are on post."""
-    coordinates, owner = shapely.get_coordinates(outlines, return_index=True)
-    if alignment is not None:
-        coordinates = coordinates + alignment.offsets_px(grid, _centres(outlines), rows)[owner]
-    if registration is not None and registration.usable:
-        coordinates = apply_affine(~Affine(*np.asarray(registration.matrix, float).ravel()), coordinates)
-    return shapely.set_coordinates(outlines.copy(), coordinates)
 
 
 def building_geometry(

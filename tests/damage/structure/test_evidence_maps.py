@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deepnets4eo.damage.evidence.maps import blank, measure, measure_maps
+from deepnets4eo.damage.structure.maps import blank, measure, measure_maps
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters import Layer
 

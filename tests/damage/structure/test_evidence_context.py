@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from deepnets4eo.damage.evidence.sums import CELL_PX, NEAR_M, lowest_ground, open_means, window_cells
+from deepnets4eo.damage.structure.sums import CELL_PX, NEAR_M, lowest_ground, open_means, window_cells
 
 CELLS = (np.array([8, 9]), np.array([8, 10]))
 
