@@ -1,5 +1,5 @@
 # %% [markdown]
-# # What changed between two images
+# # Change detection
 #
 # First without any labels, then with a network that learns from one place and maps another. The images are those of the
 # **miniature city**: made up (SYNTHETIC), so that the truth is known and nothing has to be downloaded. Real files take the same steps.

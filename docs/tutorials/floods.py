@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Where the water is, and which houses stand in it
+# # Flood mapping, and which houses stand in water
 #
 # A radar pair first, then an optical pair with footprints, then the damage map of the same place. Everything here is made up
 # (SYNTHETIC), so that the truth is known and nothing has to be downloaded. Real files take the same steps.

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Point clouds: classes, and rubble of buildings
+# # Point clouds: classification and rubble
 #
 # From a laser scan to classes of points, and from scans of two dates to the rubble of each building. The scans are those of the
 # **miniature city**: made up (SYNTHETIC), so that the truth is known and nothing has to be downloaded. Real files take the same steps.
