@@ -12,24 +12,22 @@ from deepnets4eo.damage.decision.decision import Decision, DecisionModel, load_m
 from deepnets4eo.damage.decision.estimates import BuildingGround
 from deepnets4eo.damage.decision.findings import block_findings
 from deepnets4eo.damage.decision.inundation import inundated_buildings, with_inundation
-from deepnets4eo.damage.evidences.water import Water, water_looked_for
 from deepnets4eo.damage.journal import JobControl, damage_journal
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.mapping import make_map
-from deepnets4eo.damage.network.find_buildings import with_outline_probability
-from deepnets4eo.damage.opening import open_evidences, open_inputs
+from deepnets4eo.damage.opening import built_in_evidences, open_evidences, open_inputs
+from deepnets4eo.damage.phases import Phase, SharedWork, measure_phases, working_ahead
 from deepnets4eo.damage.placing import register_and_align
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import Evidence, EvidenceSource, Inputs, Site
-from deepnets4eo.damage.structure.evidence import Structure
-from deepnets4eo.damage.structure.unbuilt import Unbuilt
 from deepnets4eo.damage.work import Work, step_progress
-from deepnets4eo.device import return_freed_memory
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import Footprints
 from deepnets4eo.jobs import Journal, Part
 from deepnets4eo.outputs import EventInfo, worst_first
 from deepnets4eo.rasters import LayerLike, gdal_cache
+
+WHERE_BUILDINGS_ARE = (Phase.OUTLINES, Phase.DATES, Phase.BUILDINGS)  # phases of a part, too, whose site is then known
 
 
 def assess(
@@ -117,16 +115,15 @@ def assess_inputs(
 
 
 def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventInfo) -> DamageMap:
-    model, evidences = load_model(inputs, settings), open_evidences(inputs, settings)
+    model, scores = load_model(inputs, settings), open_evidences(inputs, settings)
+    evidences: tuple[Evidence, ...] = (*built_in_evidences(model), *scores, *inputs.priors)
     journal = damage_journal(work.scratch, inputs, settings)
     journal.report_parts()
-    site = open_site(Site(inputs, settings, event, Work(journal), evidences), model, work)
-    with water_looked_for(site):
-        site = measure_structure(site, model)
-    further: tuple[Evidence, ...] = (*site.scores, model.network, Water(), *inputs.priors)
-    for evidence in further:
-        site = evidence.measure(site)
-    damage_map = make_map(site, model, decide(site, model))
+    site = open_site(Site(inputs, settings, event, Work(journal), scores), model, work)
+    with working_ahead(site, evidences):
+        site = measure_phases(site, evidences, *WHERE_BUILDINGS_ARE)
+    site = measure_phases(site, evidences, Phase.SCORES, Phase.MEASURES)
+    damage_map = make_map(site, model, decide(site, model, evidences))
     if work.remote is not None:
         damage_map.findings = worst_first((*damage_map.findings, *block_findings(work.remote.failures)))
     return damage_map
@@ -145,23 +142,13 @@ def open_site(site: Site, model: DecisionModel, work: JobControl, part: Part | N
     )
 
 
-def measure_structure(site: Site, model: DecisionModel) -> Site:
-    """Return the site with the evidence that needs no weights, in the images that the model reads; without outlines of no building."""
-    site = model.check_order(Structure().measure(site))
-    if not model.network.reads_pre:
-        site = replace(site, buildings=site.buildings.without_pre())
-    site = Unbuilt(model.network.is_shipped).measure(site)
-    return_freed_memory()  # of the blocks
-    return site
-
-
-def decide(site: Site, model: DecisionModel) -> Decision:
+def decide(site: Site, model: DecisionModel, evidences: Sequence[Evidence] = ()) -> Decision:
     """Return the decision on all buildings of a site; buildings in water have the grades that water gives."""
     ground = BuildingGround.of(site.outlines, site.post.grid.crs)
     inundated = inundated_buildings(site.buildings, site.water, site.settings)
     decision = model.decide(site.buildings, site.scores, ground, inundated, quake=site.event.is_earthquake)
-    probable = with_outline_probability(decision.ungraded, site.inputs.footprints)
-    decision = replace(decision, ungraded=probable)
+    extended = measure_phases(replace(site, buildings=decision.ungraded), evidences, Phase.AFTERWARDS)
+    decision = replace(decision, ungraded=extended.buildings)
     return decision if site.water is None else with_inundation(decision, site.water, inundated, site.settings)
 
 
@@ -200,6 +187,8 @@ def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), wor
 def _assess_part(inputs: Inputs, part: Part, settings: Settings, journal: Journal, work: JobControl) -> None:
     journal.check_part(part)
     model = load_model(inputs, settings)
-    site = measure_structure(open_site(Site(inputs, settings, work=Work(journal)), model, work, part), model)
-    model.network.measure(site)
+    evidences = built_in_evidences(model)
+    site = open_site(Site(inputs, settings, work=Work(journal)), model, work, part)
+    site = measure_phases(site, evidences, *WHERE_BUILDINGS_ARE)
+    measure_phases(site, [evidence for evidence in evidences if isinstance(evidence, SharedWork)], Phase.MEASURES)
     journal.mark_part(part)

@@ -9,11 +9,15 @@ import geopandas as gpd
 
 from deepnets4eo.addresses import name_of
 from deepnets4eo.cards import Quantity
+from deepnets4eo.damage.decision.decision import DecisionModel
+from deepnets4eo.damage.evidences.water import Water
 from deepnets4eo.damage.images import paths_of
 from deepnets4eo.damage.input_checks import check_images, require_fine_pixels
+from deepnets4eo.damage.network.find_buildings import OutlineProbability
 from deepnets4eo.damage.settings import Settings
-from deepnets4eo.damage.site import EvidenceSource, GivenEvidence, Inputs, ScoreEvidence
+from deepnets4eo.damage.site import Evidence, EvidenceSource, GivenEvidence, Inputs, ScoreEvidence
 from deepnets4eo.damage.skill import check_weights
+from deepnets4eo.damage.structure.unbuilt import structure_evidences
 from deepnets4eo.errors import GridError, InputError, name_hint
 from deepnets4eo.floods import open_new_water
 from deepnets4eo.footprints import Footprints, read_footprints
@@ -153,6 +157,11 @@ def open_evidences(inputs: Inputs, settings: Settings) -> tuple[ScoreEvidence, .
         evidences += load_plugin(installed[name])(inputs, settings, requested.get(name))
     check_weights(evidences)
     return tuple(evidences)
+
+
+def built_in_evidences(model: DecisionModel) -> tuple[Evidence, ...]:
+    """Return the evidences that every job has; some measure nothing without what they need. model : of the decision."""
+    return (*structure_evidences(model.network.is_shipped), *model.evidences, Water(), OutlineProbability())
 
 
 def _requested(text: str) -> dict[str, float | None]:

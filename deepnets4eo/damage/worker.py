@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +10,9 @@ from typing import Protocol
 
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.decision import DecisionModel
+from deepnets4eo.damage.opening import built_in_evidences
+from deepnets4eo.damage.phases import shared_steps
 from deepnets4eo.damage.site import Site
-from deepnets4eo.damage.structure.evidence import Structure
-from deepnets4eo.damage.structure.unbuilt import Unbuilt
-from deepnets4eo.damage.work import BUILDINGS, EVIDENCE, NETWORK, NETWORK_POST, UNBUILT
 from deepnets4eo.device import Compute
 from deepnets4eo.jobs import WHOLE, DoBlock, FinishBlocks, block_of_step
 from deepnets4eo.rasters import gdal_cache
@@ -44,14 +43,7 @@ def block_function(site: Site, model: DecisionModel, step: str) -> DoBlock:
     """In a worker: what does a block of a step. site : with the journal of the job, its images and outlines placed."""
     unknown = Buildings.not_assessed(site.inputs.footprints.frame["id"].to_numpy(), "")
     site = replace(site, buildings=unknown.all_by_post())  # whichever they are: a tile is one of theirs
-    network, unbuilt = model.network, Unbuilt(model.network.is_shipped)
-    steps: dict[str, Callable[[Site], object]] = {
-        EVIDENCE: Structure().measure,
-        UNBUILT: unbuilt.measure,
-        BUILDINGS: unbuilt.measure,
-        NETWORK: network.grade_pair,
-        NETWORK_POST: network.grade_post,
-    }
+    steps = shared_steps(built_in_evidences(model))
 
     def run(finish: FinishBlocks) -> None:
         steps[step](replace(site, work=replace(site.work, part=WHOLE, finish=finish)))  # a part keeps no whole steps

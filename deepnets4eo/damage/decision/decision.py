@@ -33,8 +33,9 @@ from deepnets4eo.damage.decision.reliability import UNKNOWN_SPREAD, Judgement, O
 from deepnets4eo.damage.decision.site_fit import ShareEstimate, SiteFit
 from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.images import DatePair
+from deepnets4eo.damage.phases import Phase
 from deepnets4eo.damage.settings import Settings
-from deepnets4eo.damage.site import Inputs, Site
+from deepnets4eo.damage.site import Evidence, Inputs, Site
 from deepnets4eo.damage.skill import Score
 from deepnets4eo.damage.vocabulary import MAJOR
 from deepnets4eo.errors import InputError
@@ -75,6 +76,9 @@ class DecisionModel:
     network: DamageNetwork = DamageNetwork()
     damaged_share: float | None = None
 
+    name = "model"
+    phase = Phase.DATES
+
     @classmethod
     def load(
         cls, model: str, weight: float = 0.5, damaged_share: float | None = None, *, device: str = "auto",
@@ -97,6 +101,16 @@ class DecisionModel:
             return cls(DamageModel.load(model), network, damaged_share)
         network = DamageNetwork.load(model, folder, weight, device, precision, runtime)
         return cls(DamageModel.load(), network, damaged_share)
+
+    @property
+    def evidences(self) -> tuple[Evidence, ...]:
+        """The evidences that the decision itself has: its check of the dates, and its network."""
+        return self, self.network
+
+    def measure(self, site: Site) -> Site:
+        """Return the site whose images were checked for their order, without what only PRE shows if the network does not read it."""
+        site = self.check_order(site)
+        return site if self.network.reads_pre else replace(site, buildings=site.buildings.without_pre())
 
     def check_order(self, site: Site) -> Site:
         """Return the site with the finding that the outlines give on the order of the images.

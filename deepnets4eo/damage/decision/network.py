@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ from deepnets4eo.damage.network.grader import (
     why_unfit,
 )
 from deepnets4eo.damage.network.pairs import POST, PRE
+from deepnets4eo.damage.phases import Phase
 from deepnets4eo.damage.site import Site
 from deepnets4eo.damage.skill import NetworkSkill, validated_skill
 from deepnets4eo.damage.work import NETWORK, NETWORK_POST
@@ -55,6 +56,7 @@ class DamageNetwork:
     findings: tuple[Finding, ...] = ()
 
     name = NETWORK
+    phase = Phase.MEASURES
 
     @classmethod
     def load(cls, run: str, folder: Path, weight: float, device: str, precision: str, runtime: str) -> DamageNetwork:
@@ -116,6 +118,10 @@ class DamageNetwork:
     def weights(self, buildings: Buildings) -> Floats:
         """(N,) its weight, by the images that show a building."""
         return np.where(buildings.compared, self.weight, self.post_weight)
+
+    def steps(self) -> dict[str, Callable[[Site], object]]:
+        """Return the steps over the images, whose blocks several processes do."""
+        return {NETWORK: self.grade_pair, NETWORK_POST: self.grade_post}
 
     def measure(self, site: Site) -> Site:
         """Return the site with the probabilities of the grades; without buildings that other processes of the job could not grade."""

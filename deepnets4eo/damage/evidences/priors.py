@@ -14,6 +14,7 @@ from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.evidences.rasters import LOOK_PX, RasterEvidence
 from deepnets4eo.damage.evidences.shakemap import ShakeMapGrid
 from deepnets4eo.damage.measured_prior import Curve, MeasuredPrior
+from deepnets4eo.damage.phases import Phase
 from deepnets4eo.errors import GridError, InputError, name_hint
 from deepnets4eo.files import read_yaml
 from deepnets4eo.options import options_from
@@ -56,6 +57,8 @@ class PriorLayer:
     scale: float
     unit: str
     curve: Curve
+
+    phase = Phase.MEASURES
 
     @property
     def name(self) -> str:

@@ -6,7 +6,7 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -16,6 +16,7 @@ import numpy as np
 
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.damage.images import in_colour, mean_gsd
+from deepnets4eo.damage.phases import Phase
 from deepnets4eo.damage.site import Site, WaterAround
 from deepnets4eo.files import read_json, write_json
 from deepnets4eo.floods import (
@@ -44,6 +45,11 @@ class Water:
     """Water in and around each building."""
 
     name = "water"
+    phase = Phase.MEASURES
+
+    def ahead(self, site: Site) -> AbstractContextManager[None]:
+        """Return the context of `water_looked_for`."""
+        return water_looked_for(site)
 
     def measure(self, site: Site) -> Site:
         """Return the site with its water; unchanged if water is not sought or POST cannot show it."""

@@ -17,17 +17,17 @@ from scipy.special import logsumexp
 
 from deepnets4eo.arrays import Floats, Geometries, Mask
 from deepnets4eo.cards import Legend, run_path, shipped_path
-from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.columns import meaning_of
 from deepnets4eo.damage.images import in_colour
 from deepnets4eo.damage.network.pairs import in_pixels
 from deepnets4eo.damage.network.pooling import pool_scene
+from deepnets4eo.damage.phases import Phase
 from deepnets4eo.damage.probabilities import MAX_LOG_ODDS
 from deepnets4eo.damage.settings import Settings
+from deepnets4eo.damage.site import Site
 from deepnets4eo.damage.work import TileWork
 from deepnets4eo.device import choose
 from deepnets4eo.errors import CompleteError, InputError, MissingExtraError, RunError, UnreadableError
-from deepnets4eo.footprints import Footprints
 from deepnets4eo.grid import Grid, gsd_m, mean_gsd_m, transform_shapes
 from deepnets4eo.inspection import BRIGHT_PERCENTILE, DARKEST, bright_value
 from deepnets4eo.jobs import KeptFiles
@@ -278,13 +278,19 @@ def _numbered(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     return buildings.assign(id=[str(number) for number in range(1, len(buildings) + 1)])
 
 
-def with_outline_probability(buildings: Buildings, footprints: Footprints) -> Buildings:
-    """Add the footprints' `building_prob`; NaN for those that are not assessed."""
-    attributes = footprints.attributes
-    if attributes is None or PROBABILITY not in attributes:
-        return buildings
-    values = pd.to_numeric(attributes[PROBABILITY], errors="coerce").to_numpy(float)
-    return buildings.with_columns({"ev_building": values}, meaning_of("outlines"))
+class OutlineProbability:
+    """The probability that an outline contains a building, stated by the footprints."""
+
+    name = "outlines"
+    phase = Phase.AFTERWARDS
+
+    def measure(self, site: Site) -> Site:
+        """Return the site with the footprints' `building_prob`, NaN for buildings that are not assessed; unchanged without it."""
+        attributes = site.inputs.footprints.attributes
+        if attributes is None or PROBABILITY not in attributes:
+            return site
+        values = pd.to_numeric(attributes[PROBABILITY], errors="coerce").to_numpy(float)
+        return site.with_columns(pd.DataFrame({"ev_building": values}), meaning_of("outlines"), self.name)
 
 
 def to_working_image(image: Layer, working_gsd_m: float) -> Layer:

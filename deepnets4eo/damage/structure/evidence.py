@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import shapely
 
 from deepnets4eo.damage.buildings import Buildings, Reason
 from deepnets4eo.damage.images import COARSEST_PRE
+from deepnets4eo.damage.phases import Phase
 from deepnets4eo.damage.site import Site
 from deepnets4eo.damage.structure.block import BLOCK_PX, block_journal, collect, radiometries
 from deepnets4eo.damage.structure.coverage import assess_coverage
@@ -29,6 +31,11 @@ class Structure:
     """Edges, texture, colours, heights, and roofs that are found again."""
 
     name = EVIDENCE
+    phase = Phase.OUTLINES
+
+    def steps(self) -> dict[str, Callable[[Site], object]]:
+        """Return the step over the images, whose blocks several processes do."""
+        return {EVIDENCE: self.measure}
 
     def measure(self, site: Site) -> Site:
         """Return the site with these columns, and with its outlines moved to the buildings in POST.

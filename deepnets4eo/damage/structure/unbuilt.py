@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,9 +15,11 @@ from deepnets4eo.damage.border import Border, balance_weights, fit_border
 from deepnets4eo.damage.buildings import Reason
 from deepnets4eo.damage.images import known_or_assumed_gsd_m
 from deepnets4eo.damage.network.find_buildings import BuildingNetwork
-from deepnets4eo.damage.site import Site
+from deepnets4eo.damage.phases import Phase
+from deepnets4eo.damage.site import Evidence, Site
 from deepnets4eo.damage.structure.block import BuildingGeometry, block_journal, collect
 from deepnets4eo.damage.structure.coverage import assess_coverage
+from deepnets4eo.damage.structure.evidence import Structure
 from deepnets4eo.damage.structure.measures import image_means
 from deepnets4eo.damage.structure.moved_outlines import building_geometry
 from deepnets4eo.damage.work import BUILDINGS, UNBUILT, Work
@@ -81,6 +84,11 @@ class Unbuilt:
     network: bool = False
 
     name = UNBUILT
+    phase = Phase.BUILDINGS
+
+    def steps(self) -> dict[str, Callable[[Site], object]]:
+        """Return the steps over the images, whose blocks several processes do."""
+        return {UNBUILT: self.measure, BUILDINGS: self.measure}
 
     def measure(self, site: Site) -> Site:
         """Return the site without these outlines; unchanged if outlines are not aligned on PRE, or if PRE is radar."""
@@ -103,6 +111,11 @@ class Unbuilt:
         reasons = np.where(unbuilt.flags, Reason.NO_BUILDING, "").astype(object)
         site = site.leave_out(reasons).with_findings(unbuilt.findings())
         return replace(site, looked_for_unbuilt=unbuilt.has_answer)
+
+
+def structure_evidences(network: bool) -> tuple[Evidence, ...]:
+    """Return the evidences without trained weights of the damage. network : whether the network for buildings helps to find unbuilt outlines."""
+    return Structure(), Unbuilt(network)
 
 
 def find_unbuilt(
