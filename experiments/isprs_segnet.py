@@ -2,7 +2,7 @@
 
 Usage: python experiments/isprs_segnet.py --out FOLDER [--seeds 0 1 2]                  (miniature city, SYNTHETIC)
        python experiments/isprs_segnet.py --out FOLDER --data ROOT [--dataset isprs_potsdam]  (the contest's tiles)
-       python experiments/isprs_segnet.py --out FOLDER --data SAMPLES                    (real tiles: ign, vaihingen)
+       python experiments/isprs_segnet.py --out FOLDER --data SAMPLES [--places dubai ign …]   (real tiles, segnet_samples.py)
        python experiments/isprs_segnet.py --out FOLDER --data ROOT --protocol deepnetsforeo --vgg vgg16_bn.safetensors
 --smoke tries all of it in minutes; its figures mean nothing.
 
@@ -27,13 +27,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import segnet_samples
 from isprs_baselines import MAIN, contest, contest_options, without_borders
-from real_tiles import ABOUT, tile_folds
 from score_table import BenchmarkScenes, Outcome, Row
-from script import crop_folds, crop_scenes, plain_errors, title_of, whole_or_samples
+from script import crop_scenes, plain_errors, title_of, whole_or_samples
+from segnet_samples import sample_places
 from seeds import (
     ERODE_PX,
     SMALL,
@@ -48,13 +49,13 @@ from seeds import (
     mean_table,
     run_seeds,
     shorten_rows,
-    to_eroded_scores,
     with_heights,
     write_tables,
 )
 
 from deepnets4eo.cards import DatasetCard, Legend
 from deepnets4eo.evaluation import Protocol, evaluate_pairs
+from deepnets4eo.files import write_json, write_text
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters import LABELS
 from deepnets4eo.segmentation import notebook_segmenter
@@ -87,12 +88,19 @@ ORDERINGS = (
 
 
 def rows(
-    small: bool, epochs: int | None = None, *, published: bool = False, vgg: str | None = None, width: int | None = None
+    small: bool,
+    epochs: int | None = None,
+    *,
+    published: bool = False,
+    vgg: str | None = None,
+    width: int | None = None,
+    heights: tuple[str, int] = (NDSM, 1),
 ) -> list[NetworkRow]:
     """The networks of the group's ISPRS papers, simplest first; `small` ones learn in a few minutes on a core.
 
     published : under the protocol deepnetsforeo. vgg : first weights of all encoders that start from no other row's.
     width : channels of the first stage, instead of 64, or 16 of the small ones.
+    heights : the auxiliary layer of small networks and its number of bands.
     """
     width = width or (WIDTH if small else None)
     shape: dict[str, int | str] = {"width": width} if width else {}
@@ -108,7 +116,7 @@ def rows(
     one = f"model.options={{{described}}}"
     first = (f"model.encoder_weights={vgg}",) if vgg else ()
     first_of_two = (f"model.encoder_weights={vgg},{vgg}",) if vgg else ()
-    second, two = (NDSM, "streams: [3, 1]") if small else (COMPOSITE, "streams: [3, 3]")
+    second, two = (heights[0], f"streams: [3, {heights[1]}]") if small else (COMPOSITE, "streams: [3, 3]")
     layers = f"model.layers=[image, {second}]"
     plus = f"model.options={{head: multi-kernel, deep_supervision: true{narrow}}}"
     corrected = f"model.options={{{two}, network: segnet, frozen: true{correction}}}"
@@ -200,25 +208,27 @@ def score_notebook(weights: Path, scenes: BenchmarkScenes, out: Path, legend: Le
     return Outcome(NOTEBOOK, scores, (), 0.0, time.perf_counter() - started, maps)
 
 
-def on_tiles(table: Sequence[NetworkRow], root: Path, out: Path, seeds: Sequence[int], *, smoke: bool = False) -> str:
-    """The rows on real tiles: of IGN with heights, of Vaihingen a crop whose labels have no borders as they come."""
-    texts = []
-    fitted = [
-        replace(one, row=replace(one.row, overrides=(*one.row.overrides, "data.block_px=32", "data.buffer_px=0",
-                                                     "data.tile_px=96")))
-        for one in table
-    ]  # fmt: skip
-    for tile, (legend, folds) in tile_folds(root, out / "tiles", ["ign", "vaihingen"]).items():
-        folds = crop_folds(folds, out / "smoke" / tile) if smoke else folds
-        full, left_out = run_seeds(fitted, folds, legend, out / tile, seeds)
-        notes = [f"- {ABOUT[tile]}", *(f"- {name} is left out: {reason}" for name, reason in left_out.items())]
-        card = DatasetCard.load("isprs_vaihingen") if tile == "vaihingen" else None
-        borderless = {name: to_eroded_scores(outcomes) for name, outcomes in full.items()}
-        classes = MAIN if tile == "vaihingen" else legend.names
-        title = title_of(f"The real tile {tile}, two halves", smoke=smoke)
-        text = both_tables(title, full, borderless, classes, card, notes)
-        texts.append(write_tables(out / tile, text, full))
-    return "\n".join(texts)
+def on_samples(
+    root: Path, out: Path, seeds: Sequence[int], places: Sequence[str], names: Sequence[str] | None, *, smoke: bool = False
+) -> str:
+    """All rows on the places of the samples; writes results.json, which the lineage quotes, after each place."""
+    measured: dict[str, Any] = {}
+    texts = {}
+    at = list(sample_places(root, out / "tiles", places))
+    for done, place in [(number, place) for number in range(1, len(seeds) + 1) for place in at]:
+        every = rows(True, segnet_samples.EPOCHS, width=segnet_samples.WIDTH, heights=place.heights or (NDSM, 1))
+        every = [one for one in every if one.row.name not in segnet_samples.LEFT_OUT]
+        table = choose_rows(segnet_samples.place_rows(every, place), names)
+        table = shorten_rows(table) if smoke else table
+        folds = [crop_scenes(fold, out / "smoke" / place.name) for fold in place.folds] if smoke else place.folds
+        full, left_out = run_seeds(table, folds, place.legend, out / place.name, seeds[:done], segnet_samples.PROTOCOL)
+        measured[place.name] = {name: segnet_samples.scores_by_seed(full[name], folds) for name in full}
+        notes = [f"- {place.about}", *(f"- {name} is left out: {reason}" for name, reason in left_out.items())]
+        title = title_of(f"{place.name}: {segnet_samples.STEPS} steps", smoke=smoke)
+        texts[place.name] = mean_table(title, full, place.legend.names, {}, notes)
+        write_json(out / "results.json", {"smoke": smoke, "steps": segnet_samples.STEPS, "places": measured})
+        write_text(out / "seeds.md", "\n".join(texts.values()))
+    return "\n".join(texts.values())
 
 
 def main() -> None:
@@ -230,6 +240,7 @@ def main() -> None:
     parser.add_argument("--notebook", type=Path, help="safetensors file of the notebook's SegNet, to score beside ours")
     parser.add_argument("--layer", nargs="+", default=[], metavar="NAME=PATTERN", help="e.g. ndsm=heights/{id}.tif")
     parser.add_argument("--width", type=int, help="channels of the networks' first stage")
+    parser.add_argument("--places", nargs="+", choices=list(segnet_samples.PLACES), default=list(segnet_samples.PLACES))
     arguments = parser.parse_args()
     arguments.data, arguments.samples = whole_or_samples(arguments.data)
     if (arguments.protocol or arguments.notebook or arguments.layer) and not arguments.data:
@@ -239,14 +250,14 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     logging.getLogger("seeds").setLevel(logging.INFO)
     smoke, out, seeds = arguments.smoke, arguments.out, arguments.seeds[: 1 if arguments.smoke else None]
+    if arguments.samples:
+        print(on_samples(arguments.samples, out, seeds, arguments.places, arguments.rows, smoke=smoke))
+        return
     every = rows(
         arguments.data is None, arguments.epochs, published=bool(arguments.protocol),
         vgg=str(arguments.vgg) if arguments.vgg else None, width=arguments.width,
     )  # fmt: skip
     table = choose_rows(shorten_rows(every) if smoke else every, arguments.rows)
-    if arguments.samples:
-        print(on_tiles(table, arguments.samples, out, seeds, smoke=smoke))
-        return
     card = DatasetCard.load(arguments.dataset)
     if arguments.data:
         layout = THREE_BANDS[card.name] | dict(one.split("=", 1) for one in arguments.layer)

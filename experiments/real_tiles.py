@@ -109,12 +109,16 @@ def tile_folds(
         except MissingExtraError as error:
             log.warning("%s is skipped: %s", name, error)
             continue
-        first, second = (
-            {f"{name}-{side}": _write_half(tile, window, Path(out) / name / side)}
-            for side, window in halves(tile).items()
-        )
-        folds[name] = (tile.legend, (BenchmarkScenes(first, second), BenchmarkScenes(second, first)))
+        folds[name] = (tile.legend, folds_of_tile(tile, name, Path(out)))
     return folds
+
+
+def folds_of_tile(tile: RealTile, name: str, out: Path) -> Folds:
+    """Return the two folds of one tile, the halves swapped; files are written under `out/<name>` once."""
+    first, second = (
+        {f"{name}-{side}": _write_half(tile, window, out / name / side)} for side, window in halves(tile).items()
+    )
+    return BenchmarkScenes(first, second), BenchmarkScenes(second, first)
 
 
 def halves(tile: RealTile) -> dict[str, Window]:

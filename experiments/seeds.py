@@ -107,9 +107,18 @@ def shorten_rows(table: Sequence[NetworkRow]) -> list[NetworkRow]:
 
 
 def run_seeds(
-    table: Sequence[NetworkRow], folds: Sequence[BenchmarkScenes], legend: Legend, out: Path, seeds: Iterable[int]
+    table: Sequence[NetworkRow],
+    folds: Sequence[BenchmarkScenes],
+    legend: Legend,
+    out: Path,
+    seeds: Iterable[int],
+    protocol: Protocol | None = None,
 ) -> tuple[dict[str, list[Outcome]], dict[str, str]]:
-    """Outcomes by row, one a seed, the folds' maps scored as one; and why rows were left out."""
+    """Return the outcomes by row, one per seed, the folds' maps scored as one; and why rows were left out.
+
+    protocol : how maps are scored; by default on all labels and on labels eroded by `ERODE_PX`.
+    """
+    protocol = protocol or Protocol(erode_px=ERODE_PX)
     by_row: dict[str, list[Outcome]] = {}
     left_out = {
         one.row.name: f"there is no {', '.join(missing)}"
@@ -125,8 +134,8 @@ def run_seeds(
                 first = [run_folder(by_row[name][-1], number - 1, len(folds)) for name in one.streams]
                 weights = (f"model.encoder_weights={','.join(map(str, first))}",) if first else ()
                 row = replace(one.row, overrides=(*one.row.overrides, *weights, f"train.seed={seed}"))
-                of_folds.append(run_row(row, scenes, legend, folder, protocol=Protocol(erode_px=ERODE_PX)))
-            by_row.setdefault(one.row.name, []).append(_merge_folds(of_folds, folds, legend))
+                of_folds.append(run_row(row, scenes, legend, folder, protocol=protocol))
+            by_row.setdefault(one.row.name, []).append(_merge_folds(of_folds, folds, legend, protocol))
             log.info("%s, seed %d: %.0f s", one.row.name, seed, time.perf_counter() - started)
     check_not_empty(by_row, left_out)
     return by_row, left_out
@@ -138,12 +147,14 @@ def run_folder(outcome: Outcome, fold: int = 0, folds: int = 1) -> Path:
     return maps[fold * len(maps) // folds].parent / "run"
 
 
-def _merge_folds(of_folds: Sequence[Outcome], folds: Sequence[BenchmarkScenes], legend: Legend) -> Outcome:
+def _merge_folds(
+    of_folds: Sequence[Outcome], folds: Sequence[BenchmarkScenes], legend: Legend, protocol: Protocol
+) -> Outcome:
     if len(of_folds) == 1:
         return of_folds[0]
     maps = {name: path for outcome in of_folds for name, path in outcome.maps.items()}
     labels = {name: sources[LABELS] for fold in folds for name, sources in fold.test.items()}
-    scores = evaluate_pairs([(path, labels[name]) for name, path in maps.items()], legend, Protocol(erode_px=ERODE_PX))
+    scores = evaluate_pairs([(path, labels[name]) for name, path in maps.items()], legend, protocol)
     seconds = (sum(outcome.train_seconds for outcome in of_folds), sum(outcome.predict_seconds for outcome in of_folds))
     return Outcome(of_folds[0].name, scores.to_dict(), (), *seconds, maps=maps)
 

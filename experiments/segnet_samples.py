@@ -1,0 +1,154 @@
+"""Real labelled places on which isprs_segnet.py trains small networks, and the further rows that it trains there.
+
+Dubai (CC0): two of six tiles left out in turn, one in three of their parts tested on. Vaihingen, IGN, Houston 2018 and Las Vegas:
+one tile each, whose halves are swapped (`real_tiles`). IGN has heights above ground, Houston a composite of three bands of its cube,
+Las Vegas the first near infrared band as the second layer of the two-stream networks. All networks take the same number of steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dubai import folds_of
+from equal_steps import DUBAI
+from hyperspectral_cubes import COLOURS, HOUSTON
+from real_tiles import ABOUT, RGB, RealTile, folds_of_tile, pixel_grid, tile_folds
+from score_table import BenchmarkScenes, Outcome, Row
+from script import require_all
+from seeds import NetworkRow
+
+from deepnets4eo.cards import VOID, Legend, LegendClass
+from deepnets4eo.evaluation import Protocol
+from deepnets4eo.segmenters import LITE0
+
+EPOCHS, STEPS_PER_EPOCH, BATCH, TILE_PX, WIDTH = 4, 25, 4, 64, 8
+STEPS = EPOCHS * STEPS_PER_EPOCH
+TESTED = 3  # one in so many parts of Dubai's tiles that are left out
+PROTOCOL = Protocol(boundary_px=3)
+SHORT = (
+    f"data.windows_per_epoch={STEPS_PER_EPOCH * BATCH}", f"data.tile_px={TILE_PX}", "data.val_share=0", "data.buffer_px=0",
+    "train.precision=bfloat16",
+)  # fmt: skip
+UNET, DISTANCE = "U-Net ResNet-34", "U-Net lite0, distance head"
+UNET_RANDOM, UNET_IMAGENET = "U-Net lite0, random weights", "U-Net lite0, ImageNet"
+EARLY, EARLY_UNET = "SegNet, early fusion", "U-Net lite0, early fusion"
+LEFT_OUT = ("FCN-16s", "FCN + RF + CRF (DST_2)", "Residual correction, windows at random")
+SMALL_UNET = (
+    *SHORT, f"train.batch_size={BATCH}", f"train.epochs={EPOCHS}", "data.num_workers=0", "data.sampling=balanced",
+    "train.keep=last", "predict.tile_px=320", "data.block_px=32",
+)  # fmt: skip
+ONE_STREAM = ("FCN (DLR_2)", "SegNet", "SegNet++ (multi-kernel)")
+
+
+@dataclass(frozen=True)
+class SamplePlace:
+    """A place of the samples: legend, folds, what readers of its scores need to know, and its second layer with its bands."""
+
+    name: str
+    legend: Legend
+    folds: Sequence[BenchmarkScenes]
+    about: str
+    heights: tuple[str, int] | None = None
+
+
+PLACES: dict[str, tuple[str, int] | None] = {  # name -> second layer, its bands
+    "dubai": None,
+    "vaihingen": None,
+    "ign": ("ndsm", 1),
+    "vegas": ("intensity", 1),
+    "houston": ("cube", 3),
+}
+
+
+def houston(folder: Path) -> RealTile:
+    """Read the crop of Houston 2018: colours of 0.25 m, and three bands of the cube of 1 m, each pixel repeated 4 × 4."""
+    from scipy.io import loadmat
+
+    require_all(folder, ["houston_dataset.mat"])
+    arrays = loadmat(folder / "houston_dataset.mat")
+    stored = arrays["clasLabs"].astype(np.uint8)
+    labels = np.where(stored > 0, stored - 1, VOID).astype(np.uint8)
+    cube = arrays["hyprImg"][..., [46, 30, 14]].transpose(2, 0, 1).astype(np.float32)
+    names = ("band 47", "band 31", "band 15")
+    layers: dict[str, tuple[Any, tuple[str, ...]]] = {
+        "image": (np.ascontiguousarray(arrays["rgbImg"].transpose(2, 0, 1)), RGB),
+        "cube": (cube.repeat(4, axis=1).repeat(4, axis=2), names),
+    }
+    classes = tuple(
+        LegendClass(value, name, color) for value, (name, color) in enumerate(zip(HOUSTON, COLOURS, strict=True))
+    )
+    return RealTile(Legend("houston", classes), pixel_grid(labels), labels, layers)
+
+
+def sample_places(root: Path, out: Path, names: Sequence[str]) -> Iterator[SamplePlace]:
+    """Yield the places of these names; their scenes are written under `out` once. Errors: InputError for missing folders."""
+    for name in names:
+        if name == "dubai":
+            folds = [
+                BenchmarkScenes(fold.train, dict(list(fold.test.items())[::TESTED]))
+                for fold in folds_of(root / "dubai", out / "dubai", "tiles", 3)
+            ]
+            about = "two of six tiles left out in turn, one in three of their parts tested on"
+            yield SamplePlace(name, DUBAI, folds, about)
+        elif name == "houston":
+            tile = houston(root / "houston2018_crop")
+            yield SamplePlace(
+                name, tile.legend, folds_of_tile(tile, name, out), "two thirds of the pixels have no label", PLACES[name]
+            )
+        else:
+            legend, halves = tile_folds(root, out, [name])[name]
+            yield SamplePlace(name, legend, halves, ABOUT[name], PLACES[name])
+
+
+def place_rows(table: Sequence[NetworkRow], place: SamplePlace) -> list[NetworkRow]:
+    """Return the rows of one stream if the place has only an image, else SegNet and the two-stream rows; U-Nets after both."""
+    shortened = [replace(one, row=replace(one.row, overrides=(*one.row.overrides, *SHORT))) for one in table]
+    segnet = next(one.row for one in shortened if one.row.name == "SegNet")
+    second = [place.heights[0]] if place.heights else []
+    both = f"model.layers=[image, {', '.join(second)}]"
+    lite0 = f"model.encoder={LITE0}"
+    distance = "model.options={head: distance, head_options: {clip_px: 16, weight: 1.0}}"
+    unets = [
+        Row(UNET_RANDOM, "unet-resnet34", (*SMALL_UNET, lite0)),
+        Row(DISTANCE, "unet-distance", (*SMALL_UNET, lite0, distance)),
+        Row(UNET_IMAGENET, "unet-resnet34", (*SMALL_UNET, lite0, f"model.encoder_weights={LITE0}")),
+        Row(UNET, "unet-resnet34", SMALL_UNET),
+    ]
+    early = [
+        Row(EARLY, "segnet", (*segnet.overrides, both)),
+        Row(EARLY_UNET, "unet-resnet34", (*SMALL_UNET, lite0, both)),
+    ]
+    if not second:
+        one_stream = [one for one in shortened if one.row.name in ONE_STREAM]
+        return [*one_stream, *map(NetworkRow, unets)]
+    two = [one for one in shortened if one.row.name not in ONE_STREAM or one.row.name == "SegNet"]
+    return [*two, *map(NetworkRow, [*early, *unets[-2:-1]])]
+
+
+def scores_by_seed(outcomes: Sequence[Outcome], folds: Sequence[BenchmarkScenes]) -> dict[str, Any]:
+    """Return the scores in percent, one per seed: overall, by class, of borders; and seconds per step of training."""
+
+    def percent(*keys: str) -> list[float | None]:
+        values = []
+        for one in outcomes:
+            value: Any = one.scores
+            for key in keys:
+                value = value[key]
+            values.append(None if value is None else round(100 * float(value), 2))
+        return values
+
+    classes = outcomes[0].scores["f1"]
+    seconds = [round(one.train_seconds / (STEPS * len(folds)), 3) for one in outcomes]
+    return {
+        "overall_accuracy": percent("overall_accuracy"),
+        "mean_f1": percent("mean_f1"),
+        "mean_iou": percent("mean_iou"),
+        "boundary_f1": percent("boundaries", "mean_f1"),
+        "f1": {name: percent("f1", name) for name in classes},
+        "iou": {name: percent("iou", name) for name in classes},
+        "wall_seconds_per_step": seconds,
+    }
