@@ -27,6 +27,7 @@ from script import add_smoke, crop_folds, crop_scenes, plain_errors, shorten, ti
 
 from deepnets4eo.baselines import ExpertRules
 from deepnets4eo.cards import VOID, DatasetCard, Legend, open_dataset
+from deepnets4eo.files import read_json, write_json
 from deepnets4eo.grid import blocks
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.rasters import LABELS, Layer, Scene
@@ -178,7 +179,11 @@ def run_table(
 
 
 def real_tables(arguments: argparse.Namespace) -> None:
-    """Run the rows on each real labelled tile by itself, with its own classes; one table and one sheet of maps a tile."""
+    """Run the rows on each real labelled tile by itself, with its own classes; one table and one sheet of maps per tile.
+
+    Writes results.json, which the lineage quotes: tile, row, scores in percent.
+    """
+    measured = {}
     out, names, smoke = arguments.out, arguments.rows, arguments.smoke
     every = rows(arguments.encoder_weights, made_up=True, vgg=arguments.vgg)
     table = [row for row in every if not names or row.name in names]
@@ -189,6 +194,12 @@ def real_tables(arguments: argparse.Namespace) -> None:
         if smoke:
             folds, fitted = crop_folds(folds, out / "smoke" / tile), [shorten(row) for row in fitted]
         print(tile_table(tile, legend, folds, fitted, out / tile, text))
+        ours = read_json(out / tile / "table.json")["ours"]
+        measured[tile] = {
+            name: {score: round(100 * one["scores"][score], 2) for score in ("overall_accuracy", "mean_f1", "mean_iou")}
+            for name, one in ours.items()
+        }
+        write_json(out / "results.json", {"smoke": smoke, "tiles": measured})
 
 
 def main() -> None:

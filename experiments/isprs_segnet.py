@@ -2,7 +2,7 @@
 
 Usage: python experiments/isprs_segnet.py --out FOLDER [--seeds 0 1 2]                  (miniature city, SYNTHETIC)
        python experiments/isprs_segnet.py --out FOLDER --data ROOT [--dataset isprs_potsdam]  (the contest's tiles)
-       python experiments/isprs_segnet.py --out FOLDER --data SAMPLES [--places dubai ign …]   (real tiles, segnet_samples.py)
+       python experiments/isprs_segnet.py --out FOLDER --data SAMPLES [--sites dubai ign …]   (real tiles, segnet_samples.py)
        python experiments/isprs_segnet.py --out FOLDER --data ROOT --protocol deepnetsforeo --vgg vgg16_bn.safetensors
 --smoke tries all of it in minutes; its figures mean nothing.
 
@@ -34,7 +34,6 @@ import segnet_samples
 from isprs_baselines import MAIN, contest, contest_options, without_borders
 from score_table import BenchmarkScenes, Outcome, Row
 from script import crop_scenes, plain_errors, title_of, whole_or_samples
-from segnet_samples import sample_places
 from seeds import (
     ERODE_PX,
     SMALL,
@@ -52,6 +51,7 @@ from seeds import (
     with_heights,
     write_tables,
 )
+from segnet_samples import sample_sites
 
 from deepnets4eo.cards import DatasetCard, Legend
 from deepnets4eo.evaluation import Protocol, evaluate_pairs
@@ -209,24 +209,30 @@ def score_notebook(weights: Path, scenes: BenchmarkScenes, out: Path, legend: Le
 
 
 def on_samples(
-    root: Path, out: Path, seeds: Sequence[int], places: Sequence[str], names: Sequence[str] | None, *, smoke: bool = False
+    root: Path,
+    out: Path,
+    seeds: Sequence[int],
+    sites: Sequence[str],
+    names: Sequence[str] | None,
+    *,
+    smoke: bool = False,
 ) -> str:
-    """All rows on the places of the samples; writes results.json, which the lineage quotes, after each place."""
+    """All rows on the sites of the samples; writes results.json, which the lineage quotes, after each site."""
     measured: dict[str, Any] = {}
     texts = {}
-    at = list(sample_places(root, out / "tiles", places))
-    for done, place in [(number, place) for number in range(1, len(seeds) + 1) for place in at]:
-        every = rows(True, segnet_samples.EPOCHS, width=segnet_samples.WIDTH, heights=place.heights or (NDSM, 1))
+    at = list(sample_sites(root, out / "tiles", sites))
+    for done, site in [(number, site) for number in range(1, len(seeds) + 1) for site in at]:
+        every = rows(True, segnet_samples.EPOCHS, width=segnet_samples.WIDTH, heights=site.heights or (NDSM, 1))
         every = [one for one in every if one.row.name not in segnet_samples.LEFT_OUT]
-        table = choose_rows(segnet_samples.place_rows(every, place), names)
+        table = choose_rows(segnet_samples.site_rows(every, site), names)
         table = shorten_rows(table) if smoke else table
-        folds = [crop_scenes(fold, out / "smoke" / place.name) for fold in place.folds] if smoke else place.folds
-        full, left_out = run_seeds(table, folds, place.legend, out / place.name, seeds[:done], segnet_samples.PROTOCOL)
-        measured[place.name] = {name: segnet_samples.scores_by_seed(full[name], folds) for name in full}
-        notes = [f"- {place.about}", *(f"- {name} is left out: {reason}" for name, reason in left_out.items())]
-        title = title_of(f"{place.name}: {segnet_samples.STEPS} steps", smoke=smoke)
-        texts[place.name] = mean_table(title, full, place.legend.names, {}, notes)
-        write_json(out / "results.json", {"smoke": smoke, "steps": segnet_samples.STEPS, "places": measured})
+        folds = [crop_scenes(fold, out / "smoke" / site.name) for fold in site.folds] if smoke else site.folds
+        full, left_out = run_seeds(table, folds, site.legend, out / site.name, seeds[:done], segnet_samples.PROTOCOL)
+        measured[site.name] = {name: segnet_samples.scores_by_seed(full[name], folds) for name in full}
+        notes = [f"- {site.about}", *(f"- {name} is left out: {reason}" for name, reason in left_out.items())]
+        title = title_of(f"{site.name}: {segnet_samples.STEPS} steps", smoke=smoke)
+        texts[site.name] = mean_table(title, full, site.legend.names, {}, notes)
+        write_json(out / "results.json", {"smoke": smoke, "steps": segnet_samples.STEPS, "sites": measured})
         write_text(out / "seeds.md", "\n".join(texts.values()))
     return "\n".join(texts.values())
 
@@ -240,7 +246,7 @@ def main() -> None:
     parser.add_argument("--notebook", type=Path, help="safetensors file of the notebook's SegNet, to score beside ours")
     parser.add_argument("--layer", nargs="+", default=[], metavar="NAME=PATTERN", help="e.g. ndsm=heights/{id}.tif")
     parser.add_argument("--width", type=int, help="channels of the networks' first stage")
-    parser.add_argument("--places", nargs="+", choices=list(segnet_samples.PLACES), default=list(segnet_samples.PLACES))
+    parser.add_argument("--sites", nargs="+", choices=list(segnet_samples.SITES), default=list(segnet_samples.SITES))
     arguments = parser.parse_args()
     arguments.data, arguments.samples = whole_or_samples(arguments.data)
     if (arguments.protocol or arguments.notebook or arguments.layer) and not arguments.data:
@@ -251,7 +257,7 @@ def main() -> None:
     logging.getLogger("seeds").setLevel(logging.INFO)
     smoke, out, seeds = arguments.smoke, arguments.out, arguments.seeds[: 1 if arguments.smoke else None]
     if arguments.samples:
-        print(on_samples(arguments.samples, out, seeds, arguments.places, arguments.rows, smoke=smoke))
+        print(on_samples(arguments.samples, out, seeds, arguments.sites, arguments.rows, smoke=smoke))
         return
     every = rows(
         arguments.data is None, arguments.epochs, published=bool(arguments.protocol),

@@ -38,7 +38,11 @@ from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_json, write_text
 from deepnets4eo.segmenters.efficientnet import LEVEL_CHANNELS, EfficientNetLite0, frozen_encoder
 
-PATCH_PX, MIN_SIDE_PX, MARGIN = 64, 40, 1.3  # side of the patch; least ground that it shows; times the longer side of the box
+PATCH_PX, MIN_SIDE_PX, MARGIN = (
+    64,
+    40,
+    1.3,
+)  # side of the patch; least ground that it shows; times the longer side of the box
 STEPS, BATCH, RATE, HEAD_RATE, DECAY, DROPOUT = 80, 32, 5e-4, 2e-3, 0.01, 0.3
 GAIN, OFFSET = 0.2, 0.1  # deviations of brightness, drawn per patch
 MAX_WEIGHT = 5.0  # of the damaged buildings in the loss
@@ -209,14 +213,14 @@ def score(tested: Patches, calls: dict[str, list[NDArray[np.int8]]]) -> dict[str
     result |= {VOTE: f1(tested.labels, majority(votes)), ALL: f1(tested.labels, np.ones_like(tested.labels))}
     result |= {"voters": len(votes), "ties": int((2 * votes.sum(axis=0) == len(votes)).sum())}
     result |= {"buildings": len(tested.labels), "damaged": int(tested.labels.sum())}
-    places = {}
+    of_events = {}
     for event in sorted(set(tested.events.tolist())):
         rows = tested.events == event
-        places[event] = {
+        of_events[event] = {
             "buildings": int(rows.sum()), "damaged": int(tested.labels[rows].sum()),
             "called damaged": int((majority(votes[:, rows]) == 1).sum()), VOTE: f1(tested.labels[rows], majority(votes[:, rows])),
         }  # fmt: skip
-    return {**result, "places": places}
+    return {**result, "events": of_events}
 
 
 def table(results: dict[str, Any], title: str) -> str:

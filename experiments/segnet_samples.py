@@ -1,4 +1,4 @@
-"""Real labelled places on which isprs_segnet.py trains small networks, and the further rows that it trains there.
+"""Real labelled sites on which isprs_segnet.py trains small networks, and the further rows that it trains there.
 
 Dubai (CC0): two of six tiles left out in turn, one in three of their parts tested on. Vaihingen, IGN, Houston 2018 and Las Vegas:
 one tile each, whose halves are swapped (`real_tiles`). IGN has heights above ground, Houston a composite of three bands of its cube,
@@ -45,8 +45,8 @@ ONE_STREAM = ("FCN (DLR_2)", "SegNet", "SegNet++ (multi-kernel)")
 
 
 @dataclass(frozen=True)
-class SamplePlace:
-    """A place of the samples: legend, folds, what readers of its scores need to know, and its second layer with its bands."""
+class SampleSite:
+    """A site of the samples: legend, folds, what readers of its scores need to know, and its second layer with its bands."""
 
     name: str
     legend: Legend
@@ -55,7 +55,7 @@ class SamplePlace:
     heights: tuple[str, int] | None = None
 
 
-PLACES: dict[str, tuple[str, int] | None] = {  # name -> second layer, its bands
+SITES: dict[str, tuple[str, int] | None] = {  # name -> second layer, its bands
     "dubai": None,
     "vaihingen": None,
     "ign": ("ndsm", 1),
@@ -84,8 +84,8 @@ def houston(folder: Path) -> RealTile:
     return RealTile(Legend("houston", classes), pixel_grid(labels), labels, layers)
 
 
-def sample_places(root: Path, out: Path, names: Sequence[str]) -> Iterator[SamplePlace]:
-    """Yield the places of these names; their scenes are written under `out` once. Errors: InputError for missing folders."""
+def sample_sites(root: Path, out: Path, names: Sequence[str]) -> Iterator[SampleSite]:
+    """Yield the sites of these names; their scenes are written under `out` once. Errors: InputError for missing folders."""
     for name in names:
         if name == "dubai":
             folds = [
@@ -93,22 +93,26 @@ def sample_places(root: Path, out: Path, names: Sequence[str]) -> Iterator[Sampl
                 for fold in folds_of(root / "dubai", out / "dubai", "tiles", 3)
             ]
             about = "two of six tiles left out in turn, one in three of their parts tested on"
-            yield SamplePlace(name, DUBAI, folds, about)
+            yield SampleSite(name, DUBAI, folds, about)
         elif name == "houston":
             tile = houston(root / "houston2018_crop")
-            yield SamplePlace(
-                name, tile.legend, folds_of_tile(tile, name, out), "two thirds of the pixels have no label", PLACES[name]
+            yield SampleSite(
+                name,
+                tile.legend,
+                folds_of_tile(tile, name, out),
+                "two thirds of the pixels have no label",
+                SITES[name],
             )
         else:
             legend, halves = tile_folds(root, out, [name])[name]
-            yield SamplePlace(name, legend, halves, ABOUT[name], PLACES[name])
+            yield SampleSite(name, legend, halves, ABOUT[name], SITES[name])
 
 
-def place_rows(table: Sequence[NetworkRow], place: SamplePlace) -> list[NetworkRow]:
-    """Return the rows of one stream if the place has only an image, else SegNet and the two-stream rows; U-Nets after both."""
+def site_rows(table: Sequence[NetworkRow], site: SampleSite) -> list[NetworkRow]:
+    """Return the rows of one stream if the site has only an image, else SegNet and the two-stream rows; U-Nets after both."""
     shortened = [replace(one, row=replace(one.row, overrides=(*one.row.overrides, *SHORT))) for one in table]
     segnet = next(one.row for one in shortened if one.row.name == "SegNet")
-    second = [place.heights[0]] if place.heights else []
+    second = [site.heights[0]] if site.heights else []
     both = f"model.layers=[image, {', '.join(second)}]"
     lite0 = f"model.encoder={LITE0}"
     distance = "model.options={head: distance, head_options: {clip_px: 16, weight: 1.0}}"

@@ -4,8 +4,9 @@ Usage: python experiments/series_novelty.py [--seeds 0 1 2] [--size 512] [--date
 Each city is rendered at dates of two years, with the seasons, light and noise of its sensor; clouds of which the masks miss
 the rims are laid over it, and a few patches of ground become something else from one date on. All methods rank the same
 cells at the same dates: ours, and plain ones on pixels (length of the standardised difference, IR-MAD), as the mean over a
-cell, of each date and the one before, or of the medians of three dates before and from the date on. With --data, the real series there are ranked too; they have no
-labels of change, so nothing is claimed of them.
+cell, of each date and the one before, or of the medians of three dates before and from the date on. With --data, the real series there are ranked too. One of them,
+the flood, has land, water and clouds labelled on each date: the changes of its cells, by bands and by frozen features, are scored on the cells whose share of water
+differs from the median of the three dates before. --seeds without a number runs only the real series. Writes table.md and results.json.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import argparse
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
-from script import add_smoke, plain_errors, require_all, title_of
+from script import add_smoke, plain_errors, require_all, require_files, title_of
+from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.change import NoveltyOptions
 from deepnets4eo.change.classical.pair_scores import SPECTRAL
@@ -37,11 +39,15 @@ from deepnets4eo.evaluation import spread
 from deepnets4eo.files import write_json, write_text
 from deepnets4eo.grid import Window
 from deepnets4eo.jobs import JobOutput
+from deepnets4eo.rasters import Layer
 from deepnets4eo.synthetic import City
 
 log = logging.getLogger(__name__)
 
 CELL_PX, GSD_M = 16, 1.0
+LAND, WATER = 1, 2  # classes of the labels of the real flood
+MIN_CLEAR, MIN_CHANGE = 0.7, 0.3  # of a cell: share of pixels without clouds, and change of its share of water
+REAL_WAYS = {"bands": None, "frozen features": "efficientnet-lite0"}
 BANDS = ("red", "green", "blue", "nir")
 CHANGES, CLOUDS = 8, 0.12
 LATE = 3  # dates after the true one at which a change still counts, as clouds may hide it; one before, for medians
@@ -200,6 +206,30 @@ def table_of(rows: dict[str, list[dict[str, float]]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def score_flood(data: Path) -> dict[str, Any]:
+    """Return how well the size of a cell's change ranks the cells whose water changed at the last clear date of the real flood."""
+    folder, how, options = REAL["flood"]
+    labels = data / str(how["masks"])
+    series = ImageSeries.open(str(data / folder), **how | {"masks": labels})
+    cells = CellGrid(series.grid, options.cell_px, options.cell_px)
+    shares = []
+    for path in require_files(labels, "*.tif"):
+        kinds = Layer.open(path).read()[0][0]
+        clear = cell_sums(np.isin(kinds, (LAND, WATER)).astype(np.float32), cells)
+        water = cell_sums((kinds == WATER).astype(np.float32), cells) / np.maximum(clear, 1)
+        shares.append(np.where(clear >= MIN_CLEAR * options.cell_px**2, water, np.nan).ravel())
+    result: dict[str, Any] = {"auc": {}}
+    for way, encoder in REAL_WAYS.items():
+        chosen = replace(options, encoder=encoder)
+        (delta,) = iter_deltas(measure_cells(series, cells, make_features(series, chosen), workers=1), chosen)
+        change = shares[delta.index] - np.nanmedian(shares[: delta.index], axis=0)
+        labelled = ~np.isnan(change)
+        changed = np.abs(change[labelled]) >= MIN_CHANGE
+        result["auc"][way] = round(float(roc_auc_score(changed, delta.magnitude[labelled])), 3)
+        result |= {"cells": int(labelled.sum()), "changed": int(changed.sum()), "dates": len(series)}
+    return result
+
+
 def rank_real(data: Path, out: Path) -> str:
     """Rank the real series; a sentence each, no scores."""
     lines = []
@@ -215,7 +245,7 @@ def rank_real(data: Path, out: Path) -> str:
 def main() -> None:
     """Print the table, and write it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--dates", type=int, default=24)
     parser.add_argument("--data", type=Path)
@@ -236,15 +266,20 @@ def main() -> None:
             rows.setdefault(name, []).append(scores_of(method(series, cells), changes, cells, chosen.dates))
             log.info("seed %d, %s: %.1f s %s", seed, name, time.perf_counter() - started, rows[name][-1])
     text = title_of("Rare changes in series", smoke=chosen.smoke) + "\n\n"
-    text += (
-        f"SYNTHETIC: {len(chosen.seeds)} cities of {chosen.size}² px, {chosen.dates} dates, {CHANGES} true changes of one cell of "
-        f"{CELL_PX} px each, {CLOUDS:.0%} clouds of which the masks miss a quarter; percent, mean ± sd over the seeds.\n\n{table_of(rows)}\n"
-    )
+    if rows:
+        text += (
+            f"SYNTHETIC: {len(chosen.seeds)} cities of {chosen.size}² px, {chosen.dates} dates, {CHANGES} true changes of one cell of "
+            f"{CELL_PX} px each, {CLOUDS:.0%} clouds of which the masks miss a quarter; percent, mean ± sd over the seeds.\n\n{table_of(rows)}\n"
+        )
+    real: dict[str, Any] = {}
     if chosen.data:
-        text += f"\nReal series, without labels of change:\n{rank_real(chosen.data, chosen.out)}\n"
+        real = score_flood(chosen.data)
+        ways = ", ".join(f"{way} {auc:.3f}" for way, auc in real["auc"].items())
+        text += f"\nReal series:\n{rank_real(chosen.data, chosen.out)}\n"
+        text += f"- flood: {real['changed']} of {real['cells']} cells changed their water; AUC by the size of the change: {ways}\n"
     chosen.out.mkdir(parents=True, exist_ok=True)
     write_text(chosen.out / "table.md", text)
-    write_json(chosen.out / "scores.json", rows)
+    write_json(chosen.out / "results.json", {"smoke": chosen.smoke, "synthetic": rows, "flood": real})
     print(text)
 
 

@@ -1,10 +1,12 @@
-"""Writes docs/lineage.md from docs/lineage.yaml and the published rows of the dataset cards.
+"""Writes docs/lineage.md from docs/lineage.yaml, the published rows of the dataset cards, and the results of the scripts.
 
 Run: python scripts/lineage_page.py
 """
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -14,15 +16,18 @@ from typing import Any
 import yaml
 
 from deepnets4eo.cards import DatasetCard, PublishedScores
+from deepnets4eo.evaluation import spread
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE, PAGE = ROOT / "docs" / "lineage.yaml", ROOT / "docs" / "lineage.md"
 KINDS = {
     "real": "the whole data, or a real place",
     "sample": "a few real tiles",
-    "made-up": "SYNTHETIC",
+    "synthetic": "SYNTHETIC",
     "by path": "bring the data; no figure of ours",
 }
+RESULTS = ROOT / "experiments" / "results"  # what a script wrote, under the name of the script
+FIGURE = re.compile(r"\{([^{}|]+)(?:\|(\d))?\}")  # a path in the results of a row's script, and decimals
 NOT_MEASURED = "not measured in this state"  # of a script that was run as --smoke alone
 HEAD = """# The lineage
 
@@ -30,7 +35,8 @@ What of the group's published systems is here, from support vector machines on h
 published rows beside ours, and what ours ran on. Every published table has a script; a test holds that each row, recipe and script stays. Made by
 `scripts/lineage_page.py` from `docs/lineage.yaml`. Scripts stand in `experiments/`. Figures are overall accuracy in percent where nothing else is said.
 
-Ours ran on: {kinds}. {counts}.
+Ours ran on: {kinds}. {counts}. The last column also has the number of seeds (none: nothing is random). Figures with * are of runs whose results
+were not kept as a file; all others are filled in from `experiments/results/`.
 """
 SMOKE_ALONE = '"Not measured in this state" ({smoke} of them) says that the script was tried as `--smoke` alone.\n'
 
@@ -62,6 +68,36 @@ def published_cell(system: Mapping[str, Any]) -> str:
     return "; ".join([*rows, *words])
 
 
+def results_of(system: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the script of a system wrote."""
+    path = RESULTS / f"{Path(system['script']).stem}.json"
+    results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return results
+
+
+def figure_values(results: Any, path: str) -> list[float]:
+    """Return the numbers at a path of names in results: one, or one per seed."""
+    for name in path.split(">"):
+        results = results[name]
+    values = results if isinstance(results, list) else [results]
+    return [float(value) for value in values]
+
+
+def ours_cell(system: Mapping[str, Any]) -> str:
+    """Return our figures, those in braces filled in from the results of the script; a star marks others."""
+    if not system.get("recorded", True):
+        return f"{system['ours']} *"
+    results = results_of(system) if FIGURE.search(system["ours"]) else {}
+    return FIGURE.sub(lambda one: spread(figure_values(results, one[1]), int(one[2] or 1)), system["ours"])
+
+
+def kind_cell(system: Mapping[str, Any]) -> str:
+    """Return what ours ran on and the number of seeds, if it is random."""
+    count = system.get("seeds", 0)
+    words = {0: "", 1: ", one seed"}.get(count, f", {count} seeds")
+    return system["kind"] + words
+
+
 def page(lineage: Mapping[str, Any]) -> str:
     """The whole page in Markdown."""
     systems = [system for family in lineage["families"] for system in family["systems"]]
@@ -89,8 +125,8 @@ def page(lineage: Mapping[str, Any]) -> str:
                 ", ".join(f"`{one}`" for one in built),
                 f"`{system['script']}`",
                 published_cell(system),
-                system["ours"],
-                system["kind"],
+                ours_cell(system),
+                kind_cell(system),
             ]
             lines.append(f"| {' | '.join(cells)} |")
         parts.append("\n".join(lines) + "\n")

@@ -31,6 +31,7 @@ WITH_SMOKE = [
     name for name in SCRIPTS if "add_smoke(" in (text := (EXPERIMENTS / name).read_text(encoding="utf-8")) or "contest_options(" in text
 ]  # fmt: skip
 MIN_SYSTEMS, MIN_ROWS = 54, 80
+MIN_REAL, MAX_UNRECORDED = 31, 50
 
 
 def test_no_system_has_left_and_none_is_named_twice() -> None:
@@ -48,8 +49,45 @@ def test_no_row_is_empty_and_those_by_path_say_so() -> None:
     for system in SYSTEMS:
         by_path = system["kind"] == "by path"
         assert system["ours"].startswith("by path: ") == by_path, system["system"]
-        measured = re.search(r"\d", system["ours"]) or system["ours"] == lineage_page.NOT_MEASURED
-        assert by_path or measured, f"{system['system']} has no figure of ours: {system['ours']}"
+        if not by_path:
+            assert "seeds" in system, f"{system['system']} does not state its number of seeds"
+            recorded = bool(lineage_page.FIGURE.search(system["ours"]))
+            assert recorded == system.get("recorded", True), f"{system['system']}: figures of ours without results"
+
+
+def test_every_figure_is_found_in_the_results_of_its_script() -> None:
+    checked = 0
+    for system in SYSTEMS:
+        for path, _ in lineage_page.FIGURE.findall(system["ours"]):
+            results = lineage_page.results_of(system)
+            assert results["smoke"] is False, f"{system['script']}: results of --smoke"
+            values = lineage_page.figure_values(results, path)
+            assert len(values) in (1, system["seeds"]), f"{system['system']}: {path} is over {len(values)} seeds"
+            checked += 1
+        if "{" in system["ours"]:
+            plain = lineage_page.FIGURE.sub("", system["ours"])
+            assert not re.search(r"\d\.\d", plain), (
+                f"{system['system']} has a figure that is not from the results: {plain}"
+            )
+    assert checked
+    assert sum(not system.get("recorded", True) for system in SYSTEMS) <= MAX_UNRECORDED
+
+
+def test_a_figure_that_the_results_lack_is_refused() -> None:
+    results = {"places": {"ign": {"OA": [50.0, 52.0, 54.0], "seconds": 3}}}
+    assert lineage_page.figure_values(results, "places>ign>OA") == [50, 52, 54]
+    assert lineage_page.figure_values(results, "places>ign>seconds") == [3]
+    with pytest.raises(KeyError, match="dubai"):
+        lineage_page.figure_values(results, "places>dubai>OA")
+
+
+def test_most_systems_ran_on_real_data_and_single_seeds_are_stated() -> None:
+    kinds = [system["kind"] for system in SYSTEMS]
+    assert sum(kind in ("real", "sample") for kind in kinds) >= MIN_REAL
+    page = lineage_page.page(LINEAGE)
+    rows = [row for row in page.split("\n") if row.startswith("| [")]
+    of_one = [system for system in SYSTEMS if system.get("seeds") == 1]
+    assert sum(row.endswith(", one seed |") for row in rows) == len(of_one)
 
 
 def test_every_published_row_of_every_card_stands_once() -> None:
