@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from deepnets4eo.damage.buildings import Reason
 from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.images import known_or_assumed_gsd_m
-from deepnets4eo.damage.network.stretched_images import stretch_findings, stretches_of_job
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import Inputs
-from deepnets4eo.damage.structure.coverage import MIN_VISIBLE_SHARE, too_small
+from deepnets4eo.damage.stretches import stretch_findings, stretches_of_job
+from deepnets4eo.damage.structure.coverage import mark_too_little
 from deepnets4eo.outputs import count_of
 from deepnets4eo.rasters import Layer
 
@@ -45,10 +45,8 @@ def foreseen_reasons(inputs: Inputs) -> NDArray[np.object_]:
     reasons = np.full(len(outlines), "", object)
     if height * width <= MAX_PX:
         reasons[~_seen(inputs, outlines) & (inside > 0)] = Reason.NODATA
-    reasons[inside < MIN_VISIBLE_SHARE] = Reason.CUT
     area_m2 = area_px * np.prod(known_or_assumed_gsd_m(post.grid))
-    reasons[too_small(area_px, area_m2)] = Reason.SMALL
-    reasons[inside < 1 - MIN_VISIBLE_SHARE] = Reason.OUTSIDE
+    mark_too_little(reasons, inside, area_px, area_m2)
     reasons[~(area_px > 0)] = Reason.EMPTY
     gone = shapely.is_empty(outlines) & ~shapely.is_empty(inputs.footprints.frame.geometry.to_numpy())
     reasons[gone] = Reason.OUTSIDE  # beyond the reach of the image's CRS

@@ -33,7 +33,7 @@ SPECKLED = 0.09  # smooth ground of 18 optical samples varied by 0.02 to 0.08, o
 
 
 @dataclass(frozen=True)
-class DateImage:
+class SiteImage:
     """An image of a date: red, green and blue, or one band of radar. speckled : whether it looks like radar."""
 
     layer: Layer
@@ -61,14 +61,14 @@ class DatePair(ImagePair):
     radar: tuple[Role, ...] = ()
 
     @property
-    def before(self) -> DateImage | None:
+    def before(self) -> SiteImage | None:
         """The image before the event; None if there is none."""
-        return None if self.pre is None else DateImage(self.pre, "pre", "pre" in self.radar)
+        return None if self.pre is None else SiteImage(self.pre, "pre", "pre" in self.radar)
 
     @property
-    def after(self) -> DateImage:
+    def after(self) -> SiteImage:
         """The image after the event."""
-        return DateImage(self.post, "post", "post" in self.radar)
+        return SiteImage(self.post, "post", "post" in self.radar)
 
 
 def is_too_coarse(pre: Layer, post: Layer) -> bool:

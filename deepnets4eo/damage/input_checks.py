@@ -22,7 +22,7 @@ from deepnets4eo.rasters import Layer
 from deepnets4eo.registration import ImagePair, Role
 from deepnets4eo.zonal import FinePixels
 
-LOOK_PX = 512  # longer side of a look at a whole image
+GLANCE_PX = 512  # longer side of a look at a whole image
 
 MIN_VALID = 0.9  # of a window's pixels, for its structure to count
 SCALES_PX = (1, 4)
@@ -54,7 +54,10 @@ def check_images(pair: ImagePair) -> DatePair:
 
 def require_pixels(layer: Layer, role: str) -> None:
     """Refuse an image without a valid pixel. Errors: InputError."""
-    if any(layer.read(window)[1].any() for window in sample_windows(layer.shape)) or layer.thumbnail(LOOK_PX)[1].any():
+    if (
+        any(layer.read(window)[1].any() for window in sample_windows(layer.shape))
+        or layer.thumbnail(GLANCE_PX)[1].any()
+    ):
         return
     raise InputError(
         f"the {role} image {layer.source} has no valid pixel: all values are NaN or nodata. Look at its values and its nodata "

@@ -10,8 +10,8 @@ import geopandas as gpd
 
 from deepnets4eo.damage.decision.decision import Decision, DecisionModel, load_model
 from deepnets4eo.damage.decision.estimates import BuildingGround
-from deepnets4eo.damage.decision.findings import block_findings
 from deepnets4eo.damage.decision.inundation import inundated_buildings, with_inundation
+from deepnets4eo.damage.findings import block_findings
 from deepnets4eo.damage.journal import JobControl, damage_journal
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.mapping import make_map

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pyogrio
 
+from deepnets4eo.damage.plots import explore_content, lonboard_layer, plot_content, summarize_content
 from deepnets4eo.damage.products.content import AREAS_FILE, FURTHER, DamageMapContent
-from deepnets4eo.damage.products.plots import explore_content, lonboard_layer, plot_content, summarize_content
 from deepnets4eo.damage.settings import ProductOptions
 from deepnets4eo.display import MAX_PX, Summary, WithSummary
 from deepnets4eo.errors import InputError

@@ -13,17 +13,17 @@ import shapely
 from deepnets4eo.addresses import without_secrets
 from deepnets4eo.damage.buildings import MAP_COLUMNS, Buildings
 from deepnets4eo.damage.decision.decision import Decision, DecisionModel
-from deepnets4eo.damage.decision.findings import (
+from deepnets4eo.damage.findings import (
     empty_outline_findings,
     evidence_findings,
     join_findings,
     segmenter_findings,
 )
 from deepnets4eo.damage.map import DamageMap, MapImages
-from deepnets4eo.damage.network.stretched_images import stretch_findings, stretches_of_job
 from deepnets4eo.damage.placing import position_findings, registration_findings
 from deepnets4eo.damage.site import Site
-from deepnets4eo.damage.structure.extents import NEAR_AFTER_M, NEAR_M, map_extents
+from deepnets4eo.damage.stretches import stretch_findings, stretches_of_job
+from deepnets4eo.damage.structure.extents import map_extents
 from deepnets4eo.outputs import EventInfo, Finding
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def make_map(site: Site, model: DecisionModel, decision: Decision) -> DamageMap:
     buildings = decision.buildings
     crs = None if inputs.post.grid.crs is None else inputs.post.grid.crs.to_wkt()
     stretches = stretches_of_job(model.network.stretches, settings.segmenter, inputs.pre, inputs.post)
-    near_m = NEAR_AFTER_M if settings.segmenter and inputs.pre is None else NEAR_M
-    extents = map_extents(inputs.post, inputs.cloud_mask, site.outlines, buildings.assessed, near_m)
+    of_after = bool(settings.segmenter) and inputs.pre is None
+    extents = map_extents(inputs.post, inputs.cloud_mask, site.outlines, buildings.assessed, of_after=of_after)
     damage_map = DamageMap(
         buildings=gpd.GeoDataFrame(_columns(site, buildings), geometry=site.outlines, crs=crs),
         assessed_extent=extents.assessed,

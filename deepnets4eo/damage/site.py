@@ -12,7 +12,7 @@ import shapely
 
 from deepnets4eo.arrays import Geometries, Texts
 from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.images import DateImage
+from deepnets4eo.damage.images import SiteImage
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.skill import Score
 from deepnets4eo.damage.work import Work
@@ -51,14 +51,14 @@ class Inputs:
     priors: tuple[Evidence, ...] = ()
 
     @property
-    def before(self) -> DateImage | None:
+    def before(self) -> SiteImage | None:
         """The image before the event; None if there is none."""
-        return None if self.pre is None else DateImage(self.pre, "pre", "pre" in self.radar)
+        return None if self.pre is None else SiteImage(self.pre, "pre", "pre" in self.radar)
 
     @property
-    def after(self) -> DateImage:
+    def after(self) -> SiteImage:
         """The image after the event."""
-        return DateImage(self.post, "post", "post" in self.radar)
+        return SiteImage(self.post, "post", "post" in self.radar)
 
 
 @dataclass(frozen=True)

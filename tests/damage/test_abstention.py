@@ -10,12 +10,13 @@ from deepnets4eo.damage import GRADES
 from deepnets4eo.damage.buildings import Buildings, Reason
 from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.decision.estimates import BuildingGround
-from deepnets4eo.damage.decision.findings import join_findings, result_findings
+from deepnets4eo.damage.decision.findings import result_findings
 from deepnets4eo.damage.decision.model import BY_NETWORK, NARROW, REASONS, UNLIKE
 from deepnets4eo.damage.decision.network import DamageNetwork
 from deepnets4eo.damage.decision.pool import NetworkReliability
 from deepnets4eo.damage.decision.reliability import Reliability
 from deepnets4eo.damage.decision.site_fit import SiteShift
+from deepnets4eo.damage.findings import join_findings
 from deepnets4eo.damage.grades import MAX_CONFIDENCE
 from deepnets4eo.damage.skill import NetworkSkill
 from deepnets4eo.errors import RunError

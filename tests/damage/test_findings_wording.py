@@ -6,15 +6,10 @@ import pandas as pd
 import pytest
 
 from deepnets4eo.damage.buildings import Buildings, Reason
-from deepnets4eo.damage.decision.findings import (
-    empty_outline_findings,
-    minor_findings,
-    result_findings,
-    segmenter_findings,
-    share_findings,
-)
+from deepnets4eo.damage.decision.findings import minor_findings, result_findings, share_findings
 from deepnets4eo.damage.decision.model import UNLIKE
 from deepnets4eo.damage.decision.site_fit import ShareEstimate
+from deepnets4eo.damage.findings import empty_outline_findings, segmenter_findings
 from deepnets4eo.damage.structure.unbuilt import UnbuiltOutlines
 from deepnets4eo.footprints import Footprints
 from deepnets4eo.outputs import Finding, worst_first

@@ -1,82 +1,22 @@
-"""Findings that limit the use of a damage map: findings of its inputs, its outlines and its result, worst first."""
+"""Findings on the result of a decision that limit the use of a damage map."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from deepnets4eo.addresses import file_name_of
 from deepnets4eo.arrays import Mask
 from deepnets4eo.damage.buildings import Buildings, Reason
 from deepnets4eo.damage.decision.model import BY_NETWORK, GREEN, NARROW, REASONS, UNLIKE
 from deepnets4eo.damage.decision.site_fit import ShareEstimate
 from deepnets4eo.damage.grades import MAX_CONFIDENCE
-from deepnets4eo.damage.images import is_too_coarse, mean_gsd
 from deepnets4eo.damage.skill import NetworkSkill
 from deepnets4eo.damage.vocabulary import GRADES, is_wide
-from deepnets4eo.outputs import Finding, Phrase, Severity, Value, reason_counts, worst_first
-from deepnets4eo.rasters import Layer
-
-NOTHING = "nothing_assessed"
-HIDDEN = {
-    Reason.BLANK: "blank_post",
-    Reason.SHADE: "deep_shadow_post",
-}  # reason of buildings that an image does not show → its finding
+from deepnets4eo.outputs import Finding, Phrase, Severity, Value, reason_counts
 
 OUTSIDE = {REASONS[NARROW]: "too_narrow", REASONS[GREEN]: "too_green", UNLIKE: "unlike_any"}  # reason → its phrase
 MANY = 0.9  # share of the visible buildings outside the range from which the map is worthless
 MIN_NAMED = 5  # buildings with a grade, fewer say nothing of it
-COARSE_POST_M = 1.0  # beyond that, roofs have too few pixels for what the model was fitted on
-
-
-def join_findings(inputs: Sequence[Finding], result: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Return the findings of inputs and result, worst first, without `nothing_assessed` if another finding gives the reason."""
-    explained = any(finding.severity == "worthless" for finding in inputs)
-    kept = (finding for finding in result if not (explained and finding.code == NOTHING))
-    return worst_first((*inputs, *kept))
-
-
-def segmenter_findings(segmenter: str | None, *, after: bool) -> tuple[Finding, ...]:
-    """Return the findings if a network (segmenter) found the buildings. after : whether in the image after the event."""
-    if segmenter is None:
-        return ()
-    outlines = Finding("outlines_of_network", "note", {"network": file_name_of(segmenter)})
-    return (Finding("outlines_after_event", "caution"), outlines) if after else (outlines,)
-
-
-def evidence_findings(pre: Layer | None, post: Layer, buildings: Buildings) -> tuple[Finding, ...]:
-    """Return the findings of a job whose outlines are on buildings. pre : the registered pre image, or None."""
-    findings = []
-    if mean_gsd(post) > COARSE_POST_M:
-        findings.append(Finding("post_coarse", "caution", {"gsd_m": mean_gsd(post), "most_m": COARSE_POST_M}))
-    for reason, code in HIDDEN.items():
-        hidden = int(buildings.because(reason).sum())
-        if hidden:
-            findings.append(Finding(code, "caution", {"number": hidden}, hidden))
-    alone = int(buildings.by_post.sum())
-    if pre is not None and is_too_coarse(pre, post):
-        findings.append(Finding("pre_coarse", "note", {"pre_m": mean_gsd(pre), "post_m": mean_gsd(post)}))
-    elif pre is not None and alone and buildings.compared.any():
-        findings.append(Finding("some_post_only", "note", {"number": alone}, alone))
-    return tuple(findings)
-
-
-def block_findings(failures: Mapping[str, Mapping[str, str]]) -> tuple[Finding, ...]:
-    """Return the finding on blocks that could not be processed. failures : step → block → reason."""
-    failed = [(step, block, reason) for step, blocks in failures.items() for block, reason in blocks.items()]
-    if not failed:
-        return ()
-    step, block, reason = failed[0]
-    return (
-        Finding("blocks_failed", "caution", {"number": len(failed), "block": block, "step": step, "reason": reason}),
-    )
-
-
-def empty_outline_findings(buildings: Buildings, *, looked_for: bool) -> tuple[Finding, ...]:
-    """Return the finding that outlines without a building look destroyed in the post image, if such outlines were not searched for."""
-    if looked_for or not buildings.by_post.any() or buildings.compared.any():
-        return ()
-    return (Finding("empty_outlines", "note"),)
 
 
 def result_findings(buildings: Buildings, unlike: Mask, skill: NetworkSkill | None) -> tuple[Finding, ...]:
@@ -129,7 +69,7 @@ def _nothing_assessed(buildings: Buildings) -> list[Finding]:
     if len(buildings) == 0 or buildings.assessed.any():
         return []
     reasons = reason_counts(buildings.reason_counts())
-    return [Finding(NOTHING, "worthless", {"reasons": reasons})]
+    return [Finding("nothing_assessed", "worthless", {"reasons": reasons})]
 
 
 def share_findings(share: ShareEstimate, assessed: int) -> tuple[Finding, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from deepnets4eo.addresses import name_of
 from deepnets4eo.arrays import Floats
-from deepnets4eo.damage.evidences.rasters import LOOK_PX, RasterEvidence
+from deepnets4eo.damage.evidences.rasters import RasterEvidence, values_at_a_glance
 from deepnets4eo.damage.evidences.shakemap import ShakeMapGrid
 from deepnets4eo.damage.measured_prior import Curve, MeasuredPrior
 from deepnets4eo.damage.phases import Phase
@@ -152,8 +152,7 @@ def open_priors(texts: Sequence[str], post: Layer, curves: str | Path | None = N
         except GridError as error:
             raise GridError(f"--prior {kind}={file}: {error}") from error
         prior = PriorLayer(kind, name_of(file), on_post, scale, by_unit, curve)
-        values, valid, _ = on_post.thumbnail(LOOK_PX)
-        prior.check_unit(values[0][valid] * scale, any)  # another unit shows before the long work
+        prior.check_unit(values_at_a_glance(on_post) * scale, any)  # another unit shows before the long work
         layers.append(prior)
     return layers
 

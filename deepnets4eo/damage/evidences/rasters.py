@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.addresses import file_name_of
+from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.columns import PREFIX, is_measured
 from deepnets4eo.damage.images import paths_of
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_WEIGHT = 0.5  # of a card with perfect skill, as for networks
 PACKED_ONE = "PACKED_ONE"  # tag of rasters of probabilities as bytes: the byte of probability 1
-LOOK_PX = 1024
+LOOK_PX = 1024  # longer side of a raster whose values are looked at before the job
 FINER = 0.6  # pixels smaller than so many of the post image's are averaged
 
 
@@ -182,6 +183,12 @@ class ScoreLayer:
 def rasters_of_job(inputs: Inputs, settings: Settings, weight: float | None) -> Sequence[ScoreLayer]:
     """Return the rasters of scores that a job was given."""
     return [evidence for evidence in inputs.evidences if isinstance(evidence, ScoreLayer)]
+
+
+def values_at_a_glance(layer: Layer) -> Floats:
+    """Return the valid values (K,) of an overview of one band."""
+    values, valid, _ = layer.thumbnail(LOOK_PX)
+    return np.asarray(values[0][valid])
 
 
 def _open(evidence: RasterEvidence, post: Layer) -> ScoreLayer:

@@ -74,3 +74,10 @@ def assess_coverage(sums: dict[str, BuildingSums], geometry: BuildingGeometry, w
 
 def _total(sums: dict[str, BuildingSums], name: str, count: int) -> NDArray[np.float64]:
     return sums[name][:, 0] if name in sums else np.zeros(count)
+
+
+def mark_too_little(reasons: Texts, inside: Floats, area_px: Floats, area_m2: Floats) -> None:
+    """Mark the buildings among N whose outline is cut by the image, too small or outside. inside : (N,) share of each within the image."""
+    reasons[inside < MIN_VISIBLE_SHARE] = Reason.CUT
+    reasons[too_small(area_px, area_m2)] = Reason.SMALL
+    reasons[inside < 1 - MIN_VISIBLE_SHARE] = Reason.OUTSIDE

@@ -37,11 +37,13 @@ def map_extents(
     cloud_mask: Layer | None,
     outlines: NDArray[np.object_],
     assessed: NDArray[np.bool_],
-    near_m: float = NEAR_M,
+    *,
+    of_after: bool = False,
 ) -> Extents:
-    """Return the part of the post image that was assessed, and the part without an outline within `near_m`.
+    """Return the part of the post image that was assessed, and the part without an outline near by.
 
-    outlines : (N,); assessed : (N,)."""
+    outlines : (N,); assessed : (N,); of_after : whether the outlines come from the image after the event."""
+    near_m = NEAR_AFTER_M if of_after else NEAR_M
     data, valid, coarse = post.thumbnail(OVERVIEW_PX)
     seen = nonzero_valid(data, valid)
     if cloud_mask is not None:
