@@ -55,7 +55,7 @@ from segnet_samples import sample_sites
 
 from deepnets4eo.cards import DatasetCard, Legend
 from deepnets4eo.evaluation import Protocol, evaluate_pairs
-from deepnets4eo.files import write_json, write_text
+from deepnets4eo.files import read_json, write_json, write_text
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters import LABELS
 from deepnets4eo.segmentation import notebook_segmenter
@@ -217,9 +217,11 @@ def on_samples(
     *,
     smoke: bool = False,
 ) -> str:
-    """All rows on the sites of the samples; writes results.json, which the lineage quotes, after each site."""
-    measured: dict[str, Any] = {}
-    texts = {}
+    """Run the rows on the sites of the samples; rows are added to results.json, which the lineage quotes, after each site."""
+    path, run_as = out / "results.json", {"smoke": smoke, "steps": segnet_samples.STEPS}
+    before = read_json(path) if path.exists() else {}
+    measured: dict[str, Any] = before["sites"] if run_as.items() <= before.items() else {}
+    texts, seconds = {}, before.get("seconds_per_step") or segnet_samples.step_seconds()
     at = list(sample_sites(root, out / "tiles", sites))
     for done, site in [(number, site) for number in range(1, len(seeds) + 1) for site in at]:
         every = rows(True, segnet_samples.EPOCHS, width=segnet_samples.WIDTH, heights=site.heights or (NDSM, 1))
@@ -228,11 +230,12 @@ def on_samples(
         table = shorten_rows(table) if smoke else table
         folds = [crop_scenes(fold, out / "smoke" / site.name) for fold in site.folds] if smoke else site.folds
         full, left_out = run_seeds(table, folds, site.legend, out / site.name, seeds[:done], segnet_samples.PROTOCOL)
-        measured[site.name] = {name: segnet_samples.scores_by_seed(full[name], folds) for name in full}
+        scores = {name: segnet_samples.scores_by_seed(full[name], folds) for name in full}
+        measured[site.name] = measured.get(site.name, {}) | scores
         notes = [f"- {site.about}", *(f"- {name} is left out: {reason}" for name, reason in left_out.items())]
         title = title_of(f"{site.name}: {segnet_samples.STEPS} steps", smoke=smoke)
         texts[site.name] = mean_table(title, full, site.legend.names, {}, notes)
-        write_json(out / "results.json", {"smoke": smoke, "steps": segnet_samples.STEPS, "sites": measured})
+        write_json(path, {**run_as, "seconds_per_step": seconds, "sites": measured})
         write_text(out / "seeds.md", "\n".join(texts.values()))
     return "\n".join(texts.values())
 

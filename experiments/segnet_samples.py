@@ -7,12 +7,14 @@ Las Vegas the first near infrared band as the second layer of the two-stream net
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from dubai import folds_of
 from equal_steps import DUBAI
 from hyperspectral_cubes import COLOURS, HOUSTON
@@ -23,7 +25,7 @@ from seeds import NetworkRow
 
 from deepnets4eo.cards import VOID, Legend, LegendClass
 from deepnets4eo.evaluation import Protocol
-from deepnets4eo.segmenters import LITE0
+from deepnets4eo.segmenters import LITE0, create_model
 
 EPOCHS, STEPS_PER_EPOCH, BATCH, TILE_PX, WIDTH = 4, 25, 4, 64, 8
 STEPS = EPOCHS * STEPS_PER_EPOCH
@@ -42,6 +44,16 @@ SMALL_UNET = (
     "train.keep=last", "predict.tile_px=320", "data.block_px=32",
 )  # fmt: skip
 ONE_STREAM = ("FCN (DLR_2)", "SegNet", "SegNet++ (multi-kernel)")
+
+
+TIMED: dict[str, tuple[str, dict[str, Any]]] = {
+    "SegNet": ("segnet", {}),
+    f"SegNet, width {WIDTH}": ("segnet", {"width": WIDTH}),
+    f"FCN-8s, width {WIDTH}": ("fcn", {"stride": 8, "hidden": 64, "width": WIDTH}),
+    UNET: ("unet", {"encoder": "resnet34"}),
+    "U-Net lite0": ("unet", {"encoder": LITE0}),
+}
+TIMED_STEPS = 5  # the fastest counts
 
 
 @dataclass(frozen=True)
@@ -131,6 +143,34 @@ def site_rows(table: Sequence[NetworkRow], site: SampleSite) -> list[NetworkRow]
         return [*one_stream, *map(NetworkRow, unets)]
     two = [one for one in shortened if one.row.name not in ONE_STREAM or one.row.name == "SegNet"]
     return [*two, *map(NetworkRow, [*early, *unets[-2:-1]])]
+
+
+def step_seconds(names: Sequence[str] = ()) -> dict[str, float]:
+    """Return the processor seconds of a training step of each network, four windows of `TILE_PX` in float32; all if none is named."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    seconds = {}
+    try:
+        for name in names or TIMED:
+            network, options = TIMED[name]
+            model = create_model(network, in_channels=3, num_classes=DUBAI.num_classes, **options).train()
+            optimizer = torch.optim.AdamW(model.parameters())
+            images, truth = (
+                torch.zeros(BATCH, 3, TILE_PX, TILE_PX),
+                torch.zeros(BATCH, TILE_PX, TILE_PX, dtype=torch.long),
+            )
+            taken = []
+            for _ in range(TIMED_STEPS):
+                started = time.process_time()
+                loss = torch.nn.functional.cross_entropy(model(images), truth)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                taken.append(time.process_time() - started)
+            seconds[name] = round(min(taken), 3)
+    finally:
+        torch.set_num_threads(threads)
+    return seconds
 
 
 def scores_by_seed(outcomes: Sequence[Outcome], folds: Sequence[BenchmarkScenes]) -> dict[str, Any]:

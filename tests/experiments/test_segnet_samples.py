@@ -56,6 +56,11 @@ def test_scores_are_in_percent_one_per_seed() -> None:
     assert measured["wall_seconds_per_step"] == [1, 1]
 
 
+def test_a_step_is_timed() -> None:
+    (name,) = names = [f"FCN-8s, width {segnet_samples.WIDTH}"]
+    assert 0 < segnet_samples.step_seconds(names)[name] < 60
+
+
 @pytest.mark.real_data
 def test_the_rows_run_on_a_real_place(real_data: Path, tmp_path: Path) -> None:
     text = isprs_segnet.on_samples(real_data, tmp_path, [0], ["vaihingen"], [isprs_segnet.IMAGE], smoke=True)
