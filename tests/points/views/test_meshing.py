@@ -64,6 +64,20 @@ def test_ball_pivoting_joins_the_points_themselves_and_covers_what_is_seen():
     assert ZBuffer(surface).view(camera).seen.mean() > 0.95
 
 
+def test_balls_follow_the_spacing_of_points_that_are_sparser_than_the_voxels(caplog):
+    pytest.importorskip("open3d", exc_type=ImportError)
+    cloud = PointCloud(terrace())  # about 0.4 m apart
+    surface = make_surface(cloud, SurfaceOptions(voxel_m=0.05, mesh="ball_pivoting"))
+    assert len(np.unique(surface.faces)) > 0.85 * len(surface.vertices)
+    assert not caplog.records
+
+
+def test_many_points_in_no_triangle_are_reported(caplog):
+    pytest.importorskip("open3d", exc_type=ImportError)
+    make_surface(PointCloud(terrace()), SurfaceOptions(voxel_m=0.05, mesh="ball_pivoting", max_edge_m=0.1))
+    assert "max_edge_m" in caplog.text
+
+
 def test_poisson_stays_near_the_points_and_has_what_the_nearest_one_has():
     pytest.importorskip("open3d", exc_type=ImportError)
     xyz = terrace()
