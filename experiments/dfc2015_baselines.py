@@ -5,7 +5,7 @@ Usage: python experiments/dfc2015_baselines.py --out FOLDER                    (
        python experiments/dfc2015_baselines.py --out FOLDER --data SAMPLES     (each real labelled tile by itself)
 
 Writes table.md, table.csv, table.json and maps.png. Rows that are finished are not run again; --rows chooses some.
-Deep features have random weights unless --encoder-weights names a safetensors file (or imagenet, which is downloaded); with --vgg they are of VGG-16.
+Deep features are of ImageNet's EfficientNet-Lite0, or of a ResNet-18 if --encoder-weights names a safetensors file (or imagenet, which is downloaded); with --vgg they are of VGG-16.
 The table's own networks cannot be had: "VGG" is VGG-F (Chatfield et al. 2014), which like OverFeat and CaffeNet was given out for other libraries, on patches
 of 231 px every 32 px; the trained AlexNet began with ImageNet's weights, which do not fit patches of 64 px. Their published rows stand below ours.
 """
@@ -47,12 +47,12 @@ PUBLISHED = (  # the recipe has learnt more since
     "estimator={name: rbf_svm, search: true, search_c: [1, 10], search_gamma: [0.3, 1, 3], search_samples: 2000}",
 )  # fmt: skip
 BLOCK_PX = 1024
-NETWORK_FEATURES = "ours: one frozen encoder, ResNet-18 or with --vgg VGG-16; random weights unless others were encoder_weights; the published VGG is VGG-F"
+NETWORK_FEATURES = "ours: ImageNet's EfficientNet-Lite0, ResNet-18 with the given encoder_weights, or VGG-16 with --vgg; the published VGG is VGG-F"
 
 
 def rows(weights: str | None, *, made_up: bool, vgg: Path | None = None) -> list[Row]:
     """Return the rows of the published table, top to bottom, and the scaled form of the row that needs scaled heights. vgg : weights of VGG-16"""
-    encoder_weights: tuple[str, ...] = (f"deep.weights={weights}",) if weights else ()
+    encoder_weights: tuple[str, ...] = ("deep.encoder=resnet18", f"deep.weights={weights}") if weights else ()
     if vgg is not None:
         encoder_weights = ("deep.encoder=vgg16", f"deep.weights={vgg}")
     height = ("model.layers=[image, dsm]",)

@@ -38,7 +38,9 @@ SIZE_PX, GSD_M = 1000, 0.1
 FEATURES = "model.features=[pixels, hsv_histogram, hog16]"
 BANDS = {"isprs_potsdam": "[red, green, blue, near infrared]", "isprs_vaihingen": "[near infrared, red, green]"}
 LAYOUT = {"isprs_potsdam": {"image": "image_rgbir"}, "isprs_vaihingen": {}}
-FEATURE_NOTE = "ours: one frozen encoder, ResNet-18; random weights unless others were encoder_weights; AlexNet of ImageNet in 2017"
+FEATURE_NOTE = (
+    "ours: ImageNet's EfficientNet-Lite0, or ResNet-18 with the given encoder_weights; AlexNet of ImageNet in 2017"
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def rows(weights: str | None = None, size: Size = WHOLE) -> list[Row]:
     """Return the classical rows of the group's ISPRS papers, simplest first; names as in the cards if they are there."""
     forest, deep = "baselines/random-forest", "baselines/deep-svm"
     slic = f"{{method: slic, area_px: {size.area_px}}}"
-    encoder_weights = (f"deep.weights={weights}",) if weights else ()
+    encoder_weights = ("deep.encoder=resnet18", f"deep.weights={weights}") if weights else ()
     patches = (
         "model.method=superpixels", f"superpixels={slic}", "deep.looks=patch", "deep.patch_px=32", f"deep.input_px={size.input_px}",
         "estimator.name=sgd_svm", "estimator.search=false", f"model.max_samples={size.samples}", *encoder_weights,

@@ -38,7 +38,7 @@ SITES = ("model.stride_px=8",)  # of patches that do not cover half of the tile,
 FITTED: dict[str, tuple[str, ...]] = {
     "hog-svm": ("model.stride_px=4", "post=[{majority: {radius_px: 6}}]"),
     "hog32-svm": ("model.stride_px=4", "post=[{majority: {radius_px: 6}}]"),
-    "deep-svm": (*SITES, "deep.patch_px=16", "model.max_samples=3000", "estimator.search_samples=1000"),
+    "deep-svm": (*SITES, "model.max_samples=3000", "estimator.search_samples=1000"),
     "patch-cnn": ("data.windows_per_epoch=96", "train.epochs=8", "predict.tile_px=208"),
     "som": ("model.max_samples=20000",),
     "dtmm": ("parts={max_windows: 16}",),
