@@ -11,15 +11,17 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[1]
+from floors import ROOT, trees
+
 PACKAGE = "deepnets4eo"
 ANY_FILE = {"VOID"}  # constants that every file may compare with
 
 
 class Taken(NamedTuple):
-    """A name that one module takes of another: dotted modules, and what the name is called in the first."""
+    """A name that one module takes of another: dotted modules, where it is imported from and defined, and its alias."""
 
     module: str
+    source: str
     home: str
     name: str
     alias: str
@@ -40,14 +42,15 @@ class Module(NamedTuple):
 
 @cache
 def modules() -> dict[str, Module]:
-    """Parse all modules, by dotted name; faces have the name of their package."""
-    return {_dotted(path): _module(path.read_text(encoding="utf-8")) for path in sorted((ROOT / PACKAGE).rglob("*.py"))}
+    """Return all modules, by dotted name; faces have the name of their package."""
+    return {_dotted(path): _module(path, tree) for path, tree in trees().items()}
 
 
-def _module(text: str) -> Module:
-    nodes = list(ast.walk(ast.parse(text)))
+def _module(path: Path, tree: ast.Module) -> Module:
+    nodes = list(ast.walk(tree))
     imports = tuple(node for node in nodes if isinstance(node, ast.ImportFrom))
-    return Module(imports, tuple(node for node in nodes if isinstance(node, ast.Compare)), text.count("\n"))
+    compares = tuple(node for node in nodes if isinstance(node, ast.Compare))
+    return Module(imports, compares, path.read_text(encoding="utf-8").count("\n"))
 
 
 def _dotted(path: Path) -> str:
@@ -82,12 +85,35 @@ def _taken_by(module: str) -> Iterator[Taken]:
         if (node.module or "") in modules():
             for item in node.names:
                 if f"{node.module}.{item.name}" not in modules():
-                    yield Taken(module, home(node.module or "", item.name), item.name, item.asname or item.name)
+                    source = node.module or ""
+                    yield Taken(module, source, home(source, item.name), item.name, item.asname or item.name)
 
 
 def names_per_1000_lines() -> float:
     """Return how many names of other files a file imports, per 1,000 lines of the package."""
     return 1000 * len(set(taken())) / sum(module.lines for module in modules().values())
+
+
+@cache
+def address(taker: str, definer: str, name: str) -> str:
+    """Return where a module takes a name from that the module `definer` defines.
+
+    A module inside the folder that defines the name, at any depth, takes it from the defining module. Modules outside
+    take it from the outermost folder that does not contain them and offers the name.
+    """
+    parts = definer.split(".")
+    folders = [".".join(parts[:end]) for end in range(2, len(parts))]
+    outside = [folder for folder in folders if not f"{taker}.".startswith(f"{folder}.")]
+    return next((folder for folder in outside if _offers(folder, definer, name)), definer)
+
+
+def _offers(folder: str, definer: str, name: str) -> bool:
+    return folder in modules() and folder != definer and home(folder, name) == definer
+
+
+def further_addresses() -> int:
+    """Return how many imports take a name from another place than its address."""
+    return sum(found.source != address(found.module, found.home, found.name) for found in taken())
 
 
 def crossing_constants() -> int:
@@ -140,6 +166,7 @@ def measures() -> dict[str, float]:
         "names per 1,000 lines": round(names_per_1000_lines(), 1),
         "comparisons with another file's constant": comparisons(),
         "constants that cross files": crossing_constants(),
+        "imports from a further address": further_addresses(),
         **{f"names across the parts of {room}": names_across_parts(room) for room in rooms},
         **{f"arrows between the parts of {room}": arrows(room) for room in rooms},
     }

@@ -42,13 +42,18 @@ BEGIN, END = "<!-- floors: made by scripts/floors.py -->\n```\n", "```\n<!-- end
 
 
 @cache
+def trees(package: Path = PACKAGE) -> dict[Path, ast.Module]:
+    """Parse all files of the package, once for all scripts and tests."""
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(package.rglob("*.py"))}
+
+
+@cache
 def names_across(package: Path = PACKAGE) -> dict[tuple[str, str], set[str]]:
     """(module, name) that files import from another floor → those files; of a module that is imported whole, what is used of it."""
     uses: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for path in sorted(package.rglob("*.py")):
+    for path, tree in trees(package).items():
         file = path.relative_to(package).as_posix()
         floor = FLOOR_OF.get(file.split("/")[0].removesuffix(".py"))
-        tree = ast.parse(path.read_text(encoding="utf-8"))
         for module, name in _imported(tree, package, within=path.name == "__init__.py"):
             room = module.split(".")[1] if "." in module else name
             if floor and room in FLOOR_OF and FLOOR_OF[room] != floor:
@@ -99,7 +104,7 @@ def picture() -> str:
 def _phrase(room: str) -> str:
     """Return what a room is for: the first sentence of its docstring, without what a bracket, a semicolon or, after some words, a colon adds."""
     path = PACKAGE / room / "__init__.py" if (PACKAGE / room).is_dir() else PACKAGE / f"{room}.py"
-    text = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+    text = (ast.get_docstring(trees()[path]) or "").partition("\n")[0]
     sentence = re.split(r"[;.](?:\s|$)| \(", text)[0]
     title, _, details = sentence.partition(": ")
     return title if len(title.split()) >= MIN_TITLE_WORDS or not details else sentence

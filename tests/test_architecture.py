@@ -375,6 +375,7 @@ MAX_COUPLING = {
     "names per 1,000 lines": 66.8,
     "comparisons with another file's constant": 206,
     "constants that cross files": 410,
+    "imports from a further address": 6,
     "names across the parts of damage": 175,
     "names across the parts of points": 63,
     "names across the parts of floods": 0,
@@ -396,3 +397,9 @@ def test_files_take_no_more_of_each_other_than_before() -> None:
 def test_a_name_counts_where_it_is_defined_whatever_offers_it() -> None:
     assert coupling.home("deepnets4eo.cards", "Legend") == "deepnets4eo.cards.legend"
     assert coupling.home("deepnets4eo.damage.site", "Site") == "deepnets4eo.damage.site"
+
+
+def test_a_name_has_one_address_outside_its_folder() -> None:
+    scene = ("deepnets4eo.rasters.scene", "Scene")
+    assert coupling.address("deepnets4eo.tiling.sampling", *scene) == "deepnets4eo.rasters"
+    assert coupling.address("deepnets4eo.rasters.display", *scene) == "deepnets4eo.rasters.scene"

@@ -20,8 +20,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.features import HOMES, build_features
-from deepnets4eo.baselines.features.feature import Feature
+from deepnets4eo.baselines.features import HOMES, Feature, build_features
 from deepnets4eo.baselines.features.height import GROUND_PX, above_ground, slope_deg
 from deepnets4eo.baselines.tile_segmenter import TileSegmenter
 from deepnets4eo.cards import Legend, is_shipped, shipped_path

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from deepnets4eo.cards.catalog import dataset_path
 from deepnets4eo.errors import InputError, Reading, name_hint
 from deepnets4eo.files import read_yaml
-from deepnets4eo.formats.access import is_remote
+from deepnets4eo.formats import is_remote
 
 TRAIN, VAL, TEST = "train", "val", "test"  # parts of a split that programs know; a card may have others
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from deepnets4eo.cards.catalog import legend_path, legends
 from deepnets4eo.cards.quantity import Quantity
-from deepnets4eo.display.summary import MAX_NAMES, ColorRow, Summary, WithSummary, count_text, list_names
+from deepnets4eo.display import MAX_NAMES, ColorRow, Summary, WithSummary, count_text, list_names
 from deepnets4eo.errors import InputError, LabelError, Reading, check_choice, name_hint
 from deepnets4eo.files import parse_json, read_yaml
 from deepnets4eo.options import Unknown
@@ -272,7 +272,7 @@ class Legend(WithSummary):
 
     def plot(self, axes: Axes | None = None) -> Axes:
         """Draw the colours and names of the classes, and void; returns the Axes, by default the Axes of a new figure."""
-        from deepnets4eo.display.figures import color_patches, drawn_text, make_axes
+        from deepnets4eo.display import color_patches, drawn_text, make_axes
 
         entries = [*((c.color, f"{c.value} {c.name}") for c in self.classes), (self.void_color, f"{VOID} void")]
         axes = make_axes(axes, size_in=(3.0, 0.6 + 0.25 * len(entries)))

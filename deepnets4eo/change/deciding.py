@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from deepnets4eo.change.change_scores import check_change_legend, is_from_to
-from deepnets4eo.change.classical.detector import ChangeDetector
+from deepnets4eo.change.classical.detector import POST, PRE, ChangeDetector
 from deepnets4eo.change.classical.feature_distance import FeatureDistance
 from deepnets4eo.change.normalisation import normalise
 from deepnets4eo.change.options import ChangeOptions
-from deepnets4eo.change.pair import POST, PRE, ChangePair
+from deepnets4eo.change.pair import ChangePair
 from deepnets4eo.change.refinement import FINAL
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import mean_gsd_m

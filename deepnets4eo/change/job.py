@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.change.change_scores import change_scores
+from deepnets4eo.change.classical.detector import POST, PRE
 from deepnets4eo.change.deciding import check_options, load_change_run, method_findings, prepare, with_method_of
 from deepnets4eo.change.options import MANIFEST, ChangeOptions, ChangeProducts
 from deepnets4eo.change.page import area_in_words, changed_interval
-from deepnets4eo.change.pair import POST, PRE, ChangePair, open_pair
+from deepnets4eo.change.pair import ChangePair, open_pair
 from deepnets4eo.change.rasters import covers_of, write_rasters
 from deepnets4eo.change.transitions import COVER_POST, COVER_PRE
 from deepnets4eo.jobs import Executor, JobOutput, KeptFiles, Progress

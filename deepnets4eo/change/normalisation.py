@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage
-from deepnets4eo.change.pair import POST, PRE
+from deepnets4eo.change.classical.detector import POST, PRE
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters import Layer, LayerView, Moments, MomentSums, Scene

@@ -12,7 +12,7 @@ import shapely
 
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.change.areas import SQUARE_METRES, area_text
-from deepnets4eo.change.pair import POST, PRE
+from deepnets4eo.change.classical.detector import POST, PRE
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs import EventInfo, Finding
 from deepnets4eo.outputs.map_page import MapKind, Payload, share_codes, write_map_page

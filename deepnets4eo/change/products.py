@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.cards import Legend
 from deepnets4eo.change.areas import change_polygons, changed_area, with_transitions
+from deepnets4eo.change.classical.detector import POST, PRE
 from deepnets4eo.change.cover_table import compare_covers, write_transitions
 from deepnets4eo.change.options import MANIFEST, ChangeOptions, ChangeProducts
 from deepnets4eo.change.page import SUBJECT, write_page
-from deepnets4eo.change.pair import POST, PRE, ChangePair, clouded_area
+from deepnets4eo.change.pair import ChangePair, clouded_area
 from deepnets4eo.files import write_json
 from deepnets4eo.outputs import (
     EventInfo,

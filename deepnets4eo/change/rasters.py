@@ -9,9 +9,10 @@ import numpy as np
 
 from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.change.change_scores import MIN_CHANGED, is_from_to
+from deepnets4eo.change.classical.detector import POST, PRE
 from deepnets4eo.change.diffusion import FEW_STEPS, Diffusion
 from deepnets4eo.change.options import ChangeOptions, ChangeProducts
-from deepnets4eo.change.pair import POST, PRE, ChangePair
+from deepnets4eo.change.pair import ChangePair
 from deepnets4eo.change.refinement import refine_scores
 from deepnets4eo.change.transitions import COVER_POST, COVER_PRE, split_from_to
 from deepnets4eo.grid import blocks

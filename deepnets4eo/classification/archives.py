@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Mask
 from deepnets4eo.cards import Legend
-from deepnets4eo.classification.bands import name_band
 from deepnets4eo.classification.image_files import choose_bands
 from deepnets4eo.classification.images import ImageList
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats import ArrayInfo, list_npz, open_npz
+from deepnets4eo.rasters import name_band
 
 IMAGES, LABELS = "images", "labels"
 MAX_BANDS = 64  # of images whose bands no card names

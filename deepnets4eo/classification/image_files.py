@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
 from deepnets4eo.arrays import Mask
-from deepnets4eo.classification.bands import check_band_order, name_band
+from deepnets4eo.classification.bands import check_band_order
 from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.grid import Grid, Window, crop
-from deepnets4eo.rasters import Layer, to_physical
+from deepnets4eo.rasters import Layer, name_band, to_physical
 
 Read = Callable[[int], NDArray[Any]]
 Cell = tuple[int, Window | None]  # number of a file, and the part of it that is an image; None: all

@@ -21,7 +21,7 @@ from pydantic import Field
 from deepnets4eo.arrays import Mask
 from deepnets4eo.cards import TEST, TRAIN, VAL, DatasetCard, Legend, normalise_name
 from deepnets4eo.classification.archives import list_archive
-from deepnets4eo.classification.bands import check_band_order, name_band
+from deepnets4eo.classification.bands import check_band_order
 from deepnets4eo.classification.image_files import (
     check_one_kind,
     choose_bands,
@@ -37,6 +37,7 @@ from deepnets4eo.files import read_json, read_text
 from deepnets4eo.formats import check_beside, vector_errors
 from deepnets4eo.grid import Grid, mean_gsd_m
 from deepnets4eo.options import Section
+from deepnets4eo.rasters import name_band
 
 log = logging.getLogger(__name__)
 

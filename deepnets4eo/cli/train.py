@@ -8,9 +8,10 @@ from typing import Annotated
 from typer import Argument, Option
 
 from deepnets4eo.cli.completion import COMPLETED, choices, recipe_names
-from deepnets4eo.cli.options import RESOURCES, Device, Online, Out, Overwrite, Resume
+from deepnets4eo.cli.options import Device, Online, Out, Overwrite, Resume
 from deepnets4eo.cli.output import echo, show_result
 from deepnets4eo.errors import InputError
+from deepnets4eo.options import RESOURCES
 
 Seeds = Annotated[
     int | None,

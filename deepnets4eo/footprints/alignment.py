@@ -21,8 +21,9 @@ from deepnets4eo.outputs import count_of
 from deepnets4eo.polygons import map_shapes
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters import Layer
+from deepnets4eo.registration import orientation_field
 from deepnets4eo.registration.ground import LayerSampler, MetricFrame
-from deepnets4eo.registration.tiepoints import find_peaks, orientation_field
+from deepnets4eo.registration.tiepoints import find_peaks
 from deepnets4eo.zonal import CHUNK, OutlinePoints, Sides, chunks, groups
 
 if TYPE_CHECKING:

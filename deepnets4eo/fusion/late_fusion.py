@@ -13,11 +13,8 @@ from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.fusion.streams import MEAN, FusionNetwork, average, first_weights, mask_absent_streams, one_each
-from deepnets4eo.segmentation import conv_block, he_init, last_layer, replace_last_layer
-from deepnets4eo.segmenters.networks import create_model
-from deepnets4eo.segmenters.pretrained import IMAGENET
-from deepnets4eo.segmenters.run import load_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.segmentation import conv_block, he_init
+from deepnets4eo.segmenters import IMAGENET, NetworkSegmenter, create_model, last_layer, load_run, replace_last_layer
 
 SCORES, PROBABILITIES = "scores", "probabilities"
 

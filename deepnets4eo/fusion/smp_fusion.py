@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from deepnets4eo.errors import InputError
 from deepnets4eo.fusion.streams import MEAN, EncoderFusion, first_weights, mask_absent_streams, total
 from deepnets4eo.segmentation import conv_block, he_init
-from deepnets4eo.segmenters.networks import DEFAULT_ENCODER, create_model
+from deepnets4eo.segmenters import DEFAULT_ENCODER, create_model
 
 FUSENET, V_FUSENET = "fusenet", "v-fusenet"
 EXAMPLES = "resnet18, resnext50_32x4d, se_resnet50, vgg16_bn, mobilenet_v2"

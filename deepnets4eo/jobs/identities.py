@@ -16,8 +16,7 @@ from odc.geo.geobox import GeoBox
 from deepnets4eo.cards import recipes, shipped_path
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import plain
-from deepnets4eo.formats.access import check_online, is_remote
-from deepnets4eo.formats.web import WEB_ERRORS, Session, is_web_address
+from deepnets4eo.formats import WEB_ERRORS, Session, check_online, is_remote, is_web_address
 from deepnets4eo.grid import READ_PX, blocks
 from deepnets4eo.outputs.input_files import RUN_CARD, files_behind
 from deepnets4eo.version import code_version

@@ -21,7 +21,7 @@ from deepnets4eo.errors import OutputError
 from deepnets4eo.files import ARCHIVE_ERRORS, PARTIAL, atomic_write, write_text
 from deepnets4eo.grid import Grid
 from deepnets4eo.jobs.parts import PART_MARK, Part
-from deepnets4eo.outputs.findings import count_of, one_or_many
+from deepnets4eo.outputs import count_of, one_or_many
 
 logger = logging.getLogger(__name__)
 

@@ -34,8 +34,7 @@ from deepnets4eo.jobs.identities import identity_hash
 from deepnets4eo.jobs.lock import output_lock, scratch_home
 from deepnets4eo.jobs.parts import PART_MARK, Part
 from deepnets4eo.jobs.records import JobRecord
-from deepnets4eo.outputs.findings import count_of, one_or_many
-from deepnets4eo.outputs.input_files import check_not_inputs
+from deepnets4eo.outputs import check_not_inputs, count_of, one_or_many
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,7 @@ import numpy as np
 from deepnets4eo.addresses import shown_address, without_secrets
 from deepnets4eo.errors import CompleteError, InputError, OtherJobError
 from deepnets4eo.files import ARCHIVE_ERRORS, plain, sha256
-from deepnets4eo.formats.access import is_remote
-from deepnets4eo.formats.rasters import READ_ERRORS, open_raster
+from deepnets4eo.formats import READ_ERRORS, is_remote, open_raster
 from deepnets4eo.grid import READ_PX
 from deepnets4eo.jobs.identities import code_and_weights, file_state, identity, values_hash
 from deepnets4eo.outputs.input_files import files_behind

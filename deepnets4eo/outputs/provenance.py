@@ -18,7 +18,7 @@ from typing import Any
 
 from deepnets4eo.addresses import name_of, without_secrets
 from deepnets4eo.files import sha256
-from deepnets4eo.formats.access import is_remote
+from deepnets4eo.formats import is_remote
 from deepnets4eo.outputs.event import EventTexts
 from deepnets4eo.polygons import set_fixed_times
 from deepnets4eo.prefetch import in_order

@@ -22,7 +22,7 @@ from pyproj import CRS
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json, write_json, writing
 from deepnets4eo.points.cloud import Bounds, PointCloud, within
-from deepnets4eo.points.files.cloud_file import CloudFile
+from deepnets4eo.points.files import CloudFile
 
 NEIGHBOUR = np.iinfo(np.uint64).max  # index of points that belong to another file
 MAX_RECORDS = 1_000_000  # that are read at once

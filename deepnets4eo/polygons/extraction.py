@@ -23,7 +23,7 @@ from deepnets4eo.options import option_group
 from deepnets4eo.polygons.regions import TRACE_PX, Regions, join_groups, trace_outlines
 from deepnets4eo.polygons.smoothing import make_right_angled, simplify_together, with_shared_corners, without_stairs
 from deepnets4eo.polygons.vector_files import write_tables
-from deepnets4eo.rasters.scene import Layer, LayerLike
+from deepnets4eo.rasters import Layer, LayerLike
 
 if TYPE_CHECKING:
     import geopandas as gpd

@@ -22,7 +22,7 @@ from deepnets4eo.device import return_freed_memory
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

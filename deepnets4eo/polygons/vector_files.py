@@ -22,14 +22,14 @@ import shapely
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.polygons.antimeridian import in_degrees
-from deepnets4eo.rasters.plane_crs import is_placed, without_heights
+from deepnets4eo.rasters import is_placed, without_heights
 
 if TYPE_CHECKING:
     import geopandas as gpd
     import pyarrow as pa
     import pyproj
 
-    from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.rasters import Layer
 
 log = logging.getLogger(__name__)
 FIXED_TIME = "1980-01-01T00:00:00.000Z"  # as ZIP files have where no time is stated

@@ -15,8 +15,7 @@ from deepnets4eo.prediction.begun_parts import journals_of
 from deepnets4eo.prediction.options import PredictOptions
 from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, VALUES
 from deepnets4eo.rasters import Scene, check_raster_suffix
-from deepnets4eo.segmenters.run import Run
-from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.segmenters import Run, Segmenter
 
 
 def check_outputs(

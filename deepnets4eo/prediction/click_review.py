@@ -26,9 +26,9 @@ from deepnets4eo.prediction.job import predict
 from deepnets4eo.prediction.options import Measure, PredictOptions
 from deepnets4eo.prediction.preparation import prepare_scene
 from deepnets4eo.rasters import CogWriter, Layer, Scene, label_bytes
+from deepnets4eo.segmenters import Run, load_run
 from deepnets4eo.segmenters.checksums import hash_of
 from deepnets4eo.segmenters.clicks import Clicks
-from deepnets4eo.segmenters.run import Run, load_run
 
 TILE_PX = 512  # largest side
 FULL = "float32"  # precision in which weights follow clicks

@@ -16,10 +16,10 @@ from deepnets4eo.arrays import Batch, ByteImage, FloatImage, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.prediction.options import Measure
+from deepnets4eo.segmenters import NetworkSegmenter, last_layer
 from deepnets4eo.segmenters.clicks import MAX_CLICK, RADIUS_PX, Clicks
 from deepnets4eo.segmenters.inputs import CLICKS
-from deepnets4eo.segmenters.networks import last_layer
-from deepnets4eo.segmenters.segmenter import STRIDE_PX, NetworkSegmenter
+from deepnets4eo.segmenters.segmenter import STRIDE_PX
 from deepnets4eo.tiling import best_class, entropy
 
 if TYPE_CHECKING:

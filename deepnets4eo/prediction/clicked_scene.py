@@ -24,10 +24,9 @@ from deepnets4eo.grid import Grid, apply_affine, blocks
 from deepnets4eo.prediction.click_session import USUAL, Adaptation, adapt, adapted_weights
 from deepnets4eo.prediction.preparation import prepare_scene
 from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.segmenters import NetworkSegmenter, Run
 from deepnets4eo.segmenters.clicks import Clicks
 from deepnets4eo.segmenters.inputs import CLICKS
-from deepnets4eo.segmenters.run import Run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 
 CLASS = "class"
 BLOCK_PX = 256

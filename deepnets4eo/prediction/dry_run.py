@@ -15,7 +15,7 @@ from deepnets4eo.prediction.label_task import LabelTask
 from deepnets4eo.prediction.options import PredictOptions
 from deepnets4eo.prediction.plan import make_plan
 from deepnets4eo.rasters import Scene
-from deepnets4eo.segmenters.run import Run
+from deepnets4eo.segmenters import Run
 
 
 def describe(run: Run, scene: Scene, options: PredictOptions, out: str | Path | None = None) -> str:

@@ -17,7 +17,7 @@ from deepnets4eo.prediction.job import Prediction, predict
 from deepnets4eo.prediction.options import PredictOptions, VoteOptions
 from deepnets4eo.prediction.preparation import named_layers, open_scene
 from deepnets4eo.rasters import Scene
-from deepnets4eo.segmenters.run import Run, load_run
+from deepnets4eo.segmenters import Run, load_run
 
 ARCHIVES = (".csv", ".npz")  # of whole images
 

@@ -24,8 +24,7 @@ from deepnets4eo.prediction.plan import computing, make_plan
 from deepnets4eo.prediction.preparation import PreparedScene
 from deepnets4eo.prediction.strips import Job, plan_strip_px, predict_strips
 from deepnets4eo.rasters import LayerLike, Scene
-from deepnets4eo.segmenters.run import Run
-from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.segmenters import Run, Segmenter
 
 log = logging.getLogger(__name__)
 

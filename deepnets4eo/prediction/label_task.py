@@ -13,10 +13,8 @@ from deepnets4eo.jobs import JobRecord, identity
 from deepnets4eo.prediction.plan import Plan
 from deepnets4eo.prediction.preparation import PreparedScene, open_scene, prepare_scene
 from deepnets4eo.rasters import LayerLike, Scene
+from deepnets4eo.segmenters import Run, Segmenter, ensemble_run, load_run
 from deepnets4eo.segmenters.checksums import hash_of
-from deepnets4eo.segmenters.ensemble import ensemble_run
-from deepnets4eo.segmenters.run import Run, load_run
-from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.version import __version__
 
 THREADS = "threads"  # of the network: rows of other threads may differ by rounding, which makes no other result

@@ -13,7 +13,7 @@ import psutil
 from deepnets4eo.device import Compute, bytes_taken, memory_bytes
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters import cache_bytes
-from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.segmenters import Segmenter
 from deepnets4eo.system import peak_bytes
 
 STITCH_BYTES = 64 << 20  # of a strip's buffers at most, so that memory hardly depends on scene and class count

@@ -17,7 +17,7 @@ from deepnets4eo.jobs import Executor, Part
 from deepnets4eo.options import ByRuntime, InPrecision, OnDevice, key, option, option_group
 
 if TYPE_CHECKING:
-    from deepnets4eo.segmenters.run import Run
+    from deepnets4eo.segmenters import Run
     from deepnets4eo.tiling import Tiling
 
 # how a person's next click is chosen, see `next_click`

@@ -13,8 +13,8 @@ from deepnets4eo.evaluation.withheld import FLOAT32
 from deepnets4eo.prediction.memory import batch_size
 from deepnets4eo.prediction.options import PredictOptions
 from deepnets4eo.rasters import Scene, gdal_cache
-from deepnets4eo.segmenters.any_size import scaled_beforehand, window_scalers
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
+from deepnets4eo.segmenters import NetworkSegmenter, Segmenter, window_scalers
+from deepnets4eo.segmenters.any_size import scaled_beforehand
 from deepnets4eo.tiling import SMALLEST_SIDE_PX, UNIFORM, Lattice, Tiling
 
 

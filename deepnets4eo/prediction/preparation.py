@@ -18,10 +18,17 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import Grid, Window, mean_gsd_m
 from deepnets4eo.prediction.outputs import nothing
 from deepnets4eo.rasters import Layer, LayerLike, Scene
-from deepnets4eo.segmenters.any_size import COARSEST_M, FINEST_M, takes_any_size, working_grid
-from deepnets4eo.segmenters.run import Run
-from deepnets4eo.segmenters.segmenter import Segmenter
-from deepnets4eo.segmenters.stretch import Stretch, needed_stretches, show_scene
+from deepnets4eo.segmenters import (
+    COARSEST_M,
+    FINEST_M,
+    Run,
+    Segmenter,
+    Stretch,
+    show_scene,
+    takes_any_size,
+    working_grid,
+)
+from deepnets4eo.segmenters.stretch import needed_stretches
 
 log = logging.getLogger(__name__)
 

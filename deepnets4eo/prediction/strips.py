@@ -27,7 +27,7 @@ from deepnets4eo.prediction.outputs import LABELS, Outputs, bands_of, dtype_of
 from deepnets4eo.prediction.stitching import CHUNK_ROWS, FinishedBytes, Strip, StripStitcher
 from deepnets4eo.prediction.tile_reader import ReadTile, TileReader
 from deepnets4eo.rasters import BLOCK_PX
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
+from deepnets4eo.segmenters import NetworkSegmenter, Segmenter
 from deepnets4eo.tiling import Lattice
 
 if TYPE_CHECKING:

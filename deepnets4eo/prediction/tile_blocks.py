@@ -20,9 +20,8 @@ from deepnets4eo.jobs import Arrays, ComputeBlock, Executor, SharedWork
 from deepnets4eo.prediction.plan import computing
 from deepnets4eo.prediction.tile_reader import ReadTile, TileReader
 from deepnets4eo.rasters import Scene
-from deepnets4eo.segmenters.checksums import open_sealed
-from deepnets4eo.segmenters.run import load_run, save_run
-from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.segmenters import Segmenter, load_run, open_sealed
+from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.tiling import Lattice
 
 TILES, RUN = "tiles", "run"  # folders beside the finished rows, of the results and of the segmenter

@@ -17,9 +17,7 @@ from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.grid import Window
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters import Scene, valid_pixels
-from deepnets4eo.segmenters.any_size import MIN_SPREAD, window_scalers
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.segmenters import MIN_SPREAD, InputSpec, Segmenter, window_scalers
 from deepnets4eo.tiling import Lattice, Tile, mirror_window
 
 SEGMENT_BYTES = 16 << 20  # of prepared float32; neighbouring tiles share one read, so blocks are decoded about once

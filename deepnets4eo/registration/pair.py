@@ -17,10 +17,11 @@ from odc.geo.geobox import GeoBox
 from deepnets4eo.arrays import Floats
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, only_one_placed
-from deepnets4eo.inspection.images import check_no_colour_table, check_two_images, declare_nodata
+from deepnets4eo.inspection import check_no_colour_table, check_two_images, declare_nodata
 from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, LayerLike
-from deepnets4eo.registration.align import ModelChoice, assume_registered, register
+from deepnets4eo.registration.align import assume_registered, register
+from deepnets4eo.registration.attempts import ModelChoice
 from deepnets4eo.registration.result import Registration
 
 MotionMatrix = Floats | Sequence[Sequence[float]]

@@ -15,7 +15,7 @@ from deepnets4eo.cards import VOID
 from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.segmentation.blocks import he_init
-from deepnets4eo.segmenters.networks import replace_last_layer
+from deepnets4eo.segmenters import replace_last_layer
 
 if TYPE_CHECKING:
     from torch import Tensor

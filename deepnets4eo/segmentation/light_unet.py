@@ -12,9 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters.any_size import MIN_SPREAD
-from deepnets4eo.segmenters.efficientnet import LEVEL_CHANNELS, EfficientNetLite0, SameConv
-from deepnets4eo.segmenters.networks import LITE0, create_model
+from deepnets4eo.segmenters import LEVEL_CHANNELS, LITE0, MIN_SPREAD, EfficientNetLite0, SameConv, create_model
 
 ENCODER_CHANNELS = (64, 64, 128, 256)  # of its first convolution and of its layers, as many as the decoder has stages
 ENCODER_BLOCKS = {"resnet18": (2, 2, 2), "resnet34": (3, 4, 6)}  # of each layer
@@ -182,7 +180,7 @@ def _encoder(name: str, in_channels: int, stages: int, unscaled_bands: int, froz
 
 def _load_weights(module: Any, encoder: str, weights: str, bands: Sequence[str]) -> None:
     """Load a file, or what smp downloads by a name."""
-    from deepnets4eo.segmenters.pretrained import is_local, load_pretrained
+    from deepnets4eo.segmenters import is_local, load_pretrained
 
     if is_local(weights):
         load_pretrained(module, weights, bands=bands)

@@ -19,11 +19,9 @@ from deepnets4eo.segmentation.weights import (
     NOTEBOOK,
     group_layers,
     load_all,
-    read_tensors,
     rename_layers,
 )
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.segmenters import InputSpec, LayerInput, NetworkSegmenter, read_tensors
 from deepnets4eo.tiling import Tiling
 
 IRRG = ("near infrared", "red", "green")

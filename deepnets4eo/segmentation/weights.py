@@ -10,9 +10,7 @@ from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmentation.blocks import STAGES, SegNetEncoder
-from deepnets4eo.segmenters.checksums import weights_file
-from deepnets4eo.segmenters.downloads import check_download
-from deepnets4eo.segmenters.pretrained import COUNTER, IMAGENET, fit_bands, read_tensors
+from deepnets4eo.segmenters import COUNTER, IMAGENET, check_download, fit_bands, read_tensors, weights_file
 
 NOTEBOOK = re.compile(r"(?:.*\.)?(conv\d_\d(?:_D)?(?:_bn)?)\.(\w+)")
 ENCODER_LAYERS = [

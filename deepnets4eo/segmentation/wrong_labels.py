@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmentation.blocks import he_init
-from deepnets4eo.segmenters.networks import replace_last_layer
+from deepnets4eo.segmenters import replace_last_layer
 
 SAMPLES = 16
 

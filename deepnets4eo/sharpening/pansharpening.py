@@ -19,7 +19,7 @@ from odc.geo.geobox import GeoBox
 from deepnets4eo.arrays import FloatImage, Floats, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import READ_PX, Grid, Window, blocks, gsd_m
-from deepnets4eo.inspection.images import declare_nodata, without_collar
+from deepnets4eo.inspection import declare_nodata, without_collar
 from deepnets4eo.jobs import new_output
 from deepnets4eo.outputs import Finding, check_not_inputs
 from deepnets4eo.rasters import CogWriter, Layer, LayerLike

@@ -15,12 +15,13 @@ from shapely.geometry import LineString, Point, Polygon, box
 from shapely.ops import unary_union
 
 from deepnets4eo.cards import Legend
+from deepnets4eo.damage import GRADES
 from deepnets4eo.files import atomic_write, check_overwrite, write_json
 from deepnets4eo.grid import Grid, Window, transform_shapes
 from deepnets4eo.jobs import output_lock
 from deepnets4eo.polygons import set_fixed_times
 from deepnets4eo.rasters import BLOCK_PX, CogWriter
-from deepnets4eo.synthetic.event import GRADES, EventOutcome
+from deepnets4eo.synthetic.event import EventOutcome
 from deepnets4eo.synthetic.plan import Building, CityPlan
 
 BAND_NAMES = ("red", "green", "blue", "near infrared")

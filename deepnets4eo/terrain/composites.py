@@ -18,10 +18,16 @@ from deepnets4eo.grid import READ_PX, Grid, Window, blocks, gsd_m, window_under
 from deepnets4eo.jobs import new_output
 from deepnets4eo.outputs import check_not_inputs
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.rasters.band_roles import layer_names, normalised_difference, role_indices
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
-from deepnets4eo.rasters.warped_source import same_grid
+from deepnets4eo.rasters import (
+    CogWriter,
+    Layer,
+    LayerLike,
+    Scene,
+    layer_names,
+    normalised_difference,
+    role_indices,
+    same_grid,
+)
 from deepnets4eo.terrain.further_rasters import Measure, open_further
 from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, reach_px
 from deepnets4eo.terrain.heights import (

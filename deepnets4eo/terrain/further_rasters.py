@@ -16,7 +16,7 @@ from typing import Literal
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
 from deepnets4eo.inspection import sample_windows, undeclared_nodata
-from deepnets4eo.rasters.scene import Layer, LayerLike
+from deepnets4eo.rasters import Layer, LayerLike
 from deepnets4eo.terrain.units import in_metres
 
 log = logging.getLogger(__name__)

@@ -12,10 +12,10 @@ from odc.geo.geobox import GeoBox
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import metres_on_the_ground, utm_code
-from deepnets4eo.rasters.length_units import metres_of
+from deepnets4eo.rasters import metres_of
 
 if TYPE_CHECKING:
-    from deepnets4eo.rasters.layer import Layer
+    from deepnets4eo.rasters import Layer
 
 
 SAME = 0.005  # lengths that differ by less count as equal: UTM and its like are within 0.1 %

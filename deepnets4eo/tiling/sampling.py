@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import READ_PX, Window, blocks
-from deepnets4eo.rasters.scene import LABELS, Scene
+from deepnets4eo.rasters import LABELS, Scene
 from deepnets4eo.tiling.lattice import reflect_indices
 
 CELL_PX = 64

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage
-from deepnets4eo.tiling import Scores
+from deepnets4eo.tiling.lattice import Scores
 
 PACKED_ONE = 254  # the byte of probability 1; 255 is free for nodata
 PACKED_NODATA = 255

@@ -15,8 +15,9 @@ import numpy as np
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters import Layer, layer_names, metres_of, name_band, role_indices, same_unit
-from deepnets4eo.segmenters.inputs import BYTE, GSD_FACTOR, scene_gsd_m, value_range
-from deepnets4eo.segmenters.value_ranges import ENOUGH_BANDS, OTHER_UNIT, SUSPECT, SUSPECT_BAND, ValueRange
+from deepnets4eo.segmenters import GSD_FACTOR, OTHER_UNIT, SUSPECT, ValueRange, scene_gsd_m
+from deepnets4eo.segmenters.inputs import BYTE, value_range
+from deepnets4eo.segmenters.value_ranges import ENOUGH_BANDS, SUSPECT_BAND
 from deepnets4eo.tiling import spread_indices
 
 log = logging.getLogger(__name__)

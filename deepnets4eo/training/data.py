@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Mask
-from deepnets4eo.cards import VOID
+from deepnets4eo.cards import TRAIN, VAL, VOID
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters import LABELS
-from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters import InputSpec
 from deepnets4eo.tiling import ClassCells, balanced_windows, mirror_window
 from deepnets4eo.training.ranks import Rank
 from deepnets4eo.training.recipe import Recipe
 from deepnets4eo.training.scenes import LabelledScene
-from deepnets4eo.training.splits import TRAIN, VAL, DataSplit, SampleWindow
+from deepnets4eo.training.splits import DataSplit, SampleWindow
 
 if TYPE_CHECKING:
     from torch import Tensor

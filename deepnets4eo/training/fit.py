@@ -41,10 +41,9 @@ from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import report
 from deepnets4eo.files import write_json, write_text
+from deepnets4eo.segmenters import InputSpec, NetworkSegmenter, Segmenter
 from deepnets4eo.segmenters.history import LOG, draw_curves, write_log
-from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.training.ranks import Rank
 from deepnets4eo.training.recipe import Recipe
@@ -90,7 +89,7 @@ def build_segmenter(
     """
     import torch
 
-    from deepnets4eo.segmenters.networks import create_model
+    from deepnets4eo.segmenters import create_model
 
     predict = recipe.predict
     sizes: dict[str, Any] = {"in_channels": inputs.in_channels, "num_classes": legend.num_channels}

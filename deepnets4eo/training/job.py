@@ -16,14 +16,14 @@ from typing import Any
 from deepnets4eo.cards import DatasetCard, dataset_path, recipe_path
 from deepnets4eo.device import check_devices
 from deepnets4eo.errors import InputError, OtherJobError, Reading, RunError
-from deepnets4eo.evaluation.comparison import mean_scores
+from deepnets4eo.evaluation import mean_scores
 from deepnets4eo.files import check_overwrite, read_json, remove, remove_leftovers, sha256, write_json
 from deepnets4eo.formats import allow_user_files, offline, user_files
 from deepnets4eo.jobs import identity, output_lock
 from deepnets4eo.lazy import check_extra, name_missing_extra
 from deepnets4eo.outputs import check_not_inputs
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.segmenters.checksums import CARD
+from deepnets4eo.segmenters import CARD
 from deepnets4eo.segmenters.downloads import allow_downloads
 from deepnets4eo.segmenters.history import LOG, draw_runs
 from deepnets4eo.training.epochs import CHECKPOINTS, LAST

@@ -18,7 +18,8 @@ from pydantic import Field, ValidationError, model_validator
 from deepnets4eo.errors import InputError, nearest_name
 from deepnets4eo.files import parse_yaml, plain, read_yaml
 from deepnets4eo.options import UNKNOWN_NAMES, Section, refused_value
-from deepnets4eo.segmenters.checksums import hash_of, stored_recipe, write_recipe
+from deepnets4eo.segmenters import write_recipe
+from deepnets4eo.segmenters.checksums import hash_of, stored_recipe
 from deepnets4eo.training.other_words import hint_of_near_word, hint_of_other_word
 
 log = logging.getLogger(__name__)

@@ -29,8 +29,7 @@ from deepnets4eo.evaluation.options import default_levels
 from deepnets4eo.evaluation.values import GroupedScores
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.metrics import SCORES, ConfusionMatrix
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.segmenters import InputSpec, NetworkSegmenter
 from deepnets4eo.segmenters.units import InUnits
 from deepnets4eo.tiling import best_class
 from deepnets4eo.training.data import ClassSamples, Sample, SceneSamples, ValidationLoader

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from deepnets4eo.cards import TRAIN, DatasetCard, Legend, open_dataset
 from deepnets4eo.errors import InputError
-from deepnets4eo.evaluation.label_reader import OF_TRAINING, Keep, LabelReader, LegendLabels
+from deepnets4eo.evaluation import OF_TRAINING, Keep, LabelReader, LegendLabels
 from deepnets4eo.formats import check_online, is_remote
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters import LABELS, Layer, Scene, fit_axes

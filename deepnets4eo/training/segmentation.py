@@ -18,11 +18,9 @@ from deepnets4eo.evaluation import report
 from deepnets4eo.files import read_json
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.segmenters.checksums import CARD
+from deepnets4eo.segmenters import CARD, LEGEND, InputSpec, NetworkSegmenter, Segmenter
 from deepnets4eo.segmenters.clicks import with_clicks
-from deepnets4eo.segmenters.inputs import CLICKS, InputSpec
-from deepnets4eo.segmenters.run import LEGEND
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
+from deepnets4eo.segmenters.inputs import CLICKS
 from deepnets4eo.tiling import BlockSplit, ClassCells
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
 from deepnets4eo.training.ranks import Rank

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.cards import TRAIN, VAL, VOID, DatasetCard
 from deepnets4eo.errors import InputError
-from deepnets4eo.evaluation.label_reader import Keep
-from deepnets4eo.evaluation.withheld import LEARNT, MAPS, PARTS_LEGEND, SCENE, WITHHELD
+from deepnets4eo.evaluation import LEARNT, PARTS_LEGEND, WITHHELD, Keep
+from deepnets4eo.evaluation.withheld import MAPS, SCENE
 from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.rasters import BLOCK_PX, CogWriter
 from deepnets4eo.tiling import BlockSplit, SceneSplit, random_windows

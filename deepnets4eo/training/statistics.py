@@ -14,16 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.addresses import name_of
-from deepnets4eo.cards import VOID
+from deepnets4eo.cards import TRAIN, VAL, VOID
 from deepnets4eo.errors import InputError
 from deepnets4eo.inspection import MIN_BANDS, describe_negative
 from deepnets4eo.rasters import LABELS, BandMoments, Layer, Outliers, find_outliers
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput, is_flat, scaling_of, scene_gsd_m
-from deepnets4eo.segmenters.value_ranges import ValueRange
+from deepnets4eo.segmenters import InputSpec, LayerInput, ValueRange, scene_gsd_m
+from deepnets4eo.segmenters.inputs import is_flat, scaling_of
 from deepnets4eo.tiling import ClassCells, spread_indices
 from deepnets4eo.training.alike import check_alike
 from deepnets4eo.training.scenes import LabelledScene
-from deepnets4eo.training.splits import TRAIN, VAL, DataSplit
+from deepnets4eo.training.splits import DataSplit
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from deepnets4eo.cards import run_path
-from deepnets4eo.segmenters.checksums import CARD, open_sealed
+from deepnets4eo.segmenters import CARD, open_sealed
 from deepnets4eo.training.data import Sample
 from deepnets4eo.training.scene_pool import ScenePool
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from deepnets4eo.arrays import FloatImage, Mask
-from deepnets4eo.cards import QUANTITIES, Quantity
+from deepnets4eo.cards import QUANTITIES, TRAIN, Quantity
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.options import Section
 from deepnets4eo.rasters import Layer, Scene
@@ -23,7 +23,7 @@ from deepnets4eo.terrain import check_above_ground, check_metres, ndsm
 from deepnets4eo.tiling import spread_indices
 from deepnets4eo.training.recipe import DataSection
 from deepnets4eo.training.scenes import NamedScene
-from deepnets4eo.training.splits import TRAIN, DataSplit
+from deepnets4eo.training.splits import DataSplit
 from deepnets4eo.training.statistics import WINDOW_PX
 
 log = logging.getLogger(__name__)

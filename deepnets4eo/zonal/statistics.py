@@ -16,9 +16,8 @@ from deepnets4eo.cards import VOID
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import READ_PX, Window, blocks, transform_shapes
 from deepnets4eo.prefetch import in_order
+from deepnets4eo.rasters import Layer, LayerView
 from deepnets4eo.rasters.longitudes import columns_of_turns
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.views import LayerView
 from deepnets4eo.zonal.outlines import Outlines, Spans, ranges
 
 if TYPE_CHECKING:

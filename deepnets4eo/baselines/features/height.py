@@ -92,7 +92,7 @@ class HeightFeature:
 
     def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> NDArray[np.float32]:
         """Return values of superpixels, (count, 9) float32; 0 where a superpixel has no pixels."""
-        from deepnets4eo.baselines.superpixels.statistics import region_deviations, region_means, region_ranges
+        from deepnets4eo.baselines.superpixels import region_deviations, region_means, region_ranges
 
         above = above_ground(bands, self.ground_px)
         means = region_means(_pointwise(bands, above), ids, count)
@@ -166,7 +166,7 @@ class HsvHeightGradient:
 
     def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> NDArray[np.float32]:
         """Return values of superpixels, (count, 34) float32; 0 where a superpixel has no pixels."""
-        from deepnets4eo.baselines.superpixels.statistics import region_means
+        from deepnets4eo.baselines.superpixels import region_means
 
         means = np.nan_to_num(region_means(_relief(bands), ids, count))
         return np.concatenate([self._histogram.pool(bands, ids, count), means], axis=1).astype(np.float32)

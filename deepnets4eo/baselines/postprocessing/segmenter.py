@@ -21,7 +21,8 @@ from deepnets4eo.baselines.postprocessing.votes import (
     superpixel_vote,
     vote_shares,
 )
-from deepnets4eo.baselines.superpixels.segmenting import Method, Superpixels
+from deepnets4eo.baselines.superpixels import Superpixels
+from deepnets4eo.baselines.superpixels.segmenting import Method
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.grid import Window
 from deepnets4eo.options import option_group, options_from, plain_options

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deepnets4eo.errors import InputError
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.features.options import NEEDS, OWN, FeatureOptions
-from deepnets4eo.points.files.cloud_file import CloudFile
+from deepnets4eo.points.files import CloudFile
 from deepnets4eo.segmenters import OTHER_UNIT, SUSPECT, LayerInput, ValueRange
 
 log = logging.getLogger(__name__)

@@ -15,9 +15,9 @@ from odc.geo.geobox import GeoBox
 
 from deepnets4eo.grid import Grid, Window, apply_affine, blocks, crop
 from deepnets4eo.points.height_grid import NoHeightsError
-from deepnets4eo.points.rubble.measure import BlockInputs, BlockMeasures, measure_block, rubble_polygons
+from deepnets4eo.points.rubble.measure import BlockMeasures, measure_block, rubble_polygons
 from deepnets4eo.points.rubble.placing import HALO_M, common_bounds
-from deepnets4eo.points.rubble.plans import BUILT_MARGIN_M, VerticalFit, fit_vertically, terrain_under
+from deepnets4eo.points.rubble.plans import BUILT_MARGIN_M, BlockInputs, VerticalFit, fit_vertically, terrain_under
 from deepnets4eo.points.rubble.rubble_map import RubbleOptions
 from deepnets4eo.points.rubble.surfaces import BlockHeights, BuildingCells, Heights
 from deepnets4eo.rasters import PLAIN_METRES
