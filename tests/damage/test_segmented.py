@@ -79,7 +79,9 @@ def test_a_map_from_the_image_after_alone_says_that_destroyed_buildings_are_miss
     assert main([*arguments, "--out", str(tmp_path / "out")]) == 0
     summary = read_json(tmp_path / "out" / "summary.json")
     assert "outlines_after_event" in [finding["code"] for finding in summary["findings"]]
-    assert "destroyed ones are not among them" in summary["headline"]
+    assert (
+        "destroyed buildings, which the image after the event no longer shows, are not counted" in summary["headline"]
+    )
     destroyed = summary["by_grade"]["destroyed"]
     assert (destroyed["count"], destroyed["interval_95"], destroyed["expected"]) == (None, None, None)
     assert "does not show destroyed buildings" in destroyed["reason"]
