@@ -38,11 +38,8 @@ from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_json, write_text
 from deepnets4eo.segmenters.efficientnet import LEVEL_CHANNELS, EfficientNetLite0, frozen_encoder
 
-PATCH_PX, MIN_SIDE_PX, MARGIN = (
-    64,
-    40,
-    1.3,
-)  # side of the patch; least ground that it shows; times the longer side of the box
+PATCH_PX = 64  # side of the patch
+MIN_SIDE_PX, MARGIN = 40, 1.3  # minimum ground that it shows; times the longer side of the box
 STEPS, BATCH, RATE, HEAD_RATE, DECAY, DROPOUT = 80, 32, 5e-4, 2e-3, 0.01, 0.3
 GAIN, OFFSET = 0.2, 0.1  # deviations of brightness, drawn per patch
 MAX_WEIGHT = 5.0  # of the damaged buildings in the loss
@@ -204,13 +201,14 @@ def voters(
 def score(tested: Patches, calls: dict[str, list[NDArray[np.int8]]]) -> dict[str, Any]:
     """Return F1 of the damaged in percent: of each network, the vote, and of calling every building damaged; and the ties."""
     votes = np.stack([one for of_way in calls.values() for one in of_way])
+    vote = majority(votes)
 
     def f1(labels: NDArray[np.int8], of: NDArray[np.int8]) -> float | None:
         value = 100 * damaged_f1(labels, of)
         return None if np.isnan(value) else round(value, 1)
 
     result: dict[str, Any] = {way: [f1(tested.labels, one) for one in of_way] for way, of_way in calls.items()}
-    result |= {VOTE: f1(tested.labels, majority(votes)), ALL: f1(tested.labels, np.ones_like(tested.labels))}
+    result |= {VOTE: f1(tested.labels, vote), ALL: f1(tested.labels, np.ones_like(tested.labels))}
     result |= {"voters": len(votes), "ties": int((2 * votes.sum(axis=0) == len(votes)).sum())}
     result |= {"buildings": len(tested.labels), "damaged": int(tested.labels.sum())}
     of_events = {}
@@ -218,7 +216,7 @@ def score(tested: Patches, calls: dict[str, list[NDArray[np.int8]]]) -> dict[str
         rows = tested.events == event
         of_events[event] = {
             "buildings": int(rows.sum()), "damaged": int(tested.labels[rows].sum()),
-            "called damaged": int((majority(votes[:, rows]) == 1).sum()), VOTE: f1(tested.labels[rows], majority(votes[:, rows])),
+            "called damaged": int((vote[rows] == 1).sum()), VOTE: f1(tested.labels[rows], vote[rows]),
         }  # fmt: skip
     return {**result, "events": of_events}
 

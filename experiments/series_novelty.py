@@ -1,8 +1,8 @@
 """Rare true changes in a series of the miniature city: how many of the first k of a ranking are true. SYNTHETIC.
 
 Usage: python experiments/series_novelty.py [--seeds 0 1 2] [--size 512] [--dates 24] [--data FOLDER] [--out runs/series_novelty]
-Each city is rendered at dates of two years, with the seasons, light and noise of its sensor; clouds of which the masks miss
-the rims are laid over it, and a few patches of ground become something else from one date on. All methods rank the same
+Each city is rendered at dates of two years, with the seasons, light and noise of its sensor; clouds are laid over it, whose
+rims the masks miss, and a few patches of ground become something else from one date on. All methods rank the same
 cells at the same dates: ours, and plain ones on pixels (length of the standardised difference, IR-MAD), as the mean over a
 cell, of each date and the one before, or of the medians of three dates before and from the date on. With --data, the real series there are ranked too. One of them,
 the flood, has land, water and clouds labelled on each date: the changes of its cells, by bands and by frozen features, are scored on the cells whose share of water
@@ -269,7 +269,7 @@ def main() -> None:
     if rows:
         text += (
             f"SYNTHETIC: {len(chosen.seeds)} cities of {chosen.size}² px, {chosen.dates} dates, {CHANGES} true changes of one cell of "
-            f"{CELL_PX} px each, {CLOUDS:.0%} clouds of which the masks miss a quarter; percent, mean ± sd over the seeds.\n\n{table_of(rows)}\n"
+            f"{CELL_PX} px each, {CLOUDS:.0%} clouds, a quarter of them missed by the masks; percent, mean ± sd over the seeds.\n\n{table_of(rows)}\n"
         )
     real: dict[str, Any] = {}
     if chosen.data:

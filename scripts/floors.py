@@ -42,9 +42,15 @@ BEGIN, END = "<!-- floors: made by scripts/floors.py -->\n```\n", "```\n<!-- end
 
 
 @cache
+def parse(path: Path) -> ast.Module:
+    """Return the syntax tree of a file, parsed once per process for all scripts and tests."""
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+@cache
 def trees(package: Path = PACKAGE) -> dict[Path, ast.Module]:
-    """Parse all files of the package, once for all scripts and tests."""
-    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(package.rglob("*.py"))}
+    """Return the syntax trees of all files of the package."""
+    return {path: parse(path) for path in sorted(package.rglob("*.py"))}
 
 
 @cache
@@ -104,7 +110,7 @@ def picture() -> str:
 def _phrase(room: str) -> str:
     """Return what a room is for: the first sentence of its docstring, without what a bracket, a semicolon or, after some words, a colon adds."""
     path = PACKAGE / room / "__init__.py" if (PACKAGE / room).is_dir() else PACKAGE / f"{room}.py"
-    text = (ast.get_docstring(trees()[path]) or "").partition("\n")[0]
+    text = (ast.get_docstring(parse(path)) or "").partition("\n")[0]
     sentence = re.split(r"[;.](?:\s|$)| \(", text)[0]
     title, _, details = sentence.partition(": ")
     return title if len(title.split()) >= MIN_TITLE_WORDS or not details else sentence

@@ -3,7 +3,7 @@
 Usage: python scripts/page_pictures.py [OUT]        docs/images by default
 
 Needs Chromium (its path in CHROMIUM) and playwright. pages.json holds the headline of the demo whose page the picture shows; a test
-compares it with the headline of the demo as it is.
+compares its words with the demo's.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from deepnets4eo.cli.main import main as run_command
+from deepnets4eo.damage import GRADES
 from deepnets4eo.damage.review import ReviewServer
 from deepnets4eo.files import read_json, write_json
 from deepnets4eo.prediction import ClickReview, ClickServer, open_scene
@@ -30,7 +31,7 @@ from deepnets4eo.synthetic import City
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-KEYS = {"no-damage": "1", "minor-damage": "2", "major-damage": "3", "destroyed": "4"}
+KEYS = {grade: str(number) for number, grade in enumerate(GRADES, 1)}  # of the review page
 ANSWERS, LOOKS = 32, 60
 CLICKS = 5
 TAUGHT_MS = 120_000

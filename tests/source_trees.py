@@ -2,17 +2,15 @@
 
 import ast
 import os
+import sys
 from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+from floors import parse  # noqa: E402  parsed once for scripts and tests
+
 ONLY = os.environ.get("DEEPNETS4EO_CHECK_ONLY")  # paths below the root, with a line each, that a quick check looks at
-
-
-@cache
-def parse(path: Path) -> ast.Module:
-    """The syntax tree of a file, parsed once a process."""
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
 @cache

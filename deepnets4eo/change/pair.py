@@ -122,7 +122,7 @@ def _own_clouds(
 def _findings_of_bright_clouds(
     images: Mapping[str, Layer], classified: Mapping[str, CloudClassification]
 ) -> tuple[Finding, ...]:
-    """Return a caution for each date much of which looks like clouds: clouds are mapped as change there.
+    """Return a caution for each date that looks cloudy to a large part: clouds are mapped as change there.
 
     images : on one grid; classified : of the dates without a mask
     """

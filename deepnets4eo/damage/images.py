@@ -54,11 +54,12 @@ class SiteImage:
         return self.layer.count >= len(COLOURS) and self.is_optical(sensor)
 
 
-@dataclass(frozen=True)
-class DatePair(ImagePair):
-    """The images of both dates in colour, with nodata declared. radar : roles of those that look like it."""
+class TwoDates:
+    """The images of both dates, as inputs of a job have them. radar : roles of images that look like radar."""
 
-    radar: tuple[Role, ...] = ()
+    pre: Layer | None
+    post: Layer
+    radar: tuple[str, ...]
 
     @property
     def before(self) -> SiteImage | None:
@@ -69,6 +70,13 @@ class DatePair(ImagePair):
     def after(self) -> SiteImage:
         """The image after the event."""
         return SiteImage(self.post, "post", "post" in self.radar)
+
+
+@dataclass(frozen=True)
+class DatePair(ImagePair, TwoDates):
+    """The images of both dates in colour, with nodata declared. radar : roles of those that look like it."""
+
+    radar: tuple[Role, ...] = ()
 
 
 def is_too_coarse(pre: Layer, post: Layer) -> bool:

@@ -142,7 +142,7 @@ def open_site(site: Site, model: DecisionModel, work: JobControl, part: Part | N
     )
 
 
-def decide(site: Site, model: DecisionModel, evidences: Sequence[Evidence] = ()) -> Decision:
+def decide(site: Site, model: DecisionModel, evidences: Sequence[Evidence]) -> Decision:
     """Return the decision on all buildings of a site; buildings in water have the grades that water gives."""
     ground = BuildingGround.of(site.outlines, site.post.grid.crs)
     inundated = inundated_buildings(site.buildings, site.water, site.settings)

@@ -12,7 +12,7 @@ import shapely
 
 from deepnets4eo.arrays import Geometries, Texts
 from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.images import SiteImage
+from deepnets4eo.damage.images import TwoDates
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.skill import Score
 from deepnets4eo.damage.work import Work
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Inputs:
+class Inputs(TwoDates):
     """The inputs of the job: images with only red, green and blue, outlines_px (N,) on post.
 
     evidences : the given rasters of scores and points; priors : priors that are counted apart; radar : roles of images that look like radar;
@@ -49,16 +49,6 @@ class Inputs:
     radar: tuple[str, ...] = ()
     paths: dict[str, str] = field(default_factory=dict)
     priors: tuple[Evidence, ...] = ()
-
-    @property
-    def before(self) -> SiteImage | None:
-        """The image before the event; None if there is none."""
-        return None if self.pre is None else SiteImage(self.pre, "pre", "pre" in self.radar)
-
-    @property
-    def after(self) -> SiteImage:
-        """The image after the event."""
-        return SiteImage(self.post, "post", "post" in self.radar)
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ def test_a_job_that_fails_ends_the_search_for_water_beside_it(tmp_path: Path, mo
     monkeypatch.setattr(water_evidence, "_seen_water", search)
     monkeypatch.setattr(water_evidence, "_shows_water", lambda _scene, _role: True)
     site: Any = SimpleNamespace(settings=Settings(), work=Work(Journal(tmp_path)))
-    with pytest.raises(InputError, match="swapped"), water_evidence.water_looked_for(site):
+    with pytest.raises(InputError, match="swapped"), water_evidence.Water().ahead(site):
         begun.wait()
         raise InputError("swapped")
     assert seen == [tmp_path / "water"]

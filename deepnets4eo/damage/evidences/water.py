@@ -6,7 +6,7 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -47,9 +47,28 @@ class Water:
     name = "water"
     phase = Phase.MEASURES
 
-    def ahead(self, site: Site) -> AbstractContextManager[None]:
-        """Return the context of `water_looked_for`."""
-        return water_looked_for(site)
+    @contextmanager
+    def ahead(self, site: Site) -> Iterator[None]:
+        """Provide a context during whose work water in the images is also searched for, and kept for `find_water`.
+
+        The context ends when both are done, or if either failed.
+        """
+        scratch = site.work.folder(self.name)
+        if scratch is None or site.settings.water is not None or not _shows_water(site, "post"):
+            yield
+            return
+        ended = Event()
+
+        def go_on(_: float) -> None:
+            if ended.is_set():
+                raise CancelledError
+
+        with ThreadPoolExecutor(1) as pool, ExitStack() as failed:
+            failed.callback(ended.set)
+            search = pool.submit(_seen_water, site, scratch, max(1, site.settings.workers // 2), go_on)
+            yield
+            failed.pop_all()  # the work of the context ended well
+        search.result()
 
     def measure(self, site: Site) -> Site:
         """Return the site with its water; unchanged if water is not sought or POST cannot show it."""
@@ -83,29 +102,6 @@ def find_water(site: Site) -> WaterAround | None:
     if is_new:
         return WaterAround(around, source, is_new, reach_m=reach_m, doubt=doubt)
     return WaterAround(around.of_unknown_date(), source, is_new, int(around.surrounded.sum()), reach_m, doubt)
-
-
-@contextmanager
-def water_looked_for(site: Site) -> Iterator[None]:
-    """Provide a context during whose work water in the images is also searched for, and kept for `find_water`.
-
-    The context ends when both are done, or if either failed."""
-    scratch = site.work.folder(Water.name)
-    if scratch is None or site.settings.water is not None or not _shows_water(site, "post"):
-        yield
-        return
-    ended = Event()
-
-    def go_on(_: float) -> None:
-        if ended.is_set():
-            raise CancelledError
-
-    with ThreadPoolExecutor(1) as pool, ExitStack() as failed:
-        failed.callback(ended.set)
-        search = pool.submit(_seen_water, site, scratch, max(1, site.settings.workers // 2), go_on)
-        yield
-        failed.pop_all()  # the work of the context ended well
-    search.result()
 
 
 def _shows_water(site: Site, role: Role) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -92,15 +93,18 @@ class DamageMapContent:
 
     def headline(self) -> str:
         """Return the result in one line, with a warning if the interval is too wide."""
-        counted = " · ".join(
-            text.format(*(f"{value:,.0f}" for value in numbers)) for text, numbers in self.count_words()
-        )
+        counted = self.count_sentence(str, "{:,.0f}".format)
         wet = self.inundation.get("inundated", 0)
         in_water = f" · {wet:,} {'stands' if wet == 1 else 'stand'} in new water" if wet else ""
-        return f"{UNKNOWN_COUNT}: {counted}{in_water}. {advice_on_count()}" if self.is_wide else f"{counted}{in_water}"
+        return f"{counted}{in_water}. {advice_on_count()}" if self.is_wide else f"{counted}{in_water}"
 
-    def count_words(self) -> list[tuple[str, tuple[float, ...]]]:
-        """Return the parts of the sentence on the number of damaged buildings that every product has, each with its numbers."""
+    def count_sentence(self, say: Callable[[str], str], write_number: Callable[[float], str]) -> str:
+        """Return the sentence on the number of damaged buildings that every product has, in the words and numbers of a language."""
+        counted = " · ".join(say(text).format(*map(write_number, numbers)) for text, numbers in self._count_words())
+        return f"{say(UNKNOWN_COUNT)}: {counted}" if self.is_wide else counted
+
+    def _count_words(self) -> list[tuple[str, tuple[float, ...]]]:
+        """Return the parts of that sentence in English, each with its numbers."""
         assessed = int(self.table.assessed.sum())
         if not assessed:
             return [(NONE_ASSESSED, ())]

@@ -6,7 +6,6 @@ from functools import cache
 from pathlib import Path
 
 from deepnets4eo.damage.products.content import DamageMapContent
-from deepnets4eo.damage.vocabulary import UNKNOWN_COUNT
 from deepnets4eo.files import read_yaml
 from deepnets4eo.outputs import LANGUAGES, Language, number_text
 from deepnets4eo.outputs.map_page import PageLanguage
@@ -30,11 +29,7 @@ def translate(text: str, language: Language) -> str:
 
 def count_sentence(damage_map: DamageMapContent, language: Language) -> str:
     """Return how many buildings are classified as damaged, and the interval of the true number, in a sentence."""
-    counted = " · ".join(
-        translate(text, language).format(*(number_text(value, language) for value in numbers))
-        for text, numbers in damage_map.count_words()
-    )
-    return f"{translate(UNKNOWN_COUNT, language)}: {counted}" if damage_map.is_wide else counted
+    return damage_map.count_sentence(lambda text: translate(text, language), lambda value: number_text(value, language))
 
 
 def page_language(language: Language) -> PageLanguage:
