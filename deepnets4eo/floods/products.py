@@ -69,9 +69,7 @@ def write_products(
     if opened.knows_before:
         findings = [*findings, *order_findings(labels, opened.scene, mapper)]
         findings += lookalike_findings(labels, opened.scene.layers[POST], opened.dates[POST], polygons)
-    leading = opened.hidden.findings if opened.hidden.is_much else []
-    others = [finding for finding in (*findings, *figure_findings(figures)) if finding not in leading]
-    ordered = list(worst_first([*leading, *others]))
+    ordered = list(worst_first([*findings, *figure_findings(figures)]))
     summary = {
         "product": "deepnets4eo flood map",
         "synthetic": opened.scene.synthetic,

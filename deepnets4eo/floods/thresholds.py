@@ -23,19 +23,26 @@ from deepnets4eo.errors import check_choice
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters import Histogram, TwoGaussians
 
-MIN_SEPARATION = 2.0  # Ashman's D of two modes (Ashman et al. 1994)
-MIN_POOLED = 2.4  # the same of all tiles together, to be believed where physics gives a threshold in its place
-TRULY_BIMODAL = 3.0  # the same, from which the valley between the modes counts, however bright it is
-MIN_SHARE = 0.1  # of the smaller mode in a tile (Chini et al. 2017)
-MIN_TILE_PX = 64
-MAX_TILES = 64  # tested of each size, evenly spread
-BINS = 256
 AT_ONCE = 1 << 20  # values that are counted at once
 MODES = ("amounts", "means", "variances")
-TAILS = (0.1, 99.9)  # percentiles between which values are counted: speckle has few much darker and brighter pixels
 SEED_PROBABILITY = 0.9
 DRY, PERMANENT_WATER, FLOOD, NOT_SEEN = 0, 1, 2, 255  # the classes of every map of water
 WATER_PROBABILITY = 0.5  # to which water grows from its seeds
+
+
+@dataclass(frozen=True)
+class ModeRules:
+    """Rules by which values have two modes, water and land."""
+
+    min_separation: float = 2.0  # Ashman's D of two modes (Ashman et al. 1994)
+    min_pooled: float = 2.4  # the same of all tiles together, if physics gives a threshold in its place
+    truly_bimodal: float = 3.0  # the same, from which the valley between the modes counts, however bright it is
+    min_share: float = 0.1  # of the smaller mode in a tile (Chini et al. 2017)
+    min_tile_px: int = 64
+    max_tiles: int = 64  # tested of each size, evenly spread
+    bins: int = 256
+    # percentiles between which values are counted: speckle has few much darker and brighter pixels
+    tails: tuple[float, float] = (0.1, 99.9)
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,7 @@ class WaterLevels:
     lowest, highest : bounds of a measured threshold
     water_at_most : largest mean of a mode that can be water
     water, land, spread : usual means, and a standard deviation
+    own_valley : whether the valley of a scene with two modes decides, however bright it is, if the lower mode can be water
     """
 
     threshold: float
@@ -55,6 +63,7 @@ class WaterLevels:
     water: float
     land: float
     spread: float = 2.0
+    own_valley: bool = False
 
     def default_threshold(self) -> WaterThreshold:
         """Return the threshold that is used if no threshold is measured."""
@@ -139,20 +148,21 @@ def find_water_threshold(
     values : (H, W) float32, low over water, such as dB; NaN in pixels that are not seen
     method : "otsu", "kittler", "em" or "two-means"
     levels : physical levels of the values, whose bounds limit the threshold; its valley may be brighter if the modes are well
-        separated
+        separated, or, by `own_valley`, if the scene as a whole has two modes
     """
     tiles = bimodal_tiles(values, math.inf if levels is None else levels.water_at_most)
+    is_whole = levels is not None and levels.own_valley and tiles == [Window(0, 0, *values.shape)]
     otherwise = None if levels is None else levels.default_threshold()
     if not tiles:
         return otherwise
     histogram = _histogram([values[tile.slices] for tile in tiles])
     classes = histogram.two_gaussians()
-    if levels is not None and classes.separation < MIN_POOLED:
+    if levels is not None and classes.separation < ModeRules.min_pooled and not is_whole:
         return otherwise
     value = float(np.clip(histogram.threshold(method), *classes.means))
     if levels is None:
         return WaterThreshold(value, classes, tiles)
-    apart = classes.separation >= TRULY_BIMODAL
+    apart = is_whole or classes.separation >= ModeRules.truly_bimodal
     likely = float(
         max(value if apart else min(value, levels.highest), levels.lowest)
     )  # calm water pulls the middle down
@@ -164,7 +174,7 @@ def bimodal_tiles(values: FloatImage, water_at_most: float = math.inf) -> list[W
     chosen: list[Window] = []
     waiting = [Window(0, 0, *values.shape)]
     while waiting:
-        tested = waiting[:: max(1, len(waiting) // MAX_TILES)]
+        tested = waiting[:: max(1, len(waiting) // ModeRules.max_tiles)]
         accepted = {tile for tile in tested if is_bimodal(values[tile.slices], water_at_most)}
         chosen += sorted(accepted)
         waiting = [part for tile in waiting if tile not in accepted for part in _quarters(tile)]
@@ -173,13 +183,17 @@ def bimodal_tiles(values: FloatImage, water_at_most: float = math.inf) -> list[W
 
 def is_bimodal(values: FloatImage, water_at_most: float = math.inf) -> bool:
     """Return whether a tile has two separate modes, each with a share of the pixels, and the lower mean is at most `water_at_most`."""
-    if (values <= water_at_most).sum() < MIN_SHARE / 2 * np.isfinite(values).sum():
+    if (values <= water_at_most).sum() < ModeRules.min_share / 2 * np.isfinite(values).sum():
         return False  # half of a mode lies below its mean: spares the fit
     histogram = _histogram([values])
-    if histogram.counts.sum() < MIN_TILE_PX**2 / 2 or np.count_nonzero(histogram.counts) < 3:
+    if histogram.counts.sum() < ModeRules.min_tile_px**2 / 2 or np.count_nonzero(histogram.counts) < 3:
         return False
     fit = histogram.two_gaussians()
-    return bool(fit.separation > MIN_SEPARATION and fit.amounts.min() > MIN_SHARE and fit.means.min() <= water_at_most)
+    return bool(
+        fit.separation > ModeRules.min_separation
+        and fit.amounts.min() > ModeRules.min_share
+        and fit.means.min() <= water_at_most
+    )
 
 
 def grow_water(probability: FloatImage, least_px: int) -> Mask:
@@ -210,7 +224,7 @@ def parts_with(mask: Mask, seeds: Mask, least_px: float = 1, structure: Mask | N
 
 def _quarters(tile: Window) -> list[Window]:
     height, width = tile.height // 2, tile.width // 2
-    if min(height, width) < MIN_TILE_PX:
+    if min(height, width) < ModeRules.min_tile_px:
         return []
     return [
         Window(tile.row + down * height, tile.col + right * width, height, width) for down in (0, 1) for right in (0, 1)
@@ -222,9 +236,9 @@ def _histogram(blocks: Sequence[FloatImage]) -> Histogram:
     parts = [block[np.isfinite(block)] for block in blocks]
     seen = parts[0] if len(parts) == 1 else np.concatenate(parts)
     if not seen.size:
-        return Histogram(np.zeros(BINS), 0.0, 1.0)
-    low, high = (float(end) for end in np.percentile(seen, TAILS, overwrite_input=True))
+        return Histogram(np.zeros(ModeRules.bins), 0.0, 1.0)
+    low, high = (float(end) for end in np.percentile(seen, ModeRules.tails, overwrite_input=True))
     if low == high:
-        return Histogram(np.eye(1, BINS)[0] * seen.size, low, low + 1)
+        return Histogram(np.eye(1, ModeRules.bins)[0] * seen.size, low, low + 1)
     some = (seen[start : start + AT_ONCE] for start in range(0, seen.size, AT_ONCE))
-    return Histogram.of((part[(part >= low) & (part < high)] for part in some), high, BINS, low)
+    return Histogram.of((part[(part >= low) & (part < high)] for part in some), high, ModeRules.bins, low)

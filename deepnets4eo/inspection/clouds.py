@@ -146,7 +146,7 @@ def cloud_finding(mask: Layer, image: Layer, role: str, remedy: str, wording: st
     elif isinstance(mask.reader, CloudClasses):
         how = Phrase("by_cloud_network", {"cloud": mask.reader.cloud_share, "shadow": mask.reader.shadow_share})
     named = {"share": share, "image": image_of(role), "source": image.source, "how": how, "remedy": Phrase(remedy)}
-    return Finding(f"clouds_{role}", "caution", named, wording=wording)
+    return Finding(f"clouds_{role}", "caution", named, wording=wording, share=share)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from deepnets4eo.outputs.wording import Language, Phrase, Value, from_plain, has
 Severity = Literal["note", "caution", "worthless"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
+MIN_SHARE_OF_MOST = 0.5  # of the ground
 OF_PLUGIN = "of_plugin"  # key of the sentences of others
 LABELS: dict[Severity, str] = {"worthless": "Do not use", "caution": "Caution", "note": "Note"}
 
@@ -21,6 +22,7 @@ class Finding:
     """One limit of a map: stable `code`, `severity` ("note", "caution", "worthless"), and the values that its sentences name.
 
     affected : how many buildings it concerns, 0 if it does not concern single buildings.
+    share : share of the ground of the map that it concerns, 0–1, if the rest of the map does not depend on it; else 0.
     wording : key of its sentences in `outputs/texts`, if it differs from the code. KEY.remedy has the remedy, if there is any.
     A finding of a plugin, whose code is in no table, has its English in the values "message" and "remedy".
     """
@@ -30,6 +32,17 @@ class Finding:
     values: Mapping[str, Any] = field(default_factory=dict)
     affected: int = 0
     wording: str = ""
+    share: float = 0.0
+
+    @property
+    def concerns_most(self) -> bool:
+        """Return whether it concerns at least half of the ground, so that it comes before others of its severity."""
+        return self.share >= MIN_SHARE_OF_MOST
+
+    @property
+    def order(self) -> tuple[int, bool, int]:
+        """Return the sort key of findings, worst first: falling severity, most of the ground, number of buildings."""
+        return -SEVERITIES.index(self.severity), not self.concerns_most, -self.affected
 
     @property
     def message(self) -> str:
@@ -65,7 +78,7 @@ class Finding:
         """Plain values, ready for JSON: the sentences in English, and the values in them."""
         return {
             "code": self.code, "severity": self.severity, "message": self.message, "remedy": self.remedy, "affected": int(self.affected),
-            "values": {name: plain(value) for name, value in self.values.items()}, "wording": self.wording,
+            "values": {name: plain(value) for name, value in self.values.items()}, "wording": self.wording, "share": float(self.share),
         }  # fmt: skip
 
     @classmethod
@@ -75,7 +88,9 @@ class Finding:
             words = {"message": facts["message"], "remedy": facts.get("remedy", "")}
             return cls(facts["code"], facts["severity"], words, facts.get("affected", 0), OF_PLUGIN)
         values = {name: from_plain(value) for name, value in facts["values"].items()}
-        return cls(facts["code"], facts["severity"], values, facts["affected"], facts["wording"])
+        return cls(
+            facts["code"], facts["severity"], values, facts["affected"], facts["wording"], facts.get("share", 0.0)
+        )
 
 
 def image_of(role: str) -> Value:
@@ -107,8 +122,8 @@ def one_or_many(number: int, one: str, many: str) -> str:
 
 
 def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Return the findings by falling severity, then by the number of buildings they concern; equal findings keep their order."""
-    return tuple(sorted(findings, key=lambda finding: (-SEVERITIES.index(finding.severity), -finding.affected)))
+    """Return the findings by `Finding.order`; equal findings keep their order."""
+    return tuple(sorted(findings, key=lambda finding: finding.order))
 
 
 def findings_banner(findings: Sequence[Finding], say: Callable[[str], str] = str, language: Language = "en") -> str:

@@ -143,3 +143,16 @@ def test_of_findings_of_one_severity_the_one_that_concerns_more_buildings_comes_
         Finding("c", "note", {"message": ""}, affected=30),
     ]
     assert [finding.code for finding in worst_first(some)] == ["b", "c", "a"]
+
+
+def test_what_concerns_most_of_the_ground_comes_first_within_its_severity_after_storage_as_well() -> None:
+    some = [
+        Finding("a", "caution", {"message": ""}, affected=30),
+        Finding("b", "caution", {"message": ""}, share=0.4),
+        Finding("c", "caution", {"message": ""}, share=0.5),
+        Finding("d", "worthless", {"message": ""}),
+        Finding("e", "note", {"message": ""}, share=0.9),
+    ]
+    assert [finding.code for finding in worst_first(some)] == ["d", "c", "a", "b", "e"]
+    stored = [Finding.from_dict(finding.to_dict()) for finding in some]
+    assert worst_first(stored) == worst_first(some)

@@ -149,7 +149,7 @@ def test_a_job_that_fails_ends_the_search_for_water_beside_it(tmp_path: Path, mo
 
     monkeypatch.setattr(water_evidence, "_seen_water", search)
     monkeypatch.setattr(water_evidence, "_shows_water", lambda _scene, _role: True)
-    site: Any = SimpleNamespace(settings=Settings(), work=Work(Journal(tmp_path)))
+    site: Any = SimpleNamespace(settings=Settings(), event=EventInfo(), work=Work(Journal(tmp_path)))
     with pytest.raises(InputError, match="swapped"), water_evidence.Water().ahead(site):
         begun.wait()
         raise InputError("swapped")
@@ -463,6 +463,18 @@ def test_houses_whose_ground_is_hidden_count_as_wet_as_the_nearest_ground_that_i
     doubted = WaterAround(unseen, "a map", is_new=True, doubt=Finding("water_not_told", "caution", {}))
     after = with_inundation(decision, doubted, found, Settings())
     assert [after.inundation[name] for name in counts] == [0, 0, 3, 1, 3]
+
+
+def test_a_dry_hazard_forbids_the_search_and_a_given_raster_of_water_still_counts(maps, monkeypatch) -> None:
+    monkeypatch.setattr("deepnets4eo.floods.optical.SurfaceRules.min_area_m2", 300.0)  # the miniature city is small
+    given = replace(WATER, water=str(maps[1]))
+    unnamed, fire, with_raster = (
+        assess(pre_layer(), flooded_post()[0], city().footprints(), settings=settings, event=EventInfo(name=name))
+        for name, settings in (("", WATER), ("Wildfire", WATER), ("Wildfire", given))
+    )
+    assert "buildings_in_water" in {finding.code for finding in unnamed.findings}
+    assert not {finding.code for finding in fire.findings} & {"buildings_in_water", "water_not_told"}
+    assert (with_raster.buildings["inundated"] == "yes").sum() >= 2
 
 
 def test_a_flood_that_is_not_found_leaves_it_open_which_houses_stand_in_it() -> None:

@@ -96,16 +96,37 @@ def test_the_threshold_lies_where_physics_allows_it_and_one_polarisation_is_enou
     assert iou(radar_water(None, RadarImage("rough.tif", rough)).classes == PERMANENT_WATER, RIVER, DARK) > 0.9
 
 
-@pytest.mark.parametrize(("water", "land", "bound"), [(-24.0, -12.0, False), (-21.6, -16.0, True)])
-def test_where_water_and_land_stand_far_apart_their_own_valley_counts(water: float, land: float, bound: bool) -> None:
-    """Water in VH beside land whose middle with it lies above the usual thresholds, far from it and near it."""
+@pytest.mark.parametrize(
+    ("water", "land", "side", "valley"),
+    [(-24.0, -12.0, 200, -18.0), (-21.6, -16.0, 200, -18.8), (-21.6, -16.0, 640, None)],
+)
+def test_the_valley_of_a_scene_with_two_modes_counts_and_that_of_a_part_if_they_are_far_apart(
+    water: float, land: float, side: int, valley: float | None
+) -> None:
+    """Rough water in VH next to land, with a valley above the usual thresholds: half of the scene, or 5 % of it."""
     rng = np.random.default_rng(0)
-    band = np.hstack([rng.normal(mean, 2.0, (200, 100)) for mean in (water, land)]).astype(np.float32)
+    band = rng.normal(land, 2.0, (side, side)).astype(np.float32)
+    band[:200, :100] += water - land
     found = find_water_threshold(band, levels=CROSS)
     assert found is not None
+    bound = valley is None
     assert found.bounded == bound
-    assert found.value == pytest.approx(CROSS.highest if bound else -18.0, abs=0.6)
+    assert found.value == pytest.approx(CROSS.highest if bound else valley, abs=0.6)
     assert WaterThreshold.from_dict(found.to_dict()).bounded == bound
+
+
+def test_rough_water_over_half_of_a_scene_is_found_by_the_valley_of_vh() -> None:
+    """VV shows nothing in the wind, and the usual threshold of VH would miss a third of the water."""
+    rng, wet = np.random.default_rng(4), np.arange(SIDE) < 90
+    level = np.where(wet, 10**-2.12, 10**-1.55)
+    bands = {
+        name: rng.gamma(4.4, mean / 4.4, (SIDE, SIDE)).astype(np.float32)
+        for name, mean in (("VV", 0.12), ("VH", level))
+    }
+    water = radar_water(None, RadarImage("rough.tif", bands)).classes == PERMANENT_WATER
+    assert iou(water, np.s_[:, :90]) > 0.93
+    fields = {"VV": bands["VV"], "VH": 1.5 * bands["VH"]}  # the darker half is too bright for water
+    assert not radar_water(None, RadarImage("fields.tif", fields)).classes.any()
 
 
 def test_water_in_post_alone_is_flood_where_pre_has_no_water():

@@ -54,7 +54,7 @@ class Water:
         The context ends when both are done, or if either failed.
         """
         scratch = site.work.folder(self.name)
-        if scratch is None or site.settings.water is not None or not _shows_water(site, "post"):
+        if scratch is None or site.settings.water is not None or not _may_show_water(site):
             yield
             return
         ended = Event()
@@ -78,7 +78,7 @@ class Water:
 def find_water(site: Site) -> WaterAround | None:
     """Return water in and around each building, or None if it is not sought or if POST cannot show it."""
     settings, post, outlines, scratch = site.settings, site.post, site.outlines, site.work.folder(Water.name)
-    if not settings.seeks_water or (settings.water is None and not _shows_water(site, "post")):
+    if not settings.seeks_water or (settings.water is None and not _may_show_water(site)):
         return None
     reach_m = site.position.reach_m
     with nullcontext(scratch) if scratch is not None else tempfile.TemporaryDirectory() as name:
@@ -102,6 +102,11 @@ def find_water(site: Site) -> WaterAround | None:
     if is_new:
         return WaterAround(around, source, is_new, reach_m=reach_m, doubt=doubt)
     return WaterAround(around.of_unknown_date(), source, is_new, int(around.surrounded.sum()), reach_m, doubt)
+
+
+def _may_show_water(site: Site) -> bool:
+    """Return whether POST can show new water: it is optical and fine, and no dry hazard, such as a fire, is named."""
+    return site.event.is_flood is not False and _shows_water(site, "post")
 
 
 def _shows_water(site: Site, role: Role) -> bool:
