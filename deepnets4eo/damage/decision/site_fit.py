@@ -59,7 +59,9 @@ class PartialDamage:
 
     share: float = 0.25  # of the damaged buildings
     position: float = 0.6  # from the level of intact buildings (0) to the level of destroyed ones (1)
-    min_apart: float = 4.0  # between both levels, in standard deviations within a site; the group is whole from one more on
+    min_apart: float = (
+        4.0  # between both levels, in standard deviations within a site; the group is whole from one more on
+    )
 
     def shares(self, apart: Floats) -> Floats:
         """Return the group's share of the damaged buildings. apart : between the levels, in standard deviations within a site."""
