@@ -13,7 +13,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import gsd_m
 from deepnets4eo.outputs import one_or_many
 from deepnets4eo.outputs.map_page import render_window, stretch_of, three_bands
-from deepnets4eo.outputs.served_page import Answer, PageServer, RequestRefusedError, as_json
+from deepnets4eo.outputs.served_page import Answer, PageServer
 from deepnets4eo.prediction.click_review import ClickReview
 from deepnets4eo.prediction.click_session import ClickSession
 from deepnets4eo.tiling import spread_windows
@@ -40,9 +40,9 @@ class ClickServer(PageServer):
         with self._one:
             match path.split("/"):
                 case ["page.json"]:
-                    return as_json(HTTPStatus.OK, self._content())
+                    return self.as_json(HTTPStatus.OK, self._content())
                 case ["state.json"]:
-                    return as_json(HTTPStatus.OK, self._state())
+                    return self.as_json(HTTPStatus.OK, self._state())
                 case ["tile", number] if number in map(str, range(len(self.review.tiles))):
                     window = self.review.tiles[int(number)]
                     return (
@@ -63,12 +63,12 @@ class ClickServer(PageServer):
             return super().post(path, body)
         with self._one:
             if body.get("version") != self._version:
-                return as_json(HTTPStatus.CONFLICT, self._state())
+                return self.as_json(HTTPStatus.CONFLICT, self._state())
             try:
                 done = acts[path](body)
             except InputError as error:
-                raise RequestRefusedError(HTTPStatus.BAD_REQUEST, str(error)) from error
-            return as_json(HTTPStatus.OK, self._state() | done)
+                raise self.refusal(str(error), HTTPStatus.BAD_REQUEST) from error
+            return self.as_json(HTTPStatus.OK, self._state() | done)
 
     def headline(self) -> str:
         """Summarise how much was corrected."""
@@ -115,7 +115,7 @@ class ClickServer(PageServer):
         if number is None:
             return {"all": True}
         if not 0 <= number < len(self.review.tiles):
-            raise RequestRefusedError(HTTPStatus.BAD_REQUEST, f"There are {len(self.review.tiles):,} tiles.")
+            raise self.refusal(f"There are {len(self.review.tiles):,} tiles.", HTTPStatus.BAD_REQUEST)
         self.review.open(number)
         self._version += 1
         return {}
@@ -128,5 +128,5 @@ def _whole(body: dict[str, Any], name: str) -> int:
     """Return a whole number from the request body."""
     value = body.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or abs(value) > 1 << 31:
-        raise RequestRefusedError(HTTPStatus.BAD_REQUEST, f"Expected a whole number as {name}.")
+        raise PageServer.refusal(f"Expected a whole number as {name}.", HTTPStatus.BAD_REQUEST)
     return value

@@ -22,9 +22,9 @@ from deepnets4eo.damage.review import (
     rounds as rounds_module,
     site_look,
 )
-from deepnets4eo.damage.review.answers import Answers
 from deepnets4eo.damage.review.rounds import Rounds
 from deepnets4eo.files import sha256
+from deepnets4eo.outputs.served_page import Answers
 from deepnets4eo.rasters import Layer
 
 NUMBER, LOOKS = 80, 40

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import chain
 from operator import index
 from pathlib import Path
 from reprlib import repr as shorten
-from typing import Any, Literal
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -24,14 +23,12 @@ from deepnets4eo.damage.products.qgis_styles import qml, sample_style
 from deepnets4eo.damage.review.counts import ANSWERS, CANNOT_TELL, Reviewed, review_counts
 from deepnets4eo.damage.review.sample import Sample, draw_sample
 from deepnets4eo.errors import InputError
-from deepnets4eo.files import atomic_write, sha256, write_json
+from deepnets4eo.files import sha256, write_json
 from deepnets4eo.footprints import read_table
-from deepnets4eo.outputs import add_styles, check_not_inputs, one_or_many, register_table
-from deepnets4eo.polygons import add_layer
+from deepnets4eo.outputs import check_not_inputs, one_or_many
+from deepnets4eo.outputs.served_page import Answers
 
 log = logging.getLogger(__name__)
-
-GEOMETRY, LAYER, DRAWN = "geom", "sample", "drawn"
 
 
 def write_sample(path: Path, table: Path, looks: int = 100, seed: int = 0) -> int:
@@ -61,70 +58,17 @@ def write_sample(path: Path, table: Path, looks: int = 100, seed: int = 0) -> in
 
 def write_looks(path: Path, table: Path, buildings: gpd.GeoDataFrame, rows: Indices, seed: int | None) -> None:
     """Write buildings to be filled. rows : in the order of the looks; seed : of the draw, None for chosen buildings."""
-    if path.exists():
-        raise InputError(f"{path} exists and may hold answers. Move it away to draw another sample.")
-    frame = gpd.GeoDataFrame(
-        {"look": np.arange(1, len(rows) + 1), "id": buildings["id"].to_numpy()[rows], "answer": None, "note": None, "reviewer": None},
-        geometry=buildings.geometry.to_numpy()[rows], crs=buildings.crs,
-    ).rename_geometry(GEOMETRY).astype(dict.fromkeys(("answer", "note", "reviewer"), "string"))  # fmt: skip
-    with atomic_write(path) as partial:
-        add_layer(
-            frame, partial, LAYER, "GPKG", geometry_type="MultiPolygon", promote_to_multi=True, SPATIAL_INDEX="NO"
-        )
-        with closing(sqlite3.connect(partial)) as database, database:
-            style = qml(*sample_style(ANSWERS), categories="Symbology|Fields|Forms|MapTips")
-            add_styles(database, [(LAYER, "sample", style, "Buildings to look at")], GEOMETRY)
-            database.execute(
-                f"CREATE TABLE {DRAWN} (fid INTEGER PRIMARY KEY NOT NULL, looks INTEGER, seed INTEGER, sha256 TEXT)"
-            )
-            database.execute(f"INSERT INTO {DRAWN} VALUES (1, ?, ?, ?)", (len(rows), seed, sha256(table)))
-            register_table(database, DRAWN, "The map that the sample was drawn from, and how it was drawn")
+    style = qml(*sample_style(ANSWERS), categories="Symbology|Fields|Forms|MapTips")
+    Answers.create(
+        path, buildings["id"].to_numpy()[rows], buildings.geometry.iloc[rows],
+        {"looks": len(rows), "seed": seed, "sha256": sha256(table)}, style=style, title="Buildings to look at",
+    )  # fmt: skip
     project = table.with_name("damage.qgz")
     if project.exists() and path.parent == table.parent:
         try:
-            write_review_project(project, path, LAYER, sample_style(ANSWERS))
+            write_review_project(project, path, Answers.LAYER, sample_style(ANSWERS))
         except InputError as error:  # the sample can be filled without it
             log.warning("%s", error)
-
-
-def open_sample(path: Path, mode: Literal["ro", "rw"]) -> sqlite3.Connection:
-    """Open a sample that exists. Errors: sqlite3.Error."""
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True)
-
-
-@dataclass(frozen=True)
-class Row:
-    """A building of the sample: number of the row, place in the order, id, and answer."""
-
-    fid: int
-    look: int
-    id: str
-    answer: str | None
-    note: str | None
-    reviewer: str | None
-
-
-class Answers:
-    """The rows of a sample (GeoPackage), answered one by one by a reviewer."""
-
-    def __init__(self, path: Path, reviewer: str | None = None) -> None:
-        self.path, self.reviewer = path, reviewer
-
-    def rows(self) -> list[Row]:
-        """All rows in their order. Errors: sqlite3.Error."""
-        columns = ", ".join(Row.__dataclass_fields__)
-        with closing(open_sample(self.path, "ro")) as database:
-            return [Row(*row) for row in database.execute(f"SELECT {columns} FROM {LAYER} ORDER BY look, fid")]
-
-    def commit(self, fid: int, answer: str | None, note: str | None, seen: tuple[str | None, str | None]) -> bool:
-        """Write an answer, unless the row is no longer as seen; returns whether it was written. Raises sqlite3.Error."""
-        with closing(open_sample(self.path, "rw")) as database, database:
-            done = database.execute(
-                f"UPDATE {LAYER} SET answer = ?, note = ?, reviewer = ?"
-                " WHERE fid = ? AND COALESCE(answer, '') = ? AND COALESCE(note, '') = ?",
-                (answer, note, self.reviewer, fid, seen[0] or "", seen[1] or ""),
-            )
-        return done.rowcount == 1
 
 
 def read_answers(path: Path, table: Path) -> tuple[Sample, dict[int, str], gpd.GeoDataFrame]:
@@ -169,9 +113,8 @@ def read_filled(path: Path, table: Path) -> Filled:
     if not path.exists():
         raise InputError(f"{path} does not exist. Check the path, or draw a sample with `deepnets4eo review`.")
     try:
-        frame = read_table(path, LAYER)
-        with closing(open_sample(path, "ro")) as database:
-            looks, seed, drawn_of = database.execute(f"SELECT looks, seed, sha256 FROM {DRAWN}").fetchone()
+        frame = read_table(path, Answers.LAYER)
+        looks, seed, drawn_of = Answers(path).read_draw("looks", "seed", "sha256")
         looks, seed = index(looks), None if seed is None else index(seed)
     except (sqlite3.Error, TypeError) as error:
         if "locked" in str(error):

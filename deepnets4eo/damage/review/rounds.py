@@ -11,13 +11,14 @@ import numpy as np
 
 from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.review.answers import Answers, read_filled, write_looks
+from deepnets4eo.damage.review.answers import read_filled, write_looks
 from deepnets4eo.damage.review.counts import review_counts
 from deepnets4eo.damage.review.sample import draw_sample
 from deepnets4eo.damage.review.site_look import look_of_map
 from deepnets4eo.damage.review.taught_map import chosen_files, next_file
 from deepnets4eo.damage.review.teaching import MIN_ANSWERS, Taught, can_teach, choose_next, graded_answers, teach
 from deepnets4eo.errors import InputError
+from deepnets4eo.outputs.served_page import Answers
 
 ROUND = 10  # answers after which the page says anew what they show
 ENOUGH_WIDTH = 0.15  # of the interval of the damaged share

@@ -5,11 +5,15 @@ from typing import TYPE_CHECKING
 from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .server import Answer, PageServer, RequestRefusedError, as_json, serve_page
+    from .sample_answers import Answers
+    from .sample_page import SamplePage
+    from .server import Answer, PageServer, serve_page
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         internal={
-            ".server": ["Answer", "PageServer", "RequestRefusedError", "as_json", "serve_page"],
+            ".sample_answers": ["Answers"],
+            ".sample_page": ["SamplePage"],
+            ".server": ["Answer", "PageServer", "serve_page"],
         },
     )

@@ -67,6 +67,16 @@ class PageServer(ThreadingHTTPServer):
         """Do what was sent. Errors: RequestRefusedError, and errors of the toolbox and of SQLite, which the page shows."""
         raise RequestRefusedError(HTTPStatus.NOT_FOUND, f"There is no page {path!r}.")
 
+    @staticmethod
+    def as_json(status: HTTPStatus, value: Any) -> Answer:
+        """Return an answer of plain values."""
+        return status, "application/json", json.dumps(value).encode()
+
+    @staticmethod
+    def refusal(message: str, status: HTTPStatus = HTTPStatus.NOT_FOUND) -> RequestRefusedError:
+        """Return the error of a request that gets no answer."""
+        return RequestRefusedError(status, message)
+
     def reason(self, error: Exception) -> str:
         """Return an error in words for the page."""
         return str(error)
@@ -109,9 +119,11 @@ class _Handler(BaseHTTPRequestHandler):
             status, kind, body = act(self._path())
         except RequestRefusedError as refused:
             self.close_connection = True  # its body was not read
-            status, kind, body = as_json(refused.status, {"error": str(refused)})
+            status, kind, body = self.server.as_json(refused.status, {"error": str(refused)})
         except (sqlite3.Error, DeepNets4EOError) as error:
-            status, kind, body = as_json(HTTPStatus.SERVICE_UNAVAILABLE, {"error": self.server.reason(error)})
+            status, kind, body = self.server.as_json(
+                HTTPStatus.SERVICE_UNAVAILABLE, {"error": self.server.reason(error)}
+            )
         with suppress(ConnectionError):  # the page was closed
             self.send_response(status)
             self.send_header("Content-Type", f"{kind}; charset=utf-8" if "image" not in kind else kind)
@@ -151,11 +163,6 @@ class _Handler(BaseHTTPRequestHandler):
         except (ValueError, RecursionError) as error:
             raise RequestRefusedError(HTTPStatus.BAD_REQUEST, "Expected JSON.") from error
         return body if isinstance(body, dict) else {}
-
-
-def as_json(status: HTTPStatus, value: Any) -> Answer:
-    """Return an answer of plain values."""
-    return status, "application/json", json.dumps(value).encode()
 
 
 def serve_page(server: PageServer) -> None:

@@ -1,7 +1,7 @@
-// One building at a time: both chips, one key an answer. Each answer is sent at once, with what this page saw before it.
+// One unit of the sample at a time, such as a building: its chips, one key an answer. Each answer is sent at once, with what this page saw before it.
 "use strict";
 
-const TITLES = { pre: "Before", post: "After" };
+const TITLES = { pre: "Before", post: "After", image: "Image" };
 const AHEAD = 2; // buildings whose chips are loaded before they are needed
 const pictures = new Map(); // path of a chip → its element
 const taken = []; // answers of this page that can be undone: row and what was there before
@@ -14,11 +14,14 @@ async function start() {
   ({ rows } = sample);
   $("synthetic").hidden = !sample.synthetic;
   $("event").textContent = [sample.event, sample.place, sample.reviewer && `Reviewer: ${sample.reviewer}`].filter(Boolean).join(" · ");
-  addChoices(sample.choices, (number) => String((number + 1) % sample.choices.length), (choice) => inTurn(() => answer(choice.key))); // 1, 2, 3, 4, 0
+  addChoices(sample.choices, keyOf, (choice) => inTurn(() => answer(choice.key)));
   at = Math.max(rows.findIndex((row) => !row.answer), 0);
   show();
   state();
 }
+
+// 1 to 9, and 0 for the last.
+const keyOf = (number) => number === sample.choices.length - 1 ? "0" : number < 9 ? String(number + 1) : "";
 
 const answered = () => rows.filter((one) => one.answer).length;
 
@@ -36,7 +39,7 @@ async function state() {
 
 function show() {
   const row = rows[at], done = answered();
-  $("title").textContent = `Building ${at + 1} of ${rows.length}`;
+  $("title").textContent = `${sample.unit[0].toUpperCase()}${sample.unit.slice(1)} ${at + 1} of ${rows.length}`;
   $("name").textContent = row.chosen ? `chosen to teach · ${row.id}` : row.id;
   showDone(done, rows.length, `${done} of ${rows.length} answered`);
   for (const choice of sample.choices) choice.button.setAttribute("aria-pressed", String(choice.key === row.answer));
@@ -62,7 +65,7 @@ function picture(path) {
 function chip(row, role) {
   const [left, top, width, height] = row.windows[Number(wide)];
   const image = picture(pathOf(row, role));
-  image.alt = `The image ${TITLES[role].toLowerCase()}, around the building`;
+  image.alt = `The image ${TITLES[role].toLowerCase()}, around the ${sample.unit}`;
   const frame = make("div", { class: "chip" }, image);
   if (outlined) {
     const d = row.rings.map((ring) => `M${ring.map((point) => point.join(" ")).join("L")}Z`).join("");
@@ -82,7 +85,7 @@ function step(by, from, skip = 0) {
 
 async function go(to) {
   await keepNote();
-  if (to() < 0) return say($("unanswered").checked ? "No other building without an answer in this direction." : "This is the end of the sample.");
+  if (to() < 0) return say($("unanswered").checked ? `No other ${sample.unit} without an answer in this direction.` : "This is the end of the sample.");
   at = to();
   complain("");
   show();
@@ -97,7 +100,7 @@ async function answer(key) {
   if (next >= 0) at = next;
   show();
   state();
-  say(any < 0 ? `Saved: ${titleOf(key)}. All buildings are answered.` : `Saved: ${titleOf(key)}. ${$("title").textContent}.`);
+  say(any < 0 ? `Saved: ${titleOf(key)}. All ${sample.unit}s are answered.` : `Saved: ${titleOf(key)}. ${$("title").textContent}.`);
 }
 
 // Drawn and chosen buildings in turn, those drawn always in their order, so that what is counted stays a random sample.
@@ -132,7 +135,7 @@ async function save(row, to, undoable = true) {
   if (sent.status === 409) {
     Object.assign(row, now);
     show();
-    complain(`Not saved: meanwhile this building was answered elsewhere: ${now.answer ? titleOf(now.answer) : "no answer"}${now.reviewer ? `, by ${now.reviewer}` : ""}. Answer again to replace that.`);
+    complain(`Not saved: meanwhile this ${sample.unit} was answered elsewhere: ${now.answer ? titleOf(now.answer) : "no answer"}${now.reviewer ? `, by ${now.reviewer}` : ""}. Answer again to replace that.`);
     return false;
   }
   if (!sent.ok) {
