@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.lazy import check_extra, is_installed, name_missing_extra
+from deepnets4eo.lazy import check_extra, name_missing_extra
+from deepnets4eo.processor import fastest_precision
 from deepnets4eo.system import cores
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 TORCH, OPENVINO = RUNTIMES = ("torch", "openvino")
-COMPILED_FROM = 40 * 512**2  # pixels: two or three seconds of compilation are saved again on 20 to 50 tiles of 512²
 CHOICES = "Choose auto, cpu, cuda or cuda:N."
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # names and numbers of glibc's malloc.h
 KEPT_HEAP = 128 << 20, 1 << 30  # largest block from the heap, free bytes that stay at its end
@@ -31,10 +29,7 @@ NO_FLOAT16 = "precision float16 is for GPUs; on a CPU it is slower than float32.
 
 @dataclass(frozen=True)
 class Compute:
-    """A device, a precision, a number of CPU threads and a runtime; the same values give the same bits.
-
-    The runtime "auto" is not settled yet: `for_pixels` does that, and until then networks are computed by PyTorch.
-    """
+    """A device, a precision, a number of CPU threads and a runtime; the same values give the same bits."""
 
     device: str = "cpu"
     precision: str = "float32"
@@ -44,16 +39,6 @@ class Compute:
     def to_dict(self) -> dict[str, str | int]:
         """Plain values for progress files and manifests."""
         return {"device": self.device, "precision": self.precision, "threads": self.threads, "runtime": self.runtime}
-
-    def for_pixels(self, count: int) -> Compute:
-        """Return these settings with the runtime that pays off for a network that computes `count` pixels in total.
-
-        >>> Compute(runtime="auto").for_pixels(512**2).runtime
-        'torch'
-        """
-        if self.runtime in RUNTIMES:
-            return self
-        return replace(self, runtime=OPENVINO if count >= COMPILED_FROM else TORCH)
 
     @contextmanager
     def torch_settings(self) -> Iterator[None]:
@@ -75,9 +60,9 @@ class Compute:
 def choose(
     device: str = "auto", precision: str = "auto", threads: int | None = None, *, runtime: str = TORCH
 ) -> Compute:
-    """Choose a device ("auto": CUDA if available), a precision ("auto": what the hardware has matrix units for) and threads.
+    """Choose a device ("auto": CUDA if available), a precision ("auto": as `fastest_precision`, or what a GPU has matrix units for) and threads.
 
-    runtime : "openvino" computes networks in float32 on the CPU; "auto" stays open if that is installed, for `Compute.for_pixels`.
+    runtime : "openvino" computes networks in float32 on the CPU; "auto" is PyTorch, which shipped networks were measured to be as fast with.
     Raises InputError for what this machine does not have; MissingExtraError for CUDA and bfloat16 without PyTorch, and for runtimes.
 
     >>> choose("cpu", "float32", threads=2)
@@ -86,9 +71,7 @@ def choose(
     if runtime not in ("auto", *RUNTIMES):
         raise InputError(f"runtime {runtime!r} is unknown. Choose auto, {TORCH} or {OPENVINO}.")
     if runtime != OPENVINO:
-        chosen = _choose_hardware(device, precision, threads)
-        is_open = runtime == "auto" and chosen.device == "cpu" and chosen.precision == "float32" and _has_fast_runtime()
-        return replace(chosen, runtime="auto" if is_open else TORCH)
+        return _choose_hardware(device, precision, threads)
     if device not in ("auto", "cpu") or precision not in ("auto", "float32"):
         raise InputError(
             f"runtime {OPENVINO} computes in float32 on the CPU, not in {precision} on {device}. Leave out --device and --precision, or "
@@ -96,11 +79,6 @@ def choose(
         )
     check_extra(OPENVINO)
     return replace(_choose_hardware("cpu", "float32", threads), runtime=OPENVINO)
-
-
-def _has_fast_runtime() -> bool:
-    """Return whether the other runtime is installed on processors for which it was measured to be faster: the x86 family."""
-    return platform.machine().lower() in ("x86_64", "amd64") and is_installed(OPENVINO)
 
 
 def _choose_hardware(device: str, precision: str, threads: int | None) -> Compute:
@@ -232,23 +210,6 @@ def cudnn_settings(*, deterministic: bool) -> Iterator[None]:
         cudnn.deterministic, cudnn.benchmark = before
 
 
-def cpu_has_bfloat16_units() -> bool:
-    """Return whether the CPU has units that multiply bfloat16 matrices (AMX).
-
-    With such units, networks take a third of the time of float32. Instructions for bfloat16 vectors (AVX512-BF16, ARM) do
-    not count. With only AVX512-BF16, networks were measured to take 1.3 to 1.75 times the time of float32.
-
-    The flag is read instead of timing a convolution, so that a resumed job computes the same bits.
-    """
-    import torch
-
-    get_capabilities = getattr(torch.cpu, "get_capabilities", None)  # new in torch 2.10
-    if get_capabilities is not None:
-        return bool(get_capabilities().get("amx_bf16"))
-    cpuinfo = Path("/proc/cpuinfo")
-    return cpuinfo.exists() and "amx_bf16" in cpuinfo.read_text(encoding="utf-8").split()
-
-
 def _may_have_gpu() -> bool:
     """Return whether PyTorch may find a GPU: it is loaded already, or a GPU driver is there; on systems other than Linux, always."""
     drivers = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
@@ -275,8 +236,8 @@ def _usual_threads() -> int:
 def _fastest_precision(device: str) -> str:
     import torch
 
-    if device == "cpu":
-        return "bfloat16" if cpu_has_bfloat16_units() else "float32"
+    if torch.device(device).type == "cpu":
+        return fastest_precision()
     capability = torch.cuda.get_device_capability(device)
     if capability >= (8, 0):  # Ampere and later; before, bfloat16 is emulated
         return "bfloat16"

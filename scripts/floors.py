@@ -22,7 +22,7 @@ FLOORS = {
     "site": "registration footprints osm objects catalogues inspection sharpening",
     "learn": "segmenters training prediction evaluation segmentation fusion",
     "raster": "rasters tiling zonal polygons terrain metrics",
-    "ground": "formats outputs jobs cards display addresses arrays device errors files grid lazy options plugins prefetch "
+    "ground": "formats outputs jobs cards display addresses arrays device errors files grid lazy options plugins prefetch processor "
     "system version",
 }
 ABOUT = {

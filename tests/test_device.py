@@ -18,14 +18,14 @@ from deepnets4eo.system import cores
 
 @pytest.fixture
 def machine(monkeypatch):
-    """A made-up machine: whether it has CUDA, of which capability, and bfloat16 units in its CPU."""
+    """A made-up machine: whether it has CUDA, of which capability, and what its CPU was measured to compute faster."""
 
-    def make(cuda=False, capability=8, cpu_units=False):
+    def make(cuda=False, capability=8, fastest="float32"):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
         capabilities = {"cuda:0": 7, "cuda": capability, "cuda:1": capability}
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda name: (capabilities[name], 0))
-        monkeypatch.setattr(device, "cpu_has_bfloat16_units", lambda: cpu_units)
+        monkeypatch.setattr(device, "fastest_precision", lambda: fastest)
 
     return make
 
@@ -34,16 +34,16 @@ def machine(monkeypatch):
     ("given", "asked", "chosen"),
     [
         ({}, "auto", ("cpu", "float32")),
-        ({"cpu_units": True}, "auto", ("cpu", "bfloat16")),
+        ({"fastest": "bfloat16"}, "auto", ("cpu", "bfloat16")),
         ({"cuda": True}, "auto", ("cuda", "bfloat16")),
         ({"cuda": True, "capability": 9}, "cuda:1", ("cuda:1", "bfloat16")),
         ({"cuda": True, "capability": 9}, "cuda:0", ("cuda:0", "float16")),  # an older one beside it
-        ({"cuda": True, "capability": 7, "cpu_units": True}, "auto", ("cuda", "float16")),
-        ({"cuda": True, "capability": 6, "cpu_units": True}, "auto", ("cuda", "float32")),
+        ({"cuda": True, "capability": 7, "fastest": "bfloat16"}, "auto", ("cuda", "float16")),
+        ({"cuda": True, "capability": 6, "fastest": "bfloat16"}, "auto", ("cuda", "float32")),
         ({"cuda": True}, "cpu", ("cpu", "float32")),
     ],
 )
-def test_auto_takes_cuda_where_it_is_and_bfloat16_where_the_hardware_multiplies_it(machine, given, asked, chosen):
+def test_auto_takes_cuda_where_it_is_and_bfloat16_where_it_is_faster(machine, given, asked, chosen):
     machine(**given)
     found = choose(asked)
     assert (found.device, found.precision) == chosen
@@ -120,17 +120,6 @@ def test_threads_of_torch_are_set_for_a_while(monkeypatch):
     with Compute(threads=inside).torch_settings():
         assert (torch.get_num_threads(), torch.backends.cudnn.deterministic) == (inside, True)
     assert (torch.get_num_threads(), torch.backends.cudnn.deterministic) == (before, False)
-
-
-@pytest.mark.parametrize(("flag", "fast"), [("amx_bf16", True), ("avx512_bf16", False), ("bf16", False)])
-def test_matrix_units_alone_make_bfloat16_the_choice_of_a_processor(monkeypatch, flag, fast):
-    flags = dict.fromkeys(("avx512_bf16", "amx_bf16", "bf16"), False)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags, raising=False)
-    assert choose().precision == "float32"
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags | {flag: True}, raising=False)
-    assert choose().precision == ("bfloat16" if fast else "float32")
-    assert choose(precision="bfloat16").precision == "bfloat16"  # the user's word counts
 
 
 @pytest.mark.parametrize("deterministic", [True, False])

@@ -16,7 +16,7 @@ from deepnets4eo.damage.evidences.words import parse_evidences
 from deepnets4eo.damage.foreseen import dry_settings, foreseen_lines, stretch_lines
 from deepnets4eo.damage.images import DatePair
 from deepnets4eo.damage.input_checks import check_images
-from deepnets4eo.damage.journal import damage_journal, labels_file
+from deepnets4eo.damage.journal import damage_journal, labels_file, with_precision
 from deepnets4eo.damage.network.find_buildings import find_footprints, with_segmenter
 from deepnets4eo.damage.opening import open_inputs, open_pair
 from deepnets4eo.damage.placing import register_and_align
@@ -117,7 +117,8 @@ class FileInputs:
                 f"{scratch} holds no job of these inputs. Let all workers see the same files by the same paths: give absolute ones, or "
                 "start the workers in the folder of the job."
             )
-        return register_and_align(Site(inputs, self.settings, work=Work(journal))), load_model(inputs, self.settings)
+        settings = with_precision(self.settings, journal)
+        return register_and_align(Site(inputs, settings, work=Work(journal))), load_model(inputs, settings)
 
     def foresee(self, out: Path) -> tuple[list[str], dict[str, Any], Layer]:
         """Return what a job into `out` would do, in lines, the account of the footprints, and the image after. Raises the job's errors."""

@@ -12,7 +12,7 @@ from deepnets4eo.damage.decision.decision import Decision, DecisionModel, load_m
 from deepnets4eo.damage.decision.estimates import BuildingGround
 from deepnets4eo.damage.decision.inundation import inundated_buildings, with_inundation
 from deepnets4eo.damage.findings import block_findings
-from deepnets4eo.damage.journal import JobControl, damage_journal
+from deepnets4eo.damage.journal import JobControl, damage_journal, with_precision
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.mapping import make_map
 from deepnets4eo.damage.opening import built_in_evidences, open_evidences, open_inputs
@@ -115,9 +115,10 @@ def assess_inputs(
 
 
 def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventInfo) -> DamageMap:
+    journal = damage_journal(work.scratch, inputs, settings)
+    settings = with_precision(settings, journal)
     model, scores = load_model(inputs, settings), open_evidences(inputs, settings)
     evidences: tuple[Evidence, ...] = (*built_in_evidences(model), *scores, *inputs.priors)
-    journal = damage_journal(work.scratch, inputs, settings)
     journal.report_parts()
     site = open_site(Site(inputs, settings, event, Work(journal), scores), model, work)
     with working_ahead(site, evidences):
@@ -186,6 +187,7 @@ def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), wor
 
 def _assess_part(inputs: Inputs, part: Part, settings: Settings, journal: Journal, work: JobControl) -> None:
     journal.check_part(part)
+    settings = with_precision(settings, journal)
     model = load_model(inputs, settings)
     evidences = built_in_evidences(model)
     site = open_site(Site(inputs, settings, work=Work(journal)), model, work, part)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import shapely
 
+from deepnets4eo.cards import run_path
 from deepnets4eo.damage.buildings import hash_table
 from deepnets4eo.damage.network import grader
+from deepnets4eo.device import choose
 from deepnets4eo.footprints import FootprintAlignment
 from deepnets4eo.jobs import Journal, Progress, RemoteSteps, identity_hash
 from deepnets4eo.registration import Registration, RegistrationQuality
-from deepnets4eo.segmenters import CARD
+from deepnets4eo.segmenters import CARD, is_run
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.settings import Settings
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 
 KINDS = (FootprintAlignment, RegistrationQuality, Registration)
+PRECISION = "precision"  # block of the journal
 NO_SHAPE = {"workers"}  # settings that do not shape the result
 
 
@@ -31,6 +34,21 @@ def damage_journal(scratch: Path | None, inputs: Inputs, settings: Settings) -> 
     images = {"pre": inputs.pre, "post": inputs.post}
     grids = {name: layer.grid for name, layer in images.items() if layer is not None}
     return Journal(None if scratch is None else scratch / _job_hash(inputs, settings), grids, KINDS)
+
+
+def with_precision(settings: Settings, journal: Journal) -> Settings:
+    """Return settings that name the precision of the default networks, measured by the first process of the job.
+
+    A job that goes on, and its parts on other computers, so compute the same bits. With a run, auto is float32.
+    """
+    if settings.precision != "auto":
+        return settings
+    if is_run(run_path(settings.model)):
+        return replace(settings, precision="float32")
+    if not settings.network:
+        return settings
+    precision: Any = journal.agree(PRECISION, lambda: choose(settings.device).precision)
+    return replace(settings, precision=precision)
 
 
 def labels_file(scratch: Path, run: str, image: Layer) -> Path:

@@ -97,7 +97,7 @@ class Settings:
     ] = "auto"
     runtime: Annotated[
         Runtime,
-        key("What computes networks on a CPU in float32: torch, openvino, or auto, the faster one that is installed."),
+        key("What computes networks on a CPU in float32: torch or openvino; auto is torch."),
     ] = "auto"
     seed: Annotated[int, Field(ge=0)] = 0
 

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import OutputError
-from deepnets4eo.files import ARCHIVE_ERRORS, PARTIAL, atomic_write, write_text
+from deepnets4eo.files import ARCHIVE_ERRORS, PARTIAL, atomic_write, remove, write_text
 from deepnets4eo.grid import Grid
 from deepnets4eo.jobs.parts import PART_MARK, Part
 from deepnets4eo.outputs import count_of, one_or_many
@@ -68,6 +70,25 @@ class Journal:
             return kept
         self.keep(name, result)
         return result
+
+    def agree(self, name: str, choose: Callable[[], T]) -> T:
+        """Return what the first process of the job chose, which all later ones and other parts take; else keep `choose()`."""
+        if self.folder is None:
+            return choose()
+        kept = self.recall(name)
+        if kept is not NOT_FINISHED:
+            return kept
+        own = Journal(self.folder / f"{name}-{uuid4().hex[:8]}", self.grids, self.kinds)
+        own.keep(name, choose())
+        file, target = (journal.folder / f"{name}.npz" for journal in (own, self) if journal.folder is not None)
+        try:
+            os.link(file, target)
+        except OSError:  # another process was first, or a file system without links
+            if self.recall(name) is NOT_FINISHED:
+                os.replace(file, target)
+        finally:
+            remove(file.parent)
+        return self.recall(name)
 
     def tiles(self, name: str) -> Journal:
         """Return the journal of a step that is itself many blocks of work, such as tiles or blocks of an image."""

@@ -40,7 +40,7 @@ class PredictOptions:
     tile_px, halo_px, overlap_px, scores, blending : replace the run's own tiling if given, see `Tiling`; pixels
     memory_bytes : limit of the whole process, without data that it held before
     workers : threads that read tiles; None: 2, for a GPU one per core, at most 16
-    device, precision, runtime : see `device.choose`; runtime "auto" takes OpenVINO if it is installed and the scene is large enough
+    device, precision, runtime : see `device.choose`; runtime "auto" is PyTorch, or the runtime of the resumed job
     threads : threads of the network on a CPU; by default as in `device.choose` or the resumed job; 1 for an executor
     batch_tiles : tiles computed together; by default 1 on a CPU, on a GPU up to 32 in a quarter of its memory
     block_px : rows that are finished, and written, together; by default the rows of a block of the file

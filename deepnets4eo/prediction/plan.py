@@ -40,25 +40,28 @@ def make_plan(segmenter: Segmenter, scene: Scene, options: PredictOptions, begun
     without_networks = _only_float32(segmenter)
     exact = options.precision == "auto" and (without_networks or segmenter.legend.quantity is not None)
     runtime = begun.get("runtime", "auto") if options.runtime == "auto" else options.runtime
-    compute = choose(options.device, FLOAT32 if exact else options.precision, threads, runtime=runtime)
+    compute = choose(options.device, FLOAT32 if exact else _precision(options, begun), threads, runtime=runtime)
     if without_networks:
         compute = replace(compute, precision=FLOAT32)
     lattice = Lattice(scene.shape, _tiling(segmenter, options, scene.shape))
-    compute = _with_runtime(compute, segmenter, len(lattice) * lattice.tiling.tile_px**2)
+    _check_runtime(compute, segmenter)
     together = options.batch_tiles or begun.get("batch_tiles")
     return Plan(lattice, compute, together or batch_size(segmenter, compute, lattice.tiling.tile_px))
 
 
-def _with_runtime(compute: Compute, segmenter: Segmenter, pixels: int) -> Compute:
-    """Return the runtime that pays off for this many pixels. Errors: InputError if it cannot compute the segmenter."""
-    if getattr(segmenter, "compiles", False):
-        return compute.for_pixels(pixels)
-    if compute.runtime not in ("auto", TORCH):
+def _precision(options: PredictOptions, begun: Mapping[str, Any]) -> str:
+    """Return the precision of the options, or of the job that was begun on a CPU if they leave it open."""
+    is_measured = options.precision == "auto" and begun.get("device") == "cpu"
+    return str(begun["precision"]) if is_measured else options.precision
+
+
+def _check_runtime(compute: Compute, segmenter: Segmenter) -> None:
+    """Raise InputError if the runtime cannot compute the segmenter."""
+    if compute.runtime != TORCH and not getattr(segmenter, "compiles", False):
         raise InputError(
             f"--runtime {compute.runtime} is for networks that label whole tiles; the run is of the kind {segmenter.kind!r}, whose passes "
             "or patches PyTorch computes. Leave it out."
         )
-    return replace(compute, runtime=TORCH)
 
 
 def _only_float32(segmenter: Any) -> bool:

@@ -85,7 +85,11 @@ class Encoder(nn.Module):
 
 
 class DecoderBlock(nn.Module):
-    """Two convolutions, the first a transposed one by 4 x 4 of undoubled pixels: 1.13 to 1.21 times as fast (AVX2)."""
+    """Two convolutions, the first a transposed one by 4 x 4 of undoubled pixels.
+
+    On a CPU the default damage network is so 1.13 to 1.21 times as fast in float32 (AVX2), 1.17 times in bfloat16 (AVX512-BF16).
+    Not measured on GPUs in half precision, which compute both convolutions of doubled pixels.
+    """
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
@@ -93,10 +97,11 @@ class DecoderBlock(nn.Module):
 
     def forward(self, maps: Tensor, skip: Tensor) -> Tensor:
         """(N, C, H / 2, W / 2) and (N, before − C, H, W) → (N, after, H, W)."""
-        if maps.dtype != torch.float32:  # transposed convolutions are slow where bfloat16 is emulated
+        if maps.is_cuda and maps.dtype != torch.float32:
             return self.conv2(self.conv1(torch.cat([F.interpolate(maps, skip.shape[2:]), skip], dim=1)))
         of_maps, of_skip = self.conv1[0].get_parameter("weight").split([maps.shape[1], skip.shape[1]], dim=1)
-        mixed = F.conv_transpose2d(maps, _kernel_of_doubled(of_maps), stride=2, padding=1)
+        kernel = _kernel_of_doubled(of_maps.float()).to(maps.dtype)  # sums of up to four weights, rounded once
+        mixed = F.conv_transpose2d(maps, kernel, stride=2, padding=1)
         return self.conv2(self.conv1[1:](mixed + F.conv2d(skip, of_skip, padding=1)))
 
 

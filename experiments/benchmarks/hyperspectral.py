@@ -31,9 +31,10 @@ from threadpoolctl import threadpool_limits
 from deepnets4eo.arrays import Batch
 from deepnets4eo.baselines import EstimatorOptions, PixelClassifier, build_estimator
 from deepnets4eo.cards import Legend, LegendClass
-from deepnets4eo.device import choose, cpu_has_bfloat16_units, keep_freed_memory
+from deepnets4eo.device import choose, keep_freed_memory
 from deepnets4eo.hyperspectral import PatchClassifier
 from deepnets4eo.prediction import PredictOptions, predict
+from deepnets4eo.processor import fastest_precision
 from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.segmenters import InputSpec, create_model, load_run
 from deepnets4eo.segmenters.run import save_run
@@ -219,7 +220,7 @@ def compare(name: str, options: argparse.Namespace) -> str:
     cube = np.random.default_rng(0).random((options.bands, rows + margin, cols + margin), np.float32)
     scene, pixels = options.rows * options.cols, min(options.pixels, rows * cols)
     sliding = seconds(partial(slide, network, cube, pixels), clock, options.repeats) * scene / pixels
-    precisions = ["float32", "bfloat16"] if cpu_has_bfloat16_units() else ["float32"]
+    precisions = ["float32", "bfloat16"] if fastest_precision() == "bfloat16" else ["float32"]
     cells = []
     exact = label_whole(network, cube, "float32")
     difference = np.abs(exact.reshape(CLASSES_DENSE, -1)[:, :pixels] - slide(network, cube, pixels)).max() / np.ptp(
@@ -239,8 +240,8 @@ def time_dense(words: list[str]) -> None:
     Run: python experiments/benchmarks/hyperspectral.py dense [--networks hamida li --rows 610 --cols 340 --bands 103]
     Sliding: patches are cut one by one and stacked, the network labels 100 at a time with its published layers in float32,
     and each pixel's scores are written back, as public toolboxes do. It is measured on --pixels pixels and extrapolated to the
-    scene. Dense: tiles of the segmenter's own size, in float32 and, where the CPU has units for it, in bfloat16, which
-    `--precision auto` takes there. Both without reading files. --crop measures dense passes on so many rows and columns and
+    scene. Dense: tiles of the segmenter's own size, in float32 and, if `--precision auto` takes it on this CPU, in
+    bfloat16. Both without reading files. --crop measures dense passes on so many rows and columns and
     extrapolates them, too (0: the whole scene). --process-time counts processor time, for machines that others use.
     """
     parser = argparse.ArgumentParser(

@@ -220,7 +220,7 @@ def test_labels_are_read_as_the_training_read_them(scene: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("precision", ["auto", "bfloat16"])
 def test_the_map_of_a_forest_says_float32_on_a_processor_with_bfloat16(scene, run, tmp_path, monkeypatch, precision):
-    monkeypatch.setattr("deepnets4eo.device.cpu_has_bfloat16_units", lambda: True)
+    monkeypatch.setattr("deepnets4eo.device.fastest_precision", lambda: "bfloat16")
     votes = [Ensemble([deepnets4eo.load_run(run).segmenter] * 2), run]
     for number, segmenter in enumerate(votes):
         out = tmp_path / f"{number}.tif"

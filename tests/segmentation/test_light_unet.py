@@ -69,7 +69,8 @@ def test_a_block_of_the_decoder_computes_what_it_does_from_doubled_pixels() -> N
     block(feature_map, skip).sum().backward()
     torch.testing.assert_close(block.conv1[0].weight.grad, plain.conv1[0].weight.grad, rtol=1e-4, atol=1e-4)
     half, halved_map, halved_skip = plain.bfloat16(), feature_map.bfloat16(), skip.bfloat16()
-    torch.testing.assert_close(block.bfloat16()(halved_map, halved_skip), half(halved_map, 10, 14, halved_skip))
+    expected = half(halved_map, 10, 14, halved_skip)
+    torch.testing.assert_close(block.bfloat16()(halved_map, halved_skip), expected, rtol=0.016, atol=0.01)  # 8 bits
 
 
 @pytest.mark.parametrize("encoder", ["resnet18", "resnet34"])

@@ -15,7 +15,7 @@ from small_segmenters import INPUTS, LEGEND, SCENE, deep_network, network_with_d
 from torch import nn
 
 from deepnets4eo.damage.network import DamageNet
-from deepnets4eo.device import COMPILED_FROM, Compute, choose
+from deepnets4eo.device import Compute, choose
 from deepnets4eo.errors import InputError, MissingExtraError
 from deepnets4eo.lazy import is_installed
 from deepnets4eo.prediction import PredictOptions, describe, predict
@@ -158,18 +158,10 @@ def test_a_copy_with_weights_of_its_own_is_not_computed_by_the_graph_of_another(
     assert np.ptp(adapted.predict_raw(PREPARED), axis=(2, 3)).max() == 0
 
 
-def test_the_runtime_pays_from_forty_tiles_on(monkeypatch):
-    assert Compute(runtime="auto").for_pixels(COMPILED_FROM - 1).runtime == "torch"
-    assert Compute(runtime="auto").for_pixels(COMPILED_FROM).runtime == "openvino"
-    assert Compute(runtime="torch").for_pixels(10**12).runtime == "torch"
-    monkeypatch.setattr("deepnets4eo.device.is_installed", lambda _name: True)
-    monkeypatch.setattr("platform.machine", lambda: "x86_64")
-    assert choose("cpu", "float32", runtime="auto").runtime == "auto"
-    assert choose("cpu", "bfloat16", runtime="auto").runtime == "torch"
-    monkeypatch.setattr("platform.machine", lambda: "aarch64")  # where it was not measured
+def test_the_runtime_is_taken_only_if_it_is_named(monkeypatch):
+    monkeypatch.setattr("deepnets4eo.device.check_extra", lambda _name: None)
     assert choose("cpu", "float32", runtime="auto").runtime == "torch"
-    monkeypatch.setattr("deepnets4eo.device.is_installed", lambda _name: False)
-    assert choose("cpu", "float32", runtime="auto").runtime == "torch"
+    assert choose("cpu", "float32", runtime="openvino").runtime == "openvino"
 
 
 def test_what_the_runtime_cannot_do_is_refused(monkeypatch, tmp_path):

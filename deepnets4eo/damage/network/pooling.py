@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.damage.work import TileWork
-from deepnets4eo.device import RUNTIMES, Compute, readers_for
+from deepnets4eo.device import Compute, readers_for
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters import Scene
 from deepnets4eo.segmenters import InputSpec, Segmenter
@@ -109,8 +109,6 @@ def pool_scene(
         return _sum_tile(outlines, tile, logits, prepared.valid)
 
     compute = getattr(segmenter, "compute", Compute())
-    if compute.runtime not in RUNTIMES:
-        segmenter.to(compute.for_pixels(_count_occupied(outlines, tiling) * tiling.tile_px**2))
     readers = readers_for(compute.device, on_cpu=1, on_gpu=GPU_READERS)
     columns = segmenter.legend.num_classes
     return pool_tiles(scene, outlines, inputs, tiling, sum_tile, columns, only=only, work=work, readers=readers)
