@@ -11,7 +11,7 @@ from typer import Argument, Option
 
 from deepnets4eo.cli.completion import dataset_names, legend_names
 from deepnets4eo.cli.options import Json, patterns
-from deepnets4eo.cli.output import echo, progress, save_json, show_json, show_result, visible
+from deepnets4eo.cli.output import ask_for_hazard, echo, progress, save_json, show_json, show_result, visible
 from deepnets4eo.errors import InputError
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ def check(
     inspections = [_inspect(path, chosen, card, split, thorough=thorough) for path in paths]
     pairs = overlaps(inspections)
     show_inspections(inspections, pairs)
+    if pairs:  # as the images and outlines of a damage map
+        ask_for_hazard()
     problems = sum(len(item.problems) for item in inspections)
     line = f"{count_of(len(inspections), 'file')} checked, {count_of(problems, 'problem')}"
     content = {"files": [item.to_dict() for item in inspections], "overlap": pairs}

@@ -21,7 +21,15 @@ from deepnets4eo.cli.options import (
     formats,
     part_is_done,
 )
-from deepnets4eo.cli.output import echo, end_with_findings, progress, show_findings, show_footprints, show_result
+from deepnets4eo.cli.output import (
+    ask_for_hazard,
+    echo,
+    end_with_findings,
+    progress,
+    show_findings,
+    show_footprints,
+    show_result,
+)
 from deepnets4eo.damage import FurtherInputs, ProductOptions, Settings
 from deepnets4eo.damage.products import FURTHER, USUAL
 from deepnets4eo.errors import InputError
@@ -118,6 +126,7 @@ def damage(
         for line in lines:
             echo(line)
         show_footprints(account)
+        ask_for_hazard(about.name)
         return
     with who.executor() as executor:
         made = job.run(progress, executor)
@@ -129,6 +138,7 @@ def damage(
     echo("Open report.html in a browser, damage.qgz in QGIS.")
     show_footprints(result.footprints)
     show_result(result.headline(), *paths.values())
+    ask_for_hazard(result.event.name)
     end_with_findings(result.findings)
 
 

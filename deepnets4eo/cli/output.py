@@ -135,6 +135,14 @@ def show_findings(findings: Sequence[Finding]) -> int:
     return WORTHLESS if any(finding.severity == "worthless" for finding in findings) else 0
 
 
+def ask_for_hazard(name: str = "") -> None:
+    """Write the request to name the hazard to stderr, unless the event has a name; a name without a word for a hazard is a finding of the map."""
+    from deepnets4eo.outputs import Phrase
+
+    if not name:
+        echo(f"note: {Phrase('name_the_hazard').text()}", err=True)
+
+
 def findings_of(out: Path | None) -> list[Finding]:
     """Return the findings in the manifest of a finished job; none if it cannot be read."""
     from deepnets4eo.outputs import Finding

@@ -147,7 +147,7 @@ def decide(site: Site, model: DecisionModel, evidences: Sequence[Evidence]) -> D
     """Return the decision on all buildings of a site; buildings in water have the grades that water gives."""
     ground = BuildingGround.of(site.outlines, site.post.grid.crs)
     inundated = inundated_buildings(site.buildings, site.water, site.settings)
-    decision = model.decide(site.buildings, site.scores, ground, inundated, quake=site.event.is_earthquake)
+    decision = model.decide(site.buildings, site.scores, ground, inundated, event=site.event)
     extended = measure_phases(replace(site, buildings=decision.ungraded), evidences, Phase.AFTERWARDS)
     decision = replace(decision, ungraded=extended.buildings)
     return decision if site.water is None else with_inundation(decision, site.water, inundated, site.settings)

@@ -106,4 +106,4 @@ def _findings(
     findings += stretch_findings(stretches, {"pre": inputs.pre, "post": inputs.post})
     if not settings.segmenter:
         findings += empty_outline_findings(buildings, looked_for=site.looked_for_unbuilt)
-    return join_findings([*findings, *event.findings()], decision.findings)
+    return join_findings([*findings, *event.findings(), *event.hazard_findings], decision.findings)

@@ -18,6 +18,7 @@ from deepnets4eo.addresses import file_name_of
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import read_yaml
 from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.outputs.wording import Phrase
 
 if TYPE_CHECKING:
     from deepnets4eo.rasters import Layer
@@ -25,11 +26,17 @@ if TYPE_CHECKING:
 FILE_SUFFIXES = (".yaml", ".yml", ".json")
 LONGEST = 1000  # characters; these texts are titles and lines of a caption
 DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?")
-FLOODS = ("flood", "tsunami", "storm surge", "dam break", "dam failure", "hochwasser", "überschwemmung", "inondation", "crue", "inundaci",
+STORMS = ("hurricane", "cyclone", "typhoon", "tropical storm", "storm surge", "monsoon", "hurac", "ouragan", "cicl", "tif[oó]n", "furac", "tuf[aã]o", "wirbelsturm",
+          "taifun", "zyklon", "monzón", "monção", "mousson", "إعصار")  # of water and of wind  # fmt: skip
+FLOODS = (*STORMS, "flood", "tsunami", "dam break", "dam failure", "hochwasser", "überschwemmung", "inondation", "crue", "inundaci",
           "inundaç", "riada", "enchente", "cheia", "alluvion", "banjir", "فيضان", "سيول")  # fmt: skip
 QUAKES = ("earthquake", "quake", "aftershock", "séisme", "seisme", "seism", "sismo", "tremblement de terre", "terremoto", "terramoto", "erdbeben",
           "deprem", "gempa", "زلزال", "زلازل", "هزة أرضية")  # fmt: skip
 DRY_HAZARDS = (*QUAKES, "tornado", "wildfire", "fire", "incend", "volcan", "eruption", "explosion")
+WINDS = (*STORMS, "tornado", "storm", r"winds?\b", "windst", "derecho", "tempest", "temp[eê]te", "temporal", "torment", "vendaval", "sturm", "orkan",
+         "عاصفة")  # fmt: skip
+# Hazards that change nothing in the decision.
+OTHERS = ("landslide", "mudslide", "avalanche", "blast", "shelling", "conflict", r"war\b")
 SENSOR_TAGS = ("SATELLITEID", "SATELLITE", "SENSOR")
 KEYS = {"name": "event", "location": "place"}  # in products where fields stand by themselves
 
@@ -191,6 +198,36 @@ class EventInfo(EventTexts):
     def is_flood(self) -> bool | None:
         """Return whether the event is a flood, by the words of its name; None if the words do not decide."""
         return True if self._is_named(FLOODS) else False if self._is_named(DRY_HAZARDS) else None
+
+    @property
+    def is_only_flood(self) -> bool | None:
+        """Return whether the event is a flood without wind; None for storms as well, whose damage may be only by wind."""
+        return None if self.is_flood and self.is_wind else self.is_flood
+
+    @property
+    def is_wind(self) -> bool:
+        """Return whether the words of its name mean wind; hurricanes and other storms are floods and wind."""
+        return self._is_named(WINDS)
+
+    @property
+    def names_hazard(self) -> bool:
+        """Return whether the name has a word for a hazard."""
+        return self._is_named((*FLOODS, *DRY_HAZARDS, *WINDS, *OTHERS))
+
+    @property
+    def count_advice(self) -> dict[str, Phrase | None]:
+        """Return what would narrow the interval of the number of damaged buildings, by the hazard; None for what would not."""
+        return {
+            "hazard": None if self.names_hazard else Phrase("name_the_hazard"),
+            "neighbours": Phrase("graded_neighbours") if self.is_earthquake else None,
+        }
+
+    @property
+    def hazard_findings(self) -> tuple[Finding, ...]:
+        """Return the note that the name has no word for a hazard; none without a name."""
+        if not self.name or self.names_hazard:
+            return ()
+        return (Finding("no_hazard_word", "note", {"name": self.name, "hazard": Phrase("name_the_hazard")}),)
 
     @property
     def is_earthquake(self) -> bool:

@@ -92,7 +92,7 @@ class _Writer:
 
     def _sentence(self, sentence: str, values: Mapping[str, Any]) -> str:
         pieces = list(Formatter().parse(sentence))
-        if any(name is not None and values[name] is None for _, name, _, _ in pieces):
+        if any(name is not None and values.get(name) is None for _, name, _, _ in pieces):
             return ""
         return "".join(
             self.own(words) + ("" if name is None else self._value(values[name], form or ""))

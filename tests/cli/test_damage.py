@@ -203,6 +203,26 @@ def test_the_event_is_one_option_of_every_verb_of_several_dates(verb: str, capsy
     assert "Keys: name, place, credit, producer" in said
 
 
+@pytest.mark.parametrize(
+    ("event", "asks"), [((), True), (("--event", "name=Earthquake"), False), (("--event", "place=Hatay"), True)]
+)
+def test_the_hazard_is_asked_for_unless_the_event_has_a_name(
+    event: tuple[str, ...], asks: bool, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(place, tmp_path / "out", *event, "--dry-run") == 0
+    assert ("note: Name the hazard: --event name=Earthquake" in capsys.readouterr().err) is asks
+
+
+def test_check_asks_for_the_hazard_of_files_that_belong_together(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair = [str(place / name) for name in ("pre.tif", "post.tif")]
+    assert main(["check", *pair]) == 0
+    assert "note: Name the hazard" in capsys.readouterr().err
+    assert main(["check", pair[0]]) == 0
+    assert "hazard" not in capsys.readouterr().err
+
+
 def test_the_event_can_stand_in_a_file(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "event.yaml").write_text("name: Tornado\ndate_post: 2011-05-22\nplace: Joplin\n")
     assert run(place, tmp_path / "out", "--event", str(tmp_path / "event.yaml"), "--event", "place=Duquesne") == 0

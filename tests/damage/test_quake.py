@@ -72,12 +72,12 @@ def test_no_standing_roof_is_named_before_the_others() -> None:
 
 def test_roofs_count_as_standing_after_earthquakes_alone_and_where_no_share_is_given() -> None:
     match = [0.9] * 30 + [0.2] * 20
-    quake, wind = (JUDGE.decide(table_of(match), quake=quake) for quake in (True, False))
+    quake, wind = (JUDGE.decide(table_of(match), event=EventInfo(name=name)) for name in ("Erdbeben", "Tornado"))
     assert quake.buildings.frame["damage_prob"][:30].max() < 0.02 < wind.buildings.frame["damage_prob"][:30].min()
     assert quake.share.interval_95[1] < wind.share.interval_95[1]
     assert [finding.affected for finding in quake.findings if finding.code == "roofs_found_again"] == [30]
     assert not any(finding.code == "roofs_found_again" for finding in wind.findings)
-    given = replace(JUDGE, damaged_share=0.5).decide(table_of(match), quake=True)
+    given = replace(JUDGE, damaged_share=0.5).decide(table_of(match), event=EventInfo(name="Earthquake"))
     assert given.share.status == GIVEN_SHARE
     assert given.buildings.frame["damage_prob"].mean() == pytest.approx(0.5, abs=1e-3)
 

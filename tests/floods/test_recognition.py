@@ -133,7 +133,7 @@ def test_an_image_below_8000_m2_is_a_patch(tmp_path: Path, side: int, small: boo
 @pytest.mark.parametrize(
     ("name", "flood"),
     [("Flood 2024", True), ("Kachowka dam break", True), ("Inondations", True), ("Earthquake and tsunami", True), ("Überschwemmung", True),
-     ("Tornado", False), ("Santa Rosa wildfire", False), ("Hurricane Harvey", None), ("", None)],
+     ("Tornado", False), ("Santa Rosa wildfire", False), ("Hurricane Harvey", True), ("Typhoon", True), ("Storm surge", True), ("Monsoon 2022", True), ("", None), ("Storm", None)],
 )  # fmt: skip
 def test_the_name_of_an_event_tells_whether_it_is_a_flood(name: str, flood: bool | None) -> None:
     assert EventInfo(name=name).is_flood is flood

@@ -6,7 +6,7 @@ from geotiff import write_geotiff
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.outputs import EventInfo
+from deepnets4eo.outputs import EventInfo, Phrase
 from deepnets4eo.rasters import Layer
 
 
@@ -124,3 +124,58 @@ def test_tags_with_a_younger_pre_image_are_a_caution(tmp_path):
 )
 def test_dates_are_read_in_the_ways_that_tags_write_them(tmp_path, tag, text, day):
     assert EventInfo().with_tags(None, layer(tmp_path, "after", **{tag: text})).date_post == day
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Hurricane Harvey",
+        "Cyclone Idai",
+        "Typhoon Haiyan",
+        "storm surge of 1953",
+        "Monsoon 2022",
+        "Huracán Otis",
+        "Furacão",
+    ],
+)
+def test_storms_are_floods_and_wind(name: str) -> None:
+    event = EventInfo(name=name)
+    assert event.is_flood is True
+    assert event.is_wind
+    assert event.is_only_flood is None  # a map of damage does not take all ground for wet
+    assert event.names_hazard
+    assert not event.is_earthquake
+
+
+@pytest.mark.parametrize(
+    ("name", "flood", "wind"),
+    [
+        ("Moore tornado", False, True),
+        ("Windhoek", None, False),
+        ("Warsaw", None, False),
+        ("Storm", None, True),
+        ("Flood", True, False),
+    ],
+)
+def test_wind_is_told_from_floods(name: str, flood: bool | None, wind: bool) -> None:
+    event = EventInfo(name=name)
+    assert (event.is_flood, event.is_only_flood, event.is_wind) == (flood, flood, wind)
+
+
+def test_a_name_without_a_hazard_is_noted_and_asked_for() -> None:
+    (note,) = EventInfo(name="Hatay 2023").hazard_findings
+    assert "Hatay 2023" in note.message
+    assert note.remedy.startswith("Name the hazard: --event name=Earthquake")
+    assert EventInfo().hazard_findings == EventInfo(name="Hatay earthquake").hazard_findings == ()
+    assert EventInfo(name="War in the north").names_hazard
+
+
+def test_the_first_advice_on_a_wide_interval_is_to_name_the_hazard() -> None:
+    advice = {
+        name: Phrase("count_not_told.remedy", EventInfo(name=name).count_advice).text()
+        for name in ("", "Flood", "Séisme")
+    }
+    assert advice[""].startswith("Name the hazard: ")
+    assert advice["Flood"].startswith("Look at 20 buildings")
+    assert "neighbouring quarter" in advice["Séisme"]
+    assert "Name the hazard" not in advice["Séisme"]

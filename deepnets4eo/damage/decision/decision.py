@@ -39,7 +39,7 @@ from deepnets4eo.damage.site import Evidence, Inputs, Site
 from deepnets4eo.damage.skill import Score
 from deepnets4eo.damage.vocabulary import MAJOR
 from deepnets4eo.errors import InputError
-from deepnets4eo.outputs import Finding
+from deepnets4eo.outputs import EventInfo, Finding
 from deepnets4eo.segmenters import is_run
 
 # Least probability of a building that is named at a site that is more probably intact: half of the best F1 is the best threshold
@@ -135,12 +135,12 @@ class DecisionModel:
         ground: BuildingGround | None = None,
         inundated: InundatedBuildings | None = None,
         *,
-        quake: bool = False,
+        event: EventInfo = EventInfo(),
     ) -> Decision:
         """Decide on a table with the columns of all evidences.
 
         scores : those that take part.
-        quake : whether roofs that are found again count as standing.
+        event : after an earthquake, roofs that are found again count as standing.
 
         Buildings in water are left out of the share of damaged ones among the others.
         """
@@ -153,7 +153,7 @@ class DecisionModel:
         judgement = self._pool_judgements(full, by_network, scores)
         wet = inundated if inundated is not None and inundated.damaged else None
         site = judgement.at_site(self.damaged_share, _apart(len(full), wet, ground))
-        if quake and self.damaged_share is None:
+        if event.is_earthquake and self.damaged_share is None:
             site = replace(site, standing=standing_roofs(full))
         named = name_damaged(site, None if wet is None else wet.rows)  # doubt leaves the order as it is
         site = site.with_doubt(unlike, UNKNOWN_SPREAD[0])
@@ -165,7 +165,7 @@ class DecisionModel:
         findings = (
             *network.findings, *result_findings(full, unlike, network.skill), *(score.finding(full) for score in scores),
             *standing_findings(site.standing, full),
-            *share_findings(share, int(full.assessed.sum())), *minor_findings(confusion),
+            *share_findings(share, int(full.assessed.sum()), event), *minor_findings(confusion),
         )  # fmt: skip
         estimates = {**totals, "confusion": confusion} if totals else {}
         return Decision(full, grades, share, findings, estimates, unlike | by_network)

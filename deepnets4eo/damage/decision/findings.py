@@ -12,7 +12,7 @@ from deepnets4eo.damage.decision.site_fit import ShareEstimate
 from deepnets4eo.damage.grades import MAX_CONFIDENCE
 from deepnets4eo.damage.skill import NetworkSkill
 from deepnets4eo.damage.vocabulary import GRADES, is_wide
-from deepnets4eo.outputs import Finding, Phrase, Severity, Value, reason_counts
+from deepnets4eo.outputs import EventInfo, Finding, Phrase, Severity, Value, reason_counts
 
 OUTSIDE = {REASONS[NARROW]: "too_narrow", REASONS[GREEN]: "too_green", UNLIKE: "unlike_any"}  # reason → its phrase
 MANY = 0.9  # share of the visible buildings outside the range from which the map is worthless
@@ -72,12 +72,12 @@ def _nothing_assessed(buildings: Buildings) -> list[Finding]:
     return [Finding("nothing_assessed", "worthless", {"reasons": reasons})]
 
 
-def share_findings(share: ShareEstimate, assessed: int) -> tuple[Finding, ...]:
-    """Return the finding that the images do not show how many buildings are damaged."""
+def share_findings(share: ShareEstimate, assessed: int, event: EventInfo = EventInfo()) -> tuple[Finding, ...]:
+    """Return the finding that the images do not show how many buildings are damaged; its remedy depends on the event."""
     low, high = share.interval_95 or (0.0, 0.0)
     if not is_wide((low, high)):
         return ()
-    values = {"low": low * assessed, "high": high * assessed, "assessed": assessed}
+    values = {"low": low * assessed, "high": high * assessed, "assessed": assessed, **event.count_advice}
     return (Finding("count_not_told", "caution", values, round((high - low) * assessed)),)
 
 

@@ -91,7 +91,7 @@ def find_water(site: Site) -> WaterAround | None:
             water, source = _seen_water(site, folder, settings.workers), "seen in the images"
             is_new = _shows_water(site, "pre")
             recognition = Recognition(**read_json(folder / RECOGNITION))
-            doubt = recognition.finding(site.event.is_flood, "give_water")
+            doubt = recognition.finding(site.event.is_only_flood, "give_water")
             if doubt is not None:
                 mapper = cast(WaterMapper, _mapper_run(site, folder).segmenter)
                 water = write_sure_water(water, folder / "water_sure.tif", _dates(site), mapper, outlines)

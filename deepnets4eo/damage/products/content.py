@@ -46,9 +46,9 @@ NONE_ASSESSED = "No building could be assessed."
 OF_AFTER = "destroyed buildings, which the image after the event no longer shows, are not counted"
 
 
-def advice_on_count(language: Language = "en") -> str:
-    """Advice on how to learn the number of damaged buildings, where the images do not show it."""
-    return Phrase("count_not_told.remedy").text(language)
+def advice_on_count(event: EventInfo, language: Language = "en") -> str:
+    """Advice on how to learn the number of damaged buildings after an event, where the images do not show it."""
+    return Phrase("count_not_told.remedy", event.count_advice).text(language)
 
 
 @dataclass
@@ -96,7 +96,7 @@ class DamageMapContent:
         counted = self.count_sentence(str, "{:,.0f}".format)
         wet = self.inundation.get("inundated", 0)
         in_water = f" · {wet:,} {'stands' if wet == 1 else 'stand'} in new water" if wet else ""
-        return f"{counted}{in_water}. {advice_on_count()}" if self.is_wide else f"{counted}{in_water}"
+        return f"{counted}{in_water}. {advice_on_count(self.event)}" if self.is_wide else f"{counted}{in_water}"
 
     def count_sentence(self, say: Callable[[str], str], write_number: Callable[[float], str]) -> str:
         """Return the sentence on the number of damaged buildings that every product has, in the words and numbers of a language."""

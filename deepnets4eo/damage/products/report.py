@@ -64,7 +64,7 @@ def write_report(
     content = {
         "summary": summary,
         "sentence": count_sentence(damage_map, language),
-        "advice": advice_on_count(language) if damage_map.is_wide else "",
+        "advice": advice_on_count(damage_map.event, language) if damage_map.is_wide else "",
         "caveats": summary["caveats"],
         "classes": _grades(words),
         "extent": rings_in_pixels(damage_map.assessed_extent.geometry.to_numpy(), post.grid),

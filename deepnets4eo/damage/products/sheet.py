@@ -384,7 +384,7 @@ def _legend(panel: _Panel, damage_map: DamageMapContent) -> None:
     panel.y += 1.5
     panel.write(count_sentence(damage_map, panel.page.language), 7.5, bold=True)
     if damage_map.is_wide:
-        panel.write(advice_on_count(panel.page.language), 7)
+        panel.write(advice_on_count(damage_map.event, panel.page.language), 7)
 
 
 def _areas(panel: _Panel, areas: Any) -> None:
