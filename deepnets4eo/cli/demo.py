@@ -37,7 +37,9 @@ def demo(
         pre, post = Layer.open(files / "pre.tif"), Layer.open(files / "post.tif")
         result = assess(pre, post, files / "footprints.gpkg", settings=Settings(seed=seed))
         result.save(out / "damage", pre=pre, post=post, overwrite=True)
-    echo(f"Against its truth (synthetic): {compare_with_reference(result.buildings, city.buildings)}")
+    accuracy = compare_with_reference(result.buildings, city.buildings)
+    interval = result.estimates["buildings"]["damaged"]["interval_95"]
+    echo(f"Against its truth (synthetic): {accuracy}; {accuracy.check_interval(interval)}")
     echo("On your own files: deepnets4eo damage PRE POST FOOTPRINTS --out DIR")
     show_footprints(result.footprints)
     show_result(result.headline(), report)

@@ -6,9 +6,13 @@ import json
 import re
 from pathlib import Path
 
+import geopandas as gpd
+import pandas as pd
 import pytest
 
 from deepnets4eo.cli.main import main
+from deepnets4eo.damage.review import compare_with_reference
+from deepnets4eo.damage.vocabulary import DAMAGED
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "images" / "pages.json"
 
@@ -30,6 +34,30 @@ def test_the_demo_opens_with_where_to_look_and_ends_with_its_score(demo: tuple[P
     assert report.exists()
     assert any(line.startswith("Against its truth (synthetic)") for line in lines)
     assert json.loads((report.parent / "summary.json").read_text())["synthetic"] is True
+
+
+def test_the_demo_states_whether_the_truth_lies_within_its_interval(demo: tuple[Path, list[str]]) -> None:
+    folder, lines = demo
+    (line,) = (line for line in lines if line.startswith("Against its truth"))
+    number, verdict, low, high = re.search(
+        r"true number (\d+) lies (\w+) the map's interval (\d+)–(\d+)", line
+    ).groups()
+    estimate = json.loads((folder / "damage" / "summary.json").read_text())["estimates"]["buildings"]["damaged"]
+    assert estimate["interval_95"] == [int(low), int(high)]
+    truth = gpd.read_file(folder / "city" / "truth.gpkg", layer="buildings")
+    rows = gpd.read_file(folder / "damage" / "damage.gpkg", layer="buildings").merge(
+        truth[["id", "damage"]], on="id", suffixes=("", "_true")
+    )
+    assert int(number) == int((rows["damage_true"].isin(DAMAGED) & (rows["status"] == "assessed")).sum())
+    assert (verdict == "within") == (int(low) <= int(number) <= int(high))
+
+
+@pytest.mark.parametrize(("interval", "verdict"), [((3, 9), "within"), ((6, 9), "OUTSIDE"), ((0, 4), "OUTSIDE")])
+def test_a_missed_truth_is_stated(interval: tuple[int, int], verdict: str) -> None:
+    frame = pd.DataFrame(
+        {"id": list("abcdef"), "damage": ["destroyed"] * 5 + ["no-damage"], "damage_prob": 0.5, "status": "assessed"}
+    )
+    assert f"number 5 lies {verdict} " in compare_with_reference(frame, frame).check_interval(interval)
 
 
 def test_a_second_demo_needs_overwrite(demo: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,6 +40,22 @@ def test_buildings_are_told_apart_wherever_the_evidence_of_the_site_lies(share: 
     assert (np.diff(p[np.argsort(log_odds)]) >= -1e-9).all()
 
 
+def test_destroyed_houses_do_not_make_major_damage_intact() -> None:
+    """As of the network at synthetic cities: nearly all destroyed houses at 6.7, major damage at 1.6, intact buildings at -4."""
+    far = SiteShift((-2.1, 3.8), (1.0, 2.2), -0.4, 1.7, 3.0)
+    rng = np.random.default_rng(0)
+    log_odds = np.concatenate([rng.normal(-4, 1.2, 100), rng.normal(6.7, 1.0, 80), np.full(20, 1.6)])
+    p = site_posterior([(far, log_odds)])[1][0]
+    assert p[:100].mean() < 0.02
+    assert p[100:180].min() > 0.9
+    assert p[180:].mean() > 0.7  # one group of damaged buildings: 0.56
+    near = SiteShift(
+        (-2.1, 3.8), (0.1, 0.1), 0.0, 1.7, 3.0
+    )  # both levels at most 6 apart: one group of damaged buildings
+    border = near.probabilities(np.eye(len(SHARES))[[4]].T @ np.ones((1, len(near.levels()[0]))), np.array([0.85]))
+    assert logit(border[0]) == pytest.approx(logit(SHARES[4]), abs=0.3)
+
+
 def test_a_plain_prior_shift_fails_where_the_site_is_shifted() -> None:
     log_odds, damaged = site(0.85, 1.2)
     alarms = (log_odds + logit(0.85) >= 0)[~damaged].mean()
@@ -56,7 +72,10 @@ def test_the_probabilities_are_those_of_a_direct_sum_over_shares_and_levels() ->
     total, damaged = 0.0, np.zeros(3)
     for share, weight in zip(SHARES, shares_prior, strict=True):
         for (intact, other), log_weight in zip(theta, prior, strict=True):
-            one, two = share * norm.pdf(log_odds, other, 0.8), (1 - share) * norm.pdf(log_odds, intact, 0.8)
+            partly = 0.25 * min(max((other - intact) / 0.8 - 4, 0), 1)  # with major damage, between both
+            one = share * (1 - partly) * norm.pdf(log_odds, other, 0.8)
+            one += share * partly * norm.pdf(log_odds, intact + 0.6 * (other - intact), 0.8)
+            two = (1 - share) * norm.pdf(log_odds, intact, 0.8)
             own = weight * np.exp(log_weight) * np.prod(one + two)
             total += own
             damaged += own * one / (one + two)
@@ -142,7 +161,8 @@ def test_clear_buildings_exclude_that_none_is_damaged() -> None:
     few, many = (site_posterior([(NETWORK, clear_and_others(clear))])[0] for clear in (2, 14))
     assert few[0] > 0.3  # of the first share: none is damaged
     assert many[0] < 0.05
-    plain = replace(NETWORK, most_information=30.0)  # counts as many buildings as clear ones do at most
+    # Counts as many buildings as clear ones do at most; levels too close to each other for a group of major damage.
+    plain = replace(NETWORK, most_information=30.0, between=(0.1, 0.1))
     log_odds = np.rint(4 * clear_and_others(14)) / 4  # the steps in which buildings count together
     theta, weight = plain.levels()
     intact, damaged = (norm.logpdf(log_odds[:, None], theta[:, kind], plain.within) for kind in (0, 1))

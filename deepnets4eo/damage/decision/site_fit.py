@@ -50,6 +50,28 @@ GIVEN_SHARE, ESTIMATED_SHARE = "given", "estimated"
 
 
 @dataclass(frozen=True)
+class PartialDamage:
+    """Major damage between intact and destroyed buildings, at sites whose levels lie far apart.
+
+    One normal distribution cannot hold both groups of damaged buildings there: destroyed houses raise the level, and houses with major
+    damage get low probabilities. Chosen on 73 synthetic cities (seeds 30000 to 30059, 2026 and 1 to 12), with 38 real jobs looked at.
+    """
+
+    share: float = 0.25  # of the damaged buildings
+    position: float = 0.6  # from the level of intact buildings (0) to the level of destroyed ones (1)
+    min_apart: float = (
+        4.0  # between both levels, in standard deviations within a site; the group is whole from one more on
+    )
+
+    def shares(self, apart: Floats) -> Floats:
+        """Return the group's share of the damaged buildings. apart : between the levels, in standard deviations within a site."""
+        return np.asarray(self.share * np.clip(apart - self.min_apart, 0, 1))
+
+
+PARTIAL_DAMAGE = PartialDamage()
+
+
+@dataclass(frozen=True)
 class SiteShift:
     """Distribution of log-odds of damage at sites: normal within a site, around levels that differ from site to site.
 
@@ -105,11 +127,20 @@ class SiteShift:
         """(P, T) logarithms of how well each of `SHARES` and of `levels` explain buildings. information : of each, at most 1."""
         theta, weight = self.levels()
         steps, number = np.unique(np.rint(log_odds / STEP), return_counts=True)
-        intact, damaged = (-0.5 * ((steps * STEP - theta[:, [kind]]) / self.within) ** 2 for kind in (0, 1))
+        intact, damaged = self._log_densities(steps * STEP, theta)
         most = np.maximum(intact, damaged)
         share = SHARES[:, None, None]
         mixed = np.log(share * np.exp(damaged - most) + (1 - share) * np.exp(intact - most)) + most
         return np.asarray(mixed @ number * information + weight + self._of_clear(log_odds, theta, information))
+
+    def _log_densities(self, log_odds: Floats, theta: Floats) -> tuple[Floats, Floats]:
+        """Return (T, S) logarithms of the densities of intact and of damaged buildings at levels theta (T, 2), up to a constant."""
+        apart = (theta[:, 1] - theta[:, 0])[:, None]
+        levels = (theta[:, [0]], theta[:, [1]], theta[:, [0]] + PARTIAL_DAMAGE.position * apart)
+        intact, destroyed, partial = (-0.5 * ((log_odds - level) / self.within) ** 2 for level in levels)
+        share = PARTIAL_DAMAGE.shares(apart / self.within)
+        with np.errstate(divide="ignore"):  # no such group
+            return intact, np.logaddexp(np.log1p(-share) + destroyed, np.log(share) + partial)
 
     def _of_clear(self, log_odds: Floats, theta: Floats, information: float) -> Floats | float:
         """Return what the number of clear buildings adds to `evidence`, for levels theta (T, 2).
@@ -128,10 +159,9 @@ class SiteShift:
         """(N,) probabilities of damage, averaged over shares and levels by (P, T) weights."""
         theta, _ = self.levels()
         share, level = np.nonzero(weights > weights.max() * 1e-4)
-        intact, damaged = theta[level].T
-        slope = (damaged - intact) / self.within**2
         steps = np.arange(-MAX_LOG_ODDS, MAX_LOG_ODDS + STEP, STEP / 2)
-        odds = slope * (steps[:, None] - (intact + damaged) / 2) + logit(SHARES[share])
+        intact, damaged = self._log_densities(steps, theta)
+        odds = (damaged - intact)[level].T + logit(SHARES[share])
         used = weights[share, level]
         at_steps = np.clip(expit(odds) @ used / used.sum(), 1e-12, 1 - 1e-12)
         return np.asarray(expit(np.interp(log_odds, steps, logit(at_steps))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +37,12 @@ class DamageAccuracy:
             "grade_kappa": self.grades.kappa,
             "confusion": self.grades.matrix,
         }
+
+    def check_interval(self, interval: Sequence[float]) -> str:
+        """Return the sentence on whether the true number of damaged buildings lies within an interval (low, high)."""
+        low, high = interval
+        verdict = "lies within" if low <= self.damaged <= high else "lies OUTSIDE"
+        return f"the true number {self.damaged} {verdict} the map's interval {low:.0f}–{high:.0f}"
 
     def __str__(self) -> str:
         return (
