@@ -36,7 +36,7 @@ from deepnets4eo.rasters import LABELS, Layer, Scene
 from deepnets4eo.segmenters import load_run
 from deepnets4eo.synthetic import City
 from deepnets4eo.synthetic.write import write_raster
-from deepnets4eo.tiling import PACKED_ONE
+from deepnets4eo.tiling import Packed
 
 SMALL = (
     "model.network=light-unet", "model.encoder=null", "model.encoder_weights=null", "train.losses={cross_entropy: 1.0}", "data.tile_px=64", "data.num_workers=0", "data.windows_per_epoch=96",
@@ -137,7 +137,7 @@ def probabilities(outcome: Outcome, area: Area) -> np.ndarray:
     path = outcome.maps["tested"].with_name("probabilities.tif")
     run, scene = load_run(outcome.maps["tested"].parent / "run"), Scene.open(image=str(area.image))
     predict(run, scene, path.with_name("labels.tif"), PredictOptions(probabilities=path, overwrite=True))
-    packed = Layer.open(path).read()[0].reshape(BUILDING.num_classes, -1).T / PACKED_ONE
+    packed = Layer.open(path).read()[0].reshape(BUILDING.num_classes, -1).T / Packed.one
     return packed / packed.sum(axis=1, keepdims=True)
 
 

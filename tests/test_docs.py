@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deepnets4eo.cards import recipes
+from deepnets4eo.cards import ShippedModel
 from deepnets4eo.cli.main import VERBS
 from deepnets4eo.training import load_recipe
 
@@ -92,7 +92,7 @@ def test_the_names_of_ours_in_the_table_for_users_of_other_libraries_exist() -> 
         assert hasattr(import_module(module), last), name
     recipes_named = [name for name in names if re.fullmatch(r"[a-z]+/[\w-]+", name)]
     assert len(recipes_named) >= 10
-    assert set(recipes_named) <= set(recipes())
+    assert set(recipes_named) <= set(ShippedModel.names())
     for verb in (name.split()[1] for name in names if name.startswith("deepnets4eo ")):
         assert verb in VERBS
     values = [name for name in names if re.match(r"(data|model|train)\.\w+=", name) and "superpixels" not in name]

@@ -14,10 +14,7 @@ EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 import hyperspectral_cubes as cubes  # noqa: E402
 import hyperspectral_zoo as zoo  # noqa: E402
 
-from deepnets4eo.cards import (  # noqa: E402
-    Legend,
-    PublishedScores,
-)
+from deepnets4eo.cards import Legend, PublishedScores  # noqa: E402
 from deepnets4eo.errors import InputError  # noqa: E402
 from deepnets4eo.files import write_json  # noqa: E402
 from deepnets4eo.hyperspectral.training import HyperspectralRecipe  # noqa: E402

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from source_trees import ROOT
 
-from deepnets4eo.cards import DatasetCard, datasets, recipes
+from deepnets4eo.cards import CardKind, DatasetCard, ShippedModel
 from deepnets4eo.segmenters import list_models
 from deepnets4eo.segmenters.networks import list_heads
 from deepnets4eo.training import load_recipe
@@ -92,7 +92,7 @@ def test_most_systems_ran_on_real_data_and_single_seeds_are_stated() -> None:
 
 def test_every_published_row_of_every_card_stands_once() -> None:
     named = [(card, name) for system in SYSTEMS for card, name, _ in lineage_page.published_rows(system)]
-    published = {(card, name) for card in datasets() for name in DatasetCard.load(card).published}
+    published = {(card, name) for card in CardKind.DATASET.names for name in DatasetCard.load(card).published}
     assert len(published) >= MIN_ROWS
     assert set(named) == published
     assert len(named) == len(published)
@@ -100,7 +100,7 @@ def test_every_published_row_of_every_card_stands_once() -> None:
 
 @pytest.mark.parametrize("name", NAMED_RECIPES)
 def test_every_recipe_of_the_lineage_builds(name: str) -> None:
-    assert name in recipes()
+    assert name in ShippedModel.names()
     recipe, task = load_recipe(name)
     assert isinstance(recipe, task.recipe)
 

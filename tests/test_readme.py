@@ -8,7 +8,7 @@ import pytest
 import typer
 import typer.main
 
-from deepnets4eo.cards import recipes
+from deepnets4eo.cards import ShippedModel
 from deepnets4eo.cli.main import VERBS, app
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -107,7 +107,7 @@ def test_every_link_of_the_readme_leads_to_a_file() -> None:
 def test_the_recipes_of_the_examples_are_shipped() -> None:
     trained = {line.split()[2] for line in (*LINES, *LINES_OF_PAGES) if line.split()[1] == "train"}
     assert "unet-resnet34" in trained
-    assert trained <= set(recipes())
+    assert trained <= set(ShippedModel.names())
 
 
 def test_the_python_of_the_documentation_imports_what_there_is() -> None:

@@ -23,7 +23,7 @@ from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features import HOMES, Feature, build_features
 from deepnets4eo.baselines.features.height import GROUND_PX, above_ground, slope_deg
 from deepnets4eo.baselines.tile_segmenter import TileSegmenter
-from deepnets4eo.cards import Legend, is_shipped, shipped_path
+from deepnets4eo.cards import Legend, ShippedModel, is_shipped
 from deepnets4eo.errors import InputError, LabelError, Reading, RunError, name_hint
 from deepnets4eo.files import plain, read_yaml, write_yaml
 from deepnets4eo.options import Section, refused_value
@@ -263,7 +263,7 @@ class RuleTable(Section):
     @Reading.of_source("Is it the right file? Correct it, or write it again.")
     def load(cls, source: str | Path | None = None) -> RuleTable:
         """Read a table: a YAML file, or one that comes with the toolbox ("rules.yaml", "rules-ndsm.yaml")."""
-        own, path = shipped_path(MODEL), Path(source or FILE)
+        own, path = ShippedModel(MODEL).folder, Path(source or FILE)
         if source is None or is_shipped(source, [file.name for file in own.glob("*.yaml")]):
             path = own / path.name
         if not path.is_file():

@@ -5,18 +5,14 @@ from typing import TYPE_CHECKING
 from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from . import catalog
     from .catalog import (
+        CardKind,
+        ShippedModel,
         catalogues_path,
-        dataset_path,
-        datasets,
-        has_weights,
         is_shipped,
         model_path,
         recipe_path,
-        recipes,
         run_path,
-        shipped_path,
     )
     from .dataset_card import (
         TEST,
@@ -39,18 +35,14 @@ else:
             ".legend": ["Legend"],
         },
         internal={
-            ".": ["catalog"],
             ".catalog": [
+                "CardKind",
+                "ShippedModel",
                 "catalogues_path",
-                "dataset_path",
-                "datasets",
-                "has_weights",
                 "is_shipped",
                 "model_path",
                 "recipe_path",
-                "recipes",
                 "run_path",
-                "shipped_path",
             ],
             ".dataset_card": ["TEST", "TRAIN", "VAL", "PublishedScores", "ScoringProtocol", "load_protocol"],
             ".dataset_reader": [

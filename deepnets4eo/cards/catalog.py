@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 from pathlib import Path
 
@@ -13,9 +15,64 @@ CATALOGUES = "catalogues"  # a card of many, among those of datasets
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
-def recipes() -> list[str]:
-    """Return the names of the models that come with a recipe or ready weights: the folders of models/, such as "baselines/hog-svm"."""
-    return list(_recipes(_root("models")))
+class CardKind(Enum):
+    """A kind of cards that come with the toolbox, one YAML file per name; the values are their folders."""
+
+    DATASET = "datasets"
+    LEGEND = "datasets/legends"
+    EMBEDDING = "datasets/embeddings"
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names of the cards."""
+        return sorted(card.stem for card in _root(self.value).glob("*.yaml") if card.stem != CATALOGUES)
+
+    def path(self, name: str | Path) -> Path:
+        """Return the card (YAML file) of a name; an existing file is returned unchanged. Raises InputError."""
+        kind, verb = LISTED_BY[self]
+        if Path(name).suffix in {".yaml", ".yml"}:
+            if not Path(name).is_file():
+                raise InputError(f"{name} does not exist. Check the path, or name a {kind}: {', '.join(self.names)}.")
+            return Path(name)
+        return _root(self.value) / f"{_check_name(str(name), self.names, kind, verb)}.yaml"
+
+
+LISTED_BY = {
+    CardKind.DATASET: ("dataset", "deepnets4eo datasets"),
+    CardKind.LEGEND: ("legend", "deepnets4eo datasets --legends"),
+    CardKind.EMBEDDING: ("card of embeddings", "deepnets4eo datasets"),
+}  # what a message calls a card, and the verb that lists them
+
+
+@dataclass(frozen=True)
+class ShippedModel:
+    """A model that comes with the toolbox, by the name of its folder of models/, such as "baselines/hog-svm"."""
+
+    name: str
+
+    @staticmethod
+    def names() -> list[str]:
+        """Return the names of the models that come with a recipe or ready weights."""
+        return list(_recipes(_root("models")))
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder, whatever files the current folder contains. Raises InputError for an unknown name."""
+        return _root("models") / _check_name(self.name, self.names(), "model", "deepnets4eo models")
+
+    @property
+    def about(self) -> str:
+        """Return a one-line description: the first comment of the recipe, else the heading of the card."""
+        for file in (self.folder / "recipe.yaml", self.folder / "card.md"):
+            line = file.read_text(encoding="utf-8").partition("\n")[0] if file.is_file() else ""
+            if line.startswith("# ") and not line.startswith("# resolved recipe"):
+                return line.removeprefix("# ").strip()
+        return ""
+
+    @property
+    def has_weights(self) -> bool:
+        """Return whether the model is trained: it is a run, or coefficients, and can be used without training."""
+        return any(self.folder.glob("weights.*")) or not (self.folder / "recipe.yaml").is_file()
 
 
 @cache
@@ -24,34 +81,14 @@ def _recipes(root: Path) -> list[str]:
     return sorted({file.parent.relative_to(root).as_posix() for file in files})
 
 
-def datasets() -> list[str]:
-    """Return the names of the dataset cards."""
-    return sorted(card.stem for card in _root("datasets").glob("*.yaml") if card.stem != CATALOGUES)
-
-
-def legends() -> list[str]:
-    """Return the names of the legend cards."""
-    return sorted(card.stem for card in _root("datasets").glob("legends/*.yaml"))
-
-
-def embeddings() -> list[str]:
-    """Return the names of the cards of embeddings."""
-    return sorted(card.stem for card in _root("datasets").glob("embeddings/*.yaml"))
-
-
-def shipped_path(name: str) -> Path:
-    """Return the folder of a model that comes with the toolbox, whatever files the current folder contains."""
-    return _root("models") / _check_name(name, recipes(), "model", "deepnets4eo models")
-
-
 def model_path(name: str | Path) -> Path:
     """Return the folder of a model by its name; an existing folder of another name is returned unchanged. Raises the errors of `is_shipped`."""
-    return Path(name) if not is_shipped(name) and Path(name).is_dir() else shipped_path(str(name))
+    return Path(name) if not is_shipped(name) and Path(name).is_dir() else ShippedModel(str(name)).folder
 
 
 def is_shipped(name: str | Path, names: Sequence[str] | None = None) -> bool:
     """Return whether this name comes with the toolbox, by default as a model; InputError if it is also a path here."""
-    if str(name) not in (recipes() if names is None else names):
+    if str(name) not in (ShippedModel.names() if names is None else names):
         return False
     if Path(name).exists():
         raise InputError(
@@ -61,24 +98,9 @@ def is_shipped(name: str | Path, names: Sequence[str] | None = None) -> bool:
     return True
 
 
-def about_model(name: str) -> str:
-    """Return a one-line description of a model of `recipes`: the first comment of its recipe, else the heading of its card."""
-    folder = shipped_path(name)
-    for file in (folder / "recipe.yaml", folder / "card.md"):
-        line = file.read_text(encoding="utf-8").partition("\n")[0] if file.is_file() else ""
-        if line.startswith("# ") and not line.startswith("# resolved recipe"):
-            return line.removeprefix("# ").strip()
-    return ""
-
-
-def has_weights(name: str) -> bool:
-    """Return whether a model of `recipes` is trained: it is a run, or coefficients, and can be used without training."""
-    return any(shipped_path(name).glob("weights.*")) or not (shipped_path(name) / "recipe.yaml").is_file()
-
-
 def run_path(name: str | Path) -> Path:
     """Return the folder of a run; the name of a model that comes with weights means its folder. Raises the errors of `is_shipped`."""
-    return shipped_path(str(name)) if is_shipped(name) else Path(name)
+    return ShippedModel(str(name)).folder if is_shipped(name) else Path(name)
 
 
 def recipe_path(name: str | Path) -> Path:
@@ -87,7 +109,7 @@ def recipe_path(name: str | Path) -> Path:
         return Path(name)
     path = model_path(name) / "recipe.yaml"
     if not path.is_file():
-        if Path(name).is_dir() and str(name) not in recipes():
+        if Path(name).is_dir() and str(name) not in ShippedModel.names():
             raise InputError(
                 f"{name} is a folder without recipe.yaml. The recipe comes first, the data are named by an option: deepnets4eo train RECIPE "
                 f"--data {name} …"
@@ -96,32 +118,9 @@ def recipe_path(name: str | Path) -> Path:
     return path
 
 
-def dataset_path(name: str | Path) -> Path:
-    """Return the dataset card (YAML file) by its name; an existing file is returned unchanged."""
-    return _card(name, "datasets", datasets(), "dataset", "deepnets4eo datasets")
-
-
-def legend_path(name: str | Path) -> Path:
-    """Return the legend card (YAML file) by its name; an existing file is returned unchanged."""
-    return _card(name, "datasets/legends", legends(), "legend", "deepnets4eo datasets --legends")
-
-
 def catalogues_path() -> Path:
     """Return the card (YAML file) of open STAC catalogues."""
     return _root("datasets") / f"{CATALOGUES}.yaml"
-
-
-def embedding_path(name: str | Path) -> Path:
-    """Return the card of embeddings (YAML file) by its name; an existing file is returned unchanged."""
-    return _card(name, "datasets/embeddings", embeddings(), "card of embeddings", "deepnets4eo datasets")
-
-
-def _card(name: str | Path, folder: str, names: Sequence[str], kind: str, verb: str) -> Path:
-    if Path(name).suffix in {".yaml", ".yml"}:
-        if not Path(name).is_file():
-            raise InputError(f"{name} does not exist. Check the path, or name a {kind}: {', '.join(names)}.")
-        return Path(name)
-    return _root(folder) / f"{_check_name(str(name), names, kind, verb)}.yaml"
 
 
 def _root(folder: str) -> Path:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from deepnets4eo.cards.catalog import dataset_path
+from deepnets4eo.cards.catalog import CardKind
 from deepnets4eo.errors import InputError, Reading, name_hint
 from deepnets4eo.files import read_yaml
 from deepnets4eo.formats import is_remote
@@ -123,7 +123,7 @@ class DatasetCard(_Strict):
     @Reading.of_source("Is it the right file? Correct it, or write it again.")
     def load(cls, source: str | Path) -> DatasetCard:
         """Read a card by its name in the catalog or the path of a YAML file; InputError names what is wrong in it."""
-        path = dataset_path(source)
+        path = CardKind.DATASET.path(source)
         try:
             return cls.model_validate(read_yaml(path))
         except ValidationError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from deepnets4eo.cards.catalog import embedding_path, embeddings
+from deepnets4eo.cards.catalog import CardKind
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import parse_json, read_yaml
 from deepnets4eo.options import option_error
@@ -52,17 +52,19 @@ class EmbeddingCard(BaseModel):
     @classmethod
     def load(cls, source: str | Path) -> EmbeddingCard:
         """Read a card by its name in the catalog or the path of a YAML file. Raises InputError, naming what is wrong in it."""
-        path = embedding_path(source)
+        path = CardKind.EMBEDDING.path(source)
         return cls._of(read_yaml(path), str(path))
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str], where: str) -> EmbeddingCard | None:
         """Return the card in the tags of a raster: a name of the catalog or a whole card as JSON; None without one. Raises InputError."""
         text, name = tags.get(TAG), f"the tag {TAG} of {where}"
-        if text is None or text in embeddings():
+        if text is None or text in CardKind.EMBEDDING.names:
             return None if text is None else cls.load(text)
         if not text.startswith("{"):
-            raise InputError(f"{name} is {text!r}; expected one of {', '.join(embeddings())}. Correct or remove it.")
+            raise InputError(
+                f"{name} is {text!r}; expected one of {', '.join(CardKind.EMBEDDING.names)}. Correct or remove it."
+            )
         return cls._of(parse_json(text, name), name)
 
     @classmethod
@@ -87,7 +89,7 @@ class EmbeddingCard(BaseModel):
 
     def to_tags(self) -> dict[str, str]:
         """Return the tag of rasters of these embeddings."""
-        return {TAG: self.name if self.name in embeddings() else self.model_dump_json()}
+        return {TAG: self.name if self.name in CardKind.EMBEDDING.names else self.model_dump_json()}
 
     @classmethod
     def _of(cls, values: Any, where: str) -> EmbeddingCard:
@@ -99,11 +101,11 @@ class EmbeddingCard(BaseModel):
 
 @lru_cache(maxsize=1)
 def _known() -> list[EmbeddingCard]:
-    return [EmbeddingCard.load(name) for name in embeddings()]
+    return [EmbeddingCard.load(name) for name in CardKind.EMBEDDING.names]
 
 
 def split_card(text: str) -> tuple[str, EmbeddingCard] | None:
     """Return the raster and the card of `FILE#CARD`, or None for other texts. Raises InputError for a YAML file that is no card."""
     file, _, card = text.rpartition("#")
-    known = file and (card in embeddings() or card.endswith((".yaml", ".yml")))
+    known = file and (card in CardKind.EMBEDDING.names or card.endswith((".yaml", ".yml")))
     return (file, EmbeddingCard.load(card)) if known else None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from deepnets4eo.cards.catalog import legend_path, legends
+from deepnets4eo.cards.catalog import CardKind
 from deepnets4eo.cards.quantity import Quantity
 from deepnets4eo.display import MAX_NAMES, ColorRow, Summary, WithSummary, count_text, list_names
 from deepnets4eo.errors import InputError, LabelError, Reading, check_choice, name_hint
@@ -91,13 +91,13 @@ class Legend(WithSummary):
     @Reading.of_source("Is it the right file? Correct it, or write it again.")
     def load(cls, source: str | Path) -> Legend:
         """Read a legend card by its name in the catalog (`Legend.available()`) or the path of a YAML file."""
-        path = legend_path(source)
+        path = CardKind.LEGEND.path(source)
         return cls.from_dict(read_yaml(path), where=str(path))
 
     @staticmethod
     def available() -> list[str]:
         """Return the names of the legends that come with the toolbox."""
-        return legends()
+        return CardKind.LEGEND.names
 
     @classmethod
     def from_dict(cls, card: Mapping[str, Any], where: str = "legend") -> Legend:

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import LabelError
 from deepnets4eo.evaluation import LabelReader, LegendLabels, Remedies
-from deepnets4eo.grid import Grid, Window, blocks, pixel_areas_m2
+from deepnets4eo.grid import Grid, Window, pixel_areas_m2
 from deepnets4eo.polygons import Shaping, polygonize
 from deepnets4eo.rasters import Layer
-from deepnets4eo.tiling import PACKED_ONE
+from deepnets4eo.tiling import Packed
 from deepnets4eo.zonal import band_sums, class_counts
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def changed_area(labels: Layer, *, seed: int = 0, value: int = CHANGE) -> Change
         Hectares, with their interval.
     """
     block_px = int(np.clip(min(labels.shape) // 4, MIN_BLOCK_PX, BLOCK_PX))
-    windows = blocks(labels.shape, block_px)
+    windows = labels.blocks(block_px)
     counts = np.array([_count(labels, window, value) for window in windows], float)
     areas = (counts * hectares_by_window(labels.grid, windows)[:, None])[counts[:, 1] > 0]
     changed, seen = (float(total) for total in areas.sum(axis=0)) if len(areas) else (0.0, 0.0)
@@ -154,7 +154,7 @@ def scored_polygons(
     frame = polygonize(labels, {value: "region"}, Shaping(min_area_m2=min_area_m2), workers=workers)
     frame = frame.drop(columns=["class", "value"])
     means = band_sums(score, frame.geometry.to_numpy(), workers=workers).mean[:, 0] if len(frame) else np.zeros(0)
-    frame.insert(2, "score", means / PACKED_ONE)
+    frame.insert(2, "score", means / Packed.one)
     frame = frame.sort_values("area_m2", ascending=False, kind="stable", ignore_index=True)
     return frame.assign(id=[str(number) for number in range(1, len(frame) + 1)])
 

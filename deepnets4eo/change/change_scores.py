@@ -17,9 +17,9 @@ from deepnets4eo.change.transitions import CHANGE, cover_legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters import Layer, LayerView
-from deepnets4eo.tiling import PACKED_NODATA, PACKED_ONE
+from deepnets4eo.tiling import Packed
 
-MIN_CHANGED = round(FINAL * PACKED_ONE)  # the byte from which on a score is change
+MIN_CHANGED = round(FINAL * Packed.one)  # the byte from which on a score is change
 
 
 def is_from_to(legend: Legend) -> bool:
@@ -88,26 +88,26 @@ class _PairScores(LayerView):
     """Probabilities of pairs from → to, read as the probability of change."""
 
     def __init__(self, layer: Layer, changes: NDArray[np.bool_]) -> None:
-        super().__init__(layer, np.uint8, float(PACKED_NODATA), [CHANGE])
+        super().__init__(layer, np.uint8, float(Packed.nodata), [CHANGE])
         self._changes = changes
 
     def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         data, valid = self.layer.read(window)
         stays, changes = (data[which].max(axis=0).astype(np.float32) for which in (~self._changes, self._changes))
         share = changes / np.maximum(stays + changes, 1)
-        packed = np.rint(share * PACKED_ONE).astype(np.uint8)
-        return np.where(valid, packed, np.uint8(PACKED_NODATA))[None], valid
+        packed = Packed.pack(share)
+        return np.where(valid, packed, np.uint8(Packed.nodata))[None], valid
 
 
 class _DecidedScores(LayerView):
     """Scores of change above or below one half, according to the class of each pixel. changed : (256,) by label value."""
 
     def __init__(self, scores: Layer, classes: Layer, changed: NDArray[np.bool_]) -> None:
-        super().__init__(scores, np.uint8, float(PACKED_NODATA), [CHANGE])
+        super().__init__(scores, np.uint8, float(Packed.nodata), [CHANGE])
         self._classes, self._changed = classes, changed
 
     def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         data, valid = self.layer.read(window)
         changed = self._changed[self._classes.read(window)[0]]
         scores = np.where(changed, np.maximum(data, MIN_CHANGED), np.minimum(data, MIN_CHANGED - 1))
-        return np.where(valid, scores, PACKED_NODATA).astype(np.uint8), valid
+        return np.where(valid, scores, Packed.nodata).astype(np.uint8), valid

@@ -30,13 +30,13 @@ from deepnets4eo.change.diffusion import EDGE_LEVEL, FEW_STEPS, RATE, Diffusion,
 from deepnets4eo.change.refinement import MIN_LEFT
 from deepnets4eo.errors import InputError, check_choice
 from deepnets4eo.evaluation import Keep, LabelReader, LegendLabels, class_thresholds, suspects
-from deepnets4eo.grid import Window, blocks
+from deepnets4eo.grid import Window
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.options import Section
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters import LABELS, CogWriter, Layer, Scene
 from deepnets4eo.segmenters import LayerInput, NetworkSegmenter
-from deepnets4eo.tiling import PACKED_NODATA, PACKED_ONE, to_bytes
+from deepnets4eo.tiling import Packed
 from deepnets4eo.training import (
     CHECKPOINTS,
     LabelledScene,
@@ -55,7 +55,7 @@ log = logging.getLogger(__name__)
 
 Merge = Literal["intersection", "ignore-missed", "ignore-differing", "ignore-confident"]
 NO_CHANGE, CHANGE = 0, 1
-MORE_PROBABLE = (np.arange(LEVELS) > PACKED_ONE / 2).astype(np.uint8)  # by packed probability of change
+MORE_PROBABLE = (np.arange(LEVELS) > Packed.one / 2).astype(np.uint8)  # by packed probability of change
 MIN_NOISE = 0.1  # of clean labels of the miniature city 10 % seem wrong, 24 % where 15 % are (SYNTHETIC, one seed)
 ESTIMATED_SCENES = 16  # at most, evenly spread, that the share of wrong labels is estimated on
 TILE_PX = 512  # of the diffusion, without its halo
@@ -155,7 +155,7 @@ class _Predicted:
         if not diffusion.steps:
             return self
         path = self._path("diffused")
-        with CogWriter(path, self.images.grid, count=2, nodata=PACKED_NODATA) as writer:
+        with CogWriter(path, self.images.grid, count=2, nodata=Packed.nodata) as writer:
             for window in self._windows():
                 writer.write(window, _diffused_scores(segmenter, self.images, self.scores, window, diffusion))
         return replace(self, scores=Layer.open(path))
@@ -179,8 +179,7 @@ class _Predicted:
         return _scene_file(self.folder, kind, self.original)
 
     def _windows(self) -> list[Window]:
-        rows, cols = self.original.scene.shape
-        return blocks((int(rows), int(cols)), TILE_PX)
+        return self.original.scene.blocks(TILE_PX)
 
     def _labels(self, window: Window) -> ByteImage:
         labels: ByteImage = self.original.scene.read(window, [LABELS])[LABELS]
@@ -302,10 +301,10 @@ def _diffused_scores(
     sample = images.read(around, segmenter.inputs.names)
     valid = known & sample["valid"]
     guides = [to_grey_levels(sample[name], segmenter.inputs.layers[name]) for name in segmenter.inputs.names]
-    probabilities = packed.astype(np.float32) / np.float32(PACKED_ONE)
+    probabilities = packed.astype(np.float32) / np.float32(Packed.one)
     diffused = guided_anisotropic_diffusion(probabilities, guides, diffusion=diffusion, valid=valid)
     inner = (slice(None), *window.within(around).slices)
-    return np.where(valid[inner[1:]], to_bytes(diffused[inner]), np.uint8(PACKED_NODATA))
+    return np.where(valid[inner[1:]], Packed.pack(diffused[inner]), np.uint8(Packed.nodata))
 
 
 def to_grey_levels(image: FloatImage, layer: LayerInput) -> FloatImage:
@@ -360,7 +359,7 @@ def confident_classes(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
     """
     if not counts.sum(axis=1).all():
         return np.full(LEVELS, VOID, np.uint8)
-    of_change = np.arange(LEVELS) / PACKED_ONE
+    of_change = np.arange(LEVELS) / Packed.one
     both = np.stack([1 - of_change, of_change])
     return suspects.confident_classes(both, class_thresholds((counts * both).sum(axis=1), counts.sum(axis=1)))
 

@@ -16,7 +16,6 @@ from deepnets4eo.change.transitions import Transitions, hectares_on_the_ground, 
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import LabelReader, Remedies, load_legend
 from deepnets4eo.files import write_text
-from deepnets4eo.grid import blocks
 from deepnets4eo.jobs import new_output
 from deepnets4eo.outputs import csv_text
 from deepnets4eo.rasters import Layer, LayerLike
@@ -82,7 +81,7 @@ def compare_covers(
         for layer, layer_legend in zip((before, after), legends, strict=True)
     ]
     block_px = block_px or int(np.clip(min(after.shape) // 4, MIN_BLOCK_PX, BLOCK_PX))
-    windows, classes = blocks(after.shape, block_px), legends[0].num_classes
+    windows, classes = after.blocks(block_px), legends[0].num_classes
     pixel_ha = hectares_on_the_ground(after.grid, windows, after.source)
     counts = []
     for window in windows:

@@ -17,7 +17,7 @@ from deepnets4eo.grid import Grid
 from deepnets4eo.outputs import EventInfo, Finding
 from deepnets4eo.outputs.map_page import MapKind, Payload, share_codes, write_map_page
 from deepnets4eo.rasters import Layer, Scene
-from deepnets4eo.tiling import PACKED_ONE
+from deepnets4eo.tiling import Packed
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -117,7 +117,7 @@ class RegionPage:
         }
         return write_map_page(
             path, self.kind, content, payload, self.images, grid,
-            (listed.geometry.to_numpy(), listed["score"].to_numpy(float)), [(self.kind.file, score, 1 / PACKED_ONE)],
+            (listed.geometry.to_numpy(), listed["score"].to_numpy(float)), [(self.kind.file, score, 1 / Packed.one)],
             event=event, findings=findings, inputs={name: summary[name] for name in self.images},
         )  # fmt: skip
 

@@ -20,7 +20,7 @@ from deepnets4eo.change.areas import hectares_by_window, legend_of_cover
 from deepnets4eo.change.classical.detector import POST, PRE
 from deepnets4eo.change.options import ChangeOptions
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import READ_PX, Grid, blocks, only_one_placed
+from deepnets4eo.grid import Grid, only_one_placed
 from deepnets4eo.inspection import CloudClassification, cloud_finding, without_collar
 from deepnets4eo.outputs import Finding, one_or_many
 from deepnets4eo.outputs.map_page import picture_px
@@ -173,7 +173,7 @@ def choose_bands(pre: Layer, post: Layer, options: ChangeOptions) -> tuple[Layer
 def check_common_pixels(scene: Scene) -> None:
     """Refuse a pair without a pixel that both dates show. Reads until the first one. Errors: InputError."""
     valid_anywhere = dict.fromkeys((PRE, POST), False)
-    for window in blocks(scene.shape, READ_PX):
+    for window in scene.blocks():
         valid = {name: scene.layers[name].read(window)[1] for name in valid_anywhere}
         if (valid[PRE] & valid[POST]).any():
             return
@@ -308,7 +308,7 @@ def clouded_area(scene: Scene, names: Sequence[str]) -> CloudedArea | None:
     if not any(isinstance(source, CloudMaskedSource) for source in layers.values()):
         return None
     covered, either, visible = dict.fromkeys(names, 0.0), 0.0, 0.0
-    windows = blocks(scene.shape, READ_PX)
+    windows = scene.blocks()
     for window, pixel_ha in zip(windows, hectares_by_window(scene.grid, windows).tolist(), strict=True):
         valid, hidden = np.ones((window.height, window.width), bool), np.zeros((window.height, window.width), bool)
         for name, source in layers.items():

@@ -15,11 +15,10 @@ from deepnets4eo.change.options import ChangeOptions, ChangeProducts
 from deepnets4eo.change.pair import ChangePair
 from deepnets4eo.change.refinement import refine_scores
 from deepnets4eo.change.transitions import COVER_POST, COVER_PRE, split_from_to
-from deepnets4eo.grid import blocks
 from deepnets4eo.outputs import EventInfo, Finding
-from deepnets4eo.rasters import BLOCK_PX, CogWriter, Layer, Scene
+from deepnets4eo.rasters import CogWriter, Layer, Scene
 from deepnets4eo.segmenters import Run
-from deepnets4eo.tiling import PACKED_NODATA, PACKED_ONE, PACKED_TAG
+from deepnets4eo.tiling import Packed
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +45,7 @@ def write_rasters(
     """Write score.tif and change.tif from the probability or score of change, refined if the options demand it."""
     findings: list[Finding] = []
     meaning = RANK if options.model is None else "probability of change"
-    tags = event.tags | {"MEANING": f"{meaning}; value / {PACKED_ONE}"}
+    tags = event.tags | Packed.tags(meaning)
     if options.refines:
         log.info("fitting the scores to edges …")
         guides = [scene.layers[PRE], scene.layers[POST]]
@@ -59,9 +58,9 @@ def write_rasters(
                 Finding("refinement_shrinks", "caution", {"after": refined.after, "before": refined.before})
             )
     else:
-        tags = _origin(only) | tags | {PACKED_TAG: str(PACKED_ONE)}
-        with CogWriter(products.score, only.grid, nodata=PACKED_NODATA, band_names=["change"], tags=tags) as writer:
-            for window in blocks(only.shape, BLOCK_PX):
+        tags = _origin(only) | tags
+        with CogWriter(products.score, only.grid, nodata=Packed.nodata, band_names=["change"], tags=tags) as writer:
+            for window in writer.windows:
                 writer.write(window, only.read(window)[0])
     changed, seen = _write_labels(Layer.open(products.score), products.labels, event)
     if seen and changed > MAX_CHANGED * seen:
@@ -76,7 +75,7 @@ def _write_labels(score: Layer, path: Path, event: EventInfo) -> tuple[int, int]
     changed = seen = 0
     tags = _origin(score) | event.tags
     with CogWriter(path, score.grid, nodata=VOID, legend=Legend.load("change"), tags=tags) as writer:
-        for window in blocks(score.shape, BLOCK_PX):
+        for window in writer.windows:
             data, valid = score.read(window)
             labels = np.where(valid, data[0] >= MIN_CHANGED, VOID).astype(np.uint8)
             changed, seen = changed + int((labels == 1).sum()), seen + int(valid.sum())

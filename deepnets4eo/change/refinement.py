@@ -19,18 +19,18 @@ from deepnets4eo.change.options import RefineOptions
 from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
-from deepnets4eo.grid import Window, blocks
+from deepnets4eo.grid import Window
 from deepnets4eo.jobs import JobRecord, RowJournal, output_lock
 from deepnets4eo.outputs import check_not_inputs
 from deepnets4eo.rasters import CogWriter, Layer, check_raster_suffix, gdal_cache, valid_pixels
-from deepnets4eo.tiling import PACKED_NODATA, PACKED_ONE, PACKED_TAG, spread_windows, to_bytes
+from deepnets4eo.tiling import Packed, spread_windows
 
 if TYPE_CHECKING:
     import torch
 
 log = logging.getLogger(__name__)
 
-KEPT_TAGS = (PACKED_TAG, "MEANING", "SYNTHETIC", "RUN")
+KEPT_TAGS = (Packed.tag, "MEANING", "SYNTHETIC", "RUN")
 TILE_PX = 1024
 GREY_PERCENT = (1, 99)  # of each band become 0 and 255
 PROBE_PX, PROBES = 256, 4
@@ -109,9 +109,9 @@ def refine_scores(
             "Choose others."
         )
     ranges = [grey_range(guide) for guide in guides]
-    packed = PACKED_TAG in scores.tags and scores.dtype == np.uint8
+    packed = Packed.tag in scores.tags and scores.dtype == np.uint8
     spread = _diffuser(diffusion, device, workers)
-    tiles = list(blocks(scores.shape, tile_px))
+    tiles = list(scores.blocks(tile_px))
     finished = RowJournal(Path(out))
     job = {"record": _record(scores, images, diffusion, tile_px, device).with_content().to_dict()}
     if resume and finished.load():
@@ -215,7 +215,7 @@ def _check_range(scores: Layer, tiles: Sequence[Window]) -> None:
     if low < -ROUNDING or high > 1 + ROUNDING:
         raise InputError(
             f"{scores.source} holds values from {low:g} to {high:g}; expected scores of 0–1, or bytes with the tag "
-            f"{PACKED_TAG}. Divide scores of other units by what stands for 1, e.g. by 255 (gdal_calc.py --type Float32 "
+            f"{Packed.tag}. Divide scores of other units by what stands for 1, e.g. by 255 (gdal_calc.py --type Float32 "
             '--calc "A/255.0"), or give a raster of scores.'
         )
 
@@ -278,19 +278,19 @@ def _refine_tile(
 def _read_scores(scores: Layer, window: Window, *, packed: bool) -> tuple[FloatImage, Mask]:
     data, valid = scores.read(window)
     values = data[0].astype(np.float32)
-    return np.where(valid, values / PACKED_ONE if packed else values, 0).astype(np.float32), valid
+    return np.where(valid, values / Packed.one if packed else values, 0).astype(np.float32), valid
 
 
 def _stored(scores: FloatImage, valid: Mask, *, packed: bool) -> FloatImage | ByteImage:
     if packed:
-        return np.where(valid, to_bytes(scores), np.uint8(PACKED_NODATA))
+        return np.where(valid, Packed.pack(scores), np.uint8(Packed.nodata))
     return np.where(valid, scores, np.float32(np.nan))
 
 
 def _writer(scores: Layer, out: Path, tags: Mapping[str, str], *, packed: bool) -> CogWriter:
     kept = {name: value for name, value in scores.tags.items() if name in KEPT_TAGS} | dict(tags)
     if packed:
-        return CogWriter(out, scores.grid, nodata=PACKED_NODATA, band_names=scores.band_names, tags=kept)
+        return CogWriter(out, scores.grid, nodata=Packed.nodata, band_names=scores.band_names, tags=kept)
     return CogWriter(out, scores.grid, dtype="float32", nodata=np.nan, band_names=scores.band_names, tags=kept)
 
 

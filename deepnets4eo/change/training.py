@@ -27,7 +27,6 @@ from deepnets4eo.change.change_scores import check_two_classes
 from deepnets4eo.change.transitions import COVER_POST, COVER_PRE, from_to_legend, join_covers
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import OF_TRAINING, LabelReader, report
-from deepnets4eo.grid import READ_PX, blocks
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.options import Section
@@ -355,7 +354,7 @@ def count_pairs(split: DataSplit[LabelledScene], readers: Sequence[CoverReaders]
     """Training pixels of each pair of covers, (L, L). Peak memory: one window."""
     counts = np.zeros(256, np.int64)
     for number, of_scene in enumerate(readers):
-        for window in blocks(_shape(split.scenes[number]), READ_PX):
+        for window in split.scenes[number].scene.blocks():
             pre, post = (of_scene[layer].read(window) for layer in COVERS)
             pairs = np.where(split.mask(number, TRAIN, window), join_covers(pre, post, covers), VOID)
             counts += np.bincount(pairs.ravel(), minlength=256)
@@ -384,8 +383,3 @@ class CoverSamples(ClassSamples):
         if self._pairs:
             return sample | {"mask": join_covers(covers[COVER_PRE], covers[COVER_POST], self._pairs)}
         return sample | covers
-
-
-def _shape(named: LabelledScene) -> tuple[int, int]:
-    height, width = named.scene.shape
-    return height, width

@@ -18,9 +18,9 @@ from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards import VOID, Color, Legend, LegendClass
 from deepnets4eo.change.areas import area_text, hectares_by_window, redraw_blocks
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Grid, Window, blocks
+from deepnets4eo.grid import Grid, Window
 from deepnets4eo.metrics import area_adjusted
-from deepnets4eo.rasters import BLOCK_PX as COG_PX, CogWriter, Layer
+from deepnets4eo.rasters import CogWriter, Layer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,7 +127,7 @@ def split_from_to(source: Path | str, folder: Path | str, *, tags: Mapping[str, 
     all_tags = {key: value for key, value in layer.tags.items() if key == "SYNTHETIC"} | dict(tags or {})
     for name, map_legend in legends.items():
         with CogWriter(paths[name], layer.grid, legend=map_legend, tags=all_tags, nodata=VOID) as cog:
-            for window in blocks(layer.shape, COG_PX):
+            for window in cog.windows:
                 cog.write(window, tables[name][_read(layer, window)][None])
     return paths
 

@@ -35,7 +35,7 @@ from deepnets4eo.classification.images import ImageList
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.files import read_json, read_text
 from deepnets4eo.formats import check_beside, vector_errors
-from deepnets4eo.grid import Grid, mean_gsd_m
+from deepnets4eo.grid import Grid
 from deepnets4eo.options import Section
 from deepnets4eo.rasters import name_band
 
@@ -201,7 +201,7 @@ def _list(folder: Path, data: ImageData, bands: Sequence[str], legend: Legend | 
     named = [_name(paths[row], folder) + (f"#{tile.row},{tile.col}" if tile else "") for row, tile in cells]
     _, labels, parts = zip(*(files[row] for row, _ in cells), strict=True)
     targets = _targets(labels, legend, [str(paths[row]) for row, _ in cells])
-    gsd_m = None if first.grid.crs is None else mean_gsd_m(first.grid)
+    gsd_m = None if first.grid.crs is None else first.gsd_m
     grids: dict[str, Grid] = {}
     read = read_cells(paths, cells, first, chosen, lambda number, grid: grids.setdefault(named[number], grid))
     return ImageList(tuple(named), targets, read, names, tuple(parts) if any(parts) else (), gsd_m, first.dtype, grids)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from deepnets4eo.cards import has_weights, recipes
+from deepnets4eo.cards import ShippedModel
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmenters import is_run
 
@@ -29,4 +29,4 @@ def check_file_first(verb: str, first: str, second: str, what: str) -> None:
 
 def _names_run(word: str) -> bool:
     """Return whether a word is a run's folder, or the name of a model that can be used without training."""
-    return is_run(word) or (word in recipes() and not Path(word).exists() and has_weights(word))
+    return is_run(word) or (word in ShippedModel.names() and not Path(word).exists() and ShippedModel(word).has_weights)

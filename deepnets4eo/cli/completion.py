@@ -9,39 +9,43 @@ import typer
 from deepnets4eo.device import PRECISIONS, RUNTIMES
 
 
-def _of_catalog(kind: str) -> Callable[[str], list[str]]:
-    """Return a function that completes the recipes, datasets or legends of the catalog."""
+def recipe_names(incomplete: str) -> list[str]:
+    """Return the models that come with the toolbox."""
+    from deepnets4eo.cards import ShippedModel
+
+    return _starting_with(incomplete, ShippedModel.names())
+
+
+def _names_of(*kinds: str) -> Callable[[str], list[str]]:
+    """Return a function that completes the names of cards of these kinds."""
 
     def complete(incomplete: str) -> list[str]:
-        from deepnets4eo.cards import catalog
+        from deepnets4eo.cards import CardKind
 
-        return _starting_with(incomplete, getattr(catalog, kind)())
+        return _starting_with(incomplete, [name for kind in kinds for name in CardKind[kind].names])
 
     return complete
 
 
-recipe_names, dataset_names, legend_names = map(_of_catalog, ("recipes", "datasets", "legends"))
+dataset_names, legend_names = _names_of("DATASET"), _names_of("LEGEND")
 
 
 def card_names(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return legends if `--legends` or `--qml` comes before, else cards of datasets and embeddings."""
-    from deepnets4eo.cards import catalog
-
-    if ctx.params.get("legends") or ctx.params.get("qml"):
-        return legend_names(incomplete)
-    return _starting_with(incomplete, [*catalog.datasets(), *catalog.embeddings()])
+    kinds = ("LEGEND",) if ctx.params.get("legends") or ctx.params.get("qml") else ("DATASET", "EMBEDDING")
+    return _names_of(*kinds)(incomplete)
 
 
 def protocol_names(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return the protocols `DATASET/PROTOCOL` that start with `incomplete`; with `--dataset`, only the protocols of its card."""
-    from deepnets4eo.cards import DatasetCard, catalog
+    from deepnets4eo.cards import CardKind, DatasetCard
     from deepnets4eo.errors import InputError
 
     dataset = ctx.params.get("dataset")
     try:
         if dataset:
             return _starting_with(incomplete, list(DatasetCard.load(dataset).protocols))
-        cards = [DatasetCard.load(name) for name in _cards_of(incomplete, catalog.datasets())]
+        cards = [DatasetCard.load(name) for name in _cards_of(incomplete, CardKind.DATASET.names)]
     except InputError:  # a card that cannot be read: the verb says so
         return []
     protocols = [f"{card.name}/{protocol}" for card in cards for protocol in card.protocols]

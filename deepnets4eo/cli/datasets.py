@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from deepnets4eo.cli.completion import card_names
 from deepnets4eo.cli.options import Json
 from deepnets4eo.cli.output import echo, show_json
+
+if TYPE_CHECKING:
+    from deepnets4eo.cards import CardKind
 
 
 def datasets(
@@ -33,9 +35,9 @@ def datasets(
         _print_style(name)
         return
     if name is not None and json is None:
-        load, path_of, _ = _kind(name, legends=legends)
+        load, kind = _kind(name, legends=legends)
         load(name)  # which checks it
-        echo(path_of(name).read_text(encoding="utf-8").rstrip())
+        echo(kind.path(name).read_text(encoding="utf-8").rstrip())
         return
     value = _titles(legends=legends) if name is None else _plain(_kind(name, legends=legends)[0](name))
     if json is not None:
@@ -46,20 +48,20 @@ def datasets(
         echo(f"{key.ljust(width)}  {title}")
 
 
-def _kind(name: str, *, legends: bool) -> tuple[Callable[[str], Any], Callable[[str], Path], list[str]]:
-    """Return the reader of a named card, the function that finds its path, and the names of all cards of its kind."""
-    from deepnets4eo.cards import DatasetCard, EmbeddingCard, Legend, catalog
+def _kind(name: str, *, legends: bool) -> tuple[Callable[[str], Any], CardKind]:
+    """Return the reader of a named card, and the kind of the card."""
+    from deepnets4eo.cards import CardKind, DatasetCard, EmbeddingCard, Legend
 
     if legends:
-        return Legend.load, catalog.legend_path, catalog.legends()
-    if name in catalog.embeddings():
-        return EmbeddingCard.load, catalog.embedding_path, catalog.embeddings()
-    return DatasetCard.load, catalog.dataset_path, catalog.datasets()
+        return Legend.load, CardKind.LEGEND
+    if name in CardKind.EMBEDDING.names:
+        return EmbeddingCard.load, CardKind.EMBEDDING
+    return DatasetCard.load, CardKind.DATASET
 
 
 def _titles(*, legends: bool) -> dict[str, str]:
     kinds = [_kind(name, legends=legends) for name in (("",) if legends else ("", "alphaearth"))]
-    return {name: load(name).title for load, _, names in kinds for name in names}
+    return {name: load(name).title for load, kind in kinds for name in kind.names}
 
 
 def _plain(card: Any) -> dict[str, Any]:

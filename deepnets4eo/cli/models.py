@@ -28,14 +28,14 @@ def models(
     deepnets4eo models "*unet*" --json -"""
     from fnmatch import fnmatch
 
-    from deepnets4eo.cards import catalog
+    from deepnets4eo.cards import ShippedModel
     from deepnets4eo.errors import InputError, MissingExtraError, name_hint
     from deepnets4eo.segmenters import list_models
 
-    if pattern in catalog.recipes() and json is None:
+    if pattern in ShippedModel.names() and json is None:
         _show(pattern)
         return
-    recipes = [name for name in catalog.recipes() if fnmatch(name, pattern)]
+    recipes = [name for name in ShippedModel.names() if fnmatch(name, pattern)]
     networks: list[str] | None
     reason = "none"
     try:
@@ -43,18 +43,19 @@ def models(
     except MissingExtraError as error:
         networks, reason = None, f"not listed: {error}"
     if pattern != "*" and not recipes and not networks:
-        known = [*catalog.recipes(), *list_models()]
+        known = [*ShippedModel.names(), *list_models()]
         hint = name_hint(pattern, known, '"deepnets4eo models" lists all.')
         raise InputError(f'No recipe or network has a name like "{pattern}". {hint}')
     if json is not None:
         about = [
-            {"name": name, "about": catalog.about_model(name), "weights": catalog.has_weights(name)} for name in recipes
+            {"name": name, "about": ShippedModel(name).about, "weights": ShippedModel(name).has_weights}
+            for name in recipes
         ]
         show_json({"recipes": recipes, "networks": networks, "models": about}, json)
         return
     width = max(map(len, recipes), default=0)
-    weights = {name: "with weights" if catalog.has_weights(name) else "" for name in recipes}
-    lines = [f"{name:{width}}  {text:12}  {catalog.about_model(name)}".rstrip() for name, text in weights.items()]
+    weights = {name: "with weights" if ShippedModel(name).has_weights else "" for name in recipes}
+    lines = [f"{name:{width}}  {text:12}  {ShippedModel(name).about}".rstrip() for name, text in weights.items()]
     for title, names in (("recipes", lines), ("networks", networks)):
         echo(f"{title}:")
         for name in names or [reason if names is None else "none"]:
@@ -62,9 +63,9 @@ def models(
 
 
 def _show(name: str) -> None:
-    from deepnets4eo.cards import catalog
+    from deepnets4eo.cards import ShippedModel
 
-    folder = catalog.shipped_path(name)
+    folder = ShippedModel(name).folder
     echo(folder)
     card = folder / "card.md"
     text = card.read_text(encoding="utf-8").rstrip() if card.is_file() else "It has no card.md."

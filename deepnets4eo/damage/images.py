@@ -12,7 +12,7 @@ from scipy.ndimage import uniform_filter
 
 from deepnets4eo.addresses import name_of
 from deepnets4eo.arrays import Mask
-from deepnets4eo.grid import Grid, Window, gsd_m, mean_gsd_m
+from deepnets4eo.grid import Grid, Window, gsd_m
 from deepnets4eo.inspection import describe_unmasked_band
 from deepnets4eo.outputs import Finding, image_of
 from deepnets4eo.rasters import COLOURS, Layer, moving_moments
@@ -170,7 +170,7 @@ def known_or_assumed_gsd_m(grid: Grid) -> tuple[float, float]:
 
 def mean_gsd(layer: Layer) -> float:
     """Ground size of a layer's pixels, metres; 0.5 m without a CRS."""
-    return UNKNOWN_GSD_M if layer.grid.crs is None else mean_gsd_m(layer.grid)
+    return UNKNOWN_GSD_M if layer.grid.crs is None else layer.gsd_m
 
 
 def paths_of(role: str, layer: Layer) -> dict[str, str]:

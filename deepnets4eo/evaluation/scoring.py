@@ -18,7 +18,7 @@ from deepnets4eo.evaluation import report
 from deepnets4eo.evaluation.label_reader import LabelReader
 from deepnets4eo.evaluation.options import Intervals, ProtocolChanges, load_legend
 from deepnets4eo.evaluation.withheld import FLOAT32, PRECISION, RUN, Withheld
-from deepnets4eo.grid import LABELS_READ_PX, Grid, Window, blocks, overlap_share
+from deepnets4eo.grid import LABELS_READ_PX, Grid, Window, overlap_share
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, Interval, bootstrap, erode_boundaries
 from deepnets4eo.options import Unknown
 from deepnets4eo.rasters import Layer, LayerLike, gdal_cache, same_grid
@@ -234,7 +234,7 @@ def evaluate_pairs(
     with gdal_cache():
         for number, (prediction, reference) in enumerate(pairs):
             readers = _open_readers(prediction, reference, result)
-            windows = blocks(readers.reference.layer.shape, intervals.tile_px if intervals.draws else block_px)
+            windows = readers.reference.layer.blocks(intervals.tile_px if intervals.draws else block_px)
             for done, window in enumerate(windows, start=1):
                 full, eroded, no_data = _count(readers, window, legend.num_classes, protocol.erode_px)
                 result.matrix += full

@@ -18,9 +18,9 @@ from deepnets4eo.arrays import ByteImage, Floats, Indices, Mask
 from deepnets4eo.cards import VOID, Legend, LegendClass
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.label_reader import LabelReader
-from deepnets4eo.grid import Window, blocks
+from deepnets4eo.grid import Window
 from deepnets4eo.rasters import CogWriter, Layer, LayerLike
-from deepnets4eo.tiling import PACKED_ONE
+from deepnets4eo.tiling import Packed
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -172,10 +172,10 @@ def find_wrong_labels(
     Peak memory: some 30 bytes × K × the pixels of a block of 1024 × 1024 pixels; and all polygons.
     """
     scores, reader, legend = _open(probabilities, labels, legend, labels_legend)
-    counter, windows = _Counter(scores.count), blocks((int(scores.shape[0]), int(scores.shape[1])), BLOCK_PX)
+    counter, windows = _Counter(scores.count), scores.blocks(BLOCK_PX)
     report = progress or (lambda _share: None)
     for number, (_, packed, indices, valid) in enumerate(_samples(scores, reader, windows), start=1):
-        counter.add_own(packed[:, valid] / PACKED_ONE, indices[valid])
+        counter.add_own(packed[:, valid] / Packed.one, indices[valid])
         report(0.4 * number / len(windows))
     with tempfile.TemporaryDirectory() as folder:
         pairs, margins = Path(folder) / "pairs.tif", Path(folder) / "margins.tif"
@@ -185,10 +185,10 @@ def find_wrong_labels(
         ):
             for number, (window, packed, indices, valid) in enumerate(_samples(scores, reader, windows), start=1):
                 codes, bytes_ = np.zeros(valid.shape, np.uint16), np.zeros(valid.shape, np.uint8)
-                suggested, margin = counter.suspect(packed[:, valid] / PACKED_ONE, indices[valid])
+                suggested, margin = counter.suspect(packed[:, valid] / Packed.one, indices[valid])
                 other = suggested != VOID
                 codes[valid] = np.where(other, indices[valid] * np.uint16(scores.count) + suggested + 1, 0)
-                bytes_[valid] = np.where(other, np.maximum(margin * PACKED_ONE, 1), 0)
+                bytes_[valid] = np.where(other, np.maximum(margin * Packed.one, 1), 0)
                 of_pairs.write(window, codes[None])
                 of_margins.write(window, bytes_[None])
                 report(0.4 + 0.4 * number / len(windows))
@@ -240,7 +240,7 @@ def _regions(pairs: Path, margins: Path, legend: Legend, least_px: int) -> gpd.G
     table = regions[["area_m2", "geometry"]].assign(
         labelled=names[code // legend.num_classes],
         suggested=names[code % legend.num_classes],
-        margin=(sums.mean[:, 0] / PACKED_ONE).round(3),
+        margin=(sums.mean[:, 0] / Packed.one).round(3),
     )
     order = np.argsort(-sums.total[:, 0], kind="stable")
     table = table.iloc[order[sums.pixels[order] >= least_px]].reset_index(drop=True)

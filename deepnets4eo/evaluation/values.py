@@ -19,7 +19,7 @@ from deepnets4eo.evaluation.label_reader import LabelReader
 from deepnets4eo.evaluation.options import LEVELS, default_levels
 from deepnets4eo.evaluation.scoring import SYNTHETIC_NOTE, grid_note
 from deepnets4eo.evaluation.withheld import Withheld
-from deepnets4eo.grid import READ_PX, Window, blocks
+from deepnets4eo.grid import Window
 from deepnets4eo.metrics import DeviationScores, ValueScores
 from deepnets4eo.rasters import Layer, LayerLike, gdal_cache
 from deepnets4eo.terrain import check_above_ground, check_metres
@@ -133,7 +133,7 @@ def evaluate_values(
             predicted, truth = Layer.open(prediction), Layer.open(reference)
             read_window = _open_pair(predicted, truth, quantity, report, withheld)
             read_classes = _open_classes(class_map, truth, scores)
-            windows = blocks(truth.shape, READ_PX)
+            windows = truth.blocks()
             for done, window in enumerate(windows, start=1):
                 classes = None if read_classes is None else read_classes(window)
                 reference, *estimates = read_window(window)

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from deepnets4eo.floods.optical import SurfaceRules, hidden_ground
 from deepnets4eo.floods.thresholds import FLOOD, NOT_SEEN, PERMANENT_WATER
 from deepnets4eo.footprints import order_by_place
-from deepnets4eo.grid import Window, blocks, grow_shapes, mean_gsd_m
-from deepnets4eo.rasters import BLOCK_PX, CogWriter, Layer, LayerView
+from deepnets4eo.grid import Window, grow_shapes
+from deepnets4eo.rasters import CogWriter, Layer, LayerView
 from deepnets4eo.zonal import Outlines, chunks, class_counts
 
 
@@ -147,7 +147,7 @@ def water_around(
     >>> water_around(Layer.open(labels), houses).inundated.tolist()
     ['yes', 'no']
     """
-    side_m = pixel_m if water.grid.crs is None else mean_gsd_m(water.grid)
+    side_m = pixel_m if water.grid.crs is None else water.gsd_m
     ring_m = RingRules.inner_m, max(RingRules.outer_m + reach_m, RingRules.min_width_px * side_m + RingRules.inner_m)
     classes = [FLOOD, PERMANENT_WATER] if any_water else [FLOOD]
     share, ring_share, seen = np.empty((3, len(outlines)))
@@ -225,7 +225,7 @@ def write_seen_water(water: Layer, post: Layer, pixel_m: float, path: Path) -> N
     """
     halo = round(SurfaceRules.near_water_m / pixel_m) + 1
     with CogWriter(path, water.grid, nodata=NOT_SEEN) as writer:
-        for window in blocks(water.shape, BLOCK_PX):
+        for window in writer.windows:
             wide = window.grow(halo)
             classes, valid = water.read(wide)
             hidden = hidden_ground((classes[0] == FLOOD) & valid, post.read(wide)[0].astype(np.float32), pixel_m)

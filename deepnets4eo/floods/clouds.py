@@ -8,7 +8,6 @@ from typing import NamedTuple
 from deepnets4eo.floods.date_images import DateImage
 from deepnets4eo.floods.layer_names import FIRST, POST
 from deepnets4eo.floods.options import FloodOptions
-from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.inspection import cloud_finding, clouds_in_image
 from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, cloud_share, open_cloud_mask
@@ -52,7 +51,7 @@ def hide_clouds_of_dates(
         by_brightness = name == POST and not opened.clouds.is_conclusive and opened.date.optical
         if source is None and cloud_layer is None and by_brightness:
             before = layers.get(FIRST) if FIRST in images and images[FIRST].date.is_same_kind(opened.date) else None
-            cloud_layer = clouds_in_image(post, before, 1.0 if post.grid.crs is None else mean_gsd_m(post.grid))
+            cloud_layer = clouds_in_image(post, before, 1.0 if post.grid.crs is None else post.gsd_m)
         if source is not None:
             cloud_layer = open_cloud_mask(source, opened.image, flag)
         elif cloud_layer is not None:

@@ -13,14 +13,12 @@ from deepnets4eo.floods.layer_names import POST
 from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.floods.scene import FloodScene
 from deepnets4eo.floods.thresholds import FLOOD, PERMANENT_WATER
-from deepnets4eo.grid import blocks
 from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
-READ_PX = 1024
 MAX_FLOODED = 0.5  # share beyond which a map says more about the images than about the ground
 
 
@@ -77,7 +75,7 @@ def _with_unknown(area: dict[str, Any], looked_at_ha: float) -> dict[str, Any]:
 
 
 def _total_hectares(labels: Layer) -> float:
-    windows = blocks(labels.shape, READ_PX)
+    windows = labels.blocks()
     sizes = np.array([window.height * window.width for window in windows])
     return float(sizes @ hectares_by_window(labels.grid, windows))
 
@@ -86,7 +84,7 @@ def _flooded_cover(cover: Layer, labels: Layer) -> list[dict[str, Any]]:
     """Flooded hectares of each class of land cover."""
     legend, sums = cover.legend, np.zeros((2, 256))
     assert legend is not None
-    windows = blocks(labels.shape, READ_PX)
+    windows = labels.blocks()
     for window, pixel_ha in zip(windows, hectares_by_window(labels.grid, windows), strict=True):
         classes, known = cover.read(window)
         water, seen = labels.read(window)

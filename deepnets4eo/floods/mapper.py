@@ -29,7 +29,6 @@ from deepnets4eo.floods.radar import DROP, RadarOptions
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER, grow_water
 from deepnets4eo.floods.water_date import NewWater, Sample, Tile, WaterDate, WaterSearch
 from deepnets4eo.floods.water_network import WaterNetwork, open_water_network
-from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.segmenters import InputSpec, LayerInput, ProbabilitySegmenter
 from deepnets4eo.tiling import Tiling
@@ -126,7 +125,7 @@ class WaterMapper(ProbabilitySegmenter):
         dates |= {
             name: date.measure_with(samples[name], post, last, search) for name, date in dates.items() if name != POST
         }
-        gsd = gsd_m if scene.grid.crs is None else mean_gsd_m(scene.grid)
+        gsd = gsd_m if scene.grid.crs is None else scene.gsd_m
         side_px = min(SIDE_PX, math.ceil(max(scene.shape) / STEP_PX) * STEP_PX)
         inputs = InputSpec({name: _as_read(layer) for name, layer in layers.items()}, gsd)
         return cls(inputs, dates, options, tiling=_tiling(side_px, dates), network=network)

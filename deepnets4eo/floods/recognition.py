@@ -24,10 +24,10 @@ from deepnets4eo.floods.layer_names import POST
 from deepnets4eo.floods.mapper import WaterMapper
 from deepnets4eo.floods.optical import SurfaceRules, crowns
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, parts_with
-from deepnets4eo.grid import Window, blocks, crop, grow_shapes
+from deepnets4eo.grid import Window, crop, grow_shapes
 from deepnets4eo.outputs import Finding, Phrase, Value
-from deepnets4eo.rasters import BLOCK_PX, CogWriter, Layer, Scene
-from deepnets4eo.tiling import PACKED_ONE, spread_windows
+from deepnets4eo.rasters import CogWriter, Layer, Scene
+from deepnets4eo.tiling import Packed, spread_windows
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def write_sure_water(
     The map that was written.
     """
     with CogWriter(path, labels.grid, nodata=NOT_SEEN) as writer:
-        for window in blocks(labels.shape, BLOCK_PX):
+        for window in writer.windows:
             classes, valid = labels.read(window)
             if mapper.dates[POST].by_appearance:
                 sure = _same_ground(scene, mapper, window, outlines)
@@ -184,7 +184,7 @@ def _measured_dry(window: Window, probability: Layer | None) -> Mask:
     if probability is None:
         return np.zeros((window.height, window.width), bool)
     shares, known = probability.read(window)
-    return np.asarray(known & (shares[0] >= (1 - RecognitionRules.max_water_probability) * PACKED_ONE))
+    return np.asarray(known & (shares[0] >= (1 - RecognitionRules.max_water_probability) * Packed.one))
 
 
 def _same_ground(scene: Scene, mapper: WaterMapper, window: Window, outlines: NDArray[np.object_] | None) -> Mask:

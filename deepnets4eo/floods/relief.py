@@ -21,10 +21,10 @@ import numpy as np
 
 from deepnets4eo.arrays import ByteImage, FloatImage
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import blocks, gsd_m
+from deepnets4eo.grid import gsd_m
 from deepnets4eo.jobs import KeptFiles, identity_hash
 from deepnets4eo.outputs import Finding
-from deepnets4eo.rasters import BLOCK_PX, CogWriter, Layer
+from deepnets4eo.rasters import CogWriter, Layer
 from deepnets4eo.terrain import impossible, slope_deg
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def hide_relief(image: Layer, heights: Layer, options: FloodOptions, scratch: Pa
         _write_mask(path, heights, options)
         kept.note(path.name)
     hidden = Layer.open(path)
-    for window in blocks(hidden.shape, BLOCK_PX):
+    for window in hidden.blocks():
         counts += np.bincount(hidden.read(window)[0][0].ravel().astype(np.intp), minlength=len(counts))
     return hide_clouds(image, hidden, image.grid), _finding(counts, options)
 
@@ -75,7 +75,7 @@ def _write_mask(path: Path, heights: Layer, options: FloodOptions) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     margin = 1 if options.look_deg is None else REACH_PX
     with CogWriter(path, grid) as writer:
-        for window in blocks(heights.shape, BLOCK_PX):
+        for window in writer.windows:
             around = window.grow(margin).clip(heights.shape)
             data, valid = heights.read(around)
             known = np.where(valid & ~impossible(data[0]), data[0], np.nan).astype(np.float32)

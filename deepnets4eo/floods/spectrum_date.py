@@ -21,7 +21,6 @@ from deepnets4eo.floods.water_date import (
     by_roles,
     new_water,
 )
-from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.rasters import COLOURS, Layer
 
 # A flood moves a pixel at least this share of the way from land to water; dark streets in another light move less.
@@ -50,7 +49,7 @@ class SpectrumDate(WaterDate):
         roles = layer.sensor.roles
         infrared = [role for role in ("nir", "swir") if role in roles]
         image = by_roles(layer, ["green", *infrared])
-        fine = layer.grid.crs is not None and mean_gsd_m(layer.grid) <= SurfaceRules.coarsest_m
+        fine = layer.grid.crs is not None and layer.gsd_m <= SurfaceRules.coarsest_m
         return None if image is None or not infrared or fine else Recognised(image, cls(tuple(image.band_names)))
 
     def colours(self, layer: Layer) -> Layer | None:

@@ -55,9 +55,9 @@ class SurfaceDate(WaterDate):
                 f"{image.source} has no CRS, and water in it is found by the size of its surfaces in metres. State the size of "
                 "its pixels: --gsd METRES."
             )
-        if mean_gsd_m(image.grid) > SurfaceRules.coarsest_m:
+        if image.gsd_m > SurfaceRules.coarsest_m:
             raise InputError(
-                f"{image.source} has red, green and blue alone and pixels of {mean_gsd_m(image.grid):.3g} m; in such pixels water "
+                f"{image.source} has red, green and blue alone and pixels of {image.gsd_m:.3g} m; in such pixels water "
                 f"is found by near or short-wave infrared, without them in pixels of at most {SurfaceRules.coarsest_m:g} m. Give these bands."
             )
 

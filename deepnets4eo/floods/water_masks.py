@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Grid, Window, blocks
-from deepnets4eo.rasters import BLOCK_PX, Layer, LayerView, check_zero_is_value, metres_of
+from deepnets4eo.grid import Grid, Window
+from deepnets4eo.rasters import Layer, LayerView, check_zero_is_value, metres_of
 
 MASK_VALUES = frozenset({1.0, 255.0})  # of what is true in a mask
 MAX_LISTED = 6  # values in a message
@@ -96,7 +96,7 @@ class _ValuesSeen:
     def of(cls, layer: Layer) -> _ValuesSeen:
         """Read the layer window by window."""
         seen = cls()
-        for window in blocks(layer.shape, BLOCK_PX):
+        for window in layer.blocks():
             data, valid = layer.read(window)
             seen._add(data[0][valid], covered=bool(valid.all()))
         return seen

@@ -16,7 +16,7 @@ from deepnets4eo.arrays import Floats, Mask, Points, Spectrum
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints.offsets import FootprintAlignment, crs_maps, regularise
 from deepnets4eo.footprints.outlines import encloses_others, larger_than_buildings, order_by_place, without
-from deepnets4eo.grid import Grid, apply_affine, mean_gsd_m
+from deepnets4eo.grid import Grid, apply_affine
 from deepnets4eo.outputs import count_of
 from deepnets4eo.polygons import map_shapes
 from deepnets4eo.prefetch import in_order
@@ -109,7 +109,7 @@ def align_footprints(
     if not len(footprints):
         raise InputError("there are no footprints (0 rows), expected polygons. Check the layer that was read.")
     frame = MetricFrame.of(image.grid)
-    gsd_m = max(mean_gsd_m(image.grid), FINEST_GSD_M if image.grid.crs is not None else 0.0)
+    gsd_m = max(image.gsd_m, FINEST_GSD_M if image.grid.crs is not None else 0.0)
     buildings = _building_sides(image.grid, frame, footprints, gsd_m)
     centres, sampler = buildings.centres, LayerSampler(image, frame)
     covered = np.isfinite(centres).all(axis=1) & sampler.covers(np.nan_to_num(centres) * gsd_m)

@@ -11,7 +11,6 @@ import numpy as np
 from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.cards import TRAIN, VAL, VOID, Legend
 from deepnets4eo.display import drawn_text
-from deepnets4eo.grid import blocks
 from deepnets4eo.outputs import csv_text
 from deepnets4eo.rasters import MomentSums
 from deepnets4eo.training import DataSplit, LabelledScene
@@ -47,7 +46,7 @@ class ClassSpectra:
         sums = [[MomentSums() for _ in range(legend.num_classes)] for _ in range(2)]
         for number, named in enumerate(split.scenes):
             cube = named.scene.layers[layer]
-            for window in blocks(cube.shape, READ_PX):
+            for window in cube.blocks(READ_PX):
                 labels = named.labels.reader.read(window)
                 if (labels == VOID).all():
                     continue

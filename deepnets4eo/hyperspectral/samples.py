@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import FloatImage, Indices, Mask
 from deepnets4eo.cards import TRAIN, VAL, VOID
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import blocks, whole
+from deepnets4eo.grid import whole
 from deepnets4eo.rasters import Scene
 from deepnets4eo.segmenters import InputSpec
 from deepnets4eo.tiling import reflect_indices
@@ -271,7 +271,7 @@ class PatchStore:
 
     def _read(self, scene: Scene, inputs: InputSpec, needed: Mask, rows: NDArray[np.int32], start: int) -> int:
         """Read the spectra of a scene by windows, from row `start` on; returns the row after the last."""
-        for window in blocks(scene.shape, READ_PX):
+        for window in scene.blocks(READ_PX):
             mask = needed[window.slices]
             count = int(mask.sum())
             if not count:

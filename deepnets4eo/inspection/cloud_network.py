@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import READ_PX, Grid, blocks, mean_gsd_m
+from deepnets4eo.grid import Grid
 from deepnets4eo.jobs import new_output
 from deepnets4eo.lazy import check_extra, is_installed, name_missing_extra
 from deepnets4eo.outputs import check_not_inputs
@@ -96,7 +96,7 @@ def _cells(image: Layer, options: CloudNetworkOptions) -> Layer | None:
     """Return the four bands of an image in cells of `cell_m` or more; None if its bands or ground size do not suit."""
     if not is_installed(PACKAGE) or image.grid.crs is None:
         return None
-    roles, gsd_m = image.sensor.roles, mean_gsd_m(image.grid)
+    roles, gsd_m = image.sensor.roles, image.gsd_m
     if not set(ROLES) <= roles.keys() or not options.min_gsd_m <= gsd_m <= options.max_gsd_m:
         return None
     scale = max(1.0, options.cell_m / gsd_m)
@@ -164,7 +164,7 @@ def write_cloud_mask(
 
 def _write_on(layer: Layer, mask: Layer, out: Path, progress: Callable[[float], None] | None) -> None:
     """Write a mask block by block; 255 where its image, on the same grid, is not valid."""
-    windows = blocks(layer.shape, READ_PX)
+    windows = layer.blocks()
     with CogWriter(
         out, layer.grid, nodata=NODATA, categorical=True, band_names=("cloud_mask",),
         tags={"CLASSES": "0 clear, 1 cloud, 2 shadow"},

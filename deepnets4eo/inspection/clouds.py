@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepnets4eo.arrays import FloatImage, Mask
-from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.inspection.cloud_network import CloudClasses, classify_clouds
 from deepnets4eo.outputs import Finding, Phrase, image_of
 from deepnets4eo.rasters import COLOURS, CloudBand, Layer, cloud_band, cloud_share, moving_moments
@@ -184,16 +183,16 @@ class CloudClassification:
             return None
         before = None if other is None else _bands_of_clouds(other, coarsest_m)
         alike = before is not None and before.band_names == chosen.band_names
-        return clouds_in_image(chosen, before if alike else None, mean_gsd_m(image.grid))
+        return clouds_in_image(chosen, before if alike else None, image.gsd_m)
 
 
 def _bands_of_clouds(image: Layer, coarsest_m: float) -> Layer | None:
     """Green and infrared of an image, else red, green and blue of 8 bits; None without these."""
     roles = image.sensor.roles
-    if {"green", "nir"} <= roles.keys() and not (image.dtype == np.uint8 and mean_gsd_m(image.grid) <= FINE_M):
+    if {"green", "nir"} <= roles.keys() and not (image.dtype == np.uint8 and image.gsd_m <= FINE_M):
         wanted = [role for role in ("green", "nir", "swir") if role in roles]
         return image.subset([roles[role] for role in wanted]).with_names(wanted)
-    if image.dtype == np.uint8 and image.count >= len(COLOURS) and mean_gsd_m(image.grid) <= coarsest_m:
+    if image.dtype == np.uint8 and image.count >= len(COLOURS) and image.gsd_m <= coarsest_m:
         return image.subset(image.declared_colours or image.bands[: len(COLOURS)]).with_names(COLOURS)
     return None
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from deepnets4eo.cards import DatasetCard, Legend, Tiles, abbreviate, datasets, find_tiles, part_tiles
+from deepnets4eo.cards import CardKind, DatasetCard, Legend, Tiles, abbreviate, find_tiles, part_tiles
 from deepnets4eo.errors import DeepNets4EOError, GridError, InputError, LabelError
 from deepnets4eo.files import read_json
-from deepnets4eo.grid import LABELS_READ_PX, Grid, Window, blocks, only_one_placed, overlap_share
+from deepnets4eo.grid import LABELS_READ_PX, Grid, Window, only_one_placed, overlap_share
 from deepnets4eo.inspection.files import Inspection
 from deepnets4eo.inspection.vectors import describe_vector
 from deepnets4eo.rasters import Layer
@@ -34,7 +34,7 @@ LEVELS_UP = 2
 
 def recognise(root: Path) -> DatasetCard | None:
     """Return the card whose layout fits the folder best; None if no card fits."""
-    cards = [DatasetCard.load(name) for name in datasets()]
+    cards = [DatasetCard.load(name) for name in CardKind.DATASET.names]
     for find in (find_tiles, find_split_tiles):  # the latter: a folder of one split
         fits = [len({layer for sources in find(card, root).values() for layer in sources}) for card in cards]
         best = max(range(len(cards)), key=fits.__getitem__, default=None)
@@ -194,7 +194,7 @@ def _windows(raster: Layer, path: Path, *, thorough: bool) -> Iterator[Window]:
     if path.suffix.lower() not in STREAMED:
         yield Window(0, 0, height, width)
     elif thorough:
-        yield from blocks(raster.shape, LABELS_READ_PX)
+        yield from raster.blocks(LABELS_READ_PX)
     else:
         rows, cols = min(SAMPLE_PX, height), min(SAMPLE_PX, width)
         for share in (0.0, 0.5, 1.0):

@@ -28,7 +28,6 @@ from deepnets4eo.grid import (
     LABELS_READ_PX,
     Grid,
     axes_exchanged,
-    blocks,
     gsd_m,
     mean_gsd_m,
     only_one_placed,
@@ -317,7 +316,7 @@ def _describe_labels(result: Inspection, layer: Layer, legend: Legend) -> None:
     counts, layer = np.zeros(256, np.int64), layer.in_declared_colours()
     if (hidden := layer.hidden_class_note(legend)) is not None:
         result.problems.append(hidden)
-    for window in blocks(layer.shape, LABELS_READ_PX):
+    for window in layer.blocks(LABELS_READ_PX):
         data, valid = layer.read(window)
         labels, problem = _as_labels(data, legend)
         if problem:

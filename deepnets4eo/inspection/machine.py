@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from deepnets4eo.cards import catalog
+from deepnets4eo.cards import ShippedModel
 from deepnets4eo.device import choose
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import write_json
@@ -169,12 +169,13 @@ def _weights() -> Inspection:
     from safetensors import SafetensorError, safe_open
 
     facts, problems = {}, []
-    for name in filter(catalog.has_weights, catalog.recipes()):
-        facts[name] = "with weights"
-        for file in catalog.shipped_path(name).glob("weights.safetensors"):
+    trained = [model for model in map(ShippedModel, ShippedModel.names()) if model.has_weights]
+    for model in trained:
+        facts[model.name] = "with weights"
+        for file in model.folder.glob("weights.safetensors"):
             try:
                 with safe_open(str(file), "numpy") as tensors:
-                    facts[name] = f"{len(tensors.keys())} tensors"
+                    facts[model.name] = f"{len(tensors.keys())} tensors"
             except (SafetensorError, OSError) as error:
                 problems.append(f"{_short(file)} cannot be read ({error}). Install the toolbox again.")
     return Inspection("weights", f"{len(facts)} trained models", facts, problems)

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from deepnets4eo.cards import recipes, shipped_path
+from deepnets4eo.cards import ShippedModel
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import plain
 from deepnets4eo.formats import WEB_ERRORS, Session, check_online, is_remote, is_web_address
-from deepnets4eo.grid import READ_PX, blocks
 from deepnets4eo.outputs.input_files import RUN_CARD, files_behind
 from deepnets4eo.version import code_version
 
@@ -36,8 +35,8 @@ def code_and_weights() -> str:
 @lru_cache(maxsize=1)
 def _shipped_weights() -> str:
     digest = hashlib.sha256()
-    for name in recipes():
-        card = shipped_path(name) / RUN_CARD
+    for name in ShippedModel.names():
+        card = ShippedModel(name).folder / RUN_CARD
         if card.is_file():
             digest.update(f"{name} ".encode() + card.read_bytes())
     return digest.hexdigest()[:12]
@@ -97,7 +96,7 @@ def name_hash(name: str) -> str:
 def values_hash(layer: Any) -> str:
     """Return the hash of all values of a layer, read block by block."""
     digest = hashlib.sha256()
-    for window in blocks(layer.shape, READ_PX):
+    for window in layer.blocks():
         for array in layer.read(window):
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

@@ -20,7 +20,7 @@ from deepnets4eo.arrays import Indices, Mask
 from deepnets4eo.cards import VOID
 from deepnets4eo.device import return_freed_memory
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Window, blocks
+from deepnets4eo.grid import Window
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters import Layer
 
@@ -107,7 +107,7 @@ def trace_outlines(
         raise InputError(
             f"{layer.source} has {layer.count} bands of {layer.dtype}; labels are one band of whole numbers."
         )
-    windows = blocks(layer.shape, block_px)
+    windows = layer.blocks(block_px)
     seams, of_region, parts, count = _Seams(layer.shape, block_px), [], [], 0
     numbered = in_order(lambda window: _number(read or layer.read, window, values, least_px), windows, workers)
     for done, (window, block) in enumerate(zip(windows, numbered, strict=True), start=1):

@@ -19,7 +19,7 @@ from deepnets4eo.errors import RunError
 from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, VALUES
 from deepnets4eo.prediction.stitching import Blender, FinishedBytes
 from deepnets4eo.segmenters.transfers import Transfers
-from deepnets4eo.tiling import PACKED_ONE, Lattice, Scores, Tile
+from deepnets4eo.tiling import Lattice, Packed, Scores, Tile
 
 FINITE = "finite"  # comes to the host beside the products: whether a tile's scores are
 
@@ -117,4 +117,4 @@ def entropy(proba: Tensor) -> Tensor:
 
 def to_bytes(fraction: Tensor) -> Tensor:
     """Fractions 0–1 as bytes 0–254, rounded to the nearest; contiguous."""
-    return (fraction.clamp(0, 1) * PACKED_ONE).round().to(torch.uint8).contiguous()
+    return (fraction.clamp(0, 1) * Packed.one).round().to(torch.uint8).contiguous()

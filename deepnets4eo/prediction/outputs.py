@@ -16,7 +16,7 @@ from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters import LEVEL, CogWriter
-from deepnets4eo.tiling import PACKED_NODATA, PACKED_ONE
+from deepnets4eo.tiling import Packed
 
 LABELS = "labels"
 PROBABILITIES = "probabilities"
@@ -69,9 +69,9 @@ class Outputs:
         meaning = "probability of each class"
         if product == ENTROPY:
             meaning, names = "entropy over classes; 1: all are equally probable", ("entropy",)
-        tags = dict(self.tags) | {"MEANING": f"{meaning}; value / {PACKED_ONE}", "PACKED_ONE": str(PACKED_ONE)}
+        tags = dict(self.tags) | Packed.tags(meaning)
         count = bands_of(product, self.legend)
-        return writer(count=count, nodata=PACKED_NODATA, band_names=names, tags=tags)
+        return writer(count=count, nodata=Packed.nodata, band_names=names, tags=tags)
 
 
 def bands_of(product: str, legend: Legend) -> int:

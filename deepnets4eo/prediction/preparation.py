@@ -100,7 +100,7 @@ class PreparedScene:
         texts = [f"layer {name!r} is {stretch}" for name, stretch in self.stretches.items()]
         if self.labelled.grid != self.scene.grid:
             height, width = self.labelled.shape
-            texts.insert(0, f"labelled at {height} x {width} px of {mean_gsd_m(self.labelled.grid):.3g} m")
+            texts.insert(0, f"labelled at {height} x {width} px of {self.labelled.gsd_m:.3g} m")
         return "; ".join(texts)
 
     def on_scene_grid(self, rows: Iterable[tuple[Window, ByteImage]]) -> Iterator[tuple[Window, ByteImage]]:

@@ -20,13 +20,13 @@ from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, VALUE
 from deepnets4eo.prediction.tile_reader import ReadTile
 from deepnets4eo.tiling import (
     Lattice,
+    Packed,
     Tile,
     best_class,
     blended_probabilities,
     entropy,
     map_classes,
     to_blend_scores,
-    to_bytes,
 )
 
 BYTES = np.dtype(np.uint8)
@@ -239,4 +239,4 @@ class StripStitcher:
 
     def _put(self, product: str, row: int, col: int, fractions: FloatImage, valid: Mask) -> None:
         if product in self._buffers:
-            self._buffers[product].put(row, col, np.where(valid, to_bytes(fractions), np.uint8(VOID)))
+            self._buffers[product].put(row, col, np.where(valid, Packed.pack(fractions), np.uint8(VOID)))

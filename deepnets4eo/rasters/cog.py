@@ -27,7 +27,7 @@ from deepnets4eo.addresses import without_secrets
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, partial_path, writer_errors, writing
-from deepnets4eo.grid import Grid, Window
+from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.rasters.plane_crs import flat_crs
 
 BLOCK_PX = 512
@@ -107,6 +107,11 @@ class CogWriter:
         part = RasterioWindow(window.col, window.row, window.width, window.height)
         with writing(self.path):
             self._stream.write(data if data.ndim == 3 else data[None], window=part)
+
+    @property
+    def windows(self) -> list[Window]:
+        """Return the windows of the file's own blocks in row order, each of which is compressed once."""
+        return blocks((self._profile["height"], self._profile["width"]), BLOCK_PX)
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None

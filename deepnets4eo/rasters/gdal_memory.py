@@ -11,7 +11,6 @@ from rasterio.enums import Interleaving
 from rasterio.env import get_gdal_config, set_gdal_config
 
 from deepnets4eo.formats import open_raster
-from deepnets4eo.grid import mean_gsd_m
 
 if TYPE_CHECKING:
     from deepnets4eo.rasters.layer import Layer
@@ -29,7 +28,7 @@ def cache_bytes(*images: Layer | None) -> int:
 
 
 def _window_rows(image: Layer) -> int:
-    rows = WINDOW_PX if image.grid.crs is None else max(WINDOW_PX, round(WINDOW_M / mean_gsd_m(image.grid)))
+    rows = WINDOW_PX if image.grid.crs is None else max(WINDOW_PX, round(WINDOW_M / image.gsd_m))
     return min(rows, image.shape[0])
 
 

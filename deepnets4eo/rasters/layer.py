@@ -23,7 +23,17 @@ from deepnets4eo.cards import VOID, EmbeddingCard, Legend, split_card
 from deepnets4eo.display import MAX_PX, Summary, WithSummary
 from deepnets4eo.errors import GridError, InputError, check_choice
 from deepnets4eo.formats import Asset, Declared, StoredValues, asset_of
-from deepnets4eo.grid import Grid, Window, coarse_grid, only_one_placed, overlap_share, whole
+from deepnets4eo.grid import (
+    READ_PX,
+    Grid,
+    Window,
+    blocks,
+    coarse_grid,
+    mean_gsd_m,
+    only_one_placed,
+    overlap_share,
+    whole,
+)
 from deepnets4eo.rasters.acquisition import WRITING_TAGS, stated_day
 from deepnets4eo.rasters.array_files import open_reference
 from deepnets4eo.rasters.array_source import ArraySource, Source, check_axes
@@ -170,6 +180,11 @@ class Layer(WithSummary):
         """(h, w) in pixels."""
         height, width = self._source.grid.shape
         return height, width
+
+    @property
+    def gsd_m(self) -> float:
+        """Return the mean ground size of a pixel, metres; without a CRS a pixel counts as one metre."""
+        return mean_gsd_m(self.grid)
 
     @property
     def count(self) -> int:
@@ -434,6 +449,10 @@ class Layer(WithSummary):
             rows, cols = inside.within(window).slices
             data[:, rows, cols], valid[rows, cols] = self._read(inside)
         return data, valid
+
+    def blocks(self, block_px: int = READ_PX) -> list[Window]:
+        """Return non-overlapping windows that cover the layer in row order; the last ones are smaller."""
+        return blocks(self.shape, block_px)
 
     def _read(self, inside: Window) -> Pixels:
         stored, valid = self._source.read(inside, self._bands)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from deepnets4eo.cards import Legend
 from deepnets4eo.display import MAX_PX, Summary, WithSummary
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Grid, Window, crop, whole
+from deepnets4eo.grid import READ_PX, Grid, Window, blocks, crop, mean_gsd_m, whole
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.rasters.array_files import transposed_sources
 from deepnets4eo.rasters.display import plot_layers, scene_summary
@@ -117,6 +117,15 @@ class Scene(WithSummary):
         """(h, w) of the grid."""
         height, width = self.grid.shape
         return height, width
+
+    def blocks(self, block_px: int = READ_PX) -> list[Window]:
+        """Return non-overlapping windows that cover the scene in row order; the last ones are smaller."""
+        return blocks(self.shape, block_px)
+
+    @property
+    def gsd_m(self) -> float:
+        """Return the mean ground size of a pixel, metres; without a CRS a pixel counts as one metre."""
+        return mean_gsd_m(self.grid)
 
     @property
     def synthetic(self) -> bool:

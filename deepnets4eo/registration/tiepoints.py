@@ -18,7 +18,7 @@ from scipy import fft, ndimage
 
 from deepnets4eo.arrays import FloatImage, Floats, Mask, Points, Spectrum
 from deepnets4eo.errors import GridError
-from deepnets4eo.grid import apply_affine, mean_gsd_m
+from deepnets4eo.grid import apply_affine
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters import Layer
 from deepnets4eo.registration.ground import LayerSampler, MetricFrame
@@ -72,7 +72,7 @@ def make_pair(pre: Layer, post: Layer, *, least_px: int = MIN_OVERLAP_PX) -> Sam
     left, top, right, bottom = pre_sampler.bounds()
     width, height = frame.extent
     box = max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height)
-    gsd_m = max(mean_gsd_m(post.grid), pre_sampler.gsd_m)
+    gsd_m = max(post.gsd_m, pre_sampler.gsd_m)
     common = [max(box[2] - box[0], 0.0) / gsd_m, max(box[3] - box[1], 0.0) / gsd_m]
     if min(common) == 0 or min(common) < least_px:
         where = (

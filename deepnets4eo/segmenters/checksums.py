@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deepnets4eo.addresses import without_secrets
-from deepnets4eo.cards import recipes, shipped_path
+from deepnets4eo.cards import ShippedModel
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import plain, read_json, sha256, write_json, write_text
 
@@ -39,9 +39,9 @@ def weights_file(folder: Path) -> Path:
 
 def shipped_run(name: str) -> Path | None:
     """Return the folder of a model that is shipped with weights; None if this copy of the toolbox has no weights of it."""
-    if name not in recipes():
+    if name not in ShippedModel.names():
         return None
-    folder = shipped_path(name)
+    folder = ShippedModel(name).folder
     return folder if is_run(folder) else None
 
 

@@ -18,7 +18,6 @@ from pydantic import TypeAdapter
 
 from deepnets4eo.arrays import FloatImage, Floats, Mask
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.rasters import Layer, Scene, Source, valid_pixels
 from deepnets4eo.segmenters.value_ranges import ValueRange
 from deepnets4eo.tiling import spread_windows
@@ -269,7 +268,7 @@ class InputSpec:
 
 def scene_gsd_m(scene: Scene) -> float | None:
     """Ground size of a scene's pixel in metres (geometric mean of both axes); None without a CRS."""
-    return None if scene.grid.crs is None else mean_gsd_m(scene.grid)
+    return None if scene.grid.crs is None else scene.gsd_m
 
 
 def is_flat(spread: Floats, size: Floats) -> Mask:

@@ -18,7 +18,7 @@ from odc.geo.geobox import GeoBox
 
 from deepnets4eo.arrays import FloatImage, Floats, Mask
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import READ_PX, Grid, Window, blocks, gsd_m
+from deepnets4eo.grid import Grid, Window, gsd_m
 from deepnets4eo.inspection import declare_nodata, without_collar
 from deepnets4eo.jobs import new_output
 from deepnets4eo.outputs import Finding, check_not_inputs
@@ -117,7 +117,7 @@ def pansharpen_raster(
             out, fine.grid, count=coarse.count, dtype="float32", nodata=math.nan, band_names=names, tags=tags
         ) as writer:
             upsampled, detail = without_collar(coarse.on(fine.grid, "cubic")), without_collar(fine)
-            windows = blocks(fine.shape, READ_PX)
+            windows = fine.blocks()
             for done, window in enumerate(windows, start=1):
                 sharp, band = sharpener.block(upsampled, detail, window)
                 writer.write(window, sharp)
@@ -210,7 +210,7 @@ def _check_pair(image: Layer, pan: Layer) -> float:
 def _coarse_blocks(image: Layer, pan: Layer) -> Iterator[tuple[FloatImage, FloatImage, Mask]]:
     """Blocks of the image (K, h, w), of the panchromatic band averaged onto its grid (h, w), and where both are known."""
     averaged, image = without_collar(pan.on(image.grid, "average")), without_collar(image)
-    for window in blocks(image.shape, COARSE_PX):
+    for window in image.blocks(COARSE_PX):
         (values, valid), (low, low_valid) = image.read(window), averaged.read(window)
         yield values.astype(np.float32), low[0].astype(np.float32), valid & low_valid
 
@@ -229,7 +229,7 @@ def _degraded_quality(image: Layer, pan: Layer, method: Method, ratio: float) ->
         return math.nan, math.nan, math.nan
     upsampled = degraded.on(image.grid, "cubic")
     count, angle, squares, total = 0, 0.0, np.zeros((2, image.count)), np.zeros(image.count)
-    for window in blocks(image.shape, COARSE_PX):
+    for window in image.blocks(COARSE_PX):
         sharp, _ = sharpener.block(upsampled, band, window)
         truth, valid = image.read(window)
         known = valid & np.isfinite(sharp).all(axis=0)

@@ -17,10 +17,10 @@ from shapely.ops import unary_union
 from deepnets4eo.cards import Legend
 from deepnets4eo.damage import GRADES
 from deepnets4eo.files import atomic_write, check_overwrite, write_json
-from deepnets4eo.grid import Grid, Window, transform_shapes
+from deepnets4eo.grid import Grid, transform_shapes
 from deepnets4eo.jobs import output_lock
 from deepnets4eo.polygons import set_fixed_times
-from deepnets4eo.rasters import BLOCK_PX, CogWriter
+from deepnets4eo.rasters import CogWriter
 from deepnets4eo.synthetic.event import EventOutcome
 from deepnets4eo.synthetic.plan import Building, CityPlan
 
@@ -91,8 +91,7 @@ def write_raster(
         path, grid, count=len(layers), dtype=dtype, legend=legend, band_names=names, tags=tags,
         wavelengths_nm=wavelengths_nm,
     ) as cog:  # fmt: skip
-        for row in range(0, layers.shape[1], BLOCK_PX):
-            window = Window(row, 0, min(BLOCK_PX, layers.shape[1] - row), layers.shape[2])
+        for window in cog.windows:
             cog.write(window, layers[:, window.slices[0], window.slices[1]])
 
 

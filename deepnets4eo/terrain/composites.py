@@ -230,7 +230,7 @@ def _write(composite: _Composite, out: Path, block_px: int, progress: Callable[[
     wrong: Counter[str] = Counter()
     known = np.zeros(len(channels), bool)
     above = list[FloatImage]()
-    windows = blocks(composite.surface.shape, block_px)
+    windows = composite.surface.blocks(block_px)
     with CogWriter(
         out, grid, count=len(channels), dtype="float32", nodata=math.nan, band_names=channels, tags=composite.tags
     ) as writer:

@@ -26,16 +26,13 @@ if TYPE_CHECKING:
         spread_windows,
     )
     from .scores import (
-        PACKED_NODATA,
-        PACKED_ONE,
-        PACKED_TAG,
+        Packed,
         best_class,
         blended_probabilities,
         entropy,
         map_classes,
         probabilities,
         to_blend_scores,
-        to_bytes,
     )
     from .splits import BlockSplit, SceneSplit, outline
 else:
@@ -56,16 +53,13 @@ else:
                 "spread_windows",
             ],
             ".scores": [
-                "PACKED_NODATA",
-                "PACKED_ONE",
-                "PACKED_TAG",
+                "Packed",
                 "best_class",
                 "blended_probabilities",
                 "entropy",
                 "map_classes",
                 "probabilities",
                 "to_blend_scores",
-                "to_bytes",
             ],
             ".splits": ["BlockSplit", "SceneSplit", "outline"],
         },

@@ -186,7 +186,7 @@ def shuffle_windows(
     scenes: Sequence[Scene], window_px: int, rng: np.random.Generator
 ) -> Iterator[tuple[int, Scene, Window]]:
     """Every window of every scene once, in random order, with its number."""
-    everything = [(scene, window) for scene in scenes for window in blocks(scene.shape, window_px)]
+    everything = [(scene, window) for scene in scenes for window in scene.blocks(window_px)]
     for number in rng.permutation(len(everything)):
         yield (int(number), *everything[number])
 

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import FloatImage
+from deepnets4eo.arrays import ByteImage, FloatImage
 from deepnets4eo.tiling.lattice import Scores
 
-PACKED_ONE = 254  # the byte of probability 1; 255 is free for nodata
-PACKED_NODATA = 255
-PACKED_TAG = "PACKED_ONE"  # of rasters of fractions as bytes
 FEW_ROWS = 32  # at once: so many rows of all classes stay in the cache
+
+
+class Packed:
+    """Fractions 0–1 as bytes 0–254, as rasters of one byte per value store them; 255 for none."""
+
+    one: ClassVar[int] = 254  # the byte of fraction 1
+    nodata: ClassVar[int] = 255
+    tag: ClassVar[str] = "PACKED_ONE"  # of such rasters, with the byte of fraction 1
+
+    @classmethod
+    def pack(cls, fraction: FloatImage) -> ByteImage:
+        """Return fractions 0–1 as bytes 0–254, rounded to the nearest."""
+        return np.rint(np.clip(fraction, 0, 1) * cls.one).astype(np.uint8)
+
+    @classmethod
+    def tags(cls, meaning: str) -> dict[str, str]:
+        """Return the tags of a raster of such bytes, which state what a fraction means."""
+        return {"MEANING": f"{meaning}; value / {cls.one}", cls.tag: str(cls.one)}
 
 
 def log_probabilities(raw: FloatImage, axis: int = 0) -> FloatImage:
@@ -74,11 +90,6 @@ def _best_plane(scores: FloatImage) -> NDArray[np.uint8]:
         if class_index + 1 < len(scores):
             largest = np.maximum(largest, scores[class_index])
     return index
-
-
-def to_bytes(fraction: FloatImage) -> NDArray[np.uint8]:
-    """Return fractions 0–1 as bytes 0–254, rounded to the nearest."""
-    return np.rint(np.clip(fraction, 0, 1) * PACKED_ONE).astype(np.uint8)
 
 
 def entropy(proba: FloatImage) -> FloatImage:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from deepnets4eo.cards import DatasetCard, dataset_path, recipe_path
+from deepnets4eo.cards import CardKind, DatasetCard, recipe_path
 from deepnets4eo.device import check_devices
 from deepnets4eo.errors import InputError, OtherJobError, Reading, RunError
 from deepnets4eo.evaluation import mean_scores
@@ -206,7 +206,7 @@ def _data_folders(data: Sequence[str | Path]) -> tuple[str, list[str]]:
     if len(data) > 1:
         raise InputError(f"--data names the dataset {named[0][0]} beside other data. Give DATASET=FOLDER alone.")
     name, _, folder = named[0]
-    dataset_path(name)
+    CardKind.DATASET.path(name)
     return name, [folder]
 
 

@@ -25,7 +25,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import LEARNT, PARTS_LEGEND, WITHHELD, Keep
 from deepnets4eo.evaluation.withheld import MAPS, SCENE
 from deepnets4eo.grid import Grid, Window, blocks
-from deepnets4eo.rasters import BLOCK_PX, CogWriter
+from deepnets4eo.rasters import CogWriter
 from deepnets4eo.tiling import BlockSplit, SceneSplit, random_windows
 from deepnets4eo.training.ground import ground_groups, learnt_share, twins_of
 from deepnets4eo.training.pixel_splits import assign_folds, split_components, split_per_class, split_share
@@ -321,7 +321,7 @@ def write_split_maps(split: DataSplit[Any], out: Path) -> list[Path]:
         path = _map_path(out / MAPS, named.name, paths)
         tags = {SCENE: named.name, "LEGEND": json.dumps(PARTS_LEGEND.to_dict())}
         with CogWriter(path, named.grid, nodata=VOID, categorical=True, tags=tags) as writer:
-            for window in blocks(of_scene.shape, BLOCK_PX):
+            for window in writer.windows:
                 learnt, withheld = (split.mask(number, part, window) for part in (TRAIN, VAL))
                 parts = np.select([withheld, learnt], [WITHHELD, LEARNT], VOID)
                 writer.write(window, parts.astype(np.uint8))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Floats, Geometries, Indices, Mask
 from deepnets4eo.cards import VOID
 from deepnets4eo.errors import InputError, LabelError
-from deepnets4eo.grid import READ_PX, Window, blocks, transform_shapes
+from deepnets4eo.grid import READ_PX, Window, transform_shapes
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters import Layer, LayerView
 from deepnets4eo.rasters.longitudes import columns_of_turns
@@ -291,7 +291,7 @@ def _counted(
                 results.append((numbers, count(spans, *pixels)))
         return results
 
-    for results in in_order(work, blocks(layer.shape, block_px), workers):
+    for results in in_order(work, layer.blocks(block_px), workers):
         yield from results
 
 

@@ -6,7 +6,16 @@ import pytest
 from refusals import raises_naming
 
 from deepnets4eo.baselines.rules import RuleTable
-from deepnets4eo.cards import DatasetCard, Legend, catalog, load_protocol
+from deepnets4eo.cards import (
+    CardKind,
+    DatasetCard,
+    Legend,
+    ShippedModel,
+    load_protocol,
+    model_path,
+    recipe_path,
+    run_path,
+)
 from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.decision.model import DamageModel
 from deepnets4eo.errors import InputError
@@ -16,11 +25,11 @@ from deepnets4eo.segmenters import is_local, shipped_run
 
 def test_the_cards_of_the_toolbox_are_found():
     assert {"isprs", "isprs-torchgeo", "isprs-mmseg", "isprs-delta", "dfc2015", "xbd", "bright", "cems_damage",
-            "unosat_damage", "asprs_las", "minicity"} <= set(catalog.legends())  # fmt: skip
-    assert {"isprs_vaihingen", "isprs_potsdam", "dfc2015", "xbd", "bright", "minicity"} <= set(catalog.datasets())
-    assert catalog.dataset_path("xbd").is_file()
-    assert catalog.legend_path("xbd").is_file()
-    assert catalog.dataset_path("xbd") != catalog.legend_path("xbd")
+            "unosat_damage", "asprs_las", "minicity"} <= set(CardKind.LEGEND.names)  # fmt: skip
+    assert {"isprs_vaihingen", "isprs_potsdam", "dfc2015", "xbd", "bright", "minicity"} <= set(CardKind.DATASET.names)
+    assert CardKind.DATASET.path("xbd").is_file()
+    assert CardKind.LEGEND.path("xbd").is_file()
+    assert CardKind.DATASET.path("xbd") != CardKind.LEGEND.path("xbd")
 
 
 @pytest.fixture
@@ -32,44 +41,44 @@ def installed(tmp_path, monkeypatch):
         (package / file).parent.mkdir(parents=True, exist_ok=True)
         (package / file).write_text("name: x\n")
     (package.parent / "datasets").mkdir()  # some other project's package of that name
-    monkeypatch.setattr(catalog, "PACKAGE", package)
+    monkeypatch.setattr("deepnets4eo.cards.catalog.PACKAGE", package)
     return package
 
 
 def test_an_installed_package_carries_its_cards(installed):
-    assert catalog.recipes() == ["ready", "trainable"]
-    assert catalog.datasets() == ["town"]
-    assert catalog.legends() == ["plain"]
-    assert catalog.recipe_path("trainable") == installed / "models/trainable/recipe.yaml"
-    assert catalog.model_path("ready") == installed / "models/ready"
+    assert ShippedModel.names() == ["ready", "trainable"]
+    assert CardKind.DATASET.names == ["town"]
+    assert CardKind.LEGEND.names == ["plain"]
+    assert recipe_path("trainable") == installed / "models/trainable/recipe.yaml"
+    assert model_path("ready") == installed / "models/ready"
 
 
 def test_a_model_without_recipe_cannot_be_trained(installed):
     with raises_naming(InputError, "recipe.yaml"):
-        catalog.recipe_path("ready")
+        recipe_path("ready")
 
 
 def test_an_unknown_name_proposes_the_nearest(installed):
     with raises_naming(InputError, '"trainabel"', "'trainable'"):
-        catalog.recipe_path("trainabel")
+        recipe_path("trainabel")
     with raises_naming(InputError, '"twon"', "'town'"):
-        catalog.dataset_path("twon")
+        CardKind.DATASET.path("twon")
     with pytest.raises(InputError, match=r"Known: plain"):
-        catalog.legend_path("zzz")
+        CardKind.LEGEND.path("zzz")
 
 
 def test_a_path_that_exists_is_taken_as_it_is(installed, tmp_path):
     recipe = tmp_path / "mine.yaml"
     recipe.write_text("model: unet\n")
-    assert catalog.recipe_path(recipe) == recipe
-    assert catalog.dataset_path(recipe) == recipe
+    assert recipe_path(recipe) == recipe
+    assert CardKind.DATASET.path(recipe) == recipe
     (tmp_path / "run").mkdir()
-    assert catalog.model_path(tmp_path / "run") == tmp_path / "run"
+    assert model_path(tmp_path / "run") == tmp_path / "run"
     with raises_naming(InputError, "absent.yaml"):
-        catalog.legend_path(tmp_path / "absent.yaml")
+        CardKind.LEGEND.path(tmp_path / "absent.yaml")
 
 
-@pytest.mark.parametrize("name", catalog.datasets())
+@pytest.mark.parametrize("name", CardKind.DATASET.names)
 def test_every_dataset_card_is_checked_and_refers_to_what_exists(name):
     card = DatasetCard.load(name)
     assert card.name == name
@@ -102,7 +111,7 @@ def test_a_protocol_is_found_by_dataset_and_name():
 
 
 def test_a_card_with_an_unknown_key_names_the_nearest(tmp_path):
-    card = read_yaml(catalog.dataset_path("xbd"))
+    card = read_yaml(CardKind.DATASET.path("xbd"))
     with raises_naming(InputError, "'licence'"):
         DatasetCard.load(write_yaml(tmp_path / "card.yaml", card | {"licnce": "none"}))
     del card["licence"]
@@ -110,7 +119,7 @@ def test_a_card_with_an_unknown_key_names_the_nearest(tmp_path):
         DatasetCard.load(write_yaml(tmp_path / "card.yaml", card))
 
 
-@pytest.mark.parametrize("name", catalog.datasets())
+@pytest.mark.parametrize("name", CardKind.DATASET.names)
 def test_published_scores_name_classes_and_protocols_of_their_card(name):
     card = DatasetCard.load(name)
     legend = Legend.load(card.legend)
@@ -139,9 +148,9 @@ def test_the_published_tables_are_those_of_the_papers():
 
 
 def test_a_run_is_a_folder_or_a_model_by_its_name(tmp_path: Path) -> None:
-    assert catalog.run_path(tmp_path) == tmp_path
-    assert catalog.run_path("buildings").parts[-2:] == ("models", "buildings")
-    assert catalog.run_path("runs/none") == Path("runs/none")
+    assert run_path(tmp_path) == tmp_path
+    assert run_path("buildings").parts[-2:] == ("models", "buildings")
+    assert run_path("runs/none") == Path("runs/none")
 
 
 def test_a_folder_here_takes_the_place_of_nothing_that_is_shipped(
@@ -149,22 +158,22 @@ def test_a_folder_here_takes_the_place_of_nothing_that_is_shipped(
 ) -> None:
     """A folder `damage-network` in the current folder turned the network off without a word."""
     monkeypatch.chdir(tmp_path)
-    shipped = {name: catalog.shipped_path(name) for name in ("damage-network", "buildings", "baselines/hog-svm")}
+    shipped = {name: ShippedModel(name).folder for name in ("damage-network", "buildings", "baselines/hog-svm")}
     for name in (*shipped, "damage-evidence"):
         Path(name).mkdir(parents=True)
     Path("unet").write_text("data: {}\n", encoding="utf-8")
     Path("rules-ndsm.yaml").write_text("rules: []\n", encoding="utf-8")
     for name, folder in shipped.items():
-        assert catalog.shipped_path(name) == folder
-        for find in (catalog.model_path, catalog.run_path, catalog.recipe_path):
+        assert ShippedModel(name).folder == folder
+        for find in (model_path, run_path, recipe_path):
             with pytest.raises(
                 InputError, match=rf'"{name}" comes with the toolbox, and lies in this folder as well.*\./{name}'
             ):
                 find(name)
-        assert catalog.run_path(f"./{name}") == catalog.model_path(f"./{name}") == Path(name)
+        assert run_path(f"./{name}") == model_path(f"./{name}") == Path(name)
     assert shipped_run("damage-network") == shipped["damage-network"]
     assert DamageModel.load().name == DecisionModel.load("damage-evidence").model.name == "damage-evidence"
-    assert RuleTable.load() == RuleTable.load(catalog.shipped_path("baselines/expert-rules") / "rules.yaml")
+    assert RuleTable.load() == RuleTable.load(ShippedModel("baselines/expert-rules").folder / "rules.yaml")
     with pytest.raises(InputError, match="comes with the toolbox, and lies in this folder as well"):
         RuleTable.load("rules-ndsm.yaml")
     Path("imagenet").mkdir()

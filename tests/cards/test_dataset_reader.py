@@ -12,7 +12,7 @@ from rasterio.enums import ColorInterp
 from refusals import raises_naming
 from scipy.io import savemat
 
-from deepnets4eo.cards import DatasetCard, Legend, dataset_path, open_dataset, strip_leading_zeros
+from deepnets4eo.cards import CardKind, DatasetCard, Legend, open_dataset, strip_leading_zeros
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_yaml
 from deepnets4eo.inspection import inspect_dataset
@@ -202,7 +202,7 @@ IDS = st.lists(WORD, min_size=1, max_size=3).map("_".join)
     )
 )
 def test_any_id_is_read_back_from_the_names_it_makes(ids: list[tuple[str, str]]) -> None:
-    values = read_yaml(dataset_path("loveda"))
+    values = read_yaml(CardKind.DATASET.path("loveda"))
     values["layout"] = {"image": "{area}/rgb [1]/{area}-{id}_x.tif", "labels": "{area}/{id}.y.tif"}
     card = DatasetCard.model_validate(values)
     with tempfile.TemporaryDirectory() as folder:

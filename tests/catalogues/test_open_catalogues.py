@@ -13,7 +13,7 @@ import shapely
 from refusals import raises_naming
 from small_site import small_site
 
-from deepnets4eo.cards import catalog
+from deepnets4eo.cards import CardKind
 from deepnets4eo.catalogues import FindOptions, Plan, known, make_plan
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
@@ -358,7 +358,7 @@ def test_the_card_names_catalogues_that_a_program_can_read() -> None:
     assert {"maxar", "vantor", "planet", "hotosm", "earth-search", "copernicus", "umbra", "capella"} <= set(listed)
     assert [name for name, one in listed.items() if one.default] == ["vantor", "maxar", "planet", "hotosm"]
     assert all(one.address.startswith("https://") and one.title and one.licence for one in listed.values())
-    assert "catalogues" not in catalog.datasets()
+    assert "catalogues" not in CardKind.DATASET.names
 
 
 @pytest.fixture

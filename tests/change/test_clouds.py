@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partialmethod
 from pathlib import Path
 
 import numpy as np
@@ -167,7 +168,7 @@ def test_hidden_area_is_summed_over_windows_by_the_size_of_their_own_pixels(monk
         name: hide_clouds(image_layer, Layer.open(mask[None], grid=grid), grid)
         for name, mask in zip((PRE, POST), clouds, strict=True)
     }
-    monkeypatch.setattr("deepnets4eo.change.pair.READ_PX", 16)
+    monkeypatch.setattr(Scene, "blocks", partialmethod(Scene.blocks, 16))
     area = clouded_area(Scene(layers), [PRE, POST])
     top = np.radians(61 - 0.1 * np.arange(rows + 1))
     strip = 6371.0072**2 * np.radians(0.1) * (np.sin(top[:-1]) - np.sin(top[1:])) * 100  # hectares of a pixel of a row

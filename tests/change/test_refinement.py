@@ -24,7 +24,7 @@ from deepnets4eo.errors import InputError, OtherJobError
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs import EventInfo
 from deepnets4eo.rasters import Layer
-from deepnets4eo.tiling import PACKED_ONE, to_bytes
+from deepnets4eo.tiling import Packed
 
 STEPS = Diffusion(steps=40)
 
@@ -72,7 +72,7 @@ def test_the_device_computes_what_numpy_computes() -> None:
 
 
 def test_packed_scores_stay_packed_and_nodata_stays_nodata(tmp_path: Path) -> None:
-    scores = to_bytes(rough_scores())
+    scores = Packed.pack(rough_scores())
     scores[:20, :20] = 255
     path = write_geotiff(tmp_path / "scores.tif", scores, crs=None, nodata=255, tags={"PACKED_ONE": "254"})
     refine_scores(Layer.open(path), [Layer.open(images()[0])], tmp_path / "out.tif", diffusion=STEPS, device="cpu")
@@ -183,7 +183,7 @@ def test_the_verb_refines_one_band_of_probabilities(
 def test_an_interrupted_job_goes_on_with_the_tiles_that_are_left_and_ends_in_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], packed: bool
 ) -> None:
-    scores = to_bytes(rough_scores()) if packed else rough_scores()
+    scores = Packed.pack(rough_scores()) if packed else rough_scores()
     tags = {"PACKED_ONE": "254"} if packed else {}
     source = Layer.open(write_geotiff(tmp_path / "scores.tif", scores, tags=tags))
     guides = [Layer.open(write_geotiff(tmp_path / f"{n}.tif", image)) for n, image in enumerate(images())]
@@ -223,4 +223,4 @@ def test_the_score_says_whether_it_ranks_or_is_a_probability(model: str | None, 
     findings = write_rasters(only, products, scene, options, EventInfo())
     assert [one.code for one in findings] == ([] if model else ["few_changed"])
     with rasterio.open(products.score) as file:
-        assert file.tags()["MEANING"] == f"{meaning}; value / {PACKED_ONE}"
+        assert file.tags()["MEANING"] == f"{meaning}; value / {Packed.one}"

@@ -5,7 +5,7 @@ import pytest
 import torch
 from refusals import raises_naming
 
-from deepnets4eo.cards import shipped_path
+from deepnets4eo.cards import ShippedModel
 from deepnets4eo.classification.networks import (
     FIXED_KERNELS,
     ChannelAttention,
@@ -81,8 +81,8 @@ def test_any_encoder_of_timm_is_taken_and_an_unknown_one_refused() -> None:
 
 
 def test_shipped_weights_of_eurosat_label_a_scene_and_start_a_network() -> None:
-    run = load_run(shipped_path("eurosat"))
-    assert (shipped_path("eurosat") / "weights.safetensors").stat().st_size <= 8_000_000
+    run = load_run(ShippedModel("eurosat").folder)
+    assert (ShippedModel("eurosat").folder / "weights.safetensors").stat().st_size <= 8_000_000
     assert run.inputs.layers["image"].bands == ("B04", "B03", "B02")
     assert run.inputs.gsd_m == 10
     rows, cols = np.mgrid[:96, :96]
@@ -93,7 +93,7 @@ def test_shipped_weights_of_eurosat_label_a_scene_and_start_a_network() -> None:
         prepared = run.inputs.prepare({"image": scene.astype(np.float32), "valid": np.ones((96, 96), bool)})
         labels = run.segmenter.predict_classes(prepared[None])[0]
         assert run.legend.names[np.bincount(labels[24:72, 24:72].ravel()).argmax()] == name
-    weights, bands = str(shipped_path("eurosat")), ("B04", "B03", "B02")
+    weights, bands = str(ShippedModel("eurosat").folder), ("B04", "B03", "B02")
     network = ImageClassifier(3, 2, encoder="efficientnet-lite0", weights=weights, bands=bands)
     trained = run.segmenter.module.encoder.state_dict()
     assert all(torch.equal(value, trained[name]) for name, value in network.encoder.named_parameters())

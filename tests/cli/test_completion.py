@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deepnets4eo.cards import DatasetCard, catalog
+from deepnets4eo.cards import DatasetCard, ShippedModel
 from deepnets4eo.cli.main import VERBS, main
 
 
@@ -34,7 +34,7 @@ def test_options_of_a_verb_complete(complete) -> None:
 
 
 def test_names_of_recipes_complete(complete) -> None:
-    expected = [name for name in catalog.recipes() if name.startswith("baselines/r")]
+    expected = [name for name in ShippedModel.names() if name.startswith("baselines/r")]
     assert len(expected) > 2
     assert complete("train", "baselines/r") == complete("models", "baselines/r") == expected
 

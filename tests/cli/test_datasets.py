@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from deepnets4eo.cards import Legend, catalog, dataset_path
+from deepnets4eo.cards import CardKind, Legend, ShippedModel, model_path
 from deepnets4eo.cli.main import main
 from deepnets4eo.segmenters import list_models
 
@@ -18,7 +18,7 @@ def test_datasets_are_listed_with_their_titles(capsys):
 
 def test_a_card_is_shown_as_it_is_written_or_as_json(capsys):
     assert main(["datasets", "xbd"]) == 0
-    assert capsys.readouterr().out == dataset_path("xbd").read_text(encoding="utf-8")
+    assert capsys.readouterr().out == CardKind.DATASET.path("xbd").read_text(encoding="utf-8")
     assert main(["datasets", "xbd", "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["legend"] == "xbd-targets"
 
@@ -51,10 +51,10 @@ def listed(text):
 
 def test_models_lists_recipes_and_networks_by_wildcard(capsys):
     assert main(["models"]) == 0
-    assert listed(capsys.readouterr().out) == listing(catalog.recipes(), list_models())
+    assert listed(capsys.readouterr().out) == listing(ShippedModel.names(), list_models())
     assert main(["models", "segnet*"]) == 0
     found = capsys.readouterr().out
-    assert listed(found) == listing([name for name in catalog.recipes() if name.startswith("segnet")], ["segnet"])
+    assert listed(found) == listing([name for name in ShippedModel.names() if name.startswith("segnet")], ["segnet"])
     assert "  none" not in found.splitlines()
     assert main(["models", "dpt"]) == 0
     assert listed(capsys.readouterr().out) == listing(["none"], ["dpt"])
@@ -67,8 +67,8 @@ def test_models_lists_recipes_and_networks_by_wildcard(capsys):
 
 
 def test_the_full_name_of_a_recipe_shows_its_folder_and_card(capsys):
-    name = catalog.recipes()[0]
-    folder = catalog.model_path(name)
+    name = ShippedModel.names()[0]
+    folder = model_path(name)
     assert main(["models", name]) == 0
     assert capsys.readouterr().out == f"{folder}\n{(folder / 'card.md').read_text(encoding='utf-8').rstrip()}\n"
     assert main(["models", name, "--json", "-"]) == 0
@@ -77,8 +77,8 @@ def test_the_full_name_of_a_recipe_shows_its_folder_and_card(capsys):
 
 def test_a_recipe_without_a_card_is_shown_as_such(capsys, tmp_path, monkeypatch):
     (tmp_path / "recipe.yaml").write_text("")
-    monkeypatch.setattr(catalog, "recipes", lambda: ["bare"])
-    monkeypatch.setattr(catalog, "shipped_path", lambda name: tmp_path)
+    monkeypatch.setattr(ShippedModel, "names", staticmethod(lambda: ["bare"]))
+    monkeypatch.setattr(ShippedModel, "folder", tmp_path)
     assert main(["models", "bare"]) == 0
     assert capsys.readouterr().out == f"{tmp_path}\nIt has no card.md.\n"
 

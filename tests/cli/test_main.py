@@ -139,7 +139,7 @@ def test_each_failure_has_its_status_and_one_line(error: BaseException, status: 
     def fail() -> None:
         raise error
 
-    monkeypatch.setattr("deepnets4eo.cards.catalog.recipes", fail)
+    monkeypatch.setattr("deepnets4eo.cards.catalog.ShippedModel.names", fail)
     assert main(["models"]) == status
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -162,7 +162,7 @@ def test_errors_of_the_system_are_one_line_with_a_remedy(error: Exception, messa
     def fail() -> None:
         raise error
 
-    monkeypatch.setattr("deepnets4eo.cards.catalog.recipes", fail)
+    monkeypatch.setattr("deepnets4eo.cards.catalog.ShippedModel.names", fail)
     assert main(["models"]) == 1
     assert capsys.readouterr().err.startswith(f"Error: {message}")
 
@@ -189,7 +189,7 @@ def test_another_runtime_error_is_a_bug_and_shows_its_trace(monkeypatch: pytest.
     def fail() -> None:
         raise RuntimeError("a")
 
-    monkeypatch.setattr("deepnets4eo.cards.catalog.recipes", fail)
+    monkeypatch.setattr("deepnets4eo.cards.catalog.ShippedModel.names", fail)
     with pytest.raises(RuntimeError, match="^a$"):
         main(["models"])
 
@@ -198,7 +198,7 @@ def test_debug_shows_the_error_itself(monkeypatch) -> None:
     def fail() -> None:
         raise InputError("a")
 
-    monkeypatch.setattr("deepnets4eo.cards.catalog.recipes", fail)
+    monkeypatch.setattr("deepnets4eo.cards.catalog.ShippedModel.names", fail)
     with pytest.raises(InputError, match="a"):
         main(["models", "--debug"])
 

@@ -10,7 +10,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from refusals import raises_naming
 
-from deepnets4eo.cards import shipped_path
+from deepnets4eo.cards import ShippedModel
 from deepnets4eo.damage.input_checks import require_fine_pixels, require_pixels
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import read_footprints
@@ -78,7 +78,7 @@ def test_a_table_of_coordinates_is_named_as_points(tmp_path: Path) -> None:
 
 def test_a_network_is_no_model_and_trains_as_the_advice_says() -> None:
     with pytest.raises(InputError, match="light-unet"):
-        shipped_path("light-unet")
+        _ = ShippedModel("light-unet").folder
     recipe, _ = load_recipe("unet-resnet34", overrides=["model.network=light-unet", "legend=isprs"])
     assert recipe.model.network == "light-unet"
 

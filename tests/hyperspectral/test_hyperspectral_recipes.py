@@ -8,13 +8,13 @@ import pytest
 from refusals import raises_naming
 
 from deepnets4eo.baselines import BaselineRecipe
-from deepnets4eo.cards import Legend, recipes
+from deepnets4eo.cards import Legend, ShippedModel
 from deepnets4eo.errors import InputError
 from deepnets4eo.hyperspectral.training import HyperspectralRecipe, _network_spec
 from deepnets4eo.segmenters import list_models
 from deepnets4eo.training import load_recipe
 
-NAMES = [name for name in recipes() if name.startswith("hyperspectral/")]
+NAMES = [name for name in ShippedModel.names() if name.startswith("hyperspectral/")]
 # optimiser, rate, weight decay, batch, epochs: Audebert, Le Saux and Lefèvre 2019, as their code has them
 PUBLISHED = {
     "nn": ("adam", 1e-4, 0, 100, 100),

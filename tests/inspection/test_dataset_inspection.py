@@ -10,7 +10,7 @@ import rasterio
 from geotiff import write_geotiff
 from made_up_datasets import make_dataset, tile_path, write
 
-from deepnets4eo.cards import DatasetCard, dataset_path
+from deepnets4eo.cards import CardKind, DatasetCard
 from deepnets4eo.cli.main import main
 from deepnets4eo.files import read_json, read_yaml, write_yaml
 from deepnets4eo.inspection import inspect_dataset, recognise
@@ -193,7 +193,7 @@ def test_checksums_are_compared_where_the_file_lies_there(tmp_path: Path) -> Non
     (text,) = problems(tmp_path / "data", "loveda")
     assert "Train.zip: md5 is " in text
     right = f"md5:{hashlib.md5(b'cut off', usedforsecurity=False).hexdigest()}"
-    values = read_yaml(dataset_path("loveda")) | {"checksums": {"Train.zip": right}}
+    values = read_yaml(CardKind.DATASET.path("loveda")) | {"checksums": {"Train.zip": right}}
     card = DatasetCard.load(write_yaml(tmp_path / "own.yaml", values))
     assert inspect_dataset(str(tmp_path / "data"), card).problems == []
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deepnets4eo.cards import catalog
+from deepnets4eo.cards import ShippedModel
 from deepnets4eo.cli.main import main
 from deepnets4eo.inspection import machine
 from deepnets4eo.inspection.machine import REQUIREMENT
@@ -58,8 +58,8 @@ def broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(machine, "RASTER_DRIVERS", ["GTiff", "ECW2"])
     monkeypatch.setattr(machine, "MIN_MEMORY", float("inf"))
     monkeypatch.setattr(machine, "EXTRAS", {"no_such_module": "deep"})
-    monkeypatch.setattr(catalog, "recipes", lambda: ["torn"])
-    monkeypatch.setattr(catalog, "shipped_path", lambda name: torn)
+    monkeypatch.setattr(ShippedModel, "names", staticmethod(lambda: ["torn"]))
+    monkeypatch.setattr(ShippedModel, "folder", torn)
 
     def refuse(path: Path) -> None:
         raise OSError("Read-only file system")

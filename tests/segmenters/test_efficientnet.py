@@ -8,7 +8,7 @@ timm = pytest.importorskip("timm")
 
 from torch import nn  # noqa: E402
 
-from deepnets4eo.cards import shipped_path  # noqa: E402
+from deepnets4eo.cards import ShippedModel  # noqa: E402
 from deepnets4eo.errors import InputError, RunError  # noqa: E402
 from deepnets4eo.segmenters import (  # noqa: E402  # noqa: E402
     EfficientNetLite0,
@@ -51,7 +51,7 @@ def test_padding_keeps_sides_up_to_the_stride_with_the_odd_rest_below_and_right(
 
 
 def test_the_weights_in_the_box_are_small_sealed_and_without_a_classifier() -> None:
-    folder = shipped_path(NAME)
+    folder = ShippedModel(NAME).folder
     card = open_sealed(folder)
     assert card["kind"] == "encoder"
     assert (folder / "weights.safetensors").stat().st_size < 8_000_000

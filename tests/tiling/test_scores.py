@@ -8,12 +8,12 @@ from scipy.special import log_softmax, softmax
 
 from deepnets4eo.tiling import (
     SCORES,
+    Packed,
     best_class,
     blended_probabilities,
     entropy,
     probabilities,
     to_blend_scores,
-    to_bytes,
 )
 from deepnets4eo.tiling.scores import log_probabilities
 
@@ -61,7 +61,7 @@ def test_entropy_is_scipys_as_a_share_of_its_maximum(raw):
 
 @given(arrays(np.float32, 9, elements=st.floats(-0.125, 1.125, width=32)))
 def test_packing_loses_less_than_half_a_step_and_keeps_255_free(fraction):
-    found = to_bytes(fraction)
+    found = Packed.pack(fraction)
     assert found.max() <= 254
     np.testing.assert_allclose(found / 254, np.clip(fraction, 0, 1), atol=0.5 / 254 + 1e-6)
 

@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 from pydantic import ValidationError
 from refusals import raises_naming
 
-from deepnets4eo.cards import model_path, recipes
+from deepnets4eo.cards import ShippedModel, model_path
 from deepnets4eo.errors import InputError
 from deepnets4eo.training import Recipe, load_recipe
 from deepnets4eo.training.recipe import differing_keys, read_recipe, resolve
@@ -148,7 +148,9 @@ def test_branches_bring_their_own_sections() -> None:
         resolve({"data": {"footprint": "a.gpkg"}}, kind=OwnRecipe)
 
 
-@pytest.mark.parametrize("name", [name for name in recipes() if (model_path(name) / "recipe.yaml").is_file()])
+@pytest.mark.parametrize(
+    "name", [name for name in ShippedModel.names() if (model_path(name) / "recipe.yaml").is_file()]
+)
 def test_every_recipe_of_the_catalog_resolves_and_has_a_card(name: str) -> None:
     recipe, _ = load_recipe(name)
     assert recipe.model.network or recipe.task != "segmentation"

@@ -23,7 +23,7 @@ from deepnets4eo.change.classical.pair_scores import SIDE_PX, SPECTRAL, Blocks, 
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError, name_hint
 from deepnets4eo.files import read_json, write_json
-from deepnets4eo.grid import Window, blocks
+from deepnets4eo.grid import Window
 from deepnets4eo.rasters import Histogram, Scene
 from deepnets4eo.segmenters import InputSpec, ProbabilitySegmenter
 from deepnets4eo.tiling import Tiling, spread_windows
@@ -252,7 +252,7 @@ def _is_far(values: FloatImage) -> Mask:
 def _windows(scene: Scene) -> list[Window]:
     """Windows that cover the scene, or, of a larger one, STATISTICS_PX pixels spread over it."""
     if math.prod(scene.shape) <= STATISTICS_PX:
-        return blocks(scene.shape, SIDE_PX)
+        return scene.blocks(SIDE_PX)
     return spread_windows(scene.shape, (SIDE_PX, SIDE_PX), math.isqrt(STATISTICS_PX // SIDE_PX**2))
 
 

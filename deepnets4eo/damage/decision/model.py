@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from deepnets4eo.arrays import Floats, Mask, Texts
-from deepnets4eo.cards import model_path, shipped_path
+from deepnets4eo.cards import ShippedModel, model_path
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.columns import is_measured
 from deepnets4eo.damage.decision.reliability import Judgement, Reliability
@@ -45,7 +45,7 @@ class DamageModel:
     @Reading.of_source("Is it whole? Copy it again.", RunError)
     def load(cls, folder: str | Path | None = None) -> DamageModel:
         """Read a model by its folder or name, by default the toolbox's. Errors: RunError, InputError."""
-        path = (shipped_path(DEFAULT_MODEL) if folder is None else model_path(folder)) / COEFFICIENTS
+        path = (ShippedModel(DEFAULT_MODEL).folder if folder is None else model_path(folder)) / COEFFICIENTS
         content = read_yaml(path)
         parts = content.get("variants") if isinstance(content, dict) else None
         if not isinstance(parts, dict) or not {POST_ONLY, PRE_POST} <= parts.keys():

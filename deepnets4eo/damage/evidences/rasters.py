@@ -23,7 +23,6 @@ from deepnets4eo.damage.site import Inputs, Site
 from deepnets4eo.damage.skill import EvidenceCard, card_path
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import Footprints
-from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.outputs import Finding, Value
 from deepnets4eo.rasters import Layer, LayerLike
 from deepnets4eo.terrain import without_usual_nodata
@@ -202,7 +201,7 @@ def _open(evidence: RasterEvidence, post: Layer) -> ScoreLayer:
             "scores, NaN or nodata where there is none. Replace them."
         )
     same_units = (layer.grid.crs is None) == (post.grid.crs is None)
-    finer = same_units and mean_gsd_m(layer.grid) < FINER * mean_gsd_m(post.grid)
+    finer = same_units and layer.gsd_m < FINER * post.gsd_m
     scale = 1 / float(layer.tags.get(PACKED_ONE, "1"))
     card, file = evidence.card, None
     if card is None and isinstance(evidence.source, (str, Path)) and card_path(evidence.source).is_file():

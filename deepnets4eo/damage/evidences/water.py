@@ -30,9 +30,8 @@ from deepnets4eo.floods import (
     write_seen_water,
     write_sure_water,
 )
-from deepnets4eo.grid import blocks
 from deepnets4eo.jobs import KeptFiles, Progress
-from deepnets4eo.rasters import BLOCK_PX, CogWriter, Layer, Scene
+from deepnets4eo.rasters import CogWriter, Layer, Scene
 from deepnets4eo.registration import UNMOVED, Role
 from deepnets4eo.segmenters import Run, kept_run
 
@@ -172,7 +171,7 @@ def _given_water(source: str, post: Layer, folder: Path) -> Layer:
     """Return a map on POST's grid: 2 where the raster marks a flood, 0 elsewhere, 255 without data."""
     labels, on_post = folder / "water.tif", open_new_water(source, post.grid)
     with CogWriter(labels, post.grid, nodata=255) as writer:
-        for window in blocks(post.shape, BLOCK_PX):
+        for window in writer.windows:
             wet, valid = on_post.read(window)
             writer.write(window, np.where(valid, 2 * wet[0], 255).astype(np.uint8))
     return Layer.open(labels)

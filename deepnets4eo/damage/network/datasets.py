@@ -193,7 +193,7 @@ def _in_crs_of(footprints: Footprints, post: Layer) -> GeoDataFrame:
 
 
 def _gsd_m(layer: Layer) -> float | None:
-    return None if layer.grid.crs is None else mean_gsd_m(layer.grid)
+    return None if layer.grid.crs is None else layer.gsd_m
 
 
 def _by_layout(folders: Sequence[Path], layout: str) -> dict[str, list[Path]]:

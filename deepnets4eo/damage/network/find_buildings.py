@@ -16,7 +16,7 @@ from affine import Affine
 from scipy.special import logsumexp
 
 from deepnets4eo.arrays import Floats, Geometries, Mask
-from deepnets4eo.cards import Legend, run_path, shipped_path
+from deepnets4eo.cards import Legend, ShippedModel, run_path
 from deepnets4eo.damage.columns import meaning_of
 from deepnets4eo.damage.images import in_colour
 from deepnets4eo.damage.network.pairs import in_pixels
@@ -28,7 +28,7 @@ from deepnets4eo.damage.site import Site
 from deepnets4eo.damage.work import TileWork
 from deepnets4eo.device import choose
 from deepnets4eo.errors import CompleteError, InputError, MissingExtraError, RunError, UnreadableError
-from deepnets4eo.grid import Grid, gsd_m, mean_gsd_m, transform_shapes
+from deepnets4eo.grid import Grid, gsd_m, transform_shapes
 from deepnets4eo.inspection import BRIGHT_PERCENTILE, DARKEST, bright_value
 from deepnets4eo.jobs import KeptFiles
 from deepnets4eo.polygons import Shaping, grow_into_borders, polygonize
@@ -46,7 +46,7 @@ from deepnets4eo.segmenters import (
     takes_any_size,
     working_grid,
 )
-from deepnets4eo.tiling import PACKED_ONE
+from deepnets4eo.tiling import Packed
 from deepnets4eo.zonal import band_sums
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def buildings_of(
 
     options, probabilities = options or PredictOptions(overwrite=True), None
     if takes_any_size(loaded.recipe):
-        image = to_working_image(image, loaded.inputs.gsd_m or mean_gsd_m(image.grid))
+        image = to_working_image(image, loaded.inputs.gsd_m or image.gsd_m)
         probabilities = labels.with_name(f"{labels.stem}_probabilities.tif")
         # labels without their probabilities, as of an earlier version, cannot be resumed: they are replaced
         anew = options.overwrite or (options.resume and not probabilities.is_file())
@@ -189,7 +189,7 @@ def find_footprints(
 def with_segmenter(footprints: str, settings: Settings) -> Settings:
     """Return settings with the run that finds the buildings if FOOTPRINTS is -. Raises InputError for a file and a run."""
     if footprints == FIND:
-        run = run_path(settings.segmenter) if settings.segmenter else shipped_path(SHIPPED)
+        run = run_path(settings.segmenter) if settings.segmenter else ShippedModel(SHIPPED).folder
         return replace(settings, segmenter=str(run))
     if settings.segmenter is not None:
         raise InputError(
@@ -204,7 +204,7 @@ def sure_buildings(
 ) -> gpd.GeoDataFrame:
     """Return the outlines whose mean probability of building or border, `building_prob`, is at least `least`, renumbered."""
     bands = [legend.names.index(name) for name in (BUILDING, BORDER) if name in legend.names]
-    mean = band_sums(probabilities, buildings).mean[:, bands].sum(axis=1) / PACKED_ONE
+    mean = band_sums(probabilities, buildings).mean[:, bands].sum(axis=1) / Packed.one
     kept = buildings.assign(**{PROBABILITY: mean})[mean >= least].reset_index(drop=True)
     logger.info(
         "%d outlines are left out: the network is sure of them by less than %g", len(buildings) - len(kept), least
@@ -313,7 +313,7 @@ def _check_grid(image: Layer) -> None:
             f"{image.source} has no CRS, so the ground size of its pixels is unknown, by which buildings are found. "
             f"Add one with gdal_edit.py -a_srs. {REMEDY}"
         )
-    size_m = mean_gsd_m(image.grid)
+    size_m = image.gsd_m
     if not FINEST_M <= size_m <= COARSEST_M:
         raise InputError(
             f"{image.source} has pixels of {size_m:.3g} m; buildings are found in images of {FINEST_M:g} to {COARSEST_M:g} m. "
@@ -342,7 +342,7 @@ class BuildingNetwork:
     @classmethod
     def in_box(cls, device: str = "auto", precision: str = "auto", runtime: str = "torch") -> BuildingNetwork | None:
         """Open it; None without its weights."""
-        folder = shipped_path(SHIPPED)
+        folder = ShippedModel(SHIPPED).folder
         if not is_run(folder):
             return None
         try:

@@ -34,7 +34,6 @@ from deepnets4eo.damage.working_grid import make_working_grid
 from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.footprints import FootprintAlignment
-from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.inspection import DARKEST, bright_value, is_grey
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.outputs import Finding
@@ -229,7 +228,7 @@ def why_unfit(grader: NetworkGrader, role: str, layer: Layer | None) -> str:
 def _why_unfit(grader: NetworkGrader, role: str, layer: Layer) -> str:
     if layer.count < BANDS:
         return f"has {layer.count} band{'s' * (layer.count > 1)}, it learnt from red, green and blue"
-    size_m = mean_gsd_m(layer.grid) if layer.grid.crs is not None else None
+    size_m = layer.gsd_m if layer.grid.crs is not None else None
     if size_m is not None and not FINEST_M <= size_m <= COARSEST_M:
         return f"has pixels of {size_m:.2g} m, it knows {FINEST_M:g} to {COARSEST_M:g} m"
     angle_deg = off_nadir_deg(layer)

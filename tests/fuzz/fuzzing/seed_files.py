@@ -13,8 +13,7 @@ import rasterio
 from affine import Affine
 from PIL import Image
 
-from deepnets4eo.cards import Legend, dataset_path, model_path, recipe_path
-from deepnets4eo.cards.catalog import legend_path
+from deepnets4eo.cards import CardKind, Legend, model_path, recipe_path
 from deepnets4eo.files import write_json, write_yaml
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.rasters.mosaic import mosaic_vrt
@@ -156,8 +155,8 @@ def _cards(root: Path) -> dict[str, list[Seed]]:
     from deepnets4eo import osm
 
     sources = {
-        "legend": [legend_path("isprs"), legend_path("xbd")],
-        "dataset-card": [dataset_path("isprs_vaihingen"), dataset_path("isprs_potsdam")],
+        "legend": [CardKind.LEGEND.path("isprs"), CardKind.LEGEND.path("xbd")],
+        "dataset-card": [CardKind.DATASET.path("isprs_vaihingen"), CardKind.DATASET.path("isprs_potsdam")],
         "recipe": [recipe_path("unet-resnet34"), recipe_path("damage-pairs")],
         "rules": [model_path("baselines/expert-rules") / "rules.yaml"],
         "osm-rules": [Path(str(osm.__file__)).with_name("osm_rules.yaml")],

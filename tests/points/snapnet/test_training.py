@@ -7,7 +7,7 @@ import torch
 from made_up_field import BUILDING, GROUND, LEGEND, make_cloud, write_las
 from sklearn.metrics import confusion_matrix
 
-from deepnets4eo.cards import recipes
+from deepnets4eo.cards import ShippedModel
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.evaluation import WITHHELD
 from deepnets4eo.files import read_json
@@ -20,7 +20,7 @@ from deepnets4eo.training import TrainOptions, load_recipe, train
 
 laspy = pytest.importorskip("laspy")
 
-NAMES = [name for name in recipes() if name.startswith("points/snapnet") and name != "points/snapnet-r"]
+NAMES = [name for name in ShippedModel.names() if name.startswith("points/snapnet") and name != "points/snapnet-r"]
 BANDS = {"image": 3, "composite": 3}
 SMALL = [
     "model.options={width: 2}", "data.block_m=10", "data.buffer_m=1", "data.val_share=0.3", "data.windows_per_epoch=4",
