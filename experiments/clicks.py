@@ -31,7 +31,7 @@ from deepnets4eo.files import write_text
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.prediction import Adaptation, ClickSession, Measure, next_click
 from deepnets4eo.rasters import Scene
-from deepnets4eo.segmenters import CARD, Run, load_run
+from deepnets4eo.segmenters import Run, RunFolder, load_run
 from deepnets4eo.synthetic import City
 from deepnets4eo.synthetic.write import write_raster
 from deepnets4eo.training import load_recipe, train
@@ -69,7 +69,7 @@ def city(seed: int, out: Path) -> Path:
 def train_once(out: Path, name: str, folders: Sequence[Path], seed: int, further: Sequence[str]) -> Run:
     """A network that learnt with clicks; one that is there is read."""
     run = out / "runs" / f"{name}-{seed}"
-    if not (run / CARD).is_file():
+    if not RunFolder(run).card.is_file():
         scenes = json.dumps([{layer: str(one / f"{layer}.tif") for layer in ("image", "labels")} for one in folders])
         recipe, _ = load_recipe(
             "unet-resnet34", overrides=[f"data.scenes={scenes}", *RECIPE, f"train.seed={seed}", *further]

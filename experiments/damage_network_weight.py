@@ -49,7 +49,7 @@ from deepnets4eo.damage.vocabulary import MAJOR, POST_ONLY, PRE_POST, STATUSES
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import read_yaml
 from deepnets4eo.rasters import Layer
-from deepnets4eo.segmenters import RECIPE, load_run
+from deepnets4eo.segmenters import RunFolder, load_run
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.synthetic import City, Event
 
@@ -270,7 +270,7 @@ def weights_of(shares: dict[str, float]) -> dict[str, tuple[str, float]]:
 
 def write_card(folder: Path, buildings: pd.DataFrame, shares: dict[str, float]) -> None:
     """Put shares and reliability into the card of a run, which is sealed anew."""
-    run, recipe, model = load_run(folder), read_yaml(folder / RECIPE), DamageModel.load(DEFAULT_MODEL)
+    run, recipe, model = load_run(folder), read_yaml(RunFolder(folder).recipe), DamageModel.load(DEFAULT_MODEL)
     measured, alone = {}, {}
     for dates, (method, weight) in weights_of(shares).items():
         data, log_odds = pooled_log_odds(model, buildings, dates, weight)

@@ -32,7 +32,7 @@ from deepnets4eo.depth.training import DepthRecipe
 from deepnets4eo.files import atomic_write, write_text
 from deepnets4eo.metrics import DeviationScores, ValueScores
 from deepnets4eo.rasters import Layer, Scene
-from deepnets4eo.segmenters import CARD, Segmenter, create_model, load_run
+from deepnets4eo.segmenters import RunFolder, Segmenter, create_model, load_run
 from deepnets4eo.segmenters.dropout import DropoutSegmenter
 from deepnets4eo.synthetic.write import write_raster
 from deepnets4eo.training import TrainOptions, train
@@ -101,7 +101,7 @@ def train_ours(scenes: list[dict[str, str]], out: Path, lens: ThinLens | None, m
         values["train"] = {"defocus": asdict(lens)}
     return (
         out
-        if (out / CARD).exists()
+        if RunFolder(out).card.exists()
         else train(resolve(values, [*RECIPE, *more], kind=DepthRecipe), out, options=TrainOptions(overwrite=True))
     )
 

@@ -25,10 +25,10 @@ from deepnets4eo.segmenters import (
     COUNTER,
     ENCODER,
     LITE0_OF_TIMM,
-    WEIGHTS,
     EfficientNetLite0,
     InputSpec,
     LayerInput,
+    RunFolder,
     seal,
 )
 from deepnets4eo.segmenters.pretrained import DEVIATION
@@ -73,7 +73,7 @@ def main() -> None:
     options = parser.parse_args()
     content = save(with_names(read_tensors(options.data)), {DEVIATION: str(SPREAD)})
     options.out.mkdir(parents=True, exist_ok=True)
-    with atomic_write(options.out / WEIGHTS) as partial:
+    with atomic_write(RunFolder(options.out).weights) as partial:
         Path(partial).write_bytes(content)
     half = (HALF_OF_RANGE,) * len(COLOURS)
     card = {
@@ -82,8 +82,8 @@ def main() -> None:
         "inputs": InputSpec({"image": LayerInput(COLOURS, half, half, 0.0, 2 * HALF_OF_RANGE)}).to_dict(),
         "notes": {"source": options.data.name, "source_sha256": sha256(options.data)},
     }
-    seal(options.out, card, [WEIGHTS])
-    print(f"{options.out / WEIGHTS}: {len(content)} bytes, SHA-256 {sha256(options.out / WEIGHTS)}")
+    seal(options.out, card, [RunFolder(options.out).weights.name])
+    print(f"{RunFolder(options.out).weights}: {len(content)} bytes, SHA-256 {sha256(RunFolder(options.out).weights)}")
 
 
 if __name__ == "__main__":

@@ -31,9 +31,8 @@ from deepnets4eo.damage.network.grader import SHIPPED
 from deepnets4eo.damage.network.training import made_up_validation, score_as_stored
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import write_json
-from deepnets4eo.segmenters import NetworkSegmenter, Run, load_run
+from deepnets4eo.segmenters import NetworkSegmenter, Run, RunFolder, load_run
 from deepnets4eo.segmenters.run import save_run
-from deepnets4eo.training import METRICS
 from deepnets4eo.training.recipe import resolve
 
 BUILDINGS = RUNS[1]
@@ -98,7 +97,7 @@ def average_damage(folders: Sequence[Path], out: Path, *, smoke: bool) -> Path:
     seeds = [int(run.card["seed"]) for run in runs]
     notes = dict(runs[0].card["notes"]) | card | {"windows": windows, "mean_of_seeds": seeds}
     save_run(segmenter, out, recipe=runs[0].recipe, seed=seeds[0], notes=notes)
-    write_json(out / METRICS, metrics)
+    write_json(RunFolder(out).metrics, metrics)
     return out
 
 

@@ -49,8 +49,8 @@ from deepnets4eo.files import atomic_write
 from deepnets4eo.osm import OsmRules, rasterize_osm
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters import LABELS, Scene
-from deepnets4eo.segmenters import load_run
-from deepnets4eo.segmenters.history import LOG, read_log
+from deepnets4eo.segmenters import RunFolder, load_run
+from deepnets4eo.segmenters.history import read_log
 from deepnets4eo.synthetic import City
 
 IMAGE, MAP = "SegNet RGB", "OSMNet (binary OSM)"
@@ -163,7 +163,7 @@ def draw_by_step(outcomes: OutcomesByRow, path: Path, title: str) -> Path:
     axes = (figure := Figure(figsize=(9, 3.4), layout="constrained")).subplots(1, 2)
     for number, name in enumerate(one for one in (IMAGE, FUSE) if one in outcomes):
         runs = [run_folder(one) for one in outcomes[name]]
-        recipe, histories = load_run(runs[0]).recipe, [read_log(run / LOG) for run in runs]
+        recipe, histories = load_run(runs[0]).recipe, [read_log(RunFolder(run).log) for run in runs]
         steps_an_epoch = recipe["data"]["windows_per_epoch"] // recipe["train"]["batch_size"]
         steps = [row["epoch"] * steps_an_epoch for row in histories[0]]
         for axis, column, scale in zip(axes, ("loss", SCORE), (1, 100), strict=True):

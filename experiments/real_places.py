@@ -45,7 +45,7 @@ from deepnets4eo.files import write_json
 from deepnets4eo.grid import Window
 from deepnets4eo.prediction import predict
 from deepnets4eo.rasters import CogWriter, Layer, Scene
-from deepnets4eo.segmenters import CARD, ensemble_run, load_run
+from deepnets4eo.segmenters import RunFolder, ensemble_run, load_run
 from deepnets4eo.synthetic import City
 from deepnets4eo.training import train
 
@@ -193,7 +193,7 @@ def main() -> None:
 def city_forest(out: Path, *, smoke: bool = False) -> Path:
     """Return the folder of the forest's run, trained where it is not there; under two minutes on one core."""
     run = out / ("forest-smoke" if smoke else "forest")
-    if (run / CARD).is_file():
+    if RunFolder(run).card.is_file():
         return run
     seeds, size_px = (SEEDS[:2], 128) if smoke else (SEEDS, SIZE_PX)
     cities = out / ("cities-smoke" if smoke else "cities")

@@ -22,7 +22,7 @@ from pathlib import Path
 from script import FEW_STEPS, NOTE, add_smoke, plain_errors
 
 from deepnets4eo.files import read_yaml
-from deepnets4eo.segmenters import CARD, LITE0, RECIPE, load_run
+from deepnets4eo.segmenters import LITE0, RunFolder, load_run
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.training import TrainOptions, train
 
@@ -47,7 +47,7 @@ def overrides_of(arguments: argparse.Namespace) -> list[str]:
 
 def ship(run: Path, folder: Path) -> None:
     """Write a run into the folder of a model, whose recipe stays: it says what a training begins with, not what this one did."""
-    trained, recipe = load_run(run), folder / RECIPE
+    trained, recipe = load_run(run), RunFolder(folder).recipe
     kept = read_yaml(recipe) if recipe.is_file() else trained.recipe
     save_run(trained.segmenter, folder, recipe=kept, seed=trained.card["seed"], notes=trained.card["notes"])
 
@@ -74,7 +74,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     options = TrainOptions(resume=arguments.resume, overwrite=arguments.overwrite, minutes=arguments.minutes)
     out = train("buildings", arguments.out, overrides=overrides_of(arguments), options=options)
-    for run in sorted(path.parent for path in out.glob(f"*/{CARD}")):
+    for run in sorted(path.parent for path in out.glob(f"*/{RunFolder(out).card.name}")):
         print(run)
         if arguments.models:
             ship(run, arguments.models / run.name)

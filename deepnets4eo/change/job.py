@@ -21,7 +21,7 @@ from deepnets4eo.change.transitions import COVER_POST, COVER_PRE
 from deepnets4eo.jobs import Executor, JobOutput, KeptFiles, Progress
 from deepnets4eo.outputs import EventInfo, Finding, worst_first
 from deepnets4eo.rasters import Layer, LayerLike, gdal_cache
-from deepnets4eo.segmenters import CARD, Run
+from deepnets4eo.segmenters import Run, RunFolder
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -193,5 +193,5 @@ def _identity(pair: ChangePair, options: ChangeOptions) -> tuple[Any, ...]:
     """Return the values that identify a job's finished work: other images, registrations or options make another job."""
     shaping = replace(options, workers=0, memory_bytes=0, min_area_m2=0.0, refine=None, cover_pre=None, cover_post=None)
     masks = [Path(path) for path in (options.cloud_mask_pre, options.cloud_mask_post) if path is not None]
-    model = None if options.model is None else Path(options.model) / CARD
+    model = None if options.model is None else RunFolder(options.model).card
     return pair.scene.layers, shaping, masks, model, pair.registration.matrix

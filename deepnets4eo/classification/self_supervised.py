@@ -24,7 +24,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.options import Section
-from deepnets4eo.segmenters import ENCODER, RECIPE, WEIGHTS, NetworkSegmenter, seal, versions, write_recipe
+from deepnets4eo.segmenters import ENCODER, NetworkSegmenter, RunFolder, seal, versions, write_recipe
 from deepnets4eo.training import Task, TrainOptions, build_segmenter, fit_segmenter, write_results
 
 COMPARED = 256  # images among which one is to be found again in validation
@@ -121,18 +121,19 @@ def _write_encoder(segmenter: NetworkSegmenter, recipe: PretextRecipe, out: Path
         f"encoder.{name}": value.detach().cpu().contiguous().clone()
         for name, value in module.encoder.state_dict().items()
     }
-    with atomic_write(out / WEIGHTS) as partial:
+    files = RunFolder(out)
+    with atomic_write(files.weights) as partial:
         save_file(state, partial)
     card = {
         "kind": ENCODER,
         "network": segmenter.describe()["network"],
         "inputs": segmenter.inputs.to_dict(),
-        "recipe_sha256": write_recipe(out / RECIPE, recipe.to_dict()),
+        "recipe_sha256": write_recipe(files.recipe, recipe.to_dict()),
         "seed": recipe.train.seed,
         "versions": versions(),
         "notes": {"task": recipe.task, **notes},
     }
-    seal(out, card, [WEIGHTS, RECIPE])
+    seal(out, card, [files.weights.name, files.recipe.name])
     return out
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deepnets4eo.cards import ShippedModel
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters import is_run
+from deepnets4eo.segmenters import RunFolder
 
 
 def check_run_first(verb: str, first: str, others: Sequence[str]) -> None:
@@ -29,4 +29,6 @@ def check_file_first(verb: str, first: str, second: str, what: str) -> None:
 
 def _names_run(word: str) -> bool:
     """Return whether a word is a run's folder, or the name of a model that can be used without training."""
-    return is_run(word) or (word in ShippedModel.names() and not Path(word).exists() and ShippedModel(word).has_weights)
+    return RunFolder(word).is_run or (
+        word in ShippedModel.names() and not Path(word).exists() and ShippedModel(word).has_weights
+    )

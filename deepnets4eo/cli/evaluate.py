@@ -12,7 +12,7 @@ from deepnets4eo.cli.options import patterns
 from deepnets4eo.cli.output import STDOUT, echo, progress, show_json, show_result
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import Intervals, ProtocolChanges, ReportFiles, ScoredFiles, ValueRules
-from deepnets4eo.segmenters import is_run
+from deepnets4eo.segmenters import RunFolder
 
 
 @with_options(ScoredFiles, ProtocolChanges, ValueRules, Intervals, ReportFiles)
@@ -46,12 +46,12 @@ def evaluate(
     from deepnets4eo.jobs import output_lock
     from deepnets4eo.outputs import check_not_inputs
 
-    if is_run(prediction):
+    if RunFolder(prediction).is_run:
         raise InputError(
             f"{prediction} is a run, whose own scores are in its metrics.json. Give labels that it made, with deepnets4eo predict, or rank "
             "the labels of whole images: deepnets4eo suspects."
         )
-    if is_run(reference):
+    if RunFolder(reference).is_run:
         raise InputError(
             f"{reference} is a run, expected a reference. Score the labels that it made against the reference: deepnets4eo evaluate "
             f"{prediction} REFERENCE --withheld {reference}, where only what it withheld is to count."

@@ -39,11 +39,11 @@ def suspects(
     deepnets4eo suspects runs/eurosat EuroSAT_MS --out suspects.csv"""
     from deepnets4eo.jobs import new_output
     from deepnets4eo.outputs import check_not_inputs
-    from deepnets4eo.segmenters import is_run
+    from deepnets4eo.segmenters import RunFolder
 
     check_run_first("suspects", probabilities, [str(labels)])
     check_not_inputs([out], [probabilities, labels, options.legend, options.reference_legend])
-    of_images = is_run(probabilities)
+    of_images = RunFolder(probabilities).is_run
     if of_images and out.suffix.lower() != ".csv":
         raise InputError(f"--out {out}: labels of images are listed in a table. Name it .csv.")
     if of_images and options != SuspectOptions():

@@ -101,10 +101,11 @@ def _headline(run: Path) -> str:
     """Return the scores on withheld data, in one line; tasks with other scores have them only in metrics.json."""
     from deepnets4eo.evaluation import headline
     from deepnets4eo.files import read_json
-    from deepnets4eo.training import METRICS
+    from deepnets4eo.segmenters import RunFolder
 
-    scores = headline(read_json(run / METRICS)) if (run / METRICS).is_file() else ""
-    return f"trained; on what was withheld: {scores}" if scores else f"trained; its scores are in {run / METRICS}"
+    metrics = RunFolder(run).metrics
+    scores = headline(read_json(metrics)) if metrics.is_file() else ""
+    return f"trained; on what was withheld: {scores}" if scores else f"trained; its scores are in {metrics}"
 
 
 def _device_count(text: str, device: str) -> int:

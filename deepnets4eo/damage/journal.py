@@ -16,7 +16,7 @@ from deepnets4eo.device import choose
 from deepnets4eo.footprints import FootprintAlignment
 from deepnets4eo.jobs import Journal, Progress, RemoteSteps, identity_hash
 from deepnets4eo.registration import Registration, RegistrationQuality
-from deepnets4eo.segmenters import CARD, is_run
+from deepnets4eo.segmenters import RunFolder
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.settings import Settings
@@ -43,7 +43,7 @@ def with_precision(settings: Settings, journal: Journal) -> Settings:
     """
     if settings.precision != "auto":
         return settings
-    if is_run(run_path(settings.model)):
+    if RunFolder(run_path(settings.model)).is_run:
         return replace(settings, precision="float32")
     if not settings.network:
         return settings
@@ -53,7 +53,7 @@ def with_precision(settings: Settings, journal: Journal) -> Settings:
 
 def labels_file(scratch: Path, run: str, image: Layer) -> Path:
     """Return the file that keeps a run's labels of an image."""
-    return scratch / f"labels-{identity_hash(Path(run) / CARD, image)}" / "labels.tif"
+    return scratch / f"labels-{identity_hash(RunFolder(run).card, image)}" / "labels.tif"
 
 
 def _job_hash(inputs: Inputs, settings: Settings) -> str:
@@ -63,9 +63,9 @@ def _job_hash(inputs: Inputs, settings: Settings) -> str:
     outlines = inputs.footprints.pixels
     return identity_hash(
         {name: value for name, value in asdict(settings).items() if name not in NO_SHAPE},
-        [[Path(name), Path(name) / CARD] for name in runs],
+        [[Path(name), RunFolder(name).card] for name in runs],
         Path(settings.water) if settings.water else None,
-        None if shipped_folder is None else shipped_folder / CARD,
+        None if shipped_folder is None else RunFolder(shipped_folder).card,
         [getattr(inputs, name) for name in ("pre", "post", "dsm_pre", "dsm_post", "cloud_mask")],
         [evidence.identity for evidence in inputs.evidences],
         hash_table(inputs.footprints.frame[["id", "geometry"]]),

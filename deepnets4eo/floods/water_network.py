@@ -23,9 +23,9 @@ from deepnets4eo.lazy import is_installed
 from deepnets4eo.segmenters import (
     DISPLAY_RGB,
     MIN_SPREAD,
-    WEIGHTS,
     InputSpec,
     Run,
+    RunFolder,
     load_run,
     shipped_run,
     window_scalers,
@@ -76,7 +76,7 @@ class WaterNetwork:
                 "Give a run of `deepnets4eo train floods/water`."
             )
         self.run, self.water = run, run.legend.value(WATER)
-        self.identity = str(run.card["files"][WEIGHTS]["sha256"])
+        self.identity = str(run.card["files"][RunFolder(run.folder).weights.name]["sha256"])
         for layer in window_scalers(run.segmenter):
             layer.scaled_beforehand = True
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmentation.blocks import STAGES, SegNetEncoder
-from deepnets4eo.segmenters import COUNTER, IMAGENET, check_download, fit_bands, read_tensors, weights_file
+from deepnets4eo.segmenters import COUNTER, IMAGENET, RunFolder, check_download, fit_bands, read_tensors
 
 NOTEBOOK = re.compile(r"(?:.*\.)?(conv\d_\d(?:_D)?(?:_bn)?)\.(\w+)")
 ENCODER_LAYERS = [
@@ -64,7 +64,7 @@ def load_encoder(encoder: SegNetEncoder, source: str | Path) -> None:
         of a SegNet run (encoder.stages.0.0.weight …) or of the notebook (conv1_1.weight …).
     """
     path = _download() if str(source) == IMAGENET else Path(source)
-    path = weights_file(path) if path.is_dir() else path
+    path = RunFolder(path).read_weights if path.is_dir() else path
     tensors = read_tensors(path, [FEATURES, OWN, NOTEBOOK])  # VGG's three fully connected layers would be 500 MB
     state = {
         match[1]: value for name, value in tensors.items() if (match := OWN.fullmatch(name)) and "encoder." in name

@@ -6,7 +6,7 @@ from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .any_size import COARSEST_M, FINEST_M, MIN_SPREAD, takes_any_size, window_scalers, working_grid
-    from .checksums import CARD, ENCODER, WEIGHTS, is_run, open_sealed, seal, shipped_run, weights_file, write_recipe
+    from .checksums import ENCODER, RunFolder, open_sealed, seal, shipped_run, write_recipe
     from .downloads import check_download
     from .efficientnet import LEVEL_CHANNELS, EfficientNetLite0, SameConv, frozen_encoder
     from .ensemble import (
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         replace_last_layer as replace_last_layer,
     )
     from .pretrained import COUNTER, IMAGENET, Loaded, fit_bands, is_local, load_as_named, load_pretrained, read_tensors
-    from .run import LEGEND, RECIPE, UNFIT, Run as Run, kept_run, load_run as load_run, versions
+    from .run import UNFIT, Run as Run, kept_run, load_run as load_run, versions
     from .segmenter import NetworkSegmenter, ProbabilitySegmenter, Segmenter as Segmenter
     from .stretch import Stretch, needed_stretch, show, show_scene
     from .value_ranges import OTHER_UNIT, SUSPECT, ValueRange
@@ -48,17 +48,7 @@ else:
         },
         internal={
             ".any_size": ["COARSEST_M", "FINEST_M", "MIN_SPREAD", "takes_any_size", "window_scalers", "working_grid"],
-            ".checksums": [
-                "CARD",
-                "ENCODER",
-                "WEIGHTS",
-                "is_run",
-                "open_sealed",
-                "seal",
-                "shipped_run",
-                "weights_file",
-                "write_recipe",
-            ],
+            ".checksums": ["ENCODER", "RunFolder", "open_sealed", "seal", "shipped_run", "write_recipe"],
             ".downloads": ["check_download"],
             ".efficientnet": ["LEVEL_CHANNELS", "EfficientNetLite0", "SameConv", "frozen_encoder"],
             ".export": ["export_onnx"],
@@ -74,7 +64,7 @@ else:
                 "load_pretrained",
                 "read_tensors",
             ],
-            ".run": ["LEGEND", "RECIPE", "UNFIT", "kept_run", "versions"],
+            ".run": ["UNFIT", "kept_run", "versions"],
             ".segmenter": ["NetworkSegmenter", "ProbabilitySegmenter"],
             ".stretch": ["Stretch", "needed_stretch", "show", "show_scene"],
             ".value_ranges": ["OTHER_UNIT", "SUSPECT", "ValueRange"],

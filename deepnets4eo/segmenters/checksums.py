@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +19,62 @@ from deepnets4eo.cards import ShippedModel
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import plain, read_json, sha256, write_json, write_text
 
-CARD = "card.json"
-WEIGHTS = "weights.safetensors"
-HUB_WEIGHTS = "model.safetensors"  # in folders for Hugging Face
 ENCODER = "encoder"  # kind of runs that hold the first weights of an encoder alone
 FORMAT = "deepnets4eo-run"
 FORMAT_VERSION = 1
 SIGNATURE = "card_sha256"
 
 
-def is_run(path: str | Path) -> bool:
-    """Return whether a path is a trained run's folder, rather than the name of a model."""
-    return (Path(path) / CARD).is_file()
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of a trained run, and the files in it."""
 
+    path: str | Path
 
-def weights_file(folder: Path) -> Path:
-    """Return the weights file in the folder of a network's run; runs for Hugging Face name it differently."""
-    return folder / HUB_WEIGHTS if (folder / HUB_WEIGHTS).is_file() else folder / WEIGHTS
+    @property
+    def is_run(self) -> bool:
+        """Return whether the path is the folder of a trained run, rather than the name of a model."""
+        return self.card.is_file()
+
+    @property
+    def card(self) -> Path:
+        """Return the sealed card, which names the other files."""
+        return Path(self.path) / "card.json"
+
+    @property
+    def recipe(self) -> Path:
+        """Return the recipe as resolved."""
+        return Path(self.path) / "recipe.yaml"
+
+    @property
+    def legend(self) -> Path:
+        """Return the legend of the labels."""
+        return Path(self.path) / "legend.yaml"
+
+    @property
+    def log(self) -> Path:
+        """Return the table of the training with one row per epoch."""
+        return Path(self.path) / "log.csv"
+
+    @property
+    def metrics(self) -> Path:
+        """Return the scores on the withheld data."""
+        return Path(self.path) / "metrics.json"
+
+    @property
+    def weights(self) -> Path:
+        """Return the weights of a network."""
+        return Path(self.path) / "weights.safetensors"
+
+    @property
+    def hub_weights(self) -> Path:
+        """Return the weights in a folder for Hugging Face."""
+        return Path(self.path) / "model.safetensors"
+
+    @property
+    def read_weights(self) -> Path:
+        """Return the weights to read: of Hugging Face if the folder contains them, else of the run."""
+        return self.hub_weights if self.hub_weights.is_file() else self.weights
 
 
 def shipped_run(name: str) -> Path | None:
@@ -42,7 +82,7 @@ def shipped_run(name: str) -> Path | None:
     if name not in ShippedModel.names():
         return None
     folder = ShippedModel(name).folder
-    return folder if is_run(folder) else None
+    return folder if RunFolder(folder).is_run else None
 
 
 class _SealedFile(BaseModel):
@@ -65,7 +105,7 @@ def seal(folder: str | Path, card: dict[str, Any], files: Iterable[str]) -> Path
     sealed["files"] = {
         name: {"bytes": (folder / name).stat().st_size, "sha256": sha256(folder / name)} for name in files
     }
-    return write_json(folder / CARD, sealed | {SIGNATURE: hash_of(sealed)})
+    return write_json(RunFolder(folder).card, sealed | {SIGNATURE: hash_of(sealed)})
 
 
 def open_sealed(folder: str | Path) -> dict[str, Any]:
@@ -73,9 +113,12 @@ def open_sealed(folder: str | Path) -> dict[str, Any]:
     folder = Path(folder)
     if not folder.is_dir():
         raise RunError(f"{folder} is not a folder. Give the run folder that 'deepnets4eo train' made.")
-    if not (folder / CARD).is_file():
-        raise RunError(f"{folder} has no {CARD}, so it is not a run. Give the folder that 'deepnets4eo train' made.")
-    card = _read_card(folder / CARD)
+    path = RunFolder(folder).card
+    if not path.is_file():
+        raise RunError(
+            f"{folder} has no {path.name}, so it is not a run. Give the folder that 'deepnets4eo train' made."
+        )
+    card = _read_card(path)
     for name, expected in card["files"].items():
         _check_file(folder, name, expected)
     return card
@@ -131,7 +174,9 @@ def _read_card(path: Path) -> dict[str, Any]:
 def _check_file(folder: Path, name: str, expected: dict[str, Any]) -> None:
     path = folder / name
     if "\0" in name or path.resolve().parent != folder.resolve():
-        raise RunError(f"{folder / CARD} names {name!r}, which is not inside the run. The run is not to be trusted.")
+        raise RunError(
+            f"{RunFolder(folder).card} names {name!r}, which is not inside the run. The run is not to be trusted."
+        )
     try:
         size = path.stat().st_size if path.is_file() else None
     except OSError as error:  # a name that no disk takes

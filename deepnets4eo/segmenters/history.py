@@ -15,11 +15,11 @@ from deepnets4eo.display import drawn_text
 from deepnets4eo.errors import RunError
 from deepnets4eo.files import atomic_write, write_text
 from deepnets4eo.outputs import csv_text
+from deepnets4eo.segmenters.checksums import RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LOG = "log.csv"
 History = Sequence[Mapping[str, float]]
 
 SCORES = ("overall_accuracy", "mean_f1", "mean_iou", "kappa")
@@ -79,7 +79,7 @@ def plot_runs(folders: Sequence[str | Path]) -> list[Axes]:
 
 
 def _plot_runs(row: Sequence[Axes], folders: Sequence[str | Path]) -> None:
-    histories = {str(folder): read_log(Path(folder) / LOG) for folder in folders}
+    histories = {str(folder): read_log(RunFolder(folder).log) for folder in folders}
     losses, scores = row
     own = [{name for line in history for name in line} for history in histories.values()]
     shared = {name: None for history in histories.values() for line in history for name in line if name not in OTHERS}

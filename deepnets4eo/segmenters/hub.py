@@ -14,8 +14,8 @@ from deepnets4eo.errors import RunError
 from deepnets4eo.files import write_json, write_text
 from deepnets4eo.jobs import JobOutput
 from deepnets4eo.outputs import check_not_inputs
-from deepnets4eo.segmenters.checksums import CARD, HUB_WEIGHTS, seal, weights_file
-from deepnets4eo.segmenters.run import LEGEND, RECIPE, Run, load_run
+from deepnets4eo.segmenters.checksums import RunFolder, seal
+from deepnets4eo.segmenters.run import Run, load_run
 
 CONFIG, README, ITEM = "config.json", "README.md", "item.json"
 MLM = "https://stac-extensions.github.io/mlm/v1.5.0/schema.json"
@@ -48,22 +48,24 @@ def save_hub_folder(run: Run | str | Path, folder: str | Path, *, overwrite: boo
     """
     folder = Path(folder)
     check_not_inputs([folder], [run.folder if isinstance(run, Run) else run_path(run)])
-    with JobOutput(folder, overwrite=overwrite, last=CARD).products() as products:
+    with JobOutput(folder, overwrite=overwrite, last=RunFolder(folder).card.name).products() as products:
         hidden, run = products.folder, run if isinstance(run, Run) else load_run(run)
-        weights = weights_file(run.folder)
-        if run.card["files"].keys() != {weights.name, LEGEND, RECIPE}:
+        written, read = RunFolder(hidden), RunFolder(run.folder)
+        weights = read.read_weights
+        if run.card["files"].keys() != {weights.name, read.legend.name, read.recipe.name}:
             raise RunError(
                 f"{run.folder} holds {', '.join(sorted(run.card['files']))}; the layout of Hugging Face has the weights of one network. "
                 "Give the run of a network, e.g. a member of the ensemble."
             )
-        sources = {HUB_WEIGHTS: weights, **{name: run.folder / name for name in (LEGEND, RECIPE)}}
-        for name, source in sources.items():
-            shutil.copyfile(source, hidden / name)
+        sources = {written.hub_weights: weights, written.legend: read.legend, written.recipe: read.recipe}
+        for target, source in sources.items():
+            shutil.copyfile(source, target)
         write_text(hidden / README, f"{HEAD}\n# {run.folder.name}\n\n{_describe(run)}")
         write_json(hidden / CONFIG, _config(run))
         write_json(hidden / ITEM, _stac_item(run, run.card["files"][weights.name]["sha256"]))
-        seal(hidden, run.card, sources)
-        products.publish([*sources, README, CONFIG, ITEM, CARD])
+        names = [path.name for path in sources]
+        seal(hidden, run.card, names)
+        products.publish([*names, README, CONFIG, ITEM, written.card.name])
     return folder
 
 
@@ -107,7 +109,7 @@ def _stac_item(run: Run, weights_sha256: str) -> dict[str, Any]:
         }],
     }  # fmt: skip
     model = {
-        "href": f"./{HUB_WEIGHTS}", "type": "application/octet-stream", "roles": ["mlm:model", "mlm:weights"],
+        "href": f"./{RunFolder(run.folder).hub_weights.name}", "type": "application/octet-stream", "roles": ["mlm:model", "mlm:weights"],
         "mlm:artifact_type": "safetensors.torch.save_file", "bands": [{"name": band} for band in bands],
     }  # fmt: skip
     return {

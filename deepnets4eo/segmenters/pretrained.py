@@ -23,7 +23,7 @@ from deepnets4eo.cards import run_path
 from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.rasters import spectral_bands
 from deepnets4eo.segmenters.by_wavelength import make_patches
-from deepnets4eo.segmenters.checksums import is_run, open_sealed, shipped_run, weights_file
+from deepnets4eo.segmenters.checksums import RunFolder, open_sealed, shipped_run
 from deepnets4eo.segmenters.tensor_names import WHOLE_SHARE, file_names
 from deepnets4eo.segmenters.terramind import sensor_patches
 
@@ -217,7 +217,7 @@ def fit_bands(weight: Tensor, in_channels: int) -> Tensor:
 def _read(path: Path, patterns: Sequence[re.Pattern[str]] | None) -> tuple[dict[str, Tensor], dict[str, str]]:
     from safetensors import SafetensorError, safe_open
 
-    path = weights_file(path) if path.is_dir() else path
+    path = RunFolder(path).read_weights if path.is_dir() else path
     if path.suffix != SUFFIX:
         raise InputError(
             f"weights {str(path)!r} are no {SUFFIX} file nor {IMAGENET!r}; pickled weights are not read, as they may "
@@ -301,7 +301,7 @@ def _bands_of(path: Path, metadata: Mapping[str, str], count: int, ours: Sequenc
     if BANDS in metadata:
         return metadata[BANDS].split(",")
     names: Sequence[str] = COLOURS
-    if is_run(path):
+    if RunFolder(path).is_run:
         names = [band for layer in open_sealed(path)["inputs"]["layers"].values() for band in layer["bands"]]
     if len(names) != count:
         return []

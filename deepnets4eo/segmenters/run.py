@@ -21,8 +21,8 @@ from deepnets4eo.files import read_yaml, write_yaml
 from deepnets4eo.formats import offline
 from deepnets4eo.jobs import output_lock
 from deepnets4eo.plugins import load_plugin, plugins_of
-from deepnets4eo.segmenters.checksums import ENCODER, open_sealed, seal, write_recipe
-from deepnets4eo.segmenters.history import FIGURE_IN, LOG, plot_curves, read_log
+from deepnets4eo.segmenters.checksums import ENCODER, RunFolder, open_sealed, seal, write_recipe
+from deepnets4eo.segmenters.history import FIGURE_IN, plot_curves, read_log
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.tiling import Tiling
@@ -30,8 +30,6 @@ from deepnets4eo.tiling import Tiling
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-RECIPE = "recipe.yaml"
-LEGEND = "legend.yaml"
 # what constructors raise for values of the wrong kind or size in a card, and torch for tensors that it cannot make
 UNFIT = (
     InputError, TypeError, KeyError, AttributeError, ValueError, IndexError, ArithmeticError, RuntimeError, MemoryError,
@@ -84,7 +82,7 @@ class Run(WithSummary):
         """
         import matplotlib.pyplot as plt
 
-        history, notes = read_log(self.folder / LOG), self.card.get("notes", {})
+        history, notes = read_log(RunFolder(self.folder).log), self.card.get("notes", {})
         row = list(plt.figure(figsize=FIGURE_IN, layout="constrained").subplots(1, 2))
         plot_curves(row, history, notes.get("best_epoch") if notes.get("kept") == "best" else None)
         return row
@@ -115,9 +113,10 @@ def save_run(
     """Write a run into a folder and return it; the card is last: a folder without one is an unfinished run."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_yaml(folder / LEGEND, segmenter.legend.to_dict())
-    recipe_hash = write_recipe(folder / RECIPE, dict(recipe or {}))
-    names = [*segmenter.save(folder), LEGEND, RECIPE]
+    files = RunFolder(folder)
+    write_yaml(files.legend, segmenter.legend.to_dict())
+    recipe_hash = write_recipe(files.recipe, dict(recipe or {}))
+    names = [*segmenter.save(folder), files.legend.name, files.recipe.name]
     card = {
         "kind": segmenter.kind,
         "segmenter": segmenter.describe(),
@@ -160,15 +159,17 @@ def kept_run(folder: Path, make: Callable[[], Segmenter], seed: int = 0) -> Run:
 
 
 def _restore(folder: Path) -> Run:
-    card = open_sealed(folder)
+    card, files = open_sealed(folder), RunFolder(folder)
     kind = segmenter_kind(str(card.get("kind")))
-    missing = {"segmenter", "inputs", "tiling"} - card.keys() | {LEGEND, RECIPE} - card["files"].keys()
+    missing = {"segmenter", "inputs", "tiling"} - card.keys() | {files.legend.name, files.recipe.name} - card[
+        "files"
+    ].keys()
     if missing:
         raise RunError(f"{folder} has a card without {sorted(missing)}. Train the run again.")
     try:
-        legend = Legend.from_dict(read_yaml(folder / LEGEND))
+        legend = Legend.from_dict(read_yaml(files.legend))
         tiling = Tiling.from_dict(card["tiling"])
-        recipe = read_yaml(folder / RECIPE) or {}
+        recipe = read_yaml(files.recipe) or {}
         segmenter = kind.restore(folder, card["segmenter"], InputSpec.from_dict(card["inputs"]), legend, tiling)
     except RunError:
         raise
@@ -179,7 +180,7 @@ def _restore(folder: Path) -> Run:
         ) from error
     if not isinstance(recipe, dict):
         raise RunError(
-            f"{folder / RECIPE} holds a {type(recipe).__name__}, expected the sections of a recipe. Copy the run again."
+            f"{files.recipe} holds a {type(recipe).__name__}, expected the sections of a recipe. Copy the run again."
         )
     return Run(folder, segmenter, recipe, card)
 

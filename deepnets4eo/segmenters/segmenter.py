@@ -20,7 +20,7 @@ from deepnets4eo.device import OPENVINO, Compute
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.lazy import name_missing_extra
-from deepnets4eo.segmenters.checksums import WEIGHTS, weights_file
+from deepnets4eo.segmenters.checksums import RunFolder
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.networks import create_from_spec
 from deepnets4eo.tiling import Tiling, best_class, map_classes, probabilities
@@ -200,9 +200,10 @@ class NetworkSegmenter:
         state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in self.module.state_dict().items()}
         if self.stored == "float16":
             state = {name: _halve(name, tensor) for name, tensor in state.items()}
-        with atomic_write(Path(folder) / WEIGHTS) as partial:
+        path = RunFolder(folder).weights
+        with atomic_write(path) as partial:
             save_file(state, partial)
-        return [WEIGHTS]
+        return [path.name]
 
     @classmethod
     @name_missing_extra()
@@ -215,7 +216,7 @@ class NetworkSegmenter:
 
         from deepnets4eo.segmenters.pretrained import NoRandomWeights
 
-        path = weights_file(folder)
+        path = RunFolder(folder).read_weights
         described = {"in_channels": inputs.in_channels, "num_classes": legend.num_channels}
         stored = description.get("stored", "float32")
         with NoRandomWeights():

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     )
     from .epochs import CHECKPOINTS, checkpoint
     from .fit import (
-        METRICS,
         build_segmenter as build_segmenter,
         fit_segmenter as fit_segmenter,
         write_results,
@@ -71,7 +70,7 @@ else:
         internal={
             ".data": ["ClassSamples", "Sample", "read_ahead", "to_tensors"],
             ".epochs": ["CHECKPOINTS", "checkpoint"],
-            ".fit": ["METRICS", "write_results"],
+            ".fit": ["write_results"],
             ".ground": ["overlapping_pairs"],
             ".job": ["SEEDS"],
             ".losses": [

@@ -41,8 +41,8 @@ from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import report
 from deepnets4eo.files import write_json, write_text
-from deepnets4eo.segmenters import InputSpec, NetworkSegmenter, Segmenter
-from deepnets4eo.segmenters.history import LOG, draw_curves, write_log
+from deepnets4eo.segmenters import InputSpec, NetworkSegmenter, RunFolder, Segmenter
+from deepnets4eo.segmenters.history import draw_curves, write_log
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.training.ranks import Rank
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SPLIT, METRICS, CONFUSION = "split.geojson", "metrics.json", "confusion.csv"
+SPLIT, CONFUSION = "split.geojson", "confusion.csv"
 
 
 class Split(Protocol):
@@ -256,11 +256,11 @@ def write_results(out: Path, *, split: Split | None, scores: Mapping[str, Any], 
         write_json(out / SPLIT, split.to_geojson())
     if isinstance(split, DataSplit):
         write_split_maps(split, out)
-    write_json(out / METRICS, scores)
+    write_json(RunFolder(out).metrics, scores)
     if "confusion" in scores:
         write_text(out / CONFUSION, report.confusion_csv(scores))
     if "epochs" not in notes:
         overall = {name: scores[name] for name in report.OVERALL if name in scores}  # of several labels an image: one
         row = {"epoch": 1, "seconds": notes["seconds"], **overall}
-        write_log(out / LOG, [row])
+        write_log(RunFolder(out).log, [row])
         draw_curves(out / "curves.png", [row])

@@ -23,21 +23,19 @@ from deepnets4eo.jobs import identity, output_lock
 from deepnets4eo.lazy import check_extra, name_missing_extra
 from deepnets4eo.outputs import check_not_inputs
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.segmenters import CARD
+from deepnets4eo.segmenters import RunFolder
 from deepnets4eo.segmenters.downloads import allow_downloads
-from deepnets4eo.segmenters.history import LOG, draw_runs
+from deepnets4eo.segmenters.history import draw_runs
 from deepnets4eo.training.epochs import CHECKPOINTS, LAST
-from deepnets4eo.training.fit import METRICS
 from deepnets4eo.training.heartbeat import line_per_minute
 from deepnets4eo.training.ranks import Rank
 from deepnets4eo.training.recipe import Recipe, differing_keys, read_recipe, resolve
 from deepnets4eo.training.tasks import SEGMENTATION, Task, TrainOptions, load_task
 
 OFFLINE = "a recipe goes online only where that was asked for. Add --online, or give a file on this computer."
-RECIPE = "recipe.yaml"
 MADE = (
     "card.json", CHECKPOINTS, "confusion.csv", "curves.png", "estimator.skops", "legend.yaml", "log.csv", "look.yaml",
-    "metrics.json", "mlflow.db", RECIPE, "refit", "split", "split.geojson", "tensorboard", "wandb", "weights.safetensors",
+    "metrics.json", "mlflow.db", "recipe.yaml", "refit", "split", "split.geojson", "tensorboard", "wandb", "weights.safetensors",
 )  # fmt: skip
 FILES = "files.json"
 BESIDE = (".aux.xml", ".ovr", ".qgz", ".qml", ".txt", ".md", ".log")  # what other programs write beside data
@@ -94,7 +92,7 @@ def train(
         if options.finish:
             _check_begun(resolved, out)
         if options.resume:
-            check_same_recipe(out / RECIPE, resolved)
+            check_same_recipe(RunFolder(out).recipe, resolved)
             check_data_files(resolved, out, out / CHECKPOINTS / FILES)
         else:
             _clear(out)
@@ -102,7 +100,7 @@ def train(
         try:
             if resolved.model.network and not options.resume:  # estimators keep no checkpoints
                 note_data_files(resolved, out, out / CHECKPOINTS / FILES)
-            resolved.save(out / RECIPE)
+            resolved.save(RunFolder(out).recipe)
             if options.devices == 1:
                 return _train_as_rank(task, resolved, out, options)
             from deepnets4eo.training.ranks import run_ranks
@@ -375,7 +373,7 @@ def train_seeds(
     first = resolved.train.seed
     runs = {f"seed-{seed}": seed for seed in range(first, first + count)}
     if options.finish:
-        begun = (name for name in runs if (out / name / CARD).exists() or any((out / name).rglob(LAST)))
+        begun = (name for name in runs if RunFolder(out / name).card.exists() or any((out / name).rglob(LAST)))
         runs = {name: runs[name] for name in begun}
         if len(runs) < 2:
             raise InputError(
@@ -388,13 +386,13 @@ def train_seeds(
         note_data_files(resolved, out, note)
     for name, seed in runs.items():
         changes = [*overrides, f"train.seed={seed}", *_part_of_seed(resolved.data, seed, overrides)]
-        if options.resume and (out / name / CARD).exists():
-            check_same_recipe(out / name / RECIPE, load_recipe(recipe, data=data, overrides=changes)[0])
+        if options.resume and RunFolder(out / name).card.exists():
+            check_same_recipe(RunFolder(out / name).recipe, load_recipe(recipe, data=data, overrides=changes)[0])
         else:
             train(recipe, out / name, data=data, overrides=changes, options=options)
-    if logged := [out / name for name in runs if (out / name / LOG).is_file()]:
+    if logged := [out / name for name in runs if RunFolder(out / name).log.is_file()]:
         draw_runs(out / "curves.png", logged)
-    write_json(out / SEEDS, mean_scores({name: read_json(out / name / METRICS) for name in runs}))
+    write_json(out / SEEDS, mean_scores({name: read_json(RunFolder(out / name).metrics) for name in runs}))
     return out
 
 

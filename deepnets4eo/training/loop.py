@@ -27,7 +27,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from deepnets4eo.device import cudnn_settings, keep_freed_memory
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.segmenters.history import LOG, draw_curves, write_log
+from deepnets4eo.segmenters import RunFolder
+from deepnets4eo.segmenters.history import draw_curves, write_log
 from deepnets4eo.training.batches import Batch, EpochBatches, Loader
 from deepnets4eo.training.epochs import BEST, LAST, WITHHELD_LOSS, Fit, Progress, say_how_far, stops_early
 from deepnets4eo.training.optimization import (
@@ -317,7 +318,7 @@ class _Loop:
         if not self.plan.rank.is_first:
             return
         self._save_last({})
-        write_log(self.plan.out / LOG, progress.history)
+        write_log(RunFolder(self.plan.out).log, progress.history)
         if time.monotonic() - self.drawn_s > REDRAW_S:
             _draw(self.plan, progress)
             self.drawn_s = time.monotonic()

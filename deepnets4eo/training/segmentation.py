@@ -18,7 +18,7 @@ from deepnets4eo.evaluation import report
 from deepnets4eo.files import read_json
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.segmenters import CARD, LEGEND, InputSpec, NetworkSegmenter, Segmenter
+from deepnets4eo.segmenters import InputSpec, NetworkSegmenter, RunFolder, Segmenter
 from deepnets4eo.segmenters.clicks import with_clicks
 from deepnets4eo.segmenters.inputs import CLICKS
 from deepnets4eo.tiling import BlockSplit, ClassCells
@@ -242,15 +242,15 @@ def _network_spec(prepared: Prepared) -> dict[str, Any]:
 
 def _check_runs(sources: Sequence[str], legend: Legend, inputs: InputSpec) -> None:
     """Refuse first weights from runs of other classes, or in another order than the layers: they would be mixed up."""
-    runs = [source for source in map(Path, sources) if (source / LEGEND).is_file()]
+    runs = [source for source in map(Path, sources) if RunFolder(source).legend.is_file()]
     for folder in runs:
-        names = Legend.load(folder / LEGEND).names
+        names = Legend.load(RunFolder(folder).legend).names
         if names != legend.names:
             raise InputError(
                 f"model.encoder_weights: the run {folder} has the classes {', '.join(names)}, this one {', '.join(legend.names)}. "
                 "Start from runs of the same classes in the same order."
             )
-    seen = [name for folder in runs for name in read_json(folder / CARD)["inputs"]["layers"]]
+    seen = [name for folder in runs for name in read_json(RunFolder(folder).card)["inputs"]["layers"]]
     if sorted(seen) == sorted(inputs.names) and seen != inputs.names:
         raise InputError(
             f"model.encoder_weights: the runs have the layers {', '.join(seen)}, this one has {', '.join(inputs.names)}. "

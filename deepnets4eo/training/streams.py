@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from deepnets4eo.cards import run_path
-from deepnets4eo.segmenters import CARD, open_sealed
+from deepnets4eo.segmenters import RunFolder, open_sealed
 from deepnets4eo.training.data import Sample
 from deepnets4eo.training.scene_pool import ScenePool
 
@@ -91,7 +91,7 @@ class StreamSamples(Generic[SceneType]):
     def learnt(self, epochs: int, start: str | Path | None) -> int:
         """Count the windows that weights have learnt from, including the windows of the run, training or model `start` before."""
         windows = epochs * self.windows_per_epoch
-        former = [] if start is None else sorted(run_path(start).glob(f"**/{CARD}"))
+        former = [] if start is None else sorted(run_path(start).glob(f"**/{RunFolder(start).card.name}"))
         return windows + (int(open_sealed(former[0].parent)["notes"].get("windows", 0)) if former else 0)
 
     def _scene(self, seed: int) -> SceneType:

@@ -21,7 +21,7 @@ from deepnets4eo.evaluation import Protocol, evaluate_pairs
 from deepnets4eo.files import read_json, sha256, write_json
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters import LABELS, Scene
-from deepnets4eo.segmenters import CARD, load_run
+from deepnets4eo.segmenters import RunFolder, load_run
 from deepnets4eo.system import take_share_of_cores
 from deepnets4eo.training import Recipe, TrainOptions, load_recipe, train
 
@@ -250,7 +250,7 @@ def _first_weights(recipe: Recipe) -> list[str]:
     """SHA-256 of the files that the network starts from; of a run its card, which holds its weights' own. The recipe
     holds their paths alone, where others may have been trained since."""
     named = map(Path, recipe.model.first_weights)
-    files = [source / CARD if source.is_dir() else source for source in named]
+    files = [RunFolder(source).card if source.is_dir() else source for source in named]
     return [sha256(file) for file in files if file.is_file()]
 
 

@@ -17,7 +17,7 @@ from deepnets4eo.cards import Legend, run_path
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_yaml
 from deepnets4eo.options import Section
-from deepnets4eo.segmenters import CARD, RECIPE, InputSpec, load_run
+from deepnets4eo.segmenters import InputSpec, RunFolder, load_run
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.training import Processes, Recipe, build_segmenter
@@ -153,7 +153,7 @@ def _start(segmenter: NetworkSegmenter, folder: Path, build: Callable[[WorldSect
     folder with both runs has both outputs; a training without heights has weights of 0 for them."""
     import torch
 
-    state = _run_state(segmenter, folder) if (folder / CARD).is_file() else _training_state(folder, build)
+    state = _run_state(segmenter, folder) if RunFolder(folder).card.is_file() else _training_state(folder, build)
     first, own = _first_layer(segmenter)
     missing = own.shape[1] - state[first].shape[1]
     if missing < 0:
@@ -172,11 +172,11 @@ def _training_state(folder: Path, build: Callable[[WorldSection], NetworkSegment
     from deepnets4eo.training.epochs import LAST
     from deepnets4eo.training.state import load_state
 
-    if not (folder / RECIPE).is_file() and all((folder / name / CARD).is_file() for name in RUNS):
+    if not RunFolder(folder).recipe.is_file() and all(RunFolder(folder / name).card.is_file() for name in RUNS):
         former = build(WorldSection())
         _load_runs(former, folder, RUNS)
     else:
-        former = build(WorldSection(heights=read_yaml(folder / RECIPE)["data"].get("heights", False)))
+        former = build(WorldSection(heights=read_yaml(RunFolder(folder).recipe)["data"].get("heights", False)))
         load_state(folder / CHECKPOINTS / LAST, former.module)
     return dict(former.module.state_dict())
 

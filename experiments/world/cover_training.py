@@ -15,7 +15,8 @@ import numpy as np
 
 from deepnets4eo.files import write_json
 from deepnets4eo.lazy import check_extra
-from deepnets4eo.training import METRICS, Sample, StreamSamples, Task, TrainOptions, fit_segmenter
+from deepnets4eo.segmenters import RunFolder
+from deepnets4eo.training import Sample, StreamSamples, Task, TrainOptions, fit_segmenter
 from deepnets4eo.training.ranks import Rank
 from world.cover_network import (
     WorldRecipe,
@@ -91,7 +92,7 @@ def write_cover(
     scores: dict[str, Any] = scorer(segmenter)
     for name, share in HEIGHTS_SHARES.items() if data.heights else ():
         scores[name] = type(scorer)(validation_windows(data, share), scorer.batch_size)(segmenter)
-    write_json(out / METRICS, scores)
+    write_json(RunFolder(out).metrics, scores)
     synthetic: dict[str, Any] = {
         "synthetic": data.real is None,
         "world": data.world,

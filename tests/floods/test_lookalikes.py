@@ -18,7 +18,7 @@ from deepnets4eo.floods.lookalikes import lookalike_findings, order_findings
 from deepnets4eo.floods.products import flood_polygons
 from deepnets4eo.floods.surface_date import surface_grid
 from deepnets4eo.floods.thresholds import DRY, FLOOD, PERMANENT_WATER
-from deepnets4eo.grid import Grid
+from deepnets4eo.grid import Grid, blocks
 from deepnets4eo.rasters import Layer, without_implausible
 
 SIDE = 200
@@ -156,7 +156,10 @@ def test_flooded_cover_is_summed_by_class_over_what_both_rasters_show() -> None:
     def raster(values: np.ndarray, valid: np.ndarray, **more: object) -> Any:
         read = lambda window: (values[None][(slice(None), *window.slices)], valid[window.slices])  # noqa: E731
         return SimpleNamespace(
-            read=read, shape=values.shape, grid=Grid((30, 40), Affine.scale(10, -10), "EPSG:32615"), **more
+            read=read,
+            blocks=lambda: blocks(values.shape, 16),
+            grid=Grid((30, 40), Affine.scale(10, -10), "EPSG:32615"),
+            **more,
         )
 
     legend = SimpleNamespace(values=[1, 2, 3], names=["crops", "forest", "town"])

@@ -40,7 +40,7 @@ from deepnets4eo.damage.skill import Score
 from deepnets4eo.damage.vocabulary import MAJOR
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import EventInfo, Finding
-from deepnets4eo.segmenters import is_run
+from deepnets4eo.segmenters import RunFolder
 
 # Least probability of a building that is named at a site that is more probably intact: half of the best F1 is the best threshold
 # (Lipton, Elkan & Naryanaswamy 2014), which at made-up sites left out was 0.33 to 0.39 with the network.
@@ -97,7 +97,7 @@ class DecisionModel:
         network = DamageNetwork(weight=weight)
         if model == DEFAULT_MODEL:
             return cls(DamageModel.load(), network, damaged_share)
-        if not is_run(folder := run_path(model)):
+        if not RunFolder(folder := run_path(model)).is_run:
             return cls(DamageModel.load(model), network, damaged_share)
         network = DamageNetwork.load(model, folder, weight, device, precision, runtime)
         return cls(DamageModel.load(), network, damaged_share)

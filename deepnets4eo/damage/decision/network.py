@@ -31,7 +31,7 @@ from deepnets4eo.damage.work import NETWORK, NETWORK_POST
 from deepnets4eo.errors import RunError
 from deepnets4eo.jobs import WHOLE
 from deepnets4eo.outputs import Finding
-from deepnets4eo.segmenters import CARD
+from deepnets4eo.segmenters import RunFolder
 
 if TYPE_CHECKING:
     from deepnets4eo.rasters import Layer
@@ -113,7 +113,7 @@ class DamageNetwork:
 
     def paths(self) -> dict[str, str]:
         """Role to path of the run that decides: its card names all its files with their hashes."""
-        return {} if self.grader is None else {"run": str(self.grader.run.folder / CARD)}
+        return {} if self.grader is None else {"run": str(RunFolder(self.grader.run.folder).card)}
 
     def weights(self, buildings: Buildings) -> Floats:
         """(N,) its weight, by the images that show a building."""

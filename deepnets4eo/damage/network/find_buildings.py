@@ -39,7 +39,7 @@ from deepnets4eo.segmenters import (
     DISPLAY_RGB,
     FINEST_M,
     Run,
-    is_run,
+    RunFolder,
     load_run,
     needed_stretch,
     show,
@@ -343,7 +343,7 @@ class BuildingNetwork:
     def in_box(cls, device: str = "auto", precision: str = "auto", runtime: str = "torch") -> BuildingNetwork | None:
         """Open it; None without its weights."""
         folder = ShippedModel(SHIPPED).folder
-        if not is_run(folder):
+        if not RunFolder(folder).is_run:
             return None
         try:
             run = load_run(folder)

@@ -20,7 +20,7 @@ from deepnets4eo.damage.working_grid import make_working_grid
 from deepnets4eo.errors import Reading, RunError
 from deepnets4eo.files import atomic_write, read_yaml, write_yaml
 from deepnets4eo.rasters import Layer, Scene
-from deepnets4eo.segmenters import WEIGHTS, Stretch, show_scene
+from deepnets4eo.segmenters import RunFolder, Stretch, show_scene
 from deepnets4eo.zonal import Outlines
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class LookModel:
         folder = run_path(model)
         try:
             numbers = read_yaml(folder / CARD)
-            tensors = {name: value.double().numpy() for name, value in read_tensors(folder / WEIGHTS).items()}
+            tensors = {name: value.double().numpy() for name, value in read_tensors(RunFolder(folder).weights).items()}
             weights, directions = tensors["weights"], tensors["directions"]
             if weights.ndim != 1 or directions.ndim != 2 or directions.shape[1] != len(weights):
                 raise ValueError(f"shapes {weights.shape} and {directions.shape}, expected (D,) and (K, D)")
@@ -81,7 +81,7 @@ class LookModel:
 
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {name: torch.from_numpy(getattr(self, name)).float() for name in ("weights", "directions")}
-        with atomic_write(folder / WEIGHTS) as partial:
+        with atomic_write(RunFolder(folder).weights) as partial:
             save_file(tensors, partial)
         return write_yaml(
             folder / CARD,

@@ -25,7 +25,8 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.files import write_json
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.outputs import one_or_many
-from deepnets4eo.training import METRICS, Recipe, Task, TrainOptions
+from deepnets4eo.segmenters import RunFolder
+from deepnets4eo.training import Recipe, Task, TrainOptions
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ def train_look(recipe: LookRecipe, out: Path, options: TrainOptions) -> Path:
         "card": asdict(model.card),
         "seconds": round(time.perf_counter() - started, 3),
     }
-    write_json(out / METRICS, scores)
+    write_json(RunFolder(out).metrics, scores)
     log.info("%s", table_of(left_out))
     return out
 

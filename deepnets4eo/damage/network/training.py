@@ -19,7 +19,7 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.evaluation import report
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.plugins import load_plugin, plugins_of
-from deepnets4eo.segmenters import DISPLAY_RGB, InputSpec, NetworkSegmenter, weights_file
+from deepnets4eo.segmenters import DISPLAY_RGB, InputSpec, NetworkSegmenter, RunFolder
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.training import StreamSamples, Task, TrainOptions, build_segmenter, fit_segmenter, write_run
 
@@ -189,7 +189,7 @@ def _take_over(segmenter: NetworkSegmenter, run: Path) -> None:
 
     open_sealed(run)
     own: dict[str, Any] = segmenter.module.state_dict()
-    others = load_file(weights_file(run))
+    others = load_file(RunFolder(run).read_weights)
     if not any(name.startswith(SHARED) for name in others):
         others = {SHARED + name: value for name, value in others.items()}
     fitting = {name: others[name].to(value.dtype) for name, value in own.items()

@@ -27,7 +27,7 @@ from deepnets4eo.points.features.neighbourhoods import smooth_scores
 from deepnets4eo.points.features.options import FeatureOptions, feature_names
 from deepnets4eo.points.files import CloudFile
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.segmenters import LEGEND, RECIPE, UNFIT, InputSpec, LayerInput, open_sealed, seal, versions
+from deepnets4eo.segmenters import UNFIT, InputSpec, LayerInput, RunFolder, open_sealed, seal, versions
 from deepnets4eo.training import Recipe
 
 log = logging.getLogger(__name__)
@@ -146,8 +146,9 @@ class FeatureLabeller:
 def save_feature_labeller(labeller: FeatureLabeller, folder: Path, recipe: Recipe, notes: Mapping[str, Any]) -> Path:
     """Write a fitted labeller with its recipe and notes for the card into a folder; the card is written last."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_yaml(folder / LEGEND, labeller.legend.to_dict())
-    recipe.save(folder / RECIPE)
+    files = RunFolder(folder)
+    write_yaml(files.legend, labeller.legend.to_dict())
+    recipe.save(files.recipe)
     card = {
         "kind": labeller.kind,
         "labeller": labeller.describe(),
@@ -157,20 +158,24 @@ def save_feature_labeller(labeller: FeatureLabeller, folder: Path, recipe: Recip
         "versions": versions(),
         "notes": {"task": recipe.task, **notes},
     }
-    seal(folder, card, [*labeller.save(folder), LEGEND, RECIPE])
+    seal(folder, card, [*labeller.save(folder), files.legend.name, files.recipe.name])
     return folder
 
 
 def load_feature_labeller(folder: Path) -> FeatureLabeller:
     """Read the labeller of a run. Raises RunError where the folder is no such run, or is truncated or changed."""
     card = open_sealed(folder)
-    if card.get("kind") != FeatureLabeller.kind or "labeller" not in card or LEGEND not in card["files"]:
+    if (
+        card.get("kind") != FeatureLabeller.kind
+        or "labeller" not in card
+        or RunFolder(folder).legend.name not in card["files"]
+    ):
         raise RunError(
             f"{folder} holds a run of the kind {card.get('kind')}, expected {FeatureLabeller.kind} with a legend. "
             "Give a run that was trained on features of points."
         )
     try:
-        return FeatureLabeller.restore(folder, card["labeller"], Legend.from_dict(read_yaml(folder / LEGEND)))
+        return FeatureLabeller.restore(folder, card["labeller"], Legend.from_dict(read_yaml(RunFolder(folder).legend)))
     except RunError:
         raise
     except UNFIT as error:

@@ -22,7 +22,7 @@ from deepnets4eo.files import read_json, sha256
 from deepnets4eo.grid import Window
 from deepnets4eo.jobs import Journal, RowJournal
 from deepnets4eo.rasters import Scene
-from deepnets4eo.segmenters import CARD, InputSpec, LayerInput, NetworkSegmenter, Segmenter
+from deepnets4eo.segmenters import InputSpec, LayerInput, NetworkSegmenter, RunFolder, Segmenter
 from deepnets4eo.segmenters.checksums import SIGNATURE, hash_of
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.tiling import Tiling
@@ -58,7 +58,7 @@ def make_runs(root: Path) -> dict[str, list[Seed]]:
 def reseal(folder: Path) -> None:
     """Update the checksums in a run's card to its files as they are."""
     try:
-        card = read_json(folder / CARD)
+        card = read_json(RunFolder(folder).card)
     except (InputError, ValueError, OSError, RecursionError):
         return
     if not isinstance(card, dict):
@@ -72,7 +72,7 @@ def reseal(folder: Path) -> None:
                 entry |= {"bytes": path.stat().st_size, "sha256": sha256(path)}
     try:
         card[SIGNATURE] = hash_of(card)
-        (folder / CARD).write_text(json.dumps(card), encoding="utf-8")
+        RunFolder(folder).card.write_text(json.dumps(card), encoding="utf-8")
     except (ValueError, OSError, RecursionError, OverflowError):
         return
 
