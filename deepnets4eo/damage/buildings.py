@@ -115,6 +115,11 @@ class Buildings:
         return self.assessed & (self.method == POST_ONLY)
 
     @property
+    def leaning(self) -> Mask:
+        """(N,) buildings that are assessed from both images, whose roof is displaced in the post image."""
+        return self.compared & (False if self.displaced is None else self.displaced)
+
+    @property
     def by_water(self) -> Mask:
         """(N,) buildings that are assessed only because water surrounds them."""
         return self.assessed & (self.method == BY_WATER)
@@ -246,14 +251,15 @@ class Buildings:
     def with_network(self, pair: Floats | None, post: Floats | None, *, leaves_displaced: bool = False) -> Buildings:
         """Add the probabilities (N, 4) of the network, from both images or only the post image.
 
-        leaves_displaced : whether buildings whose roof is displaced get none from both images
+        post : also for `leaning` buildings, at the position of their roof
+        leaves_displaced : whether `leaning` buildings get the probabilities from only the post image
         """
         graded = np.full((len(self), len(NETWORK)), np.nan)
         for rows, probabilities in ((self.compared, pair), (self.by_post, post)):
             if probabilities is not None:
                 graded = np.where(rows[:, None], probabilities, graded)
-        if leaves_displaced and self.displaced is not None:
-            graded[self.displaced & self.compared] = np.nan
+        if leaves_displaced:
+            graded[self.leaning] = np.nan if post is None else post[self.leaning]
         return self.with_columns(dict(zip(NETWORK, graded.T, strict=True)), meaning_of("network"))
 
     def with_priors(self, prior: Floats, together: Floats) -> Buildings:

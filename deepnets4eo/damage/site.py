@@ -18,7 +18,7 @@ from deepnets4eo.damage.skill import Score
 from deepnets4eo.damage.work import Work
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import Footprints
-from deepnets4eo.grid import apply_affine
+from deepnets4eo.grid import apply_affine, transform_shapes
 from deepnets4eo.outputs import EventInfo, Finding
 from deepnets4eo.rasters import Layer
 from deepnets4eo.registration import Role
@@ -146,6 +146,11 @@ class Site:
         coordinates, owner = shapely.get_coordinates(outlines_px, return_index=True)
         moved = apply_affine(self.post.grid.affine, coordinates + shift_px[owner])
         return replace(self, buildings=buildings, outlines=shapely.set_coordinates(outlines_px.copy(), moved))
+
+    @property
+    def roofs_px(self) -> Geometries:
+        """Return `outlines` in pixels of POST."""
+        return transform_shapes(~self.post.grid.affine, self.outlines)
 
     def with_columns(self, columns: pd.DataFrame, meaning: Mapping[str, str], name: str) -> Site:
         """Return the site with further columns of all N buildings, blank for buildings that are not assessed.

@@ -1,16 +1,21 @@
 """After an earthquake, roofs that are surely found again count as standing, in the number, its interval and the calls."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
+from scipy.stats import norm
 
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.decision import DecisionModel, name_damaged
 from deepnets4eo.damage.decision.estimates import confusion_of_grades, site_estimates
+from deepnets4eo.damage.decision.network import DamageNetwork
 from deepnets4eo.damage.decision.quake import AGAIN, standing_findings, standing_roofs
-from deepnets4eo.damage.decision.site_fit import GIVEN_SHARE, SHARES, STANDING, SiteFit
+from deepnets4eo.damage.decision.site_fit import ANCHOR, GIVEN_SHARE, SHARES, STANDING, SiteFit, SiteShift, fit_to_site
+from deepnets4eo.damage.work import TileWork
 from deepnets4eo.outputs import EventInfo
 
 JUDGE = DecisionModel.load("damage-evidence")
@@ -97,3 +102,69 @@ def test_a_roof_is_found_where_it_was_compared_and_agrees() -> None:
 )  # fmt: skip
 def test_the_name_of_an_event_says_an_earthquake(name: str, quake: bool) -> None:
     assert EventInfo(name=name).is_earthquake is quake
+
+
+FAR = SiteShift((-2.0, 4.0), (1.0, 2.0), -0.4, 1.7, 3.0)
+
+
+def test_roofs_that_are_found_again_measure_the_level_of_intact_buildings() -> None:
+    """The posterior of both levels is the conditional normal distribution, given the measured level of intact buildings."""
+    roofs = -4.5 + 0.9 * norm.ppf((np.arange(60) + 0.5) / 60)
+    shift = FAR.with_anchor(roofs)
+    assert 0.85 < shift.within < 1.2  # as of these roofs, a little as of other sites
+    covariance = np.array([[1.0, -0.8], [-0.8, 4.0]])
+    noise = ANCHOR.others_spread**2 + shift.within**2 / 60
+    gain = covariance[:, 0] / (covariance[0, 0] + noise)
+    level = np.array(FAR.level) + gain * (np.median(roofs) + ANCHOR.others_above - FAR.level[0])
+    left = covariance - np.outer(gain, covariance[0])
+    np.testing.assert_allclose(shift.level, level)
+    np.testing.assert_allclose(np.square(shift.between), np.diag(left))
+    assert shift.correlation * shift.between[0] * shift.between[1] == pytest.approx(left[0, 1])
+
+
+def test_few_roofs_and_roofs_of_several_kinds_measure_nothing() -> None:
+    assert FAR.with_anchor(np.full(ANCHOR.min_roofs - 1, -4.0)) is FAR
+    damaged_too = np.concatenate([np.linspace(-6, -4, 30), np.linspace(2, 6, 29)])  # as after a storm
+    assert FAR.with_anchor(damaged_too) is FAR
+
+
+def test_damage_below_the_level_of_other_sites_is_named_above_roofs_of_the_own_site() -> None:
+    rng = np.random.default_rng(1)
+    odds = np.concatenate([rng.normal(-5.5, 0.6, 60), rng.normal(-4.5, 0.6, 30), rng.normal(-0.5, 0.6, 12)])
+    rows = np.stack([1 - expit(odds), np.zeros(102), np.zeros(102), expit(odds)], axis=1)
+    again = np.arange(102) < 60
+    free, anchored = (fit_to_site(rows, np.full(102, "a"), {"a": FAR}, anchors=anchors) for anchors in (None, again))
+    assert not name_damaged(free).any()
+    assert name_damaged(anchored)[90:].sum() >= 10
+    assert not name_damaged(anchored)[:90].any()
+
+
+@pytest.mark.parametrize(
+    ("event", "weight", "graded"), [("Earthquake", 0.5, True), ("Tornado", 0.5, False), ("Earthquake", 1.0, False)]
+)
+def test_leaning_roofs_are_graded_from_post_at_their_own_position_after_earthquakes(
+    event: str, weight: float, graded: bool
+) -> None:
+    asked = []
+
+    def post_probabilities(post: str, outlines: str, *others: object) -> pd.DataFrame:
+        asked.append((post, outlines, others[:3], others[3].tolist()))
+        return pd.DataFrame()
+
+    site = SimpleNamespace(
+        buildings=SimpleNamespace(leaning=np.array([False, True, True])), event=EventInfo(name=event), post="post", roofs_px="roofs",
+        work=SimpleNamespace(tiles=lambda step: TileWork(), run=lambda name, step: step()),
+    )  # fmt: skip
+    network = DamageNetwork(SimpleNamespace(post_probabilities=post_probabilities), weight, 0.4)
+    assert (network.grade_leaning(site) is not None) is graded
+    assert asked == ([("post", "roofs", (None, None, "post"), [1, 2])] if graded else [])
+
+
+def test_a_leaning_roof_has_the_grades_of_post_and_the_others_those_of_the_pair() -> None:
+    frame = frame_of([0.9, 0.9, 0.9])
+    buildings = replace(Buildings(frame), displaced=np.array([False, True, True]))
+    pair, post = np.tile([0.7, 0.1, 0.1, 0.1], (3, 1)), np.full((3, 4), np.nan)
+    post[1] = [0.1, 0.1, 0.1, 0.7]
+    network = buildings.with_network(pair, post, leaves_displaced=True).network
+    np.testing.assert_array_equal(network, [pair[0], post[1], np.full(4, np.nan)])
+    np.testing.assert_array_equal(buildings.with_network(pair, post).network, pair)

@@ -152,9 +152,10 @@ class DecisionModel:
         full = _with_reasons(buildings, outside, by_network, inundated)
         judgement = self._pool_judgements(full, by_network, scores)
         wet = inundated if inundated is not None and inundated.damaged else None
-        site = judgement.at_site(self.damaged_share, _apart(len(full), wet, ground))
-        if event.is_earthquake and self.damaged_share is None:
-            site = replace(site, standing=standing_roofs(full))
+        standing = standing_roofs(full) if event.is_earthquake else None
+        site = judgement.at_site(self.damaged_share, _apart(len(full), wet, ground), standing)
+        if standing is not None and self.damaged_share is None:
+            site = replace(site, standing=standing)
         named = name_damaged(site, None if wet is None else wet.rows)  # doubt leaves the order as it is
         site = site.with_doubt(unlike, UNKNOWN_SPREAD[0])
         grades = _grade(site, judgement, unlike, named).cap(unlike | by_network)

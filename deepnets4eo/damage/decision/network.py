@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+NETWORK_LEANING = "network_leaning"  # the step that no other process does: few tiles
+
 
 @dataclass(frozen=True)
 class DamageNetwork:
@@ -126,6 +128,8 @@ class DamageNetwork:
     def measure(self, site: Site) -> Site:
         """Return the site with the probabilities of the grades; without buildings that other processes of the job could not grade."""
         pair, post = self.grade_pair(site), self.grade_post(site)
+        if pair is not None and (leaning := self.grade_leaning(site)) is not None:
+            post = leaning if post is None else post.combine_first(leaning)
         site = site.leave_out(_not_graded(site))
         if pair is None and post is None:
             return site
@@ -175,6 +179,20 @@ class DamageNetwork:
         return grader.post_probabilities(
             site.post, site.inputs.outlines_px, site.registration, site.position.alignment, site.position.image, rows, tiles
         )  # fmt: skip
+
+    def grade_leaning(self, site: Site) -> pd.DataFrame | None:
+        """Return the probabilities of `leaning` buildings from only the post image, at the position of their roof.
+
+        None without such buildings, or without an earthquake: elsewhere, the grades of such roofs were not compared with any truth.
+        """
+        grader, rows = self.grader, np.flatnonzero(site.buildings.leaning)
+        if grader is None or self.weight == 1 or self.post_weight == 0 or not (site.event.is_earthquake and len(rows)):
+            return None
+        tiles = replace(site.work.tiles(NETWORK_LEANING), part=WHOLE, finish=None)
+        return site.work.run(
+            NETWORK_LEANING,
+            lambda: grader.post_probabilities(site.post, site.roofs_px, None, None, "post", rows, tiles),
+        )
 
 
 def _not_graded(site: Site) -> Texts:

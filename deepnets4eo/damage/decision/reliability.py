@@ -201,10 +201,12 @@ class Judgement:
             weights += opinion.weight * known
         return self.widen_rows(weights, grade_probabilities(expit(odds + shift[:, None])))
 
-    def at_site(self, damaged_share: float | None = None, apart: Mask | None = None) -> SiteFit:
+    def at_site(
+        self, damaged_share: float | None = None, apart: Mask | None = None, anchors: Mask | None = None
+    ) -> SiteFit:
         """Return the fit to the site that the buildings make up: see `fit_to_site`."""
         shifts = {name: fitted.site for name, fitted in self.reliabilities.items()}
-        return fit_to_site(self.probabilities, self.whose, shifts, damaged_share, apart)
+        return fit_to_site(self.probabilities, self.whose, shifts, damaged_share, apart, anchors)
 
     def values(self, of: Callable[[Reliability], tuple[float, ...]]) -> Floats:
         """(N, K) values of the reliability that holds for each building; without one, of an unknown one."""
