@@ -92,6 +92,13 @@ def show_result(line: str, *paths: Any, err: bool = False) -> None:
         echo(path, err=err)
 
 
+def ask_on_terminal() -> Callable[[str], str] | None:
+    """Return a function that shows a question on the terminal and returns the answer; None without a terminal."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    return lambda question: str(typer.prompt(visible(question), default="", show_default=False, err=True))
+
+
 def show_json(value: Any, target: Path) -> None:
     """Write JSON to `target` and print its path; `-` prints the JSON itself."""
     if target == STDOUT:

@@ -8,8 +8,8 @@ from typing import Annotated
 from typer import Argument, Option
 
 from deepnets4eo.cli.completion import COMPLETED, choices, recipe_names
-from deepnets4eo.cli.options import Device, Online, Out, Overwrite, Resume
-from deepnets4eo.cli.output import echo, show_result
+from deepnets4eo.cli.options import Device, Online, Overwrite, Resume
+from deepnets4eo.cli.output import ask_on_terminal, echo, show_result
 from deepnets4eo.errors import InputError
 from deepnets4eo.options import RESOURCES
 
@@ -48,7 +48,20 @@ def train(
     recipe: Annotated[
         str, Argument(help="Name of a recipe (see `deepnets4eo models`) or a YAML file.", autocompletion=recipe_names)
     ],
-    out: Out,
+    out: Annotated[
+        Path | None, Option("--out", help="The run folder; by default runs/RECIPE.", show_default=False)
+    ] = None,
+    images: Annotated[
+        Path | None, Option("--images", help="Folder of images, instead of --data.", show_default=False)
+    ] = None,
+    masks: Annotated[
+        Path | None,
+        Option(
+            "--masks",
+            help="Folder of masks, each named like its image: classes by colour or value.",
+            show_default=False,
+        ),
+    ] = None,
     data: Annotated[
         list[Path] | None,
         Option(
@@ -73,27 +86,30 @@ def train(
     A run contains weights, recipe, legend, scores and learning curves.
 
     \b
+    deepnets4eo train unet-resnet34 --images images/ --masks masks/
     deepnets4eo train unet-resnet34 --data city/ --set legend=minicity --out runs/first
     deepnets4eo train hyperspectral/svm --data pavia_university=FOLDER --seeds 3 --out runs/svm
     deepnets4eo train my.yaml --set train.epochs=20 --seed 1 --out runs/second --resume --finish
     deepnets4eo train unet-resnet34 --data tiles/ --set legend=isprs --out runs/third --devices all"""
-    from deepnets4eo.training import TrainOptions, train as train_recipe
+    from deepnets4eo.training import ImageMaskFolders, TrainOptions, train as train_recipe
 
     overrides = list(settings or [])
     overrides += [f"train.seed={seed}"] if seed is not None else []
     overrides += [f"train.precision={precision}"] if precision is not None else []
     count = _device_count(devices, device)
     options = TrainOptions(device, resume=resume, finish=finish, overwrite=overwrite, online=online, devices=count)
+    if (images is None) != (masks is None) or (images and data):
+        raise InputError("--images and --masks belong together, and replace --data. Give both, or --data alone.")
+    source = ImageMaskFolders(images, masks, ask_on_terminal()) if images and masks else data or ()
     if seeds is None:
-        run = train_recipe(recipe, out, data=data or (), overrides=overrides, options=options)
+        run = train_recipe(recipe, out, data=source, overrides=overrides, options=options)
         show_result(_headline(run), run)
         return
     from deepnets4eo.evaluation import seeds_table
-    from deepnets4eo.files import read_json
-    from deepnets4eo.training import SEEDS, train_seeds
+    from deepnets4eo.training import train_seeds
 
-    folder = train_seeds(recipe, out, seeds, data=data or (), overrides=overrides, options=options)
-    echo(seeds_table(read_json(folder / SEEDS)), err=True, nl=False)
+    folder = train_seeds(recipe, out, seeds, data=source, overrides=overrides, options=options)
+    echo(seeds_table(folder), err=True, nl=False)
     show_result(f"{seeds} runs of {recipe}", folder)
 
 

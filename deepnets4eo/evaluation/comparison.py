@@ -19,6 +19,7 @@ from deepnets4eo.evaluation.report import BY_CLASS, OVERALL, Report, percent, te
 from deepnets4eo.evaluation.value_tables import align_columns
 from deepnets4eo.files import read_json
 
+SEEDS = "seeds.json"  # the result of `mean_scores` in the folder of several runs
 SHARES = (*OVERALL, *BY_CLASS)  # 0 to 1, in percent in tables
 LEAKAGE = "share_patch_overlaps"  # of the protocol of patch networks
 
@@ -235,12 +236,12 @@ def mean_scores(reports: Mapping[str, Report]) -> dict[str, Any]:
     return {"runs": list(reports), "scores": {name: _describe([scores[name] for scores in of_runs]) for name in common}}
 
 
-def seeds_table(table: Mapping[str, Any]) -> str:
+def seeds_table(table: Mapping[str, Any] | str | Path) -> str:
     """Write the result of `mean_scores` as text.
 
     Parameters
     ----------
-    table : the result of `mean_scores`
+    table : the result of `mean_scores`, or the folder of `train_seeds`
 
     Returns
     -------
@@ -252,6 +253,8 @@ def seeds_table(table: Mapping[str, Any]) -> str:
              mean ± sd  seed-0  seed-1
     kappa  60.0 ± 14.1    50.0    70.0
     """
+    if isinstance(table, (str, Path)):
+        table = dict(read_json(Path(table) / SEEDS))
     rows = [["", "mean ± sd", *table["runs"]]]
     for name, value in table["scores"].items():
         score = name.split(" ")[0]

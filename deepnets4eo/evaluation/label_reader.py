@@ -181,7 +181,10 @@ def palette_colours(layer: Layer, legend: Legend) -> ByteImage | None:
     if table is None:
         return None
     elsewhere = sum(entry.color in table.values() for entry in legend.classes)
-    if elsewhere < 2 or elsewhere <= sum(table.get(entry.value) == entry.color for entry in legend.classes):
+    only_known = set(table.values()) <= {legend.void_color, *(entry.color for entry in legend.classes)}
+    if (elsewhere < 2 and not only_known) or elsewhere <= sum(
+        table.get(entry.value) == entry.color for entry in legend.classes
+    ):
         return None
     colours = np.zeros((3, 256), np.uint8)
     for number, colour in table.items():

@@ -9,7 +9,10 @@ import fnmatch
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from copy import deepcopy
 from functools import partial
 from importlib.metadata import EntryPoint
 from importlib.util import find_spec
@@ -31,6 +34,8 @@ DEFAULT_ENCODER = "resnet34"
 LITE0 = "efficientnet-lite0"  # an encoder of ours, whose weights come with the toolbox under the same name
 LITE0_OF_TIMM = "tf_efficientnet_lite0"  # the same network, for what takes timm's encoders alone
 LIGHT_OPTIONS = {"decoder_channels", "frozen_levels"}  # of a U-Net that is our light one with it
+OWN = "own/"  # before the class of a user's own module
+PROBE_PX = 64  # side of the image with which such a module is tried
 NAMES_OF_SMP = {"classes": "num_classes", "encoder_name": "encoder", "encoder_weights": "weights"}
 
 
@@ -116,6 +121,8 @@ def _create(
     options: dict[str, Any],
 ) -> nn.Module:
     """Build a network with checked sizes; parameters as of `create_model`."""
+    if name.startswith(OWN):
+        return _copy_own(name, in_channels, num_classes)
     if head is not None:
         add_head = _head(head, head_options)
         plain = _create(
@@ -155,6 +162,60 @@ def create_from_spec(network: Mapping[str, Any]) -> nn.Module:
     if missing:
         raise InputError(f"a network is described by {dict(network)}; {sorted(missing)} is missing.")
     return create_model(spec.pop("name"), **spec)
+
+
+_own_module: ContextVar[nn.Module | None] = ContextVar("module", default=None)
+
+
+@contextmanager
+def own_network(module: nn.Module) -> Iterator[str]:
+    """Yield the name with which `create_model` returns a copy of the module while the `with` block lasts.
+
+    Errors: InputError (`module` is no module).
+    """
+    from torch import nn
+
+    if not isinstance(module, nn.Module):
+        raise InputError(f"model is a {type(module).__name__}; expected a torch.nn.Module. Give the network itself.")
+    token = _own_module.set(module)
+    try:
+        yield OWN + type(module).__name__
+    finally:
+        _own_module.reset(token)
+
+
+def _copy_own(name: str, in_channels: int, num_classes: int) -> nn.Module:
+    """Return a copy of the user's own module after trying it on an image of zeros. Errors: InputError."""
+    import torch
+
+    module = _own_module.get()
+    if module is None:
+        raise InputError(
+            f"the network {name.removeprefix(OWN)} is a module of your own, whose code is not in the run. In Python: load_run(RUN, "
+            "model=…) with a module of that class."
+        )
+    copy = deepcopy(module).cpu()
+    if torch.get_default_device().type == "meta":  # only shapes are wanted
+        return copy
+    probe, expected = (
+        torch.zeros(1, in_channels, PROBE_PX, PROBE_PX, device="cpu"),
+        (1, num_classes, PROBE_PX, PROBE_PX),
+    )
+    try:
+        with torch.inference_mode():
+            scores = copy.eval()(probe)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        raise InputError(
+            f"{type(module).__name__} failed on an image {tuple(probe.shape)}: {error}. It must take (N, {in_channels}, H, W), the "
+            "bands of the data."
+        ) from error
+    shape = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
+    if shape != expected:
+        raise InputError(
+            f"{type(module).__name__} made {shape} of an image {tuple(probe.shape)}; expected scores {expected}: one channel for each "
+            "class of the legend, as high and wide as the image. Change its last layer."
+        )
+    return copy
 
 
 @name_missing_extra()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,11 +24,13 @@ from deepnets4eo.plugins import load_plugin, plugins_of
 from deepnets4eo.segmenters.checksums import ENCODER, RunFolder, open_sealed, seal, write_recipe
 from deepnets4eo.segmenters.history import FIGURE_IN, plot_curves, read_log
 from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.networks import own_network
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.tiling import Tiling
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from torch import nn
 
 # what constructors raise for values of the wrong kind or size in a card, and torch for tensors that it cannot make
 UNFIT = (
@@ -133,7 +135,7 @@ def save_run(
 
 
 @Reading.of_source("Is it whole? Copy it again.", RunError)
-def load_run(folder: str | Path) -> Run:
+def load_run(folder: str | Path, *, model: nn.Module | None = None) -> Run:
     """Read a run after checking every file against its card.
 
     Errors: RunError (the folder is no run, is truncated or changed, or needs a network that is not installed).
@@ -141,12 +143,14 @@ def load_run(folder: str | Path) -> Run:
     Parameters
     ----------
     folder : the folder that training wrote; or the name of a model that comes with weights, such as "buildings"
+    model : a module of your own like the one that was trained; the run gets a copy of it with the weights
 
     Returns
     -------
     The run, whose segmenter is on the CPU.
     """
-    with offline("a run is restored from its own files alone. Train the run again, so that it holds its weights."):
+    own = own_network(model) if model is not None else nullcontext()
+    with own, offline("a run is restored from its own files alone. Train the run again, so that it holds its weights."):
         return _restore(run_path(folder))
 
 

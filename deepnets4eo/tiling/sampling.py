@@ -144,7 +144,7 @@ def sample_pixels(
         if picked.size:
             stack = features(sample)[:, rows, cols]
             vectors.append(stack.reshape(stack.shape[0], -1).T[picked])
-            class_indices.append(np.searchsorted(legend.values, labels.ravel()[picked]).astype(np.uint8))
+            class_indices.append(legend.to_index()[labels.ravel()[picked]])
             windows_of.append(np.full(picked.size, number))
             cells_of.append(_cell_numbers(picked, labels.shape[1], stride_px, cell_px))
         if choice.done:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
         write_run as write_run,
     )
     from .ground import overlapping_pairs
-    from .job import SEEDS, load_recipe as load_recipe, train as train, train_seeds as train_seeds
+    from .image_masks import ImageMaskFolders as ImageMaskFolders
+    from .job import load_recipe as load_recipe, train as train, train_seeds as train_seeds
     from .losses import (
         CrossEntropy,
         FeatureContrast,
@@ -60,6 +61,7 @@ else:
         public={
             ".data": ["SceneSamples", "ValidationLoader"],
             ".fit": ["build_segmenter", "fit_segmenter", "write_run"],
+            ".image_masks": ["ImageMaskFolders"],
             ".job": ["load_recipe", "train", "train_seeds"],
             ".scenes": ["open_layers"],
             ".splits": ["make_split"],
@@ -72,7 +74,6 @@ else:
             ".epochs": ["CHECKPOINTS", "checkpoint"],
             ".fit": ["write_results"],
             ".ground": ["overlapping_pairs"],
-            ".job": ["SEEDS"],
             ".losses": [
                 "CrossEntropy",
                 "FeatureContrast",

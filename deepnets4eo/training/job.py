@@ -11,27 +11,34 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.cards import CardKind, DatasetCard, recipe_path
 from deepnets4eo.device import check_devices
 from deepnets4eo.errors import InputError, OtherJobError, Reading, RunError
 from deepnets4eo.evaluation import mean_scores
+from deepnets4eo.evaluation.comparison import SEEDS
 from deepnets4eo.files import check_overwrite, read_json, remove, remove_leftovers, sha256, write_json
 from deepnets4eo.formats import allow_user_files, offline, user_files
 from deepnets4eo.jobs import identity, output_lock
 from deepnets4eo.lazy import check_extra, name_missing_extra
 from deepnets4eo.outputs import check_not_inputs
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.segmenters import RunFolder
+from deepnets4eo.segmenters import RunFolder, load_run
 from deepnets4eo.segmenters.downloads import allow_downloads
 from deepnets4eo.segmenters.history import draw_runs
+from deepnets4eo.segmenters.networks import own_network
 from deepnets4eo.training.epochs import CHECKPOINTS, LAST
 from deepnets4eo.training.heartbeat import line_per_minute
+from deepnets4eo.training.image_masks import ImageMaskFolders
 from deepnets4eo.training.ranks import Rank
 from deepnets4eo.training.recipe import Recipe, differing_keys, read_recipe, resolve
 from deepnets4eo.training.tasks import SEGMENTATION, Task, TrainOptions, load_task
 
+if TYPE_CHECKING:
+    from torch import nn
+
+OWN_RECIPE = "unet-resnet34"  # by which a user's module is trained
 OFFLINE = "a recipe goes online only where that was asked for. Add --online, or give a file on this computer."
 MADE = (
     "card.json", CHECKPOINTS, "confusion.csv", "curves.png", "estimator.skops", "legend.yaml", "log.csv", "look.yaml",
@@ -40,16 +47,16 @@ MADE = (
 FILES = "files.json"
 BESIDE = (".aux.xml", ".ovr", ".qgz", ".qml", ".txt", ".md", ".log")  # what other programs write beside data
 NAMED = 3
-SEEDS = "seeds.json"
 SPLIT_KEYS = ("data.split_seed", "data.fold")
 
 
 @name_missing_extra()
 def train(
-    recipe: str | Path | Recipe,
-    out: str | Path,
+    recipe: str | Path | Recipe | None = None,
+    out: str | Path | None = None,
     *,
-    data: str | Path | Sequence[str | Path] = (),
+    data: str | Path | Sequence[str | Path] | ImageMaskFolders = (),
+    model: nn.Module | None = None,
     overrides: Sequence[str] = (),
     options: TrainOptions | None = None,
 ) -> Path:
@@ -68,17 +75,35 @@ def train(
 
     Parameters
     ----------
-    recipe : name in the catalog, YAML file, or a Recipe
-    out : the run folder
-    data : Folders for the recipe's patterns; or one as "DATASET=FOLDER", whose files a dataset card pairs.
+    recipe : name in the catalog, YAML file, or a Recipe; by default "unet-resnet34", if `model` is given
+    out : the run folder; by default `runs/NAME`, by the recipe or the class of `model`
+    data
+        Folders for the recipe's patterns; or one as "DATASET=FOLDER", whose files a dataset card pairs; or `ImageMaskFolders`.
+    model
+        A module of your own, (N, C, H, W) float32 → scores (N, K, H, W), in place of the recipe's network. It has the trained weights
+        afterwards; `load_run(run, model=…)` restores it, whose code is not in the run.
     overrides : values of the recipe to change, as `section.key=value`
     options : device, resume, finish, overwrite, online, devices
 
     Returns
     -------
     The run folder.
+
+    Examples
+    --------
+    ```python
+    run = train(model=MyNet(3, 6), data=ImageMaskFolders("images", "masks"), out="runs/mine", overrides=["train.epochs=20"])
+    predict(load_run(run, model=MyNet(3, 6)), "scene.tif", "labels.tif")
+    ```
     """
-    options, out = options or TrainOptions(), Path(out)
+    if model is not None:
+        return _train_own(model, recipe or OWN_RECIPE, out, data, overrides, options or TrainOptions())
+    if recipe is None:
+        raise InputError(
+            "neither a recipe nor a model is given. Give a recipe, e.g. unet-resnet34, or model=a torch.nn.Module."
+        )
+    options, out = options or TrainOptions(), _run_folder(recipe, out)
+    data, overrides = _with_folders(recipe, out, data, overrides, options)
     resolved, task = load_recipe(recipe, data=data, overrides=overrides)
     check_extra(resolved.train.logger.removesuffix("-offline"))
     rank = Rank.current()
@@ -112,6 +137,56 @@ def train(
             if not any(out.rglob(f"{CHECKPOINTS}/**/*.safetensors")):  # there is nothing to resume
                 _clear(out)
             raise
+
+
+def _run_folder(recipe: str | Path | Recipe, out: str | Path | None) -> Path:
+    """Return the folder of the run: `out`, or by default `runs/NAME`."""
+    if out is not None:
+        return Path(out)
+    return Path("runs") / (recipe.task if isinstance(recipe, Recipe) else Path(recipe).stem)
+
+
+def _with_folders(
+    recipe: str | Path | Recipe,
+    out: Path,
+    data: str | Path | Sequence[str | Path] | ImageMaskFolders,
+    overrides: Sequence[str],
+    options: TrainOptions,
+) -> tuple[str | Path | Sequence[str | Path], Sequence[str]]:
+    """Return data and overrides for `load_recipe`: images and masks of two folders become scenes and a legend of the recipe."""
+    if not isinstance(data, ImageMaskFolders):
+        return data, overrides
+    check_overwrite(out, overwrite=options.overwrite, resume=options.resume)
+    resolved, _ = load_recipe(recipe, overrides=overrides)
+    chosen = {override.partition("=")[0].strip() for override in overrides}
+    return (), [*overrides, *data.overrides(resolved, chosen, out)]
+
+
+def _train_own(
+    model: nn.Module,
+    recipe: str | Path | Recipe,
+    out: str | Path | None,
+    data: str | Path | Sequence[str | Path] | ImageMaskFolders,
+    overrides: Sequence[str],
+    options: TrainOptions,
+) -> Path:
+    """Train a user's module by the rest of a recipe; its weights become the trained ones."""
+    if options.devices > 1:
+        raise InputError(f"a module of your own cannot be sent to {options.devices} processes. Give devices=1.")
+    with own_network(model) as name:
+        resolved, _ = load_recipe(recipe, overrides=overrides)
+        if not resolved.model.network:
+            raise InputError(
+                f"the task {resolved.task} of the recipe trains no network. Choose another recipe, e.g. {OWN_RECIPE}."
+            )
+        section: dict[str, Any] = {"network": name, "encoder": None, "encoder_weights": None, "options": {}}
+        own = resolved.model_copy(update={"model": resolved.model.model_copy(update=section)})
+        out = Path("runs") / type(model).__name__ if out is None else Path(out)
+        kept = [override for override in overrides if not override.startswith("model.")]  # those are in `own`
+        run = train(own, out, data=data, overrides=kept, options=options)
+    trained = load_run(run, model=model).segmenter
+    model.load_state_dict(trained.module.state_dict())  # type: ignore[attr-defined]
+    return run
 
 
 @Reading.of_source("Is it the right file? Correct it, or write it again.")
@@ -328,10 +403,10 @@ def _data_files(recipe: Recipe, out: Path) -> Iterator[Path]:
 
 def train_seeds(
     recipe: str | Path | Recipe,
-    out: str | Path,
+    out: str | Path | None,
     count: int,
     *,
-    data: str | Path | Sequence[str | Path] = (),
+    data: str | Path | Sequence[str | Path] | ImageMaskFolders = (),
     overrides: Sequence[str] = (),
     options: TrainOptions | None = None,
 ) -> Path:
@@ -348,7 +423,7 @@ def train_seeds(
     Parameters
     ----------
     recipe, data, overrides : arguments as in `train`
-    out : folder of the runs
+    out : folder of the runs; by default `runs/RECIPE`
     count : number of seeds, at least 2
     options
         Arguments as in `train`. With `resume`, finished runs of the same recipe are kept; with `finish`, seeds that were not begun are
@@ -364,7 +439,8 @@ def train_seeds(
         raise InputError(
             "torchrun starts the processes of one training, not of several seeds. Leave it out, and give --devices."
         )
-    options, out = options or TrainOptions(), Path(out)
+    options, out = options or TrainOptions(), _run_folder(recipe, out)
+    data, overrides = _with_folders(recipe, out, data, overrides, options)
     resolved, _ = load_recipe(recipe, data=data, overrides=overrides)
     if getattr(resolved.data, "val_share", None) == 0 and not getattr(resolved.data, "val_scenes", ()):
         raise InputError(

@@ -59,15 +59,16 @@ class EpochProgress:
 
     def step_done(self, step: int, loss_sum: SupportsFloat) -> None:
         """Advance the bar by one batch, or log a line if the last one is old."""
-        self.bar.advance(self.task)
-        if not self.bar.disable:
-            progress_drawn()
         self.steps += 1
         left = (self.epochs - self.epoch) * self.of + self.of - step
+        seconds = (self.clock() - self.started_s) / self.steps * left
+        in_all = f", about {duration_text(seconds)} left in all" if self.steps >= TIMED[1] else ""
+        self.bar.update(self.task, advance=1, description=f"epoch {self.epoch}/{self.epochs}{in_all}")
+        if not self.bar.disable:
+            progress_drawn()
         self._estimate(left, loss_sum)
         if not self._is_due():
             return
-        seconds = (self.clock() - self.started_s) / self.steps * left
         loss = float(loss_sum) / step  # on a GPU this waits for the step
         self._log(f"step {step}/{self.of}: loss {loss:.4f}, about {duration_text(seconds)} left")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 import numpy as np
 from affine import Affine
@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.cards import VOID, Legend
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, check_choice
+from deepnets4eo.evaluation import LabelReader, LegendLabels
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Grid, Window, whole
 from deepnets4eo.lazy import name_missing_extra
-from deepnets4eo.rasters import LABELS, CogWriter, Scene
+from deepnets4eo.options import Unknown
+from deepnets4eo.rasters import LABELS, CogWriter, Layer, Scene
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,6 +50,7 @@ class SceneDataset:
     tile_px : side of the windows; what reaches beyond the edge is 0, its mask 255
     layers : those whose bands make the image, in this order
     transforms : sample → sample, as of torchgeo
+    unknown : "error" or "void", for values and colours of labels that the legend lacks
 
     Examples
     --------
@@ -65,12 +68,19 @@ class SceneDataset:
         tile_px: int = 256,
         layers: Sequence[str] = (IMAGE,),
         transforms: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+        unknown: Unknown = "error",
     ) -> None:
         if not scenes or tile_px < 1:
             raise InputError(
                 f"{len(scenes)} scenes and tile_px={tile_px} make no samples. Give a scene, and a side of 1 or more."
             )
-        self.scenes, self.layers, self.transforms = list(scenes), tuple(layers), transforms
+        check_choice("unknown", unknown, get_args(Unknown))
+        self.scenes, self._labelled = list(scenes), [LABELS in scene.layers for scene in scenes]
+        self._labels = [
+            _with_legend(scene, legend, unknown) if labelled else scene
+            for scene, labelled in zip(self.scenes, self._labelled, strict=True)
+        ]
+        self.layers, self.transforms = tuple(layers), transforms
         self._to_index = legend.to_index()
         self.windows = [
             (number, Window(row, column, tile_px, tile_px))
@@ -89,14 +99,24 @@ class SceneDataset:
         import torch
 
         number, window = self.windows[index]
-        read = self.scenes[number].read(window)
+        scene = self.scenes[number]
+        read = scene.read(window, self.layers)
         valid = read["valid"]
         image = np.where(valid, np.concatenate([read[name] for name in self.layers]), np.float32(0))
         sample: dict[str, Tensor] = {IMAGE: torch.from_numpy(np.ascontiguousarray(image, np.float32))}
-        if LABELS in read:
-            mask = np.where(valid, self._to_index[read[LABELS]], VOID)
+        if self._labelled[number]:
+            labels = self._labels[number].read(window, (LABELS,))[
+                LABELS
+            ]  # apart: where they are void, the image is not
+            mask = np.where(valid, self._to_index[labels], VOID)
             sample[MASK] = torch.from_numpy(mask.astype(np.int64))
         return sample if self.transforms is None else self.transforms(sample)
+
+
+def _with_legend(scene: Scene, legend: Legend, unknown: Unknown) -> Scene:
+    """Return the scene with labels as values of the legend. Errors: InputError (labels of an unusable type)."""
+    reader = LabelReader(scene.layers[LABELS], legend, unknown=unknown)
+    return Scene({**scene.layers, LABELS: Layer(LegendLabels(reader.on(scene.grid), legend))}, scene.grid)
 
 
 def write_samples(

@@ -99,4 +99,4 @@ def test_an_unknown_recipe_is_refused(place: Path, capsys: pytest.CaptureFixture
 
 def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--help"]) == 0
-    assert capsys.readouterr().out.count("\n  deepnets4eo train ") == 4
+    assert capsys.readouterr().out.count("\n  deepnets4eo train ") == 5

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from geotiff import write_geotiff
+from refusals import raises_naming
 
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
@@ -58,6 +59,19 @@ def test_windows_hold_the_scene_with_class_indices_and_void_beyond_the_edge() ->
     np.testing.assert_array_equal(mask[:20, :30], np.select([labels == 7, labels == 3], [0, 1], 255))
     assert (mask[20:] == 255).all()
     assert (mask[:, 30:] == 255).all()
+
+
+def test_values_that_the_legend_lacks_are_refused_or_void_and_hide_no_image() -> None:
+    opened, image, labels = scene()
+    strange = np.where(labels == 7, np.uint8(9), labels)
+    with_others = Scene.open(image=image, labels=strange)
+    with raises_naming(InputError, 9, "void"):
+        SceneDataset([with_others], LEGEND, tile_px=32)[0]
+    sample = SceneDataset([with_others], LEGEND, tile_px=32, unknown="void")[0]
+    np.testing.assert_array_equal(sample["mask"].numpy()[:20, :30], np.where(strange == 3, 1, 255))
+    np.testing.assert_array_equal(sample["image"].numpy()[:, :20, :30], image)
+    with raises_naming(InputError, "ignore"):
+        SceneDataset([opened], LEGEND, unknown="ignore")  # type: ignore[arg-type]
 
 
 def test_a_dataset_of_masks_becomes_scenes_and_back(tmp_path: Path) -> None:
