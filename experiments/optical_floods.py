@@ -1,6 +1,6 @@
 """Water in optical images of 0.5 m: made-up places with the truth of every pixel, and houses in flood water at real ones.
 
-Usage: python experiments/optical_floods.py [--data FOLDER] [--seeds 3] [--size-px 768]
+Usage: python experiments/optical_floods.py [--data FOLDER] [--seeds 3] [--size-px 768] [--words FILE [--before FILE] [--only PLACE]]
 
 Made-up places (SYNTHETIC) are of the styles and the hazard that the network of models/floods/water did not learn from; the pixels of
 all places are counted together, without those where a crown hides water. Dry are places that no flood struck, the rivers and
@@ -9,6 +9,8 @@ ponds of which are no new water. A plain way comes along: smooth, large, and not
 FOLDER holds the sample sets by name; what is missing is left out. At real places a house counts as inundated where new water fills
 more than 0.4 of the ring of 2 to 12 m around it, or more than half of the nearest ground that is seen, as in the damage job; where there is no image before, any water. The constants of
 the surfaces were chosen while looking at midwest-flooding_00000000 and _00000006, those of the network on made-up places alone.
+
+With --words only what `flood` and `damage` say at whole places is measured, kept in FILE, and printed beside an earlier FILE.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 from places.damage_scores import SITES, DamageCase
+from places.water_words import measure_words, words_table
 from scipy import ndimage
 from script import plain_errors, require_files
 from world import draw_pair, hazard_names
@@ -34,7 +37,7 @@ from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards import model_path
 from deepnets4eo.damage.images import in_colour
 from deepnets4eo.damage.vocabulary import DAMAGED
-from deepnets4eo.files import read_yaml
+from deepnets4eo.files import read_json, read_yaml
 from deepnets4eo.floods import WaterMapper, optical_water, surface_scene, water_around, write_seen_water
 from deepnets4eo.floods.thresholds import DRY, FLOOD, PERMANENT_WATER, parts_with
 from deepnets4eo.floods.water_network import SHIPPED, SceneTone, open_water_network
@@ -205,7 +208,14 @@ def main() -> None:
         "--seeds", type=int, default=3, help="made-up places of each style and hazard; 0: real places alone"
     )
     parser.add_argument("--size-px", type=int, default=768)
+    parser.add_argument("--words", type=Path, help="JSON of what the jobs say, which a later call goes on with")
+    parser.add_argument("--before", type=Path, help="such a JSON of another state of the toolbox")
+    parser.add_argument("--only", default="", help="part of the names of the places")
     arguments = parser.parse_args()
+    if arguments.words:
+        rows = measure_words(arguments.data, arguments.words, arguments.only)
+        print(words_table(rows, read_json(arguments.before) if arguments.before else {}))
+        return
     if arguments.seeds:
         made_up(arguments.seeds, arguments.size_px)
     if arguments.data:

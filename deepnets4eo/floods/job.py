@@ -197,12 +197,15 @@ def _write(job: FloodJob, opened: FloodScene, run: Run, folder: Path) -> FloodMa
     assert isinstance(mapper, WaterMapper)
     labels, dry = Layer.open(folder / LABELS), Layer.open(folder / PROBABILITY)
     recognition = measure_recognition(opened.scene, mapper, labels)
-    doubt = recognition.finding(event.is_flood, "look_for_water")
+    # whoever maps a flood says that there is one: colours of which nothing is found do not prove that there is none
+    flooded = True if event.is_flood is None and mapper.dates[POST].by_appearance else event.is_flood
+    doubt = recognition.finding(flooded, "look_for_water")
     first = [] if doubt is None else [doubt]
     findings = [*first, *event.findings(), *opened.findings, *mode_findings(mapper)]
     sure = labels
     if doubt is not None:
-        sure = write_sure_water(labels, folder / SURE, opened.scene, mapper, opened.outlines, dry)
+        reach_m = recognition.doubted_m(flooded)
+        sure = write_sure_water(labels, folder / SURE, opened.scene, mapper, opened.outlines, dry, reach_m)
     with job.output.products() as products:
         write_rasters(sure, dry, products.folder, event)
         polygons, summary, names, findings = write_products(

@@ -62,8 +62,12 @@ class SurfaceRules:
     min_smoke_blueness: float = 0.02
     max_alike_distance2: float = 11.3  # squared, from the colour of sure water: χ² of 99 % in three dimensions
     max_colour_sd: tuple[float, ...] = (3.0, 3.0, 6.0)
-    max_streaked_sd: tuple[float, ...] = (8.0, 8.0, 15.0)  # in wind and haze
     min_sure_area_m2: float = 10_000.0  # of one part of new water: a burnt field that was taken for water had 4,800
+    # Of water known from before, medians of a part: the chroma varies by 0.8 to 1.9 in rivers and muddy ponds (Harvey 377, Midwest 00
+    # and 06, Florence 318 and 520), by 2.6 to 3.5 on bare fields and woods that a network took for water (Adiyaman 6 and 2 NE, Florence
+    # 318); excess green over brightness is 0.05 to 0.3 in the former, −0.035 to −0.002 on the fields of Adiyaman. No other place was looked at.
+    max_known_chroma_sd: float = 2.5
+    min_known_greenness: float = -0.01
     # of the image, from which a brighter flood gives a colour, too: muddy water around dark crowns
     min_wide_share: float = 0.3
     core_depth_px: int = 3  # how deep in sure water its colour is measured
@@ -314,6 +318,22 @@ def _lawns(mask: Mask, image: FloatImage) -> Mask:
     return np.asarray(np.concatenate([[False], shares > SurfaceRules.min_lawn_share])[parts], bool)
 
 
+def without_bare_ground(water: Mask, image: FloatImage) -> Mask:
+    """Return the parts of water (h, w) that are of one colour in an image (3, h, w), and not as brown as bare soil."""
+    parts, count = ndimage.label(water)
+    if not count:
+        return water
+    red, green, blue = image
+    mottle = np.maximum(*(_deviation(band, SurfaceRules.chroma_window_px) for band in (red - green, blue - green)))
+    greenness = excess_green(red, green, blue) / np.maximum(image.sum(axis=0), 1)
+    core = ndimage.binary_erosion(water, iterations=SurfaceRules.core_depth_px)  # the edge is mottled by the shore
+    numbers = np.arange(1, count + 1)
+    inner = np.where(np.isin(parts, np.unique(parts[core])) & ~core, 0, parts)
+    medians = [np.asarray(ndimage.median(values, inner, numbers)) for values in (mottle, greenness)]
+    kept = (medians[0] <= SurfaceRules.max_known_chroma_sd) & (medians[1] >= SurfaceRules.min_known_greenness)
+    return np.asarray(np.concatenate([[False], kept])[parts])
+
+
 def _same_colour(new: Mask, before: FloatImage, after: FloatImage, pixel_m2: float) -> Mask:
     """Add to new water the patches that have its colour now and had another colour before, in the same light of both dates."""
     earlier, later = (_colours(image, 5) for image in (before, after))
@@ -326,7 +346,7 @@ def _same_colour(new: Mask, before: FloatImage, after: FloatImage, pixel_m2: flo
     if brighter and new.mean() < SurfaceRules.min_wide_share:  # as bare soil is, and roofs
         return new
     earlier += np.median((later - earlier)[:, ~new], axis=1)[:, None, None]
-    far, was_far = (_from_colour(later[:, core], image, SurfaceRules.max_colour_sd) for image in (later, earlier))
+    far, was_far = (_from_colour(later[:, core], image) for image in (later, earlier))
     like = (
         (far < SurfaceRules.max_alike_distance2)
         & (was_far > 2 * SurfaceRules.max_alike_distance2)
@@ -336,18 +356,10 @@ def _same_colour(new: Mask, before: FloatImage, after: FloatImage, pixel_m2: flo
     return parts_with(like, like, SurfaceRules.min_patch_m2 / pixel_m2) | new
 
 
-def looks_like(part: Mask, image: FloatImage, others: Mask) -> float:
-    """Return the share of other pixels of an image (3, h, w) that have the colour of a part, even if the part is streaked."""
-    core = ndimage.binary_erosion(part, iterations=SurfaceRules.core_depth_px)
-    colours = _colours(image, 5)
-    far = _from_colour(colours[:, core if core.any() else part], colours, SurfaceRules.max_streaked_sd)
-    return float((far < SurfaceRules.max_alike_distance2)[others].mean()) if others.any() else 0.0
-
-
-def _from_colour(colours: FloatImage, image: FloatImage, widest: tuple[float, ...]) -> FloatImage:
-    """Squared distance (h, w) of each pixel of an image from the middle of some colours (3, n), in their deviations, at most `widest`."""
+def _from_colour(colours: FloatImage, image: FloatImage) -> FloatImage:
+    """Squared distance (h, w) of each pixel of an image from the middle of some colours (3, n), in their bounded deviations."""
     middle = np.median(colours, axis=1)[:, None, None]
-    spread = np.clip(_spread(colours), (1.0, 1.0, 2.0), widest)[:, None, None]
+    spread = np.clip(_spread(colours), (1.0, 1.0, 2.0), SurfaceRules.max_colour_sd)[:, None, None]
     return np.asarray((((image - middle) / spread) ** 2).sum(axis=0), np.float32)
 
 

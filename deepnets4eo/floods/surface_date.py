@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 
 from deepnets4eo.arrays import ByteImage, FloatImage, Mask
 from deepnets4eo.errors import InputError
-from deepnets4eo.floods.optical import SurfaceRules, looks_like, optical_water
+from deepnets4eo.floods.optical import SurfaceRules, optical_water, without_bare_ground
 from deepnets4eo.floods.thresholds import DRY, WATER_PROBABILITY
 from deepnets4eo.floods.water_date import NewWater, Recognised, Sample, Tile, WaterDate, WaterSearch, by_roles
 from deepnets4eo.floods.water_network import SceneTone
@@ -85,10 +85,8 @@ class SurfaceDate(WaterDate):
 
     def lasting_water(self, tile: Tile) -> tuple[Mask, Mask]:
         water = self.water(tile)
-        return np.asarray(water > WATER_PROBABILITY), np.asarray(water >= SurfaceRules.min_seed_probability)
-
-    def share_alike(self, lost: Mask, values: FloatImage, others: Mask) -> float | None:
-        return looks_like(lost, values, others)
+        lasting = without_bare_ground(np.asarray(water > WATER_PROBABILITY), tile.values)
+        return lasting, lasting & (water >= SurfaceRules.min_seed_probability)
 
     def is_patch(self, area_m2: float) -> bool:
         return area_m2 < SurfaceRules.small_image_m2

@@ -211,10 +211,6 @@ class WaterDate(ABC):
         none = np.zeros(tile.seen.shape, bool)
         return none, none
 
-    def share_alike(self, lost: Mask, values: FloatImage, others: Mask) -> float | None:
-        """Return the share of other ground that looks as lost water does; None if appearance decides nothing."""
-        return None
-
     def is_patch(self, area_m2: float) -> bool:
         """Return whether an image of an area is too small for the water that this kind looks for."""
         return False

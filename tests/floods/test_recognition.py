@@ -1,5 +1,6 @@
 """Where water is not recognised, ground is not known to be dry; the edge of a moved image is no water."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from deepnets4eo.floods import (
     surface_scene,
     write_sure_water,
 )
-from deepnets4eo.floods.optical import mirror_unseen
+from deepnets4eo.floods.optical import mirror_unseen, without_bare_ground
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
 from deepnets4eo.outputs import EventInfo
 from deepnets4eo.prediction import predict
@@ -78,9 +79,9 @@ def test_a_lake_that_is_not_shown_proves_that_water_is_not_recognised(tmp_path: 
     found = measure_recognition(scene, mapper, labels)
     assert found.known == pytest.approx(70 * SIDE, rel=0.1)
     assert found.lost == found.known
-    assert found.alike > 0.5
-    for flooded, reliable in ((None, False), (True, False), (False, True)):
-        assert found.is_reliable(flooded) is reliable
+    assert found.sure == 1
+    for flooded, doubted_m in ((None, 80), (True, math.inf), (False, 0)):
+        assert found.doubted_m(flooded) == doubted_m
     assert "100% of the water that is known from before as dry ground" in found.finding(None, "").message
     sure = write_sure_water(labels, tmp_path / "sure.tif", scene, mapper).read()[0][0]
     assert (sure == NOT_SEEN).mean() > 0.95
@@ -90,25 +91,57 @@ def test_a_lake_that_stays_and_ground_that_is_found_again_are_told(tmp_path: Pat
     scene, mapper, labels = mapped(with_lake(land()), with_lake(land(1)), tmp_path)
     found = measure_recognition(scene, mapper, labels)
     assert found.lost < 0.1 * found.known
-    assert found.is_reliable(None)
-    assert not found.is_reliable(flooded=True)
+    assert [found.doubted_m(flooded) for flooded in (None, True)] == [0, math.inf]
     sure = write_sure_water(labels, tmp_path / "sure.tif", scene, mapper).read()[0][0]
     assert (sure[40:-40, 100:-40] == DRY).mean() > 0.5
     assert (sure[40:-40, 10:60] == PERMANENT_WATER).all()
 
 
 @pytest.mark.parametrize(
-    ("found", "reliable"),
+    ("found", "doubted_m"),
     [
-        (Recognition(1000, 0, 100, 60, sure=0.05, alike=0.22), True),  # as a ploughed field at Moore
-        (Recognition(1000, 0, 100, 60, sure=0.05, alike=0.7), False),
-        (Recognition(1000, 0, 100, 60, sure=0.5), False),
-        (Recognition(1000, 0, 100, 40, sure=0.5), True),
-        (Recognition(), True),
+        (Recognition(1000, 0, 100, 60, sure=0.0), 0),  # as a ploughed field at Moore
+        (Recognition(1000, 0, 100, 60, sure=0.08), 80),  # as the river at Harvey 377
+        (Recognition(1000, 0, 100, 40, sure=0.5), 0),
+        (Recognition(), 0),
     ],
 )
-def test_lost_water_counts_where_it_was_sure_mapped_or_spread(found: Recognition, reliable: bool) -> None:
-    assert found.is_reliable(None) is reliable
+def test_lost_water_counts_if_some_of_it_was_sure(found: Recognition, doubted_m: float) -> None:
+    assert found.doubted_m(None) == doubted_m
+
+
+def test_lost_water_leaves_open_its_own_surroundings_and_not_the_city(tmp_path: Path) -> None:
+    other = np.ascontiguousarray(land(3)[:, ::-1])  # the pattern of the ground is found again nowhere
+    scene, mapper, labels = mapped(with_lake(land()), other, tmp_path)
+    found = measure_recognition(scene, mapper, labels)
+    assert found.finding(None, "").wording == "water_not_told_nearby"
+    assert "Within 80 m of that water" in found.finding(None, "").message
+    reach_m = found.doubted_m(None)
+    near, everywhere = (
+        write_sure_water(labels, tmp_path / f"{name}.tif", scene, mapper, reach_m=reach).read()[0][0]
+        for name, reach in (("near", reach_m), ("everywhere", math.inf))
+    )
+    assert (near[:, :140] == NOT_SEEN).mean() > 0.9
+    assert (near[:, 160:] == DRY).all()
+    assert (everywhere == NOT_SEEN).mean() > 0.9
+
+
+@pytest.mark.parametrize(("colour", "sd"), [((158, 115, 84), 0.5), ((60, 80, 50), 4.5)])
+def test_bare_soil_and_mottled_ground_that_were_taken_for_water_are_not_lost_water(
+    tmp_path: Path, colour: tuple[int, int, int], sd: float
+) -> None:
+    field = land()
+    noise = np.random.default_rng(9).normal(0, sd, (3, SIDE, 70))
+    field[LAKE] = np.clip(np.array(colour)[:, None, None] + noise, 0, 255)
+    water = np.zeros((SIDE, SIDE), bool)
+    water[:, :70] = True
+    lake = with_lake(land())
+    assert not without_bare_ground(water, field.astype(np.float32)).any()
+    np.testing.assert_array_equal(without_bare_ground(water, lake.astype(np.float32)), water)
+    if sd < 1:  # so smooth that surfaces take it for water
+        scene, mapper, labels = mapped(field, land(1), tmp_path)
+        assert mapper.dates["pre_1"].water(mapper._tile(field.astype(np.float32), np.ones_like(water)))[100, 30] > 0.5
+        assert measure_recognition(scene, mapper, labels).known == 0
 
 
 @pytest.mark.parametrize(
@@ -119,9 +152,9 @@ def test_a_patch_does_not_tell_where_the_water_that_it_shows_ends(
     new: int, flooded: bool | None, reliable: bool
 ) -> None:
     patch = Recognition(4000, new, small=True)
-    assert patch.is_reliable(flooded) is reliable
+    assert patch.doubted_m(flooded) == (0 if reliable else math.inf)
     assert (patch.finding(flooded, "Give a map.") is None) is reliable
-    assert replace(patch, small=False).is_reliable(flooded) is (reliable or bool(new))
+    assert replace(patch, small=False).doubted_m(flooded) == (0 if reliable or new else math.inf)
 
 
 @pytest.mark.parametrize(("side", "small"), [(88, True), (92, False)])
@@ -167,10 +200,26 @@ def test_a_flood_of_which_nothing_is_found_is_not_told_and_another_event_has_non
     assert area["seen_ha"] + area["unknown_ha"] == pytest.approx(plain.summary["area"]["seen_ha"])
 
 
+def test_colours_do_not_prove_that_there_is_no_flood_unless_the_hazard_is_dry(tmp_path: Path) -> None:
+    for seed, name in enumerate(("pre", "post")):
+        write_geotiff(tmp_path / f"{name}.tif", land(seed), gsd=1.0)
+    unnamed, fire = (
+        map_flood(
+            [tmp_path / "pre.tif"], tmp_path / "post.tif", tmp_path / f"out{name}", FloodOptions(assume_registered=True),
+            event=EventInfo(name=name),
+        )
+        for name in ("", "Wildfire")
+    )  # fmt: skip
+    assert unnamed.headline().startswith("It is not told how much is flooded: 0 ha (0–")
+    assert 0.1 < unnamed.summary["area"]["seen_ha"] < fire.summary["area"]["seen_ha"]  # ground that is found again is dry
+    assert fire.headline().startswith("No flood was found in 4")
+    assert "water_not_told" not in {one.code for one in fire.findings}
+
+
 def test_a_flood_that_is_found_is_told_whatever_the_event(tmp_path: Path) -> None:
     scene, mapper, labels = mapped(land(), with_lake(land(1)), tmp_path)
     assert (labels.read()[0][0] == FLOOD).mean() > 0.2
-    assert measure_recognition(scene, mapper, labels).is_reliable(flooded=True)
+    assert not measure_recognition(scene, mapper, labels).doubted_m(flooded=True)
 
 
 def village(seed: int) -> NDArray[np.float64]:

@@ -93,7 +93,9 @@ def find_water(site: Site) -> WaterAround | None:
             doubt = recognition.finding(site.event.is_only_flood, "give_water")
             if doubt is not None:
                 mapper = cast(WaterMapper, _mapper_run(site, folder).segmenter)
-                water = write_sure_water(water, folder / "water_sure.tif", _dates(site), mapper, outlines)
+                water = write_sure_water(
+                    water, folder / "water_sure.tif", _dates(site), mapper, outlines, reach_m=recognition.doubted_m(site.event.is_flood)
+                )  # fmt: skip
         around = water_around(
             water, outlines, any_water=not is_new, reach_m=reach_m, pixel_m=_pixel_m(water.grid, post), nearby=doubt is None,
             workers=settings.workers,
