@@ -465,6 +465,27 @@ def test_houses_whose_ground_is_hidden_count_as_wet_as_the_nearest_ground_that_i
     assert [after.inundation[name] for name in counts] == [0, 0, 3, 1, 3]
 
 
+@pytest.mark.parametrize(("wet", "water", "everywhere"), [(34, None, True), (31, None, False), (34, "map.tif", False)])
+def test_where_nearly_all_ground_that_is_seen_is_wet_all_may_be_damaged(
+    wet: int, water: str | None, everywhere: bool
+) -> None:
+    """41 houses that look whole, most of them in water, and others whose ground looks dry."""
+    frame = pd.DataFrame({"id": [str(n) for n in range(41)], "status": "assessed", "reason": "", "method": "pre_post"})
+    answers = np.where(np.arange(41) < wet, "yes", "no").astype(object)
+    around = WaterAround(
+        BuildingWater(np.zeros(41), np.where(answers == "yes", 0.9, 0.1), answers), "a map", is_new=True
+    )
+    found = inundated_buildings(Buildings(frame), around, Settings(water=water))
+    assert found is not None
+    site = SiteFit(np.eye(len(SHARES))[0], np.tile([0.97, 0.02, 0.005, 0.005], (41, 1)), 0.5)
+    share, estimates = site_estimates(site, np.full((41, 3), 0.1), np.full(41, 100.0), found)
+    low, high = estimates["buildings"]["damaged"]["interval_95"]
+    assert low < wet
+    assert (high == 41) is everywhere
+    assert (share.interval_95[1] == 1) is everywhere
+    assert (estimates["built_area_m2"]["damaged"]["interval_95"][1] == 4100) is everywhere
+
+
 def test_a_dry_hazard_forbids_the_search_and_a_given_raster_of_water_still_counts(maps, monkeypatch) -> None:
     monkeypatch.setattr("deepnets4eo.floods.optical.SurfaceRules.min_area_m2", 300.0)  # the miniature city is small
     given = replace(WATER, water=str(maps[1]))

@@ -211,7 +211,9 @@ def test_colours_do_not_prove_that_there_is_no_flood_unless_the_hazard_is_dry(tm
         for name in ("", "Wildfire")
     )  # fmt: skip
     assert unnamed.headline().startswith("It is not told how much is flooded: 0 ha (0–")
-    assert 0.1 < unnamed.summary["area"]["seen_ha"] < fire.summary["area"]["seen_ha"]  # ground that is found again is dry
+    assert (
+        0.1 < unnamed.summary["area"]["seen_ha"] < fire.summary["area"]["seen_ha"]
+    )  # ground that is found again is dry
     assert fire.headline().startswith("No flood was found in 4")
     assert "water_not_told" not in {one.code for one in fire.findings}
 

@@ -58,6 +58,7 @@ class InundatedBuildings:
 
     unknown : (N,) whether it is unknown if the building is in water
     hidden : (N,) whether the chance is taken from the nearest ground that is seen
+    everywhere : whether nearly all buildings whose ground is seen are in the water, so that all may be
     """
 
     rows: Mask
@@ -66,6 +67,7 @@ class InundatedBuildings:
     damaged: bool = True
     unknown: Mask | None = None
     hidden: Mask | None = None
+    everywhere: bool = False
 
     @property
     def unsure(self) -> Mask:
@@ -156,11 +158,12 @@ def site_estimates(
     if inundated is not None and not dry.all():
         of_wet = _water_totals(inundated.subset(~dry), site.rows(~dry).probabilities, area[~dry], rng)
         expected, drawn = expected + of_wet[0], drawn + of_wet[1]
-    buildings = _rows(expected[0], drawn[0], float(total))
+    everywhere = inundated is not None and inundated.everywhere
+    buildings = _rows(expected[0], drawn[0], float(total), up_to_all=everywhere)
     known_area = bool(np.isfinite(area_m2).all())
     low, high = (bound / total for bound in buildings["damaged"]["interval_95"])
     share = ShareEstimate(buildings["damaged"]["expected"] / total, site.status, (low, high), site.intact, site.prior)
-    areas = _rows(expected[1], drawn[1], float(area.sum()), counted=False) if known_area else None
+    areas = _rows(expected[1], drawn[1], float(area.sum()), counted=False, up_to_all=everywhere) if known_area else None
     return share, {"buildings": buildings, "built_area_m2": areas}
 
 
@@ -254,15 +257,18 @@ def _append_damaged(p: Floats) -> Floats:
     return np.concatenate([p, p[..., MAJOR:].sum(axis=-1, keepdims=True)], axis=-1)
 
 
-def _rows(expected: Floats, drawn: Floats, most: float, *, counted: bool = True) -> dict[str, Any]:
+def _rows(
+    expected: Floats, drawn: Floats, most: float, *, counted: bool = True, up_to_all: bool = False
+) -> dict[str, Any]:
     """Return expected values with their intervals; an end that is nearly none or all becomes none or all.
 
-    counted : intervals end at whole numbers."""
+    counted : intervals end at whole numbers; up_to_all : all may be damaged, whatever was drawn."""
     low, part, rest, high = np.quantile(drawn, [0.025, BESIDE_LIMIT, 1 - BESIDE_LIMIT, 0.975], axis=0)
     none = low <= MIN_PART * most
     whole = ~none & (high >= most - MIN_PART * most)
     low = np.where(none, 0.0, np.where(whole, part, low))
     high = np.where(none, rest, np.where(whole, most, high))
+    high[-1] = most if up_to_all else high[-1]
     if counted:
         low, high = np.rint(low), np.rint(high)
     return {
