@@ -134,30 +134,29 @@ def measure_recognition(scene: Scene, mapper: WaterMapper, labels: Layer) -> Rec
     windows = spread_windows(labels.shape, (side, side), 1 if small else RecognitionRules.windows)
     counts = np.zeros(5, np.int64)
     for window in windows:
-        classes, valid = labels.read(window)
-        flood = classes[0] == FLOOD if mapper.before else classes[0] != DRY
-        valid &= classes[0] != NOT_SEEN
-        water = _known_water(scene, mapper, labels, window)
-        counts += [valid.sum(), (valid & flood).sum(), *(mask.sum() for mask in water)]
+        counts += [mask.sum() for mask in _water_in(scene, mapper, labels, window)]
     seen, new, known, lost, sure = counts.tolist()
     is_patch = mapper.dates[POST].is_patch(float(np.prod(labels.shape) * mapper.pixel_m2))
     return Recognition(seen, new, known, lost, sure / max(known, 1), is_patch)
 
 
-class _KnownWater(NamedTuple):
-    """Water (h, w) known from before, what of it the map shows as dry ground, and what of it is sure."""
+class _WaterMasks(NamedTuple):
+    """Seen ground (h, w), new water, water known from before, what of it the map shows as dry ground, and what of it is sure."""
 
+    seen: Mask
+    new: Mask
     known: Mask
     lost: Mask
     sure: Mask
 
 
-def _known_water(scene: Scene, mapper: WaterMapper, labels: Layer, window: Window) -> _KnownWater:
-    classes, valid = labels.read(window)
+def _water_in(scene: Scene, mapper: WaterMapper, labels: Layer, window: Window) -> _WaterMasks:
+    (classes,), valid = labels.read(window)
+    seen, dry = valid & (classes != NOT_SEEN), classes == DRY
+    new = classes == FLOOD if mapper.before else ~dry
     known, sure = mapper.known_water(scene.read(window))
-    known &= valid & (classes[0] != NOT_SEEN)
-    known = parts_with(known, known, SurfaceRules.min_area_m2 / mapper.pixel_m2)
-    return _KnownWater(known, known & (classes[0] == DRY), known & sure)
+    known = parts_with(known & seen, known & seen, SurfaceRules.min_area_m2 / mapper.pixel_m2)
+    return _WaterMasks(seen, seen & new, known, known & dry, known & sure)
 
 
 def write_sure_water(
@@ -201,7 +200,7 @@ def _near_lost_water(scene: Scene, mapper: WaterMapper, labels: Layer, window: W
     """Return the mask of ground within a distance of water known from before that the map shows as dry ground."""
     reach_px = math.ceil(reach_m / mapper.pixel_m2**0.5)
     wide = window.grow(reach_px + mapper.tiling.halo_px)
-    lost = _known_water(scene, mapper, labels, wide).lost
+    lost = _water_in(scene, mapper, labels, wide).lost
     near = ndimage.distance_transform_edt(~lost) <= reach_px if lost.any() else lost
     return np.asarray(near[window.within(wide).slices])
 

@@ -34,9 +34,9 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Visit:
-    """A place with the name of the event, "" if it is not named. gsd_m : side of a pixel, None if the images are georeferenced."""
+    """A place by its title, and the name of the event, "" if it is not named. gsd_m : side of a pixel, None if the images are georeferenced."""
 
-    place: str
+    title: str
     event: str
     pre: Path
     post: Path
@@ -46,7 +46,7 @@ class Visit:
     @property
     def key(self) -> str:
         """Return the key of its row."""
-        return f"{self.place}|{self.event}"
+        return f"{self.title}|{self.event}"
 
     def row(self) -> Row:
         """Return what both jobs say."""
@@ -57,26 +57,26 @@ class Visit:
         settings = Settings(gsd_m=self.gsd_m, workers=1, footprints_crs=outlines)
         event = EventInfo(name=self.event)
         try:
-            found = assess(self.pre, self.post, str(self.footprints), settings=settings, event=event)
+            mapped = assess(self.pre, self.post, str(self.footprints), settings=settings, event=event)
         except DeepNets4EOError as error:
             return {"error": str(error)}
-        rows = found.buildings
+        rows = mapped.buildings
         water = rows["inundated"].value_counts().to_dict() if "inundated" in rows else {}
-        damaged = (found.estimates or {}).get("buildings", {}).get("damaged", {})
+        damaged = (mapped.estimates or {}).get("buildings", {}).get("damaged", {})
         return {
-            "damage": found.headline(), "n": len(rows), "inundated": {name: int(count) for name, count in water.items()},
-            "findings": [finding.code for finding in found.findings], "interval": damaged.get("interval_95"),
+            "damage": mapped.headline(), "n": len(rows), "inundated": {name: int(count) for name, count in water.items()},
+            "findings": [finding.code for finding in mapped.findings], "interval": damaged.get("interval_95"),
         }  # fmt: skip
 
     def _flood(self, gsd_m: float) -> Row:
         with TemporaryDirectory() as folder:
             options, event = FloodOptions(gsd_m=gsd_m, workers=1), EventInfo(name=self.event)
             try:
-                found = map_flood([self.pre], self.post, Path(folder) / "out", options, event=event)
+                mapped = map_flood([self.pre], self.post, Path(folder) / "out", options, event=event)
             except DeepNets4EOError as error:
                 return {"flood_error": str(error)}
-        assert found is not None
-        return {"flood": found.headline(), "flood_findings": [finding.code for finding in found.findings]}
+        assert mapped is not None
+        return {"flood": mapped.headline(), "flood_findings": [finding.code for finding in mapped.findings]}
 
 
 def visits(data: Path) -> Iterator[Visit]:
@@ -101,7 +101,7 @@ def measure_words(data: Path, path: Path, only: str = "") -> dict[str, Row]:
     require_files(data, "xbd_more/*/post.png")
     rows: dict[str, Row] = read_json(path) if path.exists() else {}
     for visit in visits(data):
-        if only in visit.place and visit.key not in rows:
+        if only in visit.title and visit.key not in rows:
             rows[visit.key] = visit.row()
             write_json(path, rows)
             print(visit.key, rows[visit.key].get("flood", ""), flush=True)

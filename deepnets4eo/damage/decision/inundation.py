@@ -105,7 +105,7 @@ def inundated_buildings(
 
 
 def _is_everywhere(around: BuildingWater, assessed: Mask) -> bool:
-    """Return whether nearly all assessed buildings whose ground is seen are in water; a raster of the user tells the others apart."""
+    """Return whether nearly all assessed buildings whose ground is seen are in water."""
     seen = assessed & around.known
     return bool(seen.any() and around.surrounded[seen].mean() >= EVERYWHERE)
 
