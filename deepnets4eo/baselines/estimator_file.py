@@ -20,7 +20,6 @@ from deepnets4eo.formats import check_array_sizes
 SCHEMA = "schema.json"
 OBJECT, FILE = "__id__", "file"  # keys of the schema: the number of an object, the file with its values
 
-ESTIMATOR = "estimator.skops"  # name of the file in a run's folder
 MAX_UNPACKED_BYTES = 8 << 30  # a forest of a thousand deep trees; skops does not compress, so files are as large
 
 # Types that skops does not trust by itself, but which are safe to load here:

@@ -18,7 +18,6 @@ EstimatorName = Literal[
 ]  # fmt: skip
 SCORED = ("linear_svm", "rbf_svm", "sgd_svm")  # these have decision values, no probabilities
 DENSITIES = ("lda", "sam")  # the softmax of their decision values are probabilities
-UNWEIGHTED = ("knn", "sam")  # have no class_weight
 UNSCALED = ("lda", "sam")  # one does not depend on the columns' scales, the other needs spectra as they are
 SEARCHED: dict[str, tuple[str, ...]] = {
     "knn": ("n_neighbors",), "linear_svm": ("C",), "logistic": ("C",), "sgd_svm": ("C",), "rbf_svm": ("C", "gamma"),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.estimator_file import ESTIMATOR, check_sizes, load_estimator, save_estimator
+from deepnets4eo.baselines.estimator_file import check_sizes, load_estimator, save_estimator
 from deepnets4eo.baselines.estimators import fit_estimator
 from deepnets4eo.baselines.features import Feature, as_features, build_features, column_names
 from deepnets4eo.baselines.features.feature import FittedFeature
@@ -23,6 +23,8 @@ from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters import Scene
 from deepnets4eo.segmenters import InputSpec
 from deepnets4eo.tiling import Tiling, sample_pixels
+
+ESTIMATOR = "estimator.skops"  # name of the file in a run's folder
 
 LEARNED = {  # kind → class
     "deep": "deepnets4eo.baselines.features.deep:DeepFeatures",

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from deepnets4eo.baselines.estimators import UNWEIGHTED, EstimatorOptions, build_estimator
+from deepnets4eo.baselines.estimators import EstimatorOptions, build_estimator
 from deepnets4eo.baselines.features.deep import DeepOptions
 from deepnets4eo.baselines.features.profiles import ProfileOptions
 from deepnets4eo.cards import TRAIN
@@ -19,6 +19,8 @@ from deepnets4eo.lazy import check_extra
 from deepnets4eo.rasters import Scene
 from deepnets4eo.segmenters import Segmenter
 from deepnets4eo.training import ModelSection, Prepared, Recipe, Task, TrainOptions, fit_and_write
+
+UNWEIGHTED = ("knn", "sam")  # have no class_weight
 
 
 class BaselineSection(ModelSection):

@@ -24,7 +24,6 @@ PRE_POST, POST_ONLY = "pre_post", "post_only"
 METHODS = (PRE_POST, POST_ONLY, "water")  # what a building is assessed from; the last if only its water is known
 
 WIDE = 0.5  # an interval of the share of damaged buildings that is wider says nothing
-UNKNOWN_COUNT = "The images do not tell how many"
 
 
 _GREY = (140, 140, 140)

@@ -22,7 +22,7 @@ from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.jobs import WHOLE, Part, RowJournal
-from deepnets4eo.prediction.memory import QUEUE_BYTES, network_bytes, stitch_budget, strip_width
+from deepnets4eo.prediction.memory import network_bytes, stitch_budget, strip_width
 from deepnets4eo.prediction.outputs import LABELS, Outputs, bands_of, dtype_of
 from deepnets4eo.prediction.stitching import CHUNK_ROWS, FinishedBytes, Strip, StripStitcher
 from deepnets4eo.prediction.tile_reader import ReadTile, TileReader
@@ -33,6 +33,8 @@ from deepnets4eo.tiling import Lattice
 if TYPE_CHECKING:
     from deepnets4eo.prediction.device_stitching import DeviceStitcher
     from deepnets4eo.prediction.tile_blocks import TileBlocks
+
+QUEUE_BYTES = 64 << 20  # of results that wait for the writer at most
 
 LONGEST_QUEUE = 8
 

@@ -31,3 +31,8 @@ def stated_day(tags: Mapping[str, str], names: Sequence[str] = ACQUISITION_TAGS)
             except ValueError:  # 31 February is none
                 continue
     return None
+
+
+def written_day(tags: Mapping[str, str]) -> tuple[str, date] | None:
+    """Return the tag that states when a program wrote the file, and the day; None without one."""
+    return stated_day(tags, WRITING_TAGS)

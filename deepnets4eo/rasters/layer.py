@@ -24,22 +24,20 @@ from deepnets4eo.display import MAX_PX, Summary, WithSummary
 from deepnets4eo.errors import GridError, InputError, check_choice
 from deepnets4eo.formats import Asset, Declared, StoredValues, asset_of
 from deepnets4eo.grid import (
-    READ_PX,
     Grid,
     Window,
-    blocks,
     coarse_grid,
-    mean_gsd_m,
     only_one_placed,
     overlap_share,
     whole,
 )
-from deepnets4eo.rasters.acquisition import WRITING_TAGS, stated_day
+from deepnets4eo.rasters.acquisition import stated_day, written_day
 from deepnets4eo.rasters.array_files import open_reference
 from deepnets4eo.rasters.array_source import ArraySource, Source, check_axes
 from deepnets4eo.rasters.band_roles import band_keys
 from deepnets4eo.rasters.display import declared_colours, layer_summary, plot_layer, shown_bands
 from deepnets4eo.rasters.longitudes import turned_towards
+from deepnets4eo.rasters.on_grid import OnGrid
 from deepnets4eo.rasters.opening import open_files, open_stack
 from deepnets4eo.rasters.plane_crs import PLAIN_METRES, is_placed
 from deepnets4eo.rasters.sensor import Sensor
@@ -60,7 +58,7 @@ RESAMPLINGS = ("nearest", "bilinear", "cubic", "average")
 LayerLike: TypeAlias = "Layer | Asset | str | Path | Sequence[str | Path] | NDArray[Any] | xarray.DataArray"
 
 
-class Layer(WithSummary):
+class Layer(OnGrid, WithSummary):
     """One raster of bands on a grid, read by window; thread-safe.
 
     Make one with `Layer.open`. Values are physical: floating point where the file states a scale or an offset, else of
@@ -176,17 +174,6 @@ class Layer(WithSummary):
         return self._source.height_crs or (None if self.grid.crs is None else self.grid.crs.proj)
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """(h, w) in pixels."""
-        height, width = self._source.grid.shape
-        return height, width
-
-    @property
-    def gsd_m(self) -> float:
-        """Return the mean ground size of a pixel, metres; without a CRS a pixel counts as one metre."""
-        return mean_gsd_m(self.grid)
-
-    @property
     def count(self) -> int:
         """Number of bands read."""
         return len(self._bands)
@@ -298,7 +285,7 @@ class Layer(WithSummary):
     @property
     def written(self) -> tuple[str, date] | None:
         """The tag that states when a program wrote the file, and the day; None without one."""
-        return stated_day(self.tags, WRITING_TAGS)
+        return written_day(self.tags)
 
     @property
     def synthetic(self) -> bool:
@@ -449,10 +436,6 @@ class Layer(WithSummary):
             rows, cols = inside.within(window).slices
             data[:, rows, cols], valid[rows, cols] = self._read(inside)
         return data, valid
-
-    def blocks(self, block_px: int = READ_PX) -> list[Window]:
-        """Return non-overlapping windows that cover the layer in row order; the last ones are smaller."""
-        return blocks(self.shape, block_px)
 
     def _read(self, inside: Window) -> Pixels:
         stored, valid = self._source.read(inside, self._bands)

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from deepnets4eo.cards import Legend
 from deepnets4eo.display import MAX_PX, Summary, WithSummary
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import READ_PX, Grid, Window, blocks, crop, mean_gsd_m, whole
+from deepnets4eo.grid import Grid, Window, crop, whole
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.rasters.array_files import transposed_sources
 from deepnets4eo.rasters.display import plot_layers, scene_summary
 from deepnets4eo.rasters.layer import Layer, LayerLike
+from deepnets4eo.rasters.on_grid import OnGrid
 from deepnets4eo.rasters.values import label_bytes
 from deepnets4eo.rasters.xarray_sources import grid_of
 
@@ -31,7 +32,7 @@ CRS_COORDINATE = "spatial_ref"  # of rioxarray and odc-geo
 WHOLE = 0.99  # a layer that covers this share of a scene counts as covering all of it
 
 
-class Scene(WithSummary):
+class Scene(OnGrid, WithSummary):
     """Named layers of one site on one grid.
 
     Parameters
@@ -111,21 +112,6 @@ class Scene(WithSummary):
             variables[name] = ((*bands, *plane), values if bands else values[0], attrs, encoding)
             coords |= bands
         return xarray.Dataset(variables, coords)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(h, w) of the grid."""
-        height, width = self.grid.shape
-        return height, width
-
-    def blocks(self, block_px: int = READ_PX) -> list[Window]:
-        """Return non-overlapping windows that cover the scene in row order; the last ones are smaller."""
-        return blocks(self.shape, block_px)
-
-    @property
-    def gsd_m(self) -> float:
-        """Return the mean ground size of a pixel, metres; without a CRS a pixel counts as one metre."""
-        return mean_gsd_m(self.grid)
 
     @property
     def synthetic(self) -> bool:

@@ -16,7 +16,9 @@ import numpy as np
 from deepnets4eo.cards import Legend
 from deepnets4eo.grid import Grid, apply_affine
 from deepnets4eo.points import PointCloud
-from deepnets4eo.synthetic.surface import BAND_ROWS, OPAQUE, STANDING_M, CitySurface
+from deepnets4eo.synthetic.surface import BAND_ROWS, OPAQUE, CitySurface
+
+STANDING_M = 1.6  # a lower building is rubble
 
 ASPRS = {"impervious": 11, "low_vegetation": 2, "water": 9, "building": 6, "tree": 5}
 

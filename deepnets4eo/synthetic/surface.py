@@ -15,7 +15,6 @@ PERIOD_PX = (960, 1080, 1152)
 BANDS_M = {"broad": (15.0, 150.0, 1.4), "middle": (2.0, 15.0, 1.2), "fine": (0.0, 2.0, 0.5)}
 
 OPAQUE = 90  # crown cover (0–255) from which a crown counts: in the surface model, the labels and the shadows
-STANDING_M = 1.6  # a lower building is rubble
 BAND_ROWS = 256  # that are computed at a time
 
 

@@ -33,7 +33,9 @@ from deepnets4eo.training.heartbeat import line_per_minute
 from deepnets4eo.training.image_masks import ImageMaskFolders
 from deepnets4eo.training.ranks import Rank
 from deepnets4eo.training.recipe import Recipe, differing_keys, read_recipe, resolve
-from deepnets4eo.training.tasks import SEGMENTATION, Task, TrainOptions, load_task
+from deepnets4eo.training.tasks import Task, TrainOptions, load_task
+
+SEGMENTATION = "segmentation"
 
 if TYPE_CHECKING:
     from torch import nn

@@ -14,8 +14,6 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.plugins import load_plugin, plugins_of
 from deepnets4eo.training.recipe import Recipe
 
-SEGMENTATION = "segmentation"
-
 
 @dataclass(frozen=True)
 class TrainOptions:

@@ -11,7 +11,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from deepnets4eo.synthetic.surface import OPAQUE, STANDING_M
+from deepnets4eo.synthetic.materials import STANDING_M
+from deepnets4eo.synthetic.surface import OPAQUE
 from world.noise import hash_unit
 
 BLOCK_PX = 16  # blocks of which the highest top is known

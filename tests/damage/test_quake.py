@@ -11,10 +11,10 @@ from scipy.stats import norm
 
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.decision import DecisionModel, name_damaged
-from deepnets4eo.damage.decision.estimates import confusion_of_grades, site_estimates
+from deepnets4eo.damage.decision.estimates import STANDING, confusion_of_grades, site_estimates
 from deepnets4eo.damage.decision.network import DamageNetwork
 from deepnets4eo.damage.decision.quake import AGAIN, standing_findings, standing_roofs
-from deepnets4eo.damage.decision.site_fit import ANCHOR, GIVEN_SHARE, SHARES, STANDING, SiteFit, SiteShift, fit_to_site
+from deepnets4eo.damage.decision.site_fit import ANCHOR, GIVEN_SHARE, SHARES, SiteFit, SiteShift, fit_to_site
 from deepnets4eo.damage.work import TileWork
 from deepnets4eo.outputs import EventInfo
 

@@ -17,7 +17,7 @@ from deepnets4eo.baselines.parts.boxes import paint
 from deepnets4eo.baselines.parts.detection import Detections, detect_scene, find_objects, to_geodataframe
 from deepnets4eo.baselines.parts.learning import train_templates
 from deepnets4eo.baselines.parts.references import references, training_windows
-from deepnets4eo.baselines.parts.templates import PARTS, PartModels, PartSettings, Shapes, TemplateBank
+from deepnets4eo.baselines.parts.templates import PartModels, PartSettings, Shapes, TemplateBank
 from deepnets4eo.baselines.tile_segmenter import TileSegmenter
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError, RunError
@@ -33,6 +33,8 @@ ARRAYS = {"things": np.float64, "component": np.int64, "sizes": np.int64, "cell_
 
 if TYPE_CHECKING:
     import geopandas as gpd
+
+PARTS = ("weights", "anchors", "springs")
 
 
 log = logging.getLogger(__name__)

@@ -145,7 +145,6 @@ class Shapes:
 
 MOVE_SCALE = 0.1  # of moves, since HOG values are smaller
 WEAKEST = 0.005  # cost of the square of a move, at least
-PARTS = ("weights", "anchors", "springs")
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from deepnets4eo.arrays import Floats, Geometries, Indices, Mask
-from deepnets4eo.damage.decision.site_fit import GIVEN_SHARE, SHARES, STANDING, ShareEstimate, SiteFit
+from deepnets4eo.damage.decision.site_fit import GIVEN_SHARE, SHARES, ShareEstimate, SiteFit
 from deepnets4eo.damage.probabilities import MAX_LOG_ODDS, grades_of_sides, side_log_odds
 from deepnets4eo.damage.vocabulary import GRADES, MAJOR
 from deepnets4eo.footprints import outline_areas_m2, repeated_outlines
+
+STANDING = (3.0, 232.0)
 
 DRAWS = 500
 CHUNK = 25  # draws that are worked out at the same time

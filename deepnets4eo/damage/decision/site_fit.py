@@ -43,7 +43,6 @@ MIN_AT_SITE = 8  # buildings of a kind for a site to say where that kind lies
 MIN_SD = 0.1
 
 # Share of damaged houses among roofs that are surely found again after an earthquake: Beta distribution, uniform before 2 of 233 at five cities.
-STANDING = (3.0, 232.0)
 STANDING_MEAN = 3.0 / 235.0  # the most that the probability of damage of one of them is
 
 HALVINGS = 40

@@ -6,12 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from deepnets4eo.damage.vocabulary import (
-    GRADES,
-    SUBJECT,
-    UNKNOWN_COUNT,
-    is_wide,
-)
+from deepnets4eo.damage.vocabulary import GRADES, SUBJECT, is_wide
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import EventInfo, Finding, Language, Phrase
 
@@ -19,6 +14,8 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
     from deepnets4eo.damage.buildings import Buildings
+
+UNKNOWN_COUNT = "The images do not tell how many"
 
 FURTHER = {  # format → its file, where buildings have a longitude and latitude
     "csv": "damage.csv",

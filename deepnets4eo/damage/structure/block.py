@@ -33,13 +33,11 @@ BLOCK_PX = 1024
 MARGIN_PX = 56  # a multiple of the cell, wide enough for the neighbourhood, the shifts and the filters
 STEP_PX = 1.0  # between points along an outline
 SHIFT_STEPS = 2  # on either side
-BODY_M = 1.0  # similarity is taken over the building and its edge
 SHADOW_M = (1.0, 2.0, 3.0)  # distances from the wall where shadow is looked for
 SHADOW_LIGHT = -0.5  # contrast units below the typical level
 DIRECTIONS = 8
 IMAGES = ("pre", "post")
 INSIDE = ("count", "light", "rough", "log_floor", "edge", "edge2", "right_cos", "right_sin", "red", "green", "blue", "tarp")  # fmt: skip
-CONTEXT = ("light", "log_floor", "red", "green", "blue")
 TARP_EXCESS = 0.12  # by which the share of blue exceeds that of red
 
 Read = dict[str, tuple[NDArray[Any], NDArray[np.bool_]]]

@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import BuildingSums, Floats
 from deepnets4eo.damage.columns import columns_of
-from deepnets4eo.damage.structure.block import CONTEXT, DIRECTIONS, INSIDE
+from deepnets4eo.damage.structure.block import DIRECTIONS, INSIDE
 from deepnets4eo.damage.structure.maps import Radiometry
+
+CONTEXT = ("light", "log_floor", "red", "green", "blue")
 
 MIN_EDGE = 1e-3
 LOWEST_M = 2.0  # heights before the event below this are no building

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Geometries, Indices, Points
 from deepnets4eo.damage.buildings import Reason
 from deepnets4eo.damage.images import COARSEST_PRE
-from deepnets4eo.damage.structure.block import BODY_M, BuildingGeometry, block_journal, radiometries
+from deepnets4eo.damage.structure.block import BuildingGeometry, block_journal, radiometries
 from deepnets4eo.damage.structure.maps import Radiometry
 from deepnets4eo.damage.structure.roofs import RoofPlaces, Views, find_roofs, roof_agreement
 from deepnets4eo.damage.working_grid import WorkingGrid, make_working_grid, on_post
@@ -26,6 +26,8 @@ from deepnets4eo.zonal import Outlines, Sides, chunks
 if TYPE_CHECKING:
     from deepnets4eo.footprints import FootprintAlignment
     from deepnets4eo.registration import Registration
+
+BODY_M = 1.0  # similarity is taken over the building and its edge
 
 
 def roofs_in_place(pre: Layer, post: Layer, outlines_px: Geometries, registration: Registration) -> tuple[float, float]:

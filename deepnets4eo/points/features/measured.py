@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 
 INTENSITY = "intensity"
 LOOKED_AT = 100_000  # points of a file whose values are compared
-KEPT = 5_000  # points of a tile that is learnt from
 RGB = ("red", "green", "blue")
 
 

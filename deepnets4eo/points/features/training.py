@@ -31,10 +31,12 @@ from deepnets4eo.points.cloud_data import (
     split_clouds,
 )
 from deepnets4eo.points.features.labeller import FeatureLabeller, PointSamples, save_feature_labeller
-from deepnets4eo.points.features.measured import KEPT, describe_values, own_values
+from deepnets4eo.points.features.measured import describe_values, own_values
 from deepnets4eo.points.features.options import FeatureOptions
 from deepnets4eo.tiling import BlockSplit
 from deepnets4eo.training import DataSplit, ModelSection, Recipe, Task, TrainOptions, load_legend, write_results
+
+KEPT = 5_000  # points of a tile that is learnt from
 
 CELL_M = 1.0  # side of the cells of the split
 

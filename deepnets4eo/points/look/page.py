@@ -27,7 +27,6 @@ from deepnets4eo.version import __version__
 ASSETS = "deepnets4eo.points.look"
 SCRIPTS = ("renderer.js", "controls.js", "page.js")
 MAX_POINTS = 1_000_000
-IN_NOTEBOOK = 200_000  # points: a notebook keeps what it shows
 STEPS = 65_535  # of the longest side
 RAMP = (2, 98)  # percentiles of the heights between which colours change
 SLACK = 10.0  # points drawn beyond `most`, by its root, since draws vary

@@ -11,8 +11,10 @@ import numpy as np
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import MissingExtraError
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.look.page import IN_NOTEBOOK, MAX_POINTS, UNKNOWN, PointLook, look_at
+from deepnets4eo.points.look.page import MAX_POINTS, UNKNOWN, PointLook, look_at
 from deepnets4eo.points.meshes import import_open3d
+
+IN_NOTEBOOK = 200_000  # points: a notebook keeps what it shows
 
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 

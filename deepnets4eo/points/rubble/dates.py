@@ -11,10 +11,12 @@ import numpy as np
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.arrays import Floats
 from deepnets4eo.outputs import Finding
-from deepnets4eo.points.rubble.epoch_points import MARGIN_M, sample_area, surface_points
+from deepnets4eo.points.rubble.epoch_points import sample_area, surface_points
 from deepnets4eo.points.rubble.epochs import EpochFit, register_points
 from deepnets4eo.points.rubble.motion import RigidMotion
 from deepnets4eo.points.rubble.surfaces import Heights
+
+MARGIN_M = 10.0  # around the sampled parts, for heights that lie off
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +24,6 @@ SIGMAS = 3.0  # a motion counts from so many times its standard error
 MIN_CELLS = 0.25  # and from this share of a cell or pixel
 MIN_TILT_M = 0.15
 MIN_UP_M = 2.0  # a smaller difference in height alone is measured in each block on the ground
-OF_DATES = "dates_"  # how the codes of these findings begin
 
 
 def lay_on_first(

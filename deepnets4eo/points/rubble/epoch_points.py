@@ -19,7 +19,6 @@ from deepnets4eo.terrain import impossible
 PARTS = 4  # along either side of the area
 PART_M = 120.0  # longest side of what is sampled of a part
 MIN_STEP_M, MAX_CELLS = 0.4, 150_000
-MARGIN_M = 10.0  # around the sampled parts, for heights that lie off
 
 
 class Sampling(NamedTuple):

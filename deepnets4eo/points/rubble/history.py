@@ -20,7 +20,7 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import write_text
 from deepnets4eo.outputs import EventInfo, count_of, document_head, fill_template, wide
 from deepnets4eo.points.height_grid import NoHeightsError
-from deepnets4eo.points.rubble.dates import OF_DATES, epoch_findings
+from deepnets4eo.points.rubble.dates import epoch_findings
 from deepnets4eo.points.rubble.epochs import EpochFit
 from deepnets4eo.points.rubble.job import lay_dates, measure_heights
 from deepnets4eo.points.rubble.placing import read_outlines
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
     from deepnets4eo.footprints import Footprints
+
+OF_DATES = "dates_"  # how the codes of these findings begin
 
 DATED = re.compile(r"(\d{4}(?:-(?:0[1-9]|1[0-2])(?:-(?:0[1-9]|[12]\d|3[01]))?)?)=(.+)")
 GROWN_M = WALL_M  # rise of the mean height from which a building is new

@@ -22,7 +22,6 @@ from deepnets4eo.grid import Grid
 from deepnets4eo.points.rubble.plans import (
     NMADS,
     STOREY_M,
-    TERRAIN_ERROR,
     BlockInputs,
     Doubts,
     HeightLoss,
@@ -51,6 +50,8 @@ from deepnets4eo.points.rubble.surfaces import (
     systematic_offset_m,
     without_offset,
 )
+
+TERRAIN_ERROR = 2.0  # heights above an interpolated terrain have about twice the error of differences of heights
 
 COLLAPSED_SHARE = 0.5  # of the plan that has come down
 PARTLY_SHARE = 0.1

@@ -24,7 +24,6 @@ from deepnets4eo.arrays import FloatImage, Floats, Indices, Mask
 from deepnets4eo.points.height_grid import NoHeightsError
 from deepnets4eo.points.rubble.rubble_map import RubbleOptions
 from deepnets4eo.points.rubble.surfaces import (
-    NORMAL_95,
     WALL_M,
     BlockHeights,
     BuildingCells,
@@ -35,8 +34,9 @@ from deepnets4eo.points.rubble.surfaces import (
 )
 from deepnets4eo.terrain import ground
 
+NORMAL_95 = 1.96
+
 OUTLINE_M = 0.2  # standard error of the position of an outline's side, after it was laid on the heights
-TERRAIN_ERROR = 2.0  # heights above an interpolated terrain have about twice the error of differences of heights
 
 STABLE_M = 0.4  # what is lower than this above the terrain at both dates is ground
 FAR_M = 5.0  # larger differences of ground are no offset between two dates, but work of men

@@ -34,7 +34,6 @@ from deepnets4eo.points.rubble.roofs import Roof, roofs_before
 from deepnets4eo.points.rubble.rubble_map import (
     CLEARED,
     COLLAPSED,
-    HISTORY_MEANING,
     MEANING,
     RUBBLE_CLASS,
     STANDING,
@@ -49,6 +48,8 @@ from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:
     import geopandas as gpd
+
+HISTORY_MEANING = {"first_loss": "the first date at which the state is partly-collapsed, collapsed or cleared"}
 
 POINTS, CITY = "points.laz", "buildings.city.json"
 FURTHER = {"laz": POINTS, "cityjson": CITY}  # --also → file

@@ -71,7 +71,6 @@ MEANING = {
     "method": "pre_post or post_only",
 }
 OF_FIRST_DATE = ("area_m2", "terrain_m", "height_pre_m", "volume_pre_m3", "method")
-HISTORY_MEANING = {"first_loss": "the first date at which the state is partly-collapsed, collapsed or cleared"}
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,6 @@ REMEDY = "Give metres above 0 as numbers with a point, and leave the others empt
 
 LOW, MID, HIGH = 0.25, 0.33, 0.40
 SPHERICAL = 5.0  # a spherical correlation of range L acts over an area of pi L² / 5
-NORMAL_95 = 1.96
 
 MIN_BESIDE = 3  # known cells around one without points, from which it takes their mean
 WINDOW_PX = 5  # side of the square in which a plane is fitted
