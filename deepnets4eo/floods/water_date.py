@@ -32,8 +32,8 @@ from deepnets4eo.outputs import Phrase
 from deepnets4eo.rasters import Layer
 from deepnets4eo.tiling import spread_windows
 
-# A date is measured on at most this many windows along each axis, of this side.
-SAMPLE_WINDOWS, SAMPLE_PX = 4, 1024
+# A date is measured on this many windows along each axis, of this side; shorter axes are read whole.
+SAMPLE_WINDOWS, SAMPLE_PX = 4, 512
 
 T = TypeVar("T")
 
@@ -82,11 +82,11 @@ class Sample:
     @cached_property
     def _pixels(self) -> tuple[FloatImage, Mask]:
         layer = self.layer
-        per_axis = [min(SAMPLE_WINDOWS, max(1, side // SAMPLE_PX)) for side in layer.shape]
-        if max(per_axis) == 1:
+        if max(layer.shape) < SAMPLE_WINDOWS * SAMPLE_PX:
             data, valid = layer.read()
             return data.astype(np.float32), valid & ~np.isnan(data[0])
-        windows = spread_windows(layer.shape, (SAMPLE_PX, SAMPLE_PX), max(per_axis))
+        height, width = (side if side < SAMPLE_WINDOWS * SAMPLE_PX else SAMPLE_PX for side in layer.shape)
+        windows = spread_windows(layer.shape, (height, width), SAMPLE_WINDOWS)
         columns = len({window.col for window in windows})
         read = [layer.read(window) for window in windows]
         rows = [read[start : start + columns] for start in range(0, len(read), columns)]

@@ -113,3 +113,15 @@ def test_named_bands_are_found_and_one_band_is_grey(tmp_path):
     assert colour[32, 60, 2] > colour[32, 60, 0] + 100
     assert np.abs(grey[32, 60] - grey[32, 60, 0]).max() < 10
     assert grey[32, 60, 0] > grey[32, 5, 0] + 100
+
+
+@pytest.mark.parametrize("hidden", [0, 40])
+def test_one_band_is_encoded_as_three_equal_ones_are(hidden):
+    band = np.random.default_rng(0).integers(1, 255, (1, 96, 96)).astype(np.float32)
+    band[:, :hidden] = np.nan
+    grid, nothing = make_grid(96), (np.zeros((0, 2)), np.zeros(0))
+    one, three = (
+        panels.render({"post": Layer.open(values, grid=grid)}, nothing, 10_000_000)[0].tiles[0]
+        for values in (band, np.repeat(band, 3, axis=0))
+    )
+    np.testing.assert_array_equal(decode(one), decode(three))

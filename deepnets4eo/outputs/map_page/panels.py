@@ -86,7 +86,6 @@ def render(
     panels, stretches = [], {}
     for role, layer in layers.items():
         data, valid, coarse = layer.thumbnail(base_px)
-        data = three_bands(data)
         stretches[role] = stretch_of(data, valid)
         step = layer.shape[1] / coarse.shape[1], layer.shape[0] / coarse.shape[0]
         tiles = _base_tiles(data, valid, stretches[role], step)
@@ -169,9 +168,9 @@ def three_bands(data: NDArray[Any]) -> NDArray[Any]:
 
 
 def stretch_of(data: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """(2, 3) float32: per band of (3, …) data, the values that become black and white; valid : (…) bool."""
+    """(2, C) float32: per band of (C, …) data, the values that become black and white; valid : (…) bool."""
     if not valid.any():
-        return np.array([[0, 0, 0], [1, 1, 1]], np.float32)
+        return np.repeat(np.array([[0], [1]], np.float32), len(data), axis=1)
     step = max(1, np.count_nonzero(valid) // STRETCH_PIXELS)
     inside = np.arange(0, valid.size, step) if valid.all() else np.flatnonzero(valid)[::step]
     some_of = np.unravel_index(inside, valid.shape)
@@ -183,8 +182,8 @@ def stretch_of(data: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float
 def _encode(
     data: NDArray[Any], valid: NDArray[np.bool_], stretch: NDArray[np.float32], quality: int = QUALITY
 ) -> bytes:
-    """WebP of a (3, h, w) tile; pixels without data become transparent."""
-    low, high = stretch[:, :, None, None]
+    """WebP of a tile of three bands or of one (C, h, w); pixels without data become transparent."""
+    low, high = stretch[:, : len(data), None, None]
     values = data.astype(np.float32)
     for step, number in ((np.subtract, low), (np.divide, high - low), (np.multiply, np.float32(255))):
         step(values, number, out=values)
@@ -192,15 +191,17 @@ def _encode(
     if not seen:
         values[:, ~valid] = 0
     image = np.moveaxis(np.clip(values, 0, 255, out=values), 0, 2).astype(np.uint8, order="C")
-    return _webp(image if seen else np.dstack([image, valid * np.uint8(255)]), quality)
+    if not seen:
+        return _webp(np.dstack([*three_bands(np.moveaxis(image, 2, 0)), valid * np.uint8(255)]), quality)
+    return _webp(image[:, :, 0] if len(data) == 1 else image, quality)
 
 
 def _webp(image: NDArray[np.uint8], quality: int = QUALITY) -> bytes:
-    """(h, w, 3 or 4) encoded."""
+    """(h, w), or (h, w, 3 or 4), encoded."""
     from PIL import Image, WebPImagePlugin  # noqa: F401, without which Pillow loads the formats of all its forty plugins
 
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "WEBP", quality=quality, method=1)
+    Image.fromarray(image).save(buffer, "WEBP", quality=quality, method=0)
     return buffer.getvalue()
 
 
@@ -209,7 +210,6 @@ def render_window(
 ) -> PanelTile:
     """Render a window of one or three bands averaged by `step_px` as WebP; pixels with part of their data are left out."""
     data, valid = layer.read(window)
-    data = three_bands(data)
     if step_px > 1:
         data, valid = _averaged(data, valid, step_px)
         height, width = (side * step_px for side in valid.shape)
@@ -218,7 +218,7 @@ def render_window(
 
 
 def _averaged(data: NDArray[Any], valid: NDArray[np.bool_], step_px: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Means of squares of (3, h, w), and which of them are valid throughout; the last ones repeat the edge."""
+    """Means of squares of (C, h, w), and which of them are valid throughout; the last ones repeat the edge."""
     margin = [(0, -side % step_px) for side in valid.shape]
     parts = _every(np.pad(data, ((0, 0), *margin), mode="edge"), step_px)
     whole = np.logical_and.reduce(_every(np.pad(valid, margin, mode="edge"), step_px))
