@@ -6,7 +6,7 @@ FOLDER has damage.zip (after the event), no_damage.zip (mostly before it) and pu
 may be one of dates: `as they are`, or `levelled`, where each band of each patch has mean 0 and deviation 1; of pairs it is whether the later date is recognised. Five folds of
 blocks of 0.02 degree; the published list has overlapping patches in training and test. A logistic regression on colour and texture. Then new water around the
 building of each pair, taken as a square of 16 m, and the same with the dates in each other's place, which must be dry: all together, then by
-block, since the rule was made while looking at pairs of these blocks. Where none is seen the damage job leaves it open of an image that small.
+block, since the rule was made while looking at pairs of these blocks. The jobs themselves say "not known" of every building that only the colour of an image that small shows in water.
 """
 
 from __future__ import annotations

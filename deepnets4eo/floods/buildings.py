@@ -95,6 +95,17 @@ class BuildingWater:
             self, inundated=np.where(self.surrounded, NOT_KNOWN, self.inundated).astype(object), near_share=None
         )
 
+    def by_colour(self) -> BuildingWater:
+        """Return the buildings for water that only its colour shows: buildings in the water become "not known", with its share as their likelihood.
+
+        Pairs of patches of one city show it at 20 to 47 % of the buildings in water and at 0 to 9 % of dry ones, by blocks left out;
+        at another coast, which was not looked at, it has no skill, and a patch does not show at which of both it was taken.
+        """
+        near = np.where(self.surrounded, self.ring_share, np.nan)
+        return replace(
+            self, inundated=np.where(self.surrounded, NOT_KNOWN, self.inundated).astype(object), near_share=near
+        )
+
 
 class OpenGround(LayerView):
     """A raster without the pixels of roofs. roofs : (N,) outlines in its coordinates"""

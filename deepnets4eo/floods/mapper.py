@@ -150,6 +150,10 @@ class WaterMapper(ProbabilitySegmenter):
         """Area of a pixel."""
         return self._gsd_m**2
 
+    def is_patch(self, shape: tuple[int, int]) -> bool:
+        """Return whether a map of this shape is too small for a surface of water in POST, such as a patch around one building."""
+        return self.dates[POST].is_patch(float(np.prod(shape)) * self.pixel_m2)
+
     def swap_dates(self) -> WaterMapper | None:
         """Return the mapper with the first date and POST swapped, whose flood is what fell dry. None without an image before,
         or if water is found by appearance at one of both, which works one way only."""

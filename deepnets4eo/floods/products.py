@@ -59,7 +59,12 @@ def write_products(
     layers, buildings = {LAYER: polygons}, None
     if opened.footprints is not None and (outlines := opened.outlines) is not None:
         buildings = buildings_in_water(
-            opened.footprints.frame["id"].to_numpy(), outlines, labels, opened, options.workers
+            opened.footprints.frame["id"].to_numpy(),
+            outlines,
+            labels,
+            opened,
+            options.workers,
+            mapper.is_patch(labels.shape),
         )
         layers[BUILDINGS] = buildings
     path = write_layers(layers, folder / POLYGONS)
@@ -110,12 +115,14 @@ def flood_polygons(labels: Layer, probability: Layer, value: int, options: Flood
 
 
 def buildings_in_water(
-    ids: NDArray[Any], outlines: NDArray[np.object_], labels: Layer, opened: FloodScene, workers: int
+    ids: NDArray[Any], outlines: NDArray[np.object_], labels: Layer, opened: FloodScene, workers: int, is_patch: bool
 ) -> gpd.GeoDataFrame:
     """Return the buildings with the columns `water_share`, `water_ring_share` and `inundated`, in the CRS of the map."""
     import geopandas as gpd
 
     water = water_around(labels, outlines, any_water=not opened.knows_before, workers=workers)
+    if is_patch:
+        water = water.by_colour()
     columns = {
         "id": ids, "inundated": water.inundated,
         "water_share": water.share, "water_ring_share": water.ring_share,

@@ -136,8 +136,7 @@ def measure_recognition(scene: Scene, mapper: WaterMapper, labels: Layer) -> Rec
     for window in windows:
         counts += [mask.sum() for mask in _water_in(scene, mapper, labels, window)]
     seen, new, known, lost, sure = counts.tolist()
-    is_patch = mapper.dates[POST].is_patch(float(np.prod(labels.shape) * mapper.pixel_m2))
-    return Recognition(seen, new, known, lost, sure / max(known, 1), is_patch)
+    return Recognition(seen, new, known, lost, sure / max(known, 1), mapper.is_patch(labels.shape))
 
 
 class _WaterMasks(NamedTuple):

@@ -465,6 +465,18 @@ def test_houses_whose_ground_is_hidden_count_as_wet_as_the_nearest_ground_that_i
     assert [after.inundation[name] for name in counts] == [0, 0, 3, 1, 3]
 
 
+def test_a_house_in_water_that_only_its_colour_shows_keeps_its_probability_and_the_word_is_not_told() -> None:
+    frame = pd.DataFrame({"id": ["a", "b"], "status": "assessed", "reason": "", "method": "pre_post"})
+    seen = BuildingWater(np.zeros(2), np.array([0.8, 0.0]), np.array(["yes", "not known"], object))
+    water = WaterAround(seen.by_colour(), "a patch", is_new=True, doubt=Finding("water_not_told", "caution", {}))
+    found = inundated_buildings(Buildings(frame), water, Settings())
+    assert found is not None
+    assert not found.rows.any()
+    assert found.unsure.all()
+    grades = found.grades(np.tile([0.97, 0.02, 0.005, 0.005], (2, 1)), 0.9)
+    np.testing.assert_allclose(grades[:, -1], [1 - 0.99 * (1 - 0.9 * 0.8), 1 - 0.99 * (1 - 0.9 * 0.5)])
+
+
 @pytest.mark.parametrize(("wet", "water", "everywhere"), [(34, None, True), (31, None, False), (34, "map.tif", False)])
 def test_where_nearly_all_ground_that_is_seen_is_wet_all_may_be_damaged(
     wet: int, water: str | None, everywhere: bool

@@ -7,12 +7,21 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
+from geotiff import write_geotiff
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.floods import WaterMapper, optical_water, surface_scene, water_around
+from deepnets4eo.floods import (
+    BuildingWater,
+    FloodOptions,
+    WaterMapper,
+    map_flood,
+    optical_water,
+    surface_scene,
+    water_around,
+)
 from deepnets4eo.floods.buildings import _nearest_ground
 from deepnets4eo.floods.ground_pattern import without_seen_ground
 from deepnets4eo.floods.optical import hidden_ground, may_show_surface
@@ -95,6 +104,26 @@ def test_a_job_sees_the_flood_of_a_patch(tmp_path: Path, alone: bool) -> None:
     predict(WaterMapper.of_scene(scene, gsd_m=1.0, surfaces_alone=True), scene, tmp_path / "water.tif")
     classes = Layer.open(tmp_path / "water.tif").read()[0][0]
     assert (classes[3:20, 3:61] == FLOOD).mean() > 0.6
+
+
+def test_of_a_patch_it_is_not_told_whether_the_house_stands_in_the_water_that_its_colour_shows(tmp_path: Path) -> None:
+    for name, image in zip(("pre", "post"), patch_of_a_garden(), strict=True):
+        write_geotiff(tmp_path / f"{name}.tif", image)
+    house = [shapely.box(500_024, 4_999_960, 500_040, 4_999_976)]
+    gpd.GeoDataFrame({"id": ["house"]}, geometry=house, crs="EPSG:32631").to_file(tmp_path / "house.gpkg")
+    options = FloodOptions(assume_registered=True, footprints=str(tmp_path / "house.gpkg"))
+    flood = map_flood([tmp_path / "pre.tif"], tmp_path / "post.tif", tmp_path / "out", options)
+    assert flood is not None
+    assert flood.summary["area"]["flood_ha"] > 0.1
+    row = gpd.read_file(flood.paths["flood.gpkg"], layer="buildings").iloc[0]
+    assert row["inundated"] == "not known"
+    assert row["water_ring_share"] > 0.5
+    assert "0 of 1 buildings are known to stand in it, of 1 it is not known" in flood.headline()
+    large = BuildingWater(np.array([0.1, 0.0]), np.array([0.8, 0.2]), np.array(["yes", "no"], object))
+    assert large.by_colour().inundated.tolist() == ["not known", "no"]
+    np.testing.assert_array_equal(
+        large.by_colour().hidden_share, [0.8, np.nan]
+    )  # what the probability of damage follows
 
 
 def test_a_new_lawn_is_no_flood_and_green_water_is() -> None:

@@ -93,7 +93,7 @@ def inundated_buildings(
     around = water.around.where_seen(assessed)
     rows = (assessed | buildings.because(Reason.NOT_ON_BUILDINGS)) & around.surrounded
     unsure = assessed & ~around.known & (water.doubt is not None)
-    near = _chance_of_hidden(around) if water.doubt is None else np.zeros(len(rows))
+    near = _chance_of_hidden(around) if water.doubt is None else np.nan_to_num(around.hidden_share)
     hidden = (near > 0) & (rows | assessed)
     if not (rows | unsure | hidden).any():
         return None

@@ -83,23 +83,26 @@ def find_water(site: Site) -> WaterAround | None:
     with nullcontext(scratch) if scratch is not None else tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.mkdir(parents=True, exist_ok=True)
-        doubt = None
+        recognition, doubt = None, None
         if settings.water is not None:
             water, source, is_new = _given_water(settings.water, post, folder), file_name_of(settings.water), True
         else:
             water, source = _seen_water(site, folder, settings.workers), "seen in the images"
             is_new = _shows_water(site, "pre")
             recognition = Recognition(**read_json(folder / RECOGNITION))
-            doubt = recognition.finding(site.event.is_only_flood, "give_water")
+            flooded = site.event.is_only_flood
+            doubt = recognition.finding(flooded, "give_water")
             if doubt is not None:
                 mapper = cast(WaterMapper, _mapper_run(site, folder).segmenter)
                 water = write_sure_water(
-                    water, folder / "water_sure.tif", _dates(site), mapper, outlines, reach_m=recognition.doubted_m(site.event.is_flood)
+                    water, folder / "water_sure.tif", _dates(site), mapper, outlines, reach_m=recognition.doubted_m(flooded)
                 )  # fmt: skip
         around = water_around(
             water, outlines, any_water=not is_new, reach_m=reach_m, pixel_m=_pixel_m(water.grid, post), nearby=doubt is None,
             workers=settings.workers,
         )  # fmt: skip
+    if recognition is not None and recognition.small:
+        around = around.by_colour()
     if is_new:
         return WaterAround(around, source, is_new, reach_m=reach_m, doubt=doubt)
     return WaterAround(around.of_unknown_date(), source, is_new, int(around.surrounded.sum()), reach_m, doubt)
