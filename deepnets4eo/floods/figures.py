@@ -112,7 +112,7 @@ def headline_parts(summary: dict[str, Any]) -> tuple[str, str]:
     """Return the flooded area, and the whole that the area and the buildings are parts of."""
     area, buildings = summary["area"], summary.get("buildings")
     unit = "px" if "seen_px" in area else "ha"
-    if not area[f"seen_{unit}"]:
+    if not area[f"seen_{unit}"] and not area.get(f"unknown_{unit}"):
         return "", "Nothing could be compared."
     knows = any(name != POST for name in summary["sensors"])
     name, word = ("flood", "flooded") if knows else ("permanent_water", "of water, not known since when")

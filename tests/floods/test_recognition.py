@@ -126,6 +126,17 @@ def test_lost_water_leaves_open_its_own_surroundings_and_not_the_city(tmp_path: 
     assert (everywhere == NOT_SEEN).mean() > 0.9
 
 
+def test_surroundings_of_lost_water_reach_over_the_edges_of_blocks(tmp_path: Path) -> None:
+    pre, post = (np.random.default_rng(seed).normal(110, 10, (3, 120, 700)).astype(np.uint8) for seed in (0, 1))
+    pre[:, :, 420:500] = np.array([60, 80, 50], np.uint8)[:, None, None]
+    scene, mapper, labels = mapped(pre, post, tmp_path)
+    reach_m = measure_recognition(scene, mapper, labels).doubted_m(None)
+    near = write_sure_water(labels, tmp_path / "near.tif", scene, mapper, reach_m=reach_m).read()[0][0] == NOT_SEEN
+    assert near[:, 512:575].mean() > 0.8
+    assert not near[:, 585:].any()
+    assert not near[:, :335].any()
+
+
 @pytest.mark.parametrize(("colour", "sd"), [((158, 115, 84), 0.5), ((60, 80, 50), 4.5)])
 def test_bare_soil_and_mottled_ground_that_were_taken_for_water_are_not_lost_water(
     tmp_path: Path, colour: tuple[int, int, int], sd: float
@@ -216,6 +227,14 @@ def test_colours_do_not_prove_that_there_is_no_flood_unless_the_hazard_is_dry(tm
     )  # ground that is found again is dry
     assert fire.headline().startswith("No flood was found in 4")
     assert "water_not_told" not in {one.code for one in fire.findings}
+
+
+def test_without_an_image_before_no_ground_is_proven_dry_and_the_area_is_not_told(tmp_path: Path) -> None:
+    write_geotiff(tmp_path / "post.tif", land(1), gsd=1.0)
+    alone = map_flood([], tmp_path / "post.tif", tmp_path / "out")
+    assert alone is not None
+    assert alone.headline().startswith("It is not told how much is flooded: 0 ha")
+    assert "of which 4.00 ha are not known; 0 ha are surely wet or dry" in alone.headline()
 
 
 def test_a_flood_that_is_found_is_told_whatever_the_event(tmp_path: Path) -> None:
