@@ -126,9 +126,8 @@ class WaterMapper(ProbabilitySegmenter):
             name: date.measure_with(samples[name], post, last, search) for name, date in dates.items() if name != POST
         }
         gsd = gsd_m if scene.grid.crs is None else scene.gsd_m
-        side_px = min(SIDE_PX, math.ceil(max(scene.shape) / STEP_PX) * STEP_PX)
         inputs = InputSpec({name: _as_read(layer) for name, layer in layers.items()}, gsd)
-        return cls(inputs, dates, options, tiling=_tiling(side_px, dates), network=network)
+        return cls(inputs, dates, options, tiling=_tiling(_side_px(scene.shape), dates), network=network)
 
     @property
     def before(self) -> list[str]:
@@ -252,6 +251,12 @@ class WaterMapper(ProbabilitySegmenter):
                 "Map the scene again."
             )
         return cls(inputs, dates, options, tiling=tiling, network=network)
+
+
+def _side_px(shape: tuple[int, int]) -> int:
+    """Return the smallest side of cores that cover the longer side of a scene with as few cores as SIDE_PX."""
+    longest = max(shape)
+    return math.ceil(longest / math.ceil(longest / SIDE_PX) / STEP_PX) * STEP_PX
 
 
 def _tiling(side_px: int, dates: Mapping[str, WaterDate]) -> Tiling:

@@ -20,7 +20,7 @@ from deepnets4eo.cards import Legend, ShippedModel, run_path
 from deepnets4eo.damage.columns import meaning_of
 from deepnets4eo.damage.images import in_colour
 from deepnets4eo.damage.network.pairs import in_pixels
-from deepnets4eo.damage.network.pooling import pool_scene
+from deepnets4eo.damage.network.pooling import fitted_tiling, pool_scene
 from deepnets4eo.damage.phases import Phase
 from deepnets4eo.damage.probabilities import MAX_LOG_ODDS
 from deepnets4eo.damage.settings import Settings
@@ -364,7 +364,8 @@ class BuildingNetwork:
         to_working = Affine.scale(*(new / old for new, old in zip(working.shape[::-1], image.shape[::-1], strict=True)))
         shapes = in_pixels(transform_shapes(to_working, shapely.force_2d(outlines)), working.shape)
         scene = Scene({name: working}, working.grid)
-        logits = pool_scene(self.run.segmenter, scene, shapes, self.run.inputs, self.run.tiling, work=work).mean
+        tiling = fitted_tiling(self.run.tiling, shapes)
+        logits = pool_scene(self.run.segmenter, scene, shapes, self.run.inputs, tiling, work=work).mean
         built = np.isin(self.run.legend.names, (BUILDING, BORDER))
         odds = logsumexp(logits[:, built], axis=1) - logsumexp(logits[:, ~built], axis=1)
         return np.clip(odds, -MAX_LOG_ODDS, MAX_LOG_ODDS)
