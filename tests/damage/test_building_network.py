@@ -59,5 +59,5 @@ def test_images_that_the_network_does_not_take_are_not_looked_at() -> None:
 
 
 def test_a_copy_without_the_weights_has_no_such_network(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(find_buildings, "shipped_path", lambda name: tmp_path)
+    monkeypatch.setattr(find_buildings.ShippedModel, "folder", tmp_path)
     assert BuildingNetwork.in_box() is None

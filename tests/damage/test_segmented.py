@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import geopandas as gpd
 import numpy as np
@@ -304,7 +305,9 @@ def test_without_good_weights_one_line_says_what_to_do(
         content = file.read_bytes()
         if not (damage == "no card" and file.name == "card.json"):
             (folder / file.name).write_bytes(content if file.name in ("card.json", "legend.yaml") else content[:-9])
-    monkeypatch.setattr("deepnets4eo.damage.network.find_buildings.shipped_path", lambda _: folder)
+    monkeypatch.setattr(
+        "deepnets4eo.damage.network.find_buildings.ShippedModel", lambda _: SimpleNamespace(folder=folder)
+    )
     assert main(["damage", str(case / "pre.tif"), str(case / "post.tif"), "-", "--out", str(tmp_path / "out")]) == 2
     error = " ".join(capsys.readouterr().err.split())
     assert "FOOTPRINTS is -, but the buildings cannot be found" in error

@@ -238,12 +238,12 @@ def test_damaged_weights_and_no_pytorch_are_one_line_each(city, run, ship_run, t
 
 
 def test_the_run_is_looked_for_among_the_models_and_nowhere_else(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(checksums, "recipes", lambda: ["damage-network"])
-    monkeypatch.setattr(checksums, "shipped_path", lambda name: tmp_path)
+    monkeypatch.setattr(checksums.ShippedModel, "names", lambda: ["damage-network"])
+    monkeypatch.setattr(checksums.ShippedModel, "folder", tmp_path)
     assert SHIPPED_FOLDER() is None
-    monkeypatch.setattr(checksums, "shipped_path", lambda name: run)
+    monkeypatch.setattr(checksums.ShippedModel, "folder", run)
     assert SHIPPED_FOLDER() == run
-    monkeypatch.setattr(checksums, "recipes", lambda: ["damage-pairs"])
+    monkeypatch.setattr(checksums.ShippedModel, "names", lambda: ["damage-pairs"])
     assert SHIPPED_FOLDER() is None
 
 
