@@ -24,7 +24,7 @@ from deepnets4eo.cards import Legend
 from deepnets4eo.files import atomic_write, write_text
 from deepnets4eo.grid import Grid
 from deepnets4eo.objects import ObjectRules, density_grid, density_map, extract_objects
-from deepnets4eo.rasters import LABELS, Layer
+from deepnets4eo.rasters import Layer, Scene
 
 GSD_M = {"vaihingen": 0.09, "potsdam": 0.05}
 MIN_M2, OPENING_M = 1.0, 0.15  # of a car, of which shadows and eaves leave a part
@@ -70,7 +70,7 @@ def half_of(
     outcome = run_row(row, fold, legend, out / name)
     (key, sources), *_ = fold.test.items()
     counts, masks = [], []
-    for path in (outcome.maps[key], sources[LABELS]):
+    for path in (outcome.maps[key], sources[Scene.label_layer]):
         cars, grid = cars_of(path, legend, gsd_m)
         counts.append(counts_of(cars, density_grid(grid, cell_m), cell_m))
         masks.append(legend.to_index()[Layer.open(path, labels=True).read()[0][0]] == legend.index("car"))

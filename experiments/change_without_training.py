@@ -28,7 +28,7 @@ from deepnets4eo.cards import VOID
 from deepnets4eo.change import ChangeOptions, map_change
 from deepnets4eo.files import atomic_write, write_text
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.rasters import LABELS, Layer
+from deepnets4eo.rasters import Layer, Scene
 
 WAYS = {
     "IR-MAD": ("ir-mad", False),
@@ -72,7 +72,7 @@ def levir(data: Path) -> Iterator[Pair]:
     require_files(data, "levir_cd")
     for part in samples(data / "levir_cd"):
         for files in part.values():
-            truth = mask(Path(files[LABELS])).astype(np.uint8)
+            truth = mask(Path(files[Scene.label_layer])).astype(np.uint8)
             yield Layer.open(files["image_pre"]), Layer.open(files["image_post"]), truth
 
 

@@ -30,7 +30,7 @@ from deepnets4eo.cards import VOID, DatasetCard, Legend, open_dataset
 from deepnets4eo.files import read_json, write_json
 from deepnets4eo.grid import blocks
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.rasters import LABELS, Layer, Scene
+from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.segmenters import load_run
 from deepnets4eo.synthetic import City
 from deepnets4eo.synthetic.write import write_raster
@@ -96,7 +96,7 @@ def miniature_tiles(out: Path, *, smoke: bool = False) -> BenchmarkScenes:
     for part, seeds in zip(parts, of_parts, strict=True):
         for seed in seeds:
             folder = out / f"city-{seed}"
-            names = ("image", "dsm", "ndsm", "intensity", LABELS)
+            names = ("image", "dsm", "ndsm", "intensity", Scene.label_layer)
             part[f"city-{seed}"] = {name: str(folder / f"{name}.tif") for name in names}
             if not (folder / "ndsm.tif").exists():
                 folder.mkdir(parents=True, exist_ok=True)
@@ -128,7 +128,7 @@ def contest_tiles(root: Path) -> BenchmarkScenes:
 def usable(row: Row, scenes: BenchmarkScenes) -> bool:
     """Return whether all scenes have the layers that a row uses; prints those that are missing."""
     recipe, _ = load_recipe(row.recipe, overrides=row.overrides)
-    needed = {*recipe.model.layers, LABELS}
+    needed = {*recipe.model.layers, Scene.label_layer}
     missing = sorted(
         {layer for part in (scenes.train, scenes.test) for one in part.values() for layer in needed - one.keys()}
     )
@@ -143,12 +143,12 @@ def by_rule(outcome: Outcome, test: Mapping[str, Mapping[str, str]], folder: Pat
     assert isinstance(rules, ExpertRules), "the row is trained by the recipe of the expert rules"
     counts = {name: ConfusionMatrix(2) for name in legend.names}
     for sources in test.values():
-        scene = Scene.open(None, **{layer: sources[layer] for layer in (*rules.inputs.names, LABELS)})
+        scene = Scene.open(None, **{layer: sources[layer] for layer in (*rules.inputs.names, Scene.label_layer)})
         for window in blocks(scene.shape, BLOCK_PX):
             sample = scene.read(window)
-            known = sample["valid"] & (sample[LABELS] != VOID)
+            known = sample["valid"] & (sample[Scene.label_layer] != VOID)
             for name, mask in rules.masks(rules.to_physical_units(rules.inputs.prepare(sample))).items():
-                reference = (sample[LABELS] == legend.value(name)).astype("uint8")
+                reference = (sample[Scene.label_layer] == legend.value(name)).astype("uint8")
                 counts[name].update(reference, mask.astype("uint8"), known)
     ruled = tuple(name for name in legend.names if counts[name].total)
     f1 = {name: float(counts[name].f1[1]) for name in ruled}

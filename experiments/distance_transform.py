@@ -29,7 +29,7 @@ from seeds import city_scenes
 from deepnets4eo.cards import DatasetCard, Legend
 from deepnets4eo.evaluation import Protocol, evaluate_pairs, spread
 from deepnets4eo.files import write_json, write_text
-from deepnets4eo.rasters import LABELS, Layer
+from deepnets4eo.rasters import Layer, Scene
 
 PLAIN, DISTANCE = "plain head", "distance head"
 SMALL = (
@@ -82,7 +82,7 @@ def measure(folds: Sequence[BenchmarkScenes], legend: Legend, row: Row, out: Pat
     pairs: Pairs = []
     for number, scenes in enumerate(folds, start=1):
         outcome = run_row(row, scenes, legend, out / f"fold-{number}")
-        pairs += [(outcome.maps[name], one[LABELS]) for name, one in scenes.test.items()]
+        pairs += [(outcome.maps[name], one[Scene.label_layer]) for name, one in scenes.test.items()]
     return scores_of(pairs, legend)
 
 

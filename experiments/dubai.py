@@ -25,7 +25,7 @@ from deepnets4eo.files import read_json, write_json, write_text
 from deepnets4eo.grid import whole
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters import LABELS, CogWriter, Layer, Scene
+from deepnets4eo.rasters import CogWriter, Layer, Scene
 from deepnets4eo.segmenters import LITE0, load_run
 from deepnets4eo.training import TrainOptions, train
 
@@ -70,7 +70,7 @@ def _squares(parts: Parts, out: Path, number: int, count: int, *, tested: bool) 
     """The parts with the labels of a fold's squares alone, or of all others."""
     rng, result = np.random.default_rng(0), {}
     for name, files in parts.items():
-        layer = Layer.open(files[LABELS], labels=True)
+        layer = Layer.open(files[Scene.label_layer], labels=True)
         height, width = (-(-side // SQUARE_PX) for side in layer.shape)
         fold = rng.permutation(height * width).reshape(height, width) % count
         inside = np.kron(fold == number, np.ones((SQUARE_PX, SQUARE_PX), bool))[: layer.shape[0], : layer.shape[1]]
@@ -79,7 +79,7 @@ def _squares(parts: Parts, out: Path, number: int, count: int, *, tested: bool) 
             path.parent.mkdir(parents=True, exist_ok=True)
             with CogWriter(path, layer.grid, legend=DUBAI, nodata=0) as cog:
                 cog.write(whole(layer.grid), np.where(inside == tested, layer.read()[0], 0).astype(np.uint8))
-        result[name] = {"image": files["image"], LABELS: str(path)}
+        result[name] = {"image": files["image"], Scene.label_layer: str(path)}
     return result
 
 
@@ -94,7 +94,7 @@ def matrix_of_recipe(
     fold: Fold, recipe: str, overrides: Sequence[str], seed: int, steps: int, out: Path
 ) -> list[list[int]]:
     """The same of a recipe, whose networks take so many steps and validate on nothing."""
-    scenes = [{name: files[name] for name in ("image", LABELS)} for files in fold.train.values()]
+    scenes = [{name: files[name] for name in ("image", Scene.label_layer)} for files in fold.train.values()]
     keys = [
         f"data.scenes={json.dumps(scenes)}",
         f"legend={json.dumps(fold.legend.to_dict())}",
@@ -110,9 +110,10 @@ def matrix_of_recipe(
     matrix = ConfusionMatrix(fold.legend.num_classes)
     for number, files in enumerate(fold.test.values()):
         scene = Scene.open(None, image=files["image"])
-        labels = predict(run, scene, out / f"{number}.tif", PredictOptions(overwrite=True)).paths[LABELS]
+        labels = predict(run, scene, out / f"{number}.tif", PredictOptions(overwrite=True)).paths[Scene.label_layer]
         guess, truth = (
-            fold.legend.to_index()[Layer.open(path, labels=True).read()[0][0]] for path in (labels, files[LABELS])
+            fold.legend.to_index()[Layer.open(path, labels=True).read()[0][0]]
+            for path in (labels, files[Scene.label_layer])
         )
         matrix.update(truth, guess)
     return matrix.matrix.tolist()

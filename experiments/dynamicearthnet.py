@@ -26,7 +26,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json, write_json
 from deepnets4eo.grid import Grid, whole
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.rasters import LABELS, Layer, Scene
+from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.segmenters import NetworkSegmenter, load_run
 from deepnets4eo.synthetic.write import write_raster
 from deepnets4eo.training import TrainOptions, train
@@ -73,7 +73,7 @@ def published_months(root: Path, part: str, out: Path, legend: Legend) -> Months
         target = out / "labels" / labels.parent.name / labels.name / f"{words[2]}.tif"
         if not target.exists():
             write_raster(target, Layer.open(source).grid, read_labels(source), {}, legend)
-        areas.setdefault(images.as_posix(), []).append({"image": str(image), LABELS: str(target)})
+        areas.setdefault(images.as_posix(), []).append({"image": str(image), Scene.label_layer: str(target)})
     return {area: sorted(months, key=lambda one: one["image"]) for area, months in areas.items()}
 
 
@@ -93,10 +93,12 @@ def made_up_months(seeds: Sequence[int], out: Path, legend: Legend, size_px: int
             image = SPECTRA[classes].transpose(2, 0, 1) * rng.uniform(0.8, 1.2, (4, 1, 1)) + rng.normal(
                 0, 12, (4, size_px, size_px)
             )
-            files = {name: out / f"area-{seed}" / f"2018-{month:02d}-{name}.tif" for name in ("image", LABELS)}
-            if not files[LABELS].exists():
+            files = {
+                name: out / f"area-{seed}" / f"2018-{month:02d}-{name}.tif" for name in ("image", Scene.label_layer)
+            }
+            if not files[Scene.label_layer].exists():
                 write_raster(files["image"], grid, image.clip(1).astype(np.uint16), {"SYNTHETIC": "yes"})
-                write_raster(files[LABELS], grid, classes.astype(np.uint8), {"SYNTHETIC": "yes"}, legend)
+                write_raster(files[Scene.label_layer], grid, classes.astype(np.uint8), {"SYNTHETIC": "yes"}, legend)
             months.append({name: str(path) for name, path in files.items()})
         areas[f"area-{seed}"] = months
     return areas
@@ -110,7 +112,7 @@ def score(run: Path, areas: Months, classes: int) -> list[float]:
     for months in areas.values():
         samples = [scene.read(whole(scene.grid)) for scene in (Scene.open(None, **one) for one in months)]
         maps = np.stack([segmenter.predict_classes(segmenter.inputs.prepare(one)[None])[0] for one in samples])
-        reference = np.stack([np.where(one["valid"], one[LABELS], VOID) for one in samples])
+        reference = np.stack([np.where(one["valid"], one[Scene.label_layer], VOID) for one in samples])
         change.update(reference, maps)
         matrix.update(reference, maps)
     return np.nan_to_num([change.score, change.binary_change, change.semantic_change, matrix.mean_iou]).tolist()

@@ -35,7 +35,7 @@ from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_json, write_text
 from deepnets4eo.grid import whole
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.rasters import LABELS, CogWriter, Layer
+from deepnets4eo.rasters import CogWriter, Layer, Scene
 from deepnets4eo.segmenters import NetworkSegmenter, create_model, load_run
 from deepnets4eo.training import TrainOptions, train
 from deepnets4eo.training.state import load_state
@@ -80,7 +80,7 @@ class Fold:
         return [
             (
                 np.concatenate([Layer.open(files[name]).read()[0].astype(np.float32) for name in self.layers]),
-                stored.to_index()[Layer.open(files[LABELS], labels=True).read()[0][0]],
+                stored.to_index()[Layer.open(files[Scene.label_layer], labels=True).read()[0][0]],
             )
             for files in sources.values()
         ]
@@ -100,7 +100,7 @@ def dubai_tiles(folder: Path, out: Path) -> dict[str, dict[str, str]]:
             path.parent.mkdir(parents=True, exist_ok=True)
             with CogWriter(path, layer.grid, legend=DUBAI, nodata=0) as cog:
                 cog.write(whole(layer.grid), np.asarray(values, np.uint8)[None])
-        parts[name] = {"image": str(mask.parents[1] / "images" / f"{mask.stem}.jpg"), LABELS: str(path)}
+        parts[name] = {"image": str(mask.parents[1] / "images" / f"{mask.stem}.jpg"), Scene.label_layer: str(path)}
     return parts
 
 
@@ -141,7 +141,7 @@ def scores_of(matrix: ConfusionMatrix) -> dict[str, float]:
 def by_recipe(fold: Fold, overrides: tuple[str, ...], seed: int, steps: int, out: Path) -> dict[str, dict[str, float]]:
     """Scores of the last and of the best epoch of a recipe."""
     size = 8
-    scenes = [{layer: files[layer] for layer in (*fold.layers, LABELS)} for files in fold.train.values()]
+    scenes = [{layer: files[layer] for layer in (*fold.layers, Scene.label_layer)} for files in fold.train.values()]
     run = train(fold.recipe, out, options=TrainOptions(overwrite=True), overrides=[
         f"data.scenes={json.dumps(scenes)}", f"legend={json.dumps(fold.legend.to_dict())}",
         f"data.tile_px={fold.tile_px}", f"data.windows_per_epoch={size * max(steps // EPOCHS, 1)}", f"train.batch_size={size}",
@@ -207,7 +207,7 @@ def by_plain_loop(fold: Fold, seed: int, steps: int, *, bfloat16: bool = False) 
 
 def by_superpixels(fold: Fold, seed: int, out: Path) -> dict[str, dict[str, float]]:
     """Scores of the recipe of superpixels; the seed draws what is withheld."""
-    scenes = [{layer: files[layer] for layer in (*fold.layers, LABELS)} for files in fold.train.values()]
+    scenes = [{layer: files[layer] for layer in (*fold.layers, Scene.label_layer)} for files in fold.train.values()]
     run = train(REGIONS, out, options=TrainOptions(overwrite=True), overrides=[
         f"data.scenes={json.dumps(scenes)}", f"legend={json.dumps(fold.legend.to_dict())}", f"data.split_seed={seed}", f"train.seed={seed}",
     ])  # fmt: skip

@@ -28,7 +28,7 @@ from scipy.interpolate import griddata
 from scipy.ndimage import binary_closing, binary_dilation, binary_erosion
 from script import add_smoke, plain_errors, require_files, title_of
 
-from deepnets4eo.cards import QUANTITIES, TEST, TRAIN, VOID, DatasetCard, Legend, open_dataset
+from deepnets4eo.cards import QUANTITIES, VOID, DatasetCard, Legend, SplitPart, open_dataset
 from deepnets4eo.evaluation import evaluate_pairs, evaluate_values, spread
 from deepnets4eo.files import write_yaml
 from deepnets4eo.grid import Grid, Window, crop
@@ -161,7 +161,7 @@ def dataset_scenes(name: str, root: Path, heights: str | None) -> tuple[Sources,
     parts = [
         {tile: {layer: str(path) for layer, path in sources.items()} for tile, sources in open_dataset(
             card, root, part=part, layers=["image", "labels", *layers]).items()}
-        for part in (TRAIN, TEST)
+        for part in (SplitPart.train, SplitPart.test)
     ]  # fmt: skip
     return parts[0], parts[1], target
 

@@ -29,14 +29,14 @@ from hyperspectral_cubes import SAMPLES, RealCube, card_cube, sample_cubes
 from score_table import Outcome, contact_sheet
 from script import NOTE, add_smoke, number_or_nan, plain_errors, title_of
 
-from deepnets4eo.cards import TRAIN, VAL, VOID
+from deepnets4eo.cards import VOID, SplitPart
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_json, write_text
 from deepnets4eo.grid import whole
 from deepnets4eo.hyperspectral import Cube
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters import LABELS, CogWriter, Layer, Scene
+from deepnets4eo.rasters import CogWriter, Layer, Scene
 from deepnets4eo.segmenters import load_run
 from deepnets4eo.training import Recipe, TrainOptions, load_recipe, make_split, open_labelled, train
 
@@ -92,7 +92,7 @@ def method_overrides(method: str, cube: RealCube) -> tuple[str, ...]:
     """What a recipe needs for a cube: its files, bands, and patches that fit."""
     scenes = [dict(sources) for sources in cube.scenes.values()]
     layers = [layer for layer in ("image", "rgb") if layer in scenes[0]] if method == "two-sensor" else ["image"]
-    kept = [{layer: sources[layer] for layer in (*layers, LABELS)} for sources in scenes]
+    kept = [{layer: sources[layer] for layer in (*layers, Scene.label_layer)} for sources in scenes]
     common = (
         f"data.scenes={json.dumps(kept)}", f"legend={json.dumps(cube.legend.to_dict())}",
         f"data.bands={{image: {list(cube.bands)}}}", "data.num_workers=0", f"model.layers={json.dumps(layers)}",
@@ -146,7 +146,9 @@ def split_masks(recipe: Recipe) -> list[tuple[np.ndarray, np.ndarray]]:
     for number, named in enumerate(split.scenes):
         window = whole(named.grid)
         known = named.labels.reader.read(window) != VOID
-        masks.append((split.mask(number, TRAIN, window) & known, split.mask(number, VAL, window) & known))
+        masks.append(
+            (split.mask(number, SplitPart.train, window) & known, split.mask(number, SplitPart.val, window) & known)
+        )
     return masks
 
 
@@ -167,7 +169,7 @@ def run_one(cube: RealCube, method: str, split: str, seed: int, trial: Trial, ou
         }
         scene = Scene.open(None, **layers)
         maps[name] = str(
-            predict(segmenter, scene, folder / f"{name}.tif", PredictOptions(overwrite=True)).paths[LABELS]
+            predict(segmenter, scene, folder / f"{name}.tif", PredictOptions(overwrite=True)).paths[Scene.label_layer]
         )
     predicted = time.perf_counter()
     scores = read_json(run / "metrics.json")
@@ -252,7 +254,10 @@ def draw_sheet(cube: RealCube, outcomes: Outcomes, trial: Trial, out: Path, titl
     masks = split_masks(make_recipe(cube, methods[0], splits[-1], trial.seeds[0]))
     tested = dict(zip(cube.scenes, (int(one.sum()) for _, one in masks), strict=True))
     names = sorted(tested, key=tested.__getitem__, reverse=True)[:SHEET_SCENES]
-    test = {name: {"image": str(_colours(cube, name, out)), LABELS: cube.scenes[name][LABELS]} for name in names}
+    test = {
+        name: {"image": str(_colours(cube, name, out)), Scene.label_layer: cube.scenes[name][Scene.label_layer]}
+        for name in names
+    }
     panels = [
         Outcome(f"tested on, {split}", {}, maps=_tested(cube, methods[0], split, trial, names, out)) for split in splits
     ]
@@ -282,7 +287,7 @@ def _tested(cube: RealCube, method: str, split: str, trial: Trial, names: Sequen
     paths = {}
     for name in names:
         paths[name] = out / cube.name / split / f"tested-{name}.tif"
-        layer = Layer.open(cube.scenes[name][LABELS])
+        layer = Layer.open(cube.scenes[name][Scene.label_layer])
         _write(paths[name], layer, np.where(by_scene[name][1], layer.read()[0], 0).astype(np.uint8))
     return paths
 

@@ -22,7 +22,7 @@ from real_tiles import IRRG, SPLIT, TableOf, tile_folds, tile_table
 from score_table import BenchmarkScenes, Outcome, Row, contact_sheet, run_possible, write_table
 from script import SIDE_PX, add_smoke, crop_folds, crop_scenes, plain_errors, shorten, title_of, whole_or_samples
 
-from deepnets4eo.cards import TEST, TRAIN, DatasetCard, Legend, find_tiles, open_dataset, part_tiles
+from deepnets4eo.cards import DatasetCard, Legend, SplitPart, find_tiles, open_dataset, part_tiles
 from deepnets4eo.evaluation import Protocol, evaluate_pairs
 from deepnets4eo.grid import whole
 from deepnets4eo.rasters import CogWriter
@@ -102,7 +102,9 @@ def contest(
     """
     card = card.with_layout(LAYOUT[card.name] if layout is None else layout)
     tiles = find_tiles(card, root)
-    wanted = [files for part in (TRAIN, TEST) for files in part_tiles(card, tiles, split, part).values()]
+    wanted = [
+        files for part in (SplitPart.train, SplitPart.test) for files in part_tiles(card, tiles, split, part).values()
+    ]
     there = [layer for layer in ("dsm", "ndsm", ERODED) if all(layer in files for files in wanted)]
     parts = [
         {
@@ -111,7 +113,7 @@ def contest(
                 card, root, split=split, part=part, layers=["image", "labels", *there]
             ).items()
         }
-        for part in (TRAIN, TEST)
+        for part in (SplitPart.train, SplitPart.test)
     ]
     return BenchmarkScenes(*parts)
 

@@ -57,7 +57,7 @@ from deepnets4eo.cards import DatasetCard, Legend
 from deepnets4eo.evaluation import Protocol, evaluate_pairs
 from deepnets4eo.files import read_json, write_json, write_text
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters import LABELS
+from deepnets4eo.rasters import Scene
 from deepnets4eo.segmentation import notebook_segmenter
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.terrain.composites import PUBLISHED
@@ -203,7 +203,7 @@ def score_notebook(weights: Path, scenes: BenchmarkScenes, out: Path, legend: Le
     maps = {name: out / f"{name}.tif" for name in scenes.test}
     for name, sources in scenes.test.items():
         predict(run, sources["image"], maps[name], PredictOptions(overwrite=True))
-    pairs = [(maps[name], sources[LABELS]) for name, sources in scenes.test.items()]
+    pairs = [(maps[name], sources[Scene.label_layer]) for name, sources in scenes.test.items()]
     scores = evaluate_pairs(pairs, legend, Protocol(erode_px=ERODE_PX)).to_dict()
     return Outcome(NOTEBOOK, scores, (), 0.0, time.perf_counter() - started, maps)
 

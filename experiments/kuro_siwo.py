@@ -27,7 +27,7 @@ from deepnets4eo.files import read_json, write_json
 from deepnets4eo.floods.speckle import to_decibel
 from deepnets4eo.grid import Grid, whole
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.rasters import LABELS as REFERENCE, CogWriter, Layer, Scene
+from deepnets4eo.rasters import CogWriter, Layer, Scene
 from deepnets4eo.segmenters import NetworkSegmenter, load_run
 from deepnets4eo.synthetic.write import write_raster
 from deepnets4eo.training import TrainOptions, train
@@ -133,11 +133,13 @@ def score(run: Path, stacks: Path) -> list[float]:
     segmenter = load_run(run).segmenter
     assert isinstance(segmenter, NetworkSegmenter)
     names, matrix = segmenter.inputs.names, ConfusionMatrix(3)
-    for files in open_dataset("kuro_siwo", stacks, part="test", layers=[*names, REFERENCE]).values():
+    for files in open_dataset("kuro_siwo", stacks, part="test", layers=[*names, Scene.label_layer]).values():
         scene = Scene.open(None, **{name: str(path) for name, path in files.items()})
         sample = scene.read(whole(scene.grid))
         matrix.update(
-            sample[REFERENCE], segmenter.predict_classes(segmenter.inputs.prepare(sample)[None])[0], sample["valid"]
+            sample[Scene.label_layer],
+            segmenter.predict_classes(segmenter.inputs.prepare(sample)[None])[0],
+            sample["valid"],
         )
     return f1_of(matrix)
 

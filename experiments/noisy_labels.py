@@ -32,7 +32,7 @@ from deepnets4eo.files import write_text
 from deepnets4eo.grid import Grid
 from deepnets4eo.metrics import ConfusionMatrix, calibration_error
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters import LABELS, Layer, Scene
+from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.segmenters import load_run
 from deepnets4eo.synthetic import City
 from deepnets4eo.synthetic.write import write_raster
@@ -126,8 +126,8 @@ def areas_of(site: str, samples: Path | None, out: Path, *, smoke: bool) -> tupl
 def train_row(way: str, seed: int, learnt: Area, labels: Path, tested: Area, out: Path, *, smoke: bool) -> Outcome:
     """One training from an area's labels, and the other area's map."""
     row = Row(f"{way}, seed {seed}", "unet-resnet34", (*SMALL, *WAYS[way], f"train.seed={seed}"))
-    sources = {"image": str(learnt.image), LABELS: str(labels)}
-    test = {"tested": {"image": str(tested.image), LABELS: str(tested.draw("none"))}}
+    sources = {"image": str(learnt.image), Scene.label_layer: str(labels)}
+    test = {"tested": {"image": str(tested.image), Scene.label_layer: str(tested.draw("none"))}}
     scenes = BenchmarkScenes({"learnt": sources}, test)
     return run_row(shorten(row) if smoke else row, scenes, BUILDING, out)
 

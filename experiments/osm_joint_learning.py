@@ -48,7 +48,7 @@ from deepnets4eo.evaluation import evaluate_pairs, spread
 from deepnets4eo.files import atomic_write
 from deepnets4eo.osm import OsmRules, rasterize_osm
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters import LABELS, Scene
+from deepnets4eo.rasters import Scene
 from deepnets4eo.segmenters import RunFolder, load_run
 from deepnets4eo.segmenters.history import read_log
 from deepnets4eo.synthetic import City
@@ -217,7 +217,7 @@ def _with_map(run: Path, scenes: BenchmarkScenes, legend: Legend, out: Path, wor
         target = out / run.parent.name / f"{name}.tif"
         target.parent.mkdir(parents=True, exist_ok=True)
         predict(loaded, scene, target, PredictOptions(overwrite=True))
-        pairs.append((target, sources[LABELS]))
+        pairs.append((target, sources[Scene.label_layer]))
     return float(evaluate_pairs(pairs, legend).to_dict()[SCORE])
 
 

@@ -39,7 +39,7 @@ from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import write_text
 from deepnets4eo.points import PointCloud
-from deepnets4eo.rasters import LABELS, Layer
+from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.training import load_recipe
 
 MARGIN = 1.0  # points of overall accuracy
@@ -82,7 +82,7 @@ def pixels_of(cube_name: str, seed: int) -> tuple[Pixels, Pixels]:
     masks = split_masks(make_recipe(cube, METHODS[0], DISJOINT, seed))
     for sources, both in zip(cube.scenes.values(), masks, strict=True):
         image = Layer.open(sources["image"], bands=cube.bands).read()[0].astype(np.float32)
-        labels = Layer.open(sources[LABELS], labels=True).read()[0][0]
+        labels = Layer.open(sources[Scene.label_layer], labels=True).read()[0][0]
         for part, mask in zip(parts, both, strict=True):
             part.append((image[:, mask].T, labels[mask]))
     learnt, tested = (tuple(np.concatenate(column) for column in zip(*part, strict=True)) for part in parts)
@@ -181,7 +181,7 @@ def read_layers(sources: Mapping[str, str], layers: tuple[str, ...]) -> NDArray[
 
 def read_labels(sources: Mapping[str, str], legend: Legend) -> NDArray[np.uint8]:
     """(H, W) class indices."""
-    return legend.to_index()[Layer.open(sources[LABELS], labels=True).read()[0][0]]
+    return legend.to_index()[Layer.open(sources[Scene.label_layer], labels=True).read()[0][0]]
 
 
 def plain_forest(fold: BenchmarkScenes, layers: tuple[str, ...], legend: Legend) -> tuple[int, int]:

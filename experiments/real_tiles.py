@@ -28,7 +28,7 @@ from deepnets4eo.cards import VOID, Legend, LegendClass, PublishedScores
 from deepnets4eo.errors import InputError, MissingExtraError
 from deepnets4eo.grid import Grid, Window, apply_affine, crop, gsd_m
 from deepnets4eo.lazy import name_missing_extra
-from deepnets4eo.rasters import LABELS, CogWriter, Layer
+from deepnets4eo.rasters import CogWriter, Layer, Scene
 from deepnets4eo.terrain import ndsm
 
 EXPERT = "expert-rules"
@@ -216,13 +216,13 @@ def _write_half(tile: RealTile, window: Window, folder: Path) -> dict[str, str]:
     """Paths by layer of one half; files that exist are not written again."""
     grid, slices = crop(tile.grid, window), window.slices
     paths = {}
-    for name, (data, bands) in {**tile.layers, LABELS: (tile.labels[None], ("labels",))}.items():
+    for name, (data, bands) in {**tile.layers, Scene.label_layer: (tile.labels[None], ("labels",))}.items():
         path = folder / f"{name}.tif"
         paths[name] = str(path)
         if path.exists():
             continue
-        legend = tile.legend if name == LABELS else None
-        nodata = VOID if name == LABELS else None
+        legend = tile.legend if name == Scene.label_layer else None
+        nodata = VOID if name == Scene.label_layer else None
         with CogWriter(
             path, grid, count=len(data), dtype=str(data.dtype), nodata=nodata, legend=legend, band_names=bands
         ) as cog:

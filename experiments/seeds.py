@@ -21,7 +21,7 @@ from deepnets4eo.cards import Legend, PublishedScores
 from deepnets4eo.evaluation import Protocol, evaluate_pairs, spread
 from deepnets4eo.files import write_json, write_text
 from deepnets4eo.grid import whole
-from deepnets4eo.rasters import LABELS, CogWriter, Layer, Scene
+from deepnets4eo.rasters import CogWriter, Layer, Scene
 from deepnets4eo.synthetic import City
 from deepnets4eo.synthetic.write import BAND_NAMES, write_raster
 from deepnets4eo.terrain import composite_raster
@@ -153,7 +153,7 @@ def _merge_folds(
     if len(of_folds) == 1:
         return of_folds[0]
     maps = {name: path for outcome in of_folds for name, path in outcome.maps.items()}
-    labels = {name: sources[LABELS] for fold in folds for name, sources in fold.test.items()}
+    labels = {name: sources[Scene.label_layer] for fold in folds for name, sources in fold.test.items()}
     scores = evaluate_pairs([(path, labels[name]) for name, path in maps.items()], legend, protocol)
     seconds = (sum(outcome.train_seconds for outcome in of_folds), sum(outcome.predict_seconds for outcome in of_folds))
     return Outcome(of_folds[0].name, scores.to_dict(), (), *seconds, maps=maps)
@@ -263,15 +263,15 @@ def curve(run: Path, score: str) -> list[float]:
 
 
 def _city(city: City, folder: Path, bands: Sequence[int]) -> dict[str, str]:
-    paths = {name: folder / f"{name}.tif" for name in ("image", "dsm", LABELS)}
-    if not paths[LABELS].exists():
+    paths = {name: folder / f"{name}.tif" for name in ("image", "dsm", Scene.label_layer)}
+    if not paths[Scene.label_layer].exists():
         folder.mkdir(parents=True, exist_ok=True)
         tags, names = city.tags, [BAND_NAMES[band] for band in bands]
         with CogWriter(paths["image"], city.grid, count=len(bands), band_names=names, tags=tags) as cog:
             cog.write(whole(city.grid), np.ascontiguousarray(city.image[list(bands)]))
         write_raster(paths["dsm"], city.grid, city.dsm, tags)
         legend = Legend.load("isprs")
-        write_raster(paths[LABELS], city.grid, city.labels(legend), tags, legend)
+        write_raster(paths[Scene.label_layer], city.grid, city.labels(legend), tags, legend)
     return {name: str(path) for name, path in paths.items()}
 
 

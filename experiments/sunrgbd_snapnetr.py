@@ -25,7 +25,7 @@ from change_pairs import publish, table
 from script import add_smoke, plain_errors, title_of
 
 import deepnets4eo
-from deepnets4eo.cards import VAL
+from deepnets4eo.cards import SplitPart
 from deepnets4eo.files import read_json, write_json
 from deepnets4eo.points.rgbd import FrameLabeller, find_frames, score_frames
 from deepnets4eo.points.rgbd.layouts import IMAGES, split_frames
@@ -153,7 +153,9 @@ def score(run: Path, recipe: RgbdRecipe, way: str, views: int) -> dict[str, Any]
         labeller = FrameLabeller.from_run(run)
         labeller.views = labeller.views.model_copy(update={"test": voting, "render_test": rendered})
         split = split_frames(find_frames(recipe.data, labeller.legend), recipe.data)
-        withheld = [one.source for one, part in zip(split.scenes, split.splits, strict=True) if VAL in part.parts]
+        withheld = [
+            one.source for one, part in zip(split.scenes, split.splits, strict=True) if SplitPart.val in part.parts
+        ]
         write_json(kept, score_frames(labeller, withheld))
     scores: dict[str, Any] = read_json(kept)
     return scores

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deepnets4eo.cards import TRAIN, VAL, Legend, LegendClass
+from deepnets4eo.cards import Legend, LegendClass, SplitPart
 from deepnets4eo.evaluation import LabelReader, LegendLabels
 from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.tiling import BlockSplit
@@ -12,7 +12,7 @@ from deepnets4eo.training import DataSplit, LabelledScene
 
 SIDE = 128
 LEGEND = Legend("two", (LegendClass(3, "low", (255, 0, 0)), LegendClass(7, "high", (0, 255, 0))))
-SPLIT = BlockSplit((SIDE, SIDE), 32, 4, {TRAIN: 0.6, VAL: 0.4})
+SPLIT = BlockSplit((SIDE, SIDE), 32, 4, {SplitPart.train: 0.6, SplitPart.val: 0.4})
 
 
 def make_data_split(

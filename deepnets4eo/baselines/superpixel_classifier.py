@@ -17,7 +17,7 @@ from deepnets4eo.baselines.superpixels import Superpixels, majority, pool_stack,
 from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters import LABELS, Scene
+from deepnets4eo.rasters import Scene
 from deepnets4eo.segmenters import InputSpec
 from deepnets4eo.tiling import Tiling, shuffle_windows
 
@@ -144,8 +144,8 @@ class SuperpixelClassifier(FeatureClassifier):
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]] | None:
         """Return vectors and class indices of the labelled regions that are mostly in a window; None if no class is needed."""
         with_halo = window.grow(self.context_px).clip(scene.shape)
-        sample = scene.read(with_halo, [*self.inputs.names, LABELS])
-        labels = np.where(sample["valid"], self.legend.to_index()[sample[LABELS]], VOID)
+        sample = scene.read(with_halo, [*self.inputs.names, Scene.label_layer])
+        labels = np.where(sample["valid"], self.legend.to_index()[sample[Scene.label_layer]], VOID)
         inner = window.within(with_halo).slices
         class_pixels = np.bincount(labels[inner].ravel(), minlength=VOID + 1)[: quota.size]
         if not (class_pixels * quota).any():  # cutting superpixels takes far longer than reading labels

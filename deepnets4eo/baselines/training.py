@@ -13,7 +13,7 @@ from pydantic import Field
 from deepnets4eo.baselines.estimators import EstimatorOptions, build_estimator
 from deepnets4eo.baselines.features.deep import DeepOptions
 from deepnets4eo.baselines.features.profiles import ProfileOptions
-from deepnets4eo.cards import TRAIN
+from deepnets4eo.cards import SplitPart
 from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.rasters import Scene
@@ -237,7 +237,7 @@ def _shares(recipe: BaselineRecipe, prepared: Prepared) -> list[float] | None:
 def _scenes(prepared: Prepared) -> list[Scene]:
     """Return the scenes with labels in the training split only."""
     split = prepared.split
-    return [scene.with_labels_where(split.usable(number, TRAIN)) for number, scene in enumerate(split.scenes)]
+    return [scene.with_labels_where(split.usable(number, SplitPart.train)) for number, scene in enumerate(split.scenes)]
 
 
 TASK = Task(train_baseline, BaselineRecipe)

@@ -14,15 +14,7 @@ if TYPE_CHECKING:
         recipe_path,
         run_path,
     )
-    from .dataset_card import (
-        TEST,
-        TRAIN,
-        VAL,
-        DatasetCard as DatasetCard,
-        PublishedScores,
-        ScoringProtocol,
-        load_protocol,
-    )
+    from .dataset_card import DatasetCard as DatasetCard, PublishedScores, ScoringProtocol, SplitPart, load_protocol
     from .dataset_reader import Tiles, abbreviate, find_tiles, open_dataset, part_tiles, strip_leading_zeros
     from .embedding import EmbeddingCard, split_card
     from .legend import VOID, Color, Legend as Legend, LegendClass, colour_problem, normalise_name
@@ -44,7 +36,7 @@ else:
                 "recipe_path",
                 "run_path",
             ],
-            ".dataset_card": ["TEST", "TRAIN", "VAL", "PublishedScores", "ScoringProtocol", "load_protocol"],
+            ".dataset_card": ["PublishedScores", "ScoringProtocol", "load_protocol", "SplitPart"],
             ".dataset_reader": [
                 "Tiles",
                 "abbreviate",

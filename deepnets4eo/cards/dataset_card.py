@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -13,7 +13,13 @@ from deepnets4eo.errors import InputError, Reading, name_hint
 from deepnets4eo.files import read_yaml
 from deepnets4eo.formats import is_remote
 
-TRAIN, VAL, TEST = "train", "val", "test"  # parts of a split that programs know; a card may have others
+
+class SplitPart:
+    """Parts of a split that programs know; a card may have others."""
+
+    train: ClassVar[str] = "train"
+    val: ClassVar[str] = "val"
+    test: ClassVar[str] = "test"
 
 
 def _check_inside(patterns: tuple[str, ...]) -> tuple[str, ...]:

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.cards import Legend
-from deepnets4eo.change.refinement import FINAL
+from deepnets4eo.change.refinement import Refinement
 from deepnets4eo.change.transitions import CHANGE, cover_legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters import Layer, LayerView
 from deepnets4eo.tiling import Packed
 
-MIN_CHANGED = round(FINAL * Packed.one)  # the byte from which on a score is change
+MIN_CHANGED = round(Refinement.threshold * Packed.one)  # the byte from which on a score is change
 
 
 def is_from_to(legend: Legend) -> bool:

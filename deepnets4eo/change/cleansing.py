@@ -23,22 +23,22 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from deepnets4eo.arrays import ByteImage, FloatImage, Mask
-from deepnets4eo.cards import TRAIN, VOID
+from deepnets4eo.cards import VOID, SplitPart
 from deepnets4eo.change.change_scores import check_two_classes
 from deepnets4eo.change.classical.detector import POST, PRE
-from deepnets4eo.change.diffusion import EDGE_LEVEL, FEW_STEPS, RATE, Diffusion, guided_anisotropic_diffusion
-from deepnets4eo.change.refinement import MIN_LEFT
+from deepnets4eo.change.diffusion import Diffusion, guided_anisotropic_diffusion
+from deepnets4eo.change.refinement import Refinement
 from deepnets4eo.errors import InputError, check_choice
 from deepnets4eo.evaluation import Keep, LabelReader, LegendLabels, class_thresholds, suspects
 from deepnets4eo.grid import Window
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.options import Section
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters import LABELS, CogWriter, Layer, Scene
+from deepnets4eo.rasters import CogWriter, Layer, Scene
 from deepnets4eo.segmenters import LayerInput, NetworkSegmenter
 from deepnets4eo.tiling import Packed
 from deepnets4eo.training import (
-    CHECKPOINTS,
+    Checkpoint,
     LabelledScene,
     Prepared,
     Recipe,
@@ -79,9 +79,9 @@ class CleansingSection(Section):
         description="labels stay as they are where the network is sure that less than this share of the labelled change is wrong; "
         "0: they are always cleansed, as published",
     )  # fmt: skip
-    steps: int = Field(default=FEW_STEPS, ge=0, description="of the diffusion, 2,500 as published; 0: none")
-    edge_level: float = Field(default=EDGE_LEVEL, gt=0, description="K, in grey levels of 0 to 255")
-    rate: float = Field(default=RATE, gt=0, lt=0.25)
+    steps: int = Field(default=Diffusion.few_steps, ge=0, description="of the diffusion, 2,500 as published; 0: none")
+    edge_level: float = Field(default=Diffusion.edge_level, gt=0, description="K, in grey levels of 0 to 255")
+    rate: float = Field(default=Diffusion.rate, gt=0, lt=0.25)
 
 
 class CleansingRecipe(Recipe):
@@ -163,7 +163,7 @@ class _Predicted:
     def merge(self, rule: Merge, classes: NDArray[np.uint8]) -> LabelledScene:
         """Return the images with labels merged from the original labels and the scores. classes : by packed probability, (256,)."""
         scene, legend = self.original.scene, self.original.labels.legend
-        path = self._path(LABELS)
+        path = self._path(Scene.label_layer)
         to_index, from_index = legend.to_index(), legend.from_index()
         with CogWriter(path, scene.grid, legend=legend, nodata=VOID) as writer:
             for window in self._windows():
@@ -172,7 +172,7 @@ class _Predicted:
                 merged = merge_labels(to_index[self._labels(window)], predicted, rule)
                 writer.write(window, from_index[merged][None])
         source = LegendLabels(LabelReader(Layer.open(path), legend), legend)
-        with_labels = Scene({**self.images.layers, LABELS: Layer(source)}, scene.grid)
+        with_labels = Scene({**self.images.layers, Scene.label_layer: Layer(source)}, scene.grid)
         return replace(self.original, scene=with_labels, labels=source)
 
     def _path(self, kind: str) -> Path:
@@ -182,7 +182,7 @@ class _Predicted:
         return self.original.scene.blocks(TILE_PX)
 
     def _labels(self, window: Window) -> ByteImage:
-        labels: ByteImage = self.original.scene.read(window, [LABELS])[LABELS]
+        labels: ByteImage = self.original.scene.read(window, [Scene.label_layer])[Scene.label_layer]
         return labels
 
 
@@ -216,13 +216,15 @@ def train_with_cleansing(recipe: CleansingRecipe, out: Path, options: TrainOptio
     segmenter, prepared, notes = original.initial_segmenter(), original, dict[str, Any]()
     cleansed: list[dict[str, Any]] = []
     hyperepochs = recipe.cleansing.hyperepochs
-    folders = [out / CHECKPOINTS / f"hyperepoch-{number}" for number in range(1, hyperepochs)] + [out]
+    folders = [out / Checkpoint.folder / f"hyperepoch-{number}" for number in range(1, hyperepochs)] + [out]
     begun = [folder for folder in folders if not options.finish or checkpoint(folder).exists()]
     for number, folder in enumerate(begun, start=1):
         log.info("hyperepoch %d of %d", number, hyperepochs)
         notes = _train_once(segmenter, prepared, original, number, folder, options)
         if number < len(begun):
-            prepared, noise = _cleanse(segmenter, original, recipe.cleansing, folder / LABELS, options.device)
+            prepared, noise = _cleanse(
+                segmenter, original, recipe.cleansing, folder / Scene.label_layer, options.device
+            )
             cleansed.append({"kept": _shares(original, prepared), "wrong": noise.to_dict()})
             log.info("labels after hyperepoch %d: %s", number, cleansed[-1])
     if len(begun) < hyperepochs:
@@ -235,10 +237,10 @@ def _cleanse(
 ) -> tuple[Prepared, LabelNoise]:
     """Return the training data of the next hyperepoch; if the labels stay unchanged, only few scenes are predicted."""
     split = original.split
-    every = [number for number, scene_split in enumerate(split.splits) if TRAIN in scene_split.parts]
+    every = [number for number, scene_split in enumerate(split.splits) if SplitPart.train in scene_split.parts]
 
     def predicted_scene(number: int) -> _Predicted:
-        return _predict_scene(segmenter, split.scenes[number], folder, device, split.usable(number, TRAIN))
+        return _predict_scene(segmenter, split.scenes[number], folder, device, split.usable(number, SplitPart.train))
 
     few = every[:: math.ceil(len(every) / ESTIMATED_SCENES)]
     predicted = {number: predicted_scene(number) for number in few}
@@ -267,7 +269,7 @@ def _diffuse(scenes: Sequence[_Predicted], segmenter: NetworkSegmenter, diffusio
     """Scenes with scores that flowed along edges; as they are where small objects leak away, and change would be unlearnt."""
     diffused = [scene.diffuse(segmenter, diffusion) for scene in scenes]
     before, after = (int(_count(group)[:, MORE_PROBABLE == CHANGE].sum()) for group in (scenes, diffused))
-    if after >= MIN_LEFT * before:
+    if after >= Refinement.min_left * before:
         return diffused
     log.warning(
         "Diffusion leaves %d of %d pixels of predicted change: objects leak away, and scores are merged without it. Take fewer "

@@ -13,7 +13,7 @@ from deepnets4eo.change.classical.feature_distance import FeatureDistance
 from deepnets4eo.change.normalisation import normalise
 from deepnets4eo.change.options import ChangeOptions
 from deepnets4eo.change.pair import ChangePair
-from deepnets4eo.change.refinement import FINAL
+from deepnets4eo.change.refinement import Refinement
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.lazy import check_extra
@@ -81,9 +81,13 @@ def prepare(
     """Return the run that labels the pair, the scene that it reads, and the values measured for it."""
     if trained is not None:
         if options.normalise == "none":
-            return trained, pair.scene, {"method": f"run {options.model}", "threshold": FINAL}
+            return trained, pair.scene, {"method": f"run {options.model}", "threshold": Refinement.threshold}
         scene, values = normalise(trained.inputs.as_trained(pair.scene), trained.inputs)
-        return trained, scene, {"method": f"run {options.model}", "threshold": FINAL, "normalisation": values}
+        return (
+            trained,
+            scene,
+            {"method": f"run {options.model}", "threshold": Refinement.threshold, "normalisation": values},
+        )
 
     def fit() -> ChangeDetector:
         log.info("fitting %s to the pair …", options.method)

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +20,6 @@ from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError
 
 STEPS = 2500  # as published, for labels of buildings
-FEW_STEPS = 30  # for scores of changes that may be small: these leak away in more
-EDGE_LEVEL = 5.0  # K: grey levels between neighbours at which half of the flow is stopped
-RATE = 0.24
 LARGEST_RATE = 0.25  # at which the finest pattern neither fades nor grows
 BAND_ROWS = 256  # that one thread computes at a time
 BAND_STEPS = 8  # steps that a band takes by itself, on as many rows more on each side
@@ -44,9 +42,10 @@ class Diffusion:
         For values outside these ranges.
     """
 
+    few_steps: ClassVar[int] = 30  # for scores of changes that may be small: these leak away in more
     steps: int = STEPS
-    edge_level: float = EDGE_LEVEL
-    rate: float = RATE
+    edge_level: float = 5.0
+    rate: float = 0.24
 
     def __post_init__(self) -> None:
         if not 0 < self.rate < LARGEST_RATE:

@@ -10,7 +10,7 @@ import numpy as np
 from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.change.change_scores import MIN_CHANGED, is_from_to
 from deepnets4eo.change.classical.detector import POST, PRE
-from deepnets4eo.change.diffusion import FEW_STEPS, Diffusion
+from deepnets4eo.change.diffusion import Diffusion
 from deepnets4eo.change.options import ChangeOptions, ChangeProducts
 from deepnets4eo.change.pair import ChangePair
 from deepnets4eo.change.refinement import refine_scores
@@ -22,7 +22,7 @@ from deepnets4eo.tiling import Packed
 
 log = logging.getLogger(__name__)
 
-REFINEMENT = Diffusion(steps=FEW_STEPS)
+REFINEMENT = Diffusion(steps=Diffusion.few_steps)
 ORIGIN_TAGS = ("SYNTHETIC", "RUN", "SOFTWARE")
 MAX_CHANGED = 0.5  # share beyond which a map says more about the images than about the ground
 RANK = "score of change: it ranks pixels and is no probability"  # of methods without training

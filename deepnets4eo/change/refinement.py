@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +34,7 @@ KEPT_TAGS = (Packed.tag, "MEANING", "SYNTHETIC", "RUN")
 TILE_PX = 1024
 GREY_PERCENT = (1, 99)  # of each band become 0 and 255
 PROBE_PX, PROBES = 256, 4
-FINAL = 0.5
 PRODUCT = "scores"  # in the journal of finished tiles
-MIN_LEFT = 0.5  # share of the area above FINAL
 ROUNDING = 1e-3  # probabilities summed in single precision may lie this far beyond 0 or 1
 
 
@@ -45,6 +43,8 @@ class Refinement:
     """Outcome of a refinement.
     path : the new raster. before, after : pixels above 0.5. unseen : pixels with scores that not all images show."""
 
+    threshold: ClassVar[float] = 0.5  # of a final map
+    min_left: ClassVar[float] = 0.5  # share of the area above the threshold
     path: Path
     before: int
     after: int
@@ -53,7 +53,7 @@ class Refinement:
     @property
     def shrinks(self) -> bool:
         """Return whether less than half of the area above 0.5 is left: objects leak away because the edge level is too large for them."""
-        return self.after < MIN_LEFT * self.before
+        return self.after < Refinement.min_left * self.before
 
 
 def refine_scores(
@@ -127,9 +127,9 @@ def refine_scores(
             around = tile.grow(diffusion.reach_px)
             part, valid = _read_scores(scores, around, packed=packed)
             inner = tile.within(around).slices
-            before += int((part[inner] >= FINAL).sum())
+            before += int((part[inner] >= Refinement.threshold).sum())
             refined, usable = _refine_tile(part, valid, guides, ranges, around, spread)
-            after += int((refined[inner][valid[inner]] >= FINAL).sum())
+            after += int((refined[inner][valid[inner]] >= Refinement.threshold).sum())
             unseen += int((valid & ~usable)[inner].sum())
             rows = _stored(refined[inner], valid[inner], packed=packed)[None]
             finished.record(number, tile, {PRODUCT: rows}, {"before": before, "after": after, "unseen": unseen})
@@ -181,7 +181,7 @@ def _warn(result: Refinement) -> None:
     if result.shrinks:
         log.warning(
             "The area above %g shrank from %d to %d pixels: objects leak away. Take fewer steps or a smaller edge level.",
-            FINAL, result.before, result.after,
+            Refinement.threshold, result.before, result.after,
         )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from deepnets4eo.cards import TRAIN, VOID, Legend
+from deepnets4eo.cards import VOID, Legend, SplitPart
 from deepnets4eo.change.change_scores import check_two_classes
 from deepnets4eo.change.transitions import COVER_POST, COVER_PRE, from_to_legend, join_covers
 from deepnets4eo.errors import InputError
@@ -259,7 +259,7 @@ def _notes(covers: _Covers, scores: dict[str, Any]) -> dict[str, Any]:
         "leaky": prepared.split.leaky,
         "synthetic": prepared.synthetic,
         "training_pixels": dict(zip(prepared.legend.names, prepared.pixels, strict=True)),
-        "validation": {name: scores["change"][name] for name in report.OVERALL},
+        "validation": {name: scores["change"][name] for name in report.ScoreNames.overall},
     }
 
 
@@ -356,7 +356,7 @@ def count_pairs(split: DataSplit[LabelledScene], readers: Sequence[CoverReaders]
     for number, of_scene in enumerate(readers):
         for window in split.scenes[number].scene.blocks():
             pre, post = (of_scene[layer].read(window) for layer in COVERS)
-            pairs = np.where(split.mask(number, TRAIN, window), join_covers(pre, post, covers), VOID)
+            pairs = np.where(split.mask(number, SplitPart.train, window), join_covers(pre, post, covers), VOID)
             counts += np.bincount(pairs.ravel(), minlength=256)
     return counts[: covers**2].reshape(covers, covers)
 

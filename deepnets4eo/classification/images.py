@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices, Mask
-from deepnets4eo.cards import TEST, TRAIN, VAL, Legend
+from deepnets4eo.cards import Legend, SplitPart
 from deepnets4eo.classification.scores import check_one_label
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
@@ -88,10 +88,10 @@ class ImageSplit:
         parts = {
             name: [self.names[row] for row in rows]
             for name, rows in (
-                (TRAIN, self.labelled),
+                (SplitPart.train, self.labelled),
                 ("unlabelled", self.unlabelled),
-                (VAL, self.val),
-                (TEST, self.test),
+                (SplitPart.val, self.val),
+                (SplitPart.test, self.test),
             )
         }
         return {"type": "FeatureCollection", "features": [], "split": self.describe(), "images": parts}
@@ -113,7 +113,7 @@ def check_learnable(images: ImageList, legend: Legend, *, several: bool) -> None
     many = np.flatnonzero(images.targets.sum(axis=1) > 1)
     if len(many):
         raise InputError(f"{images.names[many[0]]} has several labels. Set data.labels=several.")
-    scored = np.flatnonzero([part in (VAL, TEST) for part in images.parts])
+    scored = np.flatnonzero([part in (SplitPart.val, SplitPart.test) for part in images.parts])
     check_one_label(images.targets[scored], [images.names[row] for row in scored])
     if (counts > 0).sum() < 2:
         only = legend.names[int(counts.argmax())]
@@ -129,7 +129,7 @@ def split_images(
     """Divide images into parts by equal shares of classes or whole groups; beyond `labels_per_class` labels are not used."""
     part = np.array(images.parts or [""] * len(images), dtype=object)
     rng = np.random.default_rng([seed, 1])
-    for name, share in ((TEST, test_share), (VAL, val_share)):
+    for name, share in ((SplitPart.test, test_share), (SplitPart.val, val_share)):
         free = np.flatnonzero((part == "") & images.labelled)
         if share and name not in part:
             drawn = (
@@ -139,16 +139,18 @@ def split_images(
             )
             part[drawn] = name
     if groups is not None:
-        held = {groups[int(row)] for row in np.flatnonzero((part != "") & (part != TRAIN))}
+        held = {groups[int(row)] for row in np.flatnonzero((part != "") & (part != SplitPart.train))}
         part[[not image_part and group in held for image_part, group in zip(part, groups, strict=True)]] = LEFT_OUT
-    learnt = (part == TRAIN) | (part == "")
+    learnt = (part == SplitPart.train) | (part == "")
     rows = np.flatnonzero(learnt & images.labelled)
     if not len(rows):
         raise InputError("no labelled image is left to learn from. Lower data.val_share and data.test_share.")
     if labels_per_class:
         rows = rows[draw_labelled(images.targets[rows], labels_per_class, seed)]
     unlabelled = np.setdiff1d(np.flatnonzero(learnt), rows)
-    return ImageSplit(rows, unlabelled, np.flatnonzero(part == VAL), np.flatnonzero(part == TEST), images.names)
+    return ImageSplit(
+        rows, unlabelled, np.flatnonzero(part == SplitPart.val), np.flatnonzero(part == SplitPart.test), images.names
+    )
 
 
 def _draw_groups(groups: Sequence[Hashable], share: float, rng: np.random.Generator, rows: Indices) -> Indices:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Mask
-from deepnets4eo.cards import TRAIN
+from deepnets4eo.cards import SplitPart
 from deepnets4eo.classification.images import ImageList, check_unit, prepare_images, read_pixels
 from deepnets4eo.classification.readers import BETWEEN, ImageData, list_images, list_unlabelled
 from deepnets4eo.device import choose
@@ -182,7 +182,7 @@ def find_wrong_images(run: Run, sources: Sequence[str | Path], *, num_workers: i
     frozen: Any = getattr(_network_of(run).module, "scores_without_own", None)
     own = {"folders": tuple(map(str, sources)), "unlabelled": (), "val": (), "test": ()}
     images, legend = list_images(ImageData(**(run.recipe["data"] | own)), run.legend)
-    learnt = set() if frozen is not None else set(read_json(run.folder / "split.geojson")["images"][TRAIN])
+    learnt = set() if frozen is not None else set(read_json(run.folder / "split.geojson")["images"][SplitPart.train])
     rows = np.flatnonzero(images.labelled & [name not in learnt for name in images.names])
     if not len(rows):
         raise InputError(

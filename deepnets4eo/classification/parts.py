@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.cards import TEST, TRAIN, VAL
+from deepnets4eo.cards import SplitPart
 from deepnets4eo.classification.images import ImageList, ImageSplit, split_images
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
@@ -48,7 +48,7 @@ def take_shared_apart(
         if moved:
             log.warning("%d images are byte for byte others; each is in the part of the first of them.", moved)
     learnt = np.union1d(split.labelled, split.unlabelled)
-    rows = {TRAIN: learnt, VAL: split.val, TEST: split.test}
+    rows = {SplitPart.train: learnt, SplitPart.val: split.val, SplitPart.test: split.test}
     shared = shared_between({name: [(images.names[row], digests[row]) for row in part] for name, part in rows.items()})
     shared += shared_ground({name: [images.names[row] for row in part] for name, part in rows.items()}, images.grids)
     for line in shared:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from deepnets4eo.arrays import Mask
-from deepnets4eo.cards import TEST, TRAIN, VAL, DatasetCard, Legend, normalise_name
+from deepnets4eo.cards import DatasetCard, Legend, SplitPart, normalise_name
 from deepnets4eo.classification.archives import list_archive
 from deepnets4eo.classification.bands import check_band_order
 from deepnets4eo.classification.image_files import (
@@ -49,7 +49,15 @@ UNLABELLED = ("", "unlabelled", "unlabeled")
 PART_COLUMNS = ("part", "split")
 MACOS = "__MACOSX"
 Row = tuple[Path, list[str], str]  # file, labels, part
-PARTS = {"": "", "train": TRAIN, "training": TRAIN, "val": VAL, "validation": VAL, "valid": VAL, "test": TEST}
+PARTS = {
+    "": "",
+    "train": SplitPart.train,
+    "training": SplitPart.train,
+    "val": SplitPart.val,
+    "validation": SplitPart.val,
+    "valid": SplitPart.val,
+    "test": SplitPart.test,
+}
 RADAR = ("VV", "VH")
 NAMED = 5
 
@@ -117,9 +125,9 @@ def list_images(data: ImageData, legend: Legend | None = None) -> tuple[ImageLis
     """
     bands = _check_named(data)
     legend = legend or folder_legend(Path(data.folders[0]))
-    parts = ((data.folders, ""), (data.val, VAL), (data.test, TEST))
+    parts = ((data.folders, ""), (data.val, SplitPart.val), (data.test, SplitPart.test))
     lists = [_in_part(_list(Path(folder), data, bands, legend), part) for named, part in parts for folder in named]
-    lists += [_in_part(_list(Path(folder), data, bands, None), TRAIN) for folder in data.unlabelled]
+    lists += [_in_part(_list(Path(folder), data, bands, None), SplitPart.train) for folder in data.unlabelled]
     return join(lists, legend.num_classes), legend
 
 

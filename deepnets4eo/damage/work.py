@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from deepnets4eo.jobs import WHOLE, FinishBlocks, Journal, Part, Progress, between
+from deepnets4eo.jobs import FinishBlocks, Journal, Part, Progress, between
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ class TileWork:
     """The work of a pass over tiles: the journal that keeps it, the part that is computed, and the processes; failed : building → why."""
 
     journal: Journal = Journal()
-    part: Part = WHOLE
+    part: Part = Part.whole
     progress: Progress | None = None
     finish: FinishBlocks | None = None
     step: str = ""
@@ -47,12 +47,12 @@ class Work:
     @property
     def share(self) -> Part:
         """The part whose blocks are done."""
-        return self.part or WHOLE
+        return self.part or Part.whole
 
     @property
     def is_whole(self) -> bool:
         """Return True if all blocks are done here."""
-        return self.share == WHOLE
+        return self.share == Part.whole
 
     def folder(self, step: str) -> Path | None:
         """Return the folder of the blocks that a step keeps, or None if nothing is kept."""

@@ -14,7 +14,7 @@ from deepnets4eo.damage.opening import built_in_evidences
 from deepnets4eo.damage.phases import shared_steps
 from deepnets4eo.damage.site import Site
 from deepnets4eo.device import Compute
-from deepnets4eo.jobs import WHOLE, DoBlock, FinishBlocks, block_of_step
+from deepnets4eo.jobs import DoBlock, FinishBlocks, Part, block_of_step
 from deepnets4eo.rasters import gdal_cache
 
 
@@ -46,6 +46,8 @@ def block_function(site: Site, model: DecisionModel, step: str) -> DoBlock:
     steps = shared_steps(built_in_evidences(model))
 
     def run(finish: FinishBlocks) -> None:
-        steps[step](replace(site, work=replace(site.work, part=WHOLE, finish=finish)))  # a part keeps no whole steps
+        steps[step](
+            replace(site, work=replace(site.work, part=Part.whole, finish=finish))
+        )  # a part keeps no whole steps
 
     return block_of_step(run, step)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         evaluate_dataset as evaluate_dataset,
         evaluate_files,
     )
-    from .report import BY_CLASS, OVERALL, confusion_csv, confusion_figure, headline, percent
+    from .report import ScoreNames, confusion_csv, confusion_figure, headline, percent
     from .scoring import (
         Evaluation as Evaluation,
         Protocol as Protocol,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         rank_wrong_labels as rank_wrong_labels,
     )
     from .values import evaluate_values as evaluate_values
-    from .withheld import LEARNT, PARTS_LEGEND, WITHHELD, Withheld as Withheld
+    from .withheld import SplitMap, Withheld as Withheld
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
@@ -61,8 +61,8 @@ else:
                 "load_legend",
             ],
             ".pairs": ["evaluate_files"],
-            ".report": ["BY_CLASS", "OVERALL", "confusion_csv", "confusion_figure", "headline", "percent"],
+            ".report": ["confusion_csv", "confusion_figure", "headline", "percent", "ScoreNames"],
             ".suspects": ["class_thresholds"],
-            ".withheld": ["LEARNT", "PARTS_LEGEND", "WITHHELD"],
+            ".withheld": ["SplitMap"],
         },
     )

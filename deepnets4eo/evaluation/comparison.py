@@ -15,12 +15,12 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from deepnets4eo.cards import PublishedScores
 from deepnets4eo.errors import InputError
-from deepnets4eo.evaluation.report import BY_CLASS, OVERALL, Report, percent, text_table
+from deepnets4eo.evaluation.report import Report, ScoreNames, percent, text_table
 from deepnets4eo.evaluation.value_tables import align_columns
 from deepnets4eo.files import read_json
 
 SEEDS = "seeds.json"  # the result of `mean_scores` in the folder of several runs
-SHARES = (*OVERALL, *BY_CLASS)  # 0 to 1, in percent in tables
+SHARES = (*ScoreNames.overall, *ScoreNames.by_class)  # 0 to 1, in percent in tables
 LEAKAGE = "share_patch_overlaps"  # of the protocol of patch networks
 
 
@@ -90,7 +90,7 @@ def compare(reports: Mapping[str, Report]) -> dict[str, dict[str, float | None]]
     if len(reports) < 2:
         raise InputError(f"got {len(reports)} report, expected two or more to compare.")
     for name, report in reports.items():
-        if lacking := [key for key in ("classes", "f1", "protocol", *OVERALL) if key not in report]:
+        if lacking := [key for key in ("classes", "f1", "protocol", *ScoreNames.overall) if key not in report]:
             raise InputError(f"{name} is no report of scores: it has no {lacking[0]}. Give what evaluate --json wrote.")
     (name, first), *others = reports.items()
     for other, second in others:
@@ -100,7 +100,7 @@ def compare(reports: Mapping[str, Report]) -> dict[str, dict[str, float | None]]
                 "Score both under the same protocol."
             )
     table: dict[str, dict[str, float | None]] = {
-        score: {key: report.get(score) for key, report in reports.items()} for score in OVERALL
+        score: {key: report.get(score) for key, report in reports.items()} for score in ScoreNames.overall
     }
     for label in first["classes"]:
         table[f"f1 {label}"] = {key: report["f1"].get(label) for key, report in reports.items()}
@@ -258,7 +258,7 @@ def seeds_table(table: Mapping[str, Any] | str | Path) -> str:
     rows = [["", "mean ± sd", *table["runs"]]]
     for name, value in table["scores"].items():
         score = name.split(" ")[0]
-        if score in BY_CLASS and score != "f1":
+        if score in ScoreNames.by_class and score != "f1":
             continue
         share = score in SHARES or score == "leakage"
         values = (100 if share else 1) * np.array(value["values"], np.float64)
@@ -270,7 +270,7 @@ def seeds_table(table: Mapping[str, Any] | str | Path) -> str:
 def _scores(report: Report) -> Iterator[tuple[str, float | None]]:
     """Name and value of each score of a report; counts are none."""
     for name, value in report.items():
-        if isinstance(value, Mapping) and name in BY_CLASS:
+        if isinstance(value, Mapping) and name in ScoreNames.by_class:
             yield from ((f"{name} {label}", number) for label, number in value.items())
         elif isinstance(value, float) or (value is None and name in SHARES):
             yield name, value

@@ -17,7 +17,7 @@ from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import Grid, Window, whole
 from deepnets4eo.options import Unknown
-from deepnets4eo.rasters import LABELS, ArraySource, Layer, LayerView, whole_numbers
+from deepnets4eo.rasters import ArraySource, Layer, LayerView, Scene, whole_numbers
 from deepnets4eo.tiling import spread_windows
 
 PROBE_PX, PROBES = 256, 4  # windows in which masks of 0 and 255 are looked for, 4 by 4
@@ -155,7 +155,7 @@ class LegendLabels(LayerView):
     """A source of label values in one legend, whatever values or colours the file holds; void where `keep` is False."""
 
     def __init__(self, reader: LabelReader, legend: Legend, keep: Keep | None = None) -> None:
-        super().__init__(reader.layer, np.uint8, VOID, [LABELS])
+        super().__init__(reader.layer, np.uint8, VOID, [Scene.label_layer])
         self.reader, self.legend, self._keep, self._values = reader, legend, keep, legend.from_index()
 
     def read(self, window: Window, bands: Sequence[int]) -> Pixels:

@@ -15,11 +15,11 @@ import numpy as np
 import shapely
 
 from deepnets4eo.cards import (
-    TEST,
     DatasetCard,
     Legend,
     Quantity,
     ScoringProtocol,
+    SplitPart,
     abbreviate,
     load_protocol,
     open_dataset,
@@ -32,7 +32,7 @@ from deepnets4eo.evaluation.scoring import Protocol, evaluate_pairs
 from deepnets4eo.evaluation.values import evaluate_values
 from deepnets4eo.evaluation.withheld import Withheld
 from deepnets4eo.grid import projected_extent
-from deepnets4eo.rasters import LABELS, Layer
+from deepnets4eo.rasters import Layer, Scene
 
 ERODED = "labels_eroded"
 IMAGE = "image"
@@ -239,7 +239,7 @@ def dataset_pairs(
     predictions: str | Path,
     protocol: ScoringProtocol,
     *,
-    part: str = TEST,
+    part: str = SplitPart.test,
     layout: Mapping[str, str] | None = None,
 ) -> DatasetPairs:
     """Pair the predictions of a part's tiles with the reference of a protocol.
@@ -263,7 +263,7 @@ def dataset_pairs(
     -------
     (prediction, reference) of each tile.
     """
-    reference = ERODED if protocol.reference == "eroded" and not protocol.erode_px else LABELS
+    reference = ERODED if protocol.reference == "eroded" and not protocol.erode_px else Scene.label_layer
     card = card.with_layout(layout or {})
     if reference not in card.layout:
         raise InputError(

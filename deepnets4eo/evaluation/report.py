@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,16 +20,28 @@ from deepnets4eo.files import write_text
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.outputs import csv_text, markdown_text
 
-OVERALL = ("overall_accuracy", "kappa", "average_accuracy", "mean_f1", "mean_iou", "fw_iou")
-BY_CLASS = ("f1", "iou", "precision", "recall")
+
+class ScoreNames:
+    """Names of the scores of a report: over all classes, and of each class."""
+
+    overall: ClassVar[tuple[str, ...]] = (
+        "overall_accuracy",
+        "kappa",
+        "average_accuracy",
+        "mean_f1",
+        "mean_iou",
+        "fw_iou",
+    )
+    by_class: ClassVar[tuple[str, ...]] = ("f1", "iou", "precision", "recall")
+
 
 Report = Mapping[str, Any]
 
 
 def scores(matrix: ConfusionMatrix, names: Sequence[str]) -> dict[str, Any]:
     """Return all scores by name: six numbers, four mappings by class and the counts; fractions, NaN if undefined."""
-    result: dict[str, Any] = {score: getattr(matrix, score) for score in OVERALL}
-    for score in BY_CLASS:
+    result: dict[str, Any] = {score: getattr(matrix, score) for score in ScoreNames.overall}
+    for score in ScoreNames.by_class:
         result[score] = {name: float(value) for name, value in zip(names, getattr(matrix, score), strict=True)}
     result["confusion"] = matrix.matrix.tolist()
     result["classes"] = list(names)
@@ -79,10 +91,14 @@ def csv_table(report: Report) -> str:
     for reference, part in (("full", report), ("eroded", report.get("eroded"))):
         if part is None:
             continue
-        rows += [[reference, score, "", _number(part[score])] for score in OVERALL]
-        rows += [[reference, score, name, _number(value)] for score in BY_CLASS for name, value in part[score].items()]
+        rows += [[reference, score, "", _number(part[score])] for score in ScoreNames.overall]
+        rows += [
+            [reference, score, name, _number(value)]
+            for score in ScoreNames.by_class
+            for name, value in part[score].items()
+        ]
     boundaries = report.get("boundaries", {})
-    for score in (score for score in BY_CLASS if score in boundaries):
+    for score in (score for score in ScoreNames.by_class if score in boundaries):
         rows += [["boundary", score, name, _number(value)] for name, value in boundaries[score].items()]
     return csv_text(rows)
 
@@ -154,13 +170,13 @@ def _class_rows(part: Report) -> Iterator[Sequence[str]]:
     yield "class", "F1", "IoU", "precision", "recall", f"reference {part.get('unit', 'px')}"
     for index, name in enumerate(part["classes"]):
         pixels = sum(part["confusion"][index]) + part["unpredicted"][name]
-        yield name, *(percent(part[score][name]) for score in BY_CLASS), f"{pixels:,}"
+        yield name, *(percent(part[score][name]) for score in ScoreNames.by_class), f"{pixels:,}"
 
 
 def _overall_lines(part: Report, intervals: Mapping[str, Sequence[float]] | None, title: str) -> list[str]:
     """Return the lines of the overall scores; only the full reference has intervals."""
     lines = []
-    for score in OVERALL:
+    for score in ScoreNames.overall:
         line = f"{score.replace('_', ' ')}: {percent(part[score])}"
         if intervals and score in intervals and title.endswith("full reference"):
             line += f" ({percent(intervals[score][0])} to {percent(intervals[score][1])})"

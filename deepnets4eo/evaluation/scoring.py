@@ -17,7 +17,7 @@ from deepnets4eo.errors import GridError, InputError, check_choice
 from deepnets4eo.evaluation import report
 from deepnets4eo.evaluation.label_reader import LabelReader
 from deepnets4eo.evaluation.options import Intervals, ProtocolChanges, load_legend
-from deepnets4eo.evaluation.withheld import FLOAT32, PRECISION, RUN, Withheld
+from deepnets4eo.evaluation.withheld import PredictedMap, Withheld
 from deepnets4eo.grid import LABELS_READ_PX, Grid, Window, overlap_share
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, Interval, bootstrap, erode_boundaries
 from deepnets4eo.options import Unknown
@@ -332,7 +332,7 @@ def _open_readers(prediction: LayerLike, reference: LayerLike, result: Evaluatio
     if (predicted.layer.synthetic or truth.layer.synthetic) and not result.synthetic:
         result.synthetic = True
         result.notes.append(SYNTHETIC_NOTE)
-    if RUN in truth.layer.tags and RUN not in predicted.layer.tags:
+    if PredictedMap.run_tag in truth.layer.tags and PredictedMap.run_tag not in predicted.layer.tags:
         result.notes.append(
             f"{truth.layer.source} was made by a run and {predicted.layer.source} was not, which looks like another order of the two: the "
             f"prediction comes first, deepnets4eo evaluate {truth.layer.source} {predicted.layer.source}."
@@ -343,13 +343,13 @@ def _open_readers(prediction: LayerLike, reference: LayerLike, result: Evaluatio
     if withheld is not None:
         leaky = ", a leaky split" if withheld.split.get("leaky") else ""
         result.notes.append(f"Only pixels are scored that the training of {withheld.run} withheld{leaky}.")
-        precision = predicted.layer.tags.get(PRECISION, FLOAT32)
-        if precision != FLOAT32:
+        precision = predicted.layer.tags.get(PredictedMap.precision_tag, PredictedMap.scored_in)
+        if precision != PredictedMap.scored_in:
             result.notes.append(
-                f"{predicted.layer.source} was computed in {precision}, metrics.json of the run in {FLOAT32}: their scores may "
-                f"differ a little. Predict with --precision {FLOAT32} for the same."
+                f"{predicted.layer.source} was computed in {precision}, metrics.json of the run in {PredictedMap.scored_in}: their scores may "
+                f"differ a little. Predict with --precision {PredictedMap.scored_in} for the same."
             )
-    by_run = RUN in predicted.layer.tags and _covers(predicted.layer.grid, truth.layer.grid)
+    by_run = PredictedMap.run_tag in predicted.layer.tags and _covers(predicted.layer.grid, truth.layer.grid)
     scored = withheld.on(truth.layer) if withheld is not None else None
     return _Readers(predicted.on(truth.layer.grid), truth, scored, by_run)
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from deepnets4eo.arrays import Mask
 from deepnets4eo.cards import Legend, LegendClass
@@ -19,21 +19,34 @@ from deepnets4eo.grid import Window, overlap_share
 from deepnets4eo.options import Unknown
 from deepnets4eo.rasters import Layer
 
-MAPS, SPLIT, CARD, RECIPE = "split", "split.geojson", "card.json", "recipe.yaml"  # of a run folder
-SCENE = "SCENE"  # tag of a map: the scene's name
-RUN = "RUN"  # tag of a predicted map: what made it
-PRECISION, FLOAT32 = "PRECISION", "float32"  # tag of a predicted map, and what runs are scored in
-LEARNT, WITHHELD = 1, 2  # values of a map; void where a pixel is in neither part
-PARTS_LEGEND = Legend(
-    name="split",
-    title="Parts of a training's scenes",
-    source="deepnets4eo",
-    void_color=(225, 225, 225),
-    classes=(
-        LegendClass(value=LEARNT, name="learnt", color=(230, 159, 0)),
-        LegendClass(value=WITHHELD, name="withheld", color=(0, 114, 178)),
-    ),
-)
+SPLIT, CARD, RECIPE = "split.geojson", "card.json", "recipe.yaml"  # of a run folder
+
+
+class PredictedMap:
+    """Tags of a predicted map, and the precision that runs are scored in."""
+
+    run_tag: ClassVar[str] = "RUN"  # what made it
+    precision_tag: ClassVar[str] = "PRECISION"
+    scored_in: ClassVar[str] = "float32"
+
+
+class SplitMap:
+    """Maps of the parts of a training's scenes: their folder in the run, their tag, their values and their legend."""
+
+    folder: ClassVar[str] = "split"
+    scene_tag: ClassVar[str] = "SCENE"  # the scene's name
+    learnt: ClassVar[int] = 1
+    withheld: ClassVar[int] = 2
+    legend: ClassVar[Legend] = Legend(  # void where a pixel is in neither part
+        name="split",
+        title="Parts of a training's scenes",
+        source="deepnets4eo",
+        void_color=(225, 225, 225),
+        classes=(
+            LegendClass(value=1, name="learnt", color=(230, 159, 0)),
+            LegendClass(value=2, name="withheld", color=(0, 114, 178)),
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -68,7 +81,7 @@ class Withheld:
                 f"{folder} is no run of a training: it has no {SPLIT}. Name the folder that `train` wrote."
             )
         split = read_json(folder / SPLIT).get("split", {})
-        layers = [Layer.open(path) for path in sorted((folder / MAPS).glob("*.tif"))]
+        layers = [Layer.open(path) for path in sorted((folder / SplitMap.folder).glob("*.tif"))]
         if not layers:
             raise InputError(f"{folder} has no maps of withheld pixels: {_reason(split)}")
         notes = read_json(folder / CARD)["notes"] if (folder / CARD).is_file() else {}
@@ -79,7 +92,7 @@ class Withheld:
             )
         data = (read_yaml(folder / RECIPE) or {}).get("data", {}) if (folder / RECIPE).is_file() else {}
         return cls(
-            folder, {layer.tags[SCENE]: layer for layer in layers}, notes.get("scenes", {}), split,
+            folder, {layer.tags[SplitMap.scene_tag]: layer for layer in layers}, notes.get("scenes", {}), split,
             data.get("unknown_labels", "error"), data.get("labels_legend"), data.get("nodata", {}).get("labels"),
         )  # fmt: skip
 
@@ -92,7 +105,7 @@ class Withheld:
 
         def mask(window: Window) -> Mask:
             parts, valid = layer.read(window)
-            return valid & (parts[0] == WITHHELD)
+            return valid & (parts[0] == SplitMap.withheld)
 
         return mask
 
@@ -132,7 +145,7 @@ def _reason(split: Mapping[str, Any]) -> str:
             f"it withheld whole scenes ({', '.join(whole[:5])}{', …' if len(whole) > 5 else ''}). "
             "Score those, without --withheld."
         )
-    return f"there is no folder {MAPS}. Train it again."
+    return f"there is no folder {SplitMap.folder}. Train it again."
 
 
 def _absolute(name: str) -> str:

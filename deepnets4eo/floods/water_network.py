@@ -22,7 +22,7 @@ from deepnets4eo.floods.optical import mirror_unseen
 from deepnets4eo.lazy import is_installed
 from deepnets4eo.segmenters import (
     DISPLAY_RGB,
-    MIN_SPREAD,
+    AnySize,
     InputSpec,
     Run,
     RunFolder,
@@ -90,7 +90,7 @@ class WaterNetwork:
         Returns (h, w) float32.
         """
         scaled = _standardised(image) - np.array(tone.means, np.float32)[:, None, None]
-        scaled /= np.float32(tone.spread + MIN_SPREAD)
+        scaled /= np.float32(tone.spread + AnySize.min_spread)
         scaled = mirror_unseen(scaled, valid)
         return np.asarray(self.run.segmenter.predict_proba(scaled[None])[0, self.water], np.float32)
 

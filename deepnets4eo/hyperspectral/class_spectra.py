@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepnets4eo.arrays import Floats, Indices
-from deepnets4eo.cards import TRAIN, VAL, VOID, Legend
+from deepnets4eo.cards import VOID, Legend, SplitPart
 from deepnets4eo.display import drawn_text
 from deepnets4eo.outputs import csv_text
 from deepnets4eo.rasters import MomentSums
@@ -51,7 +51,7 @@ class ClassSpectra:
                 if (labels == VOID).all():
                     continue
                 data, valid = cube.read(window)
-                for part, of_part in zip((TRAIN, VAL), sums, strict=True):
+                for part, of_part in zip((SplitPart.train, SplitPart.val), sums, strict=True):
                     inside = np.where(valid & split.mask(number, part, window), labels, VOID)
                     for index in np.unique(inside[inside != VOID]):
                         of_part[index].add(data[:, inside == index])

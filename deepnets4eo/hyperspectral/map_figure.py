@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepnets4eo.cards import TRAIN, VAL, VOID, DatasetCard
+from deepnets4eo.cards import VOID, DatasetCard, SplitPart
 from deepnets4eo.display import color_patches, draw_image, drawn_text
-from deepnets4eo.evaluation import LEARNT, PARTS_LEGEND, WITHHELD
+from deepnets4eo.evaluation import SplitMap
 from deepnets4eo.grid import whole
 from deepnets4eo.hyperspectral.cube import Cube
 from deepnets4eo.rasters import Layer, coarse_labels
@@ -37,14 +37,17 @@ def map_figure(split: DataSplit[LabelledScene], number: int, labels: Path, recip
     for axes, layer, layer_legend, title in (
         (reference, Layer(named.labels), legend, "reference"),
         (predicted, Layer.open(labels), legend, "map"),
-        (parts, _parts_layer(split, number), PARTS_LEGEND, "learnt and withheld"),
+        (parts, _parts_layer(split, number), SplitMap.legend, "learnt and withheld"),
     ):
         values, coarse = coarse_labels(layer, SIDE_PX, layer_legend)
         draw_image(axes, layer_legend.decode(values).transpose(1, 2, 0), coarse).set_title(
             drawn_text(title), fontsize=9
         )
     key = [*((member.color, member.name) for member in legend.classes), (legend.void_color, "no label")]
-    key += [*((member.color, member.name) for member in PARTS_LEGEND.classes), (PARTS_LEGEND.void_color, "neither")]
+    key += [
+        *((member.color, member.name) for member in SplitMap.legend.classes),
+        (SplitMap.legend.void_color, "neither"),
+    ]
     figure.legend(handles=color_patches(key), loc="outside lower center", ncols=6, fontsize=8, frameon=False)
     figure.suptitle(drawn_text(f"{named.name}{mark}"), fontsize=10)
     return figure
@@ -53,8 +56,10 @@ def map_figure(split: DataSplit[LabelledScene], number: int, labels: Path, recip
 def _parts_layer(split: DataSplit[LabelledScene], number: int) -> Layer:
     """Return the parts of a scene as labels, with one byte per pixel in memory."""
     grid = split.scenes[number].grid
-    learnt, withheld = (split.mask(number, part, whole(grid)) for part in (TRAIN, VAL))
-    return Layer.open(np.select([withheld, learnt], [WITHHELD, LEARNT], VOID).astype(np.uint8), grid=grid)
+    learnt, withheld = (split.mask(number, part, whole(grid)) for part in (SplitPart.train, SplitPart.val))
+    return Layer.open(
+        np.select([withheld, learnt], [SplitMap.withheld, SplitMap.learnt], VOID).astype(np.uint8), grid=grid
+    )
 
 
 def cube_layer(named: LabelledScene, layers: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from deepnets4eo.evaluation import BY_CLASS, OVERALL, percent
+from deepnets4eo.evaluation import ScoreNames, percent
 from deepnets4eo.outputs import document_head, image_address, wide
 from deepnets4eo.version import __version__
 
@@ -47,7 +47,7 @@ def page(
         else "",
         _leakage(metrics["protocol"]),
         "<h2>Scores of the withheld pixels</h2>",
-        _table(("", "percent"), ((TITLES[name], percent(metrics[name])) for name in OVERALL)),
+        _table(("", "percent"), ((TITLES[name], percent(metrics[name])) for name in ScoreNames.overall)),
         "<h2>By class</h2>",
         _table(("class", "learnt px", "withheld px", "F1", "IoU", "precision", "recall"), _class_rows(metrics)),
         "<h2>Maps</h2>",
@@ -105,7 +105,7 @@ def _class_rows(metrics: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
             name,
             f"{pixels['train']:,}",
             f"{pixels['test']:,}",
-            *(percent(metrics[score][name]) for score in BY_CLASS),
+            *(percent(metrics[score][name]) for score in ScoreNames.by_class),
         )
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage, Indices, Mask
-from deepnets4eo.cards import TRAIN, VAL, VOID
+from deepnets4eo.cards import VOID, SplitPart
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import whole
 from deepnets4eo.rasters import Scene
@@ -77,7 +77,9 @@ def labelled_pixels(split: DataSplit[LabelledScene]) -> Pixels:
     parts = []
     for number, named in enumerate(split.scenes):
         labels = named.labels.reader.read(whole(named.grid))
-        parts.append(Pixels.of_mask(number, split.mask(number, TRAIN, whole(named.grid)) & (labels != VOID), labels))
+        parts.append(
+            Pixels.of_mask(number, split.mask(number, SplitPart.train, whole(named.grid)) & (labels != VOID), labels)
+        )
     pixels = Pixels.join(parts)
     if not len(pixels):
         raise InputError("no pixel of the training part is labelled with a class. Check labels, legend and data.split.")
@@ -91,7 +93,7 @@ def unlabelled_pixels(split: DataSplit[LabelledScene], patch_px: int) -> Pixels:
     parts = []
     for number, named in enumerate(split.scenes):
         window = whole(named.grid)
-        labels, tested = named.labels.reader.read(window), split.mask(number, VAL, window)
+        labels, tested = named.labels.reader.read(window), split.mask(number, SplitPart.val, window)
         if not split.mixes_neighbours and patch_px > 1:
             tested = maximum_filter(tested, 2 * (patch_px // 2) + 1, mode="constant")
         parts.append(Pixels.of_mask(number, (labels == VOID) & ~tested, labels))
@@ -183,7 +185,7 @@ def _parts(split: DataSplit[LabelledScene], number: int) -> tuple[Mask, Mask]:
     named = split.scenes[number]
     window = whole(named.grid)
     labelled = named.labels.reader.read(window) != VOID
-    return split.mask(number, TRAIN, window) & labelled, split.mask(number, VAL, window) & labelled
+    return split.mask(number, SplitPart.train, window) & labelled, split.mask(number, SplitPart.val, window) & labelled
 
 
 def _warn(split: DataSplit[LabelledScene], total: Leakage) -> None:

@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.baselines import BaselineRecipe, BaselineSection
-from deepnets4eo.cards import TRAIN, Legend
+from deepnets4eo.cards import Legend, SplitPart
 from deepnets4eo.errors import InputError
 from deepnets4eo.hyperspectral.samples import (
     PatchAugmentation,
@@ -298,9 +298,9 @@ def _patch_px(spec: Mapping[str, Any]) -> int:
 def _training_windows(prepared: Prepared) -> Iterator[tuple[FloatImage, Mask]]:
     """Scaled windows (B, h, w) of the training part, and its valid pixels (h, w) bool."""
     split = prepared.split
-    for tile in split.windows(TRAIN, FIT_PX):
+    for tile in split.windows(SplitPart.train, FIT_PX):
         sample = split.scenes[tile.scene].scene.read(tile.window, prepared.inputs.names)
-        yield prepared.inputs.prepare(sample), sample["valid"] & split.mask(tile.scene, TRAIN, tile.window)
+        yield prepared.inputs.prepare(sample), sample["valid"] & split.mask(tile.scene, SplitPart.train, tile.window)
 
 
 def with_buffer(recipe: HyperspectralRecipe, patch_px: int) -> HyperspectralRecipe:

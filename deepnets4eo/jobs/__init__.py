@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .kept_files import KeptFiles
     from .lock import output_lock as output_lock
     from .output import JobOutput, Scratch, new_output
-    from .parts import WHOLE, Part as Part, Progress, between
+    from .parts import Part as Part, Progress, between
     from .records import JobRecord
     from .row_journal import RowJournal
     from .shared_work import Arrays, ComputeBlock, SharedWork
@@ -30,7 +30,7 @@ else:
             ".journal": ["Journal"],
             ".kept_files": ["KeptFiles"],
             ".output": ["JobOutput", "Scratch", "new_output"],
-            ".parts": ["WHOLE", "Progress", "between"],
+            ".parts": ["Progress", "between"],
             ".records": ["JobRecord"],
             ".row_journal": ["RowJournal"],
             ".shared_work": ["Arrays", "ComputeBlock", "SharedWork"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import ClassVar, TypeAlias, TypeVar
 
 from deepnets4eo.errors import InputError
 
@@ -29,6 +29,7 @@ class Part:
     ['ab', 'cd', 'efg']
     """
 
+    whole: ClassVar[Part]
     number: int = 1
     total: int = 1
 
@@ -56,7 +57,7 @@ class Part:
         return f"{self.number}/{self.total}"
 
 
-WHOLE = Part()
+Part.whole = Part()
 
 
 def between(progress: Progress | None, begin: float, end: float) -> Progress | None:

@@ -22,7 +22,7 @@ from deepnets4eo.errors import BlockError, OutputError, UnreadableError
 from deepnets4eo.files import PARTIAL, check_own_folder, plain, remove, writing
 from deepnets4eo.grid import Window
 from deepnets4eo.jobs.journal import Journal
-from deepnets4eo.jobs.parts import WHOLE, Part
+from deepnets4eo.jobs.parts import Part
 from deepnets4eo.jobs.records import JobRecord
 
 JOB = "job"  # the block that describes the job; those of rows are numbered
@@ -33,8 +33,8 @@ RECORD = "record"  # of the description: inputs and options, as `JobRecord.to_di
 class RowJournal:
     """Journal of the finished rows of a raster `out`, or of one part of a job that several processes share."""
 
-    def __init__(self, out: Path, part: Part = WHOLE) -> None:
-        own = "" if part == WHOLE else f"{part.number}-of-{part.total}-"
+    def __init__(self, out: Path, part: Part = Part.whole) -> None:
+        own = "" if part == Part.whole else f"{part.number}-of-{part.total}-"
         self.folder = out.with_name(f"{PARTIAL}rows-{own}{out.name}")
         self.job: dict[str, Any] = {}
         self.entries: list[dict[str, Any]] = []

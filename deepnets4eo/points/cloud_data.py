@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from affine import Affine
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from deepnets4eo.arrays import Indices
-from deepnets4eo.cards import TRAIN, VAL, Legend
+from deepnets4eo.cards import Legend, SplitPart
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.options import Section
@@ -27,7 +27,13 @@ from deepnets4eo.points.files import CloudFile, open_cloud
 from deepnets4eo.points.tiles import TiledPoints, sort_in_tiles
 from deepnets4eo.training import WHOLE, DataSplit, SplitRule, say_learnt_ground
 
-LEARNT, WITHHELD, NEITHER = 0, 1, 2  # parts of a point
+
+class PointPart:
+    """The part of a split that a point is in; `neither` in the buffer between both."""
+
+    learnt: ClassVar[int] = 0
+    withheld: ClassVar[int] = 1
+    neither: ClassVar[int] = 2
 
 
 class CloudData(Section):
@@ -152,9 +158,13 @@ def point_parts(split: DataSplit[LabelledCloud], number: int, xy: NDArray[np.flo
         return np.empty(0, np.uint8)
     cells = split.scenes[number].cells(xy)
     first, last = cells.min(axis=0), cells.max(axis=0)
-    usable = split.mask(number, TRAIN, Window(*first.tolist(), *(last - first + 1).tolist()))
+    usable = split.mask(number, SplitPart.train, Window(*first.tolist(), *(last - first + 1).tolist()))
     learnt = usable[tuple((cells - first).T)]
-    return np.select([split.splits[number].contains(VAL, cells), learnt], [WITHHELD, LEARNT], NEITHER).astype(np.uint8)
+    return np.select(
+        [split.splits[number].contains(SplitPart.val, cells), learnt],
+        [PointPart.withheld, PointPart.learnt],
+        PointPart.neither,
+    ).astype(np.uint8)
 
 
 def _pieces(cloud: PointCloud, own: int, legend: Legend, data: CloudData) -> Iterator[CloudPiece]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deepnets4eo.errors import OutputError
-from deepnets4eo.jobs import WHOLE, Part, RowJournal
+from deepnets4eo.jobs import Part, RowJournal
 from deepnets4eo.prediction.options import PredictOptions
 
 
@@ -26,7 +26,7 @@ def journals_of(out: Path, options: PredictOptions) -> dict[Part, RowJournal]:
             f"{out} was divided into {kept[0].total} parts before, now into {options.part.total}. Give the same number, or begin again "
             "with --overwrite in place of --part."
         )
-    parts = [options.part] if options.part is not None else kept or [WHOLE]
+    parts = [options.part] if options.part is not None else kept or [Part.whole]
     return {part: RowJournal(out, part) for part in parts}
 
 

@@ -9,11 +9,11 @@ from typing import Any
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
-from deepnets4eo.jobs import WHOLE, JobRecord, RowJournal
+from deepnets4eo.jobs import JobRecord, Part, RowJournal
 from deepnets4eo.outputs import check_not_inputs, label_raster_files
 from deepnets4eo.prediction.begun_parts import journals_of
 from deepnets4eo.prediction.options import PredictOptions
-from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, VALUES
+from deepnets4eo.prediction.outputs import Product
 from deepnets4eo.rasters import Scene, check_raster_suffix
 from deepnets4eo.segmenters import Run, Segmenter
 
@@ -42,14 +42,19 @@ def check_outputs(
 
 def output_paths(out: str | Path, options: PredictOptions, legend: Legend | None = None) -> dict[str, Path]:
     """Return the file of each product, `out` first. Errors: InputError for products that a run of this legend does not have."""
-    paths = {LABELS: out, VALUES: options.values, PROBABILITIES: options.probabilities, ENTROPY: options.entropy}
+    paths = {
+        Product.labels: out,
+        Product.values: options.values,
+        Product.probabilities: options.probabilities,
+        Product.entropy: options.entropy,
+    }
     if legend is not None and not legend.classes:
         if options.values or options.probabilities or options.entropy:
             raise InputError(
                 f"the run estimates {legend.name} and has no classes: --out is its raster. Leave out --values, --probabilities and "
                 "--entropy."
             )
-        return {VALUES: Path(out)}
+        return {Product.values: Path(out)}
     if legend is not None and legend.quantity is None and options.values:
         raise InputError(f"--values {options.values}: the run has classes alone, {legend.name}. Leave it out.")
     return {name: Path(path) for name, path in paths.items() if path is not None}
@@ -86,5 +91,5 @@ def check_free(
             check_raster_suffix(path), overwrite=options.overwrite or complete, resume=resumed if begun else None
         )
     if options.part is None:
-        for part in [WHOLE, *RowJournal.parts(Path(out))]:
+        for part in [Part.whole, *RowJournal.parts(Path(out))]:
             RowJournal(Path(out), part).check_kept(overwrite=options.overwrite, resume=options.resume)

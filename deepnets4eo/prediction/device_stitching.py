@@ -16,7 +16,7 @@ from torch import Tensor
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import RunError
-from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, VALUES
+from deepnets4eo.prediction.outputs import Product
 from deepnets4eo.prediction.stitching import Blender, FinishedBytes
 from deepnets4eo.segmenters.transfers import Transfers
 from deepnets4eo.tiling import Lattice, Packed, Scores, Tile
@@ -79,14 +79,16 @@ class DeviceStitcher:
         self._finished.append((row, col, mean))
 
     def _start_download(self, scores: Tensor, finite: Tensor) -> Callable[[], dict[str, ByteImage]]:
-        products = {VALUES: scores[self._num_classes :].contiguous()} if VALUES in self._products else {}
+        products = (
+            {Product.values: scores[self._num_classes :].contiguous()} if Product.values in self._products else {}
+        )
         scores = scores[: self._num_classes]
-        if LABELS in self._products:
-            products[LABELS] = self._values[scores.argmax(dim=0)][None]
-        if PROBABILITIES in self._products or ENTROPY in self._products:
+        if Product.labels in self._products:
+            products[Product.labels] = self._values[scores.argmax(dim=0)][None]
+        if Product.probabilities in self._products or Product.entropy in self._products:
             is_probability = self._tiling.blends and self._tiling.scores == "probabilities"
             proba = scores if is_probability else scores.softmax(dim=0)
-            products |= {PROBABILITIES: to_bytes(proba), ENTROPY: to_bytes(entropy(proba)[None])}
+            products |= {Product.probabilities: to_bytes(proba), Product.entropy: to_bytes(entropy(proba)[None])}
         wanted = {name: products[name] for name in self._products}
         return partial(_refuse_infinite, self._transfers.download(wanted | {FINITE: finite.to(torch.uint8)[None]}))
 

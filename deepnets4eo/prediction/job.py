@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from deepnets4eo.jobs import WHOLE, Progress, output_lock
+from deepnets4eo.jobs import Part, Progress, output_lock
 from deepnets4eo.prediction.begun_parts import begun_job, goes_on, journals_of
 from deepnets4eo.prediction.checks import check_complete, check_free, finished_compute, is_complete, output_paths
 from deepnets4eo.prediction.label_task import LabelTask
@@ -139,7 +139,7 @@ def _run(
 
 def _compute(job: Job, identity: dict[str, Any], options: PredictOptions, *, resumed: bool) -> None:
     """Compute and record the rows of a job that are not recorded yet. Errors: RunError where those are another job's."""
-    journal, which = job.journal, "" if job.part == WHOLE else f"part {job.part}: "
+    journal, which = job.journal, "" if job.part == Part.whole else f"part {job.part}: "
     if resumed:
         journal.check(identity | {"strip_px": journal.job["strip_px"]})
         job.counts.tiles, job.counts.skipped = (journal.counts.get(key, 0) for key in ("tiles", "skipped"))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from deepnets4eo.evaluation.withheld import PRECISION, RUN
+from deepnets4eo.evaluation.withheld import PredictedMap
 from deepnets4eo.jobs import JobRecord, identity
 from deepnets4eo.prediction.plan import Plan
 from deepnets4eo.prediction.preparation import PreparedScene, open_scene, prepare_scene
@@ -62,13 +62,17 @@ class LabelTask(NamedTuple):
         made = {layer.tags[SYNTHETIC] for layer in self.prepared.scene.layers.values() if layer.synthetic}
         tags = {
             "SOFTWARE": f"deepnets4eo {__version__}",
-            RUN: self.run,
+            PredictedMap.run_tag: self.run,
             "SEGMENTER": self.segmenter.kind,
             "TILING": ", ".join(f"{key}={value}" for key, value in plan.lattice.tiling.to_dict().items()),
         }
         if self.prepared.stretches:
             tags[STRETCH] = json.dumps(self._stretches)
-        return tags | ({SYNTHETIC: "; ".join(sorted(made))} if made else {}) | {PRECISION: plan.compute.precision}
+        return (
+            tags
+            | ({SYNTHETIC: "; ".join(sorted(made))} if made else {})
+            | {PredictedMap.precision_tag: plan.compute.precision}
+        )
 
     @property
     def _stretches(self) -> dict[str, dict[str, list[float]]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,11 +18,16 @@ from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters import LEVEL, CogWriter
 from deepnets4eo.tiling import Packed
 
-LABELS = "labels"
-PROBABILITIES = "probabilities"
-ENTROPY = "entropy"
-VALUES = "values"  # of the quantity, float32 in its unit; NaN where there is none
 NOTHING = 255  # byte of void and of nodata
+
+
+class Product:
+    """Rasters that a prediction writes, by name."""
+
+    labels: ClassVar[str] = "labels"
+    probabilities: ClassVar[str] = "probabilities"
+    entropy: ClassVar[str] = "entropy"
+    values: ClassVar[str] = "values"  # of the quantity, float32 in its unit; NaN for none
 
 
 @dataclass(frozen=True)
@@ -54,9 +59,9 @@ class Outputs:
     def _writer(self, product: str) -> CogWriter:
         names, quantity = self.legend.names, self.legend.quantity
         writer = partial(CogWriter, self.paths[product], self.grid, level=self.level)
-        if product == LABELS:
+        if product == Product.labels:
             return writer(nodata=VOID, legend=replace(self.legend, quantity=None), tags=self.tags)
-        if product == VALUES and quantity is not None:
+        if product == Product.values and quantity is not None:
             tags = dict(self.tags) | {"MEANING": f"{quantity.name} in {quantity.unit}"} | quantity.to_tags()
             return writer(
                 count=quantity.num_channels,
@@ -67,7 +72,7 @@ class Outputs:
                 unit=quantity.unit,
             )
         meaning = "probability of each class"
-        if product == ENTROPY:
+        if product == Product.entropy:
             meaning, names = "entropy over classes; 1: all are equally probable", ("entropy",)
         tags = dict(self.tags) | Packed.tags(meaning)
         count = bands_of(product, self.legend)
@@ -76,13 +81,13 @@ class Outputs:
 
 def bands_of(product: str, legend: Legend) -> int:
     """Return the number of bands of a product: one per class for probabilities, the quantity's bands for values, else one."""
-    bands = {PROBABILITIES: legend.num_classes, VALUES: legend.num_channels - legend.num_classes}
+    bands = {Product.probabilities: legend.num_classes, Product.values: legend.num_channels - legend.num_classes}
     return bands.get(product, 1)
 
 
 def dtype_of(product: str) -> np.dtype[Any]:
     """Type of a product's pixels: float32 for values, else bytes."""
-    return np.dtype(np.float32 if product == VALUES else np.uint8)
+    return np.dtype(np.float32 if product == Product.values else np.uint8)
 
 
 def nothing(dtype: np.dtype[Any]) -> Any:

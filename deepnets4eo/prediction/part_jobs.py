@@ -9,7 +9,7 @@ from deepnets4eo.device import readers_for
 from deepnets4eo.jobs import JobRecord, Part, Progress, RowJournal, between
 from deepnets4eo.prediction.label_task import LabelTask
 from deepnets4eo.prediction.options import PredictOptions
-from deepnets4eo.prediction.outputs import LABELS, Outputs
+from deepnets4eo.prediction.outputs import Outputs, Product
 from deepnets4eo.prediction.plan import Plan
 from deepnets4eo.prediction.strips import Job
 from deepnets4eo.prediction.tile_blocks import TILES, TileBlocks, TileTask
@@ -46,7 +46,7 @@ def _remote_blocks(
     """Return each part's tiles that other processes compute, None without an executor. Errors: InputError for arrays."""
     if options.executor is None:
         return dict.fromkeys(journals)
-    with_scores = paths.keys() != {LABELS} or plan.lattice.tiling.blends
+    with_scores = paths.keys() != {Product.labels} or plan.lattice.tiling.blends
     tiles = TileTask(task.prepared.labelled, plan.lattice, plan.compute, plan.batch_tiles, with_scores)
     tiles.check()
     return {

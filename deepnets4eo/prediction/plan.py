@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from deepnets4eo.device import TORCH, Compute, choose
 from deepnets4eo.errors import InputError
-from deepnets4eo.evaluation.withheld import FLOAT32
+from deepnets4eo.evaluation.withheld import PredictedMap
 from deepnets4eo.prediction.memory import batch_size
 from deepnets4eo.prediction.options import PredictOptions
 from deepnets4eo.rasters import Scene, gdal_cache
@@ -40,9 +40,11 @@ def make_plan(segmenter: Segmenter, scene: Scene, options: PredictOptions, begun
     without_networks = _only_float32(segmenter)
     exact = options.precision == "auto" and (without_networks or segmenter.legend.quantity is not None)
     runtime = begun.get("runtime", "auto") if options.runtime == "auto" else options.runtime
-    compute = choose(options.device, FLOAT32 if exact else _precision(options, begun), threads, runtime=runtime)
+    compute = choose(
+        options.device, PredictedMap.scored_in if exact else _precision(options, begun), threads, runtime=runtime
+    )
     if without_networks:
-        compute = replace(compute, precision=FLOAT32)
+        compute = replace(compute, precision=PredictedMap.scored_in)
     lattice = Lattice(scene.shape, _tiling(segmenter, options, scene.shape))
     _check_runtime(compute, segmenter)
     together = options.batch_tiles or begun.get("batch_tiles")

@@ -18,16 +18,7 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import Grid, Window, mean_gsd_m
 from deepnets4eo.prediction.outputs import nothing
 from deepnets4eo.rasters import Layer, LayerLike, Scene
-from deepnets4eo.segmenters import (
-    COARSEST_M,
-    FINEST_M,
-    Run,
-    Segmenter,
-    Stretch,
-    show_scene,
-    takes_any_size,
-    working_grid,
-)
+from deepnets4eo.segmenters import AnySize, Run, Segmenter, Stretch, show_scene, takes_any_size, working_grid
 from deepnets4eo.segmenters.stretch import needed_stretches
 
 log = logging.getLogger(__name__)
@@ -140,9 +131,9 @@ def prepare_scene(scene: Scene, labeller: Run | Segmenter) -> PreparedScene:
 def _check_size(grid: Grid) -> None:
     """Errors: RunError for pixels far from those that such runs learnt."""
     size_m = mean_gsd_m(grid)
-    if not FINEST_M <= size_m <= COARSEST_M:
+    if not AnySize.finest_m <= size_m <= AnySize.coarsest_m:
         raise RunError(
-            f"the scene does not fit the run: its pixels measure {size_m:.3g} m, the run takes {FINEST_M:g} to {COARSEST_M:g} m; "
+            f"the scene does not fit the run: its pixels measure {size_m:.3g} m, the run takes {AnySize.finest_m:g} to {AnySize.coarsest_m:g} m; "
             "resample the scene, e.g. with gdalwarp -tr."
         )
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import ByteImage, FloatImage, Mask
 from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.grid import Window
-from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, VALUES, bands_of, dtype_of, nothing
+from deepnets4eo.prediction.outputs import Product, bands_of, dtype_of, nothing
 from deepnets4eo.prediction.tile_reader import ReadTile
 from deepnets4eo.tiling import (
     Lattice,
@@ -214,19 +214,19 @@ class StripStitcher:
             valid = self._valid[top : top + part.shape[1], : part.shape[2]]
             if not valid.any():
                 continue
-            if VALUES in self._buffers:
+            if Product.values in self._buffers:
                 values = np.where(valid, part[len(self._values) :], np.float32(np.nan))
-                self._buffers[VALUES].put(row + top, col, values)
-            if LABELS not in self._buffers:
+                self._buffers[Product.values].put(row + top, col, values)
+            if Product.labels not in self._buffers:
                 continue
             part = part[: len(self._values)]
             self._put_labels(row + top, col, best_class(part), valid)
-            if PROBABILITIES in self._buffers or ENTROPY in self._buffers:
+            if Product.probabilities in self._buffers or Product.entropy in self._buffers:
                 kind = self._tiling.scores if self._tiling.blends else "raw"
                 proba = blended_probabilities(part, kind)
-                self._put(PROBABILITIES, row + top, col, proba, valid)
-                if ENTROPY in self._buffers:
-                    self._put(ENTROPY, row + top, col, entropy(proba)[None], valid)
+                self._put(Product.probabilities, row + top, col, proba, valid)
+                if Product.entropy in self._buffers:
+                    self._put(Product.entropy, row + top, col, entropy(proba)[None], valid)
 
     def _put_finished(self, finished: FinishedBytes) -> None:
         for product, pixels in finished.wait().items():
@@ -235,7 +235,7 @@ class StripStitcher:
 
     def _put_labels(self, row: int, col: int, classes: ByteImage, valid: Mask | None = None) -> None:
         labels = np.where(self._valid if valid is None else valid, self._values[classes], np.uint8(VOID))
-        self._buffers[LABELS].put(row, col, labels[None])
+        self._buffers[Product.labels].put(row, col, labels[None])
 
     def _put(self, product: str, row: int, col: int, fractions: FloatImage, valid: Mask) -> None:
         if product in self._buffers:

@@ -21,9 +21,9 @@ from deepnets4eo.arrays import ByteImage, FloatImage
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.jobs import WHOLE, Part, RowJournal
+from deepnets4eo.jobs import Part, RowJournal
 from deepnets4eo.prediction.memory import network_bytes, stitch_budget, strip_width
-from deepnets4eo.prediction.outputs import LABELS, Outputs, bands_of, dtype_of
+from deepnets4eo.prediction.outputs import Outputs, Product, bands_of, dtype_of
 from deepnets4eo.prediction.stitching import CHUNK_ROWS, FinishedBytes, Strip, StripStitcher
 from deepnets4eo.prediction.tile_reader import ReadTile, TileReader
 from deepnets4eo.rasters import BLOCK_PX
@@ -65,7 +65,7 @@ class Job:
     block_px: int = BLOCK_PX
     workers: int = 2
     progress: Callable[[float], None] | None = None
-    part: Part = WHOLE
+    part: Part = Part.whole
     blocks: TileBlocks | None = None  # where other processes compute the tiles
     counts: TileCounts = field(default_factory=TileCounts)
     computed: dict[int, Any] = field(default_factory=dict)  # batch number → what `infer` returned in advance
@@ -92,7 +92,7 @@ class Job:
     @property
     def needs_scores(self) -> bool:
         """Return whether stitching needs scores, not only classes."""
-        return self.products != [LABELS] or self.lattice.tiling.blends
+        return self.products != [Product.labels] or self.lattice.tiling.blends
 
     @property
     def device_network(self) -> NetworkSegmenter | None:

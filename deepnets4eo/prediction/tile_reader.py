@@ -17,7 +17,7 @@ from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.grid import Window
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters import Scene, valid_pixels
-from deepnets4eo.segmenters import MIN_SPREAD, InputSpec, Segmenter, window_scalers
+from deepnets4eo.segmenters import AnySize, InputSpec, Segmenter, window_scalers
 from deepnets4eo.tiling import Lattice, Tile, mirror_window
 
 SEGMENT_BYTES = 16 << 20  # of prepared float32; neighbouring tiles share one read, so blocks are decoded about once
@@ -155,7 +155,7 @@ class SceneScaling:
             if known.min() < 1:
                 fields[:-1] /= np.maximum(known, np.finfo(np.float32).tiny)  # 0 where no cell around is valid
             image[..., columns] -= fields[:-2]
-            image[..., columns] /= fields[-2] + np.float32(MIN_SPREAD)
+            image[..., columns] /= fields[-2] + np.float32(AnySize.min_spread)
 
     def _measure(self, rows: Interpolation, cols: Interpolation) -> None:
         with self._lock:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .mosaic import TILE_SUFFIXES, copy_box, find_tiles
     from .plane_crs import PLAIN_METRES, areas_in_pixels, flat_crs, is_placed, length_unit, without_heights
     from .radar_bands import RadarUnit, stated_unit
-    from .scene import LABELS, WHOLE, Scene, fit_axes
+    from .scene import WHOLE, Scene, fit_axes
     from .thresholds import THRESHOLDS, Histogram, TwoGaussians
     from .values import (
         SENTINELS,
@@ -95,7 +95,7 @@ else:
                 "without_heights",
             ],
             ".radar_bands": ["RadarUnit", "stated_unit"],
-            ".scene": ["LABELS", "WHOLE", "Scene", "fit_axes"],
+            ".scene": ["WHOLE", "Scene", "fit_axes"],
             ".thresholds": ["THRESHOLDS", "Histogram", "TwoGaussians"],
             ".values": [
                 "SENTINELS",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LABELS = "labels"
 CRS_COORDINATE = "spatial_ref"  # of rioxarray and odc-geo
 WHOLE = 0.99  # a layer that covers this share of a scene counts as covering all of it
 
@@ -51,6 +50,8 @@ class Scene(OnGrid, WithSummary):
     {'image': (3, 4, 5), 'labels': (4, 5), 'valid': (4, 5)}
     """
 
+    label_layer: ClassVar[str] = "labels"
+
     def __init__(self, layers: Mapping[str, Layer], grid: Grid | None = None) -> None:
         if not layers:
             raise InputError("a scene needs at least one layer, e.g. image=photo.tif.")
@@ -61,7 +62,9 @@ class Scene(OnGrid, WithSummary):
     @classmethod
     def open(cls, grid: Grid | None = None, **sources: LayerLike) -> Scene:
         """Open layers by name: `Scene.open(image="a.tif", dsm="b.tif", labels="c.tif")`."""
-        return cls({name: Layer.open(source, labels=name == LABELS) for name, source in sources.items()}, grid)
+        return cls(
+            {name: Layer.open(source, labels=name == Scene.label_layer) for name, source in sources.items()}, grid
+        )
 
     @classmethod
     @name_missing_extra()
@@ -103,7 +106,7 @@ class Scene(OnGrid, WithSummary):
         encoding = {"grid_mapping": CRS_COORDINATE} if CRS_COORDINATE in coords else {}
         for name, layer in self.layers.items():
             data, valid = layer.read(window)
-            if name == LABELS:
+            if name == Scene.label_layer:
                 values = label_bytes(data[0], valid, layer.source)[None]
             else:
                 values = np.where(valid, data, np.float32(np.nan))
@@ -134,7 +137,10 @@ class Scene(OnGrid, WithSummary):
         {name: (C, h, w) float32}, `labels` (h, w) uint8 with void 255, and `valid` (h, w) bool: True where all layers but the labels are.
         """
         sample = self.read_stored(window, names)
-        return {name: data if name in (LABELS, "valid") else data.astype(np.float32) for name, data in sample.items()}
+        return {
+            name: data if name in (Scene.label_layer, "valid") else data.astype(np.float32)
+            for name, data in sample.items()
+        }
 
     def read_stored(self, window: Window | None = None, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """Read as `read` does, with each layer in its own type (`Layer.dtype`): less memory, for values that are scaled anyway."""
@@ -143,7 +149,7 @@ class Scene(OnGrid, WithSummary):
         valid = np.ones((window.height, window.width), bool)
         for name in names if names is not None else self.layers:
             data, layer_valid = self._layer(name).read(window)
-            if name == LABELS:
+            if name == Scene.label_layer:
                 sample[name] = label_bytes(data[0], layer_valid, self.layers[name].source)
             else:
                 sample[name] = data
@@ -153,13 +159,15 @@ class Scene(OnGrid, WithSummary):
 
     def plot(self, *, legend: Legend | None = None, max_px: int = MAX_PX) -> list[Axes]:
         """Draw the layers next to each other in a new figure, as `Layer.plot` does; return the Axes of each. legend : of `labels`."""
-        return plot_layers(self.layers, {LABELS: legend}, max_px)
+        return plot_layers(self.layers, {Scene.label_layer: legend}, max_px)
 
     def _summary(self) -> Summary:
         return scene_summary(self.grid, self.layers)
 
     def _on_grid(self, name: str, layer: Layer) -> Layer:
-        if name == LABELS:  # one raster may label some of many tiles; training refuses a scene without labels
+        if (
+            name == Scene.label_layer
+        ):  # one raster may label some of many tiles; training refuses a scene without labels
             return layer.as_stored().on(self.grid, "nearest")
         warped = layer.on(self.grid)
         share = layer.covered_share(self.grid, name)
@@ -178,7 +186,7 @@ class Scene(OnGrid, WithSummary):
 
 def fit_axes(layers: Mapping[str, Layer]) -> dict[str, Layer]:
     """Return the layers, with array axes in the order that fits the labels, else the first layer; GridError if none fits."""
-    transposed = transposed_sources({name: layer.reader for name, layer in layers.items()}, LABELS)
+    transposed = transposed_sources({name: layer.reader for name, layer in layers.items()}, Scene.label_layer)
     fitted = dict(layers)
     for name, source in transposed.items():
         all_bands = layers[name].bands == layers[name].reader.bands

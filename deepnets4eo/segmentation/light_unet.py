@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters import LEVEL_CHANNELS, LITE0, MIN_SPREAD, EfficientNetLite0, SameConv, create_model
+from deepnets4eo.segmenters import LEVEL_CHANNELS, LITE0, AnySize, EfficientNetLite0, SameConv, create_model
 
 ENCODER_CHANNELS = (64, 64, 128, 256)  # of its first convolution and of its layers, as many as the decoder has stages
 ENCODER_BLOCKS = {"resnet18": (2, 2, 2), "resnet34": (3, 4, 6)}  # of each layer
@@ -32,7 +32,7 @@ class ScaledConv(nn.Conv2d):
         image, kept = input.tensor_split([self.in_channels - self.unscaled_bands], dim=1)
         centred = image - image.mean(dim=(2, 3), keepdim=True)
         spread = centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
-        return super().forward(torch.cat([centred / (spread + MIN_SPREAD), kept], dim=1))
+        return super().forward(torch.cat([centred / (spread + AnySize.min_spread), kept], dim=1))
 
 
 class ScaledSameConv(ScaledConv, SameConv):

@@ -12,15 +12,7 @@ from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmentation.blocks import RELU_FIRST
 from deepnets4eo.segmentation.segnet import SegNet
-from deepnets4eo.segmentation.weights import (
-    DECODER_LAYERS,
-    ENCODER_LAYERS,
-    HEAD,
-    NOTEBOOK,
-    group_layers,
-    load_all,
-    rename_layers,
-)
+from deepnets4eo.segmentation.weights import NotebookLayers, group_layers, load_all, rename_layers
 from deepnets4eo.segmenters import InputSpec, LayerInput, NetworkSegmenter, read_tensors
 from deepnets4eo.tiling import Tiling
 
@@ -40,19 +32,25 @@ def load_notebook(network: SegNet, source: str | Path) -> None:
     source : a safetensors file with the notebook's names of layers
     """
     path = Path(source)
-    layers = group_layers(read_tensors(path, [NOTEBOOK]))
-    known = {f"{name}{kind}" for name in (*ENCODER_LAYERS, *DECODER_LAYERS) for kind in ("", "_bn")} | {HEAD}
+    layers = group_layers(read_tensors(path, [NotebookLayers.pattern]))
+    known = {f"{name}{kind}" for name in (*NotebookLayers.encoder, *NotebookLayers.decoder) for kind in ("", "_bn")} | {
+        NotebookLayers.head
+    }
     if layers.keys() != known:
         odd = sorted(layers.keys() ^ known)
         raise InputError(
             f"{path} is not a SegNet of the notebook: {len(layers.keys() & known)} of its {len(known)} layers are there; "
             f"missing or further ones: {', '.join(odd[:6])}. Give the weights of the whole network."
         )
-    state = {f"encoder.{name}": value for name, value in rename_layers(network.encoder, layers, ENCODER_LAYERS).items()}
-    state |= {
-        f"decoder.{name}": value for name, value in rename_layers(network.decoder, layers, DECODER_LAYERS).items()
+    state = {
+        f"encoder.{name}": value
+        for name, value in rename_layers(network.encoder, layers, NotebookLayers.encoder).items()
     }
-    state |= {f"head.{name}": value for name, value in layers[HEAD].items()}
+    state |= {
+        f"decoder.{name}": value
+        for name, value in rename_layers(network.decoder, layers, NotebookLayers.decoder).items()
+    }
+    state |= {f"head.{name}": value for name, value in layers[NotebookLayers.head].items()}
     if network.order != RELU_FIRST:
         raise InputError(
             f"the notebook's weights are those of order={RELU_FIRST!r}, but the network has order={network.order!r}. Build "

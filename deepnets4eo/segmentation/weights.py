@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -12,15 +13,22 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.segmentation.blocks import STAGES, SegNetEncoder
 from deepnets4eo.segmenters import COUNTER, IMAGENET, RunFolder, check_download, fit_bands, read_tensors
 
-NOTEBOOK = re.compile(r"(?:.*\.)?(conv\d_\d(?:_D)?(?:_bn)?)\.(\w+)")
-ENCODER_LAYERS = [
-    f"conv{number}_{layer}" for number, stage in enumerate(STAGES, 1) for layer in range(1, len(stage) + 1)
-]
-HEAD, *_BACKWARDS = [f"{name}_D" for name in ENCODER_LAYERS]
-DECODER_LAYERS = _BACKWARDS[::-1]
 REPOSITORY, FILE = "timm/vgg16_bn.tv_in1k", "model.safetensors"  # torchvision's weights, without pickle
 FEATURES = re.compile(r"(?:.*\.)?features\.(?:[a-z_]+\.)*(\d+)\.(\w+)")
 OWN = re.compile(r"(?:.*\.)?(stages\.\d+\.\d+\.\w+)")
+
+
+def _layers() -> list[str]:
+    return [f"conv{number}_{layer}" for number, stage in enumerate(STAGES, 1) for layer in range(1, len(stage) + 1)]
+
+
+class NotebookLayers:
+    """Names of SegNet's layers in the published notebook: those of the encoder, of the decoder, and the last one."""
+
+    pattern: ClassVar[re.Pattern[str]] = re.compile(r"(?:.*\.)?(conv\d_\d(?:_D)?(?:_bn)?)\.(\w+)")
+    encoder: ClassVar[list[str]] = _layers()
+    decoder: ClassVar[list[str]] = [f"{name}_D" for name in _layers()[:0:-1]]
+    head: ClassVar[str] = f"{_layers()[0]}_D"
 
 
 def conv_and_norm_names(module: nn.Module) -> list[tuple[str, str]]:
@@ -35,7 +43,7 @@ def group_layers(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     """Tensors of the notebook's names by layer; what DataParallel puts before a name is left out."""
     layers: dict[str, dict[str, Tensor]] = {}
     for name, value in tensors.items():
-        if match := NOTEBOOK.fullmatch(name):
+        if match := NotebookLayers.pattern.fullmatch(name):
             layers.setdefault(match[1], {})[match[2]] = value
     return layers
 
@@ -65,7 +73,9 @@ def load_encoder(encoder: SegNetEncoder, source: str | Path) -> None:
     """
     path = _download() if str(source) == IMAGENET else Path(source)
     path = RunFolder(path).read_weights if path.is_dir() else path
-    tensors = read_tensors(path, [FEATURES, OWN, NOTEBOOK])  # VGG's three fully connected layers would be 500 MB
+    tensors = read_tensors(
+        path, [FEATURES, OWN, NotebookLayers.pattern]
+    )  # VGG's three fully connected layers would be 500 MB
     state = {
         match[1]: value for name, value in tensors.items() if (match := OWN.fullmatch(name)) and "encoder." in name
     }
@@ -75,7 +85,7 @@ def load_encoder(encoder: SegNetEncoder, source: str | Path) -> None:
             f"{path} has the encoders {', '.join(prefix.rstrip('.') for prefix in prefixes)}; expected one. Use a run of one SegNet."
         )
     if notebook := group_layers(tensors):
-        state = rename_layers(encoder, notebook, ENCODER_LAYERS)
+        state = rename_layers(encoder, notebook, NotebookLayers.encoder)
     elif not state:
         state = _rename_keys(encoder, _features(tensors), path)
     first = "stages.0.0.weight"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .any_size import COARSEST_M, FINEST_M, MIN_SPREAD, takes_any_size, window_scalers, working_grid
+    from .any_size import AnySize, takes_any_size, window_scalers, working_grid
     from .checksums import ENCODER, RunFolder, open_sealed, seal, shipped_run, write_recipe
     from .downloads import check_download
     from .efficientnet import LEVEL_CHANNELS, EfficientNetLite0, SameConv, frozen_encoder
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .run import UNFIT, Run as Run, kept_run, load_run as load_run, versions
     from .segmenter import NetworkSegmenter, ProbabilitySegmenter, Segmenter as Segmenter
     from .stretch import Stretch, needed_stretch, show, show_scene
-    from .value_ranges import OTHER_UNIT, SUSPECT, ValueRange
+    from .value_ranges import ValueRange
     from .wrapped import WrappedSegmenter, describe_nested, rebuild_member, save_member
 else:
     __getattr__, __dir__, __all__ = lazy_names(
@@ -47,7 +47,7 @@ else:
             ".segmenter": ["Segmenter"],
         },
         internal={
-            ".any_size": ["COARSEST_M", "FINEST_M", "MIN_SPREAD", "takes_any_size", "window_scalers", "working_grid"],
+            ".any_size": ["takes_any_size", "window_scalers", "working_grid", "AnySize"],
             ".checksums": ["ENCODER", "RunFolder", "open_sealed", "seal", "shipped_run", "write_recipe"],
             ".downloads": ["check_download"],
             ".efficientnet": ["LEVEL_CHANNELS", "EfficientNetLite0", "SameConv", "frozen_encoder"],
@@ -67,7 +67,7 @@ else:
             ".run": ["UNFIT", "kept_run", "versions"],
             ".segmenter": ["NetworkSegmenter", "ProbabilitySegmenter"],
             ".stretch": ["Stretch", "needed_stretch", "show", "show_scene"],
-            ".value_ranges": ["OTHER_UNIT", "SUSPECT", "ValueRange"],
+            ".value_ranges": ["ValueRange"],
             ".wrapped": ["WrappedSegmenter", "describe_nested", "rebuild_member", "save_member"],
         },
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from affine import Affine
 
@@ -21,10 +21,15 @@ WORLD_TASK = "world-cover"  # of the recipes of such runs
 # Of every tile, where buildings are labelled: twice the time for IoU 0.618 → 0.631 of outlines (SYNTHETIC). Land cover has one
 # view: two did not help on four real tiles (overall accuracy 0.648 → 0.639, 0.513 → 0.501, 0.430 → 0.435, 0.595 → 0.544).
 VIEWS = {"buildings": "half-turn"}
-FINEST_M, COARSEST_M = 0.2, 1.5  # ground size of a pixel that they take
 SAME_SIZE = 1e-3  # a smaller difference of the size of a pixel moves nothing
 
-MIN_SPREAD = 0.05  # of standardised values: a window of one grey value stays grey
+
+class AnySize:
+    """Rules of networks that take images of any pixel size, window by window."""
+
+    finest_m: ClassVar[float] = 0.2  # ground size of a pixel
+    coarsest_m: ClassVar[float] = 1.5
+    min_spread: ClassVar[float] = 0.05  # of standardised values: a window of one grey value stays grey
 
 
 def takes_any_size(recipe: Mapping[str, Any]) -> bool:
@@ -48,7 +53,7 @@ def working_grid(grid: Grid, working_gsd_m: float) -> Grid:
 
 
 class WindowScaler(Protocol):
-    """A layer that removes each window's mean by band and divides by its spread plus `MIN_SPREAD`; `unscaled_bands` stay."""
+    """A layer that removes each window's mean by band and divides by its spread plus `AnySize.min_spread`; `unscaled_bands` stay."""
 
     scaled_beforehand: bool
     unscaled_bands: int

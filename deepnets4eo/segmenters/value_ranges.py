@@ -6,18 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Mask
 
-OTHER_UNIT = 50.0  # times smaller in every band: 0–1 where there was 0–255, but not a dark scene
-SUSPECT = 10.0  # times smaller in every band, or larger in any
-SUSPECT_BAND = 100.0  # times smaller in one band alone: near infrared over water is 50 times darker than over land
-SUSPECT_LEARNT = 1000.0  # times smaller in one band alone that was learnt to be as dark: infrared of 2 µm over water
-ENOUGH_BANDS = 3  # that are smaller together; a height or a power of radar may be small by itself
 PERCENTILES = (1, 99)
 NAMED = 5  # bands in a message
 
@@ -25,6 +20,16 @@ NAMED = 5  # bands in a message
 @dataclass(frozen=True)
 class ValueRange:
     """The 1st and 99th percentile of each band, `lows` and `highs` (C,), and of all values together; `constant` (C,): bands of one value."""
+
+    other_unit: ClassVar[float] = 50.0  # times smaller in every band: 0–1 where there was 0–255, but not a dark scene
+    suspect: ClassVar[float] = 10.0  # times smaller in every band, or larger in any
+    suspect_band: ClassVar[float] = (
+        100.0  # times smaller in one band alone: near infrared over water is 50 times darker than over land
+    )
+    suspect_learnt: ClassVar[float] = (
+        1000.0  # times smaller in one band alone that was learnt to be as dark: infrared of 2 µm over water
+    )
+    enough_bands: ClassVar[int] = 3  # that are smaller together; a height or a power of radar may be small by itself
 
     lows: Floats
     highs: Floats
@@ -56,7 +61,7 @@ class ValueRange:
 
     def is_other_unit(self, expected: ValueRange) -> bool:
         """Return whether enough bands are so much smaller than expected that no scene explains it."""
-        return len(self.lows) >= ENOUGH_BANDS and self.times_smaller(expected) >= OTHER_UNIT
+        return len(self.lows) >= ValueRange.enough_bands and self.times_smaller(expected) >= ValueRange.other_unit
 
     def strange_bands(self, expected: ValueRange, names: Sequence[str]) -> list[str]:
         """Describe bands of another order of magnitude than expected, and constant bands that were expected to vary, in words."""
@@ -64,17 +69,19 @@ class ValueRange:
         varied = (expected.lows < expected.highs) & ~expected.constant
         known = (sizes > 0) & (usual > 0) & varied
         ratio = np.divide(sizes, usual, out=np.ones(len(sizes)), where=known)
-        all_smaller = len(sizes) >= ENOUGH_BANDS and self.times_smaller(expected) >= SUSPECT
+        all_smaller = len(sizes) >= ValueRange.enough_bands and self.times_smaller(expected) >= ValueRange.suspect
         as_dark = (expected.lows >= 0) & (self.highs >= expected.lows)  # values that were learnt from
-        alone = np.where(as_dark, SUSPECT_LEARNT, SUSPECT_BAND)
+        alone = np.where(as_dark, ValueRange.suspect_learnt, ValueRange.suspect_band)
         smallest = (
-            np.full(len(sizes), SUSPECT if all_smaller else OTHER_UNIT) if all_smaller or len(sizes) == 1 else alone
+            np.full(len(sizes), ValueRange.suspect if all_smaller else ValueRange.other_unit)
+            if all_smaller or len(sizes) == 1
+            else alone
         )
         words = []
         for band, name in enumerate(names):
             usually = f"{expected.lows[band]:.4g} to {expected.highs[band]:.4g}"
             if self.constant[band] and varied[band]:
                 words.append(f"{name} is {self.highs[band]:.4g} everywhere that was looked at (in training {usually})")
-            elif ratio[band] >= SUSPECT or ratio[band] * smallest[band] <= 1:
+            elif ratio[band] >= ValueRange.suspect or ratio[band] * smallest[band] <= 1:
                 words.append(f"{name} has {self.lows[band]:.4g} to {self.highs[band]:.4g} (in training {usually})")
         return words if len(words) <= NAMED else [*words[:NAMED], f"and {len(words) - NAMED} more"]

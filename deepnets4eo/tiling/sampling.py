@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import READ_PX, Window, blocks
-from deepnets4eo.rasters import LABELS, Scene
+from deepnets4eo.rasters import Scene
 from deepnets4eo.tiling.lattice import reflect_indices
 
 CELL_PX = 64
@@ -50,7 +50,7 @@ class ClassCells:
         cells_of: list[list[NDArray[np.int32]]] = [[] for _ in legend.values]
         counts = np.zeros(legend.num_classes, np.int64)
         for window in blocks((height, width), READ_PX):
-            labels = scene.read(window, [LABELS])[LABELS]
+            labels = scene.read(window, [Scene.label_layer])[Scene.label_layer]
             if usable is not None:
                 labels = np.where(usable(window), labels, VOID)
             pixels = _pixels_by_cell(labels)[..., list(legend.values)]
@@ -136,10 +136,12 @@ def sample_pixels(
     cells_of: list[NDArray[np.int64]] = []
     first, margin = stride_px // 2, halo_px // stride_px
     for number, scene, window in choice.windows:
-        sample = read_mirrored(scene, window.grow(halo_px), [*names, LABELS])
+        sample = read_mirrored(scene, window.grow(halo_px), [*names, Scene.label_layer])
         counts = (len(range(first, side, stride_px)) for side in (window.height, window.width))
         rows, cols = (slice(margin, margin + count) for count in counts)
-        labels = np.where(sample["valid"], sample[LABELS], VOID)[first::stride_px, first::stride_px][rows, cols]
+        labels = np.where(sample["valid"], sample[Scene.label_layer], VOID)[first::stride_px, first::stride_px][
+            rows, cols
+        ]
         picked = choice.pick(number, labels)
         if picked.size:
             stack = features(sample)[:, rows, cols]
@@ -230,7 +232,11 @@ class _AtRandom:
     ) -> None:
         self._values, self._rng = legend.values, rng
         labelled = np.array(
-            [np.isin(scene.read(window, [LABELS])[LABELS], legend.values).sum() for _, scene, window in windows], float
+            [
+                np.isin(scene.read(window, [Scene.label_layer])[Scene.label_layer], legend.values).sum()
+                for _, scene, window in windows
+            ],
+            float,
         )
         max_pixels = min(max_pixels, max(SPARSE_PIXELS, math.ceil(max_share * labelled.sum())))
         shares, most = labelled / max(labelled.sum(), 1.0), max(1, max_pixels // MIN_PIXELS)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
         read_ahead,
         to_tensors,
     )
-    from .epochs import CHECKPOINTS, checkpoint
+    from .epochs import Checkpoint, checkpoint
     from .fit import (
         build_segmenter as build_segmenter,
         fit_segmenter as fit_segmenter,
@@ -71,7 +71,7 @@ else:
         },
         internal={
             ".data": ["ClassSamples", "Sample", "read_ahead", "to_tensors"],
-            ".epochs": ["CHECKPOINTS", "checkpoint"],
+            ".epochs": ["checkpoint", "Checkpoint"],
             ".fit": ["write_results"],
             ".ground": ["overlapping_pairs"],
             ".losses": [

@@ -15,9 +15,8 @@ import numpy as np
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters import Layer, layer_names, metres_of, name_band, role_indices, same_unit
-from deepnets4eo.segmenters import GSD_FACTOR, OTHER_UNIT, SUSPECT, ValueRange, scene_gsd_m
+from deepnets4eo.segmenters import GSD_FACTOR, ValueRange, scene_gsd_m
 from deepnets4eo.segmenters.inputs import BYTE, value_range
-from deepnets4eo.segmenters.value_ranges import ENOUGH_BANDS, SUSPECT_BAND
 from deepnets4eo.tiling import spread_indices
 
 log = logging.getLogger(__name__)
@@ -161,7 +160,8 @@ def _check_number_types(layers: Sequence[Layer], known: Ranges, names: Sequence[
     wider = [
         number
         for number, measured in known.items()
-        if layers[number].dtype.itemsize > 1 and (measured.high > BYTE or measured.high * OTHER_UNIT < brightest)
+        if layers[number].dtype.itemsize > 1
+        and (measured.high > BYTE or measured.high * ValueRange.other_unit < brightest)
     ]
     if bytes_ and wider:
         raise InputError(
@@ -179,10 +179,10 @@ def _check_magnitudes(layers: Sequence[Layer], known: Ranges, names: Sequence[st
         return
     largest = max(sized, key=lambda number: sized[number].high)
     times = {number: max(1.0, measured.times_smaller(sized[largest])) for number, measured in sized.items()}
-    enough = layers[0].count >= ENOUGH_BANDS
+    enough = layers[0].count >= ValueRange.enough_bands
     order = sorted(times, key=lambda number: times[number])
     gaps = np.array([times[after] / times[before] for before, after in pairwise(order)])
-    if not len(gaps) or gaps.max() < (SUSPECT if enough else SUSPECT_BAND):
+    if not len(gaps) or gaps.max() < (ValueRange.suspect if enough else ValueRange.suspect_band):
         return
     above = int(gaps.argmax()) + 1
     usual, small = sorted(order[:above]), sorted(order[above:])
@@ -191,7 +191,7 @@ def _check_magnitudes(layers: Sequence[Layer], known: Ranges, names: Sequence[st
         f"{min(times[number] for number in small):.0f} times larger in every band"
     )
     wide = min(layers[number].dtype.itemsize for number in small) > 1
-    if enough and wide and max(times[number] for number in small) >= OTHER_UNIT:
+    if enough and wide and max(times[number] for number in small) >= ValueRange.other_unit:
         raise InputError(f"{text}: these are of two units. Bring all scenes to one unit, from the same product.")
     log.warning("%s. Where these are two units, bring all scenes to one.", text)
 

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Mask
-from deepnets4eo.cards import TRAIN, VAL, VOID
+from deepnets4eo.cards import VOID, SplitPart
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.rasters import LABELS
+from deepnets4eo.rasters import Scene
 from deepnets4eo.segmenters import InputSpec
 from deepnets4eo.tiling import ClassCells, balanced_windows, mirror_window
 from deepnets4eo.training.ranks import Rank
@@ -89,14 +89,14 @@ class SceneSamples:
 
     def read(self, window: SampleWindow) -> Sample:
         """Read a window for training."""
-        labelled = self.split.mask(window.scene, TRAIN, window.window)
+        labelled = self.split.mask(window.scene, SplitPart.train, window.window)
         return self._read(window, labelled, self.split.hidden_mask(window.scene, window.window))
 
     def read_validation(self, window: SampleWindow, halo_px: int, tile_px: int) -> Sample:
         """Read a tile around a validation window, with its target only in that window, so that each pixel is counted once."""
         tile = Window(window.window.row - halo_px, window.window.col - halo_px, tile_px, tile_px)
         labelled = np.zeros((tile_px, tile_px), bool)
-        labelled[window.window.within(tile).slices] = self.split.mask(window.scene, VAL, window.window)
+        labelled[window.window.within(tile).slices] = self.split.mask(window.scene, SplitPart.val, window.window)
         return self._read(SampleWindow(window.scene, tile), labelled)
 
     def draw(self, rng: np.random.Generator) -> SampleWindow:
@@ -130,7 +130,7 @@ class SceneSamples:
 
     @cached_property
     def _shares(self) -> Floats:
-        areas = self.split.areas(TRAIN)
+        areas = self.split.areas(SplitPart.train)
         if self.data.sampling == "scenes":
             areas = (areas > 0).astype(float)
         return np.asarray(areas / areas.sum())
@@ -139,7 +139,7 @@ class SceneSamples:
 class ClassSamples(SceneSamples):
     """Windows of labelled scenes, at random or around each class in turn (`data.sampling`); the target is mask (H, W) uint8, void 255."""
 
-    target_layers: tuple[str, ...] = (LABELS,)
+    target_layers: tuple[str, ...] = (Scene.label_layer,)
 
     def __init__(
         self, split: DataSplit[LabelledScene], inputs: InputSpec, recipe: Recipe, cells: Sequence[ClassCells]
@@ -154,7 +154,7 @@ class ClassSamples(SceneSamples):
 
     def target(self, layers: Mapping[str, NDArray[Any]], labelled: Mask) -> Sample:
         """mask (h, w) uint8."""
-        labels = np.where(labelled, layers[LABELS], np.uint8(VOID))
+        labels = np.where(labelled, layers[Scene.label_layer], np.uint8(VOID))
         return {"mask": self._to_index[labels]}
 
     def windows(self, epoch: int) -> list[SampleWindow]:
@@ -239,7 +239,7 @@ class ValidationLoader:
     most: int | None = None
 
     def __iter__(self) -> Iterator[Sample]:
-        windows = self.samples.split.windows(VAL, self.tile_px - 2 * self.halo_px)
+        windows = self.samples.split.windows(SplitPart.val, self.tile_px - 2 * self.halo_px)
         if self.labelled:
             windows = [window for window in windows if self._has_label(window)]
         if self.most is not None and self.most < len(windows):
@@ -255,7 +255,7 @@ class ValidationLoader:
     def _has_label(self, at: SampleWindow) -> bool:
         split = self.samples.split
         labels = split.scenes[at.scene].labels.reader.read(at.window)
-        return bool((labels[split.mask(at.scene, VAL, at.window)] != VOID).any())
+        return bool((labels[split.mask(at.scene, SplitPart.val, at.window)] != VOID).any())
 
 
 def to_tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:

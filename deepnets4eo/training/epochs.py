@@ -7,18 +7,25 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from deepnets4eo.training.ranks import Rank
 from deepnets4eo.training.recipe import TrainSection
 
-CHECKPOINTS = "checkpoints"
-LAST, BEST = "last.safetensors", "best.safetensors"
 WITHHELD_LOSS = "val_loss"
 
 
-def checkpoint(folder: Path, name: str = LAST) -> Path:
+class Checkpoint:
+    """Names of the checkpoints of a training, and their folder in the run."""
+
+    folder: ClassVar[str] = "checkpoints"
+    last: ClassVar[str] = "last.safetensors"
+    best: ClassVar[str] = "best.safetensors"
+
+
+def checkpoint(folder: Path, name: str = Checkpoint.last) -> Path:
     """Return the path of a checkpoint of a training into a folder."""
-    return folder / CHECKPOINTS / name
+    return folder / Checkpoint.folder / name
 
 
 @dataclass(frozen=True)

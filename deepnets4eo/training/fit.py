@@ -260,7 +260,9 @@ def write_results(out: Path, *, split: Split | None, scores: Mapping[str, Any], 
     if "confusion" in scores:
         write_text(out / CONFUSION, report.confusion_csv(scores))
     if "epochs" not in notes:
-        overall = {name: scores[name] for name in report.OVERALL if name in scores}  # of several labels an image: one
+        overall = {
+            name: scores[name] for name in report.ScoreNames.overall if name in scores
+        }  # of several labels an image: one
         row = {"epoch": 1, "seconds": notes["seconds"], **overall}
         write_log(RunFolder(out).log, [row])
         draw_curves(out / "curves.png", [row])

@@ -22,7 +22,7 @@ from deepnets4eo.arrays import Indices
 from deepnets4eo.errors import GridError
 from deepnets4eo.files import sha256
 from deepnets4eo.grid import Grid, apply_affine, projected_extent, transformer
-from deepnets4eo.rasters import LABELS
+from deepnets4eo.rasters import Scene
 from deepnets4eo.tiling import spread_indices
 
 log = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ def _files_of(named: Any) -> list[Path]:
     if sources is None:
         cloud = getattr(named, "file", None)
         sources = {} if cloud is None else {"points": str(cloud.path)}
-    paths = [Path(path) for layer, path in sorted(sources.items()) if layer != LABELS]
+    paths = [Path(path) for layer, path in sorted(sources.items()) if layer != Scene.label_layer]
     return paths if all(path.is_file() for path in paths) else []
 
 

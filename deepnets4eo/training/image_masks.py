@@ -15,7 +15,7 @@ from pathlib import Path
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import write_yaml
-from deepnets4eo.rasters import LABELS
+from deepnets4eo.rasters import Scene
 from deepnets4eo.training.mask_legend import (
     Answer,
     MaskContent,
@@ -91,10 +91,14 @@ class ImageMaskFolders:
                 f"{recipe.task}. Choose another, e.g. unet-resnet34, or give --data."
             )
         pairs = self.pairs()
-        scenes = [{"name": name, IMAGE: str(image), LABELS: str(mask)} for name, (image, mask) in pairs.items()]
+        scenes = [
+            {"name": name, IMAGE: str(image), Scene.label_layer: str(mask)} for name, (image, mask) in pairs.items()
+        ]
         values = [f"data.scenes={json.dumps(scenes)}"]
         if data.labels_legend is None and data.unknown_labels == "error":
-            values.append(f"legend={json.dumps(self._legend(recipe, [scene[LABELS] for scene in scenes], out))}")
+            values.append(
+                f"legend={json.dumps(self._legend(recipe, [scene[Scene.label_layer] for scene in scenes], out))}"
+            )
         if "data.split" not in chosen and len(pairs) >= MIN_WHOLE:
             log.info("%d images: whole ones are withheld for validation (data.split=scenes).", len(pairs))
             values.append("data.split=scenes")

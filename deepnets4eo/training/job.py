@@ -28,7 +28,7 @@ from deepnets4eo.segmenters import RunFolder, load_run
 from deepnets4eo.segmenters.downloads import allow_downloads
 from deepnets4eo.segmenters.history import draw_runs
 from deepnets4eo.segmenters.networks import own_network
-from deepnets4eo.training.epochs import CHECKPOINTS, LAST
+from deepnets4eo.training.epochs import Checkpoint
 from deepnets4eo.training.heartbeat import line_per_minute
 from deepnets4eo.training.image_masks import ImageMaskFolders
 from deepnets4eo.training.ranks import Rank
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 OWN_RECIPE = "unet-resnet34"  # by which a user's module is trained
 OFFLINE = "a recipe goes online only where that was asked for. Add --online, or give a file on this computer."
 MADE = (
-    "card.json", CHECKPOINTS, "confusion.csv", "curves.png", "estimator.skops", "legend.yaml", "log.csv", "look.yaml",
+    "card.json", Checkpoint.folder, "confusion.csv", "curves.png", "estimator.skops", "legend.yaml", "log.csv", "look.yaml",
     "metrics.json", "mlflow.db", "recipe.yaml", "refit", "split", "split.geojson", "tensorboard", "wandb", "weights.safetensors",
 )  # fmt: skip
 FILES = "files.json"
@@ -120,13 +120,13 @@ def train(
             _check_begun(resolved, out)
         if options.resume:
             check_same_recipe(RunFolder(out).recipe, resolved)
-            check_data_files(resolved, out, out / CHECKPOINTS / FILES)
+            check_data_files(resolved, out, out / Checkpoint.folder / FILES)
         else:
             _clear(out)
-        remove_leftovers(out / CHECKPOINTS)
+        remove_leftovers(out / Checkpoint.folder)
         try:
             if resolved.model.network and not options.resume:  # estimators keep no checkpoints
-                note_data_files(resolved, out, out / CHECKPOINTS / FILES)
+                note_data_files(resolved, out, out / Checkpoint.folder / FILES)
             resolved.save(RunFolder(out).recipe)
             if options.devices == 1:
                 return _train_as_rank(task, resolved, out, options)
@@ -136,7 +136,7 @@ def train(
             run_ranks(options.devices, _train_as_rank, *job)
             return out
         except Exception:
-            if not any(out.rglob(f"{CHECKPOINTS}/**/*.safetensors")):  # there is nothing to resume
+            if not any(out.rglob(f"{Checkpoint.folder}/**/*.safetensors")):  # there is nothing to resume
                 _clear(out)
             raise
 
@@ -269,7 +269,7 @@ def _check_begun(recipe: Recipe, out: Path) -> None:
     """Refuse to finish what learns in one go, and what has learnt nothing yet."""
     if not recipe.model.network:
         raise InputError("the recipe trains no network, and what it trains is learnt in one go. Leave out --finish.")
-    if not any(out.rglob(f"{CHECKPOINTS}/{LAST}")):
+    if not any(out.rglob(f"{Checkpoint.folder}/{Checkpoint.last}")):
         raise RunError(f"{out} has no checkpoint: there is nothing to finish. Train it with --resume alone.")
 
 
@@ -451,7 +451,9 @@ def train_seeds(
     first = resolved.train.seed
     runs = {f"seed-{seed}": seed for seed in range(first, first + count)}
     if options.finish:
-        begun = (name for name in runs if RunFolder(out / name).card.exists() or any((out / name).rglob(LAST)))
+        begun = (
+            name for name in runs if RunFolder(out / name).card.exists() or any((out / name).rglob(Checkpoint.last))
+        )
         runs = {name: runs[name] for name in begun}
         if len(runs) < 2:
             raise InputError(

@@ -30,7 +30,7 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.segmenters import RunFolder
 from deepnets4eo.segmenters.history import draw_curves, write_log
 from deepnets4eo.training.batches import Batch, EpochBatches, Loader
-from deepnets4eo.training.epochs import BEST, LAST, WITHHELD_LOSS, Fit, Progress, say_how_far, stops_early
+from deepnets4eo.training.epochs import WITHHELD_LOSS, Checkpoint, Fit, Progress, say_how_far, stops_early
 from deepnets4eo.training.optimization import (
     LR_FACTOR,
     PullToStart,
@@ -67,8 +67,8 @@ def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Valida
         raise InputError("the training data make no full batch. Lower train.batch_size or give more windows.")
     train, loop = fit.train, _Loop(network, step, loader, validate, fit)
     progress = loop.progress
-    if fit.resume and fit.path(LAST).exists():
-        loop.load_checkpoint(fit.path(LAST))
+    if fit.resume and fit.path(Checkpoint.last).exists():
+        loop.load_checkpoint(fit.path(Checkpoint.last))
     elif fit.finish:
         raise RunError(f"{fit.out} has no checkpoint: there is nothing to finish. Train it with --resume alone.")
     left = 0 if fit.finish or stops_early(progress, fit) else fit.last_epoch - progress.epochs_done
@@ -86,7 +86,7 @@ def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Valida
         if how_far := say_how_far(progress, fit):
             of_epoch = f"of epoch {progress.best_epoch}, the best" if kept == "best" else "the last ones"
             log.warning("finished after %s (kept: %s); the weights are %s.", how_far, loop.kept, of_epoch)
-        load_state(fit.path(BEST if kept == "best" else LAST), network)
+        load_state(fit.path(Checkpoint.best if kept == "best" else Checkpoint.last), network)
         if train.average and kept == "last":
             set_mean_weights(network, loop.optimizer)
     network.eval()
@@ -314,7 +314,12 @@ class _Loop:
             progress.best = now
             if self.plan.rank.is_first:
                 with self._kept_weights():
-                    save_state(self.plan.path(BEST), self.network, None, {"epoch": now, "identity": self.plan.identity})
+                    save_state(
+                        self.plan.path(Checkpoint.best),
+                        self.network,
+                        None,
+                        {"epoch": now, "identity": self.plan.identity},
+                    )
         if not self.plan.rank.is_first:
             return
         self._save_last({})
@@ -327,7 +332,7 @@ class _Loop:
         if self.scaler is not None:
             within = within | {"scaler": self.scaler.state_dict()}
         scalars = {"identity": self.plan.identity, "history": self.progress.history, "best": self.progress.best}
-        save_state(self.plan.path(LAST), self.network, self.optimizer, scalars | {"within": within})
+        save_state(self.plan.path(Checkpoint.last), self.network, self.optimizer, scalars | {"within": within})
         self.kept = self._describe()
 
     def _describe(self) -> str:

@@ -275,7 +275,7 @@ def overall_scores(scores: Mapping[str, Any]) -> dict[str, float]:
     if "mean_f1" not in scores:
         return values
     both = {"r2_and_f1": (values["r2"] + scores["mean_f1"]) / 2}
-    return values | {name: float(scores[name]) for name in report.OVERALL} | both
+    return values | {name: float(scores[name]) for name in report.ScoreNames.overall} | both
 
 
 TASK = Task(train_regression, RegressionRecipe)

@@ -16,17 +16,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepnets4eo.cards import TRAIN, DatasetCard, Legend, open_dataset
+from deepnets4eo.cards import DatasetCard, Legend, SplitPart, open_dataset
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import OF_TRAINING, Keep, LabelReader, LegendLabels
 from deepnets4eo.formats import check_online, is_remote
 from deepnets4eo.grid import Grid
-from deepnets4eo.rasters import LABELS, Layer, Scene, fit_axes
+from deepnets4eo.rasters import Layer, Scene, fit_axes
 from deepnets4eo.training.recipe import DataSection
 
 log = logging.getLogger(__name__)
 
-MMSEG = {"image": "img_dir", LABELS: "ann_dir"}
+MMSEG = {"image": "img_dir", Scene.label_layer: "ann_dir"}
 ONLY = "scene"  # name of the scene when no pattern has a wildcard
 
 
@@ -53,7 +53,7 @@ class LabelledScene(NamedScene):
     def with_labels_where(self, keep: Keep) -> Scene:
         """Return the scene with labels only where `keep(window)` is True, e.g. in one part of a split."""
         labels = LegendLabels(self.labels.reader, self.labels.legend, keep)
-        return Scene({**self.scene.layers, LABELS: Layer(labels)}, self.scene.grid)
+        return Scene({**self.scene.layers, Scene.label_layer: Layer(labels)}, self.scene.grid)
 
 
 def open_scenes(data: DataSection, layers: Sequence[str], legend: Legend) -> list[LabelledScene]:
@@ -64,7 +64,7 @@ def open_scenes(data: DataSection, layers: Sequence[str], legend: Legend) -> lis
                 f"data.dataset={data.dataset} needs one folder, got {len(data.folders)}. Pass --data ROOT."
             )
         card = DatasetCard.load(data.dataset)
-        part = TRAIN if card.splits or data.dataset_split else None
+        part = SplitPart.train if card.splits or data.dataset_split else None
         return dataset_scenes(
             card, data.folders[0], split=data.dataset_split, part=part, layers=layers, legend=legend, data=data
         )
@@ -105,18 +105,18 @@ def dataset_scenes(
     card, data = card if isinstance(card, DatasetCard) else DatasetCard.load(card), data or DataSection()
     # patterns with * are those of plain folders, such as the default ones; the card's stand in their place
     layout = {layer: pattern for layer, pattern in data.layers.items() if "*" not in pattern and "?" not in pattern}
-    tiles = open_dataset(card, root, split=split, part=part, layers=(*layers, LABELS), layout=layout)
+    tiles = open_dataset(card, root, split=split, part=part, layers=(*layers, Scene.label_layer), layout=layout)
     stored = Legend.load(data.labels_legend or card.legend)
     legends = (legend or stored, None if legend is None or stored == legend else stored)
     laid_out = card.with_layout(layout)
-    label_files = [str(sources[LABELS]) for sources in tiles.values()]
+    label_files = [str(sources[Scene.label_layer]) for sources in tiles.values()]
     scenes = []
     for tile, sources in tiles.items():
         named = {layer: str(path) for layer, path in sources.items()}
-        shared = label_files.count(named[LABELS]) > 1
+        shared = label_files.count(named[Scene.label_layer]) > 1
         scene = _open(tile.replace("/", "-"), named, data, layers, legends, shared_labels=shared)
         if data.labels_legend is None:
-            laid_out.check_bands(LABELS, named[LABELS], scene.labels.reader.layer.count)
+            laid_out.check_bands(Scene.label_layer, named[Scene.label_layer], scene.labels.reader.layer.count)
         for layer in set(layers) - set(data.bands):
             laid_out.check_bands(layer, named[layer], scene.scene.layers[layer].count)
         scenes.append(scene)
@@ -133,18 +133,18 @@ def _open(
     shared_labels: bool = False,
 ) -> LabelledScene:
     """One scene; its labels must overlap it, unless one raster labels several scenes and may end before this one."""
-    opened = fit_axes(_open_layers(name, sources, data, [*layers, LABELS]))
-    raw = opened.pop(LABELS)
+    opened = fit_axes(_open_layers(name, sources, data, [*layers, Scene.label_layer]))
+    raw = opened.pop(Scene.label_layer)
     scene = Scene(opened)
     reader = LabelReader(raw, *legends, unknown=data.unknown_labels, remedies=OF_TRAINING)
-    warn_of_hidden_class(reader, LABELS)
+    warn_of_hidden_class(reader, Scene.label_layer)
     if (note := reader.mask_note) is not None:
         log.warning(note)
     if not shared_labels:
-        raw.covered_share(scene.grid, LABELS)
+        raw.covered_share(scene.grid, Scene.label_layer)
     labels = LegendLabels(reader.on(scene.grid), legends[0])
-    labelled = Scene({**scene.layers, LABELS: Layer(labels)}, scene.grid)
-    return LabelledScene(name, labelled, _only(sources, [*layers, LABELS]), labels)
+    labelled = Scene({**scene.layers, Scene.label_layer: Layer(labels)}, scene.grid)
+    return LabelledScene(name, labelled, _only(sources, [*layers, Scene.label_layer]), labels)
 
 
 def warn_of_hidden_class(reader: LabelReader, layer: str) -> None:
@@ -165,7 +165,10 @@ def _open_layers(name: str, sources: Mapping[str, str], data: DataSection, layer
         )
     return {
         layer: Layer.open(
-            sources[layer], bands=data.bands.get(layer), nodata=data.nodata.get(layer), labels=layer == LABELS
+            sources[layer],
+            bands=data.bands.get(layer),
+            nodata=data.nodata.get(layer),
+            labels=layer == Scene.label_layer,
         )
         for layer in layers
     }

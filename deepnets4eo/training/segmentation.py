@@ -94,7 +94,7 @@ class Prepared:
             "leaky": self.split.leaky,
             "synthetic": self.synthetic,
             "training_pixels": dict(zip(self.legend.names, pixels or self.pixels, strict=True)),
-            "validation": {name: scores[name] for name in report.OVERALL},
+            "validation": {name: scores[name] for name in report.ScoreNames.overall},
         }
 
     def initial_segmenter(self) -> NetworkSegmenter:
@@ -122,7 +122,9 @@ class Prepared:
         split = self.split.describe()
         name = VALIDATED[self.recipe.train.refit] if self.split.validated else NOT_VALIDATED
         protocol = {"name": name, "leaky": split["leaky"], "split": split}
-        without = {name: {score: getattr(matrices[name], score) for score in report.OVERALL} for name in optional}
+        without = {
+            name: {score: getattr(matrices[name], score) for score in report.ScoreNames.overall} for name in optional
+        }
         return report.scores(matrices[None], self.legend.names) | {
             "legend": self.legend.name, "protocol": protocol, "synthetic": self.synthetic,
         } | ({"without_layer": without} if optional else {})  # fmt: skip

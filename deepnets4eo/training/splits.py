@@ -20,10 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices, Mask
-from deepnets4eo.cards import TRAIN, VAL, VOID, DatasetCard
+from deepnets4eo.cards import VOID, DatasetCard, SplitPart
 from deepnets4eo.errors import InputError
-from deepnets4eo.evaluation import LEARNT, PARTS_LEGEND, WITHHELD, Keep
-from deepnets4eo.evaluation.withheld import MAPS, SCENE
+from deepnets4eo.evaluation import Keep, SplitMap
 from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.rasters import CogWriter
 from deepnets4eo.tiling import BlockSplit, SceneSplit, random_windows
@@ -91,7 +90,7 @@ class DataSplit(Generic[SceneT]):
     @cached_property
     def learnt_ground(self) -> float:
         """The share of the validated ground that other scenes let the training learn from."""
-        return learnt_share(self.scenes, self.splits, TRAIN, VAL) if self.validated else 0.0
+        return learnt_share(self.scenes, self.splits, SplitPart.train, SplitPart.val) if self.validated else 0.0
 
     def describe_leaks(self) -> dict[str, Any]:
         """Return whether the split is leaky and, if it is, the share of validated ground that is learnt from."""
@@ -101,7 +100,7 @@ class DataSplit(Generic[SceneT]):
     @property
     def validated(self) -> bool:
         """Return whether any part of the scenes is kept for validation."""
-        return any(VAL in split.parts for split in self.splits)
+        return any(SplitPart.val in split.parts for split in self.splits)
 
     def usable(self, scene: int, part: str) -> Keep:
         """Return a function window -> (h, w) bool: the pixels of a part."""
@@ -117,11 +116,13 @@ class DataSplit(Generic[SceneT]):
     def touches_validation(self, scene: int, window: Window) -> bool:
         """Return whether training must not see all of a window: it reaches into a validation block, and the split is not leaky."""
         split = self.splits[scene]
-        return not self.mixes_neighbours and VAL in split.parts and split.intersects_part(VAL, window)
+        return (
+            not self.mixes_neighbours and SplitPart.val in split.parts and split.intersects_part(SplitPart.val, window)
+        )
 
     def hidden_mask(self, scene: int, window: Window) -> Mask | None:
         """Return (h, w) bool, the pixels of a window that training must not see; None if it may see all."""
-        return self.mask(scene, VAL, window) if self.touches_validation(scene, window) else None
+        return self.mask(scene, SplitPart.val, window) if self.touches_validation(scene, window) else None
 
     def windows(self, part: str, window_px: int) -> list[SampleWindow]:
         """Windows that cover a part once."""
@@ -137,7 +138,7 @@ class DataSplit(Generic[SceneT]):
         split = self.splits[scene]
         if self.kind == WHOLE:
             return SampleWindow(scene, random_windows(split.shape, window_px, 1, rng)[0])
-        return SampleWindow(scene, self.splits[scene].random_windows(TRAIN, window_px, 1, rng)[0])
+        return SampleWindow(scene, self.splits[scene].random_windows(SplitPart.train, window_px, 1, rng)[0])
 
     def areas(self, part: str) -> Floats:
         """Pixels of the part in each scene, the buffer of blocks included."""
@@ -146,7 +147,9 @@ class DataSplit(Generic[SceneT]):
     def objects_in(self, scene: int, centres: Indices, boxes: Indices) -> tuple[Mask, Mask]:
         """Return which objects of a scene are for training and which for validation, by their centres (N, 2) and reach."""
         split = self.splits[scene]
-        return split.contains(TRAIN, centres) & ~split.near(VAL, boxes), split.contains(VAL, centres)
+        return split.contains(SplitPart.train, centres) & ~split.near(SplitPart.val, boxes), split.contains(
+            SplitPart.val, centres
+        )
 
     def to_geojson(self) -> dict[str, Any]:
         """All blocks of all scenes, with the properties `scene` and `part`."""
@@ -193,7 +196,7 @@ class SplitRule:
         buffer_px = min(BUFFER_PX, block_px // 4) if self.buffer_px is None else self.buffer_px
         if self.narrow_buffer:
             buffer_px = min(buffer_px, block_px - 1)
-        shares = {TRAIN: 1 - self.val_share, VAL: self.val_share}
+        shares = {SplitPart.train: 1 - self.val_share, SplitPart.val: self.val_share}
         try:
             return BlockSplit(shape, block_px, 0 if self.kind == "random" else buffer_px, shares, self.seed + number)
         except InputError as error:
@@ -217,7 +220,7 @@ class SplitRule:
         """Assign every block to training or validation only by the seed of the rule; `groups` name what stays together."""
         shapes = [(int(scene.grid.shape[0]), int(scene.grid.shape[1])) for scene in scenes]
         if self.whole:
-            return [BlockSplit(shape, max(shape), 0, {TRAIN: 1.0}) for shape in shapes]
+            return [BlockSplit(shape, max(shape), 0, {SplitPart.train: 1.0}) for shape in shapes]
         if self.kind in ("blocks", "random"):
             pairs = zip(twins_of(scenes), scenes, shapes, strict=True)  # the same pixels are in the same blocks
             return [self.split_scene(scene.name, shape, twin) for twin, scene, shape in pairs]
@@ -225,7 +228,7 @@ class SplitRule:
         chosen = (_choose_ground(scenes, self) if groups is None else set()) or self.choose_validation(names)
         group_of = [scene.name for scene in scenes] if groups is None else groups
         return [
-            BlockSplit(shape, max(shape), 0, {VAL if group in chosen else TRAIN: 1.0})
+            BlockSplit(shape, max(shape), 0, {SplitPart.val if group in chosen else SplitPart.train: 1.0})
             for shape, group in zip(shapes, group_of, strict=True)
         ]
 
@@ -298,7 +301,7 @@ def windows_by_area(split: DataSplit[Any], recipe: RecipeType) -> RecipeType:
     data = recipe.data
     if data.windows_per_epoch:
         return recipe
-    views = math.ceil(VIEWS * split.areas(TRAIN).sum() / data.tile_px**2)
+    views = math.ceil(VIEWS * split.areas(SplitPart.train).sum() / data.tile_px**2)
     count = min(max(views, MIN_BATCHES * recipe.train.usual_batch_size), MAX_WINDOWS)
     log.info("data.windows_per_epoch=0: %d windows an epoch, by the area that is learnt from", count)
     return recipe.model_copy(update={"data": data.model_copy(update={"windows_per_epoch": count})})
@@ -309,21 +312,23 @@ def _dataset(data: DataSection) -> dict[str, str]:
     if data.dataset is None or data.scenes:
         return {}
     card = DatasetCard.load(data.dataset)
-    return {"name": card.name} | ({"split": card.split(data.dataset_split)[0], "part": TRAIN} if card.splits else {})
+    return {"name": card.name} | (
+        {"split": card.split(data.dataset_split)[0], "part": SplitPart.train} if card.splits else {}
+    )
 
 
 def write_split_maps(split: DataSplit[Any], out: Path) -> list[Path]:
     """Write `split/SCENE.tif` (1 learnt, 2 withheld, 255 neither) for each scene that is divided, and return the rasters."""
     paths: list[Path] = []
     for number, (named, of_scene) in enumerate(zip(split.scenes, split.splits, strict=True)):
-        if not {TRAIN, VAL} <= set(of_scene.parts):
+        if not {SplitPart.train, SplitPart.val} <= set(of_scene.parts):
             continue
-        path = _map_path(out / MAPS, named.name, paths)
-        tags = {SCENE: named.name, "LEGEND": json.dumps(PARTS_LEGEND.to_dict())}
+        path = _map_path(out / SplitMap.folder, named.name, paths)
+        tags = {SplitMap.scene_tag: named.name, "LEGEND": json.dumps(SplitMap.legend.to_dict())}
         with CogWriter(path, named.grid, nodata=VOID, categorical=True, tags=tags) as writer:
             for window in writer.windows:
-                learnt, withheld = (split.mask(number, part, window) for part in (TRAIN, VAL))
-                parts = np.select([withheld, learnt], [WITHHELD, LEARNT], VOID)
+                learnt, withheld = (split.mask(number, part, window) for part in (SplitPart.train, SplitPart.val))
+                parts = np.select([withheld, learnt], [SplitMap.withheld, SplitMap.learnt], VOID)
                 writer.write(window, parts.astype(np.uint8))
         paths.append(path)
     return paths
@@ -385,7 +390,7 @@ def _folds(
     fold_of = assign_folds(counts, data.folds, data.split_seed)
     _warn_of_few(counts, fold_of, names, data.folds)
     parts = np.split((fold_of == data.fold).astype(np.int8), np.cumsum([len(cells) for cells in windows])[:-1])
-    shares = {TRAIN: 1 - 1 / data.folds, VAL: 1 / data.folds}
+    shares = {SplitPart.train: 1 - 1 / data.folds, SplitPart.val: 1 / data.folds}
     splits = []
     for named, raster, side, part in zip(scenes, labels, sides, parts, strict=True):
         down, across = (-(-length // side) for length in raster.shape)

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.addresses import name_of
-from deepnets4eo.cards import TRAIN, VAL, VOID
+from deepnets4eo.cards import VOID, SplitPart
 from deepnets4eo.errors import InputError
 from deepnets4eo.inspection import MIN_BANDS, describe_negative
-from deepnets4eo.rasters import LABELS, BandMoments, Layer, Outliers, find_outliers
+from deepnets4eo.rasters import BandMoments, Layer, Outliers, Scene, find_outliers
 from deepnets4eo.segmenters import InputSpec, LayerInput, ValueRange, scene_gsd_m
 from deepnets4eo.segmenters.inputs import is_flat, scaling_of
 from deepnets4eo.tiling import ClassCells, spread_indices
@@ -71,14 +71,14 @@ def measure_inputs(
     kept: dict[str, list[NDArray[np.float32]]] = {layer: [] for layer in layers}
     scene_of: list[int] = []
     extremes: dict[tuple[str, int], list[NDArray[np.float32]]] = {}
-    windows = split.windows(TRAIN, WINDOW_PX)
+    windows = split.windows(SplitPart.train, WINDOW_PX)
     most_windows = max(
         1,
         most_windows * MANY_BANDS // max(MANY_BANDS, *(len(scene_moments.mean) for scene_moments in moments.values())),
     )
     for scene_window in [windows[index] for index in spread_indices(len(windows), most_windows)]:
         sample = split.scenes[scene_window.scene].scene.read(scene_window.window, layers)
-        counted = sample["valid"] & split.mask(scene_window.scene, TRAIN, scene_window.window)
+        counted = sample["valid"] & split.mask(scene_window.scene, SplitPart.train, scene_window.window)
         scene_of.append(scene_window.scene)
         for layer in layers:
             pixels = sample[layer][:, counted]
@@ -123,7 +123,7 @@ def class_cells(split: DataSplit[LabelledScene]) -> list[ClassCells]:
     """Locate each class in the training part of each scene; reads all labels once."""
     cells = []
     for number, named in enumerate(split.scenes):
-        cells.append(ClassCells.build(named.scene, named.labels.legend, split.usable(number, TRAIN)))
+        cells.append(ClassCells.build(named.scene, named.labels.legend, split.usable(number, SplitPart.train)))
     return cells
 
 
@@ -136,9 +136,12 @@ def warn_of_lacking(split: DataSplit[LabelledScene], pixels: Sequence[int]) -> N
             "No training pixel shows %s: never learnt, and not reliable where it is predicted. Check the labels, or "
             "choose scenes or a split that show it.", ", ".join(lacking),
         )  # fmt: skip
-    windows = split.windows(VAL, WINDOW_PX)
+    windows = split.windows(SplitPart.val, WINDOW_PX)
     if split.validated and not any(
-        (split.scenes[scene_window.scene].scene.read(scene_window.window, [LABELS])[LABELS] != VOID).any()
+        (
+            split.scenes[scene_window.scene].scene.read(scene_window.window, [Scene.label_layer])[Scene.label_layer]
+            != VOID
+        ).any()
         for scene_window in windows
     ):
         log.warning(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from deepnets4eo.arrays import FloatImage, Mask
-from deepnets4eo.cards import QUANTITIES, TRAIN, Quantity
+from deepnets4eo.cards import QUANTITIES, Quantity, SplitPart
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.options import Section
 from deepnets4eo.rasters import Layer, Scene
@@ -115,10 +115,10 @@ def measure_target(split: DataSplit[Any], target: TargetSection, quantity: Quant
     if quantity.unit == "m" and target.factor == 1:
         for layer in (named.scene.layers[name] for named in split.scenes for name in target.layers):
             check_metres(layer)
-    kept, infinite, windows = [np.zeros(0, np.float32)], 0, split.windows(TRAIN, WINDOW_PX)
+    kept, infinite, windows = [np.zeros(0, np.float32)], 0, split.windows(SplitPart.train, WINDOW_PX)
     for window in [windows[index] for index in spread_indices(len(windows), MAX_WINDOWS)]:
         sample = split.scenes[window.scene].scene.read(window.window, target.layers)
-        mask = split.mask(window.scene, TRAIN, window.window)
+        mask = split.mask(window.scene, SplitPart.train, window.window)
         values = target.values(sample, sample["valid"] & mask)
         infinite += int((np.isinf(sample[target.layer][0]) & mask).sum())
         kept.append(values[np.isfinite(values)])

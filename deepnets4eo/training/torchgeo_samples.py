@@ -21,7 +21,7 @@ from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Grid, Window, whole
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.options import Unknown
-from deepnets4eo.rasters import LABELS, CogWriter, Layer, Scene
+from deepnets4eo.rasters import CogWriter, Layer, Scene
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,7 +75,7 @@ class SceneDataset:
                 f"{len(scenes)} scenes and tile_px={tile_px} make no samples. Give a scene, and a side of 1 or more."
             )
         check_choice("unknown", unknown, get_args(Unknown))
-        self.scenes, self._labelled = list(scenes), [LABELS in scene.layers for scene in scenes]
+        self.scenes, self._labelled = list(scenes), [Scene.label_layer in scene.layers for scene in scenes]
         self._labels = [
             _with_legend(scene, legend, unknown) if labelled else scene
             for scene, labelled in zip(self.scenes, self._labelled, strict=True)
@@ -105,8 +105,8 @@ class SceneDataset:
         image = np.where(valid, np.concatenate([read[name] for name in self.layers]), np.float32(0))
         sample: dict[str, Tensor] = {IMAGE: torch.from_numpy(np.ascontiguousarray(image, np.float32))}
         if self._labelled[number]:
-            labels = self._labels[number].read(window, (LABELS,))[
-                LABELS
+            labels = self._labels[number].read(window, (Scene.label_layer,))[
+                Scene.label_layer
             ]  # apart: where they are void, the image is not
             mask = np.where(valid, self._to_index[labels], VOID)
             sample[MASK] = torch.from_numpy(mask.astype(np.int64))
@@ -115,8 +115,8 @@ class SceneDataset:
 
 def _with_legend(scene: Scene, legend: Legend, unknown: Unknown) -> Scene:
     """Return the scene with labels as values of the legend. Errors: InputError (labels of an unusable type)."""
-    reader = LabelReader(scene.layers[LABELS], legend, unknown=unknown)
-    return Scene({**scene.layers, LABELS: Layer(LegendLabels(reader.on(scene.grid), legend))}, scene.grid)
+    reader = LabelReader(scene.layers[Scene.label_layer], legend, unknown=unknown)
+    return Scene({**scene.layers, Scene.label_layer: Layer(LegendLabels(reader.on(scene.grid), legend))}, scene.grid)
 
 
 def write_samples(
@@ -166,12 +166,12 @@ def write_samples(
         known = (mask >= 0) & (mask < legend.num_classes)
         labels = legend.from_index()[np.where(known, mask, VOID).astype(np.uint8)]
         grid = _grid_of(sample, image.shape[1:])
-        files = {IMAGE: folder / f"{name}.tif", LABELS: folder / f"{name}_labels.tif"}
+        files = {IMAGE: folder / f"{name}.tif", Scene.label_layer: folder / f"{name}_labels.tif"}
         for path in files.values():
             check_overwrite(path, overwrite=overwrite)
         with CogWriter(files[IMAGE], grid, count=len(image), dtype=str(image.dtype), band_names=bands) as cog:
             cog.write(whole(grid), image)
-        with CogWriter(files[LABELS], grid, legend=legend) as cog:
+        with CogWriter(files[Scene.label_layer], grid, legend=legend) as cog:
             cog.write(whole(grid), labels)
         scenes.append({"name": name} | {layer: str(path) for layer, path in files.items()})
     return scenes

@@ -28,7 +28,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.change import Diffusion, NoveltyOptions, guided_anisotropic_diffusion, rank_novelty
-from deepnets4eo.change.diffusion import EDGE_LEVEL, RATE, _DiffusionStep
+from deepnets4eo.change.diffusion import _DiffusionStep
 from deepnets4eo.change.series.features import CellGrid, SpectralTexture, measure_cells
 from deepnets4eo.change.series.page import write_page
 from deepnets4eo.change.series.stack import ImageSeries
@@ -132,7 +132,11 @@ def make_pair_of_diffusion(side: int) -> tuple[list[FloatImage], FloatImage]:
 
 
 def plain(
-    scores: FloatArray, guides: list[FloatArray], steps: int, edge_level: float = EDGE_LEVEL, rate: float = RATE
+    scores: FloatArray,
+    guides: list[FloatArray],
+    steps: int,
+    edge_level: float = Diffusion.edge_level,
+    rate: float = Diffusion.rate,
 ) -> FloatArray:
     """Equations 3 and 4 of Daudt et al., EarthVision 2019, one array operation after another, in the arrays' own type."""
     arrays = [array.copy() for array in (*guides, scores)]

@@ -12,7 +12,7 @@ from typing import Any
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import Protocol, evaluate_pairs
-from deepnets4eo.rasters import LABELS
+from deepnets4eo.rasters import Scene
 from deepnets4eo.training import load_recipe
 from score_table.rows import BenchmarkScenes, Outcome, Row, run_row
 
@@ -111,7 +111,7 @@ def run_folds(
         for number, scenes in enumerate(folds, start=1)
     ]
     pairs = [
-        (one.maps[name], sources[LABELS])
+        (one.maps[name], sources[Scene.label_layer])
         for one, scenes in zip(outcomes, folds, strict=True)
         for name, sources in scenes.test.items()
     ]
@@ -150,7 +150,7 @@ def missing_layers(row: Row, folds: Sequence[BenchmarkScenes]) -> list[str]:
     ['dsm']
     """
     recipe, _ = load_recipe(row.recipe, overrides=row.overrides)
-    needed = {*recipe.model.layers, LABELS}
+    needed = {*recipe.model.layers, Scene.label_layer}
     scenes = [sources for fold in folds for part in (fold.train, fold.test) for sources in part.values()]
     return sorted({layer for sources in scenes for layer in needed - sources.keys()})
 

@@ -20,7 +20,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import Protocol, evaluate_pairs
 from deepnets4eo.files import read_json, sha256, write_json
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters import LABELS, Scene
+from deepnets4eo.rasters import Scene
 from deepnets4eo.segmenters import RunFolder, load_run
 from deepnets4eo.system import take_share_of_cores
 from deepnets4eo.training import Recipe, TrainOptions, load_recipe, train
@@ -168,7 +168,7 @@ def run_row(
     trained = time.perf_counter()
     _predict_all(run, recipe, scenes.test, maps, options)
     predicted = time.perf_counter()
-    pairs = [(maps[name], sources[LABELS]) for name, sources in scenes.test.items()]
+    pairs = [(maps[name], sources[Scene.label_layer]) for name, sources in scenes.test.items()]
     scores = evaluate_pairs(pairs, legend, protocol).to_dict()
     seconds = {"train_seconds": round(trained - started, 2), "predict_seconds": round(predicted - trained, 2)}
     write_json(folder / OUTCOME, {**key, **seconds, "scores": scores})

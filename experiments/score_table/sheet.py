@@ -13,7 +13,7 @@ from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.display import color_patches
 from deepnets4eo.files import atomic_write
 from deepnets4eo.grid import coarse_grid
-from deepnets4eo.rasters import LABELS, Layer
+from deepnets4eo.rasters import Layer, Scene
 from score_table.rows import Outcome, Sources
 
 SIDE_PX = 420
@@ -102,7 +102,7 @@ def _panels_of_scene(
     """Titles and (h, w, 3) uint8 arrays."""
     layer_name = next(layer for layer in (*PANEL_LAYERS, *sources) if layer in sources)
     panels = [(f"{name}: {layer_name}", _image(Layer.open(sources[layer_name]), side_px))]
-    panels.append((f"{name}: reference", _labels(Layer.open(sources[LABELS]), legend, side_px)))
+    panels.append((f"{name}: reference", _labels(Layer.open(sources[Scene.label_layer]), legend, side_px)))
     for outcome in outcomes:
         if name in outcome.maps:
             panels.append((outcome.name, _labels(Layer.open(outcome.maps[name]), legend, side_px)))

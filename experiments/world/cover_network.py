@@ -168,8 +168,7 @@ def _first_layer(segmenter: NetworkSegmenter) -> tuple[str, Tensor]:
 
 
 def _training_state(folder: Path, build: Callable[[WorldSection], NetworkSegmenter]) -> dict[str, Tensor]:
-    from deepnets4eo.training import CHECKPOINTS
-    from deepnets4eo.training.epochs import LAST
+    from deepnets4eo.training import Checkpoint
     from deepnets4eo.training.state import load_state
 
     if not RunFolder(folder).recipe.is_file() and all(RunFolder(folder / name).card.is_file() for name in RUNS):
@@ -177,7 +176,7 @@ def _training_state(folder: Path, build: Callable[[WorldSection], NetworkSegment
         _load_runs(former, folder, RUNS)
     else:
         former = build(WorldSection(heights=read_yaml(RunFolder(folder).recipe)["data"].get("heights", False)))
-        load_state(folder / CHECKPOINTS / LAST, former.module)
+        load_state(folder / Checkpoint.folder / Checkpoint.last, former.module)
     return dict(former.module.state_dict())
 
 

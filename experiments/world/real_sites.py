@@ -22,7 +22,7 @@ from scipy.ndimage import label
 
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards import VOID, Legend
-from deepnets4eo.rasters import LABELS, Layer
+from deepnets4eo.rasters import Layer, Scene
 from world.windows import PairWithTruth
 
 MINICITY = Legend.load("minicity")
@@ -78,7 +78,7 @@ def dubai_parts(folder: Path, values: Mapping[str, int]) -> Iterator[tuple[ByteI
         table[one.value] = values[one.name]
     with tempfile.TemporaryDirectory() as masks:
         for name, files in dubai_tiles(folder, Path(masks)).items():
-            labels = table[Layer.open(files[LABELS], labels=True).read()[0][0]]
+            labels = table[Layer.open(files[Scene.label_layer], labels=True).read()[0][0]]
             if name.startswith(DUBAI_PLOTS):
                 labels[labels == values["building"]] = VOID
             if name.startswith(DUBAI_TILES):

@@ -15,7 +15,7 @@ from deepnets4eo.change.cleansing import CleansingRecipe, to_grey_levels
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters import LABELS, Layer, Scene
+from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.segmenters import LayerInput
 from deepnets4eo.training import Prepared, prepare
 from deepnets4eo.training.recipe import resolve
@@ -80,7 +80,7 @@ def test_every_hyperepoch_merges_with_the_original_labels_and_never_with_merged_
     for original in merges:
         np.testing.assert_array_equal(original, labels)
     first, second = (
-        Layer.open(run / "checkpoints" / f"hyperepoch-{number}" / LABELS / "labels-pair1.tif").read()[0][0]
+        Layer.open(run / "checkpoints" / f"hyperepoch-{number}" / Scene.label_layer / "labels-pair1.tif").read()[0][0]
         for number in (1, 2)
     )
     for merged in (first, second):
@@ -151,7 +151,7 @@ def test_ignore_confident_takes_out_only_labels_of_which_the_network_is_sure_tha
         tmp_path / "run",
         data=data,
     )
-    folder = run / "checkpoints" / "hyperepoch-1" / LABELS
+    folder = run / "checkpoints" / "hyperepoch-1" / Scene.label_layer
     change = Layer.open(folder / "scores-pair1.tif").read()[0][1].astype(float)
     merged = Layer.open(folder / "labels-pair1.tif").read()[0][0]
     labels = Layer.open(data / "pair1" / "labels.tif").read()[0][0]
@@ -194,7 +194,7 @@ def test_where_diffusion_lets_small_changes_leak_away_the_scores_are_merged_with
         run = deepnets4eo.train(
             recipe("cleansing.hyperepochs=2", f"cleansing.steps={steps}"), tmp_path / name, data=data
         )
-        return Layer.open(run / "checkpoints" / "hyperepoch-1" / LABELS / "labels-pair1.tif").read()[0]
+        return Layer.open(run / "checkpoints" / "hyperepoch-1" / Scene.label_layer / "labels-pair1.tif").read()[0]
 
     plain = merged("plain", 0)
     monkeypatch.setattr(cleansing, "guided_anisotropic_diffusion", lambda scores, *_, **__: np.zeros_like(scores))

@@ -10,14 +10,17 @@ from numpy.typing import NDArray
 from refusals import raises_naming
 
 from deepnets4eo.change import Diffusion, guided_anisotropic_diffusion
-from deepnets4eo.change.diffusion import EDGE_LEVEL, RATE
 from deepnets4eo.errors import InputError
 
 STEPS = 37
 
 
 def plain(
-    scores: NDArray[Any], guides: list[NDArray[Any]], steps: int, edge_level: float = EDGE_LEVEL, rate: float = RATE
+    scores: NDArray[Any],
+    guides: list[NDArray[Any]],
+    steps: int,
+    edge_level: float = Diffusion.edge_level,
+    rate: float = Diffusion.rate,
 ) -> NDArray[Any]:
     """Equations 3 and 4 of Daudt et al., EarthVision 2019, one array operation after another, in the arrays' own type."""
     arrays = [array.copy() for array in (*guides, scores)]

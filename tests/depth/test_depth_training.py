@@ -8,7 +8,7 @@ import torch
 from geotiff import write_geotiff
 from refusals import raises_naming
 
-from deepnets4eo.cards import VAL
+from deepnets4eo.cards import SplitPart
 from deepnets4eo.depth import ThinLens
 from deepnets4eo.depth.training import TASK, DefocusedSamples, DepthRecipe
 from deepnets4eo.errors import InputError
@@ -54,7 +54,7 @@ def test_windows_to_learn_from_and_to_score_are_seen_through_the_lens(folder):
     )
     np.testing.assert_allclose(blurred.read(window)["image"], with_depth[0], atol=1e-5)
     np.testing.assert_array_equal(blurred.read(window)["values"], sharp.read(window)["values"])
-    scored = split.windows(VAL, 32)[0]
+    scored = split.windows(SplitPart.val, 32)[0]
     one, other = (samples.read_validation(scored, 0, 32)["image"] for samples in (sharp, blurred))
     assert np.abs(np.diff(other)).mean() < 0.8 * np.abs(np.diff(one)).mean()
 

@@ -13,7 +13,7 @@ from deepnets4eo.baselines import BaselineRecipe
 from deepnets4eo.cards import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.evaluation import WITHHELD, Protocol, ProtocolChanges, Withheld, evaluate
+from deepnets4eo.evaluation import Protocol, ProtocolChanges, SplitMap, Withheld, evaluate
 from deepnets4eo.files import read_json, write_yaml
 from deepnets4eo.grid import Grid, whole
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, erode_boundaries
@@ -175,7 +175,7 @@ def test_a_scene_elsewhere_is_new_to_the_run_and_a_part_of_its_scene_is_not(tmp_
     def layer(col: int, values: np.ndarray, crs: str | None = crs) -> Layer:
         return Layer.open(values, grid=Grid(values.shape[1:], Affine(2, 0, 500_000 + 2 * col, 0, -2, 5_000), crs))
 
-    parts = np.where(np.arange(40)[None, None] < 20, WITHHELD, 1) * np.ones((1, 10, 1), int)
+    parts = np.where(np.arange(40)[None, None] < 20, SplitMap.withheld, 1) * np.ones((1, 10, 1), int)
     withheld = Withheld(tmp_path, {"only": layer(0, parts.astype(np.uint8))})
     part, beside = layer(15, np.zeros((1, 10, 10), np.uint8)), layer(40, np.zeros((1, 10, 10), np.uint8))
     expected = np.tile(np.arange(15, 25) < 20, (10, 1))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from made_up_split import SIDE, make_data_split
 
-from deepnets4eo.cards import VAL
+from deepnets4eo.cards import SplitPart
 from deepnets4eo.grid import Window
 from deepnets4eo.hyperspectral.samples import (
     PatchAugmentation,
@@ -115,7 +115,7 @@ def test_unlabelled_pixels_come_from_outside_the_test_area(kind: str) -> None:
     assert (unlabelled.mask == 255).all()
     assert len(unlabelled)
     for number in (0, 1):
-        tested = np.pad(split.mask(number, VAL, WHOLE), 2)
+        tested = np.pad(split.mask(number, SplitPart.val, WHOLE), 2)
         of_scene = unlabelled.take(unlabelled.scene == number)
         windows = np.array(
             [tested[row : row + 5, col : col + 5] for row, col in zip(of_scene.row, of_scene.col, strict=True)]

@@ -13,7 +13,7 @@ from refusals import raises_naming
 from safetensors.torch import load_file
 
 import deepnets4eo
-from deepnets4eo.cards import VAL, Legend
+from deepnets4eo.cards import Legend, SplitPart
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.hyperspectral.samples import PatchLoader
@@ -74,7 +74,7 @@ def test_a_network_is_trained_scored_loaded_and_predicts(
         recipe.model_copy(update={"data": recipe.data.model_copy(update={"folders": (str(cube),)})})
     )
     data = recipe.data.model_copy(update={"buffer_px": halo_px})
-    tested = make_split(scenes, data).mask(0, VAL, Window(0, 0, *labels.shape)) & (labels > 0)
+    tested = make_split(scenes, data).mask(0, SplitPart.val, Window(0, 0, *labels.shape)) & (labels > 0)
     counts = ConfusionMatrix(3).update(labels[tested] - 1, drawn[tested] - 1)
     assert counts.matrix.tolist() == metrics["confusion"]
     assert metrics["average_accuracy"] == pytest.approx(

@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError, OutputError
-from deepnets4eo.jobs import WHOLE, Journal, Part
+from deepnets4eo.jobs import Journal, Part
 
 
 @given(st.integers(0, 200), st.integers(1, 40))
@@ -15,7 +15,7 @@ def test_all_parts_together_have_every_item_once_in_order_and_are_of_even_size(i
     shares = [Part(number, total).share(range(items)) for number in range(1, total + 1)]
     assert [item for share in shares for item in share] == list(range(items))
     assert {len(share) for share in shares} <= {items // total, -(-items // total)}
-    assert list(WHOLE.share(range(items))) == list(range(items))
+    assert list(Part.whole.share(range(items))) == list(range(items))
 
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "0/0", "3", "a/b", "1/2/3", "-1/3", "1.0/3", ""])

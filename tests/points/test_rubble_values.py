@@ -11,7 +11,7 @@ from affine import Affine
 from deepnets4eo.grid import Grid
 from deepnets4eo.points import RubbleMap, RubbleOptions
 from deepnets4eo.points.rubble import blocks, placing, plans
-from deepnets4eo.points.rubble.rubble_map import STATE_COLOURS, UNKNOWN
+from deepnets4eo.points.rubble.rubble_map import BuildingState
 from deepnets4eo.points.rubble.surfaces import Heights
 from deepnets4eo.rasters import Layer
 
@@ -68,5 +68,5 @@ def test_an_interval_adds_errors_of_heights_bias_gaps_and_outlines():
 
 
 def test_a_state_that_is_not_known_is_grey_and_no_other_is():
-    grey = [state for state, colour in STATE_COLOURS.items() if len(set(colour)) == 1]
-    assert grey == [UNKNOWN]
+    grey = [state for state, colour in BuildingState.colours.items() if len(set(colour)) == 1]
+    assert grey == [BuildingState.unknown]

@@ -19,7 +19,7 @@ from deepnets4eo.prediction.tile_reader import SceneScaling  # noqa: E402
 from deepnets4eo.rasters import Layer, Scene  # noqa: E402
 from deepnets4eo.segmentation.light_unet import ScaledConv  # noqa: E402
 from deepnets4eo.segmenters import (  # noqa: E402
-    MIN_SPREAD,
+    AnySize,
     InputSpec,
     NetworkSegmenter,
     window_scalers,
@@ -67,7 +67,7 @@ def test_one_cell_is_scaled_as_the_network_would_scale_it():
     centred = prepared - thin.mean(axis=(1, 2), keepdims=True)
     spread = np.sqrt(np.square(thin - thin.mean(axis=(1, 2), keepdims=True)).mean())
     result = scaled(scene, Window(0, 0, SIDE, SIDE))
-    np.testing.assert_allclose(result, centred / (spread + MIN_SPREAD), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(result, centred / (spread + AnySize.min_spread), rtol=1e-4, atol=1e-5)
 
 
 def test_the_last_bands_keep_their_values_and_do_not_change_the_others():
@@ -99,7 +99,7 @@ def test_values_between_the_centres_of_cells_are_interpolated(monkeypatch):
     spread = np.sqrt(np.square(cells - means[:, :, None, :, None]).mean(axis=(0, 2, 4)))
     position = (np.indices((SIDE, SIDE)) + 0.5) / 64 - 0.5
     fields = [map_coordinates(values, position, order=1, mode="nearest") for values in (*means, spread)]
-    expected = (prepared - np.stack(fields[:3])) / (fields[3] + MIN_SPREAD)
+    expected = (prepared - np.stack(fields[:3])) / (fields[3] + AnySize.min_spread)
     np.testing.assert_allclose(scaled(scene, Window(0, 0, SIDE, SIDE)), expected, rtol=1e-3, atol=1e-3)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from geotiff import write_geotiff
 
-from deepnets4eo.cards import TRAIN, VAL
+from deepnets4eo.cards import SplitPart
 from deepnets4eo.training import DataSection, DataSplit, make_split, open_layers, overlapping_pairs
 from deepnets4eo.training.ground import ground_groups, twins_of
 from deepnets4eo.training.statistics import _layer_input
@@ -30,7 +30,7 @@ def split(scenes: list[dict[str, str]], **options: object) -> DataSplit:
 
 def learnt_ground(one: DataSplit, side: int = 400) -> float:
     """The share of the validated ground that is learnt from, counted pixel by pixel."""
-    ground = {part: np.zeros((side, side), bool) for part in (TRAIN, VAL)}
+    ground = {part: np.zeros((side, side), bool) for part in (SplitPart.train, SplitPart.val)}
     for named, of_scene in zip(one.scenes, one.splits, strict=True):
         col, row = round(named.grid.affine.c - 500_000), round(5_000_000 - named.grid.affine.f)
         for part in of_scene.parts:
@@ -38,7 +38,7 @@ def learnt_ground(one: DataSplit, side: int = 400) -> float:
             for window in of_scene.windows(part, SIDE):
                 mask[window.slices] = True
             ground[part][row : row + SIDE, col : col + SIDE] |= mask
-    return float((ground[TRAIN] & ground[VAL]).sum() / ground[VAL].sum())
+    return float((ground[SplitPart.train] & ground[SplitPart.val]).sum() / ground[SplitPart.val].sum())
 
 
 def test_tiles_in_one_chain_of_overlaps_are_leaky(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -58,7 +58,7 @@ def test_tiles_that_overlap_are_kept_together_where_others_are_apart(tmp_path: P
     one = split([tile(tmp_path, f"{row}_{col}", row, col) for row, col in at], split_seed=seed)
     assert learnt_ground(one) == 0
     assert not one.leaky
-    assert any(VAL in of_scene.parts for of_scene in one.splits)
+    assert any(SplitPart.val in of_scene.parts for of_scene in one.splits)
     assert "learnt_ground" not in one.describe()
 
 
@@ -66,7 +66,7 @@ def test_tiles_that_touch_are_split_as_they_were(tmp_path: Path, caplog: pytest.
     scenes = [tile(tmp_path, f"{col}", 0, col) for col in range(0, 320, SIDE)]
     one = split(scenes)
     drawn = np.random.default_rng(0).permutation(5)[:1]
-    assert [named.name for named, of in zip(one.scenes, one.splits, strict=True) if VAL in of.parts] == [
+    assert [named.name for named, of in zip(one.scenes, one.splits, strict=True) if SplitPart.val in of.parts] == [
         one.scenes[drawn[0]].name
     ]
     assert not one.leaky
@@ -80,7 +80,7 @@ def test_blocks_of_scenes_that_overlap_are_leaky_and_of_a_copy_are_the_same(tmp_
     copied = split(
         [first, {"name": "copy", "image": str(tmp_path / "copy.tif")}], split="blocks", block_px=16, buffer_px=0
     )
-    masks = [[of.mask(VAL, of.windows(TRAIN, SIDE)[0].clip((SIDE, SIDE))) for of in copied.splits]]
+    masks = [[of.mask(SplitPart.val, of.windows(SplitPart.train, SIDE)[0].clip((SIDE, SIDE))) for of in copied.splits]]
     np.testing.assert_array_equal(*masks[0])
     assert not copied.leaky
 

@@ -7,7 +7,7 @@ import pytest
 from made_up_split import LEGEND, SIDE, make_data_split, random_scene
 from refusals import raises_naming
 
-from deepnets4eo.cards import TRAIN, VAL
+from deepnets4eo.cards import SplitPart
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.training import (
@@ -44,12 +44,12 @@ def split_of(kind: str, *overrides: str, scenes: int = 2) -> DataSplit:
 def test_parts_are_disjoint_and_both_have_every_class(kind: str) -> None:
     split = split_of(kind)
     assert split.leaky == (kind in ("random_pixels", "per_class"))
-    for part in (TRAIN, VAL):
+    for part in (SplitPart.train, SplitPart.val):
         masks = [split.mask(scene, part, WHOLE) for scene in (0, 1)]
         assert {3, 7} <= {value for scene in (0, 1) for value in np.unique(fields(scene)[masks[scene]])}
     for scene in (0, 1):
-        assert not (split.mask(scene, TRAIN, WHOLE) & split.mask(scene, VAL, WHOLE)).any()
-    assert split.areas(VAL).min() > 0
+        assert not (split.mask(scene, SplitPart.train, WHOLE) & split.mask(scene, SplitPart.val, WHOLE)).any()
+    assert split.areas(SplitPart.val).min() > 0
     assert split.describe()["kind"] == kind
     assert split.to_geojson()["features"]
 
@@ -59,30 +59,30 @@ def test_every_validation_pixel_is_validated_once(kind: str) -> None:
     split = split_of(kind)
     samples = ClassSamples(split, measure_inputs(split, ["image"]), section(), class_cells(split))
     tested = sum((batch["mask"] != 255).sum() for batch in ValidationLoader(samples, 48, 8, 4))
-    labelled = [split.mask(scene, VAL, WHOLE) & (fields(scene) != 255) for scene in (0, 1)]
+    labelled = [split.mask(scene, SplitPart.val, WHOLE) & (fields(scene) != 255) for scene in (0, 1)]
     assert tested == np.sum(labelled)
 
 
 def test_a_validation_of_fewer_tiles_takes_them_evenly_and_each_once() -> None:
     split = split_of(KINDS[0])
     samples = ClassSamples(split, measure_inputs(split, ["image"]), section(), class_cells(split))
-    (windows,) = [split.windows(VAL, 16)]
+    (windows,) = [split.windows(SplitPart.val, 16)]
     assert len(windows) > 5
     tiles = [sum(len(batch["mask"]) for batch in ValidationLoader(samples, 16, 0, 4, most=most)) for most in (5, 999)]
     assert tiles == [5, len(windows)]
 
 
 def test_folds_validate_on_every_block_once() -> None:
-    masks = [split_of("folds", f"data.fold={fold}").mask(1, VAL, WHOLE) for fold in range(5)]
+    masks = [split_of("folds", f"data.fold={fold}").mask(1, SplitPart.val, WHOLE) for fold in range(5)]
     assert (np.sum(masks, axis=0) == 1).all()
-    train = split_of("folds").mask(1, TRAIN, WHOLE)
+    train = split_of("folds").mask(1, SplitPart.train, WHOLE)
     assert not np.any(train & masks[0])
 
 
 def test_statistics_are_those_of_training_pixels_alone() -> None:
     image, labels = random_scene()
     split = make_split(make_data_split([image], [labels]).scenes, section("data.split=per_class").data)
-    train = split.mask(0, TRAIN, WHOLE)
+    train = split.mask(0, SplitPart.train, WHOLE)
     assert train.sum() == 100
     layer = measure_inputs(split, ["image"]).layers["image"]
     np.testing.assert_allclose(layer.mean, image[:, train].mean(axis=1), atol=1e-5)
@@ -108,7 +108,7 @@ def test_pixels_that_are_not_valid_are_in_no_part() -> None:
     image = image.astype(np.float32)
     image[1, :40] = np.nan
     split = make_split(make_data_split([image], [labels]).scenes, section("data.split=random_pixels").data)
-    train, val = (split.mask(0, part, WHOLE) for part in (TRAIN, VAL))
+    train, val = (split.mask(0, part, WHOLE) for part in (SplitPart.train, SplitPart.val))
     assert not (train | val)[:40].any()
     assert (train | val)[40:].all()
 
@@ -116,7 +116,7 @@ def test_pixels_that_are_not_valid_are_in_no_part() -> None:
 def test_without_a_validation_share_all_is_learnt_from() -> None:
     split = split_of("random_pixels", "data.val_share=0")
     assert not split.validated
-    assert split.mask(0, TRAIN, WHOLE).all()
+    assert split.mask(0, SplitPart.train, WHOLE).all()
 
 
 def test_a_scene_of_one_block_is_cut_into_smaller_ones() -> None:
@@ -126,7 +126,7 @@ def test_a_scene_of_one_block_is_cut_into_smaller_ones() -> None:
     rules = section("data.split=folds", "data.folds=2", "data.buffer_px=0", "data.block_px=null").data
     split = make_split(make_data_split([image], [labels]).scenes, rules)
     whole_scene = Window(0, 0, 16, 16)
-    learnt, withheld = (split.mask(0, part, whole_scene) for part in (TRAIN, VAL))
+    learnt, withheld = (split.mask(0, part, whole_scene) for part in (SplitPart.train, SplitPart.val))
     assert learnt.any()
     assert withheld.any()
     assert not (learnt & withheld).any()

@@ -10,7 +10,7 @@ from torch import nn
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.training import Recipe, TrainSection
-from deepnets4eo.training.epochs import LAST, Fit
+from deepnets4eo.training.epochs import Checkpoint, Fit
 from deepnets4eo.training.loop import fit_network
 from deepnets4eo.training.optimization import PullToStart, build_optimizer
 from deepnets4eo.training.recipe import resolve
@@ -101,7 +101,7 @@ def test_a_resumed_training_is_pulled_to_its_first_weights(tmp_path: Path) -> No
     train = settings(pull_to_start=0.3, epochs=4, keep="last", schedule="constant")
     whole = fit(Network(), tmp_path / "whole", train).state_dict()
     fit(Network(), tmp_path / "parts", train, epochs=2)
-    assert (tmp_path / "parts" / "checkpoints" / LAST).is_file()
+    assert (tmp_path / "parts" / "checkpoints" / Checkpoint.last).is_file()
     resumed = fit(Network(), tmp_path / "parts", train, resume=True).state_dict()
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
     free = fit(Network(), tmp_path / "free", settings(epochs=4, keep="last", schedule="constant")).state_dict()

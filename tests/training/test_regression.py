@@ -13,7 +13,7 @@ from geotiff import write_geotiff
 from interrupted import assert_resumes_to
 
 import deepnets4eo
-from deepnets4eo.cards import VAL, Legend, Quantity
+from deepnets4eo.cards import Legend, Quantity, SplitPart
 from deepnets4eo.cli.main import main
 from deepnets4eo.evaluation import Withheld, evaluate_values
 from deepnets4eo.grid import Window
@@ -155,7 +155,7 @@ def test_a_void_target_counts_nowhere_and_hides_no_image(city: Path) -> None:
     whole = SampleWindow(0, Window(0, 0, SIDE_PX, SIDE_PX))
     sample = samples.read(whole)
     known = np.isfinite(sample["values"])
-    assert not known[split.mask(0, VAL, whole.window)].any()
+    assert not known[split.mask(0, SplitPart.val, whole.window)].any()
     assert not known[:20, :20].any()
     assert known.any()
     assert (sample["image"][:, :20, :20] != 0).any(axis=0)[sample["valid"][:20, :20]].all()

@@ -21,7 +21,7 @@ from torch import nn
 
 import deepnets4eo
 from deepnets4eo.baselines import BaselineRecipe
-from deepnets4eo.cards import TRAIN, VAL
+from deepnets4eo.cards import SplitPart
 from deepnets4eo.errors import InputError, LabelError, OtherJobError, OutputError, RunError
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import Window
@@ -140,7 +140,7 @@ def test_a_run_has_its_tree_and_learns_the_colours(data: Path, tiny: str, tmp_pa
     counted = dict.fromkeys(NAMES, 0)
     prepared = prepare(make_recipe(f"data.folders=[{data}]"))
     for number in range(2):
-        place, train = make_place(number), prepared.split.mask(number, TRAIN, Window(0, 0, 128, 128))
+        place, train = make_place(number), prepared.split.mask(number, SplitPart.train, Window(0, 0, 128, 128))
         for value, name in enumerate(NAMES):
             counted[name] += int((train & (place["labels"][0] == value)).sum())
     assert notes["training_pixels"] == counted
@@ -216,7 +216,7 @@ def test_what_validation_blocks_show_never_reaches_the_weights(data: Path, tiny:
     prepared = prepare(resolve(recipe.to_dict(), [f"data.folders=[{data}]"], kind=Recipe))
     for number, named in enumerate(prepared.split.scenes):
         place = make_place(number)
-        hidden = prepared.split.mask(number, VAL, Window(0, 0, 128, 128))
+        hidden = prepared.split.mask(number, SplitPart.val, Window(0, 0, 128, 128))
         assert hidden.any()
         place["image"][:, hidden] = 7
         place["labels"][:, hidden] = 1
@@ -228,7 +228,7 @@ def test_what_validation_blocks_show_never_reaches_the_weights(data: Path, tiny:
 def test_training_labels_keep_the_buffer_from_validation(data: Path, tiny: str) -> None:
     prepared = prepare(make_recipe("data.block_px=32", "data.buffer_px=4", f"data.folders=[{data}]"))
     window = Window(0, 0, 128, 128)
-    train, val = (prepared.split.mask(0, part, window) for part in (TRAIN, VAL))
+    train, val = (prepared.split.mask(0, part, window) for part in (SplitPart.train, SplitPart.val))
     rows, cols = np.nonzero(val)
     assert len(rows) > 0
     assert train.any()
@@ -241,7 +241,7 @@ def test_statistics_come_from_valid_training_pixels_alone(data: Path, tiny: str)
     pixels = []
     for number in range(2):
         image = make_place(number)["image"].astype(float)
-        train = prepared.split.mask(number, TRAIN, Window(0, 0, 128, 128))
+        train = prepared.split.mask(number, SplitPart.train, Window(0, 0, 128, 128))
         pixels.append(image[:, train & (image != 0).any(axis=0)])
     everything = np.concatenate(pixels, axis=1)
     found = prepared.inputs.layers["image"]
@@ -256,7 +256,7 @@ def test_validation_counts_each_labelled_pixel_once(data: Path, tiny: str, tmp_p
     expected = 0
     for number in range(2):
         place = make_place(number)
-        val = prepared.split.mask(number, VAL, Window(0, 0, 128, 128))
+        val = prepared.split.mask(number, SplitPart.val, Window(0, 0, 128, 128))
         expected += int((val & (place["labels"][0] != 255) & (place["image"] != 0).any(axis=0)).sum())
     assert metrics(run)["pixels"] == expected
 

@@ -7,13 +7,13 @@ import pytest
 from made_up_split import SIDE, SPLIT, make_data_split, random_scene
 from refusals import raises_naming
 
-from deepnets4eo.cards import TRAIN, VAL
+from deepnets4eo.cards import SplitPart
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, whole
 from deepnets4eo.tiling import BlockSplit
 from deepnets4eo.training import ClassSamples, Recipe, SampleWindow, class_cells, measure_inputs
 
-VALIDATION = SPLIT.mask(VAL, Window(0, 0, SIDE, SIDE))
+VALIDATION = SPLIT.mask(SplitPart.val, Window(0, 0, SIDE, SIDE))
 
 
 def read_whole(image: np.ndarray, labels: np.ndarray, kind: str = "blocks") -> dict[str, np.ndarray]:
@@ -31,7 +31,7 @@ def test_a_training_window_over_a_validation_block_shows_nothing_of_it() -> None
     assert np.array_equal(sample["valid"], ~VALIDATION)
     assert (sample["image"][:, VALIDATION] == 0).all()
     assert np.abs(sample["image"][:, ~VALIDATION]).min() > 0
-    train = SPLIT.mask(TRAIN, Window(0, 0, SIDE, SIDE))
+    train = SPLIT.mask(SplitPart.train, Window(0, 0, SIDE, SIDE))
     expected = np.where(train, np.where(labels == 3, 0, 1), 255)
     assert np.array_equal(sample["mask"], expected)
 
@@ -51,7 +51,7 @@ def test_a_leaky_split_hides_labels_alone() -> None:
 
 def test_a_window_wider_than_its_scene_is_mirrored_as_in_prediction_and_learns_from_the_scene_alone() -> None:
     image, labels = random_scene()
-    split = make_data_split([image], [labels], BlockSplit((SIDE, SIDE), SIDE, 0, {TRAIN: 1.0}))
+    split = make_data_split([image], [labels], BlockSplit((SIDE, SIDE), SIDE, 0, {SplitPart.train: 1.0}))
     samples = ClassSamples(split, measure_inputs(split, ["image"]), Recipe(), class_cells(split))
     inner = samples.read(SampleWindow(0, whole(split.scenes[0].grid)))
     wider = samples.read(SampleWindow(0, Window(-3, 0, SIDE + 10, SIDE + 20)))
@@ -64,7 +64,9 @@ def test_a_validation_tile_has_labels_in_its_own_window_and_an_image_around_it()
     image, labels = random_scene()
     split = make_data_split([image], [labels])
     samples = ClassSamples(split, measure_inputs(split, ["image"]), Recipe(), class_cells(split))
-    block = next(one for one in split.splits[0].blocks(VAL) if 0 < one.row < SIDE - 32 and 0 < one.col < SIDE - 32)
+    block = next(
+        one for one in split.splits[0].blocks(SplitPart.val) if 0 < one.row < SIDE - 32 and 0 < one.col < SIDE - 32
+    )
     window = Window(block.row, block.col, 16, 16)
     sample = samples.read_validation(SampleWindow(0, window), 8, 32)
     assert sample["image"].shape == (2, 32, 32)
@@ -91,9 +93,9 @@ def test_statistics_of_many_windows_come_from_some_of_them_evenly_spread() -> No
     scenes = 9
     images = [np.full((1, SIDE, SIDE), 10 * number, np.float32) for number in range(scenes)]
     labels = [np.full((SIDE, SIDE), 3, np.uint8)] * scenes
-    train_only = BlockSplit((SIDE, SIDE), SIDE, 0, {TRAIN: 1.0})
+    train_only = BlockSplit((SIDE, SIDE), SIDE, 0, {SplitPart.train: 1.0})
     split = make_data_split(images, labels, train_only)
-    assert len(split.windows(TRAIN, 256)) == scenes
+    assert len(split.windows(SplitPart.train, 256)) == scenes
     for most, chosen in ((1000, range(9)), (9, range(9)), (5, (0, 2, 4, 6, 8)), (3, (0, 4, 8)), (2, (0, 8))):
         values = [10.0 * number for number in chosen]
         found = measure_inputs(split, ["image"], most_windows=most).layers["image"]
@@ -103,7 +105,7 @@ def test_statistics_of_many_windows_come_from_some_of_them_evenly_spread() -> No
 
 def test_the_range_is_that_of_the_middle_98_percent_and_a_constant_band_keeps_its_scale() -> None:
     image = np.stack([np.full((SIDE, SIDE), 5.0), np.arange(SIDE * SIDE).reshape(SIDE, SIDE)]).astype(np.float32)
-    split = make_data_split([image], [random_scene()[1]], BlockSplit((SIDE, SIDE), SIDE, 0, {TRAIN: 1.0}))
+    split = make_data_split([image], [random_scene()[1]], BlockSplit((SIDE, SIDE), SIDE, 0, {SplitPart.train: 1.0}))
     found = measure_inputs(split, ["image"]).layers["image"]
     assert found.std[0] == 1.0
     assert found.low == 5.0
@@ -127,7 +129,7 @@ def test_layers_of_other_band_counts_and_parts_without_a_valid_pixel_are_refused
 def test_what_is_kept_of_a_window_does_not_keep_the_window() -> None:
     def peak_bytes(windows: int) -> int:
         image, labels = np.zeros((6, 256, 256 * windows), np.uint8), np.zeros((256, 256 * windows), np.uint8)
-        split = make_data_split([image], [labels], BlockSplit(labels.shape, 256, 0, {TRAIN: 1.0}))
+        split = make_data_split([image], [labels], BlockSplit(labels.shape, 256, 0, {SplitPart.train: 1.0}))
         tracemalloc.start()
         try:
             measure_inputs(split, ["image"])

@@ -13,7 +13,7 @@ from made_up_split import SIDE, make_data_split, random_scene
 from refusals import raises_naming
 from torch import nn
 
-from deepnets4eo.cards import TRAIN, VAL
+from deepnets4eo.cards import SplitPart
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import sha256
 from deepnets4eo.grid import Window
@@ -73,11 +73,17 @@ def test_a_share_of_scenes_is_validated_on_at_least_one_and_never_all() -> None:
     for share, count in ((0.05, 1), (0.4, 2), (0.6, 3)):
         split = make_split(scenes, section("data.split=scenes", f"data.val_share={share}").data)
         kinds = [one.parts for one in split.splits]
-        assert kinds.count([VAL]) == count
-        assert kinds.count([TRAIN]) == 5 - count
+        assert kinds.count([SplitPart.val]) == count
+        assert kinds.count([SplitPart.train]) == 5 - count
         assert {one.buffer_px for one in split.splits} == {0}
     named = make_split(scenes, section("data.split=scenes", "data.val_scenes=['*3', scene0]").data)
-    assert [one.parts for one in named.splits] == [[VAL], [TRAIN], [TRAIN], [VAL], [TRAIN]]
+    assert [one.parts for one in named.splits] == [
+        [SplitPart.val],
+        [SplitPart.train],
+        [SplitPart.train],
+        [SplitPart.val],
+        [SplitPart.train],
+    ]
     message = r"leaves 5 of 5 scenes for validation; both parts need one. There are scene0, scene1"
     with pytest.raises(InputError, match=message):
         make_split(scenes, section("data.split=scenes", "data.val_scenes=['*']").data)
@@ -88,8 +94,8 @@ def test_groups_of_scenes_stay_together() -> None:
     scenes = make_data_split([image] * 6, [labels] * 6).scenes
     groups = ["flood", "quake", "flood", "fire", "quake", "fire"]
     splits = SplitRule("events", 0.3, seed=0).assign_blocks(scenes, groups)
-    validated = {group for group, split in zip(groups, splits, strict=True) if split.parts == [VAL]}
-    trained = {group for group, split in zip(groups, splits, strict=True) if split.parts == [TRAIN]}
+    validated = {group for group, split in zip(groups, splits, strict=True) if split.parts == [SplitPart.val]}
+    trained = {group for group, split in zip(groups, splits, strict=True) if split.parts == [SplitPart.train]}
     assert len(validated) == 1
     assert validated | trained == set(groups)
     assert not validated & trained
@@ -106,7 +112,7 @@ def test_objects_are_of_the_part_of_their_centre_unless_they_reach_near_validati
     boxes = np.concatenate([centres - reach, centres + reach + 1], axis=1)
     train, val = split.objects_in(0, centres, boxes)
     window = Window(-16, -16, SIDE + 32, SIDE + 32)  # with room for boxes beyond the edge
-    learnt, validated = (split.mask(0, part, window) for part in (TRAIN, VAL))
+    learnt, validated = (split.mask(0, part, window) for part in (SplitPart.train, SplitPart.val))
     outside = np.ones_like(learnt)
     outside[16:-16, 16:-16] = False
     for number, (top, left, bottom, right) in enumerate(boxes + 16):
@@ -121,15 +127,15 @@ def test_areas_and_windows_of_a_part_are_those_of_its_blocks() -> None:
     image, labels = random_scene()
     split = make_data_split([image] * 2, [labels] * 2)
     assignment = split.splits[0].block_assignment
-    for number, part in enumerate((TRAIN, VAL)):
+    for number, part in enumerate((SplitPart.train, SplitPart.val)):
         assert split.areas(part).tolist() == [(assignment == number).sum() * 32 * 32] * 2
         seen = [place for place in split.windows(part, 32) if place.scene == 1]
         corners = {(place.window.row // 32, place.window.col // 32) for place in seen}
         assert corners == set(map(tuple, np.argwhere(assignment == number).tolist()))
-    whole = make_data_split([image], [labels], BlockSplit((SIDE, SIDE), SIDE, 0, {TRAIN: 1.0}))
-    assert whole.areas(VAL).tolist() == [0]
-    assert whole.windows(VAL, 32) == []
-    assert not whole.mask(0, VAL, whole.windows(TRAIN, SIDE)[0].window).any()
+    whole = make_data_split([image], [labels], BlockSplit((SIDE, SIDE), SIDE, 0, {SplitPart.train: 1.0}))
+    assert whole.areas(SplitPart.val).tolist() == [0]
+    assert whole.windows(SplitPart.val, 32) == []
+    assert not whole.mask(0, SplitPart.val, whole.windows(SplitPart.train, SIDE)[0].window).any()
 
 
 def test_classes_that_no_training_pixel_shows_are_named(caplog) -> None:

@@ -11,7 +11,7 @@ from made_up_split import LEGEND, make_data_split, random_scene
 from safetensors.torch import load_file
 
 import deepnets4eo
-from deepnets4eo.cards import TRAIN, VAL
+from deepnets4eo.cards import SplitPart
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import Window
 from deepnets4eo.tiling import BlockSplit
@@ -68,7 +68,7 @@ def test_nothing_is_withheld_and_the_metrics_say_so(data: Path, tmp_path: Path) 
 def test_every_scene_is_drawn_as_often_whatever_its_size() -> None:
     (small, small_labels), (big, big_labels) = random_scene(), random_scene(1)
     big, big_labels = np.tile(big, (1, 3, 3)), np.tile(big_labels, (3, 3))
-    splits = [BlockSplit(one.shape, max(one.shape), 0, {TRAIN: 1.0}) for one in (small_labels, big_labels)]
+    splits = [BlockSplit(one.shape, max(one.shape), 0, {SplitPart.train: 1.0}) for one in (small_labels, big_labels)]
     split = make_data_split([small, big], [small_labels, big_labels])
     split = DataSplit(split.scenes, splits, "none")
     inputs, cells = measure_inputs(split, ["image"]), class_cells(split)
@@ -85,7 +85,7 @@ def test_every_scene_is_drawn_as_often_whatever_its_size() -> None:
 def test_places_in_a_whole_scene_are_equally_probable() -> None:
     image, labels = random_scene()
     split = DataSplit(
-        make_data_split([image], [labels]).scenes, [BlockSplit(labels.shape, 128, 0, {TRAIN: 1.0})], "none"
+        make_data_split([image], [labels]).scenes, [BlockSplit(labels.shape, 128, 0, {SplitPart.train: 1.0})], "none"
     )
     recipe = resolve({"data": {"sampling": "scenes", "tile_px": 64, "windows_per_epoch": 3000}}, kind=Recipe)
     rows = [one.window.row for one in SceneSamples(split, measure_inputs(split, ["image"]), recipe).windows(0)]
@@ -98,7 +98,7 @@ def test_places_in_a_whole_scene_are_equally_probable() -> None:
 )
 def test_windows_an_epoch_follow_from_the_area_that_is_learnt_from(scenes, tile_px, batch_size, count) -> None:
     image, labels = random_scene()
-    parts = [BlockSplit(labels.shape, 128, 0, {TRAIN: 1.0})] * scenes  # 128 x 128 px each
+    parts = [BlockSplit(labels.shape, 128, 0, {SplitPart.train: 1.0})] * scenes  # 128 x 128 px each
     split = DataSplit(make_data_split([image] * scenes, [labels] * scenes).scenes, parts, "none")
     values = {"data": {"windows_per_epoch": 0, "tile_px": tile_px}, "train": {"batch_size": batch_size}}
     recipe = windows_by_area(split, resolve(values, kind=Recipe))
@@ -110,8 +110,8 @@ def test_without_a_share_all_of_each_scene_is_learnt_from() -> None:
     scenes = make_data_split([random_scene()[0]] * 2, [random_scene()[1]] * 2).scenes
     split = make_split(scenes, resolve({}, WHOLE, kind=Recipe).data)
     assert not split.validated
-    assert all(split.mask(number, TRAIN, Window(0, 0, 128, 128)).all() for number in range(2))
-    assert split.windows(VAL, 64) == []
+    assert all(split.mask(number, SplitPart.train, Window(0, 0, 128, 128)).all() for number in range(2))
+    assert split.windows(SplitPart.val, 64) == []
     named = resolve({}, [*WHOLE, "data.split=scenes", "data.val_scenes=[scene1]"], kind=Recipe).data
     scenes = [scenes[0], type(scenes[1])("scene1", scenes[1].scene, scenes[1].sources, scenes[1].labels)]
     assert make_split(scenes, named).validated
@@ -131,7 +131,7 @@ def test_a_range_is_that_of_all_bands_of_the_training_part_alone() -> None:
     image, labels = random_scene()
     values = image.astype(np.float32) * [[[1]], [[100]]]
     split = make_data_split([values, values], [labels] * 2)
-    train = np.stack([split.mask(0, TRAIN, Window(0, 0, 128, 128))] * 2)
+    train = np.stack([split.mask(0, SplitPart.train, Window(0, 0, 128, 128))] * 2)
     values[:, ~train[0]] = 1e6
     split = make_data_split([values, values], [labels] * 2)
     layer = measure_inputs(split, ["image"], scaling="range").layers["image"]

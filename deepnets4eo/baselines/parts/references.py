@@ -18,7 +18,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.polygons import boxes_around, polygonize
 from deepnets4eo.prediction import TileReader
-from deepnets4eo.rasters import LABELS, Scene
+from deepnets4eo.rasters import Scene
 from deepnets4eo.segmenters import InputSpec
 from deepnets4eo.tiling import Lattice, Tiling
 
@@ -84,9 +84,11 @@ def reference_polygons(scene: Scene, legend: Legend, class_name: str) -> gpd.Geo
     >>> len(reference_polygons(Scene.open(labels=labels), Legend.load("isprs"), "car"))
     1
     """
-    if LABELS not in scene.layers:
-        raise InputError(f"a scene has the layers {sorted(scene.layers)}, not {LABELS!r}. Give labels, or outlines.")
-    return polygonize(scene.layers[LABELS], {legend.value(class_name): class_name})
+    if Scene.label_layer not in scene.layers:
+        raise InputError(
+            f"a scene has the layers {sorted(scene.layers)}, not {Scene.label_layer!r}. Give labels, or outlines."
+        )
+    return polygonize(scene.layers[Scene.label_layer], {legend.value(class_name): class_name})
 
 
 def _to_pixels(frame: gpd.GeoDataFrame, scene: Scene) -> NDArray[np.object_]:

@@ -29,7 +29,7 @@ from deepnets4eo.damage.site import Site
 from deepnets4eo.damage.skill import NetworkSkill, validated_skill
 from deepnets4eo.damage.work import NETWORK, NETWORK_POST
 from deepnets4eo.errors import RunError
-from deepnets4eo.jobs import WHOLE
+from deepnets4eo.jobs import Part
 from deepnets4eo.outputs import Finding
 from deepnets4eo.segmenters import RunFolder
 
@@ -175,7 +175,7 @@ class DamageNetwork:
         if grader.post_temperature is None or self.post_weight == 0:
             return None
         rows = np.flatnonzero(site.buildings.by_post)
-        tiles = replace(site.work.tiles(NETWORK_POST), part=WHOLE)  # whatever the part: those around its buildings
+        tiles = replace(site.work.tiles(NETWORK_POST), part=Part.whole)  # whatever the part: those around its buildings
         return grader.post_probabilities(
             site.post, site.inputs.outlines_px, site.registration, site.position.alignment, site.position.image, rows, tiles
         )  # fmt: skip
@@ -188,7 +188,7 @@ class DamageNetwork:
         grader, rows = self.grader, np.flatnonzero(site.buildings.leaning)
         if grader is None or self.weight == 1 or self.post_weight == 0 or not (site.event.is_earthquake and len(rows)):
             return None
-        tiles = replace(site.work.tiles(NETWORK_LEANING), part=WHOLE, finish=None)
+        tiles = replace(site.work.tiles(NETWORK_LEANING), part=Part.whole, finish=None)
         return site.work.run(
             NETWORK_LEANING,
             lambda: grader.post_probabilities(site.post, site.roofs_px, None, None, "post", rows, tiles),

@@ -35,9 +35,8 @@ from deepnets4eo.polygons import Shaping, grow_into_borders, polygonize
 from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.registration import ImagePair
 from deepnets4eo.segmenters import (
-    COARSEST_M,
     DISPLAY_RGB,
-    FINEST_M,
+    AnySize,
     Run,
     RunFolder,
     load_run,
@@ -314,9 +313,9 @@ def _check_grid(image: Layer) -> None:
             f"Add one with gdal_edit.py -a_srs. {REMEDY}"
         )
     size_m = image.gsd_m
-    if not FINEST_M <= size_m <= COARSEST_M:
+    if not AnySize.finest_m <= size_m <= AnySize.coarsest_m:
         raise InputError(
-            f"{image.source} has pixels of {size_m:.3g} m; buildings are found in images of {FINEST_M:g} to {COARSEST_M:g} m. "
+            f"{image.source} has pixels of {size_m:.3g} m; buildings are found in images of {AnySize.finest_m:g} to {AnySize.coarsest_m:g} m. "
             f"Resample it with gdalwarp -tr where it is finer. {REMEDY}"
         )
 

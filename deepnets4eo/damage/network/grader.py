@@ -40,9 +40,8 @@ from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.registration import Registration
 from deepnets4eo.segmenters import (
-    COARSEST_M,
-    FINEST_M,
     GSD_FACTOR,
+    AnySize,
     InputSpec,
     Run,
     Stretch,
@@ -229,8 +228,8 @@ def _why_unfit(grader: NetworkGrader, role: str, layer: Layer) -> str:
     if layer.count < BANDS:
         return f"has {layer.count} band{'s' * (layer.count > 1)}, it learnt from red, green and blue"
     size_m = layer.gsd_m if layer.grid.crs is not None else None
-    if size_m is not None and not FINEST_M <= size_m <= COARSEST_M:
-        return f"has pixels of {size_m:.2g} m, it knows {FINEST_M:g} to {COARSEST_M:g} m"
+    if size_m is not None and not AnySize.finest_m <= size_m <= AnySize.coarsest_m:
+        return f"has pixels of {size_m:.2g} m, it knows {AnySize.finest_m:g} to {AnySize.coarsest_m:g} m"
     angle_deg = off_nadir_deg(layer)
     if angle_deg is not None and angle_deg > MAX_OFF_NADIR_DEG:
         return f"was taken {angle_deg:.0f} degrees off nadir, it knows up to {MAX_OFF_NADIR_DEG:g}"

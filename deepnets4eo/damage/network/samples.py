@@ -11,7 +11,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Geometries, Indices, Mask
-from deepnets4eo.cards import TRAIN, VAL, VOID, Legend
+from deepnets4eo.cards import VOID, Legend, SplitPart
 from deepnets4eo.damage.network.pairs import LEGEND, POST, PRE, GradedPair, LabelledPair, scaled_to
 from deepnets4eo.damage.network.recipe import DamageData, DamageRecipe
 from deepnets4eo.damage.vocabulary import is_graded
@@ -48,9 +48,11 @@ class BuildingSplit(DataSplit[LabelledPair]):
         names = Legend.load(LEGEND).names
         counts = {
             part: dict(zip(names, self.counts(grades).tolist(), strict=True))
-            for part, grades in ((TRAIN, self.train), (VAL, self.val))
+            for part, grades in ((SplitPart.train, self.train), (SplitPart.val, self.val))
         }
-        validated = [pair.name for pair, split in zip(self.scenes, self.splits, strict=True) if VAL in split.parts]
+        validated = [
+            pair.name for pair, split in zip(self.scenes, self.splits, strict=True) if SplitPart.val in split.parts
+        ]
         return {
             "kind": self.kind, **self.describe_leaks(), "buildings": counts, "pairs": len(self.scenes),
             "validated": validated,
@@ -71,7 +73,7 @@ def split_buildings(pairs: Sequence[LabelledPair], data: DamageData, seed: int) 
         for part in (0, 1)
     )
     split = BuildingSplit(pairs, pixels.splits, data.split, train=train, val=val)
-    for part, grades in ((TRAIN, split.train), (VAL, split.val)):
+    for part, grades in ((SplitPart.train, split.train), (SplitPart.val, split.val)):
         if not split.counts(grades).any():
             raise InputError(
                 f"no graded building is left for the part {part!r} of {len(pairs)} pairs. Change data.val_share, "

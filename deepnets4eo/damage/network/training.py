@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from deepnets4eo.damage.network.scoring import Validation
 
 SHARED = "twin."  # what names of the U-Net of both dates begin with
-VALIDATED = (*report.OVERALL, "kappa_quadratic", "auc_major_or_worse", "calibration_error", "temperature")
+VALIDATED = (*report.ScoreNames.overall, "kappa_quadratic", "auc_major_or_worse", "calibration_error", "temperature")
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from deepnets4eo.damage.structure.sums import (
 )
 from deepnets4eo.damage.working_grid import WorkingGrid
 from deepnets4eo.grid import Window, blocks
-from deepnets4eo.jobs import WHOLE, FinishBlocks, Journal, Part, identity_hash
+from deepnets4eo.jobs import FinishBlocks, Journal, Part, identity_hash
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.zonal import Outlines, Sides
 
@@ -345,7 +345,7 @@ def collect(
     workers: int = 2,
     progress: Callable[[float], None] | None = None,
     journal: Journal = Journal(),
-    part: Part = WHOLE,
+    part: Part = Part.whole,
     block_px: int = BLOCK_PX,
     finish: FinishBlocks | None = None,
     step: str = "evidence",

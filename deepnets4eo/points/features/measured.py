@@ -14,7 +14,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.features.options import NEEDS, OWN, FeatureOptions
 from deepnets4eo.points.files import CloudFile
-from deepnets4eo.segmenters import OTHER_UNIT, SUSPECT, LayerInput, ValueRange
+from deepnets4eo.segmenters import LayerInput, ValueRange
 
 log = logging.getLogger(__name__)
 
@@ -81,12 +81,12 @@ def _check_intensities(sizes: Mapping[str, float]) -> None:
     if not known:
         return
     least, most = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
-    if known[most] < SUSPECT * known[least]:
+    if known[most] < ValueRange.suspect * known[least]:
         return
     text = (
         f"the intensities of the cloud {least} reach {known[least]:.5g}, those of {most} {known[most]:.5g}. Scale them alike (of 8 bits × 257 for "
         "16), or leave them out with features.measured=[returns]"
     )
-    if known[most] >= OTHER_UNIT * known[least]:
+    if known[most] >= ValueRange.other_unit * known[least]:
         raise InputError(f"{text}; these are of two units.")
     log.warning("%s, where these are of two units.", text)

@@ -21,15 +21,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import report
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.cloud_data import (
-    LEARNT,
-    WITHHELD,
-    CloudData,
-    LabelledCloud,
-    find_clouds,
-    point_parts,
-    split_clouds,
-)
+from deepnets4eo.points.cloud_data import CloudData, LabelledCloud, PointPart, find_clouds, point_parts, split_clouds
 from deepnets4eo.points.features.labeller import FeatureLabeller, PointSamples, save_feature_labeller
 from deepnets4eo.points.features.measured import describe_values, own_values
 from deepnets4eo.points.features.options import FeatureOptions
@@ -188,7 +180,7 @@ def parts_of_cloud(
         xy = cloud.xyz[:own_count, :2]
         part, block = point_parts(split, number, xy), named.cells(xy) // of_cloud.block_px
         yield CloudPart(
-            cloud, cloud.classification[:own_count], part == LEARNT, part == WITHHELD,
+            cloud, cloud.classification[:own_count], part == PointPart.learnt, part == PointPart.withheld,
             (number << 32) + block[:, 0] * across + block[:, 1],
         )  # fmt: skip
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import laspy
 import numpy as np
@@ -35,10 +35,16 @@ FIELDS = ("intensity", "return_number", "number_of_returns")  # every LAS file h
 NEAR_INFRARED = "nir"
 WITHHELD = "withheld"
 PROJECTION, WKT = "LASF_Projection", 2112
-# User id of our variable length records: the legend, that the classification is a prediction, and the job that wrote it.
-OWN_RECORD = "deepnets4eo"
-LEGEND_RECORD, PREDICTED_RECORD, JOB_RECORD = 1, 2, 3
 SYNTHETIC = "SYNTHETIC"  # system identifier of files whose points are made up
+
+
+class OwnRecord:
+    """Variable length records of the toolbox: their user id, and the ids of what they contain."""
+
+    user: ClassVar[str] = "deepnets4eo"
+    legend: ClassVar[int] = 1
+    predicted: ClassVar[int] = 2  # the classification is a prediction
+    job: ClassVar[int] = 3  # the job that wrote the file
 
 
 class LasFile(CloudFile):
@@ -67,14 +73,14 @@ class LasFile(CloudFile):
 
     def stored_legend(self) -> Legend | None:
         for vlr in self.header.vlrs:
-            if vlr.user_id == OWN_RECORD and vlr.record_id == LEGEND_RECORD:
+            if vlr.user_id == OwnRecord.user and vlr.record_id == OwnRecord.legend:
                 text = vlr.record_data_bytes().decode("utf-8", errors="replace")
                 return Legend.from_tags({"LEGEND": text}, str(self.path))
         return None
 
     @property
     def is_predicted(self) -> bool:
-        return any((vlr.user_id, vlr.record_id) == (OWN_RECORD, PREDICTED_RECORD) for vlr in self.header.vlrs)
+        return any((vlr.user_id, vlr.record_id) == (OwnRecord.user, OwnRecord.predicted) for vlr in self.header.vlrs)
 
     @property
     def header_bounds(self) -> NDArray[np.float64]:

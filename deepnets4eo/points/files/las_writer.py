@@ -25,7 +25,7 @@ from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, CloudFile, to_words
-from deepnets4eo.points.files.las import JOB_RECORD, LEGEND_RECORD, OWN_RECORD, PREDICTED_RECORD, RGB, LasFile
+from deepnets4eo.points.files.las import RGB, LasFile, OwnRecord
 from deepnets4eo.points.files.waveforms import keep_waveforms
 
 log = logging.getLogger(__name__)
@@ -214,9 +214,9 @@ def make_header(file: CloudFile, additions: Additions) -> laspy.LasHeader:
     if additions.legend is not None:
         header.vlrs.extend(_legend_record(additions.legend))
     if additions.predicted and not _is_marked(header):
-        header.vlrs.append(laspy.VLR(OWN_RECORD, PREDICTED_RECORD, "classification is predicted", b""))
+        header.vlrs.append(laspy.VLR(OwnRecord.user, OwnRecord.predicted, "classification is predicted", b""))
     if additions.job and len(data := additions.job.encode()) <= MAX_RECORD_BYTES:
-        header.vlrs.append(laspy.VLR(OWN_RECORD, JOB_RECORD, "what the points were labelled by", data))
+        header.vlrs.append(laspy.VLR(OwnRecord.user, OwnRecord.job, "what the points were labelled by", data))
     if additions.text:
         data = "\n".join(additions.text).encode()[:MAX_RECORD_BYTES]
         header.vlrs.append(laspy.VLR(SPECIFICATION, TEXT_RECORD, "what the points are of", data))
@@ -242,7 +242,7 @@ def stored_job(path: Path) -> str | None:
             vlrs = reader.header.vlrs
     except Exception:  # laspy raises many kinds for what is no whole LAS file
         return None
-    records = [vlr for vlr in vlrs if (vlr.user_id, vlr.record_id) == (OWN_RECORD, JOB_RECORD)]
+    records = [vlr for vlr in vlrs if (vlr.user_id, vlr.record_id) == (OwnRecord.user, OwnRecord.job)]
     return records[-1].record_data_bytes().decode("utf-8", errors="replace") if records else None
 
 
@@ -251,12 +251,12 @@ def _is_marked(header: laspy.LasHeader) -> bool:
 
 
 def _is_mark(vlr: Any) -> bool:
-    return bool((vlr.user_id, vlr.record_id) == (OWN_RECORD, PREDICTED_RECORD))
+    return bool((vlr.user_id, vlr.record_id) == (OwnRecord.user, OwnRecord.predicted))
 
 
 def _is_kept(vlr: Any) -> bool:
     """Return whether a record stays valid if the points are written with another prediction."""
-    return vlr.user_id not in (COPC, OWN_RECORD) or _is_mark(vlr)
+    return vlr.user_id not in (COPC, OwnRecord.user) or _is_mark(vlr)
 
 
 def _las_header(file: LasFile, additions: Additions) -> laspy.LasHeader:
@@ -318,7 +318,9 @@ def _legend_record(legend: Legend) -> list[laspy.VLR]:
     if len(data) > MAX_RECORD_BYTES:
         return []
     return [
-        laspy.VLR(user_id=OWN_RECORD, record_id=LEGEND_RECORD, description="legend of pred_class", record_data=data)
+        laspy.VLR(
+            user_id=OwnRecord.user, record_id=OwnRecord.legend, description="legend of pred_class", record_data=data
+        )
     ]
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from deepnets4eo.errors import InputError
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.files.cloud_file import BYTE, as_bytes, as_intensity
-from deepnets4eo.points.files.ply import CLASSES, INTENSITIES, LABELS
+from deepnets4eo.points.files.ply import Columns
 from deepnets4eo.points.meshes import import_open3d
 
 if TYPE_CHECKING:
@@ -81,14 +81,14 @@ def from_open3d(points: Any, crs: CRS | None = None, source: str = "points of Op
     beside: dict[str, Any] = {
         name: as_bytes(columns[name].ravel(), name, source) for name in COUNTED if name in columns
     }
-    classes = _first(columns, (*CLASSES, *LABELS))
+    classes = _first(columns, (*Columns.classes, *Columns.labels))
     return PointCloud(
         columns[POSITIONS].astype(np.float64),
         colour=_colour(columns[COLOURS], source) if COLOURS in columns else None,
-        intensity=as_intensity(_first(columns, INTENSITIES)),
+        intensity=as_intensity(_first(columns, Columns.intensities)),
         classification=None if classes is None else as_bytes(classes, "classes", source),
         withheld=columns["withheld"].ravel() if "withheld" in columns else None,
-        asprs=any(name in columns for name in CLASSES),
+        asprs=any(name in columns for name in Columns.classes),
         crs=crs,
         source=source,
         **beside,

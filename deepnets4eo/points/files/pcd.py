@@ -22,7 +22,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, CloudFile
-from deepnets4eo.points.files.ply import CLASSES, PlyFile
+from deepnets4eo.points.files.ply import Columns, PlyFile
 
 TEXT, BINARY, COMPRESSED = "ascii", "binary", "binary_compressed"
 KINDS = {"F": "<f", "U": "<u", "I": "<i"}
@@ -65,7 +65,7 @@ class PcdFile(PlyFile):
         self._text = self._form == TEXT
         if self._form == BINARY and path.stat().st_size - self._start < self._count * self._dtype.itemsize:
             raise self._truncated()
-        self.asprs = any(name in self._names for name in CLASSES)
+        self.asprs = any(name in self._names for name in Columns.classes)
 
     @cached_property
     def file_bounds(self) -> NDArray[np.float64]:

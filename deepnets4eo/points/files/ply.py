@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +23,20 @@ CODES = {
     "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4", "float": "f4", "float32": "f4", "double": "f8", "float64": "f8",
 }  # fmt: skip
 RGB = ("red", "green", "blue")
-INTENSITIES = ("intensity", "intensities", "scalar_intensity", "reflectance")
-CLASSES = ("classification", "class", "scalar_classification")
-LABELS = ("label", "labels", "scalar_label")  # of lists of classes of their own, in which 7 is no noise
+
+
+class Columns:
+    """Names of columns in files of other programs."""
+
+    intensities: ClassVar[tuple[str, ...]] = ("intensity", "intensities", "scalar_intensity", "reflectance")
+    classes: ClassVar[tuple[str, ...]] = ("classification", "class", "scalar_classification")
+    labels: ClassVar[tuple[str, ...]] = (
+        "label",
+        "labels",
+        "scalar_label",
+    )  # of lists of classes of their own, in which 7 is no noise
+
+
 MAX_LINES, MAX_LINE_BYTES = 10_000, 1000
 WORD = 65_535
 
@@ -68,7 +79,7 @@ class PlyFile(CloudFile):
         self._text = form == "ascii"
         if not self._text and path.stat().st_size - self._start < self._count * self._dtype.itemsize:
             raise self._truncated()
-        self.asprs = any(name in self._names for name in CLASSES)
+        self.asprs = any(name in self._names for name in Columns.classes)
 
     @property
     def point_count(self) -> int:
@@ -146,11 +157,11 @@ class PlyFile(CloudFile):
 
     def _to_cloud(self, rows: NDArray[Any]) -> PointCloud:
         source = str(self.path)
-        classes = self._first(rows, (*CLASSES, *LABELS))
+        classes = self._first(rows, (*Columns.classes, *Columns.labels))
         return PointCloud(
             np.column_stack([rows[axis] for axis in "xyz"]).astype(np.float64),
             colour=self._colour(rows) if {*RGB} <= {*self._names} else None,
-            intensity=as_intensity(self._first(rows, INTENSITIES)),
+            intensity=as_intensity(self._first(rows, Columns.intensities)),
             classification=None if classes is None else as_bytes(classes, "classes", source),
             source=source,
         )

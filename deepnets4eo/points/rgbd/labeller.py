@@ -21,7 +21,7 @@ from deepnets4eo.points.rgbd.recipe import ResampledViewSection
 from deepnets4eo.points.views import Camera, Surface, ZBuffer
 from deepnets4eo.points.views.camera import FaceView, cameras_near
 from deepnets4eo.points.views.labeller import BATCH, ViewLabeller, rendered_views
-from deepnets4eo.points.views.snapshots import COLOUR, COMPOSITE, LABELS, inverted_depth
+from deepnets4eo.points.views.snapshots import ViewLayer, inverted_depth
 from deepnets4eo.segmenters import Run, Segmenter
 from deepnets4eo.tiling import probabilities
 from deepnets4eo.training import without_left
@@ -137,9 +137,9 @@ def own_layers(frame: Frame, surface: Surface, names: Sequence[str]) -> Layers:
     for band, share in zip(range(GEOMETRY), (surface.verticality, surface.noise), strict=True):
         flat[band, surface.point_index] = np.rint(np.clip(share, 0, 1) * 255)
     composite[GEOMETRY] = _depth_band(frame)
-    valid = np.ones(frame.shape, bool) if COLOUR in names else frame.known
-    layers: Layers = {COLOUR: frame.colour, COMPOSITE: composite, VALID: valid}
-    return layers if frame.labels is None else layers | {LABELS: frame.labels}
+    valid = np.ones(frame.shape, bool) if ViewLayer.colour in names else frame.known
+    layers: Layers = {ViewLayer.colour: frame.colour, ViewLayer.composite: composite, VALID: valid}
+    return layers if frame.labels is None else layers | {ViewLayer.labels: frame.labels}
 
 
 def resampled_views(

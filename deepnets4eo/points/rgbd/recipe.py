@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from deepnets4eo.options import Section
 from deepnets4eo.points.snapnet.recipe import SnapNetModel, SnapNetTrain
-from deepnets4eo.points.views.snapshots import INTENSITY
+from deepnets4eo.points.views.snapshots import ViewLayer
 from deepnets4eo.training import Recipe
 
 Layout = Literal["posed", "organised", "sun-rgbd", "nyuv2"]
@@ -75,7 +75,7 @@ class RgbdRecipe(Recipe):
     @model_validator(mode="after")
     def _layers_of_frames(self) -> RgbdRecipe:
         layers = list(self.model.layers)
-        if INTENSITY in layers or len(set(layers)) < len(layers):
+        if ViewLayer.intensity in layers or len(set(layers)) < len(layers):
             raise ValueError(
                 f"has model.layers={layers}; expected image and composite, each once: frames have no intensity"
             )

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from deepnets4eo.cards import VAL, Legend
+from deepnets4eo.cards import Legend, SplitPart
 from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import check_extra
-from deepnets4eo.points.cloud_data import LEARNT, WITHHELD
+from deepnets4eo.points.cloud_data import PointPart
 from deepnets4eo.points.rgbd.labeller import (
     VALID,
     FrameLabeller,
@@ -27,7 +27,7 @@ from deepnets4eo.points.rgbd.labeller import (
 )
 from deepnets4eo.points.rgbd.layouts import NamedFrame, find_frames, frame_classes, split_frames
 from deepnets4eo.points.rgbd.recipe import RgbdRecipe
-from deepnets4eo.points.views.snapshots import LABELS, snapshot_inputs
+from deepnets4eo.points.views.snapshots import ViewLayer, snapshot_inputs
 from deepnets4eo.points.views.training import (
     NOTHING,
     RenderedViews,
@@ -61,7 +61,7 @@ def render_frames(recipe: RgbdRecipe, legend: Legend, split: DataSplit[NamedFram
     """
     rendered = RenderedViews.in_folder(folder, legend, split, snapshot_inputs(recipe.model.layers, "depth"))
     for number, (named, of_frame) in enumerate(zip(split.scenes, split.splits, strict=True)):
-        part = WITHHELD if VAL in of_frame.parts else LEARNT
+        part = PointPart.withheld if SplitPart.val in of_frame.parts else PointPart.learnt
         for layers in _layers_of(named, number, part, recipe, legend):
             rendered.add(layers, np.where(layers[VALID], np.uint8(part), np.uint8(NOTHING)))
         if (number + 1) % REPORT_EVERY == 0:
@@ -78,11 +78,11 @@ def _layers_of(named: NamedFrame, number: int, part: int, recipe: RgbdRecipe, le
     classes = frame_classes(frame, legend, unknown_is_void=recipe.data.unknown_labels == "void")
     frame = replace(frame, labels=classes).resize(named.height_px, named.width_px)
     surface = frame.surface()
-    render = recipe.views.render_train if part == LEARNT else recipe.views.render_test
+    render = recipe.views.render_train if part == PointPart.learnt else recipe.views.render_test
     own = (rendered_own_layers if render else own_layers)(frame, surface, recipe.model.layers)
-    count = recipe.views.train if part == LEARNT else 0
+    count = recipe.views.train if part == PointPart.learnt else 0
     around = resampled_views(frame, surface, recipe.views, count, seed=number)
-    names = (*recipe.model.layers, LABELS, VALID)
+    names = (*recipe.model.layers, ViewLayer.labels, VALID)
     return [{name: layers[name] for name in names} for layers in (own, *(layers for _, layers in around))]
 
 
@@ -90,7 +90,9 @@ def _score(segmenter: NetworkSegmenter, rendered: RenderedViews, recipe: RgbdRec
     split = rendered.split
     labeller = FrameLabeller(segmenter, recipe.views, (recipe.data.height_px, recipe.data.width_px))
     withheld = [
-        frame.source for frame, of_frame in zip(split.scenes, split.splits, strict=True) if VAL in of_frame.parts
+        frame.source
+        for frame, of_frame in zip(split.scenes, split.splits, strict=True)
+        if SplitPart.val in of_frame.parts
     ]
     scores = score_frames(labeller, withheld, unknown_is_void=recipe.data.unknown_labels == "void")
     return scores | {"protocol": rendered.protocol(PROTOCOL, validated=bool(withheld))}

@@ -24,16 +24,7 @@ from deepnets4eo.points.rubble.dates import epoch_findings
 from deepnets4eo.points.rubble.epochs import EpochFit
 from deepnets4eo.points.rubble.job import lay_dates, measure_heights
 from deepnets4eo.points.rubble.placing import read_outlines
-from deepnets4eo.points.rubble.rubble_map import (
-    CLEARED,
-    COLLAPSED,
-    PARTLY,
-    STATE_COLOURS,
-    STATES,
-    UNKNOWN,
-    RubbleMap,
-    RubbleOptions,
-)
+from deepnets4eo.points.rubble.rubble_map import BuildingState, RubbleMap, RubbleOptions
 from deepnets4eo.points.rubble.surfaces import WALL_M, Heights, HeightSource
 from deepnets4eo.version import __version__
 
@@ -46,7 +37,7 @@ OF_DATES = "dates_"  # how the codes of these findings begin
 
 DATED = re.compile(r"(\d{4}(?:-(?:0[1-9]|1[0-2])(?:-(?:0[1-9]|[12]\d|3[01]))?)?)=(.+)")
 GROWN_M = WALL_M  # rise of the mean height from which a building is new
-LOST = (PARTLY, COLLAPSED, CLEARED)
+LOST = (BuildingState.partly, BuildingState.collapsed, BuildingState.cleared)
 VOLUMES = [f"{name}_{end}m3" for name in ("lost", "debris") for end in ("", "low_", "high_")]
 COLUMNS = ["id", "date", "compared_with", "height_m", "volume_m3", *VOLUMES, "known_share", "state", "damage"]
 MAX_SHOWN = 300  # buildings on the page, those that lost most first
@@ -189,7 +180,7 @@ def _history(table: pd.DataFrame, ids: NDArray[Any], dates: Sequence[str]) -> pd
     row, at = (every.index.get_level_values(name) for name in ("row", "at"))
     every["id"], every["date"] = ids[row], names[at]
     every["volume_m3"] = every["area_m2"] * every["height_m"].clip(lower=0)
-    every.loc[every["height_m"].isna(), ["state", "damage"]] = UNKNOWN
+    every.loc[every["height_m"].isna(), ["state", "damage"]] = BuildingState.unknown
     return every[COLUMNS].reset_index(drop=True)
 
 
@@ -225,7 +216,7 @@ def _sums(history: pd.DataFrame) -> str:
     """Return an HTML table of volumes and numbers by state for each date."""
     volumes = history.groupby("date", sort=False)[["volume_m3", "lost_m3", "debris_m3"]].sum()
     states = pd.crosstab(history["date"], history["state"]).reindex(volumes.index, fill_value=0)
-    table = volumes.join(states.reindex(columns=list(STATES), fill_value=0)).reset_index()
+    table = volumes.join(states.reindex(columns=list(BuildingState.words), fill_value=0)).reset_index()
     return table.rename(columns=lambda name: name.replace("_m3", ", m³")).to_html(
         index=False, border=0, float_format="{:,.0f}".format
     )
@@ -247,7 +238,7 @@ def _card(building: pd.Series[Any], dates: pd.DataFrame) -> str:
     for right, down, day, state, height in zip(x, y, dates["date"], dates["state"], heights, strict=True):
         marks += f'<text x="{right:.1f}" y="{HEIGHT - 4}">{escape(str(day))}</text>'
         if np.isfinite(height):
-            colour = f"rgb{STATE_COLOURS[state]}" if state in STATE_COLOURS else "currentColor"
+            colour = f"rgb{BuildingState.colours[state]}" if state in BuildingState.colours else "currentColor"
             marks += f'<circle cx="{right:.1f}" cy="{down:.1f}" r="5" fill="{colour}"/>'
             marks += f'<text x="{right:.1f}" y="{down - 8:.1f}">{round(height, 1) + 0:.1f} m</text>'
     return (

@@ -24,7 +24,7 @@ from deepnets4eo.points.rubble.epochs import EpochFit
 from deepnets4eo.points.rubble.placing import bounds_around, common_crs, frame_on, read_outlines
 from deepnets4eo.points.rubble.rubble_map import (
     MEANING,
-    UNKNOWN,
+    BuildingState,
     RubbleMap,
     RubbleOptions,
     findings_of,
@@ -179,6 +179,6 @@ def _all_rows(tables: list[gpd.GeoDataFrame], frame: gpd.GeoDataFrame, crs: Any,
     joined.index = pd.RangeIndex(len(frame))
     joined["id"], joined["method"] = frame["id"].to_numpy(), "pre_post" if paired else "post_only"
     for name in ("state", "damage"):
-        joined[name] = joined[name].astype(object).where(joined[name].notna(), UNKNOWN)
+        joined[name] = joined[name].astype(object).where(joined[name].notna(), BuildingState.unknown)
     geometry = np.where(joined.geometry.notna(), joined.geometry.to_numpy(), frame.geometry.to_numpy())
     return gpd.GeoDataFrame(joined[["id", *MEANING]], geometry=geometry, crs=crs)

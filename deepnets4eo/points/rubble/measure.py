@@ -32,15 +32,7 @@ from deepnets4eo.points.rubble.plans import (
     plan_of_both,
     sigma_m,
 )
-from deepnets4eo.points.rubble.rubble_map import (
-    CLEARED,
-    COLLAPSED,
-    GRADE_OF_STATE,
-    PARTLY,
-    STANDING,
-    UNKNOWN,
-    RubbleOptions,
-)
+from deepnets4eo.points.rubble.rubble_map import BuildingState, RubbleOptions
 from deepnets4eo.points.rubble.surfaces import (
     BlockHeights,
     BuildingCells,
@@ -114,7 +106,9 @@ def measure_block(inputs: BlockInputs, options: RubbleOptions) -> BlockMeasures:
     lost_cells = cells.total(plan.gone & plan.known) / np.maximum(known_share, 1e-9)
     doubts = Doubts(inputs, cells, plan, *nearest, least_loss_m(inputs.fit, options), known_share)
     lost = Measured(plan.lost_m3, lost_cells, 1.0, doubts.of_loss())
-    debris = Measured(in_plan + around, debris_cells, TERRAIN_ERROR, doubts.of_debris(counted, state == STANDING))
+    debris = Measured(
+        in_plan + around, debris_cells, TERRAIN_ERROR, doubts.of_debris(counted, state == BuildingState.standing)
+    )
     table = pd.DataFrame(
         {
             "area_m2": area,
@@ -132,7 +126,7 @@ def measure_block(inputs: BlockInputs, options: RubbleOptions) -> BlockMeasures:
             "known_share": known_share,
             "roof_seen_share": plan.roof_seen_share(cells),
             "state": state,
-            "damage": [GRADE_OF_STATE[word] for word in state],
+            "damage": [BuildingState.grades[word] for word in state],
         }
     )  # fmt: skip
     ring[cells.flat[counted & plan.known]] = cells.owner[counted & plan.known] + 1
@@ -220,11 +214,15 @@ def states_of(
             seen |= low_share >= LOW_SHARE
         collapsed = (collapsed_share >= COLLAPSED_SHARE) | (fallen & seen)
         cleared = collapsed & (rubble_share < HEAP_SHARE * collapsed_share)
-        rules = [(collapsed_share >= PARTLY_SHARE, PARTLY), (collapsed, COLLAPSED), (cleared, CLEARED)]
-    state = np.full(len(known), STANDING, dtype=object)
+        rules = [
+            (collapsed_share >= PARTLY_SHARE, BuildingState.partly),
+            (collapsed, BuildingState.collapsed),
+            (cleared, BuildingState.cleared),
+        ]
+    state = np.full(len(known), BuildingState.standing, dtype=object)
     for rule, word in rules:
         state[rule] = word
-    state[~known | ~np.isfinite(collapsed_share)] = UNKNOWN
+    state[~known | ~np.isfinite(collapsed_share)] = BuildingState.unknown
     return state
 
 
@@ -240,7 +238,7 @@ def destroyed_share(collapsed_share: Floats, loss_m: Floats, height_m: Floats, s
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         of_height = np.clip(loss_m / height_m, 0, 1)
-    down = np.isin(state, (COLLAPSED, CLEARED))
+    down = np.isin(state, (BuildingState.collapsed, BuildingState.cleared))
     return np.where(down, np.fmax(collapsed_share, of_height), collapsed_share)
 
 

@@ -32,14 +32,11 @@ from deepnets4eo.points.meshes import import_open3d
 from deepnets4eo.points.rubble.history import write_history_page
 from deepnets4eo.points.rubble.roofs import Roof, roofs_before
 from deepnets4eo.points.rubble.rubble_map import (
-    CLEARED,
-    COLLAPSED,
     MEANING,
     RUBBLE_CLASS,
-    STANDING,
-    STATE_COLOURS,
     SUBJECT,
     VEGETATION_CLASSES,
+    BuildingState,
     RubbleMap,
 )
 from deepnets4eo.points.rubble.surfaces import Heights, HeightSource, is_of_points
@@ -61,7 +58,11 @@ SLACK_M = 0.5  # of points around the heights of a patch: terrain and heaps are 
 
 STEP_M = 0.001
 MIN_HEIGHT_M = 0.5  # of a prism
-CONDITIONS = {STANDING: "functional", COLLAPSED: "ruin", CLEARED: "demolished"}  # conditionOfConstruction of CityJSON
+CONDITIONS = {
+    BuildingState.standing: "functional",
+    BuildingState.collapsed: "ruin",
+    BuildingState.cleared: "demolished",
+}  # conditionOfConstruction of CityJSON
 REFERENCE = "https://www.opengis.net/def/crs/EPSG/0/{}"
 
 
@@ -156,7 +157,7 @@ def _write_gpkg(rubble: RubbleMap, path: Path) -> None:
     """Two layers: buildings, and patches of rubble."""
     write_layers({"buildings": rubble.buildings, "rubble": rubble.rubble}, path)
     write_event(path, rubble.event, SUBJECT, "buildings")
-    styles = {"buildings": categories_qml("state", STATE_COLOURS), "rubble": filled_qml(DEBRIS_COLOUR)}
+    styles = {"buildings": categories_qml("state", BuildingState.colours), "rubble": filled_qml(DEBRIS_COLOUR)}
     write_styles(path, [(layer, layer, qml, SUBJECT) for layer, qml in styles.items()])
 
 

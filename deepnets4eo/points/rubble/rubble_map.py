@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,20 +20,6 @@ if TYPE_CHECKING:
     from deepnets4eo.points.rubble.epochs import EpochFit
 
 RUBBLE_CLASS = 70  # LAS 1.4 leaves the codes 64-255 to users; IGN has 64-67, so that both fit in one file
-STANDING, PARTLY, COLLAPSED, CLEARED = "standing", "partly-collapsed", "collapsed", "cleared"
-UNKNOWN = "not-assessed"
-STATES = (STANDING, PARTLY, COLLAPSED, CLEARED, UNKNOWN)
-STATE_COLOURS = dict(
-    zip(STATES, ((90, 160, 255), (255, 214, 64), (255, 60, 60), (255, 130, 220), (160, 160, 160)), strict=True)
-)
-# Heights show a roof that has come down, not its covering: standing is at best "no-damage", and no state is "minor-damage".
-GRADE_OF_STATE = {
-    STANDING: "no-damage",
-    PARTLY: "major-damage",
-    COLLAPSED: "destroyed",
-    CLEARED: "destroyed",
-    UNKNOWN: "not-assessed",
-}
 VEGETATION_CLASSES = (3, 4, 5)
 
 FEW_STABLE = 200  # cells of ground below which both dates cannot be compared
@@ -41,6 +27,33 @@ MIN_ROOF_SEEN = 0.5  # share of a roof from which volumes rest on it, not on wal
 MAX_UNSEEN = 0.1  # of a lost volume, up to which it counts as seen
 
 SUBJECT = "Rubble"  # of titles
+
+
+class BuildingState:
+    """What heights show of a building: words of the column `state`, with their colours and grades of damage."""
+
+    standing: ClassVar[str] = "standing"
+    partly: ClassVar[str] = "partly-collapsed"
+    collapsed: ClassVar[str] = "collapsed"
+    cleared: ClassVar[str] = "cleared"
+    unknown: ClassVar[str] = "not-assessed"
+    words: ClassVar[tuple[str, ...]] = (standing, partly, collapsed, cleared, unknown)
+    colours: ClassVar[dict[str, tuple[int, int, int]]] = {
+        standing: (90, 160, 255),
+        partly: (255, 214, 64),
+        collapsed: (255, 60, 60),
+        cleared: (255, 130, 220),
+        unknown: (160, 160, 160),
+    }
+    # Heights show a roof that has come down, not its covering: standing is at best "no-damage", and no state is "minor-damage".
+    grades: ClassVar[dict[str, str]] = {
+        standing: "no-damage",
+        partly: "major-damage",
+        collapsed: "destroyed",
+        cleared: "destroyed",
+        unknown: "not-assessed",
+    }
+
 
 MEANING = {
     "area_m2": "area of the footprint, m²",
@@ -111,11 +124,11 @@ class RubbleMap:
         """Numbers of collapsed buildings, and the volume of debris, in one line."""
         totals = self.totals()
         states = totals["states"]
-        if states.get(UNKNOWN, 0) == len(self.buildings):
+        if states.get(BuildingState.unknown, 0) == len(self.buildings):
             return f"none of {count_of(len(self.buildings), 'building')} assessed"
-        partly = f", {states[PARTLY]:,} partly" if states.get(PARTLY) else ""
+        partly = f", {states[BuildingState.partly]:,} partly" if states.get(BuildingState.partly) else ""
         debris = totals.get("debris_m3")
-        return f"{states.get(COLLAPSED, 0):,} collapsed{partly}, " + (
+        return f"{states.get(BuildingState.collapsed, 0):,} collapsed{partly}, " + (
             "debris not measured" if debris is None else f"{debris:,.0f} m³ of debris"
         )
 
@@ -135,12 +148,16 @@ class RubbleMap:
 def without_losses(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """Return the buildings as not assessed, keeping only the measurements of the first date."""
     changed = [name for name in MEANING if name not in (*OF_FIRST_DATE, "state", "damage")]
-    return buildings.assign(**dict.fromkeys(changed, np.nan), state=UNKNOWN, damage=GRADE_OF_STATE[UNKNOWN])
+    return buildings.assign(
+        **dict.fromkeys(changed, np.nan),
+        state=BuildingState.unknown,
+        damage=BuildingState.grades[BuildingState.unknown],
+    )
 
 
 def lost_unseen(buildings: gpd.GeoDataFrame) -> NDArray[np.bool_]:
     """(N,) whether a building came down, and its part without heights may have lost more than a tenth of lost_m3 again."""
-    down = ~buildings["state"].isin([STANDING, UNKNOWN])
+    down = ~buildings["state"].isin([BuildingState.standing, BuildingState.unknown])
     return np.asarray(down & (buildings["lost_unseen_m3"] > MAX_UNSEEN * buildings["lost_m3"]))
 
 
@@ -156,16 +173,18 @@ def gap_findings(gaps: Sequence[tuple[int, Exception]]) -> tuple[Finding, ...]:
 def findings_of(buildings: gpd.GeoDataFrame, fits: list[dict[str, Any]], paired: bool) -> tuple[Finding, ...]:
     """Return the findings that limit the reliability of the numbers."""
     findings = []
-    unseen = int((buildings["state"] == UNKNOWN).sum())
+    unseen = int((buildings["state"] == BuildingState.unknown).sum())
     if unseen:
         findings.append(Finding("few_heights", "caution", {"number": unseen, "of": len(buildings)}))
-    roofless = int(((buildings["state"] != UNKNOWN) & (buildings["roof_seen_share"] < MIN_ROOF_SEEN)).sum())
+    roofless = int(
+        ((buildings["state"] != BuildingState.unknown) & (buildings["roof_seen_share"] < MIN_ROOF_SEEN)).sum()
+    )
     if roofless:
         findings.append(Finding("roofs_unseen", "caution", {"number": roofless, "of": len(buildings)}))
     blind = lost_unseen(buildings)
     if blind.any():
         findings.append(Finding("losses_unseen", "caution", {"number": int(blind.sum()), "of": len(buildings)}))
-    down = ~buildings["state"].isin([STANDING, UNKNOWN])
+    down = ~buildings["state"].isin([BuildingState.standing, BuildingState.unknown])
     without_rule = int((down & buildings["rule_m3"].isna()).sum())
     if without_rule and buildings["rule_m3"].notna().any():
         findings.append(Finding("rule_unknown", "caution", {"number": without_rule, "of": int(down.sum())}))

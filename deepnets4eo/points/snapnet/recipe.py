@@ -9,11 +9,11 @@ from pydantic import Field, model_validator
 from deepnets4eo.options import Section
 from deepnets4eo.points.cloud_data import CloudData
 from deepnets4eo.points.views import SurfaceOptions
-from deepnets4eo.points.views.snapshots import COLOUR, INTENSITY
+from deepnets4eo.points.views.snapshots import ViewLayer
 from deepnets4eo.training import ModelSection, Recipe, TrainSection
 
 HEIGHT_EXPONENTS = {"height": 1.0, "height_root": 0.5}  # third band -> the power of the height that it shows
-MEASURED = {COLOUR: "colour", INTENSITY: "intensity"}  # layer -> what a cloud must have for it
+MEASURED = {ViewLayer.colour: "colour", ViewLayer.intensity: "intensity"}  # layer -> what a cloud must have for it
 
 
 class ViewData(CloudData):

@@ -15,21 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import ByteImage
-from deepnets4eo.cards import VAL, VOID, Legend
+from deepnets4eo.cards import VOID, Legend, SplitPart
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import report
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.cloud_data import (
-    LEARNT,
-    NEITHER,
-    WITHHELD,
-    LabelledCloud,
-    find_clouds,
-    point_parts,
-    split_clouds,
-)
+from deepnets4eo.points.cloud_data import LabelledCloud, PointPart, find_clouds, point_parts, split_clouds
 from deepnets4eo.points.labeller import label_tile
 from deepnets4eo.points.snapnet.labeller import SnapNetLabeller, check_measured, check_mesh, place_cameras, reach_m
 from deepnets4eo.points.snapnet.recipe import HEIGHT_EXPONENTS, SnapNetRecipe
@@ -88,9 +80,9 @@ def render_views(recipe: SnapNetRecipe, legend: Legend, clouds: Sequence[Labelle
 def part_of_faces(surface: Surface, parts: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the split (F,) of each face: the split of its corners; BORDER if only some are withheld, else NEITHER."""
     corners = parts[surface.faces]
-    withheld, learnt = corners == WITHHELD, corners == LEARNT
+    withheld, learnt = corners == PointPart.withheld, corners == PointPart.learnt
     chosen = [withheld.all(axis=1), withheld.any(axis=1), learnt.all(axis=1)]
-    return np.select(chosen, [WITHHELD, BORDER, LEARNT], NEITHER).astype(np.uint8)
+    return np.select(chosen, [PointPart.withheld, BORDER, PointPart.learnt], PointPart.neither).astype(np.uint8)
 
 
 def without_mixed_faces(surface: Surface) -> Surface:
@@ -127,11 +119,11 @@ def score_points(
     split, legend = rendered.split, rendered.legend
     matrix, seen_points, points = ConfusionMatrix(legend.num_classes), 0, 0
     for number, (named, of_cloud) in enumerate(zip(split.scenes, split.splits, strict=True)):
-        if VAL not in of_cloud.parts:
+        if SplitPart.val not in of_cloud.parts:
             continue
         for cloud, own_count in named.pieces(legend, recipe.data, labeller.halo_m, folder):
             assert cloud.classification is not None
-            scored = point_parts(split, number, cloud.xyz[:, :2]) == WITHHELD
+            scored = point_parts(split, number, cloud.xyz[:, :2]) == PointPart.withheld
             scored &= (cloud.classification != VOID) & (np.arange(len(cloud)) < own_count)
             if scored.any():
                 labels = label_tile(labeller, cloud, own_count)[scored[:own_count]]

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -18,8 +18,21 @@ from deepnets4eo.points.views.camera import FaceView, check_of_surface
 from deepnets4eo.points.views.surface import Surface
 from deepnets4eo.segmenters import InputSpec, LayerInput
 
-COLOUR, COMPOSITE, INTENSITY, LABELS = "image", "composite", "intensity", "labels"  # layers
-BANDS = {COLOUR: ("red", "green", "blue"), COMPOSITE: ("verticality", "noise", "depth"), INTENSITY: ("intensity",)}
+
+class ViewLayer:
+    """Layers of a view, by name."""
+
+    colour: ClassVar[str] = "image"
+    composite: ClassVar[str] = "composite"
+    intensity: ClassVar[str] = "intensity"
+    labels: ClassVar[str] = "labels"
+
+
+BANDS = {
+    ViewLayer.colour: ("red", "green", "blue"),
+    ViewLayer.composite: ("verticality", "noise", "depth"),
+    ViewLayer.intensity: ("intensity",),
+}
 MIDDLE, SPAN = 127.5, 255.0  # bytes become -0.5 to 0.5, as published
 
 Third = Literal["depth", "depth_m", "height", "height_root"]
@@ -59,10 +72,10 @@ def snapshot(surface: Surface, view: FaceView, *, third: Third = "depth") -> dic
     check_of_surface(view, len(surface.faces))
     table = _KEPT.setdefault(surface, {}).get(third) or _KEPT[surface].setdefault(third, _face_table(surface, third))
     layers = table.look_up(view.face)
-    if LABELS in layers:
-        layers[LABELS] = layers[LABELS][0]
+    if ViewLayer.labels in layers:
+        layers[ViewLayer.labels] = layers[ViewLayer.labels][0]
     if not third.startswith("height"):
-        layers[COMPOSITE][2] = inverted_depth(view, third)
+        layers[ViewLayer.composite][2] = inverted_depth(view, third)
     return layers
 
 
@@ -89,7 +102,7 @@ def _face_table(surface: Surface, third: Third) -> _FaceTable:
     bands = {name: slice(end - len(layer), end) for (name, layer), end in zip(layers.items(), ends, strict=True)}
     of_vertex = np.zeros((len(surface.vertices) + 1, WORD_BYTES), np.uint8)
     of_vertex[:-1, : ends[-1]] = np.concatenate(list(layers.values())).T
-    of_vertex[-1, bands.get(LABELS, slice(0))] = VOID
+    of_vertex[-1, bands.get(ViewLayer.labels, slice(0))] = VOID
     return _FaceTable(of_vertex.view(np.uint64).ravel().take(np.append(surface.faces[:, 0], -1)), bands)
 
 
@@ -99,15 +112,15 @@ def _vertex_layers(surface: Surface, third: Third) -> dict[str, ByteImage]:
         np.maximum(surface.height_m, 0) / HIGHEST_M if third.startswith("height") else np.zeros(len(surface.vertices))
     )
     height = _bytes(np.sqrt(share) if third == "height_root" else share)
-    layers = {COMPOSITE: np.stack([_bytes(surface.verticality), _bytes(surface.noise), height])}
+    layers = {ViewLayer.composite: np.stack([_bytes(surface.verticality), _bytes(surface.noise), height])}
     if surface.colour is not None:
-        layers[COLOUR] = surface.colour.T
+        layers[ViewLayer.colour] = surface.colour.T
     if surface.intensity is not None:
         finite = surface.intensity[np.isfinite(surface.intensity)]
         bright = np.percentile(finite, INTENSITY_PERCENTILE) if finite.size else 0  # shown white
-        layers[INTENSITY] = _bytes(surface.intensity / (float(bright) or 1.0))[None]
+        layers[ViewLayer.intensity] = _bytes(surface.intensity / (float(bright) or 1.0))[None]
     if surface.classes is not None:
-        layers[LABELS] = surface.classes[None]
+        layers[ViewLayer.labels] = surface.classes[None]
     return layers
 
 
@@ -130,7 +143,7 @@ def _bytes(share: NDArray[np.floating]) -> ByteImage:
 
 def snapshot_inputs(layers: Sequence[str], third: Third) -> InputSpec:
     """Return how layers are scaled for a network: bytes to -0.5 … 0.5, as published; what shows nothing is 0."""
-    bands = {**BANDS, COMPOSITE: (*BANDS[COMPOSITE][:2], third.partition("_")[0])}
+    bands = {**BANDS, ViewLayer.composite: (*BANDS[ViewLayer.composite][:2], third.partition("_")[0])}
     sizes = {name: len(bands[name]) for name in layers}
     return InputSpec(
         {name: LayerInput(bands[name], (MIDDLE,) * n, (SPAN,) * n, 0.0, SPAN) for name, n in sizes.items()}

@@ -23,8 +23,8 @@ from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import report
 from deepnets4eo.files import writing
-from deepnets4eo.points.cloud_data import LEARNT, WITHHELD
-from deepnets4eo.points.views.snapshots import COMPOSITE, LABELS
+from deepnets4eo.points.cloud_data import PointPart
+from deepnets4eo.points.views.snapshots import ViewLayer
 from deepnets4eo.segmenters import InputSpec, NetworkSegmenter
 from deepnets4eo.training import (
     NOT_VALIDATED,
@@ -77,12 +77,14 @@ class RenderedViews:
 
     def add(self, layers: dict[str, NDArray[Any]], part: ByteImage) -> None:
         """Keep a snapshot that shows enough labelled points. part : (H, W), see `part_of_pixels`."""
-        labels = layers[LABELS]
-        learnt, withheld = ((labels != VOID) & (part == which) for which in (LEARNT, WITHHELD))
+        labels = layers[ViewLayer.labels]
+        learnt, withheld = ((labels != VOID) & (part == which) for which in (PointPart.learnt, PointPart.withheld))
         enough = max(1.0, FEWEST * labels.size)
         if max(learnt.sum(), withheld.sum()) < enough:
             return
-        number = self.store.append({name: layers[name] for name in self.inputs.names} | {LABELS: labels, PART: part})
+        number = self.store.append(
+            {name: layers[name] for name in self.inputs.names} | {ViewLayer.labels: labels, PART: part}
+        )
         if learnt.sum() >= enough:
             self.learnt.append(number)
             self.pixels += np.bincount(labels[learnt], minlength=256)
@@ -124,7 +126,7 @@ class RenderedViews:
             "training_views": len(self.learnt),
             "validation_views": len(self.withheld),
             "training_pixels": dict(zip(self.legend.names, self.training_pixels, strict=True)),
-            "validation": {name: scores[name] for name in (*report.OVERALL, "seen_share") if name in scores},
+            "validation": {name: scores[name] for name in (*report.ScoreNames.overall, "seen_share") if name in scores},
         }
 
     def _warn_of_lacking(self) -> None:
@@ -204,7 +206,7 @@ class ViewSamples:
 
     def read(self, window: ViewWindow) -> Sample:
         """Read a view for training."""
-        return read_view(self.rendered, window.number, LEARNT, window.third_factor)
+        return read_view(self.rendered, window.number, PointPart.learnt, window.third_factor)
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,7 @@ class ValidationViews:
 
         def batch(index: int) -> Sample:
             chosen = numbers[index * self.batch_size : (index + 1) * self.batch_size]
-            views = [read_view(self.rendered, number, WITHHELD) for number in chosen]
+            views = [read_view(self.rendered, number, PointPart.withheld) for number in chosen]
             return {name: np.stack([view[name] for view in views]) for name in views[0]}
 
         return read_ahead(batch, range(-(-len(numbers) // self.batch_size)), self.workers)
@@ -230,13 +232,13 @@ def read_view(rendered: RenderedViews, number: int, part: int, third_factor: flo
     """Return a scaled snapshot by layers with `valid` and the labels of one split as `mask`; withheld faces are hidden
     from what is learnt."""
     layers = rendered.store.read(number)
-    if third_factor != 1 and COMPOSITE in layers:
-        third = layers[COMPOSITE][2]
-        layers[COMPOSITE][2] = np.minimum(np.rint(third * np.float32(third_factor)), 255)
+    if third_factor != 1 and ViewLayer.composite in layers:
+        third = layers[ViewLayer.composite][2]
+        layers[ViewLayer.composite][2] = np.minimum(np.rint(third * np.float32(third_factor)), 255)
     parts = layers[PART]
-    hidden = (NOTHING, WITHHELD, BORDER) if part == LEARNT else (NOTHING,)
+    hidden = (NOTHING, PointPart.withheld, BORDER) if part == PointPart.learnt else (NOTHING,)
     valid = ~np.isin(parts, hidden)
     prepared = rendered.inputs.prepare(layers | {"valid": valid})
     ends = np.cumsum([len(layer.bands) for layer in rendered.inputs.layers.values()])
     sample: Sample = dict(zip(rendered.inputs.names, np.split(prepared, ends[:-1]), strict=True))
-    return sample | {"mask": np.where(parts == part, layers[LABELS], np.uint8(VOID)), "valid": valid}
+    return sample | {"mask": np.where(parts == part, layers[ViewLayer.labels], np.uint8(VOID)), "valid": valid}

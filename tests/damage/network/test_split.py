@@ -8,7 +8,7 @@ import pytest
 from made_up_pairs import write_xbd
 from refusals import raises_naming
 
-from deepnets4eo.cards import VAL, VOID
+from deepnets4eo.cards import VOID, SplitPart
 from deepnets4eo.damage import DamageRecipe
 from deepnets4eo.damage.network import LabelledPair, read_pairs
 from deepnets4eo.damage.network.pairs import measure_pairs, scaled_to
@@ -47,9 +47,9 @@ def test_blocks_share_no_building_and_keep_their_distance(pairs):
         assert not ((train != VOID) & (val != VOID)).any()
         for row in np.flatnonzero(train != VOID):
             top, left, bottom, right = pair.boxes[row]
-            assert not blocks.intersects_part(VAL, Window(top, left, bottom - top, right - left))
+            assert not blocks.intersects_part(SplitPart.val, Window(top, left, bottom - top, right - left))
         for row in np.flatnonzero(val != VOID):
-            assert blocks.intersects_part(VAL, Window(*pair.centres[row], 1, 1))
+            assert blocks.intersects_part(SplitPart.val, Window(*pair.centres[row], 1, 1))
 
 
 def test_events_stay_together(pairs):
@@ -64,7 +64,7 @@ def test_events_stay_together(pairs):
 def test_pairs_of_one_place_are_on_one_side_or_the_split_is_leaky(pairs, caplog):
     twin = replace(pairs[0], name="another-name", event="another-event")
     _, together = split_pairs([*pairs, twin], split="scenes", val_share=0.4)
-    sides = {pair.name: VAL in one.parts for pair, one in zip(together.scenes, together.splits, strict=True)}
+    sides = {pair.name: SplitPart.val in one.parts for pair, one in zip(together.scenes, together.splits, strict=True)}
     assert sides[twin.name] == sides[pairs[0].name]
     assert not together.describe()["leaky"]
     assert full_scores(HEADS, False, together.describe())["protocol"]["leaky"] is False
@@ -150,7 +150,7 @@ def test_nothing_of_a_validation_block_is_shown(pairs):
     shown = 0
     for window in samples.windows(0):
         sample = samples.read(window)
-        hidden = split.splits[window.pair].mask(VAL, window.window)
+        hidden = split.splits[window.pair].mask(SplitPart.val, window.window)
         shown += int(hidden.sum())
         assert not sample["valid"][hidden].any()
         assert (sample["image_post"][:, hidden] == 0).all()

@@ -8,23 +8,15 @@ import pytest
 from made_up_field import BUILDING, GROUND, LEGEND, CloudInMemory, make_cloud, write_las
 from refusals import raises_naming
 
-from deepnets4eo.cards import TRAIN, VAL, VOID
+from deepnets4eo.cards import VOID, SplitPart
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import whole
-from deepnets4eo.points.cloud_data import (
-    LEARNT,
-    NEITHER,
-    WITHHELD,
-    LabelledCloud,
-    find_clouds,
-    point_parts,
-    split_clouds,
-)
+from deepnets4eo.points.cloud_data import LabelledCloud, PointPart, find_clouds, point_parts, split_clouds
 from deepnets4eo.points.snapnet.labeller import check_measured
 from deepnets4eo.points.snapnet.recipe import SnapNetRecipe
 from deepnets4eo.points.snapnet.training import render_views, without_mixed_faces
 from deepnets4eo.points.views import SurfaceOptions, make_surface
-from deepnets4eo.points.views.snapshots import LABELS
+from deepnets4eo.points.views.snapshots import ViewLayer
 from deepnets4eo.points.views.training import ValidationViews, ViewSamples, ViewStore, ViewWindow, read_view
 from deepnets4eo.training import load_recipe
 
@@ -55,7 +47,7 @@ def told_apart(tmp_path_factory):
     cloud = make_cloud()
     options = recipe()
     parts = point_parts(split_clouds([named(cloud)], options.data), 0, cloud.xyz[:, :2])
-    withheld = parts == WITHHELD
+    withheld = parts == PointPart.withheld
     colour = np.where(withheld[:, None], (RED, 0, 0), (0, 0, RED)).astype(np.uint8)
     marked = replace(cloud, colour=colour, classification=np.where(withheld, BUILDING, GROUND).astype(np.uint8))
     return render_views(options, LEGEND, [named(marked)], tmp_path_factory.mktemp("views"))
@@ -70,7 +62,7 @@ def test_views_to_learn_from_show_no_face_and_no_label_of_withheld_points(told_a
         assert not red.any()
         assert set(np.unique(view["mask"])) <= {LEGEND.index("ground"), VOID}
         assert (view["mask"] != VOID).any()
-    shown = [read_view(told_apart, number, WITHHELD)["image"][0] > 0.4 for number in told_apart.learnt]
+    shown = [read_view(told_apart, number, PointPart.withheld)["image"][0] > 0.4 for number in told_apart.learnt]
     assert any(image.any() for image in shown)  # it is hidden, not absent
 
 
@@ -83,7 +75,7 @@ def test_views_to_validate_on_have_the_labels_of_withheld_points_alone(told_apar
 
 
 def test_training_pixels_are_those_of_the_masks(told_apart):
-    masks = [read_view(told_apart, number, LEARNT)["mask"] for number in told_apart.learnt]
+    masks = [read_view(told_apart, number, PointPart.learnt)["mask"] for number in told_apart.learnt]
     assert told_apart.training_pixels == [sum(int((mask == index).sum()) for mask in masks) for index in range(2)]
 
 
@@ -138,12 +130,16 @@ def test_parts_of_points_are_those_of_the_split_as_a_raster():
     cloud, data = make_cloud(), recipe().data
     split = split_clouds([named(cloud)], data)
     grid = split.scenes[0].grid
-    rasters = {part: split.mask(0, part, whole(grid)) for part in (TRAIN, VAL)}
+    rasters = {part: split.mask(0, part, whole(grid)) for part in (SplitPart.train, SplitPart.val)}
     row = np.minimum(((grid.affine.f - cloud.xyz[:, 1]) / CELL_M).astype(int), grid.shape[0] - 1)
     col = ((cloud.xyz[:, 0] - grid.affine.c) / CELL_M).astype(int)
-    expected = np.where(rasters[VAL][row, col], WITHHELD, np.where(rasters[TRAIN][row, col], LEARNT, NEITHER))
+    expected = np.where(
+        rasters[SplitPart.val][row, col],
+        PointPart.withheld,
+        np.where(rasters[SplitPart.train][row, col], PointPart.learnt, PointPart.neither),
+    )
     np.testing.assert_array_equal(point_parts(split, 0, cloud.xyz[:, :2]), expected)
-    assert {LEARNT, WITHHELD, NEITHER} == set(expected)
+    assert {PointPart.learnt, PointPart.withheld, PointPart.neither} == set(expected)
 
 
 def test_points_without_a_class_are_void_and_unknown_codes_are_refused_or_void(tmp_path):
@@ -198,7 +194,7 @@ def test_the_store_returns_what_was_written(tmp_path):
     written = [
         {
             "image": rng.integers(256, size=(3, 4, 5), dtype=np.uint8),
-            LABELS: rng.integers(9, size=(4, 5), dtype=np.uint8),
+            ViewLayer.labels: rng.integers(9, size=(4, 5), dtype=np.uint8),
         }
         for _ in range(5)
     ]

@@ -9,7 +9,7 @@ from sklearn.metrics import confusion_matrix
 
 from deepnets4eo.cards import ShippedModel
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.evaluation import WITHHELD
+from deepnets4eo.evaluation import SplitMap
 from deepnets4eo.files import read_json
 from deepnets4eo.points import label_cloud, legend_codes, load_labeller, open_cloud
 from deepnets4eo.points.cloud_data import LabelledCloud
@@ -150,7 +150,7 @@ def test_label_points_writes_what_a_run_counted_on_a_real_tile(real_data, tmp_pa
     cloud, labelled = open_cloud(tile).read(), laspy.read(tmp_path / "labelled.laz")
     with rasterio.open(next((run / "split").glob("*.tif"))) as split:
         cols, rows = np.floor(~split.transform * cloud.xyz[:, :2].T).astype(int)
-        withheld = split.read(1)[np.minimum(rows, split.height - 1), cols] == WITHHELD
+        withheld = split.read(1)[np.minimum(rows, split.height - 1), cols] == SplitMap.withheld
     to_index = one.legend.to_index()
     pairs = to_index[legend_codes(cloud, one.legend)], to_index[np.asarray(labelled.pred_class)]
     expected = confusion_matrix(*(indices[withheld] for indices in pairs), labels=range(one.legend.num_classes))
