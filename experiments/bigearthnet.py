@@ -22,7 +22,7 @@ from script import FEW_STEPS, add_smoke, plain_errors, title_of
 
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_json, write_text
-from deepnets4eo.segmenters import LITE0, EfficientNetLite0, load_run
+from deepnets4eo.segmenters import EfficientNetLite0, EncoderName, load_run
 from deepnets4eo.training import TrainOptions, train
 
 WIDE = {f"WRN-B-ECA, φ = {phi}": (f"model.options.phi={phi}",) for phi in (0, 1, 2, 4)}
@@ -44,7 +44,7 @@ ROWS: dict[str, tuple[str, ...]] = {
             ("ViT-S/16", "vit_small_patch16_224"),
         )
     },
-    IMAGENET: (*FROZEN, f"model.encoder_weights={LITE0}"),
+    IMAGENET: (*FROZEN, f"model.encoder_weights={EncoderName.lite0}"),
     RANDOM: FROZEN,
 }
 FIGURES = ("micro_f1", "macro_f1", "micro_ap", "macro_ap")

@@ -26,7 +26,7 @@ from deepnets4eo.grid import whole
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters import CogWriter, Layer, Scene
-from deepnets4eo.segmenters import LITE0, load_run
+from deepnets4eo.segmenters import EncoderName, load_run
 from deepnets4eo.training import TrainOptions, train
 
 STEPS, BATCH, EPOCHS, SQUARE_PX, TILES = 400, 8, 10, 256, 6
@@ -35,7 +35,7 @@ RESNET34 = "unet-resnet34"
 WAYS: dict[str, tuple[str, tuple[str, ...]]] = {  # way -> recipe, overrides
     **{recipe: (recipe, ()) for recipe in (RESNET34, "unet-distance", "baselines/random-forest", "baselines/rgb-svm")},
     "segnet": ("segnet", ("train.step_epochs=[5, 7, 9]",)),
-    LITE0: (RESNET34, (f"model.encoder={LITE0}", f"model.encoder_weights={LITE0}")),
+    EncoderName.lite0: (RESNET34, (f"model.encoder={EncoderName.lite0}", f"model.encoder_weights={EncoderName.lite0}")),
 }
 Parts = Mapping[str, Mapping[str, str]]
 

@@ -22,13 +22,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
-from deepnets4eo.segmenters import LITE0, EfficientNetLite0, create_model, frozen_encoder, load_run
+from deepnets4eo.segmenters import EfficientNetLite0, EncoderName, create_model, frozen_encoder, load_run
 from deepnets4eo.segmenters.efficientnet import shown_values
 
 STRENGTHS = (0.001, 0.01, 0.1)
 FOLDS, BATCH = 3, 250
-RANDOM_LITE0, RANDOM_RESNET, RANDOM_WIDE = f"{LITE0}, random", "ResNet-18, random", "wide-resnet-eca, random"
-IMAGENET, BUILDINGS = f"{LITE0}, ImageNet", "buildings: ResNet-18, made-up places"
+RANDOM_LITE0, RANDOM_RESNET, RANDOM_WIDE = (
+    f"{EncoderName.lite0}, random",
+    "ResNet-18, random",
+    "wide-resnet-eca, random",
+)
+IMAGENET, BUILDINGS = f"{EncoderName.lite0}, ImageNet", "buildings: ResNet-18, made-up places"
 OWN, COLOURS = "wide-resnet-eca, SimCLR on the patches without labels", "42 numbers of colour and texture"
 AT_HAND = (IMAGENET, BUILDINGS, OWN, COLOURS, RANDOM_WIDE, RANDOM_LITE0, RANDOM_RESNET)
 

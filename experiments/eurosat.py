@@ -36,7 +36,7 @@ from sklearn.preprocessing import StandardScaler
 from deepnets4eo.cards import Legend
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_json, write_text
-from deepnets4eo.segmenters import LITE0, load_run
+from deepnets4eo.segmenters import EncoderName, load_run
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.training import TrainOptions, train
 
@@ -48,8 +48,8 @@ NETWORKS = {
         "model.options={phi: 1, stride_px: 16}",
     ),
     "resnet18": ("model.network=image-classifier", "model.encoder=resnet18", "model.options={stride_px: 16}"),
-    LITE0: (
-        "model.network=image-classifier", f"model.encoder={LITE0}", f"model.encoder_weights={LITE0}", "model.options={stride_px: 16}",
+    EncoderName.lite0: (
+        "model.network=image-classifier", f"model.encoder={EncoderName.lite0}", f"model.encoder_weights={EncoderName.lite0}", "model.options={stride_px: 16}",
     ),
 }  # fmt: skip
 BY_NETWORK = ("all", "none", "fixmatch", "flexmatch", "simclr")
@@ -63,7 +63,7 @@ PARTS = {TRAIN: 500, VAL: 1500, UNLABELLED: 5000, TEST: 8000}
 GSD_M = 10.0  # which archives do not say
 BANDS = ("data.file_bands=[B04, B03, B02]", "data.dataset=null", "data.num_workers=0", "data.test_share=0")
 EPOCHS, BATCH = 15, 64
-FEWER_EPOCHS = {LITE0: 6}  # from weights of ImageNet
+FEWER_EPOCHS = {EncoderName.lite0: 6}  # from weights of ImageNet
 FEW = ("data.labels_per_class=0", "train.batch_size=16", "train.epochs=10", "unlabelled.ratio=7", "train.average=0.99")
 FIRST = ("train.batch_size=128", "data.windows_per_epoch=5500", "data.val_share=0")
 FIRST_EPOCHS = 40

@@ -23,11 +23,11 @@ from script import add_smoke, plain_errors, title_of
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_json, write_text
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.segmenters import LITE0
+from deepnets4eo.segmenters import EncoderName
 
 RECIPE, TILE_PX, STEPS = "unet-resnet34", 128, 60
 TESTED = 3  # one in so many images of the tiles of Dubai that are left out
-START = (f"model.encoder={LITE0}", f"model.encoder_weights={LITE0}")
+START = (f"model.encoder={EncoderName.lite0}", f"model.encoder_weights={EncoderName.lite0}")
 WAYS: dict[str, tuple[str, ...]] = {
     "random": START[:1],
     "all": START,

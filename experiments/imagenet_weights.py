@@ -24,8 +24,8 @@ from deepnets4eo.rasters import COLOURS
 from deepnets4eo.segmenters import (
     COUNTER,
     ENCODER,
-    LITE0_OF_TIMM,
     EfficientNetLite0,
+    EncoderName,
     InputSpec,
     LayerInput,
     RunFolder,
@@ -78,7 +78,7 @@ def main() -> None:
     half = (HALF_OF_RANGE,) * len(COLOURS)
     card = {
         "kind": ENCODER,
-        "network": {"name": "image-classifier", "encoder": LITE0_OF_TIMM},
+        "network": {"name": "image-classifier", "encoder": EncoderName.lite0_of_timm},
         "inputs": InputSpec({"image": LayerInput(COLOURS, half, half, 0.0, 2 * HALF_OF_RANGE)}).to_dict(),
         "notes": {"source": options.data.name, "source_sha256": sha256(options.data)},
     }

@@ -33,7 +33,7 @@ from script import add_smoke, plain_errors, require_files, title_of
 
 from deepnets4eo.cards import DatasetCard, open_dataset
 from deepnets4eo.change.networks.encoder_pair import FUSIONS
-from deepnets4eo.segmenters import LITE0
+from deepnets4eo.segmenters import EncoderName
 
 LAYERS = ("image_pre", "image_post", "labels")
 ENCODERS = {  # over ResNet-34
@@ -120,7 +120,7 @@ def main() -> None:
         rows = {f"{name} (published)": [[one.f1["change"] / 100], []] for name, one in published.items()}
     for name in arguments.rows:
         weights = arguments.encoder_weights if name in ENCODERS else None
-        own = [f"model.encoder={LITE0}"] if weights == LITE0 else []
+        own = [f"model.encoder={EncoderName.lite0}"] if weights == EncoderName.lite0 else []
         settings = [*plain, *own, *([MASK] if real else []), *([f"model.encoder_weights={weights}"] if weights else [])]
         scores = network_scores(name, settings, train, test, arguments.seeds[:few], out, legend, smoke=smoke)
         rows[f"{name} (ours, {len(scores)} seeds)"] = [[one.f1 for one in scores], [one.kappa for one in scores]]

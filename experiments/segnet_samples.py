@@ -25,7 +25,7 @@ from seeds import NetworkRow
 
 from deepnets4eo.cards import VOID, Legend, LegendClass
 from deepnets4eo.evaluation import Protocol
-from deepnets4eo.segmenters import LITE0, create_model
+from deepnets4eo.segmenters import EncoderName, create_model
 
 # As many steps as an hour of one core allows; a rate of 0.008 was no better on Vaihingen (seed 9, 80 steps), which is in no table.
 EPOCHS, STEPS_PER_EPOCH, BATCH, TILE_PX, WIDTH = 4, 25, 4, 64, 8
@@ -52,7 +52,7 @@ TIMED: dict[str, tuple[str, dict[str, Any]]] = {
     f"SegNet, width {WIDTH}": ("segnet", {"width": WIDTH}),
     f"FCN-8s, width {WIDTH}": ("fcn", {"stride": 8, "hidden": 64, "width": WIDTH}),
     UNET: ("unet", {"encoder": "resnet34"}),
-    "U-Net lite0": ("unet", {"encoder": LITE0}),
+    "U-Net lite0": ("unet", {"encoder": EncoderName.lite0}),
 }
 TIMED_STEPS = 5  # the fastest counts
 
@@ -127,12 +127,12 @@ def site_rows(table: Sequence[NetworkRow], site: SampleSite) -> list[NetworkRow]
     segnet = next(one.row for one in shortened if one.row.name == "SegNet")
     second = [site.heights[0]] if site.heights else []
     both = f"model.layers=[image, {', '.join(second)}]"
-    lite0 = f"model.encoder={LITE0}"
+    lite0 = f"model.encoder={EncoderName.lite0}"
     distance = "model.options={head: distance, head_options: {clip_px: 16, weight: 1.0}}"
     unets = [
         Row(UNET_RANDOM, "unet-resnet34", (*SMALL_UNET, lite0)),
         Row(DISTANCE, "unet-distance", (*SMALL_UNET, lite0, distance)),
-        Row(UNET_IMAGENET, "unet-resnet34", (*SMALL_UNET, lite0, f"model.encoder_weights={LITE0}")),
+        Row(UNET_IMAGENET, "unet-resnet34", (*SMALL_UNET, lite0, f"model.encoder_weights={EncoderName.lite0}")),
         Row(UNET, "unet-resnet34", SMALL_UNET),
     ]
     early = [

@@ -22,7 +22,7 @@ from pathlib import Path
 from script import FEW_STEPS, NOTE, add_smoke, plain_errors
 
 from deepnets4eo.files import read_yaml
-from deepnets4eo.segmenters import LITE0, RunFolder, load_run
+from deepnets4eo.segmenters import EncoderName, RunFolder, load_run
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.training import TrainOptions, train
 
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--leave-out", nargs="*", default=[], metavar="STYLE")
     parser.add_argument("--heights", action="store_true", help="land cover with heights, buildings not")
     parser.add_argument("--real", type=Path, help="folder of real samples, learnt from beside the made-up sites")
-    parser.add_argument("--encoder", choices=(LITE0,), help="whose weights of ImageNet are the first")
+    parser.add_argument("--encoder", choices=(EncoderName.lite0,), help="whose weights of ImageNet are the first")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="section.key=value")
     parser.add_argument("--models", type=Path, help="folder to ship the runs into, e.g. models")

@@ -36,7 +36,7 @@ else:
                 "recipe_path",
                 "run_path",
             ],
-            ".dataset_card": ["PublishedScores", "ScoringProtocol", "load_protocol", "SplitPart"],
+            ".dataset_card": ["PublishedScores", "ScoringProtocol", "SplitPart", "load_protocol"],
             ".dataset_reader": [
                 "Tiles",
                 "abbreviate",

@@ -14,7 +14,7 @@ from deepnets4eo.cards import catalogues_path
 from deepnets4eo.catalogues.search import Item, Times, read_items
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_yaml
-from deepnets4eo.formats import WEB_ERRORS, Session, check_online, failure_text
+from deepnets4eo.formats import Session, WebRequest, check_online, failure_text
 from deepnets4eo.grid import Box, box_text, check_box
 from deepnets4eo.options import Section, options_from
 from deepnets4eo.prefetch import in_order
@@ -88,7 +88,7 @@ def place_box(name: str) -> tuple[Box, str]:
     remedy = "Give a vector file of the place, or --bbox W S E N."
     try:
         listed = json.loads(Session(GEOCODER).read(address).content)
-    except WEB_ERRORS as error:
+    except WebRequest.errors as error:
         raise InputError(
             f"--place {name!r} is no file, and could not be looked up ({failure_text(error)}): is there a network? {remedy}"
         ) from error

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.cards import Legend
 from deepnets4eo.change.refinement import Refinement
-from deepnets4eo.change.transitions import CHANGE, cover_legend
+from deepnets4eo.change.transitions import CoverLayers, cover_legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters import Layer, LayerView
@@ -37,7 +37,7 @@ def is_from_to(legend: Legend) -> bool:
 
 def check_two_classes(legend: Legend, what: str) -> None:
     """Raise InputError for a legend of other than two classes, or one that lists change first; `what` has the legend."""
-    if legend.num_classes != 2 or legend.names[0].casefold() == CHANGE:
+    if legend.num_classes != 2 or legend.names[0].casefold() == CoverLayers.change:
         raise InputError(
             f"{what} has the classes {', '.join(legend.names)}; expected no change and change, in this order. Set legend=change, or list "
             "them so."
@@ -48,7 +48,7 @@ def check_change_legend(legend: Legend, source: str) -> None:
     """Raise InputError for classes that are neither no change and change, nor pairs from → to; `source` is the folder
     of the run."""
     names = [name.casefold() for name in legend.names]
-    if (len(names) == 2 and CHANGE in names) or is_from_to(legend):
+    if (len(names) == 2 and CoverLayers.change in names) or is_from_to(legend):
         return
     raise InputError(
         f"{source} predicts {', '.join(legend.names)}; expected the classes of the legend change: no change, change, or "
@@ -81,14 +81,14 @@ def _changes(legend: Legend) -> NDArray[np.bool_]:
     """(K,) whether each class is change."""
     if is_from_to(legend):
         return ~np.eye(math.isqrt(legend.num_classes), dtype=bool).ravel()
-    return np.array([name.casefold() == CHANGE for name in legend.names])
+    return np.array([name.casefold() == CoverLayers.change for name in legend.names])
 
 
 class _PairScores(LayerView):
     """Probabilities of pairs from → to, read as the probability of change."""
 
     def __init__(self, layer: Layer, changes: NDArray[np.bool_]) -> None:
-        super().__init__(layer, np.uint8, float(Packed.nodata), [CHANGE])
+        super().__init__(layer, np.uint8, float(Packed.nodata), [CoverLayers.change])
         self._changes = changes
 
     def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -103,7 +103,7 @@ class _DecidedScores(LayerView):
     """Scores of change above or below one half, according to the class of each pixel. changed : (256,) by label value."""
 
     def __init__(self, scores: Layer, classes: Layer, changed: NDArray[np.bool_]) -> None:
-        super().__init__(scores, np.uint8, float(Packed.nodata), [CHANGE])
+        super().__init__(scores, np.uint8, float(Packed.nodata), [CoverLayers.change])
         self._classes, self._changed = classes, changed
 
     def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:

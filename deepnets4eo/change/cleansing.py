@@ -25,7 +25,7 @@ from pydantic import Field
 from deepnets4eo.arrays import ByteImage, FloatImage, Mask
 from deepnets4eo.cards import VOID, SplitPart
 from deepnets4eo.change.change_scores import check_two_classes
-from deepnets4eo.change.classical.detector import POST, PRE
+from deepnets4eo.change.classical.detector import DateLayers
 from deepnets4eo.change.diffusion import Diffusion, guided_anisotropic_diffusion
 from deepnets4eo.change.refinement import Refinement
 from deepnets4eo.errors import InputError, check_choice
@@ -209,9 +209,9 @@ def train_with_cleansing(recipe: CleansingRecipe, out: Path, options: TrainOptio
     check_extra("deep")
     original = prepare(recipe)
     check_two_classes(original.legend, f"cleansing got the legend {original.legend.name!r}, which")
-    if set(recipe.model.layers) != {PRE, POST}:
+    if set(recipe.model.layers) != {DateLayers.pre, DateLayers.post}:
         raise InputError(
-            f"cleansing got the layers {list(recipe.model.layers)}; expected {PRE} and {POST}. Use the task segmentation."
+            f"cleansing got the layers {list(recipe.model.layers)}; expected {DateLayers.pre} and {DateLayers.post}. Use the task segmentation."
         )
     segmenter, prepared, notes = original.initial_segmenter(), original, dict[str, Any]()
     cleansed: list[dict[str, Any]] = []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deepnets4eo.change.change_scores import check_change_legend, is_from_to
-from deepnets4eo.change.classical.detector import POST, PRE, ChangeDetector
+from deepnets4eo.change.classical.detector import ChangeDetector, DateLayers
 from deepnets4eo.change.classical.feature_distance import FeatureDistance
 from deepnets4eo.change.normalisation import normalise
 from deepnets4eo.change.options import ChangeOptions
@@ -49,7 +49,7 @@ def with_method_of(pair: ChangePair, options: ChangeOptions) -> ChangeOptions:
     Raises MissingExtraError if embeddings have to be computed and PyTorch is not installed."""
     if options.model is not None or options.method != FeatureDistance.name:
         return options
-    if pair.scene.layers[POST].embedding is not None:
+    if pair.scene.layers[DateLayers.post].embedding is not None:
         return replace(options, method="cosine")
     check_extra("deep")
     return options
@@ -63,10 +63,10 @@ def load_change_run(options: ChangeOptions) -> Run | None:
         return None
     run = load_run(model)
     check_change_legend(run.legend, str(run.folder))
-    if run.inputs.names != [PRE, POST]:
+    if run.inputs.names != [DateLayers.pre, DateLayers.post]:
         raise InputError(
-            f"{model} reads the layers {run.inputs.names}; a run of change reads {[PRE, POST]}. Train one with "
-            f"model.layers: [{PRE}, {POST}]."
+            f"{model} reads the layers {run.inputs.names}; a run of change reads {[DateLayers.pre, DateLayers.post]}. Train one with "
+            f"model.layers: [{DateLayers.pre}, {DateLayers.post}]."
         )
     if is_from_to(run.legend) and options.cover_pre is not None:
         raise InputError(

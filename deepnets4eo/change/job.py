@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.change.change_scores import change_scores
-from deepnets4eo.change.classical.detector import POST, PRE
+from deepnets4eo.change.classical.detector import DateLayers
 from deepnets4eo.change.deciding import check_options, load_change_run, method_findings, prepare, with_method_of
 from deepnets4eo.change.options import MANIFEST, ChangeOptions, ChangeProducts
 from deepnets4eo.change.page import area_in_words, changed_interval
 from deepnets4eo.change.pair import ChangePair, open_pair
 from deepnets4eo.change.rasters import covers_of, write_rasters
-from deepnets4eo.change.transitions import COVER_POST, COVER_PRE
+from deepnets4eo.change.transitions import CoverLayers
 from deepnets4eo.jobs import Executor, JobOutput, KeptFiles, Progress
 from deepnets4eo.outputs import EventInfo, Finding, worst_first
 from deepnets4eo.rasters import Layer, LayerLike, gdal_cache
@@ -33,7 +33,7 @@ PRODUCTS = (
 )  # fmt: skip
 COVER_PRODUCTS = (
     "transitions.csv",
-    *(f"{name}{end}" for name in (COVER_PRE, COVER_POST) for end in (".tif", ".qml", ".tif.aux.xml")),
+    *(f"{name}{end}" for name in (CoverLayers.pre, CoverLayers.post) for end in (".tif", ".qml", ".tif.aux.xml")),
 )  # where land cover of both dates is known
 
 
@@ -135,7 +135,7 @@ class ChangeJob:
     @property
     def _known_output(self) -> JobOutput:
         """The output with all that its products follow from."""
-        inputs = {PRE: self.pre, POST: self.post, **self.options.sources}
+        inputs = {DateLayers.pre: self.pre, DateLayers.post: self.post, **self.options.sources}
         return self.output.for_job(inputs, self.options, event=self.event.to_dict())
 
     def describe(self) -> str:
@@ -152,7 +152,7 @@ class ChangeJob:
         run, output = self.check(), self._known_output  # refused before the pair is registered
         with output.begin() as scratch, gdal_cache():
             pair = open_pair(self.pre, self.post, self.options)
-            event = self.event.with_tags(pair.scene.layers[PRE], pair.scene.layers[POST])
+            event = self.event.with_tags(pair.scene.layers[DateLayers.pre], pair.scene.layers[DateLayers.post])
             job = replace(self, output=output, options=with_method_of(pair, self.options), event=event)
             return _write(job, pair, run, scratch.of(*_identity(pair, job.options)), progress, executor)
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage
-from deepnets4eo.change.classical.detector import POST, PRE
+from deepnets4eo.change.classical.detector import DateLayers
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters import Layer, LayerView, Moments, MomentSums, Scene
@@ -51,9 +51,9 @@ def light_of_training(scene: Scene, inputs: InputSpec) -> dict[str, TrainingLigh
     Scenes that are mostly of one kind, such as water, get a contrast that they do not have. Raises InputError without
     valid pixels or variance.
     """
-    sums = {PRE: MomentSums(), POST: MomentSums()}
+    sums = {DateLayers.pre: MomentSums(), DateLayers.post: MomentSums()}
     for window in spread_windows(scene.shape, (SIDE_PX, SIDE_PX), WINDOWS):
-        sample = scene.read(window, [PRE, POST])
+        sample = scene.read(window, [DateLayers.pre, DateLayers.post])
         for layer, of_layer in sums.items():
             of_layer.add(sample[layer][:, sample["valid"]])
     return {layer: _light(layer, of_layer.moments(), inputs.layers[layer]) for layer, of_layer in sums.items()}

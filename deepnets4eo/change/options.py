@@ -7,15 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from deepnets4eo.options import OnDevice, SeedKey, key, option, option_group
-from deepnets4eo.registration import (
-    MAX_ROTATION_DEG,
-    MAX_SHIFT_M,
-    AssumeRegistered,
-    MaxRotation,
-    MaxShift,
-    Motion,
-    PixelSize,
-)
+from deepnets4eo.registration import AssumeRegistered, MaxRotation, MaxShift, Motion, PixelSize, SearchLimits
 
 DECISION, INPUTS = "Decision", "Inputs"  # groups of the help
 
@@ -72,8 +64,8 @@ class ChangeOptions:
     ] = "none"
     gsd_m: PixelSize = None
     motion: Motion = "auto"
-    max_shift_m: MaxShift = MAX_SHIFT_M
-    max_rotation_deg: MaxRotation = MAX_ROTATION_DEG
+    max_shift_m: MaxShift = SearchLimits.shift_m
+    max_rotation_deg: MaxRotation = SearchLimits.rotation_deg
     assume_registered: AssumeRegistered = False
     memory_bytes: int = 4 * 10**9
     device: OnDevice = "auto"

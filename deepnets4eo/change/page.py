@@ -12,7 +12,7 @@ import shapely
 
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.change.areas import SQUARE_METRES, area_text
-from deepnets4eo.change.classical.detector import POST, PRE
+from deepnets4eo.change.classical.detector import DateLayers
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs import EventInfo, Finding
 from deepnets4eo.outputs.map_page import MapKind, Payload, share_codes, write_map_page
@@ -133,7 +133,7 @@ def write_page(
 ) -> Path:
     """Write the page of a change map; see `RegionPage.write`."""
     classes, numbers = _classes(polygons)
-    images = {role: scene.layers[name] for role, name in (("pre", PRE), ("post", POST))}
+    images = {role: scene.layers[name] for role, name in (("pre", DateLayers.pre), ("post", DateLayers.post))}
     page = RegionPage(
         CHANGE, "Change", "Score", _headline(summary["area"]), _facts(summary), CAVEATS, classes, numbers, images
     )
@@ -227,7 +227,8 @@ def _method(summary: dict[str, Any]) -> str:
 def _clouds(clouds: dict[str, Any]) -> str:
     names = clouds[f"by_layer_{_unit(clouds)}"]
     by_date = ", ".join(
-        f"{name} {_size(names[layer], _unit(clouds))}" for name, layer in (("pre", PRE), ("post", POST))
+        f"{name} {_size(names[layer], _unit(clouds))}"
+        for name, layer in (("pre", DateLayers.pre), ("post", DateLayers.post))
     )
     return f"{area_in_words(clouds, 'either')} ({clouds['share']:.1%}); {by_date}"
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.change.areas import hectares_by_window, legend_of_cover
-from deepnets4eo.change.classical.detector import POST, PRE
+from deepnets4eo.change.classical.detector import DateLayers
 from deepnets4eo.change.options import ChangeOptions
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, only_one_placed
@@ -35,7 +35,7 @@ from deepnets4eo.rasters import (
 )
 from deepnets4eo.registration import UNMOVED, ImagePair, MotionMatrix, RegisteredPair, Registration, on_post_grid
 
-ROLES = {PRE: "pre", POST: "post"}  # of the dates, in findings
+ROLES = {DateLayers.pre: "pre", DateLayers.post: "post"}  # of the dates, in findings
 MUCH_CLOUD = 0.05  # of an image that looks like clouds
 COARSE_CLOUDS = 0.5  # share of a pixel of a preview under clouds from which it is not visible
 
@@ -72,16 +72,16 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
     pair = (
         ImagePair(*choose_bands(before, after, options)).check_two_images().declare_nodata("pre").declare_nodata("post")
     )
-    clouds = _open_masks(dict(zip((PRE, POST), pair.images, strict=True)), options)
-    classified = _classify_clouds({PRE: before, POST: after}, masked=clouds.keys())
-    own_clouds, cloud_findings = _own_clouds({PRE: before, POST: after}, classified)
+    clouds = _open_masks(dict(zip((DateLayers.pre, DateLayers.post), pair.images, strict=True)), options)
+    classified = _classify_clouds({DateLayers.pre: before, DateLayers.post: after}, masked=clouds.keys())
+    own_clouds, cloud_findings = _own_clouds({DateLayers.pre: before, DateLayers.post: after}, classified)
     clouds |= own_clouds
     covers = _open_covers(pair.post, options)
     registered = _register(pair, options)
     registration, grid = registered.registration, registered.post.grid
-    images = {PRE: registered.pre_on_post, POST: registered.post}
+    images = {DateLayers.pre: registered.pre_on_post, DateLayers.post: registered.post}
     layers = {name: without_implausible(without_collar(image)) for name, image in images.items()}
-    motions = {PRE: registration.matrix, POST: UNMOVED}
+    motions = {DateLayers.pre: registration.matrix, DateLayers.post: UNMOVED}
     if options.model is None:  # networks take longer than the page, which decodes its images then
         layers = {name: Layer(PictureSource(image, picture_px(image))) for name, image in layers.items()}
     for name, mask in clouds.items():
@@ -127,7 +127,7 @@ def _findings_of_bright_clouds(
     images : on one grid; classified : of the dates without a mask
     """
     findings = []
-    for name, other in ((PRE, POST), (POST, PRE)):
+    for name, other in ((DateLayers.pre, DateLayers.post), (DateLayers.post, DateLayers.pre)):
         image = images[name]
         clouds = classified[name].or_bright(image, images[other]) if name in classified else None
         if clouds is None:
@@ -172,10 +172,10 @@ def choose_bands(pre: Layer, post: Layer, options: ChangeOptions) -> tuple[Layer
 
 def check_common_pixels(scene: Scene) -> None:
     """Refuse a pair without a pixel that both dates show. Reads until the first one. Errors: InputError."""
-    valid_anywhere = dict.fromkeys((PRE, POST), False)
+    valid_anywhere = dict.fromkeys((DateLayers.pre, DateLayers.post), False)
     for window in scene.blocks():
         valid = {name: scene.layers[name].read(window)[1] for name in valid_anywhere}
-        if (valid[PRE] & valid[POST]).any():
+        if (valid[DateLayers.pre] & valid[DateLayers.post]).any():
             return
         valid_anywhere = {name: has_valid or bool(valid[name].any()) for name, has_valid in valid_anywhere.items()}
     empty = [scene.layers[name].source for name, has_valid in valid_anywhere.items() if not has_valid]
@@ -189,7 +189,10 @@ def check_common_pixels(scene: Scene) -> None:
 
 def _open_masks(images: Mapping[str, Layer], options: ChangeOptions) -> dict[str, Layer]:
     """Open the given cloud masks on the grids of their images; before the registration, which takes longer."""
-    masks = {PRE: (options.cloud_mask_pre, "--cloud-mask-pre"), POST: (options.cloud_mask_post, "--cloud-mask-post")}
+    masks = {
+        DateLayers.pre: (options.cloud_mask_pre, "--cloud-mask-pre"),
+        DateLayers.post: (options.cloud_mask_post, "--cloud-mask-post"),
+    }
     return {
         name: open_cloud_mask(source, images[name], flag).on(images[name].grid, "nearest")
         for name, (source, flag) in masks.items()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.cards import Legend
 from deepnets4eo.change.areas import change_polygons, changed_area, with_transitions
-from deepnets4eo.change.classical.detector import POST, PRE
+from deepnets4eo.change.classical.detector import DateLayers
 from deepnets4eo.change.cover_table import compare_covers, write_transitions
 from deepnets4eo.change.options import MANIFEST, ChangeOptions, ChangeProducts
 from deepnets4eo.change.page import SUBJECT, write_page
@@ -85,8 +85,8 @@ def summarize(
     findings: Sequence[Finding],
 ) -> dict[str, Any]:
     """Figures of a change map, ready for JSON."""
-    pre, post = pair.scene.layers[PRE], pair.scene.layers[POST]
-    clouds = clouded_area(pair.scene, (PRE, POST))
+    pre, post = pair.scene.layers[DateLayers.pre], pair.scene.layers[DateLayers.post]
+    clouds = clouded_area(pair.scene, (DateLayers.pre, DateLayers.post))
     figures = {
         "product": "deepnets4eo change map",
         "synthetic": pair.scene.synthetic,
@@ -113,8 +113,12 @@ def summarize(
 def _manifest(
     pair: ChangePair, options: ChangeOptions, summary: dict[str, Any], folder: Path, names: Sequence[str]
 ) -> dict[str, Any]:
-    sources = {"pre": pair.scene.layers[PRE].source, "post": pair.scene.layers[POST].source, **options.further_inputs}
-    paths = {"pre": pair.scene.layers[PRE].paths, "post": pair.scene.layers[POST].paths}
+    sources = {
+        "pre": pair.scene.layers[DateLayers.pre].source,
+        "post": pair.scene.layers[DateLayers.post].source,
+        **options.further_inputs,
+    }
+    paths = {"pre": pair.scene.layers[DateLayers.pre].paths, "post": pair.scene.layers[DateLayers.post].paths}
     inputs = {
         role: [describe(path) for path in paths.get(role, [])] or describe(source) for role, source in sources.items()
     }

@@ -9,12 +9,12 @@ import numpy as np
 
 from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.change.change_scores import MIN_CHANGED, is_from_to
-from deepnets4eo.change.classical.detector import POST, PRE
+from deepnets4eo.change.classical.detector import DateLayers
 from deepnets4eo.change.diffusion import Diffusion
 from deepnets4eo.change.options import ChangeOptions, ChangeProducts
 from deepnets4eo.change.pair import ChangePair
 from deepnets4eo.change.refinement import refine_scores
-from deepnets4eo.change.transitions import COVER_POST, COVER_PRE, split_from_to
+from deepnets4eo.change.transitions import CoverLayers, split_from_to
 from deepnets4eo.outputs import EventInfo, Finding
 from deepnets4eo.rasters import CogWriter, Layer, Scene
 from deepnets4eo.segmenters import Run
@@ -35,7 +35,7 @@ def covers_of(
     """Land cover of both dates: as a run of classes from → to predicts it, else as the options name it; None without."""
     if is_from_to(run.legend):
         parts = split_from_to(labels, products.folder, tags=event.tags)
-        return Layer.open(parts[COVER_PRE]), Layer.open(parts[COVER_POST])
+        return Layer.open(parts[CoverLayers.pre]), Layer.open(parts[CoverLayers.post])
     return pair.covers
 
 
@@ -48,7 +48,7 @@ def write_rasters(
     tags = event.tags | Packed.tags(meaning)
     if options.refines:
         log.info("fitting the scores to edges …")
-        guides = [scene.layers[PRE], scene.layers[POST]]
+        guides = [scene.layers[DateLayers.pre], scene.layers[DateLayers.post]]
         refined = refine_scores(
             only, guides, products.score, diffusion=REFINEMENT, device=options.device, workers=options.workers,
             tags=tags,

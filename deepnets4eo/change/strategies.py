@@ -20,7 +20,7 @@ import numpy as np
 from deepnets4eo.arrays import Batch, ByteImage, FloatImage
 from deepnets4eo.cards import Legend
 from deepnets4eo.change.change_scores import check_two_classes
-from deepnets4eo.change.classical.detector import POST, PRE
+from deepnets4eo.change.classical.detector import DateLayers
 from deepnets4eo.change.transitions import from_to_legend
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError
@@ -73,7 +73,7 @@ class CoverComparison(ProbabilitySegmenter):
         self.cover, self.change = cover, change
         layer = _check_one_layer(cover)
         self.legend = from_to_legend(cover.legend)
-        self.inputs = InputSpec({PRE: layer, POST: layer}, cover.inputs.gsd_m)
+        self.inputs = InputSpec({DateLayers.pre: layer, DateLayers.post: layer}, cover.inputs.gsd_m)
         if change is not None:
             _check_change(change, cover, layer)
             self.inputs = change.inputs
@@ -156,8 +156,10 @@ def _check_one_layer(cover: Segmenter) -> LayerInput:
 
 def _check_change(change: Segmenter, cover: Segmenter, layer: LayerInput) -> None:
     dated = change.inputs.layers
-    if list(dated) != [PRE, POST]:
-        raise InputError(f"change takes the layers {list(dated)}, expected {PRE} and {POST}. Name a run of change.")
+    if list(dated) != [DateLayers.pre, DateLayers.post]:
+        raise InputError(
+            f"change takes the layers {list(dated)}, expected {DateLayers.pre} and {DateLayers.post}. Name a run of change."
+        )
     check_two_classes(change.legend, "the run of change")
     counts = {name: len(layer_input.bands) for name, layer_input in dated.items()}
     if set(counts.values()) != {len(layer.bands)}:

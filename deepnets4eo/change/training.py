@@ -24,7 +24,7 @@ from torch import Tensor
 
 from deepnets4eo.cards import VOID, Legend, SplitPart
 from deepnets4eo.change.change_scores import check_two_classes
-from deepnets4eo.change.transitions import COVER_POST, COVER_PRE, from_to_legend, join_covers
+from deepnets4eo.change.transitions import CoverLayers, from_to_legend, join_covers
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import OF_TRAINING, LabelReader, report
 from deepnets4eo.lazy import check_extra
@@ -59,7 +59,7 @@ from deepnets4eo.training import (
     write_run,
 )
 
-COVERS = (COVER_PRE, COVER_POST)
+COVERS = (CoverLayers.pre, CoverLayers.post)
 CoverReaders = Mapping[str, LabelReader]
 
 Batch = Mapping[str, Tensor]
@@ -381,5 +381,5 @@ class CoverSamples(ClassSamples):
             for layer, reader in self._readers[window.scene].items()
         }
         if self._pairs:
-            return sample | {"mask": join_covers(covers[COVER_PRE], covers[COVER_POST], self._pairs)}
+            return sample | {"mask": join_covers(covers[CoverLayers.pre], covers[CoverLayers.post], self._pairs)}
         return sample | covers

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,14 @@ log = logging.getLogger(__name__)
 
 MAX_COVERS = 15
 ARROW = " → "
-CHANGE, COVER_PRE, COVER_POST = "change", "cover_pre", "cover_post"
+
+
+class CoverLayers:
+    """Layers of a map from → to: change, and the land cover of both dates."""
+
+    change: ClassVar[str] = "change"
+    pre: ClassVar[str] = "cover_pre"
+    post: ClassVar[str] = "cover_post"
 
 
 def from_to_legend(cover: Legend) -> Legend:
@@ -121,7 +128,7 @@ def split_from_to(source: Path | str, folder: Path | str, *, tags: Mapping[str, 
     layer, legend = _open_from_to(source)
     cover, folder = cover_legend(legend), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    legends = {CHANGE: Legend.load("change"), COVER_PRE: cover, COVER_POST: cover}
+    legends = {CoverLayers.change: Legend.load("change"), CoverLayers.pre: cover, CoverLayers.post: cover}
     tables = dict(zip(legends, _lookups(cover.num_classes), strict=True))
     paths = {name: folder / f"{name}.tif" for name in legends}
     all_tags = {key: value for key, value in layer.tags.items() if key == "SYNTHETIC"} | dict(tags or {})

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.hyperspectral import PatchClassifier
-from deepnets4eo.segmenters import LITE0, LITE0_OF_TIMM, check_download, is_local, load_pretrained
+from deepnets4eo.segmenters import EncoderName, check_download, is_local, load_pretrained
 
 FIXED_KERNELS = (3, 5, 5, 7)  # of the stages of published ResNets with channel attention ("3557")
 STEM = 16  # channels before the groups
@@ -81,13 +81,13 @@ class ImageClassifier(SlidingClassifier):
         super().__init__(patch_px, stride_px, 64)
         import timm
 
-        encoder = LITE0_OF_TIMM if encoder == LITE0 else encoder
+        encoder = EncoderName.lite0_of_timm if encoder == EncoderName.lite0 else encoder
         if not timm.is_model(encoder):  # timm itself also takes addresses and folders
             raise InputError(f"encoder {encoder!r} is unknown to timm. {name_hint(encoder, timm.list_models())}")
         local = is_local(weights)
         if weights not in (None, "imagenet") and not local:
             raise InputError(
-                f"weights={weights!r} are unknown; expected {LITE0}, imagenet, a .safetensors file, or none."
+                f"weights={weights!r} are unknown; expected {EncoderName.lite0}, imagenet, a .safetensors file, or none."
             )
         if weights and not local:
             check_download(f"the weights {weights!r} of {encoder!r}")

@@ -12,7 +12,7 @@ import pyogrio
 from deepnets4eo.damage.plots import explore_content, lonboard_layer, plot_content, summarize_content
 from deepnets4eo.damage.products.content import AREAS_FILE, FURTHER, DamageMapContent
 from deepnets4eo.damage.settings import ProductOptions
-from deepnets4eo.display import MAX_PX, Summary, WithSummary
+from deepnets4eo.display import FigureStyle, Summary, WithSummary
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.formats import vector_file
@@ -248,7 +248,9 @@ class DamageMap(WithSummary, DamageMapContent):
         outlines, workers = self.buildings.geometry.to_numpy(), int(self.parameters.get("workers", 2))
         add_priors(self, [layer.measure_in(outlines, workers) for layer in layers])
 
-    def plot(self, image: LayerLike | None = None, *, axes: Axes | None = None, max_px: int = MAX_PX) -> Axes:
+    def plot(
+        self, image: LayerLike | None = None, *, axes: Axes | None = None, max_px: int = FigureStyle.max_px
+    ) -> Axes:
         """Draw the outlines in the colours of their grades, with a key and counts.
 
         Parameters

@@ -14,8 +14,8 @@ from deepnets4eo.damage.structure.moved_outlines import roofs_in_place
 from deepnets4eo.footprints import MIN_FOOTPRINTS, FootprintAlignment, align_footprints
 from deepnets4eo.inspection import cloud_finding, clouds_in_image
 from deepnets4eo.outputs import Finding, Phrase, Value, image_of
-from deepnets4eo.registration import NEAR_ROTATION_DEG, UNMOVED, ImagePair, Registration, Role, on_post_grid
-from deepnets4eo.segmenters import DISPLAY_RGB, needed_stretch, show
+from deepnets4eo.registration import UNMOVED, ImagePair, Registration, Role, SearchLimits, on_post_grid
+from deepnets4eo.segmenters import LayerInput, needed_stretch, show
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +56,11 @@ def with_clouds(inputs: Inputs, settings: Settings, registration: Registration |
     before = None
     if pre is not None and pre.count == post.count and date is not None and not date.speckled:
         motion = registration.matrix if registration is not None and registration.usable else UNMOVED
-        before = show(on_post_grid(pre, post.grid, motion), needed_stretch(DISPLAY_RGB, pre))
+        before = show(on_post_grid(pre, post.grid, motion), needed_stretch(LayerInput.display_rgb, pre))
     measured = (
         pre if before is not None and pre is not None and pre.dtype == post.dtype else post
     )  # a stretch by the clouds would hide them
-    clouds = clouds_in_image(show(post, needed_stretch(DISPLAY_RGB, measured)), before, inputs.after.gsd_m)
+    clouds = clouds_in_image(show(post, needed_stretch(LayerInput.display_rgb, measured)), before, inputs.after.gsd_m)
     if clouds is None:
         return inputs
     finding = cloud_finding(clouds, post, "post", "give_true_cloud_mask")
@@ -187,8 +187,10 @@ def registration_findings(registration: Registration | None, settings: Settings 
     turn = abs(registration.measured.rotation_deg)
     if settings.assume_registered:
         findings.append(Finding("registration_assumed", "caution"))
-    elif registration.usable and turn > NEAR_ROTATION_DEG:
-        findings.append(Finding("registration_turned", "caution", {"turn_deg": turn, "most_deg": NEAR_ROTATION_DEG}))
+    elif registration.usable and turn > SearchLimits.near_rotation_deg:
+        findings.append(
+            Finding("registration_turned", "caution", {"turn_deg": turn, "most_deg": SearchLimits.near_rotation_deg})
+        )
     return tuple(findings)
 
 

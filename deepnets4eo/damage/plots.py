@@ -8,7 +8,7 @@ import numpy as np
 
 from deepnets4eo.damage.products.content import DamageMapContent
 from deepnets4eo.damage.vocabulary import CLASSES, GRADES, TITLES, UNGRADED, colors
-from deepnets4eo.display import SYNTHETIC_MARK, WITH_KEY, ColorRow, Summary, add_key, count_text, make_axes
+from deepnets4eo.display import ColorRow, FigureStyle, Summary, add_key, count_text, make_axes
 from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import check_extra, name_missing_extra
 
@@ -51,7 +51,7 @@ def summarize_content(content: DamageMapContent) -> Summary:
         for name in CLASSES
         for color in [colors()[name]]
     ]
-    return Summary(f"DamageMap{SYNTHETIC_MARK if content.synthetic else ''}", head, facts, rows, "grades")
+    return Summary(f"DamageMap{FigureStyle.synthetic_mark if content.synthetic else ''}", head, facts, rows, "grades")
 
 
 def plot_content(content: DamageMapContent, image: Layer | None, axes: Axes | None, max_px: int) -> Axes:
@@ -59,7 +59,7 @@ def plot_content(content: DamageMapContent, image: Layer | None, axes: Axes | No
     from matplotlib.patheffects import withStroke
 
     buildings, counts = content.buildings, content.table.counts()
-    axes = make_axes(axes, WITH_KEY)
+    axes = make_axes(axes, FigureStyle.with_key_in)
     if image is not None:
         image.plot(axes, max_px=max_px)
         if image.grid.crs is not None and buildings.crs is not None:
@@ -77,7 +77,7 @@ def plot_content(content: DamageMapContent, image: Layer | None, axes: Axes | No
             rows.plot(ax=axes, facecolor=palette[name], edgecolor="0.3", linewidth=0.3)
     if view is not None:
         axes.set(xlim=view[0], ylim=view[1])
-    axes.set(xticks=[], yticks=[], xlabel="", ylabel="", title=f"Building damage{SYNTHETIC_MARK if content.synthetic else ''}")  # fmt: skip
+    axes.set(xticks=[], yticks=[], xlabel="", ylabel="", title=f"Building damage{FigureStyle.synthetic_mark if content.synthetic else ''}")  # fmt: skip
     return add_key(axes, [(colors()[name], f"{TITLES[name]} ({counts[name]})") for name in CLASSES if counts[name]])
 
 
@@ -91,7 +91,7 @@ def explore_content(content: DamageMapContent, tiles: str | None) -> folium.Map:
     check_extra("notebook")
     palette = {TITLES[name]: "#" + "".join(f"{value:02x}" for value in colors()[name]) for name in CLASSES}
     buildings = content.buildings[[*TOOLTIP, "geometry"]].assign(grade=content.table.classes.map(TITLES))
-    caption = f"Building damage{SYNTHETIC_MARK if content.synthetic else ''}"
+    caption = f"Building damage{FigureStyle.synthetic_mark if content.synthetic else ''}"
     return buildings.explore(
         "grade", categorical=True, categories=list(palette), cmap=list(palette.values()), tooltip=TOOLTIP, tiles=tiles,
         style_kwds=FILLED, legend_kwds={"caption": caption}, name=caption,

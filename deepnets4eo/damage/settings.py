@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from deepnets4eo.options import key, option, option_group
 from deepnets4eo.outputs import Language
-from deepnets4eo.registration import MAX_ROTATION_DEG, MAX_SHIFT_M, AssumeRegistered, MaxShift, PixelSize
+from deepnets4eo.registration import AssumeRegistered, MaxShift, PixelSize, SearchLimits
 
 INPUTS = "Inputs"
 NOT_SOUGHT = "none"  # value of `water`
@@ -64,8 +64,8 @@ class Settings:
     ] = None
     gsd_m: PixelSize = None
     motion: Literal["auto", "translation", "similarity", "affine"] = "auto"
-    max_shift_m: MaxShift = MAX_SHIFT_M
-    max_rotation_deg: Annotated[float, Field(ge=0, le=45)] = MAX_ROTATION_DEG
+    max_shift_m: MaxShift = SearchLimits.shift_m
+    max_rotation_deg: Annotated[float, Field(ge=0, le=45)] = SearchLimits.rotation_deg
     assume_registered: AssumeRegistered = False
     align: Annotated[bool, key("Move footprints onto the roofs.")] = True
     sensor: Annotated[Literal["auto", "optical"], key("auto refuses radar, which only a --model RUN can read.")] = (

@@ -5,18 +5,7 @@ from typing import TYPE_CHECKING
 from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .figures import (
-        MAX_PX,
-        SYNTHETIC_MARK,
-        WITH_KEY,
-        add_key,
-        color_patches,
-        draw_image,
-        drawn_text,
-        make_axes,
-        make_row,
-        stretch,
-    )
+    from .figures import FigureStyle, add_key, color_patches, draw_image, drawn_text, make_axes, make_row, stretch
     from .progress import progress_bar, watched_progress
     from .summary import MAX_NAMES, ColorRow, Summary, WithSummary, count_text, grid_facts, list_names
 else:
@@ -24,9 +13,7 @@ else:
         __name__,
         internal={
             ".figures": [
-                "MAX_PX",
-                "SYNTHETIC_MARK",
-                "WITH_KEY",
+                "FigureStyle",
                 "add_key",
                 "color_patches",
                 "draw_image",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.patches import Patch
 
-MAX_PX = 1000  # longer side of what is read for a figure
 STRETCH_PERCENT = (2, 98)
 SIDE_IN = 6.0
-WITH_KEY = (SIDE_IN + 2.0, SIDE_IN)  # inches of a figure with a key of colours
-SYNTHETIC_MARK = " (SYNTHETIC)"
+
+
+class FigureStyle:
+    """Sizes and marks that all figures share."""
+
+    max_px: ClassVar[int] = 1000  # longer side of what is read for a figure
+    with_key_in: ClassVar[tuple[float, float]] = (SIDE_IN + 2.0, SIDE_IN)  # inches of a figure with a key of colours
+    synthetic_mark: ClassVar[str] = " (SYNTHETIC)"
 
 
 def drawn_text(text: str) -> str:

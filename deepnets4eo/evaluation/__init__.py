@@ -61,7 +61,7 @@ else:
                 "load_legend",
             ],
             ".pairs": ["evaluate_files"],
-            ".report": ["confusion_csv", "confusion_figure", "headline", "percent", "ScoreNames"],
+            ".report": ["ScoreNames", "confusion_csv", "confusion_figure", "headline", "percent"],
             ".suspects": ["class_thresholds"],
             ".withheld": ["SplitMap"],
         },

@@ -19,7 +19,7 @@ from deepnets4eo.floods.water_date import NewWater, Recognised, Sample, Tile, Wa
 from deepnets4eo.floods.water_network import SceneTone
 from deepnets4eo.grid import Grid, mean_gsd_m
 from deepnets4eo.rasters import COLOURS, Layer
-from deepnets4eo.segmenters import DISPLAY_RGB, needed_stretch, show
+from deepnets4eo.segmenters import LayerInput, needed_stretch, show
 
 # What surfaces decide against a network gets a probability this close to one half.
 BARELY = 0.01
@@ -66,7 +66,7 @@ class SurfaceDate(WaterDate):
 
     def display(self, averaged: Layer, image: Layer) -> Layer:
         """Return the image stretched to 8 bits."""
-        return show(averaged, needed_stretch(DISPLAY_RGB, image))
+        return show(averaged, needed_stretch(LayerInput.display_rgb, image))
 
     def measure(self, sample: Sample, search: WaterSearch) -> SurfaceDate:
         date = replace(self, bands=tuple(sample.layer.band_names))

@@ -20,19 +20,10 @@ from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.errors import RunError
 from deepnets4eo.floods.optical import mirror_unseen
 from deepnets4eo.lazy import is_installed
-from deepnets4eo.segmenters import (
-    DISPLAY_RGB,
-    AnySize,
-    InputSpec,
-    Run,
-    RunFolder,
-    load_run,
-    shipped_run,
-    window_scalers,
-)
+from deepnets4eo.segmenters import AnySize, InputSpec, LayerInput, Run, RunFolder, load_run, shipped_run, window_scalers
 
 SHIPPED = "floods/water"
-INPUTS = InputSpec({"image": DISPLAY_RGB})
+INPUTS = InputSpec({"image": LayerInput.display_rgb})
 WATER = "water"  # class of its legend
 
 

@@ -24,8 +24,8 @@ from deepnets4eo.footprints.days import parse_days
 from deepnets4eo.footprints.files import read_table
 from deepnets4eo.footprints.read import DATE_COLUMNS, read_footprints
 from deepnets4eo.formats import (
-    WEB_ERRORS,
     Session,
+    WebRequest,
     check_online,
     failure_text,
     is_parquet,
@@ -36,9 +36,9 @@ from deepnets4eo.formats import (
 from deepnets4eo.grid import Box, box_text, check_box
 from deepnets4eo.jobs import new_output
 from deepnets4eo.lazy import name_missing_extra
-from deepnets4eo.osm.elements import NONE, closed_ways, lacks_nodes, no_buildings, with_incomplete, with_way_ids
+from deepnets4eo.osm.elements import ElementTags, closed_ways, lacks_nodes, no_buildings, with_incomplete, with_way_ids
 from deepnets4eo.osm.incomplete import incomplete_elements
-from deepnets4eo.osm.reading import AREA_TAGS, FORMATS, OSM_SUFFIXES
+from deepnets4eo.osm.reading import OsmFiles
 from deepnets4eo.outputs import count_of
 from deepnets4eo.polygons import write_vector
 
@@ -110,7 +110,7 @@ def find_buildings(
 
 def _read(reader: Callable[..., gpd.GeoDataFrame], name: str, *how: Any) -> gpd.GeoDataFrame:
     """Read the table of a source. Errors: InputError, which names the source."""
-    with vector_errors(f"buildings of {name}", FORMATS):
+    with vector_errors(f"buildings of {name}", OsmFiles.formats):
         return reader(name, *how)
 
 
@@ -122,7 +122,7 @@ def write_buildings(outlines: BuildingOutlines, out: str | Path, *, overwrite: b
 
 def _from_file(name: str, box: Box) -> gpd.GeoDataFrame:
     with vector_file(name) as path:
-        if path.suffix.lower() in OSM_SUFFIXES:
+        if path.suffix.lower() in OsmFiles.suffixes:
             return _from_osm_file(path, name, box)
         if is_parquet(path):
             return _from_parquet(path, name, box)
@@ -136,15 +136,15 @@ def _from_file(name: str, box: Box) -> gpd.GeoDataFrame:
 
 def _from_osm_file(path: Path, name: str, box: Box) -> gpd.GeoDataFrame:
     """Areas with a tag `building` of an OpenStreetMap file."""
-    settings = f"closed_ways_are_polygons={AREA_TAGS}\n[multipolygons]\nosm_id=yes\nosm_timestamp=yes\nattributes=building,location\n"
-    with tempfile.TemporaryDirectory() as folder, vector_errors(name, FORMATS):
+    settings = f"closed_ways_are_polygons={OsmFiles.area_tags}\n[multipolygons]\nosm_id=yes\nosm_timestamp=yes\nattributes=building,location\n"
+    with tempfile.TemporaryDirectory() as folder, vector_errors(name, OsmFiles.formats):
         file = Path(folder) / "osm.ini"
         file.write_text(settings, encoding="utf-8")
         table = read_ogr(
             path, name, sql='SELECT * FROM "multipolygons" WHERE building IS NOT NULL', bbox=box, CONFIG_FILE=str(file)
         )
     table = with_incomplete(table, *incomplete_elements(path, name))
-    table = table[~table["building"].isin(NONE) & ~no_buildings(table)]
+    table = table[~table["building"].isin(ElementTags.absent) & ~no_buildings(table)]
     table = table[~_left_out(lacks_nodes(table), name)]
     kinds = np.where(closed_ways(table), "way", "relation")
     ids = [f"{kind}/{number}" for kind, number in zip(kinds, with_way_ids(table), strict=True)]
@@ -252,7 +252,7 @@ def _ask(server: str, square: Box) -> list[Mapping[str, Any]]:
             server, seconds=SERVER_S + ANSWER_S, most_bytes=MAX_ANSWER_BYTES, data=data
         )
         content = json.loads(answer.content)
-    except (*WEB_ERRORS, RecursionError) as error:
+    except (*WebRequest.errors, RecursionError) as error:
         raise InputError(
             f"{server} did not answer for {box_text(square)}: {failure_text(error)}. Try again later, give another server's address, or an extract."
         ) from error

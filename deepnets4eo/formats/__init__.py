@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         vector_errors,
         vector_file,
     )
-    from .web import WEB_ERRORS, Session, failure_text, is_web_address
+    from .web import Session, WebRequest, failure_text, is_web_address
     from .xbd import read_xbd
     from .zarr import parse_zarr
 else:
@@ -94,7 +94,7 @@ else:
                 "vector_errors",
                 "vector_file",
             ],
-            ".web": ["WEB_ERRORS", "Session", "failure_text", "is_web_address"],
+            ".web": ["Session", "WebRequest", "failure_text", "is_web_address"],
             ".xbd": ["read_xbd"],
             ".zarr": ["parse_zarr"],
         },

@@ -17,7 +17,7 @@ from deepnets4eo.files import ARCHIVE_ERRORS
 from deepnets4eo.formats.array_info import ArrayInfo, damage_errors, is_number
 from deepnets4eo.formats.cf_words import CF_WORDS, CFWords
 from deepnets4eo.formats.drivers import read_head
-from deepnets4eo.formats.unpacking import MAX_TIMES_LARGER, PLAUSIBLE_BYTES
+from deepnets4eo.formats.unpacking import UnpackLimits
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MATLAB_BLOCK = 512  # bytes of MATLAB's own header before the signature
@@ -68,12 +68,12 @@ def open_array(path: Path, name: str) -> Any:
 def _check_chunks(path: Path, name: str, data: Any) -> None:
     """Refuse large chunks (InputError): each is unpacked whole for every window that touches it."""
     chunk_bytes = math.prod(data.chunks or ()) * data.dtype.itemsize
-    if chunk_bytes <= PLAUSIBLE_BYTES:
+    if chunk_bytes <= UnpackLimits.plausible_bytes:
         return
     limit, what = MAX_CHUNK_BYTES, f"more than {MAX_CHUNK_BYTES:,}"
     if data.id.get_num_chunks():
         packed_bytes = data.id.get_storage_size() // data.id.get_num_chunks()
-        limit = min(limit, max(MAX_TIMES_LARGER * packed_bytes, PLAUSIBLE_BYTES))
+        limit = min(limit, max(UnpackLimits.max_times_larger * packed_bytes, UnpackLimits.plausible_bytes))
         what = what if limit == MAX_CHUNK_BYTES else f"packed to {packed_bytes:,}"
     if chunk_bytes > limit:
         raise InputError(

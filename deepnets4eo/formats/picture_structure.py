@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.formats.remote_file import RemoteFile
-from deepnets4eo.formats.web import WEB_ERRORS, is_web_address
+from deepnets4eo.formats.web import WebRequest, is_web_address
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -93,7 +93,7 @@ def remote_orientation(address: str, driver: str) -> int:
     """Return the orientation of a picture at an address of http(s), by a few ranges of its bytes; upright if its server gives none."""
     try:
         return REMOTE_READERS[driver](RemoteFile(address))
-    except (*WEB_ERRORS, struct.error):  # GDAL, which reads it, names what is wrong
+    except (*WebRequest.errors, struct.error):  # GDAL, which reads it, names what is wrong
         return UPRIGHT
 
 

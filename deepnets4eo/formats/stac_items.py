@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 from deepnets4eo.addresses import name_of
 from deepnets4eo.errors import InputError, Reading, name_hint
 from deepnets4eo.formats.access import check_beside, is_remote
-from deepnets4eo.formats.web import MAX_BYTES, WEB_ERRORS, Session, failure_text, is_web_address
+from deepnets4eo.formats.web import Session, WebRequest, failure_text, is_web_address
 
 SUFFIXES = (".json", ".geojson")
 RASTERS = ("image/tiff", "image/jp2", "image/png", "image/jpeg", "image/vnd.stac.geotiff")
@@ -247,13 +247,13 @@ def fetch_document(
         posted: dict[str, Any] = {} if body is None else {"data": json.dumps(body).encode(), "headers": POSTS_JSON}
         try:
             answer = (session or Session(source)).read(source, **posted)
-        except WEB_ERRORS as error:
+        except WebRequest.errors as error:
             reason = failure_text(error)
             raise InputError(f"{source} could not be read: {reason}. Check the address and the network.") from error
         return answer.content, answer.address
     try:
         with Path(source).open("rb") as file:
-            return file.read(MAX_BYTES + 1), source
+            return file.read(WebRequest.max_bytes + 1), source
     except OSError as error:
         raise InputError(f"{source} could not be read: {error}. Check the file.") from error
 
@@ -261,7 +261,7 @@ def fetch_document(
 def parse_document(content: bytes) -> dict[str, Any] | None:
     """Return the JSON object of a document; None for other content, and more than MAX_BYTES."""
     try:
-        value = json.loads(content) if len(content) <= MAX_BYTES else None
+        value = json.loads(content) if len(content) <= WebRequest.max_bytes else None
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

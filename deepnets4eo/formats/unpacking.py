@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import numpy as np
 
@@ -21,16 +21,24 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.files import ARCHIVE_ERRORS
 from deepnets4eo.formats.drivers import read_head
 
-MAX_UNPACKED_BYTES = 2 << 30
-MAX_TIMES_LARGER = 200  # maps in XML or JSON pack to a twentieth
-PLAUSIBLE_BYTES = 64 << 20  # never too large, however small the packed file is
+
+class UnpackLimits:
+    """Limits on the size of unpacked files, against files made to fill the memory or the disk."""
+
+    max_bytes: ClassVar[int] = 2 << 30
+    max_times_larger: ClassVar[int] = 200  # maps in XML or JSON pack to a twentieth
+    plausible_bytes: ClassVar[int] = 64 << 20  # never too large, however small the packed file is
+
+
 MAX_FILES = 10_000  # in an archive
 CHUNK_BYTES = 1 << 20
 READABLE = (".shp", ".gpkg", ".geojson", ".json", ".fgb", ".parquet", ".geoparquet", ".kml", ".gml", ".osm", ".pbf")
 
 
 @contextmanager
-def unpack(path: Path, limit_bytes: int = MAX_UNPACKED_BYTES, plausible_bytes: int = PLAUSIBLE_BYTES) -> Iterator[Path]:
+def unpack(
+    path: Path, limit_bytes: int = UnpackLimits.max_bytes, plausible_bytes: int = UnpackLimits.plausible_bytes
+) -> Iterator[Path]:
     """Provide the file, or the file that it contains, within the context; InputError if damaged, too large or ambiguous."""
     head = b"" if path.is_dir() else read_head(path)
     packed = head.startswith((b"BZh", b"\x1f\x8b", b"PK\x03\x04"))
@@ -54,7 +62,7 @@ def unpack(path: Path, limit_bytes: int = MAX_UNPACKED_BYTES, plausible_bytes: i
 
 
 def check_array_sizes(
-    path: Path, limit_bytes: int = MAX_UNPACKED_BYTES, plausible_bytes: int = PLAUSIBLE_BYTES
+    path: Path, limit_bytes: int = UnpackLimits.max_bytes, plausible_bytes: int = UnpackLimits.plausible_bytes
 ) -> None:
     """Refuse a ZIP of arrays whose headers, also in archives within, announce too much or more than they hold."""
     with zipfile.ZipFile(path) as archive:
@@ -91,14 +99,14 @@ def check_unpacked_size(
     path: Path,
     unpacked_bytes: int,
     packed_bytes: int,
-    limit_bytes: int = MAX_UNPACKED_BYTES,
-    plausible_bytes: int = PLAUSIBLE_BYTES,
+    limit_bytes: int = UnpackLimits.max_bytes,
+    plausible_bytes: int = UnpackLimits.plausible_bytes,
 ) -> None:
     """Refuse content larger than the limit, or that no honest packing makes so small. Errors: InputError."""
     times = unpacked_bytes / max(packed_bytes, 1)
     if unpacked_bytes > limit_bytes:
         problem = f"more than {limit_bytes:,} bytes"
-    elif unpacked_bytes > plausible_bytes and times > MAX_TIMES_LARGER:
+    elif unpacked_bytes > plausible_bytes and times > UnpackLimits.max_times_larger:
         problem = f"{unpacked_bytes:,} bytes or more from {packed_bytes:,}"
     else:
         return

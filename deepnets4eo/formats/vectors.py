@@ -27,8 +27,8 @@ from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.formats.databases import open_database, stored_integers
 from deepnets4eo.formats.drivers import describe_head, leave_out_vector_drivers, read_head
-from deepnets4eo.formats.unpacking import MAX_UNPACKED_BYTES, check_unpacked_size, unpack
-from deepnets4eo.formats.web import SCHEMES, WEB_ERRORS, download, failure_text
+from deepnets4eo.formats.unpacking import UnpackLimits, check_unpacked_size, unpack
+from deepnets4eo.formats.web import WebRequest, download, failure_text
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -84,7 +84,7 @@ ROUNDED_FROM = 2.0**53  # from here on, 64-bit floats leave out whole numbers
 
 
 @contextmanager
-def vector_file(source: str | Path, limit_bytes: int = MAX_UNPACKED_BYTES) -> Iterator[Path]:
+def vector_file(source: str | Path, limit_bytes: int = UnpackLimits.max_bytes) -> Iterator[Path]:
     """Provide a local file for GDAL or pyarrow within the context, from a path, packed or not, or a web address; else InputError."""
     leave_out_vector_drivers()
     with ExitStack() as files:
@@ -300,13 +300,13 @@ def _local(name: str, limit_bytes: int) -> Iterator[Path]:
         yield Path(name).absolute()  # absolute: no name can pass for a driver's prefix
         return
     address = urlsplit(name)
-    if address.scheme not in SCHEMES:
+    if address.scheme not in WebRequest.schemes:
         raise InputError(f"{name} is no address that vector files are read from: http(s) alone. Download it.")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / (PurePosixPath(address.path).name or "downloaded")
         try:
             download(name, path, lambda written: check_unpacked_size(Path(name), written, written, limit_bytes))
-        except WEB_ERRORS as error:
+        except WebRequest.errors as error:
             if isinstance(error, InputError):
                 raise
             reason = failure_text(error)

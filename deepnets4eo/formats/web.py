@@ -18,22 +18,27 @@ from contextlib import contextmanager
 from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from deepnets4eo.addresses import without_secrets
 from deepnets4eo.formats.access import TIMEOUT_S
 
-SCHEMES = ("http", "https")
 REQUEST_S = 60.0  # of a document, with its redirects
 CONNECT_S = 15.0  # of one of a host's addresses
-MAX_BYTES = 16 << 20  # of a document
 MAX_SESSION_BYTES = 256 << 20  # of all documents of a search
 FILE_S, MAX_FILE_BYTES = 6 * 3600.0, 1 << 40  # of a file that is downloaded
 PIECE_BYTES = 1 << 20  # read at once
 HEAD_BYTES = 1 << 20  # of status lines, headers and the bodies of redirects
 STATE_HEADERS = ("ETag", "Last-Modified")
-WEB_ERRORS = (OSError, HTTPException, ValueError)  # of a request, whatever a server sends
+
+
+class WebRequest:
+    """Rules of requests: schemes, the limit of a document, and the errors of a request, whatever a server sends."""
+
+    schemes: ClassVar[tuple[str, ...]] = ("http", "https")
+    max_bytes: ClassVar[int] = 16 << 20
+    errors: ClassVar[tuple[type[OSError], type[HTTPException], type[ValueError]]] = (OSError, HTTPException, ValueError)
 
 
 class Answer(NamedTuple):
@@ -62,7 +67,7 @@ class Session:
         address: str,
         *,
         seconds: float = REQUEST_S,
-        most_bytes: int = MAX_BYTES,
+        most_bytes: int = WebRequest.max_bytes,
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
@@ -77,7 +82,7 @@ class Session:
         *,
         seconds: float = REQUEST_S,
         head_s: float | None = None,
-        most_bytes: int = MAX_BYTES,
+        most_bytes: int = WebRequest.max_bytes,
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Iterator[Any]:
@@ -112,7 +117,7 @@ class Session:
     def check(self, address: str) -> None:
         """Refuse (OSError) other schemes, and a private host where the user's is none. Names are looked up as they are connected to."""
         parts = urlsplit(address)
-        if parts.scheme not in SCHEMES or not parts.hostname:
+        if parts.scheme not in WebRequest.schemes or not parts.hostname:
             raise OSError(f"{without_secrets(address)} is no address of http or https")
         if not self.private and (parts.hostname == "localhost" or _is_private_number(parts.hostname)):
             raise _private(parts.hostname)
@@ -341,7 +346,7 @@ def _with_user(address: str, requested: str) -> str:
 def is_web_address(text: str) -> bool:
     """Return whether a text is an address of http or https."""
     try:
-        return urlsplit(text).scheme in SCHEMES
+        return urlsplit(text).scheme in WebRequest.schemes
     except ValueError:  # http://[
         return False
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from deepnets4eo.errors import InputError
 from deepnets4eo.fusion.streams import MEAN, EncoderFusion, first_weights, mask_absent_streams, total
 from deepnets4eo.segmentation import conv_block, he_init
-from deepnets4eo.segmenters import DEFAULT_ENCODER, create_model
+from deepnets4eo.segmenters import EncoderName, create_model
 
 FUSENET, V_FUSENET = "fusenet", "v-fusenet"
 EXAMPLES = "resnet18, resnext50_32x4d, se_resnet50, vgg16_bn, mobilenet_v2"
@@ -66,7 +66,7 @@ class SmpFusion(EncoderFusion):
             create_model(architecture, in_channels=size, weights=source, **arguments)
             for size, source in zip(self.sizes, first_weights(weights, len(self.sizes)), strict=True)
         ]
-        encoder_name = architecture.partition("/")[2] or encoder or DEFAULT_ENCODER
+        encoder_name = architecture.partition("/")[2] or encoder or EncoderName.default
         stages = [_stages(network, architecture, encoder_name) for network in networks]
         self.encoders = nn.ModuleList(nn.ModuleList(modules) for modules, _ in stages)
         self.with_image = stages[0][1]

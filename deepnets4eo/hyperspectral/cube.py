@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.addresses import file_name_of
-from deepnets4eo.display import MAX_PX, Summary, WithSummary, draw_image, grid_facts, make_axes, stretch
+from deepnets4eo.display import FigureStyle, Summary, WithSummary, draw_image, grid_facts, make_axes, stretch
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.inspection import bad_bands, measure_bands
@@ -109,7 +109,11 @@ class Cube(WithSummary):
         return [band for band, nm in zip(self.bands, centres, strict=True) if low_nm <= nm <= high_nm]
 
     def false_colour(
-        self, wavelengths_nm: Sequence[float] = COLOURS_NM, *, bands: Sequence[int] | None = None, max_px: int = MAX_PX
+        self,
+        wavelengths_nm: Sequence[float] = COLOURS_NM,
+        *,
+        bands: Sequence[int] | None = None,
+        max_px: int = FigureStyle.max_px,
     ) -> NDArray[np.uint8]:
         """Return three bands as red, green and blue, (3, h, w) uint8, stretched from the 2nd to the 98th percentile;
         black where not valid.
@@ -129,7 +133,7 @@ class Cube(WithSummary):
         *,
         wavelengths_nm: Sequence[float] = COLOURS_NM,
         bands: Sequence[int] | None = None,
-        max_px: int = MAX_PX,
+        max_px: int = FigureStyle.max_px,
     ) -> Axes:
         """Draw the cube in false colours, see `false_colour`; return the Axes, by default the Axes of a new figure."""
         grid, rgba = self._composite(wavelengths_nm, bands, max_px)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepnets4eo.display import SYNTHETIC_MARK
+from deepnets4eo.display import FigureStyle
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.evaluation import confusion_csv, confusion_figure
 from deepnets4eo.files import atomic_write, check_overwrite, read_json, write_text
@@ -79,7 +79,7 @@ def report(
         loaded = load_run(folder)
         metrics, split = _open_split(folder, loaded.card, data)
         options = replace(options or PredictOptions(), overwrite=True)
-        mark = SYNTHETIC_MARK if metrics.get("synthetic") else ""
+        mark = FigureStyle.synthetic_mark if metrics.get("synthetic") else ""
         out.mkdir(parents=True, exist_ok=True)
         maps = []
         for number, named in enumerate(split.scenes[:MAX_SCENES]):

@@ -16,7 +16,7 @@ from odc.geo.geobox import GeoBox
 from deepnets4eo.cards import ShippedModel
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import plain
-from deepnets4eo.formats import WEB_ERRORS, Session, check_online, is_remote, is_web_address
+from deepnets4eo.formats import Session, WebRequest, check_online, is_remote, is_web_address
 from deepnets4eo.outputs.input_files import RUN_CARD, files_behind
 from deepnets4eo.version import code_version
 
@@ -81,7 +81,7 @@ def file_state(name: str) -> Any:
         try:
             check_online(name)
             state = Session(name).state(name)
-        except (InputError, *WEB_ERRORS):
+        except (InputError, *WebRequest.errors):
             return None
         return state and [name_hash(name), *state]
     paths = set() if is_remote(name) else {path for path in files_behind(name) if path.exists()}

@@ -6,7 +6,7 @@ count too.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -15,14 +15,23 @@ from deepnets4eo.arrays import Mask
 if TYPE_CHECKING:
     import pandas as pd
 
-TEXT_TAGS = "other_tags"  # where GDAL puts the tags that have no column, as "key"=>"value"
 WAY_ID = "osm_way_id"  # of a way that GDAL has closed to an area; its osm_id is then missing
 ID_COLUMNS = ("osm_id", WAY_ID, "@id", "osmid", "full_id")
 KIND_COLUMNS = ("osm_type", "element_type", "element")  # node, way or relation
 WAY = r"^w(?:ay/|ay$|\d)"  # way/12 (Overpass), way (OSMnx), w12 (QuickOSM)
-WAY_COLUMNS = (WAY_ID, "@id", "full_id", *KIND_COLUMNS)
-TAINTED = "tainted"  # what osmtogeojson, as of Overpass Turbo, says of elements whose nodes are not all in its data
-NONE = ("", "no", "0", "False")  # values of a tag that say that something is not there
+
+
+class ElementTags:
+    """Columns and values that state what an element is."""
+
+    text: ClassVar[str] = "other_tags"  # where GDAL puts the tags that have no column, as "key"=>"value"
+    of_ways: ClassVar[tuple[str, ...]] = (WAY_ID, "@id", "full_id", *KIND_COLUMNS)
+    tainted: ClassVar[str] = (
+        "tainted"  # marks elements whose nodes are not all in the data, in files of osmtogeojson, as of Overpass Turbo
+    )
+    absent: ClassVar[tuple[str, ...]] = ("", "no", "0", "False")  # values of a tag for something that is not there
+
+
 GONE = ("no", "demolished", "razed", "removed")  # values of `building` where none stands, whatever else is said
 
 # What closed ways are, see the wiki of OpenStreetMap on areas: of these keys always areas, but for the values named in
@@ -55,8 +64,8 @@ def tag_values(table: pd.DataFrame, key: str) -> Any:
 
     if key in table.columns:
         column = table[key].astype("string").str.strip()
-    elif TEXT_TAGS in table.columns:
-        column = table[TEXT_TAGS].astype("string").str.extract(f'"{key}"=>"([^"]*)"', expand=False)
+    elif ElementTags.text in table.columns:
+        column = table[ElementTags.text].astype("string").str.extract(f'"{key}"=>"([^"]*)"', expand=False)
     else:
         column = pd.Series(pd.NA, index=table.index, dtype="string")
     return column.fillna("")
@@ -65,7 +74,7 @@ def tag_values(table: pd.DataFrame, key: str) -> Any:
 def closed_ways(table: pd.DataFrame) -> Mask:
     """Return (N,) bool: rows marked as ways, so that a polygon is a closed way and its tags decide whether it is an area."""
     ways = np.zeros(len(table), bool)
-    for name in WAY_COLUMNS:
+    for name in ElementTags.of_ways:
         if name in table.columns:
             text = table[name].astype("string").fillna("")
             ways |= (text != "" if name == WAY_ID else text.str.contains(WAY)).to_numpy(bool)
@@ -90,16 +99,16 @@ def no_buildings(table: pd.DataFrame) -> Mask:
     In any other table such rows are only looked for if it has both kinds. In a table without tags no row is excluded.
     """
     value = tag_values(table, "building")
-    building = ~value.isin(NONE).to_numpy(bool)
+    building = ~value.isin(ElementTags.absent).to_numpy(bool)
     element, other = np.zeros(len(table), bool), np.zeros(len(table), bool)
     for name in (name for name in (*ID_COLUMNS, *KIND_COLUMNS) if name in table.columns):
         element |= table[name].notna().to_numpy(bool)
     if table.index.dtype == object:  # ids beside the properties of GeoJSON
         element |= table.index.astype(str).str.match(r"(way|relation)/\d").astype(bool)
     for key in OTHER_THINGS:
-        other |= ~tag_values(table, key).isin(NONE).to_numpy(bool)
+        other |= ~tag_values(table, key).isin(ElementTags.absent).to_numpy(bool)
     known = building.any()
-    below = ~tag_values(table, "is_underground").isin((*NONE, "false")) | (
+    below = ~tag_values(table, "is_underground").isin((*ElementTags.absent, "false")) | (
         tag_values(table, "location") == "underground"
     )
     gone = (value.str.lower().isin(GONE) | below).to_numpy(bool)
@@ -108,7 +117,7 @@ def no_buildings(table: pd.DataFrame) -> Mask:
 
 def lacks_nodes(table: pd.DataFrame) -> Mask:
     """Return (N,) bool: rows of elements whose nodes are not all known, so that the outline is only a part."""
-    return np.asarray(tag_values(table, TAINTED).str.lower().isin(("true", "yes", "1")), bool)
+    return np.asarray(tag_values(table, ElementTags.tainted).str.lower().isin(("true", "yes", "1")), bool)
 
 
 def with_incomplete(table: pd.DataFrame, ways: set[int], relations: set[int]) -> pd.DataFrame:
@@ -119,7 +128,7 @@ def with_incomplete(table: pd.DataFrame, ways: set[int], relations: set[int]) ->
     for column, numbers in ((WAY_ID, ways), ("osm_id", relations)):
         if column in table.columns:
             lacking |= table[column].isin([str(number) for number in numbers]).to_numpy()
-    return table.assign(**{TAINTED: lacking})
+    return table.assign(**{ElementTags.tainted: lacking})
 
 
 def with_way_ids(table: pd.DataFrame) -> pd.Series:

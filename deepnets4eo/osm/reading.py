@@ -12,7 +12,7 @@ import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 import shapely
@@ -22,7 +22,7 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats import is_parquet, is_remote, is_undefined, read_ogr, read_unsorted, vector_errors, vector_file
 from deepnets4eo.grid import Grid
 from deepnets4eo.osm.covered_boxes import HALF_TURN, Boxes, may_cross, stated_boxes, west_and_east
-from deepnets4eo.osm.elements import TAINTED, TEXT_TAGS, WAY_COLUMNS, lacks_nodes, with_incomplete
+from deepnets4eo.osm.elements import ElementTags, lacks_nodes, with_incomplete
 from deepnets4eo.osm.incomplete import incomplete_elements
 from deepnets4eo.osm.rules import OsmRules
 from deepnets4eo.outputs import count_of
@@ -35,16 +35,21 @@ if TYPE_CHECKING:
     Source: TypeAlias = "str | Path | gpd.GeoDataFrame | gpd.GeoSeries"
     OsmSource: TypeAlias = "Source | Sequence[Source] | Mapping[str, Source]"
 
-OSM_SUFFIXES = {".osm", ".pbf"}
 AREAS = "multipolygons"
 OSM_LAYERS = ("points", "lines", AREAS)
+
+
 # Tags that make a closed way an area: GDAL's own list, and what the rules may name. area=yes always does. GDAL takes no
 # exceptions, such as natural=tree_row: `elements.makes_area` knows them.
-AREA_TAGS = (
-    "aeroway,amenity,boundary,building,craft,geological,historic,landuse,leisure,military,natural,office,place,shop,"
-    "sport,tourism,water,waterway=riverbank,highway=platform,public_transport=platform"
-)
-FORMATS = "OpenStreetMap (.osm, .osm.bz2, .pbf), GeoPackage, GeoJSON, GeoParquet or Shapefile"
+class OsmFiles:
+    """Files of OpenStreetMap that are read."""
+
+    suffixes: ClassVar[set[str]] = {".osm", ".pbf"}
+    formats: ClassVar[str] = "OpenStreetMap (.osm, .osm.bz2, .pbf), GeoPackage, GeoJSON, GeoParquet or Shapefile"
+    area_tags: ClassVar[str] = (
+        "aeroway,amenity,boundary,building,craft,geological,historic,landuse,leisure,military,natural,office,place,shop,"
+        "sport,tourism,water,waterway=riverbank,highway=platform,public_transport=platform"
+    )
 
 
 class Features(NamedTuple):
@@ -100,7 +105,7 @@ def read_area(path: str | Path) -> gpd.GeoSeries:
     _check_exists(path)
     import geopandas as gpd
 
-    with vector_file(path) as inner, vector_errors(str(path), FORMATS):
+    with vector_file(path) as inner, vector_errors(str(path), OsmFiles.formats):
         return (
             gpd.read_parquet(inner).geometry if is_parquet(inner) else read_ogr(inner, str(path), columns=[]).geometry
         )
@@ -130,7 +135,7 @@ def _read(source: Source, known_class: str | None, rules: OsmRules, area: Grid) 
     with vector_file(source) as path:
         if is_parquet(path):
             yield from _read_parquet(path, str(source), known_class, rules)
-        elif path.suffix.lower() in OSM_SUFFIXES:
+        elif path.suffix.lower() in OsmFiles.suffixes:
             yield from _read_osm(path, str(source), known_class, rules, area)
         else:
             yield from _read_vector(path, str(source), known_class, rules, area)
@@ -141,7 +146,7 @@ def _read_osm(path: Path, name: str, known_class: str | None, rules: OsmRules, a
     import pyogrio
 
     tagged = " OR ".join(f'"{key}" IS NOT NULL' for key in rules.class_keys)
-    with tempfile.TemporaryDirectory() as folder, vector_errors(name, FORMATS):
+    with tempfile.TemporaryDirectory() as folder, vector_errors(name, OsmFiles.formats):
         settings = Path(folder) / "osm.ini"
         settings.write_text(_osm_settings(rules.keys), encoding="utf-8")
         for layer in OSM_LAYERS:
@@ -175,13 +180,13 @@ def _osm_settings(keys: Sequence[str]) -> str:
     with_id = {layer: "yes" if layer == AREAS else "no" for layer in OSM_LAYERS}  # tells which were ways
     layers = "".join(f"[{layer}]\nosm_id={with_id[layer]}\n{shared}" for layer in OSM_LAYERS)
     unread = "".join(f"[{layer}]\nother_tags=no\n" for layer in ("multilinestrings", "other_relations"))
-    return f"closed_ways_are_polygons={AREA_TAGS}\nattribute_name_laundering=no\n{layers}{unread}"
+    return f"closed_ways_are_polygons={OsmFiles.area_tags}\nattribute_name_laundering=no\n{layers}{unread}"
 
 
 def _read_parquet(path: Path, name: str, known_class: str | None, rules: OsmRules) -> Iterator[Features]:
     import geopandas as gpd
 
-    with vector_errors(name, FORMATS):
+    with vector_errors(name, OsmFiles.formats):
         table = gpd.read_parquet(path)
         yield Features(rules.spread_tags(table), known_class, west_and_east(table.bounds.to_numpy()), name)
 
@@ -189,14 +194,18 @@ def _read_parquet(path: Path, name: str, known_class: str | None, rules: OsmRule
 def _read_vector(path: Path, name: str, known_class: str | None, rules: OsmRules, area: Grid) -> Iterator[Features]:
     import pyogrio
 
-    with vector_errors(name, FORMATS):
+    with vector_errors(name, OsmFiles.formats):
         layers = [str(layer) for layer, kind in pyogrio.list_layers(path) if kind is not None]
         if not layers:
-            raise InputError(f"{name} has no layer with geometry. Expected {FORMATS}.")
+            raise InputError(f"{name} has no layer with geometry. Expected {OsmFiles.formats}.")
         for layer in layers:
             info = pyogrio.read_info(path, layer=layer, force_total_bounds=True)
             fields = {str(field) for field in info["fields"]}
-            columns = [key for key in (*rules.keys, *WAY_COLUMNS, TEXT_TAGS, TAINTED) if key in fields]
+            columns = [
+                key
+                for key in (*rules.keys, *ElementTags.of_ways, ElementTags.text, ElementTags.tainted)
+                if key in fields
+            ]
             box = None if is_undefined(info["crs"]) else _box_in(info["crs"], area, name)
             table, partial = _whole_areas(read_ogr(path, name, layer=layer, columns=columns, bbox=box), name)
             known = known_class or (layer if layer in rules.names else None)
@@ -249,4 +258,4 @@ def _check_crs(part: Features, area: Grid) -> None:
 
 def _check_exists(path: str | Path) -> None:
     if not is_remote(str(path)) and not Path(path).exists():
-        raise InputError(f"{path} does not exist. Check the path; expected {FORMATS}.")
+        raise InputError(f"{path} does not exist. Check the path; expected {OsmFiles.formats}.")

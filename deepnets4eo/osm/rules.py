@@ -18,7 +18,7 @@ import numpy as np
 from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.files import parse_yaml, read_yaml
-from deepnets4eo.osm.elements import NONE, TEXT_TAGS, closed_ways, makes_area, tag_values
+from deepnets4eo.osm.elements import ElementTags, closed_ways, makes_area, tag_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,7 +146,7 @@ class OsmRules:
 
     def spread_tags(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return the table with tags that GDAL put into one text column spread over columns, only the tags that the rules use."""
-        if TEXT_TAGS not in table.columns:
+        if ElementTags.text not in table.columns:
             return table
         absent = [key for key in self.keys if key not in table.columns]
         return table.assign(**{key: tag_values(table, key) for key in absent})
@@ -175,7 +175,7 @@ def _tagged(table: pd.DataFrame, key: str, values: Sequence[str]) -> Mask:
     column = table[key]
     if ANY in values:
         text = column.astype("string").str.strip().fillna("")
-        return (~text.isin(NONE)).to_numpy(bool)
+        return (~text.isin(ElementTags.absent)).to_numpy(bool)
     return column.isin(list(values)).to_numpy(bool)
 
 

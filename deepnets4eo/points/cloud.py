@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 Bounds: TypeAlias = tuple[float, float, float, float]  # x_min, y_min, x_max, y_max in metres
 ABOUT = ("xyz", "withheld", "crs", "source", "synthetic", "asprs")  # fields that are no measurements
-NOISE_CODES = (7, 18)  # ASPRS: low and high noise
-MAX_COORDINATE = 1e10  # some 250 times round the earth in metres: beyond lies a damaged header
 MAX_NAMED = 10  # codes in a message
 NOISE = "noise"
 
@@ -55,6 +53,12 @@ class PointCloud:
     5
     """
 
+    noise_codes: ClassVar[tuple[int, ...]] = (7, 18)  # ASPRS: low and high noise
+    vegetation_codes: ClassVar[tuple[int, ...]] = (3, 4, 5)
+    max_coordinate: ClassVar[float] = (
+        1e10  # some 250 times round the earth in metres: a header with larger ones is damaged
+    )
+
     xyz: NDArray[np.float64]
     colour: NDArray[np.uint8] | None = None
     near_infrared: NDArray[np.uint8] | None = None
@@ -73,12 +77,12 @@ class PointCloud:
             raise InputError(
                 f"{self.source}: coordinates of shape {self.xyz.shape}; expected (N, 3), x, y and z of at least one point"
             )
-        usable = np.abs(self.xyz) <= MAX_COORDINATE
+        usable = np.abs(self.xyz) <= PointCloud.max_coordinate
         if not usable.all():
             wrong, first = int((~usable.all(axis=1)).sum()), self.xyz[~usable][0]
             raise InputError(
                 f"{self.source}: {wrong:,} of {len(self):,} points have coordinates that are not finite numbers up to "
-                f"{MAX_COORDINATE:.0e}, such as {first:.6g}. Remove them, or correct the scales and offsets of the file"
+                f"{PointCloud.max_coordinate:.0e}, such as {first:.6g}. Remove them, or correct the scales and offsets of the file"
             )
         for name, values in (self.measurements() | {"withheld": self.withheld}).items():
             if values is not None and len(values) != len(self):
@@ -99,7 +103,7 @@ class PointCloud:
         """(N,) bool, which points are classified as noise: 7 and 18 of ASPRS."""
         if self.classification is None or not self.asprs:
             return np.zeros(len(self), bool)
-        return np.asarray(np.isin(self.classification, NOISE_CODES))
+        return np.asarray(np.isin(self.classification, PointCloud.noise_codes))
 
     @property
     def counted(self) -> Mask:
@@ -172,7 +176,7 @@ def has_asprs_noise(legend: Legend) -> bool:
     """Return whether 7 and 18 are noise in files of a legend, as ASPRS has it: no class of another name has these codes."""
     names = {entry.value: entry.name for entry in legend.classes}
     names |= {stored: names.get(value, "") for stored, value in legend.file_values.items()}
-    return all(NOISE in names.get(code, NOISE) for code in NOISE_CODES)
+    return all(NOISE in names.get(code, NOISE) for code in PointCloud.noise_codes)
 
 
 def legend_codes(cloud: PointCloud, legend: Legend, *, unknown_is_void: bool = False) -> NDArray[np.uint8]:

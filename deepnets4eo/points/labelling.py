@@ -21,7 +21,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import apply_affine, transformer
 from deepnets4eo.jobs import Executor, JobOutput, Progress, Scratch, SharedWork
 from deepnets4eo.lazy import name_missing_extra
-from deepnets4eo.points.cloud import NOISE_CODES, PointCloud
+from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.colourise import Orthophoto
 from deepnets4eo.points.files import CloudFile, open_cloud
 from deepnets4eo.points.label_options import LabelOptions, LabelResult
@@ -294,7 +294,7 @@ def _count(out: Path, legend: Legend, done: LabelProgress) -> LabelResult:
         codes += np.bincount(part[:, 0], minlength=256)
         propagated += int(part[:, 3].sum())
     counts = {entry.name: int(codes[entry.value]) for entry in legend.classes if codes[entry.value]}
-    noise = sum(int(codes[code]) for code in NOISE_CODES if code not in legend.values)
+    noise = sum(int(codes[code]) for code in PointCloud.noise_codes if code not in legend.values)
     withheld = len(labels) - done.open_tiles().own_points
     without = int(codes[VOID]) - withheld
     return LabelResult(out, len(labels), counts, propagated, without, done.without_colour, noise, withheld)

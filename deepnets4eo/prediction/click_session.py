@@ -16,9 +16,8 @@ from deepnets4eo.arrays import Batch, ByteImage, FloatImage, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.prediction.options import Measure
-from deepnets4eo.segmenters import NetworkSegmenter, last_layer
-from deepnets4eo.segmenters.clicks import MAX_CLICK, RADIUS_PX, Clicks
-from deepnets4eo.segmenters.inputs import CLICKS
+from deepnets4eo.segmenters import InputSpec, NetworkSegmenter, last_layer
+from deepnets4eo.segmenters.clicks import ClickDisc, Clicks
 from deepnets4eo.segmenters.segmenter import STRIDE_PX
 from deepnets4eo.tiling import best_class, entropy
 
@@ -86,7 +85,7 @@ class ClickSession:
         weights: list[Tensor] | None = None,
     ) -> None:
         inputs, count = segmenter.inputs, segmenter.legend.num_classes
-        self.takes_clicks = CLICKS in inputs.layers
+        self.takes_clicks = InputSpec.click_layer in inputs.layers
         own = inputs.in_channels - (count if self.takes_clicks else 0)
         if len(image) not in (own, inputs.in_channels):
             raise InputError(
@@ -176,7 +175,7 @@ class ClickSession:
         if not self.takes_clicks:
             return image
         seen = self.clicks if discs else Clicks.none()
-        return np.concatenate([image, seen.channels(self.num_classes, window).astype(np.float32) / MAX_CLICK])
+        return np.concatenate([image, seen.channels(self.num_classes, window).astype(np.float32) / ClickDisc.peak])
 
     def _predict(self) -> FloatImage:
         return self.segmenter.predict_proba(self.batch())[0]
@@ -257,11 +256,14 @@ def next_click(session: ClickSession, measure: Measure = "entropy", where: Mask 
         worth = 1 - (best[1] - best[0])
     else:
         worth = entropy(session.probabilities)
-    worth = uniform_filter(worth, 2 * RADIUS_PX + 1, mode="constant", cval=float(worth.min()))
+    worth = uniform_filter(worth, 2 * ClickDisc.radius_px + 1, mode="constant", cval=float(worth.min()))
     if where is not None:
         worth[~where] = -np.inf
     for row, col in session.clicks.pixels:
-        rows, cols = (slice(max(centre - 2 * RADIUS_PX, 0), centre + 2 * RADIUS_PX + 1) for centre in (row, col))
+        rows, cols = (
+            slice(max(centre - 2 * ClickDisc.radius_px, 0), centre + 2 * ClickDisc.radius_px + 1)
+            for centre in (row, col)
+        )
         worth[rows, cols] = -np.inf
     row, col = divmod(int(worth.argmax()), worth.shape[1])
     return row, col

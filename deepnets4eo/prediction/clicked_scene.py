@@ -24,9 +24,8 @@ from deepnets4eo.grid import Grid, apply_affine, blocks
 from deepnets4eo.prediction.click_session import USUAL, Adaptation, adapt, adapted_weights
 from deepnets4eo.prediction.preparation import prepare_scene
 from deepnets4eo.rasters import Layer, Scene
-from deepnets4eo.segmenters import NetworkSegmenter, Run
+from deepnets4eo.segmenters import InputSpec, NetworkSegmenter, Run
 from deepnets4eo.segmenters.clicks import Clicks
-from deepnets4eo.segmenters.inputs import CLICKS
 
 CLASS = "class"
 BLOCK_PX = 256
@@ -102,9 +101,9 @@ def show_clicks(
     segmenter = _adapted(network, labelled, clicks, adaptation) if adaptation.steps and len(clicks) else network
     taught = replace(run, segmenter=segmenter, card=run.card | {"clicks_sha256": sha256(points)})
     with TemporaryDirectory(prefix="clicks-") as folder:
-        if CLICKS in run.inputs.layers:
+        if InputSpec.click_layer in run.inputs.layers:
             layer = _write_layer(Path(folder) / "clicks.tif", labelled.grid, clicks, run.legend)
-            scene = Scene({**scene.layers, CLICKS: Layer.open(layer)}, scene.grid)
+            scene = Scene({**scene.layers, InputSpec.click_layer: Layer.open(layer)}, scene.grid)
         yield taught, scene
 
 

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.display import (
-    SYNTHETIC_MARK,
-    WITH_KEY,
+    FigureStyle,
     Summary,
     add_key,
     count_text,
@@ -75,7 +74,7 @@ def layer_summary(layer: Readable) -> Summary:
 
 def scene_summary(grid: Grid, layers: Mapping[str, Readable]) -> Summary:
     """Return the grid, and bands and source of each layer; reads no pixel."""
-    marks = {name: SYNTHETIC_MARK if layer.synthetic else "" for name, layer in layers.items()}
+    marks = {name: FigureStyle.synthetic_mark if layer.synthetic else "" for name, layer in layers.items()}
     facts = {name: f"{band_text(layer)}, {layer.source}{marks[name]}" for name, layer in layers.items()}
     return Summary("Scene", grid_facts(grid), facts)
 
@@ -93,7 +92,7 @@ def plot_layers(layers: Mapping[str, Readable], legends: Mapping[str, Legend | N
     row = make_row(len(layers), with_key=any(legends.get(name) or layer.legend for name, layer in layers.items()))
     for (name, layer), axes in zip(layers.items(), row, strict=True):
         plot_layer(layer, axes, None, legends.get(name), max_px)
-        axes.set_title(f"{drawn_text(name)}{SYNTHETIC_MARK if layer.synthetic else ''}")
+        axes.set_title(f"{drawn_text(name)}{FigureStyle.synthetic_mark if layer.synthetic else ''}")
     return row
 
 
@@ -101,7 +100,7 @@ def plot_layer(
     layer: Readable, axes: Axes | None, bands: Sequence[int] | None, legend: Legend | None, max_px: int
 ) -> Axes:
     """See `Layer.plot`."""
-    title = f"{file_name_of(layer.source)}{SYNTHETIC_MARK if layer.synthetic else ''}"
+    title = f"{file_name_of(layer.source)}{FigureStyle.synthetic_mark if layer.synthetic else ''}"
     legend = legend if legend is not None or bands is not None else layer.legend
     if legend is not None:
         return plot_labels(layer, title, legend, axes, max_px)
@@ -122,7 +121,7 @@ def plot_bands(layer: Readable, title: str, bands: Sequence[int] | None, axes: A
 def plot_labels(layer: Readable, title: str, legend: Legend, axes: Axes | None, max_px: int) -> Axes:
     """Draw label values, or colours, in the colours of a legend, with a key of its classes in the picture."""
     values, coarse = coarse_labels(layer, max_px, legend)
-    axes = draw_image(make_axes(axes, WITH_KEY), legend.decode(values).transpose(1, 2, 0), coarse, title)
+    axes = draw_image(make_axes(axes, FigureStyle.with_key_in), legend.decode(values).transpose(1, 2, 0), coarse, title)
     present = np.unique(values)
     return add_key(axes, [(entry.color, entry.name) for entry in legend.classes if entry.value in present])
 

@@ -20,7 +20,7 @@ from odc.geo.geobox import GeoBox
 
 from deepnets4eo.arrays import Floats, Mask, Pixels
 from deepnets4eo.cards import VOID, EmbeddingCard, Legend, split_card
-from deepnets4eo.display import MAX_PX, Summary, WithSummary
+from deepnets4eo.display import FigureStyle, Summary, WithSummary
 from deepnets4eo.errors import GridError, InputError, check_choice
 from deepnets4eo.formats import Asset, Declared, StoredValues, asset_of
 from deepnets4eo.grid import (
@@ -469,7 +469,7 @@ class Layer(OnGrid, WithSummary):
         *,
         bands: Sequence[int] | None = None,
         legend: Legend | None = None,
-        max_px: int = MAX_PX,
+        max_px: int = FigureStyle.max_px,
     ) -> Axes:
         """Draw the layer: bands stretched between their 2nd and 98th percentile, labels in the colours of a legend.
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.cards import Legend
-from deepnets4eo.display import MAX_PX, Summary, WithSummary
+from deepnets4eo.display import FigureStyle, Summary, WithSummary
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window, crop, whole
 from deepnets4eo.lazy import name_missing_extra
@@ -157,7 +157,7 @@ class Scene(OnGrid, WithSummary):
         sample["valid"] = valid
         return sample
 
-    def plot(self, *, legend: Legend | None = None, max_px: int = MAX_PX) -> list[Axes]:
+    def plot(self, *, legend: Legend | None = None, max_px: int = FigureStyle.max_px) -> list[Axes]:
         """Draw the layers next to each other in a new figure, as `Layer.plot` does; return the Axes of each. legend : of `labels`."""
         return plot_layers(self.layers, {Scene.label_layer: legend}, max_px)
 

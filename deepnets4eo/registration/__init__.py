@@ -11,17 +11,7 @@ from deepnets4eo.lazy import lazy_names
 if TYPE_CHECKING:
     from .align import assume_registered as assume_registered, register as register
     from .matchers import disk_lightglue as disk_lightglue, superpoint as superpoint
-    from .options import (
-        MAX_ROTATION_DEG,
-        MAX_SHIFT_M,
-        NEAR_ROTATION_DEG,
-        AssumeRegistered,
-        MaxRotation,
-        MaxShift,
-        Motion,
-        PixelSize,
-        RegisterOptions,
-    )
+    from .options import AssumeRegistered, MaxRotation, MaxShift, Motion, PixelSize, RegisterOptions, SearchLimits
     from .pair import (
         UNMOVED,
         ImagePair as ImagePair,
@@ -44,15 +34,13 @@ else:
         },
         internal={
             ".options": [
-                "MAX_ROTATION_DEG",
-                "MAX_SHIFT_M",
-                "NEAR_ROTATION_DEG",
                 "AssumeRegistered",
                 "MaxRotation",
                 "MaxShift",
                 "Motion",
                 "PixelSize",
                 "RegisterOptions",
+                "SearchLimits",
             ],
             ".pair": ["UNMOVED", "MotionMatrix", "RegisteredPair", "Role"],
             ".result": ["RegistrationQuality"],

@@ -30,7 +30,7 @@ from deepnets4eo.registration.coarse import PART_PX, coarse_model, coarse_shift,
 from deepnets4eo.registration.fit import MODELS, scale_and_turn
 from deepnets4eo.registration.ground import MetricFrame
 from deepnets4eo.registration.matchers import Matcher, matched_model
-from deepnets4eo.registration.options import MAX_ROTATION_DEG, MAX_SHIFT_M, NEAR_ROTATION_DEG
+from deepnets4eo.registration.options import SearchLimits
 from deepnets4eo.registration.result import QualityThresholds, Registration, RegistrationQuality, halves_agree
 from deepnets4eo.registration.tiepoints import IDENTITY, Matches, SampledPair, Search, make_pair, match_spread
 
@@ -44,8 +44,8 @@ def register(
     post: Layer,
     *,
     model: ModelChoice = "auto",
-    max_shift_m: float = MAX_SHIFT_M,
-    max_rotation_deg: float = MAX_ROTATION_DEG,
+    max_shift_m: float = SearchLimits.shift_m,
+    max_rotation_deg: float = SearchLimits.rotation_deg,
     seed: int = 0,
     matcher: Matcher | None = None,
 ) -> Registration:
@@ -93,7 +93,7 @@ def register(
         )
     task = AttemptTask(pair, fine_search(pair), model, max_shift_m, seed)
     first = coarse_model(pair, max_shift_m, seed)
-    near = QualityThresholds(max_rotation_deg=min(max_rotation_deg, NEAR_ROTATION_DEG))
+    near = QualityThresholds(max_rotation_deg=min(max_rotation_deg, SearchLimits.near_rotation_deg))
     attempt = task.attempt(first, near)
     attempt = _try_small_windows(task, attempt, first, near)
     if attempt.status != "ok" and model != "translation" and not attempt.unambiguous:
@@ -126,7 +126,7 @@ def _try_small_windows(task: AttemptTask, first: Attempt, start: Affine, limits:
     if first.status == "ok":
         return first
     start = start if first.status == "failed" else first.fitted.affine
-    turned = abs(scale_and_turn(start)[2]) > NEAR_ROTATION_DEG
+    turned = abs(scale_and_turn(start)[2]) > SearchLimits.near_rotation_deg
     attempt = task.with_small_windows.attempt(start, stricter(limits), turned=turned)
     return attempt if attempt.better_than(first) else first
 
@@ -152,7 +152,7 @@ def _try_matches(task: AttemptTask, first: Attempt, matcher: Matcher, max_rotati
     if start is None:
         return first
     limits = stricter(QualityThresholds(max_rotation_deg=max_rotation_deg))
-    turned = abs(scale_and_turn(start)[2]) > NEAR_ROTATION_DEG
+    turned = abs(scale_and_turn(start)[2]) > SearchLimits.near_rotation_deg
     attempt = _try_small_windows(task, task.attempt(start, limits, turned=turned), start, limits)
     return attempt if attempt.better_than(first) else first
 

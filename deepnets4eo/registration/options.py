@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from deepnets4eo.options import SeedKey, key, option, option_group
 
-MAX_SHIFT_M = 30.0
-NEAR_ROTATION_DEG = 3.0  # georeferenced pairs seldom lie turned by more; farther turns need a search over all of them
-MAX_ROTATION_DEG = 30.0
+
+class SearchLimits:
+    """Default limits of the search of a registration."""
+
+    shift_m: ClassVar[float] = 30.0
+    rotation_deg: ClassVar[float] = 30.0
+    near_rotation_deg: ClassVar[float] = (
+        3.0  # georeferenced pairs are seldom turned by more; larger turns need a search over all of them
+    )
+
 
 Motion: TypeAlias = Annotated[
     Literal["auto", "translation", "similarity", "affine"],
@@ -43,6 +50,6 @@ class RegisterOptions:
     gsd_m: PixelSize = None
     layer: Annotated[str | None, key("Layer of the footprints' file.")] = None
     motion: Motion = "auto"
-    max_shift_m: MaxShift = MAX_SHIFT_M
-    max_rotation_deg: MaxRotation = MAX_ROTATION_DEG
+    max_shift_m: MaxShift = SearchLimits.shift_m
+    max_rotation_deg: MaxRotation = SearchLimits.rotation_deg
     seed: SeedKey = 0

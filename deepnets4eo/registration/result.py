@@ -19,7 +19,7 @@ from deepnets4eo.display import Summary, WithSummary, grid_facts
 from deepnets4eo.grid import Grid, apply_affine
 from deepnets4eo.rasters import length_unit
 from deepnets4eo.registration.ground import crs_change
-from deepnets4eo.registration.options import MAX_ROTATION_DEG
+from deepnets4eo.registration.options import SearchLimits
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame
@@ -78,7 +78,7 @@ class QualityThresholds:
     max_residual_px: float = 3.0
     max_residual_m: float = 3.0
     scale: tuple[float, float] = (0.9, 1.1)
-    max_rotation_deg: float = MAX_ROTATION_DEG
+    max_rotation_deg: float = SearchLimits.rotation_deg
     min_gain: float = 0.02  # of gradient correlation, where the shift is larger than a pixel
     good_improved: float = 0.6
     min_improved: float = 0.4

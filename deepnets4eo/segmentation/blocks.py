@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,9 +16,20 @@ Order = Literal["conv-bn-relu", "conv-relu-bn"]
 NORM_FIRST: Order = "conv-bn-relu"
 RELU_FIRST: Order = "conv-relu-bn"
 ORDERS = (NORM_FIRST, RELU_FIRST)
-WIDTH = 64  # channels of VGG-16's first stage
-STAGES = ((1, 1), (2, 2), (4, 4, 4), (8, 8, 8), (8, 8, 8))  # convolutions of each encoder stage, relative to the first
-STRIDE_PX = 2 ** len(STAGES)
+
+
+class Vgg16:
+    """The encoder of VGG-16."""
+
+    width: ClassVar[int] = 64  # channels of the first stage
+    stages: ClassVar[tuple[tuple[int, ...], ...]] = (
+        (1, 1),
+        (2, 2),
+        (4, 4, 4),
+        (8, 8, 8),
+        (8, 8, 8),
+    )  # convolutions, relative to the first
+    stride_px: ClassVar[int] = 2 ** len(stages)
 
 
 def conv_block(channels: Sequence[int], order: Order = NORM_FIRST) -> nn.Sequential:
@@ -146,15 +157,15 @@ class SegNetEncoder(nn.Module):
     14723136
     """
 
-    def __init__(self, in_channels: int, *, width: int = WIDTH, order: Order = NORM_FIRST) -> None:
+    def __init__(self, in_channels: int, *, width: int = Vgg16.width, order: Order = NORM_FIRST) -> None:
         super().__init__()
         if in_channels < 1 or width < 1:
             raise InputError(f"an encoder got in_channels={in_channels}, width={width}; both must be at least 1.")
         self.in_channels, self.width = in_channels, width
-        before = [in_channels, *(stage[-1] * width for stage in STAGES)]
+        before = [in_channels, *(stage[-1] * width for stage in Vgg16.stages)]
         self.stages = nn.ModuleList(
             conv_block([start, *(relative * width for relative in stage)], order)
-            for start, stage in zip(before, STAGES, strict=False)
+            for start, stage in zip(before, Vgg16.stages, strict=False)
         )
 
     def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -182,11 +193,11 @@ class SegNetDecoder(nn.Module):
     14719872
     """
 
-    def __init__(self, *, width: int = WIDTH, order: Order = NORM_FIRST) -> None:
+    def __init__(self, *, width: int = Vgg16.width, order: Order = NORM_FIRST) -> None:
         super().__init__()
         self.width = width
-        inner = [(*reversed(stage), before[-1]) for before, stage in itertools.pairwise(STAGES)]
-        chains = [*reversed(inner), STAGES[0]]
+        inner = [(*reversed(stage), before[-1]) for before, stage in itertools.pairwise(Vgg16.stages)]
+        chains = [*reversed(inner), Vgg16.stages[0]]
         self.stages = nn.ModuleList(conv_block([relative * width for relative in chain], order) for chain in chains)
 
     @property

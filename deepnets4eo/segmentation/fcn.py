@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmentation.blocks import STRIDE_PX, WIDTH, SegNetEncoder, he_init, pad_to_stride
+from deepnets4eo.segmentation.blocks import SegNetEncoder, Vgg16, he_init, pad_to_stride
 from deepnets4eo.segmentation.weights import load_encoder
 
 STRIDES = (32, 16, 8)
@@ -51,7 +51,7 @@ class FCN(nn.Module):
         *,
         stride: int = STRIDES[-1],
         hidden: int = HIDDEN,
-        width: int = WIDTH,
+        width: int = Vgg16.width,
         weights: str | Path | None = None,
     ) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class FCN(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """(N, C, H, W) float32, scaled as its inputs are → logits (N, K, H, W)."""
         height, width = image.shape[2:]
-        maps, pooled = pad_to_stride(image, STRIDE_PX), []
+        maps, pooled = pad_to_stride(image, Vgg16.stride_px), []
         for stage in self.encoder.stages:
             maps = F.max_pool2d(stage(maps), 2)
             pooled.append(maps)

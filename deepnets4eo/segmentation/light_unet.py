@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters import LEVEL_CHANNELS, LITE0, AnySize, EfficientNetLite0, SameConv, create_model
+from deepnets4eo.segmenters import LEVEL_CHANNELS, AnySize, EfficientNetLite0, EncoderName, SameConv, create_model
 
 ENCODER_CHANNELS = (64, 64, 128, 256)  # of its first convolution and of its layers, as many as the decoder has stages
 ENCODER_BLOCKS = {"resnet18": (2, 2, 2), "resnet34": (3, 4, 6)}  # of each layer
@@ -149,17 +149,17 @@ def light_unet(
     """
     if not 0 <= unscaled_bands < in_channels:
         raise InputError(f"unscaled_bands is {unscaled_bands}, expected 0 to {in_channels - 1} of {in_channels} bands.")
-    if encoder not in (known := [*ENCODER_BLOCKS, LITE0]):
+    if encoder not in (known := [*ENCODER_BLOCKS, EncoderName.lite0]):
         raise InputError(f"encoder {encoder!r} is unknown to light-unet. Choose from {', '.join(known)}.")
-    levels = LEVEL_CHANNELS if encoder == LITE0 else ENCODER_CHANNELS
+    levels = LEVEL_CHANNELS if encoder == EncoderName.lite0 else ENCODER_CHANNELS
     if not 2 <= len(decoder_channels) < len(levels):
         raise InputError(
             f"decoder_channels is {list(decoder_channels)}, expected {' or '.join(map(str, range(2, len(levels))))} numbers of "
             f"channels with {encoder}."
         )
-    if not 0 <= frozen_levels <= (len(decoder_channels) + 1 if encoder == LITE0 else 0):
+    if not 0 <= frozen_levels <= (len(decoder_channels) + 1 if encoder == EncoderName.lite0 else 0):
         raise InputError(
-            f"frozen_levels is {frozen_levels} with {encoder} and {len(decoder_channels) + 1} scales. Only those of {LITE0} can be frozen."
+            f"frozen_levels is {frozen_levels} with {encoder} and {len(decoder_channels) + 1} scales. Only those of {EncoderName.lite0} can be frozen."
         )
     first = _encoder(encoder, in_channels, len(decoder_channels), unscaled_bands, frozen_levels)
     if weights is not None:
@@ -173,7 +173,7 @@ def light_unet(
 def _encoder(name: str, in_channels: int, stages: int, unscaled_bands: int, frozen_levels: int) -> nn.Module:
     """Return the encoder of this name with maps for the decoder's number of stages, and set the bands that stay unscaled."""
     encoder: Any
-    if name == LITE0:
+    if name == EncoderName.lite0:
         encoder = EfficientNetLite0(in_channels, stages + 1, ScaledSameConv, frozen_levels)
         first = encoder.conv_stem
     else:
@@ -190,8 +190,10 @@ def _load_weights(module: Any, encoder: str, weights: str, bands: Sequence[str])
     if is_local(weights):
         load_pretrained(module, weights, bands=bands)
         return
-    if encoder == LITE0:
-        raise InputError(f"weights {weights!r} of {encoder} are unknown. Take {LITE0}, or a .safetensors file.")
+    if encoder == EncoderName.lite0:
+        raise InputError(
+            f"weights {weights!r} of {encoder} are unknown. Take {EncoderName.lite0}, or a .safetensors file."
+        )
     whole: Any = create_model(
         "unet", in_channels=module.conv1.in_channels, num_classes=1, encoder=encoder, weights=weights
     )

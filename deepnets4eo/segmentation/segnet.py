@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmentation.blocks import (
     NORM_FIRST,
-    STRIDE_PX,
-    WIDTH,
     Order,
     SegNetDecoder,
     SegNetEncoder,
+    Vgg16,
     he_init,
     pad_to_stride,
 )
@@ -54,7 +53,7 @@ class SegNet(nn.Module):
         in_channels: int,
         num_classes: int,
         *,
-        width: int = WIDTH,
+        width: int = Vgg16.width,
         order: Order = NORM_FIRST,
         weights: str | Path | None = None,
         deep_supervision: bool = False,
@@ -77,7 +76,7 @@ class SegNet(nn.Module):
                 f"an image of {image.shape[1]} bands was given to a SegNet of {self.encoder.in_channels}. "
                 "Choose the bands that it was built for, or build it with in_channels of the image."
             )
-        padded = pad_to_stride(image, STRIDE_PX)
+        padded = pad_to_stride(image, Vgg16.stride_px)
         levels: list[Tensor] = self.decoder(*self.encoder(padded))
         return levels
 

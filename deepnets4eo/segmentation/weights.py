@@ -10,7 +10,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmentation.blocks import STAGES, SegNetEncoder
+from deepnets4eo.segmentation.blocks import SegNetEncoder, Vgg16
 from deepnets4eo.segmenters import COUNTER, IMAGENET, RunFolder, check_download, fit_bands, read_tensors
 
 REPOSITORY, FILE = "timm/vgg16_bn.tv_in1k", "model.safetensors"  # torchvision's weights, without pickle
@@ -19,11 +19,13 @@ OWN = re.compile(r"(?:.*\.)?(stages\.\d+\.\d+\.\w+)")
 
 
 def _layers() -> list[str]:
-    return [f"conv{number}_{layer}" for number, stage in enumerate(STAGES, 1) for layer in range(1, len(stage) + 1)]
+    return [
+        f"conv{number}_{layer}" for number, stage in enumerate(Vgg16.stages, 1) for layer in range(1, len(stage) + 1)
+    ]
 
 
 class NotebookLayers:
-    """Names of SegNet's layers in the published notebook: those of the encoder, of the decoder, and the last one."""
+    """Names of SegNet's layers in the published notebook: layers of the encoder and of the decoder, and the last layer."""
 
     pattern: ClassVar[re.Pattern[str]] = re.compile(r"(?:.*\.)?(conv\d_\d(?:_D)?(?:_bn)?)\.(\w+)")
     encoder: ClassVar[list[str]] = _layers()

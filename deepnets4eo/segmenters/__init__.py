@@ -17,11 +17,9 @@ if TYPE_CHECKING:
     from .export import export_onnx
     from .history import plot_runs as plot_runs
     from .hub import save_hub_folder as save_hub_folder
-    from .inputs import DISPLAY_RGB, GSD_FACTOR, InputSpec, LayerInput, name_problems, scene_gsd_m
+    from .inputs import GSD_FACTOR, InputSpec, LayerInput, name_problems, scene_gsd_m
     from .networks import (
-        DEFAULT_ENCODER,
-        LITE0,
-        LITE0_OF_TIMM,
+        EncoderName,
         check_encoder,
         create_from_spec,
         create_model as create_model,
@@ -47,13 +45,13 @@ else:
             ".segmenter": ["Segmenter"],
         },
         internal={
-            ".any_size": ["takes_any_size", "window_scalers", "working_grid", "AnySize"],
+            ".any_size": ["AnySize", "takes_any_size", "window_scalers", "working_grid"],
             ".checksums": ["ENCODER", "RunFolder", "open_sealed", "seal", "shipped_run", "write_recipe"],
             ".downloads": ["check_download"],
             ".efficientnet": ["LEVEL_CHANNELS", "EfficientNetLite0", "SameConv", "frozen_encoder"],
             ".export": ["export_onnx"],
-            ".inputs": ["DISPLAY_RGB", "GSD_FACTOR", "InputSpec", "LayerInput", "name_problems", "scene_gsd_m"],
-            ".networks": ["DEFAULT_ENCODER", "LITE0", "LITE0_OF_TIMM", "check_encoder", "create_from_spec"],
+            ".inputs": ["GSD_FACTOR", "InputSpec", "LayerInput", "name_problems", "scene_gsd_m"],
+            ".networks": ["EncoderName", "check_encoder", "create_from_spec"],
             ".pretrained": [
                 "COUNTER",
                 "IMAGENET",

@@ -6,6 +6,7 @@ A channel for each class, with full discs that fall from 1 to 0 around clicks (L
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -13,10 +14,16 @@ from deepnets4eo.arrays import ByteImage, Indices, Mask
 from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.segmenters.inputs import CLICKS, InputSpec, LayerInput
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 
-RADIUS_PX = 5
-MAX_CLICK = 255  # in the middle of a disc, as it is stored
+
+class ClickDisc:
+    """A click as a network sees it: a disc that fades towards its edge."""
+
+    radius_px: ClassVar[int] = 5
+    peak: ClassVar[int] = 255  # in the middle, as it is stored
+
+
 WITHOUT = 0.3  # share of training windows without any click, so that scenes without them are labelled as well
 
 
@@ -65,14 +72,16 @@ class Clicks:
 
     def near(self, window: Window) -> Clicks:
         """Those whose discs reach into a window."""
-        return self.where(self.inside(window, RADIUS_PX - 1))
+        return self.where(self.inside(window, ClickDisc.radius_px - 1))
 
     def channels(self, num_classes: int, window: Window) -> ByteImage:
         """(K, h, w) uint8 with the discs that reach into a window, 0 elsewhere."""
-        around = 2 * RADIUS_PX
+        around = 2 * ClickDisc.radius_px
         padded = np.zeros((num_classes, window.height + 2 * around, window.width + 2 * around), np.uint8)
         inside = self.near(window)
-        tops, lefts = (positions + RADIUS_PX + 1 for positions in (inside.rows - window.row, inside.cols - window.col))
+        tops, lefts = (
+            positions + ClickDisc.radius_px + 1 for positions in (inside.rows - window.row, inside.cols - window.col)
+        )
         for top, left, index in zip(tops, lefts, inside.classes, strict=True):
             part = padded[index, top : top + len(DISC), left : left + len(DISC)]
             np.maximum(part, DISC, out=part)
@@ -88,9 +97,9 @@ class Clicks:
 
 def _disc() -> ByteImage:
     """(2 r − 1, 2 r − 1) uint8, falling from the middle to 0 at the radius r."""
-    away = np.arange(1 - RADIUS_PX, RADIUS_PX)
+    away = np.arange(1 - ClickDisc.radius_px, ClickDisc.radius_px)
     distance = np.hypot(away[:, None], away)
-    return np.rint(MAX_CLICK * np.clip(1 - distance / RADIUS_PX, 0, 1)).astype(np.uint8)
+    return np.rint(ClickDisc.peak * np.clip(1 - distance / ClickDisc.radius_px, 0, 1)).astype(np.uint8)
 
 
 DISC = _disc()
@@ -98,11 +107,13 @@ DISC = _disc()
 
 def with_clicks(inputs: InputSpec, legend: Legend) -> InputSpec:
     """Return inputs of a network that also takes clicks, in the last channels. Errors: InputError if they have such a layer."""
-    if CLICKS in inputs.layers:
-        raise InputError(f"a layer is called {CLICKS!r}, which a training with clicks makes itself. Call it otherwise.")
-    zeros, spread = (0.0,) * legend.num_classes, (float(MAX_CLICK),) * legend.num_classes
-    layer = LayerInput(tuple(legend.names), zeros, spread, 0.0, float(MAX_CLICK), optional=True)
-    return replace(inputs, layers={**inputs.layers, CLICKS: layer})
+    if InputSpec.click_layer in inputs.layers:
+        raise InputError(
+            f"a layer is called {InputSpec.click_layer!r}, which a training with clicks makes itself. Call it otherwise."
+        )
+    zeros, spread = (0.0,) * legend.num_classes, (float(ClickDisc.peak),) * legend.num_classes
+    layer = LayerInput(tuple(legend.names), zeros, spread, 0.0, float(ClickDisc.peak), optional=True)
+    return replace(inputs, layers={**inputs.layers, InputSpec.click_layer: layer})
 
 
 def draw_clicks(mask: ByteImage, most: int, rng: np.random.Generator) -> Clicks:

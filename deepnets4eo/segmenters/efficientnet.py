@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deepnets4eo.segmenters.networks import LITE0
+from deepnets4eo.segmenters.networks import EncoderName
 from deepnets4eo.segmenters.pretrained import load_pretrained
 
 STEM = 32
@@ -127,7 +127,7 @@ class EfficientNetLite0(nn.Module):
 def frozen_encoder() -> EfficientNetLite0:
     """Return the encoder with the shipped weights, frozen; it takes (N, 3, H, W) red, green, blue as `shown_values`."""
     network = EfficientNetLite0()
-    load_pretrained(network, LITE0, complete=True)
+    load_pretrained(network, EncoderName.lite0, complete=True)
     return network.eval().requires_grad_(requires_grad=False).to(memory_format=torch.channels_last)
 
 

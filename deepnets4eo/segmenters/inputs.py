@@ -9,7 +9,7 @@ import logging
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 PROBES = 4  # windows along each axis that values are read from
 PROBE_PX = 256
 PROBE_VALUES = 8 * PROBE_PX**2  # values a window at most, so that hundreds of bands cost no more memory than eight
-CLICKS = "clicks"  # the layer of a person's clicks, see `segmenters.clicks`
 GSD_FACTOR = 2.0  # beyond this, objects have another size than in training
 RANGE_FACTOR = 4.0  # beyond this many times the span of training, values are of another kind
 BYTE = 255
@@ -52,6 +51,7 @@ class LayerInput:
     constant : bands, from 0, of one value in training
     """
 
+    display_rgb: ClassVar[LayerInput]
     bands: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -117,13 +117,14 @@ class LayerInput:
 
 
 # Display values of 8 bits. One scaling for all networks that learn from made-up images, so that one can start from another.
-DISPLAY_RGB = LayerInput(("red", "green", "blue"), (104.0, 103.0, 97.0), (52.0, 50.0, 48.0), 0.0, 255.0)
+LayerInput.display_rgb = LayerInput(("red", "green", "blue"), (104.0, 103.0, 97.0), (52.0, 50.0, 48.0), 0.0, 255.0)
 
 
 @dataclass(frozen=True)
 class InputSpec:
     """Expectations of each layer by name, in the order of their bands; `gsd_m` of training, None if scenes had no CRS."""
 
+    click_layer: ClassVar[str] = "clicks"  # the layer of a person's clicks, see `segmenters.clicks`
     layers: Mapping[str, LayerInput]
     gsd_m: float | None = None
 
@@ -219,7 +220,7 @@ class InputSpec:
         none = not self.layers.keys() & scene.layers.keys()
         for name, expected in self.layers.items():
             if name not in scene.layers and expected.optional and not none:
-                if name != CLICKS:  # which most scenes have none of
+                if name != InputSpec.click_layer:  # which most scenes have none of
                     log.warning("The scene has no layer %r; the run was trained to do without it, and does.", name)
             elif name not in scene.layers:
                 hint = "" if none else f", or train with train.modality_dropout={{{name}: 0.3}} to do without"

@@ -17,7 +17,7 @@ from functools import partial
 from importlib.metadata import EntryPoint
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
 
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
@@ -30,9 +30,18 @@ if TYPE_CHECKING:
     from torch import nn
 
 SMP_LIST = re.compile(r"^_MODEL_ARCHITECTURES = \[([\w\s,]*)\]", re.MULTILINE)
-DEFAULT_ENCODER = "resnet34"
-LITE0 = "efficientnet-lite0"  # an encoder of ours, whose weights come with the toolbox under the same name
-LITE0_OF_TIMM = "tf_efficientnet_lite0"  # the same network, for what takes timm's encoders alone
+
+
+class EncoderName:
+    """Names of encoders that the toolbox chooses by itself."""
+
+    default: ClassVar[str] = "resnet34"
+    lite0: ClassVar[str] = (
+        "efficientnet-lite0"  # an encoder of ours, whose weights come with the toolbox under the same name
+    )
+    lite0_of_timm: ClassVar[str] = "tf_efficientnet_lite0"  # the same network, for code that takes only timm's encoders
+
+
 LIGHT_OPTIONS = {"decoder_channels", "frozen_levels"}  # of a U-Net that is our light one with it
 OWN = "own/"  # before the class of a user's own module
 PROBE_PX = 64  # side of the image with which such a module is tried
@@ -130,7 +139,7 @@ def _create(
         )
         return add_head(plain, num_classes)
     registered = _registered()
-    if name not in registered and LITE0 in (encoder, name.partition("/")[2]):
+    if name not in registered and EncoderName.lite0 in (encoder, name.partition("/")[2]):
         name, encoder = _with_lite0(name, encoder, options)
     if name in registered:
         return _build_registered(
@@ -143,7 +152,7 @@ def _create(
         raise InputError(
             f"network {name!r} names the encoder {slashed!r}, but encoder={encoder!r} was given. Keep one."
         )
-    chosen = slashed or encoder or DEFAULT_ENCODER
+    chosen = slashed or encoder or EncoderName.default
     check_encoder(chosen, weights)
     from deepnets4eo.segmenters.pretrained import is_local, load_pretrained
 
@@ -267,9 +276,15 @@ def check_encoder(encoder: str, weights: str | None) -> None:
 
 def _with_lite0(name: str, encoder: str | None, options: Mapping[str, Any]) -> tuple[str, str | None]:
     """Return the network and encoder that build EfficientNet-Lite0: our encoder in the light U-Net, else timm's encoder."""
-    if encoder in (None, LITE0) and name in ("unet", f"unet/{LITE0}") and options.keys() <= LIGHT_OPTIONS:
-        return "light-unet", LITE0
-    return name.replace(LITE0, f"tu-{LITE0_OF_TIMM}"), encoder and encoder.replace(LITE0, f"tu-{LITE0_OF_TIMM}")
+    if (
+        encoder in (None, EncoderName.lite0)
+        and name in ("unet", f"unet/{EncoderName.lite0}")
+        and options.keys() <= LIGHT_OPTIONS
+    ):
+        return "light-unet", EncoderName.lite0
+    return name.replace(EncoderName.lite0, f"tu-{EncoderName.lite0_of_timm}"), encoder and encoder.replace(
+        EncoderName.lite0, f"tu-{EncoderName.lite0_of_timm}"
+    )
 
 
 def _head(name: str, options: Mapping[str, Any]) -> Callable[[nn.Module, int], nn.Module]:

@@ -31,8 +31,7 @@ from deepnets4eo.rasters import (
 from deepnets4eo.terrain.further_rasters import Measure, open_further
 from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, reach_px
 from deepnets4eo.terrain.heights import (
-    HIGHEST_M,
-    LOWEST_M,
+    PlausibleHeight,
     check_above_ground,
     impossible,
     ndsm,
@@ -205,7 +204,7 @@ class _Composite:
                 )
             if not has_values:
                 raise InputError(
-                    f"dsm: {self.surface.source} has no height from {LOWEST_M:g} to {HIGHEST_M:g} m anywhere. Check its "
+                    f"dsm: {self.surface.source} has no height from {PlausibleHeight.lowest_m:g} to {PlausibleHeight.highest_m:g} m anywhere. Check its "
                     "nodata value, and that heights are in metres."
                 )
 
@@ -277,7 +276,7 @@ def _fit_for_warp(layer: Layer, grid: Grid) -> Layer:
         _, wrong = _heights(layer, block.move(part.row, part.col))
         if wrong.any():
             raise InputError(
-                f"dtm: {layer.source} has heights outside {LOWEST_M:g} to {HIGHEST_M:g} m and lies on another grid than "
+                f"dtm: {layer.source} has heights outside {PlausibleHeight.lowest_m:g} to {PlausibleHeight.highest_m:g} m and lies on another grid than "
                 "the dsm; a warp would mix them into their surroundings. Tag them as no data, e.g. with gdal_edit.py "
                 "-a_nodata -9999."
             )

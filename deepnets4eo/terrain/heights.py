@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,14 @@ from deepnets4eo.arrays import FloatImage, check_no_mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, ground
 
-LOWEST_M, HIGHEST_M = -500.0, 9000.0  # from below the shore of the Dead Sea (-430 m) to above Everest (8849 m)
+
+class PlausibleHeight:
+    """Heights of the ground: from below the shore of the Dead Sea (-430 m) to above Everest (8849 m)."""
+
+    lowest_m: ClassVar[float] = -500.0
+    highest_m: ClassVar[float] = 9000.0
+
+
 BELOW_M = 2.0  # no ground lies farther below its terrain
 MAX_BELOW = 0.05  # of the pixels so far below, to be named
 LOWEST_GROUND_M = 3.0  # above which 95 % of a site seldom lies
@@ -64,7 +72,7 @@ def impossible(heights: NDArray[np.floating]) -> NDArray[np.bool_]:
 
     >>> impossible(np.array([-9999.0, -430.0, 8849.0, 12000.0, np.nan])).tolist()
     [True, False, False, True, False]"""
-    return ~np.isnan(heights) & ~((heights >= LOWEST_M) & (heights <= HIGHEST_M))
+    return ~np.isnan(heights) & ~((heights >= PlausibleHeight.lowest_m) & (heights <= PlausibleHeight.highest_m))
 
 
 def check_above_ground(heights: NDArray[np.floating], source: str, remedy: str) -> None:
@@ -102,7 +110,7 @@ def warn_of_impossible(count: int, name: str) -> None:
     if count:
         _log.warning(
             "%s: %d heights outside %g to %g m are read as no data. If there are many, check its nodata value, and that "
-            "heights are in metres.", name, count, LOWEST_M, HIGHEST_M,
+            "heights are in metres.", name, count, PlausibleHeight.lowest_m, PlausibleHeight.highest_m,
         )  # fmt: skip
 
 

@@ -71,7 +71,7 @@ else:
         },
         internal={
             ".data": ["ClassSamples", "Sample", "read_ahead", "to_tensors"],
-            ".epochs": ["checkpoint", "Checkpoint"],
+            ".epochs": ["Checkpoint", "checkpoint"],
             ".fit": ["write_results"],
             ".ground": ["overlapping_pairs"],
             ".losses": [

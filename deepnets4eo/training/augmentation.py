@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from deepnets4eo.grid import Window
-from deepnets4eo.segmenters.clicks import MAX_CLICK, draw_clicks
-from deepnets4eo.segmenters.inputs import CLICKS
+from deepnets4eo.segmenters import InputSpec
+from deepnets4eo.segmenters.clicks import ClickDisc, draw_clicks
 
 Sample = dict[str, Tensor]
 
@@ -86,8 +86,8 @@ def without_layers(sample: Sample, shares: Mapping[str, float], rng: np.random.G
 def with_drawn_clicks(sample: Sample, most: int, rng: np.random.Generator) -> Sample:
     """Return the sample with clicks on its labels, as `InputSpec.prepare` makes them."""
     mask = sample[MASK].numpy()
-    channels = draw_clicks(mask, most, rng).channels(len(sample[CLICKS]), Window(0, 0, *mask.shape))
-    return {**sample, CLICKS: torch.from_numpy(channels).to(torch.float32) / MAX_CLICK}
+    channels = draw_clicks(mask, most, rng).channels(len(sample[InputSpec.click_layer]), Window(0, 0, *mask.shape))
+    return {**sample, InputSpec.click_layer: torch.from_numpy(channels).to(torch.float32) / ClickDisc.peak}
 
 
 def _relit_layer(layer: Tensor, strength: float, rng: np.random.Generator) -> Tensor:

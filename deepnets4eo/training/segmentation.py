@@ -20,7 +20,6 @@ from deepnets4eo.lazy import check_extra
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.segmenters import InputSpec, NetworkSegmenter, RunFolder, Segmenter
 from deepnets4eo.segmenters.clicks import with_clicks
-from deepnets4eo.segmenters.inputs import CLICKS
 from deepnets4eo.tiling import BlockSplit, ClassCells
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
 from deepnets4eo.training.ranks import Rank
@@ -108,7 +107,7 @@ class Prepared:
     def score(self, segmenter: Segmenter, *, batch_size: int | None = None) -> dict[str, Any]:
         """All scores over the validation split with that split; the overall ones also without each optional layer."""
         inputs = segmenter.inputs
-        optional = [name for name, layer in inputs.layers.items() if layer.optional and name != CLICKS]
+        optional = [name for name, layer in inputs.layers.items() if layer.optional and name != InputSpec.click_layer]
         matrices = {left_out: ConfusionMatrix(self.legend.num_classes) for left_out in [None, *optional]}
         core_px, halo_px = self.recipe.data.tile_px, segmenter.halo_px
         if getattr(segmenter, "any_tile", False):  # no tile reaches further than the block that is validated

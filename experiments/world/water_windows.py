@@ -16,14 +16,14 @@ from scipy import ndimage
 
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards import VOID, Legend
-from deepnets4eo.segmenters import DISPLAY_RGB, InputSpec
+from deepnets4eo.segmenters import InputSpec, LayerInput
 from deepnets4eo.synthetic.materials import CODE
 from world.sensor import SensorVariation
 from world.windows import PairOfImages, nearest, resize_image
 
 GSD_M = 1.0  # ground size of a pixel that the network works at
 DRY, WATER, MUD = range(3)  # values of the legend `water-and-mud`
-WATER_INPUTS = InputSpec({"image": DISPLAY_RGB}, GSD_M)
+WATER_INPUTS = InputSpec({"image": LayerInput.display_rgb}, GSD_M)
 # Display colours (red, green, blue) of water: black, green, brown, grey under a bright sky, blue.
 COLOURS = np.array([(22, 26, 26), (58, 78, 52), (112, 96, 70), (148, 150, 148), (50, 70, 92)], np.float32)
 FIELDS = [CODE[name] for name in ("crop", "ripe_crop", "tilled_soil", "soil", "dry_grass", "asphalt", "old_asphalt")]

@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards import VOID, Legend
-from deepnets4eo.segmenters import DISPLAY_RGB, InputSpec, LayerInput
+from deepnets4eo.segmenters import InputSpec, LayerInput
 from world.sensor import SensorVariation
 
 GSD_M = 0.5  # ground size of a pixel that the networks work at
@@ -23,8 +23,8 @@ BACKGROUND, BUILDING, BORDER = range(3)  # values of the legend `buildings`
 BORDER_PX = 5  # side of the square within which another building makes a pixel a border
 LOOKALIKE_M = 1.5  # what stands higher and is no building, such as a greenhouse, may look like one
 HEIGHTS = LayerInput(("ndsm",), (3.0,), (5.0,), 0.0, 20.0, "float32", "m", optional=True)
-INPUTS = InputSpec({"image": DISPLAY_RGB}, GSD_M)
-INPUTS_WITH_HEIGHTS = InputSpec({"image": DISPLAY_RGB, "ndsm": HEIGHTS}, GSD_M)
+INPUTS = InputSpec({"image": LayerInput.display_rgb}, GSD_M)
+INPUTS_WITH_HEIGHTS = InputSpec({"image": LayerInput.display_rgb, "ndsm": HEIGHTS}, GSD_M)
 HEIGHTS_OFF_M = 1.0  # sideways, at most: surface models and images do not quite agree
 HEIGHTS_BLUR_M = 0.8
 HEIGHTS_NOISE_M = 0.3

@@ -13,7 +13,7 @@ import pytest
 from small_site import small_site
 
 from deepnets4eo.catalogues.search import MAX_BODY_BYTES, Item, read_items
-from deepnets4eo.formats import WEB_ERRORS, Session
+from deepnets4eo.formats import Session, WebRequest
 
 BOX = (3.0, 45.0, 3.01, 45.01)
 TIMES = (datetime(2023, 1, 1, tzinfo=timezone.utc), datetime(2023, 3, 1, tzinfo=timezone.utc))
@@ -168,7 +168,7 @@ def test_one_answer_never_ends_a_search(page: Callable[[Any], None], site: tuple
     found, notes = read_items(f"{root}/", BOX, TIMES)
     assert [one.content["id"] for one in found] == ["a"]
     assert sum(notes.values()) == 1
-    with pytest.raises(WEB_ERRORS):
+    with pytest.raises(WebRequest.errors):
         Session(root).read(f"{root}/bad")
 
 

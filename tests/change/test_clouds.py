@@ -12,7 +12,7 @@ from geotiff import write_geotiff
 
 from deepnets4eo.change import ChangeOptions, hide_clouds, map_change
 from deepnets4eo.change.areas import area_text
-from deepnets4eo.change.classical.detector import POST, PRE
+from deepnets4eo.change.classical.detector import DateLayers
 from deepnets4eo.change.pair import clouded_area, open_pair
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid
@@ -130,13 +130,13 @@ def test_a_mask_of_another_grid_moves_with_its_image(tmp_path: Path) -> None:
     write_geotiff(tmp_path / "m.tif", coarse[None], gsd=4 * GSD)
     pair = open_pair(pre, post, ChangeOptions(assume_registered=True, cloud_mask_pre=str(tmp_path / "m.tif")))
     expected = np.kron(coarse, np.ones((4, 4))) == 0
-    np.testing.assert_array_equal(pair.scene.layers[PRE].read()[1], expected)
+    np.testing.assert_array_equal(pair.scene.layers[DateLayers.pre].read()[1], expected)
     image = Layer.open(pre).read()[0]
     write_geotiff(tmp_path / "moved.tif", image, transform=Affine(GSD, 0, 500_030, 0, -GSD, 5_000_000))
     write_geotiff(tmp_path / "n.tif", coarse[None], transform=Affine(4 * GSD, 0, 500_030, 0, -4 * GSD, 5_000_000))
     moved = open_pair(tmp_path / "moved.tif", post, ChangeOptions(cloud_mask_pre=str(tmp_path / "n.tif")))
     assert moved.registration.shift_m == pytest.approx(30, abs=3)
-    valid = moved.scene.layers[PRE].read()[1]
+    valid = moved.scene.layers[DateLayers.pre].read()[1]
     assert (valid == expected)[:, 5:-5].mean() > 0.98
 
 
@@ -166,20 +166,21 @@ def test_hidden_area_is_summed_over_windows_by_the_size_of_their_own_pixels(monk
     image_layer = Layer.open(image, grid=grid, nodata=0)
     layers = {
         name: hide_clouds(image_layer, Layer.open(mask[None], grid=grid), grid)
-        for name, mask in zip((PRE, POST), clouds, strict=True)
+        for name, mask in zip((DateLayers.pre, DateLayers.post), clouds, strict=True)
     }
     monkeypatch.setattr(Scene, "blocks", partialmethod(Scene.blocks, 16))
-    area = clouded_area(Scene(layers), [PRE, POST])
+    area = clouded_area(Scene(layers), [DateLayers.pre, DateLayers.post])
     top = np.radians(61 - 0.1 * np.arange(rows + 1))
     strip = 6371.0072**2 * np.radians(0.1) * (np.sin(top[:-1]) - np.sin(top[1:])) * 100  # hectares of a pixel of a row
     seen = (image[0] > 0) * strip[:, None]
     assert area is not None
     by_layer = {
-        name: pytest.approx((seen * mask).sum(), rel=0.01) for name, mask in zip((PRE, POST), clouds, strict=True)
+        name: pytest.approx((seen * mask).sum(), rel=0.01)
+        for name, mask in zip((DateLayers.pre, DateLayers.post), clouds, strict=True)
     }
     assert area.by_layer == by_layer
     assert area.either_ha == pytest.approx((seen * clouds.any(axis=0)).sum(), rel=0.01)
     assert area.visible_ha == pytest.approx(seen.sum(), rel=0.01)
     assert area.share == pytest.approx(area.either_ha / area.visible_ha)
-    plain = Scene({PRE: image_layer, POST: image_layer})
-    assert clouded_area(plain, [PRE, POST]) is None
+    plain = Scene({DateLayers.pre: image_layer, DateLayers.post: image_layer})
+    assert clouded_area(plain, [DateLayers.pre, DateLayers.post]) is None

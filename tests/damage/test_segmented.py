@@ -22,7 +22,7 @@ from deepnets4eo.grid import Grid, whole
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.prediction import PredictOptions
 from deepnets4eo.rasters import CogWriter, Layer, Scene
-from deepnets4eo.segmenters import DISPLAY_RGB, InputSpec, load_run
+from deepnets4eo.segmenters import InputSpec, LayerInput, load_run
 from deepnets4eo.segmenters.any_size import WORLD_TASK
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.tiling import Tiling
@@ -232,7 +232,7 @@ class PaintedBoxRun(PaintedRun):
     """The same as if it came with the toolbox."""
 
     recipe: dict = {"task": WORLD_TASK}
-    inputs = InputSpec({"image": DISPLAY_RGB}, GRID.affine.a)
+    inputs = InputSpec({"image": LayerInput.display_rgb}, GRID.affine.a)
 
 
 def test_outlines_that_the_network_in_the_box_is_not_sure_of_are_left_out(

@@ -13,7 +13,7 @@ import pytest
 from refusals import raises_naming
 from small_site import small_site
 
-from deepnets4eo.formats import WEB_ERRORS, Session, failure_text, web
+from deepnets4eo.formats import Session, WebRequest, failure_text, web
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_a_request_ends_at_its_deadline_whatever_drips(page: Callable[[Any], Non
     for number in range(12):
         pages["/a" + "0" * number] = page
     began = time.monotonic()
-    with raises_naming(WEB_ERRORS, "0.4"):
+    with raises_naming(WebRequest.errors, "0.4"):
         Session(root).read(f"{root}/a", seconds=0.4)
     assert time.monotonic() - began < 2
 
@@ -77,7 +77,7 @@ def test_the_bytes_of_one_answer_and_of_all_are_bounded(site: Any) -> None:
             handler.wfile.write(b"A: b\r\n" * 10_000)
 
     pages["/head"] = endless_head
-    with pytest.raises(WEB_ERRORS):
+    with pytest.raises(WebRequest.errors):
         Session(root).read(f"{root}/head")
 
 
@@ -93,7 +93,7 @@ def test_no_other_scheme_is_followed_or_opened(target: str, site: Any) -> None:
         handler.end_headers()
 
     pages["/a"] = redirect
-    with pytest.raises(WEB_ERRORS):
+    with pytest.raises(WebRequest.errors):
         Session(root).read(f"{root}/a")
 
 
@@ -157,7 +157,7 @@ def test_a_user_in_an_address_is_sent_as_basic_and_stays_with_what_lies_beside(s
     assert answer.address == address
     pages["/b"] = lambda handler: handler.wfile.write(b"no answer of http")
     for path in ("/none?sig=SECRET", "/b?sig=SECRET", "/a b?sig=SECRET"):
-        with pytest.raises(WEB_ERRORS) as raised:
+        with pytest.raises(WebRequest.errors) as raised:
             Session(root).read(root.replace("://", "://me:SECRET@") + path)
         assert "SECRET" not in failure_text(raised.value)
 

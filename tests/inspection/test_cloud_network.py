@@ -10,7 +10,7 @@ from PIL import Image
 from refusals import raises_naming
 
 from deepnets4eo.change import ChangeOptions
-from deepnets4eo.change.classical.detector import POST
+from deepnets4eo.change.classical.detector import DateLayers
 from deepnets4eo.change.pair import open_pair
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
@@ -113,7 +113,7 @@ def test_change_hides_clouds_and_shadows_and_reports_both(network, tmp_path: Pat
         file.descriptions = BANDS
     pair = open_pair(clear, scene(tmp_path / "post.tif"), ChangeOptions(assume_registered=True))
     assert len(network.tiles) == 2 * 4  # each date once, although nothing is hidden of PRE
-    hidden = ~pair.scene.layers[POST].read()[1]
+    hidden = ~pair.scene.layers[DateLayers.post].read()[1]
     assert hidden[100:200].all()
     assert hidden[300:340].all()
     assert hidden.sum() == SIDE * 140

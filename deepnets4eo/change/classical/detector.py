@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -31,7 +31,15 @@ from deepnets4eo.tiling import Tiling, spread_windows
 log = logging.getLogger(__name__)
 
 METHODS: dict[str, type[PairScore]] = SPECTRAL | {FeatureDistance.name: FeatureDistance}
-PRE, POST = "image_pre", "image_post"
+
+
+class DateLayers:
+    """Layers of a pair of images."""
+
+    pre: ClassVar[str] = "image_pre"
+    post: ClassVar[str] = "image_post"
+
+
 FILE = "change.json"
 STATISTICS_PX = 4_000_000  # pixels that statistics are measured on at most
 KEPT_VALUES = 64_000_000  # of prepared blocks that stay in memory, 256 MB: IR-MAD goes over them up to 30 times
@@ -116,7 +124,7 @@ class ChangeDetector(ProbabilitySegmenter):
         InputError
             As the class, and if no pixel is valid at both dates or no pixel differs.
         """
-        inputs = InputSpec.measure([scene], [PRE, POST], far_spans=FAR_SPANS)
+        inputs = InputSpec.measure([scene], [DateLayers.pre, DateLayers.post], far_spans=FAR_SPANS)
         detector = cls(method, inputs, threshold_method=threshold_method)
         detector.tiling = detector.method.tiling(scene.shape)
         if not detector.method.standardised:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from deepnets4eo.change.networks.blocks import bands_of_one_date, dates_apart
 from deepnets4eo.change.networks.cover_and_change import CoverAndChange
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters import DEFAULT_ENCODER, create_model
+from deepnets4eo.segmenters import EncoderName, create_model
 from deepnets4eo.training import FeatureContrast
 
 Fusion = Literal["concat", "difference", "both"]
@@ -46,7 +46,7 @@ class EncoderPair(CoverAndChange):
         num_classes: int = 2,
         *,
         fusion: Fusion = "difference",
-        encoder: str = DEFAULT_ENCODER,
+        encoder: str = EncoderName.default,
         weights: str | None = None,
         decoder_channels: Sequence[int] = DECODER_CHANNELS,
         cover_classes: int = 0,

@@ -24,7 +24,7 @@ from deepnets4eo.jobs import Executor, JobOutput, Progress, SharedWork
 from deepnets4eo.options import plain_options
 from deepnets4eo.outputs import SeriesEvent, check_not_inputs
 from deepnets4eo.rasters import gdal_cache
-from deepnets4eo.segmenters import LITE0
+from deepnets4eo.segmenters import EncoderName
 from deepnets4eo.version import __version__
 
 PAGE, MANIFEST, BREAKS = "report.html", "series.json", "breaks.tif"
@@ -56,7 +56,9 @@ def rank_series(
 
 def make_features(series: ImageSeries, options: NoveltyOptions) -> CellFeatures:
     """Return the features of the cells: an encoder if named, else mean embeddings, or bands, indices and textures. Raises InputError."""
-    weights = LITE0 if options.weights is None and options.encoder == LITE0 else options.weights  # they come with it
+    weights = (
+        EncoderName.lite0 if options.weights is None and options.encoder == EncoderName.lite0 else options.weights
+    )  # they come with it
     if (options.encoder is None) != (weights is None):
         raise InputError(
             f"--set encoder={options.encoder} and weights={options.weights} were given; an encoder needs weights, since random ones find "

@@ -35,8 +35,8 @@ from deepnets4eo.polygons import Shaping, grow_into_borders, polygonize
 from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.registration import ImagePair
 from deepnets4eo.segmenters import (
-    DISPLAY_RGB,
     AnySize,
+    LayerInput,
     Run,
     RunFolder,
     load_run,
@@ -299,7 +299,7 @@ def to_working_image(image: Layer, working_gsd_m: float) -> Layer:
     if image.count < 3:
         raise InputError(f"{image.source} has {image.count} band(s); buildings are found in red, green, blue. {REMEDY}")
     colour = in_colour(image)
-    stretch = needed_stretch(DISPLAY_RGB, colour)
+    stretch = needed_stretch(LayerInput.display_rgb, colour)
     if stretch is None:
         _check_daylight(colour)
     return show(colour.on(working_grid(image.grid, working_gsd_m)), stretch)

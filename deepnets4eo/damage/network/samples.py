@@ -17,7 +17,7 @@ from deepnets4eo.damage.network.recipe import DamageData, DamageRecipe
 from deepnets4eo.damage.vocabulary import is_graded
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.segmenters import DISPLAY_RGB, InputSpec
+from deepnets4eo.segmenters import InputSpec, LayerInput
 from deepnets4eo.training import DataSplit, Sample, SplitRule, StreamSamples, say_learnt_ground
 from deepnets4eo.zonal import Outlines
 
@@ -218,7 +218,7 @@ def read_window(pair: GradedPair, data: DamageData, variation: Variation, rng: n
     for name, image, window in ((PRE, pair.pre, drawn.pre_window), (POST, pair.post, drawn.window)):
         pixels, has_data = _crop(image, window)
         seen = variation(pixels, rng) if rng.random() < data.varied_share else pixels[:3]
-        images[f"image_{name}"] = InputSpec({name: DISPLAY_RGB}).prepare({name: seen, "valid": has_data})
+        images[f"image_{name}"] = InputSpec({name: LayerInput.display_rgb}).prepare({name: seen, "valid": has_data})
         valid &= has_data
     mask, building = _labels_of_made_up(pair, drawn.window, data, valid, rng)
     return images | {"valid": valid, "mask": mask, "building": building}

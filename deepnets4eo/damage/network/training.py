@@ -19,7 +19,7 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.evaluation import report
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.plugins import load_plugin, plugins_of
-from deepnets4eo.segmenters import DISPLAY_RGB, InputSpec, NetworkSegmenter, RunFolder
+from deepnets4eo.segmenters import InputSpec, LayerInput, NetworkSegmenter, RunFolder
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.training import StreamSamples, Task, TrainOptions, build_segmenter, fit_segmenter, write_run
 
@@ -110,7 +110,7 @@ def labelled_material(recipe: DamageRecipe) -> TrainingPairs:
 
 def made_up_material(recipe: DamageRecipe, made_up: MadeUpPairs) -> TrainingPairs:
     """Return endless windows of pairs, and synthetic pairs of other seeds for validation."""
-    inputs = InputSpec({PRE: DISPLAY_RGB, POST: DISPLAY_RGB}, recipe.data.gsd_m)
+    inputs = InputSpec({PRE: LayerInput.display_rgb, POST: LayerInput.display_rgb}, recipe.data.gsd_m)
     validation = made_up_validation(recipe, inputs, made_up.validation)
     return TrainingPairs(made_up_samples(made_up, recipe), inputs, validation, notes={"synthetic": True})
 

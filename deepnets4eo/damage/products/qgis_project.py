@@ -15,8 +15,7 @@ import pyproj
 from deepnets4eo.damage.products.exchange_formats import clean_text
 from deepnets4eo.damage.products.qgis_layout import NO_PLACE, LayoutWords, print_layout
 from deepnets4eo.damage.products.qgis_styles import (
-    DOCTYPE,
-    VERSION,
+    QgisDocument,
     areas_style,
     buildings_style,
     confidence_style,
@@ -77,7 +76,7 @@ def write_project(
 ) -> Path:
     """Write the project for the folder `home`, next to damage.gpkg; the pre image is drawn as georeferenced, its offset in the title."""
     path = Path(path)
-    text = DOCTYPE + ET.tostring(_project(damage_map, home, post, pre), encoding="unicode")
+    text = QgisDocument.doctype + ET.tostring(_project(damage_map, home, post, pre), encoding="unicode")
     return _write_archive(path, {NAME: text.encode("utf-8", "replace")})
 
 
@@ -115,13 +114,13 @@ def write_review_project(project: Path, sample: Path, layer: str, style: Sequenc
     first = next((row for row, node in enumerate(tree) if node.tag.startswith("layer-tree")), len(tree))
     tree.insert(first, _tree_node(on_top))
     _add_layer(layers, on_top)
-    text = DOCTYPE + ET.tostring(root, encoding="unicode")
+    text = QgisDocument.doctype + ET.tostring(root, encoding="unicode")
     return _write_archive(path, {name: text.encode("utf-8", "replace"), **members})
 
 
 def _project(damage_map: DamageMapContent, home: Path, post: Layer, pre: Layer | None) -> ET.Element:
     title = ("SYNTHETIC " if damage_map.synthetic else "") + damage_map.title
-    root = ET.Element("qgis", projectname=clean_text(title), version=VERSION)
+    root = ET.Element("qgis", projectname=clean_text(title), version=QgisDocument.version)
     ET.SubElement(root, "homePath", path="")
     ET.SubElement(root, "title").text = clean_text(title)
     view = _view_crs(post.grid)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -18,8 +18,14 @@ from deepnets4eo.rasters import COLOURS
 if TYPE_CHECKING:
     from deepnets4eo.rasters import Layer
 
-DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
-VERSION = "3.22.0"
+
+class QgisDocument:
+    """The head of styles and projects of QGIS."""
+
+    doctype: ClassVar[str] = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
+    version: ClassVar[str] = "3.22.0"
+
+
 LINE_MM = 0.15  # width of a line of the hatch
 Color = tuple[int, ...]
 
@@ -149,10 +155,10 @@ def sample_style(answers: Sequence[str]) -> list[ET.Element]:
 
 def qml(*elements: ET.Element, categories: str = "Symbology|MapTips") -> str:
     """Return a style of these elements."""
-    root = ET.Element("qgis", version=VERSION, styleCategories=categories, labelsEnabled="0")
+    root = ET.Element("qgis", version=QgisDocument.version, styleCategories=categories, labelsEnabled="0")
     root.extend(elements)
     ET.indent(root)
-    return DOCTYPE + ET.tostring(root, encoding="unicode")
+    return QgisDocument.doctype + ET.tostring(root, encoding="unicode")
 
 
 def _renderer(kind: str, **attributes: str) -> ET.Element:

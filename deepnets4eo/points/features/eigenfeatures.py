@@ -21,7 +21,7 @@ from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.points.cloud import PointCloud, at_counted
 from deepnets4eo.points.features.neighbourhoods import Neighbours, Voxels, for_all_blocks, voxelise
-from deepnets4eo.points.features.options import GEOMETRY, NEEDS, FeatureOptions
+from deepnets4eo.points.features.options import FeatureNames, FeatureOptions
 
 COLUMNS_PER_RADIUS = 2.5  # about 20 columns a cylinder
 LOWEST_COLUMNS_PER_RADIUS = 10.0  # about 300: of wide cylinders, the edge of which must not be coarse
@@ -66,7 +66,7 @@ def scale_features(
         density = total[:, 10] / (4 / 3 * np.pi * radius**3)
         return np.stack([*geometry, density, *_means(total[:, 10], total[:, 11:].T)], axis=1)
 
-    features = for_all_blocks(centres, radius, len(GEOMETRY) + 2 * len(measured), of_block, workers)
+    features = for_all_blocks(centres, radius, len(FeatureNames.geometry) + 2 * len(measured), of_block, workers)
     return features[voxels.voxel]
 
 
@@ -88,7 +88,7 @@ def measured_values(cloud: PointCloud, options: FeatureOptions) -> list[Floats]:
 
 def _values(cloud: PointCloud, group: str) -> Iterator[Floats]:
     """Yield the values of one of `MEANS`, in its order."""
-    first, *others = (np.asarray(getattr(cloud, name), np.float64) for name in NEEDS[group])
+    first, *others = (np.asarray(getattr(cloud, name), np.float64) for name in FeatureNames.needs[group])
     if group == "returns":
         yield first / np.maximum(others[0], 1)
     else:
@@ -180,7 +180,9 @@ def _features(cloud: PointCloud, options: FeatureOptions, workers: int | None) -
     if options.lowest_radius_m:
         parts.append(heights_above_lowest(cloud, options.lowest_radius_m, workers))
     for group in options.measured:
-        parts += [np.asarray(getattr(cloud, name), np.float32).reshape(len(cloud), -1) for name in NEEDS[group]]
+        parts += [
+            np.asarray(getattr(cloud, name), np.float32).reshape(len(cloud), -1) for name in FeatureNames.needs[group]
+        ]
     if options.above_ground:
         from deepnets4eo.points.height_grid import heights_above_ground
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.features.options import NEEDS, OWN, FeatureOptions
+from deepnets4eo.points.features.options import FeatureNames, FeatureOptions
 from deepnets4eo.points.files import CloudFile
 from deepnets4eo.segmenters import LayerInput, ValueRange
 
@@ -25,12 +25,12 @@ RGB = ("red", "green", "blue")
 
 def own_names(options: FeatureOptions) -> list[str]:
     """Names of the values of a point itself, as they are features."""
-    return [name for group in options.measured for name in OWN[group]]
+    return [name for group in options.measured for name in FeatureNames.own[group]]
 
 
 def own_values(cloud: PointCloud, options: FeatureOptions) -> NDArray[np.float32]:
     """(C, N) values of the points themselves, in the order of `own_names`."""
-    names = [name for group in options.measured for name in NEEDS[group]]
+    names = [name for group in options.measured for name in FeatureNames.needs[group]]
     columns = [np.asarray(getattr(cloud, name), np.float32).reshape(len(cloud), -1).T for name in names]
     return np.concatenate(columns) if columns else np.empty((0, len(cloud)), np.float32)
 

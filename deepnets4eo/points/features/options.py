@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from deepnets4eo.options import Section
 
 Measured = Literal["intensity", "returns", "colour", "near_infrared"]
-NEEDS: dict[str, tuple[str, ...]] = {
-    "intensity": ("intensity",),
-    "returns": ("return_number", "number_of_returns"),
-    "colour": ("colour",),
-    "near_infrared": ("near_infrared",),
-}  # name in options → measurements of a cloud
-SHAPES = (
-    "linearity", "planarity", "sphericity", "omnivariance", "anisotropy", "eigenentropy", "eigensum", "surface_variation",
-    "verticality", "line_verticality",
-)  # fmt: skip
-MOMENTS = ("moment_1", "moment_2", "moment_3", "vertical_moment", "vertical_moment_squared")
-GEOMETRY = (*SHAPES, *MOMENTS, "ratio_2d", "density")
-MEANS = NEEDS | {"returns": ("return_ratio",), "colour": ("red", "green", "blue")}
+
+
+class FeatureNames:
+    """Names of the features of neighbourhoods, and the measurements that they need."""
+
+    needs: ClassVar[dict[str, tuple[str, ...]]] = {
+        "intensity": ("intensity",),
+        "returns": ("return_number", "number_of_returns"),
+        "colour": ("colour",),
+        "near_infrared": ("near_infrared",),
+    }  # name in options → measurements of a cloud
+    shapes: ClassVar[tuple[str, ...]] = (
+        "linearity", "planarity", "sphericity", "omnivariance", "anisotropy", "eigenentropy", "eigensum", "surface_variation",
+        "verticality", "line_verticality",
+    )  # fmt: skip
+    moments: ClassVar[tuple[str, ...]] = (
+        "moment_1",
+        "moment_2",
+        "moment_3",
+        "vertical_moment",
+        "vertical_moment_squared",
+    )
+    geometry: ClassVar[tuple[str, ...]] = (*shapes, *moments, "ratio_2d", "density")
+    means: ClassVar[dict[str, tuple[str, ...]]] = needs | {
+        "returns": ("return_ratio",),
+        "colour": ("red", "green", "blue"),
+    }
+    own: ClassVar[dict[str, tuple[str, ...]]] = means | {"returns": needs["returns"]}
+
+
 LOWEST_REACH = 1.3  # of wide cylinders, whose columns reach further than the radius
 COLUMNS = ("height_range", "height_std", "above_lowest", "below_highest", "density_2d")
-OWN = MEANS | {"returns": NEEDS["returns"]}
 
 
 class FeatureOptions(Section):
@@ -70,7 +86,7 @@ class FeatureOptions(Section):
     @property
     def needs(self) -> tuple[str, ...]:
         """Measurements of a cloud that the features are made of."""
-        return tuple(name for group in self.measured for name in NEEDS[group])
+        return tuple(name for group in self.measured for name in FeatureNames.needs[group])
 
 
 def feature_names(options: FeatureOptions) -> list[str]:
@@ -89,9 +105,11 @@ def feature_names(options: FeatureOptions) -> list[str]:
     >>> feature_names(FeatureOptions(radii_m=(0.5,), measured=()))[:2]
     ['linearity@0.5m', 'planarity@0.5m']
     """
-    means = [f"{name}_{kind}" for group in options.measured for name in MEANS[group] for kind in ("mean", "std")]
-    names = [f"{name}@{radius:g}m" for radius in options.radii_m for name in (*GEOMETRY, *means)]
+    means = [
+        f"{name}_{kind}" for group in options.measured for name in FeatureNames.means[group] for kind in ("mean", "std")
+    ]
+    names = [f"{name}@{radius:g}m" for radius in options.radii_m for name in (*FeatureNames.geometry, *means)]
     names += [f"{name}@{radius:g}m" for radius in options.cylinder_radii_m for name in COLUMNS]
     names += [f"height_above_lowest@{options.lowest_radius_m:g}m"] if options.lowest_radius_m else []
-    names += [name for group in options.measured for name in OWN[group]]
+    names += [name for group in options.measured for name in FeatureNames.own[group]]
     return [*names, "height_above_ground"] if options.above_ground else names

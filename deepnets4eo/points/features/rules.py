@@ -16,7 +16,7 @@ from deepnets4eo.options import Section
 from deepnets4eo.points.cloud import PointCloud, at_counted
 from deepnets4eo.points.features.eigenfeatures import scale_features
 from deepnets4eo.points.features.neighbourhoods import smooth_scores
-from deepnets4eo.points.features.options import SHAPES
+from deepnets4eo.points.features.options import FeatureNames
 
 OTHER, GROUND, LOW, MEDIUM, HIGH, BUILDING = 1, 2, 3, 4, 5, 6
 CELLS_PER_RADIUS = 5.0
@@ -124,7 +124,7 @@ class RuleLabeller:
         single = _returns_share(cloud)
         measured = [] if single is None else [single]
         table = scale_features(cloud, options.radius_m, CELLS_PER_RADIUS, measured, self.workers)
-        solid = table[:, SHAPES.index("surface_variation")] <= options.max_variation
+        solid = table[:, FeatureNames.shapes.index("surface_variation")] <= options.max_variation
         if single is not None:
             solid &= table[:, -2] >= options.single_returns
         green = _is_green(cloud, options.ndvi)

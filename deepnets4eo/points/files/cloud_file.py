@@ -20,7 +20,7 @@ from pyproj.exceptions import CRSError
 from deepnets4eo.arrays import Floats
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError, Reading
-from deepnets4eo.points.cloud import MAX_COORDINATE, Bounds, PointCloud
+from deepnets4eo.points.cloud import Bounds, PointCloud
 
 METRE = "metre"
 MAX_DEGREES = (180.0, 90.0)  # longitude, latitude
@@ -118,11 +118,11 @@ class CloudFile(ABC):
     @property
     def bounds(self) -> Floats:
         """(2, 3) least and greatest x, y and z in metres; InputError for what can be no coordinates."""
-        if not (np.abs(self.file_bounds) <= MAX_COORDINATE).all():
+        if not (np.abs(self.file_bounds) <= PointCloud.max_coordinate).all():
             low, high = self.file_bounds
             raise InputError(
                 f"{self.path} has coordinates from {low.min():.6g} to {high.max():.6g}; expected finite numbers up to "
-                f"{MAX_COORDINATE:.0e}. Correct its scales and offsets, and remove stray points."
+                f"{PointCloud.max_coordinate:.0e}. Correct its scales and offsets, and remove stray points."
             )
         return self.file_bounds * self._to_metres
 

@@ -13,7 +13,7 @@ from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.look.page import RAMP, UNKNOWN
+from deepnets4eo.points.look.page import LookRules
 from deepnets4eo.points.views import Camera, Surface, SurfaceOptions, ZBuffer, make_surface
 
 SKY = np.array([228, 234, 241], np.float32)
@@ -99,12 +99,12 @@ def _camera(
 def _vertex_colours(surface: Surface, legend: Legend | None) -> NDArray[np.float32]:
     """(V, 3) of classes, of the points, or of heights."""
     if legend is not None and surface.classes is not None:
-        table = np.full((VOID + 1, 3), UNKNOWN["colour"], np.float32)
+        table = np.full((VOID + 1, 3), LookRules.unknown["colour"], np.float32)
         table[: legend.num_classes] = legend.colors
         return np.asarray(table[legend.to_index()[surface.classes]])
     if surface.colour is not None:
         return surface.colour.astype(np.float32)
-    low, high = np.percentile(surface.vertices[:, 2], RAMP)
+    low, high = np.percentile(surface.vertices[:, 2], LookRules.ramp)
     share = (surface.vertices[:, 2] - low) / max(high - low, 1e-6)
     return np.stack([np.interp(share, HEIGHTS[0], band) for band in zip(*HEIGHTS[1], strict=True)], axis=1).astype(
         np.float32

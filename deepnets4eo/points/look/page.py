@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +26,17 @@ from deepnets4eo.version import __version__
 
 ASSETS = "deepnets4eo.points.look"
 SCRIPTS = ("renderer.js", "controls.js", "page.js")
-MAX_POINTS = 1_000_000
 STEPS = 65_535  # of the longest side
-RAMP = (2, 98)  # percentiles of the heights between which colours change
 SLACK = 10.0  # points drawn beyond `most`, by its root, since draws vary
-UNKNOWN = {"name": "no class of the legend", "colour": (90, 90, 90)}
 FRAME_PX = 560
+
+
+class LookRules:
+    """Limits and colours of a page of points."""
+
+    max_points: ClassVar[int] = 1_000_000
+    ramp: ClassVar[tuple[int, int]] = (2, 98)  # percentiles of the heights between which colours change
+    unknown: ClassVar[dict[str, Any]] = {"name": "no class of the legend", "colour": (90, 90, 90)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +65,7 @@ class PointLook:
         low = self.cloud.xyz.min(axis=0)
         size = np.ptp(self.cloud.xyz, axis=0)
         step = max(float(size.max()), 1e-6) / STEPS
-        heights = np.percentile(self.cloud.xyz[:, 2] - low[2], RAMP)
+        heights = np.percentile(self.cloud.xyz[:, 2] - low[2], LookRules.ramp)
         classes, index = self._classes()
         content = {
             "count": len(self.cloud), "size": np.maximum(size, step).tolist(), "step": step, "classes": classes,
@@ -97,12 +102,12 @@ class PointLook:
     def _classes(self) -> tuple[list[dict[str, Any]], NDArray[np.uint8]]:
         """Name, colour and number of the classes that occur, and which of them each point has."""
         if self.legend is None or self.cloud.classification is None:
-            return [UNKNOWN | {"points": len(self.cloud)}], np.zeros(len(self.cloud), np.uint8)
+            return [LookRules.unknown | {"points": len(self.cloud)}], np.zeros(len(self.cloud), np.uint8)
         known = self.legend.to_index()[self.cloud.classification]  # void: codes that it lacks
         present, index, counts = np.unique(known, return_inverse=True, return_counts=True)
         classes = [
             (
-                UNKNOWN
+                LookRules.unknown
                 if class_index == VOID
                 else {"name": self.legend.names[class_index], "colour": self.legend.classes[class_index].color}
             )
@@ -112,7 +117,9 @@ class PointLook:
         return classes, index.ravel().astype(np.uint8)
 
 
-def look_at(cloud: PointCloud | str | Path, legend: Legend | None = None, *, most: int = MAX_POINTS) -> PointLook:
+def look_at(
+    cloud: PointCloud | str | Path, legend: Legend | None = None, *, most: int = LookRules.max_points
+) -> PointLook:
     """Draw an even sample of at most `most` points of a cloud, or of a file read in chunks; the sample is the same every time.
 
     Parameters
@@ -126,8 +133,8 @@ def look_at(cloud: PointCloud | str | Path, legend: Legend | None = None, *, mos
     InputError
         The file cannot be read, or `most` exceeds the number of points that a page holds.
     """
-    if not 1 <= most <= MAX_POINTS:
-        raise InputError(f"most is {most:,} points; a page holds 1 to {MAX_POINTS:,}.")
+    if not 1 <= most <= LookRules.max_points:
+        raise InputError(f"most is {most:,} points; a page holds 1 to {LookRules.max_points:,}.")
     if isinstance(cloud, PointCloud):
         chunks: Iterable[PointCloud] = [cloud]
         title, total = cloud.source, len(cloud)

@@ -11,7 +11,7 @@ import numpy as np
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import MissingExtraError
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.look.page import MAX_POINTS, UNKNOWN, PointLook, look_at
+from deepnets4eo.points.look.page import LookRules, PointLook, look_at
 from deepnets4eo.points.meshes import import_open3d
 
 IN_NOTEBOOK = 200_000  # points: a notebook keeps what it shows
@@ -63,7 +63,7 @@ def show_cloud(cloud: PointCloud | str | Path, page: str | Path) -> Path | None:
     InputError, OutputError
         The file cannot be read; the page cannot be written.
     """
-    look = look_at(cloud, most=MAX_POINTS)
+    look = look_at(cloud, most=LookRules.max_points)
     return None if has_display() and _open_window(look) else look.save(page)
 
 
@@ -82,7 +82,7 @@ def _open_window(look: PointLook) -> bool:
     points = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(xyz))
     colours = look.cloud.colour
     if look.legend is not None and look.cloud.classification is not None:
-        table = np.full((256, 3), UNKNOWN["colour"], np.uint8)
+        table = np.full((256, 3), LookRules.unknown["colour"], np.uint8)
         table[: look.legend.num_classes] = look.legend.colors
         colours = table[look.legend.to_index()[look.cloud.classification]]
     if colours is not None:

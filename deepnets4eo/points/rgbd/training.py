@@ -28,11 +28,7 @@ from deepnets4eo.points.rgbd.labeller import (
 from deepnets4eo.points.rgbd.layouts import NamedFrame, find_frames, frame_classes, split_frames
 from deepnets4eo.points.rgbd.recipe import RgbdRecipe
 from deepnets4eo.points.views.snapshots import ViewLayer, snapshot_inputs
-from deepnets4eo.points.views.training import (
-    NOTHING,
-    RenderedViews,
-    view_legend,
-)
+from deepnets4eo.points.views.training import FacePart, RenderedViews, view_legend
 from deepnets4eo.segmenters import NetworkSegmenter
 from deepnets4eo.training import DataSplit, Task, TrainOptions, write_run
 
@@ -63,7 +59,7 @@ def render_frames(recipe: RgbdRecipe, legend: Legend, split: DataSplit[NamedFram
     for number, (named, of_frame) in enumerate(zip(split.scenes, split.splits, strict=True)):
         part = PointPart.withheld if SplitPart.val in of_frame.parts else PointPart.learnt
         for layers in _layers_of(named, number, part, recipe, legend):
-            rendered.add(layers, np.where(layers[VALID], np.uint8(part), np.uint8(NOTHING)))
+            rendered.add(layers, np.where(layers[VALID], np.uint8(part), np.uint8(FacePart.nothing)))
         if (number + 1) % REPORT_EVERY == 0:
             log.info("%d of %d frames are rendered.", number + 1, len(split.scenes))
     if not rendered.learnt:

@@ -17,7 +17,7 @@ from deepnets4eo.grid import Grid, Window, apply_affine, blocks, crop
 from deepnets4eo.points.height_grid import NoHeightsError
 from deepnets4eo.points.rubble.measure import BlockMeasures, measure_block, rubble_polygons
 from deepnets4eo.points.rubble.placing import HALO_M, common_bounds
-from deepnets4eo.points.rubble.plans import BUILT_MARGIN_M, BlockInputs, VerticalFit, fit_vertically, terrain_under
+from deepnets4eo.points.rubble.plans import BlockInputs, PlanRules, VerticalFit, fit_vertically, terrain_under
 from deepnets4eo.points.rubble.rubble_map import RubbleOptions
 from deepnets4eo.points.rubble.surfaces import BlockHeights, BuildingCells, Heights
 from deepnets4eo.rasters import PLAIN_METRES
@@ -113,7 +113,7 @@ def _measure(
     pre = None if before is None else before.on(block)
     everything = frame.geometry.to_numpy()
     near = shapely.intersects(everything, shapely.box(*block.extent.boundingbox.bbox))
-    built = _cells_of(shapely.buffer(everything[near], BUILT_MARGIN_M), block)
+    built = _cells_of(shapely.buffer(everything[near], PlanRules.built_margin_m), block)
     terrain = terrain_under(post if pre is None else pre, built, options.cell_m)
     fit = VerticalFit()
     if pre is not None:

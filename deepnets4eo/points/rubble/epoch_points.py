@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.grid import Grid, apply_affine, window_under
+from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.height_grid import TOP_LAYER_M, grid_around
 from deepnets4eo.points.rubble.epochs import SurfacePoints, with_walls
-from deepnets4eo.points.rubble.rubble_map import VEGETATION_CLASSES
 from deepnets4eo.points.rubble.surfaces import Heights
 from deepnets4eo.terrain import impossible
 
@@ -78,7 +78,7 @@ def _points_within(heights: Heights, sampling: Sampling) -> Iterator[Floats]:
             x, y, _ = cloud.xyz.T
             used = cloud.counted & (x >= left) & (x <= right) & (y >= bottom) & (y <= top)
             if cloud.classification is not None and cloud.asprs:
-                used &= ~np.isin(cloud.classification, VEGETATION_CLASSES)
+                used &= ~np.isin(cloud.classification, PointCloud.vegetation_codes)
             yield cloud.xyz[used]
         return
     for box in sampling.boxes:

@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import FloatImage, Floats, Indices, Mask
 from deepnets4eo.grid import Grid
 from deepnets4eo.points.rubble.plans import (
-    NMADS,
-    STOREY_M,
     BlockInputs,
     Doubts,
     HeightLoss,
     Measured,
+    PlanRules,
     interval,
     least_loss_m,
     plan_alone,
@@ -170,11 +169,13 @@ def _around(
 ) -> tuple[Floats, Indices]:
     """Debris (N,) m³ around buildings that have come down, and its flat cells (building plus one, else 0)."""
     owner, distance = nearest
-    reach = np.clip(np.nan_to_num(REACH * plan.height, nan=STOREY_M), NEAREST_M, FARTHEST_M) / inputs.cell_m
+    reach = np.clip(np.nan_to_num(REACH * plan.height, nan=PlanRules.storey_m), NEAREST_M, FARTHEST_M) / inputs.cell_m
     with np.errstate(invalid="ignore"):
         counted = (distance > 0) & (distance <= reach[owner]) & (collapsed >= PARTLY_SHARE)[owner]
         rise = above if inputs.pre is None else above - np.maximum(inputs.pre.above(inputs.terrain), 0)
-        counted &= (rise >= max(options.least_heap_m, NMADS * sigma_m(inputs.fit))) & (above <= plan.limit[owner])
+        counted &= (rise >= max(options.least_heap_m, PlanRules.nmads * sigma_m(inputs.fit))) & (
+            above <= plan.limit[owner]
+        )
     if inputs.pre is None:
         counted &= rough
     chosen = owner[counted]

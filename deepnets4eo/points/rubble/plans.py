@@ -14,7 +14,7 @@ gaps : a roof that was not seen may have come down
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import shapely
@@ -74,14 +74,19 @@ def fit_vertically(pre: BlockHeights, post: BlockHeights, terrain: FloatImage, b
     return VerticalFit(float(np.median(left)), max(nmad(left), MIN_SIGMA_M), int(near.sum()))
 
 
-STOREY_M = 2.5
+class PlanRules:
+    """Numbers by which the heights of both dates are compared under a building."""
+
+    storey_m: ClassVar[float] = 2.5
+    built_margin_m: ClassVar[float] = 1.5  # around footprints, which are off by about that much
+    nmads: ClassVar[float] = 3.0  # a fall counts from so many times the spread on stable ground
+
+
 PANCAKE = 0.35  # of the height before: the highest heap of a collapsed building
-BUILT_MARGIN_M = 1.5  # around footprints, which lie off by about that much
 MARGIN_M = 1.25  # at the edge of an outline, where walls make any surface rough
 MIN_INNER = 16  # cells away from the edge that are needed to see whether a surface is rough; sheds have fewer
 INNER_SHARE = 0.25  # of the inner cells that have come down, from which low cells of the margin have, too
 HIGH_SHARE = 0.95  # quantile of heights that stands for the highest, without single points above them
-NMADS = 3.0  # a fall counts from so many times the spread on stable ground
 
 
 @dataclass(frozen=True)
@@ -205,7 +210,7 @@ def inner_cells(inputs: BlockInputs, cells: BuildingCells) -> Mask:
 
 def least_loss_m(fit: VerticalFit, options: RubbleOptions) -> float:
     """Return the smallest fall that counts: the fall set in the options, or 3 NMAD of the stable ground if that is larger."""
-    return max(options.least_loss_m, NMADS * sigma_m(fit))
+    return max(options.least_loss_m, PlanRules.nmads * sigma_m(fit))
 
 
 def sigma_m(fit: VerticalFit) -> float:
@@ -215,7 +220,7 @@ def sigma_m(fit: VerticalFit) -> float:
 
 def heap_limit(height_m: Floats) -> Floats:
     """(N,) highest that a heap can be: one storey, or 0.35 of the building's height before."""
-    return np.maximum(STOREY_M, np.nan_to_num(PANCAKE * height_m))
+    return np.maximum(PlanRules.storey_m, np.nan_to_num(PANCAKE * height_m))
 
 
 @dataclass(frozen=True)
@@ -323,6 +328,6 @@ class Doubts:
         before, after = (block.above(self.inputs.terrain) for block in (self.inputs.pre, self.inputs.post))
         with np.errstate(invalid="ignore"):
             gone = (before > WALL_M) & (before - after > self.least_m)
-        gone &= (self.distance > 0) & (self.distance * self.inputs.cell_m <= BUILT_MARGIN_M)
+        gone &= (self.distance > 0) & (self.distance * self.inputs.cell_m <= PlanRules.built_margin_m)
         total_m = np.bincount(self.owner[gone], weights=np.nan_to_num(heights[gone]), minlength=self.cells.count)
         return (total_m * self.inputs.cell_m**2).astype(np.float64)

@@ -31,14 +31,7 @@ from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.meshes import import_open3d
 from deepnets4eo.points.rubble.history import write_history_page
 from deepnets4eo.points.rubble.roofs import Roof, roofs_before
-from deepnets4eo.points.rubble.rubble_map import (
-    MEANING,
-    RUBBLE_CLASS,
-    SUBJECT,
-    VEGETATION_CLASSES,
-    BuildingState,
-    RubbleMap,
-)
+from deepnets4eo.points.rubble.rubble_map import MEANING, RUBBLE_CLASS, SUBJECT, BuildingState, RubbleMap
 from deepnets4eo.points.rubble.surfaces import Heights, HeightSource, is_of_points
 from deepnets4eo.polygons import write_layers
 from deepnets4eo.version import __version__
@@ -185,7 +178,7 @@ def rubble_classes(cloud: PointCloud, rubble: gpd.GeoDataFrame) -> NDArray[np.ui
     left, bottom, right, top = rubble.total_bounds
     x, y, z = cloud.xyz.T
     near = np.flatnonzero((x >= left) & (x <= right) & (y >= bottom) & (y <= top))
-    near = near[(cloud.counted & ~np.isin(classes, VEGETATION_CLASSES))[near]]
+    near = near[(cloud.counted & ~np.isin(classes, PointCloud.vegetation_codes))[near]]
     tree = shapely.STRtree(rubble.geometry.to_numpy())
     point, patch = tree.query(shapely.points(cloud.xyz[near, :2]), predicate="intersects")
     terrain, highest = (rubble[name].to_numpy(float)[patch] for name in ("terrain_m", "highest_m"))

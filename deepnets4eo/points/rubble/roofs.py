@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats
 from deepnets4eo.points.meshes import ball_pivoting, upward
-from deepnets4eo.points.rubble.rubble_map import VEGETATION_CLASSES
 from deepnets4eo.points.rubble.surfaces import Heights
 from deepnets4eo.points.views.surface import surface_attributes
 from deepnets4eo.points.views.surface_construction import decimate
@@ -65,7 +64,7 @@ def roof_points(cloud: PointCloud, buildings: gpd.GeoDataFrame) -> tuple[NDArray
     """Return the row of the building (P,) and the coordinates (P, 3) of the points of a cloud that are on a roof."""
     used = cloud.counted
     if cloud.classification is not None and cloud.asprs:
-        used = used & ~np.isin(cloud.classification, VEGETATION_CLASSES)
+        used = used & ~np.isin(cloud.classification, PointCloud.vegetation_codes)
     left, bottom, right, top = buildings.total_bounds
     x, y, _ = cloud.xyz.T
     near = np.flatnonzero(used & (x >= left) & (x <= right) & (y >= bottom) & (y <= top))

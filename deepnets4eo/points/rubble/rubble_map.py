@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from deepnets4eo.points.rubble.epochs import EpochFit
 
 RUBBLE_CLASS = 70  # LAS 1.4 leaves the codes 64-255 to users; IGN has 64-67, so that both fit in one file
-VEGETATION_CLASSES = (3, 4, 5)
 
 FEW_STABLE = 200  # cells of ground below which both dates cannot be compared
 MIN_ROOF_SEEN = 0.5  # share of a roof from which volumes rest on it, not on walls
@@ -30,7 +29,7 @@ SUBJECT = "Rubble"  # of titles
 
 
 class BuildingState:
-    """What heights show of a building: words of the column `state`, with their colours and grades of damage."""
+    """States of a building as heights show them: words of the column `state`, with their colours and grades of damage."""
 
     standing: ClassVar[str] = "standing"
     partly: ClassVar[str] = "partly-collapsed"

@@ -31,7 +31,7 @@ from deepnets4eo.outputs import Finding, count_of
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.height_grid import class_share, height_grid
 from deepnets4eo.points.rubble.motion import RigidMotion
-from deepnets4eo.points.rubble.rubble_map import RUBBLE_CLASS, VEGETATION_CLASSES
+from deepnets4eo.points.rubble.rubble_map import RUBBLE_CLASS
 from deepnets4eo.rasters import moving_variance
 from deepnets4eo.terrain import SAME, check_ground_metres, impossible, open_further, warn_of_impossible, without_gaps
 from deepnets4eo.zonal import Outlines
@@ -184,7 +184,7 @@ class Heights:
         if self.layer is not None:
             heights = _mean_heights(self.layer, grid, self.motion)
             return BlockHeights(grid, heights, heights, heights)
-        cells = height_grid(self.chunks, grid, leave_out=VEGETATION_CLASSES)
+        cells = height_grid(self.chunks, grid, leave_out=PointCloud.vegetation_codes)
         rubble = class_share(self.chunks, grid, RUBBLE_CLASS)
         return BlockHeights(grid, cells.top, cells.mean, cells.lowest, rubble)
 

@@ -28,12 +28,7 @@ from deepnets4eo.points.snapnet.recipe import HEIGHT_EXPONENTS, SnapNetRecipe
 from deepnets4eo.points.views import Surface, ZBuffer, make_surface, snapshot
 from deepnets4eo.points.views.camera import FaceView
 from deepnets4eo.points.views.snapshots import snapshot_inputs
-from deepnets4eo.points.views.training import (
-    BORDER,
-    NOTHING,
-    RenderedViews,
-    view_legend,
-)
+from deepnets4eo.points.views.training import FacePart, RenderedViews, view_legend
 from deepnets4eo.training import Task, TrainOptions, write_run
 
 log = logging.getLogger(__name__)
@@ -82,7 +77,9 @@ def part_of_faces(surface: Surface, parts: NDArray[np.uint8]) -> NDArray[np.uint
     corners = parts[surface.faces]
     withheld, learnt = corners == PointPart.withheld, corners == PointPart.learnt
     chosen = [withheld.all(axis=1), withheld.any(axis=1), learnt.all(axis=1)]
-    return np.select(chosen, [PointPart.withheld, BORDER, PointPart.learnt], PointPart.neither).astype(np.uint8)
+    return np.select(chosen, [PointPart.withheld, FacePart.border, PointPart.learnt], PointPart.neither).astype(
+        np.uint8
+    )
 
 
 def without_mixed_faces(surface: Surface) -> Surface:
@@ -95,7 +92,7 @@ def without_mixed_faces(surface: Surface) -> Surface:
 
 def part_of_pixels(view: FaceView, face_parts: NDArray[np.uint8]) -> ByteImage:
     """Return the split (H, W) of each pixel, NOTHING for pixels that show no face."""
-    part = np.full(view.face.shape, NOTHING, np.uint8)
+    part = np.full(view.face.shape, FacePart.nothing, np.uint8)
     part[view.seen] = face_parts[view.face[view.seen]]
     return part
 

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,15 @@ from deepnets4eo.training import (
 log = logging.getLogger(__name__)
 
 PART = "part"  # layer of a stored view: LEARNT, WITHHELD or NEITHER, and
-BORDER, NOTHING = 3, 4  # parts of faces that only some withheld points span, and of pixels that show no face
+
+
+class FacePart:
+    """Further parts of a split: of faces that only some withheld points span, and of pixels that show no face."""
+
+    border: ClassVar[int] = 3
+    nothing: ClassVar[int] = 4
+
+
 FEWEST = 0.01  # share of labelled pixels that makes a view worth reading
 
 
@@ -236,7 +244,9 @@ def read_view(rendered: RenderedViews, number: int, part: int, third_factor: flo
         third = layers[ViewLayer.composite][2]
         layers[ViewLayer.composite][2] = np.minimum(np.rint(third * np.float32(third_factor)), 255)
     parts = layers[PART]
-    hidden = (NOTHING, PointPart.withheld, BORDER) if part == PointPart.learnt else (NOTHING,)
+    hidden = (
+        (FacePart.nothing, PointPart.withheld, FacePart.border) if part == PointPart.learnt else (FacePart.nothing,)
+    )
     valid = ~np.isin(parts, hidden)
     prepared = rendered.inputs.prepare(layers | {"valid": valid})
     ends = np.cumsum([len(layer.bands) for layer in rendered.inputs.layers.values()])

@@ -8,7 +8,7 @@ import shapely
 from deepnets4eo.damage import GradedPair
 from deepnets4eo.damage.network.recipe import DamageData
 from deepnets4eo.damage.network.samples import read_window
-from deepnets4eo.segmenters import DISPLAY_RGB
+from deepnets4eo.segmenters import LayerInput
 
 SIDE = 96
 EXACT = DamageData(source="made-up", tile_px=64, outline_error_m=0, misregistration_px=0)
@@ -31,7 +31,9 @@ def make_pair(seed: int = 0, hazard: str = "flood") -> GradedPair:
 
 
 def display_values(prepared: np.ndarray) -> np.ndarray:
-    mean, std = (np.array(values)[:, None, None] for values in (DISPLAY_RGB.mean, DISPLAY_RGB.std))
+    mean, std = (
+        np.array(values)[:, None, None] for values in (LayerInput.display_rgb.mean, LayerInput.display_rgb.std)
+    )
     return prepared * std + mean
 
 

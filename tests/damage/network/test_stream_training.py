@@ -24,7 +24,7 @@ from deepnets4eo.damage.network.scoring import (
 from deepnets4eo.damage.network.training import build_untrained
 from deepnets4eo.damage.skill import validated_skill
 from deepnets4eo.errors import RunError
-from deepnets4eo.segmenters import DISPLAY_RGB, InputSpec, NetworkSegmenter
+from deepnets4eo.segmenters import InputSpec, LayerInput, NetworkSegmenter
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.training import TrainOptions
 from deepnets4eo.training.recipe import resolve
@@ -95,12 +95,14 @@ def test_minutes_that_are_over_end_a_training_which_can_be_resumed(run):
     assert (run / "weights.safetensors").read_bytes() == before
 
 
-BOTH = InputSpec({"pre": DISPLAY_RGB, "post": DISPLAY_RGB}, 0.5)
+BOTH = InputSpec({"pre": LayerInput.display_rgb, "post": LayerInput.display_rgb}, 0.5)
 
 
 def test_it_starts_from_the_unet_that_labels_pixels(tmp_path):
     torch.manual_seed(3)
-    unet = NetworkSegmenter({"name": "light-unet"}, InputSpec({"image": DISPLAY_RGB}, 0.5), Legend.load("xbd"))
+    unet = NetworkSegmenter(
+        {"name": "light-unet"}, InputSpec({"image": LayerInput.display_rgb}, 0.5), Legend.load("xbd")
+    )
     save_run(unet, tmp_path / "unet")
     recipe = recipe_of(f"model.start={tmp_path / 'unet'}", "model.decoder_channels=[128, 64, 48]")
     twin = build_untrained(recipe, BOTH).module.twin.state_dict()
