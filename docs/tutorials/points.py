@@ -25,7 +25,7 @@ from deepnets4eo.points import (
     open_cloud,
     save_rubble,
 )
-from deepnets4eo.points.views import SurfaceOptions, ZBuffer, cameras_above, make_surface, snapshot
+from deepnets4eo.points.views import Camera, SurfaceOptions, ZBuffer, make_surface, snapshot
 from deepnets4eo.synthetic import City, aerial_scan, building_volumes
 
 folder = Path(tempfile.mkdtemp())
@@ -142,7 +142,7 @@ draw(folder / "rules.laz", most=30_000)
 # %%
 surface = make_surface(open_cloud(pre).read(), SurfaceOptions(voxel_m=0.4))
 caster = ZBuffer(surface)
-cameras = cameras_above(surface, gsd_m=0.3)
+cameras = Camera.above(surface, gsd_m=0.3)
 views = [caster.view(camera) for camera in cameras[20:25]]
 figure, axes = plt.subplots(2, len(views), figsize=(12, 5), layout="constrained")
 for view, column in zip(views, axes.T, strict=True):

@@ -22,14 +22,8 @@ from scipy.spatial import cKDTree
 from deepnets4eo.points import PointCloud, open_cloud
 from deepnets4eo.points.features import FeatureOptions, point_features
 from deepnets4eo.points.features.eigenfeatures import neighbourhood_features
-from deepnets4eo.points.views import (
-    SurfaceOptions,
-    Votes,
-    cameras_around,
-    make_surface,
-    to_points,
-)
-from deepnets4eo.points.views.labeller import rendered_views
+from deepnets4eo.points.views import Camera, SurfaceOptions, Votes, make_surface, to_points
+from deepnets4eo.points.views.labeller import ViewLabeller
 from deepnets4eo.points.views.surface import surface_attributes
 from deepnets4eo.points.views.surface_construction import decimate
 from deepnets4eo.synthetic import City
@@ -192,8 +186,8 @@ def time_chain(points: int, directions: int) -> None:
     scores = np.random.default_rng(1).dirichlet(np.ones(NUM_CLASSES), (224, 224)).transpose(2, 0, 1).astype(np.float32)
     votes = Votes(surface, NUM_CLASSES)
     with clock.part("views"):  # and their images, while votes are added, as users run it
-        cameras = cameras_around(surface, directions, seed=0)
-        for view, _ in rendered_views(surface, cameras):
+        cameras = Camera.around(surface, directions, seed=0)
+        for view, _ in ViewLabeller.render(surface, cameras):
             votes.add(view, scores)
     with clock.part("points"):
         to_points(surface, votes.vertex_scores(), cloud)

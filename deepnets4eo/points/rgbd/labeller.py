@@ -19,8 +19,8 @@ from deepnets4eo.points.rgbd.frame import Frame, FrameSource, nearest_pixels
 from deepnets4eo.points.rgbd.layouts import frame_classes
 from deepnets4eo.points.rgbd.recipe import ResampledViewSection
 from deepnets4eo.points.views import Camera, Surface, ZBuffer
-from deepnets4eo.points.views.camera import FaceView, cameras_near
-from deepnets4eo.points.views.labeller import BATCH, ViewLabeller, rendered_views
+from deepnets4eo.points.views.camera import FaceView
+from deepnets4eo.points.views.labeller import ViewLabeller
 from deepnets4eo.points.views.snapshots import ViewLayer, inverted_depth
 from deepnets4eo.segmenters import Run, Segmenter
 from deepnets4eo.tiling import probabilities
@@ -45,7 +45,12 @@ class FrameLabeller(ViewLabeller):
     """
 
     def __init__(
-        self, segmenter: Segmenter, views: ResampledViewSection, size_px: tuple[int, int], *, batch_size: int = BATCH
+        self,
+        segmenter: Segmenter,
+        views: ResampledViewSection,
+        size_px: tuple[int, int],
+        *,
+        batch_size: int = ViewLabeller.at_once,
     ) -> None:
         super().__init__(segmenter, batch_size=batch_size)
         self.views, self.size_px = views, size_px
@@ -121,7 +126,7 @@ def score_frames(
 
 def place_views(frame: Frame, views: ResampledViewSection, count: int, *, seed: int = 0) -> list[Camera]:
     """Return `count` cameras around the camera of a frame; `seed` makes the random draws differ between frames."""
-    return cameras_near(
+    return Camera.near(
         frame.camera, count, seed=views.seed + seed, pivot_m=frame.pivot_m, turn_deg=views.turn_deg, shift=views.shift
     )
 
@@ -147,7 +152,7 @@ def resampled_views(
 ) -> Iterator[tuple[FaceView, Layers]]:
     """Yield the faces and layers (as in `own_layers`) of `count` views around the camera of a frame; holes are not
     valid, and their labels are void."""
-    yield from rendered_views(surface, place_views(frame, views, count, seed=seed))
+    yield from ViewLabeller.render(surface, place_views(frame, views, count, seed=seed))
 
 
 def rendered_own_layers(frame: Frame, surface: Surface, names: Sequence[str]) -> Layers:
@@ -155,7 +160,7 @@ def rendered_own_layers(frame: Frame, surface: Surface, names: Sequence[str]) ->
 
     This is the published preprocessing. If the camera sees no face, return the layers of `own_layers`.
     """
-    rendered = next(rendered_views(surface, [frame.camera]), None)
+    rendered = next(ViewLabeller.render(surface, [frame.camera]), None)
     return own_layers(frame, surface, names) if rendered is None else rendered[1]
 
 

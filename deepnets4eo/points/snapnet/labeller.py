@@ -19,17 +19,8 @@ from deepnets4eo.options import options_from
 from deepnets4eo.points.cloud import PointCloud, at_counted
 from deepnets4eo.points.meshes import import_open3d
 from deepnets4eo.points.snapnet.recipe import MEASURED, ViewSection
-from deepnets4eo.points.views import (
-    Camera,
-    Surface,
-    SurfaceOptions,
-    cameras_above,
-    cameras_around,
-    cameras_indoors,
-    make_surface,
-    to_points,
-)
-from deepnets4eo.points.views.labeller import BATCH, ViewLabeller, rendered_views
+from deepnets4eo.points.views import Camera, Surface, SurfaceOptions, make_surface, to_points
+from deepnets4eo.points.views.labeller import ViewLabeller
 from deepnets4eo.segmenters import Run, Segmenter
 
 TASK_NAME = "snapnet"
@@ -47,7 +38,12 @@ class SnapNetLabeller(ViewLabeller):
     """
 
     def __init__(
-        self, segmenter: Segmenter, surface: SurfaceOptions, views: ViewSection, *, batch_size: int = BATCH
+        self,
+        segmenter: Segmenter,
+        surface: SurfaceOptions,
+        views: ViewSection,
+        *,
+        batch_size: int = ViewLabeller.at_once,
     ) -> None:
         super().__init__(segmenter, batch_size=batch_size)
         self.surface, self.views = surface, views
@@ -96,20 +92,20 @@ class SnapNetLabeller(ViewLabeller):
     def surface_scores(self, surface: Surface) -> NDArray[np.floating]:
         """Return the scores (V, K) of the vertices of a surface, NaN if no view shows them."""
         cameras = place_cameras(surface, self.views)
-        views = rendered_views(surface, cameras, third=self.views.third, ahead=self.batch_size)
+        views = ViewLabeller.render(surface, cameras, third=self.views.third, ahead=self.batch_size)
         return self.vertex_scores(surface, views, self.views.votes)
 
 
 def place_cameras(surface: Surface, views: ViewSection, *, seed: int = 0) -> list[Camera]:
     """Return the cameras of a recipe over a surface. `seed` keeps the draws of clouds apart."""
     if views.cameras == "above":
-        return cameras_above(
+        return Camera.above(
             surface, gsd_m=views.gsd_m, overlap=views.overlap, tilt_deg=views.tilt_deg, headings=views.headings
         )
     if views.cameras == "indoors":
-        return cameras_indoors(surface, views.directions, seed=views.seed + seed, distances_m=views.distances_m)
+        return Camera.indoors(surface, views.directions, seed=views.seed + seed, distances_m=views.distances_m)
     directions = math.ceil(views.directions * covered_m2(surface) / views.area_m2)
-    return cameras_around(
+    return Camera.around(
         surface, directions, seed=views.seed + seed, distances_m=views.distances_m,
         elevation_deg=views.elevation_deg,
     )  # fmt: skip

@@ -5,13 +5,7 @@ from typing import TYPE_CHECKING
 from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .camera import (
-        Camera as Camera,
-        ZBuffer as ZBuffer,
-        cameras_above as cameras_above,
-        cameras_around as cameras_around,
-        cameras_indoors as cameras_indoors,
-    )
+    from .camera import Camera as Camera, ZBuffer as ZBuffer
     from .labeller import Votes as Votes, to_points as to_points
     from .snapshots import snapshot as snapshot
     from .surface import Surface as Surface, SurfaceOptions as SurfaceOptions
@@ -20,7 +14,7 @@ else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         public={
-            ".camera": ["Camera", "ZBuffer", "cameras_above", "cameras_around", "cameras_indoors"],
+            ".camera": ["Camera", "ZBuffer"],
             ".labeller": ["Votes", "to_points"],
             ".snapshots": ["snapshot"],
             ".surface": ["Surface", "SurfaceOptions"],

@@ -114,6 +114,169 @@ class Camera:
         """(H, W, 3) float64: directions of pixels, right, down and 1 forward."""
         return _rays(self.width_px, self.height_px, self.focal())
 
+    @staticmethod
+    def around(
+        surface: Surface,
+        directions: int = 500,
+        *,
+        seed: int,
+        distances_m: Sequence[float] = PUBLISHED_DISTANCES_M,
+        elevation_deg: tuple[float, float] = (70, 90),
+    ) -> list[Camera]:
+        """Cameras above random vertices: the published sampler of SnapNet.
+
+        Parameters
+        ----------
+        surface : each camera looks at one of its vertices
+        directions : how many vertices are looked at; published results need 500 to 800, the public code has 10
+        seed : of the random numbers
+        distances_m : of the cameras of one direction from its vertex, metres
+        elevation_deg : lowest and highest angle of the cameras above the horizon, degrees; 90 looks straight down
+
+        Returns
+        -------
+        directions x distances cameras
+
+        Raises
+        ------
+        InputError
+            No vertices, angles outside -90 to 90 degrees, distances not above 0.
+
+        >>> from deepnets4eo.points.views import make_surface
+        >>> from deepnets4eo.points import PointCloud
+        >>> surface = make_surface(PointCloud(np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0.0]])))
+        >>> len(Camera.around(surface, 10, seed=0))
+        30
+        """
+        _check(surface, distances_m, elevation_deg)
+        rng = np.random.default_rng(seed)
+        cameras = []
+        for _ in range(directions):
+            target = surface.vertices[rng.integers(len(surface.vertices))].astype(np.float64)
+            azimuth, elevation = rng.uniform(0, 360), rng.uniform(*elevation_deg)
+            cameras += [_towards(target, azimuth, elevation, distance) for distance in distances_m]
+        return cameras
+
+    @staticmethod
+    def above(
+        surface: Surface, *, gsd_m: float = 0.2, overlap: float = 0.5, tilt_deg: float = 45, headings: int = 4
+    ) -> list[Camera]:
+        """Return a grid of cameras that look down, and of oblique cameras, as in aerial surveys.
+
+        Parameters
+        ----------
+        surface : the surface; cells without vertices get no camera
+        gsd_m : ground size of a pixel in the middle of a view, metres
+        overlap : share of a view that the next view of the row shows again, 0 to below 1
+        tilt_deg : angle of the oblique views from straight down, degrees
+        headings : directions of oblique cameras at each position; 0 means no oblique cameras
+
+        Returns
+        -------
+        At each position one camera that looks down, then the oblique cameras.
+
+        Raises
+        ------
+        InputError
+            The surface has no vertices, or numbers are outside the ranges above.
+        """
+        if not (gsd_m > 0 and 0 <= overlap < 1 and 0 < tilt_deg < 90 and headings >= 0):
+            raise InputError(
+                f"Camera.above: gsd_m {gsd_m}, overlap {overlap}, tilt_deg {tilt_deg}, headings {headings}; expected more than 0, "
+                "0 to below 1, between 0 and 90, and 0 or more"
+            )
+        _check(surface)
+        model = Camera(np.zeros(3), np.array([0, 1.0, 0]), np.array([0, 0, 1.0]))  # its size and angle
+        length, *_ = model.focal()
+        distance = gsd_m * length
+        cameras = []
+        for target in _grid(surface, gsd_m * model.width_px * (1 - overlap)):
+            cameras.append(_towards(target, 270, 90, distance))
+            cameras += [
+                _towards(target, 270 + 360 * heading / headings, 90 - tilt_deg, distance) for heading in range(headings)
+            ]
+        reach = distance + float(np.ptp(surface.vertices[:, 2])) + 2 * gsd_m * model.width_px
+        return [replace(camera, far_m=max(camera.far_m, reach)) for camera in cameras]
+
+    @staticmethod
+    def indoors(
+        surface: Surface,
+        directions: int = 500,
+        *,
+        seed: int,
+        distances_m: Sequence[float] = (1.0, 2.0, 3.0),
+        elevation_deg: tuple[float, float] = (-15, 45),
+    ) -> list[Camera]:
+        """Place cameras within the box of a room, looking at its lower two thirds.
+
+        Parameters
+        ----------
+        surface : the surface of a room; each camera looks at one of its vertices
+        directions : number of vertices that are looked at
+        seed : seed of the random numbers
+        distances_m : distances of the cameras of one direction from its vertex, metres; shorter if a wall would be in the way
+        elevation_deg : lowest and highest angle of the cameras above the horizon, seen from the vertex, degrees
+
+        Returns
+        -------
+        directions x distances cameras
+
+        Raises
+        ------
+        InputError
+            The surface has no vertices, or no camera fits in the room; ranges as for `Camera.around`.
+        """
+        _check(surface, distances_m, elevation_deg)
+        rng = np.random.default_rng(seed)
+        low, high = surface.vertices.min(axis=0) + MARGIN_M, surface.vertices.max(axis=0) - MARGIN_M
+        lower = np.flatnonzero(surface.vertices[:, 2] <= low[2] + LOWER * (high[2] - low[2]))
+        cameras: list[Camera] = []
+        for _ in range(directions if len(lower) and (high > low).all() else 0):
+            for _ in range(TRIES):
+                target = surface.vertices[rng.choice(lower)].astype(np.float64)
+                azimuth, elevation = rng.uniform(0, 360), rng.uniform(*elevation_deg)
+                views = [_towards(target, azimuth, elevation, distance) for distance in distances_m]
+                inside = [view for view in views if (view.eye > low).all() and (view.eye < high).all()]
+                if inside:
+                    cameras += [
+                        replace(view if view in inside else inside[-1], near_m=NEAR_INDOORS_M) for view in views
+                    ]  # fmt: skip
+                    break
+        if len(cameras) < directions * len(distances_m):
+            raise InputError(
+                f"the surface is {' x '.join(f'{side:.1f}' for side in np.ptp(surface.vertices, axis=0))} m large; expected a room in "
+                f"which a camera stands {min(distances_m)} m from what it looks at. Choose shorter distances_m, or cameras around."
+            )
+        return cameras
+
+    @staticmethod
+    def near(
+        camera: Camera, count: int, *, seed: int, pivot_m: float, turn_deg: float = 15, shift: float = 0.1
+    ) -> list[Camera]:
+        """Return `count` cameras turned about a point `pivot_m` metres in front of a given camera: the resampled views of
+        SnapNet-R.
+
+        They turn by up to `turn_deg` each way; their distance changes by up to the share `shift`.
+
+        Raises InputError for a pivot behind it, turns of 90 degrees or more, shifts of the whole distance.
+        """
+        if not (pivot_m > 0 and 0 <= turn_deg < 90 and 0 <= shift < 1):
+            raise InputError(
+                f"Camera.near: pivot_m {pivot_m}, turn_deg {turn_deg}, shift {shift}; expected more than 0, 0 to below 90, "
+                "and 0 to below 1"
+            )
+        rng = np.random.default_rng(seed)
+        right, down, forward = camera.axes()
+        pivot = camera.eye + pivot_m * forward
+        cameras = []
+        for _ in range(count):
+            sideways, upwards = np.radians(rng.uniform(-turn_deg, turn_deg, 2))
+            away = -forward * math.cos(sideways) + right * math.sin(sideways)
+            away = away * math.cos(upwards) - down * math.sin(upwards)
+            distance = pivot_m * (1 + rng.uniform(-shift, shift))
+            cameras.append(replace(camera, eye=pivot + distance * away, target=pivot, up=-down))
+        return cameras
+
 
 @lru_cache(maxsize=16)
 def _rays(width_px: int, height_px: int, focal: tuple[float, float, float, float]) -> Floats:
@@ -186,169 +349,6 @@ class ZBuffer:
             camera.near_m, camera.far_m, face, depth,
         )  # fmt: skip
         return FaceView(face, depth.astype(np.float32), camera)
-
-
-def cameras_around(
-    surface: Surface,
-    directions: int = 500,
-    *,
-    seed: int,
-    distances_m: Sequence[float] = PUBLISHED_DISTANCES_M,
-    elevation_deg: tuple[float, float] = (70, 90),
-) -> list[Camera]:
-    """Cameras above random vertices: the published sampler of SnapNet.
-
-    Parameters
-    ----------
-    surface : each camera looks at one of its vertices
-    directions : how many vertices are looked at; published results need 500 to 800, the public code has 10
-    seed : of the random numbers
-    distances_m : of the cameras of one direction from its vertex, metres
-    elevation_deg : lowest and highest angle of the cameras above the horizon, degrees; 90 looks straight down
-
-    Returns
-    -------
-    directions x distances cameras
-
-    Raises
-    ------
-    InputError
-        No vertices, angles outside -90 to 90 degrees, distances not above 0.
-
-    >>> from deepnets4eo.points.views import make_surface
-    >>> from deepnets4eo.points import PointCloud
-    >>> surface = make_surface(PointCloud(np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0.0]])))
-    >>> len(cameras_around(surface, 10, seed=0))
-    30
-    """
-    _check(surface, distances_m, elevation_deg)
-    rng = np.random.default_rng(seed)
-    cameras = []
-    for _ in range(directions):
-        target = surface.vertices[rng.integers(len(surface.vertices))].astype(np.float64)
-        azimuth, elevation = rng.uniform(0, 360), rng.uniform(*elevation_deg)
-        cameras += [_towards(target, azimuth, elevation, distance) for distance in distances_m]
-    return cameras
-
-
-def cameras_above(
-    surface: Surface, *, gsd_m: float = 0.2, overlap: float = 0.5, tilt_deg: float = 45, headings: int = 4
-) -> list[Camera]:
-    """Return a grid of cameras that look down, and of oblique cameras, as in aerial surveys.
-
-    Parameters
-    ----------
-    surface : the surface; cells without vertices get no camera
-    gsd_m : ground size of a pixel in the middle of a view, metres
-    overlap : share of a view that the next view of the row shows again, 0 to below 1
-    tilt_deg : angle of the oblique views from straight down, degrees
-    headings : directions of oblique cameras at each position; 0 means no oblique cameras
-
-    Returns
-    -------
-    At each position one camera that looks down, then the oblique cameras.
-
-    Raises
-    ------
-    InputError
-        The surface has no vertices, or numbers are outside the ranges above.
-    """
-    if not (gsd_m > 0 and 0 <= overlap < 1 and 0 < tilt_deg < 90 and headings >= 0):
-        raise InputError(
-            f"cameras_above: gsd_m {gsd_m}, overlap {overlap}, tilt_deg {tilt_deg}, headings {headings}; expected more than 0, "
-            "0 to below 1, between 0 and 90, and 0 or more"
-        )
-    _check(surface)
-    model = Camera(np.zeros(3), np.array([0, 1.0, 0]), np.array([0, 0, 1.0]))  # its size and angle
-    length, *_ = model.focal()
-    distance = gsd_m * length
-    cameras = []
-    for target in _grid(surface, gsd_m * model.width_px * (1 - overlap)):
-        cameras.append(_towards(target, 270, 90, distance))
-        cameras += [
-            _towards(target, 270 + 360 * heading / headings, 90 - tilt_deg, distance) for heading in range(headings)
-        ]
-    reach = distance + float(np.ptp(surface.vertices[:, 2])) + 2 * gsd_m * model.width_px
-    return [replace(camera, far_m=max(camera.far_m, reach)) for camera in cameras]
-
-
-def cameras_indoors(
-    surface: Surface,
-    directions: int = 500,
-    *,
-    seed: int,
-    distances_m: Sequence[float] = (1.0, 2.0, 3.0),
-    elevation_deg: tuple[float, float] = (-15, 45),
-) -> list[Camera]:
-    """Place cameras within the box of a room, looking at its lower two thirds.
-
-    Parameters
-    ----------
-    surface : the surface of a room; each camera looks at one of its vertices
-    directions : number of vertices that are looked at
-    seed : seed of the random numbers
-    distances_m : distances of the cameras of one direction from its vertex, metres; shorter if a wall would be in the way
-    elevation_deg : lowest and highest angle of the cameras above the horizon, seen from the vertex, degrees
-
-    Returns
-    -------
-    directions x distances cameras
-
-    Raises
-    ------
-    InputError
-        The surface has no vertices, or no camera fits in the room; ranges as for `cameras_around`.
-    """
-    _check(surface, distances_m, elevation_deg)
-    rng = np.random.default_rng(seed)
-    low, high = surface.vertices.min(axis=0) + MARGIN_M, surface.vertices.max(axis=0) - MARGIN_M
-    lower = np.flatnonzero(surface.vertices[:, 2] <= low[2] + LOWER * (high[2] - low[2]))
-    cameras: list[Camera] = []
-    for _ in range(directions if len(lower) and (high > low).all() else 0):
-        for _ in range(TRIES):
-            target = surface.vertices[rng.choice(lower)].astype(np.float64)
-            azimuth, elevation = rng.uniform(0, 360), rng.uniform(*elevation_deg)
-            views = [_towards(target, azimuth, elevation, distance) for distance in distances_m]
-            inside = [view for view in views if (view.eye > low).all() and (view.eye < high).all()]
-            if inside:
-                cameras += [
-                    replace(view if view in inside else inside[-1], near_m=NEAR_INDOORS_M) for view in views
-                ]  # fmt: skip
-                break
-    if len(cameras) < directions * len(distances_m):
-        raise InputError(
-            f"the surface is {' x '.join(f'{side:.1f}' for side in np.ptp(surface.vertices, axis=0))} m large; expected a room in "
-            f"which a camera stands {min(distances_m)} m from what it looks at. Choose shorter distances_m, or cameras around."
-        )
-    return cameras
-
-
-def cameras_near(
-    camera: Camera, count: int, *, seed: int, pivot_m: float, turn_deg: float = 15, shift: float = 0.1
-) -> list[Camera]:
-    """Return `count` cameras turned about a point `pivot_m` metres in front of a given camera: the resampled views of
-    SnapNet-R.
-
-    They turn by up to `turn_deg` each way; their distance changes by up to the share `shift`.
-
-    Raises InputError for a pivot behind it, turns of 90 degrees or more, shifts of the whole distance.
-    """
-    if not (pivot_m > 0 and 0 <= turn_deg < 90 and 0 <= shift < 1):
-        raise InputError(
-            f"cameras_near: pivot_m {pivot_m}, turn_deg {turn_deg}, shift {shift}; expected more than 0, 0 to below 90, "
-            "and 0 to below 1"
-        )
-    rng = np.random.default_rng(seed)
-    right, down, forward = camera.axes()
-    pivot = camera.eye + pivot_m * forward
-    cameras = []
-    for _ in range(count):
-        sideways, upwards = np.radians(rng.uniform(-turn_deg, turn_deg, 2))
-        away = -forward * math.cos(sideways) + right * math.sin(sideways)
-        away = away * math.cos(upwards) - down * math.sin(upwards)
-        distance = pivot_m * (1 + rng.uniform(-shift, shift))
-        cameras.append(replace(camera, eye=pivot + distance * away, target=pivot, up=-down))
-    return cameras
 
 
 def _towards(target: Floats, azimuth_deg: float, elevation_deg: float, distance_m: float) -> Camera:

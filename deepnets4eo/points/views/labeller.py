@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,6 @@ from deepnets4eo.system import cores
 
 PROBABILITY_SLACK = 1e-3
 
-BATCH = 8  # views that a network labels at once
 
 Layers = Mapping[str, NDArray[Any]]
 VoteKind = Literal["probabilities", "logits"]
@@ -35,7 +34,9 @@ VoteKind = Literal["probabilities", "logits"]
 class ViewLabeller:
     """Base of labellers by views: the segmenter of views, and the number of views that it labels at once."""
 
-    def __init__(self, segmenter: Segmenter, *, batch_size: int = BATCH) -> None:
+    at_once: ClassVar[int] = 8  # views that a network labels at once
+
+    def __init__(self, segmenter: Segmenter, *, batch_size: int = at_once) -> None:
         self.segmenter, self.batch_size = segmenter, batch_size
 
     @property
@@ -81,15 +82,15 @@ class ViewLabeller:
         loaded.segmenter.to(choose(precision="float32"))
         return loaded
 
-
-def rendered_views(
-    surface: Surface, cameras: Sequence[Camera], *, third: Third = "depth", ahead: int = BATCH
-) -> Iterator[tuple[FaceView, dict[str, NDArray[Any]]]]:
-    """Yield the faces of each view and the layers of `snapshot` with "valid" (H, W), `ahead` of their use; views that
-    show nothing are left out."""
-    for view in in_order(ZBuffer(surface).view, cameras, 1, ahead):
-        if view.seen.any():
-            yield view, snapshot(surface, view, third=third) | {"valid": view.seen}
+    @staticmethod
+    def render(
+        surface: Surface, cameras: Sequence[Camera], *, third: Third = "depth", ahead: int = at_once
+    ) -> Iterator[tuple[FaceView, dict[str, NDArray[Any]]]]:
+        """Yield the faces of each view and the layers of `snapshot` with "valid" (H, W), `ahead` of their use; views that
+        show nothing are left out."""
+        for view in in_order(ZBuffer(surface).view, cameras, 1, ahead):
+            if view.seen.any():
+                yield view, snapshot(surface, view, third=third) | {"valid": view.seen}
 
 
 def vote_views(
@@ -98,7 +99,7 @@ def vote_views(
     views: Iterable[tuple[FaceView, Layers]],
     *,
     kind: VoteKind = "probabilities",
-    batch_size: int = BATCH,
+    batch_size: int = ViewLabeller.at_once,
 ) -> Votes:
     """Label views and add the scores of their pixels to the vertices that they show. Raises InputError for views of
     another surface. Memory grows with `batch_size`, not with the number of views."""

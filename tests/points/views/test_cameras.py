@@ -7,17 +7,9 @@ from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.points import PointCloud
-from deepnets4eo.points.views import (
-    Camera,
-    SurfaceOptions,
-    cameras_above,
-    cameras_around,
-    cameras_indoors,
-    make_surface,
-)
+from deepnets4eo.points.views import Camera, SurfaceOptions, make_surface
 from deepnets4eo.points.views.camera import (
     ZBuffer,  # fmt: skip
-    cameras_near,
 )
 
 SOUTH_TO_NORTH = {"eye": np.array([0, -10.0, 0]), "target": np.zeros(3), "up": np.array([0, 0, 1.0])}
@@ -77,7 +69,7 @@ def test_a_camera_that_sees_nothing_is_refused(change, message):
 
 
 def test_published_cameras_stand_in_a_steep_cone_over_vertices_at_three_distances(surface):
-    cameras = cameras_around(surface, 40, seed=0)
+    cameras = Camera.around(surface, 40, seed=0)
     assert len(cameras) == 120
     distances = [np.linalg.norm(camera.eye - camera.target) for camera in cameras]
     np.testing.assert_allclose(distances, [5, 10, 20] * 40)
@@ -92,17 +84,17 @@ def test_published_cameras_stand_in_a_steep_cone_over_vertices_at_three_distance
 
 
 def test_the_seed_decides_the_cameras(surface):
-    eyes = [[camera.eye.tolist() for camera in cameras_around(surface, 3, seed=seed)] for seed in (1, 1, 2)]
+    eyes = [[camera.eye.tolist() for camera in Camera.around(surface, 3, seed=seed)] for seed in (1, 1, 2)]
     assert eyes[0] == eyes[1] != eyes[2]
 
 
 def test_a_camera_that_looks_straight_down_has_an_up(surface):
-    for camera in cameras_around(surface, 5, seed=0, elevation_deg=(90, 90)):
+    for camera in Camera.around(surface, 5, seed=0, elevation_deg=(90, 90)):
         np.testing.assert_allclose(camera.axes() @ camera.axes().T, np.eye(3), atol=1e-12)
 
 
 def test_survey_cameras_look_down_and_to_all_sides_and_miss_nothing(surface):
-    cameras = cameras_above(surface, gsd_m=0.1, overlap=0.3)
+    cameras = Camera.above(surface, gsd_m=0.1, overlap=0.3)
     elevations = np.array([elevation_deg(camera) for camera in cameras]).reshape(-1, 5)
     np.testing.assert_allclose(elevations[:, 0], 90)
     np.testing.assert_allclose(elevations[:, 1:], 45)
@@ -117,13 +109,13 @@ def test_survey_cameras_look_down_and_to_all_sides_and_miss_nothing(surface):
 
 
 def test_the_ground_size_of_a_pixel_is_as_stated(surface):
-    camera = cameras_above(surface, gsd_m=0.25, headings=0)[0]
+    camera = Camera.above(surface, gsd_m=0.25, headings=0)[0]
     assert np.linalg.norm(camera.eye - camera.target) / camera.focal()[0] == pytest.approx(0.25)
 
 
 def test_resampled_cameras_turn_about_the_middle_of_the_scene():
     camera = Camera(**SOUTH_TO_NORTH, width_px=64, height_px=48)
-    near = cameras_near(camera, 50, seed=0, pivot_m=4, turn_deg=20, shift=0.1)
+    near = Camera.near(camera, 50, seed=0, pivot_m=4, turn_deg=20, shift=0.1)
     for one in near:
         np.testing.assert_allclose(one.target, (0, -6, 0))
         assert 3.6 <= np.linalg.norm(one.eye - one.target) <= 4.4
@@ -135,19 +127,19 @@ def test_resampled_cameras_turn_about_the_middle_of_the_scene():
 
 @pytest.mark.parametrize("values", [{"pivot_m": 0}, {"pivot_m": 1, "turn_deg": 90}, {"pivot_m": 1, "shift": 1}])
 def test_turns_that_leave_the_scene_are_refused(values):
-    with raises_naming(InputError, "cameras_near"):
-        cameras_near(Camera(**SOUTH_TO_NORTH), 1, seed=0, **values)
+    with raises_naming(InputError, "Camera.near"):
+        Camera.near(Camera(**SOUTH_TO_NORTH), 1, seed=0, **values)
 
 
 def test_wrong_angles_distances_and_surfaces_are_refused(surface):
     with raises_naming(InputError, "elevation_deg"):
-        cameras_around(surface, 1, seed=0, elevation_deg=(80, 100))
+        Camera.around(surface, 1, seed=0, elevation_deg=(80, 100))
     with raises_naming(InputError, "distances_m"):
-        cameras_around(surface, 1, seed=0, distances_m=(0,))
+        Camera.around(surface, 1, seed=0, distances_m=(0,))
     with raises_naming(InputError, "1"):
-        cameras_above(surface, overlap=1)
+        Camera.above(surface, overlap=1)
     with pytest.raises(InputError, match="no vertices"):
-        cameras_around(triangles(), 1, seed=0)
+        Camera.around(triangles(), 1, seed=0)
 
 
 def room(seed=0, size=(6.0, 5.0, 2.6), count=30_000):
@@ -162,7 +154,7 @@ def room(seed=0, size=(6.0, 5.0, 2.6), count=30_000):
 
 def test_cameras_indoors_stand_in_the_room_and_look_below_its_upper_third():
     surface = make_surface(PointCloud(room()), SurfaceOptions(voxel_m=0.1))
-    cameras = cameras_indoors(surface, 50, seed=0)
+    cameras = Camera.indoors(surface, 50, seed=0)
     assert len(cameras) == 50 * 3
     low, high = surface.vertices.min(axis=0), surface.vertices.max(axis=0)
     eyes, targets = (np.array([getattr(one, name) for one in cameras]) for name in ("eye", "target"))
@@ -176,7 +168,7 @@ def test_cameras_indoors_stand_in_the_room_and_look_below_its_upper_third():
 def test_cameras_indoors_see_floor_and_table_that_those_above_a_room_do_not():
     surface = make_surface(PointCloud(room()), SurfaceOptions(voxel_m=0.1))
     caster, shares = ZBuffer(surface), []
-    for cameras in (cameras_indoors(surface, 20, seed=0), cameras_around(surface, 20, seed=0)):
+    for cameras in (Camera.indoors(surface, 20, seed=0), Camera.around(surface, 20, seed=0)):
         pixels = np.zeros(len(surface.vertices), int)
         for camera in cameras:
             view = caster.view(camera)
@@ -191,7 +183,7 @@ def test_cameras_indoors_see_floor_and_table_that_those_above_a_room_do_not():
 def test_a_room_too_small_to_stand_in_is_refused():
     surface = make_surface(PointCloud(room(size=(0.3, 5, 2.6))), SurfaceOptions(voxel_m=0.1))
     with pytest.raises(InputError, match="expected a room"):
-        cameras_indoors(surface, 5, seed=0)
+        Camera.indoors(surface, 5, seed=0)
     surface = make_surface(PointCloud(room(size=(2.0, 2.0, 2.0))), SurfaceOptions(voxel_m=0.1))
     with raises_naming(InputError, "4.0"):
-        cameras_indoors(surface, 5, seed=0, distances_m=(4.0,))
+        Camera.indoors(surface, 5, seed=0, distances_m=(4.0,))

@@ -5,13 +5,7 @@ from dataclasses import replace
 import numpy as np
 from made_up_surface import hill_with_house, triangles
 
-from deepnets4eo.points.views import (
-    Camera,
-    SurfaceOptions,
-    ZBuffer,
-    cameras_above,
-    make_surface,
-)
+from deepnets4eo.points.views import Camera, SurfaceOptions, ZBuffer, make_surface
 
 DOWN = {"eye": np.array([0, 0, 10.0]), "target": np.zeros(3), "up": np.array([0, 1.0, 0])}
 
@@ -111,7 +105,7 @@ def test_of_equally_near_faces_the_depth_buffer_gives_the_first():
 
 def test_a_cloud_of_splats_is_seen_as_the_plain_way_says():
     surface = make_surface(hill_with_house(60), SurfaceOptions(voxel_m=2, max_edge_m=9))
-    camera = replace(cameras_above(surface, gsd_m=0.5)[1], width_px=24, height_px=20)
+    camera = replace(Camera.above(surface, gsd_m=0.5)[1], width_px=24, height_px=20)
     face, depth, clear = plain_way(surface, camera)
     view = ZBuffer(surface).view(camera)
     np.testing.assert_array_equal(view.face[clear], face[clear])

@@ -8,7 +8,7 @@ from refusals import raises_naming
 
 from deepnets4eo.errors import MissingExtraError
 from deepnets4eo.points import PointCloud
-from deepnets4eo.points.views import SurfaceOptions, ZBuffer, cameras_above, make_surface
+from deepnets4eo.points.views import Camera, SurfaceOptions, ZBuffer, make_surface
 from deepnets4eo.points.views.surface_construction import splats
 
 
@@ -33,7 +33,7 @@ def test_splats_of_lonely_points_stay_small():
 def test_splats_cover_a_plane_from_which_points_were_decimated():
     xy = np.random.default_rng(0).uniform(0, 60, (100_000, 2))
     surface = make_surface(PointCloud(np.column_stack([xy, np.zeros(len(xy))])), SurfaceOptions(voxel_m=0.5))
-    camera = cameras_above(surface, gsd_m=0.2, overlap=0, headings=0)[0]
+    camera = Camera.above(surface, gsd_m=0.2, overlap=0, headings=0)[0]
     assert ZBuffer(surface).view(camera).seen.mean() > 0.98
 
 
@@ -60,7 +60,7 @@ def test_ball_pivoting_joins_the_points_themselves_and_covers_what_is_seen():
     flat = np.ptp(corners[:, :, 2], axis=1) < 0.1
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
     assert area[flat].sum() == pytest.approx(900, rel=0.1)  # field and roof, once
-    camera = cameras_above(surface, gsd_m=0.1, overlap=0, headings=0)[0]
+    camera = Camera.above(surface, gsd_m=0.1, overlap=0, headings=0)[0]
     assert ZBuffer(surface).view(camera).seen.mean() > 0.95
 
 

@@ -6,7 +6,7 @@ from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.points import PointCloud
-from deepnets4eo.points.views import Camera, SurfaceOptions, Votes, cameras_around, make_surface, snapshot, to_points
+from deepnets4eo.points.views import Camera, SurfaceOptions, Votes, make_surface, snapshot, to_points
 from deepnets4eo.points.views.camera import (
     FaceView,
     ZBuffer,  # fmt: skip
@@ -146,4 +146,4 @@ def test_views_are_not_mirrored():
 
 def test_the_number_of_directions_is_the_published_one_unless_stated():
     surface = make_surface(hill_with_house(500), SurfaceOptions(voxel_m=5))
-    assert len(cameras_around(surface, seed=0)) == 1500
+    assert len(Camera.around(surface, seed=0)) == 1500

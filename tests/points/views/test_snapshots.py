@@ -9,7 +9,7 @@ from made_up_surface import hill_with_house, triangles
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.points.views import Camera, SurfaceOptions, ZBuffer, cameras_above, make_surface, snapshot
+from deepnets4eo.points.views import Camera, SurfaceOptions, ZBuffer, make_surface, snapshot
 from deepnets4eo.points.views.camera import FaceView
 
 CAMERA = Camera(np.array([0, 0, 10.0]), np.zeros(3), np.array([0, 1.0, 0]), width_px=4, height_px=2)
@@ -91,7 +91,7 @@ def test_a_surface_is_not_kept_after_its_snapshots():
 
 def test_snapshots_of_a_house_from_above_show_its_roof():
     surface = make_surface(hill_with_house(), SurfaceOptions(voxel_m=0.5))
-    view = ZBuffer(surface).view(cameras_above(surface, gsd_m=0.3, headings=0)[-1])
+    view = ZBuffer(surface).view(Camera.above(surface, gsd_m=0.3, headings=0)[-1])
     layers = snapshot(surface, view, third="height")
     roof = layers["labels"] == 6
     assert roof.sum() > 100

@@ -8,16 +8,7 @@ from scipy.special import softmax
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.points import PointCloud
-from deepnets4eo.points.views import (
-    Camera,
-    SurfaceOptions,
-    Votes,
-    ZBuffer,
-    cameras_above,
-    make_surface,
-    snapshot,
-    to_points,
-)
+from deepnets4eo.points.views import Camera, SurfaceOptions, Votes, ZBuffer, make_surface, snapshot, to_points
 from deepnets4eo.points.views.camera import FaceView  # fmt: skip
 
 CAMERA = Camera(np.array([0, 0, 10.0]), np.zeros(3), np.array([0, 1.0, 0]), width_px=12, height_px=9)
@@ -66,7 +57,7 @@ def test_splats_count_once_a_pixel():
     surface = make_surface(
         PointCloud(np.random.default_rng(0).uniform(0, 9, (200, 3)) * (1, 1, 0)), SurfaceOptions(voxel_m=1)
     )
-    view = ZBuffer(surface).view(cameras_above(surface, gsd_m=0.1, headings=0)[0])
+    view = ZBuffer(surface).view(Camera.above(surface, gsd_m=0.1, headings=0)[0])
     votes = Votes(surface, 2)
     votes.add(view, np.full((2, 224, 224), 0.5, np.float32))
     assert votes._pixels.sum() == view.seen.sum()
@@ -110,7 +101,7 @@ def test_perfect_images_label_the_cloud():
     cloud = hill_with_house()
     surface = make_surface(cloud, SurfaceOptions(voxel_m=0.5))
     votes, caster = Votes(surface, 2), ZBuffer(surface)
-    for camera in cameras_above(surface, gsd_m=0.15):
+    for camera in Camera.above(surface, gsd_m=0.15):
         view = caster.view(camera)
         labels = snapshot(surface, view)["labels"]
         votes.add(view, np.stack([labels == 2, labels == 6]).astype(np.float32))
