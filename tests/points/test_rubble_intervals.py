@@ -68,7 +68,7 @@ def test_a_roof_beyond_its_outline_is_within_the_interval(monkeypatch):
     assert holds(row, "lost", AREA * (HEIGHT - HEAP))
     assert holds(row, "debris", AREA * HEAP)
     beyond = row["lost_high_m3"]
-    monkeypatch.setattr(plans, "BUILT_MARGIN_M", 0.0)
+    monkeypatch.setattr(plans.PlanRules, "built_margin_m", 0.0)
     _, without = measured(before, after, house(east=1.4))
     assert without["lost_high_m3"] < beyond - 20
 

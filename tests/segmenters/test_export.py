@@ -175,7 +175,7 @@ def fewer_layers(name):
         patch.setitem(light_unet.ENCODER_BLOCKS, "resnet10", (1, 1, 1))
         patch.setitem(encoders, "resnet10", resnet | {"params": resnet["params"] | {"layers": [1, 1, 1, 1]}})
         if name != "fcn":  # which takes scores at three of the five
-            patch.setattr(blocks, "STAGES", ((1, 1), (2,)))
+            patch.setattr(blocks.Vgg16, "stages", ((1, 1), (2,)))
         patch.setattr(snapnet, "MAPS", (2, 1))
         patch.setattr(snapnet, "_decoder_chains", lambda: [[4, 1], [2, 1]])
         patch.setattr(fully_convolutional, "ENCODER", ((8, 8), (16,)))
