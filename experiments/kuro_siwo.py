@@ -48,7 +48,7 @@ ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
 }  # fmt: skip
 PUBLISHED = (
     "- Published: F1 of flood about 85 %, of any water about 87 % (abstract of the preprint, the best network, 32 events); the table of the "
-    "43 events could not be read at its source, so the rows of BlackBench are not repeated. SNUNet, FloodViT, BIT, ChangeFormer, UPerNet and others of it are "
+    "43 events could not be read at its source, so the rows of BlackBench, the interferometric ones of its complex half among them, are not repeated (coherence: layers coherence). SNUNet, FloodViT, BIT, ChangeFormer, UPerNet and others of it are "
     "not in the toolbox, or under other recipes (`upernet`, `deeplabv3`: --set model.network)."
 )
 MADE_UP = {"130": 1, "470": 2, "1111006": 3, "1111005": 4, "1111010": 5, "321": 6, "561": 7, "445": 8}  # event → seed

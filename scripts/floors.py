@@ -19,7 +19,7 @@ MIN_TITLE_WORDS = 4
 FLOORS = {
     "doors": "cli xarray",
     "branches": "damage change floods points depth hyperspectral classification baselines synthetic",
-    "site": "registration footprints osm objects catalogues inspection sharpening",
+    "site": "registration footprints osm objects catalogues inspection sharpening interferometry",
     "learn": "segmenters training prediction evaluation segmentation fusion",
     "raster": "rasters tiling zonal polygons terrain metrics",
     "ground": "formats outputs jobs cards display addresses arrays device errors files grid lazy options plugins prefetch processor "

@@ -29,7 +29,7 @@ def layers() -> None:
     """Write further layers of a scene, which it takes as dsm=FILE or osm=FILE.
 
     Layers are heights from a surface model, vectors drawn on an image's grid, its bands in the detail of a panchromatic
-    band, masks of clouds, or the outlines of buildings.
+    band, masks of clouds, radar coherence, or the outlines of buildings.
 
     \b
     deepnets4eo layers heights dsm.tif --out ndsm.tif
@@ -178,6 +178,33 @@ def clouds(
     with progress("clouds") as advance:
         classes = write_cloud_mask(image, out, overwrite=overwrite, progress=advance)
     show_result(f"clouds {classes.cloud_share:.1%}, their shadows {classes.shadow_share:.1%} of the image", out)
+
+
+def coherence(
+    images: Annotated[
+        list[str],
+        Argument(metavar="PRE... POST", help="Complex radar images (SLC) of one grid, by date; a third one: the drop."),
+    ],
+    out: Out,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write the interferometric coherence of two complex radar images, or its drop from two images before an event to one after.
+
+    Local fringes, as of the flat earth, are removed before averaging, and the bias of few looks after. Writes float32, NaN for void.
+    `damage --evidence coherence_drop=FILE` reads the drop.
+
+    \b
+    deepnets4eo layers coherence pre.slc post.slc --out coherence.tif
+    deepnets4eo layers coherence pre2.tif pre.tif post.tif --out drop.tif"""
+    from deepnets4eo.interferometry import coherence_raster
+
+    with progress("coherence") as advance:
+        measured = coherence_raster(images, out, overwrite=overwrite, progress=advance)
+    for line in measured.lines():
+        echo(line)
+    show_result(
+        "coherence" if measured.card is None else "drop of coherence; its card is fitted on SYNTHETIC speckle", out
+    )
 
 
 @with_options(RefineOptions)

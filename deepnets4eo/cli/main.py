@@ -67,13 +67,13 @@ PANELS = {
         "check": "Describe a raster, vector, point cloud, dataset or run, or this installation, and what is wrong with it.",
         "polygons": "Turn a label raster into polygons.",
         "objects": "Find the single objects of a class, such as cars, in a label raster.",
-        "layers": "Write further layers of a scene: heights, OpenStreetMap, sharper colours, clouds, refined scores; outlines of buildings.",
+        "layers": "Write further layers of a scene: heights, OpenStreetMap, sharper colours, clouds, radar coherence, refined scores; outlines of buildings.",
         "datasets": "List dataset cards, or show one.",
     },
 }  # fmt: skip
 VERBS = {verb: line for panel in PANELS.values() for verb, line in panel.items()}
 PARTS = {
-    "layers": ("heights", "osm", "pansharpen", "footprints", "clouds", "refine", "transitions")
+    "layers": ("heights", "osm", "pansharpen", "footprints", "clouds", "coherence", "refine", "transitions")
 }  # verbs of sub-verbs
 
 # Typer has its own copy of click or uses the installed one, by version; this is the public way to its base error.

@@ -75,6 +75,7 @@ class EvidenceCard:
         Log-odds of major damage or worse where half of the buildings are damaged: intercept + slope · mean score.
     auc_major_or_worse : area under their ROC curve, 0–1
     buildings : graded buildings that it was measured on
+    synthetic : whether these buildings are synthetic, so that no real event confirms the card
 
     Raises
     ------
@@ -94,6 +95,7 @@ class EvidenceCard:
     slope: float
     auc_major_or_worse: float
     buildings: int
+    synthetic: bool = False
 
     def __post_init__(self) -> None:
         if not all(map(math.isfinite, asdict(self).values())) or not 0 <= self.auc_major_or_worse <= 1:
@@ -156,7 +158,7 @@ class EvidenceCard:
         try:
             return cls(
                 float(content["intercept"]), float(content["slope"]), float(content["auc_major_or_worse"]),
-                int(content["buildings"]),
+                int(content["buildings"]), content.get("synthetic", False) is True,
             )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, InputError):
@@ -166,7 +168,7 @@ class EvidenceCard:
 
     def write(self, raster: str | Path) -> Path:
         """Write the card next to a raster, under the name that the damage job looks for; returns its path."""
-        content: dict[str, Any] = asdict(self)
+        content: dict[str, Any] = {name: value for name, value in asdict(self).items() if value is not False}
         return write_yaml(card_path(raster), content)
 
     def log_odds(self, scores: Floats) -> Floats:

@@ -92,6 +92,7 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
         ("layers heights dsm.tif", "dsm.tif", "--out"),
         ("layers pansharpen image.tif dsm.tif", "image.tif", "--out"),
         ("layers pansharpen image.tif dsm.tif", "dsm.tif", "--out"),
+        ("layers coherence image.tif dsm.tif", "dsm.tif", "--out"),
         ("layers heights dsm.tif --dtm image.tif", "image.tif", "--out"),
         ("layers heights dsm.tif --channels ndvi --image image.tif", "image.tif", "--out"),
     ],

@@ -171,6 +171,7 @@ class ScoreLayer:
         values: dict[str, Value] = {"name": repr(self.name), "missing": missing or None, "assessed": len(scores)}
         if self.weight and card is not None:
             values |= {"skill": card.skill.value, "auc": card.auc_major_or_worse, "buildings": card.buildings}
+            values["synthetic"] = card.buildings if card.synthetic else None
             return Finding("evidence_used", "note", values | {"weight": self.weight})
         if self.weight:
             return Finding("evidence_unvalidated", "caution", values | {"weight": self.weight})
