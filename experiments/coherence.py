@@ -1,6 +1,6 @@
 """Coherence of simulated speckle: its bias with and without correction and fringes, and its drop as evidence of damage. SYNTHETIC.
 
-Usage: python experiments/coherence.py [--seeds 0 1 2] [--out runs/coherence] [--card models/damage-coherence] [--smoke]
+Usage: python experiments/coherence.py [--seeds 0 1 2] --out FOLDER [--card models/damage-coherence] [--smoke]
 
 Each seed draws pairs of fully developed speckle with a known coherence, whole fringes of the flat earth across it, and windows of 3 × 3, 5 × 5 and
 7 × 7 pixels; the table has the mean of sample coherence and of ours. For the card, scenes of buildings on open ground of low coherence are drawn at three
@@ -138,7 +138,7 @@ def fit_card(seeds: Sequence[int], scenes: int) -> tuple[EvidenceCard, dict[str,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--out", type=Path, default=Path("runs/coherence"))
+    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--card", type=Path, help="folder of the card that is written")
     add_smoke(parser)
     chosen = parser.parse_args()

@@ -476,3 +476,11 @@ def photos(folder: Path, values: Callable[[], NDArray[Any]]) -> None:
         row, col = divmod(number, SIDE_PX // 128)
         part = values()[..., 128 * row : 128 * (row + 1), 128 * col : 128 * (col + 1)]
         write_geotiff(folder / f"{name}.png", part, crs=None, driver="PNG")
+
+
+def complex_radar(path: Path, own: float = 0.3) -> None:
+    """A complex radar image on the grid of the city: what all dates share, and noise of its own."""
+    shape = (SIDE_PX, SIDE_PX)
+    noise = [rng.normal(size=(2, *shape)) for rng in (np.random.default_rng(0), np.random.default_rng(len(path.name)))]
+    values = [real + 1j * imaginary for real, imaginary in noise]
+    on_city(path, (values[0] + own * values[1]).astype(np.complex64))
