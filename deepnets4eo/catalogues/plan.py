@@ -28,7 +28,7 @@ from deepnets4eo.formats import is_remote, lies_beside, parse_time
 from deepnets4eo.grid import box_text, check_box
 from deepnets4eo.jobs import file_state, name_hash
 from deepnets4eo.options import Section, options_from
-from deepnets4eo.outputs import LONGEST, EventInfo, Finding, count_of
+from deepnets4eo.outputs import LONGEST, EventInfo, Finding, Phrase, count_of
 
 log = logging.getLogger(__name__)
 
@@ -153,12 +153,20 @@ class Plan(Section):
         for role, image in self.images.items():
             angle = image.off_nadir_deg or 0.0
             if image.covered < WHOLE:
-                values = {"role": role, "covered": image.covered}
-                findings.append(Finding(f"{role}_covers_a_part", "caution", values, wording="covers_a_part_of_box"))
+                findings.append(
+                    Finding(
+                        f"{role}_covers_a_part", "caution",
+                        {"role": Phrase(f"plan_{role}"), "covered": image.covered}, wording="covers_a_part_of_box",
+                    )
+                )  # fmt: skip
             if angle >= STEEP_DEG:
                 hidden_m = STOREY_M * math.tan(math.radians(angle))
-                values = {"role": role, "angle": angle, "hidden_m": hidden_m, "storey_m": STOREY_M}
-                findings.append(Finding(f"{role}_off_nadir", "note", values, wording="off_nadir"))
+                numbers = {"angle": angle, "hidden_m": hidden_m, "storey_m": STOREY_M}
+                findings.append(
+                    Finding(
+                        f"{role}_off_nadir", "note", {"role": Phrase(f"plan_{role}"), **numbers}, wording="off_nadir"
+                    )
+                )
         return findings + self._findings_of_pair()
 
     def _findings_of_pair(self) -> list[Finding]:
@@ -169,15 +177,17 @@ class Plan(Section):
         angles = [image.off_nadir_deg for image in images]
         lean = lean_difference(*images)
         if lean is None:
-            unknown = " and ".join(role for role, image in self.images.items() if image.off_nadir_deg is None)
-            return [Finding("views_not_known", "note", {"role": unknown})]
-        steep = " and ".join(f"{angle:.0f}" for angle in angles)
+            unknown = [role for role, image in self.images.items() if image.off_nadir_deg is None]
+            role = unknown[0] if len(unknown) == 1 else "before_and_after"
+            return [Finding("views_not_known", "note", {"role": Phrase(f"plan_{role}")})]
         least_m, apart_m = (factor * STOREY_M for factor in lean)
         gsd_m = max(image.gsd_m or 0 for image in images) or UNKNOWN_GSD_M
         apart_px = apart_m / gsd_m
         if apart_px < SEEN_PX:
             return []
-        values = {"angles": steep, "apart_m": apart_m, "apart_px": apart_px, "storey_m": STOREY_M}
+        values = {
+            "before_deg": angles[0], "after_deg": angles[1], "apart_m": apart_m, "apart_px": apart_px, "storey_m": STOREY_M,
+        }  # fmt: skip
         if apart_m - least_m >= SEEN_PX * gsd_m:
             far = least_m >= FAR_PX * gsd_m
             return [
@@ -198,15 +208,20 @@ def foreign_findings(plan: Plan, path: str | Path) -> list[Finding]:
     hosts = {name_of(name).partition("://")[2].partition("/")[0] or name for name in names if is_remote(name)}
     findings = []
     if files:
-        findings.append(Finding("plan_reads_elsewhere", "caution", {"plan": str(path), "files": _first(files)}))
+        findings.append(
+            Finding("plan_reads_elsewhere", "caution", {"plan": Finding.verbatim(path), "files": _first(files)})
+        )
     if hosts:
-        findings.append(Finding("plan_reads_addresses", "note", {"plan": str(path), "hosts": _first(sorted(hosts))}))
+        findings.append(
+            Finding("plan_reads_addresses", "note", {"plan": Finding.verbatim(path), "hosts": _first(sorted(hosts))})
+        )
     return findings
 
 
-def _first(names: Sequence[str]) -> str:
+def _first(names: Sequence[str]) -> Phrase:
     """Five names, and whether there are more."""
-    return ", ".join(names[:5]) + " and others" * (len(names) > 5)
+    listed = Finding.verbatim(", ".join(names[:5]))
+    return Phrase("names_and_others" if len(names) > 5 else "all_names", {"names": listed})
 
 
 def make_plan(

@@ -133,7 +133,7 @@ def _findings_of_bright_clouds(
         if clouds is None:
             continue
         finding = cloud_finding(clouds, image, ROLES[name], "mask_clouds_of_change", "clouds_mapped")
-        if finding is not None and finding.values["share"] >= MUCH_CLOUD:
+        if finding is not None and finding.share >= MUCH_CLOUD:
             findings.append(finding)
     return tuple(findings)
 
@@ -265,7 +265,7 @@ def _registration_findings(registration: Registration, options: ChangeOptions) -
         return (Finding("registration_assumed", "caution", wording="pair_assumed"),)
     if registration.status in ("ok", "assumed"):
         return ()
-    return (Finding("registration_degraded", "caution", {"reason": registration.reason}, wording="pair_degraded"),)
+    return (Finding("registration_degraded", "caution", {"reason": registration.why}, wording="pair_degraded"),)
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,9 @@ class Areas:
         if several := int((times > 1).sum()):
             notes.append(Finding("areas_overlap", "note", {"number": several}))
         if outside := int((times == 0).sum()):
-            notes.append(Finding("areas_leave_gaps", "note", {"number": outside, "row": repr(OUTSIDE)}))
+            notes.append(
+                Finding("areas_leave_gaps", "note", {"number": outside, "row": Finding.verbatim(repr(OUTSIDE))})
+            )
         return tuple(notes)
 
 

@@ -28,7 +28,7 @@ def segmenter_findings(segmenter: str | None, *, after: bool) -> tuple[Finding, 
     """Return the findings if a network (segmenter) found the buildings. after : whether in the image after the event."""
     if segmenter is None:
         return ()
-    outlines = Finding("outlines_of_network", "note", {"network": file_name_of(segmenter)})
+    outlines = Finding("outlines_of_network", "note", {"network": Finding.verbatim(file_name_of(segmenter))})
     return (Finding("outlines_after_event", "caution"), outlines) if after else (outlines,)
 
 
@@ -55,9 +55,8 @@ def block_findings(failures: Mapping[str, Mapping[str, str]]) -> tuple[Finding, 
     if not failed:
         return ()
     step, block, reason = failed[0]
-    return (
-        Finding("blocks_failed", "caution", {"number": len(failed), "block": block, "step": step, "reason": reason}),
-    )
+    names = {"block": Finding.verbatim(block), "step": Finding.verbatim(step), "reason": Finding.verbatim(reason)}
+    return (Finding("blocks_failed", "caution", {"number": len(failed), **names}),)
 
 
 def empty_outline_findings(buildings: Buildings, *, looked_for: bool) -> tuple[Finding, ...]:

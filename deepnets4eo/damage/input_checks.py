@@ -47,7 +47,7 @@ def check_images(pair: ImagePair) -> DatePair:
             if _is_radar(pair.pre, "pre"):
                 radar.insert(0, "pre")
         except InputError as error:
-            unused = Finding("pre_without_structure", "caution", {"reason": str(error)})
+            unused = Finding("pre_without_structure", "caution", {"reason": Finding.verbatim(str(error))})
             pair = ImagePair(None, pair.post, (*pair.findings, unused))
     return DatePair(pair.pre, pair.post, pair.findings, radar=tuple(radar))
 

@@ -15,6 +15,7 @@ from deepnets4eo.damage.network import grader
 from deepnets4eo.device import choose
 from deepnets4eo.footprints import FootprintAlignment
 from deepnets4eo.jobs import Journal, Progress, RemoteSteps, identity_hash
+from deepnets4eo.outputs import Phrase
 from deepnets4eo.registration import Registration, RegistrationQuality
 from deepnets4eo.segmenters import RunFolder
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from deepnets4eo.rasters import Layer
 
 
-KINDS = (FootprintAlignment, RegistrationQuality, Registration)
+KINDS = (FootprintAlignment, RegistrationQuality, Registration, Phrase)
 PRECISION = "precision"  # block of the journal
 NO_SHAPE = {"workers"}  # settings that do not shape the result
 

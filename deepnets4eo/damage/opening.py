@@ -197,11 +197,23 @@ def _check_others(layers: Mapping[str, Layer | None], post: Layer) -> list[Findi
         share = layer.covered_share(post.grid, role)
         if share < WHOLE:
             wording = "mask_covers_a_part" if role == "cloud_mask" else "heights_cover_a_part"
-            values = {"source": layer.source, "share": share}
-            findings.append(Finding(f"{role}_covers_a_part", "caution", values, wording=wording))
+            findings.append(
+                Finding(
+                    f"{role}_covers_a_part",
+                    "caution",
+                    {"source": Finding.verbatim(layer.source), "share": share},
+                    wording=wording,
+                )
+            )
         elif role.startswith("dsm") and (gaps := unknown_share(post, [on_post])) >= MIN_GAP:
-            values = {"source": layer.source, "share": gaps}
-            findings.append(Finding(f"{role}_has_gaps", "caution", values, wording="heights_have_gaps"))
+            findings.append(
+                Finding(
+                    f"{role}_has_gaps",
+                    "caution",
+                    {"source": Finding.verbatim(layer.source), "share": gaps},
+                    wording="heights_have_gaps",
+                )
+            )
     return findings
 
 
@@ -209,4 +221,6 @@ def _of_estimate(role: str, layer: Layer) -> list[Finding]:
     """Return a finding for heights that a network estimated, because the model expects measured heights."""
     if Quantity.from_tags(layer.tags, layer.source) is None:
         return []
-    return [Finding(f"{role}_estimated", "caution", {"source": layer.source}, wording="heights_estimated")]
+    return [
+        Finding(f"{role}_estimated", "caution", {"source": Finding.verbatim(layer.source)}, wording="heights_estimated")
+    ]

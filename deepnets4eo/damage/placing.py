@@ -13,7 +13,7 @@ from deepnets4eo.damage.site import Inputs, OutlinePosition, Site
 from deepnets4eo.damage.structure.moved_outlines import roofs_in_place
 from deepnets4eo.footprints import MIN_FOOTPRINTS, FootprintAlignment, align_footprints
 from deepnets4eo.inspection import cloud_finding, clouds_in_image
-from deepnets4eo.outputs import Finding, Phrase, Value, image_of
+from deepnets4eo.outputs import Finding, Phrase, image_of
 from deepnets4eo.registration import UNMOVED, ImagePair, Registration, Role, SearchLimits, on_post_grid
 from deepnets4eo.segmenters import LayerInput, needed_stretch, show
 
@@ -94,13 +94,12 @@ def _tested_by_roofs(inputs: Inputs, registration: Registration | None, settings
         moved, _ = roofs_in_place(inputs.pre, inputs.post, inputs.outlines_px, registration)
         if not there > moved + CLEARLY:
             return registration
-        reason = f"roofs agree better without its shift of {registration.shift_m:.1f} m ({there:.2f} for {moved:.2f}), which was not applied"
+        values = {"shift_m": registration.shift_m, "there": there, "moved": moved}
+        reason = Phrase("roofs_agree_without_shift", values)
     else:
-        reason = (
-            f"roofs are found again where the images are georeferenced (agreement {there:.2f}, by chance {chance:.2f})"
-        )
-    logger.info("%s", reason)
-    return replace(unmoved, reason=f"{registration.reason}; {reason}")
+        reason = Phrase("roofs_agree_as_georeferenced", {"there": there, "chance": chance})
+    logger.info("%s", reason.text())
+    return replace(unmoved, why=Phrase("reasons", {"reasons": [*filter(None, [registration.why]), reason]}))
 
 
 def measure_alignments(inputs: Inputs, settings: Settings, *, paired: bool) -> dict[str, FootprintAlignment]:
@@ -157,19 +156,19 @@ def _too_few(alignment: FootprintAlignment) -> Finding:
 
 
 def _weak(alignment: FootprintAlignment, role: Role) -> Finding:
-    values = {"image": image_of(role), "reason": alignment.reason, "deviations": alignment.in_place}
+    values = {"image": image_of(role), "reason": alignment.why, "deviations": alignment.in_place}
     return Finding("alignment_weak", "caution", values)
 
 
 def _unknown(alignment: FootprintAlignment, failed: Registration | None, by_water: int = 0) -> Finding:
     """failed : a registration that is not usable; by_water : buildings graded all the same."""
-    seen = Phrase("footprints_not_aligned", {"reason": alignment.reason})
+    seen = Phrase("footprints_not_aligned", {"reason": alignment.why})
     if failed is not None:
-        seen = Phrase("neither_registered_nor_aligned", {"images": failed.reason, "footprints": alignment.reason})
-    values: dict[str, Value] = {"seen": seen, "farther": None if failed is None else Phrase("raise_max_shift")}
+        seen = Phrase("neither_registered_nor_aligned", {"images": failed.why, "footprints": alignment.why})
+    values = {"seen": seen, "farther": None if failed is None else Phrase("raise_max_shift")}
     if by_water:
-        values |= {"number": by_water, "far_m": OutlinePosition.FAR_M}
-        return Finding("alignment_failed", "caution", values, wording="alignment_failed_in_water")
+        in_water = {"number": by_water, "far_m": OutlinePosition.FAR_M, **values}
+        return Finding("alignment_failed", "caution", in_water, wording="alignment_failed_in_water")
     return Finding("alignment_failed", "worthless", values)
 
 
@@ -179,9 +178,9 @@ def registration_findings(registration: Registration | None, settings: Settings 
         return ()
     findings = []
     if not registration.usable:
-        findings.append(Finding("registration_failed", "caution", {"reason": registration.reason}))
+        findings.append(Finding("registration_failed", "caution", {"reason": registration.why}))
     elif registration.status != "ok":
-        findings.append(Finding("registration_degraded", "caution", {"reason": registration.reason}))
+        findings.append(Finding("registration_degraded", "caution", {"reason": registration.why}))
     if registration.usable and not settings.assume_registered:
         findings += _unusual_fit(registration)
     turn = abs(registration.measured.rotation_deg)

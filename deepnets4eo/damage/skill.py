@@ -15,7 +15,7 @@ from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_yaml, write_yaml
-from deepnets4eo.outputs import Finding, count_of
+from deepnets4eo.outputs import Finding, Phrase
 
 MIN_SKILL = 0.1  # below, a run counts as one that learnt nothing
 MIN_VALIDATED = 30  # validation buildings; fewer say nothing
@@ -26,10 +26,15 @@ SUFFIX = ".evidence.yaml"
 
 @dataclass(frozen=True)
 class NetworkSkill:
-    """Skill of a run, 0–1 (the smaller of 2 · AUC − 1 and κ), and the reason why it is 0, else ''."""
+    """Skill of a run, 0–1 (the smaller of 2 · AUC − 1 and κ), and the reason why it is 0, else None."""
 
     value: float
-    reason: str = ""
+    why: Phrase | None = None
+
+    @property
+    def reason(self) -> str:
+        """The reason in English; empty without one."""
+        return "" if self.why is None else self.why.text()
 
 
 def validated_skill(card: Mapping[str, Any], head: str | None = None) -> NetworkSkill:
@@ -38,25 +43,21 @@ def validated_skill(card: Mapping[str, Any], head: str | None = None) -> Network
     own = notes if head is None else notes.get(head, {})
     share = _number(own.get(SHARE))
     if not math.isnan(share):
-        return NetworkSkill(
-            min(share / EQUAL_SHARE, 1.0), "" if share else "beside the weight-free model it did not help"
-        )
+        return NetworkSkill(min(share / EQUAL_SHARE, 1.0), None if share else Phrase("skill_of_no_help"))
     scores = own.get("validation", {})
     auc, kappa = _number(scores.get("auc_major_or_worse")), _number(scores.get("kappa"))
     if math.isnan(auc) or math.isnan(kappa):
-        return NetworkSkill(0.0, "its card holds no validation AUC and κ")
+        return NetworkSkill(0.0, Phrase("skill_not_validated"))
     buildings = sum(notes.get("split", {}).get("buildings", {}).get("val", {}).values())
-    return skill_of(min(2 * auc - 1, kappa), buildings, f"its AUC is {auc:.2f} and its κ {kappa:.2f}")
+    return skill_of(min(2 * auc - 1, kappa), buildings, Phrase("skill_auc_kappa", {"auc": auc, "kappa": kappa}))
 
 
-def skill_of(value: float, buildings: int, scores: str) -> NetworkSkill:
+def skill_of(value: float, buildings: int, scores: Phrase) -> NetworkSkill:
     """Return a measured skill; 0 with the reason if it is too small or rests on few buildings. scores : its basis."""
     if buildings < MIN_VALIDATED:
-        return NetworkSkill(
-            0.0, f"it was validated on {count_of(buildings, 'building')}, at least {MIN_VALIDATED} are needed"
-        )
+        return NetworkSkill(0.0, Phrase("skill_of_few_buildings", {"number": buildings, "least": MIN_VALIDATED}))
     if value < MIN_SKILL:
-        return NetworkSkill(0.0, f"on its {buildings} validation buildings {scores}")
+        return NetworkSkill(0.0, Phrase("skill_too_small", {"number": buildings, "scores": scores}))
     return NetworkSkill(min(value, 1.0))
 
 
@@ -107,7 +108,9 @@ class EvidenceCard:
     @property
     def skill(self) -> NetworkSkill:
         """2 · AUC − 1, 0–1; 0 below 0.1, and for fewer than 30 buildings."""
-        return skill_of(2 * self.auc_major_or_worse - 1, self.buildings, f"its AUC is {self.auc_major_or_worse:.2f}")
+        return skill_of(
+            2 * self.auc_major_or_worse - 1, self.buildings, Phrase("skill_auc", {"auc": self.auc_major_or_worse})
+        )
 
     @classmethod
     def fit(cls, scores: ArrayLike, damaged: ArrayLike) -> EvidenceCard:

@@ -32,7 +32,10 @@ def stretch_findings(stretches: Mapping[str, Stretch], images: Mapping[str, Laye
     return [
         Finding(
             f"stretched_{role}", "note",
-            {"image": image_of(role), "source": image.source, "values": str(image.dtype), "stretch": str(stretch)}, wording="stretched",
+            {
+                "image": image_of(role), "source": Finding.verbatim(image.source), "values": Finding.verbatim(image.dtype),
+                "low": Finding.verbatim(stretch.low_text), "high": Finding.verbatim(stretch.high_text),
+            }, wording="stretched",
         )
         for role, stretch in stretches.items()
         if (image := images.get(role)) is not None

@@ -25,7 +25,7 @@ from deepnets4eo.damage.decision.estimates import DRAWS
 from deepnets4eo.damage.decision.site_fit import MAX_INFORMATION
 from deepnets4eo.damage.probabilities import Z95
 from deepnets4eo.options import plain_options
-from deepnets4eo.outputs import Finding, Phrase, Value, worst_first
+from deepnets4eo.outputs import Finding, Phrase, worst_first
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -194,14 +194,14 @@ def add_priors(damage_map: DamageMapContent, measured: Sequence[MeasuredPrior]) 
 
 def prior_finding(priors: dict[str, Any]) -> Finding:
     """Return the finding on what the priors of `add_priors` change."""
-    names = " and ".join(source["kind"] for source in priors["sources"])
+    names = ", ".join(source["kind"] for source in priors["sources"])
     alone, together, rest = (priors[name] for name in ("images_alone", "with_prior", "not_assessed"))
     assumed = [source["kind"] for source in priors["sources"] if source["curve"]["source"].startswith("Assumption")]
-    values: dict[str, Value] = {
-        "alone": _expected(alone), "assessed": priors["assessed"], "names": names, "together": _expected(together),
+    values = {
+        "alone": _expected(alone), "assessed": priors["assessed"], "names": Finding.verbatim(names), "together": _expected(together),
         "weight": priors["weight"], "clear": priors["clear"],
         "unseen": rest["buildings"] if rest else None, "rest": _expected(rest) if rest else None,
-        "assumed": ", ".join(assumed) or None,
+        "assumed": Finding.verbatim(", ".join(assumed)) if assumed else None,
     }  # fmt: skip
     return Finding("prior_used", "note", values)
 

@@ -48,7 +48,7 @@ def mode_findings(mapper: WaterMapper) -> list[Finding]:
         return _bounded_finding(date)
     what = date.without_modes()
     if fixed:
-        what = Phrase("usual_threshold_taken", {"thresholds": ", ".join(fixed)})
+        what = Phrase("usual_threshold_taken", {"thresholds": Finding.verbatim(", ".join(fixed))})
     return [Finding("no_two_modes", "caution", {"what": what})]
 
 
@@ -61,4 +61,4 @@ def _bounded_finding(date: WaterDate) -> list[Finding]:
     ]
     if not bounded:
         return []
-    return [Finding("threshold_bounded", "note", {"thresholds": ", ".join(bounded)})]
+    return [Finding("threshold_bounded", "note", {"thresholds": Finding.verbatim(", ".join(bounded))})]

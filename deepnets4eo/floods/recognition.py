@@ -26,7 +26,7 @@ from deepnets4eo.floods.mapper import WaterMapper
 from deepnets4eo.floods.optical import SurfaceRules, crowns
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, parts_with
 from deepnets4eo.grid import Window, crop, grow_shapes
-from deepnets4eo.outputs import Finding, Phrase, Value
+from deepnets4eo.outputs import Finding, Phrase
 from deepnets4eo.rasters import CogWriter, Layer, Scene
 from deepnets4eo.tiling import Packed, spread_windows
 
@@ -106,7 +106,7 @@ class Recognition:
         why = Phrase("image_too_small" if self._hides_flood else "no_new_water_found")
         if self.is_lost:
             why = Phrase("known_water_lost", {"share": self.lost / self.known})
-        values: dict[str, Value] = {"why": why, "unknown": None, "buildings": None, "remedy": Phrase(remedy)}
+        values = {"why": why, "unknown": None, "buildings": None, "remedy": Phrase(remedy)}
         if math.isinf(reach_m):
             return Finding("water_not_told", "caution", values)
         return Finding("water_not_told", "caution", {**values, "reach_m": reach_m}, wording="water_not_told_nearby")

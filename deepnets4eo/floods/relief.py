@@ -23,7 +23,7 @@ from deepnets4eo.arrays import ByteImage, FloatImage
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import gsd_m
 from deepnets4eo.jobs import KeptFiles, identity_hash
-from deepnets4eo.outputs import Finding
+from deepnets4eo.outputs import Finding, Phrase
 from deepnets4eo.rasters import CogWriter, Layer
 from deepnets4eo.terrain import impossible, slope_deg
 
@@ -130,8 +130,10 @@ def _overlapping(shape: tuple[int, ...], offset: np.ndarray) -> tuple[tuple[slic
 def _finding(counts: np.ndarray, options: FloodOptions) -> Finding:
     """Return a finding with the share of the ground that the relief hides, by reason."""
     shares = counts / max(counts.sum(), 1)
-    named = {f"steeper than {options.steepest_deg:g}°": STEEP}
+    parts = [Phrase("ground_too_steep", {"share": shares[STEEP], "steepest_deg": options.steepest_deg})]
     if options.look_deg is not None:
-        named |= {"in layover": LAYOVER, "in shadow": SHADOW}
-    parts = ", ".join(f"{shares[kind]:.1%} {words}" for words, kind in named.items())
+        parts += [
+            Phrase("ground_in_layover", {"share": shares[LAYOVER]}),
+            Phrase("ground_in_shadow", {"share": shares[SHADOW]}),
+        ]
     return Finding("hidden_by_relief", "note", {"share": 1 - float(shares[CLEAR]), "parts": parts})

@@ -137,7 +137,11 @@ def _register(images: Mapping[str, DateImage], options: FloodOptions) -> dict[st
 def _registration_findings(image: Layer, registration: Registration) -> list[Finding]:
     if registration.status == "ok":
         return []
-    return [Finding("registration_doubtful", "caution", {"source": image.source, "reason": registration.reason})]
+    return [
+        Finding(
+            "registration_doubtful", "caution", {"source": Finding.verbatim(image.source), "reason": registration.why}
+        )
+    ]
 
 
 def _date_findings(dates: Mapping[str, WaterDate], options: FloodOptions, *, masked: bool) -> list[Finding]:

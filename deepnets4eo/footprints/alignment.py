@@ -17,7 +17,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.footprints.offsets import FootprintAlignment, crs_maps, regularise
 from deepnets4eo.footprints.outlines import encloses_others, larger_than_buildings, order_by_place, without
 from deepnets4eo.grid import Grid, apply_affine
-from deepnets4eo.outputs import count_of
+from deepnets4eo.outputs import Phrase
 from deepnets4eo.polygons import map_shapes
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters import Layer
@@ -70,7 +70,7 @@ class _Common(NamedTuple):
     """The offset that most footprints agree with, and how reliable it is."""
 
     status: Literal["ok", "failed"]
-    reason: str
+    why: Phrase | None
     dx_m: float = 0.0
     dy_m: float = 0.0
     peak: float = float("nan")
@@ -200,7 +200,7 @@ def _far_offset(
 def _common(scores: NDArray[np.float32], radius_px: int, gsd_m: float) -> _Common:
     """Return the common offset from agreements (N, 2r + 1, 2r + 1)."""
     if len(scores) < MIN_FOOTPRINTS:
-        return _Common("failed", f"{count_of(len(scores), 'footprint')} on the image (at least {MIN_FOOTPRINTS})")
+        return _Common("failed", Phrase("few_footprints", {"number": len(scores), "least": MIN_FOOTPRINTS}))
     total = scores.mean(axis=0, keepdims=True)
     best, each = find_peaks(total - np.median(total)), find_peaks(scores)
     near_px = max(1.5, AGREE_M / gsd_m)
@@ -211,12 +211,12 @@ def _common(scores: NDArray[np.float32], radius_px: int, gsd_m: float) -> _Commo
     dx_m, dy_m = float(best.cols[0]) * gsd_m, float(best.rows[0]) * gsd_m
     numbers = float(best.values[0]), float(best.ratios[0]), agreeing, chance
     if agreeing < 2 * chance + 3 * deviation:
-        reason = f"{agreeing:.0%} of the footprints agree on one offset, chance alone gives {chance:.0%}"
-        return _Common("failed", reason, 0.0, 0.0, *numbers)
+        why = Phrase("footprints_agree_by_chance", {"agreeing": agreeing, "chance": chance})
+        return _Common("failed", why, 0.0, 0.0, *numbers)
     if max(abs(best.rows[0]), abs(best.cols[0])) > radius_px - 1:
-        reason = f"the best offset ({dx_m:.1f}, {dy_m:.1f} m) is the largest one tried"
-        return _Common("failed", reason, 0.0, 0.0, *numbers)
-    return _Common("ok", "", dx_m, dy_m, *numbers)
+        why = Phrase("offset_is_the_largest", {"dx_m": dx_m, "dy_m": dy_m})
+        return _Common("failed", why, 0.0, 0.0, *numbers)
+    return _Common("ok", None, dx_m, dy_m, *numbers)
 
 
 def _building_sides(

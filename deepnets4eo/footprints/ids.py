@@ -10,7 +10,7 @@ import pandas as pd
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.osm.elements import with_way_ids
-from deepnets4eo.outputs import count_of
+from deepnets4eo.outputs import Phrase
 
 # In order of trust; compared without regard to case. The file's own row keys are the last resort.
 ID_COLUMNS = (
@@ -38,48 +38,48 @@ class Ids(NamedTuple):
     texts: np.ndarray
     made: bool
     renamed: int
-    passed_over: str
+    passed_over: Phrase | None
 
 
 def make_ids(table: gpd.GeoDataFrame, id_column: str | None, source: str) -> Ids:
     """Return unique text ids of the named column, the first usable column, the file's row keys, or row numbers."""
     if id_column is not None:
         ids, renamed = _unique(_named(table, id_column, source))
-        return Ids(ids, False, renamed, "")
+        return Ids(ids, False, renamed, None)
     column, passed_over = usable_column(table)
     if column is not None:
         ids, renamed = _unique(_text(_values(table, column)))
-        return Ids(ids, False, renamed, "")
+        return Ids(ids, False, renamed, None)
     if table.index.name == ROW_KEY:
         keys = table.index.to_series()
         fault = _fault(keys) or _scarcity(keys)
         if not fault:
             ids, renamed = _unique(_text(keys))
             return Ids(ids, False, renamed, passed_over)
-        passed_over = passed_over or f"the list of the features' ids {fault}"
+        passed_over = passed_over or Phrase("ids_of_features", {"fault": fault})
     rows = np.array([str(row) for row in range(1, len(table) + 1)], dtype=object)
     return Ids(rows, True, 0, passed_over)
 
 
-def usable_column(table: gpd.GeoDataFrame) -> tuple[Any, str]:
+def usable_column(table: gpd.GeoDataFrame) -> tuple[Any, Phrase | None]:
     """Return the first of `ID_COLUMNS` with over half its values distinct, and why the first existing column was rejected.
 
     Without such a column, return another column whose name ends with "id" and whose values are all distinct, such as `egid`.
     """
     names = {str(column).lower(): column for column in reversed(table.columns)}
-    passed_over = ""
+    passed_over: Phrase | None = None
     for column in (names[name] for name in ID_COLUMNS if name in names):
         values = _values(table, column)
         fault = _fault(values) or _scarcity(values)
         if not fault:
-            return column, ""
-        passed_over = passed_over or f"column {column!r} {fault}"
+            return column, None
+        passed_over = passed_over or Phrase("ids_of_column", {"column": Phrase.verbatim(repr(column)), "fault": fault})
     for column in table.columns:
         name = str(column).lower()
         if name.endswith("id") and not name.endswith("centroid") and name not in ID_COLUMNS:
             values = _values(table, column)
             if not _fault(values) and values.notna().all() and len(set(_text(values)) - {""}) == len(values):
-                return column, ""
+                return column, None
     return None, passed_over
 
 
@@ -95,33 +95,29 @@ def _named(table: gpd.GeoDataFrame, column: str, source: str) -> list[str]:
     fault = _fault(table[column])
     if fault:
         raise InputError(
-            f"column {column!r} of the footprints {source} gives no ids: it {fault}. Write one id per row as text, "
+            f"column {column!r} of the footprints {source} gives no ids: it {fault.text()}. Write one id per row as text, "
             f"or call another column id; they have {_columns(table)}."
         )
     return _text(table[column])
 
 
-def _fault(values: pd.Series) -> str:
-    """Return the reason why some values are not ids, as the end of a sentence, or "" if all are."""
+def _fault(values: pd.Series) -> Phrase | None:
+    """Return the reason why some values are not ids, or None if all are."""
     if any(pd.api.types.is_list_like(value) for value in values):
-        return "holds lists"
+        return Phrase("ids_lists")
     limit = 2.0 ** (24 if values.dtype == np.float32 else 53)  # from here on, floats leave out whole numbers
     floats = (float(value) for value in values if isinstance(value, (float, np.floating)))
     if any(value.is_integer() and abs(value) >= limit for value in floats):
-        return "holds whole numbers too large for its floating-point numbers, which round them"
-    return ""
+        return Phrase("ids_rounded")
+    return None
 
 
-def _scarcity(values: pd.Series) -> str:
-    """Return the reason why too few values are distinct, as the end of a sentence, or "" if enough are."""
+def _scarcity(values: pd.Series) -> Phrase | None:
+    """Return the reason why too few values are distinct, or None if enough are."""
     different = len(set(_text(values)) - {""})
     if different * 2 > len(values):
-        return ""
-    return (
-        f"holds only {count_of(different, 'different value')} in {count_of(len(values), 'row')}"
-        if different
-        else "is empty"
-    )
+        return None
+    return Phrase("ids_repeated", {"different": different, "rows": len(values)}) if different else Phrase("ids_empty")
 
 
 def _text(column: pd.Series) -> list[str]:

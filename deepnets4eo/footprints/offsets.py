@@ -14,6 +14,7 @@ from pyproj import CRS
 from deepnets4eo.arrays import Floats, Indices, Mask, Points
 from deepnets4eo.errors import GridError
 from deepnets4eo.grid import Grid, apply_affine, transformer
+from deepnets4eo.outputs import Phrase
 from deepnets4eo.registration.ground import MetricFrame, crs_change
 from deepnets4eo.zonal import chunks
 
@@ -33,7 +34,7 @@ class FootprintAlignment:
 
     Parameters
     ----------
-    status, reason : "ok", or "failed" with all offsets 0, and the reason of the failure
+    status, why : "ok", or "failed" with all offsets 0, and the reason of the failure
     dx_m, dy_m : the common offset, along the image's columns (right) and rows (down), metres
     peak, ratio : mean agreement at the common offset above the median of all offsets, and its multiple of the second best's
     agreeing, chance : share of the sampled buildings whose own best offset is near the common one, and by chance, 0–1
@@ -48,7 +49,7 @@ class FootprintAlignment:
     """
 
     status: Literal["ok", "failed"]
-    reason: str
+    why: Phrase | None
     dx_m: float
     dy_m: float
     peak: float
@@ -61,6 +62,11 @@ class FootprintAlignment:
     grid: Grid = field(repr=False)
     voters: int = 0
     in_place: float = float("nan")
+
+    @property
+    def reason(self) -> str:
+        """The reason in English; empty without one."""
+        return "" if self.why is None else self.why.text()
 
     @property
     def shift_m(self) -> float:

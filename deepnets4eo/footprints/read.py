@@ -53,7 +53,7 @@ class Footprints:
     source : file or other origin
     attributes : the other columns of the source
     pixels : (N,) outlines in image pixels (x = column, y = row) if the source has them (xBD)
-    passed_over : why the most trusted id column was not used, as the end of a sentence
+    passed_over : why the most trusted id column was not used, None if it was
 
     Examples
     --------
@@ -70,7 +70,7 @@ class Footprints:
     renamed: int = 0
     attributes: pd.DataFrame | None = None
     pixels: np.ndarray | None = None
-    passed_over: str = ""
+    passed_over: Phrase | None = None
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -159,8 +159,11 @@ class Footprints:
         if dropped:
             reasons = reason_counts(account["dropped"], "row")
             severity: Severity = "caution" if dropped > MANY_ROWS * account["read"] else "note"
-            values = {"number": dropped, "read": account["read"], "reasons": reasons}
-            findings.append(Finding("footprints_dropped", severity, values))
+            findings.append(
+                Finding(
+                    "footprints_dropped", severity, {"number": dropped, "read": account["read"], "reasons": reasons}
+                )
+            )
         twice = int(repeated_outlines(self.frame.geometry.to_numpy()).sum())
         if twice:
             severity = "caution" if twice > MANY_ROWS * account["read"] else "note"
@@ -170,7 +173,7 @@ class Footprints:
         if any(changes.values()):
             phrases = [Phrase(key, {"number": number}) for key, number in changes.items() if number]
             findings.append(Finding("footprints_changed", "note", {"changes": phrases}))
-        if self.passed_over:
+        if self.passed_over is not None:
             taken = Phrase("row_numbers" if self.made_ids else "row_keys")
             findings.append(Finding("id_column_not_used", "note", {"taken": taken, "reason": self.passed_over}))
         return tuple(findings)
@@ -196,21 +199,21 @@ class Footprints:
         findings = []
         if len(days) < stated:
             unclear = two_days(others[column])
-            why = Phrase("no_dates") if unclear is None else Phrase("two_days_each", {"example": str(unclear)})
-            values = {"number": stated - len(days), "stated": stated, "column": repr(column), "why": why}
-            findings.append(Finding("outline_dates_unread", "caution", values))
-        later = int((days > _end_of(day_post)).sum()) if day_post else 0
-        if later:
-            findings.append(
-                Finding("outlines_too_new", "caution", {"number": later, "of": len(self), "day": day_post[:10]})
-            )
-        old = int((days < _end_of(day_pre) - pd.DateOffset(years=OLD_YEARS)).sum()) if day_pre else 0
-        if old * 2 > len(self):
+            why = Phrase("no_dates" if unclear is None else "two_days_each", {"example": Finding.verbatim(unclear)})
             findings.append(
                 Finding(
-                    "outlines_old", "note", {"number": old, "of": len(self), "years": OLD_YEARS, "day": day_pre[:10]}
+                    "outline_dates_unread", "caution",
+                    {"number": stated - len(days), "stated": stated, "column": Finding.verbatim(repr(column)), "why": why},
                 )
-            )
+            )  # fmt: skip
+        later = int((days > _end_of(day_post)).sum()) if day_post else 0
+        if later:
+            day = Finding.verbatim(day_post[:10])
+            findings.append(Finding("outlines_too_new", "caution", {"number": later, "of": len(self), "day": day}))
+        old = int((days < _end_of(day_pre) - pd.DateOffset(years=OLD_YEARS)).sum()) if day_pre else 0
+        if old * 2 > len(self):
+            numbers = {"number": old, "of": len(self), "years": OLD_YEARS}
+            findings.append(Finding("outlines_old", "note", {**numbers, "day": Finding.verbatim(day_pre[:10])}))
         return tuple(findings)
 
 

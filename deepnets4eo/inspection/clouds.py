@@ -141,11 +141,14 @@ def cloud_finding(mask: Layer, image: Layer, role: str, remedy: str, wording: st
         return None
     how = Phrase("by_new_brightness")
     if isinstance(mask.reader, CloudBand):
-        how = Phrase("by_cloud_band", {"band": mask.reader.layer.band_names[0]})
+        how = Phrase("by_cloud_band", {"band": Finding.verbatim(mask.reader.layer.band_names[0])})
     elif isinstance(mask.reader, CloudClasses):
         how = Phrase("by_cloud_network", {"cloud": mask.reader.cloud_share, "shadow": mask.reader.shadow_share})
-    named = {"share": share, "image": image_of(role), "source": image.source, "how": how, "remedy": Phrase(remedy)}
-    return Finding(f"clouds_{role}", "caution", named, wording=wording, share=share)
+    return Finding(
+        f"clouds_{role}", "caution",
+        {"share": share, "image": image_of(role), "source": Finding.verbatim(image.source), "how": how, "remedy": Phrase(remedy)},
+        wording=wording, share=share,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

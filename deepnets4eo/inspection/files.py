@@ -185,7 +185,7 @@ def _hidden_problems(layer: Layer, path: str) -> list[str]:
     if layer.count > 1 and (hidden := undeclared_nodata(layer)):
         problems.append(
             f"it holds {hidden} at {hidden.share:.1%} of the pixels looked at, far from all others, as where it has no data. "
-            f"{hidden.remedy(path)}"
+            f"{hidden.remedy(path).text()}"
         )
     problems += [
         f"it holds {band} at {band.share:.1%} of the pixels looked at, in wide parts where other bands have data. Write these parts as no "
@@ -227,7 +227,7 @@ def _inspect_raster(path: str, legend: Legend | None) -> Inspection:
     if layer.synthetic:
         result.facts["synthetic"] = layer.tags["SYNTHETIC"]
     if (masking := describe_unmasked_band(layer)) is not None:
-        result.problems.append(" ".join(masking))
+        result.problems.append(" ".join(phrase.text() for phrase in masking))
     if layer.hidden_tile:
         result.problems.append(layer.hidden_tile)
     if kind in ("embeddings", "cube"):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Floats, Mask, Pixels
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.outputs import Finding, Phrase, Value, image_of
+from deepnets4eo.outputs import Finding, Phrase, image_of
 from deepnets4eo.rasters import (
     SENTINELS,
     BandGapsSource,
@@ -97,15 +97,22 @@ class Undeclared(NamedTuple):
     largest: float | None = None
 
     def __str__(self) -> str:
-        if self.value is not None:
-            return f"{self.value:g} in every band"
-        return f"{'at most' if self.largest < 0 else '0 to'} {self.largest:.3g} in every band of wide parts"  # type: ignore[operator]
+        return self.phrase.text()
 
-    def remedy(self, file: str) -> str:
-        """Return the command that makes the file declare its nodata, or that writes a mask of it."""
+    @property
+    def phrase(self) -> Phrase:
+        """The value in words."""
         if self.value is not None:
-            return f"Declare it: gdal_edit.py -a_nodata {self.value:.17g} {file}"
-        return f"Write a mask of it, e.g. with nearblack -setmask -near {max(1, round(self.largest or 0))} -o OUT.tif {file}"
+            return Phrase("value_in_every_band", {"value": self.value})
+        key = "small_values_in_wide_parts" if (self.largest or 0) < 0 else "dark_values_in_wide_parts"
+        return Phrase(key, {"largest": self.largest})
+
+    def remedy(self, file: str) -> Phrase:
+        """Return the command that makes the file declare its nodata, or that writes a mask of it."""
+        near = max(1, round(self.largest or 0))
+        number = f"{near}" if self.value is None else f"{self.value:.17g}"
+        values = {"number": Finding.verbatim(number), "file": Finding.verbatim(file)}
+        return Phrase("write_mask" if self.value is None else "declare_nodata", values)
 
 
 class UndeclaredBand(NamedTuple):
@@ -126,12 +133,15 @@ def declare_nodata(layer: Layer, role: str, findings: list[Finding], *, hides_co
     findings += _band_findings(layer, role, hides_collars=hides_collars)
     if undeclared is None:
         return layer
-    values: dict[str, Value] = {
-        "image": image_of(role), "source": layer.source, "value": str(undeclared), "share": undeclared.share,
-        "taken": Phrase("taken_as_nodata" if undeclared.value is not None or hides_collars else "counts_as_data"),
-        "remedy": undeclared.remedy("FILE"),
-    }  # fmt: skip
-    findings.append(Finding(f"undeclared_nodata_{role}", "caution", values, wording="undeclared_nodata"))
+    taken = Phrase("taken_as_nodata" if undeclared.value is not None or hides_collars else "counts_as_data")
+    finding = Finding(
+        f"undeclared_nodata_{role}", "caution",
+        {
+            "image": image_of(role), "source": Finding.verbatim(layer.source), "value": undeclared.phrase, "share": undeclared.share,
+            "taken": taken, "remedy": undeclared.remedy("FILE"),
+        }, wording="undeclared_nodata",
+    )  # fmt: skip
+    findings.append(finding)
     return layer if undeclared.value is None else layer.with_nodata(undeclared.value)
 
 
@@ -140,10 +150,17 @@ def _band_findings(layer: Layer, role: str, *, hides_collars: bool) -> list[Find
     bands = undeclared_in_bands(layer)
     if not bands:
         return []
-    parts = " and ".join(f"{band} ({band.share:.0%} of its pixels)" for band in bands)
+    parts = [
+        Phrase("value_in_one_band", {"value": band.value, "band": Finding.verbatim(band.name), "share": band.share})
+        for band in bands
+    ]
     taken = Phrase("taken_as_unseen" if hides_collars else "counts_as_data")
-    values = {"image": image_of(role), "source": layer.source, "parts": parts, "taken": taken}
-    return [Finding(f"undeclared_nodata_in_band_{role}", "caution", values, wording="undeclared_nodata_in_band")]
+    return [
+        Finding(
+            f"undeclared_nodata_in_band_{role}", "caution",
+            {"image": image_of(role), "source": Finding.verbatim(layer.source), "parts": parts, "taken": taken}, wording="undeclared_nodata_in_band",
+        )
+    ]  # fmt: skip
 
 
 def without_collar(layer: Layer) -> Layer:
@@ -287,15 +304,11 @@ def is_grey(image: Layer) -> bool:
     return seen
 
 
-def describe_unmasked_band(layer: Layer) -> tuple[str, str] | None:
+def describe_unmasked_band(layer: Layer) -> tuple[Phrase, Phrase] | None:
     """Return how a band marked as alpha that shows something was handled, and a remedy; else None."""
     name = layer.unmasked_band
     if name is None:
         return None
     words = ",".join(layer.colour_roles or ["undefined"] * layer.count)
-    return (
-        f"band {name!r} is marked as alpha, but its name or values are no mask's: it was read as a band, and hides nothing. GDAL "
-        "marks the fourth of four bands so whatever it shows, and calls the others red, green and blue.",
-        f"Say what each band shows, with one word a band: rio edit-info --colorinterp {words} FILE. A mask has 0 and 255, "
-        "or the name alpha.",
-    )
+    masking = Phrase("alpha_without_mask", {"band": Finding.verbatim(repr(name))})
+    return masking, Phrase("say_bands", {"words": Finding.verbatim(words)})

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         table_csv,
         wide,
     )
-    from .wording import LANGUAGES, Language, Phrase, Value, number_text
+    from .wording import LANGUAGES, Language, Phrase, number_text
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
@@ -89,6 +89,6 @@ else:
                 "table_csv",
                 "wide",
             ],
-            ".wording": ["LANGUAGES", "Language", "Phrase", "Value", "number_text"],
+            ".wording": ["LANGUAGES", "Language", "Phrase", "number_text"],
         },
     )

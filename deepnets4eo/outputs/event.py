@@ -18,7 +18,7 @@ from deepnets4eo.addresses import file_name_of
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import read_yaml
 from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.outputs.wording import Phrase
+from deepnets4eo.outputs.wording import Phrase, Verbatim
 
 if TYPE_CHECKING:
     from deepnets4eo.rasters import Layer
@@ -227,7 +227,7 @@ class EventInfo(EventTexts):
         """Return the note that the name has no word for a hazard; none without a name."""
         if not self.name or self.names_hazard:
             return ()
-        return (Finding("no_hazard_word", "note", {"name": self.name, "hazard": Phrase("name_the_hazard")}),)
+        return (Finding("no_hazard_word", "note", {"name": Verbatim(self.name), "hazard": Phrase("name_the_hazard")}),)
 
     @property
     def is_earthquake(self) -> bool:
@@ -262,16 +262,16 @@ class EventInfo(EventTexts):
     def findings(self) -> tuple[Finding, ...]:
         """Return a note if a date was taken from a tag; a caution if the date before is the later one."""
         if self.has_reversed_dates:
-            dates = "; ".join(line for line in self.lines if line.startswith("Date"))
-            return (Finding("dates_reversed", "caution", {"dates": dates}),)
-        taken = [
-            f"{self.from_files[name]}, {getattr(self, name)}"
-            for name in ("date_pre", "date_post")
-            if name in self.from_files
-        ]
-        if not taken:
-            return ()
-        return (Finding("dates_from_tags", "note", {"dates": "; ".join(taken)}),)
+            before, after = (self._date_phrase(name) for name in ("date_pre", "date_post"))
+            return (Finding("dates_reversed", "caution", {"before": before, "after": after}),)
+        taken = [self._date_phrase(name) for name in ("date_pre", "date_post") if name in self.from_files]
+        return (Finding("dates_from_tags", "note", {"dates": taken}),) if taken else ()
+
+    def _date_phrase(self, name: str) -> Phrase:
+        """Return a date, with its tag and file if it was taken from one."""
+        date, (tag, _, file) = getattr(self, name), self.from_files.get(name, "").partition(" of ")
+        values = {"date": Verbatim(date), "tag": Verbatim(tag), "file": Verbatim(file)}
+        return Phrase("date_of_tag" if tag else "date_as_given", values)
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Literal, get_args
 
-from deepnets4eo.outputs.wording import Language, Phrase, Value, from_plain, has_words, plain
+from deepnets4eo.outputs.wording import Language, Phrase, Value, Verbatim, from_plain, has_words, plain
 
 Severity = Literal["note", "caution", "worthless"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
@@ -29,7 +30,7 @@ class Finding:
 
     code: str
     severity: Severity
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Value] = field(default_factory=dict)
     affected: int = 0
     wording: str = ""
     share: float = 0.0
@@ -43,6 +44,8 @@ class Finding:
     def order(self) -> tuple[int, bool, int]:
         """Return the sort key of findings, worst first: falling severity, most of the ground, number of buildings."""
         return -SEVERITIES.index(self.severity), not self.concerns_most, -self.affected
+
+    verbatim = staticmethod(Phrase.verbatim)
 
     @property
     def message(self) -> str:
@@ -93,9 +96,11 @@ class Finding:
         )
 
 
-def image_of(role: str) -> Value:
+def image_of(role: str) -> Phrase:
     """Return the name of the image of a role in sentences."""
-    return Phrase(f"{role}_image") if role in ("pre", "post") else f"{role} image".strip()
+    if role in ("pre", "post"):
+        return Phrase(f"{role}_image")
+    return Phrase("image_of_role", {"role": Verbatim(role)}) if role else Phrase("any_image")
 
 
 def count_of(number: int, noun: str) -> str:
@@ -109,7 +114,16 @@ def count_of(number: int, noun: str) -> str:
 
 def reason_counts(counts: Mapping[str, int], noun: Literal["building", "row"] = "building") -> list[Phrase]:
     """Return how many buildings of a map, or rows of a file, have each reason."""
-    return [Phrase(f"{noun}s_by_reason", {"number": count, "reason": reason}) for reason, count in counts.items()]
+    return [
+        Phrase(f"{noun}s_by_reason", {"number": count, "reason": reason_phrase(reason)})
+        for reason, count in counts.items()
+    ]
+
+
+def reason_phrase(reason: str) -> Value:
+    """Return the phrase of a reason that a table of buildings or rows states in English, or the reason as it is if it has none."""
+    key = "reason_" + re.sub(r"\W+", "_", reason)
+    return Phrase(key) if has_words(key) else Verbatim(reason)
 
 
 def one_or_many(number: int, one: str, many: str) -> str:

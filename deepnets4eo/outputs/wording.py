@@ -20,18 +20,29 @@ TEXTS = Path(__file__).parent / "texts"  # a folder a language, a file a part of
 SEPARATORS = {"en": ",.", "fr": "\u202f,", "es": ".,", "ar": ",.", "pt": ".,"}  # of thousands and of decimals
 JOINTS: dict[Language, str] = {"ar": "؛ "}  # between clauses, else "; "
 
-Value: TypeAlias = Union[str, float, "Phrase", Sequence["Phrase"], None]
+Value: TypeAlias = Union["Verbatim", float, "Phrase", Sequence["Phrase"], None]
+
+
+class Verbatim(str):
+    """A text that is the same in every language: a name, date or path of the user's, numbers, or the text of an error."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
 class Phrase:
     """Words of a table by their key, with their values: the text depends on the language.
 
-    values : name → number, English text, phrase, phrases of a list, or None if unknown
+    values : name → number, text that stays as it is, phrase, phrases of a list, or None if unknown
     """
 
     key: str
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Value] = field(default_factory=dict)
+
+    @staticmethod
+    def verbatim(text: object) -> Verbatim:
+        """Return the text of a value that is the same in every language: see `Verbatim`."""
+        return Verbatim(text)
 
     def text(self, language: Language = "en") -> str:
         """Return the words of a phrase as plain text, in English if the language has none. A sentence with a None value is left out.
@@ -90,7 +101,7 @@ class _Writer:
         )
         return " ".join(filter(None, sentences))
 
-    def _sentence(self, sentence: str, values: Mapping[str, Any]) -> str:
+    def _sentence(self, sentence: str, values: Mapping[str, Value]) -> str:
         pieces = list(Formatter().parse(sentence))
         if any(name is not None and values.get(name) is None for _, name, _, _ in pieces):
             return ""
@@ -99,7 +110,7 @@ class _Writer:
             for words, name, form, _ in pieces
         )
 
-    def _value(self, value: Value, form: str) -> str:
+    def _value(self, value: Value | str, form: str) -> str:
         """Format a value.
 
         form : Python's of a number, or singular and plural, "building|buildings", chosen by the number."""
@@ -128,4 +139,6 @@ def from_plain(value: Any) -> Any:
     """Return the value that `plain` wrote."""
     if isinstance(value, Mapping):
         return Phrase(value["phrase"], {name: from_plain(item) for name, item in value["values"].items()})
-    return tuple(from_plain(item) for item in value) if isinstance(value, list) else value
+    if isinstance(value, list):
+        return tuple(from_plain(item) for item in value)
+    return Verbatim(value) if isinstance(value, str) else value

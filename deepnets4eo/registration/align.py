@@ -14,6 +14,7 @@ from affine import Affine
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import apply_affine
+from deepnets4eo.outputs import Phrase
 from deepnets4eo.rasters import Layer
 from deepnets4eo.registration.attempts import (
     TOLERANCE_PX,
@@ -118,7 +119,7 @@ def assume_registered(pre: Layer, post: Layer) -> Registration:
     matches = Matches(none, none, np.empty(0), np.empty(0), np.empty(0, bool), np.empty((0, 1, 1), np.float32))
     fitted = FittedModel("translation", IDENTITY, matches, np.empty(0, bool), TOLERANCE_PX * search.gsd_m)
     measured = measure_fit(pair, search, fitted, float("inf"), 0)
-    return _result(pair, Attempt(fitted, measured, "ok", "taken as registered, not measured"))
+    return _result(pair, Attempt(fitted, measured, "ok", Phrase("match_not_measured")))
 
 
 def _try_small_windows(task: AttemptTask, first: Attempt, start: Affine, limits: QualityThresholds) -> Attempt:
@@ -171,8 +172,9 @@ def _try_larger_pixels(task: AttemptTask, failed: Attempt, limits: QualityThresh
         start = coarse_model(pair, task.max_shift_m, task.seed)
         attempt = _try_small_windows(seen, seen.attempt(start, limits), start, limits)
         if attempt.status != "failed":
-            agreeing = f"{attempt.measured.inliers} of {attempt.measured.tested} agree in pixels {times} times as large"
-            return replace(attempt, status="degraded", reason=f"{failed.reason}; {agreeing}")
+            measured = attempt.measured
+            values = {"failed": failed.why, "inliers": measured.inliers, "tested": measured.tested, "times": times}
+            return replace(attempt, status="degraded", why=Phrase("match_in_larger_pixels", values))
     return failed
 
 
@@ -192,8 +194,8 @@ def _try_halves(task: AttemptTask, failed: Attempt) -> Attempt:
     """One shift from all windows together, where both halves of the overlap agree on it; the failed attempt otherwise."""
     shifted, halves = _fit_by_halves(task.pair, task.search, task.max_shift_m, task.seed)
     if halves_agree(halves):
-        reason = f"{failed.reason}; both halves of the overlap still agree on one shift, to {halves.split_m:.2f} m"
-        return Attempt(shifted, halves, "degraded", reason)
+        values = {"failed": failed.why, "split_m": halves.split_m}
+        return Attempt(shifted, halves, "degraded", Phrase("match_of_halves", values))
     measured = replace(failed.measured, split_m=halves.split_m, split_score=halves.split_score)
     return replace(failed, measured=measured)
 
@@ -220,7 +222,7 @@ def _result(pair: SampledPair, attempt: Attempt) -> Registration:
     shift = (apply_affine(model, middle) - middle)[0]
     return Registration(
         status=status,
-        reason=attempt.reason,
+        why=attempt.why,
         model=fitted.model,
         matrix=np.array(pixels[:6]).reshape(2, 3),
         dx_m=float(shift[0]),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.grid import apply_affine
+from deepnets4eo.outputs import Phrase
 from deepnets4eo.registration.fit import (
     FOLDS,
     ModelName,
@@ -81,8 +82,8 @@ class AttemptTask:
             measured = replace(measured, train_inliers=measured.inliers)
             if quality_status(measured, limits)[0] == "failed":
                 return failed
-        reason = f"{failed.reason}; of all, {measured.inliers} of {measured.tested} agree with models made without them"
-        return Attempt(fitted, measured, "degraded", reason)
+        values = {"failed": failed.why, "inliers": measured.inliers, "tested": measured.tested}
+        return Attempt(fitted, measured, "degraded", Phrase("match_of_all_windows", values))
 
     def fit_all(self, fitted: FittedModel, about: Affine) -> FittedModel:
         """Fit the model through all windows of a fitted model; each error is from a fit without that window and a fifth of the others."""
@@ -143,7 +144,7 @@ class Attempt:
     fitted: FittedModel
     measured: RegistrationQuality
     status: Status
-    reason: str
+    why: Phrase | None
 
     @property
     def unambiguous(self) -> bool:

@@ -5,6 +5,7 @@ Moves coordinates between the images, never pixels. A failed registration keeps 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -17,6 +18,7 @@ from scipy.special import betainc
 from deepnets4eo.arrays import Floats, Points
 from deepnets4eo.display import Summary, WithSummary, grid_facts
 from deepnets4eo.grid import Grid, apply_affine
+from deepnets4eo.outputs import Phrase
 from deepnets4eo.rasters import length_unit
 from deepnets4eo.registration.ground import crs_change
 from deepnets4eo.registration.options import SearchLimits
@@ -85,14 +87,16 @@ class QualityThresholds:
     split_score: float = 3.0  # 44 unrelated pairs stayed below 2.5
 
 
-def quality_status(measured: RegistrationQuality, limits: QualityThresholds | None = None) -> tuple[Status, str]:
+def quality_status(
+    measured: RegistrationQuality, limits: QualityThresholds | None = None
+) -> tuple[Status, Phrase | None]:
     """Status and, unless ok, the reason with the number that decided it."""
     limits = limits or QualityThresholds()
     failures = _failures(measured, limits)
     if failures:
         return "failed", failures[0]
     degradations = _degradations(measured, limits)
-    return ("degraded", degradations[0]) if degradations else ("ok", "")
+    return ("degraded", degradations[0]) if degradations else ("ok", None)
 
 
 def halves_agree(measured: RegistrationQuality) -> bool:
@@ -103,57 +107,57 @@ def halves_agree(measured: RegistrationQuality) -> bool:
     return near and measured.significance <= limits.significance and measured.split_score >= limits.split_score
 
 
-def _failures(m: RegistrationQuality, limits: QualityThresholds) -> list[str]:
+def _failures(m: RegistrationQuality, limits: QualityThresholds) -> list[Phrase]:
     share = m.inliers / m.reliable if m.reliable else 0.0
     limit = max(limits.max_residual_m, limits.max_residual_px * m.gsd_m)
     moved = m.shift_m > m.gsd_m
-    checks = {
-        f"no window holds data in both images ({m.tested} hold-out windows)": m.tested == 0,
-        f"{m.inliers} of {m.tested} hold-out windows agree with the model, as chance would have it": (
-            m.significance > limits.significance
+    scale = {"low": m.scale_min, "high": m.scale_max, "least": limits.scale[0], "most": limits.scale[1]}
+    checks: list[tuple[bool, str, dict[str, float]]] = [
+        (m.tested == 0, "no_window", {"tested": m.tested}),
+        (m.significance > limits.significance, "by_chance", {"inliers": m.inliers, "tested": m.tested}),
+        (m.train_inliers < limits.min_inliers, "few_ties", {"number": m.train_inliers, "least": limits.min_inliers}),
+        (share < limits.min_share, "few_agree", {"share": share, "least": limits.min_share}),
+        (m.residual_m > limit, "residual_too_large", {"residual_m": m.residual_m, "limit": limit}),
+        (m.scale_min < limits.scale[0] or m.scale_max > limits.scale[1], "scale", scale),
+        (
+            abs(m.rotation_deg) > limits.max_rotation_deg,
+            "rotation", {"turn_deg": m.rotation_deg, "most_deg": limits.max_rotation_deg},
         ),
-        f"only {m.train_inliers} tie points agree with the model (at least {limits.min_inliers})": (
-            m.train_inliers < limits.min_inliers
+        (m.shift_m > m.max_shift_m, "shift", {"shift_m": m.shift_m, "most_m": m.max_shift_m}),
+        (
+            moved and m.ncc_after < m.ncc_before and m.improved < limits.min_improved,
+            "correlation_fell", {"before": m.ncc_before, "after": m.ncc_after},
         ),
-        f"only {share:.0%} of the reliable matches agree with the model (at least {limits.min_share:.0%})": (
-            share < limits.min_share
-        ),
-        f"hold-out residual {m.residual_m:.2f} m (at most {limit:.2f} m)": m.residual_m > limit,
-        f"scale {m.scale_min:.3f}–{m.scale_max:.3f} (between {limits.scale[0]} and {limits.scale[1]})": (
-            m.scale_min < limits.scale[0] or m.scale_max > limits.scale[1]
-        ),
-        f"rotation {m.rotation_deg:.1f}° (at most {limits.max_rotation_deg}°)": (
-            abs(m.rotation_deg) > limits.max_rotation_deg
-        ),
-        f"shift {m.shift_m:.1f} m (at most {m.max_shift_m:.1f} m)": m.shift_m > m.max_shift_m,
-        f"gradient correlation fell from {m.ncc_before:.3f} to {m.ncc_after:.3f}": (
-            moved and m.ncc_after < m.ncc_before and m.improved < limits.min_improved
-        ),
-    }
-    return [text for text, wrong in checks.items() if wrong]
+    ]  # fmt: skip
+    return _phrases(checks)
 
 
-def _degradations(m: RegistrationQuality, limits: QualityThresholds) -> list[str]:
+def _degradations(m: RegistrationQuality, limits: QualityThresholds) -> list[Phrase]:
     share = m.inliers / m.reliable if m.reliable else 0.0
     limit = max(limits.good_residual_m, limits.good_residual_px * m.gsd_m)
     moved = m.shift_m > 2 * m.gsd_m
-    checks = {
-        f"{share:.0%} of the reliable matches agree with the model (good from {limits.good_share:.0%})": (
-            share < limits.good_share
-        ),
-        f"{m.train_inliers} tie points agree with the model (good from {limits.good_inliers})": (
-            m.train_inliers < limits.good_inliers
-        ),
-        f"tie points lie in {m.cells} of 16 cells (good from {limits.good_cells})": m.cells < limits.good_cells,
-        f"hold-out residual {m.residual_m:.2f} m (good up to {limit:.2f} m)": m.residual_m > limit,
-        f"gradient correlation gained {m.ncc_after - m.ncc_before:.3f} (good from {limits.min_gain})": (
-            moved and m.ncc_after - m.ncc_before < limits.min_gain
-        ),
-        f"{m.improved:.0%} of the windows improved (good from {limits.good_improved:.0%})": (
-            moved and m.improved < limits.good_improved
-        ),
-    }
-    return [text for text, wrong in checks.items() if wrong]
+    gain = m.ncc_after - m.ncc_before
+    return _phrases(
+        [
+            (share < limits.good_share, "share_not_good", {"share": share, "good": limits.good_share}),
+            (
+                m.train_inliers < limits.good_inliers,
+                "ties_not_good", {"number": m.train_inliers, "good": limits.good_inliers},
+            ),
+            (m.cells < limits.good_cells, "cells_not_good", {"cells": m.cells, "good": limits.good_cells}),
+            (m.residual_m > limit, "residual_not_good", {"residual_m": m.residual_m, "limit": limit}),
+            (moved and gain < limits.min_gain, "gain_not_good", {"gain": gain, "good": limits.min_gain}),
+            (
+                moved and m.improved < limits.good_improved,
+                "improved_not_good", {"improved": m.improved, "good": limits.good_improved},
+            ),
+        ]
+    )  # fmt: skip
+
+
+def _phrases(checks: Sequence[tuple[bool, str, Mapping[str, float]]]) -> list[Phrase]:
+    """Return the phrases of the checks that apply."""
+    return [Phrase(f"match_{key}", values) for applies, key, values in checks if applies]
 
 
 TIE_COLUMNS = ("dx_m", "dy_m", "residual_m", "quality", "ratio", "reliable", "inlier", "holdout")
@@ -165,7 +169,7 @@ class Registration(WithSummary):
 
     Parameters
     ----------
-    status, reason : "ok", "degraded" or "failed", and the reason if it is not "ok".
+    status, why : "ok", "degraded" or "failed", and the reason if it is not "ok", else None
     model : "translation", "similarity" or "affine".
     matrix
         (2, 3) float64; maps (col, row) of a thing in the post grid to the displaced (col, row), still in the post
@@ -177,7 +181,7 @@ class Registration(WithSummary):
     """
 
     status: Status
-    reason: str
+    why: Phrase | None
     model: str
     matrix: Floats
     dx_m: float
@@ -186,6 +190,11 @@ class Registration(WithSummary):
     post_grid: Grid
     pre_grid: Grid
     ties: dict[str, NDArray[Any]]
+
+    @property
+    def reason(self) -> str:
+        """The reason in English; empty without one."""
+        return "" if self.why is None else self.why.text()
 
     @property
     def usable(self) -> bool:

@@ -52,7 +52,19 @@ class Stretch:
 
     def __str__(self) -> str:
         """Return the stretch in words, as part of a sentence."""
-        return f"stretched to 8 bits, by the 2nd and 98th percentile of each band ({_listed(self.low)} and {_listed(self.high)})"
+        return (
+            f"stretched to 8 bits, by the 2nd and 98th percentile of each band ({self.low_text} and {self.high_text})"
+        )
+
+    @property
+    def low_text(self) -> str:
+        """The 2nd percentile of each band."""
+        return _listed(self.low)
+
+    @property
+    def high_text(self) -> str:
+        """The 98th percentile of each band."""
+        return _listed(self.high)
 
 
 class StretchedLayer(LayerView):

@@ -67,7 +67,7 @@ def without_usual_nodata(layer: Layer, role: str) -> Layer:
     if undeclared is None or not undeclared.value:
         return layer
     log.warning("%s: %s holds %g, far from all others, which was taken as no data. %s", role, layer.source, undeclared.value,
-                undeclared.remedy(layer.source))  # fmt: skip
+                undeclared.remedy(layer.source).text())  # fmt: skip
     return layer.with_nodata(undeclared.value)
 
 

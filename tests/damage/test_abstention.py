@@ -20,7 +20,7 @@ from deepnets4eo.damage.findings import join_findings
 from deepnets4eo.damage.grades import MAX_CONFIDENCE
 from deepnets4eo.damage.skill import NetworkSkill
 from deepnets4eo.errors import RunError
-from deepnets4eo.outputs import Finding
+from deepnets4eo.outputs import Finding, Phrase
 
 JUDGE = DecisionModel.load("damage-evidence")
 GREEN = REASONS["ev_greenness"]
@@ -181,10 +181,10 @@ def test_the_remedy_of_evidence_out_of_range_fits_its_reasons() -> None:
 
 def test_unbuilt_outlines_unskilled_runs_and_empty_maps_are_findings() -> None:
     frame = pd.DataFrame({"status": ["assessed", "not_assessed"], "reason": ["", Reason.NO_BUILDING]})
-    found = result_findings(Buildings(frame), np.zeros(2, bool), NetworkSkill(0.0, "it was never validated"))
+    found = result_findings(Buildings(frame), np.zeros(2, bool), NetworkSkill(0.0, Phrase("skill_not_validated")))
     assert [finding.code for finding in found] == ["not_in_pre", "network_without_skill"]
     assert found[0].message.startswith("1 of 2 outlines")
-    assert "it was never validated" in found[1].message
+    assert "its card holds no validation" in found[1].message
     assert result_findings(Buildings(frame[:1]), np.zeros(1, bool), NetworkSkill(0.7)) == ()
     nothing = result_findings(
         Buildings(frame.assign(status="not_assessed", reason="under cloud")), np.zeros(2, bool), None

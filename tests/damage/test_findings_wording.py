@@ -12,14 +12,14 @@ from deepnets4eo.damage.decision.site_fit import ShareEstimate
 from deepnets4eo.damage.findings import empty_outline_findings, segmenter_findings
 from deepnets4eo.damage.structure.unbuilt import UnbuiltOutlines
 from deepnets4eo.footprints import Footprints
-from deepnets4eo.outputs import Finding, worst_first
+from deepnets4eo.outputs import Finding, Phrase, worst_first
 
 
 class Account:
     """What is read of footprints."""
 
     made_ids = False
-    passed_over = ""
+    passed_over: Phrase | None = None
     frame = gpd.GeoDataFrame(geometry=[])
 
     def __init__(self, repaired: int, renamed: int, read: int = 30, dropped: int = 0) -> None:
@@ -72,7 +72,10 @@ def test_a_column_of_ids_that_was_not_used_is_said_with_the_reason(made, start):
     account = Account(0, 0)
     account.values["dropped"] = {}
     assert Footprints.findings(account) == ()
-    account.made_ids, account.passed_over = made, "column 'id' holds lists"
+    account.made_ids, account.passed_over = (
+        made,
+        Phrase("ids_of_column", {"column": Finding.verbatim("'id'"), "fault": Phrase("ids_lists")}),
+    )
     (finding,) = Footprints.findings(account)
     assert finding.message.startswith(start)
     assert finding.message.endswith(", because column 'id' holds lists.")

@@ -29,7 +29,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.floods import BuildingWater, Recognition, open_new_water
 from deepnets4eo.footprints import align_footprints
 from deepnets4eo.jobs import Journal
-from deepnets4eo.outputs import EventInfo, Finding
+from deepnets4eo.outputs import EventInfo, Finding, Phrase
 from deepnets4eo.rasters import CogWriter, Layer
 from deepnets4eo.synthetic import City
 from deepnets4eo.zonal import class_counts
@@ -261,7 +261,12 @@ def test_outlines_of_unknown_place_have_a_grade_where_water_is_all_around(maps, 
     post, flood = flooded_post()
     aligned = align_footprints(pre_layer(), city().footprints())
     failed = replace(
-        aligned, status="failed", reason="too few agree", in_place=0.0, offsets_m=0 * aligned.offsets_m, voters=50
+        aligned,
+        status="failed",
+        why=Phrase("few_footprints", {"number": 3, "least": 10}),
+        in_place=0.0,
+        offsets_m=0 * aligned.offsets_m,
+        voters=50,
     )
     monkeypatch.setattr(placing, "measure_alignments", lambda *_, **__: {"pre": failed})
     found = assess(pre_layer(), post, city().footprints(), settings=Settings(network=False, water=str(path)))

@@ -14,13 +14,21 @@ from deepnets4eo.damage.placing import outline_position, registration_findings
 from deepnets4eo.damage.site import Inputs
 from deepnets4eo.footprints import FootprintAlignment, read_footprints
 from deepnets4eo.grid import Grid
+from deepnets4eo.outputs import Phrase
 from deepnets4eo.rasters import Layer
 from deepnets4eo.synthetic import City
 
 GOOD = FootprintAlignment(
-    "ok", "", 1.0, 2.0, 0.2, 2.0, 0.4, 0.03, np.zeros((50, 2)), np.ones(50, bool), np.ones(50), GRID, 50, 8.0
+    "ok", None, 1.0, 2.0, 0.2, 2.0, 0.4, 0.03, np.zeros((50, 2)), np.ones(50, bool), np.ones(50), GRID, 50, 8.0
 )
-BAD = replace(GOOD, status="failed", reason="3% agree", dx_m=0.0, dy_m=0.0, in_place=0.4)
+BAD = replace(
+    GOOD,
+    status="failed",
+    why=Phrase("footprints_agree_by_chance", {"agreeing": 0.03, "chance": 0.02}),
+    dx_m=0.0,
+    dy_m=0.0,
+    in_place=0.4,
+)
 
 
 class Registered:
@@ -29,7 +37,7 @@ class Registered:
     def __init__(
         self, status: str, turn: float = 0.0, scale: tuple[float, float] = (1.0, 1.0), inliers: int = 9
     ) -> None:
-        self.status, self.usable, self.reason = status, status != "failed", "too few tie points"
+        self.status, self.usable, self.why = status, status != "failed", Phrase("match_not_measured")
         self.measured = SimpleNamespace(
             rotation_deg=turn, scale_min=scale[0], scale_max=scale[1], inliers=inliers, reliable=10
         )
@@ -103,13 +111,13 @@ def test_registration_that_failed_or_is_doubtful_is_a_finding() -> None:
     for status in ("failed", "degraded"):
         (finding,) = registration_findings(Registered(status))
         assert finding.code == f"registration_{status}"
-        assert "too few tie points" in finding.message
+        assert "taken as registered, not measured" in finding.message
 
 
 def test_that_nothing_fits_names_what_stopped_the_registration() -> None:
     (finding,) = outline_position({"post": BAD}, Registered("failed")).findings
     assert finding.code == "alignment_failed"
-    assert "Neither could the images be registered (too few tie points)" in finding.message
+    assert "Neither could the images be registered (taken as registered, not measured)" in finding.message
     assert "raise --set max_shift_m" in finding.remedy
     (alone,) = outline_position({"post": BAD}, None).findings
     assert "max_shift_m" not in alone.remedy

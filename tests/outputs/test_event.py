@@ -80,7 +80,7 @@ def test_tags_fill_what_is_not_given_and_a_finding_says_so(tmp_path):
     }
     (finding,) = event.findings()
     assert (finding.code, finding.severity) == ("dates_from_tags", "note")
-    assert "TIFFTAG_DATETIME of before.tif, 2011-05-20; ACQUISITION_DATE of after.tif, 2011-05-29" in finding.message
+    assert "2011-05-20, TIFFTAG_DATETIME of before.tif; 2011-05-29, ACQUISITION_DATE of after.tif" in finding.message
     assert "Date before: 2011-05-20 (from TIFFTAG_DATETIME of before.tif)" in event.lines
 
 
@@ -109,7 +109,7 @@ def test_tags_with_a_younger_pre_image_are_a_caution(tmp_path):
     event = EventInfo(date_post="2011-05-22").with_tags(pre, pre)
     (finding,) = event.findings()
     assert (finding.code, finding.severity) == ("dates_reversed", "caution")
-    assert "2024-05-20 (from TIFFTAG_DATETIME of before.tif)" in finding.message
+    assert "(2024-05-20, TIFFTAG_DATETIME of before.tif)" in finding.message
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from deepnets4eo.damage.decision.site_fit import ShareEstimate
 from deepnets4eo.damage.grades import MAX_CONFIDENCE
 from deepnets4eo.damage.skill import NetworkSkill
 from deepnets4eo.damage.vocabulary import GRADES, is_wide
-from deepnets4eo.outputs import EventInfo, Finding, Phrase, Severity, Value, reason_counts
+from deepnets4eo.outputs import EventInfo, Finding, Phrase, Severity, reason_counts
 
 OUTSIDE = {REASONS[NARROW]: "too_narrow", REASONS[GREEN]: "too_green", UNLIKE: "unlike_any"}  # reason → its phrase
 MANY = 0.9  # share of the visible buildings outside the range from which the map is worthless
@@ -25,7 +25,7 @@ def result_findings(buildings: Buildings, unlike: Mask, skill: NetworkSkill | No
     if not any(finding.severity == "worthless" for finding in findings):
         findings += _nothing_assessed(buildings)
     if skill is not None and skill.value == 0:
-        findings.append(Finding("network_without_skill", "caution", {"reason": skill.reason}))
+        findings.append(Finding("network_without_skill", "caution", {"reason": skill.why}))
     return tuple(findings)
 
 
@@ -43,14 +43,15 @@ def _range_findings(buildings: Buildings, unlike: Mask) -> list[Finding]:
     if not set_aside and not by_network:
         return []
     severity: Severity = "worthless" if number > MANY * seen else "caution" if unlike.any() else "note"
-    values: dict[str, Value] = {
+    values = {
         "set_aside": _outside_phrase("set_aside", set_aside, seen),
         "by_network": _outside_phrase("by_network_alone", by_network, seen),
         "most": MAX_CONFIDENCE if unlike.any() else None,
     }
-    for reason, key in OUTSIDE.items():
-        values[key] = Phrase(f"{key}.remedy") if reason in {*set_aside, *by_network} else None
-    return [Finding("evidence_outside_range", severity, values, number + sum(by_network.values()))]
+    remedies = {
+        key: Phrase(f"{key}.remedy") if reason in {*set_aside, *by_network} else None for reason, key in OUTSIDE.items()
+    }
+    return [Finding("evidence_outside_range", severity, {**values, **remedies}, number + sum(by_network.values()))]
 
 
 def _outside_phrase(key: str, of_reason: Mapping[str, int], seen: int) -> Phrase | None:

@@ -19,7 +19,7 @@ from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import WaterAround
 from deepnets4eo.damage.vocabulary import GRADES, MAJOR, is_damaged
 from deepnets4eo.floods import BuildingWater, RingRules
-from deepnets4eo.outputs import Finding, Phrase, Value
+from deepnets4eo.outputs import Finding, Phrase
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.decision.decision import Decision
@@ -65,15 +65,15 @@ class Inundation:
         if self.not_assessed:
             findings.append(
                 Finding(
-                    "not_assessed_in_water", "caution", {"number": self.not_assessed, "source": self.source}, self.not_assessed
+                    "not_assessed_in_water", "caution", {"number": self.not_assessed, "source": Finding.verbatim(self.source)}, self.not_assessed
                 )
             )  # fmt: skip
         if self.inundated:
-            values: dict[str, Value] = {
-                "number": self.inundated, "source": self.source, "means": Phrase(f"in_water_{self.counts_as}"), "structure": self.structure,
-                "by_water": Phrase("only_water_known", {"number": self.by_water}) if self.by_water else "",
-            }  # fmt: skip
-            findings.append(Finding("buildings_in_water", "note", values, self.inundated))
+            numbers = {"number": self.inundated, "structure": self.structure, "by_water": self.by_water or None}
+            source, means = Finding.verbatim(self.source), Phrase(f"in_water_{self.counts_as}")
+            findings.append(
+                Finding("buildings_in_water", "note", {**numbers, "source": source, "means": means}, self.inundated)
+            )
         if self.inundated and self.hidden and not self.unknown:
             findings.append(Finding("water_may_be_hidden", "note", {"number": self.hidden}, self.hidden))
         if self.since_unknown:

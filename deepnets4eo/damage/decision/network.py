@@ -83,8 +83,8 @@ class DamageNetwork:
             return self if finding is None else replace(self, findings=(finding,))
         skills = [validated_skill(grader.run.card, head) for head in (None, POST_ALONE)]
         unread = why_unfit(grader, PRE, pre)
-        reason = skills[0].reason or why_unfit(grader, POST, post) or ("" if skills[1].value else unread)
-        if reason:
+        reason = skills[0].why or why_unfit(grader, POST, post) or (None if skills[1].value else unread)
+        if reason is not None:
             return replace(self, findings=(not_used(reason),))
         weight, post_weight = (self.weight * skill.value for skill in skills)
         try:

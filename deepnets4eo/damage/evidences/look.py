@@ -18,7 +18,7 @@ from deepnets4eo.damage.site import Inputs, Site
 from deepnets4eo.damage.work import TileWork
 from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import check_extra
-from deepnets4eo.outputs import Finding, Phrase, Value
+from deepnets4eo.outputs import Finding, Phrase
 
 NAME, COLUMN = "look", "ev_look"
 
@@ -66,13 +66,13 @@ class LookScore:
         """Return the finding on the role of the score in the decision."""
         scores = buildings.values(COLUMN)[buildings.assessed]
         missing = int(np.isnan(scores).sum())
-        values: dict[str, Value] = {"missing": missing or None, "assessed": len(scores)}
+        values = {"missing": missing or None, "assessed": len(scores)}
         if not self.weight:
             return Finding("look_shown", "note", values)
         fitted_on = Phrase("made_up_places")
         if self.source != SHIPPED:
             fitted_on = Phrase("graded_buildings", {"number": self.model.card.buildings})
-        return Finding("look_used", "note", values | {"weight": self.weight, "fitted_on": fitted_on})
+        return Finding("look_used", "note", {**values, "weight": self.weight, "fitted_on": fitted_on})
 
 
 def look_of_job(inputs: Inputs, settings: Settings, weight: float | None) -> Sequence[LookScore]:

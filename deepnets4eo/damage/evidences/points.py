@@ -20,7 +20,7 @@ from deepnets4eo.damage.skill import EvidenceCard
 from deepnets4eo.damage.vocabulary import POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import Footprints
-from deepnets4eo.outputs import Finding, Value
+from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer
 
 if TYPE_CHECKING:
@@ -148,11 +148,11 @@ class PointScore:
         """Return the finding on the role of the points in the decision."""
         shares = buildings.values(COLUMN)[buildings.assessed]
         missing = int(np.isnan(shares).sum())
-        values: dict[str, Value] = {"missing": missing or None, "assessed": len(shares)}
+        values = {"missing": missing or None, "assessed": len(shares)}
         if not self.weight:
             return Finding("points_shown", "note", values)
-        values |= {"weight": self.weight, "auc": self.card.auc_major_or_worse, "buildings": self.card.buildings}
-        return Finding("points_used", "note", values)
+        measured = {"auc": self.card.auc_major_or_worse, "buildings": self.card.buildings}
+        return Finding("points_used", "note", {**values, **measured, "weight": self.weight})
 
 
 def points_of_job(inputs: Inputs, settings: Settings, weight: float | None) -> Sequence[PointScore]:

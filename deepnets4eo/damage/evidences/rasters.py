@@ -23,7 +23,7 @@ from deepnets4eo.damage.site import Inputs, Site
 from deepnets4eo.damage.skill import EvidenceCard, card_path
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import Footprints
-from deepnets4eo.outputs import Finding, Value
+from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, LayerLike
 from deepnets4eo.terrain import without_usual_nodata
 from deepnets4eo.zonal import band_sums
@@ -168,15 +168,15 @@ class ScoreLayer:
         card = self.card
         scores = buildings.values(self.column)[buildings.assessed]
         missing = int(np.isnan(scores).sum())
-        values: dict[str, Value] = {"name": repr(self.name), "missing": missing or None, "assessed": len(scores)}
+        values = {"name": Finding.verbatim(repr(self.name)), "missing": missing or None, "assessed": len(scores)}
         if self.weight and card is not None:
-            values |= {"skill": card.skill.value, "auc": card.auc_major_or_worse, "buildings": card.buildings}
-            values["synthetic"] = card.buildings if card.synthetic else None
-            return Finding("evidence_used", "note", values | {"weight": self.weight})
+            measured = {"skill": card.skill.value, "auc": card.auc_major_or_worse, "buildings": card.buildings}
+            made_up = {"synthetic": card.buildings if card.synthetic else None}
+            return Finding("evidence_used", "note", {**values, **measured, **made_up, "weight": self.weight})
         if self.weight:
-            return Finding("evidence_unvalidated", "caution", values | {"weight": self.weight})
-        if card is not None and card.skill.reason:
-            return Finding("evidence_without_skill", "caution", values | {"reason": card.skill.reason})
+            return Finding("evidence_unvalidated", "caution", {**values, "weight": self.weight})
+        if card is not None and card.skill.why:
+            return Finding("evidence_without_skill", "caution", {**values, "reason": card.skill.why})
         return Finding("evidence_shown", "note", values)
 
 

@@ -36,7 +36,7 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.footprints import FootprintAlignment
 from deepnets4eo.inspection import DARKEST, bright_value, is_grey
 from deepnets4eo.lazy import check_extra
-from deepnets4eo.outputs import Finding
+from deepnets4eo.outputs import Finding, Phrase, image_of
 from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.registration import Registration
 from deepnets4eo.segmenters import (
@@ -208,42 +208,42 @@ def open_shipped(
     return grader, None
 
 
-def not_used(reason: str) -> Finding:
-    """Return the finding that the network did not take part; `reason` is the start of a sentence."""
-    return Finding("network_not_used", "note", {"reason": reason.rstrip(".")})
+def not_used(reason: Phrase | str) -> Finding:
+    """Return the finding that the network did not take part. reason : a phrase, or the text of an error."""
+    why = Finding.verbatim(reason.rstrip(".")) if isinstance(reason, str) else reason
+    return Finding("network_not_used", "note", {"reason": why})
 
 
-def pre_not_read(reason: str) -> Finding:
+def pre_not_read(reason: Phrase) -> Finding:
     """Return the finding that the network grades from only the post image, since it does not support such a pre image."""
     return Finding("pre_not_read", "note", {"reason": reason})
 
 
-def why_unfit(grader: NetworkGrader, role: str, layer: Layer | None) -> str:
-    """Return why the network does not read an image, else ''."""
-    reason = "" if layer is None else _why_unfit(grader, role, layer)
-    return reason and f"the {role} image {reason}"
-
-
-def _why_unfit(grader: NetworkGrader, role: str, layer: Layer) -> str:
+def why_unfit(grader: NetworkGrader, role: str, layer: Layer | None) -> Phrase | None:
+    """Return why the network does not read an image, else None."""
+    if layer is None:
+        return None
+    image = image_of(role)
     if layer.count < BANDS:
-        return f"has {layer.count} band{'s' * (layer.count > 1)}, it learnt from red, green and blue"
+        return Phrase("unread_bands", {"image": image, "bands": layer.count})
     size_m = layer.gsd_m if layer.grid.crs is not None else None
     if size_m is not None and not AnySize.finest_m <= size_m <= AnySize.coarsest_m:
-        return f"has pixels of {size_m:.2g} m, it knows {AnySize.finest_m:g} to {AnySize.coarsest_m:g} m"
+        limits_m = {"finest_m": AnySize.finest_m, "coarsest_m": AnySize.coarsest_m}
+        return Phrase("unread_pixels", {"image": image, "size_m": size_m, **limits_m})
     angle_deg = off_nadir_deg(layer)
     if angle_deg is not None and angle_deg > MAX_OFF_NADIR_DEG:
-        return f"was taken {angle_deg:.0f} degrees off nadir, it knows up to {MAX_OFF_NADIR_DEG:g}"
+        return Phrase("unread_angle", {"image": image, "angle_deg": angle_deg, "most_deg": MAX_OFF_NADIR_DEG})
     colours, expected = in_colour(layer), grader.run.inputs.layers[role]
     stretch = needed_stretch(expected, colours)
     colours = show(colours, stretch)
     if problems := InputSpec({role: expected}).problems(Scene({role: colours}, layer.grid)):
-        return f"does not fit: {'; '.join(problems)}"
+        return Phrase("unread_inputs", {"image": image, "problems": Finding.verbatim("; ".join(problems))})
     if is_grey(colours):
-        return "is grey, three bands with the same values; it learnt from red, green and blue"
+        return Phrase("unread_grey", {"image": image})
     bright = bright_value(colours) if layer.dtype.itemsize == 1 else None
     if bright is not None and bright < DARKEST:
-        return f"is as dark as by night: 95 % of its values are below {bright:.0f} of 255"
-    return ""
+        return Phrase("unread_dark", {"image": image, "bright": bright})
+    return None
 
 
 def off_nadir_deg(layer: Layer) -> float | None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.grid import Grid, Window, apply_affine, blocks, crop
+from deepnets4eo.outputs import Phrase
 from deepnets4eo.points.height_grid import NoHeightsError
 from deepnets4eo.points.rubble.measure import BlockMeasures, measure_block, rubble_polygons
 from deepnets4eo.points.rubble.placing import HALO_M, common_bounds
@@ -107,7 +108,7 @@ def _measure(
     rows: NDArray[np.int64],
     heights_m: NDArray[np.float64],
     options: RubbleOptions,
-) -> tuple[VerticalFit, BlockMeasures, NDArray[Any], str | None]:
+) -> tuple[VerticalFit, BlockMeasures, NDArray[Any], Phrase | None]:
     """Measure the buildings of one block; return the fit, measures and moved outlines, and the reason if none were moved."""
     post = after.on(block)
     pre = None if before is None else before.on(block)
@@ -134,7 +135,7 @@ def _cells_of(outlines: NDArray[Any], grid: Grid) -> NDArray[np.bool_]:
 
 def _on_heights(
     heights: BlockHeights, terrain: Any, frame: gpd.GeoDataFrame, block: Grid
-) -> tuple[NDArray[Any], str | None]:
+) -> tuple[NDArray[Any], Phrase | None]:
     """Outlines moved onto the edges of buildings in the heights, or as they are, and why."""
     from deepnets4eo.footprints import align_footprints
     from deepnets4eo.rasters import Layer
@@ -149,4 +150,4 @@ def _on_heights(
     logger.info("footprints on the heights %s: moved %.2f m east, %.2f m south. %s",
                 alignment.status, alignment.dx_m, alignment.dy_m, alignment.reason)  # fmt: skip
     outlines: NDArray[Any] = alignment.apply(local).geometry.to_numpy()
-    return outlines, alignment.reason if alignment.status == "failed" else None
+    return outlines, alignment.why if alignment.status == "failed" else None

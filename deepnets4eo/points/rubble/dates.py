@@ -10,7 +10,7 @@ import numpy as np
 
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.arrays import Floats
-from deepnets4eo.outputs import Finding
+from deepnets4eo.outputs import Finding, Phrase
 from deepnets4eo.points.rubble.epoch_points import sample_area, surface_points
 from deepnets4eo.points.rubble.epochs import EpochFit, register_points
 from deepnets4eo.points.rubble.motion import RigidMotion
@@ -46,7 +46,7 @@ def lay_on_first(
     fit = register_points(moving, fixed, corners)
     motion = motion_that_counts(fit, MIN_CELLS * max(cell_m, finest_m))
     logger.info("%s against %s: %s, residual %.2f m. %s",
-                later.source, first.source, describe(fit), fit.quality.residual_m, fit.reason_text)  # fmt: skip
+                later.source, first.source, describe(fit).text(), fit.quality.residual_m, fit.reason_text)  # fmt: skip
     return replace(later, motion=motion), replace(fit, applied=motion, sources=(later.source, first.source))
 
 
@@ -61,12 +61,13 @@ def motion_that_counts(fit: EpochFit, least_m: float) -> RigidMotion | None:
     return RigidMotion.upwards(-fit.shift_m[2], fit.motion.centre) if up_m > MIN_UP_M else None
 
 
-def describe(fit: EpochFit) -> str:
+def describe(fit: EpochFit) -> Phrase:
     """Describe the offset of a date in words."""
     east, north, up = fit.shift_m
-    turned = f", turned by {-fit.motion.turn_deg:+.2f}°, tilted by {fit.motion.tilt_deg:.2f}°"
-    plane = f"{east:+.2f} m east, {north:+.2f} m north, " if fit.in_plane else ""
-    return f"{plane}{up:+.2f} m up{turned if fit.in_plane else ''}"
+    if not fit.in_plane:
+        return Phrase("epoch_offset_in_height", {"up": up})
+    turned = {"turn_deg": -fit.motion.turn_deg, "tilt_deg": fit.motion.tilt_deg}
+    return Phrase("epoch_offset", {"east": east, "north": north, "up": up, **turned})
 
 
 def epoch_findings(fits: Sequence[EpochFit]) -> tuple[Finding, ...]:
@@ -75,15 +76,18 @@ def epoch_findings(fits: Sequence[EpochFit]) -> tuple[Finding, ...]:
     all_failed = all(fit.status == "failed" for fit in fits)
     for fit in fits:
         later, first = map(file_name_of, fit.sources)
-        values = {"later": later, "first": first, "reason": fit.reason}
+        names = {"later": Finding.verbatim(later), "first": Finding.verbatim(first)}
         if fit.status == "failed":
-            findings.append(Finding("dates_do_not_fit", "worthless" if all_failed else "caution", values))
+            findings.append(
+                Finding("dates_do_not_fit", "worthless" if all_failed else "caution", {**names, "reason": fit.reason})
+            )
             continue
         if fit.applied is not None:
-            moved = values | {"offset": describe(fit), "residual_m": fit.quality.residual_m}
-            findings.append(Finding("dates_moved", "note", moved))
-        if fit.status == "degraded":
+            residual_m = fit.quality.residual_m
             findings.append(
-                Finding("dates_fit_weakly" if fit.in_plane else "dates_position_unknown", "caution", values)
+                Finding("dates_moved", "note", {**names, "offset": describe(fit), "residual_m": residual_m})
             )
+        if fit.status == "degraded":
+            code = "dates_fit_weakly" if fit.in_plane else "dates_position_unknown"
+            findings.append(Finding(code, "caution", {**names, "reason": fit.reason}))
     return tuple(findings)

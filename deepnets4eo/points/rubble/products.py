@@ -163,7 +163,7 @@ def _manifest(rubble: RubbleMap, names: list[str]) -> dict[str, Any]:
         "parameters": rubble.parameters,
         "totals": rubble.totals(),
         "registrations": [fit.to_dict() for fit in rubble.registrations],
-        "fits": rubble.fits,
+        "fits": [fit | {"unaligned": fit["unaligned"] and fit["unaligned"].text()} for fit in rubble.fits],
         "findings": [finding.to_dict() for finding in rubble.findings],
         "columns": MEANING if rubble.history is None else MEANING | HISTORY_MEANING,
         "products": names,

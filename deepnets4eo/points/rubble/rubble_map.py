@@ -165,8 +165,13 @@ def gap_findings(gaps: Sequence[tuple[int, Exception]]) -> tuple[Finding, ...]:
     if not gaps:
         return ()
     number = sum(count for count, _ in gaps)
-    values = {"number": number, "blocks": len(gaps), "first": str(gaps[0][1])}
-    return (Finding("blocks_without_heights", "caution", values),)
+    return (
+        Finding(
+            "blocks_without_heights",
+            "caution",
+            {"number": number, "blocks": len(gaps), "first": Finding.verbatim(gaps[0][1])},
+        ),
+    )
 
 
 def findings_of(buildings: gpd.GeoDataFrame, fits: list[dict[str, Any]], paired: bool) -> tuple[Finding, ...]:
@@ -193,8 +198,11 @@ def findings_of(buildings: gpd.GeoDataFrame, fits: list[dict[str, Any]], paired:
         findings.append(Finding("little_stable_ground", "caution", {"number": len(unfitted), "of": len(fits)}))
     unaligned = [fit["unaligned"] for fit in fits if fit["unaligned"]]
     if unaligned:
-        values = {"number": len(unaligned), "of": len(fits), "reason": str(unaligned[0])}
-        findings.append(Finding("footprints_unaligned", "caution", values))
+        findings.append(
+            Finding(
+                "footprints_unaligned", "caution", {"number": len(unaligned), "of": len(fits), "reason": unaligned[0]}
+            )
+        )
     if not paired:
         findings.append(Finding("post_only", "note", wording="no_heights_before"))
     return tuple(findings)
@@ -207,8 +215,13 @@ def _offset_findings(fits: list[dict[str, Any]]) -> list[Finding]:
         return []
     most = max(offsets, key=abs)
     side = Phrase("above" if most > 0 else "below")
-    values = {"most_m": abs(most), "side": side, "number": len(offsets), "of": len(fits)}
-    return [Finding("stated_heights_off", "caution", values)]
+    return [
+        Finding(
+            "stated_heights_off",
+            "caution",
+            {"most_m": abs(most), "side": side, "number": len(offsets), "of": len(fits)},
+        )
+    ]
 
 
 @option_group

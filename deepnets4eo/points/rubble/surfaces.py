@@ -231,16 +231,17 @@ def stated_heights(outlines: Footprints, column: str | None) -> tuple[Floats, tu
     usable = np.isfinite(heights_m) & (heights_m > 0)
     stated = table[column].notna().to_numpy() & (table[column].astype(str).str.strip() != "").to_numpy()
     wrong = stated & ~usable
-    example = f" ({table[column].to_numpy()[wrong][0]!s:.40} for one)" if wrong.any() else ""
+    example = f"{table[column].to_numpy()[wrong][0]!s:.40}" if wrong.any() else ""
     if not usable.any():
         raise InputError(
             f"the column {column!r} of the footprints {outlines.source} holds no height: of "
-            f"{count_of(len(outlines), 'value')}, {wrong.sum()} cannot be used{example}. {REMEDY}"
+            f"{count_of(len(outlines), 'value')}, {wrong.sum()} cannot be used{f' ({example} for one)' if example else ''}. {REMEDY}"
         )
     if not wrong.any():
         return heights_m, ()
-    values = {"number": int(wrong.sum()), "stated": int(stated.sum()), "column": repr(column), "example": example}
-    return np.where(usable, heights_m, np.nan), (Finding("heights_unusable", "caution", values),)
+    numbers = {"number": int(wrong.sum()), "stated": int(stated.sum())}
+    texts = {"column": Finding.verbatim(repr(column)), "example": Finding.verbatim(example)}
+    return np.where(usable, heights_m, np.nan), (Finding("heights_unusable", "caution", {**numbers, **texts}),)
 
 
 def systematic_offset_m(above_roofs_m: Floats) -> float:

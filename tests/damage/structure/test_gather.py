@@ -249,7 +249,7 @@ def test_outlines_move_as_their_alignment_says_whatever_the_axes_of_the_post_ima
     count = len(HOUSES)
     offsets = np.random.default_rng(0).uniform(-12, 12, (count, 2))
     flags, agreement = np.zeros(count, bool), np.zeros(count)
-    aligned = FootprintAlignment("ok", "", 1, 2, 1, 2, 0.5, 0.1, offsets, flags, agreement, GRID)
+    aligned = FootprintAlignment("ok", None, 1, 2, 1, 2, 0.5, 0.1, offsets, flags, agreement, GRID)
     grid = Grid((SIDE, SIDE), affine, crs)
     moved = on_post(table.in_pixels(grid), grid, aligned, None)
     found = gpd.GeoSeries(transform_shapes(affine, moved), crs=crs).to_crs(GRID.crs.to_wkt()).centroid
