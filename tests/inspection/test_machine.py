@@ -28,7 +28,7 @@ def test_one_page_describes_a_sound_installation(capsys) -> None:
     ):
         assert f"\n{line}" in f"\n{shown.out}"
     assert "formats: all that the toolbox reads and writes" in shown.out
-    assert shown.out.count("\n") < 52
+    assert shown.out.count("\n") < 54
     assert str(Path.home()) + "/" not in shown.out
 
 

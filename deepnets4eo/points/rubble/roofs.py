@@ -9,6 +9,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats
+from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.meshes import ball_pivoting, upward
 from deepnets4eo.points.rubble.surfaces import Heights
 from deepnets4eo.points.views.surface import surface_attributes
@@ -16,8 +17,6 @@ from deepnets4eo.points.views.surface_construction import decimate
 
 if TYPE_CHECKING:
     import geopandas as gpd
-
-    from deepnets4eo.points.cloud import PointCloud
 
 DENSE_M2 = 4.0  # points a square metre of outline from which a roof is more than its prism
 ROOF_SHARE = 0.5  # of the mean height above the terrain, from which a point is of the roof
