@@ -52,12 +52,15 @@ from world.plan import BOTH
 from deepnets4eo.cards import DatasetCard
 from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.buildings import Buildings
+from deepnets4eo.damage.network.look_model import by_site, look_features
+from deepnets4eo.damage.network.look_training import LookSite, fit_look
 from deepnets4eo.damage.vocabulary import MAJOR
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_yaml, write_json, write_text
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.options import Section, options_from
+from deepnets4eo.outputs import EventInfo
 from deepnets4eo.polygons import write_vector
 from deepnets4eo.rasters import Layer
 from deepnets4eo.synthetic.write import write_raster
@@ -66,6 +69,11 @@ FINAL = {"Telepix": 0.7066794, "Datalayer": 0.6697664, "DisasterM3": 0.6597626, 
 SHARES = {1: 0.4, 2: 0.6}  # of the phases
 CARD, RECIPE = "earthquake_response", Path(__file__).with_suffix(".yaml")
 VOTE = "majority vote"
+QUAKE = EventInfo(name="Earthquake")
+LOOK_SHARE, MIN_NEIGHBOURS = (
+    0.5,
+    2,
+)  # share of the look; labelled sites with buildings of both sides that it is fitted on
 COARSER = 12
 SIZE_PX, SMOKE_PX, GSD_M = 48 * COARSER, 24 * COARSER, 0.5
 MIN_DAMAGED = 10  # buildings of a made-up site; seeds with fewer are passed over, as F1 is of no worth there
@@ -77,12 +85,14 @@ log = logging.getLogger("earthquake_response")
 
 class Voter(Section):
     """A damage job: its settings, with the image before the event or without, both images turned by quarters.
-    by : "f1" calls as many buildings damaged as make the expected F1 greatest, "grade" those of major damage or worse."""
+    by : "f1" calls as many buildings damaged as make the expected F1 greatest, "grade" those of major damage or worse.
+    neighbours : whether the look of the labelled buildings of the other sites takes part (docs/howto/earthquake.md)."""
 
     by: Literal["f1", "grade"] = "f1"
     settings: dict[str, Any] = {}
     pre: bool = True
     quarter_turns: int = Field(default=0, ge=0, le=3)
+    neighbours: bool = False
 
 
 class VoteRecipe(Section):
@@ -141,14 +151,38 @@ class SiteResult:
         return {name: damaged_f1(self.site.labels, calls) for name, calls in self.calls.items()}
 
 
-def grade_site(site: ChallengeSite, recipe: VoteRecipe) -> SiteResult:
-    """Run all voters on a site, then let them vote."""
+def looks_of_neighbours(sites: Sequence[ChallengeSite], out: Path) -> dict[str, Path]:
+    """Return by site the fit of the look of the labelled buildings of all other sites; a site is missing if they do not suffice."""
+    looks, fits = {}, {}
+    for site in sites:
+        standard = by_site(
+            look_features(site.post, site.footprints.frame.geometry.to_crs(site.post.grid.crs).to_numpy())
+        )
+        known = np.isfinite(standard).all(axis=1) & (site.labels != UNKNOWN)
+        looks[site.name] = LookSite(standard[known], site.labels[known] == 1, site.name)
+    for name in looks:
+        others = [look for group, look in looks.items() if group != name and len(look.damaged)]
+        if sum(look.has_both_sides for look in others) >= MIN_NEIGHBOURS:
+            fits[name] = fit_look(others)[0].save(out / name.replace(" ", "_")).parent
+    return fits
+
+
+def grade_site(site: ChallengeSite, recipe: VoteRecipe, look: Path | None = None) -> SiteResult:
+    """Run all voters on a site, then let them vote. look : of its neighbours; voters that need it are left out without it."""
     result, started = SiteResult(site), time.process_time()
     ids = site.footprints.frame["id"].tolist()
-    for name, voter in recipe.voters.items():
+    voters = {name: voter for name, voter in recipe.voters.items() if look or not voter.neighbours}
+    for name, voter in voters.items():
         pre = turn_layer(site.pre, voter.quarter_turns) if voter.pre and site.pre is not None else None
-        settings = options_from(Settings, voter.settings, name)
-        damage_map = assess(pre, turn_layer(site.post, voter.quarter_turns), site.footprints, settings=settings)
+        of_neighbours = {"look": LOOK_SHARE, "look_from": str(look)} if voter.neighbours else {}
+        settings = options_from(Settings, {**voter.settings, **of_neighbours}, name)
+        damage_map = assess(
+            pre,
+            turn_layer(site.post, voter.quarter_turns),
+            site.footprints,
+            settings=settings,
+            event=QUAKE if voter.neighbours else EventInfo(),
+        )
         result.calls[name] = calls_of(damage_map.buildings, ids)
         if voter.by == "f1":
             probability = damage_map.buildings.set_index("id")["damage_prob"].reindex(ids).to_numpy(float)
@@ -157,7 +191,7 @@ def grade_site(site: ChallengeSite, recipe: VoteRecipe) -> SiteResult:
             result.registration[name] = str((damage_map.registration or {}).get("status", "none"))
         if Buildings(damage_map.buildings).compared.any():
             result.paired.append(name)
-    of_vote = [name for name in recipe.vote if name in result.paired or not recipe.voters[name].pre]
+    of_vote = [name for name in recipe.vote if name in result.paired or (name in voters and not voters[name].pre)]
     names = of_vote if set(of_vote) & set(result.paired) else recipe.fallback
     result.calls[VOTE] = majority(np.array([result.calls[name] for name in names]))
     result.seconds = time.process_time() - started
@@ -252,7 +286,8 @@ def _write_scene(folder: Path, image: NDArray[np.uint8], coarser: int, sample: P
 def table(results: Sequence[Mapping[str, SiteResult]], title: str) -> str:
     """F1 of every method by site and their mean, mean ± sd over seeds, below the published rows; as Markdown."""
     sites = list(results[0])
-    names = list(results[0][sites[0]].calls)
+    calls = [result.calls for one in results for result in one.values()]
+    names = [name for name in max(calls, key=len) if all(name in of_site for of_site in calls)]
     lines = [["method", *sites, "mean"], ["---", *["---:"] * (len(sites) + 1)]]
     for name in names:
         f1 = np.array([[one[site].f1[name] for site in sites] for one in results])
@@ -322,15 +357,18 @@ def main() -> None:
         if root is None:
             root, out = options.out / f"made-up-{seed}", options.out / f"submission-{seed}"
             recipe = recipe.model_copy(update={"sites": write_made_up_sites(root, seed, smoke=options.smoke)})
-        results.append({})
+        sites = []
         for name, files in recipe.sites.items():
             try:
-                site = read_site(root, name, files)
+                sites.append(read_site(root, name, files))
             except InputError as error:  # a copy of one phase, or of some sites
                 log.warning("%s is left out: %s", name, error)
-                continue
-            results[-1][name] = grade_site(site, recipe)
-            print(hand_in(results[-1][name], out), flush=True)
+        wanted = any(voter.neighbours for voter in recipe.voters.values())
+        looks = looks_of_neighbours(sites, options.out / f"looks-{seed}") if wanted else {}
+        results.append({})
+        for site in sites:
+            results[-1][site.name] = grade_site(site, recipe, looks.get(site.name))
+            print(hand_in(results[-1][site.name], out), flush=True)
         if not results[-1]:
             raise InputError(
                 f"{root} has none of the sites {', '.join(recipe.sites)}. Name them and their scenes in {options.recipe}."

@@ -19,10 +19,12 @@ from earthquake_response import (
     final_score,
     grade_site,
     hand_in,
+    looks_of_neighbours,
     table,
     turn_layer,
 )
 
+from deepnets4eo.damage.network.look_model import LookModel
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_yaml
 from deepnets4eo.footprints import read_footprints
@@ -62,7 +64,7 @@ def run(
     values = {"sites": {}, "voters": voters, "vote": ["both", "turned", "plain"], "fallback": ["alone"]}
     recipe = options_from(VoteRecipe, values, "recipe")
 
-    def answer(pre, post, footprints, *, settings):
+    def answer(pre, post, footprints, *, settings, event):
         of_both = "both" if post.shape == (15, 40) else "turned"
         name = "alone" if pre is None else of_both if settings.network else "plain"
         seen = pre is not None and name not in refused
@@ -130,3 +132,57 @@ def test_the_final_score_weighs_the_second_phase_more_and_unlabelled_sites_not_a
     assert np.isnan(final_score({"a": 0.8, "c": float("nan")}, phases))
     recipe = options_from(VoteRecipe, read_yaml(RECIPE), str(RECIPE))
     assert [name for name, files in recipe.sites.items() if files.phase == 2] == ["antakya_west", "mandalay"]
+
+
+def labelled_site(name: str, labels: np.ndarray) -> SimpleNamespace:
+    """A site of a row of buildings, whose first feature tells the damaged ones."""
+    frame = gpd.GeoDataFrame(geometry=[shapely.Point(number, 0).buffer(0.4) for number in range(len(labels))], crs=CRS)
+    post = SimpleNamespace(grid=SimpleNamespace(crs=CRS), labels=labels)
+    return SimpleNamespace(name=name, post=post, footprints=SimpleNamespace(frame=frame), labels=labels)
+
+
+def test_a_site_takes_the_look_of_the_labelled_buildings_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def features(post: SimpleNamespace, outlines: np.ndarray) -> np.ndarray:
+        values = np.random.default_rng(len(outlines)).normal(size=(len(outlines), 8))
+        values[:, 0] += 4 * (np.maximum(post.labels, 0))
+        return values
+
+    monkeypatch.setattr(earthquake_response, "look_features", features)
+    labels = {"east": np.arange(60) % 3 == 0, "west": np.arange(50) % 4 == 0, "north": np.arange(40) % 5 == 0}
+    sites = [labelled_site(name, damaged.astype(np.int8)) for name, damaged in labels.items()]
+    unlabelled = labelled_site("south", np.full(45, -1, np.int8))
+    looks = looks_of_neighbours([*sites, unlabelled], tmp_path)
+    assert sorted(looks) == ["east", "north", "south", "west"]
+    assert LookModel.load(looks["south"]).card.buildings == 150
+    assert LookModel.load(looks["east"]).card.buildings == 90  # its own labels have no part
+    assert looks_of_neighbours([sites[0], sites[1]], tmp_path) == {}  # one neighbour leaves nothing to measure the fit
+    assert set(looks_of_neighbours([sites[0], sites[1], unlabelled], tmp_path)) == {"south"}
+
+
+def test_a_voter_of_neighbours_has_no_row_without_them(site, monkeypatch) -> None:
+    voters = {"both": {}, "alone": {"pre": False}, "neighbours": {"neighbours": True}}
+    recipe = options_from(
+        VoteRecipe, {"sites": {}, "voters": voters, "vote": ["both"], "fallback": ["alone"]}, "recipe"
+    )
+    seen = []
+
+    def answer(pre, post, footprints, *, settings, event):
+        seen.append((settings.look, settings.look_from, event.is_earthquake))
+        buildings = pd.DataFrame(
+            {
+                "id": footprints.frame["id"],
+                "damage": "destroyed",
+                "status": "assessed",
+                "damage_prob": 0.9,
+                "method": "pre_post",
+            }
+        )
+        return SimpleNamespace(buildings=buildings, registration={"status": "ok"})
+
+    monkeypatch.setattr(earthquake_response, "assess", answer)
+    assert set(grade_site(site, recipe).calls) == {"both", "alone", VOTE}
+    assert set(grade_site(site, recipe, Path("look")).calls) == {"both", "alone", "neighbours", VOTE}
+    assert seen[-1] == (0.5, "look", True)
+    assert {each[0] for each in seen[:-1]} == {None}
