@@ -44,7 +44,7 @@ def folds_of(folder: Path, out: Path, split: str, count: int) -> Iterator[Fold]:
     """The folds of a split: what is learnt from and tested on; images as GeoTIFF, which windows are read from faster."""
     parts = dubai_tiles(folder, out / "labels")
     for name, files in parts.items():
-        files["image"] = str(_tiff(Path(files["image"]), out / "images" / f"{name}.tif"))
+        files["image"] = str(tiff_of(Path(files["image"]), out / "images" / f"{name}.tif"))
     for number in range(count):
         name = f"{split}-{number + 1}-of-{count}"
         if split == "tiles":
@@ -57,7 +57,8 @@ def folds_of(folder: Path, out: Path, split: str, count: int) -> Iterator[Fold]:
         yield Fold(name, DUBAI, rest, left_out, tile_px=SQUARE_PX)
 
 
-def _tiff(source: Path, path: Path) -> Path:
+def tiff_of(source: Path, path: Path) -> Path:
+    """Return an image as GeoTIFF, from which windows are read faster."""
     if not path.exists():
         layer = Layer.open(source)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -234,7 +234,7 @@ def adjust_transitions(
     if counts[~strata].any():
         raise InputError("the sample has references in pairs that are nowhere on the map. Draw it within mapped pairs.")
     used = strata | counts.any(axis=0)
-    estimate = area_adjusted(*_with_empty_strata(counts, area, used), level=level)
+    estimate = area_adjusted(counts[np.ix_(used, used)], area[used], level=level)
     hectares, margin = np.zeros(area.size), np.zeros(area.size)
     hectares[used], margin[used] = estimate.area, estimate.area_margin
     shape = mapped.hectares.shape
@@ -243,16 +243,6 @@ def adjust_transitions(
         mapped.names, hectares.reshape(shape), low.reshape(shape), high.reshape(shape),
         f"{int(counts.sum())} references, stratified by mapped pair (Olofsson et al. 2014)",
     )  # fmt: skip
-
-
-def _with_empty_strata(
-    counts: NDArray[np.int64], area: NDArray[np.float64], used: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the sample of the pairs used. Pairs that occur only in references have no weight, so any two samples represent them."""
-    kept, areas = counts[np.ix_(used, used)].copy(), area[used]
-    empty = np.flatnonzero(areas == 0)
-    kept[empty, empty] = 2
-    return kept, areas
 
 
 def _open_from_to(source: Path | str) -> tuple[Layer, Legend]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Json, Out, Overwrite
-from deepnets4eo.cli.output import new_output, show_json, show_result
+from deepnets4eo.cli.output import echo, new_output, show_json, show_result
+from deepnets4eo.errors import InputError
 from deepnets4eo.options import key, option_group
 
 
@@ -23,11 +25,19 @@ class CompareOptions:
 
 @with_options(CompareOptions)
 def compare(
-    first: Annotated[str, typer.Argument(metavar="A", help="Folder of a damage map, or a vector file.")],
+    first: Annotated[
+        str, typer.Argument(metavar="A", help="Folder of a damage map, a vector file, or with --sample a label raster.")
+    ],
     second: Annotated[str, typer.Argument(metavar="B", help="The other map, of this or another tool.")],
     out: Out,
     options: CompareOptions = CompareOptions(),
     json: Json = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            help="Of two label rasters: draw so many points where they differ, for `review`.", min=1, show_default=False
+        ),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Compare a damage map with another tool's building by building: agreement, κ, shares, and the largest differences.
@@ -36,7 +46,11 @@ def compare(
 
     \b
     deepnets4eo compare damage/ haste_predictions.gpkg --out comparison
-    deepnets4eo compare damage/ other.geojson --out comparison --set grade=state --set id=building"""
+    deepnets4eo compare damage/ other.geojson --out comparison --set grade=state --set id=building
+    deepnets4eo compare a.tif b.tif --sample 100 --out differences.gpkg"""
+    if sample is not None:
+        draw_differences(first, second, out, sample, overwrite=overwrite)
+        return
     from deepnets4eo.damage.comparison import PRODUCTS, compare_maps, read_damage_map, summary_of, write_comparison
     from deepnets4eo.outputs import check_not_inputs
 
@@ -48,3 +62,20 @@ def compare(
     if json is not None:
         show_json(summary_of(comparison), json)
     show_result(comparison.headline(), *paths, err=str(json) == "-")
+
+
+def draw_differences(first: str, second: str, out: Path, looks: int, *, overwrite: bool) -> None:
+    """Draw points where two label rasters differ, which `review` shows and counts."""
+    from deepnets4eo.evaluation import MapReview
+    from deepnets4eo.files import check_overwrite, writing
+    from deepnets4eo.outputs import check_not_inputs, count_of
+
+    if out.suffix != ".gpkg":
+        raise InputError(f"--out is {out}; the sample is a GeoPackage. Give a name that ends in .gpkg.")
+    check_not_inputs([out], [first, second])
+    check_overwrite(out, overwrite=overwrite)
+    with writing(out):
+        out.unlink(missing_ok=True)
+        review = MapReview.draw_differences(first, second, out, looks=looks)
+    echo(f"Answer them with `deepnets4eo review {out} --image IMAGE --serve`, then call it without --serve.", err=True)
+    show_result(f"{count_of(len(review.about['stratum']), 'point')} drawn where both maps differ", out)

@@ -40,8 +40,8 @@ PANELS = {
     "Damage": {
         "find": "Choose images before and after an event from open catalogues, as a plan for `damage`.",
         "damage": "Map building damage from images before and after an event, and outlines of buildings.",
-        "review": "Count damaged buildings from a sample that people look at, with reliable intervals.",
-        "compare": "Compare a damage map with another tool's, building by building.",
+        "review": "Count damaged buildings, or measure any label raster, from a sample that people look at.",
+        "compare": "Compare a damage map with another tool's, or two label rasters by a sample where they differ.",
         "rubble": "Measure height loss and debris volume of buildings from clouds of points.",
         "demo": "Run the main job on a synthetic miniature city.",
     },

@@ -207,11 +207,9 @@ def serve(server: PageServer, act: str, *, browser: bool) -> None:
     import webbrowser
     from threading import Thread
 
-    from deepnets4eo.outputs.served_page import serve_page
-
     echo(server.address)
     echo(f"{act} in the browser; end with Ctrl-C.", err=True)
     if browser:
         # in a thread, as some browsers return only when they are closed
         Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
-    serve_page(server)
+    server.serve()

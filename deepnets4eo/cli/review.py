@@ -1,24 +1,37 @@
-"""`deepnets4eo review`: a count of damaged buildings from some that a person looked at."""
+"""`deepnets4eo review`: accuracy, areas and counts of a map from a sample that a person looked at."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from deepnets4eo.cli.output import echo, progress, serve, show_result
+from deepnets4eo.cli.output import echo, progress, serve as cli_serve, show_result
 from deepnets4eo.errors import InputError
 
 LOOKS = 100
 
 
 def review(
-    folder: Annotated[Path, Argument(metavar="DIR", help="Folder of a damage map.")],
+    folder: Annotated[
+        Path, Argument(metavar="MAP", help="Folder of a damage map, any label raster, or a sample of `compare`.")
+    ],
     answers: Annotated[
-        list[Path] | None, Argument(help="Filled samples of one or more reviewers; by default DIR/review.gpkg.")
+        list[Path] | None,
+        Argument(help="Filled samples of one or more reviewers; by default MAP/review.gpkg, or MAP_review.gpkg."),
     ] = None,
-    looks: Annotated[int, Option(help="How many buildings are drawn.", min=1)] = LOOKS,
+    looks: Annotated[int, Option(help="How many buildings or points are drawn.", min=1)] = LOOKS,
+    image: Annotated[
+        list[Path] | None,
+        Option(help="Image that shows the ground of a label raster; twice for before and after.", show_default=False),
+    ] = None,
+    confidence: Annotated[
+        Path | None,
+        Option(
+            help="Raster that is higher where a label raster is surer: which part can be trusted.", show_default=False
+        ),
+    ] = None,
     areas: Annotated[
         Path | None, Option(help="Polygons, e.g. districts, that are counted each.", show_default=False)
     ] = None,
@@ -39,7 +52,7 @@ def review(
     ] = None,
     update: Annotated[bool, Option("--update", help="Write the map that the answers have moved.")] = False,
 ) -> None:
-    """Count damaged buildings from a random sample that people look at, with reliable intervals.
+    """Count damaged buildings, or measure accuracy and areas of any label raster, from a random sample that people look at.
 
     The first call draws the sample into DIR/review.gpkg. Open DIR/review.qgz in QGIS, and choose an answer for each
     building, in the order of `look`.
@@ -53,12 +66,22 @@ def review(
     deepnets4eo review damage anna.gpkg ben.gpkg --areas districts.gpkg
     deepnets4eo review damage --next 20 --update
     deepnets4eo review damage --serve --next 10
+    deepnets4eo review labels.tif --image scene.tif --serve
+    deepnets4eo review labels.tif
     """
     from deepnets4eo.damage.review import write_review, write_sample
     from deepnets4eo.files import writing
     from deepnets4eo.outputs import count_of
 
     answers = answers or []
+    if not folder.is_dir():
+        check_only_damage(areas=areas, next=next_looks, update=update)
+        review_raster(folder, answers, looks, image or [], confidence, reviewer, serve=serve, browser=browser)
+        return
+    if image or confidence:
+        raise InputError(
+            f"{folder} is a folder of a damage map, which names its images. Leave out --image and --confidence."
+        )
     if update or (next_looks and not serve):
         teach_map(folder, answers, next_looks, update=update)
         return
@@ -81,13 +104,63 @@ def review(
     show_result(result.headline(), path)
 
 
+def check_only_damage(**options: Any) -> None:
+    """Refuse options of damage maps. Errors: InputError."""
+    if wrong := [name for name, value in options.items() if value]:
+        raise InputError(f"--{wrong[0]} is only for damage maps. Give the folder of one, or leave it out.")
+
+
+def review_raster(
+    source: Path,
+    answers: list[Path],
+    looks: int,
+    images: list[Path],
+    confidence: Path | None,
+    reviewer: str | None,
+    *,
+    serve: bool,
+    browser: bool,
+) -> None:
+    """Draw, serve or count the sample of a label raster, or a sample of `compare`."""
+    from deepnets4eo.evaluation import MapReview
+    from deepnets4eo.files import writing
+    from deepnets4eo.outputs import check_not_inputs, count_of
+
+    if len(answers) > 1:
+        raise InputError(f"a label raster has one sample at a time, not {len(answers)}. Count each reviewer's own.")
+    is_sample = source.suffix == ".gpkg"
+    path = source if is_sample else (answers or [source.with_name(f"{source.stem}_review.gpkg")])[0]
+    check_not_inputs([path] if not is_sample else [], [source, *images, confidence])
+    is_new = not is_sample and not path.exists()
+    if is_new:
+        with writing(path):
+            review = MapReview.draw(source, path, looks=looks, confidence=confidence, images=images)
+    else:
+        review = MapReview.open(path)
+    if is_new:
+        drawn = f"{count_of(len(review.about['stratum']), 'point')} drawn to be looked at"
+        if not serve:
+            echo("Answer them with --serve, or fill the column `answer` in QGIS; then call it again.", err=True)
+            show_result(drawn, path)
+            return
+        echo(drawn, err=True)
+    if serve:
+        page = review.page(images, reviewer)
+        cli_serve(page, "Answer", browser=browser)
+        show_result(f"{page.headline()}; `deepnets4eo review {source}` states what they show", path)
+        return
+    result, paths = review.write()
+    for line in result.lines():
+        echo(line, err=True)
+    show_result(result.headline(), *paths)
+
+
 def teach_map(folder: Path, files: list[Path], next_looks: int | None, *, update: bool) -> None:
     """Write the map that answers have moved, and the buildings that are looked at next."""
-    from deepnets4eo.damage.review import Corrections, chosen_files, look_of_map
+    from deepnets4eo.damage.review import Corrections, look_of_map
     from deepnets4eo.outputs import count_of
 
-    own = [folder / "review.gpkg", *chosen_files(folder)]
-    corrections = Corrections.read(folder, files or [path for path in own if path.exists()])
+    corrections = Corrections.read(folder, files)
     if update:
         corrections.check_update()
     if next_looks:
@@ -115,5 +188,5 @@ def grade_sample(
     server = ReviewServer(folder, files[0], reviewer, next_looks)
     if next_looks:
         server.rounds.measure_look()
-    serve(server, "Grade", browser=browser)
+    cli_serve(server, "Grade", browser=browser)
     show_result(f"{server.headline()}; `deepnets4eo review {folder}` counts them", files[0])

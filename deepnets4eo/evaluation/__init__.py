@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         evaluate_files,
     )
     from .report import ScoreNames, confusion_csv, confusion_figure, headline, percent
+    from .sampled import MapReview as MapReview
     from .scoring import (
         Evaluation as Evaluation,
         Protocol as Protocol,
@@ -44,6 +45,7 @@ else:
             ".comparison": ["mean_scores", "seeds_table", "spread"],
             ".options": ["Intervals"],
             ".pairs": ["card_protocol", "dataset_pairs", "evaluate_dataset"],
+            ".sampled": ["MapReview"],
             ".scoring": ["Evaluation", "Protocol", "evaluate", "evaluate_pairs"],
             ".suspects": ["find_wrong_labels", "rank_wrong_labels"],
             ".values": ["evaluate_values"],

@@ -8,8 +8,10 @@ if TYPE_CHECKING:
     from .accuracy import (
         AreaEstimate as AreaEstimate,
         Interval as Interval,
+        allocate_looks,
         area_adjusted as area_adjusted,
         bootstrap as bootstrap,
+        sample_size as sample_size,
         wilson_interval as wilson_interval,
     )
     from .boundaries import BoundaryScores as BoundaryScores, erode_boundaries as erode_boundaries
@@ -36,7 +38,7 @@ else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         public={
-            ".accuracy": ["AreaEstimate", "Interval", "area_adjusted", "bootstrap", "wilson_interval"],
+            ".accuracy": ["AreaEstimate", "Interval", "area_adjusted", "bootstrap", "sample_size", "wilson_interval"],
             ".boundaries": ["BoundaryScores", "erode_boundaries"],
             ".calibration": ["calibration_error", "fit_sigmoid", "temperature"],
             ".confusion": ["ConfusionMatrix"],
@@ -45,6 +47,7 @@ else:
             ".values": ["ValueScores"],
         },
         internal={
+            ".accuracy": ["allocate_looks"],
             ".calibration": ["check_same_number"],
             ".detections": ["Match", "match", "overlapping_pairs", "scores_of"],
             ".values": ["SCORES"],

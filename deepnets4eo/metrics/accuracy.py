@@ -5,18 +5,22 @@ Refuses designs that allow no interval (one tile, a stratum with fewer than two 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.errors import InputError
 
 if TYPE_CHECKING:
     from deepnets4eo.metrics.confusion import ConfusionMatrix
 
+PA_END = 0.02  # producer's accuracies nearer to 0 or 1 take the sample size of this share
 SCORES = ("overall_accuracy", "kappa", "average_accuracy", "mean_f1", "mean_iou", "fw_iou")
 
 
@@ -44,7 +48,8 @@ class Interval:
 class AreaEstimate:
     """Accuracy and areas of a map, estimated from a stratified sample.
 
-    Arrays are float64 in the order of the map classes.
+    Arrays are float64 in the order of the map classes. Margins are the published half widths, normal and symmetric; the
+    intervals are those to report (see `area_adjusted`).
 
     Parameters
     ----------
@@ -56,6 +61,9 @@ class AreaEstimate:
     producers_accuracy_margin : (K,) half widths of their intervals
     area : (K,) area of each class in the unit of the mapped areas
     area_margin : (K,) half widths of their intervals, in the same unit
+    overall_accuracy_interval : (2,) low and high
+    users_accuracy_interval, producers_accuracy_interval, area_interval : (K, 2) low and high
+    mapped_share : (K,) share of the map that each class covers
     """
 
     overall_accuracy: float
@@ -66,11 +74,24 @@ class AreaEstimate:
     producers_accuracy_margin: np.ndarray
     area: np.ndarray
     area_margin: np.ndarray
+    overall_accuracy_interval: np.ndarray
+    users_accuracy_interval: np.ndarray
+    producers_accuracy_interval: np.ndarray
+    area_interval: np.ndarray
+    mapped_share: np.ndarray
+
+    def samples_for(self, half_width: float, *, level: float = 0.95) -> int:
+        """Return how many samples give the overall accuracy this half width, see `sample_size`."""
+        return sample_size(self.mapped_share, self.users_accuracy_interval.mean(axis=1), half_width, level=level)
 
     def to_dict(self, names: Sequence[str]) -> dict[str, Any]:
         """Plain values, the arrays as mappings of class name to value."""
         return {
-            name: value if isinstance(value, float) else dict(zip(names, map(float, value), strict=True))
+            name: value
+            if isinstance(value, float)
+            else value.tolist()
+            if name == "overall_accuracy_interval"
+            else dict(zip(names, value.tolist(), strict=True))
             for name, value in vars(self).items()
         }
 
@@ -135,9 +156,16 @@ def area_adjusted(
 ) -> AreaEstimate:
     """Return accuracy and areas of a map from a sample stratified by map class.
 
-    Source: Olofsson et al., Remote Sensing of Environment 148, 2014, equations 1 to 11.
+    Estimates and margins: Olofsson et al., Remote Sensing of Environment 148, 2014, equations 1 to 11. A class that is not
+    mapped anywhere has no stratum: its row is empty, and its user's accuracy NaN.
 
-    Errors: InputError for shapes that do not fit, negative or infinite numbers, areas of 0, or strata of fewer than two samples.
+    Intervals: Wilson's, at the sample size that has the published variance in a simple random sample (Korn & Graubard,
+    Survey Methodology 24, 1998). The variance counts one further sample per stratum, spread evenly over the classes, so that
+    a class that was seen nowhere else is not certain to be nowhere else. With rare classes the published margins contain
+    the truth far too seldom, see `docs/howto/review_maps.md`.
+
+    Errors: InputError for shapes that do not fit, negative or infinite numbers, areas of 0, strata of fewer than two samples,
+    or samples of classes without mapped area.
 
     Parameters
     ----------
@@ -160,29 +188,137 @@ def area_adjusted(
     _check_amounts(sample=counts, mapped_area=areas)
     if not areas.any():
         raise InputError("Got mapped areas of 0 only, expected at least one above 0.")
-    drawn = counts.sum(axis=1)
-    if (drawn < 2).any():
-        raise InputError(f"Got {drawn.astype(int).tolist()} samples by stratum, each needs 2 or more. Draw more there.")
-    z = _z(level)
-    weight, share = areas / areas.sum(), counts / drawn[:, None]
+    drawn, mapped = counts.sum(axis=1), areas > 0
+    if (drawn[mapped] < 2).any() or drawn[~mapped].any():
+        raise InputError(
+            f"Got {drawn.astype(int).tolist()} samples by stratum, each needs 2 or more, and 0 without mapped area. Draw more there."
+        )
+    z, weight = _z(level), areas / areas.sum()
+    share, spread = _shares(counts, drawn, mapped, further=0)
     proportion = (weight[:, None] * share).sum(axis=0)
-    users = np.diagonal(share)
-    spread = share * (1 - share) / (drawn - 1)[:, None]  # variance of each share within its stratum
+    users = np.where(mapped, np.diagonal(share), np.nan)
+    right = float((weight * np.diagonal(share)).sum())
     with np.errstate(divide="ignore", invalid="ignore"):
-        producers = weight * users / proportion
-        others = (weight[:, None] ** 2 * spread).sum(axis=0) - weight**2 * np.diagonal(spread)
-        own = weight**2 * (1 - producers) ** 2 * np.diagonal(spread)
-        producers_variance = (own + producers**2 * others) / proportion**2
+        producers = weight * np.diagonal(share) / proportion
+    variances = _variances(spread, weight, producers, proportion)
+    smooth, wider = _shares(counts, drawn, mapped, further=1)
+    wide = _variances(wider, weight, producers, proportion)
+    by_class = (weight[:, None] * smooth).sum(axis=0)
+    all_right = float((weight * np.diagonal(smooth)).sum())
+    sizes = (
+        _effective_size(all_right, wide[0]), np.where(mapped, drawn, 1),
+        _effective_size(np.clip(producers, PA_END, 1 - PA_END), wide[2]), _effective_size(by_class, wide[3]),
+    )  # fmt: skip
     return AreaEstimate(
-        overall_accuracy=float((weight * users).sum()),
-        overall_accuracy_margin=float(z * np.sqrt((weight**2 * np.diagonal(spread)).sum())),
-        users_accuracy=users.copy(),
-        users_accuracy_margin=z * np.sqrt(np.diagonal(spread)),
-        producers_accuracy=producers,
-        producers_accuracy_margin=z * np.sqrt(producers_variance),
-        area=areas.sum() * proportion,
-        area_margin=z * areas.sum() * np.sqrt((weight[:, None] ** 2 * spread).sum(axis=0)),
+        right, z * float(np.sqrt(variances[0])), users, z * np.sqrt(np.where(mapped, variances[1], np.nan)),
+        producers, z * np.sqrt(variances[2]), areas.sum() * proportion, z * areas.sum() * np.sqrt(variances[3]),
+        _limits(right, sizes[0], z), _limits(users, sizes[1], z), _limits(producers, sizes[2], z),
+        areas.sum() * _limits(proportion, sizes[3], z), weight,
+    )  # fmt: skip
+
+
+def _shares(counts: Floats, drawn: Floats, mapped: Mask, further: int) -> tuple[Floats, Floats]:
+    """Return (K, K) shares of the reference classes in each stratum and their variances, with `further` samples spread over the classes."""
+    total = np.where(mapped, drawn + further, 1)[:, None]
+    share = np.where(mapped[:, None], (counts + further / len(counts)) / total, 0)
+    return share, share * (1 - share) / np.where(mapped, drawn - 1, 1)[:, None]
+
+
+def _variances(
+    spread: Floats, weight: Floats, producers: Floats, proportion: Floats
+) -> tuple[Any, Floats, Floats, Floats]:
+    """Return variances of overall, user's and producer's accuracy, and of the classes' shares of the area."""
+    own, squared = np.diagonal(spread), weight**2
+    shares = (squared[:, None] * spread).sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        of_producers = (squared * (1 - producers) ** 2 * own + producers**2 * (shares - squared * own)) / proportion**2
+    return (squared * own).sum(), own, of_producers, shares
+
+
+def _effective_size(share: Any, variance: Any) -> Any:
+    """Return the size of the simple random sample whose share has this variance, 1 or more; 1 if unknown."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        size = np.maximum(share * (1 - share) / variance, 1)
+    return np.where(np.isnan(size), 1, size)
+
+
+def _limits(estimate: Any, size: Any, z: float) -> Floats:
+    """Return (…, 2) Wilson limits of shares from samples of this size; 0 and 1 if the share is unknown."""
+    middle, reach = (estimate + z * z / (2 * size)) / (1 + z * z / size), estimate * (1 - estimate) / size
+    reach = z / (1 + z * z / size) * np.sqrt(np.maximum(reach, 0) + z * z / (4 * size * size))
+    limits = np.clip(np.stack([middle - reach, middle + reach], axis=-1), 0, 1)
+    return np.where(np.isnan(limits), [0.0, 1.0], limits)
+
+
+def allocate_looks(size: NDArray[np.integer], spread: Floats, looks: int, minimum: int) -> Indices:
+    """Share looks out to strata: a minimum or the whole stratum, the others by size times spread (Neyman, JRSS 97, 1934).
+
+    Parameters
+    ----------
+    size : (H,) int, units of each stratum
+    spread : (H,) float, expected standard deviation in each stratum, above 0
+    looks : how many in all; at most all units
+    minimum : looks at each stratum, if they are enough for that
+
+    Returns
+    -------
+    (H,) int
+
+    Examples
+    --------
+    >>> allocate_looks(np.array([1000, 100, 3]), np.ones(3), 50, 5).tolist()
+    [40, 7, 3]
+    """
+    wanted = size * spread
+    count = np.minimum(size, minimum).astype(float)
+    while (left := min(looks, size.sum()) - count.sum()) > 1e-9:
+        weight = np.where(count < size, wanted, 0.0)
+        count = np.minimum(size, count + left * weight / weight.sum())
+    if count.sum() > looks:  # fewer looks than the minimum of all strata together
+        count *= looks / count.sum()
+    whole = np.floor(count + 1e-9).astype(np.int64)
+    missing = min(looks, int(size.sum())) - int(whole.sum())
+    whole[np.argsort(whole - count, kind="stable")[:missing]] += 1
+    return whole
+
+
+def sample_size(
+    mapped_area: Sequence[float] | np.ndarray,
+    users_accuracy: Sequence[float] | np.ndarray,
+    half_width: float,
+    *,
+    level: float = 0.95,
+) -> int:
+    """Return how many samples give the overall accuracy an interval of this half width.
+
+    Source: Olofsson et al. 2014, equation 13, for samples shared out by area. Errors: InputError (numbers out of range).
+
+    Parameters
+    ----------
+    mapped_area : (K,) area of each map class, in any unit
+    users_accuracy : (K,) share of each class that is expected to be right, 0–1
+    half_width : of the interval, as a share of the map, e.g. 0.02
+    level : probability of the interval, between 0 and 1
+
+    Returns
+    -------
+    Number of samples in all classes together.
+
+    Examples
+    --------
+    The paper's example: a standard error of 0.01.
+
+    >>> sample_size([0.020, 0.015, 0.320, 0.645], [0.70, 0.60, 0.90, 0.95], 0.0195996)
+    641
+    """
+    areas, users = np.asarray(mapped_area, float), np.asarray(users_accuracy, float)
+    _check_amounts(
+        mapped_area=areas, users_accuracy=users, samples_per_unit=np.array([1 / half_width if half_width else np.inf])
     )
+    if (users > 1).any() or not areas.any():
+        raise InputError(f"Got user's accuracies {users.tolist()} of areas {areas.tolist()}, expected 0–1 and an area.")
+    deviation = float((areas / areas.sum() * np.sqrt(users * (1 - users))).sum())
+    return math.ceil(round((_z(level) * deviation / half_width) ** 2, 6))
 
 
 def wilson_interval(positive: int, total: int, *, level: float = 0.95) -> Interval:

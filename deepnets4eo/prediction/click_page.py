@@ -13,7 +13,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import gsd_m
 from deepnets4eo.outputs import one_or_many
 from deepnets4eo.outputs.map_page import render_window, stretch_of, three_bands
-from deepnets4eo.outputs.served_page import Answer, PageServer
+from deepnets4eo.outputs.served_page import PageServer
 from deepnets4eo.prediction.click_review import ClickReview
 from deepnets4eo.prediction.click_session import ClickSession
 from deepnets4eo.tiling import spread_windows
@@ -35,7 +35,7 @@ class ClickServer(PageServer):
         self._version, self._one = 0, Lock()
         super().__init__(__package__, "clicks", "deepnets4eo clicks")
 
-    def get(self, path: str) -> Answer:
+    def get(self, path: str) -> tuple[HTTPStatus, str, bytes]:
         """Return the content of the page, its present state, the picture of a tile, or the labels of a state."""
         with self._one:
             match path.split("/"):
@@ -54,7 +54,7 @@ class ClickServer(PageServer):
                     return HTTPStatus.OK, "application/octet-stream", self.review.labels.tobytes()
         return super().get(path)
 
-    def post(self, path: str, body: dict[str, Any]) -> Answer:
+    def post(self, path: str, body: dict[str, Any]) -> tuple[HTTPStatus, str, bytes]:
         """Do what was sent where the page saw the present state, and return the next one."""
         acts: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "click": self._click, "undo": self._undo, "follow": self._follow, "tile": self._open, "next": self._next,

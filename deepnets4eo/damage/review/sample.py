@@ -12,6 +12,7 @@ from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import outline_areas_m2
+from deepnets4eo.metrics import allocate_looks
 
 EDGES = (0.1, 0.35, 0.65, 0.9)  # between the steps of probability
 MIN_LOOKS = 4  # looks at each stratum, or at all of its buildings
@@ -81,16 +82,6 @@ def draw_sample(buildings: gpd.GeoDataFrame, looks: int = 100, seed: int = 0) ->
 
 
 def _looks_by_stratum(size: NDArray[np.integer], prob: Floats, looks: int) -> Indices:
-    """(H,) looks at each stratum: MIN_LOOKS, the others by its size times the expected spread of damage in it (Neyman 1934)."""
+    """(H,) looks at each stratum: MIN_LOOKS, the others by its size times the expected spread of damage in it."""
     chance = (1 - DOUBT) / 2 + DOUBT * prob
-    wanted = size * np.sqrt(chance * (1 - chance))
-    count = np.minimum(size, MIN_LOOKS).astype(float)
-    while (left := min(looks, size.sum()) - count.sum()) > 1e-9:
-        weight = np.where(count < size, wanted, 0.0)
-        count = np.minimum(size, count + left * weight / weight.sum())
-    if count.sum() > looks:  # fewer looks than the least of all strata together
-        count *= looks / count.sum()
-    whole = np.floor(count + 1e-9).astype(np.int64)
-    missing = min(looks, int(size.sum())) - int(whole.sum())
-    whole[np.argsort(whole - count, kind="stable")[:missing]] += 1
-    return whole
+    return allocate_looks(size, np.sqrt(chance * (1 - chance)), looks, MIN_LOOKS)

@@ -78,9 +78,10 @@ class Corrections:
     listed: Indices
 
     @classmethod
-    def read(cls, folder: Path, files: Sequence[Path]) -> Corrections:
-        """Read samples and chosen buildings that people have. Errors: InputError, as in `read_answers`."""
+    def read(cls, folder: Path, files: Sequence[Path] = ()) -> Corrections:
+        """Read samples and chosen buildings, by default the files of the folder. Errors: InputError, as in `read_answers`."""
         table = folder / "damage.parquet"
+        files = files or [path for path in (folder / "review.gpkg", *chosen_files(folder)) if path.exists()]
         read = [read_filled(file, table) for file in files]
         answers = {row: answer for sheet in read for row, answer in sheet.answers.items()}
         buildings = read[0].buildings if read else read_table(table)

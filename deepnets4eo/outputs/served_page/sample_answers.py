@@ -12,9 +12,11 @@ from typing import Any, Literal
 
 import geopandas as gpd
 import numpy as np
+import pyogrio
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
+from deepnets4eo.formats import vector_file
 from deepnets4eo.outputs.provenance import add_styles, register_table
 from deepnets4eo.outputs.served_page.server import RequestRefusedError
 from deepnets4eo.polygons import add_layer
@@ -90,6 +92,11 @@ class Answers:
         columns = ", ".join(Row.__dataclass_fields__)
         with closing(self.open("ro")) as database:
             return [Row(*row) for row in database.execute(f"SELECT {columns} FROM {self.LAYER} ORDER BY look, fid")]
+
+    def frame(self) -> gpd.GeoDataFrame:
+        """Return the rows with their outlines, in their order. Errors: InputError."""
+        with vector_file(self.path) as path:
+            return pyogrio.read_dataframe(path, layer=self.LAYER).sort_values("look", ignore_index=True)
 
     def commit(self, fid: int, answer: str | None, note: str | None, seen: tuple[str | None, str | None]) -> bool:
         """Write an answer, unless the row is no longer as seen; returns whether it was written. Raises sqlite3.Error."""

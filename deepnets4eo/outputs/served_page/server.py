@@ -67,6 +67,11 @@ class PageServer(ThreadingHTTPServer):
         """Do what was sent. Errors: RequestRefusedError, and errors of the toolbox and of SQLite, which the page shows."""
         raise RequestRefusedError(HTTPStatus.NOT_FOUND, f"There is no page {path!r}.")
 
+    def serve(self) -> None:
+        """Serve until it is interrupted (Ctrl-C)."""
+        with self, suppress(KeyboardInterrupt):
+            self.serve_forever()
+
     @staticmethod
     def as_json(status: HTTPStatus, value: Any) -> Answer:
         """Return an answer of plain values."""
@@ -163,9 +168,3 @@ class _Handler(BaseHTTPRequestHandler):
         except (ValueError, RecursionError) as error:
             raise RequestRefusedError(HTTPStatus.BAD_REQUEST, "Expected JSON.") from error
         return body if isinstance(body, dict) else {}
-
-
-def serve_page(server: PageServer) -> None:
-    """Serve until it is interrupted (Ctrl-C)."""
-    with server, suppress(KeyboardInterrupt):
-        server.serve_forever()
