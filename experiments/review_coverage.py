@@ -29,7 +29,7 @@ from deepnets4eo.evaluation.sampled.trusted import trusted_classes, trusted_zone
 from deepnets4eo.files import write_json, write_text
 from deepnets4eo.metrics import area_adjusted
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters import LABELS, Layer, Scene
+from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.segmenters import load_run
 from deepnets4eo.training import TrainOptions, train
 
@@ -56,7 +56,8 @@ def map_of(folder: Path, out: Path, *, smoke: bool) -> tuple[Array, Array, Array
         options = PredictOptions(overwrite=True, probabilities=out / f"{name}-probabilities.tif")
         paths = predict(run, Scene.open(None, image=files["image"]), out / f"{name}.tif", options).paths
         indices = [
-            DUBAI.to_index()[Layer.open(path, labels=True).read()[0][0]] for path in (paths[LABELS], files[LABELS])
+            DUBAI.to_index()[Layer.open(path, labels=True).read()[0][0]]
+            for path in (paths[Scene.label_layer], files[Scene.label_layer])
         ]
         maps.append(indices[0])
         truths.append(indices[1])

@@ -41,5 +41,5 @@ def test_points_are_answered_by_keys_and_the_page_states_what_they_show(review, 
         assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
     assert review.result().estimate.overall_accuracy == pytest.approx(1)
     with answering(review.page()) as server:  # opened again, with the images that it was drawn with
-        page = served_pages(server, ".chip img")
+        page = served_pages(server, ".chip img", {})
         assert page.locator("#count").inner_text() == "24 of 24 answered"
