@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from made_up_inputs import (
     change_pairs,
     charter,
     chips,
+    cities,
     city,
     clicks,
     cloud,
@@ -128,9 +130,35 @@ def map_of_damage(folder: Path) -> None:
 
 
 def fill(sample: Path) -> None:
-    """Grade the buildings of a sample, as people do."""
+    """Answer a sample as people do: grades of buildings, or classes of points."""
+    answers = ["destroyed", "no-damage"]
     with closing(sqlite3.connect(sample)) as database, database:
-        database.execute("UPDATE sample SET answer = CASE WHEN rowid % 2 THEN 'destroyed' ELSE 'no-damage' END")
+        (about,) = next(database.execute("SELECT about FROM drawn"), (None,)) if is_of_points(database) else (None,)
+        answers = json.loads(about)["classes"] if about else answers
+        names = [name for (name,) in database.execute("SELECT id FROM sample")]
+        rows = [(answers[number % len(answers)], name) for number, name in enumerate(names)]
+        database.executemany("UPDATE sample SET answer = ? WHERE id = ?", rows)
+
+
+def is_of_points(database: sqlite3.Connection) -> bool:
+    """Whether a sample states classes, as that of a label raster does."""
+    return "about" in [row[1] for row in database.execute("PRAGMA table_info(drawn)")]
+
+
+def unfilled(folder: Path) -> list[Path]:
+    """Samples in a folder, and one below it, that nobody has answered."""
+    samples = [*folder.glob("*.gpkg"), *folder.glob("*/review.gpkg")]
+    return [sample for sample in samples if "answer" in columns_of(sample, "sample") and not answered(sample)]
+
+
+def columns_of(path: Path, table: str) -> list[str]:
+    with closing(sqlite3.connect(path)) as database:
+        return [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
+
+
+def answered(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as database:
+        return int(database.execute("SELECT count(answer) FROM sample").fetchone()[0])
 
 
 def graded(path: Path) -> None:
@@ -299,6 +327,12 @@ ON_PAGES: dict[str, dict[str, Maker]] = {
         "reference.tif": lambda path: write_geotiff(path, river(128).astype(np.uint8), gsd=10)
     },
     **dict.fromkeys(("README.md", "docs/howto/own_images.md"), PHOTOS),
+    "docs/howto/review_maps.md": {
+        **dict.fromkeys(("before.tif", "after.tif"), partial(image, "pre")),
+        **dict.fromkeys(("a.tif", "change.tif"), labels),
+        "b.tif": partial(labels, turned=True),
+    },
+    "docs/howto/earthquake.md": {"cities": cities},
     "docs/howto/verbs/train.md": PHOTOS,
     "docs/howto/verbs/evaluate.md": {"tiles": whole_scene},
     "docs/howto/heights.md": {"city": scenes_with_heights},

@@ -58,9 +58,9 @@ def height(path: Path) -> None:
     on_city(path, heights(), tags={"QUANTITY": json.dumps({"name": "height", "unit": "m"})})
 
 
-def labels(path: Path) -> None:
+def labels(path: Path, turned: bool = False) -> None:
     """Classes of ISPRS, named in the file."""
-    on_city(path, isprs(), tags={"LEGEND": json.dumps(Legend.load("isprs").to_dict())})
+    on_city(path, isprs()[::-1] if turned else isprs(), tags={"LEGEND": json.dumps(Legend.load("isprs").to_dict())})
 
 
 def surface(date: str, path: Path) -> None:
@@ -484,3 +484,15 @@ def complex_radar(path: Path, own: float = 0.3) -> None:
     noise = [rng.normal(size=(2, *shape)) for rng in (np.random.default_rng(0), np.random.default_rng(len(path.name)))]
     values = [real + 1j * imaginary for real, imaginary in noise]
     on_city(path, (values[0] + own * values[1]).astype(np.complex64))
+
+
+def cities(folder: Path) -> None:
+    """Two graded cities as photographs."""
+    folder.mkdir(parents=True)
+    for seed in (1, 2):
+        made = City(seed, SIDE_PX, GSD_M, event=Event(damage_shares=(1, 1, 1, 1), clustering=0.0))
+        for date in ("pre", "post"):
+            taken = getattr(made, date)
+            place = {"crs": taken.grid.crs, "transform": taken.grid.affine}
+            write_geotiff(folder / f"{seed}_{date}.jpg", taken.image[:3], driver="JPEG", quality=95, **place)
+        made.buildings[["damage", "geometry"]].to_file(folder / f"{seed}_grades.geojson")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from made_up_files import fill, make, set_words, small
+from made_up_files import fill, make, set_words, small, unfilled
 
 from deepnets4eo.cli.main import main
 
@@ -49,7 +49,7 @@ def runs_here(line: str) -> bool:
 
 def words_of(line: str) -> list[str]:
     """The words of a command, with those that make it small, and leave to replace what an earlier one of the page wrote."""
-    line = line.replace("$SLURM_ARRAY_TASK_ID", "1").replace("--looks 200", "--looks 30").partition(" > ")[0]
+    line = line.replace("$SLURM_ARRAY_TASK_ID", "1").replace("--looks 200", "--looks 40").partition(" > ")[0]
     words = shlex.split(line)[1:]
     if words[:1] == ["train"]:
         words += small(words[1], set_words(words))
@@ -99,8 +99,8 @@ def test_the_commands_of_a_page_run(
         status = main(words)
         said = capsys.readouterr()
         assert status in (0, 3), f"{line}\n{said.err}"
-        if "--looks" in line:
-            fill(Path("damage/review.gpkg"))
+        for sample in unfilled(tmp_path):
+            fill(sample)
         if " > " in line:
             Path(line.split(" > ")[1]).write_text(said.out, encoding="utf-8")
 
