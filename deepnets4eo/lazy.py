@@ -34,6 +34,7 @@ EXTRAS = {
     "mapclassify": "notebook",
     "folium": "notebook",
     "h3": "h3",
+    "mcp": "mcp",
     "mlflow": "mlflow",
     "numba": "radar",
     "open3d": "open3d",

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "deepnets4eo"
 PAGE = ROOT / "CONTRIBUTING.md"
 MIN_TITLE_WORDS = 4
 FLOORS = {
-    "doors": "cli xarray",
+    "doors": "cli xarray assistant",
     "branches": "damage change floods points depth hyperspectral classification baselines synthetic",
     "site": "registration footprints osm objects catalogues inspection sharpening interferometry",
     "learn": "segmenters training prediction evaluation segmentation fusion",

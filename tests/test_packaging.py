@@ -148,6 +148,7 @@ def test_all_holds_every_extra_but_those_chosen_by_name_and_that_of_developers_w
         "clouds",
         "dev",
         "match",
+        "mcp",
         "mlflow",
         "notebook",
         "openvino",

@@ -39,6 +39,7 @@ NOT_RUN = {
     "--catalogue earth-search": "needs a network",
     "--catalogue https:": "needs a network",
     "layers clouds": "needs the extra clouds: tests/inspection/test_cloud_network.py",
+    "deepnets4eo mcp": "serves until its input ends: tests/assistant",
     "tls://": "needs a cluster",
 }
 

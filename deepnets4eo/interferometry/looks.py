@@ -38,7 +38,7 @@ class CoherenceBias:
     >>> bias = CoherenceBias(25.0)
     >>> float(bias.mean_sample(np.array([0.0, 0.5])).round(3)[0])
     0.178
-    >>> bias.correct(bias.mean_sample(np.array([0.3, 0.8]))).round(2).tolist()
+    >>> bias.correct(bias.mean_sample(np.array([0.3, 0.8]))).astype(float).round(2).tolist()
     [0.3, 0.8]
     """
 

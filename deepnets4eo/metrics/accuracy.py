@@ -267,7 +267,7 @@ def allocate_looks(size: NDArray[np.integer], spread: Floats, looks: int, minimu
     Examples
     --------
     >>> allocate_looks(np.array([1000, 100, 3]), np.ones(3), 50, 5).tolist()
-    [40, 7, 3]
+    [39, 8, 3]
     """
     wanted = size * spread
     count = np.minimum(size, minimum).astype(float)

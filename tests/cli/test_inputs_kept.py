@@ -149,7 +149,7 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
         ("compare houses.gpkg houses.gpkg --out houses.gpkg", "houses.gpkg", ""),
     ],
 }
-NO_INPUT_FILES = {"demo", "models"}
+NO_INPUT_FILES = {"demo", "mcp", "models"}
 NO_OVERWRITE = {
     "review",
     "clicks",

@@ -233,7 +233,7 @@ def destroyed_share(collapsed_share: Floats, loss_m: Floats, height_m: Floats, s
     For a collapsed building it is at least the share of the height, since smooth heaps seen only in post do not count towards the
     plan.
 
-    >>> state = np.array([COLLAPSED, STANDING], object)
+    >>> state = np.array([BuildingState.collapsed, BuildingState.standing], object)
     >>> destroyed_share(np.array([0.0, 0.05]), np.array([6.5, 0.1]), np.array([8.0, 8.0]), state).tolist()
     [0.8125, 0.05]
     """

@@ -1,0 +1,87 @@
+"""The folders that an assistant may read, and the one that it may write into."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deepnets4eo.errors import InputError
+
+NAMING_OTHERS = (".vrt", ".yaml", ".yml", ".qgs", ".qgz")  # their text may name any file of the computer
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Folders of an assistant; no path leads out of them, also not by links.
+
+    Parameters
+    ----------
+    read : folders with images, outlines and maps
+    write : folder of new maps; None: nothing is written
+
+    Raises
+    ------
+    InputError
+        No folder is named, or one does not exist.
+    """
+
+    read: Sequence[Path]
+    write: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not self.read:
+            raise InputError("no folder is named. Name those that an assistant may read.")
+        for folder in self._all():
+            if not folder.is_dir():
+                raise InputError(f"{folder} is not a folder. Make it, or name another.")
+
+    def to_read(self, path: str) -> Path:
+        """Return the true path of a file or folder that an assistant names.
+
+        Parameters
+        ----------
+        path : absolute, or from the first folder
+
+        Raises
+        ------
+        InputError
+            The path leads out of the folders, does not exist, or names a file whose text names other files.
+        """
+        true = self._inside(path, self._all())
+        if not true.exists():
+            raise InputError(f"{path} does not exist. Check the path.")
+        for file in _files_of(true):
+            self._inside(str(file), self._all())
+            if file.suffix.lower() in NAMING_OTHERS and not true.is_dir():
+                raise InputError(f"{path} names other files, which is not followed here. Give those files themselves.")
+        return true
+
+    def to_write(self, path: str) -> Path:
+        """Return the true path of a new folder. Raises InputError if nothing may be written, or not there."""
+        if self.write is None:
+            raise InputError("nothing may be written. Ask the user to start the server with --write FOLDER.")
+        return self._inside(str(self.write / path), [self.write])
+
+    def _all(self) -> Iterator[Path]:
+        yield from self.read
+        if self.write is not None:
+            yield self.write
+
+    def _inside(self, path: str, folders: Sequence[Path] | Iterator[Path]) -> Path:
+        allowed = [folder.resolve() for folder in folders]
+        true = (self.read[0] / path).resolve()
+        if not path or "\0" in path or not any(true.is_relative_to(folder) for folder in allowed):
+            names = ", ".join(map(str, allowed))
+            raise InputError(
+                f"{path!r} is outside of the folders that the user named: {names}. Give a path in one of them."
+            )
+        return true
+
+
+def _files_of(path: Path) -> Iterator[Path]:
+    """Yield a file, or all files and folders below a folder, links as what they lead to."""
+    yield path
+    for folder, folders, files in os.walk(path):
+        yield from (Path(folder, name) for name in (*folders, *files) if Path(folder, name).is_symlink())

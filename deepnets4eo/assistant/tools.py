@@ -1,0 +1,116 @@
+"""What an assistant can ask for: verbs of the command line in a process of their own, and questions about a finished map."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from deepnets4eo.assistant.folders import Folders
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import read_json
+
+NOTHING = "-"  # in place of an image before, or of outlines: a network finds the buildings
+ENDS = {0: "done", 2: "refused: the input is wrong", 3: "done, but the map is not to be used as it is"}
+NAME = re.compile(r"[\w.-]+")  # of a legend that comes with the toolbox
+EARTH_M = 40_008_000 / 2  # half a meridian: no radius is longer
+
+
+@dataclass(frozen=True)
+class Tools:
+    """Tools in the folders of a user. What a verb refuses or finds is returned in its own words."""
+
+    folders: Folders
+
+    def allowed(self) -> tuple[Callable[..., Any], ...]:
+        """Return the tools that the folders allow: those that write only with a folder to write into."""
+        reading = (self.check, self.summary, self.buildings_near, self.evaluate)
+        return reading if self.folders.write is None else (*reading, *self.writing())
+
+    def writing(self) -> tuple[Callable[..., Any], ...]:
+        """Return the tools that write a map."""
+        return (self.damage, self.flood, self.change)
+
+    def check(self, paths: list[str]) -> dict[str, Any]:
+        """Describe images, outlines, labels, clouds of points, datasets or runs, and what is wrong with them."""
+        return _run("check", *self._read(paths))
+
+    def summary(self, folder: str) -> dict[str, Any]:
+        """Return summary.json of a finished map of damage, floods or changes: headline, counts with intervals, findings and
+        caveats. Tell the findings with the numbers: a building that was not assessed is not undamaged."""
+        return dict(read_json(self.folders.to_read(folder) / "summary.json"))
+
+    def buildings_near(self, folder: str, longitude: float, latitude: float, radius_m: float) -> dict[str, Any]:
+        """Count the buildings of a finished damage map around a point, by grade, with the expected number of damaged ones and its
+        95 % interval (damaged, damaged_low, damaged_high). Buildings that are not assessed are counted apart: they are not known to be
+        undamaged.
+
+        folder : of the map; longitude, latitude : degrees (WGS 84); radius_m : metres"""
+        import geopandas as gpd
+        import shapely
+
+        from deepnets4eo.damage import DamageMap
+
+        if not (abs(longitude) <= 180 and abs(latitude) <= 90 and 0 < radius_m <= EARTH_M):
+            raise InputError(
+                f"longitude {longitude}, latitude {latitude}, radius {radius_m} m are no circle on the Earth. Give degrees and metres."
+            )
+        damage_map = DamageMap.load(self.folders.to_read(folder))
+        if damage_map.buildings.crs is None:
+            raise InputError(f"{folder} has no CRS, so no point of the Earth is known in it. Ask for its summary.")
+        plane = f"+proj=aeqd +lat_0={latitude} +lon_0={longitude} +datum=WGS84"
+        circle = shapely.Point(0, 0).buffer(radius_m, quad_segs=64)
+        damage_map.add_areas(gpd.GeoDataFrame({"name": ["circle"]}, geometry=[circle], crs=plane))
+        assert damage_map.areas is not None
+        counts: dict[str, Any] = json.loads(damage_map.areas.drop(columns="geometry").to_json(orient="records"))[0]
+        unknown = counts["buildings"] - counts["assessed"]
+        findings = [finding.whole for finding in damage_map.findings if finding.code != "areas_leave_gaps"]
+        return {
+            **counts,
+            "not_assessed": unknown,
+            "headline_of_the_map": damage_map.headline(),
+            "findings_of_the_map": findings,
+        }
+
+    def evaluate(self, prediction: str, reference: str, legend: str = "") -> dict[str, Any]:
+        """Score a label raster, labelled points or heights against a reference.
+
+        legend : name of a legend of the toolbox; '' if the files state theirs"""
+        if legend and not NAME.fullmatch(legend):
+            raise InputError(f"legend {legend!r} is no name. Give one that `datasets --legends` lists.")
+        return _run("evaluate", *self._read([prediction, reference]), *(["--legend", legend] if legend else []))
+
+    def damage(self, pre: str, post: str, footprints: str, out: str, hazard: str = "") -> dict[str, Any]:
+        """Map building damage from images before and after an event; takes minutes for a town. Ask the user for the hazard.
+
+        pre : '-' without an image before; footprints : outlines, '-' to find buildings by a network; out : new folder below that
+        for writing; hazard : Earthquake, Flood, Hurricane, Tornado, Wildfire …, '' if unknown"""
+        images = [NOTHING if path == NOTHING else str(self.folders.to_read(path)) for path in (pre, post, footprints)]
+        event = ["--event", f"name={hazard}"] if hazard else []
+        return _run("damage", *images, "--out", str(self.folders.to_write(out)), *event)
+
+    def flood(self, dates: list[str], out: str, footprints: str = "") -> dict[str, Any]:
+        """Map the flood of the last of two or more images, radar or optical; out : new folder below that for writing."""
+        houses = ["--footprints", str(self.folders.to_read(footprints))] if footprints else []
+        return _run("flood", *self._read(dates), "--out", str(self.folders.to_write(out)), *houses)
+
+    def change(self, pre: str, post: str, out: str) -> dict[str, Any]:
+        """Map what changed between two images; out : new folder below that for writing."""
+        return _run("change", *self._read([pre, post]), "--out", str(self.folders.to_write(out)))
+
+    def _read(self, paths: Sequence[str]) -> list[str]:
+        return [str(self.folders.to_read(path)) for path in paths]
+
+
+def _run(*words: str) -> dict[str, Any]:
+    """Run a verb; standard output of this process is the protocol's, so the verb has its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "deepnets4eo", *words],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8", errors="replace", check=False,
+    )  # fmt: skip
+    said = [line.rsplit("\r", 1)[-1].rstrip() for line in done.stderr.splitlines() if line.strip()]
+    return {"end": ENDS.get(done.returncode, "failed"), "output": done.stdout.strip(), "messages": said}

@@ -1,0 +1,32 @@
+"""`deepnets4eo mcp`: tools for an assistant, over standard input and output."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deepnets4eo.cli.output import echo
+
+
+def mcp(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="FOLDER…", help="Folders that the assistant may read.", show_default=False)
+    ],
+    write: Annotated[
+        Path | None, typer.Option(help="Folder into which it may write maps; by default none.", show_default=False)
+    ] = None,
+) -> None:
+    """Give an assistant tools to check files, ask finished maps and, with --write, make new ones; local, until it hangs up.
+
+    Assistants start this command themselves (Model Context Protocol, stdio); paths that lead out of the folders are refused.
+
+    \b
+    deepnets4eo mcp maps/ images/
+    deepnets4eo mcp maps/ images/ --write new/"""
+    from deepnets4eo.assistant import Folders, make_server
+
+    server = make_server(Folders([folder.resolve() for folder in folders], write.resolve() if write else None))
+    echo("serving tools over standard input and output, until it ends", err=True)
+    server.run("stdio")

@@ -1,0 +1,127 @@
+"""Tools for assistants: called by the client of the protocol's own package, in folders that a user names."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import pytest
+from made_up_files import make
+from refusals import raises_naming
+
+from deepnets4eo.assistant import Folders
+from deepnets4eo.assistant.tools import Tools
+from deepnets4eo.cli.main import main
+from deepnets4eo.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with images, outlines and a finished map (SYNTHETIC); a secret lies next to it."""
+    folder = tmp_path_factory.mktemp("assistant") / "home"
+    folder.mkdir()
+    make("damage", folder)
+    make("labels.tif", folder)
+    (folder.parent / "secret.tif").write_bytes((folder / "pre.tif").read_bytes())
+    (folder / "link.tif").symlink_to(folder.parent / "secret.tif")
+    (folder / "linked").mkdir()
+    (folder / "linked" / "a.tif").symlink_to(folder.parent / "secret.tif")
+    (folder / "out.vrt").write_text("<VRTDataset/>", encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("path", ["../secret.tif", "link.tif", "linked", "/etc/passwd", "damage/../../secret.tif", "", "/vsicurl/https://a.example/b.tif"])  # fmt: skip
+def test_no_path_leads_out_of_the_folders(home: Path, path: str) -> None:
+    with raises_naming(InputError, repr(path) if path != "linked" else "linked"):
+        Folders([home]).to_read(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [("out.vrt", "out.vrt"), ("nothing.tif", "nothing.tif"), ("https://a.example/b.tif", "a.example")],
+)
+def test_what_is_not_there_or_names_other_files_is_refused(home: Path, path: str, named: str) -> None:
+    with raises_naming(InputError, named):
+        Folders([home]).to_read(path)
+
+
+def test_folders_must_exist_and_be_named(home: Path) -> None:
+    with raises_naming(InputError, "absent"):
+        Folders([home / "absent"])
+    with raises_naming(InputError, "folder"):
+        Folders([])
+
+
+def test_nothing_is_written_unless_a_folder_is_named_and_only_there(home: Path, tmp_path: Path) -> None:
+    assert {tool.__name__ for tool in Tools(Folders([home])).allowed()} == {
+        "check",
+        "summary",
+        "buildings_near",
+        "evaluate",
+    }
+    with raises_naming(InputError, "--write"):
+        Tools(Folders([home])).change("pre.tif", "post.tif", "new")
+    with raises_naming(InputError, "../new"):
+        Tools(Folders([home], tmp_path)).change("pre.tif", "post.tif", "../new")
+
+
+def test_buildings_around_a_point_are_those_of_the_map(home: Path) -> None:
+    table = gpd.read_parquet(home / "damage" / "damage.parquet")
+    centre = table.union_all().centroid
+    (at,) = gpd.GeoSeries([centre], crs=table.crs).to_crs(4326)
+    tools = Tools(Folders([home]))
+    found = tools.buildings_near("damage", at.x, at.y, 40)
+    inside = table[table.geometry.representative_point().distance(centre) < 40]
+    assert 0 < len(inside) < len(table)
+    assert found["buildings"] == len(inside)
+    assert found["destroyed"] == (inside["damage"] == "destroyed").sum()
+    assert found["not_assessed"] == (inside["status"] != "assessed").sum()
+    assert found["damaged_low"] <= found["damaged"] <= found["damaged_high"]
+    assert found["headline_of_the_map"] == tools.summary("damage")["headline"]
+    assert tools.buildings_near("damage", at.x, at.y, 10_000)["buildings"] == len(table)
+    assert tools.buildings_near("damage", -at.x, at.y, 1)["buildings"] == 0
+
+
+@pytest.mark.parametrize("circle", [(200, 0, 5), (0, 91, 5), (0, 0, 0), (0, 0, float("nan"))])
+def test_what_is_no_circle_on_the_earth_is_refused(home: Path, circle: tuple[float, float, float]) -> None:
+    with raises_naming(InputError, "circle"):
+        Tools(Folders([home])).buildings_near("damage", *circle)
+
+
+def test_a_client_finds_the_tools_and_gets_refusals_in_their_own_words(home: Path, tmp_path: Path) -> None:
+    mcp = pytest.importorskip("mcp", reason="the package mcp is not installed (extra mcp)")
+
+    async def talk() -> tuple[dict[str, bool], list[Any]]:
+        words = ["-m", "deepnets4eo", "mcp", str(home), "--write", str(tmp_path)]
+        async with mcp.Client(mcp.StdioServerParameters(command=sys.executable, args=words)) as client:
+            tools = (await client.list_tools()).tools
+            asked = [
+                await client.call_tool("check", {"paths": ["pre.tif"]}),
+                await client.call_tool("check", {"paths": ["../secret.tif"]}),
+                await client.call_tool("summary", {"folder": "damage"}),
+                await client.call_tool("change", {"pre": "pre.tif", "post": "post.tif", "out": "changed"}),
+                await client.call_tool("evaluate", {"prediction": "labels.tif", "reference": "pre.tif"}),
+            ]
+        return {tool.name: tool.annotations.read_only_hint for tool in tools}, asked
+
+    reads, (checked, outside, summary, changed, wrong) = asyncio.run(talk())
+    assert {name for name, only in reads.items() if not only} == {"damage", "flood", "change"}
+    said = [json.loads(answer.content[0].text) for answer in (checked, summary, changed, wrong)]
+    assert said[0]["end"] == "done"
+    assert "4 bands" in said[0]["output"] or "3 bands" in said[0]["output"]
+    assert outside.is_error
+    assert "outside of the folders" in outside.content[0].text
+    assert said[1]["headline"]
+    assert said[2]["end"].startswith("done")
+    assert (tmp_path / "changed" / "summary.json").is_file()
+    assert said[3]["end"].startswith("refused")
+    assert any("Error:" in line for line in said[3]["messages"])
+
+
+def test_the_verb_refuses_a_folder_that_does_not_exist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mcp", str(tmp_path / "absent")]) == 2
+    assert "absent" in capsys.readouterr().err
