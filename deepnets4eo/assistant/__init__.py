@@ -1,4 +1,4 @@
-"""Tools for assistants that speak the Model Context Protocol: checks, maps and questions about finished maps, in folders that the user names."""
+"""Tools for assistants by the Model Context Protocol: checks, maps and counts in finished maps, in folders that the user names."""
 
 from typing import TYPE_CHECKING
 

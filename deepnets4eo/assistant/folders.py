@@ -61,7 +61,7 @@ class Folders:
     def to_write(self, path: str) -> Path:
         """Return the true path of a new folder. Raises InputError if nothing may be written, or not there."""
         if self.write is None:
-            raise InputError("nothing may be written. Ask the user to start the server with --write FOLDER.")
+            raise InputError("nothing may be written. Start the server with --write FOLDER.")
         return self._inside(str(self.write / path), [self.write])
 
     def _all(self) -> Iterator[Path]:

@@ -45,7 +45,7 @@ def make_server(folders: Folders) -> MCPServer:
     writing = "Maps go into new folders below " + str(folders.write) + "." if folders.write else "Nothing is written."
     words = INSTRUCTIONS.format(folders=", ".join(map(str, folders.read)), writing=writing)
     server = MCPServer("deepnets4eo", instructions=words, version=__version__, log_level="ERROR")
-    for tool in tools.allowed():
+    for tool in tools.offer():
         reads = tool not in tools.writing()
         notes = ToolAnnotations(read_only_hint=reads, destructive_hint=False, open_world_hint=False)
         server.tool(annotations=notes)(_with_refusals(tool))
@@ -53,7 +53,7 @@ def make_server(folders: Folders) -> MCPServer:
 
 
 def _with_refusals(tool: Callable[..., Any]) -> Callable[..., Any]:
-    """Pass the words of a refusal on; the protocol's package hides those of other errors."""
+    """Pass the words of a refusal on; the protocol's package hides the text of other errors."""
     from mcp.server.mcpserver.exceptions import ToolError
 
     @wraps(tool)

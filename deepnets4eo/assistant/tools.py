@@ -1,4 +1,4 @@
-"""What an assistant can ask for: verbs of the command line in a process of their own, and questions about a finished map."""
+"""Tools of an assistant: verbs of the command line in a process of their own, and counts in a finished map."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Tools:
 
     folders: Folders
 
-    def allowed(self) -> tuple[Callable[..., Any], ...]:
+    def offer(self) -> tuple[Callable[..., Any], ...]:
         """Return the tools that the folders allow: those that write only with a folder to write into."""
         reading = (self.check, self.summary, self.buildings_near, self.evaluate)
         return reading if self.folders.write is None else (*reading, *self.writing())
@@ -41,7 +41,7 @@ class Tools:
 
     def summary(self, folder: str) -> dict[str, Any]:
         """Return summary.json of a finished map of damage, floods or changes: headline, counts with intervals, findings and
-        caveats. Tell the findings with the numbers: a building that was not assessed is not undamaged."""
+        caveats. Findings belong to the numbers: a building that was not assessed is not undamaged."""
         return dict(read_json(self.folders.to_read(folder) / "summary.json"))
 
     def buildings_near(self, folder: str, longitude: float, latitude: float, radius_m: float) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class Tools:
             )
         damage_map = DamageMap.load(self.folders.to_read(folder))
         if damage_map.buildings.crs is None:
-            raise InputError(f"{folder} has no CRS, so no point of the Earth is known in it. Ask for its summary.")
+            raise InputError(f"{folder} has no CRS, so no point of the Earth is known in it. Take its summary.")
         plane = f"+proj=aeqd +lat_0={latitude} +lon_0={longitude} +datum=WGS84"
         circle = shapely.Point(0, 0).buffer(radius_m, quad_segs=64)
         damage_map.add_areas(gpd.GeoDataFrame({"name": ["circle"]}, geometry=[circle], crs=plane))
@@ -85,7 +85,7 @@ class Tools:
         return _run("evaluate", *self._read([prediction, reference]), *(["--legend", legend] if legend else []))
 
     def damage(self, pre: str, post: str, footprints: str, out: str, hazard: str = "") -> dict[str, Any]:
-        """Map building damage from images before and after an event; takes minutes for a town. Ask the user for the hazard.
+        """Map building damage from images before and after an event; takes minutes for a town. The user knows the hazard.
 
         pre : '-' without an image before; footprints : outlines, '-' to find buildings by a network; out : new folder below that
         for writing; hazard : Earthquake, Flood, Hurricane, Tornado, Wildfire …, '' if unknown"""
@@ -112,5 +112,5 @@ def _run(*words: str) -> dict[str, Any]:
         [sys.executable, "-m", "deepnets4eo", *words],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8", errors="replace", check=False,
     )  # fmt: skip
-    said = [line.rsplit("\r", 1)[-1].rstrip() for line in done.stderr.splitlines() if line.strip()]
-    return {"end": ENDS.get(done.returncode, "failed"), "output": done.stdout.strip(), "messages": said}
+    messages = [line.rsplit("\r", 1)[-1].rstrip() for line in done.stderr.splitlines() if line.strip()]
+    return {"end": ENDS.get(done.returncode, "failed"), "output": done.stdout.strip(), "messages": messages}

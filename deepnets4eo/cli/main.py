@@ -69,7 +69,7 @@ PANELS = {
         "objects": "Find the single objects of a class, such as cars, in a label raster.",
         "layers": "Write further layers of a scene: heights, OpenStreetMap, sharper colours, clouds, radar coherence, refined scores; outlines of buildings.",
         "datasets": "List dataset cards, or show one.",
-        "mcp": "Give an assistant tools to check files, ask finished maps and make new ones, in folders that you name.",
+        "mcp": "Give an assistant tools to check files, query finished maps and make new ones, in folders that you name.",
     },
 }  # fmt: skip
 VERBS = {verb: line for panel in PANELS.values() for verb, line in panel.items()}

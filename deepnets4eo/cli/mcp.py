@@ -18,7 +18,7 @@ def mcp(
         Path | None, typer.Option(help="Folder into which it may write maps; by default none.", show_default=False)
     ] = None,
 ) -> None:
-    """Give an assistant tools to check files, ask finished maps and, with --write, make new ones; local, until it hangs up.
+    """Give an assistant tools to check files, query finished maps and, with --write, make new ones; local, until it hangs up.
 
     Assistants start this command themselves (Model Context Protocol, stdio); paths that lead out of the folders are refused.
 

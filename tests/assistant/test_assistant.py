@@ -57,7 +57,7 @@ def test_folders_must_exist_and_be_named(home: Path) -> None:
 
 
 def test_nothing_is_written_unless_a_folder_is_named_and_only_there(home: Path, tmp_path: Path) -> None:
-    assert {tool.__name__ for tool in Tools(Folders([home])).allowed()} == {
+    assert {tool.__name__ for tool in Tools(Folders([home])).offer()} == {
         "check",
         "summary",
         "buildings_near",
