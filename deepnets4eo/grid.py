@@ -200,6 +200,12 @@ def pixel_areas_m2(grid: Grid, pixels: NDArray[Any]) -> NDArray[np.float64]:
     return areas * abs(grid.affine.determinant)
 
 
+def hectares_by_window(grid: Grid, windows: Sequence[Window]) -> NDArray[np.float64]:
+    """Return the hectares (W,) of a pixel on the ground at the centre of each of W windows; without a CRS a pixel is 1 m²."""
+    centres = [(window.col + window.width / 2, window.row + window.height / 2) for window in windows]
+    return pixel_areas_m2(grid, np.array(centres)) / 10_000
+
+
 def coarse_grid(grid: Grid, max_px: int) -> Grid:
     """Return a grid of the same ground with pixels no finer, at most `max_px` along a side."""
     factor = max(1.0, max(grid.shape) / max_px)

@@ -133,32 +133,31 @@ def fill(sample: Path) -> None:
     """Answer a sample as people do: grades of buildings, or classes of points."""
     answers = ["destroyed", "no-damage"]
     with closing(sqlite3.connect(sample)) as database, database:
-        (about,) = next(database.execute("SELECT about FROM drawn"), (None,)) if is_of_points(database) else (None,)
+        (about,) = (
+            next(database.execute("SELECT about FROM drawn"), (None,))
+            if "about" in columns_of(database, "drawn")
+            else (None,)
+        )
         answers = json.loads(about)["classes"] if about else answers
         names = [name for (name,) in database.execute("SELECT id FROM sample")]
         rows = [(answers[number % len(answers)], name) for number, name in enumerate(names)]
         database.executemany("UPDATE sample SET answer = ? WHERE id = ?", rows)
 
 
-def is_of_points(database: sqlite3.Connection) -> bool:
-    """Whether a sample states classes, as that of a label raster does."""
-    return "about" in [row[1] for row in database.execute("PRAGMA table_info(drawn)")]
+def columns_of(database: sqlite3.Connection, table: str) -> list[str]:
+    return [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
 
 
 def unfilled(folder: Path) -> list[Path]:
     """Samples in a folder, and one below it, that nobody has answered."""
-    samples = [*folder.glob("*.gpkg"), *folder.glob("*/review.gpkg")]
-    return [sample for sample in samples if "answer" in columns_of(sample, "sample") and not answered(sample)]
+    return [path for path in (*folder.glob("*.gpkg"), *folder.glob("*/review.gpkg")) if is_unanswered(path)]
 
 
-def columns_of(path: Path, table: str) -> list[str]:
+def is_unanswered(path: Path) -> bool:
+    """Whether a file is a sample without an answer."""
     with closing(sqlite3.connect(path)) as database:
-        return [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
-
-
-def answered(path: Path) -> int:
-    with closing(sqlite3.connect(path)) as database:
-        return int(database.execute("SELECT count(answer) FROM sample").fetchone()[0])
+        is_sample = "answer" in columns_of(database, "sample")
+        return is_sample and not database.execute("SELECT count(answer) FROM sample").fetchone()[0]
 
 
 def graded(path: Path) -> None:
@@ -193,21 +192,8 @@ def plan(path: Path) -> None:
     make("town.gpkg", path.parent)
     outlines(path.parent / "houses.geojson")
     words = ["--catalogue", str(path.parent / "copy/catalog.json"), "--place", str(path.parent / "town.gpkg")]
-    assert (
-        main(
-            [
-                "find",
-                *words,
-                "--date",
-                "2011-05-22",
-                "--outlines",
-                str(path.parent / "houses.geojson"),
-                "--out",
-                str(path),
-            ]
-        )
-        == 0
-    )
+    outputs = ["--outlines", str(path.parent / "houses.geojson"), "--out", str(path)]
+    done(["find", *words, "--date", "2011-05-22", *outputs])
 
 
 ISPRS = ("--set", "legend=isprs")

@@ -77,15 +77,19 @@ def outlines(path: Path, **columns: Any) -> None:
     frame.assign(**{name: make(len(frame)) for name, make in columns.items()}).to_file(path)
 
 
+def part(array: NDArray[Any], number: int) -> NDArray[Any]:
+    """A window of 128 px, another for each number."""
+    rows, cols = (slice(128 * at, 128 * (at + 1)) for at in divmod(number, SIDE_PX // 128))
+    return array[..., rows, cols]
+
+
 def layer_in_parts(folder: Path, names: str, layers: dict[str, NDArray[Any]]) -> None:
     """Scenes as folders: a window of 128 px of each layer in each, every one at a place of its own."""
     for number, name in enumerate(names):
-        row, col = divmod(number, SIDE_PX // 128)
-        rows, cols = (slice(128 * one, 128 * (one + 1)) for one in (row, col))
         for layer, array in layers.items():
             origin = (500_000 + 100 * number, 5_000_000)
             kind = {"photometric": "MINISBLACK"} if layer == "osm" else {}  # else its fourth band says what is valid
-            write_geotiff(folder / name / f"{layer}.tif", array[..., rows, cols], gsd=GSD_M, origin=origin, **kind)
+            write_geotiff(folder / name / f"{layer}.tif", part(array, number), gsd=GSD_M, origin=origin, **kind)
 
 
 def tiles(folder: Path, names: str = "abcdef") -> None:
@@ -473,9 +477,7 @@ def mapped(folder: Path) -> None:
 def photos(folder: Path, values: Callable[[], NDArray[Any]]) -> None:
     """Windows of the city as PNG, without georeference."""
     for number, name in enumerate("abcdef"):
-        row, col = divmod(number, SIDE_PX // 128)
-        part = values()[..., 128 * row : 128 * (row + 1), 128 * col : 128 * (col + 1)]
-        write_geotiff(folder / f"{name}.png", part, crs=None, driver="PNG")
+        write_geotiff(folder / f"{name}.png", part(values(), number), crs=None, driver="PNG")
 
 
 def complex_radar(path: Path, own: float = 0.3) -> None:

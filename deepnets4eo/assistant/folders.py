@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,10 +52,10 @@ class Folders:
         true = self._inside(path, self._all())
         if not true.exists():
             raise InputError(f"{path} does not exist. Check the path.")
-        for file in _files_of(true):
-            self._inside(str(file), self._all())
-            if file.suffix.lower() in NAMING_OTHERS and not true.is_dir():
-                raise InputError(f"{path} names other files, which is not followed here. Give those files themselves.")
+        if true.is_file() and true.suffix.lower() in NAMING_OTHERS:
+            raise InputError(f"{path} names other files, which is not followed here. Give those files themselves.")
+        for link in _links_below(true):
+            self._inside(str(link), self._all())
         return true
 
     def to_write(self, path: str) -> Path:
@@ -69,7 +69,7 @@ class Folders:
         if self.write is not None:
             yield self.write
 
-    def _inside(self, path: str, folders: Sequence[Path] | Iterator[Path]) -> Path:
+    def _inside(self, path: str, folders: Iterable[Path]) -> Path:
         allowed = [folder.resolve() for folder in folders]
         true = (self.read[0] / path).resolve()
         if not path or "\0" in path or not any(true.is_relative_to(folder) for folder in allowed):
@@ -80,8 +80,7 @@ class Folders:
         return true
 
 
-def _files_of(path: Path) -> Iterator[Path]:
-    """Yield a file, or all files and folders below a folder, links as what they lead to."""
-    yield path
+def _links_below(path: Path) -> Iterator[Path]:
+    """Yield all links in a folder and below."""
     for folder, folders, files in os.walk(path):
         yield from (Path(folder, name) for name in (*folders, *files) if Path(folder, name).is_symlink())

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
 
     from .areas import (
         changed_area as changed_area,
-        hectares_by_window as hectares_by_window,
         scored_polygons as scored_polygons,
     )
     from .classical.detector import ChangeDetector as ChangeDetector
@@ -38,7 +37,7 @@ else:
         __name__,
         public={
             "deepnets4eo.outputs.event": ["EventInfo", "SeriesEvent"],
-            ".areas": ["changed_area", "hectares_by_window", "scored_polygons"],
+            ".areas": ["changed_area", "scored_polygons"],
             ".classical.detector": ["ChangeDetector"],
             ".cleansing": ["merge_labels"],
             ".cover_table": ["compare_covers", "write_transitions"],

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import LabelError
 from deepnets4eo.evaluation import LabelReader, LegendLabels, Remedies
-from deepnets4eo.grid import Grid, Window, pixel_areas_m2
+from deepnets4eo.grid import hectares_by_window
 from deepnets4eo.polygons import Shaping, polygonize
 from deepnets4eo.rasters import Layer
 from deepnets4eo.tiling import Packed
@@ -99,23 +99,6 @@ def area_text(hectares: float, interval: Sequence[float] | None = None) -> str:
 def _three_digits(value: float) -> str:
     rounded = float(f"{value:.3g}")
     return f"{rounded:,.{max(0, 2 - math.floor(math.log10(rounded))) if rounded > 0 else 0}f}"
-
-
-def hectares_by_window(grid: Grid, windows: Sequence[Window]) -> NDArray[np.float64]:
-    """Return the hectares of a pixel on the ground at the centre of each window.
-
-    Parameters
-    ----------
-    grid : the raster's grid
-    windows : parts of it, in its pixels
-
-    Returns
-    -------
-    (windows,) float64
-        Hectares; without a CRS a pixel is 1 m².
-    """
-    centres = [(window.col + window.width / 2, window.row + window.height / 2) for window in windows]
-    return pixel_areas_m2(grid, np.array(centres)) / SQUARE_METRES
 
 
 def redraw_blocks(counts: NDArray[Any], draws: int, seed: int) -> NDArray[np.float64]:

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.change.areas import hectares_by_window, legend_of_cover
+from deepnets4eo.change.areas import legend_of_cover
 from deepnets4eo.change.classical.detector import DateLayers
 from deepnets4eo.change.options import ChangeOptions
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import Grid, only_one_placed
+from deepnets4eo.grid import Grid, hectares_by_window, only_one_placed
 from deepnets4eo.inspection import CloudClassification, cloud_finding, without_collar
 from deepnets4eo.outputs import Finding, one_or_many
 from deepnets4eo.outputs.map_page import picture_px

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards import VOID, Color, Legend, LegendClass
-from deepnets4eo.change.areas import area_text, hectares_by_window, redraw_blocks
+from deepnets4eo.change.areas import area_text, redraw_blocks
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Grid, Window
+from deepnets4eo.grid import Grid, Window, hectares_by_window
 from deepnets4eo.metrics import area_adjusted
 from deepnets4eo.rasters import CogWriter, Layer
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 
-from deepnets4eo.change import area_in_words, changed_area, hectares_by_window
+from deepnets4eo.change import area_in_words, changed_area
 from deepnets4eo.floods.buildings import NOT_KNOWN, YES
 from deepnets4eo.floods.layer_names import POST
 from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.floods.scene import FloodScene
 from deepnets4eo.floods.thresholds import FLOOD, PERMANENT_WATER
+from deepnets4eo.grid import hectares_by_window
 from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer
 

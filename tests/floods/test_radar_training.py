@@ -21,11 +21,10 @@ from geotiff import write_geotiff
 from kuro_siwo import stack_kuro_siwo
 
 from deepnets4eo.cards import DatasetCard, Legend, open_dataset
-from deepnets4eo.change import hectares_by_window
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import Protocol, evaluate
 from deepnets4eo.floods.conv_lstm import ConvLSTM, ConvLSTMCell
-from deepnets4eo.grid import Grid, Window, whole
+from deepnets4eo.grid import Grid, Window, hectares_by_window, whole
 from deepnets4eo.polygons import Shaping, polygonize
 from deepnets4eo.prediction import predict
 from deepnets4eo.rasters import Layer

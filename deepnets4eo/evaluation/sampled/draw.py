@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import ByteImage, Floats, Indices
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Grid, Window, pixel_areas_m2
+from deepnets4eo.grid import Grid, Window, hectares_by_window
 from deepnets4eo.metrics import allocate_looks
 
-SQUARE_METRES = 10_000  # of a hectare
 EQUAL_SHARE = 0.5  # of the looks go to all classes alike, the others by area
 
 
@@ -73,11 +72,8 @@ def draw_pixels(
     ]
     row, col, stratum, turn = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(turn + rng.random(len(turn)) * 1e-9)
-    areas = None
-    if grid.crs is not None:
-        middles = [(window.col + window.width / 2, window.row + window.height / 2) for window in windows]
-        areas = pixel_areas_m2(grid, np.array(middles)) @ counts / SQUARE_METRES
-    return PixelSample(row[order], col[order], stratum[order], pixels, areas)
+    hectares = None if grid.crs is None else hectares_by_window(grid, windows) @ counts
+    return PixelSample(row[order], col[order], stratum[order], pixels, hectares)
 
 
 def _locate(

@@ -181,7 +181,10 @@ class MapReview:
 
     def result(self) -> MapAccuracy | MapDifference:
         """Return what the answers show. Errors: InputError (too few answers)."""
-        answers = self.answers()
+        return self._shown_by(self.answers())
+
+    def _shown_by(self, answers: dict[int, str]) -> MapAccuracy | MapDifference:
+        """Return what answers show; see `result`."""
         named = {number: answer for number, answer in answers.items() if answer != CANNOT_TELL}
         unknown = len(answers) - len(named)
         names = (*self.names, OTHER)
@@ -224,7 +227,8 @@ class MapReview:
         InputError
             Too few answers.
         """
-        result, answers = self.result(), self.answers()
+        answers = self.answers()
+        result = self._shown_by(answers)
         if skipped := sum(number not in answers for number in range(max(answers, default=0))):
             log.warning(
                 "%s passed over before the last that was answered. If for what they show, the estimates are wrong: answer them, too.",
