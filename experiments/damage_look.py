@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 import shapely
 from damage_network_weight import world_sites
-from places.damage_scores import PIXELS, SITES, DamageCase, even_loss
+from places.damage_scores import PANELS, PIXELS, SITES, DamageCase, even_loss
 from scipy.special import expit, logit
 from script import NOTE, add_smoke, plain_errors, title_of
 from sklearn.metrics import roc_auc_score
@@ -141,9 +141,9 @@ def shares_table(model: LookModel, tables: list[pd.DataFrame]) -> str:
 
 
 def real_cases(data: Path) -> Iterator[tuple[str, Callable[[], Iterator[DamageCase]]]]:
-    """Names and readers of the real places, the intact ones among them."""
+    """Names and readers of the real places with grades, the intact ones among them."""
     for site in SITES:
-        if (data / site.folder).is_dir():
+        if site.name not in PANELS and (data / site.folder).is_dir():
             yield site.name, lambda site=site: site.read(data / site.folder)  # type: ignore[misc]
     for name in MORE_PLACES:
         folder = data / "events_more" / name

@@ -14,6 +14,7 @@ EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 
 import real_places  # noqa: E402
 from places import building_scores, damage_scores, results  # noqa: E402
+from places.before_after import before_after_table, store_scores  # noqa: E402
 from places.building_scores import BuildingMap, score_buildings  # noqa: E402
 from places.damage_scores import at_half, intervals_of, ranges_of, scores_of  # noqa: E402
 from places.figures import FILES, MARK, figure_differences, write_figures  # noqa: E402
@@ -155,6 +156,30 @@ def test_tables_stand_beside_the_goals_and_name_what_is_missing(
     assert "| Joplin, AUC | 0.994 | ≥ 0.994 | 0.750 | 1.000 ✓ | – |" in text
     assert "| vegas | missing: there is no vegas |" in text
     assert f"| kampala | missing: there is no {tmp_path / 'fair_kampala'} |" in text
+
+
+def test_scores_before_and_after_are_in_one_table_and_places_without_grades_report_what_the_job_states(
+    tmp_path: Path,
+) -> None:
+    truth, stored = [0, 0, 0, 3, 3, 3], tmp_path / "stored.json"
+    city = partial(rows_of, truth, site="Adiyaman_Merkez_6")
+    panel = rows_of([-1] * 3, [3, 0, -1], [0.9, 0.1, np.nan], "panel").assign(interval_low=0.25, interval_high=0.75)
+    worse, better = (
+        city([0, 3, 0, 0, 3, 3], [0.1, 0.8, 0.2, 0.3, 0.8, 0.9]),
+        city(truth, [0.1, 0.1, 0.2, 0.7, 0.8, 0.9]),
+    )
+    for state, rows in (("before", worse), ("after", better)):
+        scores = real_places.scores_by_site(pd.concat([rows, panel], ignore_index=True))
+        assert scores[results.ALL]["buildings"] == scores[results.TURKEY]["buildings"] == 6  # none of the panel
+        results.write_json(tmp_path / "damage-shipped-both.json", scores)
+        store_scores(tmp_path, stored, "abc", state)
+    lines = before_after_table(tmp_path, stored).splitlines()
+    of_city = next(line for line in lines if line.startswith("| Adiyaman_Merkez_6"))
+    assert "| 3 of 6 |" in of_city
+    assert "| 0.333 → 0.000 |" in of_city  # standing called
+    assert "0.667 (" in of_city
+    assert "→ 1.000 (1.000–1.000)" in of_city
+    assert "| panel | no grades; 1 of 2 named | – | – | – | – | 0.500 |" in lines
 
 
 @pytest.mark.real_data

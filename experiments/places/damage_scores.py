@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import find_objects, label
 from scipy.special import expit, logit
 from script import require_files
-from sklearn.metrics import cohen_kappa_score, log_loss, roc_auc_score
+from sklearn.metrics import cohen_kappa_score, f1_score, log_loss, roc_auc_score
 
 from deepnets4eo.damage import GRADES, Settings, assess
 from deepnets4eo.damage.buildings import Buildings
@@ -37,6 +38,11 @@ from places.working_grid import SMALLEST_M2, crs_of, metric_grid, regions_of
 INTACT = GRADES[0]
 PIXELS = {"footprints_crs": "pixels"}
 ON_ROOFS = {"align": False}  # outlines that come from the image itself, too few to align
+QUAKE = EventInfo(name="Earthquake")
+CITY_GSD_M, PANEL_GSD_M = 0.5, 0.92  # as the sources state
+BY_EYE = {"standing": GRADES[0], "heavy": GRADES[2], "collapsed": GRADES[3]}
+UNGRADED = "unknown"
+NUMBERS = {name: index for index, name in enumerate(GRADES)}
 CORNERS = np.ones((3, 3), int)  # diagonal pixels belong together
 
 
@@ -59,7 +65,7 @@ class DamageCase:
     changes
         Settings of the job that this case needs.
     event
-        What a user would say of it: earthquakes alone.
+        What a user would say of it: only earthquakes are named.
     """
 
     site: str
@@ -99,8 +105,24 @@ def _xbd_pair(folder: Path) -> Iterator[DamageCase]:
     pre, post = (Layer.open(require_files(folder, f"{date}.png", f"{date}.tif")[0]) for date in ("pre", "post"))
     truth = pd.DataFrame({"id": table["id"].astype(str), "damage": table["grade"]})
     outlines = _on_image(table["id"], table.geometry, post)
-    event = EventInfo(name="Earthquake") if "earthquake" in folder.name else EventInfo()
+    event = QUAKE if "earthquake" in folder.name else EventInfo()
     yield DamageCase(folder.name, pre, post, outlines, truth, changes=PIXELS, event=event)
+
+
+def _city(folder: Path, name: str) -> Iterator[DamageCase]:
+    table = gpd.read_file(folder / f"{name}_grades.geojson")
+    pre, post = (Layer.open(folder / f"{name}_{date}.jpg") for date in ("pre", "post"))
+    truth = pd.DataFrame({"id": table["id"].astype(str), "damage": table["grade"].map(BY_EYE).fillna(UNGRADED)})
+    outlines = _on_image(table["id"], table.geometry, post)
+    yield DamageCase(name, pre, post, outlines, truth, changes=PIXELS | {"gsd_m": CITY_GSD_M}, event=QUAKE)
+
+
+def _panel(folder: Path) -> Iterator[DamageCase]:
+    table = gpd.read_file(folder / "footprints_px.geojson")
+    pre, post = (Layer.open(require_files(folder, f"{date}.png", f"{date}.jpg")[0]) for date in ("pre", "post"))
+    truth = pd.DataFrame({"id": table["id"].astype(str), "damage": UNGRADED})
+    outlines = _on_image(table["id"], table.geometry, post)
+    yield DamageCase(folder.name, pre, post, outlines, truth, changes=PIXELS | {"gsd_m": PANEL_GSD_M})
 
 
 def _midwest_before(folder: Path) -> Iterator[DamageCase]:
@@ -171,6 +193,16 @@ EVENTS_MORE = {
     "hurricane-florence_00000375": "intact, a dark field",
     "santa-rosa-wildfire_00000038": "fire, smoke over burnt trees",
 }  # Nepal has no grades
+CITIES = {
+    "Kahramanmaras_Merkez_4": "earthquake, whole blocks collapsed, roofs 5–20 px apart; grades by eye",
+    "Adiyaman_Merkez_6": "earthquake, two collapsed; grades by eye",
+    "Adiyaman_Merkez_2_NE": "earthquake, seven collapsed; grades by eye",
+}
+PANELS = {
+    "hurricane-harvey_00000377": "no grades: brown water over roads and between houses",
+    "hurricane-florence_00000520": "no grades: brown fields before, black water after",
+    "santa-rosa-wildfire_00000115": "no grades: blue smoke after the fire",
+}
 SITES = (
     DamageSite("joplin", "joplin", "tornado, labelled half", _joplin),
     DamageSite("xbd_midwest", "xbd_midwest", "flood, small roofs under trees", _xbd_pair),
@@ -185,6 +217,8 @@ SITES = (
     DamageSite("joplin before", "joplin", "intact: the image before the tornado as post alone", _joplin_before),
     *(DamageSite(name, f"xbd_more/{name}", note, _xbd_pair) for name, note in XBD_MORE.items()),
     *(DamageSite(name, f"events_more/{name}", note, _xbd_pair) for name, note in EVENTS_MORE.items()),
+    *(DamageSite(name, "turkey_2023", note, partial(_city, name=name)) for name, note in CITIES.items()),
+    *(DamageSite(name, f"events_more/{name}", note, _panel) for name, note in PANELS.items()),
 )  # fmt: skip
 INTACT_SITES = ("vegas", "kampala", "atlanta", "ign", "potsdam", "joplin before")
 HURRICANE = "scene 3"
@@ -247,10 +281,10 @@ def weight_free_settings() -> Settings:
 
 
 def assess_case(case: DamageCase, settings: Settings) -> dict[str, gpd.GeoDataFrame]:
-    """Run the job; returns, by method, one row a building with a known grade.
+    """Run the job; returns, by method, one row per building with a known grade, or all buildings if no grade is known.
 
     `weight-free` where no network took part; else `both` as the job decides, and `network` alone for the buildings that
-    it graded. Columns: site, case, id, truth (0–3), grade (0–3, −1 not assessed), probability (at this site),
+    it graded. Columns: site, case, id, truth (0–3, −1 without grades), grade (0–3, −1 not assessed), probability (at this site),
     probability_half (at a share of one half), interval_low and interval_high (95 % interval of the share of damaged
     buildings, the job's), and the outline where the post image shows it. Nothing where the job refuses the images.
     """
@@ -308,10 +342,20 @@ def scores_of(rows: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+def reports_of(rows: pd.DataFrame) -> dict[str, Any]:
+    """Return what a job states of buildings without grades: their number, assessed and named ones, interval of the damaged share."""
+    return {
+        "buildings": len(rows),
+        "assessed": int((rows["grade"] >= 0).sum()),
+        "named": int((rows["grade"] >= MAJOR).sum()),
+        "interval_95": rows[["interval_low", "interval_high"]].iloc[0].tolist(),
+    }
+
+
 def ranges_of(rows: pd.DataFrame, draws: int = 1000) -> dict[str, list[float]]:
     """What chance leaves open at so few buildings: 95 % ranges of scores of the assessed ones, [least, greatest].
 
-    auc_range, four_grades_range, quadratic_kappa_range : where the buildings are drawn anew, with repetition.
+    auc_range, f1_range, four_grades_range, quadratic_kappa_range : where the buildings are drawn anew, with repetition.
     ece_if_right_range : where the truth is drawn from the probabilities, so that these are exactly right.
     Nothing where only one side of the truth is there.
     """
@@ -319,7 +363,7 @@ def ranges_of(rows: pd.DataFrame, draws: int = 1000) -> dict[str, list[float]]:
     truth, grade = seen["truth"].to_numpy(int), seen["grade"].to_numpy(int)
     probability, count = seen["probability"].to_numpy(float), len(seen)
     drawn: dict[str, list[float]] = {
-        f"{key}_range": [] for key in ("auc", "four_grades", "quadratic_kappa", "ece_if_right")
+        f"{key}_range": [] for key in ("auc", "f1", "four_grades", "quadratic_kappa", "ece_if_right")
     }
     if len(np.unique(truth >= MAJOR)) < 2:
         return {}
@@ -328,6 +372,7 @@ def ranges_of(rows: pd.DataFrame, draws: int = 1000) -> dict[str, list[float]]:
         damaged = truth[again] >= MAJOR
         if 0 < damaged.sum() < count:
             drawn["auc_range"].append(float(roc_auc_score(damaged, probability[again])))
+        drawn["f1_range"].append(float(f1_score(damaged, grade[again] >= MAJOR, zero_division=np.nan)))
         drawn["four_grades_range"].append(float((truth[again] == grade[again]).mean()))
         drawn["quadratic_kappa_range"].append(_kappa(truth[again], grade[again]))
         drawn["ece_if_right_range"].append(_calibration(probability, rng.random(count) < probability))
@@ -397,10 +442,12 @@ def _rows(
 ) -> gpd.GeoDataFrame:
     low, high = interval or (float("nan"), float("nan"))
     truth = case.truth[case.truth["damage"].isin(GRADES)]
-    numbers = pd.Series([GRADES.index(grade) for grade in truth["damage"]], truth["id"].astype(str), dtype=int)
+    if truth.empty:
+        truth = case.truth
+    numbers = pd.Series([NUMBERS.get(grade, -1) for grade in truth["damage"]], truth["id"].astype(str), dtype=int)
     table = buildings[buildings["id"].isin(numbers.index)]
     assessed = Buildings(table).assessed & table["damage"].notna()
-    grade = table["damage"].map({name: index for index, name in enumerate(GRADES)})
+    grade = table["damage"].map(NUMBERS)
     probability = table["damage_prob"].to_numpy(float)
     return gpd.GeoDataFrame(
         {
