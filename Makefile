@@ -14,7 +14,6 @@ WORKER := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 # Assertions that show their values take each process 17 seconds on a fresh machine, so only what failed has them, in a second run.
 RUN     = $(WORKER) DEEPNETS4EO_SUITE=$(1) $(PYTEST) -n auto --dist worksteal --assert=plain $(2) || \
  { echo "what failed, again, with its values:"; $(WORKER) $(PYTEST) --last-failed --last-failed-no-failures none; false; }
-NEW_PYTHON := $(BIN)/python -c "import sys; sys.exit(sys.version_info < (3, 11))"
 BUILD   = SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(TOOLS)/bin/python -m build
 OUT    ?= demo
 
@@ -61,8 +60,7 @@ static: $(READY)
 	@$(BIN)/ruff check -q .
 	@$(BIN)/ruff check -q --preview --select PLW1514 .  # text files without an encoding
 	@$(BIN)/ruff format -q --check .
-	@if $(NEW_PYTHON); then MYPY_NUM_WORKERS=auto $(BIN)/mypy; \
-	 else echo "mypy is left out: types are checked with NumPy's stubs of Python 3.11 and later"; fi
+	@MYPY_NUM_WORKERS=auto $(BIN)/mypy
 
 check: $(READY)
 	@$(BIN)/python scripts/check_changed.py

@@ -434,7 +434,7 @@ def _metres_of_units(crs: CRS, positions: NDArray[Any]) -> NDArray[np.float64]:
     radii_m = _metres_per_radian(ellipsoid, radians[:, 4, 1])
     true = (turned * radii_m[:, None]).transpose(0, 2, 1) / (2 * step)
     stretch = true.transpose(0, 2, 1) @ true / unit**2 - np.eye(2)
-    stretched = (np.abs(stretch) > 2 * TRUE_TO_SCALE).any(axis=(1, 2)) & np.isfinite(true).all(axis=(1, 2))
+    stretched = np.any(np.abs(stretch) > 2 * TRUE_TO_SCALE, axis=(1, 2)) & np.all(np.isfinite(true), axis=(1, 2))
     return np.where(stretched[:, None, None], true, nominal)
 
 

@@ -13,11 +13,10 @@ import re
 from collections.abc import Callable, Mapping
 from functools import wraps
 from inspect import cleandoc
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, dataclass_transform
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
-from typing_extensions import dataclass_transform
 
 from deepnets4eo.errors import InputError, name_hint
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def stated_time() -> datetime | None:
         seconds = int(stated)
         if not 0 <= seconds < END_S:
             raise ValueError(stated)
-        return datetime.fromtimestamp(seconds, timezone.utc)
+        return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
         raise InputError(
             f"{TIME_VARIABLE} is {stated!r}, expected whole seconds since 1970, such as 1700000000. Set it so, or unset it."
@@ -54,7 +54,7 @@ def stated_time() -> datetime | None:
 def file_time(path: Path) -> datetime | None:
     """Return when a file was changed last, in whole seconds; None before 1970 and beyond the year 9999, which no product can state."""
     seconds = path.stat().st_mtime
-    return datetime.fromtimestamp(int(seconds), timezone.utc) if 0 <= seconds < END_S else None
+    return datetime.fromtimestamp(int(seconds), UTC) if 0 <= seconds < END_S else None
 
 
 def cores() -> int:

@@ -167,7 +167,7 @@ def calls_of(buildings: pd.DataFrame, ids: Sequence[str]) -> NDArray[np.int8]:
         (N,) int8, in the order of the ids.
     """
     known = buildings[Buildings(buildings).assessed].set_index("id")["damage"].isin(DAMAGED).astype(int)
-    return known.reindex(list(ids), fill_value=UNKNOWN).to_numpy(np.int8)
+    return np.asarray(known.reindex(list(ids), fill_value=UNKNOWN), np.int8)
 
 
 def calls_for_f1(probability: NDArray[np.float64]) -> NDArray[np.int8]:

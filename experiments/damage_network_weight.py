@@ -164,7 +164,8 @@ def score(buildings: pd.DataFrame) -> pd.DataFrame:
 def best_share(scores: pd.DataFrame, dates: str) -> float:
     """The share of the least log loss, the world and the city counting the same."""
     own = scores[scores["dates"] == dates]
-    return float(own.groupby([own["kind"] == "city", "share"])["loss"].mean().groupby("share").mean().idxmin())
+    means = own.groupby([own["kind"] == "city", "share"])["loss"].mean().groupby("share").mean()
+    return float(means.index.to_numpy(float)[int(means.argmin())])
 
 
 def left_out_sites(buildings: pd.DataFrame, weights: dict[str, float], of: str) -> pd.DataFrame:

@@ -115,7 +115,7 @@ def some_buildings(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
         return pd.DataFrame()
     known = frame[frame["ev_roof_roughness"].notna() & frame["reason"].isin(["", UNLIKE])]
     drawn = np.random.default_rng([seed, 2013]).permutation(len(known))[:MAX_A_PAIR]
-    columns = [name for name in known if name.startswith("ev_")]
+    columns = [name for name in map(str, known) if name.startswith("ev_")]
     return known.iloc[np.sort(drawn)][["id", "damage", "domain", "style", "event", "group", "draw", *columns]]
 
 

@@ -110,7 +110,7 @@ def write_tile(city: City, folder: Path) -> None:
     write_raster(folder / "image.tif", city.grid, image[:3], tags)
     write_raster(folder / "intensity.tif", city.grid, image[3], tags)
     level = np.percentile(city.dtm, 1)  # synthetic cities have any height; the contest's tiles have that of the sea
-    write_raster(folder / "dsm.tif", city.grid, np.float32(city.dsm - level), tags)
+    write_raster(folder / "dsm.tif", city.grid, (city.dsm - level).astype(np.float32), tags)
     write_raster(folder / "labels.tif", city.grid, city.labels(legend), tags, legend)
     composite_raster(Layer.open(folder / "dsm.tif"), folder / "ndsm.tif", channels=("ndsm",), overwrite=True)
 

@@ -77,7 +77,7 @@ def radar_of(city: City) -> NDArray[np.float32]:
     surface = WorldSurface.bare(city.gsd_m, city.seed, city.pre.surface.shape)
     for name in ("height", "canopy", "material", "building"):
         setattr(surface, name, getattr(city.pre.surface, name))
-    surface.cover = city.pre.surface.cover / np.float32(255)
+    surface.cover = np.divide(city.pre.surface.cover, 255, dtype=np.float32)
     bands = see_by_radar(surface, RadarLook(gsd_m=city.gsd_m), seed=city.seed).bands
     margin = (bands.shape[1] - city.shape[0]) // 2
     return (bands[:, margin : margin + city.shape[0], margin : margin + city.shape[1]] - RADAR_DB[0]) / RADAR_DB[1]

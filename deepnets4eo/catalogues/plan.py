@@ -11,7 +11,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -294,7 +294,7 @@ def _days_from(when: datetime, days: int) -> datetime:
     try:
         return when + timedelta(days)
     except OverflowError:
-        return (datetime.max if days > 0 else datetime.min).replace(tzinfo=timezone.utc)
+        return (datetime.max if days > 0 else datetime.min).replace(tzinfo=UTC)
 
 
 def draw_coverage(plan: Plan, shapes: Sequence[Shape], path: Path) -> Path:

@@ -316,7 +316,7 @@ def to_grey_levels(image: FloatImage, layer: LayerInput) -> FloatImage:
     """
     if layer.dtype == "uint8":
         return image
-    span = max(layer.high - layer.low, np.finfo(np.float32).tiny)
+    span = max(layer.high - layer.low, float(np.finfo(np.float32).tiny))
     return np.clip((image - layer.low) * (GREY_LEVELS / span), 0, GREY_LEVELS).astype(np.float32)
 
 

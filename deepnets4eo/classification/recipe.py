@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
-from typing_extensions import Self
 
 from deepnets4eo.classification.batch_changes import UnlabelledSection
 from deepnets4eo.classification.readers import ImageData

@@ -119,7 +119,7 @@ def refined_strip(image, out, first, last, noise, windows, columns):  # type: ig
                 for k in range(offsets.shape[1]):
                     other = np.float64(flat[corner + offsets[side, k]])
                     seen = other == other
-                    other = other if seen else 0.0
+                    other = other if seen else np.float64(0.0)
                     total += other
                     square += other * other
                     count += seen

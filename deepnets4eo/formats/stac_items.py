@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
@@ -280,7 +280,7 @@ def parse_time(text: Any) -> datetime | None:
     year, month, day, hour, minute, second = (int(part or 0) for part in whole)
     try:
         when = datetime(year, month, day, hour, minute, min(second, 59), int((fraction or "0")[:6].ljust(6, "0")))
-        return (when - _zone(zone)).replace(tzinfo=timezone.utc)
+        return (when - _zone(zone)).replace(tzinfo=UTC)
     except (ValueError, OverflowError):  # 30 February; the year 0
         return None
 

@@ -51,7 +51,8 @@ class SpectralReduction:
     def transform(self, spectra: NDArray[Any]) -> NDArray[np.float32]:
         """Scores. spectra : (…, B) → (…, n) float32"""
         rows = np.asarray(spectra, np.float32).reshape(-1, self.basis.shape[1])
-        return ((rows - self.mean) @ self.basis.T).reshape(*spectra.shape[:-1], self.components)
+        scores = np.asarray((rows - self.mean) @ self.basis.T, np.float32)
+        return scores.reshape(*spectra.shape[:-1], self.components)
 
 
 def fit_reduction(

@@ -260,8 +260,8 @@ def _solid(layer: Layer, undeclared: Undeclared) -> bool:
     for window in sample_windows(layer.shape):
         data, valid = layer.as_stored().read(window)
         hidden = valid & is_small(data, undeclared.largest or 0.0)
-        every += np.count_nonzero(hidden)
-        inside += np.count_nonzero(hidden & binary_opening(hidden | ~valid, square))
+        every += int(np.count_nonzero(hidden))
+        inside += int(np.count_nonzero(hidden & binary_opening(hidden | ~valid, square)))
     return inside >= every / 2
 
 

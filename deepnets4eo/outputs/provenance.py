@@ -10,7 +10,7 @@ import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -74,7 +74,7 @@ def manifest(
     """Return how a map was made, for manifest.json: `summary`, `inputs` by role, `names` of its files, `further` of its kind."""
     return {
         **{name: summary[name] for name in ("product", "synthetic", "event", "findings")},
-        "created_utc": (product_time({}) or datetime.now(timezone.utc)).isoformat(timespec="seconds"),
+        "created_utc": (product_time({}) or datetime.now(UTC)).isoformat(timespec="seconds"),
         "command": shlex.join(map(without_secrets, sys.argv)),
         "parameters": without_secrets(parameters),
         "seed": parameters.get("seed"),

@@ -329,7 +329,7 @@ def _drop_collisions(plan: CityPlan) -> None:
             earlier.setdefault(index, []).append(other)
     kept: list[bool] = []
     for index, building in enumerate(plan.buildings):
-        u, v = plan.streets.to_uv(np.float64(building.x), np.float64(building.y))
+        u, v = plan.streets.to_uv(np.asarray(building.x, np.float64), np.asarray(building.y, np.float64))
         clear = not np.isfinite(offset) or abs(normal_u * u + normal_v * v - offset) > building.radius_m + 5
         kept.append(bool(clear) and not any(kept[other] for other in earlier.get(index, ())))
     plan.buildings = [building for building, keep in zip(plan.buildings, kept, strict=True) if keep]

@@ -247,8 +247,8 @@ def _mapped(
             {name: _like(on, values, name, {}) for name, values in lazy.items()}, attrs={"findings": findings}
         )
     label = next(iter(files))
-    values = whole[label].fillna(VOID).astype(np.uint8)
-    whole[label] = values.assign_attrs({**whole[label].attrs, **_flags(legend)})
+    classes = whole[label].fillna(VOID).astype(np.uint8)
+    whole[label] = classes.assign_attrs({**whole[label].attrs, **_flags(legend)})
     return whole
 
 

@@ -258,7 +258,7 @@ class SensorVariation:
 
     def __call__(self, image: ByteImage, rng: np.random.Generator) -> ByteImage:
         """(3 or 4, H, W) uint8 red, green, blue, near infrared → (3, H, W) uint8; the same generator state, the same image."""
-        toned = self._tone(_choose_bands(image, rng) / np.float32(255), rng)
+        toned = self._tone(np.divide(_choose_bands(image, rng), 255, dtype=np.float32), rng)
         return _degrade(np.clip(toned * 255 + 0.5, 0, 255).astype(np.uint8), rng)
 
     def _tone(self, image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from qgis.core import (
 
 from .command_line import ANY_FILE, home, program, run
 
-OLD = "import sys; sys.version_info >= (3, 10) or sys.exit(f'{sys.executable} is Python {sys.version.split()[0]}: name one of 3.10 or later')"
+OLD = "import sys; sys.version_info >= (3, 11) or sys.exit(f'{sys.executable} is Python {sys.version.split()[0]}: name one of 3.11 or later')"
 
 
 class SetUp(QgsProcessingAlgorithm):
@@ -58,7 +58,7 @@ class SetUp(QgsProcessingAlgorithm):
         self.addParameter(QgsProcessingParameterBoolean("deep", "With networks (3 GB instead of 1 GB)", True))
         self.addParameter(
             QgsProcessingParameterFile(
-                "python", "Python 3.10 or later; empty for that of QGIS", optional=True, fileFilter=ANY_FILE
+                "python", "Python 3.11 or later; empty for that of QGIS", optional=True, fileFilter=ANY_FILE
             )
         )
         self.addOutput(QgsProcessingOutputString("VERSION", "What was installed"))
@@ -93,5 +93,5 @@ def _own_python() -> str:
     inside = (Path(sys.exec_prefix) / name for name in ("python.exe", "bin/python3"))
     found = next((str(path) for path in (*inside, *beside) if path.is_file()), shutil.which("python3"))
     if found is None:
-        raise QgsProcessingException("No Python was found. Name one of 3.10 or later.")
+        raise QgsProcessingException("No Python was found. Name one of 3.11 or later.")
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tracemalloc
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
@@ -16,7 +16,7 @@ from deepnets4eo.catalogues.search import MAX_BODY_BYTES, Item, read_items
 from deepnets4eo.formats import Session, WebRequest
 
 BOX = (3.0, 45.0, 3.01, 45.01)
-TIMES = (datetime(2023, 1, 1, tzinfo=timezone.utc), datetime(2023, 3, 1, tzinfo=timezone.utc))
+TIMES = (datetime(2023, 1, 1, tzinfo=UTC), datetime(2023, 3, 1, tzinfo=UTC))
 MANY = 40_000
 RING = [[2.9, 44.9], [3.1, 44.9], [3.1, 45.1], [2.9, 45.1], [2.9, 44.9]]
 FULL = {f"k{number}": {} for number in range(MANY)}

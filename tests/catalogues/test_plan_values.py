@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from deepnets4eo.catalogues.stac_footprints import footprint
 from deepnets4eo.errors import InputError
 
 BOX = (3.0, 45.0, 3.01, 45.01)
-TIMES = (datetime(2023, 1, 1, tzinfo=timezone.utc), datetime(2023, 3, 1, tzinfo=timezone.utc))
+TIMES = (datetime(2023, 1, 1, tzinfo=UTC), datetime(2023, 3, 1, tzinfo=UTC))
 
 
 def test_paths_below_a_folder_are_named_from_there_and_all_others_whole(tmp_path: Path) -> None:

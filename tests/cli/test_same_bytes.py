@@ -3,7 +3,7 @@
 import os
 import sys
 import types
-from datetime import datetime, timezone
+from datetime import UTC, datetime, timezone
 from pathlib import Path
 
 import numpy as np
@@ -90,10 +90,10 @@ def test_a_product_states_the_newest_time_of_its_inputs_or_the_time_that_is_give
         os.utime(tmp_path / role, (seconds, seconds))
         inputs[role] = str(tmp_path / role)
     further = {"outlines": "https://example.org/outlines.gpkg", "gone": str(tmp_path / "gone")}
-    assert product_time(inputs | further) == datetime(2004, 11, 9, 11, 33, 20, tzinfo=timezone.utc)
+    assert product_time(inputs | further) == datetime(2004, 11, 9, 11, 33, 20, tzinfo=UTC)
     assert product_time(further) is None
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
-    assert product_time(inputs) == product_time({}) == datetime(1970, 1, 2, tzinfo=timezone.utc)
+    assert product_time(inputs) == product_time({}) == datetime(1970, 1, 2, tzinfo=UTC)
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
     with raises_naming(InputError, "SOURCE_DATE_EPOCH", "'yesterday'", "1970"):
         product_time({})

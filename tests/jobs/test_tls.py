@@ -24,7 +24,7 @@ def certificate(folder: Path) -> str:
         ec.generate_private_key(ec.SECP256R1()),
         x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")]),
     )
-    now, day = datetime.datetime.now(datetime.timezone.utc), datetime.timedelta(days=1)
+    now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
     made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - day, now + day)
     made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     plain = serialization.NoEncryption()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import product_time
 
-DAY = datetime(2001, 9, 9, 1, 46, 40, tzinfo=timezone.utc)
+DAY = datetime(2001, 9, 9, 1, 46, 40, tzinfo=UTC)
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def _normals(bands: Bands) -> FloatImage:
     (height,) = bands.pick(_height_role(bands))
     down, right = (np.gradient(height, axis=axis) / np.float32(bands.gsd_m or 1.0) for axis in (0, 1))
     length = np.sqrt(right * right + down * down + 1)
-    return np.stack([-right / length, -down / length, 1 / length]) / 2 + np.float32(0.5)
+    return np.asarray(np.stack([-right / length, -down / length, 1 / length]) / 2 + 0.5, np.float32)
 
 
 def _height_role(bands: Bands) -> str:

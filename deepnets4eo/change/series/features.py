@@ -126,7 +126,7 @@ def _mean_and_sd(
     centred = band - middle  # else squares lose their digits in float32
     if weights is not None:
         centred *= weights
-    most = np.maximum(number, 1)
+    most: FloatImage = np.maximum(number, 1)
     mean = cell_sums(centred, cells) / most
     variance = cell_sums(np.square(centred), cells) / most - np.square(mean)
     return mean + middle, np.sqrt(np.maximum(variance, 0))

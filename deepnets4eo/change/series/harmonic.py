@@ -148,7 +148,7 @@ def _inverse(design: Floats, weights: Floats) -> Floats:
     size = design.shape[1]
     products = (design[:, :, None] * design[:, None, :]).reshape(len(design), size * size)
     normal = (weights.T @ products).reshape(-1, size, size)
-    return np.linalg.inv(normal + RIDGE * np.eye(size))
+    return np.asarray(np.linalg.inv(normal + RIDGE * np.eye(size)), np.float64)
 
 
 def _scale(residual: Floats, valid: Floats, count: Floats, size: int) -> Floats:

@@ -96,9 +96,9 @@ def _page(comparison: MapComparison, summary: dict[str, Any]) -> str:
     return fill_template(asset_text("deepnets4eo.damage.comparison", "comparison.html"), parts)
 
 
-def _table(frame: pd.DataFrame, **how: bool) -> str:
-    text = frame.rename(columns=lambda name: str(name).replace("_", " ")).to_html(border=0, **how)  # escaped
-    return wide(text)
+def _table(frame: pd.DataFrame, *, header: bool = True, index: bool = True) -> str:
+    named = frame.rename(columns=lambda name: str(name).replace("_", " "))
+    return wide(named.to_html(border=0, header=header, index=index))  # escaped
 
 
 def _score(score: dict[str, Any], form: str) -> str:

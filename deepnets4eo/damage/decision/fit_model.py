@@ -189,14 +189,14 @@ def reliable_limit(value: Floats, right: Mask, damaged: Mask) -> float | None:
 
 def _most_outside(outside: Mask, site: Texts) -> float:
     """Greatest share outside of a site with enough buildings."""
-    shares = pd.Series(outside).groupby(np.asarray(site, dtype=object)).agg(["mean", "size"])
-    shares = shares[shares["size"] >= MIN_AT_SITE]["mean"]
+    sites = pd.Series(outside).groupby(np.asarray(site, dtype=object)).agg(["mean", "size"])
+    shares = sites.loc[sites["size"] >= MIN_AT_SITE, "mean"].to_numpy(float)
     return float(shares.max()) if len(shares) else float(np.mean(outside))
 
 
 def grade_numbers(names: pd.Series) -> Indices:
     """Grades 0–3 from their names."""
-    return names.map({name: number for number, name in enumerate(GRADES)}).to_numpy(np.int64)
+    return np.asarray(names.map({name: number for number, name in enumerate(GRADES)}), np.int64)
 
 
 def _with_all(data: GradedEvidence, columns: tuple[str, ...]) -> GradedEvidence:

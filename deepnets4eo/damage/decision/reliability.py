@@ -337,7 +337,7 @@ def _spread(probabilities: Floats, grade: NDArray[np.integer], site: NDArray[np.
 
 def _between(shift: Floats, variance: Floats) -> float:
     """Return the standard deviation between sites of shifts that are each known with a variance."""
-    return float(np.sqrt(max(np.var(shift, ddof=1) - np.mean(variance), MIN_SPREAD**2)))
+    return float(np.sqrt(max(float(np.var(shift, ddof=1) - np.mean(variance)), MIN_SPREAD**2)))
 
 
 def _site_shift(log_odds: Floats, beyond: Mask, *, even: bool) -> tuple[float, float]:

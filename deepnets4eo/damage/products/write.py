@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,14 +126,14 @@ def write_stac_item(damage_map: DamageMapContent, path: Path, grid: Grid, files:
 
 def _made(damage_map: DamageMapContent) -> datetime:
     """Return the time of a map whose dates are unknown; only a map of arrays or addresses has the time of the clock."""
-    return product_time(damage_map.inputs) or datetime.now(timezone.utc)
+    return product_time(damage_map.inputs) or datetime.now(UTC)
 
 
 def _rfc_3339(day: str) -> str:
     """Return a date of an event with time and zone, taken as UTC if it has no zone."""
     time = iso_time(day)
     assert time is not None  # an event has no other dates
-    return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).isoformat(timespec="seconds")
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).isoformat(timespec="seconds")
 
 
 def _asset(path: Path) -> dict[str, Any]:

@@ -214,7 +214,7 @@ def grades_of_map(buildings: pd.DataFrame) -> Grades:
     assessed = Buildings(buildings).assessed
     part = buildings[assessed]
     damage, sure = (part[name].to_numpy(float) for name in ("damage_prob", "confidence"))
-    number, rows = part["damage"].map(NUMBER).to_numpy(np.intp), np.arange(len(part))
+    number, rows = np.asarray(part["damage"].map(NUMBER), np.intp), np.arange(len(part))
     p = set_damaged_probability(grades_of_sides(_log_odds(part)), damage)
     side = np.where(is_damaged(number), damage, 1 - damage)
     p[rows, number] = np.minimum(sure, side)

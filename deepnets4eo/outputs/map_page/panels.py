@@ -171,7 +171,7 @@ def stretch_of(data: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float
     """(2, C) float32: per band of (C, …) data, the values that become black and white; valid : (…) bool."""
     if not valid.any():
         return np.repeat(np.array([[0], [1]], np.float32), len(data), axis=1)
-    step = max(1, np.count_nonzero(valid) // STRETCH_PIXELS)
+    step = max(1, int(np.count_nonzero(valid)) // STRETCH_PIXELS)
     inside = np.arange(0, valid.size, step) if valid.all() else np.flatnonzero(valid)[::step]
     some_of = np.unravel_index(inside, valid.shape)
     some = np.stack([band[some_of] for band in data]).astype(np.float32)
@@ -222,7 +222,7 @@ def _averaged(data: NDArray[Any], valid: NDArray[np.bool_], step_px: int) -> tup
     margin = [(0, -side % step_px) for side in valid.shape]
     parts = _every(np.pad(data, ((0, 0), *margin), mode="edge"), step_px)
     whole = np.logical_and.reduce(_every(np.pad(valid, margin, mode="edge"), step_px))
-    return sum(part.astype(np.float32) for part in parts) / np.float32(len(parts)), np.asarray(whole)
+    return np.asarray(sum(part.astype(np.float32) for part in parts)) / np.float32(len(parts)), np.asarray(whole)
 
 
 def _every(values: NDArray[Any], step_px: int) -> list[NDArray[Any]]:

@@ -55,7 +55,7 @@ class RigidMotion:
     def raise_heights(self, heights: FloatImage, grid: Grid) -> FloatImage:
         """Heights (h, w) of a surface model on its grid, as they are after the motion."""
         rows, cols = np.indices(heights.shape)
-        positions = apply_affine(grid.affine, np.stack([cols, rows], axis=-1) + 0.5) - self.centre[:2]
+        positions = apply_affine(grid.affine, np.stack([cols, rows], axis=-1, dtype=np.float64) + 0.5) - self.centre[:2]
         by = positions @ self.rotation[2, :2] + (self.rotation[2, 2] - 1) * (heights - self.centre[2]) + self.shift[2]
         return (heights + by).astype(np.float32)
 
