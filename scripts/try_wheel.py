@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import venv
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,10 +27,27 @@ DEEP = [
      "--set", "legend=minicity", "--set", "data.tile_px=64", "--set", "train.epochs=1", "--out", "run"],
     ["predict", "run", "demo/city/post.tif", "--out", "labels.tif"],
 ]  # fmt: skip
+LICENCES = (
+    "dist-info/licenses/LICENSE",
+    "dist-info/licenses/NOTICE",
+    "dist-info/licenses/models/efficientnet-lite0/LICENSE",
+    "deepnets4eo/models/efficientnet-lite0/LICENSE",
+    "deepnets4eo/models/efficientnet-lite0/NOTICE",
+    "deepnets4eo/models/eurosat/NOTICE",
+)
+
+
+def check_licences(wheel: Path) -> None:
+    """Raise SystemExit if the wheel lacks a licence or notice of what it contains."""
+    with zipfile.ZipFile(wheel) as packed:
+        names = packed.namelist()
+    if lacking := [end for end in LICENCES if not any(name.endswith(end) for name in names)]:
+        raise SystemExit(f"{wheel.name} lacks {', '.join(lacking)}")
 
 
 def main(wheel: Path, environment: Path, extra: str = "light", constraints: Path = ROOT / "constraints.txt") -> None:
-    """Install and run; raises CalledProcessError where something fails."""
+    """Install and run; raises CalledProcessError if something fails, and SystemExit if a licence is missing."""
+    check_licences(wheel)
     venv.create(environment, clear=True, with_pip=True)
     programs = environment.resolve() / ("Scripts" if os.name == "nt" else "bin")
     what = str(wheel.resolve()) + ("" if extra == "light" else f"[{extra}]")

@@ -2,12 +2,16 @@
 
 import ast
 import configparser
+import hashlib
 import io
 import re
 import runpy
+import subprocess
 import sys
 import tarfile
+import zipfile
 from datetime import date
+from email import message_from_string
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -214,6 +218,76 @@ def test_the_conda_recipe_follows_the_setup() -> None:
         found = dict(line.split(" >=") for line in values["requirements"][key] if not line.startswith("python "))
         known = {CONDA.get(name, name).lower().replace("_", "-"): low for name, low in _requirements(text).items()}
         assert {name.replace("_", "-"): low for name, low in found.items()} == known
+
+
+def test_the_wheel_states_both_licences_and_carries_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The metadata of the wheel is built; that the wheel itself has the files, scripts/try_wheel.py checks."""
+    build = "import sys; from setuptools import build_meta; build_meta.prepare_metadata_for_build_wheel(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", build, str(tmp_path)], cwd=ROOT, check=True, capture_output=True)
+    (folder,) = tmp_path.glob("*.dist-info")
+    metadata = message_from_string((folder / "METADATA").read_text(encoding="utf-8"))
+    assert metadata["License-Expression"] == "MIT AND Apache-2.0"
+    files = metadata.get_all("License-File")
+    assert files == ["LICENSE", "NOTICE", "models/efficientnet-lite0/LICENSE"]
+    assert all((folder / "licenses" / name).read_bytes() == (ROOT / name).read_bytes() for name in files)
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    from try_wheel import LICENCES, check_licences
+
+    wheel = tmp_path / "a.whl"
+    for left_out in ("", *LICENCES):
+        with zipfile.ZipFile(wheel, "w") as packed:
+            for name in LICENCES:
+                if name != left_out:
+                    packed.writestr(f"deepnets4eo-1.{name}" if name.startswith("dist-info") else name, "")
+        if left_out:
+            with pytest.raises(SystemExit, match=re.escape(left_out)):
+                check_licences(wheel)
+        else:
+            check_licences(wheel)
+
+
+def test_models_that_began_with_weights_of_others_state_their_licence() -> None:
+    """Each shipped file of weights whose recipe begins with shipped weights under Apache-2.0 has a notice; NOTICE lists its folder."""
+    notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
+    licensed = {path.parent.relative_to(ROOT).as_posix() for path in (ROOT / "models").rglob("LICENSE")}
+    begun = set()
+    for path in (ROOT / "models").rglob("weights.safetensors"):
+        recipe = path.with_name("recipe.yaml")
+        model = (yaml.safe_load(recipe.read_text(encoding="utf-8")) or {}).get("model", {}) if recipe.is_file() else {}
+        if f"models/{model.get('encoder_weights')}" in licensed:
+            begun.add(path.parent.relative_to(ROOT).as_posix())
+    assert begun == {"models/eurosat"}
+    assert set(re.findall(r"^models/\S+$", notice, re.MULTILINE)) == licensed | begun
+    for folder in licensed | begun:
+        assert (ROOT / folder / "NOTICE").is_file()
+        assert "Apache-2.0" in (ROOT / folder / "card.md").read_text(encoding="utf-8").replace(
+            "Apache License 2.0", "Apache-2.0"
+        )
+
+
+def test_the_recipe_for_conda_forge_names_its_source_and_maintainers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deepnets4eo.version import __version__
+
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    from conda_recipe import main
+
+    archive = tmp_path / f"deepnets4eo-{__version__}.tar.gz"
+    archive.write_bytes(b"source")
+    recipe = yaml.safe_load(main(archive, "first-one", "Second2").read_text(encoding="utf-8"))
+    assert recipe["source"]["sha256"] == hashlib.sha256(b"source").hexdigest()
+    assert recipe["source"]["url"].endswith("deepnets4eo-${{ version }}.tar.gz")
+    assert recipe["extra"] == {"recipe-maintainers": ["first-one", "Second2"]}
+    mine = yaml.safe_load((ROOT / "conda" / "recipe.yaml").read_text(encoding="utf-8"))
+    assert {key: value for key, value in recipe.items() if key not in ("source", "extra")} == {
+        key: value for key, value in mine.items() if key != "source"
+    }
+    assert all((ROOT / name).is_file() for name in mine["about"]["license_file"])
+    (old := tmp_path / "deepnets4eo-0.0.1.tar.gz").write_bytes(b"")
+    for words in ((archive,), (archive, "no name"), (old, "first-one")):
+        with pytest.raises(SystemExit):
+            main(*words)
 
 
 def test_every_python_that_is_announced_is_tested() -> None:
