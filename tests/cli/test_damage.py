@@ -135,7 +135,7 @@ def test_what_limits_the_map_is_the_end_of_what_is_printed_and_stands_in_every_p
     kept = pyogrio.read_dataframe(tmp_path / "out" / "damage.gpkg", layer="findings")
     assert kept["code"].tolist() == codes
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert page.index('id="findings"') < page.index('id="synthetic"') < page.index("<header>")
+    assert page.index('id="synthetic"') < page.index('id="headline"') < page.index('id="findings"')
 
 
 def test_event_formats_and_an_assumed_registration_are_options(

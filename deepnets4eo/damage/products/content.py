@@ -100,13 +100,36 @@ class DamageMapContent:
         counted = " · ".join(say(text).format(*map(write_number, numbers)) for text, numbers in self._count_words())
         return f"{say(UNKNOWN_COUNT)}: {counted}" if self.is_wide else counted
 
+    def in_one_sentence(self, language: Language = "en") -> str:
+        """Return the result and what it does not cover as one sentence, for readers who know neither grades nor statistics."""
+        counts, expected = self._counts, (self.estimates.get("buildings") or {}).get("damaged")
+        if not counts["assessed"]:
+            return Phrase("result_none").text(language)
+        low, high = (None, None) if expected is None else expected["interval_95"]
+        left_out = [
+            *([Phrase("result_left_unassessed", {"number": counts["left"]})] if counts["left"] else []),
+            *([Phrase("result_left_destroyed")] if self.lacks_destroyed else []),
+            Phrase("result_left_missing"),
+            Phrase("result_left_unseen"),
+        ]
+        sure = Phrase("result_no_interval") if low is None else Phrase("result_interval", {"low": low, "high": high})
+        key = "result_not_told" if self.is_wide and low is not None else "result_counted"
+        values = {**counts, "low": low, "high": high, "sure": sure, "left_out": left_out}
+        return Phrase(key, values).text(language)
+
+    @property
+    def _counts(self) -> dict[str, int]:
+        """Return how many buildings were assessed, are classified as damaged, and are left without a grade."""
+        assessed, damaged = (int(rows.sum()) for rows in (self.table.assessed, self.table.damaged))
+        return {"assessed": assessed, "damaged": damaged, "left": len(self.buildings) - assessed}
+
     def _count_words(self) -> list[tuple[str, tuple[float, ...]]]:
         """Return the parts of that sentence in English, each with its numbers."""
-        assessed = int(self.table.assessed.sum())
+        assessed, damaged = self._counts["assessed"], self._counts["damaged"]
         if not assessed:
             return [(NONE_ASSESSED, ())]
         classified = CLASSIFIED_ONE if assessed == 1 else CLASSIFIED
-        parts: list[tuple[str, tuple[float, ...]]] = [(classified, (int(self.table.damaged.sum()), assessed))]
+        parts: list[tuple[str, tuple[float, ...]]] = [(classified, (damaged, assessed))]
         expected = (self.estimates.get("buildings") or {}).get("damaged")
         if expected is not None:
             parts.append((TRUE_NUMBER, tuple(expected["interval_95"])))

@@ -63,6 +63,7 @@ def write_report(
     layers["post"] = post
     content = {
         "summary": summary,
+        "headline": damage_map.in_one_sentence(language),
         "sentence": count_sentence(damage_map, language),
         "advice": advice_on_count(damage_map.event, language) if damage_map.is_wide else "",
         "caveats": summary["caveats"],

@@ -156,6 +156,8 @@ def write_map_page(
     title = language.say(kind.title)
     if content["summary"]["synthetic"]:
         title = f"SYNTHETIC {title[0].lower()}{title[1:]}"
+    banner = findings_banner(findings, language.say, language.code)
+    is_worthless = any(finding.severity == "worthless" for finding in findings)  # else the headline comes first
     parts = {
         "LANGUAGE": language.code, "DIRECTION": "rtl" if language.right_to_left else "ltr", "TITLE": escape(title),
         "MADE_UP": escape(language.say(kind.made_up)), "TAB": escape(language.say(kind.many.capitalize())),
@@ -164,7 +166,7 @@ def write_map_page(
             asset_text("deepnets4eo.outputs", COLOURS), *(asset_text(ASSETS, name) for name in STYLES),
             *(asset_text(kind.package, name) for name in kind.styles),
         ]),
-        "FINDINGS": findings_banner(findings, language.say, language.code),
+        "WORTHLESS": banner if is_worthless else "", "FINDINGS": "" if is_worthless else banner,
         "PAGE": script_safe(page),
         "PANELS": script_safe([_tiles(panel) for panel in panels]),
         "SCORES": script_safe([_tiles(panel) for panel in over]),

@@ -12,6 +12,7 @@ from deepnets4eo.damage.products.summary import area_km2, description_lines, sum
 from deepnets4eo.damage.products.words import count_sentence
 from deepnets4eo.damage.vocabulary import DAMAGED
 from deepnets4eo.files import plain
+from deepnets4eo.outputs import LANGUAGES, Phrase, number_text
 
 
 def test_expected_count_gives_the_worked_number():
@@ -136,3 +137,22 @@ def test_a_synthetic_map_says_so():
     found = summarize(damage_map)
     assert found["synthetic"]
     assert found["caveats"][0].startswith("SYNTHETIC")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_sentence_in_plain_words_has_the_numbers_and_what_they_leave_out(language):
+    damage_map = make_map(1328, assessed=1.0)
+    damage_map.buildings["damage"] = np.where(np.arange(1328) < 265, "destroyed", "no-damage")
+    damage_map.estimates = {"buildings": {"damaged": {"expected": 1259.2, "interval_95": [1243.2, 1277.8]}}}
+    told = damage_map.in_one_sentence(language)
+    for number in (265, 1328, 1243, 1278):
+        assert number_text(number, language) in told
+    assert told.count(".") - told.count("1.") == 1, "one sentence"
+    seen = damage_map.buildings.index >= 5
+    damage_map.buildings.loc[~seen, ["status", "reason"]] = ["not_assessed", "under cloud"]
+    assert Phrase("result_left_unassessed", {"number": 5}).text(language) in damage_map.in_one_sentence(language)
+    told = damage_map.in_one_sentence(language)
+    damage_map.damaged_share = {"value": 0.8, "interval_95": [0.0, 0.9]}
+    assert told != damage_map.in_one_sentence(language), "too wide to be told"
+    assert number_text(1278, language) in damage_map.in_one_sentence(language)
+    assert make_map(9, assessed=0.0).in_one_sentence(language) == Phrase("result_none").text(language)

@@ -5,7 +5,7 @@ const OUTSIDE = "outside all areas"; // the row of the buildings in none
 const hasEstimates = () => Boolean(page.summary.estimates?.buildings);
 
 function headline() {
-  return [make("b", {}, page.sentence), inWater() ? ` · ${inWater()}` : "", page.advice ? `. ${page.advice}` : ""];
+  return [make("b", {}, ...whole(page.headline)), inWater() ? ` ${inWater()}.` : "", page.advice ? ` ${page.advice}` : ""];
 }
 
 // Damage by structure and by water apart and together, where houses stand in new water.
@@ -51,7 +51,7 @@ function countsTable(legend = false) {
       bar.firstChild.style.cssText = `width:${100 * part}%;background:${rgba(grade, 1)}`;
       bar.lastChild.style.cssText = `inset-inline-start:${100 * share[0]}%;width:${100 * (share[1] - share[0])}%`;
     }
-    return make("tr", {}, make("th", { scope: "row" }, pie(grade), SHORT[grade]), make("td", {}, counts.count === null ? t`not known` : number(counts.count)), make("td", {}, counts.interval_95 ? `${number(trueNumber(counts))} (${bounds(counts.interval_95)})` : ""),
+    return make("tr", {}, make("th", { scope: "row" }, pie(grade), SHORT[grade]), make("td", {}, counts.count === null ? t`not known` : number(counts.count)), make("td", {}, ...(counts.interval_95 ? whole(`${number(trueNumber(counts))} (${bounds(counts.interval_95)})`) : [])),
       make("td", {}, counts.share === null ? "" : percent(part, 1), bar));
   });
   if (legend) rows.push(make("tr", {}, make("th", { scope: "row" }, pie(NOT_ASSESSED), SHORT[NOT_ASSESSED]), make("td", {}, number(summary.buildings.not_assessed)), make("td", {}), make("td", {})));
@@ -63,12 +63,12 @@ function confusionBox() {
   const confusion = page.summary.estimates?.confusion ?? {}, grades = [0, 1, 2, 3];
   const rows = grades.filter((grade) => confusion[classes[grade].key]).map((grade) => {
     const { named, truly } = confusion[classes[grade].key];
-    const cells = grades.map((other) => truly[classes[other].key]).map(({ expected, interval_95: interval }) => make("td", {}, `${number(Math.round(expected))} (${bounds(interval)})`));
+    const cells = grades.map((other) => truly[classes[other].key]).map(({ expected, interval_95: interval }, other) => make("td", { "data-head": SHORT[other] }, make("span", {}, ...whole(`${number(Math.round(expected))} (${bounds(interval)})`))));
     return make("tr", {}, make("th", { scope: "row" }, `${SHORT[grade]}: ${number(named)}`), ...cells);
   });
   if (!rows.length) return "";
   const head = make("tr", {}, ...[t`Classified`, ...grades.map((grade) => SHORT[grade])].map((text) => make("th", { scope: "col" }, text)));
-  return box(t`Grades classified and true`, make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows)), paragraph(t`Of the buildings classified with a grade (rows), how many are expected to have which (columns), with 95 % interval; without the buildings graded by water.`));
+  return box(t`Grades classified and true`, make("table", { class: "stacking" }, make("thead", {}, head), make("tbody", {}, ...rows)), paragraph(t`Of the buildings classified with a grade (rows), how many are expected to have which (columns), with 95 % interval; without the buildings graded by water.`));
 }
 
 // The areas with most damage first; all of them are in areas.csv.
@@ -77,10 +77,12 @@ function areasBox() {
   if (!areas) return "";
   const most = [...areas].sort((a, b) => b.damaged - a.damaged).slice(0, MAX_AREAS), people = "people" in areas[0];
   const head = [t`Area`, t`Damaged`, t`95 % interval`, t`Share`, t`Assessed`, ...(people ? [t`Exposed people`] : [])];
-  const rows = most.map((area) => make("tr", {}, make("th", { scope: "row", dir: "auto" }, area.area === OUTSIDE ? t`outside all areas` : area.area), make("td", {}, number(Math.round(area.damaged))),
-    make("td", {}, bounds([area.damaged_low, area.damaged_high])), make("td", {}, area.share === null ? "" : percent(area.share).replace(" ", "\u00a0")), make("td", {}, number(area.assessed)),
-    ...(people ? [make("td", {}, area.people_exposed === null ? "" : number(Math.round(area.people_exposed)))] : [])));
-  const table = make("table", {}, make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...rows));
+  const rows = most.map((area) => {
+    const cells = [number(Math.round(area.damaged)), bounds([area.damaged_low, area.damaged_high]), area.share === null ? "" : percent(area.share).replace(" ", "\u00a0"), number(area.assessed),
+      ...(people ? [area.people_exposed === null ? "" : number(Math.round(area.people_exposed))] : [])];
+    return make("tr", {}, make("th", { scope: "row", dir: "auto" }, area.area === OUTSIDE ? t`outside all areas` : area.area), ...cells.map((text, k) => make("td", { "data-head": head[k + 1] }, make("span", {}, ...whole(text)))));
+  });
+  const table = make("table", { class: "stacking" }, make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...rows));
   return box(t`By area`, table, paragraph(t`Major damage or worse, expected number.`), areas.length > MAX_AREAS ? paragraph(t`The ${MAX_AREAS} areas with most of ${number(areas.length)}; all are in areas.csv.`) : "");
 }
 

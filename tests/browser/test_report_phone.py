@@ -1,0 +1,43 @@
+"""The page on a phone, 375 px wide: its first line is one sentence, and every interval is whole and on the screen."""
+
+import re
+
+import pytest
+from made_up_map import make_grid, make_map
+from report_visit import PHONE, black
+
+from deepnets4eo.damage import GRADES
+from deepnets4eo.damage.products.report import write_report
+from deepnets4eo.damage.products.summary import summarize
+from deepnets4eo.outputs import LANGUAGES, Finding
+
+pytestmark = pytest.mark.browser
+NARROW = {**PHONE, "viewport": {"width": 375, "height": 812}}
+CAUTION = Finding("green", "caution", {"message": "12 roofs lie under trees."})
+INTERVAL = re.compile(r"9\D?813–12\D?345")
+SEEN = """(all) => all.filter((one) => one.checkVisibility() && one.innerText).map((one) => {
+    const box = one.getBoundingClientRect();
+    return [one.innerText, new Set([...one.getClientRects()].map(({ top }) => Math.round(top))).size, box.left, box.right];
+})"""
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_first_line_is_one_sentence_and_intervals_are_whole(visit, tmp_path, language):
+    damage_map, grid = make_map(60), make_grid()
+    row = {"expected": 10_012.0, "interval_95": [9_813.0, 12_345.0]}
+    damage_map.estimates = {
+        "buildings": dict.fromkeys((*GRADES, "damaged"), row),
+        "confusion": {grade: {"named": 10_012, "truly": dict.fromkeys(GRADES, row)} for grade in GRADES},
+    }
+    damage_map.findings = (CAUTION,)
+    path, summary = tmp_path / "report.html", summarize(damage_map, grid)
+    page = visit(write_report(damage_map, summary, path, post=black(grid), language=language), NARROW).page
+    headline = page.locator("#headline")
+    assert headline.inner_text() == damage_map.in_one_sentence(language)
+    assert INTERVAL.search(headline.inner_text())
+    for below in ("#title", "#findings", "#chips"):
+        assert headline.bounding_box()["y"] < page.locator(below).bounding_box()["y"]
+    page.locator("#tab-summary").click()
+    seen = page.locator(".whole, .chip-range").evaluate_all(SEEN)
+    assert len([text for text, *_ in seen if INTERVAL.search(text)]) >= 1 + 4 + 4 + 16, "headline, chips and tables"
+    assert [text for text, lines, left, right in seen if lines != 1 or left < 0 or right > 375] == []
