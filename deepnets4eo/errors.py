@@ -16,6 +16,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 MAX_REASON = 300  # characters
 PANIC = "PanicException"  # of libraries in Rust, such as safetensors and lazrs; it is no Exception
+# GDAL's file systems other than those of this computer, also within the name of an archive
+ON_NETWORK = re.compile(r"/vsi(?!(?:zip|tar|gzip|7z|rar|mem|sparse|subfile)\b)\w+")
 PROJ_REMEDY = "Unset PROJ_DATA and PROJ_LIB where they name the files of another installation of PROJ."
 
 
@@ -39,11 +41,11 @@ class InputError(DeepNets4EOError, ValueError):
     @staticmethod
     def of_reading(name: str, where: str = "") -> "InputError":
         """Return the error for a file that was opened and cannot be read: UnreadableError if it may be readable later."""
-        if "://" in name or name.startswith("/vsi"):
+        if "://" in name or ON_NETWORK.search(name):
             return UnreadableError(
                 f"{name} cannot be read{where}: the connection broke off, or nothing came for a while. Start again, or download it."
             )
-        if not Path(name.partition("#")[0]).exists():
+        if not name.startswith("/vsi") and not Path(name.partition("#")[0]).exists():
             return UnreadableError(f"{name} cannot be read{where}: it is gone. Connect its disk again, or put it back.")
         return InputError(f"{name} cannot be read{where}: the file is truncated or damaged. Fetch it again.")
 

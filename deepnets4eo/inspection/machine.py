@@ -31,6 +31,7 @@ RASTER_DRIVERS = [
 VECTOR_DRIVERS = ["GPKG", "GeoJSON", "FlatGeobuf", "ESRI Shapefile", "KML", "OSM", "PMTiles", "MBTiles"]
 # The first GDAL whose readers of HDF are mended of what CVE-2026-8086, -8087, -8088 and -8212 name, and of a like fault for BAG
 ADVISED_GDAL = "3.13"
+READS_CUT_PNG = "3.10.3"  # the newest GDAL that was measured: a PNG of 8 bits that ends early is read without an error
 DISTURBING = ("PYTHONPATH", "PYTHONHOME", "GDAL_DATA", "GDAL_DRIVER_PATH", "PROJ_LIB", "PROJ_DATA", "LD_LIBRARY_PATH")
 MIN_MEMORY, MIN_DISK = 2e9, 2e9  # bytes
 REQUIREMENT = re.compile(r"([\w.-]+)(?:\[[\w,]+\])?>=([\d.]+)(?: *;(.*))?")  # the last group: where it holds
@@ -143,9 +144,11 @@ def _gdal_advice(of_rasters: str, of_vectors: str) -> str:
     ]
     if not old:
         return f"{ADVISED_GDAL} or newer, as advised"
+    cut = _numbers(of_rasters) <= _numbers(READS_CUT_PNG)
     return (
         f"{' and '.join(old)} {'is' if len(old) == 1 else 'are'} older than {ADVISED_GDAL}, which is advised for files that you do not "
         "trust: open those in the container, or upgrade rasterio and pyogrio when their wheels have it (SECURITY.md)"
+        f"{'. By itself it reads a PNG that is cut short as if it were whole; the toolbox refuses such files' * cut}"
     )
 
 

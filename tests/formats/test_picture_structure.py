@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
+import rasterio.shutil
 from PIL import Image, ImageOps
 from refusals import raises_naming
 
@@ -38,6 +41,33 @@ def test_a_png_that_ends_early_is_refused_wherever_it_is_read(tmp_path: Path, sh
         with pytest.raises(InputError, match="truncated"):
             read(cut)
     assert inspect(str(cut)).kind == "unreadable"
+
+
+@pytest.mark.parametrize("share", [0.4, 0.97])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "gif", "webp", "jp2", "tif"])
+def test_a_picture_that_ends_early_is_refused_in_every_format(tmp_path: Path, suffix: str, share: float) -> None:
+    whole, cut = tmp_path / f"whole.{suffix}", tmp_path / f"cut.{suffix}"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 300, 3)).astype(np.uint8)).save(whole)
+    assert Layer.open(whole).read()[1].all()
+    cut.write_bytes(whole.read_bytes()[: int(share * whole.stat().st_size)])
+    with pytest.raises(InputError, match="truncated"):
+        Layer.open(cut).read()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_png_that_ends_early_is_refused_behind_an_archive_or_a_virtual_raster(tmp_path: Path, dtype: str) -> None:
+    """GDAL 3.10.3 by itself fills the missing rows of 8 bits with what its memory contained, without an error."""
+    grey = np.add.outer(np.arange(200), np.arange(300)).astype(dtype)
+    Image.fromarray(grey // (2 if dtype == "uint8" else 1)).save(tmp_path / "a.png")
+    with rasterio.open(tmp_path / "a.png") as picture:
+        rasterio.shutil.copy(picture, tmp_path / "a.vrt", driver="VRT")
+    whole = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed:
+        packed.write(tmp_path / "a.png", "a.png")
+    for name in (str(tmp_path / "a.vrt"), f"/vsizip/{(tmp_path / 'a.zip').as_posix()}/a.png"):
+        with pytest.raises(InputError, match="truncated"):
+            Layer.open(name).read()
 
 
 def test_bytes_after_the_end_of_a_png_do_no_harm(tmp_path: Path) -> None:

@@ -16,11 +16,13 @@ def test_a_broken_connection_and_a_file_that_is_gone_may_come_back_but_a_damaged
         "https://example.org/a.tif",
         "/vsicurl/https://example.org/a.tif",
         str(tmp_path / "gone.tif"),
+        "/vsizip//vsis3/bucket/a.zip/a.tif",
         str(damaged),
+        f"/vsizip/{tmp_path}/a.zip/a.tif",
     ]
     errors = [InputError.of_reading(name) for name in names]
-    assert [isinstance(error, UnreadableError) for error in errors] == [True, True, True, False]
-    assert [error.status for error in errors] == [1, 1, 1, 2]
+    assert [isinstance(error, UnreadableError) for error in errors] == [True, True, True, True, False, False]
+    assert [error.status for error in errors] == [1, 1, 1, 1, 2, 2]
 
 
 @pytest.mark.parametrize(
