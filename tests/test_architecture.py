@@ -372,7 +372,7 @@ def test_only_one_module_uses_what_some_systems_lack() -> None:
 
 
 MAX_COUPLING = {
-    "names per 1,000 lines": 64.4,
+    "names per 1,000 lines": 64.5,  # 64.4 until 300 lines of tables of names left the faces
     "comparisons with another file's constant": 123,
     "constants that cross files": 263,
     "imports from a further address": 4,

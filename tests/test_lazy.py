@@ -33,6 +33,18 @@ def test_every_public_name_is_there_and_stays_after_its_module_was_imported(pack
         assert not isinstance(first, ModuleType) or package == "deepnets4eo"
 
 
+def test_no_module_of_a_face_has_the_name_of_what_the_face_imports():
+    """It would hide the name, or the name would hide it."""
+    assert [
+        f"{path.parent.name}: {item.name}"
+        for path in ROOT.rglob("__init__.py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ImportFrom) and node.level == 1
+        for item in node.names
+        if (path.parent / f"{item.name}.py").exists() and item.name == node.module
+    ] == []
+
+
 @pytest.mark.parametrize("package", LAZY)
 def test_dir_of_a_package_shows_its_names_before_they_are_used(package):
     code = f"import {package} as package; print(set(package.__all__) <= set(dir(package)))"

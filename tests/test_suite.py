@@ -46,6 +46,7 @@ PROJECT = {
     "setup.cfg": "[options.entry_points]\ndeepnets4eo.networks =\n    wide-net = deepnets4eo.nets:WideNet\n",
     "deepnets4eo/__init__.py": "",
     "deepnets4eo/face/__init__.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from deepnets4eo.face.inner import measure\n",
+    "deepnets4eo/plain/__init__.py": "from deepnets4eo.face.inner import measure\n__all__ = ['measure']\n",
     "deepnets4eo/face/inner.py": "def measure(image):\n    return Meter().read(image)\nclass Meter:\n    def read(self, image):\n        return _sum(image)\n    def write(self):\n        return _unused()\ndef _sum(image):\n    return 1\ndef _unused():\n    return 2\n",
     "deepnets4eo/nets.py": "class WideNet:\n    def __init__(self):\n        self.width = 3\n",
     "deepnets4eo/plugins.py": "def load(name):\n    return all_of('networks')[name]\ndef all_of(group):\n    return {}\n",
@@ -55,6 +56,7 @@ PROJECT = {
     "deepnets4eo/assets/page.js": "let a = 1;\n",
     "tests/conftest.py": "import pytest\nfrom deepnets4eo.nets import WideNet\n@pytest.fixture\ndef net():\n    return WideNet()\n",
     "tests/test_face.py": "from deepnets4eo.face import measure\ndef test_it():\n    assert measure(0) == 1\n",
+    "tests/test_plain.py": "from deepnets4eo.plain import measure\ndef test_it():\n    assert measure(0) == 1\n",
     "tests/test_net.py": "def test_it(net):\n    assert net.width == 3\n",
     "tests/test_plugin.py": "from deepnets4eo.plugins import load\ndef test_it():\n    load('wide-net')\n",
     "tests/test_verb.py": "from deepnets4eo.cli.main import main\ndef test_it():\n    main(['map'])\n",
@@ -73,7 +75,7 @@ def chosen(path: str, old: str, new: str) -> list[str]:
 @pytest.mark.parametrize(
     ("path", "old", "new", "expected"),
     [
-        ("deepnets4eo/face/inner.py", "return 1", "return 3", ["face"]),  # through a face, a class and a method
+        ("deepnets4eo/face/inner.py", "return 1", "return 3", ["face", "plain"]),  # through a face, a class and a method
         ("deepnets4eo/face/inner.py", "return 2", "return 3", []),  # of a method that no test mentions
         ("deepnets4eo/face/inner.py", "return 1", "return 1  # why", []),
         ("deepnets4eo/nets.py", "= 3", "= 4", ["net", "plugin"]),  # by a fixture, and by the name of a plugin
@@ -92,4 +94,4 @@ def test_a_change_reaches_the_tests_whose_code_leads_to_it(
 
 def test_a_definition_that_is_gone_reaches_its_users(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changes, "CACHE", None)
-    assert chosen("deepnets4eo/face/inner.py", "def _sum", "def _total") == ["face"]
+    assert chosen("deepnets4eo/face/inner.py", "def _sum", "def _total") == ["face", "plain"]

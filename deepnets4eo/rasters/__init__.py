@@ -1,125 +1,48 @@
 """Rasters as files: opened one by one or as mosaics, read ahead, written as COG."""
 
 import warnings
-from typing import TYPE_CHECKING
 
 from rasterio.errors import NotGeoreferencedWarning
 
-from deepnets4eo.lazy import lazy_names
-
-if TYPE_CHECKING:
-    from .array_files import scales_beside
-    from .array_source import ArraySource, Source
-    from .band_roles import (
-        COLOURS,
-        COLOURS_NM,
-        ROLES,
-        colour_bands,
-        excess_green,
-        layer_names,
-        name_band,
-        nearest_indices,
-        normalised_difference,
-        role_indices,
-        spectral_bands,
-    )
-    from .clouds import CloudBand, check_zero_is_value, cloud_band, cloud_share, open_cloud_mask
-    from .cog import BLOCK_PX, LEVEL, CogWriter, check_raster_suffix
-    from .display import coarse_labels
-    from .gdal_memory import cache_bytes, gdal_cache
-    from .layer import Layer, LayerLike
-    from .length_units import metres_of
-    from .longitudes import usual_longitudes
-    from .moments import BandMoments, Matrix, Moments, MomentSums, Vector, moving_moments, moving_variance
-    from .mosaic import TILE_SUFFIXES, copy_box, find_tiles
-    from .plane_crs import PLAIN_METRES, areas_in_pixels, flat_crs, is_placed, length_unit, without_heights
-    from .radar_bands import RadarUnit, stated_unit
-    from .scene import WHOLE, Scene, fit_axes
-    from .thresholds import THRESHOLDS, Histogram, TwoGaussians
-    from .values import (
-        SENTINELS,
-        Outliers,
-        find_outliers,
-        is_nodata,
-        label_bytes,
-        same_unit,
-        to_physical,
-        valid_pixels,
-        whole_numbers,
-    )
-    from .views import BandGapsSource, CollarSource, LayerView, PictureSource, is_small, without_implausible
-    from .warped_source import same_grid
-    from .xarray_sources import grid_of, plane_of
-else:
-    __getattr__, __dir__, __all__ = lazy_names(
-        __name__,
-        internal={
-            ".array_files": ["scales_beside"],
-            ".array_source": ["ArraySource", "Source"],
-            ".band_roles": [
-                "COLOURS",
-                "COLOURS_NM",
-                "ROLES",
-                "colour_bands",
-                "excess_green",
-                "layer_names",
-                "name_band",
-                "nearest_indices",
-                "normalised_difference",
-                "role_indices",
-                "spectral_bands",
-            ],
-            ".clouds": ["CloudBand", "check_zero_is_value", "cloud_band", "cloud_share", "open_cloud_mask"],
-            ".cog": ["BLOCK_PX", "LEVEL", "CogWriter", "check_raster_suffix"],
-            ".display": ["coarse_labels"],
-            ".gdal_memory": ["cache_bytes", "gdal_cache"],
-            ".layer": ["Layer", "LayerLike"],
-            ".length_units": ["metres_of"],
-            ".longitudes": ["usual_longitudes"],
-            ".moments": [
-                "BandMoments",
-                "Matrix",
-                "Moments",
-                "MomentSums",
-                "Vector",
-                "moving_moments",
-                "moving_variance",
-            ],
-            ".mosaic": ["TILE_SUFFIXES", "copy_box", "find_tiles"],
-            ".plane_crs": [
-                "PLAIN_METRES",
-                "areas_in_pixels",
-                "flat_crs",
-                "is_placed",
-                "length_unit",
-                "without_heights",
-            ],
-            ".radar_bands": ["RadarUnit", "stated_unit"],
-            ".scene": ["WHOLE", "Scene", "fit_axes"],
-            ".thresholds": ["THRESHOLDS", "Histogram", "TwoGaussians"],
-            ".values": [
-                "SENTINELS",
-                "Outliers",
-                "find_outliers",
-                "is_nodata",
-                "label_bytes",
-                "same_unit",
-                "to_physical",
-                "valid_pixels",
-                "whole_numbers",
-            ],
-            ".views": [
-                "BandGapsSource",
-                "CollarSource",
-                "LayerView",
-                "PictureSource",
-                "is_small",
-                "without_implausible",
-            ],
-            ".warped_source": ["same_grid"],
-            ".xarray_sources": ["grid_of", "plane_of"],
-        },
-    )
-
-# Images without georeference are ordinary input here. Set once: filters set and restored by threads undo each other.
-warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+from .array_files import scales_beside
+from .array_source import ArraySource, Source
+from .band_roles import (
+    COLOURS,
+    COLOURS_NM,
+    ROLES,
+    colour_bands,
+    excess_green,
+    layer_names,
+    name_band,
+    nearest_indices,
+    normalised_difference,
+    role_indices,
+    spectral_bands,
+)
+from .clouds import CloudBand, check_zero_is_value, cloud_band, cloud_share, open_cloud_mask
+from .cog import BLOCK_PX, LEVEL, CogWriter, check_raster_suffix
+from .display import coarse_labels
+from .gdal_memory import cache_bytes, gdal_cache
+from .layer import Layer, LayerLike
+from .length_units import metres_of
+from .longitudes import usual_longitudes
+from .moments import BandMoments, Matrix, Moments, MomentSums, Vector, moving_moments, moving_variance
+from .mosaic import TILE_SUFFIXES, copy_box, find_tiles
+from .plane_crs import PLAIN_METRES, areas_in_pixels, flat_crs, is_placed, length_unit, without_heights
+from .radar_bands import RadarUnit, stated_unit
+from .scene import WHOLE, Scene, fit_axes
+from .thresholds import THRESHOLDS, Histogram, TwoGaussians
+from .values import (
+    SENTINELS,
+    Outliers,
+    find_outliers,
+    is_nodata,
+    label_bytes,
+    same_unit,
+    to_physical,
+    valid_pixels,
+    whole_numbers,
+)
+from .views import BandGapsSource, CollarSource, LayerView, PictureSource, is_small, without_implausible
+from .warped_source import same_grid
+from .xarray_sources import grid_of, plane_of

@@ -5,26 +5,5 @@ Takes layers on one grid and packed objects; writes one HTML file that loads not
 What an object is, and the text about it, comes as scripts of the kind of map.
 """
 
-from typing import TYPE_CHECKING
-
-from deepnets4eo.lazy import lazy_names
-
-if TYPE_CHECKING:
-    from .page import MISSING, MapKind, PageLanguage, Payload, rings_in_pixels, share_codes, write_map_page
-    from .panels import picture_px, render_window, stretch_of, three_bands
-else:
-    __getattr__, __dir__, __all__ = lazy_names(
-        __name__,
-        internal={
-            ".page": [
-                "MISSING",
-                "MapKind",
-                "PageLanguage",
-                "Payload",
-                "rings_in_pixels",
-                "share_codes",
-                "write_map_page",
-            ],
-            ".panels": ["picture_px", "render_window", "stretch_of", "three_bands"],
-        },
-    )
+from .page import MISSING, MapKind, PageLanguage, Payload, rings_in_pixels, share_codes, write_map_page
+from .panels import picture_px, render_window, stretch_of, three_bands
