@@ -170,8 +170,8 @@ def teach_map(folder: Path, files: list[Path], next_looks: int | None, *, update
         with progress("look") as advance:
             look = look_of_map(folder, progress=advance)
     if update:
-        taught, path = corrections.write_taught(look)
-        show_result(f"{count_of(taught.answers, 'answer')} put in; {taught.gain()}", path)
+        taught, paths = corrections.write_taught(look)
+        show_result(f"{count_of(taught.answers, 'answer')} put in; {taught.gain()}", *paths)
     if next_looks:
         number, path = corrections.write_next(next_looks, look)
         show_result(f"{count_of(number, 'building')} chosen to be looked at", path)

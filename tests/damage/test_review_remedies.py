@@ -89,7 +89,7 @@ def test_without_its_images_the_taught_map_is_written_and_the_page_stays(folder:
     answer(folder / "review.gpkg", "no-damage")
     old = sha256(folder / "report.html")
     (folder.parent / "post.tif").unlink()
-    assert Corrections.read(folder, [folder / "review.gpkg"]).write_taught()[1].is_file()
+    assert Corrections.read(folder, [folder / "review.gpkg"]).write_taught()[1] == [folder / "taught.gpkg"]
     assert sha256(folder / "report.html") == old
 
 

@@ -138,7 +138,7 @@ class Corrections:
         write_looks(path, self.folder / "damage.parquet", self.buildings, rows, None)
         return len(rows), path
 
-    def write_taught(self, look: Floats | None = None) -> tuple[Taught, Path]:
+    def write_taught(self, look: Floats | None = None) -> tuple[Taught, list[Path]]:
         """Write the map with the answers, and the grades of the others moved if that helped, as taught.gpkg, and its page.
 
         Parameters
@@ -147,8 +147,9 @@ class Corrections:
 
         Returns
         -------
-        (Taught, Path)
-            damage.gpkg and damage.parquet of the map stay.
+        (Taught, list of Path)
+            What was taught, and the files: taught.gpkg, and report.html unless its images are gone. damage.gpkg and
+            damage.parquet of the map stay.
 
         Raises
         ------
@@ -174,10 +175,10 @@ class Corrections:
             set_fixed_times(partial)
         try:
             if content is not None:
-                write_page_again(self.folder, content)
+                return taught, [write_page_again(self.folder, content), path]
         except DeepNets4EOError as error:  # the map is there without its page
             log.warning("report.html shows the map before the answers. %s", error)
-        return taught, path
+        return taught, [path]
 
 
 def taught_content(folder: Path, taught: Taught, answers: Mapping[int, str]) -> DamageMap | None:

@@ -27,6 +27,7 @@ function chipOf(grade) {
 
 function summaryBoxes() {
   return [
+    nextBox(),
     eventBox(),
     box(t`Counts`, countsTable(), damagedLine(), priorLines(), areaLine(), paragraph(hasEstimates()
       ? t`Shares are of the assessed buildings. Expected numbers and intervals (95 %) are of the true numbers and include the grading error; the counts of the classified buildings may differ.`
@@ -35,6 +36,22 @@ function summaryBoxes() {
     areasBox(),
     box(t`What was looked at`, factList(assessedFacts()), inWater() ? paragraph(t`Water: ${inWater()}, ${number(page.summary.inundation.together)} together.`) : "", reasons()),
   ];
+}
+
+// Two commands that work as they are written, wherever the folder of the map is now.
+function nextBox() {
+  if (!page.summary.buildings.assessed) return "";
+  const folder = folderOfPage(), step = (text, options) => make("li", {}, text, make("code", { class: "command", dir: "ltr" }, `deepnets4eo review ${folder} ${options}`));
+  return box(t`What to do next`, make("ol", {}, step(t`Grade a random sample of buildings in the browser: it shows how right this map is.`, "--serve"), step(t`Put the grades into the map and into this page.`, "--update")),
+    folder === "." ? paragraph(t`Run them in a terminal in the folder of the map.`) : "");
+}
+
+// As a terminal reads it; a page that is not opened from a disk does not know its folder.
+function folderOfPage() {
+  if (location.protocol !== "file:") return ".";
+  const folder = decodeURIComponent(location.pathname).replace(/\/[^/]*$/, "") || "/", windows = /^\/[A-Za-z]:/.test(folder);
+  if (/^[\w/.:-]+$/.test(folder)) return windows ? folder.slice(1) : folder;
+  return windows ? `"${folder.slice(1)}"` : `'${folder.replaceAll("'", "'\\''")}'`;
 }
 
 const legendParts = () => [countsTable(true), damagedLine()];
