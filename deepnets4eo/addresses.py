@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePath
 from typing import Any
+from urllib.parse import unquote
 
 # Scheme of two letters at least (C:/ is a disk) and one slash or more, as paths of addresses have lost one; a query ends before
 # the sentence's own point. GDAL's /vsicurl?url=… holds a whole address in its query.
@@ -19,6 +20,9 @@ _ADDRESS = re.compile(
 )
 _GDAL_QUERY = re.compile(r"(?P<name>/vsi[a-z0-9_]+)\?[^\s\"<>]*[^\s\"<>.,:;)'\]]")
 _BEGIN = re.compile(rf"{_SCHEME}|/vsi[a-z0-9_]+\?")
+_DRIVE = re.compile(r"/+[A-Za-z]:(?=[/\\])")
+# Names that Windows gives to devices, whatever their suffix
+_DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9¹²³])(?=\.|$)", re.IGNORECASE)
 _OPTION = re.compile(rf"(?:[^\s=]+=)?(?:{_BEGIN.pattern})")  # SOURCE or NAME=SOURCE
 
 
@@ -59,6 +63,28 @@ def file_name_of(source: object) -> str:
     """
     name = name_of(source)
     return PurePath(name.partition("#")[0] if _BEGIN.search(name) else name).name or name
+
+
+def portable_name(text: str) -> str:
+    """Return a text as a file name that every system accepts: other characters become _, and it is no device of Windows.
+
+    >>> portable_name("Rue 5: nord/sud"), portable_name("aux.tif"), portable_name("..")
+    ('Rue_5__nord_sud', '_aux.tif', '_')
+    """
+    name = re.sub(r"[^\w.-]", "_", text).rstrip(".")
+    return f"_{name}" if not name or _DEVICE.match(name) else name
+
+
+def path_of(href: str) -> str:
+    """Return the path that a file:// address means, with its drive on Windows; other texts as they are.
+
+    >>> path_of("file:///C:/maps/a%20b.tif"), path_of("file:///maps/a.tif"), path_of("a%20b.tif")
+    ('C:/maps/a b.tif', '/maps/a.tif', 'a%20b.tif')
+    """
+    if not href.lower().startswith("file://"):
+        return href
+    path = unquote(href[len("file://") :].removeprefix("localhost"))
+    return path.lstrip("/") if _DRIVE.match(path) else path
 
 
 def without_secrets(value: Any) -> Any:

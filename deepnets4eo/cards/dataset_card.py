@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -25,7 +25,8 @@ class SplitPart:
 def _check_inside(patterns: tuple[str, ...]) -> tuple[str, ...]:
     """Return the patterns; raise ValueError if a pattern leads out of the dataset's folder."""
     for pattern in patterns:
-        if is_remote(pattern) or PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
+        paths = (PurePosixPath(pattern), PureWindowsPath(pattern))  # a card is read on either system
+        if is_remote(pattern) or any(path.anchor or ".." in path.parts for path in paths):
             raise ValueError(f"{pattern} leads out of the dataset's folder; expected a path below it")
     return patterns
 

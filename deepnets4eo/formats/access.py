@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from deepnets4eo.errors import InputError
 
+SCHEME = re.compile(r"[A-Za-z0-9+.-]{2,}://")  # of two letters at least: C: is a disk
 TIMEOUT_S = 60  # without a byte, until an address is given up
 GDAL_LIMITS = {
     "GDAL_HTTP_CONNECTTIMEOUT": TIMEOUT_S,
@@ -75,8 +77,12 @@ def check_online(what: str) -> None:
 
 
 def is_remote(text: str) -> bool:
-    """Return whether a source is a URL or one of GDAL's virtual file systems, not a path."""
-    return "://" in text or text.startswith("/vsi")
+    """Return whether a source is a URL or one of GDAL's virtual file systems, not a path; C://maps is a path of Windows.
+
+    >>> is_remote("https://example.org/a.tif"), is_remote("C://maps/a.tif"), is_remote(r"C:\\maps\\a.tif")
+    (True, False, False)
+    """
+    return text.startswith("/vsi") or SCHEME.search(text) is not None
 
 
 def check_exist(sources: Iterable[str]) -> None:

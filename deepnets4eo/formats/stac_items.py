@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
-from deepnets4eo.addresses import name_of
+from deepnets4eo.addresses import name_of, path_of
 from deepnets4eo.errors import InputError, Reading, name_hint
 from deepnets4eo.formats.access import check_beside, is_remote
 from deepnets4eo.formats.web import Session, WebRequest, failure_text, is_web_address
@@ -90,7 +90,7 @@ class StacItem:
             str(asset["href"]),
             *(str(link["href"]) for link in others if isinstance(link, dict) and "href" in link),
         ]
-        return next(filter(self._can_read, listed), listed[0]).removeprefix("file://")
+        return path_of(next(filter(self._can_read, listed), listed[0]))
 
     def file_of(self, asset: Mapping[str, Any], remedy: str) -> Path:
         """Return the file of an asset of an item on this computer. Errors: InputError for an address, and, with the remedy, for a file elsewhere."""
@@ -101,7 +101,7 @@ class StacItem:
         if is_web_address(self._base):
             return is_web_address(urljoin(self._base, href))
         try:
-            path = href.removeprefix("file://")
+            path = path_of(href)
             return not is_remote(path) and (Path(self._base).parent / path).is_file()
         except (OSError, ValueError):
             return False

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 from xml.parsers import expat
 
+from deepnets4eo.addresses import portable_name
 from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.formats.databases import open_database, stored_integers
@@ -303,7 +304,7 @@ def _local(name: str, limit_bytes: int) -> Iterator[Path]:
     if address.scheme not in WebRequest.schemes:
         raise InputError(f"{name} is no address that vector files are read from: http(s) alone. Download it.")
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / (PurePosixPath(address.path).name or "downloaded")
+        path = Path(folder) / portable_name(PurePosixPath(address.path).name or "downloaded")
         try:
             download(name, path, lambda written: check_unpacked_size(Path(name), written, written, limit_bytes))
         except WebRequest.errors as error:

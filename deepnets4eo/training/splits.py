@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -19,6 +18,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.addresses import portable_name
 from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.cards import VOID, DatasetCard, SplitPart
 from deepnets4eo.errors import InputError
@@ -336,9 +336,9 @@ def write_split_maps(split: DataSplit[Any], out: Path) -> list[Path]:
 
 def _map_path(folder: Path, name: str, used: list[Path]) -> Path:
     """Return a file path named like the scene, with special characters of its name replaced."""
-    stem = re.sub(r"[^\w.-]", "_", name)
-    path = folder / f"{stem}.tif"
-    return folder / f"{stem}-{len(used)}.tif" if path in used else path
+    stem = portable_name(name)
+    taken = {path.name.lower() for path in used}  # disks of Windows and macOS take A.tif and a.tif for one file
+    return folder / (f"{stem}-{len(used)}.tif" if f"{stem}.tif".lower() in taken else f"{stem}.tif")
 
 
 def split_by_labels(scenes: Sequence[Any], data: DataSection) -> list[SceneSplit]:
