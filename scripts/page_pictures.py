@@ -1,4 +1,5 @@
-"""Make the pictures of pages in docs/images from the demo's city: the report, the review page and the click page (all SYNTHETIC).
+"""Make the pictures of pages in docs/images from the demo's city: the report, the review page and the click page (all SYNTHETIC),
+and the pictures of grades on the review page, in the assets of the package.
 
 Usage: python scripts/page_pictures.py [OUT]        docs/images by default
 
@@ -18,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from deepnets4eo.cli.main import main as run_command
@@ -27,19 +30,27 @@ from deepnets4eo.damage.review import ReviewServer
 from deepnets4eo.files import read_json, write_json
 from deepnets4eo.prediction import ClickReview, ClickServer, open_scene
 from deepnets4eo.segmenters import load_run
-from deepnets4eo.synthetic import City
+from deepnets4eo.synthetic import City, Event
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 KEYS = {grade: str(number) for number, grade in enumerate(GRADES, 1)}  # of the review page
 ANSWERS, LOOKS = 32, 60
 CLICKS = 5
+MEANINGS = Path(__file__).resolve().parents[1] / "deepnets4eo" / "damage" / "review" / "assets"
+GRADED_CITY = (7, 512, 0.25)  # seed, side in pixels, metres a pixel
+SHOWN = {
+    "minor-damage": "b00023",
+    "major-damage": "b00051",
+}  # looked at: one with missing tiles, one whose roof has fallen in
+HALF_PX, ENLARGED = 56, 3
 TAUGHT_MS = 120_000
 SETTLE_MS = 1000  # canvases draw after their images are there
 
 
 def make_pictures(out: Path, place: Path) -> None:
     """Run the demo in `place`, and photograph its report, a review of its map, and clicks on labels of its city."""
+    picture_grades(MEANINGS if out == IMAGES else out)
     demo = place / "demo"
     command("demo", "--out", str(demo))
     with sync_playwright() as playwright:
@@ -49,6 +60,22 @@ def make_pictures(out: Path, place: Path) -> None:
         photograph_clicks(browser, place, out / "click_page.png")
         browser.close()
     write_json(out / "pages.json", {"headline": read_json(demo / "damage" / "summary.json")["headline"]})
+
+
+def picture_grades(out: Path) -> None:
+    """Write a picture before and after of a building with minor and one with major damage (SYNTHETIC), for the review page."""
+    still = Event(damage_shares=(0.2, 0.4, 0.4, 0.0), shift_px=(0.0, 0.0), rotation_deg=0.0, scale=1.0)
+    city = City(*GRADED_CITY, event=still)
+    buildings = city.buildings.set_index("id")
+    for grade, name in SHOWN.items():
+        if buildings.damage[name] != grade:
+            raise RuntimeError(f"{name} has {buildings.damage[name]}, expected {grade}. Choose another building.")
+        middle = buildings.geometry[name].centroid
+        col, row = map(int, ~city.grid.affine * (middle.x, middle.y))
+        around = np.s_[:3, row - HALF_PX : row + HALF_PX, col - HALF_PX : col + HALF_PX]
+        pair = np.concatenate([date.image[around] for date in (city.pre, city.post)], axis=2)
+        image = Image.fromarray(np.ascontiguousarray(np.moveaxis(pair, 0, 2)))
+        image.resize((ENLARGED * image.width, ENLARGED * image.height)).save(out / f"{grade}.webp", quality=70)
 
 
 def command(*words: str) -> None:

@@ -104,3 +104,15 @@ def test_drawn_and_chosen_buildings_come_in_turn_and_the_page_says_what_they_sho
         assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
         rows = server.rows()
         assert sum(bool(row.answer) for name, row in rows if name.startswith("next-1-")) == 2
+
+
+def test_two_pictures_state_what_minor_and_major_mean(visit):
+    for options in (DESKTOP, {**PHONE, "viewport": {"width": 375, "height": 812}}):
+        page = visit(options)
+        meanings = page.locator("#meanings")
+        assert meanings.locator("img").first.is_hidden()
+        meanings.locator("summary").click()
+        assert meanings.locator("figcaption b").all_inner_texts() == ["Minor damage", "Major damage"]
+        page.wait_for_function("[...document.querySelectorAll('#grades img')].every((one) => one.naturalWidth > 300)")
+        assert "SYNTHETIC" in meanings.inner_text()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

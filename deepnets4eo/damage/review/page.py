@@ -18,6 +18,10 @@ OTHERS: dict[str, tuple[str, Any]] = {  # answers that are no grade, without a c
     CLOUD: ("Under cloud", None),
     CANNOT_TELL: ("Cannot tell", None),
 }
+MEANINGS = {  # of the two grades that are mistaken for one another; each has a picture in `assets`
+    GRADES[1]: "Single parts of the roof are missing or torn, such as tiles or sheets. The building keeps its shape.",
+    GRADES[2]: "A part of the roof or of a wall has fallen in, or new water or mud surrounds the building.",
+}
 
 
 class ReviewServer(SamplePage):
@@ -35,11 +39,13 @@ class ReviewServer(SamplePage):
         about = {
             "unit": "building", "round": self.rounds.size, "event": event.get("name"), "place": event.get("place"),
             "aligned": images.aligned, "synthetic": images.synthetic,
+            "meanings": [{"key": grade, "text": text} for grade, text in MEANINGS.items()],
             "dates": {role: event.get(f"date_{role}") for role in images.layers},
         }  # fmt: skip
         numbers = dict(zip(buildings["id"][visible], np.flatnonzero(visible).tolist(), strict=True))
         choices = {grade: (TITLES[grade], palette[grade]) for grade in GRADES} | OTHERS
         super().__init__(sample, images.layers, shapes.to_numpy(), numbers, choices, about, reviewer=reviewer)
+        self.assets |= {f"meanings/{grade}": (__package__, f"{grade}.webp") for grade in MEANINGS}
 
     def samples(self) -> dict[str, Path]:
         """Return the sample, and the files of chosen buildings."""

@@ -24,6 +24,7 @@ from deepnets4eo.outputs.safe_text import COLOURS
 HOST = "127.0.0.1"
 PORT = 8620  # where it is free, else any: a tunnel from another computer needs one that is known
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+PICTURES = {"webp": "image/webp"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -154,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path in self.server.assets:
             package, name = self.server.assets[path]
             body = (files(package) / "assets" / name).read_bytes()
-            return HTTPStatus.OK, TYPES[name.rpartition(".")[2]], body
+            return HTTPStatus.OK, (TYPES | PICTURES)[name.rpartition(".")[2]], body
         return self.server.get(path)
 
     def _body(self) -> dict[str, Any]:

@@ -15,9 +15,16 @@ async function start() {
   $("synthetic").hidden = !sample.synthetic;
   $("event").textContent = [sample.event, sample.place, sample.reviewer && `Reviewer: ${sample.reviewer}`].filter(Boolean).join(" · ");
   addChoices(sample.choices, keyOf, (choice) => inTurn(() => answer(choice.key)));
+  addMeanings(sample.meanings ?? []);
   at = Math.max(rows.findIndex((row) => !row.answer), 0);
   show();
   state();
+}
+
+// What answers mean that are mistaken for one another: a sentence and a picture, before and after, of each.
+function addMeanings(meanings) {
+  $("meanings").hidden = !meanings.length;
+  $("grades").append(...meanings.map(({ key, text }) => make("figure", {}, make("img", { src: `meanings/${key}`, alt: `A building before and after: ${titleOf(key).toLowerCase()}`, width: 672, height: 336 }), make("figcaption", {}, make("b", {}, titleOf(key)), ` ${text}`))));
 }
 
 // 1 to 9, and 0 for the last.
