@@ -23,7 +23,7 @@ POST ?=
 FOOTPRINTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-changed test-all static check durations golden docs notebooks qgis dist setup clean
+.PHONY: help demo test test-changed test-all static check durations golden docs pictures notebooks qgis dist setup clean
 
 help:
 	@echo "make demo   run the main job on a made-up miniature city and open with one line where to look"
@@ -33,6 +33,7 @@ help:
 	@echo "make test-all  everything: after the core suite kills, browsers, exports, the site: some 25 minutes more"
 	@echo "make check  ruff, mypy and the rules on names and wording, on changed files only: seconds"
 	@echo "make docs   the documentation site into site/, notebooks executed; open site/index.html, offline"
+	@echo "make pictures  the pictures of pages in docs/images, from the demo as it is now: some minutes, with Chromium (CHROMIUM=its path)"
 	@echo "make notebooks   only execute the notebooks of the documentation, within 3 minutes"
 	@echo "make qgis   the plugin for QGIS as a zip in dist/"
 	@echo "make dist   wheel, source, QGIS plugin and SBOM in dist/, checked and run in an empty environment"
@@ -77,6 +78,11 @@ golden: $(READY)
 docs: $(READY)
 	DEEPNETS4EO_NOTEBOOKS=true NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 	@echo "open site/index.html"
+
+# The site shows these pictures. They take minutes (the demo in full size, a review, a network taught by clicks), so the site does not wait for
+# them: a test compares the words of their headline with the demo's.
+pictures: $(READY)
+	$(BIN)/python scripts/page_pictures.py
 
 # The same notebooks without the site; fails at the first cell that fails, and beyond 3 minutes.
 notebooks: $(READY)

@@ -203,7 +203,9 @@ class _Zero:
 def host(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The plugin, imported with a made-up QGIS around PyQt6."""
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
-    gui = pytest.importorskip("PyQt6.QtGui", exc_type=ImportError)
+    gui = pytest.importorskip(
+        "PyQt6.QtGui", reason="PyQt6 is not installed: pip install -c constraints.txt PyQt6", exc_type=ImportError
+    )
     with zipfile.ZipFile(archive) as packed:
         packed.extractall(tmp_path)
     core = ModuleType("qgis.core")
@@ -239,6 +241,44 @@ def test_every_algorithm_is_made_in_a_host_of_qt_6(host: Any, verbs: dict[str, d
     assert change["min_area_m2"].named["type"].name == "Double"
     assert change["min_area_m2"].marks.name == "FlagAdvanced"
     assert type(provider.icon()).__module__ == "PyQt6.QtGui"
+
+
+def test_the_plugin_is_switched_on_and_off_in_a_host_of_qt_6(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of its modules are imported, and its icon is drawn without a screen."""
+    from PyQt6.QtCore import QSize
+    from PyQt6.QtWidgets import QApplication
+
+    package = host.__package__
+    for path in PLUGIN.glob("*.py"):
+        importlib.import_module(package if path.stem == "__init__" else f"{package}.{path.stem}")
+    providers: list[Any] = []
+    registry = SimpleNamespace(addProvider=providers.append, removeProvider=providers.remove)
+    core = sys.modules["qgis.core"]
+    monkeypatch.setattr(core.QgsApplication, "processingRegistry", lambda: registry, raising=False)
+    monkeypatch.setattr(host.Provider, "refreshAlgorithms", host.Provider.loadAlgorithms, raising=False)
+    settings: list[str] = []
+    config = SimpleNamespace(
+        settingIcons={}, addSetting=lambda one: settings.append(one.name), readSettings=lambda: None,
+        removeSetting=settings.remove,
+    )  # fmt: skip
+    monkeypatch.setattr(host, "ProcessingConfig", config)
+    monkeypatch.setattr(host, "Setting", type("Setting", (), {"FILE": "file", "__init__": _keep_name}))
+    plugin = sys.modules[package].classFactory(None)
+    plugin.initGui()
+    (provider,) = providers
+    assert provider.load()
+    assert len(provider.kept) > 14
+    assert settings == [host.SETTING]
+    screen = QApplication.instance() or QApplication([])  # kept: without it Qt ends the process
+    assert screen.platformName() == "offscreen"
+    assert config.settingIcons["deepnets4eo"].pixmap(QSize(24, 24)).toImage().pixelColor(12, 12).alpha() > 0
+    provider.unload()
+    plugin.unload()
+    assert (providers, settings) == ([], [])
+
+
+def _keep_name(setting: Any, group: str, name: str, *words: Any, **named: Any) -> None:
+    setting.name = name
 
 
 def test_the_plugin_names_enumerations_in_full_and_imports_qt_through_qgis() -> None:
