@@ -19,7 +19,7 @@ from deepnets4eo.processor import fastest_precision
 from deepnets4eo.system import cores
 
 PRECISIONS = ("float32", "bfloat16", "float16")
-TORCH, OPENVINO = RUNTIMES = ("torch", "openvino")
+TORCH, OPENVINO, INT8 = RUNTIMES = ("torch", "openvino", "onnx-int8")
 CHOICES = "Choose auto, cpu, cuda or cuda:N."
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # names and numbers of glibc's malloc.h
 KEPT_HEAP = 128 << 20, 1 << 30  # largest block from the heap, free bytes that stay at its end
@@ -35,6 +35,25 @@ class Compute:
     precision: str = "float32"
     threads: int = 1
     runtime: str = TORCH
+
+    @property
+    def arithmetic(self) -> str:
+        """Return the type of the numbers that a network is computed in that has weights for the runtime."""
+        return "int8" if self.by_int8 else self.precision
+
+    @property
+    def by_torch(self) -> bool:
+        """Return whether PyTorch computes all networks."""
+        return self.runtime == TORCH
+
+    @property
+    def by_int8(self) -> bool:
+        """Return whether ONNX Runtime computes the networks that have int8 weights."""
+        return self.runtime == INT8
+
+    def with_int8(self, used: bool) -> Compute:
+        """Return the same by int8 weights, or all by PyTorch."""
+        return replace(self, runtime=INT8 if used else TORCH)
 
     def to_dict(self) -> dict[str, str | int]:
         """Plain values for progress files and manifests."""
@@ -62,14 +81,19 @@ def choose(
 ) -> Compute:
     """Choose a device ("auto": CUDA if available), a precision ("auto": as `fastest_precision`, or what a GPU has matrix units for) and threads.
 
-    runtime : "openvino" computes networks in float32 on the CPU; "auto" is PyTorch, which shipped networks were measured to be as fast with.
+    runtime : "openvino" computes networks in float32 on the CPU, "onnx-int8" those with int8 weights by these and others by PyTorch;
+    "auto" is PyTorch, unless the caller measures int8 weights.
     Raises InputError for what this machine does not have; MissingExtraError for CUDA and bfloat16 without PyTorch, and for runtimes.
 
     >>> choose("cpu", "float32", threads=2)
     Compute(device='cpu', precision='float32', threads=2, runtime='torch')
     """
     if runtime not in ("auto", *RUNTIMES):
-        raise InputError(f"runtime {runtime!r} is unknown. Choose auto, {TORCH} or {OPENVINO}.")
+        raise InputError(f"runtime {runtime!r} is unknown. Choose auto, {', '.join(RUNTIMES[:-1])} or {INT8}.")
+    if runtime == INT8:
+        if device not in ("auto", "cpu"):
+            raise InputError(f"runtime {INT8} computes on the CPU, not on {device}. Leave out --device or --runtime.")
+        return _choose_hardware("cpu", precision, threads).with_int8(True)
     if runtime != OPENVINO:
         return _choose_hardware(device, precision, threads)
     if device not in ("auto", "cpu") or precision not in ("auto", "float32"):

@@ -22,7 +22,6 @@ EXTRAS = {
     "huggingface_hub": "deep",
     "onnx": "onnx",
     "onnx_ir": "onnx",
-    "onnxruntime": "onnx",
     "onnxscript": "onnx",
     "dask": "dask",
     "distributed": "dask",

@@ -49,7 +49,9 @@ OnDevice: TypeAlias = Annotated[str, option("auto, cpu or cuda.", RESOURCES)]
 InPrecision: TypeAlias = Annotated[str, option("auto, float32, bfloat16 or float16 (GPU).", RESOURCES)]
 ByRuntime: TypeAlias = Annotated[
     str,
-    option("What computes networks on a CPU: torch, openvino, or auto, the faster one that is installed.", RESOURCES),
+    option(
+        "What computes networks on a CPU: torch, openvino, onnx-int8 (int8 weights), or auto, measured once.", RESOURCES
+    ),
 ]
 
 

@@ -6,9 +6,11 @@ No flag answers this: with AVX512-BF16, bfloat16 was 1.7 times slower than float
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import os
 import platform
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -30,14 +32,22 @@ def fastest_precision() -> str:
 
     Takes .1 s the first time on a processor, then reads the answer from the user's folder of caches.
     """
-    file, key = cache_folder() / FILE, _identity()
-    kept = _read(file)
-    seconds = kept.get(key)
-    if seconds is None:
-        seconds = time_convolution()
-        with suppress(DeepNets4EOError, OSError):  # a folder that is read-only: measured again the next time
-            write_json(file, kept | {key: seconds})
+    seconds = kept_measurement(FILE, "", PRECISIONS, lambda: time_convolution())
     return "bfloat16" if seconds["float32"] >= MIN_GAIN * seconds["bfloat16"] else "float32"
+
+
+def kept_measurement(
+    name: str, subject: str, values: Sequence[str], measure: Callable[[], dict[str, float]]
+) -> dict[str, float]:
+    """Return the values of a subject that a file of the user's caches keeps for this processor, else measure and keep them."""
+    file, key = cache_folder() / name, ", ".join(filter(None, (_identity(), subject)))
+    kept = _read(file, values)
+    measured = kept.get(key)
+    if measured is None:
+        measured = measure()
+        with suppress(DeepNets4EOError, OSError):  # a folder that is read-only: measured again the next time
+            write_json(file, kept | {key: measured})
+    return measured
 
 
 def time_convolution() -> dict[str, float]:
@@ -71,12 +81,10 @@ def cache_folder() -> Path:
 
 
 def _identity() -> str:
-    """Return the processor model, a hash of its flags and the versions of toolbox and PyTorch."""
-    import torch
-
+    """Return the processor model, a hash of its flags and the versions of toolbox and PyTorch, which is not loaded for it."""
     model, flags = processor_model()
     short = hashlib.sha256(flags.encode()).hexdigest()[:8]
-    return f"{model}, flags {short}, deepnets4eo {__version__}, torch {torch.__version__}"
+    return f"{model}, flags {short}, deepnets4eo {__version__}, torch {importlib.metadata.version('torch')}"
 
 
 def processor_model() -> tuple[str, str]:
@@ -90,13 +98,10 @@ def processor_model() -> tuple[str, str]:
     return model, lines.get("flags") or lines.get("Features", "")
 
 
-def _read(file: Path) -> dict[str, dict[str, float]]:
+def _read(file: Path, names: Sequence[str]) -> dict[str, dict[str, float]]:
     """Return the kept measurements that are whole; {} without the file."""
     try:
         values = read_json(file)
-        return {
-            str(key): {precision: float(seconds[precision]) for precision in PRECISIONS}
-            for key, seconds in values.items()
-        }
+        return {str(key): {name: float(measured[name]) for name in names} for key, measured in values.items()}
     except (DeepNets4EOError, OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}

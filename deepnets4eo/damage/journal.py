@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 KINDS = (FootprintAlignment, RegistrationQuality, Registration, Phrase)
-PRECISION = "precision"  # block of the journal
+PRECISION, RUNTIME = "precision", "runtime"  # blocks of the journal
 NO_SHAPE = {"workers"}  # settings that do not shape the result
 
 
@@ -38,7 +38,7 @@ def damage_journal(scratch: Path | None, inputs: Inputs, settings: Settings) -> 
 
 
 def with_precision(settings: Settings, journal: Journal) -> Settings:
-    """Return settings that name the precision of the default networks, measured by the first process of the job.
+    """Return settings that name precision and runtime of the default networks, measured by the first process of the job.
 
     A job that goes on, and its parts on other computers, so compute the same bits. With a run, auto is float32.
     """
@@ -49,7 +49,10 @@ def with_precision(settings: Settings, journal: Journal) -> Settings:
     if not settings.network:
         return settings
     precision: Any = journal.agree(PRECISION, lambda: choose(settings.device).precision)
-    return replace(settings, precision=precision)
+    runtime: Any = settings.runtime
+    if runtime == "auto":
+        runtime = journal.agree(RUNTIME, lambda: grader.shipped_runtime(settings.device))
+    return replace(settings, precision=precision, runtime=runtime)
 
 
 def labels_file(scratch: Path, run: str, image: Layer) -> Path:

@@ -15,7 +15,7 @@ INPUTS = "Inputs"
 NOT_SOUGHT = "none"  # value of `water`
 DECISION = "Decision"
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
-Runtime = Literal["auto", "torch", "openvino"]
+Runtime = Literal["auto", "torch", "openvino", "onnx-int8"]
 
 
 @option_group
@@ -97,7 +97,9 @@ class Settings:
     ] = "auto"
     runtime: Annotated[
         Runtime,
-        key("What computes networks on a CPU in float32: torch or openvino; auto is torch."),
+        key(
+            "What computes networks on a CPU: torch, openvino (float32) or onnx-int8 (int8 weights); auto measures int8."
+        ),
     ] = "auto"
     seed: Annotated[int, Field(ge=0)] = 0
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from deepnets4eo.cards import Legend
-from deepnets4eo.device import TORCH
 from deepnets4eo.prediction.begun_parts import computed_by, journals_of
 from deepnets4eo.prediction.checks import check_complete, finished_compute, is_complete, output_paths
 from deepnets4eo.prediction.label_task import LabelTask
@@ -47,8 +46,8 @@ def describe(run: Run, scene: Scene, options: PredictOptions, out: str | Path | 
     text = (
         f"{scene.shape[0]} x {scene.shape[1]} px, {len(lattice)} tiles of {lattice.tiling.tile_px} px "
         f"({lattice.tiling.blending if lattice.tiling.blends else 'crop'}, step {lattice.tiling.stride_px} px), {_describe_legend(legend)}, "
-        f"on {compute.device} in {compute.precision} with {compute.threads} threads"
-        f"{'' if compute.runtime == TORCH else f' by {compute.runtime}'}"
+        f"on {compute.device} in {compute.arithmetic} with {compute.threads} threads"
+        f"{'' if compute.by_torch else f' by {compute.runtime}'}"
     ) + (f"; {prepared}" if str(prepared) else "")
     if out is None:
         return text

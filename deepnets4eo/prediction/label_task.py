@@ -71,7 +71,7 @@ class LabelTask(NamedTuple):
         return (
             tags
             | ({SYNTHETIC: "; ".join(sorted(made))} if made else {})
-            | {PredictedMap.precision_tag: plan.compute.precision}
+            | {PredictedMap.precision_tag: plan.compute.arithmetic}
         )
 
     @property

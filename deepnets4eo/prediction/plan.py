@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from deepnets4eo.device import TORCH, Compute, choose
+from deepnets4eo.device import Compute, choose
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.withheld import PredictedMap
 from deepnets4eo.prediction.memory import batch_size
@@ -45,6 +45,11 @@ def make_plan(segmenter: Segmenter, scene: Scene, options: PredictOptions, begun
     )
     if without_networks:
         compute = replace(compute, precision=PredictedMap.scored_in)
+    int8 = getattr(segmenter, "int8", None)
+    if runtime == "auto" and options.precision == "auto" and not exact and not begun and compute.device == "cpu":
+        compute = compute.with_int8(int8 is not None and int8.is_faster)
+    elif compute.by_int8 and int8 is None:  # the job has several networks, and this one no such weights
+        compute = compute.with_int8(False)
     lattice = Lattice(scene.shape, _tiling(segmenter, options, scene.shape))
     _check_runtime(compute, segmenter)
     together = options.batch_tiles or begun.get("batch_tiles")
@@ -59,7 +64,7 @@ def _precision(options: PredictOptions, begun: Mapping[str, Any]) -> str:
 
 def _check_runtime(compute: Compute, segmenter: Segmenter) -> None:
     """Raise InputError if the runtime cannot compute the segmenter."""
-    if compute.runtime != TORCH and not getattr(segmenter, "compiles", False):
+    if not compute.by_torch and not compute.by_int8 and not getattr(segmenter, "compiles", False):
         raise InputError(
             f"--runtime {compute.runtime} is for networks that label whole tiles; the run is of the kind {segmenter.kind!r}, whose passes "
             "or patches PyTorch computes. Leave it out."

@@ -66,8 +66,9 @@ def window_scalers(segmenter: Segmenter) -> list[WindowScaler]:
         layers = [window_scalers(member) for member in members]
         kinds = {of_member[0].unscaled_bands if of_member else None for of_member in layers}
         return [layer for of_member in layers for layer in of_member] if len(kinds) == 1 and None not in kinds else []
-    module = getattr(segmenter, "module", None)
-    return [] if module is None else [layer for layer in module.modules() if hasattr(layer, "scaled_beforehand")]
+    module, int8 = (getattr(segmenter, name, None) for name in ("module", "int8"))
+    own = [] if module is None else [layer for layer in module.modules() if hasattr(layer, "scaled_beforehand")]
+    return own if int8 is None or not own else [*own, int8]
 
 
 @contextmanager

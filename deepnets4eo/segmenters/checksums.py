@@ -67,6 +67,11 @@ class RunFolder:
         return Path(self.path) / "weights.safetensors"
 
     @property
+    def int8_weights(self) -> Path:
+        """Return the graph of the network in 8-bit integers, for processors."""
+        return Path(self.path) / "weights.int8.onnx"
+
+    @property
     def hub_weights(self) -> Path:
         """Return the weights in a folder for Hugging Face."""
         return Path(self.path) / "model.safetensors"

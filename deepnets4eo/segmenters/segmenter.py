@@ -28,6 +28,7 @@ from deepnets4eo.tiling import Tiling, best_class, map_classes, probabilities
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from deepnets4eo.segmenters.int8_network import Int8Network
     from deepnets4eo.segmenters.openvino_runtime import CompiledNetwork
 
 
@@ -135,6 +136,7 @@ class NetworkSegmenter:
         self.module = (create_from_spec(self.network) if module is None else module).eval()
         self.tiling = with_context(tiling, self.module)
         self.compiled: CompiledNetwork | None = None
+        self.int8: Int8Network | None = None
         self.to(Compute())
 
     @property
@@ -149,6 +151,9 @@ class NetworkSegmenter:
 
     def predict_raw(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Logits, (N, K, h, w) float32."""
+        int8 = self.int8
+        if int8 is not None and self._uses(int8) and batch.shape[1] == int8.facts.channels:
+            return int8.logits(batch, margin_px=margin_px)
         return np.asarray(self.device_scores(batch, margin_px=margin_px).cpu().numpy())
 
     def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
@@ -160,9 +165,10 @@ class NetworkSegmenter:
         """Predict class indices of the best logits, (N, h, w) uint8; on the device if that is faster."""
         import torch
 
-        logits = self._logits(batch, margin_px)[:, : self.legend.num_classes]
+        count = self.legend.num_classes
         if self.compute.device == "cpu":  # torch's argmax takes up to ten times as long
-            return np.stack([best_class(image) for image in logits.float().numpy()])
+            return np.stack([best_class(image[:count]) for image in self.predict_raw(batch, margin_px=margin_px)])
+        logits = self._logits(batch, margin_px)[:, :count]
         return np.asarray(logits.argmax(dim=1).to(torch.uint8).cpu().numpy())
 
     def device_scores(self, batch: Batch, *, margin_px: int = 0) -> Tensor:
@@ -229,6 +235,10 @@ class NetworkSegmenter:
         except RuntimeError as error:
             raise RunError(f"{path} does not belong to the network {segmenter.network}: {error}") from error
         return segmenter
+
+    def _uses(self, int8: Int8Network) -> bool:
+        """Return whether int8 weights are chosen, and of the module as it is now."""
+        return self.compute.by_int8 and int8.module is self.module
 
     def _logits(self, batch: Batch, margin_px: int) -> Tensor:
         import torch

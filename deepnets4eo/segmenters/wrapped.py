@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from deepnets4eo.cards import Legend
 from deepnets4eo.device import Compute
@@ -15,6 +15,9 @@ from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import segmenter_kind
 from deepnets4eo.segmenters.segmenter import ProbabilitySegmenter, Segmenter
 from deepnets4eo.tiling import Tiling
+
+if TYPE_CHECKING:
+    from deepnets4eo.segmenters.int8_network import Int8Network
 
 
 class WrappedSegmenter(ProbabilitySegmenter):
@@ -40,6 +43,12 @@ class WrappedSegmenter(ProbabilitySegmenter):
     def compiles(self) -> bool:
         """Return whether runtimes other than PyTorch can compute a network inside."""
         return any(getattr(member, "compiles", False) for member in self.members)
+
+    @property
+    def int8(self) -> Int8Network | None:
+        """Return the first int8 weights if all networks inside have them; all are of one architecture and are computed alike."""
+        inside = [getattr(member, "int8", None) for member in self.members]
+        return inside[0] if self.compiles and None not in inside else None
 
     def to(self, compute: Compute) -> None:
         """Move the segmenters inside to a device and precision; what is done around them stays on the CPU."""

@@ -190,6 +190,15 @@ def shipped_folder() -> Path | None:
     return shipped_run(SHIPPED)
 
 
+def shipped_runtime(device: str) -> str:
+    """Return the runtime that this processor computes the shipped network faster with; on a GPU and without weights, PyTorch."""
+    folder, chosen = shipped_folder(), choose(device)
+    if folder is None or chosen.device != "cpu":
+        return chosen.runtime
+    int8 = getattr(load_run(folder).segmenter, "int8", None)
+    return chosen.with_int8(int8 is not None and int8.is_faster).runtime
+
+
 def open_shipped(
     device: str = "auto", precision: str = "auto", runtime: str = "torch"
 ) -> tuple[NetworkGrader | None, Finding | None]:

@@ -1,0 +1,182 @@
+"""Weights of 8-bit integers of a shipped run, computed by ONNX Runtime on processors; works without PyTorch.
+
+A graph takes images that are scaled already by their own values, so that prediction can scale whole scenes beforehand. Whether it is
+used follows from a measurement on this processor, of the network itself: its time, and how far its logits are from float32.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deepnets4eo.arrays import Batch, FloatImage
+from deepnets4eo.device import choose
+from deepnets4eo.errors import RunError
+from deepnets4eo.files import sha256
+from deepnets4eo.processor import kept_measurement
+from deepnets4eo.system import cores
+
+if TYPE_CHECKING:
+    from torch import nn
+
+INPUT, OUTPUT, FACTS = "image", "logits", "deepnets4eo"  # of a graph: names, and the entry of its metadata
+STRIDE_PX = 32  # multiple of the sides of a graph's images
+FILE = "int8.json"  # of the caches: measurements
+MIN_GAIN = 1.25  # of the whole network; int8 has fewer digits
+SIDE_PX, ROUNDS = 192, 3  # of the image that is timed; the fastest round counts
+# Of the logits' deviation, the mean difference from float32. Measured 0.02 to 0.03 with exact sums (AVX512-VNNI); processors
+# without such instructions may cut off sums of two products at 16 bits.
+MAX_DIFFERENCE = 0.1
+
+
+@dataclass(frozen=True)
+class InputFacts:
+    """Facts of a graph on how it takes images.
+
+    Parameters
+    ----------
+    channels : bands of all dates together
+    dates : images of one place, which are scaled one by one
+    unscaled_bands : last bands of a date that are not scaled
+    min_spread : added to the spread that the others are divided by
+    """
+
+    channels: int
+    dates: int = 1
+    unscaled_bands: int = 0
+    min_spread: float = 0.0
+
+    def to_dict(self) -> dict[str, float]:
+        """Return plain values for the metadata of a graph."""
+        return asdict(self)
+
+    def prepare(self, batch: Batch, *, scaled_beforehand: bool = False) -> FloatImage:
+        """Return (N, C, h', w') with sides that are multiples of 32, edges repeated, and each date scaled by its own values."""
+        below, right = (-side % STRIDE_PX for side in batch.shape[2:])
+        image = np.pad(batch, ((0, 0), (0, 0), (0, below), (0, right)), mode="edge").astype(np.float32, copy=False)
+        if scaled_beforehand:
+            return image
+        bands = self.channels // self.dates
+        for first in range(0, self.channels, bands):
+            scaled = image[:, first : first + bands - self.unscaled_bands]
+            centred = scaled - scaled.mean(axis=(2, 3), keepdims=True)
+            spread = np.sqrt(np.square(centred).mean(axis=(1, 2, 3), keepdims=True))
+            scaled[...] = centred / (spread + np.float32(self.min_spread))
+        return image
+
+
+class Int8Network:
+    """The graph of a run's `weights.int8.onnx`; like the first layer of its network, it leaves images that are `scaled_beforehand`.
+
+    file : the graph; module : the network whose weights became it
+    """
+
+    scaled_beforehand = False
+
+    def __init__(self, file: Path, module: nn.Module | None = None) -> None:
+        self.file, self.module = file, module
+
+    @cached_property
+    def facts(self) -> InputFacts:
+        """Return how the graph takes images. Errors: RunError."""
+        try:
+            return InputFacts(**json.loads(_session(self.file, 1).get_modelmeta().custom_metadata_map[FACTS]))
+        except (KeyError, ValueError, TypeError) as error:
+            raise RunError(f"{self.file} does not describe its images ({error!r}). Copy the run again.") from error
+
+    @property
+    def unscaled_bands(self) -> int:
+        """Return how many of the last bands are not scaled."""
+        return self.facts.unscaled_bands
+
+    def logits(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
+        """Return logits (N, K, h − 2 margin, w − 2 margin) float32 of prepared images; each image is computed by itself."""
+        height, width = batch.shape[2:]
+        session = _session(self.file, _threads())
+        images = self.facts.prepare(batch, scaled_beforehand=self.scaled_beforehand)
+        inner = (slice(margin_px, height - margin_px), slice(margin_px, width - margin_px))
+        return np.stack([session.run([OUTPUT], {INPUT: image[None]})[0][0][(slice(None), *inner)] for image in images])
+
+    @property
+    def is_faster(self) -> bool:
+        """Return whether this processor computes the graph at least 1.25 times as fast as PyTorch the network, with nearly its logits.
+
+        Takes about a second the first time on a processor, then reads the answer from the user's folder of caches.
+        """
+        runtime = importlib.metadata.version("onnxruntime")
+        key = f"onnxruntime {runtime}, weights {sha256(self.file)[:8]}"
+        kept = kept_measurement(FILE, key, ("torch", "int8", "difference"), self._measure)
+        return kept["torch"] >= MIN_GAIN * kept["int8"] and kept["difference"] <= MAX_DIFFERENCE
+
+    def _measure(self) -> dict[str, float]:
+        """Return the seconds of processor time on one thread of PyTorch in its faster precision and of the graph, and the difference of logits."""
+        import copy
+
+        import torch
+
+        if self.module is None:
+            raise RunError(f"{self.file} has no network to be compared with. Copy the run again.")
+        image = _smooth_image(self.facts.channels)
+        exact, fast = (
+            copy.deepcopy(self.module).to(dtype) for dtype in (torch.float32, getattr(torch, choose("cpu").precision))
+        )
+        pixels = torch.from_numpy(image).to(memory_format=torch.channels_last)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with torch.inference_mode():
+                expected = exact(pixels).numpy()
+                by_torch = _fastest(lambda: fast(pixels.to(next(fast.parameters()).dtype)))
+            by_graph = _fastest(lambda: self.logits(image))
+            difference = float(np.abs(self.logits(image) - expected).mean() / expected.std())
+        finally:
+            torch.set_num_threads(threads)
+        return {"torch": by_torch, "int8": by_graph, "difference": round(difference, 4)}
+
+
+def _fastest(work: Callable[[], object]) -> float:
+    """Return the seconds of this thread's processor time that work takes, the minimum of some rounds after the first."""
+    seconds = []
+    for _ in range(ROUNDS + 1):
+        started = time.thread_time()
+        work()
+        seconds.append(time.thread_time() - started)
+    return round(min(seconds[1:]), 6)
+
+
+def _threads() -> int:
+    """Return the threads that PyTorch uses, if it is loaded; else one per core that the process may use."""
+    torch = sys.modules.get("torch")
+    return cores() if torch is None else int(torch.get_num_threads())
+
+
+@lru_cache(maxsize=8)
+def _session(file: Path, threads: int) -> Any:
+    """Return the session of a graph. Errors: RunError if ONNX Runtime does not read it."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads that wait take no processor time
+    try:
+        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors have no common base
+        reason = str(error).splitlines()[0]
+        raise RunError(
+            f"{file} cannot be read by ONNX Runtime {onnxruntime.__version__}: {reason}. Copy the run again."
+        ) from error
+
+
+def _smooth_image(channels: int) -> FloatImage:
+    """Return (1, C, 192, 192) random values whose neighbours are similar; the same every time."""
+    coarse = np.random.default_rng(0).standard_normal((1, channels, SIDE_PX // 8, SIDE_PX // 8)).astype(np.float32)
+    return np.repeat(np.repeat(coarse, 8, axis=2), 8, axis=3)

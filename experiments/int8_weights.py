@@ -1,0 +1,168 @@
+"""Write the int8 weights of a shipped run with which ONNX Runtime computes its network on processors.
+
+Usage: python experiments/int8_weights.py MODEL [--out FILE] [--pairs 14]
+
+MODEL is the folder of a run whose network is the damage network or the light U-Net, e.g. models/damage-network. Its weights
+become a graph of 8-bit integers (static quantisation, QDQ, one scale per channel of weights, smallest and largest values of
+activations); the first and the last convolution stay in float32. The scales of activations are measured on SYNTHETIC pairs:
+places of the miniature world in turn, and 4 suburbs of the miniature city, of seed 77. Without
+--out the file is written into the run, whose card then seals it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+import torch.nn.functional as F
+from script import plain_errors
+from torch import Tensor, nn
+from world.damage_pairs import city_pairs, places_in_turn
+
+from deepnets4eo.arrays import FloatImage
+from deepnets4eo.damage.network import DamageNet
+from deepnets4eo.errors import InputError
+from deepnets4eo.segmenters import AnySize, NetworkSegmenter, RunFolder, load_run, open_sealed, seal
+from deepnets4eo.segmenters.int8_network import FACTS, INPUT, OUTPUT, InputFacts, Int8Network
+
+SEED, SIDE_PX = 77, 512  # of the pairs
+CITIES = 4  # of the pairs
+OPSET = 17
+QUANTISED = ("Conv", "Concat", "Resize", "MaxPool", "Add")  # operations that take and return integers
+WORLD = Path(__file__).with_name("world")
+
+
+class PlainBlock(nn.Module):
+    """A block of the decoder as convolutions of doubled pixels, which have integer kernels; transposed ones have none."""
+
+    def __init__(self, block: Any) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = block.conv1, block.conv2
+
+    def forward(self, maps: Tensor, skip: Tensor) -> Tensor:
+        """(N, C, H / 2, W / 2) and (N, C', H, W) → (N, after, H, W)."""
+        doubled = F.interpolate(maps, scale_factor=2.0, mode="nearest")
+        return torch.as_tensor(self.conv2(self.conv1(torch.cat([doubled, skip], dim=1))))
+
+
+class PairGraph(nn.Module):
+    """The damage network for one pair: (1, 2 C, H, W) → logits (1, K, H, W)."""
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.bands, self.twin, self.head = network.bands, network.twin, network.head
+
+    def forward(self, dates: Tensor) -> Tensor:
+        """Return the logits of the pair."""
+        maps = self.twin(torch.cat([dates[:, : self.bands], dates[:, self.bands :]]))
+        pre, post = maps[:1], maps[1:]
+        logits = self.head(torch.cat([pre, post, (pre - post).abs()], dim=1))
+        return F.interpolate(logits, scale_factor=2.0, mode="nearest")
+
+
+def plain_graph(network: nn.Module) -> tuple[nn.Module, InputFacts]:
+    """Return a copy of the network without what integers cannot compute, of images that are scaled already. Errors: InputError."""
+    module: Any = copy.deepcopy(network).eval().float()
+    dates = 2 if isinstance(module, DamageNet) else 1
+    unet = module.twin if dates == 2 else module
+    first: Any = getattr(getattr(unet, "encoder", None), "conv1", None)
+    if not hasattr(first, "scaled_beforehand"):
+        raise InputError(
+            f"the run has a {type(network).__name__}; expected the damage network or the light U-Net with a ResNet."
+        )
+    first.scaled_beforehand = True
+    unet.decoder.blocks = nn.ModuleList(PlainBlock(block) for block in unet.decoder.blocks)
+    facts = InputFacts(dates * first.in_channels, dates, first.unscaled_bands, AnySize.min_spread)
+    return (PairGraph(module) if dates == 2 else module).eval(), facts
+
+
+def calibration_images(segmenter: NetworkSegmenter, facts: InputFacts, pairs: int) -> Iterator[FloatImage]:
+    """Yield images (C, h, w) as the graph takes them, of SYNTHETIC pairs."""
+    styles, hazards = (sorted(path.stem for path in (WORLD / kind).glob("*.yaml")) for kind in ("styles", "hazards"))
+    world = places_in_turn(SEED, pairs - CITIES, SIDE_PX, styles, hazards)
+    for pair in (*world, *islice(city_pairs((SEED,), SIDE_PX), CITIES)):
+        images = [np.asarray(image, np.float32)[:3] for image in (pair.pre, pair.post)][-facts.dates :]
+        sample = dict(zip(segmenter.inputs.names, images, strict=True))
+        prepared = segmenter.inputs.prepare(sample | {"valid": np.ones(images[0].shape[1:], bool)})
+        yield facts.prepare(prepared[None])[0]
+
+
+def quantise(segmenter: NetworkSegmenter, out: Path, pairs: int) -> None:
+    """Write the graph of integers of a segmenter's network."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    module, facts = plain_graph(segmenter.module)
+    images = list(calibration_images(segmenter, facts, pairs))
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.images = iter(images)
+
+        def get_next(self) -> dict[str, FloatImage] | None:
+            image = next(self.images, None)
+            return None if image is None else {INPUT: image[None]}
+
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "float32.onnx"
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the tracer, on sizes that stay
+            torch.onnx.export(
+                module, (torch.from_numpy(images[0][None]),), str(plain), opset_version=OPSET, dynamo=False, input_names=[INPUT],
+                output_names=[OUTPUT], dynamic_axes={name: {2: "height", 3: "width"} for name in (INPUT, OUTPUT)},
+            )  # fmt: skip
+        convolutions = [node.name for node in onnx.load(plain).graph.node if node.op_type == "Conv"]
+        last = onnx.load(plain).graph.node[-1].name  # doubles the logits
+        quantize_static(
+            plain, out, Reader(), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8, op_types_to_quantize=QUANTISED, nodes_to_exclude=[convolutions[0], convolutions[-1], last],
+        )  # fmt: skip
+    graph = onnx.load(out)
+    onnx.helper.set_model_props(graph, {FACTS: json.dumps(facts.to_dict())})
+    onnx.save(graph, out)
+
+
+def compare(segmenter: NetworkSegmenter, file: Path) -> float:
+    """Return the mean difference of logits from float32 on a pair of another seed, as a share of their standard deviation."""
+    network, facts = Int8Network(file), plain_graph(segmenter.module)[1]
+    images = calibration_images(segmenter, facts, CITIES + 1)
+    next(images)
+    batch = next(images)[None]
+    exact = segmenter.predict_raw(batch)
+    return float(np.abs(network.logits(batch) - exact).mean() / exact.std())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the weights."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, help="folder of the run")
+    parser.add_argument(
+        "--out", type=Path, help="the file; by default weights.int8.onnx of the run, sealed by its card"
+    )
+    parser.add_argument("--pairs", type=int, default=14, help="SYNTHETIC pairs that are measured")
+    options = parser.parse_args(arguments)
+    run = load_run(options.model)
+    if not isinstance(run.segmenter, NetworkSegmenter):
+        raise InputError(f"{options.model} has a segmenter of kind {run.segmenter.kind!r}; expected a network.")
+    file = RunFolder(options.model).int8_weights if options.out is None else options.out
+    quantise(run.segmenter, file, options.pairs)
+    if options.out is None:
+        card = open_sealed(options.model)
+        seal(options.model, card, dict.fromkeys([*card["files"], file.name]))
+    print(
+        f"{file}: {file.stat().st_size / 1e6:.2f} MB; mean difference of logits {compare(run.segmenter, file):.3f} of their deviation"
+    )
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()

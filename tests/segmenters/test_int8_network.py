@@ -1,0 +1,167 @@
+"""Int8 weights of shipped networks: close to float32, taken only if measured as faster, the same for all of a job."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from refusals import raises_naming
+from small_segmenters import SCENE, deep_network
+
+from deepnets4eo.cards import ShippedModel
+from deepnets4eo.damage import Settings
+from deepnets4eo.damage.journal import with_precision
+from deepnets4eo.damage.network import grader
+from deepnets4eo.device import Compute, choose
+from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.jobs import Journal
+from deepnets4eo.prediction import PredictOptions
+from deepnets4eo.prediction.plan import make_plan
+from deepnets4eo.segmenters import RunFolder, load_run, window_scalers
+from deepnets4eo.segmenters.int8_network import MAX_DIFFERENCE, Int8Network
+from deepnets4eo.segmenters.run import save_run
+
+pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+
+FOLDER = ShippedModel("damage-network").folder
+BY_INT8, BY_TORCH = Compute(runtime="onnx-int8"), Compute()
+FAST, SLOW, FAR = ({"torch": 0.067, "int8": 0.031, "difference": 0.023}, {"torch": 0.067, "int8": 0.06, "difference": 0.023},
+                   {"torch": 0.067, "int8": 0.031, "difference": 0.4})  # fmt: skip
+
+
+def smooth_pair(height=75, width=130):
+    """Return a pair (1, 6, h, w) of random values whose neighbours are similar."""
+    coarse = np.random.default_rng(4).standard_normal((1, 6, height // 5 + 1, width // 5 + 1)).astype(np.float32)
+    return coarse.repeat(5, axis=2).repeat(5, axis=3)[:, :, :height, :width]
+
+
+@pytest.fixture
+def measured(monkeypatch, tmp_path):
+    """Put the caches into an empty folder and count measurements, whose answers are given."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    calls = []
+
+    def answer(values):
+        monkeypatch.setattr(Int8Network, "_measure", lambda self: calls.append(self.file) or values)
+
+    return answer, calls
+
+
+@pytest.mark.parametrize("beforehand", [False, True])
+def test_logits_are_nearly_those_of_float32_on_tiles_of_any_size(beforehand):
+    segmenter, pair = load_run(FOLDER).segmenter, smooth_pair()
+    for layer in window_scalers(segmenter):
+        layer.scaled_beforehand = beforehand
+    exact = segmenter.predict_raw(pair, margin_px=8)
+    segmenter.to(BY_INT8)
+    logits, classes = segmenter.predict_raw(pair, margin_px=8), segmenter.predict_classes(pair, margin_px=8)
+    assert logits.shape == exact.shape == (1, 4, 59, 114)
+    assert 0 < np.abs(logits - exact).mean() < MAX_DIFFERENCE * exact.std()
+    assert np.array_equal(classes, logits.argmax(axis=1))
+    segmenter.to(BY_TORCH)
+    assert np.array_equal(segmenter.predict_raw(pair, margin_px=8), exact)
+
+
+def test_one_image_and_other_weights_are_left_to_pytorch():
+    import copy
+
+    segmenter, post = load_run(FOLDER).segmenter, smooth_pair()[:, 3:]
+    exact = segmenter.predict_raw(post)
+    segmenter.to(BY_INT8)
+    assert np.array_equal(segmenter.predict_raw(post), exact)
+    segmenter.module = copy.deepcopy(segmenter.module)
+    for weight in segmenter.module.parameters():
+        weight.data.zero_()
+    assert np.ptp(segmenter.predict_raw(smooth_pair()), axis=(2, 3)).max() == 0
+
+
+def test_threads_do_not_change_the_bits():
+    import torch
+
+    segmenter, before = load_run(FOLDER).segmenter, torch.get_num_threads()
+    segmenter.to(BY_INT8)
+    found = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        found.append(segmenter.predict_raw(smooth_pair()))
+    torch.set_num_threads(before)
+    assert np.array_equal(*found)
+
+
+@pytest.mark.parametrize(("values", "chosen"), [(FAST, True), (SLOW, False), (FAR, False)])
+def test_int8_is_taken_if_faster_and_close_and_is_measured_once_per_processor(measured, values, chosen):
+    answer, calls = measured
+    answer(values)
+    assert [load_run(FOLDER).segmenter.int8.is_faster for _ in range(2)] == [chosen, chosen]
+    assert len(calls) == 1
+
+
+def test_the_measurement_times_both_and_finds_them_close(monkeypatch):
+    monkeypatch.setattr("deepnets4eo.segmenters.int8_network.choose", lambda _device: BY_TORCH)
+    values = load_run(FOLDER).segmenter.int8._measure()
+    assert set(values) == {"torch", "int8", "difference"}
+    assert min(values.values()) > 0
+    assert values["difference"] < MAX_DIFFERENCE
+
+
+def test_a_damage_job_that_goes_on_elsewhere_keeps_the_runtime_of_the_first_process(
+    measured, tmp_path, shipped_networks
+):
+    answer, _ = measured
+    journal, settings = Journal(tmp_path / "job"), Settings(device="cpu")
+    answer(FAST)
+    assert with_precision(settings, journal).runtime == "onnx-int8"
+    shutil.rmtree(tmp_path / "cache")
+    answer(SLOW)  # another computer
+    assert with_precision(settings, journal).runtime == "onnx-int8"
+    assert with_precision(settings, Journal()).runtime == "torch"
+    assert with_precision(Settings(device="cpu", runtime="torch"), journal).runtime == "torch"
+    named = with_precision(Settings(device="cpu", precision="float32"), journal)
+    assert (named.precision, choose("cpu", named.precision, runtime=named.runtime).runtime) == ("float32", "torch")
+
+
+def test_a_prediction_takes_int8_by_measurement_and_goes_on_as_it_began(measured):
+    answer, _ = measured
+    segmenter = deep_network("unet")
+    segmenter.int8 = Int8Network(RunFolder(FOLDER).int8_weights)
+    int8, torch = ({"device": "cpu", "precision": "float32", "runtime": name} for name in ("onnx-int8", "torch"))
+    for values, options, begun, arithmetic in (
+        (FAST, {}, {}, "int8"),
+        (FAST, {}, torch, "float32"),
+        (SLOW, {}, int8, "int8"),
+        (FAST, {"precision": "float32"}, {}, "float32"),
+        (FAST, {"precision": "float32", "runtime": "torch"}, int8, "float32"),
+    ):
+        answer(values)
+        plan = make_plan(segmenter, SCENE, PredictOptions(device="cpu", **options), begun)
+        assert plan.compute.arithmetic == arithmetic or (arithmetic == "float32" and plan.compute.by_torch)
+    without = make_plan(deep_network("unet"), SCENE, PredictOptions(device="cpu", runtime="onnx-int8"), {})
+    assert without.compute.by_torch
+
+
+def test_a_damaged_file_and_a_file_without_a_seal_are_not_computed(tmp_path):
+    for name in ("changed", "cut"):
+        shutil.copytree(FOLDER, tmp_path / name)
+    changed, cut = (RunFolder(tmp_path / name).int8_weights for name in ("changed", "cut"))
+    content = bytearray(changed.read_bytes())
+    content[len(content) // 2] ^= 1
+    changed.write_bytes(content)
+    cut.write_bytes(content[:-1])
+    for file in (changed, cut):
+        with raises_naming(RunError, str(file)):
+            load_run(file.parent)
+    unsealed = save_run(deep_network("unet"), tmp_path / "run")
+    shutil.copyfile(cut, RunFolder(unsealed).int8_weights)
+    assert load_run(unsealed).segmenter.int8 is None
+    with raises_naming(RunError, str(cut), "ONNX Runtime"):
+        Int8Network(Path(cut)).logits(smooth_pair())
+
+
+def test_the_runtime_is_for_processors():
+    assert choose("cpu", "float32", runtime="onnx-int8").arithmetic == "int8"
+    with raises_naming(InputError, "cuda", "onnx-int8"):
+        choose("cuda", runtime="onnx-int8")
+
+
+def test_without_shipped_weights_the_runtime_is_pytorch():
+    assert grader.shipped_runtime("cpu") == "torch"  # the fixtures hide the weights
