@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import cache, partial
@@ -80,6 +82,7 @@ MODELS = Path(__file__).parents[1] / "models"
 SMALL = (
     "data.num_workers=0", "train.epochs=1", "train.batch_size=4", "data.windows_per_epoch=4", "data.tile_px=64",
     "predict.tile_px=128", "predict.halo_px=32", "data.pixels_per_class=30", "estimator.trees=5", "views.gsd_m=1.0",
+    "views.overlap=0.1", "views.headings=1", "surface.voxel_m=2.0",
 )  # fmt: skip
 
 
@@ -104,10 +107,22 @@ class Run:
     def __init__(self, recipe: str, data: str, *words: str) -> None:
         self.recipe, self.data, self.words = recipe, data, words
 
-    def train(self, folder: Path, name: str) -> None:
-        """Train it for a few steps."""
-        words = ["--data", str(folder / self.data), "--out", str(folder / name), *self.words]
-        done(["train", self.recipe, *words, *small(self.recipe, set_words(self.words))])
+    def train(self, folder: Path, name: str, page: str) -> None:
+        """Train it for a few steps, once for all pages whose folder of data is the same."""
+        kept = kept_folder() / f"{self.recipe} {' '.join(self.words)} {id(maker_of(self.data, page))}".replace("/", " ")
+        if not kept.exists():
+            make(self.data, folder, page)
+            words = ["--data", str(folder / self.data), "--out", str(kept), *self.words]
+            done(["train", self.recipe, *words, *small(self.recipe, set_words(self.words))])
+        shutil.copytree(kept, folder / name)
+
+
+@cache
+def kept_folder() -> Path:
+    """Return the folder of what was made once for several pages; it goes with the process."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def set_words(words: Sequence[str]) -> tuple[str, ...]:
@@ -122,11 +137,14 @@ def done(words: Sequence[str]) -> None:
 
 def map_of_damage(folder: Path) -> None:
     """A finished map, with a sample of it that somebody graded."""
-    home = folder.parent
-    for name in ("pre.tif", "post.tif", "footprints.gpkg"):
-        make(name, home)
-    words = [str(home / name) for name in ("pre.tif", "post.tif", "footprints.gpkg")]
-    done(["damage", *words, "--out", str(folder)])
+    names = ("pre.tif", "post.tif", "footprints.gpkg")
+    for name in names:
+        make(name, folder.parent)
+        make(name, kept_folder())
+    kept = kept_folder() / "damage"
+    if not kept.exists():
+        done(["damage", *(str(kept.parent / name) for name in names), "--out", str(kept)])
+    shutil.copytree(kept, folder)
 
 
 def fill(sample: Path) -> None:
@@ -326,14 +344,18 @@ ON_PAGES: dict[str, dict[str, Maker]] = {
 }
 
 
+def maker_of(name: str, page: str) -> Maker | Run | None:
+    """Return what makes the file of a name on a page."""
+    return ON_PAGES.get(page, {}).get(name) or MAKERS.get(name)
+
+
 def make(name: str, folder: Path, page: str = "") -> None:
     """Make the file of a name in a folder, unless it is there, or no file has that name."""
-    maker = ON_PAGES.get(page, {}).get(name) or MAKERS.get(name)
+    maker = maker_of(name, page)
     if maker is None or (folder / name).exists():
         return
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     if isinstance(maker, Run):
-        make(maker.data, folder, page)
-        maker.train(folder, name)
+        maker.train(folder, name, page)
     else:
         maker(folder / name)

@@ -50,7 +50,8 @@ def runs_here(line: str) -> bool:
 
 def words_of(line: str) -> list[str]:
     """The words of a command, with those that make it small, and leave to replace what an earlier one of the page wrote."""
-    line = line.replace("$SLURM_ARRAY_TASK_ID", "1").replace("--looks 200", "--looks 40").partition(" > ")[0]
+    line = line.replace("$SLURM_ARRAY_TASK_ID", "1").replace("--looks 200", "--looks 40")
+    line = line.replace("train.epochs=20", "train.epochs=1").partition(" > ")[0]
     words = shlex.split(line)[1:]
     if words[:1] == ["train"]:
         words += small(words[1], set_words(words))
