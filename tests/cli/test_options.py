@@ -643,7 +643,7 @@ def test_demo(reach, tmp_path, monkeypatch, capsys) -> None:
 
 
 def test_check(reach, labels, tmp_path, capsys) -> None:
-    function = "deepnets4eo.inspection.datasets.inspect_dataset"
+    function = "deepnets4eo.inspection.inspect_dataset"
     found = reach(function, "check", tmp_path, "--dataset", "xbd")
     assert found.words[0] == str(tmp_path)
     assert found.words[1].name == "xbd"
