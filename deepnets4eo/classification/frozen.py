@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.classification.networks import SlidingClassifier
 from deepnets4eo.errors import InputError
+from deepnets4eo.rasters import colour_bands
 from deepnets4eo.segmenters import LEVEL_CHANNELS, EfficientNetLite0, load_pretrained
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ FOLDS = 3
 FIFTHS = 5
 STEPS = 500
 NEVER = -30.0  # log-odds of a class without a labelled image
+DECILES = 9
+COLOURS = 3
 VIEWS: tuple[Callable[[Tensor], Tensor], ...] = (  # of images (N, C, P, P)
     lambda images: images,
     lambda images: images.flip(3),
@@ -44,11 +47,16 @@ VIEWS: tuple[Callable[[Tensor], Tensor], ...] = (  # of images (N, C, P, P)
 class FrozenImages(SlidingClassifier):
     """EfficientNet-Lite0 with fixed weights, followed by one linear layer that `fit_head` fits.
 
-    Features are the means of the maps of all five levels, 512 numbers, averaged over views of the image.
+    Features are the means of the maps of all five levels, 512 numbers, averaged over views of the image. Images of more than three
+    bands may add mean, standard deviation and deciles of each band, as the encoder was trained on three.
 
     input_px : side to which patches are enlarged first; None keeps their size
     views : 1, 2 or 4: the image unchanged, with its mirror image, and mirrored down and transposed as well
     weights : as of any encoder, by default the shipped weights
+    bands : names of the bands; `band_statistics` refuses more than three bands among which red, green and blue are not known
+    band_statistics
+        Of more than three bands, only red, green and blue go to the encoder, and 11 statistics of each band are features, too. A
+        network without names of bands takes the first three as red, green and blue until it loads the weights of a run.
     """
 
     def __init__(
@@ -62,17 +70,25 @@ class FrozenImages(SlidingClassifier):
         stride_px: int | None = None,
         input_px: int | None = None,
         views: int = 1,
+        band_statistics: bool = False,
     ) -> None:
         super().__init__(patch_px, stride_px, 64)
-        self.encoder = EfficientNetLite0(in_channels)
+        self.band_statistics = band_statistics and in_channels > COLOURS
+        seen = list(range(in_channels))
+        if self.band_statistics:
+            seen = _known_colours(bands) if bands else seen[:COLOURS]
+        self.colours: Tensor
+        self.register_buffer("colours", torch.tensor(seen) if self.band_statistics else None)
+        self.encoder = EfficientNetLite0(len(seen))
         if weights is not None:
-            load_pretrained(self.encoder, weights, bands=bands)
+            load_pretrained(self.encoder, weights, bands=[bands[index] for index in seen] if bands else ())
         if views not in (1, 2, len(VIEWS)):
             raise InputError(
                 f"frozen images got views={views}. Choose 1, 2 or 4, model.options={{views: 2}} in a recipe."
             )
         self.input_px, self.views = input_px, views
-        self.head = nn.Linear(sum(LEVEL_CHANNELS), num_classes)
+        statistics = in_channels * (DECILES + 2) if self.band_statistics else 0
+        self.head = nn.Linear(sum(LEVEL_CHANNELS) + statistics, num_classes)
         self.encoder.requires_grad_(requires_grad=False)
 
     def patch_scores(self, patches: Tensor) -> Tensor:
@@ -81,10 +97,14 @@ class FrozenImages(SlidingClassifier):
         return scores
 
     def features(self, patches: Tensor) -> Tensor:
-        """Return the input of the last layer. patches : (N, C, P, P) → (N, 512)."""
+        """Return the input of the last layer. patches : (N, C, P, P) → (N, 512), with `band_statistics` (N, 512 + 11 C)."""
+        more = []
+        if self.band_statistics:
+            more, patches = [_band_statistics(patches)], patches[:, self.colours]
         if self.input_px is not None:
             patches = F.interpolate(patches, (self.input_px, self.input_px), mode="bicubic", align_corners=False)
-        return torch.stack([self._means(view(patches)) for view in VIEWS[: self.views]]).mean(dim=0)
+        means = torch.stack([self._means(view(patches)) for view in VIEWS[: self.views]]).mean(dim=0)
+        return torch.cat([means, *more], dim=1)
 
     def _means(self, patches: Tensor) -> Tensor:
         """Return the means of the maps of all levels (N, 512) of one view."""
@@ -92,7 +112,7 @@ class FrozenImages(SlidingClassifier):
 
     @torch.no_grad()
     def fit_head(self, features: Floats, targets: Mask, *, several: bool) -> None:
-        """Fit the last layer to features (n, 512) of labelled images and their labels (n, K). Errors: InputError without labels."""
+        """Fit the last layer to features (n, D) of labelled images and their labels (n, K). Errors: InputError without labels."""
         weight, bias = _fit_layer(features, targets, several=several)
         self.head.weight.copy_(torch.from_numpy(weight))
         self.head.bias.copy_(torch.from_numpy(bias))
@@ -108,6 +128,27 @@ class FrozenImages(SlidingClassifier):
             weight, bias = _fit_layer(features[~own], targets[~own], several=several)
             scores[own] = features[own] @ weight.T + bias
         return scores
+
+
+def _known_colours(bands: Sequence[str]) -> list[int]:
+    """Return the indices of red, green and blue. Errors: InputError if one of them is unknown."""
+    colours = colour_bands(bands, known=True)
+    if not colours:
+        raise InputError(
+            f"the bands {', '.join(bands)} do not state which are red, green and blue; band_statistics expected all three. Name the bands, "
+            f"data.file_bands=[B02, B03, B04, …], or let the encoder see the mean of all: model.options={{band_statistics: false}}."
+        )
+    return colours
+
+
+def _band_statistics(patches: Tensor) -> Tensor:
+    """Mean, standard deviation and deciles of each band. patches : (N, C, P, P) → (N, 11 C), all means first."""
+    values = patches.flatten(2).sort(dim=2).values
+    position = torch.arange(1, DECILES + 1, device=values.device) * ((values.shape[2] - 1) / (DECILES + 1))
+    below = position.floor().long()
+    above = (below + 1).clamp(max=values.shape[2] - 1)
+    deciles = values[:, :, below] + (position - below) * (values[:, :, above] - values[:, :, below])
+    return torch.cat([values.mean(dim=2), values.std(dim=2, correction=0), deciles.flatten(1)], dim=1)
 
 
 def _fit_layer(features: Floats, targets: Mask, *, several: bool) -> tuple[Floats, Floats]:

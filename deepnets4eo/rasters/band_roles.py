@@ -183,12 +183,21 @@ def states_nothing(name: str, number: int) -> bool:
     return match is not None and int(match[1] or number) == number
 
 
-def colour_bands(names: Sequence[str]) -> list[int]:
+def colour_bands(names: Sequence[str], *, known: bool = False) -> list[int]:
     """Return the indices of red, green and blue by name, else of the first three bands, else three times the first as grey.
+
+    `known`: also by the numbers of satellites and wavelengths in the names, and [] instead of a guess. Raises InputError for numbers
+    that several satellites have.
 
     >>> colour_bands(["B", "G", "R", "nir"]), colour_bands(["a", "b", "c"]), colour_bands(["VV"])
     ([2, 1, 0], [0, 1, 2], [0, 0, 0])
+    >>> colour_bands(["B02", "B03", "B04", "B08"], known=True), colour_bands(["a", "b", "c"], known=True)
+    ([2, 1, 0], [])
+    >>> colour_bands(["Band 1 (482.0 Nanometers)", "561 nm", "655 nm", "865 nm"], known=True)
+    [2, 1, 0]
     """
+    if known:
+        return _known_colours(names)
     roles = role_indices(names)
     if all(colour in roles for colour in COLOURS):
         return [roles[colour] for colour in COLOURS]
@@ -233,6 +242,19 @@ def excess_green(
     0.5
     """
     return 2 * green - red - blue
+
+
+STATED_NM = re.compile(r"(\d+(?:\.\d+)?) ?(?:nm|nanomet)", re.IGNORECASE)  # as writers of ENVI put it into names
+
+
+def _known_colours(names: Sequence[str]) -> list[int]:
+    """Return the indices of red, green and blue by names, numbers of satellites or wavelengths in the names; [] if one is unknown."""
+    stated = [STATED_NM.search(name) for name in names]
+    by_wavelength = roles_by_wavelength(np.array([float(match[1]) if match else np.nan for match in stated]))
+    by_number = {name: index for index, (name, _) in reversed([*enumerate(spectral_bands(names))])}
+    numbered = {colour: by_number[COMMON_NAMES[colour]] for colour in COLOURS if COMMON_NAMES[colour] in by_number}
+    roles = by_wavelength | numbered | role_indices(names)
+    return [roles[colour] for colour in COLOURS] if {*COLOURS} <= roles.keys() else []
 
 
 CENTRES_NM = {  # centres

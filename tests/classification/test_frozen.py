@@ -188,3 +188,55 @@ def _discriminant_losses(features: np.ndarray, labels: np.ndarray) -> list[float
     odds = cross_val_predict(model, features, labels, cv=3, method="decision_function")
     signed = np.where(labels == 1, odds, -odds)
     return [float(np.log1p(np.exp(-factor * signed)).mean()) for factor in (0.15, 0.25, 0.35, 0.5, 0.7, 1.0)]
+
+
+BANDS = ["B01", "B02", "B03", "B04", "B08"]
+
+
+def many_bands(views: int = 2, **options) -> FrozenImages:
+    return FrozenImages(5, 3, weights=NAME, bands=BANDS, views=views, band_statistics=True, **options).eval()
+
+
+def test_of_many_bands_the_encoder_sees_the_colours_and_every_band_adds_its_statistics() -> None:
+    images = torch.rand(3, 5, 32, 32)
+    colours = FrozenImages(3, 3, weights=NAME, bands=["red", "green", "blue"], views=2).eval()
+    features = many_bands().features(images)
+    torch.testing.assert_close(features[:, :512], colours.features(images[:, [3, 2, 1]]))
+    values = images.flatten(2).numpy()
+    deciles = np.quantile(values, np.arange(1, 10) / 10, axis=2).transpose(1, 2, 0).reshape(3, -1)
+    expected = np.concatenate([values.mean(axis=2), values.std(axis=2), deciles], axis=1)
+    np.testing.assert_allclose(features[:, 512:].numpy(), expected, atol=1e-5)
+    assert many_bands().head.in_features == 512 + 5 * 11
+
+
+def test_three_bands_have_no_statistics_and_unknown_colours_are_refused() -> None:
+    assert FrozenImages(3, 2, band_statistics=True).head.in_features == 512
+    for bands in (["band_1", "band_2", "band_3", "band_4"], ["VV", "VH", "red", "green"]):
+        with raises_naming(InputError, bands[0], "blue", "data.file_bands", "band_statistics"):
+            FrozenImages(4, 2, bands=bands, band_statistics=True)
+    assert FrozenImages(4, 2, bands=["VV", "VH", "red", "green"]).encoder.conv_stem.weight.shape[1] == 4
+
+
+def test_a_run_of_many_bands_keeps_which_of_them_are_the_colours(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    number = np.arange(32) % 2
+    images = (
+        rng.normal(100, 8, (32, 5, 32, 32)) + 20.0 * number[:, None, None, None] * (np.arange(5) == 4)[:, None, None]
+    )
+    np.savez(tmp_path / "patches.npz", images=images.astype(np.float32), labels=number)
+    classes = [{"value": n, "name": name, "color": [n, 9, 9]} for n, name in enumerate(("dark", "bright"))]
+    keys = [
+        "data.val_share=0.25",
+        "data.test_share=0.25",
+        "data.num_workers=0",
+        f"data.file_bands=[{', '.join(BANDS)}]",
+    ]
+    keys += [f"legend={json.dumps({'name': 'two', 'classes': classes})}", "model.options.views=1"]
+    run = train("images/frozen", tmp_path / "run", data=tmp_path / "patches.npz", overrides=keys)
+    assert (
+        read_json(run / "metrics.json")["overall_accuracy"] == 1
+    )  # only near infrared, which the encoder does not see
+    assert load_run(run).segmenter.module.colours.tolist() == [3, 2, 1]
+    with raises_naming(InputError, "red", "data.file_bands"):
+        unnamed = [key for key in keys if not key.startswith("data.file_bands")]
+        train("images/frozen", tmp_path / "other", data=tmp_path / "patches.npz", overrides=unnamed)
