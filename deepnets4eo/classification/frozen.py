@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.classification.networks import SlidingClassifier
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters import colour_bands
-from deepnets4eo.segmenters import LEVEL_CHANNELS, EfficientNetLite0, load_pretrained
+from deepnets4eo.segmenters import LEVEL_CHANNELS, EfficientNetLite0, TransformerSizes, load_pretrained
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +57,7 @@ class FrozenImages(SlidingClassifier):
     band_statistics
         Of more than three bands, only red, green and blue go to the encoder, and 11 statistics of each band are features, too. A
         network without names of bands takes the first three as red, green and blue until it loads the weights of a run.
+    transformer : sizes of another encoder, `TransformerSizes` of the file that `weights` names; None: EfficientNet-Lite0
     """
 
     def __init__(
@@ -71,24 +72,33 @@ class FrozenImages(SlidingClassifier):
         input_px: int | None = None,
         views: int = 1,
         band_statistics: bool = False,
+        transformer: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(patch_px, stride_px, 64)
+        sizes = None if transformer is None else TransformerSizes(**transformer)
         self.band_statistics = band_statistics and in_channels > COLOURS
         seen = list(range(in_channels))
-        if self.band_statistics:
+        if self.band_statistics and not (sizes and sizes.sees_all_bands):
             seen = _known_colours(bands) if bands else seen[:COLOURS]
         self.colours: Tensor
         self.register_buffer("colours", torch.tensor(seen) if self.band_statistics else None)
-        self.encoder = EfficientNetLite0(len(seen))
-        if weights is not None:
-            load_pretrained(self.encoder, weights, bands=[bands[index] for index in seen] if bands else ())
+        names, image_px = [bands[index] for index in seen] if bands else [], input_px or patch_px
+        if sizes is None:
+            self.encoder: Any = EfficientNetLite0(len(seen))
+            if weights is not None:
+                load_pretrained(self.encoder, weights, bands=names)
+        else:
+            self.encoder = sizes.build(len(seen), image_px)
+            if weights is not None:
+                sizes.load(self.encoder, weights, names, sizes.patch_px * patch_px / image_px)
         if views not in (1, 2, len(VIEWS)):
             raise InputError(
                 f"frozen images got views={views}. Choose 1, 2 or 4, model.options={{views: 2}} in a recipe."
             )
         self.input_px, self.views = input_px, views
         statistics = in_channels * (DECILES + 2) if self.band_statistics else 0
-        self.head = nn.Linear(sum(LEVEL_CHANNELS) + statistics, num_classes)
+        width = sum(LEVEL_CHANNELS) if sizes is None else sizes.width
+        self.head = nn.Linear(width + statistics, num_classes)
         self.encoder.requires_grad_(requires_grad=False)
 
     def patch_scores(self, patches: Tensor) -> Tensor:
@@ -107,7 +117,10 @@ class FrozenImages(SlidingClassifier):
         return torch.cat([means, *more], dim=1)
 
     def _means(self, patches: Tensor) -> Tensor:
-        """Return the means of the maps of all levels (N, 512) of one view."""
+        """Return the means of the maps of all levels, or of a transformer's tokens, (N, D) of one view."""
+        if not isinstance(self.encoder, EfficientNetLite0):
+            tokens: Tensor = self.encoder(patches)
+            return tokens
         return torch.cat([level.mean(dim=(2, 3)) for level in self.encoder(patches)], dim=1)
 
     @torch.no_grad()

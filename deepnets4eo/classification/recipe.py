@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from collections.abc import Sequence
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +12,7 @@ from deepnets4eo.classification.readers import ImageData
 from deepnets4eo.options import Section
 from deepnets4eo.training import ON_FEATURES, ModelSection, PredictSection, Recipe, TrainSection
 
+FILE_SUFFIX = ".safetensors"
 MIN_IMAGES = 512  # of an epoch that follows from the number of labelled images
 
 
@@ -21,8 +23,20 @@ class ImageModel(ModelSection):
         default="image-classifier", description="image-classifier, wide-resnet-eca or frozen-images"
     )
     encoder: str | None = Field(
-        default=None, description="of image-classifier: any name of timm.list_models(); none: resnet18"
+        default=None,
+        description="of image-classifier: any name of timm.list_models(); none: resnet18. Of frozen-images: a .safetensors file of others",
     )
+
+    @property
+    def encoder_file(self) -> bool:
+        """Whether the encoder is a file of weights, which also states its sizes."""
+        return str(self.encoder).endswith(FILE_SUFFIX)
+
+    def sizes_in_file(self, bands: Sequence[str]) -> dict[str, Any]:
+        """Return the sizes of the encoder in the file, for these bands. Errors: InputError for files of unknown networks."""
+        from deepnets4eo.segmenters import TransformerSizes
+
+        return TransformerSizes.of_file(str(self.encoder), bands).to_dict()
 
 
 class ImageTrain(TrainSection):
@@ -78,8 +92,28 @@ class ImageRecipe(Recipe):
     split: ImageSplitSection = ImageSplitSection()
     predict: ImagePredict = ImagePredict()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _encoder_of_a_file(cls, values: Any) -> Any:
+        """Take `encoder=FILE` for `model.encoder=FILE`, whose weights are in the same file."""
+        if not isinstance(values, dict):
+            return values
+        model = dict(values.get("model") or {})
+        if "encoder" in values:
+            model["encoder"] = values["encoder"]
+        if str(model.get("encoder")).endswith(FILE_SUFFIX):
+            model["encoder_weights"] = model["encoder"]
+        return {name: value for name, value in values.items() if name != "encoder"} | (
+            {"model": model} if model else {}
+        )
+
     @model_validator(mode="after")
     def _losses_of_images(self) -> ImageRecipe:
+        if self.model.encoder_file and self.model.network != "frozen-images":
+            raise ValueError(
+                f"has model.encoder={self.model.encoder}, a file, with model.network={self.model.network}. Take the recipe images/frozen, or name "
+                "the encoder and give the file as model.encoder_weights"
+            )
         if self.data.labels == "several" and self.unlabelled.method != "none":
             raise ValueError(
                 f"has unlabelled.method={self.unlabelled.method}, which chooses one class an image, with data.labels=several. Set one "

@@ -49,7 +49,9 @@ def train_images(recipe: ImageRecipe, out: Path, options: TrainOptions) -> Path:
     taught = None if teacher is None else teacher.embeddings
     material = TrainingImages(recipe, pixels, images.targets, split, inputs, taught)
     network = {"name": recipe.model.network, "patch_px": material.side_px} | recipe.model.options
-    if recipe.model.encoder:
+    if recipe.model.encoder_file:
+        network["transformer"] = recipe.model.sizes_in_file(images.bands)
+    elif recipe.model.encoder:
         network["encoder"] = recipe.model.encoder
     segmenter = build_segmenter(recipe, network, inputs, legend)
     if teacher is not None:

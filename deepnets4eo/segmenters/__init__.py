@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .checksums import ENCODER, RunFolder, open_sealed, seal, shipped_run, write_recipe
     from .downloads import check_download
     from .efficientnet import LEVEL_CHANNELS, EfficientNetLite0, SameConv, frozen_encoder
+    from .encoder_files import TransformerSizes
     from .ensemble import (
         Ensemble as Ensemble,
         TestTimeAugmentation as TestTimeAugmentation,
@@ -49,6 +50,7 @@ else:
             ".checksums": ["ENCODER", "RunFolder", "open_sealed", "seal", "shipped_run", "write_recipe"],
             ".downloads": ["check_download"],
             ".efficientnet": ["LEVEL_CHANNELS", "EfficientNetLite0", "SameConv", "frozen_encoder"],
+            ".encoder_files": ["TransformerSizes"],
             ".export": ["export_onnx"],
             ".inputs": ["GSD_FACTOR", "InputSpec", "LayerInput", "name_problems", "scene_gsd_m"],
             ".networks": ["EncoderName", "check_encoder", "create_from_spec"],

@@ -24,6 +24,7 @@ from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.rasters import spectral_bands
 from deepnets4eo.segmenters.by_wavelength import make_patches
 from deepnets4eo.segmenters.checksums import RunFolder, open_sealed, shipped_run
+from deepnets4eo.segmenters.olmoearth import PATCH_PX, grouped_patches, is_olmoearth
 from deepnets4eo.segmenters.tensor_names import WHOLE_SHARE, file_names
 from deepnets4eo.segmenters.terramind import sensor_patches
 
@@ -159,16 +160,20 @@ def load_pretrained(
     """
     path = run_path(path)
     tensors, metadata = _read(path, None)
+    expected = {name: value for name, value in module.state_dict().items() if not name.endswith(COUNTER)}
+    first = next((name for name, value in expected.items() if value.ndim == 4), "")
     made = None if complete else make_patches(tensors, bands)
     if made is not None:  # in the order of ours, whatever the file names
         tensors, metadata = made, metadata | {BANDS: ",".join(bands)}
+    elif not complete and bands and is_olmoearth([*tensors]) and first.endswith(PATCHES):
+        tokens = next((value.shape[1] for name, value in expected.items() if name.endswith(POSITIONS)), 0)
+        tensors = grouped_patches(tensors, bands, tokens, expected[first].shape, getattr(module, "step_px", PATCH_PX))
+        metadata = metadata | {BANDS: ",".join(bands)}
     elif not complete and (of_sensor := sensor_patches(tensors, bands)) is not None:
         tensors, metadata = of_sensor[0], metadata | {BANDS: ",".join(of_sensor[1])}
     tensors = _as_timm(tensors)
-    expected = {name: value for name, value in module.state_dict().items() if not name.endswith(COUNTER)}
     names = file_names(expected, tensors, str(path))
     report, state, used = Loaded(str(path)), {}, set()
-    first = next((name for name, value in expected.items() if value.ndim == 4), "")
     own = first in names and len(bands) == expected[first].shape[1]  # else the layer takes something made of the bands
     theirs = _bands_of(path, metadata, tensors[names[first]].shape[1], bands) if own else []
     for name, value in expected.items():
@@ -255,6 +260,10 @@ def _as_timm(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             name = re.sub(pattern, new, name)
         lacking = 3 - value.ndim if name.endswith(("cls_token", POSITIONS)) else 0
         named[name] = value[(None,) * lacking]
+    if any(name.endswith(".mlp.fc3.weight") for name in named):  # gated, as in TerraMind
+        named = {
+            name.replace(".mlp.fc1.", ".mlp.fc1_g.").replace(".mlp.fc3.", ".mlp.fc1_x."): named[name] for name in named
+        }
     return _with_zero_biases(_with_joint_attention(named))
 
 
@@ -274,7 +283,7 @@ def _with_zero_biases(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     layers = [
         name.removesuffix("weight")
         for name in tensors
-        if re.search(r"blocks\.\d+\.(?:attn\.(?:qkv|proj)|mlp\.fc[12])\.weight$", name)
+        if re.search(r"blocks\.\d+\.(?:attn\.(?:qkv|proj)|mlp\.fc(?:1|2|1_g|1_x))\.weight$", name)
     ]
     lacking = [] if apart else [name for name in layers if f"{name}bias" not in tensors]
     return tensors | {f"{name}bias": torch.zeros(len(tensors[f"{name}weight"])) for name in lacking}
