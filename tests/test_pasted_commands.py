@@ -32,6 +32,7 @@ NOT_RUN = {
     "--install-completion": "changes the settings of the shell",
     "--serve": "a page that serves until it is stopped: tests/browser",
     "prithvi.safetensors": "needs weights of others: tests/segmenters",
+    "dinov3.safetensors": "needs weights of others: tests/segmenters/test_encoder_files.py",
     "deepnets4eo clicks": "a page that serves until it is stopped: tests/browser",
     "--online": "needs a network",
     "deepnets4eo find --place": "needs a network",

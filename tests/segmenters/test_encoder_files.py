@@ -14,11 +14,12 @@ import torch
 import torch.nn.functional as F
 from refusals import raises_naming
 from safetensors.torch import save_file
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from deepnets4eo.classification.frozen import FrozenImages
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters import TransformerSizes, load_run
+from deepnets4eo.segmenters import TransformerSizes, load_pretrained, load_run
 from deepnets4eo.training import train
 
 S2 = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12"]
@@ -309,3 +310,17 @@ def test_files_of_other_networks_and_versions_are_refused(tmp_path: Path) -> Non
         FrozenImages(1, 2, bands=["red"], patch_px=40, transformer=sizes)
     with raises_naming(InputError, "image-classifier", "images/frozen"):
         train("images/eurosat", tmp_path / "run", overrides=[f"encoder={path}", "model.network=image-classifier"])
+
+
+def test_a_vision_transformer_of_timm_takes_the_group_of_olmoearth_that_has_most_bands(tmp_path: Path) -> None:
+    tensors = olmoearth(192)
+    save_file({name: value.contiguous() for name, value in tensors.items()}, tmp_path / "olmoearth.safetensors")
+    options = {"patch_size": 8, "embed_dim": 192, "depth": 1, "num_heads": 3, "num_classes": 0}
+    network = VisionTransformer(img_size=32, in_chans=3, **options)
+    report = load_pretrained(network, tmp_path / "olmoearth.safetensors", bands=["B04", "B11", "B08"])
+    assert report.missing == []
+    root = "encoder.patch_embeddings.per_modality_embeddings.sentinel2_l2a.sentinel2_l2a__0.proj"
+    expected = tensors[f"{root}.weight"][:, [2, 0, 3]]
+    expected[:, 1] = 0  # short-wave infrared is in the other group
+    assert torch.equal(network.patch_embed.proj.weight, expected)
+    assert not network.cls_token.any()
