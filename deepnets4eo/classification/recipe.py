@@ -29,7 +29,7 @@ class ImageModel(ModelSection):
 
     @property
     def encoder_file(self) -> bool:
-        """Whether the encoder is a file of weights, which also states its sizes."""
+        """Return whether the encoder is a file of weights, which also states its sizes."""
         return str(self.encoder).endswith(FILE_SUFFIX)
 
     def sizes_in_file(self, bands: Sequence[str]) -> dict[str, Any]:

@@ -63,6 +63,14 @@ def make_patches(tensors: Mapping[str, Tensor], bands: Sequence[str]) -> dict[st
     return kept | {f"{before}{PATCHES}proj.weight": weight, f"{before}{PATCHES}proj.bias": bias}
 
 
+def generated_patch_px(tensors: Mapping[str, Tensor]) -> int | None:
+    """Return the side of the patches that a network of the file makes, in pixels; None for other files."""
+    if not any(name.endswith(TOKENS) for name in tensors):
+        return None
+    size = {name.rpartition(GENERATOR)[2]: len(value) for name, value in tensors.items() if value.ndim}
+    return isqrt(size["fc_weight.weight"] // size["fc_bias.weight"])
+
+
 def _sine_codes(named: Bands, width: int) -> Tensor:
     """Sines and cosines (B, width) of wavelengths in nm, as positions of words have them."""
     centres = torch.tensor([float(centre or RADAR_NM) for _, centre in named])

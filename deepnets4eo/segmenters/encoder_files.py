@@ -9,17 +9,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from math import isqrt
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters import terramind
-from deepnets4eo.segmenters.by_wavelength import TOKENS
+from deepnets4eo.segmenters.by_wavelength import generated_patch_px
 from deepnets4eo.segmenters.olmoearth import GroupedPatches, is_olmoearth
 from deepnets4eo.segmenters.pretrained import load_pretrained, read_tensors
+from deepnets4eo.segmenters.terramind import sensor_patch_px
 
 BLOCK = re.compile(r"(.*?)(?:blocks|encoder|layer)\.(\d+)\.norm1\.weight")
 FIRST_LAYERS = ("mlp.fc1.weight", "mlp.up_proj.weight")
@@ -83,7 +82,7 @@ class TransformerSizes:
         pooled = any(name.endswith("fc_norm.weight") for name in tensors)
         gates = f"{root}0.mlp.fc3.weight" in tensors
         patches = GroupedPatches(tensors, bands) if kind == OLMOEARTH else None
-        patch_px = patches.patches()[0].shape[-1] if patches else _patch_px(kind, tensors, width)
+        patch_px = patches.patches()[0].shape[-1] if patches else _patch_px(tensors)
         groups = len(patches.groups) if patches else 1
         heads = HEADS.get(width, max(width // HEAD_WIDTH, 1))
         return cls(kind, width, len(norms), heads, len(hidden), patch_px, gates, groups, pooled)
@@ -94,7 +93,7 @@ class TransformerSizes:
 
     @property
     def sees_all_bands(self) -> bool:
-        """Whether the file may have weights for other bands than red, green and blue."""
+        """Return whether the file may have weights for other bands than red, green and blue."""
         return self.kind != DINOV3
 
     def build(self, in_channels: int, image_px: int) -> Any:
@@ -149,9 +148,9 @@ def _kind(path: str | Path, tensors: Mapping[str, Tensor]) -> str:
     positions = any(name.endswith(("pos_embed", "position_embeddings")) for name in tensors)
     if is_olmoearth([*tensors]):
         return OLMOEARTH
-    if any(terramind.EMBEDDING.fullmatch(name) for name in tensors):
+    if sensor_patch_px(tensors) is not None:
         return TERRAMIND
-    if any(name.endswith(TOKENS) for name in tensors):
+    if generated_patch_px(tensors) is not None:
         return BY_WAVELENGTH
     if any(name.endswith(REGISTERS) for name in tensors) and not positions:
         return DINOV3
@@ -162,26 +161,23 @@ def _kind(path: str | Path, tensors: Mapping[str, Tensor]) -> str:
     )
 
 
-def _patch_px(kind: str, tensors: Mapping[str, Tensor], width: int) -> int:
+def _patch_px(tensors: Mapping[str, Tensor]) -> int:
     """Side of the patches of a file, in pixels."""
-    if kind == BY_WAVELENGTH:
-        rows = next(value for name, value in tensors.items() if name.endswith("weight_generator.fc_weight.weight"))
-        return isqrt(len(rows) // width)
-    if kind == TERRAMIND:
-        matches = ((match, name) for name in tensors if (match := terramind.EMBEDDING.fullmatch(name)))
-        sensor, name = next((match[2], name) for match, name in matches if match[2] in terramind.SENSORS)
-        return isqrt(tensors[name].shape[1] // len(terramind.SENSORS[sensor]))
-    return int(next(value.shape[-1] for name, value in tensors.items() if "patch_embed" in name and value.ndim == 4))
+    side = sensor_patch_px(tensors) or generated_patch_px(tensors)
+    return side or int(
+        next(value.shape[-1] for name, value in tensors.items() if "patch_embed" in name and value.ndim == 4)
+    )
 
 
 class _TokensOfGroups(nn.Module):
-    """Patches (N, G × P, D) of an image, all of the first group of bands before those of the second."""
+    """Tokens (N, G × P, D) of an image, group of bands by group of bands."""
 
-    def __init__(self, img_size: int, patch_size: int, in_chans: int, embed_dim: int, groups: int, **_: Any) -> None:
+    def __init__(self, *, groups: int, **sizes: Any) -> None:
         super().__init__()
+        side, width = sizes["patch_size"], sizes["embed_dim"]
         self.groups = groups
-        self.proj = nn.Conv2d(in_chans, groups * embed_dim, patch_size, patch_size)
-        self.num_patches = groups * (img_size // patch_size) ** 2
+        self.proj = nn.Conv2d(sizes["in_chans"], groups * width, side, side)
+        self.num_patches = groups * (sizes["img_size"] // side) ** 2
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) → (N, G × P, D)"""

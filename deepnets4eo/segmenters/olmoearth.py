@@ -71,18 +71,18 @@ class GroupedPatches:
             if weight.ndim == 2:  # a layer of pixels, bands last
                 side = isqrt(weight.shape[1] // len(group))
                 weight = weight.reshape(len(weight), side, side, len(group)).permute(0, 3, 1, 2)
-            placed = weight.new_zeros(len(weight), len(self.wanted), *weight.shape[2:])
+            wanted_weight = weight.new_zeros(len(weight), len(self.wanted), *weight.shape[2:])
             for index, name in enumerate(self.wanted):
                 if name in group:
-                    placed[:, index] = weight[:, group.index(name)]
-            weights.append(placed)
+                    wanted_weight[:, index] = weight[:, group.index(name)]
+            weights.append(wanted_weight)
         return torch.cat(weights), torch.cat([self.biases[number] for number in self.groups])
 
     def positions(self, side: int, step: float) -> Tensor:
         """Codes (1, G × side², D) of group, first date, unknown month and place; step : pixels of 10 m from patch to patch."""
         quarter = len(self.month)
-        places = torch.arange(side, dtype=torch.float32) * step
-        across, down = (_waves(axis.flatten(), quarter // 2) for axis in torch.meshgrid(places, places, indexing="xy"))
+        starts = torch.arange(side, dtype=torch.float32) * step
+        across, down = (_waves(axis.flatten(), quarter // 2) for axis in torch.meshgrid(starts, starts, indexing="xy"))
         first = _waves(torch.zeros(1), quarter)[0]
         same = torch.cat([first, self.month]).expand(side * side, -1)
         rows = [
@@ -92,12 +92,12 @@ class GroupedPatches:
 
 
 def is_olmoearth(names: Sequence[str]) -> bool:
-    """Return whether the names of tensors are those of OlmoEarth with its patches."""
+    """Return whether the names of tensors belong to OlmoEarth with its patches."""
     return any(EMBEDDING.fullmatch(name) for name in names)
 
 
 def grouped_patches(
-    tensors: Mapping[str, Tensor], bands: Sequence[str], tokens: int, shape: Sequence[int], step: float
+    tensors: Mapping[str, Tensor], bands: Sequence[str], tokens: int, shape: Sequence[int], step: float | None = None
 ) -> dict[str, Tensor]:
     """Return the tensors of the encoder with patches and positions under the names of timm.
 
@@ -117,7 +117,7 @@ def grouped_patches(
     weight, bias = grouped.patches()
     kept |= {f"{before}patch_embed.proj.weight": weight, f"{before}patch_embed.proj.bias": bias}
     side = isqrt(tokens // len(grouped.groups))
-    positions = grouped.positions(side, step)
+    positions = grouped.positions(side, PATCH_PX if step is None else step)
     token = torch.zeros(
         1, tokens - positions.shape[1], width
     )  # a class token, if the network has one: OlmoEarth has none
@@ -125,8 +125,8 @@ def grouped_patches(
     return kept | ({f"{before}cls_token": token[:, :1]} if token.shape[1] else {})
 
 
-def _waves(places: Tensor, size: int) -> Tensor:
-    """Sines and cosines (n, size) of places, of periods up to a hundredth of the usual ones, as published."""
+def _waves(positions: Tensor, size: int) -> Tensor:
+    """Sines and cosines (n, size) of positions, of periods up to a hundredth of the usual ones, as published."""
     speeds = SPEED ** (-torch.arange(size // 2) / (2 * size))
-    angles = places[:, None] * speeds
+    angles = positions[:, None] * speeds
     return torch.cat([angles.sin(), angles.cos()], dim=1)

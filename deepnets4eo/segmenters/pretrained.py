@@ -24,7 +24,7 @@ from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.rasters import spectral_bands
 from deepnets4eo.segmenters.by_wavelength import make_patches
 from deepnets4eo.segmenters.checksums import RunFolder, open_sealed, shipped_run
-from deepnets4eo.segmenters.olmoearth import PATCH_PX, grouped_patches, is_olmoearth
+from deepnets4eo.segmenters.olmoearth import grouped_patches, is_olmoearth
 from deepnets4eo.segmenters.tensor_names import WHOLE_SHARE, file_names
 from deepnets4eo.segmenters.terramind import sensor_patches
 
@@ -167,7 +167,7 @@ def load_pretrained(
         tensors, metadata = made, metadata | {BANDS: ",".join(bands)}
     elif not complete and bands and is_olmoearth([*tensors]) and first.endswith(PATCHES):
         tokens = next((value.shape[1] for name, value in expected.items() if name.endswith(POSITIONS)), 0)
-        tensors = grouped_patches(tensors, bands, tokens, expected[first].shape, getattr(module, "step_px", PATCH_PX))
+        tensors = grouped_patches(tensors, bands, tokens, expected[first].shape, getattr(module, "step_px", None))
         metadata = metadata | {BANDS: ",".join(bands)}
     elif not complete and (of_sensor := sensor_patches(tensors, bands)) is not None:
         tensors, metadata = of_sensor[0], metadata | {BANDS: ",".join(of_sensor[1])}

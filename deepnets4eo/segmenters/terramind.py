@@ -53,3 +53,12 @@ def sensor_patches(tensors: Mapping[str, Tensor], bands: Sequence[str]) -> tuple
         kept |= {f"{before}pos_embed": torch.cat([token, positions], dim=1), f"{before}cls_token": token}
     zeros = torch.zeros(len(weight))
     return kept | {f"{before}patch_embed.proj.weight": patches, f"{before}patch_embed.proj.bias": zeros}, names
+
+
+def sensor_patch_px(tensors: Mapping[str, Tensor]) -> int | None:
+    """Return the side of the patches of the first sensor in a file, in pixels; None for other files."""
+    matches = ((EMBEDDING.fullmatch(name), value) for name, value in tensors.items())
+    sides = [
+        isqrt(value.shape[1] // len(SENSORS[match[2]])) for match, value in matches if match and match[2] in SENSORS
+    ]
+    return sides[0] if sides else None
