@@ -61,9 +61,8 @@ def make_map(site: Site, model: DecisionModel, decision: Decision) -> DamageMap:
         event=event,
         inundation=decision.inundation,
     )
-    damage_map.images = MapImages(
-        inputs.pre, inputs.post, [raster for evidence in inputs.evidences for raster in evidence.rasters]
-    )
+    rasters = [raster for evidence in inputs.evidences for raster in evidence.rasters]
+    damage_map.images = MapImages(inputs.pre, inputs.post, [*(site.water.rasters if site.water else ()), *rasters])
     if site.priors:
         from deepnets4eo.damage.with_priors import add_priors
 

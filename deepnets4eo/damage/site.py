@@ -77,7 +77,7 @@ class WaterAround:
     """Water in and around each building, its source and whether it is new.
 
     since_unknown : number of buildings in water that may be old; reach_m : how far from its outline a building may be; doubt : that
-    water is not recognised."""
+    water is not recognised; rasters : the given map of water, for the page."""
 
     around: BuildingWater
     source: str
@@ -85,6 +85,7 @@ class WaterAround:
     since_unknown: int = 0
     reach_m: float = 0.0
     doubt: Finding | None = None
+    rasters: tuple[ShownRaster, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -211,7 +212,7 @@ class EvidenceSource(Protocol):
 
 
 class ShownRaster(Protocol):
-    """A raster of scores that the page shows over the images. scale : of its values."""
+    """A raster that the page shows over the images. scale : of its scores; None for a mask of water."""
 
     @property
     def name(self) -> str:
@@ -222,5 +223,5 @@ class ShownRaster(Protocol):
         """The raster on the post image."""
 
     @property
-    def scale(self) -> float:
-        """Return the factor of its values."""
+    def scale(self) -> float | None:
+        """Return the factor of its values; None for a mask."""

@@ -21,6 +21,7 @@ from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters import Layer, LayerView, check_zero_is_value, metres_of
 
 MASK_VALUES = frozenset({1.0, 255.0})  # of what is true in a mask
+STRIP_ROWS = 64  # of a coarse mask, read at a time
 MAX_LISTED = 6  # values in a message
 
 
@@ -34,6 +35,18 @@ class WaterMask(LayerView):
     def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         data, valid = self.choose(bands).read(window)
         return (np.isin(data, self._waters) if self._waters else data != 0).astype(np.uint8), valid
+
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Read the middle pixel of each coarse pixel, since classes have no mean. Memory: a strip of the mask."""
+        rows, cols = (
+            np.floor((np.arange(n) + 0.5) * side / n).astype(int)
+            for n, side in zip(shape, self.grid.shape, strict=True)
+        )
+        parts = []
+        for strip in np.array_split(rows, -(-len(rows) // STRIP_ROWS)):
+            data, valid = self.read(Window(int(strip[0]), 0, int(strip[-1] - strip[0] + 1), self.grid.shape[1]), bands)
+            parts.append((data[:, strip - strip[0]][:, :, cols], valid[strip - strip[0]][:, cols]))
+        return np.concatenate([data for data, _ in parts], axis=1), np.concatenate([valid for _, valid in parts])
 
 
 def open_water_mask(source: str, grid: Grid, flag: str, names: Collection[str], *, depths: bool = False) -> Layer:

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 from typing import Any, cast
@@ -38,6 +38,15 @@ from deepnets4eo.segmenters import Run, kept_run
 logger = logging.getLogger(__name__)
 
 RUN, RECOGNITION = "run", "recognition.json"  # of the folder in which water is looked for
+
+
+@dataclass(frozen=True)
+class GivenWater:
+    """The map of new water that was given with the job, for the page: 1 in water, no data where water is not known."""
+
+    layer: Layer
+    name: str = "water"
+    scale: None = None
 
 
 class Water:
@@ -104,7 +113,8 @@ def find_water(site: Site) -> WaterAround | None:
     if recognition is not None and recognition.small:
         around = around.by_colour()
     if is_new:
-        return WaterAround(around, source, is_new, reach_m=reach_m, doubt=doubt)
+        rasters = () if settings.water is None else (GivenWater(open_new_water(settings.water, post.grid)),)
+        return WaterAround(around, source, is_new, reach_m=reach_m, doubt=doubt, rasters=rasters)
     return WaterAround(around.of_unknown_date(), source, is_new, int(around.surrounded.sum()), reach_m, doubt)
 
 

@@ -118,7 +118,7 @@ def write_map_page(
     images: dict[str, Layer],
     grid: Grid,
     attention: tuple[NDArray[Any], NDArray[np.float64]],
-    scores: Iterable[tuple[str, Layer, float]] = (),
+    scores: Iterable[tuple[str, Layer, float | None]] = (),
     *,
     event: EventInfo,
     findings: Sequence[Finding],
@@ -130,7 +130,7 @@ def write_map_page(
     content, payload : facts for its scripts, and the objects
     images : role → image on the grid of the page
     attention : shapes (N,) and weights (N,) that decide where images are shown in detail
-    scores : name, layer on the grid, and scale to 0–1 of each overlay of the images
+    scores : name, layer on the grid, and scale to 0–1 of each overlay of the images, None for a mask
     inputs : role → file
     """
     positions = patch_centres(attention[0], grid), attention[1]
@@ -223,6 +223,7 @@ def _tiles(panel: Panel) -> dict[str, Any]:
         "role": panel.role,
         "source": "" if panel.source == "array" else file_name_of(panel.source),
         "coarse": panel.coarse,
+        "mask": panel.is_mask,
         "preview": None if panel.preview is None else _tile(panel.preview),
         "tiles": [_tile(tile) for tile in panel.tiles] + [[*_tile(tile), 1] for tile in panel.details],
     }

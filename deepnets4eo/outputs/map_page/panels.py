@@ -28,6 +28,7 @@ BASE_TILE_PX = 1280
 PREVIEW_PX, PREVIEW_QUALITY = 640, 50  # of the picture that is seen until the tiles are decoded; its longer side
 DETAIL_TILE_PX = 256
 SCORES_PX = 1280  # longer side of a raster of scores
+MASK_COLOUR, UNKNOWN_COLOUR, STRIPE_PX = (30, 120, 255, 150), (235, 235, 235, 190), 4
 COARSEST_M = 1.0  # on coarser pixels damage to a roof is not visible
 FIRST = 100
 QUALITY = 70
@@ -53,6 +54,7 @@ class Panel:
     """One image of the page: its source, its tiles from coarse to fine; `coarse` is in post pixels per coarse pixel.
 
     preview : the whole scene in few pixels, if it has several tiles.
+    is_mask : whether it shows presence, not scores
     """
 
     role: str
@@ -61,6 +63,7 @@ class Panel:
     tiles: list[PanelTile]
     details: list[PanelTile] = field(default_factory=list)
     preview: PanelTile | None = None
+    is_mask: bool = False
 
     @property
     def size_bytes(self) -> int:
@@ -130,13 +133,24 @@ def _square_order(window: Window) -> tuple[int, int, int, int]:
     return window.row // SQUARE_PX, window.col // SQUARE_PX, window.row, window.col
 
 
-def render_scores(name: str, layer: Layer, scale: float) -> Panel:
-    """Scores, which `scale` brings to 0–1, as tiles over the images: yellow to red, clear where low. Memory: 1280² at most."""
+def render_scores(name: str, layer: Layer, scale: float | None) -> Panel:
+    """Scores, which `scale` brings to 0–1, as tiles over the images: yellow to red, clear where low. Memory: 1280² at most.
+
+    scale None: a mask, drawn blue, with grey stripes for pixels without data."""
     data, valid, coarse = layer.thumbnail(SCORES_PX)
     step = layer.shape[1] / coarse.shape[1], layer.shape[0] / coarse.shape[0]
-    image = score_colours(data[0].astype(np.float32) * scale, valid)
+    image = _mask_colours(data[0], valid) if scale is None else score_colours(data[0].astype(np.float32) * scale, valid)
     rectangle = (0.0, 0.0, float(layer.shape[1]), float(layer.shape[0]))
-    return Panel(name, layer.source, step[0], [PanelTile(*rectangle, _webp(image))])
+    return Panel(name, layer.source, step[0], [PanelTile(*rectangle, _webp(image))], is_mask=scale is None)
+
+
+def _mask_colours(mask: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return a mask (h, w), set from 0.5 on, as (h, w, 4): blue if set, grey stripes without data, else clear."""
+    row, col = np.indices(valid.shape)
+    image = np.zeros((*valid.shape, 4), np.uint8)
+    image[valid & (mask >= 0.5)] = MASK_COLOUR
+    image[~valid & ((row + col) // STRIPE_PX % 2 == 0)] = UNKNOWN_COLOUR
+    return image
 
 
 def _base_tiles(

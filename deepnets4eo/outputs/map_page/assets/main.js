@@ -147,9 +147,10 @@ function uncover() {
 function wireScores(panels) {
   const choice = document.getElementById("score");
   document.getElementById("scores").hidden = !panels.scores.length;
-  choice.append(...panels.scores.map((score, number) => make("option", { value: String(number) }, score.role)));
+  choice.append(...panels.scores.map((score, number) => make("option", { value: String(number) }, score.mask ? t`Water` : score.role)));
   choice.onchange = () => {
     panels.score = choice.value === "" ? null : panels.scores[choice.value];
+    document.getElementById("mask-legend").hidden = !panels.score?.mask;
     panels.request();
   };
 }
