@@ -1,6 +1,6 @@
 """How soon answers teach a damage map, and how narrow its count is by then, at real places and at a made-up one.
 
-Usage: python experiments/review_learning.py --data FOLDER --out OUT [--smoke]
+Usage: python experiments/review_learning.py --data FOLDER --out OUT [--rare] [--smoke]
 
 FOLDER holds the real samples with grades of both sides. Each site is mapped once as it comes, and its table and what its buildings look like are kept
 in --out. People answer as on the page of `review --serve`: 20, 40 and 80 buildings in the order of the random sample; or with --next, where after 20 of these
@@ -8,6 +8,12 @@ every other one is chosen. The map is moved by the answers as `review --update` 
 means over six draws: at the buildings without an answer the AUC and F1 of major damage or worse, the share of all graded buildings whose grade is
 right when the answers are put in, how many draws ranked the rest worse than the map by more than 0.005, and the width of the 95 % interval of the damaged share by
 the drawn ones. A second table draws 40 and 80 buildings a hundred times: how often the interval holds the truth. The made-up site is SYNTHETIC.
+
+--rare: only sites where damage is rare: three cities of Turkey with grades by eye, a hurricane and a flood of xBD. 20 and 40 buildings are drawn and
+answered, three seeds. Before: strata by probability and size; the map is taught. After: half of the looks are at the likeliest buildings, and the
+taught map names as many as the drawn sample counts. The table has AUC and F1 of the whole map with the answers put in and at the
+buildings without an answer, and the mean count of the sample with its mean interval. All of these sites were looked at while this was chosen; tried and not kept
+were looks at a group twice as large as the expected damage, and confident buildings as further answers (weight of 20 answers in all), which gained nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +28,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 from damage_look import real_cases
-from places.damage_scores import DamageCase
+from places.damage_scores import CITIES, HURRICANE, SITES, DamageCase
 from script import NOTE, add_smoke, plain_errors
 from sklearn.metrics import f1_score, roc_auc_score
 
@@ -41,6 +47,8 @@ SUBURB = "suburb 201, SYNTHETIC"
 WAYS = ("drawn", "drawn, look", "half chosen, look")
 ANSWERS, DRAWS, MAX_SHARE = (20, 40, 80), 6, 0.7  # of the graded buildings, so that a rest is left
 FIRST, LOOKS, WORSE = 20, 100, 0.005
+RARE_SITES = (*CITIES, "xbd_post_scenes", "xbd_midwest")
+RARE_ANSWERS, RARE_SEEDS = (20, 40), 3
 INTERVAL_LOOKS, INTERVAL_DRAWS = (40, 80), 100
 TRUTH = "truth"
 
@@ -57,11 +65,12 @@ def read_map(case: DamageCase, path: Path) -> tuple[gpd.GeoDataFrame, np.ndarray
     if not path.exists():
         truth = dict(zip(case.truth["id"].astype(str), case.truth["damage"], strict=True))
         settings = replace(Settings(workers=1), **case.changes)
-        buildings = assess(case.pre, case.post, case.outlines, settings=settings).buildings
+        buildings = assess(case.pre, case.post, case.outlines, settings=settings, event=case.event).buildings
         path.parent.mkdir(parents=True, exist_ok=True)
+        post = case.post.with_gsd(case.changes["gsd_m"]) if "gsd_m" in case.changes else case.post
         np.savez(
             path.with_suffix(".npz"),
-            features=look_features(case.post, buildings.geometry.to_numpy()).astype(np.float16),
+            features=look_features(post, buildings.geometry.to_numpy()).astype(np.float16),
         )
         buildings.assign(truth=buildings["id"].astype(str).map(truth)).to_parquet(path)
     buildings = gpd.read_parquet(path)
@@ -141,6 +150,64 @@ def interval_row(name: str, buildings: gpd.GeoDataFrame, looks: int, draws: int)
     return f"| {name} | {looks} | {held} of {draws} | {np.mean(widths):.3f} |"
 
 
+def rare_rows(name: str, buildings: gpd.GeoDataFrame, look: np.ndarray) -> list[str]:
+    """The rows of a site where damage is rare: the map as it comes, then by number of answers before and after."""
+    assessed = Buildings(buildings).assessed
+    buildings, look = buildings[assessed].reset_index(drop=True), look[assessed]
+    truth, everything = buildings[TRUTH].to_numpy(object), np.arange(len(buildings))
+    auc, f1 = damage_scores_at(buildings, truth, everything)
+    lines = [f"| {name} | {np.isin(truth, DAMAGED).sum()} of {len(truth)} | the map | {auc:.3f} | {f1:.2f} | | | | |"]
+    for number in (one for one in RARE_ANSWERS if one < len(buildings)):
+        for way, likeliest in (("before", 0), ("after", None)):
+            points = []
+            for seed in range(RARE_SEEDS):
+                sample = draw_sample(buildings, number, seed, likeliest)
+                answers = _answers_of(truth, sample.rows)
+                count = review_counts(sample, answers, buildings["damage"]).buildings["damaged"]
+                taught = teach(buildings, answers, look=look)
+                if way == "after":
+                    low, high = count["interval_95"]
+                    taught = taught.within(low, high, answers)
+                table, rest = taught.with_answers(answers), np.setdiff1d(everything, sample.rows)
+                scores = (*damage_scores_at(table, truth, everything), *damage_scores_at(table, truth, rest))
+                points.append([*scores, count["expected"], *count["interval_95"]])
+            auc, f1, rest_auc, rest_f1, expected, low, high = pd.DataFrame(points).mean()  # without NaN
+            of_rest = "all are seen | –" if np.isnan(rest_auc) else f"{rest_auc:.3f} | {rest_f1:.2f}"
+            cells = f"{auc:.3f} | {f1:.2f} | {of_rest} | {expected:.1f} | {low:.0f}–{high:.0f} |"
+            lines.append(f"| {name} | | {number} answers, {way} | {cells}")
+    return lines
+
+
+def damage_scores_at(table: pd.DataFrame, truth: np.ndarray, rows: np.ndarray) -> tuple[float, float]:
+    """AUC and F1 of major damage or worse at some rows; NaN without damaged buildings among them."""
+    damaged, named = np.isin(truth[rows], DAMAGED), Buildings(table).damaged[rows]
+    if not 0 < damaged.sum() < len(rows):
+        return np.nan, np.nan
+    return roc_auc_score(damaged, table["damage_prob"].to_numpy()[rows]), f1_score(damaged, named, zero_division=0)
+
+
+def rare_cases(data: Path, *, smoke: bool) -> Iterator[DamageCase]:
+    """The cases where damage is rare."""
+    if smoke:
+        yield suburb(512)
+        return
+    for site in SITES:
+        if site.name in RARE_SITES:
+            yield from (case for case in site.read(data / site.folder) if case.name in ("", HURRICANE))
+
+
+def rare_table(data: Path, out: Path, *, smoke: bool) -> str:
+    """The table of --rare; it is written after each site."""
+    lines = [NOTE] if smoke else []
+    lines += ["| site | damaged | answers | AUC | F1 | AUC, rest | F1, rest | counted | 95 % |"]
+    lines += ["|---|---|---|---:|---:|---:|---:|---:|---:|"]
+    for case in rare_cases(data, smoke=smoke):
+        name = " ".join(filter(None, (case.site, case.name))).replace(",", "")
+        lines += rare_rows(name, *read_map(case, out / f"{name.replace(' ', '_')}.parquet"))
+        write_text(out / "rare.md", "\n".join(lines) + "\n")
+    return "\n".join(lines)
+
+
 def site_cases(data: Path, *, smoke: bool) -> dict[str, Callable[[], DamageCase]]:
     """Readers of the sites by name."""
     if smoke:
@@ -155,8 +222,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--rare", action="store_true", help="sites where damage is rare, before and after")
     add_smoke(parser)
     options = parser.parse_args()
+    if options.rare:
+        print(rare_table(options.data, options.out, smoke=options.smoke))
+        return
     draws, interval_draws = (1, 5) if options.smoke else (DRAWS, INTERVAL_DRAWS)
     lines = [NOTE] if options.smoke else []
     lines += ["| site | graded | way | answers | the map | taught | F1 | right with answers | worse | width |"]

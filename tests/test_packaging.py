@@ -78,6 +78,12 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
+def test_the_changelog_of_the_first_version_is_one_page() -> None:
+    """It says what there is; how it came about is in the history."""
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").partition("## 0.1.0")[2].partition("\n## ")[0]
+    assert 400 < len(text.split()) < 1000
+
+
 def test_the_citation_has_a_day() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert isinstance(citation["date-released"], date)

@@ -141,6 +141,18 @@ class Grades:
         kept = self.kept | (np.arange(len(GRADES)) == self.named[:, None])
         return replace(self, kept=np.where(rows[:, None], np.logical_or.accumulate(kept, axis=1), self.kept))
 
+    def name_damaged(self, rows: Indices, count: int) -> Grades:
+        """Name `count` of some rows (n,) as damaged, by descending probability; the others get the likelier intact grade.
+
+        The table still names no row as damaged whose probability of damage is below 5 %, and none as intact above 95 %.
+        """
+        ranked = rows[np.argsort(-self.damage[rows], kind="stable")]
+        named, p = self.named.copy(), self.probabilities
+        wrong = is_damaged(named[ranked]) != (np.arange(len(ranked)) < count)
+        for first, part in ((MAJOR, ranked[:count][wrong[:count]]), (0, ranked[count:][wrong[count:]])):
+            named[part] = first + (p[part, first + 1] > p[part, first])
+        return replace(self, named=named)
+
     def with_rows(self, rows: Indices, others: Grades) -> Grades:
         """Replace some rows (n,) by other grades (n,)."""
         probabilities, named, kept = self.probabilities.copy(), self.named.copy(), self.kept.copy()

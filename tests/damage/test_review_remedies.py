@@ -138,26 +138,32 @@ def test_few_answers_leave_the_others_as_they_are(folder: Path) -> None:
     ]
 
 
-def test_the_page_after_an_update_keeps_its_language_and_moved_estimates(folder: Path) -> None:
+@pytest.mark.parametrize("rows", [6, 20])
+def test_the_page_after_an_update_keeps_its_language_and_has_the_narrower_estimates(folder: Path, rows: int) -> None:
     page = folder / "report.html"
     page.write_text(page.read_text(encoding="utf-8").replace('<html lang="en"', '<html lang="fr"', 1), encoding="utf-8")
     before = DamageMap.load(folder)
     assert main(["review", str(folder), "--looks", "20"]) == 0
-    answer(folder / "review.gpkg", "destroyed")
+    answer(folder / "review.gpkg", "destroyed", rows)
     corrections = Corrections.read(folder, [folder / "review.gpkg"])
+    assert corrections.count is not None
+    counted = corrections.count.buildings["damaged"]
     taught, _ = corrections.write_taught()
     text = page.read_text(encoding="utf-8")
     assert '<html lang="fr"' in text
     assert "bâtiments" in text
-    rows = gpd.read_file(folder / "taught.gpkg", layer="estimates").set_index(["quantity", "of"])
-    old, new = before.estimates["buildings"]["damaged"], rows.loc[("buildings", "damaged")]
+    estimates = gpd.read_file(folder / "taught.gpkg", layer="estimates").set_index(["quantity", "of"])
+    old, new = before.estimates["buildings"]["damaged"], estimates.loc[("buildings", "damaged")]
     table = taught.with_answers(corrections.answers)
     step = table["damage_prob"].sum() - before.buildings["damage_prob"].sum()
     assert step > 1
     most = len(table["damage_prob"].dropna())
-    assert new["value"] == pytest.approx(min(old["expected"] + step, most), abs=0.01)
+    moved = [min(end + step, most) for end in (old["expected"], *old["interval_95"])]
+    by_sample = np.subtract(*counted["interval_95"][::-1]) < moved[2] - max(moved[1], corrections.graded)
+    assert by_sample == (rows == 20)
+    assert new["value"] == pytest.approx(counted["expected"] if by_sample else moved[0], abs=0.01)
     assert corrections.graded <= new["low_95"] <= new["value"] <= new["high_95"] <= most
-    assert rows.loc[("share", "damaged"), "value"] == pytest.approx(new["value"] / most)
+    assert estimates.loc[("share", "damaged"), "value"] == pytest.approx(new["value"] / most)
 
 
 def test_estimates_move_with_the_answers_between_what_is_certain() -> None:

@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 import shapely
 from refusals import raises_naming
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import f1_score, roc_auc_score
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import GRADES
 from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.products.content import DamageMapContent
 from deepnets4eo.damage.products.tables import write_gpkg, write_parquet
-from deepnets4eo.damage.review import Taught, choose_next, teach, teaching
+from deepnets4eo.damage.review import Taught, choose_next, draw_sample, review_counts, teach, teaching
 from deepnets4eo.damage.review.regression import Side
 from deepnets4eo.damage.review.teaching import BY_PERSON
 from deepnets4eo.errors import InputError
@@ -194,3 +194,58 @@ def test_answers_leave_the_table_that_was_taught_as_it_was() -> None:
     assert answered.loc[1, "damage"] == GRADES[2]
     assert table["reason"].tolist() == ["", "greener", "too small"]
     assert table["damage"].tolist()[:2] == [GRADES[0], GRADES[3]]
+
+
+def test_the_map_names_as_many_as_the_sample_counts_and_keeps_probabilities() -> None:
+    p = np.zeros((8, 4))
+    p[:, 3] = [0.9, 0.8, 0.6, 0.4, 0.3, 0.2, 0.01, np.nan]
+    p[:, 0] = 1 - p[:, 3]
+    grades = Grades.of_sides(p)
+    frame = pd.DataFrame({"id": list("abcdefgh"), "status": ["assessed"] * 7 + ["not_assessed"], "reason": ""})
+    table = pd.concat([frame, grades.table(frame.index)], axis=1)
+    taught, answers = Taught(table, grades, None, None, (), 1), {0: "no-damage"}
+    damaged = lambda low, high: set(table["id"][taught.within(low, high, answers).buildings["damage"].isin(GRADES[2:])])  # noqa: E731
+    named = {"b", "c"}  # of the others, as they are
+    assert damaged(0, 8) - {"a"} == named
+    assert damaged(4, 4) - {"a"} == named | {"d", "e"}
+    assert damaged(0, 1) - {"a"} == {"b"}
+    assert damaged(6, 6) - {"a"} == named | {"d", "e", "f"}  # g is surely intact
+    assert taught.within(0, 8, answers) is taught
+    of_count = taught.within(4, 4, answers)
+    pd.testing.assert_series_equal(of_count.buildings["damage_prob"], table["damage_prob"])
+    assert of_count.buildings["reason"][3].startswith("less probable than not")
+
+
+def test_forty_answers_teach_where_damage_is_rare() -> None:
+    """SYNTHETIC: 12 of 300 are damaged, the map ranks them poorly, and what buildings look like ranks them well."""
+    truth = np.array([GRADES[0]] * COUNT, object)
+    rng = np.random.default_rng(3)
+    damaged = np.isin(np.arange(COUNT), 10 + rng.permutation(COUNT - 10)[:12])
+    truth[damaged] = GRADES[3]
+    odds = rng.normal(-4, 1, COUNT) + 2.5 * damaged
+    buildings, _ = make_map(known=0.0)
+    prob = 1 / (1 + np.exp(-odds))
+    named = np.where(prob > 0.5, GRADES[3], GRADES[0])
+    buildings.loc[10:, "damage_prob"], buildings.loc[10:, "damage"] = prob[10:], named[10:]
+    buildings.loc[10:, "confidence"] = np.maximum(prob, 1 - prob)[10:]
+    look = rng.normal(size=(COUNT, 40)) + 2 * np.outer(damaged, rng.normal(size=40))
+    scores = {}
+    for name, likeliest in (("at random", 0), ("half at the likeliest", None)):
+        of_draws = []
+        for seed in range(3):
+            sample = draw_sample(buildings, 40, seed, likeliest)
+            answers = {int(row): str(truth[row]) for row in sample.rows}
+            count = review_counts(sample, answers, buildings["damage"]).buildings["damaged"]["interval_95"]
+            table = teach(buildings, answers, look=look).within(*count, answers).with_answers(answers)[10:]
+            of_draws.append([
+                roc_auc_score(damaged[10:], table["damage_prob"]),
+                f1_score(damaged[10:], table["damage"].isin(GRADES[2:])),
+            ])  # fmt: skip
+        scores[name] = np.mean(of_draws, axis=0)
+    own = [
+        roc_auc_score(damaged[10:], prob[10:]),
+        f1_score(damaged[10:], buildings["damage"][10:].isin(GRADES[2:])),
+    ]
+    assert (scores["half at the likeliest"] > own).all()
+    assert scores["half at the likeliest"][1] > scores["at random"][1] - 0.02
+    assert scores["half at the likeliest"][0] > 0.95

@@ -51,17 +51,19 @@ def write_sample(path: Path, table: Path, looks: int = 100, seed: int = 0) -> in
         The file exists, or the folder contains no damage map.
     """
     buildings = _read_map(table)
-    rows = draw_sample(buildings, looks, seed).rows
-    write_looks(path, table, buildings, rows, seed)
-    return len(rows)
+    sample = draw_sample(buildings, looks, seed)
+    write_looks(path, table, buildings, sample.rows, seed, sample.likeliest)
+    return len(sample.rows)
 
 
-def write_looks(path: Path, table: Path, buildings: gpd.GeoDataFrame, rows: Indices, seed: int | None) -> None:
-    """Write buildings to be filled. rows : in the order of the looks; seed : of the draw, None for chosen buildings."""
+def write_looks(
+    path: Path, table: Path, buildings: gpd.GeoDataFrame, rows: Indices, seed: int | None, likeliest: int = 0
+) -> None:
+    """Write buildings to be filled. rows : in the order of the looks; seed, likeliest : of the draw, None and 0 for chosen buildings."""
     style = qml(*sample_style(ANSWERS), categories="Symbology|Fields|Forms|MapTips")
     Answers.create(
         path, buildings["id"].to_numpy()[rows], buildings.geometry.iloc[rows],
-        {"looks": len(rows), "seed": seed, "sha256": sha256(table)}, style=style, title="Buildings to look at",
+        {"looks": len(rows), "seed": seed, "likeliest": likeliest, "sha256": sha256(table)}, style=style, title="Buildings to look at",
     )  # fmt: skip
     project = table.with_name("damage.qgz")
     if project.exists() and path.parent == table.parent:
@@ -90,22 +92,31 @@ def read_answers(path: Path, table: Path) -> tuple[Sample, dict[int, str], gpd.G
         The file is no sample, or of another map; a building or an answer is wrong.
     """
     filled = read_filled(path, table)
-    if filled.seed is None:
+    if (sample := filled.sample) is None:
         raise InputError(
             f"{path} has chosen buildings, which say nothing about the others. They teach with --update; draw a sample to count."
         )
-    return draw_sample(filled.buildings, filled.looks, filled.seed), filled.answers, filled.buildings
+    return sample, filled.answers, filled.buildings
 
 
 @dataclass(frozen=True)
 class Filled:
-    """A file of looks: the map's table, the rows that it shows, row → answer, and the seed of the draw (None if chosen)."""
+    """A file of looks: the map's table, the rows that it shows, row → answer, and the seed of the draw (None if chosen).
+
+    likeliest : as in `draw_sample`
+    """
 
     buildings: gpd.GeoDataFrame
     rows: Indices
     answers: dict[int, str]
     looks: int
     seed: int | None
+    likeliest: int = 0
+
+    @property
+    def sample(self) -> Sample | None:
+        """Return the sample as it was drawn; None for chosen buildings."""
+        return None if self.seed is None else draw_sample(self.buildings, self.looks, self.seed, self.likeliest)
 
 
 def read_filled(path: Path, table: Path) -> Filled:
@@ -143,7 +154,15 @@ def read_filled(path: Path, table: Path) -> Filled:
         raise InputError(
             f"{path} has the answer {shorten(wrong[0])}; expected one of {', '.join(ANSWERS)}. Correct it there."
         )
-    return Filled(buildings, rows[rows >= 0], answers, looks, seed)
+    return Filled(buildings, rows[rows >= 0], answers, looks, seed, _likeliest(path))
+
+
+def _likeliest(path: Path) -> int:
+    """Return how many looks are at the likeliest buildings; samples of earlier versions have none."""
+    try:
+        return int(Answers(path).read_draw("likeliest")[0] or 0)
+    except sqlite3.OperationalError:  # the table of the draw has no such column
+        return 0
 
 
 def _read_map(table: Path) -> gpd.GeoDataFrame:

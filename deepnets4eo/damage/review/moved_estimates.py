@@ -9,6 +9,7 @@ import numpy as np
 
 from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.grades import Grades
+from deepnets4eo.damage.review.counts import Reviewed
 from deepnets4eo.damage.vocabulary import GRADES, MAJOR
 
 DAMAGED = "damaged"
@@ -44,6 +45,22 @@ def moved_estimates(
             for k, name in enumerate((*GRADES, DAMAGED))
         }
     return moved
+
+
+def narrower_estimates(estimates: dict[str, Any], count: Reviewed) -> dict[str, Any]:
+    """Return the estimates by a drawn sample if its interval of damaged buildings is narrower, else the estimates as they are.
+
+    count : of the same buildings; its intervals hold whatever the map states, so that the narrower of both may be taken
+    """
+    damaged = (estimates.get("buildings") or {}).get(DAMAGED)
+    if damaged is None or _width(damaged) <= _width(count.buildings[DAMAGED]):
+        return estimates
+    return estimates | {"buildings": count.buildings, "built_area_m2": count.built_area_m2}
+
+
+def _width(row: dict[str, Any]) -> float:
+    low, high = row["interval_95"]
+    return float(high - low)
 
 
 def moved_share(share: dict[str, Any], estimates: dict[str, Any], number: int) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.review.answers import read_filled, write_looks
 from deepnets4eo.damage.review.counts import review_counts
-from deepnets4eo.damage.review.sample import draw_sample
 from deepnets4eo.damage.review.site_look import look_of_map
 from deepnets4eo.damage.review.taught_map import chosen_files, next_file
 from deepnets4eo.damage.review.teaching import MIN_ANSWERS, Taught, can_teach, choose_next, graded_answers, teach
@@ -35,7 +34,7 @@ class Rounds:
         for path in self.chosen:  # refused where they are of another map
             read_filled(path, folder / "damage.parquet")
         self.buildings = filled.buildings
-        self._drawn = None if filled.seed is None else draw_sample(filled.buildings, filled.looks, filled.seed)
+        self._drawn = filled.sample
         self._row_of = dict(zip(self.buildings["id"], range(len(self.buildings)), strict=True))
         self.look: Floats | None = None
         self._share_seen: float | None = None

@@ -16,6 +16,9 @@ from deepnets4eo.metrics import allocate_looks
 
 EDGES = (0.1, 0.35, 0.65, 0.9)  # between the steps of probability
 MIN_LOOKS = 4  # looks at each stratum, or at all of its buildings
+# Of the looks, at the likeliest buildings where damage is rare. Looked at: Kahramanmaras 4, Adiyaman 6 and 2 NE, the xBD hurricane scene (better
+# or equal) and Midwest (worse: AUC of the map 0.77). A group twice as large as the expected damage, drawn at random, was worse.
+LIKELIEST_SHARE = 0.5
 DOUBT = 0.8  # how far the map's probability decides where looks go; the rest is as where nothing is known
 
 
@@ -29,15 +32,17 @@ class Sample:
     stratum : (N,) int, of every building of the map
     prob : (N,) float, probability of major damage or worse; for buildings that were not assessed, the mean of the others
     area_m2 : (N,) float, built area; 1 if unknown
+    likeliest : how many of the looks are at all of the likeliest buildings, which are a stratum of their own
     """
 
     rows: Indices
     stratum: Indices
     prob: Floats
     area_m2: Floats
+    likeliest: int = 0
 
 
-def draw_sample(buildings: gpd.GeoDataFrame, looks: int = 100, seed: int = 0) -> Sample:
+def draw_sample(buildings: gpd.GeoDataFrame, looks: int = 100, seed: int = 0, likeliest: int | None = None) -> Sample:
     """Draw buildings of a damage map.
 
     Parameters
@@ -45,6 +50,8 @@ def draw_sample(buildings: gpd.GeoDataFrame, looks: int = 100, seed: int = 0) ->
     buildings : the map's table, with the columns `status` and `damage_prob`
     looks : how many buildings are drawn, at most all
     seed : of the draw
+    likeliest : how many of the looks are at the likeliest buildings, one at each. By default half of the looks if the map expects
+        no more damaged buildings than that, else 0: a random sample shows hardly any rare damage, and then teaches little
 
     Returns
     -------
@@ -74,11 +81,18 @@ def draw_sample(buildings: gpd.GeoDataFrame, looks: int = 100, seed: int = 0) ->
     area_m2 = outline_areas_m2(buildings)
     area_m2 = np.where(np.isfinite(area_m2), area_m2, 1.0)
     step = np.where(assessed, 1 + np.searchsorted(EDGES, prob), 0)
-    stratum = np.unique(2 * step + (area_m2 > np.median(area_m2)), return_inverse=True)[1]
-    rng = np.random.default_rng(seed)
-    numbers = _looks_by_stratum(np.bincount(stratum), np.bincount(stratum, prob) / np.bincount(stratum), looks)
+    key = 2 * step + (area_m2 > np.median(area_m2))
+    half = int(LIKELIEST_SHARE * looks)
+    if likeliest is None:
+        likeliest = half if prob[assessed].sum() <= half else 0
+    likeliest = min(likeliest, int(assessed.sum()))
+    key[np.argsort(np.where(assessed, -prob, 1.0), kind="stable")[:likeliest]] = -1
+    stratum = np.unique(key, return_inverse=True)[1]
+    rng, size, first = np.random.default_rng(seed), np.bincount(stratum), int(likeliest > 0)
+    chance = (np.bincount(stratum, prob) / size)[first:]
+    numbers = [likeliest] * first + list(_looks_by_stratum(size[first:], chance, looks - likeliest))
     drawn = [rng.permutation(np.flatnonzero(stratum == number))[:count] for number, count in enumerate(numbers)]
-    return Sample(rng.permutation(np.concatenate(drawn)), stratum, prob, area_m2)
+    return Sample(rng.permutation(np.concatenate(drawn)), stratum, prob, area_m2, likeliest)
 
 
 def _looks_by_stratum(size: NDArray[np.integer], prob: Floats, looks: int) -> Indices:

@@ -24,8 +24,10 @@ from deepnets4eo.damage.products.summary import summarize
 from deepnets4eo.damage.products.tables import insert_estimates
 from deepnets4eo.damage.products.write import record_again
 from deepnets4eo.damage.review.answers import read_filled, write_looks
+from deepnets4eo.damage.review.counts import Reviewed, review_counts
 from deepnets4eo.damage.review.map_images import open_images
-from deepnets4eo.damage.review.moved_estimates import moved_estimates, moved_share
+from deepnets4eo.damage.review.moved_estimates import moved_estimates, moved_share, narrower_estimates
+from deepnets4eo.damage.review.sample import Sample
 from deepnets4eo.damage.review.teaching import (
     Taught,
     can_teach,
@@ -69,6 +71,7 @@ class Corrections:
     buildings : the map's table
     answers : row of the table → answer; of two answers the later file's holds
     listed : (n,) rows that the files show
+    sample : of the first file that was drawn, None if there is none
     """
 
     folder: Path
@@ -76,6 +79,7 @@ class Corrections:
     buildings: gpd.GeoDataFrame
     answers: dict[int, str]
     listed: Indices
+    sample: Sample | None = None
 
     @classmethod
     def read(cls, folder: Path, files: Sequence[Path] = ()) -> Corrections:
@@ -86,7 +90,8 @@ class Corrections:
         answers = {row: answer for sheet in read for row, answer in sheet.answers.items()}
         buildings = read[0].buildings if read else read_table(table)
         listed = np.unique(np.concatenate([np.empty(0, np.intp), *(sheet.rows for sheet in read)]))
-        return cls(folder, tuple(files), buildings, answers, listed)
+        sample = next((drawn for sheet in read if (drawn := sheet.sample) is not None), None)
+        return cls(folder, tuple(files), buildings, answers, listed, sample)
 
     @property
     def graded(self) -> int:
@@ -97,6 +102,14 @@ class Corrections:
     def can_teach(self) -> bool:
         """Return whether the answers are enough to grade other buildings."""
         return can_teach(self.graded)
+
+    @property
+    def count(self) -> Reviewed | None:
+        """Return the count of the assessed buildings by the drawn sample; None if none of it has a grade."""
+        graded = graded_answers(self.buildings, self.answers)
+        if self.sample is None or not np.isin(self.sample.rows, list(graded)).any():
+            return None
+        return review_counts(self.sample, self.answers, self.buildings["damage"], Buildings(self.buildings).assessed)
 
     def check_update(self) -> None:
         """Refuse answers that cannot be put into the map. Errors: InputError."""
@@ -162,8 +175,11 @@ class Corrections:
             if self.can_teach
             else Taught.of_few(self.buildings, self.answers)
         )
+        if (count := self.count) is not None:
+            low, high = count.buildings["damaged"]["interval_95"]
+            taught = taught.within(low, high, self.answers)
         table, path = taught.with_answers(self.answers), self.folder / TAUGHT
-        content = taught_content(self.folder, taught, self.answers)
+        content = taught_content(self.folder, taught, self.answers, count)
         with atomic_write(path) as partial:
             shutil.copyfile(self.folder / "damage.gpkg", partial)
             with closing(sqlite3.connect(partial)) as database, database:
@@ -181,8 +197,13 @@ class Corrections:
         return taught, [path]
 
 
-def taught_content(folder: Path, taught: Taught, answers: Mapping[int, str]) -> DamageMap | None:
-    """Return the map in a folder with the grades and estimates after answers; None, with a warning, if only its tables are left."""
+def taught_content(
+    folder: Path, taught: Taught, answers: Mapping[int, str], count: Reviewed | None = None
+) -> DamageMap | None:
+    """Return the map in a folder with the grades and estimates after answers; None, with a warning, if only its tables are left.
+
+    count : by a drawn sample, whose estimates replace the moved ones if they are narrower
+    """
     try:
         content, table = DamageMap.load(folder), taught.with_answers(answers)
     except DeepNets4EOError as error:
@@ -192,6 +213,8 @@ def taught_content(folder: Path, taught: Taught, answers: Mapping[int, str]) -> 
     before, after = grades_of_map(content.buildings), grades_of_map(table)
     areas = outline_areas_m2(content.buildings)
     content.estimates = moved_estimates(content.estimates, before, after, rows, areas)
+    if count is not None:
+        content.estimates = narrower_estimates(content.estimates, count)
     content.damaged_share = moved_share(content.damaged_share, content.estimates, int(before.known.sum()))
     content.buildings = content.buildings.assign(**{name: table[name].to_numpy() for name in COLUMNS})
     content.findings = worst_first((taught.finding(), *content.findings))

@@ -9,7 +9,7 @@ The weights come from logistic regression with an offset, with the ridge chosen 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -77,6 +77,21 @@ class Taught:
         reason[rows] = BY_PERSON
         grades = self.grades.with_rows(rows, Grades.of_numbers(numbers))
         return Buildings(self.buildings.assign(reason=reason)).with_grades(grades).frame
+
+    def within(self, low: float, high: float, answers: Mapping[int, str]) -> Taught:
+        """Name as many buildings as damaged as a count by a drawn sample allows: `low` to `high`, answered buildings included.
+
+        If the count is sure, these ends meet, and the map names as many. The probabilities stay.
+        """
+        seen = graded_answers(self.buildings, answers)
+        others = np.setdiff1d(np.flatnonzero(self.grades.known), list(seen))
+        damaged = int(is_damaged(np.array([NUMBER[answer] for answer in seen.values()], np.intp)).sum())
+        named = int(is_damaged(self.grades.numbers[others]).sum())
+        wanted = int(np.clip(named, max(np.ceil(low) - damaged, 0), max(np.floor(high) - damaged, 0)))
+        if wanted == named:
+            return self
+        grades = self.grades.name_damaged(others, wanted)
+        return replace(self, buildings=Buildings(self.buildings).with_grades(grades).frame, grades=grades)
 
     def finding(self) -> Finding:
         """State how many buildings a person graded, and whether the others were graded again."""

@@ -70,7 +70,7 @@ class Answers:
             )  # fmt: skip
             with closing(sqlite3.connect(partial)) as database, database:
                 add_styles(database, [(cls.LAYER, "sample", style, title)], cls.GEOMETRY)
-                kinds = {name: "INTEGER" if name in ("looks", "seed") else "TEXT" for name in drawn}
+                kinds = {name: "INTEGER" if name in ("looks", "seed", "likeliest") else "TEXT" for name in drawn}
                 table = ", ".join(f"{name} {kind}" for name, kind in kinds.items())
                 database.execute(f"CREATE TABLE {cls.DRAWN} (fid INTEGER PRIMARY KEY NOT NULL, {table})")
                 marks = ", ?" * len(drawn)
