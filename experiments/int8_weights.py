@@ -1,12 +1,12 @@
 """Write the int8 weights of a shipped run with which ONNX Runtime computes its network on processors.
 
-Usage: python experiments/int8_weights.py MODEL [--out FILE] [--pairs 14]
+Usage: python experiments/int8_weights.py MODEL --out FILE [--pairs 14]
 
 MODEL is the folder of a run whose network is the damage network or the light U-Net, e.g. models/damage-network. Its weights
 become a graph of 8-bit integers (static quantisation, QDQ, one scale per channel of weights, smallest and largest values of
 activations); the first and the last convolution stay in float32. The scales of activations are measured on SYNTHETIC pairs:
-places of the miniature world in turn, and 4 suburbs of the miniature city, of seed 77. Without
---out the file is written into the run, whose card then seals it.
+places of the miniature world in turn, and 4 suburbs of the miniature city, of seed 77. If FILE is
+MODEL/weights.int8.onnx, the card of the run seals it.
 """
 
 from __future__ import annotations
@@ -145,17 +145,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Write the weights."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="folder of the run")
-    parser.add_argument(
-        "--out", type=Path, help="the file; by default weights.int8.onnx of the run, sealed by its card"
-    )
+    parser.add_argument("--out", required=True, type=Path, help="the file, e.g. MODEL/weights.int8.onnx")
     parser.add_argument("--pairs", type=int, default=14, help="SYNTHETIC pairs that are measured")
     options = parser.parse_args(arguments)
     run = load_run(options.model)
     if not isinstance(run.segmenter, NetworkSegmenter):
         raise InputError(f"{options.model} has a segmenter of kind {run.segmenter.kind!r}; expected a network.")
-    file = RunFolder(options.model).int8_weights if options.out is None else options.out
+    file: Path = options.out
     quantise(run.segmenter, file, options.pairs)
-    if options.out is None:
+    if file.resolve() == RunFolder(options.model).int8_weights.resolve():
         card = open_sealed(options.model)
         seal(options.model, card, dict.fromkeys([*card["files"], file.name]))
     print(
