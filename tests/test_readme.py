@@ -110,11 +110,11 @@ def test_the_recipes_of_the_examples_are_shipped() -> None:
     assert trained <= set(ShippedModel.names())
 
 
-def test_the_python_of_the_documentation_imports_what_there_is() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", HOWTO_DAMAGE, re.S)
-    code = "\n".join(blocks)
+@pytest.mark.parametrize("text", [README, HOWTO_DAMAGE], ids=["README", "damage.md"])
+def test_the_python_of_the_documentation_imports_what_there_is(text: str) -> None:
+    code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.S))
     imports = "\n".join(line for line in code.splitlines() if line.startswith(("from", "import")))
     names: dict[str, object] = {}
-    exec(compile(imports, "damage.md", "exec"), names)
-    compile(code, "damage.md", "exec")
+    exec(compile(imports, "page", "exec"), names)
+    compile(code, "page", "exec")
     assert callable(names["assess"])

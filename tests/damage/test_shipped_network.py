@@ -269,3 +269,15 @@ def test_the_networks_are_computed_as_the_settings_say(city, run, ship_run, tmp_
         assess(None, image, city.footprints(), settings=asked)
     with raises_naming(InputError, "'half'"):
         Settings(precision="half")
+
+
+def test_without_pytorch_no_runtime_is_asked_of_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job then goes on without the network, and says so."""
+
+    def missing(*_: str) -> None:
+        raise MissingExtraError("torch is not installed")
+
+    monkeypatch.setattr(network_grader, "check_extra", missing)
+    monkeypatch.setattr(network_grader, "load_run", lambda folder: pytest.fail("it needs PyTorch"))
+    assert network_grader.shipped_runtime("cpu") == "torch"
+    assert network_grader.open_shipped("cpu")[0] is None

@@ -191,11 +191,10 @@ def shipped_folder() -> Path | None:
 
 
 def shipped_runtime(device: str) -> str:
-    """Return the runtime that this processor computes the shipped network faster with; on a GPU and without weights, PyTorch."""
-    folder, chosen = shipped_folder(), choose(device)
-    if folder is None or chosen.device != "cpu":
-        return chosen.runtime
-    int8 = getattr(load_run(folder).segmenter, "int8", None)
+    """Return the runtime that this processor computes the shipped network faster with; PyTorch on a GPU, and where the network cannot be used."""
+    chosen = choose(device)
+    grader = open_shipped(device)[0] if chosen.device == "cpu" else None
+    int8 = None if grader is None else getattr(grader.run.segmenter, "int8", None)
     return chosen.with_int8(int8 is not None and int8.is_faster).runtime
 
 
