@@ -19,6 +19,11 @@ pytestmark = pytest.mark.browser
 BETWEEN = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]), "BROWSER": "true"}
 
 
+def heed_interrupt() -> None:
+    """Let a process be interrupted that is started in the background of a shell, where SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def folder(tmp_path):
     """A map of 40 buildings in a folder whose name a terminal would take apart, with its images and all products."""
@@ -44,15 +49,24 @@ def test_both_commands_of_the_page_work_and_the_opened_page_is_the_new_one(visit
     old, files = one.page.locator("#headline").inner_text(), {path.name for path in folder.iterdir()}
     environment = os.environ | BETWEEN
     with subprocess.Popen(
-        shlex.split(commands[0]), cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+        shlex.split(commands[0]),
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupt,
     ) as serving:
-        page = browser.new_page()
-        page.goto(serving.stdout.readline().strip())
-        page.locator(".chip img").first.wait_for()
-        for number in range(2, 7):
-            press(page, "4", f"Saved: Destroyed. Building {number} of 40.")
-        page.close()
-        serving.send_signal(signal.SIGINT)
+        try:
+            page = browser.new_page()
+            page.goto(serving.stdout.readline().strip())
+            page.locator(".chip img").first.wait_for()
+            for number in range(2, 7):
+                press(page, "4", f"Saved: Destroyed. Building {number} of 40.")
+            page.close()
+            serving.send_signal(signal.SIGINT)
+            serving.wait(30)
+        finally:
+            serving.kill()
     assert serving.returncode == 0
     done = subprocess.run(
         shlex.split(commands[1]), cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
