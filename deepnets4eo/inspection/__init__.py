@@ -1,23 +1,55 @@
 """Describes files, datasets and runs, and their problems: the verb `check`."""
 
-from .cloud_network import write_cloud_mask
-from .clouds import CloudClassification, cloud_finding, clouds_in_image
-from .cubes import bad_bands, describe_negative, measure_bands
-from .datasets import inspect_dataset, recognise
-from .files import MIN_BANDS, Inspection, inspect, overlaps
-from .images import (
-    BRIGHT_PERCENTILE,
-    DARKEST,
-    bright_value,
-    check_no_colour_table,
-    check_two_images,
-    declare_nodata,
-    describe_unmasked_band,
-    is_grey,
-    sample_windows,
-    undeclared_nodata,
-    without_collar,
-)
-from .machine import inspect_machine
+from typing import TYPE_CHECKING
 
-__all__ = ["CloudClassification", "Inspection", "inspect"]
+from deepnets4eo.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .cloud_network import write_cloud_mask
+    from .clouds import CloudClassification as CloudClassification, cloud_finding, clouds_in_image
+    from .cubes import bad_bands, describe_negative, measure_bands
+    from .datasets import inspect_dataset, recognise
+    from .files import MIN_BANDS, Inspection as Inspection, inspect as inspect, overlaps
+    from .images import (
+        BRIGHT_PERCENTILE,
+        DARKEST,
+        bright_value,
+        check_no_colour_table,
+        check_two_images,
+        declare_nodata,
+        describe_unmasked_band,
+        is_grey,
+        sample_windows,
+        undeclared_nodata,
+        without_collar,
+    )
+    from .machine import inspect_machine
+else:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        public={
+            ".clouds": ["CloudClassification"],
+            ".files": ["Inspection", "inspect"],
+        },
+        internal={
+            ".cloud_network": ["write_cloud_mask"],
+            ".clouds": ["cloud_finding", "clouds_in_image"],
+            ".cubes": ["bad_bands", "describe_negative", "measure_bands"],
+            ".datasets": ["inspect_dataset", "recognise"],
+            ".files": ["MIN_BANDS", "overlaps"],
+            ".images": [
+                "BRIGHT_PERCENTILE",
+                "DARKEST",
+                "bright_value",
+                "check_no_colour_table",
+                "check_two_images",
+                "declare_nodata",
+                "describe_unmasked_band",
+                "is_grey",
+                "sample_windows",
+                "undeclared_nodata",
+                "without_collar",
+            ],
+            ".machine": ["inspect_machine"],
+        },
+    )
