@@ -20,6 +20,7 @@ _ADDRESS = re.compile(
 )
 _GDAL_QUERY = re.compile(r"(?P<name>/vsi[a-z0-9_]+)\?[^\s\"<>]*[^\s\"<>.,:;)'\]]")
 _BEGIN = re.compile(rf"{_SCHEME}|/vsi[a-z0-9_]+\?")
+_WITH_SCHEME = re.compile(r"[A-Za-z0-9+.-]{2,}://")
 _DRIVE = re.compile(r"/+[A-Za-z]:(?=[/\\])")
 # Names that Windows gives to devices, whatever their suffix
 _DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9¹²³])(?=\.|$)", re.IGNORECASE)
@@ -63,6 +64,15 @@ def file_name_of(source: object) -> str:
     """
     name = name_of(source)
     return PurePath(name.partition("#")[0] if _BEGIN.search(name) else name).name or name
+
+
+def has_scheme(text: str) -> bool:
+    """Return whether a text is or holds an address: a scheme of two letters at least, since C: is a disk, and two slashes.
+
+    >>> has_scheme("https://example.org/a.tif"), has_scheme("C://maps/a.tif")
+    (True, False)
+    """
+    return _WITH_SCHEME.search(text) is not None
 
 
 def portable_name(text: str) -> str:

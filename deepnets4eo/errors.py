@@ -9,15 +9,15 @@ from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from deepnets4eo.addresses import without_secrets
+from deepnets4eo.addresses import has_scheme, without_secrets
 
 MIN_LETTERS, MAX_NEAR = 3, 8  # of a word that begins a name; names in a hint
 P = ParamSpec("P")
 R = TypeVar("R")
 MAX_REASON = 300  # characters
 PANIC = "PanicException"  # of libraries in Rust, such as safetensors and lazrs; it is no Exception
-# An address (of two letters at least: C: is a disk), and GDAL's file systems other than those of this computer, also within the name of an archive
-ON_NETWORK = re.compile(r"[A-Za-z0-9+.-]{2,}://|/vsi(?!(?:zip|tar|gzip|7z|rar|mem|sparse|subfile)\b)\w+")
+# GDAL's file systems other than those of this computer, also within the name of an archive
+ON_NETWORK = re.compile(r"/vsi(?!(?:zip|tar|gzip|7z|rar|mem|sparse|subfile)\b)\w+")
 PROJ_REMEDY = "Unset PROJ_DATA and PROJ_LIB where they name the files of another installation of PROJ."
 
 
@@ -41,7 +41,7 @@ class InputError(DeepNets4EOError, ValueError):
     @staticmethod
     def of_reading(name: str, where: str = "") -> "InputError":
         """Return the error for a file that was opened and cannot be read: UnreadableError if it may be readable later."""
-        if ON_NETWORK.search(name):
+        if has_scheme(name) or ON_NETWORK.search(name):
             return UnreadableError(
                 f"{name} cannot be read{where}: the connection broke off, or nothing came for a while. Start again, or download it."
             )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import geopandas as gpd
 import numpy as np
 import shapely
 import shapely.affinity
 from affine import Affine
+from geotiff import write_geotiff
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.damage import GRADES, DamageMap
@@ -85,6 +88,18 @@ def make_images(grid: GeoBox, damage_map: DamageMap, seed: int = 0) -> tuple[Lay
     pre = np.clip(background + roof, 1, 255).astype("uint8")
     post = np.clip(background * 0.8 + roof * (1 - prob) + rng.normal(0, 60, grid.shape) * prob, 1, 255).astype("uint8")
     return Layer.open(pre, grid=grid), Layer.open(post, grid=grid)
+
+
+def make_map_of_files(folder: Path, assessed: float) -> tuple[DamageMap, dict[str, Layer]]:
+    """A map of 40 buildings whose inputs are files in a folder, and its images by date."""
+    grid = make_grid(96)
+    damage_map = make_map(40, grid=grid, assessed=assessed)
+    images = dict(zip(("pre", "post"), make_images(grid, damage_map), strict=True))
+    for role, image in images.items():
+        path = write_geotiff(folder / f"{role}.tif", image.read()[0], crs=grid.crs, transform=grid.affine)
+        damage_map.inputs[role] = str(path)
+    damage_map.parameters["gsd_m"] = None
+    return damage_map, images
 
 
 def _houses(grid: GeoBox, number: int, rng: np.random.Generator) -> list[shapely.Geometry]:

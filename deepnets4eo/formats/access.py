@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
+from deepnets4eo.addresses import has_scheme
 from deepnets4eo.errors import InputError
 
-SCHEME = re.compile(r"[A-Za-z0-9+.-]{2,}://")  # of two letters at least: C: is a disk
 TIMEOUT_S = 60  # without a byte, until an address is given up
 GDAL_LIMITS = {
     "GDAL_HTTP_CONNECTTIMEOUT": TIMEOUT_S,
@@ -82,7 +81,7 @@ def is_remote(text: str) -> bool:
     >>> is_remote("https://example.org/a.tif"), is_remote("C://maps/a.tif"), is_remote(r"C:\\maps\\a.tif")
     (True, False, False)
     """
-    return text.startswith("/vsi") or SCHEME.search(text) is not None
+    return text.startswith("/vsi") or has_scheme(text)
 
 
 def check_exist(sources: Iterable[str]) -> None:

@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from geotiff import write_geotiff
-from made_up_map import make_grid, make_images, make_map
+from made_up_map import make_map_of_files
 from report_visit import DESKTOP
 from served import press
 
@@ -27,13 +26,7 @@ def heed_interrupt() -> None:
 @pytest.fixture
 def folder(tmp_path):
     """A map of 40 buildings in a folder whose name a terminal would take apart, with its images and all products."""
-    grid = make_grid(96)
-    damage_map = make_map(40, grid=grid, assessed=1.1)
-    images = dict(zip(("pre", "post"), make_images(grid, damage_map), strict=True))
-    for role, image in images.items():
-        path = write_geotiff(tmp_path / f"{role}.tif", image.read()[0], crs=grid.crs, transform=grid.affine)
-        damage_map.inputs[role] = str(path)
-    damage_map.parameters["gsd_m"] = None
+    damage_map, images = make_map_of_files(tmp_path, 1.1)
     row = {"expected": 12.0, "interval_95": [8.0, 17.0]}
     damage_map.estimates = {"buildings": dict.fromkeys((*GRADES, "damaged"), row), "confusion": {}}
     damage_map.save(tmp_path / "Anna's map (1)", **images, also=())

@@ -7,8 +7,7 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pytest
-from geotiff import write_geotiff
-from made_up_map import make_grid, make_images, make_map
+from made_up_map import make_map_of_files
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import GRADES, DamageMap, review
@@ -22,13 +21,7 @@ from deepnets4eo.files import read_json, sha256
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A map of 40 buildings, some of them not assessed, with its images and all products."""
-    grid = make_grid(96)
-    damage_map = make_map(40, grid=grid, assessed=0.75)
-    images = dict(zip(("pre", "post"), make_images(grid, damage_map), strict=True))
-    for role, image in images.items():
-        path = write_geotiff(tmp_path / f"{role}.tif", image.read()[0], crs=grid.crs, transform=grid.affine)
-        damage_map.inputs[role] = str(path)
-    damage_map.parameters["gsd_m"] = None
+    damage_map, images = make_map_of_files(tmp_path, 0.75)
     number, expected = damage_map.buildings["damage_prob"].count(), float(damage_map.buildings["damage_prob"].sum())
     interval = [expected - 3.0, expected + 3.0]
     damage_map.estimates = {"buildings": {"damaged": {"expected": expected, "interval_95": interval}}, "confusion": {}}

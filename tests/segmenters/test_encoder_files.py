@@ -191,6 +191,13 @@ def features_of(path: Path, tensors: Tensors, bands: list[str], images: Tensor, 
         return network.eval().features(images)
 
 
+def assert_are_means(given: Tensor, tokens: Tensor, tensors: Tensors, norm: str, eps: float) -> None:
+    """Features are the means of the normalised tokens of the last block."""
+    weight, bias = (tensors[f"{norm}.{part}"] for part in ("weight", "bias"))
+    expected = F.layer_norm(tokens, weight.shape, weight, bias, eps).mean(dim=1)
+    torch.testing.assert_close(given, expected, rtol=1e-3, atol=1e-3)
+
+
 def waves(place: float, size: int) -> list[float]:
     speeds = [10_000 ** -(k / size / 2) for k in range(size // 2)]
     return [turn(place * speed) for turn in (math.sin, math.cos) for speed in speeds]
@@ -220,11 +227,8 @@ def test_olmoearth_gives_each_group_of_bands_its_tokens(linear: bool, tmp_path: 
                     seen + tensors[f"{root}.bias"] + torch.cat([code, torch.tensor(first_date + month + place)])
                 )
     made = through_blocks(torch.stack(tokens)[None], tensors, "encoder.blocks.", 4, heads=8, eps=1e-5)
-    expected = F.layer_norm(made, (128,), tensors["encoder.norm.weight"], tensors["encoder.norm.bias"], 1e-5).mean(
-        dim=1
-    )
     given = features_of(tmp_path / "olmoearth.safetensors", tensors, bands, images)
-    torch.testing.assert_close(given, expected, rtol=1e-3, atol=1e-3)
+    assert_are_means(given, made, tensors, norm="encoder.norm", eps=1e-5)
 
 
 def test_terramind_has_gated_blocks_and_the_tokens_of_the_sensor(tmp_path: Path) -> None:
@@ -233,11 +237,8 @@ def test_terramind_has_gated_blocks_and_the_tokens_of_the_sensor(tmp_path: Path)
     patches = images.unfold(2, 16, 16).unfold(3, 16, 16).permute(0, 2, 3, 4, 5, 1).reshape(1, 196, -1)
     tokens = patches @ tensors[f"{root}proj.weight"].T + tensors[f"{root}pos_emb"] + tensors[f"{root}mod_emb"]
     made = through_blocks(tokens, tensors, "encoder.", 2, heads=3, eps=1e-6)
-    expected = F.layer_norm(made, (192,), tensors["encoder_norm.weight"], tensors["encoder_norm.bias"], 1e-6).mean(
-        dim=1
-    )
     given = features_of(tmp_path / "terramind.safetensors", tensors, S2, images)
-    torch.testing.assert_close(given, expected, rtol=1e-3, atol=1e-3)
+    assert_are_means(given, made, tensors, norm="encoder_norm", eps=1e-6)
 
 
 def test_dinov3_sees_the_colours_and_sizes_are_those_of_the_file(tmp_path: Path) -> None:
