@@ -36,7 +36,7 @@ from deepnets4eo.damage.network.pairs import POST, PRE, in_pixels
 from deepnets4eo.damage.vocabulary import MAJOR
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_json, write_text
-from deepnets4eo.segmenters.efficientnet import LEVEL_CHANNELS, EfficientNetLite0, frozen_encoder
+from deepnets4eo.segmenters import LEVEL_CHANNELS, EfficientNetLite0, frozen_encoder
 
 PATCH_PX = 64  # side of the patch
 MIN_SIDE_PX, MARGIN = 40, 1.3  # minimum ground that it shows; times the longer side of the box

@@ -6,6 +6,7 @@ Run: python scripts/coupling.py. `tests/test_architecture.py` holds the measures
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,17 @@ from floors import ROOT, trees
 
 PACKAGE = "deepnets4eo"
 ANY_FILE = {"VOID"}  # constants that every file may compare with
+OUTSIDE = (
+    "tests",
+    "experiments",
+    "scripts",
+    "docs",
+    "README.md",
+    "paper.md",
+    PACKAGE,
+)  # of the package, only docstrings
+IMPORT = re.compile(r"^ *(?:>>> )?from (deepnets4eo[\w.]*) import (\([^)]*\)|[^\n(]+)", re.MULTILINE)
+EXAMPLE = re.compile(IMPORT.pattern.replace("(?:>>> )?", ">>> "), re.MULTILINE)
 
 
 class Taken(NamedTuple):
@@ -111,9 +123,36 @@ def _offers(folder: str, definer: str, name: str) -> bool:
     return folder in modules() and folder != definer and home(folder, name) == definer
 
 
-def further_addresses() -> int:
-    """Return how many imports take a name from another place than its address."""
-    return sum(found.source != address(found.module, found.home, found.name) for found in taken())
+def further_addresses() -> list[tuple[str, str, str]]:
+    """Return (file or module, source, name) of all imports that take a name from another place than its address.
+
+    Imports of the package, and of tests, experiments, scripts, pages and docstrings, which are outside all folders. These
+    may also take from `deepnets4eo` itself what it offers.
+    """
+    inside = [(item.module, item.source, item.home, item.name) for item in taken()]
+    outside = [
+        (file, source, home(source, name), name)
+        for file, source, name in taken_outside()
+        if source in modules() and source != PACKAGE and f"{source}.{name}" not in modules()
+    ]
+    return [
+        (taker, source, name)
+        for taker, source, definer, name in inside + outside
+        if source != address(taker, definer, name)
+    ]
+
+
+def taken_outside() -> Iterator[tuple[str, str, str]]:
+    """Yield the file, source and name of imports, found as text since pages and docstrings have them too."""
+    for folder in OUTSIDE:
+        pattern = EXAMPLE if folder == PACKAGE else IMPORT
+        top = ROOT / folder
+        for path in [top] if top.is_file() else [path for end in ("py", "md") for path in top.rglob(f"*.{end}")]:
+            for source, names in pattern.findall(path.read_text(encoding="utf-8")):
+                items = re.sub(r"#.*|[()]", "", names).split(",")
+                yield from (
+                    (path.relative_to(ROOT).as_posix(), source, item.split()[0]) for item in items if item.strip()
+                )
 
 
 def crossing_constants() -> int:
@@ -166,7 +205,7 @@ def measures() -> dict[str, float]:
         "names per 1,000 lines": round(names_per_1000_lines(), 1),
         "comparisons with another file's constant": comparisons(),
         "constants that cross files": crossing_constants(),
-        "imports from a further address": further_addresses(),
+        "imports from a further address": len(further_addresses()),
         **{f"names across the parts of {room}": names_across_parts(room) for room in rooms},
         **{f"arrows between the parts of {room}": arrows(room) for room in rooms},
     }

@@ -15,8 +15,7 @@ from deepnets4eo import addresses
 from deepnets4eo.addresses import file_name_of, name_of, path_of, portable_name, shown_address
 from deepnets4eo.cards import DatasetCard
 from deepnets4eo.errors import InputError, OutputError
-from deepnets4eo.formats import check_exist, is_remote, is_web_address, vectors
-from deepnets4eo.formats.stac_items import StacItem
+from deepnets4eo.formats import StacItem, check_exist, is_remote, is_web_address, vectors
 from deepnets4eo.outputs import input_files
 from deepnets4eo.training.splits import _map_path
 

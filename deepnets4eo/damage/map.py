@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyogrio
 
 from deepnets4eo.damage.plots import explore_content, lonboard_layer, plot_content, summarize_content
-from deepnets4eo.damage.products.content import AREAS_FILE, FURTHER, DamageMapContent
+from deepnets4eo.damage.products import FURTHER
+from deepnets4eo.damage.products.content import AREAS_FILE, DamageMapContent
 from deepnets4eo.damage.settings import ProductOptions
 from deepnets4eo.display import FigureStyle, Summary, WithSummary
 from deepnets4eo.errors import InputError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deepnets4eo.addresses import file_name_of, name_of
 from deepnets4eo.damage.map import DamageMap
-from deepnets4eo.damage.products.content import FURTHER
+from deepnets4eo.damage.products import FURTHER
 from deepnets4eo.damage.products.write import named_before
 from deepnets4eo.damage.settings import ProductOptions
 from deepnets4eo.errors import InputError

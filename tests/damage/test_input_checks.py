@@ -16,9 +16,10 @@ from refusals import raises_naming
 
 from deepnets4eo.damage.buildings import Reason
 from deepnets4eo.damage.foreseen import foreseen_reasons
-from deepnets4eo.damage.input_checks import check_images, neighbour_correlations, undeclared_nodata
+from deepnets4eo.damage.input_checks import check_images, neighbour_correlations
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
+from deepnets4eo.inspection import undeclared_nodata
 from deepnets4eo.rasters import Layer
 from deepnets4eo.registration import ImagePair
 

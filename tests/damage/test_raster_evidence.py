@@ -13,7 +13,16 @@ from rasterio.features import geometry_mask
 from refusals import raises_naming
 from scipy.special import expit, logit
 
-from deepnets4eo.damage import EvidenceCard, JobControl, RasterEvidence, Settings, assess, assess_inputs, open_inputs
+from deepnets4eo.damage import (
+    EvidenceCard,
+    FurtherInputs,
+    JobControl,
+    RasterEvidence,
+    Settings,
+    assess,
+    assess_inputs,
+    open_inputs,
+)
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.reliability import Judgement, Opinion, Reliability
 from deepnets4eo.damage.evidences import rasters
@@ -21,7 +30,6 @@ from deepnets4eo.damage.evidences.points import DEFAULT_WEIGHT
 from deepnets4eo.damage.evidences.rasters import ScoreLayer, mean_scores
 from deepnets4eo.damage.evidences.words import parse_evidences
 from deepnets4eo.damage.opening import open_given
-from deepnets4eo.damage.settings import FurtherInputs
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, whole
 from deepnets4eo.rasters import CogWriter, Layer

@@ -21,8 +21,7 @@ OPEN_BOTH = """
 import json, logging, sys
 logging.basicConfig(level=logging.WARNING)
 import pyogrio
-from deepnets4eo.formats.rasters import open_raster
-from deepnets4eo.formats.vectors import vector_file
+from deepnets4eo.formats import open_raster, vector_file
 with open_raster("image.tif") as image:
     pixels = int(image.read().sum())
 import rasterio

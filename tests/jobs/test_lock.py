@@ -21,7 +21,7 @@ from deepnets4eo.rasters import CogWriter
 
 HOLDER = """
 import sys, time
-from deepnets4eo.jobs.lock import output_lock
+from deepnets4eo.jobs import output_lock
 with output_lock(sys.argv[1]):
     print("held", flush=True)
     time.sleep(60)

@@ -333,12 +333,12 @@ MEASURED = """
 import resource, sys, torch
 from pathlib import Path
 import numpy as np
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.segmenters import InputSpec, LayerInput
 from deepnets4eo.tiling import Tiling
-from deepnets4eo.cards.legend import Legend, LegendClass
+from deepnets4eo.cards import Legend, LegendClass
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import NetworkSegmenter
 inputs = InputSpec({"image": LayerInput(("band_1",), (127.0,), (50.0,), 0, 255)})
 row = np.arange(700, dtype=np.uint8) + np.uint8(1)
 for rows, num_classes in [(1_000, 6), (20_000, 6), (1_000, 60)]:

@@ -76,7 +76,7 @@ import resource, signal, sys
 import numpy as np
 from affine import Affine
 from odc.geo.geobox import GeoBox
-from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters import CogWriter
 from deepnets4eo.errors import OutputError
 from deepnets4eo.grid import Window
 

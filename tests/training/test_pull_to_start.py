@@ -9,8 +9,8 @@ from refusals import raises_naming
 from torch import nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.training import Recipe, TrainSection
-from deepnets4eo.training.epochs import Checkpoint, Fit
+from deepnets4eo.training import Checkpoint, Recipe, TrainSection
+from deepnets4eo.training.epochs import Fit
 from deepnets4eo.training.loop import fit_network
 from deepnets4eo.training.optimization import PullToStart, build_optimizer
 from deepnets4eo.training.recipe import resolve

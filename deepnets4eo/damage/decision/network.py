@@ -15,9 +15,9 @@ from deepnets4eo.arrays import Floats, Texts
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.pool import NetworkReliability
 from deepnets4eo.damage.images import is_too_coarse
+from deepnets4eo.damage.network import NetworkGrader
 from deepnets4eo.damage.network.grader import (
     POST_ALONE,
-    NetworkGrader,
     not_used,
     open_shipped,
     pre_not_read,

@@ -16,12 +16,11 @@ from PIL import Image
 from pyproj import CRS
 from refusals import raises_naming
 
-from deepnets4eo.damage import GRADES
+from deepnets4eo.damage import GRADES, ProductOptions
 from deepnets4eo.damage.products import sheet, sheet_drawing
 from deepnets4eo.damage.products.sheet import write_sheet
 from deepnets4eo.damage.products.summary import CAVEATS, SYNTHETIC_CAVEAT
 from deepnets4eo.damage.products.words import translate
-from deepnets4eo.damage.settings import ProductOptions
 from deepnets4eo.damage.vocabulary import SUBJECT, TITLES
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import transform_shapes

@@ -7,10 +7,7 @@ from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.points import PointCloud
-from deepnets4eo.points.views import Camera, SurfaceOptions, make_surface
-from deepnets4eo.points.views.camera import (
-    ZBuffer,  # fmt: skip
-)
+from deepnets4eo.points.views import Camera, SurfaceOptions, ZBuffer, make_surface
 
 SOUTH_TO_NORTH = {"eye": np.array([0, -10.0, 0]), "target": np.zeros(3), "up": np.array([0, 0, 1.0])}
 
