@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 from places.building_validation import Verdict, validate_buildings
 from places.view_rows import SMOKE, train_views
-from script import add_smoke, plain_errors, require_files, title_of
+from script import add_smoke, plain_errors, require_files, store_results, title_of
 
 from deepnets4eo.arrays import Vectors
 from deepnets4eo.baselines import EstimatorOptions, build_estimator
@@ -356,6 +356,14 @@ def main() -> None:
             parts.append(validation_table(name, folds, legend))
     parts += [PUBLISHED] + ([ground_table(options.data / GROUND_SET)] if options.data else [])
     write_json(out / "scores.json", results)
+    percent = {
+        name: {
+            row["row"]: {one: round(100 * row[one], 2) for one in ("overall_accuracy", "mean_iou", "fold_sd")}
+            for row in of_set
+        }
+        for name, of_set in results.items()
+    }
+    store_results(out, smoke=options.smoke, sets=percent)
     print(write_text(out / "table.md", "\n\n".join(parts) + "\n").read_text(encoding="utf-8"))
 
 

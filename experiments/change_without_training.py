@@ -6,7 +6,7 @@ SAMPLES holds `landsat_taizhou` (Landsat 2000 and 2003, 4,227 changed and 17,163
 `levir_cd` (seven aerial pairs of half a metre), `dsifn_cd` (five of some 2 m) and `xbd_more` (buildings that are heavily damaged or intact, before and after a tornado and
 a fire). Each method is fitted to the pair itself, none sees a label; pixels of all pairs are scored together, but the AUC of scores is the mean over pairs. Published for Taizhou, by
 other implementations: IR-MAD 0.933, change vectors 0.889, MAD 0.809, PCA and 2-means 0.910. Frozen features see red, green and blue alone, and no radar; how their length and
-cosine are joined was chosen by looking at these very pairs (some twenty ways), but those of Ottawa.
+cosine are joined was chosen by looking at these very pairs (some twenty ways), but those of Ottawa. Writes table.md and results.json.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import geopandas as gpd
 import numpy as np
 from levir import samples
 from rasterio.features import rasterize
-from script import add_smoke, plain_errors, require_files, title_of
+from script import add_smoke, plain_errors, require_files, store_results, title_of
 from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.arrays import ByteImage
@@ -104,8 +104,8 @@ PAIRS: dict[str, Callable[[Path], Iterator[Pair]]] = {
 }
 
 
-def cell_of(pairs: Iterator[Pair], way: str, out: Path) -> str:
-    """κ and F1 of all pairs' pixels together, and the mean AUC of pairs."""
+def scores_of(pairs: Iterator[Pair], way: str, out: Path) -> dict[str, float]:
+    """Return κ and F1 of all pairs' pixels together, and the mean AUC of pairs."""
     method, refined = WAYS[way]
     matrix, areas = ConfusionMatrix(2), []
     for number, (pre, post, truth) in enumerate(pairs):
@@ -121,7 +121,8 @@ def cell_of(pairs: Iterator[Pair], way: str, out: Path) -> str:
         known = truth != VOID
         if len(np.unique(truth[known])) > 1:
             areas.append(roc_auc_score(truth[known], Layer.open(folder / "score.tif").read()[0][0][known]))
-    return f"{matrix.kappa:.3f} ({matrix.f1[1]:.3f}; {np.mean(areas):.3f})"
+    scores = {"kappa": matrix.kappa, "f1": matrix.f1[1], "auc": np.mean(areas)}
+    return {name: round(float(value), 4) for name, value in scores.items()}
 
 
 def draw_taizhou(data: Path, out: Path) -> Path:
@@ -156,9 +157,13 @@ def main() -> None:
     options = parser.parse_args()
     lines = [f"## {title_of('Change without training, κ (F1 of change; AUC)', smoke=options.smoke)}", ""]
     lines += [f"| pair | {' | '.join(WAYS)} |", f"|---|{'---:|' * len(WAYS)}"]
+    results = {}
     for name, read in list(PAIRS.items())[: 1 if options.smoke else None]:
-        cells = [cell_of(read(options.data), way, options.out / name.partition(",")[0]) for way in WAYS]
+        folder = options.out / name.partition(",")[0]
+        results[name] = {way: scores_of(read(options.data), way, folder) for way in WAYS}
+        cells = [f"{one['kappa']:.3f} ({one['f1']:.3f}; {one['auc']:.3f})" for one in results[name].values()]
         lines.append(f"| {name} | {' | '.join(cells)} |")
+    store_results(options.out, smoke=options.smoke, pairs=results)
     draw_taizhou(options.data, options.out)
     print(write_text(options.out / "table.md", "\n".join([*lines, ""])).read_text(encoding="utf-8"))
 

@@ -21,13 +21,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from real_tiles import TableOf, tile_folds as real_places, tile_rows, tile_table
+from real_tiles import TableOf, tile_figures, tile_folds as real_places, tile_rows, tile_table
 from score_table import BenchmarkScenes, Outcome, Row, contact_sheet, run_rows, write_table
-from script import add_smoke, crop_folds, crop_scenes, plain_errors, shorten, title_of, whole_or_samples
+from script import (
+    add_smoke,
+    crop_folds,
+    crop_scenes,
+    plain_errors,
+    shorten,
+    store_results,
+    title_of,
+    whole_or_samples,
+)
 
 from deepnets4eo.baselines import ExpertRules
 from deepnets4eo.cards import VOID, DatasetCard, Legend, open_dataset
-from deepnets4eo.files import read_json, write_json
+from deepnets4eo.files import read_json
 from deepnets4eo.grid import blocks
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.rasters import Layer, Scene
@@ -181,10 +190,11 @@ def run_table(
 def real_tables(arguments: argparse.Namespace) -> None:
     """Run the rows on each real labelled tile by itself, with its own classes; one table and one sheet of maps per tile.
 
-    Writes results.json, which the lineage quotes: tile, row, scores in percent.
+    Writes results.json, which the lineage quotes: tile, row, scores in percent; rows of a results.json that is there are kept.
     """
-    measured = {}
     out, names, smoke = arguments.out, arguments.rows, arguments.smoke
+    before = read_json(out / "results.json") if (out / "results.json").exists() else {}
+    measured = before.get("tiles", {}) if before.get("smoke") == smoke else {}
     every = rows(arguments.encoder_weights, made_up=True, vgg=arguments.vgg)
     table = [row for row in every if not names or row.name in names]
     for tile, (legend, folds) in real_places(arguments.samples, out / "tiles", arguments.tiles).items():
@@ -194,12 +204,8 @@ def real_tables(arguments: argparse.Namespace) -> None:
         if smoke:
             folds, fitted = crop_folds(folds, out / "smoke" / tile), [shorten(row) for row in fitted]
         print(tile_table(tile, legend, folds, fitted, out / tile, text))
-        ours = read_json(out / tile / "table.json")["ours"]
-        measured[tile] = {
-            name: {score: round(100 * one["scores"][score], 2) for score in ("overall_accuracy", "mean_f1", "mean_iou")}
-            for name, one in ours.items()
-        }
-        write_json(out / "results.json", {"smoke": smoke, "tiles": measured})
+        measured[tile] = measured.get(tile, {}) | tile_figures(out / tile)
+        store_results(out, smoke=smoke, tiles=measured)
 
 
 def main() -> None:

@@ -34,14 +34,14 @@ from change_pairs import (
 )
 from levir import samples
 from scipy import ndimage
-from script import add_smoke, plain_errors, title_of
+from script import add_smoke, plain_errors, store_results, title_of
 
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards import Legend
 from deepnets4eo.grid import whole
 from deepnets4eo.rasters import CogWriter, Layer
 
-HYPEREPOCHS, EPOCHS = 3, 6  # in each hyperepoch, of 20 steps
+HYPEREPOCHS, EPOCHS, STEPS_PER_EPOCH = 3, 6, 20  # epochs of each hyperepoch
 RATES = (0.0, 0.1, 0.2, 0.3)
 WITHOUT = "without cleansing"
 ALWAYS = {
@@ -171,6 +171,13 @@ def main() -> None:
     ]
     columns = [f"F1 of change, {100 * rate:.0f} % wrong" for rate in arguments.rates[: len(f1[arguments.rows[0]])]]
     title = title_of(f"Cleansing of change labels, wrong {arguments.noise}, {where}", smoke=smoke)
+    percent = {name: [[round(100 * one, 2) for one in cell] for cell in cells] for name, cells in f1.items()}
+    by_rate = {
+        f"{100 * rate:.0f} %": {name: cells[number] for name, cells in percent.items()}
+        for number, rate in enumerate(arguments.rates[: len(columns)])
+    }
+    steps = HYPEREPOCHS * arguments.epochs * STEPS_PER_EPOCH
+    store_results(out, smoke=smoke, data=where, noise=arguments.noise, steps=steps, f1_of_change=by_rate)
     publish(out, table(title, columns, f1, notes))
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from PIL import Image
-from script import add_smoke, plain_errors, require_all, title_of
+from script import add_smoke, plain_errors, require_all, store_results, title_of
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
@@ -77,28 +77,32 @@ def score(train: Vectors, labels: Vectors, test: Vectors, truth: Vectors) -> tup
     return 100 * float(model.score(test, truth)), float(area)
 
 
-def by_place(vectors: Vectors, labels: Vectors, names: list[str]) -> str:
-    """Mean ± sd over the folds of blocks, as two cells."""
+def by_place(vectors: Vectors, labels: Vectors, names: list[str]) -> list[tuple[float, float]]:
+    """Return accuracy in percent and area under the curve of each fold of blocks."""
     blocks = sorted({block_of(name) for name in names})
     order = np.random.default_rng(0).permutation(len(blocks))
     fold = {block: int(order[number]) % FOLDS for number, block in enumerate(blocks)}
     of = np.array([fold[block_of(name)] for name in names])
-    scores = [
-        score(vectors[of != one], labels[of != one], vectors[of == one], labels[of == one]) for one in range(FOLDS)
-    ]
+    return [score(vectors[of != one], labels[of != one], vectors[of == one], labels[of == one]) for one in range(FOLDS)]
+
+
+def cells_of(scores: list[tuple[float, float]]) -> str:
+    """Return mean ± sd over the folds as two cells."""
     return " | ".join(spread([one[number] for one in scores], digits) for number, digits in ((0, 1), (1, 3)))
 
 
 def compare(
     after: dict[str, NDArray[np.uint8]], before: dict[str, NDArray[np.uint8]], split: dict[str, set[str]]
-) -> str:
-    """Rows of the table."""
-    text = ""
+) -> tuple[str, dict[str, list[float]]]:
+    """Return rows of the table, and the accuracy in percent of each question by fold."""
+    text, accuracy = "", {}
     patches = [*after.values(), *before.values()]
     names, labels = [*after, *before], np.array([1] * len(after) + [0] * len(before), float)
     for way, levelled in (("as they are", False), ("levelled", True)):
         vectors = np.stack([features(patch, levelled=levelled) for patch in patches])
-        text += f"| after, or before: {way} | blocks | {by_place(vectors, labels, names)} |\n"
+        of_folds = by_place(vectors, labels, names)
+        accuracy[way] = [round(one, 2) for one, _ in of_folds]
+        text += f"| after, or before: {way} | blocks | {cells_of(of_folds)} |\n"
         kinds = ["damage"] * len(after) + ["no_damage"] * len(before)
         learnt, tested = (
             np.array([name in split[f"{part}/{kind}"] for name, kind in zip(names, kinds, strict=True)])
@@ -119,10 +123,9 @@ def compare(
         )
         for late in (True, False)
     )
-    return (
-        text
-        + f"| pairs, which date is the later one: levelled | blocks | {by_place(first - second, turned.astype(float), pairs)} |\n"
-    )
+    of_folds = by_place(first - second, turned.astype(float), pairs)
+    accuracy["pairs, levelled"] = [round(one, 2) for one, _ in of_folds]
+    return text + f"| pairs, which date is the later one: levelled | blocks | {cells_of(of_folds)} |\n", accuracy
 
 
 def water(after: dict[str, NDArray[np.uint8]], before: dict[str, NDArray[np.uint8]]) -> str:
@@ -182,7 +185,9 @@ def main() -> None:
         title_of("# Harvey", smoke=options.smoke)
         + "\n\n| question | split | accuracy, % | AUC |\n|---|---|---:|---:|\n"
     )
-    text += compare(after, before, split) + water(after, before)
+    compared, accuracy = compare(after, before, split)
+    store_results(options.out, smoke=options.smoke, patches=len(after) + len(before), accuracy_of_folds=accuracy)
+    text += compared + water(after, before)
     write_text(options.out / "table.md", text)
     print(text)
 

@@ -9,7 +9,7 @@ Rows are recipes hyperspectral/NAME, all with the same pixels: 10 % at random (a
 patch less 1, so that no test patch shares a pixel with a training patch. Seed s draws other random pixels, tests on fold s, and
 starts from other weights. --presentations: networks learn as in their recipes, but for fewer epochs where more pixels would be presented, so that
 both splits present as many. --steps: all networks learn by Adam for so many batches of 32 pixels instead.
-Writes table.md, table.json, and a sheet of maps a cube; what is finished is not run again.
+Writes table.md, table.json, results.json, and a sheet of maps a cube; what is finished is not run again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from hyperspectral_cubes import SAMPLES, RealCube, card_cube, sample_cubes
 from score_table import Outcome, contact_sheet
-from script import NOTE, add_smoke, number_or_nan, plain_errors, title_of
+from script import NOTE, add_smoke, number_or_nan, plain_errors, store_results, title_of
 
 from deepnets4eo.cards import VOID, SplitPart
 from deepnets4eo.errors import DeepNets4EOError
@@ -298,6 +298,18 @@ def _write(path: Path, like: Layer, data: np.ndarray) -> None:
         cog.write(whole(like.grid), data)
 
 
+def figures_of(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict[str, list[float]]]:
+    """Return the scores of each row in percent, one per seed, with the leakage and the bands' pixels that were learnt from."""
+    return {
+        name: {
+            **{score: [round(100 * number_or_nan(one["scores"][score]), 2) for one in of_seeds] for score in SCORES},
+            "leakage": [round(100 * one["leakage"], 2) for one in of_seeds],
+            "learnt": [one["learnt"] for one in of_seeds],
+        }
+        for name, of_seeds in rows.items()
+    }
+
+
 def write_tables(cubes: Sequence[RealCube], trial: Trial, out: Path, *, smoke: bool) -> str:
     """Run all cubes; table.md and table.json grow with each of them. Returns the Markdown."""
     texts, tables = [], {}
@@ -329,6 +341,8 @@ def write_tables(cubes: Sequence[RealCube], trial: Trial, out: Path, *, smoke: b
         tables[cube.name] = {f"{method}, {split}": of_seeds for (method, split), of_seeds in outcomes.items()}
         write_text(out / "table.md", "\n".join(texts))
         write_json(out / "table.json", tables)
+        cubes_so_far = {name: figures_of(of_cube) for name, of_cube in tables.items()}
+        store_results(out, smoke=smoke, steps=trial.steps, presentations=trial.presentations, cubes=cubes_so_far)
         if outcomes:
             draw_sheet(cube, outcomes, trial, out, title)
     return "\n".join(texts)

@@ -6,7 +6,7 @@ Usage: python experiments/isprs_baselines.py --out FOLDER                       
 --smoke tries all of it in minutes; its figures mean nothing.
 
 Writes table.md, table.csv, table.json and maps.png; in eroded/ the same scores without object borders: by the eroded
-files where the dataset has them, else by a disc of 3 px. F1 of five classes and their mean; clutter counts in OA.
+files where the dataset has them, else by a disc of 3 px. F1 of five classes and their mean; clutter counts in OA. Of the crops results.json, too.
 """
 
 from __future__ import annotations
@@ -18,9 +18,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from real_tiles import IRRG, SPLIT, TableOf, tile_folds, tile_table
+from real_tiles import IRRG, SPLIT, TableOf, tile_figures, tile_folds, tile_table
 from score_table import BenchmarkScenes, Outcome, Row, contact_sheet, run_possible, write_table
-from script import SIDE_PX, add_smoke, crop_folds, crop_scenes, plain_errors, shorten, title_of, whole_or_samples
+from script import (
+    SIDE_PX,
+    add_smoke,
+    crop_folds,
+    crop_scenes,
+    plain_errors,
+    shorten,
+    store_results,
+    title_of,
+    whole_or_samples,
+)
 
 from deepnets4eo.cards import DatasetCard, Legend, SplitPart, find_tiles, open_dataset, part_tiles
 from deepnets4eo.evaluation import Protocol, evaluate_pairs
@@ -183,7 +193,7 @@ def whole_table(table: Sequence[Row], scenes: BenchmarkScenes, out: Path, card: 
 
 def crops(table: Sequence[Row], root: Path, out: Path, *, smoke: bool = False) -> str:
     """Run the rows on a real crop of each dataset; their references have no borders, so there is one table each."""
-    texts = []
+    texts, measured = [], {}
     for tile, (legend, folds) in tile_folds(root, out / "tiles", ["vaihingen", "potsdam"]).items():
         published = DatasetCard.load(f"isprs_{tile}").published
         notes = {"published": "on the whole dataset, not comparable", "network features": FEATURE_NOTE}
@@ -191,6 +201,8 @@ def crops(table: Sequence[Row], root: Path, out: Path, *, smoke: bool = False) -
         title = title_of(f"ISPRS rows on a real crop of {tile.capitalize()}", smoke=smoke)
         text = TableOf(title, published, notes, MAIN)
         texts.append(tile_table(tile, legend, folds, table, out / tile, text))
+        measured[tile] = tile_figures(out / tile)
+        store_results(out, smoke=smoke, tiles=measured)
     return "\n".join(texts)
 
 

@@ -32,7 +32,7 @@ from hyperspectral_zoo import DISJOINT, Trial, make_recipe, run_one, split_masks
 from numpy.typing import NDArray
 from real_tiles import Folds, tile_folds, tile_rows
 from score_table import BenchmarkScenes, Row as BenchmarkRow, run_possible
-from script import add_smoke, crop_folds, plain_errors, require_files, title_of
+from script import add_smoke, crop_folds, plain_errors, require_files, store_results, title_of
 
 from deepnets4eo.arrays import Vectors
 from deepnets4eo.cards import VOID, Legend
@@ -92,8 +92,8 @@ def pixels_of(cube_name: str, seed: int) -> tuple[Pixels, Pixels]:
 CUBES: dict[str, RealCube] = {}
 
 
-def spectra_line(cube: RealCube, method: str, trial: Trial, out: Path) -> str:
-    """A recipe and its plain way on a cube."""
+def spectra_line(cube: RealCube, method: str, trial: Trial, out: Path) -> tuple[str, dict[str, list[float]]]:
+    """Return a recipe and its plain way on a cube as a row, and their accuracies in percent, one per seed."""
     pipelines = plain_pipelines()
     words, make = pipelines.get(method, pipelines[""])
     ours, plain = [], []
@@ -101,7 +101,8 @@ def spectra_line(cube: RealCube, method: str, trial: Trial, out: Path) -> str:
         ours.append(100 * run_one(cube, method, DISJOINT, seed, trial, out)["scores"]["overall_accuracy"])
         (vectors, values), (test, truth) = pixels_of(cube.name, seed)
         plain.append(100 * float((make().fit(vectors, values).predict(test) == truth).mean()))
-    return line(cube.title, f"hyperspectral/{method}", ours, words, plain)
+    scores = {name: [round(one, 2) for one in values] for name, values in (("ours", ours), ("plain", plain))}
+    return line(cube.title, f"hyperspectral/{method}", ours, words, plain), scores
 
 
 def line(data: str, recipe: str, ours: list[float], words: str, plain: list[float]) -> str:
@@ -262,12 +263,15 @@ def main() -> None:
     names, seeds = (options.names[:1], (0,)) if smoke else (options.names, (0, 1, 2))
     if options.methods:
         require_files(options.data, *(SAMPLES[name][0] for name in names))
+    measured: dict[str, dict[str, dict[str, list[float]]]] = {}
     text = title_of("# Plain beside ours", smoke=smoke) + "\n\n" + HEAD
     for cube in sample_cubes(options.data, out / "cubes", names) if options.methods else ():
         CUBES[cube.name] = cube
         for method in options.methods:
-            text += spectra_line(cube, method, Trial((method,), (DISJOINT,), seeds), out)
+            row, scores = spectra_line(cube, method, Trial((method,), (DISJOINT,), seeds), out)
+            text, measured.setdefault(cube.name, {})[method] = text + row, scores
             write_text(out / "table.md", text)
+            store_results(out, smoke=smoke, cubes=measured)
     if options.points:
         require_files(options.data / POINTS, aerial_lidar.CLOUDS)
         text += points_lines(options.data, out, smoke=smoke)

@@ -1,10 +1,10 @@
 """Water and floods in radar images beside plain ways: IoU of water on chips of Sen1Floods11, κ of change on Ottawa.
 
-Usage: python experiments/radar_floods.py --data FOLDER
+Usage: python experiments/radar_floods.py --data FOLDER [--out FOLDER]
 
 FOLDER holds chips CHIP_S1Hand.tif with CHIP_LabelHand.tif in sen1floods11*/ and below, and sar_change/ (ottawa_1.bmp, ottawa_2.bmp,
 ottawa_gt.bmp). Plain ways: Otsu on all pixels of the unfiltered image; VH below −22 dB after the refined Lee filter; 2-means on the unfiltered logarithm of the ratio. Nothing is trained; all options are the
-defaults. Labels without data are left out.
+defaults. Labels without data are left out. --out: writes results.json.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from script import plain_errors, require_files
+from script import plain_errors, require_files, store_results
 
 from deepnets4eo.arrays import Mask
 from deepnets4eo.floods import RadarImage, RadarOptions, equivalent_looks, log_ratio, radar_water, refined_lee_filter
@@ -38,8 +38,8 @@ def counts(mask: Mask, reference: Mask, seen: Mask) -> ConfusionMatrix:
     return ConfusionMatrix(2).update(reference.astype(np.uint8), mask.astype(np.uint8), seen)
 
 
-def chips(folder: Path) -> None:
-    """IoU of water in each chip and in all pixels together, by VV and VH."""
+def chips(folder: Path) -> dict[str, float]:
+    """Print and return the IoU of water in each chip and in all pixels together, by VV and VH."""
     from skimage.filters import threshold_otsu
 
     ways = ("plain Otsu", "VH < -22 dB", "ours")
@@ -63,10 +63,11 @@ def chips(folder: Path) -> None:
         share = np.mean(labels[labels >= 0] == 1)
         print(f"| {name} | {share:.1%} | {' | '.join(f'{score.iou[1]:.3f}' for score in scores)} | {cuts} |")
     print(f"| all | | {' | '.join(f'{pooled[way].iou[1]:.3f}' for way in ways)} | |")
+    return {way: round(float(matrix.iou[1]), 4) for way, matrix in pooled.items()}
 
 
-def ottawa(folder: Path) -> None:
-    """κ of change between two dates, of which the first is flooded; the numbers are amplitudes of 8 bits."""
+def ottawa(folder: Path) -> dict[str, float]:
+    """Print and return κ of change between two dates, of which the first is flooded; the numbers are amplitudes of 8 bits."""
     from sklearn.cluster import KMeans
 
     flooded, dry = ((read(folder / f"ottawa_{date}.bmp")[0].astype(np.float32) + 1) ** 2 for date in (1, 2))
@@ -77,17 +78,22 @@ def ottawa(folder: Path) -> None:
     before, after = (RadarImage(f"ottawa_{date}.bmp", {"HH": power}) for date, power in ((2, dry), (1, flooded)))
     ways = {way: radar_water(before, after, RadarOptions(comparison=way)).classes == FLOOD for way in COMPARISONS}
     print("\n| Ottawa | κ | overall accuracy |\n|---|---|---|")
+    kappa = {}
     for name, mask in {"log-ratio + 2-means": plain, **ways}.items():
         matrix = counts(mask, reference, np.ones_like(reference))
         print(f"| {name} | {matrix.kappa:.3f} | {matrix.overall_accuracy:.3f} |")
+        kappa[name] = round(matrix.kappa, 4)
+    return kappa
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, help="folder of results.json")
     arguments = parser.parse_args()
-    chips(arguments.data)
-    ottawa(arguments.data / "sar_change")
+    iou, kappa = chips(arguments.data), ottawa(arguments.data / "sar_change")
+    if arguments.out:
+        store_results(arguments.out, smoke=False, iou_of_water=iou, kappa_of_ottawa=kappa)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from script import Folds, require_files
 
 from deepnets4eo.cards import VOID, Legend, LegendClass, PublishedScores
 from deepnets4eo.errors import InputError, MissingExtraError
+from deepnets4eo.files import read_json
 from deepnets4eo.grid import Grid, Window, apply_affine, crop, gsd_m
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.rasters import CogWriter, Layer, Scene
@@ -395,6 +396,17 @@ def tile_table(tile: str, legend: Legend, folds: Folds, rows: Sequence[Row], out
     print(f"{tile}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
     classes = text.classes or legend.names
     return write_table(outcomes, classes, text.published, out, title=text.title, notes=notes, rest=True)
+
+
+def tile_figures(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return scores in percent by row of the table that `tile_table` wrote in a folder; F1 also by class, None if it has none."""
+    return {
+        name: {
+            **{one: round(100 * row["scores"][one], 2) for one in ("overall_accuracy", "mean_f1", "mean_iou")},
+            "f1": {one: None if value is None else round(100 * value, 2) for one, value in row["scores"]["f1"].items()},
+        }
+        for name, row in read_json(folder / "table.json")["ours"].items()
+    }
 
 
 def _fit_row_to_tile(tile: str, row: Row) -> Row:

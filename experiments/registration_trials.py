@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from registration_methods import METHODS, Estimate, Method, with_weights
 from scipy import ndimage
-from script import add_smoke, plain_errors, require_files, title_of
+from script import add_smoke, plain_errors, require_files, store_results, title_of
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import apply_affine
@@ -350,7 +350,16 @@ def main() -> None:
         writer.writeheader()
         writer.writerows(rows)
     print(title_of("Registration", smoke=options.smoke))
-    print(summary(pd.DataFrame(rows)).to_string(index=False))
+    table = summary(pd.DataFrame(rows))
+    overall = table[table["factor"] == "all"].drop(columns=["factor", "level", "seconds"]).set_index("method")
+    store_results(
+        options.out.parent,
+        smoke=options.smoke,
+        seed=options.seed,
+        trials=options.trials,
+        methods=overall.to_dict("index"),
+    )
+    print(table.to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -13,12 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from score_table import BenchmarkScenes, Row
 
 from deepnets4eo.cli.main import INTERRUPTED
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.evaluation import spread
+from deepnets4eo.files import write_json
 from deepnets4eo.grid import Window, crop
 from deepnets4eo.rasters import CogWriter, Scene
 from deepnets4eo.training import load_recipe
@@ -83,6 +85,11 @@ def whole_or_samples(data: Path | None) -> tuple[Path | None, Path | None]:
 def add_smoke(parser: argparse.ArgumentParser) -> None:
     """Add the option to a script."""
     parser.add_argument("--smoke", action="store_true", help=f"{NOTE.lower()}; tries all of the program in minutes")
+
+
+def store_results(out: Path, *, smoke: bool, **figures: Any) -> Path:
+    """Write figures that the lineage quotes as results.json in a folder, with whether they are of --smoke."""
+    return write_json(out / "results.json", {"smoke": smoke, **figures})
 
 
 def number_or_nan(value: float | None) -> float:

@@ -11,8 +11,9 @@ Patching: the teacher goes on with near infrared, red and green, blurred, of the
 those are chosen that are best on both sensors at validation cities, and all are tested on both.
 --clip: a CLIP as open_clip publishes it (extra `clip`). Its text tower says the classes ("{} seen from above" against its absence), its image tower
 is tuned for the other sensor while the texts stay, and weights between are tried likewise; α 0 is its zero-shot labelling, of both sensors.
---data: bigearthnet, six places with Sentinel-1 and Sentinel-2: the figures of random encoders, which say how the measures work, not how good
-an encoder is. Writes table.md: mean ± sd over three seeds.
+--data: real chips. sen1floods11: one chip with both sensors and its water; a radar student follows a teacher of Sentinel-2's colours, halves swapped. bigearthnet: six places
+with both sensors, the figures of random encoders, which say how the measures work, not how good an encoder is. --parts real leaves out the cities.
+Writes table.md and results.json: mean ± sd over three seeds.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
-from script import add_smoke, plain_errors, require_files, title_of
+from script import add_smoke, plain_errors, require_files, store_results, title_of
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from world import RadarLook, WorldSurface, see_by_radar
@@ -59,9 +60,12 @@ ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 SHIFTS = (-0.5, 0.5, 1.0)  # of the gap that is closed
 HEIGHT_M = 10.0
 LABEL_WEIGHT = 0.05
+COLOURS_OF_S2 = [3, 2, 1]  # red, green and blue among its thirteen bands
+CHIP_EPOCHS = 40  # two batches each
 OTHER_BANDS = [3, 0, 1]  # near infrared, red, green
 RADAR_DB = (-12.0, 6.0)  # mean and spread
 IMAGE, OTHER = "red, green, blue", "another sensor"
+CHIP = "One real chip, Sentinel-2 and Sentinel-1"
 STUDENTS = {"heights": 1, "radar": 2}  # bands
 
 
@@ -99,10 +103,30 @@ def city_patches(seeds: Sequence[int]) -> dict[str, Tensor]:
     return {name: torch.tensor(values[raised], dtype=torch.float32) for name, values in together.items()}
 
 
-def encoder(bands: int, seed: int) -> ImageClassifier:
+def chip_patches(samples: Path) -> list[dict[str, Tensor]]:
+    """Return the patches of the real chip in its left half, and in its right half without the column next to it.
+
+    Sentinel-2's colours as the image, Sentinel-1 in dB as the radar, both standardised over the chip; labels: a tenth of the patch is water.
+    """
+    folder = samples / "sen1floods11"
+    optical, radar, labels = (
+        Layer.open(require_files(folder, f"{name}/*.tif")[0]).read()[0] for name in ("S2", "S1", "Labels")
+    )
+    layers = {IMAGE: optical[COLOURS_OF_S2].astype(np.float32), "radar": radar.astype(np.float32)}
+    cut: dict[str, NDArray[Any]] = {"labels": patches((labels == 1).astype(np.float32)).mean(axis=(2, 3)) >= MIN_SHARE}
+    for name, layer in layers.items():
+        mean, deviation = (how(layer, axis=(1, 2), keepdims=True) for how in (np.nanmean, np.nanstd))
+        cut[name] = patches(np.nan_to_num((layer - mean) / deviation))
+    side = labels.shape[-1] // PATCH_PX
+    column = np.arange(len(cut["labels"])) % side
+    halves = (column < side // 2, column > side // 2)
+    return [{name: torch.tensor(values[half], dtype=torch.float32) for name, values in cut.items()} for half in halves]
+
+
+def encoder(bands: int, seed: int, classes: int = len(CLASSES)) -> ImageClassifier:
     """A small residual network."""
     torch.manual_seed(seed)
-    return ImageClassifier(bands, len(CLASSES), encoder="resnet10t", patch_px=PATCH_PX)
+    return ImageClassifier(bands, classes, encoder="resnet10t", patch_px=PATCH_PX)
 
 
 def batches(count: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
@@ -199,7 +223,34 @@ def measure(seed: int, *, smoke: bool) -> tuple[dict[str, dict[str, float]], dic
     """Figures of one seed: of the gap before and after alignment, and of weights between two trainings."""
     cities, epochs, align_epochs = (TRAIN[:1], 1, 1) if smoke else (TRAIN, EPOCHS, ALIGN_EPOCHS)
     train, val, test = (city_patches(one) for one in (cities, VAL, TEST))
-    teacher = encoder(3, seed)
+    rows, teacher = align(train, test, STUDENTS, seed, epochs, align_epochs)
+    return rows, patch(teacher, train, val, test, seed, max(epochs // 2, 1))
+
+
+def measure_chip(samples: Path, seed: int, *, smoke: bool) -> dict[str, dict[str, float]]:
+    """Return the figures of one seed on the real chip: each half is tested on after training on the other, mean of both."""
+    epochs = (1, 1) if smoke else (CHIP_EPOCHS, CHIP_EPOCHS)
+    first, second = chip_patches(samples)
+    of_halves = [
+        align(train, test, {"radar": 2}, seed, *epochs)[0] for train, test in ((first, second), (second, first))
+    ]
+    return {
+        name: {score: float(np.mean([half[name][score] for half in of_halves])) for score in of_halves[0][name]}
+        for name in of_halves[0]
+    }
+
+
+def align(
+    train: Mapping[str, Tensor],
+    test: Mapping[str, Tensor],
+    students: Mapping[str, int],
+    seed: int,
+    epochs: int,
+    align_epochs: int,
+) -> tuple[dict[str, dict[str, float]], ImageClassifier]:
+    """Train a teacher on the image and students (sensor → bands) that follow it; figures before and after, and the teacher."""
+    count = train["labels"].shape[1]
+    teacher = encoder(3, seed, count)
     fit(teacher, train[IMAGE], train["labels"], seed, epochs, 2e-3)
     target, classes = embed(teacher, train[IMAGE]), F.normalize(teacher.head.weight.detach(), dim=1)
 
@@ -209,12 +260,12 @@ def measure(seed: int, *, smoke: bool) -> tuple[dict[str, dict[str, float]], dic
         return compare(embed(teacher, test[IMAGE]), embedded) | {"AUC": 100 * float(auc)}
 
     rows = {}
-    for sensor, bands in STUDENTS.items():
-        student = encoder(bands, seed + 10)
+    for sensor, bands in students.items():
+        student = encoder(bands, seed + 10, count)
         rows[f"{sensor}, before"] = figures(student.eval(), sensor)
         follow(student, target, train[sensor], train["labels"], classes, seed, align_epochs)
         rows[f"{sensor}, after"] = figures(student, sensor)
-    return rows, patch(teacher, train, val, test, seed, max(epochs // 2, 1))
+    return rows, teacher
 
 
 def patch(
@@ -271,26 +322,40 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of real samples, with bigearthnet")
     parser.add_argument("--clip", type=Path, help="folder of a CLIP as open_clip publishes it")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--parts", nargs="+", choices=["cities", "real"], default=["cities", "real"])
     add_smoke(parser)
     arguments = parser.parse_args()
     smoke = arguments.smoke
-    of_seed = [measure(seed, smoke=smoke) for seed in arguments.seeds[: 1 if smoke else None]]
-    texts = [
-        table({name: [one[part][name] for one in of_seed] for name in of_seed[0][part]}, title_of(title, smoke=smoke))
+    seeds = arguments.seeds[: 1 if smoke else None]
+    texts, results = [], {}
+    if "cities" in arguments.parts:
+        of_seed = [measure(seed, smoke=smoke) for seed in seeds]
         for part, title in enumerate(
             ("Image, heights and radar, SYNTHETIC", "Weights between two trainings, accuracy in percent, SYNTHETIC")
-        )
-    ]
+        ):
+            results[title] = {name: [one[part][name] for one in of_seed] for name in of_seed[0][part]}
+            texts.append(table(results[title], title_of(title, smoke=smoke)))
     if arguments.clip:
-        rows = [by_words(arguments.clip, seed, smoke=smoke) for seed in arguments.seeds[: 1 if smoke else None]]
+        rows = [by_words(arguments.clip, seed, smoke=smoke) for seed in seeds]
         title = title_of(
             "Weights of a CLIP before and after tuning, labels by words, accuracy in percent, SYNTHETIC", smoke=smoke
         )
         texts.append(table({name: [one[name] for one in rows] for name in rows[0]}, title))
-    if arguments.data:
+    if arguments.data and "real" in arguments.parts:
+        chips = [measure_chip(arguments.data, seed, smoke=smoke) for seed in seeds]
+        results[CHIP] = {name: [one[name] for one in chips] for name in chips[0]}
+        texts.append(table(results[CHIP], title_of(CHIP, smoke=smoke)))
         texts.append(
             table({name: [one] for name, one in real_pairs(arguments.data).items()}, "Sentinel-2 and Sentinel-1")
         )
+    by_column = {
+        title: {
+            name: {column: [round(one[column], 3) for one in values] for column in values[0]}
+            for name, values in rows.items()
+        }
+        for title, rows in results.items()
+    }
+    store_results(arguments.out, smoke=smoke, seeds=list(seeds), tables=by_column)
     write_text(arguments.out / "table.md", "\n".join(texts))
     print("\n".join(texts))
 
