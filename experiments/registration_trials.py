@@ -47,7 +47,7 @@ LIGHTS, SEASONS, DAMAGES = ("same", "other"), ("same", "other"), (0.0, 0.1, 0.3)
 MAX_SHIFT_M, MAX_STRETCH = 15.0, 0.02
 ELSEWHERE = 0.1  # share of the trials whose images show different sites
 SUCCESS_PX, WRONG_PX = 1.0, 2.0
-BY_WEIGHTS = ("disk", "ours with disk", "superpoint", "ours with superpoint")
+BY_WEIGHTS = ("disk", "ours with disk", "superpoint", "ours with superpoint", "xfeat", "ours with xfeat")
 FACTORS = ("kind", "ratio", "turn", "light", "season", "damage", "side")
 GreyImage: TypeAlias = NDArray[np.float32]
 
@@ -330,7 +330,8 @@ def main() -> None:
     if options.smoke:
         options.trials, options.cities, options.sides, options.ratios, options.data = 2, 1, [128], [1.0], None
         options.out = options.out / "trials.csv" if options.out.is_dir() else options.out
-    methods = METHODS | with_weights(options.disk, options.lightglue, options.superpoint)
+    with_xfeat = any("xfeat" in name for name in options.only)
+    methods = METHODS | with_weights(options.disk, options.lightglue, options.superpoint, with_xfeat=with_xfeat)
     if unknown := [name for name in options.only if name not in methods]:
         raise InputError(
             f"{unknown[0]!r} is no method of {', '.join(methods)}; disk needs --disk and --lightglue, superpoint --superpoint."

@@ -165,6 +165,7 @@ def test_all_holds_every_extra_but_those_chosen_by_name_and_that_of_developers_w
         "overture",
         "tensorboard",
         "wandb",
+        "xfeat",
     } == set(re.findall(r"\w+", extras["all"]))
     assert "deepnets4eo[all]" in extras["dev"].split()
 

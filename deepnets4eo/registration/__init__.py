@@ -10,7 +10,7 @@ from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .align import assume_registered as assume_registered, register as register
-    from .matchers import disk_lightglue as disk_lightglue, superpoint as superpoint
+    from .matchers import disk_lightglue as disk_lightglue, superpoint as superpoint, xfeat as xfeat
     from .options import AssumeRegistered, MaxRotation, MaxShift, Motion, PixelSize, RegisterOptions, SearchLimits
     from .pair import (
         UNMOVED,
@@ -28,7 +28,7 @@ else:
         __name__,
         public={
             ".align": ["assume_registered", "register"],
-            ".matchers": ["disk_lightglue", "superpoint"],
+            ".matchers": ["disk_lightglue", "superpoint", "xfeat"],
             ".pair": ["ImagePair", "grid_in_pre", "on_post_grid"],
             ".result": ["Registration"],
         },

