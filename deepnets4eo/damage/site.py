@@ -77,7 +77,7 @@ class WaterAround:
     """Water in and around each building, its source and whether it is new.
 
     since_unknown : number of buildings in water that may be old; reach_m : how far from its outline a building may be; doubt : that
-    water is not recognised; rasters : the given map of water, for the page."""
+    water is not recognised; unproven : that no water was seen, which does not prove dry ground; rasters : the given map of water, for the page."""
 
     around: BuildingWater
     source: str
@@ -85,6 +85,7 @@ class WaterAround:
     since_unknown: int = 0
     reach_m: float = 0.0
     doubt: Finding | None = None
+    unproven: Finding | None = None
     rasters: tuple[ShownRaster, ...] = ()
 
 

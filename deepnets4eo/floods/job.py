@@ -15,7 +15,7 @@ from deepnets4eo.floods.layer_names import FIRST, POST
 from deepnets4eo.floods.mapper import WaterMapper
 from deepnets4eo.floods.options import LABELS, MANIFEST, POLYGONS, PROBABILITY, FloodOptions
 from deepnets4eo.floods.rasters import mode_findings, write_rasters
-from deepnets4eo.floods.recognition import measure_recognition, write_sure_water
+from deepnets4eo.floods.recognition import measure_recognition, write_sure_water, write_without_flood
 from deepnets4eo.floods.scene import FloodScene, open_flood_scene
 from deepnets4eo.jobs import JobOutput, KeptFiles, Progress, Workers
 from deepnets4eo.outputs import EventInfo, Finding
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SURE = "sure.tif"  # labels of a scene in which water is not recognised
+SURE = "sure.tif"  # labels of a scene in which water is not recognised, or no flood is expected
 PRODUCTS = (LABELS, "flood.qml", f"{LABELS}.aux.xml", PROBABILITY, POLYGONS, "summary.json", "report.html", MANIFEST)
 
 
@@ -203,16 +203,25 @@ def _write(job: FloodJob, opened: FloodScene, run: Run, folder: Path) -> FloodMa
     first = [] if doubt is None else [doubt]
     findings = [*first, *event.findings(), *opened.findings, *mode_findings(mapper)]
     sure = labels
-    if doubt is not None:
+    if event.is_flood is False and mapper.dates[POST].by_appearance:
+        sure = write_without_flood(labels, folder / SURE) or labels
+        findings = [*_dry_hazard(event, sure is not labels), *findings]
+    elif doubt is not None:
         reach_m = recognition.doubted_m(flooded)
         sure = write_sure_water(labels, folder / SURE, opened.scene, mapper, opened.outlines, dry, reach_m)
     with job.output.products() as products:
         write_rasters(sure, dry, products.folder, event)
         polygons, summary, names, findings = write_products(
-            opened, mapper, products.folder, options, event, findings, labels if doubt else None
+            opened, mapper, products.folder, options, event, findings, None if sure is labels else labels
         )
         paths = products.publish(names)
     return FloodMap(paths, polygons, summary, tuple(findings))
+
+
+def _dry_hazard(event: EventInfo, found: bool) -> list[Finding]:
+    """Report that new water was found by its colour although the event is no flood; found : whether it was"""
+    name = Finding.verbatim(event.name)
+    return [Finding("flood_at_dry_hazard", "caution", {"name": name})] if found else []
 
 
 def _identity(opened: FloodScene, options: FloodOptions) -> tuple[Any, ...]:

@@ -111,6 +111,15 @@ class Recognition:
             return Finding("water_not_told", "caution", values)
         return Finding("water_not_told", "caution", {**values, "reach_m": reach_m}, wording="water_not_told_nearby")
 
+    def unproven(self, flooded: bool | None, advice: Phrase | None) -> Finding | None:
+        """Report that colours of which no new water was found do not prove that ground is dry; None if the hazard decides.
+
+        advice : how to name the hazard, None if it is named
+        """
+        if flooded is not None or not self.is_none_found:
+            return None
+        return Finding("water_not_excluded", "note", {"remedy": advice or Phrase("give_water")})
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return asdict(self)
@@ -193,6 +202,18 @@ def write_sure_water(
                 sure |= ~_near_lost_water(scene, mapper, labels, window, reach_m)
             writer.write(window, np.where(valid & ((classes[0] != DRY) | sure), classes[0], NOT_SEEN).astype(np.uint8))
     return Layer.open(path)
+
+
+def write_without_flood(labels: Layer, path: Path) -> Layer | None:
+    """Write a map of water without its flood, which becomes no data, and return it; None if the map has no flood."""
+    removed = False
+    with CogWriter(path, labels.grid, nodata=NOT_SEEN) as writer:
+        for window in writer.windows:
+            classes, valid = labels.read(window)
+            kept = valid & (classes[0] != FLOOD)
+            removed |= bool((valid & ~kept).any())
+            writer.write(window, np.where(kept, classes[0], NOT_SEEN).astype(np.uint8))
+    return Layer.open(path) if removed else None
 
 
 def _near_lost_water(scene: Scene, mapper: WaterMapper, labels: Layer, window: Window, reach_m: float) -> Mask:

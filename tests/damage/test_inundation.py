@@ -511,8 +511,26 @@ def test_a_dry_hazard_forbids_the_search_and_a_given_raster_of_water_still_count
         for name, settings in (("", WATER), ("Wildfire", WATER), ("Wildfire", given))
     )
     assert "buildings_in_water" in {finding.code for finding in unnamed.findings}
-    assert not {finding.code for finding in fire.findings} & {"buildings_in_water", "water_not_told"}
+    said = {"buildings_in_water", "water_not_told", "water_not_excluded"}
+    assert not {finding.code for finding in fire.findings} & said
     assert (with_raster.buildings["inundated"] == "yes").sum() >= 2
+
+
+def test_a_map_without_water_states_that_colours_do_not_prove_dry_ground_unless_the_hazard_decides() -> None:
+    post = Layer.open(city().post.image, grid=city().post.grid)
+    unnamed, storm, tornado = (
+        assess(pre_layer(), post, city().footprints(), settings=WATER, event=EventInfo(name=name))
+        for name in ("", "Hurricane", "Tornado")
+    )
+    remedies = {}
+    for name, one in (("", unnamed), ("Hurricane", storm)):
+        (finding,) = (finding for finding in one.findings if finding.code == "water_not_excluded")
+        assert finding.severity == "note"
+        remedies[name] = finding.remedy
+    assert "--event name=" in remedies[""]
+    assert "--water" in remedies["Hurricane"]
+    assert "water_not_excluded" not in {finding.code for finding in tornado.findings}
+    assert unnamed.estimates == tornado.estimates  # a note changes no probability
 
 
 def test_a_flood_that_is_not_found_leaves_it_open_which_houses_stand_in_it() -> None:

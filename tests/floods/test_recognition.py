@@ -20,7 +20,7 @@ from deepnets4eo.floods import (
 )
 from deepnets4eo.floods.optical import mirror_unseen, without_bare_ground
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
-from deepnets4eo.outputs import EventInfo
+from deepnets4eo.outputs import EventInfo, Phrase
 from deepnets4eo.prediction import predict
 from deepnets4eo.rasters import Layer, Scene
 
@@ -227,6 +227,44 @@ def test_colours_do_not_prove_that_there_is_no_flood_unless_the_hazard_is_dry(tm
     )  # ground that is found again is dry
     assert fire.headline().startswith("No flood was found in 4")
     assert "water_not_told" not in {one.code for one in fire.findings}
+
+
+def test_a_dry_hazard_makes_new_water_by_its_colour_unknown_and_a_flood_beside_it_counts(tmp_path: Path) -> None:
+    write_geotiff(tmp_path / "pre.tif", land(), gsd=1.0)
+    write_geotiff(tmp_path / "post.tif", with_lake(land(1)), gsd=1.0)
+    fire, flood = (
+        map_flood(
+            [tmp_path / "pre.tif"], tmp_path / "post.tif", tmp_path / f"out{name}", FloodOptions(assume_registered=True),
+            event=EventInfo(name=name),
+        )
+        for name in ("Wildfire", "Flood")
+    )  # fmt: skip
+    (finding,) = (one for one in fire.findings if one.code == "flood_at_dry_hazard")
+    assert "Wildfire" in finding.message
+    assert "name=Flood" in finding.remedy
+    area, wet_ha = fire.summary["area"], flood.summary["area"]["flood_ha"]
+    assert wet_ha > 1
+    assert area["flood_ha"] == 0
+    assert area["unknown_ha"] == pytest.approx(wet_ha)
+    assert area["flood_ha_interval"] == pytest.approx([0, wet_ha])
+    assert fire.headline().startswith("It is not told how much is flooded: 0 ha (0–")
+    assert not len(fire.polygons)
+    assert "flood_at_dry_hazard" not in {one.code for one in flood.findings}
+
+
+def test_colours_without_new_water_are_no_proof_of_dry_ground_unless_the_hazard_decides(tmp_path: Path) -> None:
+    mud = measure_recognition(*mapped(land(), drowned(), tmp_path))
+    advice = Phrase("name_the_hazard")
+    (unnamed, storm, flood, fire) = (
+        mud.unproven(*known) for known in ((None, advice), (None, None), (True, None), (False, None))
+    )
+    assert unnamed is not None
+    assert "--event name=" in unnamed.remedy
+    assert storm is not None
+    assert "--water" in storm.remedy
+    assert flood is fire is None
+    assert Recognition(1000, 200).unproven(None, advice) is None
+    assert len({unnamed.text(language=language) for language in ("en", "es", "fr", "pt", "ar")}) == 5
 
 
 def test_without_an_image_before_no_ground_is_proven_dry_and_the_area_is_not_told(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def find_water(site: Site) -> WaterAround | None:
     with nullcontext(scratch) if scratch is not None else tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.mkdir(parents=True, exist_ok=True)
-        recognition, doubt = None, None
+        recognition, doubt, unproven = None, None, None
         if settings.water is not None:
             water, source, is_new = _given_water(settings.water, post, folder), file_name_of(settings.water), True
         else:
@@ -101,6 +101,7 @@ def find_water(site: Site) -> WaterAround | None:
             recognition = Recognition(**read_json(folder / RECOGNITION))
             flooded = site.event.is_only_flood
             doubt = recognition.finding(flooded, "give_water")
+            unproven = recognition.unproven(flooded, site.event.count_advice["hazard"])
             if doubt is not None:
                 mapper = cast(WaterMapper, _mapper_run(site, folder).segmenter)
                 water = write_sure_water(
@@ -114,8 +115,9 @@ def find_water(site: Site) -> WaterAround | None:
         around = around.by_colour()
     if is_new:
         rasters = () if settings.water is None else (GivenWater(open_new_water(settings.water, post.grid)),)
-        return WaterAround(around, source, is_new, reach_m=reach_m, doubt=doubt, rasters=rasters)
-    return WaterAround(around.of_unknown_date(), source, is_new, int(around.surrounded.sum()), reach_m, doubt)
+        return WaterAround(around, source, is_new, reach_m=reach_m, doubt=doubt, unproven=unproven, rasters=rasters)
+    since_unknown = int(around.surrounded.sum())
+    return WaterAround(around.of_unknown_date(), source, is_new, since_unknown, reach_m, doubt, unproven)
 
 
 def _may_show_water(site: Site) -> bool:
