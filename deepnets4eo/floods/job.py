@@ -218,10 +218,10 @@ def _write(job: FloodJob, opened: FloodScene, run: Run, folder: Path) -> FloodMa
     return FloodMap(paths, polygons, summary, tuple(findings))
 
 
-def _dry_hazard(event: EventInfo, found: bool) -> list[Finding]:
-    """Report that new water was found by its colour although the event is no flood; found : whether it was"""
+def _dry_hazard(event: EventInfo, is_wet: bool) -> list[Finding]:
+    """Report that new water was found by its colour although the event is no flood. is_wet : whether it was"""
     name = Finding.verbatim(event.name)
-    return [Finding("flood_at_dry_hazard", "caution", {"name": name})] if found else []
+    return [Finding("flood_at_dry_hazard", "caution", {"name": name})] if is_wet else []
 
 
 def _identity(opened: FloodScene, options: FloodOptions) -> tuple[Any, ...]:
