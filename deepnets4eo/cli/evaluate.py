@@ -89,7 +89,7 @@ def _scores(
 ) -> dict[str, Any]:
     from deepnets4eo.evaluation import evaluate_dataset, evaluate_files
     from deepnets4eo.points import evaluate_by_options
-    from deepnets4eo.points.files import CLOUD_SUFFIXES
+    from deepnets4eo.points.files import is_cloud_path
 
     with progress("evaluate") as advance:
         if scored.dataset is not None:
@@ -98,7 +98,7 @@ def _scores(
                 scored.dataset, reference, prediction, name, layout=patterns(scored.layer),
                 rules=lambda rules: rules.apply_changes(changes), intervals=intervals, progress=advance,
             )  # fmt: skip
-        if prediction.suffix.lower() in CLOUD_SUFFIXES:
+        if is_cloud_path(prediction):
             return evaluate_by_options(prediction, reference, scored, changes, intervals=intervals, progress=advance)
         return evaluate_files(
             prediction, reference, scored, changes, intervals=intervals, progress=advance, values=values

@@ -112,9 +112,9 @@ def colourise_cloud(
         The output exists, is an input, or cannot be written.
     """
     with name_missing_extra():
-        from deepnets4eo.points.files.las_writer import Additions, check_suffix, write_points
+        from deepnets4eo.points.files.las_writer import Additions
 
-        out = check_suffix(Path(out))
+        out = Additions.check_name(Path(out))
     check_not_inputs([out], [path, orthophoto.layers])
     with new_output(out, overwrite=overwrite):
         file = open_cloud(path, crs=crs)
@@ -131,7 +131,7 @@ def colourise_cloud(
                 )
             return additions.stored_colours(coloured)
 
-        write_points(file, out, values, additions, with_clouds=True, progress=progress)
+        additions.write(file, out, values, with_clouds=True, progress=progress)
         return beyond
 
 

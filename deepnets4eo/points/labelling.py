@@ -80,9 +80,9 @@ def label_cloud(
         The output exists, is an input, or cannot be written.
     """
     with name_missing_extra():
-        from deepnets4eo.points.files.las_writer import check_suffix
+        from deepnets4eo.points.files.las_writer import Additions
 
-        out = check_suffix(Path(out))
+        out = Additions.check_name(Path(out))
     options = options or LabelOptions()
     output = _checked_output(path, labeller, out, options, orthophoto)
     file = open_cloud(path, crs=options.crs)
@@ -104,12 +104,12 @@ def _checked_output(
     path: str | Path, labeller: PointLabeller, out: Path, options: LabelOptions, orthophoto: Orthophoto | None
 ) -> JobOutput:
     """Return the output, which is no input, and does not exist unless its job goes on. Errors: OutputError, OtherJobError."""
-    from deepnets4eo.points.files.las_writer import stored_job
+    from deepnets4eo.points.files.las_writer import Additions
 
     colours = None if orthophoto is None else orthophoto.layers
     inputs = {"cloud": path, "neighbours": list(options.neighbours), "colours": colours}
     all_returns = orthophoto is not None and orthophoto.all_returns
-    output = JobOutput(out, options.resume, options.overwrite, last="", recorded=stored_job).for_job(
+    output = JobOutput(out, options.resume, options.overwrite, last="", recorded=Additions.stored_job).for_job(
         inputs, options, labeller=describe_labeller(labeller), all_returns=all_returns
     )
     output.check_apart((), path, options.neighbours, colours)
@@ -141,9 +141,9 @@ def describe_labelling(
         As in `label_cloud`.
     """
     with name_missing_extra():
-        from deepnets4eo.points.files.las_writer import check_suffix
+        from deepnets4eo.points.files.las_writer import Additions
 
-        check_suffix(Path(out))
+        Additions.check_name(Path(out))
     options = options or LabelOptions()
     _checked_output(path, labeller, Path(out), options, orthophoto)
     file = open_cloud(path, crs=options.crs)
@@ -258,30 +258,28 @@ def _check_covered(file: CloudFile, done: LabelProgress, orthophoto: Orthophoto)
 
 def _additions(legend: Legend, *, replace: bool, job: str = "") -> Additions:
     """Return the dimensions that store the labels, in the order of their columns."""
-    from deepnets4eo.points.files.las_writer import Additions, ExtraDimension
+    from deepnets4eo.points.files.las_writer import Additions
 
-    dimensions = (
-        ExtraDimension("pred_class", "uint8", "code of the class, 255 none"),
-        ExtraDimension("pred_prob", "uint8", "probability of the class", 1 / CENT),
-        ExtraDimension("entropy", "uint8", "0 sure to 1 all alike", 1 / CENT),
-        ExtraDimension("propagated", "uint8", "1: label of the nearest point"),
+    highest_code = max(legend.values) if replace else 0
+    return (
+        Additions(legend=legend, highest_code=highest_code, predicted=replace, job=job)
+        .with_dimension("pred_class", "uint8", "code of the class, 255 none")
+        .with_dimension("pred_prob", "uint8", "probability of the class", 1 / CENT)
+        .with_dimension("entropy", "uint8", "0 sure to 1 all alike", 1 / CENT)
+        .with_dimension("propagated", "uint8", "1: label of the nearest point")
     )
-    return Additions(dimensions, legend, highest_code=max(legend.values) if replace else 0, predicted=replace, job=job)
 
 
 def _write(
     file: CloudFile, legend: Legend, out: Path, done: LabelProgress, steps: _Steps, output: JobOutput, *, replace: bool
 ) -> None:
-    from deepnets4eo.points.files.las_writer import write_points
-
     labels, additions = done.labels(), _additions(legend, replace=replace, job=output.record_text)
 
     def values(points: slice, cloud: PointCloud | None) -> dict[str, NDArray[Any]]:
-        part = labels[points]
-        return {dimension.name: part[:, column] for column, dimension in enumerate(additions.dimensions)}
+        return additions.columns(labels[points])
 
-    write_points(
-        file, out, values, additions, classes=("pred_class", VOID) if replace else None,
+    additions.write(
+        file, out, values, classes=("pred_class", VOID) if replace else None,
         progress=lambda share: steps(2, share),
     )  # fmt: skip
 

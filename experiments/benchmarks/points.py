@@ -22,10 +22,8 @@ from scipy.spatial import cKDTree
 from deepnets4eo.points import PointCloud, open_cloud
 from deepnets4eo.points.features import FeatureOptions, point_features
 from deepnets4eo.points.features.eigenfeatures import neighbourhood_features
-from deepnets4eo.points.views import Camera, SurfaceOptions, Votes, make_surface, to_points
-from deepnets4eo.points.views.labeller import ViewLabeller
-from deepnets4eo.points.views.surface import surface_attributes
-from deepnets4eo.points.views.surface_construction import decimate
+from deepnets4eo.points.local_planes import decimate, surface_attributes
+from deepnets4eo.points.views import Camera, SurfaceOptions, Views, Votes, make_surface, to_points
 from deepnets4eo.synthetic import City
 
 NEIGHBOURS = 20
@@ -187,7 +185,7 @@ def time_chain(points: int, directions: int) -> None:
     votes = Votes(surface, NUM_CLASSES)
     with clock.part("views"):  # and their images, while votes are added, as users run it
         cameras = Camera.around(surface, directions, seed=0)
-        for view, _ in ViewLabeller.render(surface, cameras):
+        for view, _ in Views(surface).render(cameras):
             votes.add(view, scores)
     with clock.part("points"):
         to_points(surface, votes.vertex_scores(), cloud)

@@ -6,12 +6,12 @@ from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .cloud_file import CloudFile as CloudFile
-    from .opening import CLOUD_SUFFIXES as CLOUD_SUFFIXES, open_cloud as open_cloud
+    from .opening import is_cloud_path as is_cloud_path, open_cloud as open_cloud
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         public={
             ".cloud_file": ["CloudFile"],
-            ".opening": ["CLOUD_SUFFIXES", "open_cloud"],
+            ".opening": ["is_cloud_path", "open_cloud"],
         },
     )

@@ -86,12 +86,12 @@ class CloudFile(ABC):
         """Yield chunks of `points` points, withheld points marked, with the coordinates of the file, without CRS."""
 
     def stored_legend(self) -> Legend | None:
-        """Return the legend that `write_points` stored, None without one. Raises InputError if it cannot be read."""
+        """Return the legend that `Additions.write` stored, None without one. Raises InputError if it cannot be read."""
         return None
 
     @property
     def is_predicted(self) -> bool:
-        """Return True if `write_points` overwrote the classification with a prediction."""
+        """Return True if `Additions.write` overwrote the classification with a prediction."""
         return False
 
     def _stored_crs(self) -> CRS | None:

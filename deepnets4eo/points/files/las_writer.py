@@ -89,49 +89,79 @@ class Additions:
             stored["nir"] = to_words(cloud.near_infrared)
         return stored
 
+    def with_dimension(self, name: str, dtype: str, description: str, scale: float = 1.0) -> Additions:
+        """Return the additions with one more dimension; parameters as in `ExtraDimension`."""
+        return replace(self, dimensions=(*self.dimensions, ExtraDimension(name, dtype, description, scale)))
 
-def write_points(
-    file: CloudFile,
-    out: Path,
-    values: Callable[[slice, PointCloud | None], Values],
-    additions: Additions,
-    *,
-    classes: tuple[str, int] | None = None,
-    with_clouds: bool = False,
-    progress: Callable[[float], None] | None = None,
-) -> None:
-    """Write the points of a file in their order, with new values.
+    def columns(self, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Return the columns of rows (N, D) by the names of the D dimensions."""
+        return {dimension.name: rows[:, column] for column, dimension in enumerate(self.dimensions)}
 
-    values : maps the numbers of a chunk (and, with `with_clouds`, its points in metres) to stored values.
-    classes : names the dimension of codes, and the code that changes no class.
+    def write(
+        self,
+        file: CloudFile,
+        out: Path,
+        values: Callable[[slice, PointCloud | None], Values],
+        *,
+        classes: tuple[str, int] | None = None,
+        with_clouds: bool = False,
+        progress: Callable[[float], None] | None = None,
+    ) -> None:
+        """Write the points of a file with the additions, in their order.
 
-    Raises InputError for a dimension of another type, OutputError where the file cannot be written.
-    """
-    measured = None if isinstance(file, LasFile) else _other_intensities(file)
-    if measured is not None:
-        kept = ExtraDimension(MEASURED, "float32", "intensity as in the source file")
-        additions = replace(additions, dimensions=(*additions.dimensions, kept))
-        log.warning("%s", measured)
-    header = make_header(file, additions)
-    waveforms = keep_waveforms(file.path, header, out) if isinstance(file, LasFile) else None
-    done = 0
-    with atomic_write(out) as partial:
-        with _writer(partial, header) as writer:
-            for record, cloud in _chunks(file, header, measured, with_clouds=with_clouds):
-                points = slice(done, done + len(record))
-                for name, column in values(points, cloud).items():
-                    record.array[name] = column
-                if classes is not None:
-                    name, keep = classes
-                    codes = record.array[name]
-                    record["classification"] = np.where(codes == keep, np.asarray(record["classification"]), codes)
-                writer.write_points(record)
-                done += len(record)
-                if progress is not None:
-                    progress(done / file.point_count)
-            _write_further_records(writer)
-        if waveforms is not None:
-            waveforms.append_to(partial)
+        values : maps the numbers of a chunk (and, with `with_clouds`, its points in metres) to stored values.
+        classes : names the dimension of codes, and the code that changes no class.
+
+        Raises InputError for a dimension of another type, OutputError where the file cannot be written.
+        """
+        additions, measured = self, None if isinstance(file, LasFile) else _other_intensities(file)
+        if measured is not None:
+            additions = self.with_dimension(MEASURED, "float32", "intensity as in the source file")
+            log.warning("%s", measured)
+        header = make_header(file, additions)
+        waveforms = keep_waveforms(file.path, header, out) if isinstance(file, LasFile) else None
+        done = 0
+        with atomic_write(out) as partial:
+            with _writer(partial, header) as writer:
+                for record, cloud in _chunks(file, header, measured, with_clouds=with_clouds):
+                    points = slice(done, done + len(record))
+                    for name, column in values(points, cloud).items():
+                        record.array[name] = column
+                    if classes is not None:
+                        name, keep = classes
+                        codes = record.array[name]
+                        record["classification"] = np.where(codes == keep, np.asarray(record["classification"]), codes)
+                    writer.write_points(record)
+                    done += len(record)
+                    if progress is not None:
+                        progress(done / file.point_count)
+                _write_further_records(writer)
+            if waveforms is not None:
+                waveforms.append_to(partial)
+
+    @staticmethod
+    def check_name(out: Path) -> Path:
+        """Return the path. Raises OutputError if its suffix is neither .las nor .laz, or if it marks the file as COPC."""
+        if out.suffix.lower() not in (".las", ".laz"):
+            raise OutputError(f"{out} is no name of a point file that is written here. Name it .laz or .las.")
+        if Path(out.stem).suffix.lower() == f".{COPC}":
+            plain = out.with_name(f"{Path(out.stem).stem}{out.suffix}")
+            raise OutputError(
+                f"{out} says that it is COPC, whose octree is not written here. Name it {plain.name}, and convert it afterwards: "
+                f"pdal translate {plain} {out} --writer writers.copc"
+            )
+        return out
+
+    @staticmethod
+    def stored_job(path: Path) -> str | None:
+        """Return the record of the job that wrote a file of points, None if it has none or cannot be read."""
+        try:
+            with laspy.open(path) as reader:
+                vlrs = reader.header.vlrs
+        except Exception:  # laspy raises many kinds for what is no whole LAS file
+            return None
+        records = [vlr for vlr in vlrs if (vlr.user_id, vlr.record_id) == (OwnRecord.user, OwnRecord.job)]
+        return records[-1].record_data_bytes().decode("utf-8", errors="replace") if records else None
 
 
 def _write_further_records(writer: laspy.LasWriter) -> None:
@@ -180,19 +210,6 @@ def _other_intensities(file: CloudFile) -> _Intensities | None:
     return _Intensities(file.path, low, high, 1.0 if fits else max(high - low, 1e-30) / MAX_INTENSITY)
 
 
-def check_suffix(out: Path) -> Path:
-    """Return the path. Raises OutputError if its suffix is neither .las nor .laz, or if it marks the file as COPC."""
-    if out.suffix.lower() not in (".las", ".laz"):
-        raise OutputError(f"{out} is no name of a point file that is written here. Name it .laz or .las.")
-    if Path(out.stem).suffix.lower() == f".{COPC}":
-        plain = out.with_name(f"{Path(out.stem).stem}{out.suffix}")
-        raise OutputError(
-            f"{out} says that it is COPC, whose octree is not written here. Name it {plain.name}, and convert it afterwards: "
-            f"pdal translate {plain} {out} --writer writers.copc"
-        )
-    return out
-
-
 def make_header(file: CloudFile, additions: Additions) -> laspy.LasHeader:
     """Return the header with the additions, of a newer version and point format where these need it.
 
@@ -233,17 +250,6 @@ def _check_writable(header: laspy.LasHeader, path: Path) -> None:
             f"{path} has a header that cannot be written again ({' '.join(str(error).split())[:200]}). "
             f"Repair it first: pdal translate {path} mended.laz"
         ) from error
-
-
-def stored_job(path: Path) -> str | None:
-    """Return the record of the job that wrote a file of points, None if it has none or cannot be read."""
-    try:
-        with laspy.open(path) as reader:
-            vlrs = reader.header.vlrs
-    except Exception:  # laspy raises many kinds for what is no whole LAS file
-        return None
-    records = [vlr for vlr in vlrs if (vlr.user_id, vlr.record_id) == (OwnRecord.user, OwnRecord.job)]
-    return records[-1].record_data_bytes().decode("utf-8", errors="replace") if records else None
 
 
 def _is_marked(header: laspy.LasHeader) -> bool:

@@ -16,6 +16,11 @@ NORMALS, FRACTIONS = ".xyzn", ".xyzrgb"  # of Open3D
 CLOUD_SUFFIXES = (*LAS_SUFFIXES, ".ply", ".pcd", *TEXT_SUFFIXES, NORMALS, FRACTIONS, ".e57")
 
 
+def is_cloud_path(path: str | Path) -> bool:
+    """Return True if the suffix of a path is of a file of points."""
+    return Path(path).suffix.lower() in CLOUD_SUFFIXES
+
+
 @Reading.of_source("Is it whole? Copy it again.")
 def open_cloud(
     path: str | Path, *, crs: str | CRS | None = None, classes: str | None = None, columns: str | None = None

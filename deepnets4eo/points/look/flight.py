@@ -14,7 +14,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.look.page import LookRules
-from deepnets4eo.points.views import Camera, Surface, SurfaceOptions, ZBuffer, make_surface
+from deepnets4eo.points.views import Camera, SurfaceOptions, Views
 
 SKY = np.array([228, 234, 241], np.float32)
 HEIGHTS = ([0, 0.5, 1], [[70, 90, 120], [190, 170, 120], [250, 245, 235]])  # colours without a camera's or a class's
@@ -69,22 +69,23 @@ def fly_around(
     near = cloud.counted & (away <= SIDEWAYS * radius_m)
     if not (near & (away <= radius_m)).any():
         raise InputError(f"{cloud.source} has no point within {radius_m} m of {centre}. Check its bounds and the CRS.")
-    surface = make_surface(cloud.subset(near), SurfaceOptions(voxel_m=voxel_m, max_edge_m=WIDEST * voxel_m))
-    colours, caster = _vertex_colours(surface, legend), ZBuffer(surface)
+    views = Views.of_cloud(cloud.subset(near), SurfaceOptions(voxel_m=voxel_m, max_edge_m=WIDEST * voxel_m))
+    colours = _vertex_colours(views, legend)
     written = []
     for number in range(pictures):
-        view = caster.view(_camera(surface, centre, radius_m, elevation_deg, number / pictures, size_px))
+        view = views.see(_camera(views, centre, radius_m, elevation_deg, number / pictures, size_px))
         image = np.broadcast_to(SKY, (*view.face.shape, 3)).copy()
-        image[view.seen] = colours[surface.faces[view.face[view.seen], 0]]
+        image[view.seen] = colours[views.surface.faces[view.face[view.seen], 0]]
         image *= _light(view.depth_m)[..., None]
         written.append(_write_png(image, Path(folder) / f"flight-{number:02d}.png"))
     return written
 
 
 def _camera(
-    surface: Surface, centre: tuple[float, float], radius_m: float, elevation_deg: float, share: float, size_px: tuple[int, int]
+    views: Views, centre: tuple[float, float], radius_m: float, elevation_deg: float, share: float, size_px: tuple[int, int]
 ) -> Camera:  # fmt: skip
     """Return the camera at a share of the circle."""
+    surface = views.surface
     middle = np.asarray(centre) - surface.origin[:2]
     away = np.hypot(*(surface.vertices[:, :2] - middle).T)
     target = np.append(middle, np.median(surface.vertices[away <= radius_m, 2]))
@@ -96,8 +97,9 @@ def _camera(
     )  # fmt: skip
 
 
-def _vertex_colours(surface: Surface, legend: Legend | None) -> NDArray[np.float32]:
+def _vertex_colours(views: Views, legend: Legend | None) -> NDArray[np.float32]:
     """(V, 3) of classes, of the points, or of heights."""
+    surface = views.surface
     if legend is not None and surface.classes is not None:
         table = np.full((VOID + 1, 3), LookRules.unknown["colour"], np.float32)
         table[: legend.num_classes] = legend.colors

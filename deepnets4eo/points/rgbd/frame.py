@@ -23,8 +23,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from deepnets4eo.arrays import ByteImage, FloatImage, Floats, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats import READ_ERRORS, Declared, list_npz, open_npz, open_raster
-from deepnets4eo.points.views import Camera, Surface
-from deepnets4eo.points.views.surface_construction import LEVEL, surface_of_depth
+from deepnets4eo.points.views import Camera, Views
 
 Intrinsics = tuple[float, float, float, float]
 
@@ -66,7 +65,7 @@ class Frame:
     Examples
     --------
     >>> frame = Frame("wall", np.zeros((3, 4, 6), np.uint8), np.full((4, 6), 2, np.float32), (5, 5, 2.5, 1.5))
-    >>> frame.shape, len(frame.surface().faces), frame.pivot_m
+    >>> frame.shape, len(frame.views().surface.faces), frame.pivot_m
     ((4, 6), 30, 2.0)
     """
 
@@ -74,7 +73,7 @@ class Frame:
     colour: ByteImage
     depth_m: FloatImage
     intrinsics: Intrinsics
-    pose: Floats = field(default_factory=lambda: LEVEL)
+    pose: Floats = field(default_factory=lambda: Camera.level)
     labels: ByteImage | None = None
 
     def __post_init__(self) -> None:
@@ -120,9 +119,9 @@ class Frame:
         height, width = self.shape
         return Camera.from_pose(self.intrinsics, self.pose, width, height, near_m=NEAR_M, far_m=FAR_M)
 
-    def surface(self) -> Surface:
-        """Return triangles between the pixels of known depth. Memory: some 400 bytes a pixel."""
-        return surface_of_depth(self.depth_m, self.intrinsics, pose=self.pose, colour=self.colour, classes=self.labels)
+    def views(self) -> Views:
+        """Return views of triangles between the pixels of known depth. Memory: some 400 bytes a pixel."""
+        return Views.of_depth(self.depth_m, self.intrinsics, pose=self.pose, colour=self.colour, classes=self.labels)
 
     def resize(self, height: int, width: int) -> Frame:
         """Resize the frame: colours are averaged, depth and labels are taken from the nearest pixel.
@@ -312,7 +311,7 @@ class PosedFrame:
         labels, pose = folder / f"{stem}.labels.png", folder / f"{stem}.pose.txt"
         return Frame(
             self.name, read_colour(colour), read_depth(self.depth), _intrinsics_of(folder),
-            LEVEL @ read_matrix(pose, (4, 4)) if pose.is_file() else LEVEL,  # the world is the first camera's, y down
+            Camera.level @ read_matrix(pose, (4, 4)) if pose.is_file() else Camera.level,  # the world is the first camera's, y down
             read_labels(labels) if labels.is_file() else None,
         )  # fmt: skip
 

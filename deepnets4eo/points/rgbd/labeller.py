@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import ByteImage, FloatImage
+from deepnets4eo.arrays import FloatImage
 from deepnets4eo.evaluation import report
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.options import options_from
 from deepnets4eo.points.rgbd.frame import Frame, FrameSource, nearest_pixels
 from deepnets4eo.points.rgbd.layouts import frame_classes
 from deepnets4eo.points.rgbd.recipe import ResampledViewSection
-from deepnets4eo.points.views import Camera, Surface, ZBuffer
+from deepnets4eo.points.views import Camera, Views
 from deepnets4eo.points.views.camera import FaceView
 from deepnets4eo.points.views.labeller import ViewLabeller
-from deepnets4eo.points.views.snapshots import ViewLayer, inverted_depth
+from deepnets4eo.points.views.snapshots import ViewLayer
 from deepnets4eo.segmenters import Run, Segmenter
 from deepnets4eo.tiling import probabilities
 from deepnets4eo.training import without_left
@@ -71,13 +71,13 @@ class FrameLabeller(ViewLabeller):
         Memory: about 500 bytes a pixel of the network's size, and a batch of views.
         """
         small = frame.resize(*self.size_px)
-        surface = small.surface()
+        of_frame = small.views()
         make_own = rendered_own_layers if self.views.render_test else own_layers
-        own = make_own(small, surface, self.segmenter.inputs.names)
+        own = make_own(small, of_frame, self.segmenter.inputs.names)
         scores: FloatImage = self._predict(own)
         if self.views.test:
-            views = self._voting(small, surface, own)
-            voted, seen = self.grid_scores(surface, views, self.views.votes, small.shape)
+            views = self._voting(small, of_frame, own)
+            voted, seen = self.grid_scores(of_frame.surface, views, self.views.votes, small.shape)
             scores = np.where(seen, voted, scores)
         rows, columns = nearest_pixels(small.shape, frame.shape)
         return scores[:, rows, columns]
@@ -87,12 +87,12 @@ class FrameLabeller(ViewLabeller):
         scores = self.view_scores(own, self.views.votes)
         return probabilities(scores[None], axis=1)[0] if self.views.votes == "logits" else scores
 
-    def _voting(self, frame: Frame, surface: Surface, own: Layers) -> Iterator[tuple[FaceView, Layers]]:
+    def _voting(self, frame: Frame, of_frame: Views, own: Layers) -> Iterator[tuple[FaceView, Layers]]:
         """Yield the frame's own image with the faces that its camera sees, then the views around it."""
-        view = ZBuffer(surface).view(frame.camera)
+        view = of_frame.see(frame.camera)
         if view.seen.any():
             yield view, own
-        yield from resampled_views(frame, surface, self.views, self.views.test)
+        yield from resampled_views(frame, of_frame, self.views, self.views.test)
 
 
 def score_frames(
@@ -131,41 +131,35 @@ def place_views(frame: Frame, views: ResampledViewSection, count: int, *, seed: 
     )
 
 
-def own_layers(frame: Frame, surface: Surface, names: Sequence[str]) -> Layers:
+def own_layers(frame: Frame, of_frame: Views, names: Sequence[str]) -> Layers:
     """Return the layers of a frame that the network receives: "image" and "composite" (3, h, w) uint8, and "valid" (h, w).
 
     For a labelled frame "labels" is included, with the labels of pixels without depth. A network without colours receives nothing in
     holes.
     """
+    surface = of_frame.surface
     composite = np.zeros((3, *frame.shape), np.uint8)
     flat = composite.reshape(3, -1)
     for band, share in zip(range(GEOMETRY), (surface.verticality, surface.noise), strict=True):
         flat[band, surface.point_index] = np.rint(np.clip(share, 0, 1) * 255)
-    composite[GEOMETRY] = _depth_band(frame)
+    composite[GEOMETRY] = Views.depth_band(frame.depth_m, frame.known, frame.camera)
     valid = np.ones(frame.shape, bool) if ViewLayer.colour in names else frame.known
     layers: Layers = {ViewLayer.colour: frame.colour, ViewLayer.composite: composite, VALID: valid}
     return layers if frame.labels is None else layers | {ViewLayer.labels: frame.labels}
 
 
 def resampled_views(
-    frame: Frame, surface: Surface, views: ResampledViewSection, count: int, *, seed: int = 0
+    frame: Frame, of_frame: Views, views: ResampledViewSection, count: int, *, seed: int = 0
 ) -> Iterator[tuple[FaceView, Layers]]:
     """Yield the faces and layers (as in `own_layers`) of `count` views around the camera of a frame; holes are not
     valid, and their labels are void."""
-    yield from ViewLabeller.render(surface, place_views(frame, views, count, seed=seed))
+    yield from of_frame.render(place_views(frame, views, count, seed=seed))
 
 
-def rendered_own_layers(frame: Frame, surface: Surface, names: Sequence[str]) -> Layers:
+def rendered_own_layers(frame: Frame, of_frame: Views, names: Sequence[str]) -> Layers:
     """Return the layers of a frame's surface as its own camera sees it, rendered like the surrounding views.
 
     This is the published preprocessing. If the camera sees no face, return the layers of `own_layers`.
     """
-    rendered = next(ViewLabeller.render(surface, [frame.camera]), None)
-    return own_layers(frame, surface, names) if rendered is None else rendered[1]
-
-
-def _depth_band(frame: Frame) -> ByteImage:
-    known = frame.known
-    face = np.where(known, np.int32(0), np.int32(-1))
-    depth_m = np.where(known, frame.depth_m, np.float32(np.inf))
-    return inverted_depth(FaceView(face, depth_m, frame.camera), "depth")
+    rendered = next(of_frame.render([frame.camera]), None)
+    return own_layers(frame, of_frame, names) if rendered is None else rendered[1]

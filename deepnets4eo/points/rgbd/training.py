@@ -27,8 +27,8 @@ from deepnets4eo.points.rgbd.labeller import (
 )
 from deepnets4eo.points.rgbd.layouts import NamedFrame, find_frames, frame_classes, split_frames
 from deepnets4eo.points.rgbd.recipe import RgbdRecipe
-from deepnets4eo.points.views.snapshots import ViewLayer, snapshot_inputs
-from deepnets4eo.points.views.training import FacePart, RenderedViews, view_legend
+from deepnets4eo.points.views.snapshots import ViewLayer
+from deepnets4eo.points.views.training import RenderedViews
 from deepnets4eo.segmenters import NetworkSegmenter
 from deepnets4eo.training import DataSplit, Task, TrainOptions, write_run
 
@@ -41,7 +41,7 @@ REPORT_EVERY = 500  # frames
 def train_frames(recipe: RgbdRecipe, out: Path, options: TrainOptions) -> Path:
     """Train a network on frames and views around them; returns the run folder."""
     check_extra("deep")
-    legend = view_legend(recipe, "fusenet")
+    legend = RenderedViews.legend_of(recipe, "fusenet")
     split = split_frames(find_frames(recipe.data, legend), recipe.data)
     rendered = render_frames(recipe, legend, split, out)
     segmenter, notes = rendered.train(recipe, out, options)
@@ -55,11 +55,11 @@ def render_frames(recipe: RgbdRecipe, legend: Legend, split: DataSplit[NamedFram
 
     Memory: one frame, about 500 bytes a pixel. Disk: 5 to 8 bytes a pixel.
     """
-    rendered = RenderedViews.in_folder(folder, legend, split, snapshot_inputs(recipe.model.layers, "depth"))
+    rendered = RenderedViews.in_folder(folder, legend, split, recipe.model.layers)
     for number, (named, of_frame) in enumerate(zip(split.scenes, split.splits, strict=True)):
         part = PointPart.withheld if SplitPart.val in of_frame.parts else PointPart.learnt
         for layers in _layers_of(named, number, part, recipe, legend):
-            rendered.add(layers, np.where(layers[VALID], np.uint8(part), np.uint8(FacePart.nothing)))
+            rendered.add(layers, np.where(layers[VALID], np.uint8(part), np.uint8(RenderedViews.nothing)))
         if (number + 1) % REPORT_EVERY == 0:
             log.info("%d of %d frames are rendered.", number + 1, len(split.scenes))
     if not rendered.learnt:
@@ -73,11 +73,11 @@ def _layers_of(named: NamedFrame, number: int, part: int, recipe: RgbdRecipe, le
     frame = named.source.read()
     classes = frame_classes(frame, legend, unknown_is_void=recipe.data.unknown_labels == "void")
     frame = replace(frame, labels=classes).resize(named.height_px, named.width_px)
-    surface = frame.surface()
+    of_frame = frame.views()
     render = recipe.views.render_train if part == PointPart.learnt else recipe.views.render_test
-    own = (rendered_own_layers if render else own_layers)(frame, surface, recipe.model.layers)
+    own = (rendered_own_layers if render else own_layers)(frame, of_frame, recipe.model.layers)
     count = recipe.views.train if part == PointPart.learnt else 0
-    around = resampled_views(frame, surface, recipe.views, count, seed=number)
+    around = resampled_views(frame, of_frame, recipe.views, count, seed=number)
     names = (*recipe.model.layers, ViewLayer.labels, VALID)
     return [{name: layers[name] for name in names} for layers in (own, *(layers for _, layers in around))]
 

@@ -18,8 +18,8 @@ from scipy.spatial import cKDTree
 
 from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.outputs import Phrase
+from deepnets4eo.points.local_planes import surface_attributes
 from deepnets4eo.points.rubble.motion import RigidMotion
-from deepnets4eo.points.views.surface import surface_attributes
 
 # Heights of neighbours in the plane differ by this much if a wall stands between them.
 WALL_JUMP_M = 2.0

@@ -191,13 +191,13 @@ def write_rubble_points(heights: Heights, rubble: gpd.GeoDataFrame, out: Path, a
     """Copy the points of a file, unmoved, with the class of rubble inside polygons of the other date.
 
     Raises OutputError. Memory: one chunk."""
-    from deepnets4eo.points.files.las_writer import Additions, write_points
+    from deepnets4eo.points.files.las_writer import Additions
 
     def values(_: slice, cloud: PointCloud | None) -> dict[str, NDArray[Any]]:
         assert cloud is not None, "points are passed with_clouds"
         return {"classification": rubble_classes(heights.lay(cloud), rubble)}
 
-    write_points(heights.cloud, out, values, Additions(highest_code=RUBBLE_CLASS, text=tuple(about)), with_clouds=True)
+    Additions(highest_code=RUBBLE_CLASS, text=tuple(about)).write(heights.cloud, out, values, with_clouds=True)
     return out
 
 

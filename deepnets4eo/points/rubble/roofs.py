@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats
 from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.local_planes import decimate, surface_attributes
 from deepnets4eo.points.meshes import ball_pivoting, upward
 from deepnets4eo.points.rubble.surfaces import Heights
-from deepnets4eo.points.views.surface import surface_attributes
-from deepnets4eo.points.views.surface_construction import decimate
 
 if TYPE_CHECKING:
     import geopandas as gpd

@@ -191,10 +191,9 @@ class Heights:
 
 def is_of_points(source: HeightSource) -> bool:
     """Return whether heights are points, in memory or by the suffix of their file."""
-    from deepnets4eo.points.files import CLOUD_SUFFIXES
+    from deepnets4eo.points.files import is_cloud_path
 
-    is_file = isinstance(source, (str, Path)) and Path(source).suffix.lower() in CLOUD_SUFFIXES
-    return is_file or isinstance(source, PointCloud)
+    return is_cloud_path(source) if isinstance(source, (str, Path)) else isinstance(source, PointCloud)
 
 
 def _mean_heights(layer: Layer, grid: Grid, motion: RigidMotion | None) -> FloatImage:

@@ -19,7 +19,7 @@ from deepnets4eo.options import options_from
 from deepnets4eo.points.cloud import PointCloud, at_counted
 from deepnets4eo.points.meshes import import_open3d
 from deepnets4eo.points.snapnet.recipe import MEASURED, ViewSection
-from deepnets4eo.points.views import Camera, Surface, SurfaceOptions, make_surface, to_points
+from deepnets4eo.points.views import Camera, SurfaceOptions, Views
 from deepnets4eo.points.views.labeller import ViewLabeller
 from deepnets4eo.segmenters import Run, Segmenter
 
@@ -84,27 +84,27 @@ class SnapNetLabeller(ViewLabeller):
         return at_counted(cloud, self._scores, np.nan)
 
     def _scores(self, cloud: PointCloud) -> Vectors:
-        surface = make_surface(cloud, self.surface)
-        scores, seen = to_points(surface, self.surface_scores(surface), cloud)
+        views = Views.of_cloud(cloud, self.surface)
+        scores, seen = views.to_points(self.vertex_scores_of(views), cloud)
         scores[~seen] = np.nan
         return scores
 
-    def surface_scores(self, surface: Surface) -> NDArray[np.floating]:
+    def vertex_scores_of(self, views: Views) -> NDArray[np.floating]:
         """Return the scores (V, K) of the vertices of a surface, NaN if no view shows them."""
-        cameras = place_cameras(surface, self.views)
-        views = ViewLabeller.render(surface, cameras, third=self.views.third, ahead=self.batch_size)
-        return self.vertex_scores(surface, views, self.views.votes)
+        rendered = views.render(place_cameras(views, self.views), third=self.views.third, ahead=self.batch_size)
+        return self.vertex_scores(views.surface, rendered, self.views.votes)
 
 
-def place_cameras(surface: Surface, views: ViewSection, *, seed: int = 0) -> list[Camera]:
+def place_cameras(of: Views, views: ViewSection, *, seed: int = 0) -> list[Camera]:
     """Return the cameras of a recipe over a surface. `seed` keeps the draws of clouds apart."""
+    surface = of.surface
     if views.cameras == "above":
         return Camera.above(
             surface, gsd_m=views.gsd_m, overlap=views.overlap, tilt_deg=views.tilt_deg, headings=views.headings
         )
     if views.cameras == "indoors":
         return Camera.indoors(surface, views.directions, seed=views.seed + seed, distances_m=views.distances_m)
-    directions = math.ceil(views.directions * covered_m2(surface) / views.area_m2)
+    directions = math.ceil(views.directions * covered_m2(surface.vertices) / views.area_m2)
     return Camera.around(
         surface, directions, seed=views.seed + seed, distances_m=views.distances_m,
         elevation_deg=views.elevation_deg,
@@ -117,9 +117,9 @@ def check_mesh(options: SurfaceOptions) -> None:
         import_open3d()
 
 
-def covered_m2(surface: Surface) -> float:
+def covered_m2(vertices: NDArray[np.float32]) -> float:
     """Return the ground that has vertices, in whole square metres, so that tiles add up to their cloud."""
-    x, y = np.floor(surface.vertices[:, :2]).astype(np.int64).T
+    x, y = np.floor(vertices[:, :2]).astype(np.int64).T
     return float(len(np.unique((x << 32) + y)))
 
 

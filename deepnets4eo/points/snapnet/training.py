@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards import VOID, Legend, SplitPart
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import report
@@ -25,10 +24,8 @@ from deepnets4eo.points.cloud_data import LabelledCloud, PointPart, find_clouds,
 from deepnets4eo.points.labeller import label_tile
 from deepnets4eo.points.snapnet.labeller import SnapNetLabeller, check_measured, check_mesh, place_cameras, reach_m
 from deepnets4eo.points.snapnet.recipe import HEIGHT_EXPONENTS, SnapNetRecipe
-from deepnets4eo.points.views import Surface, ZBuffer, make_surface, snapshot
-from deepnets4eo.points.views.camera import FaceView
-from deepnets4eo.points.views.snapshots import snapshot_inputs
-from deepnets4eo.points.views.training import FacePart, RenderedViews, view_legend
+from deepnets4eo.points.views import Views
+from deepnets4eo.points.views.training import RenderedViews
 from deepnets4eo.training import Task, TrainOptions, write_run
 
 log = logging.getLogger(__name__)
@@ -41,7 +38,7 @@ def train_snapnet(recipe: SnapNetRecipe, out: Path, options: TrainOptions) -> Pa
     """Train a network on snapshots of labelled clouds; returns the run folder."""
     check_extra("deep", install="deep,points")  # clouds are mostly LAS: one installation is enough
     check_mesh(recipe.surface)
-    legend = view_legend(recipe, "snapnet-unet")
+    legend = RenderedViews.legend_of(recipe, "snapnet-unet")
     rendered = render_views(recipe, legend, find_clouds(recipe.data, recipe.surface.voxel_m), out)
     factor = recipe.views.height_factor ** HEIGHT_EXPONENTS.get(recipe.views.third, 0.0)
     segmenter, notes = rendered.train(recipe, out, options, third_factor=factor)
@@ -57,9 +54,8 @@ def render_views(recipe: SnapNetRecipe, legend: Legend, clouds: Sequence[Labelle
 
     Memory: the largest cloud or tile, about 400 bytes a point. Disk: 5 to 9 bytes a pixel.
     """
-    layers = recipe.model.layers
     split = split_clouds(clouds, recipe.data)
-    rendered = RenderedViews.in_folder(folder, legend, split, snapshot_inputs(layers, recipe.views.third))
+    rendered = RenderedViews.in_folder(folder, legend, split, recipe.model.layers, recipe.views.third)
     for number, named in enumerate(clouds):
         for piece in named.pieces(legend, recipe.data, reach_m(recipe.views), folder):
             _render_piece(rendered, recipe, number, piece.cloud)
@@ -72,39 +68,33 @@ def render_views(recipe: SnapNetRecipe, legend: Legend, clouds: Sequence[Labelle
     return rendered
 
 
-def part_of_faces(surface: Surface, parts: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def part_of_faces(faces: NDArray[np.int32], parts: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the split (F,) of each face: the split of its corners; BORDER if only some are withheld, else NEITHER."""
-    corners = parts[surface.faces]
+    corners = parts[faces]
     withheld, learnt = corners == PointPart.withheld, corners == PointPart.learnt
     chosen = [withheld.all(axis=1), withheld.any(axis=1), learnt.all(axis=1)]
-    return np.select(chosen, [PointPart.withheld, FacePart.border, PointPart.learnt], PointPart.neither).astype(
+    return np.select(chosen, [PointPart.withheld, RenderedViews.border, PointPart.learnt], PointPart.neither).astype(
         np.uint8
     )
 
 
-def without_mixed_faces(surface: Surface) -> Surface:
-    """Return a surface without triangles whose corners have different classes, as published for training; splats have one class each."""
+def without_mixed_faces(views: Views) -> Views:
+    """Return views of a surface without triangles whose corners have different classes, as published for training; splats have one class each."""
+    surface = views.surface
     if surface.corners is not None or surface.classes is None:
-        return surface
+        return views
     corners = surface.classes[surface.faces]
-    return replace(surface, faces=surface.faces[(corners == corners[:, :1]).all(axis=1)])
-
-
-def part_of_pixels(view: FaceView, face_parts: NDArray[np.uint8]) -> ByteImage:
-    """Return the split (H, W) of each pixel, NOTHING for pixels that show no face."""
-    part = np.full(view.face.shape, FacePart.nothing, np.uint8)
-    part[view.seen] = face_parts[view.face[view.seen]]
-    return part
+    return Views(replace(surface, faces=surface.faces[(corners == corners[:, :1]).all(axis=1)]))
 
 
 def _render_piece(rendered: RenderedViews, recipe: SnapNetRecipe, number: int, cloud: PointCloud) -> None:
     check_measured(cloud, recipe.model.layers)
-    surface = without_mixed_faces(make_surface(cloud, recipe.surface))
-    face_parts = part_of_faces(surface, point_parts(rendered.split, number, cloud.xyz[surface.point_index, :2]))
-    caster = ZBuffer(surface)
-    for camera in place_cameras(surface, recipe.views, seed=number):
-        view = caster.view(camera)
-        rendered.add(snapshot(surface, view, third=recipe.views.third), part_of_pixels(view, face_parts))
+    views = without_mixed_faces(Views.of_cloud(cloud, recipe.surface))
+    surface = views.surface
+    parts = part_of_faces(surface.faces, point_parts(rendered.split, number, cloud.xyz[surface.point_index, :2]))
+    for camera in place_cameras(views, recipe.views, seed=number):
+        view = views.see(camera)
+        rendered.add(views.layers(view, recipe.views.third), view.values(parts, RenderedViews.nothing))
 
 
 def score_points(

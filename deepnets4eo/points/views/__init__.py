@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .snapshots import snapshot as snapshot
     from .surface import Surface as Surface, SurfaceOptions as SurfaceOptions
     from .surface_construction import make_surface as make_surface
+    from .views import Views as Views
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
@@ -19,5 +20,6 @@ else:
             ".snapshots": ["snapshot"],
             ".surface": ["Surface", "SurfaceOptions"],
             ".surface_construction": ["make_surface"],
+            ".views": ["Views"],
         },
     )

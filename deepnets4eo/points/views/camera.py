@@ -11,11 +11,12 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import FloatImage, Floats, Mask, RegionIds
+from deepnets4eo.arrays import ByteImage, FloatImage, Floats, Mask, RegionIds
 from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.points.views.surface import Surface
@@ -65,6 +66,8 @@ class Camera:
     near_m: float = 1.0
     far_m: float = 100.0
     intrinsics: tuple[float, float, float, float] | None = None
+    #: Pose whose z forward becomes y, and whose y down becomes -z.
+    level: ClassVar[Floats] = np.array([[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1.0]])
 
     def __post_init__(self) -> None:
         if not np.linalg.norm(np.cross(self.target - self.eye, self.up)) > 0:
@@ -301,6 +304,12 @@ class FaceView:
     def seen(self) -> Mask:
         """(H, W) bool: pixels that show a face."""
         return self.face != BACKGROUND
+
+    def values(self, of_faces: NDArray[np.uint8], background: int) -> ByteImage:
+        """Return the values (H, W) of the faces that pixels show, from values (F,) of all faces."""
+        values = np.full(self.face.shape, background, np.uint8)
+        values[self.seen] = of_faces[self.face[self.seen]]
+        return values
 
 
 def check_of_surface(view: FaceView, faces: int) -> None:

@@ -4,7 +4,7 @@ Returns votes, and scores of vertices, of the points of a cloud, or on the grid 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -17,10 +17,8 @@ from deepnets4eo.cards import Legend
 from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.views.camera import Camera, FaceView, ZBuffer, check_of_surface
-from deepnets4eo.points.views.snapshots import Third, snapshot
+from deepnets4eo.points.views.camera import FaceView, check_of_surface
 from deepnets4eo.points.views.surface import Surface
-from deepnets4eo.prefetch import in_order
 from deepnets4eo.segmenters import Run, Segmenter, load_run
 from deepnets4eo.system import cores
 
@@ -81,16 +79,6 @@ class ViewLabeller:
             )
         loaded.segmenter.to(choose(precision="float32"))
         return loaded
-
-    @staticmethod
-    def render(
-        surface: Surface, cameras: Sequence[Camera], *, third: Third = "depth", ahead: int = at_once
-    ) -> Iterator[tuple[FaceView, dict[str, NDArray[Any]]]]:
-        """Yield the faces of each view and the layers of `snapshot` with "valid" (H, W), `ahead` of their use; views that
-        show nothing are left out."""
-        for view in in_order(ZBuffer(surface).view, cameras, 1, ahead):
-            if view.seen.any():
-                yield view, snapshot(surface, view, third=third) | {"valid": view.seen}
 
 
 def vote_views(

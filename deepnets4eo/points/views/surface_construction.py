@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-import math
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Floats, Indices, Mask, Vectors
+from deepnets4eo.arrays import Indices, Mask, Vectors
 from deepnets4eo.errors import InputError
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.height_grid import heights_above_ground
+from deepnets4eo.points.local_planes import Attributes, decimate, surface_attributes
 from deepnets4eo.points.meshes import ball_pivoting, poisson, upward
-from deepnets4eo.points.views.surface import Attributes, Surface, SurfaceOptions, surface_attributes
+from deepnets4eo.points.views.camera import Camera
+from deepnets4eo.points.views.surface import Surface, SurfaceOptions
 from deepnets4eo.system import cores
-
-MAX_VOXELS = 1 << 62
 
 # half side by the spacing: leaves 1 % of a plane open where points are decimated; larger ones hide each other
 SPLAT = 0.65
@@ -28,9 +27,6 @@ MAX_BARE_SHARE = 0.25  # of the points; aerial scans with trees leave 11 to 15 %
 log = logging.getLogger(__name__)
 
 FLOOR_PERCENTILE = 1
-LEVEL = np.array(
-    [[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1.0]]
-)  # the camera's z forward becomes y, its y down -z
 
 
 def make_surface(cloud: PointCloud, options: SurfaceOptions = DEFAULTS) -> Surface:
@@ -148,32 +144,11 @@ def _tangents(normal: Vectors) -> tuple[Vectors, Vectors]:
     return (np.stack([1 + sign * x * x * a, sign * b, -sign * x], axis=1), np.stack([b, sign + y * y * a, -y], axis=1))
 
 
-def decimate(xyz: Floats, voxel_m: float = 0.1, source: str = "points in memory") -> Indices:
-    """Return the points (V,) nearest to the middles of voxels, which count from coordinate 0, in their order. Raises
-    InputError for coordinates too far apart. Memory: 60 bytes a point."""
-    low, high = (np.floor(limit(xyz, axis=0) / voxel_m) for limit in (np.min, np.max))
-    sizes = [int(side) + 1 for side in high - low]
-    if math.prod(sizes) > MAX_VOXELS:
-        raise InputError(
-            f"{source}: the points lie within {' x '.join(f'{side * voxel_m:,.0f}' for side in sizes)} m, too far apart for "
-            f"voxels of {voxel_m} m. Remove points with wrong coordinates, or choose larger voxels."
-        )
-    number, distance = np.zeros(len(xyz), np.int64), np.zeros(len(xyz))
-    for axis in range(3):
-        position = xyz[:, axis] / voxel_m
-        corner = np.floor(position)
-        number = number * sizes[axis] + (corner - low[axis]).astype(np.int64)
-        distance += (position - corner - 0.5) ** 2
-    order = np.lexsort((distance, number))  # stable: of equal ones the first
-    number = number[order]
-    return order[np.append(True, number[1:] != number[:-1])]
-
-
 def surface_of_depth(
     depth_m: NDArray[np.floating],
     intrinsics: tuple[float, float, float, float],
     *,
-    pose: NDArray[np.floating] = LEVEL,
+    pose: NDArray[np.floating] = Camera.level,
     colour: NDArray[np.uint8] | None = None,
     classes: NDArray[np.uint8] | None = None,
     jump: float = 0.05,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -24,7 +24,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import report
 from deepnets4eo.files import writing
 from deepnets4eo.points.cloud_data import PointPart
-from deepnets4eo.points.views.snapshots import ViewLayer
+from deepnets4eo.points.views.snapshots import Third, ViewLayer, snapshot_inputs
 from deepnets4eo.segmenters import InputSpec, NetworkSegmenter
 from deepnets4eo.training import (
     NOT_VALIDATED,
@@ -43,22 +43,7 @@ log = logging.getLogger(__name__)
 PART = "part"  # layer of a stored view: LEARNT, WITHHELD or NEITHER, and
 
 
-class FacePart:
-    """Further parts of a split: of faces that only some withheld points span, and of pixels that show no face."""
-
-    border: ClassVar[int] = 3
-    nothing: ClassVar[int] = 4
-
-
 FEWEST = 0.01  # share of labelled pixels that makes a view worth reading
-
-
-def view_legend(recipe: Recipe, example: str) -> Legend:
-    """Return the legend of a recipe. Raises InputError for none, or no model, such as the example."""
-    legend = load_legend(recipe)
-    if not recipe.model.network:
-        raise InputError(f"the recipe names no model. Set model.network, e.g. to {example}.")
-    return legend
 
 
 @dataclass
@@ -72,11 +57,24 @@ class RenderedViews:
     learnt: list[int] = field(default_factory=list)
     withheld: list[int] = field(default_factory=list)
     pixels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
+    #: Further parts of a split: of faces that only some withheld points span, and of pixels that show no face.
+    border: ClassVar[int] = 3
+    nothing: ClassVar[int] = 4
 
     @classmethod
-    def in_folder(cls, folder: Path, legend: Legend, split: DataSplit[Any], inputs: InputSpec) -> RenderedViews:
-        """Return an empty store of views below a folder. Errors: OutputError."""
-        return cls(legend, split, inputs, ViewStore(folder))
+    def in_folder(
+        cls, folder: Path, legend: Legend, split: DataSplit[Any], layers: Sequence[str], third: Third = "depth"
+    ) -> RenderedViews:
+        """Return an empty store of views below a folder; layers, third : as of `snapshot_inputs`. Errors: OutputError."""
+        return cls(legend, split, snapshot_inputs(layers, third), ViewStore(folder))
+
+    @staticmethod
+    def legend_of(recipe: Recipe, example: str) -> Legend:
+        """Return the legend of a recipe. Raises InputError for none, or no model, such as the example."""
+        legend = load_legend(recipe)
+        if not recipe.model.network:
+            raise InputError(f"the recipe names no model. Set model.network, e.g. to {example}.")
+        return legend
 
     @property
     def training_pixels(self) -> list[int]:
@@ -84,7 +82,7 @@ class RenderedViews:
         return [int(count) for count in self.pixels[: self.legend.num_classes]]
 
     def add(self, layers: dict[str, NDArray[Any]], part: ByteImage) -> None:
-        """Keep a snapshot that shows enough labelled points. part : (H, W), see `part_of_pixels`."""
+        """Keep a snapshot that shows enough labelled points. part : (H, W), of `FaceView.values`."""
         labels = layers[ViewLayer.labels]
         learnt, withheld = ((labels != VOID) & (part == which) for which in (PointPart.learnt, PointPart.withheld))
         enough = max(1.0, FEWEST * labels.size)
@@ -244,9 +242,8 @@ def read_view(rendered: RenderedViews, number: int, part: int, third_factor: flo
         third = layers[ViewLayer.composite][2]
         layers[ViewLayer.composite][2] = np.minimum(np.rint(third * np.float32(third_factor)), 255)
     parts = layers[PART]
-    hidden = (
-        (FacePart.nothing, PointPart.withheld, FacePart.border) if part == PointPart.learnt else (FacePart.nothing,)
-    )
+    nothing = RenderedViews.nothing
+    hidden = (nothing, PointPart.withheld, RenderedViews.border) if part == PointPart.learnt else (nothing,)
     valid = ~np.isin(parts, hidden)
     prepared = rendered.inputs.prepare(layers | {"valid": valid})
     ends = np.cumsum([len(layer.bands) for layer in rendered.inputs.layers.values()])

@@ -217,7 +217,7 @@ def test_a_smaller_frame_shows_the_same_points():
     assert small.colour.shape == (3, 32, 48)
     assert (small.labels == BOX).sum() == pytest.approx((FRAME.labels == BOX).sum() / 4, rel=0.05)
     for frame in (small, FRAME):
-        box = frame.surface().vertices[frame.surface().classes == BOX]
+        box = frame.views().surface.vertices[frame.views().surface.classes == BOX]
         np.testing.assert_allclose(
             [box.min(axis=0), box.max(axis=0)], [[-0.4375, 2, -0.305], [0.2875, 2, 0.28]], atol=0.04
         )

@@ -50,9 +50,9 @@ def labeller(test=3, noise=0.0, size=FRAME.shape, **views):
 
 
 def test_each_pixel_of_a_view_shows_the_colour_and_the_label_of_the_point_that_it_sees():
-    surface = FRAME.surface()
+    of_frame = FRAME.views()
     count = 0
-    for view, layers in resampled_views(FRAME, surface, VIEWS, 3):
+    for view, layers in resampled_views(FRAME, of_frame, VIEWS, 3):
         count += 1
         assert 0.5 < view.seen.mean() <= 1
         np.testing.assert_array_equal(layers["labels"] == 255, ~view.seen)
@@ -81,11 +81,11 @@ def test_views_turn_about_the_middle_of_the_scene_by_so_much_at_most():
 
 
 def test_a_network_of_geometry_alone_sees_nothing_where_depth_is_unknown():
-    surface = FRAME.surface()
-    own = own_layers(FRAME, surface, ["composite"])
+    of_frame = FRAME.views()
+    own = own_layers(FRAME, of_frame, ["composite"])
     np.testing.assert_array_equal(own["valid"], FRAME.known)
     assert (own["composite"][2][FRAME.labels == BOX] == 255).all()
-    assert own_layers(FRAME, surface, ["image", "composite"])["valid"].all()
+    assert own_layers(FRAME, of_frame, ["image", "composite"])["valid"].all()
 
 
 @pytest.mark.parametrize("views", [{}, {"votes": "logits"}, {"test": 0}])
@@ -115,9 +115,9 @@ def test_folders_that_are_no_run_are_refused(tmp_path):
 
 
 def test_a_frame_rendered_from_its_surface_is_itself_where_faces_are_and_void_elsewhere():
-    surface = FRAME.surface()
-    own = own_layers(FRAME, surface, ["image"])
-    rendered = rendered_own_layers(FRAME, surface, ["image"])
+    of_frame = FRAME.views()
+    own = own_layers(FRAME, of_frame, ["image"])
+    rendered = rendered_own_layers(FRAME, of_frame, ["image"])
     shown = rendered["valid"]
     assert 0.8 < shown.mean() < 1
     assert not shown[:, 81:83].any()  # no depth
@@ -135,9 +135,9 @@ def test_a_frame_whose_surface_has_no_face_is_taken_as_it_is():
     lonely = replace(
         FRAME, depth_m=np.where(np.indices(FRAME.shape).sum(axis=0) % 2, FRAME.depth_m, 0).astype(np.float32)
     )
-    surface = lonely.surface()
-    assert not len(surface.faces)
-    rendered = rendered_own_layers(lonely, surface, ["image"])
+    of_frame = lonely.views()
+    assert not len(of_frame.surface.faces)
+    rendered = rendered_own_layers(lonely, of_frame, ["image"])
     np.testing.assert_array_equal(rendered["image"], lonely.colour)
 
 

@@ -15,7 +15,7 @@ from deepnets4eo.points.labeller import label_tile
 from deepnets4eo.points.snapnet import SnapNetLabeller
 from deepnets4eo.points.snapnet.labeller import covered_m2, place_cameras, reach_m
 from deepnets4eo.points.snapnet.recipe import ViewSection
-from deepnets4eo.points.views import SurfaceOptions, make_surface
+from deepnets4eo.points.views import SurfaceOptions, Views
 from deepnets4eo.points.views.snapshots import snapshot_inputs
 from deepnets4eo.segmenters import Run
 
@@ -91,18 +91,18 @@ def test_the_halo_is_what_the_farthest_camera_sees_beside_its_target():
 
 def test_tiles_of_any_size_have_as_many_views_a_square_metre():
     cloud, views = make_cloud(), ViewSection(directions=60, area_m2=AREA_M2, distances_m=(10.0, 20.0))
-    surface = make_surface(cloud, SURFACE)
-    assert covered_m2(surface) == AREA_M2 == len({(int(x), int(y)) for x, y in cloud.xyz[:, :2]})
-    assert len(place_cameras(surface, views)) == 2 * 60
+    of_cloud = Views.of_cloud(cloud, SURFACE)
+    assert covered_m2(of_cloud.surface.vertices) == AREA_M2 == len({(int(x), int(y)) for x, y in cloud.xyz[:, :2]})
+    assert len(place_cameras(of_cloud, views)) == 2 * 60
     for side_m in (20, 10, 5):
         tile = (cloud.xyz[:, :2] // side_m).astype(int) @ (10**6, 1)
         counts = [
-            len(place_cameras(make_surface(cloud.subset(tile == one), SURFACE), views)) for one in np.unique(tile)
+            len(place_cameras(Views.of_cloud(cloud.subset(tile == one), SURFACE), views)) for one in np.unique(tile)
         ]
         assert len(counts) == AREA_M2 // side_m**2
         assert 2 * 60 <= sum(counts) < 2 * (60 + len(counts))
     larger = views.model_copy(update={"area_m2": 10 * AREA_M2})
-    assert len(place_cameras(surface, larger)) == 2 * 6
+    assert len(place_cameras(of_cloud, larger)) == 2 * 6
 
 
 def test_small_tiles_leave_hardly_more_points_unseen_than_one_large_tile(tmp_path, monkeypatch):
@@ -122,14 +122,14 @@ def test_small_tiles_leave_hardly_more_points_unseen_than_one_large_tile(tmp_pat
 @pytest.mark.parametrize("cameras", ["around", "above", "indoors"])
 def test_cameras_of_every_kind_are_placed_anew_alike(cameras):
     views = ViewSection(cameras=cameras, directions=5, area_m2=AREA_M2, distances_m=(2.0, 3.0))
-    surface = make_surface(make_cloud(), SURFACE)
-    first, second = (place_cameras(surface, views) for _ in range(2))
+    of_cloud = Views.of_cloud(make_cloud(), SURFACE)
+    first, second = (place_cameras(of_cloud, views) for _ in range(2))
     assert first
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one.eye, other.eye)
     if cameras != "above":
         assert len(first) == 10
-        assert not np.array_equal(first[0].eye, place_cameras(surface, views, seed=1)[0].eye)
+        assert not np.array_equal(first[0].eye, place_cameras(of_cloud, views, seed=1)[0].eye)
 
 
 def test_the_band_of_heights_is_named_so():

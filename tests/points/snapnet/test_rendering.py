@@ -15,7 +15,7 @@ from deepnets4eo.points.cloud_data import LabelledCloud, PointPart, find_clouds,
 from deepnets4eo.points.snapnet.labeller import check_measured
 from deepnets4eo.points.snapnet.recipe import SnapNetRecipe
 from deepnets4eo.points.snapnet.training import render_views, without_mixed_faces
-from deepnets4eo.points.views import SurfaceOptions, make_surface
+from deepnets4eo.points.views import SurfaceOptions, Views, make_surface
 from deepnets4eo.points.views.snapshots import ViewLayer
 from deepnets4eo.points.views.training import ValidationViews, ViewSamples, ViewStore, ViewWindow, read_view
 from deepnets4eo.training import load_recipe
@@ -109,12 +109,12 @@ def test_triangles_of_several_classes_are_not_learnt_from():
     east = cloud.xyz[:, 0] > np.median(cloud.xyz[:, 0])
     cloud = replace(cloud, classification=np.where(east, BUILDING, GROUND).astype(np.uint8))
     surface = make_surface(cloud, SurfaceOptions(voxel_m=CELL_M, mesh="ball_pivoting"))
-    kept = without_mixed_faces(surface)
+    kept = without_mixed_faces(Views(surface)).surface
     mixed = {tuple(face) for face in surface.faces.tolist()} - {tuple(face) for face in kept.faces.tolist()}
     assert 0 < len(mixed) < len(kept.faces)
     assert all(len(set(surface.classes[list(face)])) > 1 for face in mixed)
     assert all(len(set(codes)) == 1 for codes in surface.classes[kept.faces])
-    splats = make_surface(cloud, SurfaceOptions(voxel_m=CELL_M))
+    splats = Views.of_cloud(cloud, SurfaceOptions(voxel_m=CELL_M))
     assert without_mixed_faces(splats) is splats
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from deepnets4eo.points.views import surface as module
-from deepnets4eo.points.views.surface import (
+from deepnets4eo.points import local_planes as module
+from deepnets4eo.points.local_planes import (
     LOWEST,
     drawn_positions,
     normal_disagreement,

@@ -5,7 +5,7 @@ import pytest
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.points.views.surface_construction import decimate
+from deepnets4eo.points.local_planes import decimate
 
 
 def plain_way(xyz, voxel_m):

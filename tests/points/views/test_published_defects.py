@@ -6,9 +6,9 @@ from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.points import PointCloud
+from deepnets4eo.points.local_planes import decimate
 from deepnets4eo.points.views import Camera, SurfaceOptions, Votes, ZBuffer, make_surface, snapshot, to_points
 from deepnets4eo.points.views.camera import FaceView
-from deepnets4eo.points.views.surface_construction import decimate
 
 DOWN = {"eye": np.array([0, 0, 10.0]), "target": np.zeros(3), "up": np.array([0, 1.0, 0])}
 PLANE = ((-20, -20, 0), (20, -20, 0), (0, 20, 0))
