@@ -13,7 +13,6 @@ of 231 px every 32 px; the trained AlexNet began with ImageNet's weights, which 
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 import time
 from collections.abc import Mapping
@@ -27,6 +26,7 @@ from script import (
     add_smoke,
     crop_folds,
     crop_scenes,
+    log_warnings,
     plain_errors,
     shorten,
     store_results,
@@ -224,7 +224,7 @@ def main() -> None:
     add_smoke(parser)
     arguments = parser.parse_args()
     arguments.data, arguments.samples = whole_or_samples(arguments.data)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    log_warnings(smoke=arguments.smoke)
     if arguments.samples:
         real_tables(arguments)
         return

@@ -12,7 +12,6 @@ files where the dataset has them, else by a disc of 3 px. F1 of five classes and
 from __future__ import annotations
 
 import argparse
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from script import (
     add_smoke,
     crop_folds,
     crop_scenes,
+    log_warnings,
     plain_errors,
     shorten,
     store_results,
@@ -45,6 +45,7 @@ MAIN = ("impervious", "building", "low_vegetation", "tree", "car")
 ERODED, ERODE_PX = "labels_eroded", 3
 TRAIN_SEEDS, TEST_SEEDS = (1, 2), (3, 4)
 SIZE_PX, GSD_M = 1000, 0.1
+SMOKE_GSD_M = 0.5  # so that also a small city has roads, trees and cars
 FEATURES = "model.features=[pixels, hsv_histogram, hog16]"
 BANDS = {"isprs_potsdam": "[red, green, blue, near infrared]", "isprs_vaihingen": "[near infrared, red, green]"}
 LAYOUT = {"isprs_potsdam": {"image": "image_rgbir"}, "isprs_vaihingen": {}}
@@ -128,24 +129,27 @@ def contest(
     return BenchmarkScenes(*parts)
 
 
-def miniature(out: Path, cities: tuple[Seeds, Seeds, int] = (TRAIN_SEEDS, TEST_SEEDS, SIZE_PX)) -> BenchmarkScenes:
+def miniature(
+    out: Path, seeds: tuple[Seeds, Seeds] = (TRAIN_SEEDS, TEST_SEEDS), size_px: int = SIZE_PX, gsd_m: float = GSD_M
+) -> BenchmarkScenes:
     """Write synthetic cities in the contest's classes: infrared, red, green, and the surface.
 
-    cities : seeds to train and to test on, side in pixels.
+    The lowest ground of each city is at 0 m: cities of different seeds are at different heights above the sea, the contest's tiles are of one town.
+
+    seeds : of the cities to train and to test on.
     """
-    *of_parts, size_px = cities
     legend = Legend.load("isprs")
     parts: list[dict[str, dict[str, str]]] = [{}, {}]
-    for part, seeds in zip(parts, of_parts, strict=True):
-        for seed in seeds:
+    for part, of_part in zip(parts, seeds, strict=True):
+        for seed in of_part:
             folder = out / f"city-{seed}"
             part[f"city-{seed}"] = {name: str(folder / f"{name}.tif") for name in ("image", "dsm", "labels")}
             if not (folder / "labels.tif").exists():
-                city = City(seed, size_px, GSD_M)
+                city = City(seed, size_px, gsd_m)
                 tags, irrg = city.tags, np.ascontiguousarray(city.image[[3, 0, 1]])
                 with CogWriter(folder / "image.tif", city.grid, count=3, band_names=IRRG, tags=tags) as cog:
                     cog.write(whole(city.grid), irrg)
-                write_raster(folder / "dsm.tif", city.grid, city.dsm, tags)
+                write_raster(folder / "dsm.tif", city.grid, city.dsm - city.dtm.min(), tags)
                 write_raster(folder / "labels.tif", city.grid, city.labels(legend), tags, legend)
     return BenchmarkScenes(*parts)
 
@@ -225,7 +229,7 @@ def main() -> None:
     parser.add_argument("--encoder-weights", help="safetensors file of a ResNet-18, or imagenet")
     arguments = parser.parse_args()
     arguments.data, arguments.samples = whole_or_samples(arguments.data)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    log_warnings(smoke=arguments.smoke)
     table = [
         row
         for row in rows(arguments.encoder_weights, WHOLE if arguments.data else SMALL)
@@ -242,8 +246,8 @@ def main() -> None:
         scenes = crop_scenes(scenes, out / "smoke") if smoke else scenes
         print(whole_table(named, scenes, out, card, title_of(f"{card.title}, classical baselines", smoke=smoke)))
     else:
-        cities = (TRAIN_SEEDS[:1], TEST_SEEDS[:1], SIDE_PX) if smoke else (TRAIN_SEEDS, TEST_SEEDS, SIZE_PX)
-        scenes = miniature(out, cities)
+        few = (TRAIN_SEEDS[:1], TEST_SEEDS[:1])
+        scenes = miniature(out / "smoke", few, SIDE_PX, SMOKE_GSD_M) if smoke else miniature(out)
         title = title_of("ISPRS baselines on the miniature city (SYNTHETIC)", smoke=smoke)
         print(whole_table(table, scenes, out, card, title))
 

@@ -33,7 +33,7 @@ from typing import Any
 import segnet_samples
 from isprs_baselines import MAIN, contest, contest_options, without_borders
 from score_table import BenchmarkScenes, Outcome, Row
-from script import crop_scenes, plain_errors, title_of, whole_or_samples
+from script import crop_scenes, log_warnings, plain_errors, title_of, whole_or_samples
 from seeds import (
     ERODE_PX,
     SMALL,
@@ -256,7 +256,7 @@ def main() -> None:
         parser.error("--protocol, --notebook and --layer go with --data")
     if arguments.protocol and arguments.dataset != "isprs_vaihingen":
         parser.error(f"--protocol {arguments.protocol} is that of isprs_vaihingen")
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    log_warnings(smoke=arguments.smoke)
     logging.getLogger("seeds").setLevel(logging.INFO)
     smoke, out, seeds = arguments.smoke, arguments.out, arguments.seeds[: 1 if arguments.smoke else None]
     if arguments.samples:

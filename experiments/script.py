@@ -7,6 +7,7 @@ table says so.
 from __future__ import annotations
 
 import argparse
+import logging
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -90,6 +91,13 @@ def add_smoke(parser: argparse.ArgumentParser) -> None:
 def store_results(out: Path, *, smoke: bool, **figures: Any) -> Path:
     """Write figures that the lineage quotes as results.json in a folder, with whether they are of --smoke."""
     return write_json(out / "results.json", {"smoke": smoke, **figures})
+
+
+def log_warnings(*, smoke: bool) -> None:
+    """Print warnings; in a smoke run none of the toolbox, whose warnings of few samples and few steps are what --smoke asks for."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    if smoke:
+        logging.getLogger("deepnets4eo").setLevel(logging.ERROR)
 
 
 def number_or_nan(value: float | None) -> float:

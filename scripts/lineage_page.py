@@ -5,8 +5,10 @@ Run: python scripts/lineage_page.py
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -27,6 +29,8 @@ KINDS = {
     "by path": "bring the data; no figure of ours",
 }
 RESULTS = ROOT / "experiments" / "results"  # what a script wrote, under the name of the script
+EXPERIMENTS = ROOT / "experiments"
+SMOKE_TIMES = RESULTS / "smoke_seconds.json"  # by scripts/smoke_times.py
 FIGURE = re.compile(r"\{([^{}|]+)(?:\|(\d))?\}")  # a path in the results of a row's script, and decimals
 NOT_MEASURED = "not measured in this state"  # of a script that was run as --smoke alone
 HEAD = """# The lineage
@@ -37,6 +41,14 @@ published rows beside ours, and what ours ran on. Every published table has a sc
 
 Ours ran on: {kinds}. {counts}. The last column also has the number of seeds (none: nothing is random). Figures with * are of runs whose results
 were not kept as a file; all others are filled in from `experiments/results/`.
+"""
+SCRIPTS = """## How to run each script
+
+From the root of the checkout, with its environment. `--help` of a script explains its options and the data that it needs. A trial (`--smoke`) runs the whole program on a few pixels for a few
+steps, and its figures mean nothing. SAMPLES is a folder with samples of the datasets, in folders of the names that the scripts state; trials without it run on synthetic data. The times are user and system seconds of one thread
+({processor}), measured by `scripts/smoke_times.py`; "not timed" means that no time is stored. No times of whole runs are stored: they depend on the data, and
+each training prints its own when it begins.
+
 """
 SMOKE_ALONE = '"Not measured in this state" ({smoke} of them) says that the script was tried as `--smoke` alone.\n'
 
@@ -83,6 +95,81 @@ def figure_values(results: Any, path: str) -> list[float]:
     return [float(value) for value in values]
 
 
+def scripts_of(lineage: Mapping[str, Any]) -> list[str]:
+    """Return the names of all scripts of the systems and figures, sorted."""
+    systems = {system["script"] for family in lineage["families"] for system in family["systems"]}
+    return sorted(systems | {one["script"] for one in lineage["figures"] if not one["script"].startswith("tests/")})
+
+
+def smoked() -> list[str]:
+    """Return the scripts whose --smoke runs on the samples."""
+    lineage = yaml.safe_load(SOURCE.read_text(encoding="utf-8"))
+    texts = {name: (EXPERIMENTS / name).read_text(encoding="utf-8") for name in scripts_of(lineage)}
+    return [
+        name
+        for name, text in texts.items()
+        if ("add_smoke(" in text or "contest_options(" in text) and lineage["smoke"].get(name) != "skip"
+    ]
+
+
+def smoke_words(script: str, samples: str | Path, out: str | Path) -> list[str]:
+    """Return the words of the command that tries a script on the folder of real samples."""
+    further = yaml.safe_load(SOURCE.read_text(encoding="utf-8"))["smoke"].get(script) or ""
+    text = (EXPERIMENTS / script).read_text(encoding="utf-8")
+    words = [f"experiments/{script}", "--smoke", *shlex.split(further.format(data=samples))]
+    return words + (["--out", str(out)] if '"--out"' in text or "contest_options(" in text else [])
+
+
+def smoke_times() -> dict[str, Any]:
+    """Return what scripts/smoke_times.py measured: the processor, and script → seconds."""
+    if not SMOKE_TIMES.is_file():
+        return {"processor": "", "seconds": {}}
+    stored: dict[str, Any] = json.loads(SMOKE_TIMES.read_text(encoding="utf-8"))
+    return stored
+
+
+def usage_of(script: str) -> str:
+    """Return the first command in the docstring of a script, without the words that explain it."""
+    text = ast.get_docstring(ast.parse((EXPERIMENTS / script).read_text(encoding="utf-8"))) or ""
+    line = re.search(r"(?:Usage|Run): (python experiments/\S+(?: \S+)*)", text)
+    assert line, f"{script} does not state how it is called"
+    return line[1].partition(", see --help")[0] + ("]" if ", see --help" in line[1] else "")
+
+
+def anchor_of(script: str) -> str:
+    """Return the name of the row of a script in the table of scripts."""
+    return script.removesuffix(".py").replace("/", "-")
+
+
+def linked(script: str) -> str:
+    """Return the name of a script, linked to its row in the table of scripts; tests have none."""
+    return f"`{script}`" if script.startswith("tests/") else f"[`{script}`](#{anchor_of(script)})"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a processor time in words."""
+    if seconds is None:
+        return "not timed"
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
+
+
+def script_table(lineage: Mapping[str, Any]) -> str:
+    """Return the section that states how each script is called, and how long a trial of it takes."""
+    times = smoke_times()
+    trials = set(smoked())
+    lines = ["| command | trial on SAMPLES | processor time of the trial |", "|---|---|---|"]
+    for script in scripts_of(lineage):
+        command = usage_of(script).replace("|", "/")
+        trial = f"`python {shlex.join(smoke_words(script, 'SAMPLES', 'OUT'))}`" if script in trials else "–"
+        row = [
+            f'<a id="{anchor_of(script)}"></a>`{command}`',
+            trial,
+            duration(times["seconds"].get(script)) if script in trials else "not timed",
+        ]
+        lines.append(f"| {' | '.join(row)} |")
+    return SCRIPTS.format(processor=times["processor"]) + "\n".join(lines)
+
+
 def ours_cell(system: Mapping[str, Any]) -> str:
     """Return our figures, those in braces filled in from the results of the script; a star marks others."""
     if not system.get("recorded", True):
@@ -123,7 +210,7 @@ def page(lineage: Mapping[str, Any]) -> str:
             cells = [
                 name,
                 ", ".join(f"`{one}`" for one in built),
-                f"`{system['script']}`",
+                linked(system["script"]),
                 published_cell(system),
                 ours_cell(system),
                 kind_cell(system),
@@ -136,8 +223,8 @@ def page(lineage: Mapping[str, Any]) -> str:
     lines = ["| page | figure | script |", "|---|---|---|"]
     for one in lineage["figures"]:
         figure = one.get("begins", one.get("text")).replace("|", "/").replace("[", "").replace("]", "")
-        lines.append(f"| {one['page']} | {figure.split('(')[0].strip()} | `{one['script']}` |")
-    return "\n".join([*parts, "\n".join(lines), ""])
+        lines.append(f"| {one['page']} | {figure.split('(')[0].strip()} | {linked(one['script'])} |")
+    return "\n".join([*parts, "\n".join(lines), "", script_table(lineage), ""])
 
 
 def main() -> int:

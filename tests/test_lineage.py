@@ -3,7 +3,6 @@
 import importlib
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -166,11 +165,9 @@ def test_the_readme_says_what_this_test_proves() -> None:
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", WITH_SMOKE)
 def test_every_script_of_the_lineage_answers_to_smoke(name: str, tmp_path: Path, real_data: Path) -> None:
-    words, text = LINEAGE["smoke"].get(name, ""), (EXPERIMENTS / name).read_text(encoding="utf-8")
-    if words == "skip":
+    if name not in lineage_page.smoked():
         pytest.skip("needs files that are no part of the samples")
-    call = [sys.executable, str(EXPERIMENTS / name), "--smoke", *shlex.split(words.format(data=real_data))]
-    call += ["--out", str(tmp_path)] if '"--out"' in text or "contest_options(" in text else []
+    call = [sys.executable, *lineage_page.smoke_words(name, real_data, tmp_path)]
     done = subprocess.run(
         call, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
     )

@@ -33,7 +33,11 @@ class ClickServer(PageServer):
         values = np.concatenate([three_bands(data)[:, valid] for data, valid in parts], axis=1)
         self._stretch = stretch_of(values, np.ones(values.shape[1], bool))
         self._version, self._one = 0, Lock()
-        super().__init__(__package__, "clicks", "deepnets4eo clicks")
+        words = {
+            "TITLE": "Correction of a label map", "MADE_UP": "This place is made up.",
+            "INSTEAD": "Points drawn in QGIS correct labels, too: deepnets4eo predict --clicks.",
+        }  # fmt: skip
+        super().__init__(__package__, "clicks", "deepnets4eo clicks", words)
 
     def get(self, path: str) -> tuple[HTTPStatus, str, bytes]:
         """Return the content of the page, its present state, the picture of a tile, or the labels of a state."""

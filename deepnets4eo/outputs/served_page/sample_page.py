@@ -44,7 +44,11 @@ class SamplePage(PageServer):
             raise InputError(f"{sample} cannot be shown: {error}. Move it away to draw another sample.") from error
         self.chips = Chips(layers, shapes, pictured)
         self.one_chip = Lock()
-        super().__init__(__package__, "review", "deepnets4eo review")
+        words = {
+            "TITLE": "Review of a map", "MADE_UP": "This place and its map are made up.",
+            "INSTEAD": "The sample can be filled in QGIS instead.",
+        }  # fmt: skip
+        super().__init__(__package__, "review", "deepnets4eo review", words)
 
     def state(self) -> dict[str, Any]:
         """Return lines for the page, whether enough is known, and how many rows were added. Errors: sqlite3.Error."""

@@ -1,7 +1,7 @@
 """The server of an interactive page, only for the browsers of this computer: 127.0.0.1, by a random token.
 
-Requests of other hosts and sites are refused, and the page loads nothing from elsewhere. Its assets are `NAME.html`, `.css`
-and `.js`; `page.css` and `page.js` are shared.
+Requests of other hosts and sites are refused, and the page loads nothing from elsewhere. `NAME.html` is its main part, in the frame
+`page.html`; `NAME.css` and `NAME.js` follow the shared `page.css` and `page.js`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 import secrets
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,11 +19,11 @@ from importlib.resources import files
 from typing import Any, TypeAlias
 
 from deepnets4eo.errors import DeepNets4EOError
-from deepnets4eo.outputs.safe_text import COLOURS
+from deepnets4eo.outputs.safe_text import COLOURS, asset_text, fill_template
 
 HOST = "127.0.0.1"
 PORT = 8620  # where it is free, else any: a tunnel from another computer needs one that is known
-TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+TYPES = {"css": "text/css", "js": "text/javascript"}
 PICTURES = {"webp": "image/webp"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -43,16 +43,22 @@ log = logging.getLogger(__name__)
 
 
 class PageServer(ThreadingHTTPServer):
-    """A page of a package's `assets`, answered at `address` within `serve_forever`; subclasses implement `get` and `post`."""
+    """A page of a package's `assets`, answered at `address` within `serve_forever`; subclasses implement `get` and `post`.
+
+    package, name : of its assets
+    verb : command that serves it
+    words : TITLE, MADE_UP (what a SYNTHETIC page shows), INSTEAD (what to do without JavaScript), as HTML
+    """
 
     daemon_threads = True
     allow_reuse_address = sys.platform != "win32"  # where it lets two programs share a port
 
-    def __init__(self, package: str, name: str, verb: str) -> None:
-        own, shared = ((package, f"{name}.{kind}") for kind in TYPES), ((__package__, f"page.{kind}") for kind in TYPES)
-        files_of = (*own, *shared, ("deepnets4eo.outputs", COLOURS))
-        self.assets = {file: (where, file) for where, file in files_of if file != "page.html"}
-        self.assets[""] = self.assets.pop(f"{name}.html")
+    def __init__(self, package: str, name: str, verb: str, words: Mapping[str, str]) -> None:
+        kinds = ("css", "js")
+        own, shared = ((package, f"{name}.{kind}") for kind in kinds), ((__package__, f"page.{kind}") for kind in kinds)
+        self.assets = {file: (where, file) for where, file in (*own, *shared, ("deepnets4eo.outputs", COLOURS))}
+        parts = {**words, "NAME": name, "MAIN": asset_text(package, f"{name}.html")}
+        self.html = fill_template(asset_text(__package__, "page.html"), parts)
         self.token, self.verb = secrets.token_urlsafe(24), verb
         try:
             super().__init__((HOST, PORT), _Handler)
@@ -152,6 +158,8 @@ class _Handler(BaseHTTPRequestHandler):
         return path
 
     def _get(self, path: str) -> Answer:
+        if not path:
+            return HTTPStatus.OK, "text/html", self.server.html.encode()
         if path in self.server.assets:
             package, name = self.server.assets[path]
             body = (files(package) / "assets" / name).read_bytes()

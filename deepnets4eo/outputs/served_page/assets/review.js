@@ -13,7 +13,7 @@ async function start() {
   sample = await load("sample.json");
   ({ rows } = sample);
   $("synthetic").hidden = !sample.synthetic;
-  $("event").textContent = [sample.event, sample.place, sample.reviewer && `Reviewer: ${sample.reviewer}`].filter(Boolean).join(" · ");
+  $("facts").textContent = [sample.event, sample.place, sample.reviewer && `Reviewer: ${sample.reviewer}`].filter(Boolean).join(" · ");
   addChoices(sample.choices, keyOf, (choice) => inTurn(() => answer(choice.key)));
   addMeanings(sample.meanings ?? []);
   at = Math.max(rows.findIndex((row) => !row.answer), 0);
