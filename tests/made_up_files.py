@@ -332,6 +332,7 @@ ON_PAGES: dict[str, dict[str, Maker]] = {
     },
     **dict.fromkeys(("README.md", "docs/howto/own_images.md"), PHOTOS),
     "docs/howto/review_maps.md": {
+        **PHOTOS,
         **dict.fromkeys(("before.tif", "after.tif"), partial(image, "pre")),
         **dict.fromkeys(("a.tif", "change.tif"), labels),
         "b.tif": partial(labels, turned=True),

@@ -1,14 +1,18 @@
 """ISPRS Potsdam, DFC2018 and SUN RGB-D by path: the scripts find the parts of the real layouts, and read them."""
 
+import logging
+import sys
 from pathlib import Path
 
 import height_semantics
 import isprs_baselines
 import numpy as np
+import pytest
 import sunrgbd_snapnetr
 from made_up_datasets import SIDE, class_places, make_dataset
 
 from deepnets4eo.cards import DatasetCard, Legend
+from deepnets4eo.files import read_json
 from deepnets4eo.rasters import Scene
 from deepnets4eo.training import load_recipe
 
@@ -54,3 +58,21 @@ def test_sun_rgbd_is_learnt_from_its_two_lists(tmp_path: Path) -> None:
     assert (data.labels, data.train_list, data.test_list) == (str(tmp_path / "labels"), *map(str, lists))
     assert Legend.load(recipe.legend).num_classes == 37
     assert len(sunrgbd_snapnetr.PUBLISHED["sun-rgbd"]) == 18
+
+
+@pytest.mark.beyond_core
+def test_a_trial_of_the_baselines_keeps_the_rows_of_rules_and_warns_of_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = ["Expert rules, NDVI + nDSM", "RF, pixels"]
+    monkeypatch.setattr(sys, "argv", ["isprs_baselines.py", "--smoke", "--out", str(tmp_path), "--rows", *named])
+    package = logging.getLogger("deepnets4eo")
+    level = package.level
+    try:
+        isprs_baselines.main()
+    finally:
+        package.setLevel(level)
+    table = read_json(tmp_path / "table.json")
+    assert list(table["ours"]) == named
+    assert not any("left out" in note for note in table["notes"])
+    assert "WARNING" not in capsys.readouterr().err
