@@ -16,6 +16,7 @@ RELEASED = """source:
   url: https://pypi.org/packages/source/d/deepnets4eo/deepnets4eo-${{{{ version }}}}.tar.gz
   sha256: {sha256}
 """
+NOBODY = re.compile(r"recipe-maintainers: \[\]\}.*")
 GITHUB_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9]|-(?=[A-Za-z0-9])){0,38}")
 
 
@@ -32,8 +33,10 @@ def main(archive: Path, *maintainers: str) -> Path:
     text = RECIPE.read_text(encoding="utf-8")
     assert LOCAL in text
     text = text.replace(LOCAL, RELEASED.format(sha256=hashlib.sha256(archive.read_bytes()).hexdigest()))
+    text, number = NOBODY.subn(f"recipe-maintainers: [{', '.join(maintainers)}]}}", text)
+    assert number == 1
     out = archive.with_name("recipe.yaml")
-    out.write_text(f"{text}extra: {{recipe-maintainers: [{', '.join(maintainers)}]}}\n", encoding="utf-8")
+    out.write_text(text, encoding="utf-8")
     return out
 
 

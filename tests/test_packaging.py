@@ -9,6 +9,7 @@ import runpy
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from datetime import date
 from email import message_from_string
@@ -288,13 +289,27 @@ def test_the_recipe_for_conda_forge_names_its_source_and_maintainers(
     assert recipe["extra"] == {"recipe-maintainers": ["first-one", "Second2"]}
     mine = yaml.safe_load((ROOT / "conda" / "recipe.yaml").read_text(encoding="utf-8"))
     assert {key: value for key, value in recipe.items() if key not in ("source", "extra")} == {
-        key: value for key, value in mine.items() if key != "source"
+        key: value for key, value in mine.items() if key not in ("source", "extra")
     }
+    assert mine["extra"] == {"recipe-maintainers": []}  # nobody has agreed to be named
     assert all((ROOT / name).is_file() for name in mine["about"]["license_file"])
     (old := tmp_path / "deepnets4eo-0.0.1.tar.gz").write_bytes(b"")
     for words in ((archive,), (archive, "no name"), (old, "first-one")):
         with pytest.raises(SystemExit):
             main(*words)
+
+
+def test_all_that_names_the_address_of_the_repository_names_the_same() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    citation, recipe = (
+        yaml.safe_load((ROOT / name).read_text(encoding="utf-8")) for name in ("CITATION.cff", "conda/recipe.yaml")
+    )
+    (cloned,) = re.findall(r"git clone (\S+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    named = {
+        project.get("urls", {}).get("Repository"), citation.get("repository-code"), recipe["about"].get("repository"),
+        None if cloned == "ADDRESS" else cloned,
+    }  # fmt: skip
+    assert len(named) == 1, f"the addresses differ: {named}"
 
 
 def test_every_python_that_is_announced_is_tested() -> None:
