@@ -3,7 +3,7 @@
 Usage: python experiments/review_dubai.py --data FOLDER --out OUT [--looks 200] [--smoke]
 
 FOLDER has tile_1 … tile_6 with images/*.jpg and masks/*.png. A random forest learns from tiles 1 to 4 and maps part 7 of tile 5, which was
-chosen because it shows all five classes. Pixels without a class in the mask are answered by "cannot tell". Prints what the review states
+chosen because it shows all five classes. Pixels without a class in the mask stay undecided. Prints what the review states
 next to what all pixels of the mask give, and writes the same as table.md, and review.jpg: the scene with its points, and the map.
 """
 

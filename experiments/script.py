@@ -94,7 +94,7 @@ def store_results(out: Path, *, smoke: bool, **figures: Any) -> Path:
 
 
 def log_warnings(*, smoke: bool) -> None:
-    """Print warnings; in a smoke run none of the toolbox, whose warnings of few samples and few steps are what --smoke asks for."""
+    """Print warnings; in a smoke run none of the toolbox, which concern the few samples and steps of --smoke."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     if smoke:
         logging.getLogger("deepnets4eo").setLevel(logging.ERROR)
