@@ -1,6 +1,6 @@
 """Depth from one image, sharp or as a lens sees it: whether blur helps, and how far deviations can be trusted. Real frames, 3 seeds.
 
-Usage: python experiments/defocus.py --data FOLDER [--out runs/defocus] [--seeds 0 1 2] [--focus-m 0.7] [--steps 800] [--smoke]
+Usage: python experiments/defocus.py --data FOLDER --out FOLDER [--seeds 0 1 2] [--focus-m 0.7] [--steps 800] [--parts blur deviations causes] [--smoke]
 
 FOLDER holds `rgbd_7scenes` and `rgbd_tabletop`. A BlurNet, whose small context and grey images say little of the room, learns from
 eight frames of a kitchen, once from the sharp images and once from what `depth.ThinLens` makes of them (train.defocus), and is scored on
@@ -8,7 +8,8 @@ four frames of other poses and on a table in another room, seen likewise, and on
 (three transfers; the published ones are NYUv2 with synthetic defocus, and a camera indoors and outdoors, whose frames are not at hand). Beside it a plain loop of PyTorch with the same network,
 windows and steps. Then a small D3-Net with dropout learns from six sharp frames and estimates depth with its standard deviation: of the
 network alone, and with 30 passes with dropout; their factors come from two frames and are held against the middles of the four.
-Errors and deviations with and without defocus are a table and error_and_deviation.png. Writes table.md; runs that are finished are not trained again.
+Errors and deviations with and without defocus are a table and error_and_deviation.png. `--parts causes`: on sharp frames, what of the plain loop the recipe lacks, key by key.
+Writes table.md and results.json; runs that are finished are not trained again.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from script import NOTE, add_smoke, plain_errors, require_files, title_of
+from script import NOTE, add_smoke, plain_errors, require_files, store_results, title_of
 
 from deepnets4eo.depth import ThinLens
 from deepnets4eo.depth.training import DepthRecipe
@@ -50,6 +51,16 @@ RECIPE = (
     "train.monitor=delta1", "train.precision=bfloat16", "train.photometric=0.0", "data.sampling=random",
 )  # fmt: skip
 BLURNET = ("model.network=blur-net", "train.lr=0.004")
+BRIGHTER = 0.5  # the plain loop multiplies each scaled window by 1 to 1 + this
+CAUSES = {
+    "recipe": (),
+    "recipe, warm-up of 0.3 of the steps": ("train.warmup_share=0.3",),
+    "recipe, changes of light and contrast": (f"train.photometric={BRIGHTER}",),
+    "recipe, both": ("train.warmup_share=0.3", f"train.photometric={BRIGHTER}"),
+}
+PLAIN_CAUSES = {"plain loop": BRIGHTER, "plain loop, without brighter windows": 0.0}
+PARTS = ("blur", "deviations", "causes")
+Key = tuple[str, str, str]  # what is scored on, way, how images are seen
 D3NET = (
     "model.network=d3net", "model.options={dropout: 0.3, blocks: [2, 4, 6, 4], growth: 16}", "target.deviation=true",
     "train.losses={gaussian: 1, l1: 1}",
@@ -112,7 +123,7 @@ def estimate(segmenter: Segmenter, image: np.ndarray) -> np.ndarray:
 
 
 def train_plain(
-    frames: Frames, learnt: list[str], lens: ThinLens | None, seed: int, steps: int
+    frames: Frames, learnt: list[str], lens: ThinLens | None, seed: int, steps: int, brighter: float = BRIGHTER
 ) -> Callable[[np.ndarray], np.ndarray]:
     """The plain way: windows at random, absolute errors, one cycle; returns what estimates depth."""
     torch.manual_seed(seed)
@@ -133,7 +144,9 @@ def train_plain(
             windows.append(part.flip(2) if rng.random() < 0.5 else part)
         batch = torch.stack(windows).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
-            estimated = offset + scale * network(batch[:, :1] * (1 + 0.5 * torch.rand(BATCH, 1, 1, 1)))[:, 0].float()
+            estimated = (
+                offset + scale * network(batch[:, :1] * (1 + brighter * torch.rand(BATCH, 1, 1, 1)))[:, 0].float()
+            )
         known = batch[:, 1] > 0
         loss = (estimated - batch[:, 1])[known].abs().mean()
         optimizer.zero_grad()
@@ -160,8 +173,10 @@ def errors(
     return scores.to_dict()
 
 
-def blur_rows(frames: Frames, out: Path, seeds: Iterable[int], lens: ThinLens, steps: int) -> Iterator[str]:
-    """Rows of the first table: errors on other poses and in another room, with and without blur, ours and the plain way."""
+def measure_blur(
+    frames: Frames, out: Path, seeds: Iterable[int], lens: ThinLens, steps: int
+) -> dict[Key, list[dict[str, float]]]:
+    """Return scores on other poses and in another room, with and without blur, ours and the plain way, one per seed."""
     room = [name for name in frames if name.isdigit()]
     learnt, table = [name for name in room if name not in HELD_OUT], [name for name in frames if name not in room]
     scenes, measured = write_scenes(frames, learnt, out / "frames"), defaultdict(list)
@@ -178,17 +193,34 @@ def blur_rows(frames: Frames, out: Path, seeds: Iterable[int], lens: ThinLens, s
             for way, estimator in (("ours", ours), ("plain loop", train_plain(frames, learnt, glass, seed, steps))):
                 for site, names, through in transfers:
                     measured[site, way, seen].append(errors(estimator, frames, names, through))
-                    log.info(
-                        "seed %d, %s, %s, %s: RMSE %.3f m",
-                        seed,
-                        site,
-                        way,
-                        seen,
-                        measured[site, way, seen][-1]["rmse"],
-                    )
-    for key, scores in measured.items():
-        cells = [spread([one[name] for one in scores]) for name in ("rmse", "rel", "delta1")]
-        yield f"| {' | '.join([*key, *cells])} |"
+                    rmse = measured[site, way, seen][-1]["rmse"]
+                    log.info("seed %d, %s, %s, %s: RMSE %.3f m", seed, site, way, seen, rmse)
+    return dict(measured)
+
+
+def blur_row(key: Key, scores: list[dict[str, float]]) -> str:
+    """Return a row of the first table."""
+    cells = [spread([one[name] for one in scores]) for name in ("rmse", "rel", "delta1")]
+    return f"| {' | '.join([*key, *cells])} |"
+
+
+def measure_causes(frames: Frames, out: Path, seeds: Iterable[int], steps: int) -> dict[str, list[float]]:
+    """Return the root mean square errors in metres of each way on sharp frames of other poses, one per seed."""
+    causes: dict[str, list[float]] = {}
+    learnt = [name for name in frames if name.isdigit() and name not in HELD_OUT]
+    scenes = write_scenes(frames, learnt, out / "frames")
+    for seed in seeds:
+        more = (f"train.seed={seed}", f"data.windows_per_epoch={steps * BATCH}", "train.epochs=1", *BLURNET)
+        estimators: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
+        for number, (way, keys) in enumerate(CAUSES.items()):
+            run = train_ours(scenes, out / f"cause-{number}-{seed}", None, (*more, *keys))
+            estimators[way] = partial(estimate, load_run(run).segmenter)
+        for way, brighter in PLAIN_CAUSES.items():
+            estimators[way] = train_plain(frames, learnt, None, seed, steps, brighter)
+        for way, estimator in estimators.items():
+            causes.setdefault(way, []).append(round(errors(estimator, frames, HELD_OUT, None)["rmse"], 4))
+            log.info("seed %d, %s: RMSE %.3f m", seed, way, causes[way][-1])
+    return causes
 
 
 def deviation_rows(frames: Frames, out: Path, seeds: Iterable[int], steps: int, passes: int) -> Iterator[str]:
@@ -269,6 +301,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--focus-m", type=float, default=0.7)
     parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS[:2])
     add_smoke(parser)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -277,15 +310,28 @@ def main() -> None:
         print(NOTE)
         arguments.seeds, arguments.steps, passes = arguments.seeds[:1], 2, 2
         frames = {name: (image[:, ::2, ::2], depth[::2, ::2]) for name, (image, depth) in frames.items()}
+    named = frames, arguments.out, arguments.seeds
+    causes = measure_causes(*named, arguments.steps) if "causes" in arguments.parts else {}
+    blurred = measure_blur(*named, lens, arguments.steps) if "blur" in arguments.parts else {}
     lines = [
         f"# {title_of(f'Depth, sharp and defocused (focus {lens.focus_m} m), {arguments.steps} steps', smoke=arguments.smoke)}", "",
+    ]  # fmt: skip
+    lines += [] if not causes else [
+        "| sharp frames, other poses | RMSE, m |", "|---|---:|",
+        *(f"| {way} | {spread(values)} |" for way, values in causes.items()), "",
+    ]  # fmt: skip
+    lines += [] if not blurred else [
         "| scored on | way | images | RMSE, m | rel | δ1 |", "|---|---|---|---:|---:|---:|",
-        *blur_rows(frames, arguments.out, arguments.seeds, lens, arguments.steps), "",
+        *(blur_row(key, scores) for key, scores in blurred.items()), "",
+    ]  # fmt: skip
+    lines += [] if "deviations" not in arguments.parts else [
         "| deviations on other poses | times | in 50 % | in 90 % | AUSE | at random |", "|---|---:|---:|---:|---:|---:|",
         *deviation_rows(frames, arguments.out, arguments.seeds, arguments.steps, passes), "",
         "| D3-Net with dropout, other poses, first seed | RMSE, m | mean error, m | mean deviation, m |", "|---|---:|---:|---:|",
         *draw_maps(frames, arguments.out, lens, arguments.seeds[0], arguments.steps, passes), "",
     ]  # fmt: skip
+    rmse = {", ".join(key): [round(one["rmse"], 4) for one in scores] for key, scores in blurred.items()}
+    store_results(arguments.out, smoke=arguments.smoke, steps=arguments.steps, rmse=rmse, rmse_of_causes=causes)
     print(write_text(arguments.out / "table.md", "\n".join(lines)).read_text(encoding="utf-8"))
 
 

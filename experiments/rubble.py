@@ -1,13 +1,13 @@
 """Rubble and debris: volumes on the miniature city, points as evidence of damage, and two real sites.
 
-Usage: python experiments/rubble.py volumes|heaps|evidence|fit|real [--data FOLDER] [--smoke]
+Usage: python experiments/rubble.py volumes|heaps|evidence|fit|real [--data FOLDER] [--out FOLDER] [--smoke]
 volumes: error of volumes of buildings above 100 m³ on three cities (SYNTHETIC), from the air, from tripods and from masts in the
 streets, and from the air before and tripods after; true outlines and mapped ones; how often the 95 % interval holds the truth;
 volumes lost by grade, and by whether they were seen (`lost_unseen_m3`). heaps: the same of volumes up to 100 m³ from the air, none included, on cities on which nothing was
 chosen. evidence: AUC of major damage or worse with and without points (SYNTHETIC). fit: the cards of
 `damage/evidences/points.py`, on cities that volumes and evidence do not use.
 real: FOLDER holds autzen (differences of heights against published M3C2 distances) and ahn3_delft (intact buildings from
-one date: no rubble is expected).
+one date: no rubble is expected). --out: writes results.json of real.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-from script import add_smoke, plain_errors, require_all, title_of
+from script import add_smoke, plain_errors, require_all, store_results, title_of
 from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.damage import EvidenceCard, PointEvidence, assess
@@ -191,8 +191,8 @@ def fit_cards(seeds: tuple[int, ...]) -> None:
         print(method, EvidenceCard.fit(np.array(shares[method]), np.array(damaged[method])))
 
 
-def show_autzen(folder: Path) -> None:
-    """Differences of mean heights around the points of the published M3C2 distances, in feet as those are."""
+def show_autzen(folder: Path) -> dict[str, dict[str, float]]:
+    """Print and return how differences of mean heights agree with the published M3C2 distances, in feet as those are."""
     before, after = (open_cloud(folder / f"autzen-bmx-{year}.las").read() for year in (2010, 2023))
     reference = pd.read_csv(folder / "autzen-bmx-m3c2.txt")
     distance, own = reference["m3c2_distance"].to_numpy(float), np.full(len(reference), np.nan)
@@ -215,20 +215,25 @@ def show_autzen(folder: Path) -> None:
     gridded = np.full(len(reference), np.nan)
     fall = (cells[1].mean - cells[0].mean) / FOOT_M
     gridded[inside] = fall[row[inside].astype(int), col[inside].astype(int)]
+    agreement = {}
     for name, values in (("along the normal", own), ("cells of 2 m, vertical", gridded)):
         known = np.isfinite(values) & np.isfinite(distance)
         error = values[known] - distance[known]
+        correlation, rmse = np.corrcoef(values[known], distance[known])[0, 1], np.sqrt((error**2).mean())
+        agreement[name] = {"correlation": round(float(correlation), 4), "rmse_ft": round(float(rmse), 3)}
         print(
-            f"Autzen, {name}: {known.sum()} of {len(reference)} points, correlation {np.corrcoef(values[known], distance[known])[0, 1]:.3f}, "
-            f"median difference {np.median(error):+.2f} ft, RMSE {np.sqrt((error**2).mean()):.2f} ft "
+            f"Autzen, {name}: {known.sum()} of {len(reference)} points, correlation {correlation:.3f}, "
+            f"median difference {np.median(error):+.2f} ft, RMSE {rmse:.2f} ft "
             f"(median M3C2 uncertainty {reference['m3c2_uncertainty'].median():.2f} ft)"
         )
+    return agreement
 
 
-def show_delft(folder: Path) -> None:
-    """States and rubble shares of buildings that stand, from heights of one date."""
+def show_delft(folder: Path) -> dict[str, int]:
+    """Print states and rubble shares of buildings that stand, from heights of one date; return how many have a rubble share above 0.1."""
     outlines = gpd.read_file(folder / "bgt_pand.sqlite")
     outlines = outlines[outlines.geometry.notna() & outlines.geom_type.isin(["Polygon", "MultiPolygon"])]
+    counts = {"assessed": 0, "rubble share above 0.1": 0}
     for part in (1, 2):
         file = folder / f"ahn3_cropped_{part}.laz"
         (left, bottom, _), (right, top, _) = open_cloud(file).bounds
@@ -240,12 +245,16 @@ def show_delft(folder: Path) -> None:
             f"Delft {part}: {len(table)} of {len(inside)} buildings assessed; states {table['state'].value_counts().to_dict()}; rubble share "
             f"median {share.median():.3f}, mean {share.mean():.3f}, above 0.1 in {int((share > 0.1).sum())}"
         )
+        counts["assessed"] += len(table)
+        counts["rubble share above 0.1"] += int((share > 0.1).sum())
+    return counts
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=["volumes", "heaps", "evidence", "fit", "real"])
     parser.add_argument("--data", type=Path, help="folder of the real samples")
+    parser.add_argument("--out", type=Path, help="of real: folder of results.json")
     add_smoke(parser)
     options = parser.parse_args()
     number = 1 if options.smoke else None
@@ -262,8 +271,9 @@ def main() -> None:
         parser.error("real needs --data FOLDER")
     else:
         require_all(options.data, ("autzen", "ahn3_delft"))
-        show_autzen(options.data / "autzen")
-        show_delft(options.data / "ahn3_delft")
+        autzen, delft = show_autzen(options.data / "autzen"), show_delft(options.data / "ahn3_delft")
+        if options.out:
+            store_results(options.out, smoke=options.smoke, autzen=autzen, standing_buildings_of_delft=delft)
 
 
 if __name__ == "__main__":
