@@ -27,7 +27,10 @@ Grid = GeoBox
 Box = tuple[float, float, float, float]  # west, south, east, north
 
 REMEDY = "Correct it, e.g. with gdal_edit.py -a_ullr LEFT TOP RIGHT BOTTOM and -a_srs."
-NO_CRS_REMEDY = "Assign the missing one, e.g. with gdal_translate -a_srs; an image that has only RPCs is put on the ground by gdalwarp -rpc."
+NO_CRS_REMEDY = (
+    "Georeference the other one, too: gdal_translate -a_srs EPSG:… -a_ullr LEFT TOP RIGHT BOTTOM IN OUT, or gdal_edit.py -a_srs where it has "
+    "a world file; an image that has only RPCs is put on the ground by gdalwarp -rpc."
+)
 NO_UTM = "EPSG:…"
 EXCHANGED = "longitude and latitude seem to be exchanged. Write longitude first: ogr2ogr -swapxy OUT.gpkg IN."
 FARTHEST = 1e12  # largest coordinate: the squares of larger ones are no longer exact

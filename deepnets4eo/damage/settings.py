@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from deepnets4eo.options import key, option, option_group
 from deepnets4eo.outputs import Language
-from deepnets4eo.registration import AssumeRegistered, MaxShift, PixelSize, SearchLimits
+from deepnets4eo.registration import AssumeRegistered, MaxShift, SearchLimits
 
 INPUTS = "Inputs"
 NOT_SOUGHT = "none"  # value of `water`
@@ -62,7 +62,15 @@ class Settings:
         Field(gt=0, lt=1),
         key("Share of buildings expected with major damage or worse; estimated from the buildings by default."),
     ] = None
-    gsd_m: PixelSize = None
+    gsd_m: Annotated[
+        float | None,
+        Field(gt=0),
+        option(
+            "Size of a pixel in metres, for images without CRS; by default 0.5 m is assumed, and areas are unknown.",
+            INPUTS,
+            flag="--gsd",
+        ),
+    ] = None
     motion: Literal["auto", "translation", "similarity", "affine"] = "auto"
     max_shift_m: MaxShift = SearchLimits.shift_m
     max_rotation_deg: Annotated[float, Field(ge=0, le=45)] = SearchLimits.rotation_deg

@@ -14,7 +14,7 @@ from deepnets4eo.floods.date_kinds import recognise
 from deepnets4eo.floods.layer_names import POST, PRE
 from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.floods.water_date import WaterDate
-from deepnets4eo.inspection import CloudClassification, check_no_colour_table, check_two_images, declare_nodata
+from deepnets4eo.inspection import CloudClassification, check_image, check_two_images, declare_nodata
 from deepnets4eo.options import split_names
 from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, LayerLike
@@ -60,7 +60,7 @@ def open_images(
 def _open(source: LayerLike, bands: str | None, options: FloodOptions, name: str, findings: list[Finding]) -> Layer:
     """Open a date with the names of its bands. Errors: InputError."""
     layer = Layer.open(source, power=True).with_gsd(options.gsd_m)
-    check_no_colour_table(layer, name)
+    check_image(layer, name)
     if bands is not None:
         names = split_names(bands)
         if len(names) != layer.count:

@@ -69,7 +69,7 @@ def on_working_grid(image: Layer, date: WaterDate, post_grid: Grid, grid: Grid, 
     """Return an image on the working grid, as its date reads it."""
     if only_one_placed(image.grid, post_grid):
         raise GridError(
-            f"{image.source} has no CRS, or POST has none; both must lie in one. Georeference it, e.g. with gdal_translate -a_srs."
+            f"{image.source} has no CRS, or POST has none; both must lie in one. Georeference it: gdal_translate -a_srs EPSG:… -a_ullr LEFT TOP RIGHT BOTTOM IN OUT."
         )
     seen_there = grid_in_pre(
         post_grid, motion, shape=(grid.shape[0], grid.shape[1]), scale=~grid.affine * post_grid.affine

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .envi import marked_bands
     from .numpy_files import list_npz, open_npz
     from .picture_structure import Structure
-    from .rasters import READ_ERRORS, open_raster, rpc_advice
+    from .rasters import READ_ERRORS, open_raster, place_advice
     from .stac_items import ITEM_ERRORS, Asset, StacItem, asset_of, fetch_document, parse_document, parse_time
     from .unpacking import check_array_sizes
     from .vectors import (
@@ -73,7 +73,7 @@ else:
             ".envi": ["marked_bands"],
             ".numpy_files": ["list_npz", "open_npz"],
             ".picture_structure": ["Structure"],
-            ".rasters": ["READ_ERRORS", "open_raster", "rpc_advice"],
+            ".rasters": ["READ_ERRORS", "open_raster", "place_advice"],
             ".stac_items": [
                 "ITEM_ERRORS",
                 "Asset",

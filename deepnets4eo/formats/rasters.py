@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import warnings
 from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.errors import CRSError, RasterioError
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from deepnets4eo.errors import PROJ_REMEDY, InputError, UnreadableError
@@ -40,6 +41,7 @@ REMOTE = re.compile(r"(https?|s3|gs|az)://|/vsi(zip|gzip|tar|curl|s3|gs|az)/|/vs
 ARCHIVES = ("/vsizip/", "/vsigzip/", "/vsitar/")
 REMOTE_DRIVERS = ("GTiff", "JP2OpenJPEG", "PNG", "JPEG")  # one after the other: their first bytes are far away
 MAX_BLOCK_BYTES = 1 << 30
+MAX_CRS_TEXT = 60  # characters of a CRS in a sentence
 MAX_NESTED = 4  # virtual rasters within virtual rasters
 PROJ_VARIABLES = ("PROJ_DATA", "PROJ_LIB")
 PASSING = ("408", "425", "429")  # HTTP: timeouts, and too many requests; answers of 500 and more pass, too
@@ -75,6 +77,7 @@ ELEMENTS, ATTRIBUTES = {*_ELEMENTS.split(), *SOURCES}, set(_ATTRIBUTES.split())
 SUBCLASSES = {"VRTWarpedDataset", "VRTWarpedRasterBand", "VRTSourcedRasterBand", "VRTDerivedRasterBand"}
 # GDAL 3.10 leaves its buffer as it was where a PNG of 8 bits ends early; by rows it reports that, also of addresses and archives
 os.environ.setdefault("GDAL_PNG_WHOLE_IMAGE_OPTIM", "NO")
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)  # `check` and jobs report it once, with a remedy
 _SCHEME = re.compile(r"[A-Za-z][\w+.-]+:")  # of two letters at least: C: is a disk
 
 
@@ -132,13 +135,29 @@ def _check_proj(*folders: str) -> None:
         ) from error
 
 
-def rpc_advice(dataset: DatasetReader) -> str:
-    """Return advice for an image placed only by rational polynomial coefficients (RPC), or "" for any other image."""
-    if dataset.crs or dataset.gcps[0] or not dataset.transform.is_identity or dataset.rpcs is None:
+def place_advice(dataset: DatasetReader) -> str:
+    """Return how to place an image on the ground that has only RPCs, only a CRS, or no georeference; "" for any other image."""
+    if dataset.gcps[0] or not dataset.transform.is_identity:
         return ""
+    crs = dataset.crs if dataset.crs and (dataset.crs.is_projected or dataset.crs.is_geographic) else None
+    has = "it has no CRS" if crs is None else f"it has a CRS ({crs.to_string()[:MAX_CRS_TEXT]})"
+    if dataset.rpcs is not None:
+        return (
+            f"{has}, {'only' if crs is None else 'but only'} RPCs, which say where it lies together with the heights of the ground. "
+            f"{'It is taken as plain pixels. ' if crs is None else ''}Put it on the ground first: gdalwarp -rpc -to RPC_DEM=dem.tif "
+            "-t_srs EPSG:… in.tif out.tif"
+        )
+    if crs is None and dataset.crs:
+        return ""  # a plane of its own
+    taken = (
+        ": it is taken as plain pixels"
+        if crs is None
+        else " but no position in it: no geotransform, control points or RPCs"
+    )
     return (
-        "it has no CRS, only RPCs, which say where it lies together with the heights of the ground. It is taken as plain "
-        "pixels. Put it on the ground first: gdalwarp -rpc -to RPC_DEM=dem.tif -t_srs EPSG:… in.tif out.tif"
+        f"{has}{taken}. State the size of a pixel where a job measures: --gsd METRES. If the coordinates of its edges are known, write both: "
+        "gdal_translate -a_srs EPSG:… -a_ullr LEFT TOP RIGHT BOTTOM in.tif out.tif; or ground control points, or a world file. A CRS alone "
+        "would put it in the wrong place."
     )
 
 

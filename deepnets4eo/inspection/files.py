@@ -253,12 +253,16 @@ def _describe_grid(result: Inspection, layer: Layer) -> None:
     if grid.crs is None:
         result.facts["CRS"] = "none: plain pixels"
         result.problems.append(
-            layer.place_advice or "it has no CRS. Where that is known: gdal_translate -a_srs EPSG:… in.tif out.tif"
+            layer.place_advice or "it has a position but no CRS. Where that is known: gdal_edit.py -a_srs EPSG:… FILE"
         )
         return
     rows, cols = gsd_m(grid)
     name = grid.crs.proj.name
     result.facts["CRS"] = f"EPSG:{grid.crs.epsg} {name}" if grid.crs.epsg else name
+    if layer.has_crs_alone:
+        result.grid = None
+        result.problems.append(layer.place_advice)
+        return
     result.facts["pixel"] = f"{cols:.4g} × {rows:.4g} m on the ground"
     if abs(rows / cols - 1) > 0.02:
         result.facts["pixel shape"] = "not square (it is handled; distances are measured in metres)"

@@ -53,8 +53,10 @@ def sample_windows(shape: tuple[int, int]) -> list[Window]:
     return spread_windows(shape, (WINDOW_PX, WINDOW_PX), WINDOWS)
 
 
-def check_no_colour_table(image: Layer, role: str) -> None:
-    """Refuse an image with a colour table (InputError); `role` is "pre", "post" or its date."""
+def check_image(image: Layer, role: str) -> None:
+    """Refuse an image with a colour table or with a CRS but no position (InputError); `role` is "pre", "post" or its date."""
+    if image.has_crs_alone:
+        raise InputError(f"the {role} image {image.source} is not placed on the ground: {image.place_advice}")
     if image.colour_roles == ["palette"]:
         raise InputError(
             f"the {role} image {image.source} has a colour table: its numbers are no brightness. Write its colours: "

@@ -57,7 +57,7 @@ def check_ground(labels: Layer, path: str | Path) -> None:
     if DRIVERS.get(Path(path).suffix.lower()) == "GeoJSON":
         raise InputError(
             f"{labels.source} has no CRS, but {path} is GeoJSON, whose coordinates are read as degrees. Write a .gpkg, or "
-            f'assign the CRS first, e.g. with gdal_edit.py -a_srs EPSG:32633 "{labels.source}".'
+            f'georeference it first, e.g. with gdal_edit.py -a_srs EPSG:32633 -a_ullr LEFT TOP RIGHT BOTTOM "{labels.source}".'
         )
     if labels.grid.crs is not None:  # on a plane in metres
         return

@@ -1,9 +1,5 @@
 """Rasters as files: opened one by one or as mosaics, read ahead, written as COG."""
 
-import warnings
-
-from rasterio.errors import NotGeoreferencedWarning
-
 from .array_files import scales_beside
 from .array_source import ArraySource, Source
 from .band_roles import (

@@ -39,7 +39,7 @@ class Source(ABC):
     """Source that a Layer reads from.
 
     declared : metadata that the source states about itself and all its bands; bands : bands read by default, 1-based; place_advice : how
-    to georeference an image that has only RPCs; hidden_tile : warning about a tile under another one."""
+    to georeference a file without a position; hidden_tile : warning about a tile under another one."""
 
     name: str
     grid: Grid

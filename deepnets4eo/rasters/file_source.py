@@ -22,7 +22,7 @@ from deepnets4eo.formats import (
     StoredValues,
     Structure,
     open_raster,
-    rpc_advice,
+    place_advice,
 )
 from deepnets4eo.grid import Window, check_grid, whole
 from deepnets4eo.rasters.array_source import Source, masked_copy
@@ -113,7 +113,7 @@ class FileSource(Source):
         card = EmbeddingCard.from_tags(self.tags, self.name) or EmbeddingCard.of_names(self.band_names)
         if card is not None:
             self.with_card(card)
-        self.grid, self.place_advice = usual_longitudes(dataset_grid(dataset)), rpc_advice(dataset)
+        self.grid, self.place_advice = usual_longitudes(dataset_grid(dataset)), place_advice(dataset)
         self.height_crs = pyproj_crs(dataset)
         check_grid(self.grid, self.name)
 

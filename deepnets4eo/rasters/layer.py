@@ -269,8 +269,13 @@ class Layer(OnGrid, WithSummary):
 
     @property
     def place_advice(self) -> str:
-        """Return how to georeference an image that has only RPCs; "" for any other image."""
+        """Return how to georeference a file that has only RPCs, only a CRS, or no georeference; "" for any other source."""
         return self._source.place_advice
+
+    @property
+    def has_crs_alone(self) -> bool:
+        """Return whether the file has a CRS but no position in it, so that its coordinates are wrong."""
+        return is_placed(self.grid) and bool(self.place_advice)
 
     @property
     def tags(self) -> dict[str, str]:
@@ -408,7 +413,7 @@ class Layer(OnGrid, WithSummary):
         """Place a raster without CRS on a plane in metres, with pixels of the given size, if any; InputError if it has a CRS."""
         if gsd_m is None:
             return self
-        if is_placed(self.grid):
+        if is_placed(self.grid) and not self.has_crs_alone:
             raise InputError(
                 f"a pixel of {gsd_m:g} m was stated (--gsd), but {self.source} has a CRS, which says how large its pixels are. Leave it out."
             )

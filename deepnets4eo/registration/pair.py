@@ -17,7 +17,7 @@ from odc.geo.geobox import GeoBox
 from deepnets4eo.arrays import Floats
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, only_one_placed
-from deepnets4eo.inspection import check_no_colour_table, check_two_images, declare_nodata
+from deepnets4eo.inspection import check_image, check_two_images, declare_nodata
 from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, LayerLike
 from deepnets4eo.registration.align import assume_registered, register
@@ -85,7 +85,7 @@ class ImagePair:
             layer = None if source is None else Layer.open(source)
             if layer is not None:
                 layer = (layer.as_shown() if as_shown else layer).with_gsd(gsd_m)
-                check_no_colour_table(layer, role)
+                check_image(layer, role)
             opened.append(layer)
         after, before = opened
         assert after is not None

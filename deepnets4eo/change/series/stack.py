@@ -20,7 +20,7 @@ from deepnets4eo.change.series.dates import DatedImage, find_images
 from deepnets4eo.change.series.options import SeriesInputs
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.inspection import CloudClassification, check_no_colour_table, declare_nodata
+from deepnets4eo.inspection import CloudClassification, check_image, declare_nodata
 from deepnets4eo.options import split_names
 from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, LayerLike, layer_names, open_cloud_mask, without_implausible
@@ -193,7 +193,7 @@ def _open(day: date, source: LayerLike) -> Layer:
     findings: list[Finding] = []
     try:
         layer = declare_nodata(Layer.open(source), str(day), findings, hides_collars=False)
-        check_no_colour_table(layer, str(day))
+        check_image(layer, str(day))
     except InputError as error:
         raise type(error)(f"the image of {day} cannot be read: {error}") from error
     for finding in findings:

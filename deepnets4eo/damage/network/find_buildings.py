@@ -310,7 +310,7 @@ def _check_grid(image: Layer) -> None:
     if image.grid.crs is None:
         raise InputError(
             f"{image.source} has no CRS, so the ground size of its pixels is unknown, by which buildings are found. "
-            f"Add one with gdal_edit.py -a_srs. {REMEDY}"
+            f"State it: --gsd METRES (gsd_m=). {REMEDY}"
         )
     size_m = image.gsd_m
     if not AnySize.finest_m <= size_m <= AnySize.coarsest_m:

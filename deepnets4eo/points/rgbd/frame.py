@@ -18,7 +18,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning
 
 from deepnets4eo.arrays import ByteImage, FloatImage, Floats, Mask
 from deepnets4eo.errors import InputError
@@ -227,18 +226,13 @@ def read_intrinsics(path: Path) -> Intrinsics:
 
 
 def _read(path: Path) -> NDArray[Any]:
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with open_raster(path) as raster:
-            Declared.of_dataset(
-                raster, str(path)
-            ).check()  # depth in millimetres has no scale, and intrinsics hold for pixels as stored
-            try:
-                values: NDArray[Any] = raster.read()
-            except READ_ERRORS as error:
-                raise InputError(f"{path} cannot be read: the file is truncated or damaged.") from error
+    with open_raster(path) as raster:
+        # depth in millimetres has no scale, and intrinsics hold for pixels as stored
+        Declared.of_dataset(raster, str(path)).check()
+        try:
+            values: NDArray[Any] = raster.read()
+        except READ_ERRORS as error:
+            raise InputError(f"{path} cannot be read: the file is truncated or damaged.") from error
     return values
 
 
