@@ -374,18 +374,19 @@ def _share(first: Geometry | None, second: Geometry | None) -> float:
         return 0.0
 
 
-def axes_exchanged(bounds: tuple[float, ...], crs: Any, grid: Grid) -> bool:
-    """Return whether a box in degrees (west, south, east, north) is on a grid only with longitudes and latitudes exchanged.
+def axes_exchanged(bounds: tuple[float, ...], crs: Any, grid: Grid) -> str:
+    """Return the remedy if a box in degrees (west, south, east, north) is on a grid only with longitudes and latitudes exchanged, else "".
 
     >>> grid = GeoBox((10, 10), Affine(10, 0, 500_000, 0, -10, 4_000_000), "EPSG:32633")  # at 15° east, 36° north
-    >>> axes_exchanged((36.14, 15.0, 36.15, 15.001), "EPSG:4326", grid)
-    True
+    >>> axes_exchanged((36.14, 15.0, 36.15, 15.001), "EPSG:4326", grid).split(".")[0]
+    'longitude and latitude seem to be exchanged'
     """
     if grid.crs is None or not CRS(crs).geographic or not np.isfinite(bounds).all():
-        return False
+        return ""
     extent = projected_extent(grid.extent, CRS(crs))
     stated, turned = shapely.box(*bounds), shapely.box(bounds[1], bounds[0], bounds[3], bounds[2])
-    return extent is not None and not extent.geom.intersects(stated) and bool(extent.geom.intersects(turned))
+    exchanged = extent is not None and not extent.geom.intersects(stated) and extent.geom.intersects(turned)
+    return EXCHANGED if exchanged else ""
 
 
 def check_grid(grid: Grid, name: str) -> None:

@@ -75,13 +75,13 @@ def check(
     elif split or layer or thorough:
         raise InputError("--split, --layer and --thorough belong to a dataset. Name it with --dataset.")
     inspections = [_inspect(path, chosen, card, split, thorough=thorough) for path in paths]
-    pairs = overlaps(inspections)
-    show_inspections(inspections, pairs)
-    if pairs:  # as the images and outlines of a damage map
+    lines, apart = overlaps(inspections)
+    show_inspections(inspections, lines, apart)
+    if lines:  # as the images and outlines of a damage map
         ask_for_hazard()
-    problems = sum(len(item.problems) for item in inspections)
+    problems = sum(len(item.problems) for item in inspections) + len(apart)
     line = f"{count_of(len(inspections), 'file')} checked, {count_of(problems, 'problem')}"
-    content = {"files": [item.to_dict() for item in inspections], "overlap": pairs}
+    content = {"files": [item.to_dict() for item in inspections], "overlap": lines, "problems": apart}
     show_result(line, *([] if json is None else [save_json(content, json)]))
     if any(item.kind == "unreadable" for item in inspections):
         raise typer.Exit(2)
@@ -127,15 +127,15 @@ def _inspect(
     return inspect(path, legend)
 
 
-def show_inspections(inspections: Sequence[Inspection], pairs: Sequence[str] = ()) -> None:
-    """Print what each file is, its facts and its problems, and how the files overlap."""
+def show_inspections(inspections: Sequence[Inspection], overlap: Sequence[str] = (), apart: Sequence[str] = ()) -> None:
+    """Print what each file is, its facts and its problems, how the files overlap, and what of that hinders a job."""
     for item in inspections:
         echo(f"{visible(item.path, one_line=True)}: {item.kind}")
         for name, value in item.facts.items():
             echo(f"  {visible(name, one_line=True)}: {visible(value, one_line=True)}")
         for problem in item.problems:
             echo(f"  ! {visible(problem, one_line=True)}")
-    if pairs:
+    if overlap or apart:
         echo("overlap:")
-        for line in pairs:
+        for line in (*overlap, *(f"! {problem}" for problem in apart)):
             echo(f"  {visible(line, one_line=True)}")

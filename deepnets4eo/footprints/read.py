@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,12 @@ from deepnets4eo.footprints.files import PIXEL_COLUMN, read_table
 from deepnets4eo.footprints.ids import make_ids
 from deepnets4eo.footprints.outlines import houses_of_rows, repeated_outlines
 from deepnets4eo.footprints.repair import FARTHEST, farther_than, finite, mend_polygons, usable_polygons
-from deepnets4eo.grid import EXCHANGED, FARTHEST_DEGREES, Grid, axes_exchanged, transform_shapes
+from deepnets4eo.formats import Coordinates
+from deepnets4eo.grid import Grid, axes_exchanged, transform_shapes
 from deepnets4eo.osm.elements import lacks_nodes, no_buildings
 from deepnets4eo.outputs import Finding, Phrase, Severity, one_or_many, reason_counts
 from deepnets4eo.rasters import is_placed
 
-GEOJSON = re.compile(r"\.(geo)?json(\.(gz|bz2|zip))?$", re.IGNORECASE)
 DATE_COLUMNS = (
     "source_date",
     "update_time",
@@ -37,7 +36,6 @@ OLD_YEARS = 5  # towns grow by a few percent in that time
 MANY_ROWS = 0.05  # share of the rows left out, repeated or of several houses, from which a map may lack buildings or count too many
 NO_BUILDING = "no building tag"  # of an area of OpenStreetMap
 INCOMPLETE = "nodes not in the file"  # of a way of OpenStreetMap
-ASSIGN_CRS = "Say which CRS it is: --footprints-crs EPSG:…, or --footprints-crs pixels where it is the image's pixels."
 PIXELS = "pixels"  # value of assume_crs: coordinates are image pixels, x = column, y = row
 
 
@@ -94,7 +92,9 @@ class Footprints:
     def to(self, crs: Any) -> Footprints:
         """Return the footprints in another CRS; outlines beyond its reach become empty. Errors: GridError."""
         if self.frame.crs is None:
-            raise GridError(f"footprints {self.source} have no CRS, so they cannot be put in {crs}. {ASSIGN_CRS}")
+            raise GridError(
+                f"footprints {self.source} have no CRS, so they cannot be put in {crs}. {Coordinates.remedy}"
+            )
         try:
             moved = self.frame.to_crs(crs)
         except ProjError as error:
@@ -130,8 +130,8 @@ class Footprints:
             return
         none = one_or_many(len(self), "the one footprint", f"none of the {len(self)} footprints")
         message = f"{none} of {self.source} {one_or_many(len(self), 'does not lie', 'lies')} in {image}"
-        if self.crs is not None and axes_exchanged(tuple(self.frame.total_bounds), self.crs, grid):
-            raise GridError(f"{message}: {EXCHANGED}")
+        if self.crs is not None and (remedy := axes_exchanged(tuple(self.frame.total_bounds), self.crs, grid)):
+            raise GridError(f"{message}: {remedy}")
         raise GridError(f"{message}. Check their CRS with `deepnets4eo check`.")
 
     def frame_beside(self, grid: Grid) -> gpd.GeoDataFrame:
@@ -264,7 +264,12 @@ def read_footprints(
         name, table = name_of(source), read_table(source, layer)
     if len(table) == 0:
         raise InputError(f"footprints {name} are empty: no features. Expected building polygons.")
-    if assume_crs is None and image is not None and not is_placed(image) and _in_pixels(table, name):
+    if (
+        assume_crs is None
+        and image is not None
+        and not is_placed(image)
+        and (PIXEL_COLUMN in table or Coordinates(table, name).are_pixels)
+    ):
         assume_crs = PIXELS
     table = _with_crs(table, name, assume_crs, image)
     ids, made_ids, renamed, passed_over = make_ids(table, id_column, name)
@@ -305,20 +310,6 @@ def read_footprints(
     )
 
 
-def _in_pixels(table: gpd.GeoDataFrame, name: str) -> bool:
-    """Return whether outlines for an image without CRS are in its pixels."""
-    if table.crs is None or PIXEL_COLUMN in table:
-        return True
-    return GEOJSON.search(name) is not None and _no_degrees(table)
-
-
-def _no_degrees(table: gpd.GeoDataFrame) -> bool:
-    """Return whether most outlines are not in the degrees of their CRS."""
-    known = int((~table.geometry.isna()).sum())
-    beyond = farther_than(table.geometry.to_numpy(), FARTHEST_DEGREES)
-    return bool(table.crs.is_geographic and beyond.sum() * 2 > known)
-
-
 def _no_outlines(table: gpd.GeoDataFrame) -> str:
     """Return what a table without polygons has, what was expected, and what to do."""
     kinds = sorted({str(kind) for kind in table.geometry.geom_type.dropna()})
@@ -350,21 +341,16 @@ def _with_crs(
             ) from error
     if table.crs is None and PIXEL_COLUMN not in table:
         raise InputError(
-            f"footprints {name} have no CRS, so they cannot be laid over an image. {ASSIGN_CRS} A Shapefile needs its .prj beside it."
+            f"footprints {name} have no CRS, so they cannot be laid over an image. {Coordinates.remedy} A Shapefile needs its .prj beside it."
         )
-    check_degrees(table, f"footprints {name}", ASSIGN_CRS)
+    check_degrees(table, f"footprints {name}", Coordinates.remedy)
     return table
 
 
 def check_degrees(table: gpd.GeoDataFrame, name: str, remedy: str) -> None:
     """Refuse outlines that are not in the degrees of their CRS. name : the sentence's subject. Errors: InputError."""
-    if table.crs is None or not _no_degrees(table):
-        return
-    west, south, east, north = table.total_bounds
-    message = f"{name} say {table.crs.to_string()} (degrees), but reach from ({west:.6g}, {south:.6g}) to ({east:.6g}, {north:.6g})"
-    if max(abs(west), abs(east)) <= 90 and max(abs(south), abs(north)) <= 180:
-        raise InputError(f"{message}: {EXCHANGED}")
-    raise InputError(f"{message}. {remedy}")
+    if problem := Coordinates(table).problem(remedy):
+        raise InputError(f"{name} {problem}")
 
 
 def _end_of(day: str) -> pd.Timestamp:

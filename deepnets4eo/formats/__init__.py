@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .unpacking import check_array_sizes
     from .vectors import (
         WKT_NAMES,
+        Coordinates,
         is_parquet,
         is_undefined,
         keep_whole_numbers,
@@ -86,6 +87,7 @@ else:
             ".unpacking": ["check_array_sizes"],
             ".vectors": [
                 "WKT_NAMES",
+                "Coordinates",
                 "is_parquet",
                 "is_undefined",
                 "keep_whole_numbers",

@@ -140,9 +140,14 @@ def describe_head(head: bytes) -> str:
             return name
     if text.startswith((b"{", b"[")):
         return "JSON"
-    if any(head.startswith(start) for start, _ in _BY_START):
-        return "a raster"
+    if is_raster(head):
+        return "an image"
     return "empty" if not head else "of an unknown format"
+
+
+def is_raster(head: bytes) -> bool:
+    """Return whether the first bytes are of a raster that is read."""
+    return any(head.startswith(start) for start, _ in _BY_START)
 
 
 def read_head(path: Path, most_bytes: int = HEAD_BYTES) -> bytes:

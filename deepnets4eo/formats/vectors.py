@@ -17,19 +17,23 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from itertools import islice, zip_longest
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 from xml.parsers import expat
+
+import numpy as np
 
 from deepnets4eo.addresses import portable_name
 from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.formats.databases import open_database, stored_integers
-from deepnets4eo.formats.drivers import describe_head, leave_out_vector_drivers, read_head
+from deepnets4eo.formats.drivers import describe_head, is_raster, leave_out_vector_drivers, read_head
 from deepnets4eo.formats.unpacking import UnpackLimits, check_unpacked_size, unpack
 from deepnets4eo.formats.web import WebRequest, download, failure_text
+from deepnets4eo.grid import EXCHANGED, FARTHEST_DEGREES
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -75,6 +79,7 @@ OFFLINE = {
     "GML_SKIP_RESOLVE_ELEMS": "ALL", "GML_DOWNLOAD_SCHEMA": "NO", "OGR_SQLITE_ALLOW_EXTERNAL_ACCESS": "NO",
 }  # fmt: skip
 
+GEOJSON = re.compile(r"\.(geo)?json(\.(gz|bz2|zip))?$", re.IGNORECASE)
 FORMATS = "GeoPackage, GeoJSON, Shapefile, FlatGeobuf or GeoParquet"
 # sentences of GDAL's that no user can follow
 OPTION_ADVICE = re.compile(r"[^.;]*\b(config|configuration|open) option\b[^.;]*[.;]?")
@@ -179,6 +184,38 @@ def is_parquet(path: Path) -> bool:
     return path.is_file() and read_head(path, HEAD_BYTES).startswith(b"PAR1")
 
 
+@dataclass(frozen=True)
+class Coordinates:
+    """Coordinates of a table of outlines, and whether they fit its CRS. name : of its file, by which GeoJSON is recognised"""
+
+    table: gpd.GeoDataFrame
+    name: str | Path = ""
+    remedy: ClassVar[str] = (
+        "Say which CRS it is: --footprints-crs EPSG:…, or --footprints-crs pixels where it is the image's pixels."
+    )
+
+    def problem(self, remedy: str = remedy) -> str:
+        """Return, without a subject, why most of them are not in the degrees of the CRS, and the remedy; "" if they are."""
+        crs, shapes = self.table.crs, self.table.geometry
+        if crs is None or not crs.is_geographic:
+            return ""
+        with np.errstate(invalid="ignore"):
+            beyond = (np.abs(shapes.bounds.to_numpy()) > FARTHEST_DEGREES * 2).any(axis=1)
+        if beyond.sum() * 2 <= int((~shapes.isna()).sum()):
+            return ""
+        west, south, east, north = self.table.total_bounds
+        message = (
+            f"say {crs.to_string()} (degrees), but reach from ({west:.6g}, {south:.6g}) to ({east:.6g}, {north:.6g})"
+        )
+        exchanged = max(abs(west), abs(east)) <= 90 and max(abs(south), abs(north)) <= 180
+        return f"{message}: {EXCHANGED}" if exchanged else f"{message}. {remedy}"
+
+    @property
+    def are_pixels(self) -> bool:
+        """Return whether an image without CRS has them as its pixels: without a CRS, or GeoJSON that is not in degrees."""
+        return self.table.crs is None or (GEOJSON.search(str(self.name)) is not None and bool(self.problem()))
+
+
 def _check(path: Path, name: str, limit_bytes: int) -> None:
     from pyogrio.util import vsi_path
 
@@ -214,9 +251,14 @@ def _check(path: Path, name: str, limit_bytes: int) -> None:
         elif not (path.suffix.lower() in TABLES and _wkt_columns(path)) and not (
             text.startswith(b"<") and _xml_kind(head)
         ):
-            raise InputError(f"{name} could not be read: it is {describe_head(head)}, no vector file. {_REMEDY}")
+            remedy = OF_RASTERS if is_raster(head) else _REMEDY
+            raise InputError(f"{name} could not be read: it is {describe_head(head)}, no vector file. {remedy}")
 
 
+OF_RASTERS = (
+    f"Give outlines as {VECTOR_FORMATS}: those of a raster of labels are made by `deepnets4eo polygons`; for buildings, `damage` takes - and "
+    "finds them itself. Or was it meant as one of the images, which come first?"
+)
 _REMEDY = f"Read are {VECTOR_FORMATS}. Turn it into one of them where you trust it: ogr2ogr OUT.gpkg IN"
 
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from .clouds import CloudClassification as CloudClassification, cloud_finding, clouds_in_image
     from .cubes import bad_bands, describe_negative, measure_bands
     from .datasets import inspect_dataset, recognise
-    from .files import MIN_BANDS, Inspection as Inspection, inspect as inspect, overlaps
+    from .files import MIN_BANDS, Inspection as Inspection, inspect as inspect
     from .images import (
         BRIGHT_PERCENTILE,
         DARKEST,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         without_collar,
     )
     from .machine import inspect_machine
+    from .overlap import overlaps
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
@@ -36,7 +37,7 @@ else:
             ".clouds": ["cloud_finding", "clouds_in_image"],
             ".cubes": ["bad_bands", "describe_negative", "measure_bands"],
             ".datasets": ["inspect_dataset", "recognise"],
-            ".files": ["MIN_BANDS", "overlaps"],
+            ".files": ["MIN_BANDS"],
             ".images": [
                 "BRIGHT_PERCENTILE",
                 "DARKEST",
@@ -51,5 +52,6 @@ else:
                 "without_collar",
             ],
             ".machine": ["inspect_machine"],
+            ".overlap": ["overlaps"],
         },
     )

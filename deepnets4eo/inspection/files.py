@@ -6,11 +6,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,28 +22,20 @@ from deepnets4eo.cards import VOID, Color, Legend, Quantity, colour_problem
 from deepnets4eo.errors import DeepNets4EOError, InputError, Reading
 from deepnets4eo.files import read_json
 from deepnets4eo.formats import asset_of, parse_reference, read_xbd
-from deepnets4eo.grid import (
-    EXCHANGED,
-    LABELS_READ_PX,
-    Grid,
-    axes_exchanged,
-    gsd_m,
-    mean_gsd_m,
-    only_one_placed,
-    overlap_share,
-)
+from deepnets4eo.grid import LABELS_READ_PX, Grid, gsd_m
 from deepnets4eo.inspection.clouds import describe_clouds
 from deepnets4eo.inspection.dropped_words import dropped_words
 from deepnets4eo.inspection.images import describe_unmasked_band, undeclared_in_bands, undeclared_nodata
 from deepnets4eo.plugins import load_plugin, plugins_of
 from deepnets4eo.rasters import TILE_SUFFIXES, Layer, find_outliers, scales_beside, to_physical
-from deepnets4eo.zonal import FinePixels
+
+if TYPE_CHECKING:
+    from deepnets4eo.inspection.vectors import PixelOutlines
 
 VECTOR_SUFFIXES = {
     ".gpkg", ".geojson", ".shp", ".fgb", ".parquet", ".geoparquet", ".kml", ".gml", ".sqlite", ".gdb", ".zip", ".gz", ".bz2", ".osm", ".pbf",
     ".csv", ".geojsonl", ".geojsons", ".ndjson",
 }  # fmt: skip
-RASTERS = {"raster", "mosaic", "cube", "embeddings"}  # kinds of inspections
 MIN_BANDS = 16  # of what is described as a cube
 STATISTICS_PX = 2048  # value ranges are taken from a thumbnail of this size at the most
 MAX_VALUES = 4 * STATISTICS_PX**2  # values of all bands together that are searched for outliers
@@ -62,6 +53,7 @@ class Inspection:
     problems : sentences, each with its remedy
     grid : grid of a raster, or extent of a vector file; None without a position
     areas_m2 : (N,) of the polygons of a vector file; None of anything else
+    in_pixels : outlines that are in pixels of an image without CRS; None of anything else
     """
 
     path: str
@@ -70,6 +62,7 @@ class Inspection:
     problems: list[str] = field(default_factory=list)
     grid: Grid | None = None
     areas_m2: Floats | None = None
+    in_pixels: PixelOutlines | None = None
 
     def __post_init__(self) -> None:
         self.path = name_of(self.path)
@@ -128,55 +121,6 @@ def _inspect(path: str, legend: Legend | None) -> Inspection:
     if suffix == ".json" and asset_of(path) is None:
         return _inspect_json(path)
     return _inspect_raster(path, legend)
-
-
-def overlaps(inspections: Sequence[Inspection]) -> list[str]:
-    """How much each placed file covers each other, and which pixels are too coarse for buildings; one line where three or more have one grid."""
-    with_grid = [item for item in inspections if item.grid is not None]
-    if len(with_grid) > 2 and all(item.grid == with_grid[0].grid for item in with_grid):
-        return [f"{', '.join(item.path for item in with_grid)} lie on one grid."]
-    lines = [line for a, b in combinations(with_grid, 2) for line in _overlap(a, b)]
-    return list(dict.fromkeys(lines))  # a file may be given twice
-
-
-def _too_coarse(a: Inspection, b: Inspection) -> list[str]:
-    """One line if one is an image whose pixels are too coarse to assess the buildings of the other, by their areas."""
-    lines = []
-    for image, outlines in ((a, b), (b, a)):
-        if (
-            image.kind in RASTERS
-            and image.grid is not None
-            and image.grid.crs is not None
-            and outlines.areas_m2 is not None
-        ):
-            gsd = mean_gsd_m(image.grid)
-            if problem := FinePixels().problem(outlines.areas_m2, gsd):
-                lines.append(
-                    f"pixels of {gsd:.2g} m in {image.path} are {problem} `damage` refuses them; `flood` and `change` do not."
-                )
-    return lines
-
-
-def _overlap(a: Inspection, b: Inspection) -> list[str]:
-    """Return how much each of two files covers the other, or one line with the reason why that is unknown."""
-    assert a.grid is not None and b.grid is not None  # noqa: PT018
-    if {a.kind, b.kind} <= RASTERS and a.grid.shape == b.grid.shape and only_one_placed(a.grid, b.grid):
-        first, second = sorted((a.path, b.path))
-        return [
-            f"{first} and {second} are of one size and only one has a place: as layers of a scene they lie pixel on pixel."
-        ]
-    try:
-        shares = {(b.path, a.path): overlap_share(a.grid, b.grid), (a.path, b.path): overlap_share(b.grid, a.grid)}
-    except DeepNets4EOError as error:
-        return [f"{a.path} and {b.path}: {error}"]
-    if not any(shares.values()):
-        for path, grid, other in ((a.path, a.grid, b.grid), (b.path, b.grid, a.grid)):
-            if grid.crs is not None and axes_exchanged(grid.extent.boundingbox.bbox, grid.crs, other):
-                return [f"{a.path} and {b.path} do not overlap: in {path}, {EXCHANGED}"]
-        return [f"{a.path} and {b.path} do not overlap: check their CRS."]
-    return [f"{cover} covers {share:.1%} of {covered}" for (cover, covered), share in shares.items()] + _too_coarse(
-        a, b
-    )
 
 
 def _hidden_problems(layer: Layer, path: str) -> list[str]:
@@ -355,7 +299,7 @@ def _inspect_vector(path: str) -> Inspection:
     from deepnets4eo.inspection.vectors import describe_vector
 
     result = Inspection(path, "vector")
-    result.grid, result.areas_m2 = describe_vector(result.facts, result.problems, path)
+    result.grid, result.areas_m2, result.in_pixels = describe_vector(result.facts, result.problems, path)
     return result
 
 

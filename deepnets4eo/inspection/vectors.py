@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from deepnets4eo.arrays import Floats
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats import is_parquet, is_undefined, read_ogr, vector_errors, vector_file
-from deepnets4eo.grid import FARTHEST_DEGREES, Grid
+from deepnets4eo.formats import (
+    Coordinates,
+    is_parquet,
+    is_undefined,
+    read_ogr,
+    vector_errors,
+    vector_file,
+)
+from deepnets4eo.grid import FARTHEST_DEGREES, Box, Grid
 from deepnets4eo.osm.elements import no_buildings
 from deepnets4eo.polygons import off_the_earth
 
 EQUAL_AREA = "EPSG:6933"
 AREAS = ("Polygon", "MultiPolygon")
+IN_PIXELS = "On an image without CRS, they are read as its pixels. "
+TRUE_CRS = "Or write the true CRS into a copy: ogr2ogr -a_srs EPSG:… OUT.gpkg IN"
 
 
-def describe_vector(facts: dict[str, Any], problems: list[str], path: str) -> tuple[Grid | None, Floats | None]:
-    """Add what the first layer of polygons holds, and what is wrong; returns a grid over its extent and areas of its polygons, if known."""
+class PixelOutlines(NamedTuple):
+    """Outlines that jobs read in the pixels of an image without CRS. box : left, top, right, bottom; problem : of them on any other image."""
+
+    box: Box
+    problem: str
+
+
+Described: TypeAlias = tuple[Grid | None, Floats | None, PixelOutlines | None]
+
+
+def describe_vector(facts: dict[str, Any], problems: list[str], path: str) -> Described:
+    """Add what the first layer of polygons holds, and what is wrong.
+
+    Returns a grid over its extent and the areas of its polygons, if known; and outlines that are in pixels of an image without CRS."""
     import geopandas as gpd
     import pyogrio
 
@@ -46,10 +67,10 @@ def describe_vector(facts: dict[str, Any], problems: list[str], path: str) -> tu
             raise InputError(f"{path} has a table but no geometry. Give a layer with polygons.")
         if frame.crs is not None and is_undefined(frame.crs):  # GeoPackages with the SRS −1
             frame = frame.set_crs(None, allow_override=True)
-        return _describe_features(facts, problems, frame)
+        return _describe_features(facts, problems, frame, path)
 
 
-def _describe_features(facts: dict[str, Any], problems: list[str], frame: Any) -> tuple[Grid | None, Floats | None]:
+def _describe_features(facts: dict[str, Any], problems: list[str], frame: Any, path: str) -> Described:
     types = frame.geometry.geom_type
     kinds, areas = types.value_counts(dropna=False).to_dict(), types.isin(AREAS)
     facts["features"] = f"{len(frame)}: " + ", ".join(
@@ -58,14 +79,21 @@ def _describe_features(facts: dict[str, Any], problems: list[str], frame: Any) -
     facts["columns"] = ", ".join(str(name) for name in frame.columns if name != frame.geometry.name) or "none"
     if not len(frame):
         problems.append("it has no feature.")
-        return None, None
-    grid, polygon_areas = None, None
-    if frame.crs is None:
-        problems.append("it has no CRS. Assign the right one, e.g. ogr2ogr -a_srs EPSG:4326 out.gpkg in.shp")
-    else:
+        return None, None, None
+    grid, polygon_areas, doubt = None, None, ""
+    if frame.crs is not None:
         epsg = frame.crs.to_epsg()
         facts["CRS"] = f"EPSG:{epsg} {frame.crs.name}" if epsg else frame.crs.name
+    coordinates = Coordinates(frame, path)
+    remedy = f"{IN_PIXELS if coordinates.are_pixels else ''}{coordinates.remedy} {TRUE_CRS}"
+    if frame.crs is None:
+        doubt = f"it has no CRS. {remedy}"
+    elif problem := coordinates.problem(remedy):
+        doubt = f"its coordinates {problem}"
+    else:
         grid, polygon_areas = _describe_extent(facts, problems, frame)
+    problems += [doubt] if doubt else []
+    in_pixels = PixelOutlines(tuple(frame.total_bounds), doubt) if coordinates.are_pixels else None
     without = frame.geometry.is_empty | frame.geometry.isna()
     invalid, empty = int((~frame.geometry.is_valid & ~without).sum()), int(without.sum())
     if invalid:
@@ -78,7 +106,7 @@ def _describe_features(facts: dict[str, Any], problems: list[str], frame: Any) -
         problems.append("it holds no polygons: it cannot serve as footprints.")
     if frame.geometry.has_z.any():
         facts["dimensions"] = "3D (heights are dropped where footprints are needed)"
-    return grid, polygon_areas
+    return grid, polygon_areas, in_pixels
 
 
 def _describe_extent(facts: dict[str, Any], problems: list[str], frame: Any) -> tuple[Grid | None, Floats | None]:
@@ -119,11 +147,8 @@ def _on_the_earth(problems: list[str], frame: Any) -> Any:
         )
         return frame[~beyond]
     west, south, east, north = frame.total_bounds
-    degrees = frame.crs.is_geographic
-    what = "says degrees, but its coordinates are none" if degrees else "has no place for its coordinates"
     problems.append(
-        f"its CRS {what}: they reach from ({west:.6g}, {south:.6g}) to "
-        f"({east:.6g}, {north:.6g}). As footprints it needs --footprints-crs EPSG:…, or pixels; or write the true CRS "
-        "into a copy: ogr2ogr -a_srs EPSG:… out.gpkg in.geojson"
+        f"its CRS has no place for its coordinates: they reach from ({west:.6g}, {south:.6g}) to ({east:.6g}, {north:.6g}). {Coordinates.remedy} "
+        f"{TRUE_CRS}"
     )
     return frame[:0]

@@ -88,15 +88,18 @@ def test_overlap_is_reported_both_ways_and_its_absence_too(tmp_path: Path) -> No
     far = PLACE | {"transform": Affine(0.5, 0, 900_000, 0, -0.5, 4_000_000)}
     paths = [write(tmp_path / "a.tif", array, **PLACE), write(tmp_path / "b.tif", array, **PLACE)]
     paths.append(write(tmp_path / "far.tif", array, **far))
-    lines = overlaps([inspect(path) for path in paths])
-    assert f"{paths[1]} covers 100.0% of {paths[0]}" in lines
-    assert any("do not overlap" in line and "far.tif" in line for line in lines)
+    found = overlaps([inspect(path) for path in paths])
+    assert f"{paths[1]} covers 100.0% of {paths[0]}" in found.lines
+    assert len(found.problems) == 2
+    for path, problem in zip(paths, found.problems, strict=False):
+        assert problem.startswith(f"{path} and {paths[2]} do not overlap")
+        assert "CRS or the position" in problem
 
 
 def test_layers_on_one_grid_are_reported_in_one_line(tmp_path: Path) -> None:
     array = np.arange(100, dtype=np.uint8).reshape(1, 10, 10)
     paths = [write(tmp_path / f"{name}.tif", array, **PLACE) for name in ("image", "dsm", "labels")]
-    assert overlaps([inspect(path) for path in paths]) == [f"{', '.join(paths)} lie on one grid."]
+    assert overlaps([inspect(path) for path in paths]) == ([f"{', '.join(paths)} lie on one grid."], [])
 
 
 @pytest.mark.parametrize(("gsd_m", "coarse"), [(9.0, True), (1.0, False)])
@@ -109,7 +112,7 @@ def test_pixels_too_coarse_for_the_buildings_are_named_as_damage_names_them(
     houses = [box(x, y, x + 12.5, y + 12.5) for x, y in corners]
     gpd.GeoDataFrame(geometry=houses, crs=PLACE["crs"]).to_file(tmp_path / "houses.gpkg")
     found = [inspect(image), inspect(str(tmp_path / "houses.gpkg"))]
-    told = [line for line in overlaps(found) if "156 m²" in line and "1.5 m" in line]
+    told = [line for line in overlaps(found).problems if "156 m²" in line and "1.5 m" in line]
     assert len(told) == coarse
     with raises_naming(InputError, "156", "1.5 m") if coarse else contextlib.nullcontext():
         layer = Layer.open(image)
@@ -121,7 +124,7 @@ def test_the_joplin_footprints_cover_both_images(real_data: Path) -> None:
     joplin = real_data / "joplin"
     found = [inspect(str(joplin / name)) for name in ("pre", "post", "joplin.geojson")]
     assert [item.problems for item in found] == [[], [], []]
-    assert any("joplin.geojson covers 100.0%" in line for line in overlaps(found))
+    assert any("joplin.geojson covers 100.0%" in line for line in overlaps(found).lines)
 
 
 def raster(tmp_path: Path, array: np.ndarray, name: str = "a.tif", **profile: object):
@@ -268,7 +271,7 @@ def test_the_facts_of_a_vector_word_for_word(tmp_path: Path) -> None:
     ("frame", "problem"),
     [
         (gpd.GeoDataFrame({"id": []}, geometry=[], crs="EPSG:4326"), "it has no feature."),
-        (gpd.GeoDataFrame(geometry=[box(0, 0, 1, 1)]), "it has no CRS. Assign the right one"),
+        (gpd.GeoDataFrame(geometry=[box(0, 0, 1, 1)]), "it has no CRS. On an image without CRS, they are read as its pixels. Say which CRS"),
         (gpd.GeoDataFrame(geometry=[box(-170, 0, -169, 1), box(170, 0, 171, 1)], crs="EPSG:4326"), "more than 180°"),
     ],
 )
@@ -360,14 +363,14 @@ def test_a_cut_jpeg_2000_is_unreadable(share: float, tmp_path: Path) -> None:
 def test_files_of_which_one_has_no_crs_cannot_be_compared(tmp_path: Path) -> None:
     array = np.arange(100, dtype=np.uint8).reshape(1, 10, 10)
     placed, plain = raster(tmp_path, array), inspect(write(tmp_path / "plain.tif", array[:, :9]))
-    lines = overlaps([placed, plain])
-    assert len(lines) == 1
-    assert lines[0].startswith(f"{placed.path} and {plain.path}: one file has a CRS and the other has none")
-    assert overlaps([placed]) == []
+    lines, problems = overlaps([placed, plain])
+    assert (lines, len(problems)) == ([], 1)
+    assert problems[0].startswith(f"{placed.path} and {plain.path}: one file has a CRS and the other has none")
+    assert overlaps([placed]) == ([], [])
     half = raster(tmp_path, array, "half.tif", transform=Affine(0.5, 0, 500_002.5, 0, -0.5, 4_000_000))
-    assert overlaps([placed, half]) == [
-        f"{half.path} covers 50.0% of {placed.path}", f"{placed.path} covers 50.0% of {half.path}",
-    ]  # fmt: skip
+    lines, problems = overlaps([placed, half])
+    assert lines == [f"{half.path} covers 50.0% of {placed.path}", f"{placed.path} covers 50.0% of {half.path}"]
+    assert problems == []
 
 
 def test_files_that_cannot_be_compared_or_lie_apart_are_said_once(tmp_path: Path) -> None:
@@ -375,10 +378,12 @@ def test_files_that_cannot_be_compared_or_lie_apart_are_said_once(tmp_path: Path
     gpd.GeoDataFrame(geometry=[box(32, 15, 32.1, 15.1)], crs="EPSG:4326").to_file(tmp_path / "far.geojson")
     vector, far = inspect(str(tmp_path / "f.geojson")), inspect(str(tmp_path / "far.geojson"))
     image = inspect(write(tmp_path / "a.png", np.ones((1, 9, 9), np.uint8), driver="PNG"))
-    lines = overlaps([vector, image])
-    assert len(lines) == 1
-    assert lines[0].startswith(f"{vector.path} and {image.path}: one file has a CRS and the other has none.")
-    assert overlaps([vector, far]) == [f"{vector.path} and {far.path} do not overlap: check their CRS."]
+    lines, problems = overlaps([vector, image])
+    assert (lines, len(problems)) == ([], 1)
+    assert problems[0].startswith(f"{vector.path} and {image.path}: one file has a CRS and the other has none.")
+    lines, problems = overlaps([vector, far])
+    assert (lines, len(problems)) == ([], 1)
+    assert problems[0].startswith(f"{vector.path} and {far.path} do not overlap, so no job takes both.")
 
 
 @pytest.mark.filterwarnings("error")
@@ -392,8 +397,8 @@ def test_coordinates_that_are_no_degrees_are_said_instead_of_an_area(corner: tup
     assert not {"area", "extent"} & set(found.facts)
     assert found.grid is None
     assert len(found.problems) == 1
-    assert "its CRS says degrees, but its coordinates are none: they reach from" in found.problems[0]
-    assert "--footprints-crs" in found.problems[0]
+    assert "its coordinates say EPSG:4326 (degrees), but reach from" in found.problems[0]
+    assert "--footprints-crs EPSG:…" in found.problems[0]
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")

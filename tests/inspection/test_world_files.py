@@ -86,10 +86,12 @@ def test_two_files_of_which_one_has_a_place_are_told_to_lie_pixel_on_pixel_as_tr
     world_file(files[0])
     image, labels, narrow = (inspect(str(path)) for path in files)
     assert (Scene.open(image=files[0], labels=files[1]).read()["labels"] == 1).all()
-    assert overlaps([labels, image]) == [
+    assert overlaps([labels, image]).lines == [
         f"{files[0]} and {files[1]} are of one size and only one has a place: as layers of a scene they lie pixel on pixel."
     ]
-    assert all("one raster has a world file and the other has none" in line for line in overlaps([image, narrow]))
+    lines, problems = overlaps([image, narrow])
+    assert (lines, len(problems)) == ([], 1)
+    assert "one raster has a world file and the other has none" in problems[0]
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])

@@ -1,0 +1,118 @@
+"""Overlap of files that belong together: what covers what, and what of it hinders a job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING, NamedTuple
+
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
+from deepnets4eo.errors import DeepNets4EOError
+from deepnets4eo.grid import axes_exchanged, mean_gsd_m, only_one_placed, overlap_share
+from deepnets4eo.zonal import FinePixels
+
+if TYPE_CHECKING:
+    from deepnets4eo.inspection.files import Inspection
+
+RASTERS = {"raster", "mosaic", "cube", "embeddings"}  # kinds of inspections
+SAMPLES = 256  # cells along each side of the extent of outlines
+
+
+class Overlaps(NamedTuple):
+    """Overlap of files. lines : what covers what; problems : what hinders a job, each with its remedy."""
+
+    lines: list[str]
+    problems: list[str]
+
+
+def overlaps(inspections: Sequence[Inspection]) -> Overlaps:
+    """Return how much each placed file covers each other, and what hinders a job; one line if three or more have one grid.
+
+    Outlines in pixels have a problem unless every image among the files is without a CRS."""
+    images = [item for item in inspections if item.kind in RASTERS]
+    if images and all(item.grid is not None and item.grid.crs is None for item in images):
+        for item in inspections:
+            _take_as_pixels(item)
+    with_grid = [item for item in inspections if item.grid is not None]
+    if len(with_grid) > 2 and all(item.grid == with_grid[0].grid for item in with_grid):
+        return Overlaps([f"{', '.join(item.path for item in with_grid)} lie on one grid."], [])
+    lines, problems = list[str](), list[str]()
+    for pair in combinations(with_grid, 2):
+        overlap = _overlap(*pair)
+        lines += overlap.lines
+        problems += overlap.problems
+    return Overlaps(list(dict.fromkeys(lines)), list(dict.fromkeys(problems)))  # a file may be given twice
+
+
+def _take_as_pixels(item: Inspection) -> None:
+    """Take outlines as pixels, as `damage` does on an image without CRS."""
+    if item.in_pixels is None or item.in_pixels.problem not in item.problems:
+        return
+    item.problems.remove(item.in_pixels.problem)
+    item.facts["coordinates"] = "pixels of the image, which has no CRS: x is the column, y the row"
+    left, top, right, bottom = item.in_pixels.box
+    cell = Affine.translation(left, top) * Affine.scale((right - left) / SAMPLES, (bottom - top) / SAMPLES)
+    item.grid = GeoBox((SAMPLES, SAMPLES), cell, None)
+
+
+def _overlap(a: Inspection, b: Inspection) -> Overlaps:
+    """Return how much each of two files covers the other, or the reason why that is unknown."""
+    assert a.grid is not None and b.grid is not None  # noqa: PT018
+    first, second = sorted((a.path, b.path))
+    rasters = {a.kind, b.kind} <= RASTERS
+    if rasters and a.grid.shape == b.grid.shape and only_one_placed(a.grid, b.grid):
+        return Overlaps(
+            [
+                f"{first} and {second} are of one size and only one has a place: as layers of a scene they lie pixel on pixel."
+            ],
+            [],
+        )
+    if rasters and a.grid == b.grid and a.grid.crs is None:
+        return Overlaps(
+            [
+                f"{first} and {second} are of one size, without a position: they are laid pixel on pixel. Only a job measures whether they show one place."
+            ],
+            [],
+        )
+    try:
+        shares = {(b.path, a.path): overlap_share(a.grid, b.grid), (a.path, b.path): overlap_share(b.grid, a.grid)}
+    except DeepNets4EOError as error:
+        return Overlaps([], [f"{a.path} and {b.path}: {error}"])
+    if not any(shares.values()):
+        return Overlaps([], [_apart(a, b)])
+    lines = [f"{cover} covers {share:.1%} of {covered}" for (cover, covered), share in shares.items()]
+    return Overlaps(lines, _too_coarse(a, b))
+
+
+def _apart(a: Inspection, b: Inspection) -> str:
+    """Return the problem that two files do not overlap, and what may be wrong."""
+    assert a.grid is not None and b.grid is not None  # noqa: PT018
+    for path, grid, other in ((a.path, a.grid, b.grid), (b.path, b.grid, a.grid)):
+        if grid.crs is not None and (remedy := axes_exchanged(grid.extent.boundingbox.bbox, grid.crs, other)):
+            return f"{a.path} and {b.path} do not overlap: in {path}, {remedy}"
+    if a.grid.crs is None:
+        return f"{a.path} and {b.path} do not overlap by their pixels. Give files of one image."
+    return (
+        f"{a.path} and {b.path} do not overlap, so no job takes both. Compare their extents: where both show one site, the CRS or the "
+        "position of one of them is wrong; else give files of one site."
+    )
+
+
+def _too_coarse(a: Inspection, b: Inspection) -> list[str]:
+    """Return a problem if one is an image whose pixels are too coarse to assess the buildings of the other, by their areas."""
+    lines = []
+    for image, outlines in ((a, b), (b, a)):
+        if (
+            image.kind in RASTERS
+            and image.grid is not None
+            and image.grid.crs is not None
+            and outlines.areas_m2 is not None
+        ):
+            gsd = mean_gsd_m(image.grid)
+            if problem := FinePixels().problem(outlines.areas_m2, gsd):
+                lines.append(
+                    f"pixels of {gsd:.2g} m in {image.path} are {problem} `damage` refuses them; `flood` and `change` do not."
+                )
+    return lines
