@@ -271,7 +271,10 @@ def test_the_facts_of_a_vector_word_for_word(tmp_path: Path) -> None:
     ("frame", "problem"),
     [
         (gpd.GeoDataFrame({"id": []}, geometry=[], crs="EPSG:4326"), "it has no feature."),
-        (gpd.GeoDataFrame(geometry=[box(0, 0, 1, 1)]), "it has no CRS. On an image without CRS, they are read as its pixels. Say which CRS"),
+        (
+            gpd.GeoDataFrame(geometry=[box(0, 0, 1, 1)]),
+            "it has no CRS. On an image without CRS, they are read as its pixels. Say which CRS",
+        ),
         (gpd.GeoDataFrame(geometry=[box(-170, 0, -169, 1), box(170, 0, 171, 1)], crs="EPSG:4326"), "more than 180°"),
     ],
 )
