@@ -14,8 +14,8 @@ from shapely.geometry import box
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import DeepNets4EOError, InputError
+from deepnets4eo.floods import FloodOptions
 from deepnets4eo.floods.date_images import open_images
-from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.footprints import read_footprints
 from deepnets4eo.inspection import inspect, overlaps
 from deepnets4eo.rasters import Layer
