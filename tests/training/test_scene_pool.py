@@ -27,8 +27,8 @@ def cut(scene: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
     return {"image": scene[:, row : row + 8, col : col + 8], "mask": mask, "valid": np.ones((8, 8), bool)}
 
 
-def make_samples(processes: int) -> StreamSamples:
-    return StreamSamples(make_scene, cut, windows_per_epoch=100, windows_per_scene=5, seed=3, processes=processes)
+def make_samples(processes: int, scenes: int = 0) -> StreamSamples:
+    return StreamSamples(make_scene, cut, 100, windows_per_scene=5, seed=3, processes=processes, scenes=scenes)
 
 
 def batches(samples: StreamSamples, workers: int, first: int = 0) -> list[dict[str, np.ndarray]]:
@@ -48,8 +48,9 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_processes_give_the_same_batches_as_threads(temporary: Path) -> None:
-    pooled, threaded = batches(make_samples(2), workers=2), batches(make_samples(0), workers=0)
+@pytest.mark.parametrize("scenes", [0, 7])
+def test_processes_give_the_same_batches_as_threads(temporary: Path, scenes: int) -> None:
+    pooled, threaded = batches(make_samples(2, scenes), workers=2), batches(make_samples(0, scenes), workers=0)
     assert len(pooled) == len(threaded) == 10
     for one, other in zip(pooled, threaded, strict=True):
         assert all(np.array_equal(one[name], other[name]) and one[name].dtype == other[name].dtype for name in other)

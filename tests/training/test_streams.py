@@ -7,7 +7,7 @@ import numpy as np
 from deepnets4eo.training import StreamSamples
 from deepnets4eo.training.augmentation import Augmentation
 from deepnets4eo.training.data import TrainLoader
-from deepnets4eo.training.streams import KEPT_SCENES
+from deepnets4eo.training.streams import MIXED_SCENES
 
 
 class World:
@@ -62,4 +62,20 @@ def test_each_scene_is_made_once_in_an_epoch_and_few_stay_in_memory() -> None:
     loader = TrainLoader(samples, Augmentation(), batch_size=8, windows_per_epoch=200, workers=2)
     assert sum(len(batch["image"]) for batch in loader) == 200
     assert len(world.made) == len(set(world.made)) == 40
-    assert len(samples._scenes) <= KEPT_SCENES
+    assert len(samples._scenes) <= 2 * MIXED_SCENES
+
+
+def test_of_a_number_of_scenes_each_is_read_before_any_is_read_again_with_other_windows() -> None:
+    world = World()
+    samples = make_samples(world, windows_per_epoch=20, scenes=6, mixed_scenes=2)
+    epochs = [samples.windows(epoch) for epoch in range(3)]  # 4 visits each
+    visits = [sorted({(window.visit, window.scene_seed) for window in windows}) for windows in epochs]
+    seeds = {seed for _, seed in sum(visits, [])}
+    assert len(seeds) == 6
+    assert [len(each) for each in visits] == [4, 4, 4]
+    for visit in (0, 1):
+        assert {seed for number, seed in sum(visits, []) if number == visit} == seeds
+    assert seeds == {window.scene_seed for window in make_samples(World(), seed=4, scenes=6).windows(0)}
+    assert epochs[1] == make_samples(World(), windows_per_epoch=20, scenes=6, mixed_scenes=2).windows(1)
+    cuts = {samples.read(window)["image"].tobytes() for windows in epochs for window in windows}
+    assert len(cuts) > 54  # of 60; there are 64 windows of 8 pixels in a scene of 16

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.cards import VOID, Legend
-from deepnets4eo.damage.network.pooling import pool_batch
+from deepnets4eo.damage.network.pooling import BatchBuildings
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters import create_model
+from deepnets4eo.segmenters import LayerInput, create_model
 from deepnets4eo.training import CrossEntropy, SumOfLosses, class_weights
 
 if TYPE_CHECKING:
@@ -121,59 +121,62 @@ class DamageCriterion:
         self.pixel_loss = SumOfLosses(dict(train.losses), weights) if train.losses else None
         self.cross_entropy = CrossEntropy(None if weights is None else torch.tensor(weights, dtype=torch.float32))
         self.met = torch.ones(legend.num_classes)
+        self.scaling = torch.tensor([LayerInput.display_rgb.mean, LayerInput.display_rgb.std])
 
     def step(self, network: nn.Module, batch: Batch) -> Tensor:
         """Return the loss of one batch, () float32; a batch without a graded building costs 0."""
-        dates = torch.cat([batch["image_pre"], batch["image_post"]], dim=1)
-        dates = dates.contiguous(memory_format=torch.channels_last)
+        dates = self._scaled(batch)
         both: Callable[[Tensor], tuple[Tensor, Tensor]] = network.both  # type: ignore[assignment]
         pair, post = both(dates) if self.train.post_loss > 0 else (network(dates), None)
         pair, post = pair.float(), None if post is None else post.float()
         if self.pixel_loss is None:
             return self.of_buildings(pair, post, batch)
-        of_pixels: Tensor = self.pixel_loss.to(pair.device)(pair, batch["mask"], batch["valid"])
+        of_pixels: Tensor = self.pixel_loss.to(pair.device)(pair, batch["mask"].long(), batch["valid"])
         return of_pixels + self.of_buildings(pair, post, batch)
 
     def of_buildings(self, pair: Tensor, post: Tensor | None, batch: Batch) -> Tensor:
         """Return the weighted losses of mean logits over each building, from the logits of each head."""
-        building = batch["building"] * (batch["mask"] != VOID) * batch["valid"]
-        inside = building > 0
+        buildings = BatchBuildings.of(batch["building"] * (batch["mask"] != VOID) * batch["valid"])
+        grades = buildings.of_each(batch["mask"]).masked_fill(~buildings.present, VOID)
+        cost = self._cost_of(grades, buildings.present)
         heads = [(pair, self.train.building_loss)] + ([] if post is None else [(post, self.train.post_loss)])
-        if not bool(inside.any()):
-            return torch.stack([logits.sum() * 0.0 for logits, _ in heads]).sum()
-        means = [pool_batch(logits, building) for logits, _ in heads]
-        index, count = means[0][1], len(means[0][0])
-        grades = _of_each(batch["mask"][inside], index, count)
-        cost = self._cost_of(grades, window=_of_each(inside.nonzero()[:, 0], index, count))
-        return torch.stack([weight * cost(mean) for (mean, _), (_, weight) in zip(means, heads, strict=True)]).sum()
+        return torch.stack([weight * cost(buildings.means(logits)) for logits, weight in heads]).sum()
 
-    def _cost_of(self, grades: Tensor, window: Tensor) -> Callable[[Tensor], Tensor]:
-        """Return a function from mean logits (B, K) of buildings to their loss; `window` (B,) : the window that contains each building."""
+    def _scaled(self, batch: Batch) -> Tensor:
+        """Return both dates (N, 2 C, H, W), standardised; display values, uint8, are standardised here, on the device."""
+        dates = torch.cat([batch["image_pre"], batch["image_post"]], dim=1)
+        dates = dates.contiguous(memory_format=torch.channels_last)
+        if dates.dtype != torch.uint8:
+            return dates
+        self.scaling = self.scaling.to(dates.device)
+        mean, std = self.scaling.repeat(1, 2)[:, :, None, None]
+        return dates.float().sub_(mean).div_(std).masked_fill_(~batch["valid"][:, None], 0)
+
+    def _cost_of(self, grades: Tensor, present: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return a function from mean logits (N, B, K) of buildings to their loss; grades and present : (N, B)."""
         if not self.train.ordinal:
-            return lambda means: torch.as_tensor(self.cross_entropy.to(means.device)(means, grades))
-        weight = self._evening(grades) / window.bincount()[window].sqrt()  # a dense town is not all that is learnt
-        return lambda means: ordinal_loss(means, grades, weight)
+            entropy = self.cross_entropy.to(grades.device)
+            return lambda means: torch.as_tensor(entropy(means.flatten(0, 1), grades.flatten()))
+        of_window = present.sum(dim=1, keepdim=True).clamp_min(1).sqrt()  # a dense town is not all that is learnt
+        weight = self._evening(grades) * present / of_window
+        return lambda means: ordinal_loss(means.flatten(0, 1), grades.flatten(), weight.flatten())
 
     def _evening(self, grades: Tensor) -> Tensor:
-        """Return weights (B,) that make every grade count the same over the last batches."""
-        self.met = MEMORY * self.met + torch.bincount(grades.cpu(), minlength=len(self.met))
+        """Return weights (N, B) that make every grade count the same over the last batches."""
+        self.met = self.met.to(grades.device)
+        self.met = MEMORY * self.met + (grades[..., None] == torch.arange(len(self.met), device=grades.device)).sum(
+            (0, 1)
+        )
         factors = (self.met.mean() / self.met).clamp(1 / LARGEST_WEIGHT, LARGEST_WEIGHT)
-        return factors.to(grades.device)[grades]
-
-
-def _of_each(values: Tensor, index: Tensor, count: int) -> Tensor:
-    """Return values (B,) of buildings from the values of their pixels (n,), which are equal within a building."""
-    out = torch.zeros(count, dtype=torch.int64, device=values.device)
-    out[index] = values
-    return out
+        return factors[grades.clamp_max(len(factors) - 1)]
 
 
 def ordinal_loss(logits: Tensor, grades: Tensor, weight: Tensor) -> Tensor:
-    """Mean binary cross-entropy at all borders between grades, from logits (B, K), grades (B,) and weights (B,)."""
+    """Mean binary cross-entropy at all borders between grades, from logits (B, K), grades (B,) and weights (B,); 0 without weight."""
     odds = border_odds(logits)
     beyond = grades[:, None] > torch.arange(odds.shape[1], device=grades.device)
     losses = F.binary_cross_entropy_with_logits(odds, beyond.to(odds.dtype), reduction="none").sum(dim=1)
-    return (losses * weight).sum() / weight.sum()
+    return (losses * weight).sum() / weight.sum().clamp_min(torch.finfo(losses.dtype).tiny)
 
 
 def border_odds(logits: Tensor) -> Tensor:

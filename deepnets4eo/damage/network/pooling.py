@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,18 +78,58 @@ class Pooled:
             return np.where(self.pixels[:, None] > 0, self.sums / self.pixels[:, None], np.nan)
 
 
-def pool_batch(logits: Tensor, building: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean logits (B, K) of every building of a batch, and (P,) the building of each pixel. building : (N, H, W), 0 for none."""
-    import torch
+@dataclass(frozen=True)
+class BatchBuildings:
+    """Buildings of a batch of N windows, B of each; the GPU is waited for once, by `of`.
 
-    inside = building > 0
-    window = torch.arange(len(building), device=building.device)[:, None, None]
-    key = (window * (int(building.max()) + 1) + building)[inside]
-    present, index = key.unique(return_inverse=True)
-    values = logits.permute(0, 2, 3, 1)[inside]
-    sums = values.new_zeros(len(present), logits.shape[1]).index_add_(0, index, values)
-    pixels = torch.bincount(index, minlength=len(present))
-    return sums / pixels[:, None], index
+    Parameters
+    ----------
+    row : (N, H W) int64, the building of each pixel, from B on outside of buildings
+    count : B
+    rows : size of the tables that pixels are added to
+    """
+
+    row: Tensor
+    count: int
+    rows: int
+
+    @classmethod
+    def of(cls, building: Tensor) -> BatchBuildings:
+        """Return the buildings that are numbered from 1 on in (N, H, W), 0 for none."""
+        import torch
+
+        width = building.shape[2]
+        number = building.flatten(1).long()
+        count = int(number.max())
+        # pixels outside go to many rows: a GPU adds to a single row one after the other
+        outside = count + torch.arange(number.shape[1], device=number.device) % width
+        return cls(torch.where(number > 0, number - 1, outside), count, count + width)
+
+    @cached_property
+    def pixels(self) -> Tensor:
+        """(N, B) float32, pixels of each building."""
+        import torch
+
+        return self._sums(torch.ones((), device=self.row.device).expand(len(self.row), 1, self.row.shape[1]))[:, 0]
+
+    @property
+    def present(self) -> Tensor:
+        """(N, B) bool, whether the window shows the building."""
+        return self.pixels > 0
+
+    def means(self, logits: Tensor) -> Tensor:
+        """Return mean logits (N, B, K) from (N, K, H, W); 0 for buildings that are not present."""
+        return (self._sums(logits.flatten(2)) / self.pixels.clamp_min(1)[:, None]).transpose(1, 2)
+
+    def of_each(self, values: Tensor) -> Tensor:
+        """Return int64 values (N, B) from (N, H, W), which are equal within a building; 0 for buildings that are not present."""
+        table = self.row.new_zeros(len(self.row), self.rows)
+        return table.scatter_(1, self.row, values.flatten(1).long())[:, : self.count]
+
+    def _sums(self, values: Tensor) -> Tensor:
+        """Return sums (N, K, B) over the pixels of buildings from (N, K, H W)."""
+        table = values.new_zeros(*values.shape[:2], self.rows)
+        return table.scatter_add(2, self.row[:, None].expand_as(values), values)[..., : self.count]
 
 
 def pool_scene(

@@ -64,7 +64,16 @@ class MadeUpKeys(Section):
     size_px: int = Field(default=512, ge=256, description="side of a pair")
     gsd_m: float = Field(default=0.5, gt=0, description="pixels of windows, metres; coarser pairs stay as they are")
     gsd_spread: float = Field(default=0.2, ge=0, lt=1, description="how far that varies, as a logarithm")
-    windows_per_pair: int = Field(default=3, ge=1, description="cut out of each pair")
+    windows_per_pair: int = Field(default=3, ge=1, description="cut out of each pair, each time that it is learnt from")
+    mixed_pairs: int = Field(default=32, ge=1, description="pairs whose windows are mixed, and that are read ahead")
+    kept_pairs: int = Field(
+        default=0,
+        ge=0,
+        description="pairs that are drawn once, kept in files of 2 MB and learnt from again; 0: all new",
+    )
+    pairs_folder: str | None = Field(
+        default=None, description="folder of the kept pairs, for several trainings; none: a folder of the run"
+    )
     outline_error_m: float = Field(default=3.0, ge=0, description="farthest that outlines lie off")
     varied_share: float = Field(default=0.3, ge=0, le=1, description="share of the images that another sensor shows")
     val_pairs: int = Field(default=36, ge=1, description="pairs that are validated on, of other seeds")

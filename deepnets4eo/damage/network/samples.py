@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Geometries, Indices, Mask
 from deepnets4eo.cards import VOID, Legend, SplitPart
+from deepnets4eo.damage.network.kept_pairs import KeptPairs
 from deepnets4eo.damage.network.pairs import LEGEND, POST, PRE, GradedPair, LabelledPair, scaled_to
 from deepnets4eo.damage.network.recipe import DamageData, DamageRecipe
 from deepnets4eo.damage.vocabulary import is_graded
@@ -23,6 +25,9 @@ from deepnets4eo.zonal import Outlines
 
 Grades = Sequence[NDArray[np.uint8]]
 
+Labels = tuple[NDArray[np.uint8], NDArray[np.int16]]  # grades by pixel, and numbers of buildings
+
+MAX_NUMBER = np.iinfo(np.int16).max  # of the buildings of a window
 SHOWN_SHARE = 0.5  # of a building's box or outline that a window must show for the building to count as a whole
 
 
@@ -127,7 +132,7 @@ class PairSamples:
         return [self._draw(rng) for _ in range(self.data.windows_per_epoch)]
 
     def read(self, window: PairWindow) -> Sample:
-        """One sample: images (C, h, w), mask (grades, void 255) and building (0 none) int64, valid bool."""
+        """One sample: images (C, h, w), mask (grades, void 255) uint8, building (0 none) int16, valid bool."""
         pair = self.split.scenes[window.pair]
         post, pre = pair.scene.read(window.window, [POST]), pair.scene.read(window.pre_window, [PRE])
         valid = post["valid"] & pre["valid"]
@@ -154,17 +159,17 @@ class PairSamples:
         labelled = self.split.scenes[pair]
         return draw_window(labelled.centres[building], labelled.shape, self.data, rng, int(pair))
 
-    def _labels(self, window: PairWindow, valid: Mask) -> tuple[Indices, Indices]:
+    def _labels(self, window: PairWindow, valid: Mask) -> Labels:
         """Grades by pixel, and numbers from 1 on of the buildings that the window shows well."""
         pair, grades = self.split.scenes[window.pair], self.split.train[window.pair]
         painted = pair.outlines.paint(window.window)
         inside = valid & (painted >= 0)
-        mask = np.where(inside, grades[painted], VOID).astype(np.int64)
+        mask = np.where(inside, grades[painted], VOID).astype(np.uint8)
         present = np.unique(painted[inside & is_graded(mask)])
-        number = np.zeros(len(grades) + 1, np.int64)  # the last entry is that of -1, no building
-        whole = present[_shown_share(pair.boxes[present], window.window) >= SHOWN_SHARE]
+        number = np.zeros(len(grades) + 1, np.int16)  # the last entry is that of -1, no building
+        whole = present[_shown_share(pair.boxes[present], window.window) >= SHOWN_SHARE][:MAX_NUMBER]
         number[whole] = np.arange(1, len(whole) + 1)
-        return mask, np.where(inside, number[painted], 0)
+        return mask, np.where(inside, number[painted], np.int16(0))
 
 
 def _shown_share(boxes: Indices, window: Window) -> Floats:
@@ -195,22 +200,32 @@ class MadeUpPairs:
     variation: Variation
 
 
-def made_up_samples(made_up: MadeUpPairs, recipe: DamageRecipe) -> StreamSamples[GradedPair]:
-    """Return endless windows of pairs, each pair with pixels of about the size that the recipe specifies."""
+def made_up_samples(made_up: MadeUpPairs, recipe: DamageRecipe, folder: Path) -> StreamSamples[GradedPair]:
+    """Return endless windows of pairs, each pair with pixels of about the size that the recipe specifies.
+
+    With `data.kept_pairs` the pairs are drawn once and kept in `folder`, or in `data.pairs_folder`.
+    """
     data = recipe.data
 
     def make_resized(seed: int) -> GradedPair:
         spread = np.random.default_rng([seed, GSD_DRAW]).uniform(-data.gsd_spread, data.gsd_spread)
         return made_up.make_pair(seed).at_gsd(data.gsd_m * float(np.exp(spread)))
 
+    kept = KeptPairs.of(data, Path(data.pairs_folder or folder), make_resized) if data.kept_pairs else make_resized
+    scaled = recipe.train.photometric > 0  # light is changed in standard deviations
     return StreamSamples(
-        make_resized, lambda pair, rng: read_window(pair, data, made_up.variation, rng), data.windows_per_epoch,
-        data.windows_per_pair, recipe.train.seed, data.processes,
+        kept, lambda pair, rng: read_window(pair, data, made_up.variation, rng, scaled=scaled), data.windows_per_epoch,
+        data.windows_per_pair, recipe.train.seed, data.processes, scenes=data.kept_pairs, mixed_scenes=data.mixed_pairs,
     )  # fmt: skip
 
 
-def read_window(pair: GradedPair, data: DamageData, variation: Variation, rng: np.random.Generator) -> Sample:
-    """One sample around a building, of each grade of the pair as often; `variation` is drawn for each date."""
+def read_window(
+    pair: GradedPair, data: DamageData, variation: Variation, rng: np.random.Generator, *, scaled: bool = False
+) -> Sample:
+    """One sample around a building, of each grade of the pair as often; `variation` is drawn for each date.
+
+    Images are display values, uint8, which `DamageCriterion` standardises on its device; `scaled`: standardised here.
+    """
     grade = rng.choice(np.unique(pair.grades[is_graded(pair.grades)]))
     centre = shapely.centroid(pair.outlines[rng.choice(np.flatnonzero(pair.grades == grade))])
     drawn = draw_window(np.array([centre.y, centre.x]), pair.shape, data, rng)
@@ -218,7 +233,10 @@ def read_window(pair: GradedPair, data: DamageData, variation: Variation, rng: n
     for name, image, window in ((PRE, pair.pre, drawn.pre_window), (POST, pair.post, drawn.window)):
         pixels, has_data = _crop(image, window)
         seen = variation(pixels, rng) if rng.random() < data.varied_share else pixels[:3]
-        images[f"image_{name}"] = InputSpec({name: LayerInput.display_rgb}).prepare({name: seen, "valid": has_data})
+        spec = InputSpec({name: LayerInput.display_rgb})
+        images[f"image_{name}"] = (
+            spec.prepare({name: seen, "valid": has_data}) if scaled else np.ascontiguousarray(seen)
+        )
         valid &= has_data
     mask, building = _labels_of_made_up(pair, drawn.window, data, valid, rng)
     return images | {"valid": valid, "mask": mask, "building": building}
@@ -226,18 +244,19 @@ def read_window(pair: GradedPair, data: DamageData, variation: Variation, rng: n
 
 def _labels_of_made_up(
     pair: GradedPair, window: Window, data: DamageData, valid: Mask, rng: np.random.Generator
-) -> tuple[Indices, Indices]:
+) -> Labels:
     """Return grades and numbers of the buildings in a window, with outlines as inaccurate as in real files."""
     row, col, side, _ = window
     bounds = shapely.bounds(pair.outlines)
     near = (bounds[:, 0] < col + side) & (bounds[:, 2] > col) & (bounds[:, 1] < row + side) & (bounds[:, 3] > row)
     rows = np.flatnonzero(near & is_graded(pair.grades))
     moved = _moved(pair.outlines[rows], np.array([col, row]), data.outline_error_m / pair.gsd_m, rng)
-    inside = shapely.area(shapely.clip_by_rect(moved, 0, 0, side, side)) >= SHOWN_SHARE * shapely.area(moved)
-    painted = Outlines.on(moved[inside], shape=(side, side)).paint(Window(0, 0, side, side)).astype(np.int64)
-    painted[~valid] = -1
-    grade = np.append(pair.grades[rows[inside]], VOID).astype(np.int64)
-    return grade[painted], painted + 1
+    shown = shapely.area(shapely.clip_by_rect(moved, 0, 0, side, side)) >= SHOWN_SHARE * shapely.area(moved)
+    inside = np.flatnonzero(shown)[:MAX_NUMBER]
+    painted = Outlines.on(moved[inside], shape=(side, side)).paint(Window(0, 0, side, side))
+    painted = np.where(valid, painted, -1).astype(np.int16)
+    grade = np.append(pair.grades[rows[inside]], VOID).astype(np.uint8)
+    return grade[painted], painted + np.int16(1)
 
 
 def _moved(outlines: Geometries, corner: Indices, error_px: float, rng: np.random.Generator) -> Geometries:

@@ -73,7 +73,7 @@ def train_damage(recipe: DamageRecipe, out: Path, options: TrainOptions, made_up
     from deepnets4eo.damage.network.architecture import DamageCriterion
     from deepnets4eo.damage.network.scoring import epoch_scores, grade_validation
 
-    material = labelled_material(recipe) if made_up is None else made_up_material(recipe, made_up)
+    material = labelled_material(recipe) if made_up is None else made_up_material(recipe, made_up, out / "pairs")
     segmenter = build_untrained(recipe, material.inputs)
     criterion = DamageCriterion(recipe.train, segmenter.legend, material.counts)
 
@@ -108,11 +108,12 @@ def labelled_material(recipe: DamageRecipe) -> TrainingPairs:
     return TrainingPairs(samples, samples.inputs, validation, counts.tolist(), split, notes)
 
 
-def made_up_material(recipe: DamageRecipe, made_up: MadeUpPairs) -> TrainingPairs:
-    """Return endless windows of pairs, and synthetic pairs of other seeds for validation."""
+def made_up_material(recipe: DamageRecipe, made_up: MadeUpPairs, folder: Path) -> TrainingPairs:
+    """Return endless windows of pairs, and synthetic pairs of other seeds for validation. folder : of pairs that are kept."""
     inputs = InputSpec({PRE: LayerInput.display_rgb, POST: LayerInput.display_rgb}, recipe.data.gsd_m)
     validation = made_up_validation(recipe, inputs, made_up.validation)
-    return TrainingPairs(made_up_samples(made_up, recipe), inputs, validation, notes={"synthetic": True})
+    samples = made_up_samples(made_up, recipe, folder)
+    return TrainingPairs(samples, inputs, validation, notes={"synthetic": True})
 
 
 def made_up_validation(recipe: DamageRecipe, inputs: InputSpec, pairs: Sequence[GradedPair]) -> Validation:

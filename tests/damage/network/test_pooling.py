@@ -12,7 +12,7 @@ from shapely import affinity, box, contains_xy
 
 from deepnets4eo.cards import Legend
 from deepnets4eo.damage.network.pairs import in_pixels, make_scene
-from deepnets4eo.damage.network.pooling import fitted_tiling, pool_batch, pool_scene
+from deepnets4eo.damage.network.pooling import BatchBuildings, fitted_tiling, pool_scene
 from deepnets4eo.damage.work import TileWork
 from deepnets4eo.jobs import Journal
 from deepnets4eo.rasters import Layer
@@ -140,15 +140,18 @@ def test_a_batch_is_pooled_as_a_loop_over_its_buildings_would(seed):
     logits = torch.randn(3, 4, 20, 30, generator=generator)
     building = torch.randint(0, 6, (3, 20, 30), generator=generator)
     building[1] = 0
-    means, place = pool_batch(logits, building)
-    expected = [
-        logits[window, :, building[window] == number].mean(dim=1)
-        for window in range(3)
-        for number in range(1, 6)
-        if (building[window] == number).any()
-    ]
-    torch.testing.assert_close(means, torch.stack(expected))
-    assert len(place) == int((building > 0).sum())
+    buildings = BatchBuildings.of(building)
+    means, pixels = buildings.means(logits), buildings.pixels
+    assert means.shape == (3, 5, 4)
+    assert not buildings.present[1].any()
+    assert (means[1] == 0).all()
+    for window, number in [(0, 1), (0, 5), (2, 3)]:
+        inside = building[window] == number
+        torch.testing.assert_close(means[window, number - 1], logits[window, :, inside].mean(dim=1))
+        assert pixels[window, number - 1] == inside.sum()
+    numbers = buildings.of_each(100 + building)
+    assert numbers[buildings.present].tolist() == [101, 102, 103, 104, 105] * 2
+    assert BatchBuildings.of(building * 0).means(logits).shape == (3, 0, 4)
 
 
 def houses_at(xy: np.ndarray, side_px: int) -> Outlines:

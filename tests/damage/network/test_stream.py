@@ -4,11 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import shapely
+import torch
 
+from deepnets4eo.cards import Legend
 from deepnets4eo.damage import GradedPair
-from deepnets4eo.damage.network.recipe import DamageData
+from deepnets4eo.damage.network.architecture import DamageCriterion
+from deepnets4eo.damage.network.kept_pairs import KeptPairs
+from deepnets4eo.damage.network.recipe import DamageData, DamageTraining
 from deepnets4eo.damage.network.samples import read_window
-from deepnets4eo.segmenters import LayerInput
 
 SIDE = 96
 EXACT = DamageData(source="made-up", tile_px=64, outline_error_m=0, misregistration_px=0)
@@ -30,13 +33,6 @@ def make_pair(seed: int = 0, hazard: str = "flood") -> GradedPair:
     return GradedPair(pre, post, outlines, grades, grades, 0.5, "suburb", hazard)
 
 
-def display_values(prepared: np.ndarray) -> np.ndarray:
-    mean, std = (
-        np.array(values)[:, None, None] for values in (LayerInput.display_rgb.mean, LayerInput.display_rgb.std)
-    )
-    return prepared * std + mean
-
-
 def test_grades_lie_where_the_houses_are_and_ignored_houses_are_no_houses():
     pair = make_pair()
     sample = read_window(pair, EXACT, as_it_is, np.random.default_rng(1))
@@ -46,12 +42,12 @@ def test_grades_lie_where_the_houses_are_and_ignored_houses_are_no_houses():
     for outline, grade in zip(pair.outlines, pair.grades, strict=True):
         left, top, right, bottom = map(int, outline.bounds)
         brightness[top:bottom, left:right] = grade if grade != 255 else -1
-    post = display_values(sample["image_post"])
+    post = sample["image_post"]
     corner = next(
         (row, col)
         for row in range(SIDE - 63)
         for col in range(SIDE - 63)
-        if np.allclose(pair.post[:3, row : row + 64, col : col + 64], post, atol=1e-3)
+        if np.array_equal(pair.post[:3, row : row + 64, col : col + 64], post)
     )
     shown = brightness[corner[0] : corner[0] + 64, corner[1] : corner[1] + 64]
     assert (sample["mask"][graded] == shown[graded]).all()
@@ -99,3 +95,45 @@ def test_each_grade_of_a_pair_is_in_the_middle_as_often():
     rng, narrow = np.random.default_rng(5), EXACT.model_copy(update={"tile_px": 32})
     shown = [(read_window(pair, narrow, as_it_is, rng)["mask"] == 3).any() for _ in range(60)]
     assert 15 <= np.sum(shown) <= 45
+
+
+def test_display_values_are_standardised_on_the_device_to_the_same_bits():
+    data = EXACT.model_copy(update={"tile_px": 128})  # larger than the pair, so that pixels are invalid
+    raw, scaled = (
+        read_window(make_pair(), data, as_it_is, np.random.default_rng(6), scaled=scaled) for scaled in (False, True)
+    )
+    assert {name: str(layer.dtype) for name, layer in raw.items()} == {
+        "image_pre": "uint8", "image_post": "uint8", "valid": "bool", "mask": "uint8", "building": "int16",
+    }  # fmt: skip
+    seen = []
+
+    class Network(torch.nn.Module):
+        def both(self, dates):
+            seen.append(dates.numpy())
+            return dates[:, :4], dates[:, 2:]
+
+    criterion = DamageCriterion(DamageTraining(losses={}, ordinal=True), Legend.load("xbd"))
+    for sample in (raw, scaled):
+        criterion.step(Network(), {name: torch.from_numpy(layer)[None] for name, layer in sample.items()})
+    np.testing.assert_array_equal(seen[0], seen[1])
+
+
+def test_a_pair_that_is_kept_is_drawn_once_and_is_the_same(tmp_path):
+    drawn = []
+
+    def draw(seed: int) -> GradedPair:
+        drawn.append(seed)
+        return make_pair(seed)
+
+    first, again = (KeptPairs.of(EXACT, tmp_path, draw)(5) for _ in range(2))
+    assert drawn == [5]
+    assert shapely.equals_identical(first.outlines, make_pair().outlines).all()
+    for pair in (first, again):
+        for name in ("pre", "post", "grades", "truth"):
+            np.testing.assert_array_equal(getattr(pair, name), getattr(make_pair(5), name))
+        assert (pair.gsd_m, pair.style, pair.hazard) == (0.5, "suburb", "flood")
+    (file,) = tmp_path.glob("*/*.npz")
+    file.write_bytes(file.read_bytes()[:2000])  # cut off: drawn again
+    np.testing.assert_array_equal(KeptPairs.of(EXACT, tmp_path, draw)(5).pre, first.pre)
+    KeptPairs.of(EXACT.model_copy(update={"size_px": 300}), tmp_path, draw)(5)
+    assert drawn == [5, 5, 5]
