@@ -11,7 +11,6 @@ there is one.
 from __future__ import annotations
 
 import argparse
-import platform
 import tempfile
 import time
 from pathlib import Path
@@ -29,6 +28,7 @@ from deepnets4eo.damage.network.samples import MadeUpPairs, made_up_samples
 from deepnets4eo.damage.network.training import build_untrained, made_up_material
 from deepnets4eo.files import write_json
 from deepnets4eo.plugins import load_plugin, plugins_of
+from deepnets4eo.processor import processor_model
 from deepnets4eo.training import StreamSamples, load_recipe
 from deepnets4eo.training.augmentation import Augmentation
 from deepnets4eo.training.batches import copy_to_gpu
@@ -130,9 +130,9 @@ def busy_share(recipe: DamageRecipe, made_up: MadeUpPairs, folder: Path) -> floa
     begun, waited = time.perf_counter(), 0.0
     batches = copy_to_gpu(loader, device)
     while True:
-        asked = time.perf_counter()
+        started = time.perf_counter()
         batch = next(batches, None)
-        waited += time.perf_counter() - asked
+        waited += time.perf_counter() - started
         if batch is None:
             break
         with torch.autocast("cuda", torch.bfloat16):
@@ -157,14 +157,14 @@ def measure(windows: int, pairs: int, steps: int, overrides: list[str]) -> dict[
     new, kept = recipe_with(NEW), recipe_with(KEPT | {"kept_pairs": pairs, "windows_per_epoch": 12 * pairs})
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        found: dict[str, Any] = {"new pairs": feed(made_up_samples(made_up, new, folder), new, 0)}
+        figures: dict[str, Any] = {"new pairs": feed(made_up_samples(made_up, new, folder), new, 0)}
         for title, epoch in (("kept pairs, first reading", 0), ("kept pairs, later readings", 1)):
-            found[title] = feed(made_up_samples(made_up, kept, folder), kept, epoch)
+            figures[title] = feed(made_up_samples(made_up, kept, folder), kept, epoch)
         files = [file.stat().st_size for file in folder.glob("*/*.npz")]
-        found["bytes_per_kept_pair"] = sum(files) / len(files)
-        found["waits_per_step"] = waits_per_step(kept, made_up, folder, steps)
-        found["gpu_busy"] = busy_share(kept, made_up, folder)
-    return {"synthetic": True, "processor": platform.processor() or platform.machine(), "windows": windows} | found
+        figures["bytes_per_kept_pair"] = sum(files) / len(files)
+        figures["waits_per_step"] = waits_per_step(kept, made_up, folder, steps)
+        figures["gpu_busy"] = busy_share(kept, made_up, folder)
+    return {"synthetic": True, "processor": processor_model()[0], "windows": windows} | figures
 
 
 def main() -> None:

@@ -251,8 +251,8 @@ def _labels_of_made_up(
     near = (bounds[:, 0] < col + side) & (bounds[:, 2] > col) & (bounds[:, 1] < row + side) & (bounds[:, 3] > row)
     rows = np.flatnonzero(near & is_graded(pair.grades))
     moved = _moved(pair.outlines[rows], np.array([col, row]), data.outline_error_m / pair.gsd_m, rng)
-    shown = shapely.area(shapely.clip_by_rect(moved, 0, 0, side, side)) >= SHOWN_SHARE * shapely.area(moved)
-    inside = np.flatnonzero(shown)[:MAX_NUMBER]
+    whole = shapely.area(shapely.clip_by_rect(moved, 0, 0, side, side)) >= SHOWN_SHARE * shapely.area(moved)
+    inside = np.flatnonzero(whole)[:MAX_NUMBER]
     painted = Outlines.on(moved[inside], shape=(side, side)).paint(Window(0, 0, side, side))
     painted = np.where(valid, painted, -1).astype(np.int16)
     grade = np.append(pair.grades[rows[inside]], VOID).astype(np.uint8)
