@@ -21,10 +21,10 @@ from script import plain_errors
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from deepnets4eo.damage import DamageRecipe
+from deepnets4eo.damage import DamageRecipe, MadeUpPairs
 from deepnets4eo.damage.network.architecture import DamageCriterion
 from deepnets4eo.damage.network.grader import SHIPPED
-from deepnets4eo.damage.network.samples import MadeUpPairs, made_up_samples
+from deepnets4eo.damage.network.samples import made_up_samples
 from deepnets4eo.damage.network.training import build_untrained, made_up_material
 from deepnets4eo.files import write_json
 from deepnets4eo.plugins import load_plugin, plugins_of

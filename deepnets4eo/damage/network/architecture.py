@@ -142,6 +142,15 @@ class DamageCriterion:
         heads = [(pair, self.train.building_loss)] + ([] if post is None else [(post, self.train.post_loss)])
         return torch.stack([weight * cost(buildings.means(logits)) for logits, weight in heads]).sum()
 
+    def state(self) -> list[float]:
+        """Return how often each grade was met, for a checkpoint."""
+        met: list[float] = self.met.tolist()
+        return met
+
+    def restore(self, values: Sequence[float]) -> None:
+        """Go on from a checkpoint."""
+        self.met = torch.tensor(values)
+
     def _scaled(self, batch: Batch) -> Tensor:
         """Return both dates (N, 2 C, H, W), standardised; display values, uint8, are standardised here, on the device."""
         dates = torch.cat([batch["image_pre"], batch["image_post"]], dim=1)

@@ -95,6 +95,23 @@ def test_minutes_that_are_over_end_a_training_which_can_be_resumed(run):
     assert (run / "weights.safetensors").read_bytes() == before
 
 
+def test_a_training_on_kept_pairs_that_goes_on_ends_in_the_same_bits(tmp_path):
+    words = [
+        "train.epochs=3",
+        "data.kept_pairs=3",
+        f"data.pairs_folder={tmp_path / 'pairs'}",
+        "train.lr=0.01",
+        "train.keep=last",
+    ]
+    runs = [tmp_path / name for name in ("whole", "cut")]
+    train_damage(recipe_of(*words), runs[0], TrainOptions(device="cpu"), made_up(100))
+    for options in ({"minutes": 0}, {"minutes": 0, "resume": True}, {"resume": True}):
+        train_damage(recipe_of(*words), runs[1], TrainOptions(device="cpu", **options), made_up(100))
+    whole, cut = ((run / "weights.safetensors").read_bytes() for run in runs)
+    assert whole == cut
+    assert len(list((tmp_path / "pairs").glob("*/*.npz"))) == 3
+
+
 BOTH = InputSpec({"pre": LayerInput.display_rgb, "post": LayerInput.display_rgb}, 0.5)
 
 
