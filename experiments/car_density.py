@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from real_tiles import tile_folds
 from score_table import BenchmarkScenes, Row, run_row
-from script import add_smoke, plain_errors, shorten, title_of
+from script import add_smoke, plain_errors, shorten, store_results, title_of
 
 from deepnets4eo.cards import Legend
 from deepnets4eo.files import atomic_write, write_text
@@ -104,6 +104,7 @@ def main() -> None:
         f"| {' | '.join(head)} |",
         f"|---|{'---:|' * 5}",
     ]
+    measured: dict[str, dict[str, list[float]]] = {}  # crop -> figure -> one per seed
     for tile, (legend, folds) in tile_folds(options.data, options.out / "tiles", options.tiles).items():
         for seed in options.seeds[: 1 if options.smoke else None]:
             keys: tuple[str, ...] = ("data.tile_px=128", "data.val_share=0", "data.num_workers=0", f"data.windows_per_epoch={8 * options.steps // 5}", "train.epochs=5",
@@ -123,8 +124,12 @@ def main() -> None:
                 (ours - truth).mean(),
                 np.corrcoef(ours, truth)[0, 1] if known else np.nan,
             )
+            names = ("cars", "cars_of_map", "mean_absolute_error", "bias", "correlation")
+            for name, value in zip(names, (truth.sum(), ours.sum(), *figures), strict=True):
+                measured.setdefault(tile, {}).setdefault(name, []).append(round(float(value), 4))
             cells = [f"{truth.sum():.0f}", f"{ours.sum():.0f}", *(f"{value:.3f}" for value in figures)]
             lines.append(f"| {tile}, seed {seed} | {' | '.join(cells)} |")
+    store_results(options.out, smoke=options.smoke, recipe=options.recipe, cell_m=options.cell_m, crops=measured)
     print(write_text(options.out / "table.md", "\n".join([*lines, ""])).read_text(encoding="utf-8"))
 
 
