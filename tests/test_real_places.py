@@ -22,7 +22,7 @@ from places.working_grid import CRS, SourceImage, on_working_grid, regions_of  #
 
 from deepnets4eo.cards import VOID  # noqa: E402
 from deepnets4eo.damage.probabilities import adjust_to_share  # noqa: E402
-from deepnets4eo.files import write_json  # noqa: E402
+from deepnets4eo.files import read_json, write_json  # noqa: E402
 
 
 def square_source(side_m: float = 0.25) -> SourceImage:
@@ -216,6 +216,17 @@ def test_figures_that_differ_by_more_than_rounding_are_reported_and_written(
     assert figure_differences(tmp_path, tmp_path, ["card.md"]) == expected
     assert write_figures(tmp_path, tmp_path, ["card.md"]) == expected
     assert (tmp_path / "card.md").read_text(encoding="utf-8") == CARD.format(auc=measured)
+
+
+def test_figures_are_those_of_the_stored_scores(tmp_path: Path) -> None:
+    after = read_json(EXPERIMENTS / "results" / "real_places.json")["after"]["scores"]
+    for method, scores in after.items():
+        write_json(tmp_path / f"damage-{method}.json", scores)
+    assert figure_differences(tmp_path, EXPERIMENTS.parent) == []
+    marks = {
+        mark[:3] for file in FILES for mark in MARK.findall((EXPERIMENTS.parent / file).read_text(encoding="utf-8"))
+    }
+    assert not [mark for mark in marks if mark[2] not in after[mark[0]].get(mark[1], {})]
 
 
 def test_figures_of_both_methods_are_marked_in_every_file() -> None:

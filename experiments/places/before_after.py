@@ -16,7 +16,7 @@ from places.results import MISSING, markdown_table
 
 METHODS = ("shipped-both", "weight-free")
 KEPT = (
-    "buildings", "damaged", "assessed", "named", "auc", "f1", "f1_range", "false_alarms", "intervals", "intervals_held", "interval_width",
+    "buildings", "damaged", "assessed", "named", "auc", "f1", "f1_range", "four_grades", "quadratic_kappa", "false_alarms", "intervals", "intervals_held", "interval_width",
     "interval_95",
 )  # fmt: skip
 HEADER = ("place", "damaged of graded", "AUC", "F1", "standing called", "inside", "width")
@@ -50,9 +50,9 @@ def kept_scores(out: Path) -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def store_scores(out: Path, stored: Path, commit: str, state: str = "after") -> Path:
-    """Store the scores in a folder with the commit of the code. state : "before" or "after"."""
+    """Store the scores in a folder with the commit of the code. state : "before" or "after". Scores of --smoke are never stored."""
     kept = read_json(stored) if stored.exists() else {}
-    return write_json(stored, kept | {state: {"commit": commit, "scores": kept_scores(out)}})
+    return write_json(stored, {"smoke": False} | kept | {state: {"commit": commit, "scores": kept_scores(out)}})
 
 
 def _rows(before: Scores, after: Scores) -> list[list[str]]:
@@ -89,4 +89,4 @@ def _text(value: float | None) -> str:
 def _rounded(value: Any) -> Any:
     if isinstance(value, list):
         return [_rounded(one) for one in value]
-    return round(value, 4) if isinstance(value, float) else value
+    return round(value, 5) if isinstance(value, float) else value
