@@ -51,6 +51,11 @@ class Compute:
         """Return whether ONNX Runtime computes the networks that have int8 weights."""
         return self.runtime == INT8
 
+    @property
+    def by_openvino(self) -> bool:
+        """Return whether OpenVINO computes the networks that it can compile."""
+        return self.runtime == OPENVINO
+
     def with_int8(self, used: bool) -> Compute:
         """Return the same by int8 weights, or all by PyTorch."""
         return replace(self, runtime=INT8 if used else TORCH)

@@ -168,6 +168,11 @@ def check_own_folder(folder: Path) -> None:
                     raise _foreign(path)
 
 
+def is_leftover(path: Path) -> bool:
+    """Return True if a file was left half-written by a killed job."""
+    return LEFTOVER.fullmatch(path.name) is not None
+
+
 def remove_leftovers(out: Path) -> None:
     """Remove half-written files of killed jobs next to and in `out`, which is locked; keep files that a job can resume with."""
     if out.parent.is_dir():
@@ -285,7 +290,7 @@ def read_text(path: str | Path, max_bytes: int | None = None) -> str:
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist. Check the path.") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a text file.") from error
+        raise InputError(f"{path} is not a text file. Check the path.") from error
     except (OSError, ValueError) as error:  # a folder, a path that no system has
         raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}. Give a file.") from error
     if text is None:
@@ -357,7 +362,7 @@ def remove(path: Path) -> None:
     if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
         return
-    if not LEFTOVER.fullmatch(path.name):
+    if not is_leftover(path):
         own = OWN_FOLDER.fullmatch(path.name)
         path = path.rename(partial_path(path.with_name(own["name"] if own else path.name)))
     shutil.rmtree(path, ignore_errors=True)
@@ -366,7 +371,9 @@ def remove(path: Path) -> None:
 def load_yaml(text: str, name: str, most_characters: int = MAX_CHARACTERS) -> Any:
     """Return the value of YAML. Errors: InputError, naming `name`, for too much YAML; yaml.YAMLError for invalid YAML."""
     if len(text) > most_characters:
-        raise InputError(f"{name} has {len(text):,} characters, more than {most_characters:,}: no table of settings.")
+        raise InputError(
+            f"{name} has {len(text):,} characters, more than {most_characters:,}: no table of settings. Check the path."
+        )
     quick = getattr(yaml, "CSafeLoader", None)  # ten times as fast, but the process ends where values nest without end
     brackets = text.count("[") + text.count("{")
     if quick and brackets < 1000 and not (brackets and "?" in text) and not UNUSUAL_YAML.search(text):

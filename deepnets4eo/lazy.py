@@ -71,6 +71,15 @@ def check_extra(*extras: str, install: str | None = None) -> None:
         raise MissingExtraError(_how_to_install(list(missing.values()), [install] if install else list(missing)))
 
 
+def missing_modules() -> dict[str, list[str]]:
+    """Return each extra with its modules that are not installed."""
+    missing: dict[str, list[str]] = {extra: [] for extra in EXTRAS.values()}
+    for module, extra in EXTRAS.items():
+        if not is_installed(module):
+            missing[extra].append(module)
+    return missing
+
+
 def _missing_module(extra: str) -> str | None:
     modules = (module for module, needed in EXTRAS.items() if needed == extra)
     return next((module for module in modules if not is_installed(module)), None)

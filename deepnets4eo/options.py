@@ -155,13 +155,18 @@ def _plain(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
+def is_unknown_name(detail: Any) -> bool:
+    """Return whether an error of pydantic is that a name is not known."""
+    return detail["type"] in UNKNOWN_NAMES
+
+
 def _explain(detail: Any, kind: type[Any], where: str) -> str:
     names = list(getattr(kind, "model_fields", None) or kind.__dataclass_fields__)
     location = [part for part in detail["loc"] if part != "[key]"]
     if location and isinstance(location[0], int):  # an argument that was given by its position
         location[0] = names[location[0]]
     key = ".".join(map(str, location))
-    if detail["type"] in UNKNOWN_NAMES:
+    if is_unknown_name(detail):
         hint = f" {name_hint(key, names)}" if len(location) == 1 else ""
         return f"{where}: unknown key {key!r}.{hint}"
     return refused_value(detail, key, where)

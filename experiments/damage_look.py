@@ -31,7 +31,7 @@ from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.damage import GRADES, Settings, assess
 from deepnets4eo.damage.network.look import LookEncoder
-from deepnets4eo.damage.network.look_model import MIN_BUILDINGS, LookModel, by_site, look_features
+from deepnets4eo.damage.network.look_model import LookModel, by_site, look_features
 from deepnets4eo.damage.network.look_training import MIN_EACH, LookSite, fit_look
 from deepnets4eo.damage.network.pairs import in_pixels
 from deepnets4eo.damage.vocabulary import DAMAGED
@@ -71,7 +71,7 @@ def make_pairs(out: Path, minutes: float) -> None:
         damaged = pair.grades[rows] >= GRADES.index(DAMAGED[0])
         path = out / f"{SEED}-{number:04d}.npz"
         np.savez(path, features=features.astype(np.float32), damaged=damaged, hazard=pair.hazard)
-        number, usable = number + 1, usable + (len(rows) >= MIN_BUILDINGS and 0 < damaged.sum() < len(rows))
+        number, usable = number + 1, usable + (len(rows) >= LookModel.min_buildings and 0 < damaged.sum() < len(rows))
 
 
 def read_pairs(out: Path, *, smoke: bool = False) -> list[LookSite]:

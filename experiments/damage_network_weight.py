@@ -37,7 +37,7 @@ from deepnets4eo.damage import GRADES, Settings, assess
 from deepnets4eo.damage.buildings import NETWORK, Buildings
 from deepnets4eo.damage.decision.decision import name_damaged
 from deepnets4eo.damage.decision.fit_model import GradedEvidence
-from deepnets4eo.damage.decision.model import BY_NETWORK, DEFAULT_MODEL, DamageModel
+from deepnets4eo.damage.decision.model import BY_NETWORK, DamageModel
 from deepnets4eo.damage.decision.pool import ALONE, RELIABILITY, pool_log_odds
 from deepnets4eo.damage.decision.reliability import Reliability, fit_reliability
 from deepnets4eo.damage.decision.site_fit import MAX_INFORMATION as MAX_AT_SITE, UNKNOWN_SITE, fit_to_site
@@ -144,7 +144,7 @@ def gather(out: Path, network: Path, sites: Iterable[tuple[str, str, Callable[[]
 
 def score(buildings: pd.DataFrame) -> pd.DataFrame:
     """Mean AUC within sites and log loss at even shares, by dates, kind of site and share of the network."""
-    model, rows = DamageModel.load(DEFAULT_MODEL), []
+    model, rows = DamageModel.load(), []
     buildings = buildings[Buildings(buildings).graded_by_network].reset_index(drop=True)
     weight_free = model.probabilities(buildings)
     damaged = buildings["truth"].isin(GRADES[2:]).to_numpy()
@@ -174,7 +174,7 @@ def left_out_sites(buildings: pd.DataFrame, weights: dict[str, float], of: str) 
 
     of : what sites of one kind share, `kind` (the hazard) or `style`.
     """
-    model, rows = DamageModel.load(DEFAULT_MODEL), []
+    model, rows = DamageModel.load(), []
     for dates, (method, weight) in weights_of(weights).items():
         data, log_odds = pooled_log_odds(model, buildings, dates, weight)
         everything = np.ones(len(data.grade), bool)
@@ -271,7 +271,7 @@ def weights_of(shares: dict[str, float]) -> dict[str, tuple[str, float]]:
 
 def write_card(folder: Path, buildings: pd.DataFrame, shares: dict[str, float]) -> None:
     """Put shares and reliability into the card of a run, which is sealed anew."""
-    run, recipe, model = load_run(folder), read_yaml(RunFolder(folder).recipe), DamageModel.load(DEFAULT_MODEL)
+    run, recipe, model = load_run(folder), read_yaml(RunFolder(folder).recipe), DamageModel.load()
     measured, alone = {}, {}
     for dates, (method, weight) in weights_of(shares).items():
         data, log_odds = pooled_log_odds(model, buildings, dates, weight)

@@ -28,7 +28,7 @@ from scipy.interpolate import griddata
 from scipy.ndimage import binary_closing, binary_dilation, binary_erosion
 from script import add_smoke, plain_errors, require_files, title_of
 
-from deepnets4eo.cards import QUANTITIES, VOID, DatasetCard, Legend, SplitPart, open_dataset
+from deepnets4eo.cards import VOID, DatasetCard, Legend, Quantity, SplitPart, open_dataset
 from deepnets4eo.evaluation import evaluate_pairs, evaluate_values, spread
 from deepnets4eo.files import write_yaml
 from deepnets4eo.grid import Grid, Window, crop
@@ -196,7 +196,9 @@ def replace_quantity(legend: Legend) -> Legend:
 def score_values(values: Mapping[str, Any], scenes: Sources) -> list[float]:
     """RMSE, RMSE at roof edges, MAE in metres and R² in percent of heights, all scenes pooled."""
     reports = [
-        evaluate_values([(values[name], scenes[name]["height"])], QUANTITIES["height"], class_map=scenes[name]["edges"])
+        evaluate_values(
+            [(values[name], scenes[name]["height"])], Quantity.from_name("height"), class_map=scenes[name]["edges"]
+        )
         for name in values
     ]
 

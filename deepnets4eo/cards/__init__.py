@@ -13,6 +13,6 @@ from .dataset_card import DatasetCard, PublishedScores, ScoringProtocol, SplitPa
 from .dataset_reader import Tiles, abbreviate, find_tiles, open_dataset, part_tiles, strip_leading_zeros
 from .embedding import EmbeddingCard, split_card
 from .legend import VOID, Color, Legend, LegendClass, colour_problem, normalise_name
-from .quantity import QUANTITIES, Quantity
+from .quantity import Quantity
 
 __all__ = ["DatasetCard", "Legend"]

@@ -92,8 +92,8 @@ def is_shipped(name: str | Path, names: Sequence[str] | None = None) -> bool:
         return False
     if Path(name).exists():
         raise InputError(
-            f'"{name}" comes with the toolbox, and lies in this folder as well: {Path(name).absolute()}. Write ./{name} for what lies here; '
-            "for that of the toolbox, rename it or work in another folder."
+            f'"{name}" comes with the toolbox, and is in this folder as well: {Path(name).absolute()}. Write ./{name} for the one here; '
+            "for the one of the toolbox, rename it or work in another folder."
         )
     return True
 

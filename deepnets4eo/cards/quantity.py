@@ -58,6 +58,20 @@ class Quantity:
         """Plain values; infinite limits are left out."""
         return {key: value for key, value in asdict(self).items() if value not in (math.inf, -math.inf)}
 
+    @staticmethod
+    def names() -> list[str]:
+        """Return the names of the quantities that the toolbox knows."""
+        return list(_BY_NAME)
+
+    @staticmethod
+    def from_name(name: str) -> Quantity:
+        """Return a quantity that the toolbox knows. Raises KeyError.
+
+        >>> Quantity.from_name("depth").zero
+        'void'
+        """
+        return _BY_NAME[name]
+
     @classmethod
     def from_dict(cls, values: Any, where: str) -> Quantity:
         """Return the quantity that `to_dict` described. Raises InputError, naming `where` it was read."""
@@ -82,7 +96,7 @@ class Quantity:
 
 
 # heights above ground: pits are a little below 0, the tallest building 828 m; depth: what cameras and short LiDAR measure
-QUANTITIES = {
+_BY_NAME = {
     "height": Quantity("height", low=-30, high=1000),
     "depth": Quantity("depth", low=0, high=100, zero="void"),
 }

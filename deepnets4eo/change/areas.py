@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Floats
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import LabelError
 from deepnets4eo.evaluation import LabelReader, LegendLabels, Remedies
@@ -81,6 +82,11 @@ def changed_area(labels: Layer, *, seed: int = 0, value: int = CHANGE) -> Change
     areas = (counts * hectares_by_window(labels.grid, windows)[:, None])[counts[:, 1] > 0]
     changed, seen = (float(total) for total in areas.sum(axis=0)) if len(areas) else (0.0, 0.0)
     return ChangedArea(changed, seen, _interval(areas, seen, seed), block_px)
+
+
+def to_hectares(area_m2: Floats) -> Floats:
+    """Return areas in square metres as hectares."""
+    return area_m2 / SQUARE_METRES
 
 
 def area_text(hectares: float, interval: Sequence[float] | None = None) -> str:

@@ -22,6 +22,11 @@ from deepnets4eo.tiling import Packed
 MIN_CHANGED = round(Refinement.threshold * Packed.one)  # the byte from which on a score is change
 
 
+def is_changed(scores: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return whether packed scores are of change."""
+    return scores >= MIN_CHANGED
+
+
 def is_from_to(legend: Legend) -> bool:
     """Return whether the classes are pairs of land cover from → to, as `cover_legend` takes them.
 

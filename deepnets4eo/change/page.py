@@ -11,7 +11,7 @@ import numpy as np
 import shapely
 
 from deepnets4eo.addresses import file_name_of
-from deepnets4eo.change.areas import SQUARE_METRES, area_text
+from deepnets4eo.change.areas import area_text, to_hectares
 from deepnets4eo.change.classical.detector import DateLayers
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs import EventInfo, Finding
@@ -168,7 +168,7 @@ def _classes(polygons: gpd.GeoDataFrame) -> tuple[list[dict[str, Any]], np.ndarr
 
     Classes are transitions from → to, the largest first, where these are known; those beyond the colours are one class.
     """
-    areas = polygons["area_m2"].to_numpy(float) / SQUARE_METRES
+    areas = to_hectares(polygons["area_m2"].to_numpy(float))
     titles, colours, numbers = ["Change"], list(COLOURS), np.zeros(len(polygons), np.intp)
     if "from" in polygons and len(polygons):
         pairs, pair = _pairs(polygons)

@@ -143,7 +143,7 @@ def check_one_space(layers: Sequence[Layer]) -> None:
     cards = {None if layer.embedding is None else layer.embedding.name: layer.source for layer in layers}
     if len(cards) > 1:
         named = " and ".join(f"{source} ({card or 'no embeddings'})" for card, source in cards.items())
-        raise InputError(f"{named} hold different things. Compare embeddings with those of the same card alone.")
+        raise InputError(f"{named} hold different things. Compare embeddings only with embeddings of the same card.")
 
 
 def choose_bands(pre: Layer, post: Layer, options: ChangeOptions) -> tuple[Layer, Layer]:
@@ -215,7 +215,7 @@ def _open_cover(source: str, post: Layer, flag: str, gsd_m: float | None) -> Lay
     legend_of_cover(cover)
     if only_one_placed(cover.grid, post.grid):
         raise GridError(
-            f"{flag} {cover.source}: only one of it and {post.source} says where it lies. Georeference the other, or give "
+            f"{flag} {cover.source}: only one of it and {post.source} is georeferenced. Georeference the other, or give "
             "land cover that does."
         )
     cover.covered_share(post.grid, flag)

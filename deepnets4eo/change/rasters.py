@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from deepnets4eo.cards import VOID, Legend
-from deepnets4eo.change.change_scores import MIN_CHANGED, is_from_to
+from deepnets4eo.change.change_scores import is_changed, is_from_to
 from deepnets4eo.change.classical.detector import DateLayers
 from deepnets4eo.change.diffusion import Diffusion
 from deepnets4eo.change.options import ChangeOptions, ChangeProducts
@@ -77,7 +77,7 @@ def _write_labels(score: Layer, path: Path, event: EventInfo) -> tuple[int, int]
     with CogWriter(path, score.grid, nodata=VOID, legend=Legend.load("change"), tags=tags) as writer:
         for window in writer.windows:
             data, valid = score.read(window)
-            labels = np.where(valid, data[0] >= MIN_CHANGED, VOID).astype(np.uint8)
+            labels = np.where(valid, is_changed(data[0]), VOID).astype(np.uint8)
             changed, seen = changed + int((labels == 1).sum()), seen + int(valid.sum())
             writer.write(window, labels)
     return changed, seen

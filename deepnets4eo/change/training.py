@@ -26,7 +26,7 @@ from deepnets4eo.cards import VOID, Legend, SplitPart
 from deepnets4eo.change.change_scores import check_two_classes
 from deepnets4eo.change.transitions import CoverLayers, from_to_legend, join_covers
 from deepnets4eo.errors import InputError
-from deepnets4eo.evaluation import OF_TRAINING, LabelReader, report
+from deepnets4eo.evaluation import LabelReader, report
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.options import Section
@@ -343,7 +343,7 @@ def open_covers(scenes: Sequence[LabelledScene], legend: Legend, data: DataSecti
 
     def open_reader(named: LabelledScene, layer: str) -> LabelReader:
         raw = Layer.open(named.sources[layer], nodata=data.nodata.get(layer))
-        reader = LabelReader(raw, legend, unknown=data.unknown_labels, remedies=OF_TRAINING)
+        reader = LabelReader.for_training(raw, legend, unknown=data.unknown_labels)
         warn_of_hidden_class(reader, layer)
         return reader.on(named.grid)
 

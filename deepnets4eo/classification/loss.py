@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.cards import Legend
-from deepnets4eo.classification.batch_changes import SHIFT, Consistency, relight, strong, weak
+from deepnets4eo.classification.batch_changes import Consistency, relight, strong, weak
 from deepnets4eo.classification.batches import TrainingImages
 from deepnets4eo.training import SumOfLosses, class_weights, loss_of_scores
 
@@ -66,7 +66,9 @@ class ImageCriterion:
 
     def _weak(self, images: Tensor) -> Tensor:
         train = self.train
-        return weak(images, flips=train.flips, rotations=train.rotations, shift=SHIFT if self.consistency else 0.0)
+        if self.consistency:
+            return weak(images, flips=train.flips, rotations=train.rotations)
+        return weak(images, flips=train.flips, rotations=train.rotations, shift=0.0)
 
     def _supervised(self, network: nn.Module, logits: Any, target: Tensor) -> Tensor:
         """Return the loss of labelled images: logits (N, K), or several of them; target (N, K) bool."""

@@ -323,7 +323,9 @@ def _beside(table: Path, number: int, image: str) -> Path:
     except (OSError, ValueError):  # names that no system has
         there = False
     if not there:
-        raise InputError(f"{table}, line {number}: there is no file {path}. Paths are beside the table.")
+        raise InputError(
+            f"{table}, line {number}: there is no file {path}. Paths are relative to the folder of the table."
+        )
     check_beside(
         table, path.resolve(), f"Line {number} names it; name the folder as well, or put the table above its images."
     )

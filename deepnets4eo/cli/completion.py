@@ -75,6 +75,11 @@ COMPLETED: dict[str, Callable[..., list[str]]] = {  # fields of settings classes
 }
 
 
+def completion_of(name: str) -> Callable[..., list[str]] | None:
+    """Return what completes the values of a field of a settings class, None for others."""
+    return COMPLETED.get(name)
+
+
 def _cards_of(incomplete: str, names: Sequence[str]) -> list[str]:
     dataset, slash, _ = incomplete.partition("/")
     return [name for name in names if (name == dataset if slash else name.startswith(dataset))]

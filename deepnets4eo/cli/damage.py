@@ -93,7 +93,7 @@ def damage(
         pre, post, footprints, about, findings = _open_plan(pre, out, about)
     if post is None or footprints is None:
         raise InputError(
-            "expected PRE, POST and FOOTPRINTS, or alone a plan (.yaml) that `deepnets4eo find` wrote. Give all that belong together."
+            "expected PRE, POST and FOOTPRINTS, or only a plan (.yaml) that `deepnets4eo find` wrote. Give all that belong together."
         )
     if dry_run and not further.prior:  # as the job does, before anything large is loaded
         check_exist([pre, post, footprints, *further.files])

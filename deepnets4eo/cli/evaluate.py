@@ -9,7 +9,7 @@ import typer
 
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import patterns
-from deepnets4eo.cli.output import STDOUT, echo, progress, show_json, show_result
+from deepnets4eo.cli.output import echo, is_stdout, progress, show_json, show_result
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import Intervals, ProtocolChanges, ReportFiles, ScoredFiles, ValueRules
 from deepnets4eo.segmenters import RunFolder
@@ -74,7 +74,7 @@ def evaluate(
     show_result(report.headline(result))
     if files.json is not None:
         show_json(result, files.json)
-    with output_lock(*(path for path in files.paths() if path != STDOUT)):
+    with output_lock(*(path for path in files.paths() if not is_stdout(path))):
         for path in report.write_tables(result, files):
             echo(path)
 

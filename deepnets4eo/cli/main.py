@@ -6,7 +6,6 @@ import importlib
 import inspect
 import io
 import logging
-import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -30,7 +29,7 @@ from deepnets4eo.cli.output import (
 from deepnets4eo.device import share_heaps
 from deepnets4eo.errors import CompleteError, DeepNets4EOError, name_hint, nearest_name
 from deepnets4eo.files import system_error
-from deepnets4eo.formats import NEEDED_ALONE, allow_user_files
+from deepnets4eo.formats import allow_user_files, need_few_drivers
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.plugins import load_plugin, plugins_of
 from deepnets4eo.system import stated_time
@@ -193,7 +192,7 @@ def main(arguments: list[str] | None = None) -> int:
     open_closed_streams()
     share_heaps()
     if arguments is None:  # the process is ours alone
-        os.environ.setdefault(NEEDED_ALONE, "1")
+        need_few_drivers()
         arguments = sys.argv[1:]
     debug, arguments = "--debug" in arguments, [word for word in arguments if word != "--debug"]
     _set_up_messages(debug)

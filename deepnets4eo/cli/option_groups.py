@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 import typer
 import typer.core
 
-from deepnets4eo.cli.completion import COMPLETED, choices
+from deepnets4eo.cli.completion import choices, completion_of
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.options import options_from
 
@@ -184,7 +184,7 @@ def field_option(name: str, hint: Any) -> Any:
         min=limits.get("ge"),
         max=limits.get("le"),
         metavar=extra.get("metavar"),
-        autocompletion=COMPLETED.get(name),
+        autocompletion=completion_of(name),
         rich_help_panel=extra.get("group"),
     )
     return Annotated[get_args(hint)[0], option]

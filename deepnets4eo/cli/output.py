@@ -99,9 +99,14 @@ def ask_on_terminal() -> Callable[[str], str] | None:
     return lambda question: str(typer.prompt(visible(question), default="", show_default=False, err=True))
 
 
+def is_stdout(target: Path) -> bool:
+    """Return True for `-`."""
+    return target == STDOUT
+
+
 def show_json(value: Any, target: Path) -> None:
     """Write JSON to `target` and print its path; `-` prints the JSON itself."""
-    if target == STDOUT:
+    if is_stdout(target):
         echo(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
     else:
         echo(save_json(value, target))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from deepnets4eo.cli.completion import COMPLETED, choices, recipe_names
+from deepnets4eo.cli.completion import choices, completion_of, recipe_names
 from deepnets4eo.cli.options import Device, Online, Overwrite, Resume
 from deepnets4eo.cli.output import ask_on_terminal, echo, show_result
 from deepnets4eo.errors import InputError
@@ -26,7 +26,7 @@ TrainPrecision = Annotated[
     Option(
         "--precision",
         help="auto, float32, bfloat16 or float16 (GPU); by default the recipe's.",
-        autocompletion=COMPLETED["precision"],
+        autocompletion=completion_of("precision"),
         rich_help_panel=RESOURCES,
     ),
 ]
@@ -99,7 +99,7 @@ def train(
     count = _device_count(devices, device)
     options = TrainOptions(device, resume=resume, finish=finish, overwrite=overwrite, online=online, devices=count)
     if (images is None) != (masks is None) or (images and data):
-        raise InputError("--images and --masks belong together, and replace --data. Give both, or --data alone.")
+        raise InputError("--images and --masks belong together, and replace --data. Give both, or only --data.")
     source = ImageMaskFolders(images, masks, ask_on_terminal()) if images and masks else data or ()
     if seeds is None:
         run = train_recipe(recipe, out, data=source, overrides=overrides, options=options)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import shapely
 
 from deepnets4eo.arrays import Floats, Mask, Texts
-from deepnets4eo.damage.columns import COLUMNS, columns_of, evidence_names, meaning_of, needs_pre, teaching_names
-from deepnets4eo.damage.grades import OFF_SIDE, Grades
+from deepnets4eo.damage.columns import columns_of, evidence_names, meaning_of, meanings, needs_pre, teaching_names
+from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.vocabulary import (
     CLASSES,
     DAMAGED,
@@ -27,8 +27,6 @@ from deepnets4eo.errors import InputError
 if TYPE_CHECKING:
     import geopandas as gpd
 
-GRADED = ("damage", "damage_prob", "confidence", "damage_set")
-MAP_COLUMNS = ("id", *GRADED, "status", "reason", "method", "dx_px", "dy_px")
 ASSESSED, NOT_ASSESSED = STATUSES
 PRE_POST, POST_ONLY, BY_WATER = METHODS
 NETWORK = columns_of("network")
@@ -57,7 +55,7 @@ class Buildings:
     """N buildings.
 
     frame : id, status, reason and method, `ev_…` float columns, dx_px and dy_px (how far the outline was moved on the post
-        image, pixels right and down), and, once decided, the columns `GRADED`
+        image, pixels right and down), and, once decided, the columns `graded_columns`
     meaning : of each column of evidence
     before : the columns that need only one image, measured on the pre image
     displaced : (N,) roofs displaced by more than 3 m in the post image
@@ -70,6 +68,8 @@ class Buildings:
     before: pd.DataFrame | None = None
     displaced: Mask | None = None
     agreement: Floats | None = None
+    graded_columns: ClassVar[tuple[str, ...]] = ("damage", "damage_prob", "confidence", "damage_set")
+    map_columns: ClassVar[tuple[str, ...]] = ("id", *graded_columns, "status", "reason", "method", "dx_px", "dy_px")
 
     @classmethod
     def of_evidence(
@@ -83,7 +83,7 @@ class Buildings:
         frame["reason"] = reasons
         frame["method"] = np.where(assessed, np.where(compared, PRE_POST, POST_ONLY), "").astype(object)
         frame["dx_px"], frame["dy_px"] = np.nan_to_num(shift_px).T
-        return cls(frame, {name: COLUMNS[name].meaning for name in evidence.columns})
+        return cls(frame, meanings(evidence.columns))
 
     @classmethod
     def not_assessed(cls, ids: Texts, reasons: str | Texts) -> Buildings:
@@ -274,7 +274,7 @@ class Buildings:
     def with_grades(self, grades: Grades) -> Buildings:
         """Write grade, probability, confidence and set of every building, and why a name does not follow its probability."""
         reason = self.frame["reason"].fillna("")
-        unexplained = (reason == "") | reason.isin(OFF_SIDE)  # the latter of an earlier decision
+        unexplained = (reason == "") | reason.isin(Grades.off_side_reasons)  # the latter of an earlier decision
         columns: dict[Any, Any] = {
             **grades.table(self.frame.index),
             "reason": np.where(unexplained, grades.off_side, reason),
@@ -284,10 +284,10 @@ class Buildings:
     def check(self) -> None:
         """Refuse the table of a map whose columns are missing or hold other values. Errors: InputError."""
         frame = self.frame
-        missing = [name for name in (*MAP_COLUMNS, "geometry") if name not in frame.columns]
+        missing = [name for name in (*self.map_columns, "geometry") if name not in frame.columns]
         if missing:
             raise InputError(
-                f"buildings has no column {', '.join(missing)}. A damage map needs {', '.join(MAP_COLUMNS)}."
+                f"buildings has no column {', '.join(missing)}. A damage map needs {', '.join(self.map_columns)}."
             )
         assessed = self.assessed
         for name, allowed, rows in (

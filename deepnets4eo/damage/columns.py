@@ -107,6 +107,21 @@ def meaning_of(measure: Measure, **words: str) -> dict[str, str]:
     return {name: COLUMNS[name].meaning.format(**words) for name in columns_of(measure)}
 
 
+def meanings(names: Iterable[str]) -> dict[str, str]:
+    """Return the meanings of columns of the toolbox."""
+    return {name: COLUMNS[name].meaning for name in names}
+
+
+def points_of(name: str) -> int:
+    """Return the sign of the weight that a column of the toolbox may have, see `Column.points`."""
+    return COLUMNS[name].points
+
+
+def raster_column(name: str) -> str:
+    """Return the column of a raster of this name."""
+    return PREFIX + name
+
+
 def evidence_names(names: Iterable[str]) -> list[str]:
     """Return which columns of a table are evidence, in their order; the columns of other packages begin with `ev_`."""
     return [name for name in names if name in COLUMNS or name.startswith(PREFIX)]

@@ -13,7 +13,7 @@ from deepnets4eo.damage.file_inputs import FileInputs, ProgressBar
 from deepnets4eo.damage.job import assess_inputs, assess_part
 from deepnets4eo.damage.journal import JobControl
 from deepnets4eo.damage.map import PRODUCTS, DamageMap
-from deepnets4eo.damage.network.find_buildings import FIND
+from deepnets4eo.damage.network.find_buildings import is_to_find
 from deepnets4eo.damage.products.write import check_formats, formats_of
 from deepnets4eo.damage.settings import FurtherInputs, ProductOptions, Settings
 from deepnets4eo.damage.worker import open_step
@@ -44,7 +44,7 @@ class FileJob:
         check_formats(formats or ())
         inputs = FileInputs.parse(images, footprints, further, settings, findings)
         check_counted(further.areas, further.population)
-        if output.part is not None and footprints == FIND:
+        if output.part is not None and is_to_find(footprints):
             raise InputError(
                 "FOOTPRINTS is -, and --part is given; expected footprints, since the buildings must be known before the work is "
                 "divided. Find them first with `deepnets4eo predict` and `deepnets4eo polygons`, and give their file."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,6 @@ MAX_CONFIDENCE = 0.6  # in a grade that rests on evidence unlike that of the fit
 # Why a name is not on the likelier side: as many buildings are named with damage as are expected to be damaged.
 NAMED_TOO = "less probable than not, but among as many of the most probable buildings as are expected to be damaged"
 NOT_NAMED = "more probable than not, but not among as many of the most probable buildings as are expected to be damaged"
-OFF_SIDE = (NAMED_TOO, NOT_NAMED)
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Grades:
     probabilities: Floats
     named: NDArray[np.intp]
     kept: Mask
+    off_side_reasons: ClassVar[tuple[str, str]] = (NAMED_TOO, NOT_NAMED)  # see `off_side`
 
     @classmethod
     def of_sides(

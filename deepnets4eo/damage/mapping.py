@@ -11,7 +11,7 @@ import numpy as np
 import shapely
 
 from deepnets4eo.addresses import without_secrets
-from deepnets4eo.damage.buildings import MAP_COLUMNS, Buildings
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.decision import Decision, DecisionModel
 from deepnets4eo.damage.findings import (
     empty_outline_findings,
@@ -73,7 +73,7 @@ def make_map(site: Site, model: DecisionModel, decision: Decision) -> DamageMap:
 def _columns(site: Site, buildings: Buildings) -> dict[str, Any]:
     """Return the columns of the map, one row per building."""
     frame, registration = buildings.frame, site.registration
-    names = (*MAP_COLUMNS, *buildings.names)
+    names = (*Buildings.map_columns, *buildings.names)
     columns = {name: frame[name].to_numpy() for name in names}
     compared = buildings.compared
     if registration is not None and registration.usable and compared.any():

@@ -195,6 +195,11 @@ class FurtherInputs:
 CEMS_NAME = re.compile(r"(EMSR\d{3,4}_AOI\d{2})(_GRA_(?:PRODUCT|MONIT\d{2}))?(_v\d{1,2})?", re.ASCII)
 
 
+def is_cems_name(text: str) -> bool:
+    """Return whether a name is one of Copernicus EMS."""
+    return CEMS_NAME.fullmatch(text) is not None
+
+
 def _whole_cems_name(text: str | None) -> str | None:
     """Return the name with product and version. Raises ValueError."""
     if text is None:

@@ -14,7 +14,6 @@ GRADES = ("no-damage", "minor-damage", "major-damage", "destroyed")  # by rising
 BORDERS = GRADES[1:]  # the border below each of them
 MAJOR = 2  # grades from this index on count as damaged
 DAMAGED = GRADES[MAJOR:]  # what damage_prob is the probability of
-WITHIN_SIDES = (GRADES[1], GRADES[3])  # the worse grade of the intact and of the damaged ones
 
 STATUSES = ("assessed", "not_assessed")
 UNGRADED = STATUSES[1].replace("_", "-")  # the class of buildings without a grade, written as grades are

@@ -7,7 +7,7 @@ from deepnets4eo.lazy import lazy_names
 if TYPE_CHECKING:
     from . import comparison, report, suspects
     from .comparison import mean_scores as mean_scores, seeds_table as seeds_table, spread as spread
-    from .label_reader import OF_TRAINING, Keep, LabelReader, LegendLabels, Remedies
+    from .label_reader import Keep, LabelReader, LegendLabels, Remedies
     from .options import (
         Intervals as Intervals,
         ProtocolChanges,
@@ -53,7 +53,7 @@ else:
         },
         internal={
             ".": ["comparison", "report", "suspects"],
-            ".label_reader": ["OF_TRAINING", "Keep", "LabelReader", "LegendLabels", "Remedies"],
+            ".label_reader": ["Keep", "LabelReader", "LegendLabels", "Remedies"],
             ".options": [
                 "ProtocolChanges",
                 "ReportFiles",

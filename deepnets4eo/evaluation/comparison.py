@@ -17,7 +17,7 @@ from deepnets4eo.cards import PublishedScores
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.report import Report, ScoreNames, percent, text_table
 from deepnets4eo.evaluation.value_tables import align_columns
-from deepnets4eo.files import read_json
+from deepnets4eo.files import read_json, write_json
 
 SEEDS = "seeds.json"  # the result of `mean_scores` in the folder of several runs
 SHARES = (*ScoreNames.overall, *ScoreNames.by_class)  # 0 to 1, in percent in tables
@@ -234,6 +234,11 @@ def mean_scores(reports: Mapping[str, Report]) -> dict[str, Any]:
             f"the runs {', '.join(reports)} have no score in common. Withhold a part of the data in each (data.val_share)."
         )
     return {"runs": list(reports), "scores": {name: _describe([scores[name] for scores in of_runs]) for name in common}}
+
+
+def write_mean_scores(out: Path, reports: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write the result of `mean_scores` into the folder of several runs."""
+    write_json(out / SEEDS, mean_scores(reports))
 
 
 def seeds_table(table: Mapping[str, Any] | str | Path) -> str:

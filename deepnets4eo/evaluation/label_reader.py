@@ -35,7 +35,6 @@ class Remedies:
 
 
 OF_EVALUATION = Remedies('unknown="void" (--unknown void)', "--set reference_legend=")
-OF_TRAINING = Remedies("--set data.unknown_labels=void", "--set data.labels_legend=")
 
 
 class LabelReader:
@@ -68,6 +67,12 @@ class LabelReader:
         # values that are class indices already need no look-up
         known = np.array([*self._own.values, *self._own.void_values, VOID])
         self._in_order = unknown == "error" and np.array_equal(self._indices[known], known)
+
+    @classmethod
+    def for_training(cls, layer: Layer, legend: Legend, own: Legend | None = None, *, unknown: Unknown) -> LabelReader:
+        """Return the reader of labels that a recipe names, whose messages name keys of recipes."""
+        remedies = Remedies("--set data.unknown_labels=void", "--set data.labels_legend=")
+        return cls(layer, legend, own, unknown, remedies=remedies)
 
     @property
     def has_colors(self) -> bool:

@@ -98,11 +98,11 @@ class ValueRules:
 
     def find_quantity(self, tags: Mapping[str, str], where: str) -> Quantity | None:
         """Return the quantity of a raster with these tags, or None for labels. Raises InputError for an unknown quantity."""
-        from deepnets4eo.cards import QUANTITIES, Quantity
+        from deepnets4eo.cards import Quantity
 
         if self.quantity is not None:
-            check_choice("quantity", self.quantity, list(QUANTITIES))
-        return Quantity.from_tags(tags, where) if self.quantity is None else QUANTITIES[self.quantity]
+            check_choice("quantity", self.quantity, Quantity.names())
+        return Quantity.from_tags(tags, where) if self.quantity is None else Quantity.from_name(self.quantity)
 
 
 @option_group

@@ -75,6 +75,12 @@ class BuildingWater:
         """Return (N,) whether it is known if each building is in the water."""
         return np.asarray(self.inundated != NOT_KNOWN)
 
+    @staticmethod
+    def read_column(inundated: Any) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return (N,) which buildings a column `inundated` of a table states to be in the water, and of which it is known."""
+        column = np.asarray(inundated, object)
+        return column == YES, column != NOT_KNOWN
+
     @property
     def hidden_share(self) -> NDArray[np.float64]:
         """Return (N,) the likelihood that a building with a hidden ring is in water, by the nearest visible ground; else NaN."""

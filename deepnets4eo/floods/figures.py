@@ -8,7 +8,7 @@ import numpy as np
 import shapely
 
 from deepnets4eo.change import area_in_words, changed_area
-from deepnets4eo.floods.buildings import NOT_KNOWN, YES
+from deepnets4eo.floods.buildings import BuildingWater
 from deepnets4eo.floods.layer_names import POST
 from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.floods.scene import FloodScene
@@ -45,12 +45,12 @@ def measure_figures(
     area["not_seen_ha"] = total_ha - area["seen_ha"]
     figures: dict[str, Any] = {"area": area}
     if buildings is not None:
-        wet = (buildings["inundated"] == YES).to_numpy()
+        wet, known = BuildingWater.read_column(buildings["inundated"])
         built = shapely.area(buildings.geometry.to_numpy()) / abs(labels.grid.affine.determinant)  # pixels
         pixel_ha = total_ha / np.prod(labels.shape)
         figures["buildings"] = {
             "count": len(buildings),
-            "known": int((buildings["inundated"] != NOT_KNOWN).sum()),
+            "known": int(known.sum()),
             "inundated": int(wet.sum()),
             "built_inundated_ha": float(built[wet].sum() * pixel_ha),
         }

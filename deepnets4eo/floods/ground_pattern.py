@@ -47,6 +47,11 @@ def pattern_agreement(before: FloatImage, after: FloatImage, valid: Mask, houses
     return best
 
 
+def same_pattern(before: FloatImage, after: FloatImage, valid: Mask, houses: Mask | None = None) -> Mask:
+    """Return where (h, w) the pattern of the ground is found again; parameters as in `pattern_agreement`."""
+    return np.asarray(pattern_agreement(before, after, valid, houses) > SAME_PATTERN)
+
+
 def without_seen_ground(new: Mask, before: FloatImage, after: FloatImage, ground: Mask, pixel_m2: float) -> Mask:
     """Return new water (h, w) without the parts through which the earlier pattern of the ground is visible.
 
@@ -57,7 +62,7 @@ def without_seen_ground(new: Mask, before: FloatImage, after: FloatImage, ground
     large[0] = False
     if not large.any() or not (dry := ground & ~new).any():
         return new
-    again = pattern_agreement(before.mean(axis=0), after.mean(axis=0), ground, _houses(new, pixel_m2)) > SAME_PATTERN
+    again = same_pattern(before.mean(axis=0), after.mean(axis=0), ground, _houses(new, pixel_m2))
     limit = max(FOUND_AGAIN, OF_DRY * float(again[dry].mean()))
     of_ground = np.bincount(parts[ground], minlength=count + 1)
     shares = np.bincount(parts[ground & again], minlength=count + 1) / np.maximum(of_ground, 1)

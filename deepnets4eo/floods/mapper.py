@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -25,7 +25,7 @@ from deepnets4eo.files import read_json, write_json
 from deepnets4eo.floods.date_kinds import read_date, recognise
 from deepnets4eo.floods.layer_names import DRAINAGE, FIRST, PERMANENT, POST
 from deepnets4eo.floods.mask_date import MaskDate
-from deepnets4eo.floods.radar import DROP, RadarOptions
+from deepnets4eo.floods.radar import RadarOptions
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER, grow_water
 from deepnets4eo.floods.water_date import NewWater, Sample, Tile, WaterDate, WaterSearch
 from deepnets4eo.floods.water_network import WaterNetwork, open_water_network
@@ -160,9 +160,7 @@ class WaterMapper(ProbabilitySegmenter):
             return None
         other = {FIRST: POST, POST: FIRST}
         inputs = InputSpec({name: self.inputs.layers[other[name]] for name in other}, self.inputs.gsd_m)
-        return WaterMapper(
-            inputs, {name: self.dates[other[name]] for name in other}, replace(self.options, comparison=DROP)
-        )
+        return WaterMapper(inputs, {name: self.dates[other[name]] for name in other}, self.options.by_drop())
 
     def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Probabilities of dry ground, permanent water and flood, (N, 3, h, w) float32."""

@@ -24,7 +24,7 @@ import numpy as np
 
 from deepnets4eo.arrays import ByteImage, FloatImage
 from deepnets4eo.errors import check_choice
-from deepnets4eo.floods.speckle import FILTERS, equivalent_looks, to_decibel
+from deepnets4eo.floods.speckle import equivalent_looks, filter_names, filter_speckle, to_decibel
 from deepnets4eo.floods.thresholds import (
     DRY,
     FLOOD,
@@ -74,6 +74,15 @@ class RadarOptions:
     least_drop_db: float = 3.0
     highest_m: float = 20.0
     comparison: str = DROP
+
+    @property
+    def by_change_vector(self) -> bool:
+        """Return True if the vector of changes decides which water is new."""
+        return self.comparison == CHANGE_VECTOR
+
+    def by_drop(self) -> RadarOptions:
+        """Return the options in which the drop in brightness decides which water is new."""
+        return replace(self, comparison=DROP)
 
 
 @dataclass(frozen=True)
@@ -190,7 +199,7 @@ def radar_water(
     if pre is None:
         return compare_radar(None, after, options)
     before = filter_radar(pre.power(), options, pre_statistics)
-    if options.comparison == CHANGE_VECTOR and pre_statistics is None:
+    if options.by_change_vector and pre_statistics is None:
         change = find_change_threshold(before, after, options.method)
         before = replace(before, statistics=replace(before.statistics, change=change))
     return compare_radar(before, after, options)
@@ -205,7 +214,7 @@ def compare_radar(before: FilteredRadar | None, after: FilteredRadar, options: R
     if before is not None:
         drop = _drop(before, after)
         dry = before.water_probability(at_most=after.statistics) < WATER_PROBABILITY
-        if options.comparison == CHANGE_VECTOR:
+        if options.by_change_vector:
             new = _new_by_vector(_signed_change(before, after), before.statistics.change, options)
         else:
             new = np.where(water & (drop >= options.least_drop_db), probability, np.float32(0))
@@ -225,7 +234,7 @@ def filter_radar(
     power: Mapping[str, FloatImage], options: RadarOptions, statistics: RadarStatistics | None
 ) -> FilteredRadar:
     """Return a date without speckle in dB, and its statistics, measured if not given. power : polarisation → linear power (H, W)."""
-    check_choice("speckle", options.speckle, [*FILTERS, UNFILTERED])
+    check_choice("speckle", options.speckle, [*filter_names(), UNFILTERED])
     check_choice("method", options.method, THRESHOLDS)
     known = statistics.looks if statistics is not None else {}
     looks: dict[str, float] = {}
@@ -233,7 +242,7 @@ def filter_radar(
     for name, band in power.items():
         if options.speckle != UNFILTERED:
             looks[name] = options.looks or known.get(name) or equivalent_looks(band)
-            bands[name] = to_decibel(FILTERS[options.speckle](band, looks[name]))
+            bands[name] = to_decibel(filter_speckle(band, looks[name], options.speckle))
         else:
             bands[name] = to_decibel(band)
     if statistics is None:

@@ -10,7 +10,6 @@ import numpy as np
 
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.floods.radar import (
-    CHANGE_VECTOR,
     FilteredRadar,
     RadarOptions,
     RadarStatistics,
@@ -69,7 +68,7 @@ class RadarDate(WaterDate):
         if not isinstance(post, RadarDate):
             return self
         check_radar_pair(self._image(sample), post._image(post_sample))
-        if search.options.comparison != CHANGE_VECTOR:
+        if not search.options.by_change_vector:
             return self
         seen = sample.valid & post_sample.valid
         before, after = (

@@ -20,7 +20,7 @@ from rasterio.features import rasterize
 from scipy import ndimage
 
 from deepnets4eo.arrays import Mask
-from deepnets4eo.floods.ground_pattern import PATTERN_PX, SAME_PATTERN, pattern_agreement
+from deepnets4eo.floods.ground_pattern import PATTERN_PX, same_pattern
 from deepnets4eo.floods.layer_names import POST
 from deepnets4eo.floods.mapper import WaterMapper
 from deepnets4eo.floods.optical import SurfaceRules, crowns
@@ -252,5 +252,5 @@ def _same_ground(scene: Scene, mapper: WaterMapper, window: Window, outlines: ND
             else True
         )
     enough = ndimage.uniform_filter(ground.astype(np.float32), PATTERN_PX) > RecognitionRules.min_open_share
-    same = pattern_agreement(before.mean(axis=0), after.mean(axis=0), ground) > SAME_PATTERN
+    same = same_pattern(before.mean(axis=0), after.mean(axis=0), ground)
     return np.asarray((same & ground & enough)[window.within(wide).slices])

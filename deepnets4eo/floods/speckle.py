@@ -203,6 +203,16 @@ _ROWS = _SIDES.sum(axis=1)  # of a half in each column of the window, its first 
 _COLUMN_SUMS = np.where(_SIDES[:, 0] | (_ROWS == 0), _ROWS, REFINED_PX + _ROWS)  # their numbers in `refined_strip`
 
 
+def filter_names() -> list[str]:
+    """Return the names of the filters."""
+    return list(FILTERS)
+
+
+def filter_speckle(power: FloatImage, looks: float, name: str) -> FloatImage:
+    """Return linear power (H, W) without speckle, by the filter of a name."""
+    return FILTERS[name](power, looks)
+
+
 FILTERS: dict[str, Callable[[FloatImage, float], FloatImage]] = {
     "refined-lee": refined_lee_filter, "lee-sigma": lee_sigma_filter,
 }  # fmt: skip

@@ -57,7 +57,7 @@ class SurfaceDate(WaterDate):
             )
         if image.gsd_m > SurfaceRules.coarsest_m:
             raise InputError(
-                f"{image.source} has red, green and blue alone and pixels of {image.gsd_m:.3g} m; in such pixels water "
+                f"{image.source} has only red, green and blue, and pixels of {image.gsd_m:.3g} m; in such pixels water "
                 f"is found by near or short-wave infrared, without them in pixels of at most {SurfaceRules.coarsest_m:g} m. Give these bands."
             )
 

@@ -116,7 +116,7 @@ def _read_ogr(path: Path, name: str, layer: str | None) -> gpd.GeoDataFrame:
         )
     if about["features"] > len(table):
         raise InputError(
-            f"footprints {name} announce {about['features']} features but hold {len(table)}: the file is cut short."
+            f"footprints {name} announce {about['features']} features but hold {len(table)}: the file is cut short. Fetch it again."
         )
     if "geometry" not in table.columns:
         raise InputError(f"footprints {name} have no geometry, only the columns {list(table.columns)}.")

@@ -192,7 +192,7 @@ class Footprints:
     def date_findings(self, day_pre: str, day_post: str) -> tuple[Finding, ...]:
         """Return a caution if outlines changed after the post image, and a note if most are OLD_YEARS older than the pre image."""
         others = self.attributes
-        column = None if others is None else next((name for name in DATE_COLUMNS if name in others), None)
+        column = None if others is None else date_column(others)
         if others is None or column is None:
             return ()
         days, stated = parse_days(others[column]).dropna(), int(others[column].replace("", None).notna().sum())
@@ -215,6 +215,11 @@ class Footprints:
             numbers = {"number": old, "of": len(self), "years": OLD_YEARS}
             findings.append(Finding("outlines_old", "note", {**numbers, "day": Finding.verbatim(day_pre[:10])}))
         return tuple(findings)
+
+
+def date_column(table: pd.DataFrame) -> str | None:
+    """Return the column of a table that states when outlines were last changed, None without one."""
+    return next((name for name in DATE_COLUMNS if name in table), None)
 
 
 def read_footprints(

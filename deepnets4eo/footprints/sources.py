@@ -22,7 +22,7 @@ from deepnets4eo.arrays import Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints.days import parse_days
 from deepnets4eo.footprints.files import read_table
-from deepnets4eo.footprints.read import DATE_COLUMNS, read_footprints
+from deepnets4eo.footprints.read import date_column, read_footprints
 from deepnets4eo.formats import (
     Session,
     WebRequest,
@@ -129,7 +129,8 @@ def _from_file(name: str, box: Box) -> gpd.GeoDataFrame:
     footprints = read_footprints(name)
     frame = footprints.to("EPSG:4326").frame
     others = pd.DataFrame() if footprints.attributes is None else footprints.attributes
-    dates = next((others[column].to_numpy() for column in DATE_COLUMNS if column in others), None)
+    column = date_column(others)
+    dates = None if column is None else others[column].to_numpy()
     kinds = others["building"].to_numpy() if "building" in others else None
     return _within(_table(frame["id"], frame.geometry.to_numpy(), file_name_of(name), dates, kinds), box)
 
@@ -175,7 +176,8 @@ def _from_parquet(path: Path, name: str, box: Box) -> gpd.GeoDataFrame:
 def _overture_table(table: gpd.GeoDataFrame, name: str, box: Box) -> gpd.GeoDataFrame:
     table = table[~no_buildings(table)]
     first = [_first_source(value) for value in table["sources"]] if "sources" in table else [{}] * len(table)
-    dates = next((table[key] for key in DATE_COLUMNS if key in table), [entry.get("update_time") for entry in first])
+    column = date_column(table)
+    dates = [entry.get("update_time") for entry in first] if column is None else table[column]
     kinds = next((table[key] for key in ("class", "building") if key in table), None)
     sources = [str(entry.get("dataset") or file_name_of(name)) for entry in first]
     ids = table["id"] if "id" in table else range(len(table))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .array_info import ArrayInfo
     from .band_info import StoredValues
     from .declared import Declared
-    from .drivers import NEEDED_ALONE
+    from .drivers import need_few_drivers
     from .envi import marked_bands
     from .numpy_files import list_npz, open_npz
     from .picture_structure import Structure
@@ -70,7 +70,7 @@ else:
             ".array_info": ["ArrayInfo"],
             ".band_info": ["StoredValues"],
             ".declared": ["Declared"],
-            ".drivers": ["NEEDED_ALONE"],
+            ".drivers": ["need_few_drivers"],
             ".envi": ["marked_bands"],
             ".numpy_files": ["list_npz", "open_npz"],
             ".picture_structure": ["Structure"],

@@ -224,7 +224,7 @@ def _only(path: Path, arrays: Sequence[ArrayInfo], sizes: tuple[int, int, int] |
             return choice[0]
         if choice:
             break
-    raise InputError(f"{path} does not say which of its arrays is meant. Name one: {path}#NAME. {_list(arrays)}")
+    raise InputError(f"{path} does not state which of its arrays to read. Name one: {path}#NAME. {_list(arrays)}")
 
 
 def _list(arrays: Sequence[ArrayInfo]) -> str:

@@ -76,6 +76,11 @@ UNNEEDED_OF_VECTORS = [
 ]  # fmt: skip
 
 
+def need_few_drivers() -> None:
+    """State that the process is the command line's, which needs few drivers of GDAL; its processes of workers know it too."""
+    os.environ.setdefault(NEEDED_ALONE, "1")
+
+
 @lru_cache(maxsize=1)
 def leave_out_raster_drivers() -> None:
     """Take what no image needs out of rasterio's GDAL, where the process is the command line's; before its first use."""

@@ -43,7 +43,7 @@ def data_file(header: Path) -> Path:
         if path.is_file() and path != header:
             return path
     raise InputError(
-        f"{header} is the header of an ENVI file whose numbers are not beside it, expected {stem.name} or {stem.name}.img. "
+        f"{header} is the header of an ENVI file whose numbers are not next to it, expected {stem.name} or {stem.name}.img. "
         "Put both into one folder."
     )
 
@@ -54,7 +54,7 @@ def header_of(data: Path) -> Path:
         for path in (data.with_suffix(suffix), data.with_name(data.name + suffix)):
             if path.is_file():
                 return path
-    raise InputError(f"{data} has no header {data.with_suffix(SUFFIX).name} beside it. Put both into one folder.")
+    raise InputError(f"{data} has no header {data.with_suffix(SUFFIX).name} next to it. Put both into one folder.")
 
 
 def read_header(path: Path) -> dict[str, str]:

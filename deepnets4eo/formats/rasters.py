@@ -300,7 +300,7 @@ def _check_side_files(path: Path, folder_mtime_ns: int) -> None:
         for name in beside.get(f"{path.name}{suffix}".lower(), ()):
             if not is_tiff(path.with_name(name)):
                 raise InputError(
-                    f"{path.with_name(name)}, beside {path.name}, is not a TIFF, as {suffix} files are. Remove it."
+                    f"{path.with_name(name)}, next to {path.name}, is not a TIFF, as {suffix} files are. Remove it."
                 )
 
 
@@ -323,7 +323,7 @@ def vrt_references(path: Path) -> list[Path]:
     for name, relative in _Reader(path).read():
         if is_remote(name) or name.startswith("<") or _SCHEME.match(name):
             raise InputError(
-                f"{path} refers to {name}, expected files beside it. Download it, or give it by itself, not through a VRT."
+                f"{path} refers to {name}, expected files next to it. Download it, or give it by itself, not through a VRT."
             )
         target = (folder / name if relative else Path(name)).resolve()
         check_beside(path, target, VRT_REMEDY)
@@ -401,6 +401,6 @@ class _Reader:
 
     def _refusal(self, what: str) -> InputError:
         return InputError(
-            f"{self.path} {what}: only mosaics, warps and subsets of files beside a VRT are read. "
+            f"{self.path} {what}: only mosaics, warps and subsets of files next to a VRT are read. "
             "Turn it into a GeoTIFF where you trust it: gdal_translate IN.vrt OUT.tif"
         )

@@ -344,7 +344,7 @@ def _local(name: str, limit_bytes: int) -> Iterator[Path]:
         return
     address = urlsplit(name)
     if address.scheme not in WebRequest.schemes:
-        raise InputError(f"{name} is no address that vector files are read from: http(s) alone. Download it.")
+        raise InputError(f"{name} is no address that vector files are read from: only http(s). Download it.")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / portable_name(PurePosixPath(address.path).name or "downloaded")
         try:

@@ -51,7 +51,7 @@ def gdal_name(store: ZarrReference) -> str:
     images = [name for name, count in axes.items() if count in (2, 3)]
     array = store.array.strip("/") or (images[0] if len(images) == 1 else None)
     if array not in images or '"' in path:
-        what = "is no array of two or three axes in it" if store.array else "does not say which of its arrays is meant"
+        what = "is no array of two or three axes in it" if store.array else "does not state which of its arrays to read"
         raise InputError(
             f"{store.path}{store.array and '#' + store.array} {what}. Name one: {store.path}#ARRAY. It holds {', '.join(axes) or 'none'}."
         )
@@ -90,4 +90,6 @@ def _chunk_shape(path: Path) -> list[int] | None:
         grid = metadata if path.name == ARRAYS[0] else metadata["chunk_grid"]["configuration"]
         return [int(length) for length in grid["chunks" if path.name == ARRAYS[0] else "chunk_shape"]]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{path} is no metadata of a Zarr array ({error!r}): the store is damaged.") from error
+        raise InputError(
+            f"{path} is no metadata of a Zarr array ({error!r}): the store is damaged. Copy it again."
+        ) from error

@@ -20,7 +20,7 @@ from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import write_json
 from deepnets4eo.inspection.files import Inspection
 from deepnets4eo.jobs import output_lock
-from deepnets4eo.lazy import EXTRAS, is_installed
+from deepnets4eo.lazy import is_installed, missing_modules
 from deepnets4eo.system import cores
 from deepnets4eo.version import __version__
 
@@ -71,7 +71,7 @@ def _system() -> Inspection:
 
 def _libraries() -> Inspection:
     versions, problems = {}, []
-    there = {extra for extra, missing in _missing().items() if not missing}
+    there = {extra for extra, missing in missing_modules().items() if not missing}
     for name, least, marker in REQUIREMENT.findall("\n".join(requires(PACKAGE) or ())):
         extra = EXTRA.search(marker)
         if extra is not None and extra[1] not in there:
@@ -89,18 +89,10 @@ def _libraries() -> Inspection:
     return Inspection("libraries", f"{len(versions)} installed", {"versions": line}, problems)
 
 
-def _missing() -> dict[str, list[str]]:
-    missing: dict[str, list[str]] = {extra: [] for extra in EXTRAS.values()}
-    for module, extra in EXTRAS.items():
-        if not is_installed(module):
-            missing[extra].append(module)
-    return missing
-
-
 def _extras() -> Inspection:
     facts = {
         extra: f'pip install "{PACKAGE}[{extra}]" (without {", ".join(names)})' if names else "installed"
-        for extra, names in _missing().items()
+        for extra, names in missing_modules().items()
     }
     return Inspection("extras", f"{list(facts.values()).count('installed')} of {len(facts)} installed", facts)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from deepnets4eo.errors import OutputError
 from deepnets4eo.files import ARCHIVE_ERRORS, PARTIAL, atomic_write, remove, write_text
 from deepnets4eo.grid import Grid
-from deepnets4eo.jobs.parts import PART_MARK, Part
+from deepnets4eo.jobs.parts import Part
 from deepnets4eo.outputs import count_of, one_or_many
 
 logger = logging.getLogger(__name__)
@@ -124,7 +123,7 @@ class Journal:
     def mark_part(self, part: Part) -> None:
         """Note that a part of the job is done."""
         if self.folder is not None:
-            write_text(self.folder / f"{PART_MARK}{part.number}-of-{part.total}", "")
+            write_text(self.folder / part.mark, "")
 
     def check_part(self, part: Part | None) -> None:
         """Refuse (OutputError) parts of other inputs, options, code or number than the one that begins (None: the whole job)."""
@@ -221,5 +220,4 @@ def _is_table(value: Any) -> bool:
 
 
 def _parts_done(folder: Path) -> list[Part]:
-    marks = (re.fullmatch(rf"{PART_MARK}(\d+)-of-(\d+)", path.name) for path in folder.glob(f"{PART_MARK}*"))
-    return [Part(int(mark[1]), int(mark[2])) for mark in marks if mark is not None]
+    return Part.of_marks(path.name for path in folder.glob(Part.marks))

@@ -18,11 +18,11 @@ from typing import Any
 
 from deepnets4eo.errors import BlockError, CompleteError, OutputError, UnreadableError
 from deepnets4eo.files import (
-    LEFTOVER,
     PARTIAL,
     atomic_write,
     check_overwrite,
     check_own_folder,
+    is_leftover,
     partial_path,
     read_json,
     remove,
@@ -32,7 +32,7 @@ from deepnets4eo.files import (
 )
 from deepnets4eo.jobs.identities import identity_hash
 from deepnets4eo.jobs.lock import output_lock, scratch_home
-from deepnets4eo.jobs.parts import PART_MARK, Part
+from deepnets4eo.jobs.parts import Part
 from deepnets4eo.jobs.records import JobRecord
 from deepnets4eo.outputs import check_not_inputs, count_of, one_or_many
 
@@ -277,7 +277,7 @@ class JobOutput:
     def _has_finished(self) -> bool:
         """Return whether the scratch folder has any finished work."""
         files = (path for path in self._scratch.rglob("*") if path.is_file() and path != self._scratch / RECORD)
-        return any(not LEFTOVER.fullmatch(path.name) for path in files)
+        return any(not is_leftover(path) for path in files)
 
     def _remove_scratch(self) -> None:
         with suppress(OSError):
@@ -285,7 +285,7 @@ class JobOutput:
 
     def _check_parts(self) -> None:
         """Refuse (OutputError) a new job that would remove parts that are done or begun, or their map an older one."""
-        done, begun = (list(self._scratch.glob(f"*/{names}")) for names in (f"{PART_MARK}*", f"{PARTIAL}rows-*-of-*"))
+        done, begun = (list(self._scratch.glob(f"*/{names}")) for names in (Part.marks, f"{PARTIAL}rows-*-of-*"))
         number, state = len(done or begun), "done" if done else "begun"
         if not number or self.overwrite or (self.resume and self.replaces):
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias, TypeVar
 
@@ -11,7 +11,6 @@ from deepnets4eo.errors import InputError
 
 T = TypeVar("T")
 Progress: TypeAlias = Callable[[float], None]  # called with the share that is done, 0–1
-PART_MARK = "part-"  # of files in a journal: part-3-of-16 is done
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,7 @@ class Part:
     """
 
     whole: ClassVar[Part]
+    marks: ClassVar[str] = "part-*"  # pattern of the names of `mark`
     number: int = 1
     total: int = 1
 
@@ -47,6 +47,17 @@ class Part:
         if match is None:
             raise InputError(f"the part is {text!r}, expected its number and how many there are, such as 3/16.")
         return cls(int(match[1]), int(match[2]))
+
+    @classmethod
+    def of_marks(cls, names: Iterable[str]) -> list[Part]:
+        """Return the parts whose `mark` is among names."""
+        matches = (re.fullmatch(r"part-(\d+)-of-(\d+)", name) for name in names)
+        return [cls(int(match[1]), int(match[2])) for match in matches if match is not None]
+
+    @property
+    def mark(self) -> str:
+        """Name of the file in a journal that states that the part is done."""
+        return f"part-{self.number}-of-{self.total}"
 
     def share(self, items: Sequence[T]) -> Sequence[T]:
         """Return the items of this part; the parts together have each item once, in order."""

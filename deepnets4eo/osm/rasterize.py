@@ -272,7 +272,7 @@ def _stated_boxes(features: Sequence[Features]) -> list[tuple[Boxes, Any]]:
     if not boxes:
         names = ", ".join(dict.fromkeys(part.name for part in features))
         raise InputError(
-            f"{names} holds no feature and states no bounds, so that nothing says what it covers. Get an extract of the "
+            f"{names} holds no feature and states no bounds, so that it is unknown what it covers. Get an extract of the "
             f"image's site, or state what it covers with coverage, on the command line --coverage FILE or {EVERYWHERE}."
         )
     crs_of = {str(part.table.crs): part.table.crs for part in features}

@@ -56,7 +56,7 @@ def output_paths(out: str | Path, options: PredictOptions, legend: Legend | None
             )
         return {Product.values: Path(out)}
     if legend is not None and legend.quantity is None and options.values:
-        raise InputError(f"--values {options.values}: the run has classes alone, {legend.name}. Leave it out.")
+        raise InputError(f"--values {options.values}: the run has only classes, {legend.name}. Leave it out.")
     return {name: Path(path) for name, path in paths.items() if path is not None}
 
 

@@ -12,7 +12,7 @@ from deepnets4eo.prediction.options import PredictOptions
 from deepnets4eo.prediction.outputs import Outputs, Product
 from deepnets4eo.prediction.plan import Plan
 from deepnets4eo.prediction.strips import Job
-from deepnets4eo.prediction.tile_blocks import TILES, TileBlocks, TileTask
+from deepnets4eo.prediction.tile_blocks import TileBlocks, TileTask
 from deepnets4eo.prediction.tile_reader import TileReader
 from deepnets4eo.rasters import BLOCK_PX, LEVEL
 
@@ -50,6 +50,6 @@ def _remote_blocks(
     tiles = TileTask(task.prepared.labelled, plan.lattice, plan.compute, plan.batch_tiles, with_scores)
     tiles.check()
     return {
-        part: TileBlocks(options.executor, tiles, task.segmenter, journal.folder.resolve() / TILES)
+        part: TileBlocks(options.executor, tiles, task.segmenter, journal.folder.resolve() / "tiles")
         for part, journal in journals.items()
     }

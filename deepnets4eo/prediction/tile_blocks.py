@@ -24,7 +24,7 @@ from deepnets4eo.segmenters import Segmenter, load_run, open_sealed
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.tiling import Lattice
 
-TILES, RUN = "tiles", "run"  # folders beside the finished rows, of the results and of the segmenter
+RUN = "run"  # folder beside the finished rows, of the segmenter
 BLOCK_TILES = 4  # of a lattice row at least; as many are read together
 
 
@@ -47,7 +47,7 @@ class TileTask:
             arrays = arrays or list(self.scene.layers)
         if arrays:
             raise InputError(
-                f"the layers {', '.join(arrays)} are held in memory or made as they are read; other processes read rasters alone. Write "
+                f"the layers {', '.join(arrays)} are held in memory or made as they are read; other processes read only rasters. Write "
                 "them to files, or give a number of threads as --workers."
             )
 

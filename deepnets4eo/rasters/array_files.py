@@ -131,7 +131,7 @@ def scales_beside(path: Path) -> Path | None:
         return scales
     if TILE.fullmatch(path.name) and path.is_file():
         raise InputError(
-            f"{path} has the name of a tile of TESSERA, but {scales.name} is not beside it: without scales its numbers are no values. Fetch "
+            f"{path} has the name of a tile of TESSERA, but {scales.name} is not next to it: without scales its numbers are no values. Fetch "
             f"both, or read the numbers as they are: {path}#{path.stem}:hwb."
         )
     return None

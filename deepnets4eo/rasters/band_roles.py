@@ -311,10 +311,15 @@ def spectral_bands(names: Sequence[str]) -> list[tuple[str, float | None]]:
     return [(name, CENTRES_NM.get(name)) for name in usual]
 
 
+def has_centre(name: str) -> bool:
+    """Return whether a name is the usual name of a band with a wavelength, see `name_band`."""
+    return name in CENTRES_NM
+
+
 def is_band_name(word: str) -> bool:
     """Return whether a word is the usual name of a spectral band: a colour, an infrared, or a number such as B4 and b8a.
 
     >>> [is_band_name(word) for word in ("nir", "B8A", "swir22", "2019", "dsm")]
     [True, True, True, False, False]
     """
-    return name_band(word) in CENTRES_NM or bool({*COLOURS, "nir"} & role_indices([word]).keys())
+    return has_centre(name_band(word)) or bool({*COLOURS, "nir"} & role_indices([word]).keys())

@@ -17,7 +17,7 @@ from rasterio.io import DatasetReader, MemoryFile
 from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.formats import READ_ERRORS, open_raster
-from deepnets4eo.rasters.band_roles import CENTRES_NM, name_band, role_indices
+from deepnets4eo.rasters.band_roles import has_centre, name_band, role_indices
 from deepnets4eo.rasters.values import common_nodata, same_nodata, storable_nodata
 
 GDAL_TYPES = {
@@ -31,6 +31,11 @@ PER_AXIS, WINDOW_PX = 3, 64
 # Share of the pixels above 0 that lie below the largest value; soft edges have less, what a camera saw more.
 MAX_SOFT = 0.5
 LOSSY = 0.97  # of the largest value: what lossy compression makes of it
+
+
+def gdal_type(dtype: str) -> str:
+    """Return the name that virtual rasters have for a type of NumPy's or rasterio's."""
+    return GDAL_TYPES[dtype]
 
 
 def subset_bands(
@@ -157,7 +162,7 @@ def _band(dataset: DatasetReader, source: str, band: int | None, number: int, no
     """One band of the virtual raster; `band` : which it is of the raster, None for the mask."""
     kind, about = "Byte", ""
     if band is not None:
-        kind = GDAL_TYPES[dataset.dtypes[band - 1]]
+        kind = gdal_type(dataset.dtypes[band - 1])
         about = f"<ColorInterp>{dataset.colorinterp[band - 1].name.title()}</ColorInterp>"
         about += "" if nodata is None else f"<NoDataValue>{nodata!r}</NoDataValue>"
     return (
@@ -181,7 +186,7 @@ def _is_mask(dataset: DatasetReader, band: int) -> bool:
     name = dataset.descriptions[band - 1] or ""
     if any(word in name.casefold() for word in MASK_NAMES):
         return True
-    if role_indices([name]) or name_band(name) in CENTRES_NM:
+    if role_indices([name]) or has_centre(name_band(name)):
         return False
     try:
         values = _look(dataset, band)

@@ -22,7 +22,7 @@ from rasterio.windows import Window as RasterioWindow
 from deepnets4eo.arrays import Pixels
 from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.grid import Grid, Window, blocks
-from deepnets4eo.rasters.plane_crs import PLAIN_METRES, PLANE, flat_crs
+from deepnets4eo.rasters.plane_crs import PLAIN_METRES, flat_crs, is_plain_metres
 from deepnets4eo.rasters.values import Nodata, valid_values
 
 STRIP_ROWS = 256  # of a file that are averaged at once: GDAL would decode all of it anew for each band
@@ -93,7 +93,7 @@ def dataset_grid(dataset: DatasetReader) -> Grid:
 
 def _crs_text(dataset: DatasetReader) -> str | None:
     crs = pyproj_crs(dataset)
-    if crs is not None and crs.is_engineering and crs.name == PLANE:
+    if is_plain_metres(crs):
         return PLAIN_METRES  # GeoTIFFs keep its name and unit alone
     flat = flat_crs(crs)
     return None if crs is None else dataset.crs.to_string() if flat is crs else flat.to_wkt()

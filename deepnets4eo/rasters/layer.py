@@ -415,7 +415,7 @@ class Layer(OnGrid, WithSummary):
             return self
         if is_placed(self.grid) and not self.has_crs_alone:
             raise InputError(
-                f"a pixel of {gsd_m:g} m was stated (--gsd), but {self.source} has a CRS, which says how large its pixels are. Leave it out."
+                f"a pixel of {gsd_m:g} m was stated (--gsd), but {self.source} has a CRS, which defines the size of its pixels. Leave it out."
             )
         factor = gsd_m / math.sqrt(abs(self.grid.affine.determinant))  # a world file's positions keep their proportions
         return self.with_grid(GeoBox(self.grid.shape, Affine.scale(factor) * self.grid.affine, PLAIN_METRES))

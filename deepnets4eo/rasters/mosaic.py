@@ -28,8 +28,8 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.formats import READ_ERRORS, Declared, StoredValues, envi, is_remote, open_raster, parse_zarr
 from deepnets4eo.grid import NO_CRS_REMEDY, Box, Grid, Window, box_text, check_affine, window_under
-from deepnets4eo.rasters.band_roles import CENTRES_NM, name_band
-from deepnets4eo.rasters.band_subset import GDAL_TYPES, alpha_bands, false_alpha, with_alpha_as_mask, without_alpha
+from deepnets4eo.rasters.band_roles import has_centre, name_band
+from deepnets4eo.rasters.band_subset import alpha_bands, false_alpha, gdal_type, with_alpha_as_mask, without_alpha
 from deepnets4eo.rasters.overlaid_tiles import MosaicTile, check_are_no_bands, tile_under_another
 from deepnets4eo.rasters.values import (
     describe_vrt,
@@ -256,7 +256,7 @@ def _check_placed(tiles: Sequence[MosaicTile]) -> None:
     unplaced = [tile.path for tile in tiles if tile.transform.is_identity and not tile.crs]
     if len(tiles) > 1 and unplaced:
         raise GridError(
-            f"{unplaced[0]} does not say where it lies, and is one of {len(tiles)} tiles: they cannot be put together. Give the files one "
+            f"{unplaced[0]} has no georeference, and is one of {len(tiles)} tiles: they cannot be put together. Give the files one "
             "by one, or with world files."
         )
 
@@ -288,7 +288,7 @@ def _check_same_kind(first: MosaicTile, tile: MosaicTile) -> None:
 
 def _known(tile: MosaicTile) -> bool:
     """Return whether all bands have names of colours or of Sentinel-2's bands."""
-    return all(name in CENTRES_NM for name in _usual_names(tile.names))
+    return all(has_centre(name) for name in _usual_names(tile.names))
 
 
 def _band(first: MosaicTile, band: int, offset_tiles: Sequence[tuple[MosaicTile, int, int]]) -> str:
@@ -304,9 +304,9 @@ def _band(first: MosaicTile, band: int, offset_tiles: Sequence[tuple[MosaicTile,
         for tile, col, row in offset_tiles
     )
     dtype = np.dtype(first.dtypes[band - 1])
-    gdal_type = GDAL_TYPES[np.result_type(dtype, np.float32).name if physical else dtype.name]
+    kind = gdal_type(np.result_type(dtype, np.float32).name if physical else dtype.name)
     meant = describe_vrt(StoredValues(unit=stored.unit) if physical else stored)
-    return f'<VRTRasterBand dataType="{gdal_type}" band="{band}">{name}{role}{nodata}{meant}{sources}</VRTRasterBand>'
+    return f'<VRTRasterBand dataType="{kind}" band="{band}">{name}{role}{nodata}{meant}{sources}</VRTRasterBand>'
 
 
 def _mask(offset_tiles: Sequence[tuple[MosaicTile, int, int]], band: int) -> str:
@@ -332,6 +332,11 @@ def _source(
         f'<{kind}><SourceFilename relativeToVRT="0">{escape(tile.target)}</SourceFilename><SourceBand>{band}</SourceBand>'
         f'<SrcRect xOff="0" yOff="0" {size}/><DstRect xOff="{col}" yOff="{row}" {size}/>{skip}</{kind}>'
     )
+
+
+def names_bands(source: Any) -> bool:
+    """Return whether a source is a folder or pattern whose files are bands: `FOLDER#bands`."""
+    return isinstance(source, (str, Path)) and str(source).endswith(MARK)
 
 
 def stack_files(source: str) -> list[str]:
@@ -365,7 +370,7 @@ def stack_vrt(paths: Sequence[str]) -> tuple[str, list[float | None]]:
             for number, (name, value) in enumerate(zip(names, declared.only_nodata, strict=True), start=1):
                 nodata = "" if value is None else f"<NoDataValue>{value!r}</NoDataValue>"
                 bands.append(
-                    f'<VRTRasterBand dataType="{GDAL_TYPES[file.dtypes[0]]}" band="{len(bands) + 1}">'
+                    f'<VRTRasterBand dataType="{gdal_type(file.dtypes[0])}" band="{len(bands) + 1}">'
                     f"<Description>{escape(name)}</Description>{nodata}{describe_vrt(declared.stored[number - 1])}<SimpleSource>"
                     f'<SourceFilename relativeToVRT="0">{escape(target)}</SourceFilename>'
                     f"<SourceBand>{number}</SourceBand></SimpleSource></VRTRasterBand>"

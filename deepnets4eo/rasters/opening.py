@@ -14,13 +14,13 @@ from deepnets4eo.errors import Reading
 from deepnets4eo.formats import Declared, open_raster
 from deepnets4eo.rasters.band_subset import alpha_bands
 from deepnets4eo.rasters.file_source import FileSource, from_anywhere
-from deepnets4eo.rasters.mosaic import MARK, find_tiles, mosaic_vrt, stack_files, stack_vrt
+from deepnets4eo.rasters.mosaic import find_tiles, mosaic_vrt, names_bands, stack_files, stack_vrt
 
 
 @Reading.of_source("Is it whole? Copy it again.")
 def open_files(source: str | Path | Sequence[str | Path], nodata: float | None) -> FileSource:
     """Open a file, tiles of a folder, glob or list, or the files of `FOLDER#bands` as bands."""
-    if isinstance(source, (str, Path)) and str(source).endswith(MARK):
+    if names_bands(source):
         return open_stack(stack_files(str(source)), nodata)
     tiles = find_tiles(source)
     if len(tiles) == 1:

@@ -15,7 +15,7 @@ from rasterio.enums import ColorInterp
 from deepnets4eo.errors import GridError
 from deepnets4eo.formats import StoredValues
 from deepnets4eo.rasters.band_roles import is_band_name
-from deepnets4eo.rasters.radar_bands import POLARISATIONS
+from deepnets4eo.rasters.radar_bands import is_polarisation
 
 
 class MosaicTile(NamedTuple):
@@ -67,7 +67,7 @@ def _words(name: str) -> list[str]:
 
 
 def _is_band(word: str) -> bool:
-    return word in POLARISATIONS or is_band_name(word)
+    return is_polarisation(word) or is_band_name(word)
 
 
 def tile_under_another(tiles: Sequence[tuple[MosaicTile, int, int]]) -> str:

@@ -30,6 +30,11 @@ def flat_crs(crs: Any) -> Any:
     return crs.to_2d()
 
 
+def is_plain_metres(crs: Any) -> bool:
+    """Return whether a pyproj CRS is the plane in metres without a place on the Earth."""
+    return crs is not None and crs.is_engineering and crs.name == PLANE
+
+
 def without_heights(frame: Any) -> Any:
     """Return a geopandas table whose CRS has no axis of ellipsoidal heights; coordinates stay unchanged."""
     flat = flat_crs(frame.crs)

@@ -27,6 +27,11 @@ RADAR_WORDS = frozenset({"gamma", "sigma", "beta", "backscatter", "sar", "radar"
 QUANTITIES = (("gamma", "sigma", "beta"), ("intensity", "power"), ("amplitude",))  # in names of bands, the best first
 
 
+def is_polarisation(word: str) -> bool:
+    """Return whether a word in lower case names a polarisation."""
+    return word in POLARISATIONS
+
+
 def words_of(name: str) -> list[str]:
     """Split the name of a band into words in lower case.
 

@@ -18,7 +18,7 @@ from rasterio.io import DatasetReader, MemoryFile
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats import Declared, Structure, open_raster
-from deepnets4eo.rasters.band_subset import GDAL_TYPES
+from deepnets4eo.rasters.band_subset import gdal_type
 from deepnets4eo.rasters.values import describe_vrt
 
 MAX_COPY_BYTES = 2 << 30  # of a picture that is copied to be turned
@@ -54,7 +54,7 @@ def _pages_as_bands(dataset: DatasetReader, name: str, structure: Structure) -> 
             declared = Declared.of_dataset(page, name).bands[0]
             nodata = "" if declared.nodata is None else f"<NoDataValue>{declared.nodata!r}</NoDataValue>"
             bands.append(
-                f'<VRTRasterBand dataType="{GDAL_TYPES[page.dtypes[0]]}" band="{number}">'
+                f'<VRTRasterBand dataType="{gdal_type(page.dtypes[0])}" band="{number}">'
                 f"<Description>{escape(declared.name)}</Description>{nodata}{describe_vrt(declared.stored)}<SimpleSource>"
                 f'<SourceFilename relativeToVRT="0">{escape(page.name)}</SourceFilename><SourceBand>1</SourceBand>'
                 "</SimpleSource></VRTRasterBand>"

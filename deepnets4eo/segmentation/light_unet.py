@@ -159,7 +159,7 @@ def light_unet(
         )
     if not 0 <= frozen_levels <= (len(decoder_channels) + 1 if encoder == EncoderName.lite0 else 0):
         raise InputError(
-            f"frozen_levels is {frozen_levels} with {encoder} and {len(decoder_channels) + 1} scales. Only those of {EncoderName.lite0} can be frozen."
+            f"frozen_levels is {frozen_levels} with {encoder} and {len(decoder_channels) + 1} scales. Only scales of {EncoderName.lite0} can be frozen."
         )
     first = _encoder(encoder, in_channels, len(decoder_channels), unscaled_bands, frozen_levels)
     if weights is not None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from deepnets4eo.arrays import Batch, ByteImage, FloatImage
 from deepnets4eo.cards import Legend
-from deepnets4eo.device import OPENVINO, Compute
+from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.lazy import name_missing_extra
@@ -183,7 +183,7 @@ class NetworkSegmenter:
         if not isinstance(self.module, PatchModule):  # these lay out their own maps
             self.module.to(memory_format=torch.channels_last)
         self.send_batches_to(compute)
-        if compute.runtime == OPENVINO and self.compiles:
+        if compute.by_openvino and self.compiles:
             from deepnets4eo.segmenters.openvino_runtime import CompiledNetwork
 
             self.compiled = CompiledNetwork(self.module)

@@ -74,7 +74,7 @@ class City:
         if min(shape) < 32:
             raise InputError(f"size_px is {size_px}, a city needs at least 32 pixels a side.")
         if not 0.05 <= gsd_m <= 2.0:
-            raise InputError(f"gsd_m is {gsd_m}, expected 0.05 to 2 metres a pixel.")
+            raise InputError(f"gsd_m is {gsd_m}, expected 0.05 to 2 metres per pixel.")
         self.seed, self.shape, self.gsd_m = int(seed), shape, float(gsd_m)
         self.style = Style.draw(np.random.default_rng([self.seed, 1]))
         self.event = (event or Event.draw(self.seed)).draw_unset(np.random.default_rng([self.seed, 2]))

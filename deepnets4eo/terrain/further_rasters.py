@@ -55,7 +55,7 @@ def open_further(source: LayerLike, role: str, measure: Measure | None = None) -
     unit = layer.declared.unit
     if measure == "people" and DENSITY.search(unit.casefold()):
         raise InputError(
-            f"{role}: {layer.source} says that its values are in {unit!r}; expected people a pixel. Multiply each by the area of its pixel, or "
+            f"{role}: {layer.source} states that its values are in {unit!r}; expected people per pixel. Multiply each by the area of its pixel, or "
             "give a raster of counts."
         )
     return layer

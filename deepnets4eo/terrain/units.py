@@ -89,7 +89,7 @@ def check_metres(layer: Layer) -> None:
     first = layer.paths[0] if layer.paths else layer.source
     calc = "A" if stored.plain else f"(A*{stored.scale:.10g}+{stored.offset:.10g})"
     raise InputError(
-        f"{layer.source} says that its heights are in {unit!r}; expected metres. Multiply them: `gdal_calc.py -A "
+        f"{layer.source} states that its heights are in {unit!r}; expected metres. Multiply them: `gdal_calc.py -A "
         f'{shlex.quote(first)} --type Float32 --calc="{calc}*{_metres_of(unit)}" --outfile=metres.tif`, or correct the '
         "unit: gdal_edit.py -units m."
     )
@@ -104,7 +104,7 @@ def _stated_unit(layer: Layer) -> tuple[str, float]:
     metres = metres_of(unit) if unit else 1.0
     if metres is None:
         raise InputError(
-            f"{layer.source} says that its heights are in {unit!r}; expected metres, or another unit of length. Give another raster, or "
+            f"{layer.source} states that its heights are in {unit!r}; expected metres, or another unit of length. Give another raster, or "
             "correct the unit: gdal_edit.py -units m."
         )
     return unit, metres

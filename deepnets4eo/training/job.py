@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 from deepnets4eo.cards import CardKind, DatasetCard, recipe_path
 from deepnets4eo.device import check_devices
 from deepnets4eo.errors import InputError, OtherJobError, Reading, RunError
-from deepnets4eo.evaluation import mean_scores
-from deepnets4eo.evaluation.comparison import SEEDS
+from deepnets4eo.evaluation.comparison import write_mean_scores
 from deepnets4eo.files import check_overwrite, read_json, remove, remove_leftovers, sha256, write_json
 from deepnets4eo.formats import allow_user_files, offline, user_files
 from deepnets4eo.jobs import identity, output_lock
@@ -279,7 +278,7 @@ def _data_folders(data: Sequence[str | Path]) -> tuple[str, list[str]]:
     if not named:
         return "", [str(entry) for entry in data]
     if len(data) > 1:
-        raise InputError(f"--data names the dataset {named[0][0]} beside other data. Give DATASET=FOLDER alone.")
+        raise InputError(f"--data names the dataset {named[0][0]} next to other data. Give only DATASET=FOLDER.")
     name, _, folder = named[0]
     CardKind.DATASET.path(name)
     return name, [folder]
@@ -292,7 +291,7 @@ def _check_takes_folders(kind: type[Recipe], where: str) -> None:
         return
     if "world" in fields:
         raise InputError(
-            f"{where}: this recipe learns from made-up places and takes no --data. Leave out --data; to learn from your own "
+            f"{where}: this recipe learns from synthetic places and takes no --data. Leave out --data; to learn from your own "
             "images and labels, train another recipe, e.g. unet-resnet34."
         )
     raise InputError(f"{where}: this recipe takes no --data. Leave it out, and set data.{', data.'.join(fields)}.")
@@ -457,7 +456,7 @@ def train_seeds(
         runs = {name: runs[name] for name in begun}
         if len(runs) < 2:
             raise InputError(
-                f"{len(runs)} of {count} seeds have begun in {out}; their spread takes two. Go on with --resume alone."
+                f"{len(runs)} of {count} seeds have begun in {out}; their spread takes two. Go on with only --resume."
             )
     note = out / FILES  # of all seeds
     if options.resume:
@@ -472,7 +471,7 @@ def train_seeds(
             train(recipe, out / name, data=data, overrides=changes, options=options)
     if logged := [out / name for name in runs if RunFolder(out / name).log.is_file()]:
         draw_runs(out / "curves.png", logged)
-    write_json(out / SEEDS, mean_scores({name: read_json(RunFolder(out / name).metrics) for name in runs}))
+    write_mean_scores(out, {name: read_json(RunFolder(out / name).metrics) for name in runs})
     return out
 
 

@@ -275,7 +275,9 @@ class _Loop:
         rank, monitor = self.plan.rank, str(self.plan.train.monitor)
         scores = self._validate_epoch() if rank.is_first else {monitor: math.nan}
         if monitor not in scores:
-            raise InputError(f"validation has the scores {', '.join(scores)}; train.monitor={monitor} is none of them.")
+            raise InputError(
+                f"validation has the scores {', '.join(scores)}; train.monitor={monitor} is none of them. Choose one of them."
+            )
         shared = {
             name: rank.from_first(scores.get(name, math.nan), self.plan.device) for name in (monitor, WITHHELD_LOSS)
         }

@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from deepnets4eo.errors import InputError, nearest_name
 from deepnets4eo.files import parse_yaml, plain, read_yaml
-from deepnets4eo.options import UNKNOWN_NAMES, Section, refused_value
+from deepnets4eo.options import Section, is_unknown_name, refused_value
 from deepnets4eo.segmenters import write_recipe
 from deepnets4eo.segmenters.checksums import hash_of, stored_recipe
 from deepnets4eo.training.other_words import hint_of_near_word, hint_of_other_word
@@ -421,7 +421,7 @@ def _warn_of_lost_names(name: str, before: Any, after: Any) -> None:
 
 def _explain(detail: Any, kind: type[Recipe], where: str) -> str:
     location = ".".join(str(part) for part in detail["loc"] if part != "[key]")
-    if detail["type"] in UNKNOWN_NAMES:
+    if is_unknown_name(detail):
         hint = hint_of_other_word(detail["loc"][-1]) or _nearest(detail["loc"], kind)
         return f"{where}: unknown key {location!r}. {hint}"
     return refused_value(detail, location, where)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from deepnets4eo.cards import DatasetCard, Legend, SplitPart, open_dataset
 from deepnets4eo.errors import InputError
-from deepnets4eo.evaluation import OF_TRAINING, Keep, LabelReader, LegendLabels
+from deepnets4eo.evaluation import Keep, LabelReader, LegendLabels
 from deepnets4eo.formats import check_online, is_remote
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters import Layer, Scene, fit_axes
@@ -136,7 +136,7 @@ def _open(
     opened = fit_axes(_open_layers(name, sources, data, [*layers, Scene.label_layer]))
     raw = opened.pop(Scene.label_layer)
     scene = Scene(opened)
-    reader = LabelReader(raw, *legends, unknown=data.unknown_labels, remedies=OF_TRAINING)
+    reader = LabelReader.for_training(raw, *legends, unknown=data.unknown_labels)
     warn_of_hidden_class(reader, Scene.label_layer)
     if (note := reader.mask_note) is not None:
         log.warning(note)

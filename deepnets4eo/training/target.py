@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from deepnets4eo.arrays import FloatImage, Mask
-from deepnets4eo.cards import QUANTITIES, Quantity, SplitPart
+from deepnets4eo.cards import Quantity, SplitPart
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.options import Section
 from deepnets4eo.rasters import Layer, Scene
@@ -64,13 +64,13 @@ class TargetSection(Section):
 
     def resolve_quantity(self) -> Quantity:
         """Return the quantity with the changes of this section. Raises InputError for an unknown quantity."""
-        if isinstance(self.quantity, str) and self.quantity not in QUANTITIES:
+        if isinstance(self.quantity, str) and self.quantity not in Quantity.names():
             raise InputError(
-                f"target.quantity={self.quantity} is unknown. {name_hint(self.quantity, list(QUANTITIES))} Or describe it: "
+                f"target.quantity={self.quantity} is unknown. {name_hint(self.quantity, Quantity.names())} Or describe it: "
                 "{name: biomass, unit: t/ha, low: 0}."
             )
         known = (
-            QUANTITIES[self.quantity]
+            Quantity.from_name(self.quantity)
             if isinstance(self.quantity, str)
             else Quantity.from_dict(self.quantity, "target.quantity")
         )

@@ -50,7 +50,7 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         if self.finish and not self.resume:
-            raise InputError("finish (--finish) ends a training that was stopped. Give resume (--resume) beside it.")
+            raise InputError("finish (--finish) ends a training that was stopped. Give resume (--resume) as well.")
 
 
 Trainer = Callable[[Any, Path, TrainOptions], Path]

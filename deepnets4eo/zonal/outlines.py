@@ -229,7 +229,9 @@ def _in_crs_of(series: Any, grid: Grid | None) -> Any:
     if grid is None or grid.crs is None or series.crs is None or series.crs == grid.crs.proj:
         if grid is not None and (grid.crs is None) != (series.crs is None):
             lacking, having = ("raster has", "polygons have") if grid.crs is None else ("polygons have", "raster has")
-            raise GridError(f"the {having} a CRS, the {lacking} none: they cannot be compared.")
+            raise GridError(
+                f"the {having} a CRS, the {lacking} none: they cannot be compared. Give both a CRS, or neither."
+            )
         return series
     try:
         return series.to_crs(grid.crs.proj)

@@ -22,7 +22,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
-from deepnets4eo.cards import QUANTITIES, Legend, LegendClass
+from deepnets4eo.cards import Legend, LegendClass, Quantity
 from deepnets4eo.damage.network import NetworkGrader
 from deepnets4eo.damage.network.grader import open_shipped
 from deepnets4eo.damage.network.pairs import in_pixels, make_scene as pair_scene
@@ -74,7 +74,7 @@ def make_segmenter(
     heights."""
     torch.manual_seed(0)
     if not num_classes:
-        heights = Legend("height", (), quantity=QUANTITIES["height"])
+        heights = Legend("height", (), quantity=Quantity.from_name("height"))
         return NetworkSegmenter({"name": name, "head": "units", **(options or {})}, inputs, heights, tiling=tiling)
     module = torch.nn.Conv2d(inputs.in_channels, num_classes, 1) if name == "pointwise" else None
     return NetworkSegmenter(

@@ -167,14 +167,14 @@ def test_a_folder_here_takes_the_place_of_nothing_that_is_shipped(
         assert ShippedModel(name).folder == folder
         for find in (model_path, run_path, recipe_path):
             with pytest.raises(
-                InputError, match=rf'"{name}" comes with the toolbox, and lies in this folder as well.*\./{name}'
+                InputError, match=rf'"{name}" comes with the toolbox, and is in this folder as well.*\./{name}'
             ):
                 find(name)
         assert run_path(f"./{name}") == model_path(f"./{name}") == Path(name)
     assert shipped_run("damage-network") == shipped["damage-network"]
     assert DamageModel.load().name == DecisionModel.load("damage-evidence").model.name == "damage-evidence"
     assert RuleTable.load() == RuleTable.load(ShippedModel("baselines/expert-rules").folder / "rules.yaml")
-    with pytest.raises(InputError, match="comes with the toolbox, and lies in this folder as well"):
+    with pytest.raises(InputError, match="comes with the toolbox, and is in this folder as well"):
         RuleTable.load("rules-ndsm.yaml")
     Path("imagenet").mkdir()
     assert not is_local("imagenet")

@@ -270,7 +270,7 @@ def test_land_cover_that_cannot_be_used_is_refused_before_the_registration(tmp_p
         (cover("far.tif", origin=(900_000, 5_000_000)), "far.tif\\) does not overlap"),
         (
             cover("nowhere.tif", crs=None),
-            "--set cover_p.*nowhere.tif: only one of it and .*post.tif says where it lies",
+            "--set cover_p.*nowhere.tif: only one of it and .*post.tif is georeferenced",
         ),
     ):
         for covers in ((wrong, right), (right, wrong)):

@@ -14,7 +14,7 @@ from made_up_evidence import gather
 from refusals import raises_naming
 from shapely import box
 
-from deepnets4eo.cards import QUANTITIES
+from deepnets4eo.cards import Quantity
 from deepnets4eo.damage import Settings, assess, open_inputs
 from deepnets4eo.damage.placing import with_clouds
 from deepnets4eo.damage.site import Inputs
@@ -146,7 +146,7 @@ def test_surface_models_with_gaps_are_named_with_their_share() -> None:
 def test_heights_that_a_network_estimated_are_named_so(tmp_path: Path) -> None:
     path = tmp_path / "heights.tif"
     with CogWriter(
-        path, post_layer().grid, dtype="float32", nodata=np.nan, tags=QUANTITIES["height"].to_tags()
+        path, post_layer().grid, dtype="float32", nodata=np.nan, tags=Quantity.from_name("height").to_tags()
     ) as writer:
         writer.write(whole(post_layer().grid), np.zeros((1, *post_layer().shape), np.float32))
     found = open_inputs(None, post_layer(), city().footprints(), Settings(), dsm_pre=path, dsm_post=path).findings

@@ -6,7 +6,6 @@ import pytest
 from scipy.special import expit, logit
 
 from deepnets4eo.damage.decision.reliability import (
-    UNKNOWN_SPREAD,
     Judgement,
     Reliability,
     _mean_over_sites,
@@ -90,7 +89,7 @@ def test_it_is_read_as_it_was_written_and_damaged_content_is_refused(fitted: Rel
             Reliability.from_dict({name: value for name, value in content.items() if name != part})
     with pytest.raises(ValueError, match="thresholds"):
         Reliability.from_dict(content | {"thresholds": content["thresholds"] | {"destroyed": 1.5}})
-    assert Reliability().spread == UNKNOWN_SPREAD
+    assert Reliability().spread == Reliability.unknown_spread
 
 
 def test_sides_and_sites_count_the_same() -> None:

@@ -60,7 +60,7 @@ def test_arabic_names_and_marks_of_addresses_are_read(folder: Path) -> None:
         ("UPDATE sample SET answer = printf('%.10000c', 'x') WHERE look = 1", "expected one of"),
         ("UPDATE sample SET answer = 4 WHERE look = 1", "has the answer '4'"),
         ("UPDATE drawn SET looks = 'many'", "is no sample"),
-        ("UPDATE drawn SET seed = NULL", "chosen buildings, which say nothing about the others"),
+        ("UPDATE drawn SET seed = NULL", "chosen buildings, which do not represent the others"),
         ("DELETE FROM drawn", "is no sample"),
     ],
 )

@@ -157,7 +157,7 @@ def test_chosen_answers_move_a_copy_of_the_map_and_enter_no_count(
     assert "60 buildings have" in gpd.read_file(tmp_path / "taught.gpkg", layer="findings")["message"].iloc[0]
     assert (tmp_path / "damage.gpkg").read_bytes() == old
     assert main(["review", str(tmp_path), str(tmp_path / "next-1.gpkg")]) == 2
-    assert "say nothing about the others" in capsys.readouterr().err
+    assert "do not represent the others" in capsys.readouterr().err
 
 
 def test_log_odds_of_sure_buildings_are_those_of_the_least_probability() -> None:

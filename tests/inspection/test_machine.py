@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from deepnets4eo import lazy
 from deepnets4eo.cards import ShippedModel
 from deepnets4eo.cli.main import main
 from deepnets4eo.inspection import machine
@@ -28,7 +29,7 @@ def test_one_page_describes_a_sound_installation(capsys) -> None:
     ):
         assert f"\n{line}" in f"\n{shown.out}"
     assert "formats: all that the toolbox reads and writes" in shown.out
-    assert shown.out.count("\n") < 54
+    assert shown.out.count("\n") < 55
     assert str(Path.home()) + "/" not in shown.out
 
 
@@ -57,7 +58,7 @@ def broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     )
     monkeypatch.setattr(machine, "RASTER_DRIVERS", ["GTiff", "ECW2"])
     monkeypatch.setattr(machine, "MIN_MEMORY", float("inf"))
-    monkeypatch.setattr(machine, "EXTRAS", {"no_such_module": "deep"})
+    monkeypatch.setattr(lazy, "EXTRAS", {"no_such_module": "deep"})
     monkeypatch.setattr(ShippedModel, "names", staticmethod(lambda: ["torn"]))
     monkeypatch.setattr(ShippedModel, "folder", torn)
 

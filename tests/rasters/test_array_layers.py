@@ -102,7 +102,7 @@ def test_the_header_of_an_envi_file_opens_its_numbers(tmp_path: Path) -> None:
     assert layer.subset([3, 1]).wavelengths_nm.tolist() == [700, 400]
     assert set(files_behind(str(header))) >= {header, tmp_path / "a.img"}
     (tmp_path / "a.img").unlink()
-    with pytest.raises(InputError, match="whose numbers are not beside it"):
+    with pytest.raises(InputError, match="whose numbers are not next to it"):
         Layer.open(header)
 
 

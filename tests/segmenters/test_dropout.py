@@ -10,7 +10,7 @@ import torch
 from refusals import raises_naming
 from torch import nn
 
-from deepnets4eo.cards import QUANTITIES, Legend
+from deepnets4eo.cards import Legend, Quantity
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import evaluate_values
 from deepnets4eo.evaluation.value_tables import sparsification_figure, text_table
@@ -109,7 +109,7 @@ def test_networks_without_dropout_are_refused(network):
 
 
 SIDE_PX = 96
-LEGEND = Legend("height", (), quantity=QUANTITIES["height"])
+LEGEND = Legend("height", (), quantity=Quantity.from_name("height"))
 QUICK = {"device": "cpu", "threads": 1, "tile_px": 64, "halo_px": 16}
 
 
@@ -147,11 +147,11 @@ def test_values_and_deviations_do_not_depend_on_the_cut_and_are_those_of_the_sav
 def test_deviations_of_a_prediction_are_scored_and_drawn(segmenter, scene, tmp_path):
     values = estimate(DropoutSegmenter(segmenter, passes=3), scene, tmp_path / "out.tif")
     truth = values[0] + np.random.default_rng(1).normal(0, values[1]).astype(np.float32)
-    report = evaluate_values([(tmp_path / "out.tif", truth)], QUANTITIES["height"])
+    report = evaluate_values([(tmp_path / "out.tif", truth)], Quantity.from_name("height"))
     assert report["deviations"]["coverage_90"] == pytest.approx(0.9, abs=0.02)
     assert "the intervals of 50 and 90 % hold" in text_table(report)
     assert sparsification_figure(report, tmp_path / "curve.png").stat().st_size > 1000
-    without = evaluate_values([(values[0], truth)], QUANTITIES["height"])
+    without = evaluate_values([(values[0], truth)], Quantity.from_name("height"))
     with pytest.raises(InputError, match="the prediction has none"):
         sparsification_figure(without, tmp_path / "none.png")
 

@@ -53,7 +53,7 @@ def test_people_by_area_are_refused_and_numbers_taken(tmp_path, unit):
     path = write_geotiff(tmp_path / "p.tif", np.ones((4, 4), np.float32))
     with rasterio.open(path, "r+") as file:
         file.units = (unit,)
-    with pytest.raises(InputError, match="expected people a pixel"):
+    with pytest.raises(InputError, match="expected people per pixel"):
         open_further(path, "--set population", "people")
     with rasterio.open(path, "r+") as file:
         file.units = ("persons",)

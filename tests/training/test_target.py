@@ -10,7 +10,7 @@ import rasterio
 from geotiff import write_geotiff
 from refusals import raises_naming
 
-from deepnets4eo.cards import QUANTITIES
+from deepnets4eo.cards import Quantity
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import evaluate_values
 from deepnets4eo.training import RegressionRecipe, make_split, open_layers
@@ -98,10 +98,10 @@ def test_a_target_of_another_size_is_refused_without_georeference(tmp_path: Path
 def test_a_reference_above_the_sea_or_in_feet_is_not_scored_against(tmp_path: Path) -> None:
     heights = write_geotiff(tmp_path / "heights.tif", HEIGHTS)
     with pytest.raises(InputError, match="above the sea"):
-        evaluate_values([(heights, write_geotiff(tmp_path / "dsm.tif", HEIGHTS + 130))], QUANTITIES["height"])
+        evaluate_values([(heights, write_geotiff(tmp_path / "dsm.tif", HEIGHTS + 130))], Quantity.from_name("height"))
     with pytest.raises(InputError, match="foot"):
         evaluate_values(
-            [(heights, write_geotiff(tmp_path / "feet.tif", HEIGHTS, crs="EPSG:2992"))], QUANTITIES["height"]
+            [(heights, write_geotiff(tmp_path / "feet.tif", HEIGHTS, crs="EPSG:2992"))], Quantity.from_name("height")
         )
     with pytest.raises(InputError, match="all is void"):
-        evaluate_values([(heights, np.full(HEIGHTS.shape, np.nan, np.float32))], QUANTITIES["height"])
+        evaluate_values([(heights, np.full(HEIGHTS.shape, np.nan, np.float32))], Quantity.from_name("height"))

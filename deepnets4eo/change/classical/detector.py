@@ -19,7 +19,7 @@ import numpy as np
 from deepnets4eo.arrays import Batch, FloatImage, Mask
 from deepnets4eo.cards import Legend
 from deepnets4eo.change.classical.feature_distance import FeatureDistance
-from deepnets4eo.change.classical.pair_scores import SIDE_PX, SPECTRAL, Blocks, PairScore
+from deepnets4eo.change.classical.pair_scores import SPECTRAL, Blocks, PairScore
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError, name_hint
 from deepnets4eo.files import read_json, write_json
@@ -259,9 +259,10 @@ def _is_far(values: FloatImage) -> Mask:
 
 def _windows(scene: Scene) -> list[Window]:
     """Windows that cover the scene, or, of a larger one, STATISTICS_PX pixels spread over it."""
+    side_px = PairScore.side_px
     if math.prod(scene.shape) <= STATISTICS_PX:
-        return scene.blocks(SIDE_PX)
-    return spread_windows(scene.shape, (SIDE_PX, SIDE_PX), math.isqrt(STATISTICS_PX // SIDE_PX**2))
+        return scene.blocks(side_px)
+    return spread_windows(scene.shape, (side_px, side_px), math.isqrt(STATISTICS_PX // side_px**2))
 
 
 def _transition(histogram: Histogram, cut: float) -> float:

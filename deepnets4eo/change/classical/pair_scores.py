@@ -29,8 +29,6 @@ from deepnets4eo.tiling import Tiling
 PENALTY = 1e-9  # of each variance; keeps bands that repeat others from making the problem singular
 SMALLEST = 1e-12
 
-SIDE_PX = 512  # of the cores of tiles, and of the windows that statistics are measured on
-
 Blocks = Callable[[], Iterable[tuple[FloatImage, Mask]]]  # each call goes over the pair again: values, and where valid
 Score = NDArray[np.float32]
 
@@ -48,6 +46,7 @@ class PairScore(ABC):
     `threshold` is the score from which a pixel counts as changed, if the method itself defines it."""
 
     name: ClassVar[str]
+    side_px: ClassVar[int] = 512  # of the cores of tiles, and of the windows that statistics are measured on
     threshold: float | None = None
     standardised: ClassVar[bool] = True  # else bands of both dates are divided by one number alone
 
@@ -63,7 +62,7 @@ class PairScore(ABC):
 
     def tiling(self, shape: tuple[int, int] | None = None) -> Tiling:
         """Return the tiling of scenes; for scenes of `shape`, little is computed twice if the computation is expensive."""
-        return Tiling(SIDE_PX + 2 * self.halo_px, self.halo_px)
+        return Tiling(self.side_px + 2 * self.halo_px, self.halo_px)
 
     @abstractmethod
     def fit(self, blocks: Blocks) -> None:

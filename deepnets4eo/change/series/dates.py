@@ -54,6 +54,11 @@ class DatedImage:
     year_alone: bool = False
 
 
+def is_stac(source: str | Path) -> bool:
+    """Return True if the name is of a STAC collection."""
+    return Path(source).suffix.lower() in STAC_SUFFIXES
+
+
 def find_images(
     source: str | Path | Sequence[LayerLike],
     *,
@@ -69,8 +74,7 @@ def find_images(
     Raises InputError for rasters without a date, two images of one date, dates without a mask, or another number of
     dates.
     """
-    stac = isinstance(source, (str, Path)) and Path(source).suffix.lower() in STAC_SUFFIXES
-    if stac:
+    if stac := isinstance(source, (str, Path)) and is_stac(source):
         images = _stac_images(Path(str(source)), assets, None if masks is None else str(masks))
     else:
         rasters = _rasters(source)

@@ -16,7 +16,7 @@ from deepnets4eo.change.series.breaks import default_quantity, write_breaks
 from deepnets4eo.change.series.features import CellFeatures, CellGrid, MeanVector, SpectralTexture, measure_cells
 from deepnets4eo.change.series.options import NoveltyOptions, SeriesInputs, SeriesProducts
 from deepnets4eo.change.series.page import write_page
-from deepnets4eo.change.series.ranking import TABLE, VECTORS, NoveltyRanking, rank_novelty
+from deepnets4eo.change.series.ranking import NoveltyRanking, rank_novelty
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import write_json
@@ -28,7 +28,7 @@ from deepnets4eo.segmenters import EncoderName
 from deepnets4eo.version import __version__
 
 PAGE, MANIFEST, BREAKS = "report.html", "series.json", "breaks.tif"
-PRODUCTS = (TABLE, VECTORS, PAGE, MANIFEST, BREAKS)
+PRODUCTS = (*NoveltyRanking.files, PAGE, MANIFEST, BREAKS)
 LOOK_PX = 256  # longer side of a look at a whole image
 
 
@@ -122,7 +122,7 @@ class SeriesJob:
         self, progress: Progress | None = None, executor: Executor | None = None
     ) -> tuple[NoveltyRanking, list[Path]]:
         """Write the products; the ranking as it was written, and the files. executor : looks for breaks and measures cells."""
-        series, start, names = self.series, self.products.breaks_since(), [TABLE, VECTORS, PAGE, MANIFEST]
+        series, start, names = self.series, self.products.breaks_since(), [*NoveltyRanking.files, PAGE, MANIFEST]
         inputs = {"images": series.layers, "weights": self.options.weights}
         groups = (self.options, self.products, series.rule)
         dates = [day.isoformat() for day in series.dates]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.change.pair import check_one_space
-from deepnets4eo.change.series.dates import STAC_SUFFIXES, DatedImage
+from deepnets4eo.change.series.dates import DatedImage, is_stac
 from deepnets4eo.change.series.features import unit_vectors
 from deepnets4eo.change.series.options import SeriesInputs
 from deepnets4eo.change.series.stack import ImageSeries
@@ -41,7 +41,7 @@ class Likeness:
         """
         position = _parse_point(point)
         inputs.check()
-        if Path(source).is_dir() or Path(source).suffix.lower() in STAC_SUFFIXES:
+        if Path(source).is_dir() or is_stac(source):
             series = ImageSeries.from_words(source, inputs)
         else:
             series = ImageSeries([DatedImage(date.min, (source,))], bands=inputs.chosen_bands)

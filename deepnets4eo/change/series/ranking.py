@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import shapely
@@ -37,7 +37,6 @@ MIN_IN_CLUSTER = 5
 FOREST = 200  # trees
 
 
-TABLE, VECTORS = "changes.gpkg", "changes.npz"
 LAYER = "changes"
 SUBJECT = "Changes"  # of titles
 HUES = 16  # colours of clusters, then they repeat
@@ -66,6 +65,7 @@ class NoveltyRanking:
     table: gpd.GeoDataFrame
     vectors: NDArray[np.float32]
     names: tuple[str, ...] = ()
+    files: ClassVar[tuple[str, str]] = ("changes.gpkg", "changes.npz")  # of the table and the vectors
 
     def __len__(self) -> int:
         return len(self.table)
@@ -120,13 +120,13 @@ class NoveltyRanking:
     def write(self, folder: str | Path, event: SeriesEvent = SeriesEvent()) -> list[Path]:
         """Write the table as GeoPackage, with the event, and the vectors into a folder; returns both files."""
         folder = Path(folder)
-        table = write_vector(self.table, folder / TABLE, LAYER)
+        table = write_vector(self.table, folder / self.files[0], LAYER)
         write_event(table, event, SUBJECT, LAYER)
         colors = {str(cluster): cluster_color(cluster) for cluster in sorted(set(self.table["cluster"].astype(int)))}
         write_styles(table, [(LAYER, "clusters", categories_qml("cluster", colors), SUBJECT)])
-        with atomic_write(folder / VECTORS) as partial:
+        with atomic_write(folder / self.files[1]) as partial:
             np.savez_compressed(partial, vectors=self.vectors, names=np.array(self.names, str))
-        return [table, folder / VECTORS]
+        return [table, folder / self.files[1]]
 
     @classmethod
     def read(cls, folder: str | Path) -> NoveltyRanking:
@@ -135,9 +135,11 @@ class NoveltyRanking:
 
         from deepnets4eo.formats import vector_file
 
-        table, vectors = Path(folder) / TABLE, Path(folder) / VECTORS
+        table, vectors = (Path(folder) / name for name in cls.files)
         if not (table.is_file() and vectors.is_file()):
-            raise InputError(f"{folder} holds no ranking ({TABLE}, {VECTORS}). Give the --out of an earlier ranking.")
+            raise InputError(
+                f"{folder} holds no ranking ({', '.join(cls.files)}). Give the --out of an earlier ranking."
+            )
         try:
             with np.load(vectors, allow_pickle=False) as archive:
                 values = np.asarray(archive["vectors"], np.float32)

@@ -243,7 +243,7 @@ def _choose(
         numbers = [number for number in range(1, len(own) + 1) if number != mask_band]
         if not numbers:
             raise InputError(
-                "the images have no band beside their mask. Give the mask as rasters of its own, with --masks."
+                "the images have only the band of their mask. Give the mask as rasters of its own, with --masks."
             )
         kept = [own[number - 1] for number in numbers]
         if bands is not None and len(bands) == len(own):

@@ -20,16 +20,13 @@ from deepnets4eo.damage.decision.estimates import (
 from deepnets4eo.damage.decision.findings import minor_findings, result_findings, share_findings
 from deepnets4eo.damage.decision.model import (
     BY_NETWORK,
-    DEFAULT_MODEL,
-    NARROW,
-    REASONS,
     DamageModel,
     unlike_the_fit,
 )
 from deepnets4eo.damage.decision.network import DamageNetwork
 from deepnets4eo.damage.decision.order import order_finding, require_order, require_two_pictures
 from deepnets4eo.damage.decision.quake import standing_findings, standing_roofs
-from deepnets4eo.damage.decision.reliability import UNKNOWN_SPREAD, Judgement, Opinion
+from deepnets4eo.damage.decision.reliability import Judgement, Opinion, Reliability
 from deepnets4eo.damage.decision.site_fit import ShareEstimate, SiteFit
 from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.images import DatePair
@@ -88,14 +85,14 @@ class DecisionModel:
         Errors: RunError, InputError."""
         if not 0 <= weight <= 1:
             raise InputError(
-                f"the network's weight is {weight}, expected 0 (the network is not used) to 1 (it decides alone)."
+                f"the network's weight is {weight}, expected 0 (the network is not used) to 1 (only the network decides)."
             )
         if damaged_share is not None and not 0 < damaged_share < 1:
             raise InputError(
                 f"the share of damaged buildings is {damaged_share}, expected more than 0 and less than 1."
             )
         network = DamageNetwork(weight=weight)
-        if model == DEFAULT_MODEL:
+        if model == DamageModel.default:
             return cls(DamageModel.load(), network, damaged_share)
         if not RunFolder(folder := run_path(model)).is_run:
             return cls(DamageModel.load(model), network, damaged_share)
@@ -147,8 +144,7 @@ class DecisionModel:
         network, reliability = self.network, self.network.reliability
         outside, unlike = self._unknown_evidence(buildings)
         gradable = reliability.gradable_alone(buildings, network.weights(buildings))
-        # A roof of a few pixels shows nothing to anyone.
-        by_network = gradable & ~np.isin(outside, ["", REASONS[NARROW]])
+        by_network = gradable & DamageModel.can_be_graded_otherwise(outside)
         full = _with_reasons(buildings, outside, by_network, inundated)
         judgement = self._pool_judgements(full, by_network, scores)
         wet = inundated if inundated is not None and inundated.damaged else None
@@ -157,9 +153,9 @@ class DecisionModel:
         if standing is not None and self.damaged_share is None:
             site = replace(site, standing=standing)
         named = name_damaged(site, None if wet is None else wet.rows)  # doubt leaves the order as it is
-        site = site.with_doubt(unlike, UNKNOWN_SPREAD[0])
+        site = site.with_doubt(unlike, Reliability.unknown_spread[0])
         grades = _grade(site, judgement, unlike, named).cap(unlike | by_network)
-        spread = np.where(unlike[:, None], UNKNOWN_SPREAD, judgement.values(lambda fitted: fitted.spread))
+        spread = np.where(unlike[:, None], Reliability.unknown_spread, judgement.values(lambda fitted: fitted.spread))
         share, totals = _estimates(site, spread, ground, wet)
         by_structure = np.where(grades.known & (True if wet is None else ~wet.any_water), grades.numbers, -1)
         confusion = confusion_of_grades(site, spread, by_structure)

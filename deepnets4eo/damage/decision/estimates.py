@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from deepnets4eo.arrays import Floats, Geometries, Indices, Mask
-from deepnets4eo.damage.decision.site_fit import GIVEN_SHARE, SHARES, ShareEstimate, SiteFit
+from deepnets4eo.damage.decision.site_fit import ShareEstimate, SiteFit
 from deepnets4eo.damage.probabilities import MAX_LOG_ODDS, grades_of_sides, side_log_odds
 from deepnets4eo.damage.vocabulary import GRADES, MAJOR
 from deepnets4eo.footprints import outline_areas_m2, repeated_outlines
@@ -216,10 +216,10 @@ def _structure_totals(
     """Return expected (2, 5) and drawn (2, D, 5) numbers and areas by structure."""
     weights = np.stack([np.ones(len(area_m2)), area_m2])
     normal = rng.standard_normal((DRAWS, 3))
-    if site.status == GIVEN_SHARE:  # how many are damaged is known, not which
+    if site.share_is_given:
         shares, normal[:, 0] = np.full(DRAWS, site.prior), 0.0
     else:
-        shares = rng.choice(SHARES, DRAWS, p=site.weights)
+        shares = site.draw_shares(rng, DRAWS)
         normal[:, 0] *= SPREAD_LEFT
     drawn = _draw_totals(Cells.of(site.even, spread, area_m2), normal, shares, rng)
     return weights @ _append_damaged(site.probabilities), np.stack(drawn)

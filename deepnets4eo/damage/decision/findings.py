@@ -7,14 +7,13 @@ from typing import Any
 
 from deepnets4eo.arrays import Mask
 from deepnets4eo.damage.buildings import Buildings, Reason
-from deepnets4eo.damage.decision.model import BY_NETWORK, GREEN, NARROW, REASONS, UNLIKE
+from deepnets4eo.damage.decision.model import BY_NETWORK, OUTSIDE
 from deepnets4eo.damage.decision.site_fit import ShareEstimate
 from deepnets4eo.damage.grades import MAX_CONFIDENCE
 from deepnets4eo.damage.skill import NetworkSkill
 from deepnets4eo.damage.vocabulary import GRADES, is_wide
 from deepnets4eo.outputs import EventInfo, Finding, Phrase, Severity, reason_counts
 
-OUTSIDE = {REASONS[NARROW]: "too_narrow", REASONS[GREEN]: "too_green", UNLIKE: "unlike_any"}  # reason → its phrase
 MANY = 0.9  # share of the visible buildings outside the range from which the map is worthless
 MIN_NAMED = 5  # buildings with a grade, fewer say nothing of it
 

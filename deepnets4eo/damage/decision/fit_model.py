@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices, Mask, Texts
 from deepnets4eo.damage.border import balance_weights, fit_border
-from deepnets4eo.damage.columns import COLUMNS
-from deepnets4eo.damage.decision.model import ENDS, FARTHEST, WITH_HEIGHT, FittedRange
+from deepnets4eo.damage.columns import points_of
+from deepnets4eo.damage.decision.model import ENDS, WITH_HEIGHT, FittedRange, Variant
 from deepnets4eo.damage.decision.reliability import Reliability, fit_reliability, platt
 from deepnets4eo.damage.vocabulary import BORDERS, GRADES, MAJOR, POST_ONLY, PRE_POST, is_damaged
 
@@ -102,10 +102,10 @@ def fit_variant(data: GradedEvidence, columns: tuple[str, ...], ridge: float = R
     known = _with_all(data, columns)
     values = known.evidence[list(columns)].to_numpy(float)
     centre, scale = np.nanmean(values, axis=0), np.nanstd(values, axis=0) + 1e-9
-    evidence = np.clip(np.nan_to_num((values - centre) / scale), -FARTHEST, FARTHEST)
+    evidence = Variant.to_standard_units(values, centre, scale)
     borders, log_odds = {}, np.zeros((len(known.grade), len(BORDERS)))
     for number, grade in enumerate(BORDERS, start=1):
-        points = np.array([int(number == 1) if column in REPAIR else COLUMNS[column].points for column in columns])
+        points = np.array([int(number == 1) if column in REPAIR else points_of(column) for column in columns])
         beyond = known.grade >= number
         weight = balance_weights(beyond, known.domain)
         taught = np.ones_like(beyond) if known.teaches is None else known.teaches

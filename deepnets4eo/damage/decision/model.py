@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,6 @@ from deepnets4eo.files import read_yaml
 MIN_BUILDINGS = 5  # fewer say nothing about a site
 BY_NETWORK = "graded by the network alone: "  # before the reason why the model did not
 
-DEFAULT_MODEL = "damage-evidence"
 COEFFICIENTS = "coefficients.yaml"
 HEIGHT_COLUMN = "ev_height_loss_m"
 WITH_HEIGHT = "_height"
@@ -31,6 +30,7 @@ NARROW, GREEN = "ev_roof_width_px", "ev_greenness"
 UNLIKE = "evidence unlike any that the model knows"
 REASONS = {NARROW: "roof too narrow for the image resolution", GREEN: "greener than the roofs that the model knows"}
 ENDS = {NARROW: "least", GREEN: "most"}
+OUTSIDE = {REASONS[NARROW]: "too_narrow", REASONS[GREEN]: "too_green", UNLIKE: "unlike_any"}  # reason → its phrase
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,13 @@ class DamageModel:
     name: str
     variants: dict[str, Variant]
     about: dict[str, Any]
+    default: ClassVar[str] = "damage-evidence"  # the model of the toolbox
 
     @classmethod
     @Reading.of_source("Is it whole? Copy it again.", RunError)
     def load(cls, folder: str | Path | None = None) -> DamageModel:
         """Read a model by its folder or name, by default the toolbox's. Errors: RunError, InputError."""
-        path = (ShippedModel(DEFAULT_MODEL).folder if folder is None else model_path(folder)) / COEFFICIENTS
+        path = (ShippedModel(cls.default).folder if folder is None else model_path(folder)) / COEFFICIENTS
         content = read_yaml(path)
         parts = content.get("variants") if isinstance(content, dict) else None
         if not isinstance(parts, dict) or not {POST_ONLY, PRE_POST} <= parts.keys():
@@ -88,6 +89,12 @@ class DamageModel:
                 reason[rows] = variant.known.reasons(variant.standardise(part), part)
         return reason
 
+    @staticmethod
+    def can_be_graded_otherwise(outside: Texts) -> Mask:
+        """Return (N,) whether a building is outside the range of the fit for another reason than the few pixels of its roof,
+        which show nothing to anyone."""
+        return ~np.isin(outside, ["", REASONS[NARROW]])
+
     def variant_names(self, frame: pd.DataFrame) -> Texts:
         """Return the variant for each building, '' if it is not assessed by its structure."""
         buildings = Buildings(frame)
@@ -113,7 +120,12 @@ class Variant:
     def standardise(self, frame: pd.DataFrame) -> Floats:
         """Return (N, K) evidence in standard units, cut at ± 3; 0 if unknown."""
         values = frame.reindex(columns=self.columns).to_numpy(float)
-        return np.clip(np.nan_to_num((values - self.centre) / self.scale), -FARTHEST, FARTHEST)
+        return self.to_standard_units(values, self.centre, self.scale)
+
+    @staticmethod
+    def to_standard_units(values: Floats, centre: Floats, scale: Floats) -> Floats:
+        """Return values (N, K) in standard units, cut at ± 3; 0 if unknown."""
+        return np.clip(np.nan_to_num((values - centre) / scale), -FARTHEST, FARTHEST)
 
     def probabilities(self, frame: pd.DataFrame) -> Floats:
         """(N, 4) probabilities of the grades where half of the buildings are damaged."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,6 @@ from scipy.special import expit, logit
 from deepnets4eo.arrays import Floats, Mask, Texts
 from deepnets4eo.damage.decision.site_fit import (
     HALVINGS,
-    MAX_INFORMATION,
     UNKNOWN_SITE,
     SiteFit,
     SiteShift,
@@ -28,16 +27,16 @@ from deepnets4eo.damage.probabilities import (
     grade_probabilities,
     side_log_odds,
 )
-from deepnets4eo.damage.vocabulary import BORDERS, GRADES, MAJOR, WITHIN_SIDES, is_damaged
+from deepnets4eo.damage.vocabulary import BORDERS, GRADES, MAJOR, is_damaged
 from deepnets4eo.metrics import check_same_number, fit_sigmoid
 
 MIN_AT_SITE = 5  # buildings of either kind for a site to say how far its evidence is shifted
 MIN_SPREAD = 0.3  # log-odds; few sites show less by chance
 MAX_VARIANCE = 1.0  # of one site's shift
 SPREADS = ("damaged", "minor-damage", "destroyed")  # of `side_log_odds`, in the model file
+WITHIN_SIDES = (GRADES[1], GRADES[3])  # the worse grade of the intact and of the damaged ones
 HALF = 0.5  # the threshold where none was measured
 GRID = np.round(np.arange(0.1, 0.901, 0.02), 2)
-UNKNOWN_SPREAD = (2.0, 2.0, 2.0)  # of a site unlike those of the fit
 COVERAGE = 0.9
 
 
@@ -102,9 +101,11 @@ class Reliability:
     site : shift of the sites
     """
 
+    unknown_spread: ClassVar[tuple[float, ...]] = (2.0, 2.0, 2.0)  # of a site unlike those of the fit
+
     calibration: tuple[BetaCalibration, ...] = (BetaCalibration(),) * len(BORDERS)
     thresholds: tuple[float, ...] = (HALF,) * len(WITHIN_SIDES)
-    spread: tuple[float, ...] = UNKNOWN_SPREAD
+    spread: tuple[float, ...] = unknown_spread
     sets: GradeSets | None = None
     site: SiteShift = UNKNOWN_SITE
 
@@ -118,7 +119,7 @@ class Reliability:
         thresholds = tuple(limit + weight * (HALF - limit) for limit in self.thresholds)
         spread = tuple(
             float(np.hypot(measured, weight * unknown))
-            for measured, unknown in zip(self.spread, UNKNOWN_SPREAD, strict=True)
+            for measured, unknown in zip(self.spread, Reliability.unknown_spread, strict=True)
         )
         sets = None if self.sets is None else self.sets.widen(weight)
         return Reliability(self.calibration, thresholds, spread, sets, self.site.widen(weight))
@@ -226,7 +227,10 @@ class Judgement:
 
 
 def fit_reliability(
-    log_odds: Floats, grade: NDArray[np.integer], site: NDArray[np.generic], most_information: float = MAX_INFORMATION
+    log_odds: Floats,
+    grade: NDArray[np.integer],
+    site: NDArray[np.generic],
+    most_information: float = SiteShift.most_information,
 ) -> Reliability:
     """Reliability from left-out log-odds (N, 3) beyond each border, true grades (N,) and sites (N,): a whole site is one draw."""
     damaged = is_damaged(grade)
@@ -331,7 +335,7 @@ def _spread(probabilities: Floats, grade: NDArray[np.integer], site: NDArray[np.
             sides = beyond[here].sum(), (~beyond[here]).sum()
             if sum(sides) >= 2 * MIN_AT_SITE and (column > 0 or min(sides) >= MIN_AT_SITE):
                 shifts.append(_site_shift(log_odds[here, column], beyond[here], even=column == 0))
-        spread.append(_between(*np.transpose(shifts)) if len(shifts) >= 2 else UNKNOWN_SPREAD[column])
+        spread.append(_between(*np.transpose(shifts)) if len(shifts) >= 2 else Reliability.unknown_spread[column])
     return tuple(spread)
 
 

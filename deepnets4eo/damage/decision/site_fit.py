@@ -297,6 +297,15 @@ class SiteFit:
     status: str = ESTIMATED_SHARE
     standing: Mask | None = None
 
+    @property
+    def share_is_given(self) -> bool:
+        """Return True if the share of damaged buildings is known, but not which."""
+        return self.status == GIVEN_SHARE
+
+    def draw_shares(self, rng: np.random.Generator, number: int) -> Floats:
+        """Draw shares of damaged buildings (number,) by their weights."""
+        return rng.choice(SHARES, number, p=self.weights)
+
     def rows(self, keep: Mask) -> SiteFit:
         """Return the fit of some of the buildings."""
         return replace(self, even=self.even[keep], standing=None if self.standing is None else self.standing[keep])
@@ -328,7 +337,7 @@ class SiteFit:
 
     def median_number(self, counted: Mask) -> float:
         """Median number of damaged buildings among some (N,); 0 where the share was given."""
-        if self.status == GIVEN_SHARE:
+        if self.share_is_given:
             return 0.0
         share = SHARES[int(np.searchsorted(np.cumsum(self.weights), 0.5))]
         return float(self.at_share(share)[counted, MAJOR:].sum())

@@ -12,7 +12,7 @@ import pandas as pd
 from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.columns import meaning_of
-from deepnets4eo.damage.network.look_model import SHIPPED, LookModel, look_features
+from deepnets4eo.damage.network.look_model import LookModel, look_features
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import Inputs, Site
 from deepnets4eo.damage.work import TileWork
@@ -29,7 +29,7 @@ class LookScore:
 
     model: LookModel
     share: float = 0.0
-    source: str = SHIPPED
+    source: str = LookModel.shipped
 
     name = NAME
     column = COLUMN
@@ -37,7 +37,7 @@ class LookScore:
     meaning: ClassVar[Mapping[str, str]] = meaning_of("look")
 
     @classmethod
-    def load(cls, share: float, source: str = SHIPPED) -> LookScore:
+    def load(cls, share: float, source: str = LookModel.shipped) -> LookScore:
         """Load the score of a model. Raises MissingExtraError without PyTorch, RunError."""
         check_extra("deep")
         return cls(LookModel.load(source), share, source)
@@ -70,14 +70,14 @@ class LookScore:
         if not self.weight:
             return Finding("look_shown", "note", values)
         fitted_on = Phrase("made_up_places")
-        if self.source != SHIPPED:
+        if self.source != LookModel.shipped:
             fitted_on = Phrase("graded_buildings", {"number": self.model.card.buildings})
         return Finding("look_used", "note", {**values, "weight": self.weight, "fitted_on": fitted_on})
 
 
 def look_of_job(inputs: Inputs, settings: Settings, weight: float | None) -> Sequence[LookScore]:
     """Return the look score if the settings give it a share. Raises the errors of `LookScore.load`, and InputError for radar."""
-    if settings.look is None and settings.look_from != SHIPPED:
+    if settings.look is None and settings.look_from != LookModel.shipped:
         raise InputError(
             f"look_from={settings.look_from} has no share in the decision. Add --set look=0.5, or look=0 to show the score only."
         )

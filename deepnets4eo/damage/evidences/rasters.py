@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.columns import PREFIX, is_measured
+from deepnets4eo.damage.columns import is_measured, raster_column
 from deepnets4eo.damage.images import paths_of
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import Inputs, Site
@@ -79,7 +79,7 @@ class RasterEvidence:
     @property
     def column(self) -> str:
         """Name of its column."""
-        return PREFIX + self.name
+        return raster_column(self.name)
 
     def open(self, post: Layer, footprints: Footprints | None = None) -> ScoreLayer:
         """Open the raster on the grid of the post image. Errors: GridError, InputError."""

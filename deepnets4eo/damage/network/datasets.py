@@ -57,7 +57,7 @@ def read_pairs(data: PairFiles, seed: int = 0) -> list[LabelledPair]:
     pairs = sorted((pair for pair in labelled if len(pair.outlines)), key=lambda pair: pair.name)
     if not pairs:
         raise InputError(
-            f"the folders {', '.join(data.folders)} hold {len(labelled)} pairs, none of them with a building."
+            f"the folders {', '.join(data.folders)} hold {len(labelled)} pairs, none of them with a building. Give folders whose labels have buildings."
         )
     _log_counts(pairs, len(labelled))
     return pairs

@@ -185,9 +185,14 @@ def find_footprints(
         ) from error
 
 
+def is_to_find(footprints: str) -> bool:
+    """Return True for `-` in place of footprints."""
+    return footprints == FIND
+
+
 def with_segmenter(footprints: str, settings: Settings) -> Settings:
     """Return settings with the run that finds the buildings if FOOTPRINTS is -. Raises InputError for a file and a run."""
-    if footprints == FIND:
+    if is_to_find(footprints):
         run = run_path(settings.segmenter) if settings.segmenter else ShippedModel(SHIPPED).folder
         return replace(settings, segmenter=str(run))
     if settings.segmenter is not None:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -25,9 +26,7 @@ from deepnets4eo.zonal import Outlines
 
 logger = logging.getLogger(__name__)
 
-SHIPPED = "damage-look"
 CARD = "look.yaml"
-MIN_BUILDINGS = 20  # of a site, whose mean and deviation are those of few
 SMALLEST_SPREAD = 1e-3
 
 
@@ -47,10 +46,12 @@ class LookModel:
     directions: Floats
     limit: float
     card: EvidenceCard
+    shipped: ClassVar[str] = "damage-look"
+    min_buildings: ClassVar[int] = 20  # of a site: its mean and deviation are features of few otherwise
 
     @classmethod
     @Reading.of_source("Is it whole? Copy it again.", RunError)
-    def load(cls, model: str | Path = SHIPPED) -> LookModel:
+    def load(cls, model: str | Path = shipped) -> LookModel:
         """Read a model of models/, or a folder. Raises RunError if it cannot be read."""
         from deepnets4eo.segmenters import read_tensors
 
@@ -99,7 +100,7 @@ class LookModel:
 def by_site(features: Floats) -> Floats:
     """Features (N, D) less the mean of the site, by its deviation, so that light and sensor matter less; NaN of few buildings."""
     known = np.isfinite(features).all(axis=1)
-    if known.sum() < MIN_BUILDINGS:
+    if known.sum() < LookModel.min_buildings:
         return np.full(features.shape, np.nan)
     here = features[known]
     out: Floats = (features - here.mean(axis=0)) / (here.std(axis=0) + SMALLEST_SPREAD)

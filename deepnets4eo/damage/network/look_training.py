@@ -15,7 +15,7 @@ import pandas as pd
 from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.damage.network.datasets import read_pairs
 from deepnets4eo.damage.network.look import INPUTS
-from deepnets4eo.damage.network.look_model import MIN_BUILDINGS, LookModel, by_site, pool_look
+from deepnets4eo.damage.network.look_model import LookModel, by_site, pool_look
 from deepnets4eo.damage.network.pairs import POST, LabelledPair
 from deepnets4eo.damage.network.recipe import PairFiles
 from deepnets4eo.damage.network.stretched_images import image_stretches
@@ -107,7 +107,7 @@ def read_sites(pairs: Sequence[LabelledPair]) -> list[LookSite]:
             sites.append(LookSite(standard[known], grades[known] >= MAJOR, group))
         else:
             small.append(group)
-    lacking = f"{one_or_many(len(small), 'one event has', f'{len(small)} events have')} fewer than {MIN_BUILDINGS} buildings that an image shows"
+    lacking = f"{one_or_many(len(small), 'one event has', f'{len(small)} events have')} fewer than {LookModel.min_buildings} buildings that an image shows"
     if len(sites) < 2:
         raise InputError(f"{lacking}, and {len(sites)} are left, expected two at least. Give more pairs.")
     if small:

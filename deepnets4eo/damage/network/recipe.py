@@ -112,7 +112,7 @@ class DamageData(PairKeys, MadeUpKeys):
     def _only_keys_of_the_source(self) -> DamageData:
         if self.source == MADE_UP and self.folders:
             raise ValueError(
-                "learns from made-up places and takes no --data. Leave out --data, or train damage-pairs, which learns from "
+                "learns from synthetic places and takes no --data. Leave out --data, or train damage-pairs, which learns from "
                 "labelled pairs"
             )
         for name, field in KEYS_OF[self.other_source].model_fields.items():

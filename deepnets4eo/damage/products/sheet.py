@@ -16,7 +16,7 @@ from deepnets4eo.damage.areas import OUTSIDE
 from deepnets4eo.damage.products.content import AREAS_FILE, advice_on_count
 from deepnets4eo.damage.products.sheet_drawing import VIOLET, draw_damage, draw_graticule, hex_colors, is_together
 from deepnets4eo.damage.products.summary import caveats
-from deepnets4eo.damage.products.words import ASSETS, RIGHT_TO_LEFT, count_sentence, translate
+from deepnets4eo.damage.products.words import ASSETS, count_sentence, is_right_to_left, translate
 from deepnets4eo.damage.settings import ProductOptions
 from deepnets4eo.damage.vocabulary import GRADES, SUBJECT, TITLES, UNGRADED
 from deepnets4eo.errors import InputError
@@ -81,7 +81,7 @@ def write_sheet(
 def _check_shaping(language: Language) -> None:
     import matplotlib
 
-    if language in RIGHT_TO_LEFT and tuple(map(int, matplotlib.__version__.split(".")[:2])) < (3, 11):
+    if is_right_to_left(language) and tuple(map(int, matplotlib.__version__.split(".")[:2])) < (3, 11):
         raise InputError(
             f"the language is {language}, whose letters matplotlib {matplotlib.__version__} does not join. Install matplotlib 3.11 or later."
         )
@@ -101,7 +101,7 @@ class _Page:
 
     @property
     def mirrored(self) -> bool:
-        return self.language in RIGHT_TO_LEFT
+        return is_right_to_left(self.language)
 
     def say(self, text: str) -> str:
         return translate(text, self.language)

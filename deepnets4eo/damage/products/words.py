@@ -22,6 +22,11 @@ def words_of(language: Language) -> dict[str, str]:
     return {english: others[LANGUAGES.index(language) - 1] for english, others in table.items()}
 
 
+def is_right_to_left(language: Language) -> bool:
+    """Return True if a language is written from right to left."""
+    return language in RIGHT_TO_LEFT
+
+
 def translate(text: str, language: Language) -> str:
     """Translate English words of a sheet. Raises KeyError."""
     return text if language == "en" else words_of(language)[text]
@@ -35,4 +40,4 @@ def count_sentence(damage_map: DamageMapContent, language: Language) -> str:
 def page_language(language: Language) -> PageLanguage:
     """Return the texts of the page of a damage map."""
     words = words_of(language)
-    return PageLanguage(language, words, language in RIGHT_TO_LEFT, words.get(IN_ENGLISH, ""))
+    return PageLanguage(language, words, is_right_to_left(language), words.get(IN_ENGLISH, ""))

@@ -33,7 +33,7 @@ from deepnets4eo.damage.products.report import write_report
 from deepnets4eo.damage.products.sheet import write_sheet
 from deepnets4eo.damage.products.summary import description_lines, summarize
 from deepnets4eo.damage.products.tables import write_gpkg, write_parquet
-from deepnets4eo.damage.settings import CEMS_NAME, ProductOptions
+from deepnets4eo.damage.settings import ProductOptions, is_cems_name
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.device import return_freed_memory
 from deepnets4eo.errors import InputError, name_hint
@@ -234,7 +234,7 @@ def named_before(folder: Path) -> set[str]:
         outputs = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["outputs"]
     except (OSError, ValueError, KeyError, TypeError):  # there is no earlier map
         return set()
-    return {name for name in outputs if CEMS_NAME.fullmatch(name.removesuffix(".gpkg"))}
+    return {name for name in outputs if is_cems_name(name.removesuffix(".gpkg"))}
 
 
 def formats_of(also: Sequence[str] | None, crs: Any) -> tuple[str, ...]:

@@ -94,7 +94,7 @@ def read_answers(path: Path, table: Path) -> tuple[Sample, dict[int, str], gpd.G
     filled = read_filled(path, table)
     if (sample := filled.sample) is None:
         raise InputError(
-            f"{path} has chosen buildings, which say nothing about the others. They teach with --update; draw a sample to count."
+            f"{path} has chosen buildings, which do not represent the others. They teach with --update; draw a sample to count."
         )
     return sample, filled.answers, filled.buildings
 

@@ -106,7 +106,7 @@ def review_counts(
     rows, added = graded[was_drawn], graded[~was_drawn]
     if not len(rows):
         raise InputError(
-            "no building that was drawn was given a grade yet. Look at some of the sample first; chosen buildings say nothing about the others."
+            "no building that was drawn was given a grade yet. Look at some of the sample first; chosen buildings do not represent the others."
         )
     answered = np.array([known[row] for row in rows], object)
     kinds = {"damaged": np.isin(answered, DAMAGED)} | {grade: answered == grade for grade in GRADES}

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from deepnets4eo.arrays import Floats, Indices
-from deepnets4eo.damage.buildings import GRADED, Buildings
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.products.report import write_report
 from deepnets4eo.damage.products.summary import summarize
@@ -45,7 +45,7 @@ from deepnets4eo.polygons import set_fixed_times
 log = logging.getLogger(__name__)
 
 TAUGHT = "taught.gpkg"
-COLUMNS = (*GRADED, "reason")
+COLUMNS = (*Buildings.graded_columns, "reason")
 HEAD_LETTERS = 4096
 
 

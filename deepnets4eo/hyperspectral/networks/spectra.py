@@ -19,7 +19,7 @@ class PixelNetwork(PatchClassifier):
     def __init__(self, patch_px: int, in_channels: int) -> None:
         if patch_px != 1:
             raise InputError(
-                f"patch_px={patch_px} was given, but {type(self).__name__} labels a pixel by its spectrum alone. Leave it "
+                f"patch_px={patch_px} was given, but {type(self).__name__} labels a pixel by only its spectrum. Leave it "
                 "out, or choose a network of patches."
             )
         super().__init__(1, 0, 0, in_channels)

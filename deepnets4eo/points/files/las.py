@@ -61,7 +61,7 @@ class LasFile(CloudFile):
             self.header = reader.header
         names = list(self.header.point_format.dimension_names)
         if classes not in names:
-            raise InputError(f"{path} has no dimension {classes}. It has {', '.join(names)}.")
+            raise InputError(f"{path} has no dimension {classes}. It has {', '.join(names)}. Choose one of them.")
         self._classes = classes
         self.asprs = classes == CLASSIFICATION
         self.point_format = f"LAS {self.header.version}, point format {self.header.point_format.id}"

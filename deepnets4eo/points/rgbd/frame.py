@@ -300,7 +300,7 @@ class PosedFrame:
         colour = next((folder / (stem + end) for end in COLOURS if (folder / (stem + end)).is_file()), None)
         if colour is None:
             raise InputError(
-                f"{self.depth} has no colours beside it; expected {' or '.join(stem + end for end in COLOURS)}."
+                f"{self.depth} has no colours next to it; expected {' or '.join(stem + end for end in COLOURS)}."
             )
         labels, pose = folder / f"{stem}.labels.png", folder / f"{stem}.pose.txt"
         return Frame(

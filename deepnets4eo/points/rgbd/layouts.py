@@ -289,7 +289,9 @@ def _check_there(path: Path) -> None:
             "github.com/ankurhanda/nyuv2-meta-data, or of the dataset's page, there."
         )
     if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"{path} has {path.stat().st_size:,} bytes; a file of mappings has a few thousand.")
+        raise InputError(
+            f"{path} has {path.stat().st_size:,} bytes; a file of mappings has a few thousand. Fetch it again."
+        )
 
 
 @lru_cache(maxsize=8)

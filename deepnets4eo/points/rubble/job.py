@@ -170,7 +170,7 @@ def check_heights(
         _, fits = lay_dates(after, before, footprints, RubbleOptions())
         for finding in epoch_findings(fits):
             if finding.severity == "worthless":
-                raise InputError(f"{finding.message} Give the points after the event alone, or points that fit.")
+                raise InputError(f"{finding.message} Give only the points after the event, or points that fit.")
 
 
 def _all_rows(tables: list[gpd.GeoDataFrame], frame: gpd.GeoDataFrame, crs: Any, paired: bool) -> gpd.GeoDataFrame:

@@ -137,5 +137,5 @@ def check_measured(cloud: PointCloud, layers: Sequence[str]) -> None:
         if measured is not None and getattr(cloud, measured) is None:
             raise InputError(
                 f"{cloud.source} has no {measured}, which the layer {layer!r} shows. Add it (colours: from an orthophoto), or "
-                "use a model of the layer composite alone, such as points/snapnet-composite."
+                "use a model of only the layer composite, such as points/snapnet-composite."
             )

@@ -23,7 +23,6 @@ from deepnets4eo.damage.buildings import Buildings  # noqa: E402
 from deepnets4eo.damage.evidences.look import COLUMN, LookScore, look_of_job  # noqa: E402
 from deepnets4eo.damage.network.look import REDUCTIONS, WIDTHS, LookEncoder  # noqa: E402
 from deepnets4eo.damage.network.look_model import (  # noqa: E402
-    SHIPPED,
     LookModel,
     by_site,
 )
@@ -148,8 +147,8 @@ def test_radar_is_refused_before_long_work() -> None:
 @pytest.mark.parametrize(
     ("share", "source", "code", "values"),
     [
-        (0.0, SHIPPED, "look_shown", {}),
-        (0.5, SHIPPED, "look_used", {"weight": 0.4, "fitted_on": Phrase("made_up_places")}),
+        (0.0, LookModel.shipped, "look_shown", {}),
+        (0.5, LookModel.shipped, "look_used", {"weight": 0.4, "fitted_on": Phrase("made_up_places")}),
         (0.5, "own.safetensors", "look_used", {"weight": 0.4, "fitted_on": Phrase("graded_buildings", {"number": 77})}),
     ],
 )  # fmt: skip
