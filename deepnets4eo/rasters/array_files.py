@@ -177,15 +177,15 @@ def _patch_grid(image: ImageArray) -> Grid | None:
 
 
 def transposed_sources(sources: Mapping[str, Source], labels: str) -> dict[str, ArrayFileSource]:
-    """Return the arrays whose axes must be read in another order to fit `labels`; GridError if no order fits, and for arrays in memory."""
+    """Return the arrays whose axes must be read in another order to fit `labels`.
+
+    Errors: GridError (no order fits; an array in memory or an image without a georeference of another size)."""
     leader = _leader(sources, labels)
     for name, source in sources.items():
         if type(source) is ArraySource and _is_plain(source.grid) and _shape(source) != _shape(sources[leader]):
             _check_shape(name, source, leader, sources[leader])
     # tiles of TESSERA have one order
     arrays = {name: source for name, source in sources.items() if type(source) is ArrayFileSource}
-    if not any(_is_plain(source.grid) for source in arrays.values()):
-        return {}
     fitted = {}
     for name, source in sources.items():
         if _shape(source) == _shape(sources[leader]) or not _is_plain(source.grid):

@@ -252,3 +252,11 @@ def test_ten_images_withhold_whole_ones_unless_the_split_was_chosen(tmp_path: Pa
     file = tmp_path / "run"
     assert "data.split=scenes" in data.overrides(recipe, set(), file)
     assert "data.split=scenes" not in data.overrides(recipe, {"data.split"}, file)
+
+
+def test_masks_of_another_size_are_refused_with_both_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a georeference a mask of half the size would lie on a corner of its image."""
+    place = folders(tmp_path, lambda path, labels: save_colours(path, labels[::2, ::2]))
+    assert train(place) == 2
+    said = capsys.readouterr().err
+    assert all(text in said for text in ("128 × 128", "64 × 64", "0_sat.jpg", "0_mask.png", "2 times finer"))
