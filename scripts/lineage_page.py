@@ -23,10 +23,10 @@ from deepnets4eo.evaluation import spread
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE, PAGE = ROOT / "docs" / "lineage.yaml", ROOT / "docs" / "lineage.md"
 KINDS = {
-    "real": "the whole data, or a real place",
+    "real": "the whole dataset, or a real place",
     "sample": "a few real tiles",
-    "synthetic": "SYNTHETIC",
-    "by path": "bring the data; no figure of ours",
+    "synthetic": "SYNTHETIC data",
+    "by path": "needs data that we do not have; no figure of ours",
 }
 RESULTS = ROOT / "experiments" / "results"  # what a script wrote, under the name of the script
 EXPERIMENTS = ROOT / "experiments"
@@ -35,19 +35,19 @@ FIGURE = re.compile(r"\{([^{}|]+)(?:\|(\d))?\}")  # a path in the results of a r
 NOT_MEASURED = "not measured in this state"  # of a script that was run as --smoke alone
 HEAD = """# The lineage
 
-What of the group's published systems is here, from support vector machines on histograms to SnapNet and damage maps: recipe or network, the script that prints the
-published rows beside ours, and what ours ran on. Every published table has a script; a test holds that each row, recipe and script stays. Made by
-`scripts/lineage_page.py` from `docs/lineage.yaml`. Scripts stand in `experiments/`. Figures are overall accuracy in percent where nothing else is said.
+The group's published systems that are in the toolbox, from support vector machines on histograms to SnapNet and damage maps: recipe or network, the script that prints the
+published rows next to ours ([how to run it](#how-to-run-each-script)), and the data of our figures. Every published table has a script, and a test checks that each row, recipe and script exists.
+`scripts/lineage_page.py` makes this page from `docs/lineage.yaml`. Scripts are in `experiments/`. Figures are overall accuracy in percent unless stated otherwise.
 
-Ours ran on: {kinds}. {counts}. The last column also has the number of seeds (none: nothing is random). Figures with * are of runs whose results
+Data of our figures: {kinds}. {counts}. The last column also has the number of seeds (none: nothing is random). Figures with * are of runs whose results
 were not kept as a file; all others are filled in from `experiments/results/`.
 """
 SCRIPTS = """## How to run each script
 
-From the root of the checkout, with its environment. `--help` of a script explains its options and the data that it needs. A trial (`--smoke`) runs the whole program on a few pixels for a few
-steps, and its figures mean nothing. SAMPLES is a folder with samples of the datasets, in folders of the names that the scripts state; trials without it run on synthetic data. The times are user and system seconds of one thread
-({processor}), measured by `scripts/smoke_times.py`; "not timed" means that no time is stored. No times of whole runs are stored: they depend on the data, and
-each training prints its own when it begins.
+From the root of the checkout, with its environment; `--help` of a script explains its options and data. The second command is a trial: `--smoke` runs the whole
+program on a few pixels for a few steps, and its figures mean nothing. SAMPLES is a folder with samples of the datasets, in folders of the names that the scripts state; trials
+without it run on synthetic data. The time is user and system seconds of one thread ({processor}), measured by `scripts/smoke_times.py`; "not timed" means that no time is
+stored. Times of whole runs are not stored: each training prints its own when it begins.
 
 """
 SMOKE_ALONE = '"Not measured in this state" ({smoke} of them) says that the script was tried as `--smoke` alone.\n'
@@ -157,17 +157,15 @@ def script_table(lineage: Mapping[str, Any]) -> str:
     """Return the section that states how each script is called, and how long a trial of it takes."""
     times = smoke_times()
     trials = set(smoked())
-    lines = ["| command | trial on SAMPLES | processor time of the trial |", "|---|---|---|"]
+    parts = []
     for script in scripts_of(lineage):
-        command = usage_of(script).replace("|", "/")
-        trial = f"`python {shlex.join(smoke_words(script, 'SAMPLES', 'OUT'))}`" if script in trials else "–"
-        row = [
-            f'<a id="{anchor_of(script)}"></a>`{command}`',
-            trial,
-            duration(times["seconds"].get(script)) if script in trials else "not timed",
-        ]
-        lines.append(f"| {' | '.join(row)} |")
-    return SCRIPTS.format(processor=times["processor"]) + "\n".join(lines)
+        lines, time = [usage_of(script)], ""
+        if script in trials:
+            lines.append(f"python {shlex.join(smoke_words(script, 'SAMPLES', 'OUT'))}")
+            time = f", trial: {duration(times['seconds'].get(script))}"
+        commands = "\n".join(lines)
+        parts.append(f'<a id="{anchor_of(script)}"></a>`{script}`{time}\n\n```sh\n{commands}\n```\n')
+    return SCRIPTS.format(processor=times["processor"]) + "\n".join(parts).rstrip("\n")
 
 
 def ours_cell(system: Mapping[str, Any]) -> str:
@@ -189,9 +187,9 @@ def page(lineage: Mapping[str, Any]) -> str:
     """The whole page in Markdown."""
     systems = [system for family in lineage["families"] for system in family["systems"]]
     count = Counter(system["kind"] for system in systems)
-    told = ", ".join(f"{count[kind]} of {len(systems)} systems {kind}" for kind in KINDS)
+    told = f"Of {len(systems)} systems: " + ", ".join(f"{count[kind]} {kind}" for kind in KINDS)
     kinds, smoke = (
-        "; ".join(f"{kind}: {meaning}" for kind, meaning in KINDS.items()),
+        "; ".join(f"*{kind}* ({meaning})" for kind, meaning in KINDS.items()),
         sum(one["ours"] == NOT_MEASURED for one in systems),
     )
     parts = [HEAD.format(kinds=kinds, counts=told) + (SMOKE_ALONE.format(smoke=smoke) if smoke else "")]
