@@ -50,7 +50,7 @@ Layer.open(folder / "change" / "change.tif").plot(axes[1]).set_title("change (SY
 plt.show()
 
 # %% [markdown]
-# The page `report.html` beside it shows both images in linked panels or under a line that moves, with the polygons and their list. At this resolution a method
+# The page `report.html` next to it shows both images in linked panels or under a line that moves, with the polygons and their list. At this resolution a method
 # without training finds whatever looks different: shadows, cars and light count, too.
 #
 # ## What should have been found
@@ -113,4 +113,4 @@ plt.show()
 # %% [markdown]
 # `map_change(..., ChangeOptions(model=str(run)))`, or `deepnets4eo change ... --model RUN`, makes the same products with the network:
 # labels, scores, polygons and the page. With label rasters of land cover at both dates (`--set cover_pre`, `--set cover_post`) each polygon
-# also says from what to what.
+# also gives both classes.

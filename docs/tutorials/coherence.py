@@ -89,4 +89,4 @@ houses.groupby(fallen.map({True: "fallen", False: "standing"}))["drop"].describe
 # %% [markdown]
 # With files this is `deepnets4eo layers coherence pre2.slc pre.slc post.slc --out drop.tif`, and then
 # `deepnets4eo damage pre.tif post.tif houses.gpkg --evidence coherence_drop=drop.tif --out out`. The card of this evidence was fitted on
-# such made-up speckle, and the damage map says so; no real pair confirms it. See [layers coherence](../howto/verbs/layers.md#layers-coherence).
+# such synthetic speckle, and the damage map states it; no real pair confirms it. See [layers coherence](../howto/verbs/layers.md#layers-coherence).

@@ -37,7 +37,7 @@ def write(name, values, grid, bands):
 # ## Radar
 #
 # Calm water sends the pulse away and is dark: −22 dB in VV and −29 dB in VH here, land −9 and −16 dB. Speckle of 4.4 looks lies over
-# both. A river was there before; the fields beside it are flooded.
+# both. A river was there before; the fields next to it are flooded.
 
 # %%
 river, fields = np.zeros((2, 512, 512), bool)

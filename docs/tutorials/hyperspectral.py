@@ -80,7 +80,7 @@ for name, rules in (("all pixels", Protocol()), ("withheld", Protocol(withheld=W
 # %% [markdown]
 # ## The report
 #
-# One page, `report.html`, that works offline; its figures lie beside it. The map, and where was learnt:
+# One page, `report.html`, that works offline; its figures are next to it. The map, and where was learnt:
 
 # %%
 page = report(run, folder / "report")

@@ -39,7 +39,7 @@ display(legend)
 
 # %% [markdown]
 # Labels are drawn in these colours, with a key of the classes in the picture. A raster that `predict` wrote contains its legend;
-# for others, give it. A scene draws its layers beside each other.
+# for others, give it. A scene draws its layers side by side.
 
 # %%
 scene = Scene.open(image=folder / "pre.tif", labels=folder / "labels.tif")

@@ -60,7 +60,7 @@ for number in (1, 2):
     write_las(aerial_scan(City(seed=number, size_px=200, gsd_m=0.4).pre), folder / "train" / f"city-{number}.las")
 
 # %% [markdown]
-# `deepnets4eo check pre.las` on the command line says what a file is, and what is wrong with it:
+# `deepnets4eo check pre.las` on the command line describes a file, and what is wrong with it:
 
 # %%
 found = inspect(str(pre))

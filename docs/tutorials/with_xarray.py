@@ -39,7 +39,7 @@ print("classes seen in one block:", sorted(set(part.values.ravel().tolist())), "
 # %% [markdown]
 # ## What changed
 #
-# The later image is registered to the earlier one first; what limits the map stands in its attributes.
+# The later image is registered to the earlier one first; its attributes contain what limits the map.
 
 # %%
 found = before.eo.change(after, ChangeOptions(min_area_m2=20))
