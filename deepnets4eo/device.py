@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.lazy import check_extra, name_missing_extra
+from deepnets4eo.lazy import check_extra, is_installed, name_missing_extra
 from deepnets4eo.processor import fastest_precision
 from deepnets4eo.system import cores
 
@@ -116,8 +116,9 @@ def _choose_hardware(device: str, precision: str, threads: int | None) -> Comput
         raise InputError(
             f"precision {precision!r} is unknown. Choose auto, {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}."
         )
-    if precision == "float32" and (device == "cpu" or (device == "auto" and not _may_have_gpu())):
-        return Compute("cpu", precision, threads or _usual_threads())  # PyTorch takes two seconds to load
+    if precision in ("auto", "float32") and (device == "cpu" or (device == "auto" and not _may_have_gpu())):
+        usual = _fastest_on_cpu() if precision == "auto" else precision
+        return Compute("cpu", usual, threads or _usual_threads())  # PyTorch takes two seconds to load
     try:
         import torch
     except ModuleNotFoundError:
@@ -262,11 +263,15 @@ def _usual_threads() -> int:
     return min(cores(), int(limit)) if limit.isdecimal() and int(limit) > 0 else cores()
 
 
+def _fastest_on_cpu() -> str:
+    return fastest_precision() if is_installed("torch") else "float32"
+
+
 def _fastest_precision(device: str) -> str:
     import torch
 
     if torch.device(device).type == "cpu":
-        return fastest_precision()
+        return _fastest_on_cpu()
     capability = torch.cuda.get_device_capability(device)
     if capability >= (8, 0):  # Ampere and later; before, bfloat16 is emulated
         return "bfloat16"

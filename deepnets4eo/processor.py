@@ -17,6 +17,7 @@ from pathlib import Path
 
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import read_json, write_json
+from deepnets4eo.lazy import is_installed
 from deepnets4eo.version import __version__
 
 PRECISIONS = ("float32", "bfloat16")
@@ -84,7 +85,8 @@ def _identity() -> str:
     """Return the processor model, a hash of its flags and the versions of toolbox and PyTorch, which is not loaded for it."""
     model, flags = processor_model()
     short = hashlib.sha256(flags.encode()).hexdigest()[:8]
-    return f"{model}, flags {short}, deepnets4eo {__version__}, torch {importlib.metadata.version('torch')}"
+    torch = importlib.metadata.version("torch") if is_installed("torch") else "none"
+    return f"{model}, flags {short}, deepnets4eo {__version__}, torch {torch}"
 
 
 def processor_model() -> tuple[str, str]:

@@ -4,8 +4,9 @@ Usage: python experiments/int8_weights.py MODEL --out FILE [--pairs 14]
 
 MODEL is the folder of a run whose network is the damage network or the light U-Net, e.g. models/damage-network. Its weights
 become a graph of 8-bit integers (static quantisation, QDQ, one scale per channel of weights, smallest and largest values of
-activations); the first and the last convolution stay in float32. The scales of activations are measured on SYNTHETIC pairs:
-places of the miniature world in turn, and 4 suburbs of the miniature city, of seed 77. If FILE is
+activations); the first and the last convolution stay in float32. The scales of activations are measured on SYNTHETIC images of
+seed 77. A network for pairs sees places of the miniature world in turn, and 4 suburbs of the miniature city; a network for one image
+sees windows of the world as in its training, every second one with heights if the network takes heights. If FILE is
 MODEL/weights.int8.onnx, the card of the run seals it.
 """
 
@@ -27,7 +28,10 @@ import torch
 import torch.nn.functional as F
 from script import plain_errors
 from torch import Tensor, nn
+from world.cover_network import WorldSection
+from world.cover_training import training_pairs
 from world.damage_pairs import city_pairs, places_in_turn
+from world.windows import WindowCutter
 
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.damage.network import DamageNet
@@ -37,6 +41,7 @@ from deepnets4eo.segmenters.int8_network import FACTS, INPUT, OUTPUT, InputFacts
 
 SEED, SIDE_PX = 77, 512  # of the pairs
 CITIES = 4  # of the pairs
+COLOURS = 3  # bands of an image
 OPSET = 17
 QUANTISED = ("Conv", "Concat", "Resize", "MaxPool", "Add")  # operations that take and return integers
 WORLD = Path(__file__).with_name("world")
@@ -88,13 +93,28 @@ def plain_graph(network: nn.Module) -> tuple[nn.Module, InputFacts]:
 
 def calibration_images(segmenter: NetworkSegmenter, facts: InputFacts, pairs: int) -> Iterator[FloatImage]:
     """Yield images (C, h, w) as the graph takes them, of SYNTHETIC pairs."""
+    images = training_windows(segmenter, pairs) if facts.dates == 1 else image_pairs(segmenter, pairs)
+    for image in images:
+        yield facts.prepare(image[None])[0]
+
+
+def training_windows(segmenter: NetworkSegmenter, count: int) -> Iterator[FloatImage]:
+    """Yield windows (C, h, w) of one date, standardised; every second window has heights if the network takes heights."""
+    heights = segmenter.inputs.in_channels > COLOURS
+    make_pair = training_pairs(WorldSection(heights=heights))
+    for number in range(count):
+        cut = WindowCutter(SIDE_PX, heights_share=number % 2 if heights else None)
+        yield cut(make_pair(SEED + number), np.random.default_rng([SEED, number]))["image"]
+
+
+def image_pairs(segmenter: NetworkSegmenter, pairs: int) -> Iterator[FloatImage]:
+    """Yield pairs (2 C, h, w), standardised."""
     styles, hazards = (sorted(path.stem for path in (WORLD / kind).glob("*.yaml")) for kind in ("styles", "hazards"))
     world = places_in_turn(SEED, pairs - CITIES, SIDE_PX, styles, hazards)
     for pair in (*world, *islice(city_pairs((SEED,), SIDE_PX), CITIES)):
-        images = [np.asarray(image, np.float32)[:3] for image in (pair.pre, pair.post)][-facts.dates :]
+        images = [np.asarray(image, np.float32)[:COLOURS] for image in (pair.pre, pair.post)]
         sample = dict(zip(segmenter.inputs.names, images, strict=True))
-        prepared = segmenter.inputs.prepare(sample | {"valid": np.ones(images[0].shape[1:], bool)})
-        yield facts.prepare(prepared[None])[0]
+        yield segmenter.inputs.prepare(sample | {"valid": np.ones(images[0].shape[1:], bool)})
 
 
 def quantise(segmenter: NetworkSegmenter, out: Path, pairs: int) -> None:
@@ -146,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="folder of the run")
     parser.add_argument("--out", required=True, type=Path, help="the file, e.g. MODEL/weights.int8.onnx")
-    parser.add_argument("--pairs", type=int, default=14, help="SYNTHETIC pairs that are measured")
+    parser.add_argument("--pairs", type=int, default=14, help="SYNTHETIC pairs or windows that are measured")
     options = parser.parse_args(arguments)
     run = load_run(options.model)
     if not isinstance(run.segmenter, NetworkSegmenter):

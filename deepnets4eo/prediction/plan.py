@@ -84,8 +84,13 @@ def _tiling(segmenter: Segmenter, options: PredictOptions, shape: tuple[int, int
 
 
 def _other_sides(segmenter: Segmenter, tiling: Tiling) -> Sequence[int]:
-    """Sides of tiles that do as well as the run's: half the core for any size, up to a quarter off for networks; small tiles stay."""
+    """Sides of tiles that do as well as the run's: half the core for any size, small tiles stay; for networks up to a quarter off, and down
+    to half if whole scenes are scaled instead of their tiles."""
     half_px = tiling.core_px // 2
     if getattr(segmenter, "any_tile", False) and not tiling.blends:
         return [half_px + 2 * tiling.halo_px] if half_px >= SMALLEST_SIDE_PX else []
-    return tiling.similar_sides if isinstance(segmenter, NetworkSegmenter) and tiling.blending != UNIFORM else []
+    if tiling.blending == UNIFORM:
+        return []
+    if window_scalers(segmenter):
+        return tiling.half_sides
+    return tiling.similar_sides if isinstance(segmenter, NetworkSegmenter) else []

@@ -22,8 +22,8 @@ from deepnets4eo.arrays import Batch, FloatImage
 from deepnets4eo.device import choose
 from deepnets4eo.errors import RunError
 from deepnets4eo.files import sha256
+from deepnets4eo.lazy import is_installed
 from deepnets4eo.processor import kept_measurement
-from deepnets4eo.system import cores
 
 if TYPE_CHECKING:
     from torch import nn
@@ -77,13 +77,31 @@ class InputFacts:
 class Int8Network:
     """The graph of a run's `weights.int8.onnx`; like the first layer of its network, it leaves images that are `scaled_beforehand`.
 
-    file : the graph; module : the network whose weights became it
+    file : the graph; build : returns the network whose weights became it
     """
 
-    scaled_beforehand = False
+    def __init__(self, file: Path, build: Callable[[], nn.Module] | None = None) -> None:
+        self.file, self._build, self._scaled_beforehand = file, build, False
 
-    def __init__(self, file: Path, module: nn.Module | None = None) -> None:
-        self.file, self.module = file, module
+    @cached_property
+    def module(self) -> nn.Module:
+        """Return the network whose weights became the graph; reads it, with PyTorch. Errors: RunError."""
+        if self._build is None:
+            raise RunError(f"{self.file} has no network next to it. Copy the run again.")
+        module = self._build()
+        _scale(module, beforehand=self._scaled_beforehand)
+        return module
+
+    @property
+    def scaled_beforehand(self) -> bool:
+        """Return whether images are scaled already; setting it reaches the network as well."""
+        return self._scaled_beforehand
+
+    @scaled_beforehand.setter
+    def scaled_beforehand(self, beforehand: bool) -> None:
+        self._scaled_beforehand = beforehand
+        if "module" in vars(self):  # else when it is read
+            _scale(self.module, beforehand=beforehand)
 
     @cached_property
     def facts(self) -> InputFacts:
@@ -98,10 +116,13 @@ class Int8Network:
         """Return how many of the last bands are not scaled."""
         return self.facts.unscaled_bands
 
-    def logits(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
-        """Return logits (N, K, h − 2 margin, w − 2 margin) float32 of prepared images; each image is computed by itself."""
+    def logits(self, batch: Batch, *, margin_px: int = 0, threads: int = 1) -> FloatImage:
+        """Return logits (N, K, h − 2 margin, w − 2 margin) float32 of prepared images; each image is computed by itself.
+
+        PyTorch's number of threads goes before `threads` if PyTorch is loaded.
+        """
         height, width = batch.shape[2:]
-        session = _session(self.file, _threads())
+        session = _session(self.file, _threads(threads))
         images = self.facts.prepare(batch, scaled_beforehand=self.scaled_beforehand)
         inner = (slice(margin_px, height - margin_px), slice(margin_px, width - margin_px))
         return np.stack([session.run([OUTPUT], {INPUT: image[None]})[0][0][(slice(None), *inner)] for image in images])
@@ -110,37 +131,53 @@ class Int8Network:
     def is_faster(self) -> bool:
         """Return whether this processor computes the graph at least 1.25 times as fast as PyTorch the network, with nearly its logits.
 
-        Takes about a second the first time on a processor, then reads the answer from the user's folder of caches.
+        Without PyTorch only the logits count. Takes about a second the first time on a processor, then reads the answer from the
+        user's folder of caches.
         """
         runtime = importlib.metadata.version("onnxruntime")
         key = f"onnxruntime {runtime}, weights {sha256(self.file)[:8]}"
         kept = kept_measurement(FILE, key, ("torch", "int8", "difference"), self._measure)
-        return kept["torch"] >= MIN_GAIN * kept["int8"] and kept["difference"] <= MAX_DIFFERENCE
+        gain = kept["torch"] >= MIN_GAIN * kept["int8"] or not is_installed("torch")
+        return gain and kept["difference"] <= MAX_DIFFERENCE
 
     def _measure(self) -> dict[str, float]:
-        """Return the seconds of processor time on one thread of PyTorch in its faster precision and of the graph, and the difference of logits."""
+        """Return the seconds of processor time on one thread of PyTorch in its faster precision and of the graph, and the difference of logits.
+
+        Without PyTorch the logits are compared with the graph's own in float32, and PyTorch's seconds are 0.
+        """
+        image = _smooth_image(self.facts.channels)
+        if is_installed("torch"):
+            by_torch, expected = self._time_torch(image)
+        else:
+            by_torch, expected = 0.0, _in_float32(self.file, self.facts.prepare(image))
+        by_graph = _fastest(lambda: self._run(image, threads=1))
+        difference = float(np.abs(self._run(image, threads=1) - expected).mean() / expected.std())
+        return {"torch": by_torch, "int8": by_graph, "difference": round(difference, 4)}
+
+    def _time_torch(self, image: FloatImage) -> tuple[float, FloatImage]:
+        """Return the seconds of PyTorch in its faster precision, on one thread, and its logits in float32."""
         import copy
 
         import torch
 
-        if self.module is None:
-            raise RunError(f"{self.file} has no network to be compared with. Copy the run again.")
-        image = _smooth_image(self.facts.channels)
         exact, fast = (
             copy.deepcopy(self.module).to(dtype) for dtype in (torch.float32, getattr(torch, choose("cpu").precision))
         )
+        _scale(exact, beforehand=False)
         pixels = torch.from_numpy(image).to(memory_format=torch.channels_last)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
             with torch.inference_mode():
                 expected = exact(pixels).numpy()
-                by_torch = _fastest(lambda: fast(pixels.to(next(fast.parameters()).dtype)))
-            by_graph = _fastest(lambda: self.logits(image))
-            difference = float(np.abs(self.logits(image) - expected).mean() / expected.std())
+                return _fastest(lambda: fast(pixels.to(next(fast.parameters()).dtype))), expected
         finally:
             torch.set_num_threads(threads)
-        return {"torch": by_torch, "int8": by_graph, "difference": round(difference, 4)}
+
+    def _run(self, batch: Batch, *, threads: int) -> FloatImage:
+        """Return the logits of a batch that is not scaled."""
+        images = self.facts.prepare(batch)
+        return np.concatenate([_session(self.file, threads).run([OUTPUT], {INPUT: image[None]})[0] for image in images])
 
 
 def _fastest(work: Callable[[], object]) -> float:
@@ -153,18 +190,33 @@ def _fastest(work: Callable[[], object]) -> float:
     return round(min(seconds[1:]), 6)
 
 
-def _threads() -> int:
-    """Return the threads that PyTorch uses, if it is loaded; else one per core that the process may use."""
+def _scale(module: nn.Module, *, beforehand: bool) -> None:
+    """Tell the layers that scale windows whether images are scaled already."""
+    for layer in module.modules():
+        if hasattr(layer, "scaled_beforehand"):
+            layer.scaled_beforehand = beforehand
+
+
+def _threads(chosen: int) -> int:
+    """Return the threads that PyTorch uses, if it is loaded; else the chosen number."""
     torch = sys.modules.get("torch")
-    return cores() if torch is None else int(torch.get_num_threads())
+    return chosen if torch is None else int(torch.get_num_threads())
+
+
+def _in_float32(file: Path, image: FloatImage) -> FloatImage:
+    """Return the logits of a graph whose integers are computed as floating-point numbers, as no optimisation joins its operations."""
+    logits: FloatImage = _session(file, 1, exact=True).run([OUTPUT], {INPUT: image})[0]
+    return logits
 
 
 @lru_cache(maxsize=8)
-def _session(file: Path, threads: int) -> Any:
-    """Return the session of a graph. Errors: RunError if ONNX Runtime does not read it."""
+def _session(file: Path, threads: int, *, exact: bool = False) -> Any:
+    """Return the session of a graph; `exact` computes no integers. Errors: RunError if ONNX Runtime does not read it."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
+    if exact:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads that wait take no processor time
     try:

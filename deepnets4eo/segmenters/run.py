@@ -24,7 +24,6 @@ from deepnets4eo.plugins import load_plugin, plugins_of
 from deepnets4eo.segmenters.checksums import ENCODER, RunFolder, open_sealed, seal, write_recipe
 from deepnets4eo.segmenters.history import FIGURE_IN, plot_curves, read_log
 from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.int8_network import Int8Network
 from deepnets4eo.segmenters.networks import own_network
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.tiling import Tiling
@@ -175,7 +174,9 @@ def _restore(folder: Path) -> Run:
         legend = Legend.from_dict(read_yaml(files.legend))
         tiling = Tiling.from_dict(card["tiling"])
         recipe = read_yaml(files.recipe) or {}
-        segmenter = kind.restore(folder, card["segmenter"], InputSpec.from_dict(card["inputs"]), legend, tiling)
+        has_int8 = kind is NetworkSegmenter and files.int8_weights.name in card["files"]
+        restore = NetworkSegmenter.with_int8 if has_int8 else kind.restore
+        segmenter = restore(folder, card["segmenter"], InputSpec.from_dict(card["inputs"]), legend, tiling)
     except RunError:
         raise
     except UNFIT as error:
@@ -183,8 +184,6 @@ def _restore(folder: Path) -> Run:
             f"{folder} cannot be rebuilt: {error if isinstance(error, InputError) else f'{error!r}.'} Train the run again, or "
             "use it with the version that wrote it."
         ) from error
-    if isinstance(segmenter, NetworkSegmenter) and files.int8_weights.name in card["files"]:
-        segmenter.int8 = Int8Network(files.int8_weights, segmenter.module)
     if not isinstance(recipe, dict):
         raise RunError(
             f"{files.recipe} holds a {type(recipe).__name__}, expected the sections of a recipe. Copy the run again."

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from deepnets4eo.segmenters.int8_network import Int8Network
     from deepnets4eo.segmenters.openvino_runtime import CompiledNetwork
+    from deepnets4eo.segmenters.transfers import Transfers
 
 
 STORED = ("float32", "float16")  # precisions of that file
@@ -107,7 +108,8 @@ class ProbabilitySegmenter:
 class NetworkSegmenter:
     """A torch network on all layers of `inputs`, concatenated; `network`: arguments of `create_model`, `module`: it, if built.
 
-    Weights are written as `stored`, "float32" or "float16". InputError where the mapping contradicts inputs or legend.
+    Weights are written as `stored`, "float32" or "float16". With `int8` weights the module is built when PyTorch first computes it.
+    InputError where the mapping contradicts inputs or legend.
     """
 
     kind = "network"
@@ -121,6 +123,7 @@ class NetworkSegmenter:
         tiling: Tiling | None = None,
         module: nn.Module | None = None,
         stored: str = "float32",
+        int8: Int8Network | None = None,
     ) -> None:
         if stored not in STORED:
             raise InputError(f"weights are to be stored as {stored!r}; expected {' or '.join(STORED)}.")
@@ -133,11 +136,26 @@ class NetworkSegmenter:
                 f"the network has {wrong}, but inputs and legend {legend.name!r} need {described}. Make them agree."
             )
         self.inputs, self.legend = inputs, legend
-        self.module = (create_from_spec(self.network) if module is None else module).eval()
-        self.tiling = with_context(tiling, self.module)
+        built = module if module is not None or int8 is not None else create_from_spec(self.network)
+        self._module = None if built is None else built.eval()
+        self.tiling = with_context(tiling, self._module)
         self.compiled: CompiledNetwork | None = None
-        self.int8: Int8Network | None = None
+        self.int8 = int8
         self.to(Compute())
+
+    @property
+    def module(self) -> nn.Module:
+        """Return the network. A run with int8 weights reads it here; another module that is set has none."""
+        if self._module is None and self.int8 is not None:
+            self._module = self.int8.module.eval()
+            self._move_module()
+        if self._module is None:
+            raise RunError("the segmenter has no network. Load the run again.")
+        return self._module
+
+    @module.setter
+    def module(self, module: nn.Module) -> None:
+        self._module, self.int8 = module, None
 
     @property
     def halo_px(self) -> int:
@@ -147,13 +165,13 @@ class NetworkSegmenter:
     @property
     def compiles(self) -> bool:
         """Return whether runtimes other than PyTorch can compute the segmenter."""
-        return not isinstance(self.module, PatchModule)
+        return self.int8 is not None or not isinstance(self.module, PatchModule)
 
     def predict_raw(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Logits, (N, K, h, w) float32."""
         int8 = self.int8
-        if int8 is not None and self._uses(int8) and batch.shape[1] == int8.facts.channels:
-            return int8.logits(batch, margin_px=margin_px)
+        if int8 is not None and self.compute.by_int8 and batch.shape[1] == int8.facts.channels:
+            return int8.logits(batch, margin_px=margin_px, threads=self.compute.threads)
         return np.asarray(self.device_scores(batch, margin_px=margin_px).cpu().numpy())
 
     def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
@@ -163,11 +181,11 @@ class NetworkSegmenter:
 
     def predict_classes(self, batch: Batch, *, margin_px: int = 0) -> ByteImage:
         """Predict class indices of the best logits, (N, h, w) uint8; on the device if that is faster."""
-        import torch
-
         count = self.legend.num_classes
         if self.compute.device == "cpu":  # torch's argmax takes up to ten times as long
             return np.stack([best_class(image[:count]) for image in self.predict_raw(batch, margin_px=margin_px)])
+        import torch
+
         logits = self._logits(batch, margin_px)[:, :count]
         return np.asarray(logits.argmax(dim=1).to(torch.uint8).cpu().numpy())
 
@@ -177,22 +195,36 @@ class NetworkSegmenter:
 
     def to(self, compute: Compute) -> None:
         """Move to a device, precision and runtime; float32 after bfloat16 does not restore lost digits. A runtime keeps the weights of now."""
+        self.send_batches_to(compute)
+        if self._module is not None:
+            self._move_module()
+
+    def _move_module(self) -> None:
+        """Move the network to the chosen device, precision and runtime."""
         import torch
 
-        self.module.to(device=compute.device, dtype=getattr(torch, compute.precision))
-        if not isinstance(self.module, PatchModule):  # these lay out their own maps
-            self.module.to(memory_format=torch.channels_last)
-        self.send_batches_to(compute)
+        module, compute = self.module, self.compute
+        module.to(device=compute.device, dtype=getattr(torch, compute.precision))
+        if not isinstance(module, PatchModule):  # these lay out their own maps
+            module.to(memory_format=torch.channels_last)
         if compute.by_openvino and self.compiles:
             from deepnets4eo.segmenters.openvino_runtime import CompiledNetwork
 
-            self.compiled = CompiledNetwork(self.module)
+            self.compiled = CompiledNetwork(module)
 
     def send_batches_to(self, compute: Compute) -> None:
         """Upload batches to a device; the caller itself moves the network there, as the training loop does."""
-        from deepnets4eo.segmenters.transfers import Transfers
+        self.compute, self.compiled = compute, None
+        self._transfers: Transfers | None = None
 
-        self.compute, self.transfers, self.compiled = compute, Transfers(compute.device), None
+    @property
+    def transfers(self) -> Transfers:
+        """Return the copies between the host and the chosen device."""
+        if self._transfers is None:
+            from deepnets4eo.segmenters.transfers import Transfers
+
+            self._transfers = Transfers(self.compute.device)
+        return self._transfers
 
     def describe(self) -> dict[str, Any]:
         """Return plain values that let `restore` rebuild the segmenter."""
@@ -236,9 +268,18 @@ class NetworkSegmenter:
             raise RunError(f"{path} does not belong to the network {segmenter.network}: {error}") from error
         return segmenter
 
-    def _uses(self, int8: Int8Network) -> bool:
-        """Return whether int8 weights are chosen, and of the module as it is now."""
-        return self.compute.by_int8 and int8.module is self.module
+    @classmethod
+    def with_int8(
+        cls, folder: Path, description: Mapping[str, Any], inputs: InputSpec, legend: Legend, tiling: Tiling
+    ) -> NetworkSegmenter:
+        """Restore the segmenter of a sealed run with int8 weights. PyTorch and the other weights are loaded if they are first needed."""
+        from deepnets4eo.segmenters.int8_network import Int8Network
+
+        def build() -> nn.Module:
+            return cls.restore(folder, description, inputs, legend, tiling).module
+
+        int8, stored = Int8Network(RunFolder(folder).int8_weights, build), description.get("stored", "float32")
+        return cls(description["network"], inputs, legend, tiling=tiling, stored=stored, int8=int8)
 
     def _logits(self, batch: Batch, margin_px: int) -> Tensor:
         import torch

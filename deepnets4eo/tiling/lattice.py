@@ -116,6 +116,16 @@ class Tiling:
         reach_px = self.tile_px // 4 // SIDE_STEP_PX * SIDE_STEP_PX
         return range(self.tile_px - reach_px, self.tile_px + reach_px + 1, SIDE_STEP_PX)
 
+    @property
+    def half_sides(self) -> range:
+        """Return `similar_sides` and smaller sides, down to half of the tile; empty for small tiles.
+
+        >>> Tiling(768, 32).half_sides
+        range(384, 961, 32)
+        """
+        similar, half_px = self.similar_sides, self.tile_px // 2
+        return range(half_px - half_px % SIDE_STEP_PX, similar.stop, SIDE_STEP_PX) if similar else similar
+
     def geometry(self) -> str:
         """In words for who uses the network elsewhere: how prediction cuts a scene into tiles, mirrors it and joins the results."""
         last = " The last core of an axis ends at the scene's end." if self.blending == UNIFORM else ""
