@@ -130,9 +130,9 @@ class WaterMapper(ProbabilitySegmenter):
         return cls(inputs, dates, options, tiling=_tiling(_side_px(scene.shape), dates), network=network)
 
     @property
-    def int8(self) -> Int8Network | None:
-        """Return the int8 weights of the network, if there are any."""
-        return None if self.network is None else self.network.run.segmenter.int8
+    def int8(self) -> Any:
+        """Return the int8 weights of the network; None without them."""
+        return None if self.network is None else self.network.int8
 
     @property
     def before(self) -> list[str]:

@@ -3,7 +3,8 @@
 Takes red, green and blue of one date, stretched to 8 bits, and the brightness of the whole scene. Returns the
 probability of water.
 
-Without PyTorch or the weights, `open_water_network` returns None, and water is found by its surfaces only.
+Without the weights, or without PyTorch on a processor that does not compute int8 weights well, `open_water_network` returns None, and
+water is found by its surfaces only.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from deepnets4eo.arrays import FloatImage, Mask
-from deepnets4eo.errors import RunError
+from deepnets4eo.errors import MissingExtraError, RunError
 from deepnets4eo.floods.optical import mirror_unseen
 from deepnets4eo.lazy import is_installed
 from deepnets4eo.segmenters import AnySize, InputSpec, LayerInput, Run, RunFolder, load_run, shipped_run, window_scalers
@@ -71,6 +72,11 @@ class WaterNetwork:
         for layer in window_scalers(run.segmenter):
             layer.scaled_beforehand = True
 
+    @property
+    def int8(self) -> Any:
+        """Return the run's int8 weights; None without them."""
+        return getattr(self.run.segmenter, "int8", None)
+
     def probability(self, image: FloatImage, valid: Mask, tone: SceneTone) -> FloatImage:
         """Return the probability of water.
 
@@ -96,9 +102,15 @@ def shipped_folder() -> Path | None:
 
 
 def open_water_network() -> WaterNetwork | None:
-    """Return the network that comes with the toolbox; None if the network or PyTorch is missing."""
+    """Return the network that comes with the toolbox; None without its weights, or if nothing installed can compute the network."""
     folder = shipped_folder()
-    return None if folder is None or not is_installed("torch") else _open(folder)
+    if folder is None:
+        return None
+    try:
+        network = _open(folder)
+    except MissingExtraError:
+        return None
+    return network if is_installed("torch") or (network.int8 and network.int8.is_faster) else None
 
 
 @lru_cache(maxsize=1)

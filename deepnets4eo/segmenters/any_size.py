@@ -66,11 +66,7 @@ def window_scalers(segmenter: Segmenter) -> list[WindowScaler]:
         layers = [window_scalers(member) for member in members]
         kinds = {of_member[0].unscaled_bands if of_member else None for of_member in layers}
         return [layer for of_member in layers for layer in of_member] if len(kinds) == 1 and None not in kinds else []
-    int8: WindowScaler | None = getattr(segmenter, "int8", None)
-    if int8 is not None:  # reaches the layers of its network, which may not be read yet
-        return [int8]
-    module = getattr(segmenter, "module", None)
-    return [] if module is None else [layer for layer in module.modules() if hasattr(layer, "scaled_beforehand")]
+    return list(getattr(segmenter, "scaling_layers", ()))
 
 
 @contextmanager

@@ -28,7 +28,12 @@ from deepnets4eo.processor import kept_measurement
 if TYPE_CHECKING:
     from torch import nn
 
-INPUT, OUTPUT, FACTS = "image", "logits", "deepnets4eo"  # of a graph: names, and the entry of its metadata
+INPUT, OUTPUT, LAST_OUTPUT, FACTS = (
+    "image",
+    "logits",
+    "last_logits",
+    "deepnets4eo",
+)  # of a graph: names, and the entry of its metadata
 STRIDE_PX = 32  # multiple of the sides of a graph's images
 FILE = "int8.json"  # of the caches: measurements
 MIN_GAIN = 1.25  # of the whole network; int8 has fewer digits
@@ -47,6 +52,7 @@ class InputFacts:
     channels : bands of all dates together
     dates : images of one place, which are scaled one by one
     unscaled_bands : last bands of a date that are not scaled
+    last_alone : whether the graph has logits of the last date without the others
     min_spread : added to the spread that the others are divided by
     """
 
@@ -54,6 +60,20 @@ class InputFacts:
     dates: int = 1
     unscaled_bands: int = 0
     min_spread: float = 0.0
+    last_alone: bool = False
+
+    @property
+    def bands(self) -> int:
+        """Return the bands of a date."""
+        return self.channels // self.dates
+
+    def by_date(self, image: FloatImage) -> FloatImage:
+        """Return the dates (D, C, h, w) of an image (D C, h, w)."""
+        return image.reshape(-1, self.bands, *image.shape[1:])
+
+    def fit(self, bands: int) -> bool:
+        """Return whether the graph computes images of so many bands: of all dates, or of the last."""
+        return bands == self.channels or (self.last_alone and bands == self.bands)
 
     def to_dict(self) -> dict[str, float]:
         """Return plain values for the metadata of a graph."""
@@ -65,9 +85,8 @@ class InputFacts:
         image = np.pad(batch, ((0, 0), (0, 0), (0, below), (0, right)), mode="edge").astype(np.float32, copy=False)
         if scaled_beforehand:
             return image
-        bands = self.channels // self.dates
-        for first in range(0, self.channels, bands):
-            scaled = image[:, first : first + bands - self.unscaled_bands]
+        for first in range(0, image.shape[1], self.bands):
+            scaled = image[:, first : first + self.bands - self.unscaled_bands]
             centred = scaled - scaled.mean(axis=(2, 3), keepdims=True)
             spread = np.sqrt(np.square(centred).mean(axis=(1, 2, 3), keepdims=True))
             scaled[...] = centred / (spread + np.float32(self.min_spread))
@@ -125,7 +144,13 @@ class Int8Network:
         session = _session(self.file, _threads(threads))
         images = self.facts.prepare(batch, scaled_beforehand=self.scaled_beforehand)
         inner = (slice(margin_px, height - margin_px), slice(margin_px, width - margin_px))
-        return np.stack([session.run([OUTPUT], {INPUT: image[None]})[0][0][(slice(None), *inner)] for image in images])
+        return np.stack([self._compute(session, image)[(slice(None), *inner)] for image in images])
+
+    def _compute(self, session: Any, image: FloatImage) -> FloatImage:
+        """Return the logits (K, h, w) of one image of all dates, or of the last."""
+        output = OUTPUT if len(image) == self.facts.channels else LAST_OUTPUT
+        logits: FloatImage = session.run([output], {INPUT: self.facts.by_date(image)})[0][0]
+        return logits
 
     @property
     def is_faster(self) -> bool:
@@ -149,9 +174,9 @@ class Int8Network:
         if is_installed("torch"):
             by_torch, expected = self._time_torch(image)
         else:
-            by_torch, expected = 0.0, _in_float32(self.file, self.facts.prepare(image))
-        by_graph = _fastest(lambda: self._run(image, threads=1))
-        difference = float(np.abs(self._run(image, threads=1) - expected).mean() / expected.std())
+            by_torch, expected = 0.0, self._run(image, exact=True)
+        by_graph = _fastest(lambda: self._run(image))
+        difference = float(np.abs(self._run(image) - expected).mean() / expected.std())
         return {"torch": by_torch, "int8": by_graph, "difference": round(difference, 4)}
 
     def _time_torch(self, image: FloatImage) -> tuple[float, FloatImage]:
@@ -169,15 +194,14 @@ class Int8Network:
         torch.set_num_threads(1)
         try:
             with torch.inference_mode():
-                expected = exact(pixels).numpy()
+                expected = exact(pixels).numpy()[0]
                 return _fastest(lambda: fast(pixels.to(next(fast.parameters()).dtype))), expected
         finally:
             torch.set_num_threads(threads)
 
-    def _run(self, batch: Batch, *, threads: int) -> FloatImage:
-        """Return the logits of a batch that is not scaled."""
-        images = self.facts.prepare(batch)
-        return np.concatenate([_session(self.file, threads).run([OUTPUT], {INPUT: image[None]})[0] for image in images])
+    def _run(self, image: FloatImage, *, exact: bool = False) -> FloatImage:
+        """Return the logits (K, h, w) of an image (1, C, h, w) that is not scaled, on one thread."""
+        return self._compute(_session(self.file, 1, exact=exact), self.facts.prepare(image)[0])
 
 
 def _fastest(work: Callable[[], object]) -> float:
@@ -192,7 +216,8 @@ def _fastest(work: Callable[[], object]) -> float:
 
 def _scale(module: nn.Module, *, beforehand: bool) -> None:
     """Tell the layers that scale windows whether images are scaled already."""
-    for layer in module.modules():
+    layers: Any = module.modules()
+    for layer in layers:
         if hasattr(layer, "scaled_beforehand"):
             layer.scaled_beforehand = beforehand
 
@@ -203,15 +228,9 @@ def _threads(chosen: int) -> int:
     return chosen if torch is None else int(torch.get_num_threads())
 
 
-def _in_float32(file: Path, image: FloatImage) -> FloatImage:
-    """Return the logits of a graph whose integers are computed as floating-point numbers, as no optimisation joins its operations."""
-    logits: FloatImage = _session(file, 1, exact=True).run([OUTPUT], {INPUT: image})[0]
-    return logits
-
-
 @lru_cache(maxsize=8)
 def _session(file: Path, threads: int, *, exact: bool = False) -> Any:
-    """Return the session of a graph; `exact` computes no integers. Errors: RunError if ONNX Runtime does not read it."""
+    """Return the session of a graph; `exact` computes its integers as floating-point numbers, as no operations are joined. Raises RunError."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -167,10 +167,17 @@ class NetworkSegmenter:
         """Return whether runtimes other than PyTorch can compute the segmenter."""
         return self.int8 is not None or not isinstance(self.module, PatchModule)
 
+    @property
+    def scaling_layers(self) -> list[Any]:
+        """Return the layers that scale windows; int8 weights reach the layers of their network, which may not be read yet."""
+        if self.int8 is not None:
+            return [self.int8]
+        return [layer for layer in self.module.modules() if hasattr(layer, "scaled_beforehand")]
+
     def predict_raw(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Logits, (N, K, h, w) float32."""
         int8 = self.int8
-        if int8 is not None and self.compute.by_int8 and batch.shape[1] == int8.facts.channels:
+        if int8 is not None and self.compute.by_int8 and int8.facts.fit(batch.shape[1]):
             return int8.logits(batch, margin_px=margin_px, threads=self.compute.threads)
         return np.asarray(self.device_scores(batch, margin_px=margin_px).cpu().numpy())
 

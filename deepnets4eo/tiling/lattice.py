@@ -123,8 +123,8 @@ class Tiling:
         >>> Tiling(768, 32).half_sides
         range(384, 961, 32)
         """
-        similar, half_px = self.similar_sides, self.tile_px // 2
-        return range(half_px - half_px % SIDE_STEP_PX, similar.stop, SIDE_STEP_PX) if similar else similar
+        similar, least_px = self.similar_sides, max(self.tile_px // 2, 2 * self.halo_px + SMALLEST_SIDE_PX // 2)
+        return range(least_px - least_px % SIDE_STEP_PX, similar.stop, SIDE_STEP_PX) if similar else similar
 
     def geometry(self) -> str:
         """In words for who uses the network elsewhere: how prediction cuts a scene into tiles, mirrors it and joins the results."""

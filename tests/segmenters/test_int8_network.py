@@ -1,10 +1,14 @@
 """Int8 weights of shipped networks: close to float32, taken only if measured as faster, the same for all of a job."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from affine import Affine
 from refusals import raises_naming
 from small_segmenters import SCENE, deep_network
 
@@ -14,10 +18,13 @@ from deepnets4eo.damage.journal import with_precision
 from deepnets4eo.damage.network import grader
 from deepnets4eo.device import Compute, choose
 from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.grid import Grid, Window
 from deepnets4eo.jobs import Journal
-from deepnets4eo.prediction import PredictOptions
+from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.prediction.plan import make_plan
+from deepnets4eo.rasters import CogWriter, Layer
 from deepnets4eo.segmenters import RunFolder, load_run, window_scalers
+from deepnets4eo.segmenters.any_size import scaled_beforehand
 from deepnets4eo.segmenters.int8_network import MAX_DIFFERENCE, Int8Network
 from deepnets4eo.segmenters.run import save_run
 
@@ -48,31 +55,47 @@ def measured(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("beforehand", [False, True])
-def test_logits_are_nearly_those_of_float32_on_tiles_of_any_size(beforehand):
-    segmenter, pair = load_run(FOLDER).segmenter, smooth_pair()
+@pytest.mark.parametrize("name", ["damage-network", "buildings", "floods/water"])
+def test_logits_are_nearly_those_of_float32_on_tiles_of_any_size(name, beforehand):
+    segmenter = load_run(ShippedModel(name).folder).segmenter
+    pair = smooth_pair()[:, : segmenter.inputs.in_channels]
     for layer in window_scalers(segmenter):
         layer.scaled_beforehand = beforehand
     exact = segmenter.predict_raw(pair, margin_px=8)
     segmenter.to(BY_INT8)
     logits, classes = segmenter.predict_raw(pair, margin_px=8), segmenter.predict_classes(pair, margin_px=8)
-    assert logits.shape == exact.shape == (1, 4, 59, 114)
+    assert logits.shape == exact.shape == (1, segmenter.legend.num_classes, 59, 114)
     assert 0 < np.abs(logits - exact).mean() < MAX_DIFFERENCE * exact.std()
     assert np.array_equal(classes, logits.argmax(axis=1))
     segmenter.to(BY_TORCH)
     assert np.array_equal(segmenter.predict_raw(pair, margin_px=8), exact)
 
 
-def test_one_image_and_other_weights_are_left_to_pytorch():
-    import copy
-
+def test_the_post_image_alone_is_computed_by_the_same_graph():
     segmenter, post = load_run(FOLDER).segmenter, smooth_pair()[:, 3:]
     exact = segmenter.predict_raw(post)
     segmenter.to(BY_INT8)
-    assert np.array_equal(segmenter.predict_raw(post), exact)
+    logits = segmenter.predict_raw(post)
+    assert logits.shape == exact.shape
+    assert 0 < np.abs(logits - exact).mean() < MAX_DIFFERENCE * exact.std()
+
+
+def test_other_weights_are_left_to_pytorch():
+    import copy
+
+    segmenter = load_run(FOLDER).segmenter
+    segmenter.to(BY_INT8)
     segmenter.module = copy.deepcopy(segmenter.module)
     for weight in segmenter.module.parameters():
         weight.data.zero_()
     assert np.ptp(segmenter.predict_raw(smooth_pair()), axis=(2, 3)).max() == 0
+
+
+def test_without_pytorch_logits_are_compared_with_the_graph_in_float32(monkeypatch):
+    monkeypatch.setattr("deepnets4eo.segmenters.int8_network.is_installed", lambda _module: False)
+    values = load_run(FOLDER).segmenter.int8._measure()
+    assert values["torch"] == 0
+    assert 0 < values["difference"] < MAX_DIFFERENCE
 
 
 def test_threads_do_not_change_the_bits():
@@ -161,6 +184,43 @@ def test_the_runtime_is_for_processors():
     assert choose("cpu", "float32", runtime="onnx-int8").arithmetic == "int8"
     with raises_naming(InputError, "cuda", "onnx-int8"):
         choose("cuda", runtime="onnx-int8")
+
+
+def test_the_network_is_read_when_pytorch_computes_it_and_scales_as_chosen_before():
+    run = load_run(FOLDER)
+    assert run.segmenter.int8.file == RunFolder(FOLDER).int8_weights
+    with scaled_beforehand(window_scalers(run.segmenter)):
+        scaled = run.segmenter.predict_raw(smooth_pair())
+    assert not np.array_equal(scaled, run.segmenter.predict_raw(smooth_pair()))
+    again = load_run(FOLDER).segmenter
+    assert np.array_equal(again.predict_raw(smooth_pair()), run.segmenter.predict_raw(smooth_pair()))
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None
+from deepnets4eo.cli.main import main
+sys.argv = ["deepnets4eo", *sys.argv[1:]]
+main()
+"""
+
+
+def test_predict_labels_without_pytorch_as_int8_does_with_it(tmp_path):
+    folder, scene, without, with_it = (
+        ShippedModel("buildings").folder,
+        *(tmp_path / f"{name}.tif" for name in ("scene", "without", "with")),
+    )
+    bands = (60 * smooth_pair(150, 170)[0, :3] + 110).clip(0, 255).astype(np.uint8)
+    with CogWriter(scene, Grid(bands.shape[1:], Affine(0.5, 0, 5e5, 0, -0.5, 5e6), "EPSG:32633"), count=3) as cog:
+        cog.write(Window(0, 0, *bands.shape[1:]), bands)
+    command = [sys.executable, "-c", WITHOUT_TORCH, "predict", str(folder), str(scene), "--out", str(without)]
+    caches = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "caches")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=caches)
+    assert done.returncode == 0, done.stderr
+    predict(folder, scene, with_it, PredictOptions(device="cpu", runtime="onnx-int8"))
+    labels = Layer.open(without).read()[0]
+    assert len(np.unique(labels)) > 1
+    assert np.array_equal(labels, Layer.open(with_it).read()[0])
 
 
 def test_without_shipped_weights_the_runtime_is_pytorch():
