@@ -3,8 +3,7 @@
 Takes red, green and blue of one date, stretched to 8 bits, and the brightness of the whole scene. Returns the
 probability of water.
 
-Without the weights, or without PyTorch on a processor that does not compute int8 weights well, `open_water_network` returns None, and
-water is found by its surfaces only.
+Without PyTorch or the weights, `open_water_network` returns None, and water is found by its surfaces only.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from deepnets4eo.arrays import FloatImage, Mask
-from deepnets4eo.errors import MissingExtraError, RunError
+from deepnets4eo.errors import RunError
 from deepnets4eo.floods.optical import mirror_unseen
 from deepnets4eo.lazy import is_installed
 from deepnets4eo.segmenters import AnySize, InputSpec, LayerInput, Run, RunFolder, load_run, shipped_run, window_scalers
@@ -102,15 +101,9 @@ def shipped_folder() -> Path | None:
 
 
 def open_water_network() -> WaterNetwork | None:
-    """Return the network that comes with the toolbox; None without its weights, or if nothing installed can compute the network."""
+    """Return the network that comes with the toolbox; None if the network or PyTorch is missing."""
     folder = shipped_folder()
-    if folder is None:
-        return None
-    try:
-        network = _open(folder)
-    except MissingExtraError:
-        return None
-    return network if is_installed("torch") or (network.int8 and network.int8.is_faster) else None
+    return None if folder is None or not is_installed("torch") else _open(folder)
 
 
 @lru_cache(maxsize=1)

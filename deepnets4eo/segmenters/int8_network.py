@@ -215,7 +215,7 @@ def _fastest(work: Callable[[], object]) -> float:
 
 
 def _scale(module: nn.Module, *, beforehand: bool) -> None:
-    """Tell the layers that scale windows whether images are scaled already."""
+    """Set in the layers that scale windows whether images are scaled already."""
     layers: Any = module.modules()
     for layer in layers:
         if hasattr(layer, "scaled_beforehand"):

@@ -31,7 +31,7 @@ from deepnets4eo.damage.network.stretched_images import image_stretches
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.damage.work import TileWork
 from deepnets4eo.damage.working_grid import make_working_grid
-from deepnets4eo.device import INT8, choose
+from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.footprints import FootprintAlignment
 from deepnets4eo.inspection import DARKEST, bright_value, is_grey
@@ -193,7 +193,7 @@ def shipped_folder() -> Path | None:
 def shipped_runtime(device: str) -> str:
     """Return the runtime that this processor computes the shipped network faster with; PyTorch on a GPU, and where the network cannot be used."""
     chosen = choose(device)
-    grader = open_shipped("cpu", runtime=INT8)[0] if chosen.device == "cpu" else None
+    grader = open_shipped(device)[0] if chosen.device == "cpu" else None
     int8 = None if grader is None else getattr(grader.run.segmenter, "int8", None)
     return chosen.with_int8(int8 is not None and int8.is_faster).runtime
 
@@ -207,14 +207,12 @@ def open_shipped(
     folder = shipped_folder()
     if folder is None:
         return None, None
-    compute = choose(device, precision, runtime=runtime)
     try:
-        if not compute.by_int8:
-            check_extra("deep")
+        check_extra("deep")
         grader = NetworkGrader.load(folder, device="cpu", gsd_factor=SHIPPED_GSD_FACTOR)
     except (InputError, RunError) as error:
         return None, not_used(str(error))
-    grader.run.segmenter.to(compute)
+    grader.run.segmenter.to(choose(device, precision, runtime=runtime))
     return grader, None
 
 
