@@ -237,6 +237,7 @@ def _session(file: Path, threads: int, *, exact: bool = False) -> Any:
     if exact:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
+    options.enable_cpu_mem_arena = False  # which keeps the memory of the largest tile for as long as the session lives
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads that wait take no processor time
     try:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
