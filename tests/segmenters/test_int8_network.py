@@ -213,14 +213,17 @@ def test_predict_labels_without_pytorch_as_int8_does_with_it(tmp_path):
     bands = (60 * smooth_pair(150, 170)[0, :3] + 110).clip(0, 255).astype(np.uint8)
     with CogWriter(scene, Grid(bands.shape[1:], Affine(0.5, 0, 5e5, 0, -0.5, 5e6), "EPSG:32633"), count=3) as cog:
         cog.write(Window(0, 0, *bands.shape[1:]), bands)
-    command = [sys.executable, "-c", WITHOUT_TORCH, "predict", str(folder), str(scene), "--out", str(without)]
+    proba, its_proba = (path.with_name(f"{path.stem}_proba.tif") for path in (without, with_it))
+    words = [str(folder), str(scene), "--out", str(without), "--probabilities", str(proba)]
+    command = [sys.executable, "-c", WITHOUT_TORCH, "predict", *words]
     caches = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "caches")}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=caches)
     assert done.returncode == 0, done.stderr
-    predict(folder, scene, with_it, PredictOptions(device="cpu", runtime="onnx-int8"))
-    labels = Layer.open(without).read()[0]
-    assert len(np.unique(labels)) > 1
-    assert np.array_equal(labels, Layer.open(with_it).read()[0])
+    predict(folder, scene, with_it, PredictOptions(device="cpu", runtime="onnx-int8", probabilities=its_proba))
+    probabilities = Layer.open(proba).read()[0]
+    assert len(np.unique(probabilities)) > 9
+    assert np.array_equal(probabilities, Layer.open(its_proba).read()[0])
+    assert np.array_equal(Layer.open(without).read()[0], Layer.open(with_it).read()[0])
 
 
 def test_without_shipped_weights_the_runtime_is_pytorch():
