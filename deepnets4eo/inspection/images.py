@@ -37,6 +37,7 @@ BRIGHT_PERCENTILE, DARKEST = 95, 40  # by day the brightest pixels of real scene
 STEP = 7  # every so many pixels of a window are looked at
 
 MIN_SHARE = 0.005  # of the valid pixels
+SOME = 97  # step of the values that are looked at first, a prime: no period of rows or columns
 MIN_VALUES = 64  # different values of an image; masks and labels have fewer, and their 0 says something
 NEAR, NEAR_STEPS = 0.02, 2  # a pixel is near 0 up to this share of the median, or these steps of whole numbers
 RARE = 0.1  # of the zeros: more pixels near 0 than that, and 0 is a value like others
@@ -212,7 +213,7 @@ def _look_at_band(layer: Layer, index: int, read: Sequence[Pixels]) -> Undeclare
     if all(share < MIN_SHARE for share in shares):  # most bands: what follows sorts all values
         return None
     seen = values[values != 0]
-    if len(np.unique(seen)) < MIN_VALUES:
+    if _is_flat(seen):
         return None
     far = find_outliers(values.astype(layer.dtype if layer.dtype.kind == "f" else np.float64))
     value = 0.0 if far is None or far.nodata is None else far.nodata
@@ -235,13 +236,13 @@ def _in_squares(masks: Sequence[Mask]) -> bool:
 
 
 def _look_for_nodata(layer: Layer) -> Undeclared | None:
-    looked = [_reduced(*layer.as_stored().read(window)) for window in sample_windows(layer.shape)]
-    some, sizes, highest = (np.concatenate(parts) for parts in zip(*looked, strict=True))
-    far = find_outliers(some)
+    read = [valid_pixels(*layer.as_stored().read(window)) for window in sample_windows(layer.shape)]
+    sizes, highest = (np.concatenate(parts) for parts in zip(*map(_sizes, read), strict=True))
+    far = find_outliers(np.concatenate([*map(_some_of, read)])) if any(map(_has_sentinel, read)) else None
     if far is not None and far.nodata is not None:
         return Undeclared(float((highest == far.nodata).mean()), far.nodata)
     whole, seen = layer.dtype.kind in "iu", sizes[sizes > 0]
-    if len(np.unique(seen)) < MIN_VALUES:
+    if _is_flat(seen):
         return None
     decibel = not whole and float(np.median(highest)) < 0
     strength = 10 ** (np.minimum(highest, 0) / 10) if decibel else sizes
@@ -267,16 +268,28 @@ def _solid(layer: Layer, undeclared: Undeclared) -> bool:
     return inside >= every / 2
 
 
-def _reduced(data: NDArray[Any], valid: Mask) -> tuple[NDArray[Any], Floats, Floats]:
-    """Return sampled values of a window's valid pixels, with all that are equal in every band; and their largest size and value."""
-    pixels = valid_pixels(data, valid)
-    highest, lowest = pixels.max(axis=0), pixels.min(axis=0)
-    same = highest == lowest  # no data is no data in every band
-    sizes = np.maximum(highest.astype(np.float64), -lowest.astype(np.float64))
-    kept = same | ~np.isin(
-        lowest.astype(np.float64), SENTINELS
-    )  # one band without data says nothing of the others' size
-    return np.concatenate([pixels[0][::7], np.unique(pixels[0][same])]), sizes[kept], highest.astype(np.float64)[kept]
+def _is_flat(values: NDArray[Any]) -> bool:
+    """Return whether there are few different values; mostly some of them show that there are many, without sorting all."""
+    return len(np.unique(values[::SOME])) < MIN_VALUES and len(np.unique(values)) < MIN_VALUES
+
+
+def _has_sentinel(pixels: NDArray[Any]) -> bool:
+    """Return whether a pixel (C, n) has a customary nodata value in its first band."""
+    return bool(np.isin(pixels[0].astype(np.float64), SENTINELS).any())
+
+
+def _some_of(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return sampled values of pixels (C, n), with all values that are equal in every band: no data is no data in all of them."""
+    same = pixels.max(axis=0) == pixels.min(axis=0)
+    return np.concatenate([pixels[0][::7], np.unique(pixels[0][same])])
+
+
+def _sizes(pixels: NDArray[Any]) -> tuple[Floats, Floats]:
+    """Return the largest size and value of pixels (C, n)."""
+    highest, lowest = (end.astype(np.float64) for end in (pixels.max(axis=0), pixels.min(axis=0)))
+    # one band without data says nothing of the others' size
+    kept = (highest == lowest) | ~np.isin(lowest, SENTINELS)
+    return np.maximum(highest, -lowest)[kept], highest[kept]
 
 
 def _apart(values: Floats, most: float, hidden: Mask, *, whole: bool) -> float:
