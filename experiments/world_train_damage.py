@@ -7,6 +7,8 @@ Trains the head of pairs and that of the post image alone together, and writes a
 its card and metrics.json: scores on places of other seeds, in all, by style and by hazard; log.csv has them after each
 epoch of some four minutes. Ctrl-C saves the step that runs; `--resume` goes on, and `--resume --minutes 0` writes the run of
 what is there; `--models models` ships it. One core is enough: two windows a second.
+For a GPU, which waits for new places: --set data.kept_pairs=4000 data.windows_per_pair=12 data.mixed_pairs=128 data.processes=CORES
+draws as many places once (2 MB each, in data.pairs_folder) and learns from them again by other windows, sensors and outlines.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """How fast the training of the default damage network is fed: drawn anew, and from pairs that are kept; and how often a step waits.
 
-Usage: PYTHONPATH=experiments python experiments/benchmarks/training.py [--windows 192] [--pairs 32] [--steps 3] [--json FILE]
-SYNTHETIC pairs of the miniature world, no file is read. One thread makes windows, augments them and stacks batches, without a network:
-windows per second of processor time with new pairs (3 windows each), with kept pairs at the first reading, which draws them (12 windows
-each), and at later readings. Then some steps of the network: waits are what makes the program wait for values of a GPU, counted on a
-CPU by the operations that do so, in the criterion and its gradient. The share of time in which a GPU computes is only measured where
-there is one.
+Usage: python experiments/benchmarks/training.py [--windows 192] [--pairs 32] [--steps 3] [--json FILE]
+With `experiments` in PYTHONPATH. SYNTHETIC pairs of the miniature world, no file is read. One thread makes windows, augments them and
+stacks batches, without a network: windows per second of processor time with new pairs (3 windows each), with kept pairs at the first
+reading, which draws them (12 windows each), and at later readings. Then some steps of the network: waits are what makes the program wait
+for values of a GPU, counted on a CPU by the operations that do so, in the criterion and its gradient. The share of time in which a GPU
+computes is only measured where there is one.
 """
 
 from __future__ import annotations
