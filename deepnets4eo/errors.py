@@ -14,7 +14,7 @@ from deepnets4eo.addresses import has_scheme, without_secrets
 MIN_LETTERS, MAX_NEAR = 3, 8  # of a word that begins a name; names in a hint
 P = ParamSpec("P")
 R = TypeVar("R")
-MAX_REASON = 300  # characters
+MAX_REASON_CHARACTERS = 300  # characters
 PANIC = "PanicException"  # of libraries in Rust, such as safetensors and lazrs; it is no Exception
 # GDAL's file systems other than those of this computer, also within the name of an archive
 ON_NETWORK = re.compile(r"/vsi(?!(?:zip|tar|gzip|7z|rar|mem|sparse|subfile)\b)\w+")
@@ -155,7 +155,7 @@ class Reading:
 
 def _message(error: BaseException) -> str:
     """Return the message of a library's error as one line, with the error's class if the message by itself may mean nothing."""
-    text = " ".join(str(error).split())[:MAX_REASON]
+    text = " ".join(str(error).split())[:MAX_REASON_CHARACTERS]
     if isinstance(error, MemoryError):
         return f"it asks for more memory than there is ({text or 'MemoryError'})"
     return text if text and isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {text}".rstrip(": ")

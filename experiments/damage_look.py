@@ -32,7 +32,7 @@ from sklearn.metrics import roc_auc_score
 from deepnets4eo.damage import GRADES, Settings, assess
 from deepnets4eo.damage.network.look import LookEncoder
 from deepnets4eo.damage.network.look_model import LookModel, by_site, look_features
-from deepnets4eo.damage.network.look_training import MIN_EACH, LookSite, fit_look
+from deepnets4eo.damage.network.look_training import MIN_BUILDINGS_OF_SIDE, LookSite, fit_look
 from deepnets4eo.damage.network.pairs import in_pixels
 from deepnets4eo.damage.vocabulary import DAMAGED
 from deepnets4eo.errors import DeepNets4EOError
@@ -123,7 +123,7 @@ def made_up_tables(model: LookModel, count: int) -> list[pd.DataFrame]:
             table = seen_by_job(pair.pre, pair.post, pair.outlines.drop(columns="damage"), truth, model)
         except DeepNets4EOError:
             continue
-        if len(table) and min(table["damaged"].sum(), (~table["damaged"]).sum()) >= MIN_EACH:
+        if len(table) and min(table["damaged"].sum(), (~table["damaged"]).sum()) >= MIN_BUILDINGS_OF_SIDE:
             tables.append(table)
     return tables
 
@@ -171,7 +171,7 @@ def real_table(data: Path, model: LookModel, most: int | None) -> str:
                 lines.append(f"| {name} {case.name} | refused: {error} | | | | | |")
                 continue
             known = table[np.isfinite(table["look"])]
-            if len(known) and min(known["damaged"].sum(), (~known["damaged"]).sum()) >= MIN_EACH:
+            if len(known) and min(known["damaged"].sum(), (~known["damaged"]).sum()) >= MIN_BUILDINGS_OF_SIDE:
                 odds = (known["job"], known["look"], both(known, model, 0.5))
                 values = [f"{roc_auc_score(known['damaged'], one):.3f}" for one in odds]
             else:

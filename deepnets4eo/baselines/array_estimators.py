@@ -23,7 +23,7 @@ MIN_VARIANCE = 1e-8  # of directions that are used, of the widest: narrower ones
 CHUNK_VECTORS = 1 << 13  # spectra at once: their products stay in the processor's cache
 MIN_SPREAD = 1e-3  # radians: float32 cosines of nearly equal spectra know angles to 5e-4
 
-SHARED_KERNEL = 6000  # samples whose kernel is computed once for all classes: 288 MB
+SHARED_KERNEL_SAMPLES = 6000  # samples whose kernel is computed once for all classes: 288 MB
 KERNEL_VALUES = 1 << 17  # in memory at once: half a megabyte fits into the processor's cache
 
 
@@ -182,7 +182,7 @@ class RbfSvm(ClassifierMixin, BaseEstimator):
         weight = self.class_weight
         if isinstance(weight, Mapping):
             weight = {number: weight.get(name, 1) for number, name in enumerate(self.classes_.tolist())}
-        shared = len(centred) <= SHARED_KERNEL
+        shared = len(centred) <= SHARED_KERNEL_SAMPLES
         kernel = gaussian_kernel(centred, centred, self.gamma_).astype(np.float64) if shared else centred
         machine = SVC(
             C=self.C, kernel="precomputed" if shared else "rbf", gamma=self.gamma_, class_weight=weight,

@@ -25,7 +25,7 @@ VOID = 255
 NEEDED = {"name", "classes"}  # keys of a legend card
 KNOWN = NEEDED | {"title", "source", "void_color", "void_values", "void_names", "remaps", "file_values", "quantity"}
 ROWS = 64  # of one pass, whose keys stay in the processor's cache: twice as fast as the whole image
-CHUNK = 1 << 18  # pixels counted at once
+CHUNK_PX = 1 << 18  # pixels counted at once
 LOSSY, FLAT = 48, 32  # how far lossy compression moves colours, of 255; masks without it have fewer colours
 MAX_COMPARED = 1 << 16  # colours that are not in a legend
 
@@ -431,8 +431,8 @@ def _count_values(labels: np.ndarray) -> dict[int, int]:
         return {int(value): int(count) for value, count in zip(values, sums, strict=True)}
     counts = np.zeros(256, np.int64)
     flat = labels.ravel()
-    for start in range(0, flat.size, CHUNK):  # bincount widens what it counts to 8 bytes
-        counts += np.bincount(flat[start : start + CHUNK], minlength=256)
+    for start in range(0, flat.size, CHUNK_PX):  # bincount widens what it counts to 8 bytes
+        counts += np.bincount(flat[start : start + CHUNK_PX], minlength=256)
     return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
 
 

@@ -25,7 +25,7 @@ from deepnets4eo.options import Section
 
 ONE_PASS, ONE_VIEW_DEG = timedelta(minutes=10), 5.0  # between neighbouring tiles
 MIN_SHARE, ADDS = 0.05, 0.001  # of the box: of an image, and of a further tile
-MAX_PAIRED = 100  # images of each role
+MAX_PAIRED_IMAGES = 100  # images of each role
 ASSUMED_CLOUD, ASSUMED_OFF_NADIR_DEG, ASSUMED_GSD_M, ASSUMED_LEAN = 30.0, 25.0, 1.0, 0.3  # where nothing is stated
 STEEPEST_DEG, SHARP_M, BRIGHT_DEG = 60.0, 0.5, 30.0
 HALF_AFTER = {"before": 365, "after": 30}  # days
@@ -105,7 +105,7 @@ def best_pair(images: Sequence[Candidate]) -> tuple[Candidate | None, Candidate 
     """Return the images before and after whose scores, times 1 / (1 + 2 x difference of lean), have the highest product, and it."""
     best = sorted(images, key=lambda one: -one.image.score)
     sides: list[list[Candidate | None]] = [
-        [*[candidate for candidate in best if candidate.role == role][:MAX_PAIRED]] or [None]
+        [*[candidate for candidate in best if candidate.role == role][:MAX_PAIRED_IMAGES]] or [None]
         for role in ("before", "after")
     ]
 

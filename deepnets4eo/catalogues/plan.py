@@ -32,8 +32,8 @@ from deepnets4eo.outputs import LONGEST, EventInfo, Finding, Phrase, count_of
 
 log = logging.getLogger(__name__)
 
-MAX_REJECTED = 100  # lines
-WHOLE = 99.0  # percent of the box
+MAX_REJECTED_LINES = 100  # lines
+WHOLE_PERCENT = 99.0  # percent of the box
 STOREY_M = 3.0
 SEEN_PX, FAR_PX = 1.0, 5.0  # by which a storey's roof lies apart: mentioned, and a caution
 STEEP_DEG = 20.0  # from which on hidden facades are mentioned
@@ -152,7 +152,7 @@ class Plan(Section):
         findings = list[Finding]()
         for role, image in self.images.items():
             angle = image.off_nadir_deg or 0.0
-            if image.covered < WHOLE:
+            if image.covered < WHOLE_PERCENT:
                 findings.append(
                     Finding(
                         f"{role}_covers_a_part", "caution",
@@ -283,10 +283,10 @@ def make_plan(
     notes.append(f"score of the pair {value:.3f}{both}; {count_of(len(rejected), 'image')} rejected")
     plan = Plan(
         box=list(sides), date=date, event=dict(event), before=None if before is None else before.image, after=after.image,
-        notes=notes, rejected=[line for line, _ in rejected][:MAX_REJECTED],
+        notes=notes, rejected=[line for line, _ in rejected][:MAX_REJECTED_LINES],
     )  # fmt: skip
     shapes = [(candidate.role, candidate.line, candidate.footprint) for candidate in chosen]
-    return plan, shapes + [("", line, shape) for line, shape in rejected[:MAX_REJECTED] if shape is not None]
+    return plan, shapes + [("", line, shape) for line, shape in rejected[:MAX_REJECTED_LINES] if shape is not None]
 
 
 def _days_from(when: datetime, days: int) -> datetime:

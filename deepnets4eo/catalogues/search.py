@@ -59,8 +59,8 @@ OF_PROPERTIES = (
 OF_ASSET = ("href", "type", "roles", "alternate", "bands", "raster:bands", "data_type", "gsd", "license", "providers")
 OF_BOTH = ("proj:code", "proj:epsg", "proj:wkt2", "proj:projjson")
 EXTENSIONS = ("eo:", "view:", "sar:")
-MAX_KEPT = 2_000  # values of one item
-MAX_KEPT_OF_SEARCH = 4_000_000  # values of all its items
+MAX_KEPT_VALUES = 2_000  # values of one item
+MAX_KEPT_VALUES_OF_SEARCH = 4_000_000  # values of all its items
 MAX_NAMES = 100  # keys of one mapping, such as assets or the names of an extension
 MAX_LISTED, MAX_DEPTH = 16, 6  # entries of a list, which are its first; mappings and lists within each other
 MAX_CHARACTERS = 8_000  # of one text; signed addresses have up to some thousand
@@ -174,7 +174,7 @@ class _Walk:
     def _is_full(self) -> bool:
         """Return whether the limit on what may be read or kept has been reached."""
         spent = self.session is not None and self.session.is_spent
-        return spent or len(self.items) >= MAX_ITEMS or self.kept >= MAX_KEPT_OF_SEARCH
+        return spent or len(self.items) >= MAX_ITEMS or self.kept >= MAX_KEPT_VALUES_OF_SEARCH
 
     def _took(self, content: Mapping[str, Any], base: str, collection: Mapping[str, Any], body: Body) -> bool:
         """Take a document; return False if it has values that no document has, which end no search."""
@@ -309,7 +309,7 @@ class _Kept:
     def _small(self, value: Any, depth: int = 0) -> Any:
         """Return a copy with the first entries of lists; None for what is too long or too deep, or beyond the item's limit."""
         self.count += 1
-        if self.count > MAX_KEPT or depth > MAX_DEPTH:
+        if self.count > MAX_KEPT_VALUES or depth > MAX_DEPTH:
             return None
         if isinstance(value, str):
             return value if len(value) <= MAX_CHARACTERS else None

@@ -37,7 +37,7 @@ from deepnets4eo.registration import UNMOVED, ImagePair, MotionMatrix, Registere
 
 ROLES = {DateLayers.pre: "pre", DateLayers.post: "post"}  # of the dates, in findings
 MUCH_CLOUD = 0.05  # of an image that looks like clouds
-COARSE_CLOUDS = 0.5  # share of a pixel of a preview under clouds from which it is not visible
+COARSE_CLOUD_SHARE = 0.5  # share of a pixel of a preview under clouds from which it is not visible
 
 log = logging.getLogger(__name__)
 
@@ -342,7 +342,7 @@ class CloudMaskedSource(LayerView):
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         data, valid = self.choose(bands).read_coarse(shape)
         values, inside = self.mask.read_coarse(shape)
-        return data, valid & inside & (values[0] < COARSE_CLOUDS)
+        return data, valid & inside & (values[0] < COARSE_CLOUD_SHARE)
 
     def read_parts(self, window: Any) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return two masks: where the image itself is valid, and where clouds hide it, (h, w) each."""

@@ -24,9 +24,9 @@ log = logging.getLogger(__name__)
 
 REFINEMENT = Diffusion(steps=Diffusion.few_steps)
 ORIGIN_TAGS = ("SYNTHETIC", "RUN", "SOFTWARE")
-MAX_CHANGED = 0.5  # share beyond which a map says more about the images than about the ground
+MAX_CHANGED_SHARE = 0.5  # share beyond which a map says more about the images than about the ground
 RANK = "score of change: it ranks pixels and is no probability"  # of methods without training
-FEW_CHANGED = 10  # pixels: with fewer, a method without training may have found nothing but outlying values
+FEW_CHANGED_PX = 10  # pixels: with fewer, a method without training may have found nothing but outlying values
 
 
 def covers_of(
@@ -63,9 +63,9 @@ def write_rasters(
             for window in writer.windows:
                 writer.write(window, only.read(window)[0])
     changed, seen = _write_labels(Layer.open(products.score), products.labels, event)
-    if seen and changed > MAX_CHANGED * seen:
+    if seen and changed > MAX_CHANGED_SHARE * seen:
         findings.append(Finding("most_changed", "caution", {"share": changed / seen}))
-    elif seen and changed < FEW_CHANGED and options.model is None:
+    elif seen and changed < FEW_CHANGED_PX and options.model is None:
         findings.append(Finding("few_changed", "note", {"number": changed, "seen": seen}))
     return findings
 

@@ -33,7 +33,7 @@ USUAL = 0.03  # where a class has too few images to be divided
 FOLDS = 3
 FIFTHS = 5
 STEPS = 500
-NEVER = -30.0  # log-odds of a class without a labelled image
+NEVER_LOG_ODDS = -30.0  # log-odds of a class without a labelled image
 DECILES = 9
 COLOURS = 3
 VIEWS: tuple[Callable[[Tensor], Tensor], ...] = (  # of images (N, C, P, P)
@@ -170,11 +170,11 @@ def _fit_layer(features: Floats, targets: Mask, *, several: bool) -> tuple[Float
         raise InputError(f"{len(targets)} images have a label, at least one of each class is needed. Label some.")
     mean, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
     scaled = (features - mean) / spread
-    weight, bias = np.zeros((targets.shape[1], features.shape[1])), np.full(targets.shape[1], NEVER)
+    weight, bias = np.zeros((targets.shape[1], features.shape[1])), np.full(targets.shape[1], NEVER_LOG_ODDS)
     if several:
         for number, present in enumerate(targets.T):
             if present.all():
-                bias[number] = -NEVER
+                bias[number] = -NEVER_LOG_ODDS
             elif present.any():
                 (_, weight[number]), (_, bias[number]) = _regression(scaled, present.astype(int))
     else:

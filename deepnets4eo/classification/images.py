@@ -28,8 +28,8 @@ from deepnets4eo.segmenters import InputSpec, LayerInput, ValueRange
 LAYER = "image"
 LEFT_OUT = "left out"  # unlabelled images of a place that is validated or tested on
 REFLECTANCE = 10.0  # values of 0 to 1 stay below it, those times 10,000 lie above
-STATISTICS = 4000  # images that mean, deviation and range are made of
-KEPT = 200  # pixels of each of them, for the percentiles
+STATISTICS_IMAGES = 4000  # images that mean, deviation and range are made of
+KEPT_PX = 200  # pixels of each of them, for the percentiles
 
 
 @dataclass(frozen=True)
@@ -238,11 +238,11 @@ def _check_one_unit(tops: Floats, images: ImageList) -> None:
 def measure_pixels(pixels: NDArray[Any], rows: Indices, images: ImageList) -> InputSpec:
     """Measure mean, deviation and range of each band over the images at `rows`, or over evenly spread images if there are many."""
     moments, kept = BandMoments(pixels.shape[1]), []
-    for row in rows[:: max(1, len(rows) // STATISTICS)]:
+    for row in rows[:: max(1, len(rows) // STATISTICS_IMAGES)]:
         values = pixels[row].reshape(pixels.shape[1], -1).astype(np.float32)
         values = values[:, is_valid(values)]
         moments.update(values)
-        kept.append(values[:, :: max(1, values.shape[1] // KEPT)])
+        kept.append(values[:, :: max(1, values.shape[1] // KEPT_PX)])
     if not moments.count:
         raise InputError("no image to learn from has a valid pixel. Check what the files state as nodata.")
     seen = ValueRange.of_pixels(np.concatenate(kept, axis=1))
@@ -268,14 +268,14 @@ def prepare_images(pixels: NDArray[Any], inputs: InputSpec) -> NDArray[np.float3
 def check_unit(pixels: NDArray[Any], inputs: InputSpec, *, first: bool = True) -> None:
     """Refuse images whose values have another unit than the training images; `first`: also report unusual bands. Raises InputError."""
     layer = inputs.layers[LAYER]
-    top = float(np.nanmax(pixels[:STATISTICS]))
+    top = float(np.nanmax(pixels[:STATISTICS_IMAGES]))
     if (top <= REFLECTANCE) != (layer.high <= REFLECTANCE):
         raise InputError(
             f"the images have values up to {top:.4g}, those of training from {layer.low:.4g} to {layer.high:.4g}: reflectance from "
             "0 to 1 is not reflectance times 10,000. Bring them to the unit of training."
         )
     usual = layer.range
-    spread = pixels[:: max(1, len(pixels) // STATISTICS)]
+    spread = pixels[:: max(1, len(pixels) // STATISTICS_IMAGES)]
     values = np.moveaxis(spread, 1, 0).reshape(pixels.shape[1], -1).astype(np.float32)
     seen = ValueRange.of_pixels(values[:, is_valid(values)]) if first and usual is not None else None
     if seen is None or usual is None:

@@ -27,7 +27,7 @@ from deepnets4eo.options import Section
 from deepnets4eo.segmenters import ENCODER, NetworkSegmenter, RunFolder, seal, versions, write_recipe
 from deepnets4eo.training import Task, TrainOptions, build_segmenter, fit_segmenter, write_results
 
-COMPARED = 256  # images among which one is to be found again in validation
+COMPARED_IMAGES = 256  # images among which one is to be found again in validation
 NO_LABELS = Legend.from_dict(
     {"name": "none", "classes": [{"value": n, "name": f"class {n}", "color": [60 * n, 90, 90]} for n in range(4)]}
 )  # of the head that is not trained
@@ -195,7 +195,7 @@ def agreement(module: nn.Module, material: TrainingImages) -> float:
     device = next(module.parameters()).device
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        for rows in np.array_split(material.split.val, -(-len(material.split.val) // COMPARED)):
+        for rows in np.array_split(material.split.val, -(-len(material.split.val) // COMPARED_IMAGES)):
             images = torch.from_numpy(material.prepare(rows)).to(device)
             one, other = (F.normalize(pretext(pretext.view(images)), dim=1) for _ in range(2))
             nearest, own = (one @ other.T).argmax(dim=1), torch.arange(len(rows), device=device)

@@ -46,7 +46,7 @@ MEASURE = re.compile(
     r"total|sum|lat(itude)?|lon(gitude)?|elev(ation)?|height|year|date)($|[_ \d])",
     re.IGNORECASE,
 )
-MOSTLY = 0.9  # share of the rows in which names differ that are kept although a code differs in all
+MOSTLY_SHARE = 0.9  # share of the rows in which names differ that are kept although a code differs in all
 LOCAL_SPREAD = 1.0  # standard deviation of an area's log-odds against the map's: intervals of squares hold 96 % (SYNTHETIC), 92 % without
 DRAWS = 500
 DECIMALS = 4
@@ -194,7 +194,7 @@ def _naming_column(table: gpd.GeoDataFrame) -> pd.Series | None:
     codes = sorted(filter(_are_codes, columns), key=lambda values: CODE.search(str(values.name)) is None)
     keys = [table.index.to_series().reset_index(drop=True)] if table.index.name is not None else []
     best = max(texts, key=_different, default=None)  # the first of those with the most
-    candidates = [(values, MOSTLY if values is best else 1.0) for values in (*texts, *codes, *keys)]
+    candidates = [(values, MOSTLY_SHARE if values is best else 1.0) for values in (*texts, *codes, *keys)]
     named = next((values for values, share in candidates if _different(values) >= share * len(table)), None)
     if named is None and best is not None and _different(best) > 1:
         return best

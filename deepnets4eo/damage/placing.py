@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 IN_PLACE = 3.5  # of `FootprintAlignment.in_place`: outlines of another site reached 2.8 in 20 trials
 CLEARLY = 0.05  # by which the agreement of roofs differs where one place is better than another
 FAR_SCALE = 0.02  # of georeferenced images
-MIN_MATCHING = 0.5  # share of reliable matches that agree with the registration
+MIN_MATCHING_SHARE = 0.5  # share of reliable matches that agree with the registration
 
 
 def register_and_align(site: Site) -> Site:
@@ -200,6 +200,6 @@ def _unusual_fit(registration: Registration) -> list[Finding]:
         values = {"least": measured.scale_min, "most": measured.scale_max, "usual": FAR_SCALE}
         findings.append(Finding("registration_scaled", "caution", values))
     share = measured.inliers / measured.reliable if measured.reliable else 1.0
-    if share < MIN_MATCHING:
-        findings.append(Finding("registration_few_matches", "note", {"share": share, "good": MIN_MATCHING}))
+    if share < MIN_MATCHING_SHARE:
+        findings.append(Finding("registration_few_matches", "note", {"share": share, "good": MIN_MATCHING_SHARE}))
     return findings

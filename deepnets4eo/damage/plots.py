@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from deepnets4eo.rasters import Layer
 
 LINE_POINTS, THIN_POINTS, CASING_POINTS = 1.6, 0.6, 1.2
-MANY = 500  # buildings from which on outlines are thin, or they hide each other
+MANY_BUILDINGS = 500  # buildings from which on outlines are thin, or they hide each other
 
 
 def summarize_content(content: DamageMapContent) -> Summary:
@@ -64,7 +64,7 @@ def plot_content(content: DamageMapContent, image: Layer | None, axes: Axes | No
         image.plot(axes, max_px=max_px)
         if image.grid.crs is not None and buildings.crs is not None:
             buildings = buildings.to_crs(image.grid.crs)
-    width = LINE_POINTS if len(buildings) < MANY else THIN_POINTS
+    width = LINE_POINTS if len(buildings) < MANY_BUILDINGS else THIN_POINTS
     casing = [withStroke(linewidth=width + CASING_POINTS, foreground="black")]  # outlines stand out from red roofs too
     view = (axes.get_xlim(), axes.get_ylim()) if image is not None else None
     palette = {name: tuple(value / 255 for value in color) for name, color in colors().items()}

@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 # Alike beforehand. Up to 1, a reversed prior costs twice the AUC at made-up sites, and a true one gains no more.
 WEIGHTS = np.linspace(0, 0.5, 5)
-LEVEL_SD = 1.5  # log-odds by which a curve of elsewhere is wrong at a site
+LEVEL_SD_LOG_ODDS = 1.5  # log-odds by which a curve of elsewhere is wrong at a site
 TRUSTED = 0.5  # probability that the level of a prior says something of this site
 ANY_LEVEL = 0.1  # density of log-odds of a level that says nothing
-LOCAL_SD = 1.0  # log-odds by which ground that was not seen differs from what was, as `areas.LOCAL_SPREAD`
+LOCAL_SD_LOG_ODDS = 1.0  # log-odds by which ground that was not seen differs from what was, as `areas.LOCAL_SPREAD`
 CLEAR = 0.05  # doubt that images leave where half are damaged, below which a prior changes nothing
 NEAREST = 1e-6
 STEP = 0.1  # of log-odds; buildings in one step count together
@@ -71,7 +71,7 @@ def combine(
     total, rng = int(assessed.sum()), np.random.default_rng([seed, 64])
     result = {"weight": 0.0, "images_alone": damaged, "with_prior": damaged, "assessed": total, "clear": total}
     if not seen.any():
-        alone = _unseen(by_prior[rest], np.ones(DRAWS), LEVEL_SD * rng.standard_normal(DRAWS), rng)
+        alone = _unseen(by_prior[rest], np.ones(DRAWS), LEVEL_SD_LOG_ODDS * rng.standard_normal(DRAWS), rng)
         return probability, result | {"not_assessed": alone}
     weights = WEIGHTS if weight is None else np.array([weight])
     base = float(logit(np.clip(share, NEAREST, 1 - NEAREST)))
@@ -129,8 +129,8 @@ def _draw(
     number = rng.choice(len(posterior), len(shifts), p=posterior)
     sums = np.array([np.interp(shifts, SHIFTS, _sums(row)) for row in moved])
     shares = sums[number, np.arange(len(shifts))] / moved.shape[1]
-    apart = (logit(np.clip(shares, NEAREST, 1 - NEAREST)) - level) / LEVEL_SD
-    density = (1 - TRUSTED) * ANY_LEVEL + TRUSTED * np.exp(-0.5 * apart**2) / (LEVEL_SD * np.sqrt(2 * np.pi))
+    apart = (logit(np.clip(shares, NEAREST, 1 - NEAREST)) - level) / LEVEL_SD_LOG_ODDS
+    density = (1 - TRUSTED) * ANY_LEVEL + TRUSTED * np.exp(-0.5 * apart**2) / (LEVEL_SD_LOG_ODDS * np.sqrt(2 * np.pi))
     chosen = rng.choice(len(shifts), DRAWS, p=density / density.sum())
     return shifts[chosen], number[chosen]
 
@@ -156,7 +156,7 @@ def _numbers(log_odds: Floats, count: NDArray[np.intp], rng: np.random.Generator
 def _unseen(prior: Floats, weight: Floats, shift: Floats, rng: np.random.Generator) -> dict[str, Any] | None:
     """Return the number expected of buildings that were not assessed, at weights and shifts (D,); None without any."""
     steps, count = _cells(prior)
-    local = shift + LOCAL_SD * rng.standard_normal(DRAWS)
+    local = shift + LOCAL_SD_LOG_ODDS * rng.standard_normal(DRAWS)
     drawn = _numbers(np.outer(weight, steps) + local[:, None], count, rng)
     return {"buildings": len(prior), **_row(drawn)} if len(prior) else None
 

@@ -13,7 +13,7 @@ from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, cloud_share, open_cloud_mask
 from deepnets4eo.registration import UNMOVED
 
-MUCH_HIDDEN = 0.5  # share of POST from which the flooded area is reported as unknown
+MUCH_HIDDEN_SHARE = 0.5  # share of POST from which the flooded area is reported as unknown
 
 
 class HiddenByClouds(NamedTuple):
@@ -31,7 +31,7 @@ class HiddenByClouds(NamedTuple):
     @property
     def is_much(self) -> bool:
         """Return True if at least half of POST is hidden: most of the flood may be."""
-        return self.post_share >= MUCH_HIDDEN
+        return self.post_share >= MUCH_HIDDEN_SHARE
 
 
 def hide_clouds_of_dates(

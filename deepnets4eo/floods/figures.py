@@ -20,7 +20,7 @@ from deepnets4eo.rasters import Layer
 if TYPE_CHECKING:
     import geopandas as gpd
 
-MAX_FLOODED = 0.5  # share beyond which a map says more about the images than about the ground
+MAX_FLOODED_SHARE = 0.5  # share beyond which a map says more about the images than about the ground
 
 
 def measure_figures(
@@ -99,7 +99,7 @@ def _flooded_cover(cover: Layer, labels: Layer) -> list[dict[str, Any]]:
 def figure_findings(figures: dict[str, Any]) -> list[Finding]:
     """Return a caution if so much is flooded that the map reflects the images rather than a flood."""
     area = figures["area"]
-    if "unknown_ha" not in area and area["seen_ha"] and area["flood_ha"] > MAX_FLOODED * area["seen_ha"]:
+    if "unknown_ha" not in area and area["seen_ha"] and area["flood_ha"] > MAX_FLOODED_SHARE * area["seen_ha"]:
         return [Finding("most_flooded", "caution", {"share": area["flood_share"]})]
     return []
 

@@ -22,7 +22,7 @@ from deepnets4eo.rasters import Layer, LayerView, check_zero_is_value, metres_of
 
 MASK_VALUES = frozenset({1.0, 255.0})  # of what is true in a mask
 STRIP_ROWS = 64  # of a coarse mask, read at a time
-MAX_LISTED = 6  # values in a message
+MAX_LISTED_VALUES = 6  # values in a message
 
 
 class WaterMask(LayerView):
@@ -120,7 +120,7 @@ class _ValuesSeen:
         self.negative = self.negative or bool((wet < 0).any())
         is_whole = wet == np.rint(wet)
         self.fractions = self.fractions or not is_whole.all()
-        if len(self.whole) <= MAX_LISTED:
+        if len(self.whole) <= MAX_LISTED_VALUES:
             self.whole |= frozenset(np.unique(wet[is_whole]).astype(float).tolist())
 
     @property
@@ -136,7 +136,7 @@ class _ValuesSeen:
     @property
     def listed(self) -> str:
         """Some of the values, for a message."""
-        numbers = [f"{value:g}" for value in sorted(self.whole)[:MAX_LISTED]]
+        numbers = [f"{value:g}" for value in sorted(self.whole)[:MAX_LISTED_VALUES]]
         return ", ".join([*numbers, *(["fractions"] if self.fractions else [])])
 
 

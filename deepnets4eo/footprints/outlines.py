@@ -19,8 +19,8 @@ LARGEST_M2 = 2e6  # the largest buildings on Earth cover a little over one squar
 MIN_ENCLOSED = 5
 TIMES_LARGER = 10
 MIN_WIDTH = 1e-3  # area by squared length of an outline that counts for the median: slivers make no site of a house
-MAX_FILLED = 0.5  # share of an outline's area that all the outlines in it take
-SAME_GROUND = 0.5  # share of the smaller of two outlines that the larger covers where both are of one building
+MAX_FILLED_SHARE = 0.5  # share of an outline's area that all the outlines in it take
+SAME_GROUND_SHARE = 0.5  # share of the smaller of two outlines that the larger covers where both are of one building
 SHED = 0.1  # of the largest part's area: smaller parts of an outline are no houses
 MANY_PARTS, SLIT = (
     5,
@@ -54,7 +54,7 @@ def encloses_others(outlines: Geometries) -> Mask:
         members = members[~enclosing[members]]
         houses = (area[members] >= median) & (TIMES_LARGER * area[members] <= area[number])
         filled = area[members].sum() / area[number]
-        enclosing[number] = houses.sum() >= MIN_ENCLOSED and filled <= MAX_FILLED
+        enclosing[number] = houses.sum() >= MIN_ENCLOSED and filled <= MAX_FILLED_SHARE
     return enclosing
 
 
@@ -81,7 +81,7 @@ def repeated_outlines(outlines: Geometries) -> Mask:
     first, second = shapely.STRtree(outlines[positions]).query(outlines[positions])  # by bounding boxes
     pairs = positions[np.column_stack([first, second])[first < second]]
     area = shapely.area(outlines)
-    least = SAME_GROUND * area[pairs].min(axis=1)
+    least = SAME_GROUND_SHARE * area[pairs].min(axis=1)
     pairs, least = _where(_box_overlap(outlines, pairs) >= least, pairs, least)
     shared = shapely.area(shapely.intersection(outlines[pairs[:, 0]], outlines[pairs[:, 1]]))
     (pairs,) = _where(shared >= least, pairs)

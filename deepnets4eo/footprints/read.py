@@ -33,7 +33,7 @@ DATE_COLUMNS = (
     "capture_date",
 )  # when an outline was last changed
 OLD_YEARS = 5  # towns grow by a few percent in that time
-MANY_ROWS = 0.05  # share of the rows left out, repeated or of several houses, from which a map may lack buildings or count too many
+MANY_ROWS_SHARE = 0.05  # share of the rows left out, repeated or of several houses, from which a map may lack buildings or count too many
 NO_BUILDING = "no building tag"  # of an area of OpenStreetMap
 INCOMPLETE = "nodes not in the file"  # of a way of OpenStreetMap
 PIXELS = "pixels"  # value of assume_crs: coordinates are image pixels, x = column, y = row
@@ -158,7 +158,7 @@ class Footprints:
         dropped = sum(account["dropped"].values())
         if dropped:
             reasons = reason_counts(account["dropped"], "row")
-            severity: Severity = "caution" if dropped > MANY_ROWS * account["read"] else "note"
+            severity: Severity = "caution" if dropped > MANY_ROWS_SHARE * account["read"] else "note"
             findings.append(
                 Finding(
                     "footprints_dropped", severity, {"number": dropped, "read": account["read"], "reasons": reasons}
@@ -166,7 +166,7 @@ class Footprints:
             )
         twice = int(repeated_outlines(self.frame.geometry.to_numpy()).sum())
         if twice:
-            severity = "caution" if twice > MANY_ROWS * account["read"] else "note"
+            severity = "caution" if twice > MANY_ROWS_SHARE * account["read"] else "note"
             findings.append(Finding("footprints_repeated", severity, {"number": twice}, twice))
         findings += self._several_houses()
         changes = {"outlines_repaired": account["repaired"], "ids_renamed": account["renamed"]}
@@ -186,7 +186,7 @@ class Footprints:
         rows, number = int((houses > 1).sum()), int(houses[houses > 1].sum())
         if not rows:
             return []
-        severity: Severity = "caution" if number > MANY_ROWS * houses.sum() else "note"
+        severity: Severity = "caution" if number > MANY_ROWS_SHARE * houses.sum() else "note"
         return [Finding("footprints_of_several_houses", severity, {"number": rows, "houses": number}, number)]
 
     def date_findings(self, day_pre: str, day_post: str) -> tuple[Finding, ...]:

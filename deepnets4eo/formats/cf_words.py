@@ -22,7 +22,7 @@ CF_WORDS = frozenset(
      "long_name"}
 )  # fmt: skip
 MISSING = ("nodata", "_FillValue", "missing_value")
-MAX_SHOWN = 60  # letters of a wrong value
+MAX_SHOWN_LETTERS = 60  # letters of a wrong value
 
 
 @dataclass(frozen=True)
@@ -197,4 +197,4 @@ def plain_text(value: Any) -> str:
 
 def _short(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+    return text if len(text) <= MAX_SHOWN_LETTERS else f"{text[:MAX_SHOWN_LETTERS]}…"

@@ -20,7 +20,7 @@ from deepnets4eo.formats.drivers import read_head
 from deepnets4eo.formats.unpacking import UnpackLimits
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-MATLAB_BLOCK = 512  # bytes of MATLAB's own header before the signature
+MATLAB_BLOCK_BYTES = 512  # bytes of MATLAB's own header before the signature
 MATLAB = b"MATLAB 7.3"
 MAX_CHUNK_BYTES = 1 << 30
 MAX_DECLARED_BYTES, MAX_TIMES_STORED = 4 << 30, 2000  # zlib makes at most 1032 bytes of one
@@ -30,7 +30,7 @@ INTERNAL = "#"  # groups of MATLAB's own: #refs#, #subsystem#
 
 def is_hdf5(head: bytes) -> bool:
     """Return whether a file with these first bytes (at least 520) is an HDF5 file."""
-    return head.startswith(SIGNATURE) or head[MATLAB_BLOCK:].startswith(SIGNATURE)
+    return head.startswith(SIGNATURE) or head[MATLAB_BLOCK_BYTES:].startswith(SIGNATURE)
 
 
 def list_arrays(path: Path) -> list[ArrayInfo]:

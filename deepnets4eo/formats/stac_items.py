@@ -29,7 +29,7 @@ PROJECTIONS = ("proj:code", "proj:epsg", "proj:wkt2", "proj:projjson", "eo:epsg"
 TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s*([Zz]|[+-]\d\d(?::?\d\d)?)?)?"
 )
-LONGEST = 200  # characters of a name
+MAX_NAME_CHARACTERS = 200  # characters of a name
 # of items that are no items: whatever kind of value stands anywhere in them
 ITEM_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError, OSError)
 
@@ -322,4 +322,4 @@ def _names(records: list[dict[str, Any]]) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    return value.strip()[:LONGEST] if isinstance(value, str) and value.isprintable() else ""
+    return value.strip()[:MAX_NAME_CHARACTERS] if isinstance(value, str) and value.isprintable() else ""

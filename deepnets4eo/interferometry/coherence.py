@@ -13,8 +13,8 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.interferometry.fringes import FringeField
 from deepnets4eo.interferometry.looks import CoherenceBias, Correlation
 
-MIN_SEEN = 0.75  # share of a window's pixels with values; below, its coherence is void
-LEVELS = 5  # numbers of looks between MIN_SEEN and all pixels, each with its own bias
+MIN_SEEN_SHARE = 0.75  # share of a window's pixels with values; below, its coherence is void
+LEVELS = 5  # numbers of looks between MIN_SEEN_SHARE and all pixels, each with its own bias
 
 
 def interferometric_coherence(pre: Spectrum, post: Spectrum, window: tuple[int, int] = (7, 7)) -> FloatImage:
@@ -110,7 +110,7 @@ def sample_coherence(
     share = _joined(_sums(_in_blocks(valid, window).astype(np.float64), window)) / (window[0] * window[1])
     middle = valid[window[0] // 2 : valid.shape[0] - window[0] // 2, window[1] // 2 : valid.shape[1] - window[1] // 2]
     usable = (
-        (share >= MIN_SEEN - 1e-9)
+        (share >= MIN_SEEN_SHARE - 1e-9)
         & middle
         & np.repeat(np.repeat(known, FringeField.block_px, axis=0), FringeField.block_px, axis=1)
     )
@@ -122,11 +122,13 @@ def sample_coherence(
 
 def without_bias(raw: FloatImage, share: FloatImage, looks: float) -> FloatImage:
     """Return coherence without the bias of its looks: of a full window, times the share of the window that has values."""
-    level = np.clip(np.ceil((share - MIN_SEEN) / (1 - MIN_SEEN) * LEVELS - 1e-6), 0, LEVELS).astype(int)
+    level = np.clip(np.ceil((share - MIN_SEEN_SHARE) / (1 - MIN_SEEN_SHARE) * LEVELS - 1e-6), 0, LEVELS).astype(int)
     corrected = np.full_like(raw, np.nan)
     for number in np.unique(level[np.isfinite(raw)]):
         part = (level == number) & np.isfinite(raw)
-        corrected[part] = CoherenceBias(looks * (MIN_SEEN + (1 - MIN_SEEN) * number / LEVELS)).correct(raw[part])
+        corrected[part] = CoherenceBias(looks * (MIN_SEEN_SHARE + (1 - MIN_SEEN_SHARE) * number / LEVELS)).correct(
+            raw[part]
+        )
     return corrected
 
 

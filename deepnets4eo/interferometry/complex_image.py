@@ -14,7 +14,7 @@ from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters import Layer
 
 LOOK_PX = 512  # side of the middle of an image in two bands that is looked at
-MIN_OF_SIGN = 0.25  # share of its values on either side of 0
+MIN_SHARE_OF_SIGN = 0.25  # share of its values on either side of 0
 PARTS = 2  # bands of a complex image that is stored as its real and its imaginary part
 
 
@@ -70,7 +70,7 @@ class ComplexImage:
             Window(height // 2 - LOOK_PX // 2, width // 2 - LOOK_PX // 2, LOOK_PX, LOOK_PX)
         )
         known = [part[valid & (part != 0)] for part in values]
-        return all(part.size and MIN_OF_SIGN < (part < 0).mean() < 1 - MIN_OF_SIGN for part in known)
+        return all(part.size and MIN_SHARE_OF_SIGN < (part < 0).mean() < 1 - MIN_SHARE_OF_SIGN for part in known)
 
     def _complex(self, window: Window) -> Spectrum:
         assert self._dataset is not None

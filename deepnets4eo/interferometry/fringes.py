@@ -17,7 +17,7 @@ from deepnets4eo.arrays import Floats, Mask
 
 SPECTRUM_PX = 128  # sides of the spectrum, twice the pixels that it is of
 MIN_PEAK = 25.0  # times the mean of the spectrum: white noise reaches it in one of 10 million blocks
-MIN_VALID = 0.25  # share of the pixels of a spectrum
+MIN_VALID_SHARE = 0.25  # share of the pixels of a spectrum
 REACH_BLOCKS = 8  # how far a fringe is taken from
 
 
@@ -57,7 +57,7 @@ class FringeField:
             spectra = np.abs(fft.fft2(views[row], s=(SPECTRUM_PX, SPECTRUM_PX), axes=(1, 2)))
             for col, spectrum in enumerate(spectra):
                 number = counts[row, col]
-                if number >= MIN_VALID * side**2:
+                if number >= MIN_VALID_SHARE * side**2:
                     at = np.unravel_index(int(spectrum.argmax()), spectrum.shape)
                     if spectrum[at] ** 2 >= MIN_PEAK * number:
                         self.cycles[:, block[0] + row, block[1] + col] = _refined(spectrum, at)

@@ -30,7 +30,7 @@ NO_SHAPE = frozenset(
 UNKNOWN = "unknown"  # state of a remote file whose server does not report one
 INPUTS, OPTIONS, VERSION = "inputs", "options", "version"
 JOB_TAG = "JOB"  # of rasters that a job wrote as single files
-MAX_SHOWN = 80  # characters of a value in a message
+MAX_SHOWN_CHARACTERS = 80  # characters of a value in a message
 
 
 @dataclass(frozen=True)
@@ -268,7 +268,7 @@ def _array_hash(array: Any) -> list[str]:
 
 def _short(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}…"
 
 
 def _selection(layer: Any) -> str:

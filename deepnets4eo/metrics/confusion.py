@@ -15,7 +15,7 @@ from deepnets4eo.cards import VOID
 from deepnets4eo.display import MAX_NAMES, Summary, WithSummary, count_text
 from deepnets4eo.errors import InputError
 
-CHUNK = 1 << 18  # pixels counted at once: bincount widens them to 8 bytes each
+CHUNK_PX = 1 << 18  # pixels counted at once: bincount widens them to 8 bytes each
 
 
 @dataclass(eq=False, repr=False)
@@ -83,8 +83,8 @@ class ConfusionMatrix(WithSummary):
         keep = None if valid is None else np.asarray(valid, bool).ravel()
         rows, columns = reference.ravel(), prediction.ravel()
         pairs = np.zeros(1 << 16, np.int64)
-        for start in range(0, rows.size, CHUNK):
-            chunk = slice(start, start + CHUNK)
+        for start in range(0, rows.size, CHUNK_PX):
+            chunk = slice(start, start + CHUNK_PX)
             row = _to_bytes(rows[chunk], self.num_classes)
             if keep is not None:
                 row = np.where(keep[chunk], row, np.uint8(VOID))

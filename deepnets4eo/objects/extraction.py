@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 Read = Callable[[Window], tuple[NDArray[Any], Mask]]
 
 MAX_SPLIT_PX = 4096**2  # of a region's bounding box; larger regions are not split
-WITHOUT_NECK = 0.95  # share of its convex hull that a region without a neck fills
+WITHOUT_NECK_SHARE = 0.95  # share of its convex hull that a region without a neck fills
 
 
 @option_group
@@ -138,7 +138,7 @@ def _split_regions(polygons: NDArray[Any], grid: Grid, rules: ObjectRules, max_s
     """Return regions (N,) on pixel corners, each replaced by the objects it consists of."""
     area, area_m2 = shapely.area(polygons).astype(float), areas_m2(polygons, grid)
     left, top, right, bottom = shapely.bounds(polygons).reshape(-1, 4).T
-    divisible = area < WITHOUT_NECK * shapely.area(shapely.convex_hull(polygons))
+    divisible = area < WITHOUT_NECK_SHARE * shapely.area(shapely.convex_hull(polygons))
     if rules.object_area_m2 is not None and rules.split == "area":
         divisible |= area_m2 > rules.object_area_m2
     divisible &= (area_m2 >= 2 * rules.min_area_m2) & ((bottom - top) * (right - left) <= max_split_px)

@@ -17,13 +17,13 @@ from deepnets4eo.prefetch import in_order
 NoiseKind = Literal["variances", "normals"]
 MAX_VOXELS = 1 << 62
 BLOCK = 1 << 14
-FEWEST = 3  # points that make a plane
+MIN_PLANE_POINTS = 3  # points that make a plane
 RANK_ONE = 1e-7  # middle by largest variance: points on a line have no normal
 SPACING_RANK = 4  # on a square lattice the fourth nearest point is as far away as the first
 # Normals by random planes
 ESTIMATES, PLANES = 5, 24  # normals of a point, and the random planes that vote for each; the public code draws 700
 SAME_COSINE = np.float32(np.cos(np.radians(10)))  # planes whose normals differ by less vote together
-AT_ONCE = 512  # points: what is computed for so many stays in the cache
+POINTS_AT_ONCE = 512  # points: what is computed for so many stays in the cache
 LOWEST = 0.95  # mean |cosine| between the estimates that is shown as 1, as in the public code
 
 
@@ -59,7 +59,7 @@ def surface_attributes(
         part = slice(start, start + BLOCK)
         distance, index = (values.reshape(-1, count) for values in tree.query(tree.data[part], count))
         made.spacing_m[part] = distance[:, min(SPACING_RANK, count - 1)]
-        if count >= FEWEST:
+        if count >= MIN_PLANE_POINTS:
             variances, axes = np.linalg.eigh(_covariances(columns, index))
             normal = axes[:, :, 0]
             normal[variances[:, 1] <= RANK_ONE * variances[:, 2]] = (0, 0, 1)
@@ -91,8 +91,8 @@ def normal_disagreement(columns: NDArray[np.floating], index: NDArray[np.integer
     a plane.
     """
     noise = np.empty(len(index), np.float32)
-    for start in range(0, len(index), AT_ONCE):
-        part = slice(start, start + AT_ONCE)
+    for start in range(0, len(index), POINTS_AT_ONCE):
+        part = slice(start, start + POINTS_AT_ONCE)
         around = np.stack([column[index[part]] for column in columns]).astype(np.float64)
         noise[part] = _disagreement((around - around[:, :, :1]).astype(np.float32))
     return noise

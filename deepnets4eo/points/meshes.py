@@ -16,7 +16,7 @@ from deepnets4eo.arrays import Vectors
 from deepnets4eo.errors import MissingExtraError
 from deepnets4eo.lazy import name_missing_extra
 
-FEWEST = 3  # points that span a triangle
+MIN_TRIANGLE_POINTS = 3  # points that span a triangle
 SLACK = 1.1  # side of Poisson's cube by that of the points
 SHALLOWEST, DEEPEST = 5, 12  # halvings of the cube
 
@@ -39,7 +39,7 @@ def import_open3d() -> Any:
 def ball_pivoting(points: NDArray[np.floating], normals: Vectors, radii_m: Sequence[float]) -> NDArray[np.int32]:
     """Return the triangles (F, 3) that balls of these radii rest on when they roll over points (V, 3), on the side of their normals."""
     o3d = import_open3d()
-    if len(points) < FEWEST:
+    if len(points) < MIN_TRIANGLE_POINTS:
         return np.zeros((0, 3), np.int32)
     mesh = o3d.geometry.TriangleMesh.create_from_point_cloud_ball_pivoting(
         _with_normals(o3d, points, normals), o3d.utility.DoubleVector(list(radii_m))
@@ -55,7 +55,7 @@ def poisson(
     The surface closes gaps of any size: remove the parts that lie far from the points.
     """
     o3d = import_open3d()
-    if len(points) < FEWEST:
+    if len(points) < MIN_TRIANGLE_POINTS:
         return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32)
     side_m = SLACK * float(np.ptp(points, axis=0).max())
     depth = min(max(math.ceil(math.log2(max(side_m / cell_m, 1))), SHALLOWEST), DEEPEST)

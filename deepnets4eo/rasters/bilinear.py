@@ -26,7 +26,7 @@ LARGE_PX = 2**22  # in a grid, from which a compiled function is worth its impor
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 # GDAL takes four pixels for each of a block as long as the block covers at most so many times its own rows and columns of the origin.
 WIDEST_STEP, BLOCK_ROWS, BLOCK_COLS = 1 / 0.95, 128, 512
-EDGE = 1e-6  # pixels around the edge of the raster within which rounding decides whether a centre lies on it
+EDGE_PX = 1e-6  # pixels around the edge of the raster within which rounding decides whether a centre lies on it
 
 
 def interpolates(origin: Grid, dtype: np.dtype[Any], grid: Grid, resampling: Resampling) -> bool:
@@ -118,8 +118,8 @@ def _resample(data, position, affine, whole, outside, values, inside):  # type: 
             across, down = first_col + col + 0.5, first_row + row + 0.5
             x = affine[0] * across + affine[1] * down + affine[2]
             y = affine[3] * across + affine[4] * down + affine[5]
-            lies_on = EDGE < x < width - EDGE and EDGE < y < height - EDGE
-            if not lies_on and -EDGE <= x <= width + EDGE and -EDGE <= y <= height + EDGE:
+            lies_on = EDGE_PX < x < width - EDGE_PX and EDGE_PX < y < height - EDGE_PX
+            if not lies_on and -EDGE_PX <= x <= width + EDGE_PX and -EDGE_PX <= y <= height + EDGE_PX:
                 return False
             inside[row, col] = lies_on
             j, i = math.floor(x - 0.5), math.floor(y - 0.5)

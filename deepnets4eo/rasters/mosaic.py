@@ -41,7 +41,7 @@ from deepnets4eo.rasters.values import (
 TILE_SUFFIXES = {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".img"}
 
 log = logging.getLogger(__name__)
-MIN_MOVE = 0.05  # pixels by which a tile is moved, to be named
+MIN_MOVE_PX = 0.05  # pixels by which a tile is moved, to be named
 MARK = "#bands"  # after a folder or pattern: its files are bands, not tiles
 
 
@@ -142,10 +142,10 @@ def _name_moved_tiles(tiles: Sequence[MosaicTile], offsets: Sequence[tuple[float
     """Warn by how much tiles are moved that do not lie on the pixels of the first tile."""
     parts = np.array([(col - round(col), row - round(row)) for col, row in offsets])
     moved = np.hypot(*parts.T)
-    if moved.max() > MIN_MOVE:
+    if moved.max() > MIN_MOVE_PX:
         number = int(moved.argmax())
         _warn_of_move(tiles[number].path, tiles[0].path, *(round(abs(float(part)), 2) for part in parts[number]),
-                      int((moved > MIN_MOVE).sum()), len(tiles))  # fmt: skip
+                      int((moved > MIN_MOVE_PX).sum()), len(tiles))  # fmt: skip
 
 
 @lru_cache(maxsize=256)

@@ -23,7 +23,7 @@ from deepnets4eo.rasters.values import common_nodata, same_nodata, storable_noda
 WARP_TOLERANCE_PX = 0.02  # GDAL's default of 0.125 px would show in sub-pixel registration
 FINER = 16  # times as many pixels as are asked for are read at most where an image is averaged down before it is warped
 PLAIN_CRS = "EPSG:3857"  # stands in where neither side has a CRS: pixels are warped as plane coordinates
-MAX_VIEWED = 0.5  # share of a raster in a view of it, from which the view shows most of it
+MAX_VIEWED_SHARE = 0.5  # share of a raster in a view of it, from which the view shows most of it
 PIECE_PX = 1024  # side of the pieces that are interpolated at a time, so that little memory is held beside the result
 FLIP = Affine.scale(1, -1)  # GDAL takes an identity transform for none; flipped, it is one
 
@@ -69,7 +69,7 @@ class WarpedSource(_OnGrid):
         return WarpedSource(self._origin.with_nodata(value), self.grid, self._resampling.name)
 
     def most_of(self) -> Source | None:
-        return self._origin if overlap_share(self._origin.grid, self.grid) >= MAX_VIEWED else None
+        return self._origin if overlap_share(self._origin.grid, self.grid) >= MAX_VIEWED_SHARE else None
 
     def read(self, window: Window, bands: Sequence[int]) -> Pixels:
         if not self._interpolates:

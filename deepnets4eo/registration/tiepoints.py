@@ -29,9 +29,11 @@ MAX_SURFACES = 4096  # surfaces compared together
 EXCLUDED_PX = 5  # half width of the square around the peak that holds no second peak
 
 READERS = 2
-MIN_VALID = 0.8  # share of a window that must be valid in both images
+MIN_VALID_SHARE = 0.8  # share of a window that must be valid in both images
 DECOY_QUANTILE = 0.95  # a match is reliable when it beats this share of the matches made by chance
-MIN_FILLED = 0.5  # share of a regular grid's windows that hold data, below which a finer grid is searched for such
+MIN_FILLED_SHARE = (
+    0.5  # share of a regular grid's windows that hold data, below which a finer grid is searched for such
+)
 MIN_SHARE = 1 / 256  # the finer grid has at most so many times the windows
 CHUNK = 32  # windows held at a time, spread over the overlap
 FEW_ROWS = 32  # of a field made at once: they stay in the cache of the processor
@@ -100,7 +102,7 @@ def _box_of_data(pre: LayerSampler, post: LayerSampler, box: Box) -> Box:
     with_data = [
         all(sampler.read(Affine.translation(*point), (2, 2))[1].any() for sampler in (pre, post)) for point in points
     ]
-    if np.mean(with_data) >= MIN_FILLED:
+    if np.mean(with_data) >= MIN_FILLED_SHARE:
         return box
     points = _spread_points(box, SEEN_POINTS)
     seen = points[pre.shows(points) & post.shows(points)]
@@ -149,7 +151,7 @@ def match_spread(pair: SampledPair, search: Search, model: Affine, seed: int) ->
     """Compare windows spread over the overlap of both images; use a finer grid if most windows of a regular grid have no data."""
     centres = window_centres(pair, search, model)
     matches = match_windows(pair, search, centres, model, seed)
-    if len(matches.points) >= MIN_FILLED * len(centres):
+    if len(matches.points) >= MIN_FILLED_SHARE * len(centres):
         return matches
     filled = _filled_centres(pair, search, model, len(matches.points) / max(len(centres), 1))
     return match_windows(pair, search, filled, model, seed) if len(filled) > len(matches.points) else matches
@@ -253,10 +255,10 @@ def _fields(pair: SampledPair, search: Search, centre: Floats, model: Affine) ->
     window = Affine(search.gsd_m, 0, corner[0], 0, search.gsd_m, corner[1])
     shape = (search.side_px, search.side_px)
     post, post_valid = pair.post.read(window, shape)
-    if post_valid.mean() < MIN_VALID:
+    if post_valid.mean() < MIN_VALID_SHARE:
         return None
     pre, pre_valid = pair.pre.read(model * window, shape)
-    if pre_valid.mean() < MIN_VALID:
+    if pre_valid.mean() < MIN_VALID_SHARE:
         return None
     both = pre_valid & post_valid
     return orientation_field(pre, both), orientation_field(post, both)

@@ -24,7 +24,9 @@ class ClickDisc:
     peak: ClassVar[int] = 255  # in the middle, as it is stored
 
 
-WITHOUT = 0.3  # share of training windows without any click, so that scenes without them are labelled as well
+SHARE_WITHOUT_CLICKS = (
+    0.3  # share of training windows without any click, so that scenes without them are labelled as well
+)
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def with_clicks(inputs: InputSpec, legend: Legend) -> InputSpec:
 def draw_clicks(mask: ByteImage, most: int, rng: np.random.Generator) -> Clicks:
     """Clicks of training on labels (h, w), void 255: none in 30 % of the cases, else 1 to `most` anywhere."""
     known = np.flatnonzero(mask != VOID)
-    if rng.random() < WITHOUT or not len(known):
+    if rng.random() < SHARE_WITHOUT_CLICKS or not len(known):
         return Clicks.none()
     rows, cols = np.divmod(rng.choice(known, int(rng.integers(1, most + 1))), mask.shape[1])
     return Clicks(rows, cols, mask[rows, cols].astype(np.intp))

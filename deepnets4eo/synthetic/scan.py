@@ -25,7 +25,7 @@ HALVINGS = 12
 CHUNK = 1 << 17  # rays at a time
 
 RANGE_NOISE_M = 0.02
-THROUGH_CROWNS = 0.35  # share of pulses that pass a crown
+THROUGH_CROWNS_SHARE = 0.35  # share of pulses that pass a crown
 EYE_M = 1.8  # of a scanner on its tripod
 LOWEST, STEEPEST = math.radians(-60.0), math.radians(75.0)  # elevation of a terrestrial scanner's rays
 TREE = 5
@@ -121,7 +121,7 @@ def terrestrial_scan(
     elevation = rng.uniform(LOWEST, STEEPEST, (len(eyes), rays))
     flat = np.cos(elevation)
     directions = np.stack([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)], axis=-1).reshape(-1, 3)
-    stopped = rng.random(len(directions)) >= THROUGH_CROWNS
+    stopped = rng.random(len(directions)) >= THROUGH_CROWNS_SHARE
     return _measure(acquisition, Rays(np.repeat(eyes, rays, axis=0), directions, stopped), range_m, rng)
 
 
@@ -165,7 +165,7 @@ def _measure(
     rays, distance = rays.subset(np.flatnonzero(hit)), distance[hit]
     number, total = np.ones(len(distance), np.uint8), np.ones(len(distance), np.uint8)
     if two_returns:
-        crown = _in_crown(surface, rays.at(distance)) & (rng.random(len(distance)) < THROUGH_CROWNS)
+        crown = _in_crown(surface, rays.at(distance)) & (rng.random(len(distance)) < THROUGH_CROWNS_SHARE)
         below = rays.subset(np.flatnonzero(crown))
         below = Rays(below.origins, below.directions, np.zeros(len(below.origins), bool))
         further = hit_distances(surface, below, range_m)

@@ -35,7 +35,7 @@ RASTERS = {".bmp", ".gif", ".img", ".jp2", ".jpeg", ".jpg", ".pix", ".png", ".ti
 ADDED = re.compile(
     r"[-_. ](annotation|gt|image|img|label|labels|lbl|manual1|mask|masks|rgb|sat|seg|segmentation)$", re.IGNORECASE
 )
-MIN_WHOLE = 10  # images from which on whole ones are withheld for validation, instead of blocks of each
+MIN_WHOLE_IMAGES = 10  # images from which on whole ones are withheld for validation, instead of blocks of each
 MAX_NAMED = 5
 
 
@@ -99,7 +99,7 @@ class ImageMaskFolders:
             values.append(
                 f"legend={json.dumps(self._legend(recipe, [scene[Scene.label_layer] for scene in scenes], out))}"
             )
-        if "data.split" not in chosen and len(pairs) >= MIN_WHOLE:
+        if "data.split" not in chosen and len(pairs) >= MIN_WHOLE_IMAGES:
             log.info("%d images: whole ones are withheld for validation (data.split=scenes).", len(pairs))
             values.append("data.split=scenes")
         return values

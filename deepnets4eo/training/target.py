@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 SceneT = TypeVar("SceneT", bound=NamedScene)
 
 MAX_WINDOWS = 200  # that the scaling is measured on, and that are checked
-TOLERATED = 0.01  # share of values that cannot be: they are void, with a warning
+TOLERATED_SHARE = 0.01  # share of values that cannot be: they are void, with a warning
 GAP = 0.05  # of the median of what is above 0: measured ground has heights between 0 and this; where none has, zero may mean no data
 SMALL_UNITS = {
     0.001: "millimetres",
@@ -132,7 +132,7 @@ def check_values(
     values: NDArray[np.float32], target: TargetSection, quantity: Quantity, source: str, *, infinite: int = 0
 ) -> None:
     """Refuse values (n,) that are impossible for a quantity, with a remedy. Raises InputError."""
-    if infinite > TOLERATED * (len(values) + infinite):
+    if infinite > TOLERATED_SHARE * (len(values) + infinite):
         raise InputError(
             f"{source}: {infinite:,} values are infinite; expected numbers. Set them to nodata in the file."
         )
@@ -141,7 +141,7 @@ def check_values(
             f"{source}: no pixel of the training part has a value, all are void. Check nodata (data.nodata) and data.split."
         )
     beyond = values[(values < quantity.low) | (values > quantity.high)]
-    if len(beyond) > TOLERATED * len(values):
+    if len(beyond) > TOLERATED_SHARE * len(values):
         raise InputError(
             f"{source}: {len(beyond) / len(values):.0%} of the values are not from {quantity.low:g} to {quantity.high:g} "
             f"{quantity.unit}, e.g. {beyond[0]:g}. {_advice(beyond, values, target, quantity)}"
@@ -168,7 +168,7 @@ def _advice(beyond: NDArray[np.float32], values: NDArray[np.float32], target: Ta
     if quantity.unit == "m" and target.factor == 1:
         small = [
             f"{unit} (--set target.factor={factor:g})" for factor, unit in SMALL_UNITS.items()
-            if (quantity.known_mask(values * factor) | (values == 0)).mean() > 1 - TOLERATED
+            if (quantity.known_mask(values * factor) | (values == 0)).mean() > 1 - TOLERATED_SHARE
         ]  # fmt: skip
         if small:
             return f"They would be possible in {' or '.join(small)}."
@@ -182,7 +182,7 @@ def _check_zeros(values: NDArray[np.float32], target: TargetSection, quantity: Q
     near = above & (values <= gap)
     if quantity.zero == "void" and zeros.all():
         raise InputError(f"{source}: all values are 0, which is void here. If 0 is a value: --set target.zero=value.")
-    if target.zero is not None or not TOLERATED < zeros.mean() < 1:
+    if target.zero is not None or not TOLERATED_SHARE < zeros.mean() < 1:
         return
     if quantity.zero == "value" and target.terrain is None and not near.any():  # a surface on its terrain is 0 above it
         raise InputError(

@@ -210,7 +210,7 @@ def test_of_many_images_only_the_best_are_paired_and_a_hundred_rejected_ones_lis
         for day in ("01", "08") for k in range(100)
     ]  # fmt: skip
     pairs: list[float] = []
-    monkeypatch.setattr(candidates, "MAX_PAIRED", 5)
+    monkeypatch.setattr(candidates, "MAX_PAIRED_IMAGES", 5)
     monkeypatch.setattr(candidates, "lean_difference", lambda *_: pairs.append(0.0) or (0.0, 0.0))
     plan = choose(tmp_path, *many)
     assert len(pairs) == 5 * 5 + 1

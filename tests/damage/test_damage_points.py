@@ -128,10 +128,10 @@ def test_a_roof_that_was_not_seen_says_nothing_in_the_decision(city, clouds, mon
     from deepnets4eo.damage.evidences import points
 
     evidence, footprints = PointEvidence(clouds[1], clouds[0]), read_footprints(city.footprints())
-    monkeypatch.setattr(points, "MIN_ROOF_SEEN", 0.0)
+    monkeypatch.setattr(points, "MIN_ROOF_SEEN_SHARE", 0.0)
     every = evidence.measure(footprints)
     assert every[COLUMN].notna().any()
-    monkeypatch.setattr(points, "MIN_ROOF_SEEN", 1.01)
+    monkeypatch.setattr(points, "MIN_ROOF_SEEN_SHARE", 1.01)
     none = evidence.measure(footprints)
     assert none[COLUMN].isna().all()
     others = [name for name in MEANING if name != COLUMN]

@@ -358,7 +358,7 @@ def test_buildings_that_were_not_seen_scatter_by_one_in_log_odds_as_areas_do() -
     rest = combination._unseen(np.zeros(10_000), one, zero, np.random.default_rng(0))
     assert rest["expected"] == pytest.approx(5000, abs=150)
     assert rest["interval_95"] == pytest.approx([10_000 * expit(-1.96), 10_000 * expit(1.96)], abs=300)
-    assert combination.LOCAL_SD == LOCAL_SPREAD
+    assert combination.LOCAL_SD_LOG_ODDS == LOCAL_SPREAD
 
 
 def test_a_sum_by_steps_of_log_odds_is_near_that_of_each_building() -> None:

@@ -37,7 +37,7 @@ def test_a_cell_may_have_fallen_where_it_is_rough_or_low_and_only_where_it_is_kn
     rough = np.array([False, True, False, True, False, True, False, False])
     cells, number = Cells(len(above)), len(above)
     monkeypatch.setattr(plans, "inner_cells", lambda inputs, cells: np.ones(number, bool))
-    monkeypatch.setattr(plans, "MIN_INNER", 1)
+    monkeypatch.setattr(plans, "MIN_INNER_CELLS", 1)
     monkeypatch.setattr(plans, "heap_limit", lambda heights: np.array([4.0]))
     inputs = SimpleNamespace(
         heights_m=np.array([8.0]), post=SimpleNamespace(above_lying=lambda terrain: above), terrain=None

@@ -22,8 +22,8 @@ from deepnets4eo.baselines.parts.templates import REACH, PartSettings, Shapes, T
 from deepnets4eo.metrics import overlapping_pairs
 from deepnets4eo.polygons import outlines
 
-ROOM = 1  # cells by which an object may be shifted on each side
-SPARE = 2  # cells around that are cut off: HOG there depends on the neighbouring patch of the mosaic
+ROOM_CELLS = 1  # cells by which an object may be shifted on each side
+SPARE_CELLS = 2  # cells around that are cut off: HOG there depends on the neighbouring patch of the mosaic
 SIZES = (0.93, 1.0, 1.07)  # objects are tried a little smaller and larger than their box
 SIDES = ((0.0, 1), (math.pi, 1), (0.0, -1), (math.pi, -1))  # rotated by a half turn, mirrored: all are cars
 
@@ -213,7 +213,7 @@ class TemplateTrainer:
 
 @dataclass(frozen=True)
 class Alignments:
-    """vectors : (N · sides, F). shifts : of each the size, and the rows and columns it was shifted by (0 … 2 ROOM)."""
+    """vectors : (N · sides, F). shifts : of each the size, and the rows and columns it was shifted by (0 … 2 ROOM_CELLS)."""
 
     vectors: Vectors
     shifts: tuple[Indices, Indices, Indices]
@@ -230,8 +230,8 @@ def best_alignments(positives: NDArray[np.float16], weights: NDArray[np.float32]
     positives : (N, sides, sizes, 31, h + 2, w + 2)
     """
     objects, sides, sizes, _ = positives.shape[:4]
-    rows, cols = positives.shape[4] - 2 * ROOM, positives.shape[5] - 2 * ROOM
-    shifts = 2 * ROOM + 1
+    rows, cols = positives.shape[4] - 2 * ROOM_CELLS, positives.shape[5] - 2 * ROOM_CELLS
+    shifts = 2 * ROOM_CELLS + 1
     views = np.lib.stride_tricks.sliding_window_view(positives, (rows, cols), axis=(4, 5))
     views = views.transpose(0, 1, 2, 4, 5, 3, 6, 7).reshape(objects * sides, sizes * shifts**2, -1)
     best = np.full(len(views), (sizes // 2) * shifts**2 + shifts**2 // 2)
@@ -287,18 +287,18 @@ def positive_cells(
     *,
     fine_room: int | None = None,
 ) -> NDArray[np.float16]:
-    """Return cells (N, V, 31, h + 2 ROOM, w + 2 ROOM) of N objects in V views, h × w the template's size; 2 bytes per value.
+    """Return cells (N, V, 31, h + 2 ROOM_CELLS, w + 2 ROOM_CELLS) of N objects in V views, h × w the template's size; 2 bytes per value.
 
     objects : the window (h, w) and the box (1, 5) in it
     fine_room : use cells of half the side, with `fine_room` additional cells around
 
     Views are turned by up to half a step between headings.
     """
-    rows, cols = (int(side) + 2 * (ROOM + SPARE) for side in shapes.sizes[template])
+    rows, cols = (int(side) + 2 * (ROOM_CELLS + SPARE_CELLS) for side in shapes.sizes[template])
     patch = rows * shapes.cell_px, cols * shapes.cell_px
     step = math.pi / max(1, len(np.unique(shapes.things[:, 2])))
     every = [(turn, mirror, size) for turn, mirror in SIDES for size in SIZES]
-    times, cut = (1, SPARE) if fine_room is None else (2, 2 * SPARE - fine_room)
+    times, cut = (1, SPARE_CELLS) if fine_room is None else (2, 2 * SPARE_CELLS - fine_room)
     rows, cols = times * rows, times * cols
     rng = np.random.default_rng([seed, template])
     out = np.empty((len(objects), len(every), 31, rows - 2 * cut, cols - 2 * cut), np.float16)

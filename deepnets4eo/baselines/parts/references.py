@@ -29,7 +29,7 @@ SMALLEST, LARGEST = (
     0.5,
     1.8,
 )  # of the median area: smaller ones are cut off by trees or the edge, larger ones are several in one
-FULL = 0.65  # share of its box that an object fills; below, it is bent, or several in one
+MIN_FULL_SHARE = 0.65  # share of its box that an object fills; below, it is bent, or several in one
 EDGE_PX = 1.0
 CORE_PX = 384
 WITH_BOXES = 0.75  # of the windows at most, so that there is background without objects, too
@@ -105,7 +105,7 @@ def _usable_boxes(polygons: NDArray[np.object_], area: Floats, median: float, sh
     left, top, right, bottom = shapely.bounds(polygons).reshape(-1, 4).T
     whole = (left >= EDGE_PX) & (top >= EDGE_PX) & (right <= shape[1] - EDGE_PX) & (bottom <= shape[0] - EDGE_PX)
     whole &= (area >= SMALLEST * median) & (area <= LARGEST * median)
-    return References(boxes, whole & (area >= FULL * boxes[:, 2] * boxes[:, 3]))
+    return References(boxes, whole & (area >= MIN_FULL_SHARE * boxes[:, 2] * boxes[:, 3]))
 
 
 @dataclass

@@ -20,7 +20,7 @@ from deepnets4eo.options import option_group, options_from, plain_options
 
 PAD_CELLS = 1  # of surroundings on each side of the box: the outline's gradient lies on its edge
 REACH = 3  # fine cells by which a part may move, along rows and along columns
-COVERED = 0.8  # share of an object's area that its parts cover together
+COVERED_SHARE = 0.8  # share of an object's area that its parts cover together
 SMALLEST = 3  # side of a part in fine cells
 SPRING = (0.02, 0.0, 0.02, 0.0)  # of the first parts: cost of y², y, x², x
 
@@ -240,7 +240,7 @@ def first_parts(bank: TemplateBank, count: int) -> PartModels:
     """Return parts where a template's positive weights are strongest, one after the other, without overlap."""
     shapes = bank.shapes
     area = 4 * float(np.median(shapes.things[:, 0] * shapes.things[:, 1])) / shapes.cell_px**2
-    side = min(max(SMALLEST, round(math.sqrt(COVERED * area / count))), 2 * int(shapes.sizes.min()))
+    side = min(max(SMALLEST, round(math.sqrt(COVERED_SHARE * area / count))), 2 * int(shapes.sizes.min()))
     fine = bank.weights.repeat(2, axis=2).repeat(2, axis=3)
     weights = np.empty((len(shapes), count, fine.shape[1], side, side), np.float32)
     anchors = np.empty((len(shapes), count, 2), np.int64)

@@ -46,7 +46,7 @@ KEPT_VALUES = 64_000_000  # of prepared blocks that stay in memory, 256 MB: IR-M
 SAME = 1e-3  # standard deviations
 FAR_SPANS = 5.0  # from the 1st to the 99th percentile: values so far beyond do not enter means and deviations
 FAR_STD = 20.0  # standard deviations from the mean: no value of an image, but an undeclared nodata or a defect
-FEW_FAR = 1e-3  # share of the pixels; more of them are taken for a part of the image
+MAX_FAR_SHARE = 1e-3  # share of the pixels; more of them are taken for a part of the image
 MEASURED = ("threshold", "width", "changed_share", "separation")  # on the pair, beside what its method measures
 STEEPNESS = 8.0  # probabilities go from 0.02 to 0.98 between the mean scores of no change and of change
 
@@ -246,7 +246,7 @@ def _without_few_far(read_blocks: Blocks) -> Blocks:
 
     counts = [(int(valid.sum()), int((valid & _is_far(values)).sum())) for values, valid in read_blocks()]
     count, far = (sum(column) for column in zip(*counts, strict=True))
-    if not 0 < far <= FEW_FAR * count:
+    if not 0 < far <= MAX_FAR_SHARE * count:
         return read_blocks
     log.info("%d of %d pixels hold values far from all others and are left out of the statistics.", far, count)
     return read_others

@@ -18,7 +18,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.rasters import BandMoments, colour_bands
 from deepnets4eo.tiling import Tiling
 
-REDUCTIONS = (2, 4, 8, 16, 32)  # pixels of a cell, by level of the encoder
+REDUCTIONS_PX = (2, 4, 8, 16, 32)  # pixels of a cell, by level of the encoder
 DIRECTIONS = 3  # coarsest levels whose vectors are compared by their direction too
 PHOTOGRAPHS_STD = 0.5  # of a photograph as the encoder takes it, from −1 to 1 about 0
 SMALLEST = np.float32(1e-6)
@@ -59,7 +59,7 @@ class FeatureDistance(PairScore):
     def tiling(self, shape: tuple[int, int] | None = None) -> Tiling:
         """Return the tiling into whole cells that needs the fewest pixels for a scene of this shape."""
         usual = super().tiling()
-        sides = range(SMALLEST_TILE_PX, LARGEST_TILE_PX + 1, REDUCTIONS[-1])
+        sides = range(SMALLEST_TILE_PX, LARGEST_TILE_PX + 1, REDUCTIONS_PX[-1])
         return usual if shape is None else usual.least_work(shape, sides)
 
     def fit(self, blocks: Blocks) -> None:
@@ -69,7 +69,7 @@ class FeatureDistance(PairScore):
             dates = [self._levels(date) for date in np.split(values, 2)]
             measured = measured or [[BandMoments(len(level)) for level in levels] for levels in dates]
             for moments, levels in zip(measured, dates, strict=True):
-                for stats, level, reduction in zip(moments, levels, REDUCTIONS, strict=True):
+                for stats, level, reduction in zip(moments, levels, REDUCTIONS_PX, strict=True):
                     stats.update(level[:, _whole_cells(valid, reduction)])
         self.scaling = [[(_column(stats.mean), _column(stats.std)) for stats in moments] for moments in measured]
 
@@ -83,9 +83,9 @@ class FeatureDistance(PairScore):
         )
         shape = pair.shape[1:]
         length, turn = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-        for number, (before, after, reduction) in enumerate(zip(pre, post, REDUCTIONS, strict=True)):
+        for number, (before, after, reduction) in enumerate(zip(pre, post, REDUCTIONS_PX, strict=True)):
             length += _on_pixels(np.sqrt(np.square(after - before).mean(axis=0)), reduction, shape)
-            if number >= len(REDUCTIONS) - DIRECTIONS:
+            if number >= len(REDUCTIONS_PX) - DIRECTIONS:
                 turn += _on_pixels(_one_less_cosine(before, after), reduction, shape)
         return length * turn
 
@@ -111,7 +111,7 @@ class FeatureDistance(PairScore):
         """Return the maps of an image (p, h, w) whose standardised bands are rescaled to the spread of photographs."""
         import torch
 
-        below, right = (-side % REDUCTIONS[-1] for side in date.shape[1:])
+        below, right = (-side % REDUCTIONS_PX[-1] for side in date.shape[1:])
         colours = np.clip(date[self.bands] * np.float32(PHOTOGRAPHS_STD), -1, 1)
         pixels = np.pad(colours, ((0, 0), (0, below), (0, right)), mode="edge")
         device = next(self._network.parameters()).device
@@ -122,7 +122,7 @@ class FeatureDistance(PairScore):
 
 def _whole_cells(valid: Mask, reduction: int) -> Mask:
     """Cells whose pixels are all valid; at the lower and right edge those that begin inside."""
-    below, right = (-side % REDUCTIONS[-1] for side in valid.shape)
+    below, right = (-side % REDUCTIONS_PX[-1] for side in valid.shape)
     whole = np.pad(valid, ((0, below), (0, right)), mode="edge")
     rows, cols = (side // reduction for side in whole.shape)
     return np.asarray(whole.reshape(rows, reduction, cols, reduction).all(axis=(1, 3)))

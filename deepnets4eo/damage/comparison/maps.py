@@ -43,7 +43,7 @@ WORDS = {  # of xBD, Copernicus EMS and UNOSAT, and the numbers of xView2, where
 }
 MIN_OVERLAP = 0.5  # of the smaller outline of a pair
 MIN_TOUCHING = 0.9  # of the pairs of one id, else ids are numbers of rows and not of buildings
-MAX_UNSEEN = 0.5  # share of a building that its tool could not see
+MAX_UNSEEN_SHARE = 0.5  # share of a building that its tool could not see
 BLOCKS, BLOCK_BUILDINGS = 8, 10  # blocks along a side at most, and buildings in one at least, of the intervals
 
 
@@ -157,7 +157,7 @@ def read_damage_map(
             raise InputError(f"{source} has no column {column!r}, only {columns}. Name one of them.")
     grades, words = _grades(table[tool.grade], f"{source}, column {tool.grade!r},", above)
     if tool.unseen:
-        grades = grades.mask(_numbers(table[tool.unseen]) > MAX_UNSEEN)
+        grades = grades.mask(_numbers(table[tool.unseen]) > MAX_UNSEEN_SHARE)
     values = grades / (len(words) - 1)
     if tool.probability:
         values = _numbers(table[tool.probability]).where(grades.notna()).fillna(values)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FORMAT, FORMAT_VERSION = "deepnets4eo damage comparison", "1.0"  # a change that readers notice raises the first number
 PAGE, GPKG, CSV, JSON = PRODUCTS = ("report.html", "comparison.gpkg", "comparison.csv", "comparison.json")
-MAX_LISTED = 40  # buildings in the list of the page
+MAX_LISTED_BUILDINGS = 40  # buildings in the list of the page
 WIDTH, HEIGHT, MARGIN = 900, 460, 10
 KINDS = {  # of the buildings on the page's map, by whether they are damaged in A and in B: title and colour
     (False, False): ("both intact", "#9aa5b1"), (True, True): ("both damaged", "#cc4437"),
@@ -78,7 +78,7 @@ def _page(comparison: MapComparison, summary: dict[str, Any]) -> str:
     }  # fmt: skip
     rows = (
         comparison.table[comparison.table["agree"].eq(False).fillna(False)]
-        .head(MAX_LISTED)
+        .head(MAX_LISTED_BUILDINGS)
         .round({"value_a": 2, "value_b": 2})
     )
     listed = rows[[f"{name}_{side}" for name in ("id", "damage", "value") for side in "ab"]]

@@ -40,7 +40,7 @@ VARIANTS = {
     PRE_POST + WITH_HEIGHT: (*POST, *PAIR, *REPAIR, *HEIGHT),
 }
 KNOWN_SHARE = 0.99  # of the buildings of the fit lie within the distance
-WINDOW = 200  # buildings over which the left-out accuracy is taken, from the end of a column inwards
+WINDOW_BUILDINGS = 200  # buildings over which the left-out accuracy is taken, from the end of a column inwards
 MIN_ACCURACY = 0.8  # mean of sensitivity and specificity below which a stretch of a column is not known
 MIN_AT_SITE = 30  # buildings for a site to say what share of its buildings may lie outside
 
@@ -178,8 +178,8 @@ def reliable_limit(value: Floats, right: Mask, damaged: Mask) -> float | None:
     """Value above which windows of 200 buildings have sensitivity and specificity of less than 0.8 on average, or None."""
     order = np.argsort(-np.nan_to_num(value, nan=-np.inf), kind="stable")
     limit = None
-    for start in range(0, len(order) - WINDOW, WINDOW):
-        window = order[start : start + WINDOW]
+    for start in range(0, len(order) - WINDOW_BUILDINGS, WINDOW_BUILDINGS):
+        window = order[start : start + WINDOW_BUILDINGS]
         sides = [right[window][damaged[window] == side] for side in (True, False)]
         if np.mean([side.mean() for side in sides if len(side)]) >= MIN_ACCURACY:
             break

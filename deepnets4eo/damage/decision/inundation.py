@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from deepnets4eo.damage.decision.decision import Decision
 
 CountsAs = Literal["damaged", "possibly-damaged", "shown"]
-COVERED = 0.5  # share of the outline under water, of a roof that is gone
+COVERED_SHARE = 0.5  # share of the outline under water, of a roof that is gone
 # Of buildings whose ground is seen: from here on, ground that looks dry, such as under crowns, may be wet as well. It is 1 at Florence
 # 480, Harvey 126, Midwest 00 and 06, and 0.92 at Nepal 408; a kept place, which was not looked at, has 34 of 41 by its headline.
 EVERYWHERE = 0.8
@@ -98,7 +98,7 @@ def inundated_buildings(
     if not (rows | unsure | hidden).any():
         return None
     chance = np.where(hidden, near, around.ring_share if water.reach_m else 1.0)
-    covered = rows & (np.nan_to_num(around.share) > COVERED) & (water.reach_m == 0)
+    covered = rows & (np.nan_to_num(around.share) > COVERED_SHARE) & (water.reach_m == 0)
     counts = settings.inundation == "damaged"
     everywhere = settings.water is None and _is_everywhere(around, assessed)
     return InundatedBuildings(rows, covered, np.where(rows | hidden, chance, 0.0), counts, unsure, hidden, everywhere)

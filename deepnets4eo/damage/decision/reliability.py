@@ -31,7 +31,7 @@ from deepnets4eo.damage.vocabulary import BORDERS, GRADES, MAJOR, is_damaged
 from deepnets4eo.metrics import check_same_number, fit_sigmoid
 
 MIN_AT_SITE = 5  # buildings of either kind for a site to say how far its evidence is shifted
-MIN_SPREAD = 0.3  # log-odds; few sites show less by chance
+MIN_SPREAD_LOG_ODDS = 0.3  # log-odds; few sites show less by chance
 MAX_VARIANCE = 1.0  # of one site's shift
 SPREADS = ("damaged", "minor-damage", "destroyed")  # of `side_log_odds`, in the model file
 WITHIN_SIDES = (GRADES[1], GRADES[3])  # the worse grade of the intact and of the damaged ones
@@ -341,7 +341,7 @@ def _spread(probabilities: Floats, grade: NDArray[np.integer], site: NDArray[np.
 
 def _between(shift: Floats, variance: Floats) -> float:
     """Return the standard deviation between sites of shifts that are each known with a variance."""
-    return float(np.sqrt(max(float(np.var(shift, ddof=1) - np.mean(variance)), MIN_SPREAD**2)))
+    return float(np.sqrt(max(float(np.var(shift, ddof=1) - np.mean(variance)), MIN_SPREAD_LOG_ODDS**2)))
 
 
 def _site_shift(log_odds: Floats, beyond: Mask, *, even: bool) -> tuple[float, float]:

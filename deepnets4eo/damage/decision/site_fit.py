@@ -30,7 +30,7 @@ from deepnets4eo.damage.vocabulary import MAJOR
 SHARES = np.array([0.002, 0.01, 0.03, 0.06, 0.1, 0.15, 0.2, *np.arange(0.3, 0.81, 0.1), 0.85, 0.9, 0.95, 0.98, 0.998])
 INTACT_SITES = 0.5
 LEVELS = np.linspace(-2.5, 2.5, 11)  # of either kind, in standard deviations between sites
-MIN_APART = 0.2  # log-odds: damaged buildings lie that far above intact ones at every site
+MIN_APART_LOG_ODDS = 0.2  # log-odds: damaged buildings lie that far above intact ones at every site
 MAX_INFORMATION = 30.0  # buildings: those of one site err together, so that more of them say no more of its levels
 # Buildings whose log-odds lie two deviations within a site above the highest level of intact ones (two deviations between sites) are clear:
 # at real places 228 of 229 of them were damaged, and none of some 1,400 intact ones was clear. Where they are three and a share of 0.05 or more, their
@@ -160,7 +160,7 @@ class SiteShift:
         intact, other = (values.ravel() for values in np.meshgrid(LEVELS, LEVELS, indexing="ij"))
         damaged = self.correlation * intact + np.sqrt(1 - self.correlation**2) * other
         theta = np.array(self.level) + np.stack([intact, damaged], axis=1) * self.between
-        apart = theta[:, 1] - theta[:, 0] >= MIN_APART
+        apart = theta[:, 1] - theta[:, 0] >= MIN_APART_LOG_ODDS
         return theta[apart], -0.5 * (intact**2 + other**2)[apart]
 
     def evidence(self, log_odds: Floats, information: float) -> Floats:

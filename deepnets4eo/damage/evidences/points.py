@@ -39,7 +39,9 @@ SOURCES = dict(
         strict=True,
     )
 )
-MIN_ROOF_SEEN = 0.5  # share of a roof from which what has come down of it is known; walls and edges do not show it
+MIN_ROOF_SEEN_SHARE = (
+    0.5  # share of a roof from which what has come down of it is known; walls and edges do not show it
+)
 # Fitted by experiments/rubble.py on scans from the air of miniature cities that no test uses
 CARDS = {PRE_POST: EvidenceCard(-4.761, 14.636, 1.0, 808), POST_ONLY: EvidenceCard(-2.661, 7.007, 0.986, 653)}
 
@@ -95,7 +97,7 @@ class PointEvidence:
 
         logger.info("measuring height loss and debris …")
         table = debris_volumes(self.post, footprints, self.pre).buildings
-        table["collapsed_share"] = table["collapsed_share"].where(table["roof_seen_share"] >= MIN_ROOF_SEEN)
+        table["collapsed_share"] = table["collapsed_share"].where(table["roof_seen_share"] >= MIN_ROOF_SEEN_SHARE)
         return pd.DataFrame({name: table[source].to_numpy(float) for name, source in SOURCES.items()})
 
 

@@ -30,7 +30,7 @@ from deepnets4eo.training import Recipe, Task, TrainOptions
 
 log = logging.getLogger(__name__)
 
-MIN_EACH = 3  # buildings of either side, without which a site has no AUC
+MIN_BUILDINGS_OF_SIDE = 3  # buildings of either side, without which a site has no AUC
 STRENGTH = 1e-4  # of the regression against its penalty
 DIRECTIONS, WITHIN = 32, 0.99
 
@@ -57,7 +57,7 @@ class LookSite:
 
     @property
     def has_both_sides(self) -> bool:
-        return bool(min(self.damaged.sum(), (~self.damaged).sum()) >= MIN_EACH)
+        return bool(min(self.damaged.sum(), (~self.damaged).sum()) >= MIN_BUILDINGS_OF_SIDE)
 
 
 def train_look(recipe: LookRecipe, out: Path, options: TrainOptions) -> Path:

@@ -16,7 +16,7 @@ CONTEXT = ("light", "log_floor", "red", "green", "blue")
 MIN_EDGE = 1e-3
 LOWEST_M = 2.0  # heights before the event below this are no building
 HEIGHT_RANGE = 1.0
-SHADED = 0.8  # share of the ground along the walls that is dark where a building stands in shadow; one in the sun has two bright sides
+SHADED_SHARE = 0.8  # share of the ground along the walls that is dark where a building stands in shadow; one in the sun has two bright sides
 DEEP = 0.75  # of the way from the usual brightness to the darkest, from which shadow is deep
 GRAINS = 3.0  # times the grain, which noise alone reaches twice, up to which a dark roof shows nothing
 BEST_ROOFS, MIN_ROOFS = (
@@ -139,7 +139,7 @@ def in_deep_shadow(sums: dict[str, BuildingSums], post: Radiometry) -> NDArray[n
         shaded = wall[:, :DIRECTIONS].sum(axis=1) / wall[:, DIRECTIONS:].sum(axis=1)
         light, rough = (inside[:, INSIDE.index(name)] / inside[:, 0] for name in ("light", "rough"))
     return np.asarray(
-        (post.darkest < 0) & (shaded >= SHADED) & (light <= DEEP * post.darkest) & (rough <= GRAINS * post.grain)
+        (post.darkest < 0) & (shaded >= SHADED_SHARE) & (light <= DEEP * post.darkest) & (rough <= GRAINS * post.grain)
     )
 
 

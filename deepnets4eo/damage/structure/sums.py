@@ -92,7 +92,7 @@ def best_of_shifts(sums: dict[str, BuildingSums]) -> dict[str, BuildingSums]:
 
 CELL_PX = 8
 NEAR_M = 20.0
-MIN_OPEN = 1e-3  # share of open ground below which there is none
+MIN_OPEN_SHARE = 1e-3  # share of open ground below which there is none
 NO_GROUND = np.float32(1e9)
 
 
@@ -104,7 +104,7 @@ def open_means(
     share = box(cell_sums(open_ground, CELL_PX), side)[cells].astype(np.float64)
     columns = [box(cell_sums(value * open_ground, CELL_PX), side)[cells] for value in values]
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(share[:, None] > MIN_OPEN * CELL_PX**2, np.column_stack(columns) / share[:, None], np.nan)
+        return np.where(share[:, None] > MIN_OPEN_SHARE * CELL_PX**2, np.column_stack(columns) / share[:, None], np.nan)
 
 
 def lowest_ground(

@@ -16,7 +16,7 @@ from deepnets4eo.grid import Window
 from deepnets4eo.rasters import Layer, LayerLike
 
 ZONES = 10
-MAX_MEASURED = 1_000_000  # pixels from which the limits of the zones are taken
+MAX_MEASURED_PX = 1_000_000  # pixels from which the limits of the zones are taken
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Zones:
                 f"{layer.source} has {layer.count} bands of {layer.shape}, expected one band on the grid of {classes.source}."
             )
         windows = classes.windows
-        step = max(1, int(np.prod(layer.shape)) // MAX_MEASURED)
+        step = max(1, int(np.prod(layer.shape)) // MAX_MEASURED_PX)
         parts = [_known(layer, classes, window)[0][::step] for window in windows]
         seen = np.concatenate(parts)
         levels = np.quantile(seen, 1 - np.arange(1, ZONES) / ZONES)

@@ -19,7 +19,7 @@ from deepnets4eo.segmenters import LayerInput, ValueRange
 log = logging.getLogger(__name__)
 
 INTENSITY = "intensity"
-LOOKED_AT = 100_000  # points of a file whose values are compared
+LOOKED_AT_POINTS = 100_000  # points of a file whose values are compared
 RGB = ("red", "green", "blue")
 
 
@@ -57,7 +57,7 @@ def describe_values(values: Mapping[str, Sequence[NDArray[np.float32]]], options
 def check_values(file: CloudFile, expected: LayerInput | None, options: FeatureOptions) -> None:
     """Warn if the values of a file differ in order of magnitude from training, or are a single value. Reads its first points."""
     if expected is not None:
-        seen = ValueRange.of_pixels(own_values(next(file.chunks(LOOKED_AT)), options))
+        seen = ValueRange.of_pixels(own_values(next(file.chunks(LOOKED_AT_POINTS)), options))
         expected.warn_of_bands(str(file.path), seen)
 
 

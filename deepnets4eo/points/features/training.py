@@ -28,7 +28,7 @@ from deepnets4eo.points.features.options import FeatureOptions
 from deepnets4eo.tiling import BlockSplit
 from deepnets4eo.training import DataSplit, ModelSection, Recipe, Task, TrainOptions, load_legend, write_results
 
-KEPT = 5_000  # points of a tile that is learnt from
+KEPT_POINTS = 5_000  # points of a tile that is learnt from
 
 CELL_M = 1.0  # side of the cells of the split
 
@@ -121,7 +121,7 @@ def _draw_samples(labeller: FeatureLabeller, split: DataSplit[LabelledCloud], re
             rows = np.flatnonzero(part.learnt)
             if len(rows):
                 samples.add(labeller.vectors(part.cloud)[rows], part.classes[rows], part.blocks[rows])
-                kept = part.cloud.subset(rows[:: max(1, len(rows) // KEPT)])
+                kept = part.cloud.subset(rows[:: max(1, len(rows) // KEPT_POINTS)])
                 values.setdefault(named.name, []).append(own_values(kept, recipe.features))
     labeller.measured = describe_values(values, recipe.features)
     return samples

@@ -14,12 +14,12 @@ from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.look.page import LookRules, PointLook, look_at
 from deepnets4eo.points.meshes import import_open3d
 
-IN_NOTEBOOK = 200_000  # points: a notebook keeps what it shows
+NOTEBOOK_POINTS = 200_000  # points: a notebook keeps what it shows
 
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 
 
-def draw(cloud: PointCloud | str | Path, legend: Legend | None = None, *, most: int = IN_NOTEBOOK) -> PointLook:
+def draw(cloud: PointCloud | str | Path, legend: Legend | None = None, *, most: int = NOTEBOOK_POINTS) -> PointLook:
     """Draw points by class, colour or height, to turn and zoom.
 
     Parameters

@@ -38,7 +38,7 @@ SPLIT_LISTS = {"train": "TrainSplit.txt", "test": "TestSplit.txt"}  # of a scene
 SEVEN_SCENES: Intrinsics = (585.0, 585.0, 320.0, 240.0)  # its publishers state them for all frames, and no file does
 NEEDED = ("rgb", "x", "y", "z")
 LABEL = "label"
-FEWEST = 100  # pixels that intrinsics are fitted to
+MIN_FITTED_PX = 100  # pixels that intrinsics are fitted to
 LARGEST_PX = 0.5  # error of a pinhole camera
 Depth = Callable[[NDArray[np.uint16]], FloatImage]
 
@@ -255,8 +255,10 @@ class OrganisedFrame:
                 f"{self.path}: x, y and z have the shapes {x.shape}, {y.shape} and {z.shape}; expected one (H, W)."
             )
         known = np.isfinite(x) & np.isfinite(y) & np.isfinite(z) & (z > 0)
-        if known.sum() < FEWEST:
-            raise InputError(f"{self.path} has {known.sum()} points; expected {FEWEST} at least, with z above 0.")
+        if known.sum() < MIN_FITTED_PX:
+            raise InputError(
+                f"{self.path} has {known.sum()} points; expected {MIN_FITTED_PX} at least, with z above 0."
+            )
         rows, columns = np.nonzero(known)
         fx, cx = _fit(x[known] / z[known], columns, self.path)
         fy, cy = _fit(y[known] / z[known], rows, self.path)

@@ -40,7 +40,7 @@ GROWN_M = WALL_M  # rise of the mean height from which a building is new
 LOST = (BuildingState.partly, BuildingState.collapsed, BuildingState.cleared)
 VOLUMES = [f"{name}_{end}m3" for name in ("lost", "debris") for end in ("", "low_", "high_")]
 COLUMNS = ["id", "date", "compared_with", "height_m", "volume_m3", *VOLUMES, "known_share", "state", "damage"]
-MAX_SHOWN = 300  # buildings on the page, those that lost most first
+MAX_SHOWN_BUILDINGS = 300  # buildings on the page, those that lost most first
 WIDTH, HEIGHT, MARGIN = 320, 110, 24  # of a drawing
 
 
@@ -196,7 +196,9 @@ def write_history_page(rubble: RubbleMap, path: Path) -> Path:
     """Write a page without scripts: sums by date, and each building over its dates, those that lost most first."""
     history = rubble.history
     assert history is not None, "the map has several dates"
-    order = rubble.buildings["lost_m3"].fillna(-1).sort_values(ascending=False, kind="stable").index[:MAX_SHOWN]
+    order = (
+        rubble.buildings["lost_m3"].fillna(-1).sort_values(ascending=False, kind="stable").index[:MAX_SHOWN_BUILDINGS]
+    )
     of_building = dict(list(history.groupby("id", sort=False)))
     cards = [_card(rubble.buildings.loc[row], of_building[rubble.buildings.loc[row, "id"]]) for row in order]
     rest = f"; the {len(order)} that lost most are below" * (len(order) < len(rubble.buildings))

@@ -57,7 +57,7 @@ NEAREST_M, FARTHEST_M = 1.0, 8.0  # limits of that distance
 ROUGH_M = 0.08  # standard deviation about a plane from which a low surface is rubble
 MIXED_SHARE = 0.4  # of what has come down that is heap, from which its low spots are debris, too, and no bare slab
 MIN_PATCH_CELLS = 4  # smaller patches of rubble are noise of measurement
-RUBBLE_POINTS = 0.5  # share of a cell's points that are classified as rubble, from which the cell is rubble
+RUBBLE_POINT_SHARE = 0.5  # share of a cell's points that are classified as rubble, from which the cell is rubble
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def _is_rough(post: BlockHeights, above: FloatImage) -> Mask:
     from scipy.ndimage import binary_opening
 
     rough = binary_opening(roughness(above) > ROUGH_M, np.ones((3, 3), bool))
-    return rough if post.rubble is None else rough | (post.rubble >= RUBBLE_POINTS)
+    return rough if post.rubble is None else rough | (post.rubble >= RUBBLE_POINT_SHARE)
 
 
 def states_of(

@@ -84,7 +84,7 @@ class PlanRules:
 
 PANCAKE = 0.35  # of the height before: the highest heap of a collapsed building
 MARGIN_M = 1.25  # at the edge of an outline, where walls make any surface rough
-MIN_INNER = 16  # cells away from the edge that are needed to see whether a surface is rough; sheds have fewer
+MIN_INNER_CELLS = 16  # cells away from the edge that are needed to see whether a surface is rough; sheds have fewer
 INNER_SHARE = 0.25  # of the inner cells that have come down, from which low cells of the margin have, too
 HIGH_SHARE = 0.95  # quantile of heights that stands for the highest, without single points above them
 
@@ -183,7 +183,7 @@ def plan_alone(
     """Measure the plans only by heights after the event."""
     after = cells.of_heights(above)
     within = inner_cells(inputs, cells)
-    known = np.isfinite(after) & (cells.total(within) >= MIN_INNER)[cells.owner]
+    known = np.isfinite(after) & (cells.total(within) >= MIN_INNER_CELLS)[cells.owner]
     limit = heap_limit(inputs.heights_m)
     with np.errstate(invalid="ignore"):
         low = known & (after <= limit[cells.owner])

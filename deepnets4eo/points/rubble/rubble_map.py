@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 RUBBLE_CLASS = 70  # LAS 1.4 leaves the codes 64-255 to users; IGN has 64-67, so that both fit in one file
 
-FEW_STABLE = 200  # cells of ground below which both dates cannot be compared
-MIN_ROOF_SEEN = 0.5  # share of a roof from which volumes rest on it, not on walls
+FEW_STABLE_CELLS = 200  # cells of ground below which both dates cannot be compared
+MIN_ROOF_SEEN_SHARE = 0.5  # share of a roof from which volumes rest on it, not on walls
 MAX_UNSEEN = 0.1  # of a lost volume, up to which it counts as seen
 
 SUBJECT = "Rubble"  # of titles
@@ -181,7 +181,7 @@ def findings_of(buildings: gpd.GeoDataFrame, fits: list[dict[str, Any]], paired:
     if unseen:
         findings.append(Finding("few_heights", "caution", {"number": unseen, "of": len(buildings)}))
     roofless = int(
-        ((buildings["state"] != BuildingState.unknown) & (buildings["roof_seen_share"] < MIN_ROOF_SEEN)).sum()
+        ((buildings["state"] != BuildingState.unknown) & (buildings["roof_seen_share"] < MIN_ROOF_SEEN_SHARE)).sum()
     )
     if roofless:
         findings.append(Finding("roofs_unseen", "caution", {"number": roofless, "of": len(buildings)}))
@@ -193,7 +193,7 @@ def findings_of(buildings: gpd.GeoDataFrame, fits: list[dict[str, Any]], paired:
     if without_rule and buildings["rule_m3"].notna().any():
         findings.append(Finding("rule_unknown", "caution", {"number": without_rule, "of": int(down.sum())}))
     findings += _offset_findings(fits)
-    unfitted = [fit for fit in fits if fit["cells"] < FEW_STABLE]
+    unfitted = [fit for fit in fits if fit["cells"] < FEW_STABLE_CELLS]
     if paired and unfitted:
         findings.append(Finding("little_stable_ground", "caution", {"number": len(unfitted), "of": len(fits)}))
     unaligned = [fit["unaligned"] for fit in fits if fit["unaligned"]]

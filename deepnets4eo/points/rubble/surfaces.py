@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 HeightSource: TypeAlias = "str | Path | PointCloud | Layer"
 WALL_M = 2.0  # above it a cell holds a roof or wall, whose top counts; below, rubble, whose mean counts
-MIN_STANDING = 5  # buildings from which a systematic offset is estimated
+MIN_STANDING_BUILDINGS = 5  # buildings from which a systematic offset is estimated
 MIN_OFFSET_M = 0.5  # smaller ones are within the accuracy of heights and the shape of roofs
 REMEDY = "Give metres above 0 as numbers with a point, and leave the others empty."
 
@@ -252,7 +252,7 @@ def systematic_offset_m(above_roofs_m: Floats) -> float:
     (2.5, 0.0)
     """
     known = above_roofs_m[np.isfinite(above_roofs_m)]
-    offset_m = float(np.median(known)) if len(known) >= MIN_STANDING else 0.0
+    offset_m = float(np.median(known)) if len(known) >= MIN_STANDING_BUILDINGS else 0.0
     return offset_m if abs(offset_m) >= MIN_OFFSET_M else 0.0
 
 

@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 PART = "part"  # layer of a stored view: LEARNT, WITHHELD or NEITHER, and
 
 
-FEWEST = 0.01  # share of labelled pixels that makes a view worth reading
+MIN_LABELLED_SHARE = 0.01  # share of labelled pixels that makes a view worth reading
 
 
 @dataclass
@@ -85,7 +85,7 @@ class RenderedViews:
         """Keep a snapshot that shows enough labelled points. part : (H, W), of `FaceView.values`."""
         labels = layers[ViewLayer.labels]
         learnt, withheld = ((labels != VOID) & (part == which) for which in (PointPart.learnt, PointPart.withheld))
-        enough = max(1.0, FEWEST * labels.size)
+        enough = max(1.0, MIN_LABELLED_SHARE * labels.size)
         if max(learnt.sum(), withheld.sum()) < enough:
             return
         number = self.store.append(
