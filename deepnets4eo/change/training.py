@@ -33,7 +33,6 @@ from deepnets4eo.options import Section
 from deepnets4eo.rasters import Layer
 from deepnets4eo.segmenters import NetworkSegmenter
 from deepnets4eo.training import (
-    NOT_VALIDATED,
     ClassSamples,
     DataSection,
     DataSplit,
@@ -55,6 +54,7 @@ from deepnets4eo.training import (
     load_legend,
     median_frequency,
     prepare,
+    protocol_name,
     warn_of_hidden_class,
     write_run,
 )
@@ -154,7 +154,7 @@ def train_cover(recipe: CoverRecipe, out: Path, options: TrainOptions) -> Path:
     matrices = _matrices(covers, segmenter)
     split = covers.prepared.split
     protocol = {
-        "name": "validation part of the training scenes" if split.validated else NOT_VALIDATED,
+        "name": protocol_name(split.validated),
         "leaky": split.leaky, "split": split.describe(),
     }  # fmt: skip
     names = {"change": covers.prepared.legend.names, "cover": covers.legend.names}

@@ -143,12 +143,17 @@ def _without_heights(chunks: Chunks, grid: Grid, leave_out: Sequence[int], name:
     )
 
 
+def in_top_layer(z: NDArray[np.floating], highest: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return whether points are on the surface of their cell, whose highest point is at `highest`."""
+    return z >= highest - TOP_LAYER_M
+
+
 def _top(chunks: Chunks, grid: Grid, leave_out: Sequence[int], highest: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mean of the points at most 1 m below the highest of their cell."""
     total, count = np.zeros(len(highest)), np.zeros(len(highest), np.int32)
     for cloud in chunks():
         cell, z = _cells(cloud, grid, leave_out)
-        near = z >= highest[cell] - TOP_LAYER_M
+        near = in_top_layer(z, highest[cell])
         _add(total, count, cell[near], z[near])
     with np.errstate(invalid="ignore"):
         return (total / count).astype(np.float32)

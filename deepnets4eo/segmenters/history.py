@@ -71,11 +71,16 @@ def plot_runs(folders: Sequence[str | Path]) -> list[Axes]:
     The loss on validation (else on training) by epoch, and the first of overall accuracy, mean F1, mean IoU and kappa, or
     else of other scores, that all runs have.
     """
-    import matplotlib.pyplot as plt
-
-    row = list(plt.figure(figsize=FIGURE_IN, layout="constrained").subplots(1, 2))
+    row = figure_row()
     _plot_runs(row, folders)
     return row
+
+
+def figure_row() -> list[Axes]:
+    """Return the two halves of a new figure, for losses and for scores."""
+    import matplotlib.pyplot as plt
+
+    return list(plt.figure(figsize=FIGURE_IN, layout="constrained").subplots(1, 2))
 
 
 def _plot_runs(row: Sequence[Axes], folders: Sequence[str | Path]) -> None:

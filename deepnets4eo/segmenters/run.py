@@ -22,7 +22,7 @@ from deepnets4eo.formats import offline
 from deepnets4eo.jobs import output_lock
 from deepnets4eo.plugins import load_plugin, plugins_of
 from deepnets4eo.segmenters.checksums import ENCODER, RunFolder, open_sealed, seal, write_recipe
-from deepnets4eo.segmenters.history import FIGURE_IN, plot_curves, read_log
+from deepnets4eo.segmenters.history import figure_row, plot_curves, read_log
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.networks import own_network
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
@@ -82,10 +82,8 @@ class Run(WithSummary):
         -------
         Losses and scores by epoch; a line marks the kept epoch where the best one was kept.
         """
-        import matplotlib.pyplot as plt
-
         history, notes = read_log(RunFolder(self.folder).log), self.card.get("notes", {})
-        row = list(plt.figure(figsize=FIGURE_IN, layout="constrained").subplots(1, 2))
+        row = figure_row()
         plot_curves(row, history, notes.get("best_epoch") if notes.get("kept") == "best" else None)
         return row
 

@@ -21,7 +21,7 @@ from deepnets4eo.grid import Grid
 from deepnets4eo.jobs import output_lock
 from deepnets4eo.synthetic.materials import CODE, NAMES, curve, spectra
 from deepnets4eo.synthetic.sensor import Acquisition, view
-from deepnets4eo.synthetic.style import INFRARED, ROOFS
+from deepnets4eo.synthetic.style import mean_roof
 from deepnets4eo.synthetic.write import write_raster
 
 # reflectance of roof coverings at 1650 and 2200 nm; below 900 nm it follows from their colours
@@ -163,9 +163,7 @@ def cube_spectra(wavelengths_nm: np.ndarray) -> FloatImage:
     """Reflectance of each material at (B,) wavelengths, 350–2500 nm: (M, B) float32, in the order of `CUBE_MATERIALS`."""
     roofs = []
     for covering, swir in COVERINGS.items():
-        colour = np.mean(ROOFS[covering], axis=0)
-        display = np.array([*colour, colour.mean() * INFRARED[covering]])
-        roofs.append(curve(tuple((display / 255) ** 2), swir, wavelengths_nm, plant=False))
+        roofs.append(curve(tuple((mean_roof(covering) / 255) ** 2), swir, wavelengths_nm, plant=False))
     table = np.concatenate([spectra(wavelengths_nm), np.stack(roofs)])
     for row, name in zip(table, CUBE_MATERIALS, strict=True):
         row *= _pass(ABSORPTION.get(name, ()), wavelengths_nm)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.materials import Colour
 
@@ -18,6 +19,12 @@ ROOFS: dict[str, tuple[tuple[int, int, int], ...]] = {
     "bitumen": ((86, 84, 84), (108, 104, 100), (128, 124, 120), (98, 90, 84)),
 }  # fmt: skip
 INFRARED = {"shingle": 1.08, "tile": 1.12, "metal": 1.0, "membrane": 0.97, "bitumen": 1.04}
+
+
+def mean_roof(covering: str) -> NDArray[np.float64]:
+    """Return the mean display colour of the roofs of a covering, and their infrared (4,)."""
+    colour = np.mean(ROOFS[covering], axis=0)
+    return np.array([*colour, colour.mean() * INFRARED[covering]])
 
 
 def roof_colour(rng: np.random.Generator, covering: str) -> Colour:

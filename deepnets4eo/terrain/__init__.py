@@ -11,6 +11,6 @@ from .heights import (
     surface_gradient,
     warn_of_impossible,
 )
-from .units import SAME, check_ground_metres, check_metres, check_same_datum
+from .units import are_metres, check_ground_metres, check_metres, check_same_datum
 
 __all__ = ["composite_raster", "ground", "ndsm", "slope_deg", "surface_gradient"]

@@ -139,10 +139,15 @@ def check_height_unit(crs: Any, position: tuple[float, float], source: str) -> N
     )
 
 
+def are_metres(unit_m: float) -> bool:
+    """Return whether a unit of length counts as the metre."""
+    return abs(unit_m - 1) <= SAME
+
+
 def check_ground_metres(crs: Any, position: tuple[float, float], source: str) -> None:
     """Refuse coordinates that are not metres on the ground, such as web map coordinates. Errors: InputError with the command."""
     unit_m = metres_on_the_ground(crs, position)
-    if not abs(unit_m - 1) <= SAME:
+    if not are_metres(unit_m):
         raise InputError(
             f"{source} is in {crs.name}, where a unit is {unit_m:.3g} m on the ground; expected a CRS in metres, such as UTM. "
             f"Bring it to one, e.g. with `{_warp(crs, position, source, 'metres.tif')}`."

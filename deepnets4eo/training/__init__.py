@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     )
     from .regression import RegressionRecipe, RegressionTrain, ValueSamples, train_regression
     from .scenes import LabelledScene, find_sources, open_layers as open_layers, warn_of_hidden_class
-    from .segmentation import NOT_VALIDATED, Prepared, fit_and_write, load_legend, open_labelled, prepare, prepare_split
+    from .segmentation import Prepared, fit_and_write, load_legend, open_labelled, prepare, prepare_split, protocol_name
     from .splits import WHOLE, DataSplit, SampleWindow, SplitRule, make_split as make_split, say_learnt_ground
     from .statistics import class_cells, measure_inputs as measure_inputs
     from .streams import StreamSamples
@@ -100,13 +100,13 @@ else:
             ".regression": ["RegressionRecipe", "RegressionTrain", "ValueSamples", "train_regression"],
             ".scenes": ["LabelledScene", "find_sources", "warn_of_hidden_class"],
             ".segmentation": [
-                "NOT_VALIDATED",
                 "Prepared",
                 "fit_and_write",
                 "load_legend",
                 "open_labelled",
                 "prepare",
                 "prepare_split",
+                "protocol_name",
             ],
             ".splits": ["WHOLE", "DataSplit", "SampleWindow", "SplitRule", "say_learnt_ground"],
             ".statistics": ["class_cells"],

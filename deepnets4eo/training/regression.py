@@ -37,7 +37,7 @@ from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
 from deepnets4eo.training.losses import SumOfLosses, class_weights
 from deepnets4eo.training.recipe import LossName, Recipe, TrainSection
 from deepnets4eo.training.scenes import open_layers
-from deepnets4eo.training.segmentation import NOT_VALIDATED, VALIDATED, open_labelled
+from deepnets4eo.training.segmentation import open_labelled, protocol_name
 from deepnets4eo.training.splits import DataSplit, make_split, windows_by_area
 from deepnets4eo.training.statistics import class_cells, measure_inputs
 from deepnets4eo.training.target import TargetScale, TargetSection, measure_target, place_target
@@ -213,7 +213,7 @@ def train_regression(
     notes = fit_segmenter(segmenter, prepared.samples, criterion.step, score, recipe, out, options)
     split = prepared.split.describe()
     protocol = {
-        "name": VALIDATED[False] if prepared.split.validated else NOT_VALIDATED,
+        "name": protocol_name(prepared.split.validated),
         "leaky": split["leaky"],
         "split": split,
     }

@@ -42,6 +42,11 @@ VALIDATED = {
 REFIT = "refit"  # folder in a run
 
 
+def protocol_name(validated: bool, counted: str = VALIDATED[False]) -> str:
+    """Return how scores of a training were made, as the protocol in scores.json names it. counted : what was counted."""
+    return counted if validated else NOT_VALIDATED
+
+
 @dataclass(frozen=True)
 class Prepared:
     """Training data that both kinds of model learn from."""
@@ -119,7 +124,7 @@ class Prepared:
                 stack = [np.zeros_like(batch[name]) if name == left_out else batch[name] for name in inputs.names]
                 matrix.update(inner, segmenter.predict_classes(np.concatenate(stack, axis=1), margin_px=halo_px))
         split = self.split.describe()
-        name = VALIDATED[self.recipe.train.refit] if self.split.validated else NOT_VALIDATED
+        name = protocol_name(self.split.validated, VALIDATED[self.recipe.train.refit])
         protocol = {"name": name, "leaky": split["leaky"], "split": split}
         without = {
             name: {score: getattr(matrices[name], score) for score in report.ScoreNames.overall} for name in optional

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.grid import Grid, apply_affine, window_under
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.height_grid import TOP_LAYER_M, grid_around
+from deepnets4eo.points.height_grid import grid_around, in_top_layer
 from deepnets4eo.points.rubble.epochs import SurfacePoints, with_walls
 from deepnets4eo.points.rubble.surfaces import Heights
 from deepnets4eo.terrain import impossible
@@ -61,7 +61,7 @@ def surface_points(heights: Heights, sampling: Sampling) -> SurfacePoints:
     total, count = np.zeros((3, first[-1])), np.zeros(first[-1])
     for xyz in _points_within(heights, sampling):
         for cell, inside in _cells(xyz, grids, first):
-            top = xyz[inside, 2] >= highest[cell] - TOP_LAYER_M
+            top = in_top_layer(xyz[inside, 2], highest[cell])
             count += np.bincount(cell[top], minlength=first[-1])
             for axis in range(3):
                 total[axis] += np.bincount(cell[top], weights=xyz[inside, axis][top], minlength=first[-1])

@@ -12,7 +12,7 @@ from deepnets4eo.outputs import EventInfo, count_of
 from deepnets4eo.points.rubble.history import check_dates, debris_history, parse_dated
 from deepnets4eo.points.rubble.job import check_heights, debris_volumes
 from deepnets4eo.points.rubble.placing import read_outlines
-from deepnets4eo.points.rubble.products import ALSO, PRODUCTS, check_products, products_of_points, save_rubble
+from deepnets4eo.points.rubble.products import PRODUCTS, check_products, products_of_points, save_rubble
 from deepnets4eo.points.rubble.rubble_map import RubbleMap, RubbleOptions
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class RubbleJob:
         if len(pre) > 1:
             check_dates(dates, len(dates))
         output.check_apart(PRODUCTS, *files, footprints)
-        further = check_products(ALSO if also is None else also, files[0] if pre else None)
+        further = check_products(also, files[0] if pre else None)
         return cls(files[-1], files[:-1], dates, footprints, output, options, event, further)
 
     @property

@@ -59,10 +59,11 @@ CONDITIONS = {
 REFERENCE = "https://www.opengis.net/def/crs/EPSG/0/{}"
 
 
-def check_products(also: Sequence[str], pre: HeightSource | None = None) -> tuple[str, ...]:
-    """Check the names of further products, and return them.
+def check_products(also: Sequence[str] | None, pre: HeightSource | None = None) -> tuple[str, ...]:
+    """Check the names of further products, by default the usual ones, and return them.
 
     Errors: InputError for unknown products, and for roofs without points before the event; MissingExtraError for roofs without Open3D."""
+    also = ALSO if also is None else also
     unknown = [name for name in also if name not in (*ALSO, ROOFS)]
     if unknown:
         raise InputError(f"--also names {', '.join(unknown)}; expected some of {', '.join((*ALSO, ROOFS))}, or none.")

@@ -33,7 +33,14 @@ from deepnets4eo.points.height_grid import class_share, height_grid
 from deepnets4eo.points.rubble.motion import RigidMotion
 from deepnets4eo.points.rubble.rubble_map import RUBBLE_CLASS
 from deepnets4eo.rasters import moving_variance
-from deepnets4eo.terrain import SAME, check_ground_metres, impossible, open_further, warn_of_impossible, without_gaps
+from deepnets4eo.terrain import (
+    are_metres,
+    check_ground_metres,
+    impossible,
+    open_further,
+    warn_of_impossible,
+    without_gaps,
+)
 from deepnets4eo.zonal import Outlines
 
 if TYPE_CHECKING:
@@ -158,7 +165,7 @@ class Heights:
         position = (left + right) / 2, (bottom + top) / 2
         if self.layer is not None:
             check_ground_metres(crs, position, self.source)
-        elif not abs((unit_m := metres_on_the_ground(crs, position)) - 1) <= SAME:
+        elif not are_metres(unit_m := metres_on_the_ground(crs, position)):
             raise InputError(
                 f"{self.source} is in {crs.name}, where a unit is {unit_m:.3g} m on the ground; expected a CRS in metres, such "
                 f"as UTM. Bring it to one: `pdal translate {self.source} metres.laz reprojection "

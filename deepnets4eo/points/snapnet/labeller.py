@@ -18,12 +18,14 @@ from deepnets4eo.lazy import check_extra
 from deepnets4eo.options import options_from
 from deepnets4eo.points.cloud import PointCloud, at_counted
 from deepnets4eo.points.meshes import import_open3d
-from deepnets4eo.points.snapnet.recipe import MEASURED, ViewSection
+from deepnets4eo.points.snapnet.recipe import ViewSection
 from deepnets4eo.points.views import Camera, SurfaceOptions, Views
 from deepnets4eo.points.views.labeller import ViewLabeller
+from deepnets4eo.points.views.snapshots import ViewLayer
 from deepnets4eo.segmenters import Run, Segmenter
 
 TASK_NAME = "snapnet"
+MEASURED = {ViewLayer.colour: "colour", ViewLayer.intensity: "intensity"}  # layer -> what a cloud must have for it
 LEFT = ("drop_mixed", "min_angle_deg", "max_angle_deg")  # keys of runs of before that meant triangles alone
 
 

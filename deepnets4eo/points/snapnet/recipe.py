@@ -9,11 +9,9 @@ from pydantic import Field, model_validator
 from deepnets4eo.options import Section
 from deepnets4eo.points.cloud_data import CloudData
 from deepnets4eo.points.views import SurfaceOptions
-from deepnets4eo.points.views.snapshots import ViewLayer
 from deepnets4eo.training import ModelSection, Recipe, TrainSection
 
 HEIGHT_EXPONENTS = {"height": 1.0, "height_root": 0.5}  # third band -> the power of the height that it shows
-MEASURED = {ViewLayer.colour: "colour", ViewLayer.intensity: "intensity"}  # layer -> what a cloud must have for it
 
 
 class ViewData(CloudData):
@@ -67,6 +65,11 @@ class ViewSection(Section):
         default="probabilities", description="what is averaged over pixels and views; published: logits"
     )
     seed: int = Field(default=0, ge=0, description="of cameras around and indoors")
+
+    @property
+    def third_factor(self) -> float:
+        """Return the largest factor by which the third band varies in training; 1 if it shows no height."""
+        return self.height_factor ** HEIGHT_EXPONENTS.get(self.third, 0.0)
 
 
 class SnapNetModel(ModelSection):

@@ -23,7 +23,7 @@ from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.cloud_data import LabelledCloud, PointPart, find_clouds, point_parts, split_clouds
 from deepnets4eo.points.labeller import label_tile
 from deepnets4eo.points.snapnet.labeller import SnapNetLabeller, check_measured, check_mesh, place_cameras, reach_m
-from deepnets4eo.points.snapnet.recipe import HEIGHT_EXPONENTS, SnapNetRecipe
+from deepnets4eo.points.snapnet.recipe import SnapNetRecipe
 from deepnets4eo.points.views import Views
 from deepnets4eo.points.views.training import RenderedViews
 from deepnets4eo.training import Task, TrainOptions, write_run
@@ -40,8 +40,7 @@ def train_snapnet(recipe: SnapNetRecipe, out: Path, options: TrainOptions) -> Pa
     check_mesh(recipe.surface)
     legend = RenderedViews.legend_of(recipe, "snapnet-unet")
     rendered = render_views(recipe, legend, find_clouds(recipe.data, recipe.surface.voxel_m), out)
-    factor = recipe.views.height_factor ** HEIGHT_EXPONENTS.get(recipe.views.third, 0.0)
-    segmenter, notes = rendered.train(recipe, out, options, third_factor=factor)
+    segmenter, notes = rendered.train(recipe, out, options, third_factor=recipe.views.third_factor)
     scores = score_points(SnapNetLabeller(segmenter, recipe.surface, recipe.views), rendered, recipe, out)
     scenes = {named.name: {"cloud": str(named.file.path)} for named in rendered.split.scenes}
     notes = {"scenes": scenes} | rendered.notes(scores) | notes

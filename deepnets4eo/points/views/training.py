@@ -27,7 +27,6 @@ from deepnets4eo.points.cloud_data import PointPart
 from deepnets4eo.points.views.snapshots import Third, ViewLayer, snapshot_inputs
 from deepnets4eo.segmenters import InputSpec, NetworkSegmenter
 from deepnets4eo.training import (
-    NOT_VALIDATED,
     DataSplit,
     Recipe,
     Sample,
@@ -35,6 +34,7 @@ from deepnets4eo.training import (
     build_segmenter,
     fit_segmenter,
     load_legend,
+    protocol_name,
     read_ahead,
 )
 
@@ -121,7 +121,7 @@ class RenderedViews:
 
     def protocol(self, counted: str, *, validated: bool) -> dict[str, Any]:
         """Return how scores were made, as scores.json names it. counted : what was counted."""
-        name = counted if validated else NOT_VALIDATED
+        name = protocol_name(validated, counted)
         return {"name": name, "leaky": self.split.leaky, "split": self.split.describe()}
 
     def notes(self, scores: Mapping[str, Any]) -> dict[str, Any]:
