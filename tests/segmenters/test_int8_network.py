@@ -16,11 +16,12 @@ from deepnets4eo.cards import ShippedModel
 from deepnets4eo.damage import Settings
 from deepnets4eo.damage.journal import with_precision
 from deepnets4eo.damage.network import grader
-from deepnets4eo.device import Compute, choose
+from deepnets4eo.device import Compute, choose, return_freed_memory
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.jobs import Journal
 from deepnets4eo.prediction import PredictOptions, predict
+from deepnets4eo.prediction.memory import resident_bytes
 from deepnets4eo.prediction.plan import make_plan
 from deepnets4eo.rasters import CogWriter, Layer
 from deepnets4eo.segmenters import RunFolder, load_run, window_scalers
@@ -178,6 +179,17 @@ def test_a_damaged_file_and_a_file_without_a_seal_are_not_computed(tmp_path):
     assert load_run(unsealed).segmenter.int8 is None
     with raises_naming(RunError, str(cut), "ONNX Runtime"):
         Int8Network(Path(cut)).logits(smooth_pair())
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems return memory when they want")
+def test_memory_of_a_large_tile_is_returned():
+    segmenter = load_run(FOLDER).segmenter
+    segmenter.to(BY_INT8)
+    segmenter.predict_raw(smooth_pair())
+    before = resident_bytes()
+    segmenter.predict_raw(smooth_pair(960, 960))
+    return_freed_memory()
+    assert resident_bytes() - before < 100e6  # 266 MB if ONNX Runtime keeps it
 
 
 def test_the_runtime_is_for_processors():
