@@ -116,7 +116,8 @@ def _choose_hardware(device: str, precision: str, threads: int | None) -> Comput
         raise InputError(
             f"precision {precision!r} is unknown. Choose auto, {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}."
         )
-    if precision in ("auto", "float32") and (device == "cpu" or (device == "auto" and not _may_have_gpu())):
+    on_cpu = device == "cpu" or (device == "auto" and not _may_have_gpu())
+    if on_cpu and (precision in ("auto", "float32") or (precision == "bfloat16" and is_installed("torch"))):
         usual = _fastest_on_cpu() if precision == "auto" else precision
         return Compute("cpu", usual, threads or _usual_threads())  # PyTorch takes two seconds to load
     try:
