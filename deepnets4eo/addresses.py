@@ -86,15 +86,29 @@ def portable_name(text: str) -> str:
 
 
 def path_of(href: str) -> str:
-    """Return the path that a file:// address means, with its drive on Windows; other texts as they are.
+    """Return the path that a file:// address means, with its drive or server on Windows; other texts as they are.
 
     >>> path_of("file:///C:/maps/a%20b.tif"), path_of("file:///maps/a.tif"), path_of("a%20b.tif")
     ('C:/maps/a b.tif', '/maps/a.tif', 'a%20b.tif')
+    >>> path_of("file://server/maps/a.tif")
+    '//server/maps/a.tif'
     """
     if not href.lower().startswith("file://"):
         return href
-    path = unquote(href[len("file://") :].removeprefix("localhost"))
+    path = unquote("".join(href[len("file://") :].partition("/")[1:]))
+    if server := server_of(href):
+        return f"//{server}{path}"
     return path.lstrip("/") if _DRIVE.match(path) else path
+
+
+def server_of(href: str) -> str:
+    """Return the other computer that a file:// address names, "" if it names none.
+
+    >>> server_of("file://server/maps/a.tif"), server_of("file:///maps/a.tif"), server_of("https://example.org/a.tif")
+    ('server', '', '')
+    """
+    host = href[len("file://") :].partition("/")[0] if href.lower().startswith("file://") else ""
+    return "" if host.lower() == "localhost" else host
 
 
 def without_secrets(value: Any) -> Any:

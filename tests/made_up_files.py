@@ -330,7 +330,8 @@ ON_PAGES: dict[str, dict[str, Maker]] = {
     "docs/howto/verbs/flood.md": {
         "reference.tif": lambda path: write_geotiff(path, river(128).astype(np.uint8), gsd=10)
     },
-    **dict.fromkeys(("README.md", "docs/howto/own_images.md"), PHOTOS),
+    "README.md": PHOTOS,
+    "docs/howto/own_images.md": {**PHOTOS, "reference.tif": partial(raster, isprs)},
     "docs/howto/review_maps.md": {
         **PHOTOS,
         **dict.fromkeys(("before.tif", "after.tif"), partial(image, "pre")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ntpath
 import os
+from collections.abc import Callable
 from pathlib import Path, PureWindowsPath
 
 import pytest
@@ -15,7 +16,8 @@ from deepnets4eo import addresses
 from deepnets4eo.addresses import file_name_of, name_of, path_of, portable_name, shown_address
 from deepnets4eo.cards import DatasetCard
 from deepnets4eo.errors import InputError, OutputError
-from deepnets4eo.formats import StacItem, check_exist, is_remote, is_web_address, vectors
+from deepnets4eo.footprints import read_footprints
+from deepnets4eo.formats import StacItem, check_exist, is_remote, is_web_address, open_raster, vectors
 from deepnets4eo.outputs import input_files
 from deepnets4eo.training.splits import _map_path
 
@@ -58,6 +60,19 @@ def test_the_name_of_a_file_is_its_last_part(path: str, monkeypatch: pytest.Monk
 def test_a_file_address_means_its_path(path: str) -> None:
     assert PureWindowsPath(path_of(PureWindowsPath(path).as_uri())) == PureWindowsPath(path)
     assert path_of(path) == path
+
+
+@pytest.mark.parametrize("read", [open_raster, read_footprints], ids=["raster", "footprints"])
+def test_a_file_address_is_refused_with_the_path_that_it_means(read: Callable[[str], object]) -> None:
+    with raises_naming(InputError, "file:///maps/a.tif", "Give its path: /maps/a.tif"):
+        read("file:///maps/a.tif")
+    with raises_naming(InputError, "file://server/maps/a.tif", "another computer, server", "mount"):
+        read("file://server/maps/a.tif")
+
+
+def test_a_share_of_a_server_is_its_path_on_windows() -> None:
+    share = PureWindowsPath(r"\\server\maps\one day\a.tif")
+    assert PureWindowsPath(path_of(share.as_uri())) == share
 
 
 def test_the_asset_of_an_item_is_read_by_its_file_address(tmp_path: Path) -> None:

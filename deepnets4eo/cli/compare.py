@@ -9,7 +9,7 @@ import typer
 
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Json, Out, Overwrite
-from deepnets4eo.cli.output import echo, new_output, show_json, show_result
+from deepnets4eo.cli.output import echo, new_output, own_command, show_json, show_result
 from deepnets4eo.errors import InputError
 from deepnets4eo.options import key, option_group
 
@@ -77,5 +77,8 @@ def draw_differences(first: str, second: str, out: Path, looks: int, *, overwrit
     with writing(out):
         out.unlink(missing_ok=True)
         review = MapReview.draw_differences(first, second, out, looks=looks)
-    echo(f"Answer them with `deepnets4eo review {out} --image IMAGE --serve`, then call it without --serve.", err=True)
+    echo(
+        f"Answer them with `{own_command()} review {out} --image IMAGE --serve`, then call it without --serve.",
+        err=True,
+    )
     show_result(f"{count_of(len(review.about['stratum']), 'point')} drawn where both maps differ", out)

@@ -86,7 +86,8 @@ def damage(
     deepnets4eo damage plan.yaml --out damage --also pdf --set language=fr
     deepnets4eo damage --set help
 
-    Exit status: 0 if a usable map was written; 3 if a map was written that must not be used."""
+    Exit status: 0 if a usable map was written, also from only POST if PRE does not match it, which the headline states first; 3 if a map
+    was written that must not be used."""
     about = EventInfo.parse(event or [])
     findings: Sequence[Finding] = ()
     if post is None and Path(pre).suffix.lower() in (".yaml", ".yml"):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from deepnets4eo.cli.options import Overwrite, Seed
-from deepnets4eo.cli.output import echo, end_with_findings, show_footprints, show_result
+from deepnets4eo.cli.output import echo, end_with_findings, own_command, show_footprints, show_result
 
 
 def demo(
@@ -40,7 +40,7 @@ def demo(
     accuracy = compare_with_reference(result.buildings, city.buildings)
     interval = result.estimates["buildings"]["damaged"]["interval_95"]
     echo(f"Against its truth (synthetic): {accuracy}; {accuracy.check_interval(interval)}")
-    echo("On your own files: deepnets4eo damage PRE POST FOOTPRINTS --out DIR")
+    echo(f"On your own files: {own_command()} damage PRE POST FOOTPRINTS --out DIR")
     show_footprints(result.footprints)
     show_result(result.headline(), report)
     end_with_findings(result.findings)

@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import re
+import shlex
+import shutil
 import sys
 import time
 import warnings
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 WORTHLESS = 3  # exit status of a job whose map was written, to be looked into, and must not be used
 LOG_EVERY_S = 10.0  # progress, where stderr is no terminal
 STDOUT = Path("-")
+PROGRAM = "deepnets4eo"
 _format_warning = warnings.formatwarning
 
 # Control characters but tab and newline, marks that turn the direction of writing, and halves of characters
@@ -55,6 +58,17 @@ def echo(message: Any, *, err: bool = False, nl: bool = True) -> None:
         if isinstance(error, BrokenPipeError):
             raise  # the reader has seen enough, e.g. `head`
         raise OutputError(f"nothing can be printed: {error.strerror}. Free some space, or print elsewhere.") from error
+
+
+def own_command() -> str:
+    """Return what calls this program in this shell: its name, or its file if the name is not on the path, as without an activated environment."""
+    script, on_path = Path(sys.argv[0]), shutil.which(PROGRAM)
+    if script.name == "__main__.py" and on_path is None:
+        return f"{shlex.quote(sys.executable)} -m {PROGRAM}"
+    if script.stem != PROGRAM or (on_path is not None and Path(on_path).resolve() == script.resolve()):
+        return PROGRAM
+    file, here = script.absolute(), Path.cwd()
+    return shlex.quote(str(file.relative_to(here) if file.is_relative_to(here) else file))
 
 
 def open_closed_streams() -> None:

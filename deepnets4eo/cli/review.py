@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from deepnets4eo.cli.output import echo, progress, serve as cli_serve, show_result
+from deepnets4eo.cli.output import echo, own_command, progress, serve as cli_serve, show_result
 from deepnets4eo.errors import InputError
 
 LOOKS = 100
@@ -91,7 +91,7 @@ def review(
             number = write_sample(files[0], table, looks)
         if not serve:
             echo(
-                "Fill the column `answer` in QGIS, or grade with --serve; then call `deepnets4eo review` again.",
+                f"Fill the column `answer` in QGIS, or grade with --serve; then call `{own_command()} review` again.",
                 err=True,
             )
             show_result(f"{count_of(number, 'building')} drawn to be looked at", files[0])
@@ -147,7 +147,7 @@ def review_raster(
     if serve:
         page = review.page(images, reviewer)
         cli_serve(page, "Answer", browser=browser)
-        show_result(f"{page.headline()}; `deepnets4eo review {source}` states what they show", path)
+        show_result(f"{page.headline()}; `{own_command()} review {source}` states what they show", path)
         return
     result, paths = review.write()
     for line in result.lines():
@@ -189,4 +189,4 @@ def grade_sample(
     if next_looks:
         server.rounds.measure_look()
     cli_serve(server, "Grade", browser=browser)
-    show_result(f"{server.headline()}; `deepnets4eo review {folder}` counts them", files[0])
+    show_result(f"{server.headline()}; `{own_command()} review {folder}` counts them", files[0])

@@ -178,7 +178,7 @@ def registration_findings(registration: Registration | None, settings: Settings 
         return ()
     findings = []
     if not registration.usable:
-        findings.append(Finding("registration_failed", "caution", {"reason": registration.why}))
+        findings.append(Finding("registration_failed", "caution", {"reason": registration.why}, share=1.0))
     elif registration.status != "ok":
         findings.append(Finding("registration_degraded", "caution", {"reason": registration.why}))
     if registration.usable and not settings.assume_registered:

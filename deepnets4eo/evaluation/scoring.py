@@ -279,11 +279,15 @@ def order_note(matrix: ConfusionMatrix, legend: Legend) -> str:
     agreed = float(matrix.matrix[true, named].sum()) / matrix.total
     if agreed < LIKELIEST or agreed - matrix.overall_accuracy < GAINED:
         return ""
+    pairs = [(index, other) for index, other in zip(true, named, strict=True) if index != other]
     moved = [
         f"{legend.names[index]} is called {legend.names[other]}"
-        for index, other in zip(true, named, strict=True)
-        if index != other and matrix.matrix[index, other]
+        for index, other in pairs
+        if matrix.matrix[index, other]
     ]
+    exchanged = sum(2 * matrix.matrix[index, other] > matrix.matrix[index].sum() for index, other in pairs)
+    if exchanged < 2:  # a map of one class, as after a short training, is in no order
+        return ""
     return (
         f"The classes seem to be in another order: {', '.join(moved)}; by that order {agreed:.1%} would agree, not "
         f"{matrix.overall_accuracy:.1%}. Check the legends of both: --set prediction_legend, --set reference_legend."

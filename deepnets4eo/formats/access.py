@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-from deepnets4eo.addresses import has_scheme
+from deepnets4eo.addresses import has_scheme, path_of, server_of
 from deepnets4eo.errors import InputError
 
 TIMEOUT_S = 60  # without a byte, until an address is given up
@@ -82,6 +82,15 @@ def is_remote(text: str) -> bool:
     (True, False, False)
     """
     return text.startswith("/vsi") or has_scheme(text)
+
+
+def address_remedy(text: str) -> str:
+    """Return what to do about an address that nothing is read from: the path that a file:// address means, or a download."""
+    if not text.lower().startswith("file:"):
+        return "Download it."
+    if (server := server_of(text)) and os.name != "nt":
+        return f"It is on another computer, {server}: mount its folder, and give the path there."
+    return f"Give its path: {path_of(text)}"
 
 
 def check_exist(sources: Iterable[str]) -> None:

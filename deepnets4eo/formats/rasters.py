@@ -24,7 +24,7 @@ from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from deepnets4eo.errors import PROJ_REMEDY, InputError, UnreadableError
-from deepnets4eo.formats.access import check_beside, is_remote, limit_waiting, user_files
+from deepnets4eo.formats.access import address_remedy, check_beside, is_remote, limit_waiting, user_files
 from deepnets4eo.formats.drivers import REMEDY, VRT, is_tiff, leave_out_raster_drivers, raster_driver
 from deepnets4eo.formats.envi import check_image, check_size
 from deepnets4eo.formats.picture_structure import Structure
@@ -181,7 +181,7 @@ def _open(name: str, driver: str | None) -> DatasetReader:
 def _open_remote(name: str) -> DatasetReader:
     if not REMOTE.match(name):
         raise InputError(
-            f"{name} is no address that rasters are read from: http(s), s3, gs, az, /vsizip/. Download it."
+            f"{name} is no address that rasters are read from: http(s), s3, gs, az, /vsizip/. {address_remedy(name)}"
         )
     limit_waiting()
     # none of the files that GDAL looks for beside an address: a server that answers all paths alike leads on without end

@@ -28,7 +28,7 @@ import numpy as np
 
 from deepnets4eo.addresses import portable_name
 from deepnets4eo.errors import InputError, Reading
-from deepnets4eo.formats.access import is_remote
+from deepnets4eo.formats.access import address_remedy, is_remote
 from deepnets4eo.formats.databases import open_database, stored_integers
 from deepnets4eo.formats.drivers import describe_head, is_raster, leave_out_vector_drivers, read_head
 from deepnets4eo.formats.unpacking import UnpackLimits, check_unpacked_size, unpack
@@ -344,7 +344,7 @@ def _local(name: str, limit_bytes: int) -> Iterator[Path]:
         return
     address = urlsplit(name)
     if address.scheme not in WebRequest.schemes:
-        raise InputError(f"{name} is no address that vector files are read from: only http(s). Download it.")
+        raise InputError(f"{name} is no address that vector files are read from: only http(s). {address_remedy(name)}")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / portable_name(PurePosixPath(address.path).name or "downloaded")
         try:

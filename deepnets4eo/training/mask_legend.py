@@ -181,8 +181,8 @@ def check_known(legend: Legend, content: MaskContent, where: str) -> None:
     more = f" and {len(unknown) - MAX_LISTED} more" if len(unknown) > MAX_LISTED else ""
     raise InputError(
         f"the masks have {len(unknown)} colours or values that the legend {where} lacks: {listed}{more}. Add them to a legend file "
-        f"and give it with --set legend=FILE (deepnets4eo datasets --legends {where} prints one to edit), or leave them out of "
-        "the training with --set data.unknown_labels=void."
+        f"and give it with --set legend=FILE (deepnets4eo datasets --legends {where} prints one to edit), leave them out of "
+        "the training with --set data.unknown_labels=void, or leave out --set legend: then the legend is written from the masks."
     )
 
 

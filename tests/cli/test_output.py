@@ -17,7 +17,7 @@ from geotiff import write_geotiff
 
 import deepnets4eo.cli
 from deepnets4eo.cli.main import main
-from deepnets4eo.cli.output import STDOUT, VisibleFormatter, echo, progress, show_json, visible
+from deepnets4eo.cli.output import PROGRAM, STDOUT, VisibleFormatter, echo, own_command, progress, show_json, visible
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J"
 TURNED = "\u202egpj.exe"
@@ -174,3 +174,21 @@ def test_traces_that_libraries_log_are_for_debugging(monkeypatch: pytest.MonkeyP
         text = VisibleFormatter("%(message)s").format(record)
         assert expected in text
         assert ("Traceback" in text) == (level == logging.DEBUG)
+
+
+def test_the_command_that_is_printed_is_one_that_this_shell_can_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "my env" / "bin" / PROGRAM
+    script.parent.mkdir(parents=True)
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "argv", [str(script), "demo"])
+    monkeypatch.setenv("PATH", str(script.parent))
+    assert own_command() == PROGRAM, "an activated environment"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert own_command() == f"'{script}'"
+    monkeypatch.chdir(tmp_path)
+    assert own_command() == f"'my env/bin/{PROGRAM}'", "as make demo calls it"
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / PROGRAM / "__main__.py")])
+    assert own_command().endswith(f" -m {PROGRAM}")

@@ -1,6 +1,7 @@
 """The rules of an evaluation one at a time: whose legend counts, what nodata hides, what is said of the grids."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +14,19 @@ from refusals import raises_naming
 
 from deepnets4eo.cards import DatasetCard, Legend
 from deepnets4eo.errors import GridError, InputError, LabelError
-from deepnets4eo.evaluation import Intervals, Protocol, dataset_pairs, evaluate, evaluate_pairs
+from deepnets4eo.evaluation import (
+    Intervals,
+    Protocol,
+    ProtocolChanges,
+    ScoredFiles,
+    dataset_pairs,
+    evaluate,
+    evaluate_files,
+    evaluate_pairs,
+)
 from deepnets4eo.evaluation.pairs import pair_tiles
 from deepnets4eo.evaluation.scoring import order_note
+from deepnets4eo.files import write_yaml
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.rasters import Layer
 from deepnets4eo.rasters.gdal_memory import CACHE_BYTES
@@ -255,3 +266,27 @@ def test_another_order_names_the_classes_that_are_called_otherwise_and_no_others
         f": {first} is called {second}, {second} is called {first}; by that order 99.3% would agree, not 66.2%." in note
     )
     assert not any(name in note for name in others)
+
+
+@pytest.mark.parametrize("right_px", [0, 9])
+def test_a_map_of_one_class_is_in_no_other_order(right_px: int) -> None:
+    matrix = np.zeros((6, 6), int)
+    matrix[:, 2] = [5, 900, right_px, 5, 5, 5]
+    matrix[3, 4] = 2
+    assert order_note(ConfusionMatrix.from_matrix(matrix), Legend.load("isprs")) == ""
+
+
+def test_a_map_with_classes_of_its_own_is_not_scored_by_others(tmp_path: Path) -> None:
+    mine = Legend.from_dict(
+        {"name": "mine", "classes": [{"value": k, "name": f"class-{k}", "color": [k, 9, 9]} for k in range(3)]}, "mine"
+    )
+    labels = write_geotiff(
+        tmp_path / "labels.tif", CLASSES.astype(np.uint8) % 3, tags={"LEGEND": json.dumps(mine.to_dict())}
+    )
+    reference = write_geotiff(tmp_path / "reference.tif", CLASSES.astype(np.uint8) % 3)
+    with raises_naming(LabelError, labels, "mine", "leave out --legend isprs", "class-0"):
+        evaluate_files(labels, reference, ScoredFiles(legend="isprs"), ProtocolChanges(), intervals=Intervals())
+    write_yaml(tmp_path / "mine.yaml", mine.to_dict())
+    for legend in (str(tmp_path / "mine.yaml"), None):
+        scores = evaluate_files(labels, reference, ScoredFiles(legend=legend), ProtocolChanges(), intervals=Intervals())
+        assert (scores["legend"], scores["overall_accuracy"]) == ("mine", 1.0)

@@ -93,7 +93,14 @@ class DamageMapContent:
         counted = self.count_sentence(str, "{:,.0f}".format)
         wet = self.inundation.get("inundated", 0)
         in_water = f" · {wet:,} {'stands' if wet == 1 else 'stand'} in new water" if wet else ""
+        counted = self.after_warning(counted)
         return f"{counted}{in_water}. {advice_on_count(self.event)}" if self.is_wide else f"{counted}{in_water}"
+
+    def after_warning(self, sentence: str, language: Language = "en") -> str:
+        """Return a sentence on the result after the warning that the images do not match, if the image before could not be registered."""
+        if self.registration.get("status") != "failed" or not self._counts["assessed"]:
+            return sentence
+        return f"{Phrase('result_post_only').text(language)} {sentence}"
 
     def count_sentence(self, say: Callable[[str], str], write_number: Callable[[float], str]) -> str:
         """Return the sentence on the number of damaged buildings that every product has, in the words and numbers of a language."""
@@ -101,7 +108,7 @@ class DamageMapContent:
         return f"{say(UNKNOWN_COUNT)}: {counted}" if self.is_wide else counted
 
     def in_one_sentence(self, language: Language = "en") -> str:
-        """Return the result and what it does not cover as one sentence, for readers who know neither grades nor statistics."""
+        """Return the result and what it does not cover in one sentence, after a warning if the images do not match, for readers without statistics."""
         counts, expected = self._counts, (self.estimates.get("buildings") or {}).get("damaged")
         if not counts["assessed"]:
             return Phrase("result_none").text(language)
@@ -115,7 +122,7 @@ class DamageMapContent:
         sure = Phrase("result_no_interval") if low is None else Phrase("result_interval", {"low": low, "high": high})
         key = "result_not_told" if self.is_wide and low is not None else "result_counted"
         values = {**counts, "low": low, "high": high, "sure": sure, "left_out": left_out}
-        return Phrase(key, values).text(language)
+        return self.after_warning(Phrase(key, values).text(language), language)
 
     @property
     def _counts(self) -> dict[str, int]:

@@ -34,7 +34,10 @@ def translate(text: str, language: Language) -> str:
 
 def count_sentence(damage_map: DamageMapContent, language: Language) -> str:
     """Return how many buildings are classified as damaged, and the interval of the true number, in a sentence."""
-    return damage_map.count_sentence(lambda text: translate(text, language), lambda value: number_text(value, language))
+    counted = damage_map.count_sentence(
+        lambda text: translate(text, language), lambda value: number_text(value, language)
+    )
+    return damage_map.after_warning(counted, language)
 
 
 def page_language(language: Language) -> PageLanguage:

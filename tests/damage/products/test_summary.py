@@ -8,6 +8,7 @@ from made_up_map import make_grid, make_map
 
 from deepnets4eo.damage import GRADES
 from deepnets4eo.damage.probabilities import expected_count
+from deepnets4eo.damage.products.qgis_layout import LayoutWords
 from deepnets4eo.damage.products.summary import area_km2, description_lines, summarize
 from deepnets4eo.damage.products.words import count_sentence
 from deepnets4eo.damage.vocabulary import DAMAGED
@@ -156,3 +157,20 @@ def test_a_sentence_in_plain_words_has_the_numbers_and_what_they_leave_out(langu
     assert told != damage_map.in_one_sentence(language), "too wide to be told"
     assert number_text(1278, language) in damage_map.in_one_sentence(language)
     assert make_map(9, assessed=0.0).in_one_sentence(language) == Phrase("result_none").text(language)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_map_of_images_that_do_not_match_says_first_that_it_rests_on_the_image_after(language, tmp_path):
+    damage_map = make_map(40, assessed=1.0)
+    plain_words = damage_map.in_one_sentence(language), count_sentence(damage_map, language), damage_map.headline()
+    damage_map.registration = {"status": "failed", "matrix": [[1, 0, 0], [0, 1, 0]]}
+    warning = Phrase("result_post_only").text(language)
+    assert damage_map.in_one_sentence(language) == f"{warning} {plain_words[0]}"
+    assert count_sentence(damage_map, language) == f"{warning} {plain_words[1]}"
+    english = Phrase("result_post_only").text()
+    assert damage_map.headline() == summarize(damage_map)["headline"] == f"{english} {plain_words[2]}"
+    assert description_lines(damage_map)[0].startswith(english)
+    assert LayoutWords.of(damage_map, "").sentence.startswith(english), "QGIS"
+    none = make_map(9, assessed=0.0)
+    none.registration = {"status": "failed"}
+    assert none.in_one_sentence(language) == Phrase("result_none").text(language)
