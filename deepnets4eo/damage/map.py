@@ -37,6 +37,7 @@ PRODUCTS = (
     "summary.json",
     "report.html",
     "damage.qgz",
+    DamageMapContent.water_file,
     AREAS_FILE,
     *FURTHER.values(),
     MANIFEST,
@@ -208,7 +209,9 @@ class DamageMap(WithSummary, DamageMapContent):
             names = write_products(
                 self, products.folder, pre=pre, post=post, scores=scores, also=also, options=options, home=out_dir
             )
-            return products.publish(names, known=(AREAS_FILE, *FURTHER.values(), *named_before(out_dir)))
+            return products.publish(
+                names, known=(DamageMapContent.water_file, AREAS_FILE, *FURTHER.values(), *named_before(out_dir))
+            )
 
     def add_areas(self, areas: str | Path | gpd.GeoDataFrame, population: LayerLike | None = None) -> None:
         """Count damage by area, into `areas`, which products show from then on.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -226,3 +227,7 @@ class ShownRaster(Protocol):
     @property
     def scale(self) -> float | None:
         """Return the factor of its values; None for a mask."""
+
+    @property
+    def product(self) -> Path | None:
+        """Return the file that becomes a product of the map; None for a raster that the user gave."""

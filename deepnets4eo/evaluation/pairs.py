@@ -26,7 +26,7 @@ from deepnets4eo.cards import (
     strip_leading_zeros,
 )
 from deepnets4eo.display import list_names
-from deepnets4eo.errors import InputError, LabelError
+from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.options import Intervals, ProtocolChanges, ScoredFiles, ValueRules, load_legend
 from deepnets4eo.evaluation.scoring import Protocol, evaluate_pairs
 from deepnets4eo.evaluation.values import evaluate_values
@@ -167,30 +167,14 @@ def evaluate_files(
             f"{pairs[0][0]} holds classes: --set quantity, levels and class_map are for heights and depth. Leave them out."
         )
     of_card = load_protocol(scored.protocol) if scored.protocol else None
-    stated = Layer.open(pairs[0][0]).legend
-    chosen = load_legend(scored.legend or (of_card.legend if of_card else None)) or stated
+    chosen = load_legend(scored.legend or (of_card.legend if of_card else None)) or Layer.open(pairs[0][0]).legend
     if chosen is None:
         raise InputError(
             f"{pairs[0][0]} has no legend in its tags and no --legend was given. Give its classes: --legend NAME or FILE, such as "
             "runs/NAME.legend.yaml of `train --masks`; or, where it holds heights or depth, --set quantity=height or --set quantity=depth."
         )
-    rules = (card_protocol(scored.protocol or "", of_card) if of_card is not None else Protocol()).apply_changes(
-        changes
-    )
-    if scored.legend and stated is not None and rules.prediction_legend is None:
-        _check_classes(pairs[0][0], stated, chosen, rules)
-    return evaluate_pairs(pairs, chosen, rules, intervals=intervals, progress=progress).to_dict()
-
-
-def _check_classes(source: Path, stated: Legend, chosen: Legend, rules: Protocol) -> None:
-    """Refuse to score a map in a legend that lacks classes of its own. Errors: LabelError."""
-    try:
-        stated.remap_to(chosen, missing=rules.unknown_labels)
-    except LabelError as error:
-        raise LabelError(
-            f"{source} has classes of its own, of the legend {stated.name!r} in its tags: leave out --legend {chosen.name} to score by them. "
-            f"{error} Or leave them out with --unknown void."
-        ) from error
+    rules = card_protocol(scored.protocol or "", of_card) if of_card is not None else Protocol()
+    return evaluate_pairs(pairs, chosen, rules.apply_changes(changes), intervals=intervals, progress=progress).to_dict()
 
 
 def _check_value_rules(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.cards import VOID, Legend
-from deepnets4eo.errors import GridError, InputError, check_choice
+from deepnets4eo.errors import GridError, InputError, LabelError, check_choice
 from deepnets4eo.evaluation import report
 from deepnets4eo.evaluation.label_reader import LabelReader
 from deepnets4eo.evaluation.options import Intervals, ProtocolChanges, load_legend
@@ -327,7 +327,15 @@ def _open_readers(prediction: LayerLike, reference: LayerLike, result: Evaluatio
         (reference, protocol.reference_legend, load_legend(learnt), labels_nodata),
     ):
         layer = Layer.open(source, labels=True, nodata=nodata)
-        readers.append(LabelReader(layer, legend, own_legend or layer.legend or usual, protocol.unknown_labels))
+        try:
+            readers.append(LabelReader(layer, legend, own_legend or layer.legend or usual, protocol.unknown_labels))
+        except LabelError as error:
+            if own_legend is not None or layer.legend is None or readers:
+                raise
+            raise LabelError(
+                f"{layer.source} has classes of its own, of the legend {layer.legend.name!r} in its tags: leave out --legend {legend.name} to "
+                f"score by them. {error}"
+            ) from error
         if (hidden := readers[-1].hidden_note) is not None:
             result.notes.append(hidden)
     predicted, truth = readers

@@ -6,8 +6,7 @@ from geotiff import write_geotiff
 from made_up_map import make_grid, make_map
 from report_visit import PHONE, write
 
-from deepnets4eo.damage.evidences.water import GivenWater
-from deepnets4eo.floods import open_new_water
+from deepnets4eo.damage.shown_rasters import ShownWater
 from deepnets4eo.outputs.map_page.panels import MASK_COLOUR, STRIPE_PX, UNKNOWN_COLOUR, _mask_colours
 
 pytestmark = pytest.mark.browser
@@ -23,7 +22,7 @@ def test_water_is_shown_on_request_with_a_legend_and_unknown_water_apart(visit, 
     mask = np.zeros(grid.shape, np.uint8)
     mask[:, :100], mask[:, 200:] = 1, 9
     path = write_geotiff(tmp_path / "flood.tif", mask, crs=grid.crs, transform=grid.affine, nodata=9)
-    water = GivenWater(open_new_water(str(path), grid))
+    water = ShownWater.of_file(str(path), grid)
     one = visit(write(make_map(), tmp_path / "report.html", scores=[water]), options)
     legend, choice = one.page.locator("#mask-legend"), one.page.locator("#score")
     before = one.pixels()

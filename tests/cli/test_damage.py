@@ -18,6 +18,7 @@ from shapely.geometry import LineString, Polygon, box
 
 import deepnets4eo.registration.pair as registration_pair
 from deepnets4eo.cli.main import main
+from deepnets4eo.damage import DamageMap
 from deepnets4eo.damage.map import PRODUCTS
 from deepnets4eo.damage.products import FURTHER, USUAL
 from deepnets4eo.damage.products.content import AREAS_FILE
@@ -60,7 +61,9 @@ def test_the_job_writes_every_product(place: Path, tmp_path: Path, capsys: pytes
     assert said.startswith("Open report.html in a browser, damage.qgz in QGIS.")
     assert said.splitlines().count(str(out / "report.html")) == 1
     names = {path.name for path in out.iterdir()}
-    assert names == set(PRODUCTS) - {AREAS_FILE} - {file for name, file in FURTHER.items() if name not in USUAL}
+    assert names - {DamageMap.water_file} == set(PRODUCTS) - {AREAS_FILE, DamageMap.water_file} - {
+        file for name, file in FURTHER.items() if name not in USUAL
+    }
     assert {name for name, _ in pyogrio.list_layers(out / "damage.gpkg")} == {
         "buildings",
         "assessed_extent",

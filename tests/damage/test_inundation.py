@@ -1,6 +1,8 @@
 """Water around buildings: found in a flooded pair, given as a raster, counted apart from the structure (SYNTHETIC places)."""
 
+import hashlib
 import json
+import re
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -15,7 +17,7 @@ from geotiff import write_geotiff
 from refusals import raises_naming
 from scipy.special import expit, logit
 
-from deepnets4eo.damage import GRADES, Settings, assess, placing
+from deepnets4eo.damage import GRADES, DamageMap, ProductOptions, RasterEvidence, Settings, assess, placing
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.decision import Decision
 from deepnets4eo.damage.decision.estimates import InundatedBuildings, site_estimates
@@ -23,14 +25,17 @@ from deepnets4eo.damage.decision.inundation import inundated_buildings, with_inu
 from deepnets4eo.damage.decision.site_fit import SHARES, ShareEstimate, SiteFit, SiteShift, fit_to_site
 from deepnets4eo.damage.evidences import water as water_evidence
 from deepnets4eo.damage.grades import Grades
+from deepnets4eo.damage.review.taught_map import write_page_again
 from deepnets4eo.damage.site import WaterAround
 from deepnets4eo.damage.work import Work
+from deepnets4eo.damage.written_again import write_again
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods import BuildingWater, Recognition, open_new_water
 from deepnets4eo.footprints import align_footprints
 from deepnets4eo.jobs import Journal
 from deepnets4eo.outputs import EventInfo, Finding, Phrase
 from deepnets4eo.rasters import CogWriter, Layer
+from deepnets4eo.registration import ImagePair
 from deepnets4eo.synthetic import City
 from deepnets4eo.zonal import class_counts
 
@@ -134,6 +139,66 @@ def test_water_is_seen_in_the_images_themselves(monkeypatch) -> None:
     ).buildings
     assert (found["inundated"] == "yes").sum() >= 2
     assert not (dry["inundated"] == "yes").any()
+
+
+@pytest.fixture(scope="module")
+def wet_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A map whose job found water and had a raster of scores, in a folder."""
+    home = tmp_path_factory.mktemp("found")
+    write_geotiff(home / "pre.tif", city().pre.image, crs=city().grid.crs, transform=city().grid.affine)
+    post = flooded_post()[0]
+    write_geotiff(home / "post.tif", post.read()[0], crs=post.grid.crs, transform=post.grid.affine)
+    noise = np.random.default_rng(2).random(post.shape, np.float32)
+    write_geotiff(home / "score.tif", noise, crs=post.grid.crs, transform=post.grid.affine)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("deepnets4eo.floods.optical.SurfaceRules.min_area_m2", 300.0)
+        scores = [RasterEvidence("change", home / "score.tif")]
+        found = assess(home / "pre.tif", home / "post.tif", city().footprints(), evidence=scores, settings=WATER)
+    found.save(home / "map", also=())
+    return home
+
+
+def layers_of_page(folder: Path) -> list[str]:
+    """Names of the layers over the images of report.html."""
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    over = re.search(r'<script type="application/json" id="over">(.*?)</script>', text, re.S)
+    return [layer["role"] for layer in json.loads(over[1])]
+
+
+def test_water_that_the_job_found_is_a_product_and_a_layer_of_the_page(wet_folder: Path) -> None:
+    folder, flood = wet_folder / "map", flooded_post()[1]
+    assert layers_of_page(folder) == ["water", "change"]
+    facts = json.loads((folder / "manifest.json").read_text())["outputs"][DamageMap.water_file]
+    assert facts["sha256"] == hashlib.sha256((folder / DamageMap.water_file).read_bytes()).hexdigest()
+    water = open_new_water(str(folder / DamageMap.water_file), city().post.grid)
+    wet, known = water.read()
+    assert known.any()
+    assert flood[(wet[0] == 1) & known].mean() > 0.9, "what is called water is water"
+    assert (wet[0] == 1)[(flood == 1) & known].mean() > 0.2, "most that is seen is found"
+
+
+def test_a_page_after_answers_or_in_another_language_keeps_water_and_scores(wet_folder: Path, caplog) -> None:
+    folder = wet_folder / "map"
+    before = (folder / DamageMap.water_file).read_bytes()
+    write_page_again(folder, DamageMap.load(folder))
+    assert layers_of_page(folder) == ["water", "change"]
+    pair = ImagePair.open(wet_folder / "pre.tif", wet_folder / "post.tif", as_shown=True)
+    write_again(pair, folder, None, ProductOptions(language="fr"))
+    assert layers_of_page(folder) == ["water", "change"]
+    assert (folder / DamageMap.water_file).read_bytes() == before
+    assert DamageMap.water_file in json.loads((folder / "manifest.json").read_text())["outputs"]
+    assert "one layer less" not in caplog.text
+    (wet_folder / "score.tif").rename(wet_folder / "away.tif")
+    write_page_again(folder, DamageMap.load(folder))
+    assert layers_of_page(folder) == ["water"]
+    assert "score.tif" in caplog.text
+
+
+def test_a_map_without_water_has_no_raster_of_it(maps, tmp_path: Path) -> None:
+    (given, without), _ = maps
+    for number, damage_map in enumerate((given, without)):
+        damage_map.save(tmp_path / str(number), also=())
+        assert not (tmp_path / str(number) / DamageMap.water_file).exists()
 
 
 def test_a_job_that_fails_ends_the_search_for_water_beside_it(tmp_path: Path, monkeypatch) -> None:

@@ -101,6 +101,7 @@ class ScoreLayer:
     scale: float
     card: EvidenceCard | None
     card_file: Path | None
+    product: None = None
 
     @property
     def name(self) -> str:

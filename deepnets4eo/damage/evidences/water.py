@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any, cast
@@ -17,6 +17,7 @@ import numpy as np
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.damage.images import in_colour, mean_gsd
 from deepnets4eo.damage.phases import Phase
+from deepnets4eo.damage.shown_rasters import ShownWater
 from deepnets4eo.damage.site import Site, WaterAround
 from deepnets4eo.files import read_json, write_json
 from deepnets4eo.floods import (
@@ -38,15 +39,6 @@ from deepnets4eo.segmenters import Run, kept_run
 logger = logging.getLogger(__name__)
 
 RUN, RECOGNITION = "run", "recognition.json"  # of the folder in which water is looked for
-
-
-@dataclass(frozen=True)
-class GivenWater:
-    """The map of new water that was given with the job, for the page: 1 in water, no data where water is not known."""
-
-    layer: Layer
-    name: str = "water"
-    scale: None = None
 
 
 class Water:
@@ -111,10 +103,15 @@ def find_water(site: Site) -> WaterAround | None:
             water, outlines, any_water=not is_new, reach_m=reach_m, pixel_m=_pixel_m(water.grid, post), nearby=doubt is None,
             workers=settings.workers,
         )  # fmt: skip
+        shown = None
+        if settings.water is not None:
+            shown = ShownWater.of_file(settings.water, post.grid)
+        elif is_new and not (recognition is not None and recognition.small):
+            shown = ShownWater.of_labels(water, None if scratch is None else folder / "new", post.grid)
     if recognition is not None and recognition.small:
         around = around.by_colour()
     if is_new:
-        rasters = () if settings.water is None else (GivenWater(open_new_water(settings.water, post.grid)),)
+        rasters = () if shown is None else (shown,)
         return WaterAround(around, source, is_new, reach_m=reach_m, doubt=doubt, unproven=unproven, rasters=rasters)
     since_unknown = int(around.surrounded.sum())
     return WaterAround(around.of_unknown_date(), source, is_new, since_unknown, reach_m, doubt, unproven)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from deepnets4eo.damage.vocabulary import GRADES, SUBJECT, is_wide
 from deepnets4eo.errors import InputError
@@ -50,7 +50,9 @@ def advice_on_count(event: EventInfo, language: Language = "en") -> str:
 
 @dataclass
 class DamageMapContent:
-    """The fields of a `DamageMap`, and their checks."""
+    """The fields of a `DamageMap`, and their checks. water_file : name of the raster of new water, if the job found it"""
+
+    water_file: ClassVar[str] = "water.tif"
 
     buildings: gpd.GeoDataFrame
     assessed_extent: gpd.GeoDataFrame

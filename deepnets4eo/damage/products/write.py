@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -83,7 +84,7 @@ MEDIA_TYPES = {
     ".gpkg": "application/geopackage+sqlite3", ".parquet": "application/vnd.apache.parquet", ".json": "application/json",
     ".html": "text/html", ".qgz": "application/x-qgis-project", ".csv": "text/csv", ".geojson": "application/geo+json",
     ".kml": "application/vnd.google-earth.kml+xml", ".pmtiles": "application/vnd.pmtiles", ".mbtiles": "application/vnd.sqlite3",
-    ".pdf": "application/pdf", ".png": "image/png",
+    ".tif": "image/tiff; application=geotiff; profile=cloud-optimized", ".pdf": "application/pdf", ".png": "image/png",
 }  # fmt: skip
 SHA256 = "1220"  # of a multihash: which hash it is, and its length in bytes
 
@@ -144,7 +145,7 @@ def _asset(path: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-DATA = (".gpkg", ".parquet", ".csv", ".geojson", ".kml", ".pmtiles", ".mbtiles")
+DATA = (".gpkg", ".parquet", ".tif", ".csv", ".geojson", ".kml", ".pmtiles", ".mbtiles")
 IN_PIXELS = ("csv", "xbd", "pdf", "png")  # need no position on the earth
 WRITERS_AT_ONCE = 2  # GDAL, Arrow and compression work beside the formats that are text
 log = logging.getLogger(__name__)
@@ -185,7 +186,7 @@ def write_products(
     """Write the six files and further formats (also), without those that an interrupted job has written; returns names, manifest last."""
     also = formats_of(also, damage_map.buildings.crs)
     summary = summarize(damage_map, post.grid)
-    writers: dict[str, Callable[[Path], Path]] = {
+    writers: dict[str, Callable[[Path], Any]] = {
         "damage.gpkg": lambda path: write_gpkg(damage_map, path),
         "damage.parquet": lambda path: write_parquet(damage_map, path),
         "summary.json": lambda path: write_json(path, summary),
@@ -194,6 +195,9 @@ def write_products(
         ),
         "damage.qgz": lambda path: write_project(damage_map, path, home=home or folder, post=post, pre=pre),
     }
+    for score in scores:
+        if score.product is not None:
+            writers[score.product.name] = partial(shutil.copyfile, score.product)
     if damage_map.areas is not None:
         areas = damage_map.areas
         writers[AREAS_FILE] = lambda path: write_areas_csv(areas, path)
@@ -209,7 +213,7 @@ def write_products(
 
     kept = KeptFiles(folder)
 
-    def write(name: str, writer: Callable[[Path], Path]) -> Path:
+    def write(name: str, writer: Callable[[Path], Any]) -> Path:
         if not kept.has(name):
             writer(folder / name)
             kept.note(name)

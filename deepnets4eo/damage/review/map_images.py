@@ -34,7 +34,7 @@ class MapImages:
     @classmethod
     def open(cls, folder: Path) -> MapImages:
         """Open the images of a map in a folder. Errors: InputError for images that are gone, or others."""
-        manifest, summary = (_read_json(folder / name) for name in ("manifest.json", "summary.json"))
+        manifest, summary = (read_json(folder / name) for name in ("manifest.json", "summary.json"))
         registration = summary.get("registration", {})
         pair = open_images(folder)
         layers = (
@@ -51,15 +51,16 @@ class MapImages:
 
 def open_images(folder: Path) -> ImagePair:
     """Open the images of a map in a folder as they are, not registered. Errors: InputError for images that are gone, or others."""
-    manifest = _read_json(folder / "manifest.json")
-    pre, post = (_files_of(role, manifest["inputs"], folder) for role in ("pre", "post"))
+    manifest = read_json(folder / "manifest.json")
+    pre, post = (files_of(role, manifest["inputs"], folder) for role in ("pre", "post"))
     if not post:
         raise InputError(f"{folder / 'manifest.json'} names no image after the event. Fill the sample in QGIS.")
     pair = ImagePair.open(pre or None, post, gsd_m=manifest["parameters"].get("gsd_m"), as_shown=True)
     return pair.pair_by_pixels().declare_nodata("pre").declare_nodata("post")
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Return a JSON file of a map. Errors: InputError."""
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
@@ -68,8 +69,8 @@ def _read_json(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def _files_of(role: str, inputs: dict[str, Any], folder: Path) -> list[str]:
-    """Return the files of an image. Paths from another folder are searched for above the map's folder."""
+def files_of(role: str, inputs: dict[str, Any], folder: Path) -> list[str]:
+    """Return the files of an input. Paths from another folder are searched for above the map's folder. Errors: InputError."""
     named = sorted(
         (int(match[1] or 0), facts)
         for name, facts in inputs.items()
@@ -88,6 +89,6 @@ def _file_of(role: str, facts: dict[str, Any], folder: Path) -> str:
     if not same:
         wrong = "is another file by now" if there else "is not on this machine"
         raise InputError(
-            f"{facts['path']}, the {role} image of this map, {wrong}. Put it back, or fill the sample in QGIS instead."
+            f"{facts['path']}, the {role}{' image' if role in ('pre', 'post') else ''} of this map, {wrong}. Put it back, or fill the sample in QGIS instead."
         )
     return str(same[0])

@@ -1,0 +1,57 @@
+"""New water as a raster that the page shows over the images, and as a product of its own if the job found it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from deepnets4eo.damage.products.content import DamageMapContent
+from deepnets4eo.floods import open_new_water
+from deepnets4eo.grid import Grid
+from deepnets4eo.rasters import CogWriter, Layer
+
+NEW, UNSEEN = 2, 255  # of the legend `water`: flood, and ground that is not seen
+
+
+@dataclass(frozen=True)
+class ShownWater:
+    """A map of new water on the post image's grid: 1 in water, no data if unknown. product : file of water that the job found, or None."""
+
+    layer: Layer
+    product: Path | None = None
+    name: str = "water"
+    scale: None = None
+
+    @classmethod
+    def of_file(cls, source: str, grid: Grid) -> ShownWater:
+        """Open a map of new water that the user gave. Errors: InputError, GridError."""
+        return cls(open_new_water(source, grid))
+
+    @classmethod
+    def of_product(cls, path: Path, grid: Grid) -> ShownWater:
+        """Open water.tif of a map, which stays a product when the map is written again. Errors: InputError, GridError."""
+        return cls(open_new_water(str(path), grid), path)
+
+    @classmethod
+    def of_labels(cls, labels: Layer, folder: Path | None, grid: Grid) -> ShownWater | None:
+        """Write the new water in labels of the legend `water` as a raster, by blocks; None if there is none.
+
+        folder : of the raster; without it the raster is in a folder that is removed with the value"""
+        is_wet, home = False, Path(tempfile.mkdtemp()) if folder is None else folder
+        home.mkdir(parents=True, exist_ok=True)
+        path = home / DamageMapContent.water_file
+        with CogWriter(path, labels.grid, nodata=UNSEEN) as writer:
+            for window in writer.windows:
+                classes, valid = labels.read(window)
+                wet = valid & (classes[0] == NEW)
+                is_wet = is_wet or bool(wet.any())
+                writer.write(window, np.where(valid, wet, UNSEEN).astype(np.uint8))
+        shown = cls.of_product(path, grid)
+        if folder is None:
+            weakref.finalize(shown, shutil.rmtree, home, ignore_errors=True)
+        return shown if is_wet else None
