@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyogrio
 
@@ -212,6 +212,38 @@ class DamageMap(WithSummary, DamageMapContent):
             return products.publish(
                 names, known=(DamageMapContent.water_file, AREAS_FILE, *FURTHER.values(), *named_before(out_dir))
             )
+
+    @staticmethod
+    def input_files(role: str, inputs: dict[str, Any], folder: Path) -> list[str]:
+        """Return the files of an input by the manifest of a map, whose `inputs` these are; none for a role that it lacks.
+
+        Parameters
+        ----------
+        role : such as "pre" or "ev_change"
+        inputs : `inputs` of manifest.json
+        folder : folder of the map, above which paths from another folder are searched for
+
+        Raises
+        ------
+        InputError
+            A file is gone, or another one by now.
+        """
+        from deepnets4eo.damage.shown_again import files_of
+
+        return files_of(role, inputs, folder)
+
+    @staticmethod
+    def open_shown(folder: Path, post: Layer) -> list[ShownRaster]:
+        """Open the rasters that the page of the map in a folder shows; a warning names each that is gone or another file by now.
+
+        Parameters
+        ----------
+        folder : folder of the map
+        post : the image after
+        """
+        from deepnets4eo.damage.shown_again import shown_rasters
+
+        return shown_rasters(folder, post)
 
     def add_areas(self, areas: str | Path | gpd.GeoDataFrame, population: LayerLike | None = None) -> None:
         """Count damage by area, into `areas`, which products show from then on.

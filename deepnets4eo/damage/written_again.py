@@ -11,7 +11,6 @@ from deepnets4eo.addresses import file_name_of, name_of
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.products import FURTHER
 from deepnets4eo.damage.products.write import named_before
-from deepnets4eo.damage.review.shown_again import shown_rasters
 from deepnets4eo.damage.settings import ProductOptions
 from deepnets4eo.errors import InputError
 from deepnets4eo.registration import ImagePair
@@ -46,6 +45,6 @@ def write_again(
         *(files[name] for name in there if name not in anew),
     ]
     return result, result.save(
-        out, pre=pair.pre, post=pair.post, scores=shown_rasters(out, pair.post), overwrite=True, also=list(dict.fromkeys([*there, *requested])),
+        out, pre=pair.pre, post=pair.post, scores=result.open_shown(out, pair.post), overwrite=True, also=list(dict.fromkeys([*there, *requested])),
         options=options, kept=kept,
     )  # fmt: skip

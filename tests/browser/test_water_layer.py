@@ -6,7 +6,7 @@ from geotiff import write_geotiff
 from made_up_map import make_grid, make_map
 from report_visit import PHONE, write
 
-from deepnets4eo.damage.shown_rasters import ShownWater
+from deepnets4eo.damage.evidences.shown_water import ShownWater
 from deepnets4eo.outputs.map_page.panels import MASK_COLOUR, STRIPE_PX, UNKNOWN_COLOUR, _mask_colours
 
 pytestmark = pytest.mark.browser

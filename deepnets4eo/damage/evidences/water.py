@@ -15,9 +15,9 @@ from typing import Any, cast
 import numpy as np
 
 from deepnets4eo.addresses import file_name_of
+from deepnets4eo.damage.evidences.shown_water import ShownWater
 from deepnets4eo.damage.images import in_colour, mean_gsd
 from deepnets4eo.damage.phases import Phase
-from deepnets4eo.damage.shown_rasters import ShownWater
 from deepnets4eo.damage.site import Site, WaterAround
 from deepnets4eo.files import read_json, write_json
 from deepnets4eo.floods import (
@@ -46,6 +46,8 @@ class Water:
 
     name = "water"
     phase = Phase.MEASURES
+    open_given = ShownWater.of_file
+    open_product = ShownWater.of_product
 
     @contextmanager
     def ahead(self, site: Site) -> Iterator[None]:
@@ -103,15 +105,15 @@ def find_water(site: Site) -> WaterAround | None:
             water, outlines, any_water=not is_new, reach_m=reach_m, pixel_m=_pixel_m(water.grid, post), nearby=doubt is None,
             workers=settings.workers,
         )  # fmt: skip
-        shown = None
+        on_page = None
         if settings.water is not None:
-            shown = ShownWater.of_file(settings.water, post.grid)
+            on_page = ShownWater.of_file(settings.water, post.grid)
         elif is_new and not (recognition is not None and recognition.small):
-            shown = ShownWater.of_labels(water, None if scratch is None else folder / "new", post.grid)
+            on_page = ShownWater.of_labels(water, None if scratch is None else folder / "new", post.grid)
     if recognition is not None and recognition.small:
         around = around.by_colour()
     if is_new:
-        rasters = () if shown is None else (shown,)
+        rasters = () if on_page is None else (on_page,)
         return WaterAround(around, source, is_new, reach_m=reach_m, doubt=doubt, unproven=unproven, rasters=rasters)
     since_unknown = int(around.surrounded.sum())
     return WaterAround(around.of_unknown_date(), source, is_new, since_unknown, reach_m, doubt, unproven)

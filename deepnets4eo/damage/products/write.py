@@ -197,7 +197,7 @@ def write_products(
     }
     for score in scores:
         if score.product is not None:
-            writers[score.product.name] = partial(shutil.copyfile, score.product)
+            writers[damage_map.water_file] = partial(shutil.copyfile, score.product)
     if damage_map.areas is not None:
         areas = damage_map.areas
         writers[AREAS_FILE] = lambda path: write_areas_csv(areas, path)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.errors import InputError
-from deepnets4eo.files import sha256
 from deepnets4eo.rasters import Layer
 from deepnets4eo.registration import UNMOVED, ImagePair, on_post_grid
 
@@ -34,7 +33,7 @@ class MapImages:
     @classmethod
     def open(cls, folder: Path) -> MapImages:
         """Open the images of a map in a folder. Errors: InputError for images that are gone, or others."""
-        manifest, summary = (read_json(folder / name) for name in ("manifest.json", "summary.json"))
+        manifest, summary = (_read_json(folder / name) for name in ("manifest.json", "summary.json"))
         registration = summary.get("registration", {})
         pair = open_images(folder)
         layers = (
@@ -51,44 +50,18 @@ class MapImages:
 
 def open_images(folder: Path) -> ImagePair:
     """Open the images of a map in a folder as they are, not registered. Errors: InputError for images that are gone, or others."""
-    manifest = read_json(folder / "manifest.json")
-    pre, post = (files_of(role, manifest["inputs"], folder) for role in ("pre", "post"))
+    manifest = _read_json(folder / "manifest.json")
+    pre, post = (DamageMap.input_files(role, manifest["inputs"], folder) for role in ("pre", "post"))
     if not post:
         raise InputError(f"{folder / 'manifest.json'} names no image after the event. Fill the sample in QGIS.")
     pair = ImagePair.open(pre or None, post, gsd_m=manifest["parameters"].get("gsd_m"), as_shown=True)
     return pair.pair_by_pixels().declare_nodata("pre").declare_nodata("post")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return a JSON file of a map. Errors: InputError."""
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
             f"{path} cannot be read: {error}. It comes with the map; give the folder that `deepnets4eo damage` wrote."
         ) from error
-
-
-def files_of(role: str, inputs: dict[str, Any], folder: Path) -> list[str]:
-    """Return the files of an input. Paths from another folder are searched for above the map's folder. Errors: InputError."""
-    named = sorted(
-        (int(match[1] or 0), facts)
-        for name, facts in inputs.items()
-        if (match := re.fullmatch(rf"{role}(?:_(\d+))?", name))
-    )
-    return [_file_of(role, facts, folder) for _, facts in named]
-
-
-def _file_of(role: str, facts: dict[str, Any], folder: Path) -> str:
-    paths = [base / facts["path"] for base in (Path(), *folder.resolve().parents)]
-    there = [path for path in paths if path.is_file()]
-    same = [
-        path for path in there
-        if facts.get("bytes") in (None, path.stat().st_size) and facts.get("sha256") in (None, sha256(path))
-    ]  # fmt: skip
-    if not same:
-        wrong = "is another file by now" if there else "is not on this machine"
-        raise InputError(
-            f"{facts['path']}, the {role}{' image' if role in ('pre', 'post') else ''} of this map, {wrong}. Put it back, or fill the sample in QGIS instead."
-        )
-    return str(same[0])

@@ -28,7 +28,6 @@ from deepnets4eo.damage.review.counts import Reviewed, review_counts
 from deepnets4eo.damage.review.map_images import open_images
 from deepnets4eo.damage.review.moved_estimates import moved_estimates, moved_share, narrower_estimates
 from deepnets4eo.damage.review.sample import Sample
-from deepnets4eo.damage.review.shown_again import shown_rasters
 from deepnets4eo.damage.review.teaching import (
     Taught,
     can_teach,
@@ -226,7 +225,7 @@ def write_page_again(folder: Path, content: DamageMap) -> Path:
     """Write report.html of a map after answers, in the language that the page has. Raises InputError without the images."""
     path, pair = folder / "report.html", open_images(folder)
     summary = summarize(content, pair.post.grid)
-    scores = shown_rasters(folder, pair.post)
+    scores = content.open_shown(folder, pair.post)
     path = write_report(content, summary, path, post=pair.post, pre=pair.pre, scores=scores, language=language_of(path))
     record_again(folder, path)
     return path

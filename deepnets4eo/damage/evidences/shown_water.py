@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from deepnets4eo.damage.products.content import DamageMapContent
 from deepnets4eo.floods import open_new_water
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters import CogWriter, Layer
@@ -44,14 +43,14 @@ class ShownWater:
         folder : of the raster; without it the raster is in a folder that is removed with the value"""
         is_wet, home = False, Path(tempfile.mkdtemp()) if folder is None else folder
         home.mkdir(parents=True, exist_ok=True)
-        path = home / DamageMapContent.water_file
+        path = home / "new_water.tif"
         with CogWriter(path, labels.grid, nodata=UNSEEN) as writer:
             for window in writer.windows:
                 classes, valid = labels.read(window)
                 wet = valid & (classes[0] == NEW)
                 is_wet = is_wet or bool(wet.any())
                 writer.write(window, np.where(valid, wet, UNSEEN).astype(np.uint8))
-        shown = cls.of_product(path, grid)
+        water = cls.of_product(path, grid)
         if folder is None:
-            weakref.finalize(shown, shutil.rmtree, home, ignore_errors=True)
-        return shown if is_wet else None
+            weakref.finalize(water, shutil.rmtree, home, ignore_errors=True)
+        return water if is_wet else None
