@@ -1,5 +1,6 @@
 """Water around buildings: found in a flooded pair, given as a raster, counted apart from the structure (SYNTHETIC places)."""
 
+import gc
 import hashlib
 import json
 import re
@@ -24,6 +25,7 @@ from deepnets4eo.damage.decision.estimates import InundatedBuildings, site_estim
 from deepnets4eo.damage.decision.inundation import inundated_buildings, with_inundation
 from deepnets4eo.damage.decision.site_fit import SHARES, ShareEstimate, SiteFit, SiteShift, fit_to_site
 from deepnets4eo.damage.evidences import water as water_evidence
+from deepnets4eo.damage.evidences.shown_water import ShownWater
 from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.review.taught_map import write_page_again
 from deepnets4eo.damage.site import WaterAround
@@ -192,6 +194,29 @@ def test_a_page_after_answers_or_in_another_language_keeps_water_and_scores(wet_
     write_page_again(folder, DamageMap.load(folder))
     assert layers_of_page(folder) == ["water"]
     assert "score.tif" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("classes", "is_wet"), [([2, 255], True), ([2, 2], True), ([0, 1], False), ([255, 255], False), ([0, 255], False)]
+)
+def test_only_new_water_makes_a_raster_of_it_whatever_else_is_seen(
+    classes: list[int], is_wet: bool, tmp_path: Path
+) -> None:
+    labels = np.repeat(np.array(classes, np.uint8), 32)[None].repeat(64, axis=0)
+    path = write_geotiff(tmp_path / "labels.tif", labels, nodata=255)
+    layer = Layer.open(path)
+    for folder in (tmp_path / "kept", None):
+        water = ShownWater.of_labels(layer, folder, layer.grid)
+        assert (water is not None) is is_wet
+        if water is not None:
+            wet, valid = water.layer.read()
+            assert np.array_equal(wet[0] == 1, labels == 2) or not valid.all()
+            assert np.array_equal(valid, labels != 255)
+            home = water.product.parent
+    if is_wet:
+        del water
+        gc.collect()
+        assert not home.exists(), "removed with the value"
 
 
 def test_a_map_without_water_has_no_raster_of_it(maps, tmp_path: Path) -> None:

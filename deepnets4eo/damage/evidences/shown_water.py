@@ -34,7 +34,7 @@ class ShownWater:
     @classmethod
     def of_product(cls, path: Path, grid: Grid) -> ShownWater:
         """Open water.tif of a map, which stays a product when the map is written again. Errors: InputError, GridError."""
-        return cls(open_new_water(str(path), grid), path)
+        return cls(Layer.open(path, labels=True).on(grid, "nearest"), path)
 
     @classmethod
     def of_labels(cls, labels: Layer, folder: Path | None, grid: Grid) -> ShownWater | None:
