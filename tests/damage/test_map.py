@@ -24,7 +24,7 @@ from deepnets4eo.errors import InputError, MissingExtraError, OutputError
 from deepnets4eo.files import sha256
 from deepnets4eo.outputs import EventInfo
 
-ALWAYS = set(PRODUCTS) - {AREAS_FILE, *FURTHER.values()}
+ALWAYS = set(PRODUCTS) - {AREAS_FILE, DamageMap.water_file, *FURTHER.values()}
 FILES = ALWAYS | {FURTHER[name] for name in USUAL}
 
 
@@ -62,7 +62,7 @@ def test_every_format_is_written_on_request(made, tmp_path, monkeypatch):
     damage_map, pre, post = made
     damage_map.add_areas("grid")
     damage_map.save(tmp_path / "out", pre=pre, post=post, also=tuple(FURTHER))
-    assert names(tmp_path / "out") == set(PRODUCTS)
+    assert names(tmp_path / "out") == set(PRODUCTS) - {DamageMap.water_file}
 
 
 def test_an_unknown_format_is_refused_before_anything_is_written(made, tmp_path):
