@@ -243,7 +243,7 @@ class DamageMap(WithSummary, DamageMapContent):
         """
         from deepnets4eo.damage.shown_again import shown_rasters
 
-        return shown_rasters(folder, post)
+        return shown_rasters(read_json(folder / MANIFEST), folder / DamageMapContent.water_file, post)
 
     def add_areas(self, areas: str | Path | gpd.GeoDataFrame, population: LayerLike | None = None) -> None:
         """Count damage by area, into `areas`, which products show from then on.

@@ -11,21 +11,19 @@ from typing import Any
 
 from deepnets4eo.damage.evidences.rasters import RasterEvidence
 from deepnets4eo.damage.evidences.water import Water
-from deepnets4eo.damage.products.content import DamageMapContent
 from deepnets4eo.damage.site import ShownRaster
 from deepnets4eo.errors import DeepNets4EOError, InputError
-from deepnets4eo.files import read_json, sha256
+from deepnets4eo.files import sha256
 from deepnets4eo.rasters import Layer
 
 log = logging.getLogger(__name__)
 
 
-def shown_rasters(folder: Path, post: Layer) -> list[ShownRaster]:
-    """Return the water and the scores on the page of the map in a folder; a warning names each raster that is gone or another file by now.
+def shown_rasters(manifest: dict[str, Any], product: Path, post: Layer) -> list[ShownRaster]:
+    """Return the water and the scores on the page of a finished map; a warning names each raster that is gone or another file by now.
 
-    post : the image after"""
-    manifest = read_json(folder / "manifest.json")
-    inputs, outputs = manifest["inputs"], manifest["outputs"]
+    product : raster of water that the job found, in the folder of the map; post : the image after"""
+    inputs, outputs, folder = manifest["inputs"], manifest["outputs"], product.parent
     names = [
         name for name in manifest["parameters"].get("evidence", {}) if {f"ev_{name}", f"ev_{name}_0"} & inputs.keys()
     ]
@@ -39,11 +37,7 @@ def shown_rasters(folder: Path, post: Layer) -> list[ShownRaster]:
         return RasterEvidence(name, files[0] if len(files) == 1 else files).open(post)
 
     openers: list[Callable[[], ShownRaster]] = [
-        *(
-            [partial(Water.open_product, folder / DamageMapContent.water_file, post.grid)]
-            if DamageMapContent.water_file in outputs
-            else []
-        ),
+        *([partial(Water.open_product, product, post.grid)] if product.name in outputs else []),
         *([given_water] if "water" in inputs else []),
         *(partial(scores, name) for name in names),
     ]

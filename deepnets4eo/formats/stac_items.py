@@ -6,7 +6,6 @@ A file on disk may refer only to files: it never makes the program go online. Im
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -14,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
-from deepnets4eo.addresses import name_of, path_of, server_of
+from deepnets4eo.addresses import name_of, path_of
 from deepnets4eo.errors import InputError, Reading, name_hint
 from deepnets4eo.formats.access import check_beside, is_remote
 from deepnets4eo.formats.web import Session, WebRequest, failure_text, is_web_address
@@ -101,8 +100,6 @@ class StacItem:
         """Return whether the target of a reference can be read: existing files, and, if the item is at an address, http addresses."""
         if is_web_address(self._base):
             return is_web_address(urljoin(self._base, href))
-        if server_of(href) and os.name != "nt":
-            return False
         try:
             path = path_of(href)
             return not is_remote(path) and (Path(self._base).parent / path).is_file()
