@@ -40,7 +40,8 @@ def alone(post: Layer) -> DamageMap:
 
 
 def codes(result: DamageMap) -> set[str]:
-    return {finding.code for finding in result.findings}
+    """Codes of the findings but the note that asks for the hazard, which each job has whose event is not named."""
+    return {finding.code for finding in result.findings} - {"water_not_excluded"}
 
 
 def right_share(result: DamageMap) -> float:
@@ -55,9 +56,9 @@ def assessed_and_right(result: DamageMap) -> tuple[int, float]:
     return int(assessed.sum()), float((called == is_rubble())[assessed].mean())
 
 
-def test_proper_inputs_are_assessed_without_any_finding(proper: DamageMap) -> None:
+def test_proper_inputs_are_assessed_with_no_finding_but_the_note_on_the_hazard(proper: DamageMap) -> None:
     assert right_share(proper) == 1
-    assert proper.findings == ()
+    assert {finding.code for finding in proper.findings} == {"water_not_excluded"}
 
 
 def test_footprints_far_off_are_moved_onto_their_roofs_with_a_finding(
