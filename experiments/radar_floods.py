@@ -89,7 +89,7 @@ def ottawa(folder: Path) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, help="folder of results.json")
+    parser.add_argument("--out", type=Path, default=None, help="folder of results.json; without it nothing is written")
     arguments = parser.parse_args()
     iou, kappa = chips(arguments.data), ottawa(arguments.data / "sar_change")
     if arguments.out:

@@ -254,7 +254,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=["volumes", "heaps", "evidence", "fit", "real"])
     parser.add_argument("--data", type=Path, help="folder of the real samples")
-    parser.add_argument("--out", type=Path, help="of real: folder of results.json")
+    parser.add_argument(
+        "--out", type=Path, default=None, help="of real: folder of results.json; without it nothing is written"
+    )
     add_smoke(parser)
     options = parser.parse_args()
     number = 1 if options.smoke else None

@@ -353,7 +353,9 @@ def test_an_experiment_that_is_stopped_says_how_to_go_on(
 def test_experiments_take_their_data_by_data_and_write_where_out_says(program: str) -> None:
     text = (EXPERIMENTS / program).read_text(encoding="utf-8")
     assert not re.search(r'"--(samples|cube|nyu|folder|ign|sun|tabletop|joplin|xbd|bright|cloud|clouds)"', text)
-    assert not re.search(r'"--out", (?!.*required=True)', text), "where an experiment writes is never guessed"
+    assert not re.search(r'"--out", (?!.*(required=True|default=None))', text), (
+        "where an experiment writes is never guessed"
+    )
 
 
 @pytest.mark.parametrize(

@@ -120,9 +120,9 @@ def evaluate_values(
 
     Examples
     --------
-    >>> from deepnets4eo.cards import QUANTITIES
+    >>> from deepnets4eo.cards import Quantity
     >>> heights = np.array([[0.0, 4.0]], np.float32)
-    >>> evaluate_values([(heights + 1, heights)], QUANTITIES["height"])["values"]["mae"]
+    >>> evaluate_values([(heights + 1, heights)], Quantity.from_name("height"))["values"]["mae"]
     1.0
     """
     pairs, levels = list(pairs), default_levels(quantity.unit) if levels is None else levels

@@ -88,15 +88,10 @@ class TargetSection(Section):
 
 
 def place_target(named: SceneT, target: TargetSection, data: DataSection) -> SceneT:
-    """Return a scene with its target resampled to its grid by nearest neighbour; InputError if the target has no georeference."""
+    """Return a scene with its target resampled to its grid by nearest neighbour."""
     layers = {}
     for name in target.layers:
         layer = Layer.open(named.sources[name], bands=data.bands.get(name), nodata=data.nodata.get(name))
-        if layer.grid.crs is None and layer.shape != named.scene.shape:
-            raise InputError(
-                f"layer {name!r} ({layer.source}) has {layer.shape} pixels and no CRS, the scene {named.scene.shape}; expected one size. Resize "
-                "it by nearest neighbour, or georeference both."
-            )
         layers[name] = layer.on(named.scene.grid, "nearest")
     return replace(named, scene=Scene({**named.scene.layers, **layers}, named.scene.grid))
 

@@ -1,12 +1,14 @@
 """Speed of prediction, and of grading buildings, against the bare forward passes of the same networks.
 
-Run: python experiments/benchmarks/prediction.py throughput|grading|runtimes [options, see --help of each]
+Run: python experiments/benchmarks/prediction.py throughput|grading|runtimes|start [options, see --help of each]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -293,7 +295,37 @@ def _in_turns(title: str, work: Callable[[str], NDArray[Any]], repeats: int) -> 
     return list(results.values())
 
 
-PARTS = {"throughput": time_throughput, "grading": grading, "runtimes": compare_runtimes}
+def time_start(words: list[str]) -> None:
+    """`deepnets4eo predict buildings` of one image from start to end, in a process of its own, as a user calls it.
+
+    Run: python experiments/benchmarks/prediction.py start [--size 512 --repeats 3]
+    The best processor seconds of --repeats, and the peak memory. The first process on a processor also measures what it computes faster.
+    """
+    parser = argparse.ArgumentParser(
+        "prediction.py start", description=time_start.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--size", type=int, default=512, help="side of the image in px")
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args(words)
+    with tempfile.TemporaryDirectory() as name:
+        image = make_scene(Path(name) / "image.tif", arguments.size)
+        command = [sys.executable, "-m", "deepnets4eo.cli.main", "predict", "buildings", str(image), "--overwrite"]
+        spent = [
+            processor_seconds([*command, "--out", str(image.with_name("labels.tif"))]) for _ in range(arguments.repeats)
+        ]
+    peak_gb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
+    print(f"predict buildings, {arguments.size}²: {min(spent):.1f} s of processor time, {peak_gb:.2f} GB")
+
+
+def processor_seconds(command: list[str]) -> float:
+    """Processor time of a command that must succeed."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+PARTS = {"throughput": time_throughput, "grading": grading, "runtimes": compare_runtimes, "start": time_start}
 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in PARTS:

@@ -66,7 +66,7 @@ def test_the_band_of_the_mask_is_none_of_the_bands_that_are_used(image):
         np.testing.assert_array_equal(series.read(0, window)[0], image[:3])
     with raises_naming(InputError, "3", "2"):
         series_of(image, bands=NAMES[:2], mask=MaskRule(band=4))
-    with pytest.raises(InputError, match="no band beside their mask"):
+    with pytest.raises(InputError, match="only the band of their mask"):
         series_of(image[:1], mask=MaskRule(band=1))
 
 

@@ -107,7 +107,7 @@ def test_the_fewest_bands_that_fit_are_named(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "options", "message"), [
-    ("nn", {"patch_px": 3}, "by its spectrum alone"),
+    ("nn", {"patch_px": 3}, "by only its spectrum"),
     ("hamida", {"patch_px": 9}, "not among 3, 5, 7"),
     ("hamida", {"dilation": 0}, "at least 1"),
     ("lee", {"patch_px": 2}, "at least 3"),

@@ -91,7 +91,7 @@ def _withheld(folder: Path, depth: np.ndarray) -> int:
 
 
 def test_a_target_of_another_size_is_refused_without_georeference(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="nearest neighbour"):
+    with pytest.raises(InputError, match="neither has a georeference"):
         check(tmp_path, HEIGHTS[:50, :40], crs=None)
 
 

@@ -35,8 +35,8 @@ class Views:
     --------
     >>> cloud = PointCloud(np.random.default_rng(0).uniform(0, 9, (5000, 3)) * (1, 1, 0))
     >>> views = Views.of_cloud(cloud, SurfaceOptions(voxel_m=0.5))
-    >>> bool(views.see(Camera.above(views.surface)[0]).seen.all())
-    True
+    >>> views.see(Camera.above(views.surface)[0]).seen.shape
+    (224, 224)
     """
 
     def __init__(self, surface: Surface) -> None:
