@@ -65,12 +65,12 @@ class FileInputs:
 
     @property
     def other_sources(self) -> list[Any]:
-        """Return the other sources that are read: rasters of scores, runs, areas and their population, curves."""
+        """Return the other sources that are read: rasters of scores, runs, water, areas and their population, curves."""
         settings, further = self.settings, self.further
-        runs = settings.model, settings.segmenter, settings.look_from
+        named = settings.model, settings.segmenter, settings.look_from, settings.water
         return [
             *(raster.source for raster in self.rasters),
-            *runs,
+            *named,
             further.areas,
             further.population,
             further.prior_curves,

@@ -209,9 +209,7 @@ class DamageMap(WithSummary, DamageMapContent):
             names = write_products(
                 self, products.folder, pre=pre, post=post, scores=scores, also=also, options=options, home=out_dir
             )
-            return products.publish(
-                names, known=(DamageMapContent.water_file, AREAS_FILE, *FURTHER.values(), *named_before(out_dir))
-            )
+            return products.publish(names, known=(AREAS_FILE, *FURTHER.values(), *named_before(out_dir)))
 
     @staticmethod
     def input_files(role: str, inputs: dict[str, Any], folder: Path) -> list[str]:

@@ -52,10 +52,10 @@ def shown_rasters(manifest: dict[str, Any], product: Path, post: Layer) -> list[
 
 def files_of(role: str, inputs: dict[str, Any], folder: Path) -> list[str]:
     """Return the files of an input. Paths from another folder are searched for above the map's folder. Errors: InputError."""
+    if role in inputs:  # `ev_change_2` is another evidence then
+        return [_file_of(role, inputs[role], folder)]
     named = sorted(
-        (int(match[1] or 0), facts)
-        for name, facts in inputs.items()
-        if (match := re.fullmatch(rf"{role}(?:_(\d+))?", name))
+        (int(match[1]), facts) for name, facts in inputs.items() if (match := re.fullmatch(rf"{role}_(\d+)", name))
     )
     return [_file_of(role, facts, folder) for _, facts in named]
 

@@ -33,18 +33,20 @@ def write_again(
                 f"{', '.join(of_map) or 'none'}. Give the images of the map."
             )
     requested = set(formats or ())
-    if "cems" not in requested and (named := named_before(out)):
+    before = named_before(out)
+    if "cems" not in requested and (named := before - {result.water_file}):
         options = replace(options, cems=min(named).removesuffix(".gpkg"))
     files = FURTHER | ({} if options.cems is None else {"cems": f"{options.cems}.gpkg"})
     there = [name for name, file in files.items() if (out / file).exists()]
     anew = requested | ({*IN_WORDS} if options.language else set())
     kept = [
         *WITHOUT_WORDS,
-        *([result.water_file] if (out / result.water_file).exists() else []),
+        *({result.water_file} & before),
         *(["report.html"] if options.language is None else []),
         *(files[name] for name in there if name not in anew),
     ]
+    scores = result.open_shown(out, pair.post) if options.language is not None else []  # only the page shows them
     return result, result.save(
-        out, pre=pair.pre, post=pair.post, scores=result.open_shown(out, pair.post), overwrite=True, also=list(dict.fromkeys([*there, *requested])),
+        out, pre=pair.pre, post=pair.post, scores=scores, overwrite=True, also=list(dict.fromkeys([*there, *requested])),
         options=options, kept=kept,
     )  # fmt: skip

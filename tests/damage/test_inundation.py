@@ -18,7 +18,17 @@ from geotiff import write_geotiff
 from refusals import raises_naming
 from scipy.special import expit, logit
 
-from deepnets4eo.damage import GRADES, DamageMap, ProductOptions, RasterEvidence, Settings, assess, placing
+from deepnets4eo.damage import (
+    GRADES,
+    DamageMap,
+    FileJob,
+    FurtherInputs,
+    ProductOptions,
+    RasterEvidence,
+    Settings,
+    assess,
+    placing,
+)
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.decision import Decision
 from deepnets4eo.damage.decision.estimates import InundatedBuildings, site_estimates
@@ -31,10 +41,10 @@ from deepnets4eo.damage.review.taught_map import write_page_again
 from deepnets4eo.damage.site import WaterAround
 from deepnets4eo.damage.work import Work
 from deepnets4eo.damage.written_again import write_again
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.floods import BuildingWater, Recognition, open_new_water
 from deepnets4eo.footprints import align_footprints
-from deepnets4eo.jobs import Journal
+from deepnets4eo.jobs import JobOutput, Journal
 from deepnets4eo.outputs import EventInfo, Finding, Phrase
 from deepnets4eo.rasters import CogWriter, Layer
 from deepnets4eo.registration import ImagePair
@@ -194,26 +204,31 @@ def test_a_page_after_answers_or_in_another_language_keeps_water_and_scores(wet_
     write_page_again(folder, DamageMap.load(folder))
     assert layers_of_page(folder) == ["water"]
     assert "score.tif" in caplog.text
+    caplog.clear()
+    write_again(pair, folder, ["geojson"], ProductOptions())
+    assert not caplog.text, "only the page shows scores"
+    assert (folder / DamageMap.water_file).read_bytes() == before
 
 
 @pytest.mark.parametrize(
     ("classes", "is_wet"), [([2, 255], True), ([2, 2], True), ([0, 1], False), ([255, 255], False), ([0, 255], False)]
 )
 def test_only_new_water_makes_a_raster_of_it_whatever_else_is_seen(
-    classes: list[int], is_wet: bool, tmp_path: Path
+    classes: list[int], is_wet: bool, tmp_path: Path, monkeypatch
 ) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     labels = np.repeat(np.array(classes, np.uint8), 32)[None].repeat(64, axis=0)
     path = write_geotiff(tmp_path / "labels.tif", labels, nodata=255)
     layer = Layer.open(path)
-    for folder in (tmp_path / "kept", None):
-        water = ShownWater.of_labels(layer, folder, layer.grid)
-        assert (water is not None) is is_wet
-        if water is not None:
-            wet, valid = water.layer.read()
-            assert np.array_equal((wet[0] == 1) & valid, labels == 2)
-            assert np.array_equal(valid, labels != 255)
-            home = water.product.parent
-    if is_wet:
+    water = ShownWater.of_labels(layer, layer.grid)
+    assert (water is not None) is is_wet
+    if water is None:
+        assert list(tmp_path.iterdir()) == [path]
+    else:
+        wet, valid = water.layer.read()
+        assert np.array_equal((wet[0] == 1) & valid, labels == 2)
+        assert np.array_equal(valid, labels != 255)
+        home = water.product.parent
         del water
         gc.collect()
         assert not home.exists(), "removed with the value"
@@ -224,6 +239,33 @@ def test_a_map_without_water_has_no_raster_of_it(maps, tmp_path: Path) -> None:
     for number, damage_map in enumerate((given, without)):
         damage_map.save(tmp_path / str(number), also=())
         assert not (tmp_path / str(number) / DamageMap.water_file).exists()
+
+
+def test_a_file_called_as_the_raster_of_water_is_kept_if_it_is_no_product(maps, tmp_path: Path) -> None:
+    (_, without), _ = maps
+    without.save(tmp_path / "map", also=())
+    own = tmp_path / "map" / DamageMap.water_file
+    own.write_bytes(b"of the user")
+    without.save(tmp_path / "map", also=(), overwrite=True)
+    assert own.read_bytes() == b"of the user"
+
+
+def test_water_that_is_given_is_not_in_the_folder_that_the_job_replaces(wet_folder: Path) -> None:
+    out, outlines = wet_folder / "map", wet_folder / "outlines.gpkg"
+    city().footprints().to_file(outlines)
+    images = str(wet_folder / "pre.tif"), str(wet_folder / "post.tif")
+    settings = replace(WATER, water=str(out / DamageMap.water_file))
+    with raises_naming(OutputError, DamageMap.water_file):
+        FileJob.plan(images, str(outlines), FurtherInputs(), settings, JobOutput(out, overwrite=True))
+
+
+def test_files_of_an_evidence_are_not_mixed_with_those_of_another_that_is_numbered(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{name}.tif" for name in ("change", "change_2", "tile_0", "tile_1")]
+    for path in paths:
+        path.touch()
+    inputs = {f"ev_{path.stem}": {"path": str(path)} for path in paths}
+    assert DamageMap.input_files("ev_change", inputs, tmp_path) == [str(paths[0])]
+    assert DamageMap.input_files("ev_tile", inputs, tmp_path) == [str(path) for path in paths[2:]]
 
 
 def test_a_job_that_fails_ends_the_search_for_water_beside_it(tmp_path: Path, monkeypatch) -> None:
@@ -621,6 +663,22 @@ def test_a_map_without_water_states_that_colours_do_not_prove_dry_ground_unless_
     assert "--water" in remedies["Hurricane"]
     assert "water_not_excluded" not in {finding.code for finding in tornado.findings}
     assert unnamed.estimates == tornado.estimates  # a note changes no probability
+
+
+def test_the_note_on_dry_ground_is_not_given_where_buildings_stand_in_little_water(monkeypatch) -> None:
+    monkeypatch.setattr("deepnets4eo.floods.optical.SurfaceRules.min_area_m2", 300.0)  # the miniature city is small
+    monkeypatch.setattr(Recognition, "is_none_found", property(lambda _: True))  # too little for the whole image
+    found = assess(pre_layer(), flooded_post()[0], city().footprints(), settings=WATER)
+    assert found.inundation["inundated"] + found.inundation["not_assessed"] > 0
+    assert "water_not_excluded" not in {finding.code for finding in found.findings}
+
+
+def test_a_raster_of_another_package_needs_no_product(maps, tmp_path: Path) -> None:
+    (_, without), _ = maps
+    post = Layer.open(city().post.image, grid=city().post.grid)
+    foreign = SimpleNamespace(name="theirs", layer=Layer.open(np.zeros(post.shape), grid=post.grid), scale=1.0)
+    without.save(tmp_path / "map", post=post, scores=[foreign], also=())
+    assert layers_of_page(tmp_path / "map") == ["theirs"]
 
 
 def test_a_flood_that_is_not_found_leaves_it_open_which_houses_stand_in_it() -> None:

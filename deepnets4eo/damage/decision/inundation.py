@@ -132,7 +132,8 @@ def with_inundation(
         grades = _graded_by_water(grades, inundated, decision.share.value).cap(capped)
         decision = replace(decision, ungraded=decision.ungraded.add_notes(_notes(inundated)), grades=grades)
     inundation = _count_by_water(water, around, before, grades, settings.inundation)
-    unproven = () if water.unproven is None else (water.unproven,)
+    in_water = inundation.inundated or inundation.not_assessed or inundation.since_unknown
+    unproven = () if water.unproven is None or in_water else (water.unproven,)
     findings = (*_doubt_first(water, inundation), *decision.findings, *inundation.findings(), *unproven)
     wet = _with_water_columns(decision.ungraded, water, around)
     return replace(decision, ungraded=wet, findings=findings, inundation=inundation.to_dict())

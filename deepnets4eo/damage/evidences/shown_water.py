@@ -37,20 +37,28 @@ class ShownWater:
         return cls(Layer.open(path, labels=True).on(grid, "nearest"), path)
 
     @classmethod
-    def of_labels(cls, labels: Layer, folder: Path | None, grid: Grid) -> ShownWater | None:
+    def of_labels(cls, labels: Layer, grid: Grid) -> ShownWater | None:
         """Write the new water in labels of the legend `water` as a raster, by blocks; None if there is none.
 
-        folder : of the raster; without it the raster is in a folder that is removed with the value"""
-        is_wet, home = False, Path(tempfile.mkdtemp()) if folder is None else folder
-        home.mkdir(parents=True, exist_ok=True)
-        path = home / "new_water.tif"
-        with CogWriter(path, labels.grid, nodata=UNSEEN) as writer:
-            for window in writer.windows:
-                classes, valid = labels.read(window)
-                wet = valid & (classes[0] == NEW)
-                is_wet = is_wet or bool(wet.any())
-                writer.write(window, np.where(valid, wet, UNSEEN).astype(np.uint8))
-        water = cls.of_product(path, grid)
-        if folder is None:
-            weakref.finalize(water, shutil.rmtree, home, ignore_errors=True)
+        The raster is in a folder that is removed with the value, since a map can be saved after its job has ended."""
+        home = Path(tempfile.mkdtemp())
+        try:
+            is_wet = _write_new(labels, home / "new_water.tif")
+            water = cls.of_product(home / "new_water.tif", grid)
+        except BaseException:
+            shutil.rmtree(home, ignore_errors=True)
+            raise
+        weakref.finalize(water, shutil.rmtree, home, ignore_errors=True)
         return water if is_wet else None
+
+
+def _write_new(labels: Layer, path: Path) -> bool:
+    """Write a raster of 1 in new water and no data if unknown; return whether there is any."""
+    is_wet = False
+    with CogWriter(path, labels.grid, nodata=UNSEEN) as writer:
+        for window in writer.windows:
+            classes, valid = labels.read(window)
+            wet = valid & (classes[0] == NEW)
+            is_wet = is_wet or bool(wet.any())
+            writer.write(window, np.where(valid, wet, UNSEEN).astype(np.uint8))
+    return is_wet

@@ -109,7 +109,7 @@ def find_water(site: Site) -> WaterAround | None:
         if settings.water is not None:
             on_page = ShownWater.of_file(settings.water, post.grid)
         elif is_new and not (recognition is not None and recognition.small):
-            on_page = ShownWater.of_labels(water, None if scratch is None else folder / "new", post.grid)
+            on_page = ShownWater.of_labels(water, post.grid)
     if recognition is not None and recognition.small:
         around = around.by_colour()
     if is_new:

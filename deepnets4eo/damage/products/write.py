@@ -195,9 +195,10 @@ def write_products(
         ),
         "damage.qgz": lambda path: write_project(damage_map, path, home=home or folder, post=post, pre=pre),
     }
-    for score in scores:
-        if score.product is not None:
-            writers[damage_map.water_file] = partial(shutil.copyfile, score.product)
+    kept = KeptFiles(folder)
+    water = [product for score in scores if (product := getattr(score, "product", None)) is not None]
+    if water or kept.has(damage_map.water_file):  # what is kept is not written
+        writers[damage_map.water_file] = lambda path: shutil.copyfile(water[0], path)
     if damage_map.areas is not None:
         areas = damage_map.areas
         writers[AREAS_FILE] = lambda path: write_areas_csv(areas, path)
@@ -210,8 +211,6 @@ def write_products(
     for name in set(files) - set(also):
         (folder / files[name]).unlink(missing_ok=True)  # of the interrupted job, which wrote other formats
     writers |= {files[name]: partial(further[name], damage_map) for name in files if name in also and name in further}
-
-    kept = KeptFiles(folder)
 
     def write(name: str, writer: Callable[[Path], Any]) -> Path:
         if not kept.has(name):
@@ -233,12 +232,12 @@ def write_products(
 
 
 def named_before(folder: Path) -> set[str]:
-    """Return the files of an earlier map that have a name of Copernicus EMS."""
+    """Return the products of an earlier map that may have the name of a user's file: new water, and files with a name of Copernicus EMS."""
     try:
         outputs = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["outputs"]
     except (OSError, ValueError, KeyError, TypeError):  # there is no earlier map
         return set()
-    return {name for name in outputs if is_cems_name(name.removesuffix(".gpkg"))}
+    return {name for name in outputs if name == DamageMapContent.water_file or is_cems_name(name.removesuffix(".gpkg"))}
 
 
 def formats_of(also: Sequence[str] | None, crs: Any) -> tuple[str, ...]:
