@@ -7,7 +7,6 @@ import numpy as np
 from deepnets4eo.training import StreamSamples
 from deepnets4eo.training.augmentation import Augmentation
 from deepnets4eo.training.data import TrainLoader
-from deepnets4eo.training.streams import MIXED_SCENES
 
 
 class World:
@@ -56,13 +55,21 @@ def test_what_is_read_does_not_depend_on_the_order_or_on_threads() -> None:
         assert np.array_equal(one, third)
 
 
-def test_each_scene_is_made_once_in_an_epoch_and_few_stay_in_memory() -> None:
+def test_each_scene_is_made_once_in_an_epoch_also_by_threads() -> None:
     world = World()
     samples = make_samples(world, windows_per_epoch=200)
     loader = TrainLoader(samples, Augmentation(), batch_size=8, windows_per_epoch=200, workers=2)
     assert sum(len(batch["image"]) for batch in loader) == 200
     assert len(world.made) == len(set(world.made)) == 40
-    assert len(samples._scenes) <= 2 * MIXED_SCENES
+
+
+def test_few_scenes_stay_in_memory_and_none_is_made_again() -> None:
+    world = World()
+    samples = make_samples(world, windows_per_epoch=200, mixed_scenes=4)
+    for window in samples.windows(0):
+        samples.read(window)
+        assert len(samples._scenes) <= 8
+    assert len(world.made) == len(set(world.made)) == 40
 
 
 def test_of_a_number_of_scenes_each_is_read_before_any_is_read_again_with_other_windows() -> None:
