@@ -157,6 +157,10 @@ def _points_of_disk(disk: Any, most_points: int, pixels: Tensor) -> tuple[Tensor
 
 
 def _points_of_xfeat(network: Any, most_points: int, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    import torch
+
+    if min(pixels.shape[-2:]) < 32:  # the package scales to multiples of 32 pixels, and would divide by 0
+        return torch.empty((0, 2)), torch.empty((0, 64))
     features = network.detectAndCompute(pixels.to(network.dev), top_k=most_points)[0]
     return features["keypoints"].cpu().float(), features["descriptors"].cpu().float()
 

@@ -213,9 +213,26 @@ def test_xfeat_is_asked_on_its_own_device_and_answers_in_single_precision() -> N
         return [{"keypoints": torch.ones(3, 2, dtype=torch.float64), "descriptors": torch.ones(3, 64)}]
 
     network = SimpleNamespace(dev=torch.device("cpu"), detectAndCompute=detect)
-    points, descriptors = matchers._points_of_xfeat(network, 99, torch.zeros(1, 1, 20, 30))
+    points, descriptors = matchers._points_of_xfeat(network, 99, torch.zeros(1, 1, 40, 50))
     assert points.dtype == descriptors.dtype == torch.float32
-    assert asked == {"top_k": 99, "shape": (1, 1, 20, 30)}
+    assert asked == {"top_k": 99, "shape": (1, 1, 40, 50)}
+
+
+@pytest.mark.parametrize("side", [20, 64])
+def test_xfeat_has_no_matches_on_an_image_without_a_key_point_or_smaller_than_its_grid(side: int) -> None:
+    torch = pytest.importorskip("torch")
+
+    def detect(pixels: Any, top_k: int) -> list[dict[str, Any]]:
+        height, width = pixels.shape[-2:]
+        assert height / (height // 32 * 32) == width / (width // 32 * 32) == 1, "as the package divides"
+        return [{"keypoints": torch.ones(0, 2), "descriptors": torch.ones(0, 64)}]
+
+    network = SimpleNamespace(dev=torch.device("cpu"), detectAndCompute=detect)
+    image = np.zeros((side, side), np.float32)
+    for points in matchers._match(
+        partial(matchers._points_of_xfeat, network, 99), matchers._nearest_pairs, image, image
+    ):
+        assert points.shape == (0, 2)
 
 
 def test_disk_is_asked_for_so_many_points_of_a_grey_image_of_any_size() -> None:
