@@ -93,7 +93,9 @@ def _describe_features(facts: dict[str, Any], problems: list[str], frame: Any, p
     else:
         grid, polygon_areas = _describe_extent(facts, problems, frame)
     problems += [doubt] if doubt else []
-    in_pixels = PixelOutlines(tuple(frame.total_bounds), doubt) if coordinates.are_pixels else None
+    box = frame.total_bounds
+    has_area = np.isfinite(box).all() and box[0] < box[2] and box[1] < box[3]
+    in_pixels = PixelOutlines(tuple(box), doubt) if has_area and coordinates.are_pixels else None
     without = frame.geometry.is_empty | frame.geometry.isna()
     invalid, empty = int((~frame.geometry.is_valid & ~without).sum()), int(without.sum())
     if invalid:

@@ -10,7 +10,8 @@ import pytest
 from affine import Affine
 from geotiff import write_geotiff
 from refusals import raises_naming
-from shapely.geometry import box
+from shapely.geometry import LineString, Point, Polygon, box
+from shapely.geometry.base import BaseGeometry
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import DeepNets4EOError, InputError
@@ -111,6 +112,19 @@ def test_check_counts_outlines_that_damage_would_not_read(
     assert ("coordinates" in described[1].facts) == (profile is PLAIN and not refused), "read as pixels"
     for remedy in ("--footprints-crs EPSG:…", "-swapxy"):
         assert (remedy in refused) == any(remedy in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    "shape", [Polygon(), Point(12, 30), LineString([(12, 30), (40, 30)])], ids=lambda shape: shape.geom_type
+)
+def test_outlines_without_an_area_do_not_hinder_the_check_of_an_image_without_crs(
+    shape: BaseGeometry, tmp_path: Path
+) -> None:
+    path, outlines = image(tmp_path / "a.tif", **PLAIN), tmp_path / "f.gpkg"
+    gpd.GeoDataFrame(geometry=[shape], crs=None).to_file(outlines)
+    described = [inspect(path), inspect(str(outlines))]
+    assert overlaps(described) == ([], [])
+    assert any("it has no CRS" in problem for problem in described[1].problems)
 
 
 def test_an_image_in_the_place_of_outlines_is_called_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
