@@ -21,8 +21,11 @@ from deepnets4eo.tiling import SMALLEST_SIDE_PX, UNIFORM, Lattice, Tiling
 @contextmanager
 def computing(segmenter: Segmenter, compute: Compute) -> Iterator[None]:
     """Within it the segmenter computes so, of windows that `TileReader.of` has read."""
+    segmenter.to(compute)
+    if not compute.by_int8:
+        for member in getattr(segmenter, "members", (segmenter,)):
+            getattr(member, "module", None)  # PyTorch is loaded before its settings
     with gdal_cache(), compute.torch_settings(), scaled_beforehand(window_scalers(segmenter)):
-        segmenter.to(compute)
         yield
 
 
@@ -45,7 +48,7 @@ def make_plan(segmenter: Segmenter, scene: Scene, options: PredictOptions, begun
     )
     if without_networks:
         compute = replace(compute, precision=PredictedMap.scored_in)
-    int8 = getattr(segmenter, "int8", None)
+    int8 = getattr(segmenter, "int8", None) if options.executor is None else None  # other processes do not read them
     if runtime == "auto" and options.precision == "auto" and not exact and not begun and compute.device == "cpu":
         compute = compute.with_int8(int8 is not None and int8.is_faster)
     elif compute.by_int8 and int8 is None:  # the job has several networks, and this one no such weights

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 
 STORED = ("float32", "float16")  # precisions of that file
+_LOADING = RLock()  # threads of a job share a segmenter; copies and pickles do not carry it
 STRIDE_PX = 32  # deepest downsampling of the encoders; smaller remainders are padded and cut off again
 
 TILE_PX = 256
@@ -147,8 +150,13 @@ class NetworkSegmenter:
     def module(self) -> nn.Module:
         """Return the network. A run with int8 weights reads it here; another module that is set has none."""
         if self._module is None and self.int8 is not None:
-            self._module = self.int8.module.eval()
-            self._move_module()
+            import torch
+
+            with _LOADING, torch.inference_mode(False):
+                if self._module is None:
+                    module = self.int8.module.eval()
+                    self._move(module)
+                    self._module = module  # other threads see it only when it is moved
         if self._module is None:
             raise RunError("the segmenter has no network. Load the run again.")
         return self._module
@@ -204,13 +212,13 @@ class NetworkSegmenter:
         """Move to a device, precision and runtime; float32 after bfloat16 does not restore lost digits. A runtime keeps the weights of now."""
         self.send_batches_to(compute)
         if self._module is not None:
-            self._move_module()
+            self._move(self._module)
 
-    def _move_module(self) -> None:
+    def _move(self, module: nn.Module) -> None:
         """Move the network to the chosen device, precision and runtime."""
         import torch
 
-        module, compute = self.module, self.compute
+        compute = self.compute
         module.to(device=compute.device, dtype=getattr(torch, compute.precision))
         if not isinstance(module, PatchModule):  # these lay out their own maps
             module.to(memory_format=torch.channels_last)
@@ -246,8 +254,8 @@ class NetworkSegmenter:
         if self.stored == "float16":
             state = {name: _halve(name, tensor) for name, tensor in state.items()}
         path = RunFolder(folder).weights
-        with atomic_write(path) as partial:
-            save_file(state, partial)
+        with atomic_write(path) as beside:
+            save_file(state, beside)
         return [path.name]
 
     @classmethod
@@ -282,9 +290,7 @@ class NetworkSegmenter:
         """Restore the segmenter of a sealed run with int8 weights. PyTorch and the other weights are loaded if they are first needed."""
         from deepnets4eo.segmenters.int8_network import Int8Network
 
-        def build() -> nn.Module:
-            return cls.restore(folder, description, inputs, legend, tiling).module
-
+        build = partial(_restored_module, cls, folder, dict(description), inputs, legend, tiling)
         int8, stored = Int8Network(RunFolder(folder).int8_weights, build), description.get("stored", "float32")
         return cls(description["network"], inputs, legend, tiling=tiling, stored=stored, int8=int8)
 
@@ -305,6 +311,18 @@ class NetworkSegmenter:
                 tensor = F.pad(tensor, (0, right, 0, below), mode="replicate")
             logits: Tensor = (compiled or self.module)(tensor)
             return logits[:, :, margin_px : height - margin_px, margin_px : width - margin_px]
+
+
+def _restored_module(
+    segmenter: type[NetworkSegmenter],
+    folder: Path,
+    description: Mapping[str, Any],
+    inputs: InputSpec,
+    legend: Legend,
+    tiling: Tiling,
+) -> nn.Module:
+    """Read the network of a run; a function of the module's, so that segmenters are pickled."""
+    return segmenter.restore(folder, description, inputs, legend, tiling).module
 
 
 def _halve(name: str, tensor: Tensor) -> Tensor:

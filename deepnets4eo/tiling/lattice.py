@@ -123,7 +123,9 @@ class Tiling:
         >>> Tiling(768, 32).half_sides
         range(384, 961, 32)
         """
-        similar, least_px = self.similar_sides, max(self.tile_px // 2, 2 * self.halo_px + SMALLEST_SIDE_PX // 2)
+        core_px = max(SMALLEST_SIDE_PX // 2, 2 * self.overlap_px)  # as much new ground as overlap
+        least_px = min(self.tile_px, max(self.tile_px // 2, 2 * self.halo_px + core_px))
+        similar = self.similar_sides
         return range(least_px - least_px % SIDE_STEP_PX, similar.stop, SIDE_STEP_PX) if similar else similar
 
     def geometry(self) -> str:

@@ -224,4 +224,4 @@ def test_damage_takes_a_plan_with_its_event_outlines_and_findings(
     assert Layer.open(tmp_path / "plan_after.tif").tags["SYNTHETIC"] == "yes"
     assert graded.intersects(inside).all()
     assert main(["damage", str(tmp_path / "before.tif"), "--out", str(tmp_path / "other")]) == 2
-    assert "expected PRE, POST and FOOTPRINTS, or alone a plan" in capsys.readouterr().err
+    assert "expected PRE, POST and FOOTPRINTS, or only a plan" in capsys.readouterr().err

@@ -1,9 +1,11 @@
 """Int8 weights of shipped networks: close to float32, taken only if measured as faster, the same for all of a job."""
 
 import os
+import pickle
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -240,3 +242,40 @@ def test_predict_labels_without_pytorch_as_int8_does_with_it(tmp_path):
 
 def test_without_shipped_weights_the_runtime_is_pytorch():
     assert grader.shipped_runtime("cpu") == "torch"  # the fixtures hide the weights
+
+
+def test_threads_that_need_the_network_at_once_compute_the_same_by_one_that_can_be_trained() -> None:
+    segmenter = load_run("models/floods/water").segmenter
+    segmenter.to(Compute())
+    batch = np.random.default_rng(0).random((1, segmenter.inputs.in_channels, 64, 64), np.float32)
+    with ThreadPoolExecutor(6) as pool:
+        results = list(pool.map(lambda _: segmenter.predict_raw(batch), range(6)))
+    assert all(np.array_equal(result, results[0]) for result in results)
+    assert not any(parameter.is_inference() for parameter in segmenter.module.parameters())
+
+
+def test_a_segmenter_with_int8_weights_is_pickled() -> None:
+    segmenter = load_run("models/floods/water").segmenter
+    again = pickle.loads(pickle.dumps(segmenter))  # noqa: S301 (its own bytes)
+    assert again.int8.file == segmenter.int8.file
+    assert len(list(again.module.parameters())) > 1
+
+
+def test_pytorch_that_a_prediction_loads_takes_its_number_of_threads() -> None:
+    words = (
+        "from deepnets4eo.device import choose\n"
+        "from deepnets4eo.prediction.plan import computing\n"
+        "from deepnets4eo.segmenters import load_run\n"
+        "with computing(load_run('models/floods/water').segmenter, choose('cpu', 'float32', 1, runtime='torch')):\n"
+        "    import torch; print(torch.get_num_threads())"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    ran = subprocess.run(
+        [sys.executable, "-c", words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=FOLDER.parents[1],
+    )
+    assert ran.stdout.split() == ["1"]
