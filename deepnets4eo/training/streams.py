@@ -25,10 +25,8 @@ SceneType = TypeVar("SceneType")
 
 MIXED_SCENES = 32  # whose windows are mixed: of four, a network forgets one kind of site over the next
 
-
-SCENES = (
-    7919  # beside the position in the series of scenes that are read again: no other draw follows from the same numbers
-)
+# beside the position in the series of scenes that are read again: no other draw follows from the same numbers
+SCENE_ORDER_SALT = 7919
 
 
 @dataclass(frozen=True)
@@ -86,11 +84,11 @@ class StreamSamples(Generic[SceneType]):
 
     def _visits(self, epoch: int, count: int) -> list[tuple[int, int]]:
         """Return seed and number of the visit of an epoch's scenes, which go on in the order where the epoch before ended."""
-        seeds = np.random.default_rng(SCENES).integers(2**31, size=self.scenes)
+        seeds = np.random.default_rng(SCENE_ORDER_SALT).integers(2**31, size=self.scenes)
         first, last = epoch * count, (epoch + 1) * count
         visits: list[tuple[int, int]] = []
         for visit in range(first // self.scenes, -(-last // self.scenes)):
-            order = np.random.default_rng([self.seed, SCENES, visit]).permutation(self.scenes)
+            order = np.random.default_rng([self.seed, SCENE_ORDER_SALT, visit]).permutation(self.scenes)
             start = visit * self.scenes
             visits += [(int(seeds[index]), visit) for index in order[max(first - start, 0) : last - start]]
         return visits
