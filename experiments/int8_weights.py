@@ -176,9 +176,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not isinstance(run.segmenter, NetworkSegmenter):
         raise InputError(f"{options.model} has a segmenter of kind {run.segmenter.kind!r}; expected a network.")
     file: Path = options.out
+    into_run = file.resolve() == RunFolder(options.model).int8_weights.resolve()
+    card = open_sealed(options.model) if into_run else {}  # before the weights that it seals are replaced
     quantise(run.segmenter, file, options.pairs, mean_ranges=options.mean_ranges)
-    if file.resolve() == RunFolder(options.model).int8_weights.resolve():
-        card = open_sealed(options.model)
+    if into_run:
         seal(options.model, card, dict.fromkeys([*card["files"], file.name]))
     print(
         f"{file}: {file.stat().st_size / 1e6:.2f} MB; mean difference of logits {compare(run.segmenter, file):.3f} of their deviation"
