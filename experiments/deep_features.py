@@ -86,7 +86,8 @@ def main() -> None:
         arguments.tiles, arguments.rows, arguments.seeds = CROPS[:1], QUICK[:1], [0]
     stored = arguments.out / "results.json"
     before = read_json(stored) if stored.exists() else {}
-    table: dict[str, dict[str, dict[str, list[float]]]] = before.get("tiles", {}) if not arguments.smoke else {}
+    is_real = not arguments.smoke and before.get("smoke") is False
+    table: dict[str, dict[str, dict[str, list[float]]]] = before.get("tiles", {}) if is_real else {}
     title = title_of("Frozen deep features under a linear SVM", smoke=arguments.smoke)
     lines = [f"{title}. Overall accuracy and mean F1, per cent, seeds {', '.join(map(str, arguments.seeds))}", ""]
     lines += ["| image | row | OA | mean F1 |", "|---|---|---|---|"]
