@@ -64,11 +64,25 @@ def own_command() -> str:
     """Return what calls this program in this shell: its name, or its file if the name is not on the path, as without an activated environment."""
     script, on_path = Path(sys.argv[0]), shutil.which(PROGRAM)
     if script.name == "__main__.py" and on_path is None:
-        return f"{shlex.quote(sys.executable)} -m {PROGRAM}"
-    if script.stem != PROGRAM or (on_path is not None and Path(on_path).resolve() == script.resolve()):
+        return f"{_quoted(sys.executable)} -m {PROGRAM}"
+    if script.stem != PROGRAM or (on_path is not None and _same_program(Path(on_path), script)):
         return PROGRAM
     file, here = script.absolute(), Path.cwd()
-    return shlex.quote(str(file.relative_to(here) if file.is_relative_to(here) else file))
+    if file.parent == here:
+        return os.path.join(".", file.name)
+    return _quoted(str(file.relative_to(here) if file.is_relative_to(here) else file))
+
+
+def _same_program(a: Path, b: Path) -> bool:
+    """Return whether both are one file; on Windows a script's own name lacks `.exe`."""
+    return a.resolve().with_suffix("") == b.resolve().with_suffix("")
+
+
+def _quoted(word: str) -> str:
+    """Return a word as this shell takes it; no quotes on Windows unless there is a space."""
+    if os.name != "nt":
+        return shlex.quote(word)
+    return f'& "{word}"' if " " in word else word
 
 
 def open_closed_streams() -> None:

@@ -143,7 +143,7 @@ def place_advice(dataset: DatasetReader) -> str:
     has = "it has no CRS" if crs is None else f"it has a CRS ({crs.to_string()[:MAX_CRS_TEXT]})"
     if dataset.rpcs is not None:
         return (
-            f"{has}, {'only' if crs is None else 'but only'} RPCs, which say where it lies together with the heights of the ground. "
+            f"{has}, {'only' if crs is None else 'but only'} RPCs, which place it only together with the heights of the ground. "
             f"{'It is taken as plain pixels. ' if crs is None else ''}Put it on the ground first: gdalwarp -rpc -to RPC_DEM=dem.tif "
             "-t_srs EPSG:… in.tif out.tif"
         )
@@ -155,8 +155,8 @@ def place_advice(dataset: DatasetReader) -> str:
         else " but no position in it: no geotransform, control points or RPCs"
     )
     return (
-        f"{has}{taken}. State the size of a pixel where a job measures: --gsd METRES. If the coordinates of its edges are known, write both: "
-        "gdal_translate -a_srs EPSG:… -a_ullr LEFT TOP RIGHT BOTTOM in.tif out.tif; or ground control points, or a world file. A CRS alone "
+        f"{has}{taken}. State the size of a pixel if the job has this option: --gsd METRES. If the coordinates of its edges are known, write both: "
+        "gdal_translate -a_srs EPSG:… -a_ullr LEFT TOP RIGHT BOTTOM in.tif out.tif; or ground control points, or a world file. Only a CRS "
         "would put it in the wrong place."
     )
 

@@ -34,7 +34,7 @@ def overlaps(inspections: Sequence[Inspection]) -> Overlaps:
     images = [item for item in inspections if item.kind in RASTERS]
     if images and all(item.grid is not None and item.grid.crs is None for item in images):
         for item in inspections:
-            _take_as_pixels(item)
+            _take_as_own(item, plain=all(image.grid is not None and image.grid.affine.is_identity for image in images))
     with_grid = [item for item in inspections if item.grid is not None]
     if len(with_grid) > 2 and all(item.grid == with_grid[0].grid for item in with_grid):
         return Overlaps([f"{', '.join(item.path for item in with_grid)} lie on one grid."], [])
@@ -46,12 +46,16 @@ def overlaps(inspections: Sequence[Inspection]) -> Overlaps:
     return Overlaps(list(dict.fromkeys(lines)), list(dict.fromkeys(problems)))  # a file may be given twice
 
 
-def _take_as_pixels(item: Inspection) -> None:
-    """Take outlines as pixels, as `damage` does on an image without CRS."""
+def _take_as_own(item: Inspection, *, plain: bool) -> None:
+    """Take outlines as coordinates of images without CRS, as `damage` does. plain : whether no image has a world file"""
     if item.in_pixels is None or item.in_pixels.problem not in item.problems:
         return
     item.problems.remove(item.in_pixels.problem)
-    item.facts["coordinates"] = "pixels of the image, which has no CRS: x is the column, y the row"
+    item.facts["coordinates"] = (
+        "pixels of the image, which has no CRS: x is the column, y the row"
+        if plain
+        else "coordinates of the image's world file, which states no CRS"
+    )
     left, top, right, bottom = item.in_pixels.box
     cell = Affine.translation(left, top) * Affine.scale((right - left) / SAMPLES, (bottom - top) / SAMPLES)
     item.grid = GeoBox((SAMPLES, SAMPLES), cell, None)

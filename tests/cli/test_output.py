@@ -190,5 +190,8 @@ def test_the_command_that_is_printed_is_one_that_this_shell_can_call(
     assert own_command() == f"'{script}'"
     monkeypatch.chdir(tmp_path)
     assert own_command() == f"'my env/bin/{PROGRAM}'", "as make demo calls it"
+    monkeypatch.chdir(script.parent)
+    assert own_command() == f"./{PROGRAM}", "in the folder of the program"
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [str(tmp_path / PROGRAM / "__main__.py")])
     assert own_command().endswith(f" -m {PROGRAM}")

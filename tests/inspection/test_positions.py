@@ -144,3 +144,13 @@ def test_rasterio_warns_nobody_of_what_check_and_jobs_report(tmp_path: Path) -> 
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True)
     assert "it has no CRS" in done.stdout
     assert "NotGeoreferencedWarning" not in done.stderr
+
+
+def test_outlines_on_an_image_with_a_world_file_are_in_its_coordinates(tmp_path: Path) -> None:
+    path = image(tmp_path / "a.tif", **PLACED | {"crs": None})
+    outlines = houses(tmp_path / "f.gpkg", None, 500_010, 4_099_980)
+    described = [inspect(path), inspect(outlines)]
+    assert not overlaps(described).problems
+    assert "world file" in described[1].facts["coordinates"]
+    grid = Layer.open(path).grid
+    read_footprints(outlines, image=grid).check_inside(grid, path)

@@ -193,9 +193,9 @@ def _open(day: date, source: LayerLike) -> Layer:
     findings: list[Finding] = []
     try:
         layer = declare_nodata(Layer.open(source), str(day), findings, hides_collars=False)
-        check_image(layer, str(day))
     except InputError as error:
         raise type(error)(f"the image of {day} cannot be read: {error}") from error
+    check_image(layer, str(day))
     for finding in findings:
         log.warning("%s", finding.whole)
     return layer
