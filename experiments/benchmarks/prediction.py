@@ -299,7 +299,7 @@ def time_start(words: list[str]) -> None:
     """`deepnets4eo predict buildings` of one image from start to end, in a process of its own, as a user calls it.
 
     Run: python experiments/benchmarks/prediction.py start [--size 512 --repeats 3]
-    The best processor seconds of --repeats, and the peak memory. The first process on a processor also measures what it computes faster.
+    The best processor seconds of --repeats. The first process on a processor also measures what it computes faster.
     """
     parser = argparse.ArgumentParser(
         "prediction.py start", description=time_start.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -313,8 +313,7 @@ def time_start(words: list[str]) -> None:
         spent = [
             processor_seconds([*command, "--out", str(image.with_name("labels.tif"))]) for _ in range(arguments.repeats)
         ]
-    peak_gb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
-    print(f"predict buildings, {arguments.size}²: {min(spent):.1f} s of processor time, {peak_gb:.2f} GB")
+    print(f"predict buildings, {arguments.size}²: {min(spent):.1f} s of processor time")
 
 
 def processor_seconds(command: list[str]) -> float:
