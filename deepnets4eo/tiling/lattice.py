@@ -99,8 +99,9 @@ class Tiling:
     ) -> Tiling:
         """Return this tiling, or the tiling with another side of tiles that computes the fewest pixels of a scene (h, w).
 
-        count : tiles that are computed, by default all."""
-        tilings = [self, *(replace(self, tile_px=side_px) for side_px in sides_px)]
+        Sides whose cores would not exceed the overlap are passed over. count : tiles that are computed, by default all."""
+        least_px = 2 * self.halo_px + self.overlap_px
+        tilings = [self, *(replace(self, tile_px=side_px) for side_px in sides_px if side_px > least_px)]
         number = count or (lambda tiling: len(Lattice(shape, tiling)))
         return min(tilings, key=lambda tiling: number(tiling) * tiling.tile_px**2)
 
@@ -123,9 +124,7 @@ class Tiling:
         >>> Tiling(768, 32).half_sides
         range(384, 961, 32)
         """
-        core_px = max(SMALLEST_SIDE_PX // 2, 2 * self.overlap_px)  # as much new ground as overlap
-        least_px = min(self.tile_px, max(self.tile_px // 2, 2 * self.halo_px + core_px))
-        similar = self.similar_sides
+        similar, least_px = self.similar_sides, max(self.tile_px // 2, 2 * self.halo_px + SMALLEST_SIDE_PX // 2)
         return range(least_px - least_px % SIDE_STEP_PX, similar.stop, SIDE_STEP_PX) if similar else similar
 
     def geometry(self) -> str:

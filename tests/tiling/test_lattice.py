@@ -222,7 +222,11 @@ def test_the_narrowest_core_and_the_widest_overlap_are_allowed():
     assert Tiling(64, 8, 47).stride_px == 1
 
 
-@pytest.mark.parametrize("tiling", [Tiling(960, 32, overlap_px=384), Tiling(512, 32, overlap_px=192), Tiling(768, 32)])
-def test_the_side_with_the_least_work_leaves_more_than_the_overlap(tiling: Tiling) -> None:
-    chosen = tiling.least_work((1000, 700), tiling.half_sides)
+@pytest.mark.parametrize("sides", ["half_sides", "similar_sides"])
+@pytest.mark.parametrize(
+    "tiling",
+    [Tiling(960, 32, overlap_px=384), Tiling(512, 32, overlap_px=192), Tiling(768, 32), Tiling(260, 0, overlap_px=256), Tiling(256, 0, overlap_px=192)],
+)  # fmt: skip
+def test_the_side_with_the_least_work_leaves_more_than_the_overlap(tiling: Tiling, sides: str) -> None:
+    chosen = tiling.least_work((1000, 700), getattr(tiling, sides))
     assert chosen.core_px > chosen.overlap_px
