@@ -35,6 +35,8 @@ def open_step(job: SharedJob, scratch: Path, key: str, step: str) -> Iterator[Do
         _open_jobs.clear()
         _open_jobs[key] = job.open_shared(scratch)
     site, model = _open_jobs[key]
+    if (grader := model.network.grader) is not None:
+        grader.read_network()
     with gdal_cache(site.pre, site.post), Compute().torch_settings():
         yield block_function(site, model, step)
 

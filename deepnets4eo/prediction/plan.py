@@ -23,7 +23,7 @@ def computing(segmenter: Segmenter, compute: Compute) -> Iterator[None]:
     """Within it the segmenter computes so, of windows that `TileReader.of` has read."""
     segmenter.to(compute)
     if not compute.by_int8:
-        for member in getattr(segmenter, "members", (segmenter,)):
+        for member in _without_members(segmenter):
             getattr(member, "module", None)  # PyTorch is loaded before its settings
     with gdal_cache(), compute.torch_settings(), scaled_beforehand(window_scalers(segmenter)):
         yield
@@ -76,8 +76,16 @@ def _check_runtime(compute: Compute, segmenter: Segmenter) -> None:
 
 def _only_float32(segmenter: Any) -> bool:
     """Return whether a segmenter computes only in float32, whichever precision is chosen, as it contains no network."""
+    return all(getattr(member, "only_float32", False) for member in _without_members(segmenter))
+
+
+def _without_members(segmenter: Any) -> Iterator[Any]:
+    """Yield the segmenters that compute: the members of an ensemble and theirs, or the segmenter itself."""
     members = getattr(segmenter, "members", ())
-    return getattr(segmenter, "only_float32", False) or (bool(members) and all(map(_only_float32, members)))
+    for member in members:
+        yield from _without_members(member)
+    if not members:
+        yield segmenter
 
 
 def _tiling(segmenter: Segmenter, options: PredictOptions, shape: tuple[int, int]) -> Tiling:

@@ -261,14 +261,37 @@ def test_a_segmenter_with_int8_weights_is_pickled() -> None:
     assert len(list(again.module.parameters())) > 1
 
 
-def test_pytorch_that_a_prediction_loads_takes_its_number_of_threads() -> None:
+@pytest.mark.parametrize(
+    "segmenter", ["run.segmenter", "Ensemble([Ensemble([run.segmenter])])"], ids=["one", "members of members"]
+)
+def test_pytorch_that_a_prediction_loads_takes_its_number_of_threads(segmenter: str) -> None:
     words = (
         "from deepnets4eo.device import choose\n"
         "from deepnets4eo.prediction.plan import computing\n"
-        "from deepnets4eo.segmenters import load_run\n"
-        "with computing(load_run('models/floods/water').segmenter, choose('cpu', 'float32', 1, runtime='torch')):\n"
+        "from deepnets4eo.segmenters import Ensemble, load_run\n"
+        "run = load_run('models/floods/water')\n"
+        f"with computing({segmenter}, choose('cpu', 'float32', 1, runtime='torch')):\n"
         "    import torch; print(torch.get_num_threads())"
     )
+    assert printed(words) == ["1"]
+
+
+@pytest.mark.parametrize(("runtime", "is_loaded"), [("torch", "True"), ("onnx-int8", "False")])
+def test_the_network_of_a_worker_is_read_before_its_settings_if_pytorch_computes_it(
+    runtime: str, is_loaded: str
+) -> None:
+    words = (
+        "import sys\n"
+        "from deepnets4eo.damage.network import NetworkGrader\n"
+        f"grader = NetworkGrader.load('models/damage-network', device='cpu', runtime={runtime!r})\n"
+        "grader.read_network()\n"
+        "print('torch' in sys.modules)"
+    )
+    assert printed(words) == [is_loaded]
+
+
+def printed(words: str) -> list[str]:
+    """Return what a process of its own prints, whose number of threads is not limited from outside."""
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     ran = subprocess.run(
         [sys.executable, "-c", words],
@@ -278,4 +301,4 @@ def test_pytorch_that_a_prediction_loads_takes_its_number_of_threads() -> None:
         check=True,
         cwd=FOLDER.parents[1],
     )
-    assert ran.stdout.split() == ["1"]
+    return ran.stdout.split()

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -96,6 +96,12 @@ class NetworkGrader:
             )
         run.segmenter.to(choose(device, precision, runtime=runtime))
         return cls(run, gsd_factor)
+
+    def read_network(self) -> None:
+        """Read the network if PyTorch computes it, so that PyTorch is loaded before its settings."""
+        segmenter: Any = self.run.segmenter
+        if not segmenter.compute.by_int8:
+            getattr(segmenter, "module", None)
 
     def fitted_to(self, pre: Layer | None, post: Layer) -> NetworkGrader:
         """Return the grader with these images stretched to 8 bits, if it was trained on 8-bit images."""
