@@ -24,9 +24,8 @@ class ClickDisc:
     peak: ClassVar[int] = 255  # in the middle, as it is stored
 
 
-SHARE_WITHOUT_CLICKS = (
-    0.3  # share of training windows without any click, so that scenes without them are labelled as well
-)
+# of training windows, so that scenes without any click are labelled as well
+SHARE_WITHOUT_CLICKS = 0.3
 
 
 @dataclass(frozen=True)

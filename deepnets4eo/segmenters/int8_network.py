@@ -28,12 +28,8 @@ from deepnets4eo.processor import kept_measurement
 if TYPE_CHECKING:
     from torch import nn
 
-INPUT, OUTPUT, LAST_OUTPUT, FACTS = (
-    "image",
-    "logits",
-    "last_logits",
-    "deepnets4eo",
-)  # of a graph: names, and the entry of its metadata
+INPUT, OUTPUT, LAST_OUTPUT = "image", "logits", "last_logits"  # names in a graph
+FACTS = "deepnets4eo"  # entry of its metadata
 STRIDE_PX = 32  # multiple of the sides of a graph's images
 FILE = "int8.json"  # of the caches: measurements
 MIN_GAIN = 1.25  # of the whole network; int8 has fewer digits
@@ -216,10 +212,13 @@ def _fastest(work: Callable[[], object]) -> float:
 
 def _scale(module: nn.Module, *, beforehand: bool) -> None:
     """Set in the layers that scale windows whether images are scaled already."""
-    layers: Any = module.modules()
-    for layer in layers:
-        if hasattr(layer, "scaled_beforehand"):
-            layer.scaled_beforehand = beforehand
+    for layer in scaling_layers(module):
+        layer.scaled_beforehand = beforehand
+
+
+def scaling_layers(module: nn.Module) -> list[Any]:
+    """Return the layers of a network that scale windows, unless these are `scaled_beforehand`."""
+    return [layer for layer in module.modules() if hasattr(layer, "scaled_beforehand")]
 
 
 def _threads(chosen: int) -> int:

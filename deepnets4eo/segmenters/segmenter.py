@@ -180,7 +180,9 @@ class NetworkSegmenter:
         """Return the layers that scale windows; int8 weights reach the layers of their network, which may not be read yet."""
         if self.int8 is not None:
             return [self.int8]
-        return [layer for layer in self.module.modules() if hasattr(layer, "scaled_beforehand")]
+        from deepnets4eo.segmenters.int8_network import scaling_layers
+
+        return scaling_layers(self.module)
 
     def predict_raw(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Logits, (N, K, h, w) float32."""

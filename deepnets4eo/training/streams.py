@@ -24,8 +24,7 @@ from deepnets4eo.training.scene_pool import ScenePool
 SceneType = TypeVar("SceneType")
 
 MIXED_SCENES = 32  # whose windows are mixed: of four, a network forgets one kind of site over the next
-
-# beside the position in the series of scenes that are read again: no other draw follows from the same numbers
+# next to the position in the series of scenes that are read again: no other draw follows from the same numbers
 SCENE_ORDER_SALT = 7919
 
 

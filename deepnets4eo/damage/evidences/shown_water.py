@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,14 +43,13 @@ class ShownWater:
 
         The raster is in a folder that is removed with the value, since a map can be saved after its job has ended."""
         home = Path(tempfile.mkdtemp())
-        try:
-            is_wet = _write_new(labels, home / "new_water.tif")
+        with ExitStack() as unused:
+            unused.callback(shutil.rmtree, home, ignore_errors=True)
+            if not _write_new(labels, home / "new_water.tif"):
+                return None
             water = cls.of_product(home / "new_water.tif", grid)
-        except BaseException:
-            shutil.rmtree(home, ignore_errors=True)
-            raise
-        weakref.finalize(water, shutil.rmtree, home, ignore_errors=True)
-        return water if is_wet else None
+            weakref.finalize(water, unused.pop_all().close)
+        return water
 
 
 def _write_new(labels: Layer, path: Path) -> bool:
