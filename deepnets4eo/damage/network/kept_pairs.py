@@ -32,7 +32,9 @@ class KeptPairs:
 
     @classmethod
     def of(cls, data: DamageData, folder: Path, make_pair: Callable[[int], GradedPair]) -> KeptPairs:
-        """Return the pairs of a recipe in a folder of their own, which differs by the code of the package as well."""
+        """Return the pairs of a recipe in a folder of their own, which differs by the code of the package as well.
+
+        The code that draws the world of another package is not part of it: after a change there, give an empty folder."""
         return cls(Journal(folder / identity_hash("pairs", data.model_dump(mode="json", include=DRAWN_BY))), make_pair)
 
     def __call__(self, seed: int) -> GradedPair:
