@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import shutil
+from contextlib import contextmanager
 
 import pytest
 from made_up_map import make_map
@@ -95,21 +96,31 @@ def visit(browser, open_pages):
 
 @pytest.fixture
 def served_pages(browser):
-    """Opens a served page anew; at the end it must have complained of nothing but a state that was behind, and have asked nobody else."""
-    contexts, wrong = [], []
+    """Opens pages of a server anew, and leaves them before it ends: a picture that is still on its way is no complaint.
 
-    def open_page(server, ready, options):
-        contexts.append(browser.new_context(reduced_motion="reduce", **options))
-        page = contexts[-1].new_page()
-        page.on("console", lambda message: wrong.append(message.text) if "409" not in message.text else None)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("request", lambda one: None if one.url.startswith((server.address, "data:")) else wrong.append(one.url))
-        page.goto(server.address)
-        page.locator(ready).first.wait_for()
-        return page
+    They must have complained of nothing but a state that was behind, and have asked nobody else.
+    """
 
-    yield open_page
-    for context in contexts:
-        wrong += [barriers for page in context.pages if (barriers := barriers_of(page))]
-        context.close()
-    assert wrong == [], f"the page complained: {wrong}"
+    @contextmanager
+    def opened(server, ready):
+        contexts, wrong = [], []
+
+        def open_page(options=DESKTOP):
+            contexts.append(browser.new_context(reduced_motion="reduce", **options))
+            page = contexts[-1].new_page()
+            page.on("console", lambda message: wrong.append(message.text) if "409" not in message.text else None)
+            page.on("pageerror", lambda error: wrong.append(str(error)))
+            page.on(
+                "request", lambda one: None if one.url.startswith((server.address, "data:")) else wrong.append(one.url)
+            )
+            page.goto(server.address)
+            page.locator(ready).first.wait_for()
+            return page
+
+        yield open_page
+        for context in contexts:
+            wrong += [barriers for page in context.pages if (barriers := barriers_of(page))]
+            context.close()
+        assert wrong == [], f"the page complained: {wrong}"
+
+    return opened

@@ -2,7 +2,7 @@
 
 import pytest
 from made_up_clicks import HOSTILE, write_clickable
-from report_visit import DESKTOP, PHONE
+from report_visit import PHONE
 from served import answering, press
 
 from deepnets4eo.prediction import ClickServer, click_review, open_scene
@@ -25,7 +25,8 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def visit(served_pages, server):
-    return lambda options=DESKTOP: served_pages(server, "#answers button", options)
+    with served_pages(server, "#answers button") as open_page:
+        yield open_page
 
 
 def test_labels_are_corrected_by_keys_alone(server, visit):

@@ -25,8 +25,8 @@ def review(tmp_path):
 
 
 def test_points_are_answered_by_keys_and_the_page_states_what_they_show(review, served_pages):
-    with answering(review.page(reviewer="Anna")) as server:
-        page = served_pages(server, ".chip img", PHONE)
+    with answering(review.page(reviewer="Anna")) as server, served_pages(server, ".chip img") as visit:
+        page = visit(PHONE)
         assert page.locator("#title").inner_text() == "Point 1 of 24"
         assert [text.split()[0] for text in page.locator("figcaption").all_inner_texts()] == ["Before", "After"]
         assert page.locator(".chip path").count() == 4
@@ -40,6 +40,6 @@ def test_points_are_answered_by_keys_and_the_page_states_what_they_show(review, 
         page.locator("#state li", has_text="100.0% of the map is right").wait_for()
         assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
     assert review.result().estimate.overall_accuracy == pytest.approx(1)
-    with answering(review.page()) as server:  # opened again, with the images that it was drawn with
-        page = served_pages(server, ".chip img", {})
+    with answering(review.page()) as server, served_pages(server, ".chip img") as visit:
+        page = visit({})  # opened again, with the images that it was drawn with
         assert page.locator("#count").inner_text() == "24 of 24 answered"

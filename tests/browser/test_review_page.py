@@ -22,7 +22,8 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def visit(served_pages, server):
-    return lambda options=DESKTOP: served_pages(server, ".chip img", options)
+    with served_pages(server, ".chip img") as open_page:
+        yield open_page
 
 
 def kept(server):
@@ -82,8 +83,11 @@ def test_two_pages_see_each_other_and_names_are_text(server, visit):
 
 def test_drawn_and_chosen_buildings_come_in_turn_and_the_page_says_what_they_show(tmp_path, served_pages):
     folder = write_reviewed(tmp_path, looks=40, number=80, size_px=256)
-    with answering(ReviewServer(folder, folder / "review.gpkg", "Anna", 10)) as server:
-        page = served_pages(server, ".chip img", PHONE)
+    with (
+        answering(ReviewServer(folder, folder / "review.gpkg", "Anna", 10)) as server,
+        served_pages(server, ".chip img") as visit,
+    ):
+        page = visit(PHONE)
         page.locator("#state li", has_text="From 20 grades on they teach the map: 0 so far.").wait_for()
         for number in range(30):
             page.keyboard.press("4" if number % 3 else "1")
