@@ -51,6 +51,7 @@ class PageServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 64  # a browser opens six connections a page at once, and a busy computer accepts them late
     allow_reuse_address = sys.platform != "win32"  # where it lets two programs share a port
 
     def __init__(self, package: str, name: str, verb: str, words: Mapping[str, str]) -> None:
