@@ -50,7 +50,8 @@ InPrecision: TypeAlias = Annotated[str, option("auto, float32, bfloat16 or float
 ByRuntime: TypeAlias = Annotated[
     str,
     option(
-        "What computes networks on a CPU: torch, openvino, onnx-int8 (int8 weights), or auto, measured once.", RESOURCES
+        "Runtime for networks on a CPU: torch, openvino, onnx-int8 (int8 weights); auto measures once which is faster.",
+        RESOURCES,
     ),
 ]
 

@@ -19,7 +19,7 @@ HABITS = {
     "the noun, not that of": r"\b(?:that|those) of\b",
     "next to, not beside": r"\bbeside\b",
     "one per, not a … a": r"\ba (?:row|line|column|file|point|pixel|class|name|number|folder|list|value|table|page|seed|key|byte) an? (?!few)\w+",
-    "minimum and maximum": r"\bthe (?:least|most)\b",
+    "minimum and maximum": r"\bthe least\b|\bthe most\b(?=\s*(?:[,.;:)]|\Z|that\b|of\b))",
     "states or reports, not says": r"\b(?:says|said|told)\b",
     "synthetic, not made-up": r"\bmade-up\b",
     "again, further, also": r"\b(?:anew|farther|likewise)\b",

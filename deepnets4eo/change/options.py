@@ -39,28 +39,35 @@ class ChangeOptions:
     method: Annotated[
         ChangeMethod,
         option(
-            "Method without training, where no --model is given; embeddings: by a frozen network, of rasters of embeddings by their cosine.",
+            "Method without training, used if --model is not given. embeddings compares the features of a frozen network or, for rasters of embeddings, their cosine.",
             DECISION,
         ),
     ] = "ir-mad"
-    threshold: Annotated[ThresholdMethod, key("How that method's threshold between no change and change is found.")] = (
-        "two-means"
-    )
+    threshold: Annotated[
+        ThresholdMethod, key("How the threshold of --method between no change and change is found.")
+    ] = "two-means"
     model: Annotated[str | None, option("Run of a change network (layers image_pre, image_post).", DECISION)] = None
     refine: Annotated[
-        bool | None, option("Fit the scores to edges of both images; by default without --model.", DECISION)
+        bool | None, option("Fit the scores to the edges of both images; by default only without --model.", DECISION)
     ] = None
-    min_area_m2: Annotated[float, option("Leave out polygons below this many m².", DECISION, "--min-area", ge=0)] = 0.0
-    cover_pre: Annotated[str | None, key("Label raster of land cover before: polygons get their class from it.")] = None
+    min_area_m2: Annotated[float, option("Leave out polygons smaller than this, m².", DECISION, "--min-area", ge=0)] = (
+        0.0
+    )
+    cover_pre: Annotated[
+        str | None, key("Label raster of land cover before, which gives the polygons their classes.")
+    ] = None
     cover_post: Annotated[str | None, key("Label raster of land cover after.")] = None
-    cloud_mask_pre: Annotated[
-        str | None, option("Mask of clouds in PRE: pixels other than 0 are not looked at.", INPUTS)
-    ] = None
+    cloud_mask_pre: Annotated[str | None, option("Mask of clouds in PRE: pixels other than 0 are ignored.", INPUTS)] = (
+        None
+    )
     cloud_mask_post: Annotated[str | None, option("Mask of clouds in POST.", INPUTS)] = None
-    pre_bands: Annotated[str | None, key("Bands of PRE, such as 1,2,3; by default those that POST has too.")] = None
+    pre_bands: Annotated[str | None, key("Bands of PRE, such as 1,2,3; by default the bands that POST also has.")] = (
+        None
+    )
     post_bands: Annotated[str | None, key("Bands of POST.")] = None
     normalise: Annotated[
-        Normalisation, key("Light of the images for a --model: training is that of its training images.")
+        Normalisation,
+        key("Brightness of the images for a --model: training adjusts it to the brightness of the training images."),
     ] = "none"
     gsd_m: PixelSize = None
     motion: Motion = "auto"
@@ -95,8 +102,8 @@ class ChangeOptions:
 class TransitionOptions:
     """Options of the comparison of two land-cover maps."""
 
-    legend: Annotated[str | None, option("Legend of rasters that name none, a name or a YAML card.")] = None
-    block_px: Annotated[int | None, key("Side of the blocks that are drawn for the intervals, pixels.", ge=1)] = None
+    legend: Annotated[str | None, option("Legend of rasters that name no legend: a name or a YAML card.")] = None
+    block_px: Annotated[int | None, key("Side length of the blocks drawn for the intervals, pixels.", ge=1)] = None
     seed: SeedKey = 0
 
 
@@ -104,10 +111,12 @@ class TransitionOptions:
 class RefineOptions:
     """Options of `layers refine`, which fits scores to edges, see `change.Diffusion`."""
 
-    band: Annotated[int, key("Band of the scores, where there are several.", ge=1)] = 1
-    steps: Annotated[int, key("Steps of diffusion; values travel some √(steps/2) pixels.", ge=0)] = 2500
-    edge_level: Annotated[float, key("Grey levels (0–255) between neighbours that stop half of the flow.", gt=0)] = 5.0
-    rate: Annotated[float, key("Share that flows in a step, below 0.25.", gt=0, lt=0.25)] = 0.24
+    band: Annotated[int, key("Band of the scores, if the file has several.", ge=1)] = 1
+    steps: Annotated[int, key("Number of diffusion steps; values spread over about √(steps/2) pixels.", ge=0)] = 2500
+    edge_level: Annotated[
+        float, key("Difference of grey levels (0–255) between neighbours that stops half of the flow.", gt=0)
+    ] = 5.0
+    rate: Annotated[float, key("Share that flows in each step, below 0.25.", gt=0, lt=0.25)] = 0.24
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from deepnets4eo.outputs import EventInfo
 @with_options(ChangeOptions)
 def change(
     pre: Annotated[str, typer.Argument(metavar="PRE", help="Image before: a raster or a folder of tiles.")],
-    post: Annotated[str, typer.Argument(metavar="POST", help="Image after, whose grid the map gets.")],
+    post: Annotated[str, typer.Argument(metavar="POST", help="Image after; the map has the grid of this image.")],
     out: Out,
     options: ChangeOptions = ChangeOptions(),
     event: Event = None,

@@ -23,8 +23,8 @@ IMAGES = (".npz", ".csv")  # that may hold whole images, beside folders
 Split = Annotated[
     str | None, Option("--split", help="Split of the dataset that must be complete; by default the first.")
 ]
-Layers = Annotated[list[str] | None, Option("--layer", help="Where a layer lies, e.g. image=rgb/{id}.tif.")]
-Thorough = Annotated[bool, Option("--thorough", help="Read all pixels of datasets, not samples.")]
+Layers = Annotated[list[str] | None, Option("--layer", help="Where a layer is, e.g. image=rgb/{id}.tif.")]
+Thorough = Annotated[bool, Option("--thorough", help="Read all pixels of datasets, not only samples.")]
 
 
 def check(
@@ -32,7 +32,7 @@ def check(
         list[str] | None,
         Argument(
             metavar="[FILE]...",
-            help="Rasters, vectors, point clouds, runs, datasets, folders of tiles; without any, this installation.",
+            help="Rasters, vectors, point clouds, runs, datasets, folders of tiles; without a file, this installation is checked.",
         ),
     ] = None,
     legend: Annotated[
@@ -46,12 +46,12 @@ def check(
     thorough: Thorough = False,
     json: Json = None,
 ) -> None:
-    """Describe a raster, vector, point cloud, dataset or run, and what is wrong with it; or this installation: versions, extras, GDAL,
+    """Describe a raster, vector, point cloud, dataset or run, and list its problems; or this installation: versions, extras, GDAL,
     device, weights, memory, and whether files can be written.
 
-    Paste the page of the installation into a report of a problem; it has no names of users.
+    Paste the output for the installation into a problem report; it contains no user names.
 
-    Exit status: 1 where a folder is not the dataset of the card, or something is wrong with the installation; 2 where a
+    Exit status: 1 if a folder is not the dataset of the card, or the installation has a problem; 2 if a
     file cannot be read.
 
     \b

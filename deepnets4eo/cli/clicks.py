@@ -22,14 +22,16 @@ def clicks(
     out: Annotated[
         Path | None, Option(help="Folder of labels and clicks; by default SCENE-clicks.", show_default=False)
     ] = None,
-    measure: Annotated[Measure, Option(help="What the next click is chosen by.")] = "entropy",
+    measure: Annotated[
+        Measure, Option(help="Measure of doubt by which the place of the next click is chosen.")
+    ] = "entropy",
     device: Device = "auto",
     precision: Precision = "float32",
     browser: Annotated[bool, Option(help="Open the browser, or only print the address.")] = True,
 ) -> None:
-    """Label a scene by a run, and correct the labels by clicks on a page, tile by tile; a run that learnt with clicks sees them.
+    """Label a scene with a run, and correct the labels by clicking on a page, tile by tile; a run that was trained with clicks uses them.
 
-    The page works without the Internet. The clicks go into clicks.gpkg, which `deepnets4eo predict --clicks` reads, the labels into
+    The page works without the Internet. The clicks go into clicks.gpkg, for `deepnets4eo predict --clicks`, and the labels into
     corrected.tif.
 
     \b

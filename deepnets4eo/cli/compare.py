@@ -18,29 +18,30 @@ from deepnets4eo.options import key, option_group
 class CompareOptions:
     """Columns of the second map; by default the columns of the tool that wrote the map."""
 
-    grade: Annotated[str | None, key("Column of B with grades, a yes and no, or numbers.")] = None
-    id: Annotated[str | None, key("Column of B with the ids of buildings.")] = None
-    above: Annotated[float | None, key("Numbers above it are damaged.")] = None
+    grade: Annotated[str | None, key("Column of B with grades, yes or no, or numbers.")] = None
+    id: Annotated[str | None, key("Column of B with building ids.")] = None
+    above: Annotated[float | None, key("Numbers above this value mean damaged.")] = None
 
 
 @with_options(CompareOptions)
 def compare(
     first: Annotated[
-        str, typer.Argument(metavar="A", help="Folder of a damage map, a vector file, or with --sample a label raster.")
+        str,
+        typer.Argument(metavar="A", help="Folder of a damage map, a vector file, or (with --sample) a label raster."),
     ],
-    second: Annotated[str, typer.Argument(metavar="B", help="The other map, of this or another tool.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The other map, from this or another tool.")],
     out: Out,
     options: CompareOptions = CompareOptions(),
     json: Json = None,
     sample: Annotated[
         int | None,
         typer.Option(
-            help="Of two label rasters: draw so many points where they differ, for `review`.", min=1, show_default=False
+            help="Draw this number of points where two label rasters differ, for `review`.", min=1, show_default=False
         ),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Compare a damage map with another tool's building by building: agreement, κ, shares, and the largest differences.
+    """Compare a damage map with another tool's map, building by building: agreement, κ, shares, and the largest differences.
 
     Recognises the columns of this toolbox, SKAI, haste, Microsoft's building-damage-assessment, Copernicus EMS, xBD and xView2.
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 def damage(
     pre: Annotated[
         str,
-        Argument(metavar="PRE", help="Image before the event, or - to assess from post alone; or a plan of `find`."),
+        Argument(metavar="PRE", help="Image before the event, or - to assess only from POST; or a plan of `find`."),
     ],
     out: Out,
     post: Annotated[
@@ -55,7 +55,7 @@ def damage(
         str | None,
         Argument(
             metavar="FOOTPRINTS",
-            help="Building outlines, any vector format; or - to find them in PRE.",
+            help="Building outlines in any vector format, or - to detect buildings in PRE.",
             show_default=False,
         ),
     ] = None,
@@ -67,7 +67,7 @@ def damage(
         str | None,
         Option(
             metavar="FORMATS",
-            help=f"Which of {','.join(FURTHER)} to write too, or none; {','.join(USUAL)} by default. cems=EMSR884_AOI06 names its file.",
+            help=f"Further formats: any of {','.join(FURTHER)}; or none. By default {','.join(USUAL)}. cems=EMSR884_AOI06 names the cems file.",
         ),
     ] = None,
     workers: WhoWorks = "2",
@@ -76,7 +76,7 @@ def damage(
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Map building damage from an image before and one after an event, and outlines of buildings; writes a table of the buildings.
+    """Map building damage from a pre-event image, a post-event image and building outlines; write a table with one row per building.
 
     \b
     deepnets4eo damage pre.tif post.tif footprints.gpkg --out damage
@@ -86,15 +86,15 @@ def damage(
     deepnets4eo damage plan.yaml --out damage --also pdf --set language=fr
     deepnets4eo damage --set help
 
-    Exit status: 0 if a usable map was written, also from only POST if PRE does not match it, which the headline states first; 3 if a map
-    was written that must not be used."""
+    Exit status: 0 if a usable map was written; 3 if the map must not be used. If PRE does not match POST, the map rests on POST only,
+    and the headline states this first."""
     about = EventInfo.parse(event or [])
     findings: Sequence[Finding] = ()
     if post is None and Path(pre).suffix.lower() in (".yaml", ".yml"):
         pre, post, footprints, about, findings = _open_plan(pre, out, about)
     if post is None or footprints is None:
         raise InputError(
-            "expected PRE, POST and FOOTPRINTS, or only a plan (.yaml) that `deepnets4eo find` wrote. Give all that belong together."
+            "expected PRE, POST and FOOTPRINTS, or only a plan (.yaml) that `deepnets4eo find` wrote. Give all three, or only the plan."
         )
     if dry_run and not further.prior:  # as the job does, before anything large is loaded
         check_exist([pre, post, footprints, *further.files])

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 def datasets(
     name: Annotated[
-        str | None, typer.Argument(help="Card to show.", show_default=False, autocompletion=card_names)
+        str | None, typer.Argument(help="Name of the card to show.", show_default=False, autocompletion=card_names)
     ] = None,
-    legends: Annotated[bool, typer.Option("--legends", help="List legends, or show the given one.")] = False,
-    qml: Annotated[bool, typer.Option("--qml", help="Print the legend as a QGIS style.")] = False,
+    legends: Annotated[bool, typer.Option("--legends", help="List the legends, or show the legend NAME.")] = False,
+    qml: Annotated[bool, typer.Option("--qml", help="Print the legend as a QGIS style (QML).")] = False,
     json: Json = None,
 ) -> None:
     """List the cards of datasets and embeddings that come with the toolbox, or show one: source, licence, layout, splits.

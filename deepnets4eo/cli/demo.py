@@ -12,8 +12,8 @@ from deepnets4eo.cli.output import echo, end_with_findings, own_command, show_fo
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="Where the city and its damage map go.")] = Path("demo"),
-    size: Annotated[int, typer.Option(help="Side of the city in pixels.")] = 1536,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the city and its damage map.")] = Path("demo"),
+    size: Annotated[int, typer.Option(help="Side length of the city in pixels.")] = 1536,
     seed: Seed = 2026,
     overwrite: Overwrite = False,
 ) -> None:

@@ -18,10 +18,13 @@ from deepnets4eo.segmenters import RunFolder
 @with_options(ScoredFiles, ProtocolChanges, ValueRules, Intervals, ReportFiles)
 def evaluate(
     prediction: Annotated[
-        Path, typer.Argument(help="Label raster, heights, points, or folder of tiles.", show_default=False)
+        Path,
+        typer.Argument(
+            help="Label raster, raster of heights, labelled points, or folder of tiles.", show_default=False
+        ),
     ],
     reference: Annotated[
-        Path, typer.Argument(help="Reference, or folder of tiles of the same names.", show_default=False)
+        Path, typer.Argument(help="Reference, or folder of tiles with the same names.", show_default=False)
     ],
     scored: ScoredFiles = ScoredFiles(),
     changes: ProtocolChanges = ProtocolChanges(),

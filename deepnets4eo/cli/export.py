@@ -14,26 +14,28 @@ from deepnets4eo.errors import InputError
 
 def export(
     run: Annotated[str, Argument(help="Run folder that 'deepnets4eo train' made.", show_default=False)],
-    onnx: Annotated[Path | None, Option("--onnx", help="Where an ONNX file goes.")] = None,
-    hub: Annotated[
-        Path | None, Option("--hub", help="Where a folder goes that can be uploaded to Hugging Face.")
+    onnx: Annotated[Path | None, Option("--onnx", help="ONNX file to write.")] = None,
+    hub: Annotated[Path | None, Option("--hub", help="Folder to write, for upload to Hugging Face.")] = None,
+    page: Annotated[
+        Path | None, Option("--page", help="Folder to write, with the page of a hyperspectral run.")
     ] = None,
-    page: Annotated[Path | None, Option("--page", help="Where the page of a hyperspectral run goes, a folder.")] = None,
     data: Annotated[
         list[Path] | None,
-        Option(help="Where the files of that run's training lie now; by default where they lay then."),
+        Option(
+            help="For --page: folder with the training data of the run; by default where the data was during training."
+        ),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a run's network as one ONNX file, compared with the run where onnxruntime is installed; as a folder for Hugging Face; or as
+    """Export the network of a run as one ONNX file (compared with the run if onnxruntime is installed), as a folder for Hugging Face, or as
     a page that works offline.
 
-    The ONNX network takes prepared images and returns logits. Its metadata entry "deepnets4eo" holds bands, scaling,
+    The ONNX network takes prepared images and returns logits. Its metadata entry "deepnets4eo" contains bands, scaling,
     legend and tiling as JSON. Needs pip install "deepnets4eo[onnx]".
 
-    The folder has a STAC item, and every verb takes it as a run.
+    The folder for Hugging Face contains a STAC item, and every verb accepts it as a run.
 
-    A page can be made from a run of the task hyperspectral: maps, spectra, scores of withheld pixels, and leakage.
+    A page needs a run of the task hyperspectral; it shows maps, spectra, scores of withheld pixels, and leakage.
 
     \b
     deepnets4eo export runs/first --onnx first.onnx

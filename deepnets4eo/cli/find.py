@@ -23,7 +23,7 @@ def find(
     catalogue: Annotated[
         list[str] | None,
         Option(
-            help="STAC catalogue, collection or API, or a name of the card of open ones; repeatable. By default the card's own choice.",
+            help="STAC catalogue, collection or API, or a name listed in datasets/catalogues.yaml; repeatable. By default the catalogues that the list marks as default.",
             metavar="ADDRESS|FILE|NAME",
             show_default=False,
         ),
@@ -36,14 +36,14 @@ def find(
         str | None,
         Option(
             "--place",
-            help="Vector file whose extent is the box, or a place that OpenStreetMap knows.",
+            help="Vector file whose extent is the box, or the name of a place in OpenStreetMap.",
             show_default=False,
         ),
     ] = None,
     outlines: Annotated[
         str | None,
         Option(
-            help="Outlines of buildings, any vector format; osm or overture downloads them. By default a network detects the buildings.",
+            help="Building outlines in any vector format; osm or overture downloads them. By default a network detects the buildings.",
             show_default=False,
         ),
     ] = None,
@@ -51,9 +51,9 @@ def find(
     options: FindOptions = FindOptions(),
     overwrite: Overwrite = False,
 ) -> None:
-    """Choose images before and after an event from open catalogues (STAC); writes a plan that you can change, and a picture of the coverage.
+    """Choose images from before and after an event in open catalogues (STAC); write a plan that you can edit, and a picture of the coverage.
 
-    Reads the catalogues, but no images. datasets/catalogues.yaml lists the open catalogues.
+    The verb reads the catalogues, not the images. datasets/catalogues.yaml lists the open catalogues.
 
     \b
     deepnets4eo find --place "Antakya" --date 2023-02-06 --out plan.yaml

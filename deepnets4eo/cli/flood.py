@@ -26,7 +26,8 @@ def flood(
     images: Annotated[
         list[str],
         typer.Argument(
-            metavar="[PRE]... POST", help="Images before, if any, then that of the flood: radar or optical."
+            metavar="[PRE]... POST",
+            help="Images before the flood, if any, then the image of the flood: radar or optical.",
         ),
     ],
     out: Out,
@@ -39,10 +40,10 @@ def flood(
 ) -> None:
     """Map floods: labels of dry ground, permanent water and flood, probability, polygons, hectares, buildings and a page.
 
-    Each image may come from another sensor; the last image is the flood. Radar images have VV, VH, HH or HV in dB or
+    The last image is the image of the flood; each image may come from another sensor. Radar images have VV, VH, HH or HV in dB or
     linear power, geocoded.
 
-    Optical images have green with near or short-wave infrared, at any size of pixel; or red, green and blue in pixels
+    Optical images have green with near or short-wave infrared, at any pixel size; or red, green and blue in pixels
     of at most 2 m.
 
     \b

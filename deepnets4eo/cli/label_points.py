@@ -14,18 +14,18 @@ COLOURS = "Colours"
 
 
 Colour = Annotated[
-    Path | None, Option(help="Orthophoto of red, green, blue (and near infrared).", rich_help_panel=COLOURS)
+    Path | None, Option(help="Orthophoto with red, green, blue (and near infrared).", rich_help_panel=COLOURS)
 ]
 Infrared = Annotated[Path | None, Option(help="Orthophoto whose first band is near infrared.", rich_help_panel=COLOURS)]
 AllReturns = Annotated[
-    bool, Option("--all-returns", help="Colour later returns, too, not only the first.", rich_help_panel=COLOURS)
+    bool, Option("--all-returns", help="Colour all returns, not only the first.", rich_help_panel=COLOURS)
 ]
 View = Annotated[
     bool,
     Option(
         "--view",
-        help="Show the result: in Open3D's window where there is a display, else write a page of up to 1 million points "
-        "beside it (.html).",
+        help="Show the result in a window of Open3D; without a display, write a page of up to 1 million points "
+        "next to the result (.html).",
     ),
 ]
 
@@ -33,20 +33,24 @@ View = Annotated[
 def label_points(
     cloud: Annotated[
         Path,
-        Argument(help="LAS, LAZ, COPC, PLY, PCD, or text with a point a line (XYZ, XYZN, XYZRGB).", show_default=False),
+        Argument(
+            help="Point cloud: LAS, LAZ, COPC, PLY, PCD, or text with one point per line (XYZ, XYZN, XYZRGB).",
+            show_default=False,
+        ),
     ],
     model: Annotated[
-        str, Option("--model", help="Run folder that was trained on points, or rules.", show_default=False)
+        str, Option("--model", help="Run folder of a network trained on points, or rules.", show_default=False)
     ],
     out: Out,
     replace: Annotated[
-        bool, Option("--replace", help="Overwrite the classification, too, not only add pred_class.")
+        bool, Option("--replace", help="Also overwrite the classification, in addition to the new column pred_class.")
     ] = False,
     neighbour: Annotated[
-        list[Path] | None, Option(help="A file of the same scene whose points count near the edges; may be repeated.")
+        list[Path] | None,
+        Option(help="Neighbouring file of the same scene, whose points are used near the edges; repeatable."),
     ] = None,
     crs: Annotated[
-        str | None, Option(help="CRS of the points, where the file has none or a wrong one, e.g. EPSG:2154.")
+        str | None, Option(help="CRS of the points, if the CRS in the file is missing or wrong, e.g. EPSG:2154.")
     ] = None,
     colour: Colour = None,
     infrared: Infrared = None,
@@ -59,9 +63,9 @@ def label_points(
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Label a file of points; prints the path of the labelled file, .laz or .las.
+    """Label a point cloud, and print the path of the labelled file, .laz or .las.
 
-    All content of the file is kept; added are pred_class, pred_prob, entropy and propagated (1 for points that no view or
+    The labelled file keeps all content and adds pred_class, pred_prob, entropy and propagated (1 for points that no view or
     neighbourhood labelled, which take the label of the nearest labelled point).
 
     \b

@@ -18,17 +18,17 @@ from deepnets4eo.options import key, option_group, split_names
 class OsmOptions:
     """Rarer values of `layers osm`; see `osm.rasterize_osm` for their meaning."""
 
-    clip_m: Annotated[float, key("Largest distance in metres; farther ones become this.", gt=0)] = 20.0
-    unknown: Annotated[str, key("Classes that are unknown everywhere, with commas between.")] = ""
+    clip_m: Annotated[float, key("Maximum distance, metres; larger distances are clipped to it.", gt=0)] = 20.0
+    unknown: Annotated[str, key("Classes that are unknown everywhere, separated by commas.")] = ""
     complete: Annotated[
-        str, key("Classes that are absent, not unknown, outside their objects, with commas between.")
+        str, key("Classes that are absent, not unknown, outside their objects, separated by commas.")
     ] = ""
 
 
 def layers() -> None:
-    """Write further layers of a scene, which it takes as dsm=FILE or osm=FILE.
+    """Write further layers of a scene, given to other verbs as dsm=FILE or osm=FILE.
 
-    Layers are heights from a surface model, vectors drawn on an image's grid, its bands in the detail of a panchromatic
+    Layers are heights from a surface model, vectors on the grid of an image, bands in the detail of a panchromatic
     band, masks of clouds, radar coherence, or the outlines of buildings.
 
     \b
@@ -41,21 +41,17 @@ def layers() -> None:
 def heights(
     dsm: Annotated[Path, Argument(help="Surface model: one band, in metres.")],
     out: Out,
-    dtm: Annotated[Path | None, Option(help="Terrain model; without it the ground is estimated.")] = None,
+    dtm: Annotated[Path | None, Option(help="Terrain model; by default the ground is estimated.")] = None,
     image: Annotated[Path | None, Option(help="Image with near infrared and red, for ndvi.")] = None,
-    channels: Annotated[str, Option(help="Bands to write: dsm, ndsm, ndvi, slope, with commas between.")] = "ndsm",
-    bands: Annotated[
-        str | None, Option(help="What the image's bands show, with commas between, as in nir,red,green.")
-    ] = None,
-    max_building_m: Annotated[
-        float, Option(help="Width of the largest building, where the ground is estimated.")
-    ] = 50.0,
+    channels: Annotated[str, Option(help="Bands to write: dsm, ndsm, ndvi, slope; separated by commas.")] = "ndsm",
+    bands: Annotated[str | None, Option(help="Contents of the bands of --image, e.g. nir,red,green.")] = None,
+    max_building_m: Annotated[float, Option(help="Width of the largest building, for estimating the ground.")] = 50.0,
     gsd: Gsd = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write heights above ground from a surface model; --channels adds its slope and an image's vegetation index.
+    """Write heights above ground from a surface model; --channels adds the slope and the vegetation index of an image.
 
-    Writes float32 in metres, degrees and -1…1, NaN for no data.
+    The bands are float32: metres, degrees for slope, -1 to 1 for ndvi; NaN is nodata.
 
     \b
     deepnets4eo layers heights dsm.tif --out ndsm.tif
@@ -75,20 +71,20 @@ def heights(
 def osm(
     image: Annotated[Path, Argument(help="Raster whose grid the layers use.")],
     vectors: Annotated[
-        list[str], Argument(metavar="VECTORS...", help="Files with tags, or class=file for vectors without.")
+        list[str], Argument(metavar="VECTORS...", help="Files with tags, or class=file for vectors without tags.")
     ],
     out: Out,
     encoding: Annotated[str, Option(help="binary (1 inside, -1 outside) or distance (signed, metres).")] = "binary",
-    rules: Annotated[Path | None, Option(help="YAML table of tags and widths.")] = None,
+    rules: Annotated[Path | None, Option(help="YAML table of classes by tag, and of widths.")] = None,
     coverage: Annotated[
-        str | None, Option(help="Polygons inside which the vectors are complete; or everywhere.")
+        str | None, Option(help="Polygons within which the vectors are complete; or everywhere.")
     ] = None,
     options: OsmOptions = OsmOptions(),
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw OpenStreetMap classes as layers of an image: one band a class, 0 for unknown.
+    """Draw OpenStreetMap classes as layers of an image: one band per class, 0 for unknown.
 
-    Reads .osm, .osm.bz2, .pbf, GeoPackage, GeoJSON, GeoParquet and Shapefile.
+    Input formats: .osm, .osm.bz2, .pbf, GeoPackage, GeoJSON, GeoParquet and Shapefile.
 
     \b
     deepnets4eo layers osm image.tif map.osm.pbf --out osm.tif
@@ -105,18 +101,18 @@ def osm(
 
 
 def pansharpen(
-    image: Annotated[Path, Argument(help="Image with the colours.")],
-    pan: Annotated[Path, Argument(help="Panchromatic band: finer, of the same date.")],
+    image: Annotated[Path, Argument(help="Multispectral image.")],
+    pan: Annotated[Path, Argument(help="Panchromatic band, finer, of the same date.")],
     out: Out,
     method: Annotated[str, Argument(help="gsa, brovey or pca.")] = "gsa",
     overwrite: Overwrite = False,
 ) -> None:
     """Write an image's bands in the detail of a finer panchromatic band, and report their quality.
 
-    Writes float32, NaN for no data. QNR needs no reference (1 is best).
+    The bands are float32; NaN is nodata. QNR needs no reference (1 is best).
 
-    ERGAS (good below 3) and the spectral angle compare a result from degraded inputs with the image itself, next to
-    ERGAS of plain interpolation.
+    ERGAS (good below 3) and the spectral angle compare the result from degraded inputs with the image; for comparison,
+    the ERGAS of plain interpolation is given.
 
     \b
     deepnets4eo layers pansharpen multispectral.tif pan.tif --out sharp.tif
@@ -133,7 +129,7 @@ def pansharpen(
 
 def footprints(
     source: Annotated[
-        str, Argument(help="An extract (.osm.pbf, .osm, GeoParquet, …); with --online also osm or overture.")
+        str, Argument(help="Extract (.osm.pbf, .osm, GeoParquet, …); with --online also osm or overture.")
     ],
     bbox: Annotated[
         tuple[float, float, float, float],
@@ -143,7 +139,7 @@ def footprints(
     online: Annotated[bool, Option("--online", help="Download the outlines from the service.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write the outlines of the buildings in a box of degrees, with their source and the day of their last change.
+    """Write the outlines of the buildings in a box, with their source and the date of their last change.
 
     \b
     deepnets4eo layers footprints turkey-latest.osm.pbf --bbox 36.1 36.2 36.2 36.3 --out buildings.gpkg
@@ -162,14 +158,14 @@ def footprints(
 
 def clouds(
     image: Annotated[
-        str, Argument(help="Image of Sentinel-2 or Landsat: reflectance in blue, green, red, near infrared.")
+        str, Argument(help="Sentinel-2 or Landsat image: reflectance in blue, green, red, near infrared.")
     ],
     out: Out,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a mask of clouds (1) and their shadows (2) of a Sentinel-2 or Landsat image, by a network.
+    """Detect clouds (1) and their shadows (2) in a Sentinel-2 or Landsat image with a network, and write a mask.
 
-    `change`, `flood` and `series` hide the same pixels without being given the mask. Needs pip install "deepnets4eo[clouds]".
+    `change`, `flood` and `series` detect the same pixels by themselves and do not need the mask. Needs pip install "deepnets4eo[clouds]".
 
     \b
     deepnets4eo layers clouds S2_T33.tif --out clouds.tif"""
@@ -183,14 +179,17 @@ def clouds(
 def coherence(
     images: Annotated[
         list[str],
-        Argument(metavar="PRE... POST", help="Complex radar images (SLC) of one grid, by date; a third one: the drop."),
+        Argument(
+            metavar="PRE... POST",
+            help="Complex radar images (SLC) on one grid, in order of date; with three images the drop is written.",
+        ),
     ],
     out: Out,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write the interferometric coherence of two complex radar images, or its drop from two images before an event to one after.
+    """Write the interferometric coherence of two complex radar images, or its drop for two images before an event and one after.
 
-    Local fringes, as of the flat earth, are removed before averaging, and the bias of few looks after. Writes float32, NaN for void.
+    Local fringes, such as flat-earth fringes, are removed before averaging, and the bias of few looks afterwards. NaN is nodata.
     `damage --evidence coherence_drop=FILE` reads the drop.
 
     \b
@@ -209,8 +208,8 @@ def coherence(
 
 @with_options(RefineOptions)
 def refine(
-    scores: Annotated[str, Argument(help="Scores of 0–1, or bytes as predict and change write them.")],
-    images: Annotated[list[str], Argument(metavar="IMAGE...", help="Images whose edges stop the scores.")],
+    scores: Annotated[str, Argument(help="Scores of 0–1, or bytes as written by predict and change.")],
+    images: Annotated[list[str], Argument(metavar="IMAGE...", help="Images whose edges stop the diffusion.")],
     out: Out,
     refining: RefineOptions = RefineOptions(),
     device: Device = "auto",
@@ -220,7 +219,7 @@ def refine(
 ) -> None:
     """Fit a map of scores, such as probabilities of change, to the edges of images by guided anisotropic diffusion.
 
-    Areas above 0.5 should not shrink much.
+    The areas above 0.5 should not shrink much; the printed line counts them before and after.
 
     \b
     deepnets4eo layers refine proba.tif image.tif --set band=2 --out refined.tif
@@ -237,16 +236,16 @@ def refine(
 
 @with_options(TransitionOptions)
 def transitions(
-    pre: Annotated[str, Argument(metavar="PRE", help="Map of land cover before.")],
-    post: Annotated[str, Argument(metavar="POST", help="Map of land cover after.")],
+    pre: Annotated[str, Argument(metavar="PRE", help="Land-cover map before.")],
+    post: Annotated[str, Argument(metavar="POST", help="Land-cover map after.")],
     out: Out,
     options: TransitionOptions = TransitionOptions(),
     json: Json = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write hectares from → to of two maps of land cover as CSV, with 95 % intervals.
+    """Write the transitions between two land-cover maps as CSV, in hectares with 95 % intervals.
 
-    The intervals show how much areas vary over the site; they do not include errors of the maps.
+    The intervals show how much the areas vary over the site; they do not include errors of the maps.
 
     \b
     deepnets4eo layers transitions cover_2012.tif cover_2020.tif --out transitions.csv"""

@@ -37,38 +37,38 @@ from deepnets4eo.version import __version__
 
 PANELS = {
     "Damage": {
-        "find": "Choose images before and after an event from open catalogues, as a plan for `damage`.",
-        "damage": "Map building damage from images before and after an event, and outlines of buildings.",
-        "review": "Count damaged buildings, or measure any label raster, from a sample that people look at.",
-        "compare": "Compare a damage map with another tool's, or two label rasters by a sample where they differ.",
-        "rubble": "Measure height loss and debris volume of buildings from clouds of points.",
+        "find": "Choose images from before and after an event in open catalogues, and write a plan for `damage`.",
+        "damage": "Map building damage from a pre-event image, a post-event image and building outlines.",
+        "review": "Count damaged buildings, or measure how accurate a label raster is, from a sample that people check.",
+        "compare": "Compare a damage map with another tool's map, or draw a sample where two label rasters differ.",
+        "rubble": "Measure the height loss and debris volume of buildings from point clouds.",
         "demo": "Run the main job on a synthetic miniature city.",
     },
     "Change": {
         "change": "Map what changed between two images.",
         "flood": "Map floods in radar and optical images.",
-        "series": "Rank the rare changes of a series of dates.",
-        "register": "Measure how far a pre image lies from a post image.",
+        "series": "Rank the rare changes in a time series of images.",
+        "register": "Measure the offset between a pre-event image and a post-event image.",
     },
     "Train and predict": {
-        "train": "Train a recipe on data; writes a run folder.",
+        "train": "Train a recipe on data, and write a run folder.",
         "predict": "Label a scene with a trained run.",
-        "clicks": "Correct the labels of a scene by clicks on a page.",
+        "clicks": "Correct the labels of a scene by clicking on a page.",
         "evaluate": "Score a label raster, labelled points or heights against a reference.",
         "suspects": "Find labels that are probably wrong.",
-        "export": "Write a trained network as ONNX, as a folder for Hugging Face, or its page.",
+        "export": "Export a trained network as ONNX, as a folder for Hugging Face, or as a page.",
         "models": "List recipes and networks.",
     },
     "Points": {
         "label-points": "Label a point cloud with a trained run or with rules.",
     },
     "Helpers": {
-        "check": "Describe a raster, vector, point cloud, dataset or run, or this installation, and what is wrong with it.",
-        "polygons": "Turn a label raster into polygons.",
+        "check": "Describe a raster, vector, point cloud, dataset, run or this installation, and list its problems.",
+        "polygons": "Convert a label raster to polygons.",
         "objects": "Find the single objects of a class, such as cars, in a label raster.",
-        "layers": "Write further layers of a scene: heights, OpenStreetMap, sharper colours, clouds, radar coherence, refined scores; outlines of buildings.",
+        "layers": "Write further layers of a scene: heights, OpenStreetMap, sharpened bands, cloud masks, radar coherence, refined scores, building outlines.",
         "datasets": "List dataset cards, or show one.",
-        "mcp": "Give an assistant tools to check files, query finished maps and make new ones, in folders that you name.",
+        "mcp": "Give an assistant tools to check files, query finished maps and make new maps, in folders that you name.",
     },
 }  # fmt: skip
 VERBS = {verb: line for panel in PANELS.values() for verb, line in panel.items()}
@@ -165,7 +165,7 @@ def root(
         is_eager=True,
         callback=lambda value: _print_version(requested=value),
     ),
-    debug: bool = typer.Option(False, "--debug", help="Show the stack trace of an error; goes with every verb."),
+    debug: bool = typer.Option(False, "--debug", help="Show the stack trace of an error; works with every verb."),
 ) -> None:
     """Semantic segmentation of remote-sensing data, up to building-damage maps."""
 

@@ -15,12 +15,13 @@ def mcp(
         list[Path], typer.Argument(metavar="FOLDER…", help="Folders that the assistant may read.", show_default=False)
     ],
     write: Annotated[
-        Path | None, typer.Option(help="Folder into which it may write maps; by default none.", show_default=False)
+        Path | None,
+        typer.Option(help="Folder to which the assistant may write maps; by default none.", show_default=False),
     ] = None,
 ) -> None:
-    """Give an assistant tools to check files, query finished maps and, with --write, make new ones; local, until it hangs up.
+    """Give an assistant tools to check files, query finished maps and, with --write, make new maps. The server is local and ends with the connection.
 
-    Assistants start this command themselves (Model Context Protocol, stdio); paths that lead out of the folders are refused.
+    Assistants start this command themselves (Model Context Protocol, stdio). Paths outside the folders are refused.
 
     \b
     deepnets4eo mcp maps/ images/
@@ -28,5 +29,5 @@ def mcp(
     from deepnets4eo.assistant import Folders, make_server
 
     server = make_server(Folders([folder.resolve() for folder in folders], write.resolve() if write else None))
-    echo("serving tools over standard input and output, until it ends", err=True)
+    echo("serving tools over standard input and output, until the input ends", err=True)
     server.run("stdio")

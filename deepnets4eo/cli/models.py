@@ -16,12 +16,12 @@ def models(
     pattern: Annotated[
         str,
         typer.Argument(
-            help="Wildcard, for example *unet*; or a recipe's name to show it.", autocompletion=recipe_names
+            help="Wildcard, e.g. *unet*; or the name of a recipe, to show its card.", autocompletion=recipe_names
         ),
     ] = "*",
     json: Json = None,
 ) -> None:
-    """List recipes and networks whose name matches, what each recipe is, and which come with weights; the full name of a recipe shows its card.
+    """List recipes and networks by name, what each recipe is for, and which recipes come with weights; the full name of a recipe shows its card.
 
     \b
     deepnets4eo models

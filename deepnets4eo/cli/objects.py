@@ -18,16 +18,18 @@ from deepnets4eo.options import key, option_group
 class ObjectOptions:
     """The values of `ObjectRules` except the minimum area, and the settings of a density map of the objects."""
 
-    opening_m: Annotated[float, key("Remove what is thinner than this many metres.", ge=0)] = 0.0
+    opening_m: Annotated[float, key("Remove parts thinner than this, metres.", ge=0)] = 0.0
     split: Annotated[
-        Literal["distance", "area", "none"], key("Split touching objects: at necks, also by object_area_m2, or not.")
+        Literal["distance", "area", "none"],
+        key("Split touching objects: at necks (distance), also by object_area_m2 (area), or not (none)."),
     ] = "distance"
     object_area_m2: Annotated[float | None, key("Area of an object in m², for split=area.", gt=0)] = None
     shape: Annotated[
-        Literal["oriented_box", "polygon"], key("The smallest rectangle around each (oriented_box), or its outline.")
+        Literal["oriented_box", "polygon"],
+        key("Shape of each object: the smallest rectangle around it (oriented_box), or its outline (polygon)."),
     ] = "oriented_box"
-    cell_m: Annotated[float, key("Side of a cell of --density in metres.", ge=0)] = 10.0
-    radius_m: Annotated[float, key("Spread each object over this many metres in --density.", ge=0)] = 0.0
+    cell_m: Annotated[float, key("Side length of a cell of --density, metres.", ge=0)] = 10.0
+    radius_m: Annotated[float, key("Radius over which each object is spread in --density, metres.", ge=0)] = 0.0
 
 
 @with_options(ObjectOptions)
@@ -38,9 +40,9 @@ def objects(
     ],
     out: Out,
     legend: LabelsLegend = None,
-    min_area: Annotated[float, typer.Option(help="Leave out objects below this many m².", min=0)] = 0.0,
+    min_area: Annotated[float, typer.Option(help="Leave out objects smaller than this, m².", min=0)] = 0.0,
     density: Annotated[
-        Path | None, typer.Option(help="Also write a raster of objects per hectare here.", show_default=False)
+        Path | None, typer.Option(help="Also write a raster of objects per hectare to this file.", show_default=False)
     ] = None,
     rules: ObjectOptions = ObjectOptions(),
     workers: Workers = 2,
@@ -49,7 +51,7 @@ def objects(
 ) -> None:
     """Find the single objects of a class in a label raster, even if they touch, with length, width and heading.
 
-    The format follows from the suffix of --out, as in `deepnets4eo polygons`.
+    The suffix of --out selects the format, as in `deepnets4eo polygons`.
 
     \b
     deepnets4eo objects labels.tif car --out cars.gpkg --min-area 2 --set opening_m=0.5

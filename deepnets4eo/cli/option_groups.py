@@ -120,7 +120,7 @@ def _set_option(keys: dict[type, dict[str, Any]]) -> inspect.Parameter:
 
     option = typer.Option(
         "--set", metavar="KEY=VALUE", is_eager=True, callback=show_keys,
-        help="Set a value that has no option of its own; repeatable. --set help lists the keys.",
+        help="Set a value that has no option; repeatable. --set help lists the keys.",
         autocompletion=choices(*(f"{key}=" for group in keys.values() for key in group)),
     )  # fmt: skip
     return inspect.Parameter(

@@ -17,17 +17,17 @@ from deepnets4eo.options import RESOURCES, InPrecision, OnDevice, split_names
 if TYPE_CHECKING:
     from deepnets4eo.jobs import Part, Workers as Who
 
-Out = Annotated[Path, Option("--out", help="Where the result goes.", show_default=False)]
+Out = Annotated[Path, Option("--out", help="Path of the result.", show_default=False)]
 Labels = Annotated[Path, Argument(help="Label raster.", show_default=False)]
 LabelsLegend = Annotated[
     str | None,
     Option(
         "--legend",
-        help="Legend of the labels, a name or a YAML card; by default the raster's own.",
+        help="Legend of the labels: a name or a YAML card; by default the raster's own.",
         autocompletion=legend_names,
     ),
 ]
-Memory = Annotated[str, Option("--memory", help="How much memory may be used, e.g. 4GB.", rich_help_panel=RESOURCES)]
+Memory = Annotated[str, Option("--memory", help="Maximum memory, e.g. 4GB.", rich_help_panel=RESOURCES)]
 Workers = Annotated[
     int, Option("--workers", help="Threads that read and compute in parallel.", min=1, rich_help_panel=RESOURCES)
 ]
@@ -41,15 +41,15 @@ def _who(threads: str, *, show_default: bool = False) -> Any:
 
 
 WhoWorks = Annotated[str, _who("Threads that read and compute in parallel; or ", show_default=True)]
-ReadersOrOthers = Annotated[str | None, _who("Threads that read: by default 2, for a GPU one a core; or ")]
-WhoElse = Annotated[str | None, _who("Other processes that work: ")]
+ReadersOrOthers = Annotated[str | None, _who("Threads that read: by default 2, or one per core with a GPU; or ")]
+WhoElse = Annotated[str | None, _who("Other processes that do the work: ")]
 Device = field_option("device", OnDevice)
 Precision = field_option("precision", InPrecision)
 Gsd = Annotated[
     float | None,
     Option(
         "--gsd",
-        help="Size of a pixel in metres, for rasters without CRS; without it lengths and areas are in pixels.",
+        help="Pixel size in metres, for rasters without CRS; without it, lengths and areas are in pixels.",
         min=1e-6,
         show_default=False,
     ),
@@ -57,35 +57,40 @@ Gsd = Annotated[
 Seed = Annotated[int, Option("--seed", help="Seed of all randomness.", min=0)]
 Resume = Annotated[bool, Option("--resume", help="Continue an interrupted job.")]
 ResumeParts = Annotated[
-    bool, Option("--resume", help="Continue an interrupted job, or complete one whose parts are done.")
+    bool, Option("--resume", help="Continue an interrupted job, or complete a job whose parts are all done.")
 ]
 PartOption = Annotated[
     str | None,
     Option(
         "--part",
         metavar="K/N",
-        help="Do only this part of the work, such as 3/16, and write no result; see --resume.",
+        help="Do only this part of the work, e.g. 3/16, and write no result; see --resume.",
         rich_help_panel=RESOURCES,
         show_default=False,
     ),
 ]
-Overwrite = Annotated[bool, Option("--overwrite", help="Replace results that exist.")]
+Overwrite = Annotated[bool, Option("--overwrite", help="Replace existing results.")]
 DryRun = Annotated[bool, Option("--dry-run", help="Only check the inputs and print what would be done.")]
 Event = Annotated[
     list[str] | None,
     Option(
         "--event",
         metavar="FILE|KEY=VALUE",
-        help="What the map is of, for titles and captions: a YAML or JSON file, or one key; repeatable. "
-        "Keys: name, place, credit, producer; of two dates date_pre, date_post, sensor_pre, sensor_post; of a series sensor.",
+        help="Event, for titles and captions: a YAML or JSON file, or KEY=VALUE; repeatable. "
+        "Keys: name, place, credit, producer; for two dates also date_pre, date_post, sensor_pre, sensor_post; for a series also sensor.",
         show_default=False,
     ),
 ]
 Json = Annotated[
-    Path | None, Option("--json", help="Write the result as JSON here, over an older file.", show_default=False)
+    Path | None,
+    Option(
+        "--json",
+        help="Write the result to this file as JSON, replacing an older file.",
+        show_default=False,
+    ),
 ]
 Online = Annotated[
-    bool, Option("--online", help="Download files of the recipe: first weights, rasters at web addresses.")
+    bool, Option("--online", help="Download files that the recipe names: initial weights, rasters at web addresses.")
 ]
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}

@@ -14,18 +14,18 @@ def polygons(
     labels: Labels,
     out: Out,
     legend: LabelsLegend = None,
-    min_area: Annotated[float, Option(help="Leave out polygons below this many m².", min=0)] = 0.0,
+    min_area: Annotated[float, Option(help="Leave out polygons smaller than this, m².", min=0)] = 0.0,
     classes: Annotated[
-        str | None, Option(help="Classes to trace, by name or label value, with commas between; all by default.")
+        str | None, Option(help="Classes to trace, by name or label value, separated by commas; by default all.")
     ] = None,
-    simplify: Annotated[float, Option(help="Simplify outlines to this many metres.", min=0)] = 0.0,
+    simplify: Annotated[float, Option(help="Tolerance for simplifying outlines, metres.", min=0)] = 0.0,
     right_angles: Annotated[bool, Option("--right-angles", help="Make outlines right-angled where that fits.")] = False,
     gsd: Gsd = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Turn a label raster into polygons, one per connected region; the format follows from the suffix of --out.
+    """Convert a label raster to polygons, one per connected region; the suffix of --out selects the format.
 
-    GeoPackage (.gpkg), GeoJSON (.geojson), FlatGeobuf (.fgb) or GeoParquet (.parquet), with id, class, value and area.
+    Formats: GeoPackage (.gpkg), GeoJSON (.geojson), FlatGeobuf (.fgb) and GeoParquet (.parquet). Columns: id, class, value and area.
 
     \b
     deepnets4eo polygons labels.tif --out buildings.gpkg --classes building --min-area 10 --simplify 0.5 --right-angles

@@ -43,7 +43,7 @@ def predict(
         list[str],
         typer.Argument(
             metavar="SCENE...",
-            help="A raster, or layer=raster for each layer; whole images for a table.",
+            help="A raster, or layer=raster for each layer; for a table of whole images, their folders or files.",
             show_default=False,
         ),
     ],
@@ -61,11 +61,11 @@ def predict(
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Label a scene with a trained run; prints the paths of what it wrote.
+    """Label a scene with a trained run, and print the paths of the files.
 
     The result is a Cloud-Optimized GeoTIFF with palette and legend; --resume continues an interrupted job.
 
-    A run of whole images labels each image of folders, tables (.csv) or archives (.npz) into a table.
+    A run for whole images labels each image in folders, tables (.csv) or archives (.npz), and writes a table.
 
     \b
     deepnets4eo predict runs/first city.tif --out labels.tif

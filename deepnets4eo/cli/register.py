@@ -23,7 +23,7 @@ def register(
     pre: Annotated[str, typer.Argument(metavar="PRE", help="Image before: a raster or a folder of tiles.")],
     post: Annotated[str, typer.Argument(metavar="POST", help="Image after: a raster or a folder of tiles.")],
     footprints: Annotated[
-        str | None, typer.Option(help="Building outlines to align to the pre image too.", show_default=False)
+        str | None, typer.Option(help="Building outlines, to align to PRE.", show_default=False)
     ] = None,
     tie_points: Annotated[
         Path | None, typer.Option(help="Write the tie points here (.gpkg, .geojson …).", show_default=False)
@@ -32,9 +32,9 @@ def register(
     json: Json = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Measure the offset of a pre image from a post image, and whether the result can be trusted: ok, degraded or failed.
+    """Measure the offset between a pre-event and a post-event image, and whether the result can be trusted: ok, degraded or failed.
 
-    The exit status is 1 when registration failed. Shifts run along the post image's columns (right) and rows (down).
+    The exit status is 1 if the registration failed. Shifts are along the columns (right) and rows (down) of POST.
 
     \b
     deepnets4eo register pre.tif post.tif --json registration.json

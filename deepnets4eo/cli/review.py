@@ -19,46 +19,48 @@ def review(
     ],
     answers: Annotated[
         list[Path] | None,
-        Argument(help="Filled samples of one or more reviewers; by default MAP/review.gpkg, or MAP_review.gpkg."),
+        Argument(
+            help="Completed samples of one or more reviewers; by default MAP/review.gpkg, or MAP_review.gpkg for a label raster."
+        ),
     ] = None,
-    looks: Annotated[int, Option(help="How many buildings or points are drawn.", min=1)] = LOOKS,
+    looks: Annotated[int, Option(help="Number of buildings or points in the sample.", min=1)] = LOOKS,
     image: Annotated[
         list[Path] | None,
-        Option(help="Image that shows the ground of a label raster; twice for before and after.", show_default=False),
+        Option(help="Image to check a label raster by; given twice for before and after.", show_default=False),
     ] = None,
     confidence: Annotated[
         Path | None,
         Option(
-            help="Raster that is higher where a label raster is surer: which part can be trusted.", show_default=False
+            help="Raster of confidence of a label raster, to find the part that can be trusted.", show_default=False
         ),
     ] = None,
     areas: Annotated[
-        Path | None, Option(help="Polygons, e.g. districts, that are counted each.", show_default=False)
+        Path | None, Option(help="Polygons, e.g. districts, with counts for each.", show_default=False)
     ] = None,
     serve: Annotated[bool, Option("--serve", help="Grade the sample on a page in the browser.")] = False,
     reviewer: Annotated[
-        str | None, Option(metavar="NAME", help="Who grades on the page; kept with each answer.")
+        str | None, Option(metavar="NAME", help="Name of the person who grades on the page; stored with each answer.")
     ] = None,
-    browser: Annotated[bool, Option(help="Open the browser with --serve, or only print the address.")] = True,
+    browser: Annotated[bool, Option(help="With --serve, open the browser, or only print the address.")] = True,
     next_looks: Annotated[
         int | None,
         Option(
             "--next",
             metavar="N",
-            help="Choose N buildings that help the map most; with --serve half of each N.",
+            help="Choose the N buildings whose answers help the map most; with --serve, half of each N is chosen and half is drawn at random.",
             min=1,
             show_default=False,
         ),
     ] = None,
-    update: Annotated[bool, Option("--update", help="Write the map that the answers have moved.")] = False,
+    update: Annotated[bool, Option("--update", help="Write the map again, corrected by the answers.")] = False,
 ) -> None:
-    """Count damaged buildings, or measure accuracy and areas of any label raster, from a random sample that people look at.
+    """Count damaged buildings, or measure the accuracy and areas of any label raster, from a random sample that people check.
 
-    The first call draws the sample into DIR/review.gpkg. Open DIR/review.qgz in QGIS, and choose an answer for each
-    building, in the order of `look`.
+    The first call writes the sample to MAP/review.gpkg. Open MAP/review.qgz in QGIS, and choose an answer for each
+    building, in the order of the column `look`.
 
-    Answer as many as you have time for, and call again: the counts go into DIR/review.json. To grade on a page instead,
-    without the Internet, use --serve.
+    Answer as many as you have time for, and call `review` again: it writes the counts to MAP/review.json. To grade on a
+    page instead, which works without the Internet, use --serve.
 
     \b
     deepnets4eo review damage --looks 200

@@ -16,15 +16,15 @@ from deepnets4eo.points import RubbleOptions
 @with_options(RubbleOptions)
 def rubble(
     post: Annotated[
-        str, Argument(metavar="POST", help="Heights after the event: LAS, LAZ or other points; or a raster.")
+        str, Argument(metavar="POST", help="Heights after the event: a point cloud (LAS, LAZ, …) or a raster.")
     ],
-    footprints: Annotated[str, Option(help="Building outlines, any vector format.", show_default=False)],
+    footprints: Annotated[str, Option(help="Building outlines in any vector format.", show_default=False)],
     out: Out,
     pre: Annotated[
         list[str] | None,
         Option(
-            help="Heights before the event; without them, rubble is what is low and rough. Several, as DATE=FILE and the oldest "
-            "first, also write the history of each building; then POST may be DATE=FILE, too."
+            help="Heights before the event; without them, low and rough surfaces count as rubble. Several files, as DATE=FILE with the oldest "
+            "first, also give the history of each building; POST may then be DATE=FILE, too."
         ),
     ] = None,
     options: RubbleOptions = RubbleOptions(),
@@ -33,14 +33,14 @@ def rubble(
         str | None,
         Option(
             metavar="FORMATS",
-            help="Which of laz,cityjson,roofs to write too, or none; laz,cityjson by default. roofs: as triangles in the CityJSON, from "
+            help="Further formats: any of laz,cityjson,roofs; or none. By default laz,cityjson. roofs adds triangles of roofs to the CityJSON, from "
             "dense points before the event (needs Open3D).",
         ),
     ] = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Measure how much of each building has come down, and the volume of debris with its interval.
+    """Measure how much of each building has collapsed, and the volume of debris with its interval.
 
     \b
     deepnets4eo rubble post.laz --pre pre.laz --footprints footprints.gpkg --out rubble

@@ -25,20 +25,20 @@ def series(
         str,
         Argument(
             metavar="SERIES",
-            help="Folder of rasters, a STAC ItemCollection (.json); with --like a result, or a raster too.",
+            help="Folder of rasters, or a STAC ItemCollection (.json); with --like also a result or a raster.",
         ),
     ],
     out: Annotated[Path | None, Option(help="Folder of the result.", show_default=False)] = None,
     like: Annotated[
         str | None,
         Option(
-            help="An id: list the changes of a result that are most like it. Longitude,latitude: map the cosine with the pixel there.",
+            help="An id: list the changes of a result that are most similar to this change. LONGITUDE,LATITUDE: map the cosine similarity to the pixel there.",
             show_default=False,
         ),
     ] = None,
     like_in: Annotated[
         str | None,
-        Option(help="Result or raster that holds the example of --like; by default SERIES.", show_default=False),
+        Option(help="Result or raster that contains the example of --like; by default SERIES.", show_default=False),
     ] = None,
     inputs: SeriesInputs = SeriesInputs(),
     options: NoveltyOptions = NoveltyOptions(),
@@ -48,7 +48,7 @@ def series(
     workers: WhoWorks = "2",
     overwrite: Overwrite = False,
 ) -> None:
-    """Rank the rare changes of a series of dates: polygons with date, cluster and score, and a page with pictures.
+    """Rank the rare changes in a time series of images: polygons with date, cluster and score, and a page with pictures.
 
     \b
     deepnets4eo series images/ --out changes --bands blue,green,red,nir --masks clouds/

@@ -21,15 +21,17 @@ def suspects(
     probabilities: Annotated[
         str,
         typer.Argument(
-            help="The file of 'deepnets4eo predict --probabilities'; or a run of the task images.", show_default=False
+            help="File of 'deepnets4eo predict --probabilities'; or a run of the task images.", show_default=False
         ),
     ],
-    labels: Annotated[Path, typer.Argument(help="Label raster; of a run, its images.", show_default=False)],
+    labels: Annotated[
+        Path, typer.Argument(help="Label raster; for a run of the task images, the images.", show_default=False)
+    ],
     out: Out,
     options: SuspectOptions = SuspectOptions(),
     overwrite: Overwrite = False,
 ) -> None:
-    """Write the regions of a label raster, or the labels of images, that are probably wrong, the surest first.
+    """Write the regions of a label raster, or the labels of images, that are probably wrong, the most certain first.
 
     Use the probabilities of a network that was not trained on these labels. Regions go into a vector file (.gpkg), images into a
     table (.csv).

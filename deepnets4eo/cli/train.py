@@ -17,7 +17,7 @@ Seeds = Annotated[
     int | None,
     Option(
         "--seeds",
-        help="Train with so many seeds, each with another part withheld; writes mean ± sd to seeds.json.",
+        help="Train with this number of seeds, each with another part withheld; the mean ± sd goes to seeds.json.",
         show_default=False,
     ),
 ]
@@ -34,13 +34,13 @@ Devices = Annotated[
     str,
     Option(
         "--devices",
-        help="GPUs that train together: a number, or all; on a CPU: processes.",
+        help="Number of GPUs that train together, or all; on a CPU: number of processes.",
         autocompletion=choices("1", "2", "4", "8", "all"),
         rich_help_panel=RESOURCES,
     ),
 ]
 Finish = Annotated[
-    bool, Option("--finish", help="With --resume: train no more, write the run with the best weights so far.")
+    bool, Option("--finish", help="With --resume: stop training, and write the run with the best weights so far.")
 ]
 
 
@@ -48,9 +48,7 @@ def train(
     recipe: Annotated[
         str, Argument(help="Name of a recipe (see `deepnets4eo models`) or a YAML file.", autocompletion=recipe_names)
     ],
-    out: Annotated[
-        Path | None, Option("--out", help="The run folder; by default runs/RECIPE.", show_default=False)
-    ] = None,
+    out: Annotated[Path | None, Option("--out", help="Run folder; by default runs/RECIPE.", show_default=False)] = None,
     images: Annotated[
         Path | None, Option("--images", help="Folder of images, instead of --data.", show_default=False)
     ] = None,
@@ -58,14 +56,15 @@ def train(
         Path | None,
         Option(
             "--masks",
-            help="Folder of masks, each named like its image: classes by colour or value.",
+            help="Folder of masks, each with the name of its image; classes by colour or value.",
             show_default=False,
         ),
     ] = None,
     data: Annotated[
         list[Path] | None,
         Option(
-            "--data", help="Folder that the recipe's file patterns start from, or DATASET=FOLDER of a dataset card."
+            "--data",
+            help="Folder to which the file patterns of the recipe refer, or DATASET=FOLDER for a dataset card.",
         ),
     ] = None,
     settings: Annotated[
@@ -81,7 +80,7 @@ def train(
     finish: Finish = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train a recipe on data; writes a run folder and prints its path.
+    """Train a recipe on data, write a run folder and print its path.
 
     A run contains weights, recipe, legend, scores and learning curves.
 
@@ -130,5 +129,5 @@ def _device_count(text: str, device: str) -> int:
 
         return count_devices(device)
     if not text.isdecimal():
-        raise InputError(f"--devices {text} is no number of devices. Write it like 2, or all.")
+        raise InputError(f"--devices {text} is not a number of devices. Write it like 2, or all.")
     return int(text)

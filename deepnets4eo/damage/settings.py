@@ -37,36 +37,38 @@ class Settings:
     """
 
     model: Annotated[
-        str, option("Model of the decision, see `deepnets4eo models`; or the run of a damage network.", DECISION)
+        str, option("Decision model (see `deepnets4eo models`), or the run of a damage network.", DECISION)
     ] = "damage-evidence"
-    network: Annotated[bool, key("Let the default damage network decide, too, where PyTorch is installed.")] = True
+    network: Annotated[
+        bool, key("Let the default damage network take part in the decision if PyTorch is installed.")
+    ] = True
     network_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
     look: Annotated[
         float | None,
         Field(ge=0, le=1),
         key(
-            "Measure what buildings look like in POST (ev_look, see damage-look); its share in the decision, 0-1, times its skill, 0: shown."
+            "Measure the appearance of buildings in POST (ev_look, see damage-look). The value is its weight in the decision, 0-1, multiplied by its skill; 0: only shown."
         ),
     ] = None
     look_from: Annotated[
         str,
         key(
-            "Whose regression says what buildings look like: a run of `train damage/look`, by default that in the box."
+            "Regression for the appearance of buildings: a run of `train damage/look`; by default the shipped regression."
         ),
     ] = "damage-look"
     evidences: Annotated[
-        str, key("Evidences of installed packages that take part: NAME or NAME=WEIGHT, with commas between.")
+        str, key("Evidences of installed packages that take part: NAME or NAME=WEIGHT, separated by commas.")
     ] = ""
     damaged_share: Annotated[
         float | None,
         Field(gt=0, lt=1),
-        key("Share of buildings expected with major damage or worse; estimated from the buildings by default."),
+        key("Expected share of buildings with major damage or worse; by default estimated from the buildings."),
     ] = None
     gsd_m: Annotated[
         float | None,
         Field(gt=0),
         option(
-            "Size of a pixel in metres, for images without CRS; by default 0.5 m is assumed, and areas are unknown.",
+            "Pixel size in metres, for images without CRS; by default 0.5 m is assumed, and areas are unknown.",
             INPUTS,
             flag="--gsd",
         ),
@@ -82,31 +84,34 @@ class Settings:
     water: Annotated[
         str | None,
         option(
-            "Raster of new water: 1 (or 255) or a depth, 0 elsewhere; by default it is looked for in fine optical images; or none.",
+            "Raster of new water: 1 (or 255) or a depth, 0 elsewhere; none to ignore water. By default water is searched for in fine optical images.",
             INPUTS,
         ),
     ] = None
     inundation: Annotated[
         Literal["damaged", "possibly-damaged", "shown"],
-        key("What a building in new water counts as: damaged (xBD), possibly-damaged (Copernicus EMS), or shown."),
+        key(
+            "Grade of buildings in new water: damaged (xBD), possibly-damaged (Copernicus EMS), or shown, which changes no grade."
+        ),
     ] = "damaged"
-    layer: Annotated[str | None, key("Layer of the footprints' file.")] = None
+    layer: Annotated[str | None, key("Layer of the footprints file.")] = None
     id_column: str | None = None
     footprints_crs: Annotated[
         str | None, option("CRS of the footprints, e.g. EPSG:4326; or pixels (of POST).", INPUTS)
     ] = None
     segmenter: Annotated[
-        str | None, key("Run that finds the buildings in PRE (else POST) where FOOTPRINTS is -; by default buildings.")
+        str | None,
+        key("Run that detects buildings in PRE, or in POST without PRE, if FOOTPRINTS is -; by default buildings."),
     ] = None
     workers: Annotated[int, Field(ge=1)] = 2
-    device: Annotated[str, key("Where networks are computed: auto, cpu or cuda.")] = "auto"
+    device: Annotated[str, key("Device for networks: auto, cpu or cuda.")] = "auto"
     precision: Annotated[
-        Precision, key("Precision of networks; auto: the fastest, but float32 for a --model RUN; float16 is for GPUs.")
+        Precision, key("Precision of networks; auto: the fastest, but float32 for a --model RUN; float16 only on GPUs.")
     ] = "auto"
     runtime: Annotated[
         Runtime,
         key(
-            "What computes networks on a CPU: torch, openvino (float32) or onnx-int8 (int8 weights); auto measures int8."
+            "Runtime for networks on a CPU: torch, openvino (float32) or onnx-int8 (int8 weights); auto measures whether int8 is faster."
         ),
     ] = "auto"
     seed: Annotated[int, Field(ge=0)] = 0
@@ -127,19 +132,19 @@ class Settings:
 class FurtherInputs:
     """Inputs of a damage job in addition to images and footprints, as paths on the command line. `areas` and `population` change no grade."""
 
-    dsm_pre: Annotated[str | None, option("Surface model before, for height loss.", INPUTS)] = None
-    dsm_post: Annotated[str | None, option("Surface model after.", INPUTS)] = None
-    cloud_mask: Annotated[str | None, option("Raster that is not 0 under clouds.", INPUTS)] = None
-    points_pre: Annotated[str | None, option("Cloud of points before (LAS, LAZ, …), with --points-post.", INPUTS)] = (
-        None
-    )
-    points_post: Annotated[str | None, option("Cloud of points after: height loss and debris as evidence.", INPUTS)] = (
-        None
-    )
+    dsm_pre: Annotated[str | None, option("Surface model before the event, for height loss.", INPUTS)] = None
+    dsm_post: Annotated[str | None, option("Surface model after the event.", INPUTS)] = None
+    cloud_mask: Annotated[str | None, option("Raster whose values are not 0 under clouds.", INPUTS)] = None
+    points_pre: Annotated[
+        str | None, option("Point cloud before the event (LAS, LAZ, …); needs --points-post.", INPUTS)
+    ] = None
+    points_post: Annotated[
+        str | None, option("Point cloud after the event: height loss and debris as evidence.", INPUTS)
+    ] = None
     evidence: Annotated[
         list[str] | None,
         option(
-            "Raster of scores, such as change, as evidence ev_NAME; it decides by its card, else is shown only. "
+            "Raster of scores, such as change, as evidence ev_NAME; it counts in the decision if it has a card or an evidence_weight. "
             "Repeatable.",
             DECISION,
             metavar="NAME=RASTER",
@@ -148,31 +153,31 @@ class FurtherInputs:
     evidence_weight: Annotated[
         str | None,
         key(
-            "Shares of such scores, or of points, in the decision, 0-1, times the skill in their card: change=0.3,points=0.2."
+            "Weights of --evidence, or of points, in the decision, 0-1, multiplied by the skill in their card: change=0.3,points=0.2."
         ),
     ] = None
     prior: Annotated[
         list[str] | None,
         option(
-            "Intensities of the event, counted apart: shakemap=grid.xml, wind:mph=swath.tif, flood:m=depth.tif, dpm=dpm.tif. "
+            "Intensities of the event, reported separately: shakemap=grid.xml, wind:mph=swath.tif, flood:m=depth.tif, dpm=dpm.tif. "
             "Repeatable.",
             DECISION,
             metavar="KIND[:UNIT]=FILE",
         ),
     ] = None
     prior_curves: Annotated[
-        str | None, key("YAML of your own curves from intensities of --prior to probabilities.")
+        str | None, key("YAML file with your own curves from intensities of --prior to probabilities.")
     ] = None
     areas: Annotated[
         str | None,
         option(
-            "Polygons, e.g. districts, that are counted each; or grid for squares of 500 m, grid:250 for others, h3:8 for hexagons.",
+            "Polygons, e.g. districts, with counts for each; or grid for squares of 500 m, grid:250 for 250 m, h3:8 for hexagons.",
             INPUTS,
         ),
     ] = None
-    population: Annotated[str | None, key("Raster of people a pixel, for the people exposed in each of --areas.")] = (
-        None
-    )
+    population: Annotated[
+        str | None, key("Raster of people per pixel, for the number of people exposed in each of --areas.")
+    ] = None
 
     @property
     def layers(self) -> dict[str, str | None]:
@@ -230,7 +235,7 @@ class ProductOptions:
     products_only: Annotated[
         bool,
         key(
-            "Assess nothing: write the formats of --also, or page and sheets in another language, of the map in --out."
+            "Assess nothing: write the formats of --also, or the page and sheets in another language, for the map in --out."
         ),
     ] = False
 

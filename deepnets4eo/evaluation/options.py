@@ -28,18 +28,23 @@ LEVELS_TEXT = ",".join(f"{level:g}" for level in LEVELS)
 class ProtocolChanges:
     """Replacements for the rules of a protocol; None keeps a rule. "unknown" defaults to the choice of the `withheld` run, else "error"."""
 
-    prediction_legend: Annotated[str | None, key("Legend the prediction is stored in.")] = None
-    reference_legend: Annotated[str | None, key("Legend the reference is stored in.")] = None
-    reference_nodata: Annotated[
-        float | None, key("Value of the reference that is no data, as data.nodata of a training has it.")
+    prediction_legend: Annotated[str | None, key("Legend in which the prediction is stored.")] = None
+    reference_legend: Annotated[str | None, key("Legend in which the reference is stored.")] = None
+    reference_nodata: Annotated[float | None, key("Nodata value of the reference, like data.nodata of a recipe.")] = (
+        None
+    )
+    erode: Annotated[
+        int | None, option("Also score without the pixels up to this distance from class borders, px.", PROTOCOL, ge=0)
     ] = None
-    erode: Annotated[int | None, option("Score also without this many px along borders.", PROTOCOL, ge=0)] = None
-    boundary_px: Annotated[int | None, key("Score class borders, too: right within so many px.", ge=0)] = None
-    ignore: Annotated[list[str] | None, option("Class whose reference pixels are left out.", PROTOCOL)] = None
+    boundary_px: Annotated[int | None, key("Also score class borders, with this tolerance in px.", ge=0)] = None
+    ignore: Annotated[list[str] | None, option("Class whose reference pixels are ignored; repeatable.", PROTOCOL)] = (
+        None
+    )
     unknown: Annotated[
         Unknown | None,
         option(
-            "What labels that the legend lacks become; by default error, or as the run of --withheld learnt.", PROTOCOL
+            "What to do with labels that are not in the legend: error or void; by default error, or the choice of the run of --withheld.",
+            PROTOCOL,
         ),
     ] = None
     withheld: Annotated[Path | None, option("Run folder: score only pixels that its training withheld.", PROTOCOL)] = (
@@ -62,9 +67,12 @@ class Intervals:
     """
 
     draws: Annotated[
-        int, option("Draws for intervals over tiles; 0 for none.", "Intervals", flag="--bootstrap", ge=0)
+        int,
+        option(
+            "Number of bootstrap draws for intervals over tiles; 0 for none.", "Intervals", flag="--bootstrap", ge=0
+        ),
     ] = 0
-    tile_px: Annotated[int, key("Side of the tiles of --bootstrap in px.", ge=16)] = 512
+    tile_px: Annotated[int, key("Side length of the tiles of --bootstrap, px.", ge=16)] = 512
     seed: SeedKey = 0
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
 
@@ -78,11 +86,13 @@ def default_levels(unit: str) -> list[float]:
 class ValueRules:
     """Rules for scoring rasters of a quantity, such as heights."""
 
-    quantity: Annotated[str | None, key("PREDICTION holds height or depth; by default what its tags say.")] = None
+    quantity: Annotated[str | None, key("Quantity in PREDICTION: height or depth; by default as its tags state.")] = (
+        None
+    )
     levels: Annotated[
-        str | None, key(f"Scores between these levels of the reference, too; in metres {LEVELS_TEXT} by default.")
+        str | None, key(f"Also score between these levels of the reference; for metres {LEVELS_TEXT} by default.")
     ] = None
-    class_map: Annotated[Path | None, key("Label raster: scores by its classes, too.")] = None
+    class_map: Annotated[Path | None, key("Label raster, to also score by its classes.")] = None
 
     def edges(self, unit: str) -> list[float]:
         """Return the levels as numbers, by default the levels of the unit. Raises InputError for anything but ascending numbers."""
@@ -109,27 +119,30 @@ class ValueRules:
 class ScoredFiles:
     """Files to score; layer: LAYER=PATTERN of a dataset's labels; against: an earlier report under the same protocol."""
 
-    legend: Annotated[str | None, option("Legend to score in: a name or a YAML card.", "Legends")] = None
+    legend: Annotated[str | None, option("Legend of the scores: a name or a YAML card.", "Legends")] = None
     protocol: Annotated[
-        str | None, option("DATASET/PROTOCOL of a dataset card: legend, erosion, ignored classes.", PROTOCOL)
+        str | None,
+        option("Protocol of a dataset card, as DATASET/PROTOCOL: legend, erosion, ignored classes.", PROTOCOL),
     ] = None
     dataset: Annotated[
-        str | None, option("Score predicted tiles on this dataset's test part; REFERENCE is its folder.", PROTOCOL)
+        str | None,
+        option("Score predicted tiles on the test split of this dataset; REFERENCE is its folder.", PROTOCOL),
     ] = None
     layer: Annotated[
-        list[str] | None, option("Where its labels lie, e.g. labels=gt/{id}.tif.", PROTOCOL, metavar="LAYER=PATTERN")
+        list[str] | None,
+        option("Where the labels of --dataset are, e.g. labels=gt/{id}.tif.", PROTOCOL, metavar="LAYER=PATTERN"),
     ] = None
-    against: Annotated[Path | None, key("An earlier --json of the same protocol: show the difference.")] = None
+    against: Annotated[Path | None, key("Earlier --json file under the same protocol, to show the difference.")] = None
 
 
 @option_group
 class ReportFiles:
     """Files that the scores are written to; None writes none. `json` may be `-` for stdout."""
 
-    json: Annotated[Path | None, option("Write the scores here as JSON; - for stdout.", RESULTS)] = None
-    csv: Annotated[Path | None, option("Write the scores here as CSV.", RESULTS)] = None
-    markdown: Annotated[Path | None, option("Write the table here.", RESULTS)] = None
-    figure: Annotated[Path | None, option("Draw the confusion matrix here (PNG, PDF, SVG).", RESULTS)] = None
+    json: Annotated[Path | None, option("Write the scores to this file as JSON; - for stdout.", RESULTS)] = None
+    csv: Annotated[Path | None, option("Write the scores to this file as CSV.", RESULTS)] = None
+    markdown: Annotated[Path | None, option("Write the table to this file as Markdown.", RESULTS)] = None
+    figure: Annotated[Path | None, option("Draw the confusion matrix to this file (PNG, PDF, SVG).", RESULTS)] = None
 
     def paths(self) -> list[Path]:
         """Return the files to be written."""
@@ -140,9 +153,9 @@ class ReportFiles:
 class SuspectOptions:
     """Options of the search for labels that are probably wrong."""
 
-    legend: Annotated[str | None, option("Legend of both: a name or a YAML card; by default their own.")] = None
-    reference_legend: Annotated[str | None, key("Legend the labels are stored in.")] = None
-    least_px: Annotated[int, key("Smaller regions are left out, px.", ge=1)] = 16
+    legend: Annotated[str | None, option("Legend of both files: a name or a YAML card; by default their own.")] = None
+    reference_legend: Annotated[str | None, key("Legend in which the labels are stored.")] = None
+    least_px: Annotated[int, key("Minimum size of a region, px.", ge=1)] = 16
 
 
 def load_legend(name: str | None) -> Legend | None:

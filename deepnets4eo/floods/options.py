@@ -36,49 +36,55 @@ class FloodOptions:
     """
 
     sensor: Annotated[
-        Literal["auto", "radar", "optical"], option("What all dates are, where their bands do not say it.", INPUTS)
+        Literal["auto", "radar", "optical"], option("Kind of all images, if their bands do not state it.", INPUTS)
     ] = "auto"
-    permanent_water: Annotated[str | None, option("Raster of water that is always there (0: none).", INPUTS)] = None
-    footprints: Annotated[str | None, option("Buildings: count those in the flood.", INPUTS)] = None
-    cover: Annotated[str | None, key("Label raster of land cover: count flooded hectares by class.")] = None
-    dem: Annotated[str | None, key("Heights of the ground: steep slopes are not looked at in radar.")] = None
-    above_drainage: Annotated[str | None, key("Raster of metres above the nearest drainage: high ground is dry.")] = (
+    permanent_water: Annotated[str | None, option("Raster of permanent water (0: none).", INPUTS)] = None
+    footprints: Annotated[str | None, option("Building outlines: the buildings in the flood are counted.", INPUTS)] = (
         None
     )
-    cloud_mask_pre: Annotated[str | None, key("Mask of clouds in the first PRE: what is not 0 is not looked at.")] = (
+    cover: Annotated[str | None, key("Label raster of land cover: flooded hectares are counted by class.")] = None
+    dem: Annotated[str | None, key("Terrain heights: steep slopes are ignored in radar images.")] = None
+    above_drainage: Annotated[
+        str | None, key("Raster of heights above the nearest drainage, metres: high ground is dry.")
+    ] = None
+    cloud_mask_pre: Annotated[str | None, key("Mask of clouds in the first PRE: pixels other than 0 are ignored.")] = (
         None
     )
     cloud_mask_post: Annotated[str | None, key("Mask of clouds in POST.")] = None
-    pre_bands: Annotated[str | None, key("What the bands of every PRE show, such as green,nir,swir or vv,vh.")] = None
-    post_bands: Annotated[str | None, key("What the bands of POST show.")] = None
-    min_area_m2: Annotated[float, key("Leave out polygons below this many m².", ge=0)] = 0.0
+    pre_bands: Annotated[str | None, key("Contents of the bands of every PRE, such as green,nir,swir or vv,vh.")] = None
+    post_bands: Annotated[str | None, key("Contents of the bands of POST.")] = None
+    min_area_m2: Annotated[float, key("Leave out polygons smaller than this, m².", ge=0)] = 0.0
     threshold: Annotated[
         Literal["otsu", "kittler", "em", "two-means"], key("How the threshold between water and land is found.")
     ] = "otsu"
-    speckle: Annotated[Literal["refined-lee", "lee-sigma", "none"], key("Filter of speckle in radar images.")] = (
+    speckle: Annotated[Literal["refined-lee", "lee-sigma", "none"], key("Speckle filter for radar images.")] = (
         "refined-lee"
     )
-    looks: Annotated[float | None, key("Equivalent number of looks; measured if not given.", gt=0)] = None
-    least_px: Annotated[int, key("The fewest pixels of a water body.", ge=1)] = 10
-    least_drop_db: Annotated[float, key("By how many dB a flood is darker than its ground was.", ge=0)] = 3.0
-    steepest_deg: Annotated[float, key("Steeper ground is not looked at in radar.", gt=0, le=90)] = 15.0
-    highest_m: Annotated[float, key("Higher ground above its drainage is dry.", ge=0)] = 20.0
+    looks: Annotated[float | None, key("Equivalent number of looks; by default measured.", gt=0)] = None
+    least_px: Annotated[int, key("Minimum number of pixels of a water body.", ge=1)] = 10
+    least_drop_db: Annotated[float, key("Minimum drop of a flooded pixel against the date before, dB.", ge=0)] = 3.0
+    steepest_deg: Annotated[
+        float, key("Ground steeper than this is ignored in radar images, degrees.", gt=0, le=90)
+    ] = 15.0
+    highest_m: Annotated[float, key("Ground higher than this above its drainage is dry, metres.", ge=0)] = 20.0
     comparison: Annotated[
         Literal["drop", "change-vector"],
-        key("What is new between two dates of radar: by each band, or by their vector."),
+        key("How two radar dates are compared: by the drop in each band, or by the vector of all bands."),
     ] = "drop"
     incidence_deg: Annotated[
-        float | None, key("How far from the vertical radar looks at POST: for layover and shadow.", gt=0, lt=90)
+        float | None, key("Incidence angle of the radar at POST, degrees: for layover and shadow.", gt=0, lt=90)
     ] = None
     look_deg: Annotated[
-        float | None, key("Where radar looks, clockwise from north: for layover and shadow.", ge=0, lt=360)
+        float | None,
+        key("Look direction of the radar, degrees clockwise from north: for layover and shadow.", ge=0, lt=360),
     ] = None
     gsd_m: PixelSize = None
-    assume_registered: Annotated[bool, key("Take optical images as lying on each other, unmeasured.")] = False
+    assume_registered: Annotated[bool, key("Assume that optical images match, and measure no offset.")] = False
     memory_bytes: int = 4 * 10**9
-    workers: Annotated[int, key("Threads.", ge=1)] = 2
+    workers: Annotated[int, key("Number of threads.", ge=1)] = 2
     processes: Annotated[
-        str | None, key("Who computes the tiles instead: processes:N, or the address of a Dask scheduler.")
+        str | None,
+        key("Processes that compute the tiles in place of threads: processes:N, or the address of a Dask scheduler."),
     ] = None
     device: OnDevice = "auto"
     precision: InPrecision = "auto"

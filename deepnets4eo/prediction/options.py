@@ -60,17 +60,27 @@ class PredictOptions:
     192
     """
 
-    probabilities: Annotated[Path | None, option("Write one band per class here, 0–254.", RESULTS)] = None
-    entropy: Annotated[Path | None, option("Write the entropy over classes here, 0–254.", RESULTS)] = None
-    values: Annotated[
-        Path | None, option("Write what the run estimates beside its classes here, e.g. heights.", RESULTS)
+    probabilities: Annotated[
+        Path | None, option("Write the probabilities to this file: one band per class, 0–254.", RESULTS)
     ] = None
-    tile_px: Annotated[int | None, key("Side of a tile in px; by default the run's.", ge=16)] = None
-    halo_px: Annotated[int | None, key("Context cut off each tile in px; by default the run's.", ge=0)] = None
-    overlap_px: Annotated[int | None, key("Blend tiles over this many px; 0 does not.", ge=0)] = None
-    scores: Annotated[str | None, key("Summed where tiles overlap: probabilities, log-probabilities or raw.")] = None
+    entropy: Annotated[Path | None, option("Write the entropy over classes to this file, 0–254.", RESULTS)] = None
+    values: Annotated[
+        Path | None,
+        option(
+            "Write the quantity that the run estimates in addition to its classes to this file, e.g. heights.", RESULTS
+        ),
+    ] = None
+    tile_px: Annotated[int | None, key("Side length of a tile, px; by default the run's.", ge=16)] = None
+    halo_px: Annotated[
+        int | None, key("Width of the border that is cut off each tile, px; by default the run's.", ge=0)
+    ] = None
+    overlap_px: Annotated[int | None, key("Width over which tiles are blended, px; 0: no blending.", ge=0)] = None
+    scores: Annotated[
+        str | None, key("Values that are summed where tiles overlap: probabilities, log-probabilities or raw.")
+    ] = None
     blending: Annotated[
-        str | None, key("Where tiles overlap: hann fades them out, uniform weighs them alike; by default the run's.")
+        str | None,
+        key("Weights where tiles overlap: hann fades tiles out, uniform weights them equally; by default the run's."),
     ] = None
     memory_bytes: int = 4 * 10**9
     workers: int | None = None
@@ -126,21 +136,19 @@ class VoteOptions:
         option("Average over views: none, half-turn (2), flips (4) or turns (8); by default the run's.", VOTES),
     ] = None
     scales: Annotated[
-        str, AfterValidator(_checked_scales), key("Average over sizes of the image, e.g. 0.75,1,1.25.")
+        str, AfterValidator(_checked_scales), key("Average over scales of the image, e.g. 0.75,1,1.25.")
     ] = "1"
-    ensemble: Annotated[list[str] | None, option("A further run that votes; may be repeated.", VOTES)] = None
+    ensemble: Annotated[list[str] | None, option("A further run that votes; repeatable.", VOTES)] = None
     vote: Annotated[str, key("How several runs vote: mean or majority.")] = "mean"
     dropout_passes: Annotated[
         int,
         key(
-            "Average so many passes of a network whose dropout stays on, e.g. 30; of values their standard deviation is "
+            "Average this number of passes with dropout, e.g. 30; the standard deviation of a quantity is "
             "written, too.",
             ge=0,
         ),
     ] = 0
-    deviation_factor: Annotated[
-        float, key("Multiply standard deviations by it: the factor that evaluate names.", gt=0)
-    ] = 1.0
+    deviation_factor: Annotated[float, key("Factor for standard deviations, as `evaluate` reports it.", gt=0)] = 1.0
 
     def combine(self, runs: Sequence[Run]) -> Run:
         """Return the run whose labels the views and runs vote on. Errors: as for `ensemble_run`."""

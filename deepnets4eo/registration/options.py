@@ -19,14 +19,14 @@ class SearchLimits:
 
 Motion: TypeAlias = Annotated[
     Literal["auto", "translation", "similarity", "affine"],
-    key("How pre may lie against post: auto, translation, similarity or affine."),
+    key("Transformation between PRE and POST: auto, translation, similarity or affine."),
 ]
-MaxRotation: TypeAlias = Annotated[float, key("Farthest that pre may be turned, degrees.", ge=0, le=45)]
-MaxShift: TypeAlias = Annotated[float, key("Farthest that pre may lie off, metres.", gt=0)]
+MaxRotation: TypeAlias = Annotated[float, key("Maximum rotation of PRE, degrees.", ge=0, le=45)]
+MaxShift: TypeAlias = Annotated[float, key("Maximum offset of PRE, metres.", gt=0)]
 AssumeRegistered: TypeAlias = Annotated[
     bool,
     option(
-        "Assume that pre lies in the right place and measure nothing; an offset then looks like damage or change.",
+        "Assume that PRE matches POST, and measure no offset; an offset then looks like damage or change.",
         "Alignment",
         flag="--assume-registered",
     ),
@@ -34,7 +34,7 @@ AssumeRegistered: TypeAlias = Annotated[
 PixelSize: TypeAlias = Annotated[
     float | None,
     option(
-        "Size of a pixel in metres, for images without CRS; without it lengths and areas are in pixels.",
+        "Pixel size in metres, for images without CRS; without it, lengths and areas are in pixels.",
         "Inputs",
         flag="--gsd",
         gt=0,
@@ -44,11 +44,11 @@ PixelSize: TypeAlias = Annotated[
 
 @option_group
 class RegisterOptions:
-    """Options of `deepnets4eo register`, see `registration.register`; layer, footprints_crs: of the footprints' file."""
+    """Options of `deepnets4eo register`, see `registration.register`; layer, footprints_crs: of the footprints file."""
 
     footprints_crs: Annotated[str | None, option("CRS of the footprints, e.g. EPSG:4326; or pixels (of POST).")] = None
     gsd_m: PixelSize = None
-    layer: Annotated[str | None, key("Layer of the footprints' file.")] = None
+    layer: Annotated[str | None, key("Layer of the footprints file.")] = None
     motion: Motion = "auto"
     max_shift_m: MaxShift = SearchLimits.shift_m
     max_rotation_deg: MaxRotation = SearchLimits.rotation_deg

@@ -15,16 +15,18 @@ INPUTS = "Inputs"
 class SeriesInputs:
     """Sources of dates, bands and clouds of a series, in the words of the command line: names between commas."""
 
-    dates: Annotated[str | None, key("Dates between commas, of images and masks in the order of the names.")] = None
+    dates: Annotated[str | None, key("Dates of images and masks in the order of their names, separated by commas.")] = (
+        None
+    )
     bands: Annotated[str | None, option("Names of all bands, or those to use: nir=4,red=3.", INPUTS)] = None
-    assets: Annotated[str | None, key("STAC assets to use, between commas.")] = None
+    assets: Annotated[str | None, key("STAC assets to use, separated by commas.")] = None
     masks: Annotated[
         str | None, option("Folder of masks of clouds, one a date or several that are joined; or a STAC asset.", INPUTS)
     ] = None
-    mask_values: Annotated[str | None, key("Values of masks that are clouds; by default above 0.")] = None
-    date_pattern: Annotated[str | None, key("How dates stand in the names, e.g. %Y%j.")] = None
-    mask_band: Annotated[int | None, key("Band of the images that is their mask.", ge=1)] = None
-    mask_above: Annotated[float, key("Values above this are clouds.")] = 0.0
+    mask_values: Annotated[str | None, key("Values of the masks that mean clouds; by default all above 0.")] = None
+    date_pattern: Annotated[str | None, key("Format of the dates in file names, e.g. %Y%j.")] = None
+    mask_band: Annotated[int | None, key("Band of the images that contains their mask.", ge=1)] = None
+    mask_above: Annotated[float, key("Values of mask_band above this mean clouds.")] = 0.0
 
     def check(self) -> None:
         """Refuse options of masks that would have no effect. Errors: InputError."""
@@ -67,28 +69,34 @@ class SeriesInputs:
 class NoveltyOptions:
     """Options for describing cells, comparing them with earlier dates, and ranking them."""
 
-    cell_px: Annotated[int, key("Side of a cell, pixels.", ge=4, le=4096)] = 32
-    stride_px: Annotated[int | None, key("Distance of cells, pixels; by default their side.", ge=4)] = None
-    min_valid: Annotated[float, key("Share of a cell that must be valid at a date.", gt=0, le=1)] = 0.7
+    cell_px: Annotated[int, key("Side length of a cell, pixels.", ge=4, le=4096)] = 32
+    stride_px: Annotated[int | None, key("Distance between cells, pixels; by default their side length.", ge=4)] = None
+    min_valid: Annotated[float, key("Minimum valid share of a cell at a date.", gt=0, le=1)] = 0.7
     encoder: Annotated[
         str | None, key("Describe cells by this encoder of timm, e.g. resnet18; or efficientnet-lite0.")
     ] = None
     weights: Annotated[
         str | None,
-        key("Weights of the encoder, a .safetensors file or a run; those of efficientnet-lite0 are in the box."),
+        key(
+            "Weights of the encoder: a .safetensors file or a run; the toolbox ships the weights of efficientnet-lite0."
+        ),
     ] = None
-    history: Annotated[int, key("The baseline is the median of so many valid dates before.", ge=3)] = 3
+    history: Annotated[int, key("Number of earlier valid dates whose median is the baseline.", ge=3)] = 3
     season_days: Annotated[
         int,
-        key("Compare with dates within so many days of the season, where two earlier years have them.", ge=0, le=183),
+        key(
+            "Compare with dates of earlier years within this number of days of the season, if at least two years have any.",
+            ge=0,
+            le=183,
+        ),
     ] = 30
-    persistence: Annotated[int, key("A change must hold at so many later valid dates.", ge=0)] = 2
-    candidates: Annotated[float, key("Share of the cells of a date that are clustered.", gt=0, le=1)] = 0.05
-    clusters: Annotated[int, key("Clusters of k-means.", ge=1)] = 16
+    persistence: Annotated[int, key("Number of later valid dates at which a change must persist.", ge=0)] = 2
+    candidates: Annotated[float, key("Share of the cells of each date that are clustered.", gt=0, le=1)] = 0.05
+    clusters: Annotated[int, key("Number of k-means clusters.", ge=1)] = 16
     clustering: Annotated[Literal["k-means", "hdbscan"], key("How changes are grouped.")] = "k-means"
     rank_by: Annotated[
         Literal["rarity", "isolation", "magnitude"],
-        key("What multiplies the magnitude: rarity, isolation, or nothing."),
+        key("Factor of the magnitude in the score: rarity, isolation, or none (magnitude)."),
     ] = "rarity"
     seed: SeedKey = 0
 
@@ -97,11 +105,11 @@ class NoveltyOptions:
 class SeriesProducts:
     """Products that are written next to the ranking."""
 
-    top: Annotated[int, key("Changes with pictures in the report.", ge=0)] = 30
+    top: Annotated[int, key("Number of changes with pictures in the report.", ge=0)] = 30
     breaks_from: Annotated[
-        str | None, key("Also write breaks of the seasonal curve of each pixel from this date on.")
+        str | None, key("Also detect breaks of the seasonal curve of each pixel from this date on.")
     ] = None
-    break_of: Annotated[str | None, key("Band whose breaks are detected, or ndvi.")] = None
+    break_of: Annotated[str | None, key("Band in which breaks are detected, or ndvi.")] = None
 
     def breaks_since(self) -> date | None:
         """Return the date from which breaks are searched, or None for none. Raises InputError."""

@@ -243,15 +243,15 @@ class RubbleOptions:
     0.5
     """
 
-    cell_m: Annotated[float, key("Side of a cell of heights, metres.", ge=0.05, le=10)] = 0.5
+    cell_m: Annotated[float, key("Side length of a height cell, metres.", ge=0.05, le=10)] = 0.5
     align: Annotated[bool, key("Move footprints onto the buildings.")] = True
-    height_column: Annotated[str | None, key("Column with heights before the event, metres.")] = None
-    least_loss_m: Annotated[float, key("Smallest fall that counts, metres.", ge=0.05, le=20)] = 0.5
-    least_heap_m: Annotated[float, key("Debris is at least so high, metres.", ge=0.05, le=5)] = 0.3
-    correlation_m: Annotated[float, key("Distance over which errors are alike, metres.", ge=0, le=1000)] = 5.0
-    bias_m: Annotated[float, key("Error that a whole building shares, metres.", ge=0, le=10)] = 0.1
-    least_known_share: Annotated[float, key("Share of a footprint that needs heights.", ge=0.01, le=1)] = 0.3
-    layer: Annotated[str | None, key("Layer of the footprints' file.")] = None
+    height_column: Annotated[str | None, key("Column with building heights before the event, metres.")] = None
+    least_loss_m: Annotated[float, key("Minimum fall of the surface that counts, metres.", ge=0.05, le=20)] = 0.5
+    least_heap_m: Annotated[float, key("Minimum height of debris, metres.", ge=0.05, le=5)] = 0.3
+    correlation_m: Annotated[float, key("Correlation length of the errors, metres.", ge=0, le=1000)] = 5.0
+    bias_m: Annotated[float, key("Error common to a whole building, metres.", ge=0, le=10)] = 0.1
+    least_known_share: Annotated[float, key("Minimum share of a footprint with heights.", ge=0.01, le=1)] = 0.3
+    layer: Annotated[str | None, key("Layer of the footprints file.")] = None
     id_column: str | None = None
     assume_registered: AssumeRegistered = False
     footprints_crs: Annotated[str | None, option("CRS of the footprints, e.g. EPSG:4326.", "Footprints")] = None
