@@ -20,7 +20,7 @@ from challenge import UNKNOWN, damaged_f1, majority
 from damage_benchmarks import OF_XBD, write_xbd
 from earthquake_response import published_rows
 from numpy.typing import NDArray
-from script import add_smoke, plain_errors, require_files, title_of
+from script import add_smoke, plain_errors, require_files, store_results, title_of
 
 from deepnets4eo.damage import GRADES
 from deepnets4eo.damage.network import LabelledPair, NetworkGrader
@@ -119,12 +119,17 @@ def main() -> None:
         parts = [sorted(pairs, key=lambda pair: len(pair.outlines))[:2] for pairs in parts]
     seeds = options.seeds[: 1 if options.smoke else None]
     lines = [["half of the events", "buildings", *WAYS, VOTE], ["---", *["---:"] * (len(WAYS) + 2)]]
+    f1: dict[str, dict[str, list[float]]] = {}
     for number, tested in enumerate(parts):
         learnt, of_half = parts[1 - number], options.out / f"half-{number}"
         runs = [fit(learnt, root, seed, options.steps, of_half / f"seed-{seed}", smoke=options.smoke) for seed in seeds]
         rows, counts = f1_of_half(runs, tested, root)
         events = ", ".join(sorted({pair.event for pair in tested}))
         of_buildings = f"{counts['labelled']}, {counts['damaged']} damaged"
+        f1[f"{'second' if number else 'first'} half of the events"] = {
+            way: [round(float(one), 4) for one in of_runs] for way, of_runs in rows.items()
+        } | {"all called damaged": [round(2 * counts["damaged"] / (counts["damaged"] + counts["labelled"]), 4)]}
+        store_results(options.out, smoke=options.smoke, steps=options.steps, f1=f1)
         lines.append([events, of_buildings, *(spread(np.array(one), 3) for one in rows.values())])
     title = title_of("F1 of damaged buildings, events that were not learnt from", smoke=options.smoke)
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)

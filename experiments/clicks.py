@@ -23,7 +23,7 @@ from typing import cast, get_args
 import numpy as np
 import real_tiles
 from scipy.ndimage import distance_transform_edt, label
-from script import FEW_STEPS, NOTE, add_smoke, plain_errors
+from script import FEW_STEPS, NOTE, add_smoke, plain_errors, store_results
 
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards import VOID, Legend
@@ -148,12 +148,16 @@ def main() -> None:
         f"| about | | {' | '.join(map(str, reported))} | mean | s a click | s choosing |",
         f"|---|---|{'---:|' * (len(reported) + 3)}",
     ]
+    mean_iou: dict[str, dict[str, dict[str, list[float]]]] = {}
     for about, (name, folders, test) in ((one, tests[one]) for one in options.about):
         seeds = options.seeds[: 1 if options.smoke else None]
         runs = [train_once(options.out, name, folders, seed, FEW_STEPS if options.smoke else ()) for seed in seeds]
         for mode in modes:
             results = [correct(run, test, mode, seed, clicks) for run, seed in zip(runs, seeds, strict=True)]
             curves = np.array([scores for scores, _, _ in results])
+            after = {f"{number} clicks": curves[:, number].round(4).tolist() for number in reported}
+            mean_iou.setdefault(about, {})[mode] = after
+            store_results(options.out, smoke=options.smoke, mean_iou=mean_iou)
             means, area = curves.mean(axis=0)[reported], curves[:, 1:].mean(axis=1)
             seconds = np.mean([each[1:] for each in results], axis=0)
             figures = " | ".join(f"{value:.3f}" for value in means)

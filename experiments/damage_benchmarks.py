@@ -26,7 +26,7 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 from rasterio.features import shapes
-from script import plain_errors, require_files
+from script import plain_errors, require_files, store_results
 from xview2 import XView2Score
 
 from deepnets4eo.damage import GRADES, Settings, assess, buildings_of
@@ -198,6 +198,8 @@ def main() -> None:
     if of_bright:
         pixels, instances = score_bright(of_bright)
         tables["BRIGHT, pixels"], tables["BRIGHT, instances"] = pixels, instances
+    figures = {title: json.loads(table.round(4).to_json(orient="records")) for title, table in tables.items()}
+    store_results(options.out, smoke=False, tables=figures)
     text = "\n".join(
         f"{title}\n\n{table.to_string(index=False, float_format='%.3f')}\n" for title, table in tables.items()
     )

@@ -21,7 +21,7 @@ import numpy as np
 from change_pairs import publish, train_run
 from height_semantics import SMALL, STEPS, plain_loop
 from numpy.typing import NDArray
-from script import add_smoke, plain_errors, require_all, title_of
+from script import add_smoke, plain_errors, require_all, store_results, title_of
 
 from deepnets4eo.cards import Quantity
 from deepnets4eo.errors import InputError
@@ -181,6 +181,14 @@ def main() -> None:
         f"| {name} | {' | '.join(spread(column, 3) for column in np.array(values).T)} |"
         for name, values in (scores | published).items()
     ]
+    stored = {
+        name: {
+            key: [round(float(one), 4) for one in column]
+            for key, column in zip(COLUMNS, zip(*values, strict=True), strict=True)
+        }
+        for name, values in scores.items()
+    }
+    store_results(args.out, smoke=args.smoke, data=title, scores=stored)
     publish(args.out, "\n".join([f"## {title_of(title, smoke=args.smoke)}", "", *head, *rows, ""]))
 
 

@@ -23,12 +23,12 @@ from isprs_baselines import contest
 from real_tiles import tile_folds
 from scipy.ndimage import label
 from score_table import BenchmarkScenes, Row, run_row
-from script import add_smoke, crop_scenes, plain_errors, shorten, title_of
+from script import add_smoke, crop_scenes, plain_errors, shorten, store_results, title_of
 from seeds import city_scenes
 
 from deepnets4eo.cards import DatasetCard, Legend
 from deepnets4eo.evaluation import Protocol, evaluate_pairs, spread
-from deepnets4eo.files import write_json, write_text
+from deepnets4eo.files import write_text
 from deepnets4eo.rasters import Layer, Scene
 
 PLAIN, DISTANCE = "plain head", "distance head"
@@ -133,7 +133,8 @@ def main() -> None:
     add_smoke(parser)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    text, every = "", {}
+    text = ""
+    every: dict[str, dict[str, list[Scores]]] = {}
     for name, (legend, folds) in cases(arguments).items():
         if arguments.smoke:
             folds = [crop_scenes(folds[0], arguments.out / "smoke" / name)]
@@ -152,7 +153,14 @@ def main() -> None:
         every[name] = scores
         text += table(scores, title_of(f"{name}, {arguments.windows} windows", smoke=arguments.smoke)) + "\n"
         write_text(arguments.out / "table.md", text)
-        write_json(arguments.out / "table.json", every)
+        stored = {
+            case: {
+                head: {score: [round(one[score], 2) for one in seeds] for score in seeds[0]}
+                for head, seeds in of_heads.items()
+            }
+            for case, of_heads in every.items()
+        }
+        store_results(arguments.out, smoke=arguments.smoke, windows=arguments.windows, scores=stored)
     print(text)
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -22,7 +23,7 @@ from eurosat import read_patches, write_parts
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.special import softmax
-from script import add_smoke, plain_errors
+from script import add_smoke, plain_errors, store_results
 from sklearn.neighbors import KNeighborsClassifier
 
 from deepnets4eo.cards import run_path
@@ -128,14 +129,24 @@ def main() -> None:
         "mean and deviation of colours": colours,
     }
     lines = ["| vectors | same class among the 10 most similar | 15 nearest neighbours |", "|---|---|---|"]
-    lines += ["| {} | {:.1f} | {:.1f} |".format(name, *score_vectors(one, labels)) for name, one in rows.items()]
+    accuracy: dict[str, dict[str, float]] = {}
+    for name, one in rows.items():
+        similar, nearest = score_vectors(one, labels)
+        lines.append(f"| {name} | {similar:.1f} | {nearest:.1f} |")
+        accuracy[name] = {"10 most similar": round(similar, 2), "15 nearest neighbours": round(nearest, 2)}
     lines += ["", "SYNTHETIC, F1 of change", "| method | noise 0.5 | noise 1 | noise 2 |", "|---|---|---|---|"]
+    change: dict[str, dict[str, list[float]]] = {}
+    wrong: dict[str, list[float]] = {}
     for method in ("cosine", "ir-mad", "cva"):
-        cells = [spread([score_change(method, noise, seed) for seed in range(3)]) for noise in (0.5, 1.0, 2.0)]
-        lines.append(f"| {method} | {' | '.join(map(str, cells))} |")
+        scores = {noise: [score_change(method, noise, seed) for seed in range(3)] for noise in (0.5, 1.0, 2.0)}
+        lines.append(f"| {method} | {' | '.join(spread(of_seeds) for of_seeds in scores.values())} |")
+        change[method] = {f"noise {noise:g}": [round(one, 2) for one in of_seeds] for noise, of_seeds in scores.items()}
     lines += ["", "| features | wrong labels among as many first suspects |", "|---|---|"]
     for name, one in (("frozen", frozen_features(images)), ("mean and deviation of colours", colours)):
-        lines.append(f"| {name} | {spread([find_wrong(one, labels, seed) for seed in range(3)])} |")
+        wrong[name] = [round(find_wrong(one, labels, seed), 2) for seed in range(3)]
+        lines.append(f"| {name} | {spread(wrong[name])} |")
+    figures: dict[str, Any] = {"accuracy": accuracy, "f1_of_made_up_change": change, "wrong_labels_found": wrong}
+    store_results(words.out, smoke=words.smoke, patches=len(labels), **figures)
     write_text(words.out / "table.md", "\n".join([*lines, ""]))
     print("\n".join(lines))
 

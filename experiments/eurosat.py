@@ -27,7 +27,7 @@ from encoder_ranking import AT_HAND, OWN, encoder_of, probe
 from harvey import features
 from numpy.typing import NDArray
 from PIL import Image
-from script import add_smoke, plain_errors, require_files, title_of
+from script import add_smoke, plain_errors, require_files, store_results, title_of
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -277,6 +277,8 @@ def main() -> None:
         text = table_of(title_of("EuroSAT", smoke=smoke), usual)
         text += table_of(title_of("Frozen encoders under one linear probe of 500 labels", smoke=smoke), best_first)
         write_text(out / "table.md", text)
+        accuracy = {", ".join(filter(None, row[:2])): [round(one, 2) for one in row[2]] for row in rows}
+        store_results(out, smoke=smoke, steps_with_few_labels=options.steps, accuracy=accuracy)
     print(text)
     if options.models:
         seed = options.seeds[0]

@@ -35,7 +35,7 @@ from change_pairs import (
     table,
     train_run,
 )
-from script import add_smoke, plain_errors, title_of
+from script import add_smoke, percents, plain_errors, store_results, title_of
 
 from deepnets4eo.cards import DatasetCard, open_dataset
 from deepnets4eo.change import CoverComparison
@@ -193,6 +193,10 @@ def main() -> None:
                 ordering_over_scenes(claim, scores[better], scores[worse]),
             ]
     title = "HRSCD" if arguments.data else "Strategies of land cover and change on the miniature city (SYNTHETIC)"
+    f1 = {name: percents(one.f1 for one in of_name) for name, of_name in scores.items()}
+    of_change = {"kappa": {name: percents(values) for name, values in kappa.items()}, "f1": f1}
+    cities = {"learnt_from": list(train), "tested_on": list(test)}
+    store_results(out, smoke=smoke, data=title, cities=cities, of_change=of_change)
     publish(out, table(title_of(title, smoke=smoke), ["kappa of change", "F1 of change"], rows, notes))
 
 

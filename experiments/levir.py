@@ -29,7 +29,7 @@ from change_pairs import (
     table,
     train_run,
 )
-from script import add_smoke, plain_errors, require_files, title_of
+from script import add_smoke, percents, plain_errors, require_files, store_results, title_of
 
 from deepnets4eo.cards import DatasetCard, open_dataset
 from deepnets4eo.change.networks.encoder_pair import FUSIONS
@@ -115,6 +115,7 @@ def main() -> None:
     plain += [f"train.epochs={EPOCHS if windows is None else SAMPLE_EPOCHS}"] if arguments.data is None else []
     legend = "change-mask" if real else "change"
     rows: dict[str, list[list[float]]] = {}
+    f1: dict[str, list[float]] = {}
     if arguments.data is not None:
         published = DatasetCard.load("levir_cd").published
         rows = {f"{name} (published)": [[one.f1["change"] / 100], []] for name, one in published.items()}
@@ -123,10 +124,13 @@ def main() -> None:
         own = [f"model.encoder={EncoderName.lite0}"] if weights == EncoderName.lite0 else []
         settings = [*plain, *own, *([MASK] if real else []), *([f"model.encoder_weights={weights}"] if weights else [])]
         scores = network_scores(name, settings, train, test, arguments.seeds[:few], out, legend, smoke=smoke)
+        f1[name] = percents(one.f1 for one in scores)
         rows[f"{name} (ours, {len(scores)} seeds)"] = [[one.f1 for one in scores], [one.kappa for one in scores]]
     for name, method in CLASSICAL.items():
         score = score_classical(method, test, out / "classical" / method, stored=legend)
+        f1[name] = percents([score.f1])
         rows[name] = [[score.f1], [score.kappa]]
+    store_results(out, smoke=smoke, data=title, encoder_weights=arguments.encoder_weights, f1_of_change=f1)
     publish(out, table(title_of(title, smoke=smoke), ["F1 of change", "kappa"], rows, []))
 
 

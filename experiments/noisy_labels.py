@@ -17,12 +17,13 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
 from rasterio.features import rasterize
 from score_table import BenchmarkScenes, Outcome, Row, run_row
-from script import add_smoke, plain_errors, require_all, rows_beside, shorten, table_beside, title_of
+from script import add_smoke, plain_errors, require_all, rows_beside, shorten, store_results, table_beside, title_of
 from shapely.affinity import translate
 
 from deepnets4eo.arrays import ByteImage
@@ -200,6 +201,17 @@ def table_of(scores: Mapping[str, Mapping[str, list[Scores]]], title: str) -> st
     return table_beside(title, PLAIN, COLUMNS, rows, "labels")
 
 
+def stored_scores(scores: Mapping[str, Mapping[str, list[Scores]]]) -> dict[str, Any]:
+    """Return the scores by case, way and name, one per seed; those without a value are left out."""
+    return {
+        case: {
+            way: {name: [round(one[name], 2) for one in seeds] for name in COLUMNS if np.isfinite(seeds[0][name])}
+            for way, seeds in of_way.items()
+        }
+        for case, of_way in scores.items()
+    }
+
+
 def main() -> None:
     """Train all ways on all errors, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -224,6 +236,7 @@ def main() -> None:
             scores[f"{site}, errors: {kind}"] = of_way
             text = table_of(scores, title_of("Wrong labels", smoke=smoke))
             write_text(arguments.out / "table.md", text)
+            store_results(arguments.out, smoke=smoke, scores=stored_scores(scores))
     print(text)
 
 

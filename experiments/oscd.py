@@ -32,7 +32,7 @@ from change_pairs import (
     table,
     train_run,
 )
-from script import add_smoke, plain_errors, title_of
+from script import add_smoke, percents, plain_errors, store_results, title_of
 
 from deepnets4eo.cards import DatasetCard
 from deepnets4eo.grid import whole
@@ -94,8 +94,8 @@ def classical_rows(test: Sources, out: Path) -> dict[str, list[list[float]]]:
 
 def on_city(
     out: Path, seeds: list[int], networks: Mapping[str, tuple[str, Sequence[str]]], below: str, *, smoke: bool
-) -> str:
-    """The table of the miniature city. networks : row → recipe and its overrides. below : the row that others are compared with"""
+) -> tuple[str, dict[str, list[list[float]]]]:
+    """Return the table of the miniature city, and F1 by row: a list per shift, one value per seed. networks : row → recipe and its overrides. below : the row that others are compared with"""
     few = 1 if smoke else None
     train = city_pairs(out, TRAIN_CITIES[:few], smoke=smoke)
     test = city_pairs(out, TEST_CITIES[:few], smoke=smoke, shifts_px=SHIFTS_PX)
@@ -115,11 +115,14 @@ def on_city(
         for k, shift in enumerate((0, *SHIFTS_PX))
     ]
     columns = ["F1 of change, registered", *(f"off by {shift} px" for shift in SHIFTS_PX)]
-    return table(title_of("Change networks on the miniature city (SYNTHETIC)", smoke=smoke), columns, rows, notes)
+    title = title_of("Change networks on the miniature city (SYNTHETIC)", smoke=smoke)
+    return table(title, columns, rows, notes), f1
 
 
-def on_oscd(root: Path, out: Path, seeds: list[int], bands: tuple[str, ...], *, smoke: bool) -> str:
-    """The table of OSCD, published rows above."""
+def on_oscd(
+    root: Path, out: Path, seeds: list[int], bands: tuple[str, ...], *, smoke: bool
+) -> tuple[str, dict[str, list[list[float]]]]:
+    """Return the table of OSCD, published rows above, and F1 by row: one value per seed."""
     train, test = oscd(root, out, bands)
     few = ("data.labels_legend=change-mask",)
     rows: dict[str, list[list[float]]] = {}
@@ -133,7 +136,7 @@ def on_oscd(root: Path, out: Path, seeds: list[int], bands: tuple[str, ...], *, 
             run = train_run(recipe, (*few, f"train.seed={seed}"), train, folder, smoke=smoke)
             scores.append(score_change(run, test, folder / "maps", stored="change-mask").f1)
         rows[f"{name} (ours, {len(seeds)} seeds)"] = [scores]
-    return table(title_of(f"OSCD, {len(bands)} bands", smoke=smoke), ["F1 of change"], rows, [])
+    return table(title_of(f"OSCD, {len(bands)} bands", smoke=smoke), ["F1 of change"], rows, []), rows
 
 
 def main() -> None:
@@ -153,9 +156,12 @@ def main() -> None:
     if arguments.data is None:
         plain = {name: (recipe, ()) for name, recipe in NETWORKS.items()}
         networks, below = (CONTRAST, DIFFERENCE) if arguments.contrastive else (plain, EARLY)
-        text = on_city(arguments.out, seeds, networks, below, smoke=smoke)
+        text, f1 = on_city(arguments.out, seeds, networks, below, smoke=smoke)
     else:
-        text = on_oscd(arguments.data, arguments.out, seeds, RGB if arguments.bands == 3 else BANDS, smoke=smoke)
+        text, f1 = on_oscd(arguments.data, arguments.out, seeds, RGB if arguments.bands == 3 else BANDS, smoke=smoke)
+    site = "miniature city (SYNTHETIC)" if arguments.data is None else "OSCD"
+    shifts = {name: dict(zip(POST_LAYERS, map(percents, of_name), strict=False)) for name, of_name in f1.items()}
+    store_results(arguments.out, smoke=smoke, site=site, f1_of_change=shifts)
     publish(arguments.out, text)
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from isprs_baselines import MAIN, contest, without_borders
 from matplotlib.figure import Figure
 from score_table import BenchmarkScenes, Row
-from script import add_smoke, crop_scenes, plain_errors, title_of
+from script import add_smoke, crop_scenes, percents, plain_errors, store_results, title_of
 from seeds import (
     GSD_M,
     SIZE_PX,
@@ -252,6 +252,14 @@ def main() -> None:
     borderless = {name: without_borders(outcomes, scenes, legend) for name, outcomes in by_row.items()}
     text = mean_table(f"{title}: full labels", by_row, MAIN, card.published, notes)
     text += "\n" + mean_table(f"{title}: eroded labels", borderless, MAIN, card.published, [])
+    figures = {
+        name: {
+            "overall_accuracy": percents(map(accuracy, of_row)),
+            "f1 of building": percents(map(f1_of("building"), of_row)),
+        }
+        for name, of_row in by_row.items()
+    }
+    store_results(out, smoke=smoke, full_labels=figures)
     draw_by_step(by_row, out / "curves.png", title)
     print(write_tables(out, text, by_row))
 

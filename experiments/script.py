@@ -93,6 +93,11 @@ def store_results(out: Path, *, smoke: bool, **figures: Any) -> Path:
     return write_json(out / "results.json", {"smoke": smoke, **figures})
 
 
+def percents(shares: Iterable[float], decimals: int = 2) -> list[float]:
+    """Return shares of 0 to 1 in percent, as stored for the lineage."""
+    return [round(100 * float(share), decimals) for share in shares]
+
+
 def log_warnings(*, smoke: bool) -> None:
     """Print warnings; in a smoke run none of the toolbox, which concern the few samples and steps of --smoke."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")

@@ -40,7 +40,7 @@ published rows next to ours ([how to run it](#how-to-run-each-script)), and the 
 `scripts/lineage_page.py` makes this page from `docs/lineage.yaml`. Scripts are in `experiments/`. Figures are overall accuracy in percent unless stated otherwise.
 
 Data of our figures: {kinds}. {counts}. The last column also has the number of seeds (none: nothing is random). Figures with * are of runs whose results
-were not kept as a file; all others are filled in from `experiments/results/`.
+were not kept as a file; all others are filled in from `experiments/results/`. {recorded} of {systems} systems have figures without *.
 """
 SCRIPTS = """## How to run each script
 
@@ -176,6 +176,15 @@ def ours_cell(system: Mapping[str, Any]) -> str:
     return FIGURE.sub(lambda one: spread(figure_values(results, one[1]), int(one[2] or 1)), system["ours"])
 
 
+def printed_figures(entry: Mapping[str, Any]) -> list[str]:
+    """Return the figures that a page must print, as `holds` of a row of `figures` names them in the results of its script."""
+    results = results_of(entry) if "holds" in entry else {}
+    return [
+        spread(figure_values(results, path), int(decimals or 1))
+        for path, decimals in FIGURE.findall(entry.get("holds", ""))
+    ]
+
+
 def kind_cell(system: Mapping[str, Any]) -> str:
     """Return what ours ran on and the number of seeds, if it is random."""
     count = system.get("seeds", 0)
@@ -187,12 +196,16 @@ def page(lineage: Mapping[str, Any]) -> str:
     """The whole page in Markdown."""
     systems = [system for family in lineage["families"] for system in family["systems"]]
     count = Counter(system["kind"] for system in systems)
+    count_recorded = sum(system.get("recorded", True) and system["kind"] != "by path" for system in systems)
     told = f"Of {len(systems)} systems: " + ", ".join(f"{count[kind]} {kind}" for kind in KINDS)
     kinds, smoke = (
         "; ".join(f"*{kind}* ({meaning})" for kind, meaning in KINDS.items()),
         sum(one["ours"] == NOT_MEASURED for one in systems),
     )
-    parts = [HEAD.format(kinds=kinds, counts=told) + (SMOKE_ALONE.format(smoke=smoke) if smoke else "")]
+    parts = [
+        HEAD.format(kinds=kinds, counts=told, recorded=count_recorded, systems=len(systems))
+        + (SMOKE_ALONE.format(smoke=smoke) if smoke else "")
+    ]
     for family in lineage["families"]:
         parts.append(f"## {family['family']}\n\n{family['about']}\n")
         if "picture" in family:
@@ -216,12 +229,14 @@ def page(lineage: Mapping[str, Any]) -> str:
             lines.append(f"| {' | '.join(cells)} |")
         parts.append("\n".join(lines) + "\n")
     parts.append(
-        "## Figures and their scripts\n\nRows and tables of the README and of [Methods and figures](methods.md), and what makes each again.\n"
+        "## Figures and their scripts\n\nRows and tables of the README and of [Methods and figures](methods.md), and what makes each again. "
+        "Those with * have figures that stand in no file of results; of the others, `holds` in `docs/lineage.yaml` names figures that a test finds on the page.\n"
     )
     lines = ["| page | figure | script |", "|---|---|---|"]
     for one in lineage["figures"]:
         figure = one.get("begins", one.get("text")).replace("|", "/").replace("[", "").replace("]", "")
-        lines.append(f"| {one['page']} | {figure.split('(')[0].strip()} | {linked(one['script'])} |")
+        star = "" if one.get("recorded", True) else " *"
+        lines.append(f"| {one['page']} | {figure.split('(')[0].strip()}{star} | {linked(one['script'])} |")
     return "\n".join([*parts, "\n".join(lines), "", script_table(lineage), ""])
 
 

@@ -31,6 +31,7 @@ WITH_SMOKE = [
 ]  # fmt: skip
 MIN_SYSTEMS, MIN_ROWS = 54, 80
 MIN_REAL, MAX_UNRECORDED = 49, 26
+MAX_UNRECORDED_FIGURES = 44  # rows and tables of the README and of the methods
 
 
 def test_no_system_has_left_and_none_is_named_twice() -> None:
@@ -135,6 +136,26 @@ def test_every_figure_of_the_readme_and_of_the_methods_names_its_script() -> Non
             assert sum(row.startswith(one) for one in begins) == 1, f"{page}: {row[:80]}"
         for one in begins:
             assert any(row.startswith(one) for row in of_page), f"{page} has no {one}"
+
+
+def test_figures_of_the_pages_are_those_of_the_results_or_are_marked() -> None:
+    for one in LINEAGE["figures"]:
+        printed = lineage_page.printed_figures(one)
+        assert printed or not one.get("recorded", True), f"{one} names no figure in the results of its script"
+        if printed:
+            assert lineage_page.results_of(one)["smoke"] is False, one["script"]
+        block = block_of((ROOT / one["page"]).read_text(encoding="utf-8"), one.get("begins", one.get("text")))
+        for figure in printed:
+            assert figure in block, f"{one['page']}, {one.get('begins', one.get('text'))}: {figure} is not printed"
+    assert sum(not one.get("recorded", True) for one in LINEAGE["figures"]) <= MAX_UNRECORDED_FIGURES
+
+
+def block_of(page: str, begins: str) -> str:
+    """The paragraph or table of a page that a row of `figures` is about; of a table of such rows, only this row."""
+    _, _, after = page.partition(begins)
+    block = after.partition("\n\n")[0]
+    of_table = block.partition("\n")[2].startswith("|-")
+    return block if of_table or not block.count("|") else block.partition("\n")[0]
 
 
 def rows_of(text: str) -> list[str]:
