@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 from damage_look import real_cases
 from places.damage_scores import CITIES, HURRICANE, SITES, DamageCase
-from script import NOTE, add_smoke, plain_errors
+from script import NOTE, add_smoke, plain_errors, store_results
 from sklearn.metrics import f1_score, roc_auc_score
 
 from deepnets4eo.damage import GRADES, Settings, assess
@@ -118,12 +118,15 @@ def scores_of(taught: pd.DataFrame, buildings: pd.DataFrame, answers: dict[int, 
     return [own, auc, f1, float(np.mean(named == truth)), float(auc < own - WORSE)]
 
 
-def table_rows(name: str, buildings: gpd.GeoDataFrame, look: np.ndarray, draws: int) -> list[str]:
-    """The rows of the assessed buildings of a site: as it comes, then each way by the number of answers."""
+def table_rows(
+    name: str, buildings: gpd.GeoDataFrame, look: np.ndarray, draws: int
+) -> tuple[list[str], dict[str, dict[str, float]]]:
+    """Return rows of the assessed buildings of a site, as it comes, then each way by the number of answers; and their means by way."""
     assessed = Buildings(buildings).assessed
     buildings, look = buildings[assessed].reset_index(drop=True), look[assessed]
     _, auc, f1, right, _ = scores_of(buildings, buildings, {})
     lines = [f"| {name} | {len(buildings)} | – | 0 | {auc:.3f} | {auc:.3f} | {f1:.3f} | {right:.3f} | | |"]
+    means = {"the map": {"auc": round(auc, 4), "f1": round(f1, 4), "right": round(right, 4)}}
     for way in WAYS:
         rows: dict[int, list[list[float]]] = {}
         for seed in range(draws):
@@ -132,13 +135,15 @@ def table_rows(name: str, buildings: gpd.GeoDataFrame, look: np.ndarray, draws: 
                 rows.setdefault(len(answers), []).append([*scores_of(taught, buildings, answers), width])
         for number, points in sorted(rows.items()):
             own, auc, f1, right, worse, width = np.nanmean(points, axis=0)
+            values = {"auc of the map": own, "auc": auc, "f1": f1, "right": right, "width": width}
+            means[f"{way}, {number} answers"] = {key: round(float(value), 4) for key, value in values.items()}
             cells = f"{own:.3f} | {auc:.3f} | {f1:.3f} | {right:.3f} | {round(worse * len(points))} of {len(points)} | {width:.2f}"
             lines.append(f"| {name} | {len(buildings)} | {way} | {number} | {cells} |")
-    return lines
+    return lines, means
 
 
-def interval_row(name: str, buildings: gpd.GeoDataFrame, looks: int, draws: int) -> str:
-    """In how many of the draws the 95 % interval of the damaged share holds the truth, and its mean width."""
+def interval_scores(buildings: gpd.GeoDataFrame, looks: int, draws: int) -> tuple[int, float]:
+    """Return in how many of the draws the 95 % interval of the damaged share contains the truth, and its mean width."""
     truth, held, widths = buildings[TRUTH].to_numpy(object), 0, []
     share = float(np.isin(truth, DAMAGED).mean())
     for seed in range(draws):
@@ -147,7 +152,7 @@ def interval_row(name: str, buildings: gpd.GeoDataFrame, looks: int, draws: int)
         low, high = reviewed.share["interval_95"]
         held += low <= share <= high
         widths.append(high - low)
-    return f"| {name} | {looks} | {held} of {draws} | {np.mean(widths):.3f} |"
+    return held, float(np.mean(widths))
 
 
 def rare_rows(name: str, buildings: gpd.GeoDataFrame, look: np.ndarray) -> list[str]:
@@ -232,12 +237,19 @@ def main() -> None:
     lines = [NOTE] if options.smoke else []
     lines += ["| site | graded | way | answers | the map | taught | F1 | right with answers | worse | width |"]
     lines += ["|---|---:|---|---:|---:|---:|---:|---:|---:|---:|"]
+    learnt: dict[str, dict[str, dict[str, float]]] = {}
+    counted: dict[str, dict[str, dict[str, float]]] = {}
     intervals = ["", "| site | looks | holds the truth | width |", "|---|---:|---:|---:|"]
     for name, read in site_cases(options.data, smoke=options.smoke).items():
         path = options.out / f"{name.replace(' ', '_').replace(',', '')}.parquet"
         buildings, look = read_map(read(), path)
-        lines += table_rows(name, buildings, look, draws)
-        intervals += [interval_row(name, buildings, looks, interval_draws) for looks in INTERVAL_LOOKS]
+        rows, learnt[name] = table_rows(name, buildings, look, draws)
+        lines += rows
+        for looks in INTERVAL_LOOKS:
+            held, width = interval_scores(buildings, looks, interval_draws)
+            intervals.append(f"| {name} | {looks} | {held} of {interval_draws} | {width:.3f} |")
+            counted.setdefault(name, {})[f"{looks} looks"] = {"held": held, "width": round(width, 4)}
+        store_results(options.out, smoke=options.smoke, interval_draws=interval_draws, learnt=learnt, intervals=counted)
         write_text(options.out / "table.md", "\n".join(lines + intervals) + "\n")
     print((options.out / "table.md").read_text())
 
