@@ -6,7 +6,7 @@ FOLDER has a zip or a folder of JPEG for each of the ten classes. `all`: 80/20 b
 5,000 without labels and 8,000 tested on, another draw by seed, in archives that `eurosat_few_labels.py --data OUT/parts-SEED` takes as they are. Networks learn in 2,000 steps
 of 16 labelled and 112 unlabelled patches (--steps); `simclr`: labels alone from first weights learnt in 40 epochs from the 5,500; `frozen`: `models/images/frozen` as it is. Validation chooses the epoch, the test part is scored once.
 `ranked` ranks the encoders at hand, frozen, under one linear probe of the 500 labels (`encoder_ranking.py`), as a table of its own; first weights take --first-epochs.
-Writes table.md; what is finished is not run again. --models ships the first seed's run of the last network with all labels, as FOLDER/eurosat.
+`shipped`: `models/eurosat` as it is, on the test part of seed 0, whose training part it learnt from. Writes table.md and results.json; what is finished is not run again. --models ships the first seed's run of the last network with all labels, as FOLDER/eurosat.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from deepnets4eo.cards import Legend
+from deepnets4eo.cards import Legend, run_path
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_json, write_text
 from deepnets4eo.segmenters import EncoderName, load_run
@@ -53,7 +53,7 @@ NETWORKS = {
     ),
 }  # fmt: skip
 BY_NETWORK = ("all", "none", "fixmatch", "flexmatch", "simclr")
-FROZEN, RANKED = "frozen", "ranked"
+FROZEN, RANKED, SHIPPED = "frozen", "ranked", "shipped"
 PLAIN = {"plain": "all", "few, plain": "few"}
 BY_FEATURES = {
     "5 nearest neighbours": KNeighborsClassifier(5), "logistic regression": LogisticRegression(max_iter=5000),
@@ -144,15 +144,20 @@ def ship(run: Path, parts: Path, folder: Path) -> float:
     segmenter.stored, segmenter.inputs = "float16", replace(segmenter.inputs, gsd_m=GSD_M)
     recipe = {**trained.recipe, "data": {**trained.recipe["data"], "folders": [], "test": []}}
     save_run(segmenter, folder, recipe=recipe, seed=trained.card["seed"], notes=trained.card["notes"])
-    shipped: Any = load_run(folder)
+    return test_accuracy(folder, parts)
+
+
+def test_accuracy(folder: Path, parts: Path) -> float:
+    """Return the overall accuracy of a run on the test part of all labels, in percent."""
+    run: Any = load_run(folder)
     archive = np.load(parts / "all-test.npz")
     valid = np.ones(archive["images"].shape[2:], bool)
     right = 0
     with torch.inference_mode():
         for rows in np.array_split(np.arange(len(archive["labels"])), 20):
             samples = [{"image": image.astype(np.float32), "valid": valid} for image in archive["images"][rows]]
-            batch = torch.from_numpy(np.stack([shipped.inputs.prepare(one) for one in samples]))
-            guesses = shipped.segmenter.module.patch_scores(batch).argmax(dim=1).numpy()
+            batch = torch.from_numpy(np.stack([run.inputs.prepare(one) for one in samples]))
+            guesses = run.segmenter.module.patch_scores(batch).argmax(dim=1).numpy()
             right += int((guesses == archive["labels"][rows]).sum())
     return 100 * right / len(archive["labels"])
 
@@ -229,7 +234,7 @@ def rows_of(ways: Sequence[str], networks: Sequence[str], encoders: Sequence[str
 def scores_of(way: str, network: str, patches: Patches, out: Path, options: argparse.Namespace) -> list[float]:
     """Overall accuracy of a row in percent, one a seed; what is finished is read."""
     scores, smoke = [], options.smoke
-    for seed in options.seeds[: 1 if smoke else None]:
+    for seed in [0] if way == SHIPPED else options.seeds[: 1 if smoke else None]:
         parts, run = out / f"parts-{seed}", out / f"{way} {network} {options.steps}" / str(seed)
         if not (parts / f"{TEST}.npz").exists():
             write_parts(patches, parts, seed)
@@ -238,6 +243,7 @@ def scores_of(way: str, network: str, patches: Patches, out: Path, options: argp
                 by_network(way, network, parts, seed, options.steps, run, smoke=smoke) if way in BY_NETWORK
                 else by_plain_loop(way, parts, seed, options.steps, smoke=smoke) if way in PLAIN
                 else by_frozen(parts, run) if way == FROZEN
+                else test_accuracy(run_path("eurosat"), parts) if way == SHIPPED
                 else by_probe(network, parts, seed, options.first_epochs, run, smoke=smoke) if way == RANKED
                 else by_features(way, parts)
             )  # fmt: skip
@@ -258,7 +264,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with a zip or a folder of JPEG a class")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
-    every = (*BY_NETWORK, FROZEN, *PLAIN, *BY_FEATURES, RANKED)
+    every = (*BY_NETWORK, FROZEN, SHIPPED, *PLAIN, *BY_FEATURES, RANKED)
     parser.add_argument("--ways", nargs="+", choices=every, default=list(every))
     parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=["wide-resnet-eca"])
     parser.add_argument("--steps", type=int, default=2000, help="of a training with few labels")

@@ -9,7 +9,7 @@ Rows are recipes hyperspectral/NAME, all with the same pixels: 10 % at random (a
 patch less 1, so that no test patch shares a pixel with a training patch. Seed s draws other random pixels, tests on fold s, and
 starts from other weights. --presentations: networks learn as in their recipes, but for fewer epochs where more pixels would be presented, so that
 both splits present as many. --steps: all networks learn by Adam for so many batches of 32 pixels instead.
-Writes table.md, table.json, results.json, and a sheet of maps a cube; what is finished is not run again.
+Writes table.md, table.json, results.json, and a sheet of maps a cube; what is finished is not run again, and other rows of a results.json that is there are kept.
 """
 
 from __future__ import annotations
@@ -298,10 +298,12 @@ def _write(path: Path, like: Layer, data: np.ndarray) -> None:
         cog.write(whole(like.grid), data)
 
 
-def figures_of(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict[str, list[float]]]:
-    """Return the scores of each row in percent, one per seed, with the leakage and the bands' pixels that were learnt from."""
+def figures_of(rows: Mapping[str, Sequence[Mapping[str, Any]]], trial: Trial) -> dict[str, dict[str, Any]]:
+    """Return the scores of each row in percent, one per seed, with the leakage, the number of pixels learnt from, and how long networks learnt."""
     return {
         name: {
+            "steps": trial.steps,
+            "presentations": trial.presentations,
             **{score: [round(100 * number_or_nan(one["scores"][score]), 2) for one in of_seeds] for score in SCORES},
             "leakage": [round(100 * one["leakage"], 2) for one in of_seeds],
             "learnt": [one["learnt"] for one in of_seeds],
@@ -313,6 +315,9 @@ def figures_of(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dic
 def write_tables(cubes: Sequence[RealCube], trial: Trial, out: Path, *, smoke: bool) -> str:
     """Run all cubes; table.md and table.json grow with each of them. Returns the Markdown."""
     texts, tables = [], {}
+    stored = out / "results.json"
+    before = read_json(stored) if stored.exists() else {}
+    figures: dict[str, dict[str, Any]] = before["cubes"] if before.get("smoke") is False and not smoke else {}
     rates = f"one cycle up to {SHORT_LR}, of " + ", ".join(f"{name} {rate}" for name, rate in SHORT_LRS.items())
     learning = "as in the recipes" + (
         f", but {trial.presentations:,} presentations of pixels at most" if trial.presentations else ""
@@ -341,8 +346,8 @@ def write_tables(cubes: Sequence[RealCube], trial: Trial, out: Path, *, smoke: b
         tables[cube.name] = {f"{method}, {split}": of_seeds for (method, split), of_seeds in outcomes.items()}
         write_text(out / "table.md", "\n".join(texts))
         write_json(out / "table.json", tables)
-        cubes_so_far = {name: figures_of(of_cube) for name, of_cube in tables.items()}
-        store_results(out, smoke=smoke, steps=trial.steps, presentations=trial.presentations, cubes=cubes_so_far)
+        figures[cube.name] = figures.get(cube.name, {}) | figures_of(tables[cube.name], trial)
+        store_results(out, smoke=smoke, cubes=figures)
         if outcomes:
             draw_sheet(cube, outcomes, trial, out, title)
     return "\n".join(texts)
