@@ -28,6 +28,7 @@ from deepnets4eo.damage.network.find_buildings import (
     outline_buildings,
     sure_buildings,
 )
+from deepnets4eo.device import INT8
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import gsd_m
 from deepnets4eo.metrics import ConfusionMatrix, DetectionScores, evaluate_detections
@@ -248,10 +249,13 @@ def check_reads_colours(run: Run) -> None:
         )
 
 
-def find_buildings(run: Run, scene: BuildingScene, least: float = MIN_PROBABILITY) -> BuildingMap:
+def find_buildings(
+    run: Run, scene: BuildingScene, least: float = MIN_PROBABILITY, *, runtime: str = "auto"
+) -> BuildingMap:
     """Label a scene as users do, by windows, and outline the regions that are likelier buildings than not.
 
     least : the probability as in `sure_buildings`, where the run is the default network for buildings or learnt like it.
+    runtime : the same as in `PredictOptions`; "onnx-int8" computes by int8 weights, others compute in float32.
     """
     of_world = takes_any_size(run.recipe)
     layer = next(name for name, one in run.inputs.layers.items() if not one.optional)
@@ -259,7 +263,8 @@ def find_buildings(run: Run, scene: BuildingScene, least: float = MIN_PROBABILIT
     indices = [names.index(name) for name in (BUILDING, BORDER) if name in names]
     with TemporaryDirectory() as folder:
         probabilities = Path(folder) / "probabilities.tif"
-        options = PredictOptions(probabilities=probabilities, precision="float32")
+        precision = "auto" if runtime == INT8 else "float32"
+        options = PredictOptions(probabilities=probabilities, precision=precision, runtime=runtime)
         image = Layer.open(scene.image, grid=scene.grid)
         prediction = predict(run, Scene({layer: image}), Path(folder) / "labels.tif", options)
         packed, valid = Layer.open(probabilities).read()
