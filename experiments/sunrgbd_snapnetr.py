@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from change_pairs import publish, table
-from script import add_smoke, plain_errors, title_of
+from script import add_smoke, percents, plain_errors, store_results, title_of
 
 import deepnets4eo
 from deepnets4eo.cards import SplitPart
@@ -168,6 +168,7 @@ def snapnet_r_table(
     rows: dict[str, list[list[float]]] = {
         name: [[value] for value in values] for name, values in PUBLISHED[dataset.published].items()
     }
+    stored: dict[str, dict[str, list[float]]] = {}
     for name in inputs:
         for learnt in WAYS:
             scores: dict[str, list[dict[str, Any]]] = {tested: [] for tested in WAYS}
@@ -180,6 +181,8 @@ def snapnet_r_table(
             for tested, of_seeds in scores.items():
                 row = f"{ABLATION[learnt, tested][0]} ({learnt}, {tested}), {name}"
                 rows[row] = [[float(one[key]) for one in of_seeds] for key in COLUMNS.values()]
+                stored[row] = dict(zip(COLUMNS.values(), map(percents, rows[row]), strict=True))
+                store_results(out, smoke=smoke, data=dataset.title, views=views, scores=stored)
                 publish(out, table(title_of(dataset.title, smoke=smoke), list(COLUMNS), rows, []))
     notes = [
         f"Seeds: {', '.join(map(str, seeds))}. p: the frame is rendered from its surface, a: {views} views around it; in training, in test.",
