@@ -380,7 +380,7 @@ def test_the_worst_finding_is_the_first_line_and_the_others_unfold(visit, tmp_pa
 
 
 @pytest.mark.parametrize("options", [PHONE, {"viewport": {"width": 1400, "height": 900}}], ids=["390 px", "1400 px"])
-def test_chips_keep_their_intervals_and_hold_the_number_that_the_interval_is_of(visit, tmp_path, options):
+def test_chips_count_what_the_headline_counts_and_keep_the_intervals_of_the_true_numbers(visit, tmp_path, options):
     damage_map = make_map(12)
     limits = {
         "no-damage": (3.4, 1, 7),
@@ -391,14 +391,20 @@ def test_chips_keep_their_intervals_and_hold_the_number_that_the_interval_is_of(
     rows = {name: {"expected": value, "interval_95": [low, high]} for name, (value, low, high) in limits.items()}
     damage_map.estimates = {"buildings": rows | {"damaged": {"expected": 1.6, "interval_95": [0.0, 4.0]}}}
     one = visit(write(damage_map, tmp_path / "report.html"), options)
+    counts, shown = damage_map.buildings["damage"].value_counts(), {}
     for name, (value, low, high) in limits.items():
         chip = one.page.locator(f".chip[data-class={name}]")
-        assert chip.locator("b").inner_text() == str(round(value))
+        shown[name] = int(chip.locator("b").inner_text())
         assert chip.locator(".chip-range").is_visible()
-        assert chip.locator(".chip-range").inner_text() == f"{low}–{high}"
+        assert chip.locator(".chip-range").inner_text() == f"true {low}–{high}"
         assert chip.bounding_box()["x"] + chip.bounding_box()["width"] <= options["viewport"]["width"]
-    classified = int((damage_map.buildings["damage"] == "destroyed").sum())
-    assert f"{classified} classified" in one.page.locator(".chip[data-class=destroyed]").get_attribute("title")
+        assert chip.get_attribute("title").startswith(
+            f"{chip.locator('.chip-title').inner_text()}: {round(value)} expected, 95 % interval {low}–{high}; "
+            f"{shown[name]} classified"
+        )
+    assert shown == {name: int(counts.get(name, 0)) for name in limits}
+    damaged = shown["major-damage"] + shown["destroyed"]
+    assert one.page.locator("#headline").inner_text().startswith(f"{damaged} of ")
 
 
 def test_on_a_phone_the_worst_finding_takes_three_lines_until_it_is_opened_and_chips_wrap(visit, tmp_path):

@@ -19,10 +19,11 @@ function inWater() {
 // The number that an interval is of: the expected one if it was estimated, else the classified one.
 const trueNumber = ({ count, expected }) => (typeof expected === "number" ? Math.round(expected) : count);
 
+// The buildings classified with a grade, as the headline, the list and the map count them; the interval is of the true number.
 function chipOf(grade) {
   const counts = grade === NOT_ASSESSED ? { count: page.summary.buildings.not_assessed } : page.summary.by_grade[classes[grade].key];
-  const count = trueNumber(counts), range = bounds(counts.interval_95);
-  return { count, range, told: count === null ? t`not known` : range ? t`${number(count)} expected, 95 % interval ${range}; ${number(counts.count)} classified` : number(count) };
+  const { count } = counts, range = bounds(counts.interval_95), estimated = typeof counts.expected === "number";
+  return { count, range: estimated ? t`true ${range}` : range, told: count === null ? t`not known` : range ? t`${number(trueNumber(counts))} expected, 95 % interval ${range}; ${number(count)} classified` : number(count) };
 }
 
 function summaryBoxes() {
