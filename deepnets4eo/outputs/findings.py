@@ -14,6 +14,7 @@ Severity = Literal["note", "caution", "worthless"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 MIN_SHARE_OF_MOST = 0.5  # of the ground
+CODE = re.compile("`([^`<>]+)`")  # commands and columns, as messages quote them
 OF_PLUGIN = "of_plugin"  # key of the sentences of others
 LABELS: dict[Severity, str] = {"worthless": "Do not use", "caution": "Caution", "note": "Note"}
 
@@ -165,7 +166,8 @@ def findings_banner(findings: Sequence[Finding], say: Callable[[str], str] = str
 def _html(finding: Finding, say: Callable[[str], str], language: Language) -> str:
     remedy = finding.html(".remedy", language)
     remedy = f' <span class="remedy">{remedy}</span>' if remedy else ""
-    return f"<b>{escape(say(LABELS[finding.severity]))}</b> {finding.html(language=language)}{remedy}"
+    text = f"<b>{escape(say(LABELS[finding.severity]))}</b> {finding.html(language=language)}{remedy}"
+    return CODE.sub(r'<code dir="ltr">\1</code>', text)
 
 
 def duration_text(seconds: float) -> str:

@@ -41,3 +41,25 @@ def test_the_first_line_is_one_sentence_and_intervals_are_whole(visit, tmp_path,
     seen = page.locator(".whole, .chip-range").evaluate_all(SEEN)
     assert len([text for text, *_ in seen if INTERVAL.search(text)]) >= 1 + 4 + 4 + 16, "headline, chips and tables"
     assert [text for text, lines, left, right in seen if lines != 1 or left < 0 or right > 375] == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_grades_and_reasons_of_the_list_are_not_cut_beside_the_images(visit, tmp_path, language):
+    damage_map, grid = make_map(30, assessed=0.0), make_grid()
+    damage_map.buildings["reason"] = "under cloud"
+    path = tmp_path / "report.html"
+    write_report(damage_map, summarize(damage_map, grid), path, post=black(grid), language=language)
+    page = visit(path, {"viewport": {"width": 1280, "height": 900}}).page
+    cells = page.locator("#table .body .class span:last-child, #table .body .reason")
+    assert cells.count() > 20
+    assert cells.evaluate_all("(all) => all.filter((one) => one.scrollWidth > one.clientWidth).length") == 0
+
+
+def test_a_command_in_the_advice_is_set_as_such(visit, tmp_path):
+    damage_map, grid = make_map(60), make_grid()
+    damage_map.damaged_share = {"interval_95": [0.0, 1.0]}
+    path = tmp_path / "report.html"
+    page = visit(write_report(damage_map, summarize(damage_map, grid), path, post=black(grid)), NARROW).page
+    headline = page.locator("#headline")
+    assert headline.locator("code").inner_text() == "deepnets4eo review"
+    assert "`" not in headline.inner_text()

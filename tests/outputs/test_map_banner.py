@@ -34,3 +34,12 @@ def test_one_finding_may_be_read_whole() -> None:
     assert "".join(section.find("p").itertext()) == "Note 3 rows were dropped."
     assert (section.find("button").text, section.find("button").get("aria-controls")) == ("Read all", "findings-worst")
     assert section.find("ul") is None
+
+
+def test_commands_and_columns_are_set_as_code_and_what_files_are_called_stays_text() -> None:
+    finding = Finding(
+        "seen", "note", {"message": "See `damage_set` of <a`b>.tif.", "remedy": "Run `deepnets4eo check`."}
+    )
+    section = ET.fromstring(re.sub(r" hidden>", ">", findings_banner([finding])))
+    assert [code.text for code in section.iter("code")] == ["damage_set", "deepnets4eo check"]
+    assert "".join(section.find("p").itertext()) == "Note See damage_set of <a`b>.tif. Run deepnets4eo check."

@@ -5,7 +5,7 @@ const OUTSIDE = "outside all areas"; // the row of the buildings in none
 const hasEstimates = () => Boolean(page.summary.estimates?.buildings);
 
 function headline() {
-  return [make("b", {}, ...whole(page.headline)), inWater() ? ` ${inWater()}.` : "", page.advice ? ` ${page.advice}` : ""];
+  return [make("b", {}, ...whole(page.headline)), inWater() ? ` ${inWater()}.` : "", ...(page.advice ? whole(` ${page.advice}`) : [])];
 }
 
 // Damage by structure and by water apart and together, where houses stand in new water.

@@ -1,8 +1,8 @@
 // What both the page and the printed sheet are put together from: findings, chips of the classes, lists of facts, registration.
 
 const bounds = (interval) => (interval ? `${number(Math.round(interval[0]))}–${number(Math.round(interval[1]))}` : "");
-// Text whose intervals are not broken over two lines.
-const whole = (text) => text.split(/(\(?[\d.,\u202f]+–[\d.,\u202f]*\d\)?|\d+ %)/).map((part, k) => (k % 2 ? make("span", { class: "whole" }, part) : part));
+// Text whose intervals are not broken over two lines, and whose commands are set as such.
+const whole = (text) => text.split(/(`[^`]+`|\(?[\d.,\u202f]+–[\d.,\u202f]*\d\)?|\d+ %)/).map((part, k) => (k % 2 === 0 ? part : part[0] === "`" ? make("code", { dir: "ltr" }, part.slice(1, -1)) : make("span", { class: "whole" }, part)));
 const box = (title, ...content) => make("section", {}, make("h2", {}, title), ...content);
 const paragraph = (text) => make("p", { class: "note" }, ...whole(text));
 const factList = (pairs) => make("dl", { class: "facts" }, ...pairs.filter(([, value]) => value !== null && value !== undefined && value !== "").flatMap(([key, value]) => [make("dt", {}, key), make("dd", {}, make("bdi", {}, String(value)))]));
