@@ -230,12 +230,14 @@ def on_samples(
         table = shorten_rows(table) if smoke else table
         folds = [crop_scenes(fold, out / "smoke" / site.name) for fold in site.folds] if smoke else site.folds
         full, left_out = run_seeds(table, folds, site.legend, out / site.name, seeds[:done], segnet_samples.PROTOCOL)
-        scores = {name: segnet_samples.scores_by_seed(full[name], folds) for name in full}
+        steps = {one.row.name: segnet_samples.steps_of(one.row) for one in table}
+        scores = {name: segnet_samples.scores_by_seed(full[name], folds, steps[name]) for name in full}
         measured[site.name] = measured.get(site.name, {}) | scores
         notes = [f"- {site.about}", *(f"- {name} is left out: {reason}" for name, reason in left_out.items())]
         title = title_of(f"{site.name}: {segnet_samples.STEPS} steps", smoke=smoke)
         texts[site.name] = mean_table(title, full, site.legend.names, {}, notes)
-        write_json(path, {**run_as, "seconds_per_step": seconds, "sites": measured})
+        windows = {name: segnet_samples.WINDOWS_PX[name] for name in measured}
+        write_json(path, {**run_as, "windows_px": windows, "seconds_per_step": seconds, "sites": measured})
         write_text(out / "seeds.md", "\n".join(texts.values()))
     return "\n".join(texts.values())
 

@@ -117,8 +117,22 @@ def tile_folds(
 def folds_of_tile(tile: RealTile, name: str, out: Path) -> Folds:
     """Return the two folds of one tile, the halves swapped; files are written under `out/<name>` once."""
     first, second = (
-        {f"{name}-{side}": _write_half(tile, window, out / name / side)} for side, window in halves(tile).items()
+        {f"{name}-{side}": _write_part(tile, window, out / name / side)} for side, window in halves(tile).items()
     )
+    return BenchmarkScenes(first, second), BenchmarkScenes(second, first)
+
+
+def folds_of_quarters(tile: RealTile, name: str, out: Path) -> Folds:
+    """Return the two folds of one tile, each of two quarters that touch at a corner; `GAP_PX` between quarters are not used."""
+    height, width = ((side - GAP_PX) // 2 for side in tile.labels.shape)
+    rows, cols = {"upper": 0, "lower": height + GAP_PX}, {"left": 0, "right": width + GAP_PX}
+
+    def diagonal(*corners: tuple[str, str]) -> dict[str, dict[str, str]]:
+        windows = {f"{row}-{col}": Window(rows[row], cols[col], height, width) for row, col in corners}
+        return {f"{name}-{at}": _write_part(tile, window, out / name / at) for at, window in windows.items()}
+
+    first = diagonal(("upper", "left"), ("lower", "right"))
+    second = diagonal(("upper", "right"), ("lower", "left"))
     return BenchmarkScenes(first, second), BenchmarkScenes(second, first)
 
 
@@ -213,8 +227,8 @@ def _from_points(points: Any, grid: Grid) -> dict[str, tuple[Array, tuple[str, .
     return {"dsm": (dsm[None], ("dsm",)), "ndsm": (above[None], ("ndsm",)), "intensity": (grey[None], ("intensity",))}
 
 
-def _write_half(tile: RealTile, window: Window, folder: Path) -> dict[str, str]:
-    """Paths by layer of one half; files that exist are not written again."""
+def _write_part(tile: RealTile, window: Window, folder: Path) -> dict[str, str]:
+    """Paths by layer of one part of a tile; files that exist are not written again."""
     grid, slices = crop(tile.grid, window), window.slices
     paths = {}
     for name, (data, bands) in {**tile.layers, Scene.label_layer: (tile.labels[None], ("labels",))}.items():

@@ -140,6 +140,27 @@ def test_halves_are_cut_where_they_share_more_classes() -> None:
     assert real_tiles.halves(turned) == {"upper": Window(0, 0, 44, 100), "lower": Window(76, 0, 44, 100)}
 
 
+def test_quarters_share_no_pixel_and_keep_a_gap(tmp_path: Path) -> None:
+    rows, cols = np.mgrid[:100, :120]
+    numbers = (rows * 120 + cols).astype(np.int32)
+    labels = np.zeros((100, 120), np.uint8)
+    tile = real_tiles.RealTile(
+        Legend.load("isprs"), real_tiles.pixel_grid(labels), labels, {"image": (numbers[None], ("number",))}
+    )
+    first, second = real_tiles.folds_of_quarters(tile, "site", tmp_path)
+    assert (first.train, first.test) == (second.test, second.train)
+    assert list(first.train) == ["site-upper-left", "site-lower-right"]
+    trained, tested = (
+        np.concatenate([Layer.open(one["image"]).read()[0].ravel() for one in part.values()])
+        for part in (first.train, first.test)
+    )
+    assert len(np.unique(trained)) == len(np.unique(tested)) == 2 * 34 * 44
+    apart = [
+        np.abs(np.subtract.outer(*(np.divmod(part, 120)[axis][::7] for part in (trained, tested)))) for axis in (0, 1)
+    ]
+    assert np.maximum(*apart).min() > real_tiles.GAP_PX
+
+
 def test_gaps_between_points_are_filled_by_the_nearest() -> None:
     heights = np.array([[1, np.nan, np.nan, np.nan, 9]], np.float32)
     assert real_tiles.fill_nearest(heights)[0, [0, 1, 3, 4]].tolist() == [1, 1, 9, 9]

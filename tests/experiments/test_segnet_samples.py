@@ -24,10 +24,10 @@ def rows_at(name: str) -> list[isprs_segnet.NetworkRow]:
 def test_all_networks_take_the_same_steps(name: str) -> None:
     for one in rows_at(name):
         recipe, _ = load_recipe(one.row.recipe, overrides=one.row.overrides)
-        steps = recipe.train.epochs * recipe.data.windows_per_epoch // recipe.train.batch_size
         expected = segnet_samples.STEPS // (2 if one.row.name == isprs_segnet.CORRECTION else 1)
-        assert steps == expected, one.row.name
+        assert segnet_samples.steps_of(one.row) == expected, one.row.name
         assert recipe.data.val_share == 0, one.row.name
+        assert recipe.data.tile_px == segnet_samples.WINDOWS_PX[name], one.row.name
 
 
 def test_two_streams_run_where_there_is_a_second_layer() -> None:
@@ -54,6 +54,8 @@ def test_scores_are_in_percent_one_per_seed() -> None:
     assert measured["f1"] == {"land": [50, 50], "water": [None, None]}
     assert measured["boundary_f1"] == [75, 75]
     assert measured["wall_seconds_per_step"] == [1, 1]
+    half = segnet_samples.scores_by_seed([outcome], folds, segnet_samples.STEPS // 2)
+    assert half["wall_seconds_per_step"] == [2]
 
 
 def test_a_step_is_timed() -> None:
