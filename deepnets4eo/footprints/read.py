@@ -10,6 +10,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
+from affine import Affine
 from pyproj.exceptions import ProjError
 
 from deepnets4eo.addresses import name_of
@@ -37,6 +38,7 @@ MANY_ROWS_SHARE = 0.05  # share of the rows left out, repeated or of several hou
 NO_BUILDING = "no building tag"  # of an area of OpenStreetMap
 INCOMPLETE = "nodes not in the file"  # of a way of OpenStreetMap
 PIXELS = "pixels"  # value of assume_crs: coordinates are image pixels, x = column, y = row
+AS_THE_WORLD_FILE = "world file"  # coordinates are of the image's world file, which states no CRS
 
 
 @dataclass(frozen=True)
@@ -243,8 +245,9 @@ def read_footprints(
     id_column : column with the ids; by default `footprints.ids.usable_column`
     assume_crs : CRS in place of the file's own; "pixels" for outlines in the image's pixels
     image
-        Grid of the image below. If it has no CRS, outlines of three sources are in its pixels: files without a CRS, xBD
-        labels, and GeoJSON whose coordinates are not degrees.
+        Grid of the image below. If it has no CRS, outlines without a CRS and GeoJSON whose coordinates are not degrees are
+        in its own coordinates: of its world file, or its pixels without one. xBD labels are always in its pixels. If the
+        size of a pixel is stated (`--gsd`), the coordinates of the world file are gone: only "pixels" is read.
 
     Returns
     -------
@@ -269,14 +272,13 @@ def read_footprints(
         name, table = name_of(source), read_table(source, layer)
     if len(table) == 0:
         raise InputError(f"footprints {name} are empty: no features. Expected building polygons.")
-    if (
-        assume_crs is None
-        and image is not None
-        and not is_placed(image)
-        and (PIXEL_COLUMN in table or Coordinates(table, name).are_pixels)
-    ):
-        assume_crs = PIXELS
-    table = _with_crs(table, name, assume_crs, image)
+    if assume_crs is None and image is not None and not is_placed(image):
+        if PIXEL_COLUMN in table:
+            assume_crs = PIXELS
+        elif Coordinates(table, name).are_pixels:
+            table, assume_crs = table.set_crs(None, allow_override=True), _own_coordinates(image, name)
+    if assume_crs != AS_THE_WORLD_FILE:
+        table = _with_crs(table, name, assume_crs, image)
     ids, made_ids, renamed, passed_over = make_ids(table, id_column, name)
     outlines, reasons, repaired = usable_polygons(table.geometry.to_numpy(), table.crs)
     reasons[no_buildings(table) & (reasons == "")] = NO_BUILDING
@@ -327,16 +329,29 @@ def _no_outlines(table: gpd.GeoDataFrame) -> str:
     return f"{expected}, or close the lines to areas."
 
 
+def _own_coordinates(image: Grid, name: str) -> str:
+    """Return what outlines without a CRS are on an image without one. Errors: InputError if --gsd replaced its world file."""
+    if image.affine == Affine.scale(image.affine.a):
+        return PIXELS
+    if image.crs is None:
+        return AS_THE_WORLD_FILE
+    raise InputError(
+        f"footprints {name} have no CRS, and the image has positions of a world file, which --gsd replaces by metres of a plane. "
+        "State --footprints-crs pixels if the outlines are in its pixels; if they are in coordinates of the world file, leave "
+        "--gsd out, or give image and outlines their CRS."
+    )
+
+
 def _with_crs(
     table: gpd.GeoDataFrame, name: str, assume_crs: str | None, image: Grid | None = None
 ) -> gpd.GeoDataFrame:
     if assume_crs == PIXELS:
         table = table.set_crs(None, allow_override=True)
-        if image is None or image.crs is None:
+        if image is None or (image.crs is None and image.affine.is_identity):
             return table
         pixels = table.get(PIXEL_COLUMN, table.geometry)
         on_ground = transform_shapes(image.affine, pixels.to_numpy())
-        return table.set_geometry(gpd.GeoSeries(on_ground, table.index, crs=image.crs.to_wkt()))
+        return table.set_geometry(gpd.GeoSeries(on_ground, table.index, crs=image.crs and image.crs.to_wkt()))
     if assume_crs is not None:
         try:
             table = table.set_crs(assume_crs, allow_override=True)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from deepnets4eo.inspection.files import Inspection
 
 RASTERS = {"raster", "mosaic", "cube", "embeddings"}  # kinds of inspections
+PIXELS = "pixels of the image, which has no CRS: x is the column, y the row"
+WORLD_FILE = "coordinates of the image's world file, which states no CRS"
 SAMPLES = 256  # cells along each side of the extent of outlines
 
 
@@ -51,11 +53,7 @@ def _take_as_own(item: Inspection, *, plain: bool) -> None:
     if item.in_pixels is None or item.in_pixels.problem not in item.problems:
         return
     item.problems.remove(item.in_pixels.problem)
-    item.facts["coordinates"] = (
-        "pixels of the image, which has no CRS: x is the column, y the row"
-        if plain
-        else "coordinates of the image's world file, which states no CRS"
-    )
+    item.facts["coordinates"] = PIXELS if plain else WORLD_FILE
     left, top, right, bottom = item.in_pixels.box
     cell = Affine.translation(left, top) * Affine.scale((right - left) / SAMPLES, (bottom - top) / SAMPLES)
     item.grid = GeoBox((SAMPLES, SAMPLES), cell, None)
@@ -97,7 +95,9 @@ def _apart(a: Inspection, b: Inspection) -> str:
         if grid.crs is not None and (remedy := axes_exchanged(grid.extent.boundingbox.bbox, grid.crs, other)):
             return f"{a.path} and {b.path} do not overlap: in {path}, {remedy}"
     if a.grid.crs is None:
-        return f"{a.path} and {b.path} do not overlap by their pixels. Give files of one image."
+        outlines = [item.path for item in (a, b) if item.in_pixels is not None and item.facts["coordinates"] != PIXELS]
+        remedy = f" If {outlines[0]} is in pixels, state --footprints-crs pixels." if outlines else ""
+        return f"{a.path} and {b.path} do not overlap in their coordinates, which have no CRS. Give files of one image.{remedy}"
     return (
         f"{a.path} and {b.path} do not overlap, so no job takes both. Compare their extents: where both show one site, the CRS or the "
         "position of one of them is wrong; else give files of one site."

@@ -1,5 +1,6 @@
 """Images without a position, with a CRS alone, and outlines in pixels: `check` counts what `damage` refuses, and both say the same."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ from deepnets4eo.registration import ImagePair
 UTM = "EPSG:32615"
 PLACED = {"crs": UTM, "transform": Affine(0.5, 0, 500_000, 0, -0.5, 4_100_000)}
 PLAIN = {"crs": None, "transform": Affine.identity()}
+WORLD = {"crs": None, "transform": PLACED["transform"]}  # of a world file
 CRS_ALONE = {"crs": UTM, "transform": Affine.identity()}
 SIDE_PX = 128
 
@@ -66,8 +68,7 @@ def test_the_stated_size_of_a_pixel_takes_a_crs_without_a_position_as_plain_pixe
 def test_an_image_without_georeference_is_advised_of_its_pixel_size_and_never_of_a_crs_alone(tmp_path: Path) -> None:
     (problem,) = inspect(image(tmp_path / "a.png", driver="PNG", **PLAIN)).problems
     assert problem.index("--gsd METRES") < problem.index("-a_srs EPSG:… -a_ullr LEFT TOP RIGHT BOTTOM")
-    world = {"crs": None, "transform": PLACED["transform"]}
-    (problem,) = inspect(image(tmp_path / "world.tif", **world)).problems
+    (problem,) = inspect(image(tmp_path / "world.tif", **WORLD)).problems
     assert "gdal_edit.py -a_srs" in problem
     assert "--gsd" not in problem
 
@@ -146,11 +147,51 @@ def test_rasterio_warns_nobody_of_what_check_and_jobs_report(tmp_path: Path) -> 
     assert "NotGeoreferencedWarning" not in done.stderr
 
 
-def test_outlines_on_an_image_with_a_world_file_are_in_its_coordinates(tmp_path: Path) -> None:
-    path = image(tmp_path / "a.tif", **PLACED | {"crs": None})
-    outlines = houses(tmp_path / "f.gpkg", None, 500_010, 4_099_980)
-    described = [inspect(path), inspect(outlines)]
-    assert not overlaps(described).problems
-    assert "world file" in described[1].facts["coordinates"]
+def test_outlines_of_a_world_file_are_read_by_damage_as_check_states(tmp_path: Path) -> None:
+    path = image(tmp_path / "a.tif", **WORLD)
     grid = Layer.open(path).grid
-    read_footprints(outlines, image=grid).check_inside(grid, path)
+    on_map, on_pixels = (
+        houses(tmp_path / f"{name}.gpkg", None, *corner)
+        for name, corner in (("map", (500_010, 4_099_980)), ("pixels", (20, 22)))
+    )
+    described = [inspect(path), inspect(on_map), inspect(on_pixels)]
+    found = overlaps(described)
+    assert "world file" in described[1].facts["coordinates"]
+    assert any(path in line and on_map in line for line in found.lines)
+    assert any("--footprints-crs pixels" in problem and on_pixels in problem for problem in found.problems)
+    read = read_footprints(on_map, image=grid).in_pixels(grid)
+    stated = read_footprints(on_pixels, image=grid, assume_crs="pixels")
+    assert read[0].bounds == pytest.approx((20, 22, 38, 40))
+    assert stated.in_pixels(grid)[0].bounds == pytest.approx((20, 22, 29, 31))
+    assert stated.frame.geometry[0].bounds == pytest.approx((500_010, 4_099_984.5, 500_014.5, 4_099_989))
+    with raises_naming(DeepNets4EOError, on_pixels, "a.tif"):
+        read_footprints(on_pixels, image=grid).check_inside(grid, path)
+
+
+def test_the_stated_size_of_a_pixel_takes_the_coordinates_of_a_world_file_away(tmp_path: Path) -> None:
+    """Outlines are read in pixels if stated, and refused else, as if they were in coordinates of the world file."""
+    grid = Layer.open(image(tmp_path / "a.tif", **WORLD)).with_gsd(0.25).grid
+    outlines = houses(tmp_path / "f.gpkg", None, 20, 22)
+    with raises_naming(InputError, outlines, "--gsd", "--footprints-crs pixels", "world file"):
+        read_footprints(outlines, image=grid)
+    stated = read_footprints(outlines, image=grid, assume_crs="pixels").in_pixels(grid)
+    assert stated[0].bounds == pytest.approx((20, 22, 29, 31))
+    plain = Layer.open(image(tmp_path / "plain.tif", **PLAIN)).with_gsd(0.25).grid
+    assert read_footprints(outlines, image=plain).in_pixels(plain)[0].bounds == pytest.approx((20, 22, 29, 31))
+
+
+@pytest.mark.parametrize("gsd_m", [None, 0.25])
+def test_xbd_labels_are_in_pixels_of_an_image_with_a_world_file(gsd_m: float | None, tmp_path: Path) -> None:
+    grid = Layer.open(image(tmp_path / "a.tif", **WORLD)).with_gsd(gsd_m).grid
+    properties = {"uid": "1", "feature_type": "building"}
+    features = {
+        key: [{"wkt": box(*bounds).wkt, "properties": properties}]
+        for key, bounds in (("lng_lat", (-93.1, 36.9, -93, 37)), ("xy", (20, 22, 29, 31)))
+    }
+    labels = tmp_path / "a_post_disaster.json"
+    labels.write_text(json.dumps({"features": features, "metadata": {"width": SIDE_PX, "height": SIDE_PX}}))
+    read = read_footprints(labels, image=grid)
+    (on_ground,) = read.frame_beside(grid).geometry
+    assert read.in_pixels(grid)[0].bounds == pytest.approx((20, 22, 29, 31))
+    assert (~grid.affine * on_ground.bounds[:2]) == pytest.approx((20, 31))
+    assert read.frame.geometry[0].bounds == pytest.approx(on_ground.bounds)
