@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.interpolate import griddata
 from scipy.ndimage import binary_closing, binary_dilation, binary_erosion
-from script import add_smoke, plain_errors, require_files, title_of
+from script import add_smoke, plain_errors, require_files, store_results, title_of
 
 from deepnets4eo.cards import VOID, DatasetCard, Legend, Quantity, SplitPart, open_dataset
 from deepnets4eo.evaluation import evaluate_pairs, evaluate_values, spread
@@ -311,6 +311,15 @@ def main() -> None:
     together = args.out / f"{_short(BOTH.format('equal'))}-{args.seeds[0]}" / "maps"
     if args.data is None and args.dataset is None and together.is_dir():
         draw(test, together, args.out / "heights.png")
+    stored = {
+        name: {
+            column: [round(float(one), 3) for one in of_seeds]
+            for column, of_seeds in zip(COLUMNS, zip(*values, strict=True), strict=True)
+            if not np.isnan(of_seeds).all()
+        }
+        for name, values in scores.items()
+    }
+    store_results(args.out, smoke=args.smoke, data=title, scores=stored)
     publish(args.out, text_of(title_of(title, smoke=args.smoke), scores))
 
 
