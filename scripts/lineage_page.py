@@ -176,13 +176,14 @@ def ours_cell(system: Mapping[str, Any]) -> str:
     return FIGURE.sub(lambda one: spread(figure_values(results, one[1]), int(one[2] or 1)), system["ours"])
 
 
-def printed_figures(entry: Mapping[str, Any]) -> list[str]:
-    """Return the figures that a page must print, as `holds` of a row of `figures` names them in the results of its script."""
+def printed_figures(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the figures that a page must print, with and without the deviation over seeds, as `holds` of a row of `figures` names them."""
     results = results_of(entry) if "holds" in entry else {}
-    return [
-        spread(figure_values(results, path), int(decimals or 1))
-        for path, decimals in FIGURE.findall(entry.get("holds", ""))
-    ]
+    figures = []
+    for path, decimals in FIGURE.findall(entry.get("holds", "")):
+        values, digits = figure_values(results, path), int(decimals or 1)
+        figures.append((spread(values, digits), spread(sum(values) / len(values), digits)))
+    return figures
 
 
 def kind_cell(system: Mapping[str, Any]) -> str:

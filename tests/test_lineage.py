@@ -30,8 +30,8 @@ WITH_SMOKE = [
     name for name in SCRIPTS if "add_smoke(" in (text := (EXPERIMENTS / name).read_text(encoding="utf-8")) or "contest_options(" in text
 ]  # fmt: skip
 MIN_SYSTEMS, MIN_ROWS = 54, 80
-MIN_REAL, MAX_UNRECORDED = 49, 22
-MAX_UNRECORDED_FIGURES = 41  # rows and tables of the README and of the methods
+MIN_REAL, MAX_UNRECORDED = 49, 20
+MAX_UNRECORDED_FIGURES = 39  # rows and tables of the README and of the methods
 
 
 def test_no_system_has_left_and_none_is_named_twice() -> None:
@@ -148,7 +148,9 @@ def test_figures_of_the_pages_are_those_of_the_results_or_are_marked() -> None:
             assert lineage_page.results_of(one)["smoke"] is False, one["script"]
         block = block_of((ROOT / one["page"]).read_text(encoding="utf-8"), one.get("begins", one.get("text")))
         for figure in printed:
-            assert figure in block, f"{one['page']}, {one.get('begins', one.get('text'))}: {figure} is not printed"
+            assert any(text in block for text in figure), (
+                f"{one['page']}, {one.get('begins', one.get('text'))}: {figure} is not printed"
+            )
     assert sum(not one.get("recorded", True) for one in LINEAGE["figures"]) <= MAX_UNRECORDED_FIGURES
 
 
