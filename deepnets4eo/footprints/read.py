@@ -114,10 +114,11 @@ class Footprints:
         """Return the outlines (N,) in pixels of `grid` (x = column, y = row), as stored in xBD without a CRS. Errors: GridError."""
         if not is_placed(grid) and self.pixels is not None:
             return self.pixels
-        if grid.crs is None and self.frame.crs is not None:
+        crs = self.frame.crs
+        if not is_placed(grid) and crs is not None and (grid.crs is None or not crs.is_engineering):
             raise GridError(
-                f"the image has no CRS but the footprints {self.source} are in {self.frame.crs.to_string()}. "
-                "Georeference the image (one with RPCs by gdalwarp -rpc), or say that they are in its pixels: --footprints-crs pixels."
+                f"the image is in plain pixels, without a CRS, but the footprints {self.source} are in {crs.to_string()}. "
+                "Georeference the image (one with RPCs by gdalwarp -rpc), or state that they are in its pixels: --footprints-crs pixels."
             )
         frame = self.frame if grid.crs is None else self.to(grid.crs.proj).frame
         return transform_shapes(~grid.affine, frame.geometry.to_numpy())

@@ -20,6 +20,7 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.footprints import Footprints, read_footprints, read_table
 from deepnets4eo.footprints.ids import make_ids
 from deepnets4eo.inspection import inspect
+from deepnets4eo.rasters import PLAIN_METRES
 
 UTM = "EPSG:32615"
 
@@ -377,6 +378,7 @@ def test_joplin_footprints_read_with_ids_and_microsoft_ones_get_made_ids(real_da
 
 
 PLAIN = GeoBox((400, 300), Affine.identity(), None)
+IN_METRES = GeoBox((400, 300), Affine.scale(0.3), PLAIN_METRES)  # as --gsd 0.3 makes it
 
 
 def test_outlines_without_crs_are_in_the_pixels_of_an_image_without_one(tmp_path: Path) -> None:
@@ -399,16 +401,17 @@ def test_a_geojson_whose_coordinates_are_no_degrees_is_in_pixels_of_an_image_wit
         read_footprints(tmp_path / "a.gpkg", image=PLAIN)
 
 
+@pytest.mark.parametrize("plain", [PLAIN, IN_METRES], ids=["pixels", "pixels of a stated size"])
 @pytest.mark.parametrize("name", ["a.geojson", "a.gpkg", "table"])
-def test_a_stated_crs_is_kept_and_refused_for_an_image_without_one(name: str, tmp_path: Path) -> None:
+def test_a_stated_crs_is_kept_and_refused_for_an_image_without_one(name: str, plain: GeoBox, tmp_path: Path) -> None:
     table = gpd.GeoDataFrame(geometry=[shapely.box(32.5, 15.6, 32.6, 15.7)], crs="EPSG:4326")
     if name != "table":
         table.to_file(tmp_path / name)
     source = table if name == "table" else tmp_path / name
     with raises_naming(GridError, "CRS", "EPSG:4326", "--footprints-crs"):
-        read_footprints(source, image=PLAIN).in_pixels(PLAIN)
-    said = read_footprints(source, assume_crs="pixels", image=PLAIN)
-    assert said.in_pixels(PLAIN)[0].bounds == pytest.approx((32.5, 15.6, 32.6, 15.7))
+        read_footprints(source, image=plain).in_pixels(plain)
+    said = read_footprints(source, assume_crs="pixels", image=plain)
+    assert said.in_pixels(plain)[0].bounds == pytest.approx((32.5, 15.6, 32.6, 15.7))
 
 
 def test_geometries_without_a_table_are_refused_in_one_line() -> None:
