@@ -703,3 +703,17 @@ def test_a_flood_that_is_not_found_leaves_it_open_which_houses_stand_in_it() -> 
     assert after[1] > before[1]
     expected = found.estimates["buildings"]["damaged"]["expected"]
     assert expected == pytest.approx(found.buildings["damage_prob"].sum())
+
+
+def test_an_image_that_cannot_show_water_is_stated_to_unless_water_is_given_or_the_hazard_excludes_it(maps) -> None:
+    grey = Layer.open(city().post.image[:1], grid=city().post.grid)
+    given = replace(WATER, water=str(maps[1]))
+    severities, remedies = {}, {}
+    for name, settings in (("", WATER), ("Flood", WATER), ("Tornado", WATER), ("Flood ", given)):
+        found = assess(pre_layer(), grey, city().footprints(), settings=settings, event=EventInfo(name=name))
+        finding = next((finding for finding in found.findings if finding.code == "water_not_shown"), None)
+        severities[name] = finding and finding.severity
+        remedies[name] = finding and finding.remedy
+    assert severities == {"": "note", "Flood": "caution", "Tornado": None, "Flood ": None}
+    assert "--event name=" in remedies[""]
+    assert "--water" in remedies["Flood"]

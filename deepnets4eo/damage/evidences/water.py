@@ -32,6 +32,7 @@ from deepnets4eo.floods import (
     write_sure_water,
 )
 from deepnets4eo.jobs import KeptFiles, Progress
+from deepnets4eo.outputs import Finding, Phrase, Severity
 from deepnets4eo.rasters import CogWriter, Layer, Scene
 from deepnets4eo.registration import UNMOVED, Role
 from deepnets4eo.segmenters import Run, kept_run
@@ -73,8 +74,17 @@ class Water:
         search.result()
 
     def measure(self, site: Site) -> Site:
-        """Return the site with its water; unchanged if water is not sought or POST cannot show it."""
-        return replace(site, water=find_water(site))
+        """Return the site with its water; only with a finding if POST cannot show it, unchanged if water is not sought."""
+        return replace(site, water=find_water(site)).with_findings(_not_shown(site))
+
+
+def _not_shown(site: Site) -> tuple[Finding, ...]:
+    """Report that POST cannot show water; nothing if a map of water was given, or a dry hazard is named, or water is not sought."""
+    if site.settings.water is not None or site.event.is_flood is False or _shows_water(site, "post"):
+        return ()
+    advice = site.event.count_advice["hazard"] or Phrase("give_water")
+    severity: Severity = "caution" if site.event.is_only_flood else "note"
+    return (Finding("water_not_shown", severity, {"coarsest_m": SurfaceRules.coarsest_m, "remedy": advice}),)
 
 
 def find_water(site: Site) -> WaterAround | None:
