@@ -117,7 +117,7 @@ class Footprints:
         crs = self.frame.crs
         if not is_placed(grid) and crs is not None and (grid.crs is None or not crs.is_engineering):
             raise GridError(
-                f"the image is in plain pixels, without a CRS, but the footprints {self.source} are in {crs.to_string()}. "
+                f"the image has no CRS but the footprints {self.source} are in {crs.to_string()}. "
                 "Georeference the image (one with RPCs by gdalwarp -rpc), or state that they are in its pixels: --footprints-crs pixels."
             )
         frame = self.frame if grid.crs is None else self.to(grid.crs.proj).frame
