@@ -18,13 +18,23 @@ if TYPE_CHECKING:
 # For files in tiles: what two threads read at once, also of pixels half as large; with 64 MB they decode much of it twice.
 CACHE_BYTES = 128 << 20
 MAX_CACHE_BYTES = 512 << 20
+# Tiles that fit are decoded once: registration, evidence and page read each pixel of them about ten times.
+WHOLE_BYTES, EDGE_PX = 288 << 20, 512  # two images of 6,500² pixels in colour; blocks at the edges are whole
 WINDOW_PX, WINDOW_M = 1200, 600.0  # rows of a window with its margins: at least so many, and so many metres
 
 
 def cache_bytes(*images: Layer | None) -> int:
-    """GDAL's block cache for images read window by window: `CACHE_BYTES`, for strips a row of windows."""
-    needed = sum(_row_bytes(image) * _window_rows(image) for image in images if image is not None)
-    return max(CACHE_BYTES, min(needed, MAX_CACHE_BYTES))
+    """GDAL's block cache for images read window by window: `CACHE_BYTES`, for strips a row of windows, for tiles that fit all of them."""
+    files = [(image, _row_bytes(image)) for image in images if image is not None and image.paths]
+    strips = sum(row * _window_rows(image) for image, row in files)
+    tiles = sum(_whole_bytes(image) for image, row in files if not row)
+    return max(CACHE_BYTES, min(strips, MAX_CACHE_BYTES), tiles if tiles <= WHOLE_BYTES else 0)
+
+
+def _whole_bytes(image: Layer) -> int:
+    """Bytes of a whole image in tiles, as GDAL keeps it."""
+    height, width = image.shape
+    return (height + EDGE_PX) * (width + EDGE_PX) * image.count * image.dtype.itemsize
 
 
 def _window_rows(image: Layer) -> int:
@@ -33,9 +43,7 @@ def _window_rows(image: Layer) -> int:
 
 
 def _row_bytes(image: Layer) -> int:
-    """Bytes of one row of an image in strips, as GDAL keeps it; 0 of one in tiles or in memory."""
-    if not image.paths:
-        return 0
+    """Bytes of one row of an image in strips, as GDAL keeps it; 0 of one in tiles."""
     with open_raster(image.paths[0], honours=("orientation", "pages")) as file:
         if file.block_shapes[0][1] < file.width:
             return 0
@@ -43,9 +51,14 @@ def _row_bytes(image: Layer) -> int:
     return image.shape[1] * bands * image.dtype.itemsize
 
 
+_limits: list[int] = []  # of the contexts that are open, in bytes
+
+
 @contextmanager
 def gdal_cache(*images: Layer | None, size_bytes: int | None = None) -> Iterator[None]:
     """Limit GDAL's block cache, of all open files together, within a `with` block, by default to what reading images by windows needs.
+
+    Without a size, a context within another one does not lower its limit.
 
     >>> with gdal_cache(size_bytes=64 << 20):
     ...     get_gdal_config("GDAL_CACHEMAX")
@@ -53,8 +66,11 @@ def gdal_cache(*images: Layer | None, size_bytes: int | None = None) -> Iterator
     """
     with rasterio.Env():  # the option is the process's own, not the environment's: it needs one to be set and restored
         before = get_gdal_config("GDAL_CACHEMAX")
-        set_gdal_config("GDAL_CACHEMAX", cache_bytes(*images) if size_bytes is None else size_bytes)
+        limit = max([cache_bytes(*images), *_limits]) if size_bytes is None else size_bytes
+        set_gdal_config("GDAL_CACHEMAX", limit)
+        _limits.append(limit)
         try:
             yield
         finally:
+            _limits.remove(limit)
             set_gdal_config("GDAL_CACHEMAX", before)

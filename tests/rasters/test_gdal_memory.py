@@ -9,7 +9,7 @@ from geotiff import write_geotiff
 from rasterio.env import get_gdal_config
 
 from deepnets4eo.rasters import Layer, cache_bytes, gdal_cache
-from deepnets4eo.rasters.gdal_memory import CACHE_BYTES, MAX_CACHE_BYTES, WINDOW_PX
+from deepnets4eo.rasters.gdal_memory import CACHE_BYTES, MAX_CACHE_BYTES, WHOLE_BYTES, WINDOW_PX
 
 
 def limit() -> int:
@@ -25,6 +25,17 @@ def test_the_limit_holds_inside_and_the_one_from_before_returns() -> None:
                 assert limit() == 5 << 20
             assert limit() == 7 << 20
         assert limit() == before
+
+
+def test_reading_by_windows_does_not_lower_the_limit_of_the_job_around_it() -> None:
+    with gdal_cache(size_bytes=CACHE_BYTES + 1):
+        with gdal_cache():
+            assert limit() == CACHE_BYTES + 1
+        assert limit() == CACHE_BYTES + 1
+    with gdal_cache(size_bytes=CACHE_BYTES - 1), gdal_cache():
+        assert limit() == CACHE_BYTES
+    with gdal_cache():
+        assert limit() == CACHE_BYTES, "no limit is left of the contexts before"
 
 
 def test_the_limit_from_before_returns_after_an_error() -> None:
@@ -55,9 +66,16 @@ def test_strips_of_a_row_of_windows_stay_in_the_cache(tmp_path: Path) -> None:
     assert cache_bytes(low, low) == 2 * 2 * row * 900
 
 
-def test_tiles_and_arrays_need_the_least(tmp_path: Path) -> None:
+def test_large_tiled_files_and_arrays_need_the_least(tmp_path: Path) -> None:
     tiled = Layer.open(write_geotiff(tmp_path / "a.tif", WIDE, sparse_ok=True, interleave="pixel", **TILED))
     assert cache_bytes(*[tiled, Layer.open(WIDE)] * 9) == CACHE_BYTES
+
+
+def test_files_that_fit_are_kept_whole(tmp_path: Path) -> None:
+    tiled = Layer.open(write_geotiff(tmp_path / "a.tif", WIDE, sparse_ok=True, interleave="pixel", **TILED))
+    assert CACHE_BYTES < WIDE.nbytes + (44_000 * 512 * 2) < WHOLE_BYTES
+    assert cache_bytes(tiled, None) >= WIDE.nbytes
+    assert cache_bytes(tiled.subset([1]), tiled.subset([1])) == cache_bytes(tiled), "of the bands that are read"
 
 
 def test_a_mosaic_of_striped_files_is_as_wide_as_all(tmp_path: Path) -> None:

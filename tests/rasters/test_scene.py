@@ -405,6 +405,16 @@ def test_a_thumbnail_of_a_long_raster_keeps_one_pixel_across(shape: tuple[int, i
     assert (data == 7).all()
 
 
+def test_a_thumbnail_of_a_turned_image_at_its_own_size_is_the_image() -> None:
+    values = np.random.default_rng(3).integers(0, 255, (1, 40, 60)).astype(np.uint8)
+    turned = Layer.open(values, grid=UTM).on(UTM.rotate(20))
+    data, valid, grid = turned.thumbnail(max(turned.shape))
+    expected, seen = turned.read()
+    assert grid == turned.grid
+    assert data.tolist() == expected.tolist()
+    assert valid.tolist() == seen.tolist()
+
+
 def test_a_thumbnail_of_a_small_raster_is_the_raster(ramp: np.ndarray) -> None:
     data, _, grid = Layer.open(ramp, grid=UTM).thumbnail(1000)
     assert np.array_equal(data[0], ramp)
