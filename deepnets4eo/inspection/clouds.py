@@ -27,6 +27,7 @@ BRIGHTER = 1.35  # times the usual brightness before
 APPEARED = 0.25  # of the brightness, by which it is brighter than before
 VEIL_M, THICK = 64.0, 0.7  # squares in which haze is measured; its least share of the light
 VEIL_WHITE = 0.12  # range of the bands of haze over their brightness
+MIN_CAUTION_SHARE = 0.01  # of an image under clouds; fewer, such as single pixels of haze, are no reason to doubt a map
 MIN_RANGE = 16.0  # contrast before, of 255, that haze can hide
 # near infrared over green, of water and snow below, of plants above; short-wave over green, of snow below
 BRIGHT_GREEN, NIR_RANGE, MIN_SWIR = 1.8, (0.7, 1.8), 0.4
@@ -135,7 +136,9 @@ def _wide(cloudy: Mask, of_one_value: Mask, cell_m: float) -> Mask:
 
 
 def cloud_finding(mask: Layer, image: Layer, role: str, remedy: str, wording: str = "clouds") -> Finding | None:
-    """Return a finding on the share of an image under clouds and how it is known; None for 0. remedy : key of a phrase."""
+    """Return a finding on the share of an image under clouds and how it is known; None for 0. remedy : key of a phrase.
+
+    Less than MIN_CAUTION_SHARE of the image is a note."""
     share = cloud_share(mask)
     if not share:
         return None
@@ -145,7 +148,7 @@ def cloud_finding(mask: Layer, image: Layer, role: str, remedy: str, wording: st
     elif isinstance(mask.reader, CloudClasses):
         how = Phrase("by_cloud_network", {"cloud": mask.reader.cloud_share, "shadow": mask.reader.shadow_share})
     return Finding(
-        f"clouds_{role}", "caution",
+        f"clouds_{role}", "caution" if share >= MIN_CAUTION_SHARE else "note",
         {"share": share, "image": image_of(role), "source": Finding.verbatim(image.source), "how": how, "remedy": Phrase(remedy)},
         wording=wording, share=share,
     )  # fmt: skip

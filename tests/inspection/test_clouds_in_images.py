@@ -9,7 +9,7 @@ from affine import Affine
 from geotiff import write_geotiff
 
 from deepnets4eo.grid import Grid
-from deepnets4eo.inspection import clouds_in_image, inspect
+from deepnets4eo.inspection import cloud_finding, clouds_in_image, inspect
 from deepnets4eo.inspection.clouds import _bands_of_clouds, describe_clouds
 from deepnets4eo.rasters import Layer, cloud_band, open_cloud_mask
 
@@ -172,3 +172,12 @@ def test_clouds_are_looked_for_in_green_and_infrared_or_in_fine_colours(names, d
     image = Layer.open(np.ones((len(names.split()), 8, 8), dtype), grid=grid).with_names(names.split())
     chosen = _bands_of_clouds(image, coarsest)
     assert (None if chosen is None else chosen.band_names) == bands
+
+
+@pytest.mark.parametrize(("cells", "severity"), [(1, "note"), (3, "note"), (4, "caution"), (200, "caution")])
+def test_clouds_over_less_than_a_hundredth_of_an_image_are_a_note(cells: int, severity: str) -> None:
+    mask = np.zeros((20, 20), np.uint8)
+    mask.flat[:cells] = 1
+    finding = cloud_finding(Layer.open(mask[None], labels=True), layer(town(1)), "post", "give_cloud_mask")
+    assert finding is not None
+    assert (finding.severity, finding.share) == (severity, cells / 400)
