@@ -139,7 +139,7 @@ def damage(
     echo("Open report.html in a browser, damage.qgz in QGIS.")
     show_footprints(result.footprints)
     show_result(result.headline(), *paths.values())
-    ask_for_hazard(result.event.name)
+    ask_for_hazard(result.event.name, result.findings)
     end_with_findings(result.findings)
 
 

@@ -153,12 +153,11 @@ def show_footprints(account: dict[str, Any]) -> None:
     from deepnets4eo.outputs import count_of
 
     if account and (account["dropped"] or account["repaired"] or account["renamed"]):
-        dropped = json.dumps(account["dropped"], ensure_ascii=False)
-        echo(
-            f"footprints: {account['used']} of {count_of(account['read'], 'row')} used, {account['repaired']} repaired, "
-            f"{count_of(account['renamed'], 'id')} renamed, left out: {dropped}",
-            err=True,
-        )
+        parts = [f"{account['used']} of {count_of(account['read'], 'row')} used"]
+        parts += [f"{account['repaired']} repaired"] if account["repaired"] else []
+        parts += [f"{count_of(account['renamed'], 'id')} renamed"] if account["renamed"] else []
+        left_out = "; ".join(f"{number} {reason}" for reason, number in account["dropped"].items())
+        echo(f"footprints: {', '.join(parts)}{f'; left out: {left_out}' if left_out else ''}", err=True)
 
 
 def end_with_findings(findings: Sequence[Finding]) -> None:
@@ -175,12 +174,15 @@ def show_findings(findings: Sequence[Finding]) -> int:
     return WORTHLESS if any(finding.severity == "worthless" for finding in findings) else 0
 
 
-def ask_for_hazard(name: str = "") -> None:
-    """Write the request to name the hazard to stderr, unless the event has a name; a name without a word for a hazard is a finding of the map."""
+def ask_for_hazard(name: str = "", findings: Sequence[Finding] = ()) -> None:
+    """Write the request to name the hazard to stderr, unless the event has a name or one of the findings requests it already.
+
+    A name without a word for a hazard is a finding of the map."""
     from deepnets4eo.outputs import Phrase
 
-    if not name:
-        echo(f"note: {Phrase('name_the_hazard').text()}", err=True)
+    request = Phrase("name_the_hazard").text()
+    if not name and not any(request in finding.remedy for finding in findings):
+        echo(f"note: {request}", err=True)
 
 
 def findings_of(out: Path | None) -> list[Finding]:

@@ -153,8 +153,9 @@ class RegisteredPair:
     def log_registration(self) -> RegisteredPair:
         """Log the registration in one line, and return the pair."""
         result = self.registration
-        logger.info("registration %s: %s, shift %.2f m, residual %.2f m. %s", result.status, result.model, result.shift_m,
-                    result.residual_m, result.reason)  # fmt: skip
+        lengths = f"shift {result.shift_m:.2f} {result.unit}, residual {result.residual_m:.2f} {result.unit}"
+        measured = f": {result.model}, {lengths}" if result.usable else ""
+        logger.info("registration %s%s%s", result.status, measured, f". {result.reason}" if result.reason else "")
         return self
 
 

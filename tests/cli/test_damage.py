@@ -128,8 +128,7 @@ def test_what_limits_the_map_is_the_end_of_what_is_printed_and_stands_in_every_p
     account = {"read": used + 1, "used": used, "repaired": 1, "renamed": 1, "made_ids": False}
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["footprints"] == account | {"dropped": {"not a polygon": 1}}
-    line = f"footprints: {used} of {used + 1} rows used, 1 repaired, 1 id renamed"
-    assert any(each.startswith(line) and '"not a polygon": 1' in each for each in said)
+    assert f"footprints: {used} of {used + 1} rows used, 1 repaired, 1 id renamed; left out: 1 not a polygon" in said
     codes = [finding["code"] for finding in summary["findings"]]
     assert {"footprints_dropped", "footprints_changed"} <= set(codes)
     worst = summary["findings"][0]
@@ -216,6 +215,23 @@ def test_the_hazard_is_asked_for_unless_the_event_has_a_name(
     assert ("note: Name the hazard: --event name=Earthquake" in capsys.readouterr().err) is asks
 
 
+@pytest.mark.parametrize(("water", "lines"), [("auto", 0), ("none", 1)])
+def test_a_map_asks_for_the_hazard_by_a_note_of_its_own_only_if_no_finding_does(
+    water: str, lines: int, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = () if water == "auto" else ("--water", water)
+    assert run(place, tmp_path / "out", *chosen) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert sum(line.startswith("note: Name the hazard") for line in said) == lines
+    assert (
+        sum(
+            line.endswith("Name the hazard: --event name=Earthquake, or flood, hurricane, tornado, wildfire.")
+            for line in said
+        )
+        == 1
+    )
+
+
 def test_check_asks_for_the_hazard_of_files_that_belong_together(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -290,7 +306,7 @@ def test_a_dry_run_counts_the_buildings_that_the_post_image_shows_and_names_unus
     assert abs(int(counted) - (table["status"] == "assessed").sum()) <= 1  # the job moves outlines by some pixels
     assert "7 × outside the post image" in said.out
     assert " × partly outside the post image" in said.out
-    assert '"not a polygon": 1' in said.err
+    assert "left out: 1 not a polygon" in said.err
 
 
 def test_a_wrong_path_is_noticed_before_anything_large_is_loaded(place: Path, tmp_path: Path) -> None:

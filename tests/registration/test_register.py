@@ -12,7 +12,7 @@ from refusals import raises_naming
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.rasters import Layer
-from deepnets4eo.registration import assume_registered, register
+from deepnets4eo.registration import RegisteredPair, assume_registered, register
 
 SHAPE = (360, 400)
 SHIFT = Affine.translation(9, -5)  # pixels: things lie 9 px further right and 5 px higher in the pre image
@@ -41,6 +41,22 @@ def test_points_move_east_and_north_on_the_ground(shifted):
     there = shifted.to_pre(here)
     np.testing.assert_allclose(there - here, [[4.5, 2.5]], atol=0.08)
     np.testing.assert_allclose(shifted.to_post(there), here, atol=1e-6)
+
+
+def test_the_log_has_lengths_in_their_unit_and_none_of_a_registration_that_failed(post, shifted, caplog):
+    caplog.set_level("INFO", "deepnets4eo")
+    before, after = as_layer(moved(post, SHIFT)), as_layer(noisy(post))
+    plain = [Layer.open(layer.read()[0]) for layer in (before, after)]
+    failed = register(as_layer(place(1, SHAPE)), after)
+    for pair, registration in (((before, after), shifted), (plain, register(*plain)), ((before, after), failed)):
+        RegisteredPair(*pair, registration).log_registration()
+    on_ground, in_pixels, of_none = (record.message for record in caplog.records if "registration" in record.message)
+    assert (
+        on_ground == f"registration ok: translation, shift {shifted.shift_m:.2f} m, residual {shifted.residual_m:.2f} m"
+    )
+    assert in_pixels.startswith("registration ok: translation, shift 10.3")
+    assert in_pixels.endswith(" px")
+    assert of_none == f"registration failed. {failed.reason}"
 
 
 @pytest.mark.parametrize("value", [-3.4028234663852886e38, 2e30, -3e200])
