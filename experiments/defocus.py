@@ -9,7 +9,7 @@ four frames of other poses and on a table in another room, seen likewise, and on
 windows and steps. Then a small D3-Net with dropout learns from six sharp frames and estimates depth with its standard deviation: of the
 network alone, and with 30 passes with dropout; their factors come from two frames and are held against the middles of the four.
 Errors and deviations with and without defocus are a table and error_and_deviation.png. `--parts causes`: on sharp frames, what of the plain loop the recipe lacks, key by key.
-Writes table.md and results.json; runs that are finished are not trained again.
+Writes table.md and results.json, which keeps the other part of an earlier call with the same steps and seeds; runs that are finished are not trained again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from script import NOTE, add_smoke, plain_errors, require_files, store_results, 
 
 from deepnets4eo.depth import ThinLens
 from deepnets4eo.depth.training import DepthRecipe
-from deepnets4eo.files import atomic_write, write_text
+from deepnets4eo.files import atomic_write, read_json, write_text
 from deepnets4eo.metrics import DeviationScores, ValueScores
 from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.segmenters import RunFolder, Segmenter, create_model, load_run
@@ -331,7 +331,12 @@ def main() -> None:
         *draw_maps(frames, arguments.out, lens, arguments.seeds[0], arguments.steps, passes), "",
     ]  # fmt: skip
     rmse = {", ".join(key): [round(one["rmse"], 4) for one in scores] for key, scores in blurred.items()}
-    store_results(arguments.out, smoke=arguments.smoke, steps=arguments.steps, rmse=rmse, rmse_of_causes=causes)
+    protocol = {"smoke": arguments.smoke, "steps": arguments.steps, "seeds": arguments.seeds}
+    stored = arguments.out / "results.json"
+    before = read_json(stored) if stored.exists() else {}
+    if {name: before.get(name) for name in protocol} == protocol:
+        rmse, causes = rmse or before["rmse"], causes or before["rmse_of_causes"]
+    store_results(arguments.out, **protocol, rmse=rmse, rmse_of_causes=causes)
     print(write_text(arguments.out / "table.md", "\n".join(lines)).read_text(encoding="utf-8"))
 
 
