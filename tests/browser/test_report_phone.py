@@ -63,3 +63,12 @@ def test_a_command_in_the_advice_is_set_as_such(visit, tmp_path):
     headline = page.locator("#headline")
     assert headline.locator("code").inner_text() == "deepnets4eo review"
     assert "`" not in headline.inner_text()
+
+
+@pytest.mark.parametrize(("residual_m", "shown"), [(0.42, "± 0.4 m"), (0.034, "± 0.03 m")])
+def test_the_residual_of_well_aligned_images_is_not_rounded_to_nothing(visit, tmp_path, residual_m, shown):
+    damage_map, grid = make_map(12), make_grid()
+    damage_map.registration["residual_m"] = residual_m
+    path = tmp_path / "report.html"
+    page = visit(write_report(damage_map, summarize(damage_map, grid), path, post=black(grid)), NARROW).page
+    assert shown in page.locator("#quality").inner_text().replace("\u00a0", " ")
