@@ -16,10 +16,19 @@ def code_version() -> str:
     >>> code_version().startswith(f"{__version__}+")
     True
     """
-    root, digest = Path(__file__).parent, hashlib.sha256()
-    for parts in sorted(_code_files(root)):
-        digest.update(f"{'/'.join(parts)} ".encode() + root.joinpath(*parts).read_bytes())
-    return f"{__version__}+{digest.hexdigest()[:12]}"
+    return f"{__version__}+{code_hash(Path(__file__).parent)}"
+
+
+def code_hash(folder: Path) -> str:
+    """Return 12 hexadecimal digits of all code and settings in a folder: other digits, other code.
+
+    >>> code_version().endswith(code_hash(Path(__file__).parent))
+    True
+    """
+    digest = hashlib.sha256()
+    for parts in sorted(_code_files(folder)):
+        digest.update(f"{'/'.join(parts)} ".encode() + folder.joinpath(*parts).read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _code_files(root: Path) -> Iterator[tuple[str, ...]]:

@@ -8,7 +8,8 @@ its card and metrics.json: scores on places of other seeds, in all, by style and
 epoch of some four minutes. Ctrl-C saves the step that runs; `--resume` goes on, and `--resume --minutes 0` writes the run of
 what is there; `--models models` ships it. One core is enough: two windows a second.
 For a GPU, which waits for new places: --set data.kept_pairs=4000 data.windows_per_pair=12 data.mixed_pairs=128 data.processes=CORES
-draws as many places once (2 MB each, in data.pairs_folder) and learns from them again by other windows, sensors and outlines.
+draws as many places once (2 MB each, in data.pairs_folder, or in the run until it is trained) and learns from them again by other
+windows, sensors and outlines. After a change of experiments/world they are drawn again.
 """
 
 from __future__ import annotations

@@ -52,6 +52,11 @@ class TrainOptions:
         if self.finish and not self.resume:
             raise InputError("finish (--finish) ends a training that was stopped. Give resume (--resume) as well.")
 
+    @property
+    def is_limited(self) -> bool:
+        """Return whether the training may end before the recipe's last epoch, to be resumed later."""
+        return not self.finish and (self.minutes is not None or self.epochs is not None)
+
 
 Trainer = Callable[[Any, Path, TrainOptions], Path]
 

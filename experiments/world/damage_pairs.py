@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,7 @@ from deepnets4eo.cards import VOID
 from deepnets4eo.damage import GRADES, DamageRecipe, MadeUpPairs
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.lazy import check_extra
+from deepnets4eo.version import code_hash
 from world.style import chosen_names
 from world.surface import CITY_SHARE, is_city
 
@@ -40,7 +42,7 @@ def made_up_pairs(recipe: DamageRecipe) -> MadeUpPairs:
 
     make_pair, validation = training_pairs(recipe), validation_pairs(recipe)
     log.info("%d pairs to validate on are made", len(validation))
-    return MadeUpPairs(make_pair, validation, SensorVariation())
+    return MadeUpPairs(make_pair, validation, SensorVariation(), code_hash(Path(__file__).parent))
 
 
 def training_pairs(recipe: DamageRecipe) -> Callable[[int], GradedPair]:

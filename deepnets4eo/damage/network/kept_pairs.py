@@ -31,11 +31,12 @@ class KeptPairs:
     make_pair: Callable[[int], GradedPair]
 
     @classmethod
-    def of(cls, data: DamageData, folder: Path, make_pair: Callable[[int], GradedPair]) -> KeptPairs:
-        """Return the pairs of a recipe in a folder of their own, which differs by the code of the package as well.
-
-        The code that draws the world of another package is not part of it: after a change there, give an empty folder."""
-        return cls(Journal(folder / identity_hash("pairs", data.model_dump(mode="json", include=DRAWN_BY))), make_pair)
+    def of(
+        cls, data: DamageData, folder: Path, make_pair: Callable[[int], GradedPair], drawn_by: str = ""
+    ) -> KeptPairs:
+        """Return the pairs of a recipe in a folder of their own, another one for other code of this package or of `drawn_by`."""
+        settings = data.model_dump(mode="json", include=DRAWN_BY)
+        return cls(Journal(folder / identity_hash("pairs", settings, drawn_by)), make_pair)
 
     def __call__(self, seed: int) -> GradedPair:
         """Return the pair of a seed. Errors: OutputError if it cannot be kept."""

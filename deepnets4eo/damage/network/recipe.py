@@ -72,7 +72,8 @@ class MadeUpKeys(Section):
         description="pairs that are drawn once, kept in files of 2 MB and learnt from again; 0: all new",
     )
     pairs_folder: str | None = Field(
-        default=None, description="folder of the kept pairs, for several trainings; none: a folder of the run"
+        default=None,
+        description="folder of the kept pairs, for several trainings; none: a folder of the run, removed once it is trained",
     )
     outline_error_m: float = Field(default=3.0, ge=0, description="farthest that outlines lie off")
     varied_share: float = Field(default=0.3, ge=0, le=1, description="share of the images that another sensor shows")

@@ -193,11 +193,13 @@ class MadeUpPairs:
     make_pair : seed → pair with a graded building
     validation : pairs that are never learnt from
     variation : how another sensor would show an image: (C, h, w) uint8 and a generator → (3, h, w) uint8
+    drawn_by : the code outside of this package that makes pairs, e.g. its hash: pairs kept from other code are not read
     """
 
     make_pair: Callable[[int], GradedPair]
     validation: Sequence[GradedPair]
     variation: Variation
+    drawn_by: str = ""
 
 
 def made_up_samples(made_up: MadeUpPairs, recipe: DamageRecipe, folder: Path) -> StreamSamples[GradedPair]:
@@ -211,7 +213,8 @@ def made_up_samples(made_up: MadeUpPairs, recipe: DamageRecipe, folder: Path) ->
         spread = np.random.default_rng([seed, GSD_DRAW]).uniform(-data.gsd_spread, data.gsd_spread)
         return made_up.make_pair(seed).at_gsd(data.gsd_m * float(np.exp(spread)))
 
-    kept = KeptPairs.of(data, Path(data.pairs_folder or folder), make_resized) if data.kept_pairs else make_resized
+    home = Path(data.pairs_folder or folder)
+    kept = KeptPairs.of(data, home, make_resized, made_up.drawn_by) if data.kept_pairs else make_resized
     scaled = recipe.train.photometric > 0  # light is changed in standard deviations
     return StreamSamples(
         kept, lambda pair, rng: read_window(pair, data, made_up.variation, rng, scaled=scaled), data.windows_per_epoch,

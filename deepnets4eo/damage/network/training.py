@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from deepnets4eo.damage.network.recipe import MADE_UP, DamageRecipe
 from deepnets4eo.damage.network.samples import BuildingSplit, MadeUpPairs, PairSamples, made_up_samples, split_buildings
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.evaluation import report
+from deepnets4eo.files import remove
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.plugins import load_plugin, plugins_of
 from deepnets4eo.segmenters import InputSpec, LayerInput, NetworkSegmenter, RunFolder
@@ -26,6 +28,8 @@ from deepnets4eo.training import StreamSamples, Task, TrainOptions, build_segmen
 if TYPE_CHECKING:
     from deepnets4eo.damage.network.scoring import Validation
 
+log = logging.getLogger(__name__)
+KEPT = "pairs"  # folder in the run, of pairs that are kept
 SHARED = "twin."  # what names of the U-Net of both dates begin with
 VALIDATED = (*report.ScoreNames.overall, "kappa_quadratic", "auc_major_or_worse", "calibration_error", "temperature")
 
@@ -73,7 +77,7 @@ def train_damage(recipe: DamageRecipe, out: Path, options: TrainOptions, made_up
     from deepnets4eo.damage.network.architecture import DamageCriterion
     from deepnets4eo.damage.network.scoring import epoch_scores, grade_validation
 
-    material = labelled_material(recipe) if made_up is None else made_up_material(recipe, made_up, out / "pairs")
+    material = labelled_material(recipe) if made_up is None else made_up_material(recipe, made_up, out / KEPT)
     segmenter = build_untrained(recipe, material.inputs)
     criterion = DamageCriterion(recipe.train, segmenter.legend, material.counts)
 
@@ -85,7 +89,21 @@ def train_damage(recipe: DamageRecipe, out: Path, options: TrainOptions, made_up
         fitted["windows"] = material.samples.learnt(fitted.get("epochs", 0), recipe.model.start)
     scores, notes = score_as_stored(segmenter, material.validation, recipe)
     scores["synthetic"] = material.notes["synthetic"]
-    return write_run(segmenter, recipe, out, split=material.split, scores=scores, notes=notes | material.notes | fitted)
+    run = write_run(segmenter, recipe, out, split=material.split, scores=scores, notes=notes | material.notes | fitted)
+    if recipe.data.pairs_folder is None:
+        _remove_kept(out / KEPT, goes_on=options.is_limited and fitted.get("epochs", 0) < recipe.train.epochs)
+    return run
+
+
+def _remove_kept(folder: Path, *, goes_on: bool) -> None:
+    """Remove the pairs that a run kept for itself, unless its training goes on; then log where they are, and their size."""
+    if not folder.is_dir():
+        return
+    if not goes_on:
+        remove(folder)
+        return
+    sizes = [file.stat().st_size for file in folder.rglob("*.npz")]
+    log.info("%d drawn pairs are kept for --resume: %s, %.0f MB", len(sizes), folder, sum(sizes) / 1e6)
 
 
 def labelled_material(recipe: DamageRecipe) -> TrainingPairs:

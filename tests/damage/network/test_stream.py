@@ -137,3 +137,7 @@ def test_a_pair_that_is_kept_is_drawn_once_and_is_the_same(tmp_path):
     np.testing.assert_array_equal(KeptPairs.of(EXACT, tmp_path, draw)(5).pre, first.pre)
     KeptPairs.of(EXACT.model_copy(update={"size_px": 300}), tmp_path, draw)(5)
     assert drawn == [5, 5, 5]
+    of_other_code = KeptPairs.of(EXACT, tmp_path, draw, drawn_by="other")
+    of_other_code(5)
+    of_other_code(5)
+    assert drawn == [5, 5, 5, 5]

@@ -1,13 +1,17 @@
 """What the default damage network learns from and is validated on: names as chosen, nothing of what is left out."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import world
 from refusals import raises_naming
-from world.damage_pairs import training_pairs, validation_pairs
+from world.damage_pairs import made_up_pairs, training_pairs, validation_pairs
 
 from deepnets4eo.cards import VOID
 from deepnets4eo.errors import InputError
 from deepnets4eo.training import load_recipe
+from deepnets4eo.version import code_hash
 
 SMALL = [
     "data.world=world",
@@ -31,6 +35,12 @@ def test_what_is_left_out_is_validated_on_and_never_learnt_from():
     (known,) = validation_pairs(recipe)
     assert (known.style, known.hazard) == ("old-town", "flood")
     assert (known.grades != VOID).any()
+
+
+def test_pairs_state_the_code_that_draws_them():
+    drawn_by = made_up_pairs(recipe_of()).drawn_by
+    assert drawn_by == code_hash(Path(world.__path__[0]))
+    assert drawn_by != code_hash(Path(world.__path__[0]) / "styles")
 
 
 def test_a_seed_gives_the_same_pair_again_and_no_other_one():
