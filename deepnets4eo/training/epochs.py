@@ -5,12 +5,16 @@ Takes no network and no batch: plain values, for the loop and its callers."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from deepnets4eo.training.ranks import Rank
 from deepnets4eo.training.recipe import TrainSection
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WITHHELD_LOSS = "val_loss"
 
@@ -28,9 +32,22 @@ def checkpoint(folder: Path, name: str = Checkpoint.last) -> Path:
     return folder / Checkpoint.folder / name
 
 
+class Remembering(Protocol):
+    """A criterion whose loss depends on earlier batches: plain values that a checkpoint keeps."""
+
+    def count_together(self, mean: Callable[[Tensor], Tensor]) -> None:
+        """Remember the mean over all processes, so that their values are equal and the checkpoint of one is that of all."""
+
+    def state(self) -> Any:
+        """Return what is kept of earlier batches."""
+
+    def restore(self, values: Any) -> None:
+        """Go on with what was kept."""
+
+
 @dataclass(frozen=True)
 class Fit:
-    """Settings of a fit, and its output. `minutes` and `epochs` limit all resumptions together; `finish`: only take earlier weights."""
+    """Settings of a fit, and its output. `minutes` and `epochs` limit all resumptions together; `finish`: only take earlier weights; `memory`: a criterion that remembers."""
 
     train: TrainSection
     out: Path
@@ -42,6 +59,7 @@ class Fit:
     minutes: float | None = None
     epochs: int | None = None
     finish: bool = False
+    memory: Remembering | None = None
 
     @property
     def last_epoch(self) -> int:

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 
     from deepnets4eo.training.batches import Batch, Loader
     from deepnets4eo.training.data import Samples
+    from deepnets4eo.training.epochs import Remembering
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +128,7 @@ def fit_segmenter(
     recipe: Recipe,
     out: Path,
     options: TrainOptions,
+    memory: Remembering | None = None,
 ) -> dict[str, Any]:
     """Train the network of a segmenter in place; the kept epoch's weights stay in it.
 
@@ -147,6 +149,7 @@ def fit_segmenter(
     recipe : its section `train`, `data.windows_per_epoch` and `data.num_workers` are used
     out : the run folder
     options : device, and whether to resume
+    memory : the object of `criterion`, if its loss depends on earlier batches: checkpoints keep what it remembers
 
     Returns
     -------
@@ -178,7 +181,7 @@ def fit_segmenter(
         loader = _load_windows(samples, recipe, rank)
     train = recipe.train
     limits = {"minutes": options.minutes, "epochs": options.epochs, "finish": options.finish}
-    fit = Fit(train, out, recipe.hash, device, compute.precision, options.resume, rank, **limits)  # type: ignore[arg-type]
+    fit = Fit(train, out, recipe.hash, device, compute.precision, options.resume, rank, memory=memory, **limits)  # type: ignore[arg-type]
     with rank.group(fit.device):
         progress = fit_network(segmenter.module, criterion, loader, lambda _: scorer(segmenter), fit)
     _end_others(rank, options)

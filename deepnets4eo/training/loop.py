@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -55,17 +55,6 @@ ERROR_HINTS = {  # torch's message for windows or batches that a network cannot 
     "Output size is too small": "the windows are too small for this network, whose coarsest maps vanish. "
     "Set data.tile_px larger, e.g. to 256.",
 }
-
-
-@runtime_checkable
-class Remembering(Protocol):
-    """A criterion whose loss depends on earlier batches: plain values that a checkpoint keeps."""
-
-    def state(self) -> Any:
-        """Return what is kept of earlier batches."""
-
-    def restore(self, values: Any) -> None:
-        """Go on with what was kept."""
 
 
 def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Validate, fit: Fit) -> Progress:
@@ -119,8 +108,8 @@ class _Loop:
         self.network, self.step, self.validate, self.loader = network.to(self.device), step, validate, loader
         self.learner = cast(nn.Module, torch.compile(network)) if fit.train.compile else network  # the same weights
         self.loss_of_batch: Callable[[Batch], Tensor] = partial(step, self.learner)
-        criterion = getattr(step, "__self__", None)
-        self.criterion = criterion if isinstance(criterion, Remembering) else None
+        if fit.memory is not None:
+            fit.memory.count_together(fit.rank.mean)
         self.plan, self.progress = fit, Progress()
         self.display = EpochProgress(fit.last_epoch, fit.train.monitor, visible=fit.rank.is_first)
         self.optimizer, self.scaler = build_optimizer(network, fit.train), _scaler(fit)
@@ -186,8 +175,8 @@ class _Loop:
         )
         self.progress.best = scalars["best"]
         self.within = scalars.get("within", {})
-        if self.criterion is not None and "criterion" in scalars:
-            self.criterion.restore(scalars["criterion"])
+        if self.plan.memory is not None and "criterion" in scalars:
+            self.plan.memory.restore(scalars["criterion"])
         self.steps_before = self.steps = self.within.get("steps", 0)
         self.kept = self._describe()
 
@@ -349,8 +338,8 @@ class _Loop:
         if self.scaler is not None:
             within = within | {"scaler": self.scaler.state_dict()}
         scalars = {"identity": self.plan.identity, "history": self.progress.history, "best": self.progress.best}
-        if self.criterion is not None:
-            scalars["criterion"] = self.criterion.state()
+        if self.plan.memory is not None:
+            scalars["criterion"] = self.plan.memory.state()
         save_state(self.plan.path(Checkpoint.last), self.network, self.optimizer, scalars | {"within": within})
         self.kept = self._describe()
 

@@ -121,6 +121,7 @@ class DamageCriterion:
         self.pixel_loss = SumOfLosses(dict(train.losses), weights) if train.losses else None
         self.cross_entropy = CrossEntropy(None if weights is None else torch.tensor(weights, dtype=torch.float32))
         self.met = torch.ones(legend.num_classes)
+        self.mean: Callable[[Tensor], Tensor] = lambda counts: counts
         self.scaling = torch.tensor([LayerInput.display_rgb.mean, LayerInput.display_rgb.std])
 
     def step(self, network: nn.Module, batch: Batch) -> Tensor:
@@ -141,6 +142,10 @@ class DamageCriterion:
         cost = self._cost_of(grades, buildings.present)
         heads = [(pair, self.train.building_loss)] + ([] if post is None else [(post, self.train.post_loss)])
         return torch.stack([weight * cost(buildings.means(logits)) for logits, weight in heads]).sum()
+
+    def count_together(self, mean: Callable[[Tensor], Tensor]) -> None:
+        """Count the grades that all processes of a training meet. mean : over the processes."""
+        self.mean = mean
 
     def state(self) -> list[float]:
         """Return how often each grade was met, for a checkpoint."""
@@ -173,9 +178,8 @@ class DamageCriterion:
     def _evening(self, grades: Tensor) -> Tensor:
         """Return weights (N, B) that make every grade count the same over the last batches."""
         self.met = self.met.to(grades.device)
-        self.met = MEMORY * self.met + (grades[..., None] == torch.arange(len(self.met), device=grades.device)).sum(
-            (0, 1)
-        )
+        of_batch = (grades[..., None] == torch.arange(len(self.met), device=grades.device)).sum((0, 1))
+        self.met = MEMORY * self.met + self.mean(of_batch.to(self.met.dtype))
         factors = (self.met.mean() / self.met).clamp(1 / LARGEST_WEIGHT, LARGEST_WEIGHT)
         return factors[grades.clamp_max(len(factors) - 1)]
 

@@ -84,7 +84,7 @@ def train_damage(recipe: DamageRecipe, out: Path, options: TrainOptions, made_up
     def score(segmenter: NetworkSegmenter) -> dict[str, float]:
         return epoch_scores(grade_validation(segmenter, material.validation), recipe.train.ordinal)
 
-    fitted = fit_segmenter(segmenter, material.samples, criterion.step, score, recipe, out, options)
+    fitted = fit_segmenter(segmenter, material.samples, criterion.step, score, recipe, out, options, criterion)
     if isinstance(material.samples, StreamSamples):
         fitted["windows"] = material.samples.learnt(fitted.get("epochs", 0), recipe.model.start)
     scores, notes = score_as_stored(segmenter, material.validation, recipe)

@@ -1,6 +1,7 @@
 """The training of the default damage network, whole, on a few windows; and what it starts from."""
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from deepnets4eo.errors import RunError
 from deepnets4eo.segmenters import InputSpec, LayerInput, NetworkSegmenter
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.training import TrainOptions
+from deepnets4eo.training.ranks import run_ranks
 from deepnets4eo.training.recipe import resolve
 
 TINY = [
@@ -121,6 +123,25 @@ def test_pairs_kept_in_the_run_stay_while_it_can_be_resumed_and_leave_with_its_l
     train_damage(recipe, out, TrainOptions(device="cpu", resume=True), made_up(100))
     assert not (out / "pairs").exists()
     assert (out / "weights.safetensors").exists()
+
+
+def train_and_resume(folder: Path) -> None:
+    """One of two processes: a whole training, one that ends after an epoch, and its resumption."""
+    from torch import distributed
+
+    recipe = recipe_of(
+        "train.epochs=3", "train.lr=0.01", "train.keep=last", "train.batch_size=8", "data.windows_per_epoch=16"
+    )
+    for name, options in (("whole", {}), ("cut", {"minutes": 0}), ("cut", {"resume": True})):
+        with suppress(SystemExit):  # the second process only learns
+            train_damage(recipe, folder / name, TrainOptions(device="cpu", **options), made_up(100))
+        distributed.barrier()
+
+
+def test_grades_met_by_two_processes_are_counted_together_and_survive_a_resumption(tmp_path):
+    run_ranks(2, train_and_resume, tmp_path)
+    whole, cut = ((tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "cut"))
+    assert whole == cut
 
 
 BOTH = InputSpec({"pre": LayerInput.display_rgb, "post": LayerInput.display_rgb}, 0.5)
