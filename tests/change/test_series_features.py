@@ -5,6 +5,7 @@ from datetime import date
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 from geotiff import write_geotiff
 from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp
@@ -109,6 +110,9 @@ def test_bad_dates_are_refused_by_name(tmp_path, image):
     first = write_geotiff(tmp_path / "a.tif", image)
     with raises_naming(InputError, "2020-02-01", "2", "2020-01-01", "3"):
         series_of(first, write_geotiff(tmp_path / "b.tif", image[:2]))
+    unplaced = write_geotiff(tmp_path / "e.tif", image, transform=Affine.identity())
+    with raises_naming(InputError, "2020-02-01", "e.tif", "--gsd METRES", "-a_ullr LEFT TOP RIGHT BOTTOM"):
+        series_of(first, unplaced)
     with raises_naming(GridError, "'2020-02-01'"):
         series_of(first, write_geotiff(tmp_path / "c.tif", image, origin=(600_000, 5_000_000)))
     (tmp_path / "d.tif").write_bytes(b"II*\0 no raster")

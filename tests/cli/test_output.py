@@ -4,10 +4,12 @@ import ast
 import io
 import json
 import logging
+import os
 import subprocess
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import geopandas as gpd
 import numpy as np
@@ -16,6 +18,7 @@ import shapely
 from geotiff import write_geotiff
 
 import deepnets4eo.cli
+from deepnets4eo.cli import output
 from deepnets4eo.cli.main import main
 from deepnets4eo.cli.output import PROGRAM, STDOUT, VisibleFormatter, echo, own_command, progress, show_json, visible
 
@@ -195,3 +198,17 @@ def test_the_command_that_is_printed_is_one_that_this_shell_can_call(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [str(tmp_path / PROGRAM / "__main__.py")])
     assert own_command().endswith(f" -m {PROGRAM}")
+
+
+@pytest.mark.parametrize(("folder", "expected"), [("my env", '& "{}"'), ("env", "{}")])
+def test_on_windows_only_commands_with_spaces_are_quoted_and_called(
+    folder: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "os", SimpleNamespace(name="nt", path=os.path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    script = tmp_path / folder / PROGRAM
+    monkeypatch.setattr(sys, "argv", [str(script), "demo"])
+    assert own_command() == expected.format(script)
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "__main__.py")])
+    monkeypatch.setattr(sys, "executable", str(script))
+    assert own_command() == f"{expected.format(script)} -m {PROGRAM}"

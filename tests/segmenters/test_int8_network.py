@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from affine import Affine
+from block_jobs import OneByOne
 from refusals import raises_naming
 from small_segmenters import SCENE, deep_network
 
@@ -157,6 +158,8 @@ def test_a_prediction_takes_int8_by_measurement_and_goes_on_as_it_began(measured
         (SLOW, {}, int8, "int8"),
         (FAST, {"precision": "float32"}, {}, "float32"),
         (FAST, {"precision": "float32", "runtime": "torch"}, int8, "float32"),
+        (FAST, {"executor": OneByOne()}, {}, "float32"),
+        (FAST, {"executor": OneByOne()}, int8, "float32"),
     ):
         answer(values)
         plan = make_plan(segmenter, SCENE, PredictOptions(device="cpu", **options), begun)
