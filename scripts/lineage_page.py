@@ -120,11 +120,11 @@ def smoke_words(script: str, samples: str | Path, out: str | Path) -> list[str]:
     return words + (["--out", str(out)] if '"--out"' in text or "contest_options(" in text else [])
 
 
-def smoke_times() -> dict[str, Any]:
-    """Return what scripts/smoke_times.py measured: the processor, and script → seconds."""
+def smoke_times() -> dict[str, dict[str, Any]]:
+    """Return what scripts/smoke_times.py measured: script → seconds, and the processor that they were measured on."""
     if not SMOKE_TIMES.is_file():
-        return {"processor": "", "seconds": {}}
-    stored: dict[str, Any] = json.loads(SMOKE_TIMES.read_text(encoding="utf-8"))
+        return {}
+    stored: dict[str, dict[str, Any]] = json.loads(SMOKE_TIMES.read_text(encoding="utf-8"))
     return stored
 
 
@@ -146,26 +146,29 @@ def linked(script: str) -> str:
     return f"`{script}`" if script.startswith("tests/") else f"[`{script}`](#{anchor_of(script)})"
 
 
-def duration(seconds: float | None) -> str:
-    """Return a processor time in words."""
-    if seconds is None:
+def duration(time: Mapping[str, Any] | None, usual: str) -> str:
+    """Return a processor time in words, with its processor if that is not the usual one."""
+    if time is None:
         return "not timed"
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
+    seconds, on = time["seconds"], "" if time["processor"] == usual else f" on {time['processor']}"
+    return (f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min") + on
 
 
 def script_table(lineage: Mapping[str, Any]) -> str:
     """Return the section that states how each script is called, and how long a trial of it takes."""
     times = smoke_times()
+    processors = Counter(time["processor"] for time in times.values())
+    usual = processors.most_common(1)[0][0] if processors else ""
     trials = set(smoked())
     parts = []
     for script in scripts_of(lineage):
         lines, time = [usage_of(script)], ""
         if script in trials:
             lines.append(f"python {shlex.join(smoke_words(script, 'SAMPLES', 'OUT'))}")
-            time = f", trial: {duration(times['seconds'].get(script))}"
+            time = f", trial: {duration(times.get(script), usual)}"
         commands = "\n".join(lines)
         parts.append(f'<a id="{anchor_of(script)}"></a>`{script}`{time}\n\n```sh\n{commands}\n```\n')
-    return SCRIPTS.format(processor=times["processor"]) + "\n".join(parts).rstrip("\n")
+    return SCRIPTS.format(processor=usual) + "\n".join(parts).rstrip("\n")
 
 
 def ours_cell(system: Mapping[str, Any]) -> str:

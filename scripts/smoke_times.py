@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import lineage_page
 
@@ -43,20 +42,19 @@ def seconds_of(script: str, samples: Path) -> float:
 
 def main(samples: Path, *named: str) -> int:
     """Measure, and store after each script; returns the number of scripts that failed."""
-    stored: dict[str, Any] = lineage_page.smoke_times()
-    todo = named or [name for name in lineage_page.smoked() if name not in stored["seconds"]]
+    stored = lineage_page.smoke_times()
+    todo = named or [name for name in lineage_page.smoked() if name not in stored]
     failed = 0
     for script in todo:
         try:
-            stored["seconds"][script] = round(seconds_of(script, samples.resolve()))
+            seconds = round(seconds_of(script, samples.resolve()))
         except subprocess.CalledProcessError as error:
             failed += 1
             print(f"{script}: {error.stderr.decode(errors='replace')[-500:]}", file=sys.stderr, flush=True)
             continue
-        stored["processor"] = processor()
-        stored["seconds"] = dict(sorted(stored["seconds"].items()))
+        stored = dict(sorted((stored | {script: {"seconds": seconds, "processor": processor()}}).items()))
         lineage_page.SMOKE_TIMES.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
-        print(script, stored["seconds"][script], flush=True)
+        print(script, seconds, flush=True)
     return failed
 
 

@@ -1,6 +1,7 @@
 """The lineage is whole: every published row has a script, every recipe builds, every script answers, every figure says what makes it."""
 
 import importlib
+import json
 import os
 import re
 import subprocess
@@ -19,6 +20,7 @@ from deepnets4eo.training import load_recipe
 
 sys.path.insert(0, str(ROOT / "scripts"))
 import lineage_page
+import smoke_times
 
 EXPERIMENTS = ROOT / "experiments"
 LINEAGE: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "lineage.yaml").read_text(encoding="utf-8"))
@@ -197,3 +199,22 @@ def test_every_script_of_the_lineage_answers_to_smoke(name: str, tmp_path: Path,
         call, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout[-500:] + done.stderr[-2000:]
+
+
+def test_each_trial_was_timed_on_its_own_processor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    first, *others = sorted(lineage_page.smoke_times())
+    rest = {name: {"seconds": 120, "processor": "Usual"} for name in others}
+    times = {first: {"seconds": 7, "processor": "Other"}, **rest}
+    monkeypatch.setattr(lineage_page, "smoke_times", lambda: times)
+    table = lineage_page.script_table(LINEAGE)
+    assert "one thread (Usual)" in table
+    assert f"`{first}`, trial: 7 s on Other\n" in table
+    assert f"`{others[0]}`, trial: 2.0 min\n" in table
+
+    monkeypatch.setattr(lineage_page, "SMOKE_TIMES", tmp_path / "seconds.json")
+    monkeypatch.setattr(lineage_page, "smoke_times", lambda: {"a.py": {"seconds": 3, "processor": "Other"}})
+    monkeypatch.setattr(smoke_times, "seconds_of", lambda *_: 4.4)
+    monkeypatch.setattr(smoke_times, "processor", lambda: "This")
+    assert smoke_times.main(tmp_path, "b.py") == 0
+    stored = json.loads((tmp_path / "seconds.json").read_text(encoding="utf-8"))
+    assert stored == {"a.py": {"seconds": 3, "processor": "Other"}, "b.py": {"seconds": 4, "processor": "This"}}
