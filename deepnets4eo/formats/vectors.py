@@ -191,7 +191,7 @@ class Coordinates:
     table: gpd.GeoDataFrame
     name: str | Path = ""
     remedy: ClassVar[str] = (
-        "Say which CRS it is: --footprints-crs EPSG:…, or --footprints-crs pixels where it is the image's pixels."
+        "State their CRS: --footprints-crs EPSG:…, or --footprints-crs pixels if they are in pixels of the image."
     )
 
     def problem(self, remedy: str = remedy) -> str:
@@ -204,9 +204,7 @@ class Coordinates:
         if beyond.sum() * 2 <= int((~shapes.isna()).sum()):
             return ""
         west, south, east, north = self.table.total_bounds
-        message = (
-            f"say {crs.to_string()} (degrees), but reach from ({west:.6g}, {south:.6g}) to ({east:.6g}, {north:.6g})"
-        )
+        message = f"are in {crs.to_string()} (degrees) by their file, but reach from ({west:.6g}, {south:.6g}) to ({east:.6g}, {north:.6g})"
         exchanged = max(abs(west), abs(east)) <= 90 and max(abs(south), abs(north)) <= 180
         return f"{message}: {EXCHANGED}" if exchanged else f"{message}. {remedy}"
 

@@ -203,7 +203,7 @@ def _describe_grid(result: Inspection, layer: Layer) -> None:
     rows, cols = gsd_m(grid)
     name = grid.crs.proj.name
     result.facts["CRS"] = f"EPSG:{grid.crs.epsg} {name}" if grid.crs.epsg else name
-    if layer.has_crs_alone:
+    if layer.has_only_crs:
         result.grid = None
         result.problems.append(layer.place_advice)
         return

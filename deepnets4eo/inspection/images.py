@@ -56,7 +56,7 @@ def sample_windows(shape: tuple[int, int]) -> list[Window]:
 
 def check_image(image: Layer, role: str) -> None:
     """Refuse an image with a colour table or with a CRS but no position (InputError); `role` is "pre", "post" or its date."""
-    if image.has_crs_alone:
+    if image.has_only_crs:
         raise InputError(f"the {role} image {image.source} is not placed on the ground: {image.place_advice}")
     if image.colour_roles == ["palette"]:
         raise InputError(

@@ -23,7 +23,7 @@ from deepnets4eo.polygons import off_the_earth
 
 EQUAL_AREA = "EPSG:6933"
 AREAS = ("Polygon", "MultiPolygon")
-IN_PIXELS = "On an image without CRS, they are read as its pixels. "
+IN_PIXELS = "On an image without CRS, they are read as its pixels, or as coordinates of its world file. "
 TRUE_CRS = "Or write the true CRS into a copy: ogr2ogr -a_srs EPSG:… OUT.gpkg IN"
 
 

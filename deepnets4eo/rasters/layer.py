@@ -273,7 +273,7 @@ class Layer(OnGrid, WithSummary):
         return self._source.place_advice
 
     @property
-    def has_crs_alone(self) -> bool:
+    def has_only_crs(self) -> bool:
         """Return whether the file has a CRS but no position in it, so that its coordinates are wrong."""
         return is_placed(self.grid) and bool(self.place_advice)
 
@@ -413,7 +413,7 @@ class Layer(OnGrid, WithSummary):
         """Place a raster without CRS on a plane in metres, with pixels of the given size, if any; InputError if it has a CRS."""
         if gsd_m is None:
             return self
-        if is_placed(self.grid) and not self.has_crs_alone:
+        if is_placed(self.grid) and not self.has_only_crs:
             raise InputError(
                 f"a pixel of {gsd_m:g} m was stated (--gsd), but {self.source} has a CRS, which defines the size of its pixels. Leave it out."
             )

@@ -273,7 +273,7 @@ def test_the_facts_of_a_vector_word_for_word(tmp_path: Path) -> None:
         (gpd.GeoDataFrame({"id": []}, geometry=[], crs="EPSG:4326"), "it has no feature."),
         (
             gpd.GeoDataFrame(geometry=[box(0, 0, 1, 1)]),
-            "it has no CRS. On an image without CRS, they are read as its pixels. Say which CRS",
+            "it has no CRS. On an image without CRS, they are read as its pixels, or as coordinates of its world file. State their CRS",
         ),
         (gpd.GeoDataFrame(geometry=[box(-170, 0, -169, 1), box(170, 0, 171, 1)], crs="EPSG:4326"), "more than 180°"),
     ],
@@ -400,7 +400,7 @@ def test_coordinates_that_are_no_degrees_are_said_instead_of_an_area(corner: tup
     assert not {"area", "extent"} & set(found.facts)
     assert found.grid is None
     assert len(found.problems) == 1
-    assert "its coordinates say EPSG:4326 (degrees), but reach from" in found.problems[0]
+    assert "its coordinates are in EPSG:4326 (degrees) by their file, but reach from" in found.problems[0]
     assert "--footprints-crs EPSG:…" in found.problems[0]
 
 
