@@ -192,7 +192,7 @@ def _headline(area: dict[str, Any]) -> tuple[str, str]:
     if not area[f"seen_{_unit(area)}"]:
         return "", "Nothing could be compared."
     rest = f" changed, {100 * area['changed_share']:.1f} % of {area_in_words(area, 'seen')} that both images show"
-    return area_in_words(area, "changed"), rest
+    return area_in_words(area, "changed", changed_interval(area)), rest
 
 
 def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:

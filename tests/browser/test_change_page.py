@@ -78,7 +78,9 @@ def test_the_list_holds_the_polygons_and_a_class_is_switched_off(classes, visit)
     one = visit(path)
     assert one.listed() == polygons["id"].tolist()
     assert one.page.locator("#synthetic").is_visible()
-    assert one.page.locator("#headline").inner_text() == "1.50 ha changed, 5.0 % of 30.0 ha that both images show"
+    assert one.page.locator("#headline").inner_text() == (
+        "1.50 ha (1.20–1.90) changed, 5.0 % of 30.0 ha that both images show"
+    )
     chips = one.page.locator(".chip")
     assert [re.sub(r"\s+", " ", text) for text in chips.all_inner_texts()][0].startswith("wood → road 2")
     everything = one.pixels()

@@ -10,7 +10,7 @@ const sheetNotes = () => [];
 const legendParts = () => [classTable(), factList(page.facts)];
 const summaryBoxes = () => [eventBox(), box(page.noun, factList(page.facts)), box("Polygons", classTable(), page.left_out ? paragraph(page.left_out) : "")];
 
-const headline = () => [make("b", {}, page.headline[0]), page.headline[1]];
+const headline = () => [make("b", {}, ...whole(page.headline[0])), page.headline[1]];
 
 function chipOf(index) {
   const { count, area_ha: area } = classes[index];
