@@ -109,7 +109,7 @@ def unmasked_bands(images: Mapping[str, Layer | None]) -> list[Finding]:
     return [
         Finding(
             f"unmasked_band_{role}", "caution",
-            {"image": image_of(role), "source": Finding.verbatim(source), "what": masking[0], "remedy": masking[1]}, wording="unmasked_band",
+            {"image": image_of(role), "source": Finding.file_name(source), "what": masking[0], "remedy": masking[1]}, wording="unmasked_band",
         )
         for role, source, masking in described
         if masking is not None
@@ -121,7 +121,7 @@ def unknown_colours(images: Mapping[str, Layer | None]) -> list[Finding]:
     return [
         Finding(
             f"unknown_colours_{role}", "caution",
-            {"image": image_of(role), "source": Finding.verbatim(image.source), "bands": image.count}, wording="unknown_colours",
+            {"image": image_of(role), "source": Finding.file_name(image.source), "bands": image.count}, wording="unknown_colours",
         )
         for role, image in images.items()
         if image is not None and image.paths and image.count > len(COLOURS)

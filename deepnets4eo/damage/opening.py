@@ -201,7 +201,7 @@ def _check_others(layers: Mapping[str, Layer | None], post: Layer) -> list[Findi
                 Finding(
                     f"{role}_covers_a_part",
                     "caution",
-                    {"source": Finding.verbatim(layer.source), "share": share},
+                    {"source": Finding.file_name(layer.source), "share": share},
                     wording=wording,
                 )
             )
@@ -210,7 +210,7 @@ def _check_others(layers: Mapping[str, Layer | None], post: Layer) -> list[Findi
                 Finding(
                     f"{role}_has_gaps",
                     "caution",
-                    {"source": Finding.verbatim(layer.source), "share": gaps},
+                    {"source": Finding.file_name(layer.source), "share": gaps},
                     wording="heights_have_gaps",
                 )
             )
@@ -222,5 +222,5 @@ def _of_estimate(role: str, layer: Layer) -> list[Finding]:
     if Quantity.from_tags(layer.tags, layer.source) is None:
         return []
     return [
-        Finding(f"{role}_estimated", "caution", {"source": Finding.verbatim(layer.source)}, wording="heights_estimated")
+        Finding(f"{role}_estimated", "caution", {"source": Finding.file_name(layer.source)}, wording="heights_estimated")
     ]

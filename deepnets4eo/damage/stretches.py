@@ -33,7 +33,7 @@ def stretch_findings(stretches: Mapping[str, Stretch], images: Mapping[str, Laye
         Finding(
             f"stretched_{role}", "note",
             {
-                "image": image_of(role), "source": Finding.verbatim(image.source), "values": Finding.verbatim(image.dtype),
+                "image": image_of(role), "source": Finding.file_name(image.source), "values": Finding.verbatim(image.dtype),
                 "low": Finding.verbatim(stretch.low_text), "high": Finding.verbatim(stretch.high_text),
             }, wording="stretched",
         )

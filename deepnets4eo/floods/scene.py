@@ -139,7 +139,7 @@ def _registration_findings(image: Layer, registration: Registration) -> list[Fin
         return []
     return [
         Finding(
-            "registration_doubtful", "caution", {"source": Finding.verbatim(image.source), "reason": registration.why}
+            "registration_doubtful", "caution", {"source": Finding.file_name(image.source), "reason": registration.why}
         )
     ]
 

@@ -149,7 +149,7 @@ def cloud_finding(mask: Layer, image: Layer, role: str, remedy: str, wording: st
         how = Phrase("by_cloud_network", {"cloud": mask.reader.cloud_share, "shadow": mask.reader.shadow_share})
     return Finding(
         f"clouds_{role}", "caution" if share >= MIN_CAUTION_SHARE else "note",
-        {"share": share, "image": image_of(role), "source": Finding.verbatim(image.source), "how": how, "remedy": Phrase(remedy)},
+        {"share": share, "image": image_of(role), "source": Finding.file_name(image.source), "how": how, "remedy": Phrase(remedy)},
         wording=wording, share=share,
     )  # fmt: skip
 

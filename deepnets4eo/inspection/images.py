@@ -140,7 +140,7 @@ def declare_nodata(layer: Layer, role: str, findings: list[Finding], *, hides_co
     finding = Finding(
         f"undeclared_nodata_{role}", "caution",
         {
-            "image": image_of(role), "source": Finding.verbatim(layer.source), "value": undeclared.phrase, "share": undeclared.share,
+            "image": image_of(role), "source": Finding.file_name(layer.source), "value": undeclared.phrase, "share": undeclared.share,
             "taken": taken, "remedy": undeclared.remedy("FILE"),
         }, wording="undeclared_nodata",
     )  # fmt: skip
@@ -161,7 +161,7 @@ def _band_findings(layer: Layer, role: str, *, hides_collars: bool) -> list[Find
     return [
         Finding(
             f"undeclared_nodata_in_band_{role}", "caution",
-            {"image": image_of(role), "source": Finding.verbatim(layer.source), "parts": parts, "taken": taken}, wording="undeclared_nodata_in_band",
+            {"image": image_of(role), "source": Finding.file_name(layer.source), "parts": parts, "taken": taken}, wording="undeclared_nodata_in_band",
         )
     ]  # fmt: skip
 

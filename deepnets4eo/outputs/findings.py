@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Literal, get_args
 
+from deepnets4eo.addresses import file_name_of
 from deepnets4eo.outputs.wording import Language, Phrase, Value, Verbatim, from_plain, has_words, plain
 
 Severity = Literal["note", "caution", "worthless"]
@@ -47,6 +48,11 @@ class Finding:
         return -SEVERITIES.index(self.severity), not self.concerns_most, -self.affected
 
     verbatim = staticmethod(Phrase.verbatim)
+
+    @staticmethod
+    def file_name(source: object) -> Verbatim:
+        """Return the name of a file without its folders, which a page that is passed on does not show."""
+        return Phrase.verbatim(file_name_of(source))
 
     @property
     def message(self) -> str:

@@ -118,6 +118,8 @@ def test_bands_that_say_nothing_are_the_first_three_and_a_finding_says_how_to_na
     (finding,) = checked.findings
     assert finding.code == "unknown_colours_post"
     assert "has 4 bands and does not say which show red, green and blue" in finding.message
+    assert "four.tif" in finding.message
+    assert str(tmp_path) not in finding.whole, "folders of the user's are not shown on pages"
     assert "rio edit-info --colorinterp" in finding.remedy
     with rasterio.open(path, "r+") as file:  # which is what that command does
         file.colorinterp = [ColorInterp[name] for name in ("blue", "green", "red", "undefined")]
@@ -136,7 +138,7 @@ def test_a_band_that_is_marked_as_alpha_and_is_no_mask_is_a_finding(tmp_path, na
     (finding,) = checked.findings
     assert finding.code == "unmasked_band_post"
     name = "nir" if names else "band_4"
-    assert f"The post image {path}: band {name!r} is marked as alpha" in finding.message
+    assert f"The post image {Path(path).name}: band {name!r} is marked as alpha" in finding.message
     assert "rio edit-info --colorinterp blue,green,red,undefined FILE" in finding.remedy
     assert any(f"band {name!r} is marked as alpha" in problem for problem in inspect(path).problems)
     with rasterio.open(path, "r+") as file:  # which is what that command does

@@ -181,3 +181,12 @@ def test_clouds_over_less_than_a_hundredth_of_an_image_are_a_note(cells: int, se
     finding = cloud_finding(Layer.open(mask[None], labels=True), layer(town(1)), "post", "give_cloud_mask")
     assert finding is not None
     assert (finding.severity, finding.share) == (severity, cells / 400)
+
+
+def test_a_finding_on_clouds_shows_no_folder_of_the_file(tmp_path: Path) -> None:
+    path = write_geotiff(tmp_path / "day.tif", town(1).clip(0, 255).astype(np.uint8), crs=None)
+    mask = Layer.open(np.ones((1, 20, 20), np.uint8), labels=True)
+    finding = cloud_finding(mask, Layer.open(path), "post", "give_cloud_mask")
+    assert finding is not None
+    assert "day.tif" in finding.message
+    assert str(tmp_path) not in finding.whole
