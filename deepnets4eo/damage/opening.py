@@ -222,5 +222,7 @@ def _of_estimate(role: str, layer: Layer) -> list[Finding]:
     if Quantity.from_tags(layer.tags, layer.source) is None:
         return []
     return [
-        Finding(f"{role}_estimated", "caution", {"source": Finding.file_name(layer.source)}, wording="heights_estimated")
+        Finding(
+            f"{role}_estimated", "caution", {"source": Finding.file_name(layer.source)}, wording="heights_estimated"
+        )
     ]
