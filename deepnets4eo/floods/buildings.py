@@ -101,6 +101,10 @@ class BuildingWater:
             self, inundated=np.where(self.surrounded, NOT_KNOWN, self.inundated).astype(object), near_share=None
         )
 
+    def unproven(self) -> BuildingWater:
+        """Return the buildings for ground that is not known to be dry: "no" becomes "not known"."""
+        return replace(self, inundated=np.where(self.surrounded, self.inundated, NOT_KNOWN).astype(object))
+
     def by_colour(self) -> BuildingWater:
         """Return the buildings for water that only its colour shows: buildings in the water become "not known", with its share as their likelihood.
 

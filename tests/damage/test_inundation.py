@@ -662,6 +662,10 @@ def test_a_map_without_water_states_that_colours_do_not_prove_dry_ground_unless_
     assert "--event name=" in remedies[""]
     assert "--water" in remedies["Hurricane"]
     assert "water_not_excluded" not in {finding.code for finding in tornado.findings}
+    assert set(unnamed.buildings["inundated"]) == set(storm.buildings["inundated"]) == {"not known"}, (
+        "as the note states"
+    )
+    assert unnamed.inundation["known"] > 0, "counts are those of dry ground"
     assert unnamed.estimates == tornado.estimates  # a note changes no probability
 
 
@@ -670,6 +674,7 @@ def test_the_note_on_dry_ground_is_not_given_where_buildings_stand_in_little_wat
     monkeypatch.setattr(Recognition, "is_none_found", property(lambda _: True))  # too little for the whole image
     found = assess(pre_layer(), flooded_post()[0], city().footprints(), settings=WATER)
     assert found.inundation["inundated"] + found.inundation["not_assessed"] > 0
+    assert "no" in set(found.buildings["inundated"])
     assert "water_not_excluded" not in {finding.code for finding in found.findings}
 
 

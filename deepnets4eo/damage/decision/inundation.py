@@ -135,7 +135,7 @@ def with_inundation(
     in_water = inundation.inundated or inundation.not_assessed or inundation.since_unknown
     unproven = () if water.unproven is None or in_water else (water.unproven,)
     findings = (*_doubt_first(water, inundation), *decision.findings, *inundation.findings(), *unproven)
-    wet = _with_water_columns(decision.ungraded, water, around)
+    wet = _with_water_columns(decision.ungraded, water, around.unproven() if unproven else around)
     return replace(decision, ungraded=wet, findings=findings, inundation=inundation.to_dict())
 
 

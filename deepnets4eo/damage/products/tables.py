@@ -36,7 +36,7 @@ ALWAYS = {  # what the fixed columns say, shown by QGIS as field comments
     "damage_set": "grades that cannot be excluded at 90 %, with commas between",
     "status": " or ".join(STATUSES),
     "reason": "why a building was not assessed, or graded by the network or by water around it",
-    "inundated": "whether new water surrounds the building: yes, no or not known",
+    "inundated": "whether new water surrounds the building: yes, no or not known (all buildings, if no new water is seen and the event may be a flood)",
     "method": "{}: both images compared; {}: the post image alone; {}: the water around it alone".format(*METHODS),
     "dx_px": "shift applied to the outline along columns, pixels of the post image",
     "dy_px": "shift applied to the outline along rows, pixels of the post image",
