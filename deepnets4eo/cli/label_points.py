@@ -8,7 +8,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from deepnets4eo.cli.options import DryRun, Json, Memory, Out, Overwrite, Resume, WhoElse, memory_bytes, others_alone
-from deepnets4eo.cli.output import echo, progress, save_json, show_result
+from deepnets4eo.cli.output import echo, progress, save_json, show_findings, show_result
 
 COLOURS = "Colours"
 
@@ -99,5 +99,6 @@ def label_points(
     if json is not None:
         echo(save_json(result.to_dict(), json))
     show_result(result.summary(), result.path)
+    show_findings(result.findings)
     if view and (written := points.show_cloud(result.path, page)) is not None:
         echo(written)

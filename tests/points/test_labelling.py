@@ -109,6 +109,17 @@ def test_unknown_points_take_the_label_of_the_nearest_and_are_counted(tmp_path: 
     assert sum(result.counts.values()) == result.points == 500
 
 
+def test_many_points_that_nothing_shows_are_a_finding_of_the_result(tmp_path: Path) -> None:
+    path = write_las(tmp_path / "a.laz", scattered(500))
+    many, few = (label_cloud(path, NeighbourCount(unknown_every=every), tmp_path / f"{every}.laz") for every in (2, 10))
+    (finding,) = many.findings
+    assert (finding.code, finding.severity, finding.affected) == ("points_not_seen", "caution", many.propagated)
+    assert "surface.max_edge_m" in finding.remedy
+    assert many.to_dict()["findings"] == [finding.to_dict()]
+    assert few.propagated > 0
+    assert few.to_dict()["findings"] == []
+
+
 def test_a_labeller_that_knows_nothing_leaves_the_classification(tmp_path: Path) -> None:
     path = write_las(tmp_path / "a.laz", scattered(50))
     result = label_cloud(path, NeighbourCount(unknown_every=1), tmp_path / "out.laz", LabelOptions(replace=True))
