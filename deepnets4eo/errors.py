@@ -71,11 +71,11 @@ class OtherJobError(RunError):
 
 
 class BlockError(RunError):
-    """Blocks of work that no worker could do now; what is finished is kept, and the job may go on later."""
+    """Blocks of work that no worker could do now; finished work is kept, and the job may continue later."""
 
 
 class UnreadableError(InputError):
-    """An input that cannot be read now, such as one whose server fails; nothing is wrong with it, and the job may go on later."""
+    """An input that cannot be read now, such as one whose server fails; the input itself is fine, and the job may continue later."""
 
     status = 1
 

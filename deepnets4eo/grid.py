@@ -454,7 +454,7 @@ def _metres_per_radian(ellipsoid: Any, latitudes: NDArray[Any]) -> NDArray[np.fl
 
 @lru_cache(maxsize=64)
 def _to_geodetic(crs: CRS) -> Transformer | None:
-    """Return the map from a projection to longitudes and latitudes of its own ellipsoid, or None if there is no such map."""
+    """Return the map from a projection to longitudes and latitudes on its ellipsoid, or None if there is no such map."""
     try:
         return transformer(crs.proj, crs.proj.geodetic_crs)
     except GridError:

@@ -1,4 +1,4 @@
-"""Tools of an assistant: verbs of the command line in a process of their own, and counts in a finished map."""
+"""Tools of an assistant: verbs of the command line in their own process, and counts in a finished map."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Bands:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(h, w) in pixels."""
+        """Return (h, w) in pixels."""
         return self.values.shape[1], self.values.shape[2]
 
     def has(self, *roles: str) -> bool:

@@ -62,7 +62,7 @@ class TileSegmenter(ProbabilitySegmenter):
 
 @lru_cache(maxsize=1)
 def _thread_pools(modules: int) -> ThreadpoolController:
-    """Return the libraries with threads of their own. Finding them takes 10 ms: again only when `modules` were imported."""
+    """Return the libraries with their own threads. Finding them takes 10 ms: again only when `modules` were imported."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()

@@ -92,7 +92,7 @@ class DatasetCard(_Strict):
     bands : layer → names of its bands, in order
     cube : sensor, number of bands and bands of a colour image, if `image` is a hyperspectral cube
     layout
-        Layer → path pattern under the root, or several patterns, any of which may match. `{id}` is the tile, with further
+        Layer → path pattern under the root, or several patterns; any may match. `{id}` is the tile, with further
         placeholders for folders; a tile's id joins them by "/", and leading zeros of its numbers do not count. A
         pattern without placeholder is one file for all tiles.
     variants : layer → layers that can be used in place of this layer

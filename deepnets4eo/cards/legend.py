@@ -153,7 +153,7 @@ class Legend(WithSummary):
 
     @property
     def colors(self) -> np.ndarray:
-        """(K, 3) uint8, the colours in order."""
+        """Return (K, 3) uint8, the colours in order."""
         return np.array([c.color for c in self.classes], np.uint8)
 
     def index(self, name: str) -> int:
@@ -384,7 +384,7 @@ def _check_keys(card: Any, needed: set[str], known: set[str], where: str) -> Non
 
 
 def _color_values(image: np.ndarray, colors: ColorValues, unknown: int) -> np.ndarray:
-    """(H, W) values of the colours of an image (3, H, W), `unknown` for others. Memory: a table of 16 MiB."""
+    """Return (H, W) values of the colours of an image (3, H, W), `unknown` for others. Memory: a table of 16 MiB."""
     if image.ndim != 3 or image.shape[0] != 3 or image.dtype != np.uint8:
         raise LabelError(f"Got colours {image.shape} {image.dtype}, expected (3, H, W) uint8. Read them as RGB bytes.")
     table = _table(colors, unknown)
@@ -465,7 +465,7 @@ def _table(colors: ColorValues, unknown: int) -> np.ndarray:
 
 
 def _keys(image: np.ndarray) -> np.ndarray:
-    """(…) uint32, red << 16 | green << 8 | blue; writing bytes is twice as fast as shifting."""
+    """Return (…) uint32, red << 16 | green << 8 | blue; writing bytes is twice as fast as shifting."""
     keys = np.zeros((*image.shape[1:], 4), np.uint8)
     for byte, band in zip((2, 1, 0), image, strict=True):
         keys[..., byte] = band

@@ -67,7 +67,7 @@ def _in_degrees(rings: Sequence[Any]) -> Any:
 
 
 def _corners(ring: Any) -> NDArray[np.float64]:
-    """(n, 2) longitudes and latitudes of a ring, closed. Errors: ValueError for what is no place on Earth."""
+    """Return (n, 2) longitudes and latitudes of a ring, closed. Errors: ValueError for what is no place on Earth."""
     corners = np.array([(float(corner[0]), float(corner[1])) for corner in ring])
     if not (np.abs(corners[:, 0]) <= FARTHEST_DEG).all() or not (np.abs(corners[:, 1]) <= 90).all():
         raise ValueError("the coordinates are no degrees")

@@ -54,7 +54,7 @@ class ChangedArea:
         return self.changed_ha / self.seen_ha if self.seen_ha else float("nan")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return {
             "changed_ha": self.changed_ha, "changed_ha_interval": self.interval, "interval_level": LEVEL,
             "interval_of": f"bootstrap over blocks of {self.block_px} px; says nothing about errors of the map",

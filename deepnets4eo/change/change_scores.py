@@ -83,7 +83,7 @@ def change_scores(probabilities: Layer, legend: Legend, source: str, *, classes:
 
 
 def _changes(legend: Legend) -> NDArray[np.bool_]:
-    """(K,) whether each class is change."""
+    """Return (K,) whether each class is change."""
     if is_from_to(legend):
         return ~np.eye(math.isqrt(legend.num_classes), dtype=bool).ravel()
     return np.array([name.casefold() == CoverLayers.change for name in legend.names])

@@ -95,7 +95,7 @@ class CleansingRecipe(Recipe):
 
 
 def merge_labels(original: ByteImage, predicted: ByteImage, rule: Merge) -> ByteImage:
-    """Labels where a network agrees with the original ones; void stays void.
+    """Keep labels where a network agrees with the original labels; void stays void.
 
     Source: Daudt et al., EarthVision 2019, section 3.2, but for "ignore-confident" (see `confident_classes`).
 
@@ -142,7 +142,7 @@ class _Predicted:
     learnt: Keep
 
     def count(self) -> NDArray[np.int64]:
-        """Pixels that are learnt from by original label and packed probability of change, (2, 256)."""
+        """Count the training pixels by original label and packed probability of change, (2, 256)."""
         to_index = self.original.labels.legend.to_index()
         counts = np.zeros((2, LEVELS), np.int64)
         for window in self._windows():

@@ -110,7 +110,7 @@ def write_cover_table(
 
 
 def write_transitions(path: str | Path, transitions: Transitions, about: Mapping[str, str] | None = None) -> Path:
-    """Write the table as CSV: from, to, hectares, low, high, one row a pair.
+    """Write the table as CSV: from, to, hectares, low, high, one row per pair.
 
     Parameters
     ----------

@@ -83,7 +83,7 @@ def map_change(
         by a run of classes from → to cover_pre.tif and cover_post.tif.
     options : method, threshold, run and alignment
     event : what the map is of; dates that are not given are taken from the images' tags
-    resume, overwrite : go on with an interrupted job; replace the products in a folder that exists
+    resume, overwrite : continue an interrupted job; replace the products in a folder that exists
     progress : called with the share of the prediction that is done, 0–1
     executor : computes the tiles in other processes, see `jobs.executors`
 

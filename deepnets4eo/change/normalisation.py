@@ -33,14 +33,14 @@ class TrainingLight:
     trained_std: NDArray[np.float64]
 
     def apply(self, image: NDArray[Any]) -> FloatImage:
-        """image : (C, h, w) → (C, h, w) float32"""
+        """Normalise an image (C, h, w) to (C, h, w) float32."""
         gain = self.trained_std / self.std
         offset = self.trained_mean - gain * self.mean
         slope, level = (values.astype(np.float32)[:, None, None] for values in (gain, offset))
         return np.asarray(image * slope + level, np.float32)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for manifests."""
+        """Return plain values, for manifests."""
         return {name: value.tolist() for name, value in vars(self).items()}
 
 

@@ -137,5 +137,5 @@ class ChangeProducts:
 
     @property
     def polygons(self) -> Path:
-        """One polygon a connected region of change."""
+        """One polygon per connected region of change."""
         return self.folder / "change.gpkg"

@@ -283,7 +283,7 @@ class CloudedArea:
         return self.either_ha / self.visible_ha if self.visible_ha else float("nan")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return {"by_layer_ha": self.by_layer, "either_ha": self.either_ha, "share": self.share}
 
 

@@ -84,7 +84,7 @@ def summarize(
     event: EventInfo,
     findings: Sequence[Finding],
 ) -> dict[str, Any]:
-    """Figures of a change map, ready for JSON."""
+    """Compute the figures of a change map, ready for JSON."""
     pre, post = pair.scene.layers[DateLayers.pre], pair.scene.layers[DateLayers.post]
     clouds = clouded_area(pair.scene, (DateLayers.pre, DateLayers.post))
     figures = {

@@ -32,7 +32,7 @@ FEW_CHANGED_PX = 10  # pixels: with fewer, a method without training may have fo
 def covers_of(
     run: Run, labels: Path, products: ChangeProducts, pair: ChangePair, event: EventInfo
 ) -> tuple[Layer, Layer] | None:
-    """Land cover of both dates: as a run of classes from → to predicts it, else as the options name it; None without."""
+    """Return the land cover of both dates: predicted by a run of classes from → to, or given by the options; None without."""
     if is_from_to(run.legend):
         parts = split_from_to(labels, products.folder, tags=event.tags)
         return Layer.open(parts[CoverLayers.pre]), Layer.open(parts[CoverLayers.post])

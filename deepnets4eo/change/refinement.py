@@ -1,6 +1,6 @@
 """Score maps fitted to the edges of images by guided anisotropic diffusion, tile by tile, on the CPU or a GPU.
 
-Each tile is diffused with as much context as flows into it, so that tiles do not show; an interrupted job can go on."""
+Each tile is diffused with as much context as flows into it, so that tiles do not show; an interrupted job can continue."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def _check_range(scores: Layer, tiles: Sequence[Window]) -> None:
 
 
 def grey_range(image: Layer) -> NDArray[np.float32]:
-    """(2, C) values that become grey levels 0 and 255, from spread windows; one image has one range, whatever the tiles."""
+    """Return (2, C) values that become grey levels 0 and 255, from spread windows; one image has one range, whatever the tiles."""
     pixels = []
     for window in spread_windows(image.shape, (PROBE_PX, PROBE_PX), PROBES):
         data, valid = image.read(window)
@@ -234,7 +234,7 @@ def grey_range(image: Layer) -> NDArray[np.float32]:
 
 
 def to_grey(image: NDArray[np.generic], limits: NDArray[np.float32]) -> FloatImage:
-    """Grey levels 0–255. image : (C, h, w), limits : (2, C)"""
+    """Scale to grey levels 0–255. image : (C, h, w), limits : (2, C)"""
     low, high = limits[:, :, None, None]
     return np.clip((np.asarray(image, np.float32) - low) * (np.float32(255) / (high - low)), 0, 255)
 

@@ -4,7 +4,7 @@ Takes a segmenter of land cover of one image, and optionally a segmenter of chan
 `Segmenter` itself.
 
 Strategy 1 compares two maps of land cover. Strategy 3 compares them only where change was detected. Strategies 2 and 4
-are networks of their own (task `change-cover`).
+are separate networks (task `change-cover`).
 
 Refuses a land-cover segmenter of several layers, and a change segmenter whose dates have other bands than it.
 """
@@ -82,7 +82,7 @@ class CoverComparison(ProbabilitySegmenter):
         self._scales = [_rescale(dated, layer) for dated in self.inputs.layers.values()]
 
     def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
-        """Scores of the classes from → to, (N, L², h, w) float32, summing to 1; their maximum follows the decision on change."""
+        """Return scores of the classes from → to, (N, L², h, w) float32, summing to 1; their maximum follows the decision on change."""
         pre, post = (
             self.cover.predict_proba(image * scale + offset, margin_px=margin_px)
             for image, (scale, offset) in zip(np.split(batch, 2, axis=1), self._scales, strict=True)
@@ -94,7 +94,7 @@ class CoverComparison(ProbabilitySegmenter):
         return np.asarray(pairs.reshape(shape) / pairs.sum(axis=(1, 2))[:, None], np.float32)
 
     def predict_classes(self, batch: Batch, *, margin_px: int = 0) -> ByteImage:
-        """Class indices of the best scores, (N, h, w) uint8."""
+        """Return class indices of the best scores, (N, h, w) uint8."""
         return self.predict_raw(batch, margin_px=margin_px).argmax(axis=1).astype(np.uint8)
 
     def to(self, compute: Compute) -> None:

@@ -288,7 +288,7 @@ class CoverCriterion:
         self.cover_loss = SumOfLosses(train.losses, weights)
 
     def step_cover(self, network: Any, batch: Batch) -> Tensor:
-        """Loss of land cover at both dates, () float32."""
+        """Compute the loss of land cover at both dates, () float32."""
         return self._cover_losses(network.forward_cover(self._dates(batch)), batch).sum()
 
     def step_change(self, network: Any, batch: Batch) -> Tensor:
@@ -316,7 +316,7 @@ class CoverCriterion:
 def score_covers(
     segmenter: NetworkSegmenter, batches: Iterable[Sample], covers: int, *, margin_px: int
 ) -> dict[str, ConfusionMatrix]:
-    """Confusion matrices of change, of land cover at both dates, and of the pairs from → to, over a validation part."""
+    """Count the confusion matrices of change, of land cover at both dates, and of the pairs from → to, over a validation part."""
     matrices = {"change": ConfusionMatrix(2), "cover": ConfusionMatrix(covers), "from_to": ConfusionMatrix(covers**2)}
     for batch in batches:
         stack = np.concatenate([batch[name] for name in segmenter.inputs.names], axis=1)
@@ -339,7 +339,7 @@ def overall(matrix: ConfusionMatrix) -> dict[str, float]:
 
 
 def open_covers(scenes: Sequence[LabelledScene], legend: Legend, data: DataSection) -> list[CoverReaders]:
-    """Readers of land cover at both dates of each scene, on its grid. Errors: InputError, LabelError."""
+    """Open readers of land cover at both dates of each scene, on its grid. Errors: InputError, LabelError."""
 
     def open_reader(named: LabelledScene, layer: str) -> LabelReader:
         raw = Layer.open(named.sources[layer], nodata=data.nodata.get(layer))
@@ -351,7 +351,7 @@ def open_covers(scenes: Sequence[LabelledScene], legend: Legend, data: DataSecti
 
 
 def count_pairs(split: DataSplit[LabelledScene], readers: Sequence[CoverReaders], covers: int) -> NDArray[np.int64]:
-    """Training pixels of each pair of covers, (L, L). Peak memory: one window."""
+    """Count the training pixels of each pair of covers, (L, L). Peak memory: one window."""
     counts = np.zeros(256, np.int64)
     for number, of_scene in enumerate(readers):
         for window in split.scenes[number].scene.blocks():

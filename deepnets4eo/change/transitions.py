@@ -162,7 +162,7 @@ class Transitions:
         return f"{area_text(float(self.hectares.sum() - self.hectares.trace()))} changed class"
 
     def table(self) -> pd.DataFrame:
-        """One row for each pair: from, to, hectares, low, high."""
+        """Return one row for each pair: from, to, hectares, low, high."""
         import pandas as pd
 
         pairs = [(before, after) for before in self.names for after in self.names]
@@ -196,7 +196,7 @@ def transitions_of_counts(
 def adjust_transitions(
     mapped: Transitions, sample: NDArray[np.int64] | Sequence[Sequence[int]], *, level: float = 0.95
 ) -> Transitions:
-    """Areas estimated from a sample of references stratified by the mapped pairs, with the intervals of its errors.
+    """Estimate areas from a sample of references stratified by the mapped pairs, with intervals of the sampling error.
 
     Source: Olofsson et al., Remote Sensing of Environment 148, 2014, equations 1 to 11 (`metrics.area_adjusted`).
 
@@ -259,7 +259,7 @@ def _read(layer: Layer, window: Window) -> NDArray[np.uint8]:
 
 
 def _lookups(count: int) -> list[NDArray[np.uint8]]:
-    """(256,) tables from pairs to change, cover before and cover after."""
+    """Return (256,) tables from pairs to change, cover before and cover after."""
     pair = np.arange(count * count)
     tables = []
     for values in (pair // count != pair % count, pair // count, pair % count):
@@ -270,7 +270,7 @@ def _lookups(count: int) -> list[NDArray[np.uint8]]:
 
 
 def hectares_on_the_ground(grid: Grid, windows: Sequence[Window], source: str) -> NDArray[np.float64]:
-    """See `hectares_by_window`. source : for the message. Errors: InputError without a CRS."""
+    """Sum hectares by pair, see `hectares_by_window`. source : for the message. Errors: InputError without a CRS."""
     if grid.crs is None:
         raise InputError(f"{source} has no CRS, so its pixels have no area. Give a georeferenced raster.")
     return hectares_by_window(grid, windows)

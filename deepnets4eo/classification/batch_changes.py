@@ -98,7 +98,7 @@ def _cut(images: Tensor) -> Tensor:
 
 
 def _squares(images: Tensor) -> Tensor:
-    """(N, H, W) bool, a square of up to half of the side of images (N, C, H, W)."""
+    """Return (N, H, W) bool, a square of up to half of the side of images (N, C, H, W)."""
     count, _, height, width = images.shape
     half = CUT * torch.rand(count) / 2
     rows, cols = ((torch.arange(side) + 0.5) / side for side in (height, width))

@@ -57,11 +57,11 @@ class TrainingImages:
         return int(height)
 
     def prepare(self, rows: Indices) -> NDArray[np.float32]:
-        """(n, C, P, P) as the network takes them."""
+        """Return (n, C, P, P) as the network takes them."""
         return prepare_images(self.pixels[rows], self.inputs)
 
     def outputs(self, segmenter: NetworkSegmenter, rows: Indices, method: str = "patch_scores") -> NDArray[np.float64]:
-        """(n, K) logits of the images at these rows, or what another method of the network makes of them."""
+        """Return (n, K) logits of the images at these rows, or what another method of the network makes of them."""
         if not len(rows):
             return np.zeros((0, self.targets.shape[1]))
         parts = np.split(rows, range(AT_ONCE, len(rows), AT_ONCE))

@@ -63,7 +63,7 @@ class ImageList:
 
     @property
     def labelled(self) -> Mask:
-        """(N,) whether an image has a label."""
+        """Return (N,) whether an image has a label."""
         return np.asarray(self.targets.any(axis=1))
 
     def take(self, rows: Indices) -> ImageList:

@@ -145,7 +145,7 @@ def _outputs(run: Run, images: ImageList, method: str, num_workers: int) -> NDAr
 def image_outputs(
     segmenter: NetworkSegmenter, prepared: NDArray[np.float32], method: str = "patch_scores"
 ) -> NDArray[np.float32]:
-    """(N, K) logits of images (N, C, P, P), scaled as training had them, or what another method of the network makes of them."""
+    """Return (N, K) logits of images (N, C, P, P), scaled as training had them, or what another method of the network makes of them."""
     import torch
 
     module: Any = segmenter.module

@@ -126,7 +126,7 @@ class ChannelAttention(nn.Module):
         self.mix = nn.Conv1d(1, 1, kernel, padding=kernel // 2, bias=False)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(N, C, H, W) → the same shape"""
+        """Return (N, C, H, W) → the same shape"""
         weights: Tensor = self.mix(maps.mean(dim=(2, 3))[:, None]).sigmoid()
         return maps * weights[:, 0, :, None, None]
 
@@ -212,7 +212,7 @@ class _WideBlock(nn.Module):
         self.around = nn.Identity() if alike else nn.Conv2d(before, width, 1, stride, bias=False)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, width, H / stride, W / stride)"""
+        """Return (N, C, H, W) → (N, width, H / stride, W / stride)"""
         ready = self.first(maps)
         around = maps if isinstance(self.around, nn.Identity) else self.around(ready)
         return self.rest(ready) + around

@@ -337,7 +337,7 @@ def _say(labels: Sequence[str], part: str) -> str:
 
 
 def _targets(labels: Sequence[Iterable[str]], legend: Legend | None, names: Sequence[str]) -> Mask:
-    """(N, K) bool. Errors: InputError for a label that the legend has neither as class nor as void."""
+    """Return (N, K) bool. Errors: InputError for a label that the legend has neither as class nor as void."""
     targets = np.zeros((len(labels), legend.num_classes if legend else 0), bool)
     if legend is None:
         return targets

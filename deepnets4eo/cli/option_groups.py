@@ -129,7 +129,7 @@ def _set_option(keys: dict[type, dict[str, Any]]) -> inspect.Parameter:
 
 
 def _key_lines(keys: dict[type, dict[str, Any]]) -> list[str]:
-    """One line a key: its default, then its meaning."""
+    """Return one line per key: its default, then its meaning."""
     lines = []
     for kind, described in keys.items():
         defaults = {field.name: field.default for field in fields(kind)}

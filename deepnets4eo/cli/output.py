@@ -149,7 +149,7 @@ def save_json(value: Any, target: Path) -> Path:
 
 
 def show_footprints(account: dict[str, Any]) -> None:
-    """One line on stderr where rows of the footprints' file were left out or changed."""
+    """Write one line to stderr if rows of the footprints file were left out or changed."""
     from deepnets4eo.outputs import count_of
 
     if account and (account["dropped"] or account["repaired"] or account["renamed"]):

@@ -19,7 +19,7 @@ def polygons(
         str | None, Option(help="Classes to trace, by name or label value, separated by commas; by default all.")
     ] = None,
     simplify: Annotated[float, Option(help="Tolerance for simplifying outlines, metres.", min=0)] = 0.0,
-    right_angles: Annotated[bool, Option("--right-angles", help="Make outlines right-angled where that fits.")] = False,
+    right_angles: Annotated[bool, Option("--right-angles", help="Make outlines right-angled where possible.")] = False,
     gsd: Gsd = None,
     overwrite: Overwrite = False,
 ) -> None:

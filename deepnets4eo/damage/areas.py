@@ -339,7 +339,7 @@ def count_areas(
 def _damaged(
     prob: Floats, area: Indices, position: Indices, number: int, estimates: dict[str, Any] | None, seed: int
 ) -> Floats:
-    """(3, A) expected number of damaged buildings and its 95 % interval. position : (P,) in `prob`."""
+    """Return (3, A) expected number of damaged buildings and its 95 % interval. position : (P,) in `prob`."""
     if not len(prob):
         return np.zeros((3, number))
     site = (estimates or {}).get("buildings", {}).get("damaged") or expected_count(prob)

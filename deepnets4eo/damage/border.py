@@ -22,7 +22,7 @@ class Border:
 
 
 def fit_border(evidence: Floats, beyond: Mask, weight: Floats, points: NDArray[np.integer], ridge: float) -> Border:
-    """Ridge logistic regression with weights held to the signs `points`; evidence (N, K) standardised. Errors: InputError."""
+    """Fit a ridge logistic regression with weights of the signs `points`; evidence (N, K) standardised. Errors: InputError."""
     if beyond.all() or not beyond.any():
         raise InputError(
             f"all {len(beyond)} buildings lie on one side of the border. Give both damaged and intact ones."

@@ -34,7 +34,7 @@ PRIOR, WITH_PRIOR = columns_of("priors")
 
 
 class Reason:
-    """Why a building is not assessed, as the column `reason` states it."""
+    """Reasons why a building is not assessed, as the column `reason` states them."""
 
     EMPTY = "footprint is empty"
     OUTSIDE = "outside the post image"
@@ -101,42 +101,42 @@ class Buildings:
 
     @property
     def assessed(self) -> Mask:
-        """(N,) buildings that have a grade, or will get one."""
+        """Return (N,) buildings that have a grade, or will get one."""
         return (self.frame["status"] == ASSESSED).to_numpy(bool)
 
     @property
     def compared(self) -> Mask:
-        """(N,) buildings that are assessed from both images."""
+        """Return (N,) buildings that are assessed from both images."""
         return self.assessed & (self.method == PRE_POST)
 
     @property
     def by_post(self) -> Mask:
-        """(N,) buildings that are assessed from only the post image."""
+        """Return (N,) buildings that are assessed from only the post image."""
         return self.assessed & (self.method == POST_ONLY)
 
     @property
     def leaning(self) -> Mask:
-        """(N,) buildings that are assessed from both images, whose roof is displaced in the post image."""
+        """Return (N,) buildings that are assessed from both images, whose roof is displaced in the post image."""
         return self.compared & (False if self.displaced is None else self.displaced)
 
     @property
     def by_water(self) -> Mask:
-        """(N,) buildings that are assessed only because water surrounds them."""
+        """Return (N,) buildings that are assessed only because water surrounds them."""
         return self.assessed & (self.method == BY_WATER)
 
     @property
     def by_structure(self) -> Mask:
-        """(N,) buildings that are assessed, and not only because of water."""
+        """Return (N,) buildings that are assessed, and not only because of water."""
         return self.assessed & (self.method != BY_WATER)
 
     @property
     def method(self) -> Texts:
-        """(N,) what buildings are assessed from, one of `METHODS`, else ''."""
+        """Return (N,) what buildings are assessed from, one of `METHODS`, else ''."""
         return self.frame["method"].to_numpy(object)
 
     @property
     def damaged(self) -> Mask:
-        """(N,) buildings whose grade is major damage or worse."""
+        """Return (N,) buildings whose grade is major damage or worse."""
         return self.frame["damage"].isin(DAMAGED).to_numpy(bool)
 
     @property
@@ -156,17 +156,17 @@ class Buildings:
 
     @property
     def graded_by_network(self) -> Mask:
-        """(N,) buildings with the probabilities of the network."""
+        """Return (N,) buildings with the probabilities of the network."""
         return np.asarray(np.isfinite(self.network).all(axis=1))
 
     @property
     def prior(self) -> Floats | None:
-        """(N,) probability of major damage or worse by the priors; None without priors."""
+        """Return (N,) probability of major damage or worse by the priors; None without priors."""
         return self.values(PRIOR) if PRIOR in self.frame else None
 
     @property
     def damage_with_prior(self) -> Floats | None:
-        """(N,) probability of major damage or worse by evidence and priors; None without priors."""
+        """Return (N,) probability of major damage or worse by evidence and priors; None without priors."""
         return self.values(WITH_PRIOR) if WITH_PRIOR in self.frame else None
 
     @property
@@ -317,7 +317,7 @@ def _tally(column: pd.Series) -> dict[str, int]:
 
 
 def hash_table(frame: gpd.GeoDataFrame) -> str:
-    """Hash of the columns, the CRS and the geometry."""
+    """Return the hash of the columns, the CRS and the geometry."""
     columns = pd.DataFrame(frame.drop(columns=frame.geometry.name))
     digest = hashlib.sha256(f"{list(columns.dtypes.items())} {frame.crs}".encode())
     if columns.shape[1]:  # pandas 2 hashes no table without columns

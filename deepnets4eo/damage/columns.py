@@ -98,7 +98,7 @@ def needs_pre(name: str) -> bool:
 
 
 def columns_of(measure: Measure) -> list[str]:
-    """Names of the columns of a measure, in their order."""
+    """Return the names of the columns of a measure, in their order."""
     return [column.name for column in _ROWS if column.measured_by == measure]
 
 

@@ -53,7 +53,7 @@ class FileInputs:
         cls, images: tuple[str, str], footprints: str, further: FurtherInputs, settings: Settings,
         findings: Sequence[Finding] = (),
     ) -> FileInputs:  # fmt: skip
-        """Those of these words. images : pre and post. Errors: InputError."""
+        """Parse the words of the command line. images : pre and post. Errors: InputError."""
         rasters, points = parse_evidences(further)
         return cls(*images, footprints, further, with_segmenter(footprints, settings), rasters, points, findings)
 
@@ -100,7 +100,7 @@ class FileInputs:
         return open_pair(self.pre, self.post, self.settings)
 
     def open_finding(self, scratch: Path, progress: ProgressBar) -> Inputs:
-        """With the buildings that the segmenter finds in the first of the images."""
+        """Open the inputs with the buildings that the segmenter finds in the first image."""
         pair = self.open_pair()
         load_model(check_images(pair), self.settings)  # refuses what the job would once buildings were found
         labels = labels_file(scratch, str(self.settings.segmenter), pair.post if pair.pre is None else pair.pre)
@@ -109,7 +109,7 @@ class FileInputs:
         return self._open_with(pair.pre, pair.post, buildings)
 
     def open_shared(self, scratch: Path) -> tuple[Site, DecisionModel]:
-        """In a worker: the site of the job in the scratch folder, and its model. Errors: WorkerRefusedError for another job."""
+        """Open the site and the model of a job in the scratch folder, in a worker. Errors: WorkerRefusedError for another job."""
         inputs = self.open()
         journal = damage_journal(scratch, inputs, self.settings)
         if journal.folder is None or not journal.folder.is_dir():

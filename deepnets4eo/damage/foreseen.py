@@ -54,7 +54,7 @@ def foreseen_reasons(inputs: Inputs) -> NDArray[np.object_]:
 
 
 def _seen(inputs: Inputs, outlines: NDArray[np.object_]) -> NDArray[np.bool_]:
-    """(N,) whether the post image has data at a point within each outline."""
+    """Return (N,) whether the post image has data at a point within each outline."""
     _, valid, _ = inputs.post.thumbnail(SEEN_PX)
     points = shapely.point_on_surface(outlines)
     scale = np.array(valid.shape) / inputs.post.shape

@@ -65,17 +65,17 @@ class Grades:
 
     @property
     def known(self) -> Mask:
-        """(N,) buildings with a grade."""
+        """Return (N,) buildings with a grade."""
         return np.asarray(np.isfinite(self.probabilities[:, 0]))
 
     @property
     def damage(self) -> Floats:
-        """(N,) probability of major damage or worse; NaN without a grade."""
+        """Return (N,) probability of major damage or worse; NaN without a grade."""
         return np.asarray(self.probabilities[:, MAJOR:].sum(axis=1))
 
     @property
     def numbers(self) -> NDArray[np.intp]:
-        """(N,) numbers of the grades in the table: the named ones, or the likelier of the other side if that side is sure."""
+        """Return (N,) numbers of the grades in the table: the named ones, or the likelier of the other side if that side is sure."""
         p, damage = np.nan_to_num(self.probabilities), self.damage
         wrong = np.where(is_damaged(self.named), damage < 1 - SURE, damage > SURE)
         likelier = np.where(damage > SURE, MAJOR + p[:, MAJOR:].argmax(axis=1), p[:, :MAJOR].argmax(axis=1))
@@ -83,12 +83,12 @@ class Grades:
 
     @property
     def confidence(self) -> Floats:
-        """(N,) probability of the grade in the table."""
+        """Return (N,) probability of the grade in the table."""
         return np.asarray(self.probabilities[np.arange(len(self.named)), self.numbers])
 
     @property
     def members(self) -> Mask:
-        """(N, 4) grades that cannot be excluded at 90 %: the named one, those that the evidence keeps, and those between.
+        """Return (N, 4) grades that cannot be excluded at 90 %: the named one, those that the evidence keeps, and those between.
 
         A side that is less probable than 5 % has no grade among them, one that is more probable than 10 % has at least its
         grade next to the other side.
@@ -103,7 +103,7 @@ class Grades:
 
     @property
     def off_side(self) -> Texts:
-        """(N,) why a building is named with a grade of the less probable side, else ''."""
+        """Return (N,) why a building is named with a grade of the less probable side, else ''."""
         named, probable = is_damaged(self.numbers), self.damage >= 0.5
         return np.select(
             [self.known & named & ~probable, self.known & probable & ~named], [NAMED_TOO, NOT_NAMED], ""
@@ -120,7 +120,7 @@ class Grades:
         )
 
     def cap(self, rows: Mask) -> Grades:
-        """Bound the confidence in the grades of some rows (N,); the other grade of the same side gains what the named one loses."""
+        """Limit the confidence in the grades of some rows (N,); the other grade of the same side gains what the given grade loses."""
         p, number = self.probabilities.copy(), self.numbers
         at = np.flatnonzero(rows & (np.nan_to_num(self.confidence) > MAX_CONFIDENCE))
         p[at, other_of_side(number[at])] += p[at, number[at]] - MAX_CONFIDENCE

@@ -164,16 +164,16 @@ def pre_ratio(pre: Layer, post: Layer, finest_m: float = FINEST_GSD_M) -> float:
 
 
 def known_or_assumed_gsd_m(grid: Grid) -> tuple[float, float]:
-    """Ground size of a pixel along rows and columns, metres; 0.5 m without a CRS."""
+    """Return the ground size of a pixel along rows and columns, metres; 0.5 m without a CRS."""
     return gsd_m(grid) if grid.crs is not None else (UNKNOWN_GSD_M, UNKNOWN_GSD_M)
 
 
 def mean_gsd(layer: Layer) -> float:
-    """Ground size of a layer's pixels, metres; 0.5 m without a CRS."""
+    """Return the ground size of a layer's pixels, metres; 0.5 m without a CRS."""
     return UNKNOWN_GSD_M if layer.grid.crs is None else layer.gsd_m
 
 
 def paths_of(role: str, layer: Layer) -> dict[str, str]:
-    """Role to file; a layer of several files has one role for each."""
+    """Return role → file; a layer of several files has one role for each."""
     names = [role] if len(layer.paths) == 1 else [f"{role}_{index}" for index in range(len(layer.paths))]
     return dict(zip(names, map(name_of, layer.paths), strict=True))

@@ -40,7 +40,7 @@ def check_images(pair: ImagePair) -> DatePair:
     pre = None if pair.pre is None else in_colour(pair.pre)
     pair = ImagePair(pre, in_colour(pair.post), findings).declare_nodata("post")
     radar: list[Role] = ["post"] if _is_radar(pair.post, "post") else []
-    pair = pair.check_two_images("or - for PRE to assess from the post image alone").declare_nodata("pre")
+    pair = pair.check_two_images("or - for PRE to assess only from the post image").declare_nodata("pre")
     if pair.pre is not None:
         try:
             require_pixels(pair.pre, "pre")

@@ -175,7 +175,7 @@ def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), wor
     --------
     ```python
     inputs, work = open_inputs("pre.tif", "post.tif", "footprints.gpkg"), JobControl(Path("/shared/scratch"))
-    assess_part(inputs, Part(3, 16), work=work)  # each of 16 jobs has a number of its own
+    assess_part(inputs, Part(3, 16), work=work)  # each of 16 jobs has its own number
     damage_map = assess_inputs(inputs, work=work)  # when all are done
     ```
     """

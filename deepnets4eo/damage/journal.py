@@ -40,7 +40,7 @@ def damage_journal(scratch: Path | None, inputs: Inputs, settings: Settings) -> 
 def with_precision(settings: Settings, journal: Journal) -> Settings:
     """Return settings that name precision and runtime of the default networks, measured by the first process of the job.
 
-    A job that goes on, and its parts on other computers, so compute the same bits. With a run, auto is float32.
+    A continued job, and its parts on other computers, thus compute the same bits. With a run, auto is float32.
     """
     if settings.precision != "auto":
         return settings

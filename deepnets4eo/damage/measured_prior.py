@@ -28,7 +28,7 @@ class Curve:
     weight: Annotated[float | None, Field(ge=0, le=1)] = None
 
     def probability(self, intensity: Floats) -> Floats:
-        """(N,) probabilities of intensities (N,); NaN stays NaN."""
+        """Return (N,) probabilities of intensities (N,); NaN stays NaN."""
         with np.errstate(divide="ignore"):
             value = np.log(intensity / self.median) / self.beta
         return np.asarray(np.clip(ndtr(value), MIN_PROBABILITY, 1 - MIN_PROBABILITY))

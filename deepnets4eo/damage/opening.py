@@ -124,7 +124,7 @@ def open_given(sources: Sequence[EvidenceSource], post: Layer, footprints: Footp
 
 
 def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> ImagePair:
-    """Both images; of two of one size, one without CRS takes the other's grid. Errors: GridError, InputError."""
+    """Open both images; if both have one size and only one has a CRS, the other takes its grid. Errors: GridError, InputError."""
     pair = ImagePair.open(
         None if isinstance(pre, str) and pre == "-" else pre, post, gsd_m=settings.gsd_m, as_shown=True
     )

@@ -71,7 +71,7 @@ def _register(inputs: Inputs, settings: Settings) -> Registration | None:
     """Register the pre image to the post image; returns None without a pre image."""
     pair = ImagePair(inputs.pre, inputs.post)
     if pair.pre is None:
-        logger.info("no pre image: every building is assessed from the post image alone")
+        logger.info("no pre image: every building is assessed only from the post image")
         return None
     if settings.assume_registered:
         logger.info("pre and post are taken as registered, nothing is measured")

@@ -30,27 +30,27 @@ def border_log_odds(probabilities: Floats) -> Floats:
 
 
 def border_probabilities(probabilities: Floats) -> Floats:
-    """(N, 3) probabilities of minor among intact grades, of damage, and of destroyed among damaged grades."""
+    """Return (N, 3) probabilities of minor among intact grades, of damage, and of destroyed among damaged grades."""
     damaged, minor, destroyed = expit(side_log_odds(probabilities)).T
     return np.stack([minor, damaged, destroyed], axis=1)
 
 
 def side_log_odds(probabilities: Floats) -> Floats:
-    """(N, 3) log-odds of damage, of minor where intact, and of destroyed where damaged, from (N, 4) probabilities."""
+    """Return (N, 3) log-odds of damage, of minor where intact, and of destroyed where damaged, from (N, 4) probabilities."""
     none, minor, major, destroyed = np.clip(probabilities, 1e-9, 1).T
     pairs = ((major + destroyed, none + minor), (minor, none), (destroyed, major))
     return np.clip(np.stack([np.log(over / under) for over, under in pairs], axis=1), -MAX_LOG_ODDS, MAX_LOG_ODDS)
 
 
 def grades_of_sides(log_odds: Floats) -> Floats:
-    """(…, 4) probabilities of the grades from (…, 3) log-odds as in `side_log_odds`."""
+    """Return (…, 4) probabilities of the grades from (…, 3) log-odds as in `side_log_odds`."""
     damaged, minor, destroyed = np.moveaxis(expit(log_odds), -1, 0)
     parts = ((1 - damaged) * (1 - minor), (1 - damaged) * minor, damaged * (1 - destroyed), damaged * destroyed)
     return np.stack(parts, axis=-1)
 
 
 def adjust_to_share(probabilities: Floats, damaged_share: float) -> Floats:
-    """(N, 4) probabilities for a site with this share of damaged buildings, from those for one half."""
+    """Return (N, 4) probabilities for a site with this share of damaged buildings, from probabilities for a share of one half."""
     if damaged_share == 0.5:
         return probabilities
     damaged = probabilities[:, MAJOR:].sum(axis=1)
@@ -58,7 +58,7 @@ def adjust_to_share(probabilities: Floats, damaged_share: float) -> Floats:
 
 
 def set_damaged_probability(probabilities: Floats, wanted: Floats) -> Floats:
-    """(N, 4) probabilities with `wanted` for damage; each side keeps its proportions."""
+    """Return (N, 4) probabilities with `wanted` for damage; each side keeps its proportions."""
     damaged = probabilities[:, MAJOR:].sum(axis=1)
     factor = np.stack([(1 - wanted) / np.clip(1 - damaged, 1e-9, 1), wanted / np.clip(damaged, 1e-9, 1)], axis=1)
     moved = probabilities * np.repeat(factor, MAJOR, axis=1)

@@ -103,8 +103,8 @@ class Site:
     position : whether and how the outlines lie on buildings
     buildings : with the evidence that was measured; those without a reason are assessed
     outlines : (N,) where POST shows the buildings, in its CRS; none before the structure is measured
-    looked_for_unbuilt : whether outlines without a building were looked for, or it is said why not
-    water : in and around each building; None where it is not sought, or POST cannot show it
+    looked_for_unbuilt : whether outlines without a building were searched for, or a finding states why not
+    water : in and around each building; None if it is not sought, or POST cannot show it
     priors : intensities of the event at the buildings, which are counted apart from the decision
     findings : what the steps say
     """

@@ -175,7 +175,7 @@ class EvidenceCard:
         return write_yaml(card_path(raster), content)
 
     def log_odds(self, scores: Floats) -> Floats:
-        """(N,) log-odds of major damage or worse of mean scores; NaN stay."""
+        """Return (N,) log-odds of major damage or worse of mean scores; NaN stay."""
         return self.intercept + self.slope * scores
 
 
@@ -200,13 +200,13 @@ class Score(Protocol):
         """Share of its log-odds in the decision."""
 
     def log_odds(self, scores: Floats) -> Floats:
-        """(N,) log-odds of major damage or worse of scores (N,)."""
+        """Return (N,) log-odds of major damage or worse of scores (N,)."""
 
     def finding(self, buildings: Buildings) -> Finding:
         """Return the finding on the role of the score in the decision."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for the manifest."""
+        """Return plain values for the manifest."""
 
 
 def check_weights(scores: Sequence[Score]) -> None:

@@ -53,7 +53,7 @@ def is_wide(interval: tuple[float, float]) -> bool:
 
 
 def colors() -> dict[str, tuple[int, int, int]]:
-    """Red, green and blue (0–255) of every grade and of buildings without one."""
+    """Return red, green and blue (0–255) of every grade and of buildings without a grade."""
     from deepnets4eo.cards import Legend
 
     legend = Legend.load("xbd")

@@ -101,13 +101,13 @@ def _room(evidence: Floats) -> Floats:
 
 
 def _balanced(images: Floats, offsets: Floats, free: Floats) -> Floats:
-    """(n,) log-odds with offsets, less a constant times `free`, such that the expected number stays."""
+    """Return (n,) log-odds with offsets, less a constant times `free`, such that the expected number stays."""
     sums = np.array([expit(images + offsets - free * value).sum() for value in SHIFTS])
     return np.asarray(images + offsets - free * np.interp(expit(images).sum(), sums[::-1], SHIFTS[::-1]))
 
 
 def _agreement(evidence: Floats, prior: Floats) -> Floats:
-    """(W,) probabilities of the weights, by the evidence (n,) of the images and the prior (W, n) at each weight, both as log-odds."""
+    """Return (W,) probabilities of the weights, by the evidence (n,) of the images and the prior (W, n) at each weight, both as log-odds."""
     information = min(1.0, MAX_INFORMATION / len(evidence))  # buildings of one site err together
     fit = np.logaddexp(log_expit(prior) + evidence, log_expit(-prior)).sum(axis=1) * information
     table = np.exp(fit - fit.max())
@@ -125,7 +125,7 @@ def _doubt_of_images(images: Floats, damaged: dict[str, Any], rng: np.random.Gen
 def _draw(
     moved: Floats, posterior: Floats, shifts: Floats, level: float, rng: np.random.Generator
 ) -> tuple[Floats, NDArray[np.intp]]:
-    """(D,) shifts, and numbers of the weights, drawn by how well the share of damaged buildings fits the level of the prior."""
+    """Return (D,) shifts, and numbers of the weights, drawn by how well the share of damaged buildings fits the level of the prior."""
     number = rng.choice(len(posterior), len(shifts), p=posterior)
     sums = np.array([np.interp(shifts, SHIFTS, _sums(row)) for row in moved])
     shares = sums[number, np.arange(len(shifts))] / moved.shape[1]
@@ -141,7 +141,7 @@ def _cells(log_odds: Floats) -> tuple[Floats, NDArray[np.intp]]:
 
 
 def _sums(log_odds: Floats) -> Floats:
-    """(S,) expected numbers at the `SHIFTS`."""
+    """Return (S,) expected numbers at the `SHIFTS`."""
     steps, count = _cells(log_odds)
     return np.asarray(expit(steps + SHIFTS[:, None]) @ count)
 

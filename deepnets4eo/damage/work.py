@@ -72,7 +72,7 @@ class Work:
 
 
 def step_progress(progress: Progress | None, *, graded: bool, paired: bool) -> dict[str, Progress | None]:
-    """Progress of the steps, each with its own share of the whole. graded : whether the network takes part; paired : whether both images do."""
+    """Return the progress of each step as its share of the whole. graded : whether the network takes part; paired : whether both images do."""
     both = graded * paired
     times = {
         EVIDENCE: 1.0,

@@ -30,7 +30,7 @@ _open_jobs: dict[str, tuple[Site, DecisionModel]] = {}  # the last one
 
 @contextmanager
 def open_step(job: SharedJob, scratch: Path, key: str, step: str) -> Iterator[DoBlock]:
-    """In a worker: yields what does the blocks of a step. key : of the job, whose inputs are opened once."""
+    """Yield the function that does the blocks of a step, in a worker. key : of the job, whose inputs are opened once."""
     if key not in _open_jobs:
         _open_jobs.clear()
         _open_jobs[key] = job.open_shared(scratch)
@@ -42,7 +42,7 @@ def open_step(job: SharedJob, scratch: Path, key: str, step: str) -> Iterator[Do
 
 
 def block_function(site: Site, model: DecisionModel, step: str) -> DoBlock:
-    """In a worker: what does a block of a step. site : with the journal of the job, its images and outlines placed."""
+    """Return the function that does a block of a step, in a worker. site : with the journal of the job, its images and outlines placed."""
     unknown = Buildings.not_assessed(site.inputs.footprints.frame["id"].to_numpy(), "")
     site = replace(site, buildings=unknown.all_by_post())  # whichever they are: a tile is one of theirs
     steps = shared_steps(built_in_evidences(model))

@@ -39,7 +39,7 @@ class WorkingGrid:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(h, w) of the working grid."""
+        """Return (h, w) of the working grid."""
         height, width = self.grid.shape
         return height, width
 

@@ -35,7 +35,7 @@ class Summary:
     in_colors: str = ""
 
     def text(self) -> str:
-        """One line in angle brackets, and one line a fact."""
+        """One line in angle brackets, and one line per fact."""
         first = ", ".join(_clean(value) for value in self.head.values())
         lines = [f"<{_clean(self.title)}: {first}>" if first else f"<{_clean(self.title)}>"]
         return "\n".join(lines + [f"  {_clean(name)}: {_clean(value)}" for name, value in self.facts.items()])

@@ -108,7 +108,7 @@ def compare(reports: Mapping[str, Report]) -> dict[str, dict[str, float | None]]
 
 
 def comparison_table(reports: Mapping[str, Report]) -> str:
-    """`compare` as text in percent; of two results also the second minus the first, in points."""
+    """Return `compare` as text in percent; for two results also the second minus the first, in points."""
     table = compare(reports)
     names = list(reports)
     head = ["", *names, *(["difference"] if len(names) == 2 else [])]

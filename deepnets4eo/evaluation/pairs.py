@@ -47,7 +47,7 @@ ENDINGS = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".vrt"}
 
 
 def pair_tiles(predictions: str | Path, references: str | Path) -> list[tuple[Path, Path]]:
-    """(prediction, reference) of two folders by name: `area5.tif` fits `area5_noBoundary.tif`, also the reverse.
+    """Pair prediction and reference of two folders by name: `area5.tif` fits `area5_noBoundary.tif`, also the reverse.
 
     InputError for a reference without one prediction; a prediction with several needs parts with CRS that do not overlap.
     """
@@ -126,7 +126,7 @@ class DatasetPairs:
     reference: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for the report."""
+        """Return plain values for the report."""
         return {"split": self.split, "part": self.part, "reference": self.reference, "tiles": list(self.tiles)}
 
 
@@ -150,7 +150,7 @@ def evaluate_files(
     prediction: Path, reference: Path, scored: ScoredFiles, changes: ProtocolChanges, *, intervals: Intervals,
     progress: Callable[[float], None] | None = None, values: ValueRules = BY_TAGS,
 ) -> dict[str, Any]:  # fmt: skip
-    """Scores a raster, or a folder of tiles paired by name, by the legend of options, card or prediction; `values`: a quantity."""
+    """Score a raster, or a folder of tiles paired by name, by the legend of options, card or prediction; `values`: a quantity."""
     folders = prediction.is_dir() and reference.is_dir()  # one folder alone is a mosaic
     pairs = pair_tiles(prediction, reference) if folders else [(prediction, reference)]
     if not (scored.legend or scored.protocol):

@@ -84,7 +84,7 @@ def markdown_table(report: Report) -> str:
 
 
 def csv_table(report: Report) -> str:
-    """One value a row: reference (full, eroded), score, class, fraction; of values see `value_tables.csv_table`."""
+    """Return one value per row: reference (full, eroded), score, class, fraction; for values see `value_tables.csv_table`."""
     if "classes" not in report:
         return value_tables.csv_table(report)
     rows: list[list[Any]] = [["reference", "score", "class", "value"]]

@@ -94,7 +94,7 @@ class Protocol:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for the report."""
+        """Return plain values for the report."""
         stored = {"prediction": self.prediction_legend, "reference": self.reference_legend}
         return {
             "name": self.name,
@@ -164,7 +164,7 @@ def evaluate(
     intervals: Intervals | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Evaluation:
-    """Scores one label raster against a reference.
+    """Score one label raster against a reference.
 
     Where the grids differ, the prediction is resampled to the reference's grid by nearest neighbour. Reference pixels
     that it does not cover count as errors.

@@ -143,7 +143,7 @@ def find_wrong_labels(
     least_px: int = MIN_PX,
     progress: Callable[[float], None] | None = None,
 ) -> gpd.GeoDataFrame:
-    """Regions of a label raster that are probably labelled wrongly.
+    """Find regions of a label raster that are probably labelled wrongly.
 
     Parameters
     ----------

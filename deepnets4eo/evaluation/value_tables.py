@@ -37,7 +37,7 @@ def text_table(report: Mapping[str, Any]) -> str:
 
 
 def align_columns(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells as text: the first column left, the others right."""
+    """Return rows of cells as text: the first column aligned left, the others right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
     return "\n".join(lines) + "\n"
@@ -56,7 +56,7 @@ def markdown_section(title: str, rows: Sequence[Sequence[str]], items: Sequence[
 
 
 def csv_table(report: Mapping[str, Any]) -> str:
-    """One value a row: group (all, class, level), its name, score, value."""
+    """Return one value per row: group (all, class, level), its name, score, value."""
     rows: list[list[Any]] = [["group", "name", "score", "value"]]
     for group, name, scores in _groups(report):
         rows += [[group, name, score, "" if math.isnan(scores[score]) else repr(scores[score])] for score in SCORES]

@@ -67,7 +67,7 @@ class GroupedScores:
         return self
 
     def to_dict(self, quantity: Quantity) -> dict[str, Any]:
-        """`values` by name, `by_class`, `by_level`, the quantity, and `deviations` with their `sparsification`."""
+        """Return `values` by name, `by_class`, `by_level`, the quantity, and `deviations` with their `sparsification`."""
         groups = {"by_class": self.by_class, "by_level": self.by_level}
         met = {
             group: {

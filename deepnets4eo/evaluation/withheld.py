@@ -110,7 +110,7 @@ class Withheld:
         return mask
 
     def to_dict(self) -> dict[str, Any]:
-        """Kind and sizes of the split, without names, so that runs of one split have equal protocols."""
+        """Return kind and sizes of the split, without names, so that runs of one split have equal protocols."""
         return {key: value for key, value in self.split.items() if key != "scenes"}
 
     def _map_of(self, reference: Layer) -> Layer:

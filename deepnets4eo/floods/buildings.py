@@ -30,7 +30,7 @@ from deepnets4eo.zonal import Outlines, chunks, class_counts
 
 @dataclass(frozen=True)
 class RingRules:
-    """When water around a building counts as surrounding it."""
+    """Rules for when water around a building counts as surrounding it."""
 
     inner_m: float = 2.0  # eaves hide what is nearer
     outer_m: float = 12.0  # farther ground is the neighbours'
@@ -77,7 +77,7 @@ class BuildingWater:
 
     @staticmethod
     def read_column(inundated: Any) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return (N,) which buildings a column `inundated` of a table states to be in the water, and of which it is known."""
+        """Return (N,) which buildings are in the water by the column `inundated` of a table, and (N,) for which this is known."""
         column = np.asarray(inundated, object)
         return column == YES, column != NOT_KNOWN
 

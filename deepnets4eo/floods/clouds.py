@@ -17,7 +17,7 @@ MUCH_HIDDEN_SHARE = 0.5  # share of POST from which the flooded area is reported
 
 
 class HiddenByClouds(NamedTuple):
-    """What clouds and their shadows hide.
+    """Ground hidden by clouds and their shadows.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ class ConvLSTMCell(nn.Module):
         )
 
     def forward(self, maps: Tensor, output: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """All (N, C, H, W) · returns : output and memory after this date."""
+        """Update output and memory, all (N, C, H, W) · returns : output and memory after this date."""
         gates = self.gates(torch.cat([maps, output], dim=1)).unflatten(1, (GATES, maps.shape[1]))
         # by index, since the split of a tensor becomes a sequence in ONNX
         store, forget, put_out, new = (gates[:, number] for number in range(GATES))
@@ -85,7 +85,7 @@ class ConvLSTM(nn.Module):
         self.head = nn.Conv2d(widths[0] + bands, num_classes, 3, padding=1)
 
     def forward(self, dates: Tensor) -> Tensor:
-        """dates : (N, dates, bands, H, W) float32, or their bands joined, standardised · returns : logits (N, K, H, W)."""
+        """Compute logits (N, K, H, W). dates : (N, dates, bands, H, W) float32, or their bands joined, standardised."""
         dates = dates.flatten(1, 2) if dates.ndim == 5 else dates
         images = [dates[:, start : start + self.bands] for start in range(0, dates.shape[1], self.bands)]
         sequence, levels = images, []

@@ -30,7 +30,7 @@ class DateImage:
     image : its bands that show water, named by what they show
     date : what it is, recognised once from the whole file, and not yet measured
     clouds : what a band of the image or a network states of clouds and shadows
-    colours : red, green and blue of an image with infrared bands, where it has them
+    colours : red, green and blue of an image with infrared bands, if it has them
     motion : how it lies on POST, as in `Registration`
     """
 
@@ -44,7 +44,7 @@ class DateImage:
 def open_images(
     pres: Sequence[LayerLike], post: LayerLike, options: FloodOptions, findings: list[Finding]
 ) -> dict[str, DateImage]:
-    """Layer → image of its date; POST is the last. Errors: InputError."""
+    """Open the layers and return layer → image of its date; POST is the last. Errors: InputError."""
     opened = {f"{PRE}{number}": (pre, options.pre_bands) for number, pre in enumerate(pres, 1)}
     opened[POST] = (post, options.post_bands)
     images = {}

@@ -30,7 +30,7 @@ def measure_figures(
     options: FloodOptions,
     mapped_all: Layer | None = None,
 ) -> dict[str, Any]:
-    """Areas, buildings and land cover. mapped_all : as for `write_products`."""
+    """Measure areas, buildings and land cover. mapped_all : as for `write_products`."""
     area: dict[str, Any] = {}
     for name, value in (("flood", FLOOD), ("permanent_water", PERMANENT_WATER)):
         measured = changed_area(labels, seed=options.seed, value=value)
@@ -116,20 +116,20 @@ def headline_parts(summary: dict[str, Any]) -> tuple[str, str]:
     if not area[f"seen_{unit}"] and not area.get(f"unknown_{unit}"):
         return "", "Nothing could be compared."
     knows = any(name != POST for name in summary["sensors"])
-    name, word = ("flood", "flooded") if knows else ("permanent_water", "of water, not known since when")
+    name, word = ("flood", "flooded") if knows else ("permanent_water", "of water of unknown age")
     if f"unknown_{unit}" in area:
-        text = f"It is not told how much is flooded: {area_in_words(area, name, area[f'{name}_{unit}_interval'])}"
-        rest = f", of which {area_in_words(area, 'unknown')} are not known; {area_in_words(area, 'seen')} are surely wet or dry"
+        text = f"It is not known how much is flooded: {area_in_words(area, name, area[f'{name}_{unit}_interval'])}"
+        rest = f"; {area_in_words(area, 'unknown')} are unknown, {area_in_words(area, 'seen')} are certainly wet or dry"
     elif not area[f"{name}_{unit}"]:
         text, rest = (
             "No flood was found" if knows else "No water was found",
-            f" in {area_in_words(area, 'seen')} that was seen",
+            f" in {area_in_words(area, 'seen')} of visible ground",
         )
     else:
         text = f"{area_in_words(area, name, area[f'{name}_{unit}_interval'])} {word}"
-        rest = f", {100 * area[f'{name}_share']:.1f} % of {area_in_words(area, 'seen')} that was seen"
+        rest = f", {100 * area[f'{name}_share']:.1f} % of {area_in_words(area, 'seen')} of visible ground"
     if buildings is not None:
         unknown, stand = buildings["count"] - buildings["known"], f"{buildings['inundated']:,} of "
         stand += f"{buildings['count']:,} buildings are known to" if unknown else f"{buildings['known']:,} buildings"
-        rest += f"; {stand} stand in it" + (f", of {unknown:,} it is not known" if unknown else "")
+        rest += f"; {stand} stand in it" + (f", for {unknown:,} it is unknown" if unknown else "")
     return text, rest

@@ -69,7 +69,7 @@ class WithGaps(LayerView):
 
 
 def open_cover(source: str, grid: Grid) -> Layer:
-    """Land cover on the working grid. Errors: LabelError without a legend."""
+    """Open the land cover on the working grid. Errors: LabelError without a legend."""
     cover = Layer.open(source, labels=True)
     if cover.legend is None:
         raise LabelError(

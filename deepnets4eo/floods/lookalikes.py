@@ -30,7 +30,7 @@ OVERVIEW_PX = 1024
 
 @dataclass(frozen=True)
 class LookalikeRules:
-    """When a mapped flood is named as something else."""
+    """Rules for when a mapped flood is named as something else."""
 
     order_windows: int = 3  # along each side, in which the order of the dates is tested
     order_window_px: int = 384

@@ -97,12 +97,12 @@ class WaterMapper(ProbabilitySegmenter):
         gsd_m : side of a pixel, metres, of a scene without CRS
         surfaces_alone : whether the network that comes with the toolbox is left out
         days : layer → its day (ISO 8601), which counts before the tags of the file
-        dates : layer → its date before it is measured, if recognised from the whole file, of which the layer may be a part
+        dates : layer → its date before it is measured, if recognised from the whole file, which may be larger than the layer
 
         Returns
         -------
         WaterMapper
-            For this scene alone.
+            Only for this scene.
 
         Raises
         ------
@@ -140,8 +140,8 @@ class WaterMapper(ProbabilitySegmenter):
         return [name for name in self.dates if name != POST]
 
     def known_water(self, sample: Mapping[str, NDArray[Any]]) -> tuple[Mask, Mask]:
-        """Water before POST, (h, w), in a sample of the scene, which a later date must show if water is recognised there;
-        and where that is sure."""
+        """Return water before POST, (h, w), in a sample of the scene; a later date must show it if water is recognised there,
+        and the pixels (h, w) where water is certain."""
         known, sure = np.zeros((2, *sample["valid"].shape), bool)
         for name in self.before:
             values = np.where(sample["valid"], sample[name].astype(np.float32, copy=False), np.float32(0))
@@ -168,7 +168,7 @@ class WaterMapper(ProbabilitySegmenter):
         return WaterMapper(inputs, {name: self.dates[other[name]] for name in other}, self.options.by_drop())
 
     def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
-        """Probabilities of dry ground, permanent water and flood, (N, 3, h, w) float32."""
+        """Return the probabilities of dry ground, permanent water and flood, (N, 3, h, w) float32."""
         inner = np.s_[:, margin_px : batch.shape[2] - margin_px, margin_px : batch.shape[3] - margin_px]
         return np.stack([self._probabilities(image)[inner] for image in batch])
 

@@ -35,7 +35,7 @@ from deepnets4eo.rasters import excess_green, moving_moments
 
 @dataclass(frozen=True)
 class SurfaceRules:
-    """When a surface of one colour is water, and which water is new; colours and deviations are of 255."""
+    """Rules for when a surface of one colour is water, and which water is new; colours and deviations are of 255."""
 
     working_m: float = 1.0  # pixels are averaged to about this size
     coarsest_m: float = 2.0  # coarser pixels mix a house with the water around it
@@ -201,7 +201,7 @@ def mirror_unseen(image: NDArray[Any], seen: Mask) -> NDArray[Any]:
 
 
 def hidden_ground(wet: Mask, image: FloatImage, pixel_m: float) -> Mask:
-    """Dry pixels near new water that do not show whether the ground is dry: crowns, and what is not brighter than the water.
+    """Mark dry pixels near new water that do not show whether the ground is dry: tree crowns, and pixels no brighter than the water.
 
     wet : (h, w) new water; image : (3, h, w) red, green and blue of POST, of 255; pixel_m : side of a pixel.
     """
@@ -214,7 +214,7 @@ def hidden_ground(wet: Mask, image: FloatImage, pixel_m: float) -> Mask:
 
 
 def crowns(image: FloatImage) -> Mask:
-    """Rough, green pixels of an image (3, h, w): trees."""
+    """Mark rough, green pixels of an image (3, h, w): trees."""
     red, green, blue = image
     return np.asarray(
         (_deviation(image.mean(axis=0), SurfaceRules.rough_window_px) > SurfaceRules.max_seed_rough_sd)
@@ -394,7 +394,7 @@ def _one_colour_now(before: FloatImage, after: FloatImage, seen: Mask) -> Mask:
 
 
 def _colours(image: FloatImage, side_px: int) -> FloatImage:
-    """(3, h, w) chroma and brightness, medians of small squares."""
+    """Return (3, h, w) chroma and brightness, medians of small squares."""
     bands = (image[0] - image[1], image[2] - image[1], image.mean(axis=0))
     return np.stack([ndimage.median_filter(band, side_px) for band in bands])
 
@@ -414,7 +414,7 @@ def _confirmed(mask: Mask, values: FloatImage) -> Mask:
 
 
 def _averaged(image: ByteImage | FloatImage, factor: int) -> FloatImage:
-    """(3, h, w) float32 means of squares of `factor` pixels; the last ones repeat the edge."""
+    """Return (3, h, w) float32 means of squares of `factor` pixels; the last ones repeat the edge."""
     if factor == 1:
         return image.astype(np.float32)
     bands, rows, cols = image.shape

@@ -116,7 +116,7 @@ class FloodOptions:
 
     @property
     def shaping(self) -> FloodOptions:
-        """The options that decide the labels; the others may change when an interrupted job goes on."""
+        """The options that decide the labels; the others may change when an interrupted job continues."""
         return replace(
             self,
             workers=1,

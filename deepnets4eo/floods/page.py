@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SUBJECT = "Flood map"  # of titles
 COLOURS = {FLOOD: (0, 188, 224), PERMANENT_WATER: (52, 112, 214)}
-TITLES = {FLOOD: "Flood", PERMANENT_WATER: "Water, not known since when"}
+TITLES = {FLOOD: "Flood", PERMANENT_WATER: "Water of unknown age"}
 KIND = MapKind(
     title=SUBJECT, subject=SUBJECT, one="polygon", many="polygons", file="flood", made_up="This place and its flood are made up.",
     empty="No new water of the least size was recognised. Muddy or shallow water, water under trees and between houses is often not seen: an "

@@ -206,7 +206,7 @@ def radar_water(
 
 
 def compare_radar(before: FilteredRadar | None, after: FilteredRadar, options: RadarOptions) -> RadarWater:
-    """Water in a filtered date, and which of it is new since another one; without that, all is 1."""
+    """Find water in a filtered date, and the part that is new since another date; without another date, all of it is 1."""
     check_choice("comparison", options.comparison, COMPARISONS)
     probability = after.water_probability()
     water = grow_water(probability, options.least_px)

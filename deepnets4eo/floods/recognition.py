@@ -1,7 +1,7 @@
 """Recognition of water in the image of a flood: whether it is possible at all, and if not, which ground is surely dry.
 
 If the flood image does not show a river or lake known from before, water is not recognised there and around it. If there is
-a flood of which nothing is found, water is recognised nowhere.
+a flood without any detected water, water is recognised nowhere.
 
 "Dry" then proves nothing: ground counts as dry only where its pattern from before is found again.
 """
@@ -33,7 +33,7 @@ from deepnets4eo.tiling import Packed, spread_windows
 
 @dataclass(frozen=True)
 class RecognitionRules:
-    """When water counts as not recognised, and which ground is surely dry."""
+    """Rules for when water counts as not recognised, and which ground is certainly dry."""
 
     max_whole_px: int = 1024  # scenes up to this side are read as a whole
     window_px: int = 512
@@ -112,7 +112,7 @@ class Recognition:
         return Finding("water_not_told", "caution", {**values, "reach_m": reach_m}, wording="water_not_told_nearby")
 
     def unproven(self, flooded: bool | None, advice: Phrase | None) -> Finding | None:
-        """Report that colours of which no new water was found do not prove that ground is dry; None if the hazard decides.
+        """Report that colours without new water do not prove that ground is dry; None if the hazard decides.
 
         advice : how to name the hazard, None if it is named
         """
@@ -121,7 +121,7 @@ class Recognition:
         return Finding("water_not_excluded", "note", {"remedy": advice or Phrase("give_water")})
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return asdict(self)
 
 

@@ -85,7 +85,7 @@ class SpectrumDate(WaterDate):
         return water_indices(bands, measure_land_nir(bands, seen))[1]
 
     def _towards_water(self, values: FloatImage) -> FloatImage:
-        """How far each pixel (h, w) lies on the way from land, 0, to water, 1, by the mean of its indices."""
+        """Return (h, w) the position of each pixel between land, 0, and water, 1, by the mean of its indices."""
         indices, _ = water_indices(self._named(values))
         ways = []
         for name, index in indices.items():

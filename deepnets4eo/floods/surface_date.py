@@ -121,7 +121,7 @@ class SurfaceDate(WaterDate):
 def surface_grid(post_grid: Grid, gsd_m: float) -> Grid:
     """Return the grid of a fine optical image averaged to pixels of about 1 m, the size at which surfaces are measured.
 
-    post_grid : that of the image
+    post_grid : grid of the image
     gsd_m : side of its pixels, metres
 
     Whole pixels are averaged; the last row and column may reach over the image.

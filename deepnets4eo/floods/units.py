@@ -159,7 +159,7 @@ def _median_db(band: FloatImage, unit: RadarUnit) -> float:
 
 
 def to_power(values: FloatImage, unit: RadarUnit) -> FloatImage:
-    """Linear power of values in a unit, of the same shape."""
+    """Return the linear power of values in a unit, of the same shape."""
     if unit == "amplitude":
         return np.square(np.maximum(values, np.float32(0)))
     return np.asarray(values if unit == "power" else 10 ** (values / np.float32(10)), np.float32)

@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class WaterSearch:
-    """How water is looked for at all dates of a scene.
+    """Settings of the search for water at all dates of a scene.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class Sample:
 
     @property
     def valid(self) -> Mask:
-        """Where they are valid (h, w)."""
+        """Mask (h, w) of where all of them are valid."""
         return self._pixels[1]
 
     @cached_property
@@ -97,7 +97,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Tile:
-    """What one date shows in a tile of the scene.
+    """View of one date in a tile of the scene.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ class Recognised(NamedTuple):
 
 @dataclass(frozen=True)
 class WaterDate(ABC):
-    """How water is found at a date; each kind of image is a subclass.
+    """Detection of water at a date; each kind of image is a subclass.
 
     Class attributes: `kind`, as products state it; `in_words`, for the log; `expects`, the bands, for messages;
     `optical`: clouds can be seen in it, and it is registered by its pixels; `side_looking`: relief hides ground;
@@ -206,7 +206,7 @@ class WaterDate(ABC):
         return NewWater(new_water(before.water(earlier), water, tile.search.options.least_px), water)
 
     def lasting_water(self, tile: Tile) -> tuple[Mask, Mask]:
-        """Return water (h, w) that a later date must show if water is recognised there, and where it is sure; none by default,
+        """Return water (h, w) that a later date must show if water is recognised there, and where water is certain; none by default,
         since measured water comes and goes, and is recognised alike at every date."""
         none = np.zeros(tile.seen.shape, bool)
         return none, none

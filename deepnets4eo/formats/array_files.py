@@ -64,7 +64,7 @@ class ImageArray:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(B, H, W)."""
+        """Return (B, H, W)."""
         sizes = dict(zip(self.axes, self.array.shape, strict=True))
         return sizes.get("t", 1) * sizes.get("b", 1), sizes["h"], sizes["w"]
 

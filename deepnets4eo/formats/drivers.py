@@ -2,7 +2,7 @@
 
 Refuses every format that is not in the list, and names the format if it can.
 
-The command line has a process of its own, and switches off drivers of formats that nothing here reads, so that no file in
+The command line has its own process, and switches off drivers of formats that nothing here reads, so that no file in
 disguise can reach them.
 """
 

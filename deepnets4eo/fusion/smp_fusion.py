@@ -153,7 +153,7 @@ def _with_layers(encoder: nn.Module, stem: nn.Module, pool: nn.Module) -> list[n
 
 
 def _chain(encoder: nn.Module) -> list[nn.Module]:
-    """Return a chain of modules, some of which end a stage."""
+    """Return a chain of modules; some modules end a stage."""
     ends = [end + 1 for end in encoder._out_indexes]  # type: ignore[union-attr]
     features: nn.Sequential = encoder.features  # type: ignore[assignment]
     return [features[start:end] for start, end in zip([0, *ends], ends, strict=False)]

@@ -71,7 +71,7 @@ class ClassSpectra:
         return self.wavelengths_nm is not None and bool(np.isfinite(self.wavelengths_nm).all())
 
     def csv(self) -> str:
-        """One row a class, part and band: wavelength, mean, deviation, pixels."""
+        """Return one row per class, part and band: wavelength, mean, deviation, pixels."""
         rows: list[list[Any]] = [["class", "part", "band", "wavelength_nm", "mean", "deviation", "pixels"]]
         nm = self.wavelengths_nm if self.wavelengths_nm is not None else np.full(len(self.bands), np.nan)
         for index, name in enumerate(self.legend.names):

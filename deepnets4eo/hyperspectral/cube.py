@@ -71,7 +71,7 @@ class Cube(WithSummary):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(B, H, W)."""
+        """Return (B, H, W)."""
         return self.layer.count, *self.layer.shape
 
     @property

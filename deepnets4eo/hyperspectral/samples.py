@@ -258,7 +258,7 @@ class PatchStore:
         return np.moveaxis(taken, 3, 1)
 
     def _lookup(self, pixels: Pixels, down: Indices, right: Indices) -> NDArray[np.int32]:
-        """(N, P, P) rows of `spectra`."""
+        """Return (N, P, P) rows of `spectra`."""
         row, col = (axis[:, None, None] + self.patch_px for axis in (pixels.row, pixels.col))
         row, col = row + down, col + right
         if len(self._rows) == 1:
@@ -293,7 +293,7 @@ def patch_offsets(patch_px: int) -> tuple[Indices, Indices]:
 
 
 def _surroundings(shape: tuple[int, int], pixels: Pixels, patch_px: int) -> Mask:
-    """(h, w) bool: what the patches around the pixels show."""
+    """Return (h, w) bool: what the patches around the pixels show."""
     from scipy.ndimage import maximum_filter
 
     mask = np.zeros(shape, bool)
@@ -375,7 +375,7 @@ class PatchLoader:
         return to_tensors({"patches": patches, "mask": pixels.mask})
 
     def _patches(self, pixels: Pixels, rng: np.random.Generator) -> NDArray[np.float32]:
-        """(N, C, P, P), each turned at random."""
+        """Return (N, C, P, P), each turned at random."""
         down, right = self.offsets
         if len(down) > 1:
             way = rng.integers(len(down), size=len(pixels))

@@ -361,7 +361,7 @@ class PatchCriterion:
 
 
 def _middle_spectra(network: Any, patches: Tensor) -> Tensor:
-    """(N, B) spectra of the middle pixels, as the network takes them: normalised and reduced where its first part does that."""
+    """Return (N, B) spectra of the middle pixels, as the network takes them: normalised and reduced where its first part does that."""
     middle = patches.shape[-1] // 2
     pixels = patches[:, :, middle : middle + 1, middle : middle + 1]
     spectra: Tensor = network.spectra(pixels) if hasattr(network, "spectra") else pixels

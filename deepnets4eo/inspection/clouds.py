@@ -156,7 +156,7 @@ def cloud_finding(mask: Layer, image: Layer, role: str, remedy: str, wording: st
 
 @dataclass(frozen=True)
 class CloudClassification:
-    """What a band of an image or a network states of its clouds and their shadows.
+    """Clouds and their shadows as a band of an image or a network states them.
 
     Parameters
     ----------

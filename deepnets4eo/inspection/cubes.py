@@ -114,7 +114,7 @@ class BandStatistics:
             self._pairs[band] += int(both.sum())
 
     def bad_bands(self) -> dict[int, str]:
-        """Band number (1-based, of the source) → why it serves no purpose: empty, constant, noise, water vapour."""
+        """Return band number (1-based, of the source) → reason why the band is unusable: empty, constant, noise, water vapour."""
         reasons, waves = dict[int, str](), self.wavelengths_nm
         for index, number in enumerate(self.numbers):
             if not self.count[index]:
@@ -219,7 +219,7 @@ def _describe_range(facts: dict[str, Any], problems: list[str], layer: Layer) ->
 
 
 def bad_bands(layer: Layer, statistics: BandStatistics) -> dict[int, str]:
-    """Band number (1-based, of the source) → why it serves no purpose, first by an ENVI header."""
+    """Return band number (1-based, of the source) → reason why the band is unusable, first by an ENVI header."""
     marked = set(marked_bands(Path(layer.paths[0]))) if len(layer.paths) == 1 else set()
     reasons = statistics.bad_bands() | dict.fromkeys(marked & set(layer.bands), MARKED)
     return dict(sorted(reasons.items()))
@@ -251,7 +251,7 @@ def _report_missing(problems: list[str], layer: Layer, statistics: BandStatistic
 
 
 def describe_negative(share: float, bands: Sequence[int]) -> str:
-    """One sentence on the negative values of a cube: their share, and the numbers of the bands with any."""
+    """Return one sentence on the negative values of a cube: their share, and the numbers of the bands with any."""
     return (
         f"{_percent(share)} of the values are negative, in {_count(bands)}: no reflectance or radiance is. Noise and the "
         "correction of the atmosphere leave some; a large share is an undeclared nodata value or a wrong type."
@@ -283,7 +283,7 @@ def _count(bands: Sequence[int]) -> str:
 
 
 def number_ranges(numbers: Iterable[int]) -> str:
-    """Numbers in ranges, the first six.
+    """Return numbers as ranges, the first six.
 
     >>> number_ranges([1, 2, 3, 7, 9, 10])
     '1–3, 7, 9–10'

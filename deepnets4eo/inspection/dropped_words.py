@@ -1,4 +1,4 @@
-"""What GDAL reports to have dropped of a file, such as a tag that it cannot read: no error of its own, but a problem of the file."""
+"""Parts of a file that GDAL reports as dropped, such as a tag that it cannot read: not an error, but a problem of the file."""
 
 from __future__ import annotations
 

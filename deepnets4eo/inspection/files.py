@@ -353,7 +353,7 @@ NAMED = 8
 
 
 def describe_masks(folder: Path) -> tuple[dict[str, str], list[str]]:
-    """Facts and problems of masks in folders below one. Errors: InputError for a classes.json without classes."""
+    """Return facts and problems of masks in the folders below a folder. Errors: InputError for a classes.json without classes."""
     named = class_colours(folder / CLASSES)
     masks = sorted(
         path for path in folder.rglob("*.*") if path.suffix.lower() in SUFFIXES and FOLDERS.search(path.parent.name)
@@ -388,7 +388,7 @@ def describe_masks(folder: Path) -> tuple[dict[str, str], list[str]]:
 
 
 def class_colours(path: Path) -> Mapping[str, Color]:
-    """Class → colour by the `title` or `name` and `color` (#RRGGBB) of a classes.json. Errors: InputError."""
+    """Return class → colour by the `title` or `name` and `color` (#RRGGBB) of a classes.json. Errors: InputError."""
     content = read_json(path)
     entries = content.get("classes") if isinstance(content, dict) else content
     named: dict[str, Color] = {}

@@ -50,7 +50,7 @@ FAINT = 1e-3  # of the 90th percentile: less is noise, even beside calm water (3
 
 
 def sample_windows(shape: tuple[int, int]) -> list[Window]:
-    """Windows spread over an image of (h, w) pixels."""
+    """Return windows spread over an image of (h, w) pixels."""
     return spread_windows(shape, (WINDOW_PX, WINDOW_PX), WINDOWS)
 
 

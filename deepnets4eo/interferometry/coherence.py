@@ -67,7 +67,7 @@ def check_window(window: tuple[int, int]) -> None:
 
 
 def check_fringes(fringes: FringeField, names: str) -> None:
-    """Refuse images of which no block has a fringe. Raises InputError."""
+    """Refuse images without a block that has a fringe. Raises InputError."""
     if not fringes.measured_share:
         raise InputError(
             f"{names}: no fringe rises above the noise of the phase in any block of {FringeField.block_px} pixels, so the phase of the flat "

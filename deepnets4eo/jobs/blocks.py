@@ -62,7 +62,7 @@ class Executor(Protocol):
     """Does blocks somewhere."""
 
     def run(self, work: BlockWork, blocks: Iterable[str]) -> Iterator[Receipt]:
-        """Yield the receipts in the order of the blocks; RunError and OutputError where the job cannot go on."""
+        """Yield the receipts in the order of the blocks; RunError and OutputError if the job cannot continue."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The journal of one job: named blocks of work that are finished, so that an interrupted or divided job goes on from them.
+"""The journal of one job: named blocks of work that are finished, so that an interrupted or divided job continues from them.
 
 One .npz a block in the folder of one identity (`jobs.identities`); one that is damaged counts as not finished.
 """

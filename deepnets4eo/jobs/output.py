@@ -1,7 +1,7 @@
 """The frame of every job that writes a map: lock, check, scratch, products, publish.
 
 Hidden folders next to the output contain what an interrupted job has finished, and products until all of them are there.
-Both state which job they are of (`jobs.records`), so that no job goes on with, or ends by, the work of another.
+Both state which job they are of (`jobs.records`), so that no job continues or completes the work of another.
 """
 
 from __future__ import annotations
@@ -248,7 +248,7 @@ class JobOutput:
 
     @contextmanager
     def _kept_on_failure(self) -> Iterator[None]:
-        """State with what cannot be written or read now how to go on; a job that fails before anything is finished leaves nothing."""
+        """State with an input or output that fails now how to continue; a job that fails before anything is finished leaves nothing."""
         try:
             yield
         except (UnreadableError, BlockError) as error:

@@ -137,7 +137,7 @@ class RowJournal:
 
     @contextmanager
     def kept_on_failure(self, *, resume: bool, part: bool = False) -> Iterator[None]:
-        """State with what fails now how the job goes on later, without an option that was given: `resume`, `part`."""
+        """State with a failure how to continue the job later, without an option that was given: `resume`, `part`."""
         try:
             yield
         except (OutputError, UnreadableError, BlockError) as error:

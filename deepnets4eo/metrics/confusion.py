@@ -143,22 +143,22 @@ class ConfusionMatrix(WithSummary):
 
     @property
     def precision(self) -> np.ndarray:
-        """(K,) share of the pixels predicted as a class that are of it; NaN for a class never predicted."""
+        """Return (K,) share of the pixels predicted as a class that are of it; NaN for a class never predicted."""
         return _ratio(np.diagonal(self.matrix), self._columns)
 
     @property
     def recall(self) -> np.ndarray:
-        """(K,) share of a class's reference pixels that were predicted as it; NaN for a class not in the reference."""
+        """Return (K,) share of a class's reference pixels that were predicted as it; NaN for a class not in the reference."""
         return _ratio(np.diagonal(self.matrix), self._rows)
 
     @property
     def f1(self) -> np.ndarray:
-        """(K,) F1 = 2·TP / (reference + predicted); 0 for a class only predicted, NaN for an absent one."""
+        """Return (K,) F1 = 2·TP / (reference + predicted); 0 for a class only predicted, NaN for an absent one."""
         return _ratio(2 * np.diagonal(self.matrix), self._rows + self._columns)
 
     @property
     def iou(self) -> np.ndarray:
-        """(K,) intersection over union = TP / (reference + predicted − TP); NaN for an absent class."""
+        """Return (K,) intersection over union = TP / (reference + predicted − TP); NaN for an absent class."""
         hits = np.diagonal(self.matrix)
         return _ratio(hits, self._rows + self._columns - hits)
 

@@ -131,7 +131,7 @@ def _bin(size: Floats) -> Indices:
 
 
 def _kept_error(count: Floats, squared: Floats) -> Floats:
-    """(100,) root mean squared error of what is kept; a bin that is cut loses pixels of its mean error."""
+    """Return (100,) root mean squared error of what is kept; a bin that is cut loses pixels of its mean error."""
     kept = (1 - REMOVED) * count.sum()
     sums = np.interp(kept, np.append(0, np.cumsum(count)), np.append(0, np.cumsum(squared)))
     return np.asarray(np.sqrt(sums / np.maximum(kept, 1e-12)))

@@ -51,7 +51,7 @@ class OsmRule:
     point_m: float = np.nan
 
     def match(self, table: pd.DataFrame) -> Mask:
-        """(N,) bool, features with one of its values."""
+        """Return (N,) bool, features with one of its values."""
         return _tagged(table, self.key, self.values)
 
 

@@ -93,7 +93,7 @@ class EventTexts:
                 )
 
     def title(self, subject: str) -> str:
-        """Title of a map, without the dates. subject : what is mapped."""
+        """Return the title of a map, without the dates. subject : what is mapped."""
         known = ", ".join(text for text in (self.name, self.location) if text)
         return f"{subject}: {known}" if known else subject
 
@@ -113,7 +113,7 @@ class EventTexts:
         return {KEYS.get(name, name): getattr(self, name) for name in self.LABELS if getattr(self, name)}
 
     def columns_of_rows(self, *, synthetic: bool) -> dict[str, str]:
-        """`columns` and `synthetic` for every row of a table, which has no other place for them."""
+        """Return `columns` and `synthetic` for every row of a table, which stores them nowhere else."""
         return self.columns | ({"synthetic": "SYNTHETIC"} if synthetic else {})
 
     @property

@@ -85,7 +85,7 @@ class Finding:
         return render(Phrase(key + part, self.values), language) if has_words(key + part) else ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON: the sentences in English, and the values in them."""
+        """Return plain values, ready for JSON: the sentences in English, and the values in them."""
         return {
             "code": self.code, "severity": self.severity, "message": self.message, "remedy": self.remedy, "affected": int(self.affected),
             "values": {name: plain(value) for name, value in self.values.items()}, "wording": self.wording, "share": float(self.share),

@@ -32,7 +32,7 @@ def check_not_inputs(outputs: Iterable[str | Path | None], inputs: Iterable[Any]
     >>> check_not_inputs(["labels.tif"], ["image.tif"])
     >>> check_not_inputs(["labels.tif", "labels.tif"], [])
     Traceback (most recent call last):
-    deepnets4eo.errors.OutputError: labels.tif would be written twice. Give each output a name of its own.
+    deepnets4eo.errors.OutputError: labels.tif would be written twice. Give each output its own name.
     """
     written = [Path(out) for out in outputs if out is not None and str(out) != STDOUT]
     _check_once(written)
@@ -49,7 +49,7 @@ def check_not_inputs(outputs: Iterable[str | Path | None], inputs: Iterable[Any]
 
 
 def label_raster_files(path: str | Path | None) -> list[Path]:
-    """All files that are written with a label raster: the raster, its QGIS style, its class names for GDAL."""
+    """Return all files that are written with a label raster: the raster, its QGIS style, its class names for GDAL."""
     return [] if path is None else [Path(path), Path(path).with_suffix(".qml"), Path(f"{path}.aux.xml")]
 
 
@@ -118,4 +118,4 @@ def _check_once(outputs: list[Path]) -> None:
     for out in outputs:
         first = seen.setdefault(os.path.normcase(os.path.realpath(out)), out)
         if first is not out:
-            raise OutputError(f"{first} would be written twice. Give each output a name of its own.")
+            raise OutputError(f"{first} would be written twice. Give each output its own name.")

@@ -166,7 +166,7 @@ def describe(source: str) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
-    """Versions of this package, of Python, of the system and of the libraries that shape the result."""
+    """Return the versions of this package, of Python, of the system and of the libraries that shape the result."""
     versions = {"deepnets4eo": __version__, "python": platform.python_version(), "system": platform.platform()}
     for name in LIBRARIES:
         try:

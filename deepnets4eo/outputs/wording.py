@@ -67,13 +67,13 @@ def number_text(value: float, language: Language, form: str = ",.0f") -> str:
 
 
 def in_english(text: str) -> str:
-    """HTML of English text, on a page of any language."""
+    """Return HTML of English text, on a page of any language."""
     return f'<bdi lang="en">{escape(text)}</bdi>'
 
 
 @cache
 def texts_of(language: Language) -> dict[str, str | list[str]]:
-    """Key → sentences of a language; those that it lacks are not in it."""
+    """Return key → sentences of a language; sentences that the language lacks are missing."""
     tables = [read_yaml(path) for path in sorted((TEXTS / language).glob("*.yaml"))]
     return {key: text for table in tables for key, text in table.items()}
 
@@ -92,7 +92,7 @@ class _Writer:
     foreign: Callable[[str], str]
 
     def phrase(self, phrase: Phrase) -> str:
-        """All sentences of a phrase whose values are known."""
+        """Return all sentences of a phrase whose values are known."""
         if not has_words(phrase.key, self.language) and self.language != "en":
             return self.foreign(phrase.text())
         text = texts_of(self.language)[phrase.key]

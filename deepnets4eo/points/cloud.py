@@ -100,14 +100,14 @@ class PointCloud:
 
     @property
     def noise(self) -> Mask:
-        """(N,) bool, which points are classified as noise: 7 and 18 of ASPRS."""
+        """Return (N,) bool, which points are classified as noise: 7 and 18 of ASPRS."""
         if self.classification is None or not self.asprs:
             return np.zeros(len(self), bool)
         return np.asarray(np.isin(self.classification, PointCloud.noise_codes))
 
     @property
     def counted(self) -> Mask:
-        """(N,) bool, which points take part in all work: those that are neither withheld nor noise."""
+        """Return (N,) bool, which points take part in all work: those that are neither withheld nor noise."""
         return ~self.noise if self.withheld is None else ~(self.noise | self.withheld)
 
     def subset(self, index: NDArray[Any]) -> PointCloud:

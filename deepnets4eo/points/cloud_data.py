@@ -89,7 +89,7 @@ class LabelledCloud:
         return Grid((top - bottom + 1, right - left + 1), affine, self.file.crs)
 
     def cells(self, xy: NDArray[np.float64]) -> Indices:
-        """(N, 2) row and column of the cell of each position (N, 2), metres in the CRS of the cloud."""
+        """Return (N, 2) row and column of the cell of each position (N, 2), metres in the CRS of the cloud."""
         affine, shape = self.grid.affine, self.grid.shape
         down, right = (affine.f - xy[:, 1]) / self.cell_m, (xy[:, 0] - affine.c) / self.cell_m
         cells = np.floor(np.column_stack([down, right])).astype(np.int64)

@@ -129,7 +129,7 @@ def _open_both(
 
 
 def _scored(predicted: PointCloud, truth: PointCloud, *, noise_left_alone: bool) -> NDArray[np.bool_]:
-    """(N,) which points are scored."""
+    """Return (N,) which points are scored."""
     used = np.ones(len(truth), bool)
     for cloud in (predicted, truth):
         if cloud.withheld is not None:

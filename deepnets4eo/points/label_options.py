@@ -24,7 +24,7 @@ class LabelOptions:
     crs : CRS of the file, instead of its own
     neighbours : files whose points count in halos only
     memory_bytes : what the work may use
-    resume : whether an interrupted job goes on
+    resume : whether an interrupted job is continued
     overwrite : whether a result that exists is replaced
     """
 

@@ -103,7 +103,7 @@ def label_cloud(
 def _checked_output(
     path: str | Path, labeller: PointLabeller, out: Path, options: LabelOptions, orthophoto: Orthophoto | None
 ) -> JobOutput:
-    """Return the output, which is no input, and does not exist unless its job goes on. Errors: OutputError, OtherJobError."""
+    """Return the output, which is no input, and does not exist unless its job is continued. Errors: OutputError, OtherJobError."""
     from deepnets4eo.points.files.las_writer import Additions
 
     colours = None if orthophoto is None else orthophoto.layers

@@ -77,7 +77,7 @@ def surface_attributes(
 
 
 def _covariances(columns: NDArray[np.floating], index: NDArray[np.integer]) -> Floats:
-    """(n, 3, 3) float64 of the points of each row of an index (n, k)."""
+    """Return (n, 3, 3) float64 of the points of each row of an index (n, k)."""
     around = np.stack([column[index] for column in columns], axis=1).astype(np.float64)
     around -= around.mean(axis=2, keepdims=True)
     return around @ around.transpose(0, 2, 1) / index.shape[1]
@@ -99,7 +99,7 @@ def normal_disagreement(columns: NDArray[np.floating], index: NDArray[np.integer
 
 
 def _disagreement(around: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n,) of the points (3, n, k) around each of n, relative to one of them."""
+    """Return (n,) of the points (3, n, k) around each of n, relative to one of them."""
     estimates = [_voted_normal(around, positions) for positions in drawn_positions(around.shape[2])]
     pairs = [np.abs((estimate * other).sum(axis=0)) for estimate, other in combinations(estimates, 2)]
     spanned = np.all([estimate.any(axis=0) for estimate in estimates], axis=0)
@@ -109,14 +109,14 @@ def _disagreement(around: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @cache
 def drawn_positions(count: int) -> Indices:
-    """(5, 24, 3) positions in lists of neighbours of this length: three different ones a plane, the same in every call."""
+    """Return (5, 24, 3) positions in lists of neighbours of this length: three different ones a plane, the same in every call."""
     rng = np.random.default_rng(0)
     draws = [rng.choice(count, 3, replace=False) for _ in range(ESTIMATES * PLANES)]
     return np.array(draws, np.int64).reshape(ESTIMATES, PLANES, 3)
 
 
 def _voted_normal(around: NDArray[np.float32], positions: Indices) -> NDArray[np.float32]:
-    """(3, n) mean normal of the largest group of like planes; 0 where all planes are degenerate."""
+    """Return (3, n) mean normal of the largest group of like planes; 0 where all planes are degenerate."""
     normals = _plane_normals(*(around[:, :, positions[:, number]] for number in range(3)))
     x, y, z = normals
     cosines = x[:, :, None] * x[:, None]  # (n, planes, planes)

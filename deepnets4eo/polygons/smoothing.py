@@ -69,7 +69,7 @@ def simplify_together(polygons: NDArray[Any], tolerance: float) -> NDArray[Any]:
 
 
 def _meeting_points(parts: Vertices) -> NDArray[np.bool_]:
-    """(V,) whether three or more borders end in a vertex."""
+    """Return (V,) whether three or more borders end in a vertex."""
     key = parts.xy[:, 1].astype(np.int64) * ROW + parts.xy[:, 0].astype(np.int64)
     corners, number = np.unique(key, return_inverse=True)
     one, other = number, number[parts.after]

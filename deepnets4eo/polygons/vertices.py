@@ -63,7 +63,7 @@ def map_shapes(shapes: NDArray[Any], forth: Callable[[NDArray[Any]], NDArray[Any
 
 
 def off_the_earth(shapes: NDArray[Any], crs: Any) -> Mask:
-    """(N,) bool: the projection has no longitude and latitude for a coordinate."""
+    """Return (N,) bool: the projection has no longitude and latitude for a coordinate."""
     lost = np.zeros(len(shapes), bool)
     try:
         to_degrees = transformer(crs, 4326)

@@ -1,4 +1,4 @@
-"""A label map of a scene of any size that a person corrects by clicks, tile by tile, in a folder of its own.
+"""A label map of a scene of any size that a person corrects by clicks, tile by tile, in a separate folder.
 
 After every stroke `clicks.gpkg` and the tile's labels are renamed into place; `finish` writes `corrected.tif`.
 """
@@ -148,7 +148,7 @@ class ClickReview:
         return int(doubt.argmax()) if np.isfinite(doubt).any() else None
 
     def clicked_tiles(self) -> Mask:
-        """(n,) whether a tile has clicks."""
+        """Return (n,) whether a tile has clicks."""
         return np.array([self.clicks.inside(tile).any() for tile in self.tiles])
 
     def finish(self) -> Path:

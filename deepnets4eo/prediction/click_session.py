@@ -104,14 +104,14 @@ class ClickSession:
 
     @property
     def labels(self) -> ByteImage:
-        """(H, W) uint8 indices of the classes; a clicked pixel has the class that was named."""
+        """Return (H, W) uint8 indices of the classes; a clicked pixel has the class that was named."""
         labels = np.asarray(best_class(self.probabilities))
         labels[self.clicks.rows, self.clicks.cols] = self.clicks.classes
         return labels
 
     @property
     def first_labels(self) -> ByteImage:
-        """(H, W) uint8 labels of the network as it was, without any click."""
+        """Return (H, W) uint8 labels of the network as it was, without any click."""
         return np.asarray(best_class(self._start))
 
     @property

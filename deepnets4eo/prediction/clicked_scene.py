@@ -61,7 +61,7 @@ def read_clicks(path: str | Path, grid: Grid, legend: Legend) -> Clicks:
 
 
 def _indices(classes: Iterable[object], legend: Legend, name: str) -> Indices:
-    """(N,) numbers of classes that are given by name or value."""
+    """Return (N,) numbers of classes that are given by name or value."""
     known = {str(value): index for index, value in enumerate(legend.values)}
     known |= {class_name.strip(): index for index, class_name in enumerate(legend.names)}
     texts = [
@@ -81,7 +81,7 @@ def show_clicks(
 ) -> Iterator[tuple[Run, Scene]]:
     """Provide a run and a scene that use a person's clicks while the context lasts; the run's folder is not changed.
 
-    Errors: InputError: see `read_clicks`; the run has no network of its own.
+    Errors: InputError: see `read_clicks`; the run has no network.
 
     Parameters
     ----------

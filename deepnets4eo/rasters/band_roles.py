@@ -75,7 +75,7 @@ def band_keys(names: Sequence[str], colours: Sequence[str] | None) -> tuple[str,
 
 
 class Numbering(NamedTuple):
-    """What the numbered bands of a satellite show.
+    """Contents of the numbered bands of a satellite.
 
     roles : number → role; all : every number that it has; known_by : expression for names of files and platforms
     common : number → common name of a band of Sentinel-2 at its wavelength; of Sentinel-2 itself none
@@ -281,7 +281,7 @@ def name_band(name: str) -> str:
 def spectral_bands(names: Sequence[str]) -> list[tuple[str, float | None]]:
     """Return the name of Sentinel-2's band at the wavelength of each band, and that wavelength in nm; other names in capitals, and None.
 
-    Numbers of Landsat become those of Sentinel-2; bands that are only counted have no wavelength. Raises InputError for
+    Numbers of Landsat become numbers of Sentinel-2; bands that are only counted have no wavelength. Raises InputError for
     numbers that several satellites have.
 
     >>> spectral_bands(["B2", "B8"]), spectral_bands(["B5", "B6", "B10"])

@@ -110,7 +110,7 @@ class CogWriter:
 
     @property
     def windows(self) -> list[Window]:
-        """Return the windows of the file's own blocks in row order, each of which is compressed once."""
+        """Return the windows of the file's own blocks in row order; each is compressed once."""
         return blocks((self._profile["height"], self._profile["width"]), BLOCK_PX)
 
     def __exit__(
@@ -216,7 +216,7 @@ _listeners = _Listeners()
 
 @contextmanager
 def _gdal_errors() -> Iterator[None]:
-    """Raise RasterioError for what GDAL only reports: when a disk fills up on closing or copying, it goes on."""
+    """Raise RasterioError for what GDAL only reports: when a disk fills up on closing or copying, it continues."""
     reported: list[str] = []
 
     def note(record: logging.LogRecord) -> bool:

@@ -25,7 +25,7 @@ class Moments:
 
     @property
     def mean_square(self) -> Matrix:
-        """(B, B), the mean of the products of all pairs of bands, about zero."""
+        """Return (B, B), the mean of the products of all pairs of bands, about zero."""
         return self.covariance + np.outer(self.mean, self.mean)
 
 

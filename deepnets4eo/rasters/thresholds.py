@@ -27,7 +27,7 @@ class Histogram:
 
     @property
     def centres(self) -> Floats:
-        """(n,), the middle of each bin."""
+        """Return (n,), the middle of each bin."""
         return np.asarray(self.low + self.bin_width * (np.arange(len(self.counts)) + 0.5))
 
     @property

@@ -35,7 +35,7 @@ MAX_VALUE = 1e15  # squares of a hundred million such values still have a sum in
 
 
 class LayerView(Source):
-    """A source with the name, place and tags of another layer, and values of its own; by default not warped nor averaged."""
+    """A source with the name, place and tags of another layer, but its own values; by default not warped nor averaged."""
 
     def __init__(
         self, layer: Layer, dtype: DTypeLike, nodata: float | None, band_names: Sequence[str] | None = None
@@ -63,7 +63,7 @@ class LayerView(Source):
 
 
 def plausible(data: NDArray[Any], valid: Mask) -> Mask:
-    """Where no band of valid pixels exceeds `MAX_VALUE`, (h, w); data : (C, h, w), valid : (h, w).
+    """Return the pixels (h, w) without a valid band above `MAX_VALUE`; data : (C, h, w), valid : (h, w).
 
     >>> plausible(np.array([[[1.0, -3.4e38, 2.0]]]), np.array([[True, True, False]])).tolist()
     [[True, False, False]]

@@ -85,7 +85,7 @@ class LayerSampler:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(h, w) of the layer in its own pixels."""
+        """Return (h, w) of the layer in its own pixels."""
         return self._layer.shape
 
     @property
@@ -131,7 +131,7 @@ class LayerSampler:
 
     @cached_property
     def _seen(self) -> Mask:
-        """(h, w) where the layer has data, of at most `SEEN_PX` a side."""
+        """Return (h, w) where the layer has data, of at most `SEEN_PX` a side."""
         return self._layer.thumbnail(SEEN_PX)[1]
 
     def read(self, window: Affine, shape: tuple[int, int]) -> tuple[NDArray[np.float32], Mask]:

@@ -200,7 +200,7 @@ def _match(
     first: FloatImage,
     second: FloatImage,
 ) -> tuple[Points, Points]:
-    """(N, 2) columns and rows, from the upper left corner, of what both images (h, w) show; brightness is stretched."""
+    """Return (N, 2) columns and rows, from the upper left corner, of what both images (h, w) show; brightness is stretched."""
     import torch
 
     sides = []

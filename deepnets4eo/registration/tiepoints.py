@@ -137,7 +137,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Matches:
-    """Shifts between both images, one row a window; coordinates in metres of the frame."""
+    """Shifts between both images, one row per window; coordinates in metres of the frame."""
 
     points: Points  # (N, 2) centres in the post image
     targets: Points  # (N, 2) where the same thing lies in the pre image

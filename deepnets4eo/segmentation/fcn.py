@@ -84,7 +84,7 @@ class FCN(nn.Module):
                 nn.init.zeros_(weights)
 
     def forward(self, image: Tensor) -> Tensor:
-        """(N, C, H, W) float32, scaled as its inputs are → logits (N, K, H, W)."""
+        """Return (N, C, H, W) float32, scaled as its inputs are → logits (N, K, H, W)."""
         height, width = image.shape[2:]
         maps, pooled = pad_to_stride(image, Vgg16.stride_px), []
         for stage in self.encoder.stages:

@@ -26,7 +26,7 @@ class ScaledConv(nn.Conv2d):
     unscaled_bands = 0
 
     def forward(self, input: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, channels, H', W')."""
+        """Return (N, C, H, W) → (N, channels, H', W')."""
         if self.scaled_beforehand:
             return super().forward(input)
         image, kept = input.tensor_split([self.in_channels - self.unscaled_bands], dim=1)
@@ -53,7 +53,7 @@ class ResidualBlock(nn.Module):
         self.downsample = nn.Sequential(*shrink)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(N, before, H, W) → (N, after, H', W')."""
+        """Return (N, before, H, W) → (N, after, H', W')."""
         inner = F.relu(self.bn1(self.conv1(maps)), inplace=True)
         return F.relu(self.bn2(self.conv2(inner)).add_(self.downsample(maps)), inplace=True)
 
@@ -74,7 +74,7 @@ class Encoder(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """(N, C, H, W) → (N, 64, H / 2, W / 2), and maps of each layer."""
+        """Return (N, C, H, W) → (N, 64, H / 2, W / 2), and maps of each layer."""
         conv1, bn1, *layers = self.children()
         levels = [F.relu(bn1(conv1(image)), inplace=True)]
         maps = F.max_pool2d(levels[0], 3, stride=2, padding=1)
@@ -96,7 +96,7 @@ class DecoderBlock(nn.Module):
         self.conv1, self.conv2 = _conv_norm_relu(before, after), _conv_norm_relu(after, after)
 
     def forward(self, maps: Tensor, skip: Tensor) -> Tensor:
-        """(N, C, H / 2, W / 2) and (N, before − C, H, W) → (N, after, H, W)."""
+        """Return (N, C, H / 2, W / 2) and (N, before − C, H, W) → (N, after, H, W)."""
         if maps.is_cuda and maps.dtype != torch.float32:
             return self.conv2(self.conv1(torch.cat([F.interpolate(maps, skip.shape[2:]), skip], dim=1)))
         of_maps, of_skip = self.conv1[0].get_parameter("weight").split([maps.shape[1], skip.shape[1]], dim=1)
@@ -207,7 +207,7 @@ def _conv_norm_relu(before: int, after: int) -> nn.Sequential:
 
 
 def _kernel_of_doubled(weight: Tensor) -> Tensor:
-    """(O, I, 3, 3) of a convolution of doubled pixels → (I, O, 4, 4) of a transposed one of the pixels, stride 2, padding 1."""
+    """Return (O, I, 3, 3) of a convolution of doubled pixels → (I, O, 4, 4) of a transposed one of the pixels, stride 2, padding 1."""
     padded = F.pad(weight, (1, 1, 1, 1))
     rows = padded[..., 1:, :] + padded[..., :-1, :]
     return (rows[..., 1:] + rows[..., :-1]).flip(2, 3).transpose(0, 1)

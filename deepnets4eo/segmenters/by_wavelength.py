@@ -37,7 +37,7 @@ def make_patches(tensors: Mapping[str, Tensor], bands: Sequence[str]) -> dict[st
     """Return the tensors with a patch embedding for these bands, in place of the network that makes it. Errors:
     InputError for a network of another structure, and for numbers of bands that several satellites have.
 
-    The result is None where a file has no such network, or a band no known wavelength.
+    The result is None if a file has no such network, or a band has no known wavelength.
     """
     roots = [name.removesuffix(TOKENS) for name in tensors if name.endswith(TOKENS)]
     root = next((candidate for candidate in roots if candidate.endswith((SPECTRAL, PATCHES))), None)

@@ -76,7 +76,7 @@ class Clicks:
         return self.where(self.inside(window, ClickDisc.radius_px - 1))
 
     def channels(self, num_classes: int, window: Window) -> ByteImage:
-        """(K, h, w) uint8 with the discs that reach into a window, 0 elsewhere."""
+        """Return (K, h, w) uint8 with the discs that reach into a window, 0 elsewhere."""
         around = 2 * ClickDisc.radius_px
         padded = np.zeros((num_classes, window.height + 2 * around, window.width + 2 * around), np.uint8)
         inside = self.near(window)
@@ -89,7 +89,7 @@ class Clicks:
         return padded[:, around:-around, around:-around]
 
     def mask(self, window: Window) -> ByteImage:
-        """(h, w) uint8 with the classes of clicked pixels of a window, void 255 elsewhere."""
+        """Return (h, w) uint8 with the classes of clicked pixels of a window, void 255 elsewhere."""
         mask = np.full((window.height, window.width), VOID, np.uint8)
         inside = self.where(self.inside(window)).shift(-window.row, -window.col)
         mask[inside.rows, inside.cols] = inside.classes
@@ -97,7 +97,7 @@ class Clicks:
 
 
 def _disc() -> ByteImage:
-    """(2 r − 1, 2 r − 1) uint8, falling from the middle to 0 at the radius r."""
+    """Return (2 r − 1, 2 r − 1) uint8, falling from the middle to 0 at the radius r."""
     away = np.arange(1 - ClickDisc.radius_px, ClickDisc.radius_px)
     distance = np.hypot(away[:, None], away)
     return np.rint(ClickDisc.peak * np.clip(1 - distance / ClickDisc.radius_px, 0, 1)).astype(np.uint8)

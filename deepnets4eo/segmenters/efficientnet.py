@@ -26,7 +26,7 @@ class SameConv(nn.Conv2d):
     """A convolution with TensorFlow's padding "SAME": size n becomes n / stride rounded up; odd padding goes to the bottom and right."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, channels, ⌈H / stride⌉, ⌈W / stride⌉)."""
+        """Return (N, C, H, W) → (N, channels, ⌈H / stride⌉, ⌈W / stride⌉)."""
         sides: list[int] = []
         for length, kernel, stride in zip(
             reversed(input.shape[2:]), reversed(self.kernel_size), reversed(self.stride), strict=True
@@ -53,7 +53,7 @@ class Block(nn.Module):
             self.conv_pwl, self.bn3 = nn.Conv2d(inner, after, 1, bias=False), _norm(after)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(N, before, H, W) → (N, after, H', W')."""
+        """Return (N, before, H, W) → (N, after, H', W')."""
         layers, mixed = list(self.children()), maps
         for conv, norm in zip(layers[:-2:2], layers[1:-2:2], strict=True):
             mixed = F.relu6(norm(conv(mixed)), inplace=True)
@@ -109,7 +109,7 @@ class EfficientNetLite0(nn.Module):
         return self
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """(N, C, H, W) → the maps of each level, (N, 16, H / 2, W / 2) first; sizes are rounded up."""
+        """Return (N, C, H, W) → the maps of each level, (N, 16, H / 2, W / 2) first; sizes are rounded up."""
         if image.device.type == "cpu" and torch.is_grad_enabled():  # gradients of its filters are slow in bfloat16
             with torch.autocast("cpu", enabled=False):
                 return self._levels(image)

@@ -180,6 +180,6 @@ class _TokensOfGroups(nn.Module):
         self.num_patches = groups * (sizes["img_size"] // side) ** 2
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, G × P, D)"""
+        """Return (N, C, H, W) → (N, G × P, D)"""
         maps = self.proj(images)
         return maps.unflatten(1, (self.groups, -1)).flatten(3).transpose(2, 3).flatten(1, 2)

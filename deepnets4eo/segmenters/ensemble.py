@@ -197,7 +197,7 @@ def _wider_halo_px(halo_px: int, scales: Sequence[float]) -> int:
 
 
 def resize(images: FloatImage, shape: tuple[int, int]) -> FloatImage:
-    """(N, C, H, W) float32 resampled to another number of pixels over the same ground: bilinear, averaged on smaller images."""
+    """Return (N, C, H, W) float32 resampled to another number of pixels over the same ground: bilinear, averaged on smaller images."""
     import torch
     import torch.nn.functional as F
 

@@ -281,7 +281,7 @@ def probe_images(inputs: InputSpec, shape: Sequence[int], rng: np.random.Generat
 
 
 def _values(layer: LayerInput, shape: tuple[int, int], rng: np.random.Generator) -> Floats:
-    """(C, h, w) with the layer's mean and scatter, folded back at both ends of its range."""
+    """Return (C, h, w) with the layer's mean and scatter, folded back at both ends of its range."""
     from scipy.ndimage import zoom
 
     bands = []
@@ -355,7 +355,7 @@ class RoundingRange:
         return least if least <= DECIDED * self._largest else np.inf
 
     def decided_mask(self, ordinary: float) -> Mask:
-        """(N, h, w): where float32 decides the scores, as rounding moves them `TIES` times as far as `ordinary` at most."""
+        """Return (N, h, w): where float32 decides the scores, as rounding moves them `TIES` times as far as `ordinary` at most."""
         return self.width <= TIES * min(ordinary, DECIDED / TIES * self._largest)
 
     def explains(self, scores: Batch, ordinary: float) -> Mask:

@@ -278,7 +278,7 @@ def _of_first_date(name: str, value: Tensor) -> Tensor:
 
 
 def _with_zero_biases(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Layers of blocks that were learnt without a bias get zeros, which is the same; where queries have one of their own, nothing is added."""
+    """Layers of blocks that were learnt without a bias get zeros, which is the same; if queries have a separate bias, nothing is added."""
     apart = any(name.endswith((".q_bias", "reg_token")) for name in tensors)
     layers = [
         name.removesuffix("weight")
@@ -355,7 +355,7 @@ def _place_bands(weight: Tensor, theirs: Sequence[str], ours: Sequence[str]) -> 
 
 
 def _shares(band: tuple[str, float | None], theirs: Sequence[tuple[str, float | None]]) -> np.ndarray:
-    """How much of each of the file's bands one of ours takes, summing to 1; bands by name and wavelength."""
+    """Return the share of each of the file's bands in one of ours, summing to 1; bands by name and wavelength."""
     (name, centre), known = band, [name for name, _ in theirs]
     if name in known:
         return (np.array(known) == name).astype(float)

@@ -2,7 +2,7 @@
 
 Takes batches prepared by its own `inputs`; returns scores (N, K, H, W). Preprocessing and legend are saved with it.
 
-Refuses weights that do not belong to the network described. Branches add kinds of their own (see `run`).
+Refuses weights that do not belong to the network described. Branches add further kinds (see `run`).
 """
 
 from __future__ import annotations

@@ -52,9 +52,7 @@ class Stretch:
 
     def __str__(self) -> str:
         """Return the stretch in words, as part of a sentence."""
-        return (
-            f"stretched to 8 bits, by the 2nd and 98th percentile of each band ({self.low_text} and {self.high_text})"
-        )
+        return f"stretched to 8 bits, from the 2nd to the 98th percentile of each band ({self.low_text} and {self.high_text})"
 
     @property
     def low_text(self) -> str:

@@ -48,7 +48,7 @@ class ValueRange:
 
     @property
     def sizes(self) -> Floats:
-        """(C,) the larger end of each band, without its sign."""
+        """Return (C,) the larger end of each band, without its sign."""
         return np.maximum(np.abs(self.lows), np.abs(self.highs))
 
     def __str__(self) -> str:

@@ -88,7 +88,7 @@ class MadeUpCube:
 
     @property
     def labels(self) -> np.ndarray:
-        """(h, w) uint8: the material with the largest share, values of the legend `material_legend()`."""
+        """Return (h, w) uint8: the material with the largest share, values of the legend `material_legend()`."""
         return self.shares.argmax(axis=0).astype(np.uint8)
 
     def write(self, folder: str | Path, name: str = "post", *, overwrite: bool = False) -> Path:

@@ -261,7 +261,7 @@ def _path_debris(plan: CityPlan, outcome: EventOutcome, rng: np.random.Generator
 
 
 def _building_debris(building: Building, per_m2: float, outcome: EventOutcome, rng: np.random.Generator) -> np.ndarray:
-    """(N, 2) positions of one building's debris: most on the plan, the rest around it and down-wind."""
+    """Return (N, 2) positions of one building's debris: most on the plan, the rest around it and down-wind."""
     area = sum(part.length * part.width for part in building.parts)
     count = int(rng.poisson(area * per_m2 * 1.5 * rng.uniform(0.6, 1.3)))
     weight = np.array([part.length * part.width for part in building.parts])

@@ -38,7 +38,7 @@ class _Lookup:
         self.cell = np.clip(np.searchsorted(lines, coordinates) - 1, 0, len(lines) - 2).astype(np.int16)
 
     def __call__(self, coordinate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(nearest line, cell) of each coordinate."""
+        """Return (nearest line, cell) of each coordinate."""
         index = ((coordinate - np.float32(self.start)) / np.float32(STEP_M)).astype(np.int32)
         np.clip(index, 0, len(self.nearest) - 1, out=index)
         return self.nearest[index], self.cell[index]

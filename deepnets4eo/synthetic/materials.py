@@ -120,7 +120,7 @@ def curve(
 
 
 def class_map(surface: CitySurface, legend: Legend) -> np.ndarray:
-    """(H, W) uint8 classes: crowns, then buildings, then materials; destroyed buildings are clutter."""
+    """Return (H, W) uint8 classes: crowns, then buildings, then materials; destroyed buildings are clutter."""
     lookup = np.array([legend.value(kind) for kind in KIND], np.uint8)
     building, clutter, tree = (legend.value(name) for name in ("building", "clutter", "tree"))
     out = np.empty(surface.shape, np.uint8)

@@ -1,6 +1,6 @@
 """The plan of the city: its street net and the positions of all objects, before any pixel is painted.
 
-A building is a union of rectangles (or one disc) in a frame of its own (a along, b across, metres); the higher part wins.
+A building is a union of rectangles (or one disc) in its own frame (a along, b across, metres); the higher part wins.
 """
 
 from __future__ import annotations

@@ -198,7 +198,7 @@ def paint_panels(patch: Patch, building: Building, rng: np.random.Generator) -> 
 
 
 def _with_infrared(colour: np.ndarray, factor: float) -> np.ndarray:
-    """(N, 3) display colours with a fourth column from their mean."""
+    """Return (N, 3) display colours with a fourth column from their mean."""
     near = np.clip(colour.mean(axis=1, keepdims=True) * factor, 0, 255)
     return np.concatenate([np.clip(colour, 0, 255), near], axis=1)
 

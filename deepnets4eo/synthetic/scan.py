@@ -236,7 +236,7 @@ class Rays:
         return Rays(self.origins[index], self.directions[index], self.stopped_by_crowns[index])
 
     def at(self, distance_m: Floats) -> Floats:
-        """(N, 3) positions after distances (N,)."""
+        """Return (N, 3) positions after distances (N,)."""
         return self.origins + self.directions * distance_m[:, None]
 
 

@@ -154,12 +154,12 @@ class Acquisition:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(h, w) of the image."""
+        """Return (h, w) of the image."""
         return int(self.grid.shape[0]), int(self.grid.shape[1])
 
     @cached_property
     def image(self) -> np.ndarray:
-        """(4, H, W) uint8: red, green, blue, near infrared."""
+        """Return (4, H, W) uint8: red, green, blue, near infrared."""
         scene = radiance(self.surface, self.light, self.dimming)
         above = np.maximum(self.surface.height, np.where(self.surface.cover > OPAQUE, self.surface.canopy, 0))
         scene = relief_displacement(scene, above, self.sensor, self.surface.gsd_m)
@@ -171,12 +171,12 @@ class Acquisition:
 
     @cached_property
     def dsm(self) -> np.ndarray:
-        """(H, W) float32: top of everything, metres."""
+        """Return (H, W) float32: top of everything, metres."""
         return view(self.surface.dsm, self.matrix, self.shape, 1)
 
     @cached_property
     def dtm(self) -> np.ndarray:
-        """(H, W) float32: bare ground, metres."""
+        """Return (H, W) float32: bare ground, metres."""
         return view(self.surface.ground, self.matrix, self.shape, 1)
 
     def labels(self, legend: str | Legend = "isprs") -> np.ndarray:

@@ -88,12 +88,12 @@ class CitySurface:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(h, w) of the canvas."""
+        """Return (h, w) of the canvas."""
         return self.ground.shape[0], self.ground.shape[1]
 
     @property
     def dsm(self) -> np.ndarray:
-        """(H, W) float32: top surface, metres."""
+        """Return (H, W) float32: top surface, metres."""
         crowns = np.where(self.cover > OPAQUE, self.canopy, 0)
         return self.ground + np.maximum(self.height, crowns)
 

@@ -22,7 +22,7 @@ class SceneSplit(Protocol):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(h, w) of the scene, pixels."""
+        """Return (h, w) of the scene, pixels."""
 
     @property
     def buffer_px(self) -> int:
@@ -33,7 +33,7 @@ class SceneSplit(Protocol):
         """Names of the parts."""
 
     def mask(self, part: str, window: Window) -> Mask:
-        """(h, w) bool: pixels of the window that belong to a part; none beyond the edge."""
+        """Return (h, w) bool: pixels of the window that belong to a part; none beyond the edge."""
 
     def area(self, part: str) -> int:
         """Pixels of a part, the buffer included."""
@@ -51,7 +51,7 @@ class SceneSplit(Protocol):
         """Return (N,) bool: which pixels, (N, 2) row and column inside the scene, are in a part."""
 
     def near(self, part: str, boxes: Indices) -> Mask:
-        """(N,) bool: which boxes (N, 4) reach into a part, or into the buffer around it."""
+        """Return (N,) bool: which boxes (N, 4) reach into a part, or into the buffer around it."""
 
     def describe(self) -> dict[str, int]:
         """Sizes in pixels, by name."""
@@ -104,7 +104,7 @@ class BlockSplit:
         return np.random.default_rng(self.seed).permutation(order).reshape(rows, cols)
 
     def mask(self, part: str, window: Window) -> Mask:
-        """(h, w) bool: pixels of the window that belong to `part`, the buffer left out; none beyond the edge."""
+        """Return (h, w) bool: pixels of the window that belong to `part`, the buffer left out; none beyond the edge."""
         index = self._index(part)
         reach = self.buffer_px if index == 0 else 0
         inside = np.zeros((window.height, window.width), bool)
@@ -161,7 +161,7 @@ class BlockSplit:
         return np.asarray(self.block_assignment[row, col] == self._index(part))
 
     def near(self, part: str, boxes: Indices) -> Mask:
-        """(N,) which boxes (rows and columns: first, after the last) reach into a part's blocks or their buffer."""
+        """Return (N,) which boxes (rows and columns: first, after the last) reach into a part's blocks or their buffer."""
         near = np.zeros(len(boxes), bool)
         for block in self.blocks(part) if part in self.shares else []:
             reach = block.grow(self.buffer_px)

@@ -1,4 +1,4 @@
-"""Whether the pixels of an image are fine enough for buildings: the one list of limits, for jobs and for `check`."""
+"""Test of whether the pixels of an image are fine enough for buildings: the one list of limits, for jobs and for `check`."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class OutlinePoints:
 
     @property
     def owner(self) -> Indices:
-        """(P,) position of the outline that each point belongs to."""
+        """Return (P,) position of the outline that each point belongs to."""
         return np.repeat(np.arange(len(self.whole)), np.diff(self.starts))
 
 
@@ -46,13 +46,13 @@ class Sides:
 
     @property
     def lengths(self) -> Points:
-        """(E,) length of each side, pixels."""
+        """Return (E,) length of each side, pixels."""
         along = np.abs(self.end - self.begin)
         return np.asarray(np.hypot(along[:, 1], along[:, 0]))
 
     @property
     def areas(self) -> Points:
-        """(N,) area that the sides of each outline enclose, pixels."""
+        """Return (N,) area that the sides of each outline enclose, pixels."""
         middle = (self.begin + self.end) / 2
         away = (middle[:, 1] * self.normals[:, 1] + middle[:, 0] * self.normals[:, 0]) / 2
         owner = np.repeat(np.arange(len(self)), np.diff(self.starts))
@@ -60,7 +60,7 @@ class Sides:
 
     @property
     def perimeters(self) -> Points:
-        """(N,) length of all sides of each outline, pixels."""
+        """Return (N,) length of all sides of each outline, pixels."""
         owner = np.repeat(np.arange(len(self)), np.diff(self.starts))
         return np.bincount(owner, self.lengths, minlength=len(self)).astype(np.float64)
 
@@ -129,12 +129,12 @@ class Sides:
         return np.minimum(*outer).min(axis=0), np.maximum(*outer).max(axis=0)
 
     def count_points(self, step_px: float, box: Box | None = None) -> Indices:
-        """(N,) number of points that `trace` makes of each outline."""
+        """Return (N,) number of points that `trace` makes of each outline."""
         _, made = self._pieces_in(self._pieces(step_px), box)
         return np.diff(_starts(made)[self.starts])
 
     def _pieces(self, step_px: float) -> Indices:
-        """(E,) number of equal pieces that each side is cut into."""
+        """Return (E,) number of equal pieces that each side is cut into."""
         return np.maximum(np.ceil(self.lengths / step_px), 1).astype(np.int64)
 
     def _pieces_in(self, pieces: Indices, box: Box | None) -> tuple[Indices, Indices]:
@@ -173,5 +173,5 @@ def pieces_near(begin: Points, end: Points, count: Indices, low: Points, high: P
 
 
 def _starts(counts: NDArray[np.integer[Any]]) -> Indices:
-    """(N + 1,) where the items of each of N owners begin, from their counts."""
+    """Return (N + 1,) where the items of each of N owners begin, from their counts."""
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

@@ -123,7 +123,7 @@ def _rings(geometries: NDArray[Any]) -> tuple[NDArray[Any], Floats, Indices, Ind
 
 
 def _boxes(x: NDArray[Any], y: NDArray[Any], owner: Indices, count: int) -> Indices:
-    """(N, 4) rows and columns whose centres an outline may own, 0 without a vertex."""
+    """Return (N, 4) rows and columns whose centres an outline may own, 0 without a vertex."""
     box = np.zeros((count, 4), np.int64)
     if len(owner):
         first = np.flatnonzero(np.diff(owner, prepend=-1))

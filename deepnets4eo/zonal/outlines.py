@@ -103,7 +103,7 @@ class Outlines:
 
     @property
     def box(self) -> Indices:
-        """(N, 4) first row, first column, row after the last and column after the last of each outline."""
+        """Return (N, 4) first row, first column, row after the last and column after the last of each outline."""
         return self._box
 
     def touching(self, window: Window) -> Indices:

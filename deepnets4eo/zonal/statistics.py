@@ -35,12 +35,12 @@ class ClassCounts:
 
     @property
     def excluded(self) -> Indices:
-        """(N,) pixels of the polygon that are void or nodata."""
+        """Return (N,) pixels of the polygon that are void or nodata."""
         return self.pixels - self.counts.sum(axis=1)
 
     @property
     def shares(self) -> Floats:
-        """(N, K) share of each class among the counted pixels, or NaN."""
+        """Return (N, K) share of each class among the counted pixels, or NaN."""
         total = self.counts.sum(axis=1, keepdims=True)
         return np.divide(self.counts, total, out=np.full(self.counts.shape, np.nan), where=total > 0)
 
@@ -56,12 +56,12 @@ class BandSums:
 
     @property
     def mean(self) -> Floats:
-        """(N, C) mean of the valid pixels, or NaN."""
+        """Return (N, C) mean of the valid pixels, or NaN."""
         return _ratio(self.total, self.count)
 
     @property
     def std(self) -> Floats:
-        """(N, C) standard deviation (of the population) of the valid pixels, or NaN."""
+        """Return (N, C) standard deviation (of the population) of the valid pixels, or NaN."""
         return np.sqrt(_ratio(self.deviations, self.count))
 
 
@@ -221,7 +221,7 @@ def _ratio(part: NDArray[Any], whole: Indices) -> Floats:
 
 
 def _between(count: Indices, total: Floats, more: Indices, more_total: Floats) -> Floats:
-    """Squared deviations of two sets together beyond the sum of their own: Chan et al., COMPSTAT 1982, eq. 2.1."""
+    """Return the squared deviations of two sets together beyond the sum of both: Chan et al., COMPSTAT 1982, eq. 2.1."""
     apart = np.nan_to_num(_ratio(total, count) - _ratio(more_total, more))
     return apart**2 * count * _ratio(more, np.maximum(count + more, 1))
 
@@ -236,7 +236,7 @@ def _sum(spans: Spans, values: Indices) -> Indices:
 
 
 def _count_classes(spans: Spans, labels: NDArray[np.uint8], num_classes: int) -> Indices:
-    """(M, K) counts; as many classes share one 64-bit sum as have room in it."""
+    """Return (M, K) counts; as many classes share one 64-bit sum as have room in it."""
     bits = max(1, int(labels.size).bit_length())
     together = 63 // bits
     counts = np.empty((len(spans.numbers), num_classes), np.int64)

@@ -27,7 +27,7 @@ def flood(tmp_path_factory):
 def test_the_page_names_water_its_area_and_its_images(flood, visit):
     one = visit(flood.paths["report.html"])
     headline = one.page.locator("#headline").inner_text()
-    assert re.match(r"0\.[78]\d\d ha .* flooded, (18|19|20)\.\d % of 4\.00 ha that was seen", headline)
+    assert re.match(r"0\.[78]\d\d ha .* flooded, (18|19|20)\.\d % of 4\.00 ha of visible ground", headline)
     assert one.page.locator(".chip").first.inner_text().startswith("Flood")
     assert one.listed() == flood.polygons["id"].tolist()
     before = one.pixels()
@@ -38,7 +38,7 @@ def test_the_page_names_water_its_area_and_its_images(flood, visit):
 def test_a_map_without_a_date_before_opens_too(flood, visit, tmp_path):
     alone = map_flood([], str(flood.paths["flood.tif"].parent.parent / "post.tif"), tmp_path / "alone")
     one = visit(alone.paths["report.html"])
-    assert "of water, not known since when" in one.page.locator("#headline").inner_text()
+    assert "of water of unknown age" in one.page.locator("#headline").inner_text()
     assert len(one.pixels()) == 1
 
 
@@ -56,4 +56,4 @@ def test_an_empty_list_says_what_it_means_and_one_that_is_filtered_says_that(flo
     full = visit(flood.paths["report.html"])
     assert full.page.locator("#empty").is_hidden()
     full.page.locator("#search").fill("no such id")
-    assert full.page.locator("#empty").inner_text() == "No polygon fits what is searched and shown."
+    assert full.page.locator("#empty").inner_text() == "No polygon matches the search and the classes shown."

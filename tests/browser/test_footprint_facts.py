@@ -12,4 +12,4 @@ def test_ids_that_are_row_numbers_are_not_laid_to_a_file_without_ids(visit, tmp_
     one = visit(write(damage_map, tmp_path / "report.html"))
     one.page.locator("#tab-summary").click()
     text = one.page.locator("#view-summary").inner_text()
-    assert "row numbers: the file has no ids that could be used" in text
+    assert "row numbers: the file has no usable ids" in text

@@ -21,7 +21,7 @@ def test_images_alone_and_with_the_prior_stand_apart(visit, tmp_path, priors):
         )
     one = visit(write(damage_map, tmp_path / "report.html"))
     body = one.page.locator("body").text_content()
-    assert ("Images alone: 120 (90–150); with the prior (wind, dpm): 160 (110–210)" in body) == bool(priors)
-    assert ("Damaged among 6 not assessed, by the prior, not seen: 4 (1–6)" in body) == (
+    assert ("Images only: 120 (90–150); with the prior (wind, dpm): 160 (110–210)" in body) == bool(priors)
+    assert ("Damaged among 6 not assessed, according to the prior, not seen: 4 (1–6)" in body) == (
         priors.get("not_assessed") is not None
     )

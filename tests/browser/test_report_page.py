@@ -112,7 +112,7 @@ def test_a_press_on_a_building_shows_its_evidence(report, visit):
         assert meaning in text
     shown = card.locator(".piece", has_text="edge loss").locator("output").inner_text()
     assert float(shown) == pytest.approx(row["ev_edge_loss"], abs=0.011)
-    assert "before and after compared" in text or "after image alone" in text
+    assert "before and after compared" in text or "after image only" in text
 
 
 def test_a_tap_beside_all_buildings_closes_the_card(report, visit):
@@ -439,7 +439,7 @@ ASSUMED = Finding("registration_assumed", "caution")
         ({"status": "failed"}, (), "failed", "outlines could not be matched with roofs"),
         ({"status": "ok"}, (CAUTION,), "degraded", "Images aligned"),
         ({"status": "not moved"}, (), "ok", "Images aligned"),
-        ({"status": "ok"}, (ASSUMED,), "degraded", "Images taken as aligned, not measured"),
+        ({"status": "ok"}, (ASSUMED,), "degraded", "Images assumed to be aligned, not measured"),
     ],
 )
 def test_the_light_is_green_only_where_images_and_outlines_fit_and_nothing_is_in_doubt(

@@ -42,7 +42,9 @@ def crowded(tmp_path_factory):
 def test_squares_from_afar_and_buildings_from_near(crowded, visit):
     one = visit(crowded[1])
     note = one.page.locator("#together")
-    assert note.inner_text() == "Squares: shares of the classes; the larger, the more buildings. Zoom in to see each."
+    assert (
+        note.inner_text() == "Squares: shares of the classes; larger squares mean more buildings. Zoom in to see each."
+    )
     one.page.mouse.click(*one.middle("post"))  # four times as near
     one.rest()
     assert note.is_hidden()

@@ -15,5 +15,5 @@ def test_structure_and_water_stand_apart_in_the_first_line(visit, tmp_path, wate
     damage_map.inundation = water
     one = visit(write(damage_map, tmp_path / "report.html"))
     headline = one.page.locator("#headline").inner_text()
-    assert ("7 stand in new water, 3 damaged by structure alone" in headline) == said
+    assert ("7 stand in new water, 3 damaged by structure only" in headline) == said
     assert ("9 together" in one.page.locator("body").text_content()) == said

@@ -374,7 +374,7 @@ def test_views_whose_directions_are_not_stated_are_not_said_to_differ(tmp_path: 
     assert "directions that are not stated" in text
     assert f"0.0 to {6 * math.tan(math.radians(12)):.1f} m" in text
     unknown = {one.code: one for one in views((12, 0), (None, None))(tmp_path).findings()}  # type: ignore[arg-type]
-    assert "The angle of view of the image after is not stated" in unknown["views_not_known"].message
+    assert "The view angle of the image after is not stated" in unknown["views_not_known"].message
 
 
 def test_the_verb_writes_a_plan_a_picture_and_outlines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

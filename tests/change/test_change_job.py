@@ -605,7 +605,7 @@ def test_the_verb_prints_its_files_findings_and_summary(tmp_path: Path, monkeypa
     printed = capsys.readouterr()
     summary = json.loads(printed.out)
     assert (summary["method"], summary["refined"]) == ("cva", False)
-    assert "CAUTION: The images were assumed to lie on each other" in printed.err
+    assert "CAUTION: The images were assumed to match" in printed.err
     assert main(command) == 1
     assert "exists already" in capsys.readouterr().err
     written = {path.name: path.read_bytes() for path in Path("out").iterdir()}
@@ -646,7 +646,7 @@ def test_stripes_of_zeros_without_nodata_are_left_out_and_said(tmp_path: Path) -
     pair = open_pair(before, after, PLAIN)
     (found,) = [finding for finding in pair.findings if "undeclared" in finding.code]
     assert found.code == "undeclared_nodata_post"
-    assert "holds 0 in every band where it has no data (10% of its pixels)" in found.message
+    assert "contains 0 in every band where it has no data (10% of its pixels)" in found.message
     np.testing.assert_array_equal(pair.scene.layers["image_post"].read()[1], (post != 0).any(axis=0))
     declared = str(write_geotiff(tmp_path / "declared.tif", post, gsd=GSD, nodata=0))
     dark = (

@@ -161,7 +161,7 @@ def test_event_formats_and_an_assumed_registration_are_options(
     assert (summary["event"]["name"], summary["event"]["place"]) == ("Tornado", "Joplin")
     assert summary["registration"]["reason"] == "taken as registered, not measured"
     assert "registration_assumed" in {finding["code"] for finding in summary["findings"]}
-    assert "CAUTION: The pre image was assumed to lie in the right place (--assume-registered)" in said
+    assert "CAUTION: The pre image was assumed to match the post image (--assume-registered)" in said
     assert "Building damage: Tornado, Joplin" in (tmp_path / "out" / "damage.kml").read_text(encoding="utf-8")
 
 

@@ -321,7 +321,7 @@ def test_two_outputs_of_one_name_are_refused(
 ) -> None:
     monkeypatch.chdir(place)
     assert main(command.split()) == 1
-    assert "would be written twice. Give each output a name of its own." in capsys.readouterr().err
+    assert "would be written twice. Give each output its own name." in capsys.readouterr().err
 
 
 def test_an_input_beside_the_products_is_no_hindrance(

@@ -101,7 +101,7 @@ def test_what_the_model_does_not_know_is_graded_by_the_network_where_that_was_me
     assert found.buildings.frame["damage"][3:].notna().all()
     finding = found.findings[0]
     assert finding.severity == "note"
-    assert finding.message.startswith("3 of 40 visible buildings were graded by the network alone, because")
+    assert finding.message.startswith("3 of 40 visible buildings were graded only by the network, because")
     for other in (DamageNetwork(post_weight=0.5), DamageNetwork(reliability=measured)):
         assert (
             replace(JUDGE, network=other)
@@ -112,7 +112,10 @@ def test_what_the_model_does_not_know_is_graded_by_the_network_where_that_was_me
     network.iloc[1] = np.nan
     part = judge.decide(table(green=3).with_network(None, network.to_numpy(float)))
     assert part.ungraded.frame["status"].tolist() == ["assessed", "not_assessed"] + ["assessed"] * 38
-    for sentence in ("1 of 40 visible buildings was not assessed, because", "2 of 40 visible buildings were graded by"):
+    for sentence in (
+        "1 of 40 visible buildings was not assessed, because",
+        "2 of 40 visible buildings were graded only by",
+    ):
         assert sentence in part.findings[0].message
 
 
@@ -156,7 +159,7 @@ def test_the_findings_name_numbers_and_grow_worse_with_the_share_outside() -> No
         for finding in findings:
             assert f"{green} of 40 visible buildings" in finding.message
             assert f"({green} buildings are greener than the roofs that the model knows)" in finding.message
-            assert finding.remedy.startswith("Look at the greener ones: trees, moss or a green tint")
+            assert finding.remedy.startswith("Look at the greener buildings: trees, moss or a green tint")
             severities[green] = finding.severity
     assert severities == {4: "note", 12: "caution", 38: "worthless"}
 
@@ -184,7 +187,7 @@ def test_unbuilt_outlines_unskilled_runs_and_empty_maps_are_findings() -> None:
     found = result_findings(Buildings(frame), np.zeros(2, bool), NetworkSkill(0.0, Phrase("skill_not_validated")))
     assert [finding.code for finding in found] == ["not_in_pre", "network_without_skill"]
     assert found[0].message.startswith("1 of 2 outlines")
-    assert "its card holds no validation" in found[1].message
+    assert "its card has no validation" in found[1].message
     assert result_findings(Buildings(frame[:1]), np.zeros(1, bool), NetworkSkill(0.7)) == ()
     nothing = result_findings(
         Buildings(frame.assign(status="not_assessed", reason="under cloud")), np.zeros(2, bool), None

@@ -37,7 +37,7 @@ def test_degrees_are_measured_on_the_ground() -> None:
         ({"gsd_m": 2.0}, r"pixels of 2 m"),
         ({"crs": None}, "no CRS"),
         ({"bands": 1}, r"has 1 band\(s\)"),
-        ({"bright": 20}, "dark as by night"),
+        ({"bright": 20}, "dark as at night"),
     ],
 )
 def test_images_that_were_never_learnt_are_refused_with_a_way_out(options: dict, message: str) -> None:

@@ -117,7 +117,7 @@ def test_bands_that_say_nothing_are_the_first_three_and_a_finding_says_how_to_na
     np.testing.assert_array_equal(checked.post.read()[0], image[::-1])
     (finding,) = checked.findings
     assert finding.code == "unknown_colours_post"
-    assert "has 4 bands and does not say which show red, green and blue" in finding.message
+    assert "has 4 bands and does not state which show red, green and blue" in finding.message
     assert "four.tif" in finding.message
     assert str(tmp_path) not in finding.whole, "folders of the user's are not shown on pages"
     assert "rio edit-info --colorinterp" in finding.remedy

@@ -57,7 +57,7 @@ def test_results_are_counted(reasons, start):
 
 def test_footprints_are_counted():
     (one,) = Footprints.findings(Account(1, 1))
-    assert one.message == "Footprints: 1 outline was repaired; 1 id was missing or twice and renamed."
+    assert one.message == "Footprints: 1 outline was repaired; 1 id was missing or repeated and renamed."
     (many,) = Footprints.findings(Account(2, 0))
     assert many.message == "Footprints: 2 outlines were repaired."
     (dropped,) = Footprints.findings(Account(0, 0, read=1, dropped=1))
@@ -78,14 +78,14 @@ def test_a_column_of_ids_that_was_not_used_is_said_with_the_reason(made, start):
     )
     (finding,) = Footprints.findings(account)
     assert finding.message.startswith(start)
-    assert finding.message.endswith(", because column 'id' holds lists.")
+    assert finding.message.endswith(", because column 'id' contains lists.")
     assert "column called id" in finding.remedy
 
 
 def test_outlines_of_a_network_are_said_to_be_so() -> None:
     assert segmenter_findings(None, after=True) == ()
     (only,) = segmenter_findings("models/buildings", after=False)
-    assert "found by the network buildings:" in only.message
+    assert "detected by the network buildings:" in only.message
     destroyed, same = segmenter_findings("models/buildings", after=True)
     assert same == only
     assert (destroyed.severity, destroyed.code) == ("caution", "outlines_after_event")
@@ -115,13 +115,13 @@ def test_a_map_of_the_post_image_alone_says_that_empty_outlines_look_destroyed()
     assert findings(["pre_post", "post_only"]) == findings([]) == []
     frame = pd.DataFrame({"status": ["assessed"], "method": "post_only"})
     (finding,) = empty_outline_findings(Buildings(frame), looked_for=False)
-    assert "nearly all such outlines are called so" in finding.message
+    assert "graded as destroyed" in finding.message
     assert "Joplin" not in finding.message
 
 
 def test_an_interval_wider_than_half_of_the_buildings_says_that_the_images_do_not_tell() -> None:
     (finding,) = share_findings(ShareEstimate(0.09, "estimated", (0.0, 0.906)), 266)
-    assert finding.message == "The images do not tell how many buildings are damaged: 0 to 241 of 266 are possible."
+    assert finding.message == "The images do not show how many buildings are damaged: 0 to 241 of 266 are possible."
     assert "20 buildings" in finding.remedy
     assert "damaged_share" in finding.remedy
     assert share_findings(ShareEstimate(0.09, "estimated", (0.1, 0.6)), 266) == ()
@@ -134,7 +134,7 @@ def test_minor_damage_that_cannot_be_told_is_said_with_its_number() -> None:
         }
 
     (finding,) = minor_findings(row(3.0))
-    assert "of 20 buildings with this grade 3 to 18 are expected to have it" in finding.message
+    assert "of 20 buildings with this grade, 3 to 18 are expected to have minor damage" in finding.message
     assert finding.affected == 20
     assert minor_findings(row(11.0)) == minor_findings({}) == ()
 

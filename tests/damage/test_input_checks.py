@@ -120,7 +120,7 @@ def test_an_image_with_a_colour_table_is_refused(tmp_path: Path) -> None:
 def test_a_pixel_without_a_size_is_said_to_be_assumed_and_one_whose_size_is_stated_is_not():
     image = np.random.default_rng(0).integers(0, 255, (3, 64, 64)).repeat(8, axis=1).repeat(8, axis=2).astype(np.uint8)
     found = {finding.code: finding for finding in check_images(ImagePair(None, Layer.open(image))).findings}
-    assert "assumed to be 0.5 m wide" in found["pixel_size_assumed"].message
+    assert "A pixel size of 0.5 m was assumed" in found["pixel_size_assumed"].message
     stated = Layer.open(image).with_gsd(0.3)
     assert "pixel_size_assumed" not in {finding.code for finding in check_images(ImagePair(None, stated)).findings}
 

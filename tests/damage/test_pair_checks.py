@@ -45,7 +45,7 @@ def test_outlines_that_fit_the_image_after_alone_name_swapped_dates_where_more_l
 ) -> None:
     finding = order_finding(*shown(before, after, 90), (0.0, 0.43))
     assert (finding.code, finding.severity) == (code, severity)
-    assert f"{before} of 90 buildings look damaged in the image before alone, {after} in" in finding.message
+    assert f"{before} of 90 buildings look damaged judging only by the image before, {after} judging" in finding.message
     assert "(43% agree on one offset)" in finding.message
 
 

@@ -128,7 +128,7 @@ def test_what_the_user_took_upon_himself_is_a_finding() -> None:
     assert (assumed.code, assumed.severity) == ("registration_assumed", "caution")
     (turned,) = registration_findings(Registered("ok", -4.2), Settings(max_rotation_deg=6))
     assert (turned.code, turned.severity) == ("registration_turned", "caution")
-    assert "turned by 4.2°; georeferenced images are seldom turned by more than 3°" in turned.message
+    assert "rotated by 4.2°; georeferenced images are rarely rotated by more than 3°" in turned.message
     assert registration_findings(Registered("ok", 2.9), Settings(max_rotation_deg=6)) == ()
 
 

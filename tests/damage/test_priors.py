@@ -215,7 +215,7 @@ def test_priors_stand_beside_the_map_and_change_none_of_it(tmp_path, damage_map)
         atol=0.02,
     )
     finding = next(each for each in damage_map.findings if each.code == "prior_used")
-    assert "Images alone: 13 (7–22) of" in finding.message
+    assert "From the images only, 13 (7–22) of" in finding.message
     assert "with the prior of wind, shakemap: " in finding.message
     assert f"Of {(frame['status'] != 'assessed').sum()} buildings not assessed, " in finding.message
     areas = count_areas(

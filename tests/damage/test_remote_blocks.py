@@ -108,7 +108,7 @@ def test_buildings_of_a_block_that_fails_are_not_assessed_and_a_finding_says_so(
     assert left_out["damage"].isna().all()
     (finding,) = [each for each in result.findings if each.code == "blocks_failed"]
     assert finding.severity == "caution"
-    assert f"1 block of the work could not be done. The first is {failing[1]} of {failing[0]}" in finding.message
+    assert f"1 block of the work failed. The first is {failing[1]} of {failing[0]}" in finding.message
 
 
 def test_no_building_is_assessed_where_the_only_block_fails(

@@ -175,8 +175,8 @@ def test_areas_that_overlap_or_leave_gaps_and_ten_thousand_of_them_are_counted(
         ("<b>", 100),
         ("outside all areas", 50),
     ]
-    assert "Areas overlap: 50 buildings" in caplog.text
-    assert "Areas leave gaps: 50 buildings" in caplog.text
+    assert "The areas overlap: 50 buildings" in caplog.text
+    assert "The areas leave gaps: 50 buildings" in caplog.text
     edges = np.linspace(-1, 8000, 10_001)
     counted = areas(edges[:-1], edges[1:], [f"a{number}" for number in range(10_000)])
     assert (len(counted), sum(area["of"] for area in counted), caplog.text) == (10_000, 200, "")

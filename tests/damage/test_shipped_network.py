@@ -126,7 +126,7 @@ def test_a_pre_image_that_the_network_cannot_read_leaves_the_map_of_the_post_ima
         for pre in (Layer.open(image, grid=grid), None)
     )
     (said,) = [finding.message for finding in found.findings if finding.code == "pre_not_read"]
-    assert said.startswith("Every building was assessed from the post image alone")
+    assert said.startswith("Every building was assessed only from the post image")
     assert not {"network_not_used", "pre_coarse"} & {finding.code for finding in found.findings}
     assert found.buildings["method"].eq("post_only").sum() > 10
     assert found.buildings[NET].notna().any(axis=None)
@@ -159,16 +159,16 @@ def test_images_that_it_does_not_know_are_named_and_judged_without_it(city, run,
     image = city.pre.image[:, :192, :192]
     assert reason(image) == ""
     assert reason(image, gsd_m=1.4) == ""
-    assert "the post image has pixels of 0.15 m, it knows 0.2 to 1.5 m" in reason(image, gsd_m=0.15)
+    assert "the post image has pixels of 0.15 m; the network was trained on 0.2 to 1.5 m" in reason(image, gsd_m=0.15)
     assert "the post image has pixels of 1.6 m" in reason(image, gsd_m=1.6)
-    assert "has 1 band, it learnt from red, green and blue" in reason(image[:1])
+    assert "has 1 band; the network was trained on red, green and blue" in reason(image[:1])
     assert "is grey, three bands with the same values" in reason(np.repeat(image[:1], 3, axis=0))
     assert reason(image.astype(np.uint16) * 40) == ""
     assert reason(image / np.float32(255)) == ""
     flat = "the post image does not fit: layer 'post' (array) has uint16 values from 900 to 900, training had uint8"
     assert flat in reason(np.full_like(image, 900, np.uint16))
     assert reason(image.astype(np.uint16)) == ""
-    assert "as dark as by night" in reason(image // 12)
+    assert "as dark as at night" in reason(image // 12)
     assert "was taken 41 degrees off nadir" in reason(image, OFF_NADIR_ANGLE="41.2")
     assert reason(image, OFF_NADIR_ANGLE="-12") == ""
 
@@ -229,7 +229,7 @@ def test_damaged_weights_and_no_pytorch_are_one_line_each(city, run, ship_run, t
         raise MissingExtraError("PyTorch is not installed.")
 
     monkeypatch.setattr(network_grader, "check_extra", missing)
-    alone = "The network was not used: PyTorch is not installed. The weight-free model decided alone."
+    alone = "The network was not used: PyTorch is not installed. Only the weight-free model decided."
     assert reason(image) == alone
     found = job(city)
     (message,) = [finding.message for finding in found.findings if finding.code == "network_not_used"]

@@ -179,7 +179,7 @@ def test_buildings_and_land_cover_in_the_flood_are_counted(result) -> None:
     assert cover["wood"]["flood_ha"] == pytest.approx(flood[:100].sum() / 100, rel=5e-3)
     assert cover["field"]["seen_ha"] == pytest.approx(SIDE**2 / 200, rel=5e-3)
     assert re.match(
-        r"\d+\.?\d* ha \(.*\) flooded, 1\d\.\d % of 400 ha that was seen; 1 of 2 buildings stand in it",
+        r"\d+\.?\d* ha \(.*\) flooded, 1\d\.\d % of 400 ha of visible ground; 1 of 2 buildings stand in it",
         result.headline(),
     )
 
@@ -288,7 +288,7 @@ def test_a_map_of_permanent_water_stands_for_a_date_before(folder: Path, tmp_pat
     alone = map_flood([], str(folder / "post.tif"), tmp_path / "alone")
     assert iou(labels_of(alone) == PERMANENT_WATER, wet(RIVER, FLOODED)) > 0.93
     assert alone.findings[0].code == "no_date_before"
-    assert "of water, not known since when" in alone.headline()
+    assert "of water of unknown age" in alone.headline()
     write_geotiff(tmp_path / "river.tif", wet(RIVER)[None].astype(np.uint8), gsd=GSD)
     labels = open_labels([], folder, tmp_path / "out", permanent_water=str(tmp_path / "river.tif"))
     assert iou(labels == FLOOD, wet(FLOODED)) > 0.93

@@ -72,7 +72,9 @@ def test_a_salt_flat_is_named_by_its_infrared_and_snow_is_counted() -> None:
     classes[:80] = FLOOD  # by MNDWI, which is 0.25 there
     found = codes(classes, image, ["green", "nir", "swir"], "spectrum", 20.0)
     assert set(found) == {"flood_is_white", "snow_left_out"}
-    assert found["snow_left_out"].startswith(f"Snow or ice covers {50 * 50 / SIDE**2:.0%} of the ground")
+    assert found["snow_left_out"].startswith(
+        f"Snow or ice, including frozen lakes, covers {50 * 50 / SIDE**2:.0%} of the ground"
+    )
 
 
 def test_rice_fields_under_water_are_named_by_their_shape() -> None:
@@ -94,7 +96,7 @@ def test_a_shore_that_moved_with_the_tide_is_named_by_the_border_that_the_sea_ha
     classes, post = radar_pair(low, high)
     message = codes(classes, post, ["VV"], "radar", 10.0)["shore_of_the_sea"]
     assert message.startswith("100% of the mapped flood")
-    assert f"by {(SIDE + 2 * 79) / (4 * SIDE - 4):.0%} of its border" in message
+    assert f"through {(SIDE + 2 * 79) / (4 * SIDE - 4):.0%} of its border" in message
     assert codes(classes, post, ["VV"], "radar", 1.0) == {}  # a tile of 200 m may show a river
     for col in (20, 80, 140):  # a river that crosses the border six times, by a quarter of it in all
         river[:, col : col + 35] = True

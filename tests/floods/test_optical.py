@@ -118,7 +118,7 @@ def test_of_a_patch_it_is_not_told_whether_the_house_stands_in_the_water_that_it
     row = gpd.read_file(flood.paths["flood.gpkg"], layer="buildings").iloc[0]
     assert row["inundated"] == "not known"
     assert row["water_ring_share"] > 0.5
-    assert "0 of 1 buildings are known to stand in it, of 1 it is not known" in flood.headline()
+    assert "0 of 1 buildings are known to stand in it, for 1 it is unknown" in flood.headline()
     large = BuildingWater(np.array([0.1, 0.0]), np.array([0.8, 0.2]), np.array(["yes", "no"], object))
     assert large.by_colour().inundated.tolist() == ["not known", "no"]
     np.testing.assert_array_equal(

@@ -82,7 +82,7 @@ def test_a_lake_that_is_not_shown_proves_that_water_is_not_recognised(tmp_path: 
     assert found.sure == 1
     for flooded, doubted_m in ((None, 80), (True, math.inf), (False, 0)):
         assert found.doubted_m(flooded) == doubted_m
-    assert "100% of the water that is known from before as dry ground" in found.finding(None, "").message
+    assert "100% of the water known from before appears as dry ground" in found.finding(None, "").message
     sure = write_sure_water(labels, tmp_path / "sure.tif", scene, mapper).read()[0][0]
     assert (sure == NOT_SEEN).mean() > 0.95
 
@@ -200,7 +200,7 @@ def test_a_flood_of_which_nothing_is_found_is_not_told_and_another_event_has_non
     flood, plain = (
         map_flood([pre], post, tmp_path / name, OPTIONS, event=EventInfo(name=name)) for name in ("Flood", "Storm")
     )
-    assert flood.headline().startswith("It is not told how much is flooded: 0 ha (0–")
+    assert flood.headline().startswith("It is not known how much is flooded: 0 ha (0–")
     assert flood.findings[0].code == "water_not_told"
     assert plain.headline().startswith("No flood was found in 16")
     assert "water_not_told" not in {one.code for one in plain.findings}
@@ -221,7 +221,7 @@ def test_colours_do_not_prove_that_there_is_no_flood_unless_the_hazard_is_dry(tm
         )
         for name in ("", "Wildfire")
     )  # fmt: skip
-    assert unnamed.headline().startswith("It is not told how much is flooded: 0 ha (0–")
+    assert unnamed.headline().startswith("It is not known how much is flooded: 0 ha (0–")
     assert (
         0.1 < unnamed.summary["area"]["seen_ha"] < fire.summary["area"]["seen_ha"]
     )  # ground that is found again is dry
@@ -247,7 +247,7 @@ def test_a_dry_hazard_makes_new_water_by_its_colour_unknown_and_a_flood_beside_i
     assert area["flood_ha"] == 0
     assert area["unknown_ha"] == pytest.approx(wet_ha)
     assert area["flood_ha_interval"] == pytest.approx([0, wet_ha])
-    assert fire.headline().startswith("It is not told how much is flooded: 0 ha (0–")
+    assert fire.headline().startswith("It is not known how much is flooded: 0 ha (0–")
     assert not len(fire.polygons)
     assert "flood_at_dry_hazard" not in {one.code for one in flood.findings}
 
@@ -271,8 +271,8 @@ def test_without_an_image_before_no_ground_is_proven_dry_and_the_area_is_not_tol
     write_geotiff(tmp_path / "post.tif", land(1), gsd=1.0)
     alone = map_flood([], tmp_path / "post.tif", tmp_path / "out")
     assert alone is not None
-    assert alone.headline().startswith("It is not told how much is flooded: 0 ha")
-    assert "of which 4.00 ha are not known; 0 ha are surely wet or dry" in alone.headline()
+    assert alone.headline().startswith("It is not known how much is flooded: 0 ha")
+    assert "; 4.00 ha are unknown, 0 ha are certainly wet or dry" in alone.headline()
 
 
 def test_a_flood_that_is_found_is_told_whatever_the_event(tmp_path: Path) -> None:

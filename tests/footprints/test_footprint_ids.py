@@ -79,7 +79,7 @@ def test_ids_that_floats_have_rounded_are_not_used(kind: type, number: float) ->
     found = read_footprints(houses(2, id=np.array([number, 7], kind)))
     assert found.made_ids
     assert ids(found) == ["1", "2"]
-    assert "column 'id' holds whole numbers too large" in messages(found)[0]
+    assert "column 'id' contains integers too large" in messages(found)[0]
     assert ids(read_footprints(houses(2, id=np.array([number - 1, 7], kind)))) == [str(int(number) - 1), "7"]
     with raises_naming(InputError, "'id'"):
         read_footprints(houses(2, id=np.array([number, 7], kind)), id_column="id")
@@ -193,7 +193,7 @@ def test_a_column_that_repeats_gives_way_to_row_numbers_and_the_reader_is_told()
     found = read_footprints(houses(5, id=["a", "a", "b", "b", "b"]))
     assert found.made_ids
     assert messages(found) == [
-        "The ids of the footprints are row numbers, because column 'id' holds only 2 different values in 5 rows."
+        "The ids of the footprints are row numbers, because column 'id' contains only 2 different values in 5 rows."
     ]
     assert messages(read_footprints(houses(5, id=["a", "a", "b", "c", "d"])))[0].startswith("Footprints: 1 id was")
 
@@ -203,7 +203,7 @@ def test_a_column_that_repeats_gives_way_to_row_keys_and_the_reader_is_told(tmp_
     found = read_footprints(tmp_path / "a.gpkg")
     assert ids(found) == ["1", "2", "3"]
     assert messages(found) == [
-        "The ids of the footprints are the row keys or feature ids of the file, because column 'id' holds only 1 different "
+        "The ids of the footprints are the row keys or feature ids of the file, because column 'id' contains only 1 different "
         "value in 3 rows."
     ]
 
@@ -223,7 +223,7 @@ def test_a_column_of_lists_gives_no_ids(tmp_path: Path) -> None:
     found = read_footprints(path)
     assert found.made_ids
     assert ids(found) == ["1", "2", "3"]
-    assert messages(found) == ["The ids of the footprints are row numbers, because column 'id' holds lists."]
+    assert messages(found) == ["The ids of the footprints are row numbers, because column 'id' contains lists."]
     with raises_naming(InputError, "'id'"):
         read_footprints(path, id_column="id")
 

@@ -46,4 +46,4 @@ def test_dates_that_cannot_be_read_are_named(tmp_path):
     table.to_file(tmp_path / "a.gpkg")
     (finding,) = read_footprints(tmp_path / "a.gpkg").date_findings("2022-12-01", "2023-01-15")
     assert finding.code == "outline_dates_unread"
-    assert "may be two days each, such as 05/06/2022" in finding.message
+    assert "may mean two different days, such as 05/06/2022" in finding.message

@@ -139,7 +139,7 @@ def test_bands_of_products_say_where_clouds_are_each_in_its_way(name: str, tmp_p
     finer = image.grid.zoom_to((4, 4))  # classes and bits are never averaged
     np.testing.assert_array_equal(mask.on(finer).read()[0][0], np.kron(np.reshape(clouds, (2, 2)), np.ones((2, 2))))
     assert open_cloud_mask(image, image, "--cloud-mask").read()[0].ravel().tolist() == clouds
-    assert any("by its band" in problem for problem in inspect(str(tmp_path / "a.tif")).problems)
+    assert any("according to its band" in problem for problem in inspect(str(tmp_path / "a.tif")).problems)
 
 
 def test_a_band_without_any_value_says_nothing_of_clouds(tmp_path: Path) -> None:

@@ -536,7 +536,7 @@ def test_undeclared_collars_of_all_kinds_are_no_data_and_dark_ground_is_data(kin
     whole = seen.read()[1]
     np.testing.assert_array_equal(whole, ~(collar & hidden))
     if kind == "lossy bytes":  # jobs that do not hide it say so
-        assert "it was taken as no data" in findings[0].message
+        assert "it was treated as nodata" in findings[0].message
         declare_nodata(layer, "post", findings, hides_collars=False)
         assert "it counts as data here" in findings[1].message
     window = Window(90, 190, 50, 60)  # is the same by windows

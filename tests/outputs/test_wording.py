@@ -66,8 +66,8 @@ def test_every_language_has_every_key_with_the_same_values(language, part):
 
 def test_numbers_choose_words_and_are_written_as_the_language_does() -> None:
     one, many = (Finding("blank_post", "caution", {"number": number}) for number in (1, 1200))
-    assert one.message.startswith("1 building lies where")
-    assert many.message.startswith("1200 buildings lie where")
+    assert one.message.startswith("1 building is in a wide part")
+    assert many.message.startswith("1200 buildings are in a wide part")
     wide = Finding("count_not_told", "caution", {"low": 1200.4, "high": 10_800.0, "assessed": 12_000})
     assert "1,200 to 10,800 of 12,000" in wide.message
     assert "de 1.200 a 10.800 de 12.000" in wide.text(language="es")
@@ -78,7 +78,7 @@ def test_a_sentence_of_an_unknown_value_is_left_out() -> None:
     some = {"name": "'heat'", "missing": 3, "assessed": 9}
     assert Finding("evidence_shown", "note", some).message.endswith(" 3 of 9 assessed buildings have no value.")
     none = Finding("evidence_shown", "note", some | {"missing": None})
-    assert none.message == "Evidence 'heat' is shown only; the decision does not use it."
+    assert none.message == "Evidence 'heat' is only shown; the decision does not use it."
 
 
 def test_reasons_stay_english_and_are_marked_and_escaped_on_a_page() -> None:
@@ -110,7 +110,7 @@ def test_a_finding_comes_back_from_json_whole() -> None:
     again = Finding.from_dict(written)
     assert again.to_dict() == written
     assert (again.message, again.remedy) == (made.message, made.remedy) == (written["message"], written["remedy"])
-    assert "25.0% of the post image a {b}.tif, by its band mask" in again.message
+    assert "25.0% of the post image a {b}.tif, according to its band mask" in again.message
     assert "a {b}.tif" in again.text(language="fr")
     assert plain((1, None, "x")) == [1, None, "x"]
     other = Finding.from_dict({"code": "blank_post", "severity": "worthless", "message": "It shows another place."})

@@ -264,7 +264,7 @@ def test_outlines_that_were_left_out_or_changed_are_findings(after):
     said = {finding.code: finding for finding in result.findings}
     assert said["footprints_dropped"].message.startswith("1 of 5 rows of the footprints could not be used (1 row: ")
     assert said["footprints_dropped"].severity == "caution"
-    changes = "Footprints: 1 outline was repaired; 1 id was missing or twice and renamed."
+    changes = "Footprints: 1 outline was repaired; 1 id was missing or repeated and renamed."
     assert said["footprints_changed"].message == changes
 
 
@@ -274,9 +274,9 @@ def test_values_that_are_no_heights_are_unknown_and_counted(houses, after):
     result = debris_volumes(after, mixed, options=options)
     (said,) = (finding for finding in result.findings if finding.code == "heights_unusable")
     assert "2 of 3 values in the column 'tall'" in said.message
-    assert "(-3 for one)" in said.message
+    assert "(e.g. -3)" in said.message
     (said,) = (finding for finding in result.findings if finding.code == "rule_unknown")
-    assert "unknown for 2 of 3 buildings that came down" in said.message
+    assert "unknown for 2 of 3 buildings that collapsed" in said.message
     table = result.buildings.set_index("id")
     assert table.loc["b", "height_pre_m"] == 5
     assert (table["rule_m3"].dropna() >= 0).all()

@@ -149,7 +149,7 @@ def test_another_town_claims_no_loss_and_ends_with_status_3(houses, tmp_path, ca
     words = ["rubble", files[1], "--pre", files[0], "--footprints", str(tmp_path / "houses.gpkg"), "--also", "none"]
     assert main([*words, "--out", str(tmp_path / "o")]) == 3
     said = " ".join(capsys.readouterr().err.split())
-    assert "The heights of post.tif do not fit those of pre.tif" in said
+    assert "The heights of post.tif do not fit the heights of pre.tif" in said
     assert "none of 16 buildings assessed" in said
     table = gpd.read_file(tmp_path / "o" / "rubble.gpkg", layer="buildings")
     assert set(table["state"]) == {"not-assessed"}

@@ -132,7 +132,7 @@ def test_where_the_roof_was_not_seen_the_interval_is_wide_and_a_finding_says_so(
     (finding,) = [finding for finding in result.findings if finding.code == "roofs_unseen"]
     assert finding.severity == "caution"
     assert finding.message.startswith(
-        "Less than half of the roof was seen of 1 of 1 footprint: their states and volumes"
+        "Less than half of the roof has heights in 1 of 1 footprint: their states and volumes"
     )
 
 

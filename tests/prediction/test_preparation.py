@@ -87,7 +87,7 @@ def test_parts_and_a_folder_of_tiles_are_stretched_as_the_whole(
     joined = predict(run, whole, tmp_path / "parts.tif", PredictOptions(threads=1, block_px=64, resume=True))
     np.testing.assert_array_equal(read(joined.paths["labels"]), expected)
     assert main(["predict", str(run), str(whole), "--out", str(tmp_path / "dry.tif"), "--dry-run"]) == 0
-    assert "stretched to 8 bits, by the 2nd and 98th percentile of each band" in capsys.readouterr().out
+    assert "stretched to 8 bits, from the 2nd to the 98th percentile of each band" in capsys.readouterr().out
 
 
 def test_a_run_of_any_size_labels_at_its_own_and_writes_on_the_grid_of_the_image(

@@ -21,8 +21,8 @@ def test_good_numbers_pass():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"tested": 0, "reliable": 0, "inliers": 0}, "no window holds data"),
-        ({"inliers": 3, "reliable": 4}, "as chance would have it"),
+        ({"tested": 0, "reliable": 0, "inliers": 0}, "no window has data"),
+        ({"inliers": 3, "reliable": 4}, "as expected by chance"),
         ({"train_inliers": 4}, "only 4 tie points"),
         ({"inliers": 10, "reliable": 41, "tested": 60}, "only 24% of the reliable"),
         ({"residual_m": 3.2}, "residual 3.20 m"),

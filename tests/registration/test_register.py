@@ -287,5 +287,5 @@ def test_speckle_that_hides_a_place_is_seen_through_in_larger_pixels():
     pre, later = (0.5 * image * rng.gamma(0.9, 1 / 0.9, post.shape) for image in (moved(post, SHIFT), 255 - post))
     found = register(as_layer(pre), as_layer(later))
     assert found.status == "degraded"
-    assert "agree in pixels 2 times as large" in found.reason
+    assert "agree with pixels 2 times as large" in found.reason
     np.testing.assert_allclose(found.matrix[:, 2], [9, -5], atol=1.0)

@@ -166,4 +166,4 @@ def test_zeros_that_nothing_declares_as_no_data_stay_out_and_are_named(tmp_path)
     np.testing.assert_array_equal(found[0][:, found[1]], declared[0][:, declared[1]])
     assert qualities[1][:6] == qualities[0][:6]
     assert (len(qualities[0].cautions), len(qualities[1].cautions)) == (0, 2)
-    assert all("holds 0 in every band where it has no data (20%" in line for line in qualities[1].lines()[-2:])
+    assert all("contains 0 in every band where it has no data (20%" in line for line in qualities[1].lines()[-2:])

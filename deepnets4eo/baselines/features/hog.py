@@ -136,7 +136,7 @@ class FelzenszwalbHog:
     pooled_columns = columns
 
     def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
-        """(31 · cells, rows of sites, columns of sites) float32. Memory: 30 bytes a pixel, 300 a distinct cell."""
+        """Return (31 · cells, rows of sites, columns of sites) float32. Memory: 30 bytes a pixel, 300 a distinct cell."""
         rows, cols = (np.arange(stride_px // 2, length, stride_px) for length in bands.shape)
         return self._around(bands.grey(), rows[:, None], cols)
 

@@ -29,7 +29,7 @@ def suppress(polygons: Geometries, scores: Floats, max_iou: float) -> Indices:
 
 
 def paint(boxes: Boxes, values: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """(h, w) the largest value of the boxes that hold a pixel's middle, else 0."""
+    """Return (h, w) the largest value of the boxes that hold a pixel's middle, else 0."""
     out = np.zeros(shape, np.float32)
     for (row, col, length, width, heading), value in zip(boxes, values, strict=True):
         reach = math.hypot(length, width) / 2

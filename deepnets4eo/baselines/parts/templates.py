@@ -130,7 +130,7 @@ class Shapes:
 
     @property
     def corner(self) -> Indices:
-        """(T, 2) row and column in the frame where each template begins."""
+        """Return (T, 2) row and column in the frame where each template begins."""
         return (np.array(self.frame) - self.sizes) // 2
 
     def boxes(self, template: Indices, rows: Indices, cols: Indices, scale: tuple[float, float]) -> Boxes:

@@ -241,7 +241,7 @@ class PostProcessed(WrappedSegmenter):
         return np.where(known, result, proba)
 
     def _known(self, image: FloatImage) -> Mask:
-        """(h, w) where an image has data: what has none is the mean, 0, in every band. Black counts as data where the mean is 0."""
+        """Return (h, w) where an image has data: what has none is the mean, 0, in every band. Black counts as data where the mean is 0."""
         if not any(mean for layer in self.inputs.layers.values() for mean in layer.mean):
             return np.ones(image.shape[1:], bool)
         return np.asarray((image != 0).any(axis=0))

@@ -1,4 +1,4 @@
-"""Statistics of regions: means, deviations, ranges, majority labels and pooled features, one row a region.
+"""Statistics of regions: means, deviations, ranges, majority labels and pooled features, one row per region.
 
 All take ids (h, w) int32, 0 … count − 1, −1 for none, and the number of regions `count` or N. They are not checked.
 Regions without pixels have NaN."""

@@ -164,7 +164,7 @@ class ChangeDetector(ProbabilitySegmenter):
         self.changed_share, self.separation = histogram.separation(self.threshold)
 
     def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
-        """Probabilities of no change and change, (N, 2, h, w) float32."""
+        """Return the probabilities of no change and change, (N, 2, h, w) float32."""
         height, width = batch.shape[2:]
         inner = np.s_[margin_px : height - margin_px, margin_px : width - margin_px]
         change = np.stack([self._probability(self.method.measure(pair)[inner]) for pair in batch])

@@ -74,7 +74,7 @@ class FeatureDistance(PairScore):
         self.scaling = [[(_column(stats.mean), _column(stats.std)) for stats in moments] for moments in measured]
 
     def measure(self, pair: FloatImage) -> Score:
-        """pair : (2 p, h, w) → (h, w)"""
+        """Compute the scores (h, w) of a pair (2 p, h, w)."""
         if not self.scaling:
             raise InputError(f"{self.name} is not fitted yet. Call fit first.")
         pre, post = (

@@ -1,4 +1,4 @@
-"""Unsupervised change detection from the statistics of a pair itself: one class a method, fitted block by block,
+"""Unsupervised change detection from the statistics of a pair itself: one class per method, fitted block by block,
 applied tile by tile.
 
 Takes standardised pairs (2 p, h, w), pre before post. Returns a score (h, w) from 0; larger scores are likelier
@@ -70,11 +70,11 @@ class PairScore(ABC):
 
     @abstractmethod
     def measure(self, pair: FloatImage) -> Score:
-        """Scores of a pair. pair : (2 p, h, w) float32, standardised → (h, w) float32, at least 0"""
+        """Compute the scores (h, w) float32, at least 0, of a pair (2 p, h, w) float32, standardised."""
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """Plain values of what `fit` measured."""
+        """Return plain values of what `fit` measured."""
 
     @abstractmethod
     def take(self, values: Mapping[str, Any]) -> None:
@@ -87,19 +87,19 @@ class Difference(PairScore):
     name = "difference"
 
     def fit(self, blocks: Blocks) -> None:
-        """Nothing to measure: bands are standardised already."""
+        """Measure nothing: the bands are standardised already."""
 
     def measure(self, pair: FloatImage) -> Score:
-        """pair : (2 p, h, w) → (h, w)"""
+        """Compute the scores (h, w) of a pair (2 p, h, w)."""
         pre, post = np.split(pair, 2)
         return np.asarray(np.abs(post - pre).mean(axis=0))
 
     def to_dict(self) -> dict[str, Any]:
-        """No values."""
+        """Return no values."""
         return {}
 
     def take(self, values: Mapping[str, Any]) -> None:
-        """Nothing to take back."""
+        """Take nothing back."""
 
 
 class ChangeVector(Difference):
@@ -108,7 +108,7 @@ class ChangeVector(Difference):
     name = "cva"
 
     def measure(self, pair: FloatImage) -> Score:
-        """pair : (2 p, h, w) → (h, w)"""
+        """Compute the scores (h, w) of a pair (2 p, h, w)."""
         pre, post = np.split(pair, 2)
         return np.asarray(np.sqrt(np.square(post - pre).sum(axis=0)))
 
@@ -120,7 +120,7 @@ class CosineDistance(Difference):
     standardised = False
 
     def measure(self, pair: FloatImage) -> Score:
-        """pair : (2 p, h, w) → (h, w); 0 where a date has a vector of zeros"""
+        """Compute the scores (h, w) of a pair (2 p, h, w); 0 where a date has a vector of zeros."""
         pre, post = np.split(pair, 2)
         lengths = np.linalg.norm(pre, axis=0) * np.linalg.norm(post, axis=0)
         cosine = (pre * post).sum(axis=0) / np.maximum(lengths, SMALLEST)
@@ -135,7 +135,7 @@ class VariateScore(PairScore):
         self.variates: PairVariates | None = None
 
     def measure(self, pair: FloatImage) -> Score:
-        """pair : (2 p, h, w) → (h, w)"""
+        """Compute the scores (h, w) of a pair (2 p, h, w)."""
         return chi_image(self.fitted, pair)
 
     @property
@@ -146,7 +146,7 @@ class VariateScore(PairScore):
         return self.variates
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values of the variates."""
+        """Return plain values of the variates."""
         return {key: np.asarray(value).tolist() for key, value in vars(self.fitted).items()}
 
     def take(self, values: Mapping[str, Any]) -> None:
@@ -213,7 +213,7 @@ class PcaKMeans(PairScore):
         return self.block_px // 2
 
     def fit(self, blocks: Blocks) -> None:
-        """Goes over the pair once for the components, and again for the clusters."""
+        """Read the pair once for the components, and again for the clusters."""
         sums = MomentSums()
         for values, valid in blocks():
             sums.add(self._separate_blocks(values, valid))
@@ -231,7 +231,7 @@ class PcaKMeans(PairScore):
         self.clusters = _two_clusters(samples)
 
     def measure(self, pair: FloatImage) -> Score:
-        """pair : (2 p, h, w) → (h, w); beyond the edge the pair is mirrored"""
+        """Compute the scores (h, w) of a pair (2 p, h, w); beyond the edge the pair is mirrored."""
         length = ChangeVector().measure(pair)
         before, after = self.block_px // 2, (self.block_px - 1) // 2
         padded = np.pad(length, (before, after), mode="symmetric" if min(length.shape) >= before else "edge")
@@ -250,7 +250,7 @@ class PcaKMeans(PairScore):
         return np.asarray(np.sqrt(low) / np.maximum(np.sqrt(low) + np.sqrt(high), 1e-12))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values of components and clusters."""
+        """Return plain values of components and clusters."""
         arrays = {"basis": self.basis, "centre": self.centre, "clusters": self.clusters}
         return {"block_px": self.block_px} | {key: value.tolist() for key, value in arrays.items()}
 
@@ -379,7 +379,7 @@ def _split(moments: Moments, penalty: float) -> tuple[Matrix, Matrix, Matrix]:
 
 
 def _fix_signs(pre: Matrix, post: Matrix) -> tuple[Matrix, Matrix]:
-    """Each pair so that its weights for pre add up to a positive number: a sign of its own would depend on the library."""
+    """Each pair so that its weights for pre add up to a positive number: otherwise the sign would depend on the library."""
     signs = np.where(pre.sum(axis=1) < 0, -1.0, 1.0)[:, None]
     return pre * signs, post * signs
 

@@ -84,7 +84,7 @@ class ChangeFormer(nn.Module):
         self.head = nn.Conv2d(width, num_classes, 3, padding=1)
 
     def forward(self, dates: Tensor) -> Tensor:
-        """dates : (N, 2, C, H, W) float32, pre then post, standardised · returns : logits (N, K, H, W)."""
+        """Compute logits (N, K, H, W) of dates (N, 2, C, H, W) float32, pre then post, standardised."""
         number, levels = dates.shape[0], self.encoder(dates_apart(dates))[-LEVELS:]
         differences: list[Tensor] = []
         for maps, project, differ in reversed(list(zip(levels, self.project, self.differ, strict=True))):

@@ -25,7 +25,7 @@ class CoverAndChange(nn.Module, ABC):
 
     @abstractmethod
     def forward_all(self, dates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits of change (N, K, H, W), and of land cover at pre and at post (N, L, H, W). dates : (N, 2, C, H, W)"""
+        """Return the logits of change (N, K, H, W), and of land cover at pre and at post (N, L, H, W). dates : (N, 2, C, H, W)"""
 
     @abstractmethod
     def forward_cover(self, dates: Tensor) -> tuple[Tensor, Tensor]:
@@ -87,23 +87,23 @@ class FromTo(CoverAndChange):
         self.network = inner
 
     def forward(self, dates: Tensor) -> Tensor:
-        """dates : (N, 2, C, H, W) float32, pre then post, standardised · returns : scores from → to, (N, L², H, W)."""
+        """Compute scores from → to, (N, L², H, W), of dates (N, 2, C, H, W) float32, pre then post, standardised."""
         return from_to_scores(*self.forward_all(dates))
 
     def forward_all(self, dates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """See the network inside."""
+        """Call the same method of the inner network."""
         return self.network.forward_all(dates)
 
     def forward_cover(self, dates: Tensor) -> tuple[Tensor, Tensor]:
-        """See the network inside."""
+        """Call the same method of the inner network."""
         return self.network.forward_cover(dates)
 
     def cover_modules(self) -> Sequence[nn.Module]:
-        """See the network inside."""
+        """Call the same method of the inner network."""
         return self.network.cover_modules()
 
     def encoder_parameters(self) -> list[nn.Parameter]:
-        """Parameters of the encoder, for which training can set another learning rate."""
+        """Return the parameters of the encoder, for which training can set another learning rate."""
         named = getattr(self.network, "encoder_parameters", None)
         return list(named() if named else self.network.get_submodule("encoder").parameters())
 

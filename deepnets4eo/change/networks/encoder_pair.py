@@ -67,11 +67,11 @@ class EncoderPair(CoverAndChange):
             self.cover_decoder, self.cover_head = unet.get_submodule("decoder"), unet.get_submodule("segmentation_head")
 
     def forward(self, dates: Tensor) -> Tensor:
-        """dates : (N, 2, C, H, W) float32, pre then post, standardised · returns : logits of change, (N, K, H, W)."""
+        """Compute logits of change, (N, K, H, W), of dates (N, 2, C, H, W) float32, pre then post, standardised."""
         return self._change(self.encoder(dates_apart(dates)))
 
     def forward_all(self, dates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits of change (N, K, H, W), and of land cover at pre and at post (N, L, H, W). dates : as for `forward`"""
+        """Return the logits of change (N, K, H, W), and of land cover at pre and at post (N, L, H, W). dates : as for `forward`"""
         features = self.encoder(dates_apart(dates))
         return self._change(features), *self._cover(features)
 
@@ -84,7 +84,7 @@ class EncoderPair(CoverAndChange):
         return [self.encoder, self.cover_decoder, self.cover_head]
 
     def encoder_parameters(self) -> list[nn.Parameter]:
-        """Parameters of the encoder, for which training can set another learning rate."""
+        """Return the parameters of the encoder, for which training can set another learning rate."""
         return list(self.encoder.parameters())
 
     def _change(self, features: Sequence[Tensor]) -> Tensor:

@@ -47,10 +47,10 @@ class ChangeUNet(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, dates: Tensor) -> Tensor:
-        """dates : (N, 2, C, H, W) float32, pre then post, standardised · returns : logits (N, K, H, W)."""
+        """Compute logits (N, K, H, W) of dates (N, 2, C, H, W) float32, pre then post, standardised."""
 
     def encode(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Features of each level from fine to coarse, (N, 16 … 128, H …, W …), and the coarsest ones pooled once more."""
+        """Compute the features of each level from fine to coarse, (N, 16 … 128, H …, W …), and the coarsest features pooled once more."""
         if min(image.shape[2:]) < SMALLEST_PX:
             raise InputError(
                 f"the network got an image of {image.shape[2]} × {image.shape[3]} pixels; it needs {SMALLEST_PX} at least."
@@ -62,7 +62,7 @@ class ChangeUNet(nn.Module, ABC):
         return levels, image
 
     def decode(self, maps: Tensor, skips: list[tuple[Tensor, ...]]) -> Tensor:
-        """Logits (N, K, H, W). maps : coarsest features (N, 128, h, w); skips : what the decoder sees of each level."""
+        """Compute logits (N, K, H, W). maps : coarsest features (N, 128, h, w); skips : what the decoder sees of each level."""
         for up, block, skip in zip(self.ups, self.decoder, reversed(skips), strict=True):
             maps = block(join(up(maps), *skip))
         logits: Tensor = self.head(maps)
@@ -93,7 +93,7 @@ class FCEF(ChangeUNet):
         super().__init__(2 * bands_of_one_date(in_channels), num_classes, skip_factor=1)
 
     def forward(self, dates: Tensor) -> Tensor:
-        """dates : (N, 2, C, H, W) float32, pre then post, standardised · returns : logits (N, K, H, W)."""
+        """Compute logits (N, K, H, W) of dates (N, 2, C, H, W) float32, pre then post, standardised."""
         levels, deepest = self.encode(join_dates(dates))
         return self.decode(deepest, [(level,) for level in levels])
 
@@ -109,7 +109,7 @@ class SiameseChangeUNet(ChangeUNet):
         self.contrast: FeatureContrast | None = None
 
     def forward(self, dates: Tensor) -> Tensor:
-        """dates : (N, 2, C, H, W) float32, pre then post, standardised · returns : logits (N, K, H, W)."""
+        """Compute logits (N, K, H, W) of dates (N, 2, C, H, W) float32, pre then post, standardised."""
         levels, deepest = self.encode(dates_apart(dates))
         pairs = [level.chunk(2) for level in levels]
         if self.contrast is not None:
@@ -145,7 +145,7 @@ class FCSiamConc(SiameseChangeUNet):
         super().__init__(bands_of_one_date(in_channels), num_classes, skip_factor=2)
 
     def fuse(self, pre: Tensor, post: Tensor) -> tuple[Tensor, ...]:
-        """Both, pre first."""
+        """Return both features, pre first."""
         return pre, post
 
 

@@ -40,7 +40,7 @@ class ResidualUNet(nn.Module):
         self.decoder = Decoder(num_classes, skip_factor=1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """image : (N, C, H, W) float32, standardised · returns : logits (N, K, H, W)."""
+        """Compute logits (N, K, H, W) of an image (N, C, H, W) float32, standardised."""
         logits: Tensor = self.decoder([[level] for level in self.encoder(image)])
         return logits
 
@@ -62,12 +62,12 @@ class MultitaskChangeNet(CoverAndChange):
         self.decoder = Decoder(num_classes, skip_factor=2)
 
     def forward(self, dates: Tensor) -> Tensor:
-        """dates : (N, 2, C, H, W) float32, pre then post, standardised · returns : logits of change, (N, K, H, W)."""
+        """Compute logits of change, (N, K, H, W), of dates (N, 2, C, H, W) float32, pre then post, standardised."""
         levels = [level.chunk(2) for level in self.cover.encoder(dates_apart(dates))]
         return self._change(dates, levels)
 
     def forward_all(self, dates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits of change (N, K, H, W), and of land cover at pre and at post (N, L, H, W). dates : as for `forward`"""
+        """Return the logits of change (N, K, H, W), and of land cover at pre and at post (N, L, H, W). dates : as for `forward`"""
         levels = self.cover.encoder(dates_apart(dates))
         pre, post = self.cover.decoder([[level] for level in levels]).chunk(2)
         return self._change(dates, [level.chunk(2) for level in levels]), pre, post
@@ -104,7 +104,7 @@ class Encoder(nn.Module):
             before = after
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Features from fine to coarse: (N, 8, H, W) … (N, 256, H/32, W/32). image : (N, C, H, W)"""
+        """Compute features from fine to coarse: (N, 8, H, W) … (N, 256, H/32, W/32). image : (N, C, H, W)"""
         features = []
         for level, halve in zip(self.levels, self.halves, strict=True):
             features.append(level(image))
@@ -128,7 +128,7 @@ class Decoder(nn.Module):
         self.head = nn.Sequential(*last, nn.Conv2d(finest, num_classes, 1))
 
     def forward(self, skips: list[list[Tensor]]) -> Tensor:
-        """Logits (N, K, H, W). skips : for each level from fine to coarse, maps (N, …, h, w)"""
+        """Compute logits (N, K, H, W). skips : for each level from fine to coarse, maps (N, …, h, w)"""
         *finer, deepest = skips
         maps = torch.cat(deepest, dim=1)
         for level, double, skip in zip(self.levels, self.doubles, reversed(finer), strict=True):
@@ -173,7 +173,7 @@ class FresUNet(nn.Module):
         self.head = nn.Conv2d(before, num_classes, 1)
 
     def forward(self, dates: Tensor) -> Tensor:
-        """dates : (N, 2, C, H, W) float32, pre then post, standardised · returns : logits (N, K, H, W)."""
+        """Compute logits (N, K, H, W) of dates (N, 2, C, H, W) float32, pre then post, standardised."""
         skips, maps = [], join_dates(dates)
         for keep, halve in zip(self.keeps, self.halves, strict=True):
             skips.append(keep(maps))

@@ -66,7 +66,7 @@ def write_breaks(
 
 
 def default_quantity(series: ImageSeries) -> str:
-    """NDVI where red and near infrared are known, else the first band."""
+    """Return NDVI if red and near infrared are known, else the first band."""
     return NDVI if {"red", "nir"} <= set(role_indices(series.band_names)) else series.band_names[0]
 
 

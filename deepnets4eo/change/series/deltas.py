@@ -33,7 +33,7 @@ Rows = NDArray[np.float32]  # (N, F)
 
 @dataclass(frozen=True)
 class DeltaRules:
-    """How changes in a series are distinguished from noise, seasons and clouds."""
+    """Rules that distinguish changes in a series from noise, seasons and clouds."""
 
     refits: int = 2  # on the half of the cells that changed least
     max_fit_spreads: float = 4.0  # of the baseline in the fit: beyond it cells are too few to fit a line
@@ -223,7 +223,7 @@ def _whitened_distance(values: Rows, medians: Rows, known: Mask) -> NDArray[np.f
 
 
 def _plain_distance(values: Rows, medians: Rows, known: Mask) -> NDArray[np.float32]:
-    """Mean difference of standardised features, none of which counts more than `DeltaRules.max_difference`."""
+    """Mean difference of standardised features, each at most `DeltaRules.max_difference`."""
     return np.minimum(np.abs(values[known] - medians[known]), DeltaRules.max_difference).mean(axis=1)
 
 

@@ -52,7 +52,7 @@ class EncoderFeatures:
         self.names = [f"{name} {number}" for number in range(min(channels, COMPONENTS))]
 
     def measure(self, image: FloatImage, valid: Mask, cells: CellGrid) -> NDArray[np.float32]:
-        """image : (C, h, w) and valid : (h, w) → (F, rows, cols); what is not valid gets the mean of the rest"""
+        """Compute features (F, rows, cols) of an image (C, h, w); pixels outside `valid` (h, w) get the mean of the others."""
         colours = np.clip((image[self._bands] - self._low) / (self._high - self._low), 0, 1)
         filling = colours[:, valid].mean(axis=1) if valid.any() else np.zeros(3, np.float32)
         colours = (np.where(valid, colours, filling[:, None, None]) - self._mean) / self._std
@@ -71,7 +71,7 @@ def _means(values: FloatImage, coarse: CellGrid) -> NDArray[np.float32]:
 
 
 def band_spread(series: ImageSeries, bands: list[int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Low and high of each of the bands over all dates, (C, 1, 1); 1st and 99th percentile of spread windows."""
+    """Return low and high values of the bands over all dates, (C, 1, 1): 1st and 99th percentile of spread windows."""
     pixels = []
     for index in range(len(series)):
         for window in spread_windows(series.shape, (SAMPLE_PX, SAMPLE_PX), SAMPLES):

@@ -39,7 +39,7 @@ class CellFeatures(Protocol):
     names: list[str]
 
     def measure(self, image: FloatImage, valid: Mask, cells: CellGrid) -> NDArray[np.float32]:
-        """image : (C, h, w) and valid : (h, w), whole cells → (F, rows, cols) of cells"""
+        """Compute features (F, rows, cols) of the cells of an image (C, h, w) with `valid` (h, w), whole cells."""
 
 
 class SpectralTexture:
@@ -64,7 +64,7 @@ class SpectralTexture:
         self.names += [f"{name} step" for name in band_names]
 
     def measure(self, image: FloatImage, valid: Mask, cells: CellGrid) -> NDArray[np.float32]:
-        """image : (C, h, w) and valid : (h, w) → (F, rows, cols); what is not valid does not count"""
+        """Compute features (F, rows, cols) of an image (C, h, w); pixels outside `valid` (h, w) do not count."""
         weights = None if valid.all() else valid.astype(np.float32)
         if weights is not None:
             image = np.where(valid, image, np.float32(0))  # what is not valid may be NaN
@@ -89,14 +89,14 @@ class MeanVector:
         self.names = list(band_names)
 
     def measure(self, image: FloatImage, valid: Mask, cells: CellGrid) -> NDArray[np.float32]:
-        """image : (C, h, w) and valid : (h, w) → (C, rows, cols)"""
+        """Compute features (C, rows, cols) of an image (C, h, w) with `valid` (h, w)."""
         number = np.maximum(cell_sums(valid.astype(np.float32), cells), 1)
         unit = unit_vectors(np.where(valid, image, np.float32(0)))
         return np.stack([cell_sums(band, cells) / number for band in unit]).astype(np.float32)
 
 
 def unit_vectors(image: FloatImage) -> FloatImage:
-    """Vectors (C, h, w) brought to length 1; zeros stay."""
+    """Scale vectors (C, h, w) to length 1; zeros stay."""
     lengths = np.linalg.norm(image, axis=0)
     return np.asarray(image / np.where(lengths > 0, lengths, 1), np.float32)
 
@@ -213,7 +213,7 @@ class CellGrid:
         return Window(row * self.stride_px, col * self.stride_px, self.cell_px, self.cell_px)
 
     def blocks(self, side_px: int) -> list[CellBlock]:
-        """Rectangles of cells with about `side_px` pixels a side, that together hold each cell once."""
+        """Return rectangles of cells with about `side_px` pixels per side, which together contain each cell once."""
         step = max(1, side_px // self.stride_px)
         rows, cols = self.shape
         return [
@@ -223,7 +223,7 @@ class CellGrid:
         ]
 
     def outlines(self, cells: Indices | NDArray[np.intp]) -> Geometries:
-        """Squares of cells in the grid's CRS."""
+        """Return the squares of cells in the grid's CRS."""
         rows, cols = np.divmod(np.asarray(cells), self.shape[1])
         left, top = cols * self.stride_px, rows * self.stride_px
         squares = shapely.box(left, top, left + self.cell_px, top + self.cell_px)
@@ -308,7 +308,7 @@ def measure_cells(
 
 @contextmanager
 def reading(compute: ComputeBlock) -> Iterator[ComputeBlock]:
-    """In a worker: yields what computes blocks, with the cache of a job."""
+    """Yield the function that computes blocks with the cache of a job, in a worker."""
     with gdal_cache():
         yield compute
 

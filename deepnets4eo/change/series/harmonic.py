@@ -69,7 +69,7 @@ class Breaks:
 
 
 def decimal_years(dates: Sequence[date]) -> Floats:
-    """Dates as years: 2020-07-02 is 2020.5.
+    """Convert dates to years: 2020-07-02 is 2020.5.
 
     >>> decimal_years([date(2020, 1, 1), date(2020, 7, 2)]).tolist()
     [2020.0, 2020.5]
@@ -118,7 +118,7 @@ class _Curve:
 
 
 def _design(times: Floats, start: float, options: HarmonicOptions) -> Floats:
-    """(T, p): constant, trend, and the waves."""
+    """Return (T, p): constant, trend, and the waves."""
     years = np.asarray(times) - start
     waves = [
         wave(2 * np.pi * number * years) for number in range(1, options.harmonics + 1) for wave in (np.cos, np.sin)

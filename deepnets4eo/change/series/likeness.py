@@ -52,7 +52,7 @@ class Likeness:
         return cls(series, example or source, position)
 
     def write(self, path: str | Path, progress: Callable[[float], None] | None = None) -> str:
-        """Write the cosine with the example, −1 to 1, one band a date, NaN without data; returns the shares above `ALIKE` in words."""
+        """Write the cosine with the example, −1 to 1, one band per date, NaN without data; returns the shares above `ALIKE` in words."""
         layer, names = Layer.open(self.example), [day.isoformat() for day in self.series.dates]
         check_one_space([*self.series.first_layers, layer])
         if layer.count != len(self.series.band_names):

@@ -155,7 +155,7 @@ class NoveltyRanking:
 
 
 def cluster_color(cluster: int) -> tuple[int, int, int]:
-    """Red, green and blue (0–255) of a cluster on the page and in QGIS; grey outside all clusters."""
+    """Return red, green and blue (0–255) of a cluster on the page and in QGIS; grey outside all clusters."""
     if cluster < 0:
         return 119, 119, 119
     red, green, blue = colorsys.hls_to_rgb(cluster * 7 % HUES / HUES, 0.45, 0.7)
@@ -286,7 +286,7 @@ def collect_events(deltas: Iterable[DateDeltas], history: int) -> CellEvents:
 
 
 def score_events(events: CellEvents, options: NoveltyOptions) -> CellEvents:
-    """Events with clusters, rarity and score; see `NoveltyOptions.rank_by`."""
+    """Score the events: clusters, rarity and score; see `NoveltyOptions.rank_by`."""
     if not len(events):
         return events
     cluster = _cluster(events.vector, options)
@@ -328,7 +328,7 @@ def _cluster(vectors: NDArray[np.float32], options: NoveltyOptions) -> Indices:
 
 
 def _rarity(cluster: Indices) -> Floats:
-    """−log of the share of each event's cluster among events and one more; events of no cluster count as clusters of their own."""
+    """−log of the share of each event's cluster among events and one more; events of no cluster count as separate clusters."""
     counts = np.bincount(cluster + 1)
     counts[0] = 1
     return np.asarray(-np.log(counts[cluster + 1] / (len(cluster) + 1)))

@@ -43,7 +43,7 @@ class MaskRule:
     band: int | None = None
 
     def clouds(self, mask: Any) -> Mask:
-        """mask : (h, w) → (h, w) bool, True under clouds"""
+        """Return the clouds of a mask (h, w) as (h, w) bool."""
         return np.asarray(np.isin(mask, self.values) if self.values else mask > self.above)
 
 
@@ -147,7 +147,7 @@ class ImageSeries:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(h, w) in pixels."""
+        """Return (h, w) in pixels."""
         height, width = self.grid.shape
         return height, width
 

@@ -115,7 +115,7 @@ class MapComparison:
         return float(known["damaged_a"].mean()), float(known["damaged_b"].mean())
 
     def headline(self) -> str:
-        """Agreement and both shares in one line."""
+        """Return agreement and both shares in one line."""
         a, b = self.shares
         agree = f"{self.matrix.overall_accuracy:.1%} agree, κ {self.matrix.kappa:.2f}"
         return f"{self.matrix.total:,} buildings in both: {agree}; damaged {a:.1%} and {b:.1%}"

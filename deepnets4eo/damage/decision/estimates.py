@@ -78,7 +78,7 @@ class InundatedBuildings:
 
     @property
     def perhaps(self) -> Mask:
-        """(N,) buildings whose ring is hidden and near which some of the ground is under water."""
+        """Return (N,) buildings whose ring is hidden and near which some of the ground is under water."""
         return np.zeros(len(self.rows), bool) if self.hidden is None else self.hidden
 
     @property
@@ -129,7 +129,7 @@ class Cells:
 
     @staticmethod
     def of(probabilities: Floats, spread: Floats, area_m2: Floats) -> Cells:
-        """Cells of buildings: probabilities (N, 4), spread (N, 3), area_m2 (N,)."""
+        """Return the cells of buildings from probabilities (N, 4), spread (N, 3) and area_m2 (N,)."""
         exact = side_log_odds(probabilities)
         steps = np.rint((exact + MAX_LOG_ODDS) / np.array(FINE)).astype(np.int64)
         distinct, kind = np.unique(spread, axis=0, return_inverse=True)
@@ -241,7 +241,7 @@ def _water_totals(
 
 
 def _draw_totals(cells: Cells, normal: Floats, shares: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """(D, 5) numbers, and (D, 5) areas: the four grades, and major damage or worse."""
+    """Return (D, 5) numbers, and (D, 5) areas: the four grades, and major damage or worse."""
     numbers, areas = np.empty((len(shares), 5)), np.empty((len(shares), 5))
     for rows in _chunks(len(shares)):
         moved = cells.log_odds + normal[rows][:, None] * cells.spread

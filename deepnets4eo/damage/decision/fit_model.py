@@ -79,7 +79,7 @@ class GradedEvidence:
 
     @staticmethod
     def concatenate(parts: list[GradedEvidence]) -> GradedEvidence:
-        """Several sites as one table."""
+        """Join several sites into one table."""
         return GradedEvidence(
             pd.concat([part.evidence for part in parts], ignore_index=True),
             np.concatenate([part.grade for part in parts]),
@@ -89,7 +89,7 @@ class GradedEvidence:
 
 
 def fit_model(data: GradedEvidence, ridge: float = RIDGE) -> dict[str, Any]:
-    """All variants for which there is evidence, for `coefficients.yaml`."""
+    """Fit all variants for which there is evidence, for `coefficients.yaml`."""
     variants = {}
     for name, columns in VARIANTS.items():
         if set(columns) <= set(data.evidence.columns):
@@ -158,7 +158,7 @@ def _validity(standard: Floats, known: GradedEvidence, log_odds: Floats) -> dict
 
 
 def fit_range(standard: Floats, evidence: pd.DataFrame, right: Mask, damaged: Mask, site: Texts) -> FittedRange:
-    """Range of the evidence of a fit. standard : (N, K); right : (N,) whether the left-out grade was right; damaged : truth."""
+    """Fit the range of the evidence. standard : (N, K); right : (N,) whether the left-out grade was right; damaged : truth."""
     covariance = np.cov(standard.T).reshape(standard.shape[1], -1)
     limits = {}
     for column, end in ENDS.items():
@@ -175,7 +175,7 @@ def fit_range(standard: Floats, evidence: pd.DataFrame, right: Mask, damaged: Ma
 
 
 def reliable_limit(value: Floats, right: Mask, damaged: Mask) -> float | None:
-    """Value above which windows of 200 buildings have sensitivity and specificity of less than 0.8 on average, or None."""
+    """Return the value above which windows of 200 buildings have a mean sensitivity and specificity below 0.8, or None."""
     order = np.argsort(-np.nan_to_num(value, nan=-np.inf), kind="stable")
     limit = None
     for start in range(0, len(order) - WINDOW_BUILDINGS, WINDOW_BUILDINGS):
@@ -195,7 +195,7 @@ def _most_outside(outside: Mask, site: Texts) -> float:
 
 
 def grade_numbers(names: pd.Series) -> Indices:
-    """Grades 0–3 from their names."""
+    """Return grades 0–3 from their names."""
     return np.asarray(names.map({name: number for number, name in enumerate(GRADES)}), np.int64)
 
 

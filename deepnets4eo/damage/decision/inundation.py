@@ -56,7 +56,7 @@ class Inundation:
     source: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return asdict(self)
 
     def findings(self) -> tuple[Finding, ...]:
@@ -140,7 +140,7 @@ def with_inundation(
 
 
 def _notes(inundated: InundatedBuildings) -> Texts:
-    """(N,) what is known of the water around each building, else ''."""
+    """Return (N,) what is known of the water around each building, else ''."""
     words = np.select(
         [inundated.covered, inundated.unsure, inundated.perhaps & inundated.rows, inundated.perhaps],
         [UNDER, UNKNOWN_WATER, NEARBY, PERHAPS],
@@ -181,7 +181,7 @@ def _count_by_water(
 def _graded_by_water(grades: Grades, inundated: InundatedBuildings, share: float) -> Grades:
     """Combine the grades of structure and water; buildings in water have at least the grade of the crosswalk.
 
-    share : probability of damage of buildings of which only the water is known, where water counts as no damage
+    share : probability of damage of buildings with only the water known, if water counts as no damage
     """
     rows = inundated.rows
     by_water = rows & ~grades.known

@@ -128,7 +128,7 @@ class Variant:
         return np.clip(np.nan_to_num((values - centre) / scale), -FARTHEST, FARTHEST)
 
     def probabilities(self, frame: pd.DataFrame) -> Floats:
-        """(N, 4) probabilities of the grades where half of the buildings are damaged."""
+        """Return (N, 4) probabilities of the grades at a site with half of the buildings damaged."""
         return self.reliability.probabilities(self.standardise(frame) @ self.weights.T + self.intercepts)
 
 
@@ -142,7 +142,7 @@ class FittedRange:
     place_share: float
 
     def distance(self, standard: Floats) -> Floats:
-        """(N,) Mahalanobis distances of (N, K) standardised evidence cut at ± 3."""
+        """Return (N,) Mahalanobis distances of (N, K) standardised evidence cut at ± 3."""
         return np.sqrt(np.einsum("ij,ji->i", standard, np.linalg.solve(self.covariance, standard.T)))
 
     def reasons(self, standard: Floats, frame: pd.DataFrame) -> Texts:
@@ -155,7 +155,7 @@ class FittedRange:
         return reason
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for the model file."""
+        """Return plain values for the model file."""
         return {
             "farthest": round(self.farthest, 3),
             "covariance": [" ".join(f"{value:.4f}" for value in row) for row in self.covariance],

@@ -114,11 +114,11 @@ class DamageNetwork:
         return self.grader is not None and self.skill is None
 
     def paths(self) -> dict[str, str]:
-        """Role to path of the run that decides: its card names all its files with their hashes."""
+        """Return role → path of the run that decides; the card names all files of the run with their hashes."""
         return {} if self.grader is None else {"run": str(RunFolder(self.grader.run.folder).card)}
 
     def weights(self, buildings: Buildings) -> Floats:
-        """(N,) its weight, by the images that show a building."""
+        """Return (N,) the weight of the network, by the images that show a building."""
         return np.where(buildings.compared, self.weight, self.post_weight)
 
     def steps(self) -> dict[str, Callable[[Site], object]]:
@@ -202,7 +202,7 @@ class DamageNetwork:
 
 
 def _not_graded(site: Site) -> Texts:
-    """(N,) why the network could not grade a building, else ''."""
+    """Return (N,) why the network could not grade a building, else ''."""
     reasons: Texts = np.full(len(site.buildings), "", object)
     for row, reason in site.work.failed.items():
         reasons[row] = f"could not be graded: {reason}"

@@ -25,7 +25,7 @@ def require_order(before: Floats, after: Floats) -> None:
         raise InputError(
             f"{worse_before} of {known} buildings look damaged in PRE and intact in POST, {worse_after} the other way "
             "round: the images seem to be swapped. Give the image from before the event first; or, where the damage in "
-            "PRE is real and older, give - for PRE to assess from the post image alone."
+            "PRE is real and older, give - for PRE to assess only from the post image."
         )
 
 
@@ -61,5 +61,5 @@ def require_two_pictures(agreement: Floats) -> None:
         raise InputError(
             f"PRE and POST seem to be one image, resampled: at nine of ten buildings their edges agree by {least:.2f} "
             f"or more (images of two days: below {ONE_IMAGE}). Give the image from before the event, or - for PRE to assess "
-            "from the post image alone."
+            "only from the post image."
         )

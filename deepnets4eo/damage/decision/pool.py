@@ -23,7 +23,7 @@ WITH_NETWORK, NETWORK_ALONE = "_network", "_network_alone"  # kinds of reliabili
 
 
 def pool_log_odds(weight_free: Floats, network: Floats, weight: float | Floats) -> Floats:
-    """(N, 4) probabilities whose log-odds at each border are averaged with those of the network (N, 4), unless NaN."""
+    """Average log-odds at each border with the log-odds of the network (N, 4), unless NaN; return (N, 4) probabilities."""
     share = np.broadcast_to(weight, len(network))[:, None]
     odds = (1 - share) * border_log_odds(weight_free) + share * border_log_odds(network)
     graded = np.asarray(np.isfinite(odds).all(axis=1))

@@ -53,7 +53,7 @@ class BetaCalibration:
         return np.asarray(self.b * np.logaddexp(0, score) - self.a * np.logaddexp(0, -score) + self.c)
 
     def to_dict(self) -> dict[str, float]:
-        """Plain values for the model file."""
+        """Return plain values for the model file."""
         return {"a": round(self.a, 4), "b": round(self.b, 4), "c": round(self.c, 4)}
 
     @classmethod
@@ -71,7 +71,7 @@ class GradeSets:
     limits: Floats
 
     def members(self, probabilities: Floats) -> Mask:
-        """(N, 4) grades that cannot be excluded: contiguous, with the median grade. probabilities : (N, 4)."""
+        """Return (N, 4) grades that cannot be excluded: contiguous, with the median grade. probabilities : (N, 4)."""
         scores = exclusion_scores(probabilities)
         inside = (scores <= self.limits) | (scores == scores.min(axis=1, keepdims=True))
         return fill_between(inside)
@@ -81,7 +81,7 @@ class GradeSets:
         return GradeSets(self.limits + weight * (1 - self.limits))
 
     def to_dict(self) -> dict[str, float]:
-        """Plain values for the model file, rounded up."""
+        """Return plain values for the model file, rounded up."""
         return {grade: float(np.ceil(limit * 1e4) / 1e4) for grade, limit in zip(GRADES, self.limits, strict=True)}
 
     @classmethod
@@ -125,7 +125,7 @@ class Reliability:
         return Reliability(self.calibration, thresholds, spread, sets, self.site.widen(weight))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for the model file."""
+        """Return plain values for the model file."""
         return {
             "calibration": {border: scale.to_dict() for border, scale in zip(BORDERS, self.calibration, strict=True)},
             "thresholds": dict(zip(WITHIN_SIDES, self.thresholds, strict=True)),
@@ -210,14 +210,14 @@ class Judgement:
         return fit_to_site(self.probabilities, self.whose, shifts, damaged_share, apart, anchors)
 
     def values(self, of: Callable[[Reliability], tuple[float, ...]]) -> Floats:
-        """(N, K) values of the reliability that holds for each building; without one, of an unknown one."""
+        """Return (N, K) values of the reliability of each building, or of unknown reliability."""
         out = np.tile(np.array(of(Reliability())), (len(self.whose), 1))
         for name, fitted in self.reliabilities.items():
             out[self.whose == name] = of(fitted)
         return out
 
     def members(self, even: Floats) -> Mask:
-        """(N, 4) grades that cannot be excluded by probabilities (N, 4) fitted to the site."""
+        """Return (N, 4) grades that cannot be excluded by probabilities (N, 4) fitted to the site."""
         members = np.ones(even.shape, bool)
         for name, fitted in self.reliabilities.items():
             rows = self.whose == name
@@ -232,7 +232,7 @@ def fit_reliability(
     site: NDArray[np.generic],
     most_information: float = SiteShift.most_information,
 ) -> Reliability:
-    """Reliability from left-out log-odds (N, 3) beyond each border, true grades (N,) and sites (N,): a whole site is one draw."""
+    """Fit the reliability to left-out log-odds (N, 3) beyond each border, true grades (N,) and sites (N,); a whole site is one draw."""
     damaged = is_damaged(grade)
     weight = side_weights(damaged, site)
     minor = fit_beta(log_odds[:, 0], grade > 0, weight)
@@ -256,7 +256,7 @@ def _straight(log_odds: Floats, beyond: Mask, weight: Floats) -> BetaCalibration
 
 
 def platt(score: Floats, truth: Mask, weight: Floats | None = None) -> tuple[float, float]:
-    """Slope and intercept that calibrate a score (N,), with one pseudo-count a class (Platt 1999)."""
+    """Fit slope and intercept that calibrate a score (N,), with one pseudo-count per class (Platt 1999)."""
     check_same_number(score, truth)
     weight = np.ones(len(score)) if weight is None else weight
     positive, negative = float(weight[truth].sum()), float(weight[~truth].sum())
@@ -286,7 +286,7 @@ def fit_beta(score: Floats, truth: Mask, weight: Floats | None = None) -> BetaCa
 
 
 def side_weights(damaged: Mask, site: NDArray[np.generic]) -> Floats:
-    """(N,) weights, mean 1: damaged and intact buildings count the same, and sites in each side."""
+    """Return (N,) weights with mean 1: damaged and intact buildings count equally, and so do the sites on each side."""
     weight = np.zeros(len(damaged))
     for side in (True, False):
         rows = damaged == side
@@ -363,7 +363,7 @@ def _site_shift(log_odds: Floats, beyond: Mask, *, even: bool) -> tuple[float, f
 def fit_sets(
     probabilities: Floats, grade: NDArray[np.integer], site: NDArray[np.generic], coverage: float = COVERAGE
 ) -> GradeSets:
-    """Limits from left-out probabilities (N, 4), true grades (N,) and sites (N,)."""
+    """Fit the limits of sets of grades to left-out probabilities (N, 4), true grades (N,) and sites (N,)."""
     own = exclusion_scores(probabilities)[np.arange(len(grade)), grade]
     limits = [site_quantile(own[grade == k], site[grade == k], coverage) for k in range(len(GRADES))]
     return GradeSets(np.array(limits))
@@ -383,6 +383,6 @@ def site_quantile(scores: Floats, site: NDArray[np.generic], coverage: float = C
 
 
 def exclusion_scores(probabilities: Floats) -> Floats:
-    """(N, 4) the larger of the probabilities that the true grade is better and that it is worse, 0–1."""
+    """Return (N, 4) the larger of two probabilities, 0–1: that the true grade is better, and that the true grade is worse."""
     up_to = np.cumsum(probabilities, axis=1)
     return np.asarray(np.clip(np.maximum(up_to - probabilities, 1 - up_to), 0, 1))

@@ -72,7 +72,7 @@ PARTIAL_DAMAGE = PartialDamage()
 
 @dataclass(frozen=True)
 class AnchorRules:
-    """Rules by which roofs that are surely found again show the level of intact buildings of their own site.
+    """Rules by which roofs that are certainly found again show the level of intact buildings of the same site.
 
     Looked at: Kahramanmaras 4, Adiyaman 6 and 2 NE, Joplin, and ten synthetic cities. At 11 of these 14 the other intact buildings lie 0.6 to
     1.5 log-odds above such roofs (Adiyaman 6 with nine such roofs 3.1), with a deviation within the site of 0.8 to 1.6.
@@ -101,7 +101,7 @@ class SiteShift:
     most_information: float = MAX_INFORMATION
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for the model file."""
+        """Return plain values for the model file."""
         kinds = ("intact", "damaged")
         return {
             "level": dict(zip(kinds, (round(x, 3) for x in self.level), strict=True)),
@@ -156,7 +156,7 @@ class SiteShift:
         return SiteShift(level, between, correlation, within, self.most_information)
 
     def levels(self) -> tuple[Floats, Floats]:
-        """(T, 2) levels that are weighed, and the logarithms (T,) of their weights beforehand."""
+        """Return (T, 2) levels that are weighed, and the logarithms (T,) of their weights beforehand."""
         intact, other = (values.ravel() for values in np.meshgrid(LEVELS, LEVELS, indexing="ij"))
         damaged = self.correlation * intact + np.sqrt(1 - self.correlation**2) * other
         theta = np.array(self.level) + np.stack([intact, damaged], axis=1) * self.between
@@ -164,7 +164,7 @@ class SiteShift:
         return theta[apart], -0.5 * (intact**2 + other**2)[apart]
 
     def evidence(self, log_odds: Floats, information: float) -> Floats:
-        """(P, T) logarithms of how well each of `SHARES` and of `levels` explain buildings. information : of each, at most 1."""
+        """Return (P, T) logarithms of how well each pair of `SHARES` and `levels` explains the buildings. information : of each, at most 1."""
         theta, weight = self.levels()
         steps, number = np.unique(np.rint(log_odds / STEP), return_counts=True)
         intact, damaged = self._log_densities(steps * STEP, theta)
@@ -196,7 +196,7 @@ class SiteShift:
         return np.asarray(trust * (clear * np.log(rate) + (total - clear) * np.log(1 - rate)))
 
     def probabilities(self, weights: Floats, log_odds: Floats) -> Floats:
-        """(N,) probabilities of damage, averaged over shares and levels by (P, T) weights."""
+        """Return (N,) probabilities of damage, averaged over shares and levels by (P, T) weights."""
         theta, _ = self.levels()
         share, level = np.nonzero(weights > weights.max() * 1e-4)
         steps = np.arange(-MAX_LOG_ODDS, MAX_LOG_ODDS + STEP, STEP / 2)
@@ -246,7 +246,7 @@ def _levels_of_sites(log_odds: Floats, number: NDArray[np.intp], sites: int) -> 
 def site_posterior(
     parts: Sequence[tuple[SiteShift, Floats]], damaged_share: float | None = None, counted: Sequence[Mask] | None = None
 ) -> tuple[Floats, list[Floats]]:
-    """Weights (P,) of `SHARES` at a site, sum 1, and for each part the probabilities (N,) of damage of its buildings.
+    """Return the weights (P,) of `SHARES` at a site, sum 1, and for each part the probabilities (N,) of damage of its buildings.
 
     parts : shift and log-odds (N,) of each variant of a model; damaged_share : if known; counted : (N,) that the weights rest on."""
     if counted is None:
@@ -270,13 +270,13 @@ def site_posterior(
 
 
 def _prior() -> Floats:
-    """(P,) weights of `SHARES` beforehand."""
+    """Return (P,) weights of `SHARES` beforehand."""
     edges = np.concatenate([[0.0], (SHARES[1:] + SHARES[:-1]) / 2, [1.0]])
     return (1 - INTACT_SITES) * np.diff(edges) + INTACT_SITES * (SHARES[0] == SHARES)
 
 
 def _around(share: float) -> Floats:
-    """(P,) weights of `SHARES` whose mean is a known share."""
+    """Return (P,) weights of `SHARES` whose mean is a known share."""
     share = float(np.clip(share, SHARES[0], SHARES[-1]))
     weights = np.zeros(len(SHARES))
     high = min(max(int(np.searchsorted(SHARES, share)), 1), len(SHARES) - 1)
@@ -324,11 +324,11 @@ class SiteFit:
 
     @property
     def probabilities(self) -> Floats:
-        """(N, 4) of the grades at this site."""
+        """Return (N, 4) of the grades at this site."""
         return self.at_share(self.prior)
 
     def at_share(self, share: float, rate: float = STANDING_MEAN) -> Floats:
-        """(N, 4) of the grades at a share of damaged buildings. rate : of damage among those that are found again"""
+        """Return (N, 4) probabilities of the grades at a share of damaged buildings. rate : damage among buildings that are found again"""
         p = adjust_to_share(self.even, share)
         if self.standing is None or not self.standing.any():
             return p
@@ -336,7 +336,7 @@ class SiteFit:
         return np.where(self.standing[:, None], set_damaged_probability(p, rate * damaged), p)
 
     def median_number(self, counted: Mask) -> float:
-        """Median number of damaged buildings among some (N,); 0 where the share was given."""
+        """Return the median number of damaged buildings among some (N,); 0 if the share was given."""
         if self.share_is_given:
             return 0.0
         share = SHARES[int(np.searchsorted(np.cumsum(self.weights), 0.5))]
@@ -402,5 +402,5 @@ class ShareEstimate:
     prior: float = 0.5
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for summary and manifest."""
+        """Return plain values for summary and manifest."""
         return asdict(self)

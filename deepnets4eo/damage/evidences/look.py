@@ -55,11 +55,11 @@ class LookScore:
         return self.share * self.model.card.skill.value
 
     def log_odds(self, scores: Floats) -> Floats:
-        """(N,) log-odds of major damage or worse of scores (N,)."""
+        """Return (N,) log-odds of major damage or worse of scores (N,)."""
         return self.model.card.log_odds(scores)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for the manifest."""
+        """Return plain values for the manifest."""
         return {"source": self.source, "weight_in_decision": self.weight, "card": asdict(self.model.card)}
 
     def finding(self, buildings: Buildings) -> Finding:

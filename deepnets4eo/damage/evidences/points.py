@@ -139,11 +139,11 @@ class PointScore:
         return self.evidence.weight * self.card.skill.value
 
     def log_odds(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(N,) log-odds of major damage or worse of shares (N,)."""
+        """Return (N,) log-odds of major damage or worse of shares (N,)."""
         return self.card.log_odds(scores)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for the manifest."""
+        """Return plain values for the manifest."""
         return {"source": self.evidence.paths, "weight_in_decision": self.weight, "card": asdict(self.card)}
 
     def finding(self, buildings: Buildings) -> Finding:

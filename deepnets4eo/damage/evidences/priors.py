@@ -91,7 +91,7 @@ class PriorLayer:
 
 
 def parse_priors(texts: Iterable[str]) -> list[tuple[str, str | None, str]]:
-    """Kind, unit and file of each KIND[:UNIT]=FILE. Errors: InputError.
+    """Return kind, unit and file of each KIND[:UNIT]=FILE. Errors: InputError.
 
     >>> parse_priors(["wind:mph=swath.tif", "shakemap=grid.xml"])
     [('wind', 'mph', 'swath.tif'), ('shakemap', None, 'grid.xml')]

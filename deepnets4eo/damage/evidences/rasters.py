@@ -122,7 +122,7 @@ class ScoreLayer:
         return most * self.card.skill.value
 
     def log_odds(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(N,) log-odds of major damage or worse of mean scores (N,): the card's, else of the scores as probabilities."""
+        """Return (N,) log-odds of major damage or worse for mean scores (N,): by the card, or with the scores as probabilities."""
         if self.card is not None:
             return self.card.log_odds(scores)
         with np.errstate(divide="ignore"):
@@ -160,7 +160,7 @@ class ScoreLayer:
         return site.with_columns(mean, self.meaning, self.name)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for the manifest."""
+        """Return plain values for the manifest."""
         card = None if self.card is None else asdict(self.card)
         return {"source": self.layer.source, "weight_in_decision": self.weight, "card": card}
 

@@ -1,4 +1,4 @@
-"""New water as a raster that the page shows over the images, and as a product of its own if the job found it."""
+"""New water as a raster that the page shows over the images, and as a separate product if the job found it."""
 
 from __future__ import annotations
 

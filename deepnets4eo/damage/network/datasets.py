@@ -64,7 +64,7 @@ def read_pairs(data: PairFiles, seed: int = 0) -> list[LabelledPair]:
 
 
 def read_xbd(folder: Path) -> Iterator[LabelledPair]:
-    """Pairs of a folder with images/*_{pre,post}_disaster.png and labels/*_post_disaster.json."""
+    """Read the pairs of a folder with images/*_{pre,post}_disaster.png and labels/*_post_disaster.json."""
     labels = sorted((folder / "labels").glob("*_post_disaster.json"))
     if not labels:
         raise InputError(f"{folder / 'labels'} has no *_post_disaster.json, expected the label files of xBD.")
@@ -78,7 +78,7 @@ def read_xbd(folder: Path) -> Iterator[LabelledPair]:
 
 
 def read_bright(folder: Path) -> Iterator[LabelledPair]:
-    """Pairs of a folder with pre-event/, post-event/ and instance labels or masks, whose connected pixels are a building."""
+    """Read the pairs of a folder with pre-event/, post-event/ and instance labels or masks; connected pixels of a mask are a building."""
     outlined = (folder / INSTANCES).is_dir()
     kept, suffix = (INSTANCES, "_instance_damage.json") if outlined else ("target", "_building_damage.tif")
     targets = sorted((folder / kept).glob(f"*{suffix}"))
@@ -99,7 +99,7 @@ def read_bright(folder: Path) -> Iterator[LabelledPair]:
 
 @Reading.of_source("Is it the right file? Correct it, or write it again.")
 def instances(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Outlines (N,) in pixels and grades (N,) of a file of BRIGHT's instance challenge, in COCO's form."""
+    """Read outlines (N,) in pixels and grades (N,) from a file of BRIGHT's instance challenge, in COCO's format."""
     bright = Legend.load("bright")
     to_grade = bright.remap_to(Legend.load(LEGEND), missing="void")
     card = read_json(path)
@@ -118,7 +118,7 @@ def instances(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def components(target: Layer) -> tuple[np.ndarray, np.ndarray]:
-    """Outlines (N,) in pixels and grades (N,) of a mask in the legend "bright"."""
+    """Return outlines (N,) in pixels and grades (N,) of a mask in the legend "bright"."""
     from rasterio.features import shapes
 
     bright = Legend.load("bright")
@@ -135,7 +135,7 @@ def components(target: Layer) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_vector(folders: Sequence[str], data: PairFiles, seed: int = 0) -> list[LabelledPair]:
-    """Pairs by the patterns of `data.layers`, each registered as the main job would."""
+    """Read pairs by the patterns of `data.layers`, and register each pair as the main job would."""
     missing = {PRE, POST, LABELS} - set(data.layers)
     if missing:
         raise InputError(f"data.layers lacks {', '.join(sorted(missing))}. Give a pattern for pre, post and labels.")

@@ -261,7 +261,7 @@ def _reshaped(
 
 
 def join_pieces(outlines: Geometries) -> tuple[Geometries, Mask]:
-    """Outlines (N,) in metres, each joined with the smaller ones along it, and (N,) which ones are such pieces."""
+    """Join outlines (N,) in metres with the smaller outlines along them; return all, and (N,) which of them are such pieces."""
     area, near = shapely.area(outlines), shapely.buffer(outlines, PIECE_REACH_M)
     piece, roof = shapely.STRtree(outlines).query(outlines, "dwithin", PIECE_REACH_M)
     smaller = area[piece] < PIECE_SHARE * area[roof]
@@ -332,7 +332,7 @@ def _check_daylight(image: Layer) -> None:
         raise InputError(f"{image.source} has no valid pixel where it was looked at. Check its nodata.")
     if bright < DARKEST:
         raise InputError(
-            f"{image.source} is as dark as by night: {BRIGHT_PERCENTILE} % of its values are below {bright:.0f} of 255. "
+            f"{image.source} is as dark as at night: {BRIGHT_PERCENTILE} % of its values are below {bright:.0f} of 255. "
             f"Stretch it with gdal_translate -scale if it was taken by day. {REMEDY}"
         )
 
@@ -357,7 +357,7 @@ class BuildingNetwork:
         return cls(run)
 
     def log_odds(self, image: Layer, outlines: Geometries, work: TileWork = TileWork()) -> Floats | None:
-        """(N,) log-odds of a building within outlines in pixels; None for an image that the network cannot read."""
+        """Return (N,) log-odds of a building within outlines in pixels; None for an image that the network cannot read."""
         try:
             working = to_working_image(image, WORKING_GSD_M)
         except UnreadableError:  # no reason to go on without the network

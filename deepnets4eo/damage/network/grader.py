@@ -121,7 +121,7 @@ class NetworkGrader:
 
     @property
     def grade_odds(self) -> Floats:
-        """(4,) added to the logits of a run that learnt all grades as equally common: half-way to their validated shares."""
+        """Return (4,) added to the logits of a run that learnt all grades as equally common: half-way to their validated shares."""
         notes = self.run.card["notes"]
         if not notes.get(EVEN_GRADES):
             return np.zeros(len(GRADES))

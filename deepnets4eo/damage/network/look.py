@@ -89,7 +89,7 @@ class LookEncoder:
         return [(first, 1 - share), (np.minimum(first + 1, cells - 1), share)]
 
     def pool(self, scene: Scene, outlines: Outlines, work: TileWork = TileWork()) -> Floats:
-        """Means (N, 496) over outlines on a scene with the layer post of 8 bits; NaN for buildings without a valid pixel."""
+        """Average maps over outlines on a scene with the layer post of 8 bits: (N, 496), NaN for buildings without a valid pixel."""
         return pool_tiles(
             scene, outlines, INPUTS, TILING, partial(self._sum_tile, outlines), sum(WIDTHS), work=work
         ).mean

@@ -98,7 +98,7 @@ class LookModel:
 
 
 def by_site(features: Floats) -> Floats:
-    """Features (N, D) less the mean of the site, by its deviation, so that light and sensor matter less; NaN of few buildings."""
+    """Standardise features (N, D) by the mean and deviation of the site, so that light and sensor matter less; NaN for few buildings."""
     known = np.isfinite(features).all(axis=1)
     if known.sum() < LookModel.min_buildings:
         return np.full(features.shape, np.nan)
@@ -118,6 +118,6 @@ def look_features(post: Layer, outlines: Geometries, work: TileWork = TileWork()
 def pool_look(
     post: Layer, stretches: Mapping[str, Stretch], gsd_m: float | None, outlines: Outlines, work: TileWork = TileWork()
 ) -> Floats:
-    """Features (N, 496) of outlines on the image's own grid."""
+    """Return the features (N, 496) of outlines on the image's own grid."""
     layer = with_bands(post, len(INPUTS.layers[POST].bands))
     return LookEncoder(gsd_m).pool(show_scene(Scene({POST: layer}, post.grid), stretches), outlines, work)

@@ -94,18 +94,18 @@ class LabelledPair:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(h, w) of both images."""
+        """Return (h, w) of both images."""
         height, width = self.grid.shape
         return height, width
 
     @property
     def boxes(self) -> NDArray[np.int64]:
-        """(N, 4) first row, first column, row after the last, column after the last."""
+        """Return (N, 4) first row, first column, row after the last, column after the last."""
         return self.outlines.box
 
     @property
     def centres(self) -> NDArray[np.int64]:
-        """(N, 2) row and column of the middle of each building, inside the image."""
+        """Return (N, 2) row and column of the middle of each building, inside the image."""
         return box_centres(self.outlines, self.shape)
 
 
@@ -115,7 +115,7 @@ def _open_cached(opener: Callable[[], Scene]) -> Scene:
 
 
 def make_scene(pre: Layer, post: Layer) -> Scene:
-    """Both dates in colour on the grid of post, with the same bands; one band is repeated."""
+    """Make a scene of both dates in colour on the grid of post, with the same bands; a single band is repeated."""
     pre, post = in_colour(pre), in_colour(post)
     counts = pre.count, post.count
     bands = max(counts) if 1 in counts else min(counts)
@@ -128,12 +128,12 @@ def with_bands(layer: Layer, bands: int) -> Layer:
 
 
 def box_centres(outlines: Outlines, shape: tuple[int, int]) -> NDArray[np.int64]:
-    """(N, 2) row and column of the middle of each outline's box, inside an image of `shape`."""
+    """Return (N, 2) row and column of the middle of each outline's box, inside an image of `shape`."""
     return np.clip((outlines.box[:, :2] + outlines.box[:, 2:]) // 2, 0, np.array(shape) - 1)
 
 
 def in_pixels(geometries: NDArray[Any], shape: tuple[int, int]) -> Outlines:
-    """Outlines of shapes in pixels, x = column, y = row, without Z."""
+    """Return outlines of shapes in pixels, x = column, y = row, without Z."""
     return Outlines.on(shapely.force_2d(geometries), shape=shape)
 
 
@@ -167,7 +167,7 @@ def on_working_grid(
     alignment: FootprintAlignment | None,
     registration: Registration | None,
 ) -> NDArray[Any]:
-    """Outlines (N,) in pixels of post, where post shows them, in pixels of the working grid."""
+    """Return outlines (N,) in pixels of post, where post shows them, in pixels of the working grid."""
     moved = on_post(outlines_px, post.grid, alignment, registration)
     outlines: NDArray[Any] = transform_shapes(work.post_to_work, moved)
     return outlines
@@ -206,7 +206,7 @@ class GradedPair:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(h, w) of both images."""
+        """Return (h, w) of both images."""
         height, width = self.pre.shape[1:]
         return height, width
 
@@ -251,7 +251,7 @@ def _resized(image: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uin
 
 
 def measure_pairs(pairs: Sequence[LabelledPair], *, most_pairs: int = MAX_PAIRS) -> InputSpec:
-    """Bands, range, scaling and ground size near the buildings of some training pairs. Errors: InputError."""
+    """Measure bands, range, scaling and ground size near the buildings of some training pairs. Errors: InputError."""
     chosen = [pairs[index] for index in spread_indices(len(pairs), most_pairs)]
     layers = {name: _measure(chosen, name) for name in (PRE, POST)}
     known = [pair.gsd_m for pair in pairs if pair.gsd_m is not None]

@@ -73,7 +73,7 @@ class Pooled:
 
     @property
     def mean(self) -> Floats:
-        """(N, K) mean logits; NaN for buildings without a pixel."""
+        """Return (N, K) mean logits; NaN for buildings without a pixel."""
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(self.pixels[:, None] > 0, self.sums / self.pixels[:, None], np.nan)
 
@@ -107,14 +107,14 @@ class BatchBuildings:
 
     @cached_property
     def pixels(self) -> Tensor:
-        """(N, B) float32, pixels of each building."""
+        """Return (N, B) float32, pixels of each building."""
         import torch
 
         return self._sums(torch.ones((), device=self.row.device).expand(len(self.row), 1, self.row.shape[1]))[:, 0]
 
     @property
     def present(self) -> Tensor:
-        """(N, B) bool, whether the window shows the building."""
+        """Return (N, B) bool, whether the window shows the building."""
         return self.pixels > 0
 
     def means(self, logits: Tensor) -> Tensor:
@@ -142,7 +142,7 @@ def pool_scene(
     only: Indices | None = None,
     work: TileWork = TileWork(),
 ) -> Pooled:
-    """Logits of buildings, as `pool_tiles` adds them up. only : buildings to pool."""
+    """Pool the logits of buildings, summed by `pool_tiles`. only : buildings to pool."""
 
     def sum_tile(tile: Tile, prepared: NetworkTile) -> TileSums:
         logits = segmenter.predict_raw(prepared.bands[None], margin_px=tiling.halo_px)[0]

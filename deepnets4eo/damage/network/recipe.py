@@ -216,7 +216,7 @@ class DamageRecipe(Recipe):
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, in the order of the sections, without the keys that the source of pairs does not read."""
+        """Return plain values, in the order of the sections, without the keys that the source of pairs does not read."""
         values, unread = super().to_dict(), KEYS_OF[self.data.other_source].model_fields
         read = {name: value for name, value in values["data"].items() if name not in unread}
         return values | {"data": {"source": self.data.source} | read}

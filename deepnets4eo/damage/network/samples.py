@@ -39,7 +39,7 @@ class BuildingSplit(DataSplit[LabelledPair]):
     val: Grades = field(default_factory=list)
 
     def counts(self, grades: Grades) -> Indices:
-        """(K,) buildings of each grade in a part."""
+        """Return (K,) numbers of buildings by grade in a part."""
         num_classes = Legend.load(LEGEND).num_classes
         return np.sum([np.bincount(of_pair, minlength=256)[:num_classes] for of_pair in grades], axis=0)
 
@@ -49,7 +49,7 @@ class BuildingSplit(DataSplit[LabelledPair]):
         return [pair for pair, grades in zip(self.scenes, self.train, strict=True) if is_graded(grades).any()]
 
     def describe(self) -> dict[str, Any]:
-        """Plain values for the card and the metrics."""
+        """Return plain values for the card and the metrics."""
         names = Legend.load(LEGEND).names
         counts = {
             part: dict(zip(names, self.counts(grades).tolist(), strict=True))
@@ -132,7 +132,7 @@ class PairSamples:
         return [self._draw(rng) for _ in range(self.data.windows_per_epoch)]
 
     def read(self, window: PairWindow) -> Sample:
-        """One sample: images (C, h, w), mask (grades, void 255) uint8, building (0 none) int16, valid bool."""
+        """Read one sample: images (C, h, w), mask (grades, void 255) uint8, building (0 none) int16, valid bool."""
         pair = self.split.scenes[window.pair]
         post, pre = pair.scene.read(window.window, [POST]), pair.scene.read(window.pre_window, [PRE])
         valid = post["valid"] & pre["valid"]
@@ -225,7 +225,7 @@ def made_up_samples(made_up: MadeUpPairs, recipe: DamageRecipe, folder: Path) ->
 def read_window(
     pair: GradedPair, data: DamageData, variation: Variation, rng: np.random.Generator, *, scaled: bool = False
 ) -> Sample:
-    """One sample around a building, of each grade of the pair as often; `variation` is drawn for each date.
+    """Read one sample around a building, with equal chances for each grade of the pair; `variation` is drawn for each date.
 
     Images are display values, uint8, which `DamageCriterion` standardises on its device; `scaled`: standardised here.
     """

@@ -64,7 +64,7 @@ class LogitsAndGrades:
 
 
 def damage_probability(probabilities: Floats) -> Floats:
-    """(N,) probability of major damage or worse from (N, 4) probabilities of the grades."""
+    """Return (N,) probability of major damage or worse from (N, 4) probabilities of the grades."""
     return np.asarray(probabilities[:, MAJOR:].sum(axis=1))
 
 
@@ -157,7 +157,7 @@ def epoch_scores(graded: GradedHeads, even: bool) -> dict[str, float]:
 
 
 def full_scores(graded: GradedHeads, even: bool, described: dict[str, Any]) -> dict[str, Any]:
-    """All scores, counted in buildings: of both heads, of groups of pairs, and the share worse than visible."""
+    """Compute all scores, counted in buildings: of both heads, of groups of pairs, and the share worse than visible."""
     protocol = {
         "name": "validation buildings, one count each",
         "leaky": described.get("leaky", False),
@@ -189,7 +189,7 @@ def head_scores(graded: LogitsAndGrades, even: bool) -> dict[str, Any]:
 
 
 def group_scores(graded: GradedHeads) -> dict[str, dict[str, Any]]:
-    """Scores by group: buildings, AUC of both heads, false alarms, recall."""
+    """Return scores by group: buildings, AUC of both heads, false alarms, recall."""
     out: dict[str, dict[str, Any]] = {}
     for name in sorted(set(graded.groups.ravel())):
         rows = (graded.groups == name).any(axis=1)

@@ -135,7 +135,7 @@ def made_up_material(recipe: DamageRecipe, made_up: MadeUpPairs, folder: Path) -
 
 
 def made_up_validation(recipe: DamageRecipe, inputs: InputSpec, pairs: Sequence[GradedPair]) -> Validation:
-    """Pairs in memory as what a network is scored on."""
+    """Return pairs in memory as a validation part."""
     from deepnets4eo.damage.network.scoring import Validation
 
     labelled = [pair.to_labelled(str(number), recipe.data.gsd_m) for number, pair in enumerate(pairs)]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from deepnets4eo.damage.buildings import Buildings
 
-UNKNOWN_COUNT = "The images do not tell how many"
+UNKNOWN_COUNT = "The images do not show how many"
 
 FURTHER = {  # format → its file, where buildings have a longitude and latitude
     "csv": "damage.csv",
@@ -44,7 +44,7 @@ OF_AFTER = "destroyed buildings, which the image after the event no longer shows
 
 
 def advice_on_count(event: EventInfo, language: Language = "en") -> str:
-    """Advice on how to learn the number of damaged buildings after an event, where the images do not show it."""
+    """Return advice on how to learn the number of damaged buildings after an event if the images do not show it."""
     return Phrase("count_not_told.remedy", event.count_advice).text(language)
 
 

@@ -62,7 +62,7 @@ def pieces(buildings: gpd.GeoDataFrame, rows: int = ROWS, *, unplaced: bool = Fa
 
 
 def middles(shapes: Geometries) -> NDArray[np.float64]:
-    """(N, 2) longitude −180 to 180 and latitude of the centroids of outlines of `pieces`, NaN for no shape."""
+    """Return (N, 2) longitude −180 to 180 and latitude of the centroids of outlines of `pieces`, NaN for no shape."""
     left, _, right, _ = shapely.bounds(shapes).T
     halves = right - left > 180  # cut at the antimeridian: both parts side by side again
     whole = shapes.copy()
@@ -77,7 +77,7 @@ def _eastward(xy: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def lonlat_bounds(shape: Any) -> list[float]:
-    """West, south, east and north of a shape as `in_lonlat` returns it; across the antimeridian west is greater (RFC 7946).
+    """Return west, south, east and north of a shape of `in_lonlat`; across the antimeridian west is greater (RFC 7946).
 
     >>> lonlat_bounds(shapely.MultiPolygon([shapely.box(179, -17, 180, -16), shapely.box(-180, -17, -178, -16)]))
     [179.0, -17.0, -178.0, -16.0]
@@ -96,13 +96,13 @@ def clean_text(value: Any) -> str:
 
 
 def xml_text(value: Any) -> str:
-    """Text for XML 1.0: escaped, other characters replaced by a question mark."""
+    """Escape text for XML 1.0; characters that XML lacks are replaced by a question mark."""
     text = clean_text(value)
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def in_lonlat(shapes: Geometries, to_lonlat: pyproj.Transformer) -> Geometries:
-    """Outlines (N,) in longitude and latitude, cut at the antimeridian, counterclockwise, 7 decimals (RFC 7946)."""
+    """Return outlines (N,) in longitude and latitude, cut at the antimeridian, counterclockwise, 7 decimals (RFC 7946)."""
     outlines = map_shapes(shapes, lambda xy: np.column_stack(to_lonlat.transform(xy[:, 0], xy[:, 1])))
     outlines = cut_at_antimeridian(outlines)
     outlines = shapely.orient_polygons(outlines, exterior_cw=False)

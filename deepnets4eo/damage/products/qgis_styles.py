@@ -217,7 +217,7 @@ PERCENT = (2, 98)
 
 
 def raster_pipe(image: Layer) -> ET.Element:
-    """Red, green and blue as the image declares them, else the first three; grey for fewer."""
+    """Return the renderer of a raster: red, green and blue as the image declares them, else the first three bands; grey for fewer."""
     bands = [image.bands.index(band) for band in image.shown_bands]
     limits = None if image.dtype == np.uint8 else _limits(image)[bands]
     pipe = ET.Element("pipe")
@@ -245,7 +245,7 @@ def raster_pipe(image: Layer) -> ET.Element:
 
 
 def _limits(image: Layer) -> Floats:
-    """(C, 2) values that become black and white, from windows spread over the image."""
+    """Return (C, 2) values that become black and white, from windows spread over the image."""
     height, width = image.shape
     values = []
     for row in np.linspace(0, max(height - WINDOW_PX, 0), ALONG).astype(int):

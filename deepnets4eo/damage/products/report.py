@@ -40,7 +40,7 @@ STATUS = (
 DAMAGE = MapKind(
     title="Building damage map", subject=SUBJECT, one="building", many="buildings", file="damage",
     made_up="This place and its damage are made up.",
-    empty="There are no outlines of buildings here, so that nothing was assessed: damage that the images show is not in this map.", package="deepnets4eo.damage.products",
+    empty="There are no building outlines here, so nothing was assessed: damage visible in the images is not in this map.", package="deepnets4eo.damage.products",
     scripts=("grades.js", "building.js", "summary.js"), styles=("columns.css",), choice=STATUS,
 )  # fmt: skip
 
@@ -126,7 +126,7 @@ def encode(damage_map: DamageMapContent, grid: Grid) -> Payload:
 
 
 def most_damaged_first(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """Assessed buildings by falling probability, then the others as they came."""
+    """Sort the assessed buildings by falling probability, then the others in their order."""
     prob = np.where(Buildings(buildings).assessed, buildings["damage_prob"], -1.0)
     return buildings.iloc[np.argsort(-prob, kind="stable")]
 

@@ -380,7 +380,7 @@ def _legend(panel: _Panel, damage_map: DamageMapContent) -> None:
     panel.cells([(5, say("Assessed extent"), "start")], 7)
     panel.swatch(VIOLET, dashed=True)
     if is_together(damage_map):
-        panel.write(say("Squares: shares of the classes; the larger, the more buildings."), 7)
+        panel.write(say("Squares: shares of the classes; larger squares mean more buildings."), 7)
     panel.y += 1.5
     panel.write(count_sentence(damage_map, panel.page.language), 7.5, bold=True)
     if damage_map.is_wide:
@@ -468,7 +468,7 @@ def _locator(axes: Axes, grid: Grid) -> None:
 
 
 def _orthographic(lonlat: NDArray[Any], lon: float, lat: float) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """(N, 2) positions on the disc of a globe seen from above, and which are in front."""
+    """Return (N, 2) positions on the disc of a globe seen from above, and which are in front."""
     east, north = np.radians(lonlat[:, 0] - lon), np.radians(lonlat[:, 1])
     middle = math.radians(lat)
     x = np.cos(north) * np.sin(east)

@@ -31,7 +31,7 @@ def hex_colors() -> dict[str, str]:
 
 
 def draw_damage(axes: Axes, damage_map: DamageMapContent, zoom: float) -> None:
-    """Outlines in the colours of their grades, the worst on top; very many as shares."""
+    """Draw outlines in the colours of their grades, the worst on top; very many outlines as shares."""
     from matplotlib.collections import LineCollection, PolyCollection
 
     view = axes.get_xlim(), axes.get_ylim()
@@ -84,7 +84,7 @@ def _draw_squares(axes: Axes, shapes: NDArray[Any], grades: NDArray[np.str_]) ->
 
 
 def draw_graticule(axes: Axes, grid: Grid, zoom: float) -> None:
-    """Meridians and parallels with their degrees at the edges, of a grid on the Earth."""
+    """Draw meridians and parallels with their degrees at the edges, for a grid on the Earth."""
     if not is_placed(grid):
         return
     there = transformer(grid.crs, 4326)

@@ -37,7 +37,7 @@ ALWAYS = {  # what the fixed columns say, shown by QGIS as field comments
     "status": " or ".join(STATUSES),
     "reason": "why a building was not assessed, or graded by the network or by water around it",
     "inundated": "whether new water surrounds the building: yes, no or not known (all buildings, if no new water is seen and the event may be a flood)",
-    "method": "{}: both images compared; {}: the post image alone; {}: the water around it alone".format(*METHODS),
+    "method": "{}: both images compared; {}: only the post image; {}: only the surrounding water".format(*METHODS),
     "dx_px": "shift applied to the outline along columns, pixels of the post image",
     "dy_px": "shift applied to the outline along rows, pixels of the post image",
     "pre_off_m": "how far the pre image may lie off there, metres: half of the nearest tie points lie off by more",

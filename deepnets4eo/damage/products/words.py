@@ -17,7 +17,7 @@ IN_ENGLISH = "Reasons and evidence are in English."
 
 @cache
 def words_of(language: Language) -> dict[str, str]:
-    """English → the language; empty for English."""
+    """Return English → words of the language; empty for English."""
     table: dict[str, list[str]] = {} if language == "en" else read_yaml(ASSETS / "words.yaml")
     return {english: others[LANGUAGES.index(language) - 1] for english, others in table.items()}
 

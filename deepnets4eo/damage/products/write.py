@@ -164,7 +164,7 @@ WRITERS: dict[str, Callable[[DamageMapContent, Path], Path]] = {
 def products_folder(
     scratch: Path, damage_map: DamageMapContent, post: Layer, pre: Layer | None, options: ProductOptions
 ) -> Path:
-    """Folder where the products of this map with these options are kept until all are there."""
+    """Return the folder that keeps the products of this map with these options until all are complete."""
     values = {field.name: getattr(damage_map, field.name) for field in fields(damage_map)}
     content = {
         name: hash_table(value) if isinstance(value, gpd.GeoDataFrame) else value for name, value in values.items()

@@ -30,7 +30,7 @@ class DamageAccuracy:
     left_out: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         named = ("buildings", "damaged", "auc", "f1", "precision", "recall", "left_out")
         return {name: getattr(self, name) for name in named} | {
             "grade_accuracy": self.grades.overall_accuracy,

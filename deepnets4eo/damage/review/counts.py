@@ -148,7 +148,7 @@ def _share_of_all(number: dict[str, Any], of: float) -> dict[str, Any]:
 
 
 def _share_of(grades: pd.Series, grade: str, stratum: Indices) -> Floats:
-    """(N,) share of each building's stratum with a grade by the map."""
+    """Return (N,) share of each building's stratum with a grade by the map."""
     size = np.bincount(stratum)
     return np.asarray((np.bincount(stratum, (grades == grade).to_numpy(float)) / size)[stratum])
 

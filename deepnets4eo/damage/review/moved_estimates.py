@@ -75,7 +75,7 @@ def moved_share(share: dict[str, Any], estimates: dict[str, Any], number: int) -
 
 
 def _sums(probabilities: Floats) -> Floats:
-    """(5,) sums over buildings (N, 4) of each grade, and of the damaged ones."""
+    """Return (5,) sums over buildings (N, 4) of each grade, and of the damaged ones."""
     sums = probabilities.sum(axis=0)
     return np.append(sums, sums[MAJOR:].sum())
 

@@ -38,14 +38,14 @@ class Side:
         return np.asarray(minimize(loss, np.zeros(self.evidence.shape[1]), jac=True, method="L-BFGS-B").x)
 
     def folds(self, seed: int) -> NDArray[np.intp]:
-        """(n,) fold of each; both sides are divided alike."""
+        """Return (n,) the fold of each answer; both sides are divided equally."""
         order = np.random.default_rng(seed).permutation(len(self.beyond))
         fold = np.zeros(len(order), np.intp)
         fold[order[np.argsort(self.beyond[order], kind="stable")]] = np.arange(len(order)) % FOLDS
         return fold
 
     def with_ridge(self, ridge: float, seed: int) -> Floats:
-        """(n,) log-odds of each by weights that did not see its fold."""
+        """Return (n,) log-odds of each answer by weights fitted without its fold."""
         fold, out = self.folds(seed), self.start.copy()
         for number in range(FOLDS):
             out[fold == number] += self.evidence[fold == number] @ self.rows(fold != number).fit(ridge)
@@ -55,7 +55,7 @@ class Side:
         return min(RIDGES, key=lambda ridge: self.losses(self.with_ridge(ridge, seed)).mean())
 
     def left_out(self, seed: int) -> Floats:
-        """(n,) log-odds of each by weights and a penalty that did not see its fold."""
+        """Return (n,) log-odds of each answer by weights and a penalty fitted without its fold."""
         fold, out = self.folds(seed), self.start.copy()
         for number in range(FOLDS):
             others = self.rows(fold != number)
@@ -63,7 +63,7 @@ class Side:
         return out
 
     def losses(self, log_odds: Floats) -> Floats:
-        """(n,) log loss of each answer."""
+        """Return (n,) log loss of each answer."""
         return np.asarray(np.logaddexp(0, log_odds) - self.beyond * log_odds)
 
     def gains(self, left_out: Floats) -> bool:
@@ -75,7 +75,7 @@ class Side:
 
 
 def auc_of(beyond: Mask, log_odds: Floats) -> float:
-    """Area under the ROC curve."""
+    """Return the area under the ROC curve."""
     from sklearn.metrics import roc_auc_score
 
     return float(roc_auc_score(beyond, log_odds))

@@ -54,7 +54,7 @@ class Rounds:
         return [] if self.count is None else chosen_files(self.folder)
 
     def measure_look(self) -> Thread:
-        """Begin to measure what buildings look like, so that people need not wait for it."""
+        """Start to measure the appearance of buildings, so that people need not wait for it."""
 
         def measure() -> None:
             try:
@@ -68,7 +68,7 @@ class Rounds:
         return thread
 
     def state(self) -> dict[str, Any]:
-        """Lines for the page, whether enough is known, and how many buildings were chosen now. Errors: sqlite3.Error."""
+        """Return lines for the page, whether enough is known, and the number of buildings chosen now. Errors: sqlite3.Error."""
         with self._lock:
             drawn, *others = (self._looks(path) for path in (self.sample, *self.chosen))
             line, enough = self._count_line(drawn)

@@ -32,7 +32,7 @@ class Sample:
     stratum : (N,) int, of every building of the map
     prob : (N,) float, probability of major damage or worse; for buildings that were not assessed, the mean of the others
     area_m2 : (N,) float, built area; 1 if unknown
-    likeliest : how many of the looks are at all of the likeliest buildings, which are a stratum of their own
+    likeliest : number of looks at the most probable buildings, which form a separate stratum and are all looked at
     """
 
     rows: Indices
@@ -96,6 +96,6 @@ def draw_sample(buildings: gpd.GeoDataFrame, looks: int = 100, seed: int = 0, li
 
 
 def _looks_by_stratum(size: NDArray[np.integer], prob: Floats, looks: int) -> Indices:
-    """(H,) looks at each stratum: MIN_LOOKS, the others by its size times the expected spread of damage in it."""
+    """Return (H,) looks at each stratum: MIN_LOOKS, the others by its size times the expected spread of damage in it."""
     chance = (1 - DOUBT) / 2 + DOUBT * prob
     return allocate_looks(size, np.sqrt(chance * (1 - chance)), looks, MIN_LOOKS)

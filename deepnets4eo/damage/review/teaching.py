@@ -277,7 +277,7 @@ def _of_answers(evidence: Floats, rows: Indices) -> Floats:
 
 
 def _evidence(buildings: pd.DataFrame, log_odds: Floats, look: Floats | None = None) -> Floats:
-    """(N, K) evidence and log-odds in standard deviations of this site, 0 where not known, and a column of ones."""
+    """Return (N, K) evidence and log-odds in standard deviations of this site, 0 where not known, and a column of ones."""
     table = Buildings(buildings)
     parts = [table.teaching_values, log_odds]
     if table.prior is not None:  # answers tell what weight a prior deserves
@@ -295,7 +295,7 @@ def _evidence(buildings: pd.DataFrame, log_odds: Floats, look: Floats | None = N
 
 
 def _grades(log_odds: Floats) -> NDArray[np.intp]:
-    """(N,) the grade that (N, 3) log-odds name."""
+    """Return (N,) the grade that (N, 3) log-odds name."""
     damaged, minor, destroyed = (log_odds > 0).T
     return np.where(damaged, MAJOR + destroyed, minor).astype(np.intp)
 

@@ -60,7 +60,7 @@ class BuildingGeometry:
 
     @cached_property
     def _by_row(self) -> tuple[Indices, NDArray[np.float64]]:
-        """(N,) buildings by the row of their centres, and these rows; NaN last."""
+        """Return (N,) buildings by the row of their centres, and these rows; NaN last."""
         order = np.argsort(self.centres[:, 0], kind="stable")
         return order, self.centres[order, 0]
 
@@ -138,17 +138,17 @@ class BlockWithMargin:
         return (row + MARGIN_PX) * self.around.width + col + MARGIN_PX
 
     def back(self, name: str, moved: Indices) -> Indices:
-        """(M,) from flat pixel numbers where post shows a roof to those where image `name` does."""
+        """Return (M,) the map from flat pixel numbers of a roof in post to its pixels in image `name`."""
         return -(moved @ (self.around.width, 1)) if name == "pre" else np.zeros(len(moved), np.int64)
 
     def pixel_indices(self, at: NDArray[np.float64]) -> Indices:
-        """Flat pixel numbers of (row, col) positions in what was read, clipped to it."""
+        """Return the flat pixel numbers of (row, col) positions in the read window, clipped to it."""
         row = np.clip(np.floor(at[:, 0]).astype(np.int64) - self.around.row, 0, self.around.height - 1)
         col = np.clip(np.floor(at[:, 1]).astype(np.int64) - self.around.col, 0, self.around.width - 1)
         return row * self.around.width + col
 
     def offsets(self) -> Indices:
-        """(S,) what shifts add to flat pixel numbers of what was read."""
+        """Return (S,) the offset that each shift adds to flat pixel numbers of the read window."""
         return np.asarray(shifts_px(self.working_grid.gsd_m) @ (self.around.width, 1))
 
 
@@ -173,7 +173,7 @@ def measure_block(
 
 
 def spread_over_blocks(body: Outlines, block_px: int) -> NDArray[np.bool_]:
-    """(N,) bool: buildings that several blocks have to measure."""
+    """Return (N,) whether a building has to be measured by several blocks."""
     limit = np.array(body.shape)
     low, high = np.clip(body.box[:, :2], 0, limit - 1), np.clip(body.box[:, 2:] - 1, 0, limit - 1)
     return np.asarray((low // block_px != high // block_px).any(axis=1))
@@ -202,7 +202,7 @@ def _measure(
 
 
 def shifts_px(gsd_m: float) -> Indices:
-    """(S, 2) shifts (row, col) up to 2 m; the zero shift is the middle one."""
+    """Return (S, 2) shifts (row, col) up to 2 m; the zero shift is the middle one."""
     step = max(1, round(IN_PLACE_M / SHIFT_STEPS / gsd_m))
     along = np.arange(-SHIFT_STEPS, SHIFT_STEPS + 1) * step
     return np.array([(row, col) for row in along for col in along], dtype=np.int64)
@@ -386,7 +386,7 @@ def collect(
 def radiometries(
     working_grid: WorkingGrid, geometry: BuildingGeometry, known: Mapping[str, WindowSamples] | None = None
 ) -> dict[str, Radiometry]:
-    """Radiometry of the images, by role. known : by role, windows that were measured for other positions, and what is added to"""
+    """Measure the radiometry of the images, by role. known : by role, windows that were measured for other positions, and what is added to"""
     centres = geometry.centres[Window(0, 0, *working_grid.shape).holds(geometry.centres)]
     roles, known = [name for name in IMAGES if name in working_grid.layers], known or {}
     return {name: measure(working_grid.layers[name], centres, known.get(name)) for name in roles}

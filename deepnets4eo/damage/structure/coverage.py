@@ -19,7 +19,7 @@ MAX_CLOUDY_SHARE = 0.3  # of the footprint's area
 
 @dataclass(frozen=True)
 class Coverage:
-    """What images show of N buildings.
+    """Visibility of N buildings in the images.
 
     reason : (N,) why each cannot be assessed, else ''
     seen_before : (N,) buildings that the pre image shows as well"""
@@ -29,7 +29,7 @@ class Coverage:
 
     @property
     def compared(self) -> Mask:
-        """(N,) buildings that can be assessed from both images."""
+        """Return (N,) buildings that can be assessed from both images."""
         return np.asarray((self.reason == "") & self.seen_before)
 
     def without(self, hidden: Mask, why: str) -> Coverage:

@@ -43,7 +43,9 @@ class Structure:
         No building gets columns if the outlines may be next to the buildings."""
         footprints = site.inputs.footprints
         if not site.position.known:
-            logger.warning("the structure of no building is assessed: the footprints are not known to lie on buildings")
+            logger.warning(
+                "the structure of no building is assessed: it is not known whether the footprints are on buildings"
+            )
             return site.with_structure(
                 Buildings.not_assessed(footprints.frame["id"].to_numpy(), Reason.NOT_ON_BUILDINGS)
             )

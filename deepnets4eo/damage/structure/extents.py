@@ -61,7 +61,7 @@ def map_extents(
 
 
 def _near(outlines: NDArray[np.object_], grid: Grid, near_m: float) -> NDArray[np.bool_]:
-    """(h, w) cells of the grid within some metres of an outline."""
+    """Return (h, w) cells of the grid within some metres of an outline."""
     present, touched = outlines[~shapely.is_empty(outlines)], np.zeros(tuple(grid.shape), np.uint8)
     boxes = np.floor(shapely.bounds(transform_shapes(~grid.affine, present))).astype(int)
     first, last = boxes[:, 1::-1], boxes[:, :1:-1]

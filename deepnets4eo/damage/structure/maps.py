@@ -43,13 +43,13 @@ def deviation(values: FloatImage) -> FloatImage:
 
 
 def maximum(values: NDArray[Any], size_px: int) -> NDArray[Any]:
-    """Largest value in a square window of an odd side."""
+    """Return the largest value in a square window of odd side."""
     top = values.max()
     return np.asarray(top - minimum(top - values, size_px))
 
 
 def minimum(values: NDArray[Any], size_px: int) -> NDArray[Any]:
-    """Smallest value in a square window of an odd side."""
+    """Return the smallest value in a square window of odd side."""
     for axis in (0, 1):
         reach, part = 1, values
         while 2 * reach <= size_px:  # minima over 1, 2, 4 … pixels, then two overlapping ones make the window
@@ -149,7 +149,7 @@ def nonzero_valid(data: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.bo
 
 
 def blank(data: NDArray[Any]) -> NDArray[np.bool_]:
-    """Pixels (h, w) in a square of 31 × 31 pixels of one single value: undeclared nodata, or a saturated or lost block."""
+    """Mark pixels (h, w) in a square of 31 × 31 pixels of a single value: undeclared nodata, or a saturated or lost block."""
     same = np.ones(data.shape[1:], bool)
     same[1:] &= (data[:, 1:] == data[:, :-1]).all(axis=0)
     same[:, 1:] &= (data[:, :, 1:] == data[:, :, :-1]).all(axis=0)
@@ -212,7 +212,7 @@ def _sample(layer: Layer, row: int, col: int) -> WindowSample | None:
 
 
 def light_of(data: NDArray[Any], radiometry: Radiometry) -> FloatImage:
-    """Luminance (h, w) of bands (C, h, w) above the typical level, in contrast units."""
+    """Compute the luminance (h, w) of bands (C, h, w) above the typical level, in contrast units."""
     light = luminance(data)
     light -= np.float32(radiometry.level)
     light *= np.float32(1 / radiometry.unit)
@@ -220,7 +220,7 @@ def light_of(data: NDArray[Any], radiometry: Radiometry) -> FloatImage:
 
 
 def edge_directions(light: FloatImage, valid: NDArray[np.bool_], radiometry: Radiometry) -> Spectrum:
-    """Doubled directions of edges (h, w) complex64, the same for light from the other side, weighted 0–1 against noise."""
+    """Compute doubled edge directions (h, w) complex64, equal for light from the opposite side, weighted 0–1 against noise."""
     return orientation_field(light, valid, ROOF_SIGMA_PX, radiometry.noise)
 
 
@@ -256,7 +256,7 @@ class Maps:
 
 
 def measure_maps(data: NDArray[Any], valid: NDArray[np.bool_], radiometry: Radiometry, gsd_m: float) -> Maps:
-    """All maps of a block (C, h, w), whose outer 8 pixels are not to be used; peak memory 10 × the block in float32."""
+    """Compute all maps of a block (C, h, w), whose outer 8 pixels must not be used; peak memory 10 × the block in float32."""
     valid = nonzero_valid(data, valid)
     empty = blank(data) & valid
     valid &= ~empty

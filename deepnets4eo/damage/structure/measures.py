@@ -56,7 +56,7 @@ def post_columns_of_pre(sums: dict[str, BuildingSums], paired: NDArray[np.bool_]
 
 
 def image_means(sums: dict[str, BuildingSums], name: str) -> dict[str, Floats]:
-    """Means inside the outline, along it, and over the open ground near it, of one image."""
+    """Compute means inside the outline, along it, and over the open ground near it, for one image."""
     inside, outline, near = sums[f"{name}_inside"], sums[f"{name}_outline"][:, 0], sums[f"{name}_near"]
     mean = {key: inside[:, column] / inside[:, 0] for column, key in enumerate(INSIDE)}
     samples = sums[f"{name}_shadow"][:, DIRECTIONS:].sum(axis=1)

@@ -82,7 +82,7 @@ def move_buildings(
 def building_geometry(
     outlines: Geometries, working_grid: WorkingGrid, enclosing: NDArray[np.bool_]
 ) -> BuildingGeometry:
-    """Outlines from post pixels to working pixels, without those that can be no buildings. enclosing : (N,)."""
+    """Move outlines from post pixels to working pixels, and leave out outlines that cannot be buildings. enclosing : (N,)."""
     on_working_grid = transform_shapes(working_grid.post_to_work, outlines)
     larger = larger_than_buildings(on_working_grid, working_grid.gsd_m)
     on_working_grid = without(on_working_grid, larger | enclosing)

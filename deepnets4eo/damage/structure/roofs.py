@@ -59,7 +59,7 @@ class Views:
         return np.flatnonzero(Window(0, 0, *self.working_grid.shape).holds(self.centres))
 
     def fields(self, window: Window) -> tuple[Spectrum, Spectrum]:
-        """Edge directions of pre and post in a window."""
+        """Return the edge directions of pre and post in a window."""
         before, after = (
             _directions(self.working_grid, name, window, self.radiometry[name]) for name in ("pre", "post")
         )
@@ -85,7 +85,7 @@ class Roof:
 
 
 def agreements(roofs: Sequence[Roof], around: Sequence[Spectrum]) -> Iterator[Floats]:
-    """Agreement of each roof with every place of its surroundings (h + 2 r, w + 2 r): (2 r + 1, 2 r + 1), 1 for the same pattern."""
+    """Compute the agreement of each roof with all positions in its surroundings (h + 2 r, w + 2 r): (2 r + 1, 2 r + 1), 1 for the same pattern."""
     shape = _transform_shape(around[0])
     there, patterns = np.zeros((2, len(roofs), *shape), np.complex64)
     masks = np.zeros((len(roofs), *shape), np.float32)
@@ -138,7 +138,7 @@ def _middle(low: int, high: int) -> tuple[int, int]:
 def match_roofs(
     body: Outlines, members: Indices, around: Window, fields: tuple[Spectrum, Spectrum], reach: int
 ) -> Floats:
-    """(M,) best agreement of roofs within `reach` pixels, or NaN. fields : of pre and post in `around`."""
+    """Return (M,) the best agreement of roofs within `reach` pixels, or NaN. fields : of pre and post in `around`."""
     before, after = fields
     return _best(list(cut_roofs(body, members, around, before)), [after] * len(members), reach, None)[1]
 
@@ -228,7 +228,7 @@ def _sample(views: Views, reach: int) -> tuple[Indices, Floats, Floats]:
 
 
 def roof_agreement(views: Views) -> tuple[float, float]:
-    """Median agreement of a sample of roofs within 2 m, and the 0.9 quantile of that with other surroundings."""
+    """Return the median agreement of a sample of roofs within 2 m, and the 0.9 quantile of their agreement with other surroundings."""
     _, best, elsewhere = _sample(views, round(IN_PLACE_M / views.working_grid.gsd_m))
     if len(elsewhere) < MIN_FOUND:
         return float("nan"), float("nan")

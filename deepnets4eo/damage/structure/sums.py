@@ -44,7 +44,7 @@ class Groups:
 
 
 def at_offsets(values: NDArray[Any], flat: Indices, offsets: Indices) -> Iterator[NDArray[Any]]:
-    """(P,) values at flat pixel numbers plus each offset, in one array, which the next ones replace."""
+    """Return (P,) values at flat pixel numbers plus each offset, in one array that the next call overwrites."""
     least, line = int(offsets.min()), values.ravel()
     first, moved = flat + least, np.empty(len(flat), values.dtype)
     for offset in offsets:
@@ -54,7 +54,7 @@ def at_offsets(values: NDArray[Any], flat: Indices, offsets: Indices) -> Iterato
 def correlation_sums(
     groups: Groups, pixels: tuple[Indices, Indices], first: FloatImage, second: FloatImage, offsets: Indices
 ) -> BuildingSums:
-    """(count, 2 + 3 S): Σx, Σx², then Σy, Σy², Σxy for each of offsets (S,). pixels : flat numbers in both maps."""
+    """Sum (count, 2 + 3 S) Σx, Σx², then Σy, Σy², Σxy for each of offsets (S,). pixels : flat numbers in both maps."""
     x = first.ravel()[pixels[0]]
     product = np.empty_like(x)
 
@@ -70,7 +70,7 @@ def correlation_sums(
 
 
 def structural_similarity(pixels: NDArray[np.float64], sums: BuildingSums, floor: float) -> BuildingSums:
-    """(N, S) structural similarity (2 σxy + floor) / (σx² + σy² + floor) from `correlation_sums` of pixels (N,)."""
+    """Return (N, S) structural similarity (2 σxy + floor) / (σx² + σy² + floor) from `correlation_sums` of pixels (N,)."""
     count = np.maximum(pixels, 1)[:, None]
     x, xx = sums[:, :1] / count, sums[:, 1:2] / count
     y, yy, xy = (sums[:, 2 + part :: 3] / count for part in range(3))
@@ -82,7 +82,7 @@ FLAT_LIGHT = 1e-2  # variance below which there is nothing to correlate, contras
 
 
 def best_of_shifts(sums: dict[str, BuildingSums]) -> dict[str, BuildingSums]:
-    """Per building and name one number (M, 1): the largest edge strength, or structural similarity."""
+    """Return one number per building and name (M, 1): the largest edge strength or structural similarity."""
     best = {name: rows.max(axis=1, keepdims=True) for name, rows in sums.items() if name.endswith("_outline")}
     if "pair" in sums:
         structure = structural_similarity(sums["pair"][:, 0], sums["pair_light"], FLAT_LIGHT)
@@ -118,5 +118,5 @@ def lowest_ground(
 
 
 def window_cells(gsd_m: float) -> int:
-    """Odd number of cells across a square that reaches 20 m."""
+    """Return the odd number of cells across a square that reaches 20 m."""
     return 2 * max(1, round(NEAR_M / (CELL_PX * gsd_m))) + 1

@@ -128,7 +128,7 @@ def find_unbuilt(
     work: Work = Work(),
     network: BuildingNetwork | None = None,
 ) -> UnbuiltOutlines:
-    """Outlines that look like the open ground around them. alignment : onto the roofs of the pre image."""
+    """Find outlines that look like the open ground around them. alignment : onto the roofs of the pre image."""
     nothing = UnbuiltOutlines(np.zeros(len(footprints), bool))
     if pre.grid.crs is not None and max(gsd_m(pre.grid)) > (COARSEST_M if network is None else COARSEST_BY_NETWORK_M):
         return nothing
@@ -179,7 +179,7 @@ def _possible_buildings(outlines: Geometries, image: Layer) -> Geometries:
 
 
 def place_decoys(outlines: Geometries, image: Layer, rng: np.random.Generator) -> Geometries:
-    """At most 400 copies (D,) of the outlines (N,), in pixels, on ground that nothing else takes."""
+    """Place at most 400 copies (D,) of the outlines (N,), in pixels, on free ground."""
     size_m = np.array(known_or_assumed_gsd_m(image.grid)[::-1])
     wanted = min(MAX_DECOYS, len(outlines))
     sources = outlines[rng.integers(0, len(outlines), wanted * DRAWS)]

@@ -73,7 +73,7 @@ class MapAccuracy:
         return lines
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return {
             "answers": self.answers, "cannot_tell": self.cannot_tell, "classes": list(self.names), "area_unit": self.unit,
             **self.estimate.to_dict(self.names), "table": self.table.tolist(), "trusted": self.trusted,
@@ -140,7 +140,7 @@ class MapDifference:
         return []
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return asdict(self)
 
 

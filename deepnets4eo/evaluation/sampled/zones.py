@@ -63,7 +63,7 @@ class Zones:
         return cls(limits.tolist(), pixels, zone(np.array(points, np.float64)))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return {"limits": self.limits, "pixels": self.pixels.tolist(), "zone_of": self.zone_of.tolist()}
 
     @classmethod

@@ -73,7 +73,7 @@ class SSRN(PatchClassifier):
         return scores.unflatten(0, patches.shape[:3]).permute(0, 3, 1, 2)
 
     def _entry_maps(self, cube: Tensor) -> Tensor:
-        """(N, B, h, w) → (N, 24, h − 2, w − 2)"""
+        """Return (N, B, h, w) → (N, 24, h − 2, w − 2)"""
         maps: Tensor = self.entry(map_pixels(self._spectrum, cube))
         return maps
 
@@ -151,7 +151,7 @@ class HybridSN(PatchClassifier):
         return scores.movedim(-1, 1)
 
     def _maps(self, cube: Tensor) -> Tensor:
-        """(N, B, h, w) → (N, 64, h − 8, w − 8)"""
+        """Return (N, B, h, w) → (N, 64, h − 8, w − 8)"""
         maps: Tensor = self.spatial(self.spectral(cube[:, None]).flatten(1, 2))
         return maps
 
@@ -233,7 +233,7 @@ class AttentionLayer(nn.Module):
         )  # fmt: skip
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(N, T, 64), the same shape"""
+        """Return (N, T, 64), the same shape"""
         combined = self.queries_keys_values(self.norm(tokens)).unflatten(
             2, (3, SPECTRALFORMER_HEADS, SPECTRALFORMER_HEAD_WIDTH)
         )

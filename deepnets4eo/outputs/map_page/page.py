@@ -182,7 +182,7 @@ def write_map_page(
 
 
 def frame_of(grid: Grid) -> dict[str, Any]:
-    """Size, ground size, north and a quadratic fit of longitude, which runs on past 180, and latitude over pixels."""
+    """Return size, ground size, north, and a quadratic fit over pixels of latitude and of longitude, which continues beyond 180."""
     height, width = grid.shape
     row_m, col_m = gsd_m(grid)
     frame: dict[str, Any] = {"width": width, "height": height, "gsd": [row_m, col_m], "crs": None, "lonlat": None}
@@ -208,7 +208,7 @@ def frame_of(grid: Grid) -> dict[str, Any]:
 
 
 def rings_in_pixels(shapes: NDArray[Any], grid: Grid) -> list[list[list[float]]]:
-    """Rings in pixels of the grid, thinned to half a pixel."""
+    """Return rings in pixels of the grid, thinned to half a pixel."""
     back = ~grid.affine
     rings = []
     for ring in shapely.get_rings(shapely.get_parts(shapes)):
@@ -303,18 +303,18 @@ def class_squares(box: list[float], cx: NDArray[Any], cy: NDArray[Any], classes:
 
 
 def pack(raw: bytes) -> str:
-    """Base64 of gzip, the same bytes every time."""
+    """Return Base64 of gzip, with the same bytes every time."""
     return base64.b64encode(gzip.compress(raw, 6, mtime=0)).decode()
 
 
 def share_codes(values: NDArray[np.floating]) -> NDArray[np.uint16]:
-    """Shares of 0 to 1 in ten thousandths; NaN becomes 65,535."""
+    """Convert shares of 0 to 1 to ten thousandths; NaN becomes 65,535."""
     codes = np.rint(np.clip(values, 0, 1) * SHARE_STEPS)
     return np.where(np.isnan(values), MISSING, codes).astype(np.uint16)
 
 
 def outlines(shapes: NDArray[Any], grid: Grid, chunk: int = CHUNK) -> dict[str, NDArray[Any]]:
-    """Rings of all shapes in half pixels, cut to the image: `rings` per shape, `sizes`, `x0`, `y0` per ring, steps int8."""
+    """Pack the rings of all shapes in half pixels, cut to the image: `rings` per shape, `sizes`, `x0`, `y0` per ring, steps int8."""
     shapes = _drawable(shapes, grid)
     pieces = [_steps(shapes[rows], grid) for rows in chunks(len(shapes), chunk)]
     rings, sizes, origin, rest = (np.concatenate(column) for column in zip(*pieces, strict=True))

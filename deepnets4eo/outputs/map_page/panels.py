@@ -79,7 +79,7 @@ def render(
     *,
     longest_px: int = BASE_PX,
 ) -> list[Panel]:
-    """Panels of `layers` on the post grid within `budget_bytes`; details go to positions (N, 2) of high weight (N,).
+    """Render the panels of `layers` on the post grid within `budget_bytes`; details go to positions (N, 2) of high weight (N,).
 
     Memory: one averaged scene at a time, 2560² at most by default.
     """
@@ -134,7 +134,7 @@ def _square_order(window: Window) -> tuple[int, int, int, int]:
 
 
 def render_scores(name: str, layer: Layer, scale: float | None) -> Panel:
-    """Scores, which `scale` brings to 0–1, as tiles over the images: yellow to red, clear where low. Memory: 1280² at most.
+    """Render scores, scaled to 0–1 by `scale`, as tiles over the images: yellow to red, clear where low. Memory: 1280² at most.
 
     scale None: a mask, drawn blue, with grey stripes for pixels without data."""
     data, valid, coarse = layer.thumbnail(SCORES_PX)
@@ -177,12 +177,12 @@ def _preview(
 
 
 def three_bands(data: NDArray[Any]) -> NDArray[Any]:
-    """(3, h, w) from three bands, or from one, which becomes grey."""
+    """Return (3, h, w) from three bands, or from one grey band."""
     return np.broadcast_to(data, (3, *data.shape[1:]))
 
 
 def stretch_of(data: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """(2, C) float32: per band of (C, …) data, the values that become black and white; valid : (…) bool."""
+    """Return (2, C) float32: for each band of (C, …) data, the values shown as black and white; valid : (…) bool."""
     if not valid.any():
         return np.repeat(np.array([[0], [1]], np.float32), len(data), axis=1)
     step = max(1, int(np.count_nonzero(valid)) // STRETCH_PIXELS)
@@ -211,7 +211,7 @@ def _encode(
 
 
 def _webp(image: NDArray[np.uint8], quality: int = QUALITY) -> bytes:
-    """(h, w), or (h, w, 3 or 4), encoded."""
+    """Return (h, w), or (h, w, 3 or 4), encoded."""
     from PIL import Image, WebPImagePlugin  # noqa: F401, without which Pillow loads the formats of all its forty plugins
 
     buffer = io.BytesIO()

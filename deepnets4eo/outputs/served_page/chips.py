@@ -37,7 +37,7 @@ class Chips:
         self._stretch = {role: self._measure(layer, rows[:MEASURED]) for role, layer in self.layers.items()}
 
     def window(self, number: int, *, wide: bool = False) -> Window:
-        """Pixels of the image around a shape: a square on the ground."""
+        """Return the window of the image around a shape: a square on the ground."""
         row_m, col_m = gsd_m(self.grid)
         across, down = self._high[number] - self._low[number]
         side_m = max(self._min_m, MIN_PX * max(row_m, col_m), AROUND * max(across * col_m, down * row_m))
@@ -53,7 +53,7 @@ class Chips:
         return render_window(self.layers[role], window, step_px, self._stretch[role], QUALITY).webp
 
     def facts(self, number: int) -> dict[str, Any]:
-        """Outline of a shape, and left, top, width and height of its chips in pixels of the image, and metres."""
+        """Return the outline of a shape, and left, top, width and height of its chips in pixels of the image, and metres."""
         windows = [self.window(number, wide=wide) for wide in (False, True)]
         col_m = gsd_m(self.grid)[1]
         return {

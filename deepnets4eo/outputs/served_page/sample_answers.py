@@ -88,7 +88,7 @@ class Answers:
         return tuple(row)
 
     def rows(self) -> list[Row]:
-        """All rows in their order. Errors: sqlite3.Error."""
+        """Return all rows in their order. Errors: sqlite3.Error."""
         columns = ", ".join(Row.__dataclass_fields__)
         with closing(self.open("ro")) as database:
             return [Row(*row) for row in database.execute(f"SELECT {columns} FROM {self.LAYER} ORDER BY look, fid")]

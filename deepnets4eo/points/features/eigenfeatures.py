@@ -224,7 +224,7 @@ def heights_above_lowest(cloud: PointCloud, radius: float, workers: int | None =
 
 
 def _columns(cloud: PointCloud, side: float) -> tuple[Floats, Voxels]:
-    """(N,) heights above the cloud's lowest point, and the points in square columns of `side` metres."""
+    """Return (N,) heights above the cloud's lowest point, and the points in square columns of `side` metres."""
     return cloud.xyz[:, 2] - cloud.xyz[:, 2].min(), voxelise(cloud.xyz[:, :2], side, cloud.source)
 
 

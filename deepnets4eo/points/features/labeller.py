@@ -212,19 +212,19 @@ class PointSamples:
 
     @property
     def vectors(self) -> Vectors:
-        """(n, F) float32 features of the samples, class by class."""
+        """Return (n, F) float32 features of the samples, class by class."""
         return np.concatenate(
             [vectors[rows] for (_, vectors, _), rows in zip(self._kept, self._rows(), strict=True) if len(rows)]
         )
 
     @property
     def classes(self) -> NDArray[np.uint8]:
-        """(n,) class indices of the samples."""
+        """Return (n,) class indices of the samples."""
         return np.repeat(np.arange(len(self._kept), dtype=np.uint8), [len(rows) for rows in self._rows()])
 
     @property
     def blocks(self) -> Indices:
-        """(n,) number of the block of ground of each sample."""
+        """Return (n,) number of the block of ground of each sample."""
         return np.concatenate([ground[rows] for (_, _, ground), rows in zip(self._kept, self._rows(), strict=True)])
 
     def _rows(self) -> list[Indices]:

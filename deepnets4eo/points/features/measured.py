@@ -29,7 +29,7 @@ def own_names(options: FeatureOptions) -> list[str]:
 
 
 def own_values(cloud: PointCloud, options: FeatureOptions) -> NDArray[np.float32]:
-    """(C, N) values of the points themselves, in the order of `own_names`."""
+    """Return (C, N) values of the points themselves, in the order of `own_names`."""
     names = [name for group in options.measured for name in FeatureNames.needs[group]]
     columns = [np.asarray(getattr(cloud, name), np.float32).reshape(len(cloud), -1).T for name in names]
     return np.concatenate(columns) if columns else np.empty((0, len(cloud)), np.float32)

@@ -32,7 +32,7 @@ class Voxels:
         return len(self.centres)
 
     def total(self, values: NDArray[np.floating]) -> Floats:
-        """(V,) sums of values (N,) over the points of each voxel."""
+        """Return (V,) sums of values (N,) over the points of each voxel."""
         return np.bincount(self.voxel, values, len(self)).astype(np.float64, copy=False)
 
 

@@ -117,7 +117,7 @@ class RuleLabeller:
         return scores
 
     def _solid_share(self, cloud: PointCloud, above: Mask) -> NDArray[np.float32]:
-        """(N,) how likely a point is of a solid thing, 0 to 1; 0.5 at the threshold."""
+        """Return (N,) how likely a point is of a solid thing, 0 to 1; 0.5 at the threshold."""
         options = self.options
         if not above.any():
             return np.zeros(len(cloud), np.float32)

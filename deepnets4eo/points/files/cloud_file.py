@@ -74,7 +74,7 @@ class CloudFile(ABC):
     @property
     @abstractmethod
     def file_bounds(self) -> Floats:
-        """(2, 3) least and greatest x, y and z of points that are not withheld, in the units of the file."""
+        """Return (2, 3) least and greatest x, y and z of points that are not withheld, in the units of the file."""
 
     @property
     def synthetic(self) -> bool:
@@ -117,7 +117,7 @@ class CloudFile(ABC):
 
     @property
     def bounds(self) -> Floats:
-        """(2, 3) least and greatest x, y and z in metres; InputError for what can be no coordinates."""
+        """Return (2, 3) least and greatest x, y and z in metres; InputError for what can be no coordinates."""
         if not (np.abs(self.file_bounds) <= PointCloud.max_coordinate).all():
             low, high = self.file_bounds
             raise InputError(
@@ -128,7 +128,7 @@ class CloudFile(ABC):
 
     @property
     def step_m(self) -> Floats:
-        """(3,) metres between coordinates that the file stores: by the decimals that its first points have, at least."""
+        """Return (3,) metres between coordinates that the file stores: by the decimals that its first points have, at least."""
         self.check_not_empty()
         xyz = next(self.stored_chunks(CHUNK_POINTS)).xyz
         return np.array([decimal_step(xyz[:, axis]) for axis in range(3)]) * self._to_metres
@@ -298,7 +298,7 @@ def check_no_degrees(bounds: Floats, source: str) -> None:
     """Raise InputError where bounds (2, 3) without CRS can only be degrees.
 
     That is where x and y are within ±180 and ±90, and heights more than 100 times as far apart. Objects in coordinates
-    of their own and poles pass.
+    of a local system and poles pass.
     """
     size, farthest = bounds[1] - bounds[0], np.abs(bounds[:, :2]).max(axis=0)
     width = size[:2].max()

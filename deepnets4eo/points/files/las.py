@@ -84,12 +84,12 @@ class LasFile(CloudFile):
 
     @property
     def header_bounds(self) -> NDArray[np.float64]:
-        """(2, 3) bounds as the header names them, which are wrong in some files."""
+        """Return (2, 3) bounds as the header names them, which are wrong in some files."""
         return np.array([self.header.mins, self.header.maxs], np.float64)
 
     @cached_property
     def file_bounds(self) -> NDArray[np.float64]:
-        """(2, 3) bounds of the points that are not withheld, by a pass over the file."""
+        """Return (2, 3) bounds of the points that are not withheld, by a pass over the file."""
         self.check_not_empty()
         low, high = np.full(3, np.inf), np.full(3, -np.inf)
         for record in self.records(CHUNK_POINTS, Fields.base().decompress_z().decompress_flags()):
@@ -106,7 +106,7 @@ class LasFile(CloudFile):
 
     @property
     def step_m(self) -> NDArray[np.float64]:
-        """(3,) metres between coordinates: the scales of the header, or the decimals that the points have."""
+        """Return (3,) metres between coordinates: the scales of the header, or the decimals that the points have."""
         return np.maximum(np.abs(self.header.scales) * self._to_metres, super().step_m)
 
     @property

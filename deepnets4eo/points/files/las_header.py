@@ -209,7 +209,7 @@ def crs_of_keys(records: Mapping[int, bytes]) -> CRS | None:
     """Return the CRS that the records 34735 to 34737 name, None without keys. Raises errors of GDAL and PROJ for other
     keys.
 
-    It is compound where heights have a unit of their own, and local where only units are known.
+    It is compound where heights have a separate unit, and local where only units are known.
     """
     keys = _keys(records.get(DIRECTORY, b""))
     crs = _read(keys, records) if keys else None

@@ -69,7 +69,7 @@ class PcdFile(PlyFile):
 
     @cached_property
     def file_bounds(self) -> NDArray[np.float64]:
-        """(2, 3) least and greatest coordinates of points that have some."""
+        """Return (2, 3) least and greatest coordinates of points that have some."""
         low, high = np.full(3, np.inf), np.full(3, -np.inf)
         for rows in self._row_chunks(CHUNK_POINTS):
             xyz = _positions(rows)

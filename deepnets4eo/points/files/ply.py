@@ -94,7 +94,7 @@ class PlyFile(CloudFile):
 
     @cached_property
     def file_bounds(self) -> NDArray[np.float64]:
-        """(2, 3) least and greatest coordinates."""
+        """Return (2, 3) least and greatest coordinates."""
         low, high = np.full(3, np.inf), np.full(3, -np.inf)
         for cloud in self.stored_chunks(CHUNK_POINTS):
             low, high = np.minimum(low, cloud.xyz.min(axis=0)), np.maximum(high, cloud.xyz.max(axis=0))

@@ -52,7 +52,7 @@ NAME_COLUMNS = (
 
 class TextFile(CloudFile):
     """A text file of points in named columns; unknown columns are ignored. A file of the same name with the suffix
-    .labels holds one class a line.
+    .labels contains one class per line.
 
     Raises InputError for no text of numbers, or unknown columns.
     """
@@ -89,7 +89,7 @@ class TextFile(CloudFile):
 
     @property
     def file_bounds(self) -> NDArray[np.float64]:
-        """(2, 3) least and greatest coordinates."""
+        """Return (2, 3) least and greatest coordinates."""
         return self._counted[1]
 
     @cached_property

@@ -98,7 +98,7 @@ def _camera(
 
 
 def _vertex_colours(views: Views, legend: Legend | None) -> NDArray[np.float32]:
-    """(V, 3) of classes, of the points, or of heights."""
+    """Return (V, 3) of classes, of the points, or of heights."""
     surface = views.surface
     if legend is not None and surface.classes is not None:
         table = np.full((VOID + 1, 3), LookRules.unknown["colour"], np.float32)

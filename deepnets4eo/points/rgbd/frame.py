@@ -104,7 +104,7 @@ class Frame:
 
     @property
     def known(self) -> Mask:
-        """(h, w) bool, where depth is known."""
+        """Return (h, w) bool, where depth is known."""
         return np.isfinite(self.depth_m) & (self.depth_m > 0)
 
     @property

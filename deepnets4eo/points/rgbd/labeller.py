@@ -83,7 +83,7 @@ class FrameLabeller(ViewLabeller):
         return scores[:, rows, columns]
 
     def _predict(self, own: Layers) -> FloatImage:
-        """(K, h, w) probabilities of the frame's own image."""
+        """Return (K, h, w) probabilities of the frame's own image."""
         scores = self.view_scores(own, self.views.votes)
         return probabilities(scores[None], axis=1)[0] if self.views.votes == "logits" else scores
 

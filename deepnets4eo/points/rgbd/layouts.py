@@ -315,7 +315,7 @@ def _one(path: Path, name: str, number: int, axes: int) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class SunFrame:
-    """A frame in a folder of its own, named by its path below the root, and its label image of codes 1 to 37 (0 void)."""
+    """A frame in a separate folder, named by its path below the root, and its label image of codes 1 to 37 (0 void)."""
 
     name: str
     folder: Path

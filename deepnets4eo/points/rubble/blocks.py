@@ -77,7 +77,7 @@ def measure_blocks(
 
 
 def _block_of(frame: gpd.GeoDataFrame, grid: Grid, block_cells: int) -> NDArray[np.int64]:
-    """(N,) number of the block nearest to the middle of each footprint; −1 for those off the grid."""
+    """Return (N,) number of the block nearest to the middle of each footprint; −1 for those off the grid."""
     left, bottom, right, top = shapely.bounds(frame.geometry.to_numpy()).T
     box = grid.extent.boundingbox
     on_grid = (left <= box.right) & (right >= box.left) & (bottom <= box.top) & (top >= box.bottom)

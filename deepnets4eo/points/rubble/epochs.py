@@ -29,7 +29,7 @@ MAX_WALL_LEVELS = 12
 
 @dataclass(frozen=True)
 class EpochRules:
-    """When a later date fits the first: scans of different towns must not."""
+    """Rules for when a later date fits the first: scans of different towns must not."""
 
     max_shift_m: float = 30.0
     max_rotation_deg: float = 5.0
@@ -132,10 +132,10 @@ class EpochQuality:
 
 @dataclass(frozen=True)
 class EpochFit:
-    """How a later date lies against the first.
+    """Position of a later date against the first.
 
     status, reason : the status, and why it is not "ok", None if it is
-    motion : brings the coordinates of the later date onto those of the first
+    motion : moves coordinates of the later date to the first date
     quality : the measures
     corners : (K, 3) corners of the area
     """

@@ -145,7 +145,7 @@ def _plan_alone(
 
 
 def _low_share(plan: HeightLoss, cells: BuildingCells) -> Floats:
-    """(N,) share of each plan whose surface is no higher than a heap can be."""
+    """Return (N,) share of each plan whose surface is no higher than a heap can be."""
     with np.errstate(invalid="ignore"):
         return plan.mean(cells, plan.after <= plan.limit[cells.owner])
 
@@ -184,7 +184,7 @@ def _around(
 
 
 def _is_rough(post: BlockHeights, above: FloatImage) -> Mask:
-    """(h, w) cells of a rough surface, without ridges, or of points classified as rubble."""
+    """Return (h, w) cells of a rough surface, without ridges, or of points classified as rubble."""
     from scipy.ndimage import binary_opening
 
     rough = binary_opening(roughness(above) > ROUGH_M, np.ones((3, 3), bool))

@@ -26,7 +26,7 @@ class RigidMotion:
         return cls(np.eye(3), np.array([0.0, 0.0, by_m]), centre)
 
     def apply(self, xyz: Floats) -> Floats:
-        """(N, 3) moved coordinates."""
+        """Return (N, 3) moved coordinates."""
         return (xyz - self.centre) @ self.rotation.T + (self.centre + self.shift)
 
     def followed_by(self, turn: Floats, shift: Floats) -> RigidMotion:

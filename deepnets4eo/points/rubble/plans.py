@@ -134,7 +134,7 @@ class HeightLoss:
     lost_m3: Floats
 
     def mean(self, cells: BuildingCells, values: NDArray[Any]) -> Floats:
-        """(N,) means of values (P,) by `mean_of_parts`."""
+        """Return (N,) means of values (P,) by `mean_of_parts`."""
         return cells.mean_of_parts(values, self.known, self.inner)
 
     def volume(self, cells: BuildingCells, heights: NDArray[Any], where: Mask) -> Floats:
@@ -142,12 +142,12 @@ class HeightLoss:
         return self.area * self.mean(cells, np.where(where, heights, 0))
 
     def roof_seen_share(self, cells: BuildingCells) -> Floats:
-        """(N,) share of the cells away from the edge that are known; of all cells without such."""
+        """Return (N,) share of the cells away from the edge that are known; of all cells without such."""
         within = self.inner | (cells.total(self.inner) == 0)[cells.owner]
         return cells.mean(self.known, within)
 
     def volume_unseen(self, cells: BuildingCells, heights: NDArray[Any], where: Mask, known_share: Floats) -> Floats:
-        """(N,) m³ of cells without heights if they were as high as the highest (P,) that count."""
+        """Return (N,) m³ of cells without heights if they were as high as the highest (P,) that count."""
         highest = cells.quantile(np.where(where & self.known, heights, np.nan), HIGH_SHARE)
         return (1 - known_share) * self.area * np.maximum(np.nan_to_num(highest), 0)
 
@@ -219,7 +219,7 @@ def sigma_m(fit: VerticalFit) -> float:
 
 
 def heap_limit(height_m: Floats) -> Floats:
-    """(N,) highest that a heap can be: one storey, or 0.35 of the building's height before."""
+    """Return (N,) highest that a heap can be: one storey, or 0.35 of the building's height before."""
     return np.maximum(PlanRules.storey_m, np.nan_to_num(PANCAKE * height_m))
 
 
@@ -302,12 +302,12 @@ class Doubts:
         return Doubt(less + uneven, more + uneven)
 
     def _by_few_points(self, lying: FloatImage, counted: Mask) -> Floats:
-        """(N,) m³: error of heaps under few points, by how uneven (h, w) heights are."""
+        """Return (N,) m³: error of heaps under few points, by how uneven (h, w) heights are."""
         variance = self.cells.of_image(roughness(lying)) ** 2
         return NORMAL_95 * np.sqrt(self.plan.volume(self.cells, variance, counted) * self.inputs.cell_m**2)
 
     def _unseen(self, heights: Floats, where: Mask) -> Floats:
-        """(N,) m³ by `volume_unseen`."""
+        """Return (N,) m³ by `volume_unseen`."""
         return self.plan.volume_unseen(self.cells, heights, where, self.known_share)
 
     def _at_edge_alone(self) -> Mask:
@@ -322,7 +322,7 @@ class Doubts:
         return np.asarray(self.plan.gone & (to_inner_m > MARGIN_M + self.inputs.cell_m))
 
     def _beyond(self, heights: FloatImage) -> Floats:
-        """(N,) m³ of cells close to an outline where a roof has come down."""
+        """Return (N,) m³ of cells close to an outline where a roof has come down."""
         if self.inputs.pre is None:
             return np.zeros(self.cells.count)
         before, after = (block.above(self.inputs.terrain) for block in (self.inputs.pre, self.inputs.post))

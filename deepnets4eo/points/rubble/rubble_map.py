@@ -155,7 +155,7 @@ def without_losses(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
 
 
 def lost_unseen(buildings: gpd.GeoDataFrame) -> NDArray[np.bool_]:
-    """(N,) whether a building came down, and its part without heights may have lost more than a tenth of lost_m3 again."""
+    """Return (N,) whether a building came down, and its part without heights may have lost more than a tenth of lost_m3 again."""
     down = ~buildings["state"].isin([BuildingState.standing, BuildingState.unknown])
     return np.asarray(down & (buildings["lost_unseen_m3"] > MAX_UNSEEN * buildings["lost_m3"]))
 

@@ -52,7 +52,7 @@ HeightSource: TypeAlias = "str | Path | PointCloud | Layer"
 WALL_M = 2.0  # above it a cell holds a roof or wall, whose top counts; below, rubble, whose mean counts
 MIN_STANDING_BUILDINGS = 5  # buildings from which a systematic offset is estimated
 MIN_OFFSET_M = 0.5  # smaller ones are within the accuracy of heights and the shape of roofs
-REMEDY = "Give metres above 0 as numbers with a point, and leave the others empty."
+REMEDY = "Give metres above 0 as numbers with a decimal point, and leave unknown heights empty."
 
 LOW, MID, HIGH = 0.25, 0.33, 0.40
 SPHERICAL = 5.0  # a spherical correlation of range L acts over an area of pi L² / 5
@@ -288,7 +288,7 @@ class BuildingCells:
         return cls(index[owner], flat, len(outlines))
 
     def of_image(self, image: NDArray[Any]) -> NDArray[Any]:
-        """(P,) values of an (h, w) image."""
+        """Return (P,) values of an (h, w) image."""
         return image.reshape(-1)[self.flat]
 
     def of_heights(self, image: FloatImage) -> FloatImage:
@@ -305,7 +305,7 @@ class BuildingCells:
         return np.asarray(self.of_image(filled))
 
     def total(self, values: NDArray[Any]) -> Floats:
-        """(N,) sums of (P,) values, NaN left out."""
+        """Return (N,) sums of (P,) values, NaN left out."""
         known = np.nan_to_num(np.asarray(values, float))
         return np.bincount(self.owner, weights=known, minlength=self.count).astype(np.float64)
 
@@ -315,7 +315,7 @@ class BuildingCells:
             return self.total(np.where(known, values, 0)) / self.total(known)
 
     def mean_of_parts(self, values: NDArray[Any], known: Mask, inner: Mask) -> Floats:
-        """(N,) means of known values (P,). A part without known cells takes the mean of the other.
+        """Return (N,) means of known values (P,). A part without known cells takes the mean of the other.
 
         Inner part and edge of a plan count by their cells, as a scan from the street sees more of the edge.
         """
@@ -326,7 +326,7 @@ class BuildingCells:
         return share * means[0] + (1 - share) * means[1]
 
     def quantile(self, values: NDArray[Any], share: float) -> Floats:
-        """(N,) quantile of the known (P,) values of each building, NaN without any."""
+        """Return (N,) quantile of the known (P,) values of each building, NaN without any."""
         known = np.isfinite(values)
         owner, value = self.owner[known], np.asarray(values, float)[known]
         order = np.lexsort((value, owner))
@@ -348,7 +348,7 @@ def shrink(outlines: NDArray[Any], by_m: float) -> NDArray[Any]:
 
 
 def nearest_building(cells: BuildingCells, shape: tuple[int, int]) -> tuple[Indices, FloatImage]:
-    """(h, w) number of the nearest building, −1 without any, and its distance in cells, 0 inside."""
+    """Return (h, w) number of the nearest building, −1 without any, and its distance in cells, 0 inside."""
     from scipy.ndimage import distance_transform_edt
 
     painted = np.full(shape, -1, np.int64)

@@ -100,7 +100,7 @@ class Camera:
         )  # fmt: skip
 
     def axes(self) -> Floats:
-        """(3, 3) float64, rows of length 1: the camera's right, down and forward."""
+        """Return (3, 3) float64, rows of length 1: the camera's right, down and forward."""
         forward = (self.target - self.eye) / np.linalg.norm(self.target - self.eye)
         right = np.cross(forward, self.up)
         right /= np.linalg.norm(right)
@@ -114,7 +114,7 @@ class Camera:
         return length, length, (self.width_px - 1) / 2, (self.height_px - 1) / 2
 
     def rays(self) -> Floats:
-        """(H, W, 3) float64: directions of pixels, right, down and 1 forward."""
+        """Return (H, W, 3) float64: directions of pixels, right, down and 1 forward."""
         return _rays(self.width_px, self.height_px, self.focal())
 
     @staticmethod
@@ -302,7 +302,7 @@ class FaceView:
 
     @property
     def seen(self) -> Mask:
-        """(H, W) bool: pixels that show a face."""
+        """Return (H, W) bool: pixels that show a face."""
         return self.face != BACKGROUND
 
     def values(self, of_faces: NDArray[np.uint8], background: int) -> ByteImage:

@@ -51,7 +51,7 @@ class ViewLabeller:
     def grid_scores(
         self, surface: Surface, views: Iterable[tuple[FaceView, Layers]], kind: VoteKind, shape: tuple[int, int]
     ) -> tuple[FloatImage, Mask]:
-        """Return the scores (K, h, w) by the votes of views, NaN where unknown, and where they are known (h, w), on the grid of
+        """Return the scores (K, h, w) by the votes of views, NaN if unknown, and the mask (h, w) of known cells, on the grid of
         the depth image that the surface was made of."""
         votes = self.vertex_scores(surface, views, kind)
         pixels = shape[0] * shape[1]

@@ -181,7 +181,7 @@ def surface_of_depth(
 
 
 def _faces(known: Mask) -> NDArray[np.int32]:
-    """(F, 3) int32: two triangles between four pixels, where their corners are known, counted over the known pixels."""
+    """Return (F, 3) int32: two triangles between four pixels, where their corners are known, counted over the known pixels."""
     number = np.where(known, np.cumsum(known).reshape(known.shape) - 1, -1).astype(np.int32)
     upper_left, upper_right = number[:-1, :-1], number[:-1, 1:]
     lower_left, lower_right = number[1:, :-1], number[1:, 1:]

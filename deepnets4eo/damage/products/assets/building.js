@@ -14,7 +14,7 @@ function verdict(store, i) {
 }
 
 function buildingFacts(store, i) {
-  const method = { pre_post: t`before and after compared`, post_only: t`after image alone`, water: t`water around it alone` }[store.methods[store.method[i]]];
+  const method = { pre_post: t`before and after compared`, post_only: t`after image only`, water: t`surrounding water only` }[store.methods[store.method[i]]];
   const place = latLon(store, i);
   const shift = ["dx_px", "dy_px"].map((name) => store.evidence.find((e) => e.name === name)).map((e) => evidenceOf(store, e, i));
   const moved = shift[0] && shift[1] ? apart(`${decimal(shift[0].value, 1)}; ${decimal(shift[1].value, 1)} px`) : null;
@@ -33,7 +33,7 @@ function evidenceList(store, i) {
     return list;
   }
   const found = pieces.map((e) => ({ e, is: evidenceOf(store, e, i) })).sort((a, b) => unusual(b.is) - unusual(a.is));
-  list.append(make("h3", {}, t`Evidence`), make("p", { class: "note" }, t`Most unusual first. Bars: all assessed buildings; coloured marks: medians of undamaged and destroyed ones.`));
+  list.append(make("h3", {}, t`Evidence`), make("p", { class: "note" }, t`Most unusual first. Bars: all assessed buildings; coloured marks: medians of undamaged and destroyed buildings.`));
   for (const { e, is } of allEvidence ? found : found.slice(0, FIRST_EVIDENCE)) list.append(piece(e, is));
   if (found.length > FIRST_EVIDENCE) {
     const more = make("button", { class: "more" }, allEvidence ? t`Show the most unusual only` : t`Show all ${found.length}`);

@@ -13,7 +13,7 @@ function inWater() {
   const water = page.summary.inundation;
   if (!water?.inundated) return "";
   const [wet, structure] = [number(water.inundated), number(water.structure)];
-  return water.inundated === 1 ? t`${wet} stands in new water, ${structure} damaged by structure alone` : t`${wet} stand in new water, ${structure} damaged by structure alone`;
+  return water.inundated === 1 ? t`${wet} stands in new water, ${structure} damaged by structure only` : t`${wet} stand in new water, ${structure} damaged by structure only`;
 }
 
 // The number that an interval is of: the expected one if it was estimated, else the classified one.
@@ -32,10 +32,10 @@ function summaryBoxes() {
     eventBox(),
     box(t`Counts`, countsTable(), damagedLine(), priorLines(), areaLine(), paragraph(hasEstimates()
       ? t`Shares are of the assessed buildings. Expected numbers and intervals (95 %) are of the true numbers and include the grading error; the counts of the classified buildings may differ.`
-      : t`Shares are of the assessed buildings. The intervals are 95 % and hold no grading error.`)),
+      : t`Shares are of the assessed buildings. The intervals are 95 % intervals and do not include grading errors.`)),
     confusionBox(),
     areasBox(),
-    box(t`What was looked at`, factList(assessedFacts()), inWater() ? paragraph(t`Water: ${inWater()}, ${number(page.summary.inundation.together)} together.`) : "", reasons()),
+    box(t`What was examined`, factList(assessedFacts()), inWater() ? paragraph(t`Water: ${inWater()}, ${number(page.summary.inundation.together)} together.`) : "", reasons()),
   ];
 }
 
@@ -43,7 +43,7 @@ function summaryBoxes() {
 function nextBox() {
   if (!page.summary.buildings.assessed) return "";
   const folder = folderOfPage(), step = (text, options) => make("li", {}, text, make("code", { class: "command", dir: "ltr" }, `deepnets4eo review ${folder} ${options}`));
-  return box(t`What to do next`, make("ol", {}, step(t`Grade a random sample of buildings in the browser: it shows how right this map is.`, "--serve"), step(t`Put the grades into the map and into this page.`, "--update")),
+  return box(t`What to do next`, make("ol", {}, step(t`Grade a random sample of buildings in the browser: it shows how accurate this map is.`, "--serve"), step(t`Put the grades into the map and into this page.`, "--update")),
     folder === "." ? paragraph(t`Run them in a terminal in the folder of the map.`) : "");
 }
 
@@ -86,7 +86,7 @@ function confusionBox() {
   });
   if (!rows.length) return "";
   const head = make("tr", {}, ...[t`Classified`, ...grades.map((grade) => SHORT[grade])].map((text) => make("th", { scope: "col" }, text)));
-  return box(t`Grades classified and true`, make("table", { class: "stacking" }, make("thead", {}, head), make("tbody", {}, ...rows)), paragraph(t`Of the buildings classified with a grade (rows), how many are expected to have which (columns), with 95 % interval; without the buildings graded by water.`));
+  return box(t`Grades classified and true`, make("table", { class: "stacking" }, make("thead", {}, head), make("tbody", {}, ...rows)), paragraph(t`For the buildings classified with a grade (rows): how many are expected to have each grade (columns), with 95 % interval; without the buildings graded by water.`));
 }
 
 // The areas with most damage first; all of them are in areas.csv.
@@ -117,13 +117,13 @@ function priorLines() {
   if (!priors) return "";
   const text = ({ expected, interval_95: interval }) => `${number(Math.round(expected))} (${bounds(interval)})`;
   const rest = priors.not_assessed, names = priors.sources.map((one) => one.kind).join(", ");
-  return make("div", {}, paragraph(t`Images alone: ${text(priors.images_alone)}; with the prior (${names}): ${text(priors.with_prior)}`),
-    rest ? paragraph(t`Damaged among ${number(rest.buildings)} not assessed, by the prior, not seen: ${text(rest)}`) : "");
+  return make("div", {}, paragraph(t`Images only: ${text(priors.images_alone)}; with the prior (${names}): ${text(priors.with_prior)}`),
+    rest ? paragraph(t`Damaged among ${number(rest.buildings)} not assessed, according to the prior, not seen: ${text(rest)}`) : "");
 }
 
 function assessedFacts() {
   const { buildings, area_km2: area } = page.summary, km2 = (value) => (value === null ? null : `${decimal(value, value < 10 ? 3 : 1)} km²`);
-  const methods = { pre_post: t`By comparing both images`, post_only: t`By the after image alone`, water: t`By the water around them alone` };
+  const methods = { pre_post: t`By comparing both images`, post_only: t`From the after image only`, water: t`By the surrounding water only` };
   return [
     [t`Buildings`, number(buildings.total)], [t`Assessed`, number(buildings.assessed)], [t`Not assessed`, number(buildings.not_assessed)],
     ...Object.entries(buildings.by_method).map(([name, count]) => [methods[name] ?? name, number(count)]),
@@ -136,7 +136,7 @@ function footprintFacts() {
   const { read, used, repaired, renamed, made_ids: madeIds, dropped } = page.summary.footprints;
   if (read === undefined) return [];
   const some = (count) => (count ? number(count) : null);
-  return [[t`Outlines in the file`, number(read)], [t`Outlines used`, number(used)], [t`Outlines repaired`, some(repaired)], [t`Ids renamed`, some(renamed)], [t`Ids`, madeIds ? t`row numbers: the file has no ids that could be used` : null],
+  return [[t`Outlines in the file`, number(read)], [t`Outlines used`, number(used)], [t`Outlines repaired`, some(repaired)], [t`Ids renamed`, some(renamed)], [t`Ids`, madeIds ? t`row numbers: the file has no usable ids` : null],
     ...Object.entries(dropped).map(([reason, count]) => [t`Left out: ${word(reason)}`, number(count)])];
 }
 

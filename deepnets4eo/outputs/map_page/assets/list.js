@@ -103,7 +103,7 @@ class List {
     document.getElementById("listed").textContent = all ? objects(store.count) : t`${number(this.rows.length)} of ${objects(store.count)}`;
     const empty = document.getElementById("empty");
     empty.hidden = this.rows.length > 0;
-    empty.textContent = store.count ? t`No ${OBJECT} fits what is searched and shown.` : word(page.words.empty);
+    empty.textContent = store.count ? t`No ${OBJECT} matches the search and the classes shown.` : word(page.words.empty);
     this.host.setAttribute("aria-rowcount", this.rows.length + 1);
     this.body.style.height = `${this.rows.length * ROW_PX}px`;
     this.host.scrollTop = 0;

@@ -80,7 +80,7 @@ function fillSummary() {
 function registrationWords() {
   const { status, residual_m: residual, footprints } = page.summary.registration;
   const assumed = page.summary.findings.some(({ code }) => code === "registration_assumed");
-  const images = { ok: assumed ? t`Images taken as aligned, not measured` : t`Images aligned`, degraded: t`Images roughly aligned`, failed: t`Images could not be aligned` }[status] ?? t`After image only`;
+  const images = { ok: assumed ? t`Images assumed to be aligned, not measured` : t`Images aligned`, degraded: t`Images roughly aligned`, failed: t`Images could not be aligned` }[status] ?? t`After image only`;
   const outlines = { ok: t`outlines on the roofs`, degraded: t`outlines roughly on the roofs`, failed: t`outlines could not be matched with roofs` }[footprints?.status];
   const exact = typeof residual === "number" && status in { ok: 0, degraded: 0 } ? ` · ${apart(`± ${decimal(residual, residual < 0.095 ? 2 : 1)} m`)}` : "";
   const words = `${images}${exact}${outlines ? ` · ${outlines}` : ""}`;
