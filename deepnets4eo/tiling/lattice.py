@@ -129,7 +129,7 @@ class Tiling:
 
     @property
     def small(self) -> Tiling:
-        """Return this tiling with small tiles, for scenes of which only a few parts are computed.
+        """Return this tiling with small tiles, for scenes with only a few parts to compute.
 
         >>> Tiling(768, 32).small.tile_px, Tiling(128, 32).small.tile_px, Tiling(768, 96).small.tile_px
         (256, 128, 384)

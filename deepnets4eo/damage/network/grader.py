@@ -158,7 +158,7 @@ class NetworkGrader:
     ) -> pd.DataFrame:
         """Return probabilities of the grades of some buildings (rows) from only the post image; NaN for others.
 
-        few : whether a pair grades nearly all others, so that only small tiles around those of `rows` are computed. At 15 real scenes (1,422
+        few : whether a pair grades nearly all others, so that only small tiles around the buildings of `rows` are computed. At 15 real scenes (1,422
         buildings graded from POST) AUC is 0.977 in tiles of 256 px, as in training, and 0.968 in tiles fitted to all outlines.
 
         The AUC of a scene differs by −0.11 to 0.04."""
