@@ -20,8 +20,8 @@ CAVEATS = (
     "Automatic extraction from imagery, not validated in the field.",
     "Damage that cannot be seen from above (walls, lower storeys, cracks) is missed.",
     "A building without a mark is not known to be undamaged; buildings listed as not assessed have no grade.",
-    "Ground more than 50 m from any outline was not examined, although the image shows it; buildings there are missing.",
-    "Footprints are counted: a building split into several outlines counts several times, a missing outline not at all.",
+    "Ground more than 50 m from any outline was not examined, though the image shows it; buildings there are missing.",
+    "Footprints are counted: a building in several outlines counts several times, a missing outline not at all.",
     "Outlines, names and boundaries imply no opinion on any legal status.",
 )
 SYNTHETIC_CAVEAT = "SYNTHETIC: the place and its damage are made up; nothing here describes a real event."
