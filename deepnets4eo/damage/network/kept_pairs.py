@@ -34,7 +34,7 @@ class KeptPairs:
     def of(
         cls, data: DamageData, folder: Path, make_pair: Callable[[int], GradedPair], drawn_by: str = ""
     ) -> KeptPairs:
-        """Return the pairs of a recipe in a folder of their own, another one for other code of this package or of `drawn_by`."""
+        """Return the pairs of a recipe in a separate folder, another folder for other code of this package or of `drawn_by`."""
         settings = data.model_dump(mode="json", include=DRAWN_BY)
         return cls(Journal(folder / identity_hash("pairs", settings, drawn_by)), make_pair)
 
