@@ -96,7 +96,7 @@ def train_damage(recipe: DamageRecipe, out: Path, options: TrainOptions, made_up
 
 
 def _remove_kept(folder: Path, *, goes_on: bool) -> None:
-    """Remove the pairs that a run kept for itself, unless its training goes on; then log where they are, and their size."""
+    """Remove the pairs that a run kept for itself, unless its training continues; then log their folder and size."""
     if not folder.is_dir():
         return
     if not goes_on:

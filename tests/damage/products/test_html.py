@@ -96,7 +96,6 @@ def test_a_page_says_findings_in_its_language_with_its_numbers(tmp_path, languag
     (wide,) = damage_map.findings = share_findings(ShareEstimate(0.5, "estimated", (0.1, 0.9)), 12_000)
     text, _ = page_of(damage_map, tmp_path / "report.html", language)
     banner = re.search(r'<section id="findings".*?</section>', text, re.DOTALL)[0]
-    banner = re.sub(r'<code dir="ltr">(.*?)</code>', r"`\1`", banner)
     assert wide.html(language=language) in banner
     before, command, after = wide.html(".remedy", language).split("`")
     assert f'{before}<code dir="ltr">{command}</code>{after}' in banner
