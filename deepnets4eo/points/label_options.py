@@ -67,7 +67,7 @@ class LabelResult:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """Return the finding that many labels are those of a nearby point, such as of points in no triangle of a mesh."""
+        """Return the finding that many labels come from a nearby point, such as of points in no triangle of a mesh."""
         labelled = sum(self.counts.values())
         if self.propagated <= MAX_PROPAGATED_SHARE * labelled:
             return ()
