@@ -24,8 +24,12 @@ from deepnets4eo.floods.working_grid import on_working_grid
 from deepnets4eo.footprints import Footprints, read_footprints
 from deepnets4eo.grid import Grid, transform_shapes
 from deepnets4eo.outputs import Finding
-from deepnets4eo.rasters import Layer, LayerLike, Scene, without_implausible
+from deepnets4eo.rasters import Layer, LayerLike, Scene, gdal_cache, without_implausible
 from deepnets4eo.registration import Registration, assume_registered, register
+
+# Registration reads windows all over both images several times. With the 128 MB of the other steps, GDAL decoded blocks anew for each pass:
+# a flood of 4,096² pixels with six bands of 16 bits took 46 s of processor time, now 29 s, with 0.4 GB more (2026-11-29).
+REGISTRATION_CACHE_BYTES = 512 << 20
 
 
 @dataclass(frozen=True)
@@ -127,11 +131,12 @@ def _register(images: Mapping[str, DateImage], options: FloodOptions) -> dict[st
     last = images[POST]
     if options.assume_registered or not last.date.optical:
         return {}
-    return {
-        name: register(opened.image, last.image, seed=options.seed)
-        for name, opened in images.items()
-        if name != POST and opened.date.is_same_kind(last.date)
-    }
+    with gdal_cache(size_bytes=REGISTRATION_CACHE_BYTES):
+        return {
+            name: register(opened.image, last.image, seed=options.seed)
+            for name, opened in images.items()
+            if name != POST and opened.date.is_same_kind(last.date)
+        }
 
 
 def _registration_findings(image: Layer, registration: Registration) -> list[Finding]:
