@@ -135,7 +135,9 @@ def with_inundation(
     in_water = inundation.inundated or inundation.not_assessed or inundation.since_unknown
     unproven = () if water.unproven is None or in_water else (water.unproven,)
     findings = (*_doubt_first(water, inundation), *decision.findings, *inundation.findings(), *unproven)
-    wet = _with_water_columns(decision.ungraded, water, around.unproven() if unproven else around)
+    if unproven:
+        around, inundation = around.unproven(), replace(inundation, known=0)
+    wet = _with_water_columns(decision.ungraded, water, around)
     return replace(decision, ungraded=wet, findings=findings, inundation=inundation.to_dict())
 
 
