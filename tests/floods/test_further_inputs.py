@@ -122,4 +122,4 @@ def test_a_part_without_data_in_one_polarisation_is_not_seen_and_no_water(tmp_pa
     assert ((classes == 2) & FLOODED).sum() / (((classes == 2) | FLOODED) & seen).sum() > 0.99
     findings = json.loads((tmp_path / "out" / "summary.json").read_text())["findings"]
     (named,) = (one for one in findings if one["code"] == "undeclared_nodata_in_band_post")
-    assert f"{fill:g} in VH alone (19% of its pixels)" in named["message"]
+    assert f"{fill:g} only in VH (19% of its pixels)" in named["message"]
