@@ -289,7 +289,7 @@ def test_the_sentence_on_the_number_of_damaged_buildings_is_the_same_everywhere(
     one.page.locator("#tab-summary").click()
     text = one.page.locator("#view-summary").inner_text()
     assert said in text
-    assert "hold no grading error" in text
+    assert "do not include grading errors" in text
 
 
 def test_one_building_is_no_buildings(visit, tmp_path):
