@@ -96,7 +96,9 @@ def damage_summary(scores: Scores) -> dict[str, float]:
     errors = [
         one["ece"]
         for site, one in scores.items()
-        if site not in (ALL, INTACT, HURRICANE, TURKEY, *INTACT_SITES) and one.get("assessed", 0) >= MIN_BUILDINGS
+        if "ece" in one  # panels have no grades
+        and site not in (ALL, INTACT, HURRICANE, TURKEY, *INTACT_SITES)
+        and one.get("assessed", 0) >= MIN_BUILDINGS
     ]
     return {"ece": float(max(errors, default=float("nan")))}
 
