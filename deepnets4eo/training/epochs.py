@@ -42,7 +42,7 @@ class Remembering(Protocol):
         """Return what is kept of earlier batches."""
 
     def restore(self, values: Any) -> None:
-        """Go on with what was kept."""
+        """Continue with what was kept."""
 
 
 @dataclass(frozen=True)
