@@ -3,6 +3,7 @@
 import atexit
 import ctypes
 import gc
+import logging
 import os
 import socket
 from importlib import import_module
@@ -143,6 +144,17 @@ def _resident_bytes() -> int:
         return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0
+
+
+@pytest.fixture(autouse=True)
+def _levels_of_messages():
+    """Scripts and jobs set what their process logs, for example errors only; the next test starts with the levels of before."""
+    loggers = (logging.getLogger(), logging.getLogger("deepnets4eo"))
+    levels, disabled = [logger.level for logger in loggers], logging.root.manager.disable
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+    logging.disable(disabled)
 
 
 @pytest.fixture(autouse=True)
