@@ -24,6 +24,6 @@ def test_a_worker_of_a_page_opened_as_a_file_answers_in_order(browser, tmp_path:
     (tmp_path / "index.html").write_text(PAGE, encoding="utf-8")
     page = browser.new_page()
     page.goto((tmp_path / "index.html").as_uri())
-    page.wait_for_function("window.answers.length === 2", timeout=10_000)
+    page.wait_for_function("window.answers.length === 2", timeout=60_000)
     assert page.evaluate("window.answers") == [2, 42]
     page.close()

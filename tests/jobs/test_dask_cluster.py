@@ -96,7 +96,7 @@ def test_a_job_waits_for_workers_and_a_scheduler_that_were_lost_and_does_what_is
         began = time.monotonic()
         with raises_naming(RunError, "6", "tcp://127.0.0.1"):
             list(receipts)
-        assert time.monotonic() - began < 19
+        assert time.monotonic() - began < 60
         assert "has no worker; the job waits" in caplog.text
     more[0].close()
     with raises_naming(RunError, "tcp://127.0.0.1"):
