@@ -19,7 +19,7 @@ import numpy as np
 from dubai import folds_of, matrix_of_recipe
 from equal_steps import Fold
 from real_tiles import tile_folds
-from script import add_smoke, plain_errors, store_results, title_of
+from script import add_smoke, kept_results, plain_errors, store_results, title_of
 
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_json, write_text
@@ -84,10 +84,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.smoke:
         arguments.tiles, arguments.rows, arguments.seeds = CROPS[:1], QUICK[:1], [0]
-    stored = arguments.out / "results.json"
-    before = read_json(stored) if stored.exists() else {}
-    is_real = not arguments.smoke and before.get("smoke") is False
-    table: dict[str, dict[str, dict[str, list[float]]]] = before.get("tiles", {}) if is_real else {}
+    before = kept_results(arguments.out, smoke=arguments.smoke)
+    table: dict[str, dict[str, dict[str, list[float]]]] = before.get("tiles", {})
     title = title_of("Frozen deep features under a linear SVM", smoke=arguments.smoke)
     lines = [f"{title}. Overall accuracy and mean F1, per cent, seeds {', '.join(map(str, arguments.seeds))}", ""]
     lines += ["| image | row | OA | mean F1 |", "|---|---|---|---|"]

@@ -26,6 +26,7 @@ from script import (
     add_smoke,
     crop_folds,
     crop_scenes,
+    kept_results,
     log_warnings,
     plain_errors,
     shorten,
@@ -36,7 +37,6 @@ from script import (
 
 from deepnets4eo.baselines import ExpertRules
 from deepnets4eo.cards import VOID, DatasetCard, Legend, open_dataset
-from deepnets4eo.files import read_json
 from deepnets4eo.grid import blocks
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.rasters import Layer, Scene
@@ -193,8 +193,7 @@ def real_tables(arguments: argparse.Namespace) -> None:
     Writes results.json, which the lineage quotes: tile, row, scores in percent; rows of a results.json that is there are kept.
     """
     out, names, smoke = arguments.out, arguments.rows, arguments.smoke
-    before = read_json(out / "results.json") if (out / "results.json").exists() else {}
-    measured = before.get("tiles", {}) if before.get("smoke") == smoke else {}
+    measured = kept_results(out, smoke=smoke).get("tiles", {})
     every = rows(arguments.encoder_weights, made_up=True, vgg=arguments.vgg)
     table = [row for row in every if not names or row.name in names]
     for tile, (legend, folds) in real_places(arguments.samples, out / "tiles", arguments.tiles).items():

@@ -1,9 +1,10 @@
 """Recipes beside plain ways on real crops: networks beside loops of as many steps, superpixels beside SLIC and an SVC.
 
-Usage: python experiments/equal_steps.py --data ROOT --out FOLDER [--ways balanced …] [--seeds 0 1] [--smoke]
+Usage: python experiments/equal_steps.py --data ROOT --out FOLDER [--ways balanced …] [--crops vaihingen …] [--steps 150] [--seeds 0 1] [--smoke]
 
 ROOT is the folder of samples, with isprs_vaihingen_crop and isprs_potsdam_crop (halves, both ways) and levir_cd.
-The weights after the last epoch and those of the best one are scored on the other half. Writes table.md; what is finished is not run again.
+The weights after the last epoch and those of the best one are scored on the other half. Writes table.md and results.json; what is finished is not run again, and other
+ways of a results.json that is there are kept.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from levir import MASK, samples
 from numpy.typing import NDArray
 from PIL import Image
 from real_tiles import tile_folds
-from script import add_smoke, plain_errors, require_files, title_of
+from script import add_smoke, kept_results, plain_errors, require_files, store_results, title_of
 from skimage.segmentation import slic
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -45,6 +46,7 @@ PLAIN = "plain loop"
 REGIONS, PLAIN_REGIONS = "baselines/rgb-svm", "SLIC, mean and deviation, SVC"  # on the same crops
 SUPERPIXELS = (PLAIN_REGIONS, REGIONS)
 REGION_PX = 64
+CROPS, LEVIR = ("vaihingen", "potsdam"), "LEVIR-CD"
 WAYS: dict[str, tuple[str, ...]] = {
     "balanced": (WITHHELD,),
     "balanced, nothing withheld": ("data.val_share=0",),
@@ -56,6 +58,8 @@ DUBAI = Legend.from_dict({"name": "dubai", "void_values": [0], "classes": [
     }.items(), start=1)
 ]})  # fmt: skip
 Sources = Mapping[str, Mapping[str, str]]
+Figures = dict[str, dict[str, dict[str, dict[str, list[float]]]]]
+"""Way → epoch that is kept → fold, or the mean of several → score → percent, one per seed."""
 Pixels = list[tuple[NDArray[np.float32], NDArray[np.uint8]]]
 
 
@@ -104,9 +108,9 @@ def dubai_tiles(folder: Path, out: Path) -> dict[str, dict[str, str]]:
     return parts
 
 
-def folds_of(root: Path, out: Path) -> Iterator[Fold]:
-    """Both halves of the crops, and windows of LEVIR-CD."""
-    for name, (legend, folds) in tile_folds(root, out / "tiles", ["vaihingen", "potsdam"]).items():
+def folds_of(root: Path, out: Path, chosen: Sequence[str]) -> Iterator[Fold]:
+    """Both halves of the chosen crops, and windows of LEVIR-CD if they are chosen."""
+    for name, (legend, folds) in tile_folds(root, out / "tiles", [one for one in CROPS if one in chosen]).items():
         for number, fold in enumerate(folds, start=1):
             yield Fold(
                 f"{name}, half {number}",
@@ -115,9 +119,11 @@ def folds_of(root: Path, out: Path) -> Iterator[Fold]:
                 fold.test,
                 overrides=("data.block_px=64", "data.buffer_px=0"),
             )
+    if LEVIR not in chosen:
+        return
     learnt, tested = samples(root / "levir_cd")
     yield Fold(
-        "LEVIR-CD", Legend.load("change"), learnt, tested, ("image_pre", "image_post"), "change/fc-siam-diff", ("fc-siam-diff",), 96,
+        LEVIR, Legend.load("change"), learnt, tested, ("image_pre", "image_post"), "change/fc-siam-diff", ("fc-siam-diff",), 96,
         (MASK,), 200,
     )  # fmt: skip
 
@@ -258,20 +264,49 @@ def score(fold: Fold, way: str, seed: int, steps: int, run: Path) -> dict[str, d
     return by_superpixels(fold, seed, run) if way == REGIONS else by_recipe(fold, WAYS.get(way, ()), seed, steps, run)
 
 
-def compare(fold: Fold, ways: list[str], seeds: list[int], steps: int, out: Path) -> str:
-    """Rows of the table: mean ± sd over the seeds of each way, of the last and of the best epoch."""
-    text, plain = "", [PLAIN] * bool(set(ways) & set(WAYS))
+def compare(fold: Fold, ways: list[str], seeds: list[int], steps: int, out: Path) -> Figures:
+    """Scores of each way on a fold, of the last and of the best epoch, one per seed."""
+    figures: Figures = {}
+    plain = [PLAIN] * bool(set(ways) & set(WAYS))
     for way in (*plain, *ways) if fold.recipe == "unet-resnet34" else (*plain, "recipe")[: 2 * len(plain)]:
         scores = []
         for seed in seeds:
-            done = out / fold.name / way.replace("/", " ") / f"{seed}.json"
+            done = out / fold.name / way.replace("/", " ") / f"{seed}-{steps}.json"
             if not done.exists():
                 write_json(done, score(fold, way, seed, steps, done.with_suffix("")))
             scores.append(read_json(done))
-        for kept in scores[0]:
-            cells = [spread([one[kept][name] for one in scores]) for name in scores[0][kept]]
-            text += f"| {fold.name} | {way} | {kept} | {' | '.join(cells)} |\n"
-    return text
+        figures[way] = {
+            kept: {fold.name: {name: [round(one[kept][name], 2) for one in scores] for name in scores[0][kept]}}
+            for kept in scores[0]
+        }
+    return figures
+
+
+def rows_of(figures: Figures) -> Iterator[str]:
+    """Rows of the table in Markdown: mean ± sd over the seeds."""
+    for way, of_way in figures.items():
+        for kept, of_folds in of_way.items():
+            for fold, scores in of_folds.items():
+                yield f"| {fold} | {way} | {kept} | {' | '.join(map(spread, scores.values()))} |"
+
+
+def add_means(of_folds: dict[str, dict[str, list[float]]]) -> None:
+    """Add the means over both halves of each crop, and over all halves, as further folds, one value per seed."""
+    halves = {name: scores for name, scores in of_folds.items() if ", half " in name}
+    for mean, crops in {**{crop: (crop,) for crop in CROPS}, "all halves": CROPS}.items():
+        parts = [scores for name, scores in halves.items() if name.startswith(crops)]
+        for metric in parts[0] if parts else ():
+            values = np.mean([part[metric] for part in parts], axis=0).round(2).tolist()
+            of_folds.setdefault(mean, {})[metric] = values
+
+
+def merge(into: Figures, figures: Figures) -> None:
+    """Add the scores of further folds, and renew the means over halves."""
+    for way, of_way in figures.items():
+        for kept, of_folds in of_way.items():
+            every = into.setdefault(way, {}).setdefault(kept, {})
+            every.update(of_folds)
+            add_means(every)
 
 
 def main() -> None:
@@ -280,20 +315,27 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of real samples")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument("--ways", nargs="+", choices=[*WAYS, *SUPERPIXELS], default=[*WAYS, *SUPERPIXELS])
+    parser.add_argument("--crops", nargs="+", choices=[*CROPS, LEVIR], default=[*CROPS, LEVIR])
+    parser.add_argument("--steps", type=int, help=f"of networks; {Fold.steps} by default, 200 on {LEVIR}")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     add_smoke(parser)
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     out = options.out / "smoke" if options.smoke else options.out
-    text = title_of("# Equal steps", smoke=options.smoke) + "\n\n"
-    text += "| data | way | epoch | overall accuracy | mean IoU | mean F1 |\n|---|---|---|---:|---:|---:|\n"
-    for fold in folds_of(options.data, out):
-        ways, seeds, steps = options.ways, options.seeds, fold.steps
+    head = title_of("# Equal steps", smoke=options.smoke) + "\n\n"
+    head += "| data | way | epoch | overall accuracy | mean IoU | mean F1 |\n|---|---|---|---:|---:|---:|\n"
+    figures: Figures = kept_results(out, smoke=options.smoke).get("ways", {})
+    lines: list[str] = []
+    for fold in folds_of(options.data, out, options.crops):
+        ways, seeds, steps = options.ways, options.seeds, options.steps or fold.steps
         if options.smoke:
             ways, seeds, steps = [ways[0], *SUPERPIXELS], [0], 2
-        text += compare(fold, ways, seeds, steps, out)
-        write_text(out / "table.md", text)
-    print(text)
+        measured = compare(fold, ways, seeds, steps, out)
+        lines += rows_of(measured)
+        merge(figures, measured)
+        store_results(out, smoke=options.smoke, ways=figures)
+        write_text(out / "table.md", head + "\n".join(lines) + "\n")
+    print(head + "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ Usage: python experiments/eurosat.py --data FOLDER --out OUT [--ways all few fle
 
 FOLDER has a zip or a folder of JPEG for each of the ten classes. `all`: 80/20 by seed. The others are the protocol of the challenge: 500 labelled, 1,500 validated on,
 5,000 without labels and 8,000 tested on, another draw by seed, in archives that `eurosat_few_labels.py --data OUT/parts-SEED` takes as they are. Networks learn in 2,000 steps
-of 16 labelled and 112 unlabelled patches (--steps); `simclr`: labels alone from first weights learnt in 40 epochs from the 5,500; `frozen`: `models/images/frozen` as it is. Validation chooses the epoch, the test part is scored once.
+of 16 labelled and 112 unlabelled patches (--steps); `simclr`: labels alone from first weights learnt in 40 epochs from the 5,500; `frozen`: `models/images/frozen` as it is, which
+needs no validation (--tested: as many patches of its test part, drawn at random); `frozen, one view`: the same of one view in place of four, not enlarged. Validation chooses the epoch, the test part is scored once.
 `ranked` ranks the encoders at hand, frozen, under one linear probe of the 500 labels (`encoder_ranking.py`), as a table of its own; first weights take --first-epochs.
 `shipped`: `models/eurosat` as it is, on the test part of seed 0, whose training part it learnt from. Writes table.md and results.json; what is finished is not run again. --models ships the first seed's run of the last network with all labels, as FOLDER/eurosat.
 """
@@ -27,7 +28,7 @@ from encoder_ranking import AT_HAND, OWN, encoder_of, probe
 from harvey import features
 from numpy.typing import NDArray
 from PIL import Image
-from script import add_smoke, plain_errors, require_files, store_results, title_of
+from script import add_smoke, kept_results, plain_errors, require_files, store_results, title_of
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -53,7 +54,10 @@ NETWORKS = {
     ),
 }  # fmt: skip
 BY_NETWORK = ("all", "none", "fixmatch", "flexmatch", "simclr")
-FROZEN, RANKED, SHIPPED = "frozen", "ranked", "shipped"
+FROZEN_WAYS: dict[str, tuple[str, ...]] = {
+    "frozen": (), "frozen, one view": ("model.options={views: 1, input_px: 64}",)
+}  # fmt: skip
+RANKED, SHIPPED = "ranked", "shipped"
 PLAIN = {"plain": "all", "few, plain": "few"}
 BY_FEATURES = {
     "5 nearest neighbours": KNeighborsClassifier(5), "logistic regression": LogisticRegression(max_iter=5000),
@@ -172,11 +176,31 @@ def by_features(way: str, parts: Path) -> float:
     return 100 * float(make_pipeline(StandardScaler(), BY_FEATURES[way]).fit(seen, labels).score(tested, truth))
 
 
-def by_frozen(parts: Path, out: Path) -> float:
-    """The same by features of ImageNet's weights, which do not learn, and a logistic regression of the few labels."""
-    named = (("folders", TRAIN), ("val", VAL), ("test", TEST))
-    keys = [*BANDS, "legend=eurosat", *(f"data.{key}=[{parts / name}.npz]" for key, name in named)]
-    run = train("images/frozen", out / "run", overrides=keys, options=TrainOptions(overwrite=True))
+def tested_part(parts: Path, count: int | None, seed: int) -> Path:
+    """Return the archive of the test part, or of so many of its patches, drawn by seed."""
+    whole = parts / f"{TEST}.npz"
+    if count is None:
+        return whole
+    path = parts / f"{TEST}-{count}.npz"
+    if not path.exists():
+        archive = np.load(whole)
+        rows = np.sort(np.random.default_rng(seed).permutation(len(archive["labels"]))[:count])
+        np.savez(path, images=archive["images"][rows], labels=archive["labels"][rows])
+    return path
+
+
+def by_frozen(way: str, parts: Path, tested: Path, out: Path) -> float:
+    """The same by features of ImageNet's weights, which do not learn, and one layer of the few labels."""
+    keys = [
+        *BANDS,
+        "legend=eurosat",
+        "data.val_share=0",
+        f"data.folders=[{parts / TRAIN}.npz]",
+        f"data.test=[{tested}]",
+    ]
+    run = train(
+        "images/frozen", out / "run", overrides=[*keys, *FROZEN_WAYS[way]], options=TrainOptions(overwrite=True)
+    )
     return 100 * float(read_json(run / "metrics.json")["overall_accuracy"])
 
 
@@ -235,14 +259,16 @@ def scores_of(way: str, network: str, patches: Patches, out: Path, options: argp
     """Overall accuracy of a row in percent, one a seed; what is finished is read."""
     scores, smoke = [], options.smoke
     for seed in [0] if way == SHIPPED else options.seeds[: 1 if smoke else None]:
-        parts, run = out / f"parts-{seed}", out / f"{way} {network} {options.steps}" / str(seed)
+        parts = out / f"parts-{seed}"
+        cut = f" of {options.tested}" if options.tested and way in FROZEN_WAYS else ""
+        run = out / f"{way} {network} {options.steps}{cut}" / str(seed)
         if not (parts / f"{TEST}.npz").exists():
             write_parts(patches, parts, seed)
         if not (done := run.with_suffix(".json")).exists():
             score = (
                 by_network(way, network, parts, seed, options.steps, run, smoke=smoke) if way in BY_NETWORK
                 else by_plain_loop(way, parts, seed, options.steps, smoke=smoke) if way in PLAIN
-                else by_frozen(parts, run) if way == FROZEN
+                else by_frozen(way, parts, tested_part(parts, options.tested, seed), run) if way in FROZEN_WAYS
                 else test_accuracy(run_path("eurosat"), parts) if way == SHIPPED
                 else by_probe(network, parts, seed, options.first_epochs, run, smoke=smoke) if way == RANKED
                 else by_features(way, parts)
@@ -264,10 +290,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with a zip or a folder of JPEG a class")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
-    every = (*BY_NETWORK, FROZEN, SHIPPED, *PLAIN, *BY_FEATURES, RANKED)
+    every = (*BY_NETWORK, *FROZEN_WAYS, SHIPPED, *PLAIN, *BY_FEATURES, RANKED)
     parser.add_argument("--ways", nargs="+", choices=every, default=list(every))
     parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=["wide-resnet-eca"])
     parser.add_argument("--steps", type=int, default=2000, help="of a training with few labels")
+    parser.add_argument(
+        "--tested", type=int, metavar="N", help="patches that the frozen ways are tested on; all by default"
+    )
     parser.add_argument("--encoders", nargs="+", choices=AT_HAND, default=list(AT_HAND), help="that are ranked")
     parser.add_argument("--first-epochs", type=int, default=10, help="of the first weights that are ranked")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -283,8 +312,14 @@ def main() -> None:
         text = table_of(title_of("EuroSAT", smoke=smoke), usual)
         text += table_of(title_of("Frozen encoders under one linear probe of 500 labels", smoke=smoke), best_first)
         write_text(out / "table.md", text)
-        accuracy = {", ".join(filter(None, row[:2])): [round(one, 2) for one in row[2]] for row in rows}
-        store_results(out, smoke=smoke, steps_with_few_labels=options.steps, accuracy=accuracy)
+        before = kept_results(out, smoke=smoke)
+        name = ", ".join(filter(None, (way, network)))
+        accuracy = before.get("accuracy", {}) | {name: [round(one, 2) for one in rows[-1][2]]}
+        tested = {"frozen_tested": options.tested} if way in FROZEN_WAYS else {}
+        before = {key: value for key, value in before.items() if key != "smoke"}
+        store_results(
+            out, smoke=smoke, **before | tested | {"steps_with_few_labels": options.steps, "accuracy": accuracy}
+        )
     print(text)
     if options.models:
         seed = options.seeds[0]

@@ -1,13 +1,14 @@
 """The files of the EuroSAT challenge with few labels: a training on its archives, and its submission.
 
 Usage: python experiments/eurosat_few_labels.py --data FOLDER --out FOLDER [--method none] [--set KEY=VALUE …] [--smoke]
+       python experiments/eurosat_few_labels.py --data OUT/parts-0 OUT/parts-1 … --out FOLDER    (draws of EuroSAT whose test labels are known)
 
 FOLDER has the challenge's archives eurosat_train (500 labelled), eurosat_valid (1,500), eurosat_unsup (5,000 of EuroSAT),
 bigearthnet_rgb (95,000) and test (20,000, images alone), red, green and blue in 64 × 64 px; each is NAME.npz of images and, in the first
 two, labels, a folder NAME of images, or a table NAME.csv. bigearthnet_rgb may be left out; `eurosat.py` writes such archives of a folder of EuroSAT. Writes
 submission.csv with the columns Id,Category: the id of each test image and the name of its class; it is checked for missing, double and unknown ids and classes.
 Ids and their order are those of sampleSubmission.csv where the folder has it, whose categories may be numbers of classes in the order of their names; else numbers from 0 on.
-An interrupted training goes on.
+Overall accuracies of archives whose test images have labels go into results.json. An interrupted training goes on.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from script import add_smoke, plain_errors
+import numpy as np
+from script import add_smoke, percents, plain_errors, store_results
 
+from deepnets4eo.cards import Legend
 from deepnets4eo.classification import label_images
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import write_text
@@ -29,7 +32,7 @@ from deepnets4eo.training import TrainOptions, train
 
 RECIPE = "images/eurosat-few-labels"
 RGB = ("B04", "B03", "B02")
-SAMPLE = "sampleSubmission.csv"
+SAMPLE, TEST_TABLE = "sampleSubmission.csv", "test.csv"
 SMOKE = (
     "train.batch_size=10", "train.epochs=1", "data.windows_per_epoch=20", "data.num_workers=0", "model.options={phi: -1, stride_px: 8}",
 )  # fmt: skip
@@ -60,16 +63,31 @@ def enter_challenge(folder: Path, out: Path, method: str, further: Sequence[str]
     run = out / method
     if not (run / "card.json").exists():
         train(RECIPE, run, overrides=overrides, options=TrainOptions(resume=run.exists()))
-    table = out / "test.csv"
-    label_images(load_run(run), [str(test)], table, overwrite=True)
-    with table.open(newline="", encoding="utf-8") as file:
-        classes = [row["label"] for row in csv.DictReader(file)]
+    label_images(load_run(run), [str(test)], out / TEST_TABLE, overwrite=True)
+    classes = labels_of(out / TEST_TABLE)
     legend = load_run(run).legend
     ids, numbered = read_sample(folder / SAMPLE, len(classes))
     if numbered:
         order = {name: str(number) for number, name in enumerate(sorted(legend.names))}
         classes = [order[name] for name in classes]
     return write_submission(out / "submission.csv", classes, sorted(order.values()) if numbered else legend.names, ids)
+
+
+def labels_of(table: Path) -> list[str]:
+    """Return the class of each test image."""
+    with table.open(newline="", encoding="utf-8") as file:
+        return [row["label"] for row in csv.DictReader(file)]
+
+
+def test_accuracy(folder: Path, out: Path) -> float | None:
+    """Return the overall accuracy, 0 to 1, of a challenge that was entered; None if its test images have no labels."""
+    path = folder / "test.npz"
+    archive = np.load(path) if path.exists() else {}
+    if "labels" not in archive:
+        return None
+    names = Legend.load("eurosat").names
+    right = [names[truth] == label for truth, label in zip(archive["labels"], labels_of(out / TEST_TABLE), strict=True)]
+    return float(np.mean(right))
 
 
 def read_sample(path: Path, images: int) -> tuple[list[str], bool]:
@@ -118,7 +136,7 @@ def check_submission(path: Path, ids: Sequence[str], names: Sequence[str]) -> No
 def main() -> None:
     """Enter the challenge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the challenge's archives")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folder of the challenge's archives")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument("--method", choices=("none", "fixmatch", "flexmatch"), default="none")
     parser.add_argument(
@@ -127,7 +145,16 @@ def main() -> None:
     add_smoke(parser)
     options = parser.parse_args()
     further = (*(SMOKE if options.smoke else ()), *options.set)
-    print(enter_challenge(options.data, options.out, options.method, further))
+    accuracies = []
+    for folder in options.data:
+        out = options.out if len(options.data) == 1 else options.out / folder.name
+        print(enter_challenge(folder, out, options.method, further))
+        accuracies.append(test_accuracy(folder, out))
+    known = [one for one in accuracies if one is not None]
+    if known:
+        store_results(
+            options.out, smoke=options.smoke, method=options.method, settings=further, accuracy=percents(known)
+        )
 
 
 if __name__ == "__main__":

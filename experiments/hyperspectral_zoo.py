@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from hyperspectral_cubes import SAMPLES, RealCube, card_cube, sample_cubes
 from score_table import Outcome, contact_sheet
-from script import NOTE, add_smoke, number_or_nan, plain_errors, store_results, title_of
+from script import NOTE, add_smoke, kept_results, number_or_nan, plain_errors, store_results, title_of
 
 from deepnets4eo.cards import VOID, SplitPart
 from deepnets4eo.errors import DeepNets4EOError
@@ -74,7 +74,7 @@ class Trial:
     """What is run: recipes, splits and seeds.
 
     steps : batches of the short training, 0 for the recipes' own. presentations : labelled pixels that a network of the recipes' own
-    training is presented at most, each of them once an epoch; 0: no limit.
+    training is presented at most, each of them once an epoch; 0: no limit. maps : whether the first seed draws maps of whole cubes.
     """
 
     methods: tuple[str, ...] = METHODS
@@ -82,6 +82,7 @@ class Trial:
     seeds: tuple[int, ...] = (0, 1, 2)
     steps: int = 0
     presentations: int = 0
+    maps: bool = True
 
     def jobs(self) -> Iterator[tuple[str, str, int]]:
         """Method, split and seed of each run; all methods of a split after one another."""
@@ -163,7 +164,7 @@ def run_one(cube: RealCube, method: str, split: str, seed: int, trial: Trial, ou
     run = train(recipe, folder / "run", options=TrainOptions(overwrite=True))
     trained = time.perf_counter()
     segmenter, maps = load_run(run), {}
-    for name, sources in cube.scenes.items() if seed == trial.seeds[0] else ():
+    for name, sources in cube.scenes.items() if trial.maps and seed == trial.seeds[0] else ():
         layers = {
             layer: Layer.open(sources[layer], bands=recipe.data.bands.get(layer)) for layer in recipe.model.layers
         }
@@ -315,9 +316,7 @@ def figures_of(rows: Mapping[str, Sequence[Mapping[str, Any]]], trial: Trial) ->
 def write_tables(cubes: Sequence[RealCube], trial: Trial, out: Path, *, smoke: bool) -> str:
     """Run all cubes; table.md and table.json grow with each of them. Returns the Markdown."""
     texts, tables = [], {}
-    stored = out / "results.json"
-    before = read_json(stored) if stored.exists() else {}
-    figures: dict[str, dict[str, Any]] = before["cubes"] if before.get("smoke") is False and not smoke else {}
+    figures: dict[str, dict[str, Any]] = kept_results(out, smoke=smoke).get("cubes", {})
     rates = f"one cycle up to {SHORT_LR}, of " + ", ".join(f"{name} {rate}" for name, rate in SHORT_LRS.items())
     learning = "as in the recipes" + (
         f", but {trial.presentations:,} presentations of pixels at most" if trial.presentations else ""
@@ -348,7 +347,7 @@ def write_tables(cubes: Sequence[RealCube], trial: Trial, out: Path, *, smoke: b
         write_json(out / "table.json", tables)
         figures[cube.name] = figures.get(cube.name, {}) | figures_of(tables[cube.name], trial)
         store_results(out, smoke=smoke, cubes=figures)
-        if outcomes:
+        if outcomes and trial.maps:
             draw_sheet(cube, outcomes, trial, out, title)
     return "\n".join(texts)
 
@@ -372,6 +371,7 @@ def main() -> None:
     parser.add_argument(
         "--presentations", type=int, default=0, help="of pixels at most, by fewer epochs; 0: as in the recipes"
     )
+    parser.add_argument("--no-maps", action="store_true", help="only scores, to save time")
     parser.add_argument("--every-band", type=int, default=1, metavar="N", help="use every N-th band, to save time")
     add_smoke(parser)
     options = parser.parse_args()
@@ -389,8 +389,9 @@ def main() -> None:
     if not cubes:
         parser.error(f"there is no cube in {', '.join(options.data)}: give the folder of real samples, or CARD=FOLDER")
     trial = Trial(
-        tuple(options.methods), tuple(options.splits), tuple(range(options.seeds)), options.steps, options.presentations
-    )
+        tuple(options.methods), tuple(options.splits), tuple(range(options.seeds)), options.steps, options.presentations,
+        maps=not options.no_maps,
+    )  # fmt: skip
     if options.smoke:
         print(NOTE)
         cubes, trial = cubes[:1], Trial(trial.methods, trial.splits, (0,), 2)

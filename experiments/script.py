@@ -21,7 +21,7 @@ from score_table import BenchmarkScenes, Row
 from deepnets4eo.cli.main import INTERRUPTED
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.evaluation import spread
-from deepnets4eo.files import write_json
+from deepnets4eo.files import read_json, write_json
 from deepnets4eo.grid import Window, crop
 from deepnets4eo.rasters import CogWriter, Scene
 from deepnets4eo.training import load_recipe
@@ -29,6 +29,7 @@ from deepnets4eo.training import load_recipe
 JOPLIN = ("pre", "post", "footprints_overlap.geojson", "damage_labels.geojson")  # of the folder of Joplin
 NOTE = "SMOKE: two steps on a few pixels, these figures mean NOTHING"
 SAMPLES = ("isprs_vaihingen_crop", "isprs_potsdam_crop", "ign_lidar_hd")  # folders that the folder of real samples has
+RESULTS = "results.json"  # in the folder that a script writes to
 SIDE_PX = 288  # more than one window of 256 px
 FEW_STEPS = ("train.epochs=1", "data.windows_per_epoch=4", "train.batch_size=2", "data.num_workers=0")
 BLOCKS = ("data.block_px=64", "data.buffer_px=0")  # a validation part of small scenes
@@ -90,7 +91,13 @@ def add_smoke(parser: argparse.ArgumentParser) -> None:
 
 def store_results(out: Path, *, smoke: bool, **figures: Any) -> Path:
     """Write figures that the lineage quotes as results.json in a folder, with whether they are of --smoke."""
-    return write_json(out / "results.json", {"smoke": smoke, **figures})
+    return write_json(out / RESULTS, {"smoke": smoke, **figures})
+
+
+def kept_results(out: Path, *, smoke: bool) -> dict[str, Any]:
+    """Return what an earlier call stored in a folder; {} if it stored nothing, or the other kind: of --smoke or not."""
+    before: dict[str, Any] = read_json(out / RESULTS) if (out / RESULTS).exists() else {}
+    return before if before.get("smoke") is smoke else {}
 
 
 def percents(shares: Iterable[float], decimals: int = 2) -> list[float]:

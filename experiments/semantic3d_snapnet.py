@@ -9,6 +9,7 @@ The labels of Semantic3D's test scans are not public, so scans of the training s
 those of its test scans (Le Saux, "Machine Learning Models for Scene Understanding", 2020; of the full test set as quoted by
 later papers, not verified): they are shown for orientation alone.
 Every score counts original points of clouds, or halves, that nothing was learnt from or chosen by: the last epoch is kept.
+Writes table.md, and but for Semantic3D results.json.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any
 import numpy as np
 from change_pairs import publish, table
 from places.view_rows import AERIAL, SMALL, SMOKE, write_las
-from script import add_smoke, number_or_nan, plain_errors, title_of
+from script import add_smoke, number_or_nan, percents, plain_errors, store_results, title_of
 
 import deepnets4eo
 from deepnets4eo.files import read_json
@@ -36,6 +37,9 @@ from deepnets4eo.training import load_recipe
 
 log = logging.getLogger(__name__)
 
+Scores = Mapping[str, Sequence[Mapping[str, Any]]]
+"""Row → what `metrics.json` has, one per seed."""
+OVERALL = ("mean_iou", "overall_accuracy", "seen_share")
 COMPOSITE, COLOURS, BOTH, FUSED = "composite", "colours", "colours and composite", "SmpFusion of both"
 BALLS, POISSON = "composite, mesh by ball pivoting", "composite, mesh by Poisson"  # need Open3D
 ROWS = {
@@ -137,22 +141,41 @@ def train_row(recipe: str, overrides: Sequence[str], clouds: Path, test: Sequenc
 
 def cells(scores: Sequence[Mapping[str, Any]], classes: Sequence[str], by_class: str) -> list[list[float]]:
     """Mean IoU, overall accuracy, share of points seen, then a score by class: one value a seed, 0 to 1."""
-    overall = [[float(one[name]) for one in scores] for name in ("mean_iou", "overall_accuracy", "seen_share")]
+    overall = [[float(one[name]) for one in scores] for name in OVERALL]
     return overall + [[number_or_nan(one[by_class][name]) for one in scores] for name in classes]
 
 
-def small_table(
-    title: str, clouds: Path, test: Sequence[str], legend: str, rows: Sequence[str], out: Path, seeds: Sequence[int],
-    *, smoke: bool,
-) -> str:  # fmt: skip
-    """Rows of the aerial recipe: layers and networks; IoU and F1 by class of the classes that occur."""
+def small_scores(
+    clouds: Path, test: Sequence[str], legend: str, rows: Sequence[str], out: Path, seeds: Sequence[int], *, smoke: bool
+) -> Scores:
+    """Train rows of the aerial recipe, layers and networks, and return their scores."""
     scores: dict[str, list[dict[str, Any]]] = {}
     for name in rows:
         overrides = [f"legend={legend}", *SMALL, *ROWS[name], *(SMOKE if smoke else [])]
         scores[name] = [
-            train_row(AERIAL, [*overrides, f"train.seed={seed}"], clouds, test, out / f"seed-{seed}" / name)
+            train_row(AERIAL, [*overrides, f"train.seed={seed}"], clouds, test, run_folder(out / f"seed-{seed}", name))
             for seed in seeds
         ]
+    return scores
+
+
+def figures_of(scores: Scores) -> dict[str, dict[str, Any]]:
+    """Return the scores of each row in percent, one per seed, as stored for the lineage."""
+    return {
+        name: {score: percents(one[score] for one in of_row) for score in OVERALL}
+        | {
+            "iou": {
+                of_class: percents(one["iou"][of_class] for one in of_row)
+                for of_class in of_row[0]["classes"]
+                if of_class not in of_row[0]["absent_classes"]
+            }
+        }
+        for name, of_row in scores.items()
+    }
+
+
+def small_table(title: str, scores: Scores, *, smoke: bool) -> str:
+    """Return tables of rows of the aerial recipe: IoU and F1 by class of the classes that occur."""
     first = next(iter(scores.values()))[0]
     classes = [name for name in first["classes"] if name not in first["absent_classes"]]
     parts = []
@@ -235,7 +258,9 @@ def main() -> None:
         legend = str(CITY_LEGEND)
         for seed in (*CITIES[: 1 if smoke else None], TEST_CITY):
             write_city(seed, clouds, SMOKE_PX if smoke else CITY_PX)
-    publish(out, small_table(title, clouds, test, legend, arguments.rows, out, seeds, smoke=smoke))
+    scores = small_scores(clouds, test, legend, arguments.rows, out, seeds, smoke=smoke)
+    store_results(out, smoke=smoke, data=clouds.name, tested=list(test), rows=figures_of(scores))
+    publish(out, small_table(title, scores, smoke=smoke))
 
 
 if __name__ == "__main__":
