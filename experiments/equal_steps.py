@@ -276,7 +276,7 @@ def compare(fold: Fold, ways: list[str], seeds: list[int], steps: int, out: Path
                 write_json(done, score(fold, way, seed, steps, done.with_suffix("")))
             scores.append(read_json(done))
         figures[way] = {
-            kept: {fold.name: {name: [round(one[kept][name], 2) for one in scores] for name in scores[0][kept]}}
+            kept: {fold.name: {name: [round(one[kept][name], 3) for one in scores] for name in scores[0][kept]}}
             for kept in scores[0]
         }
     return figures
@@ -296,7 +296,7 @@ def add_means(of_folds: dict[str, dict[str, list[float]]]) -> None:
     for mean, crops in {**{crop: (crop,) for crop in CROPS}, "all halves": CROPS}.items():
         parts = [scores for name, scores in halves.items() if name.startswith(crops)]
         for metric in parts[0] if parts else ():
-            values = np.mean([part[metric] for part in parts], axis=0).round(2).tolist()
+            values = np.mean([part[metric] for part in parts], axis=0).round(3).tolist()
             of_folds.setdefault(mean, {})[metric] = values
 
 

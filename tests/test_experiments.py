@@ -436,6 +436,9 @@ def test_the_archives_of_the_challenge_are_learnt_from_and_a_submission_is_writt
     chosen = classify_images(load_run(out / "none"), list_unlabelled(listed)).argmax(axis=1)
     assert [row.split(",")[1] for row in rows[1:]] == [legend.names[index] for index in chosen]
     assert eurosat_few_labels.enter_challenge(tmp_path, out, "none").read_text(encoding="utf-8").splitlines() == rows
+    assert eurosat_few_labels.test_accuracy(tmp_path, out) is None
+    np.savez(tmp_path / "test.npz", images=np.zeros(12), labels=np.where(np.arange(12) < 9, chosen, 9 - chosen))
+    assert eurosat_few_labels.test_accuracy(tmp_path, out) == 0.75
     (tmp_path / "eurosat_unsup.npz").unlink()
     with raises_naming(InputError, "eurosat_unsup.npz", "eurosat_unsup", "eurosat_unsup.csv"):
         eurosat_few_labels.enter_challenge(tmp_path, out, "none")
@@ -462,6 +465,10 @@ def test_a_recipe_and_the_plain_loop_learn_and_are_scored_alike(tmp_path: Path) 
         equal_steps.SUPERPIXELS, (60, 90), strict=True
     ):  # two classes of other colours; regions of SLIC cross them
         assert equal_steps.score(fold, way, 0, 2, tmp_path / "run")["last"]["overall_accuracy"] > least, way
+    figures: equal_steps.Figures = {}
+    for half, score in enumerate((60.0, 80.0), 1):
+        equal_steps.merge(figures, {"way": {"last": {f"potsdam, half {half}": {"mean_iou": [score, score + 1]}}}})
+    assert figures["way"]["last"]["potsdam"] == figures["way"]["last"]["all halves"] == {"mean_iou": [70, 71]}
     pixels = fold.read(fold.test)
     scores = equal_steps.scores_of(
         equal_steps.matrix_of(lambda image: np.zeros(image.shape[1:], np.uint8), pixels, legend.num_classes)

@@ -39,3 +39,6 @@ def test_a_folder_of_scans_gives_the_published_table_and_snapnet_corrects_runs_m
     assert len(made) == len(semantic3d_snapnet.PUBLISHED_RECIPES)
     assert "SnapNet, reduced test set (published)" in text
     assert all(f"{name} (ours, bildstein*)" in text for name in semantic3d_snapnet.PUBLISHED_RECIPES)
+    scores = train_row("", (), tmp_path / "data", (), tmp_path) | {"absent_classes": classes[1:]}
+    expected = {"mean_iou": [50], "overall_accuracy": [50], "seen_share": [50], "iou": {classes[0]: [25]}}
+    assert semantic3d_snapnet.figures_of({"squares": [scores]}) == {"squares": expected}
