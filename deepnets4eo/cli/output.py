@@ -180,9 +180,8 @@ def ask_for_hazard(name: str = "", findings: Sequence[Finding] = ()) -> None:
     A name without a word for a hazard is a finding of the map."""
     from deepnets4eo.outputs import Phrase
 
-    request = Phrase("name_the_hazard").text()
-    if not name and not any(request in finding.remedy for finding in findings):
-        echo(f"note: {request}", err=True)
+    if not name and not any(finding.requests_hazard for finding in findings):
+        echo(f"note: {Phrase('name_the_hazard').text()}", err=True)
 
 
 def findings_of(out: Path | None) -> list[Finding]:

@@ -43,6 +43,11 @@ class Finding:
         return self.share >= MIN_SHARE_OF_MOST
 
     @property
+    def requests_hazard(self) -> bool:
+        """Return whether its sentences request the name of the hazard."""
+        return Phrase(self.code, self.values).contains("name_the_hazard")
+
+    @property
     def order(self) -> tuple[int, bool, int]:
         """Return the sort key of findings, worst first: falling severity, most of the ground, number of buildings."""
         return -SEVERITIES.index(self.severity), not self.concerns_most, -self.affected

@@ -52,9 +52,20 @@ class Phrase:
         """
         return _Writer(language, str, str).phrase(self)
 
+    def contains(self, key: str) -> bool:
+        """Return whether the phrase, or one among its values at any depth, has this key."""
+        return self.key == key or any(_contains(value, key) for value in self.values.values())
+
     def html(self, language: Language = "en") -> str:
         """Return the words of a phrase as HTML, with words that stay English marked as English."""
         return in_english(self.text()) if language == "en" else _Writer(language, escape, in_english).phrase(self)
+
+
+def _contains(value: Value, key: str) -> bool:
+    """Return whether a value of a phrase has a phrase of this key."""
+    if isinstance(value, Phrase):
+        return value.contains(key)
+    return isinstance(value, Sequence) and not isinstance(value, str) and any(_contains(item, key) for item in value)
 
 
 def number_text(value: float, language: Language, form: str = ",.0f") -> str:

@@ -1,12 +1,15 @@
 """Event, dates, sensors, credit: what the user gives is checked, what the files carry is used and said."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from geotiff import write_geotiff
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.outputs import EventInfo, Phrase
+from deepnets4eo.outputs import EventInfo, Finding, Phrase
+from deepnets4eo.outputs.wording import Verbatim
 from deepnets4eo.rasters import Layer
 
 
@@ -168,6 +171,19 @@ def test_a_name_without_a_hazard_is_noted_and_asked_for() -> None:
     assert note.remedy.startswith("Name the hazard: --event name=Earthquake")
     assert EventInfo().hazard_findings == EventInfo(name="Hatay earthquake").hazard_findings == ()
     assert EventInfo(name="War in the north").names_hazard
+
+
+HAZARD_REQUEST = Phrase("name_the_hazard")
+
+
+@pytest.mark.parametrize(
+    ("values", "requests"),
+    [({}, False), ({"hazard": None}, False), ({"hazard": HAZARD_REQUEST}, True), ({"reasons": (HAZARD_REQUEST,)}, True)],
+)
+def test_a_finding_states_whether_it_requests_the_hazard(values: dict[str, Any], requests: bool) -> None:
+    finding = Finding("no_hazard_word", "note", {"name": Verbatim(HAZARD_REQUEST.text()), **values})
+    assert finding.requests_hazard is requests
+    assert Finding.from_dict(finding.to_dict()).requests_hazard is requests
 
 
 def test_the_first_advice_on_a_wide_interval_is_to_name_the_hazard() -> None:
