@@ -99,8 +99,12 @@ class Journal:
 
     def names(self) -> list[str]:
         """Return the names of the finished blocks of work, sorted; a damaged file is only detected when it is read."""
+        return [file.stem for file in self.files()]
+
+    def files(self) -> list[Path]:
+        """Return the files of the finished blocks of work, sorted by name."""
         files = [] if self.folder is None else self.folder.glob("*.npz")
-        return sorted(file.stem for file in files if not file.name.startswith(PARTIAL))
+        return sorted((file for file in files if not file.name.startswith(PARTIAL)), key=lambda file: file.stem)
 
     def get(self, name: str, keys: Collection[str] | None = None) -> dict[str, NDArray[Any]] | None:
         """Return the arrays of a finished block, or only some keys of it; None if it is not finished, or damaged."""

@@ -38,6 +38,11 @@ class KeptPairs:
         settings = data.model_dump(mode="json", include=DRAWN_BY)
         return cls(Journal(folder / identity_hash("pairs", settings, drawn_by)), make_pair)
 
+    @staticmethod
+    def kept_in(folder: Path) -> list[Path]:
+        """Return the files of all pairs that are kept in a folder, by any recipe."""
+        return [file for path in sorted(folder.iterdir()) for file in Journal(path).files()]
+
     def __call__(self, seed: int) -> GradedPair:
         """Return the pair of a seed. Errors: OutputError if it cannot be kept."""
         kept = self.journal.get(str(seed))

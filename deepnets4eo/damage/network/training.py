@@ -13,6 +13,7 @@ import numpy as np
 from deepnets4eo.cards import VOID, Legend, run_path
 from deepnets4eo.damage.network.datasets import read_pairs
 from deepnets4eo.damage.network.grader import EVEN_GRADES, POST_ALONE
+from deepnets4eo.damage.network.kept_pairs import KeptPairs
 from deepnets4eo.damage.network.pairs import LEGEND, POST, PRE, GradedPair, measure_pairs
 from deepnets4eo.damage.network.recipe import MADE_UP, DamageRecipe
 from deepnets4eo.damage.network.samples import BuildingSplit, MadeUpPairs, PairSamples, made_up_samples, split_buildings
@@ -102,7 +103,7 @@ def _remove_kept(folder: Path, *, goes_on: bool) -> None:
     if not goes_on:
         remove(folder)
         return
-    sizes = [file.stat().st_size for file in folder.rglob("*.npz")]
+    sizes = [file.stat().st_size for file in KeptPairs.kept_in(folder)]
     log.info("%d drawn pairs are kept for --resume: %s, %.0f MB", len(sizes), folder, sum(sizes) / 1e6)
 
 

@@ -12,6 +12,7 @@ from deepnets4eo.damage.network.architecture import DamageCriterion
 from deepnets4eo.damage.network.kept_pairs import KeptPairs
 from deepnets4eo.damage.network.recipe import DamageData, DamageTraining
 from deepnets4eo.damage.network.samples import read_window
+from deepnets4eo.files import PARTIAL
 
 SIDE = 96
 EXACT = DamageData(source="made-up", tile_px=64, outline_error_m=0, misregistration_px=0)
@@ -141,3 +142,7 @@ def test_a_pair_that_is_kept_is_drawn_once_and_is_the_same(tmp_path):
     of_other_code(5)
     of_other_code(5)
     assert drawn == [5, 5, 5, 5]
+    kept = KeptPairs.kept_in(tmp_path)
+    (kept[0].parent / f"{PARTIAL}6.npz").write_bytes(b"of a killed job")
+    assert KeptPairs.kept_in(tmp_path) == kept
+    assert [path.name for path in kept] == ["5.npz"] * 3
