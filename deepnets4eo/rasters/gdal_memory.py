@@ -51,26 +51,30 @@ def _row_bytes(image: Layer) -> int:
     return image.shape[1] * bands * image.dtype.itemsize
 
 
-_limits: list[int] = []  # of the contexts that are open, in bytes
+_OWN = object()  # key of the process's own limit
+_limits: dict[object, int] = {}  # own limit, then those of open contexts, the last of which applies: GDAL has one cache for all threads
 
 
 @contextmanager
 def gdal_cache(*images: Layer | None, size_bytes: int | None = None) -> Iterator[None]:
     """Limit GDAL's block cache, of all open files together, within a `with` block, by default to what reading images by windows needs.
 
-    Without a size, a context within another one does not lower its limit.
+    Without a size, a context within another one, or in another thread, does not lower the limit.
 
     >>> with gdal_cache(size_bytes=64 << 20):
     ...     get_gdal_config("GDAL_CACHEMAX")
     67108864
     """
     with rasterio.Env():  # the option is the process's own, not the environment's: it needs one to be set and restored
-        before = get_gdal_config("GDAL_CACHEMAX")
-        limit = max([cache_bytes(*images), *_limits]) if size_bytes is None else size_bytes
-        set_gdal_config("GDAL_CACHEMAX", limit)
-        _limits.append(limit)
+        context = object()
+        others = [limit for key, limit in _limits.items() if key is not _OWN]
+        _limits.setdefault(_OWN, get_gdal_config("GDAL_CACHEMAX"))
+        _limits[context] = max([cache_bytes(*images), *others]) if size_bytes is None else size_bytes
+        set_gdal_config("GDAL_CACHEMAX", _limits[context])
         try:
             yield
         finally:
-            _limits.remove(limit)
-            set_gdal_config("GDAL_CACHEMAX", before)
+            del _limits[context]
+            set_gdal_config("GDAL_CACHEMAX", next(reversed(_limits.values())))
+            if len(_limits) == 1:  # later, the process may have another limit
+                del _limits[_OWN]

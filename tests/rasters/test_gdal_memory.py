@@ -46,6 +46,18 @@ def test_the_limit_from_before_returns_after_an_error() -> None:
         assert limit() == before
 
 
+def test_jobs_of_two_threads_that_overlap_keep_their_limits_and_leave_none() -> None:
+    with rasterio.Env():
+        before = limit()
+        first, second = gdal_cache(size_bytes=7 << 20), gdal_cache(size_bytes=9 << 20)
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert limit() == 9 << 20, "the second one is still open"
+        second.__exit__(None, None, None)
+        assert limit() == before
+
+
 WIDE = np.zeros((2, 1300, 40_000), np.uint8)
 TILED = {"tiled": True, "blockxsize": 256, "blockysize": 256}
 
