@@ -3,6 +3,8 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -281,3 +283,20 @@ def test_without_pytorch_no_runtime_is_asked_of_the_network(monkeypatch: pytest.
     monkeypatch.setattr(network_grader, "load_run", lambda folder: pytest.fail("it needs PyTorch"))
     assert network_grader.shipped_runtime("cpu") == "torch"
     assert network_grader.open_shipped("cpu")[0] is None
+
+
+@pytest.mark.parametrize(("temperature", "warned"), [(1.0, False), (None, True)])
+def test_a_coarse_pre_image_leaves_the_network_to_post_without_a_warning_that_it_is_not_used(
+    temperature: float | None, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    fine, coarse = (
+        Layer.open(np.zeros((3, side, side), np.uint8), grid=Grid((side, side), Affine.scale(64 / side), "EPSG:32633"))
+        for side in (64, 8)
+    )
+    site: Any = SimpleNamespace(
+        registered_pre=coarse, post=fine, registration=object(), position=SimpleNamespace(known=True),
+        work=SimpleNamespace(run=lambda name, step: step()),
+    )  # fmt: skip
+    network = DamageNetwork(SimpleNamespace(post_temperature=temperature))  # type: ignore[arg-type]
+    assert network.grade_pair(site) is None
+    assert ("the network is not used" in caplog.text) is warned

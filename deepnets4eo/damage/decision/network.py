@@ -148,15 +148,10 @@ class DamageNetwork:
         return site.work.run(NETWORK, lambda: self._from_pair(site, grader))
 
     def _from_pair(self, site: Site, grader: NetworkGrader) -> pd.DataFrame | None:
-        pre, position = site.registered_pre, site.position
+        pre, position = self._graded_pre(site), site.position
         if pre is None or site.registration is None:
             if grader.post_temperature is None:
-                logger.warning("the network is not used: it needs a pre image that could be registered")
-            return None
-        if not self.reads_pre:
-            return None
-        if not self._grades_pair(site):
-            logger.warning("the network is not used: the pre image is too coarse")
+                logger.warning("the network is not used: it needs a registered pre image that is not too coarse")
             return None
         logger.info("grading by the network …")
         return grader.probabilities(
@@ -164,10 +159,10 @@ class DamageNetwork:
             site.work.tiles(NETWORK),
         )  # fmt: skip
 
-    def _grades_pair(self, site: Site) -> bool:
-        """Return whether the network grades from both images."""
-        pre = site.registered_pre
-        return self.reads_pre and pre is not None and not is_too_coarse(pre, site.post)
+    def _graded_pre(self, site: Site) -> Layer | None:
+        """Return the registered PRE if the network grades from it and POST, else None."""
+        pre = site.registered_pre if self.reads_pre else None
+        return None if pre is None or is_too_coarse(pre, site.post) else pre
 
     def grade_post(self, site: Site) -> pd.DataFrame | None:
         """Return the probabilities for buildings that are assessed from only the post image; None without such a head."""
@@ -183,7 +178,7 @@ class DamageNetwork:
         tiles = replace(site.work.tiles(NETWORK_POST), part=Part.whole)  # whatever the part: those around its buildings
         return grader.post_probabilities(
             site.post, site.inputs.outlines_px, site.registration, site.position.alignment, site.position.image, rows, tiles,
-            few=self._grades_pair(site),
+            few=self._graded_pre(site) is not None,
         )  # fmt: skip
 
     def grade_leaning(self, site: Site) -> pd.DataFrame | None:
