@@ -51,8 +51,9 @@ def _row_bytes(image: Layer) -> int:
     return image.shape[1] * bands * image.dtype.itemsize
 
 
-_OWN = object()  # key of the process's own limit
-_limits: dict[object, int] = {}  # own limit, then those of open contexts, the last of which applies: GDAL has one cache for all threads
+# GDAL has one cache for all threads: the process's own limit, then those of open contexts, of which the last applies.
+_OWN = object()
+_limits: dict[object, int] = {}
 
 
 @contextmanager
