@@ -6,6 +6,7 @@ Facts that the user leaves out are taken from the tags of the files, with a find
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -24,17 +25,27 @@ if TYPE_CHECKING:
 FILE_SUFFIXES = (".yaml", ".yml", ".json")
 LONGEST = 1000  # characters; these texts are titles and lines of a caption
 DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?")
-STORMS = ("hurricane", "cyclone", "typhoon", "tropical storm", "storm surge", "monsoon", "hurac", "ouragan", "cicl", "tif[oó]n", "furac", "tuf[aã]o", "wirbelsturm",
-          "taifun", "zyklon", "monzón", "monção", "mousson", "إعصار")  # of water and of wind  # fmt: skip
-FLOODS = (*STORMS, "flood", "tsunami", "dam break", "dam failure", "hochwasser", "überschwemmung", "inondation", "crue", "inundaci",
-          "inundaç", "riada", "enchente", "cheia", "alluvion", "banjir", "فيضان", "سيول")  # fmt: skip
-QUAKES = ("earthquake", "quake", "aftershock", "séisme", "seisme", "seism", "sismo", "tremblement de terre", "terremoto", "terramoto", "erdbeben",
-          "deprem", "gempa", "زلزال", "زلازل", "هزة أرضية")  # fmt: skip
-DRY_HAZARDS = (*QUAKES, "tornado", "wildfire", "fire", "incend", "volcan", "eruption", "explosion")
-WINDS = (*STORMS, "tornado", "storm", r"winds?\b", "windst", "derecho", "tempest", "temp[eê]te", "temporal", "torment", "vendaval", "sturm", "orkan",
-         "عاصفة")  # fmt: skip
-# Hazards that change nothing in the decision.
-OTHERS = ("landslide", "mudslide", "avalanche", "blast", "shelling", "conflict", r"war\b")
+# Beginnings of words for hazards, as patterns; accents do not count.
+STORMS = ("hurricane", "cyclone", "typhoo?n", "medicane", "tropical storm", "storm (?:surge|tide)", "monsoon", "hurac", "ouragan", "cicl", "tifon", "furac",
+          "tufao", "wirbelsturm", "taifun", "zyklon", "monzon", "moncao", "mousson", "marejada", "ressaca", "إعصار", "أعاصير")  # of water and of wind  # fmt: skip
+FLOODS = (*STORMS, "flood", "tsunami", "tidal wave", "lahar", "cloudburst", "glacial lake outburst", r"glof\b", "inundat", "inundac", "inondation",
+          "(?:dam|dike|dyke|levee) (?:break|breach|burst|fail|collapse|explosion|blast|bomb|destruction)", "rupture de (?:barrage|digue)",
+          "rotura de (?:la )?presa", "rompimento d[ae] barragem", "tromba d", r"crues?\b", "submersion", "raz.de.maree", "maremoto", "riada", "crecida",
+          "enchente", "cheia", "hochwasser", "uberschwemmung", "alluvion", "banjir", "فيضان", "سيول", "تسونامي", "انهيار سد")  # fmt: skip
+QUAKES = (r"\w*quake", "aftershock", r"tremors?\b", "temblor", "seism", "sism", "tremblement de terre", "tremor de terra", "terremoto", "terramoto",
+          "erdbeben", "deprem", "gempa", "زلزال", "زلازل", "هزة أرضية", "هزات أرضية")  # fmt: skip
+TORNADOES = ("tornado", "tornade", r"twisters?\b", "torbellino")
+FIRES = (r"(?:wild|bush|brush|grass)?fires?\b", "firestorm", "incend", r"feux?\b", r"fuegos?\b", r"fogos?\b", "queimada", "waldbrand", "حريق", "حرائق")  # fmt: skip
+ERUPTIONS = ("volcan", "vulcao", "vulcoe", "vulkan", "erupt", "erupc", r"lava\b", "بركان", "براكين", "ثوران")
+BLASTS = (r"blasts?\b", "explos", "detonat", "detonac", "bomb(?:ing|ard)", "shelling", "air ?strike", "mis+il", "drone (?:strike|attack)", "pilonnage",
+          "انفجار", "قصف", "غارة", "غارات")  # fmt: skip
+DRY_HAZARDS = (*QUAKES, *TORNADOES, *FIRES, *ERUPTIONS, *BLASTS)
+WINDS = (*STORMS, *TORNADOES, r"(?!rain)\w*storm", r"winds?\b", r"gales?\b", "downburst", "microburst", "waterspout", "haboob", "nor.?easter", "blizzard",
+         "derecho", "tempest", "tempete", "temporal", "torment", "vendaval", "sturm", "orkan", "عاصفة", "عواصف")  # fmt: skip
+# Hazards that change nothing in the decision; water comes with some of them.
+OTHERS = ("(?:land|mud|rock)[ -]?slide", "mud ?flow", "debris flow", "rock ?fall", "avalanch", "deslizamiento", "deslave", "derrumbe", "glissement",
+          "eboulement", "coulees? de boue", "deslizamento", "desabamento", "subsidence", "sinkhole", "collapse", "rainstorm", r"hail(?:storm)?s?\b",
+          "conflict", "conflit", r"wars?\b", "guerr", "attack", "attaque", "ataque", "انهيار", "انزلاق", "حرب", "نزاع", "صراع", "هجوم")  # fmt: skip
 SENSOR_TAGS = ("SATELLITEID", "SATELLITE", "SENSOR")
 KEYS = {"name": "event", "location": "place"}  # in products where fields stand by themselves
 
@@ -233,7 +244,9 @@ class EventInfo(EventTexts):
         return self._is_named(QUAKES)
 
     def _is_named(self, beginnings: Sequence[str]) -> bool:
-        return bool(re.search(rf"\b(?:{'|'.join(beginnings)})", self.name.casefold()))
+        """Return whether a word of the name, also behind the Arabic article, begins like one of these, whatever its accents."""
+        words = _plain_letters("|".join(beginnings))
+        return bool(re.search(rf"\b(?:ال)?(?:{words})", _plain_letters(self.name.casefold())))
 
     @property
     def facts(self) -> list[tuple[str, str]]:
@@ -303,6 +316,11 @@ class SeriesEvent(EventTexts):
     sensor: str = ""
     credit: str = ""
     producer: str = ""
+
+
+def _plain_letters(text: str) -> str:
+    """Return a text without the accents of its letters."""
+    return "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
 
 
 def iso_day(text: str) -> date | None:

@@ -158,11 +158,53 @@ def test_storms_are_floods_and_wind(name: str) -> None:
         ("Warsaw", None, False),
         ("Storm", None, True),
         ("Flood", True, False),
+        ("Twister", False, True),
+        ("Gale", None, True),
+        ("Hailstorm", None, True),
+        ("Rainstorm", None, False),
+        ("Flash flood after a rainstorm", True, False),
+        ("Tsunami", True, False),
+        ("تسونامي", True, False),
+        ("Lahar", True, False),
+        ("Kakhovka dam explosion", True, False),
+        ("Rupture de barrage", True, False),
+        ("Landslide", None, False),
+        ("Mud slide", None, False),
+        ("Glissement de terrain", None, False),
+        ("War", None, False),
+        ("Guerra", None, False),
+        ("Firenze", None, False),
+        ("Galesburg", None, False),
     ],
 )
 def test_wind_is_told_from_floods(name: str, flood: bool | None, wind: bool) -> None:
     event = EventInfo(name=name)
     assert (event.is_flood, event.is_only_flood, event.is_wind) == (flood, flood, wind)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Beirut blast", "Port explosion", "Explosión", "Explosão", "انفجار بيروت", "Bombing", "Bombardement", "Shelling", "Air strike", "القصف"),
+        *("Bushfire", "Incêndio", "Feu de forêt", "حرائق الغابات", "Éruption", "Erupción", "Erupção", "بركان", "Quake", "Tremor", "Temblor"),
+    ],
+)  # fmt: skip
+def test_everyday_names_of_dry_hazards_are_understood_in_five_languages(name: str) -> None:
+    event = EventInfo(name=name)
+    assert event.is_flood is False
+    assert not event.is_wind
+    assert event.names_hazard
+    assert not event.hazard_findings
+
+
+@pytest.mark.parametrize("name", ["Quake", "Tremor", "Temblor", "Abalo sísmico", "Sismo", "الزلزال", "هزة ارضية"])
+def test_everyday_names_of_earthquakes_are_understood(name: str) -> None:
+    assert EventInfo(name=name).is_earthquake
+
+
+@pytest.mark.parametrize("name", ["Landslide", "Mudslide", "Deslave", "Deslizamento", "انهيار أرضي", "Hail", "حرب"])
+def test_hazards_that_change_no_decision_are_words_for_a_hazard(name: str) -> None:
+    assert EventInfo(name=name).names_hazard
 
 
 def test_a_name_without_a_hazard_is_noted_and_asked_for() -> None:
@@ -178,7 +220,12 @@ HAZARD_REQUEST = Phrase("name_the_hazard")
 
 @pytest.mark.parametrize(
     ("values", "requests"),
-    [({}, False), ({"hazard": None}, False), ({"hazard": HAZARD_REQUEST}, True), ({"reasons": (HAZARD_REQUEST,)}, True)],
+    [
+        ({}, False),
+        ({"hazard": None}, False),
+        ({"hazard": HAZARD_REQUEST}, True),
+        ({"reasons": (HAZARD_REQUEST,)}, True),
+    ],
 )
 def test_a_finding_states_whether_it_requests_the_hazard(values: dict[str, Any], requests: bool) -> None:
     finding = Finding("no_hazard_word", "note", {"name": Verbatim(HAZARD_REQUEST.text()), **values})
