@@ -18,7 +18,7 @@ from deepnets4eo.arrays import Floats
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, only_one_placed
 from deepnets4eo.inspection import check_image, check_two_images, declare_nodata
-from deepnets4eo.outputs import Finding
+from deepnets4eo.outputs import Finding, image_of
 from deepnets4eo.rasters import Layer, LayerLike
 from deepnets4eo.registration.align import assume_registered, register
 from deepnets4eo.registration.attempts import ModelChoice
@@ -116,12 +116,16 @@ class ImagePair:
         return replace(self, findings=tuple(findings), **{role: declared})
 
     def pair_by_pixels(self) -> ImagePair:
-        """Return the pair after giving an image without CRS the grid of the other. Errors: GridError if their sizes differ."""
+        """Return the pair after giving an image without CRS the grid of the other, with the finding. Errors: GridError if their sizes differ."""
         if self.pre is None or (self.pre.grid.crs is None) == (self.post.grid.crs is None):
             return self
         if self.pre.grid.crs is None:
-            return replace(self, pre=self.pre.on(self.post.grid))
-        return replace(self, post=self.post.on(self.pre.grid))
+            pair = replace(self, pre=self.pre.on(self.post.grid))
+            images = {"image": image_of("pre"), "other": image_of("post")}
+        else:
+            pair = replace(self, post=self.post.on(self.pre.grid))
+            images = {"image": image_of("post"), "other": image_of("pre")}
+        return replace(pair, findings=(*self.findings, Finding("laid_by_pixels", "caution", images)))
 
     def register(self, limits: MotionLimits) -> RegisteredPair:
         """Register the pair, also if the result cannot be trusted: see the registration's status. Errors: GridError."""

@@ -18,10 +18,13 @@ from shapely.geometry import LineString, Polygon, box
 
 import deepnets4eo.registration.pair as registration_pair
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage import DamageMap
+from deepnets4eo.damage import DamageMap, Settings
+from deepnets4eo.damage.input_checks import check_images
 from deepnets4eo.damage.map import PRODUCTS
+from deepnets4eo.damage.opening import open_pair
 from deepnets4eo.damage.products import FURTHER, USUAL
 from deepnets4eo.damage.products.content import AREAS_FILE
+from deepnets4eo.outputs import LANGUAGES
 from deepnets4eo.rasters import Layer
 from deepnets4eo.registration import register
 from deepnets4eo.synthetic import City, Event
@@ -374,6 +377,20 @@ def test_one_image_without_crs_is_named_unless_both_have_one_size(
     refused(capsys, run(place, tmp_path / "out", pre=tmp_path / "part.png"), "part.png has no CRS", "Georeference both")
     assert run(place, tmp_path / "out", pre=tmp_path / "whole.png") == 0
     assert (gpd.read_file(tmp_path / "out" / "damage.gpkg", layer="buildings")["method"] == "pre_post").any()
+    said = capsys.readouterr().err
+    assert "CAUTION: The pre image has no CRS. It was laid pixel on pixel on the post image" in said
+
+
+def test_a_post_image_without_crs_that_is_laid_on_the_pre_image_is_a_caution(place: Path, tmp_path: Path) -> None:
+    pixels = Layer.open(place / "post.tif").read()[0][:3]
+    write_geotiff(tmp_path / "post.png", pixels, crs=None, driver="PNG")
+    pair = open_pair(str(place / "pre.tif"), str(tmp_path / "post.png"), Settings())
+    assert pair.post.grid == pair.pre.grid
+    (finding,) = [one for one in check_images(pair).findings if one.code == "laid_by_pixels"]
+    assert finding.severity == "caution"
+    assert finding.message.startswith("The post image has no CRS.")
+    assert "gdal_translate -a_srs" in finding.remedy
+    assert len({finding.text(language=language) for language in LANGUAGES}) == 5
 
 
 def test_outlines_in_degrees_are_refused_for_images_without_crs(
