@@ -55,9 +55,10 @@ class ChangeMap:
     findings: tuple[Finding, ...]
 
     def headline(self) -> str:
-        """Return the changed area in one line, with its interval if it has one."""
-        area = self.summary["area"]
-        return f"{area_in_words(area, 'changed', changed_interval(area))} changed"
+        """Return the changed area in one line, with its interval if it has one, and what the interval does not include."""
+        area, interval = self.summary["area"], changed_interval(self.summary["area"])
+        limit = "" if interval is None else "; the range does not include errors of the map"
+        return f"{area_in_words(area, 'changed', interval)} changed{limit}"
 
 
 def map_change(

@@ -105,24 +105,36 @@ def figure_findings(figures: dict[str, Any]) -> list[Finding]:
 
 
 def headline(summary: dict[str, Any]) -> str:
-    """Return the flooded area and the buildings in it, in one line."""
-    return "".join(headline_parts(summary))
+    """Return the flooded area and the buildings in it, in one line, and what the interval of the area does not include."""
+    area, unit = summary["area"], _unit(summary["area"])
+    measured = f"unknown_{unit}" not in area and area.get(f"{_shown_water(summary)[0]}_{unit}_interval") is not None
+    return "".join((*headline_parts(summary), "; the range does not include errors of the map" if measured else ""))
+
+
+def _unit(area: dict[str, Any]) -> str:
+    return "px" if "seen_px" in area else "ha"
+
+
+def _shown_water(summary: dict[str, Any]) -> tuple[str, str]:
+    """Return the name of the water in the figures that the map is about, and what it is called; without a date before, its age is unknown."""
+    if any(name != POST for name in summary["sensors"]):
+        return "flood", "flooded"
+    return "permanent_water", "of water of unknown age"
 
 
 def headline_parts(summary: dict[str, Any]) -> tuple[str, str]:
     """Return the flooded area, and the whole that the area and the buildings are parts of."""
     area, buildings = summary["area"], summary.get("buildings")
-    unit = "px" if "seen_px" in area else "ha"
+    unit = _unit(area)
     if not area[f"seen_{unit}"] and not area.get(f"unknown_{unit}"):
         return "", "Nothing could be compared."
-    knows = any(name != POST for name in summary["sensors"])
-    name, word = ("flood", "flooded") if knows else ("permanent_water", "of water of unknown age")
+    name, word = _shown_water(summary)
     if f"unknown_{unit}" in area:
         text = f"It is not known how much is flooded: {area_in_words(area, name, area[f'{name}_{unit}_interval'])}"
         rest = f"; {area_in_words(area, 'unknown')} are unknown, {area_in_words(area, 'seen')} are certainly wet or dry"
     elif not area[f"{name}_{unit}"]:
         text, rest = (
-            "No flood was found" if knows else "No water was found",
+            "No flood was found" if name == "flood" else "No water was found",
             f" in {area_in_words(area, 'seen')} of visible ground",
         )
     else:

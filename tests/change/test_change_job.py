@@ -105,6 +105,7 @@ def test_polygons_and_figures_are_those_of_the_rasters(result) -> None:
     assert change.summary["area"]["changed_ha"] == pytest.approx(changed_ha)
     assert change.summary["area"]["seen_ha"] == pytest.approx(valid.sum() * GSD**2 / 1e4)
     low, high = change.summary["area"]["changed_ha_interval"]
+    assert change.headline().endswith(") changed; the range does not include errors of the map")
     assert low < changed_ha < high
     polygons = gpd.read_file(folder / "out" / "change.gpkg")
     assert list(polygons.columns) == ["id", "area_m2", "score", "geometry"]
