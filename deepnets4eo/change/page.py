@@ -37,7 +37,7 @@ OTHER = (150, 150, 150)
 SUBJECT = "Change map"  # of titles
 CHANGE = MapKind(
     title=SUBJECT, subject=SUBJECT, one="polygon", many="polygons", file="change", made_up="This place and what changed there are made up.",
-    empty="No region of the least size changed beyond the threshold. Smaller changes, and those whose pixels look alike at both dates, are not "
+    empty="No region of the minimum size or larger changed beyond the threshold. Smaller changes, and those whose pixels look alike at both dates, are not "
     "listed: an empty list is no proof that nothing changed. Lay the scores over the images, or try a lower threshold.",
     package="deepnets4eo.change", scripts=("classes.js", "summary.js"), styles=("columns.css",),
 )  # fmt: skip

@@ -79,7 +79,7 @@ def draw_differences(first: str, second: str, out: Path, looks: int, *, overwrit
         out.unlink(missing_ok=True)
         review = MapReview.draw_differences(first, second, out, looks=looks)
     echo(
-        f"Answer them with `{own_command()} review {out} --image IMAGE --serve`, then call it without --serve.",
+        f"Answer them with `{own_command('review', out, '--image', 'IMAGE', '--serve')}`, then call `{own_command('review', out)}`.",
         err=True,
     )
     show_result(f"{count_of(len(review.about['stratum']), 'point')} drawn where both maps differ", out)

@@ -60,17 +60,24 @@ def echo(message: Any, *, err: bool = False, nl: bool = True) -> None:
         raise OutputError(f"nothing can be printed: {error.strerror}. Free some space, or print elsewhere.") from error
 
 
-def own_command() -> str:
-    """Return what calls this program in this shell: its name, or its file if the name is not on the path, as without an activated environment."""
+def own_command(*words: Any) -> str:
+    """Return a command of this program for this shell, with its words quoted.
+
+    The program is its name, or its file if the name is not on the path, as without an activated environment."""
+    return " ".join([_own_program(), *(_quoted(str(word)) for word in words)])
+
+
+def _own_program() -> str:
+    """Return what calls this program in this shell."""
     script, on_path = Path(sys.argv[0]), shutil.which(PROGRAM)
     if script.name == "__main__.py" and on_path is None:
-        return f"{_quoted(sys.executable)} -m {PROGRAM}"
+        return f"{_called(sys.executable)} -m {PROGRAM}"
     if script.stem != PROGRAM or (on_path is not None and _same_program(Path(on_path), script)):
         return PROGRAM
     file, here = script.absolute(), Path.cwd()
     if file.parent == here:
         return os.path.join(".", file.name)
-    return _quoted(str(file.relative_to(here) if file.is_relative_to(here) else file))
+    return _called(str(file.relative_to(here) if file.is_relative_to(here) else file))
 
 
 def _same_program(a: Path, b: Path) -> bool:
@@ -78,11 +85,16 @@ def _same_program(a: Path, b: Path) -> bool:
     return a.resolve().with_suffix("") == b.resolve().with_suffix("")
 
 
+def _called(program: str) -> str:
+    """Return a program as this shell calls it."""
+    return f"& {_quoted(program)}" if os.name == "nt" and " " in program else _quoted(program)
+
+
 def _quoted(word: str) -> str:
     """Return a word as this shell takes it; no quotes on Windows unless there is a space."""
     if os.name != "nt":
         return shlex.quote(word)
-    return f'& "{word}"' if " " in word else word
+    return f'"{word}"' if " " in word else word
 
 
 def open_closed_streams() -> None:

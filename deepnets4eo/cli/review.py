@@ -93,7 +93,8 @@ def review(
             number = write_sample(files[0], table, looks)
         if not serve:
             echo(
-                f"Fill the column `answer` in QGIS, or grade with --serve; then call `{own_command()} review` again.",
+                f"Grade them with `{own_command('review', folder, '--serve')}`, or fill the column `answer` in QGIS; then call "
+                f"`{own_command('review', folder)}`.",
                 err=True,
             )
             show_result(f"{count_of(number, 'building')} drawn to be looked at", files[0])
@@ -142,14 +143,20 @@ def review_raster(
     if is_new:
         drawn = f"{count_of(len(review.about['stratum']), 'point')} drawn to be looked at"
         if not serve:
-            echo("Answer them with --serve, or fill the column `answer` in QGIS; then call it again.", err=True)
+            named = ["review", source, *answers]
+            look = [] if images else ["--image", "IMAGE"]
+            echo(
+                f"Answer them with `{own_command(*named, *look, '--serve')}`, or fill the column `answer` in QGIS; then call "
+                f"`{own_command(*named)}`.",
+                err=True,
+            )
             show_result(drawn, path)
             return
         echo(drawn, err=True)
     if serve:
         page = review.page(images, reviewer)
         cli_serve(page, "Answer", browser=browser)
-        show_result(f"{page.headline()}; `{own_command()} review {source}` states what they show", path)
+        show_result(f"{page.headline()}; `{own_command('review', source, *answers)}` states what they show", path)
         return
     result, paths = review.write()
     for line in result.lines():
@@ -191,4 +198,4 @@ def grade_sample(
     if next_looks:
         server.rounds.measure_look()
     cli_serve(server, "Grade", browser=browser)
-    show_result(f"{server.headline()}; `{own_command()} review {folder}` counts them", files[0])
+    show_result(f"{server.headline()}; `{own_command('review', folder, files[0])}` counts them", files[0])

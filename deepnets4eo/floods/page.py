@@ -22,7 +22,7 @@ COLOURS = {FLOOD: (0, 188, 224), PERMANENT_WATER: (52, 112, 214)}
 TITLES = {FLOOD: "Flood", PERMANENT_WATER: "Water of unknown age"}
 KIND = MapKind(
     title=SUBJECT, subject=SUBJECT, one="polygon", many="polygons", file="flood", made_up="This place and its flood are made up.",
-    empty="No new water of the least size was recognised. Muddy or shallow water, water under trees and between houses is often not seen: an "
+    empty="No new water of the minimum size or larger was recognised. Muddy or shallow water, water under trees and between houses is often not seen: an "
     "empty list is no proof that the ground is dry. Look at both images, and lay the probability of water over them.",
     package="deepnets4eo.change", scripts=("classes.js", "summary.js"), styles=("columns.css",),
 )  # fmt: skip

@@ -189,6 +189,7 @@ def test_the_command_that_is_printed_is_one_that_this_shell_can_call(
     monkeypatch.setattr(sys, "argv", [str(script), "demo"])
     monkeypatch.setenv("PATH", str(script.parent))
     assert own_command() == PROGRAM, "an activated environment"
+    assert own_command("review", Path("my map.tif"), "--serve") == f"{PROGRAM} review 'my map.tif' --serve"
     monkeypatch.setenv("PATH", str(tmp_path))
     assert own_command() == f"'{script}'"
     monkeypatch.chdir(tmp_path)
@@ -209,6 +210,7 @@ def test_on_windows_only_commands_with_spaces_are_quoted_and_called(
     script = tmp_path / folder / PROGRAM
     monkeypatch.setattr(sys, "argv", [str(script), "demo"])
     assert own_command() == expected.format(script)
+    assert own_command("review", "my map.tif") == f'{expected.format(script)} review "my map.tif"'
     monkeypatch.setattr(sys, "argv", [str(tmp_path / "__main__.py")])
     monkeypatch.setattr(sys, "executable", str(script))
     assert own_command() == f"{expected.format(script)} -m {PROGRAM}"

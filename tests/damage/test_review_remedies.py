@@ -1,5 +1,6 @@
 """What a map advises works as it is written: draw, answer, update, and the page shows what was answered."""
 
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -46,6 +47,8 @@ def test_twenty_buildings_that_were_drawn_and_answered_can_be_put_into_the_map(
 ) -> None:
     monkeypatch.setattr(review, "look_of_map", not_measured, raising=False)
     assert main(["review", str(folder), "--looks", "20"]) == 0
+    commands = re.findall("`[^`]*deepnets4eo (review .*?)`", capsys.readouterr().err)
+    assert commands == [f"review {folder} --serve", f"review {folder}"]
     answer(folder / "review.gpkg", "destroyed")
     corrections = Corrections.read(folder, [folder / "review.gpkg"])
     assert len(corrections.answers) == 20

@@ -307,7 +307,9 @@ def test_the_verbs_draw_count_and_compare(cover, tmp_path: Path, capsys: pytest.
     source = write_labels(tmp_path / "labels.tif", mapped)
     assert main(["review", str(source), "--looks", "90"]) == 0
     path = tmp_path / "labels_review.gpkg"
-    assert capsys.readouterr().out.strip() == str(path)
+    drawn = capsys.readouterr()
+    assert drawn.out.strip() == str(path)
+    assert f" review {source} --image IMAGE --serve`" in drawn.err
     answer(MapReview.open(path), truth)
     assert main(["review", str(source)]) == 0
     printed = capsys.readouterr()
