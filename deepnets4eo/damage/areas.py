@@ -26,7 +26,7 @@ from deepnets4eo.damage.probabilities import Z95, expected_count
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import check_degrees, read_table
-from deepnets4eo.grid import metric_crs
+from deepnets4eo.grid import Grid, metric_crs, transform_shapes
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, LayerLike
@@ -90,15 +90,18 @@ class Areas:
         return tuple(notes)
 
 
-def find_areas(source: str | Path | gpd.GeoDataFrame, buildings: gpd.GeoDataFrame) -> Areas:
-    """Return areas and the buildings in each, from a file or table, or "grid" (500 m), "grid:250", "h3" or "h3:9". Raises InputError."""
+def find_areas(source: str | Path | gpd.GeoDataFrame, buildings: gpd.GeoDataFrame, pixels: Grid | None = None) -> Areas:
+    """Return areas and the buildings in each, from a file or table, or "grid" (500 m), "grid:250", "h3" or "h3:9". Raises InputError.
+
+    pixels : grid of the image on a plane that areas without a CRS are in pixels of; None refuses such areas
+    """
     points = buildings.geometry.representative_point()
     if _is_laid(source, GRID):
         return _laid(*_squares(_side_m(str(source)), points), points)
     if _is_laid(source, H3):
         return _laid(*_hexagons(_resolution(str(source)), points), points)
     ground = _ground_of(buildings.crs)
-    frame = read_areas(source, ground)
+    frame = read_areas(source, ground, pixels)
     frame = frame.to_crs(buildings.crs) if ground == "earth" else frame
     tree, middles = shapely.STRtree(frame.geometry.to_numpy()), points.to_numpy()
     building, area = tree.query(middles, predicate="within")
@@ -116,10 +119,13 @@ def _laid(frame: gpd.GeoDataFrame, area: Indices, known: Mask, points: gpd.GeoSe
     return Areas(frame.to_crs(points.crs), area[order], np.flatnonzero(known)[order], len(points))
 
 
-def read_areas(source: str | Path | gpd.GeoDataFrame, ground: Ground | None = None) -> gpd.GeoDataFrame:
+def read_areas(
+    source: str | Path | gpd.GeoDataFrame, ground: Ground | None = None, pixels: Grid | None = None
+) -> gpd.GeoDataFrame:
     """Return the polygons of a file or table with their names as column `area`. Raises InputError.
 
     ground : where the buildings are, and the areas must be; None if it is not known yet
+    pixels : as for `find_areas`
     """
     if isinstance(source, (str, Path)):
         if not Path(source).exists():
@@ -133,7 +139,7 @@ def read_areas(source: str | Path | gpd.GeoDataFrame, ground: Ground | None = No
             f"the areas hold {', '.join(sorted(kinds)) or 'nothing'}, expected polygons. Give outlines of districts."
         )
     name = f"the areas {source}" if isinstance(source, (str, Path)) else "the areas"
-    table = table if ground is None else _on_ground(table, name, ground)
+    table = table if ground is None else _on_ground(table, name, ground, pixels)
     return gpd.GeoDataFrame(
         {"area": _names(table)}, geometry=table.geometry.make_valid(method="structure").to_numpy(), crs=table.crs
     )
@@ -146,7 +152,7 @@ def _ground_of(crs: Any) -> Ground:
     return "plane" if crs.is_engineering else "earth"
 
 
-def _on_ground(table: gpd.GeoDataFrame, name: str, ground: Ground) -> gpd.GeoDataFrame:
+def _on_ground(table: gpd.GeoDataFrame, name: str, ground: Ground, pixels: Grid | None) -> gpd.GeoDataFrame:
     """Areas where the buildings are. Errors: InputError for areas that are elsewhere."""
     own = _ground_of(table.crs)
     if ground == "earth":
@@ -159,9 +165,16 @@ def _on_ground(table: gpd.GeoDataFrame, name: str, ground: Ground) -> gpd.GeoDat
     far = np.abs(table.total_bounds).reshape(2, 2) > FARTHEST_DEGREES
     if own == "earth" and table.crs.is_geographic and far.any():  # GeoJSON states degrees, whatever it holds
         table, own = table.set_crs(None, allow_override=True), "pixels"
+    if (own, ground) == ("pixels", "plane"):
+        if pixels is not None:
+            shapes = transform_shapes(pixels.affine, table.geometry.to_numpy())
+            return table.set_geometry(gpd.GeoSeries(shapes, table.index, crs=pixels.crs and pixels.crs.proj))
+        remedy = "If outlines and areas are in pixels of the image, state --footprints-crs pixels. Else draw"
+    else:
+        remedy = "Draw"
     if own != ground:
         raise InputError(
-            f"{name} are {IN_WORDS[own]}, but the map is {IN_WORDS[ground]}. Draw the areas over the outlines in damage.gpkg, which have the "
+            f"{name} are {IN_WORDS[own]}, but the map is {IN_WORDS[ground]}. {remedy} the areas over the outlines in damage.gpkg, which have the "
             "coordinates of the map, or georeference the images: gdal_translate -a_srs EPSG:… -a_ullr … IN OUT."
         )
     return table
@@ -216,14 +229,14 @@ def _are_codes(values: pd.Series) -> bool:
     return bool(numeric and len(known) and (known % 1 == 0).all()) and MEASURE.search(str(values.name)) is None
 
 
-def check_areas(source: str, crs: Any = None, *, known: bool = False) -> None:
-    """Refuse what cannot be areas before long work. crs : of the map, if it is `known`. Errors: InputError."""
+def check_areas(source: str, crs: Any = None, *, known: bool = False, pixels: Grid | None = None) -> None:
+    """Refuse what cannot be areas before long work. crs : of the map, if it is `known`; pixels : as for `find_areas`. Errors: InputError."""
     if _is_laid(source, GRID):
         _side_m(source)
     elif _is_laid(source, H3):
         _resolution(source)
     else:
-        read_areas(source, _ground_of(crs) if known else None)
+        read_areas(source, _ground_of(crs) if known else None, pixels)
 
 
 def check_counted(areas: str | None, population: str | None) -> None:

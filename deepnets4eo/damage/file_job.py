@@ -86,12 +86,14 @@ class FileJob:
                 return None
             inputs = self.inputs.open_finding(scratch.folder, progress) if finds else self.inputs.open()
             formats_of(self.formats, inputs.post.grid.crs)  # before long work
+            grid = inputs.post.grid
+            pixels = grid if settings.outlines_in_pixels else None
             if further.areas is not None:
-                check_areas(further.areas, inputs.post.grid.crs and inputs.post.grid.crs.proj, known=True)
+                check_areas(further.areas, grid.crs and grid.crs.proj, known=True, pixels=pixels)
             with progress("evidence") as advance:
                 result = assess_inputs(inputs, settings, JobControl(scratch.folder, advance, remote), self.event)
             if further.areas is not None:
-                result.add_areas(further.areas, further.population)
+                result.add_areas(further.areas, further.population, pixels=pixels)
             return result, result.save(
                 output.out, overwrite=output.replaces, scratch=scratch.folder, also=self.formats,
                 options=self.products,

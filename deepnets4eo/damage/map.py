@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from deepnets4eo.damage.evidences.priors import PriorLayer
     from deepnets4eo.damage.site import ShownRaster
+    from deepnets4eo.grid import Grid
     from deepnets4eo.rasters import Layer, LayerLike
 
 MANIFEST = "manifest.json"
@@ -243,13 +244,20 @@ class DamageMap(WithSummary, DamageMapContent):
 
         return shown_rasters(read_json(folder / MANIFEST), folder / DamageMapContent.water_file, post)
 
-    def add_areas(self, areas: str | Path | gpd.GeoDataFrame, population: LayerLike | None = None) -> None:
+    def add_areas(
+        self,
+        areas: str | Path | gpd.GeoDataFrame,
+        population: LayerLike | None = None,
+        *,
+        pixels: Grid | None = None,
+    ) -> None:
         """Count damage by area, into `areas`, which products show from then on.
 
         Parameters
         ----------
         areas : polygons, a vector file or a table; or cells: "grid" (500 m), "grid:250", "h3", "h3:9"
         population : raster of people a pixel
+        pixels : grid of the post image, if its pixel size was stated and areas without a CRS are in its pixels
 
         Raises
         ------
@@ -258,7 +266,7 @@ class DamageMap(WithSummary, DamageMapContent):
         """
         from deepnets4eo.damage.areas import count_areas, find_areas, people_findings
 
-        counted = find_areas(areas, self.buildings)
+        counted = find_areas(areas, self.buildings, pixels)
         self.areas = count_areas(
             self.buildings, counted, self.estimates, population, seed=int(self.parameters.get("seed") or 0)
         )

@@ -117,6 +117,11 @@ class Settings:
     seed: Annotated[int, Field(ge=0)] = 0
 
     @property
+    def outlines_in_pixels(self) -> bool:
+        """Return whether the footprints are stated to be in pixels of the post image."""
+        return self.footprints_crs == "pixels"
+
+    @property
     def seeks_water(self) -> bool:
         """Return True if water is sought or given."""
         return self.water != NOT_SOUGHT

@@ -15,6 +15,7 @@ from refusals import raises_naming
 
 from deepnets4eo.damage.areas import OUTSIDE, check_areas, count_areas, find_areas, read_areas
 from deepnets4eo.errors import InputError
+from deepnets4eo.grid import transform_shapes
 from deepnets4eo.rasters import Layer
 from deepnets4eo.zonal import sums_by_share
 
@@ -236,6 +237,24 @@ def test_areas_in_pixels_count_buildings_in_pixels(damage_map, tmp_path):
     HALVES.set_crs(None, allow_override=True).to_file(tmp_path / "d.geojson")
     for areas in (tmp_path / "d.geojson", HALVES.set_crs(None, allow_override=True)):
         np.testing.assert_array_equal(find_areas(areas, buildings).building, expected.building)
+
+
+def test_areas_in_pixels_count_buildings_of_an_image_whose_pixel_size_is_stated(damage_map, tmp_path):
+    image = Layer.open(np.zeros((1, 256, 256), np.uint8)).with_gsd(0.5)
+    on_earth = make_grid().affine
+    in_pixels = HALVES.set_crs(None, allow_override=True)
+    in_pixels = in_pixels.set_geometry(transform_shapes(~on_earth, in_pixels.geometry.to_numpy()))
+    middles = transform_shapes(image.grid.affine * ~on_earth, damage_map.buildings.geometry.to_numpy())
+    buildings = damage_map.buildings.set_crs(None, allow_override=True).set_geometry(middles)
+    buildings = buildings.set_crs(image.grid.crs.proj)
+    in_pixels.to_file(tmp_path / "d.gpkg")
+    expected = find_areas(HALVES, damage_map.buildings)
+    check_areas(str(tmp_path / "d.gpkg"), buildings.crs, known=True, pixels=image.grid)
+    found = find_areas(tmp_path / "d.gpkg", buildings, image.grid)
+    np.testing.assert_array_equal(found.building, expected.building)
+    np.testing.assert_array_equal(found.area, expected.area)
+    with raises_naming(InputError, "--footprints-crs pixels"):
+        find_areas(tmp_path / "d.gpkg", buildings)
 
 
 def test_areas_that_are_elsewhere_than_the_map_are_refused_before_long_work(damage_map, tmp_path):
