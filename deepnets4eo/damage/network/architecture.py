@@ -119,7 +119,8 @@ class DamageCriterion:
         weights = class_weights(train, legend, counts)
         self.train = train
         self.pixel_loss = SumOfLosses(dict(train.losses), weights) if train.losses else None
-        self.cross_entropy = CrossEntropy(None if weights is None else torch.tensor(weights, dtype=torch.float32))
+        of_classes = None if weights is None else torch.tensor(weights, dtype=torch.float32)
+        self.cross_entropy = CrossEntropy(of_classes, over_ranks=True)
         self.met = torch.ones(legend.num_classes)
         self.mean: Callable[[Tensor], Tensor] = lambda counts: counts
         self.scaling = torch.tensor([LayerInput.display_rgb.mean, LayerInput.display_rgb.std])
@@ -173,7 +174,8 @@ class DamageCriterion:
             return lambda means: torch.as_tensor(entropy(means.flatten(0, 1), grades.flatten()))
         of_window = present.sum(dim=1, keepdim=True).clamp_min(1).sqrt()  # a dense town is not all that is learnt
         weight = self._evening(grades) * present / of_window
-        return lambda means: ordinal_loss(means.flatten(0, 1), grades.flatten(), weight.flatten())
+        total = self.mean(weight.sum())  # over the processes, whose gradients are averaged
+        return lambda means: ordinal_loss(means.flatten(0, 1), grades.flatten(), weight.flatten(), total)
 
     def _evening(self, grades: Tensor) -> Tensor:
         """Return weights (N, B) that make every grade count the same over the last batches."""
@@ -184,12 +186,15 @@ class DamageCriterion:
         return factors[grades.clamp_max(len(factors) - 1)]
 
 
-def ordinal_loss(logits: Tensor, grades: Tensor, weight: Tensor) -> Tensor:
-    """Mean binary cross-entropy at all borders between grades, from logits (B, K), grades (B,) and weights (B,); 0 without weight."""
+def ordinal_loss(logits: Tensor, grades: Tensor, weight: Tensor, total: Tensor | None = None) -> Tensor:
+    """Binary cross-entropy at all borders between grades, weighted, over `total`; 0 without weight.
+
+    logits (B, K), grades (B,), weight (B,); total : () by default the sum of the weights, which makes it a mean"""
     odds = border_odds(logits)
     beyond = grades[:, None] > torch.arange(odds.shape[1], device=grades.device)
     losses = F.binary_cross_entropy_with_logits(odds, beyond.to(odds.dtype), reduction="none").sum(dim=1)
-    return (losses * weight).sum() / weight.sum().clamp_min(torch.finfo(losses.dtype).tiny)
+    total = weight.sum() if total is None else total
+    return (losses * weight).sum() / total.clamp_min(torch.finfo(losses.dtype).tiny)
 
 
 def border_odds(logits: Tensor) -> Tensor:

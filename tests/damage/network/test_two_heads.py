@@ -1,5 +1,9 @@
 """The default damage network: two heads over one U-Net, and the loss that both learn by."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +16,7 @@ from deepnets4eo.damage.network.architecture import DamageCriterion, border_odds
 from deepnets4eo.damage.network.recipe import DamageTraining
 from deepnets4eo.damage.probabilities import grade_probabilities
 from deepnets4eo.errors import InputError
+from deepnets4eo.training import losses
 
 SMALL = (16, 16, 8)
 
@@ -90,3 +95,42 @@ def test_both_heads_learn_and_a_batch_without_buildings_costs_nothing():
     criterion.step(network, batch | {"building": building, "mask": mask}).backward()
     for head in (network.head, network.post_head):
         assert all((part.grad != 0).any() for part in head.parameters())
+
+
+@pytest.mark.parametrize("ordinal", [True, False])
+def test_the_mean_gradient_of_two_processes_is_that_of_one_with_the_whole_batch(
+    ordinal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = {f"image_{date}": torch.randn(2, 3, 32, 32) for date in ("pre", "post")}
+    batch["valid"] = torch.ones(2, 32, 32, dtype=torch.bool)
+    batch["building"], batch["mask"] = torch.zeros(2, 32, 32, dtype=torch.int64), torch.full((2, 32, 32), 255)
+    for number, (window, grade) in enumerate([(0, 0), (1, 1), (0, 3), (0, 0)]):  # three buildings here, one there
+        place = window, slice(8 * number, 8 * number + 6), slice(0, 6)
+        batch["building"][place], batch["mask"][place] = number + 1, grade
+    network, met, barrier = small(), [], Barrier(2)
+    weights = list(network.head.parameters())
+
+    def mean(value: torch.Tensor) -> torch.Tensor:
+        met.append(value)
+        barrier.wait(20)
+        result = torch.stack(met).mean(0)
+        if barrier.wait(20) == 0:
+            met.clear()
+        barrier.wait(20)
+        return result
+
+    def loss_of(windows: dict[str, torch.Tensor], *, together: bool) -> torch.Tensor:
+        criterion = DamageCriterion(DamageTraining(losses={}, ordinal=ordinal), Legend.load("xbd"))
+        criterion.restore([0.0] * 4)
+        if together:
+            criterion.count_together(mean)
+        return criterion.step(network, windows)
+
+    whole = torch.autograd.grad(loss_of(batch, together=False), weights)
+    monkeypatch.setattr(losses.Rank, "current", lambda: SimpleNamespace(mean=mean))
+    with ThreadPoolExecutor(2) as threads:
+        parts = [{name: values[number : number + 1] for name, values in batch.items()} for number in (0, 1)]
+        costs = list(threads.map(lambda part: loss_of(part, together=True), parts))
+    halves = [torch.autograd.grad(cost, weights) for cost in costs]
+    for one, *two in zip(whole, *halves, strict=True):
+        torch.testing.assert_close(sum(two) / 2, one)
