@@ -21,6 +21,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import apply_affine, transformer
 from deepnets4eo.jobs import Executor, JobOutput, Progress, Scratch, SharedWork
 from deepnets4eo.lazy import name_missing_extra
+from deepnets4eo.outputs import Finding
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.colourise import Orthophoto
 from deepnets4eo.points.files import CloudFile, open_cloud
@@ -96,8 +97,12 @@ def label_cloud(
         _label(done, labeller, orthophoto, steps, executor)
         if orthophoto is not None:
             _check_covered(file, done, orthophoto)
-        _write(file, labeller.legend, out, done, steps, output, replace=options.replace)
-        return _count(out, labeller.legend, done)
+        result = _count(out, labeller.legend, done)
+        additions = _additions(
+            labeller.legend, replace=options.replace, findings=result.findings, job=output.record_text
+        )
+        _write(file, additions, out, done, steps, replace=options.replace)
+        return result
 
 
 def _checked_output(
@@ -256,13 +261,13 @@ def _check_covered(file: CloudFile, done: LabelProgress, orthophoto: Orthophoto)
         log.warning("%s of %s points lie beyond %s and count as black.", f"{without:,}", f"{file.point_count:,}", names)
 
 
-def _additions(legend: Legend, *, replace: bool, job: str = "") -> Additions:
-    """Return the dimensions that store the labels, in the order of their columns."""
+def _additions(legend: Legend, *, replace: bool, findings: tuple[Finding, ...] = (), job: str = "") -> Additions:
+    """Return the dimensions that store the labels, in the order of their columns, and the findings on them."""
     from deepnets4eo.points.files.las_writer import Additions
 
     highest_code = max(legend.values) if replace else 0
     return (
-        Additions(legend=legend, highest_code=highest_code, predicted=replace, job=job)
+        Additions(legend=legend, highest_code=highest_code, predicted=replace, findings=findings, job=job)
         .with_dimension("pred_class", "uint8", "code of the class, 255 none")
         .with_dimension("pred_prob", "uint8", "probability of the class", 1 / CENT)
         .with_dimension("entropy", "uint8", "0 sure to 1 all alike", 1 / CENT)
@@ -271,9 +276,9 @@ def _additions(legend: Legend, *, replace: bool, job: str = "") -> Additions:
 
 
 def _write(
-    file: CloudFile, legend: Legend, out: Path, done: LabelProgress, steps: _Steps, output: JobOutput, *, replace: bool
+    file: CloudFile, additions: Additions, out: Path, done: LabelProgress, steps: _Steps, *, replace: bool
 ) -> None:
-    labels, additions = done.labels(), _additions(legend, replace=replace, job=output.record_text)
+    labels = done.labels()
 
     def values(points: slice, cloud: PointCloud | None) -> dict[str, NDArray[Any]]:
         return additions.columns(labels[points])

@@ -14,6 +14,7 @@ from refusals import raises_naming
 
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.points import LabelOptions, PointCloud, label_cloud, labelling, load_labeller, open_cloud
+from deepnets4eo.points.look.page import look_at
 
 SMALL = 10_000_000  # bytes: tiles of 10,000 points, the least
 
@@ -118,6 +119,12 @@ def test_many_points_that_nothing_shows_are_a_finding_of_the_result(tmp_path: Pa
     assert many.to_dict()["findings"] == [finding.to_dict()]
     assert few.propagated > 0
     assert few.to_dict()["findings"] == []
+    assert open_cloud(many.path).stored_findings() == many.findings
+    assert open_cloud(few.path).stored_findings() == ()
+    pages = [look_at(result.path).html() for result in (many, few)]
+    assert [f"<b>Caution</b> {finding.whole}" in page for page in pages] == [True, False]
+    again = label_cloud(many.path, NeighbourCount(unknown_every=10), tmp_path / "again.laz")
+    assert open_cloud(again.path).stored_findings() == ()
 
 
 def test_a_labeller_that_knows_nothing_leaves_the_classification(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from pyproj.exceptions import CRSError
 from deepnets4eo.arrays import Floats
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError, Reading
+from deepnets4eo.outputs import Finding
 from deepnets4eo.points.cloud import Bounds, PointCloud
 
 METRE = "metre"
@@ -88,6 +89,10 @@ class CloudFile(ABC):
     def stored_legend(self) -> Legend | None:
         """Return the legend that `Additions.write` stored, None without one. Raises InputError if it cannot be read."""
         return None
+
+    def stored_findings(self) -> tuple[Finding, ...]:
+        """Return the findings on the labels that `Additions.write` stored; none if they cannot be read."""
+        return ()
 
     @property
     def is_predicted(self) -> bool:

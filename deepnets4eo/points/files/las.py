@@ -4,6 +4,7 @@ Refuses damaged and truncated files, naming what was expected. Memory: one chunk
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -18,6 +19,7 @@ from pyproj import CRS
 
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
+from deepnets4eo.outputs import Finding
 from deepnets4eo.points.cloud import Bounds, PointCloud
 from deepnets4eo.points.files.cloud_file import (
     CHUNK_POINTS,
@@ -45,6 +47,7 @@ class OwnRecord:
     legend: ClassVar[int] = 1
     predicted: ClassVar[int] = 2  # the classification is a prediction
     job: ClassVar[int] = 3  # the job that wrote the file
+    findings: ClassVar[int] = 4  # on the labels, as JSON
 
 
 class LasFile(CloudFile):
@@ -77,6 +80,15 @@ class LasFile(CloudFile):
                 text = vlr.record_data_bytes().decode("utf-8", errors="replace")
                 return Legend.from_tags({"LEGEND": text}, str(self.path))
         return None
+
+    def stored_findings(self) -> tuple[Finding, ...]:
+        for vlr in self.header.vlrs:
+            if (vlr.user_id, vlr.record_id) == (OwnRecord.user, OwnRecord.findings):
+                try:
+                    return tuple(Finding.from_dict(facts) for facts in json.loads(vlr.record_data_bytes()))
+                except (ValueError, KeyError, TypeError):  # of another version
+                    return ()
+        return ()
 
     @property
     def is_predicted(self) -> bool:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import atomic_write
+from deepnets4eo.outputs import Finding
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, CloudFile, to_words
 from deepnets4eo.points.files.las import RGB, LasFile, OwnRecord
@@ -65,8 +66,8 @@ class ExtraDimension:
 class Additions:
     """Additions to a file: dimensions, the legend and highest code of the classification, colours and near infrared.
 
-    Further additions are lines of text ("text area description"), whether a prediction overwrites the classification, and
-    the record of the job."""
+    Further additions are lines of text ("text area description"), whether a prediction overwrites the classification,
+    findings on the labels, and the record of the job."""
 
     dimensions: tuple[ExtraDimension, ...] = ()
     legend: Legend | None = None
@@ -75,6 +76,7 @@ class Additions:
     near_infrared: bool = False
     text: tuple[str, ...] = ()
     predicted: bool = False
+    findings: tuple[Finding, ...] = ()
     job: str = ""
 
     def check_fit(self, file: CloudFile) -> None:
@@ -232,6 +234,9 @@ def make_header(file: CloudFile, additions: Additions) -> laspy.LasHeader:
         header.vlrs.extend(_legend_record(additions.legend))
     if additions.predicted and not _is_marked(header):
         header.vlrs.append(laspy.VLR(OwnRecord.user, OwnRecord.predicted, "classification is predicted", b""))
+    if additions.findings:
+        data = json.dumps([finding.to_dict() for finding in additions.findings]).encode()
+        header.vlrs.append(laspy.VLR(OwnRecord.user, OwnRecord.findings, "findings on the labels", data))
     if additions.job and len(data := additions.job.encode()) <= MAX_RECORD_BYTES:
         header.vlrs.append(laspy.VLR(OwnRecord.user, OwnRecord.job, "what the points were labelled by", data))
     if additions.text:

@@ -18,7 +18,7 @@ from deepnets4eo.addresses import file_name_of
 from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import write_text
-from deepnets4eo.outputs import COLOURS, asset_text, fill_template, script_safe
+from deepnets4eo.outputs import COLOURS, LABELS, Finding, asset_text, fill_template, script_safe
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.evaluation import PREDICTED
 from deepnets4eo.points.files import open_cloud
@@ -49,12 +49,14 @@ class PointLook:
     legend : names and colours of their classes; None: no classes are shown
     of_points : how many points there are
     title : of the page
+    findings : on the classes, which the page states first
     """
 
     cloud: PointCloud
     legend: Legend | None
     of_points: int
     title: str
+    findings: tuple[Finding, ...] = ()
 
     def save(self, path: str | Path) -> Path:
         """Write the page. Raises OutputError if it cannot be written."""
@@ -86,6 +88,7 @@ class PointLook:
             {
                 "TITLE": escape(self.title),
                 "FACTS": escape(", ".join(facts)),
+                "FINDINGS": "\n".join(map(_paragraph, self.findings)),
                 "COLOURS": asset_text("deepnets4eo.outputs", COLOURS),
                 "CONTENT": script_safe(content),
                 "POINTS": base64.b64encode(packed).decode(),
@@ -117,6 +120,10 @@ class PointLook:
         return classes, index.ravel().astype(np.uint8)
 
 
+def _paragraph(finding: Finding) -> str:
+    return f'<p class="{finding.severity}"><b>{escape(LABELS[finding.severity])}</b> {escape(finding.whole)}</p>'
+
+
 def look_at(
     cloud: PointCloud | str | Path, legend: Legend | None = None, *, most: int = LookRules.max_points
 ) -> PointLook:
@@ -135,6 +142,7 @@ def look_at(
     """
     if not 1 <= most <= LookRules.max_points:
         raise InputError(f"most is {most:,} points; a page holds 1 to {LookRules.max_points:,}.")
+    findings: tuple[Finding, ...] = ()
     if isinstance(cloud, PointCloud):
         chunks: Iterable[PointCloud] = [cloud]
         title, total = cloud.source, len(cloud)
@@ -143,11 +151,12 @@ def look_at(
         if PREDICTED in getattr(file, "extra_dimensions", ()):
             file = open_cloud(cloud, classes=PREDICTED)
             legend = legend or file.stored_legend()
+            findings = file.stored_findings()
         chunks, title, total = file.chunks(), file_name_of(cloud), file.point_count
     parts = _drawn(chunks, (most + SLACK * math.sqrt(most)) / max(total, 1), most, title)
     if legend is None and parts.classification is not None and parts.asprs:
         legend = Legend.load("asprs_las")
-    return PointLook(parts, legend, total, f"SYNTHETIC {title}" if parts.synthetic else title)
+    return PointLook(parts, legend, total, f"SYNTHETIC {title}" if parts.synthetic else title, findings)
 
 
 def _drawn(chunks: Iterable[PointCloud], share: float, most: int, source: str) -> PointCloud:
