@@ -63,6 +63,22 @@ def test_what_a_square_scene_leaves_shows_the_first_listed_buildings(pages, visi
     assert pairs.evaluate_all("buttons => buttons.map((button) => button.dataset.strip)") == [shown[2]]
 
 
+@pytest.mark.parametrize("size", [(1400, 900), (1280, 800), (1280, 1024), (1600, 1200)])
+def test_pictures_of_buildings_fill_what_a_square_scene_leaves(pages, visit, size):
+    one = visit(pages["square"][1], SCREENS)
+    one.page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+    one.rest()
+    room = one.page.locator("#strip").bounding_box()
+    boxes = [button.bounding_box() for button in one.page.locator("#strip button").all()]
+    ends = [box["y"] + box["height"] for box in boxes]
+    assert 0 <= room["y"] + room["height"] - max(ends) <= 8, "no empty strip is left"
+    across = sum(box["y"] == boxes[0]["y"] for box in boxes)
+    assert len(boxes) % across == 0
+    canvas = one.page.locator("#strip canvas").first
+    drawn, shown = canvas.evaluate("canvas => canvas.width / canvas.height"), canvas.bounding_box()
+    assert shown["width"] / shown["height"] == pytest.approx(drawn, rel=0.03), "pictures are not distorted"
+
+
 def test_a_scene_without_place_on_the_earth_has_no_arrow_to_the_north(visit, tmp_path):
     nowhere = GeoBox((256, 256), Affine(0.5, 0, 0, 0, 0.5, 0), 'ENGCRS["metres",EDATUM["unknown"],CS[Cartesian,2],AXIS["x",east],AXIS["y",north],LENGTHUNIT["metre",1]]')  # fmt: skip
     placed = visit(write(make_map(9), tmp_path / "placed.html"))
