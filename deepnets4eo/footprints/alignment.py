@@ -140,7 +140,7 @@ def align_footprints(
 
 
 def _slivers(sides: Sides) -> Mask:
-    """(N,) which outlines are slivers, whose long sides both follow one edge, of anything."""
+    """Return (N,) whether an outline is a sliver, whose long sides both follow one edge, of anything."""
     half = sides.perimeters / 2
     width = (half - np.sqrt(np.maximum(half**2 - 4 * sides.areas, 0))) / 2
     return np.asarray((width < 1) & (width < SLIVER * (half - width)))
@@ -294,7 +294,7 @@ TIE_PX = 1e-4  # points on a border of pixels belong to the later one, however t
 
 
 def squared_normals(outlines: OutlinePoints) -> NDArray[np.complex64]:
-    """(P,) normals as complex numbers, squared as gradients in `orientation_field`."""
+    """Return (P,) normals as complex numbers, squared as gradients in `orientation_field`."""
     normals = outlines.normals[:, 0] + 1j * outlines.normals[:, 1]
     return (normals * normals).astype(np.complex64)
 

@@ -30,7 +30,7 @@ HALF_TURN = 180.0
 
 
 def larger_than_buildings(outlines: Geometries, pixel_m: float) -> Mask:
-    """(N,) bool: which outlines, in pixels of `pixel_m` metres, cover more than any building."""
+    """Return (N,) whether an outline, in pixels of `pixel_m` metres, covers more than any building."""
     too_large: Mask = shapely.area(outlines) * pixel_m**2 > LARGEST_M2
     return too_large
 
@@ -95,7 +95,7 @@ def _where(keep: Mask, *rows: NDArray[Any]) -> tuple[NDArray[Any], ...]:
 
 
 def _box_overlap(outlines: Geometries, pairs: Indices) -> Floats:
-    """(P,) area that the bounding boxes of each pair share."""
+    """Return (P,) the area that the bounding boxes of each pair share."""
     boxes = shapely.bounds(outlines)[pairs]
     sides = boxes[:, :, 2:].min(axis=1) - boxes[:, :, :2].max(axis=1)
     return np.asarray(np.maximum(sides, 0).prod(axis=1))
@@ -153,7 +153,7 @@ def order_by_place(*keys: NDArray[np.number[Any]]) -> Indices:
 
 
 def outline_areas_m2(frame: gpd.GeoDataFrame) -> Floats:
-    """(N,) ground area of each row: geodesic or scaled at its centre, NaN without a CRS."""
+    """Return (N,) the ground area of each row: geodesic or scaled at its centre, NaN without a CRS."""
     if frame.crs is None:
         return np.full(len(frame), np.nan)
     if frame.crs.is_geographic:

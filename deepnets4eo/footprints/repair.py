@@ -67,7 +67,7 @@ def _areas(shape: shapely.Geometry) -> shapely.Geometry:
 
 
 def finite(outlines: np.ndarray) -> np.ndarray:
-    """(N,) bool: no coordinate is NaN or infinite."""
+    """Return (N,) whether all coordinates of an outline are finite."""
     xy, row = shapely.get_coordinates(outlines, return_index=True)
     finite = np.ones(len(outlines), bool)
     finite[row[~np.isfinite(xy).all(axis=1)]] = False

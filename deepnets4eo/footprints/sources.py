@@ -294,7 +294,7 @@ def _line(item: Mapping[str, Any]) -> np.ndarray | None:
 
 
 def _table(ids: Any, shapes: np.ndarray, source: Any, dates: Any, kinds: Any) -> gpd.GeoDataFrame:
-    """One row an outline; days as text YYYY-MM-DD, or None."""
+    """Return a table of one row per outline; days as text YYYY-MM-DD, or None."""
     days = parse_days(pd.Series(list(dates) if dates is not None else [None] * len(shapes), dtype=object))
     days = days.where(days >= FIRST_DAY)
     text = days.dt.strftime("%Y-%m-%d").astype(object)

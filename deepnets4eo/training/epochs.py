@@ -36,7 +36,7 @@ class Remembering(Protocol):
     """A criterion whose loss depends on earlier batches: plain values that a checkpoint keeps."""
 
     def count_together(self, mean: Callable[[Tensor], Tensor]) -> None:
-        """Remember the mean over all processes, so that their values are equal and the checkpoint of one is that of all."""
+        """Remember the mean over all processes, so that their values are equal and all processes can use the checkpoint of one."""
 
     def state(self) -> Any:
         """Return what is kept of earlier batches."""

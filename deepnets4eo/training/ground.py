@@ -206,7 +206,7 @@ def _footprint(grid: Grid, *, in_degrees: bool) -> Any:
 
 
 def _spread_pixels(grid: Grid) -> Indices:
-    """(N, 2) rows and columns spread evenly over a grid."""
+    """Return (N, 2) rows and columns spread evenly over a grid."""
     rows, cols = (
         np.unique(((np.arange(SAMPLES_ALONG) + 0.5) * side / SAMPLES_ALONG).astype(np.int64)) for side in grid.shape
     )

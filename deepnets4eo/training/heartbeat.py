@@ -40,7 +40,7 @@ def progress_drawn() -> None:
 
 @contextmanager
 def line_per_minute(task: str, every_s: float | None = None) -> Iterator[None]:
-    """Log within a `with` block that the work goes on, if nothing was logged for a minute (`every_s` seconds)."""
+    """Log within a `with` block that the work continues, if nothing was logged for a minute (`every_s` seconds)."""
     every = EVERY_S if every_s is None else every_s
     last, ended, began = _LastLine(), threading.Event(), time.monotonic()
 

@@ -355,7 +355,7 @@ def note_data_files(recipe: Recipe, out: Path, note: Path) -> None:
 
 
 def check_data_files(recipe: Recipe, out: Path, note: Path) -> None:
-    """Refuse (OtherJobError) to go on with other data: files of `note` that changed or are gone, and new ones of their kinds."""
+    """Refuse (OtherJobError) to continue with other data: files of `note` that changed or are gone, and new ones of their kinds."""
     if not note.is_file():
         return
     noted = read_json(note)

@@ -181,7 +181,7 @@ class _Loop:
         self.kept = self._describe()
 
     def _begin_epoch(self) -> None:
-        """Begins an epoch, or goes on with one that was interrupted."""
+        """Begin an epoch, or continue one that was interrupted."""
         within, self.within = self.within, {}
         if self.steps:
             self._set_rate(self.steps - 1)

@@ -125,7 +125,7 @@ class PullToStart:
 
     The penalty strength / 2 · Σ (w − w₀)² of the loss, as what it adds to the gradients.
 
-    network : as it starts; a training that goes on builds it from the same first weights, before it reads its
+    network : as it starts; a training that continues builds it from the same first weights, before it reads its
         checkpoint
     """
 
@@ -195,5 +195,5 @@ def _averaged(network: nn.Module, optimizer: Optimizer) -> list[_Averaged]:
 
 
 def _had_step(weight: Tensor, optimizer: Optimizer) -> bool:
-    """Others have no state and no gradient; SGD without momentum keeps no state of its own."""
+    """Return whether a weight takes part; others have neither state nor gradient, and SGD without momentum keeps no state."""
     return bool(optimizer.state.get(weight)) or weight.grad is not None

@@ -31,7 +31,7 @@ class PixelSplit:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(h, w) of the scene, pixels."""
+        """Return (h, w) of the scene, pixels."""
         height, width = self.part_map.shape
         return height, width
 
@@ -41,7 +41,7 @@ class PixelSplit:
         return list(PARTS)
 
     def mask(self, part: str, window: Window) -> Mask:
-        """(h, w) bool: pixels of the window that belong to a part; none beyond the edge."""
+        """Return (h, w) whether a pixel of the window belongs to a part; False beyond the edge."""
         inside = np.zeros((window.height, window.width), bool)
         clipped = window.clip(self.shape)
         inside[clipped.within(window).slices] = self.part_map[clipped.slices] == self._value(part)
@@ -68,7 +68,7 @@ class PixelSplit:
         return [Window(int(row), int(col), window_px, window_px) for row, col in corners]
 
     def contains(self, part: str, pixels: Indices) -> Mask:
-        """(N,) bool: which pixels, (N, 2) row and column inside the scene, are of a part."""
+        """Return (N,) whether a pixel, of (N, 2) rows and columns inside the scene, is of a part."""
         return np.asarray(self.part_map[pixels[:, 0], pixels[:, 1]] == self._value(part))
 
     def near(self, part: str, boxes: Indices) -> Mask:
@@ -168,7 +168,7 @@ def assign_folds(counts: Indices, folds: int, seed: int) -> Indices:
 
 
 def count_classes(labels: Labels, num_classes: int) -> Indices:
-    """(K,) labelled pixels of each class in all scenes."""
+    """Return (K,) the number of labelled pixels of each class in all scenes."""
     return np.sum(
         [np.bincount(raster.ravel(), minlength=256)[:num_classes] for raster in labels], axis=0, dtype=np.int64
     )
@@ -203,7 +203,7 @@ def _components(labels: Labels, class_index: int) -> tuple[list[NDArray[np.int32
 
 
 def _choose(sizes: Indices, val_share: float, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """(n,) part of each component of a class: at random, as near to the share as whole components come; both parts have one."""
+    """Return (n,) the part of each component of a class: at random, as near to the share as whole components come; both parts have one."""
     values, missing = np.full(len(sizes), IN_TRAINING, np.uint8), val_share * sizes.sum()
     for component in rng.permutation(len(sizes)):
         if abs(missing - sizes[component]) < abs(missing):

@@ -107,7 +107,7 @@ class DataSplit(Generic[SceneT]):
         return lambda window: self.mask(scene, part, window)
 
     def mask(self, scene: int, part: str, window: Window) -> Mask:
-        """(h, w) bool, True for the pixels of the part in a window of that scene; none beyond the edge."""
+        """Return (h, w) whether a pixel in a window of that scene is of the part; False beyond the edge."""
         split = self.splits[scene]
         if part not in split.parts:
             return np.zeros((window.height, window.width), bool)
@@ -358,7 +358,7 @@ def split_by_labels(scenes: Sequence[Any], data: DataSection) -> list[SceneSplit
 
 
 def valid_labels(named: Any) -> NDArray[np.uint8]:
-    """(h, w) uint8: class indices of a labelled scene; void 255 also where any layer is not valid."""
+    """Return (h, w) uint8 class indices of a labelled scene; void 255 also where any layer is not valid."""
     labels = np.empty(named.scene.shape, np.uint8)
     layers = [name for name in named.scene.layers if name != "labels"]
     for window in blocks(labels.shape, READ_PX):

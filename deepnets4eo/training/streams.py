@@ -82,7 +82,7 @@ class StreamSamples(Generic[SceneType]):
         return windows
 
     def _visits(self, epoch: int, count: int) -> list[tuple[int, int]]:
-        """Return seed and number of the visit of an epoch's scenes, which go on in the order where the epoch before ended."""
+        """Return seed and number of the visit of an epoch's scenes, which continue the order from where the previous epoch ended."""
         seeds = np.random.default_rng(SCENE_ORDER_SALT).integers(2**31, size=self.scenes)
         first, last = epoch * count, (epoch + 1) * count
         visits: list[tuple[int, int]] = []

@@ -68,7 +68,7 @@ class Task:
     Parameters
     ----------
     train : function `train(recipe, out, options)` that writes the run folder `out` and returns it
-    recipe : the class of its recipes: `Recipe`, or a subclass with sections of its own
+    recipe : the class of its recipes: `Recipe`, or a subclass with further sections
 
     Examples
     --------

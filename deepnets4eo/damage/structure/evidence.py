@@ -71,7 +71,7 @@ def gather(site: Site) -> Buildings:
     kept = work.folder("blocks")
     roofs = roofs_beside(working_grid, geometry, images, workers, kept)
     if roofs is not None:
-        geometry, shift_px = move_buildings(*moves, beside=roofs.moved, workers=workers)
+        geometry, shift_px = move_buildings(*moves, roof_shift=roofs.moved, workers=workers)
         images = radiometries(working_grid, geometry, known)
     read = site.inputs.footprints.frame
     unreachable = shapely.is_empty(inputs.outlines_px) & ~shapely.is_empty(read.geometry.to_numpy())

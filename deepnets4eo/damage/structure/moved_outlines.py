@@ -58,24 +58,24 @@ def move_buildings(
     grid: Grid,
     alignment: FootprintAlignment | None,
     registration: Registration | None,
-    beside: Indices | None = None,
+    roof_shift: Indices | None = None,
     workers: int = 2,
 ) -> tuple[BuildingGeometry, Points]:
-    """Return buildings as the post image shows them, and how far (N, 2) each was moved. beside : (N, 2) displacement of roofs."""
+    """Return buildings as the post image shows them, and how far (N, 2) each was moved. roof_shift : (N, 2) displacement of roofs."""
     enclosing = encloses_others(outlines)
 
     def part(rows: slice) -> tuple[BuildingGeometry, Points]:
         moved = on_post(outlines[rows], grid, alignment, registration, rows)
-        if beside is not None:
+        if roof_shift is not None:
             coordinates, owner = shapely.get_coordinates(moved, return_index=True)
-            step = beside[rows, ::-1] / (working_grid.post_to_work.a, working_grid.post_to_work.e)
+            step = roof_shift[rows, ::-1] / (working_grid.post_to_work.a, working_grid.post_to_work.e)
             moved = shapely.set_coordinates(moved, coordinates + step[owner])
         return building_geometry(moved, working_grid, enclosing[rows]), _centres(moved) - _centres(outlines[rows])
 
     parts, shifts = zip(*in_order(part, chunks(len(outlines)), workers), strict=True)
     geometry = BuildingGeometry.concatenate(list(parts))
-    if beside is not None:
-        geometry = replace(geometry, moved=beside, searched=True)
+    if roof_shift is not None:
+        geometry = replace(geometry, moved=roof_shift, searched=True)
     return geometry, np.concatenate(shifts)
 
 
