@@ -171,6 +171,13 @@ def write_samples(samples: Path, out: Path) -> tuple[Path, Path]:
     return xbd, bright
 
 
+def rows_by(table: pd.DataFrame, column: str | None = None) -> dict[str, Any]:
+    """Return the rows of a table as plain values, by the values of a column or by their numbers."""
+    indexed = table if column is None else table.set_index(column)
+    rows: dict[str, Any] = json.loads(indexed.round(4).to_json(orient="index"))
+    return rows
+
+
 def _copy(source: Path, copy: Path) -> None:
     copy.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, copy)
@@ -192,14 +199,17 @@ def main() -> None:
             of_bright.append(bright)
         else:
             (of_bright if (folder / "post-event").is_dir() else of_xbd).append(folder)
-    tables = {}
+    tables, figures = {}, dict[str, Any]()
     if of_xbd:
-        tables["xBD, damage F1 by the rules of xView2, outlines given"] = score_xbd(of_xbd)
+        table = tables["xBD, damage F1 by the rules of xView2, outlines given"] = score_xbd(of_xbd)
+        figures["xbd"] = {
+            str(name): rows_by(part.drop(columns="method"), "event") for name, part in table.groupby("method")
+        }
     if of_bright:
         pixels, instances = score_bright(of_bright)
         tables["BRIGHT, pixels"], tables["BRIGHT, instances"] = pixels, instances
-    figures = {title: json.loads(table.round(4).to_json(orient="records")) for title, table in tables.items()}
-    store_results(options.out, smoke=False, tables=figures)
+        figures["bright"] = {"pixels": rows_by(pixels)["0"], "instances": rows_by(instances)["0"]}
+    store_results(options.out, smoke=False, **figures)
     text = "\n".join(
         f"{title}\n\n{table.to_string(index=False, float_format='%.3f')}\n" for title, table in tables.items()
     )

@@ -17,13 +17,14 @@ import gzip
 import io
 import zipfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 from PIL import Image
-from script import add_smoke, plain_errors, require_all, store_results, title_of
+from script import add_smoke, percents, plain_errors, require_all, store_results, title_of
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
@@ -39,6 +40,8 @@ from deepnets4eo.rasters import Layer
 
 FOLDS, BLOCK_DEG, GSD_M = 5, 0.02, 0.5
 MIN_PAIRS = 25  # pairs of a block with a row of its own
+IN_ORDER, TURNED = "before, after", "turned round"  # the dates of pairs
+OTHERS = "others"  # blocks of fewer pairs
 Vectors = NDArray[np.float64]
 
 
@@ -128,12 +131,14 @@ def compare(
     return text + f"| pairs, which date is the later one: levelled | blocks | {cells_of(of_folds)} |\n", accuracy
 
 
-def water(after: dict[str, NDArray[np.uint8]], before: dict[str, NDArray[np.uint8]]) -> str:
-    """Rows of pairs by whether the building stands in new water."""
+def water(
+    after: dict[str, NDArray[np.uint8]], before: dict[str, NDArray[np.uint8]]
+) -> tuple[str, dict[str, dict[str, float]]]:
+    """Return rows of pairs by whether the building is in new water, and the same as numbers."""
     text = "\n| pairs | in new water | not | not known |\n|---|---:|---:|---:|\n"
     names, middle = sorted(set(after) & set(before)), np.array([shapely.box(48, 48, 80, 80)], object)
-    in_water: dict[str, list[bool]] = {}
-    for title, first, second in (("before, after", before, after), ("turned round", after, before)):
+    in_water, numbers = dict[str, list[bool]](), dict[str, dict[str, float]]()
+    for title, first, second in ((IN_ORDER, before, after), (TURNED, after, before)):
         counts = Counter[str]()
         in_water[title] = []
         for name in names:
@@ -146,21 +151,41 @@ def water(after: dict[str, NDArray[np.uint8]], before: dict[str, NDArray[np.uint
             in_water[title].append(answer == YES)
         cells = " | ".join(f"{counts[key]} ({counts[key] / max(len(names), 1):.1%})" for key in (YES, NO, NOT_KNOWN))
         text += f"| {title}, {len(names)} | {cells} |\n"
-    return text + water_by_block(names, *(np.array(answers) for answers in in_water.values()))
+        numbers[title] = {
+            "pairs": len(names), "in new water": counts[YES], "not known": counts[NOT_KNOWN], "in new water, %": percent(in_water[title]),
+        }  # fmt: skip
+    of_blocks, shares = water_by_block(names, *(np.array(answers) for answers in in_water.values()))
+    for title, percents_of_blocks in shares.items():
+        numbers[title] |= {"blocks": len(percents_of_blocks)}
+        if percents_of_blocks:
+            numbers[title] |= {"lowest block, %": min(percents_of_blocks), "highest block, %": max(percents_of_blocks)}
+    return text + of_blocks, numbers
 
 
-def water_by_block(names: list[str], flooded: NDArray[np.bool_], turned: NDArray[np.bool_]) -> str:
-    """Rows of blocks of `MIN_PAIRS` pairs or more, the others together: pairs in new water, and turned round."""
+def percent(answers: Sequence[bool] | NDArray[np.bool_]) -> float:
+    """Return the share of True in percent."""
+    return percents([np.mean(answers)])[0]
+
+
+def water_by_block(
+    names: list[str], flooded: NDArray[np.bool_], turned: NDArray[np.bool_]
+) -> tuple[str, dict[str, list[float]]]:
+    """Return rows of blocks of `MIN_PAIRS` pairs or more, the others together: pairs in new water, and turned round.
+
+    The numbers are percentages of blocks by the order of the dates, without the others.
+    """
     text = "\n| block of 0.02 degree | pairs | in new water | turned round |\n|---|---:|---:|---:|\n"
     blocks = [block_of(name) for name in names]
     many = {block for block, number in Counter(blocks).items() if number >= MIN_PAIRS}
-    title = [
-        f"{BLOCK_DEG * block[0]:.2f}, {BLOCK_DEG * block[1]:.2f}" if block in many else "others" for block in blocks
-    ]
+    title = [f"{BLOCK_DEG * block[0]:.2f}, {BLOCK_DEG * block[1]:.2f}" if block in many else OTHERS for block in blocks]
+    shares: dict[str, list[float]] = {IN_ORDER: [], TURNED: []}
     for one in sorted(set(title)):
         rows = np.array(title) == one
         text += f"| {one} | {rows.sum()} | {flooded[rows].mean():.1%} | {turned[rows].mean():.1%} |\n"
-    return text
+        if one != OTHERS:
+            shares[IN_ORDER].append(percent(flooded[rows]))
+            shares[TURNED].append(percent(turned[rows]))
+    return text, shares
 
 
 def main() -> None:
@@ -186,8 +211,10 @@ def main() -> None:
         + "\n\n| question | split | accuracy, % | AUC |\n|---|---|---:|---:|\n"
     )
     compared, accuracy = compare(after, before, split)
-    store_results(options.out, smoke=options.smoke, patches=len(after) + len(before), accuracy_of_folds=accuracy)
-    text += compared + water(after, before)
+    rows_of_water, in_water = water(after, before)
+    patches = len(after) + len(before)
+    store_results(options.out, smoke=options.smoke, patches=patches, accuracy_of_folds=accuracy, water=in_water)
+    text += compared + rows_of_water
     write_text(options.out / "table.md", text)
     print(text)
 

@@ -16,7 +16,7 @@ table.json gather the scores of all runs in --out, sheets/ contains pictures of 
 pixel size of their training, between 0.3 and 1 m.
 --check scores the damage jobs with and without the network, prints the scores before (results/real_places.json) and after in one table,
 and the figures in README, docs and cards that differ by more than rounding; then the exit status is 1. --write renews these figures and
-the stored scores of after.
+the stored scores of after; with --parts buildings it stores the scores of buildings instead.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ import numpy as np
 import pandas as pd
 import shapely
 from places import building_scores, damage_scores
-from places.before_after import before_after_table, store_scores
+from places.before_after import before_after_table, store_building_scores, store_scores
 from places.building_scores import check_reads_colours, find_buildings, score_buildings, working_gsd_m
 from places.damage_scores import (
     WEIGHT_FREE,
@@ -206,13 +206,13 @@ def main() -> None:
     parser.add_argument("--shipped", action="store_true", help="the damage job with the network that comes with it")
     parser.add_argument("--check", action="store_true", help="compare the figures in README, docs and cards")
     parser.add_argument("--write", action="store_true", help="write the figures in README, docs and cards")
-    parser.add_argument("--parts", choices=PARTS, nargs="*", default=PARTS)
+    parser.add_argument("--parts", choices=PARTS, nargs="*", help="both, or damage with --check and --write")
     add_smoke(parser)
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     few = SMOKE_SITES if options.smoke else None
-    if options.check or options.write:
-        options.shipped, options.parts = True, ["damage"]
+    options.shipped |= options.check or options.write
+    options.parts = options.parts or (("damage",) if options.check or options.write else PARTS)
     if options.smoke:
         print(NOTE)
     if "buildings" in options.parts:
@@ -248,8 +248,10 @@ def main() -> None:
     if options.check or options.write:
         print(before_after_table(options.out, STORED))
     if options.write:
-        if not options.smoke:
+        if not options.smoke and "damage" in options.parts:
             store_scores(options.out, STORED, commit_of(root))
+        if not options.smoke and "buildings" in options.parts:
+            store_building_scores(options.out, STORED)
         print(*write_figures(options.out, root), sep="\n")
     elif options.check and (differences := figure_differences(options.out, root)):
         print(*differences, sep="\n")

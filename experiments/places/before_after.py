@@ -1,6 +1,7 @@
 """Scores of the damage job at real places, before and after a change, in one table.
 
-Takes the folder of scores that `real_places.py` keeps, and the stored scores: {"before" | "after": {"commit": …, "scores": method → site → score}}.
+Takes the folder of scores that `real_places.py` keeps, and the stored scores: {"before" | "after": {"commit": …, "scores": method → site → score}},
+and `buildings`: run → site → score.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ KEPT = (
 )  # fmt: skip
 HEADER = ("place", "damaged of graded", "AUC", "F1", "standing called", "inside", "width")
 DECIMALS = 3
+OF_BUILDINGS, MEAN = ("iou", "object_f1"), "mean of all places"
 Scores = Mapping[str, Mapping[str, Any]]
 
 
@@ -53,6 +55,26 @@ def store_scores(out: Path, stored: Path, commit: str, state: str = "after") -> 
     """Store the scores in a folder with the commit of the code. state : "before" or "after". Scores of --smoke are never stored."""
     kept = read_json(stored) if stored.exists() else {}
     return write_json(stored, {"smoke": False} | kept | {state: {"commit": commit, "scores": kept_scores(out)}})
+
+
+def store_building_scores(out: Path, stored: Path) -> Path:
+    """Store IoU and F1 of buildings in a folder by run, of each place and their means over places."""
+    kept = read_json(stored) if stored.exists() else {"smoke": False}
+    return write_json(stored, kept | {"buildings": building_scores(out)})
+
+
+def building_scores(out: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """Return IoU and F1 of buildings that runs left in a folder: run → place, or `MEAN`, → score."""
+    scores = {}
+    for path in sorted(out.glob("buildings-*.json")):
+        places = {name: one for name, one in read_json(path).items() if MISSING not in one}
+        rows = {name: {key: one[key] for key in OF_BUILDINGS} for name, one in places.items()}
+        means = {key: sum(one[key] for one in rows.values()) / len(rows) for key in OF_BUILDINGS}
+        of_run = rows | {MEAN: means}
+        scores[path.stem.removeprefix("buildings-")] = {
+            name: {key: _rounded(value) for key, value in one.items()} for name, one in of_run.items()
+        }
+    return scores
 
 
 def _rows(before: Scores, after: Scores) -> list[list[str]]:
