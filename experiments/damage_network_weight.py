@@ -30,7 +30,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from places.damage_scores import even_loss, scores_of
 from places.working_grid import FOOTPRINT_ERROR_M, MadeUpPair, world_pair
-from script import NOTE, add_smoke, plain_errors
+from script import NOTE, add_smoke, plain_errors, store_results
 from sklearn.metrics import log_loss, roc_auc_score
 
 from deepnets4eo.damage import GRADES, Settings, assess
@@ -197,6 +197,15 @@ def means_of(sites: pd.DataFrame, columns: list[str]) -> str:
     return str(grouped.mean(numeric_only=True).assign(number=grouped.size()).round(3).to_string())
 
 
+def stored_means(sites: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Return means over sites by dates, sort of site and decision, with the number of sites."""
+    columns = ["dates", "sites", "decision"]
+    return {
+        ", ".join(map(str, names)): {"sites": len(table)} | table.mean(numeric_only=True).round(4).dropna().to_dict()
+        for names, table in sites.groupby(columns)
+    }
+
+
 def _kind_of(data: GradedEvidence, of: str) -> NDArray[np.object_]:
     """(N,) hazards, or styles; `city` for the suburbs."""
     if of == "kind":
@@ -318,6 +327,8 @@ def main() -> None:
     print("best shares:", shares)
     for of, name in (("kind", "hazard"), ("style", "style")):
         sites = left_out_sites(buildings, shares, of)
+        if of == "kind":
+            store_results(arguments.out, smoke=arguments.smoke, pairs=pairs, cities=cities, means=stored_means(sites))
         print(f"\nwhole decisions with each {name} left out of the measurement, means over sites, SYNTHETIC")
         print(means_of(sites, ["dates", "sites", "decision"]))
         print(means_of(sites, ["dates", "kind", "decision"]))

@@ -1,7 +1,7 @@
 """Write the int8 weights of a shipped run with which ONNX Runtime computes its network on processors, or compare their maps with float32.
 
 Usage: python experiments/int8_weights.py MODEL --out FILE [--pairs 14] [--mean-ranges]
-       python experiments/int8_weights.py models/buildings --data SAMPLES --out FOLDER      (IoU at real places, float32 and int8)
+       python experiments/int8_weights.py MODEL … --data SAMPLES --out FOLDER      (scores at real places, float32 and int8)
 
 MODEL is the folder of a run whose network is the damage network or the light U-Net, e.g. models/damage-network. Its weights
 become a graph of 8-bit integers (static quantisation, QDQ, one scale per channel of weights, smallest and largest values of
@@ -9,8 +9,9 @@ activations); the first and the last convolution stay in float32. The scales of 
 seed 77: pairs of places of the miniature world in turn, and of 4 suburbs of the miniature city; a network for one image sees POST. If FILE is
 MODEL/weights.int8.onnx, the card of the run seals it.
 
-With --data nothing is written into MODEL: a run for buildings with int8 weights labels the real places of `real_places.py` by both, and FOLDER/results.json
-contains IoU of buildings by place. The scales of activations of models/buildings were chosen among three ways with a look at these places.
+With --data nothing is written into MODEL: networks with int8 weights (models/buildings, models/damage-network, models/floods/water) compute real places in
+both ways, see `places/int8_scores.py`. FOLDER/results.json has the scores by network and place, and how many times as fast int8 is as PyTorch in its
+faster precision (processor time of one thread, an image of 192²). The scales of activations of models/buildings were chosen among three ways with a look at these places.
 """
 
 from __future__ import annotations
@@ -22,9 +23,7 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
-from functools import reduce
 from itertools import islice
-from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +31,16 @@ import numpy as np
 import onnx
 import torch
 import torch.nn.functional as F
-from places import building_scores
-from places.working_grid import on_working_grid
-from script import plain_errors, require_files, store_results
+from places import int8_scores
+from script import plain_errors, store_results
 from torch import Tensor, nn
 from world.damage_pairs import city_pairs, places_in_turn
 
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.damage.network import DamageNet
-from deepnets4eo.device import INT8, TORCH
+from deepnets4eo.damage.network.find_buildings import BUILDING
 from deepnets4eo.errors import InputError
+from deepnets4eo.floods.water_network import WATER
 from deepnets4eo.segmenters import AnySize, NetworkSegmenter, RunFolder, load_run, open_sealed, seal
 from deepnets4eo.segmenters.int8_network import FACTS, INPUT, LAST_OUTPUT, OUTPUT, InputFacts, Int8Network
 
@@ -55,7 +54,6 @@ QUANTISED = ("Conv", "Concat", "Resize", "MaxPool", "Add")  # operations that ta
 # differs from float32 by at most .0121 without and .0081 with it: by more than .003 at crops of 26 and 46 m, and at a scene of 307 m.
 MEAN_RANGES = {"CalibMovingAverage": True, "CalibMovingAverageConstant": 0.1}
 WORLD = Path(__file__).with_name("world")
-WAYS = {"float32": TORCH, "int8": INT8}
 
 log = logging.getLogger("int8_weights")
 
@@ -177,28 +175,30 @@ def compare(segmenter: NetworkSegmenter, file: Path) -> float:
     return float(np.abs(network.logits(batch) - exact).mean() / exact.std())
 
 
-def place_scores(folder: Path, data: Path) -> dict[str, dict[str, float]]:
-    """Return IoU of buildings by real place, in float32 and by int8 weights. Errors: InputError if the run has no int8 weights."""
-    run = load_run(folder)
-    if getattr(run.segmenter, "int8", None) is None:
-        raise InputError(f"{folder} has no int8 weights; expected weights.int8.onnx. Write them first, without --data.")
-    building_scores.check_reads_colours(run)
-    scores: dict[str, dict[str, float]] = {}
-    for site in building_scores.SITES:
-        sources = site.read(require_files(data, site.folder)[0])
-        scenes = [on_working_grid(source, building_scores.working_gsd_m(run)) for source in sources]
-        for way, runtime in WAYS.items():
-            maps = [building_scores.find_buildings(run, scene, runtime=runtime) for scene in scenes]
-            total = reduce(add, map(building_scores.score_buildings, scenes, maps))
-            scores.setdefault(site.name, {})[way] = round(float(total.pixels.iou[1]), 4)
-        log.info("%s: %s", site.name, scores[site.name])
-    return scores
+def compare_at_places(folder: Path, data: Path) -> dict[str, Any]:
+    """Return scores of a run at real places in float32 and by int8 weights, and how many times as fast int8 is as PyTorch. Errors: InputError."""
+    run = int8_scores.open_int8(folder)
+    seconds = run.segmenter.int8.measure()
+    results: dict[str, Any] = {"times as fast": round(seconds["torch"] / seconds["int8"], 2), "places": {}}
+    if WATER in run.legend.names:
+        entries = int8_scores.of_water(data)
+    elif BUILDING in run.legend.names:
+        entries = int8_scores.of_buildings(run, data)
+    else:
+        entries = int8_scores.of_damage(data)
+    for place, entry in entries:
+        log.info("%s: %s", place, entry)
+        results["places"][place] = entry
+    if BUILDING in run.legend.names:
+        means = {way: np.mean([one[way] for one in results["places"].values()]) for way in int8_scores.SETTINGS}
+        results["mean IoU"] = {way: round(float(mean), 4) for way, mean in means.items()}
+    return results
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the weights."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path, help="folder of the run")
+    parser.add_argument("model", type=Path, nargs="+", help="folder of the run; several with --data")
     parser.add_argument(
         "--out", required=True, type=Path, help="the file, e.g. MODEL/weights.int8.onnx; with --data a folder"
     )
@@ -208,19 +208,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.data is not None:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
-        scores = place_scores(options.model, options.data)
-        means = {way: round(float(np.mean([one[way] for one in scores.values()])), 4) for way in WAYS}
-        print(store_results(options.out, smoke=False, model=options.model.name, iou=scores, mean_iou=means))
+        results = {}
+        for folder in options.model:
+            results[folder.resolve().name] = compare_at_places(folder, options.data)
+            path = store_results(options.out, smoke=False, **results)
+        print(path)
         return
-    run = load_run(options.model)
+    if len(options.model) > 1:
+        parser.error("several runs are only compared, with --data")
+    (model,) = options.model
+    run = load_run(model)
     if not isinstance(run.segmenter, NetworkSegmenter):
-        raise InputError(f"{options.model} has a segmenter of kind {run.segmenter.kind!r}; expected a network.")
+        raise InputError(f"{model} has a segmenter of kind {run.segmenter.kind!r}; expected a network.")
     file: Path = options.out
-    into_run = file.resolve() == RunFolder(options.model).int8_weights.resolve()
-    card = open_sealed(options.model) if into_run else {}  # before the weights that it seals are replaced
+    into_run = file.resolve() == RunFolder(model).int8_weights.resolve()
+    card = open_sealed(model) if into_run else {}  # before the weights that it seals are replaced
     quantise(run.segmenter, file, options.pairs, mean_ranges=options.mean_ranges)
     if into_run:
-        seal(options.model, card, dict.fromkeys([*card["files"], file.name]))
+        seal(model, card, dict.fromkeys([*card["files"], file.name]))
     print(
         f"{file}: {file.stat().st_size / 1e6:.2f} MB; mean difference of logits {compare(run.segmenter, file):.3f} of their deviation"
     )

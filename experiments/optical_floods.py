@@ -26,6 +26,7 @@ from typing import NamedTuple
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from places.damage_scores import SITES, DamageCase
 from places.water_words import measure_words, words_table
 from scipy import ndimage
@@ -39,11 +40,12 @@ from deepnets4eo.damage.images import in_colour
 from deepnets4eo.damage.vocabulary import DAMAGED
 from deepnets4eo.files import read_json, read_yaml
 from deepnets4eo.floods import WaterMapper, optical_water, surface_scene, water_around, write_seen_water
+from deepnets4eo.floods.buildings import YES
 from deepnets4eo.floods.thresholds import DRY, FLOOD, PERMANENT_WATER, parts_with
 from deepnets4eo.floods.water_network import SHIPPED, SceneTone, open_water_network
 from deepnets4eo.grid import mean_gsd_m, transform_shapes
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.prediction import predict
+from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters import Layer, Scene
 
 GSD_M = 0.5
@@ -155,8 +157,10 @@ def real_cases(data: Path) -> Iterator[DamageCase]:
             yield from site.read(data / site.folder)
 
 
-def count_inundated(case: DamageCase, mapper: WaterMapper, scene: Scene) -> Count:
-    """Count buildings in water by the map of a mapper."""
+def water_of_case(
+    case: DamageCase, mapper: WaterMapper, scene: Scene, options: PredictOptions | None = None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return where a mapper sees new water (h, w), and which buildings of the case are in water."""
     post = case.post.with_gsd(GSD_M) if case.post.grid.crs is None else case.post
     outlines = case.outlines
     shapes = outlines.geometry.to_numpy()
@@ -166,12 +170,28 @@ def count_inundated(case: DamageCase, mapper: WaterMapper, scene: Scene) -> Coun
         shapes = outlines.to_crs(str(post.grid.crs)).geometry.to_numpy()
     with tempfile.TemporaryDirectory() as folder:
         labels, seen = Path(folder) / "water.tif", Path(folder) / "water_seen.tif"
-        predict(mapper, scene, labels)
+        predict(mapper, scene, labels, options)
         write_seen_water(Layer.open(labels), scene.layers["post"], mapper.inputs.gsd_m or 1.0, seen)
-        inundated = water_around(Layer.open(seen), shapes, any_water=case.pre is None).inundated == "yes"
+        new = Layer.open(labels).read()[0][0] == FLOOD
+        return new, np.asarray(water_around(Layer.open(seen), shapes, any_water=case.pre is None).inundated == YES)
+
+
+def count_inundated(case: DamageCase, mapper: WaterMapper, scene: Scene) -> Count:
+    """Count buildings in water by the map of a mapper."""
+    inundated = water_of_case(case, mapper, scene)[1]
     grades = dict(zip(case.truth["id"], case.truth["damage"], strict=True))
-    damaged = np.array([grades.get(name) in DAMAGED for name in outlines["id"].astype(str)])
+    damaged = np.array([grades.get(name) in DAMAGED for name in case.outlines["id"].astype(str)])
     return Count(int((inundated & damaged).sum()), int((inundated & ~damaged).sum()))
+
+
+def fine_scene(case: DamageCase) -> Scene:
+    """Return the images of a case in colour and on the grid of its water."""
+    pre, post = (
+        image and in_colour(image.with_gsd(GSD_M) if image.grid.crs is None else image)
+        for image in (case.pre, case.post)
+    )
+    assert post is not None
+    return surface_scene(pre, post, mean_gsd_m(post.grid))
 
 
 def real(data: Path) -> None:
@@ -180,12 +200,7 @@ def real(data: Path) -> None:
         "| place | buildings | damaged | in water: damaged, others, by surfaces | by default | seconds |\n|---|---|---|---|---|---|"
     )
     for case in real_cases(data):
-        pre, post = (
-            image and in_colour(image.with_gsd(GSD_M) if image.grid.crs is None else image)
-            for image in (case.pre, case.post)
-        )
-        assert post is not None
-        scene = surface_scene(pre, post, mean_gsd_m(post.grid))
+        scene = fine_scene(case)
         mapper = WaterMapper.of_scene(scene)
         network, counts = mapper.network, {}
         start = time.perf_counter()

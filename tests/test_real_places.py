@@ -14,7 +14,7 @@ EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 
 import real_places  # noqa: E402
 from places import building_scores, damage_scores, results  # noqa: E402
-from places.before_after import before_after_table, store_scores  # noqa: E402
+from places.before_after import before_after_table, store_building_scores, store_scores  # noqa: E402
 from places.building_scores import BuildingMap, score_buildings  # noqa: E402
 from places.damage_scores import at_half, intervals_of, ranges_of, scores_of  # noqa: E402
 from places.figures import FILES, MARK, figure_differences, write_figures  # noqa: E402
@@ -156,6 +156,20 @@ def test_tables_stand_beside_the_goals_and_name_what_is_missing(
     assert "| Joplin, AUC | 0.994 | ≥ 0.994 | 0.750 | 1.000 ✓ | – |" in text
     assert "| vegas | missing: there is no vegas |" in text
     assert f"| kampala | missing: there is no {tmp_path / 'fair_kampala'} |" in text
+
+
+def test_scores_of_buildings_are_stored_next_to_those_of_damage_with_their_means(tmp_path: Path) -> None:
+    stored = tmp_path / "stored.json"
+    write_json(stored, {"smoke": False, "after": {"commit": "abc"}})
+    places = {name: {"iou": iou, "object_f1": 0.5, "objects": 3} for name, iou in (("one", 0.25), ("two", 0.75))}
+    write_json(tmp_path / "buildings-forest.json", places | {"three": {results.MISSING: "missing: there is no three"}})
+    kept = read_json(store_building_scores(tmp_path, stored))
+    assert kept["after"] == {"commit": "abc"}
+    assert kept["buildings"]["forest"] == {
+        "one": {"iou": 0.25, "object_f1": 0.5},
+        "two": {"iou": 0.75, "object_f1": 0.5},
+        "mean of all places": {"iou": 0.5, "object_f1": 0.5},
+    }
 
 
 def test_scores_before_and_after_are_in_one_table_and_places_without_grades_report_what_the_job_states(

@@ -157,11 +157,11 @@ class Int8Network:
         """
         runtime = importlib.metadata.version("onnxruntime")
         key = f"onnxruntime {runtime}, weights {sha256(self.file)[:8]}"
-        kept = kept_measurement(FILE, key, ("torch", "int8", "difference"), self._measure)
+        kept = kept_measurement(FILE, key, ("torch", "int8", "difference"), self.measure)
         gain = kept["torch"] >= MIN_GAIN * kept["int8"] or not is_installed("torch")
         return gain and kept["difference"] <= MAX_DIFFERENCE
 
-    def _measure(self) -> dict[str, float]:
+    def measure(self) -> dict[str, float]:
         """Return the seconds of processor time on one thread of PyTorch in its faster precision and of the graph, and the difference of logits.
 
         Without PyTorch the logits are compared with the graph's own in float32, and PyTorch's seconds are 0.

@@ -53,7 +53,7 @@ def measured(monkeypatch, tmp_path):
     calls = []
 
     def answer(values):
-        monkeypatch.setattr(Int8Network, "_measure", lambda self: calls.append(self.file) or values)
+        monkeypatch.setattr(Int8Network, "measure", lambda self: calls.append(self.file) or values)
 
     return answer, calls
 
@@ -97,7 +97,7 @@ def test_other_weights_are_left_to_pytorch():
 
 def test_without_pytorch_logits_are_compared_with_the_graph_in_float32(monkeypatch):
     monkeypatch.setattr("deepnets4eo.segmenters.int8_network.is_installed", lambda _module: False)
-    values = load_run(FOLDER).segmenter.int8._measure()
+    values = load_run(FOLDER).segmenter.int8.measure()
     assert values["torch"] == 0
     assert 0 < values["difference"] < MAX_DIFFERENCE
 
@@ -125,7 +125,7 @@ def test_int8_is_taken_if_faster_and_close_and_is_measured_once_per_processor(me
 
 def test_the_measurement_times_both_and_finds_them_close(monkeypatch):
     monkeypatch.setattr("deepnets4eo.segmenters.int8_network.choose", lambda _device: BY_TORCH)
-    values = load_run(FOLDER).segmenter.int8._measure()
+    values = load_run(FOLDER).segmenter.int8.measure()
     assert set(values) == {"torch", "int8", "difference"}
     assert min(values.values()) > 0
     assert values["difference"] < MAX_DIFFERENCE
