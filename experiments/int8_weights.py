@@ -10,7 +10,7 @@ seed 77: pairs of places of the miniature world in turn, and of 4 suburbs of the
 MODEL/weights.int8.onnx, the card of the run seals it.
 
 With --data nothing is written into MODEL: networks with int8 weights (models/buildings, models/damage-network, models/floods/water) compute real places in
-both ways, see `places/int8_scores.py`. FOLDER/results.json has the scores by network and place, and how many times as fast int8 is as PyTorch in its
+both ways, see `places/int8_scores.py`. FOLDER/results.json has the scores by network and site, and how many times as fast int8 is as PyTorch in its
 faster precision (processor time of one thread, an image of 192²). The scales of activations of models/buildings were chosen among three ways with a look at these places.
 """
 
@@ -179,18 +179,18 @@ def compare_at_places(folder: Path, data: Path) -> dict[str, Any]:
     """Return scores of a run at real places in float32 and by int8 weights, and how many times as fast int8 is as PyTorch. Errors: InputError."""
     run = int8_scores.open_int8(folder)
     seconds = run.segmenter.int8.measure()
-    results: dict[str, Any] = {"times as fast": round(seconds["torch"] / seconds["int8"], 2), "places": {}}
+    results: dict[str, Any] = {"times as fast": round(seconds["torch"] / seconds["int8"], 2), "sites": {}}
     if WATER in run.legend.names:
         entries = int8_scores.of_water(data)
     elif BUILDING in run.legend.names:
         entries = int8_scores.of_buildings(run, data)
     else:
         entries = int8_scores.of_damage(data)
-    for place, entry in entries:
-        log.info("%s: %s", place, entry)
-        results["places"][place] = entry
+    for site, entry in entries:
+        log.info("%s: %s", site, entry)
+        results["sites"][site] = entry
     if BUILDING in run.legend.names:
-        means = {way: np.mean([one[way] for one in results["places"].values()]) for way in int8_scores.SETTINGS}
+        means = {way: np.mean([one[way] for one in results["sites"].values()]) for way in int8_scores.SETTINGS}
         results["mean IoU"] = {way: round(float(mean), 4) for way, mean in means.items()}
     return results
 

@@ -67,8 +67,8 @@ def building_scores(out: Path) -> dict[str, dict[str, dict[str, float]]]:
     """Return IoU and F1 of buildings that runs left in a folder: run → place, or `MEAN`, → score."""
     scores = {}
     for path in sorted(out.glob("buildings-*.json")):
-        places = {name: one for name, one in read_json(path).items() if MISSING not in one}
-        rows = {name: {key: one[key] for key in OF_BUILDINGS} for name, one in places.items()}
+        scored = {name: one for name, one in read_json(path).items() if MISSING not in one}
+        rows = {name: {key: one[key] for key in OF_BUILDINGS} for name, one in scored.items()}
         means = {key: sum(one[key] for one in rows.values()) / len(rows) for key in OF_BUILDINGS}
         of_run = rows | {MEAN: means}
         scores[path.stem.removeprefix("buildings-")] = {

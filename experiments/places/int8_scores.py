@@ -101,8 +101,8 @@ def of_water(data: Path) -> Iterator[tuple[str, dict[str, float]]]:
             continue
         scene = fine_scene(case)
         mapper = WaterMapper.of_scene(scene)
-        found = [water_of_case(case, mapper, scene, PredictOptions(**settings)) for settings in SETTINGS.values()]
-        yield case.site, water_entry(*found)
+        both = [water_of_case(case, mapper, scene, PredictOptions(**settings)) for settings in SETTINGS.values()]
+        yield case.site, water_entry(*both)
 
 
 def water_entry(
