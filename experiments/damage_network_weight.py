@@ -200,10 +200,13 @@ def means_of(sites: pd.DataFrame, columns: list[str]) -> str:
 def stored_means(sites: pd.DataFrame) -> dict[str, dict[str, float]]:
     """Return means over sites by dates, sort of site and decision, with the number of sites."""
     columns = ["dates", "sites", "decision"]
-    return {
-        ", ".join(map(str, names)): {"sites": len(table)} | table.mean(numeric_only=True).round(4).dropna().to_dict()
-        for names, table in sites.groupby(columns)
-    }
+    means: dict[str, dict[str, float]] = {}
+    for names, table in sites.groupby(columns):
+        scores = table.mean(numeric_only=True).round(4).dropna()
+        means[", ".join(map(str, names))] = {"sites": len(table)} | {
+            str(key): float(scores[key]) for key in scores.index
+        }
+    return means
 
 
 def _kind_of(data: GradedEvidence, of: str) -> NDArray[np.object_]:

@@ -164,7 +164,7 @@ def water(
 
 def percent(answers: Sequence[bool] | NDArray[np.bool_]) -> float:
     """Return the share of True in percent."""
-    return percents([np.mean(answers)])[0]
+    return percents([float(np.mean(answers))])[0]
 
 
 def water_by_block(

@@ -177,8 +177,8 @@ def compare(segmenter: NetworkSegmenter, file: Path) -> float:
 
 def compare_at_places(folder: Path, data: Path) -> dict[str, Any]:
     """Return scores of a run at real places in float32 and by int8 weights, and how many times as fast int8 is as PyTorch. Errors: InputError."""
-    run = int8_scores.open_int8(folder)
-    seconds = run.segmenter.int8.measure()
+    run, int8 = int8_scores.open_int8(folder)
+    seconds = int8.measure()
     results: dict[str, Any] = {"times as fast": round(seconds["torch"] / seconds["int8"], 2), "sites": {}}
     if WATER in run.legend.names:
         entries = int8_scores.of_water(data)

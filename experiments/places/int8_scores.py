@@ -26,6 +26,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.floods import WaterMapper
 from deepnets4eo.prediction import PredictOptions
 from deepnets4eo.segmenters import Run, load_run
+from deepnets4eo.segmenters.int8_network import Int8Network
 from places import building_scores, damage_scores
 from places.working_grid import on_working_grid
 
@@ -42,12 +43,13 @@ WATER_SITES = (
 DIGITS = 4
 
 
-def open_int8(folder: Path) -> Run:
-    """Open a run with int8 weights. Errors: InputError."""
+def open_int8(folder: Path) -> tuple[Run, Int8Network]:
+    """Open a run and its int8 weights. Errors: InputError."""
     run = load_run(folder)
-    if getattr(run.segmenter, "int8", None) is None:
+    int8: Int8Network | None = getattr(run.segmenter, "int8", None)
+    if int8 is None:
         raise InputError(f"{folder} has no int8 weights; expected weights.int8.onnx. Write them first, without --data.")
-    return run
+    return run, int8
 
 
 def of_buildings(run: Run, data: Path) -> Iterator[tuple[str, dict[str, float]]]:
