@@ -43,9 +43,10 @@ COVER = {
     ],
 }
 OF_MINICITY = np.array([0, 1, 2, 2, 0, 0, 3, 3], np.uint8)  # impervious building low tree car clutter boat water
+BATCH, STEPS_PER_EPOCH = 8, 20
 SMALL = (
-    "data.tile_px=64", "data.num_workers=0", "data.windows_per_epoch=160", "data.sampling=balanced", "data.val_share=0",
-    "train.batch_size=8", "train.lr=0.002", "train.keep=last", "train.class_weights.no change=1", "train.photometric=0.1",
+    "data.tile_px=64", "data.num_workers=0", f"data.windows_per_epoch={BATCH * STEPS_PER_EPOCH}", "data.sampling=balanced",
+    "data.val_share=0", f"train.batch_size={BATCH}", "train.lr=0.002", "train.keep=last", "train.class_weights.no change=1", "train.photometric=0.1",
     "predict.tile_px=256", "predict.halo_px=32",
 )  # fmt: skip
 

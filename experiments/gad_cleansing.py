@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from change_pairs import (
     SMALL,
+    STEPS_PER_EPOCH,
     TEST_CITIES,
     TRAIN_CITIES,
     Sources,
@@ -41,7 +42,7 @@ from deepnets4eo.cards import Legend
 from deepnets4eo.grid import whole
 from deepnets4eo.rasters import CogWriter, Layer
 
-HYPEREPOCHS, EPOCHS, STEPS_PER_EPOCH = 3, 6, 20  # epochs of each hyperepoch
+HYPEREPOCHS, EPOCHS = 3, 6  # epochs of each hyperepoch
 RATES = (0.0, 0.1, 0.2, 0.3)
 WITHOUT = "without cleansing"
 ALWAYS = {

@@ -3,6 +3,7 @@
 Usage: python experiments/hrscd.py --out FOLDER [--seeds 0 1 2]                  (miniature city, SYNTHETIC)
        python experiments/hrscd.py --out FOLDER --rows 4.1 4.1-without-cover     (some rows; those of `VARIANTS` test why)
        python experiments/hrscd.py --out FOLDER --train-cities 1 2 3 … --test-cities 41 42 …           (other cities)
+       python experiments/hrscd.py --out FOLDER --epochs 3                       (60 steps instead of 240)
        python experiments/hrscd.py --out FOLDER --light training                 (test scenes in the light of the training scenes)
        python experiments/hrscd.py --out FOLDER --data ROOT                      (HRSCD in the layout of its card)
 
@@ -23,6 +24,7 @@ from typing import Any
 from change_pairs import (
     COVER,
     SMALL,
+    STEPS_PER_EPOCH,
     TEST_CITIES,
     TRAIN_CITIES,
     ChangeScore,
@@ -43,7 +45,7 @@ from deepnets4eo.files import write_yaml
 from deepnets4eo.segmenters import Segmenter, load_run
 
 LAYERS = ("image_pre", "image_post", "cover_pre", "cover_post", "labels")
-EPOCHS, STEP_EPOCH = 12, 9  # of 20 steps, of the small trainings
+EPOCHS, STEP_EPOCH = 12, 9  # of the small trainings
 SEPARATE = ("1", "3")  # not networks of the task
 TRAINED = {
     "2": ("cover.strategy=direct", "model.network=residual-unet"),
@@ -162,6 +164,9 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", default=STRATEGIES, choices=sorted((*STRATEGIES, *VARIANTS)))
     parser.add_argument("--train-cities", type=int, nargs="+", default=list(TRAIN_CITIES))
     parser.add_argument("--test-cities", type=int, nargs="+", default=list(TEST_CITIES))
+    parser.add_argument(
+        "--epochs", type=int, default=EPOCHS, help=f"of {STEPS_PER_EPOCH} steps, of the small trainings"
+    )
     parser.add_argument("--light", default="none", choices=("none", "training"), help="see `change --set normalise=…`")
     add_smoke(parser)
     arguments = parser.parse_args()
@@ -174,7 +179,8 @@ def main() -> None:
         write_yaml(out / "cover.yaml", COVER)
         legend = str(out / "cover.yaml")
     small = [one for one in SMALL if "class_weights" not in one]
-    small += [f"train.epochs={EPOCHS}", f"train.step_epochs=[{STEP_EPOCH}]"]
+    epochs = arguments.epochs
+    small += [f"train.epochs={epochs}", f"train.step_epochs=[{max(1, epochs * STEP_EPOCH // EPOCHS)}]"]
     scores: dict[str, list[ChangeScore]] = {name: [] for name in arguments.rows}
     for seed in arguments.seeds[: 1 if smoke else None]:
         settings = (*(small if arguments.data is None else ()), f"train.seed={seed}")
@@ -196,7 +202,8 @@ def main() -> None:
     f1 = {name: percents(one.f1 for one in of_name) for name, of_name in scores.items()}
     of_change = {"kappa": {name: percents(values) for name, values in kappa.items()}, "f1": f1}
     cities = {"learnt_from": list(train), "tested_on": list(test)}
-    store_results(out, smoke=smoke, data=title, cities=cities, of_change=of_change)
+    steps = {} if arguments.data else {"steps": epochs * STEPS_PER_EPOCH}
+    store_results(out, smoke=smoke, data=title, cities=cities, **steps, of_change=of_change)
     publish(out, table(title_of(title, smoke=smoke), ["kappa of change", "F1 of change"], rows, notes))
 
 
