@@ -27,6 +27,7 @@ from script import FEW_STEPS, NOTE, add_smoke, plain_errors, store_results
 
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards import VOID, Legend
+from deepnets4eo.evaluation import spread
 from deepnets4eo.files import write_text
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.prediction import Adaptation, ClickSession, Measure, next_click
@@ -155,15 +156,14 @@ def main() -> None:
         for mode in modes:
             results = [correct(run, test, mode, seed, clicks) for run, seed in zip(runs, seeds, strict=True)]
             curves = np.array([scores for scores, _, _ in results])
+            means, area = curves.mean(axis=0)[reported], curves[:, 1:].mean(axis=1)
             after = {f"{number} clicks": curves[:, number].round(4).tolist() for number in reported}
+            after["mean of all clicks"] = area.round(4).tolist()
             mean_iou.setdefault(about, {})[mode] = after
             store_results(options.out, smoke=options.smoke, mean_iou=mean_iou)
-            means, area = curves.mean(axis=0)[reported], curves[:, 1:].mean(axis=1)
             seconds = np.mean([each[1:] for each in results], axis=0)
             figures = " | ".join(f"{value:.3f}" for value in means)
-            lines.append(
-                f"| {about} | {mode} | {figures} | {area.mean():.3f} ± {area.std():.3f} | {seconds[0]:.2f} | {seconds[1]:.2f} |"
-            )
+            lines.append(f"| {about} | {mode} | {figures} | {spread(area, 3)} | {seconds[0]:.2f} | {seconds[1]:.2f} |")
             print(lines[-1], flush=True)
     write_text(options.out / "table.md", "\n".join(lines) + "\n")
 

@@ -5,7 +5,7 @@ Usage: python experiments/dubai.py --data FOLDER --out FOLDER [--ways plain unet
 
 FOLDER has tile_1 … tile_6 with images/*.jpg and masks/*.png. Six folds of each split, or three: one tile or two, or that share of the squares of 256 px.
 Networks take as many steps of eight windows, in bfloat16, as the plain loop of smp's U-Net, and their last weights are scored: nothing is chosen; `efficientnet-lite0` is the one of ours that starts from ImageNet. A seed's scores
-are those of all folds' pixels together. Writes table.md; what is finished is not run again.
+are those of all folds' pixels together. Writes table.md and results.json; what is finished is not run again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from equal_steps import DUBAI, Fold, by_plain_loop, dubai_tiles
-from script import add_smoke, plain_errors, title_of
+from script import add_smoke, percents, plain_errors, store_results, title_of
 
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_json, write_text
@@ -30,6 +30,7 @@ from deepnets4eo.segmenters import EncoderName, load_run
 from deepnets4eo.training import TrainOptions, train
 
 STEPS, BATCH, EPOCHS, SQUARE_PX, TILES = 400, 8, 10, 256, 6
+SCORES = ("overall accuracy", "mean IoU", *(f"F1 {name}" for name in DUBAI.names))
 PLAIN = "plain"
 RESNET34 = "unet-resnet34"
 WAYS: dict[str, tuple[str, tuple[str, ...]]] = {  # way -> recipe, overrides
@@ -120,10 +121,10 @@ def matrix_of_recipe(
     return matrix.matrix.tolist()
 
 
-def row_of(matrices: Sequence[ConfusionMatrix]) -> str:
-    """Cells of the scores, mean ± sd over the seeds, in percent."""
-    scores = [[100 * float(value) for value in (one.overall_accuracy, one.mean_iou, *one.f1)] for one in matrices]
-    return " | ".join(spread(column) for column in zip(*scores, strict=True))
+def scores_of(matrices: Sequence[ConfusionMatrix]) -> dict[str, list[float]]:
+    """Scores by name, in percent, one for each seed."""
+    columns = zip(*(percents((one.overall_accuracy, one.mean_iou, *one.f1)) for one in matrices), strict=True)
+    return dict(zip(SCORES, map(list, columns), strict=True))
 
 
 def main() -> None:
@@ -140,11 +141,11 @@ def main() -> None:
     options = parser.parse_args()
     smoke, out = options.smoke, options.out / "smoke" if options.smoke else options.out
     steps = 2 if smoke else options.steps
-    names = ["overall accuracy", "mean IoU", *(f"F1 {name}" for name in DUBAI.names)]
     text = (
         title_of("# Dubai", smoke=smoke)
-        + f"\n\n| split | way | {' | '.join(names)} |\n|---|---|{'---:|' * len(names)}\n"
+        + f"\n\n| split | way | {' | '.join(SCORES)} |\n|---|---|{'---:|' * len(SCORES)}\n"
     )
+    scores: dict[str, dict[str, dict[str, list[float]]]] = {}
     for split in options.splits:
         folds = list(folds_of(options.data, out / "data", split, options.folds))[: 1 if smoke else None]
         for way in options.ways:
@@ -158,8 +159,10 @@ def main() -> None:
                         shutil.rmtree(run, ignore_errors=True)
                     counts += np.array(read_json(run.with_suffix(".json")))
                 matrices.append(ConfusionMatrix.from_matrix(counts))
-            text += f"| {split} | {way} | {row_of(matrices)} |\n"
+            of_way = scores.setdefault(split, {})[way] = scores_of(matrices)
+            text += f"| {split} | {way} | {' | '.join(map(spread, of_way.values()))} |\n"
             write_text(out / "table.md", text)
+            store_results(out, smoke=smoke, folds=options.folds, steps=steps, scores=scores)
     print(text)
 
 
