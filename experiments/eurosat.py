@@ -55,7 +55,7 @@ NETWORKS = {
 }  # fmt: skip
 BY_NETWORK = ("all", "none", "fixmatch", "flexmatch", "simclr")
 FROZEN_WAYS: dict[str, tuple[str, ...]] = {
-    "frozen": (), "frozen, one view": ("model.options={views: 1, input_px: 64}",)
+    "frozen": (), "frozen, one view": ("model.options.views=1", "model.options.input_px=64")
 }  # fmt: skip
 RANKED, SHIPPED = "ranked", "shipped"
 PLAIN = {"plain": "all", "few, plain": "few"}
