@@ -142,7 +142,7 @@ def cloud_finding(mask: Layer, image: Layer, role: str, remedy: str, wording: st
     share = cloud_share(mask)
     if not share:
         return None
-    how = Phrase("by_new_brightness")
+    how = Phrase("by_brightness")
     if isinstance(mask.reader, CloudBand):
         how = Phrase("by_cloud_band", {"band": Finding.verbatim(mask.reader.layer.band_names[0])})
     elif isinstance(mask.reader, CloudClasses):

@@ -188,5 +188,7 @@ def test_a_finding_on_clouds_shows_no_folder_of_the_file(tmp_path: Path) -> None
     mask = Layer.open(np.ones((1, 20, 20), np.uint8), labels=True)
     finding = cloud_finding(mask, Layer.open(path), "post", "give_cloud_mask")
     assert finding is not None
+    assert "before" not in finding.message, "there may be no image before"
+    assert finding is not None
     assert "day.tif" in finding.message
     assert str(tmp_path) not in finding.whole
