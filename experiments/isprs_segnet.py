@@ -3,6 +3,7 @@
 Usage: python experiments/isprs_segnet.py --out FOLDER [--seeds 0 1 2]                  (miniature city, SYNTHETIC)
        python experiments/isprs_segnet.py --out FOLDER --data ROOT [--dataset isprs_potsdam]  (the contest's tiles)
        python experiments/isprs_segnet.py --out FOLDER --data SAMPLES [--sites dubai ign …]   (real tiles, segnet_samples.py)
+       with experiments/results/isprs_segnet.json as FOLDER/results.json, rows and seeds are added to those of this file
        python experiments/isprs_segnet.py --out FOLDER --data ROOT --protocol deepnetsforeo --vgg vgg16_bn.safetensors
 --smoke tries all of it in minutes; its figures mean nothing.
 
@@ -51,7 +52,7 @@ from seeds import (
     with_heights,
     write_tables,
 )
-from segnet_samples import sample_sites
+from segnet_samples import AVERAGE, VIRTUAL, sample_sites
 
 from deepnets4eo.cards import DatasetCard, Legend
 from deepnets4eo.evaluation import Protocol, evaluate_pairs
@@ -63,9 +64,9 @@ from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.terrain.composites import PUBLISHED
 
 IMAGE, HEIGHTS = "SegNet", "SegNet, heights"
-PLUS, AVERAGE, CORRECTION = "SegNet++ (multi-kernel)", "Averaging", "Residual correction"
+PLUS, CORRECTION = "SegNet++ (multi-kernel)", "Residual correction"
 AT_RANDOM = "Residual correction, windows at random"
-FUSE, VIRTUAL = "FuseNet", "V-FuseNet"
+FUSE = "FuseNet"
 FCN_8, FCN_16, FCN_CRF = "FCN (DLR_2)", "FCN-16s", "FCN + RF + CRF (DST_2)"
 WITH_CRF = ("task=baseline", "model.method=network", "post=[{crf: {}}]")
 NDSM, COMPOSITE = "ndsm", "composite"
@@ -217,7 +218,10 @@ def on_samples(
     *,
     smoke: bool = False,
 ) -> str:
-    """Run the rows on the sites of the samples; rows are added to results.json, which the lineage quotes, after each site."""
+    """Run the rows on the sites of the samples, and add rows and seeds to results.json, which the lineage quotes, after each site.
+
+    A results.json of other seeds or rows that was put into `out` is kept; what is measured again replaces what it has.
+    """
     path, run_as = out / "results.json", {"smoke": smoke, "steps": segnet_samples.STEPS}
     before = read_json(path) if path.exists() else {}
     measured: dict[str, Any] = before["sites"] if run_as.items() <= before.items() else {}
@@ -230,9 +234,10 @@ def on_samples(
         table = shorten_rows(table) if smoke else table
         folds = [crop_scenes(fold, out / "smoke" / site.name) for fold in site.folds] if smoke else site.folds
         full, left_out = run_seeds(table, folds, site.legend, out / site.name, seeds[:done], segnet_samples.PROTOCOL)
-        steps = {one.row.name: segnet_samples.steps_of(one.row) for one in table}
-        scores = {name: segnet_samples.scores_by_seed(full[name], folds, steps[name]) for name in full}
-        measured[site.name] = measured.get(site.name, {}) | scores
+        steps, stored = {one.row.name: segnet_samples.steps_of(one.row) for one in table}, measured.get(site.name, {})
+        scores = {name: segnet_samples.scores_by_seed(full[name], seeds[:done], folds, steps[name]) for name in full}
+        merged = {name: segnet_samples.merge_seeds(stored.get(name), scores[name]) for name in scores}
+        measured[site.name] = stored | merged
         notes = [f"- {site.about}", *(f"- {name} is left out: {reason}" for name, reason in left_out.items())]
         title = title_of(f"{site.name}: {segnet_samples.STEPS} steps", smoke=smoke)
         texts[site.name] = mean_table(title, full, site.legend.names, {}, notes)

@@ -4,7 +4,8 @@ Dubai (CC0): two of six tiles left out in turn, one in three of their parts test
 whose halves are swapped (`real_tiles`). Houston 2018: two quarters that touch at a corner against the two others, since halves
 share only 7 of the 12 classes. IGN has heights above ground, Houston a composite of three bands of its cube, Las Vegas the first
 near infrared band as the second layer of the two-stream networks. All networks take the same number of steps; the average is made
-of two networks, which residual correction trains for half as many more. U-Nets keep the loss and the rate of their recipe.
+of two networks, which residual correction trains for half as many more. Its controls take as many steps: the two networks of the
+average, trained further together; V-FuseNet and early fusion in one longer training. U-Nets keep the loss and the rate of their recipe.
 """
 
 from __future__ import annotations
@@ -51,6 +52,11 @@ WINDOWS_PX = {"dubai": TILE_PX, "ign": TILE_PX, "vaihingen": WIDE_PX, "vegas": W
 UNET, DISTANCE = "U-Net ResNet-34", "U-Net lite0, distance head"
 UNET_RANDOM, UNET_IMAGENET = "U-Net lite0, random weights", "U-Net lite0, ImageNet"
 EARLY, EARLY_UNET = "SegNet, early fusion", "U-Net lite0, early fusion"
+AVERAGE, VIRTUAL = "Averaging", "V-FuseNet"
+MORE_EPOCHS = EPOCHS // 2  # of the residual correction, after those of its two networks
+MORE_STEPS, ALL_STEPS = MORE_EPOCHS * STEPS_PER_EPOCH, (EPOCHS + MORE_EPOCHS) * STEPS_PER_EPOCH
+LONGER = tuple(f"{name}, {ALL_STEPS} steps" for name in (VIRTUAL, EARLY))
+AVERAGE_TRAINED = f"{AVERAGE}, trained {MORE_STEPS} steps more"
 LEFT_OUT = ("FCN-16s", "FCN + RF + CRF (DST_2)", "Residual correction, windows at random")
 SMALL_UNET = (
     *SHORT, f"train.batch_size={BATCH}", f"train.epochs={EPOCHS}", "data.num_workers=0", "data.sampling=balanced",
@@ -67,6 +73,7 @@ TIMED: dict[str, tuple[str, dict[str, Any]]] = {
     "U-Net lite0": ("unet", {"encoder": EncoderName.lite0}),
 }
 TIMED_STEPS = 5  # the fastest counts
+SEEDS = "seeds"  # of a row of the results
 
 
 @dataclass(frozen=True)
@@ -158,7 +165,22 @@ def site_rows(table: Sequence[NetworkRow], site: SampleSite) -> list[NetworkRow]
         one_stream = [one for one in shortened if one.row.name in ONE_STREAM]
         return [*one_stream, *map(NetworkRow, unets)]
     two = [one for one in shortened if one.row.name not in ONE_STREAM or one.row.name == "SegNet"]
-    return [*two, *map(NetworkRow, [*early, *unets[-2:-1]])]
+    fusions = [*two, *map(NetworkRow, early)]
+    return [*fusions, *map(NetworkRow, unets[-2:-1]), *controls(fusions)]
+
+
+def controls(fusions: Sequence[NetworkRow]) -> list[NetworkRow]:
+    """Return fusions that take as many steps in all as residual correction and the two networks that it starts from."""
+    rows = {one.row.name: one for one in fusions}
+    average = rows[AVERAGE]
+    trained = (*average.row.overrides, "model.options.frozen=false", f"train.epochs={MORE_EPOCHS}")
+    return [
+        replace(average, row=replace(average.row, name=AVERAGE_TRAINED, overrides=trained)),
+        *(
+            NetworkRow(replace(row, name=longer, overrides=(*row.overrides, f"train.epochs={EPOCHS + MORE_EPOCHS}")))
+            for longer, row in zip(LONGER, (rows[VIRTUAL].row, rows[EARLY].row), strict=True)
+        ),
+    ]
 
 
 def step_seconds(names: Sequence[str] = ()) -> dict[str, float]:
@@ -195,8 +217,10 @@ def steps_of(row: Row) -> int:
     return recipe.train.epochs * (recipe.data.windows_per_epoch // recipe.train.batch_size)
 
 
-def scores_by_seed(outcomes: Sequence[Outcome], folds: Sequence[BenchmarkScenes], steps: int = STEPS) -> dict[str, Any]:
-    """Return the scores in percent, one per seed: overall, by class, of borders; and seconds per step of training."""
+def scores_by_seed(
+    outcomes: Sequence[Outcome], seeds: Sequence[int], folds: Sequence[BenchmarkScenes], steps: int = STEPS
+) -> dict[str, Any]:
+    """Return the seeds and the scores in percent, one per seed: overall, by class, of borders; and seconds per step of training."""
 
     def percent(*keys: str) -> list[float | None]:
         values = []
@@ -210,6 +234,7 @@ def scores_by_seed(outcomes: Sequence[Outcome], folds: Sequence[BenchmarkScenes]
     classes = outcomes[0].scores["f1"]
     seconds = [round(one.train_seconds / (steps * len(folds)), 3) for one in outcomes]
     return {
+        SEEDS: list(seeds),
         "overall_accuracy": percent("overall_accuracy"),
         "mean_f1": percent("mean_f1"),
         "mean_iou": percent("mean_iou"),
@@ -218,3 +243,20 @@ def scores_by_seed(outcomes: Sequence[Outcome], folds: Sequence[BenchmarkScenes]
         "iou": {name: percent("iou", name) for name in classes},
         "wall_seconds_per_step": seconds,
     }
+
+
+def merge_seeds(before: dict[str, Any] | None, after: dict[str, Any]) -> dict[str, Any]:
+    """Return the scores of a row with those of further seeds, in the order of the seeds; seeds that are in both are those of `after`."""
+    if before is None:
+        return after
+    kept = [number for number, seed in enumerate(before[SEEDS]) if seed not in after[SEEDS]]
+    seeds = [before[SEEDS][number] for number in kept] + after[SEEDS]
+    order = np.argsort(seeds)
+
+    def merged(old: Any, new: Any) -> Any:
+        if isinstance(new, dict):
+            return {name: merged(old[name], new[name]) for name in new}
+        values = [old[number] for number in kept] + new
+        return [values[number] for number in order]
+
+    return {name: merged(before[name], after[name]) for name in after}

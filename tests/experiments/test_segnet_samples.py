@@ -21,10 +21,15 @@ def rows_at(name: str) -> list[isprs_segnet.NetworkRow]:
 
 
 @pytest.mark.parametrize("name", list(segnet_samples.SITES))
-def test_all_networks_take_the_same_steps(name: str) -> None:
+def test_all_networks_take_the_same_steps_but_the_correction_and_its_controls(name: str) -> None:
+    of_others = {
+        isprs_segnet.CORRECTION: segnet_samples.MORE_STEPS,
+        segnet_samples.AVERAGE_TRAINED: segnet_samples.MORE_STEPS,
+        **dict.fromkeys(segnet_samples.LONGER, segnet_samples.STEPS + segnet_samples.MORE_STEPS),
+    }
     for one in rows_at(name):
         recipe, _ = load_recipe(one.row.recipe, overrides=one.row.overrides)
-        expected = segnet_samples.STEPS // (2 if one.row.name == isprs_segnet.CORRECTION else 1)
+        expected = of_others.get(one.row.name, segnet_samples.STEPS)
         assert segnet_samples.steps_of(one.row) == expected, one.row.name
         assert recipe.data.val_share == 0, one.row.name
         assert recipe.data.tile_px == segnet_samples.WINDOWS_PX[name], one.row.name
@@ -42,6 +47,18 @@ def test_two_streams_run_where_there_is_a_second_layer() -> None:
     assert list(layers[isprs_segnet.HEIGHTS]) == ["cube"]
 
 
+def test_the_average_is_trained_further_from_the_networks_that_the_correction_starts_from() -> None:
+    rows = {one.row.name: one for one in rows_at("vegas")}
+    trained, correction = rows[segnet_samples.AVERAGE_TRAINED], rows[isprs_segnet.CORRECTION]
+    assert trained.streams == correction.streams == (isprs_segnet.IMAGE, isprs_segnet.HEIGHTS)
+    of_average, of_correction = (
+        load_recipe(one.row.recipe, overrides=one.row.overrides)[0] for one in (trained, correction)
+    )
+    assert of_average.model.options["frozen"] is False
+    assert of_correction.model.options["frozen"] is True
+    assert of_average.train == of_correction.train
+
+
 def test_scores_are_in_percent_one_per_seed() -> None:
     scores = {
         "overall_accuracy": 0.5, "mean_f1": 0.25, "mean_iou": 0.125, "boundaries": {"mean_f1": 0.75},
@@ -49,13 +66,26 @@ def test_scores_are_in_percent_one_per_seed() -> None:
     }  # fmt: skip
     folds = [BenchmarkScenes({"a": {}}, {"b": {}}), BenchmarkScenes({"b": {}}, {"a": {}})]
     outcome = Outcome("SegNet", scores, train_seconds=2.0 * segnet_samples.STEPS)
-    measured = segnet_samples.scores_by_seed([outcome, outcome], folds)
+    measured = segnet_samples.scores_by_seed([outcome, outcome], [0, 1], folds)
+    assert measured["seeds"] == [0, 1]
     assert measured["overall_accuracy"] == [50, 50]
     assert measured["f1"] == {"land": [50, 50], "water": [None, None]}
     assert measured["boundary_f1"] == [75, 75]
     assert measured["wall_seconds_per_step"] == [1, 1]
-    half = segnet_samples.scores_by_seed([outcome], folds, segnet_samples.STEPS // 2)
+    half = segnet_samples.scores_by_seed([outcome], [0], folds, segnet_samples.STEPS // 2)
     assert half["wall_seconds_per_step"] == [2]
+
+
+def test_further_seeds_are_added_to_those_of_a_row_and_the_same_ones_replaced() -> None:
+    before = {"seeds": [0, 2], "overall_accuracy": [50.0, 52.0], "f1": {"land": [10.0, None]}}
+    after = {"seeds": [1, 2], "overall_accuracy": [61.0, 62.0], "f1": {"land": [11.0, 12.0]}}
+    merged = segnet_samples.merge_seeds(before, after)
+    assert merged == {
+        "seeds": [0, 1, 2],
+        "overall_accuracy": [50.0, 61.0, 62.0],
+        "f1": {"land": [10.0, 11.0, 12.0]},
+    }
+    assert segnet_samples.merge_seeds(None, after) == after
 
 
 def test_a_step_is_timed() -> None:
