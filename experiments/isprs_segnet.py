@@ -226,6 +226,7 @@ def on_samples(
     before = read_json(path) if path.exists() else {}
     measured: dict[str, Any] = before["sites"] if run_as.items() <= before.items() else {}
     texts, seconds = {}, before.get("seconds_per_step") or segnet_samples.step_seconds()
+    largest: dict[str, float] = before.get("largest_class", {})
     at = list(sample_sites(root, out / "tiles", sites))
     for done, site in [(number, site) for number in range(1, len(seeds) + 1) for site in at]:
         every = rows(True, segnet_samples.EPOCHS, width=segnet_samples.WIDTH, heights=site.heights or (NDSM, 1))
@@ -242,7 +243,9 @@ def on_samples(
         title = title_of(f"{site.name}: {segnet_samples.STEPS} steps", smoke=smoke)
         texts[site.name] = mean_table(title, full, site.legend.names, {}, notes)
         windows = {name: segnet_samples.WINDOWS_PX[name] for name in measured}
-        write_json(path, {**run_as, "windows_px": windows, "seconds_per_step": seconds, "sites": measured})
+        largest[site.name] = segnet_samples.largest_share(site)
+        stated = {"windows_px": windows, "seconds_per_step": seconds, "largest_class": largest}
+        write_json(path, {**run_as, **stated, "sites": measured})
         write_text(out / "seeds.md", "\n".join(texts.values()))
     return "\n".join(texts.values())
 

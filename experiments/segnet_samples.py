@@ -28,6 +28,7 @@ from seeds import NetworkRow
 
 from deepnets4eo.cards import VOID, Legend, LegendClass
 from deepnets4eo.evaluation import Protocol
+from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.segmenters import EncoderName, create_model
 from deepnets4eo.training import load_recipe
 
@@ -181,6 +182,15 @@ def controls(fusions: Sequence[NetworkRow]) -> list[NetworkRow]:
             for longer, row in zip(LONGER, (rows[VIRTUAL].row, rows[EARLY].row), strict=True)
         ),
     ]
+
+
+def largest_share(site: SampleSite) -> float:
+    """Return the percentage of the pixels tested on that a map of only the largest class gets right."""
+    counts = np.zeros(site.legend.num_classes)
+    for sources in (one for fold in site.folds for one in fold.test.values()):
+        values = Layer.open(sources[Scene.label_layer], labels=True).read()[0][0]
+        counts += np.bincount(site.legend.to_index()[values].ravel(), minlength=VOID + 1)[: len(counts)]
+    return round(100 * float(counts.max() / counts.sum()), 2)
 
 
 def step_seconds(names: Sequence[str] = ()) -> dict[str, float]:

@@ -95,6 +95,17 @@ def figure_values(results: Any, path: str) -> list[float]:
     return [float(value) for value in values]
 
 
+def named_paths(results: Any, path: str) -> list[str]:
+    """Return the paths that a path stands for: * is each name that the results have at its place."""
+    before, star, after = path.partition("*")
+    if not star:
+        return [path]
+    at = results
+    for name in before.split(">")[:-1]:
+        at = at[name]
+    return [one for name in at for one in named_paths(results, f"{before}{name}{after}")]
+
+
 def scripts_of(lineage: Mapping[str, Any]) -> list[str]:
     """Return the names of all scripts of the systems and figures, sorted."""
     systems = {system["script"] for family in lineage["families"] for system in family["systems"]}
@@ -183,9 +194,10 @@ def printed_figures(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the figures that a page must print, with and without the deviation over seeds, as `holds` of a row of `figures` names them."""
     results = results_of(entry) if "holds" in entry else {}
     figures = []
-    for path, decimals in FIGURE.findall(entry.get("holds", "")):
-        values, digits = figure_values(results, path), int(decimals or 1)
-        figures.append((spread(values, digits), spread(sum(values) / len(values), digits)))
+    for paths, decimals in FIGURE.findall(entry.get("holds", "")):
+        for path in named_paths(results, paths):
+            values, digits = figure_values(results, path), int(decimals or 1)
+            figures.append((spread(values, digits), spread(sum(values) / len(values), digits)))
     return figures
 
 

@@ -85,6 +85,13 @@ def test_a_figure_that_the_results_lack_is_refused() -> None:
         lineage_page.figure_values(results, "places>dubai>OA")
 
 
+def test_a_star_in_a_path_stands_for_every_name() -> None:
+    results = {"places": {"ign": {"forest": {"OA": 50}, "field": {"OA": 52}}, "dubai": {"forest": {"OA": 54}}}}
+    assert lineage_page.named_paths(results, "places>ign>*>OA") == ["places>ign>forest>OA", "places>ign>field>OA"]
+    assert len(lineage_page.named_paths(results, "places>*>*>OA")) == 3
+    assert lineage_page.named_paths(results, "places>ign>forest>OA") == ["places>ign>forest>OA"]
+
+
 def test_most_systems_ran_on_real_data_and_single_seeds_are_stated() -> None:
     kinds = [system["kind"] for system in SYSTEMS]
     assert sum(kind in ("real", "sample") for kind in kinds) >= MIN_REAL
