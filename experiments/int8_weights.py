@@ -207,7 +207,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--mean-ranges", action="store_true", help="average smallest and largest values over images")
     options = parser.parse_args(arguments)
     if options.data is not None:
-        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        logging.basicConfig(level=logging.WARNING, format="%(message)s")
+        log.setLevel(logging.INFO)
         results = {}
         for folder in options.model:
             results[folder.resolve().name] = compare_at_places(folder, options.data)
