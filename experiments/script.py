@@ -23,6 +23,7 @@ from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_json
 from deepnets4eo.grid import Window, crop
+from deepnets4eo.processor import processor_model
 from deepnets4eo.rasters import CogWriter, Scene
 from deepnets4eo.training import load_recipe
 
@@ -98,6 +99,24 @@ def kept_results(out: Path, *, smoke: bool) -> dict[str, Any]:
     """Return what an earlier call stored in a folder; {} if it stored nothing, or the other kind: of --smoke or not."""
     before: dict[str, Any] = read_json(out / RESULTS) if (out / RESULTS).exists() else {}
     return before if before.get("smoke") is smoke else {}
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add the option that keeps the figures of a benchmark."""
+    parser.add_argument("--json", type=Path, help="file for the figures of this part, next to those of other parts")
+
+
+def store_part(file: Path | None, part: str, *, threads: int = 1, **figures: Any) -> None:
+    """Write the figures of one part of a benchmark into its JSON, which keeps those of the other parts; without a file do nothing.
+
+    Seconds are of processor time: a computer that others use has no clock times worth keeping.
+    """
+    if file is None:
+        return
+    known = read_json(file) if file.exists() else {"smoke": False, "seconds": "user and system time of the processor"}
+    conditions = {"processor": processor_model()[0], "threads": threads}
+    rounded = {name: round(value, 4) if isinstance(value, float) else value for name, value in figures.items()}
+    write_json(file, known | {part: conditions | rounded})
 
 
 def percents(shares: Iterable[float], decimals: int = 2) -> list[float]:

@@ -82,7 +82,7 @@ def published_cell(system: Mapping[str, Any]) -> str:
 
 def results_of(system: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the script of a system wrote."""
-    path = RESULTS / f"{Path(system['script']).stem}.json"
+    path = (RESULTS / system["script"]).with_suffix(".json")
     results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return results
 

@@ -3,7 +3,8 @@
 Usage: python experiments/benchmarks/damage_city.py [--side 20000] [--out runs/damage_city] [--parts 4]
 The pair is one synthetic miniature city of 2,000² pixels laid side by side, with its footprints. The job runs as users
 run it (`deepnets4eo damage`), in a process of its own, and again with `--set network=no`. The plain way beside it, in the same run: two window reads and
-one structural similarity per building, in a loop, over a sample, extrapolated; it makes no decision and no product.
+one structural similarity per building, in a loop, over a sample, extrapolated; it makes no decision and no product. Times are
+processor seconds.
 
 With --parts the job as it comes is also divided (`--part 1/4` to `4/4`, one after the other, then `--resume`): on as many computers it
 takes as long as the slowest part and the last command. The table must be the same.
@@ -27,10 +28,14 @@ from odc.geo.geobox import GeoBox
 from rasterio.windows import Window as RasterioWindow
 from skimage.metrics import structural_similarity
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from script import add_json, store_part
+
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters import CogWriter
 from deepnets4eo.synthetic import City
+from deepnets4eo.system import cores
 
 TILE_PX = 2000
 GSD_M = 0.5
@@ -63,19 +68,18 @@ def make_place(folder: Path, side_px: int) -> int:
     return len(footprints)
 
 
-def run_job(folder: Path, out: Path, *options: str) -> tuple[float, float]:
-    """`deepnets4eo damage` in a process of its own: seconds by the clock and of processor time."""
+def run_job(folder: Path, out: Path, *options: str) -> float:
+    """Run `deepnets4eo damage` in a process of its own; returns its processor seconds."""
     names = [str(folder / name) for name in ("pre.tif", "post.tif", "footprints.gpkg")]
     command = [sys.executable, "-m", "deepnets4eo.cli.main", "damage", *names, "--out", str(out), *options]
-    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return time.perf_counter() - started, processor
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def run_parts(folder: Path, count: int) -> tuple[list[tuple[float, float]], tuple[float, float], bool]:
-    """Times of the parts and of the last command, as in `run_job`, and whether the table is the one of the whole job."""
+def run_parts(folder: Path, count: int) -> tuple[list[float], float, bool]:
+    """Return the processor seconds of the parts and of the last command, and whether the table is the one of the whole job."""
     out = folder / "divided"
     shutil.rmtree(out, ignore_errors=True)
     parts = [run_job(folder, out, "--part", f"{number}/{count}") for number in range(1, count + 1)]
@@ -85,16 +89,16 @@ def run_parts(folder: Path, count: int) -> tuple[list[tuple[float, float]], tupl
 
 
 def plain_seconds(folder: Path) -> float:
-    """Time per building of the plain loop."""
+    """Return the processor seconds per building of the plain loop."""
     footprints = gpd.read_file(folder / "footprints.gpkg").sample(SAMPLE, random_state=0)
     with rasterio.open(folder / "pre.tif") as pre, rasterio.open(folder / "post.tif") as post:
-        started = time.perf_counter()
+        started = time.process_time()
         for point in footprints.geometry.centroid:
             row, col = pre.index(point.x, point.y)
             window = RasterioWindow(col - PATCH_PX // 2, row - PATCH_PX // 2, PATCH_PX, PATCH_PX)
             a, b = (file.read(window=window, boundless=True) for file in (pre, post))
             structural_similarity(a, b, channel_axis=0)
-        return (time.perf_counter() - started) / SAMPLE
+        return (time.process_time() - started) / SAMPLE
 
 
 def main() -> None:
@@ -102,6 +106,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=20_000, help="pixels, a multiple of 2,000")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--parts", type=int, default=0, help="divide the job into so many parts, too")
+    add_json(parser)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     ready = options.out / f"ready-{options.side}"
@@ -111,22 +116,38 @@ def main() -> None:
     plain = plain_seconds(options.out) * buildings
     print(f"{buildings} buildings over {options.side}² pixels (synthetic)")
     print(f"plain loop, evidence of one kind only: {plain:.0f} s (extrapolated from {SAMPLE})")
-    for name, choice in (("without its network", ("--set", "network=no")), ("as it comes", ())):
-        seconds, processor = run_job(options.out, options.out / "damage", "--overwrite", *choice)
+    figures: dict[str, dict[str, float]] = {}
+    for name, choice in (("without network", ("--set", "network=no")), ("as it comes", ())):
+        seconds = run_job(options.out, options.out / "damage", "--overwrite", *choice)
         assessed = int(read_json(options.out / "damage" / "summary.json")["buildings"]["assessed"])
         peak_gib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20  # of all jobs up to now
         print(
-            f"the whole job {name}: {seconds:.0f} s ({processor:.0f} s of processor time), {buildings / seconds:.0f} buildings/s, "
-            f"{assessed} assessed, peak memory {peak_gib:.2f} GiB; the plain loop takes {plain / seconds:.1f} times as long"
+            f"the whole job {name}: {seconds:.1f} processor s, {assessed} assessed, peak memory {peak_gib:.2f} GiB; "
+            f"the plain loop takes {plain / seconds:.2f} times as long",
+            flush=True,
         )
+        figures[name] = {"s": round(seconds, 2), "plain_ratio": round(plain / seconds, 3), "gib": round(peak_gib, 3)}
     if options.parts:
         parts, last, same = run_parts(options.out, options.parts)
-        slowest = max(part[0] for part in parts)
+        slowest, whole = (max(parts) + last) / seconds, (sum(parts) + last) / seconds
         print(
-            f"in {options.parts} parts: the slowest {slowest:.0f} s, then {last[0]:.0f} s, together {(slowest + last[0]) / seconds:.2f} "
-            f"of the whole job's time; all parts and the last command {(sum(part[1] for part in parts) + last[1]) / processor:.2f} of its "
-            f"processor time; the table is {'the same' if same else 'ANOTHER ONE'}"
+            f"in {options.parts} parts: the slowest {max(parts):.0f} s, then {last:.0f} s, together {slowest:.2f} of the whole job's processor "
+            f"time; all parts and the last command {whole:.2f}; the table is {'the same' if same else 'ANOTHER ONE'}"
         )
+        figures[f"in {options.parts} parts"] = {
+            "slowest": round(slowest, 3),
+            "all": round(whole, 3),
+            "same_table": same,
+        }
+    store_part(
+        options.json,
+        f"{options.side}",
+        threads=cores(),
+        synthetic=True,
+        buildings=buildings,
+        side_px=options.side,
+        jobs=figures,
+    )
 
 
 if __name__ == "__main__":

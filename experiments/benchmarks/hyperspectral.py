@@ -28,6 +28,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from threadpoolctl import threadpool_limits
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from script import add_json, store_part
+
 from deepnets4eo.arrays import Batch
 from deepnets4eo.baselines import EstimatorOptions, PixelClassifier, build_estimator
 from deepnets4eo.cards import Legend, LegendClass
@@ -129,11 +132,12 @@ def classical(words: list[str]) -> None:
     parser.add_argument("--shape", type=int, nargs=2, default=[610, 340])
     parser.add_argument("--bands", type=int, default=103)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    add_json(parser)
     arguments = parser.parse_args(words)
     shape = tuple(arguments.shape)
     cube, classes = make_cube(shape, arguments.bands)
     flat = cube.reshape(len(cube), -1).T.astype(np.float32)
-    million = classes.size / 1e6
+    million, figures = classes.size / 1e6, {}
     with tempfile.TemporaryDirectory() as name, threadpool_limits(1):
         folder = Path(name)
         path = write_cube(folder / "cube.tif", cube)
@@ -150,6 +154,7 @@ def classical(words: list[str]) -> None:
             labels = predict(run, path, folder / f"{method}.tif", PredictOptions(threads=1, workers=1)).paths["labels"]
             ours_s = time.process_time() - start
             right = (Layer.open(labels).read()[0][0] == classes).mean()
+            figures[method] = {"mpix_per_s": round(million / ours_s, 4)}
             line = f"{method}: {million / ours_s:.2f} MPix/s file to file ({right:.1%} right)"
             if plain is not None:
                 chosen = np.random.default_rng(0).choice(classes.size, SAMPLES, replace=False)
@@ -158,8 +163,13 @@ def classical(words: list[str]) -> None:
                 plain_labels = estimator.predict(flat)
                 plain_s = time.process_time() - start
                 right = (plain_labels == classes.ravel()).mean()
+                figures[method] |= {
+                    "plain_mpix_per_s": round(million / plain_s, 4),
+                    "ratio": round(plain_s / ours_s, 4),
+                }
                 line += f"; plain predict in memory {million / plain_s:.2f} ({right:.1%}): ratio {plain_s / ours_s:.2f}"
             print(f"{line}; peak {peak_bytes() / 1e6:.0f} MB", flush=True)
+    store_part(arguments.json, "classical", synthetic=True, shape=list(shape), bands=arguments.bands, methods=figures)
 
 
 NETWORKS = ("nn", "hu", "boulch", "mou", "hamida", "lee", "li", "he", "liu", "chen", "sharma", "luo")
@@ -197,41 +207,48 @@ def label_whole(network: PatchClassifier, cube: Batch, precision: str) -> np.nda
     return scores
 
 
-def seconds(work: Callable[[], object], clock: Callable[[], float], repeats: int) -> float:
-    """Return the figure of the fastest of several runs, after a first one."""
+def seconds(work: Callable[[], object], repeats: int) -> float:
+    """Return the processor seconds of the fastest of several runs, after a first one."""
     work()
     taken = []
     for _ in range(repeats):
-        started = clock()
+        started = time.process_time()
         work()
-        taken.append(clock() - started)
+        taken.append(time.process_time() - started)
     return min(taken)
 
 
-def compare(name: str, options: argparse.Namespace) -> str:
-    """One row of the table."""
+def compare(name: str, options: argparse.Namespace) -> dict[str, float]:
+    """Print one row of the table; returns how many times as fast dense passes are by precision, and the share of equal labels."""
     torch.manual_seed(0)
     network = cast(
         PatchClassifier, create_model(f"hyperspectral/{name}", in_channels=options.bands, num_classes=CLASSES_DENSE)
     ).eval()
-    clock = time.process_time if options.process_time else time.perf_counter
     rows, cols = (min(size, options.crop or size) for size in (options.rows, options.cols))
     margin = network.patch_px - 1
     cube = np.random.default_rng(0).random((options.bands, rows + margin, cols + margin), np.float32)
     scene, pixels = options.rows * options.cols, min(options.pixels, rows * cols)
-    sliding = seconds(partial(slide, network, cube, pixels), clock, options.repeats) * scene / pixels
+    sliding = seconds(partial(slide, network, cube, pixels), options.repeats) * scene / pixels
     precisions = ["float32", "bfloat16"] if fastest_precision() == "bfloat16" else ["float32"]
-    cells = []
+    cells: list[str] = []
+    figures: dict[str, float] = {}
     exact = label_whole(network, cube, "float32")
     difference = np.abs(exact.reshape(CLASSES_DENSE, -1)[:, :pixels] - slide(network, cube, pixels)).max() / np.ptp(
         exact
     )
     for precision in precisions:
         network.to(getattr(torch, precision))
-        dense = seconds(partial(label_whole, network, cube, precision), clock, options.repeats) * scene / (rows * cols)
+        dense = seconds(partial(label_whole, network, cube, precision), options.repeats) * scene / (rows * cols)
         same = (label_whole(network, cube, precision).argmax(axis=0) == exact.argmax(axis=0)).mean()
+        figures[precision] = round(sliding / dense, 4)
+        if precision != "float32":
+            figures["equal_labels_percent"] = round(100 * float(same), 3)
         cells.append(f"{dense:9.2f} s {sliding / dense:6.1f} x" + (f" {same:7.2%}" if precision != "float32" else ""))
-    return f"{name:8} {sliding:9.1f} s  {' '.join(cells)}  goal {GOALS.get(name, '-')}  differs by {difference:.1e}"
+    print(
+        f"{name:8} {sliding:9.1f} s  {' '.join(cells)}  goal {GOALS.get(name, '-')}  differs by {difference:.1e}",
+        flush=True,
+    )
+    return figures
 
 
 def time_dense(words: list[str]) -> None:
@@ -242,7 +259,7 @@ def time_dense(words: list[str]) -> None:
     and each pixel's scores are written back, as public toolboxes do. It is measured on --pixels pixels and extrapolated to the
     scene. Dense: tiles of the segmenter's own size, in float32 and, if `--precision auto` takes it on this CPU, in
     bfloat16. Both without reading files. --crop measures dense passes on so many rows and columns and
-    extrapolates them, too (0: the whole scene). --process-time counts processor time, for machines that others use.
+    extrapolates them, too (0: the whole scene). Seconds are of processor time.
     """
     parser = argparse.ArgumentParser(
         "hyperspectral.py dense", description=time_dense.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -251,7 +268,7 @@ def time_dense(words: list[str]) -> None:
     for name, value in {"rows": 610, "cols": 340, "bands": 103, "pixels": 400, "crop": 0, "repeats": 2}.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument("--process-time", action="store_true")
+    add_json(parser)
     options = parser.parse_args(words)
     torch.set_num_threads(choose("cpu", threads=options.threads).threads)
     print(
@@ -260,9 +277,14 @@ def time_dense(words: list[str]) -> None:
     print(
         f"sliding from {options.pixels} pixels; then dense and its ratio in float32, and in bfloat16 with equal labels"
     )
+    figures = {}
     with torch.inference_mode(), keep_freed_memory():  # as prediction does
         for name in options.networks:
-            print(compare(name, options), flush=True)
+            figures[name] = compare(name, options)
+    store_part(
+        options.json, "dense", threads=torch.get_num_threads(), shape=[options.rows, options.cols], bands=options.bands,
+        measured_px=options.crop**2 or options.rows * options.cols, sliding_px=options.pixels, networks=figures,
+    )  # fmt: skip
 
 
 PARTS = {"classical": classical, "dense": time_dense}

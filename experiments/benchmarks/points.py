@@ -19,6 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from script import add_json, store_part
+
 from deepnets4eo.points import PointCloud, open_cloud
 from deepnets4eo.points.features import FeatureOptions, point_features
 from deepnets4eo.points.features.eigenfeatures import neighbourhood_features
@@ -97,6 +100,7 @@ def time_features(words: list[str]) -> None:
     parser.add_argument("--points", type=int, default=200_000, help="of the miniature city, without a file")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--sample", type=int, default=1000, help="points that the plain way is timed on")
+    add_json(parser)
     options = parser.parse_args(words)
     if options.cloud:
         from deepnets4eo.points import open_cloud
@@ -129,6 +133,10 @@ def time_features(words: list[str]) -> None:
             f"{name}: {count / wall:,.0f} points/s of wall time, {count / busy:,.0f} a second of processor time; "
             f"{busy / ours:.1f} times our processor time"
         )
+    store_part(
+        options.json, "features", synthetic=options.cloud is None, points=count, thousand_points_per_s=count / ours / 1e3,
+        point_by_point_ratio=ways["point by point"][1] / ours, nearest_ratio=ways[f"{NEIGHBOURS} nearest at once"][1] / ours,
+    )  # fmt: skip
 
 
 NUM_CLASSES = 8
@@ -174,7 +182,7 @@ def terrestrial_scan(points: int) -> PointCloud:
     return PointCloud(xyz + (651_000, 6_861_000, 35), colour=rng.integers(0, 256, (points, 3), np.uint8))
 
 
-def time_chain(points: int, directions: int) -> None:
+def time_chain(points: int, directions: int, json: Path | None) -> None:
     """From points to scores of points, without the network."""
     cloud = terrestrial_scan(points)
     clock = Clock()
@@ -194,7 +202,16 @@ def time_chain(points: int, directions: int) -> None:
     _print_parts(clock)
     cores = len(os.sched_getaffinity(0))
     print(f"  {points / wall:,.0f} points a second by the wall clock on {cores} cores (shared machine)")
-    print(f"  {2 * points / processor:,.0f} points a second of processor time on two free cores")
+    print(f"  {points / processor:,.0f} points a second of processor time")
+    store_part(
+        json,
+        "views",
+        threads=cores,
+        synthetic=True,
+        points=points,
+        views=len(cameras),
+        million_points_per_s=points / processor / 1e6,
+    )
     _print_inside(cloud)
 
 
@@ -227,8 +244,9 @@ def time_views(words: list[str]) -> None:
     )
     parser.add_argument("--points", type=int, default=10_000_000)
     parser.add_argument("--directions", type=int, default=50)
+    add_json(parser)
     options = parser.parse_args(words)
-    time_chain(options.points, options.directions)
+    time_chain(options.points, options.directions, options.json)
 
 
 def time_open3d(words: list[str]) -> None:

@@ -24,6 +24,9 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from script import add_json, store_part
+
 from deepnets4eo.cards import Legend, LegendClass, Quantity
 from deepnets4eo.damage.network import NetworkGrader
 from deepnets4eo.damage.network.grader import open_shipped
@@ -33,7 +36,7 @@ from deepnets4eo.grid import blocks
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters import Layer
 from deepnets4eo.segmenters import InputSpec, LayerInput, NetworkSegmenter
-from deepnets4eo.system import peak_bytes
+from deepnets4eo.system import cores, peak_bytes
 from deepnets4eo.tiling import Tiling
 
 BLOCK_PX = 512
@@ -125,6 +128,7 @@ def time_throughput(words: list[str]) -> None:
     parser.add_argument("--overlap", type=int, default=0)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--repeats", type=int, default=20, help="bare forward passes")
+    add_json(parser)
     arguments = parser.parse_args(words)
     compute = choose(precision="auto" if arguments.num_classes else "float32", threads=arguments.threads)
     tiling = Tiling(arguments.tile, arguments.halo, arguments.overlap)
@@ -156,7 +160,12 @@ def time_throughput(words: list[str]) -> None:
         f"network {result.network_s / result.seconds:.1%} of the time, peak {peak_bytes() / 1e6:.0f} MB"
     )
     print(f"ratio of throughput: {result.computed / result.seconds * bare:.3f}")
-    print(f"ratio of throughput per processor time: {result.computed / processor * bare_processor:.3f}")
+    per_processor = result.computed / processor * bare_processor
+    print(f"ratio of throughput per processor time: {per_processor:.3f}")
+    store_part(
+        arguments.json, f"throughput, {'pair' if arguments.pair else 'scene'}", threads=compute.threads, network=arguments.network,
+        side_px=arguments.size, tiles=result.computed, precision=compute.precision, percent_of_bare=100 * per_processor,
+    )  # fmt: skip
 
 
 HOUSE_PX, CROP_PX, BATCH = 24, 128, 32
@@ -172,10 +181,10 @@ def houses(size: int, count: int) -> NDArray[np.object_]:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    started = time.perf_counter()
+    """Return the processor seconds of one call."""
+    started = time.process_time()
     work()
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 def forward(grader: NetworkGrader, side: int, batch: int = 1, repeats: int = 1) -> None:
@@ -192,7 +201,7 @@ def grading(words: list[str]) -> None:
     The scene is made up: two images of 0.5 m a pixel with houses of 12 m on a grid. Three ways take turns, so that other work on the machine
     disturbs all alike: the forward pass of one tile in memory, over and over; the whole scene as the damage job grades it; and one crop of
     128 px around each building, 32 a batch, as networks that classify buildings one by one do it (read from memory, not from files).
-    Best times of --repeats; ratios are of pixels, and of buildings, a second.
+    Best processor seconds of --repeats; ratios are of pixels, and of buildings, a second.
     """
     parser = argparse.ArgumentParser(
         "prediction.py grading", description=grading.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -201,6 +210,7 @@ def grading(words: list[str]) -> None:
     parser.add_argument("--buildings", type=int, default=10_000)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--repeats", type=int, default=3)
+    add_json(parser)
     arguments = parser.parse_args(words)
     grader, finding = open_shipped()
     if grader is None:
@@ -228,6 +238,10 @@ def grading(words: list[str]) -> None:
     print(
         f"ratio to the bare forward pass: {whole / bare:.3f}; buildings a second, scene to crops: {graded / cropped:.1f}"
     )
+    store_part(
+        arguments.json, "grading", threads=compute.threads, synthetic=True, side_px=arguments.size, buildings=len(outlines),
+        precision=compute.precision, mpix_per_s=whole, of_bare=whole / bare, crops_ratio=graded / cropped,
+    )  # fmt: skip
 
 
 COMPILED = (("light-unet", "efficientnet-lite0"), ("light-unet", "resnet18"), ("unet", "resnet34"))
@@ -299,21 +313,35 @@ def time_start(words: list[str]) -> None:
     """`deepnets4eo predict buildings` of one image from start to end, in a process of its own, as a user calls it.
 
     Run: python experiments/benchmarks/prediction.py start [--size 512 --repeats 3]
-    The best processor seconds of --repeats. The first process on a processor also measures what it computes faster.
+    The best processor seconds of --repeats, as it comes and by PyTorch. The first process on a processor also measures what it
+    computes faster.
     """
     parser = argparse.ArgumentParser(
         "prediction.py start", description=time_start.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--size", type=int, default=512, help="side of the image in px")
     parser.add_argument("--repeats", type=int, default=3)
+    add_json(parser)
     arguments = parser.parse_args(words)
+    spent: dict[str, list[float]] = {"auto": [], "torch": []}
     with tempfile.TemporaryDirectory() as name:
         image = make_scene(Path(name) / "image.tif", arguments.size)
         command = [sys.executable, "-m", "deepnets4eo.cli.main", "predict", "buildings", str(image), "--overwrite"]
-        spent = [
-            processor_seconds([*command, "--out", str(image.with_name("labels.tif"))]) for _ in range(arguments.repeats)
-        ]
-    print(f"predict buildings, {arguments.size}²: {min(spent):.1f} s of processor time")
+        for _ in range(arguments.repeats):
+            for runtime, times in spent.items():
+                words = ["--out", str(image.with_name("labels.tif")), "--runtime", runtime]
+                times.append(processor_seconds([*command, *words]))
+    ours, plain = (min(times) for times in spent.values())
+    print(f"predict buildings, {arguments.size}²: {ours:.2f} s of processor time, {plain:.2f} s by PyTorch")
+    store_part(
+        arguments.json,
+        "start",
+        threads=cores(),
+        synthetic=True,
+        side_px=arguments.size,
+        ours_s=ours,
+        ratio=plain / ours,
+    )
 
 
 def processor_seconds(command: list[str]) -> float:

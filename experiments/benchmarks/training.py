@@ -1,7 +1,7 @@
 """How fast the training of the default damage network is fed: drawn anew, and from pairs that are kept; and how often a step waits.
 
 Usage: python experiments/benchmarks/training.py [--windows 192] [--pairs 32] [--steps 3] [--json FILE]
-With `experiments` in PYTHONPATH. SYNTHETIC pairs of the miniature world, no file is read. One thread makes windows, augments them and
+SYNTHETIC pairs of the miniature world, no file is read. One thread makes windows, augments them and
 stacks batches, without a network: windows per second of processor time with new pairs (3 windows each), with kept pairs at the first
 reading, which draws them (12 windows each), and at later readings. Then some steps of the network: waits are what makes the program wait
 for values of a GPU, counted on a CPU by the operations that do so, in the criterion and its gradient. The share of time in which a GPU
@@ -11,24 +11,25 @@ computes is only measured where there is one.
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from script import plain_errors
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from script import add_json, plain_errors, store_part
 
 from deepnets4eo.damage import DamageRecipe, MadeUpPairs
 from deepnets4eo.damage.network.architecture import DamageCriterion
 from deepnets4eo.damage.network.grader import SHIPPED
 from deepnets4eo.damage.network.samples import made_up_samples
 from deepnets4eo.damage.network.training import build_untrained, made_up_material
-from deepnets4eo.files import write_json
 from deepnets4eo.plugins import load_plugin, plugins_of
-from deepnets4eo.processor import processor_model
 from deepnets4eo.training import StreamSamples, load_recipe
 from deepnets4eo.training.augmentation import Augmentation
 from deepnets4eo.training.batches import copy_to_gpu
@@ -88,7 +89,7 @@ class Waits(TorchDispatchMode):
 
 
 def feed(samples: StreamSamples[Any], recipe: DamageRecipe, epoch: int) -> dict[str, float]:
-    """Read one epoch of batches in this thread: windows per second of processor time, and bytes per window."""
+    """Read one epoch of batches in this thread: windows per second of processor time, and megabytes per window."""
     train, data = recipe.train, recipe.data
     augment = Augmentation(train.flips, train.rotations, train.photometric)
     loader = TrainLoader(samples, augment, train.batch_size, data.windows_per_epoch, seed=train.seed)
@@ -97,7 +98,8 @@ def feed(samples: StreamSamples[Any], recipe: DamageRecipe, epoch: int) -> dict[
     for batch in loader:
         windows += len(batch["valid"])
         size += sum(layer.nbytes for layer in batch.values())
-    return {"windows_per_second": windows / (time.process_time() - begun), "bytes_per_window": size / windows}
+    seconds = time.process_time() - begun
+    return {"windows_per_second": round(windows / seconds, 2), "mb_per_window": round(size / windows / 1e6, 3)}
 
 
 def waits_per_step(recipe: DamageRecipe, made_up: MadeUpPairs, folder: Path, steps: int) -> float:
@@ -164,7 +166,7 @@ def measure(windows: int, pairs: int, steps: int, overrides: list[str]) -> dict[
         figures["bytes_per_kept_pair"] = sum(files) / len(files)
         figures["waits_per_step"] = waits_per_step(kept, made_up, folder, steps)
         figures["gpu_busy"] = busy_share(kept, made_up, folder)
-    return {"synthetic": True, "processor": processor_model()[0], "windows": windows} | figures
+    return figures
 
 
 def main() -> None:
@@ -174,19 +176,18 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=32, help="that are kept")
     parser.add_argument("--steps", type=int, default=3, help="in which waits are counted")
     parser.add_argument("--set", nargs="*", default=[], metavar="section.key=value")
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    add_json(parser)
     arguments = parser.parse_args()
     figures = measure(arguments.windows, arguments.pairs, arguments.steps, arguments.set)
     for title, value in figures.items():
         if isinstance(value, dict):
-            speed, size = value["windows_per_second"], value["bytes_per_window"] / 1e6
+            speed, size = value["windows_per_second"], value["mb_per_window"]
             print(f"{title}: {speed:.1f} windows per second and core, {size:.2f} MB per window")
         elif title == "gpu_busy" and value is None:
             print("no GPU at hand: the share of time in which it computes is not measured")
         else:
             print(f"{title}: {value}")
-    if arguments.json:
-        write_json(arguments.json, figures)
+    store_part(arguments.json, "feeding", synthetic=True, windows=arguments.windows, pairs=arguments.pairs, **figures)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -23,14 +24,31 @@ import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from script import add_json, store_part
+
 from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.osm import OsmRules, rasterize_osm
 from deepnets4eo.polygons import polygonize
 from deepnets4eo.rasters import CogWriter, Layer
+from deepnets4eo.system import peak_bytes
 from deepnets4eo.zonal import class_counts
 
 NUM_CLASSES = 5
 GSD_M_ZONAL = 0.5
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    """Return the result of a function, and the processor seconds that it took."""
+    start = time.process_time()
+    result = work()
+    return result, time.process_time() - start
+
+
+def apart(measure: Callable[..., tuple[float, float]], *arguments: object) -> tuple[float, float]:
+    """Return what a function measures in a process of its own: processor seconds and megabytes."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(measure, arguments)
 
 
 def make_labels(path: Path, side: int, rng: np.random.Generator) -> None:
@@ -80,7 +98,8 @@ def zonal(words: list[str]) -> None:
     """Zonal engine against a rasterio.mask loop and exactextract, on one made-up city; every ratio from one run.
 
     Run: python experiments/benchmarks/vectors.py zonal [--polygons 447000 --side 20000 --sample 4000]
-    The plain ways are timed on a sample of the polygons and compared per polygon; counts of the sample must be identical.
+    The plain ways are timed on a sample of the polygons and compared per polygon, in processor seconds; counts of the sample must be
+    identical.
     """
     parser = argparse.ArgumentParser(
         "vectors.py zonal", description=zonal.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -88,33 +107,34 @@ def zonal(words: list[str]) -> None:
     parser.add_argument("--polygons", type=int, default=447_000)
     parser.add_argument("--side", type=int, default=20_000)
     parser.add_argument("--sample", type=int, default=4_000)
+    add_json(parser)
     options = parser.parse_args(words)
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "labels.tif"
         make_labels(path, options.side, rng)
         polygons = make_footprints(options.polygons, options.side, rng)
-        start = time.perf_counter()
-        class_table = class_counts(Layer.open(path), polygons, NUM_CLASSES)
-        ours = (time.perf_counter() - start) / len(polygons)
+        class_table, ours_s = timed(lambda: class_counts(Layer.open(path), polygons, NUM_CLASSES))
+        ours = ours_s / len(polygons)
         sample = rng.choice(len(polygons), min(options.sample, len(polygons)), replace=False)
         inside = sample[class_table.pixels[sample] > 0]
-        start = time.perf_counter()
-        counts = by_mask(path, polygons[inside])
-        mask = (time.perf_counter() - start) / len(inside)
+        counts, mask_s = timed(lambda: by_mask(path, polygons[inside]))
+        mask = mask_s / len(inside)
         # Raster-sequential shares block reads between neighbours: a spatially whole sample is the fair one.
         centre = shapely.get_coordinates(shapely.centroid(polygons))
         corner = options.side * GSD_M_ZONAL * np.sqrt(10 * options.sample / options.polygons)
         whole = (centre[:, 0] < 500_000 + corner) & (centre[:, 1] > 4_100_000 - corner)
-        start = time.perf_counter()
-        by_exactextract(path, polygons[whole])
-        exact = (time.perf_counter() - start) / whole.sum()
+        exact = timed(lambda: by_exactextract(path, polygons[whole]))[1] / whole.sum()
     identical = np.array_equal(counts, class_table.counts[inside])
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"zonal engine    {1 / ours:12,.0f} polygons/s   all {len(polygons):,} in {ours * len(polygons):.2f} s")
+    print(f"zonal engine    {1 / ours:12,.0f} polygons/s   all {len(polygons):,} in {ours_s:.2f} processor s")
     print(f"rasterio.mask   {1 / mask:12,.0f} polygons/s   on {len(inside):,}   ratio {mask / ours:.1f}x")
     print(f"exactextract    {1 / exact:12,.0f} polygons/s   on {whole.sum():,}   ratio {exact / ours:.1f}x")
     print(f"counts identical to rasterio.mask: {identical}   peak memory of the whole run {peak_mib:,.0f} MiB")
+    store_part(
+        options.json, "zonal", synthetic=True, polygons=len(polygons), side_px=options.side, ours_s=ours_s,
+        mask_ratio=mask / ours, exactextract_ratio=exact / ours, identical=identical,
+    )  # fmt: skip
 
 
 CRS = "EPSG:32633"
@@ -176,30 +196,13 @@ def plain(tables: dict[str, gpd.GeoDataFrame], grid: Grid, out: Path, encoding: 
             writer.write(window, np.stack([bands[name][rows, cols] for name in rules.names]))
 
 
-def measure(
-    way: Callable[..., None], side: int, count: int, out: Path, encoding: str, results: multiprocessing.Queue
-) -> None:
-    """Seconds and peak memory in MB above the tables' own, put into the queue."""
+def measure(way: Callable[..., None], side: int, count: int, out: Path, encoding: str) -> tuple[float, float]:
+    """Return the processor seconds of a way, and its peak memory in MB above what the process held with the tables."""
     tables = made_up_features(side, count)
     grid = Grid((side, side), Affine(GSD_M_OSM, 0, 0, 0, -GSD_M_OSM, side * GSD_M_OSM), CRS)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    started, worked = time.perf_counter(), time.process_time()
-    way(tables, grid, out, encoding)
-    seconds, cpu = time.perf_counter() - started, time.process_time() - worked
-    results.put((seconds, cpu, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024))
-
-
-def run(way: Callable[..., None], arguments: argparse.Namespace, out: Path) -> float:
-    """One way in a process of its own; prints what it took, returns seconds."""
-    context = multiprocessing.get_context("spawn")
-    results = context.Queue()
-    settings = (way, arguments.side, arguments.features, out, arguments.encoding, results)
-    process = context.Process(target=measure, args=settings)
-    process.start()
-    process.join()
-    seconds, cpu, megabytes = results.get(timeout=10)
-    print(f"{way.__name__:>6}: {seconds:6.1f} s ({cpu:.1f} s of processor), peak {megabytes:6.0f} MB more", flush=True)
-    return float(seconds)
+    before = peak_bytes()
+    seconds = timed(lambda: way(tables, grid, out, encoding))[1]
+    return seconds, (peak_bytes() - before) / 1e6
 
 
 def agreement(first: Path, second: Path) -> float:
@@ -228,14 +231,24 @@ def osm(words: list[str]) -> None:
     parser.add_argument("--side", type=int, default=20_000)
     parser.add_argument("--features", type=int, default=500_000)
     parser.add_argument("--encoding", choices=("binary", "distance"), default="binary")
+    add_json(parser)
     arguments = parser.parse_args(words)
     print(f"{arguments.features} features onto {arguments.side}² pixels of {GSD_M_OSM} m, {arguments.encoding}")
     with tempfile.TemporaryDirectory() as folder:
         paths = Path(folder) / "ours.tif", Path(folder) / "plain.tif"
-        seconds = run(ours, arguments, paths[0])
-        if arguments.encoding == "binary":  # rasterio has no distances to compare with
-            ratio = run(plain, arguments, paths[1]) / seconds
-            print(f"ratio of speed: {ratio:.2f}; {agreement(*paths):.6%} of values are the same")
+        made = arguments.side, arguments.features
+        seconds, megabytes = apart(measure, ours, *made, paths[0], arguments.encoding)
+        print(f"ours: {seconds:.1f} processor s, peak {megabytes:.0f} MB more", flush=True)
+        if arguments.encoding == "distance":  # rasterio has none to compare with
+            return
+        plain_s, plain_mb = apart(measure, plain, *made, paths[1], arguments.encoding)
+        same = agreement(*paths)
+    print(f"plain: {plain_s:.1f} processor s, peak {plain_mb:.0f} MB more")
+    print(f"ratio of speed: {plain_s / seconds:.2f}; {same:.6%} of values are the same")
+    store_part(
+        arguments.json, "osm", synthetic=True, features=arguments.features, side_px=arguments.side, ours_s=seconds,
+        ratio=plain_s / seconds, ours_mb=megabytes, plain_mb=plain_mb, same_values=same,
+    )  # fmt: skip
 
 
 SALT = 0.05  # share of pixels with a class of their own: some 40,000 regions a million pixels
@@ -250,30 +263,53 @@ def noisy_cover(side_px: int, patch_px: int = 40) -> np.ndarray:
     return cover
 
 
-def processor_s(work: Callable[[], object]) -> float:
-    """Processor time of a run."""
-    start = time.process_time()
-    work()
-    return time.process_time() - start
+def by_shapes(path: Path) -> list[Any]:
+    """The plain way: coordinates of all regions in pixels."""
+    with rasterio.open(path) as raster:
+        return list(rasterio.features.shapes(raster.read(1), connectivity=4))
+
+
+def by_polygonize(path: Path) -> gpd.GeoDataFrame:
+    """The toolbox's way."""
+    return polygonize(Layer.open(path))
+
+
+def trace(way: Callable[[Path], object], path: Path) -> tuple[float, float]:
+    """Return the processor seconds in which a way made polygons, and the peak memory of the process in MB."""
+    polygonize(Layer.open(noisy_cover(80)))  # loads what it needs
+    return timed(lambda: way(path))[1], peak_bytes() / 1e6
 
 
 def outlines(words: list[str]) -> None:
-    """How fast label rasters become polygons: `polygonize` against `rasterio.features.shapes`, in the same run.
+    """How fast label rasters become polygons: `polygonize` against `rasterio.features.shapes`, from the same GeoTIFF.
 
-    Prints the processor time of both on noisy land cover of several sizes, and their ratio. `shapes` leaves dictionaries of
-    coordinates in pixels; `polygonize` valid polygons on the ground with areas, in a table.
+    Run: python experiments/benchmarks/vectors.py outlines [--sides 1000 4000 8000]
+    Prints the processor time and the peak memory of both on noisy land cover, each in a process of its own, and how many times as fast
+    `polygonize` is. `shapes` leaves dictionaries of coordinates in pixels; `polygonize` valid polygons on the ground with areas, in a table.
     """
     parser = argparse.ArgumentParser(
         "vectors.py outlines", description=outlines.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--sides", type=int, nargs="+", default=[1000, 4000], help="sides of the rasters in px")
+    parser.add_argument("--sides", type=int, nargs="+", default=[1000, 4000, 8000], help="sides of the rasters in px")
+    add_json(parser)
     options = parser.parse_args(words)
-    polygonize(Layer.open(noisy_cover(80)))  # loads what it needs
+    figures = {}
     for side in options.sides:
-        cover = noisy_cover(side)
-        plain = processor_s(lambda: list(rasterio.features.shapes(cover, connectivity=4)))  # noqa: B023
-        ours = processor_s(lambda: polygonize(Layer.open(cover)))  # noqa: B023
-        print(f"{side} px: shapes {plain:.2f} s, polygonize {ours:.2f} s, ratio {ours / plain:.2f}")
+        with tempfile.TemporaryDirectory() as folder:
+            grid = GeoBox((side, side), Affine(10, 0, 500_000, 0, -10, 4_100_000), "EPSG:32615")
+            path = Path(folder) / "cover.tif"
+            with CogWriter(path, grid, count=1, dtype="uint8") as writer:
+                writer.write(Window(0, 0, side, side), noisy_cover(side)[None])
+            (plain_s, plain_mb), (ours_s, ours_mb) = apart(trace, by_shapes, path), apart(trace, by_polygonize, path)
+        print(
+            f"{side} px: shapes {plain_s:.2f} s, {plain_mb:.0f} MB; polygonize {ours_s:.2f} s, {ours_mb:.0f} MB; "
+            f"ratio of speed {plain_s / ours_s:.2f}",
+            flush=True,
+        )
+        figures[f"{side}"] = {
+            "ours_s": round(ours_s, 3), "ratio": round(plain_s / ours_s, 4), "ours_mb": round(ours_mb), "plain_mb": round(plain_mb),
+        }  # fmt: skip
+    store_part(options.json, "outlines", synthetic=True, sides_px=figures)
 
 
 PARTS = {"zonal": zonal, "osm": osm, "outlines": outlines}
