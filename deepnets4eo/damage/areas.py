@@ -17,8 +17,8 @@ from typing import Any, Literal, TypeAlias
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import scipy
 import shapely
-from scipy.special import expit, logit
 
 from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.damage.buildings import Buildings
@@ -356,10 +356,10 @@ def _damaged(
     if not len(prob):
         return np.zeros((3, number))
     site = (estimates or {}).get("buildings", {}).get("damaged") or expected_count(prob)
-    log_odds = logit(np.clip(prob, 1e-6, 1 - 1e-6))
+    log_odds = scipy.special.logit(np.clip(prob, 1e-6, 1 - 1e-6))
     (sums, spreads), whole = np.zeros((2, len(SHIFTS), number)), np.zeros(len(SHIFTS))
     for step, shift in enumerate(SHIFTS):
-        p = expit(log_odds + shift)
+        p = scipy.special.expit(log_odds + shift)
         whole[step] = p.sum()
         sums[step] = np.bincount(area, p[position], number)
         spreads[step] = np.bincount(area, (p * (1 - p))[position], number)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import scipy
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.errors import InputError
@@ -31,7 +30,7 @@ def fit_border(evidence: Floats, beyond: Mask, weight: Floats, points: NDArray[n
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
         margin = evidence @ parameters[1:] + parameters[0]
-        residual = share * (expit(margin) - beyond)
+        residual = share * (scipy.special.expit(margin) - beyond)
         gradient = np.concatenate([[residual.sum()], evidence.T @ residual + ridge * parameters[1:]])
         value = share @ (np.logaddexp(0, margin) - beyond * margin) + ridge / 2 * parameters[1:] @ parameters[1:]
         return float(value), gradient

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
 
 from deepnets4eo.addresses import name_of
 from deepnets4eo.arrays import Mask
@@ -147,14 +147,14 @@ def _variation(layer: Layer, window: Window) -> float:
     """Return the standard deviation over mean of a window's smoothest ground; NaN if it is nowhere bright, or in colour."""
     data, valid = layer.read(window)
     bands = data[:3].astype(np.float32)
-    if not valid.any() or (bands != bands[:1])[:, valid].any():
+    if not valid.any() or ((bands != bands[:1]) & valid).any():
         return float("nan")
     return _smoothest(np.where(valid, bands[0], 0), valid)
 
 
 def _smoothest(image: NDArray[np.float32], valid: Mask) -> float:
     mean, spread = moving_moments(image, SIDE_PX)
-    usable = (uniform_filter(valid.astype(np.float32), SIDE_PX) > 0.999) & (mean > DARK * image.max())
+    usable = (scipy.ndimage.uniform_filter(valid.astype(np.float32), SIDE_PX) > 0.999) & (mean > DARK * image.max())
     return float(np.percentile(spread[usable] / mean[usable], SMOOTHEST)) if usable.any() else float("nan")
 
 

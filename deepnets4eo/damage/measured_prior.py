@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Annotated, NamedTuple
 
 import numpy as np
+import scipy
 from pydantic import Field
-from scipy.special import ndtr
 
 from deepnets4eo.arrays import Floats
 from deepnets4eo.options import option_group
@@ -31,7 +31,7 @@ class Curve:
         """Return (N,) probabilities of intensities (N,); NaN stays NaN."""
         with np.errstate(divide="ignore"):
             value = np.log(intensity / self.median) / self.beta
-        return np.asarray(np.clip(ndtr(value), MIN_PROBABILITY, 1 - MIN_PROBABILITY))
+        return np.asarray(np.clip(scipy.special.ndtr(value), MIN_PROBABILITY, 1 - MIN_PROBABILITY))
 
 
 class MeasuredPrior(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, logit
+import scipy
 
 from deepnets4eo.arrays import Floats, Mask, Texts
 from deepnets4eo.damage.vocabulary import GRADES, MAJOR
@@ -26,12 +26,12 @@ def grade_probabilities(beyond: Floats) -> Floats:
 def border_log_odds(probabilities: Floats) -> Floats:
     """Return (N, 3) log-odds of being beyond each border."""
     beyond = np.cumsum(probabilities[:, ::-1], axis=1)[:, -2::-1]
-    return logit(np.clip(beyond, MIN_PROBABILITY, 1 - MIN_PROBABILITY))
+    return scipy.special.logit(np.clip(beyond, MIN_PROBABILITY, 1 - MIN_PROBABILITY))
 
 
 def border_probabilities(probabilities: Floats) -> Floats:
     """Return (N, 3) probabilities of minor among intact grades, of damage, and of destroyed among damaged grades."""
-    damaged, minor, destroyed = expit(side_log_odds(probabilities)).T
+    damaged, minor, destroyed = scipy.special.expit(side_log_odds(probabilities)).T
     return np.stack([minor, damaged, destroyed], axis=1)
 
 
@@ -44,7 +44,7 @@ def side_log_odds(probabilities: Floats) -> Floats:
 
 def grades_of_sides(log_odds: Floats) -> Floats:
     """Return (…, 4) probabilities of the grades from (…, 3) log-odds as in `side_log_odds`."""
-    damaged, minor, destroyed = np.moveaxis(expit(log_odds), -1, 0)
+    damaged, minor, destroyed = np.moveaxis(scipy.special.expit(log_odds), -1, 0)
     parts = ((1 - damaged) * (1 - minor), (1 - damaged) * minor, damaged * (1 - destroyed), damaged * destroyed)
     return np.stack(parts, axis=-1)
 
@@ -54,7 +54,10 @@ def adjust_to_share(probabilities: Floats, damaged_share: float) -> Floats:
     if damaged_share == 0.5:
         return probabilities
     damaged = probabilities[:, MAJOR:].sum(axis=1)
-    return set_damaged_probability(probabilities, expit(logit(np.clip(damaged, 1e-9, 1 - 1e-9)) + logit(damaged_share)))
+    return set_damaged_probability(
+        probabilities,
+        scipy.special.expit(scipy.special.logit(np.clip(damaged, 1e-9, 1 - 1e-9)) + scipy.special.logit(damaged_share)),
+    )
 
 
 def set_damaged_probability(probabilities: Floats, wanted: Floats) -> Floats:

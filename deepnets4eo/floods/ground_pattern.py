@@ -11,7 +11,7 @@ If images are misaligned, the patterns agree nowhere, so nothing is refused.
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.registration import orientation_field
@@ -36,13 +36,13 @@ def pattern_agreement(before: FloatImage, after: FloatImage, valid: Mask, houses
     if houses is not None:
         for field in fields:
             field[houses] = 0
-    power = ndimage.uniform_filter(np.square(np.abs(fields[0])), PATTERN_PX)
+    power = scipy.ndimage.uniform_filter(np.square(np.abs(fields[0])), PATTERN_PX)
     best = np.full(before.shape, -1.0, np.float32)
     for down in range(-MOVED_PX, MOVED_PX + 1):
         for right in range(-MOVED_PX, MOVED_PX + 1):
             moved = np.roll(fields[1], (down, right), (0, 1))  # what comes in from the other side is in the halo
-            product = ndimage.uniform_filter((fields[0] * np.conj(moved)).real, PATTERN_PX)
-            both = power * ndimage.uniform_filter(np.square(np.abs(moved)), PATTERN_PX)
+            product = scipy.ndimage.uniform_filter((fields[0] * np.conj(moved)).real, PATTERN_PX)
+            both = power * scipy.ndimage.uniform_filter(np.square(np.abs(moved)), PATTERN_PX)
             np.maximum(best, product / np.sqrt(np.maximum(both, 1e-9)), out=best)
     return best
 
@@ -56,7 +56,7 @@ def without_seen_ground(new: Mask, before: FloatImage, after: FloatImage, ground
     """Return new water (h, w) without the parts through which the earlier pattern of the ground is visible.
 
     before, after : (3, h, w) red, green and blue; ground : (h, w) seen at both dates and no crown; pixel_m2 : area of a pixel."""
-    parts, count = ndimage.label(new)
+    parts, count = scipy.ndimage.label(new)
     sizes = np.bincount(parts.ravel(), minlength=count + 1) * pixel_m2
     large = sizes >= PART_M2
     large[0] = False
@@ -72,7 +72,7 @@ def without_seen_ground(new: Mask, before: FloatImage, after: FloatImage, ground
 
 def _houses(new: Mask, pixel_m2: float) -> Mask:
     """Return objects that rise above new water (h, w), like houses, and their surroundings: their edges are the same before."""
-    islands, count = ndimage.label(ndimage.binary_fill_holes(new) & ~new)
+    islands, count = scipy.ndimage.label(scipy.ndimage.binary_fill_holes(new) & ~new)
     small = np.bincount(islands.ravel(), minlength=count + 1) * pixel_m2 < PART_M2
     small[0] = False
-    return np.asarray(ndimage.binary_dilation(small[islands], np.ones((3, 3)), iterations=BESIDE_PX))
+    return np.asarray(scipy.ndimage.binary_dilation(small[islands], np.ones((3, 3)), iterations=BESIDE_PX))

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from deepnets4eo.arrays import ByteImage, FloatImage, Mask
 from deepnets4eo.errors import InputError
@@ -193,7 +193,7 @@ def mirror_unseen(image: NDArray[Any], seen: Mask) -> NDArray[Any]:
     if seen.all() or not seen.any():
         return image
     here = np.indices(seen.shape)
-    nearest = ndimage.distance_transform_edt(~seen, return_distances=False, return_indices=True)
+    nearest = scipy.ndimage.distance_transform_edt(~seen, return_distances=False, return_indices=True)
     last = np.array(seen.shape)[:, None, None] - 1
     row, col = across = np.clip(2 * nearest - here, 0, last)
     row, col = np.where(seen[row, col], across, nearest)
@@ -210,7 +210,7 @@ def hidden_ground(wet: Mask, image: FloatImage, pixel_m: float) -> Mask:
     brightness = image.mean(axis=0)
     near = _nearby(wet.astype(np.float32), round(SurfaceRules.near_water_m / pixel_m) + 1) > 1e-6
     dark = brightness < np.median(brightness[wet]) + SurfaceRules.min_dry_brightening
-    return np.asarray(ndimage.binary_opening((crowns(image) | dark) & ~wet & near, np.ones((3, 3))), bool)
+    return np.asarray(scipy.ndimage.binary_opening((crowns(image) | dark) & ~wet & near, np.ones((3, 3))), bool)
 
 
 def crowns(image: FloatImage) -> Mask:
@@ -235,7 +235,7 @@ def may_show_surface(image: ByteImage | FloatImage, least_px: float) -> bool:
     alike = (mottle < SurfaceRules.rounding_ratio * SurfaceRules.max_chroma_sd) & (
         rough < SurfaceRules.rounding_ratio * SurfaceRules.max_seed_rough_sd
     )
-    sizes = np.bincount(ndimage.label(alike, np.ones((3, 3)))[0].ravel())[1:]
+    sizes = np.bincount(scipy.ndimage.label(alike, np.ones((3, 3)))[0].ravel())[1:]
     return bool(
         (SurfaceRules.rounding_ratio * (2 * SurfaceRules.chroma_window_px - 1) ** 2 * sizes >= least_px).any()
     )  # of pixels in squares around a middle
@@ -272,7 +272,7 @@ def _by_surfaces(pre: FloatImage | None, post: FloatImage, least_px: float) -> t
     if pre is None or not after.seeds.any():
         return after.water, np.zeros_like(after.water)
     before = _surfaces(pre, least_px)
-    new = ndimage.binary_opening(after.water & ~before.water, np.ones((3, 3)))
+    new = scipy.ndimage.binary_opening(after.water & ~before.water, np.ones((3, 3)))
     new = parts_with(new, _large(after.seeds & ~before.water, least_px))
     return after.water, _mottled_before(new, before.mottle, after.mottle)
 
@@ -289,7 +289,7 @@ def _by_network(
     if not (large.any() or new_surfaces.any()):
         return water, new_surfaces
     earlier = before()
-    new = ndimage.binary_opening(water & (earlier < SurfaceRules.max_before_probability), np.ones((3, 3)))
+    new = scipy.ndimage.binary_opening(water & (earlier < SurfaceRules.max_before_probability), np.ones((3, 3)))
     new = parts_with(new, new & sure)
     new = parts_with(new, new, least_px) | _confirmed(new_surfaces, after - earlier)
     return water | new, new
@@ -297,7 +297,9 @@ def _by_network(
 
 def _is_sure_anywhere(new: Mask, sure: Mask, pixel_m2: float) -> bool:
     """Return whether a part of new water has enough sure water; without it, smoke, shadow and dark fields are rejected."""
-    return bool((np.bincount(ndimage.label(new)[0][new & sure]) * pixel_m2 >= SurfaceRules.min_network_area_m2).any())
+    return bool(
+        (np.bincount(scipy.ndimage.label(new)[0][new & sure]) * pixel_m2 >= SurfaceRules.min_network_area_m2).any()
+    )
 
 
 def _lawns(mask: Mask, image: FloatImage) -> Mask:
@@ -305,7 +307,7 @@ def _lawns(mask: Mask, image: FloatImage) -> Mask:
 
     Lawns and smoke are smooth and of one colour, like water. Tree crowns may stand in a flood.
     """
-    red, green, blue = (ndimage.uniform_filter(band, SurfaceRules.chroma_window_px) for band in image)
+    red, green, blue = (scipy.ndimage.uniform_filter(band, SurfaceRules.chroma_window_px) for band in image)
     total = red + green + blue
     grassy = excess_green(red, green, blue) > SurfaceRules.min_lawn_greenness * total
     smoky = (
@@ -313,23 +315,25 @@ def _lawns(mask: Mask, image: FloatImage) -> Mask:
         if not mask.all()
         else np.zeros_like(mask)
     )
-    parts, count = ndimage.label(mask)
-    shares = np.asarray(ndimage.mean(grassy | smoky, parts, np.arange(1, count + 1)))
+    parts, count = scipy.ndimage.label(mask)
+    shares = np.asarray(scipy.ndimage.mean(grassy | smoky, parts, np.arange(1, count + 1)))
     return np.asarray(np.concatenate([[False], shares > SurfaceRules.min_lawn_share])[parts], bool)
 
 
 def without_bare_ground(water: Mask, image: FloatImage) -> Mask:
     """Return the parts of water (h, w) that are of one colour in an image (3, h, w), and not as brown as bare soil."""
-    parts, count = ndimage.label(water)
+    parts, count = scipy.ndimage.label(water)
     if not count:
         return water
     red, green, blue = image
     mottle = np.maximum(*(_deviation(band, SurfaceRules.chroma_window_px) for band in (red - green, blue - green)))
     greenness = excess_green(red, green, blue) / np.maximum(image.sum(axis=0), 1)
-    core = ndimage.binary_erosion(water, iterations=SurfaceRules.core_depth_px)  # the edge is mottled by the shore
+    core = scipy.ndimage.binary_erosion(
+        water, iterations=SurfaceRules.core_depth_px
+    )  # the edge is mottled by the shore
     numbers = np.arange(1, count + 1)
     inner = np.where(np.isin(parts, np.unique(parts[core])) & ~core, 0, parts)
-    medians = [np.asarray(ndimage.median(values, inner, numbers)) for values in (mottle, greenness)]
+    medians = [np.asarray(scipy.ndimage.median(values, inner, numbers)) for values in (mottle, greenness)]
     kept = (medians[0] <= SurfaceRules.max_known_chroma_sd) & (medians[1] >= SurfaceRules.min_known_greenness)
     return np.asarray(np.concatenate([[False], kept])[parts])
 
@@ -337,7 +341,7 @@ def without_bare_ground(water: Mask, image: FloatImage) -> Mask:
 def _same_colour(new: Mask, before: FloatImage, after: FloatImage, pixel_m2: float) -> Mask:
     """Add to new water the patches that have its colour now and had another colour before, in the same light of both dates."""
     earlier, later = (_colours(image, 5) for image in (before, after))
-    core = ndimage.binary_erosion(
+    core = scipy.ndimage.binary_erosion(
         parts_with(new, new, SurfaceRules.min_sure_area_m2 / pixel_m2), iterations=SurfaceRules.core_depth_px
     )
     if new.all() or not core.any():
@@ -352,7 +356,7 @@ def _same_colour(new: Mask, before: FloatImage, after: FloatImage, pixel_m2: flo
         & (was_far > 2 * SurfaceRules.max_alike_distance2)
         & (np.abs(later - earlier).sum(axis=0) > SurfaceRules.min_colour_change)
     )
-    like = ndimage.binary_opening(like, np.ones((3, 3)))
+    like = scipy.ndimage.binary_opening(like, np.ones((3, 3)))
     return parts_with(like, like, SurfaceRules.min_patch_m2 / pixel_m2) | new
 
 
@@ -378,12 +382,12 @@ def _one_colour_now(before: FloatImage, after: FloatImage, seen: Mask) -> Mask:
         steps -= steps.min(axis=1, keepdims=True)
         counts = np.zeros(steps.max(axis=1) + 1)
         np.add.at(counts, tuple(steps), 1)
-        commonest = np.unravel_index(ndimage.uniform_filter(counts, 3, mode="constant").argmax(), counts.shape)
+        commonest = np.unravel_index(scipy.ndimage.uniform_filter(counts, 3, mode="constant").argmax(), counts.shape)
         near = (np.abs(steps - np.array(commonest)[:, None]) <= 1).all(axis=0)
         colour = np.median(later[:, left][:, near], axis=1)[:, None, None]
         alike = left & (np.abs(later - colour) < COLOUR_STEPS[..., None]).all(axis=0)
         left &= ~alike
-        alike = ndimage.binary_opening(alike, np.ones((3, 3)))
+        alike = scipy.ndimage.binary_opening(alike, np.ones((3, 3)))
         if (
             alike.mean() > SurfaceRules.min_colour_share
             and (later[2] < colour[2]).mean() > SurfaceRules.min_darker_share
@@ -396,7 +400,7 @@ def _one_colour_now(before: FloatImage, after: FloatImage, seen: Mask) -> Mask:
 def _colours(image: FloatImage, side_px: int) -> FloatImage:
     """Return (3, h, w) chroma and brightness, medians of small squares."""
     bands = (image[0] - image[1], image[2] - image[1], image.mean(axis=0))
-    return np.stack([ndimage.median_filter(band, side_px) for band in bands])
+    return np.stack([scipy.ndimage.median_filter(band, side_px) for band in bands])
 
 
 def _spread(values: FloatImage) -> FloatImage:
@@ -407,8 +411,8 @@ def _spread(values: FloatImage) -> FloatImage:
 
 def _confirmed(mask: Mask, values: FloatImage) -> Mask:
     """Return the parts of a mask whose mean value is large enough."""
-    parts, count = ndimage.label(mask)
-    means = np.asarray(ndimage.mean(values, parts, np.arange(1, count + 1)))
+    parts, count = scipy.ndimage.label(mask)
+    means = np.asarray(scipy.ndimage.mean(values, parts, np.arange(1, count + 1)))
     kept: Mask = np.concatenate([[False], means > SurfaceRules.min_confirmed])[parts]
     return kept
 
@@ -446,9 +450,9 @@ def _deviation(values: FloatImage, side_px: int) -> FloatImage:
 
 def _mottled_before(mask: Mask, before: FloatImage, after: FloatImage) -> Mask:
     """Return the parts of a mask whose ground had several colours before; a pond hidden only by the noise of PRE had not."""
-    parts, count = ndimage.label(mask)
+    parts, count = scipy.ndimage.label(mask)
     numbers = np.arange(1, count + 1)
-    medians = [np.asarray(ndimage.median(values, parts, numbers)) for values in (before, after)]
+    medians = [np.asarray(scipy.ndimage.median(values, parts, numbers)) for values in (before, after)]
     kept: Mask = np.concatenate([[False], medians[0] > SurfaceRules.min_mottle_ratio * medians[1]])[parts]
     return kept
 
@@ -456,10 +460,10 @@ def _mottled_before(mask: Mask, before: FloatImage, after: FloatImage) -> Mask:
 def _large(mask: Mask, least_px: float) -> Mask:
     """Parts of a mask that are wide, and large enough."""
     square = np.ones((SurfaceRules.min_seed_width_px, SurfaceRules.min_seed_width_px))
-    middles = ndimage.binary_erosion(mask, square)
+    middles = scipy.ndimage.binary_erosion(mask, square)
     if not middles.any():  # as in most tiles
         return middles
-    wide = ndimage.binary_dilation(middles, square)
+    wide = scipy.ndimage.binary_dilation(middles, square)
     return parts_with(wide, wide, least_px)
 
 
@@ -467,7 +471,7 @@ def _grown(features: FloatImage, smooth: Mask, seeds: Mask) -> Mask:
     """Grow seeds by all smooth ground that is connected with them and has the colour of the water nearby."""
     if not seeds.any():
         return seeds
-    near_colour = [ndimage.uniform_filter(band, 3) for band in features]
+    near_colour = [scipy.ndimage.uniform_filter(band, 3) for band in features]
     water, count = seeds, np.intp(-1)
     for _ in range(SurfaceRules.growing_rounds):
         if count == np.count_nonzero(water):
@@ -483,11 +487,11 @@ def _grown(features: FloatImage, smooth: Mask, seeds: Mask) -> Mask:
         ):
             mean = _nearby(np.where(water, band, 0)) / np.maximum(share, 1e-6)
             alike &= np.abs(colour - mean) < tolerance
-        water = ndimage.binary_opening(parts_with(alike | water, water), np.ones((3, 3))) | water
+        water = scipy.ndimage.binary_opening(parts_with(alike | water, water), np.ones((3, 3))) | water
     return water
 
 
 def _nearby(values: FloatImage, side_px: int = SurfaceRules.nearby_window_px) -> FloatImage:
     """Mean around each pixel, the nearer the more."""
-    nearby: FloatImage = ndimage.uniform_filter(ndimage.uniform_filter(values, side_px), side_px)
+    nearby: FloatImage = scipy.ndimage.uniform_filter(scipy.ndimage.uniform_filter(values, side_px), side_px)
     return nearby

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy
 import shapely
 from numpy.typing import NDArray
 from rasterio.features import rasterize
-from scipy import ndimage
 
 from deepnets4eo.arrays import Mask
 from deepnets4eo.floods.ground_pattern import PATTERN_PX, same_pattern
@@ -221,7 +221,7 @@ def _near_lost_water(scene: Scene, mapper: WaterMapper, labels: Layer, window: W
     reach_px = math.ceil(reach_m / mapper.pixel_m2**0.5)
     wide = window.grow(reach_px + mapper.tiling.halo_px)
     lost = _water_in(scene, mapper, labels, wide).lost
-    near = ndimage.distance_transform_edt(~lost) <= reach_px if lost.any() else lost
+    near = scipy.ndimage.distance_transform_edt(~lost) <= reach_px if lost.any() else lost
     return np.asarray(near[window.within(wide).slices])
 
 
@@ -251,6 +251,6 @@ def _same_ground(scene: Scene, mapper: WaterMapper, window: Window, outlines: ND
             if len(near)
             else True
         )
-    enough = ndimage.uniform_filter(ground.astype(np.float32), PATTERN_PX) > RecognitionRules.min_open_share
+    enough = scipy.ndimage.uniform_filter(ground.astype(np.float32), PATTERN_PX) > RecognitionRules.min_open_share
     same = same_pattern(before.mean(axis=0), after.mean(axis=0), ground)
     return np.asarray((same & ground & enough)[window.within(wide).slices])

@@ -6,11 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
+import scipy
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter
-from scipy.sparse import csr_matrix
 
 from deepnets4eo.arrays import Floats, Mask, Points, Spectrum
 from deepnets4eo.errors import InputError
@@ -171,7 +170,7 @@ def in_place_score(scores: NDArray[np.float32]) -> float:
     scores = scores[np.ptp(scores, axis=(1, 2)) > 0] if len(scores) else scores
     if not len(scores):
         return float("nan")
-    best_near = maximum_filter(scores, (1, 3, 3)).reshape(len(scores), -1)
+    best_near = scipy.ndimage.maximum_filter(scores, (1, 3, 3)).reshape(len(scores), -1)
     middle = best_near[:, best_near.shape[1] // 2]
     rank = (best_near < middle[:, None]).mean(axis=1)
     return float((rank.mean() - 0.5) * np.sqrt(12 * len(rank)))
@@ -315,7 +314,7 @@ def edge_agreement(field: Spectrum, outlines: OutlinePoints, radius_px: int) -> 
     weights = (normals / np.repeat(np.maximum(outlines.whole, 1), lengths)).astype(np.complex64).view(np.float32)
     columns = np.repeat(2 * first, 2)
     columns[1::2] += 1
-    along = csr_matrix((weights, columns, 2 * outlines.starts), shape=(len(lengths), len(flat) - reach))
+    along = scipy.sparse.csr_matrix((weights, columns, 2 * outlines.starts), shape=(len(lengths), len(flat) - reach))
     scores = np.empty((len(lengths), side, side), np.float32)
     for dy in range(side):
         for dx in range(side):

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import expit, log_softmax
 
 from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.errors import InputError
@@ -49,7 +49,7 @@ def fit_sigmoid(
 
     line = np.array([1.0, 0.0])
     for _ in range(STEPS):
-        guess = expit(design @ line)
+        guess = scipy.special.expit(design @ line)
         gradient = design.T @ (weight * (guess - target))
         curvature = design.T @ (design * (weight * guess * (1 - guess))[:, None]) + MIN_CURVATURE * np.eye(2)
         before, line = line, _step_down(loss, line, np.linalg.solve(curvature, gradient))
@@ -120,7 +120,7 @@ def temperature(logits: Floats, truth: NDArray[np.integer]) -> float:
     check_same_number(logits, truth)
 
     def loss(log_t: float) -> float:
-        return float(-log_softmax(logits / np.exp(log_t), axis=1)[np.arange(len(truth)), truth].mean())
+        return float(-scipy.special.log_softmax(logits / np.exp(log_t), axis=1)[np.arange(len(truth)), truth].mean())
 
     return float(np.exp(minimize_scalar(loss, bounds=(-4.0, 4.0), method="bounded").x))
 

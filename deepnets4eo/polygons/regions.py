@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import shapely
+import skimage
 from numpy.typing import NDArray
-from skimage.measure import label as connected_regions
 
 from deepnets4eo.arrays import Indices, Mask
 from deepnets4eo.cards import VOID
@@ -184,7 +184,7 @@ def _number(read: Read, window: Window, values: Sequence[int] | None, least_px: 
     known_labels = labels[traced]
     codes = np.zeros(labels.shape, np.int32)
     codes[traced] = _small_codes(known_labels)
-    numbers, count = connected_regions(codes, background=0, connectivity=1, return_num=True)
+    numbers, count = skimage.measure.label(codes, background=0, connectivity=1, return_num=True)
     numbers = numbers.astype(np.int32)
     value_of = np.zeros(count + 1, np.int64)
     value_of[numbers[traced]] = known_labels

@@ -8,9 +8,9 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from affine import Affine
 from numpy.typing import NDArray
-from scipy import fft, ndimage
 
 from deepnets4eo.arrays import FloatImage, Floats, Mask, Points, Spectrum
 from deepnets4eo.registration.fit import draw_samples, exact_models, predict
@@ -60,7 +60,7 @@ def coarse_shift(pair: SampledPair, max_shift_m: float, seed: int) -> Affine:
 def _match(pair: SampledPair, search: Search, seed: int) -> tuple[Matches, NDArray[np.float32]]:
     """Match the wide windows; return the matches and their smoothed surfaces."""
     matches = match_spread(pair, search, IDENTITY, seed)
-    return matches, ndimage.gaussian_filter(matches.surfaces, (0, 1.0, 1.0), mode="nearest")
+    return matches, scipy.ndimage.gaussian_filter(matches.surfaces, (0, 1.0, 1.0), mode="nearest")
 
 
 def coarse_search(pair: SampledPair, max_shift_m: float) -> Search:
@@ -116,7 +116,7 @@ def shift_by_halves(matches: Matches, search: Search) -> tuple[Affine, float, fl
     position = matches.points[:, int(np.ptp(matches.points, axis=0).argmax())]
     first = position <= np.median(position)
     halves = np.stack([matches.surfaces[part].sum(axis=0) for part in (first, ~first)])
-    halves = ndimage.gaussian_filter(halves, (0, 1.0, 1.0), mode="nearest")
+    halves = scipy.ndimage.gaussian_filter(halves, (0, 1.0, 1.0), mode="nearest")
     both = find_peaks(halves.sum(axis=0, keepdims=True))
     peaks = find_peaks(halves)
     apart = float(np.hypot(np.diff(peaks.rows)[0], np.diff(peaks.cols)[0])) * search.gsd_m
@@ -163,7 +163,7 @@ def similarity_hypotheses(pair: SampledPair, max_shift_m: float, max_rotation_de
     hypotheses = []
     for turn_deg, scale in product(turns, SCALES):
         turned = windows.spectra(_turn_field(fields[0], turn_deg, scale))
-        surfaces = ndimage.gaussian_filter(correlate_spectra(turned, spectra, radius_px), (0, 1.0, 1.0))
+        surfaces = scipy.ndimage.gaussian_filter(correlate_spectra(turned, spectra, radius_px), (0, 1.0, 1.0))
         score, small = _best_small_motion(surfaces, windows.from_middle)
         middle = Affine.translation(*pair.middle[0])
         model = middle * Affine.rotation(turn_deg) * Affine.scale(scale) * _in_metres(small, gsd_m) * ~middle
@@ -215,7 +215,7 @@ class _Windows(NamedTuple):
         """Fourier transforms of the windows of a field."""
         weight = taper((self.side, self.side))
         cut = np.stack([field[row : row + self.side, col : col + self.side] * weight for row, col in self.corners])
-        spectra: Spectrum = fft.fft2(cut)
+        spectra: Spectrum = scipy.fft.fft2(cut)
         return spectra
 
 
@@ -225,7 +225,7 @@ def _turn_field(field: Spectrum, turn_deg: float, scale: float) -> Spectrum:
     matrix = np.array([[turn.e, turn.d], [turn.b, turn.a]])
     middle = np.array(field.shape) / 2 - 0.5
     parts = [
-        ndimage.affine_transform(np.ascontiguousarray(part), matrix, middle - matrix @ middle, order=1)
+        scipy.ndimage.affine_transform(np.ascontiguousarray(part), matrix, middle - matrix @ middle, order=1)
         for part in (field.real, field.imag)
     ]
     turned: Spectrum = ((parts[0] + 1j * parts[1]) * np.exp(-2j * np.radians(turn_deg))).astype(np.complex64)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy
 from affine import Affine
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from deepnets4eo.arrays import Mask, Points
 from deepnets4eo.errors import GridError
@@ -195,11 +195,11 @@ def _resample(
     else:
         matrix = np.array([[local.e, local.d], [local.b, local.a]])
         offset = matrix @ (0.5, 0.5) + (local.f, local.c) - 0.5
-        values = ndimage.affine_transform(grey, matrix, offset, output_shape=shape, order=1, mode="nearest")
+        values = scipy.ndimage.affine_transform(grey, matrix, offset, output_shape=shape, order=1, mode="nearest")
         share = None
         if not known:
             weight = valid.astype(np.float32)
-            share = ndimage.affine_transform(weight, matrix, offset, output_shape=shape, order=1, cval=0.0)
+            share = scipy.ndimage.affine_transform(weight, matrix, offset, output_shape=shape, order=1, cval=0.0)
     return values, np.ones(shape, bool) if share is None else share > 0.999
 
 

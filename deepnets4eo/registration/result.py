@@ -13,7 +13,6 @@ import numpy as np
 import scipy
 from affine import Affine
 from numpy.typing import NDArray
-from scipy.special import betainc
 
 from deepnets4eo.arrays import Floats, Points
 from deepnets4eo.display import Summary, WithSummary, grid_facts
@@ -58,7 +57,9 @@ class RegistrationQuality:
         """Return the probability of this number of inliers among the tested windows by chance."""
         if not self.inliers:
             return 1.0
-        return float(betainc(self.inliers, max(self.tested, 1) - self.inliers + 1, self.chance))  # of the binomial law
+        return float(
+            scipy.special.betainc(self.inliers, max(self.tested, 1) - self.inliers + 1, self.chance)
+        )  # of the binomial law
 
     def to_dict(self) -> dict[str, float]:
         """Plain numbers by name."""

@@ -12,9 +12,9 @@ from itertools import islice
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
+import scipy
 from affine import Affine
 from numpy.typing import NDArray
-from scipy import fft, ndimage
 
 from deepnets4eo.arrays import FloatImage, Floats, Mask, Points, Spectrum
 from deepnets4eo.errors import GridError
@@ -227,7 +227,9 @@ def _match_chunk(
         none = _no_matches(search)
         return none.points, none.surfaces, none.surfaces
     points = centres[kept]
-    pre, post = (fft.fft2(np.stack([patch[i] * weight for patch in patches if patch is not None])) for i in (0, 1))
+    pre, post = (
+        scipy.fft.fft2(np.stack([patch[i] * weight for patch in patches if patch is not None])) for i in (0, 1)
+    )
     tested = np.arange(0, len(points), DECOY_STEP)
     elsewhere = _elsewhere(points, search.side_m, seed)[tested]
     decoys = correlate_spectra(pre[elsewhere], post[tested], search.radius_px)
@@ -315,7 +317,7 @@ def gradient_floor(grey: FloatImage, valid: Mask | None, sigma_px: float) -> flo
 
 def _smooth_gradient(grey: FloatImage, sigma_px: float) -> tuple[FloatImage, FloatImage]:
     """Differences of next but one pixels of the smoothed patch, along rows and columns; 0 at the rim."""
-    smooth = ndimage.gaussian_filter(grey, sigma_px, mode="nearest", truncate=3.0)
+    smooth = scipy.ndimage.gaussian_filter(grey, sigma_px, mode="nearest", truncate=3.0)
     down, right = np.zeros_like(smooth), np.zeros_like(smooth)
     np.subtract(smooth[2:], smooth[:-2], out=down[1:-1])
     np.subtract(smooth[:, 2:], smooth[:, :-2], out=right[:, 1:-1])
@@ -327,7 +329,7 @@ def _holes(valid: Mask | None, sigma_px: float) -> Mask | None:
 
 
 def _near_holes(valid: Mask, reach_px: int) -> Mask:
-    near: Mask = ndimage.maximum_filter((~valid).astype(np.uint8), 2 * reach_px + 1) > 0
+    near: Mask = scipy.ndimage.maximum_filter((~valid).astype(np.uint8), 2 * reach_px + 1) > 0
     return near
 
 
@@ -355,7 +357,7 @@ def correlate_spectra(a: Spectrum, b: Spectrum, radius_px: int) -> NDArray[np.fl
     """Correlation (N, 2·radius + 1, 2·radius + 1) of patches by their transforms (N, h, w); the middle is shift (0, 0)."""
     size = a.shape[-2] * a.shape[-1]
     energy = np.sqrt(_energy(a) * _energy(b)) / size
-    full = fft.ifft2(a * np.conj(b)).real / np.maximum(energy, 1e-12)[..., None, None]
+    full = scipy.fft.ifft2(a * np.conj(b)).real / np.maximum(energy, 1e-12)[..., None, None]
     reach = np.arange(-radius_px, radius_px + 1)
     cut: NDArray[np.float32] = full[..., reach[:, None], reach[None, :]].astype(np.float32)
     return cut

@@ -29,6 +29,8 @@ IMPORTS = {  # verb → what it may import of these
     "models": set(),
     "datasets": set(),
     "check pre.tif image.tif": FILES,
+    # in colour, without a filter: scipy and skimage load no part of themselves
+    "damage rgb.tif later.tif houses.gpkg --out new --dry-run": FILES | TABLES | {"scipy", "skimage"},
     "damage pre.tif image.tif houses.gpkg --out new --dry-run": RASTERS | TABLES,
     "flood dry.tif wet.tif --out flood": RASTERS | TABLES | OUTLINES,
     "change dry.tif wet.tif --assume-registered --out change": RASTERS | TABLES | OUTLINES,
@@ -45,8 +47,8 @@ def test_quick_verbs_import_what_they_use_alone(tmp_path: Path) -> None:
     image = np.tile(np.arange(64, dtype=np.uint8), (64, 1))
     write_geotiff(tmp_path / "image.tif", image)
     write_geotiff(tmp_path / "pre.tif", image.T)
-    write_geotiff(tmp_path / "rgb.tif", np.stack([image, image.T, image]))
-    write_geotiff(tmp_path / "later.tif", np.stack([image, image, image.T]))
+    write_geotiff(tmp_path / "rgb.tif", np.stack([image, image.T, image]) + 1)
+    write_geotiff(tmp_path / "later.tif", np.stack([image, image, image.T]) + 1)
     rng = np.random.default_rng(0)
     for name, water in (("dry", 8), ("wet", 40)):
         power = rng.gamma(4.4, 1 / 4.4, (1, 96, 96)) * np.where(np.arange(96) < water, 0.01, 0.15)

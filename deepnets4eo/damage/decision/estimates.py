@@ -8,8 +8,8 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 
 from deepnets4eo.arrays import Floats, Geometries, Indices, Mask
 from deepnets4eo.damage.decision.site_fit import ShareEstimate, SiteFit
@@ -103,7 +103,7 @@ class InundatedBuildings:
         damaged = np.maximum(rate * self.chance, major + destroyed)
         damaged = np.where(self.unsure, with_unknown_water(major + destroyed, rate * flooded), damaged)
         if self.perhaps.any():
-            wet = expit(logit(np.clip(self.chance, HIDDEN_MIN, 1 - HIDDEN_MIN)) + shift)
+            wet = scipy.special.expit(scipy.special.logit(np.clip(self.chance, HIDDEN_MIN, 1 - HIDDEN_MIN)) + shift)
             damaged = np.where(self.perhaps, with_unknown_water(major + destroyed, rate * wet), damaged)
         minor_share = np.divide(minor, none + minor, out=np.zeros(len(minor)), where=none + minor > 0)
         gone = np.where(self.covered, damaged, destroyed)
@@ -245,7 +245,7 @@ def _draw_totals(cells: Cells, normal: Floats, shares: Floats, rng: np.random.Ge
     numbers, areas = np.empty((len(shares), 5)), np.empty((len(shares), 5))
     for rows in _chunks(len(shares)):
         moved = cells.log_odds + normal[rows][:, None] * cells.spread
-        moved[..., 0] += logit(np.clip(shares[rows], 1e-6, 1 - 1e-6))[:, None]
+        moved[..., 0] += scipy.special.logit(np.clip(shares[rows], 1e-6, 1 - 1e-6))[:, None]
         p = _append_damaged(grades_of_sides(moved))
         chance = p * (1 - p)
         for out, weight, squares in ((numbers, cells.number, cells.number), (areas, cells.area, cells.area_squares)):

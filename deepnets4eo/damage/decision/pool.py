@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
+import scipy
 
 from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.damage.buildings import Buildings
@@ -27,7 +27,7 @@ def pool_log_odds(weight_free: Floats, network: Floats, weight: float | Floats) 
     share = np.broadcast_to(weight, len(network))[:, None]
     odds = (1 - share) * border_log_odds(weight_free) + share * border_log_odds(network)
     graded = np.asarray(np.isfinite(odds).all(axis=1))
-    return np.where(graded[:, None], grade_probabilities(expit(odds)), weight_free)
+    return np.where(graded[:, None], grade_probabilities(scipy.special.expit(odds)), weight_free)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 
 from deepnets4eo.arrays import Floats, Mask, Texts
 from deepnets4eo.damage.decision.site_fit import (
@@ -112,7 +112,7 @@ class Reliability:
     def probabilities(self, log_odds: Floats) -> Floats:
         """Return (N, 4) probabilities of the grades from (N, 3) log-odds of being beyond each border."""
         calibrated = [scale(log_odds[:, k]) for k, scale in enumerate(self.calibration)]
-        return grade_probabilities(expit(np.stack(calibrated, axis=1)))
+        return grade_probabilities(scipy.special.expit(np.stack(calibrated, axis=1)))
 
     def widen(self, weight: float) -> Reliability:
         """Return the reliability of log-odds if a share `weight` of them comes from a score whose own reliability was not measured."""
@@ -197,10 +197,10 @@ class Judgement:
         shift, weights = np.zeros((2, len(odds)))
         for opinion in opinions:
             known = np.isfinite(opinion.log_odds)
-            log_odds = np.clip(opinion.log_odds, *logit([MIN_PROBABILITY, 1 - MIN_PROBABILITY]))
+            log_odds = np.clip(opinion.log_odds, *scipy.special.logit([MIN_PROBABILITY, 1 - MIN_PROBABILITY]))
             shift += opinion.weight * np.where(known, log_odds - odds[:, 1], 0.0)
             weights += opinion.weight * known
-        return self.widen_rows(weights, grade_probabilities(expit(odds + shift[:, None])))
+        return self.widen_rows(weights, grade_probabilities(scipy.special.expit(odds + shift[:, None])))
 
     def at_site(
         self, damaged_share: float | None = None, apart: Mask | None = None, anchors: Mask | None = None
@@ -276,7 +276,7 @@ def fit_beta(score: Floats, truth: Mask, weight: Floats | None = None) -> BetaCa
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
         margin = parameters[0] * below + parameters[1] * above + parameters[2]
-        residual = weight * (expit(margin) - target)
+        residual = weight * (scipy.special.expit(margin) - target)
         value = float(np.sum(weight * (np.logaddexp(0, margin) - target * margin)))
         return value, np.array([residual @ below, residual @ above, residual.sum()])
 
@@ -354,8 +354,8 @@ def _site_shift(log_odds: Floats, beyond: Mask, *, even: bool) -> tuple[float, f
     low, high = -6.0, 6.0
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        low, high = (middle, high) if weight @ expit(log_odds + middle) < target else (low, middle)
-    p = expit(log_odds + middle)
+        low, high = (middle, high) if weight @ scipy.special.expit(log_odds + middle) < target else (low, middle)
+    p = scipy.special.expit(log_odds + middle)
     scatter, slope = np.sum((weight * (p - beyond)) ** 2), weight @ (p * (1 - p))
     return middle, float(min(scatter / slope**2, MAX_VARIANCE))
 

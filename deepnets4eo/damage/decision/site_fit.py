@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import expit, logit, ndtr
 
 from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.damage.probabilities import (
@@ -191,7 +191,7 @@ class SiteShift:
         total, clear = len(log_odds), int((log_odds > limit).sum())
         if clear < max(MIN_CLEAR, MIN_CLEAR_SHARE * total) or self.most_information >= CLEAR_INFORMATION:
             return 0.0
-        intact, damaged = (ndtr((theta[:, kind] - limit) / self.within) for kind in (0, 1))
+        intact, damaged = (scipy.special.ndtr((theta[:, kind] - limit) / self.within) for kind in (0, 1))
         rate = np.clip(SHARES[:, None] * damaged + (1 - SHARES[:, None]) * intact, 1e-6, 1 - 1e-6)
         return np.asarray(trust * (clear * np.log(rate) + (total - clear) * np.log(1 - rate)))
 
@@ -201,10 +201,10 @@ class SiteShift:
         share, level = np.nonzero(weights > weights.max() * 1e-4)
         steps = np.arange(-MAX_LOG_ODDS, MAX_LOG_ODDS + STEP, STEP / 2)
         intact, damaged = self._log_densities(steps, theta)
-        odds = (damaged - intact)[level].T + logit(SHARES[share])
+        odds = (damaged - intact)[level].T + scipy.special.logit(SHARES[share])
         used = weights[share, level]
-        at_steps = np.clip(expit(odds) @ used / used.sum(), 1e-12, 1 - 1e-12)
-        return np.asarray(expit(np.interp(log_odds, steps, logit(at_steps))))
+        at_steps = np.clip(scipy.special.expit(odds) @ used / used.sum(), 1e-12, 1 - 1e-12)
+        return np.asarray(scipy.special.expit(np.interp(log_odds, steps, scipy.special.logit(at_steps))))
 
 
 # Levels such that log-odds count as they are; as unsure of them, and of how much many buildings say, as of a network at a new place.
@@ -319,7 +319,7 @@ class SiteFit:
         if not rows.any():
             return self
         even, smaller = self.even.copy(), side_log_odds(self.even[rows])[:, 0] / np.sqrt(1 + np.pi / 8 * spread**2)
-        even[rows] = set_damaged_probability(even[rows], expit(smaller))
+        even[rows] = set_damaged_probability(even[rows], scipy.special.expit(smaller))
         return replace(self, even=even)
 
     @property
@@ -372,7 +372,7 @@ def fit_to_site(
     prior = float(weights @ SHARES)
     even = probabilities.copy()
     for (_, index), p in zip(rows, damaged, strict=True):
-        at_half = expit(logit(np.clip(p, 1e-6, 1 - 1e-6)) - logit(prior))
+        at_half = scipy.special.expit(scipy.special.logit(np.clip(p, 1e-6, 1 - 1e-6)) - scipy.special.logit(prior))
         even[index] = set_damaged_probability(probabilities[index], at_half)
     if damaged_share is None:
         return SiteFit(weights, even, prior)
@@ -386,9 +386,9 @@ def prior_of_mean(even: Floats, share: float) -> float:
     low, high = -3 * MAX_LOG_ODDS, 3 * MAX_LOG_ODDS
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        mean = adjust_to_share(even, float(expit(middle)))[:, MAJOR:].sum(axis=1).mean()
+        mean = adjust_to_share(even, float(scipy.special.expit(middle)))[:, MAJOR:].sum(axis=1).mean()
         low, high = (middle, high) if mean < share else (low, middle)
-    return float(expit(middle))
+    return float(scipy.special.expit(middle))
 
 
 @dataclass(frozen=True)

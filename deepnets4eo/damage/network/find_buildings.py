@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import scipy
 import shapely
 from affine import Affine
-from scipy.special import logsumexp
 
 from deepnets4eo.arrays import Floats, Geometries, Mask
 from deepnets4eo.cards import Legend, ShippedModel, run_path
@@ -371,5 +371,5 @@ class BuildingNetwork:
         tiling = fitted_tiling(self.run.tiling, shapes)
         logits = pool_scene(self.run.segmenter, scene, shapes, self.run.inputs, tiling, work=work).mean
         built = np.isin(self.run.legend.names, (BUILDING, BORDER))
-        odds = logsumexp(logits[:, built], axis=1) - logsumexp(logits[:, ~built], axis=1)
+        odds = scipy.special.logsumexp(logits[:, built], axis=1) - scipy.special.logsumexp(logits[:, ~built], axis=1)
         return np.clip(odds, -MAX_LOG_ODDS, MAX_LOG_ODDS)

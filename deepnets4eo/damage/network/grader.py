@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
+import scipy
 
 from deepnets4eo.arrays import Floats, Geometries, Indices
 from deepnets4eo.damage.images import FINEST_GSD_M, in_colour
@@ -168,7 +168,7 @@ class NetworkGrader:
             scene, outlines = self._prepare(None, post, None, outlines_px, alignment, carried)
             tiling = self.run.tiling.small if few else fitted_tiling(self.run.tiling, outlines)
             pooled = self._pool(scene, outlines, post_inputs(self.run.inputs), tiling, rows, work)
-            graded[rows] = softmax(pooled.mean[rows] / self.post_temperature + self.grade_odds, axis=1)
+            graded[rows] = scipy.special.softmax(pooled.mean[rows] / self.post_temperature + self.grade_odds, axis=1)
         return pd.DataFrame(graded, columns=list(GRADES))
 
     def _prepare(
@@ -190,7 +190,7 @@ class NetworkGrader:
         """Return (N, 4) calibrated probabilities on a scene with the layers pre and post; NaN for unseen buildings."""
         tiling = fitted_tiling(self.run.tiling, outlines)
         pooled = self._pool(scene, outlines, self.run.inputs, tiling, None, work)
-        return softmax(pooled.mean / self.temperature + self.grade_odds, axis=1)
+        return scipy.special.softmax(pooled.mean / self.temperature + self.grade_odds, axis=1)
 
     def _pool(
         self, scene: Scene, outlines: Outlines, inputs: InputSpec, tiling: Tiling, only: Indices | None, work: TileWork

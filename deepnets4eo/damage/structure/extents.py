@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import geopandas as gpd
 import numpy as np
 import rasterio.features
+import scipy
 import shapely
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 from shapely.geometry import MultiPolygon, shape
 
 from deepnets4eo.damage.images import known_or_assumed_gsd_m
@@ -77,7 +77,7 @@ def _near(outlines: NDArray[np.object_], grid: Grid, near_m: float) -> NDArray[n
     if not touched.any():
         return np.zeros(touched.shape, bool)
     size_m = known_or_assumed_gsd_m(grid)
-    return np.asarray(distance_transform_edt(touched == 0, sampling=size_m) <= near_m)
+    return np.asarray(scipy.ndimage.distance_transform_edt(touched == 0, sampling=size_m) <= near_m)
 
 
 def _polygon(cells: NDArray[np.bool_], grid: Grid) -> shapely.Geometry:

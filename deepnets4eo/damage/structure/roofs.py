@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import fft
 
 from deepnets4eo.arrays import Floats, Indices, Spectrum
 from deepnets4eo.damage.structure.maps import Radiometry, edge_directions, light_of, nonzero_valid
@@ -93,9 +93,9 @@ def agreements(roofs: Sequence[Roof], around: Sequence[Spectrum]) -> Iterator[Fl
         rows, cols = (slice(side) for side in roof.mask.shape)
         patterns[number, rows, cols], masks[number, rows, cols] = roof.pattern, roof.mask
         there[number, : len(directions), : directions.shape[1]] = directions
-    both = fft.ifft2(fft.fft2(there) * np.conj(fft.fft2(patterns))).real
+    both = scipy.fft.ifft2(scipy.fft.fft2(there) * np.conj(scipy.fft.fft2(patterns))).real
     power = np.square(there.real) + np.square(there.imag)
-    powers = fft.irfft2(fft.rfft2(power) * np.conj(fft.rfft2(masks)), shape)
+    powers = scipy.fft.irfft2(scipy.fft.rfft2(power) * np.conj(scipy.fft.rfft2(masks)), shape)
     for number, (roof, directions) in enumerate(zip(roofs, around, strict=True)):
         inside = tuple(slice(side - length + 1) for side, length in zip(directions.shape, roof.mask.shape, strict=True))
         own = float(np.square(np.abs(roof.pattern)).sum())  # above 0: `_best` compares no roof without edges
@@ -103,7 +103,7 @@ def agreements(roofs: Sequence[Roof], around: Sequence[Spectrum]) -> Iterator[Fl
 
 
 def _transform_shape(around: Spectrum) -> tuple[int, int]:
-    height, width = (int(fft.next_fast_len(side, real=True)) for side in around.shape)
+    height, width = (int(scipy.fft.next_fast_len(side, real=True)) for side in around.shape)
     return height, width
 
 

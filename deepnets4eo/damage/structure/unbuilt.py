@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy
 import shapely
-from scipy.special import expit
 
 from deepnets4eo.arrays import Floats, Geometries, Indices, Mask
 from deepnets4eo.damage.border import Border, balance_weights, fit_border
@@ -228,7 +228,9 @@ def _compare(values: Floats, ground: Mask, points: Indices) -> tuple[Floats, flo
         left_out[out] = _log_odds(_fit(standard[~out], ground[~out], points), standard[out])
     others, own = np.sort(left_out[~ground]), left_out[ground]  # scikit-learn's AUC would take 0.7 s to import
     wins = np.searchsorted(others, own, "left") + np.searchsorted(others, own, "right")  # a tie is half a win
-    return expit(_log_odds(_fit(standard, ground, points), standard)), float(wins.mean() / (2 * len(others)))
+    return scipy.special.expit(_log_odds(_fit(standard, ground, points), standard)), float(
+        wins.mean() / (2 * len(others))
+    )
 
 
 def _fit(standard: Floats, ground: Mask, points: Indices) -> Border:
