@@ -38,7 +38,7 @@ NUM_CLASSES = 5
 GSD_M_ZONAL = 0.5
 
 
-def timed(work: Callable[[], Any]) -> tuple[Any, float]:
+def time_of(work: Callable[[], Any]) -> tuple[Any, float]:
     """Return the result of a function, and the processor seconds that it took."""
     start = time.process_time()
     result = work()
@@ -114,17 +114,17 @@ def zonal(words: list[str]) -> None:
         path = Path(folder) / "labels.tif"
         make_labels(path, options.side, rng)
         polygons = make_footprints(options.polygons, options.side, rng)
-        class_table, ours_s = timed(lambda: class_counts(Layer.open(path), polygons, NUM_CLASSES))
+        class_table, ours_s = time_of(lambda: class_counts(Layer.open(path), polygons, NUM_CLASSES))
         ours = ours_s / len(polygons)
         sample = rng.choice(len(polygons), min(options.sample, len(polygons)), replace=False)
         inside = sample[class_table.pixels[sample] > 0]
-        counts, mask_s = timed(lambda: by_mask(path, polygons[inside]))
+        counts, mask_s = time_of(lambda: by_mask(path, polygons[inside]))
         mask = mask_s / len(inside)
         # Raster-sequential shares block reads between neighbours: a spatially whole sample is the fair one.
         centre = shapely.get_coordinates(shapely.centroid(polygons))
         corner = options.side * GSD_M_ZONAL * np.sqrt(10 * options.sample / options.polygons)
         whole = (centre[:, 0] < 500_000 + corner) & (centre[:, 1] > 4_100_000 - corner)
-        exact = timed(lambda: by_exactextract(path, polygons[whole]))[1] / whole.sum()
+        exact = time_of(lambda: by_exactextract(path, polygons[whole]))[1] / whole.sum()
     identical = np.array_equal(counts, class_table.counts[inside])
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"zonal engine    {1 / ours:12,.0f} polygons/s   all {len(polygons):,} in {ours_s:.2f} processor s")
@@ -201,7 +201,7 @@ def measure(way: Callable[..., None], side: int, count: int, out: Path, encoding
     tables = made_up_features(side, count)
     grid = Grid((side, side), Affine(GSD_M_OSM, 0, 0, 0, -GSD_M_OSM, side * GSD_M_OSM), CRS)
     before = peak_bytes()
-    seconds = timed(lambda: way(tables, grid, out, encoding))[1]
+    seconds = time_of(lambda: way(tables, grid, out, encoding))[1]
     return seconds, (peak_bytes() - before) / 1e6
 
 
@@ -277,7 +277,7 @@ def by_polygonize(path: Path) -> gpd.GeoDataFrame:
 def trace(way: Callable[[Path], object], path: Path) -> tuple[float, float]:
     """Return the processor seconds in which a way made polygons, and the peak memory of the process in MB."""
     polygonize(Layer.open(noisy_cover(80)))  # loads what it needs
-    return timed(lambda: way(path))[1], peak_bytes() / 1e6
+    return time_of(lambda: way(path))[1], peak_bytes() / 1e6
 
 
 def outlines(words: list[str]) -> None:
