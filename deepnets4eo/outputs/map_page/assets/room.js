@@ -4,7 +4,7 @@
 
 const SIDE_PX = 392, NARROW_PX = 860; // of the list beside the images; of a window that has it below them
 const MIN_PX = { width: 480, height: 120 };
-const TOOLS_PX = 46, STRIP_PX = 76; // heights below the panels: of the tools, and the least of the strip
+const TOOLS_PX = 46, STRIP_PX = 54; // heights below the panels: of the tools, and the least of the strip
 const STACKED = 1.1; // times larger, to be one above the other
 
 class Room {

@@ -18,7 +18,7 @@ class Strip {
     const wide = (CLOSE_PX.width / CLOSE_PX.height) * this.panels.sources.length; // as many times its height is the pair wide
     const across = Math.max(1, Math.ceil(width / Math.min(PAIR_PX, wide * (height - 2 * GAP_PX)))), usual = width / across / wide;
     const lines = Math.min(Math.round(height / (usual + GAP_PX)), Math.ceil(rows.length / across)), wanted = rows.slice(0, across * lines);
-    const high = Math.min(height / lines - GAP_PX - LINE_PX, TALLEST * usual), pair = (width - GAP_PX) / across - GAP_PX;
+    const high = lines ? Math.min(height / lines - GAP_PX - LINE_PX, TALLEST * usual) : 0, pair = (width - GAP_PX) / across - GAP_PX;
     const close = { width: CLOSE_PX.width, height: Math.round((CLOSE_PX.width * high * this.panels.sources.length) / pair) };
     this.host.style.gridTemplateColumns = `repeat(${across}, minmax(0, 1fr))`;
     this.host.style.setProperty("--high", `${high}px`);
