@@ -35,7 +35,7 @@ from deepnets4eo.training.recipe import resolve
 
 GSD_M = 0.5
 GROUND = ("low_vegetation", "impervious", "clutter")
-COUNTERPARTS = {  # class of a tile → classes of land cover that it may be, the first of which the score counts; no others are scored
+COUNTERPARTS = {  # class of a tile → classes of land cover that it may be; the score counts the first; no others are scored
     "impervious": ("impervious",),
     "building": ("building",),
     "low_vegetation": ("low_vegetation",),

@@ -3,7 +3,7 @@
 Usage: python experiments/equal_steps.py --data ROOT --out FOLDER [--ways balanced …] [--crops vaihingen …] [--steps 150] [--seeds 0 1] [--smoke]
 
 ROOT is the folder of samples, with isprs_vaihingen_crop and isprs_potsdam_crop (halves, both ways) and levir_cd.
-The weights after the last epoch and those of the best one are scored on the other half. Writes table.md and results.json; what is finished is not run again, and other
+The weights of the last and of the best epoch are scored on the other half. Writes table.md and results.json; what is finished is not run again, and other
 ways of a results.json that is there are kept.
 """
 

@@ -316,7 +316,6 @@ def main() -> None:
         name = ", ".join(filter(None, (way, network)))
         accuracy = before.get("accuracy", {}) | {name: [round(one, 2) for one in rows[-1][2]]}
         tested = {"frozen_tested": options.tested} if way in FROZEN_WAYS else {}
-        before = {key: value for key, value in before.items() if key != "smoke"}
         store_results(
             out, smoke=smoke, **before | tested | {"steps_with_few_labels": options.steps, "accuracy": accuracy}
         )

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
+import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from score_table import BenchmarkScenes, Row
 
@@ -31,6 +34,7 @@ JOPLIN = ("pre", "post", "footprints_overlap.geojson", "damage_labels.geojson") 
 NOTE = "SMOKE: two steps on a few pixels, these figures mean NOTHING"
 SAMPLES = ("isprs_vaihingen_crop", "isprs_potsdam_crop", "ign_lidar_hd")  # folders that the folder of real samples has
 RESULTS = "results.json"  # in the folder that a script writes to
+T = TypeVar("T")
 SIDE_PX = 288  # more than one window of 256 px
 FEW_STEPS = ("train.epochs=1", "data.windows_per_epoch=4", "train.batch_size=2", "data.num_workers=0")
 BLOCKS = ("data.block_px=64", "data.buffer_px=0")  # a validation part of small scenes
@@ -96,9 +100,29 @@ def store_results(out: Path, *, smoke: bool, **figures: Any) -> Path:
 
 
 def kept_results(out: Path, *, smoke: bool) -> dict[str, Any]:
-    """Return what an earlier call stored in a folder; {} if it stored nothing, or the other kind: of --smoke or not."""
+    """Return the figures that an earlier call stored in a folder; {} if it stored none, or the other kind: of --smoke or not."""
     before: dict[str, Any] = read_json(out / RESULTS) if (out / RESULTS).exists() else {}
-    return before if before.get("smoke") is smoke else {}
+    return before if before.pop("smoke", None) is smoke else {}
+
+
+def time_of(work: Callable[[], T]) -> tuple[T, float]:
+    """Return the result of a function, and the processor seconds that it took."""
+    started = time.process_time()
+    result = work()
+    return result, time.process_time() - started
+
+
+def run_apart(command: Sequence[str], *, quiet: bool = True) -> tuple[float, float]:
+    """Run a command that must succeed; returns processor seconds and peak memory in MB of it and the processes it waited for.
+
+    Linux counts this process's memory at the start as memory of the command, so a caller must be small.
+    """
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL if quiet else None) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -107,7 +131,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def store_part(file: Path | None, part: str, *, threads: int = 1, **figures: Any) -> None:
-    """Write the figures of one part of a benchmark into its JSON, which keeps those of the other parts; without a file do nothing.
+    """Write the figures of one part of a benchmark into its JSON, which keeps the other parts; without a file do nothing.
 
     Seconds are of processor time: a computer that others use has no clock times worth keeping.
     """

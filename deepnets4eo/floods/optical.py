@@ -328,9 +328,8 @@ def without_bare_ground(water: Mask, image: FloatImage) -> Mask:
     red, green, blue = image
     mottle = np.maximum(*(_deviation(band, SurfaceRules.chroma_window_px) for band in (red - green, blue - green)))
     greenness = excess_green(red, green, blue) / np.maximum(image.sum(axis=0), 1)
-    core = scipy.ndimage.binary_erosion(
-        water, iterations=SurfaceRules.core_depth_px
-    )  # the edge is mottled by the shore
+    # the edge is mottled by the shore
+    core = scipy.ndimage.binary_erosion(water, iterations=SurfaceRules.core_depth_px)
     numbers = np.arange(1, count + 1)
     inner = np.where(np.isin(parts, np.unique(parts[core])) & ~core, 0, parts)
     medians = [np.asarray(scipy.ndimage.median(values, inner, numbers)) for values in (mottle, greenness)]

@@ -51,7 +51,7 @@ def _row_bytes(image: Layer) -> int:
     return image.shape[1] * bands * image.dtype.itemsize
 
 
-# GDAL has one cache for all threads: the process's own limit, then those of open contexts, of which the last applies.
+# GDAL has one cache for all threads: the process's own limit, then the limits of open contexts. The last one applies.
 _OWN = object()
 _limits: dict[object, int] = {}
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import os
 import sys
 import tempfile
 import threading
@@ -29,7 +28,7 @@ from rasterio.windows import Window as RasterioWindow
 from scipy.stats import chi2
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from script import add_json, store_part
+from script import add_json, run_apart, store_part, time_of
 
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.change import Diffusion, NoveltyOptions, guided_anisotropic_diffusion, rank_novelty
@@ -104,21 +103,12 @@ def plain_ir_mad(folder: Path) -> None:
         file.write(changed.astype(np.uint8))
 
 
-def run_apart(words: list[str]) -> tuple[float, float]:
-    """Run a part of this script in a process; returns its processor seconds and its peak memory in MB."""
-    child = os.posix_spawn(sys.executable, [sys.executable, __file__, *words], os.environ)
-    _, status, usage = os.wait4(child, 0)
-    if status:
-        raise SystemExit(f"the job {' '.join(words)} failed")
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6
-
-
 def ir_mad(words: list[str]) -> None:
     """The change job without training, from file to file: processor time, and peak memory against the size of the pair.
 
     Run: python experiments/benchmarks/change.py ir-mad [--sizes 4000 10000 --bands 4 --refine]
     Each size runs in a process of its own. Beside the first size runs the plain way: IR-MAD of all pixels in one array, which writes
-    labels and no scores, polygons or page; its changed pixels are those of a probability below .01.
+    labels and no scores, polygons or page; a probability below .01 is a changed pixel.
     """
     parser = argparse.ArgumentParser(
         "change.py ir-mad", description=ir_mad.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -137,14 +127,17 @@ def ir_mad(words: list[str]) -> None:
         run_here(arguments.child, refine=arguments.refine)
         return
     figures: dict[str, dict[str, float]] = {}
+    apart = [sys.executable, __file__, "ir-mad"]
     for side in arguments.sizes:
         with tempfile.TemporaryDirectory() as name:
             make_pair_of_ir_mad(Path(name), side, arguments.bands)
-            seconds, peak = run_apart(["ir-mad", "--child", name, *(["--refine"] if arguments.refine else [])])
+            seconds, peak = run_apart(
+                [*apart, "--child", name, *(["--refine"] if arguments.refine else [])], quiet=False
+            )
             figures[f"{side}"] = {"ours_s": round(seconds, 2), "ours_gb": round(peak / 1e3, 3)}
             print(f"{side}² px, {arguments.bands} bands: {seconds:.1f} processor s, peak {peak:.0f} MB", flush=True)
             if side == arguments.sizes[0]:
-                plain_s, plain_mb = run_apart(["ir-mad", "--plain", name])
+                plain_s, plain_mb = run_apart([*apart, "--plain", name], quiet=False)
                 figures[f"{side}"] |= {"ratio": round(plain_s / seconds, 3), "plain_gb": round(plain_mb / 1e3, 3)}
                 print(
                     f"the plain way: {plain_s:.1f} s, {plain_mb:.0f} MB; ratio of speed {plain_s / seconds:.2f}",
@@ -195,13 +188,6 @@ def plain(
             array[:, :, :-1] += right
             array[:, :, 1:] -= right
     return arrays[-1]
-
-
-def time_of(work: Callable[[], FloatImage]) -> tuple[FloatImage, float]:
-    """A result, and the processor seconds that it took."""
-    started = time.process_time()
-    result = work()
-    return result, time.process_time() - started
 
 
 @contextmanager

@@ -13,9 +13,7 @@ takes as long as the slowest part and the last command. The table must be the sa
 from __future__ import annotations
 
 import argparse
-import resource
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -29,7 +27,7 @@ from rasterio.windows import Window as RasterioWindow
 from skimage.metrics import structural_similarity
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from script import add_json, store_part
+from script import add_json, run_apart, store_part
 
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import Window
@@ -68,22 +66,19 @@ def make_place(folder: Path, side_px: int) -> int:
     return len(footprints)
 
 
-def run_job(folder: Path, out: Path, *options: str) -> float:
-    """Run `deepnets4eo damage` in a process of its own; returns its processor seconds."""
+def run_job(folder: Path, out: Path, *options: str) -> tuple[float, float]:
+    """Run `deepnets4eo damage` in a process of its own; returns its processor seconds and its peak memory in MB."""
     names = [str(folder / name) for name in ("pre.tif", "post.tif", "footprints.gpkg")]
     command = [sys.executable, "-m", "deepnets4eo.cli.main", "damage", *names, "--out", str(out), *options]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return run_apart(command)
 
 
 def run_parts(folder: Path, count: int) -> tuple[list[float], float, bool]:
     """Return the processor seconds of the parts and of the last command, and whether the table is the one of the whole job."""
     out = folder / "divided"
     shutil.rmtree(out, ignore_errors=True)
-    parts = [run_job(folder, out, "--part", f"{number}/{count}") for number in range(1, count + 1)]
-    last = run_job(folder, out, "--resume")
+    parts = [run_job(folder, out, "--part", f"{number}/{count}")[0] for number in range(1, count + 1)]
+    last = run_job(folder, out, "--resume")[0]
     one, other = (gpd.read_parquet(path / "damage.parquet") for path in (folder / "damage", out))
     return parts, last, one.equals(other)
 
@@ -118,9 +113,9 @@ def main() -> None:
     print(f"plain loop, evidence of one kind only: {plain:.0f} s (extrapolated from {SAMPLE})")
     figures: dict[str, dict[str, float]] = {}
     for name, choice in (("without network", ("--set", "network=no")), ("as it comes", ())):
-        seconds = run_job(options.out, options.out / "damage", "--overwrite", *choice)
+        seconds, peak_mb = run_job(options.out, options.out / "damage", "--overwrite", *choice)
         assessed = int(read_json(options.out / "damage" / "summary.json")["buildings"]["assessed"])
-        peak_gib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20  # of all jobs up to now
+        peak_gib = peak_mb * 1e6 / 2**30
         print(
             f"the whole job {name}: {seconds:.1f} processor s, {assessed} assessed, peak memory {peak_gib:.2f} GiB; "
             f"the plain loop takes {plain / seconds:.2f} times as long",

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,7 +23,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from script import add_json, store_part
+from script import add_json, run_apart, store_part, time_of
 
 from deepnets4eo.cards import Legend, LegendClass, Quantity
 from deepnets4eo.damage.network import NetworkGrader
@@ -180,13 +178,6 @@ def houses(size: int, count: int) -> NDArray[np.object_]:
     return np.array(shapely.box(left, top, left + HOUSE_PX, top + HOUSE_PX), object)
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Return the processor seconds of one call."""
-    started = time.process_time()
-    work()
-    return time.process_time() - started
-
-
 def forward(grader: NetworkGrader, side: int, batch: int = 1, repeats: int = 1) -> None:
     """Batches of windows through the network, one after the other, in the precision of the job."""
     windows = np.zeros((batch, grader.run.inputs.in_channels, side, side), np.float32)
@@ -225,9 +216,9 @@ def grading(words: list[str]) -> None:
         outlines = in_pixels(houses(arguments.size, arguments.buildings), scene.shape)
         forward(grader, tile_px)
         for _ in range(arguments.repeats):
-            times["forward"].append(seconds(lambda: forward(grader, tile_px)))
-            times["scene"].append(seconds(lambda: grader.grade(scene, outlines)))
-            times["crops"].append(seconds(lambda: forward(grader, CROP_PX, BATCH, CROPS // BATCH)))
+            times["forward"].append(time_of(lambda: forward(grader, tile_px))[1])
+            times["scene"].append(time_of(lambda: grader.grade(scene, outlines))[1])
+            times["crops"].append(time_of(lambda: forward(grader, CROP_PX, BATCH, CROPS // BATCH))[1])
     best = {way: min(taken) for way, taken in times.items()}
     bare, whole = tile_px**2 / best["forward"] / 1e6, arguments.size**2 / best["scene"] / 1e6
     graded, cropped = len(outlines) / best["scene"], CROPS / best["crops"]
@@ -330,7 +321,7 @@ def time_start(words: list[str]) -> None:
         for _ in range(arguments.repeats):
             for runtime, times in spent.items():
                 words = ["--out", str(image.with_name("labels.tif")), "--runtime", runtime]
-                times.append(processor_seconds([*command, *words]))
+                times.append(run_apart([*command, *words])[0])
     ours, plain = (min(times) for times in spent.values())
     print(f"predict buildings, {arguments.size}²: {ours:.2f} s of processor time, {plain:.2f} s by PyTorch")
     store_part(
@@ -342,14 +333,6 @@ def time_start(words: list[str]) -> None:
         ours_s=ours,
         ratio=plain / ours,
     )
-
-
-def processor_seconds(command: list[str]) -> float:
-    """Processor time of a command that must succeed."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 PARTS = {"throughput": time_throughput, "grading": grading, "runtimes": compare_runtimes, "start": time_start}

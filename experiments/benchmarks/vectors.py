@@ -10,7 +10,6 @@ import multiprocessing
 import resource
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from script import add_json, store_part
+from script import add_json, store_part, time_of
 
 from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.osm import OsmRules, rasterize_osm
@@ -36,13 +35,6 @@ from deepnets4eo.zonal import class_counts
 
 NUM_CLASSES = 5
 GSD_M_ZONAL = 0.5
-
-
-def time_of(work: Callable[[], Any]) -> tuple[Any, float]:
-    """Return the result of a function, and the processor seconds that it took."""
-    start = time.process_time()
-    result = work()
-    return result, time.process_time() - start
 
 
 def apart(measure: Callable[..., tuple[float, float]], *arguments: object) -> tuple[float, float]:
@@ -275,7 +267,7 @@ def by_polygonize(path: Path) -> gpd.GeoDataFrame:
 
 
 def trace(way: Callable[[Path], object], path: Path) -> tuple[float, float]:
-    """Return the processor seconds in which a way made polygons, and the peak memory of the process in MB."""
+    """Return the processor seconds that a way took for its polygons, and the peak memory of the process in MB."""
     polygonize(Layer.open(noisy_cover(80)))  # loads what it needs
     return time_of(lambda: way(path))[1], peak_bytes() / 1e6
 

@@ -1,13 +1,16 @@
 """Benchmarks keep the figures of each part, with the processor and the number of threads that they were measured on."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from script import store_part
+from script import run_apart, store_part, time_of
 from source_trees import ROOT
 
 from deepnets4eo.files import read_json
 from deepnets4eo.processor import processor_model
+from deepnets4eo.system import peak_bytes
 
 STORED = sorted((ROOT / "experiments" / "results" / "benchmarks").glob("*.json"))
 
@@ -21,6 +24,17 @@ def test_a_part_is_stored_next_to_the_others_and_replaces_its_own_figures(tmp_pa
     assert stored["smoke"] is False
     assert stored["zonal"] == {"processor": processor, "threads": 1, "ratio": 3.0}
     assert stored["osm"] == {"processor": processor, "threads": 2, "ratio": 0.3333}
+
+
+def test_a_command_is_measured_with_its_own_time_and_memory_and_must_succeed() -> None:
+    seconds, megabytes = run_apart([sys.executable, "-c", "sum(range(1_000_000)); bytearray(b'x') * 200_000_000"])
+    assert 0 < seconds < 60
+    assert 200 < megabytes < 2000 + peak_bytes() / 1e6  # the new process starts as a copy of this one
+    with pytest.raises(subprocess.CalledProcessError):
+        run_apart([sys.executable, "-c", "raise SystemExit(3)"])
+    result, spent = time_of(lambda: sum(range(1_000_000)))
+    assert result == 499_999_500_000
+    assert spent > 0
 
 
 def test_without_a_file_nothing_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,12 @@ class OwnRecord:
     job: ClassVar[int] = 3  # the job that wrote the file
     findings: ClassVar[int] = 4  # on the labels, as JSON
 
+    @classmethod
+    def content(cls, header: laspy.LasHeader, number: int) -> bytes | None:
+        """Return what the record of this number contains; None if the file has no such record."""
+        own = (vlr for vlr in header.vlrs if (vlr.user_id, vlr.record_id) == (cls.user, number))
+        return next((vlr.record_data_bytes() for vlr in own), None)
+
 
 class LasFile(CloudFile):
     """A LAS, LAZ or COPC file; arguments as in `open_cloud`. Raises InputError where the file is missing, damaged or no
@@ -75,24 +81,21 @@ class LasFile(CloudFile):
         return int(self.header.point_count)
 
     def stored_legend(self) -> Legend | None:
-        for vlr in self.header.vlrs:
-            if vlr.user_id == OwnRecord.user and vlr.record_id == OwnRecord.legend:
-                text = vlr.record_data_bytes().decode("utf-8", errors="replace")
-                return Legend.from_tags({"LEGEND": text}, str(self.path))
-        return None
+        data = OwnRecord.content(self.header, OwnRecord.legend)
+        if data is None:
+            return None
+        return Legend.from_tags({"LEGEND": data.decode("utf-8", errors="replace")}, str(self.path))
 
     def stored_findings(self) -> tuple[Finding, ...]:
-        for vlr in self.header.vlrs:
-            if (vlr.user_id, vlr.record_id) == (OwnRecord.user, OwnRecord.findings):
-                try:
-                    return tuple(Finding.from_dict(facts) for facts in json.loads(vlr.record_data_bytes()))
-                except (ValueError, KeyError, TypeError):  # of another version
-                    return ()
-        return ()
+        data = OwnRecord.content(self.header, OwnRecord.findings)
+        try:
+            return () if data is None else tuple(Finding.from_dict(facts) for facts in json.loads(data))
+        except (ValueError, KeyError, TypeError):  # of another version
+            return ()
 
     @property
     def is_predicted(self) -> bool:
-        return any((vlr.user_id, vlr.record_id) == (OwnRecord.user, OwnRecord.predicted) for vlr in self.header.vlrs)
+        return OwnRecord.content(self.header, OwnRecord.predicted) is not None
 
     @property
     def header_bounds(self) -> NDArray[np.float64]:

@@ -232,7 +232,7 @@ def make_header(file: CloudFile, additions: Additions) -> laspy.LasHeader:
         header.add_extra_dims(new)
     if additions.legend is not None:
         header.vlrs.extend(_legend_record(additions.legend))
-    if additions.predicted and not _is_marked(header):
+    if additions.predicted and OwnRecord.content(header, OwnRecord.predicted) is None:
         header.vlrs.append(laspy.VLR(OwnRecord.user, OwnRecord.predicted, "classification is predicted", b""))
     if additions.findings:
         data = json.dumps([finding.to_dict() for finding in additions.findings]).encode()
@@ -257,17 +257,11 @@ def _check_writable(header: laspy.LasHeader, path: Path) -> None:
         ) from error
 
 
-def _is_marked(header: laspy.LasHeader) -> bool:
-    return any(map(_is_mark, header.vlrs))
-
-
-def _is_mark(vlr: Any) -> bool:
-    return bool((vlr.user_id, vlr.record_id) == (OwnRecord.user, OwnRecord.predicted))
-
-
 def _is_kept(vlr: Any) -> bool:
     """Return whether a record stays valid if the points are written with another prediction."""
-    return vlr.user_id not in (COPC, OwnRecord.user) or _is_mark(vlr)
+    if vlr.user_id == OwnRecord.user:
+        return bool(vlr.record_id == OwnRecord.predicted)
+    return bool(vlr.user_id != COPC)
 
 
 def _las_header(file: LasFile, additions: Additions) -> laspy.LasHeader:
