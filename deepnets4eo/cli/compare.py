@@ -21,6 +21,9 @@ class CompareOptions:
     grade: Annotated[str | None, key("Column of B with grades, yes or no, or numbers.")] = None
     id: Annotated[str | None, key("Column of B with building ids.")] = None
     above: Annotated[float | None, key("Numbers above this value mean damaged.")] = None
+    scale: Annotated[
+        str | None, key("Scale of B's grades: xview2, unosat, yes-no, or WORD=GRADE,…; by default the scale of its tool.")
+    ] = None
 
 
 @with_options(CompareOptions)
@@ -57,7 +60,7 @@ def compare(
 
     check_not_inputs([out, json, *(out / name for name in PRODUCTS)], [first, second])
     with new_output("compare", out, overwrite=overwrite):
-        other = read_damage_map(second, grade=options.grade, id=options.id, above=options.above)
+        other = read_damage_map(second, grade=options.grade, id=options.id, above=options.above, scale=options.scale)
         comparison = compare_maps(read_damage_map(first), other)
         paths = write_comparison(comparison, out)
     if json is not None:

@@ -18,8 +18,8 @@ from sklearn.metrics import cohen_kappa_score
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import GRADES
 from deepnets4eo.damage.comparison import compare_maps, read_damage_map, write_comparison
-from deepnets4eo.damage.comparison.maps import TWO, _grades
 from deepnets4eo.damage.comparison.page import _score
+from deepnets4eo.damage.comparison.scales import TWO, read_grades
 from deepnets4eo.errors import InputError
 
 COUNT = 120
@@ -99,7 +99,7 @@ def test_maps_of_four_grades_are_matched_by_id_and_compared_in_four(ours: Path, 
     ("columns", "how", "tool"),
     [
         ({"damage_gra": ["No visible damage", "Possibly damaged", "Damaged", "Destroyed"]}, {}, "Copernicus EMS"),
-        ({"dmg": [1, 2, 3, 4]}, {"grade": "dmg"}, "other tool"),
+        ({"dmg": [1, 2, 3, 4]}, {"grade": "dmg", "scale": "xview2"}, "other tool"),
         ({"State": ["No Damage", "minor damage", "Severe damage", "destroyed"]}, {"grade": "State"}, "other tool"),
     ],
 )
@@ -109,6 +109,35 @@ def test_four_grades_are_read_in_the_words_of_others(tmp_path: Path, columns, ho
     assert (read.tool.name, read.two) == (tool, False)
     assert read.table["grade"][:4].tolist() == [0, 1, 2, 3]
     assert read.table["damaged"][:4].tolist() == [0, 0, 1, 1]
+
+
+def test_codes_of_unosat_run_from_destroyed_to_no_damage(ours: Path, tmp_path: Path) -> None:
+    codes = np.array([6, 4, 2, 1])[TRUTH]  # of no, minor, major damage and destroyed, as `--also unosat` writes them
+    points = [shape.centroid for shape in outlines()]
+    theirs = written(tmp_path / "unosat.gpkg", points, Main_Damage_Site_Class=codes)
+    for how in ({}, {"grade": "Main_Damage_Site_Class"}):
+        comparison = compare_maps(read_damage_map(ours), read_damage_map(theirs, **how))
+        np.testing.assert_array_equal(comparison.matrix.matrix, np.diag(np.bincount(TRUTH[:-2])))
+
+
+@pytest.mark.parametrize("codes", [[1, 2, 3, 4], [1, 2, 4, 6], [0, 1, 2, 3, 4, 5], [1, 1]])
+def test_numbers_without_a_scale_are_refused(codes: list[int], tmp_path: Path) -> None:
+    path = written(tmp_path / "a.gpkg", outlines()[: len(codes)], code=codes)
+    with pytest.raises(InputError, match="numbers whose scale is not stated: .*scale=xview2"):
+        read_damage_map(path, grade="code")
+
+
+def test_a_stated_scale_covers_all_words_or_is_refused(tmp_path: Path) -> None:
+    words = ["Affected", "Minor", "Major", "Destroyed", "Inaccessible"]
+    path = written(tmp_path / "fema.gpkg", outlines()[:5], state=words)
+    scale = "Affected=no-damage,minor=minor-damage,Major=major-damage,Destroyed=destroyed"
+    with pytest.raises(InputError, match=r"no grades of the stated scale: inaccessible \(1\)"):
+        read_damage_map(path, grade="state", scale=scale)
+    read = read_damage_map(path, grade="state", scale=f"{scale},Inaccessible=none").table["grade"]
+    np.testing.assert_array_equal(read, [0, 1, 2, 3, np.nan])
+    for wrong in ("fema", "Affected=little", "=destroyed"):
+        with raises_naming(InputError, "xview2", wrong):
+            read_damage_map(path, grade="state", scale=wrong)
 
 
 def test_skai_has_a_score_and_numbers_have_a_threshold(tmp_path: Path) -> None:
@@ -163,7 +192,15 @@ def test_one_outline_over_two_houses_is_matched_once(ours: Path, tmp_path: Path)
     [
         ({"state": ["good"] * COUNT}, "is of no known tool"),
         ({"damage_gra": ["good"] * COUNT}, "holds no grades: good"),
-        ({"subtype": [0, 1, 2, 3] * (COUNT // 4)}, "holds no grades: 0, 1, 2, 3"),
+        ({"subtype": [0, 1, 2, 3] * (COUNT // 4)}, r"holds no grades: 0 \(30\), 1 \(30\), 2"),
+        (
+            {"damage_gra": ["Destroyed"] * 60 + ["G4", "affected"] * 30},
+            r"2 values that are no grades of .*: affected \(30\), g4 \(30\)",
+        ),
+        (
+            {"Main_Damage_Site_Class": [1, 2, 4, 6, 5, 11] * (COUNT // 6)},
+            r"no grades of UNOSAT .*: 11 \(20\), 5 \(20\)",
+        ),
         ({"damage_gra": [""] * COUNT}, "holds no grades: "),
         ({"subtype": []}, "has no building with a geometry"),
     ],
@@ -217,7 +254,7 @@ def test_a_column_that_is_no_property_is_refused_in_one_line(
 def test_values_that_are_no_grades_are_refused_by_name(values: list[object], tmp_path: Path) -> None:
     frame = gpd.GeoDataFrame({"state": pd.Series(values * 3, dtype=object)}, geometry=outlines()[:3], crs=CRS)
     with pytest.raises(InputError, match="holds no grades|holds no numbers"):
-        _grades(frame["state"], "x.gpkg, column 'state',", None)
+        read_grades(frame["state"], "x.gpkg, column 'state',")
 
 
 def test_outlines_that_lie_nowhere_are_left_out_and_counted(

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import shapely
 
 from deepnets4eo.addresses import name_of
 from deepnets4eo.arrays import Indices
-from deepnets4eo.cards import normalise_name
-from deepnets4eo.damage.crosswalk import CROSSWALK, has_position
+from deepnets4eo.damage.comparison.scales import CODES, TWO, WORDS, YES_AND_NO, Scale, read_grades, scale_of
+from deepnets4eo.damage.crosswalk import has_position
 from deepnets4eo.damage.vocabulary import GRADES, MAJOR
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
@@ -31,16 +33,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TABLE, MANIFEST = "damage.parquet", "manifest.json"  # of a damage map
-TWO = ("intact", "damaged")
-YES_AND_NO = dict.fromkeys(("0", "false", "no", "intact", "undamaged", "not-damaged"), 0) | dict.fromkeys(
-    ("1", "true", "yes", "damaged"), 1
-)
-WORDS = {  # of xBD, Copernicus EMS and UNOSAT, and the numbers of xView2, where 0 is no building
-    normalise_name(word): number
-    for number, (grade, names) in enumerate(CROSSWALK.items())
-    for word in (grade, names.cems, *(names.unosat or ())[1:], str(number + 1))
-    if number < len(GRADES)
-}
 MIN_OVERLAP = 0.5  # of the smaller outline of a pair
 MIN_TOUCHING = 0.9  # of the pairs of one id, else ids are numbers of rows and not of buildings
 MAX_UNSEEN_SHARE = 0.5  # share of a building that its tool could not see
@@ -48,27 +40,47 @@ BLOCKS, BLOCK_BUILDINGS = 8, 10  # blocks along a side at most, and buildings in
 
 
 class Tool(NamedTuple):
-    """The columns of a tool's map: those it is known by, grades or a yes and no, probability, share unseen, id."""
+    """The columns of a tool's map: those it is known by, grades or a yes and no with their scale, probability, share unseen, id.
+
+    A `*` in the names of columns stands for the event.
+    """
 
     name: str
     known_by: tuple[str, ...]
     grade: str
     meaning: str
+    scale: Scale | None
     probability: str = ""
     unseen: str = ""
     id: str = "id"
 
+    def column(self, names: Sequence[str]) -> str | None:
+        """Return the column of grades of a table with columns of these names; None if it is not this tool's."""
+        if not all(any(_is_like(name, pattern) for name in names) for pattern in self.known_by):
+            return None
+        like = [name for name in names if _is_like(name, self.grade)]
+        return like[0] if len(like) == 1 else None
+
+
+def _is_like(name: str, pattern: str) -> bool:
+    return fnmatchcase(name, pattern) and name.count(":") == pattern.count(":")
+
 
 OURS = "major damage or worse"
 TOOLS = (
-    Tool("deepnets4eo", ("damage", "damage_prob", "status"), "damage", OURS, "damage_prob"),
-    Tool("SKAI", ("damaged", "score", "plus_code"), "damaged", "a score above its threshold", "score", "", "building_id"),
+    Tool("deepnets4eo", ("damage", "damage_prob", "status"), "damage", OURS, WORDS, "damage_prob"),
+    Tool("SKAI", ("damaged", "score", "plus_code"), "damaged", "a score above its threshold", YES_AND_NO, "score", "", "building_id"),
     Tool(
         "Microsoft building-damage-assessment or haste", ("damaged", "damage_pct_0m", "unknown_pct"), "damaged",
-        "any part of the footprint mapped as damaged, or so labelled in haste", "", "unknown_pct",
+        "any part of the footprint mapped as damaged, or so labelled in haste", YES_AND_NO, "", "unknown_pct",
     ),
-    Tool("Copernicus EMS", ("damage_gra",), "damage_gra", "damaged or destroyed"),
-    Tool("xBD or xView2", ("subtype",), "subtype", OURS, "", "", "uid"),
+    Tool("Copernicus EMS", ("damage_gra",), "damage_gra", "damaged or destroyed", WORDS),
+    Tool(
+        "UNOSAT", ("Main_Damage_Site_Class",), "Main_Damage_Site_Class", "moderate damage or worse", CODES["unosat"], "", "",
+        "SiteID",
+    ),
+    Tool("OpenStreetMap", ("damage:*",), "damage:*", "significant or complete", WORDS),
+    Tool("xBD or xView2", ("subtype",), "subtype", OURS, WORDS, "", "", "uid"),
 )  # fmt: skip
 
 
@@ -122,40 +134,43 @@ class MapComparison:
 
 
 def read_damage_map(
-    source: str | Path, *, grade: str | None = None, id: str | None = None, above: float | None = None
+    source: str | Path,
+    *,
+    grade: str | None = None,
+    id: str | None = None,
+    above: float | None = None,
+    scale: str | None = None,
 ) -> OneMap:
     """Read a damage map of a known tool, or any map whose columns are named.
 
     Parameters
     ----------
-    source : folder of a damage map, a vector file, or a CSV with the columns longitude and latitude
+    source : folder of a damage map, a vector file (`FILE#LAYER` for one of its layers), or a CSV with the columns longitude and latitude
     grade : column of grades, yes and no, or numbers; by default the tool's column
     id : column of ids
     above : numbers above it are damaged
+    scale : name of the scale of the grades (`scales.CODES`), or `WORD=GRADE,…`; by default the tool's scale, else the words
 
     Raises
     ------
     InputError
-        The tool is unknown, columns are missing, or columns contain nothing about damage.
+        The tool is unknown, columns are missing, or a value is no grade.
     """
     import geopandas as gpd
 
     folder = (Path(source) / TABLE).is_file()
     table = _rows(str(Path(source) / TABLE if folder else source))
-    known_columns = [column for column in table.columns if column != table.geometry.name]
-    columns = ", ".join(map(str, known_columns))
-    tool = next((tool for tool in TOOLS if set(tool.known_by) <= set(known_columns)), None)
-    if grade is not None:
-        tool = Tool("other tool", (), grade, f"its column {grade}" + ("" if above is None else f" above {above:g}"))
-    if tool is None:
-        raise InputError(
-            f"{source} is of no known tool ({', '.join(tool.name for tool in TOOLS)}); it has the columns {columns}. Give it as the second map "
-            "and name its column of damage: --set grade=COLUMN."
-        )
-    for column in (tool.grade, *(() if id is None else (id,))):
-        if column not in known_columns:
-            raise InputError(f"{source} has no column {column!r}, only {columns}. Name one of them.")
-    grades, words = _grades(table[tool.grade], f"{source}, column {tool.grade!r},", above)
+    columns = [str(column) for column in table.columns if column != table.geometry.name]
+    tool, column = _tool_of(columns, source, grade)
+    for name in (column, *(() if id is None else (id,))):
+        if name not in columns:
+            raise InputError(f"{source} has no column {name!r}, only {', '.join(columns)}. Name one of them.")
+    where = f"{source}, column {column!r},"
+    if above is not None:
+        tool = tool._replace(name="other tool", meaning=f"its column {column} above {above:g}")
+        grades, words = _above(table[column], where, above), tuple[str, ...](TWO)
+    else:
+        grades, words = read_grades(table[column], where, tool.scale if scale is None else scale_of(scale))
     if tool.unseen:
         grades = grades.mask(_numbers(table[tool.unseen]) > MAX_UNSEEN_SHARE)
     values = grades / (len(words) - 1)
@@ -168,6 +183,21 @@ def read_damage_map(
     known = gpd.GeoDataFrame(rows, geometry=table.geometry.make_valid(method="structure"), crs=table.crs)
     synthetic = folder and bool(read_json(Path(source) / MANIFEST).get("synthetic"))
     return OneMap(tool, name_of(source), known, words == TWO, synthetic)
+
+
+def _tool_of(columns: Sequence[str], source: str | Path, grade: str | None) -> tuple[Tool, str]:
+    """Return the tool of a table and its column of grades. grade : the column if it is stated. Raises InputError for an unknown tool."""
+    if grade is not None:  # words show their scale; codes have the scale of the tool that calls its column so
+        coded = (tool for tool in TOOLS if tool.scale in CODES.values() and tool.scale is not YES_AND_NO)
+        scale = next((tool.scale for tool in coded if tool.grade == grade), None)
+        return Tool("other tool", (), grade, f"its column {grade}", scale), grade
+    known = next(((tool, column) for tool in TOOLS if (column := tool.column(columns)) is not None), None)
+    if known is None:
+        raise InputError(
+            f"{source} is of no known tool ({', '.join(tool.name for tool in TOOLS)}); it has the columns {', '.join(columns)}. Give it as the "
+            "second map and name its column of damage: --set grade=COLUMN."
+        )
+    return known
 
 
 def _rows(source: str) -> gpd.GeoDataFrame:
@@ -253,32 +283,14 @@ def _in_crs_of(ours: gpd.GeoDataFrame, theirs: gpd.GeoDataFrame, first: str, sec
     return theirs.set_crs(ours.crs, allow_override=True)
 
 
-def _grades(column: pd.Series, where: str, above: float | None) -> tuple[pd.Series, tuple[str, ...]]:
-    """Grades 0–3, or 0 and 1, NaN for others, and their words."""
+def _above(column: pd.Series, where: str, above: float) -> pd.Series:
+    """Return 1 for numbers above a threshold, 0 for others, NaN without a number. Raises InputError if there is no number."""
     import pandas as pd
 
-    if above is not None:
-        numbers = pd.to_numeric(column, errors="coerce")
-        if numbers.isna().all():
-            raise InputError(f"{where} holds no numbers. Name a column of numbers, or leave --set above out.")
-        return (numbers > above).astype(float).where(numbers.notna()), TWO
-    words = column.astype(object).map(_word, na_action="ignore")
-    different = set(words.dropna())
-    known = YES_AND_NO if different <= YES_AND_NO.keys() else WORDS
-    if not different & known.keys() or (known is WORDS and {"0"} <= different <= {*"0123"}):
-        raise InputError(
-            f"{where} holds no grades: {', '.join(sorted(different)[:8]) or 'all of it is empty'}. Expected {', '.join(GRADES)}, yes and no, "
-            "1 to 4 as in xView2, or numbers with --set above=NUMBER."
-        )
-    return words.map(known).astype(float), TWO if known is YES_AND_NO else GRADES
-
-
-def _word(value: Any) -> str:
-    """Return a value as a word, with whole numbers written without a decimal point."""
-    try:
-        return normalise_name(value if isinstance(value, str) else f"{float(value):g}")
-    except (TypeError, ValueError, OverflowError):  # a day, a list, another geometry
-        return normalise_name(str(value))
+    numbers = pd.to_numeric(column, errors="coerce")
+    if numbers.isna().all():
+        raise InputError(f"{where} holds no numbers. Name a column of numbers, or leave --set above out.")
+    return (numbers > above).astype(float).where(numbers.notna())
 
 
 def _numbers(column: pd.Series) -> pd.Series:
