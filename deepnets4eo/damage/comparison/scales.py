@@ -63,7 +63,7 @@ def _words() -> dict[str, int | None]:
 
 
 def _unosat_codes() -> dict[str, int | None]:
-    """Return the codes of UNOSAT, of which our own map writes all but 3, moderate damage."""
+    """Return the codes of UNOSAT. Our own map writes all but 3, moderate damage."""
     ours = {str(names.unosat[0]): number for number, names in enumerate(CROSSWALK.values()) if names.unosat}
     return {**ours, "3": MODERATE}
 
