@@ -194,9 +194,9 @@ def test_register(reach, labels) -> None:
 def test_compare(reach) -> None:
     function, start = "deepnets4eo.damage.comparison.maps.read_damage_map", ["compare", "a", "b", "--out", "o"]
     found = reach(function, *start)
-    assert (found.words, found.options) == (("b",), {"grade": None, "id": None, "above": None})
-    found = reach(function, *start, *keys("--set", grade="g", id="i", above=0.2), "--overwrite")
-    assert found.options == {"grade": "g", "id": "i", "above": 0.2}
+    assert (found.words, found.options) == (("b",), {"grade": None, "id": None, "above": None, "scale": None})
+    found = reach(function, *start, *keys("--set", grade="g", id="i", above=0.2, scale="unosat"), "--overwrite")
+    assert found.options == {"grade": "g", "id": "i", "above": 0.2, "scale": "unosat"}
 
 
 def test_train(reach) -> None:
