@@ -23,7 +23,7 @@ FLOORS = {
     "learn": "segmenters training prediction evaluation segmentation fusion",
     "raster": "rasters tiling zonal polygons terrain metrics",
     "ground": "formats outputs jobs cards display addresses arrays device errors files grid lazy options plugins prefetch processor "
-    "system version",
+    "reprojection system version",
 }
 ABOUT = {
     "doors": "parse, call one function, print a path",

@@ -99,6 +99,7 @@ def _extent(site: str) -> tuple[str, Sequence[float]]:
     """Return a note about a place that was looked up, "" for a file, and the sides of its box."""
     from deepnets4eo.catalogues import place_box
     from deepnets4eo.osm import read_area
+    from deepnets4eo.reprojection import lonlat_box, to_crs
 
     if not Path(site).exists() and not Path(site).suffix and not is_remote(site):
         box, title = place_box(site)
@@ -106,4 +107,4 @@ def _extent(site: str) -> tuple[str, Sequence[float]]:
     shapes = read_area(site)
     if shapes.crs is None:
         raise InputError(f"{site} has no CRS. Assign it, e.g. with ogr2ogr -a_srs.")
-    return "", [float(side) for side in shapes.to_crs("EPSG:4326").total_bounds]
+    return "", lonlat_box(to_crs(shapes, "EPSG:4326").to_numpy())

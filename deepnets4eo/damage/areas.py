@@ -30,6 +30,7 @@ from deepnets4eo.grid import Grid, metric_crs, transform_shapes
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, LayerLike
+from deepnets4eo.reprojection import cut_at_antimeridian, to_crs
 from deepnets4eo.terrain import open_further
 from deepnets4eo.zonal import known_shares, sums_by_share
 
@@ -102,7 +103,7 @@ def find_areas(source: str | Path | gpd.GeoDataFrame, buildings: gpd.GeoDataFram
         return _laid(*_hexagons(_resolution(str(source)), points), points)
     ground = _ground_of(buildings.crs)
     frame = read_areas(source, ground, pixels)
-    frame = frame.to_crs(buildings.crs) if ground == "earth" else frame
+    frame = to_crs(frame, buildings.crs) if ground == "earth" else frame
     tree, middles = shapely.STRtree(frame.geometry.to_numpy()), points.to_numpy()
     building, area = tree.query(middles, predicate="within")
     edge, beside = tree.query(middles, predicate="intersects")
@@ -116,7 +117,7 @@ def find_areas(source: str | Path | gpd.GeoDataFrame, buildings: gpd.GeoDataFram
 def _laid(frame: gpd.GeoDataFrame, area: Indices, known: Mask, points: gpd.GeoSeries) -> Areas:
     """Areas of cells; area : (K,) of each building with a position."""
     order = np.argsort(area, kind="stable")
-    return Areas(frame.to_crs(points.crs), area[order], np.flatnonzero(known)[order], len(points))
+    return Areas(to_crs(frame, points.crs), area[order], np.flatnonzero(known)[order], len(points))
 
 
 def read_areas(
@@ -303,7 +304,8 @@ def _hexagons(resolution: int, points: gpd.GeoSeries) -> tuple[gpd.GeoDataFrame,
     of_each = [h3.latlng_to_cell(lat, lon, resolution) for lat, lon in zip(at.y[known], at.x[known], strict=True)]
     cells, cell = np.unique(np.array(of_each, dtype=object), return_inverse=True)
     shapes = [shapely.Polygon([(lon, lat) for lat, lon in h3.cell_to_boundary(name)]) for name in cells]
-    return gpd.GeoDataFrame({"area": cells}, geometry=shapes, crs="EPSG:4326"), cell.ravel(), known
+    outlines = cut_at_antimeridian(np.array(shapes, object))
+    return gpd.GeoDataFrame({"area": cells}, geometry=outlines, crs="EPSG:4326"), cell.ravel(), known
 
 
 def count_areas(

@@ -11,6 +11,7 @@ from deepnets4eo.damage.vocabulary import CLASSES, GRADES, TITLES, UNGRADED, col
 from deepnets4eo.display import ColorRow, FigureStyle, Summary, add_key, count_text, make_axes
 from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import check_extra, name_missing_extra
+from deepnets4eo.reprojection import to_crs
 
 if TYPE_CHECKING:
     import folium
@@ -63,7 +64,7 @@ def plot_content(content: DamageMapContent, image: Layer | None, axes: Axes | No
     if image is not None:
         image.plot(axes, max_px=max_px)
         if image.grid.crs is not None and buildings.crs is not None:
-            buildings = buildings.to_crs(image.grid.crs)
+            buildings = to_crs(buildings, image.grid.crs.proj)
     width = LINE_POINTS if len(buildings) < MANY_BUILDINGS else THIN_POINTS
     casing = [withStroke(linewidth=width + CASING_POINTS, foreground="black")]  # outlines stand out from red roofs too
     view = (axes.get_xlim(), axes.get_ylim()) if image is not None else None
@@ -107,7 +108,7 @@ def lonboard_layer(content: DamageMapContent) -> lonboard.PolygonLayer:
         raise InputError(
             "the buildings have no CRS, so that they have no place on a map of the world. Plot them instead."
         )
-    buildings = content.buildings[[*TOOLTIP, "geometry"]].to_crs(4326)
+    buildings = to_crs(content.buildings[[*TOOLTIP, "geometry"]], 4326)
     palette = colors()
     fill = np.array([[*palette[grade], FILL_ALPHA] for grade in content.table.classes], np.uint8)
     return lonboard.PolygonLayer.from_geopandas(

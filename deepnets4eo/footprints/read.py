@@ -25,6 +25,7 @@ from deepnets4eo.grid import Grid, axes_exchanged, transform_shapes
 from deepnets4eo.osm.elements import lacks_nodes, no_buildings
 from deepnets4eo.outputs import Finding, Phrase, Severity, one_or_many, reason_counts
 from deepnets4eo.rasters import is_placed
+from deepnets4eo.reprojection import to_crs
 
 DATE_COLUMNS = (
     "source_date",
@@ -98,7 +99,7 @@ class Footprints:
                 f"footprints {self.source} have no CRS, so they cannot be put in {crs}. {Coordinates.remedy}"
             )
         try:
-            moved = self.frame.to_crs(crs)
+            moved = to_crs(self.frame, crs)
         except ProjError as error:
             raise GridError(
                 f"there is no way from the CRS of the footprints {self.source} to {crs}: {error}. Check both CRSs."

@@ -8,7 +8,8 @@ import numpy as np
 import shapely
 
 from deepnets4eo.grid import FARTHEST_DEGREES
-from deepnets4eo.polygons import cut_at_antimeridian, off_the_earth
+from deepnets4eo.polygons import off_the_earth
+from deepnets4eo.reprojection import cut_at_antimeridian
 
 FARTHEST = 1e9  # map units or pixels: no place on Earth is as far off, and geometry fails with such numbers
 

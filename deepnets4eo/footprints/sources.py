@@ -41,6 +41,7 @@ from deepnets4eo.osm.incomplete import incomplete_elements
 from deepnets4eo.osm.reading import OsmFiles
 from deepnets4eo.outputs import count_of
 from deepnets4eo.polygons import write_vector
+from deepnets4eo.reprojection import to_crs
 
 log = logging.getLogger(__name__)
 
@@ -170,7 +171,7 @@ def _from_parquet(path: Path, name: str, box: Box) -> gpd.GeoDataFrame:
     table = read_table(path)
     if table.crs is None:
         raise InputError(f"{name} has no CRS. Assign the one its coordinates are in, for instance with ogr2ogr -a_srs.")
-    return _overture_table(table.to_crs("EPSG:4326"), name, box)
+    return _overture_table(to_crs(table, "EPSG:4326"), name, box)
 
 
 def _overture_table(table: gpd.GeoDataFrame, name: str, box: Box) -> gpd.GeoDataFrame:

@@ -22,12 +22,13 @@ from deepnets4eo.cards import VOID, Color, Legend, Quantity, colour_problem
 from deepnets4eo.errors import DeepNets4EOError, InputError, Reading
 from deepnets4eo.files import read_json
 from deepnets4eo.formats import asset_of, parse_reference, read_xbd
-from deepnets4eo.grid import LABELS_READ_PX, Grid, gsd_m
+from deepnets4eo.grid import LABELS_READ_PX, Box, Grid, gsd_m
 from deepnets4eo.inspection.clouds import describe_clouds
 from deepnets4eo.inspection.dropped_words import dropped_words
 from deepnets4eo.inspection.images import describe_unmasked_band, undeclared_in_bands, undeclared_nodata
 from deepnets4eo.plugins import load_plugin, plugins_of
 from deepnets4eo.rasters import TILE_SUFFIXES, Layer, find_outliers, scales_beside, to_physical
+from deepnets4eo.reprojection import lonlat_box, lonlat_text, to_crs
 
 if TYPE_CHECKING:
     from deepnets4eo.inspection.vectors import PixelOutlines
@@ -211,15 +212,30 @@ def _describe_grid(result: Inspection, layer: Layer) -> None:
     if abs(rows / cols - 1) > 0.02:
         result.facts["pixel shape"] = "not square (it is handled; distances are measured in metres)"
     try:
-        west, south, east, north = grid.extent.to_crs("EPSG:4326").boundingbox.bbox
+        box = _degrees_of(grid)
     except (ProjError, ShapelyError, ValueError, OverflowError):
         result.problems.append(
             f"its extent has no longitude and latitude. Check its georeference, and that {name} is its CRS."
         )
         return
-    result.facts["extent"] = f"longitude {west:.6f} to {east:.6f}, latitude {south:.6f} to {north:.6f}"
-    if max(west, east) > 180 or min(west, east) < -180:
+    result.facts["extent"] = lonlat_text(box)
+    if max(box[0], box[2]) > 180 or min(box[0], box[2]) < -180:
         result.problems.append("its longitudes leave −180…180. Check its georeference.")
+
+
+def _degrees_of(grid: Grid) -> Box:
+    """Return the box of a grid in degrees, with west greater than east across 180°. Errors: ValueError if it has none."""
+    import geopandas as gpd
+
+    assert grid.crs is not None
+    extent = gpd.GeoSeries([grid.extent.geom], crs=grid.crs.proj)
+    if extent.crs.is_geographic:
+        west, south, east, north = extent.to_crs("EPSG:4326").total_bounds.tolist()
+        return west, south, east, north  # as stated, also beyond 180
+    box = lonlat_box(to_crs(extent, "EPSG:4326").to_numpy())
+    if not np.isfinite(box).all():
+        raise ValueError("infinite degrees")
+    return box
 
 
 def _describe_values(result: Inspection, layer: Layer) -> None:

@@ -20,6 +20,7 @@ from deepnets4eo.formats import (
 from deepnets4eo.grid import FARTHEST_DEGREES, Box, Grid
 from deepnets4eo.osm.elements import no_buildings
 from deepnets4eo.polygons import off_the_earth
+from deepnets4eo.reprojection import lonlat_box, lonlat_text, to_crs
 
 EQUAL_AREA = "EPSG:6933"
 AREAS = ("Polygon", "MultiPolygon")
@@ -119,8 +120,8 @@ def _describe_extent(facts: dict[str, Any], problems: list[str], frame: Any) -> 
     if frame.empty:
         return None, None
     grid, areas_m2 = None, None
-    west, south, east, north = frame.to_crs("EPSG:4326").total_bounds
-    facts["extent"] = f"longitude {west:.6f} to {east:.6f}, latitude {south:.6f} to {north:.6f}"
+    degrees = to_crs(frame.geometry, "EPSG:4326").to_numpy()
+    facts["extent"] = lonlat_text(box := lonlat_box(degrees))
     bounds = frame.total_bounds
     if np.isfinite(bounds).all() and bounds[2] > bounds[0] and bounds[3] > bounds[1]:
         grid = GeoBox.from_bbox(
@@ -128,9 +129,9 @@ def _describe_extent(facts: dict[str, Any], problems: list[str], frame: Any) -> 
         )
     polygons = frame[frame.geometry.geom_type.isin(AREAS)]
     if len(polygons):
-        areas_m2 = polygons.to_crs(EQUAL_AREA).area.to_numpy(float)
+        areas_m2 = to_crs(polygons, EQUAL_AREA).area.to_numpy(float)
         facts["area"] = f"median {np.median(areas_m2):.1f} m², {areas_m2.min():.1f} to {areas_m2.max():.1f} m²"
-    if east - west > 180:
+    if box[2] - box[0] > 180:
         problems.append("it spans more than 180° of longitude: it may cross the antimeridian.")
     return grid, areas_m2
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import metric_crs
+from deepnets4eo.reprojection import to_crs
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -193,9 +194,9 @@ def _on_one_plane(
         return detections, reference
     crs: Any = detections.crs
     if metric:
-        both = [*reference.geometry.to_crs(crs), *detections.geometry]
+        both = [*to_crs(reference.geometry, crs), *detections.geometry]
         crs = metric_crs(crs, shapely.bounds(both).reshape(-1, 4)[:, :2])
-    one, other = (frame if frame.crs == crs else frame.to_crs(crs) for frame in (detections, reference))
+    one, other = (frame if frame.crs == crs else to_crs(frame, crs) for frame in (detections, reference))
     return one, other
 
 

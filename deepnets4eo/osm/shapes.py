@@ -20,6 +20,7 @@ from deepnets4eo.grid import FARTHEST, Grid, gsd_m
 from deepnets4eo.osm.reading import Features
 from deepnets4eo.osm.rules import ClassMembers, OsmRules
 from deepnets4eo.prefetch import in_order
+from deepnets4eo.reprojection import to_crs
 from deepnets4eo.zonal import Outlines, inverse_geotransform, to_pixels
 
 POINT, LINE, RING, POLYGON, MULTIPOLYGON = 0, 1, 2, 3, 6  # shapely type ids
@@ -75,7 +76,7 @@ def metre_outlines(shapes: NDArray[Any], grid: Grid) -> Outlines:
 
 def _in_plane(series: Any, grid: Grid, plane: _PixelPlane) -> NDArray[Any]:
     if grid.crs is not None and series.crs is not None and series.crs != grid.crs.proj:
-        series = series.to_crs(grid.crs.proj)
+        series = to_crs(series, grid.crs.proj)
     return shapely.transform(_near(series.to_numpy()), plane)
 
 

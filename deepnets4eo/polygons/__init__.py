@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .antimeridian import cut_at_antimeridian, in_degrees
     from .boxes import boxes_around, corners, outlines
     from .extraction import (
         Shaping as Shaping,
@@ -36,7 +35,6 @@ else:
             ".vector_files": ["write_vector"],
         },
         internal={
-            ".antimeridian": ["cut_at_antimeridian", "in_degrees"],
             ".boxes": ["boxes_around", "corners", "outlines"],
             ".extraction": ["areas_m2", "find_legend", "legend_or_none", "selected_classes"],
             ".regions": ["trace_regions"],

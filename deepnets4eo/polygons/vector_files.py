@@ -21,8 +21,8 @@ import shapely
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
-from deepnets4eo.polygons.antimeridian import in_degrees
 from deepnets4eo.rasters import is_placed, without_heights
+from deepnets4eo.reprojection import in_degrees
 
 if TYPE_CHECKING:
     import geopandas as gpd

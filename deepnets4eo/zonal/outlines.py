@@ -12,6 +12,7 @@ from pyproj.exceptions import ProjError
 from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window, apply_affine
+from deepnets4eo.reprojection import to_crs
 from deepnets4eo.zonal.outline_sides import concatenate, decompose, inverse_geotransform
 
 CELL_PX = 1024  # bucket of the index from windows to outlines
@@ -234,7 +235,7 @@ def _in_crs_of(series: Any, grid: Grid | None) -> Any:
             )
         return series
     try:
-        return series.to_crs(grid.crs.proj)
+        return to_crs(series, grid.crs.proj)
     except ProjError as error:
         raise GridError(
             f"there is no way from {series.crs.name} to {grid.crs.proj.name}: {error}. Check both CRSs."

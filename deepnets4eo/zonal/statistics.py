@@ -18,6 +18,7 @@ from deepnets4eo.grid import READ_PX, Window, transform_shapes
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters import Layer, LayerView
 from deepnets4eo.rasters.longitudes import columns_of_turns
+from deepnets4eo.reprojection import to_crs
 from deepnets4eo.zonal.outlines import Outlines, Spans, ranges
 
 if TYPE_CHECKING:
@@ -370,7 +371,7 @@ class _KnownPixels(LayerView):
 
 
 def _in_pixels(layer: Layer, polygons: gpd.GeoDataFrame) -> Geometries:
-    outlines = polygons.geometry if layer.grid.crs is None else polygons.geometry.to_crs(layer.grid.crs.proj)
+    outlines = polygons.geometry if layer.grid.crs is None else to_crs(polygons.geometry, layer.grid.crs.proj)
     return transform_shapes(~layer.grid.affine, outlines.to_numpy())
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pytest
-import shapely
 from affine import Affine
 from geopandas.testing import assert_geodataframe_equal
 from geotiff import write_geotiff
@@ -18,7 +17,7 @@ from refusals import raises_naming
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError, OutputError
-from deepnets4eo.polygons import Shaping, in_degrees, polygonize, regions, write_layers, write_polygons, write_vector
+from deepnets4eo.polygons import Shaping, polygonize, regions, write_layers, write_polygons, write_vector
 from deepnets4eo.polygons.vector_files import write_tables
 from deepnets4eo.rasters import Layer
 
@@ -106,13 +105,6 @@ def test_outlines_across_the_antimeridian_are_cut_in_geojson(tmp_path: Path) -> 
         assert len(parts) == 2
         assert (parts["maxx"] - parts["minx"]).max() < 0.002
         assert back.to_crs(32701).area.sum() == pytest.approx(20 * 160, rel=1e-3)
-
-
-def test_lines_and_points_beyond_180_are_cut_as_well() -> None:
-    line, point = shapely.LineString([(179, 0), (-179, 1)]), shapely.Point(-179, 2)
-    cut = in_degrees(gpd.GeoDataFrame(geometry=[line, point], crs=4326)).geometry
-    assert sorted(part.bounds for part in cut[0].geoms) == [(-180, 0.5, -179, 1), (179, 0, 180, 0.5)]
-    assert cut[1] == point
 
 
 def test_unknown_suffixes_and_unwritable_folders_are_refused(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from deepnets4eo.grid import transform_shapes
 from deepnets4eo.polygons import boxes_around, polygonize
 from deepnets4eo.prediction import TileReader
 from deepnets4eo.rasters import Scene
+from deepnets4eo.reprojection import to_crs
 from deepnets4eo.segmenters import InputSpec
 from deepnets4eo.tiling import Lattice, Tiling
 
@@ -95,7 +96,7 @@ def _to_pixels(frame: gpd.GeoDataFrame, scene: Scene) -> NDArray[np.object_]:
     """Return polygons (N,) in the scene's pixels."""
     crs = scene.grid.crs.proj if scene.grid.crs is not None else None
     if crs is not None and frame.crs is not None and frame.crs != crs:
-        frame = frame.to_crs(crs)
+        frame = to_crs(frame, crs)
     polygons = transform_shapes(~scene.grid.affine, frame.geometry.to_numpy())
     return polygons[~(shapely.is_missing(polygons) | shapely.is_empty(polygons))]
 

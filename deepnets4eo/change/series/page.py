@@ -27,8 +27,9 @@ from deepnets4eo.errors import GridError
 from deepnets4eo.files import write_text
 from deepnets4eo.grid import Window, transform_shapes, transformer
 from deepnets4eo.outputs import SeriesEvent, asset_text, csv_text, document_head, fill_template, image_address
-from deepnets4eo.polygons import centres, in_degrees
+from deepnets4eo.polygons import centres
 from deepnets4eo.rasters import COLOURS, role_indices
+from deepnets4eo.reprojection import in_degrees
 from deepnets4eo.tiling import spread_windows
 from deepnets4eo.version import __version__
 

@@ -25,6 +25,7 @@ from deepnets4eo.footprints import read_table
 from deepnets4eo.formats import WKT_NAMES
 from deepnets4eo.metrics import ConfusionMatrix, Interval, bootstrap
 from deepnets4eo.outputs import count_of
+from deepnets4eo.reprojection import to_crs
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -273,7 +274,7 @@ def _in_crs_of(ours: gpd.GeoDataFrame, theirs: gpd.GeoDataFrame, first: str, sec
     """Return the second map in the CRS of the first; maps without a position on the Earth keep their coordinates. Raises InputError."""
     on_earth = has_position(ours.crs), has_position(theirs.crs)
     if all(on_earth):
-        return _on_the_ground(theirs.to_crs(ours.crs), second).reset_index(drop=True)
+        return _on_the_ground(to_crs(theirs, ours.crs), second).reset_index(drop=True)
     if any(on_earth):
         other = second if on_earth[0] else first
         raise InputError(

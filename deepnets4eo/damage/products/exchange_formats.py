@@ -24,7 +24,8 @@ from deepnets4eo.damage.vocabulary import GRADES, TITLES, UNGRADED, colors
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, plain
 from deepnets4eo.outputs import csv_text
-from deepnets4eo.polygons import centres, cut_at_antimeridian, map_shapes
+from deepnets4eo.polygons import centres, map_shapes
+from deepnets4eo.reprojection import cut_at_antimeridian
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -74,20 +75,6 @@ def middles(shapes: Geometries) -> NDArray[np.float64]:
 def _eastward(xy: NDArray[np.float64]) -> NDArray[np.float64]:
     """Degrees (N, 2) with longitudes from 0 to 360."""
     return np.column_stack([xy[:, 0] % 360.0, xy[:, 1]])
-
-
-def lonlat_bounds(shape: Any) -> list[float]:
-    """Return west, south, east and north of a shape of `in_lonlat`; across the antimeridian west is greater (RFC 7946).
-
-    >>> lonlat_bounds(shapely.MultiPolygon([shapely.box(179, -17, 180, -16), shapely.box(-180, -17, -178, -16)]))
-    [179.0, -17.0, -178.0, -16.0]
-    """
-    west, south, east, north = shapely.total_bounds(shape).tolist()
-    if west == -180 and east == 180:
-        left, _, right, _ = shapely.bounds(shapely.get_parts(shape)).T
-        if (right < 180).any() and (left > -180).any() and not (right - left == 360).any():
-            west, east = float(left[right == 180].min()), float(right[left == -180].max())
-    return [west, south, east, north]
 
 
 def clean_text(value: Any) -> str:

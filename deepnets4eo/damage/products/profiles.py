@@ -25,7 +25,8 @@ from deepnets4eo.damage.products.summary import caveats
 from deepnets4eo.damage.vocabulary import CLASSES, GRADES
 from deepnets4eo.files import atomic_write, plain
 from deepnets4eo.grid import mean_gsd_m
-from deepnets4eo.polygons import in_degrees, set_fixed_times
+from deepnets4eo.polygons import set_fixed_times
+from deepnets4eo.reprojection import in_degrees
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.products.content import DamageMapContent

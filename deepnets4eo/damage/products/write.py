@@ -21,7 +21,6 @@ from deepnets4eo.damage.crosswalk import has_position
 from deepnets4eo.damage.products.content import AREAS_FILE, FURTHER, USUAL, DamageMapContent
 from deepnets4eo.damage.products.exchange_formats import (
     in_lonlat,
-    lonlat_bounds,
     write_areas_csv,
     write_csv,
     write_geojson,
@@ -43,6 +42,7 @@ from deepnets4eo.grid import transformer
 from deepnets4eo.jobs import KeptFiles, identity_hash
 from deepnets4eo.outputs import describe, file_facts, iso_time, manifest, product_time
 from deepnets4eo.prefetch import in_order
+from deepnets4eo.reprojection import lonlat_box
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.site import ShownRaster
@@ -119,7 +119,7 @@ def write_stac_item(damage_map: DamageMapContent, path: Path, grid: Grid, files:
     identity = sha256(next(path for path in files if path.suffix == ".parquet"))
     item = {
         "type": "Feature", "stac_version": "1.1.0", "stac_extensions": list(EXTENSIONS), "id": f"damage-{identity[:16]}",
-        "geometry": json.loads(shapely.to_geojson(frame)), "bbox": lonlat_bounds(frame), "properties": properties,
+        "geometry": json.loads(shapely.to_geojson(frame)), "bbox": list(lonlat_box([frame])), "properties": properties,
         "links": [], "assets": assets,
     }  # fmt: skip
     return write_json(path, item)
