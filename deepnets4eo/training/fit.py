@@ -46,7 +46,8 @@ from deepnets4eo.segmenters.history import draw_curves, write_log
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.training.ranks import Rank
-from deepnets4eo.training.recipe import Recipe
+from deepnets4eo.training.recipe import Recipe, read_recipe, resolve
+from deepnets4eo.training.same_recipe import as_requested, recipe_identity
 from deepnets4eo.training.splits import DataSplit, write_split_maps
 from deepnets4eo.training.tasks import TrainOptions
 
@@ -181,7 +182,8 @@ def fit_segmenter(
         loader = _load_windows(samples, recipe, rank)
     train = recipe.train
     limits = {"minutes": options.minutes, "epochs": options.epochs, "finish": options.finish}
-    fit = Fit(train, out, recipe.hash, device, compute.precision, options.resume, rank, memory=memory, **limits)  # type: ignore[arg-type]
+    identity = recipe_identity(recipe)
+    fit = Fit(train, out, identity, device, compute.precision, options.resume, rank, memory=memory, **limits)  # type: ignore[arg-type]
     with rank.group(fit.device):
         progress = fit_network(segmenter.module, criterion, loader, lambda _: scorer(segmenter), fit)
     _end_others(rank, options)
@@ -235,7 +237,9 @@ def write_run(
     Parameters
     ----------
     segmenter : the trained segmenter
-    recipe : as resolved
+    recipe
+        As resolved. Values that `train` was given as 0 or none stay so in the run; its card states as `chosen` what the data
+        chose for them.
     out : the run folder; `fit_segmenter` has written its log there
     split : for `split.geojson`; of a `DataSplit` also maps, see `write_split_maps`; None: data without a location
     scores : of the validation part, for `metrics.json`; a matrix `confusion` is also written as `confusion.csv`
@@ -250,7 +254,11 @@ def write_run(
     Rank.current().end_unless_first()
     write_results(out, split=split, scores=scores, notes=notes)
     kept = {"task": recipe.task, **notes}
-    return save_run(segmenter, out, recipe=recipe.to_dict(), seed=recipe.train.seed, notes=kept)
+    begun, values = RunFolder(out).recipe, recipe.to_dict()
+    if begun.is_file():
+        values, chosen = as_requested(recipe, resolve(read_recipe(begun), kind=type(recipe), where=str(begun)))
+        kept |= {"chosen": chosen} if chosen else {}
+    return save_run(segmenter, out, recipe=values, seed=recipe.train.seed, notes=kept)
 
 
 def write_results(out: Path, *, split: Split | None, scores: Mapping[str, Any], notes: Mapping[str, Any]) -> None:

@@ -123,7 +123,7 @@ class ImageMaskFolders:
         write_yaml(file, legend.to_dict())
         log.info("legend of the masks:\n%s", describe_legend(legend, content))
         log.info("It is in %s. For other names or colours edit this file, and train with --overwrite.", file)
-        return str(file.resolve())
+        return str(file)
 
 
 def _by_name(folder: Path, option: str) -> dict[str, Path]:

@@ -31,7 +31,8 @@ from deepnets4eo.training.epochs import Checkpoint
 from deepnets4eo.training.heartbeat import line_per_minute
 from deepnets4eo.training.image_masks import ImageMaskFolders
 from deepnets4eo.training.ranks import Rank
-from deepnets4eo.training.recipe import Recipe, differing_keys, read_recipe, resolve
+from deepnets4eo.training.recipe import Recipe, read_recipe, resolve
+from deepnets4eo.training.same_recipe import check_same_recipe, with_whole_paths
 from deepnets4eo.training.tasks import Task, TrainOptions, load_task
 
 SEGMENTATION = "segmentation"
@@ -229,7 +230,7 @@ def load_recipe(
     dataset = getattr(resolved.data, "dataset", None)  # tasks may have data sections of their own
     if dataset and not resolved.legend:
         resolved = resolved.model_copy(update={"legend": DatasetCard.load(dataset).legend})
-    return resolved, task
+    return with_whole_paths(resolved), task
 
 
 def _train_as_rank(task: Task, recipe: Recipe, out: Path, options: TrainOptions, files: Sequence[str] = ()) -> Path:
@@ -326,19 +327,6 @@ def _task_name(values: dict[str, Any], overrides: Sequence[str]) -> str:
     return name
 
 
-def check_same_recipe(path: Path, recipe: Recipe) -> None:
-    """Refuse a run that was begun with other values; path : of its recipe. Errors: RunError with the keys."""
-    if not path.exists():
-        return
-    begun = resolve(read_recipe(path), kind=type(recipe), where=str(path))
-    differing = differing_keys(begun, recipe)
-    if differing:
-        raise RunError(
-            f"{path.parent} was started with other values of {', '.join(differing)}. "
-            "Resume with the same recipe, or train into another --out."
-        )
-
-
 def _clear(out: Path) -> None:
     """Remove what an earlier training made, and nothing else."""
     for name in MADE:
@@ -391,7 +379,8 @@ def paths_in(values: Any) -> list[str]:
 
 
 def _data_files(recipe: Recipe, out: Path) -> Iterator[Path]:
-    for path in map(Path, paths_in(recipe.data.model_dump(mode="json"))):
+    legend = [recipe.legend] if isinstance(recipe.legend, str) and recipe.legend else []
+    for path in map(Path, [*paths_in(recipe.data.model_dump(mode="json")), *legend]):
         if path.is_file():
             yield path
     keys = ("folders", "unlabelled", "val", "test")

@@ -8,7 +8,7 @@ Refuses unknown keys and bad values, naming the key and the nearest one that exi
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
@@ -380,12 +380,6 @@ def resolve(
         raise InputError("\n".join(_explain(detail, kind, where) for detail in error.errors())) from error
 
 
-def differing_keys(first: Recipe, second: Recipe) -> list[str]:
-    """Return the names of the differing values of two recipes, as `section.key`; addresses as runs store them."""
-    left, right = (_flat(stored_recipe(recipe.to_dict())) for recipe in (first, second))
-    return sorted(key for key in left.keys() | right.keys() if left.get(key) != right.get(key))
-
-
 def _apply(values: dict[str, Any], override: str) -> None:
     name, equals, text = override.partition("=")
     keys = name.strip().split(".")
@@ -448,12 +442,3 @@ def _keys(section: Any) -> str:
 def _fields(section: Any) -> Mapping[str, Any]:
     """Return the fields of a section, which is a model or an option group, by name; a plain type has none."""
     return getattr(section, "model_fields", None) or getattr(section, "__pydantic_fields__", {})
-
-
-def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    pairs: Iterable[tuple[str, Any]] = (
-        (f"{section}.{key}", value)
-        for section, inner in values.items()
-        for key, value in (inner.items() if isinstance(inner, dict) else [("", inner)])
-    )
-    return {key.rstrip("."): value for key, value in pairs}

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from geotiff import write_geotiff
+from interrupted import interrupted_at
 from PIL import Image
 from refusals import raises_naming
+from safetensors.torch import load_file
 
 from deepnets4eo.cards import Legend
 from deepnets4eo.cli import output
@@ -18,20 +21,13 @@ from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.segmenters import load_run
-from deepnets4eo.training import ImageMaskFolders, load_recipe
+from deepnets4eo.training import ImageMaskFolders, load_recipe, splits
+from deepnets4eo.training.data import TrainLoader
 from deepnets4eo.training.mask_legend import MaskContent, read_masks
 
 COLOURS = np.array([[60, 16, 152], [226, 169, 41], [155, 155, 155]], np.uint8)
-SMOKE = [
-    "--set",
-    "data.tile_px=32",
-    "--set",
-    "data.num_workers=0",
-    "--set",
-    "model.max_samples=500",
-    "--set",
-    "estimator.trees=2",
-]
+SMALL = ["--set", "data.tile_px=32", "--set", "data.num_workers=0"]
+FOREST = ["--set", "model.max_samples=500", "--set", "estimator.trees=2"]
 
 
 def truth(number: int) -> np.ndarray:
@@ -82,7 +78,7 @@ def train(place: Path, *more: str, recipe: str = "baselines/random-forest") -> i
         "--out",
         str(place / "run"),
     ]
-    return main([*words, *SMOKE, *more])
+    return main([*words, *SMALL, *(FOREST if recipe.startswith("baselines") else []), *more])
 
 
 def content(place: Path) -> MaskContent:
@@ -260,3 +256,53 @@ def test_masks_of_another_size_are_refused_with_both_sizes(tmp_path: Path, capsy
     assert train(place) == 2
     said = capsys.readouterr().err
     assert all(text in said for text in ("128 × 128", "64 × 64", "0_sat.jpg", "0_mask.png", "2 times finer"))
+
+
+@pytest.mark.core("a training that was stopped is the reason for --resume")
+def test_a_stopped_training_goes_on_by_the_same_command_and_refuses_an_edited_legend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    small = [
+        "data.tile_px=32",
+        "data.num_workers=0",
+        "data.windows_per_epoch=8",
+        "train.batch_size=4",
+        "train.epochs=2",
+        "model.options={width: 2}",
+    ]
+    words = ["train", "segnet", "--images", "images", "--masks", "masks"]
+    words += [word for value in small for word in ("--set", value)]
+    assert main([*words, "--out", "whole"]) == 0
+    with interrupted_at(TrainLoader, 1):
+        assert main([*words, "--out", "cut"]) == 130
+    assert main([*words, "--out", str(tmp_path / "cut"), "--resume"]) == 0
+    weights = [load_file(Path(run) / "weights.safetensors") for run in ("whole", "cut")]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    with interrupted_at(TrainLoader, 1):
+        assert main([*words, "--out", "cut", "--overwrite"]) == 130
+    edited = Path("cut.legend.yaml")
+    edited.write_text(edited.read_text().replace("class-1", "building"))
+    capsys.readouterr()
+    assert main([*words, "--out", "cut", "--resume"]) != 0
+    assert "cut.legend.yaml: changed since the training" in capsys.readouterr().err
+
+
+def test_a_value_that_the_data_choose_is_no_other_value_when_a_training_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(splits, "VIEWS", 0.1)
+    monkeypatch.setattr(splits, "MIN_BATCHES", 1)
+    words = ["--seeds", "2"]
+    for value in ("data.windows_per_epoch=0", "train.epochs=1", "train.batch_size=2", "model.options={width: 2}"):
+        words += ["--set", value]
+    folders(tmp_path)
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError):  # all is written but the card
+        patch.setattr("deepnets4eo.segmenters.run.seal", lambda *_: (_ for _ in ()).throw(RuntimeError))
+        train(tmp_path, *words, recipe="segnet")
+    assert train(tmp_path, *words, "--resume", recipe="segnet") == 0
+    assert read_json(tmp_path / "run" / "seed-0" / "card.json")["notes"]["chosen"] == {"data.windows_per_epoch": 3}
+    assert train(tmp_path, *words, "--resume", recipe="segnet") == 0
+    words[words.index("data.windows_per_epoch=0")] = "data.windows_per_epoch=3"
+    assert train(tmp_path, *words, "--resume", recipe="segnet") != 0

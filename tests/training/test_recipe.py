@@ -12,7 +12,8 @@ from refusals import raises_naming
 from deepnets4eo.cards import ShippedModel, model_path
 from deepnets4eo.errors import InputError
 from deepnets4eo.training import Recipe, load_recipe
-from deepnets4eo.training.recipe import differing_keys, read_recipe, resolve
+from deepnets4eo.training.recipe import read_recipe, resolve
+from deepnets4eo.training.same_recipe import as_requested, differing_keys, recipe_identity, with_whole_paths
 
 
 def make(*overrides: str, **values: object) -> Recipe:
@@ -95,6 +96,50 @@ def test_a_run_holds_no_signature_of_an_address_and_resumes_with_another(tmp_pat
     assert begun.hash == first.hash == again.hash
     assert differing_keys(begun, again) == []
     assert differing_keys(begun, signed("", "?sig=abc", "example.com")) == ["data.scenes"]
+
+
+def test_a_path_is_the_same_however_it_is_written_and_from_whichever_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("own.yaml", "a.tif", "b.tif"):
+        (tmp_path / name).touch()
+    (tmp_path / "first").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path)
+
+    def written(folder: str) -> Recipe:
+        scene = {"name": "a.tif", "image": f"{folder}a.tif", "labels": f"{folder}b.tif"}
+        model = {"network": "unet", "encoder_weights": f"{folder}first, {folder}own.yaml"}
+        return with_whole_paths(make(legend=f"{folder}own.yaml", data={"scenes": [scene]}, model=model))
+
+    monkeypatch.chdir(tmp_path)
+    recipes = [written(folder) for folder in ("./", f"{tmp_path}/", "link/", "first/../")]
+    monkeypatch.chdir(tmp_path / "first")
+    recipes.append(written("../"))
+    assert recipes[0].legend == str(tmp_path / "own.yaml")
+    assert recipes[0].data.scenes[0]["name"] == "a.tif"
+    assert all(differing_keys(recipes[0], other) == [] for other in recipes)
+    assert len({recipe_identity(recipe) for recipe in recipes}) == 1
+    (tmp_path / "first" / "own.yaml").touch()
+    assert "legend" in differing_keys(recipes[0], written("./")), "another file of the same name"
+
+
+def test_names_of_the_catalog_stay_though_a_folder_has_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("isprs", "imagenet"):
+        (tmp_path / name).mkdir()
+    recipe = make(legend="isprs", model={"encoder_weights": "imagenet"})
+    assert with_whole_paths(recipe) == recipe
+
+
+def test_values_that_the_data_choose_stay_as_requested() -> None:
+    requested = make(data={"windows_per_epoch": 0, "buffer_px": None}, train={"batch_size": 4})
+    chosen = make(data={"windows_per_epoch": 96, "buffer_px": 8}, train={"batch_size": 4})
+    values, by_data = as_requested(chosen, requested)
+    assert resolve(values, kind=Recipe) == requested
+    assert by_data == {"data.windows_per_epoch": 96, "data.buffer_px": 8}
+    assert as_requested(chosen, chosen) == (chosen.to_dict(), {})
 
 
 def test_a_recipe_cannot_be_changed() -> None:
