@@ -21,7 +21,7 @@ FLOORS = {
     "branches": "damage change floods points depth hyperspectral classification baselines synthetic",
     "site": "registration footprints osm objects catalogues inspection sharpening interferometry",
     "learn": "segmenters training prediction evaluation segmentation fusion",
-    "raster": "rasters tiling zonal polygons terrain metrics",
+    "raster": "rasters read_as tiling zonal polygons terrain metrics",
     "ground": "formats outputs jobs cards display addresses arrays device errors files grid lazy options plugins prefetch processor "
     "reprojection system version",
 }

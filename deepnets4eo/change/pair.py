@@ -21,7 +21,7 @@ from deepnets4eo.change.classical.detector import DateLayers
 from deepnets4eo.change.options import ChangeOptions
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, hectares_by_window, only_one_placed
-from deepnets4eo.inspection import CloudClassification, cloud_finding, without_collar
+from deepnets4eo.inspection import CloudClassification, cloud_finding
 from deepnets4eo.outputs import Finding, one_or_many
 from deepnets4eo.outputs.map_page import picture_px
 from deepnets4eo.rasters import (
@@ -33,6 +33,7 @@ from deepnets4eo.rasters import (
     open_cloud_mask,
     without_implausible,
 )
+from deepnets4eo.read_as import without_collar
 from deepnets4eo.registration import UNMOVED, ImagePair, MotionMatrix, RegisteredPair, Registration, on_post_grid
 
 ROLES = {DateLayers.pre: "pre", DateLayers.post: "post"}  # of the dates, in findings

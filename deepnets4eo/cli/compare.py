@@ -22,7 +22,8 @@ class CompareOptions:
     id: Annotated[str | None, key("Column of B with building ids.")] = None
     above: Annotated[float | None, key("Numbers above this value mean damaged.")] = None
     scale: Annotated[
-        str | None, key("Scale of B's grades: xview2, unosat, yes-no, or WORD=GRADE,…; by default the scale of its tool.")
+        str | None,
+        key("Scale of B's grades: xview2, unosat, yes-no, or WORD=GRADE,…; by default the scale of its tool."),
     ] = None
 
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from deepnets4eo.addresses import name_of
 from deepnets4eo.arrays import Mask
 from deepnets4eo.grid import Grid, Window, gsd_m
-from deepnets4eo.inspection import describe_unmasked_band
 from deepnets4eo.outputs import Finding, image_of
 from deepnets4eo.rasters import COLOURS, Layer, moving_moments
+from deepnets4eo.read_as import describe_unmasked_band
 from deepnets4eo.registration import ImagePair, Role
 from deepnets4eo.tiling import spread_windows
 

@@ -16,9 +16,9 @@ from deepnets4eo.damage.images import (
     unmasked_bands,
 )
 from deepnets4eo.errors import InputError
-from deepnets4eo.inspection import sample_windows, undeclared_nodata as undeclared_nodata
 from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer
+from deepnets4eo.read_as import sample_windows, undeclared_nodata as undeclared_nodata
 from deepnets4eo.registration import ImagePair, Role
 from deepnets4eo.zonal import FinePixels
 

@@ -28,8 +28,9 @@ from deepnets4eo.options import split_names
 from deepnets4eo.outputs import Finding
 from deepnets4eo.plugins import load_plugin, plugins_of
 from deepnets4eo.rasters import WHOLE, Layer, LayerLike, cloud_band, open_cloud_mask
+from deepnets4eo.read_as import check_same_datum
 from deepnets4eo.registration import ImagePair
-from deepnets4eo.terrain import check_same_datum, open_further, unknown_share
+from deepnets4eo.terrain import open_further, unknown_share
 
 SCORES = ("rasters", "points", "look")  # each has a setting that calls for it; their columns come in this order
 MIN_GAP = 0.01  # of the ground without a height, to be named

@@ -17,8 +17,8 @@ from deepnets4eo.arrays import Geometries
 from deepnets4eo.damage.images import FINEST_GSD_M, in_colour, known_or_assumed_gsd_m, mean_gsd, pre_ratio
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window, apply_affine
-from deepnets4eo.inspection import without_collar
 from deepnets4eo.rasters import Layer
+from deepnets4eo.read_as import without_collar
 from deepnets4eo.registration import grid_in_pre
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from deepnets4eo.evaluation.withheld import Withheld
 from deepnets4eo.grid import Window
 from deepnets4eo.metrics import DeviationScores, ValueScores
 from deepnets4eo.rasters import Layer, LayerLike, gdal_cache
-from deepnets4eo.terrain import check_above_ground, check_metres
+from deepnets4eo.read_as import check_metres
+from deepnets4eo.terrain import check_above_ground
 
 THUMBNAIL_PX = 512  # of a reference, to see whether it holds heights above the sea
 

@@ -14,10 +14,11 @@ from deepnets4eo.floods.date_kinds import recognise
 from deepnets4eo.floods.layer_names import POST, PRE
 from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.floods.water_date import WaterDate
-from deepnets4eo.inspection import CloudClassification, check_image, check_two_images, declare_nodata
+from deepnets4eo.inspection import CloudClassification
 from deepnets4eo.options import split_names
 from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, LayerLike
+from deepnets4eo.read_as import IMAGE, Door, check_two_images
 from deepnets4eo.registration import UNMOVED, MotionMatrix
 
 log = logging.getLogger(__name__)
@@ -59,8 +60,8 @@ def open_images(
 
 def _open(source: LayerLike, bands: str | None, options: FloodOptions, name: str, findings: list[Finding]) -> Layer:
     """Open a date with the names of its bands. Errors: InputError."""
-    layer = Layer.open(source, power=True).with_gsd(options.gsd_m)
-    check_image(layer, name)
+    door = Door.of_image(name)
+    layer = IMAGE.check(Layer.open(source, power=True).with_gsd(options.gsd_m), door).layer
     if bands is not None:
         names = split_names(bands)
         if len(names) != layer.count:
@@ -69,7 +70,9 @@ def _open(source: LayerLike, bands: str | None, options: FloodOptions, name: str
                 "Name each band in its order."
             )
         layer = layer.with_names(names)
-    return declare_nodata(layer, name, findings)
+    assessed = IMAGE.look(layer, door)
+    findings += assessed.findings
+    return assessed.layer
 
 
 def _check_images(images: Mapping[str, DateImage]) -> None:

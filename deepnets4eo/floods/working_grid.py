@@ -14,8 +14,8 @@ from deepnets4eo.floods.optical import SurfaceRules, may_show_surface
 from deepnets4eo.floods.surface_date import SurfaceDate, surface_grid
 from deepnets4eo.floods.water_date import WaterDate
 from deepnets4eo.grid import Grid, Window, only_one_placed
-from deepnets4eo.inspection import without_collar
 from deepnets4eo.rasters import COLOURS, Layer, LayerView, Scene
+from deepnets4eo.read_as import without_collar
 from deepnets4eo.registration import UNMOVED, MotionMatrix, grid_in_pre
 
 

@@ -10,19 +10,6 @@ if TYPE_CHECKING:
     from .cubes import bad_bands, describe_negative, measure_bands
     from .datasets import inspect_dataset, recognise
     from .files import MIN_BANDS, Inspection as Inspection, inspect as inspect
-    from .images import (
-        BRIGHT_PERCENTILE,
-        DARKEST,
-        bright_value,
-        check_image,
-        check_two_images,
-        declare_nodata,
-        describe_unmasked_band,
-        is_grey,
-        sample_windows,
-        undeclared_nodata,
-        without_collar,
-    )
     from .machine import inspect_machine
     from .overlap import overlaps
 else:
@@ -38,19 +25,6 @@ else:
             ".cubes": ["bad_bands", "describe_negative", "measure_bands"],
             ".datasets": ["inspect_dataset", "recognise"],
             ".files": ["MIN_BANDS"],
-            ".images": [
-                "BRIGHT_PERCENTILE",
-                "DARKEST",
-                "bright_value",
-                "check_image",
-                "check_two_images",
-                "declare_nodata",
-                "describe_unmasked_band",
-                "is_grey",
-                "sample_windows",
-                "undeclared_nodata",
-                "without_collar",
-            ],
             ".machine": ["inspect_machine"],
             ".overlap": ["overlaps"],
         },

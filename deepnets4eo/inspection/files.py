@@ -25,9 +25,9 @@ from deepnets4eo.formats import asset_of, parse_reference, read_xbd
 from deepnets4eo.grid import LABELS_READ_PX, Box, Grid, gsd_m
 from deepnets4eo.inspection.clouds import describe_clouds
 from deepnets4eo.inspection.dropped_words import dropped_words
-from deepnets4eo.inspection.images import describe_unmasked_band, undeclared_in_bands, undeclared_nodata
 from deepnets4eo.plugins import load_plugin, plugins_of
 from deepnets4eo.rasters import TILE_SUFFIXES, Layer, find_outliers, scales_beside, to_physical
+from deepnets4eo.read_as import describe_unmasked_band, undeclared_in_bands, undeclared_nodata
 from deepnets4eo.reprojection import lonlat_box, lonlat_text, to_crs
 
 if TYPE_CHECKING:

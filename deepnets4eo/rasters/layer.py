@@ -53,6 +53,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HONOURED = frozenset({"orientation", "pages", "values"})  # of what a source states of itself
+NO_POSITION = (  # of an array; files have their own advice
+    "it has a CRS but no position in it, as its transform is the identity. Give it coordinates or a grid, or leave its CRS out."
+)
 RESAMPLINGS = ("nearest", "bilinear", "cubic", "average")
 
 LayerLike: TypeAlias = "Layer | Asset | str | Path | Sequence[str | Path] | NDArray[Any] | xarray.DataArray"
@@ -270,6 +273,8 @@ class Layer(OnGrid, WithSummary):
     @property
     def place_advice(self) -> str:
         """Return how to georeference a file that has only RPCs, only a CRS, or no georeference; "" for any other source."""
+        if not self._source.place_advice and is_placed(self.grid) and self.grid.affine.is_identity:
+            return NO_POSITION
         return self._source.place_advice
 
     @property

@@ -171,6 +171,7 @@ class _PixelForPixel(_OnGrid):
     def __init__(self, origin: Source, grid: Grid, declared: Declared | None = None) -> None:
         super().__init__(origin, grid)
         self.declared = declared or self.declared
+        self.place_advice = origin.place_advice if grid == origin.grid else ""
 
     def with_nodata(self, value: float) -> _PixelForPixel:
         return _PixelForPixel(self._origin.with_nodata(value), self.grid, self.declared.with_nodata(value))

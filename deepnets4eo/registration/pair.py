@@ -17,9 +17,9 @@ from odc.geo.geobox import GeoBox
 from deepnets4eo.arrays import Floats
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, only_one_placed
-from deepnets4eo.inspection import check_image, check_two_images, declare_nodata
 from deepnets4eo.outputs import Finding, image_of
 from deepnets4eo.rasters import Layer, LayerLike
+from deepnets4eo.read_as import IMAGE, Door, check_two_images
 from deepnets4eo.registration.align import assume_registered, register
 from deepnets4eo.registration.attempts import ModelChoice
 from deepnets4eo.registration.result import Registration
@@ -85,7 +85,7 @@ class ImagePair:
             layer = None if source is None else Layer.open(source)
             if layer is not None:
                 layer = (layer.as_shown() if as_shown else layer).with_gsd(gsd_m)
-                check_image(layer, role)
+                layer = IMAGE.check(layer, Door.of_image(role)).layer
             opened.append(layer)
         after, before = opened
         assert after is not None
@@ -108,12 +108,11 @@ class ImagePair:
         """Declare the nodata value that an image's file contains but does not declare; return the pair with the finding.
 
         hides_collars : whether the job hides wide parts of several values, as lossy compression leaves."""
-        findings = list(self.findings)
         layer = self.pre if role == "pre" else self.post
         if layer is None:
             return self
-        declared = declare_nodata(layer, role, findings, hides_collars=hides_collars)
-        return replace(self, findings=tuple(findings), **{role: declared})
+        assessed = IMAGE.look(layer, Door.of_image(role, collars="by_job" if hides_collars else "data"))
+        return replace(self, findings=(*self.findings, *assessed.findings), **{role: assessed.layer})
 
     def pair_by_pixels(self) -> ImagePair:
         """Return the pair after giving an image without CRS the grid of the other, with the finding. Errors: GridError if their sizes differ."""

@@ -19,10 +19,10 @@ from odc.geo.geobox import GeoBox
 from deepnets4eo.arrays import FloatImage, Floats, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window, gsd_m
-from deepnets4eo.inspection import declare_nodata, without_collar
 from deepnets4eo.jobs import new_output
-from deepnets4eo.outputs import Finding, check_not_inputs
+from deepnets4eo.outputs import check_not_inputs
 from deepnets4eo.rasters import CogWriter, Layer, LayerLike
+from deepnets4eo.read_as import IMAGE, Door, without_collar
 
 Method: TypeAlias = Literal["brovey", "gsa", "pca"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -99,11 +99,11 @@ def pansharpen_raster(
         raise InputError(f"method is {method!r}, expected one of {', '.join(METHODS)}.")
     chosen: Method = method
     check_not_inputs([out], [image, pan])
-    findings: list[Finding] = []
-    coarse, fine = (
-        declare_nodata(Layer.open(source), role, findings)
+    assessed = [
+        IMAGE.assess(Layer.open(source), Door.of_image(role))
         for source, role in ((image, "coarse"), (pan, "panchromatic"))
-    )
+    ]
+    coarse, fine = (assessment.layer for assessment in assessed)
     ratio = _check_pair(coarse, fine)
     with new_output(out, overwrite=overwrite):
         quality = _degraded_quality(coarse, fine, chosen, ratio)
@@ -124,7 +124,8 @@ def pansharpen_raster(
                 index.add(SHARPENED, sharp, band, round(INDEX_PX * ratio))
                 if progress is not None:
                     progress(done / len(windows))
-    return SharpeningQuality(*index.without_reference(), *quality, tuple(finding.message for finding in findings))
+    messages = (finding.message for assessment in assessed for finding in assessment.findings)
+    return SharpeningQuality(*index.without_reference(), *quality, tuple(messages))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Heights above ground, slopes, and the layers that are made of them."""
 
 from .composites import composite_raster
-from .further_rasters import open_further, place_further, unknown_share, without_usual_nodata
+from .further_rasters import open_further, place_further, unknown_share
 from .ground_filter import ground, without_gaps
 from .heights import (
     check_above_ground,
@@ -11,6 +11,5 @@ from .heights import (
     surface_gradient,
     warn_of_impossible,
 )
-from .units import are_metres, check_ground_metres, check_metres, check_same_datum
 
 __all__ = ["composite_raster", "ground", "ndsm", "slope_deg", "surface_gradient"]

@@ -28,6 +28,7 @@ from deepnets4eo.rasters import (
     role_indices,
     same_grid,
 )
+from deepnets4eo.read_as import check_same_datum
 from deepnets4eo.terrain.further_rasters import Measure, open_further
 from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, reach_px
 from deepnets4eo.terrain.heights import (
@@ -39,7 +40,6 @@ from deepnets4eo.terrain.heights import (
     warn_of_impossible,
     warn_of_shifted_ground,
 )
-from deepnets4eo.terrain.units import check_same_datum
 
 Channel = Literal["dsm", "ndsm", "ndvi", "slope"]
 
@@ -105,9 +105,9 @@ def composite_raster(
         raise InputError(f"max_building_m is {max_building_m}, expected metres above 0.")
     check_not_inputs([out], [dsm, dtm, image])
     measure: Measure | None = None if set(channels) == {"ndvi"} else "metres"
-    layers = {"dsm": open_further(dsm, "dsm", measure).with_gsd(gsd_m)}
+    layers = {"dsm": open_further(dsm, "dsm", measure, gsd_m=gsd_m)}
     if dtm is not None:
-        terrain = open_further(dtm, "dtm", measure).with_gsd(gsd_m)
+        terrain = open_further(dtm, "dtm", measure, gsd_m=gsd_m)
         layers["dtm"] = _fit_for_warp(terrain, layers["dsm"].grid)
     if image is not None:
         layers["image"] = _infrared_and_red(Layer.open(image).with_gsd(gsd_m), bands)

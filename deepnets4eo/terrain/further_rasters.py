@@ -8,24 +8,21 @@ The mask of missing values is kept separately from the values of a raster.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Sequence
 from typing import Literal
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
-from deepnets4eo.inspection import sample_windows, undeclared_nodata
 from deepnets4eo.rasters import Layer, LayerLike
-from deepnets4eo.terrain.units import in_metres
-
-log = logging.getLogger(__name__)
+from deepnets4eo.read_as import SCORES, Door, sample_windows
+from deepnets4eo.read_as.kinds import HEIGHTS
 
 Measure = Literal["metres", "people"]
 DENSITY = re.compile(r"/|\bper\b|[-^]\s?[12]|\b(km|m)2\b|²|\bdensity\b|\bha\b")
 
 
-def open_further(source: LayerLike, role: str, measure: Measure | None = None) -> Layer:
+def open_further(source: LayerLike, role: str, measure: Measure | None = None, *, gsd_m: float | None = None) -> Layer:
     """Open a raster of one band that helps a job.
 
     Parameters
@@ -33,6 +30,7 @@ def open_further(source: LayerLike, role: str, measure: Measure | None = None) -
     source : what is read from
     role : how messages call it, such as its option
     measure : what the job takes its values as: "metres", "people" a pixel, or None as they are
+    gsd_m : size of a pixel in metres, for rasters without CRS
 
     Returns
     -------
@@ -44,31 +42,18 @@ def open_further(source: LayerLike, role: str, measure: Measure | None = None) -
     InputError
         It has several bands, or states another unit.
     """
-    layer = Layer.open(source)
+    layer = Layer.open(source).with_gsd(gsd_m)
     if layer.count != 1:
         raise InputError(
             f"{role}: {layer.source} has {layer.count} bands; expected one. Extract one: gdal_translate -b 1."
         )
-    layer = without_usual_nodata(layer, role)
-    if measure == "metres":
-        return in_metres(layer)
     unit = layer.declared.unit
     if measure == "people" and DENSITY.search(unit.casefold()):
         raise InputError(
             f"{role}: {layer.source} states that its values are in {unit!r}; expected people per pixel. Multiply each by the area of its pixel, or "
             "give a raster of counts."
         )
-    return layer
-
-
-def without_usual_nodata(layer: Layer, role: str) -> Layer:
-    """Return the raster without a usual nodata value, such as -9999, that it does not declare; zeros count as ordinary values."""
-    undeclared = undeclared_nodata(layer)
-    if undeclared is None or not undeclared.value:
-        return layer
-    log.warning("%s: %s holds %g, far from all others, which was taken as no data. %s", role, layer.source, undeclared.value,
-                undeclared.remedy(layer.source).text())  # fmt: skip
-    return layer.with_nodata(undeclared.value)
+    return (HEIGHTS if measure == "metres" else SCORES).assess(layer, Door(role)).report()
 
 
 def place_further(layer: Layer, grid: Grid, role: str, resampling: str = "bilinear") -> Layer:

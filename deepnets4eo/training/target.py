@@ -19,7 +19,8 @@ from deepnets4eo.cards import Quantity, SplitPart
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.options import Section
 from deepnets4eo.rasters import Layer, Scene
-from deepnets4eo.terrain import check_above_ground, check_metres, ndsm
+from deepnets4eo.read_as import check_metres
+from deepnets4eo.terrain import check_above_ground, ndsm
 from deepnets4eo.tiling import spread_indices
 from deepnets4eo.training.recipe import DataSection
 from deepnets4eo.training.scenes import NamedScene

@@ -19,8 +19,8 @@ from deepnets4eo.damage.foreseen import foreseen_reasons
 from deepnets4eo.damage.input_checks import check_images, neighbour_correlations
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
-from deepnets4eo.inspection import undeclared_nodata
 from deepnets4eo.rasters import Layer
+from deepnets4eo.read_as import undeclared_nodata
 from deepnets4eo.registration import ImagePair
 
 BEFORE, AFTER = photo(after=False), photo(after=True)

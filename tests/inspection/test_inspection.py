@@ -21,8 +21,9 @@ from deepnets4eo.damage.input_checks import require_fine_pixels
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import read_footprints
 from deepnets4eo.grid import Window, coarse_grid
-from deepnets4eo.inspection import declare_nodata, inspect, overlaps, undeclared_nodata, without_collar
+from deepnets4eo.inspection import inspect, overlaps
 from deepnets4eo.rasters import Layer
+from deepnets4eo.read_as import IMAGE, Door, undeclared_nodata, without_collar
 
 PLACE = {"crs": "EPSG:32633", "transform": Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000)}
 
@@ -530,15 +531,16 @@ def undeclared_image(kind: str) -> tuple[np.ndarray, np.ndarray, bool]:
 )  # fmt: skip
 def test_undeclared_collars_of_all_kinds_are_no_data_and_dark_ground_is_data(kind: str, tmp_path: Path) -> None:
     image, collar, hidden = undeclared_image(kind)
-    layer, findings = Layer.open(write(tmp_path / "a.tif", image, **PLACE)), []
-    seen = without_collar(declare_nodata(layer, "post", findings))
-    assert [finding.code for finding in findings] == ["undeclared_nodata_post"] * hidden
+    layer = Layer.open(write(tmp_path / "a.tif", image, **PLACE))
+    assessed = IMAGE.assess(layer, Door.of_image("post"))
+    seen = without_collar(assessed.layer)
+    assert [finding.code for finding in assessed.findings] == ["undeclared_nodata_post"] * hidden
     whole = seen.read()[1]
     np.testing.assert_array_equal(whole, ~(collar & hidden))
     if kind == "lossy bytes":  # jobs that do not hide it say so
-        assert "it was treated as nodata" in findings[0].message
-        declare_nodata(layer, "post", findings, hides_collars=False)
-        assert "it counts as data here" in findings[1].message
+        assert "it was treated as nodata" in assessed.findings[0].message
+        shown = IMAGE.assess(layer, Door.of_image("post", collars="data"))
+        assert "it counts as data here" in shown.findings[0].message
     window = Window(90, 190, 50, 60)  # is the same by windows
     np.testing.assert_array_equal(seen.read(window)[1], whole[window.slices])
     assert any("has no data" in problem for problem in inspect(str(tmp_path / "a.tif")).problems) == hidden

@@ -11,7 +11,8 @@ from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters import Layer, metres_of
-from deepnets4eo.terrain import check_metres, open_further, units, unknown_share
+from deepnets4eo.read_as import check_metres, height_units
+from deepnets4eo.terrain import open_further, unknown_share
 
 SURVEY_FOOT_M = 1200 / 3937
 
@@ -66,7 +67,7 @@ def test_a_usual_value_without_data_that_is_not_declared_is_taken_as_none(tmp_pa
     with caplog.at_level(logging.WARNING):
         layer = open_further(write_geotiff(tmp_path / "h.tif", heights), "--set dem", "metres")
     np.testing.assert_array_equal(layer.read()[1], heights > -9999)
-    assert "holds -9999, far from all others" in caplog.text
+    assert "h.tif contains -9999 in every band" in caplog.text
 
 
 def test_the_unknown_share_is_that_of_what_the_image_shows(tmp_path):
@@ -79,4 +80,4 @@ def test_the_unknown_share_is_that_of_what_the_image_shows(tmp_path):
 @pytest.mark.parametrize(("unit", "metres"), [("", 1.0), ("m", 1.0), ("ft", 0.3048)])
 def test_heights_without_a_stated_unit_are_metres(unit: str, metres: float) -> None:
     layer = SimpleNamespace(declared=SimpleNamespace(unit=unit), height_crs=None, source="a.tif")
-    assert units._stated_unit(layer) == (unit, pytest.approx(metres))
+    assert height_units._stated_unit(layer) == (unit, pytest.approx(metres))

@@ -20,10 +20,10 @@ from deepnets4eo.change.series.dates import DatedImage, find_images
 from deepnets4eo.change.series.options import SeriesInputs
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.inspection import CloudClassification, check_image, declare_nodata
+from deepnets4eo.inspection import CloudClassification
 from deepnets4eo.options import split_names
-from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, LayerLike, layer_names, open_cloud_mask, without_implausible
+from deepnets4eo.read_as import IMAGE, Door
 
 MAX_NAMED = 5  # dates in a message
 
@@ -190,15 +190,11 @@ class ImageSeries:
 
 def _open(day: date, source: LayerLike) -> Layer:
     """Return the image of a date, with the nodata value that its file does not declare. Raises InputError naming the date."""
-    findings: list[Finding] = []
     try:
-        layer = declare_nodata(Layer.open(source), str(day), findings, hides_collars=False)
+        layer = Layer.open(source)
     except InputError as error:
         raise type(error)(f"the image of {day} cannot be read: {error}") from error
-    check_image(layer, str(day))
-    for finding in findings:
-        log.warning("%s", finding.whole)
-    return layer
+    return IMAGE.assess(layer, Door.of_image(str(day), collars="data")).report()
 
 
 def _order_by_key(first: Sequence[str], keys: Sequence[str], count: int) -> list[int]:

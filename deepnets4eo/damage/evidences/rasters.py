@@ -25,7 +25,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import Footprints
 from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, LayerLike
-from deepnets4eo.terrain import without_usual_nodata
+from deepnets4eo.read_as import SCORES, Door
 from deepnets4eo.zonal import band_sums
 
 logger = logging.getLogger(__name__)
@@ -193,7 +193,8 @@ def values_at_a_glance(layer: Layer) -> Floats:
 
 
 def _open(evidence: RasterEvidence, post: Layer) -> ScoreLayer:
-    layer = without_usual_nodata(_one_band(Layer.open(evidence.source), evidence.name), evidence.column)
+    one_band = _one_band(Layer.open(evidence.source), evidence.name)
+    layer = SCORES.assess(one_band, Door(evidence.column)).report()
     layer.covered_share(post.grid, evidence.column)
     values, valid, _ = layer.thumbnail(LOOK_PX)
     infinite = np.isinf(values[0]).any() and not np.isinf(layer.nodata or 0.0)

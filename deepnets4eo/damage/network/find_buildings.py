@@ -29,10 +29,10 @@ from deepnets4eo.damage.work import TileWork
 from deepnets4eo.device import choose
 from deepnets4eo.errors import CompleteError, InputError, MissingExtraError, RunError, UnreadableError
 from deepnets4eo.grid import Grid, gsd_m, transform_shapes
-from deepnets4eo.inspection import BRIGHT_PERCENTILE, DARKEST, bright_value
 from deepnets4eo.jobs import KeptFiles
 from deepnets4eo.polygons import Shaping, grow_into_borders, polygonize
 from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.read_as import BRIGHT_PERCENTILE, DARKEST, bright_value
 from deepnets4eo.registration import ImagePair
 from deepnets4eo.segmenters import (
     AnySize,

@@ -34,10 +34,10 @@ from deepnets4eo.damage.working_grid import make_working_grid
 from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.footprints import FootprintAlignment
-from deepnets4eo.inspection import DARKEST, bright_value, is_grey
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.outputs import Finding, Phrase, image_of
 from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.read_as import DARKEST, bright_value, is_grey
 from deepnets4eo.registration import Registration
 from deepnets4eo.segmenters import (
     GSD_FACTOR,

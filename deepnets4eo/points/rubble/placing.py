@@ -14,7 +14,7 @@ from deepnets4eo.outputs import count_of
 from deepnets4eo.points.rubble.rubble_map import RubbleOptions
 from deepnets4eo.points.rubble.surfaces import Heights
 from deepnets4eo.rasters import flat_crs
-from deepnets4eo.terrain import check_same_datum
+from deepnets4eo.read_as import check_same_datum
 
 if TYPE_CHECKING:
     from deepnets4eo.footprints import Footprints

@@ -33,9 +33,8 @@ from deepnets4eo.points.height_grid import class_share, height_grid
 from deepnets4eo.points.rubble.motion import RigidMotion
 from deepnets4eo.points.rubble.rubble_map import RUBBLE_CLASS
 from deepnets4eo.rasters import moving_variance
+from deepnets4eo.read_as import are_metres, check_ground_metres
 from deepnets4eo.terrain import (
-    are_metres,
-    check_ground_metres,
     impossible,
     open_further,
     warn_of_impossible,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Floats, Mask, Pixels
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.outputs import Finding, Phrase, image_of
+from deepnets4eo.outputs import Finding, Phrase
 from deepnets4eo.rasters import (
     SENTINELS,
     BandGapsSource,
@@ -28,6 +28,7 @@ from deepnets4eo.rasters import (
     same_grid,
     valid_pixels,
 )
+from deepnets4eo.read_as.assessment import Assessment, Door
 from deepnets4eo.tiling import spread_windows
 
 WINDOW_PX, WINDOWS = 256, 4  # side of a window, and how many along each side of the image
@@ -52,17 +53,6 @@ FAINT = 1e-3  # of the 90th percentile: less is noise, even beside calm water (3
 def sample_windows(shape: tuple[int, int]) -> list[Window]:
     """Return windows spread over an image of (h, w) pixels."""
     return spread_windows(shape, (WINDOW_PX, WINDOW_PX), WINDOWS)
-
-
-def check_image(image: Layer, role: str) -> None:
-    """Refuse an image with a colour table or with a CRS but no position (InputError); `role` is "pre", "post" or its date."""
-    if image.has_only_crs:
-        raise InputError(f"the {role} image {image.source} is not placed on the ground: {image.place_advice}")
-    if image.colour_roles == ["palette"]:
-        raise InputError(
-            f"the {role} image {image.source} has a colour table: its numbers are no brightness. Write its colours: "
-            f"gdal_translate -expand rgb {image.source} rgb.tif"
-        )
 
 
 def check_two_images(pre: Layer, post: Layer, otherwise: str = "") -> None:
@@ -130,25 +120,23 @@ class UndeclaredBand(NamedTuple):
         return f"{self.value:g} in {self.name} alone"
 
 
-def declare_nodata(layer: Layer, role: str, findings: list[Finding], *, hides_collars: bool = True) -> Layer:
-    """Return the layer with the nodata value that its file lacks. hides_collars : whether the job calls `without_collar`."""
-    undeclared = undeclared_nodata(layer)
-    findings += _band_findings(layer, role, hides_collars=hides_collars)
-    if undeclared is None:
-        return layer
-    taken = Phrase("taken_as_nodata" if undeclared.value is not None or hides_collars else "counts_as_data")
-    finding = Finding(
-        f"undeclared_nodata_{role}", "caution",
-        {
-            "image": image_of(role), "source": Finding.file_name(layer.source), "value": undeclared.phrase, "share": undeclared.share,
-            "taken": taken, "remedy": undeclared.remedy("FILE"),
-        }, wording="undeclared_nodata",
-    )  # fmt: skip
-    findings.append(finding)
-    return layer if undeclared.value is None else layer.with_nodata(undeclared.value)
+def declare_nodata(layer: Layer, door: Door) -> Assessment:
+    """Return the layer with the nodata value that its file lacks, and the findings on it and on single bands."""
+    if door.user_nodata:
+        return Assessment(layer)
+    undeclared, findings = undeclared_nodata(layer), _band_findings(layer, door)
+    if undeclared is not None:
+        hidden = undeclared.value is not None or door.hides_collars
+        values: dict[str, Any] = {
+            "image": door.image, "source": Finding.file_name(layer.source), "value": undeclared.phrase, "share": undeclared.share,
+            "taken": Phrase("taken_as_nodata" if hidden else "counts_as_data"), "remedy": undeclared.remedy("FILE"),
+        }  # fmt: skip
+        findings.append(Finding(door.code("undeclared_nodata"), "caution", values, wording="undeclared_nodata"))
+        layer = layer if undeclared.value is None else layer.with_nodata(undeclared.value)
+    return Assessment(without_collar(layer) if door.collars == "here" else layer, tuple(findings))
 
 
-def _band_findings(layer: Layer, role: str, *, hides_collars: bool) -> list[Finding]:
+def _band_findings(layer: Layer, door: Door) -> list[Finding]:
     """Return a finding if only one band contains a value without data."""
     bands = undeclared_in_bands(layer)
     if not bands:
@@ -157,13 +145,15 @@ def _band_findings(layer: Layer, role: str, *, hides_collars: bool) -> list[Find
         Phrase("value_in_one_band", {"value": band.value, "band": Finding.verbatim(band.name), "share": band.share})
         for band in bands
     ]
-    taken = Phrase("taken_as_unseen" if hides_collars else "counts_as_data")
-    return [
-        Finding(
-            f"undeclared_nodata_in_band_{role}", "caution",
-            {"image": image_of(role), "source": Finding.file_name(layer.source), "parts": parts, "taken": taken}, wording="undeclared_nodata_in_band",
-        )
-    ]  # fmt: skip
+    taken = Phrase("taken_as_unseen" if door.hides_collars else "counts_as_data")
+    values: dict[str, Any] = {
+        "image": door.image,
+        "source": Finding.file_name(layer.source),
+        "parts": parts,
+        "taken": taken,
+    }
+    code = door.code("undeclared_nodata_in_band")
+    return [Finding(code, "caution", values, wording="undeclared_nodata_in_band")]
 
 
 def without_collar(layer: Layer) -> Layer:

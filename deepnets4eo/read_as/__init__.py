@@ -1,0 +1,43 @@
+"""Assessment of each input by what it is read as: the same guards at every door of the toolbox."""
+
+from typing import TYPE_CHECKING
+
+from deepnets4eo.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .assessment import Door
+    from .height_units import are_metres, check_ground_metres, check_metres, check_same_datum
+    from .images import (
+        BRIGHT_PERCENTILE,
+        DARKEST,
+        bright_value,
+        check_two_images,
+        describe_unmasked_band,
+        is_grey,
+        sample_windows,
+        undeclared_in_bands,
+        undeclared_nodata,
+        without_collar,
+    )
+    from .kinds import IMAGE, SCORES
+else:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        internal={
+            ".height_units": ["are_metres", "check_ground_metres", "check_metres", "check_same_datum"],
+            ".images": [
+                "BRIGHT_PERCENTILE",
+                "DARKEST",
+                "bright_value",
+                "check_two_images",
+                "describe_unmasked_band",
+                "is_grey",
+                "sample_windows",
+                "undeclared_in_bands",
+                "undeclared_nodata",
+                "without_collar",
+            ],
+            ".assessment": ["Door"],
+            ".kinds": ["IMAGE", "SCORES"],
+        },
+    )

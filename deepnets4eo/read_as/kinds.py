@@ -1,0 +1,84 @@
+"""The kinds of layers, each with its guards: add a guard to a kind, and it works at every door."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from odc.geo.geobox import GeoBox
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.outputs import Finding
+from deepnets4eo.rasters import Layer, Scene, layer_names, role_indices
+from deepnets4eo.read_as.assessment import Assessment, Door, ReadAs
+from deepnets4eo.read_as.height_units import in_metres
+from deepnets4eo.read_as.images import declare_nodata, undeclared_nodata
+
+HEIGHT_ROLES = {"height", "ground", "ndsm"}
+CATEGORY_LAYERS = {"osm", "clicks", "mask"}  # of scenes: numbers of classes, or drawn masks
+
+
+def check_position(layer: Layer, door: Door) -> Assessment:
+    """Refuse a layer with a CRS but no position in it; without results on the ground, leave its CRS out."""
+    if not layer.has_only_crs:
+        return Assessment(layer)
+    if door.on_ground:
+        raise InputError(f"{door.what} {layer.source} is not placed on the ground: {layer.place_advice}")
+    plain = layer.with_grid(GeoBox(layer.grid.shape, layer.grid.affine, None))
+    finding = Finding(door.code("crs_without_position"), "note", _named(layer, door), wording="crs_without_position")
+    return Assessment(plain, (finding,))
+
+
+def check_colour_table(layer: Layer, door: Door) -> Assessment:
+    """Refuse a layer whose numbers are indices into a table of colours, and no brightness, height or score."""
+    if any(layer.reader.declared.bands[band - 1].colour == "palette" for band in layer.bands):
+        raise InputError(
+            f"{door.what} {layer.source} has a colour table: its numbers are no brightness. Write its colours: "
+            f"gdal_translate -expand rgb {layer.source} rgb.tif"
+        )
+    return Assessment(layer)
+
+
+def convert_to_metres(layer: Layer, door: Door) -> Assessment:
+    """Bring heights to metres from the unit that the band, the tags or the CRS states; refuse other units."""
+    converted = in_metres(layer)
+    if converted is layer:
+        return Assessment(layer)
+    unit = Finding.verbatim(
+        layer.declared.unit or (layer.height_crs.axis_info[-1].unit_name if layer.height_crs else "")
+    )
+    values: dict[str, Any] = {**_named(layer, door), "unit": unit}
+    return Assessment(
+        converted, (Finding(door.code("heights_in_metres"), "note", values, wording="heights_in_metres"),)
+    )
+
+
+def declare_usual_nodata(layer: Layer, door: Door) -> Assessment:
+    """Declare a usual nodata value, such as -9999, that a raster contains and does not declare; zeros count as values."""
+    undeclared = None if door.user_nodata else undeclared_nodata(layer)
+    if undeclared is None or not undeclared.value:
+        return Assessment(layer)
+    assessed = declare_nodata(layer, door)
+    return Assessment(layer.with_nodata(undeclared.value), assessed.findings)
+
+
+def _named(layer: Layer, door: Door) -> dict[str, Any]:
+    return {"image": door.image, "source": Finding.file_name(layer.source)}
+
+
+IMAGE = ReadAs("image", (check_position, check_colour_table), (declare_nodata,))  # radar and cubes too
+HEIGHTS = ReadAs("heights", (check_position, check_colour_table, convert_to_metres), (declare_usual_nodata,))
+SCORES = ReadAs("scores", (check_position, check_colour_table), (declare_usual_nodata,))
+LABELS = ReadAs("labels", (check_position,))
+MASK = ReadAs("mask", (check_position,))
+
+
+def kind_of(name: str, layer: Layer) -> ReadAs:
+    """Return what a layer of a scene is read as, by its name in the scene and what it states."""
+    if name == Scene.label_layer:
+        return LABELS
+    if name in CATEGORY_LAYERS or layer.legend is not None:
+        return MASK
+    heights = role_indices([name]).keys() | role_indices(layer_names(name, layer.band_names)).keys()
+    if heights & HEIGHT_ROLES and heights <= HEIGHT_ROLES:
+        return HEIGHTS
+    return IMAGE
