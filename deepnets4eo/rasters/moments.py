@@ -32,6 +32,8 @@ class Moments:
 class MomentSums:
     """Sums of values (B, n) by weights (n,) for computing `Moments`; taken about the first block's mean to keep digits.
 
+    count, weight : pixels, and the sum of their weights
+
     >>> sums = MomentSums()
     >>> sums.add(np.array([[1.0, 2.0]]), np.array([1.0, 3.0]))
     >>> sums.moments().mean.tolist()
@@ -40,7 +42,7 @@ class MomentSums:
 
     def __init__(self) -> None:
         self.count = self.bands = 0
-        self._weight = 0.0
+        self.weight = 0.0
 
     def add(self, values: NDArray[np.floating], weights: NDArray[np.floating] | None = None) -> None:
         """Count pixels. values : (B, n); weights : (n,) from 0, none: 1 each"""
@@ -55,17 +57,17 @@ class MomentSums:
         if weights is not None:
             centred *= roots  # a matrix by its own transpose costs BLAS half
         self.count += values.shape[1]
-        self._weight += values.shape[1] if weights is None else float(np.sum(weights, dtype=float))
+        self.weight += values.shape[1] if weights is None else float(np.sum(weights, dtype=float))
         self._sum += centred @ roots
         self._products += centred @ centred.T
 
     def moments(self) -> Moments:
         """Mean and covariance of all that was counted. Errors: InputError where nothing was, or all weights are 0."""
-        if self._weight <= 0:
+        if self.weight <= 0:
             raise InputError("there is no valid pixel to take means of. Check nodata, masks and the common extent.")
-        offset = self._sum / self._weight
-        covariance = self._products / self._weight - np.outer(offset, offset)
-        return Moments(self._weight, self._centre + offset, covariance)
+        offset = self._sum / self.weight
+        covariance = self._products / self.weight - np.outer(offset, offset)
+        return Moments(self.weight, self._centre + offset, covariance)
 
 
 class BandMoments:

@@ -10,6 +10,7 @@ from refusals import raises_naming
 from scipy.linalg import eigh
 from scipy.stats import chi2
 from skimage.filters import threshold_otsu
+from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.change import ChangeDetector
 from deepnets4eo.change.classical.pair_scores import SPECTRAL, IrMad, Mad, chi_square_tail, mad_variates
@@ -256,3 +257,20 @@ def test_the_em_threshold_lies_where_both_groups_are_equally_probable():
 
 def test_the_histogram_counts_all_blocks_and_the_last_bin_holds_what_lies_above():
     assert Histogram.of([np.array([0.5, 3.2]), np.array([[9.0]])], 4.0, bins=4).counts.tolist() == [1, 0, 0, 2]
+
+
+def test_weights_of_few_unchanged_pixels_do_not_replace_an_estimate_of_all() -> None:
+    """IR-MAD of small pairs: an eighth of the pixels changed, 576 pixels for 20 bands."""
+    side, bands = 24, 10
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        mixing, ground = rng.normal(size=(bands, bands)), rng.normal(size=(bands, side, side))
+        later = ground + 0.3 * rng.normal(size=ground.shape)
+        pre, post = (np.einsum("ij,jhw->ihw", mixing, values) for values in (ground, later))
+        changed = np.zeros((side, side), bool)
+        changed[: side // 4, : side // 2] = True
+        post[:, changed] += 0.75 * np.sqrt(bands) * rng.normal(size=(bands, 1))
+        pair = np.concatenate([pre, post]).astype(np.float32)
+        method = IrMad()
+        method.fit(lambda pair=pair: iter([(pair, np.ones((side, side), bool))]))
+        assert roc_auc_score(changed.ravel(), method.measure(pair).ravel()) > 0.98

@@ -176,6 +176,25 @@ def test_what_a_linear_change_of_all_cells_explains_is_subtracted_and_the_rest_i
     assert deviation.max() / deviation.min() < 1.5
 
 
+def test_fits_are_counted_on_the_cells_that_they_use_and_few_cells_only_lose_their_median():
+    """146 cells of which 73 are fitted: enough for 18 coefficients, one fewer than 18 features and a constant have."""
+    rng = np.random.default_rng(8)
+    known = np.ones(146, bool)
+    changed = np.arange(146) < 28
+    for features, fitted in ((17, True), (18, False)):
+        baseline = rng.normal(size=(146, features)).astype(np.float32)
+        values = (baseline + 0.3 * rng.normal(size=(146, features)) + 0.5).astype(np.float32)
+        values[changed] += 1.5 * rng.choice([-1, 1], features)
+        residual = linear_residuals(values, baseline, known)
+        plain = values - baseline - np.median(values - baseline, axis=0)
+        assert np.allclose(residual, plain, atol=1e-6) != fitted
+        lengths = np.linalg.norm(whiten(plain, known)[1], axis=1)
+        assert np.median(lengths) == pytest.approx(1, abs=1e-3)
+        assert lengths[changed].min() > lengths[~changed].max()
+        matrix = whiten(np.tile(plain, 2), known)[0]  # 36 features of 73 cells have no covariance worth using
+        assert np.allclose(matrix, np.eye(2 * features) * matrix[0, 0])
+
+
 def test_the_changes_most_like_one_are_of_its_kind(tmp_path, cells, ranking):
     numbers = hits(ranking, cells)
     first = ranking.table["id"].tolist()[numbers.index(0)]

@@ -38,6 +38,9 @@ FINE_ITERATIONS, FINE_TOLERANCE = 200, 1e-6  # of such a pair; one of Landsat ta
 BLOCK_PX = 4  # side of a block of PCA-k-means (Celik 2009)
 COMPONENTS = 3
 KMEANS_STEPS = 100
+# Unchanged pixels per band of both dates, counted by their weights. With fewer, IR-MAD keeps the estimate before: a covariance of few
+# pixels follows them. On 20 made-up pairs of 24² pixels and 10 bands the lowest AUC of change was .87 without this limit, 1.00 with it.
+MIN_WEIGHT_PER_BAND = 2
 
 
 class PairScore(ABC):
@@ -171,7 +174,8 @@ class Mad(VariateScore):
             pixels = valid_pixels(values, valid)
             sums.add(pixels, None if self.variates is None else self.variates.no_change(pixels))
             count += pixels.size
-        self.variates = mad_variates(sums.moments(), self.penalty)
+        if self.variates is None or sums.weight >= MIN_WEIGHT_PER_BAND * sums.bands:
+            self.variates = mad_variates(sums.moments(), self.penalty)
         return count
 
 
