@@ -158,7 +158,7 @@ class Journal:
                 logger.warning("of %d parts these are not done: %s; their work is done now", total, names)
 
     def keep(self, name: str, value: Any) -> None:
-        """Keep plain values, arrays, tables, grids and dataclasses of the journal, in tuples and mappings by text."""
+        """Keep plain values, arrays, tables, grids and dataclasses of the journal, in tuples (lists become tuples) and mappings by text."""
         if self.folder is None:
             return
         arrays: dict[str, NDArray[Any]] = {}
@@ -186,7 +186,7 @@ class Journal:
             return {"table": {str(name): self._pack(value[name].to_numpy(), arrays) for name in value.columns}}
         if isinstance(value, dict):
             return {"mapping": {str(key): self._pack(item, arrays) for key, item in value.items()}}
-        if isinstance(value, tuple):
+        if isinstance(value, (tuple, list)):
             return {"items": [self._pack(item, arrays) for item in value]}
         if is_dataclass(value) and type(value) in self.kinds:
             values = {attribute.name: self._pack(getattr(value, attribute.name), arrays) for attribute in fields(value)}

@@ -9,7 +9,7 @@ from html import escape
 from typing import Any, Literal, get_args
 
 from deepnets4eo.addresses import file_name_of
-from deepnets4eo.outputs.wording import Language, Phrase, Value, Verbatim, from_plain, has_words, plain
+from deepnets4eo.outputs.wording import Language, Phrase, Value, Verbatim, from_plain, has_words, plain, with_tuples
 
 Severity = Literal["note", "caution", "worthless"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
@@ -36,6 +36,9 @@ class Finding:
     affected: int = 0
     wording: str = ""
     share: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", with_tuples(self.values))
 
     @property
     def concerns_most(self) -> bool:

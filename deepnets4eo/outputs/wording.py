@@ -33,11 +33,15 @@ class Verbatim(str):
 class Phrase:
     """Words of a table by their key, with their values: the text depends on the language.
 
-    values : name → number, text that stays as it is, phrase, phrases of a list, or None if unknown
+    values : name → number, text that stays as it is, phrase, phrases of a list (kept as a tuple), or None if unknown
     """
 
     key: str
     values: Mapping[str, Value] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # A kept phrase comes back with tuples, so that a resumed job compares equal and writes the same bytes.
+        object.__setattr__(self, "values", with_tuples(self.values))
 
     @staticmethod
     def verbatim(text: object) -> Verbatim:
@@ -66,6 +70,11 @@ def _contains(value: Value, key: str) -> bool:
     if isinstance(value, Phrase):
         return value.contains(key)
     return isinstance(value, Sequence) and not isinstance(value, str) and any(_contains(item, key) for item in value)
+
+
+def with_tuples(values: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the values of a phrase or finding with lists as tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def number_text(value: float, language: Language, form: str = ",.0f") -> str:
