@@ -134,6 +134,11 @@ class Site:
         return self.pre if self.registration is not None and self.registration.usable else None
 
     @property
+    def ground_agreement(self) -> float:
+        """Agreement of the ground in both images (`Registration.ground_agreement`); NaN if nothing was registered or measured."""
+        return float("nan") if self.registration is None else self.registration.ground_agreement
+
+    @property
     def post(self) -> Layer:
         """The image after the event."""
         return self.inputs.post

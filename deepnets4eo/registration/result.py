@@ -228,6 +228,11 @@ class Registration(WithSummary):
         return self.measured.ncc_after - self.measured.ncc_before
 
     @property
+    def ground_agreement(self) -> float:
+        """Median gradient correlation of the registered images over the hold-out windows, −1 to 1; NaN if it was not measured."""
+        return self.measured.ncc_after
+
+    @property
     def unit(self) -> str:
         """Unit of all lengths: "m", or "px" where the post image has no CRS."""
         return length_unit(self.post_grid)

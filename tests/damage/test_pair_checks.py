@@ -56,15 +56,21 @@ def test_buildings_that_one_image_does_not_show_do_not_count() -> None:
 
 
 def test_an_image_and_its_copy_are_refused() -> None:
-    with raises_naming(InputError, "0.85"):
-        require_two_pictures(np.array([0.85, 0.85, *[0.95] * 9, np.nan]))
+    with raises_naming(InputError, "0.85", "0.93"):
+        require_two_pictures(np.array([*[0.85] * 4, *[0.95] * 18, np.nan]), 0.93)
 
 
 @pytest.mark.parametrize(
-    "similarity", [[0.79] * 20, [0.63, 0.69, 0.7, 0.72, 0.77], [1.0] * 4, [], [np.nan] * 9, [1.0] * 9 + [0.1] * 2]
+    "similarity",
+    [[0.79] * 20, [0.63, 0.69, 0.7, 0.72, 0.77], [1.0] * 19, [], [np.nan] * 30, [1.0] * 18 + [0.1] * 4],
 )
 def test_images_of_two_days_and_few_buildings_pass(similarity: list[float]) -> None:
-    require_two_pictures(np.array(similarity))
+    require_two_pictures(np.array(similarity), 0.93)
+
+
+@pytest.mark.parametrize("ground", [0.22, np.nan])
+def test_roofs_that_all_look_alike_on_another_ground_pass(ground: float) -> None:
+    require_two_pictures(np.full(200, 0.97), ground)
 
 
 @pytest.mark.parametrize(("agreement", "refused"), [(0.7, False), (0.9, True)])
@@ -74,11 +80,11 @@ def test_copies_are_told_by_the_agreement_as_measured_and_not_relative_to_the_si
     """Of few roofs, all of which are found again, the column relative to the site is above 1."""
     judge = DecisionModel.load("damage-evidence")
     variant = judge.model.variants["pre_post"]
-    frame = pd.DataFrame(np.tile(variant.centre, (6, 1)), columns=variant.columns)
+    frame = pd.DataFrame(np.tile(variant.centre, (20, 1)), columns=variant.columns)
     frame = frame.assign(ev_roof_match=agreement / USUAL_AGREEMENT, status="assessed", method="pre_post", reason="")
     before = frame[list(judge.model.variants["post_only"].columns)]
-    table = Buildings(frame, {}, before, agreement=np.full(6, agreement))
-    site = SimpleNamespace(buildings=table, position=SimpleNamespace(fit_after=None))
+    table = Buildings(frame, {}, before, agreement=np.full(20, agreement))
+    site = SimpleNamespace(buildings=table, position=SimpleNamespace(fit_after=None), ground_agreement=0.9)
     if refused:
         with pytest.raises(InputError):
             judge.check_order(site)

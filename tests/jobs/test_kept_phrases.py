@@ -25,7 +25,12 @@ def value_of(key: str) -> dict[str, Value]:
     text = texts_of("en")[key]
     sentences = [text] if isinstance(text, str) else text
     names = [(name, form) for each in sentences for _, name, form, _ in Formatter().parse(each) if name is not None]
-    return {name: 2 if form else [Phrase("roofs_agree_as_georeferenced", {"there": 0.5, "chance": 0.1}), Phrase("pre_image")] for name, form in names}
+    return {
+        name: 2
+        if form
+        else [Phrase("roofs_agree_as_georeferenced", {"there": 0.5, "chance": 0.1}), Phrase("pre_image")]
+        for name, form in names
+    }
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ class DecisionModel:
         if buildings.before is None:
             return site
         if buildings.agreement is not None:
-            require_two_pictures(buildings.agreement)
+            require_two_pictures(buildings.agreement, site.ground_agreement)
         before, after = (
             self.model.probabilities(buildings.seen_once(columns).frame)[:, MAJOR:].sum(axis=1)
             for columns in (buildings.before, buildings.frame[buildings.before.columns])
