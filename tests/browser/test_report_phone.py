@@ -20,6 +20,23 @@ SEEN = """(all) => all.filter((one) => one.checkVisibility() && one.innerText).m
     return [one.innerText, new Set([...one.getClientRects()].map(({ top }) => Math.round(top))).size, box.left, box.right];
 })"""
 
+# Where the ends of each range that is shown are on the screen.
+PLACES = """([low, high]) => {
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
+    for (let node; (node = walker.nextNode()); ) {
+        const at = node.data.indexOf(`${low}–${high}`);
+        if (at < 0 || !node.parentElement.checkVisibility() || node.parentElement.closest("script")) continue;
+        const left = (start, length) => {
+            const range = document.createRange();
+            range.setStart(node, start);
+            range.setEnd(node, start + length);
+            return range.getBoundingClientRect().left;
+        };
+        found.push([node.data, left(at, low.length), left(at + low.length + 1, high.length)]);
+    }
+    return found;
+}"""
+
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_first_line_is_one_sentence_and_intervals_are_whole(visit, tmp_path, language):
@@ -31,6 +48,7 @@ def test_the_first_line_is_one_sentence_and_intervals_are_whole(visit, tmp_path,
     }
     damage_map.findings = (CAUTION,)
     path, summary = tmp_path / "report.html", summarize(damage_map, grid)
+    summary["by_grade"] = {grade: counts | {"count": 10_012} for grade, counts in summary["by_grade"].items()}
     page = visit(write_report(damage_map, summary, path, post=black(grid), language=language), NARROW).page
     headline = page.locator("#headline")
     assert headline.inner_text() == damage_map.in_one_sentence(language)
@@ -72,3 +90,58 @@ def test_the_residual_of_well_aligned_images_is_not_rounded_to_nothing(visit, tm
     path = tmp_path / "report.html"
     page = visit(write_report(damage_map, summarize(damage_map, grid), path, post=black(grid)), NARROW).page
     assert shown in page.locator("#quality").inner_text().replace("\u00a0", " ")
+
+
+@pytest.mark.parametrize(("interval", "shown"), [([14.0, 49.0], ""), ([45.0, 52.0], "true 45–52")])
+def test_a_chip_shows_the_interval_of_the_true_number_only_around_its_count(visit, tmp_path, interval, shown):
+    damage_map, grid = make_map(60), make_grid()
+    path, summary = tmp_path / "report.html", summarize(damage_map, grid)
+    row = summary["by_grade"]["no-damage"] | {"count": 51, "expected": 41.0, "interval_95": interval}
+    summary["by_grade"]["no-damage"] = row
+    page = visit(write_report(damage_map, summary, path, post=black(grid))).page
+    chip = page.locator(".chip[data-class=no-damage]")
+    assert chip.locator("b").inner_text() == "51"
+    assert chip.locator(".chip-range").inner_text() == shown
+    assert f"41 expected, 95 % interval {interval[0]:.0f}–{interval[1]:.0f}; 51 classified" in chip.get_attribute(
+        "title"
+    )
+
+
+def test_destroyed_buildings_on_the_map_are_a_lower_bound_if_the_outlines_are_of_after_the_event(visit, tmp_path):
+    damage_map, grid = make_map(60), make_grid()
+    damage_map.parameters["segmenter"], damage_map.registration = "buildings", {}
+    destroyed = int((damage_map.buildings["damage"] == "destroyed").sum())
+    assert destroyed > 0
+    path = tmp_path / "report.html"
+    page = visit(write_report(damage_map, summarize(damage_map, grid), path, post=black(grid))).page
+    assert page.locator(".chip[data-class=destroyed] b").inner_text() == f"≥ {destroyed}"
+
+
+@pytest.mark.parametrize("unit", ["m", "px"])
+def test_lengths_of_the_registration_have_its_unit(visit, tmp_path, unit):
+    damage_map, grid = make_map(12), make_grid()
+    damage_map.registration |= {
+        "unit": unit,
+        "residual_m": 0.42,
+        "shift_m": 1.5,
+        "footprints": {"dx_m": -2.0, "dy_m": 1.0},
+    }
+    path = tmp_path / "report.html"
+    page = visit(write_report(damage_map, summarize(damage_map, grid), path, post=black(grid))).page
+    page.locator("#tab-summary").click()
+    told = (page.locator("#quality").inner_text() + page.locator("#view-summary").inner_text()).replace("\u00a0", " ")
+    for length in ("± 0.4", "1.50", "0.42", "2.0"):
+        assert f"{length} {unit}" in told
+    assert f"1.0 {unit} down" in told
+
+
+def test_ranges_run_from_low_to_high_on_a_page_from_right_to_left(visit, tmp_path):
+    damage_map, grid = make_map(60), make_grid()
+    row = {"expected": 30.0, "interval_95": [5.0, 59.0]}
+    damage_map.estimates = {"buildings": dict.fromkeys((*GRADES, "damaged"), row)}
+    path, summary = tmp_path / "report.html", summarize(damage_map, grid)
+    summary["by_grade"] = {grade: counts | {"count": 30} for grade, counts in summary["by_grade"].items()}
+    page = visit(write_report(damage_map, summary, path, post=black(grid), language="ar")).page
+    places = page.evaluate(PLACES, ["5", "59"])
+    assert len(places) >= 1 + 4
+    assert [text for text, low, high in places if not low < high] == []

@@ -94,13 +94,18 @@ def _grades(assessed: gpd.GeoDataFrame, damage_map: DamageMapContent) -> dict[st
     return {
         "damaged": {**_row(assessed, damaged, _damaged_estimate(assessed, estimated)), "grades": list(DAMAGED)},
         "by_grade": {
-            grade: NO_COUNT
+            grade: _lower_bound(assessed["damage"] == grade)
             if grade == GRADES[3] and damage_map.lacks_destroyed
             else _row(assessed, assessed["damage"] == grade, estimated.get(grade))
             for grade in GRADES
         },
         "outlines_after_event": damage_map.lacks_destroyed,
     }
+
+
+def _lower_bound(named: Any) -> dict[str, Any]:
+    """Return the row of a grade that the outlines cannot show: the classified buildings, None for none, and the reason. named : (N,) bool."""
+    return NO_COUNT | {"count": int(named.sum()) or None}
 
 
 def _damaged_estimate(assessed: gpd.GeoDataFrame, estimated: dict[str, Any]) -> dict[str, Any] | None:

@@ -19,12 +19,17 @@ function inWater() {
 // The number that an interval is of: the expected one if it was estimated, else the classified one.
 const trueNumber = ({ count, expected }) => (typeof expected === "number" ? Math.round(expected) : count);
 
-// The buildings classified with a grade, as the headline, the list and the map count them; the interval is of the true number.
+// The buildings classified with a grade, as the headline, the list and the map count them. The interval is of the true number: it is next to
+// the count only if it contains the count, else in the table of counts, next to the number that it is of. least : the outlines miss others.
 function chipOf(grade) {
   const counts = grade === NOT_ASSESSED ? { count: page.summary.buildings.not_assessed } : page.summary.by_grade[classes[grade].key];
-  const { count } = counts, range = bounds(counts.interval_95), estimated = typeof counts.expected === "number";
-  return { count, range: estimated ? t`true ${range}` : range, told: count === null ? t`not known` : range ? t`${number(trueNumber(counts))} expected, 95 % interval ${range}; ${number(count)} classified` : number(count) };
+  const { count, interval_95: interval } = counts, range = bounds(interval), estimated = typeof counts.expected === "number";
+  const inside = interval && count >= Math.round(interval[0]) && count <= Math.round(interval[1]);
+  return { count, least: isLowerBound(counts), range: !inside ? "" : estimated ? t`true ${range}` : range, told: count === null ? t`not known` : range ? t`${number(trueNumber(counts))} expected, 95 % interval ${range}; ${number(count)} classified` : number(count) };
 }
+
+// Grades whose number the outlines cannot show have a count only of the buildings that are classified all the same.
+const isLowerBound = ({ count, share }) => count > 0 && share === null;
 
 function summaryBoxes() {
   return [
@@ -60,16 +65,16 @@ const sheetNotes = () => [paragraph(t`Not assessed: ${number(page.summary.buildi
 
 // With the buildings that were not assessed it is the legend of the printed sheet too.
 function countsTable(legend = false) {
-  const { summary } = page, head = [t`Grade`, t`Classified`, t`Expected (95 % interval)`, t`Share`];
+  const { summary } = page, head = [t`Grade`, t`Classified`, t`Expected (95 % interval)`, hasEstimates() ? t`Expected share` : t`Share`];
   const rows = [3, 2, 1, 0].map((grade) => {
-    const counts = summary.by_grade[classes[grade].key], share = counts.share_interval_95, part = counts.count === null ? null : trueNumber(counts) / summary.buildings.assessed;
+    const counts = summary.by_grade[classes[grade].key], share = counts.share_interval_95, part = counts.share === null ? null : trueNumber(counts) / summary.buildings.assessed;
     const bar = make("span", { class: "range" });
     if (share) {
       bar.append(make("i", {}), make("u", {}));
       bar.firstChild.style.cssText = `width:${100 * part}%;background:${rgba(grade, 1)}`;
       bar.lastChild.style.cssText = `inset-inline-start:${100 * share[0]}%;width:${100 * (share[1] - share[0])}%`;
     }
-    return make("tr", {}, make("th", { scope: "row" }, pie(grade), SHORT[grade]), make("td", {}, counts.count === null ? t`not known` : number(counts.count)), make("td", {}, ...(counts.interval_95 ? whole(`${number(trueNumber(counts))} (${bounds(counts.interval_95)})`) : [])),
+    return make("tr", {}, make("th", { scope: "row" }, pie(grade), SHORT[grade]), make("td", {}, counts.count === null ? t`not known` : isLowerBound(counts) ? apart(`≥ ${number(counts.count)}`) : number(counts.count)), make("td", {}, ...(counts.interval_95 ? whole(`${number(trueNumber(counts))} (${bounds(counts.interval_95)})`) : [])),
       make("td", {}, counts.share === null ? "" : percent(part, 1), bar));
   });
   if (legend) rows.push(make("tr", {}, make("th", { scope: "row" }, pie(NOT_ASSESSED), SHORT[NOT_ASSESSED]), make("td", {}, number(summary.buildings.not_assessed)), make("td", {}), make("td", {})));

@@ -1,8 +1,9 @@
 // What both the page and the printed sheet are put together from: findings, chips of the classes, lists of facts, registration.
 
-const bounds = (interval) => (interval ? `${number(Math.round(interval[0]))}–${number(Math.round(interval[1]))}` : "");
+const bounds = (interval) => (interval ? apart(`${number(Math.round(interval[0]))}–${number(Math.round(interval[1]))}`) : "");
 // Text whose intervals are not broken over two lines, and whose commands are set as such.
-const whole = (text) => text.split(/(`[^`]+`|\(?[\d.,\u202f]+–[\d.,\u202f]*\d\)?|\d+ %)/).map((part, k) => (k % 2 === 0 ? part : part[0] === "`" ? make("code", { dir: "ltr" }, part.slice(1, -1)) : make("span", { class: "whole" }, part)));
+// They run from the lower to the upper end on pages that are written from right to left, too.
+const whole = (text) => text.split(/(`[^`]+`|\(?[\d.,\u202f]+–[\d.,\u202f]*\d\)?|\d+ %)/).map((part, k) => (k % 2 === 0 ? part : make(...(part[0] === "`" ? ["code", { dir: "ltr" }, part.slice(1, -1)] : ["span", { class: "whole", dir: "ltr" }, part]))));
 const box = (title, ...content) => make("section", {}, make("h2", {}, title), ...content);
 const paragraph = (text) => make("p", { class: "note" }, ...whole(text));
 const factList = (pairs) => make("dl", { class: "facts" }, ...pairs.filter(([, value]) => value !== null && value !== undefined && value !== "").flatMap(([key, value]) => [make("dt", {}, key), make("dd", {}, make("bdi", {}, String(value)))]));
@@ -51,9 +52,9 @@ function wireFindings() {
 function fillChips(list) {
   const host = document.getElementById("chips");
   for (const index of [...DRAWN].reverse()) {
-    const { count, range, told } = chipOf(index);
+    const { count, least, range, told } = chipOf(index);
     const chip = make("button", { class: "chip", "aria-pressed": "true", "data-class": classes[index].key, title: t`${classes[index].title}: ${told}. Press to show or hide.` },
-      pie(index), make("span", { class: "chip-title" }, classes[index].title), make("b", {}, count === null ? "–" : number(count)), make("span", { class: "chip-range" }, range));
+      pie(index), make("span", { class: "chip-title" }, classes[index].title), make("b", {}, count === null ? "–" : least ? apart(`≥ ${number(count)}`) : number(count)), make("span", { class: "chip-range" }, range));
     chip.onclick = () => {
       list.toggle(index);
       chip.setAttribute("aria-pressed", String(!list.hidden.has(index)));
@@ -82,20 +83,23 @@ function registrationWords() {
   const assumed = page.summary.findings.some(({ code }) => code === "registration_assumed");
   const images = { ok: assumed ? t`Images assumed to be aligned, not measured` : t`Images aligned`, degraded: t`Images roughly aligned`, failed: t`Images could not be aligned` }[status] ?? t`After image only`;
   const outlines = { ok: t`outlines on the roofs`, degraded: t`outlines roughly on the roofs`, failed: t`outlines could not be matched with roofs` }[footprints?.status];
-  const exact = typeof residual === "number" && status in { ok: 0, degraded: 0 } ? ` · ${apart(`± ${decimal(residual, residual < 0.095 ? 2 : 1)} m`)}` : "";
+  const exact = typeof residual === "number" && status in { ok: 0, degraded: 0 } ? ` · ${apart(`± ${decimal(residual, residual < 0.095 ? 2 : 1)} ${lengthUnit()}`)}` : "";
   const words = `${images}${exact}${outlines ? ` · ${outlines}` : ""}`;
   const doubts = [status, footprints?.status, ...page.summary.findings.map(({ severity }) => ({ worthless: "failed", caution: "degraded" })[severity])];
   const light = doubts.includes("failed") ? "failed" : doubts.includes("degraded") ? "degraded" : status ? "ok" : null;
   return light ? [make("i", { class: `light ${light}`, "aria-hidden": "true" }), words] : [words];
 }
 
+// Images without a CRS are measured in pixels.
+const lengthUnit = () => page.summary.registration.unit ?? "m";
+
 function moved({ dx_m: right, dy_m: down, status }) {
   if (typeof right !== "number" || status === "failed") return status === "failed" ? t`no, they could not be matched` : null;
-  const metres = (value) => decimal(Math.abs(value), 1);
-  return `${right < 0 ? t`${metres(right)} m left` : t`${metres(right)} m right`}, ${down < 0 ? t`${metres(down)} m up` : t`${metres(down)} m down`}`;
+  const length = (value) => `${decimal(Math.abs(value), 1)} ${lengthUnit()}`;
+  return `${right < 0 ? t`${length(right)} left` : t`${length(right)} right`}, ${down < 0 ? t`${length(down)} up` : t`${length(down)} down`}`;
 }
 
 function registrationFacts() {
-  const registration = page.summary.registration, outlines = registration.footprints ?? {}, metres = (value) => (typeof value === "number" ? `${decimal(value, 2)} m` : null);
-  return [[t`Result`, word(registration.status ?? "not done: no before image")], [t`Reason`, registration.reason], [t`Model`, registration.model && word(registration.model)], [t`Shift found`, metres(registration.shift_m)], [t`Residual at check points`, metres(registration.residual_m)], [t`Check windows that agree`, registration.inliers && t`${registration.inliers} of ${registration.tie_points}`], [t`Outlines moved onto the roofs`, moved(outlines)]];
+  const registration = page.summary.registration, outlines = registration.footprints ?? {}, length = (value) => (typeof value === "number" ? `${decimal(value, 2)} ${lengthUnit()}` : null);
+  return [[t`Result`, word(registration.status ?? "not done: no before image")], [t`Reason`, registration.reason], [t`Model`, registration.model && word(registration.model)], [t`Shift found`, length(registration.shift_m)], [t`Residual at check points`, length(registration.residual_m)], [t`Check windows that agree`, registration.inliers && t`${registration.inliers} of ${registration.tie_points}`], [t`Outlines moved onto the roofs`, moved(outlines)]];
 }
