@@ -52,7 +52,13 @@ def review(
             show_default=False,
         ),
     ] = None,
-    update: Annotated[bool, Option("--update", help="Write the map again, corrected by the answers.")] = False,
+    update: Annotated[
+        bool,
+        Option(
+            "--update",
+            help="Write all files of the map again, corrected by the answers; the map before them stays in MAP/before_review.",
+        ),
+    ] = False,
 ) -> None:
     """Count damaged buildings, or measure the accuracy and areas of any label raster, from a random sample that people check.
 
@@ -71,7 +77,7 @@ def review(
     deepnets4eo review labels.tif --image scene.tif --serve
     deepnets4eo review labels.tif
     """
-    from deepnets4eo.damage.review import write_review, write_sample
+    from deepnets4eo.damage.review import table_before, write_review, write_sample
     from deepnets4eo.files import writing
     from deepnets4eo.outputs import count_of
 
@@ -87,7 +93,7 @@ def review(
     if update or (next_looks and not serve):
         teach_map(folder, answers, next_looks, update=update)
         return
-    table, files = folder / "damage.parquet", answers or [folder / "review.gpkg"]
+    table, files = table_before(folder), answers or [folder / "review.gpkg"]
     if not files[0].exists() and (serve or not answers):
         with writing(files[0]):
             number = write_sample(files[0], table, looks)

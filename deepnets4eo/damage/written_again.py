@@ -33,11 +33,8 @@ def write_again(
                 f"{', '.join(of_map) or 'none'}. Give the images of the map."
             )
     requested = set(formats or ())
-    before = named_before(out)
-    if "cems" not in requested and (named := before - {result.water_file}):
-        options = replace(options, cems=min(named).removesuffix(".gpkg"))
-    files = FURTHER | ({} if options.cems is None else {"cems": f"{options.cems}.gpkg"})
-    there = [name for name, file in files.items() if (out / file).exists()]
+    options, there = formats_there(out, options, named="cems" in requested)
+    files, before = _files(options), named_before(out)
     anew = requested | ({*IN_WORDS} if options.language else set())
     kept = [
         *WITHOUT_WORDS,
@@ -50,3 +47,17 @@ def write_again(
         out, pre=pair.pre, post=pair.post, scores=scores, overwrite=True, also=list(dict.fromkeys([*there, *requested])),
         options=options, kept=kept,
     )  # fmt: skip
+
+
+def formats_there(
+    out: Path, options: ProductOptions = ProductOptions(), *, named: bool = False
+) -> tuple[ProductOptions, list[str]]:
+    """Return the further formats of the map in a folder, and the options with its name of the file of Copernicus EMS, unless `options` names it."""
+    if not named and (cems := named_before(out) - {DamageMap.water_file}):
+        options = replace(options, cems=min(cems).removesuffix(".gpkg"))
+    return options, [name for name, file in _files(options).items() if (out / file).exists()]
+
+
+def _files(options: ProductOptions) -> dict[str, str]:
+    """Return further formats → their files."""
+    return FURTHER | ({} if options.cems is None else {"cems": f"{options.cems}.gpkg"})

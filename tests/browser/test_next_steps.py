@@ -66,7 +66,7 @@ def test_both_commands_of_the_page_work_and_the_opened_page_is_the_new_one(visit
     )
     printed = [Path(line) for line in done.stdout.splitlines()]
     assert printed[0] == folder / "report.html"
-    assert {path.name for path in folder.iterdir()} == files | {"review.gpkg", "review.qgz", "taught.gpkg"}
+    assert {path.name for path in folder.iterdir()} == files | {"review.gpkg", "review.qgz", "before_review"}
     one.page.reload()
     one.page.wait_for_selector("body[data-ready]")
     assert one.page.locator("#headline").inner_text() != old

@@ -1,5 +1,6 @@
 """What a map advises works as it is written: draw, answer, update, and the page shows what was answered."""
 
+import json
 import re
 import sqlite3
 from contextlib import closing
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 from made_up_map import make_map_of_files
 
@@ -14,8 +16,11 @@ from deepnets4eo.cli.main import main
 from deepnets4eo.damage import GRADES, DamageMap, review
 from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.review import Corrections, Taught, teach
+from deepnets4eo.damage.review.map_before import map_before
 from deepnets4eo.damage.review.moved_estimates import moved_estimates
 from deepnets4eo.damage.review.teaching import BY_PERSON
+from deepnets4eo.damage.vocabulary import DAMAGED
+from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json, sha256
 
 
@@ -59,25 +64,75 @@ def test_twenty_buildings_that_were_drawn_and_answered_can_be_put_into_the_map(
     missing = 20 - corrections.graded
     assert f"--next {missing}" in capsys.readouterr().err
     assert main(["review", str(folder), "--next", str(missing)]) == 0  # the remedy that it names
-    taught = gpd.read_file(folder / "taught.gpkg", layer="buildings")
+    taught = gpd.read_file(folder / "damage.gpkg", layer="buildings")
     seen = taught[taught["reason"] == BY_PERSON]
     assert len(seen) == corrections.graded
     assert set(seen["damage"]) == set(seen["damage_set"]) == {"destroyed"}
     assert (seen[["damage_prob", "confidence"]] == 1).all(axis=None)
-    assert gpd.read_file(folder / "taught.gpkg", layer="findings")["code"].tolist()[-1] == "taught"
+    assert gpd.read_file(folder / "damage.gpkg", layer="findings")["code"].tolist().count("taught") == 1
     assert (folder / "report.html").read_bytes() != old
 
 
-def test_the_page_after_an_update_is_of_the_taught_map_and_its_checksum_too(folder: Path) -> None:
+def damaged_of(path: Path) -> int:
+    """Buildings with major damage or worse in a product, as a reader of its format counts them."""
+    if path.suffix == ".json":
+        return int(read_json(path)["damaged"]["count"])
+    if path.suffix == ".html":
+        page = path.read_text(encoding="utf-8")
+        return int(json.loads(page.split('id="page">')[1].split("</script>")[0])["summary"]["damaged"]["count"])
+    tables = {".csv": pd.read_csv, ".parquet": gpd.read_parquet}
+    table = tables.get(path.suffix, gpd.read_file)(path)
+    return int(table["damage"].isin(["major-damage", "destroyed"]).sum())
+
+
+def test_all_products_after_an_update_are_of_one_map_and_the_next_update_starts_from_the_map_before(
+    tmp_path: Path,
+) -> None:
+    damage_map, images = make_map_of_files(tmp_path, 0.75)
+    folder = tmp_path / "map"
+    damage_map.save(folder, **images)
+    names = [*(f"damage.{suffix}" for suffix in ("gpkg", "parquet", "csv", "geojson")), "summary.json", "report.html"]
+    (old,) = {damaged_of(folder / name) for name in names}
+    files, table = {path.name for path in folder.iterdir()}, sha256(folder / "damage.parquet")
     assert main(["review", str(folder), "--looks", "20"]) == 0
+    answer(folder / "review.gpkg", "destroyed")
+    taught, written = Corrections.read(folder).write_taught()
+    assert {path.name for path in written} == files
+    before, after = (read_json(path / "manifest.json")["inputs"] for path in (folder / "before_review", folder))
+    assert {role: facts["sha256"] for role, facts in after.items()} == {
+        role: facts["sha256"] for role, facts in before.items()
+    }
+    (new,) = {damaged_of(folder / name) for name in names}
+    assert new == taught.with_answers(Corrections.read(folder).answers)["damage"].isin(DAMAGED).sum() > old
+    assert DamageMap.load(folder).buildings["reason"].eq(BY_PERSON).any()
+    outputs = read_json(folder / "manifest.json")["outputs"]
+    assert {name: facts["sha256"] for name, facts in outputs.items()} == {
+        name: sha256(folder / name) for name in outputs
+    }
+    assert sha256(folder / "before_review" / "damage.parquet") == table
+
+    assert main(["review", str(folder)]) == 0  # the sample is still of this map
+    again = [sha256(path) for path in Corrections.read(folder).write_taught()[1]]
+    assert again == [sha256(path) for path in written]
     answer(folder / "review.gpkg", "no-damage")
-    tables = [sha256(folder / name) for name in ("damage.gpkg", "damage.parquet")]
-    Corrections.read(folder, [folder / "review.gpkg"]).write_taught()
-    page = folder / "report.html"
-    assert read_json(folder / "manifest.json")["outputs"]["report.html"]["sha256"] == sha256(page)
-    assert BY_PERSON in page.read_text(encoding="utf-8")
-    assert [sha256(folder / name) for name in ("damage.gpkg", "damage.parquet")] == tables
-    assert DamageMap.load(folder).buildings["reason"].ne(BY_PERSON).all()  # the map that the sample was drawn of
+    Corrections.read(folder).write_taught()
+    (last,) = {damaged_of(folder / name) for name in names}
+    assert last < old
+
+
+def test_a_new_map_in_the_folder_is_not_taken_for_the_map_before_answers(tmp_path: Path) -> None:
+    damage_map, images = make_map_of_files(tmp_path, 0.75)
+    folder = tmp_path / "map"
+    damage_map.save(folder, **images)
+    assert main(["review", str(folder), "--looks", "20"]) == 0
+    answer(folder / "review.gpkg", "destroyed")
+    Corrections.read(folder).write_taught()
+    assert map_before(folder) == folder / "before_review"
+    damage_map.buildings["damage_prob"] *= 0.5
+    damage_map.save(folder, **images, overwrite=True)
+    assert map_before(folder) == folder
+    with pytest.raises(InputError, match="review.gpkg"):
+        Corrections.read(folder)
 
 
 def test_without_its_images_the_taught_map_is_written_and_the_page_stays(folder: Path) -> None:
@@ -148,7 +203,7 @@ def test_the_page_after_an_update_keeps_its_language_and_has_the_narrower_estima
     text = page.read_text(encoding="utf-8")
     assert '<html lang="fr"' in text
     assert "bâtiments" in text
-    estimates = gpd.read_file(folder / "taught.gpkg", layer="estimates").set_index(["quantity", "of"])
+    estimates = gpd.read_file(folder / "damage.gpkg", layer="estimates").set_index(["quantity", "of"])
     old, new = before.estimates["buildings"]["damaged"], estimates.loc[("buildings", "damaged")]
     table = taught.with_answers(corrections.answers)
     step = table["damage_prob"].sum() - before.buildings["damage_prob"].sum()

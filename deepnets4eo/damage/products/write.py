@@ -66,16 +66,6 @@ def write_manifest(damage_map: DamageMapContent, folder: Path, outputs: list[str
     return write_json(folder / "manifest.json", content)
 
 
-def record_again(folder: Path, path: Path) -> None:
-    """Put the checksum of a product that was written again into manifest.json, and into item.json if it names the product."""
-    for name, holder, record in (("manifest.json", "outputs", file_facts), ("item.json", "assets", _asset)):
-        if (folder / name).is_file():
-            content = json.loads((folder / name).read_text(encoding="utf-8"))
-            if path.name in content.get(holder, {}):
-                content[holder][path.name] = record(path)
-                write_json(folder / name, content)
-
-
 EXTENSIONS = tuple(
     f"https://stac-extensions.github.io/{name}/schema.json"
     for name in ("label/v1.0.1", "projection/v2.0.0", "file/v2.1.0")

@@ -21,6 +21,7 @@ from deepnets4eo.damage.areas import OUTSIDE, find_areas
 from deepnets4eo.damage.products.qgis_project import write_review_project
 from deepnets4eo.damage.products.qgis_styles import qml, sample_style
 from deepnets4eo.damage.review.counts import ANSWERS, CANNOT_TELL, Reviewed, review_counts
+from deepnets4eo.damage.review.map_before import TABLE, table_before
 from deepnets4eo.damage.review.sample import Sample, draw_sample
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import sha256, write_json
@@ -65,8 +66,8 @@ def write_looks(
         path, buildings["id"].to_numpy()[rows], buildings.geometry.iloc[rows],
         {"looks": len(rows), "seed": seed, "likeliest": likeliest, "sha256": sha256(table)}, style=style, title="Buildings to look at",
     )  # fmt: skip
-    project = table.with_name("damage.qgz")
-    if project.exists() and path.parent == table.parent:
+    project = path.with_name("damage.qgz")
+    if project.exists() and table in (path.with_name(TABLE), table_before(path.parent)):
         try:
             write_review_project(project, path, Answers.LAYER, sample_style(ANSWERS))
         except InputError as error:  # the sample can be filled without it
@@ -191,7 +192,7 @@ def write_review(folder: Path, files: Sequence[Path], areas: Path | None = None)
         The same as in `read_answers` and `review_counts`.
     """
     check_not_inputs([folder / "review.json"], [*files, areas])
-    table = folder / "damage.parquet"
+    table = table_before(folder)
     sample, answers, buildings = read_answers(files[0], table)
     result = review_counts(sample, answers, buildings["damage"])
     others = {str(file): _kappa(answers, read_answers(file, table)[1]) for file in files[1:]}

@@ -13,6 +13,7 @@ from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.review.answers import read_filled, write_looks
 from deepnets4eo.damage.review.counts import review_counts
+from deepnets4eo.damage.review.map_before import table_before
 from deepnets4eo.damage.review.site_look import look_of_map
 from deepnets4eo.damage.review.taught_map import chosen_files, next_file
 from deepnets4eo.damage.review.teaching import MIN_ANSWERS, Taught, can_teach, choose_next, graded_answers, teach
@@ -30,9 +31,9 @@ class Rounds:
 
     def __init__(self, folder: Path, sample: Path, count: int | None = None) -> None:
         self.folder, self.sample, self.count = folder, sample, count
-        filled = read_filled(sample, folder / "damage.parquet")
+        filled = read_filled(sample, table_before(folder))
         for path in self.chosen:  # refused where they are of another map
-            read_filled(path, folder / "damage.parquet")
+            read_filled(path, table_before(folder))
         self.buildings = filled.buildings
         self._drawn = filled.sample
         self._row_of = dict(zip(self.buildings["id"], range(len(self.buildings)), strict=True))
@@ -137,7 +138,7 @@ class Rounds:
         listed = np.array([row for round_answers in (drawn, *others) for row in round_answers], np.intp)
         rows = choose_next(self.buildings, answers, listed, max(1, self.count // 2), look=self.look)
         if len(rows):
-            write_looks(next_file(self.folder), self.folder / "damage.parquet", self.buildings, rows, None)
+            write_looks(next_file(self.folder), table_before(self.folder), self.buildings, rows, None)
         return len(rows)
 
     def _note_share(self, share: float) -> None:

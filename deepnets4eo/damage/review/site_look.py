@@ -14,6 +14,7 @@ from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.images import is_radar
 from deepnets4eo.damage.network.look import WIDTHS
 from deepnets4eo.damage.network.look_model import look_features
+from deepnets4eo.damage.review.map_before import table_before
 from deepnets4eo.damage.review.map_images import MapImages
 from deepnets4eo.damage.work import TileWork
 from deepnets4eo.errors import DeepNets4EOError, InputError, Reading
@@ -44,7 +45,7 @@ def look_of_map(folder: Path, progress: Callable[[float], None] | None = None) -
     InputError
         The folder contains no damage map.
     """
-    table = folder / "damage.parquet"
+    table = table_before(folder)
     if not table.is_file():
         raise InputError(f"{table} does not exist. Give the folder that `deepnets4eo damage` wrote.")
     path, of_map = folder / KEPT, sha256(table)

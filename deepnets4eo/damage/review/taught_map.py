@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -18,13 +18,12 @@ import pandas as pd
 
 from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.map import DamageMap
-from deepnets4eo.damage.products.report import write_report
-from deepnets4eo.damage.products.summary import summarize
+from deepnets4eo.damage.map import MANIFEST, PRODUCTS, DamageMap
 from deepnets4eo.damage.products.tables import insert_estimates
-from deepnets4eo.damage.products.write import record_again
+from deepnets4eo.damage.products.write import named_before
 from deepnets4eo.damage.review.answers import read_filled, write_looks
 from deepnets4eo.damage.review.counts import Reviewed, review_counts
+from deepnets4eo.damage.review.map_before import keep_map_before, map_before, table_before
 from deepnets4eo.damage.review.map_images import open_images
 from deepnets4eo.damage.review.moved_estimates import moved_estimates, moved_share, narrower_estimates
 from deepnets4eo.damage.review.sample import Sample
@@ -36,15 +35,17 @@ from deepnets4eo.damage.review.teaching import (
     grades_of_map,
     teach,
 )
+from deepnets4eo.damage.written_again import formats_there
 from deepnets4eo.errors import DeepNets4EOError, InputError
-from deepnets4eo.files import atomic_write
+from deepnets4eo.files import atomic_write, read_json
 from deepnets4eo.footprints import outline_areas_m2, read_table
 from deepnets4eo.outputs import Finding, Language, check_not_inputs, worst_first
 from deepnets4eo.polygons import set_fixed_times
+from deepnets4eo.registration import ImagePair
 
 log = logging.getLogger(__name__)
 
-TAUGHT = "taught.gpkg"
+TAUGHT, PAGE = "taught.gpkg", "report.html"
 COLUMNS = (*Buildings.graded_columns, "reason")
 HEAD_LETTERS = 4096
 
@@ -84,7 +85,7 @@ class Corrections:
     @classmethod
     def read(cls, folder: Path, files: Sequence[Path] = ()) -> Corrections:
         """Read samples and chosen buildings, by default the files of the folder. Errors: InputError, as in `read_answers`."""
-        table = folder / "damage.parquet"
+        table = table_before(folder)
         files = files or [path for path in (folder / "review.gpkg", *chosen_files(folder)) if path.exists()]
         read = [read_filled(file, table) for file in files]
         answers = {row: answer for sheet in read for row, answer in sheet.answers.items()}
@@ -113,9 +114,9 @@ class Corrections:
 
     def check_update(self) -> None:
         """Refuse answers that cannot be put into the map. Errors: InputError."""
-        if not (source := self.folder / "damage.gpkg").is_file():
+        if not (source := map_before(self.folder) / "damage.gpkg").is_file():
             raise InputError(f"{source} does not exist, from which the taught map is made. Make the map again.")
-        check_not_inputs([self.folder / TAUGHT], self.files)
+        check_not_inputs([self.folder / name for name in (TAUGHT, *PRODUCTS)], self.files)
         if not self.graded:
             raise InputError(
                 f"none of {len(self.answers)} answers names the grade of an assessed building. Fill a sample first: "
@@ -148,11 +149,13 @@ class Corrections:
         self.check_next()
         rows = choose_next(self.buildings, self.answers, self.listed, count, look=look)
         path = next_file(self.folder)
-        write_looks(path, self.folder / "damage.parquet", self.buildings, rows, None)
+        write_looks(path, table_before(self.folder), self.buildings, rows, None)
         return len(rows), path
 
     def write_taught(self, look: Floats | None = None) -> tuple[Taught, list[Path]]:
-        """Write the map with the answers, and the grades of the others moved if that helped, as taught.gpkg, and its page.
+        """Write all products of the map again with the answers, and the grades of the other buildings moved if that helped.
+
+        The map before answers stays in the folder `before_review`, from which the next update starts.
 
         Parameters
         ----------
@@ -161,8 +164,7 @@ class Corrections:
         Returns
         -------
         (Taught, list of Path)
-            What was taught, and the files: taught.gpkg, and report.html unless its images are gone. damage.gpkg and
-            damage.parquet of the map stay.
+            What was taught, and the files: the products of the map, or only taught.gpkg if the images of the map are gone.
 
         Raises
         ------
@@ -178,23 +180,30 @@ class Corrections:
         if (count := self.count) is not None:
             low, high = count.buildings["damaged"]["interval_95"]
             taught = taught.within(low, high, self.answers)
-        table, path = taught.with_answers(self.answers), self.folder / TAUGHT
-        content = taught_content(self.folder, taught, self.answers, count)
+        before = map_before(self.folder)
+        content = taught_content(before, taught, self.answers, count)
+        try:
+            if content is not None:
+                pair = open_images(self.folder if before == self.folder else before)
+                keep_map_before(self.folder)
+                return taught, save_again(content, pair, self.folder, language_of(self.folder / PAGE))
+        except DeepNets4EOError as error:
+            log.warning("only %s contains the answers; all other files are of the map before them. %s", TAUGHT, error)
+        return taught, [self._write_table(taught, content)]
+
+    def _write_table(self, taught: Taught, content: DamageMap | None) -> Path:
+        """Write the tables of the map with the answers as taught.gpkg. content : the map with its estimates, None if unknown."""
+        path = self.folder / TAUGHT
         with atomic_write(path) as partial:
-            shutil.copyfile(self.folder / "damage.gpkg", partial)
+            shutil.copyfile(map_before(self.folder) / "damage.gpkg", partial)
             with closing(sqlite3.connect(partial)) as database, database:
-                _update(database, table)
+                _update(database, taught.with_answers(self.answers))
                 database.execute("DELETE FROM estimates")
                 if content is not None:
                     insert_estimates(database, content)
                 _note(database, taught.finding())
             set_fixed_times(partial)
-        try:
-            if content is not None:
-                return taught, [write_page_again(self.folder, content), path]
-        except DeepNets4EOError as error:  # the map is there without its page
-            log.warning("report.html shows the map before the answers. %s", error)
-        return taught, [path]
+        return path
 
 
 def taught_content(
@@ -207,7 +216,7 @@ def taught_content(
     try:
         content, table = DamageMap.load(folder), taught.with_answers(answers)
     except DeepNets4EOError as error:
-        log.warning("the taught map has no estimates, and report.html shows the map before the answers. %s", error)
+        log.warning("the taught map has no estimates. %s", error)
         return None
     rows = list(graded_answers(content.buildings, answers))
     before, after = grades_of_map(content.buildings), grades_of_map(table)
@@ -221,14 +230,28 @@ def taught_content(
     return content
 
 
-def write_page_again(folder: Path, content: DamageMap) -> Path:
-    """Write report.html of a map after answers, in the language that the page has. Raises InputError without the images."""
-    path, pair = folder / "report.html", open_images(folder)
-    summary = summarize(content, pair.post.grid)
-    scores = content.open_shown(folder, pair.post)
-    path = write_report(content, summary, path, post=pair.post, pre=pair.pre, scores=scores, language=language_of(path))
-    record_again(folder, path)
-    return path
+def save_again(content: DamageMap, pair: ImagePair, folder: Path, language: Language) -> list[Path]:
+    """Write the products that a folder has from a map after answers; new water stays. Returns the page, then the other files."""
+    options, files = formats_there(folder)
+    kept = [name for name in (content.water_file,) if name in named_before(folder)]
+    content.inputs = inputs_from_here(content.inputs, folder)
+    written = content.save(
+        folder, pre=pair.pre, post=pair.post, scores=content.open_shown(folder, pair.post), overwrite=True, also=files,
+        options=replace(options, language=language), kept=kept,
+    )  # fmt: skip
+    (folder / TAUGHT).unlink(missing_ok=True)  # of an update without the images
+    return [written[PAGE], *(path for name, path in written.items() if name != PAGE)]
+
+
+def inputs_from_here(inputs: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Return the inputs of a map by role, found from this working folder, so that their checksums are recorded again."""
+    recorded, found = read_json(map_before(folder) / MANIFEST)["inputs"], dict(inputs)
+    for role in inputs:
+        try:
+            (found[role],) = DamageMap.input_files(role, recorded, folder)
+        except (InputError, ValueError):  # a folder or an address, or gone
+            continue
+    return found
 
 
 def language_of(page: Path) -> Language:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,12 @@ class Scores:
 
 @dataclass(frozen=True)
 class Taught:
-    """A map's table and grades after a step, its scores before and after, and which of `SIDES` moved."""
+    """A map's table and grades after a step, its scores before and after, and which of `SIDES` moved.
+
+    code : of the finding by which a map states that it contains answers
+    """
+
+    code: ClassVar[str] = "taught"
 
     buildings: pd.DataFrame
     grades: Grades
@@ -96,7 +102,7 @@ class Taught:
     def finding(self) -> Finding:
         """State how many buildings a person graded, and whether the others were graded again."""
         others = Phrase("taught_others" if self.moved else "untaught_others")
-        return Finding("taught", "note", {"answers": self.answers, "others": others}, self.answers)
+        return Finding(self.code, "note", {"answers": self.answers, "others": others}, self.answers)
 
     def gain(self) -> str:
         """Return what the step gained on unseen answers, in one line."""
