@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -99,11 +99,10 @@ def _is_module(dotted: str, package: Path) -> bool:
 
 def picture() -> str:
     """The floors from the top down, with one line a room."""
-    used = Counter(module.split(".")[1] for module, _ in names_across())
     lines = []
     for floor, rooms in FLOORS.items():
         lines += ["", f"{floor}: {ABOUT[floor]}"] if lines else [f"{floor}: {ABOUT[floor]}"]
-        lines += [f"  {room:15}{used[room] or '–':>4}  {_phrase(room)}" for room in rooms.split()]
+        lines += [f"  {room:16}{_phrase(room)}" for room in rooms.split()]
     return "".join(f"{line}\n" for line in lines)
 
 

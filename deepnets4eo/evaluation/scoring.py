@@ -139,6 +139,10 @@ class Evaluation:
     no_data_pixels: int = 0
     synthetic: bool = False
 
+    def __str__(self) -> str:
+        """Return the scores as the table that `deepnets4eo evaluate` prints."""
+        return report.text_table(self.to_dict())
+
     def to_dict(self) -> dict[str, Any]:
         """Return scores, confusion matrix, legend and protocol; with erosion also `eroded` with the same scores."""
         names = [name for name in self.legend.names if name not in self.protocol.ignored]

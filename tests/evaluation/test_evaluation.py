@@ -12,6 +12,7 @@ from rasterio.enums import ColorInterp
 from refusals import raises_naming
 
 from deepnets4eo.cards import Legend
+from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError, LabelError
 from deepnets4eo.evaluation import Intervals, LabelReader, Protocol, Withheld, evaluate, evaluate_pairs, report
 from deepnets4eo.evaluation.pairs import pair_tiles
@@ -57,6 +58,16 @@ def test_files_give_the_scores_of_the_arrays(tmp_path):
     assert result["legend"] == "isprs"
     assert result["protocol"]["erode_px"] == 3
     assert result["notes"] == []
+
+
+def test_a_printed_evaluation_is_the_table_of_the_command_line(tmp_path, capsys):
+    reference = town()
+    files = save(tmp_path / "p.tif", guess(reference)), save(tmp_path / "r.tif", reference)
+    assert main(["evaluate", *map(str, files), "--legend", "isprs"]) == 0
+    printed = capsys.readouterr().out
+    table = str(evaluate(*files, "isprs"))
+    assert printed.startswith(table)
+    assert "impervious" in table
 
 
 @given(st.integers(0, 999), st.integers(1, 70), st.integers(1, 70), st.integers(1, 7), st.integers(6, 40))

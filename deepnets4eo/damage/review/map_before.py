@@ -1,4 +1,4 @@
-"""The map before answers: it stays in a folder of its own, since samples are drawn of it and every update starts from it."""
+"""The map before answers: it stays in its own folder, since samples are drawn of it and every update starts from it."""
 
 from __future__ import annotations
 

@@ -245,13 +245,13 @@ def save_again(content: DamageMap, pair: ImagePair, folder: Path, language: Lang
 
 def inputs_from_here(inputs: Mapping[str, str], folder: Path) -> dict[str, str]:
     """Return the inputs of a map by role, found from this working folder, so that their checksums are recorded again."""
-    recorded, found = read_json(map_before(folder) / MANIFEST)["inputs"], dict(inputs)
+    recorded, paths = read_json(map_before(folder) / MANIFEST)["inputs"], dict(inputs)
     for role in inputs:
         try:
-            (found[role],) = DamageMap.input_files(role, recorded, folder)
+            (paths[role],) = DamageMap.input_files(role, recorded, folder)
         except (InputError, ValueError):  # a folder or an address, or gone
             continue
-    return found
+    return paths
 
 
 def language_of(page: Path) -> Language:
