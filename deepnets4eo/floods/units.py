@@ -15,7 +15,7 @@ import numpy as np
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods.speckle import to_decibel
-from deepnets4eo.rasters import RadarUnit, stated_unit
+from deepnets4eo.rasters import ORBIT_TAGS, RadarUnit, stated_unit
 
 Orbit = Literal["ascending", "descending"]
 
@@ -24,7 +24,6 @@ LOW, HIGH = 1.0, 99.0  # percentiles
 MAX_POWER_LOW, MAX_NOISE = -1.0, 0.1  # a lower percentile is of dB, unless it is a small share of the higher one
 LARGEST_SHIFT_DB = 15.0  # between the medians of two dates; snow, leaves and floods change whole images by less
 SAMPLE_PX = 1000  # along each side of a band that is looked at
-ORBIT_TAGS = ("orbit", "pass", "orbit_pass", "orbit_direction", "orbitproperties_pass", "sat:orbit_state")
 IN_WORDS: dict[RadarUnit, str] = {"decibel": "in dB", "power": "linear power", "amplitude": "amplitudes"}
 
 

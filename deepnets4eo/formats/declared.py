@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.band_info import BandInfo, StoredValues, unit_tag
+from deepnets4eo.formats.band_info import UNIT_TAGS, BandInfo, StoredValues, unit_tag
 from deepnets4eo.formats.cf_words import CF_WORDS
 from deepnets4eo.formats.picture_structure import UPRIGHT, Structure
 from deepnets4eo.formats.tagged_limits import with_tagged_limits
@@ -182,6 +182,11 @@ class Declared:
     def free_tags(self) -> dict[str, str]:
         """The tags that are no words of conventions on how numbers are stored."""
         return {name: text for name, text in self.tags.items() if name not in {*CF_WORDS, "grid_mapping"}}
+
+    @property
+    def layer_tags(self) -> dict[str, str]:
+        """The free tags and the tag of the unit, which also hold for a layer of several files."""
+        return self.free_tags | {name: text for name, text in self.tags.items() if name.lower() in UNIT_TAGS}
 
     def with_tags(self, tags: Mapping[str, str]) -> Declared:
         """Return a copy with further tags."""

@@ -21,7 +21,7 @@ import rasterio.shutil
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.io import MemoryFile
+from rasterio.io import DatasetReader, MemoryFile
 
 from deepnets4eo.addresses import file_name_of, without_secrets
 from deepnets4eo.errors import GridError, InputError
@@ -31,6 +31,8 @@ from deepnets4eo.grid import NO_CRS_REMEDY, Box, Grid, Window, box_text, check_a
 from deepnets4eo.rasters.band_roles import has_centre, name_band
 from deepnets4eo.rasters.band_subset import alpha_bands, false_alpha, gdal_type, with_alpha_as_mask, without_alpha
 from deepnets4eo.rasters.overlaid_tiles import MosaicTile, check_are_no_bands, tile_under_another
+from deepnets4eo.rasters.radar_bands import stated_unit
+from deepnets4eo.rasters.shared_tags import shared_tags
 from deepnets4eo.rasters.values import (
     describe_vrt,
     same_nodata,
@@ -129,13 +131,17 @@ def mosaic_vrt(
     bands = "".join(_band(first, band, offset_tiles) for band in range(1, len(first.dtypes) + 1))
     unstated = [band for band, value in enumerate(first.nodata, start=1) if value is None]
     mask = _mask(offset_tiles, unstated[0]) if unstated and ColorInterp.alpha not in first.roles else ""
-    every = {name: value for tile in tiles for name, value in tile.tags.items()} | without_secrets(dict(tags or {}))
-    metadata = "".join(f'<MDI key="{escape(name)}">{escape(value)}</MDI>' for name, value in every.items())
+    every = shared_tags([(tile.path, tile.tags) for tile in tiles]) | without_secrets(dict(tags or {}))
     vrt = (
-        f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><SRS>{escape(first.crs)}</SRS><Metadata>{metadata}</Metadata>'
+        f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><SRS>{escape(first.crs)}</SRS>{_metadata(every)}'
         f"<GeoTransform>{x!r}, {scale[0]!r}, {first.transform.b!r}, {y!r}, {first.transform.d!r}, {scale[1]!r}</GeoTransform>{bands}{mask}</VRTDataset>"
     )
     return MosaicText(vrt, _differ(tiles), hidden)
+
+
+def _metadata(tags: Mapping[str, str]) -> str:
+    items = (f'<MDI key="{escape(name)}">{escape(value)}</MDI>' for name, value in tags.items())
+    return f"<Metadata>{''.join(items)}</Metadata>"
 
 
 def _name_moved_tiles(tiles: Sequence[MosaicTile], offsets: Sequence[tuple[float, float]]) -> None:
@@ -197,6 +203,7 @@ def _describe(path: str) -> MosaicTile:
         known_mask = MaskFlags.per_dataset in tile.mask_flag_enums[0]
         hidden_by_alpha = bool(alpha_bands(tile)) and not known_mask
         declared = Declared.of_dataset(tile, path)
+        declared.check({"complex", "values"})  # a turned picture or further pages would be read as they are stored
         return MosaicTile(
             path,
             with_alpha_as_mask(tile) if hidden_by_alpha else _gdal_name(path),
@@ -210,10 +217,11 @@ def _describe(path: str) -> MosaicTile:
             declared.only_nodata,
             tile.colorinterp,
             known_mask or hidden_by_alpha,
-            tile.descriptions,
+            tuple(band.name for band in declared.bands),
             tuple(declared.stored),
             tile.indexes,
-            {name: value for name, value in tile.tags().items() if name == "SYNTHETIC"},
+            tuple(band.wavelength_nm for band in declared.bands),
+            declared.layer_tags,
         )
 
 
@@ -234,7 +242,7 @@ def _in_order_of(first: MosaicTile, tile: MosaicTile) -> MosaicTile:
             positions = [mine.index(name) for name in other]
             moved: dict[str, Any] = {
                 name: tuple(getattr(tile, name)[position] for position in positions)
-                for name in ("dtypes", "nodata", "roles", "names", "stored", "order")
+                for name in ("dtypes", "nodata", "roles", "names", "stored", "order", "waves")
             }
             return tile._replace(**moved)
         if all(other):  # names decide where there are some
@@ -269,6 +277,7 @@ def _check_same_kind(first: MosaicTile, tile: MosaicTile) -> None:
         "what their bands show": _known(first)
         and _known(tile)
         and _usual_names(first.names) != _usual_names(tile.names),
+        "wavelengths": len(first.waves) == len(tile.waves) and first.waves != tile.waves,
         "nodata value": not all(map(same_nodata, first.nodata, tile.nodata)),
         "unit": not all(
             same_unit(stored.unit, other.unit) for stored, other in zip(first.stored, tile.stored, strict=False)
@@ -345,10 +354,11 @@ def stack_files(source: str) -> list[str]:
 
 
 def stack_vrt(paths: Sequence[str]) -> tuple[str, list[float | None]]:
-    """Return a GDAL virtual raster of all bands of files, and their wavelengths; GridError if size or georeference differ."""
+    """Return a GDAL virtual raster of all bands of files, and their wavelengths; GridError if size, georeference or tags contradict."""
     if not paths:
         raise InputError("the list of bands is empty. Give at least one raster.")
     bands, wavelengths = list[str](), list[float | None]()
+    parts = list[tuple[str, Mapping[str, str]]]()
     first: tuple[object, ...] = ()
     for path in paths:
         with open_raster(path) as file:
@@ -356,34 +366,43 @@ def stack_vrt(paths: Sequence[str]) -> tuple[str, list[float | None]]:
             kind = (file.shape, tuple(round(value, 9) for value in file.transform), crs, file.dtypes[0])
             first = first or kind
             _check_same_pixels(paths[0], first, path, kind)
-            if MaskFlags.per_dataset in file.mask_flag_enums[0]:
-                raise GridError(
-                    f"{path} has a mask or an alpha band, which bands of one cube cannot keep each for itself. Write its hidden "
-                    f"pixels as a nodata value: gdalwarp -dstnodata VALUE {path} OUT.tif"
-                )
-            names = [
-                text or PurePath(file_name_of(path)).stem + (f" {k + 1}" if file.count > 1 else "")
-                for k, text in enumerate(file.descriptions)
-            ]
             declared = Declared.of_dataset(file, path)
-            target = _gdal_name(path)
-            for number, (name, value) in enumerate(zip(names, declared.only_nodata, strict=True), start=1):
-                nodata = "" if value is None else f"<NoDataValue>{value!r}</NoDataValue>"
-                bands.append(
-                    f'<VRTRasterBand dataType="{gdal_type(file.dtypes[0])}" band="{len(bands) + 1}">'
-                    f"<Description>{escape(name)}</Description>{nodata}{describe_vrt(declared.stored[number - 1])}<SimpleSource>"
-                    f'<SourceFilename relativeToVRT="0">{escape(target)}</SourceFilename>'
-                    f"<SourceBand>{number}</SourceBand></SimpleSource></VRTRasterBand>"
-                )
+            declared.check({"complex", "values"})
+            bands += _stacked_bands(file, declared, len(bands))
             wavelengths += [band.wavelength_nm for band in declared.bands]
+            parts.append((path, declared.layer_tags))
             (height, width), t = file.shape, file.transform
     affine = f"{t.c!r}, {t.a!r}, {t.b!r}, {t.f!r}, {t.d!r}, {t.e!r}"
     georeference = "" if t.is_identity else f"<GeoTransform>{affine}</GeoTransform>"
     vrt = (
         f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><SRS>{escape(crs)}</SRS>{georeference}'
-        f"{''.join(bands)}</VRTDataset>"
+        f"{_metadata(shared_tags(parts, as_bands=True))}{''.join(bands)}</VRTDataset>"
     )
     return vrt, wavelengths
+
+
+def _stacked_bands(file: DatasetReader, declared: Declared, count: int) -> list[str]:
+    """Return the bands of a file behind `count` others; a unit that the file states for all of its bands is each band's."""
+    path = declared.source
+    if MaskFlags.per_dataset in file.mask_flag_enums[0]:
+        raise GridError(
+            f"{path} has a mask or an alpha band, which bands of one cube cannot keep each for itself. Write its hidden "
+            f"pixels as a nodata value: gdalwarp -dstnodata VALUE {path} OUT.tif"
+        )
+    is_stated = any(band.stored.unit for band in declared.bands)
+    unit = "" if is_stated else declared.unit or stated_unit((), (), declared.tags) or ""
+    stem, target, bands = PurePath(file_name_of(path)).stem, _gdal_name(path), list[str]()
+    for number, (band, value) in enumerate(zip(declared.bands, declared.only_nodata, strict=True), start=1):
+        name = band.name or stem + (f" {number}" if file.count > 1 else "")
+        nodata = "" if value is None else f"<NoDataValue>{value!r}</NoDataValue>"
+        stored = band.stored if band.stored.unit else band.stored._replace(unit=unit)
+        bands.append(
+            f'<VRTRasterBand dataType="{gdal_type(file.dtypes[0])}" band="{count + number}">'
+            f"<Description>{escape(name)}</Description>{nodata}{describe_vrt(stored)}<SimpleSource>"
+            f'<SourceFilename relativeToVRT="0">{escape(target)}</SourceFilename>'
+            f"<SourceBand>{number}</SourceBand></SimpleSource></VRTRasterBand>"
+        )
+    return bands
 
 
 def _check_same_pixels(first_path: str, first: tuple[object, ...], path: str, kind: tuple[object, ...]) -> None:

@@ -36,6 +36,7 @@ class MosaicTile(NamedTuple):
     names: tuple[str | None, ...]
     stored: tuple[StoredValues, ...]
     order: tuple[int, ...]
+    waves: tuple[float | None, ...]
     tags: dict[str, str]
 
 

@@ -11,7 +11,8 @@ from deepnets4eo.errors import InputError
 RadarUnit: TypeAlias = Literal["decibel", "power", "amplitude"]
 
 POLARISATIONS = ("vv", "vh", "hh", "hv")
-TAGS = ("polarisations", "polarizations", "polarisation", "polarization", "sar:polarizations")  # of a file
+POLARISATION_TAGS = ("polarisations", "polarizations", "polarisation", "polarization", "sar:polarizations")  # of a file
+ORBIT_TAGS = ("orbit", "pass", "orbit_pass", "orbit_direction", "orbitproperties_pass", "sat:orbit_state")
 WORDS = re.compile(r"dB(?![a-z])|[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 DERIVED = {"ratio", "difference", "diff", "sum", "span", "phase", "coherence", "coh", "rvi", "index", "std", "texture"}
 # the first that is stated counts: decibels of an amplitude are those of its power
@@ -70,7 +71,7 @@ def _words_of_bands(names: Sequence[str], tags: Mapping[str, str]) -> list[list[
     """Return the words in the name of each band; for bands without names, the polarisations in the order that a tag of the file lists."""
     words = [words_of(name) for name in names]
     lower = {name.casefold(): value for name, value in tags.items()}
-    listed = next((lower[tag].casefold() for tag in TAGS if tag in lower), "")
+    listed = next((lower[tag].casefold() for tag in POLARISATION_TAGS if tag in lower), "")
     stated = [word for word in re.findall(r"[a-z]+", listed) if word in POLARISATIONS]
     if len(stated) > len(names) or not all(name.startswith("band_") for name in names):
         return words
