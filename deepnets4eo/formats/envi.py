@@ -17,7 +17,10 @@ SUFFIX = ".hdr"
 TYPE_BYTES = {1: 1, 2: 2, 3: 4, 4: 4, 5: 8, 6: 8, 9: 16, 12: 2, 13: 4, 14: 8, 15: 8}  # by "data type"
 ORDERS = ("bsq", "bil", "bip")
 ZERO = re.compile(r"[+-]?(0+\.?0*|\.0+)(e[+-]?\d+)?", re.IGNORECASE)  # also 0.000e+00
-BAND_LISTS = ("wavelength", "bbl")  # one entry a band
+BAND_LISTS = (
+    "wavelength", "bbl", "fwhm", "data gain values", "data offset values", "data reflectance gain values",
+    "data reflectance offset values", "band names",
+)  # fmt: skip  # one entry per band: GDAL drops a list of another length
 DATA_SUFFIXES = ("", ".img", ".dat", ".raw", ".bsq", ".bil", ".bip", ".bin", ".cube", ".sli", ".slb")
 
 
@@ -109,7 +112,7 @@ def check_image(data: Path) -> None:
         count = len(_list(entries, key))
         if count not in (0, bands):
             raise InputError(
-                f"{header} lists {count} values as {key}, expected one for each of its {bands} bands. Correct the list, "
+                f"{header} lists {count} value{'s' * (count > 1)} as {key}, expected one for each of its {bands} bands. Correct the list, "
                 "or take it out."
             )
     if entries.get("file compression", "0") == "0":

@@ -42,20 +42,20 @@ def shared_tags(parts: Sequence[tuple[str, Mapping[str, str]]], *, as_bands: boo
         Two files differ in a tag that decides how their numbers are read; names the files and their values.
     """
     (_, tags), *others = parts
-    every = {name for _, known in parts for name in _folded(known)}
+    every = {name for _, stated in parts for name in _folded(stated)}
     for name in sorted(every & (MEANING - OF_BANDS if as_bands else MEANING)):
-        _check_same(name, [(path, _folded(known).get(name)) for path, known in parts])
+        _check_same(name, [(path, _folded(stated).get(name)) for path, stated in parts])
     if as_bands:  # bands may have units of their own, but radar of one image has one
-        stated = [(path, stated_unit((), (), known)) for path, known in parts]
-        _check_same("unit of radar", [(path, unit) for path, unit in stated if unit is not None])
+        units = [(path, stated_unit((), (), stated)) for path, stated in parts]
+        _check_same("unit of radar", [(path, unit) for path, unit in units if unit is not None])
     kept = {
         name: text
         for name, text in tags.items()
         if name.casefold() not in OF_ONE_FILE
-        and all(_plain(_folded(known).get(name.casefold())) == _plain(text) for _, known in others)
+        and all(_plain(_folded(stated).get(name.casefold())) == _plain(text) for _, stated in others)
     }
     kept |= _common_day(parts, ACQUISITION_TAGS, warns=True) | _common_day(parts, WRITING_TAGS, warns=False)
-    made = next((known[SYNTHETIC] for _, known in parts if SYNTHETIC in known), None)
+    made = next((stated[SYNTHETIC] for _, stated in parts if SYNTHETIC in stated), None)
     return kept | ({} if made is None else {SYNTHETIC: made})
 
 
@@ -65,7 +65,7 @@ def _check_same(name: str, stated: Sequence[tuple[str, str | None]]) -> None:
         first, other = stated[0]
         if _plain(text) != _plain(other):
             raise GridError(
-                f"{path} and {first} differ in what they state as {name}: {_shown(text)} and {_shown(other)}; they make no layer together. "
+                f"{path} and {first} differ in what they state as {name}: {_quoted(text)} and {_quoted(other)}; they make no layer together. "
                 "Convert one of them, or correct its tag: gdal_edit.py -mo NAME=VALUE FILE."
             )
 
@@ -106,5 +106,5 @@ def _plain(text: str | None) -> str | None:
     return None if text is None else text.strip().casefold()
 
 
-def _shown(text: str | None) -> str:
+def _quoted(text: str | None) -> str:
     return "nothing" if text is None else repr(shorten(text, MAX_TEXT, placeholder=" …"))

@@ -65,6 +65,11 @@ def test_a_truncated_bil_of_ehdr_is_refused(tmp_path: Path) -> None:
         ({"interleave": "xyz"}, "a.hdr has interleave = xyz, expected bsq, bil, bip"),
         ({"wavelength": "{400, 500}"}, "a.hdr lists 2 values as wavelength, expected one for each of its 3 bands"),
         ({"bbl": "{1, 1, 0, 1}"}, "a.hdr lists 4 values as bbl, expected one for each of its 3 bands"),
+        (
+            {"data gain values": "{0.01}"},
+            "a.hdr lists 1 value as data gain values, expected one for each of its 3 bands",
+        ),
+        ({"band names": "{red, green}"}, "a.hdr lists 2 values as band names, expected one for each of its 3 bands"),
     ],
 )
 def test_a_wrong_value_of_a_header_is_named(tmp_path: Path, changed: dict[str, str | None], message: str) -> None:
