@@ -34,7 +34,7 @@ MAX_TEXT = 60  # characters of a value in a message
 def shared_tags(parts: Sequence[tuple[str, Mapping[str, str]]], *, as_bands: bool = False) -> dict[str, str]:
     """Return the tags that all parts of a layer have in common; SYNTHETIC if one part has it.
 
-    parts : path and tags of each file; as_bands : files are bands, which may have units of their own
+    parts : path and tags of each file; as_bands : files are bands, which may have different units
 
     Raises
     ------
@@ -45,7 +45,7 @@ def shared_tags(parts: Sequence[tuple[str, Mapping[str, str]]], *, as_bands: boo
     every = {name for _, stated in parts for name in _folded(stated)}
     for name in sorted(every & (MEANING - OF_BANDS if as_bands else MEANING)):
         _check_same(name, [(path, _folded(stated).get(name)) for path, stated in parts])
-    if as_bands:  # bands may have units of their own, but radar of one image has one
+    if as_bands:  # bands may have different units, but radar of one image has one
         units = [(path, stated_unit((), (), stated)) for path, stated in parts]
         _check_same("unit of radar", [(path, unit) for path, unit in units if unit is not None])
     kept = {

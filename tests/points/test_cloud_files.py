@@ -235,6 +235,44 @@ def test_units_of_geotiff_keys_become_metres(tmp_path: Path, keys, horizontal_m:
     np.testing.assert_allclose(file.bounds, [XYZ.min(axis=0) * scales, XYZ.max(axis=0) * scales], rtol=1e-9)
 
 
+def with_text(path: Path, text: CRS) -> Path:
+    """Add the record of a text to a LAS file, before its keys."""
+    cloud = laspy.read(path)
+    cloud.header.vlrs.insert(0, laspy.VLR("LASF_Projection", 2112, "", text.to_wkt("WKT1_GDAL").encode() + b"\0"))
+    cloud.write(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "keys", "vertical_m"),
+    [
+        ("EPSG:26910", [(3072, 0, 26910), (4099, 0, 9003)], SURVEY_FOOT),  # only the keys state the unit of heights
+        ("EPSG:26910", [(3072, 0, 26910), (4096, 0, 6360)], SURVEY_FOOT),
+        ("EPSG:26910+6360", [(3072, 0, 26910)], SURVEY_FOOT),
+        ("EPSG:26910+5703", [(3072, 0, 26910), (4099, 0, 9001)], 1),
+        ("EPSG:6339", [(3072, 0, 26910), (4099, 0, 9002)], FOOT),  # another realisation of the datum
+    ],
+)
+def test_the_text_and_the_keys_of_a_las_file_complete_each_other(tmp_path: Path, text, keys, vertical_m: float) -> None:
+    file = open_cloud(with_text(with_keys(tmp_path / "a.las", keys), CRS(text)))
+    np.testing.assert_allclose(file.read().xyz, laspy.read(file.path).xyz * [1, 1, vertical_m], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "keys", "words"),
+    [
+        ("EPSG:26910+6360", [(3072, 0, 26910), (4099, 0, 9001)], "the unit of heights"),
+        ("EPSG:26911", [(3072, 0, 26910)], "the CRS: NAD83 / UTM zone 11N and NAD83 / UTM zone 10N"),
+        ("EPSG:26910", [(3072, 0, 2992)], "the unit of x and y: 1 m and 0.3048 m"),
+    ],
+)
+def test_records_of_a_las_file_that_contradict_each_other_are_refused(tmp_path: Path, text, keys, words: str) -> None:
+    path = with_text(with_keys(tmp_path / "a.las", keys), CRS(text))
+    with pytest.raises(InputError, match=f"its text and its GeoTIFF keys contradict each other in {words}"):
+        _ = open_cloud(path).crs
+    np.testing.assert_array_equal(open_cloud(path, crs="EPSG:26910").read().xyz, laspy.read(path).xyz)
+
+
 def test_a_user_defined_crs_of_geotiff_keys_has_its_projection(tmp_path: Path) -> None:
     numbers = (43.0, 45.5, -120.5, 41.75, 400_000 / SURVEY_FOOT, 0.0)  # those of EPSG:2991, which is in metres
     file = open_cloud(with_keys(tmp_path / "a.las", NAD83_LCC, numbers))

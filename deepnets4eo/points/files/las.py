@@ -5,6 +5,7 @@ Refuses damaged and truncated files, naming what was expected. Memory: one chunk
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -28,8 +29,10 @@ from deepnets4eo.points.files.cloud_file import (
     holds_bytes,
     to_bytes,
 )
+from deepnets4eo.points.files.las_crs import one_crs
 from deepnets4eo.points.files.las_header import TAGS, check_chunks, check_header, crs_of_keys, las_errors
 
+log = logging.getLogger(__name__)
 CLASSIFICATION = "classification"
 SAMPLES, SAMPLE_POINTS = 8, 4096  # spread over a file, to see what its colours are
 RGB = ("red", "green", "blue")
@@ -205,20 +208,33 @@ class LasFile(CloudFile):
         with las_errors(self.path):
             try:
                 return self._named_crs()
+            except InputError:
+                raise
             except Exception as error:  # pyproj and laspy raise many kinds for WKT and keys that are wrong
                 raise InputError(
                     f"{self.path} names a coordinate reference system that cannot be read ({error}). Name it with --crs (crs=)."
                 ) from error
 
     def _named_crs(self) -> CRS | None:
-        """Return the CRS of the text record, or else of the GeoTIFF keys, whose units laspy does not read."""
+        """Return the CRS of the text records and of the GeoTIFF keys, whose units laspy does not read."""
         records = [record for record in (*self.header.vlrs, *(self.header.evlrs or ())) if record.user_id == PROJECTION]
-        text = next((record for record in records if record.record_id == WKT), None)
-        if text is not None and (wkt := text.record_data_bytes().decode("latin-1").strip("\0 ")):
-            return CRS.from_wkt(wkt)
-        return crs_of_keys(
-            {record.record_id: record.record_data_bytes() for record in records if record.record_id in TAGS}
-        )
+        texts = [
+            record.record_data_bytes().decode("latin-1").strip("\0 ") for record in records if record.record_id == WKT
+        ]
+        stated = [("text", CRS.from_wkt(text)) for text in texts if text]
+        try:
+            tags = {record.record_id: record.record_data_bytes() for record in records if record.record_id in TAGS}
+            keys = crs_of_keys(tags, with_heights=bool(stated))
+        except Exception as error:  # of GDAL and PROJ
+            if not stated:
+                raise
+            keys = None
+            log.warning(
+                "%s: its GeoTIFF keys cannot be read (%s); the CRS is that of its text record.", self.path, error
+            )
+        stated += [] if keys is None else [("GeoTIFF keys", keys)]
+        x, y = (np.asarray(self.header.mins[:2]) + np.asarray(self.header.maxs[:2])) / 2
+        return one_crs(stated, (float(x), float(y)), str(self.path))
 
     def _to_cloud(self, record: laspy.ScaleAwarePointRecord) -> PointCloud:
         raw = record.array

@@ -205,11 +205,11 @@ def _items(record: bytes) -> list[tuple[int, int]]:
     return [(kind, size) for kind, size, _ in every]
 
 
-def crs_of_keys(records: Mapping[int, bytes]) -> CRS | None:
+def crs_of_keys(records: Mapping[int, bytes], *, with_heights: bool = False) -> CRS | None:
     """Return the CRS that the records 34735 to 34737 name, None without keys. Raises errors of GDAL and PROJ for other
     keys.
 
-    It is compound where heights have a separate unit, and local where only units are known.
+    It is compound if heights have a separate unit (with_heights: any stated unit), and local if only units are known.
     """
     keys = _keys(records.get(DIRECTORY, b""))
     crs = _read(keys, records) if keys else None
@@ -225,7 +225,8 @@ def crs_of_keys(records: Mapping[int, bytes]) -> CRS | None:
         horizontal = _local(unit_m)
     horizontal = _by_code(horizontal, keys)
     height_m = _units_m().get(_value(keys, VERTICAL_UNIT))
-    if height_m is not None and height_m != _unit_m(horizontal if vertical is None else vertical):
+    is_new = vertical is None and with_heights
+    if height_m is not None and (is_new or height_m != _unit_m(horizontal if vertical is None else vertical)):
         vertical = _heights(height_m, vertical)
     if vertical is None:
         return horizontal
