@@ -45,8 +45,9 @@ def _with(crs: CRS, other: CRS, point: tuple[float, float], records: str) -> CRS
             raise _contradiction(records, "the unit of heights", f"{heights[0]:.10g} m", f"{heights[1]:.10g} m")
     if horizontal.is_engineering and not other_horizontal.is_engineering:  # units without a place
         horizontal = other_horizontal
-    if vertical is None and other_vertical is not None and _unit_m(other_vertical) != _unit_m(horizontal):
-        vertical = other_vertical  # without it, heights have the unit of x and y
+    if vertical is None and other_vertical is not None:
+        adds = other_vertical.to_epsg() is not None or _unit_m(other_vertical) != _unit_m(horizontal)
+        vertical = other_vertical if adds else None  # without it, heights have the unit of x and y
     if vertical is None:
         return horizontal
     return CompoundCRS(f"{horizontal.name} + {vertical.name}", [horizontal, vertical])
