@@ -75,7 +75,7 @@ def _unit_m(crs: CRS) -> float:
 
 
 def _is_elsewhere(crs: CRS, other: CRS, point: tuple[float, float]) -> bool:
-    """Return whether two horizontal CRSs put a point at places that are farther apart than realisations of a datum are."""
+    """Return whether two horizontal CRSs put a point at two places, more apart than realisations of a datum are."""
     if crs.is_engineering or other.is_engineering or crs.equals(other, ignore_axis_order=True):
         return False
     x, y = Transformer.from_crs(other, crs, always_xy=True).transform(*point)
