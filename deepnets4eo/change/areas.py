@@ -40,13 +40,15 @@ MIN_HA = 0.1  # smaller areas are read in square metres
 class ChangedArea:
     """Hectares that changed, out of the hectares that both images show.
 
-    `interval` is a percentile interval over resampled blocks of `block_px`, None for fewer than 8 blocks; it does not cover
-    errors of the map."""
+    `interval` is a percentile interval over resampled blocks of `block_px`, None for fewer than 8 blocks without doubtful ground;
+    it does not cover errors of the map. Of `changed_ha`, `doubtful_ha` is under clouds, or in shadow at one date: it counts as
+    unchanged at the low end, and all doubtful ground as changed at the high end."""
 
     changed_ha: float
     seen_ha: float
     interval: tuple[float, float] | None
     block_px: int = BLOCK_PX
+    doubtful_ha: float | None = None
 
     @property
     def share(self) -> float:
@@ -59,10 +61,11 @@ class ChangedArea:
             "changed_ha": self.changed_ha, "changed_ha_interval": self.interval, "interval_level": LEVEL,
             "interval_of": f"bootstrap over blocks of {self.block_px} px; says nothing about errors of the map",
             "seen_ha": self.seen_ha, "changed_share": self.share,
+            **({} if self.doubtful_ha is None else {"changed_in_doubt_ha": self.doubtful_ha}),
         }  # fmt: skip
 
 
-def changed_area(labels: Layer, *, seed: int = 0, value: int = CHANGE) -> ChangedArea:
+def changed_area(labels: Layer, *, seed: int = 0, value: int = CHANGE, doubt: Layer | None = None) -> ChangedArea:
     """Measure the area of one label, by default the label of change, with its interval.
 
     Parameters
@@ -70,6 +73,7 @@ def changed_area(labels: Layer, *, seed: int = 0, value: int = CHANGE) -> Change
     labels : of the whole scene, void in pixels that were not seen. Memory: one block, and two numbers per block
     seed : of the blocks that are drawn with replacement for the interval (Efron 1979)
     value : the label
+    doubt : not 0 in any band where the label cannot be known; None if there is no such ground
 
     Returns
     -------
@@ -78,10 +82,14 @@ def changed_area(labels: Layer, *, seed: int = 0, value: int = CHANGE) -> Change
     """
     block_px = int(np.clip(min(labels.shape) // 4, MIN_BLOCK_PX, BLOCK_PX))
     windows = labels.blocks(block_px)
-    counts = np.array([_count(labels, window, value) for window in windows], float)
+    counts = np.array([_count(labels, window, value, doubt) for window in windows], float)
     areas = (counts * hectares_by_window(labels.grid, windows)[:, None])[counts[:, 1] > 0]
-    changed, seen = (float(total) for total in areas.sum(axis=0)) if len(areas) else (0.0, 0.0)
-    return ChangedArea(changed, seen, _interval(areas, seen, seed), block_px)
+    changed, seen, sure, possible = areas.sum(axis=0).tolist() if len(areas) else (0.0,) * 4
+    intervals = [_interval(areas[:, [column, 1]], seen, seed) for column in (0, 2, 3)]
+    if doubt is None:
+        return ChangedArea(changed, seen, intervals[0], block_px)
+    low, high = intervals[1] or (sure, sure), intervals[2] or (possible, possible)
+    return ChangedArea(changed, seen, (low[0], high[1]), block_px, changed - sure)
 
 
 def to_hectares(area_m2: Floats) -> Floats:
@@ -156,6 +164,13 @@ def with_transitions(polygons: gpd.GeoDataFrame, cover_pre: Layer, cover_post: L
     return polygons.assign(**columns)[[*polygons.columns[:-1], *columns, polygons.geometry.name]]
 
 
+def with_doubt(polygons: gpd.GeoDataFrame, doubt: Layer) -> gpd.GeoDataFrame:
+    """Return the polygons with the shares 0–1 of each under clouds and in shadow at one date, in the columns `clouds` and `shadows`."""
+    shares = band_sums(doubt, polygons.geometry.to_numpy()).mean if len(polygons) else np.zeros((0, 2))
+    columns = dict(zip(doubt.band_names, shares.T, strict=True))
+    return polygons.assign(**columns)[[*polygons.columns[:-1], *columns, polygons.geometry.name]]
+
+
 def legend_of_cover(cover: Layer) -> Legend:
     """Return the legend that a raster of land cover has in its tags. Raises LabelError without one."""
     if cover.legend is None:
@@ -180,9 +195,12 @@ def _majority(polygons: gpd.GeoDataFrame, cover: Layer) -> list[str | None]:
     return [names.get(int(row.argmax())) if row.any() else None for row in counts]
 
 
-def _count(labels: Layer, window: Any, value: int) -> tuple[int, int]:
+def _count(labels: Layer, window: Any, value: int, doubt: Layer | None) -> tuple[int, ...]:
+    """Count the pixels of a label, valid pixels, pixels that surely have the label, and pixels that may have it."""
     data, valid = labels.read(window)
-    return int((data[0][valid] == value).sum()), int(valid.sum())
+    there = valid & (data[0] == value)
+    unknown = np.zeros_like(valid) if doubt is None else valid & (doubt.read(window)[0] != 0).any(axis=0)
+    return tuple(int(pixels.sum()) for pixels in (there, valid, there & ~unknown, there | unknown))
 
 
 def _interval(areas: NDArray[np.float64], seen_ha: float, seed: int) -> tuple[float, float] | None:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from deepnets4eo.change.change_scores import change_scores
 from deepnets4eo.change.classical.detector import DateLayers
 from deepnets4eo.change.deciding import check_options, load_change_run, method_findings, prepare, with_method_of
+from deepnets4eo.change.doubts import doubt_findings
 from deepnets4eo.change.options import MANIFEST, ChangeOptions, ChangeProducts
-from deepnets4eo.change.page import area_in_words, changed_interval
+from deepnets4eo.change.page import area_in_words, changed_interval, doubt_in_words
 from deepnets4eo.change.pair import ChangePair, open_pair
 from deepnets4eo.change.rasters import covers_of, write_rasters
 from deepnets4eo.change.transitions import CoverLayers
@@ -58,7 +59,7 @@ class ChangeMap:
         """Return the changed area in one line, with its interval if it has one, and what the interval does not include."""
         area, interval = self.summary["area"], changed_interval(self.summary["area"])
         limit = "" if interval is None else "; the range does not include errors of the map"
-        return f"{area_in_words(area, 'changed', interval)} changed{limit}"
+        return f"{area_in_words(area, 'changed', interval)} changed{doubt_in_words(area)}{limit}"
 
 
 def map_change(
@@ -184,7 +185,9 @@ def _write(
         by_class = trained is not None and not options.refines  # else a threshold or the refined scores decide
         classes = Layer.open(labels) if by_class else None
         scores = change_scores(Layer.open(probabilities), run.legend, str(run.folder), classes=classes)
-        findings += write_rasters(scores, products, scene, options, event)
+        of_rasters = write_rasters(scores, products, scene, options, event)
+        doubts = doubt_findings(Layer.open(products.score), pair.doubt)
+        pair, findings = pair if doubts else replace(pair, doubt=None), [*doubts, *findings, *of_rasters]
         polygons, summary, names = write_products(pair, products, notes, options, event, findings, covers)
         paths = hidden.publish(names, known=COVER_PRODUCTS)
     return ChangeMap(paths, polygons, summary, tuple(worst_first(findings)))

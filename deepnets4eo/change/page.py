@@ -191,7 +191,7 @@ def _classes(polygons: gpd.GeoDataFrame) -> tuple[list[dict[str, Any]], np.ndarr
 def _headline(area: dict[str, Any]) -> tuple[str, str]:
     if not area[f"seen_{_unit(area)}"]:
         return "", "Nothing could be compared."
-    rest = f" changed, {100 * area['changed_share']:.1f} % of {area_in_words(area, 'seen')} that both images show"
+    rest = f" changed, {100 * area['changed_share']:.1f} % of {area_in_words(area, 'seen')} that both images show{doubt_in_words(area)}"
     return area_in_words(area, "changed", changed_interval(area)), rest
 
 
@@ -204,6 +204,7 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("Changed", area_in_words(area, "changed", interval)),
         ("Share of what both images show", f"{share} of {area_in_words(area, 'seen')}"),
         *([("Not looked at under clouds", _clouds(clouds))] if clouds is not None else []),
+        *([("Not known", doubt_in_words(area).strip(", "))] if doubt_in_words(area) else []),
         ("Polygons", _count(summary["polygons"])),
         (
             "Method",
@@ -216,6 +217,13 @@ def changed_interval(area: dict[str, Any]) -> Sequence[float] | None:
     """Return the interval of the changed area of a summary, or None if it has no interval."""
     interval: Sequence[float] | None = area[f"changed_{_unit(area)}_interval"]
     return interval
+
+
+def doubt_in_words(area: dict[str, Any]) -> str:
+    """Return how much of the changed area of a summary is not known, behind a comma; "" if all is."""
+    if not area.get(f"changed_in_doubt_{_unit(area)}"):
+        return ""
+    return f", of which {area_in_words(area, 'changed_in_doubt')} under clouds or dark at one date only: not known"
 
 
 def _method(summary: dict[str, Any]) -> str:

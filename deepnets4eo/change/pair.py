@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.change.areas import legend_of_cover
 from deepnets4eo.change.classical.detector import DateLayers
+from deepnets4eo.change.doubts import ROLES, doubtful_ground
 from deepnets4eo.change.options import ChangeOptions
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, hectares_by_window, only_one_placed
@@ -36,8 +37,6 @@ from deepnets4eo.rasters import (
 from deepnets4eo.read_as import without_collar
 from deepnets4eo.registration import UNMOVED, ImagePair, MotionMatrix, RegisteredPair, Registration, on_post_grid
 
-ROLES = {DateLayers.pre: "pre", DateLayers.post: "post"}  # of the dates, in findings
-MUCH_CLOUD = 0.05  # of an image that looks like clouds
 COARSE_CLOUD_SHARE = 0.5  # share of a pixel of a preview under clouds from which it is not visible
 
 log = logging.getLogger(__name__)
@@ -51,12 +50,14 @@ class ChangePair:
     registration : how the images were registered
     findings : what limits a map of the pair
     covers : land cover of both dates, where the options name it
+    doubt : ground under clouds, and ground in the shadow of clouds at one date, 1 each; None if there is no such ground
     """
 
     scene: Scene
     registration: Registration
     findings: tuple[Finding, ...]
     covers: tuple[Layer, Layer] | None = None
+    doubt: Layer | None = None
 
 
 def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOptions()) -> ChangePair:
@@ -87,13 +88,13 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
         layers = {name: Layer(PictureSource(image, picture_px(image))) for name, image in layers.items()}
     for name, mask in clouds.items():
         layers[name] = hide_clouds(layers[name], mask, grid, motions[name])
+        images[name] = hide_clouds(images[name], mask, grid, motions[name])
     scene = Scene(layers, grid)
     check_common_pixels(scene)
-    findings = (*pair.findings, *_registration_findings(registration, options), *cloud_findings)
-    findings += _findings_of_bright_clouds(
-        images, {name: classified[name] for name in classified.keys() - clouds.keys()}
-    )
-    return ChangePair(scene, registration, findings, covers)
+    unmasked = {name: classified[name] for name in classified.keys() - clouds.keys()}
+    doubt, bright_clouds = doubtful_ground(images, unmasked)
+    findings = (*pair.findings, *_registration_findings(registration, options), *cloud_findings, *bright_clouds)
+    return ChangePair(scene, registration, findings, covers, doubt)
 
 
 def _classify_clouds(images: Mapping[str, Layer], masked: Collection[str]) -> dict[str, CloudClassification]:
@@ -118,25 +119,6 @@ def _own_clouds(
             masks[name] = clouds.mask
             findings.append(finding)
     return masks, findings
-
-
-def _findings_of_bright_clouds(
-    images: Mapping[str, Layer], classified: Mapping[str, CloudClassification]
-) -> tuple[Finding, ...]:
-    """Return a caution for each date that looks cloudy to a large part: clouds are mapped as change there.
-
-    images : on one grid; classified : of the dates without a mask
-    """
-    findings = []
-    for name, other in ((DateLayers.pre, DateLayers.post), (DateLayers.post, DateLayers.pre)):
-        image = images[name]
-        clouds = classified[name].or_bright(image, images[other]) if name in classified else None
-        if clouds is None:
-            continue
-        finding = cloud_finding(clouds, image, ROLES[name], "mask_clouds_of_change", "clouds_mapped")
-        if finding is not None and finding.share >= MUCH_CLOUD:
-            findings.append(finding)
-    return tuple(findings)
 
 
 def check_one_space(layers: Sequence[Layer]) -> None:

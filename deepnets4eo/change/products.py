@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.cards import Legend
-from deepnets4eo.change.areas import change_polygons, changed_area, with_transitions
+from deepnets4eo.change.areas import change_polygons, changed_area, with_doubt, with_transitions
 from deepnets4eo.change.classical.detector import DateLayers
 from deepnets4eo.change.cover_table import compare_covers, write_transitions
 from deepnets4eo.change.options import MANIFEST, ChangeOptions, ChangeProducts
@@ -58,6 +58,8 @@ def write_products(
             write_transitions(
                 products.folder / "transitions.csv", compare_covers(*covers, seed=options.seed), event.columns
             )
+    if pair.doubt is not None:
+        polygons = with_doubt(polygons, pair.doubt)
     write_vector(polygons, products.polygons, LAYER)
     write_event(products.polygons, event, SUBJECT, LAYER)
     changed = Legend.load("change").classes[1]
@@ -94,7 +96,7 @@ def summarize(
         "pre": pre.source,
         "post": post.source,
         "bands": {"pre": pre.band_names, "post": post.band_names},
-        "area": changed_area(labels, seed=options.seed).to_dict(),
+        "area": changed_area(labels, seed=options.seed, doubt=pair.doubt).to_dict(),
         "polygons": {
             "count": len(polygons),
             "min_area_m2": options.min_area_m2,

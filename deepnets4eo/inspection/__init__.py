@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .files import MIN_BANDS, Inspection as Inspection, inspect as inspect
     from .machine import inspect_machine
     from .overlap import overlaps
+    from .shadows import bands_in_colour, shadows_in_image
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
@@ -27,5 +28,6 @@ else:
             ".files": ["MIN_BANDS"],
             ".machine": ["inspect_machine"],
             ".overlap": ["overlaps"],
+            ".shadows": ["bands_in_colour", "shadows_in_image"],
         },
     )

@@ -35,8 +35,7 @@ BRIGHT_GREEN, NIR_RANGE, MIN_SWIR = 1.8, (0.7, 1.8), 0.4
 
 def clouds_in_image(post: Layer, pre: Layer | None, gsd_m: float) -> Layer | None:
     """Return the mask, 1 for opaque clouds, on a coarser grid, of an 8-bit RGB image or bands green, nir (swir); None without clouds."""
-    cell_m = max(CELL_M, gsd_m, max(post.shape) * gsd_m / MAX_CELLS)
-    shape = (max(1, round(post.shape[0] * gsd_m / cell_m)), max(1, round(post.shape[1] * gsd_m / cell_m)))
+    cell_m, shape = cells_of(post, gsd_m)
     after, seen = post.read_coarse(shape)
     before = None
     if pre is not None:
@@ -51,6 +50,12 @@ def clouds_in_image(post: Layer, pre: Layer | None, gsd_m: float) -> Layer | Non
         return None
     clouds = _wide(cloudy, _of_one_value(after), cell_m)
     return Layer.open(clouds[None].astype(np.uint8), grid=post.grid.zoom_to(shape)) if clouds.any() else None
+
+
+def cells_of(image: Layer, gsd_m: float) -> tuple[float, tuple[int, int]]:
+    """Return the side in metres and the number (rows, columns) of the cells to which an image is averaged."""
+    cell_m = max(CELL_M, gsd_m, max(image.shape) * gsd_m / MAX_CELLS)
+    return cell_m, (max(1, round(image.shape[0] * gsd_m / cell_m)), max(1, round(image.shape[1] * gsd_m / cell_m)))
 
 
 def _cloudy_colours(
@@ -176,12 +181,14 @@ class CloudClassification:
         classes = classify_clouds(image)
         return cls(None if classes is None or not classes.hides_any else Layer(classes), classes is not None)
 
-    def or_bright(self, image: Layer, other: Layer | None = None) -> Layer | None:
+    def or_bright(self, image: Layer, other: Layer | None = None, gsd_m: float | None = None) -> Layer | None:
         """Return the mask or, without a conclusive one, the mask of what is bright and white like clouds; None without clouds.
 
         other : an image of another day on the same grid, next to which clouds stand out; without it only bright ones are found
+        gsd_m : size of a pixel, to find clouds in images without a CRS, too
         """
-        if self.is_conclusive or image.grid.crs is None or image.legend is not None:
+        is_sized = image.grid.crs is not None or gsd_m is not None
+        if self.is_conclusive or not is_sized or image.legend is not None:
             return self.mask
         coarsest_m = FINE_M if other is None else COARSEST_M
         chosen = _bands_of_clouds(image, coarsest_m)
@@ -189,7 +196,7 @@ class CloudClassification:
             return None
         before = None if other is None else _bands_of_clouds(other, coarsest_m)
         alike = before is not None and before.band_names == chosen.band_names
-        return clouds_in_image(chosen, before if alike else None, image.gsd_m)
+        return clouds_in_image(chosen, before if alike else None, gsd_m or image.gsd_m)
 
 
 def _bands_of_clouds(image: Layer, coarsest_m: float) -> Layer | None:
