@@ -23,7 +23,7 @@ POST ?=
 FOOTPRINTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-changed test-all static check durations golden docs pictures notebooks qgis dist setup clean
+.PHONY: help demo test test-changed test-all static check durations golden figures docs pictures notebooks qgis dist setup clean
 
 help:
 	@echo "make demo   run the main job on a made-up miniature city and open with one line where to look"
@@ -34,6 +34,7 @@ help:
 	@echo "make check  ruff, mypy and the rules on names and wording, on changed files only: seconds"
 	@echo "make docs   the documentation site into site/, notebooks executed; open site/index.html, offline"
 	@echo "make pictures  the pictures of pages in docs/images, from the demo as it is now: some minutes, with Chromium (CHROMIUM=its path)"
+	@echo "make figures DATA=FOLDER  every figure of the lineage again, by thirty hours of one core, going on where it was stopped (LIST=1: what there is)"
 	@echo "make notebooks   only execute the notebooks of the documentation, within 3 minutes"
 	@echo "make qgis   the plugin for QGIS as a zip in dist/"
 	@echo "make dist   wheel, source, QGIS plugin and SBOM in dist/, checked and run in an empty environment"
@@ -73,6 +74,12 @@ durations: $(READY)
 # The results of the shipped networks, stored anew; the changelog says why.
 golden: $(READY)
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/test_golden_jobs.py
+
+# Every figure of the lineage again, where it was stopped; ONLY="NAME …" some of them, LIST=1 what there is. Use a clone of its own.
+DATA   ?= $(DEEPNETS4EO_DATA)
+BUDGET ?= 30
+figures: $(READY)
+	@$(WORKER) nice -n 19 $(BIN)/python experiments/figures.py $(if $(LIST),--list,--data $(DATA) --budget $(BUDGET)) $(if $(ONLY),--only $(ONLY))
 
 # The site works from its folder. The tutorials run on the miniature city, in about a minute.
 docs: $(READY)

@@ -15,8 +15,10 @@ from operator import add
 from pathlib import Path
 
 import numpy as np
+from zero import Zero, everything
 
 import deepnets4eo
+from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards import Legend
 from deepnets4eo.change import ChangeDetector, split_from_to
 from deepnets4eo.change.normalisation import normalise
@@ -25,9 +27,9 @@ from deepnets4eo.files import write_json, write_text
 from deepnets4eo.grid import Window, crop, whole
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters import CogWriter, Layer, Scene
-from deepnets4eo.segmenters import Run, Segmenter, load_run
+from deepnets4eo.segmenters import Run, RunFolder, Segmenter, load_run
 from deepnets4eo.synthetic import City, Event
-from deepnets4eo.training import load_recipe
+from deepnets4eo.training import TrainOptions, load_recipe
 
 log = logging.getLogger(__name__)
 
@@ -124,14 +126,14 @@ def _write_pair(city: City, folder: Path, shifts_px: Sequence[int]) -> None:
 
 
 def train_run(recipe: str, overrides: Sequence[str], scenes: Sources, out: Path, *, smoke: bool = False) -> Path:
-    """Train a recipe on scenes; a run that is there is used again."""
+    """Train a recipe on scenes; a run that is there is used again, and one that was stopped goes on."""
     if (out / "card.json").exists():
         return out
     few = ("data.windows_per_epoch=8", "train.epochs=1") if smoke else ()
     listed = json.dumps([{"name": name, **sources} for name, sources in scenes.items()])
     resolved, _ = load_recipe(recipe, overrides=(*overrides, *few, f"data.scenes={listed}"))
     started = time.perf_counter()
-    run = deepnets4eo.train(resolved, out)
+    run = deepnets4eo.train(resolved, out, options=TrainOptions(resume=RunFolder(out).recipe.exists()))
     write_json(out / "seconds.json", time.perf_counter() - started)
     log.info("%s: %.0f s", out, time.perf_counter() - started)
     return run
@@ -169,6 +171,24 @@ def score_classical(
         scene = Scene.open(None, **_dates(sources, post))
         maps[name] = _predict_change(ChangeDetector.of_scene(scene, method), scene, out / name)
     return _pooled(maps, scenes, stored)
+
+
+def change_labels(path: str, stored: str = "change") -> ByteImage:
+    """Return (H, W) labels of change in a file: 0 no change, 1 change, 255 void. stored : legend that they are in, as 255 for change in masks"""
+    legend = Legend.load(stored)
+    indices: ByteImage = legend.to_index()[legend.from_file(Layer.open(path).read()[0][0])]
+    return indices
+
+
+def everything_changed(scenes: Sources, *, stored: str = "change") -> Zero:
+    """Return the zero of a table of change: everything in these scenes called changed. stored : legend that their labels are in"""
+    values = np.concatenate([change_labels(one["labels"], stored).ravel() for one in scenes.values()])
+    return everything(float((values == 1).sum() / np.isin(values, (0, 1)).sum()))
+
+
+def zero_row(zero: Zero, *names: str) -> list[list[float]]:
+    """Return the cells of a zero in a table of shares. names : its scores, a column each"""
+    return [[zero.scores[name] / 100] for name in names]
 
 
 def _dates(sources: Mapping[str, str], post: str) -> dict[str, str]:

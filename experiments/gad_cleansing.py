@@ -1,6 +1,6 @@
 """Cleansing of wrong change labels in training, with diffusion along edges: F1 of change on clean labels over the rate of noise.
 
-Usage: python experiments/gad_cleansing.py --out FOLDER [--seeds 0 1 2] [--rates 0 0.1 0.2 0.3] [--rows …]  (miniature city, SYNTHETIC)
+Usage: python experiments/gad_cleansing.py --out FOLDER [--seeds 0 1 2] [--rates 0 0.1 0.2 0.3] [--rows …] [--encoder efficientnet-lite0]  (miniature city, SYNTHETIC)
        python experiments/gad_cleansing.py --out FOLDER --data WINDOWS …      (real pairs: the windows of LEVIR-CD, whose labels are made wrong)
        python experiments/gad_cleansing.py --out FOLDER --noise outlines …    (changes drawn too wide)
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,21 +27,25 @@ from change_pairs import (
     TEST_CITIES,
     TRAIN_CITIES,
     Sources,
+    change_labels,
     city_pairs,
+    everything_changed,
     ordering,
     publish,
     score_change,
     table,
     train_run,
+    zero_row,
 )
 from levir import samples
 from scipy import ndimage
-from script import add_smoke, plain_errors, store_results, title_of
+from script import add_smoke, percents, plain_errors, store_results, title_of
 
 from deepnets4eo.arrays import ByteImage
-from deepnets4eo.cards import Legend
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.grid import whole
 from deepnets4eo.rasters import CogWriter, Layer
+from deepnets4eo.segmenters import EncoderName
 
 HYPEREPOCHS, EPOCHS = 3, 6  # epochs of each hyperepoch
 RATES = (0.0, 0.1, 0.2, 0.3)
@@ -109,11 +114,14 @@ def with_noise(
     scenes: Sources, rate: float, seed: int, out: Path, *, noise: str = "objects", stored: str = "change"
 ) -> dict[str, dict[str, str]]:
     """The scenes with corrupted labels. noise : a key of `NOISE`; stored : legend of the files"""
-    noisy, to_index = {}, Legend.load(stored).to_index()
+    noisy = {}
     for number, (name, sources) in enumerate(scenes.items()):
         path = out / f"{name}.tif"
         layer = Layer.open(sources["labels"])
-        labels = NOISE[noise](to_index[layer.read()[0][0]], rate, np.random.default_rng([seed, number]))
+        truth = change_labels(sources["labels"], stored)
+        changed = (truth == 1).astype(np.uint8)
+        labels = NOISE[noise](changed, rate, np.random.default_rng([seed, number]))
+        labels[truth == VOID] = VOID
         with CogWriter(path, layer.grid, legend=Legend.load("change"), nodata=255, tags=layer.tags) as cog:
             cog.write(whole(layer.grid), labels[None])
         noisy[name] = {**sources, "labels": str(path)}
@@ -121,8 +129,9 @@ def with_noise(
 
 
 def one_run(
-    train: Sources, test: Sources, row: str, seed: int, epochs: int, out: Path, stored: str, *, smoke: bool
-) -> float:
+    train: Sources, test: Sources, row: str, seed: int, epochs: int, out: Path, stored: str, further: Sequence[str] = (),
+    *, smoke: bool,
+) -> float:  # fmt: skip
     """F1 of change on clean labels, after as many steps in every row. epochs : of each of three hyperepochs"""
     hyperepochs = 1 if PLAIN[0] in ROWS[row] else 2 if TWICE[0] in ROWS[row] else HYPEREPOCHS
     settings = [*(one for one in SMALL if "class_weights" not in one), f"train.seed={seed}", "train.step_epochs=[]"]
@@ -130,8 +139,29 @@ def one_run(
         f"train.epochs={epochs * HYPEREPOCHS // hyperepochs}",
         f"cleansing.hyperepochs={2 if smoke else hyperepochs}",
     ]
-    run = train_run("change/cleansing", [*settings, *ROWS[row]], train, out, smoke=smoke)
+    run = train_run("change/cleansing", [*settings, *ROWS[row], *further], train, out, smoke=smoke)
     return score_change(run, test, out / "maps", stored=stored).f1
+
+
+def siamese(encoder: str) -> tuple[str, ...]:
+    """Return the values of a recipe with a Siamese U-Net whose encoder starts from these weights."""
+    model = (
+        "network=change-encoder",
+        f"encoder={EncoderName.lite0}",
+        f"encoder_weights={encoder}",
+        "options.fusion=difference",
+    )
+    return tuple(f"model.{one}" for one in model)
+
+
+def f1_by_rate(
+    f1: Mapping[str, Sequence[Sequence[float]]], rates: Sequence[float]
+) -> dict[str, dict[str, list[float]]]:
+    """Return rate → row → F1 in percent, one per seed. f1 : row → one list per rate"""
+    return {
+        f"{100 * rate:.0f} %": {name: percents(cells[number]) for name, cells in f1.items() if len(cells) > number}
+        for number, rate in enumerate(rates)
+    }
 
 
 def main() -> None:
@@ -142,6 +172,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of 20 steps, of each hyperepoch")
     parser.add_argument("--noise", default="objects", choices=list(NOISE))
     parser.add_argument("--rows", nargs="+", default=ROWS_BY_DEFAULT, choices=list(ROWS))
+    parser.add_argument(
+        "--encoder", help="first weights of a Siamese U-Net in place of FresUNet, e.g. efficientnet-lite0"
+    )
     parser.add_argument("--data", type=Path, help="folder of a few windows of LEVIR-CD, with A, B and label")
     add_smoke(parser)
     arguments = parser.parse_args()
@@ -154,6 +187,16 @@ def main() -> None:
     else:
         train, test = (city_pairs(out, cities[:few], smoke=smoke) for cities in (TRAIN_CITIES, TEST_CITIES))
         stored, where = "change", "miniature city (SYNTHETIC)"
+    further = siamese(arguments.encoder) if arguments.encoder else ()
+    zero = everything_changed(test, stored=stored)
+    steps = HYPEREPOCHS * arguments.epochs * STEPS_PER_EPOCH
+    about = {
+        "data": where,
+        "noise": arguments.noise,
+        "steps": steps,
+        "encoder": arguments.encoder,
+        "zero": zero.to_dict(),
+    }
     f1: dict[str, list[list[float]]] = {name: [] for name in arguments.rows}
     for rate in arguments.rates[:2] if smoke else arguments.rates:
         cells: dict[str, list[float]] = {name: [] for name in f1}
@@ -161,7 +204,10 @@ def main() -> None:
             folder = out / arguments.noise / f"rate-{rate:g}-epochs-{arguments.epochs}" / f"seed-{seed}"
             noisy = with_noise(train, rate, seed, folder / "labels", noise=arguments.noise, stored=stored)
             for name, of_name in cells.items():
-                of_name.append(one_run(noisy, test, name, seed, arguments.epochs, folder / name, stored, smoke=smoke))
+                work = folder / f"{name}{f', {arguments.encoder}' if further else ''}"
+                of_name.append(one_run(noisy, test, name, seed, arguments.epochs, work, stored, further, smoke=smoke))
+                so_far = f1 | {name: [*f1[name], of_name] for name, of_name in cells.items() if of_name}
+                store_results(out, smoke=smoke, **about, f1_of_change=f1_by_rate(so_far, arguments.rates))
         for name, of_name in cells.items():
             f1[name].append(of_name)
     notes = [
@@ -172,13 +218,8 @@ def main() -> None:
     ]
     columns = [f"F1 of change, {100 * rate:.0f} % wrong" for rate in arguments.rates[: len(f1[arguments.rows[0]])]]
     title = title_of(f"Cleansing of change labels, wrong {arguments.noise}, {where}", smoke=smoke)
-    percent = {name: [[round(100 * one, 2) for one in cell] for cell in cells] for name, cells in f1.items()}
-    by_rate = {
-        f"{100 * rate:.0f} %": {name: cells[number] for name, cells in percent.items()}
-        for number, rate in enumerate(arguments.rates[: len(columns)])
-    }
-    steps = HYPEREPOCHS * arguments.epochs * STEPS_PER_EPOCH
-    store_results(out, smoke=smoke, data=where, noise=arguments.noise, steps=steps, f1_of_change=by_rate)
+    store_results(out, smoke=smoke, **about, f1_of_change=f1_by_rate(f1, arguments.rates))
+    f1 = {zero.name: zero_row(zero, "f1") * len(columns), **f1}
     publish(out, table(title, columns, f1, notes))
 
 

@@ -30,12 +30,14 @@ from change_pairs import (
     ChangeScore,
     Sources,
     city_pairs,
+    everything_changed,
     ordering,
     ordering_over_scenes,
     publish,
     score_change,
     table,
     train_run,
+    zero_row,
 )
 from script import add_smoke, percents, plain_errors, store_results, title_of
 
@@ -190,6 +192,8 @@ def main() -> None:
             scores[name].append(score)
     kappa = {name: [one.kappa for one in of_name] for name, of_name in scores.items()}
     rows = {f"strategy {name}": [kappa[name], [one.f1 for one in of_name]] for name, of_name in scores.items()}
+    zero = everything_changed(test)
+    rows = {zero.name: zero_row(zero, "kappa", "f1"), **rows}
     notes = []
     for better, worse in ORDERS:
         if {better, worse} <= set(kappa):
@@ -203,7 +207,7 @@ def main() -> None:
     of_change = {"kappa": {name: percents(values) for name, values in kappa.items()}, "f1": f1}
     cities = {"learnt_from": list(train), "tested_on": list(test)}
     steps = {} if arguments.data else {"steps": epochs * STEPS_PER_EPOCH}
-    store_results(out, smoke=smoke, data=title, cities=cities, **steps, of_change=of_change)
+    store_results(out, smoke=smoke, data=title, cities=cities, **steps, zero=zero.to_dict(), of_change=of_change)
     publish(out, table(title_of(title, smoke=smoke), ["kappa of change", "F1 of change"], rows, notes))
 
 

@@ -2,7 +2,7 @@
 
 Usage: python experiments/isprs_segnet.py --out FOLDER [--seeds 0 1 2]                  (miniature city, SYNTHETIC)
        python experiments/isprs_segnet.py --out FOLDER --data ROOT [--dataset isprs_potsdam]  (the contest's tiles)
-       python experiments/isprs_segnet.py --out FOLDER --data SAMPLES [--sites dubai ign …]   (real tiles, segnet_samples.py)
+       python experiments/isprs_segnet.py --out FOLDER --data SAMPLES [--sites dubai ign …] [--long]   (real tiles, segnet_samples.py)
        with experiments/results/isprs_segnet.json as FOLDER/results.json, rows and seeds are added to those of this file
        python experiments/isprs_segnet.py --out FOLDER --data ROOT --protocol deepnetsforeo --vgg vgg16_bn.safetensors
 --smoke tries all of it in minutes; its figures mean nothing.
@@ -52,7 +52,8 @@ from seeds import (
     with_heights,
     write_tables,
 )
-from segnet_samples import AVERAGE, VIRTUAL, sample_sites
+from segnet_samples import AVERAGE, VIRTUAL, SampleSite, sample_sites
+from zero import largest_class_of_folds
 
 from deepnets4eo.cards import DatasetCard, Legend
 from deepnets4eo.evaluation import Protocol, evaluate_pairs
@@ -209,6 +210,15 @@ def score_notebook(weights: Path, scenes: BenchmarkScenes, out: Path, legend: Le
     return Outcome(NOTEBOOK, scores, (), 0.0, time.perf_counter() - started, maps)
 
 
+def site_table(site: SampleSite, names: Sequence[str] | None, *, long: bool, smoke: bool) -> list[NetworkRow]:
+    """Return the rows of a site of the samples: of a fixed number of steps, or until the validation score no longer rises."""
+    epochs = segnet_samples.LONG_EPOCHS if long else segnet_samples.EPOCHS
+    every = rows(True, epochs, width=segnet_samples.WIDTH, heights=site.heights or (NDSM, 1))
+    every = [one for one in every if one.row.name not in segnet_samples.LEFT_OUT]
+    table = choose_rows(segnet_samples.site_rows(every, site, long=long), names)
+    return shorten_rows(table) if smoke else table
+
+
 def on_samples(
     root: Path,
     out: Path,
@@ -216,36 +226,57 @@ def on_samples(
     sites: Sequence[str],
     names: Sequence[str] | None,
     *,
+    long: bool = False,
     smoke: bool = False,
 ) -> str:
-    """Run the rows on the sites of the samples, and add rows and seeds to results.json, which the lineage quotes, after each site.
+    """Run the rows on the sites of the samples, and add each row of each seed to results.json, which the lineage quotes.
 
-    A results.json of other seeds or rows that was put into `out` is kept; what is measured again replaces what it has.
+    A results.json of other seeds or rows that was put into `out` is kept; what is measured again replaces what it has. Of a
+    training that stops by itself (`long`) the rows are under "long".
     """
-    path, run_as = out / "results.json", {"smoke": smoke, "steps": segnet_samples.STEPS}
+    path = out / "results.json"
+    run_as: dict[str, Any] = {"smoke": smoke, "steps": segnet_samples.STEPS}
     before = read_json(path) if path.exists() else {}
-    measured: dict[str, Any] = before["sites"] if run_as.items() <= before.items() else {}
-    texts, seconds = {}, before.get("seconds_per_step") or segnet_samples.step_seconds()
-    largest: dict[str, float] = before.get("largest_class", {})
+    stored: dict[str, Any] = {**before, **run_as} if run_as.items() <= before.items() else dict(run_as)
+    stored.setdefault("seconds_per_step", {} if smoke else segnet_samples.step_seconds())
+    kind = "long" if long else "sites"
+    measured: dict[str, Any] = stored.setdefault(kind, {})
+    if long:
+        stored["long_steps"] = {"most": segnet_samples.LONG_STEPS, "patience": segnet_samples.PATIENCE * 100}
+    texts = {}
     at = list(sample_sites(root, out / "tiles", sites))
-    for done, site in [(number, site) for number in range(1, len(seeds) + 1) for site in at]:
-        every = rows(True, segnet_samples.EPOCHS, width=segnet_samples.WIDTH, heights=site.heights or (NDSM, 1))
-        every = [one for one in every if one.row.name not in segnet_samples.LEFT_OUT]
-        table = choose_rows(segnet_samples.site_rows(every, site), names)
-        table = shorten_rows(table) if smoke else table
+    for done, site in [(number, site) for site in at for number in range(1, len(seeds) + 1)]:
+        table = site_table(site, names, long=long, smoke=smoke)
         folds = [crop_scenes(fold, out / "smoke" / site.name) for fold in site.folds] if smoke else site.folds
-        full, left_out = run_seeds(table, folds, site.legend, out / site.name, seeds[:done], segnet_samples.PROTOCOL)
-        steps, stored = {one.row.name: segnet_samples.steps_of(one.row) for one in table}, measured.get(site.name, {})
-        scores = {name: segnet_samples.scores_by_seed(full[name], seeds[:done], folds, steps[name]) for name in full}
-        merged = {name: segnet_samples.merge_seeds(stored.get(name), scores[name]) for name in scores}
-        measured[site.name] = stored | merged
-        notes = [f"- {site.about}", *(f"- {name} is left out: {reason}" for name, reason in left_out.items())]
-        title = title_of(f"{site.name}: {segnet_samples.STEPS} steps", smoke=smoke)
-        texts[site.name] = mean_table(title, full, site.legend.names, {}, notes)
-        windows = {name: segnet_samples.WINDOWS_PX[name] for name in measured}
-        largest[site.name] = segnet_samples.largest_share(site)
-        stated = {"windows_px": windows, "seconds_per_step": seconds, "largest_class": largest}
-        write_json(path, {**run_as, **stated, "sites": measured})
+        steps = {one.row.name: segnet_samples.steps_of(one.row) for one in table}
+        zero = largest_class_of_folds(folds, site.legend)
+        stored.setdefault("zero", {})[site.name] = zero.to_dict()
+        stored.setdefault("largest_class", {})[site.name] = round(zero.scores["overall_accuracy"], 2)
+
+        def store(full: OutcomesByRow) -> None:
+            """Keep what is measured so far; a row that this seed has not reached yet keeps its earlier seeds."""
+            of_site = measured.setdefault(site.name, {})  # noqa: B023 (called within this turn of the loop)
+            for name, outcomes in full.items():
+                so_far = seeds[: len(outcomes)]
+                scores = segnet_samples.scores_by_seed(outcomes, so_far, folds, steps[name], long=long)  # noqa: B023
+                of_site[name] = segnet_samples.merge_seeds(of_site.get(name), scores)
+            write_json(path, stored)
+
+        folder = out / f"{site.name}-long" if long else out / site.name
+        full, left_out = run_seeds(table, folds, site.legend, folder, seeds[:done], segnet_samples.PROTOCOL, store)
+        notes = [
+            f"- {site.about}",
+            f"- {zero.line()}",
+            *(f"- {name} is left out: {reason}" for name, reason in left_out.items()),
+        ]
+        how = f"at most {segnet_samples.LONG_STEPS}" if long else f"{segnet_samples.STEPS}"
+        texts[site.name] = mean_table(
+            title_of(f"{site.name}: {how} steps", smoke=smoke), full, site.legend.names, {}, notes
+        )
+        stored["windows_px"] = {
+            name: segnet_samples.WINDOWS_PX[name] for name in {**stored.get("windows_px", {}), **measured}
+        }
+        write_json(path, stored)
         write_text(out / "seeds.md", "\n".join(texts.values()))
     return "\n".join(texts.values())
 
@@ -259,6 +290,7 @@ def main() -> None:
     parser.add_argument("--notebook", type=Path, help="safetensors file of the notebook's SegNet, to score beside ours")
     parser.add_argument("--layer", nargs="+", default=[], metavar="NAME=PATTERN", help="e.g. ndsm=heights/{id}.tif")
     parser.add_argument("--width", type=int, help="channels of the networks' first stage")
+    parser.add_argument("--long", action="store_true", help="with samples: until the validation score no longer rises")
     parser.add_argument("--sites", nargs="+", choices=list(segnet_samples.SITES), default=list(segnet_samples.SITES))
     arguments = parser.parse_args()
     arguments.data, arguments.samples = whole_or_samples(arguments.data)
@@ -270,7 +302,8 @@ def main() -> None:
     logging.getLogger("seeds").setLevel(logging.INFO)
     smoke, out, seeds = arguments.smoke, arguments.out, arguments.seeds[: 1 if arguments.smoke else None]
     if arguments.samples:
-        print(on_samples(arguments.samples, out, seeds, arguments.sites, arguments.rows, smoke=smoke))
+        chosen = (arguments.samples, out, seeds, arguments.sites, arguments.rows)
+        print(on_samples(*chosen, long=arguments.long, smoke=smoke))
         return
     every = rows(
         arguments.data is None, arguments.epochs, published=bool(arguments.protocol),

@@ -23,11 +23,13 @@ from change_pairs import (
     ChangeScore,
     Sources,
     city_pairs,
+    everything_changed,
     publish,
     score_change,
     score_classical,
     table,
     train_run,
+    zero_row,
 )
 from script import add_smoke, percents, plain_errors, require_files, store_results, title_of
 
@@ -119,18 +121,22 @@ def main() -> None:
     if arguments.data is not None:
         published = DatasetCard.load("levir_cd").published
         rows = {f"{name} (published)": [[one.f1["change"] / 100], []] for name, one in published.items()}
+    zero = everything_changed(test, stored=legend)
+    about = {"data": title, "encoder_weights": arguments.encoder_weights, "zero": zero.to_dict()}
+    rows[zero.name] = zero_row(zero, "f1", "kappa")
     for name in arguments.rows:
         weights = arguments.encoder_weights if name in ENCODERS else None
         own = [f"model.encoder={EncoderName.lite0}"] if weights == EncoderName.lite0 else []
         settings = [*plain, *own, *([MASK] if real else []), *([f"model.encoder_weights={weights}"] if weights else [])]
         scores = network_scores(name, settings, train, test, arguments.seeds[:few], out, legend, smoke=smoke)
         f1[name] = percents(one.f1 for one in scores)
+        store_results(out, smoke=smoke, **about, f1_of_change=f1)
         rows[f"{name} (ours, {len(scores)} seeds)"] = [[one.f1 for one in scores], [one.kappa for one in scores]]
     for name, method in CLASSICAL.items():
         score = score_classical(method, test, out / "classical" / method, stored=legend)
         f1[name] = percents([score.f1])
         rows[name] = [[score.f1], [score.kappa]]
-    store_results(out, smoke=smoke, data=title, encoder_weights=arguments.encoder_weights, f1_of_change=f1)
+    store_results(out, smoke=smoke, **about, f1_of_change=f1)
     publish(out, table(title_of(title, smoke=smoke), ["F1 of change", "kappa"], rows, []))
 
 

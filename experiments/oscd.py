@@ -25,14 +25,17 @@ from change_pairs import (
     ChangeScore,
     Sources,
     city_pairs,
+    everything_changed,
     ordering,
     publish,
     score_change,
     score_classical,
     table,
     train_run,
+    zero_row,
 )
 from script import add_smoke, percents, plain_errors, store_results, title_of
+from zero import Zero
 
 from deepnets4eo.cards import DatasetCard
 from deepnets4eo.grid import whole
@@ -94,8 +97,8 @@ def classical_rows(test: Sources, out: Path) -> dict[str, list[list[float]]]:
 
 def on_city(
     out: Path, seeds: list[int], networks: Mapping[str, tuple[str, Sequence[str]]], below: str, *, smoke: bool
-) -> tuple[str, dict[str, list[list[float]]]]:
-    """Return the table of the miniature city, and F1 by row: a list per shift, one value per seed. networks : row → recipe and its overrides. below : the row that others are compared with"""
+) -> tuple[str, dict[str, list[list[float]]], Zero]:
+    """Return the table of the miniature city, F1 by row (a list per shift, one value per seed) and the table's zero. networks : row → recipe and its overrides. below : the row that others are compared with"""
     few = 1 if smoke else None
     train = city_pairs(out, TRAIN_CITIES[:few], smoke=smoke)
     test = city_pairs(out, TEST_CITIES[:few], smoke=smoke, shifts_px=SHIFTS_PX)
@@ -107,7 +110,8 @@ def on_city(
             run = train_run(recipe, (*short, *overrides), train, folder, smoke=smoke)
             by_name[name].append(shift_scores(run, test, folder / "maps"))
     f1 = {name: [[one[k].f1 for one in seeds_] for k in range(1 + len(SHIFTS_PX))] for name, seeds_ in by_name.items()}
-    rows = {**f1, **classical_rows(test, out / "classical")}
+    zero = everything_changed(test)
+    rows = {zero.name: zero_row(zero, "f1") * len(POST_LAYERS), **f1, **classical_rows(test, out / "classical")}
     notes = [
         ordering(f"{name} ≥ {below} with post off by {shift} px", f1[name][k], f1[below][k])
         for name in networks
@@ -116,16 +120,17 @@ def on_city(
     ]
     columns = ["F1 of change, registered", *(f"off by {shift} px" for shift in SHIFTS_PX)]
     title = title_of("Change networks on the miniature city (SYNTHETIC)", smoke=smoke)
-    return table(title, columns, rows, notes), f1
+    return table(title, columns, rows, notes), f1, zero
 
 
 def on_oscd(
     root: Path, out: Path, seeds: list[int], bands: tuple[str, ...], *, smoke: bool
-) -> tuple[str, dict[str, list[list[float]]]]:
-    """Return the table of OSCD, published rows above, and F1 by row: one value per seed."""
+) -> tuple[str, dict[str, list[list[float]]], Zero]:
+    """Return the table of OSCD, published rows above, F1 by row (one value per seed) and the table's zero."""
     train, test = oscd(root, out, bands)
+    zero = everything_changed(test, stored="change-mask")
     few = ("data.labels_legend=change-mask",)
-    rows: dict[str, list[list[float]]] = {}
+    rows: dict[str, list[list[float]]] = {zero.name: zero_row(zero, "f1")}
     for name, one in DatasetCard.load("oscd").published.items():
         if f" {len(bands)} bands" in name:
             rows[f"{name} (published)"] = [[one.f1["change"] / 100]]
@@ -136,7 +141,7 @@ def on_oscd(
             run = train_run(recipe, (*few, f"train.seed={seed}"), train, folder, smoke=smoke)
             scores.append(score_change(run, test, folder / "maps", stored="change-mask").f1)
         rows[f"{name} (ours, {len(seeds)} seeds)"] = [scores]
-    return table(title_of(f"OSCD, {len(bands)} bands", smoke=smoke), ["F1 of change"], rows, []), rows
+    return table(title_of(f"OSCD, {len(bands)} bands", smoke=smoke), ["F1 of change"], rows, []), rows, zero
 
 
 def main() -> None:
@@ -156,12 +161,14 @@ def main() -> None:
     if arguments.data is None:
         plain = {name: (recipe, ()) for name, recipe in NETWORKS.items()}
         networks, below = (CONTRAST, DIFFERENCE) if arguments.contrastive else (plain, EARLY)
-        text, f1 = on_city(arguments.out, seeds, networks, below, smoke=smoke)
+        text, f1, zero = on_city(arguments.out, seeds, networks, below, smoke=smoke)
     else:
-        text, f1 = on_oscd(arguments.data, arguments.out, seeds, RGB if arguments.bands == 3 else BANDS, smoke=smoke)
+        text, f1, zero = on_oscd(
+            arguments.data, arguments.out, seeds, RGB if arguments.bands == 3 else BANDS, smoke=smoke
+        )
     site = "miniature city (SYNTHETIC)" if arguments.data is None else "OSCD"
     shifts = {name: dict(zip(POST_LAYERS, map(percents, of_name), strict=False)) for name, of_name in f1.items()}
-    store_results(arguments.out, smoke=smoke, site=site, f1_of_change=shifts)
+    store_results(arguments.out, smoke=smoke, site=site, zero=zero.to_dict(), f1_of_change=shifts)
     publish(arguments.out, text)
 
 

@@ -113,10 +113,12 @@ def run_seeds(
     out: Path,
     seeds: Iterable[int],
     protocol: Protocol | None = None,
+    after: Callable[[Mapping[str, list[Outcome]]], None] | None = None,
 ) -> tuple[dict[str, list[Outcome]], dict[str, str]]:
     """Return the outcomes by row, one per seed, the folds' maps scored as one; and why rows were left out.
 
     protocol : how maps are scored; by default on all labels and on labels eroded by `ERODE_PX`.
+    after : called with the outcomes so far after each row of each seed, so that little is lost when a run is stopped.
     """
     protocol = protocol or Protocol(erode_px=ERODE_PX)
     by_row: dict[str, list[Outcome]] = {}
@@ -137,6 +139,8 @@ def run_seeds(
                 of_folds.append(run_row(row, scenes, legend, folder, protocol=protocol))
             by_row.setdefault(one.row.name, []).append(_merge_folds(of_folds, folds, legend, protocol))
             log.info("%s, seed %d: %.0f s", one.row.name, seed, time.perf_counter() - started)
+            if after is not None:
+                after(by_row)
     check_not_empty(by_row, left_out)
     return by_row, left_out
 

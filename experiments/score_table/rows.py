@@ -1,7 +1,7 @@
 """One row of a benchmark: a recipe trained on the training scenes, its maps and scores on the test scenes.
 
 Takes recipes by name and scenes as layer → path; a row that was finished with the same recipe, from the same first
-weights, is read, not run again. Refuses scenes that are trained and tested on."""
+weights, is read, not run again, and one that was stopped goes on. Refuses scenes that are trained and tested on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from deepnets4eo.segmenters import RunFolder, load_run
 from deepnets4eo.system import take_share_of_cores
 from deepnets4eo.training import Recipe, TrainOptions, load_recipe, train
 
-OUTCOME = "outcome.json"
+OUTCOME, BEGUN = "outcome.json", "begun.json"
 
 Sources = Mapping[str, str]
 
@@ -132,7 +132,7 @@ def run_row(
     legend : classes of the scores; also of the recipe, unless the row sets `legend`
     out : folder of all rows
     protocol : how maps are scored; none: all labelled pixels
-    options : the options of the training; none: online, and unfinished rows are replaced
+    options : the options of the training; none: online, and an unfinished training of the same row goes on
 
     Returns
     -------
@@ -162,7 +162,7 @@ def run_row(
     done = _read_outcome(folder / OUTCOME, key, maps)
     if done is not None:
         return Outcome(row.name, done["scores"], row.scored, done["train_seconds"], done["predict_seconds"], maps)
-    options = options or TrainOptions(overwrite=True, online=True)  # an experiment names its own first weights
+    options = options or _begin_or_go_on(folder, key)
     started = time.perf_counter()
     run = train(recipe, folder / "run", options=options)
     trained = time.perf_counter()
@@ -173,6 +173,15 @@ def run_row(
     seconds = {"train_seconds": round(trained - started, 2), "predict_seconds": round(predicted - trained, 2)}
     write_json(folder / OUTCOME, {**key, **seconds, "scores": scores})
     return Outcome(row.name, scores, row.scored, **seconds, maps=maps)
+
+
+def _begin_or_go_on(folder: Path, key: Mapping[str, Any]) -> TrainOptions:
+    """Resume the training of a row that was stopped, if it was of the same recipe, first weights and scenes; else begin again."""
+    begun = folder / BEGUN
+    same = begun.is_file() and read_json(begun) == key
+    write_json(begun, dict(key))
+    resume = same and RunFolder(folder / "run").recipe.is_file()
+    return TrainOptions(resume=resume, overwrite=not resume, online=True)  # an experiment names its own first weights
 
 
 def run_rows(
