@@ -6,6 +6,7 @@ and names them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,10 +19,11 @@ from deepnets4eo.formats.band_info import BandInfo, StoredValues
 
 UNSIGNED = "_Unsigned"
 CF_WORDS = frozenset(
-    {"scale_factor", "add_offset", "_FillValue", "missing_value", "nodata", "valid_range", "valid_min", "valid_max", UNSIGNED, "units",
-     "long_name"}
+    {"scale_factor", "add_offset", "_FillValue", "missing_value", "nodata", "fill_value", "valid_range", "valid_min", "valid_max", UNSIGNED,
+     "units", "long_name"}
 )  # fmt: skip
-MISSING = ("nodata", "_FillValue", "missing_value")
+MISSING = ("nodata", "_FillValue", "missing_value", "fill_value")
+OF_BANDS = "nodatavals"  # one number per band that means no data, NaN or None for a band without one
 MAX_SHOWN_LETTERS = 60  # letters of a wrong value
 
 
@@ -56,14 +58,14 @@ class CFWords:
     def bands(self, count: int) -> tuple[BandInfo, ...]:
         """Return what the words state of `count` bands. Raises InputError for values that are no numbers, and lists of another length."""
         scales, offsets = self._per_band("scale_factor", 1.0, count), self._per_band("add_offset", 0.0, count)
-        names, units, missing = self._names(count), self._units(count), self._missing()
-        rows = zip(names, scales, offsets, units, strict=True)
+        names, units, missing = self._names(count), self._units(count), self._missing(count)
+        rows = zip(names, scales, offsets, units, missing, strict=True)
         return tuple(
             BandInfo(
-                name, stored=StoredValues(scale, offset, unit), nodata=missing[0] if missing else None, missing=tuple(missing[1:]),
+                name, stored=StoredValues(scale, offset, unit), nodata=numbers[0] if numbers else None, missing=tuple(numbers[1:]),
                 valid_range=self._valid_range(scale, offset),
             )
-            for name, scale, offset, unit in rows
+            for name, scale, offset, unit, numbers in rows
         )  # fmt: skip
 
     def _names(self, count: int) -> list[str]:
@@ -101,14 +103,13 @@ class CFWords:
             )
         return list(listed)
 
-    def _missing(self) -> list[float]:
-        """Return all numbers that mean no data; the first represents them all if a single number is needed."""
-        values = list[float]()
-        for word in MISSING:
-            for value in map(float, self._meant(self._numbers(word))):
-                if not any(value == other or (value != value and other != other) for other in values):
-                    values.append(value)
-        return values
+    def _missing(self, count: int) -> list[list[float]]:
+        """Return all numbers of each band that mean no data; the first represents them all if a single number is needed."""
+        common = [value for word in MISSING for value in self._meant(self._numbers(word)).tolist()]
+        listed = self.words.get(OF_BANDS)
+        own = [math.nan] * count if listed is None else self._of_bands(OF_BANDS, _entries(listed), count)
+        none = listed is None or self.dtype.kind in "iu"  # NaN, which whole numbers do not have
+        return [_different(common if none and value != value else [*common, value]) for value in own]
 
     def _valid_range(self, scale: float, offset: float) -> tuple[float, float] | None:
         """Return the valid range in the numbers of the array."""
@@ -167,6 +168,21 @@ class CFWords:
                 "numbers are the values."
             )
         return numbers
+
+
+def _entries(listed: Any) -> list[Any]:
+    """Return the entries of a list with one number per band; NaN in place of none."""
+    entries = list(listed) if isinstance(listed, (list, tuple, np.ndarray)) else [listed]
+    return [math.nan if entry is None else entry for entry in entries]
+
+
+def _different(values: Sequence[float]) -> list[float]:
+    """Return values without repetitions; NaN is one value."""
+    different = list[float]()
+    for value in map(float, values):
+        if not any(value == other or (value != value and other != other) for other in different):
+            different.append(value)
+    return different
 
 
 def meant_dtype(dtype: np.dtype[Any], unsigned: Any) -> np.dtype[Any]:

@@ -9,14 +9,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.errors import InputError
 from deepnets4eo.formats.band_info import BandInfo
-from deepnets4eo.formats.cf_words import CF_WORDS, MISSING, CFWords, plain_text
+from deepnets4eo.formats.cf_words import CF_WORDS, MISSING, OF_BANDS, CFWords, plain_text
 from deepnets4eo.formats.wavelengths import to_nm
 
 if TYPE_CHECKING:
     import xarray
 
+ENCODED = ("nodata", "_FillValue", "missing_value")  # a Zarr array's fill_value of 0 says nothing of its pixels
 BAND_COORDINATES = ("band", "bands")  # of rioxarray and odc-geo, also of one band that was chosen
+LISTS = {
+    "scales": "scale_factor",
+    "offsets": "add_offset",
+    "descriptions": "long_name",
+}  # of rioxarray, if bands differ, and xarray
 WAVELENGTHS = ("wavelength", "wavelengths", "central_wavelength", "wavelength_nm", "wl")
 
 
@@ -24,9 +31,13 @@ def array_words(array: xarray.DataArray, band_axis: Hashable | None) -> CFWords:
     """Return the attributes of an array that define the meaning of its numbers.
 
     Nodata values that xarray keeps with whole numbers count; nodata values kept with decoded numbers are NaN already."""
-    words = {str(key): value for key, value in array.attrs.items() if str(key) in CF_WORDS}
-    if array.dtype.kind in "iu" and not any(word in words for word in MISSING):
-        words |= {word: array.encoding[word] for word in MISSING if array.encoding.get(word) is not None}
+    words = {str(key): value for key, value in array.attrs.items() if str(key) in {*CF_WORDS, OF_BANDS}}
+    for listed, word in LISTS.items():
+        if listed in array.attrs and not (isinstance(array.attrs[listed], str) or word in array.encoding):
+            words.setdefault(word, array.attrs[listed])
+            _check_same(array, listed, word, words[word])
+    if array.dtype.kind in "iu" and not any(word in words for word in (*MISSING, OF_BANDS)):
+        words |= {word: array.encoding[word] for word in ENCODED if array.encoding.get(word) is not None}
     decoded = {
         word: array.encoding[word]
         for word in ("scale_factor", "add_offset")
@@ -34,6 +45,19 @@ def array_words(array: xarray.DataArray, band_axis: Hashable | None) -> CFWords:
     }
     name = "the array" if array.name is None else f"the array {array.name!r}"
     return CFWords(words, array.dtype, name, _numbers_of_bands(array, band_axis), decoded)
+
+
+def _check_same(array: xarray.DataArray, listed: str, word: str, value: Any) -> None:
+    """Refuse (InputError) a list of all bands that contradicts the word that states the same of them."""
+    own = np.ravel(np.asarray(array.attrs[listed], object))
+    stated = np.ravel(np.asarray(value, object))
+    if word != "long_name" and not np.array_equal(
+        *np.broadcast_arrays(own, stated) if stated.size == 1 else (own, stated)
+    ):
+        raise InputError(
+            f"the array {array.name!r} states {listed} = {array.attrs[listed]!r} and {word} = {value!r}, which say the same of its bands. "
+            "Correct or remove one of the attributes."
+        )
 
 
 def array_bands(array: xarray.DataArray, band_axis: Hashable | None, words: CFWords) -> tuple[BandInfo, ...]:
@@ -49,7 +73,9 @@ def array_bands(array: xarray.DataArray, band_axis: Hashable | None, words: CFWo
 def array_tags(array: xarray.DataArray) -> dict[str, str]:
     """Return the other attributes of an array, as tags of a file."""
     return {
-        str(key): plain_text(value) for key, value in array.attrs.items() if str(key) not in {*CF_WORDS, "grid_mapping"}
+        str(key): plain_text(value)
+        for key, value in array.attrs.items()
+        if str(key) not in {*CF_WORDS, *LISTS, OF_BANDS, "grid_mapping"}
     }
 
 

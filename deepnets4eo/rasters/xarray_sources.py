@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MAX_BEND_PX = 0.05  # of coordinates beside the line through the first and the last
 MAX_ROUNDED_PX = 0.5  # of coordinates that are rounded to single precision; beyond, they do not tell pixels apart
 SAME_PX = 0.001  # a stated transform that gives the coordinates to that is taken with all its digits
+TRANSFORMS = ("transform", "spatial:transform", "proj:transform")  # attributes
 ATTRIBUTE_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, RuntimeError)
 
 
@@ -55,19 +56,25 @@ def grid_of(data: xarray.Dataset | xarray.DataArray) -> Grid:
     plane = plane_of(data)
     shape = (data.sizes[plane[0]], data.sizes[plane[1]])
     crs, stated = _crs_and_transform(data, plane)
-    if not any(axis in data.coords for axis in plane) and stated is not None:  # rotated, as rioxarray writes it
-        return GeoBox(shape, stated, crs)
+    own = _own_affine(data)
+    if (
+        not any(axis in data.coords for axis in plane) and (stated or own) is not None
+    ):  # rotated, as rioxarray writes it
+        return GeoBox(shape, stated or own, crs)
     rows, cols = (_coordinates(data, axis) for axis in plane)
     row_step, col_step = _step(data, plane[0], rows), _step(data, plane[1], cols)
+    size = stated or own
     if row_step is None:
-        row_step = stated.e if stated is not None else None if col_step is None else -abs(col_step)
+        row_step = size.e if size is not None else None if col_step is None else -abs(col_step)
     if col_step is None:
-        col_step = stated.a if stated is not None else None if row_step is None else abs(row_step)
+        col_step = size.a if size is not None else None if row_step is None else abs(row_step)
     if row_step is None or col_step is None or not row_step or not col_step:
         raise _no_grid(data, "is one pixel, whose size is not stated")
     affine = Affine(col_step, 0, cols[0] - col_step / 2, 0, row_step, rows[0] - row_step / 2)
-    if stated is not None and _same_corners(affine, stated, shape):
-        affine = stated
+    _check_resolution(data, affine)
+    for transform, must_fit in ((stated, False), (own, True)):
+        if transform is not None:
+            affine = _agreed(data, affine, transform, shape, must_fit=must_fit)
     grid = GeoBox(shape, affine, crs)
     check_grid(grid, f"the {type(data).__name__}")
     return grid
@@ -122,11 +129,78 @@ def _step(data: xarray.Dataset | xarray.DataArray, axis: str, values: NDArray[An
     return step
 
 
-def _same_corners(affine: Affine, other: Affine, shape: tuple[int, int]) -> bool:
-    """Return whether two transforms put the corners of a raster at the same place, to a thousandth of a pixel."""
+def _agreed(
+    data: xarray.Dataset | xarray.DataArray, affine: Affine, stated: Affine, shape: tuple[int, int], *, must_fit: bool
+) -> Affine:
+    """Return the transform of coordinates that are centres of pixels, corrected by the transform that the array states.
+
+    Coordinates on the corners of the stated pixels (as stackstac writes them) are corners, also of a part of the array. must_fit : refuse
+    (GridError) a transform of other pixels, which is left over from another grid in the words of rioxarray.
+    """
+    if _same_corners(affine, stated, shape):
+        return stated
+    if _same_steps(affine, stated, shape):
+        col, row = ~stated * (affine.c, affine.f)
+        off = [
+            abs(part - math.floor(part) - 0.5) for part in (col, row)
+        ]  # 0.5 at a corner of the stated pixels, 0 at a centre
+        if min(off) >= 0.5 - MAX_BEND_PX:
+            return affine
+        if max(off) <= MAX_BEND_PX:
+            moved = Affine.translation(stated.a / 2, stated.e / 2) * affine  # also of rows that are turned round
+            return stated if _same_corners(moved, stated, shape) else moved
+    if not must_fit:
+        return affine
+    raise _no_grid(
+        data,
+        f"states a transform with pixels of {stated.a:g} × {stated.e:g} from ({stated.c:.10g}, {stated.f:.10g}), but coordinates with pixels "
+        f"of {affine.a:g} × {affine.e:g} from ({affine.c:.10g}, {affine.f:.10g}). Remove attrs['transform'] if the coordinates are right",
+    )
+
+
+def _check_resolution(data: xarray.Dataset | xarray.DataArray, affine: Affine) -> None:
+    """Refuse (GridError) coordinates at other distances than the array states as its resolution."""
+    for word in ("resolution", "res"):
+        try:
+            sizes = np.abs(np.ravel(np.asarray(data.attrs.get(word, ()), np.float64)))
+        except (TypeError, ValueError):  # a text such as "10 m"
+            continue
+        if sizes.size not in (1, 2) or not np.isfinite(sizes).all():
+            continue
+        if not np.allclose(sizes, np.abs([affine.a, affine.e])[: sizes.size], rtol=MAX_BEND_PX):
+            raise _no_grid(
+                data,
+                f"states {word} = {data.attrs[word]!r}, but its coordinates are {affine.a:g} and {affine.e:g} apart. Remove what is wrong",
+            )
+
+
+def _own_affine(data: xarray.Dataset | xarray.DataArray) -> Affine | None:
+    """Return the transform in the attributes of an array, in the order of rasterio, as stackstac, xarray and GeoZarr write it."""
+    for word in TRANSFORMS:
+        value = data.attrs.get(word)
+        if value is not None:
+            try:
+                numbers = [float(number) for number in value][:6]
+            except (TypeError, ValueError):
+                continue
+            affine = Affine(*numbers) if len(numbers) == 6 and all(map(math.isfinite, numbers)) else None
+            if affine is not None and affine.determinant:
+                return affine
+    return None
+
+
+def _same_steps(affine: Affine, other: Affine, shape: tuple[int, int]) -> bool:
+    """Return whether two transforms have the same pixels over a raster, wherever they begin and in either direction."""
+    a, e = math.copysign(other.a, affine.a), math.copysign(other.e, affine.e)
+    begins = Affine(a, other.b, affine.c, other.d, e, affine.f)
+    return _same_corners(affine, begins, shape, MAX_BEND_PX)
+
+
+def _same_corners(affine: Affine, other: Affine, shape: tuple[int, int], px: float = SAME_PX) -> bool:
+    """Return whether two transforms put the corners of a raster at the same place, to a part of a pixel."""
     back = ~other if other.determinant else Affine.identity()
     corners = ((0, 0), (shape[1], 0), (0, shape[0]))
-    return all(math.dist(back * (affine * corner), corner) < SAME_PX for corner in corners)
+    return all(math.dist(back * (affine * corner), corner) < px for corner in corners)
 
 
 def _crs_and_transform(data: xarray.Dataset | xarray.DataArray, plane: tuple[str, str]) -> tuple[Any, Affine | None]:

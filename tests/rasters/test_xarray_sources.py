@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from affine import Affine
 from refusals import raises_naming
 
 from deepnets4eo.errors import GridError, InputError
@@ -77,8 +78,55 @@ def test_coordinates_of_single_precision_do_not_move_pixels() -> None:
     array = xarray.DataArray(
         np.zeros((2000, 2000), np.uint8), {"latitude": y, "longitude": x}, ("latitude", "longitude")
     )
-    affine = grid_of(array.odc.assign_crs("EPSG:4326")).affine
+    affine = grid_of(array).affine
     assert np.abs((affine.c + affine.a * (np.arange(2000) + 0.5) - x) / affine.a).max() < 0.1
+
+
+TRANSFORM = (10.0, 0.0, 499_995.0, 0.0, -10.0, 5_000_005.0)  # whose pixels have the coordinates of `image` as centres
+
+
+@pytest.mark.parametrize("corner", [0, 5])
+def test_coordinates_on_the_corners_of_the_stated_pixels_are_corners_also_of_a_part(corner: float) -> None:
+    stated = Affine.translation(corner, -corner) * Affine(*TRANSFORM)  # 5: as stackstac writes it
+    array = image(transform=stated, resolution=10.0)
+    for part in (array, array.isel(x=slice(2, 7), y=slice(1, 5))):
+        assert grid_of(part).affine == Affine.translation(corner, -corner) * grid_of(part.drop_attrs()).affine
+    turned = array.isel(y=slice(None, None, -1))
+    assert grid_of(turned).boundingbox == grid_of(array).boundingbox
+    array.attrs.clear()
+    array.spatial_ref.attrs["GeoTransform"] = " ".join(map(str, stated.to_gdal()))
+    assert grid_of(array).affine == stated
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {"transform": (20.0, 0.0, 499_995.0, 0.0, -20.0, 5_000_005.0)},
+        {"transform": (10.0, 0.0, 499_998.0, 0.0, -10.0, 5_000_005.0, 0.0, 0.0, 1.0)},
+        {"transform": (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_000_005.0)},  # a corner across, a centre down
+        {"resolution": 20.0},
+        {"res": (10.0, 30.0)},
+    ],
+)
+def test_a_transform_that_contradicts_the_coordinates_is_refused(stated: dict[str, Any]) -> None:
+    with raises_naming(GridError, "10", next(iter(stated))):
+        Layer.open(image(**stated))
+
+
+def test_the_words_of_rioxarray_and_xarray_for_lists_of_bands_are_followed() -> None:
+    array = image(
+        nodatavals=(0, 1, float("nan")), scales=(0.1, 0.2, 1.0), offsets=(0.0, 1.0, 0.0), descriptions=("a", "b", "c")
+    )
+    array.values[:, 0, :3] = [0, 1, 2]
+    layer = Layer.open(array)
+    assert layer.band_names == ["a", "b", "c"]
+    assert [band.nodata for band in layer.declared.bands] == [0, 1, None]
+    assert [(stored.scale, stored.offset) for stored in layer.declared.stored] == [(0.1, 0), (0.2, 1), (1, 0)]
+    assert not {"scales", "nodatavals"} & layer.tags.keys()
+    assert Layer.open(array.sel(band=[2])).declared.bands[0].nodata == 1
+    assert Layer.open(image(fill_value=0)).declared.bands[0].nodata == 0
+    with raises_naming(InputError, "scales", "scale_factor"):
+        Layer.open(image(scale_factor=0.5, scales=(0.1, 0.2, 1.0)))
 
 
 @pytest.mark.parametrize("x", [list("abcdefgh"), np.arange(8).astype("M8[ns]"), [np.nan] * 8, [0, 1, 2, 3, 4, 5, 6, np.inf], [1.0] * 8,
