@@ -63,7 +63,6 @@ def grid_of(data: xarray.Dataset | xarray.DataArray) -> Grid:
         return GeoBox(shape, stated or own, crs)
     rows, cols = (_coordinates(data, axis) for axis in plane)
     row_step, col_step = _step(data, plane[0], rows), _step(data, plane[1], cols)
-    size = stated or own
     if row_step is None:
         row_step = size.e if size is not None else None if col_step is None else -abs(col_step)
     if col_step is None:
