@@ -57,10 +57,9 @@ def grid_of(data: xarray.Dataset | xarray.DataArray) -> Grid:
     shape = (data.sizes[plane[0]], data.sizes[plane[1]])
     crs, stated = _crs_and_transform(data, plane)
     own = _own_affine(data)
-    if (
-        not any(axis in data.coords for axis in plane) and (stated or own) is not None
-    ):  # rotated, as rioxarray writes it
-        return GeoBox(shape, stated or own, crs)
+    size = stated or own
+    if size is not None and not any(axis in data.coords for axis in plane):  # rotated, as rioxarray writes it
+        return GeoBox(shape, size, crs)
     rows, cols = (_coordinates(data, axis) for axis in plane)
     row_step, col_step = _step(data, plane[0], rows), _step(data, plane[1], cols)
     if row_step is None:
