@@ -51,9 +51,8 @@ def _check_same(array: xarray.DataArray, listed: str, word: str, value: Any) -> 
     """Refuse (InputError) a list of all bands that contradicts the word that states the same of them."""
     own = np.ravel(np.asarray(array.attrs[listed], object))
     stated = np.ravel(np.asarray(value, object))
-    if word != "long_name" and not np.array_equal(
-        *np.broadcast_arrays(own, stated) if stated.size == 1 else (own, stated)
-    ):
+    same = own.shape == stated.shape or stated.size == 1
+    if word != "long_name" and not (same and bool((own == stated).all())):
         raise InputError(
             f"the array {array.name!r} states {listed} = {array.attrs[listed]!r} and {word} = {value!r}, which say the same of its bands. "
             "Correct or remove one of the attributes."
