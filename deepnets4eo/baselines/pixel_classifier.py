@@ -13,6 +13,7 @@ from deepnets4eo.baselines.features import Feature, as_features, halo_px, stack
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters import Scene
+from deepnets4eo.read_as import assess_scene
 from deepnets4eo.segmenters import InputSpec
 from deepnets4eo.tiling import Tiling, sample_pixels
 
@@ -92,6 +93,7 @@ class PixelClassifier(FeatureClassifier):
 
         balanced : equally many pixels of each class; else at random, at most `max_share` of the labelled pixels (2,000
         may always be). Errors: InputError where fewer than two classes are labelled."""
+        scenes = [assess_scene(scene, on_ground=False) for scene in scenes]
         self.fit_features(scenes, seed)
         samples = sample_pixels(
             scenes,

@@ -18,6 +18,7 @@ from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters import Scene
+from deepnets4eo.read_as import assess_scene
 from deepnets4eo.segmenters import InputSpec
 from deepnets4eo.tiling import Tiling, shuffle_windows
 
@@ -90,6 +91,7 @@ class SuperpixelClassifier(FeatureClassifier):
         Superpixels are drawn equally from each class, or as they occur. A region's label is the label of the majority
         of its labelled pixels if at least half of the region is labelled. Raises InputError if no region is labelled, or
         if fewer than two classes are."""
+        scenes = [assess_scene(scene, on_ground=False) for scene in scenes]
         self.fit_features(scenes, seed)
         rng = np.random.default_rng(seed)
         quota = np.full(self.legend.num_classes, max(1, max_regions // (self.legend.num_classes if balanced else 1)))

@@ -19,6 +19,7 @@ from deepnets4eo.files import write_text
 from deepnets4eo.jobs import new_output
 from deepnets4eo.outputs import csv_text
 from deepnets4eo.rasters import Layer, LayerLike
+from deepnets4eo.read_as import LABELS, Door
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ def compare_covers(
 
         compare_covers("cover_2012.tif", "cover_2020.tif").table()
     """
-    before, after = Layer.open(pre, labels=True), Layer.open(post, labels=True)
+    before, after = LABELS.open(pre, Door("the map before")), LABELS.open(post, Door("the map after"))
     legends = [_legend_of(layer, legend) for layer in (before, after)]
     if legends[0].names != legends[1].names:
         raise InputError(

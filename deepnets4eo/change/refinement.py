@@ -23,6 +23,7 @@ from deepnets4eo.grid import Window
 from deepnets4eo.jobs import JobRecord, RowJournal, output_lock
 from deepnets4eo.outputs import check_not_inputs
 from deepnets4eo.rasters import CogWriter, Layer, check_raster_suffix, gdal_cache, valid_pixels
+from deepnets4eo.read_as import IMAGE, SCORES, Door
 from deepnets4eo.tiling import Packed, spread_windows
 
 if TYPE_CHECKING:
@@ -151,10 +152,10 @@ def refine_raster(
     """Fit one band of a raster to the edges of images, as `refine_scores` does, with the checks and the lock of a verb."""
     diffusion = Diffusion(options.steps, options.edge_level, options.rate)
     check_not_inputs([out], [scores, *images])
-    layer = Layer.open(scores)
+    layer = SCORES.check(Layer.open(scores), Door("the scores")).report()
     if options.band > layer.count:
         raise InputError(f"--set band={options.band} is not in {scores}, which has {layer.count}. Bands count from 1.")
-    guides = [Layer.open(image) for image in images]
+    guides = [IMAGE.open(image, Door("the image", collars="data")) for image in images]
     with output_lock(out):
         finished = RowJournal(out)
         band = layer.subset([layer.bands[options.band - 1]])

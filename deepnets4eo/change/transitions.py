@@ -21,6 +21,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window, hectares_by_window
 from deepnets4eo.metrics import area_adjusted
 from deepnets4eo.rasters import CogWriter, Layer
+from deepnets4eo.read_as import LABELS, Door
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -246,7 +247,7 @@ def adjust_transitions(
 
 
 def _open_from_to(source: Path | str) -> tuple[Layer, Legend]:
-    layer = Layer.open(source, labels=True)
+    layer = LABELS.open(source, Door("the map"))
     if layer.legend is None:
         raise InputError(f"{source} names no legend. Give a raster that a run of land cover at two dates predicted.")
     layer.warn_of_hidden_class(layer.legend)

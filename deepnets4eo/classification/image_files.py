@@ -18,6 +18,7 @@ from deepnets4eo.classification.bands import check_band_order
 from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.grid import Grid, Window, crop
 from deepnets4eo.rasters import Layer, name_band, to_physical
+from deepnets4eo.read_as import IMAGE, Door
 
 Read = Callable[[int], NDArray[Any]]
 Cell = tuple[int, Window | None]  # number of a file, and the part of it that is an image; None: all
@@ -26,10 +27,7 @@ Cell = tuple[int, Window | None]  # number of a file, and the part of it that is
 def open_image(path: Path, first: Layer | None = None) -> Layer:
     """Open a file as a layer. Raises InputError for numbers that are no brightness, and for a file that differs from the first."""
     layer = Layer.open(str(path))
-    if layer.colour_roles == ["palette"]:
-        raise InputError(
-            f"{path} has a colour table: its numbers are no brightness. Write its colours: gdal_translate -expand rgb {path} rgb.tif"
-        )
+    IMAGE.check(layer, Door("", on_ground=False))  # no result lies on the ground
     if first is not None:
         _check_like(layer, first)
     return layer

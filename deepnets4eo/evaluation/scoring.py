@@ -21,7 +21,8 @@ from deepnets4eo.evaluation.withheld import PredictedMap, Withheld
 from deepnets4eo.grid import LABELS_READ_PX, Grid, Window, overlap_share
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, Interval, bootstrap, erode_boundaries
 from deepnets4eo.options import Unknown
-from deepnets4eo.rasters import Layer, LayerLike, gdal_cache, same_grid
+from deepnets4eo.rasters import LayerLike, gdal_cache, same_grid
+from deepnets4eo.read_as import LABELS, Door
 
 LIKELIEST, GAINED = (
     0.5,
@@ -330,7 +331,7 @@ def _open_readers(prediction: LayerLike, reference: LayerLike, result: Evaluatio
         (prediction, protocol.prediction_legend, None, None),
         (reference, protocol.reference_legend, load_legend(learnt), labels_nodata),
     ):
-        layer = Layer.open(source, labels=True, nodata=nodata)
+        layer = LABELS.open(source, Door("the labels", on_ground=False), nodata=nodata)
         try:
             readers.append(LabelReader(layer, legend, own_legend or layer.legend or usual, protocol.unknown_labels))
         except LabelError as error:

@@ -20,6 +20,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.label_reader import LabelReader
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters import CogWriter, Layer, LayerLike
+from deepnets4eo.read_as import LABELS, SCORES, Door
 from deepnets4eo.tiling import Packed
 
 if TYPE_CHECKING:
@@ -203,7 +204,10 @@ def find_wrong_labels(
 def _open(
     probabilities: LayerLike, labels: LayerLike, legend: Legend | None, labels_legend: Legend | None
 ) -> tuple[Layer, LabelReader, Legend]:
-    scores, stored = Layer.open(probabilities), Layer.open(labels, labels=True)
+    scores, stored = (
+        SCORES.check(Layer.open(probabilities), Door("the probabilities")).report(),
+        LABELS.open(labels, Door("the labels")),
+    )
     own = labels_legend or stored.legend or legend
     if own is None:
         raise InputError(f"{stored.source} has no legend in its tags. Give one: --legend isprs.")

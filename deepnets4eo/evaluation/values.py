@@ -22,7 +22,7 @@ from deepnets4eo.evaluation.withheld import Withheld
 from deepnets4eo.grid import Window
 from deepnets4eo.metrics import DeviationScores, ValueScores
 from deepnets4eo.rasters import Layer, LayerLike, gdal_cache
-from deepnets4eo.read_as import check_metres
+from deepnets4eo.read_as import LABELS, SCORES, Door, check_metres
 from deepnets4eo.terrain import check_above_ground
 
 THUMBNAIL_PX = 512  # of a reference, to see whether it holds heights above the sea
@@ -131,7 +131,8 @@ def evaluate_values(
     report: dict[str, Any] = {"inputs": [], "notes": [], "synthetic": False}
     with gdal_cache():
         for number, (prediction, reference) in enumerate(pairs):
-            predicted, truth = Layer.open(prediction), Layer.open(reference)
+            door = Door("the values", on_ground=False)
+            predicted, truth = (SCORES.check(Layer.open(source), door).report() for source in (prediction, reference))
             read_window = _open_pair(predicted, truth, quantity, report, withheld)
             read_classes = _open_classes(class_map, truth, scores)
             windows = truth.blocks()
@@ -187,7 +188,7 @@ def _open_classes(
     """Return a reader of class indices of a window; scores get the classes of the map. Errors: InputError without a legend."""
     if class_map is None:
         return None
-    layer = Layer.open(class_map, labels=True)
+    layer = LABELS.open(class_map, Door("the map of classes", on_ground=False))
     if layer.legend is None:
         raise InputError(f"{layer.source} has no legend in its tags; expected labels as predict writes them.")
     for name in layer.legend.names:

@@ -17,6 +17,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.inspection import bad_bands, measure_bands
 from deepnets4eo.rasters import COLOURS_NM, Layer, LayerLike, nearest_indices
+from deepnets4eo.read_as import IMAGE, Door
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,7 +63,8 @@ class Cube(WithSummary):
 
         nodata : replaces the file's own
         """
-        return cls(Layer.open(source, nodata=nodata), wavelengths_nm)
+        layer = IMAGE.check(Layer.open(source, nodata=nodata), Door("the cube", on_ground=False)).report()
+        return cls(layer, wavelengths_nm)
 
     @classmethod
     def stack(cls, files: Sequence[str | Path], wavelengths_nm: Sequence[float] | NDArray[Any] | None = None) -> Cube:

@@ -26,6 +26,7 @@ from deepnets4eo.jobs import new_output
 from deepnets4eo.lazy import check_extra, is_installed, name_missing_extra
 from deepnets4eo.outputs import check_not_inputs
 from deepnets4eo.rasters import ArraySource, CogWriter, Layer, LayerLike
+from deepnets4eo.read_as import IMAGE, Door
 from deepnets4eo.tiling import Lattice, Tiling, mirror_window
 
 PACKAGE = "ukis_csmask"
@@ -149,7 +150,7 @@ def write_cloud_mask(
         If `out` exists and `overwrite` is not set.
     """
     check_extra("clouds")
-    layer = Layer.open(image)
+    layer = IMAGE.check(Layer.open(image), Door("the image")).report()
     check_not_inputs([out], [image])
     classes = classify_clouds(layer)
     if classes is None:

@@ -14,6 +14,7 @@ from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.errors import InputError
 
 STEPS, HALVINGS = 100, 30
+ROUNDING = 1e-6  # of probabilities in single precision
 CLOSE = 1e-10  # of the standardised scores' line
 MIN_CURVATURE = 1e-9  # where all scores are equal every line's slope is as good
 
@@ -71,7 +72,8 @@ def _step_down(loss: Callable[[Floats], float], line: Floats, step: Floats) -> F
 def calibration_error(confidence: Floats, correct: Mask, bins: int = 10) -> float:
     """Compute the expected calibration error: mean over equal-width bins (low, high] of |accuracy − confidence|, by bin size.
 
-    Errors: InputError for arrays of different lengths, or empty arrays.
+    Errors: InputError for arrays of different lengths, empty arrays, confidences that are not from 0 to 1, choices that are neither
+    right nor wrong, and fewer than one bin.
 
     Parameters
     ----------
@@ -90,15 +92,28 @@ def calibration_error(confidence: Floats, correct: Mask, bins: int = 10) -> floa
     0.13333
     """
     check_same_number(confidence, correct)
+    confidence, right = np.asarray(confidence, np.float64), np.asarray(correct)
+    if bins < 1:
+        raise InputError(f"bins is {bins}; expected at least 1.")
+    if confidence.ndim != 1 or not ((confidence >= 0) & (confidence <= 1 + ROUNDING)).all():
+        raise InputError(
+            f"the confidences have the shape {confidence.shape} and are from {np.min(confidence):g} to {np.max(confidence):g}; expected (N,) "
+            "probabilities from 0 to 1. Take the largest softmax of scores, and leave pixels without a label out."
+        )
+    if right.shape != confidence.shape or not np.isin(right, (0, 1)).all():
+        raise InputError(
+            f"`correct` has the shape {right.shape} and values other than right (1) and wrong (0); expected one of both for each confidence. "
+            "Leave pixels without a label out."
+        )
     number = np.clip(np.ceil(confidence * bins - 1e-12).astype(int) - 1, 0, bins - 1)
-    gap = np.bincount(number, confidence - correct, minlength=bins)
+    gap = np.bincount(number, confidence - right, minlength=bins)
     return float(np.abs(gap).sum() / max(len(confidence), 1))
 
 
 def temperature(logits: Floats, truth: NDArray[np.integer]) -> float:
     """Temperature T > 0 that minimises the log loss of softmax(logits / T) (Guo et al. 2017); above 1 for scores that are too sure.
 
-    Errors: InputError for arrays of different lengths, or empty ones.
+    Errors: InputError for arrays of different lengths, empty ones, logits that are not finite, and labels that are no class indices.
 
     Parameters
     ----------
@@ -118,6 +133,16 @@ def temperature(logits: Floats, truth: NDArray[np.integer]) -> float:
     from scipy.optimize import minimize_scalar  # takes a third of a second
 
     check_same_number(logits, truth)
+    logits, truth = np.asarray(logits, np.float64), np.asarray(truth)
+    if logits.ndim != 2 or not np.isfinite(logits).all():
+        raise InputError(
+            f"the logits have the shape {logits.shape}, or are not all finite; expected (N, K) finite numbers."
+        )
+    if truth.ndim != 1 or truth.dtype.kind not in "iu" or truth.min() < 0 or truth.max() >= logits.shape[1]:
+        raise InputError(
+            f"the labels ({truth.dtype}) are from {truth.min():g} to {truth.max():g}; expected class indices 0 to {logits.shape[1] - 1}. Leave "
+            "pixels without a label, such as -1 or 255, out of both arrays."
+        )
 
     def loss(log_t: float) -> float:
         return float(-scipy.special.log_softmax(logits / np.exp(log_t), axis=1)[np.arange(len(truth)), truth].mean())

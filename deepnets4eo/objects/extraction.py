@@ -120,6 +120,9 @@ def extract_objects(
     rules = rules or ObjectRules()
     legend = legend if isinstance(legend, Legend) else Legend.load(legend)
     layer, value = Layer.open(labels), legend.value(class_name)
+    layer.check_position("the label raster")
+    if (note := layer.other_legend_note(legend)) is not None:
+        log.warning("%s", note)
     if layer.hidden_class(legend) == legend.names[legend.index(class_name)]:
         layer.warn_of_hidden_class(legend)
     region_progress = between(progress, 0.0, 0.8)

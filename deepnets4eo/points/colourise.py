@@ -21,6 +21,7 @@ from deepnets4eo.outputs import check_not_inputs
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.files import open_cloud
 from deepnets4eo.rasters import Layer, LayerLike
+from deepnets4eo.read_as import IMAGE, Door
 
 BLOCK_PX = 1024
 EDGE_PX = 1e-3  # tiles of points and of orthophotos end at the same lines
@@ -42,13 +43,15 @@ class Orthophoto:
     """
 
     def __init__(self, colour: LayerLike, infrared: LayerLike | None = None, *, all_returns: bool = False) -> None:
-        opened = Layer.open(colour).as_shown()
+        opened = IMAGE.open(colour, Door("the orthophoto", collars="data")).as_shown()
         if opened.count < 3:
             raise InputError(
                 f"{opened.source} has {opened.count} bands, expected red, green and blue. Give an orthophoto in colours."
             )
         self._colour = opened.subset(opened.bands[:3])
-        near = Layer.open(infrared).as_shown() if infrared is not None else opened if opened.count > 3 else None
+        near = opened if opened.count > 3 else None
+        if infrared is not None:
+            near = IMAGE.open(infrared, Door("the infrared image", collars="data")).as_shown()
         self._near = None if near is None else near.subset([near.bands[0 if infrared is not None else 3]])
         self.all_returns = all_returns
         for layer in self.layers:

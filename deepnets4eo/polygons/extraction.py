@@ -161,6 +161,9 @@ def _tables(
     if classes is not None and not (isinstance(classes, Mapping) and all(isinstance(key, Integral) for key in classes)):
         raise InputError(f'classes are {classes!r}, expected label values as whole numbers, such as {{1: "building"}}.')
     labels = Layer.open(labels, labels=True)
+    labels.check_position("the label raster")
+    if legend is not None and (note := labels.other_legend_note(legend)) is not None:
+        log.warning("%s", note)
     values = None if classes is None else list(classes)
     complete = legend is not None and (values is None or set(legend.values) <= set(values))
     read = None if legend is None else lambda window: _read_in_legend(labels, legend, window, complete=complete)

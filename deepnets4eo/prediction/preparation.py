@@ -17,8 +17,18 @@ from deepnets4eo.arrays import ByteImage
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import Grid, Window, mean_gsd_m
 from deepnets4eo.prediction.outputs import nothing
-from deepnets4eo.rasters import Layer, LayerLike, Scene
-from deepnets4eo.segmenters import AnySize, Run, Segmenter, Stretch, show_scene, takes_any_size, working_grid
+from deepnets4eo.rasters import Layer, LayerLike, Scene, order_by_colours
+from deepnets4eo.read_as import assess_scene
+from deepnets4eo.segmenters import (
+    AnySize,
+    LayerInput,
+    Run,
+    Segmenter,
+    Stretch,
+    show_scene,
+    takes_any_size,
+    working_grid,
+)
 from deepnets4eo.segmenters.stretch import needed_stretches
 
 log = logging.getLogger(__name__)
@@ -41,15 +51,17 @@ def open_scene(scene: Scene | LayerLike | Mapping[str, LayerLike], segmenter: Se
     Not yet checked against the segmenter's inputs. Each layer has the bands (by name), nodata value and kind of values
     (physical or as stored) of training.
     """
-    if isinstance(scene, Scene):
-        return segmenter.inputs.as_trained(scene)
-    layers = scene if isinstance(scene, Mapping) else {segmenter.inputs.names[0]: scene}
-    opened = Scene.open(None, **layers)
-    expected = {name: segmenter.inputs.layers[name] for name in opened.layers if name in segmenter.inputs.layers}
-    chosen = {name: _choose_bands(opened.layers[name], layer.bands) for name, layer in expected.items()}
-    stated = {name: layer.nodata for name, layer in expected.items() if layer.nodata is not None}
-    chosen |= {name: chosen[name].with_nodata(value) for name, value in stated.items()}
-    return segmenter.inputs.as_trained(Scene({**opened.layers, **chosen}, opened.grid))
+    inputs = segmenter.inputs
+    if not isinstance(scene, Scene):
+        layers = scene if isinstance(scene, Mapping) else {inputs.names[0]: scene}
+        scene = Scene.open(None, **layers)
+    stated = {name: layer.nodata for name, layer in inputs.layers.items() if layer.nodata is not None}
+
+    def choose(name: str, layer: Layer) -> Layer:
+        chosen = _choose_bands(layer, inputs.layers[name])
+        return chosen.with_nodata(stated[name]) if name in stated else chosen
+
+    return inputs.as_trained(assess_scene(scene, names=inputs.layers, user_nodata=stated, choose=choose))
 
 
 def named_layers(arguments: Sequence[str], read: Sequence[str]) -> dict[str, str]:
@@ -68,14 +80,31 @@ def named_layers(arguments: Sequence[str], read: Sequence[str]) -> dict[str, str
     return layers
 
 
-def _choose_bands(layer: Layer, names: Sequence[str]) -> Layer:
-    """Return the bands with these names if the layer has them, else the layer; names like band_1, band_2, … carry no meaning."""
+def _choose_bands(layer: Layer, expected: LayerInput) -> Layer:
+    """Return the bands of training in its order, by names or else by colours; the layer if neither decides."""
+    names = expected.bands
     known = dict(zip(layer.band_names, layer.bands, strict=True))
     nameless = list(names) == [f"band_{number}" for number in range(1, len(names) + 1)]
-    if nameless or layer.band_names == list(names) or len(known) < layer.count or not known.keys() >= set(names):
+    if layer.band_names == list(names) and not nameless:
         return layer
-    log.info("of the %d bands of %s those that training had are read, in its order", layer.count, layer.source)
-    return layer.subset([known[name] for name in names])
+    if not nameless and len(known) == layer.count and known.keys() >= set(names):
+        log.info("of the %d bands of %s those that training had are read, in its order", layer.count, layer.source)
+        return layer.subset([known[name] for name in names])
+    return _order_by_colours(layer, expected)
+
+
+def _order_by_colours(layer: Layer, expected: LayerInput) -> Layer:
+    """Return the bands in the order of training if both state red, green and blue, one of them by colour interpretation."""
+    order = order_by_colours(expected.colour_positions, len(expected.bands), layer.colour_positions, layer.count)
+    if order is None or order == list(range(layer.count)):
+        return layer
+    chosen = layer.subset([layer.bands[index] for index in order])
+    log.warning(
+        "%s states its colours in another order than the run learnt (%s): its bands are read in the order %s. If it states wrong colours, "
+        "correct them: rio edit-info --colorinterp …", layer.source, ", ".join(expected.colours or expected.bands),
+        ", ".join(str(band) for band in chosen.bands),
+    )  # fmt: skip
+    return chosen.with_names(expected.bands)
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,13 @@ from .band_roles import (
     COLOURS_NM,
     ROLES,
     colour_bands,
+    colour_positions,
     excess_green,
     layer_names,
     name_band,
     nearest_indices,
     normalised_difference,
+    order_by_colours,
     role_indices,
     spectral_bands,
 )

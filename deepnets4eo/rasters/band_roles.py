@@ -74,6 +74,38 @@ def band_keys(names: Sequence[str], colours: Sequence[str] | None) -> tuple[str,
     return keys if len(set(keys)) == len(keys) else ()
 
 
+def colour_positions(names: Sequence[str], colours: Sequence[str] | None) -> dict[str, int]:
+    """Return role → index of red, green and blue, by names or, without meaningful names, by colour interpretation; {} unless all are known.
+
+    >>> colour_positions(["blue", "green", "red", "nir"], None), colour_positions(["band_1", "band_2", "band_3"], ["red", "green", "blue"])
+    ({'red': 2, 'green': 1, 'blue': 0}, {'red': 0, 'green': 1, 'blue': 2})
+    >>> colour_positions(["nir", "red", "green"], ["red", "green", "blue"])
+    {}
+    """
+    roles = spectral_roles(names)
+    if not {*COLOURS} <= roles.keys():
+        named = not all(states_nothing(name, number) for number, name in enumerate(names, start=1))
+        if named or colours is None or not {*COLOURS} <= {*colours}:
+            return {}
+        roles = {colour: list(colours).index(colour) for colour in COLOURS}
+    return {colour: roles[colour] for colour in COLOURS}
+
+
+def order_by_colours(wanted: Mapping[str, int], count: int, own: Mapping[str, int], own_count: int) -> list[int] | None:
+    """Return the index of the own band at each wanted position: colours by role, others in their order; None if they do not correspond.
+
+    wanted, own : results of `colour_positions`; count, own_count : numbers of bands
+
+    >>> order_by_colours({"red": 2, "green": 1, "blue": 0}, 4, {"red": 0, "green": 1, "blue": 2}, 4)
+    [2, 1, 0, 3]
+    """
+    if not wanted or not own or (count != own_count and count != len(COLOURS)):
+        return None
+    by_position = {position: own[colour] for colour, position in wanted.items()}
+    others = iter(index for index in range(own_count) if index not in own.values())
+    return [by_position[position] if position in by_position else next(others) for position in range(count)]
+
+
 class Numbering(NamedTuple):
     """Contents of the numbered bands of a satellite.
 

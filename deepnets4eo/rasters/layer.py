@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from copy import copy
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.arrays import Floats, Mask, Pixels
-from deepnets4eo.cards import VOID, EmbeddingCard, Legend, split_card
+from deepnets4eo.cards import EmbeddingCard, Legend, split_card
 from deepnets4eo.display import FigureStyle, Summary, WithSummary
 from deepnets4eo.errors import GridError, InputError, check_choice
 from deepnets4eo.formats import Asset, Declared, StoredValues, asset_of
@@ -34,12 +33,13 @@ from deepnets4eo.grid import (
 from deepnets4eo.rasters.acquisition import stated_day, written_day
 from deepnets4eo.rasters.array_files import open_reference
 from deepnets4eo.rasters.array_source import ArraySource, Source, check_axes
-from deepnets4eo.rasters.band_roles import band_keys
+from deepnets4eo.rasters.band_roles import band_keys, colour_positions
 from deepnets4eo.rasters.display import declared_colours, layer_summary, plot_layer, shown_bands
+from deepnets4eo.rasters.legend_notes import hidden_class, other_legend_note
 from deepnets4eo.rasters.longitudes import turned_towards
 from deepnets4eo.rasters.on_grid import OnGrid
 from deepnets4eo.rasters.opening import open_files, open_stack
-from deepnets4eo.rasters.plane_crs import PLAIN_METRES, is_placed
+from deepnets4eo.rasters.plane_crs import NO_POSITION, PLAIN_METRES, is_placed
 from deepnets4eo.rasters.sensor import Sensor
 from deepnets4eo.rasters.values import common_nodata, physical_dtype, to_physical
 from deepnets4eo.rasters.warped_source import WarpedSource, same_grid, with_declared, with_grid
@@ -53,9 +53,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HONOURED = frozenset({"orientation", "pages", "values"})  # of what a source states of itself
-NO_POSITION = (  # of an array; files have their own advice
-    "it has a CRS but no position in it, as its transform is the identity. Give it coordinates or a grid, or leave its CRS out."
-)
 RESAMPLINGS = ("nearest", "bilinear", "cubic", "average")
 
 LayerLike: TypeAlias = "Layer | Asset | str | Path | Sequence[str | Path] | NDArray[Any] | xarray.DataArray"
@@ -273,9 +270,8 @@ class Layer(OnGrid, WithSummary):
     @property
     def place_advice(self) -> str:
         """Return how to georeference a file that has only RPCs, only a CRS, or no georeference; "" for any other source."""
-        if not self._source.place_advice and is_placed(self.grid) and self.grid.affine.is_identity:
-            return NO_POSITION
-        return self._source.place_advice
+        unplaced = is_placed(self.grid) and self.grid.affine.is_identity
+        return self._source.place_advice or NO_POSITION * unplaced
 
     @property
     def has_only_crs(self) -> bool:
@@ -326,25 +322,31 @@ class Layer(OnGrid, WithSummary):
         return declared_colours(self)
 
     @property
+    def colour_positions(self) -> dict[str, int]:
+        """Return role → index, from 0, of red, green and blue among the bands read, by names or colour interpretation; {} unless all are known."""
+        return colour_positions(self.band_names, self.colour_roles)
+
+    @property
     def shown_bands(self) -> list[int]:
         """The 1-based bands that show it best."""
         return shown_bands(self)
 
+    def check_position(self, what: str) -> None:
+        """Refuse a layer with a CRS but no position in it, whose results would be in the wrong place. what : its name in the message. Errors: InputError."""
+        if self.has_only_crs:
+            raise InputError(f"{what} {self.source} is not placed on the ground: {self.place_advice}")
+
+    def other_legend_note(self, legend: Legend) -> str | None:
+        """Return a message about values to which `legend` gives other names than the legend in the tags; None without such values."""
+        return other_legend_note(self.legend, legend, self.source)
+
     def hidden_class(self, legend: Legend) -> str | None:
         """Return the class whose value or colour a label raster declares as nodata; None without one."""
-        stored = self.band_nodata
-        if any(value is None or not 0 <= value <= VOID or value != int(value) for value in stored):
-            return None
-        if self.count == 3:
-            same = (legend.colors == stored).all(axis=1)
-            return legend.names[int(same.argmax())] if same.any() else None
-        value = int(legend.from_file(np.array(stored[:1], np.int64))[0])
-        return legend.names[legend.values.index(value)] if self.count == 1 and value in legend.values else None
+        return hidden_class(self.band_nodata, legend)
 
     def hidden_class_note(self, legend: Legend) -> str | None:
         """Return a message about a class hidden by nodata, and the remedy; None without one."""
-        name = self.hidden_class(legend)
-        if name is None:
+        if (name := self.hidden_class(legend)) is None:
             return None
         return (
             f'{self.source} declares {self.band_nodata[0]:g} as nodata, which is its value for "{name}": those pixels are taken '
@@ -353,7 +355,7 @@ class Layer(OnGrid, WithSummary):
 
     def warn_of_hidden_class(self, legend: Legend) -> None:
         """Say in the log which class is hidden, if one is."""
-        if (note := self.hidden_class_note(legend)) is not None:
+        if note := self.hidden_class_note(legend):
             log.warning(note)
 
     def covered_share(self, grid: Grid, name: str) -> float:
@@ -381,9 +383,7 @@ class Layer(OnGrid, WithSummary):
         """Return the layer in stored numbers, for categories and for models trained on stored numbers."""
         if self._as_stored:
             return self
-        other = copy(self)
-        other._as_stored = True
-        return other
+        return Layer(self._source, self._bands, as_stored=True)
 
     def as_shown(self) -> Layer:
         """Return the layer for display and for networks of photos: numbers of 8 bits stay as stored."""
@@ -395,7 +395,7 @@ class Layer(OnGrid, WithSummary):
 
     def with_names(self, names: Sequence[str]) -> Layer:
         """Return the layer with other band names, one for each band read."""
-        every = list(self._source.band_names)
+        every = [*self._source.band_names]
         for band, name in zip(self._bands, names, strict=True):
             every[band - 1] = name
         if every == self._source.band_names:

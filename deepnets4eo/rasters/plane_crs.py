@@ -12,6 +12,9 @@ from deepnets4eo.grid import Grid
 SQUARE_METRES = 10_000  # of a hectare
 
 PLANE_AXES = 2
+NO_POSITION = (  # of an array; files have their own advice
+    "it has a CRS but no position in it, as its transform is the identity. Give it coordinates or a grid, or leave its CRS out."
+)
 PLANE = "metres"  # name of the plane without a place on the Earth
 PLAIN_METRES = (
     f'ENGCRS["{PLANE}",EDATUM["unknown"],CS[Cartesian,2],AXIS["x",east],AXIS["y",north],LENGTHUNIT["metre",1]]'

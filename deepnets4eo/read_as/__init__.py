@@ -19,7 +19,8 @@ if TYPE_CHECKING:
         undeclared_nodata,
         without_collar,
     )
-    from .kinds import IMAGE, SCORES
+    from .kinds import IMAGE, LABELS, SCORES
+    from .scenes import assess_scene, check_layer, look_at_layers, report_findings
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
@@ -38,6 +39,7 @@ else:
                 "without_collar",
             ],
             ".assessment": ["Door"],
-            ".kinds": ["IMAGE", "SCORES"],
+            ".kinds": ["IMAGE", "LABELS", "SCORES"],
+            ".scenes": ["assess_scene", "check_layer", "look_at_layers", "report_findings"],
         },
     )

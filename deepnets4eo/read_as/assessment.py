@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from deepnets4eo.outputs import Finding, Phrase, image_of
-from deepnets4eo.rasters import Layer
+from deepnets4eo.rasters import Layer, LayerLike
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,10 @@ class Door:
     def of_layer(cls, name: str, *, on_ground: bool = True, user_nodata: bool = False) -> Door:
         """Return the door of a layer of a scene that a run learns from or labels."""
         return cls(f"layer {name!r}", collars="here", on_ground=on_ground, user_nodata=user_nodata)
+
+    def name(self, layer: Layer) -> str:
+        """Return the name of a layer in messages."""
+        return f"{self.what} {layer.source}".strip()
 
     @property
     def hides_collars(self) -> bool:
@@ -86,11 +90,20 @@ class ReadAs:
 
     stated : guards by what the source states; they read no pixel
     seen : guards by its values, after the bands are chosen
+    labels : whether numbers are categories, see `Layer.open`
     """
 
     name: str
     stated: tuple[Guard, ...] = ()
     seen: tuple[Guard, ...] = ()
+    labels: bool = False
+
+    def open(self, source: LayerLike, door: Door, *, nodata: float | None = None) -> Layer:
+        """Open a layer of this kind, assess it and log the findings. Errors: as of `Layer.open`; InputError.
+
+        nodata : see `Layer.open`"""
+        layer = Layer.open(source, nodata=nodata, labels=self.labels)
+        return self.assess(layer, replace(door, user_nodata=door.user_nodata or nodata is not None)).report()
 
     def assess(self, layer: Layer, door: Door) -> Assessment:
         """Assess a layer by what its source states and by its values. Errors: InputError."""

@@ -29,7 +29,7 @@ from deepnets4eo.rasters import (
     valid_pixels,
 )
 from deepnets4eo.read_as.assessment import Assessment, Door
-from deepnets4eo.tiling import spread_windows
+from deepnets4eo.tiling import spread_indices, spread_windows
 
 WINDOW_PX, WINDOWS = 256, 4  # side of a window, and how many along each side of the image
 SHOWN_CHANGE = 0.002  # share of the values that must differ between two images
@@ -167,6 +167,8 @@ def without_collar(layer: Layer) -> Layer:
 def undeclared_nodata(layer: Layer) -> Undeclared | None:
     """Return the undeclared nodata: a usual value far from others, else only zeros; or None."""
     layer = _image_of(layer)
+    if layer.count > MAX_BANDS:  # of cubes, some bands evenly spread
+        layer = layer.subset([layer.bands[index] for index in spread_indices(layer.count, MAX_BANDS)])
     known = _KNOWN.setdefault(layer.reader, {})
     bands = tuple(layer.bands)
     if bands not in known:

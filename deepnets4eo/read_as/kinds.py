@@ -19,10 +19,10 @@ CATEGORY_LAYERS = {"osm", "clicks", "mask"}  # of scenes: numbers of classes, or
 
 def check_position(layer: Layer, door: Door) -> Assessment:
     """Refuse a layer with a CRS but no position in it; without results on the ground, leave its CRS out."""
+    if door.on_ground:
+        layer.check_position(door.what)
     if not layer.has_only_crs:
         return Assessment(layer)
-    if door.on_ground:
-        raise InputError(f"{door.what} {layer.source} is not placed on the ground: {layer.place_advice}")
     plain = layer.with_grid(GeoBox(layer.grid.shape, layer.grid.affine, None))
     finding = Finding(door.code("crs_without_position"), "note", _named(layer, door), wording="crs_without_position")
     return Assessment(plain, (finding,))
@@ -32,7 +32,7 @@ def check_colour_table(layer: Layer, door: Door) -> Assessment:
     """Refuse a layer whose numbers are indices into a table of colours, and no brightness, height or score."""
     if any(layer.reader.declared.bands[band - 1].colour == "palette" for band in layer.bands):
         raise InputError(
-            f"{door.what} {layer.source} has a colour table: its numbers are no brightness. Write its colours: "
+            f"{door.name(layer)} has a colour table: its numbers are no brightness. Write its colours: "
             f"gdal_translate -expand rgb {layer.source} rgb.tif"
         )
     return Assessment(layer)
@@ -68,8 +68,8 @@ def _named(layer: Layer, door: Door) -> dict[str, Any]:
 IMAGE = ReadAs("image", (check_position, check_colour_table), (declare_nodata,))  # radar and cubes too
 HEIGHTS = ReadAs("heights", (check_position, check_colour_table, convert_to_metres), (declare_usual_nodata,))
 SCORES = ReadAs("scores", (check_position, check_colour_table), (declare_usual_nodata,))
-LABELS = ReadAs("labels", (check_position,))
-MASK = ReadAs("mask", (check_position,))
+LABELS = ReadAs("labels", (check_position,), labels=True)
+MASK = ReadAs("mask", (check_position,), labels=True)
 
 
 def kind_of(name: str, layer: Layer) -> ReadAs:

@@ -18,7 +18,8 @@ from pydantic import TypeAdapter
 
 from deepnets4eo.arrays import FloatImage, Floats, Mask
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.rasters import Layer, Scene, Source, valid_pixels
+from deepnets4eo.rasters import Layer, Scene, Source, colour_positions, valid_pixels
+from deepnets4eo.read_as import assess_scene
 from deepnets4eo.segmenters.value_ranges import ValueRange
 from deepnets4eo.tiling import spread_windows
 
@@ -49,6 +50,7 @@ class LayerInput:
     values : whether training used physical values, not stored numbers
     band_low, band_high : the percentiles of each band, if known
     constant : bands, from 0, of one value in training
+    colours : the colour interpretation of each band in training, if the bands had no names
     """
 
     display_rgb: ClassVar[LayerInput]
@@ -65,6 +67,7 @@ class LayerInput:
     band_low: tuple[float, ...] = field(default=(), compare=False)
     band_high: tuple[float, ...] = field(default=(), compare=False)
     constant: tuple[int, ...] = ()
+    colours: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
     def of_physical(
@@ -85,6 +88,11 @@ class LayerInput:
             band_low=tuple(seen.lows.tolist()), band_high=tuple(seen.highs.tolist()),
             constant=tuple(np.flatnonzero(alike).tolist()),
         )  # fmt: skip
+
+    @property
+    def colour_positions(self) -> dict[str, int]:
+        """Return role → index of red, green and blue in training, by names or colour interpretation; {} unless all are known."""
+        return colour_positions(self.bands, self.colours or None)
 
     @property
     def range(self) -> ValueRange | None:
@@ -202,6 +210,7 @@ class InputSpec:
         """Measure scaling, range and GSD on at most 16 windows a scene; values `far_spans` beyond the range do not enter mean and deviation."""
         if not scenes:
             raise InputError("no scene was given to measure inputs on. Name at least one.")
+        scenes = [assess_scene(scene, on_ground=False, names=layers) for scene in scenes]
         specs = {name: _measure_layer(scenes, name, (units or {}).get(name, ""), far_spans) for name in layers}
         sizes_m = [gsd for scene in scenes if (gsd := scene_gsd_m(scene)) is not None]
         return cls(specs, round(float(np.median(sizes_m)), 6) if sizes_m else None)
@@ -236,7 +245,7 @@ class InputSpec:
         for described in layers.values():
             if described["nodata"] is None:
                 del described["nodata"]
-            for name in ("band_low", "band_high", "constant"):
+            for name in ("band_low", "band_high", "constant", "colours"):
                 if not described[name]:
                     del described[name]
         return {"layers": layers, "gsd_m": self.gsd_m}
@@ -347,7 +356,13 @@ def _measure_layer(scenes: Sequence[Scene], name: str, units: str, far_spans: fl
     measured = LayerInput.of_physical(
         layers[0].band_names, mean, std, seen, is_flat(std, mean) & seen.constant, str(layers[0].dtype)
     )
-    return replace(measured, units=units)
+    return replace(measured, units=units, colours=colours_of(layers[0]))
+
+
+def colours_of(layer: Layer) -> tuple[str, ...]:
+    """Return the colour interpretation of each band if it states where red, green and blue are, and names do not; else ()."""
+    by_names = colour_positions(layer.band_names, None)
+    return () if by_names or not layer.colour_positions else tuple(layer.colour_roles or ())
 
 
 def _mean_and_deviation(values: Floats, far_spans: float) -> tuple[float, float]:

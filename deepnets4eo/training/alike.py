@@ -47,6 +47,7 @@ def check_alike(scenes: Sequence[Any], layers: Sequence[str], ranges: Mapping[st
         opened = [named.scene.layers[layer] for named in scenes]
         what = f"layer {layer!r}"
         _check_bands(opened, names, what)
+        _check_colours(opened, names, what)
         _check_wavelengths(opened, names, what)
         _check_units(opened, names, what)
         known = dict(ranges.get(layer, {}))
@@ -107,6 +108,19 @@ def _check_bands(layers: Sequence[Layer], names: Sequence[str], what: str) -> No
         log.warning(
             "%s. They are learnt from as the same; where they are not, choose the right ones with data.bands.", text
         )
+
+
+def _check_colours(layers: Sequence[Layer], names: Sequence[str], what: str) -> None:
+    """Refuse scenes that state red, green and blue at other positions, by names or colour interpretation."""
+    known = {number: layer.colour_positions for number, layer in enumerate(layers) if layer.colour_positions}
+    for number, positions in known.items():
+        first = next(iter(known))
+        if positions != known[first]:
+            raise InputError(
+                f"{what} has its colours in the order {', '.join(sorted(known[first], key=known[first].__getitem__))} in {names[first]} and "
+                f"{', '.join(sorted(positions, key=positions.__getitem__))} in {names[number]}, by names or colour interpretation. Write all files "
+                "in one order (gdal_translate -b …), or correct the colour interpretation (rio edit-info --colorinterp …)."
+            )
 
 
 def _band_key(layer: Layer) -> tuple[str, ...]:

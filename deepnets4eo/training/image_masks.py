@@ -37,6 +37,7 @@ ADDED = re.compile(
 )
 MIN_WHOLE_IMAGES = 10  # images from which on whole ones are withheld for validation, instead of blocks of each
 MAX_NAMED = 5
+MIN_CLASSES = 2
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,12 @@ class ImageMaskFolders:
     def _legend(self, recipe: Recipe, masks: list[str], out: Path) -> str | Mapping[str, object]:
         """Return the legend for the recipe: as it names it, or the file with the one of the masks."""
         log.info("reading %d masks", len(masks))
-        content, file = read_masks(masks), out.with_name(f"{out.name}.legend.yaml")
+        content = read_masks(masks, recipe.data.nodata.get(Scene.label_layer))
+        if content.hidden_note is not None:
+            if len(content.pixels) < MIN_CLASSES:
+                raise InputError(f"the masks contain one class. {content.hidden_note}")
+            log.warning("%s", content.hidden_note)
+        file = out.with_name(f"{out.name}.legend.yaml")
         named: str | Mapping[str, object] = recipe.legend or (str(file) if file.is_file() else "")
         if not named:
             legend = legend_of_masks(content, out.name, self.answer)

@@ -10,6 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ MAX_ASKED = 20  # names; beyond them the file is quicker to edit
 MAX_JPEG_COLOURS = 32  # JPEG makes hundreds of colours at borders
 JPEG = (".jpg", ".jpeg")
 MIN_TELLING = 3  # colours other than black and white by which a legend of the catalog is recognised
+MAX_BLENDED_SHARE = 0.003  # of the pixels: blended borders have less for each colour, most classes more
+MIN_BLENDED = 3  # colours between others; one or two may be rare classes
+MAX_BESIDE = 3.0  # of 255, by rounding of blends
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 VOID_COLOURS = (BLACK, (255, 0, 255), (1, 1, 1), (254, 0, 254))
 GOLDEN = 0.618034  # of the circle of hues: neighbouring numbers get distant colours
@@ -45,6 +49,8 @@ class MaskContent:
     files: Mapping[Key, str]
     palette: Mapping[int, tuple[int, int, int]] = field(default_factory=dict)
     stated: Legend | None = None  # by the tags of all files
+    hidden: Mapping[float, int] = field(default_factory=dict)  # declared nodata value → pixels that have it
+    masked: int = 0  # further pixels without data
 
     @property
     def in_colours(self) -> bool:
@@ -58,7 +64,42 @@ class MaskContent:
 
     def share(self, key: Key) -> float:
         """Share of the pixels, 0 to 1."""
-        return self.pixels.get(key, 0) / sum(self.pixels.values())
+        return self.pixels.get(key, 0) / self.total
+
+    @property
+    def total(self) -> int:
+        """Number of pixels, with those that count as nodata."""
+        return sum(self.pixels.values()) + sum(self.hidden.values()) + self.masked
+
+    @property
+    def hidden_note(self) -> str | None:
+        """Return the message about values that masks declare as nodata although they may be classes; None without such values."""
+        if not self.hidden:
+            return None
+        listed = " and ".join(
+            f"{value:g} ({count / self.total:.1%} of the pixels)" for value, count in self.hidden.items()
+        )
+        return (
+            f"The masks declare {listed} as nodata, as gdal_rasterize and QGIS do: these pixels are void and not learnt from. If it is a class, "
+            f"set data.nodata={{labels: {VOID}}}."
+        )
+
+    @property
+    def blended_note(self) -> str | None:
+        """Return the message about rare colours or values like those that resampling makes at borders; None without such."""
+        rare = [key for key in self.pixels if self.share(key) < MAX_BLENDED_SHARE]
+        frequent = [key for key in self.pixels if key not in rare]
+        blended = [key for key in rare if _is_between(key, frequent)]
+        if len(blended) < MIN_BLENDED or (not self.in_colours and len(blended) <= len(frequent)):
+            return None
+        together = sum(map(self.share, blended))
+        what = "colours" if self.in_colours else "values"
+        return (
+            f"{len(blended)} of the {len(self.pixels)} {what} in the masks have less than {MAX_BLENDED_SHARE:.1%} of the pixels each "
+            f"({together:.1%} together) and are between others, e.g. {key_text(blended[0])} in {self.files[blended[0]]}: resampling or smooth "
+            f"edges blend borders like that. Each becomes a class. To leave them out, keep only the true classes in the file of the legend, and "
+            "train with --set legend=FILE --set data.unknown_labels=void."
+        )
 
     def in_colours_of_palette(self) -> MaskContent:
         """Return the content with the colours of the palette, if any, instead of the indices into it."""
@@ -68,7 +109,7 @@ class MaskContent:
         for key, count in self.pixels.items():
             pixels[self.palette.get(key[0], BLACK)] += count
         path = next(iter(self.files.values()), "")
-        return MaskContent(dict(pixels), dict.fromkeys(pixels, path), {}, self.stated)
+        return MaskContent(dict(pixels), dict.fromkeys(pixels, path), {}, self.stated, self.hidden, self.masked)
 
     def unknown_to(self, legend: Legend) -> list[Key]:
         """Return the colours or values that a legend has neither as a class nor as void, frequent ones first."""
@@ -77,13 +118,29 @@ class MaskContent:
         return [key for key in self.pixels if key not in colours and (len(key) == 3 or key[0] not in values)]
 
 
-def read_masks(files: Sequence[str]) -> MaskContent:
+def _is_between(key: Key, others: Sequence[Key]) -> bool:
+    """Return whether a colour or value is on the line between two others, as a blend of them is."""
+    colour = np.array(key, float)
+    known = np.array([other for other in others if len(other) == len(key)], float).reshape(-1, len(key))
+    for first in known:
+        along = known - first
+        length = np.maximum((along**2).sum(axis=1), 1e-9)
+        share = (along @ (colour - first)) / length
+        beside = np.abs(first + share[:, None] * along - colour).max(axis=1)
+        if ((share > 0) & (share < 1) & (beside <= MAX_BESIDE)).any():
+            return True
+    return False
+
+
+def read_masks(files: Sequence[str], nodata: float | None = None) -> MaskContent:
     """Count the colours or values in all masks; indices into palettes that differ count as their colours.
+
+    nodata : value that means no data in all of them, instead of what they declare
 
     Errors: InputError (no mask has a valid pixel; some have colours and others values; more than 255 of them, or what JPEG leaves
     of colours).
     """
-    counted = list(in_order(_count, files))
+    counted = list(in_order(partial(_count, nodata=nodata), files))
     palettes = [mask.palette for mask in counted]
     shared = palettes[0] if all(palette == palettes[0] for palette in palettes) else {}
     if not shared:
@@ -102,20 +159,27 @@ def read_masks(files: Sequence[str]) -> MaskContent:
         )
     _check_count(len(pixels), f"up to {files[-1]}")
     stated = counted[0].stated if all(mask.stated == counted[0].stated for mask in counted) else None
-    return MaskContent(dict(pixels.most_common()), first, shared, stated)
+    hidden: Counter[float] = Counter()
+    for mask in counted:
+        hidden.update(mask.hidden)
+    return MaskContent(
+        dict(pixels.most_common()), first, shared, stated, dict(hidden), sum(mask.masked for mask in counted)
+    )
 
 
-def _count(path: str) -> MaskContent:
+def _count(path: str, nodata: float | None = None) -> MaskContent:
     """Count the colours or values of one mask."""
-    layer = Layer.open(path, labels=True).in_declared_colours()
+    layer = Layer.open(path, labels=True, nodata=nodata).in_declared_colours()
     if layer.count not in (1, 3) or (layer.count == 3 and layer.dtype != np.uint8):
         raise InputError(
             f"the mask {path} has {layer.count} bands of {layer.dtype}; expected values in one band, or colours in three of "
             "uint8. Is it an image? Give the folder of the masks to --masks."
         )
     counts: Counter[int] = Counter()
+    invalid = 0
     for window in blocks(layer.shape, LABELS_READ_PX):
         data, valid = layer.read(window)
+        invalid += int(np.count_nonzero(~valid))
         stored = _whole(data[:, valid], path)
         numbers = stored[0] if len(stored) == 1 else (stored[0] << 16) + (stored[1] << 8) + stored[2]
         for number, count in zip(*np.unique(numbers, return_counts=True), strict=True):
@@ -130,7 +194,12 @@ def _count(path: str) -> MaskContent:
     pixels: dict[Key, int] = {
         (code >> 16, code >> 8 & 255, code & 255) if in_colours else (code,): count for code, count in counts.items()
     }
-    return MaskContent(pixels, dict.fromkeys(pixels, path), layer.palette or {}, layer.legend)
+    declared = layer.nodata if nodata is None else None
+    may_be_class = declared is not None and 0 <= declared < VOID and invalid > 0
+    hidden = {float(declared): invalid} if declared is not None and may_be_class else {}
+    return MaskContent(
+        pixels, dict.fromkeys(pixels, path), layer.palette or {}, layer.legend, hidden, 0 if hidden else invalid
+    )
 
 
 def _check_count(count: int, where: str) -> None:
@@ -159,6 +228,8 @@ def legend_of_masks(content: MaskContent, name: str, answer: Answer | None) -> L
     if (recognised := _recognise(content)) is not None:
         log.info("The colours of the masks are those of the legend %s.", recognised.name)
         return recognised
+    if content.blended_note is not None:
+        log.warning("%s", content.blended_note)
     keys = sorted(key for key in content.pixels if content.in_colours or content.is_binary or key != (VOID,))
     title = f"{'Colours' if content.in_colours else 'Values'} of the masks"
     return _add_classes(None, keys, content, answer, {"name": name, "title": title})

@@ -239,7 +239,7 @@ def _prepare(recipe: RegressionRecipe, kind: type[ValueSamples]) -> _RegressionD
         scenes: Sequence[Any] = labelled
     else:
         legend = Legend(quantity.name, (), quantity=quantity)
-        scenes = open_layers(recipe.data, [*recipe.model.layers, *targets])
+        scenes = open_layers(recipe.data, recipe.model.layers, targets)
     split: DataSplit[Any] = make_split(
         [place_target(named, recipe.target, recipe.data) for named in scenes], recipe.data
     )

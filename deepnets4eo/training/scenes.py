@@ -13,15 +13,18 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from deepnets4eo.cards import DatasetCard, Legend, SplitPart, open_dataset
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import Keep, LabelReader, LegendLabels
 from deepnets4eo.formats import check_online, is_remote
 from deepnets4eo.grid import Grid
+from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, Scene, fit_axes
+from deepnets4eo.read_as import check_layer, look_at_layers, report_findings
 from deepnets4eo.training.recipe import DataSection
 
 log = logging.getLogger(__name__)
@@ -56,6 +59,9 @@ class LabelledScene(NamedScene):
         return Scene({**self.scene.layers, Scene.label_layer: Layer(labels)}, self.scene.grid)
 
 
+SceneT = TypeVar("SceneT", bound=NamedScene)
+
+
 def open_scenes(data: DataSection, layers: Sequence[str], legend: Legend) -> list[LabelledScene]:
     """Open the scenes of a recipe with the given layers and labels, sorted by name; InputError without any, or without a layer."""
     if data.dataset is not None and not data.scenes:
@@ -68,11 +74,12 @@ def open_scenes(data: DataSection, layers: Sequence[str], legend: Legend) -> lis
         return dataset_scenes(
             card, data.folders[0], split=data.dataset_split, part=part, layers=layers, legend=legend, data=data
         )
-    own = Legend.load(data.labels_legend) if data.labels_legend else None
-    return [_open(name, sources, data, layers, (legend, own)) for name, sources in _sources(data).items()]
+    own, findings = Legend.load(data.labels_legend) if data.labels_legend else None, list[Finding]()
+    scenes = [_open(name, sources, data, layers, (legend, own), findings) for name, sources in _sources(data).items()]
+    return _look_at_values(scenes, data, layers, findings)
 
 
-def open_layers(data: DataSection, layers: Sequence[str]) -> list[NamedScene]:
+def open_layers(data: DataSection, layers: Sequence[str], targets: Sequence[str] = ()) -> list[NamedScene]:
     """Open the scenes of a recipe with the given layers, for tasks whose target is not labels of a legend.
 
     Errors: InputError when there is none, or when one lacks a layer.
@@ -80,15 +87,39 @@ def open_layers(data: DataSection, layers: Sequence[str]) -> list[NamedScene]:
     Parameters
     ----------
     data : `scenes`, or `folders` and `layers`; the layouts of dataset cards are for labels
-    layers : inputs and targets
+    layers : inputs
+    targets : layers that are opened as they are, as the task itself assesses them
 
     Returns
     -------
     Scenes, sorted by name.
     """
     sources = _sources(data)
-    opened = {name: _open_layers(name, sources, data, layers) for name, sources in sources.items()}
-    return [NamedScene(name, Scene(opened[name]), _only(sources[name], layers)) for name in sources]
+    findings, read = list[Finding](), [*dict.fromkeys([*layers, *targets])]
+    opened = {
+        name: _open_layers(name, sources, data, read, findings, targets=targets) for name, sources in sources.items()
+    }
+    scenes = [NamedScene(name, Scene(opened[name]), _only(sources[name], read)) for name in sources]
+    return _look_at_values(scenes, data, [layer for layer in layers if layer not in targets], findings)
+
+
+def _look_at_values(
+    scenes: Sequence[SceneT], data: DataSection, layers: Sequence[str], findings: Sequence[Finding]
+) -> list[SceneT]:
+    """Return the scenes with layers assessed by their values, after logging what was found."""
+    every, opened = [*findings], [dict(named.scene.layers) for named in scenes]
+    for layer in layers:
+        assessed = look_at_layers(
+            [named.scene.layers[layer] for named in scenes], layer, user_nodata=layer in data.nodata
+        )
+        for of_scene, assessment in zip(opened, assessed, strict=True):
+            of_scene[layer] = assessment.layer
+            every += assessment.findings
+    report_findings(every)
+    return [
+        named if of_scene == named.scene.layers else replace(named, scene=Scene(of_scene, named.grid))
+        for named, of_scene in zip(scenes, opened, strict=True)
+    ]
 
 
 def dataset_scenes(
@@ -110,17 +141,17 @@ def dataset_scenes(
     legends = (legend or stored, None if legend is None or stored == legend else stored)
     laid_out = card.with_layout(layout)
     label_files = [str(sources[Scene.label_layer]) for sources in tiles.values()]
-    scenes = []
+    scenes, findings = [], list[Finding]()
     for tile, sources in tiles.items():
         named = {layer: str(path) for layer, path in sources.items()}
         shared = label_files.count(named[Scene.label_layer]) > 1
-        scene = _open(tile.replace("/", "-"), named, data, layers, legends, shared_labels=shared)
+        scene = _open(tile.replace("/", "-"), named, data, layers, legends, findings, shared_labels=shared)
         if data.labels_legend is None:
             laid_out.check_bands(Scene.label_layer, named[Scene.label_layer], scene.labels.reader.layer.count)
         for layer in set(layers) - set(data.bands):
             laid_out.check_bands(layer, named[layer], scene.scene.layers[layer].count)
         scenes.append(scene)
-    return scenes
+    return _look_at_values(scenes, data, layers, findings)
 
 
 def _open(
@@ -129,11 +160,12 @@ def _open(
     data: DataSection,
     layers: Sequence[str],
     legends: tuple[Legend, Legend | None],
+    findings: list[Finding],
     *,
     shared_labels: bool = False,
 ) -> LabelledScene:
     """One scene; its labels must overlap it, unless one raster labels several scenes and may end before this one."""
-    opened = fit_axes(_open_layers(name, sources, data, [*layers, Scene.label_layer]))
+    opened = fit_axes(_open_layers(name, sources, data, [*layers, Scene.label_layer], findings))
     raw = opened.pop(Scene.label_layer)
     scene = Scene(opened)
     reader = LabelReader.for_training(raw, *legends, unknown=data.unknown_labels)
@@ -156,22 +188,33 @@ def warn_of_hidden_class(reader: LabelReader, layer: str) -> None:
         )  # fmt: skip
 
 
-def _open_layers(name: str, sources: Mapping[str, str], data: DataSection, layers: Sequence[str]) -> dict[str, Layer]:
+def _open_layers(
+    name: str,
+    sources: Mapping[str, str],
+    data: DataSection,
+    layers: Sequence[str],
+    findings: list[Finding],
+    *,
+    targets: Sequence[str] = (),
+) -> dict[str, Layer]:
+    """Open the layers of a scene, each assessed by what its source states; no result of a training lies on the ground."""
     missing = [layer for layer in layers if layer not in sources]
     if missing:
         raise InputError(
             f"scene {name!r} has the layers {sorted(sources)}, not {missing}. "
             "Give them in data.layers or data.scenes, or change model.layers."
         )
-    return {
-        layer: Layer.open(
-            sources[layer],
-            bands=data.bands.get(layer),
-            nodata=data.nodata.get(layer),
-            labels=layer == Scene.label_layer,
+    opened = {}
+    for layer in layers:
+        is_label = layer == Scene.label_layer
+        opened[layer] = Layer.open(
+            sources[layer], bands=data.bands.get(layer), nodata=data.nodata.get(layer), labels=is_label
         )
-        for layer in layers
-    }
+        if layer not in targets:
+            assessed = check_layer(layer, opened[layer], on_ground=False)
+            opened[layer] = assessed.layer
+            findings += assessed.findings
+    return opened
 
 
 def _only(sources: Mapping[str, str], layers: Sequence[str]) -> dict[str, str]:

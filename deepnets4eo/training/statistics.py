@@ -19,7 +19,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.inspection import MIN_BANDS, describe_negative
 from deepnets4eo.rasters import BandMoments, Layer, Outliers, Scene, find_outliers
 from deepnets4eo.segmenters import InputSpec, LayerInput, ValueRange, scene_gsd_m
-from deepnets4eo.segmenters.inputs import is_flat, scaling_of
+from deepnets4eo.segmenters.inputs import colours_of, is_flat, scaling_of
 from deepnets4eo.tiling import ClassCells, spread_indices
 from deepnets4eo.training.alike import check_alike
 from deepnets4eo.training.scenes import LabelledScene
@@ -294,6 +294,7 @@ def _layer_input(split: DataSplit[Any], name: str, moments: BandMoments, pixels:
         band_low=tuple(lows.tolist()),
         band_high=tuple(highs.tolist()),
         constant=tuple(constant),
+        colours=colours_of(layer),
     )
 
 

@@ -22,6 +22,7 @@ from deepnets4eo.grid import Grid, Window, whole
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.options import Unknown
 from deepnets4eo.rasters import CogWriter, Layer, Scene
+from deepnets4eo.read_as import assess_scene
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,7 +76,8 @@ class SceneDataset:
                 f"{len(scenes)} scenes and tile_px={tile_px} make no samples. Give a scene, and a side of 1 or more."
             )
         check_choice("unknown", unknown, get_args(Unknown))
-        self.scenes, self._labelled = list(scenes), [Scene.label_layer in scene.layers for scene in scenes]
+        scenes = [assess_scene(scene, on_ground=False) for scene in scenes]
+        self.scenes, self._labelled = scenes, [Scene.label_layer in scene.layers for scene in scenes]
         self._labels = [
             _with_legend(scene, legend, unknown) if labelled else scene
             for scene, labelled in zip(self.scenes, self._labelled, strict=True)

@@ -23,6 +23,7 @@ from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.rasters import Scene
+from deepnets4eo.read_as import assess_scene
 from deepnets4eo.segmenters import InputSpec, scene_gsd_m
 from deepnets4eo.tiling import Tiling
 
@@ -114,6 +115,7 @@ class PartDetector(TileSegmenter):
         of about 500² pixels, some 8 bytes a pixel and scale; 1 MB an object."""
         if class_name is not None:
             self.class_name = self.legend.names[self.legend.index(class_name)]
+        scenes = [assess_scene(scene, on_ground=False) for scene in scenes]
         reference_boxes = references(scenes, self.legend, self.class_name, outlines)
         boxes = np.concatenate([reference.boxes[reference.usable] for reference in reference_boxes])
         if not len(boxes):

@@ -25,6 +25,7 @@ from deepnets4eo.jobs import output_lock
 from deepnets4eo.options import option_group
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters import CogWriter, Layer, Scene
+from deepnets4eo.read_as import assess_scene
 from deepnets4eo.segmenters import InputSpec
 
 MIN_SHARED = 0.5  # share of the pixels of two regions in the common area from which on they are one region
@@ -49,6 +50,7 @@ class SceneBands:
         bands : layer → names. Raises InputError if there is no layer, or if no pixel is valid."""
         if isinstance(scene, Layer):
             scene = Scene({"image": scene})
+        scene = assess_scene(scene, on_ground=False)
         layers = [name for name in scene.layers if name != Scene.label_layer]
         if not layers:
             raise InputError("the scene has labels only; superpixels need an image. Give image=FILE.")

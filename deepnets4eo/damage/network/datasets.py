@@ -25,6 +25,7 @@ from deepnets4eo.files import read_json
 from deepnets4eo.footprints import Footprints, align_footprints, read_footprints
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.read_as import IMAGE, Door
 from deepnets4eo.registration import Registration, register
 from deepnets4eo.training import find_sources
 
@@ -147,7 +148,9 @@ def _read_by_patterns(name: str, sources: Mapping[str, str], data: PairFiles, se
     lacking = [layer for layer in (PRE, POST, LABELS) if layer not in sources]
     if lacking:
         raise InputError(f"pair {name!r} has no {', '.join(lacking)}. Check the patterns of data.layers.")
-    pre, post = Layer.open(sources[PRE]).as_shown(), Layer.open(sources[POST]).as_shown()
+    pre, post = (
+        IMAGE.check(Layer.open(sources[role]), Door.of_image(role)).report().as_shown() for role in (PRE, POST)
+    )
     footprints = read_footprints(sources[LABELS], layer=data.labels_layer, image=post.grid)
     grades, ignored = _column_grades(footprints, data.grade_column)
     if not data.register_images:
@@ -267,7 +270,10 @@ def _graded(names: Sequence[str]) -> tuple[np.ndarray, dict[str, int]]:
 
 
 def _open(pre: Path, post: Path) -> Scene:
-    first, second = Layer.open(pre).as_shown(), Layer.open(post).as_shown()
+    first, second = (
+        IMAGE.check(Layer.open(source), Door.of_image(role)).report().as_shown()
+        for role, source in ((PRE, pre), (POST, post))
+    )
     if first.shape != second.shape:
         raise _size_error(str(post), second.shape, first)
     return make_scene(first, second)

@@ -13,6 +13,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.label_reader import LabelReader
 from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.rasters import Layer, LayerLike
+from deepnets4eo.read_as import LABELS, Door
 
 READ_PX = 1024
 MAX_CLASSES = 60  # of a raster without a legend; one with more values is hardly a map of classes
@@ -32,7 +33,7 @@ class ClassMap:
     @classmethod
     def open(cls, source: LayerLike, legend: Legend | None = None) -> ClassMap:
         """Open a label raster in its own or another legend; without one, each value is a class. Errors: InputError, LabelError."""
-        layer = Layer.open(source, labels=True)
+        layer = LABELS.open(source, Door("the map"))
         legend = legend or layer.legend
         if legend is None:
             return cls._of_values(layer)

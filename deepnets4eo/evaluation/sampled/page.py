@@ -11,6 +11,7 @@ import geopandas as gpd
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs.served_page import Answers, SamplePage
 from deepnets4eo.rasters import Layer
+from deepnets4eo.read_as import IMAGE, Door
 
 ROUND = 10  # answers after which the page states anew what they show
 ROLES = {1: ("image",), 2: ("pre", "post")}  # by the number of images
@@ -51,7 +52,7 @@ def _open_images(images: Sequence[Path | str], points: gpd.GeoDataFrame) -> dict
     """Return role → image on the grid of the first. Errors: InputError."""
     if len(images) not in ROLES:
         raise InputError(f"got {len(images)} images. Give --image once, or twice for before and after.")
-    layers = [Layer.open(image) for image in images]
+    layers = [IMAGE.open(image, Door("the image", collars="data")) for image in images]
     layers = [layer.subset(layer.shown_bands) for layer in layers]
     first = layers[0]
     if (first.grid.crs is None) != (points.crs is None):
