@@ -383,7 +383,7 @@ class Layer(OnGrid, WithSummary):
         """Return the layer in stored numbers, for categories and for models trained on stored numbers."""
         if self._as_stored:
             return self
-        return Layer(self._source, self._bands, as_stored=True)
+        return type(self)(self._source, self._bands, as_stored=True)
 
     def as_shown(self) -> Layer:
         """Return the layer for display and for networks of photos: numbers of 8 bits stay as stored."""

@@ -203,21 +203,29 @@ def test_heights_that_are_known_to_be_none_do_not_count(value, nodata, data, cap
 
 
 @pytest.mark.parametrize(
-    ("value", "sparse", "remedy"),
+    ("value", "remedy"),
     [
-        (-9999, False, "set data.nodata={dsm: -9999}"),
-        (float(np.finfo("f4").min), False, "set data.nodata={dsm: -3.4028234663852886e+38}"),
-        (-1e4, True, "Set them to a declared nodata value"),
-        (1e4, True, "Set them to a declared nodata value"),
+        (-1e4, "Set them to a declared nodata value"),
+        (1e4, "Set them to a declared nodata value"),
     ],
 )
-def test_undeclared_nodata_and_spikes_are_said_with_layer_file_values_and_remedy(value, sparse, remedy, data, caplog):
-    prepared(spoilt(data, value, sparse=sparse))
+def test_spikes_are_said_with_layer_file_values_and_remedy(value, remedy, data, caplog):
+    prepared(spoilt(data, value, sparse=True))
     (record,) = [record.getMessage() for record in caplog.records if "far from" in record.getMessage()]
     assert f"Layer 'dsm' ({data / 'p0' / 'dsm.tif'} and 1 more) holds {value:g}, far from all others (2" in record
     assert remedy in record
     problems = inspect(str(data / "p0" / "dsm.tif")).problems
     assert any(f"band_1 holds {value:g}, far from all others" in problem for problem in problems)
+
+
+@pytest.mark.parametrize("value", [-9999.0, float(np.finfo("f4").min)])
+def test_a_usual_value_without_data_that_is_not_declared_is_left_out_and_said_once(value, data, caplog):
+    inputs = prepared(spoilt(data, value)).inputs
+    assert inputs.layers["dsm"].std[0] < 6
+    (record,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert f"dsm.tif contains {value:g} in every band" in record
+    assert f"gdal_edit.py -a_nodata {value:.17g}" in record
+    assert "Likewise in 1 more" in record
 
 
 def test_nodata_in_one_band_alone_has_a_remedy_that_helps_there(data, caplog):
