@@ -183,7 +183,7 @@ def _tile_of(item: Item, root: str) -> tuple[Candidate, list[str]]:
         files=[file],
         name=group or _line(stac.content.get("id") or item.base), time=f"{when.replace(tzinfo=None).isoformat(timespec='minutes')}Z",
         sensor=_line(_stated(known, "platform", "vehicle_name", "eo:platform")), bits=16 if wide else 8,
-        gsd_m=_number(every, 0.01, 1000, "gsd", "pan_gsd", "eo:gsd"),
+        gsd_m=_number({"gsd": stac.pixel_m(asset)}, 0.01, 1000, "gsd") or _number(every, 0.01, 1000, "gsd", "pan_gsd", "eo:gsd"),
         cloud=_number(every, 0, 100, "eo:cloud_cover", "tile:clouds_percent"),  # the latter of Maxar's items
         off_nadir_deg=_number(every, 0, 80, "view:incidence_angle", "view:off_nadir", "eo:off_nadir"),
         azimuth_deg=_number(every, -360, 360, "view:azimuth", "eo:azimuth"),

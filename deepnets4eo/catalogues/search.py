@@ -57,7 +57,7 @@ OF_PROPERTIES = (
     "tile:clouds_percent",
 )
 OF_ASSET = ("href", "type", "roles", "alternate", "bands", "raster:bands", "data_type", "gsd", "license", "providers")
-OF_BOTH = ("proj:code", "proj:epsg", "proj:wkt2", "proj:projjson")
+OF_BOTH = ("proj:code", "proj:epsg", "proj:wkt2", "proj:projjson", "proj:transform", "proj:shape", "proj:bbox")
 EXTENSIONS = ("eo:", "view:", "sar:")
 MAX_KEPT_VALUES = 2_000  # values of one item
 MAX_KEPT_VALUES_OF_SEARCH = 4_000_000  # values of all its items

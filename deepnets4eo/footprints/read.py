@@ -33,7 +33,8 @@ DATE_COLUMNS = (
     "osm_timestamp",
     "timestamp",
     "capture_date",
-)  # when an outline was last changed
+    "lastedit",
+)  # when an outline was last changed; in any case of letters, also as @timestamp of osmium and Overpass Turbo, @lastEdit of ohsome
 OLD_YEARS = 5  # towns grow by a few percent in that time
 MANY_ROWS_SHARE = 0.05  # share of the rows left out, repeated or of several houses, from which a map may lack buildings or count too many
 NO_BUILDING = "no building tag"  # of an area of OpenStreetMap
@@ -210,7 +211,7 @@ class Footprints:
                     {"number": stated - len(days), "stated": stated, "column": Finding.verbatim(repr(column)), "why": why},
                 )
             )  # fmt: skip
-        later = int((days > _end_of(day_post)).sum()) if day_post else 0
+        later = int((days >= _end_of(day_post)).sum()) if day_post else 0
         if later:
             day = Finding.verbatim(day_post[:10])
             findings.append(Finding("outlines_too_new", "caution", {"number": later, "of": len(self), "day": day}))
@@ -223,7 +224,8 @@ class Footprints:
 
 def date_column(table: pd.DataFrame) -> str | None:
     """Return the column of a table that states when outlines were last changed, None without one."""
-    return next((name for name in DATE_COLUMNS if name in table), None)
+    names = {str(name).casefold().removeprefix("@"): name for name in reversed(table.columns)}
+    return next((names[name] for name in DATE_COLUMNS if name in names), None)
 
 
 def read_footprints(

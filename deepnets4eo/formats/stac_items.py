@@ -6,6 +6,7 @@ A file on disk may refer only to files: it never makes the program go online. Im
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,7 @@ PROJECTIONS = ("proj:code", "proj:epsg", "proj:wkt2", "proj:projjson", "eo:epsg"
 TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s*([Zz]|[+-]\d\d(?::?\d\d)?)?)?"
 )
+DEGREE_M = 111_320.0  # of latitude
 MAX_NAME_CHARACTERS = 200  # characters of a name
 # of items that are no items: whatever kind of value stands anywhere in them
 ITEM_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError, OSError)
@@ -82,6 +84,38 @@ class StacItem:
             raise InputError("it has no projection; put it on the ground first, e.g. with gdalwarp -rpc")
         return ""
 
+    def pixel_m(self, asset: Mapping[str, Any]) -> float | None:
+        """Return the pixel size that an asset states, in metres; None if neither it nor its bands nor its grid state any.
+
+        An item of STAC 1.1 states it in the bands. A grid (`proj:transform`, else `proj:shape` and `proj:bbox`) states it if it is in metres
+        or degrees.
+        """
+        sizes = [_size(asset.get(key)) for key in ("gsd", "eo:gsd", "raster:spatial_resolution")]
+        words = ("gsd", "raster:spatial_resolution", "spatial_resolution")
+        of_bands = [[_size(band.get(word)) for word in words] for band in self.bands_of(asset)]
+        known = [size for band in of_bands for size in band if size is not None]
+        sizes += [max(known, default=None), self._grid_size(asset)]
+        return next((size for size in sizes if size is not None), None)
+
+    def _grid_size(self, asset: Mapping[str, Any]) -> float | None:
+        """Return the larger side of a pixel of an asset's grid in metres; None if it states none, or a CRS that cannot be read."""
+        every = {**self.properties, **asset}
+        if not any(every.get(key) for key in PROJECTIONS):
+            return None
+        unit_m = _unit_m(self.projection_of(asset))
+        transform, shape, box = (every.get(f"proj:{key}") for key in ("transform", "shape", "bbox"))
+        try:
+            if isinstance(transform, list) and len(transform) >= 6:
+                a, b, _, d, e, *_ = map(float, transform)
+                size = max(math.hypot(a, d), math.hypot(b, e))
+            else:
+                west, south, east, north = map(float, box)  # type: ignore[arg-type]
+                rows, cols = map(float, shape)  # type: ignore[arg-type]
+                size = max((east - west) / cols, (north - south) / rows)
+        except (TypeError, ValueError, ZeroDivisionError):  # none, or no numbers
+            return None
+        return None if unit_m is None else _size(size * unit_m)
+
     def href_of(self, asset: Mapping[str, Any]) -> str:
         """Return the path or address of an asset, or of one of its alternates if only the alternate can be read."""
         alternates = asset.get("alternate")
@@ -116,7 +150,7 @@ class StacItem:
             if asset not in self.assets:
                 raise InputError(f"{item} has no asset {asset!r}. {name_hint(asset, self.assets)}")
             return self.assets[asset], []
-        chosen = _visual_of(self.raster_names(), self.assets)
+        chosen = self._visual_of(self.raster_names())
         away = [
             f"{name} at {name_of(asset['href'])}" for name, asset in self.assets.items()
             if _is_raster(asset) and not self._can_read(self.href_of(asset))
@@ -127,6 +161,17 @@ class StacItem:
                 f"assets are {', '.join(self.assets) or 'none'}{', and cannot be read: ' if away else ''}{', '.join(away)}."
             )
         return self.assets[chosen[0]], away
+
+    def _visual_of(self, names: list[str]) -> list[str]:
+        """Return the one image for the eye among several: by a word of its name (ortho_visual), or the finest with this role (TCI_10m, TCI_20m)."""
+        named = [name for name in names if "visual" in re.split(r"[^a-z]+", name.lower())]
+        if len(names) > 1 and len(named) == 1:
+            return named
+        visual = [name for name in names if "visual" in _words(self.assets[name].get("roles"))]
+        sizes = {name: self.pixel_m(self.assets[name]) for name in visual} if len(names) > 1 else {}
+        known = {name: size for name, size in sizes.items() if size is not None}
+        finest = [name for name, size in known.items() if size == min(known.values())]
+        return finest if len(known) == len(names) and len(finest) == 1 else names
 
     def raster_names(self, apart: str | None = None) -> list[str]:
         """Return names of the assets that may be its image, except one.
@@ -292,15 +337,21 @@ def _zone(text: str | None) -> timedelta:
     return (-1 if text[0] == "-" else 1) * timedelta(hours=hours, minutes=minutes)
 
 
-def _visual_of(names: list[str], assets: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return the one image for the eye among several: by a word of its name (ortho_visual), or the finest with this role (TCI_10m, TCI_20m)."""
-    named = [name for name in names if "visual" in re.split(r"[^a-z]+", name.lower())]
-    if len(names) > 1 and len(named) == 1:
-        return named
-    sizes = {name: assets[name].get("gsd") for name in names if "visual" in _words(assets[name].get("roles"))}
-    known = {name: size for name, size in sizes.items() if isinstance(size, (int, float))}
-    finest = [name for name, size in known.items() if size == min(known.values())]
-    return finest if len(known) == len(names) and len(finest) == 1 else names
+def _size(value: Any) -> float | None:
+    """Return a size in metres as a number above 0, None for anything else."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if is_number and 0 < value < math.inf else None
+
+
+def _unit_m(projection: str) -> float | None:
+    """Return the metres of one unit of a CRS by its name, WKT or PROJJSON; None for a CRS that PROJ does not know."""
+    import pyproj
+
+    try:
+        crs = pyproj.CRS.from_user_input(projection)
+    except pyproj.exceptions.CRSError:
+        return None
+    return DEGREE_M if crs.is_geographic else float(crs.axis_info[0].unit_conversion_factor)
 
 
 def _is_raster(asset: Mapping[str, Any]) -> bool:

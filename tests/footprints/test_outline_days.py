@@ -47,3 +47,12 @@ def test_dates_that_cannot_be_read_are_named(tmp_path):
     (finding,) = read_footprints(tmp_path / "a.gpkg").date_findings("2022-12-01", "2023-01-15")
     assert finding.code == "outline_dates_unread"
     assert "may mean two different days, such as 05/06/2022" in finding.message
+
+
+@pytest.mark.parametrize("column", ["timestamp", "@timestamp", "@lastEdit", "OSM_Timestamp"])
+def test_columns_of_dates_have_the_names_of_other_tools_and_the_next_day_is_later(column):
+    days = ["2023-02-05T23:59:59Z", "2023-02-06", "2023-02-07", "2023-02-07T00:00:01Z"]
+    shapes = [box(2 * k, 0, 2 * k + 1, 1) for k in range(4)]
+    outlines = read_footprints(gpd.GeoDataFrame({column: days}, geometry=shapes, crs=32633))
+    (finding,) = outlines.date_findings("2022-12-01", "2023-02-06")
+    assert (finding.code, finding.values["number"]) == ("outlines_too_new", 2)

@@ -281,3 +281,23 @@ def test_of_images_for_the_eye_the_finest_is_chosen_if_all_state_their_size(
 ) -> None:
     described = {name: {"roles": roles, "gsd": size} for name, (roles, size) in assets.items()}
     assert stac_items._visual_of(list(assets), described) == chosen
+
+
+@pytest.mark.parametrize(
+    ("asset", "properties", "size"),
+    [
+        ({"gsd": 0.5, "bands": [{"gsd": 10}]}, {}, 0.5),
+        ({"bands": [{"gsd": 10.0}, {"gsd": 20.0}]}, {"gsd": 0.5}, 20.0),  # the item's is of the sensor
+        ({"raster:bands": [{"spatial_resolution": 3}]}, {}, 3.0),
+        ({"bands": [{"raster:spatial_resolution": 3}]}, {}, 3.0),
+        ({"proj:transform": [3, 0, 5e5, 0, -4, 4e6]}, {"proj:code": "EPSG:32633"}, 4.0),
+        ({"proj:transform": [10, 0, 5e5, 0, -10, 4e6, 0, 0, 1]}, {"proj:epsg": 2992}, 3.048),
+        ({"proj:transform": [1e-5, 0, 15, 0, -1e-5, 36]}, {"proj:code": "EPSG:4326"}, 1.1132),
+        ({"proj:shape": [100, 200], "proj:bbox": [0, 0, 400, 100]}, {"proj:code": "EPSG:32633"}, 2.0),
+        ({"proj:transform": [10, 0, 5e5, 0, -10, 4e6]}, {}, None),
+        ({"proj:transform": ["a"] * 6, "gsd": "fine", "bands": [{"gsd": -1}]}, {"proj:code": "EPSG:32633"}, None),
+    ],
+)
+def test_the_pixel_size_of_an_asset_is_its_own_its_bands_or_that_of_its_grid(asset, properties, size) -> None:
+    item = stac_items.StacItem({"properties": properties, "assets": {"a": asset}}, "item.json")
+    assert item.pixel_m(asset) == (size and pytest.approx(size))
