@@ -279,8 +279,8 @@ def test_bands_of_an_item_that_are_none_count_as_not_stated(bands: Any, tmp_path
 def test_of_images_for_the_eye_the_finest_is_chosen_if_all_state_their_size(
     assets: dict[str, tuple[list[str], float | None]], chosen: list[str]
 ) -> None:
-    described = {name: {"roles": roles, "gsd": size} for name, (roles, size) in assets.items()}
-    assert stac_items._visual_of(list(assets), described) == chosen
+    described = {name: {"href": "a.tif", "roles": roles, "gsd": size} for name, (roles, size) in assets.items()}
+    assert stac_items.StacItem({"assets": described}, "item.json")._visual_of(list(assets)) == chosen
 
 
 @pytest.mark.parametrize(
