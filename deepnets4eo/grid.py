@@ -183,6 +183,24 @@ def pixel_sides_m(grid: Grid, pixels: NDArray[Any]) -> NDArray[np.float64]:
     return sides(pixels)
 
 
+def pixel_steps_m(grid: Grid, pixels: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the metres to the true east and north (rows) of one pixel to the right and down (columns) at (N, 2) x before y; (N, 2, 2).
+
+    Without a CRS a pixel is 1 m, and north is up. The north of a grid is true north only on the middle line of its projection.
+
+    >>> polar = GeoBox((2, 2), Affine(1, 0, -1_500_000, 0, -1, 1_500_000), "EPSG:3413")  # at 180°: up is south-west
+    >>> pixel_steps_m(polar, np.array([(1, 1)])).round(1).tolist()
+    [[[-0.7, 0.7], [0.7, 0.7]]]
+    """
+    if grid.crs is None:
+        return np.broadcast_to(np.array([[1.0, 0.0], [0.0, -1.0]]), (len(pixels), 2, 2))
+    positions = apply_affine(grid.affine, np.asarray(pixels, float))
+    units = None if grid.crs.geographic else _true_metres(grid.crs, positions)
+    if units is None or not np.isfinite(units).all():
+        units = _metres_of_units(grid.crs, positions)
+    return units @ np.array([[grid.affine.a, grid.affine.b], [grid.affine.d, grid.affine.e]])
+
+
 def pixel_areas_m2(grid: Grid, pixels: NDArray[Any]) -> NDArray[np.float64]:
     """Return the ground area (N,) of a pixel at positions (N, 2), x before y; one figure if nearly equal; 1 m² without a CRS.
 
@@ -432,10 +450,20 @@ def _metres_of_units(crs: CRS, positions: NDArray[Any]) -> NDArray[np.float64]:
         angle = float(crs.proj.axis_info[0].unit_conversion_factor)  # radians of a degree, or of a gradian
         return angle * _metres_per_radian(crs.proj.ellipsoid, angle * positions[:, 1])[:, :, None] * np.eye(2)
     unit = float(crs.proj.axis_info[0].unit_conversion_factor)
-    nominal = np.broadcast_to(unit * np.eye(2), (len(positions), 2, 2))
+    nominal, true = np.broadcast_to(unit * np.eye(2), (len(positions), 2, 2)), _true_metres(crs, positions)
+    if true is None:
+        return nominal
+    stretch = true.transpose(0, 2, 1) @ true / unit**2 - np.eye(2)
+    stretched = np.any(np.abs(stretch) > 2 * TRUE_TO_SCALE, axis=(1, 2)) & np.all(np.isfinite(true), axis=(1, 2))
+    return np.where(stretched[:, None, None], true, nominal)
+
+
+def _true_metres(crs: CRS, positions: NDArray[Any]) -> NDArray[np.float64] | None:
+    """Return the metres to the true east and north of one unit of a projection, as `_metres_of_units`; None without a way to degrees."""
+    unit = float(crs.proj.axis_info[0].unit_conversion_factor)
     to_geodetic, geodetic, ellipsoid = _to_geodetic(crs), crs.proj.geodetic_crs, crs.proj.ellipsoid
     if to_geodetic is None or geodetic is None or ellipsoid is None:
-        return nominal
+        return None
     step = STEP_M / unit
     around = positions[:, None] + step * np.array([(1, 0), (-1, 0), (0, 1), (0, -1), (0, 0)])  # (N, 5, 2)
     angle = float(geodetic.axis_info[0].unit_conversion_factor)  # a degree, or a gradian as in old French maps
@@ -443,10 +471,7 @@ def _metres_of_units(crs: CRS, positions: NDArray[Any]) -> NDArray[np.float64]:
     turned = radians[:, 0:4:2] - radians[:, 1:4:2]  # (N, along x or y, longitude or latitude)
     turned[..., 0] = (turned[..., 0] + math.pi) % (2 * math.pi) - math.pi  # across the antimeridian
     radii_m = _metres_per_radian(ellipsoid, radians[:, 4, 1])
-    true = (turned * radii_m[:, None]).transpose(0, 2, 1) / (2 * step)
-    stretch = true.transpose(0, 2, 1) @ true / unit**2 - np.eye(2)
-    stretched = np.any(np.abs(stretch) > 2 * TRUE_TO_SCALE, axis=(1, 2)) & np.all(np.isfinite(true), axis=(1, 2))
-    return np.where(stretched[:, None, None], true, nominal)
+    return np.asarray((turned * radii_m[:, None]).transpose(0, 2, 1) / (2 * step), float)
 
 
 def _metres_per_radian(ellipsoid: Any, latitudes: NDArray[Any]) -> NDArray[np.float64]:

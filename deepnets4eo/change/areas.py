@@ -17,7 +17,7 @@ from deepnets4eo.arrays import Floats
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import LabelError
 from deepnets4eo.evaluation import LabelReader, LegendLabels, Remedies
-from deepnets4eo.grid import hectares_by_window
+from deepnets4eo.ground_area import GroundArea
 from deepnets4eo.polygons import Shaping, polygonize
 from deepnets4eo.rasters import Layer
 from deepnets4eo.tiling import Packed
@@ -82,8 +82,9 @@ def changed_area(labels: Layer, *, seed: int = 0, value: int = CHANGE, doubt: La
     """
     block_px = int(np.clip(min(labels.shape) // 4, MIN_BLOCK_PX, BLOCK_PX))
     windows = labels.blocks(block_px)
-    counts = np.array([_count(labels, window, value, doubt) for window in windows], float)
-    areas = (counts * hectares_by_window(labels.grid, windows)[:, None])[counts[:, 1] > 0]
+    ground = GroundArea(labels.grid)
+    areas = np.array([_areas(ground, labels, window, value, doubt) for window in windows], float)
+    areas = areas[areas[:, 1] > 0]
     changed, seen, sure, possible = areas.sum(axis=0).tolist() if len(areas) else (0.0,) * 4
     intervals = [_interval(areas[:, [column, 1]], seen, seed) for column in (0, 2, 3)]
     if doubt is None:
@@ -195,12 +196,12 @@ def _majority(polygons: gpd.GeoDataFrame, cover: Layer) -> list[str | None]:
     return [names.get(int(row.argmax())) if row.any() else None for row in counts]
 
 
-def _count(labels: Layer, window: Any, value: int, doubt: Layer | None) -> tuple[int, ...]:
-    """Count the pixels of a label, valid pixels, pixels that surely have the label, and pixels that may have it."""
+def _areas(ground: GroundArea, labels: Layer, window: Any, value: int, doubt: Layer | None) -> Floats:
+    """Measure the hectares of a label, of valid pixels, of pixels that surely have the label, and of pixels that may have it."""
     data, valid = labels.read(window)
     there = valid & (data[0] == value)
     unknown = np.zeros_like(valid) if doubt is None else valid & (doubt.read(window)[0] != 0).any(axis=0)
-    return tuple(int(pixels.sum()) for pixels in (there, valid, there & ~unknown, there | unknown))
+    return np.asarray(ground.of(window, there, valid, there & ~unknown, there | unknown))
 
 
 def _interval(areas: NDArray[np.float64], seen_ha: float, seed: int) -> tuple[float, float] | None:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Mask
 from deepnets4eo.change.change_scores import is_changed
 from deepnets4eo.change.classical.detector import DateLayers
-from deepnets4eo.grid import Grid, Window, hectares_by_window
+from deepnets4eo.grid import Grid, Window
+from deepnets4eo.ground_area import GroundArea
 from deepnets4eo.inspection import CloudClassification, bands_in_colour, cloud_finding, shadows_in_image
 from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, LayerView
@@ -92,15 +93,12 @@ def doubt_findings(score: Layer, doubt: Layer | None) -> list[Finding]:
     """Return a finding if much of the changed area of a map is doubtful. score : packed, of the whole map."""
     if doubt is None:
         return []
-    areas = np.zeros(4)  # changed, and of it under clouds, in shadow, either
-    windows = score.blocks()
-    for window, pixel_ha in zip(windows, hectares_by_window(score.grid, windows), strict=True):
+    areas, ground = np.zeros(4), GroundArea(score.grid)  # changed, and of it under clouds, in shadow, either
+    for window in score.blocks():
         data, valid = score.read(window)
         changed = valid & is_changed(data[0])
         under, dark = doubt.read(window)[0] > 0
-        areas += pixel_ha * np.array(
-            [changed.sum(), *((changed & doubtful).sum() for doubtful in (under, dark, under | dark))]
-        )
+        areas += ground.of(window, changed, changed & under, changed & dark, changed & (under | dark))
     if not areas[3] >= MIN_SHARE * areas[0] > 0:
         return []
     clouds, shadows, share = (areas[1:] / areas[0]).tolist()

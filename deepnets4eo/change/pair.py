@@ -21,7 +21,8 @@ from deepnets4eo.change.classical.detector import DateLayers
 from deepnets4eo.change.doubts import ROLES, doubtful_ground
 from deepnets4eo.change.options import ChangeOptions
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import Grid, hectares_by_window, only_one_placed
+from deepnets4eo.grid import Grid, only_one_placed
+from deepnets4eo.ground_area import GroundArea
 from deepnets4eo.inspection import CloudClassification, cloud_finding
 from deepnets4eo.outputs import Finding, one_or_many
 from deepnets4eo.outputs.map_page import picture_px
@@ -294,19 +295,19 @@ def clouded_area(scene: Scene, names: Sequence[str]) -> CloudedArea | None:
     if not any(isinstance(source, CloudMaskedSource) for source in layers.values()):
         return None
     covered, either, visible = dict.fromkeys(names, 0.0), 0.0, 0.0
-    windows = scene.blocks()
-    for window, pixel_ha in zip(windows, hectares_by_window(scene.grid, windows).tolist(), strict=True):
+    ground = GroundArea(scene.grid)
+    for window in scene.blocks():
         valid, hidden = np.ones((window.height, window.width), bool), np.zeros((window.height, window.width), bool)
         for name, source in layers.items():
             if isinstance(source, CloudMaskedSource):
                 image_valid, clouds = source.read_parts(window)
-                covered[name] += int((image_valid & clouds).sum()) * pixel_ha
+                covered[name] += ground.of(window, image_valid & clouds)
                 hidden |= clouds
             else:
                 image_valid = scene.layers[name].read(window)[1]
             valid &= image_valid
-        either += int((valid & hidden).sum()) * pixel_ha
-        visible += int(valid.sum()) * pixel_ha
+        either += ground.of(window, valid & hidden)
+        visible += ground.of(window, valid)
     return CloudedArea(covered, either, visible)
 
 

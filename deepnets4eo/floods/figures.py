@@ -13,7 +13,7 @@ from deepnets4eo.floods.layer_names import POST
 from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.floods.scene import FloodScene
 from deepnets4eo.floods.thresholds import FLOOD, PERMANENT_WATER
-from deepnets4eo.grid import hectares_by_window
+from deepnets4eo.ground_area import GroundArea
 from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer
 
@@ -76,22 +76,21 @@ def _with_unknown(area: dict[str, Any], looked_at_ha: float) -> dict[str, Any]:
 
 
 def _total_hectares(labels: Layer) -> float:
-    windows = labels.blocks()
-    sizes = np.array([window.height * window.width for window in windows])
-    return float(sizes @ hectares_by_window(labels.grid, windows))
+    ground = GroundArea(labels.grid)
+    return sum(ground.of(window, np.ones((window.height, window.width), bool)) for window in labels.blocks())
 
 
 def _flooded_cover(cover: Layer, labels: Layer) -> list[dict[str, Any]]:
     """Flooded hectares of each class of land cover."""
     legend, sums = cover.legend, np.zeros((2, 256))
     assert legend is not None
-    windows = labels.blocks()
-    for window, pixel_ha in zip(windows, hectares_by_window(labels.grid, windows), strict=True):
+    ground = GroundArea(labels.grid)
+    for window in labels.blocks():
         classes, known = cover.read(window)
         water, seen = labels.read(window)
         both = known & seen
         for row, mask in enumerate((both, both & (water[0] == FLOOD))):
-            sums[row] += np.bincount(classes[0][mask].astype(np.intp), minlength=256)[:256] * pixel_ha
+            sums[row] += ground.by_value(window, np.where(mask, classes[0].astype(np.intp), 256), 256)
     names = zip(legend.values, legend.names, strict=True)
     return [{"class": name, "seen_ha": sums[0, value], "flood_ha": sums[1, value]} for value, name in names]
 

@@ -2,8 +2,8 @@
 
 Ground without a height counts as visible, since water often has none.
 
-Takes heights of the ground on a grid whose rows run east, the angle of incidence, and the radar's look direction.
-Refuses turned grids, and a view without heights.
+Takes heights of the ground, the angle of incidence, and the radar's look direction from true north, on grids of any orientation.
+Refuses a view without heights.
 
 The wave is modelled as plane, which is valid over a scene. Ground is in shadow where other ground hides it from the
 sensor.
@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepnets4eo.arrays import ByteImage, FloatImage
+from deepnets4eo.arrays import ByteImage, FloatImage, Floats
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import gsd_m
+from deepnets4eo.grid import gsd_m, pixel_steps_m
 from deepnets4eo.jobs import KeptFiles, identity_hash
 from deepnets4eo.outputs import Finding, Phrase
 from deepnets4eo.rasters import CogWriter, Layer
@@ -68,10 +68,6 @@ def hide_relief(image: Layer, heights: Layer, options: FloodOptions, scratch: Pa
 
 def _write_mask(path: Path, heights: Layer, options: FloodOptions) -> None:
     grid, sizes = heights.grid, gsd_m(heights.grid)
-    if options.look_deg is not None and (grid.affine.b or grid.affine.d):
-        raise InputError(
-            f"the grid of POST is turned, so that north is not up. Warp it to a CRS first: gdalwarp {heights.source}."
-        )
     path.parent.mkdir(parents=True, exist_ok=True)
     margin = 1 if options.look_deg is None else REACH_PX
     with CogWriter(path, grid) as writer:
@@ -82,25 +78,25 @@ def _write_mask(path: Path, heights: Layer, options: FloodOptions) -> None:
             slope = slope_deg(known, sizes)
             classes = np.where(slope > options.steepest_deg, STEEP, CLEAR).astype(np.uint8)
             if options.incidence_deg is not None and options.look_deg is not None:
-                seen = layover_and_shadow(known, sizes, options.incidence_deg, options.look_deg)
+                middle = np.array([(window.col + window.width / 2, window.row + window.height / 2)])
+                steps_m = pixel_steps_m(grid, middle)[0]
+                seen = layover_and_shadow(known, steps_m, options.incidence_deg, options.look_deg)
                 classes = np.where((seen > CLEAR) & np.isfinite(known), seen, classes)
             writer.write(window, classes[window.within(around).slices])
 
 
-def layover_and_shadow(
-    heights: FloatImage, sizes_m: tuple[float, float], incidence_deg: float, look_deg: float
-) -> ByteImage:
+def layover_and_shadow(heights: FloatImage, steps_m: Floats, incidence_deg: float, look_deg: float) -> ByteImage:
     """Find ground that a plane wave does not reach, or reaches at the same time as other ground.
 
     heights : (H, W) metres, NaN if unknown
-    sizes_m : of a pixel along rows (down) and columns (east)
+    steps_m : (2, 2) metres to the east and north (rows) of one pixel to the right and down (columns), see `pixel_steps_m`
     incidence_deg : from the vertical
-    look_deg : the radar's look direction, clockwise from north
+    look_deg : the radar's look direction, clockwise from true north
 
     Returns (H, W): 0 clear, 2 layover, 3 shadow, which hides more.
     """
     look, incidence = math.radians(look_deg), math.radians(incidence_deg)
-    steps = np.array([-math.cos(look) / sizes_m[0], math.sin(look) / sizes_m[1]])  # rows and columns a metre
+    steps = np.linalg.solve(steps_m, [math.sin(look), math.cos(look)])[::-1]  # rows and columns per metre
     step_m = 1 / np.abs(steps).max()  # so that no pixel on the way is left out
     relief = float(np.nanmax(heights) - np.nanmin(heights)) if np.isfinite(heights).any() else 0.0
     slopes = {SHADOW: 1 / math.tan(incidence), LAYOVER: math.tan(incidence)}  # metres up a metre on the way

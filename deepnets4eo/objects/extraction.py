@@ -20,7 +20,7 @@ from scipy.ndimage import distance_transform_edt
 from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import LABELS_READ_PX, Grid, Window, apply_affine, gsd_m, pixel_sides_m, transform_shapes
+from deepnets4eo.grid import LABELS_READ_PX, Grid, Window, gsd_m, pixel_sides_m, pixel_steps_m, transform_shapes
 from deepnets4eo.jobs import between
 from deepnets4eo.objects.splitting import DEPTH, Pieces, split_at_necks, split_both
 from deepnets4eo.options import option_group
@@ -238,17 +238,10 @@ def _scaled(shapes: NDArray[Any], sides: Floats) -> NDArray[Any]:
 
 
 def heading_deg(radians: Floats, grid: Grid, centres: Floats) -> Floats:
-    """Return clockwise angles from north (N,), 0–180, of directions from columns towards rows at pixels (N, 2), x before y."""
+    """Return clockwise angles from true north (N,), 0–180, of directions from columns towards rows at pixels (N, 2), x before y."""
     row_m, col_m = pixel_sides_m(grid, centres).T
-    cols, rows = np.cos(radians) / col_m, np.sin(radians) / row_m
-    if grid.crs is None:
-        east, north = cols, -rows
-    else:
-        a = grid.affine
-        east, north = a.a * cols + a.b * rows, a.d * cols + a.e * rows
-        if grid.crs.geographic:
-            angle = float(grid.crs.proj.axis_info[0].unit_conversion_factor)
-            east = east * np.cos(angle * apply_affine(a, centres)[:, 1])
+    along = np.stack([np.cos(radians) / col_m, np.sin(radians) / row_m], axis=-1)
+    east, north = np.einsum("nij,nj->in", pixel_steps_m(grid, centres), along)
     return np.asarray(np.round(np.degrees(np.arctan2(east, north)), 6) % 180.0, np.float64)
 
 

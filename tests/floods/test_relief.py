@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from affine import Affine
 from geotiff import write_geotiff
+from pyproj import Transformer
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods import FloodOptions
@@ -10,6 +12,7 @@ from deepnets4eo.floods.relief import CLEAR, LAYOVER, SHADOW, check_radar_view, 
 from deepnets4eo.rasters import Layer
 
 INCIDENCE = 35.0
+NORTH_UP = np.array([[1.0, 0.0], [0.0, -1.0]])  # metres to the east and north of a pixel to the right and down
 
 
 def trace(heights: np.ndarray, size_m: float, incidence_deg: float) -> np.ndarray:
@@ -34,7 +37,7 @@ def mountains(seed: int, side: int = 120) -> np.ndarray:
 @pytest.mark.parametrize(("look_deg", "turns"), [(90, 0), (180, 1), (270, 2), (0, 3)])
 def test_layover_and_shadow_are_those_of_rays_along_rows_and_columns(look_deg: int, turns: int) -> None:
     heights = mountains(look_deg)
-    found = np.rot90(layover_and_shadow(heights, (5.0, 5.0), INCIDENCE, look_deg), turns)
+    found = np.rot90(layover_and_shadow(heights, 5.0 * NORTH_UP, INCIDENCE, look_deg), turns)
     lines = np.rot90(heights, turns).astype(float)
     traced = np.stack([trace(line, 5.0, INCIDENCE) for line in lines])
     assert {LAYOVER, SHADOW} <= set(np.unique(traced))
@@ -44,7 +47,7 @@ def test_layover_and_shadow_are_those_of_rays_along_rows_and_columns(look_deg: i
 def test_a_diagonal_view_hides_the_slopes_before_and_behind_a_peak() -> None:
     at = np.arange(101)
     cone = np.maximum(0, 80 - 2.0 * np.hypot(at[:, None] - 50, at[None] - 50)).astype(np.float32)  # 63°
-    found = layover_and_shadow(cone, (1.0, 1.0), INCIDENCE, 45.0)  # from the south-west
+    found = layover_and_shadow(cone, NORTH_UP, INCIDENCE, 45.0)  # from the south-west
     assert found[60, 40] == LAYOVER  # the side that faces the radar
     assert found[40, 60] == SHADOW
     assert found[10, 10] == CLEAR
@@ -52,8 +55,8 @@ def test_a_diagonal_view_hides_the_slopes_before_and_behind_a_peak() -> None:
 
 
 def test_flat_ground_and_unknown_heights_hide_nothing() -> None:
-    assert not layover_and_shadow(np.full((20, 20), 7.0, np.float32), (1.0, 1.0), 40, 80).any()
-    assert not layover_and_shadow(np.full((20, 20), np.nan, np.float32), (1.0, 1.0), 40, 80).any()
+    assert not layover_and_shadow(np.full((20, 20), 7.0, np.float32), NORTH_UP, 40, 80).any()
+    assert not layover_and_shadow(np.full((20, 20), np.nan, np.float32), NORTH_UP, 40, 80).any()
 
 
 def test_the_finding_has_the_share_of_each_reason(tmp_path) -> None:
@@ -97,3 +100,28 @@ def test_a_kept_mask_of_slopes_is_of_these_heights_and_limits_and_made_again_if_
 def test_half_a_view_and_one_without_heights_are_refused(view: dict[str, float]) -> None:
     with pytest.raises(InputError, match="Give all three"):
         check_radar_view(FloodOptions(**view))
+
+
+@pytest.mark.parametrize(
+    ("crs", "affine"),
+    [
+        pytest.param("EPSG:32633", Affine(10, 0, 500_000, 0, 10, 6_600_000), id="south is up"),
+        pytest.param("EPSG:32633", Affine(0, 10, 500_000, 10, 0, 6_600_000), id="columns run north"),
+        pytest.param("EPSG:3413", Affine(10, 0, 1_500_000, 0, -10, 1_500_000), id="north of the CRS is elsewhere"),
+    ],
+)
+def test_the_radar_looks_along_true_directions_on_any_grid(tmp_path, crs: str, affine: Affine) -> None:
+    """A steep cone seen from the east: its eastern side lies over, its western side is in shadow."""
+    rows, cols = np.indices((101, 101))
+    cone = np.maximum(0, 800 - 20.0 * np.hypot(rows - 50, cols - 50)).astype(np.float32)  # 63°
+    dem = Layer.open(write_geotiff(tmp_path / "dem.tif", cone, crs=crs, transform=affine))
+    image = Layer.open(np.ones((1, 101, 101), np.float32)).with_grid(dem.grid)
+    view = FloodOptions(steepest_deg=90.0, incidence_deg=INCIDENCE, look_deg=270.0)
+    hide_relief(image, dem, view, tmp_path / "scratch")
+    (mask,) = (tmp_path / "scratch").glob("relief-*.tif")
+    classes = Layer.open(mask).read()[0][0]
+    lon, lat = Transformer.from_crs(crs, 4326, always_xy=True).transform(*(affine * (cols + 0.5, rows + 0.5)))
+    east = (lon - lon[50, 50]) * np.cos(np.radians(lat)) * 111_320
+    near = np.abs(lat - lat[50, 50]) * 111_320 < 30
+    assert (classes[near & (east > 100) & (east < 300)] == LAYOVER).mean() > 0.9
+    assert (classes[near & (east < -100) & (east > -300)] == SHADOW).mean() > 0.9

@@ -8,7 +8,7 @@ import pytest
 import shapely
 from affine import Affine
 from hypothesis import given, settings, strategies as st
-from pyproj import Geod
+from pyproj import Geod, Transformer
 from refusals import raises_naming
 from scipy.ndimage import label
 from skimage.draw import polygon as fill
@@ -215,3 +215,20 @@ def test_each_object_is_measured_in_the_metres_of_its_own_latitude():
         )
     least = float(cars.area_m2.mean())
     assert len(extract_objects(layer, "car", "isprs", ObjectRules(min_area_m2=least))) == 1
+
+
+@pytest.mark.parametrize(
+    ("crs", "lon", "lat"), [(UTM, 17.9, 70.0), ("EPSG:3413", -150.0, 70.0), ("EPSG:3034", 25.0, 60.0)]
+)
+def test_headings_are_of_true_north_and_not_of_the_grid(crs: str, lon: float, lat: float) -> None:
+    x, y = Transformer.from_crs(4326, crs, always_xy=True).transform(lon, lat)
+    labels = drawn((100, 120), [(50, 60, 45, 18, 30)])
+    grid = Grid(labels.shape, Affine(0.1, 0, x - 6, 0, -0.1, y + 5), crs)
+    row = extract_objects(Layer.open(labels, grid=grid), "car", "isprs").iloc[0]
+    along = np.array([np.sin(np.radians(30)), np.cos(np.radians(30))])
+    ends = [
+        Transformer.from_crs(crs, 4326, always_xy=True).transform(*(np.array([x, y]) + 2 * side * along))
+        for side in (-1, 1)
+    ]
+    azimuth = Geod(ellps="WGS84").inv(*ends[0], *ends[1])[0]
+    assert abs((row["heading_deg"] - azimuth + 90) % 180 - 90) < 1.5

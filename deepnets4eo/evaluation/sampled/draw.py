@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import ByteImage, Floats, Indices
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Grid, Window, hectares_by_window
+from deepnets4eo.grid import Grid, Window
+from deepnets4eo.ground_area import GroundArea
 from deepnets4eo.metrics import allocate_looks
 
 EQUAL_SHARE = 0.5  # of the looks go to all classes alike, the others by area
@@ -59,7 +60,12 @@ def draw_pixels(
     looks_of : (S,) pixels of the strata → (S,) how many are drawn in each
     seed : of the draw
     """
-    counts = np.stack([np.bincount(strata(window).ravel(), minlength=256)[:number] for window in windows])
+    ground, counted, hectares = GroundArea(grid), list[Indices](), np.zeros(number)
+    for window in windows:
+        values = strata(window)
+        counted.append(np.bincount(values.ravel(), minlength=256)[:number])
+        hectares += ground.by_value(window, values, number)
+    counts = np.stack(counted)
     pixels = counts.sum(axis=0)
     if not pixels.any():
         raise InputError("no pixel can be drawn: the map is nodata or void everywhere. Give another map.")
@@ -72,8 +78,7 @@ def draw_pixels(
     ]
     row, col, stratum, turn = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(turn + rng.random(len(turn)) * 1e-9)
-    hectares = None if grid.crs is None else hectares_by_window(grid, windows) @ counts
-    return PixelSample(row[order], col[order], stratum[order], pixels, hectares)
+    return PixelSample(row[order], col[order], stratum[order], pixels, None if grid.crs is None else hectares)
 
 
 def _locate(
