@@ -34,7 +34,7 @@ from deepnets4eo.classification.image_files import (
 from deepnets4eo.classification.images import ImageList
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.files import read_json, read_text
-from deepnets4eo.formats import check_beside, vector_errors
+from deepnets4eo.formats import check_beside, vector_errors, warn_of_left_out
 from deepnets4eo.grid import Grid
 from deepnets4eo.options import Section
 from deepnets4eo.rasters import name_band
@@ -202,6 +202,13 @@ def _list(folder: Path, data: ImageData, bands: Sequence[str], legend: Legend | 
         check_unpacked(folder)
         raise InputError(f"{folder} holds no image ({', '.join(sorted(SUFFIXES))}). Give the folder with the images.")
     paths = [path for path, _, _ in files]
+    if layout == "folders":
+        warn_of_left_out(
+            folder,
+            paths,
+            f"Read are {', '.join(sorted(SUFFIXES))}, in a folder per class. Write the others as PNG or GeoTIFF.",
+            what="picture",
+        )
     first = open_image(paths[0])
     chosen, names = choose_bands(file_bands(first, bands, chosen=bool(data.bands)), data.bands, str(paths[0]))
     tiled = data.tile_px and legend is None

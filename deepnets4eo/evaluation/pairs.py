@@ -6,7 +6,7 @@ Refuses references without one prediction, predictions counted twice, and protoc
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from deepnets4eo.evaluation.options import Intervals, ProtocolChanges, ScoredFil
 from deepnets4eo.evaluation.scoring import Protocol, evaluate_pairs
 from deepnets4eo.evaluation.values import evaluate_values
 from deepnets4eo.evaluation.withheld import Withheld
+from deepnets4eo.formats import report_left_out, warn_of_left_out
 from deepnets4eo.grid import projected_extent
 from deepnets4eo.rasters import Layer, Scene
 
@@ -67,7 +68,20 @@ def pair_tiles(predictions: str | Path, references: str | Path) -> list[tuple[Pa
     if not pairs:
         raise InputError(f"{references} holds no rasters (tif, png, jpg, vrt). Name the folder of the reference tiles.")
     _check_counted_once(pairs)
+    _report_unscored(Path(predictions), {*stems} - {prediction for prediction, _ in pairs}, len(stems), str(references))
+    for folder, paths in ((Path(predictions), [*stems]), (Path(references), [reference for _, reference in pairs])):
+        warn_of_left_out(
+            folder, paths, f"Read are {', '.join(sorted(ENDINGS))}. Write the others as GeoTIFF.", deep=False
+        )
     return pairs
+
+
+def _report_unscored(folder: Path, paths: Collection[Path], count: int, references: str) -> None:
+    """Name the predictions that no reference belongs to: they are in no score."""
+    if paths:
+        names = [str(path.relative_to(folder)) for path in paths]
+        remedy = f"They are not scored: no file in {references} has such a name. Add the references, or move these files away."
+        report_left_out(str(folder), names, count, "prediction", remedy)
 
 
 def _check_counted_once(pairs: Sequence[tuple[Path, Path]]) -> None:
@@ -290,6 +304,8 @@ def dataset_pairs(
             f"{len(missing)} of {len(predicted)} tiles have no prediction in {predictions}: {abbreviate(missing)}. "
             f"Name each by its tile, for example {missing[0].replace('/', '-')}.tif."
         )
+    unscored = {path for path, _ in candidates} - {*predicted.values()}
+    _report_unscored(Path(predictions), unscored, len(candidates), f"the part {part} of {card.name}")
     grouped: dict[Path, list[Path]] = {}
     for tile, path in predicted.items():
         grouped.setdefault(references[tile][reference], []).append(path)  # type: ignore[arg-type]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .declared import Declared
     from .drivers import need_few_drivers
     from .envi import marked_bands
+    from .left_out import is_picture, report_left_out, warn_of_left_out
     from .numpy_files import list_npz, open_npz
     from .picture_structure import Structure
     from .rasters import READ_ERRORS, open_raster, place_advice
@@ -72,6 +73,7 @@ else:
             ".declared": ["Declared"],
             ".drivers": ["need_few_drivers"],
             ".envi": ["marked_bands"],
+            ".left_out": ["is_picture", "report_left_out", "warn_of_left_out"],
             ".numpy_files": ["list_npz", "open_npz"],
             ".picture_structure": ["Structure"],
             ".rasters": ["READ_ERRORS", "open_raster", "place_advice"],

@@ -20,10 +20,11 @@ from pydantic import Field
 from deepnets4eo.arrays import Indices
 from deepnets4eo.cards import Legend, SplitPart
 from deepnets4eo.errors import InputError
+from deepnets4eo.formats import warn_of_left_out
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.options import Section
 from deepnets4eo.points.cloud import PointCloud, has_asprs_noise, legend_codes
-from deepnets4eo.points.files import CloudFile, open_cloud
+from deepnets4eo.points.files import CloudFile, is_cloud_path, open_cloud
 from deepnets4eo.points.tiles import TiledPoints, sort_in_tiles
 from deepnets4eo.training import WHOLE, DataSplit, SplitRule, say_learnt_ground
 
@@ -123,16 +124,30 @@ def find_clouds(data: CloudData, cell_m: float) -> list[LabelledCloud]:
         raise InputError("no clouds were given. Pass --data FOLDER.")
     named: list[tuple[str, Path]] = []
     for folder in map(Path, data.folders):
-        matches = sorted({path for pattern in data.clouds for path in folder.glob(pattern)})
+        matches = sorted({path for pattern in data.clouds for path in folder.glob(_any_case(pattern))})
         if not matches:
             raise InputError(
                 f"no file in {folder} matches {' or '.join(data.clouds)}. Give the folder of the clouds, or set data.clouds."
             )
+        warn_of_left_out(
+            folder, matches, f"Read are {' and '.join(data.clouds)}; to read others too, --set \"data.clouds=['**/*.laz','**/*.ply','**/*.txt']\".",
+            counts=is_cloud_path, what="cloud",
+        )  # fmt: skip
         prefix = f"{folder.name}-" if len(data.folders) > 1 else ""
         named += [(prefix + "-".join(path.relative_to(folder).with_suffix("").parts), path) for path in matches]
     times = Counter(name for name, _ in named)
     unique = [(name if times[name] == 1 else f"{name}-{number}", path) for number, (name, path) in enumerate(named)]
     return [LabelledCloud(name, open_cloud(path), cell_m) for name, path in sorted(unique)]
+
+
+def _any_case(pattern: str) -> str:
+    """Return a pattern whose ending is found in small and capital letters, such as .las and .LAS."""
+    stem, dot, ending = pattern.rpartition(".")
+    if not dot or not ending.isalnum():
+        return pattern
+    return (
+        f"{stem}.{''.join(f'[{letter.lower()}{letter.upper()}]' if letter.isalpha() else letter for letter in ending)}"
+    )
 
 
 def split_clouds(clouds: Sequence[LabelledCloud], data: CloudData) -> DataSplit[LabelledCloud]:

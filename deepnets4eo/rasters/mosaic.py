@@ -26,7 +26,16 @@ from rasterio.io import DatasetReader, MemoryFile
 from deepnets4eo.addresses import file_name_of, without_secrets
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import atomic_write
-from deepnets4eo.formats import READ_ERRORS, Declared, StoredValues, envi, is_remote, open_raster, parse_zarr
+from deepnets4eo.formats import (
+    READ_ERRORS,
+    Declared,
+    StoredValues,
+    envi,
+    is_remote,
+    open_raster,
+    parse_zarr,
+    warn_of_left_out,
+)
 from deepnets4eo.grid import NO_CRS_REMEDY, Box, Grid, Window, box_text, check_affine, window_under
 from deepnets4eo.rasters.band_roles import has_centre, name_band
 from deepnets4eo.rasters.band_subset import alpha_bands, false_alpha, gdal_type, with_alpha_as_mask, without_alpha
@@ -61,6 +70,8 @@ def find_tiles(source: str | Path | Sequence[str | Path]) -> list[str]:
         tiles = sorted(str(item) for item in path.iterdir() if item.suffix.lower() in TILE_SUFFIXES)
         if not tiles:
             raise InputError(f"the folder {path} holds no raster ({', '.join(sorted(TILE_SUFFIXES))}). Check the path.")
+        read = f"Tiles of a folder are {', '.join(sorted(TILE_SUFFIXES))}; name others by a pattern, or write them as GeoTIFF."
+        warn_of_left_out(path, map(Path, tiles), read, deep=False)
         return tiles
     if any(mark in text for mark in "*?") and not is_remote(text):
         tiles = sorted(glob.glob(text))

@@ -15,6 +15,7 @@ from pathlib import Path
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import write_yaml
+from deepnets4eo.formats import warn_of_left_out
 from deepnets4eo.rasters import Scene
 from deepnets4eo.training.mask_legend import (
     Answer,
@@ -146,6 +147,11 @@ def _by_name(folder: Path, option: str) -> dict[str, Path]:
                 f"{option}: {rasters[name]} and {path} have the same name without its ending. Keep one of them in {folder}."
             )
         rasters[name] = path
+    warn_of_left_out(
+        folder.resolve(),
+        rasters.values(),
+        f"Read are {', '.join(sorted(RASTERS))}. Write the others as PNG or GeoTIFF.",
+    )
     if not rasters:
         raise InputError(
             f"{option} {folder} has no raster ({', '.join(sorted(RASTERS))}). Give the folder with the files themselves."

@@ -20,7 +20,7 @@ from typing import TypeVar
 from deepnets4eo.cards import DatasetCard, Legend, SplitPart, open_dataset
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import Keep, LabelReader, LegendLabels
-from deepnets4eo.formats import check_online, is_remote
+from deepnets4eo.formats import check_online, is_picture, is_remote, report_left_out
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, Scene, fit_axes
@@ -278,9 +278,23 @@ def _in_folder(folder: Path, patterns: Mapping[str, str]) -> dict[str, dict[str,
             )
         for key, path in matches.items():
             scenes.setdefault(key, {})[layer] = path
+    _name_left_out(folder, [Path(path) for sources in scenes.values() for path in sources.values()], patterns)
     if not scenes:
         return {ONLY: shared}
     return {key: {**shared, **sources} for key, sources in scenes.items()}
+
+
+def _name_left_out(folder: Path, taken: Sequence[Path], patterns: Mapping[str, str]) -> None:
+    """Warn of rasters that lie among the files of the scenes and match no pattern: another ending, or capital letters."""
+    homes, endings = sorted({path.parent for path in taken}), {path.suffix for path in taken}
+    left = [
+        path for home in homes for path in home.iterdir()
+        if is_picture(path) and path.suffix not in endings and not path.name.startswith(".")
+    ]  # fmt: skip
+    if left:
+        remedy = f"They match none of data.layers ({', '.join(patterns.values())}). Give them these endings, or change the patterns."
+        names = [os.path.relpath(path, folder) for path in left]
+        report_left_out(str(folder), names, len(left) + len(taken), "raster", remedy)
 
 
 def _of_mmseg(folder: Path, patterns: Mapping[str, str]) -> Mapping[str, str]:
