@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 from places.building_validation import Verdict, validate_buildings
 from places.view_rows import SMOKE, train_views
-from script import add_smoke, plain_errors, require_files, store_results, title_of
+from script import add_smoke, check_names, plain_errors, require_files, store_results, title_of
 
 from deepnets4eo.arrays import Vectors
 from deepnets4eo.baselines import EstimatorOptions, build_estimator
@@ -337,6 +337,7 @@ def main() -> None:
     add_smoke(parser)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    check_names(options.rows, [row.name for row in ROWS])
     rows = [row for row in ROWS if not options.rows or row.name in options.rows]
     out = options.out / "smoke" if options.smoke else options.out
     if options.smoke:

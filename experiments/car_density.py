@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -19,6 +20,7 @@ from matplotlib.figure import Figure
 from real_tiles import tile_folds
 from score_table import BenchmarkScenes, Row, run_row
 from script import add_smoke, plain_errors, shorten, store_results, title_of
+from zero import plain
 
 from deepnets4eo.cards import Legend
 from deepnets4eo.files import atomic_write, write_text
@@ -65,7 +67,7 @@ def draw(image: np.ndarray, masks: list[np.ndarray], counts: list[np.ndarray], t
 def half_of(
     name: str, fold: BenchmarkScenes, legend: Legend, row: Row, out: Path, cell_m: float, *, outlines: bool
 ) -> list[np.ndarray]:
-    """Counts a cell of the map and of the reference of a tested half; their picture is written, with outlines alone or over the image."""
+    """Counts a cell of the map and of the reference of a tested half, and its map; their picture is written, with outlines alone or over the image."""
     tile, gsd_m = name.partition("-")[0], GSD_M[name.partition("-")[0]]
     outcome = run_row(row, fold, legend, out / name)
     (key, sources), *_ = fold.test.items()
@@ -79,7 +81,7 @@ def half_of(
     figure = draw(np.full_like(image, 255) if outlines else image, masks, counts, title)
     with atomic_write(out / f"density-{name}.png") as partial:
         figure.savefig(partial, dpi=110, format="png")
-    return counts
+    return [*counts, Layer.open(outcome.maps[key], labels=True).read()[0][0]]
 
 
 def main() -> None:
@@ -104,6 +106,8 @@ def main() -> None:
         f"| {' | '.join(head)} |",
         f"|---|{'---:|' * 5}",
     ]
+    zeros: dict[str, dict[str, Any]] = {}
+    first = np.zeros(0)  # map of the first seed
     measured: dict[str, dict[str, list[float]]] = {}  # crop -> figure -> one per seed
     for tile, (legend, folds) in tile_folds(options.data, options.out / "tiles", options.tiles).items():
         for seed in options.seeds[: 1 if options.smoke else None]:
@@ -117,19 +121,31 @@ def main() -> None:
                 half_of(f"{tile}-{number}", fold, legend, row, options.out, options.cell_m, outlines=options.outlines)
                 for number, fold in enumerate(folds, 1)
             ]
-            ours, truth = (np.concatenate([half[part].ravel() for half in halves]) for part in (0, 1))
+            ours, truth, labels = (np.concatenate([half[part].ravel() for half in halves]) for part in (0, 1, 2))
+            first = labels if seed == options.seeds[0] else first
             known = ours.std() > 0 and truth.std() > 0
             figures = (
                 abs(ours - truth).mean(),
                 (ours - truth).mean(),
                 np.corrcoef(ours, truth)[0, 1] if known else np.nan,
             )
-            names = ("cars", "cars_of_map", "mean_absolute_error", "bias", "correlation")
-            for name, value in zip(names, (truth.sum(), ours.sum(), *figures), strict=True):
+            other = 100 * (labels != first).mean()  # of whole cars the seed may change none, of pixels it does
+            zeros[tile] = plain("no car anywhere", mean_absolute_error=float(truth.mean())).to_dict()
+            names = (
+                "cars",
+                "cars_of_map",
+                "mean_absolute_error",
+                "bias",
+                "correlation",
+                "pixels unlike the first seed, %",
+            )
+            for name, value in zip(names, (truth.sum(), ours.sum(), *figures, other), strict=True):
                 measured.setdefault(tile, {}).setdefault(name, []).append(round(float(value), 4))
             cells = [f"{truth.sum():.0f}", f"{ours.sum():.0f}", *(f"{value:.3f}" for value in figures)]
             lines.append(f"| {tile}, seed {seed} | {' | '.join(cells)} |")
-    store_results(options.out, smoke=options.smoke, recipe=options.recipe, cell_m=options.cell_m, crops=measured)
+    store_results(
+        options.out, smoke=options.smoke, recipe=options.recipe, cell_m=options.cell_m, zero=zeros, crops=measured
+    )
     print(write_text(options.out / "table.md", "\n".join([*lines, ""])).read_text(encoding="utf-8"))
 
 

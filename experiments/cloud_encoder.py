@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from script import add_smoke, plain_errors, store_results, title_of
 from sklearn.model_selection import StratifiedShuffleSplit
 from torch import Tensor, nn
+from zero import chance
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import spread
@@ -154,7 +155,14 @@ def main() -> None:
         for way, share in score_seed(images, labels, state, seed, options.steps).items():
             accuracy.setdefault(way, []).append(share)
         print({way: shares[-1] for way, shares in accuracy.items()}, flush=True)
-    store_results(options.out, smoke=options.smoke, images=len(images), steps=options.steps, accuracy=accuracy)
+    store_results(
+        options.out,
+        smoke=options.smoke,
+        images=len(images),
+        steps=options.steps,
+        zero=chance(10).to_dict(),
+        accuracy=accuracy,
+    )
     title = title_of(f"{len(images)} patches of EuroSAT, six bands, {options.steps} steps", smoke=options.smoke)
     lines = [f"| {way} | {spread(shares)} |" for way, shares in accuracy.items()]
     print(

@@ -20,10 +20,12 @@ from dubai import folds_of, matrix_of_recipe
 from equal_steps import Fold
 from real_tiles import tile_folds
 from script import add_smoke, kept_results, plain_errors, store_results, title_of
+from zero import Zero, class_counts, largest_class
 
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_json, write_text
 from deepnets4eo.metrics import ConfusionMatrix
+from deepnets4eo.rasters import Scene
 
 CROPS, DUBAI = ("vaihingen", "potsdam"), "dubai"
 DEEP, COLOURS = "baselines/deep-svm", "baselines/hsv-svm"
@@ -54,6 +56,13 @@ def folds(tile: str, data: Path, out: Path) -> Iterator[Fold]:
     for legend, parts in tile_folds(data, out / "tiles", [tile]).values():
         for number, part in enumerate(parts):
             yield Fold(f"{tile}-{number}", legend, part.train, part.test, tile_px=256)
+
+
+def zero_of(tile: str, data: Path, out: Path) -> Zero:
+    """Return the zero of a tile: a map of only the largest class of all that its folds test on."""
+    every = list(folds(tile, data, out))
+    labels = [sources[Scene.label_layer] for fold in every for sources in fold.test.values()]
+    return largest_class(class_counts(labels, every[0].legend))
 
 
 def scores(tile: str, row: str, seed: int, data: Path, out: Path) -> dict[str, float]:
@@ -89,7 +98,11 @@ def main() -> None:
     title = title_of("Frozen deep features under a linear SVM", smoke=arguments.smoke)
     lines = [f"{title}. Overall accuracy and mean F1, per cent, seeds {', '.join(map(str, arguments.seeds))}", ""]
     lines += ["| image | row | OA | mean F1 |", "|---|---|---|---|"]
+    zeros = before.get("zero", {})
     for tile in arguments.tiles:
+        zero = zero_of(tile, arguments.data, arguments.out)
+        zeros[tile] = zero.to_dict()
+        lines.append(f"| {tile} | {zero.name} | {zero.scores['overall_accuracy']:.1f} | {zero.scores['mean_f1']:.1f} |")
         for row in arguments.rows:
             if tile == DUBAI and row not in QUICK:
                 continue
@@ -98,7 +111,7 @@ def main() -> None:
             table.setdefault(tile, {})[row] = values
             lines.append(f"| {tile} | {row} | {spread(values['oa'])} | {spread(values['mean_f1'])} |")
             print(lines[-1], file=sys.stderr, flush=True)
-            store_results(arguments.out, smoke=arguments.smoke, tiles=table)
+            store_results(arguments.out, smoke=arguments.smoke, zero=zeros, tiles=table)
             write_text(arguments.out / "table.md", "\n".join(lines) + "\n")
     print("\n".join(lines))
 

@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from PIL import Image
 from script import NOTE, add_smoke, plain_errors, require_files, store_results, title_of
+from zero import Zero, median_of_rows
 
 from deepnets4eo.depth import ThinLens
 from deepnets4eo.depth.training import DepthRecipe
@@ -198,6 +199,19 @@ def measure_blur(
     return dict(measured)
 
 
+def zeros_of(frames: Frames) -> dict[str, Zero]:
+    """Return the zero of each site of the first table: the median depth of each image row of the frames that are learnt from."""
+    room = [name for name in frames if name.isdigit()]
+    known = {name: np.where(depth > 0, depth, np.nan) for name, (_, depth) in frames.items()}
+    learnt = [known[name] for name in room if name not in HELD_OUT]
+    tested = {
+        "other poses": HELD_OUT,
+        "another room": [name for name in frames if name not in room],
+        "another lens": HELD_OUT,
+    }
+    return {site: median_of_rows(learnt, [known[name] for name in names]) for site, names in tested.items()}
+
+
 def blur_row(key: Key, scores: list[dict[str, float]]) -> str:
     """Return a row of the first table."""
     cells = [spread([one[name] for one in scores]) for name in ("rmse", "rel", "delta1")]
@@ -320,8 +334,10 @@ def main() -> None:
         "| sharp frames, other poses | RMSE, m |", "|---|---:|",
         *(f"| {way} | {spread(values)} |" for way, values in causes.items()), "",
     ]  # fmt: skip
+    zeros = zeros_of(frames)
     lines += [] if not blurred else [
         "| scored on | way | images | RMSE, m | rel | δ1 |", "|---|---|---|---:|---:|---:|",
+        *(f"| {site} | {one.name} | no image | {one.scores['rmse']:.3f} | – | – |" for site, one in zeros.items()),
         *(blur_row(key, scores) for key, scores in blurred.items()), "",
     ]  # fmt: skip
     lines += [] if "deviations" not in arguments.parts else [
@@ -336,7 +352,8 @@ def main() -> None:
     before = read_json(stored) if stored.exists() else {}
     if {name: before.get(name) for name in protocol} == protocol:
         rmse, causes = rmse or before["rmse"], causes or before["rmse_of_causes"]
-    store_results(arguments.out, **protocol, rmse=rmse, rmse_of_causes=causes)
+    zero = {site: one.to_dict() for site, one in zeros.items()}
+    store_results(arguments.out, **protocol, zero=zero, rmse=rmse, rmse_of_causes=causes)
     print(write_text(arguments.out / "table.md", "\n".join(lines)).read_text(encoding="utf-8"))
 
 

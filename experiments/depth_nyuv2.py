@@ -22,6 +22,7 @@ from change_pairs import publish, train_run
 from height_semantics import SMALL, STEPS, plain_loop
 from numpy.typing import NDArray
 from script import add_smoke, plain_errors, require_all, store_results, title_of
+from zero import median_of_rows
 
 from deepnets4eo.cards import Quantity
 from deepnets4eo.errors import InputError
@@ -129,6 +130,12 @@ def frames_of(args: argparse.Namespace) -> tuple[Sequence[FrameSource], Sequence
     return frames[: -tested - 1], frames[-tested:]
 
 
+def depth_of(path: str) -> NDArray[np.float64]:
+    """Return (H, W) depth of a file in metres, NaN where unknown."""
+    values, valid = Layer.open(path).read()
+    return np.where(valid & (values[0] > 0), values[0].astype(float), np.nan)
+
+
 def main() -> None:
     """Train all rows with all seeds, and print one table beside the published figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -174,6 +181,9 @@ def main() -> None:
             )
             scores.setdefault(PLAIN, []).append(score(maps, test))
             log.info("%s, seed %d: %s", PLAIN, seed, np.round(scores[PLAIN][-1], 3))
+    depths = [[depth_of(one["depth"]) for one in part.values()] for part in (train, test)]
+    zero = median_of_rows(*depths)
+    log.info("%s", zero.line())
     title = "NYUv2, 795 / 654 frames" if of_nyu else "frames of one room, other poses"
     head = [f"| {' | '.join(['loss', *COLUMNS])} |", f"|---|{'---:|' * len(COLUMNS)}"]
     published = {name: [values] for name, values in PUBLISHED.items()} if of_nyu else {}
@@ -188,8 +198,10 @@ def main() -> None:
         }
         for name, values in scores.items()
     }
-    store_results(args.out, smoke=args.smoke, data=title, scores=stored)
-    publish(args.out, "\n".join([f"## {title_of(title, smoke=args.smoke)}", "", *head, *rows, ""]))
+    store_results(args.out, smoke=args.smoke, data=title, zero=zero.to_dict(), scores=stored)
+    publish(
+        args.out, "\n".join([f"## {title_of(title, smoke=args.smoke)}", "", *head, *rows, "", f"- {zero.line()}", ""])
+    )
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from real_tiles import TableOf, tile_figures, tile_folds as real_places, tile_ro
 from score_table import BenchmarkScenes, Outcome, Row, contact_sheet, run_rows, write_table
 from script import (
     add_smoke,
+    check_names,
     crop_folds,
     crop_scenes,
     kept_results,
@@ -34,6 +35,7 @@ from script import (
     title_of,
     whole_or_samples,
 )
+from zero import zeros_of_tile
 
 from deepnets4eo.baselines import ExpertRules
 from deepnets4eo.cards import VOID, DatasetCard, Legend, open_dataset
@@ -193,8 +195,10 @@ def real_tables(arguments: argparse.Namespace) -> None:
     Writes results.json, which the lineage quotes: tile, row, scores in percent; rows of a results.json that is there are kept.
     """
     out, names, smoke = arguments.out, arguments.rows, arguments.smoke
-    measured = kept_results(out, smoke=smoke).get("tiles", {})
+    before = kept_results(out, smoke=smoke)
+    measured, zeros = before.get("tiles", {}), before.get("zero", {})
     every = rows(arguments.encoder_weights, made_up=True, vgg=arguments.vgg)
+    check_names(names, [row.name for row in every])
     table = [row for row in every if not names or row.name in names]
     for tile, (legend, folds) in real_places(arguments.samples, out / "tiles", arguments.tiles).items():
         title = title_of(f"DFC2015 rows on the real tile {tile}", smoke=smoke)
@@ -202,9 +206,11 @@ def real_tables(arguments: argparse.Namespace) -> None:
         fitted = tile_rows(tile, table)
         if smoke:
             folds, fitted = crop_folds(folds, out / "smoke" / tile), [shorten(row) for row in fitted]
+        zeros[tile] = zeros_of_tile(folds, legend)
         print(tile_table(tile, legend, folds, fitted, out / tile, text))
+        print(f"- without training: largest class OA {zeros[tile]['overall_accuracy']:.1f}")
         measured[tile] = measured.get(tile, {}) | tile_figures(out / tile)
-        store_results(out, smoke=smoke, tiles=measured)
+        store_results(out, smoke=smoke, zero=zeros, tiles=measured)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from equal_steps import DUBAI, dubai_tiles
@@ -25,6 +26,7 @@ from scipy.ndimage import label
 from score_table import BenchmarkScenes, Row, run_row
 from script import add_smoke, crop_scenes, plain_errors, shorten, store_results, title_of
 from seeds import city_scenes
+from zero import largest_class_of_folds
 
 from deepnets4eo.cards import DatasetCard, Legend
 from deepnets4eo.evaluation import Protocol, evaluate_pairs, spread
@@ -135,10 +137,13 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     text = ""
     every: dict[str, dict[str, list[Scores]]] = {}
+    zeros: dict[str, Any] = {}
     for name, (legend, folds) in cases(arguments).items():
         if arguments.smoke:
             folds = [crop_scenes(folds[0], arguments.out / "smoke" / name)]
         scores: dict[str, list[Scores]] = {}
+        zero = largest_class_of_folds(folds, legend)
+        zeros[name] = zero.to_dict()
         for head, options in HEADS.items():
             for seed in arguments.seeds[: 1 if arguments.smoke else None]:
                 keys: tuple[str, ...] = (
@@ -151,7 +156,10 @@ def main() -> None:
                 row = shorten(row) if arguments.smoke else row
                 scores.setdefault(head, []).append(measure(folds, legend, row, arguments.out / name.partition(" ")[0]))
         every[name] = scores
-        text += table(scores, title_of(f"{name}, {arguments.windows} windows", smoke=arguments.smoke)) + "\n"
+        text += (
+            table(scores, title_of(f"{name}, {arguments.windows} windows", smoke=arguments.smoke))
+            + f"\n- {zero.line()}\n"
+        )
         write_text(arguments.out / "table.md", text)
         stored = {
             case: {
@@ -160,7 +168,7 @@ def main() -> None:
             }
             for case, of_heads in every.items()
         }
-        store_results(arguments.out, smoke=arguments.smoke, windows=arguments.windows, scores=stored)
+        store_results(arguments.out, smoke=arguments.smoke, windows=arguments.windows, zero=zeros, scores=stored)
     print(text)
 
 

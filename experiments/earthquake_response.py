@@ -289,11 +289,17 @@ def table(results: Sequence[Mapping[str, SiteResult]], title: str) -> str:
     calls = [result.calls for one in results for result in one.values()]
     names = [name for name in max(calls, key=len) if all(name in of_site for of_site in calls)]
     lines = [["method", *sites, "mean"], ["---", *["---:"] * (len(sites) + 1)]]
-    for name in names:
-        f1 = np.array([[one[site].f1[name] for site in sites] for one in results])
-        lines.append([name, *(spread(column, 3) for column in f1.T), spread(np.nanmean(f1, axis=1), 3)])
+    scores = {name: np.array([[one[site].f1[name] for site in sites] for one in results]) for name in names}
+    shared = np.isfinite(np.stack(list(scores.values()))).all(
+        axis=(0, 1)
+    )  # else the means of rows are over different sites
+    for name, f1 in scores.items():
+        mean = spread(f1[:, shared].mean(axis=1), 3) if shared.any() else "–"
+        lines.append([name, *(spread(column, 3) for column in f1.T), mean])
     body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    notes = [
+    left_out = [site for site, known in zip(sites, shared, strict=True) if not known]
+    notes = [f"- the mean leaves out {', '.join(left_out)}, where a method has no score"] if left_out else []
+    notes += [
         f"- {site}: " + "; ".join(
             f"{len(one[site].site.labels)} buildings, {(one[site].site.labels >= 0).sum()} labelled, "
             f"{(one[site].site.labels == 1).sum()} damaged; registration {', '.join(one[site].registration.values()) or 'none'}; "

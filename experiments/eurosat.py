@@ -33,6 +33,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from zero import chance
 
 from deepnets4eo.cards import Legend, run_path
 from deepnets4eo.evaluation import spread
@@ -317,7 +318,11 @@ def main() -> None:
         accuracy = before.get("accuracy", {}) | {name: [round(one, 2) for one in rows[-1][2]]}
         tested = {"frozen_tested": options.tested} if way in FROZEN_WAYS else {}
         store_results(
-            out, smoke=smoke, **before | tested | {"steps_with_few_labels": options.steps, "accuracy": accuracy}
+            out,
+            smoke=smoke,
+            **before
+            | tested
+            | {"steps_with_few_labels": options.steps, "zero": chance(10).to_dict(), "accuracy": accuracy},
         )
     print(text)
     if options.models:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from script import add_smoke, percents, plain_errors, store_results
+from zero import chance
 
 from deepnets4eo.cards import Legend
 from deepnets4eo.classification import label_images
@@ -153,7 +154,12 @@ def main() -> None:
     known = [one for one in accuracies if one is not None]
     if known:
         store_results(
-            options.out, smoke=options.smoke, method=options.method, settings=further, accuracy=percents(known)
+            options.out,
+            smoke=options.smoke,
+            method=options.method,
+            settings=further,
+            zero=chance(10).to_dict(),
+            accuracy=percents(known),
         )
 
 

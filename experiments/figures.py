@@ -30,14 +30,18 @@ from deepnets4eo.files import read_json, write_json
 ROOT = Path(__file__).resolve().parents[1]
 STAGES, STORED = ROOT / "experiments" / "figures.yaml", ROOT / "experiments" / "results"
 LINEAGE = ROOT / "docs" / "lineage.yaml"
-COMMITS, DONE = "commits", "done.json"
+COMMITS = "commits"
 STOP_S = 120  # that a stage has to end by itself
 POLL_S = 1.0
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One command of the queue. hours : of one core; adds : keep rows of a stored result that this stage does not run; cut : why it is not run by itself."""
+    """One command of the queue.
+
+    hours : of one core. adds : keep rows of a stored result that this stage does not run. cut : why it is not run by itself. folder : that it
+    writes to, by default its name; stages of one folder read each other's finished rows.
+    """
 
     name: str
     script: str
@@ -45,6 +49,15 @@ class Stage:
     words: str = ""
     adds: bool = False
     cut: str = ""
+    folder: str = ""
+
+    def place(self, out: Path) -> Path:
+        """Return its folder in the folder of the queue."""
+        return out / (self.folder or self.name)
+
+    def done(self, out: Path) -> Path:
+        """Return the file that states how it ended."""
+        return self.place(out) / f"done-{self.name}.json"
 
     @property
     def stored(self) -> Path:
@@ -58,13 +71,13 @@ class Stage:
 
     def state(self, out: Path) -> str:
         """Return how far the stage came in a folder of the queue, and whose commit made the stored results."""
-        done = read_json(out / self.name / DONE) if (out / self.name / DONE).is_file() else {}
+        done = read_json(self.done(out)) if self.done(out).is_file() else {}
         stored = read_json(self.stored).get(COMMITS, {}) if self.stored.is_file() else {}
         made = f", stored of {stored[self.name][:8]}" if self.name in stored else ""
         if self.cut:
             return f"not run: {self.cut}{made}"
         if not done:
-            return ("begun" if (out / self.name).is_dir() else "open") + made
+            return ("begun" if self.place(out).is_dir() and not self.folder else "open") + made
         return f"{done['state']} at {done['commit'][:8]} after {done['seconds'] / 3600:.1f} h{made}"
 
 
@@ -104,9 +117,9 @@ def table(out: Path) -> str:
 
 def run_stage(stage: Stage, data: Path, out: Path, commit: str, seconds: float) -> bool:
     """Run a stage for at most so many seconds and store its results as far as they go; returns whether it came to its end."""
-    folder = out / stage.name
+    folder = stage.place(out)
     folder.mkdir(parents=True, exist_ok=True)
-    if stage.adds and stage.stored.is_file() and not (folder / RESULTS).exists():
+    if stage.adds and stage.stored.is_file():
         write_json(folder / RESULTS, read_json(stage.stored))
     before = (folder / RESULTS).read_bytes() if (folder / RESULTS).exists() else b""
     started = time.monotonic()
@@ -118,7 +131,7 @@ def run_stage(stage: Stage, data: Path, out: Path, commit: str, seconds: float) 
             _stop(process)
             raise
     state = "finished" if status == 0 else "stopped" if status is None else f"failed ({status}), see log.txt"
-    write_json(folder / DONE, {"state": state, "commit": commit, "seconds": round(time.monotonic() - started, 1)})
+    write_json(stage.done(out), {"state": state, "commit": commit, "seconds": round(time.monotonic() - started, 1)})
     if (folder / RESULTS).exists() and (folder / RESULTS).read_bytes() != before:
         results: dict[str, Any] = read_json(folder / RESULTS)
         commits = {**(read_json(stage.stored).get(COMMITS, {}) if stage.stored.is_file() else {}), stage.name: commit}

@@ -29,6 +29,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from zero import largest_class
 
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import write_text
@@ -213,8 +214,16 @@ def main() -> None:
     compared, accuracy = compare(after, before, split)
     rows_of_water, in_water = water(after, before)
     patches = len(after) + len(before)
-    store_results(options.out, smoke=options.smoke, patches=patches, accuracy_of_folds=accuracy, water=in_water)
-    text += compared + rows_of_water
+    zero = largest_class([len(after), len(before)])
+    store_results(
+        options.out,
+        smoke=options.smoke,
+        patches=patches,
+        zero=zero.to_dict(),
+        accuracy_of_folds=accuracy,
+        water=in_water,
+    )
+    text += compared + rows_of_water + f"\n- {zero.line()}\n"
     write_text(options.out / "table.md", text)
     print(text)
 

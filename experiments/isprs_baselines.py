@@ -22,6 +22,7 @@ from score_table import BenchmarkScenes, Outcome, Row, contact_sheet, run_possib
 from script import (
     SIDE_PX,
     add_smoke,
+    check_names,
     crop_folds,
     crop_scenes,
     log_warnings,
@@ -31,6 +32,7 @@ from script import (
     title_of,
     whole_or_samples,
 )
+from zero import zeros_of_tile
 
 from deepnets4eo.cards import DatasetCard, Legend, SplitPart, find_tiles, open_dataset, part_tiles
 from deepnets4eo.evaluation import Protocol, evaluate_pairs
@@ -197,16 +199,18 @@ def whole_table(table: Sequence[Row], scenes: BenchmarkScenes, out: Path, card: 
 
 def crops(table: Sequence[Row], root: Path, out: Path, *, smoke: bool = False) -> str:
     """Run the rows on a real crop of each dataset; their references have no borders, so there is one table each."""
-    texts, measured = [], {}
+    texts, measured, zeros = [], {}, {}
     for tile, (legend, folds) in tile_folds(root, out / "tiles", ["vaihingen", "potsdam"]).items():
         published = DatasetCard.load(f"isprs_{tile}").published
         notes = {"published": "on the whole dataset, not comparable", "network features": FEATURE_NOTE}
         folds = crop_folds(folds, out / "smoke" / tile) if smoke else folds
+        zeros[tile] = zeros_of_tile(folds, legend)
+        notes |= {"without training": f"largest class OA {zeros[tile]['overall_accuracy']:.1f}"}
         title = title_of(f"ISPRS rows on a real crop of {tile.capitalize()}", smoke=smoke)
         text = TableOf(title, published, notes, MAIN)
         texts.append(tile_table(tile, legend, folds, table, out / tile, text))
         measured[tile] = tile_figures(out / tile)
-        store_results(out, smoke=smoke, tiles=measured)
+        store_results(out, smoke=smoke, zero=zeros, tiles=measured)
     return "\n".join(texts)
 
 
@@ -230,11 +234,9 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.data, arguments.samples = whole_or_samples(arguments.data)
     log_warnings(smoke=arguments.smoke)
-    table = [
-        row
-        for row in rows(arguments.encoder_weights, WHOLE if arguments.data else SMALL)
-        if not arguments.rows or row.name in arguments.rows
-    ]
+    every = rows(arguments.encoder_weights, WHOLE if arguments.data else SMALL)
+    check_names(arguments.rows, [row.name for row in every])
+    table = [row for row in every if not arguments.rows or row.name in arguments.rows]
     out, smoke = arguments.out, arguments.smoke
     table = [shorten(row) for row in table] if smoke else table
     card = DatasetCard.load(arguments.dataset)

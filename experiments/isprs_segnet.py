@@ -34,7 +34,7 @@ from typing import Any
 import segnet_samples
 from isprs_baselines import MAIN, contest, contest_options, without_borders
 from score_table import BenchmarkScenes, Outcome, Row
-from script import crop_scenes, log_warnings, plain_errors, title_of, whole_or_samples
+from script import check_names, crop_scenes, log_warnings, plain_errors, title_of, whole_or_samples
 from seeds import (
     ERODE_PX,
     SMALL,
@@ -215,7 +215,9 @@ def site_table(site: SampleSite, names: Sequence[str] | None, *, long: bool, smo
     epochs = segnet_samples.LONG_EPOCHS if long else segnet_samples.EPOCHS
     every = rows(True, epochs, width=segnet_samples.WIDTH, heights=site.heights or (NDSM, 1))
     every = [one for one in every if one.row.name not in segnet_samples.LEFT_OUT]
-    table = choose_rows(segnet_samples.site_rows(every, site, long=long), names)
+    table = segnet_samples.site_rows(every, site, long=long)
+    at_site = {one.row.name for one in table}
+    table = choose_rows(table, None if names is None else [name for name in names if name in at_site])
     return shorten_rows(table) if smoke else table
 
 
@@ -245,6 +247,9 @@ def on_samples(
         stored["long_steps"] = {"most": segnet_samples.LONG_STEPS, "patience": segnet_samples.PATIENCE * 100}
     texts = {}
     at = list(sample_sites(root, out / "tiles", sites))
+    check_names(
+        names, dict.fromkeys(one.row.name for site in at for one in site_table(site, None, long=long, smoke=False))
+    )
     for done, site in [(number, site) for site in at for number in range(1, len(seeds) + 1)]:
         table = site_table(site, names, long=long, smoke=smoke)
         folds = [crop_scenes(fold, out / "smoke" / site.name) for fold in site.folds] if smoke else site.folds

@@ -25,6 +25,7 @@ from rasterio.features import rasterize
 from score_table import BenchmarkScenes, Outcome, Row, run_row
 from script import add_smoke, plain_errors, require_all, rows_beside, shorten, store_results, table_beside, title_of
 from shapely.affinity import translate
+from zero import class_counts, largest_class
 
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards import VOID, Legend
@@ -224,6 +225,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     smoke, scores = arguments.smoke, {}
+    zeros: dict[str, Any] = {}
     errors, seeds = (arguments.errors[:2], arguments.seeds[:1]) if smoke else (arguments.errors, arguments.seeds)
     for site in arguments.sites if arguments.data else ["city (SYNTHETIC)"]:
         out = arguments.out / site.partition(" ")[0]
@@ -234,9 +236,10 @@ def main() -> None:
                 for way, one in measure(areas, kind, seed, out / kind, smoke=smoke).items():
                     of_way[way].append(one)
             scores[f"{site}, errors: {kind}"] = of_way
+            zeros[site] = largest_class(class_counts((str(one.draw("none")) for one in areas), BUILDING)).to_dict()
             text = table_of(scores, title_of("Wrong labels", smoke=smoke))
             write_text(arguments.out / "table.md", text)
-            store_results(arguments.out, smoke=smoke, scores=stored_scores(scores))
+            store_results(arguments.out, smoke=smoke, zero=zeros, scores=stored_scores(scores))
     print(text)
 
 

@@ -42,6 +42,7 @@ from seeds import (
     shorten_rows,
     write_tables,
 )
+from zero import largest_class_of_folds
 
 from deepnets4eo.cards import DatasetCard, Legend
 from deepnets4eo.evaluation import evaluate_pairs, spread
@@ -262,6 +263,8 @@ def main() -> None:
     borderless = {name: without_borders(outcomes, scenes, legend) for name, outcomes in by_row.items()}
     text = mean_table(f"{title}: full labels", by_row, MAIN, card.published, notes)
     text += "\n" + mean_table(f"{title}: eroded labels", borderless, MAIN, card.published, [])
+    zero = largest_class_of_folds([scenes], legend)
+    text += f"\n- {zero.line()}\n"
     figures = {
         name: {
             "overall_accuracy": percents(map(accuracy, of_row)),
@@ -270,7 +273,15 @@ def main() -> None:
         for name, of_row in by_row.items()
     }
     epochs = arguments.epochs or (EPOCHS if small else None)
-    store_results(out, smoke=smoke, data=title, epochs=epochs, full_labels=figures, accuracy_by_map=other_maps)
+    store_results(
+        out,
+        smoke=smoke,
+        data=title,
+        epochs=epochs,
+        zero=zero.to_dict(),
+        full_labels=figures,
+        accuracy_by_map=other_maps,
+    )
     draw_by_step(by_row, out / "curves.png", title)
     print(write_tables(out, text, by_row))
 

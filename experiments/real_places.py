@@ -52,12 +52,14 @@ from places.damage_scores import (
 from places.figures import figure_differences, write_figures
 from places.results import (
     ALL,
+    BOTH_KINDS,
     HURRICANE,
     INTACT,
     MISSING,
     TURKEY,
     building_sheet,
     damage_sheet,
+    mean_of_sites,
     save_mask,
     write_results,
 )
@@ -172,7 +174,9 @@ def scores_by_site(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
     parts[TURKEY] = graded[graded["site"].isin(damage_scores.CITIES)]
     parts[ALL] = graded
     parts[INTACT] = graded[graded["site"].isin(damage_scores.INTACT_SITES)]
-    return {name: _scores(part) for name, part in parts.items() if len(part)}
+    scores = {name: _scores(part) for name, part in parts.items() if len(part)}
+    means = mean_of_sites(scores)
+    return scores | ({BOTH_KINDS: means} if means else {})
 
 
 def _scores(part: pd.DataFrame) -> dict[str, Any]:

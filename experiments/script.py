@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from score_table import BenchmarkScenes, Row
 
 from deepnets4eo.cli.main import INTERRUPTED
-from deepnets4eo.errors import DeepNets4EOError, InputError
+from deepnets4eo.errors import DeepNets4EOError, InputError, nearest_name
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_json
 from deepnets4eo.grid import Window, crop
@@ -59,6 +59,16 @@ def require_all(folder: Path, names: Iterable[str]) -> None:
     """Refuse a folder that lacks one of these files or folders. Errors: InputError."""
     for name in names:
         require_files(folder, name)
+
+
+def check_names(names: Sequence[str] | None, known: Iterable[str], what: str = "row") -> None:
+    """Refuse names of which a table has no row: it would be empty, or lack them without a word. Errors: InputError with the nearest."""
+    listed = list(known)
+    for name in names or ():
+        if name not in listed:
+            near = nearest_name(name, listed)
+            hint = f"Did you mean {near!r}?" if near else f"There are {', '.join(map(repr, listed))}."
+            raise InputError(f"no {what} is called {name!r}. {hint}")
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from score_table import BenchmarkScenes, Outcome, Row, missing_layers, run_row
 from score_table.folds import check_not_empty
-from script import SIDE_PX, number_or_nan, shorten
+from script import SIDE_PX, check_names, number_or_nan, shorten
 
 from deepnets4eo.cards import Legend, PublishedScores
 from deepnets4eo.evaluation import Protocol, evaluate_pairs, spread
@@ -96,6 +96,7 @@ def f1_of(name: str) -> Score:
 
 def choose_rows(table: Sequence[NetworkRow], names: Sequence[str] | None) -> list[NetworkRow]:
     """The rows of these names, and those whose runs they start from, in the order of the table."""
+    check_names(names, [one.row.name for one in table])
     chosen = set(names or [one.row.name for one in table])
     chosen |= {stream for one in table if one.row.name in chosen for stream in one.streams}
     return [one for one in table if one.row.name in chosen]

@@ -355,7 +355,7 @@ def main() -> None:
         }
         for title, rows in results.items()
     }
-    store_results(arguments.out, smoke=smoke, seeds=list(seeds), tables=by_column)
+    store_results(arguments.out, smoke=smoke, seeds=list(seeds), zero={"name": "chance", "AUC": 50.0}, tables=by_column)
     write_text(arguments.out / "table.md", "\n".join(texts))
     print("\n".join(texts))
 

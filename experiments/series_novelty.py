@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import logging
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -31,7 +32,7 @@ from deepnets4eo.change.classical.pair_scores import SPECTRAL
 from deepnets4eo.change.series import SeriesJob
 from deepnets4eo.change.series.dates import DatedImage
 from deepnets4eo.change.series.deltas import iter_deltas
-from deepnets4eo.change.series.features import CellGrid, cell_sums, measure_cells
+from deepnets4eo.change.series.features import CellGrid, CellSeries, cell_sums, measure_cells
 from deepnets4eo.change.series.job import make_features
 from deepnets4eo.change.series.ranking import CellEvents, collect_events, score_events
 from deepnets4eo.change.series.stack import ImageSeries, MaskRule
@@ -206,6 +207,14 @@ def table_of(rows: dict[str, list[dict[str, float]]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def raw_difference(series: CellSeries, index: int) -> NDArray[np.float64]:
+    """Return the length (N,) of the difference between the raw features of a date and the median of the dates before: no method."""
+    known = np.where(series.valid[:index, :, None], series.values[:index], np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # cells without a clear date, which are not scored
+        return np.asarray(np.linalg.norm(np.nan_to_num(series.values[index] - np.nanmedian(known, axis=0)), axis=1))
+
+
 def score_flood(data: Path) -> dict[str, Any]:
     """Return how well the size of a cell's change ranks the cells whose water changed at the last clear date of the real flood."""
     folder, how, options = REAL["flood"]
@@ -218,14 +227,17 @@ def score_flood(data: Path) -> dict[str, Any]:
         clear = cell_sums(np.isin(kinds, (LAND, WATER)).astype(np.float32), cells)
         water = cell_sums((kinds == WATER).astype(np.float32), cells) / np.maximum(clear, 1)
         shares.append(np.where(clear >= MIN_CLEAR * options.cell_px**2, water, np.nan).ravel())
-    result: dict[str, Any] = {"auc": {}}
+    result: dict[str, Any] = {"zero": {"name": "length of the raw difference"}, "auc": {}}
     for way, encoder in REAL_WAYS.items():
         chosen = replace(options, encoder=encoder)
-        (delta,) = iter_deltas(measure_cells(series, cells, make_features(series, chosen), workers=1), chosen)
+        measured = measure_cells(series, cells, make_features(series, chosen), workers=1)
+        (delta,) = iter_deltas(measured, chosen)
         change = shares[delta.index] - np.nanmedian(shares[: delta.index], axis=0)
         labelled = ~np.isnan(change)
         changed = np.abs(change[labelled]) >= MIN_CHANGE
         result["auc"][way] = round(float(roc_auc_score(changed, delta.magnitude[labelled])), 3)
+        raw = raw_difference(measured, delta.index)
+        result["zero"][way] = round(float(roc_auc_score(changed, raw[labelled])), 3)
         result |= {"cells": int(labelled.sum()), "changed": int(changed.sum()), "dates": len(series)}
     return result
 
@@ -274,7 +286,9 @@ def main() -> None:
     real: dict[str, Any] = {}
     if chosen.data:
         real = score_flood(chosen.data)
-        ways = ", ".join(f"{way} {auc:.3f}" for way, auc in real["auc"].items())
+        ways = ", ".join(
+            f"{way} {auc:.3f} (raw difference {real['zero'][way]:.3f})" for way, auc in real["auc"].items()
+        )
         text += f"\nReal series:\n{rank_real(chosen.data, chosen.out)}\n"
         text += f"- flood: {real['changed']} of {real['cells']} cells changed their water; AUC by the size of the change: {ways}\n"
     chosen.out.mkdir(parents=True, exist_ok=True)

@@ -49,18 +49,27 @@ def largest_class(counts: NDArray[Any] | Sequence[float]) -> Zero:
     return Zero("largest class", {name: 100 * float(getattr(matrix, name)) for name in OVERALL})
 
 
-def largest_class_of(paths: Iterable[str], legend: Legend) -> Zero:
-    """A map of only the largest class of label rasters in the legend."""
-    counts = np.zeros(legend.num_classes)
+def class_counts(paths: Iterable[str], legend: Legend) -> NDArray[np.int64]:
+    """Return (K,) pixels of each class in label rasters in the legend."""
+    counts = np.zeros(legend.num_classes, np.int64)
     for path in paths:
         values = Layer.open(path, labels=True).read()[0][0]
         counts += np.bincount(legend.to_index()[values].ravel(), minlength=VOID + 1)[: len(counts)]
-    return largest_class(counts)
+    return counts
 
 
 def largest_class_of_folds(folds: Sequence[BenchmarkScenes], legend: Legend) -> Zero:
     """A map of only the largest class of all scenes that the folds test on."""
-    return largest_class_of((one[Scene.label_layer] for fold in folds for one in fold.test.values()), legend)
+    return largest_class(class_counts((one[Scene.label_layer] for fold in folds for one in fold.test.values()), legend))
+
+
+def zeros_of_tile(folds: Sequence[BenchmarkScenes], legend: Legend) -> dict[str, Any]:
+    """Return the zeros of a table of classical rows: scores of a map of only the largest class, and F1 of each class called everywhere."""
+    counts = class_counts((one[Scene.label_layer] for fold in folds for one in fold.test.values()), legend)
+    shares = dict(zip(legend.names, counts / counts.sum(), strict=True))
+    return largest_class(counts).to_dict() | {
+        "f1": {name: round(everything(share).scores["f1"], 2) for name, share in shares.items()}
+    }
 
 
 def everything(share: float, name: str = "everything changed") -> Zero:
@@ -75,26 +84,22 @@ def chance(classes: int) -> Zero:
     return Zero("chance", {"overall_accuracy": 100 / classes})
 
 
-def constant(truth: NDArray[Any], known: NDArray[Any], value: float | None = None) -> Zero:
-    """One value everywhere. truth : of the test data; known : where it counts; value : by default its own median, the best there is."""
-    values = np.asarray(truth, float)[np.asarray(known, bool)]
-    return Zero("constant", _errors(values - (np.median(values) if value is None else value)))
+def constant(learnt: Sequence[NDArray[Any]], tested: Sequence[NDArray[Any]]) -> Zero:
+    """The median of the training data everywhere. learnt, tested : values of any shape, NaN where unknown"""
+    median = np.nanmedian(np.concatenate([np.ravel(values) for values in learnt]))
+    return Zero("constant", _errors([values - median for values in tested]))
 
 
-def median_of_rows(truth: Sequence[NDArray[Any]], known: Sequence[NDArray[Any]]) -> Zero:
-    """The median of each image row over all other images: depth and height by where a pixel is, with no image seen.
+def median_of_rows(learnt: Sequence[NDArray[Any]], tested: Sequence[NDArray[Any]]) -> Zero:
+    """The median of each image row over the training images: depth by where a pixel is, with no image seen.
 
-    truth, known : (H, W) each, of one height; an image's rows take the median of the others, or of all values if no other knows it.
+    learnt, tested : (H, W) each, of one height, NaN where unknown; rows that no training image knows take the median of all.
     """
-    stack = np.where(np.stack(known), np.stack(truth).astype(float), np.nan)
-    errors = []
-    for number, (values, mask) in enumerate(zip(stack, known, strict=True)):
-        others = np.delete(stack, number, axis=0)
-        rows = np.full(stack.shape[1], np.nanmedian(others))
-        seen = np.isfinite(others).any(axis=(0, 2))
-        rows[seen] = np.nanmedian(others[:, seen], axis=(0, 2))
-        errors.append((values - rows[:, None])[np.asarray(mask, bool)])
-    return Zero("median of the image row", _errors(np.concatenate(errors)))
+    known = np.stack(learnt).astype(float)
+    rows = np.full(known.shape[1], np.nanmedian(known))
+    seen = np.isfinite(known).any(axis=(0, 2))
+    rows[seen] = np.nanmedian(known[:, seen], axis=(0, 2))
+    return Zero("median of the image row", _errors([values - rows[:, None] for values in tested]))
 
 
 def plain(name: str, **scores: float) -> Zero:
@@ -108,5 +113,7 @@ def beats(values: Sequence[float], zero: float, *, higher: bool = True) -> bool:
     return gain > (float(np.std(values, ddof=1)) if len(values) > 1 else 0.0)
 
 
-def _errors(errors: NDArray[Any]) -> dict[str, float]:
-    return {"rmse": float(np.sqrt(np.mean(errors**2))), "mae": float(np.mean(np.abs(errors)))}
+def _errors(errors: Sequence[NDArray[Any]]) -> dict[str, float]:
+    known = np.concatenate([np.ravel(values) for values in errors]).astype(float)
+    known = known[np.isfinite(known)]
+    return {"rmse": float(np.sqrt(np.mean(known**2))), "mae": float(np.mean(np.abs(known)))}

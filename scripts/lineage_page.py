@@ -9,6 +9,7 @@ import ast
 import json
 import re
 import shlex
+import statistics
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,7 @@ RESULTS = ROOT / "experiments" / "results"  # what a script wrote, under the nam
 EXPERIMENTS = ROOT / "experiments"
 SMOKE_TIMES = RESULTS / "smoke_seconds.json"  # by scripts/smoke_times.py
 FIGURE = re.compile(r"\{([^{}|]+)(?:\|(\d))?\}")  # a path in the results of a row's script, and decimals
+NO_BETTER = "No better than without training"
 NOT_MEASURED = "not measured in this state"  # of a script that was run as --smoke alone
 HEAD = """# The lineage
 
@@ -41,6 +43,9 @@ published rows next to ours ([how to run it](#how-to-run-each-script)), and the 
 
 Data of our figures: {kinds}. {counts}. The last column also has the number of seeds (none: nothing is random). Figures with * are of runs whose results
 were not kept as a file; all others are filled in from `experiments/results/`. {recorded} of {systems} systems have figures without *.
+
+The column "without training" has the answer that needs none, on the same test data: the largest class, everything changed, the median of an image row, chance, or the nearest plain rule. Figures that
+do not beat it by more than their spread over the seeds stand after the words **no better than without training**: they say that nothing was learnt that these data show, and put no methods in order.
 """
 SCRIPTS = """## How to run each script
 
@@ -182,12 +187,48 @@ def script_table(lineage: Mapping[str, Any]) -> str:
     return SCRIPTS.format(processor=usual) + "\n".join(parts).rstrip("\n")
 
 
+def value_at(system: Mapping[str, Any], path: str) -> list[float]:
+    """Return the numbers that a path of a zero names: a number itself, a path in the results of the system's script, or of "OTHER.py:PATH"."""
+    try:
+        return [float(path)]
+    except ValueError:
+        script, colon, rest = path.partition(".py:")
+        return figure_values(results_of({"script": f"{script}.py"} if colon else system), rest if colon else path)
+
+
+def fill(system: Mapping[str, Any], text: str) -> str:
+    """Return a text with the figures that it names in braces, as mean ± sd over the seeds."""
+    return FIGURE.sub(lambda one: spread(value_at(system, one[1]), int(one[2] or 1)), text)
+
+
+def no_better(entry: Mapping[str, Any]) -> list[str]:
+    """Return the paths of the figures that do not beat their zero by more than their spread. entry : a system or a row of `figures`"""
+    zero = entry.get("zero")
+    if not isinstance(zero, Mapping):
+        return []
+    sign = -1 if zero.get("less") else 1
+    failed = []
+    for path, trivial in zero["beats"].items():
+        values, answer = value_at(entry, path), value_at(entry, trivial)
+        gain = sign * (sum(values) / len(values) - sum(answer) / len(answer))
+        if gain <= (statistics.stdev(values) if len(values) > 1 else 0.0):
+            failed.append(path)
+    return failed
+
+
+def zero_cell(system: Mapping[str, Any]) -> str:
+    """Return the answer that needs no training, in one cell of a table."""
+    zero = system.get("zero", "")
+    return fill(system, zero["what"]) if isinstance(zero, Mapping) else str(zero)
+
+
 def ours_cell(system: Mapping[str, Any]) -> str:
-    """Return our figures, those in braces filled in from the results of the script; a star marks others."""
+    """Return our figures, those in braces filled in from the results of the script, and which are no better than the zero; a star marks others."""
     if not system.get("recorded", True):
         return f"{system['ours']} *"
-    results = results_of(system) if FIGURE.search(system["ours"]) else {}
-    return FIGURE.sub(lambda one: spread(figure_values(results, one[1]), int(one[2] or 1)), system["ours"])
+    decimals = {path: int(digits or 1) for path, digits in FIGURE.findall(system["ours"])}
+    worse = [spread(value_at(system, path), decimals.get(path, 1)) for path in no_better(system)]
+    return fill(system, system["ours"]) + (f". **{NO_BETTER}**: {', '.join(worse)}" if worse else "")
 
 
 def printed_figures(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -226,7 +267,10 @@ def page(lineage: Mapping[str, Any]) -> str:
         parts.append(f"## {family['family']}\n\n{family['about']}\n")
         if "picture" in family:
             parts.append(f"![{family['caption']}]({family['picture']})\n\n*{family['caption']}*\n")
-        lines = ["| system | recipes, networks | script | published | ours | on |", "|---|---|---|---|---|---|"]
+        lines = [
+            "| system | recipes, networks | script | published | ours | without training | on |",
+            "|---|---|---|---|---|---|---|",
+        ]
         for system in family["systems"]:
             built = [
                 *system.get("recipes", ()),
@@ -240,6 +284,7 @@ def page(lineage: Mapping[str, Any]) -> str:
                 linked(system["script"]),
                 published_cell(system),
                 ours_cell(system),
+                zero_cell(system),
                 kind_cell(system),
             ]
             lines.append(f"| {' | '.join(cells)} |")

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from source_trees import ROOT
@@ -83,6 +84,63 @@ def test_a_figure_that_the_results_lack_is_refused() -> None:
     assert lineage_page.figure_values(results, "places>ign>seconds") == [3]
     with pytest.raises(KeyError, match="dubai"):
         lineage_page.figure_values(results, "places>dubai>OA")
+
+
+WORSE = re.compile(r"learnt nothing|no better than", re.IGNORECASE)
+
+
+def test_every_row_with_a_figure_names_the_answer_without_training() -> None:
+    for system in SYSTEMS:
+        if system["kind"] == "by path":
+            continue
+        zero = system["zero"]
+        if isinstance(zero, str):
+            assert zero == "nothing is learnt", system["system"]
+            continue
+        assert zero["beats"], system["system"]
+        printed = {path for path, _ in lineage_page.FIGURE.findall(f"{system['ours']} {zero['what']}")}
+        of_auc_and_the_like = {path for path in zero["beats"] if path not in printed}
+        assert all(
+            path.rpartition(">")[0] in {one.rpartition(">")[0] for one in printed} for path in of_auc_and_the_like
+        ), f"{system['system']}: {of_auc_and_the_like} is printed nowhere in its row"
+
+
+@pytest.mark.parametrize("entry", [one for one in [*SYSTEMS, *LINEAGE["figures"]] if isinstance(one.get("zero"), dict)],
+                         ids=lambda one: one.get("system") or one.get("begins") or one.get("text"))  # fmt: skip
+def test_a_row_that_does_not_beat_the_answer_without_training_says_so(entry: dict[str, Any]) -> None:
+    """The comparison is computed here anew: mean over the seeds against the zero, and the spread between them."""
+    results, sign = lineage_page.results_of(entry), -1 if entry["zero"].get("less") else 1
+    worse = []
+    for path, trivial in entry["zero"]["beats"].items():
+        try:
+            answer = float(trivial)
+        except ValueError:
+            script, found, rest = trivial.partition(".py:")
+            others = json.loads((EXPERIMENTS / "results" / f"{script}.json").read_text("utf-8")) if found else results
+            answer = float(np.mean(lineage_page.figure_values(others, rest if found else trivial)))
+        values = np.array(lineage_page.figure_values(results, path))
+        spread = values.std(ddof=1) if len(values) > 1 else 0.0
+        worse += [path] if sign * (values.mean() - answer) <= spread else []
+    if "system" in entry:
+        cell = lineage_page.ours_cell(entry)
+    else:
+        cell = block_of((ROOT / entry["page"]).read_text(encoding="utf-8"), entry.get("begins", entry.get("text")))
+    assert bool(WORSE.search(cell)) or not worse, (
+        f"{worse} beat no answer without training, and the row does not say so"
+    )
+    assert worse or not WORSE.search(cell), "the row beats its zero and says that it does not"
+
+
+def test_a_figure_beats_its_zero_by_more_than_its_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    results = {"a": [50, 52, 54], "b": [0.4], "zero": {"a": 49, "b": 0.5}}
+    monkeypatch.setattr(lineage_page, "results_of", lambda _: results)
+    entry = {"script": "x.py", "ours": "OA {a}", "zero": {"what": "largest class {zero>a|0}", "beats": {"a": "zero>a"}}}
+    assert lineage_page.no_better(entry) == []
+    assert lineage_page.zero_cell(entry) == "largest class 49"
+    results["zero"]["a"] = 50.5
+    assert lineage_page.ours_cell(entry) == "OA 52.0 ± 2.0. **No better than without training**: 52.0 ± 2.0"
+    entry["zero"] = {"what": "", "less": True, "beats": {"b": "zero>b", "a": "40"}}
+    assert lineage_page.no_better(entry) == ["a"]
 
 
 def test_a_star_in_a_path_stands_for_every_name() -> None:

@@ -247,3 +247,19 @@ def test_figures_of_both_methods_are_marked_in_every_file() -> None:
     marks = {file: MARK.findall((EXPERIMENTS.parent / file).read_text(encoding="utf-8")) for file in FILES}
     assert all(marks.values())
     assert {mark[0] for found in marks.values() for mark in found} == {"weight-free", "shipped-both"}
+
+
+def test_the_mean_over_sites_is_not_that_of_one_list_of_all_buildings() -> None:
+    one = {"buildings": 10, "damaged": 5, "assessed": 9}
+    scores = {
+        "town": {**one, "auc": 0.9},
+        "village": {**one, "auc": 0.6},
+        "village, 1 m": {**one, "auc": 0.1},
+        "intact": {**one, "damaged": 0, "auc": None},
+        results.ALL: {**one, "auc": 0.99},
+    }
+    means = results.mean_of_sites(scores)
+    assert means == {
+        "buildings": 20, "damaged": 10, "assessed": 18, "sites": 2, "auc": pytest.approx(0.75), "auc_worst": 0.6, "worst_site": "village",
+    }  # fmt: skip
+    assert results.mean_of_sites({"intact": scores["intact"]}) == {}

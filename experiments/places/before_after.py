@@ -18,7 +18,7 @@ from places.results import MISSING, markdown_table
 METHODS = ("shipped-both", "weight-free")
 KEPT = (
     "buildings", "damaged", "assessed", "named", "auc", "f1", "f1_range", "four_grades", "quadratic_kappa", "false_alarms", "intervals", "intervals_held", "interval_width",
-    "interval_95",
+    "interval_95", "sites", "auc_worst", "worst_site",
 )  # fmt: skip
 HEADER = ("place", "damaged of graded", "AUC", "F1", "standing called", "inside", "width")
 DECIMALS = 3

@@ -34,6 +34,10 @@ GRADE_NAMES = ("not assessed", "no damage", "minor", "major", "destroyed")
 Scores = Mapping[str, Mapping[str, Any]]  # site → score → value
 ALL, INTACT, HURRICANE = "all sites together", "intact sites together", "xbd_post_scenes, hurricane"
 TURKEY = "three cities of Turkey together"
+BOTH_KINDS = (
+    "mean of sites with both kinds"  # damaged and standing buildings; one list of all sites separates sites, too
+)
+GROUPS = (ALL, INTACT, HURRICANE, TURKEY, BOTH_KINDS)
 MIN_BUILDINGS = 30  # of a site whose calibration error counts
 MISSING = "missing"
 
@@ -97,10 +101,30 @@ def damage_summary(scores: Scores) -> dict[str, float]:
         one["ece"]
         for site, one in scores.items()
         if "ece" in one  # panels have no grades
-        and site not in (ALL, INTACT, HURRICANE, TURKEY, *INTACT_SITES)
+        and site not in (*GROUPS, *INTACT_SITES)
         and one.get("assessed", 0) >= MIN_BUILDINGS
     ]
     return {"ece": float(max(errors, default=float("nan")))}
+
+
+def mean_of_sites(scores: Scores) -> dict[str, Any]:
+    """Return the mean and the lowest AUC over sites with damaged and standing buildings; of a site at two resolutions the first counts.
+
+    {} if there is no such site. One AUC over the buildings of all sites is higher if some sites are damaged as a whole.
+    """
+    of_sites = {
+        site: one
+        for site, one in scores.items()
+        if site not in GROUPS and ", " not in site and one.get("auc") is not None
+    }
+    if not of_sites:
+        return {}
+    worst = min(of_sites, key=lambda site: float(of_sites[site]["auc"]))
+    counts = {key: sum(one[key] for one in of_sites.values()) for key in ("buildings", "damaged", "assessed")}
+    return counts | {
+        "sites": len(of_sites), "auc": _mean([one["auc"] for one in of_sites.values()]), "auc_worst": of_sites[worst]["auc"],
+        "worst_site": worst,
+    }  # fmt: skip
 
 
 def building_summary(scores: Scores) -> dict[str, float]:

@@ -57,9 +57,10 @@ def test_results_of_earlier_stages_are_there_for_a_stage_that_adds_to_them(
     stage: figures.Stage, tmp_path: Path
 ) -> None:
     (tmp_path / "three_rows.json").write_text(json.dumps({"rows": [7, 8], "commits": {"earlier": "0" * 40}}))
-    (tmp_path / "out" / "rows").mkdir(parents=True)
-    (tmp_path / "out" / "rows" / "quick").touch()
-    adding = figures.Stage("rows", "three_rows.py", 0.1, "words", adds=True)
+    (tmp_path / "out" / "shared").mkdir(parents=True)
+    (tmp_path / "out" / "shared" / "quick").touch()
+    adding = figures.Stage("rows", "three_rows.py", 0.1, "words", adds=True, folder="shared")
+    assert adding.state(tmp_path / "out") == "open", "another stage's folder is no beginning of this one"
     assert figures.run_stage(adding, Path("data"), tmp_path / "out", "1" * 40, 60.0)
     results = json.loads((tmp_path / "three_rows.json").read_text())
     assert results["rows"] == [7, 8, 2]

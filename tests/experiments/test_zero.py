@@ -23,17 +23,18 @@ def test_everything_changed_has_the_f1_of_its_share() -> None:
     assert zero.chance(10).scores["overall_accuracy"] == 10
 
 
-def test_the_median_of_a_row_is_taken_over_the_other_images() -> None:
-    rng = np.random.default_rng(0)
+def test_the_median_of_a_row_is_of_the_training_images() -> None:
     slope = np.arange(8.0)[:, None]
-    images = [slope + number + np.zeros((8, 6)) for number in (0, 0, 3)]
-    known = [np.ones((8, 6), bool) for _ in images]
-    scores = zero.median_of_rows(images, known).scores
-    assert scores["rmse"] == pytest.approx(np.sqrt((1.5**2 + 1.5**2 + 3**2) / 3))
-    flat = zero.constant(np.stack(images), np.stack(known)).scores
-    assert flat["mae"] > scores["mae"]
-    values = rng.normal(size=50)
-    assert zero.constant(values, np.ones(50, bool), 0.0).scores["rmse"] == pytest.approx(np.sqrt((values**2).mean()))
+    learnt = [slope + number + np.zeros((8, 6)) for number in (0, 1, 5)]
+    tested = [slope + 3 + np.zeros((8, 6))]
+    tested[0][2] = np.nan
+    assert zero.median_of_rows(learnt, tested).scores == {"rmse": 2, "mae": 2}
+    learnt[0][0] = learnt[1][0] = learnt[2][0] = np.nan
+    assert zero.median_of_rows(learnt, tested).scores["mae"] > 2
+    values = np.random.default_rng(0).normal(size=50)
+    assert zero.constant([np.array([1, 2, 9, np.nan])], [values]).scores["rmse"] == pytest.approx(
+        np.sqrt(((values - 2) ** 2).mean())
+    )
 
 
 def test_a_row_beats_its_zero_by_more_than_its_spread() -> None:
