@@ -79,7 +79,7 @@ golden: $(READY)
 DATA   ?= $(DEEPNETS4EO_DATA)
 BUDGET ?= 30
 figures: $(READY)
-	@$(WORKER) nice -n 19 $(BIN)/python experiments/figures.py $(if $(LIST),--list,--data $(DATA) --budget $(BUDGET)) $(if $(ONLY),--only $(ONLY))
+	@$(WORKER) nice -n 19 $(BIN)/python experiments/figures.py --out runs/figures $(if $(LIST),--list,--data $(DATA) --budget $(BUDGET)) $(if $(ONLY),--only $(ONLY))
 
 # The site works from its folder. The tutorials run on the miniature city, in about a minute.
 docs: $(READY)

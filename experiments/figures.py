@@ -1,7 +1,7 @@
 """The queue of figures: every row of the lineage made again, one process at a time, in the order of what its hours are worth.
 
-Usage: python experiments/figures.py --list
-       python experiments/figures.py --data SAMPLES [--only NAME …] [--budget HOURS] [--out runs/figures]
+Usage: python experiments/figures.py --list [--out FOLDER]
+       python experiments/figures.py --data SAMPLES [--only NAME …] [--budget HOURS] --out FOLDER
 Stages are in figures.yaml. Each goes on where it was stopped: trainings resume bit for bit, and rows that are finished are read. Its results.json
 goes to experiments/results with the commit that made it, also of a stage that was stopped, as far as it came; then docs/lineage.md is made again.
 Use a clone of its own: a stage is finished for one commit, and a file that is not committed is in no figure.
@@ -51,13 +51,13 @@ class Stage:
     cut: str = ""
     folder: str = ""
 
-    def place(self, out: Path) -> Path:
+    def folder_in(self, out: Path) -> Path:
         """Return its folder in the folder of the queue."""
         return out / (self.folder or self.name)
 
-    def done(self, out: Path) -> Path:
+    def end_file(self, out: Path) -> Path:
         """Return the file that states how it ended."""
-        return self.place(out) / f"done-{self.name}.json"
+        return self.folder_in(out) / f"done-{self.name}.json"
 
     @property
     def stored(self) -> Path:
@@ -71,13 +71,13 @@ class Stage:
 
     def state(self, out: Path) -> str:
         """Return how far the stage came in a folder of the queue, and whose commit made the stored results."""
-        done = read_json(self.done(out)) if self.done(out).is_file() else {}
+        done = read_json(self.end_file(out)) if self.end_file(out).is_file() else {}
         stored = read_json(self.stored).get(COMMITS, {}) if self.stored.is_file() else {}
         made = f", stored of {stored[self.name][:8]}" if self.name in stored else ""
         if self.cut:
             return f"not run: {self.cut}{made}"
         if not done:
-            return ("begun" if self.place(out).is_dir() and not self.folder else "open") + made
+            return ("begun" if self.folder_in(out).is_dir() and not self.folder else "open") + made
         return f"{done['state']} at {done['commit'][:8]} after {done['seconds'] / 3600:.1f} h{made}"
 
 
@@ -117,7 +117,7 @@ def table(out: Path) -> str:
 
 def run_stage(stage: Stage, data: Path, out: Path, commit: str, seconds: float) -> bool:
     """Run a stage for at most so many seconds and store its results as far as they go; returns whether it came to its end."""
-    folder = stage.place(out)
+    folder = stage.folder_in(out)
     folder.mkdir(parents=True, exist_ok=True)
     if stage.adds and stage.stored.is_file():
         write_json(folder / RESULTS, read_json(stage.stored))
@@ -131,7 +131,7 @@ def run_stage(stage: Stage, data: Path, out: Path, commit: str, seconds: float) 
             _stop(process)
             raise
     state = "finished" if status == 0 else "stopped" if status is None else f"failed ({status}), see log.txt"
-    write_json(stage.done(out), {"state": state, "commit": commit, "seconds": round(time.monotonic() - started, 1)})
+    write_json(stage.end_file(out), {"state": state, "commit": commit, "seconds": round(time.monotonic() - started, 1)})
     if (folder / RESULTS).exists() and (folder / RESULTS).read_bytes() != before:
         results: dict[str, Any] = read_json(folder / RESULTS)
         commits = {**(read_json(stage.stored).get(COMMITS, {}) if stage.stored.is_file() else {}), stage.name: commit}
@@ -184,13 +184,13 @@ def main() -> None:
         "--budget", type=float, default=30.0, help="hours by the clock, after which the stage that runs is stopped"
     )
     parser.add_argument("--data", type=Path, help="the folder of real samples")
-    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "figures")
+    parser.add_argument("--out", type=Path, default=None, help="folder of the queue; with --list its states are shown")
     chosen = parser.parse_args()
     if chosen.list:
-        print(table(chosen.out))
+        print(table(chosen.out or Path("no queue yet")))
         return
-    if chosen.data is None:
-        parser.error("--data is needed: the folder of real samples")
+    if chosen.data is None or chosen.out is None:
+        parser.error("--data and --out are needed: the folder of real samples, and that of the queue")
     commit, end = commit_of(), time.monotonic() + 3600 * chosen.budget
     os.environ["PYTHONPATH"] = str(ROOT)
     for stage in choose(chosen.only):
