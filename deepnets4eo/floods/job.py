@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from deepnets4eo.floods.layer_names import FIRST, POST
 from deepnets4eo.floods.mapper import WaterMapper
 from deepnets4eo.floods.options import LABELS, MANIFEST, POLYGONS, PROBABILITY, FloodOptions
-from deepnets4eo.floods.rasters import mode_findings, write_rasters
+from deepnets4eo.floods.rasters import level_findings, mode_findings, write_rasters
 from deepnets4eo.floods.recognition import measure_recognition, write_sure_water, write_without_flood
 from deepnets4eo.floods.scene import FloodScene, open_flood_scene
 from deepnets4eo.jobs import JobOutput, KeptFiles, Progress, Workers
@@ -201,7 +201,7 @@ def _write(job: FloodJob, opened: FloodScene, run: Run, folder: Path) -> FloodMa
     flooded = True if event.is_flood is None and mapper.dates[POST].by_appearance else event.is_flood
     doubt = recognition.finding(flooded, "look_for_water")
     first = [] if doubt is None else [doubt]
-    findings = [*first, *event.findings(), *opened.findings, *mode_findings(mapper)]
+    findings = [*first, *event.findings(), *opened.findings, *level_findings(mapper), *mode_findings(mapper)]
     sure = labels
     if event.is_flood is False and mapper.dates[POST].by_appearance:
         sure = write_without_flood(labels, folder / SURE) or labels

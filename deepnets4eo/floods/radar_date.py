@@ -18,11 +18,12 @@ from deepnets4eo.floods.radar import (
     find_change_threshold,
 )
 from deepnets4eo.floods.thresholds import WaterThreshold
-from deepnets4eo.floods.units import RadarImage, check_radar_pair, to_power
+from deepnets4eo.floods.units import RadarImage, check_radar_pair, level_shift_db, to_power
 from deepnets4eo.floods.water_date import NewWater, Recognised, Sample, Tile, WaterDate, WaterSearch
-from deepnets4eo.outputs import Phrase, iso_day
+from deepnets4eo.outputs import Finding, Phrase, image_of, iso_day
 from deepnets4eo.rasters import Layer, RadarUnit
 
+MIN_LEVEL_DB = 3.0  # of all ground alike: a pixel that falls by this much counts as flooded
 MAX_UNNAMED_BANDS = 2  # of floats without names that are taken as polarisations
 
 
@@ -35,6 +36,7 @@ class RadarDate(WaterDate):
     unit : of the values; before `measure` as the file states it, None if it does not
     looks : polarisation → equivalent number of looks
     change : the threshold of the change vector to POST, if the options need it
+    level_db : by how much POST is brighter all over, dB; 0 at POST
     """
 
     kind: ClassVar[str] = "radar"
@@ -45,6 +47,7 @@ class RadarDate(WaterDate):
     unit: RadarUnit | None = None
     looks: dict[str, float] = field(default_factory=dict)
     change: WaterThreshold | None = None
+    level_db: float = 0.0
 
     @classmethod
     def recognise(cls, layer: Layer, sensor: str) -> Recognised | None:
@@ -67,15 +70,17 @@ class RadarDate(WaterDate):
     def measure_with(self, sample: Sample, post: WaterDate, post_sample: Sample, search: WaterSearch) -> RadarDate:
         if not isinstance(post, RadarDate):
             return self
-        check_radar_pair(self._image(sample), post._image(post_sample))
+        images = self._image(sample), post._image(post_sample)
+        check_radar_pair(*images)
+        levelled = replace(self, level_db=level_shift_db(*images))
         if not search.options.by_change_vector:
-            return self
+            return levelled
         seen = sample.valid & post_sample.valid
         before, after = (
             date._filter(read.values, seen, search.options, date._statistics)
             for date, read in ((self, sample), (post, post_sample))
         )
-        return replace(self, change=find_change_threshold(before, after, search.options.method))
+        return replace(levelled, change=find_change_threshold(before, after, search.options.method))
 
     def water(self, tile: Tile) -> FloatImage:
         return self._filtered(tile).water_probability()
@@ -86,6 +91,17 @@ class RadarDate(WaterDate):
             return super().new_since(before, earlier, tile)
         mapped = compare_radar(before._filtered(earlier), self._filtered(tile), tile.search.options)
         return NewWater(mapped.classes, mapped.probability)
+
+    def findings(self, role: str) -> list[Finding]:
+        if abs(self.level_db) < MIN_LEVEL_DB:
+            return []
+        direction = "brighter_all_over" if self.level_db > 0 else "darker_all_over"
+        values: dict[str, Any] = {
+            "image": image_of(role),
+            "shift": abs(self.level_db),
+            "direction": Phrase(direction),
+        }
+        return [Finding("radar_levels_differ", "caution", values)]
 
     def without_modes(self) -> Phrase:
         return Phrase("no_water_mapped")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from deepnets4eo.cards import VOID, Legend
-from deepnets4eo.floods.layer_names import POST
+from deepnets4eo.floods.layer_names import FIRST, POST
 from deepnets4eo.floods.mapper import WaterMapper
 from deepnets4eo.floods.options import LABELS, PROBABILITY
 from deepnets4eo.floods.water_date import WaterDate
@@ -32,6 +32,12 @@ def write_rasters(labels: Layer, probabilities: Layer, folder: Path, event: Even
             writer.write(window, np.where(valid, classes[0], VOID).astype(np.uint8))
             shares, known = probabilities.read(window)
             packed.write(window, np.where(known & valid, Packed.one - shares[0], Packed.nodata).astype(np.uint8))
+
+
+def level_findings(mapper: WaterMapper) -> list[Finding]:
+    """Return what the dates before and POST together state against their comparison."""
+    roles = {name: "pre" if name == FIRST else name for name in mapper.before}
+    return [finding for name, role in roles.items() for finding in mapper.dates[name].findings(role)]
 
 
 def mode_findings(mapper: WaterMapper) -> list[Finding]:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from deepnets4eo.arrays import FloatImage
+from deepnets4eo.arrays import FloatImage, Floats
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods.speckle import to_decibel
 from deepnets4eo.rasters import ORBIT_TAGS, RadarUnit, stated_unit
@@ -23,6 +23,11 @@ Orbit = Literal["ascending", "descending"]
 LOW, HIGH = 1.0, 99.0  # percentiles
 MAX_POWER_LOW, MAX_NOISE = -1.0, 0.1  # a lower percentile is of dB, unless it is a small share of the higher one
 LARGEST_SHIFT_DB = 15.0  # between the medians of two dates; snow, leaves and floods change whole images by less
+LEVELS = (
+    50,
+    75,
+    90,
+)  # percentiles that another calibration shifts alike; a flood of half of the ground moves no more than one
 SAMPLE_PX = 1000  # along each side of a band that is looked at
 IN_WORDS: dict[RadarUnit, str] = {"decibel": "in dB", "power": "linear power", "amplitude": "amplitudes"}
 
@@ -119,6 +124,28 @@ def check_radar_pair(pre: RadarImage, post: RadarImage) -> None:
                 f"the median of {band} is {levels[0]:.1f} dB in {pre.name} and {levels[1]:.1f} dB in {post.name}; they are "
                 f"expected within {LARGEST_SHIFT_DB:.0f} dB. Calibrate both to the same quantity, e.g. sigma nought."
             )
+
+
+def level_shift_db(pre: RadarImage, post: RadarImage) -> float:
+    """Return by how many dB the later of two dates is brighter all over, the largest shift of the bands; 0 if only a part is.
+
+    A flood darkens the ground that it covers; another calibration shifts the median and bright ground alike.
+    """
+    shifts = [0.0]
+    for band in post.bands:
+        dark, *others = (
+            _level_percentiles(post.bands[band], post.unit()) - _level_percentiles(pre.bands[band], pre.unit())
+        ).tolist()
+        if np.isfinite([dark, *others]).all() and all(shift * dark > 0 for shift in others):
+            shifts.append(min(dark, *others, key=abs))
+    return max(shifts, key=abs)
+
+
+def _level_percentiles(band: FloatImage, unit: RadarUnit) -> Floats:
+    sample = _sample(band)
+    power = to_power(sample[np.isfinite(sample)], unit)
+    lit = power[power > 0]
+    return np.asarray(to_decibel(np.percentile(lit, LEVELS))) if lit.size else np.full(len(LEVELS), np.nan)
 
 
 def _check_bands(pre: RadarImage, post: RadarImage) -> None:

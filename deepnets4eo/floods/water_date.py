@@ -28,7 +28,7 @@ from deepnets4eo.floods.thresholds import (
 )
 from deepnets4eo.floods.water_network import WaterNetwork
 from deepnets4eo.grid import Grid
-from deepnets4eo.outputs import Phrase
+from deepnets4eo.outputs import Finding, Phrase
 from deepnets4eo.rasters import Layer
 from deepnets4eo.tiling import spread_windows
 
@@ -195,6 +195,10 @@ class WaterDate(ABC):
     def measure_with(self, sample: Sample, post: WaterDate, post_sample: Sample, search: WaterSearch) -> WaterDate:
         """Return a date before with what is measured of it and POST together. Errors: InputError if they do not belong together."""
         return self
+
+    def findings(self, role: str) -> list[Finding]:
+        """Return what was measured of a date before and POST together that limits the map. role : "pre", or the name of the layer"""
+        return []
 
     @abstractmethod
     def water(self, tile: Tile) -> FloatImage:

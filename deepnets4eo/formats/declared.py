@@ -14,6 +14,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.formats.band_info import UNIT_TAGS, BandInfo, StoredValues, unit_tag
 from deepnets4eo.formats.cf_words import CF_WORDS
 from deepnets4eo.formats.picture_structure import UPRIGHT, Structure
+from deepnets4eo.formats.radar_calibration import UNIT as AMPLITUDE, amplitude_factor
 from deepnets4eo.formats.tagged_limits import with_tagged_limits
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
 from deepnets4eo.formats.xarray_words import array_bands, array_tags, array_words
@@ -277,6 +278,8 @@ def _stored_values(dataset: DatasetReader) -> list[StoredValues]:
     if all(values.plain for values in stored):
         scale = _envi_scale(dataset)
         stored = [StoredValues(scale, unit=values.unit) for values in stored]
+    if all(values.plain for values in stored) and (factor := amplitude_factor(dataset)) is not None:
+        stored = [StoredValues(factor, unit=values.unit or AMPLITUDE) for values in stored]
     return stored
 
 
