@@ -93,7 +93,7 @@ class PixelClassifier(FeatureClassifier):
 
         balanced : equally many pixels of each class; else at random, at most `max_share` of the labelled pixels (2,000
         may always be). Errors: InputError where fewer than two classes are labelled."""
-        scenes = [assess_scene(scene, on_ground=False) for scene in scenes]
+        scenes = [assess_scene(scene, on_ground=False, legend=self.legend) for scene in scenes]
         self.fit_features(scenes, seed)
         samples = sample_pixels(
             scenes,

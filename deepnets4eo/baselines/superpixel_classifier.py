@@ -91,7 +91,7 @@ class SuperpixelClassifier(FeatureClassifier):
         Superpixels are drawn equally from each class, or as they occur. A region's label is the label of the majority
         of its labelled pixels if at least half of the region is labelled. Raises InputError if no region is labelled, or
         if fewer than two classes are."""
-        scenes = [assess_scene(scene, on_ground=False) for scene in scenes]
+        scenes = [assess_scene(scene, on_ground=False, legend=self.legend) for scene in scenes]
         self.fit_features(scenes, seed)
         rng = np.random.default_rng(seed)
         quota = np.full(self.legend.num_classes, max(1, max_regions // (self.legend.num_classes if balanced else 1)))

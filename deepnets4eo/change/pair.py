@@ -35,7 +35,7 @@ from deepnets4eo.rasters import (
     open_cloud_mask,
     without_implausible,
 )
-from deepnets4eo.read_as import without_collar
+from deepnets4eo.read_as import LABELS, Door, without_collar
 from deepnets4eo.registration import UNMOVED, ImagePair, MotionMatrix, RegisteredPair, Registration, on_post_grid
 
 COARSE_CLOUD_SHARE = 0.5  # share of a pixel of a preview under clouds from which it is not visible
@@ -73,7 +73,10 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
     before, after = pair.images
     check_one_space([before, after])
     pair = (
-        ImagePair(*choose_bands(before, after, options)).check_two_images().declare_nodata("pre").declare_nodata("post")
+        ImagePair(*choose_bands(before, after, options), pair.findings)
+        .check_two_images()
+        .declare_nodata("pre")
+        .declare_nodata("post")
     )
     clouds = _open_masks(dict(zip((DateLayers.pre, DateLayers.post), pair.images, strict=True)), options)
     classified = _classify_clouds({DateLayers.pre: before, DateLayers.post: after}, masked=clouds.keys())
@@ -195,8 +198,9 @@ def _open_covers(post: Layer, options: ChangeOptions) -> tuple[Layer, Layer] | N
 
 
 def _open_cover(source: str, post: Layer, flag: str, gsd_m: float | None) -> Layer:
-    cover = Layer.open(source, labels=True).with_gsd(gsd_m)
-    legend_of_cover(cover)
+    opened = Layer.open(source, labels=True).with_gsd(gsd_m)
+    cover = LABELS.assess(opened, Door(flag)).report()
+    cover.warn_of_hidden_class(legend_of_cover(cover))
     if only_one_placed(cover.grid, post.grid):
         raise GridError(
             f"{flag} {cover.source}: only one of it and {post.source} is georeferenced. Georeference the other, or give "

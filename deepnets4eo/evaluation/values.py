@@ -132,7 +132,7 @@ def evaluate_values(
     with gdal_cache():
         for number, (prediction, reference) in enumerate(pairs):
             door = Door("the values", on_ground=False)
-            predicted, truth = (SCORES.check(Layer.open(source), door).report() for source in (prediction, reference))
+            predicted, truth = (SCORES.open(source, door) for source in (prediction, reference))
             read_window = _open_pair(predicted, truth, quantity, report, withheld)
             read_classes = _open_classes(class_map, truth, scores)
             windows = truth.blocks()

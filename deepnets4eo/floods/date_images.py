@@ -61,7 +61,8 @@ def open_images(
 def _open(source: LayerLike, bands: str | None, options: FloodOptions, name: str, findings: list[Finding]) -> Layer:
     """Open a date with the names of its bands. Errors: InputError."""
     door = Door.of_image(name)
-    layer = IMAGE.check(Layer.open(source, power=True).with_gsd(options.gsd_m), door).layer
+    checked = IMAGE.check(Layer.open(source, power=True).with_gsd(options.gsd_m), door)
+    layer, findings[:] = checked.layer, [*findings, *checked.findings]
     if bands is not None:
         names = split_names(bands)
         if len(names) != layer.count:

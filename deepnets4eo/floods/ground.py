@@ -19,6 +19,7 @@ from deepnets4eo.floods.water_masks import open_water_mask
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, LayerView
+from deepnets4eo.read_as import LABELS, Door
 from deepnets4eo.terrain import open_further, place_further, unknown_share
 
 PERMANENT_NAMES = ("permanent water", "water")  # classes of a map of water that count as --permanent-water
@@ -70,12 +71,13 @@ class WithGaps(LayerView):
 
 def open_cover(source: str, grid: Grid) -> Layer:
     """Open the land cover on the working grid. Errors: LabelError without a legend."""
-    cover = Layer.open(source, labels=True)
+    cover = LABELS.open(source, Door("--set cover"))
     if cover.legend is None:
         raise LabelError(
             f"--set cover={cover.source} has no legend in its tags. Give labels that `deepnets4eo predict` wrote, or write the legend "
             "into the tag LEGEND (deepnets4eo datasets --legends NAME --json -)."
         )
+    cover.warn_of_hidden_class(cover.legend)
     cover.covered_share(grid, "--set cover")
     return cover.on(grid, "nearest")
 

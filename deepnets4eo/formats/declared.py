@@ -172,6 +172,16 @@ class Declared:
         count = len(self.bands)
         return self.with_bands(nodata=[value] * count, missing=[()] * count, valid_range=[None] * count)
 
+    def with_factor(self, factor: float, unit: str, band: int | None = None) -> Declared:
+        """Return a copy whose numbers of a band, 1-based, or of all bands, mean values multiplied by `factor`, in this unit."""
+        stored = [
+            known._replace(scale=known.scale * factor, offset=known.offset * factor, unit=unit)
+            if band in (None, number)
+            else known
+            for number, known in enumerate(self.stored, start=1)
+        ]
+        return self.with_bands(stored=stored)
+
     def of_values(self, nodata: float | None = None) -> Declared:
         """Return what is stated of the same bands once their numbers are values: names, colours and wavelengths stay."""
         return replace(

@@ -12,6 +12,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.formats import READ_ERRORS, open_raster
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters import Layer
+from deepnets4eo.read_as import IMAGE, Door
 
 LOOK_PX = 512  # side of the middle of an image in two bands that is looked at
 MIN_SHARE_OF_SIGN = 0.25  # share of its values on either side of 0
@@ -25,7 +26,7 @@ class ComplexImage:
     """
 
     def __init__(self, source: str | Path) -> None:
-        layer = Layer.open(source, power=True)
+        layer = IMAGE.check(Layer.open(source, power=True), Door("the image")).layer
         self.name, self._layer = layer.source, layer
         self._dataset = open_raster(source) if layer.declared.is_complex else None
         if self._dataset is not None and self._dataset.gcps[0]:

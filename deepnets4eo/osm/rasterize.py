@@ -309,6 +309,7 @@ def _grid_and_tags(target: Grid | LayerLike) -> tuple[Grid, dict[str, str]]:
     if isinstance(target, Grid):
         return target, {}
     layer = Layer.open(target)
+    layer.check_position("the target")
     return layer.grid, {"SYNTHETIC": layer.tags["SYNTHETIC"]} if layer.synthetic else {}
 
 

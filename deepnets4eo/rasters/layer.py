@@ -362,6 +362,7 @@ class Layer(OnGrid, WithSummary):
         """Return the share of a scene's grid that the layer covers; raise GridError, which calls it `name`, if it covers nothing."""
         if same_grid(self.grid, grid) or only_one_placed(self.grid, grid):
             return 1.0
+        self.check_position(name)
         share = overlap_share(grid, turned_towards(self.grid, grid))
         if not share:
             raise GridError(
@@ -398,17 +399,12 @@ class Layer(OnGrid, WithSummary):
         every = [*self._source.band_names]
         for band, name in zip(self._bands, names, strict=True):
             every[band - 1] = name
-        if every == self._source.band_names:
-            return self
-        return self._of(with_declared(self._source, self._source.declared.with_bands(name=every)))
+        named = self._source.declared.with_bands(name=every)
+        return self if every == self._source.band_names else self._of(with_declared(self._source, named))
 
-    def with_factor(self, factor: float, unit: str) -> Layer:
-        """Return the layer with values multiplied on reading, which gives them this unit."""
-        declared = self._source.declared
-        scaled = [
-            band._replace(scale=band.scale * factor, offset=band.offset * factor, unit=unit) for band in declared.stored
-        ]
-        return self._of(with_declared(self._source, declared.with_bands(stored=scaled)))
+    def with_factor(self, factor: float, unit: str, band: int | None = None) -> Layer:
+        """Return the layer with values of a band, or of all, multiplied on reading, which gives them this unit. band : 1-based, of the source."""
+        return self._of(with_declared(self._source, self._source.declared.with_factor(factor, unit, band)))
 
     def with_grid(self, grid: Grid) -> Layer:
         """Return the layer with its pixels placed on another grid of the same shape; nothing is resampled."""

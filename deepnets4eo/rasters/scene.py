@@ -19,6 +19,7 @@ from deepnets4eo.rasters.display import plot_layers, scene_summary
 from deepnets4eo.rasters.layer import Layer, LayerLike
 from deepnets4eo.rasters.on_grid import OnGrid
 from deepnets4eo.rasters.values import label_bytes
+from deepnets4eo.rasters.warped_source import same_grid
 from deepnets4eo.rasters.xarray_sources import grid_of
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Scene(OnGrid, WithSummary):
 
     Raises
     ------
-    InputError (no layer); GridError (a layer that does not overlap the grid; partial coverage is only logged).
+    InputError (no layer; a layer with a CRS but no position, beside others); GridError (a layer that does not overlap the grid; partial coverage is only logged).
 
     >>> scene = Scene.open(image=np.ones((3, 4, 5), np.uint8), labels=np.zeros((4, 5), np.uint8))
     >>> {name: values.shape for name, values in scene.read().items()}
@@ -57,6 +58,9 @@ class Scene(OnGrid, WithSummary):
             raise InputError("a scene needs at least one layer, e.g. image=photo.tif.")
         layers = fit_axes(layers) if grid is None else layers
         self.grid = grid if grid is not None else next(iter(layers.values())).grid
+        if not all(same_grid(layer.grid, self.grid) for layer in layers.values()):
+            for name, layer in layers.items():
+                layer.check_position(f"layer {name!r}")
         self.layers = {name: self._on_grid(name, layer) for name, layer in layers.items()}
 
     @classmethod

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from deepnets4eo.arrays import Mask, Pixels
 from deepnets4eo.formats import Declared
-from deepnets4eo.grid import Window, coarse_grid
+from deepnets4eo.grid import Grid, Window, coarse_grid
 from deepnets4eo.rasters.array_source import Source
 from deepnets4eo.rasters.layer import Layer
 
@@ -111,12 +111,16 @@ def _name_once(name: str, value: float) -> None:
 
 
 class CollarSource(LayerView):
-    """A layer that is invalid in squares of `SQUARE_PX` with only small numbers, and beyond its edge; it is not warped."""
+    """A layer that is invalid in squares of `SQUARE_PX` with only small numbers, and beyond its edge."""
 
     def __init__(self, layer: Layer, largest: float) -> None:
         numbers = layer.as_stored()
         super().__init__(numbers, numbers.dtype, layer.nodata)
         self.largest, self.declared = largest, self.declared.with_bands(stored=layer.scaling)
+
+    def warp(self, grid: Grid) -> CollarSource:
+        """Return the layer on another grid, whose collar is found there."""
+        return CollarSource(self.layer.on(grid), self.largest)
 
     def read(self, window: Window, bands: Sequence[int]) -> Pixels:
         from scipy.ndimage import binary_opening
@@ -135,7 +139,7 @@ class CollarSource(LayerView):
 
 
 class BandGapsSource(LayerView):
-    """A layer that is invalid in and next to squares of `side_px` filled with the nodata value of one band; it is not warped.
+    """A layer that is invalid in and next to squares of `side_px` filled with the nodata value of one band.
 
     values : index of a band → its nodata value.
     """
@@ -145,6 +149,10 @@ class BandGapsSource(LayerView):
         super().__init__(numbers, numbers.dtype, layer.nodata)
         self.values, self.side_px = dict(values), side_px
         self.declared = self.declared.with_bands(stored=layer.scaling)
+
+    def warp(self, grid: Grid) -> BandGapsSource:
+        """Return the layer on another grid, whose gaps are found there."""
+        return BandGapsSource(self.layer.on(grid), self.values, self.side_px)
 
     def read(self, window: Window, bands: Sequence[int]) -> Pixels:
         from scipy.ndimage import binary_dilation, binary_opening

@@ -8,7 +8,7 @@ from odc.geo.geobox import GeoBox
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import Finding
-from deepnets4eo.rasters import Layer, Scene, layer_names, role_indices
+from deepnets4eo.rasters import Layer, Scene, layer_names, metres_of, role_indices
 from deepnets4eo.read_as.assessment import Assessment, Door, ReadAs
 from deepnets4eo.read_as.height_units import in_metres
 from deepnets4eo.read_as.images import declare_nodata, undeclared_nodata
@@ -52,6 +52,19 @@ def convert_to_metres(layer: Layer, door: Door) -> Assessment:
     )
 
 
+def convert_height_bands(layer: Layer, door: Door) -> Assessment:
+    """Bring bands of heights among other bands to metres, by the unit that each states."""
+    findings = []
+    for band in _height_bands("", layer):
+        unit = layer.reader.declared.stored[band - 1].unit
+        metres = metres_of(unit) if unit else None
+        if metres not in (None, 1.0):
+            layer = layer.with_factor(metres, "m", band)
+            values: dict[str, Any] = {**_named(layer, door), "unit": Finding.verbatim(unit)}
+            findings.append(Finding(door.code("heights_in_metres"), "note", values, wording="heights_in_metres"))
+    return Assessment(layer, tuple(findings))
+
+
 def declare_usual_nodata(layer: Layer, door: Door) -> Assessment:
     """Declare a usual nodata value, such as -9999, that a raster contains and does not declare; zeros count as values."""
     undeclared = None if door.user_nodata else undeclared_nodata(layer)
@@ -65,7 +78,9 @@ def _named(layer: Layer, door: Door) -> dict[str, Any]:
     return {"image": door.image, "source": Finding.file_name(layer.source)}
 
 
-IMAGE = ReadAs("image", (check_position, check_colour_table), (declare_nodata,))  # radar and cubes too
+IMAGE = ReadAs(
+    "image", (check_position, check_colour_table, convert_height_bands), (declare_nodata,)
+)  # radar and cubes too
 HEIGHTS = ReadAs("heights", (check_position, check_colour_table, convert_to_metres), (declare_usual_nodata,))
 SCORES = ReadAs("scores", (check_position, check_colour_table), (declare_usual_nodata,))
 LABELS = ReadAs("labels", (check_position,), labels=True)
@@ -78,7 +93,11 @@ def kind_of(name: str, layer: Layer) -> ReadAs:
         return LABELS
     if name in CATEGORY_LAYERS or layer.legend is not None:
         return MASK
-    heights = role_indices([name]).keys() | role_indices(layer_names(name, layer.band_names)).keys()
-    if heights & HEIGHT_ROLES and heights <= HEIGHT_ROLES:
-        return HEIGHTS
-    return IMAGE
+    named = layer.count == 1 and bool(role_indices([name]).keys() & HEIGHT_ROLES)
+    return HEIGHTS if named or len(_height_bands(name, layer)) == layer.count else IMAGE
+
+
+def _height_bands(name: str, layer: Layer) -> list[int]:
+    """Return the bands (1-based, of the source) whose names state heights."""
+    names = layer_names(name, layer.band_names)
+    return [band for band, own in zip(layer.bands, names, strict=True) if role_indices([own]).keys() & HEIGHT_ROLES]

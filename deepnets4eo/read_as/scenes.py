@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
 
+from deepnets4eo.cards import Legend
 from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.read_as.assessment import Assessment, Door
@@ -44,6 +45,7 @@ def assess_scene(
     scene: Scene,
     *,
     on_ground: bool = True,
+    legend: Legend | None = None,
     names: Collection[str] | None = None,
     user_nodata: Collection[str] = (),
     choose: Callable[[str, Layer], Layer] = lambda _, layer: layer,
@@ -54,6 +56,7 @@ def assess_scene(
     ----------
     scene : as it was opened
     on_ground : whether results lie on the ground, see `Door`
+    legend : in which the labels are read, if a legend other than their own may be
     names : of the layers that are read, by default all
     user_nodata : layers whose nodata value the user or the run states
     choose : bands of a layer, between both steps of its assessment
@@ -65,6 +68,10 @@ def assess_scene(
         layers[name] = seen.layer
         findings += [*checked.findings, *seen.findings]
     report_findings(findings)
+    if legend is not None and Scene.label_layer in layers:
+        labels = layers[Scene.label_layer]
+        for note in filter(None, (labels.hidden_class_note(legend), labels.other_legend_note(legend))):
+            log.warning("%s", note)
     if layers == scene.layers:
         return scene
     grid = next(iter(layers.values())).grid  # heights in metres have no vertical CRS in another unit

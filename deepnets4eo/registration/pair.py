@@ -80,16 +80,17 @@ class ImagePair:
 
         Errors: InputError for an image whose numbers represent colours, or that cannot be read.
         """
-        opened = []
+        opened, findings = [], list[Finding]()
         for role, source in (("post", post), ("pre", pre)):
             layer = None if source is None else Layer.open(source)
             if layer is not None:
                 layer = (layer.as_shown() if as_shown else layer).with_gsd(gsd_m)
-                layer = IMAGE.check(layer, Door.of_image(role)).layer
+                assessed = IMAGE.check(layer, Door.of_image(role))
+                layer, findings = assessed.layer, [*findings, *assessed.findings]
             opened.append(layer)
         after, before = opened
         assert after is not None
-        return cls(before, after)
+        return cls(before, after, tuple(findings))
 
     @property
     def images(self) -> tuple[Layer, Layer]:

@@ -28,7 +28,7 @@ from deepnets4eo.rasters import (
     role_indices,
     same_grid,
 )
-from deepnets4eo.read_as import check_same_datum
+from deepnets4eo.read_as import IMAGE, Door, check_same_datum
 from deepnets4eo.terrain.further_rasters import Measure, open_further
 from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, reach_px
 from deepnets4eo.terrain.heights import (
@@ -110,7 +110,9 @@ def composite_raster(
         terrain = open_further(dtm, "dtm", measure, gsd_m=gsd_m)
         layers["dtm"] = _fit_for_warp(terrain, layers["dsm"].grid)
     if image is not None:
-        layers["image"] = _infrared_and_red(Layer.open(image).with_gsd(gsd_m), bands)
+        door = Door("the image")
+        opened = IMAGE.check(Layer.open(image).with_gsd(gsd_m), door).layer
+        layers["image"] = IMAGE.look(_infrared_and_red(opened, bands), door).report()
     if "dtm" in layers and "ndsm" in channels:
         surface, terrain = layers["dsm"], layers["dtm"]
         check_same_datum(surface.height_crs, terrain.height_crs, (surface.source, terrain.source))

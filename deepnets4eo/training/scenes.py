@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from deepnets4eo.cards import DatasetCard, Legend, SplitPart, open_dataset
+from deepnets4eo.cards import DatasetCard, Legend, SplitPart, normalise_name, open_dataset
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import Keep, LabelReader, LegendLabels
 from deepnets4eo.formats import check_online, is_picture, is_remote, report_left_out
@@ -168,7 +168,9 @@ def _open(
     opened = fit_axes(_open_layers(name, sources, data, [*layers, Scene.label_layer], findings))
     raw = opened.pop(Scene.label_layer)
     scene = Scene(opened)
-    reader = LabelReader.for_training(raw, *legends, unknown=data.unknown_labels)
+    reader = LabelReader.for_training(
+        raw, legends[0], legends[1] or _own_order(raw, legends[0]), unknown=data.unknown_labels
+    )
     warn_of_hidden_class(reader, Scene.label_layer)
     if (note := reader.mask_note) is not None:
         log.warning(note)
@@ -177,6 +179,21 @@ def _open(
     labels = LegendLabels(reader.on(scene.grid), legends[0])
     labelled = Scene({**scene.layers, Scene.label_layer: Layer(labels)}, scene.grid)
     return LabelledScene(name, labelled, _only(sources, [*layers, Scene.label_layer]), labels)
+
+
+def _own_order(labels: Layer, legend: Legend) -> Legend | None:
+    """Return the legend that a label raster states if it has the same classes in another order; warn if it has other names for values."""
+    note, own = labels.other_legend_note(legend), labels.legend
+    if note is None or own is None:
+        return None
+    if sorted(map(normalise_name, own.names)) == sorted(map(normalise_name, legend.names)):
+        log.warning(
+            "%s states its own legend, with the classes in another order: its labels are read by their names.",
+            labels.source,
+        )
+        return own
+    log.warning("%s", note)
+    return None
 
 
 def warn_of_hidden_class(reader: LabelReader, layer: str) -> None:

@@ -76,7 +76,7 @@ class SceneDataset:
                 f"{len(scenes)} scenes and tile_px={tile_px} make no samples. Give a scene, and a side of 1 or more."
             )
         check_choice("unknown", unknown, get_args(Unknown))
-        scenes = [assess_scene(scene, on_ground=False) for scene in scenes]
+        scenes = [assess_scene(scene, on_ground=False, legend=legend) for scene in scenes]
         self.scenes, self._labelled = scenes, [Scene.label_layer in scene.layers for scene in scenes]
         self._labels = [
             _with_legend(scene, legend, unknown) if labelled else scene

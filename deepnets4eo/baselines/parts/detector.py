@@ -115,7 +115,7 @@ class PartDetector(TileSegmenter):
         of about 500² pixels, some 8 bytes a pixel and scale; 1 MB an object."""
         if class_name is not None:
             self.class_name = self.legend.names[self.legend.index(class_name)]
-        scenes = [assess_scene(scene, on_ground=False) for scene in scenes]
+        scenes = [assess_scene(scene, on_ground=False, legend=self.legend) for scene in scenes]
         reference_boxes = references(scenes, self.legend, self.class_name, outlines)
         boxes = np.concatenate([reference.boxes[reference.usable] for reference in reference_boxes])
         if not len(boxes):

@@ -19,6 +19,7 @@ from deepnets4eo.errors import GridError, InputError, name_hint
 from deepnets4eo.files import read_yaml
 from deepnets4eo.options import options_from
 from deepnets4eo.rasters import Layer, metres_of
+from deepnets4eo.read_as import SCORES, Door
 from deepnets4eo.zonal import band_sums
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def _open(file: str) -> tuple[Layer, str | None]:
         grid = ShakeMapGrid.read(file)
         name, (_, unit) = next(iter(grid.fields.items()))
         return grid.layer(name), unit
-    layer = Layer.open(file)
+    layer = SCORES.check(Layer.open(file), Door("--prior")).layer
     units = {band.unit.lower() for band in layer.stored_values if band.unit}
     return layer, units.pop() if len(units) == 1 and all(_unit(unit)[0] for unit in units) else None
 
