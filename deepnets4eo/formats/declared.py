@@ -175,10 +175,10 @@ class Declared:
     def with_factor(self, factor: float, unit: str, band: int | None = None) -> Declared:
         """Return a copy whose numbers of a band, 1-based, or of all bands, mean values multiplied by `factor`, in this unit."""
         stored = [
-            known._replace(scale=known.scale * factor, offset=known.offset * factor, unit=unit)
+            values._replace(scale=values.scale * factor, offset=values.offset * factor, unit=unit)
             if band in (None, number)
-            else known
-            for number, known in enumerate(self.stored, start=1)
+            else values
+            for number, values in enumerate(self.stored, start=1)
         ]
         return self.with_bands(stored=stored)
 

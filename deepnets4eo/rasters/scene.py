@@ -44,7 +44,7 @@ class Scene(OnGrid, WithSummary):
 
     Raises
     ------
-    InputError (no layer; a layer with a CRS but no position, beside others); GridError (a layer that does not overlap the grid; partial coverage is only logged).
+    InputError (no layer; a layer with a CRS but no position, together with others on another grid); GridError (a layer that does not overlap the grid; partial coverage is only logged).
 
     >>> scene = Scene.open(image=np.ones((3, 4, 5), np.uint8), labels=np.zeros((4, 5), np.uint8))
     >>> {name: values.shape for name, values in scene.read().items()}

@@ -100,4 +100,8 @@ def kind_of(name: str, layer: Layer) -> ReadAs:
 def _height_bands(name: str, layer: Layer) -> list[int]:
     """Return the bands (1-based, of the source) whose names state heights."""
     names = layer_names(name, layer.band_names)
-    return [band for band, own in zip(layer.bands, names, strict=True) if role_indices([own]).keys() & HEIGHT_ROLES]
+    return [
+        band
+        for band, band_name in zip(layer.bands, names, strict=True)
+        if role_indices([band_name]).keys() & HEIGHT_ROLES
+    ]
