@@ -67,7 +67,7 @@ class Stage:
     def command(self, data: Path, out: Path) -> list[str]:
         """Return the words of the command."""
         words = [word.format(data=data, repo=ROOT) for word in shlex.split(self.words)]
-        return [sys.executable, str(ROOT / "experiments" / self.script), *words, "--out", str(out)]
+        return [sys.executable, str(ROOT / "experiments" / self.script), *words, f"--out={out}"]
 
     def state(self, out: Path) -> str:
         """Return how far the stage came in a folder of the queue, and whose commit made the stored results."""
@@ -122,20 +122,20 @@ def run_stage(stage: Stage, data: Path, out: Path, commit: str, seconds: float) 
     if stage.adds and stage.stored.is_file():
         write_json(folder / RESULTS, read_json(stage.stored))
     before = (folder / RESULTS).read_bytes() if (folder / RESULTS).exists() else b""
-    started = time.monotonic()
+    started, status = time.monotonic(), None
     with (folder / "log.txt").open("a", encoding="utf-8") as log:
         process = subprocess.Popen(stage.command(data, folder), cwd=ROOT, stdout=log, stderr=log)
         try:
             status = _wait(process, seconds)
-        except BaseException:
+        finally:  # what a stage has when the queue is stopped is stored, too
             _stop(process)
-            raise
-    state = "finished" if status == 0 else "stopped" if status is None else f"failed ({status}), see log.txt"
-    write_json(stage.end_file(out), {"state": state, "commit": commit, "seconds": round(time.monotonic() - started, 1)})
-    if (folder / RESULTS).exists() and (folder / RESULTS).read_bytes() != before:
-        results: dict[str, Any] = read_json(folder / RESULTS)
-        commits = {**(read_json(stage.stored).get(COMMITS, {}) if stage.stored.is_file() else {}), stage.name: commit}
-        write_json(stage.stored, results | {COMMITS: commits})
+            state = "finished" if status == 0 else "stopped" if status is None else f"failed ({status}), see log.txt"
+            seconds_taken = round(time.monotonic() - started, 1)
+            write_json(stage.end_file(out), {"state": state, "commit": commit, "seconds": seconds_taken})
+            if (folder / RESULTS).exists() and (folder / RESULTS).read_bytes() != before:
+                results: dict[str, Any] = read_json(folder / RESULTS)
+                earlier = read_json(stage.stored).get(COMMITS, {}) if stage.stored.is_file() else {}
+                write_json(stage.stored, results | {COMMITS: {**earlier, stage.name: commit}})
     return status == 0
 
 

@@ -17,7 +17,7 @@ from deepnets4eo.errors import InputError
 SCRIPT = """
 import json, sys, time
 from pathlib import Path
-out = Path(sys.argv[sys.argv.index("--out") + 1])
+out = Path(sys.argv[-1].removeprefix("--out="))
 rows = json.loads((out / "results.json").read_text())["rows"] if (out / "results.json").exists() else []
 for number in range(len(rows), 3):
     rows.append(number)
@@ -51,6 +51,21 @@ def test_a_stage_that_is_stopped_stores_what_it_has_and_goes_on(stage: figures.S
     assert json.loads(stored.read_text())["commits"] == {"rows": "2" * 40}, (
         "results that are as before keep their commit"
     )
+
+
+def test_a_queue_that_is_interrupted_stores_what_its_stage_has(
+    stage: figures.Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(process: subprocess.Popen[bytes], seconds: float) -> None:
+        while not (tmp_path / "out" / "rows" / "results.json").exists():
+            time.sleep(0.02)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(figures, "_wait", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        figures.run_stage(stage, Path("data"), tmp_path / "out", "1" * 40, 60.0)
+    assert json.loads((tmp_path / "three_rows.json").read_text())["commits"] == {"rows": "1" * 40}
+    assert stage.state(tmp_path / "out").startswith("stopped at 11111111")
 
 
 def test_results_of_earlier_stages_are_there_for_a_stage_that_adds_to_them(
