@@ -1,4 +1,4 @@
-"""Writes the picture of the floors at the top of CONTRIBUTING.md: rooms, what each is for, and how many names others use of it.
+"""Writes the picture of the floors at the top of CONTRIBUTING.md: rooms, and what each is for.
 
 A room is a folder or a file of the package. Each branch is a floor of its own. Run: python scripts/floors.py
 """

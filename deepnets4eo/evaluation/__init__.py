@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         rank_wrong_labels as rank_wrong_labels,
     )
     from .values import evaluate_values as evaluate_values
-    from .withheld import SplitMap, Withheld as Withheld
+    from .withheld import PredictedMap, SplitMap, Withheld as Withheld
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
@@ -65,6 +65,6 @@ else:
             ".pairs": ["evaluate_files"],
             ".report": ["ScoreNames", "confusion_csv", "confusion_figure", "headline", "percent"],
             ".suspects": ["class_thresholds"],
-            ".withheld": ["SplitMap"],
+            ".withheld": ["PredictedMap", "SplitMap"],
         },
     )

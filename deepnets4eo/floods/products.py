@@ -12,6 +12,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.change import scored_polygons
+from deepnets4eo.evaluation import PredictedMap
 from deepnets4eo.files import write_json
 from deepnets4eo.floods.buildings import water_around
 from deepnets4eo.floods.figures import figure_findings, measure_figures
@@ -93,7 +94,8 @@ def write_products(
     page_summary = summary | {"pre": summary.get(FIRST)}
     page.write(folder / "report.html", probability, polygons, page_summary, event, ordered)
     names = sorted(item.name for item in folder.iterdir())
-    write_json(folder / MANIFEST, _manifest(opened, options, summary, folder, names))
+    computed = (mapped_all or labels).tags.get(PredictedMap.precision_tag, PredictedMap.scored_in)
+    write_json(folder / MANIFEST, _manifest(opened, options, computed, summary, folder, names))
     return polygons, summary, [*names, MANIFEST], ordered
 
 
@@ -139,9 +141,15 @@ def _thresholds(mapper: WaterMapper, name: str) -> dict[str, float | None]:
 
 
 def _manifest(
-    opened: FloodScene, options: FloodOptions, summary: dict[str, Any], folder: Path, names: Sequence[str]
+    opened: FloodScene,
+    options: FloodOptions,
+    computed: str,
+    summary: dict[str, Any],
+    folder: Path,
+    names: Sequence[str],
 ) -> dict[str, Any]:
+    """Return the manifest. computed : arithmetic of the network."""
     paths = {name: opened.scene.layers[name].paths for name in opened.dates}
     images = {name: [describe(path) for path in files] for name, files in paths.items()}
     further = {role: describe(source) for role, source in options.further_inputs.items()}
-    return manifest(summary, asdict(options), images | further, folder, names)
+    return manifest(summary, asdict(options) | {"computed": computed}, images | further, folder, names)

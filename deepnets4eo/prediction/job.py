@@ -41,6 +41,7 @@ class Prediction:
     computed : tiles computed by this call; fewer than the rest if a job was resumed
     seconds : duration of this call
     network_s : seconds of this call in the network; on a GPU only the seconds for handing over the work
+    not_finite : valid pixels, about, that are void since their scores are not finite
     """
 
     paths: dict[str, Path]
@@ -49,11 +50,13 @@ class Prediction:
     computed: int
     seconds: float
     network_s: float
+    not_finite: int = 0
 
     def headline(self) -> str:
         """Summarise in one line how many tiles were labelled, and how long it took."""
         empty = f", {self.skipped:,} of them without data" if self.skipped else ""
-        return f"{self.tiles:,} {'tile' if self.tiles == 1 else 'tiles'} labelled in {self.seconds:.0f} s{empty}"
+        lost = f"; {self.not_finite:,} pixels are void without finite scores" if self.not_finite else ""
+        return f"{self.tiles:,} {'tile' if self.tiles == 1 else 'tiles'} labelled in {self.seconds:.0f} s{empty}{lost}"
 
 
 def predict(
@@ -127,14 +130,19 @@ def _run(
                 outputs.write(product, prepared.on_scene_grid(rows))
             for job in jobs:
                 job.journal.remove()
-    tiles, skipped, computed = (
-        sum(getattr(job.counts, name) for job in jobs) for name in ("tiles", "skipped", "computed")
+    tiles, skipped, computed, not_finite = (
+        sum(getattr(job.counts, name) for job in jobs) for name in ("tiles", "skipped", "computed", "not_finite")
     )
+    if not_finite:
+        log.warning(
+            "About %s pixels are void, since their scores are not finite (NaN or infinite). Check the values of the image there, "
+            "or the weights of the network.", f"{not_finite:,}",
+        )  # fmt: skip
     if skipped:
         log.info("%d of %d tiles have no valid pixel and were skipped.", skipped, tiles)
     paths = dict(outputs.paths) if options.part is None else {}
     seconds, network_s = time.perf_counter() - started, sum(job.counts.network_s for job in jobs)
-    return Prediction(paths, tiles, skipped, computed, seconds, network_s)
+    return Prediction(paths, tiles, skipped, computed, seconds, network_s, not_finite)
 
 
 def _compute(job: Job, identity: dict[str, Any], options: PredictOptions, *, resumed: bool) -> None:
@@ -142,7 +150,8 @@ def _compute(job: Job, identity: dict[str, Any], options: PredictOptions, *, res
     journal, which = job.journal, "" if job.part == Part.whole else f"part {job.part}: "
     if resumed:
         journal.check(identity | {"strip_px": journal.job["strip_px"]})
-        job.counts.tiles, job.counts.skipped = (journal.counts.get(key, 0) for key in ("tiles", "skipped"))
+        for key in ("tiles", "skipped", "not_finite"):
+            setattr(job.counts, key, journal.counts.get(key, 0))
         log.info(
             "Going on with an interrupted job: %s%d of %d tiles are done.", which, job.counts.tiles, job.tile_count
         )

@@ -48,7 +48,7 @@ def make_plan(segmenter: Segmenter, scene: Scene, options: PredictOptions, begun
     )
     if without_networks:
         compute = replace(compute, precision=PredictedMap.scored_in)
-    int8 = getattr(segmenter, "int8", None) if options.executor is None else None  # other processes do not read them
+    int8 = getattr(segmenter, "int8", None)
     if runtime == "auto" and options.precision == "auto" and not exact and not begun and compute.device == "cpu":
         compute = compute.with_int8(int8 is not None and int8.is_faster)
     elif compute.by_int8 and int8 is None:  # the job has several networks, and this one no such weights

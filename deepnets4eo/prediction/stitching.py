@@ -19,6 +19,7 @@ from deepnets4eo.grid import Window
 from deepnets4eo.prediction.outputs import Product, bands_of, dtype_of, nothing
 from deepnets4eo.prediction.tile_reader import ReadTile
 from deepnets4eo.tiling import (
+    NOT_FINITE,
     Lattice,
     Packed,
     Tile,
@@ -170,7 +171,10 @@ class StripStitcher:
         self, strip: Strip, lattice: Lattice, cols: range, legend: Legend, products: Sequence[str], block_px: int
     ) -> None:
         self._lattice, self._cols, self._tiling = lattice, cols, lattice.tiling
-        self._legend, self._values = legend, np.asarray(legend.values, np.uint8)
+        self._legend = legend
+        self._labels = np.full(256, VOID, np.uint8)  # of every index, NOT_FINITE among them
+        self._labels[: legend.num_classes] = legend.values
+        self.not_finite = 0  # valid pixels whose scores are not finite
         self._buffers = {
             name: RowBuffer(bands_of(name, legend), strip, lattice, block_px, dtype_of(name)) for name in products
         }
@@ -195,7 +199,7 @@ class StripStitcher:
         scores = None if result is None else np.ascontiguousarray(result, np.float32)
         if self._tiling.blends:
             self._blender.add(read.tile, None if scores is None else map_classes(
-                lambda raw: to_blend_scores(raw, self._tiling.scores), scores, len(self._values)
+                lambda raw: to_blend_scores(raw, self._tiling.scores), scores, self._legend.num_classes
             ))  # fmt: skip
         elif scores is not None:
             self._emit(core.row, core.col, scores)
@@ -215,12 +219,17 @@ class StripStitcher:
             if not valid.any():
                 continue
             if Product.values in self._buffers:
-                values = np.where(valid, part[len(self._values) :], np.float32(np.nan))
-                self._buffers[Product.values].put(row + top, col, values)
+                values = part[self._legend.num_classes :]
+                self.not_finite += int((valid & ~np.isfinite(values).all(axis=0)).sum())
+                self._buffers[Product.values].put(
+                    row + top, col, np.where(valid & np.isfinite(values), values, np.float32(np.nan))
+                )
             if Product.labels not in self._buffers:
                 continue
-            part = part[: len(self._values)]
-            self._put_labels(row + top, col, best_class(part), valid)
+            part = part[: self._legend.num_classes]
+            classes = best_class(part)
+            self._put_labels(row + top, col, classes, valid)
+            valid = valid & (classes != NOT_FINITE)
             if Product.probabilities in self._buffers or Product.entropy in self._buffers:
                 kind = self._tiling.scores if self._tiling.blends else "raw"
                 proba = blended_probabilities(part, kind)
@@ -234,7 +243,9 @@ class StripStitcher:
             self._buffers[product].put(finished.row, finished.col, np.where(valid, pixels, nothing(pixels.dtype)))
 
     def _put_labels(self, row: int, col: int, classes: ByteImage, valid: Mask | None = None) -> None:
-        labels = np.where(self._valid if valid is None else valid, self._values[classes], np.uint8(VOID))
+        valid = self._valid if valid is None else valid
+        self.not_finite += int((valid & (classes == NOT_FINITE)).sum())
+        labels = np.where(valid, self._labels[classes], np.uint8(VOID))
         self._buffers[Product.labels].put(row, col, labels[None])
 
     def _put(self, product: str, row: int, col: int, fractions: FloatImage, valid: Mask) -> None:

@@ -43,10 +43,11 @@ Result = FloatImage | ByteImage
 
 @dataclass
 class TileCounts:
-    """Tiles of the lattice finished so far, how many of them were skipped for lack of valid pixels, and seconds spent."""
+    """Tiles of the lattice finished so far, how many of them were skipped for lack of valid pixels, pixels without finite scores, and seconds spent."""
 
     tiles: int = 0
     skipped: int = 0
+    not_finite: int = 0
     computed: int = 0
     network_s: float = 0.0
 
@@ -273,7 +274,10 @@ class _StripWork:
         while self.unrecorded and self.unrecorded[0][0] <= window.row + window.height:
             counts.skipped += self.unrecorded.popleft()[1]
             counts.tiles += 1
-        self.job.journal.record(self.index, window, rows, {"tiles": counts.tiles, "skipped": counts.skipped})
+        counts.not_finite += self.stitcher.not_finite
+        self.stitcher.not_finite = 0
+        done = {"tiles": counts.tiles, "skipped": counts.skipped, "not_finite": counts.not_finite}
+        self.job.journal.record(self.index, window, rows, done)
         if self.job.blocks is not None:
             bottom = min(window.row + window.height, self.strip.last_row - 1)
             self.job.blocks.forget(self.job.lattice.touching(bottom, bottom + 1, self.job.lattice.shape[0]))

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,9 @@ import numpy as np
 from deepnets4eo.arrays import Batch, FloatImage
 from deepnets4eo.device import choose
 from deepnets4eo.errors import RunError
-from deepnets4eo.files import sha256
 from deepnets4eo.lazy import is_installed
 from deepnets4eo.processor import kept_measurement
+from deepnets4eo.segmenters.onnx_graph import OnnxGraph
 
 if TYPE_CHECKING:
     from torch import nn
@@ -71,6 +71,20 @@ class InputFacts:
         """Return whether the graph computes images of so many bands: of all dates, or of the last."""
         return bands == self.channels or (self.last_alone and bands == self.bands)
 
+    def check(self, graph: OnnxGraph) -> None:
+        """Refuse facts that cannot be, or of another graph. Raises ValueError."""
+        whole = (self.channels, self.dates, self.unscaled_bands)
+        if not all(type(value) is int for value in whole) or self.dates < 1 or self.channels < self.dates:
+            raise ValueError(f"{whole} channels, dates and bands that are not scaled")
+        if self.channels % self.dates or not 0 <= self.unscaled_bands < self.bands or not self.min_spread >= 0:
+            raise ValueError(f"{self.channels} channels of {self.dates} dates, {self.unscaled_bands} not scaled")
+        shapes = {one.name: one.shape for one in graph.inputs}
+        names = {one.name for one in graph.outputs}
+        if shapes.keys() != {INPUT} or not names >= ({OUTPUT, LAST_OUTPUT} if self.last_alone else {OUTPUT}):
+            raise ValueError(f"inputs {sorted(shapes)} and outputs {sorted(names)}")
+        if len(shapes[INPUT]) != 4 or shapes[INPUT][1] not in (self.bands, None):
+            raise ValueError(f"an input of the shape {shapes[INPUT]} for {self.bands} bands")
+
     def to_dict(self) -> dict[str, float]:
         """Return plain values for the metadata of a graph."""
         return asdict(self)
@@ -92,11 +106,13 @@ class InputFacts:
 class Int8Network:
     """The graph of a run's `weights.int8.onnx`; like the first layer of its network, it leaves images that are `scaled_beforehand`.
 
-    file : the graph; build : returns the network whose weights became it
+    file : the graph, which is read and checked at once; build : returns the network whose weights became it; classes : logits
+    of a pixel, None: any number
     """
 
-    def __init__(self, file: Path, build: Callable[[], nn.Module] | None = None) -> None:
-        self.file, self._build, self._scaled_beforehand = file, build, False
+    def __init__(self, file: Path, build: Callable[[], nn.Module] | None = None, classes: int | None = None) -> None:
+        self.file, self.graph, self._build, self._classes = file, OnnxGraph.open(file), build, classes
+        self._scaled_beforehand = False
 
     @cached_property
     def module(self) -> nn.Module:
@@ -120,11 +136,13 @@ class Int8Network:
 
     @cached_property
     def facts(self) -> InputFacts:
-        """Return how the graph takes images. Errors: RunError."""
+        """Return how the graph takes images. Errors: RunError for a graph that does not describe them, or is otherwise than it states."""
         try:
-            return InputFacts(**json.loads(_session(self.file, 1).get_modelmeta().custom_metadata_map[FACTS]))
+            facts = InputFacts(**json.loads(self.graph.metadata[FACTS]))
+            facts.check(self.graph)
         except (KeyError, ValueError, TypeError) as error:
             raise RunError(f"{self.file} does not describe its images ({error!r}). Copy the run again.") from error
+        return facts
 
     @property
     def unscaled_bands(self) -> int:
@@ -137,16 +155,24 @@ class Int8Network:
         PyTorch's number of threads goes before `threads` if PyTorch is loaded.
         """
         height, width = batch.shape[2:]
-        session = _session(self.file, _threads(threads))
         images = self.facts.prepare(batch, scaled_beforehand=self.scaled_beforehand)
         inner = (slice(margin_px, height - margin_px), slice(margin_px, width - margin_px))
-        return np.stack([self._compute(session, image)[(slice(None), *inner)] for image in images])
+        return np.stack([self._compute(image, _threads(threads))[(slice(None), *inner)] for image in images])
 
-    def _compute(self, session: Any, image: FloatImage) -> FloatImage:
-        """Return the logits (K, h, w) of one image of all dates, or of the last."""
+    def _compute(self, image: FloatImage, threads: int = 1, *, exact: bool = False) -> FloatImage:
+        """Return the logits (K, h, w) of one image of all dates, or of the last. Errors: RunError for logits of another shape."""
         output = OUTPUT if len(image) == self.facts.channels else LAST_OUTPUT
-        logits: FloatImage = session.run([output], {INPUT: self.facts.by_date(image)})[0][0]
-        return logits
+        (logits,) = self.graph.compute([output], {INPUT: self.facts.by_date(image)}, threads, exact=exact)
+        expected = (
+            1,
+            logits.shape[1] if self._classes is None and logits.ndim == 4 else self._classes,
+            *image.shape[1:],
+        )
+        if logits.shape != expected:
+            raise RunError(
+                f"{self.file} returns logits of the shape {logits.shape}, expected {expected}. Copy the run again."
+            )
+        return np.asarray(logits[0], np.float32)
 
     @property
     def is_faster(self) -> bool:
@@ -156,7 +182,7 @@ class Int8Network:
         user's folder of caches.
         """
         runtime = importlib.metadata.version("onnxruntime")
-        key = f"onnxruntime {runtime}, weights {sha256(self.file)[:8]}"
+        key = f"onnxruntime {runtime}, weights {self.graph.digest[:8]}"
         kept = kept_measurement(FILE, key, ("torch", "int8", "difference"), self.measure)
         gain = kept["torch"] >= MIN_GAIN * kept["int8"] or not is_installed("torch")
         return gain and kept["difference"] <= MAX_DIFFERENCE
@@ -197,7 +223,7 @@ class Int8Network:
 
     def _run(self, image: FloatImage, *, exact: bool = False) -> FloatImage:
         """Return the logits (K, h, w) of an image (1, C, h, w) that is not scaled, on one thread."""
-        return self._compute(_session(self.file, 1, exact=exact), self.facts.prepare(image)[0])
+        return self._compute(self.facts.prepare(image)[0], exact=exact)
 
 
 def _fastest(work: Callable[[], object]) -> float:
@@ -225,26 +251,6 @@ def _threads(chosen: int) -> int:
     """Return the threads that PyTorch uses, if it is loaded; else the chosen number."""
     torch = sys.modules.get("torch")
     return chosen if torch is None else int(torch.get_num_threads())
-
-
-@lru_cache(maxsize=8)
-def _session(file: Path, threads: int, *, exact: bool = False) -> Any:
-    """Return the session of a graph; `exact` computes its integers as floating-point numbers, as no operations are joined. Raises RunError."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    if exact:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
-    options.enable_cpu_mem_arena = False  # which keeps the memory of the largest tile for as long as the session lives
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads that wait take no processor time
-    try:
-        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its errors have no common base
-        reason = str(error).splitlines()[0]
-        raise RunError(
-            f"{file} cannot be read by ONNX Runtime {onnxruntime.__version__}: {reason}. Copy the run again."
-        ) from error
 
 
 def _smooth_image(channels: int) -> FloatImage:

@@ -7,6 +7,7 @@ Refuses weights that do not belong to the network described. Branches add furthe
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -245,20 +246,34 @@ class NetworkSegmenter:
 
     def describe(self) -> dict[str, Any]:
         """Return plain values that let `restore` rebuild the segmenter."""
-        network = {"network": {key: value for key, value in self.network.items() if key != "weights"}}
-        return network if self.stored == "float32" else network | {"stored": self.stored}
+        described: dict[str, Any] = {"network": {key: value for key, value in self.network.items() if key != "weights"}}
+        if self.stored != "float32":
+            described["stored"] = self.stored
+        if self.int8 is not None:  # the card, in which this stands, seals the graph also within other segmenters
+            described["int8"] = self.int8.graph.digest
+        return described
 
     def save(self, folder: str | Path) -> list[str]:
-        """Write the weights as safetensors; returns the file's name. Errors: RunError for weights beyond what float16 holds."""
+        """Write the weights as safetensors, and a copy of int8 weights; returns the files' names. Errors: RunError for weights beyond what float16 holds."""
+        files = RunFolder(folder)
+        if self.int8 is None:
+            self._save_weights(files.weights)
+            return [files.weights.name]
+        if self._module is None:  # as it was read, so that PyTorch is not needed to compute int8 weights elsewhere
+            _copy(RunFolder(self.int8.file.parent).read_weights, files.weights)
+        else:
+            self._save_weights(files.weights)
+        _copy(self.int8.file, files.int8_weights)
+        return [files.weights.name, files.int8_weights.name]
+
+    def _save_weights(self, path: Path) -> None:
         from safetensors.torch import save_file
 
         state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in self.module.state_dict().items()}
         if self.stored == "float16":
             state = {name: _halve(name, tensor) for name, tensor in state.items()}
-        path = RunFolder(folder).weights
         with atomic_write(path) as beside:
             save_file(state, beside)
-        return [path.name]
 
     @classmethod
     @name_missing_extra()
@@ -266,6 +281,15 @@ class NetworkSegmenter:
         cls, folder: Path, description: Mapping[str, Any], inputs: InputSpec, legend: Legend, tiling: Tiling
     ) -> NetworkSegmenter:
         """Restore the segmenter that `save` wrote. Errors: RunError for weights that are damaged or of another network."""
+        if description.get("int8"):
+            return cls.with_int8(folder, description, inputs, legend, tiling)
+        return cls._restore_weights(folder, description, inputs, legend, tiling)
+
+    @classmethod
+    def _restore_weights(
+        cls, folder: Path, description: Mapping[str, Any], inputs: InputSpec, legend: Legend, tiling: Tiling
+    ) -> NetworkSegmenter:
+        """Restore the segmenter with only the weights of PyTorch."""
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
@@ -278,22 +302,29 @@ class NetworkSegmenter:
             _check_size(described | description["network"], path, stored)
             segmenter = cls(description["network"], inputs, legend, tiling=tiling, stored=stored)
         try:
-            segmenter.module.load_state_dict(load_file(path))
+            weights = load_file(path)
+            segmenter.module.load_state_dict(weights)
         except (SafetensorError, OSError) as error:
             raise RunError(f"{path} cannot be read: {error}. Copy the run again.") from error
         except RuntimeError as error:
             raise RunError(f"{path} does not belong to the network {segmenter.network}: {error}") from error
+        _check_finite(weights, path)
         return segmenter
 
     @classmethod
     def with_int8(
         cls, folder: Path, description: Mapping[str, Any], inputs: InputSpec, legend: Legend, tiling: Tiling
     ) -> NetworkSegmenter:
-        """Restore the segmenter of a sealed run with int8 weights. PyTorch and the other weights are loaded if they are first needed."""
+        """Restore the segmenter of a sealed run with int8 weights. PyTorch and the other weights are loaded if they are first needed.
+
+        Errors: RunError for a graph that is not the one of the description, or that cannot be computed safely."""
         from deepnets4eo.segmenters.int8_network import Int8Network
 
         build = partial(_restored_module, cls, folder, dict(description), inputs, legend, tiling)
-        int8, stored = Int8Network(RunFolder(folder).int8_weights, build), description.get("stored", "float32")
+        int8 = Int8Network(RunFolder(folder).int8_weights, build, legend.num_channels)
+        if description.get("int8") not in (None, int8.graph.digest):
+            raise RunError(f"{int8.file} is not the graph of this run. Copy the run again.")
+        stored = description.get("stored", "float32")
         return cls(description["network"], inputs, legend, tiling=tiling, stored=stored, int8=int8)
 
     def _logits(self, batch: Batch, margin_px: int) -> Tensor:
@@ -324,7 +355,25 @@ def _restored_module(
     tiling: Tiling,
 ) -> nn.Module:
     """Read the network of a run; a function of the module's, so that segmenters are pickled."""
-    return segmenter.restore(folder, description, inputs, legend, tiling).module
+    return segmenter._restore_weights(folder, description, inputs, legend, tiling).module
+
+
+def _check_finite(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse weights that are not numbers, whose scores would all be class 0. Errors: RunError."""
+    wrong = [name for name, tensor in weights.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if wrong:
+        raise RunError(
+            f"{path} has weights that are not finite (NaN or infinite), first in {wrong[0]}. The training failed, or the file is "
+            "damaged: train it again, e.g. with a smaller train.lr."
+        )
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file of a run, unless it is the file itself."""
+    if target.exists() and target.samefile(source):
+        return
+    with atomic_write(target) as beside:
+        shutil.copyfile(source, beside)
 
 
 def _halve(name: str, tensor: Tensor) -> Tensor:

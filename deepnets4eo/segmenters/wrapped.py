@@ -104,4 +104,6 @@ def rebuild_member(
     with tempfile.TemporaryDirectory() as temporary:
         for path in sorted(folder.glob(f"{prefix}*")):
             shutil.copyfile(path, Path(temporary) / path.name.removeprefix(prefix))
-        return restore_nested(Path(temporary), description, inputs, legend)
+        segmenter = restore_nested(Path(temporary), description, inputs, legend)
+        getattr(segmenter, "module", None)  # read while its files are there
+        return segmenter

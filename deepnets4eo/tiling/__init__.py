@@ -21,6 +21,7 @@ from .sampling import (
     spread_windows,
 )
 from .scores import (
+    NOT_FINITE,
     Packed,
     best_class,
     blended_probabilities,

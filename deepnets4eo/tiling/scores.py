@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import ByteImage, FloatImage
 from deepnets4eo.tiling.lattice import Scores
 
+NOT_FINITE = 255  # index in place of a class; a legend has at most 255 classes
 FEW_ROWS = 32  # at once: so many rows of all classes stay in the cache
 
 
@@ -74,7 +75,7 @@ def blended_probabilities(mean: FloatImage, kind: Scores) -> FloatImage:
 
 
 def best_class(scores: FloatImage) -> NDArray[np.uint8]:
-    """Return the index (…) uint8 of the largest score, the first of equals, several times faster than argmax."""
+    """Return the index (…) uint8 of the largest score, the first of equals, several times faster than argmax; NOT_FINITE (255) if a score is NaN or infinite."""
     if scores.strides[0] != scores.itemsize:
         return _best_plane(scores)
     tops = range(0, scores.shape[1], FEW_ROWS)  # channels last, as networks return them
@@ -87,8 +88,8 @@ def _best_plane(scores: FloatImage) -> NDArray[np.uint8]:
     for class_index in range(1, len(scores)):
         better = (scores[class_index] > largest).view(np.uint8)  # 0 or 1; later classes have larger numbers
         np.maximum(index, better * np.uint8(class_index), out=index)
-        if class_index + 1 < len(scores):
-            largest = np.maximum(largest, scores[class_index])
+        largest = np.maximum(largest, scores[class_index])
+    index[~np.isfinite(largest)] = NOT_FINITE  # NaN is larger than nothing, so that class 0 would be the best
     return index
 
 

@@ -6,19 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from block_jobs import KilledError, OneByOne
 from geotiff import write_geotiff
 from refusals import raises_naming
 
 from deepnets4eo.baselines import ExpertRules
 from deepnets4eo.baselines.rules import RuleTable
-from deepnets4eo.cards import Legend, LegendClass
+from deepnets4eo.cards import Legend, LegendClass, ShippedModel
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.jobs import Executor
+from deepnets4eo.jobs import Executor, Part
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters import Layer, Scene
-from deepnets4eo.segmenters import InputSpec
+from deepnets4eo.segmenters import InputSpec, load_run
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.tiling import Tiling
 
@@ -103,6 +104,37 @@ def test_scenes_in_memory_are_refused_and_files_are_opened_anew(
         again = pickle.loads(text)  # noqa: S301 - what was pickled above
         assert again.nodata == layer.nodata
         assert (again.read()[0] == make_image()).all()
+
+
+SHIPPED = ("buildings", "floods/water")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_processes_and_parts_make_the_map_of_one_process_with_shipped_weights(name: str, tmp_path: Path) -> None:
+    run = ShippedModel(name).folder
+    bands = load_run(run).inputs.in_channels
+    image = np.random.default_rng(0).integers(1, 255, (bands, 40, 50), dtype=np.uint8)
+    source = str(
+        write_geotiff(
+            tmp_path / "image.tif", image.repeat(4, 1).repeat(4, 2), crs="EPSG:32615", gsd=0.5, origin=(0, 80)
+        )
+    )
+    expected = label_by_default(run, source, tmp_path / "alone")
+    assert label_by_default(run, source, tmp_path / "threads", threads=2) == expected
+    assert label_by_default(run, source, tmp_path / "processes", executor=OneByOne()) == expected
+    for number in (1, 2):
+        label_by_default(run, source, tmp_path / "parts", part=Part(number, 2))
+    assert label_by_default(run, source, tmp_path / "parts", resume=True) == expected
+
+
+def label_by_default(run: Path, source: str, out: Path, **options: object) -> bytes:
+    """The pixels of the labels, computed as the defaults choose, but for the options."""
+    out.mkdir(exist_ok=True)
+    predict(run, source, out / "labels.tif", PredictOptions(block_px=64, tile_px=256, **options))  # type: ignore[arg-type]
+    if not (out / "labels.tif").exists():
+        return b""
+    with rasterio.open(out / "labels.tif") as labels:
+        return labels.read().tobytes()
 
 
 def test_two_processes_write_the_bytes_of_one_and_leave_nothing_behind(

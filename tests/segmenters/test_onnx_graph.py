@@ -1,0 +1,187 @@
+"""Graphs of others are checked before ONNX Runtime sees them: no other file is read, no loop begins, and bytes are computed as read."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from refusals import raises_naming
+
+from deepnets4eo.cards import ShippedModel
+from deepnets4eo.errors import RunError
+from deepnets4eo.segmenters import RunFolder
+from deepnets4eo.segmenters.int8_network import FACTS, INPUT, OUTPUT, Int8Network
+from deepnets4eo.segmenters.onnx_graph import OnnxGraph
+
+SHIPPED = RunFolder(ShippedModel("buildings").folder).int8_weights
+IMAGE = np.random.default_rng(0).random((1, 3, 64, 64), np.float32)
+
+
+def graph_of(nodes, *, inputs=("x",), initializer=(), functions=()) -> onnx.ModelProto:
+    shape = ["n", 3, "h", "w"]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in (*inputs, "y")]
+    graph = helper.make_graph(nodes, "g", values[:-1], values[-1:], initializer=list(initializer))
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, functions=list(functions)
+    )
+
+
+def scaled(factor: float) -> onnx.ModelProto:
+    weight = numpy_helper.from_array(np.array(factor, np.float32), "factor")
+    return graph_of([helper.make_node("Mul", ["x", "factor"], ["y"])], initializer=[weight])
+
+
+def external_tensor(name: str = "factor") -> onnx.TensorProto:
+    tensor = numpy_helper.from_array(np.array(2, np.float32), name)
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", "../secret.txt"), ("offset", "0"), ("length", "4")):
+        entry = tensor.external_data.add()
+        entry.key, entry.value = key, value
+    return tensor
+
+
+def in_initializer() -> onnx.ModelProto:
+    return graph_of([helper.make_node("Mul", ["x", "factor"], ["y"])], initializer=[external_tensor()])
+
+
+def in_constant() -> onnx.ModelProto:
+    constant = helper.make_node("Constant", [], ["factor"], value=external_tensor())
+    return graph_of([constant, helper.make_node("Mul", ["x", "factor"], ["y"])])
+
+
+def in_branch() -> onnx.ModelProto:
+    output = helper.make_tensor_value_info("z", TensorProto.FLOAT, None)
+    branch = helper.make_graph(
+        [helper.make_node("Identity", ["factor"], ["z"])], "b", [], [output], [external_tensor()]
+    )
+    whether = numpy_helper.from_array(np.array(True), "whether")
+    node = helper.make_node("If", ["whether"], ["y"], then_branch=branch, else_branch=branch)
+    return graph_of([node], initializer=[whether])
+
+
+def loop(op: str = "Loop") -> onnx.NodeProto:
+    names = ["i", "go_on", "v"]
+    kinds = [TensorProto.INT64, TensorProto.BOOL, TensorProto.FLOAT]
+    values = [helper.make_tensor_value_info(name, kind, None) for name, kind in zip(names, kinds, strict=True)]
+    out = [helper.make_tensor_value_info("w", TensorProto.FLOAT, None)]
+    body = helper.make_graph([helper.make_node("Identity", ["v"], ["w"])], "body", values, [values[1], *out])
+    return helper.make_node(op, ["", "", "x"], ["y"], body=body)
+
+
+def in_function() -> onnx.ModelProto:
+    function = helper.make_function("own", "f", ["x"], ["y"], [loop()], [helper.make_opsetid("", 17)])
+    return graph_of([helper.make_node("f", ["x"], ["y"], domain="own")], functions=[function])
+
+
+@pytest.mark.parametrize("make", [in_initializer, in_constant, in_branch])
+def test_weights_in_another_file_are_refused_before_a_session_exists(tmp_path: Path, monkeypatch, make) -> None:
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, **__: pytest.fail("a session was made"))
+    (tmp_path / "secret.txt").write_bytes(b"1234")
+    file = tmp_path / "model" / "x.onnx"
+    file.parent.mkdir()
+    file.write_bytes(make().SerializeToString())
+    with raises_naming(RunError, str(file), "another file"):
+        OnnxGraph.open(file)
+
+
+@pytest.mark.parametrize("model", [graph_of([loop()]), graph_of([loop("Scan")]), in_function()])
+def test_loops_are_refused(tmp_path: Path, model: onnx.ModelProto) -> None:
+    file = tmp_path / "x.onnx"
+    file.write_bytes(model.SerializeToString())
+    with raises_naming(RunError, str(file), "loop"):
+        OnnxGraph.open(file)
+
+
+def test_a_replaced_file_is_another_graph_and_the_first_stays_as_it_was_read(tmp_path: Path) -> None:
+    file = tmp_path / "x.onnx"
+    results = []
+    for factor in (2.0, 3.0):
+        file.write_bytes(scaled(factor).SerializeToString())
+        graph = OnnxGraph.open(file)
+        results.append((graph, graph.compute(["y"], {"x": IMAGE})[0]))
+    for (graph, values), factor in zip(results, (2.0, 3.0), strict=True):
+        np.testing.assert_allclose(values, factor * IMAGE)
+        np.testing.assert_array_equal(graph.compute(["y"], {"x": IMAGE})[0], values)
+        again = pickle.loads(pickle.dumps(graph))  # noqa: S301 - what was pickled here
+        np.testing.assert_array_equal(again.compute(["y"], {"x": IMAGE})[0], values)
+
+
+def test_names_shapes_and_texts_are_read(tmp_path: Path) -> None:
+    model = scaled(2.0)
+    helper.set_model_props(model, {"author": "somebody"})
+    file = tmp_path / "x.onnx"
+    file.write_bytes(model.SerializeToString())
+    graph = OnnxGraph.open(file)
+    assert dict(graph.metadata) == {"author": "somebody"}
+    assert [(one.name, one.shape) for one in (*graph.inputs, *graph.outputs)] == [
+        ("x", (None, 3, None, None)),
+        ("y", (None, 3, None, None)),
+    ]
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, -1])
+def test_files_that_are_cut_or_something_else_are_refused(tmp_path: Path, size: int) -> None:
+    content = scaled(2.0).SerializeToString()
+    file = tmp_path / "x.onnx"
+    file.write_bytes(content[:size] if size else b"<!doctype html>" * 9)
+    with raises_naming(RunError, str(file)):
+        graph = OnnxGraph.open(file)
+        graph.compute(["y"], {"x": IMAGE})
+
+
+@pytest.mark.parametrize(
+    "words", ["std::bad_alloc", "could not create a primitive", "Failed to allocate memory for 9 bytes"]
+)
+def test_memory_that_is_not_to_be_had_is_told_as_such(tmp_path: Path, monkeypatch, words: str) -> None:
+    file = tmp_path / "x.onnx"
+    file.write_bytes(scaled(2.0).SerializeToString())
+    graph = OnnxGraph.open(file)
+
+    class Full:
+        def run(self, *_: object) -> None:
+            raise RuntimeError(f"[ONNXRuntimeError] : 6 : {words}\nmore lines")
+
+    monkeypatch.setattr(OnnxGraph, "session", lambda *_, **__: Full())
+    with pytest.raises(MemoryError, match=words.replace(":", ".")) as caught:
+        graph.compute(["y"], {"x": IMAGE})
+    assert "\n" not in str(caught.value)
+
+
+def with_facts(change: dict[str, object]) -> onnx.ModelProto:
+    import json
+
+    model = onnx.load(SHIPPED)
+    (entry,) = (one for one in model.metadata_props if one.key == FACTS)
+    entry.value = json.dumps(json.loads(entry.value) | change)
+    return model
+
+
+@pytest.mark.parametrize(
+    "change", [{"channels": 6}, {"channels": 0}, {"dates": 0}, {"unscaled_bands": 3}, {"last_alone": True}, {"more": 1}]
+)
+def test_facts_that_are_not_of_the_graph_are_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    file = tmp_path / "weights.int8.onnx"
+    file.write_bytes(with_facts(change).SerializeToString())
+    with raises_naming(RunError, str(file), "does not describe its images"):
+        Int8Network(file).logits(IMAGE)
+
+
+def test_logits_of_another_number_of_classes_are_refused(tmp_path: Path) -> None:
+    model = onnx.load(SHIPPED)
+    for node in model.graph.node:
+        node.output[:] = ["before" if name == OUTPUT else name for name in node.output]
+    axes = numpy_helper.from_array(np.array([1]), "axes")
+    model.graph.initializer.append(axes)
+    model.graph.node.append(helper.make_node("ReduceMax", ["before", "axes"], [OUTPUT], keepdims=1))
+    for opset in model.opset_import:
+        opset.version = max(opset.version, 18) if opset.domain == "" else opset.version
+    file = tmp_path / "weights.int8.onnx"
+    file.write_bytes(model.SerializeToString())
+    assert INPUT == "image"
+    with raises_naming(RunError, str(file), "(1, 1, 64, 64)"):
+        Int8Network(file, classes=3).logits(IMAGE)
