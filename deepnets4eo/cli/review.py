@@ -25,7 +25,7 @@ def review(
     ] = None,
     looks: Annotated[int, Option(help="Number of buildings or points in the sample.", min=1)] = LOOKS,
     image: Annotated[
-        list[Path] | None,
+        list[str] | None,
         Option(help="Image to check a label raster by; given twice for before and after.", show_default=False),
     ] = None,
     confidence: Annotated[
@@ -123,7 +123,7 @@ def review_raster(
     source: Path,
     answers: list[Path],
     looks: int,
-    images: list[Path],
+    images: list[str],
     confidence: Path | None,
     reviewer: str | None,
     *,

@@ -17,6 +17,7 @@ from deepnets4eo.read_as import LABELS, Door
 
 READ_PX = 1024
 MAX_CLASSES = 60  # of a raster without a legend; one with more values is hardly a map of classes
+MAX_VALUE = 2**31  # beyond it, values are ids or times, and several would be one number in floating point
 Colour = tuple[int, int, int]
 
 
@@ -60,6 +61,10 @@ class ClassMap:
                     f"{layer.source} is no label raster: expected one band with at most {MAX_CLASSES} whole numbers. "
                     "Give the map of classes, or state its legend."
                 )
+        if any(abs(value) >= MAX_VALUE for value in values):
+            raise InputError(
+                f"{layer.source} has values of {MAX_VALUE:,} or more, which are no numbers of classes. Give the map of classes."
+            )
         ordered = np.array(sorted(values), np.int64)
 
         def read(window: Window) -> ByteImage:

@@ -23,6 +23,7 @@ from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.sampled.classes import ClassMap
 from deepnets4eo.evaluation.sampled.draw import PixelSample, draw_pixels, share_out
+from deepnets4eo.evaluation.sampled.drawn import DrawnSample, images_of, stored_images
 from deepnets4eo.evaluation.sampled.estimates import (
     MapAccuracy,
     MapDifference,
@@ -32,10 +33,10 @@ from deepnets4eo.evaluation.sampled.estimates import (
 from deepnets4eo.evaluation.sampled.page import MapReviewServer
 from deepnets4eo.evaluation.sampled.trusted import trusted_classes, trusted_zone
 from deepnets4eo.evaluation.sampled.zones import Zones
-from deepnets4eo.files import parse_json, write_json
+from deepnets4eo.files import write_json
 from deepnets4eo.grid import Grid, Window, apply_affine
 from deepnets4eo.outputs import filled_qml, one_or_many
-from deepnets4eo.outputs.served_page import Answers, SamplePage
+from deepnets4eo.outputs.served_page import Answers, Row, SamplePage
 from deepnets4eo.polygons import write_vector
 from deepnets4eo.rasters import LayerLike
 
@@ -148,7 +149,23 @@ class MapReview:
             (about,) = Answers(path).read_draw("about")
         except (sqlite3.Error, TypeError) as error:
             raise InputError(f"{path} is no sample of a map: {error}. Draw one with `deepnets4eo review`.") from error
-        return cls(path, parse_json(about, f"the table `drawn` of {path}"))
+        review = cls(path, DrawnSample.read(about, path))
+        review._rows()
+        return review
+
+    def _rows(self) -> list[Row]:
+        """Return the rows of the sample. Errors: InputError for rows that were not drawn, or a locked file."""
+        try:
+            rows = Answers(self.path).rows()
+        except sqlite3.Error as error:
+            raise InputError(f"{self.path} cannot be read: {error}. Save and close it in other programs.") from error
+        looks = [row.look for row in rows]
+        if len(set(looks)) < len(looks) or not set(looks) <= set(range(1, len(self.about["stratum"]) + 1)):
+            raise InputError(
+                f"{self.path} has rows that were not drawn, or one twice: `look` is expected to be 1 to {len(self.about['stratum'])}, each "
+                "once. Remove the others."
+            )
+        return rows
 
     @classmethod
     def _write(cls, path: Path, about: dict[str, Any], sample: PixelSample, grid: Grid, seed: int) -> MapReview:
@@ -168,11 +185,7 @@ class MapReview:
 
     def answers(self) -> dict[int, str]:
         """Return place in the order of the draw → answer. Errors: InputError (an answer that is no class, a locked file)."""
-        try:
-            rows = Answers(self.path).rows()
-        except sqlite3.Error as error:
-            raise InputError(f"{self.path} cannot be read: {error}. Save and close it in other programs.") from error
-        answered = {row.look - 1: row.answer.strip() for row in rows if row.answer and row.answer.strip()}
+        answered = {row.look - 1: row.answer.strip() for row in self._rows() if row.answer and row.answer.strip()}
         if wrong := next((answer for answer in answered.values() if answer not in self.choices), None):
             raise InputError(
                 f"{self.path} has the answer {wrong!r}; expected one of {', '.join(self.choices)}. Correct it there."
@@ -256,7 +269,12 @@ class MapReview:
         images : as in `draw`; by default the images given there
         """
         return MapReviewServer(
-            self.path, self.about["maps"], self.choices, self.state, images or self.about["images"], reviewer
+            self.path,
+            self.about["maps"],
+            self.choices,
+            self.state,
+            images or images_of(self.about, self.path),
+            reviewer,
         )
 
     @property
@@ -290,7 +308,7 @@ def _about(classes: ClassMap, sample: PixelSample, images: Sequence[Path | str])
         "classes": list(classes.names), "colours": [None if colour is None else list(colour) for colour in classes.colours],
         "stratum": sample.stratum.tolist(), "pixels": sample.pixels.tolist(),
         "hectares": None if sample.hectares is None else sample.hectares.tolist(),
-        "images": [str(Path(image).resolve()) for image in images],
+        "images": stored_images(images),
     }  # fmt: skip
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -19,7 +19,7 @@ from deepnets4eo.files import atomic_write
 from deepnets4eo.formats import vector_file
 from deepnets4eo.outputs.provenance import add_styles, register_table
 from deepnets4eo.outputs.served_page.server import RequestRefusedError
-from deepnets4eo.polygons import add_layer
+from deepnets4eo.polygons import add_layer, set_fixed_times
 
 LONGEST_NOTE = 10_000
 WRITTEN_BY_PEOPLE = ("answer", "note", "reviewer")
@@ -35,6 +35,13 @@ class Row:
     answer: str | None
     note: str | None
     reviewer: str | None
+
+    @property
+    def is_whole(self) -> bool:
+        """Return whether the values are of the types that a sample has; others come from a damaged file."""
+        texts = (self.answer, self.note, self.reviewer)
+        numbers = type(self.fid) is int and type(self.look) is int and isinstance(self.id, (str, int))
+        return numbers and all(text is None or isinstance(text, str) for text in texts)
 
 
 class Answers:
@@ -76,27 +83,51 @@ class Answers:
                 marks = ", ?" * len(drawn)
                 database.execute(f"INSERT INTO {cls.DRAWN} VALUES (1{marks})", tuple(drawn.values()))
                 register_table(database, cls.DRAWN, "The map that the sample was drawn from, and how it was drawn")
+            set_fixed_times(partial)  # the same draw makes the same file
+            if path.exists():
+                raise InputError(f"{path} was drawn by another process meanwhile. Answer that sample.")
 
     def open(self, mode: Literal["ro", "rw"]) -> sqlite3.Connection:
         """Open a sample that exists. Errors: sqlite3.Error."""
         return sqlite3.connect(f"{self.path.absolute().as_uri()}?mode={mode}", uri=True)
 
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """Provide the database to read; a damaged name in it, which Python cannot decode, is an error of the database, too."""
+        with closing(self.open("ro")) as database:
+            try:
+                yield database
+            except UnicodeDecodeError as error:
+                raise sqlite3.DatabaseError(f"a text in it is not UTF-8 ({error.reason})") from error
+
     def read_draw(self, *columns: str) -> tuple[Any, ...]:
         """Return these columns of how the rows were drawn. Errors: sqlite3.Error, TypeError without a row."""
-        with closing(self.open("ro")) as database:
+        with self._reading() as database:
             row = database.execute(f"SELECT {', '.join(columns)} FROM {self.DRAWN}").fetchone()
         return tuple(row)
 
     def rows(self) -> list[Row]:
-        """Return all rows in their order. Errors: sqlite3.Error."""
+        """Return all rows in their order. Errors: sqlite3.Error; InputError for values of other types."""
         columns = ", ".join(Row.__dataclass_fields__)
-        with closing(self.open("ro")) as database:
-            return [Row(*row) for row in database.execute(f"SELECT {columns} FROM {self.LAYER} ORDER BY look, fid")]
+        with self._reading() as database:
+            rows = [Row(*row) for row in database.execute(f"SELECT {columns} FROM {self.LAYER} ORDER BY look, fid")]
+        if wrong := next((row for row in rows if not row.is_whole), None):
+            raise InputError(
+                f"{self.path} is no whole sample: row {wrong.fid!r} has the order {wrong.look!r} and the answer {wrong.answer!r}, expected a "
+                "number and a text. Copy it again."
+            )
+        return rows
 
     def frame(self) -> gpd.GeoDataFrame:
-        """Return the rows with their outlines, in their order. Errors: InputError."""
-        with vector_file(self.path) as path:
-            return pyogrio.read_dataframe(path, layer=self.LAYER).sort_values("look", ignore_index=True)
+        """Return the rows with their outlines, in their order. Errors: InputError for a file without them."""
+        try:
+            with vector_file(self.path) as path:
+                frame = pyogrio.read_dataframe(path, layer=self.LAYER).sort_values("look", ignore_index=True)
+        except (KeyError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+            raise InputError(f"{self.path} is no whole sample: {error}. Copy it again.") from error
+        if not isinstance(frame, gpd.GeoDataFrame) or frame.geometry.isna().any() or frame.geometry.is_empty.any():
+            raise InputError(f"{self.path} has rows without an outline. Copy it again.")
+        return frame
 
     def commit(self, fid: int, answer: str | None, note: str | None, seen: tuple[str | None, str | None]) -> bool:
         """Write an answer, unless the row is no longer as seen; returns whether it was written. Raises sqlite3.Error."""
