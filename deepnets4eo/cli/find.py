@@ -13,7 +13,7 @@ from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Event, Out, Overwrite
 from deepnets4eo.cli.output import echo, end_with_findings, progress, show_result
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats import is_remote
+from deepnets4eo.formats import is_remote, split_layer
 
 
 @with_options(FindOptions)
@@ -101,7 +101,7 @@ def _extent(site: str) -> tuple[str, Sequence[float]]:
     from deepnets4eo.osm import read_area
     from deepnets4eo.reprojection import lonlat_box, to_crs
 
-    if not Path(site).exists() and not Path(site).suffix and not is_remote(site):
+    if not Path(split_layer(site)[0]).exists() and not Path(site).suffix and not is_remote(site):
         box, title = place_box(site)
         return f"the box is that of {title} (© OpenStreetMap contributors)", box
     shapes = read_area(site)

@@ -26,6 +26,7 @@ from deepnets4eo.damage.probabilities import Z95, expected_count
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import check_degrees, read_table
+from deepnets4eo.formats import split_layer
 from deepnets4eo.grid import Grid, metric_crs, transform_shapes
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.outputs import Finding
@@ -129,7 +130,7 @@ def read_areas(
     pixels : as for `find_areas`
     """
     if isinstance(source, (str, Path)):
-        if not Path(source).exists():
+        if not Path(split_layer(source)[0]).exists():
             raise InputError(f"{source} with the areas does not exist. Check the path, or give {GRID} for squares.")
         table = read_table(source)
     else:

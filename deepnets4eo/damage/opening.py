@@ -21,7 +21,7 @@ from deepnets4eo.damage.structure.unbuilt import structure_evidences
 from deepnets4eo.errors import GridError, InputError, name_hint
 from deepnets4eo.floods import open_new_water
 from deepnets4eo.footprints import Footprints, read_footprints
-from deepnets4eo.formats import check_exist, is_remote
+from deepnets4eo.formats import check_exist, is_remote, split_layer
 from deepnets4eo.grid import overlap_share
 from deepnets4eo.inspection import cloud_finding
 from deepnets4eo.options import split_names
@@ -104,7 +104,7 @@ def open_inputs(
         paths |= {} if layer is None else paths_of(role, layer)
     for measure in evidences:
         paths |= measure.paths
-    if is_remote(outlines.source) or Path(outlines.source).is_file():
+    if is_remote(outlines.source) or Path(split_layer(outlines.source)[0]).is_file():
         paths["footprints"] = outlines.source
     if settings.water is not None and settings.seeks_water:
         paths["water"] = name_of(settings.water)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,15 @@ import shapely
 from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.footprints.ids import ROW_KEY, usable_column
 from deepnets4eo.formats import (
+    OSM_AREAS,
+    choose_layers,
     is_parquet,
     is_remote,
+    join_layers,
     keep_whole_numbers,
     read_ogr,
     read_xbd,
+    split_layer,
     vector_errors,
     vector_file,
 )
@@ -28,15 +33,22 @@ from deepnets4eo.osm.incomplete import incomplete_elements
 
 PIXEL_COLUMN = "xbd_pixels"  # geometries in image pixels beside the geographic ones of an xBD label file
 FORMATS = "GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet or xBD label JSON"
-POLYGON_TYPES = ("Polygon", "Unknown", "Surface", "GeometryCollection")
-OSM_AREAS = "multipolygons"  # GDAL's layer of the areas of an OpenStreetMap file
+TILED = ("MBTiles", "PMTiles", "MVT")  # drivers of vector tiles
 KEYED = ("GPKG", "SQLite", "OpenFileGDB")  # drivers of files that keep a key of each row
 
 
 @Reading.of_source("Is it whole? Copy it again.")
-def read_table(source: str | Path, layer: str | None = None) -> gpd.GeoDataFrame:
-    """Every row and column of a vector file; the index is `ids.ROW_KEY` where the file has keys, xBD has `xbd_pixels`. Errors: InputError."""
-    name = str(source)
+def read_table(
+    source: str | Path, layer: str | None = None, *, knows: Callable[[list[str]], bool] | None = None
+) -> gpd.GeoDataFrame:
+    """Return every row and column of a vector file, indexed by `ids.ROW_KEY` if the file has keys; xBD has `xbd_pixels`. Errors: InputError.
+
+    source : a file, or `FILE#LAYER`; layer : the same, for files with several; knows : whether columns are of the layer that is meant
+    """
+    name, own = split_layer(source)
+    if None not in (layer, own) and layer != own:
+        raise InputError(f"{source} names the layer {own!r}, and the options {layer!r}. Name one.")
+    layer = layer or own
     if not is_remote(name) and not Path(name).exists():
         raise InputError(f"footprints {name} do not exist. Check the path; expected {FORMATS}.")
     with vector_file(name) as path:
@@ -47,7 +59,7 @@ def read_table(source: str | Path, layer: str | None = None) -> gpd.GeoDataFrame
             return table.assign(**{PIXEL_COLUMN: pixels})
         if path.suffix.lower() == ".shp":
             _check_shapefile_length(path)
-        return _read_ogr(path, name, layer)
+        return _read_ogr(path, name, layer, knows)
 
 
 def _check_shapefile_length(path: Path) -> None:
@@ -102,9 +114,27 @@ def _with_native_geometry(path: Path, column: str, crs: str) -> gpd.GeoDataFrame
     return gpd.GeoDataFrame(content.drop_columns([column]).to_pandas(), geometry=shapely.from_wkb(wkb), crs=crs)
 
 
-def _read_ogr(path: Path, name: str, layer: str | None) -> gpd.GeoDataFrame:
+def _read_ogr(
+    path: Path, name: str, layer: str | None, knows: Callable[[list[str]], bool] | None = None
+) -> gpd.GeoDataFrame:
+    with vector_errors(name, FORMATS):
+        layer = layer or _known_layer(path, knows)
+        layers = choose_layers(path, name, layer)
+        tables = [_read_layer(path, name, one) for one in layers]
+        return tables[0] if len(tables) == 1 else join_layers(tables, layers)
+
+
+def _known_layer(path: Path, knows: Callable[[list[str]], bool] | None) -> str | None:
+    """Return the only layer whose columns are known, None if there are none or several."""
+    if knows is None:
+        return None
+    layers = [str(layer) for layer, kind in pyogrio.list_layers(path) if kind is not None]
+    known = [layer for layer in layers if knows([str(name) for name in pyogrio.read_info(path, layer=layer)["fields"]])]
+    return known[0] if len(known) == 1 else None
+
+
+def _read_layer(path: Path, name: str, layer: str) -> gpd.GeoDataFrame:
     with vector_errors(f"footprints {name}", FORMATS):
-        layer = _choose_layer(path, name, layer)
         table = read_ogr(path, name, layer=layer, on_invalid="fix", fid_as_index=True)
         if layer == OSM_AREAS:
             table = with_incomplete(table, *incomplete_elements(path, f"footprints {name}"))
@@ -120,6 +150,10 @@ def _read_ogr(path: Path, name: str, layer: str | None) -> gpd.GeoDataFrame:
         )
     if "geometry" not in table.columns:
         raise InputError(f"footprints {name} have no geometry, only the columns {list(table.columns)}.")
+    if (
+        about["driver"] in TILED and "id" in table and not table["id"].is_unique
+    ):  # a row per tile that an outline touches
+        table = gpd.GeoDataFrame(table).dissolve(by="id", as_index=False)
     return _with_row_keys(gpd.GeoDataFrame(table), path, about)
 
 
@@ -161,24 +195,6 @@ def _without_geometry(text: str) -> Any:
         item, start = decoder.raw_decode(text, start)
         texts.append(item)
     return texts[0] if len(texts) == 1 and isinstance(texts[0], dict) else texts
-
-
-def _choose_layer(path: Path, name: str, layer: str | None) -> str:
-    layers = {str(item): kind for item, kind in pyogrio.list_layers(path)}
-    if layer is not None:
-        if layer not in layers:
-            raise InputError(f"footprints {name} have no layer {layer!r}; they have {sorted(layers)}.")
-        return layer
-    spatial = [item for item, kind in layers.items() if kind is not None]
-    polygons = [item for item in spatial if any(word in str(layers[item]) for word in POLYGON_TYPES)]
-    candidates = [OSM_AREAS] if OSM_AREAS in polygons and "other_relations" in polygons else polygons or spatial
-    if not candidates:
-        raise InputError(f"footprints {name} have no layer with geometry. Expected {FORMATS}.")
-    if len(candidates) > 1:
-        raise InputError(
-            f"footprints {name} have several layers: {', '.join(candidates)}. Name one with layer=NAME (--set layer=NAME)."
-        )
-    return candidates[0]
 
 
 def _is_xbd(path: Path) -> bool:

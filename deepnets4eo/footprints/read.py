@@ -324,7 +324,7 @@ def read_footprints(
 def _no_outlines(table: gpd.GeoDataFrame) -> str:
     """Return what a table without polygons has, what was expected, and what to do."""
     kinds = sorted({str(kind) for kind in table.geometry.geom_type.dropna()})
-    expected = f"{', '.join(kinds) or 'empty geometries'}. Expected building outlines as Polygon or MultiPolygon; choose another layer with --set layer=NAME"
+    expected = f"{', '.join(kinds) or 'empty geometries'}. Expected building outlines as Polygon or MultiPolygon; name another layer as FILE#LAYER"
     if kinds and set(kinds) <= {"Point", "MultiPoint"}:
         return (
             f"{expected}. A point does not say which pixels are the building: give outlines of OpenStreetMap or another "

@@ -30,6 +30,7 @@ from deepnets4eo.formats import (
     failure_text,
     is_parquet,
     read_ogr,
+    split_layer,
     vector_errors,
     vector_file,
 )
@@ -122,7 +123,7 @@ def write_buildings(outlines: BuildingOutlines, out: str | Path, *, overwrite: b
 
 
 def _from_file(name: str, box: Box) -> gpd.GeoDataFrame:
-    with vector_file(name) as path:
+    with vector_file(split_layer(name)[0]) as path:
         if path.suffix.lower() in OsmFiles.suffixes:
             return _from_osm_file(path, name, box)
         if is_parquet(path):

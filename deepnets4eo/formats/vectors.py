@@ -135,8 +135,10 @@ def _wkt_columns(path: Path) -> list[str]:
     return names if any(name.lower() in WKT_NAMES for name in names) else []
 
 
-def _coordinate_columns(path: Path) -> list[str]:
-    """Return the names of the columns of latitude and longitude of a table, or none."""
+def coordinate_columns(path: Path) -> list[str]:
+    """Return the names of the columns of latitude and longitude of a table without outlines, or none."""
+    if path.suffix.lower() not in TABLES or _wkt_columns(path):
+        return []
     names = {name.lower(): name for name in _columns(path)}
     columns = [next((names[word] for word in words if word in names), "") for words in COORDINATE_NAMES]
     return columns if all(columns) else []
@@ -230,7 +232,7 @@ def _check(path: Path, name: str, limit_bytes: int) -> None:
             raise InputError(
                 f"{name} could not be read: it is {kind}, which reads other files or goes online. {_REMEDY}"
             )
-    if head.startswith((b"fgb\x03", b"\x00\x00\x27\x0a")) or head[4:15] == b"\x0a\x09OSMHeader":
+    if head.startswith((b"fgb\x03", b"\x00\x00\x27\x0a", b"PMTiles")) or head[4:15] == b"\x0a\x09OSMHeader":
         return
     if head.startswith(b"PAR1"):
         _check_parquet(path, name, limit_bytes)
@@ -240,7 +242,7 @@ def _check(path: Path, name: str, limit_bytes: int) -> None:
         text = head.lstrip(BLANKS)
         if text.startswith((b"{", b"[")):
             _check_crs_not_linked(path, name)
-        elif path.suffix.lower() in TABLES and (columns := _coordinate_columns(path)) and not _wkt_columns(path):
+        elif columns := coordinate_columns(path):
             raise InputError(
                 f"{name} is a table of points (columns {' and '.join(columns)}), without outlines. Expected a column of polygons as "
                 "WKT, called geometry; give outlines of OpenStreetMap or another map, or make points of it: ogr2ogr -oo "

@@ -21,7 +21,7 @@ from deepnets4eo.arrays import Floats
 from deepnets4eo.cards import VOID, Color, Legend, Quantity, colour_problem
 from deepnets4eo.errors import DeepNets4EOError, InputError, Reading
 from deepnets4eo.files import read_json
-from deepnets4eo.formats import asset_of, parse_reference, read_xbd
+from deepnets4eo.formats import asset_of, parse_reference, read_xbd, split_layer
 from deepnets4eo.grid import LABELS_READ_PX, Box, Grid, gsd_m
 from deepnets4eo.inspection.clouds import describe_clouds
 from deepnets4eo.inspection.dropped_words import dropped_words
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 VECTOR_SUFFIXES = {
     ".gpkg", ".geojson", ".shp", ".fgb", ".parquet", ".geoparquet", ".kml", ".gml", ".sqlite", ".gdb", ".zip", ".gz", ".bz2", ".osm", ".pbf",
-    ".csv", ".geojsonl", ".geojsons", ".ndjson",
+    ".csv", ".geojsonl", ".geojsons", ".ndjson", ".pmtiles", ".mbtiles",
 }  # fmt: skip
 MIN_BANDS = 16  # of what is described as a cube
 STATISTICS_PX = 2048  # value ranges are taken from a thumbnail of this size at the most
@@ -102,7 +102,7 @@ def inspect(path: str, legend: Legend | None = None) -> Inspection:
 
 def _inspect(path: str, legend: Legend | None) -> Inspection:
     """Return the description of a path that can be opened. Errors: InputError."""
-    suffix = Path(path).suffix.lower()
+    suffix = Path(split_layer(path)[0]).suffix.lower()
     if suffix in TILE_SUFFIXES and Path(path).is_file():
         return _inspect_raster(path, legend)
     if (Path(path) / "card.json").is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -11,9 +12,12 @@ from deepnets4eo.arrays import Floats
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats import (
     Coordinates,
+    choose_layers,
+    coordinate_columns,
     is_parquet,
     is_undefined,
     read_ogr,
+    split_layer,
     vector_errors,
     vector_file,
 )
@@ -45,9 +49,12 @@ def describe_vector(facts: dict[str, Any], problems: list[str], path: str) -> De
     import geopandas as gpd
     import pyogrio
 
-    if not Path(path).exists():
+    file, layer = split_layer(path)
+    if not Path(file).exists():
         raise InputError(f"{path} does not exist. Check the path.")
-    with vector_file(path) as inner, vector_errors(path):
+    if Path(file).is_file() and (columns := coordinate_columns(Path(file))):
+        return _describe_points(facts, problems, Path(file), columns)
+    with vector_file(file) as inner, vector_errors(path):
         if is_parquet(inner):
             frame = gpd.read_parquet(inner)
         else:
@@ -56,12 +63,12 @@ def describe_vector(facts: dict[str, Any], problems: list[str], path: str) -> De
                 raise InputError(f"{path} has no layer. Give a file with polygons.")
             facts["layers"] = ", ".join(layers)
             polygons = [name for name, kind in layers.items() if "Polygon" in kind or "Surface" in kind]
-            chosen = next(iter(polygons or layers))
+            (chosen,) = [next(iter(polygons or layers))] if layer is None else choose_layers(inner, file, layer)
             if len(layers) > 1:
                 facts["layer described"] = chosen
-            if len(polygons) > 1:
+            if len(polygons) > 1 and layer is None:
                 problems.append(
-                    f"it has several layers of polygons: {', '.join(polygons)}. Name one with --set layer=NAME."
+                    f"it has several layers of polygons: {', '.join(polygons)}. Name one as {path}#{chosen}."
                 )
             frame = read_ogr(inner, path, problems.append, layer=chosen, on_invalid="fix")
         if not isinstance(frame, gpd.GeoDataFrame):
@@ -69,6 +76,22 @@ def describe_vector(facts: dict[str, Any], problems: list[str], path: str) -> De
         if frame.crs is not None and is_undefined(frame.crs):  # GeoPackages with the SRS −1
             frame = frame.set_crs(None, allow_override=True)
         return _describe_features(facts, problems, frame, path)
+
+
+def _describe_points(facts: dict[str, Any], problems: list[str], path: Path, columns: Sequence[str]) -> Described:
+    """Add what a table of points holds, such as our damage.csv."""
+    import pandas as pd
+
+    cells = pd.read_csv(path, sep=None, engine="python")
+    y, x = (pd.to_numeric(cells[name], errors="coerce") for name in columns)
+    facts["features"] = f"{len(cells)}: {int((x.notna() & y.notna()).sum())} with a position, Point"
+    facts["columns"] = ", ".join(map(str, cells.columns))
+    if len(cells):
+        facts["extent"] = f"{columns[1]} {x.min():.6f} to {x.max():.6f}, {columns[0]} {y.min():.6f} to {y.max():.6f}"
+    problems.append(
+        "it holds points: `compare` reads them if they are grades of buildings; footprints and areas need polygons."
+    )
+    return None, None, None
 
 
 def _describe_features(facts: dict[str, Any], problems: list[str], frame: Any, path: str) -> Described:

@@ -19,7 +19,18 @@ import shapely
 from pyproj import CRS
 
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.formats import is_parquet, is_remote, is_undefined, read_ogr, read_unsorted, vector_errors, vector_file
+from deepnets4eo.formats import (
+    choose_layers,
+    is_parquet,
+    is_remote,
+    is_undefined,
+    join_layers,
+    read_ogr,
+    read_unsorted,
+    split_layer,
+    vector_errors,
+    vector_file,
+)
 from deepnets4eo.grid import Grid
 from deepnets4eo.osm.covered_boxes import HALF_TURN, Boxes, may_cross, stated_boxes, west_and_east
 from deepnets4eo.osm.elements import ElementTags, lacks_nodes, with_incomplete
@@ -88,7 +99,10 @@ def read_features(source: OsmSource, rules: OsmRules, area: Grid) -> list[Featur
 
 def sources_of_words(items: list[str]) -> list[str] | dict[str, str]:
     """Return a mapping if the items are class=file, else the files; an item that exists as a whole is a file. Errors: InputError."""
-    pairs = [("", "", item) if Path(item).exists() or is_remote(item) else item.partition("=") for item in items]
+    pairs = [
+        ("", "", item) if Path(split_layer(item)[0]).exists() or is_remote(item) else item.partition("=")
+        for item in items
+    ]
     classes = {name: path for name, equals, path in pairs if equals}
     if not classes:
         return items
@@ -105,10 +119,13 @@ def read_area(path: str | Path) -> gpd.GeoSeries:
     _check_exists(path)
     import geopandas as gpd
 
-    with vector_file(path) as inner, vector_errors(str(path), OsmFiles.formats):
-        return (
-            gpd.read_parquet(inner).geometry if is_parquet(inner) else read_ogr(inner, str(path), columns=[]).geometry
-        )
+    file, layer = split_layer(path)
+    with vector_file(file) as inner, vector_errors(str(path), OsmFiles.formats):
+        if is_parquet(inner):
+            return gpd.read_parquet(inner).geometry
+        layers = choose_layers(inner, file, layer)
+        tables = [read_ogr(inner, file, layer=one, columns=[]) for one in layers]
+        return (tables[0] if len(tables) == 1 else join_layers(tables, layers)).geometry
 
 
 def _items(source: OsmSource, rules: OsmRules) -> Iterator[tuple[str | None, Source]]:
@@ -132,13 +149,14 @@ def _read(source: Source, known_class: str | None, rules: OsmRules, area: Grid) 
         yield Features(rules.spread_tags(table), known_class, boxes, "the table of features")
         return
     _check_exists(source)
-    with vector_file(source) as path:
+    file, chosen = split_layer(source)
+    with vector_file(file) as path:
         if is_parquet(path):
             yield from _read_parquet(path, str(source), known_class, rules)
         elif path.suffix.lower() in OsmFiles.suffixes:
             yield from _read_osm(path, str(source), known_class, rules, area)
         else:
-            yield from _read_vector(path, str(source), known_class, rules, area)
+            yield from _read_vector(path, str(source), known_class, rules, area, chosen)
 
 
 def _read_osm(path: Path, name: str, known_class: str | None, rules: OsmRules, area: Grid) -> Iterator[Features]:
@@ -191,11 +209,14 @@ def _read_parquet(path: Path, name: str, known_class: str | None, rules: OsmRule
         yield Features(rules.spread_tags(table), known_class, west_and_east(table.bounds.to_numpy()), name)
 
 
-def _read_vector(path: Path, name: str, known_class: str | None, rules: OsmRules, area: Grid) -> Iterator[Features]:
+def _read_vector(
+    path: Path, name: str, known_class: str | None, rules: OsmRules, area: Grid, chosen: str | None = None
+) -> Iterator[Features]:
     import pyogrio
 
     with vector_errors(name, OsmFiles.formats):
         layers = [str(layer) for layer, kind in pyogrio.list_layers(path) if kind is not None]
+        layers = layers if chosen is None else choose_layers(path, name, chosen)
         if not layers:
             raise InputError(f"{name} has no layer with geometry. Expected {OsmFiles.formats}.")
         for layer in layers:
@@ -257,5 +278,5 @@ def _check_crs(part: Features, area: Grid) -> None:
 
 
 def _check_exists(path: str | Path) -> None:
-    if not is_remote(str(path)) and not Path(path).exists():
+    if not is_remote(str(path)) and not Path(split_layer(path)[0]).exists():
         raise InputError(f"{path} does not exist. Check the path; expected {OsmFiles.formats}.")

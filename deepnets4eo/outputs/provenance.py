@@ -18,7 +18,7 @@ from typing import Any
 
 from deepnets4eo.addresses import name_of, without_secrets
 from deepnets4eo.files import sha256
-from deepnets4eo.formats import is_remote
+from deepnets4eo.formats import is_remote, split_layer
 from deepnets4eo.outputs.event import EventTexts
 from deepnets4eo.polygons import set_fixed_times
 from deepnets4eo.prefetch import in_order
@@ -155,7 +155,7 @@ def register_table(database: sqlite3.Connection, table: str, description: str) -
 
 def describe(source: str) -> dict[str, Any]:
     """Return a file's size and SHA-256, a folder's file by file; a URL or an array is only named, its hash null."""
-    path, name = Path(source), name_of(source)
+    path, name = Path(split_layer(source)[0]), name_of(source)
     if path.is_file():
         return {"path": name, **file_facts(path)}
     if path.is_dir():

@@ -6,6 +6,7 @@ Refuses points outside the scene, classes that the run does not have, and runs w
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,13 +20,15 @@ from deepnets4eo.arrays import Indices
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import sha256
-from deepnets4eo.formats import read_ogr, vector_errors, vector_file
+from deepnets4eo.formats import POINTS, choose_layers, read_ogr, split_layer, vector_errors, vector_file
 from deepnets4eo.grid import Grid, apply_affine, blocks
 from deepnets4eo.prediction.click_session import USUAL, Adaptation, adapt, adapted_weights
 from deepnets4eo.prediction.preparation import prepare_scene
 from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.segmenters import InputSpec, NetworkSegmenter, Run
 from deepnets4eo.segmenters.clicks import Clicks
+
+log = logging.getLogger(__name__)
 
 CLASS = "class"
 BLOCK_PX = 256
@@ -35,16 +38,29 @@ def read_clicks(path: str | Path, grid: Grid, legend: Legend) -> Clicks:
     """Read points whose column `class` has names or values of the legend, in order; rows without a class are skipped.
 
     Errors: InputError (the file does not exist, has no such column, or a point has no such class or lies outside the grid)."""
-    name = str(path)
-    if not Path(path).exists():
+    name, layer = split_layer(path)
+    if not Path(name).exists():
         raise InputError(
             f"clicks {name} do not exist. Check the path; expected points, e.g. a GeoPackage drawn in QGIS."
         )
     with vector_file(name) as inner, vector_errors(f"clicks {name}", "a vector format such as GeoPackage"):
-        table = read_ogr(inner, name)
-    if CLASS not in table or "geometry" not in table or not (table.geometry.geom_type == "Point").all():
+        (chosen, *_) = choose_layers(inner, f"clicks {name}", layer, POINTS)
+        table = read_ogr(inner, name, layer=chosen)
+    if CLASS not in table or "geometry" not in table:
         raise InputError(
             f"clicks {name} have the columns {list(table.columns)}; expected points with the column {CLASS!r}."
+        )
+    table = table.explode(index_parts=False)  # QGIS draws points into layers of MultiPoint as well
+    if kinds := {*table.geometry.geom_type.fillna("nothing")} - {"Point"}:
+        raise InputError(f"clicks {name} hold {', '.join(sorted(kinds))}; expected points. Give the layer of points.")
+    lacking = int(table[CLASS].isna().sum())
+    if lacking:
+        log.warning(
+            "%d of %d clicks in %s have no class and are left out. Give them one in the column %s.",
+            lacking,
+            len(table),
+            name,
+            CLASS,
         )
     table = table[table[CLASS].notna()]
     if grid.crs is not None and table.crs is not None:
@@ -99,7 +115,7 @@ def show_clicks(
     labelled = prepare_scene(scene, run).labelled
     clicks = read_clicks(points, labelled.grid, run.legend)
     segmenter = _adapted(network, labelled, clicks, adaptation) if adaptation.steps and len(clicks) else network
-    taught = replace(run, segmenter=segmenter, card=run.card | {"clicks_sha256": sha256(points)})
+    taught = replace(run, segmenter=segmenter, card=run.card | {"clicks_sha256": sha256(split_layer(points)[0])})
     with TemporaryDirectory(prefix="clicks-") as folder:
         if InputSpec.click_layer in run.inputs.layers:
             layer = _write_layer(Path(folder) / "clicks.tif", labelled.grid, clicks, run.legend)

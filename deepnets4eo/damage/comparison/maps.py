@@ -81,6 +81,7 @@ TOOLS = (
         "SiteID",
     ),
     Tool("OpenStreetMap", ("damage:*",), "damage:*", "significant or complete", WORDS),
+    Tool("KML of deepnets4eo", ("Name", "folder", "tessellate"), "folder", OURS, WORDS, "", "", "Name"),
     Tool("xBD or xView2", ("subtype",), "subtype", OURS, WORDS, "", "", "uid"),
 )  # fmt: skip
 
@@ -186,6 +187,11 @@ def read_damage_map(
     return OneMap(tool, name_of(source), known, words == TWO, synthetic)
 
 
+def knows_columns(columns: Sequence[str]) -> bool:
+    """Return whether columns are of the map of a known tool, so that its layer is read among several."""
+    return any(tool.column(columns) is not None for tool in TOOLS)
+
+
 def _tool_of(columns: Sequence[str], source: str | Path, grade: str | None) -> tuple[Tool, str]:
     """Return the tool of a table and its column of grades. grade : the column if it is stated. Raises InputError for an unknown tool."""
     if grade is not None:  # words show their scale; codes have the scale of the tool that calls its column so
@@ -207,13 +213,13 @@ def _rows(source: str) -> gpd.GeoDataFrame:
     import pandas as pd
 
     table = None
-    if source.lower().endswith(".csv") and Path(source).is_file():
+    if source.lower().endswith(".csv") and Path(source).is_file():  # also our own
         with suppress(ValueError, KeyError):  # no such table: read as other files are
             cells = pd.read_csv(source)
             points = gpd.points_from_xy(cells["longitude"], cells["latitude"])
             if not {str(name).lower() for name in cells} & {*WKT_NAMES}:  # whose outlines say more than points
                 table = gpd.GeoDataFrame(cells, geometry=points, crs=4326)
-    table = read_table(source) if table is None else table
+    table = read_table(source, knows=knows_columns) if table is None else table
     return _on_the_ground(table, source).reset_index(drop=True)
 
 
