@@ -120,7 +120,7 @@ def _read_ogr(
     with vector_errors(name, FORMATS):
         layer = layer or _known_layer(path, knows)
         layers = choose_layers(path, name, layer)
-        tables = [_read_layer(path, name, one) for one in layers]
+        tables = [_read_layer(path, name, chosen) for chosen in layers]
         return tables[0] if len(tables) == 1 else join_layers(tables, layers)
 
 

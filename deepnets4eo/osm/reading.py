@@ -124,7 +124,7 @@ def read_area(path: str | Path) -> gpd.GeoSeries:
         if is_parquet(inner):
             return gpd.read_parquet(inner).geometry
         layers = choose_layers(inner, file, layer)
-        tables = [read_ogr(inner, file, layer=one, columns=[]) for one in layers]
+        tables = [read_ogr(inner, file, layer=chosen, columns=[]) for chosen in layers]
         return (tables[0] if len(tables) == 1 else join_layers(tables, layers)).geometry
 
 
