@@ -327,7 +327,7 @@ OWN_FILES = {
     "baselines/superpixels/segmenting.py",
     "prediction/clicked_scene.py",
 }
-WITHIN_CHECKED = {"formats/vectors.py"}  # called by those who hold a vector_file
+WITHIN_CHECKED = {"formats/vectors.py", "formats/vector_layers.py"}  # called by those who hold a vector_file
 READERS = {"rasterio.open", "pyogrio.read_dataframe", "pyogrio.read_info", "pyogrio.list_layers", "gpd.read_file",
            "gpd.read_parquet", "geopandas.read_file", "geopandas.read_parquet"}  # fmt: skip
 
