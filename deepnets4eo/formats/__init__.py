@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .rasters import READ_ERRORS, open_raster, place_advice
     from .stac_items import ITEM_ERRORS, Asset, StacItem, asset_of, fetch_document, parse_document, parse_time
     from .unpacking import check_array_sizes
-    from .vector_layers import OSM_AREAS, POINTS, POLYGONS, choose_layers, join_layers, split_layer
+    from .vector_layers import OSM_AREAS, POINTS, choose_layers, join_layers, split_layer
     from .vectors import (
         WKT_NAMES,
         Coordinates,
@@ -89,7 +89,7 @@ else:
                 "parse_time",
             ],
             ".unpacking": ["check_array_sizes"],
-            ".vector_layers": ["OSM_AREAS", "POINTS", "POLYGONS", "choose_layers", "join_layers", "split_layer"],
+            ".vector_layers": ["OSM_AREAS", "POINTS", "choose_layers", "join_layers", "split_layer"],
             ".vectors": [
                 "WKT_NAMES",
                 "Coordinates",
