@@ -12,6 +12,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import rasterio
+import rioxarray
 import shapely
 from geotiff import write_geotiff
 from scipy.ndimage import gaussian_filter
@@ -97,6 +98,22 @@ class Opened:
     texts: list[str] = field(default_factory=list)
 
 
+def _write_half(path: Path, out: Path, number: int) -> None:
+    """Write the left (0) or right (1) half of a file with all that it states."""
+    with rasterio.open(path) as file:
+        window = rasterio.windows.Window(number * SIDE // 2, 0, SIDE // 2, SIDE)
+        profile = file.profile | {"width": SIDE // 2, "transform": file.window_transform(window)}
+        colours = file.colorinterp
+        if rasterio.enums.ColorInterp.red in colours:
+            profile |= {"photometric": "RGB"}
+        with rasterio.open(out, "w", **profile) as half:
+            half.write(file.read(window=window))
+            half.descriptions, half.units = file.descriptions, tuple(unit or "" for unit in file.units)
+            half.update_tags(**{key: text for key, text in file.tags().items() if key != "AREA_OR_POINT"})
+            if rasterio.enums.ColorInterp.palette in colours:
+                half.write_colormap(1, file.colormap(1))
+
+
 @dataclass(frozen=True)
 class Place:
     """Folder with the usual files of a site, and a run that learnt from them."""
@@ -106,6 +123,20 @@ class Place:
 
     def path(self, name: str) -> str:
         return str(self.folder / name)
+
+    def in_form(self, name: str, form: str) -> Any:
+        """Return a file as it is, as a folder of two tiles, or as an array with its coordinates and attributes."""
+        path = self.folder / name
+        if form == "file":
+            return str(path)
+        if form == "array":
+            return rioxarray.open_rasterio(path).load()
+        tiles = self.folder / f"{path.stem}_tiles"
+        if not tiles.exists():
+            tiles.mkdir()
+            for number in range(2):
+                _write_half(path, tiles / f"{number}.tif", number)
+        return str(tiles)
 
     def data(self, **layers: object) -> DataSection:
         return DataSection(scenes=({name: str(file) for name, file in layers.items()},))

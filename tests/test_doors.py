@@ -115,6 +115,22 @@ NO_CELL = {
 }
 
 
+FORMS = ("file", "tiles", "array")
+FILES_ONLY = {  # doors that take no array
+    "train", "train, values", "train, dsm", "train, labels", "train, masks", "whole images", "review, image", "refine, image",
+    "refine, scores", "coherence", "damage, prior", "change, cover", "flood, cover", "damage --water", "flood --permanent-water",
+}  # fmt: skip
+ONE_FILE = {"train, masks", "whole images", "coherence"}  # doors that take no folder of tiles
+NOT_IN_FORM = {
+    "array": {"colour table", "heights with a colour table", "scores with a colour table"},  # arrays have no such table
+    "tiles": {
+        "no position",
+        "heights without position",
+        "scores without position",
+        "labels without position",
+        "mask without position",
+    },
+}  # tiles without a position make no mosaic
 MISSING = {("classes as a mask", "damage --cloud-mask"): "masks of clouds take any value"}
 
 
@@ -122,27 +138,31 @@ def cells() -> Iterator[Any]:
     for name, case in CASES.items():
         for entrance, door in DOORS.items():
             reads = door.kind == case.kind and (not case.doors or entrance in case.doors)
-            if reads and (name, entrance) not in NO_CELL:
-                missing = MISSING.get((name, entrance))
-                marks = [] if missing is None else [pytest.mark.xfail(strict=True, reason=missing)]
-                yield pytest.param(name, entrance, id=f"{name}-{entrance}", marks=marks)
+            if not reads or (name, entrance) in NO_CELL:
+                continue
+            missing = MISSING.get((name, entrance))
+            marks = [] if missing is None else [pytest.mark.xfail(strict=True, reason=missing)]
+            for form in FORMS:
+                other = {"array": FILES_ONLY, "tiles": ONE_FILE, "file": set()}[form]
+                if entrance not in other and name not in NOT_IN_FORM.get(form, ()):
+                    yield pytest.param(name, entrance, form, id=f"{name}-{entrance}-{form}", marks=marks)
 
 
-def _open_or_refuse(door: Entrance, place: Place, case: Case) -> tuple[Opened | None, str]:
+def _open_or_refuse(door: Entrance, place: Place, case: Case, form: str) -> tuple[Opened | None, str]:
     """Return what was opened, or the reason why it was refused."""
     try:
-        return door.open(place, place.path(case.file)), ""
+        return door.open(place, place.in_form(case.file, form)), ""
     except InputError as error:
         return None, str(error)
 
 
-@pytest.mark.parametrize(("name", "entrance"), cells())
-def test_a_cell(name: str, entrance: str, place: Place, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(("name", "entrance", "form"), cells())
+def test_a_cell(name: str, entrance: str, form: str, place: Place, caplog: pytest.LogCaptureFixture) -> None:
     case, cell = CASES[name], (name, entrance)
     refused = (case.refused and cell not in NAMED) or cell in REFUSED
     words = NAMED.get(cell) or REFUSED.get(cell) or case.words
     with caplog.at_level(logging.WARNING):
-        opened, reason = _open_or_refuse(DOORS[entrance], place, case)
+        opened, reason = _open_or_refuse(DOORS[entrance], place, case, form)
     if refused or reason:
         assert refused, f"refused: {reason}"
         assert any(word in reason for word in words), reason or "accepted"
