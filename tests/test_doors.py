@@ -6,6 +6,8 @@ and a door of one kind always have a cell; what is no cell has its reason in `NO
 
 from __future__ import annotations
 
+import ast
+import json
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,13 +15,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-from doors import DOORS, WITHOUT_RASTERS, Entrance, Opened, Place, make_place
+from doors import CLASSES, DOORS, LEGEND, WITHOUT_RASTERS, Entrance, Opened, Place, make_place
+from refusals import raises_naming
+from sklearn.linear_model import LogisticRegression
+from source_trees import ROOT, nodes, source_files
 
-from deepnets4eo.cli.main import PARTS, VERBS
+import deepnets4eo
+from deepnets4eo.baselines import BaselineRecipe, PixelClassifier
+from deepnets4eo.cards import VOID
+from deepnets4eo.cli.main import PARTS, VERBS, main
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters import Layer
+from deepnets4eo.files import write_yaml
+from deepnets4eo.prediction import open_scene
+from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.read_as import kinds
 from deepnets4eo.read_as.assessment import ReadAs
+from deepnets4eo.segmenters import InputSpec
+from deepnets4eo.training import DataSection, make_split, measure_inputs
+from deepnets4eo.training.recipe import resolve
+from deepnets4eo.training.scenes import open_scenes
 
 pytestmark = pytest.mark.core("every guard at every door")
 
@@ -174,6 +188,39 @@ def test_a_cell(name: str, entrance: str, form: str, place: Place, caplog: pytes
         assert case.mended(opened.layer)
 
 
+NO_INPUT = {  # files of the package that open layers and assess none
+    "catalogues/plan.py": "its own download", "change/cleansing.py": "its own maps", "change/job.py": "its own maps",
+    "change/products.py": "its own maps", "change/rasters.py": "its own maps", "change/series/dates.py": "only tags of dates",
+    "classification/inspection.py": "only sizes", "cli/demo.py": "its own images", "cli/layers.py": "its own bands",
+    "cli/objects.py": "`extract_objects` assesses it", "cli/polygons.py": "`polygonize` assesses it",
+    "damage/evidences/shakemap.py": "an array of its own", "damage/evidences/shown_water.py": "its own map",
+    "damage/evidences/water.py": "its own maps", "damage/map.py": "a finished map",
+    "damage/network/pairs.py": "synthetic pairs", "evaluation/pairs.py": "only grids and legends", "evaluation/withheld.py": "the split of a run",
+    "floods/job.py": "its own maps", "floods/products.py": "its own maps", "floods/recognition.py": "its own map",
+    "floods/relief.py": "its own mask", "floods/water_masks.py": "values and position are checked there", "hyperspectral/map_figure.py": "a finished map",
+    "inspection/clouds.py": "an array of its own", "inspection/datasets.py": "`check` refuses nothing",
+    "inspection/shadows.py": "an array of its own", "points/rubble/blocks.py": "an array of its own",
+    "prediction/click_review.py": "its own maps", "prediction/clicked_scene.py": "its own clicks", "rasters/clouds.py": "values and position are checked there", "training/mask_legend.py": "scenes are made of the masks later", "xarray/__init__.py": "handed on to a door",
+}  # fmt: skip
+
+
+def test_whoever_opens_a_layer_assesses_it_or_has_a_reason() -> None:
+    package = ROOT / "deepnets4eo"
+    files = {path: path.read_text(encoding="utf-8") for path in source_files("deepnets4eo")}
+    opening = {
+        path.relative_to(package).as_posix()
+        for path, text in files.items()
+        if any(
+            isinstance(node, ast.Call) and ast.unparse(node.func) in ("Layer.open", "Layer.stack", "Scene.open")
+            for node in nodes(path)
+        )
+        and "deepnets4eo.read_as" not in text
+        and ".check_position(" not in text
+        and path.parent.name != "read_as"
+    }
+    assert opening == {*NO_INPUT}
+
+
 def test_every_verb_has_a_door_or_a_reason_to_have_none() -> None:
     verbs = {*VERBS} | {f"layers {part}" for part in PARTS["layers"]}
     used = {verb for door in DOORS.values() for verb in door.verbs}
@@ -193,3 +240,101 @@ def test_every_guard_has_a_file_and_every_file_a_door() -> None:
     opened = {cell.values[0] for cell in cells()}
     assert opened == {*CASES}
     assert not NO_CELL.keys() & (NAMED.keys() | REFUSED.keys())
+
+
+@pytest.mark.parametrize("form", ["file", "tiles"])
+def test_bands_that_state_their_colours_are_read_in_the_order_of_the_run(form: str, place: Place, caplog: Any) -> None:
+    """By names in the run and colour interpretation in the scene, and the other way round."""
+    usual = Layer.open(place.path("image.tif")).read()[0]
+    with caplog.at_level(logging.WARNING):
+        files = {"image": place.in_form("interpreted.tif", form), "dsm": place.path("dsm.tif")}
+        opened = open_scene(files, place.run)
+    assert "its colours in another order" in caplog.text
+    np.testing.assert_array_equal(opened.layers["image"].read()[0], usual)
+    scene = Scene.open(image=place.path("interpreted.tif"), labels=place.path("labels.tif"))
+    run = PixelClassifier(LogisticRegression(max_iter=5), InputSpec.measure([scene], ["image"]), LEGEND).fit(
+        [scene], max_pixels=200
+    )
+    opened = open_scene(place.in_form("image.tif", form), run)
+    np.testing.assert_array_equal(opened.layers["image"].read()[0], usual[[2, 1, 0, 3]])
+    assert InputSpec.from_dict(run.inputs.to_dict()).layers["image"].colours[:3] == ("red", "green", "blue")
+
+
+def test_scenes_of_two_colour_orders_are_not_learnt_from_together(place: Place) -> None:
+    names = ("image.tif", "interpreted.tif")
+    scenes = [{"name": name, "image": place.path(name), "labels": place.path("labels.tif")} for name in names]
+    split = make_split(open_scenes(DataSection(scenes=tuple(scenes)), ["image"], LEGEND), DataSection(split="scenes"))
+    with raises_naming(InputError, "blue, green, red", "red, green, blue"):
+        measure_inputs(split, ["image"])
+
+
+# one whole verb for each guard -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def run(place: Place) -> str:
+    """A run folder that learnt from the usual files."""
+    values = {
+        "task": "baseline", "legend": LEGEND.to_dict(), "model": {"method": "pixels", "features": ["pixels"], "layers": ["image", "dsm"]},
+        "data": {"layers": {name: place.path(f"{name}.tif") for name in ("image", "dsm", "labels")}, "val_share": 0.0, "num_workers": 0},
+        "estimator": {"name": "lda"},
+    }  # fmt: skip
+    return str(deepnets4eo.train(resolve(values, [], kind=BaselineRecipe), place.folder / "run"))
+
+
+def _verb(*words: object) -> int:
+    return main([*map(str, words)])
+
+
+def _labels_of(run: str, place: Place, name: str, **files: str) -> np.ndarray:
+    layers = {"image": "image.tif", "dsm": "dsm.tif"} | files
+    out = place.folder / f"{name}.tif"
+    assert _verb("predict", run, *(f"{layer}={place.path(file)}" for layer, file in layers.items()), "--out", out) == 0
+    return np.asarray(Layer.open(out).read()[0][0])
+
+
+def test_predict_leaves_a_collar_out_and_reads_feet_and_colours_right(run: str, place: Place) -> None:
+    usual = _labels_of(run, place, "usual")
+    assert (usual == CLASSES).mean() > 0.6
+    np.testing.assert_array_equal(_labels_of(run, place, "in_feet", dsm="feet.tif"), usual)
+    np.testing.assert_array_equal(_labels_of(run, place, "ordered", image="interpreted.tif"), usual)
+    collar = _labels_of(run, place, "collared", image="collar.tif")
+    assert (collar[:, :40] == VOID).all()
+    assert (collar[:, 40:] != VOID).all()
+
+
+@pytest.mark.parametrize("file", ["palette.tif", "unplaced.tif"])
+def test_predict_refuses_indices_of_colours_and_a_crs_without_position(
+    file: str, run: str, place: Place, capsys: Any
+) -> None:
+    out = place.folder / "refused.tif"
+    assert _verb("predict", run, f"image={place.path(file)}", f"dsm={place.path('dsm.tif')}", "--out", out) == 2
+    assert file in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_training_refuses_indices_of_colours(place: Place, capsys: Any) -> None:
+    layers = f"data.layers={{image: {place.path('palette.tif')}, labels: {place.path('labels.tif')}}}"
+    words = ("--set", layers, "--set", "legend=" + json.dumps(LEGEND.to_dict()), "--out", place.folder / "never")
+    assert _verb("train", "baselines/random-forest", *words) == 2
+    assert "colour table" in capsys.readouterr().err
+
+
+def test_polygons_refuses_labels_without_position_and_names_another_legend(
+    place: Place, capsys: Any, caplog: Any
+) -> None:
+    out, other = place.folder / "p.gpkg", place.folder / "three.yaml"
+    assert _verb("polygons", place.path("unplaced_labels.tif"), "--out", out) == 2
+    assert "not placed on the ground" in capsys.readouterr().err
+    write_yaml(other, LEGEND.to_dict())
+    with caplog.at_level(logging.WARNING):
+        assert _verb("polygons", place.path("other_order.tif"), "--legend", other, "--out", out) == 0
+    assert "the same names in another order" in caplog.text
+
+
+def test_a_class_that_masks_declare_as_nodata_is_counted_as_void_and_named(place: Place, caplog: Any) -> None:
+    with caplog.at_level(logging.INFO):
+        DOORS["train, masks"].open(place, place.path("hidden.tif"))
+    share = f"{(CLASSES == 0).mean():.1%}"
+    assert f"0 ({share} of the pixels) as nodata" in caplog.text
+    assert "data.nodata={labels: 255}" in caplog.text

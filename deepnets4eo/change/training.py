@@ -30,7 +30,7 @@ from deepnets4eo.evaluation import LabelReader, report
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.options import Section
-from deepnets4eo.rasters import Layer
+from deepnets4eo.read_as import LABELS, Door
 from deepnets4eo.segmenters import NetworkSegmenter
 from deepnets4eo.training import (
     ClassSamples,
@@ -342,7 +342,8 @@ def open_covers(scenes: Sequence[LabelledScene], legend: Legend, data: DataSecti
     """Open readers of land cover at both dates of each scene, on its grid. Errors: InputError, LabelError."""
 
     def open_reader(named: LabelledScene, layer: str) -> LabelReader:
-        raw = Layer.open(named.sources[layer], nodata=data.nodata.get(layer))
+        door = Door(f"layer {layer!r}", on_ground=False)
+        raw = LABELS.open(named.sources[layer], door, nodata=data.nodata.get(layer))
         reader = LabelReader.for_training(raw, legend, unknown=data.unknown_labels)
         warn_of_hidden_class(reader, layer)
         return reader.on(named.grid)

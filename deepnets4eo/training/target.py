@@ -19,7 +19,7 @@ from deepnets4eo.cards import Quantity, SplitPart
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.options import Section
 from deepnets4eo.rasters import Layer, Scene
-from deepnets4eo.read_as import check_metres
+from deepnets4eo.read_as import SCORES, Door, check_metres
 from deepnets4eo.terrain import check_above_ground, ndsm
 from deepnets4eo.tiling import spread_indices
 from deepnets4eo.training.recipe import DataSection
@@ -92,7 +92,8 @@ def place_target(named: SceneT, target: TargetSection, data: DataSection) -> Sce
     """Return a scene with its target resampled to its grid by nearest neighbour."""
     layers = {}
     for name in target.layers:
-        layer = Layer.open(named.sources[name], bands=data.bands.get(name), nodata=data.nodata.get(name))
+        opened = Layer.open(named.sources[name], bands=data.bands.get(name), nodata=data.nodata.get(name))
+        layer = SCORES.check(opened, Door.of_layer(name, on_ground=False)).report()
         layers[name] = layer.on(named.scene.grid, "nearest")
     return replace(named, scene=Scene({**named.scene.layers, **layers}, named.scene.grid))
 

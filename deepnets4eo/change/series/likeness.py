@@ -19,6 +19,7 @@ from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import READ_PX, Window, blocks, transformer
 from deepnets4eo.rasters import CogWriter, Layer
+from deepnets4eo.read_as import IMAGE, Door
 
 ALIKE = 0.9  # cosine, of the share in the headline
 
@@ -53,7 +54,8 @@ class Likeness:
 
     def write(self, path: str | Path, progress: Callable[[float], None] | None = None) -> str:
         """Write the cosine with the example, −1 to 1, one band per date, NaN without data; returns the shares above `ALIKE` in words."""
-        layer, names = Layer.open(self.example), [day.isoformat() for day in self.series.dates]
+        example = IMAGE.check(Layer.open(self.example), Door("the example"))
+        layer, names = example.report(), [day.isoformat() for day in self.series.dates]
         check_one_space([*self.series.first_layers, layer])
         if layer.count != len(self.series.band_names):
             raise InputError(

@@ -14,6 +14,7 @@ from deepnets4eo.evaluation.sampled.classes import ClassMap
 from deepnets4eo.evaluation.sampled.draw import PixelSample
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters import Layer, LayerLike
+from deepnets4eo.read_as import SCORES, Door
 
 ZONES = 10
 MAX_MEASURED_PX = 1_000_000  # pixels from which the limits of the zones are taken
@@ -37,7 +38,7 @@ class Zones:
     @classmethod
     def measure(cls, confidence: LayerLike, classes: ClassMap, sample: PixelSample) -> Zones:
         """Read the confidence of the whole map. Errors: InputError (another grid, several bands, unknown at a labelled pixel)."""
-        layer = Layer.open(confidence)
+        layer = SCORES.check(Layer.open(confidence), Door("the confidence")).report()
         if layer.grid != classes.grid or layer.count != 1:
             raise InputError(
                 f"{layer.source} has {layer.count} bands of {layer.shape}, expected one band on the grid of {classes.source}."
