@@ -33,6 +33,7 @@ COMPLEX_REMEDY = (
     "complex numbers, as of radar before detection, are no brightness. Write their power, or their modulus: "
     'gdal_calc.py -A IN.tif --calc="abs(A)**2" --type=Float32 --outfile=OUT.tif'
 )
+MAX_EXACT, LOWEST = 2.0**53, -(2.0**63)  # of whole numbers as floats; the lowest of 64 bits is exact as well
 MAX_NAMED = 6  # bands in a sentence
 
 
@@ -77,7 +78,7 @@ class Declared:
         bands = tuple(
             BandInfo(
                 name=_name(dataset, band),
-                colour="undefined" if band in unmasked else dataset.colorinterp[band - 1].name,
+                colour="undefined" if band in unmasked else _colour(dataset, band),
                 wavelength_nm=wavelengths[band - 1],
                 stored=stored[band - 1],
                 nodata=dataset.nodatavals[band - 1],
@@ -92,6 +93,7 @@ class Declared:
             structure.whole, tuple(unmasked),
         )  # fmt: skip
         declared.check_values()
+        _check_exact(dataset, source)
         return declared
 
     @classmethod
@@ -279,6 +281,28 @@ class Declared:
         if colours is not None and {*colours} - {"undefined", "gray"}:
             facts["colour interpretation"] = ", ".join(colours[:MAX_NAMED]) + (" …" if len(colours) > MAX_NAMED else "")
         return facts
+
+
+def _colour(dataset: DatasetReader, band: int) -> str:
+    """Return GDAL's word for what a band shows; a colour table that only repeats the numbers as greys, as BMP has, is "gray"."""
+    word: str = dataset.colorinterp[band - 1].name
+    if word != "palette":
+        return word
+    try:
+        table = dataset.colormap(band)
+    except ValueError:  # there is none
+        return word
+    return "gray" if all(colour[:3] == (number,) * 3 for number, colour in table.items()) else word
+
+
+def _check_exact(dataset: DatasetReader, source: str) -> None:
+    """Refuse (InputError) nodata values of 64-bit whole numbers that are rounded on their way here: pixels would count as valid."""
+    for dtype, value in zip(dataset.dtypes, dataset.nodatavals, strict=True):
+        if dtype in ("int64", "uint64") and value is not None and abs(value) >= MAX_EXACT and value != LOWEST:
+            raise InputError(
+                f"{source} is {dtype} and states {value:.17g} as nodata, or a number near it: beyond 2⁵³ it is not known exactly. Write a smaller "
+                "one, e.g. gdal_calc.py with --NoDataValue=-9999."
+            )
 
 
 def _stored_values(dataset: DatasetReader) -> list[StoredValues]:

@@ -201,7 +201,8 @@ def _describe_measurements(result: Inspection, file: CloudFile, sums: _CloudCoun
     if "colour" not in file.measurements:
         result.facts["colours"] = "none (an orthophoto gives them: label-points --colour)"
     else:
-        bits = ", 8-bit values in 16-bit fields" if getattr(file, "colours_are_bytes", False) else ""
+        stored = getattr(file, "colour_bits", 16)
+        bits = "" if stored == 16 else f", {stored}-bit values in 16-bit fields"
         result.facts["colours"] = f"{sums.coloured / sums.points:.1%} of the points{bits}"
     zero = list(file.not_measured) + (["intensity"] if sums.intensity_high == 0 else [])
     for name in (name.replace("_", " ") for name in zero):

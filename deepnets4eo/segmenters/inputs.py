@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 
 from deepnets4eo.arrays import FloatImage, Floats, Mask
 from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.grid import gsd_m as sides_m
 from deepnets4eo.rasters import Layer, Scene, Source, colour_positions, valid_pixels
 from deepnets4eo.read_as import assess_scene
 from deepnets4eo.segmenters.value_ranges import ValueRange
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 PROBES = 4  # windows along each axis that values are read from
 PROBE_PX = 256
 PROBE_VALUES = 8 * PROBE_PX**2  # values a window at most, so that hundreds of bands cost no more memory than eight
+MAX_OBLONG = 3.0  # ratio of the sides of a pixel, as in degrees at 70°; objects are as much longer as in no training
+MAX_SQUARE = 1.1  # ratio of the sides of a pixel that is named by one size
 GSD_FACTOR = 2.0  # beyond this, objects have another size than in training
 RANGE_FACTOR = 4.0  # beyond this many times the span of training, values are of another kind
 BYTE = 255
@@ -268,11 +271,14 @@ class InputSpec:
         gsd_m = scene_gsd_m(scene)
         if gsd_m is None or self.gsd_m is None:
             return []
-        if max(gsd_m / self.gsd_m, self.gsd_m / gsd_m) <= factor:
+        sides = (gsd_m, gsd_m) if scene.grid.crs is None else sides_m(scene.grid)  # of 1 × 4 m, neither is 2 m
+        even = max(sides) <= MAX_OBLONG * min(sides)
+        if even and all(max(side / self.gsd_m, self.gsd_m / side) <= factor for side in (gsd_m, *sides)):
             return []
+        size = f"{gsd_m:.3g}" if max(sides) < MAX_SQUARE * min(sides) else f"{sides[1]:.3g} × {sides[0]:.3g}"
+        why = f"more than a factor of {factor:g}" if even else "and square"
         return [
-            f"its pixels measure {gsd_m:.3g} m, those of training {self.gsd_m:.3g} m (more than a factor of "
-            f"{factor:g}); resample the scene, e.g. with gdalwarp -tr"
+            f"its pixels measure {size} m, those of training {self.gsd_m:.3g} m ({why}); resample the scene, e.g. with gdalwarp -tr"
         ]
 
 

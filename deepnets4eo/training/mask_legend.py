@@ -310,6 +310,8 @@ def _add_classes(
 def _proposed_name(key: Key, number: int, content: MaskContent) -> str:
     if content.is_binary or set(content.pixels) <= {(0,), (1,), (VOID,)}:
         return "background" if key == (0,) else "foreground"
+    if len(key) == 1 and key[0] < 0:  # "class--1" would be the name of 1
+        return f"class-minus-{-key[0]}"
     return f"class-{key[0] if len(key) == 1 else number}"
 
 

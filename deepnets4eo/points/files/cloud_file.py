@@ -31,6 +31,8 @@ NEAR_ORIGIN = 10.0  # widths: objects in coordinates of their own lie within
 
 BYTE = 255
 SHIFT = 8  # 65,280 or 65,535 → 255: files hold 8 bit times 256, or the whole range
+COLOUR_BITS = (10, 12, 16)  # of cameras, in fields of 16 bits
+MAX_ODD_SHARE = 0.2  # of the colours of an 8-bit file that are above 255
 
 DECIMAL_STEPS = (0.1, 0.01, 0.001)
 ROUNDED = 1e-3  # of a step: what 64-bit numbers make of decimals
@@ -219,15 +221,26 @@ def decimal_step(values: Floats) -> float:
     return 0.0
 
 
-def holds_bytes(values: NDArray[Any]) -> bool:
-    """Return whether 16-bit values are 8-bit values: most non-zero values are at most 255."""
+def colour_bits(values: NDArray[Any]) -> int:
+    """Return how many bits the colours in 16-bit fields have: 8 if most non-zero values are at most 255, else 10, 12 or 16 by the largest.
+
+    >>> [colour_bits(np.array([0, 200, top])) for top in (250, 1023, 4000, 65280)]
+    [8, 10, 12, 16]
+    """
     known = values[values > 0]
-    return bool(not known.size or np.median(known) <= BYTE)
+    if not known.size or (np.median(known) <= BYTE and not _spread_over(known)):
+        return 8
+    return next(bits for bits in COLOUR_BITS if int(known.max()) < 1 << bits)
 
 
-def to_bytes(values: NDArray[Any], *, are_bytes: bool) -> NDArray[np.uint8]:
-    """Return 16-bit colours as 8 bit; of `holds_bytes`, what is above 255 becomes 255."""
-    return (np.minimum(values, BYTE) if are_bytes else values >> SHIFT).astype(np.uint8)
+def _spread_over(known: NDArray[Any]) -> bool:
+    """Return whether many values are above 255, as in dark images of 10 and 12 bits; single ones are errors of 8-bit files."""
+    return bool((known > BYTE).mean() > MAX_ODD_SHARE)
+
+
+def to_bytes(values: NDArray[Any], *, bits: int) -> NDArray[np.uint8]:
+    """Return 16-bit colours of `colour_bits` as 8 bit; larger values become 255."""
+    return (np.minimum(values, (1 << bits) - 1) >> (bits - 8)).astype(np.uint8)
 
 
 def to_words(values: NDArray[np.uint8]) -> NDArray[np.uint16]:

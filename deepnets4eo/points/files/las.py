@@ -26,7 +26,7 @@ from deepnets4eo.points.files.cloud_file import (
     CHUNK_POINTS,
     CloudFile,
     as_bytes,
-    holds_bytes,
+    colour_bits,
     to_bytes,
 )
 from deepnets4eo.points.files.las_crs import one_crs
@@ -155,14 +155,14 @@ class LasFile(CloudFile):
         return tuple(name for name in FIELDS if self.point_count and not self._samples[name].any())
 
     @cached_property
-    def colours_are_bytes(self) -> bool:
-        """Return whether the fields of red, green and blue contain 8-bit values."""
-        return holds_bytes(self._colours[0])
+    def colour_bits(self) -> int:
+        """Return the number of bits of the values in the fields of red, green and blue."""
+        return colour_bits(self._colours[0])
 
     @cached_property
-    def near_infrared_is_bytes(self) -> bool:
-        """Return whether the field of near infrared contains 8-bit values."""
-        return holds_bytes(self._colours[1])
+    def near_infrared_bits(self) -> int:
+        """Return the number of bits of the values in the field of near infrared."""
+        return colour_bits(self._colours[1])
 
     def records(self, points: int, fields: Fields | None = None) -> Iterator[laspy.ScaleAwarePointRecord]:
         """Yield the points as they are stored, `points` at a time; `fields` limits what is decompressed. Raises InputError
@@ -243,10 +243,10 @@ class LasFile(CloudFile):
             xyz[:, axis] = raw[name] * self.header.scales[axis] + self.header.offsets[axis]
         near_infrared = None
         if "near_infrared" in self.measurements:
-            near_infrared = to_bytes(raw[NEAR_INFRARED], are_bytes=self.near_infrared_is_bytes)
+            near_infrared = to_bytes(raw[NEAR_INFRARED], bits=self.near_infrared_bits)
         colour = None
         if "colour" in self.measurements:
-            colour = to_bytes(np.column_stack([raw[name] for name in RGB]), are_bytes=self.colours_are_bytes)
+            colour = to_bytes(np.column_stack([raw[name] for name in RGB]), bits=self.colour_bits)
         return PointCloud(
             xyz,
             colour=colour,

@@ -15,7 +15,7 @@ from pyproj import CRS
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, CloudFile, as_bytes, as_intensity, holds_bytes, to_bytes
+from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, CloudFile, as_bytes, as_intensity, colour_bits, to_bytes
 
 ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 CODES = {
@@ -115,12 +115,12 @@ class PlyFile(CloudFile):
         return self._dtype.names or ()
 
     @cached_property
-    def _colours_are_bytes(self) -> bool:
-        """Return whether colours of more than 8 bits have 8-bit values, as the first chunk shows."""
+    def _colour_bits(self) -> int:
+        """Return the number of bits of colours in wider fields, as the first chunk shows."""
         with self.path.open("rb") as file:
             file.seek(self._start)
             rows = self._rows(file, min(CHUNK_POINTS, self._count))
-        return holds_bytes(np.column_stack([rows[name] for name in RGB]))
+        return colour_bits(np.column_stack([rows[name] for name in RGB]))
 
     def _header_lines(self, file: Any) -> Iterator[bytes]:
         """Yield the lines up to end_header. Errors: InputError for a line that is too long, or a header without end."""
@@ -173,7 +173,7 @@ class PlyFile(CloudFile):
         if kind.kind == "f":
             return as_bytes(np.round(np.nan_to_num(colours) * 255), "colours", str(self.path))
         if kind.itemsize > 1 and colours.min() >= 0 and colours.max() <= WORD:
-            return to_bytes(colours.astype(np.uint16), are_bytes=self._colours_are_bytes)
+            return to_bytes(colours.astype(np.uint16), bits=self._colour_bits)
         return as_bytes(colours, "colours", str(self.path))
 
     def _first(self, rows: NDArray[Any], names: tuple[str, ...]) -> NDArray[Any] | None:
