@@ -33,6 +33,7 @@ MAX_CHARACTERS = 16_000_000
 MAX_VALUES = 1_000_000  # with everything written out that a name stands for
 
 PARTIAL = ".partial-"
+NAMELESS = ("", "..")  # last part of the paths ".", "/" and ".."
 MAX_YAML_BYTES = 4 * MAX_CHARACTERS  # larger files are not read, as they cannot be parsed
 MAX_DEPTH = 100  # of lists and mappings within each other; cards and recipes have six
 # raised by YAML's constructors for values that do not fit their tag or form: 2020-13-45, !!int x, !!bool x
@@ -108,15 +109,20 @@ def system_error(error: OSError | MemoryError) -> str:
 
 
 def partial_path(path: Path) -> Path:
-    """Return a new name next to `path` for an unfinished file; its name cannot be predicted, so no link can wait there."""
+    """Return a new name next to `path` for an unfinished file; its name cannot be predicted, so no link can wait there.
+
+    "." and ".." are folders with names of their parents. Errors: OutputError for the root of a disk.
+    """
+    path = path.resolve() if path.name in NAMELESS else path
+    if not path.name:
+        raise OutputError(f"{path} is a whole disk, and nothing is written next to it. Choose another path.")
     return path.with_name(f"{PARTIAL}{uuid.uuid4().hex[:8]}-{path.name}")
 
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path next to `path` with its suffix; on success it is renamed to `path`, on failure removed."""
-    path = Path(path)
-    check_name(path)
+    path = check_file_name(path)
     partial = partial_path(path)
     try:
         with writing(path):
@@ -193,6 +199,15 @@ def check_name(path: str | Path) -> None:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise OutputError(f"the name of the output {path} is not UTF-8. Choose another one.") from error
+
+
+def check_file_name(path: str | Path) -> Path:
+    """Return the path of an output file; refuse (OutputError) a folder, also "." and "..", and a name that is no UTF-8."""
+    path = Path(path)
+    check_name(path)
+    if path.name in NAMELESS or os.path.isdir(path):
+        raise OutputError(f"{path} is a folder, expected the name of a file to write. Add a name: {path / 'NAME'}.")
+    return path
 
 
 def check_overwrite(path: str | Path, *, overwrite: bool, resume: bool | None = None) -> Path:

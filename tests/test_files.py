@@ -21,11 +21,13 @@ from affine import Affine
 from matplotlib.figure import Figure
 from odc.geo.geobox import GeoBox
 from rasterio._err import CPLE_AppDefinedError
+from refusals import raises_naming
 from safetensors import SafetensorError
 
 from deepnets4eo import files
 from deepnets4eo.baselines import save_estimator
 from deepnets4eo.cards import Legend
+from deepnets4eo.cli.main import main
 from deepnets4eo.errors import OutputError
 from deepnets4eo.evaluation import report
 from deepnets4eo.files import atomic_write, system_error, write_json, write_text, write_yaml, writing
@@ -223,3 +225,26 @@ def test_an_error_of_the_system_is_said_with_its_file_and_a_remedy():
     plain = system_error(OSError("broken"))
     assert plain.endswith("Check the path, its rights and the disk.")
     assert not plain.startswith("None")
+
+
+@pytest.mark.parametrize("name", [".", "..", "/", "folder"])
+def test_a_folder_is_no_name_of_a_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here" / "folder").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    with raises_naming(OutputError, "is a folder, expected the name of a file"):
+        files.write_text(name, "text")
+    for verb in (["evaluate", "a.tif", "b.tif", "--legend", "isprs", "--json", name], ["predict", "buildings", "a.tif", "--out", name],
+                 ["layers", "heights", "a.tif", "--out", name]):  # fmt: skip
+        assert main(verb) in (1, 2)
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["folder"]
+
+
+def test_what_is_unfinished_lies_next_to_the_folder_of_this_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here" / "below").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here" / "below")
+    assert files.partial_path(Path()).parent == tmp_path.resolve() / "here"
+    assert files.partial_path(Path("..")).parent == tmp_path.resolve()
+    with raises_naming(OutputError, "whole disk"):
+        files.partial_path(Path("/"))

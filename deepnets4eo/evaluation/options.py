@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from deepnets4eo.errors import InputError, check_choice
+from deepnets4eo.files import check_file_name
 from deepnets4eo.options import SeedKey, Unknown, key, option, option_group
 
 if TYPE_CHECKING:
@@ -145,8 +146,8 @@ class ReportFiles:
     figure: Annotated[Path | None, option("Draw the confusion matrix to this file (PNG, PDF, SVG).", RESULTS)] = None
 
     def paths(self) -> list[Path]:
-        """Return the files to be written."""
-        return [path for path in (self.json, self.csv, self.markdown, self.figure) if path is not None]
+        """Return the files to be written. Errors: OutputError for a folder."""
+        return [check_file_name(path) for path in (self.json, self.csv, self.markdown, self.figure) if path is not None]
 
 
 @option_group

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deepnets4eo.errors import InputError, OutputError
+from deepnets4eo.files import check_file_name
 
 STDOUT = "-"
 RUN_CARD = "card.json"  # of a run folder: names its files
@@ -50,7 +51,10 @@ def check_not_inputs(outputs: Iterable[str | Path | None], inputs: Iterable[Any]
 
 def label_raster_files(path: str | Path | None) -> list[Path]:
     """Return all files that are written with a label raster: the raster, its QGIS style, its class names for GDAL."""
-    return [] if path is None else [Path(path), Path(path).with_suffix(".qml"), Path(f"{path}.aux.xml")]
+    if path is None:
+        return []
+    path = check_file_name(path)
+    return [path, path.with_suffix(".qml"), Path(f"{path}.aux.xml")]
 
 
 def files_behind(source: Any) -> Iterator[Path]:
