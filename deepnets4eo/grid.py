@@ -415,8 +415,14 @@ def axes_exchanged(bounds: tuple[float, ...], crs: Any, grid: Grid) -> str:
 
 
 def check_grid(grid: Grid, name: str) -> None:
-    """Refuse the grid of raster `name` where its pixels have no size on the ground, or `check_affine` does."""
+    """Refuse the grid of raster `name` where its CRS has no place for it, its pixels no size on the ground, or `check_affine` does."""
     check_affine(grid.affine, (grid.shape[0], grid.shape[1]), name)
+    reach = np.abs(grid.extent.boundingbox.bbox)  # west, south, east, north
+    if grid.crs is not None and grid.crs.geographic and (reach > FARTHEST_DEGREES * 2).any():
+        at = ", ".join(f"{value:.6g}" for value in grid.extent.boundingbox.bbox)
+        raise GridError(
+            f"{name} reaches over {at} by its CRS {grid.crs}, whose degrees end before: rather metres. {REMEDY}"
+        )
     try:
         sides = gsd_m(grid)
     except (ProjError, ShapelyError, ValueError, OverflowError) as error:  # PROJ, or GEOS for corners at infinity
@@ -438,10 +444,8 @@ def check_affine(affine: Affine, shape: tuple[int, int], name: str) -> None:
     across, down = math.hypot(affine.a, affine.d), math.hypot(affine.b, affine.e)
     area = abs(affine.determinant)
     if not area > 1e-9 * across * down or min(across, down) <= FINEST * farthest or not farthest <= FARTHEST:
-        raise GridError(
-            f"{name} has a georeference of {numbers}: pixels without an area, too far from the origin, or too small to have coordinates of their own. "
-            f"{REMEDY}"
-        )
+        reason = "pixels without an area, too far from the origin, or too small to have coordinates of their own"
+        raise GridError(f"{name} has a georeference of {numbers}: {reason}. {REMEDY}")
 
 
 def _metres_of_units(crs: CRS, positions: NDArray[Any]) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ from deepnets4eo.grid import (
     Window,
     blocks,
     check_affine,
+    check_grid,
     crop,
     gsd_m,
     mean_gsd_m,
@@ -200,3 +201,21 @@ def test_shapes_move_as_shapelys_own_affine_moves_them():
     assert moved[1] is None
     for found, shape in zip(moved[[0, 2, 3]], shapes[[0, 2, 3]], strict=True):
         assert found.wkb == shapely.affinity.affine_transform(shape, affine.to_shapely()).wkb
+
+
+@pytest.mark.parametrize(
+    ("affine", "fits"),
+    [
+        ((10, 0, 500_000, 0, -10, 4_000_000), False),  # metres
+        ((1, 0, 0, 0, -1, 640), False),  # pixels
+        ((0.5, 0, 180, 0, -0.5, 90), True),  # 0 to 360 degrees east, and beyond
+        ((0.01, 0, -180.005, 0, -0.01, 90.005), True),  # cells around the pole
+    ],
+)
+def test_coordinates_beyond_the_degrees_of_a_crs_are_refused(affine: tuple[float, ...], fits: bool) -> None:
+    grid = GeoBox((100, 300), Affine(*affine), "EPSG:4326")
+    if fits:
+        check_grid(grid, "a.tif")
+    else:
+        with raises_naming(GridError, "a.tif", "EPSG:4326", "rather metres"):
+            check_grid(grid, "a.tif")

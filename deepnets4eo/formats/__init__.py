@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .left_out import is_picture, report_left_out, warn_of_left_out
     from .numpy_files import list_npz, open_npz
     from .picture_structure import Structure
+    from .protobuf import protobuf_fields
     from .rasters import READ_ERRORS, open_raster, place_advice
     from .stac_items import ITEM_ERRORS, Asset, StacItem, asset_of, fetch_document, parse_document, parse_time
     from .unpacking import check_array_sizes
@@ -78,6 +79,7 @@ else:
             ".left_out": ["is_picture", "report_left_out", "warn_of_left_out"],
             ".numpy_files": ["list_npz", "open_npz"],
             ".picture_structure": ["Structure"],
+            ".protobuf": ["protobuf_fields"],
             ".rasters": ["READ_ERRORS", "open_raster", "place_advice"],
             ".stac_items": [
                 "ITEM_ERRORS",

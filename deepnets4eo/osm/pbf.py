@@ -12,15 +12,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.formats import protobuf_fields
+
 Ids = NDArray[np.int64]
 
 MAX_HEADER_BYTES, MAX_BLOB_BYTES = 64 << 10, 32 << 20  # limits of the format
-NUMBER, TEXT, FIXED = 0, 2, {1: 8, 5: 4}  # wire types of protocol buffers
+# Bytes that a whole file may unpack to: writers reach some 4 times its size, zlib 1,000 times, and arrays of ids are larger still.
+MIN_UNPACKED_BYTES, MAX_RATIO = 4 << 20, 40
 WAY_MEMBER = 1
 
 
 def read_blocks(path: Path) -> Iterator[bytes]:
-    """Yield the unpacked blocks of data. Raises ValueError for what is not in the format."""
+    """Yield the unpacked blocks of data. Raises ValueError for what is not in the format, or unpacks to far more than its size."""
+    left = MIN_UNPACKED_BYTES + MAX_RATIO * path.stat().st_size
     with path.open("rb") as file:
         while size := file.read(4):
             header = dict(_fields(file.read(min(int.from_bytes(size, "big"), MAX_HEADER_BYTES))))
@@ -31,7 +35,11 @@ def read_blocks(path: Path) -> Iterator[bytes]:
             if len(blob) < stated:
                 raise ValueError(f"a block has {len(blob):,} of {stated:,} bytes")
             if header[1] == b"OSMData":
-                yield _unpacked(dict(_fields(blob)))
+                block = _unpacked(dict(_fields(blob)))
+                left -= len(block)
+                if left < 0:
+                    raise ValueError(f"it unpacks to more than {MAX_RATIO} times its size, as no map does")
+                yield block
 
 
 def _unpacked(blob: dict[int, bytes | int]) -> bytes:
@@ -91,24 +99,8 @@ def _way_members(relation: dict[int, bytes | int]) -> list[tuple[int, int]]:
 
 def _fields(message: bytes) -> Iterator[tuple[int, bytes | int]]:
     """Yield the number and value of each field of a message."""
-    at, size = 0, len(message)
-    while at < size:
-        key, at = _varint(message, at)
-        kind = key & 7
-        if kind == NUMBER:
-            value, at = _varint(message, at)
-            yield key >> 3, value
-            continue
-        if kind == TEXT:
-            length, at = _varint(message, at)
-        elif kind in FIXED:
-            length = FIXED[kind]
-        else:
-            raise ValueError(f"wire type {kind}")
-        if at + length > size:
-            raise ValueError("a field is longer than its message")
-        yield key >> 3, message[at : at + length]
-        at += length
+    for number, value in protobuf_fields(message):
+        yield number, value if isinstance(value, int) else bytes(value)
 
 
 def _texts(message: bytes, number: int) -> list[bytes]:
@@ -123,19 +115,6 @@ def _varint_bytes(message: bytes, number: int) -> bytes:
         groups.append(value & 0x7F | 0x80)
         value >>= 7
     return bytes([*groups, value])
-
-
-def _varint(message: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[at]
-        value |= (byte & 0x7F) << shift
-        at += 1
-        if byte < 0x80:
-            return value, at
-        shift += 7
-        if shift > 63:
-            raise ValueError("a number of more than 64 bits")
 
 
 def _varints(packed: bytes) -> NDArray[np.uint64]:

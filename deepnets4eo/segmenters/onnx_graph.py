@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import RunError
+from deepnets4eo.formats import protobuf_fields
 
 MAX_BYTES = 2**31  # of a message of protobuf
 MAX_DEPTH = 32  # of graphs within nodes
 LOOPS = frozenset({"Loop", "Scan"})
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types of protobuf
 EXTERNAL = 1  # data_location of a tensor whose values are in another file
 
 # Fields of onnx.proto that lead to nodes and tensors: number → the message in it. A name in capitals is looked at by itself.
@@ -172,7 +172,7 @@ def _looked_at(message: memoryview, kind: str, depth: int = 0) -> Iterator[tuple
     if depth > MAX_DEPTH:
         raise ValueError("graphs within graphs without end")
     within = MESSAGES[kind]
-    for number, value in _fields(message):
+    for number, value in protobuf_fields(message):
         name = within.get(number)
         if name is None:
             continue
@@ -182,39 +182,3 @@ def _looked_at(message: memoryview, kind: str, depth: int = 0) -> Iterator[tuple
             yield from _looked_at(value, name, depth + 1)
         else:
             yield name, value if isinstance(value, int) else bytes(value).decode("utf-8", "replace")
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Yield number and value of each field: an integer, or bytes. Raises IndexError, ValueError for what is cut or no protobuf."""
-    at, end = 0, len(message)
-    while at < end:
-        key, at = _varint(message, at)
-        number, wire = key >> 3, key & 7
-        if wire == VARINT:
-            value, at = _varint(message, at)
-            yield number, value
-            continue
-        if wire == BYTES:
-            size, at = _varint(message, at)
-        elif wire in (FIXED64, FIXED32):
-            size = 8 if wire == FIXED64 else 4
-        else:
-            raise ValueError("no field of protobuf")
-        if number == 0 or at + size > end:
-            raise ValueError("cut")
-        yield number, message[at : at + size]
-        at += size
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """Return the integer that begins at a byte, and where the next field begins."""
-    value = shift = 0
-    while True:
-        byte = message[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-        if shift > 63:
-            raise ValueError("no integer of protobuf")
