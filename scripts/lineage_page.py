@@ -208,7 +208,12 @@ def no_better(entry: Mapping[str, Any]) -> list[str]:
         return []
     sign = -1 if zero.get("less") else 1
     failed = []
-    for path, trivial in zero["beats"].items():
+    pairs = [
+        (path, trivial)
+        for paths, trivial in zero["beats"].items()
+        for path in (named_paths(results_of(entry), paths) if "*" in paths else [paths])
+    ]
+    for path, trivial in pairs:
         values, answer = value_at(entry, path), value_at(entry, trivial)
         gain = sign * (sum(values) / len(values) - sum(answer) / len(answer))
         if gain <= (statistics.stdev(values) if len(values) > 1 else 0.0):

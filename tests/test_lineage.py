@@ -118,9 +118,10 @@ def test_a_row_that_does_not_beat_the_answer_without_training_says_so(entry: dic
             script, found, rest = trivial.partition(".py:")
             others = json.loads((EXPERIMENTS / "results" / f"{script}.json").read_text("utf-8")) if found else results
             answer = float(np.mean(lineage_page.figure_values(others, rest if found else trivial)))
-        values = np.array(lineage_page.figure_values(results, path))
-        spread = values.std(ddof=1) if len(values) > 1 else 0.0
-        worse += [path] if sign * (values.mean() - answer) <= spread else []
+        for one in lineage_page.named_paths(results, path):
+            values = np.array(lineage_page.figure_values(results, one))
+            spread = values.std(ddof=1) if len(values) > 1 else 0.0
+            worse += [one] if sign * (values.mean() - answer) <= spread else []
     if "system" in entry:
         cell = lineage_page.ours_cell(entry)
     else:
@@ -200,7 +201,7 @@ def test_every_figure_of_the_readme_and_of_the_methods_names_its_script() -> Non
     rows = [rows_of(figures), heads + rows_of(methods.partition("## Speed")[2])]
     for page, of_page in zip(("README.md", "docs/methods.md"), rows, strict=True):
         begins = [one["begins"] for one in LINEAGE["figures"] if one["page"] == page and "begins" in one]
-        assert len(begins) >= 8
+        assert len(begins) >= 6
         for row in of_page:
             assert sum(row.startswith(one) for one in begins) == 1, f"{page}: {row[:80]}"
         for one in begins:
@@ -232,7 +233,7 @@ def block_of(page: str, begins: str) -> str:
 def rows_of(text: str) -> list[str]:
     """Rows of Markdown tables without their head, as they stand between the outer bars."""
     rows = re.findall(r"^\| (.*) \|$", text, re.MULTILINE)
-    return [row for row in rows if not row.startswith(("method |", "job |"))]
+    return [row for row in rows if not row.startswith(("method |", "job |", "question |"))]
 
 
 def test_figures_in_running_text_stand_there_and_every_script_exists() -> None:
