@@ -62,7 +62,9 @@ def draw_mistakes(case: DamageCase, wrong: gpd.GeoDataFrame) -> Image.Image:
         window = Window(middle[0] - reach // 2, middle[1] - reach // 2, reach, reach)
         for row_number, layer in enumerate((case.pre, case.post)):
             if layer is not None:
-                sheet.paste(look(layer, crop(case.post.grid, window), outline), (number * SIDE_PX, row_number * SIDE_PX))
+                sheet.paste(
+                    look(layer, crop(case.post.grid, window), outline), (number * SIDE_PX, row_number * SIDE_PX)
+                )
         words = f"graded {GRADE_NAMES[row.truth + 1]},\nmap: {GRADE_NAMES[row.grade + 1]},\nP(damaged) {row.probability:.2f}"
         draw.text((number * SIDE_PX + 6, 2 * SIDE_PX + 5), words, "black", font_size=15)
     return sheet
