@@ -17,7 +17,7 @@ from deepnets4eo.arrays import ByteImage
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import Grid, Window, mean_gsd_m
 from deepnets4eo.prediction.outputs import nothing
-from deepnets4eo.rasters import Layer, LayerLike, Scene, order_by_colours
+from deepnets4eo.rasters import Layer, LayerLike, Scene, band_key, order_by_colours
 from deepnets4eo.read_as import assess_scene
 from deepnets4eo.segmenters import (
     AnySize,
@@ -83,13 +83,16 @@ def named_layers(arguments: Sequence[str], read: Sequence[str]) -> dict[str, str
 def _choose_bands(layer: Layer, expected: LayerInput) -> Layer:
     """Return the bands of training in its order, by names or else by colours; the layer if neither decides."""
     names = expected.bands
-    known = dict(zip(layer.band_names, layer.bands, strict=True))
+    known = dict(zip(map(band_key, layer.band_names), layer.bands, strict=True))
     nameless = list(names) == [f"band_{number}" for number in range(1, len(names) + 1)]
     if layer.band_names == list(names) and not nameless:
         return layer
-    if not nameless and len(known) == layer.count and known.keys() >= set(names):
-        log.info("of the %d bands of %s those that training had are read, in its order", layer.count, layer.source)
-        return layer.subset([known[name] for name in names])
+    keys = [band_key(name) for name in names]
+    if not nameless and len(known) == layer.count and known.keys() >= set(keys):
+        chosen = [known[key] for key in keys]
+        if chosen != list(layer.bands):
+            log.info("of the %d bands of %s those that training had are read, in its order", layer.count, layer.source)
+        return layer.subset(chosen)
     return _order_by_colours(layer, expected)
 
 

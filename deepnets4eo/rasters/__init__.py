@@ -6,6 +6,7 @@ from .band_roles import (
     COLOURS,
     COLOURS_NM,
     ROLES,
+    band_key,
     colour_bands,
     colour_positions,
     excess_green,

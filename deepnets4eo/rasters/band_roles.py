@@ -299,6 +299,9 @@ COMMON_NAMES = {
 }  # fmt: skip
 
 
+AMBIGUOUS = re.compile("B[5-9]")  # of Landsat, or of Sentinel-2 without its zero
+
+
 def name_band(name: str) -> str:
     """Return the usual name of a band: B1, b01 and coastal are B01; other names in capitals.
 
@@ -308,6 +311,16 @@ def name_band(name: str) -> str:
     plain = name.strip().lower().replace("-", "").replace("_", "").replace(" ", "")
     plain = COMMON_NAMES.get(plain, plain).upper()
     return f"B0{plain[1:]}" if len(plain) == 2 and plain[0] == "B" and plain[1].isdigit() else plain
+
+
+def band_key(name: str) -> str:
+    """Return a name by which the bands of two files are matched: the usual one, but B5 to B9, which Landsat has too, as written.
+
+    >>> [band_key(name) for name in ("Red ", "B4", "b04", "B5", "B05", "Near Infrared")]
+    ['B04', 'B04', 'B04', 'B5', 'B05', 'NEARINFRARED']
+    """
+    plain = name.strip().upper()
+    return plain if AMBIGUOUS.fullmatch(plain) else name_band(name)
 
 
 def spectral_bands(names: Sequence[str]) -> list[tuple[str, float | None]]:

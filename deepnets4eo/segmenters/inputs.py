@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from deepnets4eo.arrays import FloatImage, Floats, Mask
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import gsd_m as sides_m
-from deepnets4eo.rasters import Layer, Scene, Source, colour_positions, valid_pixels
+from deepnets4eo.rasters import Layer, Scene, Source, band_key, colour_positions, valid_pixels
 from deepnets4eo.read_as import assess_scene
 from deepnets4eo.segmenters.value_ranges import ValueRange
 from deepnets4eo.tiling import spread_windows
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 PROBES = 4  # windows along each axis that values are read from
 PROBE_PX = 256
 PROBE_VALUES = 8 * PROBE_PX**2  # values a window at most, so that hundreds of bands cost no more memory than eight
+UNNAMED = "BAND"  # the key of bands that are only counted begins so
 MAX_OBLONG = 3.0  # ratio of the sides of a pixel, as in degrees at 70°; objects are as much longer as in no training
 MAX_SQUARE = 1.1  # ratio of the sides of a pixel that is named by one size
 GSD_FACTOR = 2.0  # beyond this, objects have another size than in training
@@ -397,8 +398,8 @@ def _check_layer(name: str, expected: LayerInput, layer: Layer) -> list[str]:
 
 def name_problems(source: str, expected: Sequence[str], names: Sequence[str]) -> list[str]:
     """Names such as band_1 are not compared; many files have no others."""
-    pairs = [(a.casefold(), b.casefold()) for a, b in zip(expected, names, strict=True)]
-    if all(a == b or a.startswith("band_") or b.startswith("band_") for a, b in pairs):
+    pairs = [(band_key(a), band_key(b)) for a, b in zip(expected, names, strict=True)]
+    if all(a == b or a.startswith(UNNAMED) or b.startswith(UNNAMED) for a, b in pairs):
         return []
     same = sorted(a for a, _ in pairs) == sorted(b for _, b in pairs)
     what = "in the order" if same else "named"

@@ -1,10 +1,12 @@
 """What bands show, and the index that two of them give."""
 
 import numpy as np
+import pytest
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters import layer_names, normalised_difference, role_indices
+from deepnets4eo.segmenters import name_problems
 
 
 def test_names_of_bands_tell_their_role_whatever_their_spelling():
@@ -28,3 +30,18 @@ def test_a_normalised_difference_is_unknown_where_there_is_nothing():
     found = normalised_difference(plus, minus)
     assert np.array_equal(found, np.array([0.5, -1, np.nan, np.nan, np.nan], np.float32), equal_nan=True)
     assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("trained", "names", "fits"),
+    [
+        (("B02", "B03", "B04"), ("blue", "Green ", "RED"), True),
+        (("red", "nir"), ("b4", "B08"), True),
+        (("B05",), ("B5",), False),  # Landsat's near infrared is no red edge
+        (("nir",), ("B8",), False),  # Landsat's panchromatic band, or Sentinel-2's
+        (("red", "green"), ("green", "red"), False),
+        (("red",), ("band_1",), True),
+    ],
+)
+def test_bands_of_a_scene_are_those_of_training_whatever_their_usual_names(trained, names, fits: bool) -> None:
+    assert (name_problems("a.tif", trained, names) == []) is fits
