@@ -234,14 +234,12 @@ def main() -> None:
         real_tables(arguments)
         return
     made_up, smoke = arguments.data is None, arguments.smoke
+    every = rows(arguments.encoder_weights, made_up=made_up, vgg=arguments.vgg)
+    check_names(arguments.rows, [row.name for row in every])
     tiles = miniature_tiles(arguments.out, smoke=smoke) if made_up else contest_tiles(arguments.data)
     tiles = crop_scenes(tiles, arguments.out / "smoke", SMOKE_PX) if smoke else tiles
     title = title_of("DFC2015 baselines" + (" on the miniature city (SYNTHETIC)" if made_up else ""), smoke=smoke)
-    chosen = [
-        row
-        for row in rows(arguments.encoder_weights, made_up=made_up, vgg=arguments.vgg)
-        if not arguments.rows or row.name in arguments.rows
-    ]
+    chosen = [row for row in every if not arguments.rows or row.name in arguments.rows]
     chosen = [shorten(row) for row in chosen] if smoke else chosen
     card = DatasetCard.load("dfc2015")
     legend = Legend.load("dfc2015")

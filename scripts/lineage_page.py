@@ -52,7 +52,8 @@ SCRIPTS = """## How to run each script
 From the root of the checkout, with its environment; `--help` of a script explains its options and data. The second command is a trial: `--smoke` runs the whole
 program on a few pixels for a few steps, and its figures mean nothing. SAMPLES is a folder with samples of the datasets, in folders of the names that the scripts state; trials
 without it run on synthetic data. The time is user and system seconds of one thread ({processor}), measured by `scripts/smoke_times.py`; "not timed" means that no time is
-stored. Times of whole runs are not stored: each training prints its own when it begins.
+stored. Times of whole runs are not stored: each training prints its own when it begins. `make figures DATA=SAMPLES` makes every figure again, one after the other in the order of what its hours are worth, and goes on
+where it was stopped; `make figures LIST=1` shows each row with its cost and state.
 
 """
 SMOKE_ALONE = '"Not measured in this state" ({smoke} of them) says that the script was tried as `--smoke` alone.\n'

@@ -105,6 +105,23 @@ def test_a_site_is_handed_in_whole_and_its_row_stands_below_the_published_ones(s
     assert "3 buildings, 2 labelled, 1 damaged" in text
 
 
+def test_means_of_all_methods_are_over_the_same_sites() -> None:
+    def site_of(**f1: float) -> SimpleNamespace:
+        site = SimpleNamespace(labels=np.array([1, 0], np.int8))
+        return SimpleNamespace(f1=f1, calls=dict.fromkeys(f1), site=site, registration={}, paired=[], seconds=0.0)
+
+    sites = {
+        "town": site_of(one=0.5, two=0.75),
+        "village": site_of(one=0.25, two=np.nan),
+        "farm": site_of(one=0.75, two=0.25),
+    }
+    text = table([sites], "title")  # type: ignore[dict-item]
+    assert "| one | 0.500 | 0.250 | 0.750 | 0.625 |" in text
+    (row,) = [line for line in text.splitlines() if line.startswith("| two |")]
+    assert row.endswith("| 0.250 | 0.500 |")
+    assert "- the mean leaves out village, where a method has no score" in text
+
+
 @pytest.mark.parametrize("quarters", [0, 1, 2, 3])
 def test_a_turned_layer_has_turned_rows_over_the_same_ground(site, quarters: int) -> None:
     turned = turn_layer(site.post, quarters)

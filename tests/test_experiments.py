@@ -520,3 +520,12 @@ def test_water_of_both_kinds_is_merged_from_the_same_counts() -> None:
     assert (permanent, flood) == (pytest.approx(4 / 7), pytest.approx(4 / 7))
     assert dry == pytest.approx(16 / 18)
     assert water == pytest.approx(12 / 14)
+
+
+def test_names_of_rows_that_a_table_lacks_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script.check_names(["a"], ["a", "b"])
+    script.check_names(None, ["a"])
+    for program, name in ((isprs_baselines, "RF, pixel"), (isprs_segnet, "SegNett"), (dfc2015_baselines, "RGB/SVN")):
+        monkeypatch.setattr(sys, "argv", [program.__name__, "--out", str(tmp_path), "--rows", name])
+        with pytest.raises(InputError, match="Did you mean"):
+            program.main()
