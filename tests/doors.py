@@ -169,6 +169,7 @@ def make_place(folder: Path) -> Place:
     collar[COLLAR] = 0
     write("collar.tif", collar, NAMES)
     write("interpreted.tif", usual[[2, 1, 0, 3]], photometric="RGB")
+    write("interpreted_before.tif", _image(0)[[2, 1, 0, 3]], photometric="RGB")
     height_band = np.concatenate([usual[:3].astype(np.float32), HEIGHTS[None] / 0.3048])
     with rasterio.open(write("height_band.tif", height_band, ("blue", "green", "red", "height")), "r+") as file:
         file.units = ("", "", "", "ft")

@@ -260,6 +260,15 @@ def test_bands_that_state_their_colours_are_read_in_the_order_of_the_run(form: s
     assert InputSpec.from_dict(run.inputs.to_dict()).layers["image"].colours[:3] == ("red", "green", "blue")
 
 
+@pytest.mark.parametrize("entrance", ["change, pre", "series"])
+def test_dates_of_two_colour_orders_are_compared_in_one(entrance: str, place: Place, caplog: Any) -> None:
+    with caplog.at_level(logging.WARNING):
+        opened = DOORS[entrance].open(place, place.path("interpreted_before.tif"))
+    assert "its colours in another order" in caplog.text
+    assert opened.layer is not None
+    np.testing.assert_array_equal(opened.layer.read()[0], Layer.open(place.path("pre.tif")).read()[0])
+
+
 def test_scenes_of_two_colour_orders_are_not_learnt_from_together(place: Place) -> None:
     names = ("image.tif", "interpreted.tif")
     scenes = [{"name": name, "image": place.path(name), "labels": place.path("labels.tif")} for name in names]

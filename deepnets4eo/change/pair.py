@@ -32,6 +32,7 @@ from deepnets4eo.rasters import (
     LayerView,
     PictureSource,
     Scene,
+    in_colour_order_of,
     open_cloud_mask,
     without_implausible,
 )
@@ -200,7 +201,7 @@ def _open_covers(post: Layer, options: ChangeOptions) -> tuple[Layer, Layer] | N
 def _open_cover(source: str, post: Layer, flag: str, gsd_m: float | None) -> Layer:
     opened = Layer.open(source, labels=True).with_gsd(gsd_m)
     cover = LABELS.assess(opened, Door(flag)).report()
-    cover.warn_of_hidden_class(legend_of_cover(cover))
+    cover.warn_of_legend(legend_of_cover(cover))
     if only_one_placed(cover.grid, post.grid):
         raise GridError(
             f"{flag} {cover.source}: only one of it and {post.source} is georeferenced. Georeference the other, or give "
@@ -218,10 +219,10 @@ def _numbers(text: str, flag: str) -> list[int]:
 
 
 def _same_bands(pre: Layer, post: Layer) -> tuple[Layer, Layer]:
-    """Both layers with the bands that both have, by their names, else by their colours; as they are if neither is known."""
+    """Return both layers with the bands that both have, by their names, else by their colours; unchanged if neither is known."""
     common = [key for key in post.band_keys if key in pre.band_keys]
     if not common:
-        return pre, post
+        return in_colour_order_of(pre, post), post
     left_out = sorted({*pre.band_keys, *post.band_keys} - {*common})
     if left_out:
         log.info("Bands that only one image has are left out: %s.", ", ".join(left_out))

@@ -250,7 +250,7 @@ def _open_from_to(source: Path | str) -> tuple[Layer, Legend]:
     layer = LABELS.open(source, Door("the map"))
     if layer.legend is None:
         raise InputError(f"{source} names no legend. Give a raster that a run of land cover at two dates predicted.")
-    layer.warn_of_hidden_class(layer.legend)
+    layer.warn_of_legend(layer.legend)
     return layer, layer.legend
 
 

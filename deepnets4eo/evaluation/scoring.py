@@ -341,6 +341,8 @@ def _open_readers(prediction: LayerLike, reference: LayerLike, result: Evaluatio
                 f"{layer.source} has classes of its own, of the legend {layer.legend.name!r} in its tags: leave out --legend {legend.name} to "
                 f"score by them. {error}"
             ) from error
+        if own_legend is not None and (other := layer.other_legend_note(own_legend)) is not None:
+            result.notes.append(other)
         if (hidden := readers[-1].hidden_note) is not None:
             result.notes.append(hidden)
     predicted, truth = readers

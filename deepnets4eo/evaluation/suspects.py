@@ -218,7 +218,7 @@ def _open(
             f"{scores.source} has {scores.count} bands of {scores.dtype}, expected the probabilities of the {legend.num_classes} classes of "
             f"{legend.name!r} as bytes. Make them with predict --probabilities."
         )
-    stored.warn_of_hidden_class(own)
+    stored.warn_of_legend(own)
     reader = LabelReader(stored, legend, own, unknown="void")  # classes that the network does not know are left out
     return scores, reader.on(scores.grid), legend
 

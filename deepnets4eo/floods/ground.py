@@ -77,7 +77,7 @@ def open_cover(source: str, grid: Grid) -> Layer:
             f"--set cover={cover.source} has no legend in its tags. Give labels that `deepnets4eo predict` wrote, or write the legend "
             "into the tag LEGEND (deepnets4eo datasets --legends NAME --json -)."
         )
-    cover.warn_of_hidden_class(cover.legend)
+    cover.warn_of_legend(cover.legend)
     cover.covered_share(grid, "--set cover")
     return cover.on(grid, "nearest")
 

@@ -40,6 +40,18 @@ def fit_sigmoid(
     >>> round(slope, 4), round(intercept, 4)
     (0.5493, -1.0986)
     """
+    check_same_number(score, target)
+    check_same_number(score, weight)
+    if (
+        not np.isfinite(score).all()
+        or not ((target >= 0) & (target <= 1)).all()
+        or (weight < 0).any()
+        or not weight.any()
+    ):
+        raise InputError(
+            f"the scores are from {score.min():g} to {score.max():g}, the targets from {target.min():g} to {target.max():g} and the weights from "
+            f"{weight.min():g}; expected finite scores, targets from 0 to 1 and weights of 0 or more. Leave out what has no label."
+        )
     score, weight = score.astype(np.float64), weight / weight.sum()
     centre, spread = score.mean(), score.std() or 1.0
     design = np.stack([(score - centre) / spread, np.ones_like(score)], axis=1)
@@ -150,7 +162,7 @@ def temperature(logits: Floats, truth: NDArray[np.integer]) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=(-4.0, 4.0), method="bounded").x))
 
 
-def check_same_number(first: Floats, second: NDArray[np.generic]) -> None:
+def check_same_number(first: NDArray[np.floating], second: NDArray[np.generic]) -> None:
     """Refuse arrays of different lengths, or empty ones. Errors: InputError."""
     if len(first) != len(second) or not len(first):
         raise InputError(

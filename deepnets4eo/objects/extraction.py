@@ -124,7 +124,7 @@ def extract_objects(
     if (note := layer.other_legend_note(legend)) is not None:
         log.warning("%s", note)
     if layer.hidden_class(legend) == legend.names[legend.index(class_name)]:
-        layer.warn_of_hidden_class(legend)
+        log.warning("%s", layer.hidden_class_note(legend))
     region_progress = between(progress, 0.0, 0.8)
     mask = class_mask(layer, value, rules.opening_m, legend)
     regions = trace_regions(layer, [1], read=mask, block_px=block_px, workers=workers, progress=region_progress)

@@ -20,6 +20,7 @@ from .band_roles import (
 )
 from .clouds import CloudBand, check_zero_is_value, cloud_band, cloud_share, open_cloud_mask
 from .cog import BLOCK_PX, LEVEL, CogWriter, check_raster_suffix
+from .colour_order import in_colour_order_of
 from .display import coarse_labels
 from .gdal_memory import cache_bytes, gdal_cache
 from .layer import Layer, LayerLike

@@ -353,10 +353,10 @@ class Layer(OnGrid, WithSummary):
             "as void. Remove that, e.g. with gdal_edit.py -unsetnodata FILE."
         )
 
-    def warn_of_hidden_class(self, legend: Legend) -> None:
-        """Say in the log which class is hidden, if one is."""
-        if note := self.hidden_class_note(legend):
-            log.warning(note)
+    def warn_of_legend(self, legend: Legend) -> None:
+        """Log which class is hidden, and which values `legend` names otherwise than the raster's own legend, if any."""
+        for note in filter(None, (self.hidden_class_note(legend), self.other_legend_note(legend))):
+            log.warning("%s", note)
 
     def covered_share(self, grid: Grid, name: str) -> float:
         """Return the share of a scene's grid that the layer covers; raise GridError, which calls it `name`, if it covers nothing."""

@@ -69,9 +69,7 @@ def assess_scene(
         findings += [*checked.findings, *seen.findings]
     report_findings(findings)
     if legend is not None and Scene.label_layer in layers:
-        labels = layers[Scene.label_layer]
-        for note in filter(None, (labels.hidden_class_note(legend), labels.other_legend_note(legend))):
-            log.warning("%s", note)
+        layers[Scene.label_layer].warn_of_legend(legend)
     if layers == scene.layers:
         return scene
     grid = next(iter(layers.values())).grid  # heights in metres have no vertical CRS in another unit

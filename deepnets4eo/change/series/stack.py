@@ -22,7 +22,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.inspection import CloudClassification
 from deepnets4eo.options import split_names
-from deepnets4eo.rasters import Layer, LayerLike, layer_names, open_cloud_mask, without_implausible
+from deepnets4eo.rasters import Layer, LayerLike, in_colour_order_of, layer_names, open_cloud_mask, without_implausible
 from deepnets4eo.read_as import IMAGE, Door
 
 MAX_NAMED = 5  # dates in a message
@@ -106,6 +106,12 @@ class ImageSeries:
                 )
             for layer in layers:
                 layer.covered_share(self.grid, str(image.day))
+        opened = [
+            [in_colour_order_of(layer, first) for layer, first in zip(layers, opened[0], strict=False)]
+            if len(layers) == len(opened[0]) == 1
+            else layers
+            for layers in opened
+        ]
         keys = [[key for layer in layers for key in layer.band_keys] for layers in opened]
         orders = [_order_by_key(keys[0], others, len(own)) for others in keys]
         self.sources = [layers[0].source for layers in opened]

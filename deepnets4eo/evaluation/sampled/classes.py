@@ -39,7 +39,7 @@ class ClassMap:
         if legend is None:
             return cls._of_values(layer)
         reader = LabelReader(layer, legend)
-        layer.warn_of_hidden_class(legend)
+        layer.warn_of_legend(legend)
         colours = tuple(member.color for member in legend.classes)
         return cls(layer.source, layer.grid, legend.names, colours, reader.read)
 
