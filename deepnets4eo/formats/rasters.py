@@ -11,6 +11,7 @@ import re
 import warnings
 from collections.abc import Collection
 from functools import lru_cache
+from html import escape
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -18,17 +19,19 @@ from xml.parsers import expat
 
 import numpy as np
 import rasterio
+import rasterio.shutil
+from affine import Affine
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
-from rasterio.io import DatasetReader
+from rasterio.io import DatasetReader, MemoryFile
 
 from deepnets4eo.errors import PROJ_REMEDY, InputError, UnreadableError
 from deepnets4eo.formats.access import address_remedy, check_beside, is_remote, limit_waiting, user_files
 from deepnets4eo.formats.drivers import REMEDY, VRT, is_tiff, leave_out_raster_drivers, raster_driver
 from deepnets4eo.formats.envi import check_image, check_size
 from deepnets4eo.formats.picture_structure import Structure
-from deepnets4eo.formats.zarr import gdal_name, parse_zarr
+from deepnets4eo.formats.zarr import gdal_name, parse_zarr, stated_place
 
 READ_ERRORS = (
     RasterioError,
@@ -101,7 +104,7 @@ def open_raster(
         return _checked(_open_remote(name), name, honours)
     path = Path(name)
     if (store := parse_zarr(name)) is not None:
-        dataset = _open(gdal_name(store), "Zarr")
+        dataset = _placed(_open(gdal_name(store), "Zarr"), stated_place(store))
     elif not path.is_file():
         hint = "it is a folder" if path.is_dir() else "it does not exist as a file"
         raise InputError(f"{name} is not a raster: {hint}. Check the path; {REMEDY[0].lower()}{REMEDY[1:]}")
@@ -111,6 +114,27 @@ def open_raster(
     _check_described(dataset, name)
     _check_block_sizes(dataset, name, most_block_bytes)
     return _checked(dataset, name, honours)
+
+
+def _placed(dataset: DatasetReader, place: tuple[str, tuple[float, ...]]) -> DatasetReader:
+    """Return a raster with the CRS and transform that are stated elsewhere, if it has none itself."""
+    crs, transform = place
+    lacks_transform = bool(transform) and dataset.transform.is_identity
+    if dataset.crs is not None or not (crs or lacks_transform):
+        return dataset
+    try:
+        stated = f"<SRS>{escape(CRS.from_user_input(crs).to_wkt())}</SRS>" if crs else ""
+    except CRSError:
+        stated = ""
+    if lacks_transform:
+        stated += f"<GeoTransform>{', '.join(map(repr, Affine(*transform).to_gdal()))}</GeoTransform>"
+    with MemoryFile(ext=".vrt") as file:
+        rasterio.shutil.copy(dataset, file.name, driver="VRT")
+        head, mark, tail = file.read().decode().partition(">")
+    dataset.close()
+    with MemoryFile(f"{head}{mark}{stated}{tail}".encode(), ext=".vrt") as file:
+        placed: DatasetReader = rasterio.open(file.name)
+        return placed
 
 
 def _checked(dataset: DatasetReader, name: str, honours: Collection[str]) -> DatasetReader:

@@ -16,6 +16,9 @@ from deepnets4eo.errors import InputError
 
 ARRAYS = (".zarray", "zarr.json")  # names of metadata of version 2 and 3
 MARKS = (".zgroup", *ARRAYS)
+COORDINATES = ("y", "x", "lat", "lon", "latitude", "longitude", "northing", "easting")
+CRS_WORDS = ("proj:code", "proj:wkt2", "proj:projjson")  # of GeoZarr, which GDAL does not read in all versions
+TRANSFORM = "spatial:transform"
 MAX_METADATA_BYTES = 16 << 20
 MAX_CHUNK_VALUES = 1 << 27  # 1 GB of double precision
 
@@ -55,7 +58,53 @@ def gdal_name(store: ZarrReference) -> str:
         raise InputError(
             f"{store.path}{store.array and '#' + store.array} {what}. Name one: {store.path}#ARRAY. It holds {', '.join(axes) or 'none'}."
         )
+    _check_coordinates(store.path, array or "")
     return f'ZARR:"{path}":/{array}' if array else path
+
+
+def stated_place(store: ZarrReference) -> tuple[str, tuple[float, ...]]:
+    """Return CRS ("" if none) and transform (a, b, c, d, e, f; () if none) that attributes of an array or of its groups state as GeoZarr."""
+    folder = store.path / store.array.strip("/")
+    stated: dict[str, Any] = {}
+    for home in (folder, *folder.parents):
+        stated = attributes_of(home) | stated
+        if home == store.path:
+            break
+    crs = next((stated[word] for word in CRS_WORDS if stated.get(word)), None)
+    transform = stated.get(TRANSFORM)
+    try:
+        numbers = tuple(float(number) for number in transform[:6])  # type: ignore[index]
+    except (TypeError, ValueError):
+        numbers = ()
+    usable = len(numbers) == 6 and all(map(math.isfinite, numbers))
+    return "" if crs is None else crs if isinstance(crs, str) else json.dumps(crs), numbers if usable else ()
+
+
+def attributes_of(folder: Path) -> dict[str, Any]:
+    """Return the attributes of an array or group, {} if they cannot be read."""
+    for name, inner in ((".zattrs", ""), ("zarr.json", "attributes")):
+        file = folder / name
+        if file.is_file() and file.stat().st_size <= MAX_METADATA_BYTES:
+            try:
+                content = json.loads(file.read_bytes())
+                content = content.get(inner, {}) if inner else content
+            except (ValueError, AttributeError, RecursionError):
+                continue
+            return content if isinstance(content, dict) else {}
+    return {}
+
+
+def _check_coordinates(path: Path, array: str) -> None:
+    """Refuse (InputError) coordinates that are stored with a scale or an offset, which GDAL does not follow."""
+    home = (path / array).parent if array else path
+    for name in COORDINATES:
+        stated = attributes_of(home / name)
+        if stated.get("scale_factor", 1) != 1 or stated.get("add_offset", 0) != 0:
+            raise InputError(
+                f"{path} stores its coordinates {name} with scale_factor {stated.get('scale_factor', 1)} and add_offset "
+                f"{stated.get('add_offset', 0)}, which are not followed: pixels would lie elsewhere. Write them as plain numbers, with "
+                f"xarray: del data.{name}.encoding['scale_factor'] before to_zarr."
+            )
 
 
 @lru_cache(maxsize=64)

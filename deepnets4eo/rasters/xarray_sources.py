@@ -219,8 +219,23 @@ def _crs_and_transform(data: xarray.Dataset | xarray.DataArray, plane: tuple[str
         crs = stand_in.odc.crs
     except ATTRIBUTE_ERRORS as error:
         raise _no_grid(data, f"has a CRS that cannot be read ({error})") from error
+    if crs is None:
+        crs = _own_crs(data)
     texts = (value.attrs.get("GeoTransform") for value in words.values())
     return crs, next((affine for text in texts if (affine := _affine(text)) is not None), None)
+
+
+def _own_crs(data: xarray.Dataset | xarray.DataArray) -> Any:
+    """Return the CRS in the attributes of an array as GeoZarr and STAC call it; None without one. Raises GridError if it cannot be read."""
+    from odc.geo.crs import CRS, CRSError
+
+    for word in ("proj:code", "proj:wkt2", "proj:epsg"):
+        if value := data.attrs.get(word):
+            try:
+                return CRS(f"EPSG:{value}" if word == "proj:epsg" else str(value))
+            except (CRSError, *ATTRIBUTE_ERRORS) as error:
+                raise _no_grid(data, f"has {word} = {value!r}, no CRS that can be read ({error})") from error
+    return None
 
 
 def _affine(text: Any) -> Affine | None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import textwrap
 from pathlib import Path
 
@@ -127,3 +128,26 @@ def test_a_raster_becomes_a_store_as_the_docs_say(tmp_path: Path, monkeypatch: p
     raster, store = Layer.open("labels.tif"), Layer.open("labels.zarr")
     assert (store.read()[0] == raster.read()[0]).all()
     assert (store.grid.affine, store.grid.crs.proj) == (raster.grid.affine, raster.grid.crs.proj)
+
+
+def test_coordinates_that_are_stored_with_a_scale_are_refused(tmp_path: Path) -> None:
+    store = write_store(tmp_path / "a.zarr", 2, {"image": VALUES})
+    (store / "y" / ".zattrs").write_text(json.dumps({"_ARRAY_DIMENSIONS": ["y"], "scale_factor": 0.5}))
+    with raises_naming(InputError, "a.zarr", "scale_factor", "0.5"):
+        Layer.open(f"{store}#image")
+
+
+@pytest.mark.parametrize("at", ["", "image"])
+def test_geozarr_states_its_place_in_attributes(at: str, tmp_path: Path) -> None:
+    store = write_store(tmp_path / "a.zarr", 2, {"image": VALUES})
+    for name in ("x", "y", "spatial_ref"):
+        shutil.rmtree(store / name)
+    (store / "image" / ".zattrs").write_text(json.dumps({"_ARRAY_DIMENSIONS": ["band", "y", "x"]}))
+    home = store / at / ".zattrs"
+    known = json.loads(home.read_text()) if home.is_file() else {}
+    place = {"proj:code": "EPSG:32633", "spatial:transform": [PIXEL_M, 0, LEFT, 0, -PIXEL_M, TOP]}
+    home.write_text(json.dumps(known | place))
+    layer = Layer.open(f"{store}#image")
+    assert layer.grid.crs.epsg == 32633
+    assert tuple(layer.grid.affine)[:6] == (PIXEL_M, 0, LEFT, 0, -PIXEL_M, TOP)
+    np.testing.assert_array_equal(layer.read()[0], VALUES)

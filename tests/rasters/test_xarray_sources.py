@@ -113,6 +113,15 @@ def test_a_transform_that_contradicts_the_coordinates_is_refused(stated: dict[st
         Layer.open(image(**stated))
 
 
+def test_geozarr_states_crs_and_transform_in_attributes() -> None:
+    array = xarray.DataArray(np.ones((3, 6, 8)), dims=("band", "y", "x"))
+    placed = array.assign_attrs({"proj:code": "EPSG:32633", "spatial:transform": list(TRANSFORM)})
+    grid = grid_of(placed)
+    assert (grid.crs.epsg, tuple(grid.affine)[:6]) == (32633, TRANSFORM)  # type: ignore[union-attr]
+    with raises_naming(GridError, "proj:code", "EPSG:1"):
+        grid_of(placed.assign_attrs({"proj:code": "EPSG:1"}))
+
+
 def test_the_words_of_rioxarray_and_xarray_for_lists_of_bands_are_followed() -> None:
     array = image(
         nodatavals=(0, 1, float("nan")), scales=(0.1, 0.2, 1.0), offsets=(0.0, 1.0, 0.0), descriptions=("a", "b", "c")

@@ -15,10 +15,10 @@ import numpy as np
 import shapely
 from geopandas import GeoDataFrame
 
-from deepnets4eo.cards import VOID, Legend
+from deepnets4eo.cards import VOID, Legend, normalise_name
 from deepnets4eo.damage.network.pairs import LEGEND, POST, PRE, LabelledPair, grades_of, make_scene, on_working_grid
 from deepnets4eo.damage.network.recipe import PairFiles
-from deepnets4eo.damage.vocabulary import is_graded
+from deepnets4eo.damage.vocabulary import GRADES, is_graded
 from deepnets4eo.damage.working_grid import make_working_grid
 from deepnets4eo.errors import InputError, LabelError, Reading
 from deepnets4eo.files import read_json
@@ -165,6 +165,12 @@ def _read_by_patterns(name: str, sources: Mapping[str, str], data: PairFiles, se
     return LabelledPair.of(name, lambda: scene, outlines, grades, gsd_m=size_m, ignored=ignored)
 
 
+# of missing values, of xBD and our map, and of the answers of `review`
+WITHOUT_GRADE = {
+    "none", "nan", "nat", "<na>", "", "un-classified", "unclassified", "not-assessed", "not-analysed", "no-building", "cloud", "cannot-tell",
+}  # fmt: skip
+
+
 def _column_grades(footprints: Footprints, column: str) -> tuple[np.ndarray, dict[str, int]]:
     if not column:
         return np.full(len(footprints.frame), VOID, np.uint8), {}
@@ -174,7 +180,15 @@ def _column_grades(footprints: Footprints, column: str) -> tuple[np.ndarray, dic
         raise InputError(
             f"{footprints.source} has no column {column!r} with the grades, only {known}. Set data.grade_column."
         )
-    return grades_of(attributes[column].tolist(), f"{footprints.source}, column {column}")
+    where = f"{footprints.source}, column {column}"
+    grades, ignored = grades_of(attributes[column].tolist(), where)
+    if unknown := {name: count for name, count in ignored.items() if normalise_name(name) not in WITHOUT_GRADE}:
+        listed = ", ".join(f"{name} ({count})" for name, count in sorted(unknown.items())[:8])
+        raise LabelError(
+            f"{where} has words that are no grades: {listed}. Expected {', '.join(GRADES)}, or nothing for a building without one. Write the "
+            "grades of these buildings, or leave them empty."
+        )
+    return grades, ignored
 
 
 def _register(pre: Layer, post: Layer, seed: int) -> Registration:

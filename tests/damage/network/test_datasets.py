@@ -4,8 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import pytest
+import shapely
 from geotiff import write_geotiff
 from made_up_pairs import GSD_M, SIDE_PX, make_city, pixel_outlines, write_bright, write_xbd
 from rasterio.features import rasterize
@@ -14,9 +16,11 @@ from scipy import ndimage
 
 from deepnets4eo.damage import GRADES
 from deepnets4eo.damage.network import read_pairs
+from deepnets4eo.damage.network.datasets import _column_grades
 from deepnets4eo.damage.network.pairs import MAX_OPEN
 from deepnets4eo.damage.network.recipe import DamageData
 from deepnets4eo.errors import InputError, LabelError
+from deepnets4eo.footprints import read_footprints
 from deepnets4eo.grid import Window, whole
 from deepnets4eo.rasters import Layer
 
@@ -105,6 +109,16 @@ def test_a_city_is_read_by_patterns_and_registered(tmp_path):
         read(tmp_path, labels_layer="buildings", grade_column="grade")
     with pytest.raises(LabelError, match="grades no building: found .*expected no-damage"):
         read(tmp_path, labels_layer="buildings", grade_column="roof")
+
+
+def test_a_column_with_words_that_are_no_grades_is_refused():
+    words = ["Destroyed", "Affected", "cannot-tell", None]
+    shapes = [shapely.box(2 * k, 0, 2 * k + 1, 1) for k in range(4)]
+    outlines = read_footprints(gpd.GeoDataFrame({"state": words}, geometry=shapes, crs=32633))
+    with pytest.raises(LabelError, match=r"no grades: Affected \(1\)\. Expected no-damage"):
+        _column_grades(outlines, "state")
+    outlines.attributes["state"] = ["Destroyed", "Major Damage", "cannot-tell", None]
+    assert _column_grades(outlines, "state")[0].tolist() == [3, 2, 255, 255]
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files as Linux lists them")
