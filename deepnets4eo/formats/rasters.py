@@ -104,7 +104,7 @@ def open_raster(
         return _checked(_open_remote(name), name, honours)
     path = Path(name)
     if (store := parse_zarr(name)) is not None:
-        dataset = _placed(_open(gdal_name(store), "Zarr"), stated_place(store))
+        dataset = _with_position(_open(gdal_name(store), "Zarr"), stated_place(store))
     elif not path.is_file():
         hint = "it is a folder" if path.is_dir() else "it does not exist as a file"
         raise InputError(f"{name} is not a raster: {hint}. Check the path; {REMEDY[0].lower()}{REMEDY[1:]}")
@@ -116,9 +116,9 @@ def open_raster(
     return _checked(dataset, name, honours)
 
 
-def _placed(dataset: DatasetReader, place: tuple[str, tuple[float, ...]]) -> DatasetReader:
+def _with_position(dataset: DatasetReader, stated_position: tuple[str, tuple[float, ...]]) -> DatasetReader:
     """Return a raster with the CRS and transform that are stated elsewhere, if it has none itself."""
-    crs, transform = place
+    crs, transform = stated_position
     lacks_transform = bool(transform) and dataset.transform.is_identity
     if dataset.crs is not None or not (crs or lacks_transform):
         return dataset
@@ -133,8 +133,8 @@ def _placed(dataset: DatasetReader, place: tuple[str, tuple[float, ...]]) -> Dat
         head, mark, tail = file.read().decode().partition(">")
     dataset.close()
     with MemoryFile(f"{head}{mark}{stated}{tail}".encode(), ext=".vrt") as file:
-        placed: DatasetReader = rasterio.open(file.name)
-        return placed
+        dataset = rasterio.open(file.name)
+        return dataset
 
 
 def _checked(dataset: DatasetReader, name: str, honours: Collection[str]) -> DatasetReader:
