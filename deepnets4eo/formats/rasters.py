@@ -133,8 +133,8 @@ def _with_position(dataset: DatasetReader, stated_position: tuple[str, tuple[flo
         head, mark, tail = file.read().decode().partition(">")
     dataset.close()
     with MemoryFile(f"{head}{mark}{stated}{tail}".encode(), ext=".vrt") as file:
-        dataset = rasterio.open(file.name)
-        return dataset
+        georeferenced: DatasetReader = rasterio.open(file.name)
+    return georeferenced
 
 
 def _checked(dataset: DatasetReader, name: str, honours: Collection[str]) -> DatasetReader:
