@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deepnets4eo.errors import InputError
 
+LONGEST = 1024  # characters of a path
 NAMING_OTHERS = (".vrt", ".yaml", ".yml", ".qgs", ".qgz")  # their text may name any file of the computer
 
 
@@ -50,11 +51,15 @@ class Folders:
             The path leads out of the folders, does not exist, or names a file whose text names other files.
         """
         true = self._inside(path, self._all())
-        if not true.exists():
+        try:
+            exists = true.exists()
+        except OSError:  # a name that is too long
+            exists = False
+        if not exists:
             raise InputError(f"{path} does not exist. Check the path.")
         if true.is_file() and true.suffix.lower() in NAMING_OTHERS:
             raise InputError(f"{path} names other files, which is not followed here. Give those files themselves.")
-        for link in _links_below(true):
+        for link in (*_links_below(true), *_links_beside(true)):
             self._inside(str(link), self._all())
         return true
 
@@ -71,13 +76,27 @@ class Folders:
 
     def _inside(self, path: str, folders: Iterable[Path]) -> Path:
         allowed = [folder.resolve() for folder in folders]
-        true = (self.read[0] / path).resolve()
-        if not path or "\0" in path or not any(true.is_relative_to(folder) for folder in allowed):
+        try:
+            true = (self.read[0] / path).resolve()
+        except (OSError, ValueError, RuntimeError) as error:  # NUL, a name that is too long, links in a circle
+            raise InputError(
+                f"{path[:LONGEST]!r} is no path: {error}. Give a path in a folder that the user named."
+            ) from error
+        if not path or len(path) > LONGEST or not any(true.is_relative_to(folder) for folder in allowed):
             names = ", ".join(map(str, allowed))
             raise InputError(
-                f"{path!r} is outside of the folders that the user named: {names}. Give a path in one of them."
+                f"{path[:LONGEST]!r} is outside of the folders that the user named: {names}. Give a path in one of them."
             )
         return true
+
+
+def _links_beside(path: Path) -> Iterator[Path]:
+    """Yield the links next to a file that readers open with it: overviews, masks, headers, world files and others that share its name."""
+    if path.is_file():
+        stem = path.name.split(".")[0].lower()
+        yield from (
+            other for other in path.parent.iterdir() if other.is_symlink() and other.name.lower().startswith(stem)
+        )
 
 
 def _links_below(path: Path) -> Iterator[Path]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.assistant.folders import Folders
 from deepnets4eo.assistant.tools import Tools
+from deepnets4eo.assistant.verb import ending_verbs
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:
+    from anyio import CapacityLimiter
     from mcp.server import MCPServer
 
+AT_ONCE = 2  # requests that work at a time; each may take a processor and gigabytes
 INSTRUCTIONS = """Maps of building damage, floods and changes from remote-sensing images, on this computer.
 Check the files of a user before a job. Report findings and what is not known with every number: not assessed is not undamaged.
 Paths are inside the folders that the user named: {folders}. {writing}"""
@@ -38,29 +41,33 @@ def make_server(folders: Folders) -> MCPServer:
     MissingExtraError
         The package `mcp` is not installed (extra `mcp`).
     """
+    from anyio import CapacityLimiter
     from mcp.server import MCPServer
     from mcp.types import ToolAnnotations
 
-    tools = Tools(folders)
+    tools, limiter = Tools(folders), CapacityLimiter(AT_ONCE)
     writing = "Maps go into new folders below " + str(folders.write) + "." if folders.write else "Nothing is written."
     words = INSTRUCTIONS.format(folders=", ".join(map(str, folders.read)), writing=writing)
     server = MCPServer("deepnets4eo", instructions=words, version=__version__, log_level="ERROR")
     for tool in tools.offer():
         reads = tool not in tools.writing()
         notes = ToolAnnotations(read_only_hint=reads, destructive_hint=False, open_world_hint=False)
-        server.tool(annotations=notes)(_with_refusals(tool))
+        server.tool(annotations=notes)(_as_served(tool, limiter))
     return server
 
 
-def _with_refusals(tool: Callable[..., Any]) -> Callable[..., Any]:
-    """Pass the words of a refusal on; the protocol's package hides the text of other errors."""
+def _as_served(tool: Callable[..., Any], limiter: CapacityLimiter) -> Callable[..., Any]:
+    """Return a tool that waits its turn, ends with the connection, and passes on the words of a refusal; the protocol's package hides others."""
+    from anyio import to_thread
     from mcp.server.mcpserver.exceptions import ToolError
 
     @wraps(tool)
-    def call(*arguments: Any, **named_arguments: Any) -> Any:
-        try:
-            return tool(*arguments, **named_arguments)
-        except DeepNets4EOError as error:
-            raise ToolError(str(error)) from error
+    async def call(*arguments: Any, **named_arguments: Any) -> Any:
+        with ending_verbs():
+            try:
+                work = partial(tool, *arguments, **named_arguments)
+                return await to_thread.run_sync(work, abandon_on_cancel=True, limiter=limiter)
+            except (DeepNets4EOError, OSError) as error:
+                raise ToolError(str(error)) from error
 
     return call

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from deepnets4eo.assistant.folders import Folders
+from deepnets4eo.assistant.verb import run_verb
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
 
 NOTHING = "-"  # in place of an image before, or of outlines: a network finds the buildings
-ENDS = {0: "done", 2: "refused: the input is wrong", 3: "done, but the map is not to be used as it is"}
 NAME = re.compile(r"[\w.-]+")  # of a legend that comes with the toolbox
+HAZARD = re.compile(r"[^\W\d_][\w '()-]{0,60}")  # words, and no name of a file
 EARTH_M = 40_008_000 / 2  # half a meridian: no radius is longer
 
 
@@ -37,12 +36,15 @@ class Tools:
 
     def check(self, paths: list[str]) -> dict[str, Any]:
         """Describe images, outlines, labels, clouds of points, datasets or runs, and what is wrong with them."""
-        return _run("check", *self._read(paths))
+        return run_verb("check", *self._read(paths))
 
     def summary(self, folder: str) -> dict[str, Any]:
         """Return summary.json of a finished map of damage, floods or changes: headline, counts with intervals, findings and
         caveats. Findings belong to the numbers: a building that was not assessed is not undamaged."""
-        return dict(read_json(self.folders.to_read(folder) / "summary.json"))
+        stated = read_json(self.folders.to_read(f"{folder}/summary.json"))
+        if not isinstance(stated, dict):
+            raise InputError(f"{folder}/summary.json is no summary of a map. Give the folder of a finished map.")
+        return stated
 
     def buildings_near(self, folder: str, longitude: float, latitude: float, radius_m: float) -> dict[str, Any]:
         """Count the buildings of a finished damage map around a point, by grade, with the expected number of damaged ones and its
@@ -82,35 +84,29 @@ class Tools:
         legend : name of a legend of the toolbox; '' if the files state theirs"""
         if legend and not NAME.fullmatch(legend):
             raise InputError(f"legend {legend!r} is no name. Give one that `datasets --legends` lists.")
-        return _run("evaluate", *self._read([prediction, reference]), *(["--legend", legend] if legend else []))
+        return run_verb("evaluate", *self._read([prediction, reference]), *(["--legend", legend] if legend else []))
 
     def damage(self, pre: str, post: str, footprints: str, out: str, hazard: str = "") -> dict[str, Any]:
         """Map building damage from images before and after an event; takes minutes for a town. The user knows the hazard.
 
         pre : '-' without an image before; footprints : outlines, '-' to find buildings by a network; out : new folder below that
         for writing; hazard : Earthquake, Flood, Hurricane, Tornado, Wildfire …, '' if unknown"""
+        if hazard and not HAZARD.fullmatch(hazard):
+            raise InputError(
+                f"hazard {hazard!r} is no word for one. Give e.g. Earthquake, Flood, Hurricane, Tornado or Wildfire."
+            )
         images = [NOTHING if path == NOTHING else str(self.folders.to_read(path)) for path in (pre, post, footprints)]
         event = ["--event", f"name={hazard}"] if hazard else []
-        return _run("damage", *images, "--out", str(self.folders.to_write(out)), *event)
+        return run_verb("damage", *images, "--out", str(self.folders.to_write(out)), *event)
 
     def flood(self, dates: list[str], out: str, footprints: str = "") -> dict[str, Any]:
         """Map the flood of the last of two or more images, radar or optical; out : new folder below that for writing."""
         houses = ["--footprints", str(self.folders.to_read(footprints))] if footprints else []
-        return _run("flood", *self._read(dates), "--out", str(self.folders.to_write(out)), *houses)
+        return run_verb("flood", *self._read(dates), "--out", str(self.folders.to_write(out)), *houses)
 
     def change(self, pre: str, post: str, out: str) -> dict[str, Any]:
         """Map what changed between two images; out : new folder below that for writing."""
-        return _run("change", *self._read([pre, post]), "--out", str(self.folders.to_write(out)))
+        return run_verb("change", *self._read([pre, post]), "--out", str(self.folders.to_write(out)))
 
     def _read(self, paths: Sequence[str]) -> list[str]:
         return [str(self.folders.to_read(path)) for path in paths]
-
-
-def _run(*words: str) -> dict[str, Any]:
-    """Run a verb; standard output of this process is the protocol's, so the verb has its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "deepnets4eo", *words],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8", errors="replace", check=False,
-    )  # fmt: skip
-    messages = [line.rsplit("\r", 1)[-1].rstrip() for line in done.stderr.splitlines() if line.strip()]
-    return {"end": ENDS.get(done.returncode, "failed"), "output": done.stdout.strip(), "messages": messages}

@@ -78,8 +78,8 @@ class InputFacts:
             raise ValueError(f"{whole} channels, dates and bands that are not scaled")
         if self.channels % self.dates or not 0 <= self.unscaled_bands < self.bands or not self.min_spread >= 0:
             raise ValueError(f"{self.channels} channels of {self.dates} dates, {self.unscaled_bands} not scaled")
-        shapes = {one.name: one.shape for one in graph.inputs}
-        names = {one.name for one in graph.outputs}
+        shapes = {tensor.name: tensor.shape for tensor in graph.inputs}
+        names = {tensor.name for tensor in graph.outputs}
         if shapes.keys() != {INPUT} or not names >= ({OUTPUT, LAST_OUTPUT} if self.last_alone else {OUTPUT}):
             raise ValueError(f"inputs {sorted(shapes)} and outputs {sorted(names)}")
         if len(shapes[INPUT]) != 4 or shapes[INPUT][1] not in (self.bands, None):

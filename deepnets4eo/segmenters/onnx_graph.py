@@ -111,12 +111,12 @@ class OnnxGraph:
     @property
     def inputs(self) -> list[GraphTensor]:
         """Return the inputs. Errors: RunError."""
-        return [_tensor(one) for one in self.session().get_inputs()]
+        return [_tensor(described) for described in self.session().get_inputs()]
 
     @property
     def outputs(self) -> list[GraphTensor]:
         """Return the outputs. Errors: RunError."""
-        return [_tensor(one) for one in self.session().get_outputs()]
+        return [_tensor(described) for described in self.session().get_outputs()]
 
     def session(self, threads: int = 1, *, exact: bool = False) -> Any:
         """Return the session of ONNX Runtime; `exact` computes integers as floating-point numbers, as no operations are joined. Errors: RunError."""

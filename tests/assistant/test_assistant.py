@@ -13,7 +13,7 @@ import pytest
 from made_up_files import make
 from refusals import raises_naming
 
-from deepnets4eo.assistant import Folders
+from deepnets4eo.assistant import Folders, verb
 from deepnets4eo.assistant.tools import Tools
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
@@ -125,3 +125,81 @@ def test_a_client_finds_the_tools_and_gets_refusals_in_their_own_words(home: Pat
 def test_the_verb_refuses_a_folder_that_does_not_exist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["mcp", str(tmp_path / "absent")]) == 2
     assert "absent" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", ["pre.tif\0", "a" * 5000, "a/" * 2000, "b" * 300])
+def test_odd_names_are_refused(home: Path, path: str) -> None:
+    with raises_naming(InputError, repr(path)[:20].rstrip("'")[1:]):
+        Folders([home]).to_read(path)
+
+
+@pytest.mark.parametrize("name", ["pre.tif.ovr", "pre.tif.msk", "pre.hdr", "pre.tif.aux.xml", "PRE.tfw"])
+def test_files_that_are_opened_with_another_do_not_lead_out(home: Path, name: str) -> None:
+    link = home / name
+    link.symlink_to(home.parent / "secret.tif")
+    try:
+        with raises_naming(InputError, name):
+            Folders([home]).to_read("pre.tif")
+    finally:
+        link.unlink()
+    assert Folders([home]).to_read("pre.tif").is_file()
+
+
+@pytest.mark.parametrize("hazard", ["x.yaml", "Flood=1", "../secret.json", "--set", "1", "a" * 99])
+def test_a_hazard_is_a_word(home: Path, tmp_path: Path, hazard: str) -> None:
+    with raises_naming(InputError, "hazard"):
+        Tools(Folders([home], tmp_path)).damage("pre.tif", "post.tif", "-", "new", hazard)
+
+
+def test_a_summary_that_is_none_is_refused(home: Path) -> None:
+    (home / "odd").mkdir()
+    (home / "odd" / "summary.json").write_text("[1]", encoding="utf-8")
+    for folder in ("odd", "nothing", "linked"):
+        with raises_naming(InputError, folder):
+            Tools(Folders([home])).summary(folder)
+    (home / "linked" / "summary.json").symlink_to(home.parent / "secret.tif")
+    with raises_naming(InputError, "linked"):
+        Tools(Folders([home])).summary("linked")
+
+
+def test_verbs_end_with_the_server_and_two_work_at_a_time(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import anyio
+
+    from deepnets4eo.assistant import server
+
+    running: list[int] = []
+    seen: list[int] = []
+
+    def tool() -> None:
+        running.append(1)
+        seen.append(len(running))
+        verb.run_verb("--version")
+        running.pop()
+
+    async def many() -> None:
+        limiter = anyio.CapacityLimiter(server.AT_ONCE)
+        call = server._as_served(tool, limiter)
+        async with anyio.create_task_group() as group:
+            for _ in range(4):
+                group.start_soon(call)
+
+    anyio.run(many)
+    assert len(seen) == 4
+    assert max(seen) <= server.AT_ONCE
+
+
+def test_a_verb_ends_when_its_request_is_cancelled_or_its_input_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    import subprocess
+
+    sleeping = "import threading, time; from deepnets4eo.assistant import verb; threading.Thread(target=verb._wait_for_end, daemon=True).start(); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", sleeping], stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(30) == verb.ABANDONED
+    with pytest.raises(KeyboardInterrupt), verb.ending_verbs():
+        process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], text=True)
+        started = verb._started.get()
+        assert started is not None
+        started.append(process)
+        raise KeyboardInterrupt
+    assert process.wait(30) != 0

@@ -1,4 +1,4 @@
-"""What the sample of a map stores of its draw, checked when it is read: a sample may come from somebody else."""
+"""The stored draw of the sample of a map, checked when it is read: the file may come from another person."""
 
 from __future__ import annotations
 
@@ -92,9 +92,9 @@ class DrawnSample(_Stored):
             return cls.model_validate(parse_json(text, f"the table `drawn` of {path}")).model_dump(exclude_none=False)
         except ValidationError as error:
             first = error.errors()[0]
-            place = ".".join(map(str, first["loc"])) or "about"
+            entry = ".".join(map(str, first["loc"])) or "about"
             raise InputError(
-                f"{path} is no whole sample of a map: {place} of its table `drawn`: {first['msg']}. Draw it again with `deepnets4eo review`."
+                f"{path} is no whole sample of a map: {entry} of its table `drawn`: {first['msg']}. Draw it again with `deepnets4eo review`."
             ) from error
 
     @model_validator(mode="after")
