@@ -15,7 +15,7 @@ import rasterio
 import rioxarray
 import shapely
 from geotiff import write_geotiff
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, uniform_filter
 from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo.baselines import BaselineRecipe, PixelClassifier
@@ -46,7 +46,8 @@ from deepnets4eo.osm import rasterize
 from deepnets4eo.points.colourise import Orthophoto
 from deepnets4eo.polygons import polygonize
 from deepnets4eo.prediction import open_scene
-from deepnets4eo.rasters import Layer, Scene, open_cloud_mask
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.read_as import open_cloud_mask
 from deepnets4eo.registration import ImagePair
 from deepnets4eo.segmenters import InputSpec
 from deepnets4eo.sharpening.pansharpening import pansharpen_raster
@@ -181,7 +182,14 @@ def make_place(folder: Path) -> Place:
     sentinel = HEIGHTS.copy()
     sentinel[:, :40] = -9999
     write("sentinel.tif", sentinel)
+    empty = HEIGHTS + np.float32(250)
+    empty[:, :40] = 0
+    write("empty.tif", empty), write("empty_and_nodata.tif", empty, nodata=-9999)
     # labels and masks
+    depth = np.where(CLASSES == 1, HEIGHTS + np.float32(0.3), np.float32(np.nan))
+    write("dry_gaps.tif", np.where(CLASSES == 1, 1, 255).astype(np.uint8), nodata=255)
+    write("depth_gaps.tif", depth, nodata=np.nan)
+    write("resampled.tif", uniform_filter(CLASSES.astype(np.float32), 3))
     write("unplaced_labels.tif", CLASSES, tags=TAGS, **unplaced)
     write("hidden.tif", CLASSES, nodata=0, tags=TAGS)
     write("other_order.tif", CLASSES, tags={"LEGEND": json.dumps(OTHER.to_dict())})
@@ -424,6 +432,14 @@ DOORS: dict[str, Entrance] = {
         "scores",
         lambda place, file: Opened(open_priors([f"dpm:share={file}"], Layer.open(place.path("image.tif")))[0].layer),
         "damage",
+    ),
+    "damage, prior of depths": _door(
+        "depths",
+        lambda place, file: Opened(open_priors([f"flood:m={file}"], Layer.open(place.path("image.tif")))[0].layer),
+        "damage",
+    ),
+    "damage --water, depths": _door(
+        "depths", lambda place, file: Opened(open_new_water(str(file), _grid_of(place))), "damage"
     ),
     "refine, scores": _pair("scores", _refine, "layers refine", other="image.tif", first=True),
     "train, labels": _door("labels", _train, "train", layer="labels"),

@@ -62,6 +62,7 @@ class Case:
 READ_ALL_BANDS = (
     "train", "train, values", "PixelClassifier.fit", "SceneDataset", "InputSpec.measure", "superpixels", "cube",
 )  # fmt: skip
+WATER = ("damage --water", "flood --permanent-water")
 GIVEN_LEGENDS = ("polygons", "objects", "train, labels", "PixelClassifier.fit, labels", "SceneDataset, labels")
 CASES = {
     "colour table": Case("image", "palette.tif", ("check_colour_table",), ("colour table",), refused=True),
@@ -94,6 +95,20 @@ CASES = {
     "another order of classes": Case("labels", "other_order.tif", ("other_legend_note",), ("its own legend",), doors=GIVEN_LEGENDS),
     "mask without position": Case("mask", "unplaced_mask.tif", ("check_position",), ("not placed",), refused=True),
     "0 is nodata": Case("mask", "zero_is_nodata.tif", ("check_zero_is_value",), ("declares 0 as nodata",), refused=True),
+    "half of a surface model is 0": Case(
+        "heights", "empty.tif", ("declare_empty_heights",), ("0 in every band",),
+        mended=lambda layer: not layer.read()[1][:, :38].any() or bool(np.isnan(layer.read()[0][0, :, :38]).all()),
+    ),
+    "half is 0 next to another nodata": Case(
+        "heights", "empty_and_nodata.tif", ("declare_empty_heights",), ("expected one value without data",), refused=True
+    ),
+    "dry ground without data": Case(
+        "mask", "dry_gaps.tif", ("check_dry_ground",), ("no data wherever it shows no water",), refused=True, doors=WATER
+    ),
+    "depths without dry ground": Case("depths", "depth_gaps.tif", ("check_dry_ground",), ("no data wherever it shows no water",), refused=True),
+    "resampled classes as depths": Case(
+        "mask", "resampled.tif", ("is_depth",), ("holds the values",), refused=True, doors=WATER
+    ),
     "classes as a mask": Case("mask", "classes_as_mask.tif", ("check_mask_values",), ("holds the values", "values"), refused=True),
 }  # fmt: skip
 PLAIN = ("has a CRS, but no position",)
@@ -110,10 +125,17 @@ NAMED = {
 REFUSED = {
     ("feet", "evaluate, values"): ("expected metres",),
     ("feet", "evaluate, true values"): ("expected metres",),
+    ("half of a surface model is 0", "heights, dsm"): ("seem to be above the sea",),
+    ("half of a surface model is 0", "heights, dtm"): ("expected heights above ground",),
     ("coordinates in feet", "predict, dsm"): ("does not overlap",),  # of another site
     ("coordinates in feet", "predict, dsm of a Scene"): ("does not overlap",),
 }
+ANY_QUANTITY = "values of any quantity are compared, of which 0 may be one"
 NO_CELL = {
+    ("half of a surface model is 0", "evaluate, values"): ANY_QUANTITY,
+    ("half of a surface model is 0", "evaluate, true values"): ANY_QUANTITY,
+    ("half is 0 next to another nodata", "evaluate, values"): ANY_QUANTITY,
+    ("half is 0 next to another nodata", "evaluate, true values"): ANY_QUANTITY,
     ("no position", "whole images"): "whole images have one label, and no place",
     ("collar", "whole images"): "no pixel of whole images is left out",
     ("collar", "cube"): "its value without data is an argument of `Cube.open`; trainings look at cubes as at images",
@@ -145,7 +167,7 @@ NOT_IN_FORM = {
         "mask without position",
     },
 }  # tiles without a position make no mosaic
-MISSING = {("classes as a mask", "damage --cloud-mask"): "masks of clouds take any value"}
+MISSING: dict[tuple[str, str], str] = {}
 
 
 def cells() -> Iterator[Any]:

@@ -33,10 +33,9 @@ from deepnets4eo.rasters import (
     PictureSource,
     Scene,
     in_colour_order_of,
-    open_cloud_mask,
     without_implausible,
 )
-from deepnets4eo.read_as import LABELS, Door, without_collar
+from deepnets4eo.read_as import LABELS, Door, open_cloud_mask, without_collar
 from deepnets4eo.registration import UNMOVED, ImagePair, MotionMatrix, RegisteredPair, Registration, on_post_grid
 
 COARSE_CLOUD_SHARE = 0.5  # share of a pixel of a preview under clouds from which it is not visible

@@ -27,10 +27,10 @@ from deepnets4eo.inspection import cloud_finding
 from deepnets4eo.options import split_names
 from deepnets4eo.outputs import Finding
 from deepnets4eo.plugins import load_plugin, plugins_of
-from deepnets4eo.rasters import WHOLE, Layer, LayerLike, cloud_band, open_cloud_mask
-from deepnets4eo.read_as import check_same_datum
+from deepnets4eo.rasters import WHOLE, Layer, LayerLike, cloud_band
+from deepnets4eo.read_as import check_same_datum, open_cloud_mask
 from deepnets4eo.registration import ImagePair
-from deepnets4eo.terrain import open_further, unknown_share
+from deepnets4eo.terrain import assess_further, unknown_share
 
 SCORES = ("rasters", "points", "look")  # each has a setting that calls for it; their columns come in this order
 MIN_GAP = 0.01  # of the ground without a height, to be named
@@ -73,10 +73,11 @@ def open_inputs(
     ```
     """
     check_exist(source for source in (pre, post, footprints, dsm_pre, dsm_post, cloud_mask) if isinstance(source, str))
-    heights_pre, heights_post = (
-        None if source is None else open_further(source, flag, "metres")
+    assessed = [
+        None if source is None else assess_further(source, flag, "metres")
         for source, flag in ((dsm_pre, "--dsm-pre"), (dsm_post, "--dsm-post"))
-    )
+    ]
+    heights_pre, heights_post = (None if heights is None else heights.layer for heights in assessed)
     if (heights_pre is None) != (heights_post is None):
         raise GridError("one surface model is given, height loss needs both: --dsm-pre and --dsm-post.")
     pair = open_pair(pre, post, settings)
@@ -93,7 +94,8 @@ def open_inputs(
     others = {"dsm_pre": heights_pre, "dsm_post": heights_post, "cloud_mask": clouds}
     if settings.water is not None and settings.seeks_water:
         open_new_water(settings.water, after.grid)
-    findings = _check_others(others, after)
+    of_heights = [finding for heights in assessed if heights is not None for finding in heights.findings]
+    findings = [*of_heights, *_check_others(others, after)]
     if clouds is not None and cloud_mask is None:
         finding = cloud_finding(clouds, after, "post", "give_cloud_mask")
         findings += [] if finding is None else [finding]

@@ -10,7 +10,8 @@ from deepnets4eo.floods.layer_names import FIRST, POST
 from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.inspection import cloud_finding, clouds_in_image
 from deepnets4eo.outputs import Finding
-from deepnets4eo.rasters import Layer, cloud_share, open_cloud_mask
+from deepnets4eo.rasters import Layer, cloud_share
+from deepnets4eo.read_as import open_cloud_mask
 from deepnets4eo.registration import UNMOVED
 
 MUCH_HIDDEN_SHARE = 0.5  # share of POST from which the flooded area is reported as unknown

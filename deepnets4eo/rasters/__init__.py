@@ -18,7 +18,7 @@ from .band_roles import (
     role_indices,
     spectral_bands,
 )
-from .clouds import CloudBand, check_zero_is_value, cloud_band, cloud_share, open_cloud_mask
+from .clouds import CloudBand, check_zero_is_value, cloud_band, cloud_share, coded_clouds
 from .cog import BLOCK_PX, LEVEL, CogWriter, check_raster_suffix
 from .colour_order import in_colour_order_of
 from .display import coarse_labels

@@ -1,15 +1,18 @@
-"""Masks of clouds, 0 for clear pixels: rasters, and bands of products with their own coding of clouds."""
+"""Masks of clouds, 0 for clear pixels: bands and files of products with their own coding of clouds."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePath
 
 import numpy as np
 
 from deepnets4eo.arrays import Indices, Mask, Pixels
+from deepnets4eo.cards import VOID
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.rasters.layer import Layer, LayerLike
+from deepnets4eo.rasters.layer import Layer
 from deepnets4eo.rasters.views import LayerView
 
 LOOK_PX = 512  # side of the overview in which a band is looked at for any value
@@ -30,12 +33,32 @@ def _above(value: int) -> Rule:
 RULES: Mapping[str, Rule] = {
     "scl": lambda values: np.isin(values, (3, 8, 9, 10)),
     "qa_pixel": _bits(1, 2, 3, 4),
+    "pixel_qa": _bits(3, 5),  # of Landsat's first collection
     "clear": lambda values: values == 0,  # UDM2 of Planet is 1 where clear
     **dict.fromkeys(("cloud", "clouds", "cloud_mask", "cloudmask", "clm"), _above(0)),
     **dict.fromkeys(("probability", "cloud_probability", "cloud_prob", "msk_cldprb"), _above(50)),
     "clp": _above(127),
     "qa60": _bits(10, 11),
 }
+FMASK_BITS = _bits(1, 2, 3)  # of HLS: cloud, next to a cloud, shadow; bit 5 is water, bit 4 snow
+FMASK = "fmask"
+MAX_FMASK_CLASS = 4  # of Fmask's own classes: 1 water, 2 shadow, 3 snow, 4 cloud
+# What ends the name of a file, without its suffix → the rule of its band
+FILES = re.compile(r"(?:^|[_.\-])(scl|qa_pixel|pixel_qa|qa60|msk_cldprb|cldprb|fmask\d?)(?:_\d+m)?$")
+ALIASES = {"cldprb": "msk_cldprb"}
+
+
+def _fmask_classes(values: Indices) -> Mask:
+    return np.isin(values, (2, 4))
+
+
+def _fmask_rule(band: Layer) -> Rule:
+    """Return the rule of a band Fmask: bits, as of HLS, unless its values are only those of Fmask's own classes."""
+    if "hls" in PurePath(band.source).name.casefold():
+        return FMASK_BITS
+    values, valid, _ = band.thumbnail(LOOK_PX)
+    seen = values[0][valid & (values[0] != VOID)]
+    return _fmask_classes if not seen.size or seen.max() <= MAX_FMASK_CLASS else FMASK_BITS
 
 
 class CloudBand(LayerView):
@@ -67,32 +90,32 @@ def cloud_band(layer: Layer) -> Layer | None:
             band = layer.subset([layer.bands[names.index(name)]]).as_stored()
             if band.thumbnail(LOOK_PX)[1].any():
                 return Layer(CloudBand(band, rule))
+    if FMASK in names:
+        band = layer.subset([layer.bands[names.index(FMASK)]]).as_stored()
+        return Layer(CloudBand(band, _fmask_rule(band)))
     return None
+
+
+def coded_clouds(layer: Layer, *, is_mask: bool) -> Layer | None:
+    """Return the mask of clouds of a file of one band that its name states to be SCL, QA_PIXEL, Fmask …; None for other names.
+
+    is_mask : whether its values are those of a plain mask, which only the name Fmask overrules, whose 1 is water
+    """
+    stem = PurePath(layer.source).name.casefold()
+    stem = stem.rpartition(".")[0] or stem
+    match = FILES.search(stem)
+    if match is None or layer.count != 1:
+        return None
+    word, band = match[1], layer.as_stored()
+    if word.startswith(FMASK):
+        return Layer(CloudBand(band, _fmask_rule(band)))
+    return None if is_mask else Layer(CloudBand(band, RULES[ALIASES.get(word, word)]))
 
 
 def cloud_share(mask: Layer) -> float:
     """Return the share of an image that its mask of clouds hides, 0–1, by an overview of the mask."""
     values, valid, _ = mask.thumbnail(LOOK_PX)
     return float(((values[0] > 0) & valid).mean())
-
-
-def open_cloud_mask(
-    mask: LayerLike, image: Layer, flag: str, *, zero_is_clear: bool = True, by_name: bool = True
-) -> Layer:
-    """Open a mask of clouds (0 clear) on its own grid; `flag` names it in messages. GridError if it does not fit the image."""
-    layer = Layer.open(mask, labels=True)
-    named = cloud_band(layer) if by_name else None
-    if named is None and layer.count != 1:
-        raise InputError(
-            f"{flag} {layer.source} has {layer.count} bands, and none is named as a mask of clouds (SCL, QA60, clear, cloud …). Take out the one "
-            "that is 0 where the image is clear, e.g. with gdal_translate -b."
-        )
-    layer = layer if named is None else named
-    if zero_is_clear and named is None:
-        check_zero_is_value(layer, flag, "clear in a mask of clouds")
-    layer.covered_share(image.grid, flag)
-    layer.on(image.grid, "nearest")  # which refuses another size where only pixel numbers pair them
-    return layer
 
 
 def check_zero_is_value(layer: Layer, flag: str, meaning: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.errors import InputError
@@ -11,9 +12,10 @@ from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, Scene, layer_names, metres_of, role_indices
 from deepnets4eo.read_as.assessment import Assessment, Door, ReadAs
 from deepnets4eo.read_as.height_units import in_metres
-from deepnets4eo.read_as.images import declare_nodata, undeclared_nodata
+from deepnets4eo.read_as.images import declare_nodata, sample_windows, undeclared_nodata
 
 HEIGHT_ROLES = {"height", "ground", "ndsm"}
+FAR_M, NEAREST_PERCENT = 10.0, 1.0  # metres from 0, beyond which all but one percent of the heights are
 CATEGORY_LAYERS = {"osm", "clicks", "mask"}  # of scenes: numbers of classes, or drawn masks
 
 
@@ -74,6 +76,30 @@ def declare_usual_nodata(layer: Layer, door: Door) -> Assessment:
     return Assessment(layer.with_nodata(undeclared.value), assessed.findings)
 
 
+def declare_empty_heights(layer: Layer, door: Door) -> Assessment:
+    """Declare zeros in wide parts of a surface model as nodata if all other heights are far from 0; refuse them next to another nodata."""
+    undeclared = None if door.user_nodata else undeclared_nodata(layer)
+    zero = 0.0 in (undeclared.value, undeclared.largest) if undeclared is not None else False
+    if undeclared is None or not zero or not _are_far_from_zero(layer):
+        return Assessment(layer)
+    if undeclared.value is None:
+        raise InputError(
+            f"{door.what} {layer.source} is 0 in {undeclared.share:.0%} of its pixels, where all other heights are {FAR_M:g} m and more away, and "
+            f"declares {layer.nodata} as nodata; expected one value without data. Write it: gdal_calc.py -A IN --NoDataValue={layer.nodata} "
+            f'--calc="where(A==0,{layer.nodata},A)" --outfile=OUT.tif'
+        )
+    assessed = declare_nodata(layer, door)
+    return Assessment(layer.with_nodata(0.0), assessed.findings)
+
+
+def _are_far_from_zero(layer: Layer) -> bool:
+    """Return whether hardly any height other than 0 is near 0, as on a coast or in heights above the ground."""
+    parts = [data[0][valid] for data, valid in map(layer.read, sample_windows(layer.shape))]
+    heights = np.abs(np.concatenate(parts)).astype(np.float64)
+    others = heights[heights > 0]
+    return bool(others.size) and float(np.percentile(others, NEAREST_PERCENT)) >= FAR_M
+
+
 def _named(layer: Layer, door: Door) -> dict[str, Any]:
     return {"image": door.image, "source": Finding.file_name(layer.source)}
 
@@ -81,7 +107,9 @@ def _named(layer: Layer, door: Door) -> dict[str, Any]:
 IMAGE = ReadAs(
     "image", (check_position, check_colour_table, convert_height_bands), (declare_nodata,)
 )  # radar and cubes too
-HEIGHTS = ReadAs("heights", (check_position, check_colour_table, convert_to_metres), (declare_usual_nodata,))
+HEIGHTS = ReadAs(
+    "heights", (check_position, check_colour_table, convert_to_metres), (declare_usual_nodata, declare_empty_heights)
+)
 SCORES = ReadAs("scores", (check_position, check_colour_table), (declare_usual_nodata,))
 LABELS = ReadAs("labels", (check_position,), labels=True)
 MASK = ReadAs("mask", (check_position,), labels=True)

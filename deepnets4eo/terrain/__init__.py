@@ -1,7 +1,7 @@
 """Heights above ground, slopes, and the layers that are made of them."""
 
 from .composites import composite_raster
-from .further_rasters import open_further, place_further, unknown_share
+from .further_rasters import assess_further, open_further, place_further, unknown_share
 from .ground_filter import ground, without_gaps
 from .heights import (
     check_above_ground,

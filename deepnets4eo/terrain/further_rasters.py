@@ -15,7 +15,7 @@ from typing import Literal
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters import Layer, LayerLike
-from deepnets4eo.read_as import SCORES, Door, sample_windows
+from deepnets4eo.read_as import SCORES, Assessment, Door, sample_windows
 from deepnets4eo.read_as.kinds import HEIGHTS
 
 Measure = Literal["metres", "people"]
@@ -23,6 +23,13 @@ DENSITY = re.compile(r"/|\bper\b|[-^]\s?[12]|\b(km|m)2\b|²|\bdensity\b|\bha\b")
 
 
 def open_further(source: LayerLike, role: str, measure: Measure | None = None, *, gsd_m: float | None = None) -> Layer:
+    """Open a raster as `assess_further`, with its findings in the log."""
+    return assess_further(source, role, measure, gsd_m=gsd_m).report()
+
+
+def assess_further(
+    source: LayerLike, role: str, measure: Measure | None = None, *, gsd_m: float | None = None
+) -> Assessment:
     """Open a raster of one band that helps a job.
 
     Parameters
@@ -34,8 +41,8 @@ def open_further(source: LayerLike, role: str, measure: Measure | None = None, *
 
     Returns
     -------
-    Layer
-        On its own grid; a unit of length that it states is brought to metres.
+    Assessment
+        The raster on its own grid, a unit of length that it states brought to metres, and findings on what was put right.
 
     Raises
     ------
@@ -53,7 +60,7 @@ def open_further(source: LayerLike, role: str, measure: Measure | None = None, *
             f"{role}: {layer.source} states that its values are in {unit!r}; expected people per pixel. Multiply each by the area of its pixel, or "
             "give a raster of counts."
         )
-    return (HEIGHTS if measure == "metres" else SCORES).assess(layer, Door(role)).report()
+    return (HEIGHTS if measure == "metres" else SCORES).assess(layer, Door(role))
 
 
 def place_further(layer: Layer, grid: Grid, role: str, resampling: str = "bilinear") -> Layer:

@@ -70,7 +70,7 @@ def test_a_clear_pair_has_no_caution_of_clouds(tmp_path: Path) -> None:
 def mapped(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("clouds")
     pre, post = write_pair(folder)
-    masks = write_mask(folder / "clouds_pre.tif", OVER_PRE), write_mask(folder / "clouds_post.tif", OVER_POST, 7)
+    masks = write_mask(folder / "clouds_pre.tif", OVER_PRE), write_mask(folder / "clouds_post.tif", OVER_POST, 255)
     options = ChangeOptions(assume_registered=True, cloud_mask_pre=masks[0], cloud_mask_post=masks[1])
     return map_change(pre, post, folder / "out", options), folder
 

@@ -11,7 +11,8 @@ from geotiff import write_geotiff
 from deepnets4eo.grid import Grid
 from deepnets4eo.inspection import cloud_finding, clouds_in_image, inspect
 from deepnets4eo.inspection.clouds import _bands_of_clouds, describe_clouds
-from deepnets4eo.rasters import Layer, cloud_band, open_cloud_mask
+from deepnets4eo.rasters import Layer, cloud_band
+from deepnets4eo.read_as import open_cloud_mask
 
 SIDE, GSD = 400, 0.5
 CLOUD = np.hypot(*np.mgrid[-200:200, -200:200]) < 120  # 60 m around the middle

@@ -22,8 +22,8 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.inspection import CloudClassification
 from deepnets4eo.options import split_names
-from deepnets4eo.rasters import Layer, LayerLike, in_colour_order_of, layer_names, open_cloud_mask, without_implausible
-from deepnets4eo.read_as import IMAGE, Door
+from deepnets4eo.rasters import Layer, LayerLike, in_colour_order_of, layer_names, without_implausible
+from deepnets4eo.read_as import IMAGE, Door, open_cloud_mask
 
 MAX_NAMED = 5  # dates in a message
 

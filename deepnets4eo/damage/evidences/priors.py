@@ -19,7 +19,7 @@ from deepnets4eo.errors import GridError, InputError, name_hint
 from deepnets4eo.files import read_yaml
 from deepnets4eo.options import options_from
 from deepnets4eo.rasters import Layer, metres_of
-from deepnets4eo.read_as import SCORES, Door
+from deepnets4eo.read_as import SCORES, Door, ValuesSeen, check_dry_ground
 from deepnets4eo.zonal import band_sums
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ SPELLINGS = {
     "kmh": "km/h",
     "km h-1": "km/h",
 }
+DEPTH = "m"  # of water; ground without depth is dry, and no gap
 # Larger values have another unit, or there is no such intensity.
 MAX_INTENSITY = {"%g": 500.0, "mmi": 12.0, "m/s": 150.0, "m": 60.0, "share": 1.0}
 
@@ -152,6 +153,8 @@ def open_priors(texts: Sequence[str], post: Layer, curves: str | Path | None = N
             on_post = RasterEvidence(kind, layer).open(post).layer
         except GridError as error:
             raise GridError(f"--prior {kind}={file}: {error}") from error
+        if by_unit == DEPTH:
+            check_dry_ground(on_post, ValuesSeen.of(on_post), f"--prior {kind}:")
         prior = PriorLayer(kind, name_of(file), on_post, scale, by_unit, curve)
         prior.check_unit(values_at_a_glance(on_post) * scale, any)  # another unit shows before the long work
         layers.append(prior)
