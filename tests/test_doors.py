@@ -155,6 +155,7 @@ FORMS = ("file", "tiles", "array")
 FILES_ONLY = {  # doors that take no array
     "train", "train, values", "train, dsm", "train, labels", "train, masks", "whole images", "review, image", "refine, image",
     "refine, scores", "coherence", "damage, prior", "change, cover", "flood, cover", "damage --water", "flood --permanent-water",
+    "damage, prior of depths", "damage --water, depths",
 }  # fmt: skip
 ONE_FILE = {"train, masks", "whole images", "coherence"}  # doors that take no folder of tiles
 NOT_IN_FORM = {
@@ -219,10 +220,10 @@ NO_INPUT = {  # files of the package that open layers and assess none
     "damage/evidences/water.py": "its own maps", "damage/map.py": "a finished map",
     "damage/network/pairs.py": "synthetic pairs", "evaluation/pairs.py": "only grids and legends", "evaluation/withheld.py": "the split of a run",
     "floods/job.py": "its own maps", "floods/products.py": "its own maps", "floods/recognition.py": "its own map",
-    "floods/relief.py": "its own mask", "floods/water_masks.py": "values and position are checked there", "hyperspectral/map_figure.py": "a finished map",
+    "floods/relief.py": "its own mask", "hyperspectral/map_figure.py": "a finished map",
     "inspection/clouds.py": "an array of its own", "inspection/datasets.py": "`check` refuses nothing",
     "inspection/shadows.py": "an array of its own", "points/rubble/blocks.py": "an array of its own",
-    "prediction/click_review.py": "its own maps", "prediction/clicked_scene.py": "its own clicks", "rasters/clouds.py": "values and position are checked there", "training/mask_legend.py": "scenes are made of the masks later", "xarray/__init__.py": "handed on to a door",
+    "prediction/click_review.py": "its own maps", "prediction/clicked_scene.py": "its own clicks", "training/mask_legend.py": "scenes are made of the masks later", "xarray/__init__.py": "handed on to a door",
 }  # fmt: skip
 
 

@@ -53,7 +53,7 @@ def _fmask_classes(values: Indices) -> Mask:
 
 
 def _fmask_rule(band: Layer) -> Rule:
-    """Return the rule of a band Fmask: bits, as of HLS, unless its values are only those of Fmask's own classes."""
+    """Return the rule of a band Fmask: bits, as of HLS, unless it only contains Fmask's own classes."""
     if "hls" in PurePath(band.source).name.casefold():
         return FMASK_BITS
     values, valid, _ = band.thumbnail(LOOK_PX)
@@ -99,7 +99,7 @@ def cloud_band(layer: Layer) -> Layer | None:
 def coded_clouds(layer: Layer, *, is_mask: bool) -> Layer | None:
     """Return the mask of clouds of a file of one band that its name states to be SCL, QA_PIXEL, Fmask …; None for other names.
 
-    is_mask : whether its values are those of a plain mask, which only the name Fmask overrules, whose 1 is water
+    is_mask : whether it only contains values of a plain mask, which only the name Fmask overrules, whose 1 is water
     """
     stem = PurePath(layer.source).name.casefold()
     stem = stem.rpartition(".")[0] or stem

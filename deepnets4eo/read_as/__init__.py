@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .assessment import Assessment, Door
+    from .assessment import Door
     from .height_units import are_metres, check_ground_metres, check_metres, check_same_datum
     from .images import (
         BRIGHT_PERCENTILE,
@@ -39,7 +39,7 @@ else:
                 "undeclared_nodata",
                 "without_collar",
             ],
-            ".assessment": ["Assessment", "Door"],
+            ".assessment": ["Door"],
             ".kinds": ["IMAGE", "LABELS", "MASK", "SCORES"],
             ".masks": ["ClassMask", "ValuesSeen", "check_dry_ground", "open_cloud_mask"],
             ".scenes": ["assess_scene", "check_layer", "look_at_layers", "report_findings"],

@@ -1,6 +1,6 @@
 """Masks of clouds or water: which values mean what, assessed alike at every entrance.
 
-A mask is 0 where nothing is, and 1 (or 255) where something is. Codes of products, such as SCL, QA_PIXEL or Fmask, are understood
+A mask is 0 on clear or dry ground, and 1 (or 255) on clouds or water. Codes of products, such as SCL, QA_PIXEL or Fmask, are understood
 by the name of their band or file; other numbers, such as classes, bits or percentages, are refused.
 """
 
@@ -142,7 +142,7 @@ def open_cloud_mask(
     Raises
     ------
     InputError
-        Several bands without a name of clouds, 0 as nodata, or values other than those of a mask.
+        Several bands without a name of clouds, 0 as nodata, or values that no mask has.
     GridError
         It does not fit the image.
     """

@@ -15,7 +15,8 @@ from typing import Literal
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters import Layer, LayerLike
-from deepnets4eo.read_as import SCORES, Assessment, Door, sample_windows
+from deepnets4eo.read_as import SCORES, Door, sample_windows
+from deepnets4eo.read_as.assessment import Assessment
 from deepnets4eo.read_as.kinds import HEIGHTS
 
 Measure = Literal["metres", "people"]
