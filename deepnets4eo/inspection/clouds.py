@@ -6,6 +6,7 @@ Thin clouds and shadows are detected only by a band or by the network of `cloud_
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.inspection.cloud_network import CloudClasses, classify_clouds
 from deepnets4eo.outputs import Finding, Phrase, image_of
 from deepnets4eo.rasters import COLOURS, CloudBand, Layer, cloud_band, cloud_share, moving_moments
+
+log = logging.getLogger(__name__)
 
 FINE_M, COARSEST_M = 2.0, 30.0  # pixels of images in colour alone, without and with another day
 CELL_M, MAX_CELLS = 4.0, 4096  # what is averaged, and how many along a side at most
@@ -30,6 +33,7 @@ VEIL_WHITE = 0.12  # range of the bands of haze over their brightness
 MIN_CAUTION_SHARE = 0.01  # of an image under clouds; fewer, such as single pixels of haze, are no reason to doubt a map
 MIN_RANGE = 16.0  # contrast before, of 255, that haze can hide
 # near infrared over green, of water and snow below, of plants above; short-wave over green, of snow below
+OFFSETS, MAX_OFF_OFFSET, DARK = (1000.0, 0.1), 0.15, 2.0  # in numbers and reflectance; share of it; percentile
 BRIGHT_GREEN, NIR_RANGE, MIN_SWIR = 1.8, (0.7, 1.8), 0.4
 
 
@@ -44,12 +48,35 @@ def clouds_in_image(post: Layer, pre: Layer | None, gsd_m: float) -> Layer | Non
     if not seen.any():
         return None
     after = np.where(seen, after, 0).astype(np.float32)
+    if before is not None and "nir" in post.band_names:
+        after = _without_offset(after, before, seen, post.source)
     find = _cloudy_spectrum if "nir" in post.band_names else _cloudy_colours
     cloudy = find(dict(zip(post.band_names, after, strict=True)), after, before, seen, cell_m) & seen
     if not cloudy.any():
         return None
     clouds = _wide(cloudy, _of_one_value(after), cell_m)
     return Layer.open(clouds[None].astype(np.uint8), grid=post.grid.zoom_to(shape)) if clouds.any() else None
+
+
+def _without_offset(after: FloatImage, before: FloatImage, seen: Mask, source: str) -> FloatImage:
+    """Return an image (C, h, w) without the 1,000 that Sentinel-2 adds since 2022, if the darkest ground of all bands rose by that.
+
+    Clouds raise the bands by different amounts. The offset is logged: a file that does not state it changes all other results, too."""
+    ground = seen & (before > 0).all(axis=0)
+    if not ground.any():
+        return after
+    rise = [
+        float(np.percentile(late[ground], DARK) - np.percentile(early[ground], DARK))
+        for late, early in zip(after, before, strict=True)
+    ]
+    for offset in OFFSETS:
+        if all(abs(value - offset) <= MAX_OFF_OFFSET * offset for value in rise):
+            log.warning(
+                "the darkest ground of %s is brighter by %g in all bands than in the image before: it seems to have Sentinel-2's offset of "
+                "2022, without stating it. State it (gdal_edit.py -offset %g …), or both dates are not comparable.", source, offset, -offset,
+            )  # fmt: skip
+            return np.where(seen, np.maximum(after - offset, 0), 0).astype(np.float32)
+    return after
 
 
 def cells_of(image: Layer, gsd_m: float) -> tuple[float, tuple[int, int]]:

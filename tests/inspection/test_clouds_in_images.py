@@ -7,6 +7,7 @@ import pytest
 import rasterio
 from affine import Affine
 from geotiff import write_geotiff
+from odc.geo.geobox import GeoBox
 
 from deepnets4eo.grid import Grid
 from deepnets4eo.inspection import cloud_finding, clouds_in_image, inspect
@@ -193,3 +194,22 @@ def test_a_finding_on_clouds_shows_no_folder_of_the_file(tmp_path: Path) -> None
     assert finding is not None
     assert "day.tif" in finding.message
     assert str(tmp_path) not in finding.whole
+
+
+def test_the_undeclared_offset_of_sentinel_2_is_no_cloud_and_is_named(caplog) -> None:
+    rng = np.random.default_rng(0)
+    land = rng.uniform(0.8, 1.2, (96, 96))
+    before = np.stack([700 * land, 2500 * land, 1800 * land]).astype(np.float32)
+    grid = GeoBox((96, 96), Affine(10, 0, 500_000, 0, -10, 4_000_000), "EPSG:32633")
+
+    def bands(values: np.ndarray) -> Layer:
+        return Layer.open(values, grid=grid).with_names(["green", "nir", "swir"])
+
+    assert clouds_in_image(bands(before + 1000), bands(before), 10.0) is None
+    assert "brighter by 1000 in all bands" in caplog.text
+    cloudy = before + 1000
+    cloudy[:, 20:60, 20:60] = 6000
+    cloudy[:, 20:60, 20:60] *= rng.uniform(0.9, 1.1, (40, 40))
+    clouds = clouds_in_image(bands(cloudy), bands(before), 10.0)
+    assert clouds is not None
+    assert clouds.read()[0][0, 25:55, 25:55].mean() > 0.9
