@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rioxarray
 from doors import CLASSES, DOORS, LEGEND, WITHOUT_RASTERS, Entrance, Opened, Place, make_place
 from refusals import raises_naming
 from sklearn.linear_model import LogisticRegression
 from source_trees import ROOT, nodes, source_files
 
 import deepnets4eo
+import deepnets4eo.xarray
 from deepnets4eo.baselines import BaselineRecipe, PixelClassifier
 from deepnets4eo.cards import VOID
 from deepnets4eo.cli.main import PARTS, VERBS, main
@@ -35,7 +37,7 @@ from deepnets4eo.training import DataSection, make_split, measure_inputs
 from deepnets4eo.training.recipe import resolve
 from deepnets4eo.training.scenes import open_scenes
 
-pytestmark = pytest.mark.core("every guard at every door")
+pytestmark = [pytest.mark.core("every guard at every door"), pytest.mark.filterwarnings("ignore:lbfgs failed")]
 
 
 @pytest.fixture(scope="module")
@@ -370,3 +372,15 @@ def test_a_class_that_masks_declare_as_nodata_is_counted_as_void_and_named(place
     share = f"{(CLASSES == 0).mean():.1%}"
     assert f"0 ({share} of the pixels) as nodata" in caplog.text
     assert "data.nodata={labels: 255}" in caplog.text
+
+
+def test_a_collar_that_fills_whole_blocks_of_a_lazy_array_is_left_out_as_from_the_file(place: Place) -> None:
+    scene = Scene.open(image=place.path("image.tif"), labels=place.path("labels.tif"))
+    run = PixelClassifier(LogisticRegression(max_iter=5), InputSpec.measure([scene], ["image"]), LEGEND).fit(
+        [scene], max_pixels=200
+    )
+    array = rioxarray.open_rasterio(place.path("collar.tif"), chunks={"x": 32, "y": 32})
+    for data in (array, array.to_dataset(name="image")):
+        labels = data.eo.predict(run).compute().values
+        assert (labels[:, :40] == VOID).all()
+        assert (labels[:, 40:] != VOID).all()

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import accumulate, pairwise, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from deepnets4eo.display import watched_progress
 from deepnets4eo.errors import InputError
 from deepnets4eo.jobs import Progress
 from deepnets4eo.rasters import Layer, Scene, grid_of, plane_of
+from deepnets4eo.read_as import sample_windows, undeclared_nodata
 
 if TYPE_CHECKING:
     from deepnets4eo.change import ChangeOptions
@@ -82,7 +83,10 @@ class EarthObservation:
         if _is_lazy(self._data):
             kind = np.dtype(np.uint8 if segmenter.legend.classes else np.float32)
             values = _by_blocks(
-                self._data, segmenter.tiling.halo_px, kind, lambda part: _labels(part, labeller, options)
+                self._data,
+                segmenter.tiling.halo_px,
+                kind,
+                lambda part, nodata: _labels(part, labeller, options, nodata=nodata),
             )
         else:
             with watched_progress("predict") as advance:
@@ -175,24 +179,70 @@ def _layer(data: Data, *, power: bool = False) -> Layer:
     return Layer.open(data, power=power)
 
 
-def _labels(data: Data, run: Any, options: PredictOptions | None, progress: Progress | None = None) -> NDArray[Any]:
-    """Return the labels or values that `predict` writes, (y, x)."""
+def _labels(
+    data: Data,
+    run: Any,
+    options: PredictOptions | None,
+    progress: Progress | None = None,
+    *,
+    nodata: Mapping[str, float] | None = None,
+) -> NDArray[Any]:
+    """Return the labels or values that `predict` writes, (y, x). nodata : of layers whose array declares none."""
     from deepnets4eo.prediction import predict
 
-    scene = Scene.from_xarray(data) if isinstance(data, xarray.Dataset) else data
+    stated = nodata or {}
+    scene: Any = data
+    if isinstance(data, xarray.Dataset):
+        whole = Scene.from_xarray(data)
+        layers = {
+            name: layer.with_nodata(stated[name]) if name in stated else layer for name, layer in whole.layers.items()
+        }
+        scene = Scene(layers, whole.grid)
+    elif "" in stated:
+        scene = Layer.open(data, nodata=stated[""])
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "labels.tif"
         predict(run, scene, out, options, progress=progress)
         return np.asarray(Layer.open(out).read()[0][0])
 
 
-def _by_blocks(data: Data, halo_px: int, kind: np.dtype[Any], label: Callable[[Data], NDArray[Any]]) -> Any:
-    """Return a lazy array (y, x) of the result of `label` for each block with its surroundings; blocks are the data's chunks."""
+def _undeclared(samples: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+    """Return layer → value without data that its array does not declare, by sampled windows (C, h, w) of the whole array."""
+    hidden = {name: undeclared_nodata(Layer.open(values)) for name, values in samples.items()}
+    return {name: found.value for name, found in hidden.items() if found is not None and found.value is not None}
+
+
+def _samples(data: Data, plane: tuple[str, str]) -> dict[str, Any]:
+    """Return layer → windows spread over a lazy array, (C, h, w), one below the other; "" is the layer of an array."""
+    arrays = {"": data} if isinstance(data, xarray.DataArray) else {str(name): data[name] for name in data.data_vars}
+    windows = sample_windows((data.sizes[plane[0]], data.sizes[plane[1]]))
+    samples = {}
+    for name, array in arrays.items():
+        if (
+            {*plane} <= {*array.dims}
+            and array.ndim <= 3
+            and Layer.open(array.isel(dict.fromkeys(plane, slice(0, 2)))).nodata is None
+        ):
+            parts = [
+                array.transpose(..., *plane).isel(dict(zip(plane, window.slices, strict=True))) for window in windows
+            ]
+            height, width = (min(part.sizes[axis] for part in parts) for axis in plane)
+            samples[name] = np.concatenate([part.data[..., :height, :width] for part in parts], axis=-2)
+    return samples
+
+
+def _by_blocks(
+    data: Data, halo_px: int, kind: np.dtype[Any], label: Callable[[Data, Mapping[str, float]], NDArray[Any]]
+) -> Any:
+    """Return a lazy array (y, x) of the result of `label` for each block with its surroundings; blocks are the data's chunks.
+
+    Values without data that no array declares are looked for once, in windows spread over the whole."""
     import dask
     import dask.array
 
     plane = tuple(map(str, plane_of(data)))
     chunks = data.chunksizes
+    hidden = dask.delayed(_undeclared)(_samples(data, (plane[0], plane[1])))
     sides = [list(accumulate(chunks.get(axis, (data.sizes[axis],)), initial=0)) for axis in plane]
 
     def block(rows: tuple[int, int], cols: tuple[int, int]) -> Any:
@@ -204,7 +254,7 @@ def _by_blocks(data: Data, halo_px: int, kind: np.dtype[Any], label: Callable[[D
             slice(first - around[axis].start, last - around[axis].start)
             for axis, (first, last) in zip(plane, (rows, cols), strict=True)
         )
-        computed = dask.delayed(lambda part: label(part)[own])(data.isel(around))
+        computed = dask.delayed(lambda part, nodata: label(part, nodata)[own])(data.isel(around), hidden)
         return dask.array.from_delayed(computed, (rows[1] - rows[0], cols[1] - cols[0]), kind)
 
     rows, cols = (list(pairwise(side)) for side in sides)

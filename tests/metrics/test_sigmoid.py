@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from refusals import raises_naming
 from scipy.special import expit, logit
 
-from deepnets4eo.metrics import fit_sigmoid
+from deepnets4eo.errors import InputError
+from deepnets4eo.metrics import calibration_error, fit_sigmoid, temperature
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -29,3 +31,23 @@ def test_weights_count_as_repeated_samples() -> None:
     score, target = np.array([0.0, 1.0, 2.0]), np.array([0.1, 0.4, 0.8])
     repeated = fit_sigmoid(np.repeat(score, [1, 2, 3]), np.repeat(target, [1, 2, 3]), np.ones(6))
     assert fit_sigmoid(score, target, np.array([1.0, 2.0, 3.0])) == pytest.approx(repeated, abs=1e-8)
+
+
+@pytest.mark.parametrize("label", [-1, 3, 255])
+def test_a_temperature_takes_class_indices_only(label: int) -> None:
+    logits, truth = np.eye(3)[[0, 1, 2, 0]], np.array([0, 1, 2, label])
+    with raises_naming(InputError, label, "class indices 0 to 2"):
+        temperature(logits, truth)
+
+
+@pytest.mark.parametrize("confidence", [-0.1, 1.5, np.nan])
+def test_a_calibration_error_takes_probabilities_only(confidence: float) -> None:
+    with raises_naming(InputError, "probabilities from 0 to 1"):
+        calibration_error(np.array([0.5, confidence]), np.array([True, False]))
+    with raises_naming(InputError, "right (1) and wrong (0)"):
+        calibration_error(np.array([0.5, 0.6]), np.array([1, -1]))
+
+
+def test_a_sigmoid_takes_targets_from_0_to_1_only() -> None:
+    with raises_naming(InputError, "targets from 0 to 1"):
+        fit_sigmoid(np.arange(3.0), np.array([-1.0, 0, 1]), np.ones(3))

@@ -306,3 +306,56 @@ def test_a_value_that_the_data_choose_is_no_other_value_when_a_training_goes_on(
     assert train(tmp_path, *words, "--resume", recipe="segnet") == 0
     words[words.index("data.windows_per_epoch=0")] = "data.windows_per_epoch=3"
     assert train(tmp_path, *words, "--resume", recipe="segnet") != 0
+
+
+def test_borders_blended_by_resampling_are_named_with_what_to_do(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def save_blended(path: Path, labels: np.ndarray) -> None:
+        save_colours(path, labels)
+        large = Image.open(path).resize((384, 384), Image.Resampling.NEAREST)
+        pixels = np.asarray(large).copy()
+        rows = np.flatnonzero((pixels[1:, :, 0] != pixels[:-1, :, 0]).any(axis=1))[:1]
+        for row in rows:  # one border between rows, blended by thirds
+            above, below = pixels[row - 1].astype(int), pixels[row + 2].astype(int)
+            pixels[row], pixels[row + 1] = (2 * above + below) // 3, (above + 2 * below) // 3
+        Image.fromarray(pixels).save(path)
+
+    place = folders(tmp_path, save_blended)
+    masks = content(place)
+    rare = [key for key in masks.pixels if masks.share(key) < 0.003]
+    assert len(rare) >= 3
+    assert masks.blended_note is not None
+    assert f"{len(rare)} of the {len(masks.pixels)} colours" in masks.blended_note
+    assert "data.unknown_labels=void" in masks.blended_note
+    assert content(folders(tmp_path / "clean")).blended_note is None
+
+
+def nodata_masks(place: Path, values: int) -> list[str]:
+    folders(place)
+    for number in range(2):
+        (place / "masks" / f"{number}_mask.png").unlink()
+        write_geotiff(place / "masks" / f"{number}_mask.tif", truth(number) % values, nodata=0, crs=None)
+    return [str(path) for path in sorted((place / "masks").iterdir())]
+
+
+def test_what_masks_declare_as_nodata_counts_as_void_unless_the_user_says_otherwise(tmp_path: Path) -> None:
+    files = nodata_masks(tmp_path, 3)
+    share = float(np.mean([truth(number) == 0 for number in range(2)]))
+    masks = read_masks(files)
+    assert masks.hidden == {0.0: round(share * masks.total)}
+    assert sum(masks.share((value,)) for value in (1, 2)) == pytest.approx(1 - share)
+    assert f"{share:.1%} of the pixels" in (masks.hidden_note or "")
+    stated = read_masks(files, nodata=255)
+    assert stated.hidden_note is None
+    assert stated.share((0,)) == pytest.approx(share)
+
+
+def test_masks_whose_second_class_is_nodata_are_refused_with_that_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nodata_masks(tmp_path, 2)
+    assert train(tmp_path) == 2
+    assert "data.nodata={labels: 255}" in capsys.readouterr().err
+    assert train(tmp_path, "--set", "data.nodata={labels: 255}") == 0
+    assert set(Legend.load(tmp_path / "run.legend.yaml").values) == {0, 1}
