@@ -209,7 +209,11 @@ def _labels(
 def _undeclared(samples: Mapping[str, NDArray[Any]]) -> dict[str, float]:
     """Return layer → value without data that its array does not declare, by sampled windows (C, h, w) of the whole array."""
     hidden = {name: undeclared_nodata(Layer.open(values)) for name, values in samples.items()}
-    return {name: found.value for name, found in hidden.items() if found is not None and found.value is not None}
+    return {
+        name: undeclared.value
+        for name, undeclared in hidden.items()
+        if undeclared is not None and undeclared.value is not None
+    }
 
 
 def _samples(data: Data, plane: tuple[str, str]) -> dict[str, Any]:
