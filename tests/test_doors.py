@@ -225,7 +225,7 @@ NO_INPUT = {  # files of the package that open layers and assess none
     "floods/relief.py": "its own mask", "hyperspectral/map_figure.py": "a finished map",
     "inspection/clouds.py": "an array of its own", "inspection/datasets.py": "`check` refuses nothing",
     "inspection/shadows.py": "an array of its own", "points/rubble/blocks.py": "an array of its own",
-    "prediction/click_review.py": "its own maps", "prediction/clicked_scene.py": "its own clicks", "training/mask_legend.py": "scenes are made of the masks later", "xarray/__init__.py": "handed on to a door",
+    "prediction/click_review.py": "its own maps", "prediction/clicked_scene.py": "its own clicks", "training/mask_legend.py": "scenes are made of the masks later",
 }  # fmt: skip
 
 
