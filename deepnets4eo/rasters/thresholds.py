@@ -12,6 +12,10 @@ from deepnets4eo.arrays import Floats
 from deepnets4eo.errors import InputError, name_hint
 
 BINS = 4096
+ONE_VALUE = (
+    "all pixels have a single value, so that no threshold divides them into two classes. Give two different dates, "
+    "or an image that shows both classes."
+)
 AT_ONCE = 1 << 20  # values that are counted at once
 EM_STEPS = 200
 EM_TOLERANCE = 1e-8
@@ -36,7 +40,12 @@ class Histogram:
 
     @classmethod
     def of(cls, scores: Iterable[NDArray[np.floating]], high: float, bins: int = BINS, low: float = 0.0) -> Histogram:
-        """Count scores from `low` to `high` block by block; scores above `high` are counted in the last bin."""
+        """Count scores from `low` to `high` block by block; scores above `high` are counted in the last bin.
+
+        Errors: InputError for scores of one value, or that are no numbers, between which there is no threshold.
+        """
+        if not high > low:
+            raise InputError(ONE_VALUE)
         counts = np.zeros(bins)
         for block in scores:
             every = np.asarray(block).ravel()
@@ -50,10 +59,7 @@ class Histogram:
         if method not in THRESHOLDS:
             raise InputError(f"threshold method {method!r} is unknown. {name_hint(method, list(THRESHOLDS))}")
         if np.count_nonzero(self.counts) < 2:
-            raise InputError(
-                "all pixels have a single value, so that no threshold divides them into two classes. Give two different dates, "
-                "or an image that shows both classes."
-            )
+            raise InputError(ONE_VALUE)
         return float(THRESHOLDS[method](self))
 
     def separation(self, cut: float) -> tuple[float, float]:

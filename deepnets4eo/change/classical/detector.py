@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,12 +19,12 @@ import numpy as np
 from deepnets4eo.arrays import Batch, FloatImage, Mask
 from deepnets4eo.cards import Legend
 from deepnets4eo.change.classical.feature_distance import FeatureDistance
-from deepnets4eo.change.classical.pair_scores import SPECTRAL, Blocks, PairScore
+from deepnets4eo.change.classical.pair_scores import SPECTRAL, Blocks, CosineDistance, PairScore
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError, name_hint
 from deepnets4eo.files import read_json, write_json
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters import Histogram, Scene
+from deepnets4eo.rasters import Histogram, Layer, Scene
 from deepnets4eo.segmenters import InputSpec, ProbabilitySegmenter
 from deepnets4eo.tiling import Tiling, spread_windows
 
@@ -129,6 +129,9 @@ class ChangeDetector(ProbabilitySegmenter):
         detector.tiling = detector.method.tiling(scene.shape)
         if not detector.method.standardised:
             detector.inputs = _with_one_scale(inputs)
+        if isinstance(detector.method, CosineDistance):
+            layers = [scene.layers[name] for name in detector.inputs.names]
+            detector.method.with_steps(_steps(layers, detector.inputs))
         return detector.fit(scene)
 
     def fit(self, scene: Scene) -> ChangeDetector:
@@ -157,7 +160,13 @@ class ChangeDetector(ProbabilitySegmenter):
         """Measure the method's statistics, then the threshold of its scores."""
         self.method.fit(read_blocks)
         scores = [self.method.measure(values)[valid] for values, valid in read_blocks()]
-        histogram = Histogram.of(scores, max(float(score.max()) for score in scores if score.size))
+        highest = max(float(score.max()) for score in scores if score.size)
+        if not highest > 0:
+            raise InputError(
+                f"no pixel differs between both dates by {self.method.name}: one of them has no values but 0, or they differ only in brightness. "
+                "Give two different dates, or another --method."
+            )
+        histogram = Histogram.of(scores, highest)
         own = self.method.threshold
         self.threshold = histogram.threshold(self.threshold_method) if own is None else own
         self.width = _transition(histogram, self.threshold)
@@ -216,6 +225,20 @@ def _with_one_scale(inputs: InputSpec) -> InputSpec:
     return InputSpec({
         name: replace(layer, mean=(0.0,) * len(layer.bands), std=(size,) * len(layer.bands)) for name, layer in inputs.layers.items()
     }, inputs.gsd_m)  # fmt: skip
+
+
+def _steps(layers: Sequence[Layer], inputs: InputSpec) -> tuple[float, float]:
+    """Return the difference of neighbouring values of both dates as methods read them; 0 for values that are not rounded."""
+    before, after = (
+        _step_of(layer) / scaling.std[0] for layer, scaling in zip(layers, inputs.layers.values(), strict=True)
+    )
+    return before, after
+
+
+def _step_of(layer: Layer) -> float:
+    stored = layer.stored_values
+    is_rounded = layer.as_stored().dtype.kind in "iu" and all(values.power == 1 for values in stored)
+    return max(abs(values.scale) for values in stored) if is_rounded else 0.0
 
 
 def _check_differ(read_blocks: Blocks) -> None:
