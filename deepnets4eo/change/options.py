@@ -57,9 +57,12 @@ class ChangeOptions:
         str | None, key("Label raster of land cover before, which gives the polygons their classes.")
     ] = None
     cover_post: Annotated[str | None, key("Label raster of land cover after.")] = None
-    cloud_mask_pre: Annotated[str | None, option("Mask of clouds in PRE: pixels other than 0 are ignored.", INPUTS)] = (
-        None
-    )
+    cloud_mask_pre: Annotated[
+        str | None,
+        option(
+            "Mask of clouds in PRE: 0 clear, 1 cloud, 2 shadow, or a file SCL, QA_PIXEL or Fmask by its name.", INPUTS
+        ),
+    ] = None
     cloud_mask_post: Annotated[str | None, option("Mask of clouds in POST.", INPUTS)] = None
     pre_bands: Annotated[str | None, key("Bands of PRE, such as 1,2,3; by default the bands that POST also has.")] = (
         None
