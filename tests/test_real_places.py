@@ -16,13 +16,18 @@ import real_places  # noqa: E402
 from places import building_scores, damage_scores, results  # noqa: E402
 from places.before_after import before_after_table, store_building_scores, store_scores  # noqa: E402
 from places.building_scores import BuildingMap, score_buildings  # noqa: E402
-from places.damage_scores import at_half, intervals_of, ranges_of, scores_of  # noqa: E402
+from places.command_line import image_file, map_by_command  # noqa: E402
+from places.damage_scores import DamageCase, at_half, intervals_of, ranges_of, scores_of  # noqa: E402
 from places.figures import FILES, MARK, figure_differences, write_figures  # noqa: E402
 from places.working_grid import CRS, SourceImage, on_working_grid, regions_of  # noqa: E402
 
 from deepnets4eo.cards import VOID  # noqa: E402
+from deepnets4eo.damage import assess  # noqa: E402
 from deepnets4eo.damage.probabilities import adjust_to_share  # noqa: E402
+from deepnets4eo.errors import InputError  # noqa: E402
 from deepnets4eo.files import read_json, write_json  # noqa: E402
+from deepnets4eo.rasters import Layer  # noqa: E402
+from deepnets4eo.synthetic import City  # noqa: E402
 
 
 def square_source(side_m: float = 0.25) -> SourceImage:
@@ -263,3 +268,31 @@ def test_the_mean_over_sites_is_not_that_of_one_list_of_all_buildings() -> None:
         "buildings": 20, "damaged": 10, "assessed": 18, "sites": 2, "auc": pytest.approx(0.75), "auc_worst": 0.6, "worst_site": "village",
     }  # fmt: skip
     assert results.mean_of_sites({"intact": scores["intact"]}) == {}
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_a_case_by_the_command_line_is_the_map_of_the_call(tmp_path: Path, in_memory: bool) -> None:
+    city = City(seed=3, size_px=192)
+    pre, post = (Layer.open(date.image, grid=date.grid) for date in (city.pre, city.post))
+    if not in_memory:
+        pre, post = (
+            Layer.open(image_file(image, tmp_path / f"{name}.tif")) for name, image in (("pre", pre), ("post", post))
+        )
+    case = DamageCase(
+        "city", pre, post, city.footprints()[["id", "geometry"]], pd.DataFrame(), event=damage_scores.QUAKE
+    )
+    by_command = map_by_command(case).buildings.set_index("id")
+    called = assess(pre, post, case.outlines, event=case.event).buildings.set_index("id")
+    assert len(called) == 3
+    assert by_command["damage_prob"].to_numpy() == pytest.approx(
+        called.loc[by_command.index, "damage_prob"].to_numpy(), abs=1e-7, nan_ok=True
+    )
+    assert (by_command["damage"].fillna("") == called.loc[by_command.index, "damage"].fillna("")).all()
+
+
+def test_a_case_that_the_job_refuses_is_an_error(tmp_path: Path) -> None:
+    noise = Layer.open(np.random.default_rng(0).integers(1, 255, (3, 128, 128), dtype=np.uint8))
+    outlines = gpd.GeoDataFrame({"id": ["a"]}, geometry=[shapely.box(30, 30, 60, 60)])
+    case = DamageCase("noise", noise, noise, outlines, pd.DataFrame(), changes=damage_scores.PIXELS | {"gsd_m": 0.5})
+    with pytest.raises(InputError, match="noise"):
+        map_by_command(case)

@@ -57,8 +57,9 @@ def make_patches(tensors: Mapping[str, Tensor], bands: Sequence[str]) -> dict[st
             if spectral:
                 kept = _without_place_and_date(kept, before)
     except (KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
         raise InputError(
-            f"the network under {root!r} that makes patches is not that of DOFA or Copernicus-FM: {error}. Save all tensors of the file."
+            f"the network under {root!r} that makes patches is not of DOFA or Copernicus-FM: {reason}. Save all tensors of the file."
         ) from error
     return kept | {f"{before}{PATCHES}proj.weight": weight, f"{before}{PATCHES}proj.bias": bias}
 

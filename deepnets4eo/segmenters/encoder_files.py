@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.segmenters.by_wavelength import generated_patch_px
 from deepnets4eo.segmenters.olmoearth import GroupedPatches, is_olmoearth
 from deepnets4eo.segmenters.pretrained import load_pretrained, read_tensors
@@ -33,6 +33,8 @@ DINOV3, OLMOEARTH, TERRAMIND, BY_WAVELENGTH = "dinov3", "olmoearth", "terramind"
 GATED_DINO = ("mlp.w1.weight", "mlp.gate_proj.weight")
 HEAD_WIDTH = 64  # of all published sizes, but for these
 HEADS = {128: 8, 4096: 32}  # width → heads: OlmoEarth nano, DINOv3 7B
+MAX_PATCH_PX = 64  # of published sizes 32
+DAMAGED = "Is it whole, with all tensors in their published shapes? Fetch or save it again."
 KINDS = "DINOv3, OlmoEarth 1.0, TerraMind 1.0, Copernicus-FM, DOFA"
 
 
@@ -59,6 +61,7 @@ class TransformerSizes:
     pooled_norm: bool = False
 
     @classmethod
+    @Reading.of_source(DAMAGED)
     def of_file(cls, path: str | Path, bands: Sequence[str]) -> TransformerSizes:
         """Read the sizes of the transformer in a file that shall see these bands.
 
@@ -85,7 +88,10 @@ class TransformerSizes:
         patch_px = patches.patches()[0].shape[-1] if patches else _patch_px(tensors)
         groups = len(patches.groups) if patches else 1
         heads = HEADS.get(width, max(width // HEAD_WIDTH, 1))
-        return cls(kind, width, len(norms), heads, len(hidden), patch_px, gates, groups, pooled)
+        sizes = cls(kind, width, len(norms), heads, len(hidden), patch_px, gates, groups, pooled)
+        if width < 1 or width % heads or len(hidden) < 1 or not 1 <= patch_px <= MAX_PATCH_PX:
+            raise InputError(f"{path} is of {kind} with sizes that no encoder has: {sizes.to_dict()}. {DAMAGED}")
+        return sizes
 
     def to_dict(self) -> dict[str, Any]:
         """Return the sizes as a plain mapping."""
@@ -135,7 +141,8 @@ class TransformerSizes:
         Errors: InputError if a weight stays random.
         """
         network.step_px = step_px
-        report = load_pretrained(network, path, bands=bands)
+        with Reading(path, DAMAGED):
+            report = load_pretrained(network, path, bands=bands)
         if report.missing:
             raise InputError(
                 f"{path} has no weights {', '.join(report.missing[:3])} for the bands {', '.join(bands)}. Leave out bands that the encoder does "

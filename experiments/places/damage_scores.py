@@ -24,7 +24,7 @@ from scipy.special import expit, logit
 from script import require_files
 from sklearn.metrics import cohen_kappa_score, f1_score, log_loss, roc_auc_score
 
-from deepnets4eo.damage import GRADES, Settings, assess
+from deepnets4eo.damage import GRADES, DamageMap, Settings, assess
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.vocabulary import MAJOR, STATUSES
@@ -33,6 +33,7 @@ from deepnets4eo.grid import transform_shapes
 from deepnets4eo.metrics import calibration_error
 from deepnets4eo.outputs import EventInfo
 from deepnets4eo.rasters import Layer
+from places.command_line import map_by_command
 from places.working_grid import SMALLEST_M2, crs_of, metric_grid, regions_of
 
 INTACT = GRADES[0]
@@ -281,7 +282,7 @@ def weight_free_settings() -> Settings:
 
 
 def assess_case(case: DamageCase, settings: Settings) -> dict[str, gpd.GeoDataFrame]:
-    """Run the job; returns, by method, one row per building with a known grade, or all buildings if no grade is known.
+    """Run the job, with the shipped network as a user does, by the command line; returns, by method, one row per building with a known grade, or all buildings if no grade is known.
 
     `weight-free` where no network took part; else `both` as the job decides, and `network` alone for the buildings that
     it graded. Columns: site, case, id, truth (0–3, −1 without grades), grade (0–3, −1 not assessed), probability (at this site),
@@ -289,9 +290,7 @@ def assess_case(case: DamageCase, settings: Settings) -> dict[str, gpd.GeoDataFr
     buildings, the job's), and the outline where the post image shows it. Nothing where the job refuses the images.
     """
     try:
-        damage_map = assess(
-            case.pre, case.post, case.outlines, settings=replace(settings, **case.changes), event=case.event
-        )
+        damage_map = map_of(case, settings)
     except DeepNets4EOError as error:
         log.warning("%s %s is refused: %s", case.site, case.name, error)
         return {}
@@ -303,6 +302,13 @@ def assess_case(case: DamageCase, settings: Settings) -> dict[str, gpd.GeoDataFr
     if Buildings(buildings).has_network:
         methods[NETWORK] = _rows(case, _decided_by_network(buildings), 0.5)
     return methods
+
+
+def map_of(case: DamageCase, settings: Settings) -> DamageMap:
+    """Make the map of a case. Errors: DeepNets4EOError for images that the job refuses."""
+    if settings == Settings():
+        return map_by_command(case)
+    return assess(case.pre, case.post, case.outlines, settings=replace(settings, **case.changes), event=case.event)
 
 
 def scores_of(rows: pd.DataFrame) -> dict[str, Any]:

@@ -215,7 +215,7 @@ def test_the_hazard_is_asked_for_unless_the_event_has_a_name(
     event: tuple[str, ...], asks: bool, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(place, tmp_path / "out", *event, "--dry-run") == 0
-    assert ("note: Name the hazard: --event name=Earthquake" in capsys.readouterr().err) is asks
+    assert ("note: Name the hazard: --event name=HAZARD" in capsys.readouterr().err) is asks
 
 
 @pytest.mark.parametrize(("water", "lines"), [("auto", 0), ("none", 1)])
@@ -228,7 +228,9 @@ def test_a_map_asks_for_the_hazard_by_a_note_of_its_own_only_if_no_finding_does(
     assert sum(line.startswith("note: Name the hazard") for line in said) == lines
     assert (
         sum(
-            line.endswith("Name the hazard: --event name=Earthquake, or flood, hurricane, tornado, wildfire.")
+            line.endswith(
+                "Name the hazard: --event name=HAZARD, with Earthquake, Flood, Hurricane, Tornado or Wildfire as it was."
+            )
             for line in said
         )
         == 1

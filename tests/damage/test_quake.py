@@ -9,11 +9,11 @@ import pytest
 from scipy.special import expit
 from scipy.stats import norm
 
-from deepnets4eo.damage.buildings import Buildings
+from deepnets4eo.damage.buildings import NETWORK, Buildings
 from deepnets4eo.damage.decision.decision import DecisionModel, name_damaged
 from deepnets4eo.damage.decision.estimates import STANDING, confusion_of_grades, site_estimates
 from deepnets4eo.damage.decision.network import DamageNetwork
-from deepnets4eo.damage.decision.quake import AGAIN, standing_findings, standing_roofs
+from deepnets4eo.damage.decision.quake import AGAIN, FoundAgain
 from deepnets4eo.damage.decision.site_fit import ANCHOR, GIVEN_SHARE, SHARES, SiteFit, SiteShift, fit_to_site
 from deepnets4eo.damage.work import TileWork
 from deepnets4eo.outputs import EventInfo
@@ -90,9 +90,54 @@ def test_roofs_count_as_standing_after_earthquakes_alone_and_where_no_share_is_g
 def test_a_roof_is_found_where_it_was_compared_and_agrees() -> None:
     frame = frame_of([AGAIN, AGAIN - 0.01, 0.9, 0.9, np.nan])
     frame.loc[2, "status"], frame.loc[3, "method"] = "not_assessed", "post_only"
-    assert standing_roofs(Buildings(frame)).tolist() == [True, False, False, False, False]
-    assert not standing_roofs(Buildings(frame.drop(columns="ev_roof_match"))).any()
-    assert standing_findings(None, Buildings(frame)) == ()
+    intact = np.tile([0.9, 0.05, 0.03, 0.02], (5, 1))
+    assert FoundAgain.of(Buildings(frame), intact).standing.tolist() == [True, False, False, False, False]
+    unmatched = Buildings(frame.drop(columns="ev_roof_match"))
+    assert not FoundAgain.of(unmatched, intact).standing.any()
+    assert FoundAgain.of(unmatched, intact).findings(unmatched) == ()
+
+
+def graded_by_network(frame: pd.DataFrame, damaged: list[float]) -> Buildings:
+    """A table whose buildings the network calls damaged with these probabilities."""
+    p = np.array(damaged)
+    values = np.column_stack([1 - p, np.zeros(len(p)), np.zeros(len(p)), p])
+    return Buildings(frame.assign(**dict(zip(NETWORK, values.T, strict=True))))
+
+
+@pytest.mark.parametrize(
+    ("by_network", "by_model", "stands"),
+    [(0.99, 0.99, False), (0.91, 0.91, False), (0.99, 0.8, True), (0.1, 0.99, True), (np.nan, 0.99, True)],
+)
+def test_a_roof_that_network_and_model_both_call_damaged_does_not_stand_since_it_is_found_again(
+    by_network: float, by_model: float, stands: bool
+) -> None:
+    table = graded_by_network(frame_of([0.9]), [by_network])
+    found = FoundAgain.of(table, np.array([[1 - by_model, 0, 0, by_model]]))
+    assert (found.standing.tolist(), found.doubtful.tolist()) == ([stands], [not stands])
+
+
+def test_a_roof_that_is_found_again_is_one_likelihood_in_odds_if_all_else_calls_it_damaged() -> None:
+    p = np.array([0.91, 0.92, 0.95, 0.999])
+    even = np.column_stack([1 - p, 0 * p, 0 * p, p])
+    table = graded_by_network(frame_of([0.9] * 4), p.tolist())
+    found = FoundAgain.of(table, even)
+    again = found.weigh(even)[:, 2:].sum(axis=1)
+    ratio = (2 / 50) / (231 / 413)  # of the five cities
+    np.testing.assert_allclose(again / (1 - again), ratio * p / (1 - p), rtol=1e-6)
+    assert found.ruins.tolist() == (again >= 0.5).tolist() == [False, False, True, True]
+
+
+@pytest.mark.parametrize(("ruins", "roofs", "warns"), [(2, 9, False), (3, 20, True), (3, 200, False), (122, 230, True)])
+def test_many_ruins_under_roofs_that_are_found_again_contradict_the_earthquake(
+    ruins: int, roofs: int, warns: bool
+) -> None:
+    damaged = np.where(np.arange(roofs) < ruins, 0.97, 0.1)
+    table = graded_by_network(frame_of([0.9] * roofs), damaged.tolist())
+    findings = FoundAgain.of(table, np.column_stack([1 - damaged, 0 * damaged, 0 * damaged, damaged])).findings(table)
+    assert [finding.code for finding in findings] == ["no_earthquake_in_images"] * warns + ["roofs_found_again"]
+    if warns:
+        assert findings[0].severity == "caution"
+        assert f"{ruins} of {roofs} roofs" in findings[0].message
 
 
 @pytest.mark.parametrize(

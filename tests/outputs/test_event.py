@@ -210,7 +210,7 @@ def test_hazards_that_change_no_decision_are_words_for_a_hazard(name: str) -> No
 def test_a_name_without_a_hazard_is_noted_and_asked_for() -> None:
     (note,) = EventInfo(name="Hatay 2023").hazard_findings
     assert "Hatay 2023" in note.message
-    assert note.remedy.startswith("Name the hazard: --event name=Earthquake")
+    assert note.remedy.startswith("Name the hazard: --event name=HAZARD")
     assert EventInfo().hazard_findings == EventInfo(name="Hatay earthquake").hazard_findings == ()
     assert EventInfo(name="War in the north").names_hazard
 

@@ -325,3 +325,36 @@ def test_a_vision_transformer_of_timm_takes_the_group_of_olmoearth_that_has_most
     expected[:, 1] = 0  # short-wave infrared is in the other group
     assert torch.equal(network.patch_embed.proj.weight, expected)
     assert not network.cls_token.any()
+
+
+def damaged(tensors: Tensors, seed: int) -> Tensors:
+    """One to three tensors that are missing, cut, empty, of other axes, of whole numbers, or no numbers."""
+    rng = np.random.default_rng(seed)
+    changes = [
+        lambda _: None, lambda value: value[:1], lambda value: value[:0], lambda value: value.flatten(), lambda value: value[None],
+        lambda value: value.to(torch.int64), lambda value: value * torch.nan, lambda _: torch.zeros(()), lambda value: value.repeat_interleave(3, 0),
+        lambda value: value.transpose(0, -1).contiguous() if value.ndim else value,
+    ]  # fmt: skip
+    tensors = dict(tensors)
+    for name in rng.choice(sorted(tensors), int(rng.integers(1, 4)), replace=False):
+        changed = changes[rng.integers(len(changes))](tensors.pop(name))
+        if changed is not None:
+            tensors[name] = changed.contiguous()
+    return tensors
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_damaged_file_is_refused_in_one_line_or_read(kind: str, tmp_path: Path) -> None:
+    make, bands = FILES[kind], S2 if kind != "dinov3" else ["red", "green", "blue"]
+    path, messages = tmp_path / "encoder.safetensors", []
+    whole = make()
+    for seed in range(12):
+        save_file(damaged(whole, seed), path)
+        try:
+            sizes = TransformerSizes.of_file(path, bands)
+            network = sizes.build(len(bands), 4 * sizes.patch_px)
+            TransformerSizes.load(network, path, bands, float(sizes.patch_px))
+        except InputError as error:
+            messages.append(str(error))
+    assert len(messages) > 1
+    assert [message for message in messages if "\n" in message] == []

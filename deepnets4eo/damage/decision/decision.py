@@ -25,7 +25,7 @@ from deepnets4eo.damage.decision.model import (
 )
 from deepnets4eo.damage.decision.network import DamageNetwork
 from deepnets4eo.damage.decision.order import order_finding, require_order, require_two_pictures
-from deepnets4eo.damage.decision.quake import standing_findings, standing_roofs
+from deepnets4eo.damage.decision.quake import FoundAgain
 from deepnets4eo.damage.decision.reliability import Judgement, Opinion, Reliability
 from deepnets4eo.damage.decision.site_fit import ShareEstimate, SiteFit
 from deepnets4eo.damage.grades import Grades
@@ -148,10 +148,11 @@ class DecisionModel:
         full = _with_reasons(buildings, outside, by_network, inundated)
         judgement = self._pool_judgements(full, by_network, scores)
         wet = inundated if inundated is not None and inundated.damaged else None
-        standing = standing_roofs(full) if event.is_earthquake else None
+        found = FoundAgain.of(full, self.model.probabilities(full.frame)) if event.is_earthquake else None
+        standing = None if found is None else found.standing
         site = judgement.at_site(self.damaged_share, _apart(len(full), wet, ground), standing)
-        if standing is not None and self.damaged_share is None:
-            site = replace(site, standing=standing)
+        if found is not None and self.damaged_share is None:
+            site = replace(site, standing=found.standing, even=found.weigh(site.even))
         named = name_damaged(site, None if wet is None else wet.rows)  # doubt leaves the order as it is
         site = site.with_doubt(unlike, Reliability.unknown_spread[0])
         grades = _grade(site, judgement, unlike, named).cap(unlike | by_network)
@@ -161,7 +162,7 @@ class DecisionModel:
         confusion = confusion_of_grades(site, spread, by_structure)
         findings = (
             *network.findings, *result_findings(full, unlike, network.skill), *(score.finding(full) for score in scores),
-            *standing_findings(site.standing, full),
+            *(() if found is None or site.standing is None else found.findings(full)),
             *share_findings(share, int(full.assessed.sum()), event), *minor_findings(confusion),
         )  # fmt: skip
         estimates = {**totals, "confusion": confusion} if totals else {}

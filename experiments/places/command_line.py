@@ -1,0 +1,70 @@
+"""A case of a real place as a user would run it: its files, and the command line of `deepnets4eo damage`.
+
+A job by the command line has a journal, scratch files and products, which a call of `assess` lacks: faults of these are seen only here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from deepnets4eo.cli.main import main
+from deepnets4eo.damage import DamageMap
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Window
+from deepnets4eo.rasters import CogWriter, Layer
+
+if TYPE_CHECKING:
+    from places.damage_scores import DamageCase
+
+OPTIONS = {"gsd_m": "--gsd", "model": "--model"}  # settings with options; others have --set
+
+
+def map_by_command(case: DamageCase) -> DamageMap:
+    """Make the map of a case by the command line, with the shipped network. Errors: InputError for a job that is refused."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        images = [
+            "-" if image is None else image_file(image, folder / f"{date}.tif")
+            for date, image in (("pre", case.pre), ("post", case.post))
+        ]
+        case.outlines.to_file(folder / "footprints.gpkg")
+        words = ["damage", *images, str(folder / "footprints.gpkg"), "--out", str(folder / "map")]
+        status = main(
+            [*words, *option_words(case.changes, placed=case.outlines.crs is not None, event=case.event.name)]
+        )
+        if status not in (0, 3):  # done, or done and not to be used
+            raise InputError(f"the job of {case.site} {case.name} ended with status {status}. Its messages are above.")
+        return DamageMap.load(folder / "map")
+
+
+def option_words(changes: Mapping[str, Any], *, placed: bool, event: str = "") -> list[str]:
+    """Return the options of a case. placed : whether its outlines have a CRS, so that they are not in pixels.
+
+    >>> option_words({"gsd_m": 0.5, "align": False, "footprints_crs": "pixels"}, placed=False, event="Earthquake")
+    ['--gsd', '0.5', '--set', 'align=False', '--footprints-crs', 'pixels', '--event', 'name=Earthquake']
+    """
+    words = []
+    for name, value in changes.items():
+        if name == "footprints_crs":
+            words += [] if placed else ["--footprints-crs", str(value)]
+        elif name in OPTIONS:
+            words += [OPTIONS[name], str(value)]
+        else:
+            words += ["--set", f"{name}={value}"]
+    return [*words, *(["--event", f"name={event}"] if event else [])]
+
+
+def image_file(image: Layer, path: Path) -> str:
+    """Return the file or folder of an image; write an image that is in memory. Errors: InputError."""
+    if Path(image.source).exists():
+        return image.source
+    values, valid = image.read()
+    nodata = None if valid.all() else 0
+    with CogWriter(
+        path, image.grid, count=len(values), dtype=image.dtype.name, nodata=nodata, band_names=image.band_names
+    ) as cog:
+        cog.write(Window(0, 0, *image.shape), values.astype(image.dtype))
+    return str(path)
