@@ -16,13 +16,13 @@ import real_places  # noqa: E402
 from places import building_scores, damage_scores, results  # noqa: E402
 from places.before_after import before_after_table, store_building_scores, store_scores  # noqa: E402
 from places.building_scores import BuildingMap, score_buildings  # noqa: E402
-from places.command_line import image_file, map_by_command  # noqa: E402
-from places.damage_scores import DamageCase, at_half, intervals_of, ranges_of, scores_of  # noqa: E402
+from places.command_line import image_file  # noqa: E402
+from places.damage_scores import DamageCase, at_half, intervals_of, map_of, ranges_of, scores_of  # noqa: E402
 from places.figures import FILES, MARK, figure_differences, write_figures  # noqa: E402
 from places.working_grid import CRS, SourceImage, on_working_grid, regions_of  # noqa: E402
 
 from deepnets4eo.cards import VOID  # noqa: E402
-from deepnets4eo.damage import assess  # noqa: E402
+from deepnets4eo.damage import Settings, assess  # noqa: E402
 from deepnets4eo.damage.probabilities import adjust_to_share  # noqa: E402
 from deepnets4eo.errors import InputError  # noqa: E402
 from deepnets4eo.files import read_json, write_json  # noqa: E402
@@ -281,7 +281,7 @@ def test_a_case_by_the_command_line_is_the_map_of_the_call(tmp_path: Path, in_me
     case = DamageCase(
         "city", pre, post, city.footprints()[["id", "geometry"]], pd.DataFrame(), event=damage_scores.QUAKE
     )
-    by_command = map_by_command(case).buildings.set_index("id")
+    by_command = map_of(case, Settings()).buildings.set_index("id")
     called = assess(pre, post, case.outlines, event=case.event).buildings.set_index("id")
     assert len(called) == 3
     assert by_command["damage_prob"].to_numpy() == pytest.approx(
@@ -295,4 +295,4 @@ def test_a_case_that_the_job_refuses_is_an_error(tmp_path: Path) -> None:
     outlines = gpd.GeoDataFrame({"id": ["a"]}, geometry=[shapely.box(30, 30, 60, 60)])
     case = DamageCase("noise", noise, noise, outlines, pd.DataFrame(), changes=damage_scores.PIXELS | {"gsd_m": 0.5})
     with pytest.raises(InputError, match="noise"):
-        map_by_command(case)
+        map_of(case, Settings())

@@ -17,39 +17,42 @@ from deepnets4eo.grid import Window
 from deepnets4eo.rasters import CogWriter, Layer
 
 if TYPE_CHECKING:
-    from places.damage_scores import DamageCase
+    import geopandas as gpd
 
 OPTIONS = {"gsd_m": "--gsd", "model": "--model"}  # settings with options; others have --set
 
 
-def map_by_command(case: DamageCase) -> DamageMap:
-    """Make the map of a case by the command line, with the shipped network. Errors: InputError for a job that is refused."""
+def map_by_command(
+    pre: Layer | None, post: Layer, outlines: gpd.GeoDataFrame, changes: Mapping[str, Any], event: str = ""
+) -> DamageMap:
+    """Make a map by the command line, with the shipped network. Errors: InputError for a job that is refused.
+
+    pre, post, outlines : of the case; changes : settings by name; event : its name, "" for none
+    """
     with TemporaryDirectory() as name:
         folder = Path(name)
         images = [
             "-" if image is None else image_file(image, folder / f"{date}.tif")
-            for date, image in (("pre", case.pre), ("post", case.post))
+            for date, image in (("pre", pre), ("post", post))
         ]
-        case.outlines.to_file(folder / "footprints.gpkg")
+        outlines.to_file(folder / "footprints.gpkg")
         words = ["damage", *images, str(folder / "footprints.gpkg"), "--out", str(folder / "map")]
-        status = main(
-            [*words, *option_words(case.changes, placed=case.outlines.crs is not None, event=case.event.name)]
-        )
+        status = main([*words, *option_words(changes, has_crs=outlines.crs is not None, event=event)])
         if status not in (0, 3):  # done, or done and not to be used
-            raise InputError(f"the job of {case.site} {case.name} ended with status {status}. Its messages are above.")
+            raise InputError(f"the job of {post.source} ended with status {status}. Its messages are above.")
         return DamageMap.load(folder / "map")
 
 
-def option_words(changes: Mapping[str, Any], *, placed: bool, event: str = "") -> list[str]:
-    """Return the options of a case. placed : whether its outlines have a CRS, so that they are not in pixels.
+def option_words(changes: Mapping[str, Any], *, has_crs: bool, event: str = "") -> list[str]:
+    """Return the options of a case. has_crs : whether its outlines have a CRS, so that they are not in pixels.
 
-    >>> option_words({"gsd_m": 0.5, "align": False, "footprints_crs": "pixels"}, placed=False, event="Earthquake")
+    >>> option_words({"gsd_m": 0.5, "align": False, "footprints_crs": "pixels"}, has_crs=False, event="Earthquake")
     ['--gsd', '0.5', '--set', 'align=False', '--footprints-crs', 'pixels', '--event', 'name=Earthquake']
     """
     words = []
     for name, value in changes.items():
         if name == "footprints_crs":
-            words += [] if placed else ["--footprints-crs", str(value)]
+            words += [] if has_crs else ["--footprints-crs", str(value)]
         elif name in OPTIONS:
             words += [OPTIONS[name], str(value)]
         else:

@@ -307,7 +307,7 @@ def assess_case(case: DamageCase, settings: Settings) -> dict[str, gpd.GeoDataFr
 def map_of(case: DamageCase, settings: Settings) -> DamageMap:
     """Make the map of a case. Errors: DeepNets4EOError for images that the job refuses."""
     if settings == Settings():
-        return map_by_command(case)
+        return map_by_command(case.pre, case.post, case.outlines, case.changes, case.event.name)
     return assess(case.pre, case.post, case.outlines, settings=replace(settings, **case.changes), event=case.event)
 
 

@@ -148,11 +148,11 @@ class DecisionModel:
         full = _with_reasons(buildings, outside, by_network, inundated)
         judgement = self._pool_judgements(full, by_network, scores)
         wet = inundated if inundated is not None and inundated.damaged else None
-        found = FoundAgain.of(full, self.model.probabilities(full.frame)) if event.is_earthquake else None
-        standing = None if found is None else found.standing
+        roofs = FoundAgain.of(full, self.model.probabilities(full.frame)) if event.is_earthquake else None
+        standing = None if roofs is None else roofs.standing
         site = judgement.at_site(self.damaged_share, _apart(len(full), wet, ground), standing)
-        if found is not None and self.damaged_share is None:
-            site = replace(site, standing=found.standing, even=found.weigh(site.even))
+        if roofs is not None and self.damaged_share is None:
+            site = replace(site, standing=roofs.standing, even=roofs.weigh(site.even))
         named = name_damaged(site, None if wet is None else wet.rows)  # doubt leaves the order as it is
         site = site.with_doubt(unlike, Reliability.unknown_spread[0])
         grades = _grade(site, judgement, unlike, named).cap(unlike | by_network)
@@ -162,7 +162,7 @@ class DecisionModel:
         confusion = confusion_of_grades(site, spread, by_structure)
         findings = (
             *network.findings, *result_findings(full, unlike, network.skill), *(score.finding(full) for score in scores),
-            *(() if found is None or site.standing is None else found.findings(full)),
+            *(() if roofs is None or site.standing is None else roofs.findings(full)),
             *share_findings(share, int(full.assessed.sum()), event), *minor_findings(confusion),
         )  # fmt: skip
         estimates = {**totals, "confusion": confusion} if totals else {}

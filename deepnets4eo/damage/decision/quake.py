@@ -35,7 +35,7 @@ MIN_RUINS, MIN_RUINS_SHARE = 3, 0.03
 
 @dataclass(frozen=True)
 class FoundAgain:
-    """(N,) roofs that are surely found again in the image after.
+    """Roofs that are surely found again in the image after, (N,) each.
 
     standing : without doubt
     doubtful : network and weight-free model both surely call the building damaged
@@ -51,11 +51,11 @@ class FoundAgain:
         """Return the roofs of a table. weight_free : (N, 4) probabilities of the grades by the weight-free model."""
         if MATCH not in buildings.frame:
             return cls(*np.zeros((3, len(buildings)), bool))
-        found = buildings.compared & (buildings.values(MATCH) >= AGAIN)
+        again = buildings.compared & (buildings.values(MATCH) >= AGAIN)
         with np.errstate(invalid="ignore"):  # buildings that one of them did not grade
             by_both = np.minimum(*(p[:, MAJOR:].sum(axis=1) for p in (weight_free, buildings.network)))
-            doubtful, ruins = (found & (p >= limit) for p, limit in ((by_both, SURELY), (_less_likely(by_both), 0.5)))
-        return cls(found & ~doubtful, doubtful, ruins)
+            doubtful, ruins = (again & (p >= limit) for p, limit in ((by_both, SURELY), (_less_likely(by_both), 0.5)))
+        return cls(again & ~doubtful, doubtful, ruins)
 
     def weigh(self, even: Floats) -> Floats:
         """Return (N, 4) probabilities of the grades, with the roof among the likelihoods of doubtful buildings."""
@@ -65,13 +65,13 @@ class FoundAgain:
     def findings(self, buildings: Buildings) -> tuple[Finding, ...]:
         """Return how many roofs were found again, and whether so many of them are ruins that the hazard is in doubt."""
         number, ruins, assessed = (int(rows.sum()) for rows in (self.standing, self.ruins, buildings.assessed))
-        found = int((self.standing | self.doubtful).sum())
+        roofs = int((self.standing | self.doubtful).sum())
         again = (
             (Finding("roofs_found_again", "note", {"number": number, "assessed": assessed}, number),) if number else ()
         )
-        if ruins < max(MIN_RUINS, MIN_RUINS_SHARE * found):
+        if ruins < max(MIN_RUINS, MIN_RUINS_SHARE * roofs):
             return again
-        return (Finding("no_earthquake_in_images", "caution", {"ruins": ruins, "number": found}, ruins), *again)
+        return (Finding("no_earthquake_in_images", "caution", {"ruins": ruins, "number": roofs}, ruins), *again)
 
 
 def _less_likely(damaged: Floats) -> Floats:
