@@ -294,5 +294,5 @@ def test_a_case_that_the_job_refuses_is_an_error(tmp_path: Path) -> None:
     noise = Layer.open(np.random.default_rng(0).integers(1, 255, (3, 128, 128), dtype=np.uint8))
     outlines = gpd.GeoDataFrame({"id": ["a"]}, geometry=[shapely.box(30, 30, 60, 60)])
     case = DamageCase("noise", noise, noise, outlines, pd.DataFrame(), changes=damage_scores.PIXELS | {"gsd_m": 0.5})
-    with pytest.raises(InputError, match="noise"):
+    with pytest.raises(InputError, match="ended with status 2"):
         map_of(case, Settings())
