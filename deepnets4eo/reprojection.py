@@ -57,6 +57,18 @@ def to_crs(shapes: Shapes, crs: Any) -> Shapes:
     return _with_shapes(moved, cut_at_antimeridian(moved.geometry.to_numpy())) if _is_in_degrees(target) else moved
 
 
+def degrees_of(shapes: NDArray[Any], crs: CRS) -> NDArray[Any]:
+    """Return shapes (N,) of a CRS in WGS 84, as `to_crs` does without a table: cut at ±180° unless they are in degrees already.
+
+    Raises pyproj's ProjError if there is no way between the CRSs.
+    """
+    target = CRS.from_epsg(4326)
+    transformer = Transformer.from_crs(crs, target, always_xy=True)
+    with_points = shapes if crs.is_geographic else _with_points(shapes, crs, target)
+    moved = shapely.transform(with_points, lambda xy: np.column_stack(transformer.transform(*xy.T)))
+    return moved if crs.is_geographic else cut_at_antimeridian(moved)
+
+
 def in_degrees(shapes: Shapes) -> Shapes:
     """Return a GeoSeries or GeoDataFrame in WGS 84, cut at ±180°; unchanged without a CRS."""
     return shapes if shapes.crs is None else to_crs(shapes, "EPSG:4326")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
 from shapely.errors import ShapelyError
@@ -28,7 +29,7 @@ from deepnets4eo.inspection.dropped_words import dropped_words
 from deepnets4eo.plugins import load_plugin, plugins_of
 from deepnets4eo.rasters import TILE_SUFFIXES, Layer, find_outliers, scales_beside, to_physical
 from deepnets4eo.read_as import describe_unmasked_band, undeclared_in_bands, undeclared_nodata
-from deepnets4eo.reprojection import lonlat_box, lonlat_text, to_crs
+from deepnets4eo.reprojection import degrees_of, lonlat_box, lonlat_text
 
 if TYPE_CHECKING:
     from deepnets4eo.inspection.vectors import PixelOutlines
@@ -225,14 +226,12 @@ def _describe_grid(result: Inspection, layer: Layer) -> None:
 
 def _degrees_of(grid: Grid) -> Box:
     """Return the box of a grid in degrees, with west greater than east across 180°. Errors: ValueError if it has none."""
-    import geopandas as gpd
-
     assert grid.crs is not None
-    extent = gpd.GeoSeries([grid.extent.geom], crs=grid.crs.proj)
-    if extent.crs.is_geographic:
-        west, south, east, north = extent.to_crs("EPSG:4326").total_bounds.tolist()
+    shapes = degrees_of(np.array([grid.extent.geom], object), grid.crs.proj)
+    if grid.crs.geographic:
+        west, south, east, north = shapely.total_bounds(shapes).tolist()
         return west, south, east, north  # as stated, also beyond 180
-    box = lonlat_box(to_crs(extent, "EPSG:4326").to_numpy())
+    box = lonlat_box(shapes)
     if not np.isfinite(box).all():
         raise ValueError("infinite degrees")
     return box

@@ -37,7 +37,8 @@ from deepnets4eo.damage.decision.site_fit import SHARES, ShareEstimate, SiteFit,
 from deepnets4eo.damage.evidences import water as water_evidence
 from deepnets4eo.damage.evidences.shown_water import ShownWater
 from deepnets4eo.damage.grades import Grades
-from deepnets4eo.damage.review.taught_map import write_page_again
+from deepnets4eo.damage.review.map_images import open_images
+from deepnets4eo.damage.review.taught_map import save_again
 from deepnets4eo.damage.site import WaterAround
 from deepnets4eo.damage.work import Work
 from deepnets4eo.damage.written_again import write_again
@@ -192,7 +193,7 @@ def test_water_that_the_job_found_is_a_product_and_a_layer_of_the_page(wet_folde
 def test_a_page_after_answers_or_in_another_language_keeps_water_and_scores(wet_folder: Path, caplog) -> None:
     folder = wet_folder / "map"
     before = (folder / DamageMap.water_file).read_bytes()
-    write_page_again(folder, DamageMap.load(folder))
+    save_again(DamageMap.load(folder), open_images(folder), folder, "en")
     assert layers_of_page(folder) == ["water", "change"]
     pair = ImagePair.open(wet_folder / "pre.tif", wet_folder / "post.tif", as_shown=True)
     write_again(pair, folder, None, ProductOptions(language="fr"))
@@ -201,7 +202,7 @@ def test_a_page_after_answers_or_in_another_language_keeps_water_and_scores(wet_
     assert DamageMap.water_file in json.loads((folder / "manifest.json").read_text())["outputs"]
     assert "one layer less" not in caplog.text
     (wet_folder / "score.tif").rename(wet_folder / "away.tif")
-    write_page_again(folder, DamageMap.load(folder))
+    save_again(DamageMap.load(folder), open_images(folder), folder, "en")
     assert layers_of_page(folder) == ["water"]
     assert "score.tif" in caplog.text
     caplog.clear()
