@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,6 @@ from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:
-    from anyio import CapacityLimiter
     from mcp.server import MCPServer
 
 AT_ONCE = 2  # requests that work at a time; each may take a processor and gigabytes
@@ -41,32 +41,33 @@ def make_server(folders: Folders) -> MCPServer:
     MissingExtraError
         The package `mcp` is not installed (extra `mcp`).
     """
-    from anyio import CapacityLimiter
     from mcp.server import MCPServer
     from mcp.types import ToolAnnotations
 
-    tools, limiter = Tools(folders), CapacityLimiter(AT_ONCE)
+    tools, turns = Tools(folders), asyncio.Semaphore(AT_ONCE)
     writing = "Maps go into new folders below " + str(folders.write) + "." if folders.write else "Nothing is written."
     words = INSTRUCTIONS.format(folders=", ".join(map(str, folders.read)), writing=writing)
     server = MCPServer("deepnets4eo", instructions=words, version=__version__, log_level="ERROR")
     for tool in tools.offer():
         reads = tool not in tools.writing()
         notes = ToolAnnotations(read_only_hint=reads, destructive_hint=False, open_world_hint=False)
-        server.tool(annotations=notes)(_as_served(tool, limiter))
+        server.tool(annotations=notes)(_as_served(tool, turns))
     return server
 
 
-def _as_served(tool: Callable[..., Any], limiter: CapacityLimiter) -> Callable[..., Any]:
+def _as_served(tool: Callable[..., Any], turns: asyncio.Semaphore) -> Callable[..., Any]:
     """Return a tool that waits its turn, ends with the connection, and passes on the words of a refusal; the protocol's package hides others."""
-    from anyio import to_thread
     from mcp.server.mcpserver.exceptions import ToolError
 
     @wraps(tool)
     async def call(*arguments: Any, **named_arguments: Any) -> Any:
+        async with turns:
+            return await in_thread(partial(tool, *arguments, **named_arguments))
+
+    async def in_thread(work: Callable[[], Any]) -> Any:
         with ending_verbs():
             try:
-                work = partial(tool, *arguments, **named_arguments)
-                return await to_thread.run_sync(work, abandon_on_cancel=True, limiter=limiter)
+                return await asyncio.to_thread(work)
             except (DeepNets4EOError, OSError) as error:
                 raise ToolError(str(error)) from error
 

@@ -163,8 +163,6 @@ def test_a_summary_that_is_none_is_refused(home: Path) -> None:
 
 
 def test_verbs_end_with_the_server_and_two_work_at_a_time(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import anyio
-
     from deepnets4eo.assistant import server
 
     running: list[int] = []
@@ -177,13 +175,10 @@ def test_verbs_end_with_the_server_and_two_work_at_a_time(home: Path, monkeypatc
         running.pop()
 
     async def many() -> None:
-        limiter = anyio.CapacityLimiter(server.AT_ONCE)
-        call = server._as_served(tool, limiter)
-        async with anyio.create_task_group() as group:
-            for _ in range(4):
-                group.start_soon(call)
+        call = server._as_served(tool, asyncio.Semaphore(server.AT_ONCE))
+        await asyncio.gather(*(call() for _ in range(4)))
 
-    anyio.run(many)
+    asyncio.run(many())
     assert len(seen) == 4
     assert max(seen) <= server.AT_ONCE
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from .accuracy import compare_with_reference
     from .answers import read_answers as read_answers, write_review as write_review, write_sample as write_sample
     from .counts import CANNOT_TELL as CANNOT_TELL, Reviewed as Reviewed, review_counts as review_counts
-    from .map_before import table_before as table_before
+    from .map_before import table_before
     from .page import ReviewServer
     from .sample import Sample as Sample, draw_sample as draw_sample
     from .site_look import look_of_map as look_of_map
