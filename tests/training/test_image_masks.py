@@ -283,7 +283,7 @@ def test_a_stopped_training_goes_on_by_the_same_command_and_refuses_an_edited_le
     with interrupted_at(TrainLoader, 1):
         assert main([*words, "--out", "cut", "--overwrite"]) == 130
     edited = Path("cut.legend.yaml")
-    edited.write_text(edited.read_text().replace("class-1", "building"))
+    edited.write_text(edited.read_text(encoding="utf-8").replace("class-1", "building"), encoding="utf-8")
     capsys.readouterr()
     assert main([*words, "--out", "cut", "--resume"]) != 0
     assert "cut.legend.yaml: changed since the training" in capsys.readouterr().err
