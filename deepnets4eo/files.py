@@ -122,7 +122,10 @@ def partial_path(path: Path) -> Path:
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path next to `path` with its suffix; on success it is renamed to `path`, on failure removed."""
-    path = check_file_name(path)
+    path = Path(path)
+    if path.name in NAMELESS:  # a folder by its name; for other folders the system says so
+        check_file_name(path)
+    check_name(path)
     partial = partial_path(path)
     try:
         with writing(path):

@@ -232,6 +232,8 @@ def test_a_folder_is_no_name_of_a_file(name: str, tmp_path: Path, monkeypatch: p
     (tmp_path / "here" / "folder").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "here")
     with raises_naming(OutputError, "is a folder, expected the name of a file"):
+        files.check_file_name(name)
+    with raises_naming(OutputError, name):
         files.write_text(name, "text")
     for verb in (["evaluate", "a.tif", "b.tif", "--legend", "isprs", "--json", name], ["predict", "buildings", "a.tif", "--out", name],
                  ["layers", "heights", "a.tif", "--out", name]):  # fmt: skip

@@ -317,7 +317,7 @@ def band_key(name: str) -> str:
     """Return a name by which the bands of two files are matched: the usual one, but B5 to B9, which Landsat has too, as written.
 
     >>> [band_key(name) for name in ("Red ", "B4", "b04", "B5", "B05", "Near Infrared")]
-    ['B04', 'B04', 'B04', 'B5', 'B05', 'NEARINFRARED']
+    ['B04', 'B04', 'B04', 'B5', 'B05', 'B08']
     """
     plain = name.strip().upper()
     return plain if AMBIGUOUS.fullmatch(plain) else name_band(name)

@@ -58,6 +58,7 @@ def test_each_block_of_the_orthophoto_is_read_only_as_far_as_its_points_reach(or
     monkeypatch.setattr("deepnets4eo.points.colourise.BLOCK_PX", 40)
     pixels = [(3, 5), (17, 9), (39, 39), (0, 40), (41, 99), (99, 99)]  # rows, columns
     xyz = np.array([(ORIGIN[0] + (col + 0.5) / 2, ORIGIN[1] + 50 - (row + 0.5) / 2, 0.0) for row, col in pixels])
+    opened = Orthophoto(ortho, all_returns=True)  # which looks at the whole image for undeclared nodata
     read, windows = Layer.read, set()
 
     def watched(layer: Layer, window: Window) -> tuple[np.ndarray, np.ndarray]:
@@ -65,7 +66,7 @@ def test_each_block_of_the_orthophoto_is_read_only_as_far_as_its_points_reach(or
         return read(layer, window)
 
     monkeypatch.setattr(Layer, "read", watched)
-    coloured, _ = Orthophoto(ortho, all_returns=True).colourise(PointCloud(xyz))
+    coloured, _ = opened.colourise(PointCloud(xyz))
     assert windows == {(3, 5, 37, 35), (0, 40, 1, 1), (41, 99, 1, 1), (99, 99, 1, 1)}
     np.testing.assert_array_equal(coloured.colour, expected(xyz)[:, :3])
 

@@ -31,6 +31,7 @@ NEAR_ORIGIN = 10.0  # widths: objects in coordinates of their own lie within
 
 BYTE = 255
 SHIFT = 8  # 65,280 or 65,535 → 255: files hold 8 bit times 256, or the whole range
+SPREAD_BYTES = (256, 257)  # by which writers bring bytes to 16 bits
 COLOUR_BITS = (10, 12, 16)  # of cameras, in fields of 16 bits
 MAX_ODD_SHARE = 0.2  # of the colours of an 8-bit file that are above 255
 
@@ -224,12 +225,18 @@ def decimal_step(values: Floats) -> float:
 def colour_bits(values: NDArray[Any]) -> int:
     """Return how many bits the colours in 16-bit fields have: 8 if most non-zero values are at most 255, else 10, 12 or 16 by the largest.
 
+    Bytes that were spread over 16 bits are multiples of 256 or 257, also in dark images.
+
     >>> [colour_bits(np.array([0, 200, top])) for top in (250, 1023, 4000, 65280)]
     [8, 10, 12, 16]
+    >>> colour_bits(np.array([0, 7 * 256])), colour_bits(np.array([3 * 257, 14 * 257]))
+    (16, 16)
     """
     known = values[values > 0]
     if not known.size or (np.median(known) <= BYTE and not _spread_over(known)):
         return 8
+    if any(not (known % step).any() for step in SPREAD_BYTES):
+        return 16
     return next(bits for bits in COLOUR_BITS if int(known.max()) < 1 << bits)
 
 
