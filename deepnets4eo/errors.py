@@ -88,6 +88,10 @@ class OutputError(DeepNets4EOError, OSError):
     """An output that cannot be written: it exists already, or the disk refused it."""
 
 
+class LockedError(OutputError):
+    """Another job writes the output now."""
+
+
 class CompleteError(OutputError):
     """A job to resume whose output `out` is complete; the command line ends as that job did."""
 

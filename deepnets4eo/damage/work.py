@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 # Steps over the images, in their order: names of folders and blocks
 EVIDENCE, UNBUILT, BUILDINGS, NETWORK, NETWORK_POST = "evidence", "unbuilt", "buildings", "network", "network_post"
+WATER = "water"
 NETWORK_TIME, UNBUILT_TIME, BUILT_TIME = 4.0, 0.5, 2.0  # of these steps, times that of the evidence
 
 

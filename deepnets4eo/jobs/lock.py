@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deepnets4eo.errors import OutputError
+from deepnets4eo.errors import LockedError
 from deepnets4eo.files import PARTIAL, open_own, remove_leftovers, writing
 from deepnets4eo.system import lock_at_once
 
@@ -90,7 +90,7 @@ def _acquire(path: Path, out: Path, *, shared: bool) -> int:
         if not _try_lock(file, shared=shared):
             holder = _read_process(file)
             os.close(file)
-            raise OutputError(
+            raise LockedError(
                 f"{out} is being written by another job{holder}. Wait until it is done, stop it, or choose another path."
             )
         if not _is_at(file, path):  # the job before has just removed it: there is a new file, or none

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.cards import Legend, run_path
 from deepnets4eo.display import Summary, WithSummary, list_names
-from deepnets4eo.errors import InputError, Reading, RunError
+from deepnets4eo.errors import InputError, LockedError, Reading, RunError
 from deepnets4eo.files import read_yaml, write_yaml
 from deepnets4eo.formats import offline
 from deepnets4eo.jobs import output_lock
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 UNFIT = (
     InputError, TypeError, KeyError, AttributeError, ValueError, IndexError, ArithmeticError, RuntimeError, MemoryError,
 )  # fmt: skip
+WAIT_S = 0.2  # between two looks at a run that another process makes
 RECORDED = (
     "numpy", "rasterio", "torch", "segmentation-models-pytorch", "scikit-learn", "skops",
 )  # fmt: skip
@@ -153,11 +155,20 @@ def load_run(folder: str | Path, *, model: nn.Module | None = None) -> Run:
 
 
 def kept_run(folder: Path, make: Callable[[], Segmenter], seed: int = 0) -> Run:
-    """Load the run that an interrupted job, or another part of it, left in its scratch folder; else save the segmenter of `make`."""
-    with output_lock(folder):
+    """Load the run that an interrupted job, or another part of it, left in its scratch folder; else save the segmenter of `make`.
+
+    Waits while another part makes it. Errors: OutputError where nothing can be written there.
+    """
+    while True:
         with suppress(RunError):
             return load_run(folder)
-        return load_run(save_run(make(), folder, seed=seed))
+        try:
+            with output_lock(folder):
+                with suppress(RunError):  # another part has just made it
+                    return load_run(folder)
+                return load_run(save_run(make(), folder, seed=seed))
+        except LockedError:
+            time.sleep(WAIT_S)
 
 
 def _restore(folder: Path) -> Run:

@@ -13,6 +13,7 @@ from PIL import Image
 from rasterio.env import get_gdal_config
 from small_grader import make_grader
 
+from deepnets4eo import prediction
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import JobControl, Settings, assess, assess_inputs, assess_part, job, open_inputs
 from deepnets4eo.damage.network import grader as network_grader
@@ -113,6 +114,37 @@ def test_the_cache_of_gdal_is_small_while_a_job_or_a_part_of_it_runs(
             run(inputs)
     assert limits == [CACHE_BYTES] * 2
     assert get_gdal_config("GDAL_CACHEMAX") == before
+
+
+def test_parts_label_all_tiles_of_water_and_the_last_process_none(
+    city: City, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hook in the one sliding window sees who computes tiles."""
+    computed: list[int] = []
+
+    def predict(*positional: object, **named: object) -> prediction.Prediction:
+        done = label(*positional, **named)  # type: ignore[arg-type]
+        computed.append(done.computed)
+        return done
+
+    label = prediction.predict
+    monkeypatch.setattr(prediction, "predict", predict)
+    settings = Settings(workers=1, network=False)
+    inputs = open_inputs(
+        *(Layer.open(date.image, grid=date.grid) for date in (city.pre, city.post)), city.footprints(), settings
+    )
+    whole = assess_inputs(inputs, settings, JobControl(tmp_path / "whole"))
+    (tiles,) = computed
+    assert tiles > 0
+    computed.clear()
+    for number in (2, 1):
+        assess_part(inputs, Part(number, 2), settings, JobControl(tmp_path / "scratch"))
+    assert sum(computed) >= tiles
+    computed.clear()
+    divided = assess_inputs(inputs, settings, JobControl(tmp_path / "scratch"))
+    assert computed == [0]
+    pd.testing.assert_frame_equal(pd.DataFrame(divided.buildings), pd.DataFrame(whole.buildings), check_exact=True)
+    assert divided.findings == whole.findings
 
 
 def test_a_part_needs_a_folder_that_all_see(city: City) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
@@ -19,7 +19,8 @@ from deepnets4eo.damage.evidences.shown_water import ShownWater
 from deepnets4eo.damage.images import in_colour, mean_gsd
 from deepnets4eo.damage.phases import Phase
 from deepnets4eo.damage.site import Site, WaterAround
-from deepnets4eo.files import read_json, write_json
+from deepnets4eo.damage.work import WATER
+from deepnets4eo.files import read_json, write_json, write_text
 from deepnets4eo.floods import (
     Recognition,
     SurfaceRules,
@@ -31,21 +32,26 @@ from deepnets4eo.floods import (
     write_seen_water,
     write_sure_water,
 )
-from deepnets4eo.jobs import KeptFiles, Progress
+from deepnets4eo.jobs import KeptFiles, Part, Progress
 from deepnets4eo.outputs import Finding, Phrase, Severity
-from deepnets4eo.rasters import CogWriter, Layer, Scene
+from deepnets4eo.rasters import BLOCK_PX, CogWriter, Layer, Scene
 from deepnets4eo.registration import UNMOVED, Role
 from deepnets4eo.segmenters import Run, kept_run
 
 logger = logging.getLogger(__name__)
 
-RUN, RECOGNITION = "run", "recognition.json"  # of the folder in which water is looked for
+# Of the folder in which water is looked for: measurements of the images, labels, labels that are known, and how well water is recognised.
+RUN, MAPPED, SEEN, RECOGNITION = "run", "water.tif", "water_seen.tif", "recognition.json"
+MAX_SHARES = 64  # bands of rows that other processes label
 
 
 class Water:
-    """Water in and around each building."""
+    """Water in and around each building.
 
-    name = "water"
+    The search labels tiles of both images, the longest work of a job without a network. Parts of a job label bands of rows, which the job
+    that makes the map joins."""
+
+    name = WATER
     phase = Phase.MEASURES
     open_given = ShownWater.of_file
     open_product = ShownWater.of_product
@@ -57,7 +63,9 @@ class Water:
         The context ends when both are done, or if either failed.
         """
         scratch = site.work.folder(self.name)
-        if scratch is None or site.settings.water is not None or not _may_show_water(site):
+        if (
+            scratch is None or site.work.finish is not None or not _is_searched_for(site)
+        ):  # others label the tiles later
             yield
             return
         ended = Event()
@@ -73,8 +81,36 @@ class Water:
             failed.pop_all()  # the work of the context ended well
         search.result()
 
+    def steps(self) -> dict[str, Callable[[Site], object]]:
+        """Return the step over the images, whose blocks several processes do."""
+        return {WATER: self.share}
+
+    def share(self, site: Site) -> None:
+        """Label the share of the images that this process of the job does, or let other processes label all of it."""
+        folder, work = site.work.folder(self.name), site.work
+        if folder is None or not _is_searched_for(site) or KeptFiles(folder).has(SEEN, RECOGNITION):
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        if work.finish is None:
+            _label(site, folder, site.settings.workers, part=work.share)
+            return
+        height = _dates(site, surfaces_alone=not site.settings.network).grid.shape[0]
+        total = min(MAX_SHARES, -(-height // BLOCK_PX))
+        bands = {str(part): part for part in (Part(number, total) for number in range(1, total + 1))}
+        done = [name for name, part in bands.items() if (folder / part.mark).is_file()]
+
+        def label_band(name: str) -> None:
+            _label(site, folder, 1, part=bands[name])
+            write_text(folder / bands[name].mark, "")
+
+        work.finish(WATER, list(bands), label_band, done, None)
+
     def measure(self, site: Site) -> Site:
-        """Return the site with its water; only with a finding if POST cannot show it, unchanged if water is not sought."""
+        """Return the site with its water; only with a finding if POST cannot show it, unchanged if water is not sought, and in a part of a job."""
+        if site.work.part is not None or site.work.finish is not None:
+            self.share(site)
+        if site.work.part is not None:
+            return site
         return replace(site, water=find_water(site)).with_findings(_not_shown(site))
 
 
@@ -129,6 +165,11 @@ def find_water(site: Site) -> WaterAround | None:
     return WaterAround(around.of_unknown_date(), source, is_new, since_unknown, reach_m, doubt, unproven)
 
 
+def _is_searched_for(site: Site) -> bool:
+    """Return whether water is searched for in the images of the job."""
+    return site.settings.seeks_water and site.settings.water is None and _may_show_water(site)
+
+
 def _may_show_water(site: Site) -> bool:
     """Return whether POST can show new water: it is optical and fine, and no dry hazard, such as a fire, is named."""
     return site.event.is_flood is not False and _shows_water(site, "post")
@@ -157,28 +198,30 @@ def _dates(site: Site, *, surfaces_alone: bool = False) -> Scene:
 def _seen_water(site: Site, folder: Path, workers: int, progress: Progress | None = None) -> Layer:
     """Return the map of water in the images of the job, and how well water is recognised. workers : threads that read"""
     folder.mkdir(parents=True, exist_ok=True)
-    mapped, labels, kept = folder / "water.tif", folder / "water_seen.tif", KeptFiles(folder)
+    mapped, labels, kept = folder / MAPPED, folder / SEEN, KeptFiles(folder)
     if not kept.has(labels.name, RECOGNITION):
-        from deepnets4eo.prediction import PredictOptions, predict
-
-        dates = _dates(site, surfaces_alone=not site.settings.network)
         logger.info("looking for water around buildings …")
-        run = _mapper_run(site, folder)
-        mapper = cast(WaterMapper, run.segmenter)
-        options = PredictOptions(
-            workers=workers,
-            device=site.settings.device,
-            precision=site.settings.precision,
-            runtime=site.settings.runtime,
-            resume=True,
-            overwrite=True,
-            scratch=True,
-        )
-        predict(run, dates, mapped, options, progress=progress)
+        mapper, dates = _label(site, folder, workers, progress=progress)
         write_json(folder / RECOGNITION, measure_recognition(_dates(site), mapper, Layer.open(mapped)).to_dict())
         write_seen_water(Layer.open(mapped), dates.layers["post"], mapper.inputs.gsd_m or 1.0, labels)
         kept.note(labels.name, RECOGNITION)
     return Layer.open(labels)
+
+
+def _label(
+    site: Site, folder: Path, workers: int, *, part: Part = Part.whole, progress: Progress | None = None
+) -> tuple[WaterMapper, Scene]:
+    """Label water in the images, or in a part of their rows; return the mapper and the images. workers : threads that read"""
+    from deepnets4eo.prediction import PredictOptions, predict
+
+    dates, run = _dates(site, surfaces_alone=not site.settings.network), _mapper_run(site, folder)
+    is_whole, settings = part == Part.whole, site.settings
+    options = PredictOptions(
+        workers=workers, device=settings.device, precision=settings.precision, runtime=settings.runtime, scratch=True,
+        resume=is_whole, overwrite=is_whole, part=None if is_whole else part,
+    )  # fmt: skip
+    predict(run, dates, folder / MAPPED, options, progress=progress)
+    return cast(WaterMapper, run.segmenter), dates
 
 
 def _mapper_run(site: Site, folder: Path) -> Run:
