@@ -124,3 +124,14 @@ def test_values_beyond_numbers_of_classes_are_refused(tmp_path: Path) -> None:
     path = write_geotiff(tmp_path / "ids.tif", labels, crs="EPSG:32615", origin=(0, 9))
     with raises_naming(InputError, "ids.tif"):
         MapReview.draw(path, tmp_path / "sample.gpkg")
+
+
+@pytest.mark.parametrize("unknown", [1, 300])
+def test_a_confidence_without_a_value_at_a_labelled_pixel_is_refused(drawn: Path, unknown: int) -> None:
+    values = np.random.default_rng(1).random((1, *SHAPE), np.float32)
+    values.reshape(-1)[:unknown] = -1
+    write_geotiff(drawn.with_name("sure.tif"), values, crs="EPSG:32615", origin=(0, 24), nodata=-1)
+    with raises_naming(InputError, "sure.tif", "no value at some pixels"):
+        MapReview.draw(
+            drawn.with_name("map.tif"), drawn.with_name("b.gpkg"), looks=12, confidence=drawn.with_name("sure.tif")
+        )
