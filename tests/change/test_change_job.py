@@ -342,8 +342,12 @@ def test_pairs_that_are_none_are_refused(tmp_path: Path) -> None:
         open_pair(before, before)
     with pytest.raises(InputError, match="are one image"):
         open_pair(other("copy.tif", post), after)
+    palette, grey = other("palette.tif", pre[:1], photometric="PALETTE"), other("grey.tif", post[:1])
+    open_pair(palette, grey)  # a table that only repeats the numbers as greys
+    with rasterio.open(palette, "r+") as file:
+        file.write_colormap(1, {number: (255 - number, number, 0) for number in range(256)})
     with raises_naming(InputError, "palette.tif"):
-        open_pair(other("palette.tif", pre[:1], photometric="PALETTE"), other("grey.tif", post[:1]))
+        open_pair(palette, grey)
     with raises_naming(InputError, "--assume-registered"):
         noise = np.random.default_rng(5).integers(1, 255, pre.shape, np.uint8)
         open_pair(other("noise.tif", noise), after)
