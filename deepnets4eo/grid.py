@@ -417,12 +417,10 @@ def axes_exchanged(bounds: tuple[float, ...], crs: Any, grid: Grid) -> str:
 def check_grid(grid: Grid, name: str) -> None:
     """Refuse the grid of raster `name` where its CRS has no place for it, its pixels no size on the ground, or `check_affine` does."""
     check_affine(grid.affine, (grid.shape[0], grid.shape[1]), name)
-    reach = np.abs(grid.extent.boundingbox.bbox)  # west, south, east, north
-    if grid.crs is not None and grid.crs.geographic and (reach > FARTHEST_DEGREES * 2).any():
-        at = ", ".join(f"{value:.6g}" for value in grid.extent.boundingbox.bbox)
-        raise GridError(
-            f"{name} reaches over {at} by its CRS {grid.crs}, whose degrees end before: rather metres. {REMEDY}"
-        )
+    box = grid.extent.boundingbox.bbox  # west, south, east, north
+    if grid.crs is not None and grid.crs.geographic and (np.abs(box) > FARTHEST_DEGREES * 2).any():
+        reach = f"reaches over {', '.join(f'{value:.6g}' for value in box)} by its CRS {grid.crs}"
+        raise GridError(f"{name} {reach}, whose degrees end before: rather metres. {REMEDY}")
     try:
         sides = gsd_m(grid)
     except (ProjError, ShapelyError, ValueError, OverflowError) as error:  # PROJ, or GEOS for corners at infinity

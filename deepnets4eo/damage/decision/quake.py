@@ -24,7 +24,7 @@ from deepnets4eo.outputs import Finding
 MATCH = "ev_roof_match"
 AGAIN = 0.6  # agreement with the pre image over that of the site's best roofs: 2 of 233 such roofs at five Turkish cities were damaged
 # Probability from which a model surely calls a building damaged, if half of the buildings are. At Hatay and Kahramanmaras, seen from two sides,
-# both reach 0.5 to 0.86 at eleven roofs that are found again, of which nine stand and one collapsed; after a tornado (Moore) up to 0.95 at ruins.
+# both reach 0.5 to 0.86 at eleven roofs that are found again: nine stand, one collapsed; after a tornado (Moore) up to 0.95 at ruins.
 SURELY = 0.9
 # Likelihood of a roof that is found again at a damaged building, over the likelihood at a standing one, at the same five cities:
 # 2 of 50 against 231 of 413.
