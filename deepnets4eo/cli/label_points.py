@@ -14,9 +14,9 @@ COLOURS = "Colours"
 
 
 Colour = Annotated[
-    Path | None, Option(help="Orthophoto with red, green, blue (and near infrared).", rich_help_panel=COLOURS)
+    str | None, Option(help="Orthophoto with red, green, blue (and near infrared).", rich_help_panel=COLOURS)
 ]
-Infrared = Annotated[Path | None, Option(help="Orthophoto whose first band is near infrared.", rich_help_panel=COLOURS)]
+Infrared = Annotated[str | None, Option(help="Orthophoto whose first band is near infrared.", rich_help_panel=COLOURS)]
 AllReturns = Annotated[
     bool, Option("--all-returns", help="Colour all returns, not only the first.", rich_help_panel=COLOURS)
 ]

@@ -39,10 +39,10 @@ def layers() -> None:
 
 
 def heights(
-    dsm: Annotated[Path, Argument(help="Surface model: one band, in metres.")],
+    dsm: Annotated[str, Argument(help="Surface model: one band, in metres.")],
     out: Out,
-    dtm: Annotated[Path | None, Option(help="Terrain model; by default the ground is estimated.")] = None,
-    image: Annotated[Path | None, Option(help="Image with near infrared and red, for ndvi.")] = None,
+    dtm: Annotated[str | None, Option(help="Terrain model; by default the ground is estimated.")] = None,
+    image: Annotated[str | None, Option(help="Image with near infrared and red, for ndvi.")] = None,
     channels: Annotated[str, Option(help="Bands to write: dsm, ndsm, ndvi, slope; separated by commas.")] = "ndsm",
     bands: Annotated[str | None, Option(help="Contents of the bands of --image, e.g. nir,red,green.")] = None,
     max_building_m: Annotated[float, Option(help="Width of the largest building, for estimating the ground.")] = 50.0,
@@ -69,7 +69,7 @@ def heights(
 
 @with_options(OsmOptions)
 def osm(
-    image: Annotated[Path, Argument(help="Raster whose grid the layers use.")],
+    image: Annotated[str, Argument(help="Raster whose grid the layers use.")],
     vectors: Annotated[
         list[str], Argument(metavar="VECTORS...", help="Files with tags, or class=file for vectors without tags.")
     ],
@@ -101,8 +101,8 @@ def osm(
 
 
 def pansharpen(
-    image: Annotated[Path, Argument(help="Multispectral image.")],
-    pan: Annotated[Path, Argument(help="Panchromatic band, finer, of the same date.")],
+    image: Annotated[str, Argument(help="Multispectral image.")],
+    pan: Annotated[str, Argument(help="Panchromatic band, finer, of the same date.")],
     out: Out,
     method: Annotated[str, Argument(help="gsa, brovey or pca.")] = "gsa",
     overwrite: Overwrite = False,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from deepnets4eo.jobs import Part, Workers as Who
 
 Out = Annotated[Path, Option("--out", help="Path of the result.", show_default=False)]
-Labels = Annotated[Path, Argument(help="Label raster.", show_default=False)]
+Labels = Annotated[str, Argument(help="Label raster.", show_default=False)]
 LabelsLegend = Annotated[
     str | None,
     Option(
