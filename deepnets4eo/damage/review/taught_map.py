@@ -184,7 +184,7 @@ class Corrections:
         content = taught_content(before, taught, self.answers, count)
         try:
             if content is not None:
-                pair = open_images(self.folder if before == self.folder else before)
+                pair = open_images(before)
                 keep_map_before(self.folder)
                 return taught, save_again(content, pair, self.folder, language_of(self.folder / PAGE))
         except DeepNets4EOError as error:
