@@ -166,6 +166,7 @@ def calls_of(buildings: pd.DataFrame, ids: Sequence[str]) -> NDArray[np.int8]:
     NDArray
         (N,) int8, in the order of the ids.
     """
+    buildings = Buildings(buildings).with_likeliest_grades().frame
     known = buildings[Buildings(buildings).assessed].set_index("id")["damage"].isin(DAMAGED).astype(int)
     return np.asarray(known.reindex(list(ids), fill_value=UNKNOWN), np.int8)
 

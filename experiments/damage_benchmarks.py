@@ -79,6 +79,7 @@ def grades_by_job(pair: LabelledPair, outlines: gpd.GeoDataFrame, settings: Sett
     except DeepNets4EOError as error:
         log.warning("%s is refused: %s", pair.name, error)
         return np.zeros(len(outlines), np.int64)
+    damage_map.state_likeliest_grades()
     numbers = damage_map.buildings.set_index("id")["damage"].map({name: index + 1 for index, name in enumerate(GRADES)})
     return numbers.reindex(outlines["id"]).fillna(0).to_numpy(np.int64)
 

@@ -65,7 +65,9 @@ def read_map(case: DamageCase, path: Path) -> tuple[gpd.GeoDataFrame, np.ndarray
     if not path.exists():
         truth = dict(zip(case.truth["id"].astype(str), case.truth["damage"], strict=True))
         settings = replace(Settings(workers=1), **case.changes)
-        buildings = assess(case.pre, case.post, case.outlines, settings=settings, event=case.event).buildings
+        made = assess(case.pre, case.post, case.outlines, settings=settings, event=case.event)
+        made.state_likeliest_grades()
+        buildings = made.buildings
         path.parent.mkdir(parents=True, exist_ok=True)
         post = case.post.with_gsd(case.changes["gsd_m"]) if "gsd_m" in case.changes else case.post
         np.savez(

@@ -23,7 +23,7 @@ import shapely
 from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.probabilities import Z95, expected_count
-from deepnets4eo.damage.vocabulary import GRADES
+from deepnets4eo.damage.vocabulary import GRADES, NOT_KNOWN
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import check_degrees, read_table
 from deepnets4eo.formats import split_layer
@@ -328,6 +328,8 @@ def count_areas(
     assessed = Buildings(buildings).assessed
     frame["buildings"] = np.bincount(area, minlength=len(frame))
     flags = {grade: (buildings["damage"] == grade).to_numpy() for grade in GRADES}
+    if Buildings(buildings).is_ranked:
+        flags[NOT_KNOWN] = (buildings["damage"] == NOT_KNOWN).to_numpy()
     for name, chosen in {"assessed": assessed, **flags}.items():
         frame[name.replace("-", "_")] = np.bincount(area[chosen[row]], minlength=len(frame))
     graded = assessed[row]

@@ -19,6 +19,8 @@ from deepnets4eo.damage.vocabulary import (
     DAMAGED,
     GRADES,
     METHODS,
+    NOT_KNOWN,
+    QUARTERS,
     STATUSES,
     UNGRADED,
 )
@@ -69,6 +71,7 @@ class Buildings:
     displaced: Mask | None = None
     agreement: Floats | None = None
     graded_columns: ClassVar[tuple[str, ...]] = ("damage", "damage_prob", "confidence", "damage_set")
+    rank_columns: ClassVar[tuple[str, ...]] = ("damage_rank", "likeliest")  # of `without_unknown_grades`
     map_columns: ClassVar[tuple[str, ...]] = ("id", *graded_columns, "status", "reason", "method", "dx_px", "dy_px")
 
     @classmethod
@@ -140,9 +143,34 @@ class Buildings:
         return self.frame["damage"].isin(DAMAGED).to_numpy(bool)
 
     @property
+    def graded(self) -> Mask:
+        """Return (N,) buildings whose grade is known."""
+        return self.frame["damage"].isin(GRADES).to_numpy(bool)
+
+    @property
+    def is_ranked(self) -> bool:
+        """Return whether the buildings are ranked, since the images do not show how many are damaged."""
+        return set(self.rank_columns) <= set(self.frame.columns)
+
+    @property
+    def ranked(self) -> int:
+        """Return the number of buildings with a rank; 0 if the buildings are not ranked."""
+        return int(self.frame["damage_rank"].max()) if self.is_ranked and self.assessed.any() else 0
+
+    @property
+    def shown_classes(self) -> tuple[str, ...]:
+        """Return the classes that products of these buildings distinguish: the grades, the quarters if ranked, and buildings without a grade."""
+        return tuple(name for name in CLASSES if self.is_ranked or name not in QUARTERS)
+
+    @property
     def classes(self) -> pd.Series:
-        """Grade of each building, or the class of buildings without one."""
-        return self.frame["damage"].fillna(UNGRADED)
+        """Return the grade of each building, the quarter of its rank if its grade is not known, or the class of buildings without one."""
+        grades = self.frame["damage"].fillna(UNGRADED)
+        if not self.is_ranked:
+            return grades
+        rank = self.values("damage_rank")
+        quarter = np.ceil(len(QUARTERS) * np.nan_to_num(rank, nan=1.0) / max(self.ranked, 1)).astype(int) - 1
+        return grades.mask(grades == NOT_KNOWN, np.array(QUARTERS, object)[quarter])
 
     @property
     def network(self) -> Floats:
@@ -198,7 +226,7 @@ class Buildings:
     def counts(self) -> dict[str, int]:
         """Count the buildings of every grade, and those without one."""
         counts = self.classes.value_counts()
-        return {name: int(counts.get(name, 0)) for name in CLASSES}
+        return {name: int(counts.get(name, 0)) for name in self.shown_classes}
 
     def without_pre(self) -> Buildings:
         """Assess all buildings from only the post image, without the evidence that needs both."""
@@ -281,6 +309,35 @@ class Buildings:
         }
         return replace(self, frame=self.frame.assign(**columns))
 
+    def without_unknown_grades(self) -> Buildings:
+        """Return the buildings of a site whose damaged share is not known: the grade is `NOT_KNOWN` unless it is certain.
+
+        A grade is certain if the evidence excludes all others at 90 %, or if the building is in new water. Added columns: damage_rank,
+        1 for the building that is most probably damaged; likeliest, the grade without this rule.
+        """
+        if self.is_ranked:
+            return self.with_likeliest_grades().without_unknown_grades()
+        assessed, grade = self.assessed, self.frame["damage"]
+        only_one = self.frame["damage_set"].eq(grade).to_numpy(bool)
+        in_water = (
+            self.frame["inundated"].eq("yes").to_numpy(bool) if "inundated" in self.frame else np.zeros(len(self), bool)
+        )
+        certain = only_one | (in_water & grade.ne(GRADES[0]).to_numpy(bool))
+        rank = np.full(len(self), np.nan)
+        order = np.argsort(-self.values("damage_prob")[assessed], kind="stable")
+        rank[np.flatnonzero(assessed)[order]] = np.arange(1, len(order) + 1)
+        off_side = self.frame["reason"].isin(Grades.off_side_reasons)  # of grades that are not stated
+        reason = self.frame["reason"].mask(off_side & ~certain, "")
+        named = grade.mask(assessed & ~certain, NOT_KNOWN)
+        return self._with(damage=named, reason=reason, damage_rank=rank, likeliest=grade)
+
+    def with_likeliest_grades(self) -> Buildings:
+        """Return the buildings with the likeliest grade of each, without the columns of `without_unknown_grades`."""
+        if not self.is_ranked:
+            return self
+        frame = self.frame.assign(damage=self.frame["likeliest"])
+        return replace(self, frame=frame.drop(columns=list(self.rank_columns)))
+
     def check(self) -> None:
         """Refuse the table of a map whose columns are missing or hold other values. Errors: InputError."""
         frame = self.frame
@@ -292,7 +349,7 @@ class Buildings:
         assessed = self.assessed
         for name, allowed, rows in (
             ("status", STATUSES, frame),
-            ("damage", GRADES, frame[assessed]),
+            ("damage", (*GRADES, NOT_KNOWN), frame[assessed]),
             ("method", METHODS, frame[assessed]),
         ):
             strange = set(rows[name].unique()) - set(allowed)

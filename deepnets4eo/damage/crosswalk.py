@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pyproj
 
-from deepnets4eo.damage.vocabulary import CLASSES
+from deepnets4eo.damage.vocabulary import CLASSES, QUARTERS
 
 
 class Names(NamedTuple):
@@ -27,6 +27,7 @@ CROSSWALK = dict(
             Names("minor-damage", "2–3", "Possibly damaged", (4, "Possible damage"), "minimal"),
             Names("major-damage", "3–4", "Damaged", (2, "Severe damage"), "significant"),
             Names("destroyed", "4–5", "Destroyed", (1, "Destroyed"), "complete"),
+            *(Names("un-classified", "", "Not Analysed", None, None) for _ in QUARTERS),
             Names("un-classified", "", "Not Analysed", None, None),
         ),
         strict=True,

@@ -63,6 +63,7 @@ def make_map(site: Site, model: DecisionModel, decision: Decision) -> DamageMap:
     )
     rasters = [raster for evidence in inputs.evidences for raster in evidence.rasters]
     damage_map.images = MapImages(inputs.pre, inputs.post, [*(site.water.rasters if site.water else ()), *rasters])
+    damage_map.withhold_unknown_grades()
     if site.priors:
         from deepnets4eo.damage.with_priors import add_priors
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepnets4eo.damage.products.content import DamageMapContent
-from deepnets4eo.damage.vocabulary import CLASSES, GRADES, TITLES, UNGRADED, colors
+from deepnets4eo.damage.vocabulary import GRADES, QUARTERS, TITLES, UNGRADED, colors
 from deepnets4eo.display import ColorRow, FigureStyle, Summary, add_key, count_text, make_axes
 from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import check_extra, name_missing_extra
@@ -27,14 +27,16 @@ MANY_BUILDINGS = 500  # buildings from which on outlines are thin, or they hide 
 def summarize_content(content: DamageMapContent) -> Summary:
     """Return the counts by grade, the registration, and the worst finding."""
     counts = content.table.counts()
-    assessed = sum(counts[grade] for grade in GRADES)
-    shares = {grade: f"{counts[grade] / assessed:.0%}" if assessed else "" for grade in GRADES}
+    classes = content.table.shown_classes
+    assessed = int(content.table.assessed.sum())
+    shares = {name: f"{counts[name] / assessed:.0%}" if assessed else "" for name in classes if name != UNGRADED}
     crs = content.buildings.crs
     head = {
         "buildings": f"{count_text(len(content.buildings), 'building')}, {assessed} assessed",
         "CRS": "no CRS" if crs is None else f"EPSG:{crs.to_epsg()}" if crs.to_epsg() else crs.name,
     }
-    facts = {"grades": ", ".join(f"{counts[grade]} {grade}" for grade in GRADES)}
+    known = [grade for grade in GRADES if counts[grade] or not content.is_wide]
+    facts = {"grades": ", ".join([*(f"{counts[grade]} {grade}" for grade in known), *_unknown(content)])}
     if counts[UNGRADED]:
         reasons = content.table.reason_counts(~content.table.assessed)
         by_count = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
@@ -49,10 +51,15 @@ def summarize_content(content: DamageMapContent) -> Summary:
         facts["worst finding"] = f"{worst.severity}: {worst.message}{more}"
     rows = [
         ColorRow(color, (TITLES[name], str(counts[name]), shares.get(name, "")))
-        for name in CLASSES
+        for name in classes
         for color in [colors()[name]]
     ]
     return Summary(f"DamageMap{FigureStyle.synthetic_mark if content.synthetic else ''}", head, facts, rows, "grades")
+
+
+def _unknown(content: DamageMapContent) -> list[str]:
+    number = int(content.table.classes.isin(QUARTERS).sum())
+    return [f"{number} not known"] if number else []
 
 
 def plot_content(content: DamageMapContent, image: Layer | None, axes: Axes | None, max_px: int) -> Axes:
@@ -70,7 +77,7 @@ def plot_content(content: DamageMapContent, image: Layer | None, axes: Axes | No
     view = (axes.get_xlim(), axes.get_ylim()) if image is not None else None
     palette = {name: tuple(value / 255 for value in color) for name, color in colors().items()}
     grades = content.table.classes
-    for name in CLASSES:
+    for name in content.table.shown_classes:
         rows = buildings[grades == name]
         if len(rows) and view is not None:
             rows.boundary.plot(ax=axes, color=palette[name], linewidth=width, path_effects=casing, aspect=None)
@@ -79,7 +86,7 @@ def plot_content(content: DamageMapContent, image: Layer | None, axes: Axes | No
     if view is not None:
         axes.set(xlim=view[0], ylim=view[1])
     axes.set(xticks=[], yticks=[], xlabel="", ylabel="", title=f"Building damage{FigureStyle.synthetic_mark if content.synthetic else ''}")  # fmt: skip
-    return add_key(axes, [(colors()[name], f"{TITLES[name]} ({counts[name]})") for name in CLASSES if counts[name]])
+    return add_key(axes, [(colors()[name], f"{TITLES[name]} ({counts[name]})") for name in counts if counts[name]])
 
 
 TOOLTIP = ["id", "damage", "damage_prob", "reason"]  # of a building that the pointer is on
@@ -90,7 +97,9 @@ FILL_ALPHA = 115  # of 255
 def explore_content(content: DamageMapContent, tiles: str | None) -> folium.Map:
     """Return the buildings as a folium map."""
     check_extra("notebook")
-    palette = {TITLES[name]: "#" + "".join(f"{value:02x}" for value in colors()[name]) for name in CLASSES}
+    palette = {
+        TITLES[name]: "#" + "".join(f"{value:02x}" for value in colors()[name]) for name in content.table.shown_classes
+    }
     buildings = content.buildings[[*TOOLTIP, "geometry"]].assign(grade=content.table.classes.map(TITLES))
     caption = f"Building damage{FigureStyle.synthetic_mark if content.synthetic else ''}"
     return buildings.explore(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,7 +19,11 @@ DAMAGED = GRADES[MAJOR:]  # what damage_prob is the probability of
 
 STATUSES = ("assessed", "not_assessed")
 UNGRADED = STATUSES[1].replace("_", "-")  # the class of buildings without a grade, written as grades are
-CLASSES = (*GRADES, UNGRADED)
+NOT_KNOWN = "not-known"  # in place of a grade where the images do not show how many buildings are damaged
+QUARTERS = tuple(
+    f"{NOT_KNOWN}-{quarter}" for quarter in (1, 2, 3, 4)
+)  # their classes, by rank: the first most probably damaged
+CLASSES = (*GRADES, *QUARTERS, UNGRADED)
 
 PRE_POST, POST_ONLY = "pre_post", "post_only"
 METHODS = (PRE_POST, POST_ONLY, "water")  # what a building is assessed from; the last if only its water is known
@@ -26,10 +32,21 @@ WIDE = 0.5  # an interval of the share of damaged buildings that is wider says n
 
 
 _GREY = (140, 140, 140)
+_RAMP = (
+    (205, 80, 255),
+    (172, 104, 210),
+    (142, 116, 168),
+    (125, 125, 130),
+)  # of `QUARTERS`: violet, which no grade has, to grey
 
-TITLES = dict(
-    zip(CLASSES, ("No visible damage", "Minor damage", "Major damage", "Destroyed", "Not assessed"), strict=True)
-)
+_GRADE_TITLES = ("No visible damage", "Minor damage", "Major damage", "Destroyed")
+_QUARTER_TITLES = tuple(f"Not known: {rank} quarter" for rank in ("first", "second", "third", "last"))
+TITLES = dict(zip(CLASSES, (*_GRADE_TITLES, *_QUARTER_TITLES, "Not assessed"), strict=True))
+
+
+def worst_first(classes: Sequence[str]) -> tuple[str, ...]:
+    """Return classes in the order of lists: the grades by falling severity, then the others."""
+    return (*(name for name in reversed(GRADES) if name in classes), *(name for name in classes if name not in GRADES))
 
 
 def is_damaged(numbers: NDArray[np.integer]) -> Mask:
@@ -53,11 +70,11 @@ def is_wide(interval: tuple[float, float]) -> bool:
 
 
 def colors() -> dict[str, tuple[int, int, int]]:
-    """Return red, green and blue (0–255) of every grade and of buildings without a grade."""
+    """Return red, green and blue (0–255) of every class: the grades, the quarters of unknown damage, and buildings without a grade."""
     from deepnets4eo.cards import Legend
 
     legend = Legend.load("xbd")
-    palette = {UNGRADED: _GREY}
+    palette = dict(zip(QUARTERS, _RAMP, strict=True)) | {UNGRADED: _GREY}
     for grade in GRADES:
         red, green, blue = legend.classes[legend.index(grade)].color
         palette[grade] = (int(red), int(green), int(blue))

@@ -451,7 +451,8 @@ def _rows(
     if truth.empty:
         truth = case.truth
     numbers = pd.Series([NUMBERS.get(grade, -1) for grade in truth["damage"]], truth["id"].astype(str), dtype=int)
-    table = buildings[buildings["id"].isin(numbers.index)]
+    known = Buildings(buildings).with_likeliest_grades().frame  # also where the map states no grade
+    table = known[known["id"].isin(numbers.index)]
     assessed = Buildings(table).assessed & table["damage"].notna()
     grade = table["damage"].map(NUMBERS)
     probability = table["damage_prob"].to_numpy(float)

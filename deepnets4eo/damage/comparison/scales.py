@@ -11,7 +11,7 @@ import numpy as np
 
 from deepnets4eo.cards import normalise_name
 from deepnets4eo.damage.crosswalk import CROSSWALK
-from deepnets4eo.damage.vocabulary import GRADES, MAJOR, TITLES, UNGRADED
+from deepnets4eo.damage.vocabulary import GRADES, MAJOR, NOT_KNOWN, TITLES
 from deepnets4eo.errors import InputError
 from deepnets4eo.options import split_names
 
@@ -58,8 +58,8 @@ def _words() -> dict[str, int | None]:
     known: dict[str, int | None] = {}
     for number, (grade, names) in enumerate(CROSSWALK.items()):
         texts = (grade, TITLES[grade], names.xbd, names.cems, *(names.unosat or ())[1:], *filter(None, (names.osm,)))
-        known |= dict.fromkeys(map(normalise_name, map(str, texts)), None if grade == UNGRADED else number)
-    return known | {"moderate-damage": MODERATE}
+        known |= dict.fromkeys(map(normalise_name, map(str, texts)), number if grade in GRADES else None)
+    return known | {"moderate-damage": MODERATE, NOT_KNOWN: None}
 
 
 def _unosat_codes() -> dict[str, int | None]:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from deepnets4eo.damage.buildings import Buildings
 
-UNKNOWN_COUNT = "The images do not show how many"
+UNKNOWN_COUNT = (
+    "The images do not show how many of {} assessed buildings have major damage or worse: {}–{} are possible (95 %)"
+)
 
 FURTHER = {  # format → its file, where buildings have a longitude and latitude
     "csv": "damage.csv",
@@ -39,13 +41,9 @@ CLASSIFIED, CLASSIFIED_ONE = (
     "{} of {} assessed building classified as major damage or worse",
 )
 TRUE_NUMBER = "true number {}–{} (95 %)"
+FEW = 0.05  # share of classified buildings up to which an event without a name may be of another kind than the map supposes
 NONE_ASSESSED = "No building could be assessed."
 OF_AFTER = "destroyed buildings, which the image after the event no longer shows, are not counted"
-
-
-def advice_on_count(event: EventInfo, language: Language = "en") -> str:
-    """Return advice on how to learn the number of damaged buildings after an event if the images do not show it."""
-    return Phrase("count_not_told.remedy", event.count_advice).text(language)
 
 
 @dataclass
@@ -96,7 +94,17 @@ class DamageMapContent:
         wet = self.inundation.get("inundated", 0)
         in_water = f" · {wet:,} {'stands' if wet == 1 else 'stand'} in new water" if wet else ""
         counted = self.after_warning(counted)
-        return f"{counted}{in_water}. {advice_on_count(self.event)}" if self.is_wide else f"{counted}{in_water}"
+        advice = self.advice()
+        return f"{counted}{in_water}. {advice}" if advice else f"{counted}{in_water}"
+
+    def advice(self, language: Language = "en") -> str:
+        """Return how to learn the number of damaged buildings if the images do not show it, or show few and no hazard is named; else ''."""
+        if self.is_wide:
+            return Phrase("count_not_told.remedy", self.event.count_advice).text(language)
+        assessed, damaged = self._counts["assessed"], self._counts["damaged"]
+        if assessed and damaged <= FEW * assessed and not self.event.names_hazard:
+            return Phrase("few_damaged", self.event.count_advice).text(language)
+        return ""
 
     def after_warning(self, sentence: str, language: Language = "en") -> str:
         """Return a sentence on the result after the warning that the images do not match, if the image before could not be registered."""
@@ -106,8 +114,7 @@ class DamageMapContent:
 
     def count_sentence(self, say: Callable[[str], str], write_number: Callable[[float], str]) -> str:
         """Return the sentence on the number of damaged buildings that every product has, in the words and numbers of a language."""
-        counted = " · ".join(say(text).format(*map(write_number, numbers)) for text, numbers in self._count_words())
-        return f"{say(UNKNOWN_COUNT)}: {counted}" if self.is_wide else counted
+        return " · ".join(say(text).format(*map(write_number, numbers)) for text, numbers in self._count_words())
 
     def in_one_sentence(self, language: Language = "en") -> str:
         """Return the result and what it does not cover in one sentence, after a warning if the images do not match, for readers without statistics."""
@@ -138,8 +145,10 @@ class DamageMapContent:
         if not assessed:
             return [(NONE_ASSESSED, ())]
         classified = CLASSIFIED_ONE if assessed == 1 else CLASSIFIED
-        parts: list[tuple[str, tuple[float, ...]]] = [(classified, (damaged, assessed))]
         expected = (self.estimates.get("buildings") or {}).get("damaged")
+        if self.is_wide and expected is not None:
+            return [(UNKNOWN_COUNT, (assessed, *expected["interval_95"]))]
+        parts: list[tuple[str, tuple[float, ...]]] = [(classified, (damaged, assessed))]
         if expected is not None:
             parts.append((TRUE_NUMBER, tuple(expected["interval_95"])))
         return [*parts, (OF_AFTER, ())] if self.lacks_destroyed else parts
@@ -148,6 +157,23 @@ class DamageMapContent:
     def is_wide(self) -> bool:
         """Return whether the interval of the number of damaged buildings is too wide."""
         return is_wide(self.damaged_share.get("interval_95") or (0.0, 0.0))
+
+    def withhold_unknown_grades(self) -> None:
+        """State no grade of a building that is not certain if the interval of the number of damaged buildings is too wide."""
+        if not self.is_wide:
+            return
+        self._replace_buildings(self.table.without_unknown_grades())
+        self.estimates = {quantity: rows for quantity, rows in self.estimates.items() if quantity != "confusion"}
+        self.findings = tuple(finding for finding in self.findings if finding.code != "minor_not_told")
+
+    def state_likeliest_grades(self) -> None:
+        """State the likeliest grade of every building, whatever is known of their number."""
+        self._replace_buildings(self.table.with_likeliest_grades())
+
+    def _replace_buildings(self, table: Buildings) -> None:
+        import geopandas as gpd
+
+        self.buildings = gpd.GeoDataFrame(table.frame, crs=self.buildings.crs)
 
     @property
     def lacks_destroyed(self) -> bool:

@@ -6,7 +6,7 @@ import json
 import re
 import sqlite3
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Geometries
 from deepnets4eo.damage.crosswalk import has_position
 from deepnets4eo.damage.products.summary import area_rows, caveats, description_lines
-from deepnets4eo.damage.vocabulary import GRADES, TITLES, UNGRADED, colors
+from deepnets4eo.damage.vocabulary import QUARTERS, TITLES, UNGRADED, colors, worst_first
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, plain
 from deepnets4eo.outputs import csv_text
@@ -36,6 +36,7 @@ ROWS = 20_000
 DECIMALS = 7  # of a degree: a centimetre
 SHARE_DECIMALS = 4
 PROPERTIES = ("id", "damage", "damage_prob", "confidence", "damage_set", "status", "reason", "method")
+RANK = "damage_rank"  # of maps that do not show how many buildings are damaged
 NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -59,7 +60,12 @@ def pieces(buildings: gpd.GeoDataFrame, rows: int = ROWS, *, unplaced: bool = Fa
         part = buildings.iloc[start : start + rows]
         shapes = part.geometry.to_numpy()
         shapes = shapes if to_lonlat is None else in_lonlat(shapes, to_lonlat)
-        yield BuildingRows({name: _values(part[name]) for name in PROPERTIES}, shapes)
+        yield BuildingRows({name: _values(part[name]) for name in properties_of(buildings)}, shapes)
+
+
+def properties_of(buildings: gpd.GeoDataFrame) -> list[str]:
+    """Return the columns that these formats have of a building."""
+    return [*PROPERTIES, *([RANK] if RANK in buildings.columns else [])]
 
 
 def middles(shapes: Geometries) -> NDArray[np.float64]:
@@ -111,7 +117,7 @@ def write_csv(damage_map: DamageMapContent, path: str | Path) -> Path:
     The position is latitude and longitude, or y and x of an image without a position on the Earth: row and column in pixels
     unless the map states otherwise."""
     path = Path(path)
-    first, *others = PROPERTIES
+    first, *others = properties_of(damage_map.buildings)
     event = damage_map.event.columns_of_rows(synthetic=damage_map.synthetic)
     with (
         atomic_write(path) as partial,
@@ -179,7 +185,9 @@ def write_tiles(damage_map: DamageMapContent, path: str | Path) -> Path:
 
     path = Path(path)
     parts = list(pieces(damage_map.buildings))
-    columns = {name: [value for part in parts for value in part.columns[name]] for name in PROPERTIES}
+    columns = {
+        name: [value for part in parts for value in part.columns[name]] for name in properties_of(damage_map.buildings)
+    }
     shapes = np.concatenate([part.shapes for part in parts]) if parts else np.zeros(0, object)
     described = {"NAME": damage_map.title, "DESCRIPTION": "\n".join(description_lines(damage_map))}
     with atomic_write(path) as partial:
@@ -227,11 +235,11 @@ def write_kml(damage_map: DamageMapContent, path: str | Path) -> Path:
     path = Path(path)
     grades = damage_map.table.classes.to_numpy(str)
     with atomic_write(path) as partial, partial.open("w", encoding="utf-8", errors="backslashreplace") as stream:
-        stream.write(HEAD + _description(damage_map) + "".join(_styles()))
-        for grade in (*reversed(GRADES), UNGRADED):
+        stream.write(HEAD + _description(damage_map) + "".join(_styles(damage_map.table.shown_classes)))
+        for grade in worst_first(damage_map.table.shown_classes):
             stream.write(f"<Folder><name>{TITLES[grade]}</name>\n")
             for piece in pieces(damage_map.buildings[grades == grade]):
-                _write_placemarks(stream, piece, grade)
+                _write_placemarks(stream, piece, grade, damage_map.table.ranked)
             stream.write("</Folder>\n")
         stream.write("</Document>\n</kml>\n")
     return path
@@ -243,8 +251,10 @@ def _description(damage_map: DamageMapContent) -> str:
     return f"<name>{xml_text(title)}</name>\n<description>{xml_text(text)}</description>\n"
 
 
-def _styles() -> Iterator[str]:
-    for grade, (red, green, blue) in colors().items():
+def _styles(classes: Sequence[str]) -> Iterator[str]:
+    palette = colors()
+    for grade in classes:
+        red, green, blue = palette[grade]
         color = f"{blue:02x}{green:02x}{red:02x}"  # the order of KML, after the opacity
         yield (
             f'<Style id="{grade}"><LineStyle><color>ff{color}</color><width>{WIDTH_PX}</width></LineStyle>'
@@ -252,13 +262,15 @@ def _styles() -> Iterator[str]:
         )
 
 
-def _write_placemarks(stream: IO[str], piece: BuildingRows, grade: str) -> None:
+def _write_placemarks(stream: IO[str], piece: BuildingRows, grade: str, ranked: int) -> None:
     names = ("id", "damage_prob", "confidence", "damage_set", "status", "reason", "method")
-    for name, *values, geometry in zip(
-        *(piece.columns[name] for name in names), _geometries(piece.shapes), strict=True
+    ranks = piece.columns.get(RANK, [None] * len(piece.shapes))
+    for name, *values, geometry, rank in zip(
+        *(piece.columns[name] for name in names), _geometries(piece.shapes), ranks, strict=True
     ):
+        words = _rank_words(rank, ranked, values[2]) if grade in QUARTERS else _words(grade, *values)
         stream.write(
-            f"<Placemark><name>{xml_text(name)}</name><description>{xml_text(_words(grade, *values))}</description>"
+            f"<Placemark><name>{xml_text(name)}</name><description>{xml_text(words)}</description>"
             f"<styleUrl>#{grade}</styleUrl>{geometry}</Placemark>\n"
         )
 
@@ -270,6 +282,11 @@ def _words(
         return f"{TITLES[grade]}: {reason or status}"
     possible = f", not excluded: {grades.replace(',', ', ')}" if grades else ""
     return f"{TITLES[grade]}. Probability of major damage or worse {prob}, confidence {confidence}{possible}, method {method}."
+
+
+def _rank_words(rank: float, ranked: int, grades: str | None) -> str:
+    possible = f" Not excluded: {grades.replace(',', ', ')}." if grades else ""
+    return f"Damaged or not is not known. Rank {rank:.0f} of {ranked} by probable damage.{possible}"
 
 
 def _geometries(shapes: Geometries) -> list[str]:

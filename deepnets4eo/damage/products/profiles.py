@@ -18,7 +18,6 @@ import shapely
 
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.arrays import Geometries
-from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.crosswalk import CROSSWALK, has_position
 from deepnets4eo.damage.products.exchange_formats import pieces
 from deepnets4eo.damage.products.summary import caveats
@@ -69,7 +68,9 @@ def _cems_summary(classes: Sequence[str]) -> Any:
     """Return the table of consequences: buildings by damage."""
     import pandas as pd
 
-    counts = {CROSSWALK[name].cems: classes.count(name) for name in reversed(CLASSES)}
+    counts = dict.fromkeys((CROSSWALK[name].cems for name in reversed(CLASSES)), 0)
+    for name in classes:
+        counts[CROSSWALK[name].cems] += 1
     affected = sum(classes.count(name) for name in GRADES[1:])
     named = {name.lower().replace(" ", "_"): number for name, number in counts.items()}
     return pd.DataFrame(
@@ -102,10 +103,10 @@ def _cems_sources(damage_map: DamageMapContent, images: Mapping[str, Grid]) -> A
 
 
 def write_unosat(damage_map: DamageMapContent, path: str | Path) -> Path:
-    """Write a GeoPackage as UNOSAT does: `damage_sites`, a point and a code for each assessed building. Errors: as `write_cems`."""
+    """Write a GeoPackage as UNOSAT does: `damage_sites`, a point and a code for each building with a grade. Errors: as `write_cems`."""
     event = damage_map.event
-    ids, classes, shapes = _rows(damage_map, assessed_only=True)
-    confidence = damage_map.buildings.loc[damage_map.table.assessed, "confidence"].fillna(0).to_numpy()
+    ids, classes, shapes = _rows(damage_map, graded_only=True)
+    confidence = damage_map.buildings.loc[damage_map.table.graded, "confidence"].fillna(0).to_numpy()
     certainty = [next(word for least, word in CERTAINTY if value >= least) for value in confidence]
     sites = gpd.GeoDataFrame(
         {
@@ -126,12 +127,12 @@ def _unosat(name: str) -> tuple[int, str]:
 
 
 def write_osm(damage_map: DamageMapContent, path: str | Path) -> Path:
-    """Write GeoJSON of assessed buildings with tags such as `damage:EVENT`, never uploaded. Errors: as `write_cems`."""
+    """Write GeoJSON of buildings with a grade and tags such as `damage:EVENT`, never uploaded. Errors: as `write_cems`."""
     path, event = Path(path), damage_map.event
     key = f"damage:{re.sub(r'[^a-z0-9]+', '_', event.name.lower()).strip('_') or 'event'}"
     source = event.producer or "deepnets4eo, automatic, not validated in the field"
     shared = {f"source:{key}": source} | ({f"{key}:assessment": event.date_post} if event.date_post else {})
-    ids, classes, shapes = _rows(damage_map, assessed_only=True)
+    ids, classes, shapes = _rows(damage_map, graded_only=True)
     head = {"type": "FeatureCollection", "synthetic": damage_map.synthetic, "caveats": caveats(damage_map)}
     with atomic_write(path) as partial, partial.open("w", encoding="utf-8", errors="backslashreplace") as stream:
         stream.write(json.dumps(plain(head), ensure_ascii=False)[:-1] + ', "features": [')
@@ -194,14 +195,15 @@ def _write_list(stream: IO[str], items: Iterator[str]) -> None:
 
 
 def _rows(
-    damage_map: DamageMapContent, *, assessed_only: bool = False, georeferenced: bool = True
+    damage_map: DamageMapContent, *, graded_only: bool = False, georeferenced: bool = True
 ) -> tuple[list[str], list[str], Geometries]:
     """Ids, classes and outlines, in longitude and latitude unless they have no place."""
-    buildings = damage_map.buildings[damage_map.table.assessed] if assessed_only else damage_map.buildings
+    rows = damage_map.table.graded if graded_only else np.ones(len(damage_map.buildings), bool)
+    buildings = damage_map.buildings[rows]
     shapes = [part.shapes for part in pieces(buildings)] if georeferenced else [buildings.geometry.to_numpy()]
     return (
         buildings["id"].astype(str).tolist(),
-        Buildings(buildings).classes.tolist(),
+        damage_map.table.classes[rows].tolist(),
         np.concatenate(shapes) if shapes else np.zeros(0, object),
     )
 

@@ -152,7 +152,7 @@ def _project(damage_map: DamageMapContent, home: Path, post: Layer, pre: Layer |
 
 def _vector_layers(damage_map: DamageMapContent, crs: ET.Element) -> list[_MapLayer]:
     styles: dict[str, tuple[str, Sequence[ET.Element]]] = {
-        "buildings": ("Buildings by visible damage", buildings_style()),
+        "buildings": ("Buildings by visible damage", buildings_style(damage_map.table.ranked)),
         EXTENT: ("Assessed extent", [extent_style()]),
     }
     if damage_map.extent_without_outlines is not None:
@@ -164,7 +164,17 @@ def _vector_layers(damage_map: DamageMapContent, crs: ET.Element) -> list[_MapLa
         for name, (title, style) in styles.items()
     ]
     again = layers[0].source
-    views = [_MapLayer(KEY.format(SURE), "Confidence in the grade", again, "ogr", crs, [confidence_style()], False)]
+    views = [
+        _MapLayer(
+            KEY.format(SURE),
+            "Confidence in the grade",
+            again,
+            "ogr",
+            crs,
+            [confidence_style(damage_map.table.ranked)],
+            False,
+        )
+    ]
     if "inundated" in damage_map.buildings:
         wet = f"{again}|subset=\"inundated\" = 'yes'"
         views.append(_MapLayer(KEY.format(WET), "Buildings in new water", wet, "ogr", crs, [water_style()], False))

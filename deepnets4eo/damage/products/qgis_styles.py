@@ -11,7 +11,7 @@ import numpy as np
 
 from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.products.profiles import CERTAINTY
-from deepnets4eo.damage.vocabulary import CLASSES, GRADES, TITLES, UNGRADED, colors
+from deepnets4eo.damage.vocabulary import CLASSES, GRADES, NOT_KNOWN, QUARTERS, TITLES, UNGRADED, colors, worst_first
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters import COLOURS
 
@@ -49,6 +49,7 @@ _FILLS = dict(  # denser with severity; the hatch of the worst covers a seventh 
             _Fill(angles=(45,), distance=3.0),
             _Fill(angles=(45,), distance=1.6),
             _Fill(width=0.6, angles=(45, 135)),
+            *(_Fill(width=width) for width in (0.6, 0.46, 0.4, 0.3)),
             _Fill(outline="dot", width=0.4, halo=0.7),  # grey alone is lost on grey roofs
         ),
         strict=True,
@@ -64,37 +65,50 @@ _WATER = (0, 170, 255), _Fill(width=0.9, angles=(0,), distance=1.2)
 _WITHOUT_OUTLINES = _VIOLET, _Fill(outline="dot", width=0.26, angles=(135,), distance=4.0)
 
 
-def buildings_style() -> list[ET.Element]:
-    """Return the renderer of the buildings, the map tip, and what names a building in lists."""
-    renderer = _renderer("categorizedSymbol", attr=f"coalesce(\"damage\", '{UNGRADED}')")
+def buildings_style(ranked: int = 0) -> list[ET.Element]:
+    """Return the renderer of the buildings, the map tip, and what names a building in lists.
+
+    ranked : number of buildings with a rank, 0 if the grades are known"""
+    attr, classes = f"coalesce(\"damage\", '{UNGRADED}')", (*GRADES, *(QUARTERS if ranked else ()), UNGRADED)
+    if ranked:
+        quarter = f"'{NOT_KNOWN}-' || ceil({len(QUARTERS)} * \"damage_rank\" / {ranked}.0)"
+        attr = f"if(\"damage\" = '{NOT_KNOWN}', {quarter}, {attr})"
+    renderer = _renderer("categorizedSymbol", attr=attr)
     categories, symbols = ET.SubElement(renderer, "categories"), ET.SubElement(renderer, "symbols")
     palette = colors()
-    for number, grade in enumerate((*reversed(GRADES), UNGRADED)):
+    for number, grade in enumerate(worst_first(classes)):
         category = {"symbol": str(number), "value": grade, "label": TITLES[grade], "render": "true", "type": "string"}
         ET.SubElement(categories, "category", category)
         _add_fill(symbols, str(number), palette[grade], _FILLS[grade])
     tip = ET.Element("mapTip")
     tip.text = (
-        '<b>[% coalesce("damage", "status") %]</b><br/>P(major or worse): [% round("damage_prob", 2) %]'
-        '<br/>[% "reason" %]'
+        '<b>[% coalesce("damage", "status") %]</b><br/>'
+        + (
+            f'Rank by probable damage: [% "damage_rank" %] of {ranked}'
+            if ranked
+            else 'P(major or worse): [% round("damage_prob", 2) %]'
+        )
+        + '<br/>[% "reason" %]'
     )
     expression = ET.Element("previewExpression")
     expression.text = '"id"'
     return [renderer, tip, expression]
 
 
-def confidence_style() -> ET.Element:
-    """Return the renderer of the buildings by the confidence in their grade; buildings without a grade are highlighted."""
+def confidence_style(ranked: int = 0) -> ET.Element:
+    """Return the renderer of the buildings by the confidence in their grade; buildings without a grade are highlighted.
+
+    ranked : as in `buildings_style`"""
     steps = [
         (f'"confidence" >= {least:g}', f"{word} ({least:.0%} or more)" if least else word) for least, word in CERTAINTY
     ]
     cases = " ".join(f"WHEN {condition} THEN '{label}'" for condition, label in steps)
-    renderer = _renderer("categorizedSymbol", attr=f"CASE WHEN \"damage\" IS NULL THEN '{UNGRADED}' {cases} END")
+    tests = ("IS NULL", f"= '{NOT_KNOWN}'") if ranked else ("IS NULL",)
+    unknown = " ".join(f"WHEN \"damage\" {test} THEN '{UNGRADED}'" for test in tests)
+    renderer = _renderer("categorizedSymbol", attr=f"CASE {unknown} {cases} END")
     categories, symbols = ET.SubElement(renderer, "categories"), ET.SubElement(renderer, "symbols")
     drawn = [(label, label, color, _Fill(width=0.5)) for (_, label), color in zip(steps, _SURE, strict=True)]
-    drawn.append(
-        (UNGRADED, "Not assessed: damaged or not is not known", _MAGENTA, _Fill(width=0.5, angles=(45,), distance=1.6))
-    )
+    drawn.append((UNGRADED, "Damaged or not is not known", _MAGENTA, _Fill(width=0.5, angles=(45,), distance=1.6)))
     for number, (value, label, color, fill) in enumerate(drawn):
         category = {"symbol": str(number), "value": value, "label": label, "render": "true", "type": "string"}
         ET.SubElement(categories, "category", category)

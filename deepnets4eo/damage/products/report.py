@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.products.content import advice_on_count
 from deepnets4eo.damage.products.words import count_sentence, page_language
-from deepnets4eo.damage.vocabulary import CLASSES, GRADES, SUBJECT, TITLES, colors
+from deepnets4eo.damage.vocabulary import GRADES, QUARTERS, SUBJECT, TITLES, colors
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs.map_page import (
     MISSING,
@@ -65,9 +64,10 @@ def write_report(
         "summary": summary,
         "headline": damage_map.in_one_sentence(language),
         "sentence": count_sentence(damage_map, language),
-        "advice": advice_on_count(damage_map.event, language) if damage_map.is_wide else "",
+        "advice": damage_map.advice(language),
         "caveats": summary["caveats"],
-        "classes": _grades(words),
+        "classes": [_class_of_page(words, key) for key in damage_map.table.shown_classes],
+        "unknown": {key: count for key, count in damage_map.table.counts().items() if key in QUARTERS},
         "extent": rings_in_pixels(damage_map.assessed_extent.geometry.to_numpy(), post.grid),
         "without_outlines": rings_in_pixels(_shapes(damage_map.extent_without_outlines), post.grid),
     }
@@ -78,9 +78,8 @@ def write_report(
     )  # fmt: skip
 
 
-def _grades(words: PageLanguage) -> list[dict[str, Any]]:
-    palette = colors()
-    return [{"key": key, "title": words.say(TITLES[key]), "color": list(palette[key])} for key in CLASSES]
+def _class_of_page(words: PageLanguage, key: str) -> dict[str, Any]:
+    return {"key": key, "title": words.say(TITLES[key]), "color": list(colors()[key])}
 
 
 def _attention(damage_map: DamageMapContent) -> tuple[np.ndarray, np.ndarray]:
@@ -101,10 +100,11 @@ EVIDENCE_VALUES = 1_200_000  # most probable buildings first; what lies beyond i
 def encode(damage_map: DamageMapContent, grid: Grid) -> Payload:
     """Pack all buildings; `described` has the distribution of every evidence column."""
     frame = most_damaged_first(damage_map.buildings)
-    assessed = Buildings(frame).assessed
+    table = Buildings(frame)
+    assessed, numbers = table.assessed, {name: number for number, name in enumerate(table.shown_classes)}
     reasons, reason = np.unique(frame["reason"].fillna("").to_numpy(str), return_inverse=True)
     methods, method = np.unique(frame["method"].fillna("").to_numpy(str), return_inverse=True)
-    grade = frame["damage"].map({name: k for k, name in enumerate(GRADES)}).fillna(len(GRADES)).to_numpy(np.uint8)
+    grade = np.asarray(table.classes.map(numbers), np.uint8)
     prob = _share(frame["damage_prob"], assessed)
     columns = {
         "class": grade,

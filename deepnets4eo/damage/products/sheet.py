@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.damage.areas import OUTSIDE
-from deepnets4eo.damage.products.content import AREAS_FILE, advice_on_count
+from deepnets4eo.damage.products.content import AREAS_FILE
 from deepnets4eo.damage.products.sheet_drawing import VIOLET, draw_damage, draw_graticule, hex_colors, is_together
 from deepnets4eo.damage.products.summary import caveats
 from deepnets4eo.damage.products.words import ASSETS, count_sentence, is_right_to_left, translate
 from deepnets4eo.damage.settings import ProductOptions
-from deepnets4eo.damage.vocabulary import GRADES, SUBJECT, TITLES, UNGRADED
+from deepnets4eo.damage.vocabulary import SUBJECT, TITLES, UNGRADED, worst_first
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, read_json
 from deepnets4eo.grid import Grid, gsd_m, transformer
@@ -372,7 +372,7 @@ def _legend(panel: _Panel, damage_map: DamageMapContent) -> None:
     palette = hex_colors()
     ends = (0.74 * panel.width, 0.95 * panel.width)
     panel.cells([(ends[0], say("Buildings"), "end"), (ends[1], say("Share"), "end")], 7, bold=True)
-    for name in (*reversed(GRADES), UNGRADED):
+    for name in worst_first(damage_map.table.shown_classes):
         count = counts[name]
         share = number(count / assessed, ".1%") if assessed and name != UNGRADED else ""
         panel.cells([(5, say(TITLES[name]), "start"), (ends[0], number(count), "end"), (ends[1], share, "end")], 7)
@@ -383,8 +383,8 @@ def _legend(panel: _Panel, damage_map: DamageMapContent) -> None:
         panel.write(say("Squares: shares of the classes; larger squares mean more buildings."), 7)
     panel.y += 1.5
     panel.write(count_sentence(damage_map, panel.page.language), 7.5, bold=True)
-    if damage_map.is_wide:
-        panel.write(advice_on_count(damage_map.event, panel.page.language), 7)
+    if advice := damage_map.advice(panel.page.language):
+        panel.write(advice, 7)
 
 
 def _areas(panel: _Panel, areas: Any) -> None:

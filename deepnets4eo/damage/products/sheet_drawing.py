@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.vocabulary import GRADES, UNGRADED, colors
+from deepnets4eo.damage.vocabulary import colors, worst_first
 from deepnets4eo.grid import Grid, transformer
 from deepnets4eo.rasters import is_placed
 
@@ -39,9 +40,10 @@ def draw_damage(axes: Axes, damage_map: DamageMapContent, zoom: float) -> None:
     grades = Buildings(buildings).classes.to_numpy(str)
     shapes, many = buildings.geometry.to_numpy(), len(buildings) > MANY
     palette = hex_colors()
+    classes = worst_first(damage_map.table.shown_classes)
     if is_together(damage_map):
-        _draw_squares(axes, shapes, grades)
-    for name in () if is_together(damage_map) else (UNGRADED, *GRADES):
+        _draw_squares(axes, shapes, grades, classes)
+    for name in () if is_together(damage_map) else reversed(classes):
         own = shapes[grades == name]
         own = own[~shapely.is_empty(own)]
         rings = [shapely.get_coordinates(part.exterior) for part in shapely.get_parts(own)]
@@ -61,7 +63,7 @@ def is_together(damage_map: DamageMapContent) -> bool:
     return len(damage_map.buildings) > 10 * MANY
 
 
-def _draw_squares(axes: Axes, shapes: NDArray[Any], grades: NDArray[np.str_]) -> None:
+def _draw_squares(axes: Axes, shapes: NDArray[Any], grades: NDArray[np.str_], classes: Sequence[str]) -> None:
     """Squares within squares: each covers the share of its grade and of worse ones; smaller with fewer buildings."""
     from matplotlib.collections import PolyCollection
 
@@ -72,7 +74,7 @@ def _draw_squares(axes: Axes, shapes: NDArray[Any], grades: NDArray[np.str_]) ->
     total = rest = np.bincount(cell.ravel())
     middle, sizes = (cells + 0.5) * side + [left, low], side * (0.4 + 0.55 * np.sqrt(total / total.max()))
     corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) / 2
-    for name in (UNGRADED, *GRADES):
+    for name in reversed(classes):
         count = np.bincount(cell.ravel()[(grades == name)[~shapely.is_empty(shapes)]], minlength=len(cells))
         size = sizes * np.sqrt(rest / total) * (count > 0)
         axes.add_collection(

@@ -52,6 +52,7 @@ def summarize(damage_map: DamageMapContent, grid: Grid | None = None) -> dict[st
             "not_assessed": len(table) - len(assessed),
             "not_assessed_by_reason": table.reason_counts(~table.assessed),
             "by_method": table.method_counts(),
+            **({"grade_not_known": int((table.assessed & ~table.graded).sum())} if table.is_ranked else {}),
         },
         "footprints": damage_map.footprints,
         "damaged_share": damage_map.damaged_share,

@@ -30,7 +30,9 @@ WITHOUT_OUTLINES, AREAS = "imaged_without_outlines", "areas"
 
 ALWAYS = {  # what the fixed columns say, shown by QGIS as field comments
     "id": "identifier of the building, from the footprints where they had one",
-    "damage": "grade of visible damage; empty where not assessed",
+    "damage": "grade of visible damage; empty where not assessed; not-known where the images do not show how many are damaged, unless certain",
+    "damage_rank": "rank by probable damage: 1 for the building that is most probably damaged",
+    "likeliest": "grade that is likeliest if as many buildings are damaged as expected; the images do not show how many",
     "damage_prob": "probability of major damage or worse, 0 to 1",
     "confidence": "confidence in the grade, 0 to 1",
     "damage_set": "grades that cannot be excluded at 90 %, with commas between",
@@ -86,7 +88,7 @@ def _write_layer(frame: gpd.GeoDataFrame, path: Path, layer: str) -> None:
 
 def _add_styles(database: sqlite3.Connection, damage_map: DamageMapContent) -> None:
     rows = [
-        ("buildings", "damage", qml(*buildings_style()), "Visible damage by building"),
+        ("buildings", "damage", qml(*buildings_style(damage_map.table.ranked)), "Visible damage by building"),
         ("assessed_extent", "assessed extent", qml(extent_style()), "Where buildings could be assessed"),
     ]
     if damage_map.extent_without_outlines is not None:

@@ -34,7 +34,7 @@ from deepnets4eo.damage.products.sheet import write_sheet
 from deepnets4eo.damage.products.summary import description_lines, summarize
 from deepnets4eo.damage.products.tables import write_gpkg, write_parquet
 from deepnets4eo.damage.settings import ProductOptions, is_cems_name
-from deepnets4eo.damage.vocabulary import GRADES
+from deepnets4eo.damage.vocabulary import GRADES, NOT_KNOWN
 from deepnets4eo.device import return_freed_memory
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import sha256, write_json
@@ -85,6 +85,7 @@ def write_stac_item(damage_map: DamageMapContent, path: Path, grid: Grid, files:
     outline = shapely.segmentize(grid.extent.geom, shapely.length(grid.extent.geom) / 64)
     frame = in_lonlat(np.array([outline], object), transformer(grid.crs, 4326))[0]
     graded = damage_map.buildings["damage"].value_counts()
+    classes = [*GRADES, *([NOT_KNOWN] if damage_map.table.is_ranked else [])]
     days = [_rfc_3339(day) for day in (event.date_pre, event.date_post) if day]
     assets = {path.name: _asset(path) for path in files}
     if "damage.geojson" in assets:
@@ -96,12 +97,15 @@ def write_stac_item(damage_map: DamageMapContent, path: Path, grid: Grid, files:
         **({"start_datetime": days[0], "end_datetime": days[1]} if len(days) == 2 else {}),
         "label:type": "vector",
         "label:properties": ["damage"],
-        "label:classes": [{"name": "damage", "classes": list(GRADES)}],
+        "label:classes": [{"name": "damage", "classes": classes}],
         "label:description": "Visible damage of each building, graded automatically from images.",
         "label:tasks": ["classification"],
         "label:methods": ["automated"],
         "label:overviews": [
-            {"property_key": "damage", "counts": [{"name": name, "count": int(graded.get(name, 0))} for name in GRADES]}
+            {
+                "property_key": "damage",
+                "counts": [{"name": name, "count": int(graded.get(name, 0))} for name in classes],
+            }
         ],
         "proj:code": None if grid.crs is None or grid.crs.epsg is None else f"EPSG:{grid.crs.epsg}",
         "proj:wkt2": None if grid.crs is None else grid.crs.proj.to_wkt(),

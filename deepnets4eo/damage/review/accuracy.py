@@ -53,7 +53,8 @@ class DamageAccuracy:
 
 
 def compare_with_reference(buildings: pd.DataFrame, reference: pd.DataFrame) -> DamageAccuracy:
-    """Compare a map's buildings with a graded reference, joined by id. Errors: InputError."""
+    """Compare a map's buildings, by the likeliest grades, with a graded reference, joined by id. Errors: InputError."""
+    buildings = Buildings(buildings).with_likeliest_grades().frame
     graded = reference[reference["damage"].isin(GRADES)]
     joined = graded.assign(id=graded["id"].astype(str))[["id", "damage"]].merge(
         buildings[["id", "damage", "damage_prob", "status"]], on="id", suffixes=("_reference", "")

@@ -21,7 +21,7 @@ from deepnets4eo.damage.areas import OUTSIDE, find_areas
 from deepnets4eo.damage.products.qgis_project import write_review_project
 from deepnets4eo.damage.products.qgis_styles import qml, sample_style
 from deepnets4eo.damage.review.counts import ANSWERS, CANNOT_TELL, Reviewed, review_counts
-from deepnets4eo.damage.review.map_before import TABLE, table_before
+from deepnets4eo.damage.review.map_before import TABLE, buildings_before, table_before
 from deepnets4eo.damage.review.sample import Sample, draw_sample
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import sha256, write_json
@@ -169,7 +169,7 @@ def _likeliest(path: Path) -> int:
 def _read_map(table: Path) -> gpd.GeoDataFrame:
     if not table.is_file():
         raise InputError(f"{table} does not exist. Give the folder that `deepnets4eo damage` wrote.")
-    return read_table(table)
+    return buildings_before(table)
 
 
 def write_review(folder: Path, files: Sequence[Path], areas: Path | None = None) -> tuple[Reviewed, Path]:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import geopandas as gpd
+
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.map import MANIFEST
 from deepnets4eo.damage.review.teaching import Taught
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, read_json
+from deepnets4eo.footprints import read_table
 
 BEFORE = "before_review"
 TABLE = "damage.parquet"
@@ -29,6 +33,12 @@ def map_before(folder: Path) -> Path:
 def table_before(folder: Path) -> Path:
     """Return the table of buildings, damage.parquet, of the map as the images gave it."""
     return map_before(folder) / TABLE
+
+
+def buildings_before(table: Path) -> gpd.GeoDataFrame:
+    """Return the buildings of a map's table with the likeliest grade of each, also where the map states none: answers will decide."""
+    buildings = read_table(table)
+    return gpd.GeoDataFrame(Buildings(buildings).with_likeliest_grades().frame, crs=buildings.crs)
 
 
 def keep_map_before(folder: Path) -> None:

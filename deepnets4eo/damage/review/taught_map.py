@@ -23,7 +23,7 @@ from deepnets4eo.damage.products.tables import insert_estimates
 from deepnets4eo.damage.products.write import named_before
 from deepnets4eo.damage.review.answers import read_filled, write_looks
 from deepnets4eo.damage.review.counts import Reviewed, review_counts
-from deepnets4eo.damage.review.map_before import keep_map_before, map_before, table_before
+from deepnets4eo.damage.review.map_before import buildings_before, keep_map_before, map_before, table_before
 from deepnets4eo.damage.review.map_images import open_images
 from deepnets4eo.damage.review.moved_estimates import moved_estimates, moved_share, narrower_estimates
 from deepnets4eo.damage.review.sample import Sample
@@ -38,7 +38,7 @@ from deepnets4eo.damage.review.teaching import (
 from deepnets4eo.damage.written_again import formats_there
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.files import atomic_write, read_json
-from deepnets4eo.footprints import outline_areas_m2, read_table
+from deepnets4eo.footprints import outline_areas_m2
 from deepnets4eo.outputs import Finding, Language, check_not_inputs, worst_first
 from deepnets4eo.polygons import set_fixed_times
 from deepnets4eo.registration import ImagePair
@@ -89,7 +89,7 @@ class Corrections:
         files = files or [path for path in (folder / "review.gpkg", *chosen_files(folder)) if path.exists()]
         read = [read_filled(file, table) for file in files]
         answers = {row: answer for sheet in read for row, answer in sheet.answers.items()}
-        buildings = read[0].buildings if read else read_table(table)
+        buildings = read[0].buildings if read else buildings_before(table)
         listed = np.unique(np.concatenate([np.empty(0, np.intp), *(sheet.rows for sheet in read)]))
         sample = next((drawn for sheet in read if (drawn := sheet.sample) is not None), None)
         return cls(folder, tuple(files), buildings, answers, listed, sample)
@@ -197,7 +197,7 @@ class Corrections:
         with atomic_write(path) as partial:
             shutil.copyfile(map_before(self.folder) / "damage.gpkg", partial)
             with closing(sqlite3.connect(partial)) as database, database:
-                _update(database, taught.with_answers(self.answers))
+                _update(database, taught.with_answers(self.answers) if content is None else content.buildings)
                 database.execute("DELETE FROM estimates")
                 if content is not None:
                     insert_estimates(database, content)
@@ -218,6 +218,7 @@ def taught_content(
     except DeepNets4EOError as error:
         log.warning("the taught map has no estimates. %s", error)
         return None
+    content.state_likeliest_grades()
     rows = list(graded_answers(content.buildings, answers))
     before, after = grades_of_map(content.buildings), grades_of_map(table)
     areas = outline_areas_m2(content.buildings)
@@ -226,6 +227,7 @@ def taught_content(
         content.estimates = narrower_estimates(content.estimates, count)
     content.damaged_share = moved_share(content.damaged_share, content.estimates, int(before.known.sum()))
     content.buildings = content.buildings.assign(**{name: table[name].to_numpy() for name in COLUMNS})
+    content.withhold_unknown_grades()
     content.findings = worst_first((taught.finding(), *content.findings))
     return content
 
@@ -267,12 +269,18 @@ def _update(database: sqlite3.Connection, buildings: pd.DataFrame) -> None:
         database.create_function(
             name, 1, lambda _: None
         )  # triggers of the spatial index name them; no geometry changes
-    changed = buildings[["id", *COLUMNS]].astype(object).where(buildings[["id", *COLUMNS]].notna(), None)
-    database.execute(f"CREATE TEMP TABLE taught (id TEXT PRIMARY KEY, {', '.join(COLUMNS)})")
+    there = {row[1] for row in database.execute("PRAGMA table_info(buildings)")}
+    columns = [
+        *COLUMNS,
+        *(name for name in Buildings.rank_columns if name in there),
+    ]  # empty if the answers show how many
+    changed = buildings.reindex(columns=["id", *columns]).astype(object)
+    changed = changed.where(changed.notna(), None)
+    database.execute(f"CREATE TEMP TABLE taught (id TEXT PRIMARY KEY, {', '.join(columns)})")
     database.executemany(
-        f"INSERT INTO taught VALUES (?{', ?' * len(COLUMNS)})", changed.itertuples(index=False, name=None)
+        f"INSERT INTO taught VALUES (?{', ?' * len(columns)})", changed.itertuples(index=False, name=None)
     )
-    names = ", ".join(COLUMNS)
+    names = ", ".join(columns)
     database.execute(f"UPDATE buildings SET ({names}) = (SELECT {names} FROM taught WHERE taught.id = buildings.id)")
 
 

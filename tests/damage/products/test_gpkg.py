@@ -118,7 +118,7 @@ def test_every_grade_has_its_colour_in_the_style(written):
     assert set(categories) == {*GRADES, UNGRADED}
     symbols = {symbol.get("name"): symbol for symbol in renderer.find("symbols")}
     looks, covered = {}, {}
-    for grade, color in colors().items():
+    for grade, color in ((name, colors()[name]) for name in (*GRADES, UNGRADED)):
         layers = [layer_options(layer) for layer in symbols[categories[grade]].findall("layer")]
         hatches = [layer for layer in layers if "distance" in layer]
         outline = layers[-1]

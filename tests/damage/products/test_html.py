@@ -14,7 +14,7 @@ from deepnets4eo.damage.decision.site_fit import ShareEstimate
 from deepnets4eo.damage.products.report import DAMAGE, write_report
 from deepnets4eo.damage.products.summary import CAVEATS, SYNTHETIC_CAVEAT, summarize
 from deepnets4eo.damage.products.words import IN_ENGLISH, words_of
-from deepnets4eo.damage.vocabulary import TITLES
+from deepnets4eo.damage.vocabulary import GRADES, TITLES, UNGRADED
 from deepnets4eo.outputs import LABELS, LANGUAGES, EventInfo, Finding, number_text
 from deepnets4eo.rasters import Layer
 
@@ -83,7 +83,7 @@ def test_a_page_in_arabic_runs_from_right_to_left_and_says_once_that_findings_ar
     assert text.count(words_of("ar")[IN_ENGLISH]) == 2, "in the header, and in the table"
     assert '<bdi lang="en">Pixels are &lt;large&gt;: 0 m.</bdi>' in text
     assert "%%" not in text
-    assert [each["title"] for each in page["classes"]] == [words_of("ar")[title] for title in TITLES.values()]
+    assert [each["title"] for each in page["classes"]] == [words_of("ar")[TITLES[name]] for name in (*GRADES, UNGRADED)]
     english, page = page_of(damage_map, tmp_path / "english.html")
     assert '<html lang="en" dir="ltr">' in english
     assert IN_ENGLISH not in english

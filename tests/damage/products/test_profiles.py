@@ -13,7 +13,7 @@ from refusals import raises_naming
 from deepnets4eo.damage import ProductOptions
 from deepnets4eo.damage.crosswalk import CROSSWALK
 from deepnets4eo.damage.products.profiles import write_cems, write_osm, write_unosat, write_xbd
-from deepnets4eo.damage.vocabulary import CLASSES
+from deepnets4eo.damage.vocabulary import CLASSES, GRADES
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import read_footprints
 from deepnets4eo.grid import transform_shapes
@@ -42,9 +42,10 @@ def damage_map():
 def test_the_crosswalk_is_that_of_the_offices():
     assert {name.cems for name in CROSSWALK.values()} == CEMS_GRADES
     assert all(UNOSAT_CODES[name.unosat[0]] == name.unosat[1] for name in CROSSWALK.values() if name.unosat)
-    assert [CROSSWALK[name].osm for name in CLASSES] == [*HOT_VALUES, None]
-    assert [CROSSWALK[name].xbd for name in CLASSES] == [*CLASSES[:4], "un-classified"]
-    assert [CROSSWALK[name].ems98 for name in CLASSES] == ["0–2", "2–3", "3–4", "4–5", ""]
+    without = [""] * (len(CLASSES) - len(GRADES))
+    assert [CROSSWALK[name].osm for name in CLASSES] == [*HOT_VALUES, *(None for _ in without)]
+    assert [CROSSWALK[name].xbd for name in CLASSES] == [*GRADES, *("un-classified" for _ in without)]
+    assert [CROSSWALK[name].ems98 for name in CLASSES] == ["0–2", "2–3", "3–4", "4–5", *without]
 
 
 def test_a_package_of_copernicus_ems(damage_map, tmp_path):

@@ -10,6 +10,8 @@ function verdict(store, i) {
   if (store.class[i] === NOT_ASSESSED) return make("p", { class: "why" }, make("b", {}, t`Why not: `), word(reason || "no reason given"));
   const open = setOf(store, i).map((k) => SHORT[k].toLowerCase()).join(", ");
   const notes = [t`Cannot be excluded at 90 %: ${open}`, ...(reason ? [word(reason)].map((text) => text[0].toUpperCase() + text.slice(1)) : [])];
+  if (RANKED) notes.unshift(t`Rank ${number(i + 1)} of ${number(page.summary.buildings.assessed)} by probable damage`);
+  if (isUnknown(store.class[i])) return make("div", { class: "verdicts" }, make("p", { class: "why note" }, t`Damaged or not is not known: the images do not show how many buildings are damaged.`), ...notes.map((note) => make("p", { class: "note" }, note)));
   return make("div", { class: "verdicts" }, meter(t`Major damage or worse`, share(store.prob[i])), meter(t`Confidence in the grade`, share(store.confidence[i])), ...notes.map((note) => make("p", { class: "note" }, note)));
 }
 

@@ -22,10 +22,14 @@ const trueNumber = ({ count, expected }) => (typeof expected === "number" ? Math
 // The buildings classified with a grade, as the headline, the list and the map count them. The interval is of the true number: it is next to
 // the count only if it contains the count, else in the table of counts, next to the number that it is of. least : the outlines miss others.
 function chipOf(grade) {
+  if (isUnknown(grade)) {
+    const count = page.unknown[classes[grade].key];
+    return { count, least: false, range: "", told: number(count) };
+  }
   const counts = grade === NOT_ASSESSED ? { count: page.summary.buildings.not_assessed } : page.summary.by_grade[classes[grade].key];
   const { count, interval_95: interval } = counts, range = bounds(interval), estimated = typeof counts.expected === "number";
   const inside = interval && count >= Math.round(interval[0]) && count <= Math.round(interval[1]);
-  return { count, least: isLowerBound(counts), range: !inside ? "" : estimated ? t`true ${range}` : range, told: count === null ? t`not known` : range ? t`${number(trueNumber(counts))} expected, 95 % interval ${range}; ${number(count)} classified` : number(count) };
+  return { count, least: isLowerBound(counts), empty: RANKED && count === 0, range: !inside || RANKED ? "" : estimated ? t`true ${range}` : range, told: count === null ? t`not known` : range ? t`${number(trueNumber(counts))} expected, 95 % interval ${range}; ${number(count)} classified` : number(count) };
 }
 
 // Grades whose number the outlines cannot show have a count only of the buildings that are classified all the same.
@@ -74,9 +78,10 @@ function countsTable(legend = false) {
       bar.firstChild.style.cssText = `width:${100 * part}%;background:${rgba(grade, 1)}`;
       bar.lastChild.style.cssText = `inset-inline-start:${100 * share[0]}%;width:${100 * (share[1] - share[0])}%`;
     }
-    return make("tr", {}, make("th", { scope: "row" }, pie(grade), SHORT[grade]), make("td", {}, counts.count === null ? t`not known` : isLowerBound(counts) ? apart(`≥ ${number(counts.count)}`) : number(counts.count)), make("td", {}, ...(counts.interval_95 ? whole(`${number(trueNumber(counts))} (${bounds(counts.interval_95)})`) : [])),
-      make("td", {}, counts.share === null ? "" : percent(part, 1), bar));
+    return make("tr", {}, make("th", { scope: "row" }, pie(grade), SHORT[grade]), make("td", {}, counts.count === null ? t`not known` : isLowerBound(counts) ? apart(`≥ ${number(counts.count)}`) : number(counts.count)), make("td", {}, ...(counts.interval_95 ? whole(RANKED ? bounds(counts.interval_95) : `${number(trueNumber(counts))} (${bounds(counts.interval_95)})`) : [])),
+      make("td", {}, ...(RANKED ? [] : [counts.share === null ? "" : percent(part, 1), bar])));
   });
+  for (const index of QUARTERS) rows.push(make("tr", {}, make("th", { scope: "row" }, pie(index), classes[index].title), make("td", {}, number(page.unknown[classes[index].key])), make("td", {}), make("td", {})));
   if (legend) rows.push(make("tr", {}, make("th", { scope: "row" }, pie(NOT_ASSESSED), SHORT[NOT_ASSESSED]), make("td", {}, number(summary.buildings.not_assessed)), make("td", {}), make("td", {})));
   return make("table", {}, make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...rows));
 }
@@ -114,7 +119,7 @@ function areaLine() {
   return area ? paragraph(t`Built area of buildings with major damage or worse: ${number(Math.round(area.expected))} m², 95 % interval ${bounds(area.interval_95)} m².`) : "";
 }
 
-const damagedLine = () => (page.summary.buildings.assessed ? paragraph(page.sentence) : "");
+const damagedLine = () => (page.summary.buildings.assessed ? paragraph(RANKED ? `${page.sentence}. ${t`Quarters of the assessed buildings by rank: damage is most probable in the first.`}` : page.sentence) : "");
 
 // What priors such as shaking change, apart from the counts of the images.
 function priorLines() {

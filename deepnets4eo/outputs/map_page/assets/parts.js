@@ -52,7 +52,8 @@ function wireFindings() {
 function fillChips(list) {
   const host = document.getElementById("chips");
   for (const index of [...DRAWN].reverse()) {
-    const { count, least, range, told } = chipOf(index);
+    const { count, least, range, told, empty } = chipOf(index);
+    if (empty) continue;
     const chip = make("button", { class: "chip", "aria-pressed": "true", "data-class": classes[index].key, title: t`${classes[index].title}: ${told}. Press to show or hide.` },
       pie(index), make("span", { class: "chip-title" }, classes[index].title), make("b", {}, count === null ? "–" : least ? apart(`≥ ${number(count)}`) : number(count)), make("span", { class: "chip-range" }, range));
     chip.onclick = () => {
