@@ -58,8 +58,8 @@ _ROWS = (
     Column("ev_shadow_loss", "structure", "pre minus post: share of the down-sun wall in shadow, −1 to 1", "decides", points=1, needs_pre=True),
     Column("ev_height_loss_m", "structure", "height above ground lost inside the outline, metres", "decides", points=1),
     Column("ev_height_loss_share", "structure", "height above ground lost as a share of that before, −1 to 1", "decides", points=1),
-    Column("ev_context_roughness", "structure", "context, post: roughness of the open ground within 20 m, log2 of the contrast unit", "teaches"),
-    Column("ev_context_change", "structure", "context, post over pre: roughness of the open ground within 20 m, log2 ratio", "teaches", needs_pre=True),
+    Column("ev_context_roughness", "structure", "context, post: roughness of the open ground within 20 m, log2 of the contrast unit", "decides"),
+    Column("ev_context_change", "structure", "context, post over pre: roughness of the open ground within 20 m, log2 ratio", "decides", needs_pre=True),
     Column("ev_roof_width_px", "structure", "area of the footprint over half its perimeter, working pixels; narrow roofs hold little evidence", "decides"),
     Column("ev_greenness", "structure", "post: mean excess of green over red and blue inside the outline, −1 to 2; high under tree crowns and in green haze", "decides"),
     *(

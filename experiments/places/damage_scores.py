@@ -198,6 +198,8 @@ CITIES = {
     "Kahramanmaras_Merkez_4": "earthquake, whole blocks collapsed, roofs 5–20 px apart; grades by eye",
     "Adiyaman_Merkez_6": "earthquake, two collapsed; grades by eye",
     "Adiyaman_Merkez_2_NE": "earthquake, seven collapsed; grades by eye",
+    "Adiyaman_Merkez_3_C": "earthquake, a ruined centre in haze; grades by eye",
+    "Hatay_Mimar_Sinan_C": "earthquake, looks damaged and mostly stands; grades by eye",
 }
 PANELS = {
     "hurricane-harvey_00000377": "no grades: brown water over roads and between houses",

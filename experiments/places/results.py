@@ -33,7 +33,7 @@ GRADE_NAMES = ("not assessed", "no damage", "minor", "major", "destroyed")
 
 Scores = Mapping[str, Mapping[str, Any]]  # site → score → value
 ALL, INTACT, HURRICANE = "all sites together", "intact sites together", "xbd_post_scenes, hurricane"
-TURKEY = "three cities of Turkey together"
+TURKEY = "five cities of Turkey together"
 BOTH_KINDS = (
     "mean of sites with both kinds"  # damaged and standing buildings; one list of all sites separates sites, too
 )

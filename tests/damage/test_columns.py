@@ -9,16 +9,17 @@ from deepnets4eo.damage import RasterEvidence
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.columns import COLUMNS, PREFIX, Column, columns_of, teaching_names
 from deepnets4eo.damage.decision.model import DamageModel
+from deepnets4eo.damage.decision.two_views import COLUMNS as TWO_VIEWS
 from deepnets4eo.errors import InputError
 
 
-def test_columns_of_structure_decide_if_the_shipped_model_weighs_them_or_limits_buildings_by_them() -> None:
+def test_columns_of_structure_decide_if_a_model_or_two_views_weigh_them_or_they_limit_buildings() -> None:
     variants = DamageModel.load().variants.values()
     used = {name for variant in variants for name in variant.columns}
     limits = {name for variant in variants if variant.known is not None for name in variant.known.limits}
     deciding = {name for name in columns_of("structure") if COLUMNS[name].use == "decides"}
     assert limits
-    assert deciding == used | limits
+    assert deciding == used | limits | {name for name in TWO_VIEWS if name in COLUMNS}
 
 
 def test_answers_teach_by_all_evidence_but_what_is_only_shown_and_what_teaches_as_log_odds(

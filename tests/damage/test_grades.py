@@ -18,7 +18,7 @@ from deepnets4eo.damage.review.teaching import grades_of_map
 COUNT = 60
 SITE = SiteShift((-1.2, 1.4), (0.6, 1.0), 0.15, 1.2, 30.0)
 MEASURED = Reliability(spread=(0.5, 1.5, 1.5), sets=GradeSets(np.array([0.62, 0.9, 0.84, 0.86])), site=SITE)
-CORRECTIONS = ("none", "cap", "doubt", "standing", "water", "unknown water", "hidden water", "possibly", "answers")
+CORRECTIONS = ("none", "cap", "doubt", "water", "unknown water", "hidden water", "possibly", "answers")
 few = settings(max_examples=60, deadline=None)
 cases = given(
     seed=st.integers(0, 10_000), share=st.sampled_from([0.002, 0.03, 0.2, 0.5, 0.9, 0.998]),
@@ -31,8 +31,7 @@ def decided(seed: int, share: float, correction: str) -> Grades:
     rng = np.random.default_rng(seed)
     even = rng.dirichlet(np.full(4, 0.4), COUNT)
     rows = rng.random(COUNT) < 0.5
-    standing = rows if correction == "standing" else None
-    site = SiteFit(np.eye(len(SHARES))[int(np.abs(SHARES - share).argmin())], even, share, standing=standing)
+    site = SiteFit(np.eye(len(SHARES))[int(np.abs(SHARES - share).argmin())], even, share)
     site = site.with_doubt(rows, 2.0) if correction == "doubt" else site
     kept = MEASURED.sets.members(site.even) if correction != "doubt" else np.ones((COUNT, 4), bool)
     grades = Grades.of_sides(site.probabilities, np.array([0.3, 0.6]), name_damaged(site), kept)

@@ -25,9 +25,9 @@ from deepnets4eo.damage.decision.model import (
 )
 from deepnets4eo.damage.decision.network import DamageNetwork
 from deepnets4eo.damage.decision.order import order_finding, require_order, require_two_pictures
-from deepnets4eo.damage.decision.quake import FoundAgain
 from deepnets4eo.damage.decision.reliability import Judgement, Opinion, Reliability
 from deepnets4eo.damage.decision.site_fit import ShareEstimate, SiteFit
+from deepnets4eo.damage.decision.two_views import MEASURED, FoundAgain
 from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.images import DatePair
 from deepnets4eo.damage.phases import Phase
@@ -137,7 +137,7 @@ class DecisionModel:
         """Decide on a table with the columns of all evidences.
 
         scores : those that take part.
-        event : after an earthquake, roofs that are found again count as standing.
+        event : after an earthquake seen from two sides, a roof that is found again is less likely damaged.
 
         Buildings in water are left out of the share of damaged ones among the others.
         """
@@ -146,13 +146,13 @@ class DecisionModel:
         gradable = reliability.gradable_alone(buildings, network.weights(buildings))
         by_network = gradable & DamageModel.can_be_graded_otherwise(outside)
         full = _with_reasons(buildings, outside, by_network, inundated)
-        judgement = self._pool_judgements(full, by_network, scores)
+        roofs = FoundAgain.of(full, self.model.probabilities(full.frame))
+        judgement = self._pool_judgements(full, by_network, scores, roofs)
         wet = inundated if inundated is not None and inundated.damaged else None
-        roofs = FoundAgain.of(full, self.model.probabilities(full.frame)) if event.is_earthquake else None
-        standing = None if roofs is None else roofs.standing
-        site = judgement.at_site(self.damaged_share, _apart(len(full), wet, ground), standing)
-        if roofs is not None and self.damaged_share is None:
-            site = replace(site, standing=roofs.standing, even=roofs.weigh(site.even))
+        anchors = roofs.again if roofs.two_views else None
+        site = judgement.at_site(self.damaged_share, _apart(len(full), wet, ground), anchors)
+        if roofs.two_views and event.is_earthquake and self.damaged_share is None:
+            site = replace(site, even=roofs.weigh(site.even))
         named = name_damaged(site, None if wet is None else wet.rows)  # doubt leaves the order as it is
         site = site.with_doubt(unlike, Reliability.unknown_spread[0])
         grades = _grade(site, judgement, unlike, named).cap(unlike | by_network)
@@ -162,8 +162,7 @@ class DecisionModel:
         confusion = confusion_of_grades(site, spread, by_structure)
         findings = (
             *network.findings, *result_findings(full, unlike, network.skill), *(score.finding(full) for score in scores),
-            *(() if roofs is None or site.standing is None else roofs.findings(full)),
-            *share_findings(share, int(full.assessed.sum()), event), *minor_findings(confusion),
+            *roofs.findings(full, event, share), *share_findings(share, int(full.assessed.sum()), event), *minor_findings(confusion),
         )  # fmt: skip
         estimates = {**totals, "confusion": confusion} if totals else {}
         return Decision(full, grades, share, findings, estimates, unlike | by_network)
@@ -178,12 +177,16 @@ class DecisionModel:
         outside = self.model.outside_range(frame)
         return outside, unlike_the_fit(frame, self.model, outside)
 
-    def _pool_judgements(self, buildings: Buildings, by_network: Mask, scores: Sequence[Score]) -> Judgement:
-        """Return the joint judgement of model, network and scores. by_network : (N,) buildings graded only by the network."""
+    def _pool_judgements(
+        self, buildings: Buildings, by_network: Mask, scores: Sequence[Score], roofs: FoundAgain
+    ) -> Judgement:
+        """Return the joint judgement of model, network, both views and scores. by_network : (N,) buildings graded only by the network."""
         frame = buildings.frame
         weight_free = np.where(by_network[:, None], np.nan, self.model.probabilities(frame))
         judgement = Judgement(weight_free, self.model.variant_names(frame), self.model.reliabilities)
         pooled = self.network.reliability.pool_network(judgement, buildings, self.network.weights(buildings))
+        if roofs.two_views:
+            pooled = pooled.pooled_with([roofs.opinion(buildings)], MEASURED)
         opinions = [
             Opinion(score.weight, score.log_odds(buildings.values(score.column))) for score in scores if score.weight
         ]

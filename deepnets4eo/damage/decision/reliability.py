@@ -114,15 +114,13 @@ class Reliability:
         calibrated = [scale(log_odds[:, k]) for k, scale in enumerate(self.calibration)]
         return grade_probabilities(scipy.special.expit(np.stack(calibrated, axis=1)))
 
-    def widen(self, weight: float) -> Reliability:
-        """Return the reliability of log-odds if a share `weight` of them comes from a score whose own reliability was not measured."""
+    def widen(self, weight: float, by: Reliability | None = None) -> Reliability:
+        """Return the reliability of log-odds if a share `weight` of them comes from a score. by : of the score; None if it was not measured."""
+        other = Reliability() if by is None else by
         thresholds = tuple(limit + weight * (HALF - limit) for limit in self.thresholds)
-        spread = tuple(
-            float(np.hypot(measured, weight * unknown))
-            for measured, unknown in zip(self.spread, Reliability.unknown_spread, strict=True)
-        )
+        spread = tuple(float(sd) for sd in np.hypot(self.spread, weight * np.array(other.spread)))
         sets = None if self.sets is None else self.sets.widen(weight)
-        return Reliability(self.calibration, thresholds, spread, sets, self.site.widen(weight))
+        return Reliability(self.calibration, thresholds, spread, sets, self.site.widen(weight, other.site))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for the model file."""
@@ -173,25 +171,28 @@ class Judgement:
         table = {**self.reliabilities, name: reliability}
         return Judgement(changed, np.where(rows, name, self.whose).astype(object), table)
 
-    def widen_rows(self, weights: Floats, probabilities: Floats) -> Judgement:
-        """Replace the probabilities of buildings that have an unmeasured share, and widen their reliability by that share.
+    def widen_rows(self, weights: Floats, probabilities: Floats, by: Reliability | None = None) -> Judgement:
+        """Replace the probabilities of buildings that have a share of other scores, and widen their reliability by that share.
 
         weights : (N,) the share, 0–1; 0 leaves a building unchanged
         probabilities : (N, 4)
+        by : reliability of the scores; None if it was not measured
         """
         judgement = self
         changed = (weights > 0) & np.isfinite(self.probabilities[:, 0])
         for name, fitted in self.reliabilities.items():
             for weight in np.unique(weights[changed & (self.whose == name)]):
                 rows = changed & (self.whose == name) & (weights == weight)
-                wider = fitted.widen(float(weight))
-                judgement = judgement.with_rows(rows, f"{name}, {weight:g} unmeasured", wider, probabilities[rows])
+                wider = fitted.widen(float(weight), by)
+                kind = "unmeasured" if by is None else "measured"
+                judgement = judgement.with_rows(rows, f"{name}, {weight:g} {kind}", wider, probabilities[rows])
         return judgement
 
-    def pooled_with(self, opinions: Sequence[Opinion]) -> Judgement:
+    def pooled_with(self, opinions: Sequence[Opinion], by: Reliability | None = None) -> Judgement:
         """Average the log-odds of major damage or worse with the log-odds of scores, by weight; the other borders move as far.
 
-        The measured reliability of each building stays, widened by the weight of the scores that assess it.
+        The measured reliability of each building stays, widened by the weight of the scores that assess it. by : reliability of the
+        scores; None if it was not measured
         """
         odds = border_log_odds(self.probabilities)
         shift, weights = np.zeros((2, len(odds)))
@@ -200,7 +201,7 @@ class Judgement:
             log_odds = np.clip(opinion.log_odds, *scipy.special.logit([MIN_PROBABILITY, 1 - MIN_PROBABILITY]))
             shift += opinion.weight * np.where(known, log_odds - odds[:, 1], 0.0)
             weights += opinion.weight * known
-        return self.widen_rows(weights, grade_probabilities(scipy.special.expit(odds + shift[:, None])))
+        return self.widen_rows(weights, grade_probabilities(scipy.special.expit(odds + shift[:, None])), by)
 
     def at_site(
         self, damaged_share: float | None = None, apart: Mask | None = None, anchors: Mask | None = None

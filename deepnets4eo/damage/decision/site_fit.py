@@ -42,9 +42,6 @@ STEP = 0.25  # of log-odds; buildings in one step count together
 MIN_AT_SITE = 8  # buildings of a kind for a site to say where that kind lies
 MIN_SD = 0.1
 
-# Share of damaged houses among roofs that are surely found again after an earthquake: Beta distribution, uniform before 2 of 233 at five cities.
-STANDING_MEAN = 3.0 / 235.0  # the most that the probability of damage of one of them is
-
 HALVINGS = 40
 NORMAL_MAD = 0.6744897501960817  # median absolute deviation of a normal distribution of deviation 1
 GIVEN_SHARE, ESTIMATED_SHARE = "given", "estimated"
@@ -121,11 +118,14 @@ class SiteShift:
             raise ValueError(f"spreads of {shift} are not above 0")
         return shift
 
-    def widen(self, weight: float) -> SiteShift:
-        """Return the shift of log-odds if a share `weight` of them comes from a score whose own shift was not measured."""
-        own, other = 1 - weight, UNKNOWN_SITE
+    def widen(self, weight: float, other: SiteShift | None = None) -> SiteShift:
+        """Return the shift of log-odds if a share `weight` of them comes from a score. other : of the score; None if it was not measured."""
+        kept = (
+            1.0 if other is None else 1 - weight
+        )  # of the own spread between sites: an unmeasured score may err with it
+        own, other = 1 - weight, UNKNOWN_SITE if other is None else other
         intact, damaged = (own * a + weight * b for a, b in zip(self.level, other.level, strict=True))
-        between = [float(np.hypot(a, weight * b)) for a, b in zip(self.between, other.between, strict=True)]
+        between = [float(np.hypot(kept * a, weight * b)) for a, b in zip(self.between, other.between, strict=True)]
         return SiteShift(
             (intact, damaged), (between[0], between[1]), own * self.correlation, own * self.within + weight * other.within,
             own * self.most_information + weight * min(self.most_information, other.most_information),
@@ -287,15 +287,12 @@ def _around(share: float) -> Floats:
 
 @dataclass(frozen=True)
 class SiteFit:
-    """A site's weights (P,) of `SHARES`, probabilities `even` (N, 4) where half are damaged, and prior share.
-
-    standing : (N,) buildings whose roof is surely found again, whatever the share of the others; None for none"""
+    """A site's weights (P,) of `SHARES`, probabilities `even` (N, 4) where half are damaged, and prior share."""
 
     weights: Floats
     even: Floats
     prior: float
     status: str = ESTIMATED_SHARE
-    standing: Mask | None = None
 
     @property
     def share_is_given(self) -> bool:
@@ -308,7 +305,7 @@ class SiteFit:
 
     def rows(self, keep: Mask) -> SiteFit:
         """Return the fit of some of the buildings."""
-        return replace(self, even=self.even[keep], standing=None if self.standing is None else self.standing[keep])
+        return replace(self, even=self.even[keep])
 
     def with_doubt(self, rows: Mask, spread: float) -> SiteFit:
         """Average the probabilities of damage of some buildings (N,) over a normal shift of their log-odds.
@@ -327,13 +324,9 @@ class SiteFit:
         """Return (N, 4) of the grades at this site."""
         return self.at_share(self.prior)
 
-    def at_share(self, share: float, rate: float = STANDING_MEAN) -> Floats:
-        """Return (N, 4) probabilities of the grades at a share of damaged buildings. rate : damage among buildings that are found again"""
-        p = adjust_to_share(self.even, share)
-        if self.standing is None or not self.standing.any():
-            return p
-        damaged = p[:, MAJOR:].sum(axis=1)
-        return np.where(self.standing[:, None], set_damaged_probability(p, rate * damaged), p)
+    def at_share(self, share: float) -> Floats:
+        """Return (N, 4) probabilities of the grades at a share of damaged buildings."""
+        return adjust_to_share(self.even, share)
 
     def median_number(self, counted: Mask) -> float:
         """Return the median number of damaged buildings among some (N,); 0 if the share was given."""
