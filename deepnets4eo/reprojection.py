@@ -6,14 +6,18 @@ moves the side between two corners: a side of 4° along the parallel of 60° is 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
+from pyproj.exceptions import ProjError
 
 from deepnets4eo.arrays import Floats
+from deepnets4eo.errors import GridError
 from deepnets4eo.grid import HALF_TURN
 
 if TYPE_CHECKING:
@@ -34,8 +38,7 @@ def to_crs(shapes: Shapes, crs: Any) -> Shapes:
     """Return a GeoSeries or GeoDataFrame in another CRS.
 
     Sides that would be curved there get points, so that each stays within 0.05 m of its course. Shapes in degrees are cut
-    at ±180°. Coordinates beyond the reach of the CRS become infinite. Raises pyproj's ProjError if there is no way between
-    the CRSs.
+    at ±180°. Coordinates beyond the reach of the CRS become infinite. Raises GridError if there is no way between the CRSs.
 
     Examples
     --------
@@ -48,6 +51,11 @@ def to_crs(shapes: Shapes, crs: Any) -> Shapes:
     target = CRS.from_user_input(crs)
     if shapes.crs is None:
         return shapes.to_crs(target)  # raises what geopandas raises
+    with _with_way(shapes.crs, target):
+        return _moved(shapes, target)
+
+
+def _moved(shapes: Shapes, target: CRS) -> Shapes:
     geometries = np.asarray(shapes.geometry.to_numpy(), object)
     if _is_in_degrees(shapes.crs):
         geometries = cut_at_antimeridian(geometries)
@@ -60,18 +68,28 @@ def to_crs(shapes: Shapes, crs: Any) -> Shapes:
 def degrees_of(shapes: NDArray[Any], crs: CRS) -> NDArray[Any]:
     """Return shapes (N,) of a CRS in WGS 84, as `to_crs` does without a table: cut at ±180° unless they are in degrees already.
 
-    Raises pyproj's ProjError if there is no way between the CRSs.
+    Raises GridError if there is no way between the CRSs.
     """
     target = CRS.from_epsg(4326)
-    transformer = Transformer.from_crs(crs, target, always_xy=True)
-    with_points = shapes if crs.is_geographic else _with_points(shapes, crs, target)
-    moved = shapely.transform(with_points, lambda xy: np.column_stack(transformer.transform(*xy.T)))
+    with _with_way(crs, target):
+        transformer = Transformer.from_crs(crs, target, always_xy=True)
+        with_points = shapes if crs.is_geographic else _with_points(shapes, crs, target)
+        moved = shapely.transform(with_points, lambda xy: np.column_stack(transformer.transform(*xy.T)))
     return moved if crs.is_geographic else cut_at_antimeridian(moved)
 
 
 def in_degrees(shapes: Shapes) -> Shapes:
     """Return a GeoSeries or GeoDataFrame in WGS 84, cut at ±180°; unchanged without a CRS."""
     return shapes if shapes.crs is None else to_crs(shapes, "EPSG:4326")
+
+
+@contextmanager
+def _with_way(source: CRS, target: CRS) -> Iterator[None]:
+    """Turn PROJ's error on two CRSs without a way between them into GridError."""
+    try:
+        yield
+    except ProjError as error:
+        raise GridError(f"there is no way from {source.name} to {target.name}: {error}. Check both CRSs.") from error
 
 
 def _is_in_degrees(crs: CRS) -> bool:

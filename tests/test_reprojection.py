@@ -7,17 +7,17 @@ import shapely
 from affine import Affine
 from geotiff import write_geotiff
 from odc.geo.geobox import GeoBox
-from pyproj import Transformer
+from pyproj import CRS, Transformer
 from refusals import raises_naming
 from source_trees import ROOT, source_files
 
 from deepnets4eo.damage.areas import find_areas
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.footprints import read_footprints
 from deepnets4eo.grid import check_box, whole
 from deepnets4eo.inspection import inspect
 from deepnets4eo.rasters import Layer
-from deepnets4eo.reprojection import cut_at_antimeridian, in_degrees, lonlat_box, to_crs
+from deepnets4eo.reprojection import cut_at_antimeridian, degrees_of, in_degrees, lonlat_box, to_crs
 from deepnets4eo.zonal import Outlines, sums_by_share
 
 UTM = "EPSG:32633"  # middle at 15° east
@@ -128,6 +128,15 @@ def test_a_box_across_180_is_refused_with_its_halves():
     two = gpd.GeoSeries([shapely.box(179.9, -17, 180, -16.8), shapely.box(-180, -17, -179.9, -16.8)], crs=4326)
     with raises_naming(InputError, "179.9 -17 180 -16.8", "-180 -17 -179.9 -16.8"):
         check_box(lonlat_box(two.to_numpy()))
+
+
+@pytest.mark.parametrize("target", ["EPSG:4326", "EPSG:32631"])
+def test_without_a_way_both_crs_are_named(target: str) -> None:
+    shapes = gpd.GeoSeries([shapely.box(1, 1, 2, 2)], crs="ESRI:104903")
+    with raises_naming(GridError, "Moon_2000", CRS.from_user_input(target).name):
+        to_crs(shapes, target)
+    with raises_naming(GridError, "Moon_2000"):
+        degrees_of(shapes.to_numpy(), shapes.crs)
 
 
 def test_polygons_go_to_another_crs_only_by_to_crs():

@@ -197,7 +197,8 @@ def main(arguments: list[str] | None = None) -> int:
     debug, arguments = "--debug" in arguments, [word for word in arguments if word != "--debug"]
     _set_up_messages(debug)
     command = typer.main.get_command(app)
-    before, sys.unraisablehook = sys.unraisablehook, _log_unraisable
+    hooks = sys.unraisablehook, sys.excepthook
+    sys.unraisablehook, sys.excepthook = _log_unraisable, _log_printed
     raises, logging.raiseExceptions = logging.raiseExceptions, debug  # a record that cannot be written: no traceback
     try:
         if any(word.startswith("--out") for word in arguments):
@@ -232,7 +233,7 @@ def main(arguments: list[str] | None = None) -> int:
         echo(f"Error: the system starts no further thread: {error}. {THREAD_REMEDY}", err=True)
         return 1
     finally:
-        sys.unraisablehook, logging.raiseExceptions = before, raises
+        (sys.unraisablehook, sys.excepthook), logging.raiseExceptions = hooks, raises
     if result == INTERRUPTED:  # typer makes this exit code of Ctrl-C, and says nothing
         again = (
             "the same command goes on" if "--resume" in arguments else "continue with --resume where the verb has it"
@@ -284,6 +285,11 @@ def _results(parameters: Iterable[Any]) -> str:
 def _log_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
     """Log, for --debug, what a library's callback cannot raise, such as a message of GDAL in an unknown encoding."""
     logging.getLogger(__name__).debug("%s: %s", unraisable.err_msg or "ignored", unraisable.exc_value)
+
+
+def _log_printed(_kind: type[BaseException], error: BaseException, _trace: object) -> None:
+    """Log, for --debug, what a library in C prints by Python's hook and then continues; errors of verbs are raised instead."""
+    logging.getLogger(__name__).debug("ignored: %s", error)
 
 
 def _print_version(*, requested: bool) -> None:

@@ -360,7 +360,7 @@ def _damaged(
     """Return (3, A) expected number of damaged buildings and its 95 % interval. position : (P,) in `prob`."""
     if not len(prob):
         return np.zeros((3, number))
-    site = (estimates or {}).get("buildings", {}).get("damaged") or expected_count(prob)
+    site = ((estimates or {}).get("buildings") or {}).get("damaged") or expected_count(prob)
     log_odds = scipy.special.logit(np.clip(prob, 1e-6, 1 - 1e-6))
     (sums, spreads), whole = np.zeros((2, len(SHIFTS), number)), np.zeros(len(SHIFTS))
     for step, shift in enumerate(SHIFTS):

@@ -14,7 +14,7 @@ from deepnets4eo.damage.products import FURTHER
 from deepnets4eo.damage.products.content import AREAS_FILE, DamageMapContent
 from deepnets4eo.damage.settings import ProductOptions
 from deepnets4eo.display import FigureStyle, Summary, WithSummary
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.files import read_json
 from deepnets4eo.formats import vector_file
 from deepnets4eo.jobs import JobOutput, KeptFiles
@@ -99,6 +99,7 @@ class DamageMap(WithSummary, DamageMapContent):
     images: MapImages | None = None  # for `save`; a map from elsewhere has none
 
     @classmethod
+    @Reading.of_source("Give the folder that `deepnets4eo damage` wrote.")
     def load(cls, folder: str | Path) -> DamageMap:
         """Read a map from the folder that `save` wrote, without its images.
 

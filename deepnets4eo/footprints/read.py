@@ -101,10 +101,8 @@ class Footprints:
             )
         try:
             moved = to_crs(self.frame, crs)
-        except ProjError as error:
-            raise GridError(
-                f"there is no way from the CRS of the footprints {self.source} to {crs}: {error}. Check both CRSs."
-            ) from error
+        except GridError as error:
+            raise GridError(f"footprints {self.source}: {error}") from error
         outlines = moved.geometry.to_numpy()
         reachable = finite(outlines)
         if len(moved) and not reachable.any():

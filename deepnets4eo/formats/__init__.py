@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .array_files import ArrayReference, ImageArray, list_arrays, open_array, other_axes, parse_reference
     from .array_info import ArrayInfo
     from .band_info import StoredValues
-    from .declared import Declared
+    from .declared import Declared, colour_table
     from .drivers import need_few_drivers
     from .envi import marked_bands
     from .left_out import is_picture, report_left_out, warn_of_left_out
@@ -73,7 +73,7 @@ else:
             ],
             ".array_info": ["ArrayInfo"],
             ".band_info": ["StoredValues"],
-            ".declared": ["Declared"],
+            ".declared": ["Declared", "colour_table"],
             ".drivers": ["need_few_drivers"],
             ".envi": ["marked_bands"],
             ".left_out": ["is_picture", "report_left_out", "warn_of_left_out"],

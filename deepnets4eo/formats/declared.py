@@ -288,11 +288,18 @@ def _colour(dataset: DatasetReader, band: int) -> str:
     word: str = dataset.colorinterp[band - 1].name
     if word != "palette":
         return word
+    table = colour_table(dataset, band)
+    greys = table is not None and all(colour[:3] == (number,) * 3 for number, colour in table.items())
+    return "gray" if greys else word
+
+
+def colour_table(dataset: DatasetReader, band: int) -> dict[int, tuple[int, int, int, int]] | None:
+    """Return number → red, green, blue, alpha of a band; None if it has no table, whatever its colour interpretation states."""
     try:
-        table = dataset.colormap(band)
-    except ValueError:  # there is none
-        return word
-    return "gray" if all(colour[:3] == (number,) * 3 for number, colour in table.items()) else word
+        table: dict[int, tuple[int, int, int, int]] = dataset.colormap(band)
+    except ValueError:
+        return None
+    return table
 
 
 def _check_exact(dataset: DatasetReader, source: str) -> None:

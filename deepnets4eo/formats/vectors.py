@@ -91,7 +91,8 @@ ROUNDED_FROM = 2.0**53  # from here on, 64-bit floats leave out whole numbers
 
 @contextmanager
 def vector_file(source: str | Path, limit_bytes: int = UnpackLimits.max_bytes) -> Iterator[Path]:
-    """Provide a local file for GDAL or pyarrow within the context, from a path, packed or not, or a web address; else InputError."""
+    """Provide a local file to read within the context, from a path, packed or not, or a web address; what GDAL, pyarrow, GEOS and PROJ
+    raise there becomes InputError."""
     leave_out_vector_drivers()
     with ExitStack() as files:
         with Reading(source, _REMEDY):
@@ -99,7 +100,8 @@ def vector_file(source: str | Path, limit_bytes: int = UnpackLimits.max_bytes) -
             _check(inner, str(source), limit_bytes)
             files.enter_context(_gdal_offline())
             named = files.enter_context(_by_content(inner))
-        yield named
+        with Reading(source, _REMEDY):  # what libraries raise for geometries and CRSs has classes of its own
+            yield named
 
 
 @contextmanager

@@ -68,7 +68,7 @@ class RowJournal:
             return False
         for number in count():
             entry = self._entry(str(number))
-            if entry is None:
+            if entry is None or not _is_of_rows(entry):
                 break
             self.entries.append(entry)
         return bool(self.entries) or self._journal.names() == [JOB]
@@ -127,13 +127,14 @@ class RowJournal:
         """Yield all rows of a product in the order of their recording: their window and array."""
         for number, entry in enumerate(self.entries):
             packed = self._journal.get(str(number), [product])
-            if packed is None:
-                raise OutputError(f"finished rows in {self.folder} cannot be read any more; they are made again.")
-            dtype, shape = entry["arrays"][product]
-            yield (
-                Window(*entry["window"]),
-                np.frombuffer(zlib.decompress(packed[product].tobytes()), dtype).reshape(shape),
-            )
+            try:
+                dtype, shape = entry["arrays"][product]
+                rows = np.frombuffer(zlib.decompress((packed or {})[product].tobytes()), dtype).reshape(shape)
+            except (KeyError, ValueError, TypeError, zlib.error) as error:
+                raise OutputError(
+                    f"finished rows in {self.folder} cannot be read any more; they are made again."
+                ) from error
+            yield Window(*entry["window"]), rows
 
     @contextmanager
     def kept_on_failure(self, *, resume: bool, part: bool = False) -> Iterator[None]:
@@ -166,6 +167,18 @@ class RowJournal:
             return entry if set(entry.get("arrays", ())) <= set(arrays) else None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
+
+
+def _is_of_rows(entry: Mapping[str, Any]) -> bool:
+    """Return whether an entry has the fields that `record` writes, each of its type."""
+    window, counts, arrays = (entry.get(name) for name in ("window", "counts", "arrays"))
+    numbers = [entry.get("strip"), entry.get("rows"), *(window if isinstance(window, list) else [])]
+    return (
+        len(numbers) == 2 + len(Window._fields)
+        and isinstance(counts, dict)
+        and isinstance(arrays, dict)
+        and all(type(number) is int for number in (*numbers, *counts.values()))
+    )
 
 
 def _folders_of_parts(out: Path) -> dict[Path, int]:

@@ -21,7 +21,7 @@ from deepnets4eo.arrays import Floats, Mask, Pixels
 from deepnets4eo.cards import EmbeddingCard, Legend, split_card
 from deepnets4eo.display import FigureStyle, Summary, WithSummary
 from deepnets4eo.errors import GridError, InputError, check_choice
-from deepnets4eo.formats import Asset, Declared, StoredValues, asset_of
+from deepnets4eo.formats import Asset, Declared, StoredValues, asset_of, colour_table
 from deepnets4eo.grid import (
     Grid,
     Window,
@@ -314,7 +314,8 @@ class Layer(OnGrid, WithSummary):
         if self.colour_roles != ["palette"] or self.dtype != np.uint8:
             return None
         with self.reader.open_dataset() as dataset:
-            return {int(number): (red, green, blue) for number, (red, green, blue, _) in dataset.colormap(1).items()}
+            table = colour_table(dataset, 1)
+        return None if table is None else {int(number): colour[:3] for number, colour in table.items()}
 
     @property
     def declared_colours(self) -> list[int] | None:

@@ -6,7 +6,6 @@ Pages of different sizes, types or several bands are refused. A turned picture i
 from __future__ import annotations
 
 import math
-from contextlib import suppress
 from html import escape
 from typing import Any
 
@@ -17,7 +16,7 @@ from rasterio.enums import MaskFlags
 from rasterio.io import DatasetReader, MemoryFile
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats import Declared, Structure, open_raster
+from deepnets4eo.formats import Declared, Structure, colour_table, open_raster
 from deepnets4eo.rasters.band_subset import gdal_type
 from deepnets4eo.rasters.values import describe_vrt
 
@@ -88,8 +87,8 @@ def _upright_copy(dataset: DatasetReader, name: str, orientation: int) -> Memory
         copy.update_tags(**dataset.tags())
         for band in dataset.indexes:
             copy.update_tags(band, **dataset.tags(band))
-            with suppress(ValueError):  # a band without a table of colours
-                copy.write_colormap(band, dataset.colormap(band))
+            if (table := colour_table(dataset, band)) is not None:
+                copy.write_colormap(band, table)
         flags = dataset.mask_flag_enums[0]
         if MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags:
             copy.write_mask(turn_upright(dataset.read_masks(1), orientation))

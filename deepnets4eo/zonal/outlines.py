@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from pyproj.exceptions import ProjError
 
 from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.errors import GridError, InputError
@@ -234,12 +233,7 @@ def _in_crs_of(series: Any, grid: Grid | None) -> Any:
                 f"the {having} a CRS, the {lacking} none: they cannot be compared. Give both a CRS, or neither."
             )
         return series
-    try:
-        return to_crs(series, grid.crs.proj)
-    except ProjError as error:
-        raise GridError(
-            f"there is no way from {series.crs.name} to {grid.crs.proj.name}: {error}. Check both CRSs."
-        ) from error
+    return to_crs(series, grid.crs.proj)
 
 
 def _bucket(box: Indices, shape: tuple[int, int]) -> tuple[Indices, Indices, int]:

@@ -12,6 +12,7 @@ import typer
 
 from deepnets4eo.cli.main import PANELS, PARTS, VERBS, app, main
 from deepnets4eo.errors import GridError, InputError, LabelError, OutputError, RunError
+from deepnets4eo.rasters import Layer
 from deepnets4eo.version import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,6 +22,22 @@ ROOT = Path(__file__).resolve().parents[2]
 def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Help is wrapped to the terminal's width: one width for all."""
     monkeypatch.setenv("COLUMNS", "100")
+
+
+def test_what_a_library_prints_by_pythons_hook_is_no_traceback(monkeypatch, capsys, tmp_path) -> None:
+    """PyErr_PrintEx calls it where a callback of GDAL cannot raise, for a message that is no UTF-8."""
+
+    def hooked(*_: object, **__: object) -> object:
+        sys.excepthook(ValueError, ValueError("no UTF-8"), None)
+        raise InputError("a.tif is damaged. Fetch it again.")
+
+    monkeypatch.setattr(Layer, "open", hooked)
+    before = sys.excepthook
+    assert main(["objects", str(tmp_path / "a.tif"), "car", "--out", str(tmp_path / "cars.gpkg")]) == 2
+    assert sys.excepthook is before
+    assert "Traceback" not in (text := capsys.readouterr().err)
+    assert "a.tif is damaged" in text
+    assert "no UTF-8" not in text
 
 
 def test_the_version_is_printed(capsys) -> None:

@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 from geotiff import write_geotiff
-from made_up_map import make_grid, make_images, make_map
+from made_up_map import make_grid, make_images, make_map, make_map_of_files
+from refusals import raises_naming
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import DamageMap
@@ -79,3 +81,31 @@ def test_only_what_is_asked_for_is_written_again(folder: Path) -> None:
     assert after.keys() - before.keys() == {"damage.geojson"}
     assert {name for name in before if after.get(name) != before[name]} == {"manifest.json"}
     assert '<html lang="ar"' in after["report.html"].decode()
+
+
+def test_a_map_without_estimates_is_counted_in_areas_as_before_it_was_saved(tmp_path: Path) -> None:
+    made, images = make_map_of_files(tmp_path, 0.9)
+    made.save(tmp_path / "map", **images, also=[])
+    loaded = DamageMap.load(tmp_path / "map")
+    for damage_map in (made, loaded):
+        damage_map.add_areas("grid:20")
+    assert loaded.areas is not None
+    assert made.areas is not None
+    assert loaded.areas["damaged"].tolist() == made.areas["damaged"].tolist()
+    assert loaded.areas["damaged"].sum() > 0
+
+
+def test_damaged_outlines_and_crs_of_a_map_are_refused(tmp_path: Path) -> None:
+    made, images = make_map_of_files(tmp_path, 0.9)
+    made.save(tmp_path / "map", **images, also=[])
+    path = tmp_path / "map" / "damage.parquet"
+    table = pyarrow.parquet.read_table(path)
+    geo = json.loads(table.schema.metadata[b"geo"])
+    geo["columns"]["geometry"]["crs"]["base_crs"] = 3
+    unknown = table.replace_schema_metadata({**table.schema.metadata, b"geo": json.dumps(geo).encode()})
+    cells = pyarrow.array([cell[:-3] for cell in table["geometry"].to_pylist()], pyarrow.binary())
+    cut = table.set_column(table.column_names.index("geometry"), table.schema.field("geometry"), cells)
+    for damaged in (unknown, cut):
+        pyarrow.parquet.write_table(damaged, path)
+        with raises_naming(InputError, "damage.parquet"):
+            DamageMap.load(tmp_path / "map")

@@ -11,6 +11,7 @@ import rasterio.shutil
 from affine import Affine
 from geotiff import write_geotiff
 from PIL import Image
+from rasterio.enums import ColorInterp
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError, RunError
@@ -27,6 +28,15 @@ def test_a_colour_table_of_greys_is_no_palette(tmp_path: Path) -> None:
     assert Layer.open(tmp_path / "grey.bmp").colour_roles == ["gray"]
     content = read_masks([str(tmp_path / "grey.bmp"), str(tmp_path / "grey.png")])
     assert set(content.pixels) == {(0,), (1,), (2,)}
+
+
+def test_a_band_that_states_a_palette_and_has_no_table_has_no_colours(tmp_path: Path) -> None:
+    path = write_geotiff(tmp_path / "a.tif", np.ones((4, 4), np.uint8))
+    with rasterio.open(path, "r+") as file:
+        file.colorinterp = [ColorInterp.palette]
+    layer = Layer.open(path)
+    assert layer.colour_roles == ["palette"]
+    assert layer.palette is None
 
 
 def test_negative_values_of_masks_have_a_name_that_no_other_value_has(tmp_path: Path) -> None:

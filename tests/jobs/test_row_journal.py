@@ -1,5 +1,6 @@
 """The journal of a prediction's rows: they come back as they went in, whatever was cut short."""
 
+import json
 import zlib
 
 import numpy as np
@@ -108,7 +109,12 @@ def test_work_goes_on_before_damaged_rows(tmp_path, damage):
         np.testing.assert_array_equal(part, rows_of(number)["probabilities"])
 
 
-@pytest.mark.parametrize("entry", [b"[]", b"3", b"null", b"\xff\xfe", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "entry",
+    [b"[]", b"3", b"null", b"\xff\xfe", b"[" * 100_000, b"{}", b'{"strip": 0, "window": [4, 0, 4, 6], "rows": 8, "arrays": {}}',
+     b'{"strip": 0, "window": [4, 0, 4], "rows": 8, "counts": {}, "arrays": {}}',
+     b'{"strip": 0, "window": [4, 0, 4, 6], "rows": "8", "counts": {}, "arrays": {}}'],
+)  # fmt: skip
 def test_an_entry_that_is_none_counts_as_damaged(tmp_path, entry):
     written = filled(tmp_path / "labels.tif")
     np.savez(block(written, 1), entry=np.frombuffer(entry, np.uint8))
@@ -143,6 +149,21 @@ def test_rows_that_are_lost_after_loading_end_the_job_with_an_error(tmp_path):
     journal = RowJournal(tmp_path / "labels.tif")
     assert journal.load()
     block(journal, 2).unlink()
+    with pytest.raises(OutputError, match="cannot be read any more"):
+        list(journal.replay("labels"))
+
+
+@pytest.mark.parametrize(
+    "change", [{"arrays": {}}, {"arrays": {"labels": ["|u1", [3]]}}, {"arrays": {"labels": ["no type", [4, 6]]}}]
+)
+def test_rows_that_do_not_fit_their_entry_end_the_job_with_an_error(tmp_path, change):
+    journal = filled(tmp_path / "labels.tif")
+    with np.load(block(journal, 1)) as archive:
+        members = dict(archive)
+    entry = json.loads(members["entry"].tobytes()) | change
+    members["entry"] = np.frombuffer(json.dumps(entry).encode(), np.uint8)
+    np.savez(block(journal, 1), **members)
+    assert journal.load()
     with pytest.raises(OutputError, match="cannot be read any more"):
         list(journal.replay("labels"))
 

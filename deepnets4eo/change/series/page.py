@@ -18,7 +18,6 @@ from urllib.parse import quote
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from pyproj.exceptions import ProjError
 
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.change.series.ranking import NoveltyRanking, cluster_color
@@ -100,7 +99,7 @@ def _save_links(ranking: NoveltyRanking) -> str:
     ]
     links = [("changes.csv", "text/csv", "Save the table (CSV)", csv_text([columns, *cells]))]
     if table.crs is not None:
-        with suppress(ProjError):  # a local engineering CRS has no longitude and latitude
+        with suppress(GridError):  # a local engineering CRS has no longitude and latitude
             outlines = in_degrees(table).to_json()
             links.append(("changes.geojson", "application/geo+json", "Save the outlines (GeoJSON)", outlines))
     buttons = (

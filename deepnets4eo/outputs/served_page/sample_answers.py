@@ -120,11 +120,11 @@ class Answers:
 
     def frame(self) -> gpd.GeoDataFrame:
         """Return the rows with their outlines, in their order. Errors: InputError for a file without them."""
-        try:
-            with vector_file(self.path) as path:
+        with vector_file(self.path) as path:
+            try:
                 frame = pyogrio.read_dataframe(path, layer=self.LAYER).sort_values("look", ignore_index=True)
-        except (KeyError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-            raise InputError(f"{self.path} is no whole sample: {error}. Copy it again.") from error
+            except (KeyError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+                raise InputError(f"{self.path} is no whole sample: {error}. Copy it again.") from error
         if not isinstance(frame, gpd.GeoDataFrame) or frame.geometry.isna().any() or frame.geometry.is_empty.any():
             raise InputError(f"{self.path} has rows without an outline. Copy it again.")
         return frame

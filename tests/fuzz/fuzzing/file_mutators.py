@@ -15,6 +15,7 @@ import shutil
 import sqlite3
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -215,5 +216,5 @@ FORMATS: dict[str | tuple[str, ...], FileMutator] = {
 # what the mutators' own libraries raise where a file cannot be damaged so, or not be written so
 UNFIT = (
     ValueError, TypeError, KeyError, OverflowError, RuntimeError, OSError, zipfile.BadZipFile, sqlite3.Error, yaml.YAMLError,
-    pyarrow.ArrowException, RasterioError, CPLE_BaseError, io.UnsupportedOperation,
+    pyarrow.ArrowException, RasterioError, zlib.error, CPLE_BaseError, io.UnsupportedOperation,
 )  # fmt: skip

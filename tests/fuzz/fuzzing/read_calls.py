@@ -302,3 +302,43 @@ def pairs(main: Path, out: Path, sound: Seeds) -> object:
     from deepnets4eo.damage.network.recipe import DamageData
 
     return [(pair.scene, pair.grades) for pair in read_pairs(DamageData(folders=(str(main),)))]
+
+
+def plain_layer(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.grid import Window
+    from deepnets4eo.rasters import Layer
+
+    layer = Layer.open(main)
+    return layer.read(Window(-3, 5, 20, 20)), layer.thumbnail(16), layer.tags, layer.grid
+
+
+def drawn(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.evaluation import MapReview
+
+    review = MapReview.open(main)
+    return review.page(), review.result()
+
+
+def damage_map(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.damage import DamageMap
+    from deepnets4eo.rasters import Layer
+
+    found = DamageMap.load(main)
+    return found.headline(), repr(found), found.save(out / "again", post=Layer.open(sound["raster"][0].path))
+
+
+def assistant(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.assistant import Folders
+    from deepnets4eo.assistant.tools import Tools
+
+    tools = Tools(Folders([main.parent]))
+    return tools.buildings_near(str(main), -94.56, 37.04, 4e4), tools.summary(str(main))
+
+
+def encoder(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.segmenters.encoder_files import TransformerSizes
+
+    bands = ["red", "green", "blue"]
+    sizes = TransformerSizes.of_file(main, bands)
+    network = sizes.build(len(bands), 4 * sizes.patch_px)
+    return TransformerSizes.load(network, main, bands, float(sizes.patch_px))

@@ -63,7 +63,8 @@ def verb(*arguments: str) -> Read:
             status = run_command(filled)
         text = output.buffer.getvalue().decode()
         if status not in GOOD_STATUS or "Traceback" in text or (status == 2 and not text.strip()):
-            raise WrongStatusError(f"status {status}, printed {text[-500:]!r}")
+            shown = text[max(text.find("Traceback"), 0) :][-4000:] if "Traceback" in text else text[-500:]
+            raise WrongStatusError(f"status {status}, printed {shown}")
         if status == 2:
             from deepnets4eo.errors import InputError
 

@@ -100,7 +100,7 @@ def _vectors(root: Path) -> dict[str, list[Seed]]:
     folder, frame = root / "vector", buildings()
     for suffix in ("gpkg", "fgb", "geojson", "kml", "gml"):
         in_crs = frame.to_crs(4326) if suffix in ("geojson", "kml") else frame
-        in_crs.to_file(make_folder(folder / suffix) / f"a.{suffix}")
+        in_crs.to_file(make_folder(folder / suffix) / f"a.{suffix}", **({"driver": "KML"} if suffix == "kml" else {}))
     frame.to_file(make_folder(folder / "shp") / "a.shp", encoding="UTF-8")
     frame.to_file(make_folder(folder / "shp-latin") / "a.shp", encoding="ISO-8859-1")
     (folder / "shp-latin" / "a.cpg").write_text("UTF-8")
