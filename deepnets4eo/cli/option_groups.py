@@ -102,8 +102,10 @@ def _set_values(
 
 
 def _flag(parameter: inspect.Parameter) -> str:
-    names = get_args(parameter.annotation)[1].param_decls
-    return str(names[0]) if names else f"--{parameter.name.replace('_', '-')}"
+    """Return the option as it is typed; typer keeps the first name of an annotated option as its default until it reads the annotation."""
+    option = get_args(parameter.annotation)[1]
+    names = [name for name in (option.default, *(option.param_decls or ())) if isinstance(name, str)]
+    return names[0] if names else f"--{parameter.name.replace('_', '-')}"
 
 
 def _set_option(keys: dict[type, dict[str, Any]]) -> inspect.Parameter:

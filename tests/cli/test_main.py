@@ -111,6 +111,7 @@ def test_keys_of_set_are_listed_and_mistyped_ones_get_the_nearest(capsys) -> Non
         (["--set", "sensor=lidar"], "--set: sensor is 'lidar'"),
         (["--set", "sensor"], "--set sensor has no value; expected KEY=VALUE"),
         (["--set", "model=x"], "--set model=x: model is an option. Give it as --model."),
+        (["--set", "gsd_m=1"], "--set gsd_m=1: gsd_m is an option. Give it as --gsd."),
         (["--max-shift", "3"], "No such option --max-shift. Did you mean '--set max_shift_m=…'?"),
         (["--event", "nme=Flood"], "--event nme=Flood: unknown key 'nme'. Did you mean 'name'?"),
         (["--event", "Flood"], "--event Flood is neither KEY=VALUE"),
