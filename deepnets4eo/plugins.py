@@ -1,4 +1,4 @@
-"""Networks, heads, segmenters, labellers of points, inspections, evidences, verbs, synthetic pairs and tasks by name, through entry points.
+"""Networks, heads, segmenters, labellers of points, readers, inspections, evidences, verbs, synthetic pairs and tasks by name, through entry points.
 
 To add something, write `name = module:object` under `deepnets4eo.GROUP` in the setup.cfg of a package.
 """
@@ -16,6 +16,7 @@ Group = Literal[
     "heads",  # function(network, num_classes, **options) → module
     "segmenters",  # class with `restore`, as NetworkSegmenter has it
     "point_labellers",  # function(folder of a run, or nothing) → points.PointLabeller
+    "readers",  # suffix without dot → function(path, rasters.OpenRequest) → rasters.Source
     "inspections",  # suffix without dot → function(path, legend or None) → inspection.Inspection
     "evidences",  # function(inputs, settings, weight or None) → list of damage.site.ScoreEvidence
     "damage_pairs",  # source of a damage recipe → function(recipe) → damage.MadeUpPairs

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.arrays import Floats, Mask, Pixels
-from deepnets4eo.cards import EmbeddingCard, Legend, split_card
+from deepnets4eo.cards import EmbeddingCard, Legend
 from deepnets4eo.display import FigureStyle, Summary, WithSummary
 from deepnets4eo.errors import GridError, InputError, check_choice
-from deepnets4eo.formats import Asset, Declared, StoredValues, asset_of, colour_table
+from deepnets4eo.formats import Asset, Declared, StoredValues, colour_table
 from deepnets4eo.grid import (
     Grid,
     Window,
@@ -31,7 +31,6 @@ from deepnets4eo.grid import (
     whole,
 )
 from deepnets4eo.rasters.acquisition import stated_day, written_day
-from deepnets4eo.rasters.array_files import open_reference
 from deepnets4eo.rasters.array_source import ArraySource, Source, check_axes
 from deepnets4eo.rasters.band_roles import band_keys, colour_positions
 from deepnets4eo.rasters.display import declared_colours, layer_summary, plot_layer, shown_bands
@@ -40,6 +39,7 @@ from deepnets4eo.rasters.longitudes import turned_towards
 from deepnets4eo.rasters.on_grid import OnGrid
 from deepnets4eo.rasters.opening import open_files, open_stack
 from deepnets4eo.rasters.plane_crs import NO_POSITION, PLAIN_METRES, is_placed
+from deepnets4eo.rasters.readers import OpenRequest, open_asset, open_source
 from deepnets4eo.rasters.sensor import Sensor
 from deepnets4eo.rasters.values import common_nodata, physical_dtype, to_physical
 from deepnets4eo.rasters.warped_source import WarpedSource, same_grid, with_declared, with_grid
@@ -141,15 +141,11 @@ class Layer(OnGrid, WithSummary):
             raise InputError(
                 f"a layer cannot be opened from {type(source).__name__}. Give a path, a list of paths, an array or a Layer."
             )
-        if isinstance(source, (str, Path)):
-            source = asset_of(str(source)) or source
         if isinstance(source, Asset):
-            file = open_files(source.target, nodata).with_stated(source.bands)
-            return cls(file, bands, as_stored=labels)
-        array = open_reference(source, grid, nodata, labels=labels) if isinstance(source, (str, Path)) else None
-        if array is None and isinstance(source, (str, Path)) and (named := split_card(str(source))) is not None:
-            return cls(open_files(named[0], nodata).with_card(named[1]), bands, as_stored=labels)
-        return cls(array if array is not None else open_files(source, nodata), bands, as_stored=labels)
+            return cls(open_asset(source, nodata), bands, as_stored=labels)
+        if isinstance(source, (str, Path)):
+            return cls(open_source(str(source), OpenRequest(nodata, grid, labels)), bands, as_stored=labels)
+        return cls(open_files(source, nodata), bands, as_stored=labels)
 
     @classmethod
     def stack(cls, files: Sequence[str | Path]) -> Layer:

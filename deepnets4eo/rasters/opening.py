@@ -18,13 +18,19 @@ from deepnets4eo.rasters.mosaic import find_tiles, mosaic_vrt, names_bands, stac
 
 
 @Reading.of_source("Is it whole? Copy it again.")
+def open_plain(path: str, nodata: float | None) -> FileSource:
+    """Open one raster file."""
+    return FileSource(path, path, [path], nodata)
+
+
+@Reading.of_source("Is it whole? Copy it again.")
 def open_files(source: str | Path | Sequence[str | Path], nodata: float | None) -> FileSource:
     """Open a file, tiles of a folder, glob or list, or the files of `FOLDER#bands` as bands."""
     if names_bands(source):
         return open_stack(stack_files(str(source)), nodata)
     tiles = find_tiles(source)
     if len(tiles) == 1:
-        return FileSource(tiles[0], tiles[0], tiles, nodata)
+        return open_plain(tiles[0], nodata)
     vrt, physical, hidden = mosaic_vrt(tiles, nodata)
     file, name = MemoryFile(vrt.encode(), ext=".vrt"), f"{Path(tiles[0]).parent} ({len(tiles)} tiles)"
     opened = FileSource(
