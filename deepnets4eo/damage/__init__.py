@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from deepnets4eo.outputs.event import EventInfo as EventInfo
     from deepnets4eo.registration import Registration as Registration, register as register
 
+    from .buildings import Buildings as Buildings
     from .evidences.points import PointEvidence as PointEvidence
     from .evidences.priors import open_priors as open_priors
     from .evidences.rasters import RasterEvidence as RasterEvidence
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from .network.samples import MadeUpPairs as MadeUpPairs
     from .network.training import train_damage as train_damage
     from .opening import open_inputs as open_inputs
+    from .phases import Phase as Phase
     from .settings import FurtherInputs, ProductOptions, Settings as Settings
+    from .site import Evidence as Evidence, ScoreEvidence as ScoreEvidence, Site as Site
     from .skill import EvidenceCard as EvidenceCard
     from .vocabulary import GRADES as GRADES
 else:
@@ -36,6 +39,7 @@ else:
             "deepnets4eo.jobs.parts": ["Part"],
             "deepnets4eo.outputs.event": ["EventInfo"],
             "deepnets4eo.registration": ["Registration", "register"],
+            ".buildings": ["Buildings"],
             ".evidences.points": ["PointEvidence"],
             ".evidences.priors": ["open_priors"],
             ".evidences.rasters": ["RasterEvidence"],
@@ -48,7 +52,9 @@ else:
             ".network.samples": ["MadeUpPairs"],
             ".network.training": ["train_damage"],
             ".opening": ["open_inputs"],
+            ".phases": ["Phase"],
             ".settings": ["Settings"],
+            ".site": ["Evidence", "ScoreEvidence", "Site"],
             ".skill": ["EvidenceCard"],
             ".vocabulary": ["GRADES"],
         },

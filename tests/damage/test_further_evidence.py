@@ -2,67 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+import sys
 from importlib.metadata import EntryPoint
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from refusals import raises_naming
+from source_trees import ROOT
 
 from deepnets4eo import plugins
-from deepnets4eo.damage import EvidenceCard, Settings, assess, opening
-from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.site import Site
+from deepnets4eo.damage import Settings, Site, assess, opening
 from deepnets4eo.damage.skill import check_weights
 from deepnets4eo.errors import InputError
-from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer
 from deepnets4eo.synthetic import City
-from deepnets4eo.zonal import band_sums
 
 pytestmark = pytest.mark.usefixtures("gathered_once")
-CARD = EvidenceCard(-2.0, 4.0, 0.9, 500)
-
-
-@dataclass(frozen=True)
-class Brightness:
-    """How bright a roof is after the event, as the documentation shows it."""
-
-    weight: float
-    name = "brightness"
-    column = "ev_brightness"
-    meaning = {"ev_brightness": "mean of POST in the outline, 0–1", "ev_brightness_px": "pixels it is the mean of"}
-
-    def measure(self, site: Site) -> Site:
-        sums = band_sums(site.post, site.outlines, workers=1)
-        columns = {"ev_brightness": sums.mean.mean(axis=1) / 255, "ev_brightness_px": sums.count[:, 0].astype(float)}
-        return site.with_columns(pd.DataFrame(columns), self.meaning, self.name)
-
-    def log_odds(self, scores: np.ndarray) -> np.ndarray:
-        return CARD.log_odds(scores)
-
-    def finding(self, buildings: Buildings) -> Finding:
-        return Finding("brightness_used", "note", {"message": f"Brightness took part with {self.weight:.2f}."})
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"weight_in_decision": self.weight}
-
-
-def brightness_of_job(inputs: Any, settings: Settings, weight: float | None) -> Sequence[Brightness]:
-    return [Brightness(0.3 if weight is None else weight)]
+PAGE = ROOT / "docs" / "howto" / "extend" / "evidence.md"
+(TEXT,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+example = ModuleType("brightness")
+sys.modules[example.__name__] = example  # where dataclasses look for their module
+exec(compile(TEXT, str(PAGE), "exec"), example.__dict__)
+Brightness: Any = example.Brightness
 
 
 @pytest.fixture
 def installed(monkeypatch):
     own = plugins.plugins_of("evidences")
-    entry = EntryPoint("brightness", f"{__name__}:brightness_of_job", "deepnets4eo.evidences")
+    entry = EntryPoint("brightness", "brightness:brightness_of_job", "deepnets4eo.evidences")
     monkeypatch.setattr(opening, "plugins_of", lambda group: own | {"brightness": entry})
     monkeypatch.setattr(
-        opening, "load_plugin", lambda one: brightness_of_job if one is entry else plugins.load_plugin(one)
+        opening, "load_plugin", lambda one: example.brightness_of_job if one is entry else plugins.load_plugin(one)
     )
 
 
@@ -117,7 +91,7 @@ def test_weights_of_more_than_one_together_are_refused() -> None:
 
 
 def test_columns_that_an_evidence_did_not_measure_are_named(installed, site, monkeypatch):
-    def measure(self: Brightness, site: Site) -> Site:
+    def measure(self: Any, site: Site) -> Site:
         return site.with_columns(pd.DataFrame({"ev_brightness": [0.5]}), self.meaning, self.name)
 
     monkeypatch.setattr(Brightness, "measure", measure)
