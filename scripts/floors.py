@@ -19,6 +19,7 @@ MIN_TITLE_WORDS = 4
 FLOORS = {
     "doors": "cli xarray assistant",
     "branches": "damage change floods points depth hyperspectral classification baselines synthetic",
+    "maps": "maps",
     "site": "registration footprints osm objects catalogues inspection sharpening interferometry",
     "learn": "segmenters training prediction evaluation segmentation fusion",
     "raster": "rasters read_as tiling zonal polygons terrain metrics",
@@ -28,6 +29,7 @@ FLOORS = {
 ABOUT = {
     "doors": "parse, call one function, print a path",
     "branches": "use only each other's public face",
+    "maps": "the job and the page of every map",
     "site": "how images and outlines lie on the ground",
     "learn": "recipe → run → label raster → score",
     "raster": "windows of values, with what is valid",

@@ -214,14 +214,14 @@ def test_a_cell(name: str, entrance: str, form: str, place: Place, caplog: pytes
 
 
 NO_INPUT = {  # files of the package that open layers and assess none
-    "catalogues/plan.py": "its own download", "change/cleansing.py": "its own maps", "change/job.py": "its own maps",
+    "catalogues/plan.py": "its own download", "change/cleansing.py": "its own maps",
     "change/products.py": "its own maps", "change/rasters.py": "its own maps", "change/series/dates.py": "only tags of dates",
     "classification/inspection.py": "only sizes", "cli/demo.py": "its own images", "cli/layers.py": "its own bands",
     "cli/objects.py": "`extract_objects` assesses it", "cli/polygons.py": "`polygonize` assesses it",
     "damage/evidences/shakemap.py": "an array of its own", "damage/evidences/shown_water.py": "its own map",
     "damage/evidences/water.py": "its own maps", "damage/map.py": "a finished map",
     "damage/network/pairs.py": "synthetic pairs", "evaluation/pairs.py": "only grids and legends", "evaluation/withheld.py": "the split of a run",
-    "floods/job.py": "its own maps", "floods/products.py": "its own maps", "floods/recognition.py": "its own map",
+    "floods/products.py": "its own maps", "floods/recognition.py": "its own map",
     "floods/relief.py": "its own mask", "hyperspectral/map_figure.py": "a finished map",
     "inspection/clouds.py": "an array of its own", "inspection/datasets.py": "`check` refuses nothing",
     "inspection/shadows.py": "an array of its own", "points/rubble/blocks.py": "an array of its own",

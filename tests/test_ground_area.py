@@ -67,4 +67,4 @@ def test_samples_and_changed_areas_count_hectares_of_each_pixel() -> None:
     )
     expected = [true_hectares(55, 70), true_hectares(40, 55)]
     assert sample.hectares == pytest.approx(expected, rel=3e-4)
-    assert changed_area(labels).changed_ha == pytest.approx(expected[1], rel=3e-4)
+    assert changed_area(labels).area.value == pytest.approx(expected[1], rel=3e-4)

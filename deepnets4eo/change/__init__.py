@@ -7,10 +7,7 @@ from deepnets4eo.lazy import lazy_names
 if TYPE_CHECKING:
     from deepnets4eo.outputs.event import EventInfo as EventInfo, SeriesEvent as SeriesEvent
 
-    from .areas import (
-        changed_area as changed_area,
-        scored_polygons as scored_polygons,
-    )
+    from .areas import changed_area as changed_area
     from .classical.detector import ChangeDetector as ChangeDetector
     from .cleansing import merge_labels as merge_labels
     from .cover_table import compare_covers as compare_covers, write_cover_table, write_transitions as write_transitions
@@ -19,7 +16,6 @@ if TYPE_CHECKING:
     from .networks.fully_convolutional import FCEF as FCEF, FCSiamConc as FCSiamConc, FCSiamDiff as FCSiamDiff
     from .networks.hrscd import FresUNet as FresUNet
     from .options import ChangeOptions as ChangeOptions, RefineOptions, TransitionOptions
-    from .page import RegionPage as RegionPage, area_in_words as area_in_words
     from .pair import hide_clouds as hide_clouds
     from .refinement import refine_raster, refine_scores as refine_scores
     from .semantic_change import SemanticChangeScore as SemanticChangeScore
@@ -37,7 +33,7 @@ else:
         __name__,
         public={
             "deepnets4eo.outputs.event": ["EventInfo", "SeriesEvent"],
-            ".areas": ["changed_area", "scored_polygons"],
+            ".areas": ["changed_area"],
             ".classical.detector": ["ChangeDetector"],
             ".cleansing": ["merge_labels"],
             ".cover_table": ["compare_covers", "write_transitions"],
@@ -46,7 +42,6 @@ else:
             ".networks.fully_convolutional": ["FCEF", "FCSiamConc", "FCSiamDiff"],
             ".networks.hrscd": ["FresUNet"],
             ".options": ["ChangeOptions"],
-            ".page": ["RegionPage", "area_in_words"],
             ".pair": ["hide_clouds"],
             ".refinement": ["refine_scores"],
             ".semantic_change": ["SemanticChangeScore"],

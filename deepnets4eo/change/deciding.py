@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from deepnets4eo.change.change_scores import check_change_legend, is_from_to
 from deepnets4eo.change.classical.detector import ChangeDetector, DateLayers
@@ -17,8 +16,8 @@ from deepnets4eo.change.refinement import Refinement
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.lazy import check_extra
+from deepnets4eo.maps import Measured
 from deepnets4eo.outputs import Finding
-from deepnets4eo.rasters import Scene
 from deepnets4eo.segmenters import Run, kept_run, load_run
 
 log = logging.getLogger(__name__)
@@ -75,19 +74,15 @@ def load_change_run(options: ChangeOptions) -> Run | None:
     return run
 
 
-def prepare(
-    pair: ChangePair, trained: Run | None, scratch: Path, options: ChangeOptions
-) -> tuple[Run, Scene, dict[str, Any]]:
-    """Return the run that labels the pair, the scene that it reads, and the values measured for it."""
+def prepare(pair: ChangePair, scratch: Path, options: ChangeOptions) -> Measured:
+    """Return the run that labels the pair, the scene that it reads, and the method with its threshold."""
+    trained = pair.run
     if trained is not None:
+        notes = {"method": f"run {options.model}", "threshold": Refinement.threshold}
         if options.normalise == "none":
-            return trained, pair.scene, {"method": f"run {options.model}", "threshold": Refinement.threshold}
+            return Measured(trained, pair.scene, notes)
         scene, values = normalise(trained.inputs.as_trained(pair.scene), trained.inputs)
-        return (
-            trained,
-            scene,
-            {"method": f"run {options.model}", "threshold": Refinement.threshold, "normalisation": values},
-        )
+        return Measured(trained, scene, notes | {"normalisation": values})
 
     def fit() -> ChangeDetector:
         log.info("fitting %s to the pair …", options.method)
@@ -98,7 +93,7 @@ def prepare(
     own = run.segmenter.method.threshold is not None
     how = "of the method itself" if own else options.threshold
     notes = {"method": options.method, "threshold": run.segmenter.threshold, "threshold_method": how}
-    return run, pair.scene, notes
+    return Measured(run, pair.scene, notes)
 
 
 def method_findings(pair: ChangePair, run: Run) -> list[Finding]:

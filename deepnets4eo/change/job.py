@@ -5,61 +5,34 @@ Without a run, a classical method is fitted to the pair itself; with one, its ne
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Self
 
-from deepnets4eo.change.change_scores import change_scores
 from deepnets4eo.change.classical.detector import DateLayers
-from deepnets4eo.change.deciding import check_options, load_change_run, method_findings, prepare, with_method_of
-from deepnets4eo.change.doubts import doubt_findings
-from deepnets4eo.change.options import MANIFEST, ChangeOptions, ChangeProducts
-from deepnets4eo.change.page import area_in_words, changed_interval, doubt_in_words
+from deepnets4eo.change.deciding import check_options, load_change_run, prepare, with_method_of
+from deepnets4eo.change.options import ChangeOptions
+from deepnets4eo.change.page import SUBJECT, change_page, headline
 from deepnets4eo.change.pair import ChangePair, open_pair
-from deepnets4eo.change.rasters import covers_of, write_rasters
 from deepnets4eo.change.transitions import CoverLayers
-from deepnets4eo.jobs import Executor, JobOutput, KeptFiles, Progress
-from deepnets4eo.outputs import EventInfo, Finding, worst_first
-from deepnets4eo.rasters import Layer, LayerLike, gdal_cache
-from deepnets4eo.segmenters import Run, RunFolder
+from deepnets4eo.jobs import Executor, JobOutput, Progress
+from deepnets4eo.maps import Drawn, MapJob, Measured, RegionMap, RegionPage
+from deepnets4eo.outputs import EventInfo
+from deepnets4eo.rasters import LayerLike
+from deepnets4eo.segmenters import RunFolder
 
-if TYPE_CHECKING:
-    import geopandas as gpd
-
-log = logging.getLogger(__name__)
-
-PRODUCTS = (
-    "change.tif", "change.qml", "change.tif.aux.xml", "score.tif", "change.gpkg", "summary.json", "report.html", MANIFEST,
-)  # fmt: skip
 COVER_PRODUCTS = (
     "transitions.csv",
     *(f"{name}{end}" for name in (CoverLayers.pre, CoverLayers.post) for end in (".tif", ".qml", ".tif.aux.xml")),
 )  # where land cover of both dates is known
 
 
-@dataclass(frozen=True)
-class ChangeMap:
-    """Output of a change job.
-
-    Parameters
-    ----------
-    paths : file name → file
-    polygons : one row per region of change, the largest first: id, area_m2, score
-    summary : the contents of summary.json
-    findings : what limits the use of the map, worst first
-    """
-
-    paths: dict[str, Path]
-    polygons: gpd.GeoDataFrame
-    summary: dict[str, Any]
-    findings: tuple[Finding, ...]
+class ChangeMap(RegionMap):
+    """Output of a change job. `polygons` has one row per region of change, the largest first: id, area_m2, score."""
 
     def headline(self) -> str:
         """Return the changed area in one line, with its interval if it has one, and what the interval does not include."""
-        area, interval = self.summary["area"], changed_interval(self.summary["area"])
-        limit = "" if interval is None else "; the range does not include errors of the map"
-        return f"{area_in_words(area, 'changed', interval)} changed{doubt_in_words(area)}{limit}"
+        return headline(self.summary)
 
 
 def map_change(
@@ -114,12 +87,22 @@ def map_change(
         change = map_change("pre.tif", "post.tif", "change", ChangeOptions(min_area_m2=100))
         print(change.summary["area"]["changed_ha"], change.polygons.head())
     """
-    return ChangeJob(pre, post, JobOutput(Path(out), resume, overwrite), options, event).run(progress, executor)
+    job = ChangeJob(pre, post, JobOutput(Path(out), resume, overwrite), options, event)
+    made = job.run(progress, executor)
+    assert made is not None  # the output is no part
+    return made
 
 
 @dataclass(frozen=True)
-class ChangeJob:
+class ChangeJob(MapJob[ChangePair, ChangeMap]):
     """A map of what changed between two images, as `map_change` makes it."""
+
+    name: ClassVar[str] = "change"
+    subject: ClassVar[str] = SUBJECT
+    doing: ClassVar[str] = "predicting change"
+    rasters: ClassVar[tuple[str, ...]] = ("change.tif", "change.qml", "change.tif.aux.xml", "score.tif")
+    further: ClassVar[tuple[str, ...]] = COVER_PRODUCTS
+    result: ClassVar[type[RegionMap]] = ChangeMap
 
     pre: LayerLike
     post: LayerLike
@@ -127,75 +110,44 @@ class ChangeJob:
     options: ChangeOptions = ChangeOptions()
     event: EventInfo = EventInfo()
 
-    def check(self) -> Run | None:
-        """Refuse outputs that are inputs, and options that do not fit each other; the run of the options, None without one."""
-        read = self.pre, self.post, *self.options.further_inputs.values()
-        self.output.check_apart((*PRODUCTS, *COVER_PRODUCTS), *read)
-        check_options(self.options)
-        return load_change_run(self.options)
-
     @property
-    def _known_output(self) -> JobOutput:
-        """The output with all that its products follow from."""
-        inputs = {DateLayers.pre: self.pre, DateLayers.post: self.post, **self.options.sources}
-        return self.output.for_job(inputs, self.options, event=self.event.to_dict())
+    def images(self) -> dict[str, Any]:
+        """Role → image."""
+        return {DateLayers.pre: self.pre, DateLayers.post: self.post}
 
-    def describe(self) -> str:
-        """Return what would be done, in one line, after all checks. Raises the errors of `map_change`."""
-        self.check()
-        self._known_output.check()
-        pair = open_pair(self.pre, self.post, self.options)
-        with_method_of(pair, self.options)
-        rows, cols = pair.scene.shape
-        return f"{rows} x {cols} px would be mapped into {self.output.out}; registration {pair.registration.status}"
+    def check(self) -> None:
+        """Refuse outputs that are inputs, and options that do not fit each other."""
+        super().check()
+        check_options(self.options)
 
-    def run(self, progress: Progress | None = None, executor: Executor | None = None) -> ChangeMap:
-        """Make the map. Raises the errors of `map_change`."""
-        run, output = self.check(), self._known_output  # refused before the pair is registered
-        with output.begin() as scratch, gdal_cache():
-            pair = open_pair(self.pre, self.post, self.options)
-            event = self.event.with_tags(pair.scene.layers[DateLayers.pre], pair.scene.layers[DateLayers.post])
-            job = replace(self, output=output, options=with_method_of(pair, self.options), event=event)
-            return _write(job, pair, run, scratch.of(*_identity(pair, job.options)), progress, executor)
+    def open(self, kept: Path | None = None) -> ChangePair:
+        """Open the run of the options, which is refused before the pair is registered; open, check and register the pair."""
+        run = load_change_run(self.options)
+        return replace(open_pair(self.pre, self.post, self.options), run=run)
 
+    def fit_options(self, opened: ChangePair) -> Self:
+        """Return the job with the method that suits the pair: embeddings are compared by their cosine."""
+        return replace(self, options=with_method_of(opened, self.options))
 
-def _write(
-    job: ChangeJob, pair: ChangePair, trained: Run | None, folder: Path, progress: Progress | None, executor: Executor | None
-) -> ChangeMap:  # fmt: skip
-    """Make all products and publish them. trained : run of the options; None without one. folder : of what is finished."""
-    from deepnets4eo.change.products import write_products
+    def identity(self, opened: ChangePair) -> tuple[Any, ...]:
+        """Return images, the options that decide the labels, and the registration."""
+        shaping = replace(
+            self.options, workers=0, memory_bytes=0, min_area_m2=0.0, refine=None, cover_pre=None, cover_post=None
+        )
+        masks = [Path(path) for path in (self.options.cloud_mask_pre, self.options.cloud_mask_post) if path is not None]
+        model = None if self.options.model is None else RunFolder(self.options.model).card
+        return opened.scene.layers, shaping, masks, model, opened.registration.matrix
 
-    options, event = job.options, job.event
-    run, scene, notes = prepare(pair, trained, folder, options)
-    labels, probabilities, kept = folder / "labels.tif", folder / "probabilities.tif", KeptFiles(folder)
-    if not kept.has(labels.name, probabilities.name):
-        from deepnets4eo.prediction import PredictOptions, predict
+    def measure(self, opened: ChangePair, folder: Path) -> Measured:
+        """Return the run that labels the pair, the scene that it reads, and the method with its threshold."""
+        return prepare(opened, folder, self.options)
 
-        log.info("predicting change …")
-        work = PredictOptions(
-            probabilities=probabilities, memory_bytes=options.memory_bytes, workers=options.workers,
-            device=options.device, resume=True, overwrite=True, scratch=True, executor=executor,
-        )  # fmt: skip
-        predict(run, scene, labels, work, progress=progress)
-        kept.note(labels.name, probabilities.name)
-    findings = [*event.findings(), *pair.findings, *method_findings(pair, run)]
-    with job.output.products() as hidden:
-        products = ChangeProducts(hidden.folder)
-        covers = covers_of(run, labels, products, pair, event)
-        by_class = trained is not None and not options.refines  # else a threshold or the refined scores decide
-        classes = Layer.open(labels) if by_class else None
-        scores = change_scores(Layer.open(probabilities), run.legend, str(run.folder), classes=classes)
-        of_rasters = write_rasters(scores, products, scene, options, event)
-        doubts = doubt_findings(Layer.open(products.score), pair.doubt)
-        pair, findings = pair if doubts else replace(pair, doubt=None), [*doubts, *findings, *of_rasters]
-        polygons, summary, names = write_products(pair, products, notes, options, event, findings, covers)
-        paths = hidden.publish(names, known=COVER_PRODUCTS)
-    return ChangeMap(paths, polygons, summary, tuple(worst_first(findings)))
+    def draw(self, opened: ChangePair, measured: Measured, folder: Path, products: Path) -> Drawn:
+        """Write scores, labels and land cover; return polygons, figures and findings."""
+        from deepnets4eo.change.products import draw_change
 
+        return draw_change(opened, measured, folder, products, self.options, self.event)
 
-def _identity(pair: ChangePair, options: ChangeOptions) -> tuple[Any, ...]:
-    """Return the values that identify a job's finished work: other images, registrations or options make another job."""
-    shaping = replace(options, workers=0, memory_bytes=0, min_area_m2=0.0, refine=None, cover_pre=None, cover_post=None)
-    masks = [Path(path) for path in (options.cloud_mask_pre, options.cloud_mask_post) if path is not None]
-    model = None if options.model is None else RunFolder(options.model).card
-    return pair.scene.layers, shaping, masks, model, pair.registration.matrix
+    def page(self, opened: ChangePair, drawn: Drawn, summary: dict[str, Any]) -> RegionPage:
+        """Return the content of the page."""
+        return change_page(opened.scene, drawn.polygons, summary)

@@ -11,8 +11,6 @@ from deepnets4eo.registration import AssumeRegistered, MaxRotation, MaxShift, Mo
 
 DECISION, INPUTS = "Decision", "Inputs"  # groups of the help
 
-MANIFEST = "manifest.json"  # written last
-
 ChangeMethod: TypeAlias = Literal["ir-mad", "mad", "cva", "difference", "pca-kmeans", "cosine", "embeddings"]
 ThresholdMethod: TypeAlias = Literal["two-means", "otsu", "kittler", "em"]
 Normalisation: TypeAlias = Literal["none", "training"]

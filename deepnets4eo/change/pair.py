@@ -37,6 +37,7 @@ from deepnets4eo.rasters import (
 )
 from deepnets4eo.read_as import LABELS, Door, open_cloud_mask, without_collar
 from deepnets4eo.registration import UNMOVED, ImagePair, MotionMatrix, RegisteredPair, Registration, on_post_grid
+from deepnets4eo.segmenters import Run
 
 COARSE_CLOUD_SHARE = 0.5  # share of a pixel of a preview under clouds from which it is not visible
 
@@ -52,6 +53,7 @@ class ChangePair:
     findings : what limits a map of the pair
     covers : land cover of both dates, where the options name it
     doubt : ground under clouds, and ground in the shadow of clouds at one date, 1 each; None if there is no such ground
+    run : network that labels the pair; None for a method without training
     """
 
     scene: Scene
@@ -59,6 +61,20 @@ class ChangePair:
     findings: tuple[Finding, ...]
     covers: tuple[Layer, Layer] | None = None
     doubt: Layer | None = None
+    run: Run | None = None
+
+    @property
+    def images(self) -> dict[str, Layer]:
+        """Role → image."""
+        return {"pre": self.scene.layers[DateLayers.pre], "post": self.scene.layers[DateLayers.post]}
+
+    @property
+    def dated(self) -> tuple[Layer, Layer]:
+        """Both images, whose tags state dates and sensors."""
+        return self.images["pre"], self.images["post"]
+
+    def __str__(self) -> str:
+        return f"registration {self.registration.status}"
 
 
 def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOptions()) -> ChangePair:

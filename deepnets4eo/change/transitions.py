@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards import VOID, Color, Legend, LegendClass
-from deepnets4eo.change.areas import area_text, redraw_blocks
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window, hectares_by_window
+from deepnets4eo.maps import redraw_blocks
 from deepnets4eo.metrics import area_adjusted
+from deepnets4eo.outputs import Quantity, Unit
 from deepnets4eo.rasters import CogWriter, Layer
 from deepnets4eo.read_as import LABELS, Door
 
@@ -160,7 +161,8 @@ class Transitions:
 
     def headline(self) -> str:
         """Return the changed area in one line."""
-        return f"{area_text(float(self.hectares.sum() - self.hectares.trace()))} changed class"
+        changed = Quantity(float(self.hectares.sum() - self.hectares.trace()), Unit.hectares)
+        return f"{changed.text()} changed class"
 
     def table(self) -> pd.DataFrame:
         """Return one row for each pair: from, to, hectares, low, high."""

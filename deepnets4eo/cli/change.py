@@ -10,7 +10,6 @@ import typer
 from deepnets4eo.change import ChangeOptions
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import DryRun, Event, Json, Memory, Out, Overwrite, Resume, WhoWorks, memory_bytes
-from deepnets4eo.cli.output import echo, end_with_findings, progress, show_json, show_result
 from deepnets4eo.outputs import EventInfo
 
 
@@ -34,23 +33,13 @@ def change(
     deepnets4eo change pre.tif post.tif --out change
     deepnets4eo change pre.tif post.tif --out change --method cva --set threshold=otsu --min-area 100
     deepnets4eo change pre.tif post.tif --out change --model runs/fc-siam-diff --set normalise=training"""
-    from deepnets4eo.outputs import check_not_inputs
-
-    about, silent = EventInfo.parse(event or []), str(json) == "-"
     from deepnets4eo.change import ChangeJob
+    from deepnets4eo.cli.map_verb import run_map
     from deepnets4eo.jobs import JobOutput, Workers
+    from deepnets4eo.outputs import check_not_inputs
 
     who = Workers.parse(workers)
     options = replace(options, memory_bytes=memory_bytes(memory), workers=who.threads)
     check_not_inputs([json], [pre, post, *options.further_inputs.values()])
-    job = ChangeJob(pre, post, JobOutput(out, resume, overwrite), options, about)
-    if dry_run:
-        echo(job.describe())
-        return
-    with who.executor() as executor, progress("change") as advance:
-        result = job.run(advance, executor)
-    if json is not None:
-        show_json(result.summary, json)
-    echo("Open report.html in a browser, change.gpkg in QGIS.", err=silent)
-    show_result(result.headline(), *result.paths.values(), err=silent)
-    end_with_findings(result.findings)
+    job = ChangeJob(pre, post, JobOutput(out, resume, overwrite), options, EventInfo.parse(event or []))
+    run_map(job, dry_run=dry_run, json=json, workers=who)

@@ -14,9 +14,7 @@ from deepnets4eo.cli.options import (
     Overwrite,
     PartOption,
     ResumeParts,
-    part_is_done,
 )
-from deepnets4eo.cli.output import echo, end_with_findings, progress, show_result
 from deepnets4eo.floods import FloodOptions
 from deepnets4eo.outputs import EventInfo
 
@@ -51,21 +49,11 @@ def flood(
     deepnets4eo flood before.tif after.tif --footprints houses.gpkg --out flood
     deepnets4eo flood s2_before.tif s1_after.tif --permanent-water water.tif --set cover=cover.tif --out flood
     """
+    from deepnets4eo.cli.map_verb import run_map
     from deepnets4eo.floods import FloodJob
     from deepnets4eo.jobs import JobOutput, Part
 
     share = None if part is None else Part.parse(part)
     *pres, post = images
     job = FloodJob(pres, post, JobOutput(out, resume, overwrite, share), options, EventInfo.parse(event or []))
-    if dry_run:
-        echo(job.describe())
-        return
-    with progress("flood") as advance:
-        result = job.run(advance)
-    if result is None:
-        assert share is not None
-        echo(part_is_done(share, out))
-        return
-    echo("Open report.html in a browser, flood.gpkg in QGIS.")
-    show_result(result.headline(), *result.paths.values())
-    end_with_findings(result.findings)
+    run_map(job, dry_run=dry_run)

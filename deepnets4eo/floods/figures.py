@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
 
-from deepnets4eo.change import area_in_words, changed_area
 from deepnets4eo.floods.buildings import BuildingWater
 from deepnets4eo.floods.layer_names import POST
 from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.floods.scene import FloodScene
 from deepnets4eo.floods.thresholds import FLOOD, PERMANENT_WATER
 from deepnets4eo.ground_area import GroundArea
-from deepnets4eo.outputs import Finding
+from deepnets4eo.maps import label_area
+from deepnets4eo.outputs import Finding, Quantity
 from deepnets4eo.rasters import Layer
 
 if TYPE_CHECKING:
@@ -30,48 +31,48 @@ def measure_figures(
     options: FloodOptions,
     mapped_all: Layer | None = None,
 ) -> dict[str, Any]:
-    """Measure areas, buildings and land cover. mapped_all : as for `write_products`."""
+    """Measure areas, buildings and land cover. mapped_all : the labels before ground that is not surely dry was left out, if water is not recognised."""
+    total = Quantity.area(_total_hectares(labels), on_ground=labels.grid.crs is not None)
     area: dict[str, Any] = {}
     for name, value in (("flood", FLOOD), ("permanent_water", PERMANENT_WATER)):
-        measured = changed_area(labels, seed=options.seed, value=value)
-        area |= {
-            f"{name}_ha": measured.changed_ha,
-            f"{name}_ha_interval": measured.interval if measured.changed_ha else None,
-            f"{name}_share": measured.share,
-        }
-        area["seen_ha"] = measured.seen_ha
-    area["interval_of"] = f"bootstrap over blocks of {measured.block_px} px, 95 %; says nothing about errors of the map"
-    total_ha = _total_hectares(labels)
-    area["not_seen_ha"] = total_ha - area["seen_ha"]
+        measured = label_area(labels, value, seed=options.seed)
+        water = measured.area if measured.area.value else replace(measured.area, interval=None)
+        area |= water.to_dict(name) | {f"{name}_share": measured.share} | measured.seen.to_dict("seen", interval=False)
+    seen = measured.seen
+    area["interval_of"] = measured.interval_of.replace("; says", ", 95 %; says")
+    area |= replace(total, value=total.value - seen.value).to_dict("not_seen", interval=False)
     figures: dict[str, Any] = {"area": area}
     if buildings is not None:
         wet, known = BuildingWater.read_column(buildings["inundated"])
         built = shapely.area(buildings.geometry.to_numpy()) / abs(labels.grid.affine.determinant)  # pixels
-        pixel_ha = total_ha / np.prod(labels.shape)
+        roofs = float(built[wet].sum() * total.value / np.prod(labels.shape))
         figures["buildings"] = {
             "count": len(buildings),
             "known": int(known.sum()),
             "inundated": int(wet.sum()),
-            "built_inundated_ha": float(built[wet].sum() * pixel_ha),
+            **replace(total, value=roofs).to_dict("built_inundated", interval=False),
         }
     if opened.cover is not None:
         figures["cover"] = _flooded_cover(opened.cover, labels)
     if mapped_all is not None:
-        figures["area"] = _with_unknown(area, changed_area(mapped_all).seen_ha)
+        looked_at = label_area(mapped_all, FLOOD).seen
+        figures["area"] = _with_unknown(area, looked_at.value - seen.value)
     elif opened.hidden.is_much:
-        hidden_ha = min(area["not_seen_ha"], opened.hidden.post_share * total_ha)
-        figures["area"] = _with_unknown(area, area["seen_ha"] + hidden_ha)
+        hidden = min(total.value - seen.value, opened.hidden.post_share * total.value)
+        figures["area"] = _with_unknown(area, hidden)
     return figures
 
 
-def _with_unknown(area: dict[str, Any], looked_at_ha: float) -> dict[str, Any]:
-    """Areas where water is not recognised: the flood may be as large as all ground that is not known, and its least is what was found."""
-    unknown_ha = looked_at_ha - area["seen_ha"]
-    low = (area["flood_ha_interval"] or (area["flood_ha"],))[0]
+def _with_unknown(area: dict[str, Any], unknown: float) -> dict[str, Any]:
+    """Return areas if water is not recognised: the flood may be as large as all ground that is not known, and at least what was found."""
+    flood, not_seen = Quantity.read(area, "flood"), Quantity.read(area, "not_seen")
+    low = (flood.interval or (flood.value,))[0]
     what = f"{area['interval_of']}; the upper end of the flood holds all ground that is not known"
+    possible = replace(flood, interval=(low, flood.value + unknown))
     return area | {
-        "not_seen_ha": area["not_seen_ha"] - unknown_ha, "unknown_ha": unknown_ha, "interval_of": what,
-        "flood_share": None, "flood_ha_interval": (low, area["flood_ha"] + unknown_ha),
+        **replace(not_seen, value=not_seen.value - unknown).to_dict("not_seen", interval=False),
+        **replace(not_seen, value=unknown).to_dict("unknown", interval=False),
+        "interval_of": what, "flood_share": None, **possible.to_dict("flood"),
     }  # fmt: skip
 
 
@@ -98,20 +99,25 @@ def _flooded_cover(cover: Layer, labels: Layer) -> list[dict[str, Any]]:
 def figure_findings(figures: dict[str, Any]) -> list[Finding]:
     """Return a caution if so much is flooded that the map reflects the images rather than a flood."""
     area = figures["area"]
-    if "unknown_ha" not in area and area["seen_ha"] and area["flood_ha"] > MAX_FLOODED_SHARE * area["seen_ha"]:
+    flood, seen = Quantity.read(area, "flood"), Quantity.read(area, "seen")
+    if unknown_area(area) is None and seen.value and flood.value > MAX_FLOODED_SHARE * seen.value:
         return [Finding("most_flooded", "caution", {"share": area["flood_share"]})]
     return []
 
 
+def unknown_area(area: dict[str, Any]) -> Quantity | None:
+    """Return the area that may be wet or dry; None if water was recognised."""
+    try:
+        return Quantity.read(area, "unknown")
+    except KeyError:
+        return None
+
+
 def headline(summary: dict[str, Any]) -> str:
     """Return the flooded area and the buildings in it, in one line, and what the interval of the area does not include."""
-    area, unit = summary["area"], _unit(summary["area"])
-    measured = f"unknown_{unit}" not in area and area.get(f"{_shown_water(summary)[0]}_{unit}_interval") is not None
+    area = summary["area"]
+    measured = unknown_area(area) is None and Quantity.read(area, _shown_water(summary)[0]).interval is not None
     return "".join((*headline_parts(summary), "; the range does not include errors of the map" if measured else ""))
-
-
-def _unit(area: dict[str, Any]) -> str:
-    return "px" if "seen_px" in area else "ha"
 
 
 def _shown_water(summary: dict[str, Any]) -> tuple[str, str]:
@@ -124,23 +130,22 @@ def _shown_water(summary: dict[str, Any]) -> tuple[str, str]:
 def headline_parts(summary: dict[str, Any]) -> tuple[str, str]:
     """Return the flooded area, and the whole that the area and the buildings are parts of."""
     area, buildings = summary["area"], summary.get("buildings")
-    unit = _unit(area)
-    if not area[f"seen_{unit}"] and not area.get(f"unknown_{unit}"):
+    seen, unknown = Quantity.read(area, "seen"), unknown_area(area)
+    if not seen.value and (unknown is None or not unknown.value):
         return "", "Nothing could be compared."
     name, word = _shown_water(summary)
-    if f"unknown_{unit}" in area:
-        text = f"It is not known how much is flooded: {area_in_words(area, name, area[f'{name}_{unit}_interval'])}"
-        rest = f"; {area_in_words(area, 'unknown')} are unknown, {area_in_words(area, 'seen')} are certainly wet or dry"
-    elif not area[f"{name}_{unit}"]:
-        text, rest = (
-            "No flood was found" if name == "flood" else "No water was found",
-            f" in {area_in_words(area, 'seen')} of visible ground",
-        )
+    water = Quantity.read(area, name)
+    if unknown is not None:
+        text = f"It is not known how much is flooded: {water.text()}"
+        rest = f"; {unknown.text()} are unknown, {seen.text()} are certainly wet or dry"
+    elif not water.value:
+        text = "No flood was found" if name == "flood" else "No water was found"
+        rest = f" in {seen.text()} of visible ground"
     else:
-        text = f"{area_in_words(area, name, area[f'{name}_{unit}_interval'])} {word}"
-        rest = f", {100 * area[f'{name}_share']:.1f} % of {area_in_words(area, 'seen')} of visible ground"
+        text = f"{water.text()} {word}"
+        rest = f", {100 * area[f'{name}_share']:.1f} % of {seen.text()} of visible ground"
     if buildings is not None:
-        unknown, stand = buildings["count"] - buildings["known"], f"{buildings['inundated']:,} of "
-        stand += f"{buildings['count']:,} buildings are known to" if unknown else f"{buildings['known']:,} buildings"
-        rest += f"; {stand} stand in it" + (f", for {unknown:,} it is unknown" if unknown else "")
+        not_known, stand = buildings["count"] - buildings["known"], f"{buildings['inundated']:,} of "
+        stand += f"{buildings['count']:,} buildings are known to" if not_known else f"{buildings['known']:,} buildings"
+        rest += f"; {stand} stand in it" + (f", for {not_known:,} it is unknown" if not_known else "")
     return text, rest

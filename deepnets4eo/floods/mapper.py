@@ -29,13 +29,12 @@ from deepnets4eo.floods.radar import RadarOptions
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER, grow_water
 from deepnets4eo.floods.water_date import NewWater, Sample, Tile, WaterDate, WaterSearch
 from deepnets4eo.floods.water_network import WaterNetwork, open_water_network
-from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.rasters import Scene
 from deepnets4eo.segmenters import InputSpec, LayerInput, ProbabilitySegmenter
 from deepnets4eo.tiling import Tiling
 
 SIDE_PX, STEP_PX = 1024, 64  # of tiles without their halo, at most; those of small scenes are smaller
 FILE = "water.json"
-LARGEST = 1e30  # no value is refused by its size
 BARELY = 0.01  # from one half: the probability of what the map decides against it
 
 
@@ -126,7 +125,7 @@ class WaterMapper(ProbabilitySegmenter):
             name: date.measure_with(samples[name], post, last, search) for name, date in dates.items() if name != POST
         }
         gsd = gsd_m if scene.grid.crs is None else scene.gsd_m
-        inputs = InputSpec({name: _as_read(layer) for name, layer in layers.items()}, gsd)
+        inputs = InputSpec({name: LayerInput.of_unscaled(layer) for name, layer in layers.items()}, gsd)
         return cls(inputs, dates, options, tiling=_tiling(_side_px(scene.shape), dates), network=network)
 
     @property
@@ -265,11 +264,3 @@ def _side_px(shape: tuple[int, int]) -> int:
 def _tiling(side_px: int, dates: Mapping[str, WaterDate]) -> Tiling:
     halo_px = max(date.halo_px for date in dates.values())
     return Tiling(side_px + 2 * halo_px, halo_px)
-
-
-def _as_read(layer: Layer) -> LayerInput:
-    """Return an input whose values are not scaled."""
-    count = layer.count
-    return LayerInput(
-        tuple(layer.band_names), (0.0,) * count, (1.0,) * count, -LARGEST, LARGEST, str(layer.dtype), values="physical"
-    )

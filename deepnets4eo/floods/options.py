@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from deepnets4eo.floods.radar import RadarOptions
 
 INPUTS = "Inputs"
-LABELS, PROBABILITY, POLYGONS = "flood.tif", "probability.tif", "flood.gpkg"  # of the folder of a map
-MANIFEST = "manifest.json"  # written last
+LABELS, PROBABILITY = "flood.tif", "probability.tif"  # of the folder of a map
 
 
 @option_group

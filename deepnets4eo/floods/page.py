@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from deepnets4eo.addresses import file_name_of
-from deepnets4eo.change import RegionPage, area_in_words
-from deepnets4eo.floods.figures import headline_parts
+from deepnets4eo.floods.figures import headline_parts, unknown_area
 from deepnets4eo.floods.layer_names import FIRST, PERMANENT, POST, PRE
 from deepnets4eo.floods.scene import FloodScene
 from deepnets4eo.floods.thresholds import FLOOD, PERMANENT_WATER
-from deepnets4eo.outputs.map_page import MapKind
+from deepnets4eo.maps import RegionPage, one_class, region_kind
+from deepnets4eo.outputs import Quantity
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -20,11 +18,10 @@ if TYPE_CHECKING:
 SUBJECT = "Flood map"  # of titles
 COLOURS = {FLOOD: (0, 188, 224), PERMANENT_WATER: (52, 112, 214)}
 TITLES = {FLOOD: "Flood", PERMANENT_WATER: "Water of unknown age"}
-KIND = MapKind(
-    title=SUBJECT, subject=SUBJECT, one="polygon", many="polygons", file="flood", made_up="This place and its flood are made up.",
-    empty="No new water of the minimum size or larger was recognised. Muddy or shallow water, water under trees and between houses is often not seen: an "
+KIND = region_kind(
+    SUBJECT, "flood", "This place and its flood are made up.",
+    "No new water of the minimum size or larger was recognised. Muddy or shallow water, water under trees and between houses is often not seen: an "
     "empty list is no proof that the ground is dry. Look at both images, and lay the probability of water over them.",
-    package="deepnets4eo.change", scripts=("classes.js", "summary.js"), styles=("columns.css",),
 )  # fmt: skip
 CAVEATS = (
     "Images are averaged down where the page holds no detail; flood.tif, probability.tif and flood.gpkg hold the full resolution.",
@@ -36,41 +33,35 @@ CAVEATS = (
 )
 
 
-def flood_page(opened: FloodScene, polygons: gpd.GeoDataFrame, summary: dict[str, Any], mapped: int) -> RegionPage:
-    """Return the page of a summary; mapped : the class of the polygons."""
-    area = summary["area"]
-    images = {role: opened.pictures[name] for role, name in (("pre", FIRST), ("post", POST)) if name in opened.pictures}
+def flood_page(opened: FloodScene, polygons: gpd.GeoDataFrame, summary: dict[str, Any]) -> RegionPage:
+    """Return the content of the page of a flood map."""
+    area, mapped = summary["area"], opened.mapped
+    layers = {role: name for role, name in (("pre", FIRST), ("post", POST)) if name in opened.pictures}
     facts = [("Flooded" if mapped == FLOOD else "Water", headline_parts(summary)[0])]
     if opened.knows_before:
-        facts.append(("Permanent water", area_in_words(area, "permanent_water")))
-    facts.append(("Not seen", area_in_words(area, "not_seen")))
-    facts += [
-        ("Not told", area_in_words(area, name)) for name in ("unknown",) if {"unknown_ha", "unknown_px"} & area.keys()
-    ]
+        facts.append(("Permanent water", Quantity.read(area, "permanent_water").value_text()))
+    facts.append(("Not seen", Quantity.read(area, "not_seen").text()))
+    if (unknown := unknown_area(area)) is not None:
+        facts.append(("Not told", unknown.text()))
     if (buildings := summary.get("buildings")) is not None:
-        text = f"{buildings['inundated']:,} of {buildings['known']:,}, {area_in_words(buildings | area, 'built_inundated')} of roofs"
-        text += f"; {unknown:,} not known" if (unknown := buildings["count"] - buildings["known"]) else ""
+        roofs, not_known = Quantity.read(buildings, "built_inundated"), buildings["count"] - buildings["known"]
+        text = f"{buildings['inundated']:,} of {buildings['known']:,}, {roofs.text()} of roofs"
+        text += f"; {not_known:,} not known" if not_known else ""
         facts.append(("Buildings in the flood", text))
     for entry in summary.get("cover", []):
-        facts.append((f"Flooded {entry['class']}", area_in_words(entry | {"seen_ha": 0}, "flood")))
+        facts.append((f"Flooded {entry['class']}", Quantity.read(entry, "flood").text()))
     for name, kind in opened.kinds.items():
         cuts = ", ".join(
             f"{band} {value:.3g}" for band, value in summary["thresholds"].get(name, {}).items() if value is not None
         )
         file = file_name_of(summary[name])
         facts.append((_role(name, opened), f"{file}: {kind}{f', threshold {cuts}' if cuts else ''}"))
-    hectares = float(polygons["area_m2"].sum()) / 10_000
-    classes = [
-        {
-            "key": "class-0",
-            "title": TITLES[mapped],
-            "color": list(COLOURS[mapped]),
-            "count": len(polygons),
-            "area_ha": hectares,
-        }
-    ]
-    numbers = np.zeros(len(polygons), np.intp)
-    return RegionPage(KIND, "Water", "Probability", headline_parts(summary), facts, CAVEATS, classes, numbers, images)
+    classes, numbers = one_class(TITLES[mapped], COLOURS[mapped], polygons)
+    return RegionPage(
+        KIND, "Water", "Probability", headline_parts(summary), facts, CAVEATS, classes, numbers,
+        {role: opened.pictures[name] for role, name in layers.items()},
+        {role: summary[name] for role, name in layers.items()},
+    )  # fmt: skip
 
 
 def _role(name: str, opened: FloodScene) -> str:

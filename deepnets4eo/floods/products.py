@@ -1,9 +1,7 @@
-"""The products of a flood map in addition to its rasters: polygons, buildings, summary, page, and the manifest last."""
+"""Drawing of a flood map: what is surely wet or dry, polygons, buildings in water, and the figures of all."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,92 +9,91 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.change import scored_polygons
+from deepnets4eo import maps
+from deepnets4eo.cards import Legend
 from deepnets4eo.evaluation import PredictedMap
-from deepnets4eo.files import write_json
 from deepnets4eo.floods.buildings import water_around
+from deepnets4eo.floods.date_findings import level_findings, mode_findings
 from deepnets4eo.floods.figures import figure_findings, measure_figures
-from deepnets4eo.floods.layer_names import FIRST, POST
+from deepnets4eo.floods.layer_names import POST
 from deepnets4eo.floods.lookalikes import lookalike_findings, order_findings
 from deepnets4eo.floods.mapper import WaterMapper
-from deepnets4eo.floods.options import LABELS, MANIFEST, POLYGONS, PROBABILITY, FloodOptions
-from deepnets4eo.floods.page import COLOURS, SUBJECT, TITLES, flood_page
+from deepnets4eo.floods.options import LABELS, PROBABILITY, FloodOptions
+from deepnets4eo.floods.page import COLOURS, TITLES
+from deepnets4eo.floods.recognition import measure_recognition, write_sure_water, write_without_flood
 from deepnets4eo.floods.scene import FloodScene
-from deepnets4eo.floods.thresholds import FLOOD, PERMANENT_WATER
-from deepnets4eo.outputs import (
-    EventInfo,
-    Finding,
-    describe,
-    filled_qml,
-    manifest,
-    worst_first,
-    write_event,
-    write_styles,
-)
-from deepnets4eo.polygons import write_layers
-from deepnets4eo.rasters import Layer, areas_in_pixels
+from deepnets4eo.maps import Drawn, Measured, Style, scored_polygons, write_labels_and_score
+from deepnets4eo.outputs import EventInfo, Finding
+from deepnets4eo.rasters import Layer
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
 LAYER, BUILDINGS = "flood", "buildings"  # of flood.gpkg
+SURE = "sure.tif"  # labels of a scene in which water is not recognised, or no flood is expected
 
 
-def write_products(
-    opened: FloodScene,
-    mapper: WaterMapper,
-    folder: Path,
-    options: FloodOptions,
-    event: EventInfo,
-    findings: Sequence[Finding],
-    mapped_all: Layer | None = None,
-) -> tuple[gpd.GeoDataFrame, dict[str, Any], list[str], list[Finding]]:
-    """Write the products of flood.tif and probability.tif; return polygons, summary, the names of all files, and all findings.
-
-    mapped_all : the labels before ground that is not surely dry was left out, if water is not recognised."""
-    labels, probability = Layer.open(folder / LABELS), Layer.open(folder / PROBABILITY)
-    mapped = FLOOD if opened.knows_before else PERMANENT_WATER
-    polygons = flood_polygons(labels, probability, mapped, options)
+def draw_flood(
+    opened: FloodScene, measured: Measured, folder: Path, products: Path, options: FloodOptions, event: EventInfo
+) -> Drawn:
+    """Write the rasters of a flood map; return polygons, buildings, figures and findings. folder : of labels and probabilities"""
+    mapper = measured.run.segmenter
+    assert isinstance(mapper, WaterMapper)
+    mapped, dry = Layer.open(folder / maps.LABELS), Layer.open(folder / maps.PROBABILITIES)
+    sure, findings = _sure_labels(opened, mapper, mapped, dry, folder / SURE, event)
+    legend = Legend.load("water")
+    write_labels_and_score(
+        sure, dry, products / LABELS, products / PROBABILITY, legend=legend, name="water", event=event
+    )
+    labels, probability = Layer.open(products / LABELS), Layer.open(products / PROBABILITY)
+    polygons = flood_polygons(labels, probability, opened.mapped, options)
     layers, buildings = {LAYER: polygons}, None
     if opened.footprints is not None and (outlines := opened.outlines) is not None:
-        buildings = buildings_in_water(
-            opened.footprints.frame["id"].to_numpy(),
-            outlines,
-            labels,
-            opened,
-            options.workers,
-            mapper.is_patch(labels.shape),
-        )
+        ids, is_patch = opened.footprints.frame["id"].to_numpy(), mapper.is_patch(labels.shape)
+        buildings = buildings_in_water(ids, outlines, labels, opened, options.workers, is_patch)
         layers[BUILDINGS] = buildings
-    path = write_layers(layers, folder / POLYGONS)
-    write_event(path, event, SUBJECT, LAYER)
-    write_styles(path, [(LAYER, "flood", filled_qml(COLOURS[mapped]), TITLES[mapped])])
-    figures = measure_figures(labels, opened, buildings, options, mapped_all)
+    figures = measure_figures(labels, opened, buildings, options, None if sure is mapped else mapped)
     if opened.knows_before:
         findings = [*findings, *order_findings(labels, opened.scene, mapper)]
         findings += lookalike_findings(labels, opened.scene.layers[POST], opened.dates[POST], polygons)
-    ordered = list(worst_first([*findings, *figure_findings(figures)]))
-    summary = {
-        "product": "deepnets4eo flood map",
-        "synthetic": opened.scene.synthetic,
-        "event": event.to_dict(),
-        **{name: opened.scene.layers[name].source for name in opened.dates},
+    described = {
+        **{name: image.source for name, image in opened.images.items()},
         "sensors": opened.kinds,
         **figures,
         "polygons": {"count": len(polygons), "min_area_m2": options.min_area_m2},
         "thresholds": {name: _thresholds(mapper, name) for name in mapper.dates},
         "registration": {} if opened.registration is None else opened.registration.to_dict(),
-        "findings": [finding.to_dict() for finding in ordered],
     }
-    summary = summary if labels.grid.crs is not None else areas_in_pixels(summary)
-    write_json(folder / "summary.json", summary)
-    page = flood_page(opened, polygons, summary, mapped)
-    page_summary = summary | {"pre": summary.get(FIRST)}
-    page.write(folder / "report.html", probability, polygons, page_summary, event, ordered)
-    names = sorted(item.name for item in folder.iterdir())
-    computed = (mapped_all or labels).tags.get(PredictedMap.precision_tag, PredictedMap.scored_in)
-    write_json(folder / MANIFEST, _manifest(opened, options, computed, summary, folder, names))
-    return polygons, summary, [*names, MANIFEST], ordered
+    computed = mapped.tags.get(PredictedMap.precision_tag, PredictedMap.scored_in)
+    return Drawn(
+        layers, Style("flood", COLOURS[opened.mapped], TITLES[opened.mapped]), described,
+        [*findings, *figure_findings(figures)], probability, {"computed": computed},
+    )  # fmt: skip
+
+
+def _sure_labels(
+    opened: FloodScene, mapper: WaterMapper, labels: Layer, dry: Layer, path: Path, event: EventInfo
+) -> tuple[Layer, list[Finding]]:
+    """Return the labels of what is surely wet or dry, which are written to a path unless all labels are sure, and the findings."""
+    recognition = measure_recognition(opened.scene, mapper, labels)
+    # whoever maps a flood states that there is one: colours of which nothing is found do not prove that there is none
+    flooded = True if event.is_flood is None and mapper.dates[POST].by_appearance else event.is_flood
+    doubt = recognition.finding(flooded, "look_for_water")
+    first = [] if doubt is None else [doubt]
+    findings = [*first, *event.findings(), *opened.findings, *level_findings(mapper), *mode_findings(mapper)]
+    if event.is_flood is False and mapper.dates[POST].by_appearance:
+        sure = write_without_flood(labels, path) or labels
+        return sure, [*_dry_hazard(event, sure is not labels), *findings]
+    if doubt is None:
+        return labels, findings
+    reach_m = recognition.doubted_m(flooded)
+    return write_sure_water(labels, path, opened.scene, mapper, opened.outlines, dry, reach_m), findings
+
+
+def _dry_hazard(event: EventInfo, is_wet: bool) -> list[Finding]:
+    """Report that new water was found by its colour although the event is no flood. is_wet : whether it was"""
+    name = Finding.verbatim(event.name)
+    return [Finding("flood_at_dry_hazard", "caution", {"name": name})] if is_wet else []
 
 
 def flood_polygons(labels: Layer, probability: Layer, value: int, options: FloodOptions) -> gpd.GeoDataFrame:
@@ -138,18 +135,3 @@ def _thresholds(mapper: WaterMapper, name: str) -> dict[str, float | None]:
         band: None if threshold is None else threshold.value
         for band, threshold in mapper.dates[name].thresholds.items()
     }
-
-
-def _manifest(
-    opened: FloodScene,
-    options: FloodOptions,
-    computed: str,
-    summary: dict[str, Any],
-    folder: Path,
-    names: Sequence[str],
-) -> dict[str, Any]:
-    """Return the manifest. computed : arithmetic of the network."""
-    paths = {name: opened.scene.layers[name].paths for name in opened.dates}
-    images = {name: [describe(path) for path in files] for name, files in paths.items()}
-    further = {role: describe(source) for role, source in options.further_inputs.items()}
-    return manifest(summary, asdict(options) | {"computed": computed}, images | further, folder, names)

@@ -19,6 +19,7 @@ from deepnets4eo.floods.ground import lay_in_the_ground, open_cover
 from deepnets4eo.floods.layer_names import FIRST, POST
 from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.floods.relief import check_radar_view
+from deepnets4eo.floods.thresholds import FLOOD, PERMANENT_WATER
 from deepnets4eo.floods.water_date import WaterDate
 from deepnets4eo.floods.working_grid import on_working_grid
 from deepnets4eo.footprints import Footprints, read_footprints
@@ -61,6 +62,24 @@ class FloodScene:
     def kinds(self) -> dict[str, str]:
         """Layer → kind of its date, as products state it."""
         return {name: date.kind for name, date in self.dates.items()}
+
+    @property
+    def images(self) -> dict[str, Layer]:
+        """Role → image."""
+        return {name: self.scene.layers[name] for name in self.dates}
+
+    @property
+    def dated(self) -> tuple[Layer | None, Layer]:
+        """The first image before, if there is one, and POST."""
+        return self.scene.layers.get(FIRST), self.scene.layers[POST]
+
+    @property
+    def mapped(self) -> int:
+        """The label that the map is about: flood, or any water if the age of water is not known."""
+        return FLOOD if self.knows_before else PERMANENT_WATER
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {kind}" for name, kind in self.kinds.items())
 
     @property
     def knows_before(self) -> bool:

@@ -114,6 +114,9 @@ class JobOutput:
     record: JobRecord | None = field(default=None, compare=False)
     recorded: Callable[[Path], str | None] | None = field(default=None, compare=False)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "out", Path(self.out))  # jobs of other packages give text
+
     def for_job(self, inputs: Mapping[str, Any], *groups: Any, **options: Any) -> JobOutput:
         """Return the output of a job that is known by its inputs and options, see `JobRecord.of`."""
         return replace(self, record=JobRecord.of(inputs, *groups, **options))

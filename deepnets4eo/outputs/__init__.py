@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         write_event,
         write_styles,
     )
+    from .quantity import Quantity as Quantity, Unit as Unit
     from .safe_text import (
         COLOURS,
         asset_text,
@@ -49,6 +50,7 @@ else:
         __name__,
         public={
             ".input_files": ["check_not_inputs"],
+            ".quantity": ["Quantity", "Unit"],
             ".safe_text": ["csv_text"],
         },
         internal={

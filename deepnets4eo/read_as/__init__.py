@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .assessment import Door
+    from .assessment import Assessment as Assessment, Door as Door
     from .height_units import are_metres, check_ground_metres, check_metres, check_same_datum
     from .images import (
         BRIGHT_PERCENTILE,
@@ -19,12 +19,16 @@ if TYPE_CHECKING:
         undeclared_nodata,
         without_collar,
     )
-    from .kinds import IMAGE, LABELS, MASK, SCORES
+    from .kinds import IMAGE as IMAGE, LABELS as LABELS, MASK as MASK, SCORES as SCORES
     from .masks import ClassMask, ValuesSeen, check_dry_ground, open_cloud_mask
     from .scenes import assess_scene, check_layer, look_at_layers, report_findings
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
+        public={
+            ".assessment": ["Assessment", "Door"],
+            ".kinds": ["IMAGE", "LABELS", "MASK", "SCORES"],
+        },
         internal={
             ".height_units": ["are_metres", "check_ground_metres", "check_metres", "check_same_datum"],
             ".images": [
@@ -39,8 +43,6 @@ else:
                 "undeclared_nodata",
                 "without_collar",
             ],
-            ".assessment": ["Door"],
-            ".kinds": ["IMAGE", "LABELS", "MASK", "SCORES"],
             ".masks": ["ClassMask", "ValuesSeen", "check_dry_ground", "open_cloud_mask"],
             ".scenes": ["assess_scene", "check_layer", "look_at_layers", "report_findings"],
         },

@@ -36,6 +36,7 @@ GSD_FACTOR = 2.0  # beyond this, objects have another size than in training
 RANGE_FACTOR = 4.0  # beyond this many times the span of training, values are of another kind
 BYTE = 255
 FLAT = 1e-6  # of the size of values, up to 1: a smaller spread is rounding
+LARGEST = 1e30  # of unscaled layers: no value is refused by its size
 SMALL = 1e-4  # deviation below which values are rounded to more digits
 RANGE_SHRUNK = 50.0  # 0–1 where training had 0–255, but not a dark scene
 _RANGES: WeakKeyDictionary[Source, dict[tuple[int, ...], ValueRange | None]] = (
@@ -92,6 +93,12 @@ class LayerInput:
             band_low=tuple(seen.lows.tolist()), band_high=tuple(seen.highs.tolist()),
             constant=tuple(np.flatnonzero(alike).tolist()),
         )  # fmt: skip
+
+    @classmethod
+    def of_unscaled(cls, layer: Layer) -> LayerInput:
+        """Return the input of a segmenter that reads physical values as they are, in any range."""
+        zeros, ones = (0.0,) * layer.count, (1.0,) * layer.count
+        return cls(tuple(layer.band_names), zeros, ones, -LARGEST, LARGEST, str(layer.dtype), values="physical")
 
     @property
     def colour_positions(self) -> dict[str, int]:

@@ -11,7 +11,7 @@ import shapely
 from made_up_map import make_grid
 from report_visit import PHONE
 
-from deepnets4eo.change.page import COLOURS, write_page
+from deepnets4eo.change.page import COLOURS, change_page
 from deepnets4eo.outputs import EventInfo, Finding
 from deepnets4eo.rasters import Layer, Scene
 
@@ -64,7 +64,8 @@ def write(path, pairs, *, synthetic=False, findings=(), event=EventInfo()):
         "polygons": {"count": len(pairs), "min_area_m2": 0.0},
     }  # fmt: skip
     polygons = squares(pairs, grid)
-    return polygons, write_page(path, Scene(images, grid), score, polygons, summary, event, findings)
+    page = change_page(Scene(images, grid), polygons, summary)
+    return polygons, page.write(path, score, polygons, summary, event, findings)
 
 
 @pytest.fixture(scope="module")

@@ -24,16 +24,17 @@ from deepnets4eo.cards import Legend
 from deepnets4eo.change import ChangeOptions, changed_area, from_to_legend, map_change
 from deepnets4eo.change.areas import with_transitions
 from deepnets4eo.change.change_scores import change_scores
-from deepnets4eo.change.job import COVER_PRODUCTS, PRODUCTS, _identity
+from deepnets4eo.change.job import COVER_PRODUCTS, ChangeJob
 from deepnets4eo.change.pair import choose_bands, open_pair
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError, OutputError, RunError
 from deepnets4eo.grid import Window
 from deepnets4eo.inspection import inspect
-from deepnets4eo.jobs import Scratch
+from deepnets4eo.jobs import JobOutput, Scratch
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.rasters import CogWriter, Layer
 
+PRODUCTS = ChangeJob.products()
 SIDE, GSD = 160, 10.0
 CHANGED = np.s_[60:90, 40:80]
 PLAIN = ChangeOptions(assume_registered=True)
@@ -139,13 +140,12 @@ def test_summary_manifest_and_page_say_how_the_map_was_made(result) -> None:
 def test_a_folder_is_only_replaced_on_demand_and_a_job_goes_on_where_it_was(tmp_path: Path, monkeypatch) -> None:
     pre, post = write_pair(tmp_path)
     out = tmp_path / "out"
-    from deepnets4eo.change import products
 
     def stop(*arguments: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(products, "write_page", stop)
+        patch.setattr("deepnets4eo.maps.map_job.RegionPage.write", stop)
         with pytest.raises(KeyboardInterrupt):
             map_change(pre, post, out, PLAIN)
     assert not out.exists()
@@ -545,7 +545,8 @@ def test_a_run_that_was_trained_again_is_no_interrupted_job_of_the_one_before(tm
     names = []
     for text in ("first", "the second one"):
         card.write_text(text)
-        names.append(Scratch(tmp_path).of(*_identity(pair, replace(PLAIN, model=str(card.parent)))))
+        job = ChangeJob("pre.tif", "post.tif", JobOutput(tmp_path / "out"), replace(PLAIN, model=str(card.parent)))
+        names.append(Scratch(tmp_path).of(*job.identity(pair)))
     assert names[0] != names[1]
 
 
@@ -579,7 +580,7 @@ def test_the_interval_of_the_area_is_that_of_blocks_drawn_anew() -> None:
     blocks = labels.reshape(4, 64, 4, 64).mean(axis=(1, 3)).ravel()
     rng = np.random.default_rng(1)
     draws = np.array([rng.choice(blocks, 16).mean() for _ in range(2000)])
-    assert area.interval == pytest.approx(np.quantile(draws, (0.025, 0.975)) * area.seen_ha, rel=0.01)
+    assert area.area.interval == pytest.approx(np.quantile(draws, (0.025, 0.975)) * area.seen.value, rel=0.01)
 
 
 @pytest.mark.parametrize(("value", "refused"), [(2, True), (255, False)])

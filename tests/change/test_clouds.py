@@ -11,11 +11,11 @@ from affine import Affine
 from geotiff import write_geotiff
 
 from deepnets4eo.change import ChangeOptions, hide_clouds, map_change
-from deepnets4eo.change.areas import area_text
 from deepnets4eo.change.classical.detector import DateLayers
 from deepnets4eo.change.pair import clouded_area, open_pair
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid
+from deepnets4eo.outputs import Quantity, Unit
 from deepnets4eo.rasters import Layer, Scene
 
 SIDE, GSD = 160, 10.0
@@ -110,7 +110,8 @@ def test_the_hidden_area_is_counted_in_summary_and_page(mapped) -> None:
     assert clouds["share"] == pytest.approx(clouded().mean())
     assert change.summary["area"]["seen_ha"] == pytest.approx((~clouded()).sum() * hectare)
     page = (folder / "out" / "report.html").read_text()
-    assert f"{area_text(pre + post)} ({clouded().mean():.1%}); pre {area_text(pre)}, post {area_text(post)}" in page
+    both, *dates = (Quantity(hectares, Unit.hectares).text() for hectares in (pre + post, pre, post))
+    assert f"{both} ({clouded().mean():.1%}); pre {dates[0]}, post {dates[1]}" in page
 
 
 def test_without_masks_the_clouds_are_change_and_nothing_is_counted(mapped, tmp_path: Path) -> None:

@@ -104,12 +104,13 @@ def test_ground_in_doubt_is_unchanged_at_the_low_end_and_changed_at_the_high_end
     labels, doubt = np.zeros((SIDE, SIDE), np.uint8), np.zeros((1, SIDE, SIDE), np.uint8)
     labels[:, :16], doubt[:, :, 8:32] = 1, 1
     area = changed_area(Layer.open(labels), doubt=Layer.open(doubt))
-    assert area.doubtful_ha == pytest.approx(SIDE * 8 / 1e4)
-    assert area.changed_ha == pytest.approx(SIDE * 16 / 1e4)
-    assert area.interval is not None
-    assert area.interval[0] < SIDE * 8 / 1e4 < SIDE * 32 / 1e4 < area.interval[1]
+    assert area.area.unit == "px"  # without a CRS
+    assert area.area.unknown == pytest.approx(SIDE * 8)
+    assert area.area.value == pytest.approx(SIDE * 16)
+    assert area.area.interval is not None
+    assert area.area.interval[0] < SIDE * 8 < SIDE * 32 < area.area.interval[1]
     few = changed_area(Layer.open(labels[:40, :64]), doubt=Layer.open(doubt[:, :40, :64]))
-    assert few.interval == pytest.approx((40 * 8 / 1e4, 40 * 32 / 1e4))  # too few blocks to draw from
+    assert few.area.interval == pytest.approx((40 * 8, 40 * 32))  # too few blocks to draw from
 
 
 def test_few_doubtful_pixels_are_no_finding_and_no_polygon_is_a_table_all_the_same() -> None:

@@ -214,7 +214,7 @@ def test_parts_and_resumed_jobs_give_the_same_map(folder: Path, result, monkeypa
     with pytest.raises(OutputError, match="exists already"):
         map_flood(*images, folder / "shared")
     with monkeypatch.context() as patch:
-        patch.setattr("deepnets4eo.change.page.RegionPage.write", _stop)
+        patch.setattr("deepnets4eo.maps.region_page.RegionPage.write", _stop)
         with pytest.raises(KeyboardInterrupt):
             map_flood(*images, folder / "stopped")
     monkeypatch.setattr("deepnets4eo.prediction.predict", _stop)  # must not be called again

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from deepnets4eo.floods.date_findings import mode_findings
 from deepnets4eo.floods.layer_names import POST
 from deepnets4eo.floods.radar_date import RadarDate
-from deepnets4eo.floods.rasters import mode_findings
 from deepnets4eo.floods.thresholds import bimodal_tiles, find_water_threshold, grow_water, is_bimodal, parts_with
 from deepnets4eo.floods.water_date import WaterDate
 from deepnets4eo.grid import Window

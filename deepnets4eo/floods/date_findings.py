@@ -1,37 +1,11 @@
-"""Rasters of a flood map, made from the output of the prediction, and findings on their reliability from the thresholds."""
+"""Findings on the reliability of a flood map from the thresholds of its dates."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
-
-from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.floods.layer_names import FIRST, POST
 from deepnets4eo.floods.mapper import WaterMapper
-from deepnets4eo.floods.options import LABELS, PROBABILITY
 from deepnets4eo.floods.water_date import WaterDate
-from deepnets4eo.outputs import EventInfo, Finding, Phrase
-from deepnets4eo.rasters import CogWriter, Layer
-from deepnets4eo.tiling import Packed
-
-
-def write_rasters(labels: Layer, probabilities: Layer, folder: Path, event: EventInfo) -> None:
-    """Write flood.tif and probability.tif from the output of the prediction: the probability of water sums both its classes."""
-    tags = event.tags | {name: labels.tags[name] for name in ("SYNTHETIC", "SOFTWARE") if name in labels.tags}
-    legend = Legend.load("water")
-    meaning = Packed.tags("probability of water")
-    with (
-        CogWriter(folder / LABELS, labels.grid, nodata=VOID, legend=legend, tags=tags) as writer,
-        CogWriter(
-            folder / PROBABILITY, labels.grid, nodata=Packed.nodata, band_names=["water"], tags=tags | meaning
-        ) as packed,
-    ):
-        for window in writer.windows:
-            classes, valid = labels.read(window)
-            writer.write(window, np.where(valid, classes[0], VOID).astype(np.uint8))
-            shares, known = probabilities.read(window)
-            packed.write(window, np.where(known & valid, Packed.one - shares[0], Packed.nodata).astype(np.uint8))
+from deepnets4eo.outputs import Finding, Phrase
 
 
 def level_findings(mapper: WaterMapper) -> list[Finding]:

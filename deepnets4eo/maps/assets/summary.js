@@ -2,7 +2,7 @@
 
 // Pixels where the images have no CRS, each of them counted as 1 m²; square metres where hectares would be a small fraction.
 // Three digits, since no map is truer.
-const inPixels = () => "seen_px" in page.summary.area;
+const inPixels = () => page.unit === "px";
 const threeDigits = (value) => (value > 0 && value < 99.95 ? value.toPrecision(3) : number(Number(value.toPrecision(3))));
 const groundText = (hectares) => (hectares > 0 && hectares < 0.1 ? `${threeDigits(10_000 * hectares)} m²` : `${threeDigits(hectares)} ha`);
 const areaText = (hectares) => (inPixels() ? `${number(Math.round(10_000 * hectares))} px` : groundText(hectares));
