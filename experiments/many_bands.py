@@ -1,12 +1,13 @@
 """Images of thirteen bands and few labels: frozen features of red, green and blue, statistics of every band, both, and a plain loop.
 
-Usage: python experiments/many_bands.py --data FOLDER --out FOLDER [--draws 10] [--smoke]
+Usage: python experiments/many_bands.py --data FOLDER --out FOLDER [--encoder FILE] [--draws 10] [--smoke]
 
 FOLDER has a folder of GeoTIFFs with 13 bands for each class of EuroSAT (B8A last, as published). Each draw learns from half of the images of
 each class and is scored on the other half; bands are standardised by the half that is learnt from. Three rows are a logistic regression
 (C = 0.01) of standardised features; the plain loop does the same with timm, numpy and scikit-learn, at twice the size, with means and
 deviations of the encoder's maps of one view. Three rows have the layer that `images/frozen` fits itself, one of them for an encoder whose first
-layer is fitted to all 13 bands, the recipe's way before it had statistics. Writes table.md and results.json.
+layer is fitted to all 13 bands, the recipe's way before it had statistics. --encoder FILE adds two rows with a published encoder of Earth observation, only its vectors and next to
+those of red, green and blue, as `images/frozen` with encoder=FILE has them. Writes table.md and results.json.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from deepnets4eo.classification.frozen import FrozenImages
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import write_json, write_text
 from deepnets4eo.rasters import Layer, colour_bands
-from deepnets4eo.segmenters import read_tensors
+from deepnets4eo.segmenters import TransformerSizes, published_change, read_tensors
 
 BANDS = DatasetCard.load("eurosat").bands["image"]
 ENCODER = "efficientnet-lite0"
@@ -75,8 +76,26 @@ def own_score(features: np.ndarray, labels: np.ndarray, learnt: np.ndarray, test
     return float((guesses == labels[tested]).mean())
 
 
+def of_file(path: Path, images: np.ndarray, learnt: np.ndarray) -> np.ndarray:
+    """Return the features (N, 512 + D) of images by EfficientNet-Lite0 on the colours and the encoder of a file on all bands."""
+    sizes = TransformerSizes.of_file(path, BANDS)
+    mean, std = (getattr(images[learnt], name)((0, 2, 3)) for name in ("mean", "std"))
+    top = np.percentile(images[learnt], 99, axis=(0, 2, 3))
+    change = published_change(BANDS, mean, std, top) if sizes.is_dated else None
+    network = FrozenImages(
+        len(BANDS), 2, weights=str(path), bands=BANDS, **OPTIONS, transformer=sizes.to_dict(), colour_features=True,
+        published=None if change is None else [part.tolist() for part in change],
+    ).eval()  # fmt: skip
+    return frozen_features(network, images, learnt)
+
+
 def draw_scores(
-    images: np.ndarray, labels: np.ndarray, plain: np.ndarray, learnt: np.ndarray, tested: np.ndarray
+    images: np.ndarray,
+    labels: np.ndarray,
+    plain: np.ndarray,
+    learnt: np.ndarray,
+    tested: np.ndarray,
+    encoder: Path | None,
 ) -> dict[str, float]:
     """Return the accuracy in percent of each row in one draw."""
     classes = int(labels.max()) + 1
@@ -95,7 +114,14 @@ def draw_scores(
     }
     former = FrozenImages(len(BANDS), classes, weights=ENCODER, bands=BANDS, **OPTIONS).eval()
     of_all = frozen_features(former, images, learnt)
-    for name, row in (("colours", colours), ("both", features), ("encoder sees all bands", of_all)):
+    rows_of_layer = {"colours": colours, "both": features, "encoder sees all bands": of_all}
+    if encoder is not None:
+        joined = of_file(encoder, images, learnt)
+        rows_of_layer |= {"file only": joined[:, COLOUR_FEATURES:], "colours and file": joined}
+        rows_of_layer |= {
+            "colours, file and statistics": np.concatenate([joined, features[:, COLOUR_FEATURES:]], axis=1)
+        }
+    for name, row in rows_of_layer.items():
         scores[f"{name}, the recipe's own layer"] = own_score(row, labels, learnt, tested)
     return {name: 100 * float(score) for name, score in scores.items()}
 
@@ -119,6 +145,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with a folder of GeoTIFFs a class")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--encoder", type=Path, help=".safetensors file of a published encoder, such as Galileo")
     parser.add_argument("--draws", type=int, default=10, help="draws of half of the images, from seed 0")
     add_smoke(parser)
     options = parser.parse_args()
@@ -127,7 +154,7 @@ def main() -> None:
     accuracy: dict[str, list[float]] = {}
     halves = StratifiedShuffleSplit(1 if options.smoke else options.draws, test_size=0.5, random_state=0)
     for learnt, tested in halves.split(plain, labels):
-        row = draw_scores(images, labels, plain, learnt, tested)
+        row = draw_scores(images, labels, plain, learnt, tested, options.encoder)
         for name, score in row.items():
             accuracy.setdefault(name, []).append(round(score, 2))
         print({name: score[-1] for name, score in accuracy.items()}, flush=True)
@@ -137,7 +164,13 @@ def main() -> None:
     write_text(options.out / "table.md", text)
     write_json(
         options.out / "results.json",
-        {"smoke": options.smoke, "images": len(images), "zero": chance(10).to_dict(), "accuracy": accuracy},
+        {
+            "smoke": options.smoke,
+            "encoder": None if options.encoder is None else options.encoder.parent.name,
+            "images": len(images),
+            "zero": chance(10).to_dict(),
+            "accuracy": accuracy,
+        },
     )
     print(text)
 

@@ -5,7 +5,7 @@ Each city is rendered at dates of two years, with the seasons, light and noise o
 rims the masks miss, and a few patches of ground become something else from one date on. All methods rank the same
 cells at the same dates: ours, and plain ones on pixels (length of the standardised difference, IR-MAD), as the mean over a
 cell, of each date and the one before, or of the medians of three dates before and from the date on. With --data, the real series there are ranked too. One of them,
-the flood, has land, water and clouds labelled on each date: the changes of its cells, by bands and by frozen features, are scored on the cells whose share of water
+the flood, has land, water and clouds labelled on each date: the changes of its cells, by bands, by frozen features and by Galileo where the samples have its file, are scored on the cells whose share of water
 differs from the median of the three dates before. --seeds without a number runs only the real series. Writes table.md and results.json.
 """
 
@@ -49,6 +49,8 @@ CELL_PX, GSD_M = 16, 1.0
 LAND, WATER = 1, 2  # classes of the labels of the real flood
 MIN_CLEAR, MIN_CHANGE = 0.7, 0.3  # of a cell: share of pixels without clouds, and change of its share of water
 REAL_WAYS = {"bands": None, "frozen features": "efficientnet-lite0"}
+GALILEO = "eo_weights/galileo_nano/encoder.safetensors"  # used where the samples have it
+SENTINEL_2 = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")  # as stored
 BANDS = ("red", "green", "blue", "nir")
 CHANGES, CLOUDS = 8, 0.12
 LATE = 3  # dates after the true one at which a change still counts, as clouds may hide it; one before, for medians
@@ -228,8 +230,17 @@ def score_flood(data: Path) -> dict[str, Any]:
         water = cell_sums((kinds == WATER).astype(np.float32), cells) / np.maximum(clear, 1)
         shares.append(np.where(clear >= MIN_CLEAR * options.cell_px**2, water, np.nan).ravel())
     result: dict[str, Any] = {"zero": {"name": "length of the raw difference"}, "auc": {}}
-    for way, encoder in REAL_WAYS.items():
+    ways: dict[str, str | None] = {
+        **REAL_WAYS,
+        **({"Galileo": str(data / GALILEO)} if (data / GALILEO).is_file() else {}),
+    }
+    for way, encoder in ways.items():
         chosen = replace(options, encoder=encoder)
+        if way == "Galileo":
+            named = {
+                name: number for number, name in enumerate(SENTINEL_2, start=1) if name not in ("B01", "B09", "B10")
+            }
+            series = ImageSeries.open(str(data / folder), **how | {"masks": labels, "bands": named})
         measured = measure_cells(series, cells, make_features(series, chosen), workers=1)
         (delta,) = iter_deltas(measured, chosen)
         change = shares[delta.index] - np.nanmedian(shares[: delta.index], axis=0)

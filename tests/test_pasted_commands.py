@@ -32,6 +32,8 @@ NOT_RUN = {
     "--install-completion": "changes the settings of the shell",
     "--serve": "a page that serves until it is stopped: tests/browser",
     "prithvi.safetensors": "needs weights of others: tests/segmenters",
+    "galileo.safetensors": "needs weights of others: tests/segmenters/test_dated_encoders.py, tests/change/test_dated_features.py",
+    "deepnets4eo series embeddings/ --out changes --set cell_px=4": "the same",
     "dinov3.safetensors": "needs weights of others: tests/segmenters/test_encoder_files.py",
     "deepnets4eo clicks": "a page that serves until it is stopped: tests/browser",
     "--online": "needs a network",

@@ -16,7 +16,7 @@ from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.classification.networks import SlidingClassifier
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters import colour_bands
-from deepnets4eo.segmenters import LEVEL_CHANNELS, EfficientNetLite0, TransformerSizes, load_pretrained
+from deepnets4eo.segmenters import LEVEL_CHANNELS, EfficientNetLite0, EncoderName, TransformerSizes, load_pretrained
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +58,11 @@ class FrozenImages(SlidingClassifier):
         Of more than three bands, only red, green and blue go to the encoder, and 11 statistics of each band are features, too. A
         network without names of bands takes the first three as red, green and blue until it loads the weights of a run.
     transformer : sizes of another encoder, `TransformerSizes` of the file that `weights` names; None: EfficientNet-Lite0
+    colour_features
+        A transformer that sees more bands than red, green and blue is joined by EfficientNet-Lite0 on these three, whose features
+        come first, without band statistics. Without effect if a colour is unknown.
+    month : 1 to 12, of all images, for encoders that know it; None: unknown
+    published : factors and shifts (2, C) from bands as the recipe standardises them to bands as the transformer's authors did; None: unchanged
     """
 
     def __init__(
@@ -73,6 +78,9 @@ class FrozenImages(SlidingClassifier):
         views: int = 1,
         band_statistics: bool = False,
         transformer: Mapping[str, Any] | None = None,
+        colour_features: bool = False,
+        month: int | None = None,
+        published: Sequence[Sequence[float]] | None = None,
     ) -> None:
         super().__init__(patch_px, stride_px, 64)
         sizes = None if transformer is None else TransformerSizes(**transformer)
@@ -82,7 +90,9 @@ class FrozenImages(SlidingClassifier):
             seen = _known_colours(bands) if bands else seen[:COLOURS]
         self.colours: Tensor
         self.register_buffer("colours", torch.tensor(seen) if self.band_statistics else None)
+        self._dated = sizes is not None and sizes.is_dated  # sees images in their own size
         names, image_px = [bands[index] for index in seen] if bands else [], input_px or patch_px
+        image_px = patch_px if self._dated else image_px
         if sizes is None:
             self.encoder: Any = EfficientNetLite0(len(seen))
             if weights is not None:
@@ -91,6 +101,17 @@ class FrozenImages(SlidingClassifier):
             self.encoder = sizes.build(len(seen), image_px)
             if weights is not None:
                 sizes.load(self.encoder, weights, names, sizes.patch_px * patch_px / image_px)
+        self._join_colours(colour_features, sizes, seen, bands, weights)
+        # measured with Galileo on 120 patches of EuroSAT: 89.8 % without, 87.5 % with them
+        self.band_statistics = self.band_statistics and self.joined is None
+        if month is not None and (sizes is None or not sizes.is_dated or not 1 <= month <= 12):
+            raise InputError(
+                f"frozen images got month={month}. Give 1 to 12 with an encoder of Galileo or Presto, or none."
+            )
+        self.encoder.month = month
+        self.published: Tensor
+        change = None if published is None else torch.tensor(published, dtype=torch.float32)[:, None, seen, None, None]
+        self.register_buffer("published", change)
         if views not in (1, 2, len(VIEWS)):
             raise InputError(
                 f"frozen images got views={views}. Choose 1, 2 or 4, model.options={{views: 2}} in a recipe."
@@ -98,8 +119,26 @@ class FrozenImages(SlidingClassifier):
         self.input_px, self.views = input_px, views
         statistics = in_channels * (DECILES + 2) if self.band_statistics else 0
         width = sum(LEVEL_CHANNELS) if sizes is None else sizes.width
-        self.head = nn.Linear(width + statistics, num_classes)
+        more = 0 if self.joined is None else sum(LEVEL_CHANNELS)
+        self.head = nn.Linear(width + more + statistics, num_classes)
         self.encoder.requires_grad_(requires_grad=False)
+
+    def _join_colours(
+        self,
+        wanted: bool,
+        sizes: TransformerSizes | None,
+        seen: Sequence[int],
+        bands: Sequence[str],
+        weights: str | None,
+    ) -> None:
+        """Add EfficientNet-Lite0 on red, green and blue to a transformer that sees more bands, if it is `wanted`."""
+        colours = colour_bands([bands[index] for index in seen], known=True) if bands else [*range(COLOURS)]
+        fits = wanted and sizes is not None and sizes.sees_all_bands and len(seen) > COLOURS and len(colours) == COLOURS
+        self.joined_colours: Tensor
+        self.register_buffer("joined_colours", torch.tensor(colours) if fits else None)
+        self.joined = EfficientNetLite0(COLOURS).requires_grad_(requires_grad=False) if fits else None
+        if self.joined is not None and weights is not None:
+            load_pretrained(self.joined, EncoderName.lite0, bands=[bands[seen[index]] for index in colours])
 
     def patch_scores(self, patches: Tensor) -> Tensor:
         """Logits of images. patches : (N, C, P, P) → (N, K)"""
@@ -111,17 +150,21 @@ class FrozenImages(SlidingClassifier):
         more = []
         if self.band_statistics:
             more, patches = [_band_statistics(patches)], patches[:, self.colours]
+        own = patches
         if self.input_px is not None:
             patches = F.interpolate(patches, (self.input_px, self.input_px), mode="bicubic", align_corners=False)
-        means = torch.stack([self._means(view(patches)) for view in VIEWS[: self.views]]).mean(dim=0)
+        means = torch.stack([self._means(view(patches), view(own)) for view in VIEWS[: self.views]]).mean(dim=0)
         return torch.cat([means, *more], dim=1)
 
-    def _means(self, patches: Tensor) -> Tensor:
-        """Return the means of the maps of all levels, or of a transformer's tokens, (N, D) of one view."""
-        if not isinstance(self.encoder, EfficientNetLite0):
-            tokens: Tensor = self.encoder(patches)
+    def _means(self, patches: Tensor, own: Tensor) -> Tensor:
+        """Return the means of the maps of all levels, or of a transformer's tokens, (N, D) of one view. own : in their own size"""
+        if isinstance(self.encoder, EfficientNetLite0):
+            return _level_means(self.encoder, patches)
+        seen = own if self._dated else patches
+        tokens: Tensor = self.encoder(seen if self.published is None else seen * self.published[0] + self.published[1])
+        if self.joined is None:
             return tokens
-        return torch.cat([level.mean(dim=(2, 3)) for level in self.encoder(patches)], dim=1)
+        return torch.cat([_level_means(self.joined, patches[:, self.joined_colours]), tokens], dim=1)
 
     @torch.no_grad()
     def fit_head(self, features: Floats, targets: Mask, *, several: bool) -> None:
@@ -141,6 +184,10 @@ class FrozenImages(SlidingClassifier):
             weight, bias = _fit_layer(features[~own], targets[~own], several=several)
             scores[own] = features[own] @ weight.T + bias
         return scores
+
+
+def _level_means(encoder: EfficientNetLite0, images: Tensor) -> Tensor:
+    return torch.cat([level.mean(dim=(2, 3)) for level in encoder(images)], dim=1)
 
 
 def _known_colours(bands: Sequence[str]) -> list[int]:

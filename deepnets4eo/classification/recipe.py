@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -31,12 +30,6 @@ class ImageModel(ModelSection):
     def encoder_file(self) -> bool:
         """Return whether the encoder is a file of weights, which also states its sizes."""
         return str(self.encoder).endswith(FILE_SUFFIX)
-
-    def sizes_in_file(self, bands: Sequence[str]) -> dict[str, Any]:
-        """Return the sizes of the encoder in the file, for these bands. Errors: InputError for files of unknown networks."""
-        from deepnets4eo.segmenters import TransformerSizes
-
-        return TransformerSizes.of_file(str(self.encoder), bands).to_dict()
 
 
 class ImageTrain(TrainSection):

@@ -6,7 +6,9 @@ Validation chooses the epoch and the temperature; the test part is scored once, 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +22,7 @@ from deepnets4eo.classification.recipe import ImageRecipe
 from deepnets4eo.classification.teacher import Teacher
 from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import check_extra
-from deepnets4eo.segmenters import NetworkSegmenter
+from deepnets4eo.segmenters import InputSpec, NetworkSegmenter, TransformerSizes, published_change
 from deepnets4eo.training import Task, TrainOptions, build_segmenter, fit_segmenter, load_legend, write_run
 
 log = logging.getLogger(__name__)
@@ -50,7 +52,7 @@ def train_images(recipe: ImageRecipe, out: Path, options: TrainOptions) -> Path:
     material = TrainingImages(recipe, pixels, images.targets, split, inputs, taught)
     network = {"name": recipe.model.network, "patch_px": material.side_px} | recipe.model.options
     if recipe.model.encoder_file:
-        network["transformer"] = recipe.model.sizes_in_file(images.bands)
+        network |= _encoder_of_file(recipe, inputs, images.bands)
     elif recipe.model.encoder:
         network["encoder"] = recipe.model.encoder
     segmenter = build_segmenter(recipe, network, inputs, legend)
@@ -78,6 +80,17 @@ def train_images(recipe: ImageRecipe, out: Path, options: TrainOptions) -> Path:
     scores["protocol"] |= {"shared": shared} if shared else {}
     notes |= {"images": split.describe(), "labels": data.labels}
     return write_run(segmenter, recipe, out, split=split, scores=scores, notes=notes)
+
+
+def _encoder_of_file(recipe: ImageRecipe, inputs: InputSpec, bands: Sequence[str]) -> dict[str, Any]:
+    """Return the sizes of the encoder in the file and, for one that knows reflectance, the way back to published values."""
+    sizes = TransformerSizes.of_file(str(recipe.model.encoder), bands)
+    (layer,) = inputs.layers.values()
+    change = None
+    if sizes.is_dated and layer.band_high and layer.dtype != "uint8":
+        change = published_change(bands, np.array(layer.mean), np.array(layer.std), np.array(layer.band_high))
+    published = {} if change is None else {"published": [part.tolist() for part in change]}
+    return {"transformer": sizes.to_dict()} | published
 
 
 def _warn_of_lacking(targets: Mask, names: tuple[str, ...]) -> None:

@@ -10,7 +10,7 @@ from typer import Argument, Option
 from deepnets4eo.change import RefineOptions, TransitionOptions
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Device, Gsd, Json, Out, Overwrite, Resume, Workers
-from deepnets4eo.cli.output import echo, progress, show_json, show_result
+from deepnets4eo.cli.output import echo, new_output, progress, show_json, show_result
 from deepnets4eo.options import key, option_group, split_names
 
 
@@ -257,3 +257,28 @@ def transitions(
     if json is not None:
         show_json({"intervals": table.method, "transitions": table.table().to_dict("records")}, json)
     show_result(table.headline(), out, err=str(json) == "-")
+
+
+def embeddings(
+    image: Annotated[str, Argument(help="Image with bands of Sentinel-2, or VV and VH.")],
+    out: Out,
+    encoder: Annotated[str, Option(help=".safetensors file of Galileo or Presto.", show_default=False)],
+    bands: Annotated[str | None, Option(help="Names of all bands, or those to use: B04=3,B08=7.")] = None,
+    date: Annotated[str | None, Option(help="Day of the image; by default from its name or tags.")] = None,
+    masks: Annotated[str | None, Option(help="Mask of clouds: all values above 0 are clouds.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write one vector for each patch of an image, by a published encoder of Earth observation that you have as a file.
+
+    The encoder gets the month of the image. `series` finds rare changes in folders of such rasters, `change` compares two.
+
+    \b
+    deepnets4eo layers embeddings S2_20240612.tif --encoder galileo.safetensors --out embeddings/20240612.tif"""
+    from deepnets4eo.change.series import EmbeddingMap, SeriesInputs
+    from deepnets4eo.outputs import check_not_inputs
+
+    check_not_inputs([out], [image, encoder, masks])
+    embedded = EmbeddingMap.open(image, encoder, SeriesInputs(dates=date, bands=bands, masks=masks))
+    with new_output("embeddings", out, overwrite=overwrite) as advance:
+        headline = embedded.write(out, advance)
+    show_result(headline, out)

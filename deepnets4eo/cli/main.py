@@ -66,14 +66,24 @@ PANELS = {
         "check": "Describe a raster, vector, point cloud, dataset, run or this installation, and list its problems.",
         "polygons": "Convert a label raster to polygons.",
         "objects": "Find the single objects of a class, such as cars, in a label raster.",
-        "layers": "Write further layers of a scene: heights, OpenStreetMap, sharpened bands, cloud masks, radar coherence, refined scores, building outlines.",
+        "layers": "Write further layers of a scene: heights, OpenStreetMap, sharpened bands, cloud masks, radar coherence, refined scores, building outlines, embeddings.",
         "datasets": "List dataset cards, or show one.",
         "mcp": "Give an assistant tools to check files, query finished maps and make new maps, in folders that you name.",
     },
 }  # fmt: skip
 VERBS = {verb: line for panel in PANELS.values() for verb, line in panel.items()}
 PARTS = {
-    "layers": ("heights", "osm", "pansharpen", "footprints", "clouds", "coherence", "refine", "transitions")
+    "layers": (
+        "heights",
+        "osm",
+        "pansharpen",
+        "footprints",
+        "clouds",
+        "coherence",
+        "refine",
+        "transitions",
+        "embeddings",
+    )
 }  # verbs of sub-verbs
 
 # Typer has its own copy of click or uses the installed one, by version; this is the public way to its base error.

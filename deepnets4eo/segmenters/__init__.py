@@ -7,6 +7,7 @@ from deepnets4eo.lazy import lazy_names
 if TYPE_CHECKING:
     from .any_size import AnySize, takes_any_size, window_scalers, working_grid
     from .checksums import ENCODER, RunFolder, open_sealed, seal, shipped_run, write_recipe
+    from .dated_maps import DatedMaps, known_bands, published_change
     from .downloads import check_download
     from .efficientnet import LEVEL_CHANNELS, EfficientNetLite0, SameConv, frozen_encoder
     from .encoder_files import TransformerSizes
@@ -48,6 +49,7 @@ else:
         internal={
             ".any_size": ["AnySize", "takes_any_size", "window_scalers", "working_grid"],
             ".checksums": ["ENCODER", "RunFolder", "open_sealed", "seal", "shipped_run", "write_recipe"],
+            ".dated_maps": ["DatedMaps", "known_bands", "published_change"],
             ".downloads": ["check_download"],
             ".efficientnet": ["LEVEL_CHANNELS", "EfficientNetLite0", "SameConv", "frozen_encoder"],
             ".encoder_files": ["TransformerSizes"],

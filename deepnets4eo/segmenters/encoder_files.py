@@ -1,4 +1,4 @@
-"""Transformers of others, built in the sizes that a file of weights has: DINOv3, OlmoEarth, TerraMind, Copernicus-FM and DOFA.
+"""Transformers of others, built in the sizes that a file of weights has: DINOv3, OlmoEarth, TerraMind, Copernicus-FM, DOFA, Galileo and Presto.
 
 Takes a safetensors file; returns sizes as a plain mapping for the card of a run, from which the network is built without the file. Refuses other files.
 """
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.segmenters.by_wavelength import generated_patch_px
+from deepnets4eo.segmenters.dated_encoders import GALILEO, PRESTO, DatedEncoder, DatedTensors
 from deepnets4eo.segmenters.olmoearth import GroupedPatches, is_olmoearth
 from deepnets4eo.segmenters.pretrained import load_pretrained, read_tensors
 from deepnets4eo.segmenters.terramind import sensor_patch_px
@@ -35,7 +36,7 @@ HEAD_WIDTH = 64  # of all published sizes, but for these
 HEADS = {128: 8, 4096: 32}  # width → heads: OlmoEarth nano, DINOv3 7B
 MAX_PATCH_PX = 64  # of published sizes 32
 DAMAGED = "Is it whole, with all tensors in their published shapes? Fetch or save it again."
-KINDS = "DINOv3, OlmoEarth 1.0, TerraMind 1.0, Copernicus-FM, DOFA"
+KINDS = "DINOv3, OlmoEarth 1.0, TerraMind 1.0, Copernicus-FM, DOFA, Galileo, Presto"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class TransformerSizes:
     gated : whether blocks are gated
     groups : tokens a patch, one for each group of bands
     pooled_norm : whether the mean of tokens is normalised, in place of the tokens
+    ndvi : whether a group is the vegetation index, which the network computes of the bands
     """
 
     kind: str
@@ -59,6 +61,7 @@ class TransformerSizes:
     gated: bool = False
     groups: int = 1
     pooled_norm: bool = False
+    ndvi: bool = False
 
     @classmethod
     @Reading.of_source(DAMAGED)
@@ -68,6 +71,8 @@ class TransformerSizes:
         Errors: InputError for a file that cannot be read, and for networks of other kinds.
         """
         tensors = read_tensors(path)
+        if (dated := DatedTensors.of(tensors, bands)) is not None:
+            return cls._of_dated(dated, path)
         kind = _kind(path, tensors)
         blocks: dict[str, dict[int, str]] = {}
         for name in tensors:
@@ -88,10 +93,22 @@ class TransformerSizes:
         patch_px = patches.patches()[0].shape[-1] if patches else _patch_px(tensors)
         groups = len(patches.groups) if patches else 1
         heads = HEADS.get(width, max(width // HEAD_WIDTH, 1))
-        sizes = cls(kind, width, len(norms), heads, len(hidden), patch_px, gates, groups, pooled)
-        if width < 1 or width % heads or len(hidden) < 1 or not 1 <= patch_px <= MAX_PATCH_PX:
-            raise InputError(f"{path} is of {kind} with sizes that no encoder has: {sizes.to_dict()}. {DAMAGED}")
-        return sizes
+        return cls(kind, width, len(norms), heads, len(hidden), patch_px, gates, groups, pooled)._checked(path)
+
+    @classmethod
+    def _of_dated(cls, file: DatedTensors, path: str | Path) -> TransformerSizes:
+        heads = HEADS.get(file.width, max(file.width // HEAD_WIDTH, 1))
+        groups, ndvi = len(file.groups), file.pair is not None
+        return cls(
+            file.kind, file.width, file.depth, heads, file.hidden, file.patch_px, groups=groups, ndvi=ndvi
+        )._checked(path)
+
+    def _checked(self, path: str | Path) -> TransformerSizes:
+        """Return the sizes unless no encoder has such sizes; else InputError."""
+        sides = 1 <= self.patch_px <= MAX_PATCH_PX and min(self.width, self.hidden) >= 1
+        if not sides or self.width % self.heads:
+            raise InputError(f"{path} is of {self.kind} with sizes that no encoder has: {self.to_dict()}. {DAMAGED}")
+        return self
 
     def to_dict(self) -> dict[str, Any]:
         """Return the sizes as a plain mapping."""
@@ -101,6 +118,11 @@ class TransformerSizes:
     def sees_all_bands(self) -> bool:
         """Return whether the file may have weights for other bands than red, green and blue."""
         return self.kind != DINOV3
+
+    @property
+    def is_dated(self) -> bool:
+        """Return whether the encoder knows the month of an image, and the published values of its bands."""
+        return self.kind in (GALILEO, PRESTO)
 
     def build(self, in_channels: int, image_px: int) -> Any:
         """Build the transformer, (N, in_channels, image_px, image_px) → (N, width), means of its patches' tokens.
@@ -116,6 +138,11 @@ class TransformerSizes:
                 f"images of {image_px} px cannot be cut into the encoder's patches of {self.patch_px} px. Enlarge them: "
                 f"model.options.input_px={-(-image_px // self.patch_px) * self.patch_px}."
             )
+        if self.is_dated:
+            return DatedEncoder(
+                self.kind, in_channels, groups=self.groups, width=self.width, depth=self.depth, heads=self.heads, hidden=self.hidden,
+                patch_px=self.patch_px, ndvi=self.ndvi,
+            )  # fmt: skip
         common: dict[str, Any] = {
             "img_size": image_px, "patch_size": self.patch_px, "in_chans": in_channels, "num_classes": 0, "global_pool": "avg",
             "embed_dim": self.width, "depth": self.depth, "num_heads": self.heads, "mlp_ratio": (self.hidden + 0.5) / self.width,
@@ -140,6 +167,11 @@ class TransformerSizes:
 
         Errors: InputError if a weight stays random.
         """
+        if isinstance(network, DatedEncoder):
+            with Reading(path, DAMAGED):
+                dated = DatedTensors.of(read_tensors(path), bands)
+                network.load_state_dict({} if dated is None else dated.state(step_px))
+            return
         network.step_px = step_px
         with Reading(path, DAMAGED):
             report = load_pretrained(network, path, bands=bands)

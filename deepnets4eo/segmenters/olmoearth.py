@@ -48,7 +48,7 @@ class GroupedPatches:
         if odd or count != len(groups) or any("rope" in name for name in tensors):
             raise InputError(
                 f"the OlmoEarth file has {count} groups of {sensor} and {odd[0] if odd else 'other positions'}; expected version 1.0, which has plain "
-                "patches and fixed positions. Take a file of that version."
+                "patches and fixed positions; 1.1, 1.2 and 1.3 have others. Take a file of version 1.0."
             )
         self.groups = {
             number: group for number, group in enumerate(groups) if {*group} & {*self.wanted}
@@ -82,8 +82,8 @@ class GroupedPatches:
         """Codes (1, G × side², D) of group, first date, unknown month and place; step : pixels of 10 m from patch to patch."""
         quarter = len(self.month)
         starts = torch.arange(side, dtype=torch.float32) * step
-        across, down = (_waves(axis.flatten(), quarter // 2) for axis in torch.meshgrid(starts, starts, indexing="xy"))
-        first = _waves(torch.zeros(1), quarter)[0]
+        across, down = (waves(axis.flatten(), quarter // 2) for axis in torch.meshgrid(starts, starts, indexing="xy"))
+        first = waves(torch.zeros(1), quarter)[0]
         same = torch.cat([first, self.month]).expand(side * side, -1)
         rows = [
             torch.cat([self.codes[number].expand(side * side, -1), same, across, down], dim=1) for number in self.groups
@@ -125,7 +125,7 @@ def grouped_patches(
     return kept | ({f"{before}cls_token": token[:, :1]} if token.shape[1] else {})
 
 
-def _waves(positions: Tensor, size: int) -> Tensor:
+def waves(positions: Tensor, size: int) -> Tensor:
     """Sines and cosines (n, size) of positions, of periods up to a hundredth of the usual ones, as published."""
     speeds = SPEED ** (-torch.arange(size // 2) / (2 * size))
     angles = positions[:, None] * speeds

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from encoder_tensors import Tensors, block, drawn, galileo, presto, through_blocks, waves
 from refusals import raises_naming
 from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer
@@ -24,28 +25,6 @@ from deepnets4eo.training import train
 
 S2 = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12"]
 GROUPS = (["B02", "B03", "B04", "B08"], ["B05", "B06", "B07", "B8A", "B11", "B12"], ["B01", "B09"])
-Tensors = dict[str, Tensor]
-
-
-def drawn(shapes: dict[str, tuple[int, ...]], seed: int = 0) -> Tensors:
-    """Small random tensors; gains of norms and scales of layers near 1."""
-    made = torch.Generator().manual_seed(seed)
-    gains = ("norm.weight", "norm1.weight", "norm2.weight", "gamma")
-    return {
-        name: (1 if name.endswith(gains) else 0) + 0.1 * torch.randn(shape, generator=made)
-        for name, shape in shapes.items()
-    }
-
-
-def block(name: str, width: int, hidden: int, *, bias: bool = True) -> dict[str, tuple[int, ...]]:
-    """Norms, output of the attention and the layer within a block, which most have."""
-    layers = {"attn.proj": (width, width), "mlp.fc1": (hidden, width), "mlp.fc2": (width, hidden)}
-    shapes: dict[str, tuple[int, ...]] = {
-        f"{name}.{norm}.{key}": (width,) for norm in ("norm1", "norm2") for key in ("weight", "bias")
-    }
-    for layer, shape in layers.items():
-        shapes |= {f"{name}.{layer}.weight": shape} | ({f"{name}.{layer}.bias": shape[:1]} if bias else {})
-    return shapes
 
 
 def dinov3(depth: int = 2) -> Tensors:
@@ -149,35 +128,9 @@ def copernicus() -> Tensors:
     return drawn(shapes)
 
 
-FILES = {"dinov3": dinov3, "olmoearth": olmoearth, "terramind": terramind, "copernicus": copernicus}
-
-
-def through_blocks(tokens: Tensor, tensors: Tensors, prefix: str, depth: int, heads: int, eps: float) -> Tensor:
-    """What published blocks make of tokens (1, n, D), written out."""
-
-    def layer(values: Tensor, name: str) -> Tensor:
-        return F.linear(values, tensors[f"{name}.weight"], tensors.get(f"{name}.bias"))
-
-    for number in range(depth):
-        name = f"{prefix}{number}"
-        values = F.layer_norm(
-            tokens, tokens.shape[-1:], tensors[f"{name}.norm1.weight"], tensors[f"{name}.norm1.bias"], eps
-        )
-        if f"{name}.attn.q.weight" in tensors:
-            parts = [layer(values, f"{name}.attn.{letter}") for letter in "qkv"]
-        else:
-            parts = [*layer(values, f"{name}.attn.qkv").chunk(3, dim=2)]
-        query, key, value = (part.unflatten(2, (heads, -1)).transpose(1, 2) for part in parts)
-        shares = (query @ key.transpose(2, 3) / math.sqrt(query.shape[-1])).softmax(dim=3)
-        tokens = tokens + layer((shares @ value).transpose(1, 2).flatten(2), f"{name}.attn.proj")
-        values = F.layer_norm(
-            tokens, tokens.shape[-1:], tensors[f"{name}.norm2.weight"], tensors[f"{name}.norm2.bias"], eps
-        )
-        inner = layer(values, f"{name}.mlp.fc1")
-        gated = f"{name}.mlp.fc3.weight" in tensors
-        inner = F.silu(inner) * layer(values, f"{name}.mlp.fc3") if gated else F.gelu(inner)
-        tokens = tokens + layer(inner, f"{name}.mlp.fc2")
-    return tokens
+FILES = {
+    "dinov3": dinov3, "olmoearth": olmoearth, "terramind": terramind, "copernicus": copernicus, "galileo": galileo, "presto": presto,
+}  # fmt: skip
 
 
 def features_of(path: Path, tensors: Tensors, bands: list[str], images: Tensor, **options) -> Tensor:
@@ -196,11 +149,6 @@ def assert_are_means(given: Tensor, tokens: Tensor, tensors: Tensors, norm: str,
     weight, bias = (tensors[f"{norm}.{part}"] for part in ("weight", "bias"))
     expected = F.layer_norm(tokens, weight.shape, weight, bias, eps).mean(dim=1)
     torch.testing.assert_close(given, expected, rtol=1e-3, atol=1e-3)
-
-
-def waves(place: float, size: int) -> list[float]:
-    speeds = [10_000 ** -(k / size / 2) for k in range(size // 2)]
-    return [turn(place * speed) for turn in (math.sin, math.cos) for speed in speeds]
 
 
 @pytest.mark.parametrize("linear", [False, True])

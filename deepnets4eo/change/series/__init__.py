@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .embedding_map import EmbeddingMap
     from .job import SeriesJob
     from .likeness import Likeness
     from .options import SeriesInputs, SeriesProducts
@@ -12,6 +13,7 @@ else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         internal={
+            ".embedding_map": ["EmbeddingMap"],
             ".job": ["SeriesJob"],
             ".likeness": ["Likeness"],
             ".options": ["SeriesInputs", "SeriesProducts"],

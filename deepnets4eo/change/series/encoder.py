@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ class EncoderFeatures:
             self._projection = rng.normal(size=(COMPONENTS, channels)).astype(np.float32) / np.sqrt(channels)
         self.names = [f"{name} {number}" for number in range(min(channels, COMPONENTS))]
 
-    def measure(self, image: FloatImage, valid: Mask, cells: CellGrid) -> NDArray[np.float32]:
+    def measure(self, image: FloatImage, valid: Mask, cells: CellGrid, day: date | None = None) -> NDArray[np.float32]:
         """Compute features (F, rows, cols) of an image (C, h, w); pixels outside `valid` (h, w) get the mean of the others."""
         colours = np.clip((image[self._bands] - self._low) / (self._high - self._low), 0, 1)
         filling = colours[:, valid].mean(axis=1) if valid.any() else np.zeros(3, np.float32)

@@ -38,8 +38,8 @@ class CellFeatures(Protocol):
 
     names: list[str]
 
-    def measure(self, image: FloatImage, valid: Mask, cells: CellGrid) -> NDArray[np.float32]:
-        """Compute features (F, rows, cols) of the cells of an image (C, h, w) with `valid` (h, w), whole cells."""
+    def measure(self, image: FloatImage, valid: Mask, cells: CellGrid, day: date | None = None) -> NDArray[np.float32]:
+        """Compute features (F, rows, cols) of the cells of an image (C, h, w) of a day, with `valid` (h, w), whole cells."""
 
 
 class SpectralTexture:
@@ -63,7 +63,7 @@ class SpectralTexture:
         self.names = [f"{name} {what}" for name in images for what in ("mean", "sd")]
         self.names += [f"{name} step" for name in band_names]
 
-    def measure(self, image: FloatImage, valid: Mask, cells: CellGrid) -> NDArray[np.float32]:
+    def measure(self, image: FloatImage, valid: Mask, cells: CellGrid, day: date | None = None) -> NDArray[np.float32]:
         """Compute features (F, rows, cols) of an image (C, h, w); pixels outside `valid` (h, w) do not count."""
         weights = None if valid.all() else valid.astype(np.float32)
         if weights is not None:
@@ -88,7 +88,7 @@ class MeanVector:
     def __init__(self, band_names: Sequence[str]) -> None:
         self.names = list(band_names)
 
-    def measure(self, image: FloatImage, valid: Mask, cells: CellGrid) -> NDArray[np.float32]:
+    def measure(self, image: FloatImage, valid: Mask, cells: CellGrid, day: date | None = None) -> NDArray[np.float32]:
         """Compute features (C, rows, cols) of an image (C, h, w) with `valid` (h, w)."""
         number = np.maximum(cell_sums(valid.astype(np.float32), cells), 1)
         unit = unit_vectors(np.where(valid, image, np.float32(0)))
@@ -275,7 +275,8 @@ class CellBlocks:
         index, block = self.task(name)
         image, pixels = self.series.read(index, block.window)
         share = cell_sums(pixels.astype(np.float32), self.cells) / self.cells.cell_px**2
-        return {"measured": self.features.measure(image, pixels, self.cells), "known": share >= self.min_valid}
+        day = self.series.dates[index]
+        return {"measured": self.features.measure(image, pixels, self.cells, day), "known": share >= self.min_valid}
 
 
 def measure_cells(

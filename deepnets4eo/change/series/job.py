@@ -29,6 +29,7 @@ from deepnets4eo.version import __version__
 
 PAGE, MANIFEST, BREAKS = "report.html", "series.json", "breaks.tif"
 PRODUCTS = (*NoveltyRanking.files, PAGE, MANIFEST, BREAKS)
+FILE_SUFFIX = ".safetensors"  # of an encoder of Galileo or Presto
 LOOK_PX = 256  # longer side of a look at a whole image
 
 
@@ -56,6 +57,14 @@ def rank_series(
 
 def make_features(series: ImageSeries, options: NoveltyOptions) -> CellFeatures:
     """Return the features of the cells: an encoder if named, else mean embeddings, or bands, indices and textures. Raises InputError."""
+    if str(options.encoder).endswith(FILE_SUFFIX):
+        from deepnets4eo.change.series.dated_features import DatedFeatures
+
+        if options.weights is not None:
+            raise InputError(
+                f"--set encoder={options.encoder} is a file that has its weights, but weights={options.weights} were given, too. Leave weights out."
+            )
+        return DatedFeatures(series, str(options.encoder), side_px=options.stride_px or options.cell_px)
     weights = (
         EncoderName.lite0 if options.weights is None and options.encoder == EncoderName.lite0 else options.weights
     )  # they come with it
@@ -106,7 +115,8 @@ class SeriesJob:
         inputs.check()
         out, output = output.out, replace(output, last=MANIFEST)
         written = [json, *(out / name for name in PRODUCTS)]
-        check_not_inputs([out, *written], [source, inputs.masks, options.weights])
+        encoder = options.encoder if str(options.encoder).endswith(FILE_SUFFIX) else None
+        check_not_inputs([out, *written], [source, inputs.masks, options.weights, encoder])
         for folder in (source, inputs.masks):
             if folder is not None and Path(folder).is_dir() and out.exists() and out.samefile(folder):
                 raise OutputError(
@@ -123,7 +133,8 @@ class SeriesJob:
     ) -> tuple[NoveltyRanking, list[Path]]:
         """Write the products; the ranking as it was written, and the files. executor : looks for breaks and measures cells."""
         series, start, names = self.series, self.products.breaks_since(), [*NoveltyRanking.files, PAGE, MANIFEST]
-        inputs = {"images": series.layers, "weights": self.options.weights}
+        encoder = self.options.encoder if str(self.options.encoder).endswith(FILE_SUFFIX) else None
+        inputs = {"images": series.layers, "weights": self.options.weights or encoder}
         groups = (self.options, self.products, series.rule)
         dates = [day.isoformat() for day in series.dates]
         output = replace(self.output, last=MANIFEST).for_job(inputs, *groups, dates=dates, event=self.event.to_dict())

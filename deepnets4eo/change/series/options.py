@@ -73,7 +73,10 @@ class NoveltyOptions:
     stride_px: Annotated[int | None, key("Distance between cells, pixels; by default their side length.", ge=4)] = None
     min_valid: Annotated[float, key("Minimum valid share of a cell at a date.", gt=0, le=1)] = 0.7
     encoder: Annotated[
-        str | None, key("Describe cells by this encoder of timm, e.g. resnet18; or efficientnet-lite0.")
+        str | None,
+        key(
+            "Describe cells by this encoder of timm, e.g. resnet18; by efficientnet-lite0; or by a .safetensors file of Galileo or Presto."
+        ),
     ] = None
     weights: Annotated[
         str | None,
