@@ -31,6 +31,7 @@ import numpy as np
 import onnx
 import torch
 import torch.nn.functional as F
+from integer_graph import keep_integers
 from places import int8_scores
 from script import plain_errors, store_results
 from torch import Tensor, nn
@@ -149,7 +150,7 @@ def quantise(segmenter: NetworkSegmenter, out: Path, pairs: int, *, mean_ranges:
             weight_type=QuantType.QInt8, op_types_to_quantize=QUANTISED, nodes_to_exclude=in_float32,
             extra_options=MEAN_RANGES if mean_ranges else {},
         )  # fmt: skip
-    graph = onnx.load(out)
+    graph = keep_integers(onnx.load(out))
     onnx.helper.set_model_props(graph, {FACTS: json.dumps(facts.to_dict())})
     onnx.save(graph, out)
 
