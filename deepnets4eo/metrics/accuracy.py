@@ -321,7 +321,7 @@ def sample_size(
     return math.ceil(round((_z(level) * deviation / half_width) ** 2, 6))
 
 
-def wilson_interval(positive: int, total: int, *, level: float = 0.95) -> Interval:
+def wilson_interval(positive: float, total: float, *, level: float = 0.95) -> Interval:
     """Return a share, 0–1, and its interval, which is valid for shares of 0 and 1, too (Wilson, JASA 22, 1927).
 
     Errors: InputError (not 0 ≤ positive ≤ total, or total is 0).

@@ -8,6 +8,7 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pytest
+from affine import Affine
 from geotiff import write_geotiff
 from refusals import raises_naming
 from scipy.stats import binomtest
@@ -18,7 +19,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import MapReview
 from deepnets4eo.evaluation.sampled.classes import ClassMap
 from deepnets4eo.evaluation.sampled.draw import draw_pixels
-from deepnets4eo.evaluation.sampled.estimates import estimate_difference
+from deepnets4eo.evaluation.sampled.estimates import by_area, estimate_difference
 from deepnets4eo.evaluation.sampled.trusted import trusted_classes, trusted_zone
 from deepnets4eo.metrics import area_adjusted
 from deepnets4eo.outputs.served_page import Answers
@@ -332,3 +333,37 @@ def test_the_verbs_draw_count_and_compare(cover, tmp_path: Path, capsys: pytest.
     assert main(["review", str(source), "--serve", "--no-browser"]) == 2
     assert "--image" in capsys.readouterr().err
     assert main(["review", str(tmp_path), "--image", str(source)]) == 2
+
+
+def test_answers_within_a_class_weigh_as_much_as_their_pixels_in_degrees(tmp_path: Path) -> None:
+    """Of 80 degrees of latitude, what is north of 60 has an eighth of the ground in a quarter of the pixels."""
+    mapped = np.zeros((160, 90), np.uint8)
+    truth = np.where(np.arange(160)[:, None] < 40, 2, 0) + mapped
+    where = {"crs": "EPSG:4326", "transform": Affine(0.5, 0, 0, 0, -0.5, 80)}
+    review = MapReview.draw(write_labels(tmp_path / "a.tif", mapped, **where), tmp_path / "s.gpkg", looks=1200)
+    answer(review, truth)
+    result = review.result()
+    north = np.sin(np.radians(80)) - np.sin(np.radians(60))
+    share = north / np.sin(np.radians(80))
+    area = result.estimate.area / result.estimate.area.sum()
+    assert area[2] == pytest.approx(share, abs=0.01)  # a quarter if pixels were alike
+    low, high = result.estimate.area_interval[2] / result.estimate.area.sum()
+    assert low < share < high
+    assert result.table.sum() == result.answers == 1200
+    other = write_labels(tmp_path / "b.tif", truth.astype(np.uint8), **where)
+    difference = MapReview.draw_differences(tmp_path / "a.tif", other, tmp_path / "d.gpkg", looks=50)
+    answer(difference, truth)
+    shown = difference.result()
+    assert (shown.first, shown.second) == (0, 50)
+    assert shown.share == pytest.approx(share, abs=0.001)
+    assert shown.difference == pytest.approx(-share, abs=0.001)
+
+
+def test_pixels_of_equal_area_leave_the_counts_of_answers() -> None:
+    rows, columns = np.array([0, 0, 0, 1, 1]), np.array([0, 1, 0, 1, 1])
+    expected = [[2, 1, 0], [0, 2, 0], [0, 0, 0]]
+    np.testing.assert_allclose(by_area(rows, columns, np.full(5, 0.3), 3), expected)
+    uneven = by_area(rows, columns, np.array([1.0, 3.0, 1.0, 5.0, 1.0]), 3)
+    assert uneven[0, 1] / uneven[0].sum() == pytest.approx(0.6)
+    assert uneven[0].sum() == pytest.approx(25 / 11)  # (1 + 3 + 1)² / (1 + 9 + 1)
+    assert uneven[1, 1] == 2  # as few as there are

@@ -14,6 +14,7 @@ from deepnets4eo.grid import Grid, Window
 from deepnets4eo.ground_area import GroundArea
 from deepnets4eo.metrics import allocate_looks
 
+ALIKE = 1e-3  # share by which the areas of pixels of one map projection differ, which change no estimate
 EQUAL_SHARE = 0.5  # of the looks go to all classes alike, the others by area
 
 
@@ -27,6 +28,7 @@ class PixelSample:
     stratum : (n,) int
     pixels : (S,) int, of each stratum of the raster
     hectares : (S,) float, their area; None without a CRS
+    areas : (n,) float, hectares of each drawn pixel; None if all pixels have the same area
     """
 
     row: Indices
@@ -34,6 +36,7 @@ class PixelSample:
     stratum: Indices
     pixels: Indices
     hectares: Floats | None
+    areas: Floats | None = None
 
 
 def share_out(pixels: Indices, looks: int) -> Indices:
@@ -78,7 +81,12 @@ def draw_pixels(
     ]
     row, col, stratum, turn = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(turn + rng.random(len(turn)) * 1e-9)
-    return PixelSample(row[order], col[order], stratum[order], pixels, None if grid.crs is None else hectares)
+    row, col = row[order], col[order]
+    areas = np.array([ground.pixels(Window(int(at), int(left), 1, 1))[0, 0] for at, left in zip(row, col, strict=True)])
+    alike = np.allclose(areas, areas[0], rtol=ALIKE, atol=0)
+    return PixelSample(
+        row, col, stratum[order], pixels, None if grid.crs is None else hectares, None if alike else areas
+    )
 
 
 def _locate(

@@ -64,6 +64,7 @@ class DrawnSample(_Stored):
     classes, colours : (K,) of the map
     stratum : (n,) of each point, in the order of the draw
     pixels, hectares : (S,) of each stratum
+    areas : (n,) hectares of the pixel of each point; None if all pixels have the same area
     images : that show the ground
     kind : of one map, whose strata are its classes, or of the difference of two, whose strata are DIFFER and AGREE
     maps : one or two names
@@ -75,6 +76,7 @@ class DrawnSample(_Stored):
     stratum: Annotated[list[Index], Field(min_length=1)]
     pixels: list[Count]
     hectares: list[Part] | None
+    areas: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
     images: list[StoredImage | str]
     kind: Literal["map", "difference"]
     maps: Annotated[list[str], Field(min_length=1, max_length=2)]
@@ -107,6 +109,7 @@ class DrawnSample(_Stored):
             "as many colours as classes": len(self.colours) == number,
             "as many counts of pixels as strata": len(self.pixels) == strata and sum(self.pixels) > 0,
             "as many areas as strata": self.hectares is None or len(self.hectares) == strata,
+            "an area for each point": self.areas is None or len(self.areas) == points,
             "strata below their number": max(self.stratum) < strata,
             "one map, or two": len(self.maps) == (1 if self.kind == "map" else 2),
             "classes of both maps at all points": (sides is None) == (self.kind == "map")

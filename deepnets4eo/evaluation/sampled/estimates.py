@@ -88,18 +88,32 @@ def estimate_accuracy(
     unit: str,
     cannot_tell: int,
     trusted: dict[str, Any],
+    weighted: Floats | None = None,
 ) -> MapAccuracy:
     """Estimate accuracy and areas. Errors: InputError for mapped classes with fewer than two answers.
 
-    table : (K, K) answers, rows = map class; area : (K,) mapped area
+    table : (K, K) answers, rows = map class; area : (K,) mapped area; weighted : the table of `by_area`, by default the answers
     """
     seen = table.sum(axis=1)
     if (few := (area > 0) & (seen < MIN_EACH)).any():
         missing = ", ".join(f"{names[number]} ({seen[number]})" for number in np.flatnonzero(few))
         raise InputError(f"these classes have fewer than {MIN_EACH} answers: {missing}. Answer more points, in order.")
-    estimate = area_adjusted(table, area)
+    estimate = area_adjusted(table if weighted is None else weighted, area)
     needed = {width: estimate.samples_for(width) for width in HALF_WIDTHS}
     return MapAccuracy(names, int(table.sum()), cannot_tell, table, estimate, unit, needed, trusted)
+
+
+def by_area(rows: Indices, columns: Indices, areas: Floats, number: int) -> Floats:
+    """Return (K, K) answers weighted by the area of their pixels: each row is the number of answers that are as sure (Kish 1965).
+
+    A pixel of each class is drawn as often as any other, so that a large one stands for more ground. rows, columns : (n,) map
+    class and answer; areas : (n,) of the pixels
+    """
+    table = np.bincount(rows * number + columns, areas, number**2).reshape(number, number)
+    squares, counts = np.bincount(rows, areas**2, number), np.bincount(rows, minlength=number)
+    sums = table.sum(axis=1)
+    as_sure = np.maximum(sums**2 / np.where(squares > 0, squares, 1), np.minimum(counts, MIN_EACH))
+    return np.asarray(table * (as_sure / np.where(sums > 0, sums, 1))[:, None], float)
 
 
 @dataclass(frozen=True)
@@ -144,8 +158,12 @@ class MapDifference:
         return asdict(self)
 
 
-def estimate_difference(first: int, second: int, neither: int, cannot_tell: int, share: float) -> MapDifference:
+def estimate_difference(
+    first: int, second: int, neither: int, cannot_tell: int, share: float, weighted: Floats | None = None
+) -> MapDifference:
     """Compare two maps by answers to the pixels in which both differ. Errors: InputError without an answer.
+
+    weighted : (3,) first, second and neither by the area of their pixels, as in `by_area`; by default the answers
 
     The interval is the sum of Wilson's limits of both shares (Newcombe, Statistics in Medicine 17, 1998, method 10 for pairs).
     """
@@ -155,7 +173,8 @@ def estimate_difference(first: int, second: int, neither: int, cannot_tell: int,
     if not total:
         raise InputError("no point has an answer that names a class. Answer some of the sample first.")
     p_value = float(binomtest(first, first + second).pvalue) if first + second else 1.0
-    one, two = (wilson_interval(count, total) for count in (first, second))
+    sizes = np.array([first, second, neither], float) if weighted is None else weighted
+    one, two = (wilson_interval(count, float(sizes.sum())) for count in sizes[:2].tolist())
     odds = one.estimate * two.estimate
     correlation = -float(np.sqrt(odds / ((1 - one.estimate) * (1 - two.estimate)))) if odds else 0.0
     below = _reach(one.estimate - one.low, two.high - two.estimate, correlation)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
-from deepnets4eo.arrays import ByteImage, Indices
+from deepnets4eo.arrays import ByteImage, Floats, Indices
 from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.sampled.classes import ClassMap
@@ -27,6 +27,7 @@ from deepnets4eo.evaluation.sampled.drawn import DrawnSample, images_of, stored_
 from deepnets4eo.evaluation.sampled.estimates import (
     MapAccuracy,
     MapDifference,
+    by_area,
     estimate_accuracy,
     estimate_difference,
 )
@@ -204,12 +205,18 @@ class MapReview:
         index = {name: number for number, name in enumerate(names)}
         if self.about["kind"] == "difference":
             first, second = self.about["classes_of"]
-            left, right = (
-                sum(side[number] == index[answer] for number, answer in named.items()) for side in (first, second)
+            right = [
+                0 if first[at] == index[answer] else 1 if second[at] == index[answer] else 2
+                for at, answer in named.items()
+            ]
+            counts = np.bincount(right, minlength=3).tolist()
+            sizes = self.about["hectares"] or self.about["pixels"]
+            share = sizes[DIFFER] / (sizes[DIFFER] + sizes[AGREE])
+            areas = self._areas_of(named)
+            weighted = (
+                None if areas is None or not named else by_area(np.zeros_like(right), np.array(right), areas, 3)[0]
             )
-            pixels = self.about["pixels"]
-            share = pixels[DIFFER] / (pixels[DIFFER] + pixels[AGREE])
-            return estimate_difference(left, right, len(named) - left - right, unknown, share)
+            return estimate_difference(*counts, unknown, share, weighted)
         stratum = self.about["stratum"]
         pairs = np.array([(stratum[number], index[answer]) for number, answer in named.items()], np.int64).reshape(
             -1, 2
@@ -218,15 +225,27 @@ class MapReview:
         area = np.array([*(self.about["pixels"] if hectares is None else hectares), 0.0], float)
         unit = "share" if hectares is None else "ha"
         area = area / area.sum() if hectares is None else area
-        table = _table(pairs, len(names))
+        table, areas = _table(pairs, len(names)), self._areas_of(named)
+        weighted = None if areas is None else by_area(*pairs.T, areas, len(names))
         trusted = trusted_classes(table, area, names)
         if zones := self.about.get("zones"):
             parts = Zones.from_dict(zones)
-            tables = [_table(pairs[parts.zone_of[list(named)] <= zone], len(names)) for zone in range(parts.count)]
+            zone_of = parts.zone_of[list(named)]
+            tables = [_table(pairs[zone_of <= zone], len(names)) for zone in range(parts.count)]
+            if areas is not None:
+                tables = [
+                    by_area(*pairs[zone_of <= zone].T, areas[zone_of <= zone], len(names))
+                    for zone in range(parts.count)
+                ]
             trusted = trusted_zone(tables, parts.areas(area), parts.limits)
         if not any((table.sum(axis=1) > 0) & (area > 0)):
             raise InputError(f"no point of {self.path} has an answer that names a class. Answer some first.")
-        return estimate_accuracy(names, table, area, unit, unknown, trusted)
+        return estimate_accuracy(names, table, area, unit, unknown, trusted, weighted)
+
+    def _areas_of(self, points: Iterable[int]) -> Floats | None:
+        """Return the areas of the pixels of points by their place in the draw; None if all pixels have the same area."""
+        areas = self.about.get("areas")
+        return None if areas is None else np.array(areas, float)[list(points)]
 
     def write(self) -> tuple[MapAccuracy | MapDifference, list[Path]]:
         """Write what the answers show: .json next to the sample, and .geojson of its points (.gpkg without a CRS).
@@ -308,6 +327,7 @@ def _about(classes: ClassMap, sample: PixelSample, images: Sequence[Path | str])
         "classes": list(classes.names), "colours": [None if colour is None else list(colour) for colour in classes.colours],
         "stratum": sample.stratum.tolist(), "pixels": sample.pixels.tolist(),
         "hectares": None if sample.hectares is None else sample.hectares.tolist(),
+        "areas": None if sample.areas is None else sample.areas.tolist(),
         "images": stored_images(images),
     }  # fmt: skip
 
