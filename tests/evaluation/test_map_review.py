@@ -360,10 +360,11 @@ def test_answers_within_a_class_weigh_as_much_as_their_pixels_in_degrees(tmp_pat
 
 
 def test_pixels_of_equal_area_leave_the_counts_of_answers() -> None:
-    rows, columns = np.array([0, 0, 0, 1, 1]), np.array([0, 1, 0, 1, 1])
+    pairs = np.array([[0, 0], [0, 1], [0, 0], [1, 1], [1, 1]])
     expected = [[2, 1, 0], [0, 2, 0], [0, 0, 0]]
-    np.testing.assert_allclose(by_area(rows, columns, np.full(5, 0.3), 3), expected)
-    uneven = by_area(rows, columns, np.array([1.0, 3.0, 1.0, 5.0, 1.0]), 3)
+    np.testing.assert_allclose(by_area(pairs, np.full(5, 0.3), 3), expected)
+    np.testing.assert_array_equal(by_area(pairs, None, 3), expected)
+    uneven = by_area(pairs, np.array([1.0, 3.0, 1.0, 5.0, 1.0]), 3)
     assert uneven[0, 1] / uneven[0].sum() == pytest.approx(0.6)
     assert uneven[0].sum() == pytest.approx(25 / 11)  # (1 + 3 + 1)² / (1 + 9 + 1)
     assert uneven[1, 1] == 2  # as few as there are

@@ -82,7 +82,8 @@ def draw_pixels(
     row, col, stratum, turn = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(turn + rng.random(len(turn)) * 1e-9)
     row, col = row[order], col[order]
-    areas = np.array([ground.pixels(Window(int(at), int(left), 1, 1))[0, 0] for at, left in zip(row, col, strict=True)])
+    drawn = (Window(int(top), int(left), 1, 1) for top, left in zip(row, col, strict=True))
+    areas = np.array([ground.pixels(window)[0, 0] for window in drawn])
     alike = np.allclose(areas, areas[0], rtol=ALIKE, atol=0)
     return PixelSample(
         row, col, stratum[order], pixels, None if grid.crs is None else hectares, None if alike else areas

@@ -103,13 +103,18 @@ def estimate_accuracy(
     return MapAccuracy(names, int(table.sum()), cannot_tell, table, estimate, unit, needed, trusted)
 
 
-def by_area(rows: Indices, columns: Indices, areas: Floats, number: int) -> Floats:
+def by_area(pairs: Indices, areas: Floats | None, number: int) -> Floats:
     """Return (K, K) answers weighted by the area of their pixels: each row is the number of answers that are as sure (Kish 1965).
 
-    A pixel of each class is drawn as often as any other, so that a large one stands for more ground. rows, columns : (n,) map
-    class and answer; areas : (n,) of the pixels
+    A pixel of each class is drawn as often as any other, so that a large one stands for more ground.
+
+    pairs : (n, 2) map class and answer
+    areas : (n,) of the pixels; None: all alike, the answers are counted
     """
+    rows, columns = pairs.T
     table = np.bincount(rows * number + columns, areas, number**2).reshape(number, number)
+    if areas is None:
+        return np.asarray(table, float)
     squares, counts = np.bincount(rows, areas**2, number), np.bincount(rows, minlength=number)
     sums = table.sum(axis=1)
     as_sure = np.maximum(sums**2 / np.where(squares > 0, squares, 1), np.minimum(counts, MIN_EACH))

@@ -203,20 +203,18 @@ class MapReview:
         unknown = len(answers) - len(named)
         names = (*self.names, OTHER)
         index = {name: number for number, name in enumerate(names)}
+        areas = self._areas_of(named)
         if self.about["kind"] == "difference":
             first, second = self.about["classes_of"]
             right = [
-                0 if first[at] == index[answer] else 1 if second[at] == index[answer] else 2
-                for at, answer in named.items()
+                (0, 0 if first[number] == index[answer] else 1 if second[number] == index[answer] else 2)
+                for number, answer in named.items()
             ]
-            counts = np.bincount(right, minlength=3).tolist()
+            pairs = np.array(right, np.int64).reshape(-1, 2)
+            one, two, neither = np.bincount(pairs[:, 1], minlength=3).tolist()
             sizes = self.about["hectares"] or self.about["pixels"]
             share = sizes[DIFFER] / (sizes[DIFFER] + sizes[AGREE])
-            areas = self._areas_of(named)
-            weighted = (
-                None if areas is None or not named else by_area(np.zeros_like(right), np.array(right), areas, 3)[0]
-            )
-            return estimate_difference(*counts, unknown, share, weighted)
+            return estimate_difference(one, two, neither, unknown, share, by_area(pairs, areas, 3)[0])
         stratum = self.about["stratum"]
         pairs = np.array([(stratum[number], index[answer]) for number, answer in named.items()], np.int64).reshape(
             -1, 2
@@ -225,18 +223,12 @@ class MapReview:
         area = np.array([*(self.about["pixels"] if hectares is None else hectares), 0.0], float)
         unit = "share" if hectares is None else "ha"
         area = area / area.sum() if hectares is None else area
-        table, areas = _table(pairs, len(names)), self._areas_of(named)
-        weighted = None if areas is None else by_area(*pairs.T, areas, len(names))
+        table, weighted = _table(pairs, len(names)), by_area(pairs, areas, len(names))
         trusted = trusted_classes(table, area, names)
         if zones := self.about.get("zones"):
             parts = Zones.from_dict(zones)
-            zone_of = parts.zone_of[list(named)]
-            tables = [_table(pairs[zone_of <= zone], len(names)) for zone in range(parts.count)]
-            if areas is not None:
-                tables = [
-                    by_area(*pairs[zone_of <= zone].T, areas[zone_of <= zone], len(names))
-                    for zone in range(parts.count)
-                ]
+            inside = [parts.zone_of[list(named)] <= zone for zone in range(parts.count)]
+            tables = [by_area(pairs[zone], areas if areas is None else areas[zone], len(names)) for zone in inside]
             trusted = trusted_zone(tables, parts.areas(area), parts.limits)
         if not any((table.sum(axis=1) > 0) & (area > 0)):
             raise InputError(f"no point of {self.path} has an answer that names a class. Answer some first.")

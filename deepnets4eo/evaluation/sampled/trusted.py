@@ -40,7 +40,7 @@ def trusted_classes(
 
 
 def trusted_zone(
-    tables: Sequence[Indices], areas: Sequence[Floats], limits: Sequence[float], *, accuracy: float = MIN_ACCURACY,
+    tables: Sequence[Floats], areas: Sequence[Floats], limits: Sequence[float], *, accuracy: float = MIN_ACCURACY,
     level: float = LEVEL,
 ) -> dict[str, Any]:  # fmt: skip
     """Return the largest zone of the surest pixels that is right in at least `accuracy` of its area.
@@ -48,7 +48,7 @@ def trusted_zone(
     Zones are tested from the surest on, each containing those before, until a test fails: no correction is needed then
     (fixed sequence, Maurer et al. 1995). A test is the one-sided Wilson limit of `area_adjusted`.
 
-    tables : (Z, K, K) answers in each zone
+    tables : (Z, K, K) answers in each zone, as of `by_area`
     areas : (Z, K) mapped area of each class in each zone
     limits : (Z,) lowest confidence in each zone
     """
