@@ -10,7 +10,7 @@ from typer import Argument, Option
 from deepnets4eo.cli.output import echo, own_command, progress, serve as cli_serve, show_result
 from deepnets4eo.errors import InputError
 
-LOOKS = 100
+POINTS = 100  # of a sample of a label raster
 
 
 def review(
@@ -23,7 +23,17 @@ def review(
             help="Completed samples of one or more reviewers; by default MAP/review.gpkg, or MAP_review.gpkg for a label raster."
         ),
     ] = None,
-    looks: Annotated[int, Option(help="Number of buildings or points in the sample.", min=1)] = LOOKS,
+    looks: Annotated[
+        int | None,
+        Option(
+            help="Size of the sample; by default 40 buildings, half of them the likeliest damaged, or 100 points.",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
+    plain: Annotated[
+        bool, Option("--plain", help="Draw all buildings of the sample at random, none because it is likely damaged.")
+    ] = False,
     image: Annotated[
         list[str] | None,
         Option(help="Image to check a label raster by; given twice for before and after.", show_default=False),
@@ -77,14 +87,14 @@ def review(
     deepnets4eo review labels.tif --image scene.tif --serve
     deepnets4eo review labels.tif
     """
-    from deepnets4eo.damage.review import table_before, write_review, write_sample
+    from deepnets4eo.damage.review import LOOKS, table_before, write_review, write_sample
     from deepnets4eo.files import writing
     from deepnets4eo.outputs import count_of
 
     answers = answers or []
     if not folder.is_dir():
-        check_only_damage(areas=areas, next=next_looks, update=update)
-        review_raster(folder, answers, looks, image or [], confidence, reviewer, serve=serve, browser=browser)
+        check_only_damage(areas=areas, next=next_looks, update=update, plain=plain)
+        review_raster(folder, answers, looks or POINTS, image or [], confidence, reviewer, serve=serve, browser=browser)
         return
     if image or confidence:
         raise InputError(
@@ -96,7 +106,7 @@ def review(
     table, files = table_before(folder), answers or [folder / "review.gpkg"]
     if not files[0].exists() and (serve or not answers):
         with writing(files[0]):
-            number = write_sample(files[0], table, looks)
+            number = write_sample(files[0], table, looks or LOOKS, likeliest=0 if plain else None)
         if not serve:
             echo(
                 f"Grade them with `{own_command('review', folder, '--serve')}`, or fill the column `answer` in QGIS; then call "

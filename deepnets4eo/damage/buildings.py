@@ -49,6 +49,7 @@ class Reason:
     LARGE = "footprint larger than any building"
     ENCLOSING = "footprint encloses other footprints"
     NO_BUILDING = "no building in the pre image"
+    UNSURE = "not surely a building, by the network that found it"
     NOT_ON_BUILDINGS = "footprint not on a building: alignment failed"
 
 

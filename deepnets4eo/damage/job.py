@@ -10,7 +10,7 @@ import geopandas as gpd
 
 from deepnets4eo.damage.decision.decision import Decision, DecisionModel, load_model
 from deepnets4eo.damage.decision.estimates import BuildingGround
-from deepnets4eo.damage.decision.inundation import inundated_buildings, with_inundation
+from deepnets4eo.damage.decision.inundation import dry_hazard_findings, inundated_buildings, with_inundation
 from deepnets4eo.damage.findings import block_findings
 from deepnets4eo.damage.journal import JobControl, damage_journal, with_precision
 from deepnets4eo.damage.map import DamageMap
@@ -150,7 +150,11 @@ def decide(site: Site, model: DecisionModel, evidences: Sequence[Evidence]) -> D
     decision = model.decide(site.buildings, site.scores, ground, inundated, event=site.event)
     extended = measure_phases(replace(site, buildings=decision.ungraded), evidences, Phase.AFTERWARDS)
     decision = replace(decision, ungraded=extended.buildings)
-    return decision if site.water is None else with_inundation(decision, site.water, inundated, site.settings)
+    if site.water is None:
+        return decision
+    decision = with_inundation(decision, site.water, inundated, site.settings)
+    contradicted = dry_hazard_findings(site.event, site.settings, decision.inundation["inundated"])
+    return replace(decision, findings=(*contradicted, *decision.findings))
 
 
 def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), work: JobControl = JobControl()) -> None:

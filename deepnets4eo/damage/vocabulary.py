@@ -42,6 +42,7 @@ _RAMP = (
 _GRADE_TITLES = ("No visible damage", "Minor damage", "Major damage", "Destroyed")
 _QUARTER_TITLES = tuple(f"Not known: {rank} quarter" for rank in ("first", "second", "third", "last"))
 TITLES = dict(zip(CLASSES, (*_GRADE_TITLES, *_QUARTER_TITLES, "Not assessed"), strict=True))
+MANY_UNKNOWN = 0.2  # outlines without a grade, as a share of the others, from which they are part of the result
 
 
 def worst_first(classes: Sequence[str]) -> tuple[str, ...]:

@@ -272,7 +272,7 @@ def find_buildings(
         known = np.where(scene.reference != VOID, labels, VOID).astype(np.uint8)
         outlines = outline_buildings(Layer.open(known, grid=scene.grid), run.legend)
         if of_world:
-            outlines = sure_buildings(outlines, Layer.open(probabilities), run.legend, least)
+            outlines = sure_buildings(outlines, Layer.open(probabilities), run.legend, least)[0]
         if BORDER in names:
             outlines = join_outlines(outlines, scene.grid)
     share = np.where(valid, packed[indices].sum(axis=0, dtype=np.float32) / PACKED_ONE, 0)

@@ -10,6 +10,7 @@ from deepnets4eo.damage.decision.findings import minor_findings, result_findings
 from deepnets4eo.damage.decision.model import UNLIKE
 from deepnets4eo.damage.decision.site_fit import ShareEstimate
 from deepnets4eo.damage.findings import empty_outline_findings, segmenter_findings
+from deepnets4eo.damage.review import LOOKS
 from deepnets4eo.damage.structure.unbuilt import UnbuiltOutlines
 from deepnets4eo.footprints import Footprints
 from deepnets4eo.outputs import Finding, Phrase, worst_first
@@ -122,7 +123,7 @@ def test_a_map_of_the_post_image_alone_says_that_empty_outlines_look_destroyed()
 def test_an_interval_wider_than_half_of_the_buildings_says_that_the_images_do_not_tell() -> None:
     (finding,) = share_findings(ShareEstimate(0.09, "estimated", (0.0, 0.906)), 266)
     assert finding.message == "The images do not show how many buildings are damaged: 0 to 241 of 266 are possible."
-    assert "20 buildings" in finding.remedy
+    assert f"{LOOKS} buildings" in finding.remedy  # as many as the command draws
     assert "damaged_share" in finding.remedy
     assert share_findings(ShareEstimate(0.09, "estimated", (0.1, 0.6)), 266) == ()
 

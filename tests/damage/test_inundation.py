@@ -636,7 +636,7 @@ def test_where_nearly_all_ground_that_is_seen_is_wet_all_may_be_damaged(
     assert (estimates["built_area_m2"]["damaged"]["interval_95"][1] == 4100) is everywhere
 
 
-def test_a_dry_hazard_forbids_the_search_and_a_given_raster_of_water_still_counts(maps, monkeypatch) -> None:
+def test_water_that_the_images_show_outweighs_a_dry_hazard_which_is_reported_first(maps, monkeypatch) -> None:
     monkeypatch.setattr("deepnets4eo.floods.optical.SurfaceRules.min_area_m2", 300.0)  # the miniature city is small
     given = replace(WATER, water=str(maps[1]))
     unnamed, fire, with_raster = (
@@ -644,8 +644,10 @@ def test_a_dry_hazard_forbids_the_search_and_a_given_raster_of_water_still_count
         for name, settings in (("", WATER), ("Wildfire", WATER), ("Wildfire", given))
     )
     assert "buildings_in_water" in {finding.code for finding in unnamed.findings}
-    said = {"buildings_in_water", "water_not_told", "water_not_excluded"}
-    assert not {finding.code for finding in fire.findings} & said
+    assert fire.findings[0].code == "water_at_dry_hazard"
+    assert "Wildfire" in fire.findings[0].message
+    assert "water_at_dry_hazard" not in {finding.code for finding in (*unnamed.findings, *with_raster.findings)}
+    assert fire.estimates == unnamed.estimates
     assert (with_raster.buildings["inundated"] == "yes").sum() >= 2
 
 

@@ -53,7 +53,7 @@ def test_as_many_as_wanted_are_drawn_and_none_twice(looks: int) -> None:
 
 def test_the_first_answers_count_where_no_building_of_the_likeliest_strata_was_among_them() -> None:
     table, damaged = make_table(0.3)
-    sample = draw_sample(table, 60)
+    sample = draw_sample(table, 60, likeliest=0)
     rows = sample.rows[sample.stratum[sample.rows] == 2][:3]  # all are of one stratum, below the last
     counts = review_counts(sample, look(rows, damaged), table["damage"])
     named = table["damage"].to_numpy(object)[rows]
@@ -75,7 +75,7 @@ def test_intervals_hold_the_truth_whatever_the_share_and_the_bias_of_the_map(sha
     held, width = [], []
     for seed in range(12):
         table, damaged = make_table(share, seed=seed, bias=(-2.0, 0.0, 2.0)[seed % 3])
-        sample = draw_sample(table, 100, seed)
+        sample = draw_sample(table, 100, seed, likeliest=0)
         low, high = review_counts(sample, look(sample.rows, damaged), table["damage"]).buildings["damaged"][
             "interval_95"
         ]
@@ -85,7 +85,7 @@ def test_intervals_hold_the_truth_whatever_the_share_and_the_bias_of_the_map(sha
     assert np.min(width) > 0
     assert (
         np.mean(width) < (0.06 if share == 0 else 0.17)
-    )  # where all that was seen contradicts the map, it weighs less; half of the looks are at the likeliest where damage is rare
+    )  # where all that was seen contradicts the map, it weighs less
 
 
 def make_rare(seed: int = 0) -> tuple[gpd.GeoDataFrame, np.ndarray]:
@@ -96,7 +96,7 @@ def make_rare(seed: int = 0) -> tuple[gpd.GeoDataFrame, np.ndarray]:
     return table.assign(status="assessed", damage_prob=expit(odds), damage="no-damage"), damaged
 
 
-def test_half_of_the_looks_are_at_the_likeliest_buildings_where_damage_is_rare() -> None:
+def test_half_of_the_looks_are_at_the_likeliest_buildings_unless_a_plain_sample_is_wanted() -> None:
     table, _ = make_rare()
     sample = draw_sample(table, 60)
     likeliest = np.argsort(-table["damage_prob"].to_numpy())[:30]
@@ -105,7 +105,8 @@ def test_half_of_the_looks_are_at_the_likeliest_buildings_where_damage_is_rare()
     assert set(np.flatnonzero(sample.stratum == 0)) == set(likeliest)
     assert 3 < np.isin(sample.rows[:20], likeliest).sum() < 17  # any first part is a sample, too
     common = table.assign(damage_prob=table["damage_prob"] + 0.2)  # more damaged buildings than half of the looks
-    assert draw_sample(common, 60).likeliest == 0
+    assert draw_sample(common, 60).likeliest == 30
+    assert draw_sample(common, 60, likeliest=0).likeliest == 0
 
 
 def test_counts_with_half_of_the_looks_at_the_likeliest_buildings_are_unbiased() -> None:

@@ -99,7 +99,7 @@ def test_buildings_that_were_put_in_by_hand_count_as_seen_and_stand_for_no_other
 
 
 def test_of_another_draw_only_what_both_have_stands_for_others(folder: Path, tmp_path: Path) -> None:
-    path = edited(folder, tmp_path / "s.gpkg", "UPDATE drawn SET looks = 19")
+    path = edited(folder, tmp_path / "s.gpkg", "UPDATE drawn SET looks = 19, seed = 5")
     sample, answers, _ = read_answers(path, folder / "damage.parquet")
     assert write_review(folder, [path])[0].added == sum(row not in sample.rows for row in answers) > 0
 

@@ -14,10 +14,12 @@ from sklearn.linear_model import LogisticRegression
 from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cards import Legend
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage import buildings_of
+from deepnets4eo.damage import Settings, buildings_of
 from deepnets4eo.damage.network.find_buildings import join_pieces
+from deepnets4eo.damage.unsure_outlines import MIN_PROBABILITY, unsure_outlines
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_json
+from deepnets4eo.footprints import Footprints
 from deepnets4eo.grid import Grid, whole
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.prediction import PredictOptions
@@ -265,6 +267,15 @@ def test_outlines_that_the_network_in_the_box_is_not_sure_of_are_left_out(
     (tmp_path / "labels_probabilities.tif").unlink()
     buildings_of("painted", Layer.open(case / "pre.tif"), tmp_path / "labels.tif", options=options)
     assert len(predicted) == 2
+    kept = buildings_of("painted", Layer.open(case / "pre.tif"), tmp_path / "more.tif", keep_unsure=True)
+    sure = (kept["building_prob"] >= MIN_PROBABILITY).to_numpy()
+    assert sure.tolist() == sorted(sure, reverse=True)  # the others follow
+    assert kept[sure].geometry.tolist() == found.geometry.tolist()
+    assert (~sure).any()
+    table = Footprints(kept, attributes=kept)
+    assert unsure_outlines(table, Settings(segmenter="painted")).tolist() == (~sure).tolist()
+    assert not unsure_outlines(table, Settings()).any()  # outlines that were given
+
 
 
 def test_labels_without_their_probabilities_are_made_again_on_resuming(

@@ -7,6 +7,7 @@ import pytest
 from geotiff import write_geotiff
 from refusals import raises_naming
 
+from deepnets4eo.damage.review import LOOKS
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import EventInfo, Finding, Phrase
 from deepnets4eo.outputs.wording import Verbatim
@@ -239,6 +240,6 @@ def test_the_first_advice_on_a_wide_interval_is_to_name_the_hazard() -> None:
         for name in ("", "Flood", "Séisme")
     }
     assert advice[""].startswith("Name the hazard: ")
-    assert advice["Flood"].startswith("Look at 20 buildings")
+    assert advice["Flood"].startswith(f"Look at {LOOKS} buildings")
     assert "neighbouring quarter" in advice["Séisme"]
     assert "Name the hazard" not in advice["Séisme"]

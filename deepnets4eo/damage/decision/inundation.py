@@ -19,7 +19,7 @@ from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import WaterAround
 from deepnets4eo.damage.vocabulary import GRADES, MAJOR, is_damaged
 from deepnets4eo.floods import BuildingWater, RingRules
-from deepnets4eo.outputs import Finding, Phrase
+from deepnets4eo.outputs import EventInfo, Finding, Phrase
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.decision.decision import Decision
@@ -139,6 +139,15 @@ def with_inundation(
         around, inundation = around.unproven(), replace(inundation, known=0)
     wet = _with_water_columns(decision.ungraded, water, around)
     return replace(decision, ungraded=wet, findings=findings, inundation=inundation.to_dict())
+
+
+def dry_hazard_findings(event: EventInfo, settings: Settings, in_water: int) -> tuple[Finding, ...]:
+    """Report buildings in water that the images show although a dry hazard is named. in_water : number of buildings"""
+    if event.is_flood is not False or settings.water is not None or not in_water:
+        return ()
+    return (
+        Finding("water_at_dry_hazard", "caution", {"number": in_water, "name": Finding.verbatim(event.name)}, in_water),
+    )
 
 
 def _notes(inundated: InundatedBuildings) -> Texts:

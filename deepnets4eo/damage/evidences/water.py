@@ -139,9 +139,12 @@ def find_water(site: Site) -> WaterAround | None:
             water, source = _seen_water(site, folder, settings.workers), "seen in the images"
             is_new = _shows_water(site, "pre")
             recognition = Recognition(**read_json(folder / RECOGNITION))
-            flooded = site.event.is_only_flood
+            is_dry = site.event.is_flood is False  # a name that water in the images outweighs
+            flooded = None if is_dry else site.event.is_only_flood
             doubt = recognition.finding(flooded, "give_water")
-            unproven = recognition.unproven(flooded, site.event.count_advice["hazard"])
+            if is_dry and doubt is None and recognition.is_none_found:
+                return None
+            unproven = None if is_dry else recognition.unproven(flooded, site.event.count_advice["hazard"])
             if doubt is not None:
                 mapper = cast(WaterMapper, _mapper_run(site, folder).segmenter)
                 water = write_sure_water(
@@ -171,8 +174,8 @@ def _is_searched_for(site: Site) -> bool:
 
 
 def _may_show_water(site: Site) -> bool:
-    """Return whether POST can show new water: it is optical and fine, and no dry hazard, such as a fire, is named."""
-    return site.event.is_flood is not False and _shows_water(site, "post")
+    """Return whether POST can show new water: it is optical and fine."""
+    return _shows_water(site, "post")
 
 
 def _shows_water(site: Site, role: Role) -> bool:

@@ -25,6 +25,8 @@ from deepnets4eo.damage.phases import Phase
 from deepnets4eo.damage.probabilities import MAX_LOG_ODDS
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import Site
+from deepnets4eo.damage.unsure_outlines import MIN_PROBABILITY, PROBABILITY
+from deepnets4eo.damage.vocabulary import MANY_UNKNOWN
 from deepnets4eo.damage.work import TileWork
 from deepnets4eo.device import choose
 from deepnets4eo.errors import CompleteError, InputError, MissingExtraError, RunError, UnreadableError
@@ -57,8 +59,6 @@ WORKING_GSD_M = 0.7  # at Joplin as good as at 0.5 m, in half the time
 
 REMEDY = "Give footprints, or --set segmenter=RUN with a run that learnt such images."
 
-PROBABILITY = "building_prob"  # column of the outlines
-
 
 FIND = "-"  # in place of footprints: find the buildings
 SHIPPED = "buildings"  # name of the model that comes with the toolbox
@@ -68,7 +68,6 @@ INNER_SHARE = 0.3  # of its area that a small house in a row has at least withou
 # A piece of a roof: at most so large as a share of the outline beside it, within this distance, along so many of its own sides (the root
 # of its area). At eleven real places a building had 1.22 outlines without joining, 1.17 with it; those met by one outline stay as many.
 PIECE_SHARE, PIECE_REACH_M, PIECE_SIDES = 0.5, 1.5, 1.25
-MIN_PROBABILITY = 0.7  # mean over an outline of runs that take any ground size: of those below, six in seven match no building (SYNTHETIC)
 SHAPING = Shaping(min_area_m2=20.0, simplify_m=0.5, right_angles=True)  # sheds and crumbs are no buildings to assess
 
 logger = logging.getLogger(__name__)
@@ -83,6 +82,7 @@ def buildings_of(
     shaping: Shaping = SHAPING,
     options: PredictOptions | None = None,
     progress: Callable[[float], None] | None = None,
+    keep_unsure: bool = False,
 ) -> gpd.GeoDataFrame:
     """Find the buildings of an image with a run that labels pixels (Audebert et al., Remote Sensing 9(4):368, 2017).
 
@@ -98,6 +98,7 @@ def buildings_of(
     shaping : minimum area and simplification of the outlines
     options : settings for labelling the image
     progress : called with the share of the image that is labelled, 0–1
+    keep_unsure : whether outlines that the default network is not sure of follow the others, if they are a fifth of them or more
 
     Returns
     -------
@@ -136,10 +137,13 @@ def buildings_of(
         options = replace(options, probabilities=probabilities, overwrite=anew)
     _label(loaded, image, labels, options, progress)
     buildings = outline_buildings(Layer.open(labels), loaded.legend, class_name, shaping)
+    unsure = buildings.iloc[:0]
     if probabilities is not None:
-        buildings = sure_buildings(buildings, Layer.open(probabilities), loaded.legend)
+        buildings, unsure = sure_buildings(buildings, Layer.open(probabilities), loaded.legend)
     if BORDER in loaded.legend.names:
         buildings = join_outlines(buildings, image.grid)
+    if keep_unsure and len(buildings) and len(unsure) >= MANY_UNKNOWN * len(buildings):
+        buildings = _numbered(pd.concat([buildings, unsure], ignore_index=True))
     if not len(buildings):
         raise InputError(
             f"the run {run} finds no {class_name} of {shaping.min_area_m2:g} m² or more that it is sure of in {image.source}. "
@@ -177,7 +181,9 @@ def find_footprints(
     )
     image = pair.post if pair.pre is None else pair.pre
     try:
-        return buildings_of(str(settings.segmenter), image, labels, options=options, progress=progress)
+        return buildings_of(
+            str(settings.segmenter), image, labels, options=options, progress=progress, keep_unsure=True
+        )
     except (MissingExtraError, RunError) as error:
         raise InputError(
             f"FOOTPRINTS is -, but the buildings cannot be found: {error} Or give a run of your own with "
@@ -205,15 +211,16 @@ def with_segmenter(footprints: str, settings: Settings) -> Settings:
 
 def sure_buildings(
     buildings: gpd.GeoDataFrame, probabilities: Layer, legend: Legend, least: float = MIN_PROBABILITY
-) -> gpd.GeoDataFrame:
-    """Return the outlines whose mean probability of building or border, `building_prob`, is at least `least`, renumbered."""
+) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
+    """Return the outlines whose mean probability of building or border, `building_prob`, is at least `least`, renumbered, and the others."""
     bands = [legend.names.index(name) for name in (BUILDING, BORDER) if name in legend.names]
     mean = band_sums(probabilities, buildings).mean[:, bands].sum(axis=1) / Packed.one
-    kept = buildings.assign(**{PROBABILITY: mean})[mean >= least].reset_index(drop=True)
+    stated = buildings.assign(**{PROBABILITY: mean})
+    kept, others = (stated[rows].reset_index(drop=True) for rows in (mean >= least, mean < least))
     logger.info(
         "%d outlines are left out: the network is sure of them by less than %g", len(buildings) - len(kept), least
     )
-    return _numbered(kept)
+    return _numbered(kept), others
 
 
 def outline_buildings(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from deepnets4eo.damage.vocabulary import GRADES, SUBJECT, is_wide
+from deepnets4eo.damage.vocabulary import GRADES, MANY_UNKNOWN, SUBJECT, is_wide
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import EventInfo, Finding, Language, Phrase
 
@@ -41,6 +41,7 @@ CLASSIFIED, CLASSIFIED_ONE = (
     "{} of {} assessed building classified as major damage or worse",
 )
 TRUE_NUMBER = "true number {}–{} (95 %)"
+NOT_KNOWN = "{} of {} outlines not known"
 FEW = 0.05  # share of classified buildings up to which an event without a name may be of another kind than the map supposes
 NONE_ASSESSED = "No building could be assessed."
 OF_AFTER = "destroyed buildings, which the image after the event no longer shows, are not counted"
@@ -146,12 +147,14 @@ class DamageMapContent:
             return [(NONE_ASSESSED, ())]
         classified = CLASSIFIED_ONE if assessed == 1 else CLASSIFIED
         expected = (self.estimates.get("buildings") or {}).get("damaged")
+        left = self._counts["left"]
+        unknown = [(NOT_KNOWN, (left, assessed + left))] if left >= MANY_UNKNOWN * assessed else []
         if self.is_wide and expected is not None:
-            return [(UNKNOWN_COUNT, (assessed, *expected["interval_95"]))]
+            return [(UNKNOWN_COUNT, (assessed, *expected["interval_95"])), *unknown]
         parts: list[tuple[str, tuple[float, ...]]] = [(classified, (damaged, assessed))]
         if expected is not None:
             parts.append((TRUE_NUMBER, tuple(expected["interval_95"])))
-        return [*parts, (OF_AFTER, ())] if self.lacks_destroyed else parts
+        return [*parts, *unknown, *([(OF_AFTER, ())] if self.lacks_destroyed else [])]
 
     @property
     def is_wide(self) -> bool:

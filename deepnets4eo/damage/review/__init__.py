@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .counts import CANNOT_TELL as CANNOT_TELL, Reviewed as Reviewed, review_counts as review_counts
     from .map_before import table_before
     from .page import ReviewServer
-    from .sample import Sample as Sample, draw_sample as draw_sample
+    from .sample import LOOKS as LOOKS, Sample as Sample, draw_sample as draw_sample
     from .site_look import look_of_map as look_of_map
     from .taught_map import Corrections as Corrections, chosen_files as chosen_files
     from .teaching import Scores as Scores, Taught as Taught, choose_next as choose_next, teach as teach
@@ -20,7 +20,7 @@ else:
         public={
             ".answers": ["read_answers", "write_review", "write_sample"],
             ".counts": ["CANNOT_TELL", "Reviewed", "review_counts"],
-            ".sample": ["Sample", "draw_sample"],
+            ".sample": ["LOOKS", "Sample", "draw_sample"],
             ".site_look": ["look_of_map"],
             ".taught_map": ["Corrections", "chosen_files"],
             ".teaching": ["Scores", "Taught", "choose_next", "teach"],

@@ -22,7 +22,7 @@ from deepnets4eo.damage.products.qgis_project import write_review_project
 from deepnets4eo.damage.products.qgis_styles import qml, sample_style
 from deepnets4eo.damage.review.counts import ANSWERS, CANNOT_TELL, Reviewed, review_counts
 from deepnets4eo.damage.review.map_before import TABLE, buildings_before, table_before
-from deepnets4eo.damage.review.sample import Sample, draw_sample
+from deepnets4eo.damage.review.sample import LOOKS, Sample, draw_sample
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import sha256, write_json
 from deepnets4eo.footprints import read_table
@@ -32,14 +32,14 @@ from deepnets4eo.outputs.served_page import Answers
 log = logging.getLogger(__name__)
 
 
-def write_sample(path: Path, table: Path, looks: int = 100, seed: int = 0) -> int:
+def write_sample(path: Path, table: Path, looks: int = LOOKS, seed: int = 0, likeliest: int | None = None) -> int:
     """Draw a sample and write it to be filled, with a QGIS project if the map has one.
 
     Parameters
     ----------
     path : the GeoPackage, which must not exist yet
     table : damage.parquet of the map
-    looks, seed : as in `draw_sample`
+    looks, seed, likeliest : as in `draw_sample`
 
     Returns
     -------
@@ -52,7 +52,7 @@ def write_sample(path: Path, table: Path, looks: int = 100, seed: int = 0) -> in
         The file exists, or the folder contains no damage map.
     """
     buildings = _read_map(table)
-    sample = draw_sample(buildings, looks, seed)
+    sample = draw_sample(buildings, looks, seed, likeliest)
     write_looks(path, table, buildings, sample.rows, seed, sample.likeliest)
     return len(sample.rows)
 

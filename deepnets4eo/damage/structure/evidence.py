@@ -18,6 +18,7 @@ from deepnets4eo.damage.structure.coverage import assess_coverage
 from deepnets4eo.damage.structure.maps import WindowSamples
 from deepnets4eo.damage.structure.measures import evidence_columns, in_deep_shadow, post_columns_of_pre
 from deepnets4eo.damage.structure.moved_outlines import move_buildings, roofs_beside
+from deepnets4eo.damage.unsure_outlines import unsure_outlines
 from deepnets4eo.damage.work import EVIDENCE
 from deepnets4eo.damage.working_grid import make_working_grid
 from deepnets4eo.outputs import count_of
@@ -76,6 +77,7 @@ def gather(site: Site) -> Buildings:
     read = site.inputs.footprints.frame
     unreachable = shapely.is_empty(inputs.outlines_px) & ~shapely.is_empty(read.geometry.to_numpy())
     geometry.left_out[unreachable] = Reason.OUTSIDE
+    geometry.left_out[unsure_outlines(inputs.footprints, site.settings)] = Reason.UNSURE
     sums = collect(
         working_grid, geometry, workers=workers, progress=work.progress.get(EVIDENCE),
         journal=block_journal(kept, working_grid, geometry), part=work.share, block_px=BLOCK_PX, finish=work.finish,

@@ -69,8 +69,8 @@ def test_estimates_of_the_job_are_the_intervals_of_every_grade():
     [
         (265, [243.2, 277.8], "265 of 328 assessed buildings classified as major damage or worse · true number 243–278 (95 %)"),
         (0, [0.0, 96.4], "0 of 328 assessed buildings classified as major damage or worse · true number 0–96 (95 %). If you expected more damage, "
-        "name the hazard: --event name=HAZARD, and look at 20 buildings that `deepnets4eo review` chooses."),
-        (0, [0.0, 241.0], "The images do not show how many of 328 assessed buildings have major damage or worse: 0–241 are possible (95 %). Name the hazard: --event name=HAZARD, with Earthquake, Flood, Hurricane, Tornado or Wildfire as it was. Look at 20 buildings that `deepnets4eo review` chooses, or give the share of damaged buildings if "
+        "name the hazard: --event name=HAZARD, and look at 40 buildings that `deepnets4eo review` chooses."),
+        (0, [0.0, 241.0], "The images do not show how many of 328 assessed buildings have major damage or worse: 0–241 are possible (95 %). Name the hazard: --event name=HAZARD, with Earthquake, Flood, Hurricane, Tornado or Wildfire as it was. Look at 40 buildings that `deepnets4eo review` chooses, or give the share of damaged buildings if "
         "a survey or report states it: --set damaged_share=0.02 for 2 in 100."),
     ],
 )  # fmt: skip
@@ -87,6 +87,16 @@ def test_one_sentence_says_how_many_in_every_product(classified, interval, said,
     if classified:
         french = "265 bâtiments sur 328 évalués : dommages importants ou pire · nombre réel 243–278 (95 %)"
         assert count_sentence(damage_map, "fr") == french
+
+
+@pytest.mark.parametrize(("graded", "said"), [(50, "10 of 60 outlines not known"), (51, None)])
+def test_the_headline_states_outlines_without_a_grade_if_they_are_a_fifth_of_the_others(graded, said):
+    damage_map = make_map(60, assessed=1.0)
+    left = np.arange(60) >= graded
+    damage_map.buildings.loc[left, ["status", "damage"]] = ["not_assessed", None]
+    assert ("outlines not known" in damage_map.headline()) is (said is not None)
+    assert said is None or said in damage_map.headline()
+    assert ("non connues" in count_sentence(damage_map, "fr")) is (said is not None)
 
 
 def test_imaged_ground_without_outlines_is_an_area_of_its_own():
