@@ -83,8 +83,8 @@ def test_intervals_hold_the_truth_whatever_the_share_and_the_bias_of_the_map(sha
         width.append((high - low) / len(table))
     assert np.mean(held) >= 0.85
     assert np.min(width) > 0
-    assert (
-        np.mean(width) < (0.06 if share == 0 else 0.17)
+    assert np.mean(width) < (
+        0.06 if share == 0 else 0.17
     )  # where all that was seen contradicts the map, it weighs less
 
 

@@ -277,7 +277,6 @@ def test_outlines_that_the_network_in_the_box_is_not_sure_of_are_left_out(
     assert not unsure_outlines(table, Settings()).any()  # outlines that were given
 
 
-
 def test_labels_without_their_probabilities_are_made_again_on_resuming(
     case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
