@@ -20,6 +20,7 @@ Group = Literal[
     "inspections",  # suffix without dot → function(path, legend or None) → inspection.Inspection
     "evidences",  # function(inputs, settings, weight or None) → list of damage.site.ScoreEvidence
     "damage_pairs",  # source of a damage recipe → function(recipe) → damage.MadeUpPairs
+    "water_dates",  # kind → class as floods.WaterDate
     "verbs",  # function whose parameters are the arguments and options of a verb, as Typer takes them
     "training.tasks",  # training.tasks.Task, or a function that trains
 ]

@@ -36,7 +36,14 @@ if TYPE_CHECKING:
     from .spectrum import water_indices as water_indices
     from .thresholds import WaterThreshold as WaterThreshold
     from .units import RadarImage as RadarImage, check_radar_pair as check_radar_pair
-    from .water_date import new_water as new_water
+    from .water_date import (
+        Recognised as Recognised,
+        Sample as Sample,
+        Tile as Tile,
+        WaterDate as WaterDate,
+        WaterSearch as WaterSearch,
+        new_water as new_water,
+    )
     from .water_masks import open_new_water as open_new_water
     from .working_grid import surface_scene as surface_scene
 else:
@@ -54,7 +61,7 @@ else:
             ".spectrum": ["water_indices"],
             ".thresholds": ["WaterThreshold"],
             ".units": ["RadarImage", "check_radar_pair"],
-            ".water_date": ["new_water"],
+            ".water_date": ["Recognised", "Sample", "Tile", "WaterDate", "WaterSearch", "new_water"],
             ".water_masks": ["open_new_water"],
             ".working_grid": ["surface_scene"],
         },

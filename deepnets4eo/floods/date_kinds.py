@@ -14,12 +14,18 @@ from deepnets4eo.floods.radar_date import RadarDate
 from deepnets4eo.floods.spectrum_date import SpectrumDate
 from deepnets4eo.floods.surface_date import SurfaceDate
 from deepnets4eo.floods.water_date import Recognised, WaterDate
+from deepnets4eo.plugins import load_plugin, plugins_of
 from deepnets4eo.rasters import Layer
 
-# The first kind that recognises a layer reads it.
 KINDS: dict[str, type[WaterDate]] = {date.kind: date for date in (RadarDate, SpectrumDate, SurfaceDate, MaskDate)}
 
 NUMBERED_REMEDY = " Numbers such as B5 mean another band for Sentinel-2 than for Landsat, and not all bands are here that would tell them apart."
+
+
+def all_kinds() -> dict[str, type[WaterDate]]:
+    """Return name → kind, of the toolbox and of other packages (group `deepnets4eo.water_dates`); the first that recognises a layer reads it."""
+    others = {name: entry for name, entry in plugins_of("water_dates").items() if name not in KINDS}
+    return KINDS | {name: load_plugin(entry) for name, entry in others.items()}
 
 
 def recognise(layer: Layer, sensor: str = "auto") -> Recognised:
@@ -31,10 +37,11 @@ def recognise(layer: Layer, sensor: str = "auto") -> Recognised:
         raise InputError(
             f"{layer.source} has the bands {_listed(layer)}, which are heights, angles or masks and no image. Give radar or an optical image."
         )
-    for kind in KINDS.values():
+    kinds = all_kinds().values()
+    for kind in kinds:
         if (recognised := kind.recognise(layer, sensor)) is not None:
             return recognised
-    *first, last = (kind.expects for kind in KINDS.values() if kind.expects)
+    *first, last = (kind.expects for kind in kinds if kind.expects)
     raise InputError(
         f"{layer.source} has the bands {_listed(layer)}; water is found in {', in '.join(first)}, or in {last}. "
         "Name its bands, e.g. --set post_bands=green,nir,swir, or say --sensor radar."
@@ -44,7 +51,7 @@ def recognise(layer: Layer, sensor: str = "auto") -> Recognised:
 
 def read_date(values: Mapping[str, Any]) -> WaterDate:
     """Return the date that its `to_dict` described."""
-    return KINDS[values["kind"]].from_dict(values)
+    return all_kinds()[values["kind"]].from_dict(values)
 
 
 def _listed(layer: Layer) -> str:

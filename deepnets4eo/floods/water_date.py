@@ -1,7 +1,7 @@
 """A date of a flood: how water is measured, mapped and compared with an earlier date, whatever took the image.
 
 One class per kind of image: `radar_date`, `spectrum_date`, `surface_date`, `mask_date`; `date_kinds` lists them. A further
-kind is one more class, and a row there.
+kind is one more class, and a row there, or an entry point of the group `deepnets4eo.water_dates`.
 """
 
 from __future__ import annotations

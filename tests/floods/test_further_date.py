@@ -1,8 +1,11 @@
 """A further kind of date is one class: registered, it is recognised, measured, mapped, compared and stored (SYNTHETIC place)."""
 
-from dataclasses import dataclass, replace
+import re
+import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import ClassVar
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,13 +13,12 @@ import pytest
 pytest.importorskip("numba")
 
 from geotiff import write_geotiff
+from source_trees import ROOT
 
-from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError
-from deepnets4eo.floods import FloodOptions, WaterMapper, map_flood
+from deepnets4eo.floods import FloodOptions, WaterMapper, date_kinds, map_flood
 from deepnets4eo.floods.date_kinds import KINDS, recognise
 from deepnets4eo.floods.scene import open_flood_scene
-from deepnets4eo.floods.water_date import Recognised, Sample, Tile, WaterDate, WaterSearch
 from deepnets4eo.rasters import Layer
 from deepnets4eo.segmenters import load_run
 from deepnets4eo.segmenters.run import save_run
@@ -25,27 +27,19 @@ SIDE = 96
 RIVER, FLOODED = np.s_[:, :20], np.s_[30:70, 20:60]
 
 
-@dataclass(frozen=True)
-class ThermalDate(WaterDate):
-    """Water is colder than the middle between the coldest and the warmest ground."""
+PAGE = ROOT / "docs" / "howto" / "extend" / "water_date.md"
+(TEXT,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+example = ModuleType("thermal_date")
+sys.modules[example.__name__] = example  # where dataclasses look for their module
+exec(compile(TEXT, str(PAGE), "exec"), example.__dict__)
+ThermalDate: Any = example.ThermalDate
 
-    kind: ClassVar[str] = "thermal"
-    in_words: ClassVar[str] = "a thermal image"
-    expects: ClassVar[str] = "one band of temperatures"
 
-    middle: float = 0.0
-
-    @classmethod
-    def recognise(cls, layer: Layer, sensor: str) -> Recognised | None:
-        is_thermal = layer.count == 1 and layer.dtype == np.uint16
-        return Recognised(layer.with_names(["temperature"]), cls(("temperature",))) if is_thermal else None
-
-    def measure(self, sample: Sample, search: WaterSearch) -> "ThermalDate":
-        seen = sample.values[0][sample.valid]
-        return replace(self, bands=tuple(sample.layer.band_names), middle=float((seen.min() + seen.max()) / 2))
-
-    def water(self, tile: Tile) -> FloatImage:
-        return np.where(tile.seen, tile.values[0] < self.middle, np.nan).astype(np.float32)
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kind of the page as another package installs it."""
+    entry = EntryPoint("thermal", "thermal_date:ThermalDate", "deepnets4eo.water_dates")
+    monkeypatch.setattr(date_kinds, "plugins_of", lambda group: {"thermal": entry} if group == "water_dates" else {})
 
 
 def thermal(path: Path, *parts: tuple[slice, slice]) -> str:
@@ -63,10 +57,8 @@ def images(tmp_path: Path) -> tuple[str, str]:
 
 
 @pytest.mark.core("a further kind of date, as somebody else writes it")
-def test_a_further_kind_maps_a_flood_and_is_stored(
-    images: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(KINDS, ThermalDate.kind, ThermalDate)
+@pytest.mark.usefixtures("installed")
+def test_a_further_kind_maps_a_flood_and_is_stored(images: tuple[str, str], tmp_path: Path) -> None:
     pre, post = images
     result = map_flood([pre], post, tmp_path / "out")
     assert result is not None
