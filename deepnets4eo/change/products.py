@@ -47,7 +47,7 @@ def draw_change(
     return Drawn(
         {LAYER: polygons}, Style(changed.name, changed.color, SUBJECT),
         _figures(pair, labels, polygons, measured.notes, options),
-        [*doubts, *event.findings(), *pair.findings, *method_findings(pair, run), *of_rasters], score,
+        [*doubts, *event.findings(), *pair.findings, *method_findings(pair, run), *of_rasters], labels, score,
     )  # fmt: skip
 
 

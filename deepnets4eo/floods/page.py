@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.floods.figures import headline_parts, unknown_area
 from deepnets4eo.floods.layer_names import FIRST, PERMANENT, POST, PRE
 from deepnets4eo.floods.scene import FloodScene
 from deepnets4eo.floods.thresholds import FLOOD, PERMANENT_WATER
-from deepnets4eo.maps import RegionPage, one_class, region_kind
+from deepnets4eo.maps import Drawn, RegionPage, one_class, region_kind
 from deepnets4eo.outputs import Quantity
-
-if TYPE_CHECKING:
-    import geopandas as gpd
+from deepnets4eo.rasters import LabelMask, Layer
 
 SUBJECT = "Flood map"  # of titles
 COLOURS = {FLOOD: (0, 188, 224), PERMANENT_WATER: (52, 112, 214)}
@@ -33,8 +31,9 @@ CAVEATS = (
 )
 
 
-def flood_page(opened: FloodScene, polygons: gpd.GeoDataFrame, summary: dict[str, Any]) -> RegionPage:
+def flood_page(opened: FloodScene, drawn: Drawn, summary: dict[str, Any]) -> RegionPage:
     """Return the content of the page of a flood map."""
+    polygons = drawn.polygons
     area, mapped = summary["area"], opened.mapped
     layers = {role: name for role, name in (("pre", FIRST), ("post", POST)) if name in opened.pictures}
     facts = [("Flooded" if mapped == FLOOD else "Water", headline_parts(summary)[0])]
@@ -56,11 +55,15 @@ def flood_page(opened: FloodScene, polygons: gpd.GeoDataFrame, summary: dict[str
         )
         file = file_name_of(summary[name])
         facts.append((_role(name, opened), f"{file}: {kind}{f', threshold {cuts}' if cuts else ''}"))
-    classes, numbers = one_class(TITLES[mapped], COLOURS[mapped], polygons)
+    name = "flood" if mapped == FLOOD else "permanent_water"
+    classes, numbers = one_class(
+        TITLES[mapped], COLOURS[mapped], polygons, None if unknown is None else Quantity.read(area, name)
+    )
     return RegionPage(
         KIND, "Water", "Probability", headline_parts(summary), facts, CAVEATS, classes, numbers,
         {role: opened.pictures[name] for role, name in layers.items()},
         {role: summary[name] for role, name in layers.items()},
+        mask=Layer(LabelMask(drawn.labels, mapped)), shows_mask=unknown_area(area) is not None,
     )  # fmt: skip
 
 

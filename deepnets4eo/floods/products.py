@@ -67,7 +67,7 @@ def draw_flood(
     computed = mapped.tags.get(PredictedMap.precision_tag, PredictedMap.scored_in)
     return Drawn(
         layers, Style("flood", COLOURS[opened.mapped], TITLES[opened.mapped]), described,
-        [*findings, *figure_findings(figures)], probability, {"computed": computed},
+        [*findings, *figure_findings(figures)], labels, probability, {"computed": computed},
     )  # fmt: skip
 
 

@@ -99,6 +99,7 @@ class Drawn:
     style : of the map's own polygons
     figures : for summary.json, with `area` and `registration`
     findings : limits of the map
+    labels : raster of the map's labels, void in pixels without a known label
     score : raster of every pixel, in bytes, for the page
     notes : what was measured of the computation, which the manifest states with the options
     """
@@ -107,6 +108,7 @@ class Drawn:
     style: Style
     figures: Mapping[str, Any]
     findings: Sequence[Finding]
+    labels: Layer
     score: Layer
     notes: Mapping[str, Any] = field(default_factory=dict)
 

@@ -59,6 +59,8 @@ class RegionPage:
     numbers : (N,) int, the class of each polygon
     images : "pre" and "post", or only "post" → image
     sources : the files of the images, by the same roles
+    mask : pixels of the label, not valid if the label is not known, to lay over the images; None for a page without it
+    shows_mask : whether the page opens with the mask over the images, as some ground is not known
     """
 
     kind: MapKind
@@ -71,6 +73,8 @@ class RegionPage:
     numbers: np.ndarray
     images: dict[str, Layer]
     sources: Mapping[str, str]
+    mask: Layer | None = None
+    shows_mask: bool = False
 
     def write(
         self,
@@ -104,6 +108,7 @@ class RegionPage:
             "summary": {
                 name: summary[name] for name in ("synthetic", "area", "registration", "findings")
             },  # no folders
+            "shows_mask": self.shows_mask,
             "unit": Quantity.read(summary["area"], "seen").unit,
             "noun": self.noun,
             "score": self.score,
@@ -115,17 +120,23 @@ class RegionPage:
             "extent": [],
             "without_outlines": [],
         }
+        overlays: list[tuple[str, Layer, float | None]] = [(self.kind.file, score, 1 / Packed.one)]
+        overlays += [] if self.mask is None else [(self.noun, self.mask, None)]
         return write_map_page(
             path, self.kind, content, payload, self.images, grid,
-            (listed.geometry.to_numpy(), listed["score"].to_numpy(float)), [(self.kind.file, score, 1 / Packed.one)],
+            (listed.geometry.to_numpy(), listed["score"].to_numpy(float)), overlays,
             event=event, findings=findings, inputs={role: self.sources[role] for role in self.images},
         )  # fmt: skip
 
 
-def one_class(title: str, colour: Sequence[int], polygons: gpd.GeoDataFrame) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """Return classes and numbers of a `RegionPage` whose polygons are all of one class."""
+def one_class(
+    title: str, colour: Sequence[int], polygons: gpd.GeoDataFrame, area: Quantity | None = None
+) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """Return classes and numbers of a `RegionPage` whose polygons are all of one class. area : to print instead of the sum of the polygons"""
     area_ha = float(polygons["area_m2"].sum()) / SQUARE_METRES
     entry = {"key": "class-0", "title": title, "color": list(colour), "count": len(polygons), "area_ha": area_ha}
+    if area is not None:
+        entry["area_text"] = area.text()
     return [entry], np.zeros(len(polygons), np.intp)
 
 

@@ -44,6 +44,6 @@ from .values import (
     valid_pixels,
     whole_numbers,
 )
-from .views import BandGapsSource, CollarSource, LayerView, PictureSource, is_small, without_implausible
+from .views import BandGapsSource, CollarSource, LabelMask, LayerView, PictureSource, is_small, without_implausible
 from .warped_source import same_grid
 from .xarray_sources import grid_of, plane_of

@@ -18,6 +18,7 @@ from deepnets4eo.arrays import Mask, Pixels
 from deepnets4eo.formats import Declared
 from deepnets4eo.grid import Grid, Window, coarse_grid
 from deepnets4eo.rasters.array_source import Source
+from deepnets4eo.rasters.averages import read_averaged
 from deepnets4eo.rasters.layer import Layer
 
 if TYPE_CHECKING:
@@ -76,6 +77,21 @@ def plausible(data: NDArray[Any], valid: Mask) -> Mask:
 def without_implausible(layer: Layer) -> Layer:
     """Return the layer with pixels beyond `MAX_VALUE` as 0 and not valid; the log names the first. The layer is not warped any more."""
     return Layer(PlausibleSource(layer)) if np.issubdtype(layer.dtype, np.floating) else layer
+
+
+class LabelMask(LayerView):
+    """A label raster as a mask: 1 at one label, 0 at the others, not valid where the labels are void."""
+
+    def __init__(self, labels: Layer, value: int) -> None:
+        super().__init__(labels, np.uint8, None, ["mask"])
+        self.value = value
+
+    def read(self, window: Window, bands: Sequence[int]) -> Pixels:
+        data, valid = self.layer.read(window)
+        return (data[:1] == self.value).astype(np.uint8), valid
+
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
+        return read_averaged(self, shape, bands)
 
 
 class PlausibleSource(LayerView):

@@ -52,6 +52,14 @@ def test_an_empty_list_says_what_it_means_and_one_that_is_filtered_says_that(flo
     )
     one = visit(dry.paths["report.html"])
     assert one.listed() == []
+    area = dry.summary["area"]
+    assert area["unknown_ha"] > 0
+    assert one.page.locator("#score option:checked").inner_text() == "Water"  # stripes where it is not known
+    assert one.page.locator("#mask-legend").is_visible()
+    striped = one.pixels()
+    one.page.locator("#score").select_option("")
+    assert all(now != was for now, was in zip(one.pixels(), striped, strict=True))
+    assert "–" in one.page.locator(".chip").first.inner_text()  # the interval, not only 0 ha
     assert "an empty list is no proof that the ground is dry" in one.page.locator("#empty").inner_text()
     full = visit(flood.paths["report.html"])
     assert full.page.locator("#empty").is_hidden()

@@ -13,12 +13,12 @@ const summaryBoxes = () => [eventBox(), box(page.noun, factList(page.facts)), bo
 const headline = () => [make("b", {}, ...whole(page.headline[0])), page.headline[1]];
 
 function chipOf(index) {
-  const { count, area_ha: area } = classes[index];
-  return { count, range: areaText(area), told: `${objects(count)}, ${areaText(area)}` };
+  const { count, area_ha: area, area_text: text = areaText(area) } = classes[index];
+  return { count, range: text, told: `${objects(count)}, ${text}` };
 }
 
 function classTable() {
   const head = [page.noun, "Polygons", "Area"];
-  const rows = classes.map(({ title, count, area_ha: area }, index) => make("tr", {}, make("th", { scope: "row" }, pie(index), title), make("td", {}, number(count)), make("td", {}, areaText(area))));
+  const rows = classes.map(({ title, count, area_ha: area, area_text: text = areaText(area) }, index) => make("tr", {}, make("th", { scope: "row" }, pie(index), title), make("td", {}, number(count)), make("td", {}, text)));
   return make("table", {}, make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...rows));
 }

@@ -28,7 +28,8 @@ BASE_TILE_PX = 1280
 PREVIEW_PX, PREVIEW_QUALITY = 640, 50  # of the picture that is seen until the tiles are decoded; its longer side
 DETAIL_TILE_PX = 256
 SCORES_PX = 1280  # longer side of a raster of scores
-MASK_COLOUR, UNKNOWN_COLOUR, STRIPE_PX = (30, 120, 255, 150), (235, 235, 235, 190), 4
+MASK_COLOUR = (30, 120, 255, 150)
+UNKNOWN_COLOUR, STRIPE_PX, STRIPE_EVERY = (235, 235, 235, 150), 1, 8  # thin, so that the image is visible between them
 COARSEST_M = 1.0  # on coarser pixels damage to a roof is not visible
 FIRST = 100
 QUALITY = 70
@@ -149,7 +150,7 @@ def _mask_colours(mask: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.ui
     row, col = np.indices(valid.shape)
     image = np.zeros((*valid.shape, 4), np.uint8)
     image[valid & (mask >= 0.5)] = MASK_COLOUR
-    image[~valid & ((row + col) // STRIPE_PX % 2 == 0)] = UNKNOWN_COLOUR
+    image[~valid & ((row + col) // STRIPE_PX % STRIPE_EVERY == 0)] = UNKNOWN_COLOUR
     return image
 
 

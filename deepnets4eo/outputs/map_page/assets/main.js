@@ -153,6 +153,10 @@ function wireScores(panels) {
     document.getElementById("mask-legend").hidden = !panels.score?.mask;
     panels.request();
   };
+  const mask = page.shows_mask ? panels.scores.findIndex((score) => score.mask) : -1;
+  if (mask < 0) return;
+  choice.value = String(mask);
+  choice.onchange();
 }
 
 function wireTools(view, panels) {
