@@ -129,6 +129,10 @@ class DamageMap(WithSummary, DamageMapContent):
                     for name in gpd.list_layers(path)["name"]
                     if name in ("assessed_extent", "imaged_without_outlines", "areas")
                 }
+            mappings = (*((summary, name) for name in ("registration", "evidence", "damaged_share", "estimates", "footprints")),
+                        (manifest, "parameters"), (manifest, "inputs"))  # fmt: skip
+            if wrong := next((name for stated, name in mappings if not isinstance(stated[name], dict)), None):
+                raise TypeError(f"{wrong} is no mapping")
             event = dict(manifest["event"])
             event["location"] = event.pop("place")
             return cls(

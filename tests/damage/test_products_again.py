@@ -95,6 +95,16 @@ def test_a_map_without_estimates_is_counted_in_areas_as_before_it_was_saved(tmp_
     assert loaded.areas["damaged"].sum() > 0
 
 
+@pytest.mark.parametrize("name", ["evidence", "estimates", "registration"])
+def test_a_summary_whose_entries_are_no_mappings_is_refused(name: str, tmp_path: Path) -> None:
+    made, images = make_map_of_files(tmp_path, 0.9)
+    made.save(tmp_path / "map", **images, also=[])
+    path = tmp_path / "map" / "summary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: "text"}))
+    with raises_naming(InputError, str(tmp_path / "map"), f"{name} is no mapping"):
+        DamageMap.load(tmp_path / "map")
+
+
 def test_damaged_outlines_and_crs_of_a_map_are_refused(tmp_path: Path) -> None:
     made, images = make_map_of_files(tmp_path, 0.9)
     made.save(tmp_path / "map", **images, also=[])

@@ -190,6 +190,7 @@ def test_images_of_16_bits_are_shown_to_it_each_by_its_own_percentiles_and_the_m
         assert stretch["shown_high"] == pytest.approx(np.clip(top, 0, 255))
     codes = {finding.code for finding in found.findings}
     assert {"stretched_pre", "stretched_post"} <= codes
+    assert Path(found.inputs["run"]).parent.samefile(run)
     assert "network_not_used" not in codes
     assert found.buildings[NET].notna().all(axis=1).any()
 
