@@ -18,10 +18,10 @@ from geotiff import write_geotiff
 from scipy.ndimage import gaussian_filter, uniform_filter
 from sklearn.linear_model import LogisticRegression
 
-from deepnets4eo.baselines import BaselineRecipe, PixelClassifier
+from deepnets4eo.baselines import BaselineRecipe, PixelClassifier, SuperpixelClassifier
 from deepnets4eo.baselines.superpixels.scene import SceneBands
 from deepnets4eo.cards import Legend, Quantity
-from deepnets4eo.change import ChangeOptions
+from deepnets4eo.change import ChangeDetector, ChangeOptions
 from deepnets4eo.change.cover_table import compare_covers
 from deepnets4eo.change.options import RefineOptions
 from deepnets4eo.change.pair import open_pair
@@ -35,7 +35,7 @@ from deepnets4eo.evaluation import evaluate, evaluate_values
 from deepnets4eo.evaluation.sampled import page as review_page
 from deepnets4eo.evaluation.sampled.classes import ClassMap
 from deepnets4eo.evaluation.suspects import find_wrong_labels
-from deepnets4eo.floods import FloodOptions
+from deepnets4eo.floods import FloodOptions, WaterMapper
 from deepnets4eo.floods.date_images import open_images
 from deepnets4eo.floods.ground import open_cover
 from deepnets4eo.floods.water_masks import open_new_water, open_water_mask
@@ -277,6 +277,18 @@ def _samples(place: Place, file: object, *, layer: str = "image") -> Opened:
     return Opened(dataset.scenes[0].layers[layer])
 
 
+def _superpixels(place: Place, file: object, *, layer: str = "image") -> Opened:
+    scene = _scene(place, file, layer=layer)
+    classifier = SuperpixelClassifier(LogisticRegression(max_iter=5), InputSpec.measure([scene], ["image"]), LEGEND)
+    classifier.fit([scene])
+    return Opened()
+
+
+def _two_dates(place: Place, file: object, *, of: Any, pre: str, post: str) -> Opened:
+    of.of_scene(Scene.open(**{pre: place.path("pre.tif"), post: file}))
+    return Opened()
+
+
 def _measure(place: Place, file: object) -> Opened:
     InputSpec.measure([Scene.open(image=file)], ["image"])
     return Opened()
@@ -317,15 +329,6 @@ def _refine(place: Place, scores: object, image: object) -> Opened:
         overwrite=True, progress=lambda _: None,
     )  # fmt: skip
     return Opened()
-
-
-def _coherence(place: Place, file: object) -> Opened:
-    ComplexImage(file)
-    return Opened()
-
-
-def _grid_of(place: Place) -> Any:
-    return Layer.open(place.path("image.tif")).grid
 
 
 def _evaluate(place: Place, prediction: object, reference: object) -> Opened:
@@ -391,12 +394,15 @@ DOORS: dict[str, Entrance] = {
     "change, post": _pair("image", _change, "change", other="pre.tif", first=False, name="image_post"),
     "register, pre": _pair("image", _register, "register", other="image.tif", first=True, role="pre"),
     "register, post": _pair("image", _register, "register", other="pre.tif", first=False, role="post"),
-    "series": _door("image", _series, "series"),
+    "series": _door("image", _series, "series", "layers embeddings"),
     "train": _door("image", _train, "train"),
     "train, values": _door("image", _train_values, "train"),
     "predict": _door("image", _predict, "predict", "clicks"),
     "predict, Scene": _door("image", _predict, scene=True),
     "PixelClassifier.fit": _door("image", _fit),
+    "SuperpixelClassifier.fit": _door("image", _superpixels),
+    "ChangeDetector.of_scene": _door("image", _two_dates, of=ChangeDetector, pre="image_pre", post="image_post"),
+    "WaterMapper.of_scene": _door("image", _two_dates, of=WaterMapper, pre="pre_1", post="post"),
     "SceneDataset": _door("image", _samples),
     "InputSpec.measure": _door("image", _measure),
     "superpixels": _door("image", lambda place, file: Opened(SceneBands.open(Layer.open(file)).scene.layers["image"])),
@@ -412,7 +418,7 @@ DOORS: dict[str, Entrance] = {
     "heights, image": _door("image", _vegetation, "layers heights"),
     "osm, target": _door("image", _osm, "layers osm"),
     "refine, image": _pair("image", _refine, "layers refine", other="scores.tif", first=False),
-    "coherence": _door("image", _coherence, "layers coherence"),
+    "coherence": _door("image", lambda place, file: Opened(ComplexImage(file) and None), "layers coherence"),
     "heights, dsm": _door("heights", _heights, "layers heights", slot="dsm"),
     "heights, dtm": _door("heights", _heights, "layers heights", slot="dtm"),
     "train, dsm": _door("heights", _train, "train", layer="dsm"),
@@ -439,12 +445,15 @@ DOORS: dict[str, Entrance] = {
         "damage",
     ),
     "damage --water, depths": _door(
-        "depths", lambda place, file: Opened(open_new_water(str(file), _grid_of(place))), "damage"
+        "depths",
+        lambda place, file: Opened(open_new_water(str(file), Layer.open(place.path("image.tif")).grid)),
+        "damage",
     ),
     "refine, scores": _pair("scores", _refine, "layers refine", other="image.tif", first=True),
     "train, labels": _door("labels", _train, "train", layer="labels"),
     "train, masks": _door("labels", _masks, "train"),
     "PixelClassifier.fit, labels": _door("labels", _fit, layer="labels"),
+    "SuperpixelClassifier.fit, labels": _door("labels", _superpixels, layer="labels"),
     "SceneDataset, labels": _door("labels", _samples, layer="labels"),
     "evaluate, prediction": _pair("labels", _evaluate, "evaluate", "compare", other="labels.tif", first=True),
     "evaluate, reference": _pair("labels", _evaluate, "evaluate", other="labels.tif", first=False),
@@ -459,7 +468,9 @@ DOORS: dict[str, Entrance] = {
     "covers, before": _pair("labels", _covers, "layers transitions", other="labels.tif", first=True),
     "covers, after": _pair("labels", _covers, "layers transitions", other="labels.tif", first=False),
     "change, cover": _door("labels", _change_cover, "change"),
-    "flood, cover": _door("labels", lambda place, file: Opened(open_cover(str(file), _grid_of(place))), "flood"),
+    "flood, cover": _door(
+        "labels", lambda place, file: Opened(open_cover(str(file), Layer.open(place.path("image.tif")).grid)), "flood"
+    ),
     "damage --cloud-mask": _door(
         "mask",
         lambda place, file: Opened(open_cloud_mask(file, Layer.open(place.path("image.tif")), "--cloud-mask")),
@@ -468,10 +479,16 @@ DOORS: dict[str, Entrance] = {
         "change",
         "series",
     ),
-    "damage --water": _door("mask", lambda place, file: Opened(open_new_water(str(file), _grid_of(place))), "damage"),
+    "damage --water": _door(
+        "mask",
+        lambda place, file: Opened(open_new_water(str(file), Layer.open(place.path("image.tif")).grid)),
+        "damage",
+    ),
     "flood --permanent-water": _door(
         "mask",
-        lambda place, file: Opened(open_water_mask(str(file), _grid_of(place), "--permanent-water", ["water"])),
+        lambda place, file: Opened(
+            open_water_mask(str(file), Layer.open(place.path("image.tif")).grid, "--permanent-water", ["water"])
+        ),
         "flood",
     ),
 }

@@ -215,7 +215,7 @@ def test_a_cell(name: str, entrance: str, form: str, place: Place, caplog: pytes
 
 NO_INPUT = {  # files of the package that open layers and assess none
     "catalogues/plan.py": "its own download", "change/cleansing.py": "its own maps",
-    "change/products.py": "its own maps", "change/rasters.py": "its own maps", "change/series/dates.py": "only tags of dates",
+    "change/products.py": "its own maps", "change/rasters.py": "its own maps", "change/series/dates.py": "only tags of dates", "change/series/embedding_map.py": "`ImageSeries` assesses it",
     "classification/inspection.py": "only sizes", "cli/demo.py": "its own images", "cli/layers.py": "its own bands",
     "cli/objects.py": "`extract_objects` assesses it", "cli/polygons.py": "`polygonize` assesses it",
     "damage/evidences/shakemap.py": "an array of its own", "damage/evidences/shown_water.py": "its own map",
@@ -244,6 +244,41 @@ def test_whoever_opens_a_layer_assesses_it_or_has_a_reason() -> None:
         and path.parent.name != "read_as"
     }
     assert opening == {*NO_INPUT}
+
+
+SCENE_OF_OTHERS = {  # files whose public functions take a scene and assess none
+    "baselines/parts/references.py": "`PartDetector.fit` assesses it", "damage/network/grader.py": "the images of its job",
+    "damage/network/pairs.py": "`LabelledPair` opens it", "floods/recognition.py": "the images of its job",
+    "prediction/checks.py": "`open_scene` assesses it", "prediction/job.py": "`LabelTask` assesses it",
+    "prediction/dry_run.py": "`open_scene` assesses it", "prediction/plan.py": "`open_scene` assesses it",
+}  # fmt: skip
+
+
+def _public_names() -> set[str]:
+    faces = [path for path in source_files("deepnets4eo") if path.name == "__init__.py"]
+    keywords = [
+        node for path in faces for node in nodes(path) if isinstance(node, ast.keyword) and node.arg == "public"
+    ]
+    return {node.value for keyword in keywords for node in ast.walk(keyword.value) if isinstance(node, ast.Constant)}
+
+
+def _takes_scenes(node: ast.AST) -> bool:
+    arguments = [*node.args.args, *node.args.kwonlyargs] if isinstance(node, ast.FunctionDef) else []
+    kinds = [ast.walk(argument.annotation) for argument in arguments if argument.annotation]
+    return any(isinstance(word, ast.Name) and word.id == "Scene" for words in kinds for word in words)
+
+
+def test_whoever_takes_a_scene_of_a_user_assesses_it_or_has_a_reason() -> None:
+    """Python entrances whose names are public: `Scene.open` itself judges only the position."""
+    public, lacking = _public_names(), set()
+    texts = {path: path.read_text(encoding="utf-8") for path in source_files("deepnets4eo")}
+    for path, text in texts.items():
+        if " Scene" not in text or any(call in text for call in ("assess_scene(", "open_scene(", "prepare_scene(")):
+            continue
+        tops = [node for node in ast.parse(text).body if getattr(node, "name", "") in public]
+        if any(_takes_scenes(node) for top in tops for node in (top, *getattr(top, "body", ()))):
+            lacking.add(path.relative_to(ROOT / "deepnets4eo").as_posix())
+    assert lacking == {*SCENE_OF_OTHERS}
 
 
 def test_every_verb_has_a_door_or_a_reason_to_have_none() -> None:

@@ -30,6 +30,7 @@ from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER,
 from deepnets4eo.floods.water_date import NewWater, Sample, Tile, WaterDate, WaterSearch
 from deepnets4eo.floods.water_network import WaterNetwork, open_water_network
 from deepnets4eo.rasters import Scene
+from deepnets4eo.read_as import assess_scene
 from deepnets4eo.segmenters import InputSpec, LayerInput, ProbabilitySegmenter
 from deepnets4eo.tiling import Tiling
 
@@ -109,6 +110,8 @@ class WaterMapper(ProbabilitySegmenter):
             A date shows no water by any of its bands, or two radar dates do not belong together.
         """
         options = options or RadarOptions()
+        if dates is None:  # else the job that recognised them has assessed the scene
+            scene = assess_scene(scene, on_ground=False)
         layers = scene.layers
         if dates is None:
             images = {name: layer for name, layer in layers.items() if name not in (PERMANENT, DRAINAGE)}

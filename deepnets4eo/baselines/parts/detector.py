@@ -22,6 +22,7 @@ from deepnets4eo.baselines.tile_segmenter import TileSegmenter
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import atomic_write
+from deepnets4eo.prediction import open_scene
 from deepnets4eo.rasters import Scene
 from deepnets4eo.read_as import assess_scene
 from deepnets4eo.segmenters import InputSpec, scene_gsd_m
@@ -140,6 +141,7 @@ class PartDetector(TileSegmenter):
         min_score : minimum probability of a detection. Returns a GeoDataFrame in the scene's CRS, best first:
         `id`, `class`, `score` (probability), `component`, `length_m`, `width_m` (pixels without a CRS), `heading_deg`,
         rectangles. Raises RunError if the scene does not fit."""
+        scene = open_scene(scene, self)
         self.inputs.check(scene)
         found_gsd, own_gsd = scene_gsd_m(scene), self.inputs.gsd_m
         scale = found_gsd / own_gsd if found_gsd and own_gsd else 1.0

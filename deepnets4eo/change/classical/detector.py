@@ -25,6 +25,7 @@ from deepnets4eo.errors import InputError, RunError, name_hint
 from deepnets4eo.files import read_json, write_json
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters import Histogram, Layer, Scene
+from deepnets4eo.read_as import assess_scene
 from deepnets4eo.segmenters import InputSpec, ProbabilitySegmenter
 from deepnets4eo.tiling import Tiling, spread_windows
 
@@ -124,6 +125,7 @@ class ChangeDetector(ProbabilitySegmenter):
         InputError
             As the class, and if no pixel is valid at both dates or no pixel differs.
         """
+        scene = assess_scene(scene, on_ground=False, names=(DateLayers.pre, DateLayers.post))
         inputs = InputSpec.measure([scene], [DateLayers.pre, DateLayers.post], far_spans=FAR_SPANS)
         detector = cls(method, inputs, threshold_method=threshold_method)
         detector.tiling = detector.method.tiling(scene.shape)
