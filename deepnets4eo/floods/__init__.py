@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     )
     from .job import FloodJob, FloodMap as FloodMap, map_flood as map_flood
     from .mapper import WaterMapper as WaterMapper
+    from .mud import with_mud as with_mud
     from .optical import SurfaceRules, optical_water as optical_water
     from .options import FloodOptions as FloodOptions
     from .radar import (
@@ -53,6 +54,7 @@ else:
             ".buildings": ["BuildingWater", "water_around", "write_seen_water"],
             ".job": ["FloodMap", "map_flood"],
             ".mapper": ["WaterMapper"],
+            ".mud": ["with_mud"],
             ".optical": ["optical_water"],
             ".options": ["FloodOptions"],
             ".radar": ["RadarOptions", "RadarStatistics", "RadarWater", "measure_radar", "radar_water"],

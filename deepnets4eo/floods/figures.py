@@ -135,7 +135,9 @@ def headline_parts(summary: dict[str, Any]) -> tuple[str, str]:
         return "", "Nothing could be compared."
     name, word = _shown_water(summary)
     water = Quantity.read(area, name)
-    if unknown is not None:
+    if unknown is not None and water.value and unknown.value < seen.value:
+        text, rest = f"{water.text()} {word}", f"; for {unknown.text()} it is unknown"
+    elif unknown is not None:
         text = f"It is not known how much is flooded: {water.text()}"
         rest = f"; {unknown.text()} are unknown, {seen.text()} are certainly wet or dry"
     elif not water.value:

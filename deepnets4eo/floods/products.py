@@ -18,6 +18,7 @@ from deepnets4eo.floods.figures import figure_findings, measure_figures
 from deepnets4eo.floods.layer_names import POST
 from deepnets4eo.floods.lookalikes import lookalike_findings, order_findings
 from deepnets4eo.floods.mapper import WaterMapper
+from deepnets4eo.floods.mud import with_mud
 from deepnets4eo.floods.options import LABELS, PROBABILITY, FloodOptions
 from deepnets4eo.floods.page import COLOURS, TITLES
 from deepnets4eo.floods.recognition import measure_recognition, write_sure_water, write_without_flood
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
 LAYER, BUILDINGS = "flood", "buildings"  # of flood.gpkg
+MUDDY = "muddy.tif"  # labels with muddy water that was found by its colour
 SURE = "sure.tif"  # labels of a scene in which water is not recognised, or no flood is expected
 
 
@@ -76,11 +78,14 @@ def _sure_labels(
 ) -> tuple[Layer, list[Finding]]:
     """Return the labels of what is surely wet or dry, which are written to a path unless all labels are sure, and the findings."""
     recognition = measure_recognition(opened.scene, mapper, labels)
+    if event.is_flood is not False:
+        labels, recognition = with_mud(labels, path.with_name(MUDDY), opened.scene, mapper, recognition)
     # whoever maps a flood states that there is one: colours of which nothing is found do not prove that there is none
     flooded = True if event.is_flood is None and mapper.dates[POST].by_appearance else event.is_flood
     doubt = recognition.finding(flooded, "look_for_water")
     first = [] if doubt is None else [doubt]
-    findings = [*first, *event.findings(), *opened.findings, *level_findings(mapper), *mode_findings(mapper)]
+    of_dates = [*level_findings(mapper), *mode_findings(mapper)]
+    findings = [*first, *recognition.mud_finding(), *event.findings(), *opened.findings, *of_dates]
     if event.is_flood is False and mapper.dates[POST].by_appearance:
         sure = write_without_flood(labels, path) or labels
         return sure, [*_dry_hazard(event, sure is not labels), *findings]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import scipy
@@ -24,7 +24,7 @@ from deepnets4eo.floods.ground_pattern import PATTERN_PX, same_pattern
 from deepnets4eo.floods.layer_names import POST
 from deepnets4eo.floods.mapper import WaterMapper
 from deepnets4eo.floods.optical import SurfaceRules, crowns
-from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, parts_with
+from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER, parts_with
 from deepnets4eo.grid import Window, crop, grow_shapes
 from deepnets4eo.outputs import Finding, Phrase
 from deepnets4eo.rasters import CogWriter, Layer, Scene
@@ -61,6 +61,7 @@ class Recognition:
     known, lost : numbers of pixels of water known from before, and of the pixels among them that do not show as water
     sure : share of known water that is sure, such as water of a map
     small : whether the image is too small for a surface of water, such as a patch around one building
+    muddy : "found" if muddy water was found by its colour, "suspected" if ground may be muddy water, else ""; see `mud.py`
     """
 
     seen: int = 0
@@ -69,6 +70,7 @@ class Recognition:
     lost: int = 0
     sure: float = 0.0
     small: bool = False
+    muddy: Literal["", "found", "suspected"] = ""
 
     @property
     def is_lost(self) -> bool:
@@ -89,7 +91,7 @@ class Recognition:
         """
         if flooded is False:
             return 0.0
-        if (flooded and (self.is_none_found or self.small)) or self._hides_flood:
+        if (flooded and (self.is_none_found or self.small)) or self._hides_flood or self.muddy == "suspected":
             return math.inf
         return RecognitionRules.lost_reach_m if self.is_lost else 0.0
 
@@ -106,10 +108,16 @@ class Recognition:
         why = Phrase("image_too_small" if self._hides_flood else "no_new_water_found")
         if self.is_lost:
             why = Phrase("known_water_lost", {"share": self.lost / self.known})
+        elif self.muddy == "suspected":
+            why = Phrase("muddy_ground_seen")
         values = {"why": why, "unknown": None, "buildings": None, "remedy": Phrase(remedy)}
         if math.isinf(reach_m):
             return Finding("water_not_told", "caution", values)
         return Finding("water_not_told", "caution", {**values, "reach_m": reach_m}, wording="water_not_told_nearby")
+
+    def mud_finding(self) -> tuple[Finding, ...]:
+        """Report that muddy water was found by its colour, and where this way to find it fails."""
+        return (Finding("muddy_water_found", "note"),) if self.muddy == "found" else ()
 
     def unproven(self, flooded: bool | None, advice: Phrase | None) -> Finding | None:
         """Report that colours without new water do not prove that ground is dry; None if the hazard decides.
@@ -176,7 +184,7 @@ def write_sure_water(
     probability: Layer | None = None,
     reach_m: float = math.inf,
 ) -> Layer:
-    """Write a map of water where water is not recognised, and return it: dry ground that is not surely dry has no data.
+    """Write a map of water where water is not recognised, and return it: ground that is not certainly wet or dry has no data.
 
     Parameters
     ----------
@@ -196,11 +204,14 @@ def write_sure_water(
             classes, valid = labels.read(window)
             if mapper.dates[POST].by_appearance:
                 sure = _same_ground(scene, mapper, window, outlines)
+                # other surfaces that had one colour before are fields, sand or cloud
+                lasting = (classes[0] == PERMANENT_WATER) & _known_water(scene, mapper, window)
             else:
-                sure = _measured_dry(window, probability)
+                sure, lasting = _measured_dry(window, probability), classes[0] == PERMANENT_WATER
             if not math.isinf(reach_m):
                 sure |= ~_near_lost_water(scene, mapper, labels, window, reach_m)
-            writer.write(window, np.where(valid & ((classes[0] != DRY) | sure), classes[0], NOT_SEEN).astype(np.uint8))
+            kept = valid & ((classes[0] == FLOOD) | lasting | sure)
+            writer.write(window, np.where(kept, classes[0], NOT_SEEN).astype(np.uint8))
     return Layer.open(path)
 
 
@@ -214,6 +225,14 @@ def write_without_flood(labels: Layer, path: Path) -> Layer | None:
             removed |= bool((valid & ~kept).any())
             writer.write(window, np.where(kept, classes[0], NOT_SEEN).astype(np.uint8))
     return Layer.open(path) if removed else None
+
+
+def _known_water(scene: Scene, mapper: WaterMapper, window: Window) -> Mask:
+    """Return the mask of water known from before, all True without a date before."""
+    if not mapper.before:
+        return np.ones((window.height, window.width), bool)
+    wide = window.grow(mapper.tiling.halo_px)
+    return np.asarray(mapper.known_water(scene.read(wide))[0][window.within(wide).slices])
 
 
 def _near_lost_water(scene: Scene, mapper: WaterMapper, labels: Layer, window: Window, reach_m: float) -> Mask:

@@ -126,6 +126,23 @@ def test_lost_water_leaves_open_its_own_surroundings_and_not_the_city(tmp_path: 
     assert (everywhere == NOT_SEEN).mean() > 0.9
 
 
+def test_ground_under_a_cloud_is_not_certainly_wet(tmp_path: Path) -> None:
+    pre, post = land(), np.ascontiguousarray(land(3)[:, ::-1])
+    post[LAKE] = np.array([250, 250, 252], np.uint8)[:, None, None]
+    scene, mapper, _ = mapped(pre, post, tmp_path)
+    labels = Layer.open(
+        np.where(np.arange(SIDE) < 70, PERMANENT_WATER, DRY)[None, None] * np.ones((1, SIDE, 1), np.uint8)
+    )
+    sure = write_sure_water(labels, tmp_path / "sure.tif", scene, mapper).read()[0][0]
+    assert (sure[:, :70] == NOT_SEEN).mean() > 0.95
+
+
+def test_water_known_from_before_stays_certain(tmp_path: Path) -> None:
+    scene, mapper, labels = mapped(with_lake(land()), with_lake(np.ascontiguousarray(land(3)[:, ::-1])), tmp_path)
+    sure = write_sure_water(labels, tmp_path / "sure.tif", scene, mapper).read()[0][0]
+    assert (sure[10:-10, 10:60] == PERMANENT_WATER).all()
+
+
 def test_surroundings_of_lost_water_reach_over_the_edges_of_blocks(tmp_path: Path) -> None:
     pre, post = (np.random.default_rng(seed).normal(110, 10, (3, 120, 700)).astype(np.uint8) for seed in (0, 1))
     pre[:, :, 420:500] = np.array([60, 80, 50], np.uint8)[:, None, None]

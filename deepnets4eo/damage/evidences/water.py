@@ -29,6 +29,7 @@ from deepnets4eo.floods import (
     open_new_water,
     surface_scene,
     water_around,
+    with_mud,
     write_seen_water,
     write_sure_water,
 )
@@ -41,7 +42,7 @@ from deepnets4eo.segmenters import Run, kept_run
 logger = logging.getLogger(__name__)
 
 # Of the folder in which water is looked for: measurements of the images, labels, labels that are known, and how well water is recognised.
-RUN, MAPPED, SEEN, RECOGNITION = "run", "water.tif", "water_seen.tif", "recognition.json"
+RUN, MAPPED, MUDDY, SEEN, RECOGNITION = "run", "water.tif", "water_mud.tif", "water_seen.tif", "recognition.json"
 MAX_SHARES = 64  # bands of rows that other processes label
 
 
@@ -205,8 +206,10 @@ def _seen_water(site: Site, folder: Path, workers: int, progress: Progress | Non
     if not kept.has(labels.name, RECOGNITION):
         logger.info("looking for water around buildings …")
         mapper, dates = _label(site, folder, workers, progress=progress)
-        write_json(folder / RECOGNITION, measure_recognition(_dates(site), mapper, Layer.open(mapped)).to_dict())
-        write_seen_water(Layer.open(mapped), dates.layers["post"], mapper.inputs.gsd_m or 1.0, labels)
+        scene, water = _dates(site), Layer.open(mapped)
+        water, recognition = with_mud(water, folder / MUDDY, scene, mapper, measure_recognition(scene, mapper, water))
+        write_json(folder / RECOGNITION, recognition.to_dict())
+        write_seen_water(water, dates.layers["post"], mapper.inputs.gsd_m or 1.0, labels)
         kept.note(labels.name, RECOGNITION)
     return Layer.open(labels)
 

@@ -1,0 +1,161 @@
+"""Muddy water found by one smooth brown colour over ground that had many covers; never dry ground."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from geotiff import write_geotiff
+from numpy.typing import NDArray
+
+from deepnets4eo.floods import FloodOptions, Recognition, WaterMapper, map_flood, surface_scene
+from deepnets4eo.floods.mud import (
+    MuddyGround,
+    MudGroup,
+    MudRules,
+    fitted_card,
+    measure_mud,
+    mud_groups,
+    muddy_ground,
+    with_mud,
+    write_with_mud,
+)
+from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
+from deepnets4eo.outputs import EventInfo
+from deepnets4eo.rasters import Layer
+
+SIDE = 144
+SHEET = np.s_[:, :, :56]  # where water lies
+BROWN, WHITE, SHADE = (124, 110, 80), (235, 236, 238), (18, 20, 22)
+COVERS = np.array([(70, 95, 55), (150, 120, 95), (95, 95, 98), (190, 180, 165), (50, 66, 44), (128, 136, 84)])
+
+
+def town(seed: int = 0) -> NDArray[np.float32]:
+    """Ground of six covers in patches of 6 m, each with texture, as another sensor sees it for another seed."""
+    places = np.random.default_rng(3).integers(len(COVERS), size=(SIDE // 6, SIDE // 6))
+    image = np.kron(np.moveaxis(COVERS[places], -1, 0), np.ones((6, 6)))
+    image = image + np.random.default_rng(3).normal(0, 14, image.shape)
+    return np.clip(image + np.random.default_rng(seed).normal(0, 3, image.shape), 0, 255).astype(np.float32)
+
+
+def sheet(image: NDArray[np.float32], colour: tuple[int, int, int]) -> NDArray[np.float32]:
+    """The image with one smooth colour on its left side, streaked a little."""
+    covered = image.copy()
+    noise = np.random.default_rng(9).normal(0, 1.0, covered[SHEET].shape)
+    covered[SHEET] = np.array(colour)[:, None, None] + noise
+    return covered
+
+
+def wet(before: NDArray[np.float32], after: NDArray[np.float32]) -> NDArray[np.bool_]:
+    found = muddy_ground(before, after, 1.0)
+    return (found.probability(after, 1.0) >= MudRules.sure) & found.is_found
+
+
+def test_a_brown_sheet_over_many_covers_is_muddy_water() -> None:
+    mask = wet(town(), sheet(town(1), BROWN))
+    truth = np.zeros((SIDE, SIDE), bool)
+    truth[SHEET[1:]] = True
+    assert (mask & truth).sum() / (mask | truth).sum() > 0.85
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (town(), town(1)),
+        (sheet(town(), BROWN), sheet(town(1), BROWN)),
+        (town(), sheet(town(1), WHITE)),
+        (town(), sheet(town(1), SHADE)),
+    ],
+    ids=["nothing new", "brown before as well", "white", "dark, as shadow"],
+)
+def test_other_ground_is_none(before: NDArray[np.float32], after: NDArray[np.float32]) -> None:
+    assert not wet(before, after).any()
+
+
+def test_the_evidence_of_a_sheet_is_as_counted_by_hand() -> None:
+    groups, _ = mud_groups(town(), sheet(town(1), BROWN), 1.0)
+    share = sum(group.share for group in groups if group.may_be_mud and group.features[3] > 0.9)
+    assert share == pytest.approx(56 / SIDE, abs=0.05)
+    weights, constant = fitted_card()
+    assert (weights > 0).all(), "each raises the odds"
+    assert constant < 0, "ground without evidence is dry"
+
+
+def test_only_enough_sure_ground_is_found_and_likely_ground_is_suspected() -> None:
+    def ground(*groups: tuple[float, float]) -> MuddyGround:
+        return MuddyGround(tuple(MudGroup((50, 0, 15), share, (1,) * 4, 1.0, chance) for share, chance in groups), 2.0)
+
+    assert ground((0.02, 0.95), (0.02, 0.99)).is_found
+    assert not ground((0.02, 0.95), (0.2, 0.6)).is_found
+    assert ground((0.02, 0.95), (0.2, 0.6)).is_suspected
+    assert not ground((0.02, 0.95)).is_suspected
+    assert not ground((0.04, 0.95)).is_suspected, "what is found is no suspicion"
+
+
+def test_suspected_mud_makes_all_ground_unknown_and_a_dry_hazard_none() -> None:
+    suspected = Recognition(1000, 0, muddy="suspected")
+    finding = suspected.finding(None, "give_water")
+    assert finding is not None
+    assert finding.code == "water_not_told"
+    assert "brown ground" in finding.message
+    assert suspected.finding(False, "give_water") is None
+    assert Recognition(1000, 0).finding(None, "give_water") is None
+
+
+def flooded_map(folder: Path, name: str, colour: tuple[int, int, int] = BROWN):
+    write_geotiff(folder / "pre.tif", town().astype(np.uint8), gsd=1.0)
+    write_geotiff(folder / "post.tif", sheet(town(1), colour).astype(np.uint8), gsd=1.0)
+    options = FloodOptions(assume_registered=True)
+    return map_flood([folder / "pre.tif"], folder / "post.tif", folder / name, options, event=EventInfo(name=name))
+
+
+def test_a_map_that_already_shows_water_is_left_as_it_is(tmp_path: Path) -> None:
+    labels = Layer.open(np.full((1, SIDE, SIDE), FLOOD, np.uint8))
+    seen = Recognition(SIDE**2, SIDE**2)
+    assert with_mud(labels, tmp_path / "mud.tif", None, None, seen) == (labels, seen)  # type: ignore[arg-type]
+    assert not (tmp_path / "mud.tif").exists()
+
+
+@pytest.mark.parametrize("name", ["Earthquake", "Wildfire"])
+def test_a_named_dry_hazard_excludes_muddy_water(name: str, tmp_path: Path) -> None:
+    made = flooded_map(tmp_path, name)
+    assert made.summary["area"]["flood_ha"] == 0
+    assert "muddy_water_found" not in {finding.code for finding in made.findings}
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("place", "gsd_m", "least_ha", "most_ha"),
+    [
+        ("events_more/hurricane-harvey_00000377", 0.92, 2.0, 12.0),
+        ("xbd_more/joplin-tornado_00000000", 0.5, 0.0, 0.0),
+        ("events_more/moore_tornado", 0.5, 0.0, 0.0),
+    ],
+)
+def test_brown_water_of_a_storm_has_a_number_and_dry_towns_have_none(
+    place: str, gsd_m: float, least_ha: float, most_ha: float, real_data: Path, tmp_path: Path
+) -> None:
+    suffix = "png" if (real_data / place / "pre.png").exists() else "tif"
+    pre, post = (real_data / place / f"{date}.{suffix}" for date in ("pre", "post"))
+    area = map_flood([pre], post, tmp_path / "out", FloodOptions(gsd_m=gsd_m)).summary["area"]
+    assert least_ha <= area["flood_ha"]
+    if least_ha:
+        assert area["flood_ha_interval"][1] <= most_ha
+    else:
+        assert area["flood_ha"] == 0
+
+
+def test_only_dry_ground_becomes_flood_or_unknown_and_nothing_becomes_dry(tmp_path: Path) -> None:
+    scene = surface_scene(Layer.open(town().astype(np.uint8)), Layer.open(sheet(town(1), BROWN).astype(np.uint8)), 1.0)
+    mapper = WaterMapper.of_scene(scene, gsd_m=1.0, surfaces_alone=True)
+    before = np.repeat(np.array([DRY, PERMANENT_WATER, NOT_SEEN, FLOOD], np.uint8), SIDE // 4)[:, None] * np.ones(
+        SIDE, np.uint8
+    )
+    labels, found = Layer.open(before[None], nodata=NOT_SEEN), measure_mud(scene, mapper, Layer.open(before[None]))
+    assert found is not None
+    assert found.is_found
+    after = write_with_mud(labels, tmp_path / "mud.tif", scene, mapper, found).read()[0][0]
+    assert (after == before)[before != DRY].all()
+    assert ((after == FLOOD) & (before == DRY))[4:30, 6:50].mean() > 0.9
+    assert set(np.unique(after[before == DRY])) <= {DRY, FLOOD, NOT_SEEN}
