@@ -45,7 +45,7 @@ ZERO = 0.18
 QUICK = 6  # pairs of --smoke
 PANEL_M, FINE_M = 0.92, 0.5  # pixels of the real pairs, by their sources
 WETTED = ("midwest-flooding_00000006", "hurricane-harvey_00000126", "hurricane-harvey_00000377")
-PLACES = {
+SITES = {
     **{f"xbd_more/{name}": FINE_M for name in (
         "midwest-flooding_00000006", "midwest-flooding_00000000", "midwest-flooding_00000004", "joplin-tornado_00000000",
         "santa-rosa-wildfire_00000242", "mexico-earthquake_00000005", "mexico-earthquake_00000010", "guatemala-volcano_00000021",
@@ -84,8 +84,8 @@ def draw_dates(pair: PairSample, rng: np.random.Generator) -> tuple[FloatImage, 
     for draw in rng.permutation(np.array([dark_lawns, wet_fields, vineyards], object))[: rng.integers(0, 3)]:
         state = rng.integers(1 << 32)  # the same fields at both dates, in the light of each
         images = [
-            draw(image, np.isin(shown, GROUND) & (water != WATER), np.random.default_rng(state))
-            for image, shown, water in zip(images, labels, seen, strict=True)
+            draw(image, np.isin(labels_then, GROUND) & (water != WATER), np.random.default_rng(state))
+            for image, labels_then, water in zip(images, labels, seen, strict=True)
         ]
     if rng.random() < TILLED_SHARE:  # between the dates
         fields = np.isin(pair.solid_post, FIELDS) & (seen[1] != WATER) & np.isin(labels[1], GROUND)
@@ -127,26 +127,26 @@ def fit(rows: list[tuple[int, MudGroup, float]]) -> dict[str, Any]:
 def real_shares(data: Path) -> dict[str, dict[str, float]]:
     """Return for each real pair the shares of the image that are surely and possibly muddy water, and by the zero."""
     shares = {}
-    for place, gsd_m in PLACES.items():
-        pair = _pair(data, place)
+    for site, gsd_m in SITES.items():
+        pair = _pair(data, site)
         if pair is None:
             continue
         before, after = (_averaged(image, gsd_m) for image in pair)
         pixel_m = gsd_m * round(pair[0].shape[1] / before.shape[1])
-        found = mud.muddy_ground(before, after, pixel_m)
-        chance = found.probability(after, pixel_m) * found.is_found
-        zero = [group.share for group in found.groups if group.may_be_mud and np.prod(group.features[:3]) >= ZERO]
+        ground = mud.muddy_ground(before, after, pixel_m)
+        chance = ground.probability(after, pixel_m) * ground.is_found
+        zero = [group.share for group in ground.groups if group.may_be_mud and np.prod(group.features[:3]) >= ZERO]
         hectares = chance.size * pixel_m**2 / 1e4
-        shares[Path(place).name] = {
+        shares[Path(site).name] = {
             "sure_share": float((chance >= MudRules.sure).mean()), "possible_share": float((chance >= MudRules.possible).mean()),
             "sure_ha": float((chance >= MudRules.sure).mean() * hectares), "zero_share": float(sum(zero)),
         }  # fmt: skip
-        print(f"{Path(place).name}: {shares[Path(place).name]}", file=sys.stderr)
+        print(f"{Path(site).name}: {shares[Path(site).name]}", file=sys.stderr)
     return shares
 
 
-def _pair(data: Path, place: str) -> tuple[np.ndarray, np.ndarray] | None:
-    folder = data / place
+def _pair(data: Path, site: str) -> tuple[np.ndarray, np.ndarray] | None:
+    folder = data / site
     for before, after in (("pre.png", "post.png"), ("pre.tif", "post.tif")):
         if (folder / before).is_file():
             return _read(folder / before), _read(folder / after)

@@ -164,11 +164,11 @@ def mud_groups(
     least_px = MudRules.connected_m2 / pixel_m**2
     on_water = smooth & water if water is not None else np.zeros_like(smooth)
     has_water = on_water.sum() * pixel_m**2 >= MudRules.min_known_m2
-    found = []
+    groups = []
     for number, colour in enumerate(colours):
         own = group == number
         if own.mean() < MudRules.min_group_share:
-            found.append(MudGroup(tuple(colour.tolist()), float(own.mean()), (0.0,) * len(FEATURES)))
+            groups.append(MudGroup(tuple(colour.tolist()), float(own.mean()), (0.0,) * len(FEATURES)))
             continue
         alike = (group >= 0) & (np.linalg.norm(colours - colour, axis=1) < MudRules.min_moved)[group]
         many = _entropy(np.bincount(cover[own], minlength=len(covers))) / max(every, 1e-6)
@@ -176,8 +176,8 @@ def mud_groups(
         features = (min(many, 1.0), roughened[own].mean(), moved[own].mean(), connected)
         lift = alike[on_water].mean() / alike[smooth].mean() if has_water else 1.0
         known = float(np.clip(lift, 1, MudRules.max_known))
-        found.append(MudGroup(tuple(colour.tolist()), float(own.mean()), tuple(map(float, features)), known))
-    return found, limit
+        groups.append(MudGroup(tuple(colour.tolist()), float(own.mean()), tuple(map(float, features)), known))
+    return groups, limit
 
 
 def group_numbers(
@@ -218,11 +218,11 @@ def with_mud(
     path : of the map with muddy water, which is written if there is any"""
     if recognition.small or not (recognition.is_none_found or recognition.is_lost):
         return labels, recognition
-    found = measure_mud(scene, mapper, labels)
-    if found is None or not found.is_found:
-        suspected: Literal["", "suspected"] = "suspected" if found is not None and found.is_suspected else ""
+    ground = measure_mud(scene, mapper, labels)
+    if ground is None or not ground.is_found:
+        suspected: Literal["", "suspected"] = "suspected" if ground is not None and ground.is_suspected else ""
         return labels, replace(recognition, muddy=suspected)
-    muddy = write_with_mud(labels, path, scene, mapper, found)
+    muddy = write_with_mud(labels, path, scene, mapper, ground)
     return muddy, replace(measure_recognition(scene, mapper, muddy), muddy="found")
 
 
@@ -238,7 +238,7 @@ def measure_mud(scene: Scene, mapper: WaterMapper, labels: Layer) -> MuddyGround
     pairs = [pair for pair in pairs if pair[2].mean() > MIN_SEEN and min(pair[2].shape) > MudRules.texture_px]
     if not pairs:
         return None
-    rows = min(seen.shape[0] for _, _, seen, _ in pairs)
+    rows = min(pair[2].shape[0] for pair in pairs)
     before, after = (np.concatenate([pair[k][:, :rows] for pair in pairs], axis=2) for k in (0, 1))
     water = np.concatenate([pair[3][:rows] for pair in pairs], axis=1)
     return muddy_ground(before, after, mapper.pixel_m2**0.5, water)
