@@ -76,7 +76,7 @@ class MudGroup:
 
     colour : lightness, green–red, blue–yellow
     share : of the image
-    features : 0–1 each, as `FEATURES`: how many covers were there before (entropy over that of the image), shares of the ground that had
+    features : 0–1 each, as `FEATURES`: how many covers were there before (entropy over the entropy of the image), shares of the ground that had
         more texture before, and another colour, and share in large connected parts
     known : how much commoner the colour is on water known from before than in the image, at least 1
     """

@@ -116,7 +116,7 @@ class Recognition:
         return Finding("water_not_told", "caution", {**values, "reach_m": reach_m}, wording="water_not_told_nearby")
 
     def mud_finding(self) -> tuple[Finding, ...]:
-        """Report that muddy water was found by its colour, and where this way to find it fails."""
+        """Report that muddy water was found by its colour, and the limits of that method."""
         return (Finding("muddy_water_found", "note"),) if self.muddy == "found" else ()
 
     def unproven(self, flooded: bool | None, advice: Phrase | None) -> Finding | None:

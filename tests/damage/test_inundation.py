@@ -301,7 +301,7 @@ def test_kept_water_that_was_damaged_is_looked_for_again(name: str, tmp_path: Pa
     for function, result in {
         "_dates": SimpleNamespace(layers={"post": None}),
         "_mapper_run": SimpleNamespace(segmenter=mapper),
-        "measure_recognition": Recognition(seen=64),
+        "measure_recognition": Recognition(seen=64, new=64),  # water is recognised, so that mud is not sought
     }.items():
         monkeypatch.setattr(water_evidence, function, lambda *_words, result=result, **_named: result)
     sides = []
