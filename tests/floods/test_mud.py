@@ -134,7 +134,7 @@ def test_a_named_dry_hazard_excludes_muddy_water(name: str, tmp_path: Path) -> N
     ],
 )
 def test_brown_water_of_a_storm_has_a_number_and_dry_towns_have_none(
-    place: str, gsd_m: float, least_ha: float, most_ha: float, real_data: Path, tmp_path: Path
+    place: str, gsd_m: float, least_ha: float, most_ha: float, real_data: Path, tmp_path: Path, shipped_networks: None
 ) -> None:
     suffix = "png" if (real_data / place / "pre.png").exists() else "tif"
     pre, post = (real_data / place / f"{date}.{suffix}" for date in ("pre", "post"))
