@@ -130,7 +130,7 @@ class DamageMap(WithSummary, DamageMapContent):
                     if name in ("assessed_extent", "imaged_without_outlines", "areas")
                 }
             mappings = (*((summary, name) for name in ("registration", "evidence", "damaged_share", "estimates", "footprints")),
-                        (manifest, "parameters"), (manifest, "inputs"))  # fmt: skip
+                        (manifest, "parameters"), (manifest, "inputs"), (manifest["event"], "from_files"))  # fmt: skip
             if wrong := next((name for stated, name in mappings if not isinstance(stated[name], dict)), None):
                 raise TypeError(f"{wrong} is no mapping")
             event = dict(manifest["event"])

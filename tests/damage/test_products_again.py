@@ -103,6 +103,12 @@ def test_a_summary_whose_entries_are_no_mappings_is_refused(name: str, tmp_path:
     path.write_text(json.dumps(json.loads(path.read_text()) | {name: "text"}))
     with raises_naming(InputError, str(tmp_path / "map"), f"{name} is no mapping"):
         DamageMap.load(tmp_path / "map")
+    made.save(tmp_path / "map", **images, also=[], overwrite=True)
+    path = tmp_path / "map" / "manifest.json"
+    stated = json.loads(path.read_text())
+    path.write_text(json.dumps(stated | {"event": stated["event"] | {"from_files": 0.5}}))
+    with raises_naming(InputError, "from_files is no mapping"):
+        DamageMap.load(tmp_path / "map")
 
 
 def test_damaged_outlines_and_crs_of_a_map_are_refused(tmp_path: Path) -> None:

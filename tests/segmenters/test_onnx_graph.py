@@ -62,6 +62,12 @@ def in_branch() -> onnx.ModelProto:
     return graph_of([node], initializer=[whether])
 
 
+def in_training() -> onnx.ModelProto:
+    model = scaled(2.0)
+    model.training_info.add().algorithm.CopyFrom(in_initializer().graph)
+    return model
+
+
 def loop(op: str = "Loop") -> onnx.NodeProto:
     names = ["i", "go_on", "v"]
     kinds = [TensorProto.INT64, TensorProto.BOOL, TensorProto.FLOAT]
@@ -76,7 +82,7 @@ def in_function() -> onnx.ModelProto:
     return graph_of([helper.make_node("f", ["x"], ["y"], domain="own")], functions=[function])
 
 
-@pytest.mark.parametrize("make", [in_initializer, in_constant, in_branch])
+@pytest.mark.parametrize("make", [in_initializer, in_constant, in_branch, in_training])
 def test_weights_in_another_file_are_refused_before_a_session_exists(tmp_path: Path, monkeypatch, make) -> None:
     import onnxruntime
 
@@ -109,6 +115,14 @@ def test_a_replaced_file_is_another_graph_and_the_first_stays_as_it_was_read(tmp
         np.testing.assert_array_equal(graph.compute(["y"], {"x": IMAGE})[0], values)
         again = pickle.loads(pickle.dumps(graph))  # noqa: S301 - what was pickled here
         np.testing.assert_array_equal(again.compute(["y"], {"x": IMAGE})[0], values)
+
+
+def test_graphs_are_equal_by_their_bytes_and_name(tmp_path: Path) -> None:
+    content, other = (scaled(factor).SerializeToString() for factor in (2.0, 3.0))
+    graph = OnnxGraph(content, "a.onnx")
+    assert graph == OnnxGraph(content, "a.onnx")
+    assert graph != OnnxGraph(other, "a.onnx")
+    assert graph != OnnxGraph(content, "b.onnx"), "errors name the file"
 
 
 def test_names_shapes_and_texts_are_read(tmp_path: Path) -> None:
