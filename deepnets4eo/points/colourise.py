@@ -20,7 +20,7 @@ from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.outputs import check_not_inputs
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.files import open_cloud
-from deepnets4eo.rasters import Layer, LayerLike
+from deepnets4eo.rasters import Layer, LayerLike, role_indices
 from deepnets4eo.read_as import IMAGE, Door
 
 BLOCK_PX = 1024
@@ -32,8 +32,8 @@ class Orthophoto:
 
     Parameters
     ----------
-    colour : raster of red, green and blue, 8 bit; a fourth band is near infrared
-    infrared : raster whose first band is near infrared, such as IRC
+    colour : raster of red, green and blue, 8 bit, in the order that its bands state, else in this one; a fourth band is near infrared
+    infrared : raster whose first band is near infrared, such as IRC, unless its bands name another
     all_returns : whether later returns have colours, too; a camera sees what reflects first, so they are black by default
 
     Raises
@@ -48,11 +48,11 @@ class Orthophoto:
             raise InputError(
                 f"{opened.source} has {opened.count} bands, expected red, green and blue. Give an orthophoto in colours."
             )
-        self._colour = opened.subset(opened.bands[:3])
+        self._colour = opened.subset(opened.declared_colours or opened.bands[:3])
         near = opened if opened.count > 3 else None
         if infrared is not None:
             near = IMAGE.open(infrared, Door("the infrared image", collars="data")).as_shown()
-        self._near = None if near is None else near.subset([near.bands[0 if infrared is not None else 3]])
+        self._near = None if near is None else near.subset([_near_band(near, 0 if infrared is not None else 3)])
         self.all_returns = all_returns
         for layer in self.layers:
             if layer.dtype != np.uint8:
@@ -85,6 +85,11 @@ class Orthophoto:
                 near[later] = 0
         result = replace(cloud, colour=colour, near_infrared=cloud.near_infrared if near is None else near)
         return result, int((~seen[:counted]).sum())
+
+
+def _near_band(layer: Layer, otherwise: int) -> int:
+    """Return the band that is near infrared by its name, else the band at an index."""
+    return layer.bands[role_indices(layer.band_names).get("nir", otherwise)]
 
 
 def colourise_cloud(

@@ -8,6 +8,7 @@ import pytest
 import rasterio
 from geotiff import write_geotiff
 from made_up_clouds import ORIGIN, NeighbourCount, scattered, write_las
+from rasterio.enums import ColorInterp
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError, OutputError
@@ -52,6 +53,24 @@ def test_points_have_the_colour_of_their_pixel(tmp_path: Path, ortho: Path) -> N
     np.testing.assert_array_equal(np.column_stack([cloud.colour, cloud.near_infrared]), expected(cloud.xyz))
     np.testing.assert_array_equal(stored.deviation, laspy.read(path).deviation)
     assert stored.red.max() > 255
+
+
+@pytest.mark.parametrize("how", ["names", "interpretation"])
+def test_colours_are_read_in_the_order_that_the_bands_state(how: str, tmp_path: Path, ortho: Path) -> None:
+    order = [3, 2, 0, 1] if how == "names" else [2, 1, 0, 3]  # near infrared first; blue, green, red
+    top_left = (ORIGIN[0], ORIGIN[1] + 50)
+    path = write_geotiff(tmp_path / "b.tif", IMAGE[order], crs="EPSG:2154", origin=top_left, gsd=0.5)
+    with rasterio.open(path, "r+") as file:
+        if how == "names":
+            file.descriptions = ("nir", "blue", "red", "green")
+        else:
+            file.colorinterp = [ColorInterp.blue, ColorInterp.green, ColorInterp.red, ColorInterp.undefined]
+    cloud = open_cloud(write_las(tmp_path / "a.laz", scattered(100), point_format=6)).read()
+    coloured, _ = Orthophoto(path, all_returns=True).colourise(cloud)
+    np.testing.assert_array_equal(np.column_stack([coloured.colour, coloured.near_infrared]), expected(cloud.xyz))
+    near, _ = Orthophoto(ortho, path, all_returns=True).colourise(cloud)
+    first = expected(cloud.xyz)[:, 3 if how == "names" else 2]  # by its name, else the first band
+    np.testing.assert_array_equal(near.near_infrared, first)
 
 
 def test_each_block_of_the_orthophoto_is_read_only_as_far_as_its_points_reach(ortho: Path, monkeypatch) -> None:
