@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
-import sys
 from importlib.metadata import EntryPoint
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from documented import page_module
 from refusals import raises_naming
-from source_trees import ROOT
 
 from deepnets4eo import plugins
 from deepnets4eo.damage import Settings, Site, assess, opening
@@ -22,11 +20,7 @@ from deepnets4eo.rasters import Layer
 from deepnets4eo.synthetic import City
 
 pytestmark = pytest.mark.usefixtures("gathered_once")
-PAGE = ROOT / "docs" / "howto" / "extend" / "evidence.md"
-(TEXT,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-example = ModuleType("brightness")
-sys.modules[example.__name__] = example  # where dataclasses look for their module
-exec(compile(TEXT, str(PAGE), "exec"), example.__dict__)
+example = page_module("evidence", "brightness")
 Brightness: Any = example.Brightness
 
 

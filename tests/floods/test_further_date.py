@@ -1,10 +1,7 @@
 """A further kind of date is one class: registered, it is recognised, measured, mapped, compared and stored (SYNTHETIC place)."""
 
-import re
-import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,8 +9,8 @@ import pytest
 
 pytest.importorskip("numba")
 
+from documented import page_module
 from geotiff import write_geotiff
-from source_trees import ROOT
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods import FloodOptions, WaterMapper, date_kinds, map_flood
@@ -27,12 +24,7 @@ SIDE = 96
 RIVER, FLOODED = np.s_[:, :20], np.s_[30:70, 20:60]
 
 
-PAGE = ROOT / "docs" / "howto" / "extend" / "water_date.md"
-(TEXT,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-example = ModuleType("thermal_date")
-sys.modules[example.__name__] = example  # where dataclasses look for their module
-exec(compile(TEXT, str(PAGE), "exec"), example.__dict__)
-ThermalDate: Any = example.ThermalDate
+ThermalDate: Any = page_module("water_date", "thermal_date").ThermalDate
 
 
 @pytest.fixture

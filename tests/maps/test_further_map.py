@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import sys
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -14,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from documented import page_module
 from geotiff import write_geotiff
 from refusals import raises_naming
-from source_trees import ROOT
 
 from deepnets4eo import plugins
 from deepnets4eo.cli import main as command_line
@@ -28,16 +26,12 @@ from deepnets4eo.segmenters import run as runs
 
 SIDE, GSD = 160, 10.0
 SNOW = np.s_[20:60, 30:110]
-PAGE = ROOT / "docs" / "howto" / "extend" / "map.md"
 
 
 @pytest.fixture
-def snow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def snow(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The module of the page, with its verb, installed as a package of others would be."""
-    module, _, verb, *_ = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    (tmp_path / "snow_map.py").write_text(f"{module}\n{verb}", encoding="utf-8")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    sys.modules.pop("snow_map", None)
+    module = page_module("map", "snow_map", 0, 2)
     entries = {
         "segmenters": {"snow-index": EntryPoint("snow-index", "snow_map:SnowIndex", "deepnets4eo.segmenters")},
         "verbs": {"snow": EntryPoint("snow", "snow_map:snow", "deepnets4eo.verbs")},
@@ -48,9 +42,7 @@ def snow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
     monkeypatch.setattr(runs, "plugins_of", plugins_of)
     monkeypatch.setattr(command_line, "plugins_of", plugins_of)
-    import snow_map
-
-    return snow_map
+    return module
 
 
 @pytest.fixture

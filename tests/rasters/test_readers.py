@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import re
-import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from documented import page_module
 from geotiff import write_geotiff
 from refusals import raises_naming
-from source_trees import ROOT
 
 from deepnets4eo import plugins
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters import Layer, readers
 
-PAGE = ROOT / "docs" / "howto" / "extend" / "reader.md"
 GRID = "ncols 3\nnrows 2\nxllcorner 500000\nyllcorner 5000000\ncellsize 2\nnodata_value -9999\n1 2 3\n4 5 -9999\n"
 
 
 @pytest.fixture
 def text_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file of the format of the page, whose reader is installed as a package of others would be."""
-    (module,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    (tmp_path / "text_grid.py").write_text(module, encoding="utf-8")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    sys.modules.pop("text_grid", None)
+    page_module("reader", "text_grid")
     entry = EntryPoint("txtgrid", "text_grid:open_text_grid", "deepnets4eo.readers")
     own = plugins.plugins_of
     monkeypatch.setattr(
