@@ -1,9 +1,9 @@
-"""Graded neighbours after an earthquake: three Turkish cities graded by eye, each mapped with the grades of the other two.
+"""Graded neighbours after an earthquake: five Turkish cities graded by eye, each mapped with the grades of the others.
 
 Usage: python experiments/graded_neighbours.py --data FOLDER --out OUT [--smoke]
 
 FOLDER has turkey_2023 of the sample sets (SkySat, 0.5 m, non-commercial; grades by one rater). Ways: no hazard named; Earthquake named; Earthquake named, and the
-look of the buildings of the other two cities at a share of 0.5 (`--set look=0.5 --set look_from=RUN`). A fit never has grades of the city that it maps. The level
+look of the buildings of the other cities at a share of 0.5 (`--set look=0.5 --set look_from=RUN`). A fit never has grades of the city that it maps. The level
 of intact roofs at earthquakes was chosen while these cities were looked at; the share 0.5 was not varied for them. Buildings without a clear grade count in the
 interval only. Finished jobs are read from OUT; writes table.md and results.json. Takes some 15 s of processor time per job and city. --smoke maps one city.
 """

@@ -115,7 +115,7 @@ def mean_of_sites(scores: Scores) -> dict[str, Any]:
     of_sites = {
         site: one
         for site, one in scores.items()
-        if site not in GROUPS and ", " not in site and one.get("auc") is not None
+        if site not in GROUPS and ", " not in site and one.get("auc") is not None and not math.isnan(one["auc"])
     }
     if not of_sites:
         return {}

@@ -175,8 +175,8 @@ def _is_searched_for(site: Site) -> bool:
 
 
 def _may_show_water(site: Site) -> bool:
-    """Return whether POST can show new water: it is optical and fine."""
-    return _shows_water(site, "post")
+    """Return whether POST can show new water: it is optical and fine. A dry hazard is outweighed only by water that a network sees."""
+    return (site.event.is_flood is not False or site.settings.network) and _shows_water(site, "post")
 
 
 def _shows_water(site: Site, role: Role) -> bool:
