@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 
 from deepnets4eo.errors import OtherJobError, OutputError
 from deepnets4eo.grid import Window
-from deepnets4eo.jobs import RowJournal
+from deepnets4eo.jobs import Part, RowJournal
 
 
 def rows_of(number):
@@ -172,3 +172,13 @@ def test_rows_that_do_not_fit_their_entry_end_the_job_with_an_error(tmp_path, ch
 def test_a_job_that_cannot_be_read_means_starting_anew(tmp_path, content):
     block(filled(tmp_path / "labels.tif"), "job").write_bytes(content)
     assert not RowJournal(tmp_path / "labels.tif").load()
+
+
+def test_parts_of_two_divisions_are_refused(tmp_path):
+    out = tmp_path / "labels.tif"
+    for part in (Part(1, 2), Part(1, 3)):
+        RowJournal(out, part).start({"run": "a"})
+        if part.total == 2:
+            assert RowJournal.parts(out) == [Part(1, 2), Part(2, 2)]
+    with pytest.raises(OutputError, match="2 and into 3"):
+        RowJournal.parts(out)

@@ -404,3 +404,10 @@ def test_tiles_beside_the_pixels_of_the_first_are_moved_with_a_warning_that_says
     Layer.open(tmp_path)
     assert "1 of 3 tiles do not lie on the pixels of" in caplog.text
     assert "the farthest: by 0.5 pixels across and 0 down" in caplog.text
+
+
+def test_tiles_with_a_transform_and_no_crs_are_put_together(tmp_path: Path) -> None:
+    values = np.arange(1, 33, dtype=np.uint8).reshape(1, 4, 8)
+    for number, part in enumerate(np.split(values, 2, axis=2)):
+        write_geotiff(tmp_path / f"{number}.tif", part, crs=None, transform=Affine(1, 0, 100 + 4 * number, 0, -1, 4))
+    np.testing.assert_array_equal(Layer.open(tmp_path).read()[0], values)
