@@ -214,6 +214,7 @@ def test_a_cell(name: str, entrance: str, form: str, place: Place, caplog: pytes
 
 
 NO_INPUT = {  # files of the package that open layers and assess none
+    "floods/mud.py": "its own map",
     "catalogues/plan.py": "its own download", "change/cleansing.py": "its own maps",
     "change/products.py": "its own maps", "change/rasters.py": "its own maps", "change/series/dates.py": "only tags of dates", "change/series/embedding_map.py": "`ImageSeries` assesses it",
     "classification/inspection.py": "only sizes", "cli/demo.py": "its own images", "cli/layers.py": "its own bands",
@@ -248,7 +249,7 @@ def test_whoever_opens_a_layer_assesses_it_or_has_a_reason() -> None:
 
 SCENE_OF_OTHERS = {  # files whose public functions take a scene and assess none
     "baselines/parts/references.py": "`PartDetector.fit` assesses it", "damage/network/grader.py": "the images of its job",
-    "damage/network/pairs.py": "`LabelledPair` opens it", "floods/recognition.py": "the images of its job",
+    "damage/network/pairs.py": "`LabelledPair` opens it", "floods/mud.py": "the images of its job", "floods/recognition.py": "the images of its job",
     "prediction/checks.py": "`open_scene` assesses it", "prediction/job.py": "`LabelTask` assesses it",
     "prediction/dry_run.py": "`open_scene` assesses it", "prediction/plan.py": "`open_scene` assesses it",
 }  # fmt: skip
