@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import scipy
@@ -28,8 +28,8 @@ from deepnets4eo.floods.optical import crowns
 from deepnets4eo.floods.recognition import Recognition, RecognitionRules, measure_recognition
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER, parts_with
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters import CogWriter, Layer, Scene, moving_moments
-from deepnets4eo.tiling import spread_windows
+from deepnets4eo.rasters import CogWriter, Layer, LayerView, Scene, moving_moments
+from deepnets4eo.tiling import Packed, spread_windows
 
 FEATURES = ("covers", "rough", "moved", "connected")
 CARD = "mud.yaml"
@@ -264,6 +264,23 @@ def write_with_mud(labels: Layer, path: Path, scene: Scene, mapper: WaterMapper,
             wet = np.where(free & ~sure & (hidden | (chance >= MudRules.possible)), NOT_SEEN, wet)
             writer.write(window, np.where(valid, wet, NOT_SEEN)[window.within(wide).slices].astype(np.uint8))
     return Layer.open(path)
+
+
+class WithMud(LayerView):
+    """Probabilities of the classes of a map, of which the first, dry ground, is limited at muddy water.
+
+    mapped, muddy : the map before and after muddy water was found"""
+
+    def __init__(self, probabilities: Layer, mapped: Layer, muddy: Layer) -> None:
+        super().__init__(probabilities, probabilities.dtype, probabilities.nodata)
+        self.mapped, self.muddy = mapped, muddy
+
+    def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
+        shares, valid = self.choose(bands).read(window)
+        is_mud = (self.mapped.read(window)[0][0] == DRY) & (self.muddy.read(window)[0][0] == FLOOD)
+        limited = np.minimum(shares, round((1 - MudRules.sure) * Packed.one))
+        is_dry_band = (np.array(bands) == 1)[:, None, None]
+        return np.where(is_mud & is_dry_band, limited, shares).astype(shares.dtype), valid
 
 
 def _first(mapper: WaterMapper) -> str | None:

@@ -18,7 +18,7 @@ from deepnets4eo.floods.figures import figure_findings, measure_figures
 from deepnets4eo.floods.layer_names import POST
 from deepnets4eo.floods.lookalikes import lookalike_findings, order_findings
 from deepnets4eo.floods.mapper import WaterMapper
-from deepnets4eo.floods.mud import with_mud
+from deepnets4eo.floods.mud import WithMud, with_mud
 from deepnets4eo.floods.options import LABELS, PROBABILITY, FloodOptions
 from deepnets4eo.floods.page import COLOURS, TITLES
 from deepnets4eo.floods.recognition import measure_recognition, write_sure_water, write_without_flood
@@ -43,6 +43,8 @@ def draw_flood(
     assert isinstance(mapper, WaterMapper)
     mapped, dry = Layer.open(folder / maps.LABELS), Layer.open(folder / maps.PROBABILITIES)
     sure, findings = _sure_labels(opened, mapper, mapped, dry, folder / SURE, event)
+    if any(finding.code == "muddy_water_found" for finding in findings):
+        dry = Layer(WithMud(dry, mapped, sure))
     legend = Legend.load("water")
     write_labels_and_score(
         sure, dry, products / LABELS, products / PROBABILITY, legend=legend, name="water", event=event

@@ -14,6 +14,7 @@ from deepnets4eo.floods.mud import (
     MuddyGround,
     MudGroup,
     MudRules,
+    WithMud,
     fitted_card,
     measure_mud,
     mud_groups,
@@ -24,6 +25,7 @@ from deepnets4eo.floods.mud import (
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
 from deepnets4eo.outputs import EventInfo
 from deepnets4eo.rasters import Layer
+from deepnets4eo.tiling import Packed
 
 SIDE = 144
 SHEET = np.s_[:, :, :56]  # where water lies
@@ -115,6 +117,17 @@ def test_a_map_that_already_shows_water_is_left_as_it_is(tmp_path: Path) -> None
     seen = Recognition(SIDE**2, SIDE**2)
     assert with_mud(labels, tmp_path / "mud.tif", None, None, seen) == (labels, seen)  # type: ignore[arg-type]
     assert not (tmp_path / "mud.tif").exists()
+
+
+def test_muddy_water_is_probably_no_dry_ground() -> None:
+    shares = Layer.open(np.full((3, 8, 8), 230, np.uint8))
+    mapped = Layer.open(np.full((1, 8, 8), DRY, np.uint8))
+    muddy = np.full((1, 8, 8), DRY, np.uint8)
+    muddy[:, :4] = FLOOD
+    values = Layer(WithMud(shares, mapped, Layer.open(muddy))).read()[0]
+    assert (values[0, :4] <= 0.2 * Packed.one + 1).all()
+    assert (values[0, 4:] == 230).all()
+    assert (values[1:] == 230).all()
 
 
 @pytest.mark.parametrize("name", ["Earthquake", "Wildfire"])
