@@ -267,7 +267,7 @@ def write_with_mud(labels: Layer, path: Path, scene: Scene, mapper: WaterMapper,
 
 
 class WithMud(LayerView):
-    """Probabilities of the classes of a map, of which the first, dry ground, is limited at muddy water.
+    """Probabilities of the classes of a map. The probability of dry ground, the first class, is limited at muddy water.
 
     mapped, muddy : the map before and after muddy water was found"""
 
