@@ -15,6 +15,7 @@ import rasterio
 import rioxarray
 import shapely
 from geotiff import write_geotiff
+from onnx_networks import small, write_onnx
 from scipy.ndimage import gaussian_filter, uniform_filter
 from sklearn.linear_model import LogisticRegression
 
@@ -49,7 +50,7 @@ from deepnets4eo.prediction import open_scene
 from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.read_as import open_cloud_mask
 from deepnets4eo.registration import ImagePair
-from deepnets4eo.segmenters import InputSpec
+from deepnets4eo.segmenters import InputSpec, OnnxFacts, load_run
 from deepnets4eo.sharpening.pansharpening import pansharpen_raster
 from deepnets4eo.terrain import composite_raster, open_further
 from deepnets4eo.training import DataSection, ImageMaskFolders, SceneDataset, open_layers
@@ -260,6 +261,16 @@ def _predict(place: Place, file: object, *, layer: str = "image", scene: bool = 
     return Opened(opened.layers[layer])
 
 
+def _predict_foreign(place: Place, file: object) -> Opened:
+    path = Path(place.path("network.onnx"))
+    if not path.is_file():
+        layer = place.run.inputs.layers["image"]
+        write_onnx(path, small(len(layer.bands), place.run.legend.num_classes), bands=len(layer.bands))
+    names = ",".join(place.run.inputs.layers["image"].bands)
+    facts = OnnxFacts(legend=",".join(place.run.legend.names), bands=names, normalisation="none", activation="logits")
+    return Opened(open_scene({"image": file}, load_run(path, facts=facts).segmenter).layers["image"])
+
+
 def _scene(place: Place, file: object, *, layer: str = "image") -> Scene:
     files: dict[str, Any] = {"image": place.path("image.tif"), "labels": place.path("labels.tif"), layer: file}
     return Scene.open(**files)
@@ -399,6 +410,7 @@ DOORS: dict[str, Entrance] = {
     "train, values": _door("image", _train_values, "train"),
     "predict": _door("image", _predict, "predict", "clicks"),
     "predict, Scene": _door("image", _predict, scene=True),
+    "predict FILE.onnx": _door("image", _predict_foreign, "predict"),
     "PixelClassifier.fit": _door("image", _fit),
     "SuperpixelClassifier.fit": _door("image", _superpixels),
     "ChangeDetector.of_scene": _door("image", _two_dates, of=ChangeDetector, pre="image_pre", post="image_post"),

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from deepnets4eo.cli.completion import recipe_names
+from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Json
-from deepnets4eo.cli.output import echo, show_json
+from deepnets4eo.cli.output import echo, show_json, show_result
+from deepnets4eo.errors import InputError
+from deepnets4eo.segmenters import OnnxFacts
 
 
+@with_options(OnnxFacts)
 def models(
     pattern: Annotated[
         str,
@@ -19,17 +24,27 @@ def models(
             help="Wildcard, e.g. *unet*; or the name of a recipe, to show its card.", autocompletion=recipe_names
         ),
     ] = "*",
+    file: Annotated[
+        str | None, typer.Argument(metavar="[FILE.onnx]", help="After add: a network of others.", show_default=False)
+    ] = None,
+    facts: OnnxFacts = OnnxFacts(),
     json: Json = None,
 ) -> None:
     """List recipes and networks by name, what each recipe is for, and which recipes come with weights; the full name of a recipe shows its card.
 
+    `add FILE.onnx` keeps what a network of others does not state next to its file; then it is a run for `predict`, `change`, and others.
+
     \b
     deepnets4eo models
-    deepnets4eo models "*unet*" --json -"""
+    deepnets4eo models "*unet*" --json -
+    deepnets4eo models add roofs.onnx --legend background,building --set bands=red,green,blue --set normalisation=imagenet --set activation=logits"""
+    if pattern == "add" or file is not None or facts != OnnxFacts():
+        _add(pattern, file, facts)
+        return
     from fnmatch import fnmatch
 
     from deepnets4eo.cards import ShippedModel
-    from deepnets4eo.errors import InputError, MissingExtraError, name_hint
+    from deepnets4eo.errors import MissingExtraError, name_hint
     from deepnets4eo.segmenters import list_models
 
     if pattern in ShippedModel.names() and json is None:
@@ -60,6 +75,21 @@ def models(
         echo(f"{title}:")
         for name in names or [reason if names is None else "none"]:
             echo(f"  {name}")
+
+
+def _add(verb: str, file: str | None, facts: OnnxFacts) -> None:
+    """Keep the facts of an ONNX file next to it. Raises InputError for other words."""
+    from deepnets4eo.segmenters import card_path, is_onnx, with_card
+
+    if verb != "add" or file is None or not is_onnx(file):
+        raise InputError(
+            f"models got {verb} {file or ''} with facts of a network; expected an ONNX file: deepnets4eo models add FILE.onnx …"
+        )
+    path = Path(file)
+    network = with_card(path, facts)
+    for line in network.lines():
+        echo(line)
+    show_result(f"{path.name} is ready: deepnets4eo predict {path} IMAGE --out MAP.tif", card_path(path))
 
 
 def _show(name: str) -> None:

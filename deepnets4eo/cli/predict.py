@@ -26,16 +26,17 @@ from deepnets4eo.cli.output import echo, progress, show_result
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import check_not_inputs
 from deepnets4eo.prediction import PredictOptions, VoteOptions
+from deepnets4eo.segmenters import OnnxFacts, is_onnx
 
 TABLE = ".csv"
 
 
-@with_options(PredictOptions, VoteOptions)
+@with_options(PredictOptions, VoteOptions, OnnxFacts)
 def predict(
     run: Annotated[
         str,
         typer.Argument(
-            help="Run folder that 'deepnets4eo train' made, or a model with weights, e.g. buildings.",
+            help="Run folder that 'deepnets4eo train' made, a model with weights, e.g. buildings, or an ONNX file of others.",
             show_default=False,
         ),
     ],
@@ -54,6 +55,7 @@ def predict(
     ] = None,
     options: PredictOptions = PredictOptions(),
     votes: VoteOptions = VoteOptions(),
+    facts: OnnxFacts = OnnxFacts(),
     memory: Memory = "4GB",
     workers: ReadersOrOthers = None,
     part: PartOption = None,
@@ -73,8 +75,18 @@ def predict(
     deepnets4eo predict runs/a city.tif --ensemble runs/b --ensemble runs/c --augment flips --out labels.tif
     deepnets4eo predict runs/first city.tif --clicks clicks.gpkg --out corrected.tif
     deepnets4eo predict runs/eurosat patches --out labels.csv
+    deepnets4eo predict roofs.onnx city.tif --out labels.tif --legend background,building --set bands=red,green,blue --set normalisation=imagenet --set activation=logits
     """
     check_run_first("predict", run, scene)
+    if facts != OnnxFacts():
+        if not is_onnx(run):
+            raise InputError(
+                f"{run} is no ONNX file, and states its legend and bands itself. Leave --legend and the facts of a network out."
+            )
+        check_not_inputs([out], [run])
+        from deepnets4eo.segmenters import with_card
+
+        with_card(Path(run), facts)
     if out.suffix.lower() == TABLE:
         chosen = options != PredictOptions(device=options.device) or votes != VoteOptions()
         if chosen or clicks or part or resume or dry_run:

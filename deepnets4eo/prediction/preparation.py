@@ -17,7 +17,7 @@ from deepnets4eo.arrays import ByteImage
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import Grid, Window, mean_gsd_m
 from deepnets4eo.prediction.outputs import nothing
-from deepnets4eo.rasters import Layer, LayerLike, Scene, band_key, order_by_colours
+from deepnets4eo.rasters import Layer, LayerLike, Scene, band_key, order_by_colours, spectral_bands
 from deepnets4eo.read_as import assess_scene
 from deepnets4eo.segmenters import (
     AnySize,
@@ -93,7 +93,21 @@ def _choose_bands(layer: Layer, expected: LayerInput) -> Layer:
         if chosen != list(layer.bands):
             log.info("of the %d bands of %s those that training had are read, in its order", layer.count, layer.source)
         return layer.subset(chosen)
+    if (of_wavelengths := _by_wavelength(layer, names)) is not None:
+        return layer.subset(of_wavelengths).with_names(names)
     return _order_by_colours(layer, expected)
+
+
+def _by_wavelength(layer: Layer, names: Sequence[str]) -> list[int] | None:
+    """Return the bands whose names mean the same bands of Sentinel-2 as these names, such as B2 for B02; None unless each is there once."""
+    try:
+        theirs, wanted = spectral_bands(layer.band_names), spectral_bands(names)
+    except InputError:  # numbers that several satellites have
+        return None
+    there = [name for name, _ in theirs]
+    if layer.band_names == list(names) or not all(nm is not None and there.count(name) == 1 for name, nm in wanted):
+        return None
+    return [layer.bands[there.index(name)] for name, _ in wanted]
 
 
 def _order_by_colours(layer: Layer, expected: LayerInput) -> Layer:

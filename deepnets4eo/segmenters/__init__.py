@@ -29,6 +29,8 @@ if TYPE_CHECKING:
         list_models as list_models,
         replace_last_layer as replace_last_layer,
     )
+    from .onnx_card import with_card
+    from .onnx_options import OnnxFacts, card_path, is_onnx
     from .pretrained import COUNTER, IMAGENET, Loaded, fit_bands, is_local, load_as_named, load_pretrained, read_tensors
     from .run import UNFIT, Run as Run, kept_run, load_run as load_run, versions
     from .segmenter import NetworkSegmenter, ProbabilitySegmenter, Segmenter as Segmenter
@@ -56,6 +58,8 @@ else:
             ".export": ["export_onnx"],
             ".inputs": ["GSD_FACTOR", "InputSpec", "LayerInput", "name_problems", "scene_gsd_m"],
             ".networks": ["EncoderName", "check_encoder", "create_from_spec"],
+            ".onnx_card": ["with_card"],
+            ".onnx_options": ["OnnxFacts", "card_path", "is_onnx"],
             ".pretrained": [
                 "COUNTER",
                 "IMAGENET",

@@ -35,6 +35,7 @@ MAX_SQUARE = 1.1  # ratio of the sides of a pixel that is named by one size
 GSD_FACTOR = 2.0  # beyond this, objects have another size than in training
 RANGE_FACTOR = 4.0  # beyond this many times the span of training, values are of another kind
 BYTE = 255
+ANY_VALUES = "any"  # units of layers whose usual values are unknown, as of networks of others
 FLAT = 1e-6  # of the size of values, up to 1: a smaller spread is rounding
 LARGEST = 1e30  # of unscaled layers: no value is refused by its size
 SMALL = 1e-4  # deviation below which values are rounded to more digits
@@ -417,7 +418,7 @@ def name_problems(source: str, expected: Sequence[str], names: Sequence[str]) ->
 
 def range_problems(source: str, expected: LayerInput, seen: ValueRange | None, dtype: np.dtype[Any]) -> list[str]:
     """Return the reasons why values of a type differ in kind from the training values, in words; empty if no values were seen."""
-    if seen is None:
+    if seen is None or expected.units == ANY_VALUES:
         return []
     span = max(expected.high - expected.low, 1e-9)
     too_wide = seen.high > expected.high + RANGE_FACTOR * span or seen.low < expected.low - RANGE_FACTOR * span

@@ -118,18 +118,24 @@ class OnnxGraph:
         """Return the outputs. Errors: RunError."""
         return [_tensor(described) for described in self.session().get_outputs()]
 
-    def session(self, threads: int = 1, *, exact: bool = False) -> Any:
-        """Return the session of ONNX Runtime; `exact` computes integers as floating-point numbers, as no operations are joined. Errors: RunError."""
-        return _session(self, threads, exact=exact)
+    def session(self, threads: int = 1, *, exact: bool = False, keep_memory: bool = False) -> Any:
+        """Return the session of ONNX Runtime; `keep_memory` of the largest image for the next; `exact` computes integers as floating-point numbers, as no operations are joined. Errors: RunError."""
+        return _session(self, threads, exact=exact, keep_memory=keep_memory)
 
     def compute(
-        self, outputs: Sequence[str], feeds: Mapping[str, NDArray[Any]], threads: int = 1, *, exact: bool = False
+        self,
+        outputs: Sequence[str],
+        feeds: Mapping[str, NDArray[Any]],
+        threads: int = 1,
+        *,
+        exact: bool = False,
+        keep_memory: bool = False,
     ) -> list[NDArray[Any]]:
         """Compute outputs by name.
 
         Errors: MemoryError for memory that is not to be had; RunError for anything else that ONNX Runtime refuses.
         """
-        session = self.session(threads, exact=exact)
+        session = self.session(threads, exact=exact, keep_memory=keep_memory)
         try:
             return [np.asarray(values) for values in session.run(list(outputs), dict(feeds))]
         except Exception as error:  # its errors have no common base
@@ -148,14 +154,15 @@ class OnnxGraph:
 
 
 @lru_cache(maxsize=8)
-def _session(graph: OnnxGraph, threads: int, *, exact: bool) -> Any:
+def _session(graph: OnnxGraph, threads: int, *, exact: bool, keep_memory: bool = False) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     if exact:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
-    options.enable_cpu_mem_arena = False  # which keeps the memory of the largest tile for as long as the session lives
+    # the memory of the largest tile, for as long as the session lives: 7 % faster (Dynamic World, tiles of 576 px)
+    options.enable_cpu_mem_arena = keep_memory
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads that wait take no processor time
     try:
         return onnxruntime.InferenceSession(graph.content, options, providers=["CPUExecutionProvider"])

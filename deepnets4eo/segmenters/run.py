@@ -26,6 +26,9 @@ from deepnets4eo.segmenters.checksums import ENCODER, RunFolder, open_sealed, se
 from deepnets4eo.segmenters.history import figure_row, plot_curves, read_log
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.networks import own_network
+from deepnets4eo.segmenters.onnx_card import ForeignNetwork
+from deepnets4eo.segmenters.onnx_options import OnnxFacts, is_onnx
+from deepnets4eo.segmenters.onnx_segmenter import OnnxSegmenter
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.tiling import Tiling
 
@@ -135,23 +138,37 @@ def save_run(
 
 
 @Reading.of_source("Is it whole? Copy it again.", RunError)
-def load_run(folder: str | Path, *, model: nn.Module | None = None) -> Run:
+def load_run(folder: str | Path, *, model: nn.Module | None = None, facts: OnnxFacts | None = None) -> Run:
     """Read a run after checking every file against its card.
 
     Errors: RunError (the folder is no run, is truncated or changed, or needs a network that is not installed).
 
     Parameters
     ----------
-    folder : the folder that training wrote; or the name of a model that comes with weights, such as "buildings"
+    folder : the folder that training wrote; the name of a model that comes with weights, such as "buildings"; or an ONNX file of others
     model : a module of your own like the one that was trained; the run gets a copy of it with the weights
+    facts : what an ONNX file does not state, as `deepnets4eo models add` keeps it next to the file
 
     Returns
     -------
     The run, whose segmenter is on the CPU.
     """
+    if is_onnx(folder):
+        return _foreign(Path(folder), facts)
     own = own_network(model) if model is not None else nullcontext()
     with own, offline("a run is restored from its own files alone. Train the run again, so that it holds its weights."):
         return _restore(run_path(folder))
+
+
+def _foreign(path: Path, facts: OnnxFacts | None) -> Run:
+    """Return a network of others as a run. Raises RunError, and InputError if something is unknown."""
+    network = ForeignNetwork.open(path, facts)
+    segmenter = network.segmenter
+    card = {
+        "kind": segmenter.kind, "segmenter": segmenter.describe(), "inputs": segmenter.inputs.to_dict(), "tiling": segmenter.tiling.to_dict(),
+        "legend": segmenter.legend.to_dict(), "notes": {},
+    }  # fmt: skip
+    return Run(path, segmenter, {}, card)
 
 
 def kept_run(folder: Path, make: Callable[[], Segmenter], seed: int = 0) -> Run:
@@ -204,6 +221,8 @@ def segmenter_kind(name: str) -> Any:
     """Return the class of a kind of segmenter, from the core or a branch. Errors: RunError for a kind that is not installed."""
     if name == NetworkSegmenter.kind:
         return NetworkSegmenter
+    if name == OnnxSegmenter.kind:
+        return OnnxSegmenter
     kinds = plugins_of("segmenters")
     if name not in kinds and name in plugins_of("point_labellers"):
         raise RunError(
