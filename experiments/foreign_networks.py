@@ -139,7 +139,8 @@ def main() -> None:
                 scores.setdefault(name, []).append(iou(water, labels))
             print(image.stem, {name: values[-1] for name, values in scores.items()}, flush=True)
         speed = {} if chosen.smoke or not chosen.time else time_both(run, session, bands, Path(scratch))
-    zero = {"name": "NDWI > 0", "iou": scores["NDWI > 0"]}
+    means = {name: round(float(np.mean(values)), 3) for name, values in scores.items()}
+    zero = {"name": "NDWI > 0", "iou": means["NDWI > 0"]}
     days = [image.stem for image in images]
     rows = [f"| {name} | {' | '.join(f'{value:.2f}' for value in values)} |" for name, values in scores.items()]
     text = "\n".join(
@@ -148,7 +149,15 @@ def main() -> None:
     )  # fmt: skip
     write_text(chosen.out / "table.md", text)
     write_json(
-        chosen.out / "results.json", {"smoke": chosen.smoke, "dates": days, "zero": zero, "iou": scores, "speed": speed}
+        chosen.out / "results.json",
+        {
+            "smoke": chosen.smoke,
+            "dates": days,
+            "zero": zero,
+            "iou": means,
+            "iou by date": {name: dict(zip(days, values, strict=True)) for name, values in scores.items()},
+            "speed": speed,
+        },
     )
     print(text)
 
