@@ -28,7 +28,16 @@ COVER_PRODUCTS = (
 
 
 class ChangeMap(RegionMap):
-    """Output of a change job. `polygons` has one row per region of change, the largest first: id, area_m2, score."""
+    """Output of a change job.
+
+    Attributes
+    ----------
+    paths : file name → file
+    polygons
+        One row per region of change, the largest first: id, area_m2, score.
+    summary : the contents of summary.json
+    findings : limits of the map's reliability, worst first
+    """
 
     def headline(self) -> str:
         """Return the changed area in one line, with its interval if it has one, and what the interval does not include."""

@@ -57,13 +57,17 @@ class Reason:
 class Buildings:
     """N buildings.
 
-    frame : id, status, reason and method, `ev_…` float columns, dx_px and dy_px (how far the outline was moved on the post
-        image, pixels right and down), and, once decided, the columns `graded_columns`
+    Attributes
+    ----------
+    frame
+        id, status, reason and method, `ev_…` float columns, dx_px and dy_px (how far the outline was moved on the post
+        image, pixels right and down), and, once decided, the columns `graded_columns`.
     meaning : of each column of evidence
     before : the columns that need only one image, measured on the pre image
     displaced : (N,) roofs displaced by more than 3 m in the post image
-    agreement : (N,) of the edge directions of roofs in both images, 0–1, as measured; the column `ev_roof_match` is relative to
-        the best roofs of the site
+    agreement
+        (N,) of the edge directions of roofs in both images, 0–1, as measured; the column `ev_roof_match` is relative to
+        the best roofs of the site.
     """
 
     frame: pd.DataFrame

@@ -29,8 +29,14 @@ log = logging.getLogger(__name__)
 class FloodMap(RegionMap):
     """Results of a flood job.
 
-    `polygons` has one row per region of flood (of water, without a date before), the largest first: id, area_m2 with area_low_m2 and
-    area_high_m2, score.
+    Attributes
+    ----------
+    paths : file name → file
+    polygons
+        One row per region of flood (of water, without a date before), the largest first: id, area_m2 with area_low_m2 and
+        area_high_m2, score.
+    summary : the contents of summary.json
+    findings : limits of the map's reliability, worst first
     """
 
     def headline(self) -> str:

@@ -213,9 +213,21 @@ def muddy_ground(before: FloatImage, after: FloatImage, pixel_m: float, water: M
 def with_mud(
     labels: Layer, path: Path, scene: Scene, mapper: WaterMapper, recognition: Recognition
 ) -> tuple[Layer, Recognition]:
-    """Return the map and how well water is recognised, after a search for muddy water if water is not recognised otherwise.
+    """Search for muddy water if water is not recognised otherwise.
 
-    path : of the map with muddy water, which is written if there is any"""
+    Parameters
+    ----------
+    labels : map of water
+    path : of the map with muddy water, which is written if there is any
+    scene : the layers that the mapper reads
+    mapper : of the dates of the scene
+    recognition : how well water is recognised in the map
+
+    Returns
+    -------
+    (Layer, Recognition)
+        The map, with muddy water if it was found, and how well water is recognised in it.
+    """
     if recognition.small or not (recognition.is_none_found or recognition.is_lost):
         return labels, recognition
     ground = measure_mud(scene, mapper, labels)

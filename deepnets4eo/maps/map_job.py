@@ -73,7 +73,14 @@ Opened = TypeVar("Opened", bound=OpenedScene)
 
 @dataclass(frozen=True)
 class Measured:
-    """A segmenter that labels a scene. run : the segmenter. scene : that the run reads. notes : for the figures of the branch"""
+    """A segmenter that labels a scene.
+
+    Attributes
+    ----------
+    run : the segmenter
+    scene : the layers that the run reads
+    notes : for the figures of the branch
+    """
 
     run: Run
     scene: Scene
@@ -82,7 +89,14 @@ class Measured:
 
 @dataclass(frozen=True)
 class Style:
-    """Appearance of the polygons of a map in QGIS. name : of the class. colour : 0–255. title : of the layer's style"""
+    """Appearance of the polygons of a map in QGIS.
+
+    Attributes
+    ----------
+    name : of the class
+    colour : red, green and blue, 0–255
+    title : of the layer's style
+    """
 
     name: str
     colour: Sequence[int]

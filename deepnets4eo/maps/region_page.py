@@ -132,7 +132,19 @@ class RegionPage:
 def one_class(
     title: str, colour: Sequence[int], polygons: gpd.GeoDataFrame, area: Quantity | None = None
 ) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """Return classes and numbers of a `RegionPage` whose polygons are all of one class. area : to print instead of the sum of the polygons"""
+    """Put all polygons of a page into one class.
+
+    Parameters
+    ----------
+    title, colour : of the class; red, green and blue, 0–255
+    polygons : of the map
+    area : to print instead of the sum of the polygons' areas
+
+    Returns
+    -------
+    (list of dict, (N,) int)
+        Classes and numbers of a `RegionPage`.
+    """
     area_ha = float(polygons["area_m2"].sum()) / SQUARE_METRES
     entry = {"key": "class-0", "title": title, "color": list(colour), "count": len(polygons), "area_ha": area_ha}
     if area is not None:
