@@ -113,6 +113,18 @@ class MuddyGround:
         """Return whether enough of the image is more probably muddy water than not, but not surely."""
         return not self.is_found and self._share(MudRules.suspected) >= MudRules.min_share
 
+    @property
+    def may_be_suspected(self) -> bool:
+        """Return whether muddy water could be suspected if known water had its colour."""
+        chances = np.array([group.probability for group in self.groups])
+        odds = MudRules.max_known * chances
+        raised = odds / (odds + 1 - chances) >= MudRules.suspected
+        return (
+            float(np.array([group.share for group in self.groups]) @ raised) >= MudRules.min_share
+            if len(raised)
+            else False
+        )
+
     def _share(self, least: float) -> float:
         return sum(group.share for group in self.groups if group.probability >= least)
 
@@ -246,14 +258,22 @@ def measure_mud(scene: Scene, mapper: WaterMapper, labels: Layer) -> MuddyGround
     whole = max(labels.shape) <= RecognitionRules.max_whole_px
     side = max(labels.shape) if whole else RecognitionRules.window_px
     windows = spread_windows(labels.shape, (side, side), 1 if whole else RecognitionRules.windows)
-    pairs = [_pair(scene, first, window) + mapper.known_water(scene.read(window))[1:] for window in windows]
-    pairs = [pair for pair in pairs if pair[2].mean() > MIN_SEEN and min(pair[2].shape) > MudRules.texture_px]
+    pairs = {window: _pair(scene, first, window) for window in windows}
+    pairs = {
+        window: pair
+        for window, pair in pairs.items()
+        if pair[2].mean() > MIN_SEEN and min(pair[2].shape) > MudRules.texture_px
+    }
     if not pairs:
         return None
-    rows = min(pair[2].shape[0] for pair in pairs)
-    before, after = (np.concatenate([pair[k][:, :rows] for pair in pairs], axis=2) for k in (0, 1))
-    water = np.concatenate([pair[3][:rows] for pair in pairs], axis=1)
-    return muddy_ground(before, after, mapper.pixel_m2**0.5, water)
+    rows, pixel_m = min(pair[2].shape[0] for pair in pairs.values()), mapper.pixel_m2**0.5
+    before, after = (np.concatenate([pair[k][:, :rows] for pair in pairs.values()], axis=2) for k in (0, 1))
+    ground = muddy_ground(before, after, pixel_m)
+    if not ground.may_be_suspected:
+        return ground
+    # the network looks at the dates before only if what it may find there can change the result
+    known = [mapper.known_water(scene.read(window))[1] for window in pairs]
+    return muddy_ground(before, after, pixel_m, np.concatenate([water[:rows] for water in known], axis=1))
 
 
 def write_with_mud(labels: Layer, path: Path, scene: Scene, mapper: WaterMapper, mud: MuddyGround) -> Layer:
