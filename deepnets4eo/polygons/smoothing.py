@@ -259,5 +259,10 @@ def _corners(positions: list[float], *, level_first: bool) -> list[Point]:
 
 
 def _iou(one: shapely.Polygon, other: shapely.Polygon) -> float:
-    common = shapely.intersection(one, other).area
+    try:
+        common = shapely.intersection(one, other).area
+    except (
+        shapely.errors.GEOSException
+    ):  # coordinates that differ from 0 by less than rounding: such a candidate is not taken
+        return 0.0
     return float(common / (one.area + other.area - common))

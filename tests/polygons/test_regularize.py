@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import shapely
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 from shapely.affinity import rotate
 
 from deepnets4eo.polygons.smoothing import make_right_angled
@@ -33,6 +33,7 @@ def test_jogs_below_the_limit_go_and_wings_stay() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 30), st.floats(0, 30)), min_size=3, max_size=12), st.floats(0.1, 8))
+@example([(0.0, 5.0), (23.0, 8.0), (25.0, 4.0), (5e-324, 3.0)], 1.0)  # GEOS cannot intersect a candidate with it
 def test_squaring_always_gives_a_valid_polygon_that_overlaps(points: list[tuple[float, float]], side: float) -> None:
     hull = shapely.Polygon(sorted(points, key=lambda p: np.arctan2(p[1] - 15, p[0] - 15)))
     if hull.geom_type != "Polygon" or hull.area < 1 or not hull.is_valid:
