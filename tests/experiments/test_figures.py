@@ -57,7 +57,8 @@ def test_a_queue_that_is_interrupted_stores_what_its_stage_has(
     stage: figures.Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(process: subprocess.Popen[bytes], seconds: float) -> None:
-        while not (tmp_path / "out" / "rows" / "results.json").exists():
+        results = tmp_path / "out" / "rows" / "results.json"
+        while not (results.exists() and results.read_bytes()):  # created, and then written
             time.sleep(0.02)
         raise KeyboardInterrupt
 
