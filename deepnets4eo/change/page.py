@@ -119,11 +119,10 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _doubt(area: dict[str, Any]) -> str:
     """Return how much of the changed area of a summary is not known, behind a comma; "" if all of it is known."""
-    try:
-        doubt = Quantity.read(area, "changed_in_doubt")
-    except KeyError:
+    doubt = Quantity.find(area, "changed_in_doubt")
+    if doubt is None or not doubt.value:
         return ""
-    return f", of which {doubt.text()} under clouds or dark at one date only: not known" if doubt.value else ""
+    return f", of which {doubt.text()} under clouds or dark at one date only: not known"
 
 
 def _method(summary: dict[str, Any]) -> str:

@@ -107,10 +107,7 @@ def figure_findings(figures: dict[str, Any]) -> list[Finding]:
 
 def unknown_area(area: dict[str, Any]) -> Quantity | None:
     """Return the area that may be wet or dry; None if water was recognised."""
-    try:
-        return Quantity.read(area, "unknown")
-    except KeyError:
-        return None
+    return Quantity.find(area, "unknown")
 
 
 def headline(summary: dict[str, Any]) -> str:

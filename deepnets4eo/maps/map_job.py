@@ -133,7 +133,7 @@ class Drawn:
 
 
 @dataclass(frozen=True)
-class RegionMap:
+class RegionMap(ABC):
     """Results of a job that maps regions.
 
     Attributes
@@ -149,9 +149,9 @@ class RegionMap:
     summary: dict[str, Any]
     findings: tuple[Finding, ...]
 
+    @abstractmethod
     def headline(self) -> str:
         """Return the result in one line."""
-        raise NotImplementedError(f"{type(self).__name__} states no result")
 
 
 Result = TypeVar("Result", bound=RegionMap)

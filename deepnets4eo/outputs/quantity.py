@@ -63,12 +63,20 @@ class Quantity:
         KeyError
             The summary has no quantity of this name.
         """
+        quantity = cls.find(figures, name)
+        if quantity is None:
+            raise KeyError(name)
+        return quantity
+
+    @classmethod
+    def find(cls, figures: Mapping[str, Any], name: str) -> Self | None:
+        """Return a quantity of a summary by its name without the unit; None if the summary has no quantity of this name."""
         for unit in Unit:
             key = f"{name}_{unit}"
             if key in figures:
                 interval = figures.get(f"{key}_interval")
                 return cls(figures[key], unit, None if interval is None else (interval[0], interval[1]))
-        raise KeyError(name)
+        return None
 
     @classmethod
     def area(cls, hectares: float, *, on_ground: bool, interval: tuple[float, float] | None = None,
