@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from printed_figures import write_figures
 from script import RESULTS, plain_errors
 
 from deepnets4eo.errors import InputError
@@ -204,6 +205,7 @@ def main() -> None:
             continue
         run_stage(stage, chosen.data.resolve(), chosen.out.resolve(), commit, left)
         print(f"{stage.name}: {stage.state(chosen.out)}", flush=True)
+    print(*write_figures(), sep="\n")
     subprocess.run([sys.executable, str(ROOT / "scripts" / "lineage_page.py")], check=True)
 
 

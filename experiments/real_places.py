@@ -39,7 +39,7 @@ import numpy as np
 import pandas as pd
 import shapely
 from places import building_scores, damage_scores
-from places.before_after import before_after_table, store_building_scores, store_scores
+from places.before_after import before_after_table, kept_scores, store_building_scores, store_scores
 from places.building_scores import check_reads_colours, find_buildings, score_buildings, working_gsd_m
 from places.damage_scores import (
     WEIGHT_FREE,
@@ -50,7 +50,6 @@ from places.damage_scores import (
     scores_of,
     weight_free_settings,
 )
-from places.figures import figure_differences, write_figures
 from places.results import (
     ALL,
     BOTH_KINDS,
@@ -65,6 +64,7 @@ from places.results import (
     write_results,
 )
 from places.working_grid import metric_grid, on_working_grid
+from printed_figures import differences, write_figures
 from script import NOTE, add_smoke, plain_errors
 
 from deepnets4eo.cards import VOID, Legend
@@ -257,9 +257,11 @@ def main() -> None:
             store_scores(options.out, STORED, commit_of(root))
         if not options.smoke and "buildings" in options.parts:
             store_building_scores(options.out, STORED)
-        print(*write_figures(options.out, root), sep="\n")
-    elif options.check and (differences := figure_differences(options.out, root)):
-        print(*differences, sep="\n")
+        print(*write_figures(root), sep="\n")
+    elif options.check and (
+        lines := differences(root, {"real_places": {"after": {"scores": kept_scores(options.out)}}})
+    ):
+        print(*lines, sep="\n")
         sys.exit(1)
 
 

@@ -18,7 +18,6 @@ from places.before_after import before_after_table, store_building_scores, store
 from places.building_scores import BuildingMap, score_buildings  # noqa: E402
 from places.command_line import image_file  # noqa: E402
 from places.damage_scores import DamageCase, at_half, intervals_of, map_of, ranges_of, scores_of  # noqa: E402
-from places.figures import FILES, MARK, figure_differences, write_figures  # noqa: E402
 from places.working_grid import CRS, SourceImage, on_working_grid, regions_of  # noqa: E402
 
 from deepnets4eo.cards import VOID  # noqa: E402
@@ -218,40 +217,6 @@ def difference(image: np.ndarray, mask: np.ndarray) -> float:
     """Greatest difference of mean band ratios inside and outside a mask."""
     share = image / np.maximum(image.sum(axis=0), 1)
     return float(np.abs(share[:, mask].mean(axis=1) - share[:, ~mask].mean(axis=1)).max())
-
-
-CARD = "| <!--shipped/joplin/auc-->{auc}<!----> | <!--shipped/joplin/four_grades*100-->83<!----> % | <!--shipped/moore/auc-->0.5<!----> |\n"
-
-
-@pytest.mark.parametrize(("value", "measured"), [(0.9949, "0.99"), (0.9851, "0.99"), (0.9951, "1.00"), (0.9, "0.90")])
-def test_figures_that_differ_by_more_than_rounding_are_reported_and_written(
-    tmp_path: Path, value: float, measured: str
-) -> None:
-    (tmp_path / "card.md").write_text(CARD.format(auc="0.99"), encoding="utf-8")
-    write_json(tmp_path / "damage-shipped.json", {"joplin": {"auc": value, "four_grades": 0.834}})
-    expected = (
-        [] if measured == "0.99" else [f"card.md: shipped, joplin, auc: 0.99 is written, {measured} was measured"]
-    )
-    assert figure_differences(tmp_path, tmp_path, ["card.md"]) == expected
-    assert write_figures(tmp_path, tmp_path, ["card.md"]) == expected
-    assert (tmp_path / "card.md").read_text(encoding="utf-8") == CARD.format(auc=measured)
-
-
-def test_figures_are_those_of_the_stored_scores(tmp_path: Path) -> None:
-    after = read_json(EXPERIMENTS / "results" / "real_places.json")["after"]["scores"]
-    for method, scores in after.items():
-        write_json(tmp_path / f"damage-{method}.json", scores)
-    assert figure_differences(tmp_path, EXPERIMENTS.parent) == []
-    marks = {
-        mark[:3] for file in FILES for mark in MARK.findall((EXPERIMENTS.parent / file).read_text(encoding="utf-8"))
-    }
-    assert not [mark for mark in marks if mark[2] not in after[mark[0]].get(mark[1], {})]
-
-
-def test_figures_of_both_methods_are_marked_in_every_file() -> None:
-    marks = {file: MARK.findall((EXPERIMENTS.parent / file).read_text(encoding="utf-8")) for file in FILES}
-    assert all(marks.values())
-    assert {mark[0] for found in marks.values() for mark in found} == {"weight-free", "shipped-both"}
 
 
 def test_the_mean_over_sites_is_not_that_of_one_list_of_all_buildings() -> None:

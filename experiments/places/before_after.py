@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from deepnets4eo.files import read_json, write_json
-from places.figures import read_scores
 from places.results import MISSING, markdown_table
 
 METHODS = ("shipped-both", "weight-free")
@@ -35,6 +34,11 @@ def before_after_table(out: Path, stored: Path) -> str:
         for method in METHODS
         if method in after
     )
+
+
+def read_scores(out: Path) -> dict[str, Any]:
+    """Read the kept scores by method."""
+    return {path.stem.removeprefix("damage-"): read_json(path) for path in sorted(out.glob("damage-*.json"))}
 
 
 def kept_scores(out: Path) -> dict[str, dict[str, dict[str, Any]]]:

@@ -1,0 +1,68 @@
+"""Figures of README, pages and cards are those that the scripts stored; what differs by more than rounding is written anew."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import printed_figures
+from printed_figures import ROOT, differences, figures, write_figures
+
+MARKS = "| <!--nets: a>auc-->{auc}<!----> | <!--nets: a>grades * 100-->83<!----> % | <!--nets: lost-->0.5<!----> |\n"
+SEEDS = "OA <!--nets: long>OA, %-->{oa}<!---->, steps <!--nets: steps-->{steps}<!---->, gain <!--nets: gain-->{gain}<!---->\n"
+
+
+def repository(folder: Path, card: str, results: dict[str, Any]) -> Path:
+    """A repository with one card and the results of one script."""
+    for name in ("docs", "models/net", "experiments/results"):
+        (folder / name).mkdir(parents=True)
+    (folder / "README.md").write_text("", encoding="utf-8")
+    (folder / "models/net/card.md").write_text(card, encoding="utf-8")
+    (folder / "experiments/results/nets.json").write_text(json.dumps(results), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(("value", "measured"), [(0.9949, "0.99"), (0.9851, "0.99"), (0.9951, "1.00"), (0.9, "0.90")])
+def test_figures_that_differ_by_more_than_rounding_are_reported_and_written(
+    tmp_path: Path, value: float, measured: str
+) -> None:
+    root = repository(tmp_path, MARKS.format(auc="0.99"), {"a": {"auc": value, "grades": 0.834}})
+    line = f"models/net/card.md: nets, a>auc: 0.99 is written, {measured} was measured"
+    expected = [] if measured == "0.99" else [line]
+    assert differences(root) == expected
+    assert write_figures(root) == expected
+    assert (root / "models/net/card.md").read_text(encoding="utf-8") == MARKS.format(auc=measured)
+
+
+def test_a_list_of_seeds_is_printed_as_its_mean_with_the_deviation_that_the_page_has(tmp_path: Path) -> None:
+    results = {"long": {"OA, %": [60.0, 66.0, 72.0]}, "steps": 1234.4, "gain": -0.25}
+    root = repository(tmp_path, SEEDS.format(oa="1.0 ± 0.0", steps="1,000", gain="0.10"), results)
+    write_figures(root)
+    text = (root / "models/net/card.md").read_text(encoding="utf-8")
+    assert text == SEEDS.format(oa="66.0 ± 6.0", steps="1,234", gain="−0.25")
+    assert write_figures(root) == []
+
+
+def test_results_that_are_handed_over_leave_out_the_figures_of_other_scripts(tmp_path: Path) -> None:
+    root = repository(tmp_path, MARKS.format(auc="0.99"), {})
+    assert [figure.measured for _, figure in figures(root, {"others": {}})] == []
+    assert differences(root, {"nets": {"a": {"auc": 0.5}}}) == [
+        "models/net/card.md: nets, a>auc: 0.99 is written, 0.50 was measured"
+    ]
+
+
+def test_figures_of_all_pages_are_those_of_the_stored_results() -> None:
+    marked = list(figures())
+    assert [str(figure) for _, figure in marked if figure.measured is None] == []
+    assert differences() == []
+    assert Counter(figure.script for _, figure in marked)["real_places"] > 20
+    for script in {figure.script for _, figure in marked}:
+        assert (ROOT / "experiments" / f"{script}.py").is_file()
+        assert printed_figures.stored(ROOT, script).get("smoke") is not True
+
+
+def test_every_opened_mark_is_read() -> None:
+    for page in printed_figures.pages():
+        text = page.read_text(encoding="utf-8")
+        assert text.count("<!---->") == len(printed_figures.MARK.findall(text)), page
