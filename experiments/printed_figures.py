@@ -79,7 +79,7 @@ def figures(root: Path = ROOT, results: Mapping[str, Any] | None = None) -> Iter
     for page in pages(root):
         for match in MARK.finditer(page.read_text(encoding="utf-8")):
             if results is None or match["script"] in results:
-                of_script = stored(root, match["script"]) if results is None else results[match["script"]]
+                of_script = read_results(root, match["script"]) if results is None else results[match["script"]]
                 yield page, Figure.of(match, of_script)
 
 
@@ -103,7 +103,7 @@ def _read(path: Path, changed: int) -> Any:
     return read_json(path)
 
 
-def stored(root: Path, script: str) -> Any:
+def read_results(root: Path, script: str) -> Any:
     """Return the results that a script stored; none if there is no such file."""
     path = root / "experiments" / "results" / f"{script}.json"
     return _read(path, path.stat().st_mtime_ns) if path.is_file() else {}
@@ -121,7 +121,7 @@ def _as_written(match: re.Match[str], values: list[float]) -> str:
 
 def _renewed(match: re.Match[str], root: Path) -> str:
     """Return the text of a mark with its measured figure."""
-    figure = Figure.of(match, stored(root, match["script"]))
+    figure = Figure.of(match, read_results(root, match["script"]))
     return match[0].replace(f"-->{figure.written}<", f"-->{figure.measured}<") if figure.differs else match[0]
 
 

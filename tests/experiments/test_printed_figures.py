@@ -5,8 +5,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pytest
 import printed_figures
+import pytest
 from printed_figures import ROOT, differences, figures, write_figures
 
 MARKS = "| <!--nets: a>auc-->{auc}<!----> | <!--nets: a>grades * 100-->83<!----> % | <!--nets: lost-->0.5<!----> |\n"
@@ -59,7 +59,7 @@ def test_figures_of_all_pages_are_those_of_the_stored_results() -> None:
     assert Counter(figure.script for _, figure in marked)["real_places"] > 20
     for script in {figure.script for _, figure in marked}:
         assert (ROOT / "experiments" / f"{script}.py").is_file()
-        assert printed_figures.stored(ROOT, script).get("smoke") is not True
+        assert printed_figures.read_results(ROOT, script).get("smoke") is not True
 
 
 def test_every_opened_mark_is_read() -> None:
