@@ -100,6 +100,24 @@ def test_images_without_a_crs_are_looked_at_as_well(tmp_path: Path) -> None:
     assert doubtful_ground(roofs, unmasked(roofs))[0] is None
 
 
+@pytest.mark.parametrize(
+    ("radius", "crs", "codes"),
+    [(30, "EPSG:32633", ["clouds_pre"]), (12, "EPSG:32633", []), (30, None, [])],
+    ids=["17 %", "3 %", "pixels of unknown size"],
+)
+def test_clouds_over_a_twentieth_of_one_date_are_a_finding_if_the_size_of_pixels_is_known(
+    tmp_path: Path, radius: int, crs: str | None, codes: list[str]
+) -> None:
+    cloud = np.hypot(*(np.indices((SIDE, SIDE)) - 64)) < radius
+    images = {
+        "image_pre": layer(np.where(cloud, 253.0, ground()), tmp_path, "pre", crs=crs),
+        "image_post": layer(ground(), tmp_path, "post", crs=crs),
+    }
+    _, findings = doubtful_ground(images, unmasked(images))
+    assert [finding.code for finding in findings] == codes
+    assert all(cloud.mean() <= finding.share <= 1.5 * cloud.mean() for finding in findings)  # with its rim
+
+
 def test_ground_in_doubt_is_unchanged_at_the_low_end_and_changed_at_the_high_end() -> None:
     labels, doubt = np.zeros((SIDE, SIDE), np.uint8), np.zeros((1, SIDE, SIDE), np.uint8)
     labels[:, :16], doubt[:, :, 8:32] = 1, 1

@@ -19,6 +19,7 @@ from small_grader import GSD_M, make_grader
 
 from deepnets4eo.damage import DamageMap, Settings, assess
 from deepnets4eo.damage.columns import columns_of
+from deepnets4eo.damage.decision import network as decision_network
 from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.decision.model import DamageModel
 from deepnets4eo.damage.decision.network import DamageNetwork
@@ -135,6 +136,29 @@ def test_a_pre_image_that_the_network_cannot_read_leaves_the_map_of_the_post_ima
     pd.testing.assert_frame_equal(
         pd.DataFrame(found.buildings.drop(columns="geometry")), pd.DataFrame(alone.buildings.drop(columns="geometry"))
     )
+
+
+@pytest.mark.parametrize(
+    ("pre_bands", "post_bands", "has_post_skill", "reads_pre", "codes"),
+    [
+        pytest.param(3, 3, True, True, [], id="both are read"),
+        pytest.param(3, 3, False, True, [], id="both are read by the only head"),
+        pytest.param(1, 3, True, False, ["pre_not_read"], id="post is read"),
+        pytest.param(1, 3, False, None, ["network_not_used"], id="no head for what is read"),
+        pytest.param(3, 1, True, None, ["network_not_used"], id="post is not read"),
+    ],
+)
+def test_a_pre_image_that_is_not_read_leaves_the_network_if_its_head_of_post_has_a_skill(
+    run, monkeypatch, pre_bands, post_bands, has_post_skill, reads_pre, codes
+):
+    grader = network_grader.NetworkGrader.load(run)
+    if not has_post_skill:
+        del grader.run.card["notes"]["post_alone"]["validation"]
+    monkeypatch.setattr(decision_network, "open_shipped", lambda *_: (grader, None))
+    image = np.random.default_rng(0).integers(60, 250, (3, 32, 32)).astype(np.uint8)
+    network = DamageNetwork().with_shipped(Layer.open(image[:pre_bands]), Layer.open(image[:post_bands]))
+    assert [finding.code for finding in network.findings] == codes
+    assert (None if network.grader is None else network.reads_pre) == reads_pre
 
 
 def reason(image: np.ndarray, *, gsd_m: float = GSD_M, **tags: str) -> str:

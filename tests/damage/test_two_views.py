@@ -1,6 +1,6 @@
 """Sites seen from two sides: evidence is weighed by its scatter among roofs found again, and no rate of other sites overrides it."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -217,10 +217,17 @@ def test_damage_below_the_level_of_other_sites_is_named_above_roofs_of_the_own_s
 
 
 @pytest.mark.parametrize(
-    ("event", "weight", "graded"), [("Earthquake", 0.5, True), ("Tornado", 0.5, True), ("Earthquake", 1.0, False)]
+    ("event", "weights", "leaning", "graded"),
+    [
+        pytest.param("Earthquake", (0.5, 0.4), [False, True, True], True, id="earthquake"),
+        pytest.param("Tornado", (0.5, 0.4), [False, True, True], True, id="tornado"),
+        pytest.param("Earthquake", (1.0, 0.4), [False, True, True], False, id="the network decides alone"),
+        pytest.param("Earthquake", (0.5, 0.0), [False, True, True], False, id="no skill from post"),
+        pytest.param("Earthquake", (0.5, 0.4), [False, False, False], False, id="no roof leans"),
+    ],
 )
 def test_leaning_roofs_are_graded_from_post_at_their_own_position_whatever_the_hazard(
-    event: str, weight: float, graded: bool
+    event: str, weights: tuple[float, float], leaning: list[bool], graded: bool
 ) -> None:
     asked = []
 
@@ -229,12 +236,48 @@ def test_leaning_roofs_are_graded_from_post_at_their_own_position_whatever_the_h
         return pd.DataFrame()
 
     site = SimpleNamespace(
-        buildings=SimpleNamespace(leaning=np.array([False, True, True])), event=EventInfo(name=event), post="post", roofs_px="roofs",
+        buildings=SimpleNamespace(leaning=np.array(leaning)), event=EventInfo(name=event), post="post", roofs_px="roofs",
         work=SimpleNamespace(tiles=lambda step: TileWork(), run=lambda name, step: step()),
     )  # fmt: skip
-    network = DamageNetwork(SimpleNamespace(post_probabilities=post_probabilities), weight, 0.4)
+    network = DamageNetwork(SimpleNamespace(post_probabilities=post_probabilities), *weights)
     assert (network.grade_leaning(site) is not None) is graded
     assert asked == ([("post", "roofs", (None, None, "post"), [1, 2])] if graded else [])
+    assert DamageNetwork(None, *weights).grade_leaning(site) is None
+
+
+@dataclass(frozen=True)
+class MeasuredSite:
+    """As much of a site as the network changes."""
+
+    buildings: Buildings
+    work: TileWork = TileWork()
+
+    def leave_out(self, reasons: np.ndarray) -> "MeasuredSite":
+        assert not reasons.any()
+        return self
+
+
+@pytest.mark.parametrize("has_post", [True, False])
+@pytest.mark.parametrize("has_leaning", [True, False])
+@pytest.mark.parametrize("has_pair", [True, False])
+def test_each_building_has_the_probabilities_of_the_images_that_show_it(
+    has_pair: bool, has_leaning: bool, has_post: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = frame_of([0.9, 0.9, 0.9]).assign(method=["pre_post", "pre_post", "post_only"])
+    site = MeasuredSite(replace(Buildings(frame), displaced=np.array([False, True, False])))
+    pair, leaning, post = (pd.DataFrame(np.full((3, 4), np.nan), columns=list("abcd")) for _ in range(3))
+    pair.loc[:1], leaning.loc[1], post.loc[2] = [0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0.1, 0.7], [0.25, 0.25, 0.25, 0.25]
+    for step, table, is_there in (
+        ("pair", pair, has_pair), ("leaning", leaning, has_leaning and has_pair), ("post", post, has_post),
+    ):  # fmt: skip
+        monkeypatch.setattr(DamageNetwork, f"grade_{step}", lambda *_, found=table if is_there else None: found)
+    if not has_pair:
+        monkeypatch.setattr(DamageNetwork, "grade_leaning", lambda *_: pytest.fail("no pair is compared"))
+    network = DamageNetwork(weight=0.5).measure(site).buildings.network  # type: ignore[arg-type]
+    assert np.isfinite(network[:, 0]).tolist() == [has_pair, has_pair and has_leaning, has_post]
+    for row, table in enumerate((pair, leaning, post)):
+        if np.isfinite(network[row, 0]):
+            np.testing.assert_array_equal(network[row], table.loc[row])
 
 
 def test_a_leaning_roof_has_the_grades_of_post_and_the_others_those_of_the_pair() -> None:
