@@ -204,6 +204,14 @@ def test_a_sample_is_filled_and_counted(tmp_path: Path, capsys: pytest.CaptureFi
     assert 0.5 < counts["agreement"]["share"] <= 1
 
 
+def test_qgis_opens_a_sample_with_its_answers_to_choose_from(tmp_path: Path) -> None:
+    make_table(0.3)[0].to_parquet(tmp_path / "damage.parquet")
+    assert main(["review", str(tmp_path), "--looks", "4"]) == 0
+    (style,) = gpd.read_file(tmp_path / "review.gpkg", layer="layer_styles").itertuples()
+    assert (style.f_table_name, style.f_geometry_column, style.useAsDefault) == ("sample", "geom", True)
+    assert all(f'value="{answer}"' in style.styleQML for answer in ("no-damage", "destroyed", "cannot-tell"))
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [

@@ -15,7 +15,7 @@ from deepnets4eo.damage.decision.decision import DecisionModel, name_damaged
 from deepnets4eo.damage.decision.network import DamageNetwork
 from deepnets4eo.damage.decision.reliability import Judgement, Opinion
 from deepnets4eo.damage.decision.site_fit import ANCHOR, GIVEN_SHARE, ShareEstimate, SiteShift, fit_to_site
-from deepnets4eo.damage.decision.two_views import AGAIN, COLUMNS, MEASURED, MIN_REFERENCE, FoundAgain, sum_of_deviations
+from deepnets4eo.damage.decision.two_views import AGAIN, COLUMNS, MEASURED, FoundAgain, sum_of_deviations
 from deepnets4eo.damage.work import TileWork
 from deepnets4eo.outputs import EventInfo
 
@@ -74,6 +74,33 @@ def test_the_sum_is_of_robust_deviations_from_roofs_that_are_found_again() -> No
     np.testing.assert_allclose(sum_of_deviations(buildings, again), np.mean(expected, axis=0) * len(COLUMNS))
 
 
+def test_a_roof_as_those_found_again_is_damaged_in_one_case_of_eighty_and_even_at_a_sum_of_7() -> None:
+    """The fit to five cities; half of the decision rests on it."""
+    alike = table_of([0.9] * 12)
+    found = FoundAgain.of(alike, np.full((12, 4), 0.25))
+    opinion = found.opinion(alike)
+    assert opinion.weight == 0.5
+    np.testing.assert_allclose(expit(opinion.log_odds), 1 / 80, rtol=0.02)
+    columns = [name for name in COLUMNS if name in alike.frame]  # three of eight, which count for the missing ones
+    scattered = table_of(np.linspace(0.7, 0.9, 12).tolist(), **{name: np.linspace(0, 1, 12) for name in columns[1:]})
+    found = FoundAgain.of(scattered, np.full((12, 4), 0.25))
+    sums = sum_of_deviations(scattered, found.again)
+    assert np.ptp(sums) > 1
+    np.testing.assert_allclose(
+        found.opinion(scattered).log_odds, np.interp(sums, [-50, 6.8, 50], [-36.36, 0, 27.6]), atol=0.05
+    )
+    scattered.frame.loc[0, "status"] = "not_assessed"
+    assert np.isnan(found.opinion(scattered).log_odds).tolist() == [True] + [False] * 11
+
+
+def test_the_network_counts_by_its_log_odds_up_to_one_in_a_thousand() -> None:
+    p = np.concatenate([np.linspace(0.02, 0.3, 10), [1e-3, 1e-5, 0.6]])
+    table = table_of([0.9] * 13, **dict(zip(NETWORK, [1 - p, 0 * p, 0 * p, p], strict=True)))
+    of_network = sum_of_deviations(table.with_columns({}, {}), np.arange(13) < 10)
+    assert of_network[10] == pytest.approx(of_network[11])
+    assert of_network[10] < of_network[0] < of_network[9] < of_network[12]
+
+
 def test_evidence_that_misleads_from_another_side_no_longer_decides() -> None:
     (seen, damaged), (plain, _) = city(), city(leaning=False)
     p, before = (JUDGE.decide(table).buildings.frame["damage_prob"] for table in (seen, plain))
@@ -103,7 +130,7 @@ def test_an_earthquake_makes_roofs_found_again_less_likely_damaged_and_a_given_s
 
 
 def test_a_roof_is_found_if_it_was_compared_and_agrees() -> None:
-    frame = frame_of([AGAIN, AGAIN - 0.01, 0.9, 0.9, np.nan])
+    frame = frame_of([0.6, 0.59, 0.9, 0.9, np.nan])
     frame.loc[2, "status"], frame.loc[3, "method"] = "not_assessed", "post_only"
     intact = np.tile([0.9, 0.05, 0.03, 0.02], (5, 1))
     assert FoundAgain.of(Buildings(frame), intact).again.tolist() == [True, False, False, False, False]
@@ -125,7 +152,7 @@ def roofs(number: int, ruins: int, *, leaning: bool = True, by_network: float = 
 @pytest.mark.parametrize(
     ("found", "two"),
     [(roofs(30, 0), True), (roofs(30, 10), True), (roofs(30, 11), False), (roofs(30, 20, by_network=0.2), True),
-     (roofs(30, 20, by_network=np.nan), False), (roofs(MIN_REFERENCE - 1, 0), False), (roofs(30, 0, leaning=False), False)],
+     (roofs(30, 20, by_network=np.nan), False), (roofs(9, 0), False), (roofs(10, 0), True), (roofs(30, 0, leaning=False), False)],
 )  # fmt: skip
 def test_a_site_is_seen_from_two_sides_if_roofs_are_displaced_and_those_found_again_stand(
     found: FoundAgain, two: bool

@@ -71,6 +71,11 @@ def test_the_bytes_of_one_answer_and_of_all_are_bounded(site: Any) -> None:
         session.read(f"{root}/a")
     assert session.is_spent
 
+    usual = Session(root)
+    usual.take(256 * 2**20)
+    with pytest.raises(OSError, match="268,435,456 bytes"):
+        usual.take(1)
+
     def endless_head(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
         while True:
