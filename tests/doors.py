@@ -111,6 +111,7 @@ def _write_half(path: Path, out: Path, number: int) -> None:
         with rasterio.open(out, "w", **profile) as half:
             half.write(file.read(window=window))
             half.descriptions, half.units = file.descriptions, tuple(unit or "" for unit in file.units)
+            half.scales, half.offsets = file.scales, file.offsets
             half.update_tags(**{key: text for key, text in file.tags().items() if key != "AREA_OR_POINT"})
             if rasterio.enums.ColorInterp.palette in colours:
                 half.write_colormap(1, file.colormap(1))
@@ -196,6 +197,9 @@ def make_place(folder: Path) -> Place:
     write("other_order.tif", CLASSES, tags={"LEGEND": json.dumps(OTHER.to_dict())})
     write("unplaced_mask.tif", (CLASSES == 1).astype(np.uint8), **unplaced)
     write("zero_is_nodata.tif", (CLASSES == 1).astype(np.uint8), nodata=0)
+    for name, values in (("scaled_labels.tif", CLASSES), ("scaled_mask.tif", (CLASSES == 1).astype(np.uint8))):
+        with rasterio.open(write(name, values, tags=TAGS if "labels" in name else None), "r+") as file:
+            file.scales, file.offsets = (0.5,), (0.25,)
     write("classes_as_mask.tif", CLASSES + 3 * (CLASSES > 0).astype(np.uint8))
     scene = Scene.open(image=folder / "image.tif", dsm=folder / "dsm.tif", labels=folder / "labels.tif")
     inputs = InputSpec.measure([scene], ["image", "dsm"])
@@ -368,9 +372,9 @@ def _covers(place: Place, pre: object, post: object) -> Opened:
 
 def _change_cover(place: Place, file: object) -> Opened:
     options = ChangeOptions(assume_registered=True, cover_pre=str(file), cover_post=place.path("labels.tif"))
-    return Opened(
-        None, [finding.whole for finding in open_pair(place.path("pre.tif"), place.path("image.tif"), options).findings]
-    )
+    pair = open_pair(place.path("pre.tif"), place.path("image.tif"), options)
+    assert pair.covers is not None
+    return Opened(pair.covers[0], [finding.whole for finding in pair.findings])
 
 
 @dataclass(frozen=True)

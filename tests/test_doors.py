@@ -61,6 +61,11 @@ class Case:
     doors: tuple[str, ...] = ()
 
 
+def holds(layer: Layer, *values: int) -> bool:
+    """Return whether a layer has these values and no others: categories are numbers as stored."""
+    return np.unique(layer.read()[0]).tolist() == [*values]
+
+
 READ_ALL_BANDS = (
     "train", "train, values", "PixelClassifier.fit", "SceneDataset", "InputSpec.measure", "superpixels", "cube",
 )  # fmt: skip
@@ -95,6 +100,8 @@ CASES = {
     "labels without position": Case("labels", "unplaced_labels.tif", ("check_position",), ("not placed",), refused=True),
     "a class that is nodata": Case("labels", "hidden.tif", ("hidden_class",), ("as nodata",)),
     "another order of classes": Case("labels", "other_order.tif", ("other_legend_note",), ("its own legend",), doors=GIVEN_LEGENDS),
+    "labels with a scale": Case("labels", "scaled_labels.tif", (), ("",), mended=lambda layer: holds(layer, 0, 1, 2)),
+    "mask with a scale": Case("mask", "scaled_mask.tif", (), ("",), mended=lambda layer: holds(layer, 0, 1)),
     "mask without position": Case("mask", "unplaced_mask.tif", ("check_position",), ("not placed",), refused=True),
     "0 is nodata": Case("mask", "zero_is_nodata.tif", ("check_zero_is_value",), ("declares 0 as nodata",), refused=True),
     "half of a surface model is 0": Case(
@@ -161,7 +168,13 @@ FILES_ONLY = {  # doors that take no array
 }  # fmt: skip
 ONE_FILE = {"train, masks", "whole images", "coherence"}  # doors that take no folder of tiles
 NOT_IN_FORM = {
-    "array": {"colour table", "heights with a colour table", "scores with a colour table"},  # arrays have no such table
+    "array": {
+        "colour table",
+        "heights with a colour table",
+        "scores with a colour table",
+        "labels with a scale",
+        "mask with a scale",
+    },  # arrays have no such table, and are scaled by whoever reads them
     "tiles": {
         "no position",
         "heights without position",

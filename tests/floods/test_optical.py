@@ -216,6 +216,7 @@ def test_what_shows_the_pattern_of_the_ground_is_no_new_water_but_a_shadow_or_a_
     mask[patch[1:]] = True
     assert not without_seen_ground(mask, pre, wet_field.astype(np.float32), seen, 1.0).any()
     assert (without_seen_ground(mask, pre, flooded.astype(np.float32), seen, 1.0) == mask).all()
+    assert (without_seen_ground(mask, pre, wet_field.astype(np.float32), seen, 0.01) == mask).all()  # 64 m² are too few
     elsewhere = np.roll(pre, (37, 23), (1, 2))  # images that do not lie on each other refuse nothing
     assert (without_seen_ground(mask, elsewhere, wet_field.astype(np.float32), seen, 1.0) == mask).all()
 
@@ -276,6 +277,16 @@ def test_an_empty_outline_is_not_known_to_stand_in_water() -> None:
 def test_small_or_narrow_surfaces_of_one_colour_are_dry() -> None:
     classes = optical_water(land(), covered(land(1), STREET, BASIN), gsd_m=1.0)  # of 1,200 and 625 m²
     assert (classes == DRY).all()
+
+
+@pytest.mark.parametrize(("gsd_m", "surface", "pools"), [(1.0, DRY, DRY), (2.0, FLOOD, FLOOD)])
+def test_limits_of_areas_are_square_metres_whatever_the_pixels(gsd_m: float, surface: int, pools: int) -> None:
+    """Pixels of 1 and 2 m: 1,600 and 6,400 m² of 3,000; a colour from 6,400 and 25,600 m² of 10,000; patches of 36 and 144 m² of 40."""
+    small, large, pool = np.s_[:, 100:140, 20:60], np.s_[:, 100:180, 20:100], np.s_[:, 20:26, 60:66]
+    assert inner(optical_water(land(), covered(land(1), small), gsd_m=gsd_m), small) == {surface}
+    classes = optical_water(land(), covered(land(1), large, pool), gsd_m=gsd_m)
+    assert inner(classes, large) == {FLOOD}
+    assert (classes[22:24, 62:64] == pools).all()
 
 
 def test_the_fast_look_misses_no_surface_that_is_large_enough() -> None:

@@ -61,6 +61,16 @@ def test_water_grows_from_where_it_is_sure_and_small_or_old_water_is_not_new() -
     np.testing.assert_array_equal(alone, expected)
 
 
+@pytest.mark.parametrize(("gsd_m", "found"), [(1.0, PERMANENT_WATER), (2.0, FLOOD)])
+def test_new_water_of_the_network_covers_a_thousand_square_metres_whatever_the_pixels(gsd_m: float, found: int) -> None:
+    """20 × 20 pixels: 400 and 1,600 m²."""
+    _, post = images()
+    before, after = np.zeros((2, SIDE, SIDE), np.float32)
+    after[100:120, 100:120] = 0.95
+    classes = optical_water(post, post, gsd_m=gsd_m, before_water=before, after_water=after)
+    assert (classes[100:120, 100:120] == found).all()
+
+
 def test_a_surface_that_the_network_does_not_confirm_is_no_flood() -> None:
     rng = np.random.default_rng(1)
     pre, post = rng.normal(110, 20, (2, 3, SIDE, SIDE)).clip(0, 255).astype(np.uint8)

@@ -312,3 +312,20 @@ def test_parts_that_programs_put_between_names_are_left_out_if_more_weights_matc
     assert list(file_names(expected, twice, "a.safetensors")) == ["blocks_0.norm.bias"]
     other = {name: value[None] for name, value in between.items()}  # of more dimensions
     assert file_names(expected, other, "a.safetensors") == {}
+
+
+@pytest.mark.parametrize(("number", "refused"), [(9, True), (8, False)])
+def test_a_file_of_two_encoders_that_differ_is_refused_if_either_is_nine_tenths_whole(
+    number: int, refused: bool
+) -> None:
+    """Fewer names that match by chance, as those of other parts of a network, are no second encoder."""
+    expected = {f"blocks.{index}.weight": torch.zeros(3) for index in range(10)}
+    names = list(expected)[:number]
+    alike = {f"{prefix}.{name}": torch.ones(3) for prefix in ("student", "teacher") for name in names}
+    assert set(file_names(expected, alike, "a.safetensors")) == set(names)
+    other = alike | {f"teacher.{names[-1]}": torch.zeros(3)}
+    if refused:
+        with raises_naming(InputError, "student.blocks.0.weight", "teacher.blocks.0.weight"):
+            file_names(expected, other, "a.safetensors")
+    else:
+        assert set(file_names(expected, other, "a.safetensors")) == set(names)
