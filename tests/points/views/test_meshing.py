@@ -1,6 +1,7 @@
 """Faces lie along the surface, keep to their limits, and cover it."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,8 +9,8 @@ from refusals import raises_naming
 
 from deepnets4eo.errors import MissingExtraError
 from deepnets4eo.points import PointCloud
-from deepnets4eo.points.views import Camera, SurfaceOptions, ZBuffer, make_surface
-from deepnets4eo.points.views.surface_construction import splats
+from deepnets4eo.points.views import Camera, SurfaceOptions, ZBuffer, make_surface, surface_construction
+from deepnets4eo.points.views.surface_construction import splats, triangles
 
 
 def test_splats_are_square_and_lie_across_their_normal():
@@ -70,6 +71,17 @@ def test_balls_follow_the_spacing_of_points_that_are_sparser_than_the_voxels(cap
     surface = make_surface(cloud, SurfaceOptions(voxel_m=0.05, mesh="ball_pivoting"))
     assert len(np.unique(surface.faces)) > 0.85 * len(surface.vertices)
     assert not caplog.records
+
+
+@pytest.mark.parametrize(("joined", "reported"), [(76, False), (74, True)])
+def test_more_than_a_quarter_of_the_points_in_no_triangle_are_reported(joined, reported, caplog, monkeypatch):
+    points = np.column_stack([np.indices((10, 10)).reshape(2, -1).T, np.zeros(100)]).astype(np.float32)
+    number = np.arange(joined)
+    faces = np.column_stack([number, np.roll(number, 1), np.roll(number, 2)]).astype(np.int32)
+    monkeypatch.setattr(surface_construction, "ball_pivoting", lambda *_: faces)
+    attributes = SimpleNamespace(normal=np.tile(np.float32([0, 0, 1]), (100, 1)), spacing_m=np.ones(100))
+    triangles(points, attributes, SurfaceOptions(voxel_m=0.5, mesh="ball_pivoting", max_edge_m=20.0))
+    assert ("are in no triangle" in caplog.text) is reported
 
 
 def test_many_points_in_no_triangle_are_reported(caplog):
