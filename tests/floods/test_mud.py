@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from geotiff import write_geotiff
 from numpy.typing import NDArray
 
-from deepnets4eo.floods import FloodOptions, Recognition, WaterMapper, map_flood, surface_scene
+from deepnets4eo.floods import FloodOptions, Recognition, WaterMapper, map_flood, mud, surface_scene
 from deepnets4eo.floods.mud import (
     MuddyGround,
     MudGroup,
@@ -23,6 +25,7 @@ from deepnets4eo.floods.mud import (
     write_with_mud,
 )
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
+from deepnets4eo.grid import Window
 from deepnets4eo.outputs import EventInfo
 from deepnets4eo.rasters import Layer
 from deepnets4eo.tiling import Packed
@@ -93,6 +96,38 @@ def test_only_enough_sure_ground_is_found_and_likely_ground_is_suspected() -> No
     assert ground((0.02, 0.95), (0.2, 0.6)).is_suspected
     assert not ground((0.02, 0.95)).is_suspected
     assert not ground((0.04, 0.95)).is_suspected, "what is found is no suspicion"
+
+
+@pytest.mark.parametrize(("rows", "read"), [(1024, [(0, 1024)]), (1025, [(0, 512), (256, 512), (513, 512)])])
+def test_large_scenes_are_measured_in_three_windows_along_each_side(
+    rows: int, read: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows: list[Window] = []
+
+    def pair(scene: object, first: str, window: Window) -> tuple[np.ndarray, ...]:
+        windows.append(window)
+        return (
+            *np.zeros((2, 3, window.height, window.width), np.float32),
+            np.ones((window.height, window.width), bool),
+        )
+
+    asked: list[tuple[int, ...]] = []
+    monkeypatch.setattr(mud, "_first", lambda mapper: "pre_1")
+    monkeypatch.setattr(mud, "_pair", pair)
+    monkeypatch.setattr(mud, "muddy_ground", lambda before, *_: asked.append(before.shape) or MuddyGround((), 2.0))
+    mapper: Any = SimpleNamespace(pixel_m2=1.0)
+    measure_mud(None, mapper, Layer.open(np.zeros((1, rows, 40), np.uint8)))  # type: ignore[arg-type]
+    assert [(window.row, window.height) for window in windows] == read
+    assert asked == [(3, read[0][1], 40 * len(read))]
+
+
+def test_ground_counts_as_smooth_by_its_lightness() -> None:
+    rng = np.random.default_rng(0)
+    grey = np.tile(rng.normal(120, 30, (1, 48, 48)), (3, 1, 1)).astype(np.float32)
+    grey[:, :, :24] = np.array([124.0, 110, 80])[:, None, None]
+    numbers = mud.group_numbers(grey, [(80.0, 0.0, 0.0), (46.0, 2.0, 18.0)], 2.0)
+    assert (numbers[:, :16] == 1).all()
+    assert (numbers[:, 32:] == -1).mean() > 0.9
 
 
 def test_suspected_mud_makes_all_ground_unknown_and_a_dry_hazard_none() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 from pathlib import Path
 
@@ -13,8 +14,8 @@ from PIL import Image, ImageOps
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats import open_raster
-from deepnets4eo.formats.picture_structure import structure_of
+from deepnets4eo.formats import open_raster, picture_structure
+from deepnets4eo.formats.picture_structure import Structure, structure_of
 from deepnets4eo.inspection import inspect
 from deepnets4eo.points.rgbd.frame import read_colour
 from deepnets4eo.rasters import Layer
@@ -156,3 +157,18 @@ def test_turned_pictures_up_to_a_limit_are_turned_in_memory(
     else:
         with raises_naming(InputError, "a.png", f"{COLOURS.size:,}"):
             Layer.open(path)
+
+
+def test_a_file_that_the_disk_does_not_give_is_named_and_one_that_gdal_judges_is_left_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures: list[Exception] = [OSError(5, "Input/output error"), struct.error()]
+
+    def fail(*_: object) -> None:
+        raise failures.pop(0)
+
+    monkeypatch.setitem(picture_structure._READERS, "PNG", fail)
+    path = save(tmp_path / "one.png")
+    with raises_naming(InputError, "one.png", "Input/output error"):
+        structure_of(str(path), "PNG")
+    assert structure_of(str(path), "PNG") == Structure()
