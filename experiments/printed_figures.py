@@ -48,7 +48,7 @@ class Figure:
     @classmethod
     def of(cls, match: re.Match[str], results: Any) -> Figure:
         """Look up the value that a mark names in the results of its script."""
-        for name in match["path"].split(">"):
+        for name in re.split(r"(?<! )>(?! )", match["path"]):
             results = results.get(name) if isinstance(results, Mapping) else None
         written = match["written"] + (match["deviation"] or "")
         measured = None if results is None else _as_written(match, results if isinstance(results, list) else [results])

@@ -84,6 +84,7 @@ def _help_of(call: ast.Call) -> str:
 
 
 def _habits_of(path: Path, line: int, text: str, refused: dict[str, str] = SHOWN) -> Iterator[Habit]:
+    text = re.sub(r"<!--[^\n]*?-->", "", text)  # names of figures
     text = re.sub(r"`[^`\n]*`|\"[^\"\n]*\"|\{\w+[^{}\n]*\}", "``", text)
     for advice, pattern in refused.items():
         for match in re.finditer(pattern, text):

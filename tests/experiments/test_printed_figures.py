@@ -1,6 +1,7 @@
 """Figures of README, pages and cards are those that the scripts stored; what differs by more than rounding is written anew."""
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -66,3 +67,52 @@ def test_every_opened_mark_is_read() -> None:
     for page in printed_figures.pages():
         text = page.read_text(encoding="utf-8")
         assert text.count("<!---->") == len(printed_figures.MARK.findall(text)), page
+
+
+METRIC = re.compile(r"\b(OA|F1|IoU|AUC|AP|RMSE|MAE|kappa|recall|precision|correlation)\b|R²|κ|accuracy")
+RESULT = re.compile(
+    r"(?<![\w.–-])(?<!published )\d+\.\d+( ± \d+\.\d+)?(?!\d| ±|\\\*)(?! ?(MB|GB|m|px|s|cm|ha|million)\b)"
+)
+EXEMPT = {"docs/explanation/words.md", "docs/howto/verbs/layers.md"}  # examples and settings of methods
+
+
+def unnamed_results(block: str, head: str = "") -> list[str]:
+    """Figures of a block of text that look like results, have no mark, and no star.
+
+    head : the block before, which a table belongs to
+    """
+    text = re.sub(r"`[^`]*`|\]\([^)]*\)", " ", printed_figures.MARK.sub(" ", block))
+    of_table = block.startswith("|") and METRIC.search(head + block)
+
+    def is_result(match: re.Match[str]) -> bool:
+        before = re.split(r"(?<!\d)\.\s", text[max(0, match.start() - 40) : match.start()])[-1]
+        return bool(match[1] or of_table or METRIC.search(before))
+
+    return [match[0] for match in RESULT.finditer(text) if is_result(match)]
+
+
+PAGES_OF_RESULTS = [
+    page
+    for page in printed_figures.pages()
+    if page.name == "card.md" or page.relative_to(ROOT).parts[:2] in (("docs", "howto"), ("docs", "explanation"))
+]
+
+
+def test_a_result_without_a_mark_is_seen() -> None:
+    assert unnamed_results("**Measured**: OA 61.2 % with pixels of 0.5 m.") == ["61.2"]
+    assert unnamed_results("| a | 61.2 |", "Overall accuracy:") == ["61.2"]
+    assert unnamed_results("OA <!--nets: a>auc-->61.2<!----> %, F1 61.2\\* %, tiles of 0.5 m") == []
+
+
+@pytest.mark.parametrize("page", PAGES_OF_RESULTS, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_results_name_their_file_or_the_page_says_that_none_was_kept(page: Path) -> None:
+    if page.relative_to(ROOT).as_posix() in EXEMPT:
+        return
+    text = re.sub(r"(?ms)^```.*?^```", "", page.read_text(encoding="utf-8"))
+    blocks = [block.strip() for block in text.split("\n\n")]
+    for head, block, after in zip(["", *blocks], blocks, [*blocks[1:], ""], strict=False):
+        around = head + block + after if block.startswith("|") else block
+        said = "not kept as" in around and "Figures with" not in around
+        if not said and not block.startswith(("Published", "**Published", "*Published")):
+            assert unnamed_results(block, head) == [], block
+        assert "Figures with" not in block or "\\*" in (head + block).replace("Figures with \\*", "")
