@@ -354,6 +354,13 @@ def _values(place: Place, prediction: object, reference: object) -> Opened:
     return Opened(None, evaluate_values([(prediction, reference)], Quantity.from_name("height"))["notes"])
 
 
+def _classes_of_values(place: Place, classes: object) -> Opened:
+    heights = place.path("dsm.tif")
+    report = evaluate_values([(heights, heights)], Quantity.from_name("height"), class_map=classes)
+    assert all(report["by_class"][name]["pixels"] > 0 for name in ("wood", "town")), report["by_class"]
+    return Opened(None, report["notes"])
+
+
 def _suspects(place: Place, labels: object) -> Opened:
     probabilities = write_geotiff(
         place.folder / "probabilities.tif", np.stack([np.where(k == CLASSES, 200, 27) for k in range(3)]).astype(np.uint8),
@@ -473,6 +480,7 @@ DOORS: dict[str, Entrance] = {
     "SceneDataset, labels": _door("labels", _samples, layer="labels"),
     "evaluate, prediction": _pair("labels", _evaluate, "evaluate", "compare", other="labels.tif", first=True),
     "evaluate, reference": _pair("labels", _evaluate, "evaluate", other="labels.tif", first=False),
+    "evaluate, classes of values": _door("labels", _classes_of_values, "evaluate"),
     "polygons": _door(
         "labels", lambda place, file: Opened(None, [str(polygonize(file, {0: "field"}, legend=LEGEND))]), "polygons"
     ),

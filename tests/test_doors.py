@@ -126,7 +126,7 @@ NAMED = {
     for door in ("train", "train, values", "InputSpec.measure", "superpixels", "cube")
 } | {
     ("labels without position", door): PLAIN
-    for door in ("train, labels", "evaluate, prediction", "evaluate, reference")
+    for door in ("train, labels", "evaluate, prediction", "evaluate, reference", "evaluate, classes of values")
 } | {
     ("heights without position", door): PLAIN
     for door in ("train, dsm", "evaluate, values", "evaluate, true values")

@@ -191,6 +191,7 @@ def _open_classes(
     layer = LABELS.open(class_map, Door("the map of classes", on_ground=False))
     if layer.legend is None:
         raise InputError(f"{layer.source} has no legend in its tags; expected labels as predict writes them.")
+    layer.warn_of_legend(layer.legend)
     for name in layer.legend.names:
         scores.by_class.setdefault(name, ValueScores())
     return LabelReader(layer, layer.legend).on(truth.grid).read

@@ -213,6 +213,23 @@ def test_qgis_opens_a_sample_with_its_answers_to_choose_from(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
+    ("option", "message"),
+    [(["--next", "5"], "were drawn or chosen before"), (["--update"], "damage.gpkg does not exist")],
+    ids=["no building is left", "no map to update"],
+)
+def test_what_cannot_be_taught_is_refused_before_the_long_look_at_buildings(
+    option: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, damaged = make_table(0.3, count=40)
+    table.to_parquet(tmp_path / "damage.parquet")
+    assert main(["review", str(tmp_path), "--looks", "40"]) == 0
+    fill(tmp_path / "review.gpkg", {f"b{row}": "destroyed" if damaged[row] else "no-damage" for row in range(40)})
+    monkeypatch.setattr("deepnets4eo.damage.review.look_of_map", lambda *_, **__: pytest.fail("it takes minutes"))
+    assert main(["review", str(tmp_path), *option]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("spoil", "message"),
     [
         ("UPDATE sample SET answer = 'gone' WHERE look = 1", "'gone'; expected one of"),

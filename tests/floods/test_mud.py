@@ -121,6 +121,16 @@ def test_large_scenes_are_measured_in_three_windows_along_each_side(
     assert asked == [(3, read[0][1], 40 * len(read))]
 
 
+def test_colours_are_smoothed_by_one_pixel_along_rows_and_columns_and_not_across_bands() -> None:
+    image = np.zeros((3, 15, 15), np.float32)
+    image[:, 7, 7] = 255  # white: lightness 100, a and b 0
+    lightness, *colour = mud._smoothed_lab(image)
+    kernel = np.exp(-0.5 * np.arange(-4, 5) ** 2)
+    expected = 100 * np.outer(kernel, kernel) / kernel.sum() ** 2
+    np.testing.assert_allclose(lightness[3:12, 3:12], expected, atol=1e-3)
+    assert np.abs(colour).max() < 0.01
+
+
 def test_ground_counts_as_smooth_by_its_lightness() -> None:
     rng = np.random.default_rng(0)
     grey = np.tile(rng.normal(120, 30, (1, 48, 48)), (3, 1, 1)).astype(np.float32)

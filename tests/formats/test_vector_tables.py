@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import geopandas as gpd
+import numpy as np
 import pyarrow.parquet
 import pytest
 import shapely
@@ -14,6 +15,8 @@ from refusals import raises_naming
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import read_footprints
+from deepnets4eo.formats.vectors import Coordinates
+from deepnets4eo.grid import EXCHANGED
 from deepnets4eo.inspection import inspect
 
 CRS = "EPSG:32615"
@@ -114,3 +117,28 @@ def test_a_name_that_is_no_text_ends_in_a_message(tmp_path: Path, capfd) -> None
     odd = (tmp_path / "a.gpkg").rename(tmp_path / os.fsdecode(b"na\xefve.gpkg"))
     assert main(["check", str(odd)]) in (0, 2)
     assert "Traceback" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(("beyond", "named"), [(5, False), (6, True)])
+def test_coordinates_are_no_degrees_if_most_outlines_lie_off_the_earth(beyond: int, named: bool) -> None:
+    """Of ten outlines, next to rows without one."""
+    in_metres = np.arange(10) < beyond
+    west, south = np.where(in_metres, 500_000, 15.0), np.where(in_metres, 4_000_000, 36.0)
+    shapes = [*shapely.box(west, south, west + 0.1, south + 0.1), *[None] * 4]
+    problem = Coordinates(gpd.GeoDataFrame(geometry=shapes, crs="EPSG:4326")).problem()
+    assert ("but reach from (15, 36) to (500000, 4e+06)" in problem) is named
+    assert Coordinates(gpd.GeoDataFrame(geometry=shapes, crs="EPSG:32633")).problem() == ""
+
+
+@pytest.mark.parametrize(
+    ("corner", "exchanged"),
+    [((36.0, 150.0), True), ((-90.0, -180.0), True), ((95.0, 150.0), False), ((36.0, 190.0), False)],
+)
+def test_degrees_that_fit_only_the_other_way_round_are_named_exchanged(
+    corner: tuple[float, float], exchanged: bool
+) -> None:
+    """A latitude, then a longitude that is no latitude."""
+    outline = shapely.Point(corner).buffer(1e-6)
+    inside = shapely.intersection(outline, shapely.box(-90, -180, 90, 180))
+    table = gpd.GeoDataFrame(geometry=[outline if inside.is_empty else inside], crs="EPSG:4326")
+    assert (EXCHANGED in Coordinates(table).problem()) is exchanged

@@ -5,6 +5,7 @@ import logging
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from deepnets4eo.files import sha256
 from deepnets4eo.grid import Window
 from deepnets4eo.jobs import identity
 from deepnets4eo.tiling import BlockSplit
-from deepnets4eo.training import Recipe, SplitRule, job, make_split
+from deepnets4eo.training import Recipe, SplitRule, job, make_split, progress
 from deepnets4eo.training.epochs import Fit
 from deepnets4eo.training.loop import fit_network
 from deepnets4eo.training.progress import EpochProgress
@@ -231,6 +232,21 @@ def test_progress_is_a_log_line_off_a_terminal(caplog) -> None:
     assert caplog.messages == [
         "epoch 2/3: loss 0.5000, mean_iou 0.2500", "epoch 2/3: loss 0.5000, no kappa",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("on_terminal", [True, False])
+def test_a_bar_that_moves_on_a_terminal_postpones_the_line_per_minute(
+    on_terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        sys, "stderr", SimpleNamespace(isatty=lambda: on_terminal, write=lambda _: 0, flush=lambda: None)
+    )
+    moved: list[int] = []
+    monkeypatch.setattr(progress, "progress_drawn", lambda: moved.append(1))
+    display = EpochProgress(3, "mean_iou", lambda: 1.0)
+    display.begin_epoch(1, steps=9, done=0)
+    display.step_done(1, 0.5)
+    assert bool(moved) is on_terminal
 
 
 def test_off_a_terminal_there_is_a_line_every_half_minute_with_step_loss_and_time_left(caplog) -> None:
