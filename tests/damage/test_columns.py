@@ -22,6 +22,14 @@ def test_columns_of_structure_decide_if_a_model_or_two_views_weigh_them_or_they_
     assert deciding == used | limits | {name for name in TWO_VIEWS if name in COLUMNS}
 
 
+def test_columns_point_up_or_down_as_the_fitted_weights_do() -> None:
+    pointing = {name: column.points for name, column in COLUMNS.items()}
+    assert {*pointing.values()} == {-1, 0, 1}
+    for variant in DamageModel.load().variants.values():
+        for name, weight in zip(variant.columns, variant.weights[0], strict=True):
+            assert weight == 0 or not pointing[name] or np.sign(weight) == pointing[name], name
+
+
 def test_answers_teach_by_all_evidence_but_what_is_only_shown_and_what_teaches_as_log_odds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -38,6 +38,7 @@ def test_fewer_or_mixed_ones_pass(before: int, after: int, count: int) -> None:
         (6, 2, "dates_swapped", "worthless"),
         (2, 6, "outlines_fit_after", "caution"),
         (0, 0, "outlines_fit_after", "caution"),
+        (5, 5, "outlines_fit_after", "caution"),
     ],
 )
 def test_outlines_that_fit_the_image_after_alone_name_swapped_dates_where_more_looks_damaged_before(
@@ -47,6 +48,13 @@ def test_outlines_that_fit_the_image_after_alone_name_swapped_dates_where_more_l
     assert (finding.code, finding.severity) == (code, severity)
     assert f"{before} of 90 buildings look damaged judging only by the image before, {after} judging" in finding.message
     assert "(43% agree on one offset)" in finding.message
+
+
+@pytest.mark.parametrize(("probability", "counted"), [(0.5, 12), (0.49, 0)])
+def test_a_building_looks_damaged_from_a_probability_of_one_half_on(probability: float, counted: int) -> None:
+    before, after = np.full(40, 0.1), np.full(40, 0.1)
+    before[:12] = probability
+    assert order_finding(before, after, (0.0, 0.4)).values["worse_before"] == counted
 
 
 def test_buildings_that_one_image_does_not_show_do_not_count() -> None:
@@ -66,6 +74,29 @@ def test_an_image_and_its_copy_are_refused() -> None:
 )
 def test_images_of_two_days_and_few_buildings_pass(similarity: list[float]) -> None:
     require_two_pictures(np.array(similarity), 0.93)
+
+
+@pytest.mark.parametrize(
+    ("agreement", "ground", "refused"),
+    [
+        ([0.95] * 20, 0.93, True),
+        ([0.95] * 19, 0.93, False),
+        ([0.81] * 20, 0.93, True),
+        ([0.8] * 20, 0.93, False),
+        ([0.95] * 20, 0.61, True),
+        ([0.95] * 20, 0.6, False),
+        ([0.1] * 2 + [0.95] * 19, 0.93, True),
+        ([0.1] * 3 + [0.95] * 18, 0.93, False),
+    ],
+)
+def test_the_limits_of_a_copy_are_twenty_roofs_nine_tenths_of_them_above_80_and_the_ground_above_60_percent(
+    agreement: list[float], ground: float, refused: bool
+) -> None:
+    if refused:
+        with pytest.raises(InputError):
+            require_two_pictures(np.array(agreement), ground)
+    else:
+        require_two_pictures(np.array(agreement), ground)
 
 
 @pytest.mark.parametrize("ground", [0.22, np.nan])
