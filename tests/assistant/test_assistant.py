@@ -16,6 +16,7 @@ from refusals import raises_naming
 from deepnets4eo.assistant import Folders, verb
 from deepnets4eo.assistant.tools import Tools
 from deepnets4eo.cli.main import main
+from deepnets4eo.damage import DamageMap
 from deepnets4eo.errors import InputError
 
 
@@ -82,6 +83,9 @@ def test_buildings_around_a_point_are_those_of_the_map(home: Path) -> None:
     assert found["not_assessed"] == (inside["status"] != "assessed").sum()
     assert found["damaged_low"] <= found["damaged"] <= found["damaged_high"]
     assert found["headline_of_the_map"] == tools.summary("damage")["headline"]
+    own = [finding.whole for finding in DamageMap.load(home / "damage").findings]
+    assert own
+    assert found["findings_of_the_map"] == own  # and not that the circle leaves ground out
     assert tools.buildings_near("damage", at.x, at.y, 10_000)["buildings"] == len(table)
     assert tools.buildings_near("damage", -at.x, at.y, 1)["buildings"] == 0
 

@@ -5,6 +5,7 @@ import random
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from refusals import raises_naming
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import MapReview
+from deepnets4eo.evaluation.sampled.drawn import DrawnSample
 from deepnets4eo.files import sha256
 
 SHAPE = (24, 30)
@@ -50,6 +52,54 @@ def change(path: Path, **entries: object) -> Path:
 def test_an_entry_that_does_not_fit_is_refused(drawn: Path, entries: dict[str, object]) -> None:
     with raises_naming(InputError, str(drawn)):
         MapReview.open(change(drawn, **entries))
+
+
+ZONES = {"limits": [0.5, 0.0], "pixels": [[5, 2], [4, 1]], "zone_of": [0, 1, 1]}
+ONE_MAP = {
+    "classes": ["dry", "wet"], "colours": [None, [0, 0, 9]], "stratum": [0, 1, 1], "pixels": [9, 3], "hectares": [0.9, 0.3],
+    "areas": [0.1, 0.1, 0.1], "images": [], "kind": "map", "maps": ["map.tif"], "zones": ZONES,
+}  # fmt: skip
+TWO_MAPS = ONE_MAP | {
+    "kind": "difference", "maps": ["a.tif", "b.tif"], "classes_of": [[0, 1, 1], [1, 1, 0]], "zones": None, "areas": None, "hectares": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("whole", [ONE_MAP, TWO_MAPS], ids=["map", "difference"])
+def test_a_whole_entry_is_read_as_it_is(whole: dict[str, Any]) -> None:
+    read = DrawnSample.read(json.dumps(whole), Path("sample.gpkg"))
+    assert {name: value for name, value in read.items() if name in whole} == json.loads(json.dumps(whole)) | {
+        "colours": [None, (0, 0, 9)]
+    }
+
+
+@pytest.mark.parametrize(
+    ("whole", "entries", "what"),
+    [
+        (ONE_MAP, {"classes": ["dry", "dry"]}, "a class occurs twice"),
+        (ONE_MAP, {"colours": [None]}, "as many colours as classes"),
+        (ONE_MAP, {"pixels": [9, 3, 1]}, "as many counts of pixels as strata"),
+        (ONE_MAP, {"pixels": [0, 0]}, "as many counts of pixels as strata"),
+        (ONE_MAP, {"hectares": [0.9]}, "as many areas as strata"),
+        (ONE_MAP, {"areas": [0.1, 0.1]}, "an area for each point"),
+        (ONE_MAP, {"stratum": [0, 1, 2]}, "strata below their number"),
+        (ONE_MAP, {"maps": ["a.tif", "b.tif"]}, "one map, or two"),
+        (ONE_MAP, {"classes_of": [[0, 1, 1], [1, 1, 0]]}, "classes of both maps at all points"),
+        (ONE_MAP, {"zones": ZONES | {"zone_of": [0, 1]}}, "zones of all points and classes"),
+        (ONE_MAP, {"zones": ZONES | {"zone_of": [0, 1, 2]}}, "zones of all points and classes"),
+        (ONE_MAP, {"zones": ZONES | {"pixels": [[5, 2]]}}, "zones of all points and classes"),
+        (ONE_MAP, {"zones": ZONES | {"pixels": [[5, 2], [4]]}}, "zones of all points and classes"),
+        (TWO_MAPS, {"stratum": [0, 1, 2]}, "strata below their number"),
+        (TWO_MAPS, {"maps": ["a.tif"]}, "one map, or two"),
+        (TWO_MAPS, {"classes_of": None}, "classes of both maps at all points"),
+        (TWO_MAPS, {"classes_of": [[0, 1, 1], [1, 1]]}, "classes of both maps at all points"),
+        (TWO_MAPS, {"classes_of": [[0, 1, 1], [1, 2, 0]]}, "known classes"),
+    ],
+)  # fmt: skip
+def test_entries_that_contradict_each_other_are_named(
+    whole: dict[str, Any], entries: dict[str, Any], what: str
+) -> None:
+    with pytest.raises(InputError, match=f"expected {what}"):
+        DrawnSample.read(json.dumps(whole | entries), Path("sample.gpkg"))
 
 
 @pytest.mark.parametrize(
