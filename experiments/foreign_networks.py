@@ -4,7 +4,7 @@ Usage: python experiments/foreign_networks.py --data FOLDER --out FOLDER [--time
 
 FOLDER has eo_weights/dynamicworld/dynamicworld.onnx and s2_flood_series (Sentinel-2, a flood in Ireland; land, water and clouds labelled on each date). The
 water of each date is scored on its clear pixels by IoU: Dynamic World by `predict`, the water of a plain loop of ONNX Runtime, what `flood` calls water, and NDWI
-above 0. With --time both loops are timed on one image of tiles repeated to 1,584 px, on one thread, in processor seconds. Writes table.md and results.json.
+above 0; what only Dynamic World finds is described by its NDWI. With --time both loops are timed on one image of tiles repeated to 1,584 px, on one thread, in processor seconds. Writes table.md and results.json.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ LAND, WATER = 1, 2  # classes of the labels
 STORED = (2, 3, 4, 5, 6, 7, 8, 12, 13)  # bands of the series that the network takes
 GREEN, NIR = 1, 6  # of these
 DRY = 0  # of the legend of floods
+MORE = "Dynamic World, not flood"
 SIDE, ROUNDS = 1584, 2  # pixels: three cores of tiles
 FACTS = OnnxFacts(
     legend="dynamic_world", bands=",".join(DYNAMIC_WORLD_BANDS), normalisation="dynamic_world", activation="logits"
@@ -54,6 +55,11 @@ def flood_water(image: Path, folder: Path) -> np.ndarray:
     map_flood([], image, folder / "flood")
     labels = Layer.open(folder / "flood" / "flood.tif").read()[0][0]
     return (labels != DRY) & (labels != 255)
+
+
+def described(ndwi: np.ndarray) -> dict[str, float]:
+    """Return how many pixels there are, and their median NDWI."""
+    return {"pixels": len(ndwi), "median NDWI": round(float(np.median(ndwi)), 2)}
 
 
 def time_both(run: Run, session: Any, image: np.ndarray, folder: Path) -> dict[str, float]:
@@ -122,6 +128,7 @@ def main() -> None:
         : 1 if chosen.smoke else 4
     ]  # the fifth is all clouds
     scores: dict[str, list[float]] = {}
+    found: dict[str, list[np.ndarray]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for image in images:
             labels = Layer.open(image.parents[1] / "segmentation" / image.name).read()[0][0]
@@ -135,6 +142,15 @@ def main() -> None:
                 "NDWI > 0": green > nir,
                 "flood": flood_water(image, Path(scratch) / image.stem),
             }
+            network, spectral = ways["Dynamic World"], ways["flood"]
+            ndwi, labelled = (green - nir) / np.maximum(green + nir, 1e-6), labels == WATER
+            for name, pixels in (
+                ("both", network & spectral),
+                (MORE, network & ~spectral),
+                ("neither", ~network & ~spectral),
+            ):
+                found.setdefault(name, []).append(ndwi[pixels & labelled])
+            found.setdefault("labelled land", []).append(ndwi[labels == LAND])
             for name, water in ways.items():
                 scores.setdefault(name, []).append(iou(water, labels))
             print(image.stem, {name: values[-1] for name, values in scores.items()}, flush=True)
@@ -156,6 +172,9 @@ def main() -> None:
             "zero": zero,
             "iou": means,
             "iou by date": {name: dict(zip(days, values, strict=True)) for name, values in scores.items()},
+            "labelled pixels by who calls them water": {
+                name: described(np.concatenate(values)) for name, values in found.items()
+            },
             "speed": speed,
         },
     )
