@@ -31,6 +31,12 @@ MAX_OFFSET_M = 0.05  # of a side from its true course
 SHORT_SIDE_M = 250.0  # sides up to this length are less than 0.05 m off between 85° north and south
 MAX_PIECES = 10_000  # of one side
 ROUNDS = 3  # of adding points: the first estimate of their number holds for slightly curved sides
+CYLINDERS = (
+    "Mercator (",
+    "Popular Visualisation Pseudo Mercator",
+    "Equidistant Cylindrical",
+    "Lambert Cylindrical Equal Area",
+)
 SAMPLES = np.array([0.25, 0.5, 0.75])  # of a side, at which its course is measured
 
 
@@ -59,6 +65,8 @@ def _moved(shapes: Shapes, target: CRS) -> Shapes:
     geometries = np.asarray(shapes.geometry.to_numpy(), object)
     if _is_in_degrees(shapes.crs):
         geometries = cut_at_antimeridian(geometries)
+    elif (turn := _turn_of(shapes.crs)) is not None:
+        geometries = _cut_at_turn(geometries, turn)
     if shapes.crs == target:
         return _with_shapes(shapes, geometries) if _is_in_degrees(target) else shapes
     moved = _with_shapes(shapes, _with_points(geometries, shapes.crs, target)).to_crs(target)
@@ -73,9 +81,26 @@ def degrees_of(shapes: NDArray[Any], crs: CRS) -> NDArray[Any]:
     target = CRS.from_epsg(4326)
     with _with_way(crs, target):
         transformer = Transformer.from_crs(crs, target, always_xy=True)
+        turn = _turn_of(crs)
+        shapes = shapes if turn is None else _cut_at_turn(shapes, turn)
         with_points = shapes if crs.is_geographic else _with_points(shapes, crs, target)
         moved = shapely.transform(with_points, lambda xy: np.column_stack(transformer.transform(*xy.T)))
     return moved if crs.is_geographic else cut_at_antimeridian(moved)
+
+
+def equal_areas_m2(shapes: NDArray[Any], crs: CRS) -> Floats:
+    """Return the area (N,) of shapes on the ground, square metres. Raises GridError if there is no way to degrees.
+
+    >>> round(float(equal_areas_m2(np.array([shapely.box(10, 40, 30, 70)]), CRS(4326))[0]) / 1e10)  # Mha
+    422
+    """
+    degrees = degrees_of(shapes, crs)
+    middle = np.nanmedian(shapely.get_coordinates(shapely.centroid(degrees))[:, 0]) if len(degrees) else 0.0
+    target = CRS.from_string(f"+proj=cea +lat_ts=30 +lon_0={middle:.6f} +datum=WGS84 +units=m")
+    transformer = Transformer.from_crs(4326, target, always_xy=True)
+    return np.asarray(
+        shapely.area(shapely.transform(degrees, lambda xy: np.column_stack(transformer.transform(*xy.T)))), float
+    )
 
 
 def in_degrees(shapes: Shapes) -> Shapes:
@@ -94,6 +119,33 @@ def _with_way(source: CRS, target: CRS) -> Iterator[None]:
 
 def _is_in_degrees(crs: CRS) -> bool:
     return bool(crs.is_geographic and np.isclose(crs.axis_info[0].unit_conversion_factor, np.pi / HALF_TURN))
+
+
+def _turn_of(crs: CRS) -> float | None:
+    """Return the width of the Earth in a projection on a cylinder, such as web map coordinates; None for any other CRS."""
+    operation = crs.coordinate_operation
+    if operation is None or not operation.method_name.startswith(CYLINDERS):
+        return None
+    middle = next(
+        (float(value.value) for value in operation.params if value.name == "Longitude of natural origin"), 0.0
+    )
+    transformer = Transformer.from_crs(crs.geodetic_crs, crs, always_xy=True)
+    (west, east), _ = transformer.transform([middle - HALF_TURN / 2, middle + HALF_TURN / 2], [0.0, 0.0])
+    return 2 * abs(east - west)
+
+
+def _cut_at_turn(shapes: NDArray[Any], turn: float) -> NDArray[Any]:
+    """Return shapes (N,) on a cylinder, cut where it begins, as `cut_at_antimeridian` does in degrees."""
+    scale = np.array([turn / TURN, 1.0])
+    west, _, east, _ = shapely.bounds(shapes).T
+    with np.errstate(invalid="ignore"):
+        rows = np.flatnonzero((east - west > turn / 2) | (np.maximum(east, -west) > turn / 2))
+    if not len(rows):
+        return shapes
+    shapes = shapes.copy()
+    cut = cut_at_antimeridian(shapely.transform(shapes[rows], lambda xy: xy / scale), far=np.inf)
+    shapes[rows] = shapely.transform(cut, lambda xy: xy * scale)
+    return shapes
 
 
 def _with_shapes(shapes: Shapes, geometries: NDArray[Any]) -> Shapes:
@@ -153,10 +205,10 @@ def _longest_pieces(shapes: NDArray[Any], transformer: Transformer, short: float
     return longest
 
 
-def cut_at_antimeridian(shapes: NDArray[Any]) -> NDArray[Any]:
+def cut_at_antimeridian(shapes: NDArray[Any], far: float = 90.0) -> NDArray[Any]:
     """Return shapes (N,) in degrees with parts that run the long way round, or beyond ±180, cut at the antimeridian.
 
-    A part runs the long way round if a side is longer than half a turn, but the short ways round close its ring.
+    A part runs the long way round if a side is longer than half a turn, but the short ways round close its ring. far : the largest y.
 
     >>> parts = cut_at_antimeridian(np.array([shapely.box(179, 0, 182, 1)]))[0]
     >>> sorted(part.bounds for part in parts.geoms)
@@ -173,7 +225,7 @@ def cut_at_antimeridian(shapes: NDArray[Any]) -> NDArray[Any]:
     for row in np.flatnonzero(crossing & np.isfinite(west) & np.isfinite(east)):
         parts = [_short_way_round(part) for part in shapely.get_parts(shapes[row])]
         if any(moved is not part for moved, part in parts) or east[row] > HALF_TURN or west[row] < -HALF_TURN:
-            cut = [_cut(moved) for moved, _ in parts]
+            cut = [_cut(moved, far) for moved, _ in parts]
             shapes[row] = cut[0] if len(cut) == 1 else shapely.union_all(cut)
     return shapes
 
@@ -202,14 +254,16 @@ def _short_way_round(part: shapely.Geometry) -> tuple[shapely.Geometry, shapely.
     return shapely.LineString(turned[0]), part
 
 
-def _cut(shape: shapely.Geometry) -> shapely.Geometry:
+def _cut(shape: shapely.Geometry, far: float) -> shapely.Geometry:
     """Cut a shape with longitudes of any turn into parts between −180 and 180; shapes keep their dimension."""
     dimension = shapely.get_dimensions(shape)
     shape = shape if shapely.is_valid(shape) else shapely.make_valid(shape)
     pieces = list[shapely.Geometry]()
+    _, south, _, north = shapely.bounds(shape)
     for turn in (-1, 0, 1):
         middle = TURN * turn
-        inside = shapely.intersection(shape, shapely.box(middle - HALF_TURN, -90, middle + HALF_TURN, 90))
+        box = shapely.box(middle - HALF_TURN, max(-far, south - 1), middle + HALF_TURN, min(far, north + 1))
+        inside = shapely.intersection(shape, box)
         parts = shapely.get_parts(shapely.get_parts(inside))
         kept = parts[shapely.get_dimensions(parts) == dimension]
         pieces += shapely.transform(kept, lambda xy, by=middle: xy - [by, 0.0]).tolist()

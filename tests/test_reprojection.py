@@ -30,6 +30,16 @@ POINTS_ONLY = {
 ODC = {"grid.py", "osm/reading.py"}
 
 
+def test_shapes_on_a_cylinder_take_the_short_way_round_as_those_in_degrees_do() -> None:
+    square = gpd.GeoSeries([shapely.box(179.99, -17, 180.01, -16.98)], crs=4326)
+    middle, moved = to_crs(square, FIJI), square.to_crs(3857)  # of corners only: x of either sign
+    wide = gpd.GeoSeries([shapely.Polygon([(x, y) for x, y in moved.iloc[0].exterior.coords])], crs=3857)
+    assert np.ptp(wide.bounds.to_numpy()[0, ::2]) > 4e7
+    for crs in (4326, FIJI, 3857):
+        assert to_crs(to_crs(wide, crs), FIJI).area.iloc[0] == pytest.approx(middle.area.iloc[0], rel=1e-3)
+    assert lonlat_box(degrees_of(wide.to_numpy(), CRS(3857))) == pytest.approx((179.99, -17, -179.99, -16.98))
+
+
 def at(lon: float, lat: float, crs: str = UTM) -> tuple[float, float]:
     x, y = Transformer.from_crs(4326, crs, always_xy=True).transform(lon, lat)
     return float(x), float(y)

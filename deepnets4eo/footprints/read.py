@@ -34,6 +34,13 @@ DATE_COLUMNS = (
     "timestamp",
     "capture_date",
     "lastedit",
+    "last_edited_date",
+    "last_edit",
+    "last_update",
+    "last_updated",
+    "updated_at",
+    "osm_last_update",
+    "imagery_date",
 )  # when an outline was last changed; in any case of letters, also as @timestamp of osmium and Overpass Turbo, @lastEdit of ohsome
 OLD_YEARS = 5  # towns grow by a few percent in that time
 MANY_ROWS_SHARE = 0.05  # share of the rows left out, repeated or of several houses, from which a map may lack buildings or count too many
@@ -222,8 +229,13 @@ class Footprints:
 
 def date_column(table: pd.DataFrame) -> str | None:
     """Return the column of a table that states when outlines were last changed, None without one."""
-    names = {str(name).casefold().removeprefix("@"): name for name in reversed(table.columns)}
-    return next((names[name] for name in DATE_COLUMNS if name in names), None)
+    names = {_joined(str(name).removeprefix("@")): name for name in reversed(table.columns)}
+    return next((names[key] for key in map(_joined, DATE_COLUMNS) if key in names), None)
+
+
+def _joined(name: str) -> str:
+    """Return a name of a column without underscores, in lower case: CaptureDate is capture_date."""
+    return name.casefold().replace("_", "")
 
 
 def read_footprints(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,9 @@ BAND_LISTS = (
     "wavelength", "bbl", "fwhm", "data gain values", "data offset values", "data reflectance gain values",
     "data reflectance offset values", "band names",
 )  # fmt: skip  # one entry per band: GDAL drops a list of another length
+SCALE_FACTOR = "reflectance scale factor"
+SAME_SCALE = 1e-6  # relative difference of two scales, from their digits
+MAX_SHOWN = 40  # characters of an entry in a message
 DATA_SUFFIXES = ("", ".img", ".dat", ".raw", ".bsq", ".bil", ".bip", ".bin", ".cube", ".sli", ".slb")
 
 
@@ -115,8 +119,35 @@ def check_image(data: Path) -> None:
                 f"{header} lists {count} value{'s' * (count > 1)} as {key}, expected one for each of its {bands} bands. Correct the list, "
                 "or take it out."
             )
+    _check_scalars(header, entries)
     if entries.get("file compression", "0") == "0":
         check_size(data, _number(header, entries, "header offset", 0, "0") + pixels * bands * TYPE_BYTES[kind])
+
+
+def _check_scalars(header: Path, entries: Mapping[str, str]) -> None:
+    """Refuse (InputError) what states one number for all bands and is no number, and two scales that differ."""
+    for key in (SCALE_FACTOR, "data ignore value"):
+        text = entries.get(key)
+        if text is not None and not _is_number(text):
+            raise InputError(
+                f"{header} has {key} = {text[:MAX_SHOWN]}, expected one number for all bands. Correct the header, or take the entry out."
+            )
+    factor, gains = entries.get(SCALE_FACTOR), _list(entries, "data gain values")
+    if factor is None or not all(map(_is_number, gains)) or not float(factor):
+        return
+    if not all(math.isclose(float(gain) * float(factor), 1, rel_tol=SAME_SCALE) for gain in gains):
+        raise InputError(
+            f"{header} states two scales: data gain values of {gains[0]} …, and {SCALE_FACTOR} = {factor}, by which values are divided. Take out the "
+            "one that its numbers do not have."
+        )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def check_size(data: Path, expected_bytes: int) -> None:

@@ -92,7 +92,8 @@ class StacItem:
         """
         sizes = [_size(asset.get(key)) for key in ("gsd", "eo:gsd", "raster:spatial_resolution")]
         words = ("gsd", "raster:spatial_resolution", "spatial_resolution")
-        of_bands = [[_size(band.get(word)) for word in words] for band in self.bands_of(asset)]
+        bands = self.bands_of(asset) or self.bands_of(self.properties)  # STAC 1.1 also states bands of all assets
+        of_bands = [[_size(band.get(word)) for word in words] for band in bands]
         known = [size for band in of_bands for size in band if size is not None]
         sizes += [max(known, default=None), self._grid_size(asset)]
         return next((size for size in sizes if size is not None), None)

@@ -37,7 +37,7 @@ def array_words(array: xarray.DataArray, band_axis: Hashable | None) -> CFWords:
             words.setdefault(word, array.attrs[listed])
             _check_same(array, listed, word, words[word])
     if array.dtype.kind in "iu" and not any(word in words for word in (*MISSING, OF_BANDS)):
-        words |= {word: array.encoding[word] for word in ENCODED if array.encoding.get(word) is not None}
+        words |= {word: array.encoding[word] for word in (*ENCODED, OF_BANDS) if array.encoding.get(word) is not None}
     decoded = {
         word: array.encoding[word]
         for word in ("scale_factor", "add_offset")

@@ -5,6 +5,7 @@ Takes scores or probabilities and what is true. Refuses arrays that do not belon
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import scipy
@@ -109,7 +110,7 @@ def calibration_error(confidence: Floats, correct: Mask, bins: int = 10) -> floa
         raise InputError(f"bins is {bins}; expected at least 1.")
     if confidence.ndim != 1 or not ((confidence >= 0) & (confidence <= 1 + ROUNDING)).all():
         raise InputError(
-            f"the confidences have the shape {confidence.shape} and are from {np.min(confidence):g} to {np.max(confidence):g}; expected (N,) "
+            f"the confidences have the shape {confidence.shape} and hold {_range(confidence)}; expected (N,) "
             "probabilities from 0 to 1. Take the largest softmax of scores, and leave pixels without a label out."
         )
     if right.shape != confidence.shape or not np.isin(right, (0, 1)).all():
@@ -152,7 +153,7 @@ def temperature(logits: Floats, truth: NDArray[np.integer]) -> float:
         )
     if truth.ndim != 1 or truth.dtype.kind not in "iu" or truth.min() < 0 or truth.max() >= logits.shape[1]:
         raise InputError(
-            f"the labels ({truth.dtype}) are from {truth.min():g} to {truth.max():g}; expected class indices 0 to {logits.shape[1] - 1}. Leave "
+            f"the labels ({truth.dtype}) hold {_range(truth)}; expected class indices 0 to {logits.shape[1] - 1}. Leave "
             "pixels without a label, such as -1 or 255, out of both arrays."
         )
 
@@ -168,3 +169,10 @@ def check_same_number(first: NDArray[np.floating], second: NDArray[np.generic]) 
         raise InputError(
             f"got {len(first)} scores and {len(second)} truths, expected as many of both and at least one."
         )
+
+
+def _range(values: NDArray[Any]) -> str:
+    """Return the lowest and highest of values of any type, for messages."""
+    if not values.size or values.dtype.kind not in "biuf":
+        return "none" if not values.size else "no numbers"
+    return f"{values.min():g} to {values.max():g}"

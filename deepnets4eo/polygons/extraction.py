@@ -15,7 +15,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from pydantic import Field
 
-from deepnets4eo.arrays import Floats, Mask
+from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import Grid, Window, gsd_m, pixel_areas_m2, transform_shapes
@@ -24,6 +24,7 @@ from deepnets4eo.polygons.regions import TRACE_PX, Regions, join_groups, trace_o
 from deepnets4eo.polygons.smoothing import make_right_angled, simplify_together, with_shared_corners, without_stairs
 from deepnets4eo.polygons.vector_files import write_tables
 from deepnets4eo.rasters import Layer, LayerLike
+from deepnets4eo.reprojection import equal_areas_m2
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 CHUNK = 2**16  # polygons that are mapped at once
+MIN_PART = 0.01  # of a side of the raster, from which the pixels of a region are compared
+MAX_UNLIKE = 1e-3  # relative difference between the areas of a region's pixels, up to which its middle stands for all
 SURELY = 0.9  # of the least area: pixels are not all of one size
 
 
@@ -207,9 +210,28 @@ def _least_px(labels: Layer, shaping: Shaping) -> int:
 
 
 def areas_m2(polygons: NDArray[Any], grid: Grid) -> Floats:
-    """Return the ground area of each region (N,) on pixel corners, by the pixel size at this region only."""
+    """Return the ground area of each region (N,) on pixel corners, by the pixel size at this region only.
+
+    Regions that are so wide that their pixels differ in area are measured in an equal-area projection.
+    """
     centres = shapely.get_coordinates(shapely.centroid(polygons))
-    return shapely.area(polygons).astype(float) * pixel_areas_m2(grid, np.vstack([_corners(grid), centres]))[4:]
+    areas = shapely.area(polygons).astype(float) * pixel_areas_m2(grid, np.vstack([_corners(grid), centres]))[4:]
+    if grid.crs is not None and (wide := _of_unlike_pixels(polygons, grid)).size:
+        areas[wide] = equal_areas_m2(transform_shapes(grid.affine, polygons[wide]), grid.crs.proj)
+    return areas
+
+
+def _of_unlike_pixels(polygons: NDArray[Any], grid: Grid) -> Indices:
+    """Return the rows of regions whose pixels differ in area, by the corners and the middle of their bounds."""
+    bounds = shapely.bounds(polygons)
+    sides = (bounds[:, 2:] - bounds[:, :2]) / np.array(grid.shape[::-1])
+    wide = np.flatnonzero(sides.max(axis=1, initial=0.0) > MIN_PART)
+    if not wide.size:
+        return wide
+    west, north, east, south = bounds[wide].T
+    points = [(west, north), (east, north), (west, south), (east, south), ((west + east) / 2, (north + south) / 2)]
+    of_pixels = pixel_areas_m2(grid, np.concatenate([np.stack(point, axis=1) for point in points])).reshape(5, -1)
+    return wide[np.ptp(of_pixels, axis=0) > MAX_UNLIKE * of_pixels.max(axis=0)]
 
 
 def _corners(grid: Grid) -> Floats:

@@ -18,6 +18,9 @@ from deepnets4eo.arrays import Floats
 from deepnets4eo.errors import InputError
 
 # what a band shows → how files and dataset cards call it, in lower case without blanks, dashes and underscores
+COUNTED = re.compile(
+    r"(?:band|layer)[ _-]*\d+\s*[:\-–(\[ ]+\s*([A-Za-z][A-Za-z _-]*?)\s*[)\]]?", re.IGNORECASE
+)  # Band 1 (Red)
 ROLES: dict[str, tuple[str, ...]] = {
     "red": ("red", "r"),
     "green": ("green", "g"),
@@ -43,15 +46,21 @@ UNNAMED: dict[str, dict[int, tuple[str, ...]]] = {"image": {3: COLOURS, 4: (*COL
            "ndsm": {1: ("ndsm",)}, "intensity": {1: ("intensity",)}}  # fmt: skip
 
 
+def without_number(name: str) -> str:
+    """Return the words of a name that counts its band before: "Band 1 (Red)" is Red; any other name unchanged."""
+    match = COUNTED.fullmatch(name.strip())
+    return name if match is None else match[1]
+
+
 def role_indices(names: Sequence[str]) -> dict[str, int]:
     """Role → index of the first band that has it, by names "band" or "layer.band", whatever their case and spacing.
 
-    >>> role_indices(["image.NIR", "Red", "green"])
-    {'nir': 0, 'red': 1, 'green': 2}
+    >>> role_indices(["image.NIR", "Red", "green"]), role_indices(["Band 1 (Blue)", "band 2: green"])
+    ({'nir': 0, 'red': 1, 'green': 2}, {'blue': 0, 'green': 1})
     """
     indices: dict[str, int] = {}
     for index, name in enumerate(names):
-        plain = "".join(letter for letter in name.split(".", 1)[-1].lower() if letter.isalnum())
+        plain = "".join(letter for letter in without_number(name.split(".", 1)[-1]).lower() if letter.isalnum())
         for role, aliases in ROLES.items():
             if plain in aliases:
                 indices.setdefault(role, index)
@@ -81,13 +90,16 @@ def colour_positions(names: Sequence[str], colours: Sequence[str] | None) -> dic
     ({'red': 2, 'green': 1, 'blue': 0}, {'red': 0, 'green': 1, 'blue': 2})
     >>> colour_positions(["nir", "red", "green"], ["red", "green", "blue"])
     {}
+    >>> colour_positions(["band_1", "band_2", "band_3", "nir"], ["red", "green", "blue", "undefined"])
+    {'red': 0, 'green': 1, 'blue': 2}
     """
     roles = spectral_roles(names)
     if not {*COLOURS} <= roles.keys():
-        named = not all(states_nothing(name, number) for number, name in enumerate(names, start=1))
-        if named or colours is None or not {*COLOURS} <= {*colours}:
+        if colours is None or not {*COLOURS} <= {*colours}:
             return {}
         roles = {colour: list(colours).index(colour) for colour in COLOURS}
+        if not all(states_nothing(names[index], index + 1) for index in roles.values()):
+            return {}
     return {colour: roles[colour] for colour in COLOURS}
 
 
@@ -308,7 +320,7 @@ def name_band(name: str) -> str:
     >>> name_band("b1"), name_band("swir22"), name_band("B8A"), name_band("vv")
     ('B01', 'B12', 'B8A', 'VV')
     """
-    plain = name.strip().lower().replace("-", "").replace("_", "").replace(" ", "")
+    plain = without_number(name).strip().lower().replace("-", "").replace("_", "").replace(" ", "")
     plain = COMMON_NAMES.get(plain, plain).upper()
     return f"B0{plain[1:]}" if len(plain) == 2 and plain[0] == "B" and plain[1].isdigit() else plain
 

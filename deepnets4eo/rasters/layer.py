@@ -38,7 +38,7 @@ from deepnets4eo.rasters.legend_notes import hidden_class, other_legend_note
 from deepnets4eo.rasters.longitudes import turned_towards
 from deepnets4eo.rasters.on_grid import OnGrid
 from deepnets4eo.rasters.opening import open_files, open_stack
-from deepnets4eo.rasters.plane_crs import NO_POSITION, PLAIN_METRES, is_placed
+from deepnets4eo.rasters.plane_crs import NO_POSITION, PLAIN_METRES, counts_pixels, is_placed
 from deepnets4eo.rasters.readers import OpenRequest, open_asset, open_source
 from deepnets4eo.rasters.sensor import Sensor
 from deepnets4eo.rasters.values import common_nodata, physical_dtype, to_physical
@@ -266,7 +266,7 @@ class Layer(OnGrid, WithSummary):
     @property
     def place_advice(self) -> str:
         """Return how to georeference a file that has only RPCs, only a CRS, or no georeference; "" for any other source."""
-        unplaced = is_placed(self.grid) and self.grid.affine.is_identity
+        unplaced = is_placed(self.grid) and counts_pixels(self.grid)
         return self._source.place_advice or NO_POSITION * unplaced
 
     @property

@@ -12,8 +12,9 @@ from deepnets4eo.grid import Grid
 SQUARE_METRES = 10_000  # of a hectare
 
 PLANE_AXES = 2
+FIRST_CENTRE = 0.5  # of the first pixel, if pixels are counted from their centres
 NO_POSITION = (  # of an array; files have their own advice
-    "it has a CRS but no position in it, as its transform is the identity. Give it coordinates or a grid, or leave its CRS out."
+    "it has a CRS but no position in it: its coordinates are the numbers of its pixels. Give it coordinates on the ground or a grid, or leave its CRS out."
 )
 PLANE = "metres"  # name of the plane without a place on the Earth
 PLAIN_METRES = (
@@ -47,6 +48,24 @@ def without_heights(frame: Any) -> Any:
 def is_placed(grid: Grid) -> bool:
     """Return whether a grid is georeferenced on the Earth: neither plain pixels nor a local plane."""
     return grid.crs is not None and not grid.crs.proj.is_engineering
+
+
+def counts_pixels(grid: Grid) -> bool:
+    """Return whether the coordinates of a grid are numbers of its pixels: from 0, or from their centres, in steps of 1.
+
+    In degrees such a grid is a place, so there only the identity counts.
+
+    >>> from affine import Affine
+    >>> from odc.geo.geobox import GeoBox
+    >>> grids = [GeoBox((4, 4), Affine(1, 0, x, 0, step, x), "EPSG:32633") for x, step in ((0, 1), (-0.5, 1), (0, -1), (500_000, -1))]
+    >>> [counts_pixels(grid) for grid in grids]
+    [True, True, True, False]
+    """
+    affine = grid.affine
+    if affine.is_identity or grid.crs is None or grid.crs.geographic:
+        return bool(affine.is_identity)
+    is_unit = (affine.a, affine.b, affine.d, abs(affine.e)) == (1.0, 0.0, 0.0, 1.0)
+    return is_unit and max(abs(affine.c), abs(affine.f)) <= FIRST_CENTRE
 
 
 def length_unit(grid: Grid) -> str:

@@ -145,6 +145,7 @@ def _agreed(
         if min(off) >= 0.5 - MAX_BEND_PX:
             return affine
         if max(off) <= MAX_BEND_PX:
+            _check_upper_corners(data, stated, col, row)
             moved = Affine.translation(stated.a / 2, stated.e / 2) * affine  # also of rows that are turned round
             return stated if _same_corners(moved, stated, shape) else moved
     if not must_fit:
@@ -154,6 +155,16 @@ def _agreed(
         f"states a transform with pixels of {stated.a:g} × {stated.e:g} from ({stated.c:.10g}, {stated.f:.10g}), but coordinates with pixels "
         f"of {affine.a:g} × {affine.e:g} from ({affine.c:.10g}, {affine.f:.10g}). Remove attrs['transform'] if the coordinates are right",
     )
+
+
+def _check_upper_corners(data: xarray.Dataset | xarray.DataArray, stated: Affine, col: float, row: float) -> None:
+    """Refuse (GridError) coordinates of corners one row below the stated ones: lower left corners, or a part of upper left ones."""
+    if round(col + 0.5) == 0 and round(row + 0.5) == 1:
+        raise _no_grid(
+            data,
+            f"states a transform from ({stated.c:.10g}, {stated.f:.10g}), and its first coordinates are the lower left corner of that pixel, or "
+            "the upper left one of the pixel below. Write the centres of the pixels as x and y (stackstac: xy_coords='center')",
+        )
 
 
 def _check_resolution(data: xarray.Dataset | xarray.DataArray, affine: Affine) -> None:
@@ -173,7 +184,9 @@ def _check_resolution(data: xarray.Dataset | xarray.DataArray, affine: Affine) -
 
 
 def _own_affine(data: xarray.Dataset | xarray.DataArray) -> Affine | None:
-    """Return the transform in the attributes of an array, in the order of rasterio, as stackstac, xarray and GeoZarr write it."""
+    """Return the transform in the attributes of an array: of rasterio's order, as stackstac, xarray and GeoZarr write it, or GDAL's text."""
+    if (affine := _affine(data.attrs.get("GeoTransform"))) is not None:
+        return affine
     for word in TRANSFORMS:
         value = data.attrs.get(word)
         if value is not None:
@@ -226,13 +239,16 @@ def _crs_and_transform(data: xarray.Dataset | xarray.DataArray, plane: tuple[str
 
 
 def _own_crs(data: xarray.Dataset | xarray.DataArray) -> Any:
-    """Return the CRS in the attributes of an array as GeoZarr and STAC call it; None without one. Raises GridError if it cannot be read."""
+    """Return the CRS in the attributes or plain coordinates of an array as GeoZarr, STAC and stackstac call it; None without one.
+
+    Raises GridError if it cannot be read."""
     from odc.geo.crs import CRS, CRSError
 
-    for word in ("proj:code", "proj:wkt2", "proj:epsg"):
-        if value := data.attrs.get(word):
+    stated = {str(name): value.item() for name, value in data.coords.items() if not value.dims} | dict(data.attrs)
+    for word in ("proj:code", "proj:wkt2", "proj:epsg", "epsg"):
+        if value := stated.get(word):
             try:
-                return CRS(f"EPSG:{value}" if word == "proj:epsg" else str(value))
+                return CRS(f"EPSG:{value}" if word.endswith("epsg") else str(value))
             except (CRSError, *ATTRIBUTE_ERRORS) as error:
                 raise _no_grid(data, f"has {word} = {value!r}, no CRS that can be read ({error})") from error
     return None

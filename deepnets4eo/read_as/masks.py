@@ -36,6 +36,7 @@ CLOUD_WORDS = ("cloud", "shadow", "cirrus", "haze")  # in the names of classes t
 CLEAR_WORDS = ("no cloud", "no_cloud", "cloudless", "cloud free", "cloud-free", "cloudfree", "no shadow", "not cloud")
 STRIP_ROWS = 64  # of a coarse mask, read at a time
 MAX_LISTED_VALUES = 6  # values in a message
+MIN_COVERED = 0.9  # share of an image under clouds, from which a mask may mean the opposite: few use such an image
 # Of wet pixels: a tenth of depths in decimetres are whole metres, but most pixels of resampled classes are whole.
 MAX_WHOLE_SHARE = 0.3
 
@@ -70,7 +71,10 @@ class ClassMask(LayerView):
 
 @dataclass
 class ValuesSeen:
-    """Values of a raster other than 0: gaps, a 0, fractions, values below 0, and some of the whole numbers; pixels of each kind."""
+    """Values of a raster other than 0: gaps, a 0, fractions, values below 0, and some of the whole numbers; pixels of each kind.
+
+    valid_px : pixels that have a value
+    """
 
     gaps: bool = False
     zero: bool = False
@@ -78,6 +82,7 @@ class ValuesSeen:
     whole: frozenset[float] = frozenset()
     whole_px: int = 0
     fraction_px: int = 0
+    valid_px: int = 0
 
     @classmethod
     def of(cls, layer: Layer) -> ValuesSeen:
@@ -90,6 +95,7 @@ class ValuesSeen:
 
     def _add(self, values: NDArray[Any], *, covered: bool) -> None:
         self.gaps, self.zero = self.gaps or not covered, self.zero or bool((values == 0).any())
+        self.valid_px += values.size
         wet = values[values != 0]
         self.negative = self.negative or bool((wet < 0).any())
         is_whole = wet == np.rint(wet)
@@ -110,8 +116,13 @@ class ValuesSeen:
 
     @property
     def has_dry_gaps(self) -> bool:
-        """Return whether gaps stand in place of every 0."""
+        """Return whether gaps are in place of every 0."""
         return self.gaps and not self.zero
+
+    @property
+    def share(self) -> float:
+        """Return the share of the pixels with a value that are not 0; 0.0 without such pixels."""
+        return (self.whole_px + self.fraction_px) / self.valid_px if self.valid_px else 0.0
 
     def is_depth(self, unit: str, *, scaled: bool) -> bool:
         """Return whether the values are depths next to dry ground: lengths by their unit, else mostly fractions, which classes are not."""
@@ -173,12 +184,27 @@ def _cloud_values(layer: Layer, on_image: Layer, flag: str) -> Layer:
         log.info("%s %s is read by the code of its product.", flag, layer.source)
         return coded
     if is_mask:
+        _check_clear_ground(layer, seen, flag)
         return layer
     raise InputError(
         f"{flag} {layer.source} holds the values {seen.listed}; expected a mask of clouds, 0 where the image is clear, 1 (or 255) under clouds and 2 "
         "in their shadow. Keep the name of the product's band (SCL, QA_PIXEL, Fmask, probability), or make a mask: gdal_calc.py -A FILE "
         '--calc="(A&14)>0" of the bits of Fmask, --calc="A>50" of a probability in percent.'
     )
+
+
+def _check_clear_ground(layer: Layer, seen: ValuesSeen, flag: str) -> None:
+    """Refuse a mask that has no data wherever it is clear (InputError); warn of a mask that hides nearly all of the image."""
+    if seen.has_dry_gaps and seen.whole:
+        raise InputError(
+            f"{flag} {layer.source} has no data wherever it shows no clouds; expected 0 there. Write it: gdal_calc.py -A FILE --hideNoData "
+            '--NoDataValue=none --calc="where(A>0,A,0)" --outfile=OUT.tif.'
+        )
+    if seen.share >= MIN_COVERED:
+        log.warning(
+            "%s %s hides %.0f %% of the image. If its 1 means clear ground, exchange both: gdal_calc.py -A FILE --calc=\"A==0\" --outfile=OUT.tif.",
+            flag, layer.source, 100 * seen.share,
+        )  # fmt: skip
 
 
 def _hides(name: str) -> bool:

@@ -8,8 +8,11 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pytest
+import shapely
 from affine import Affine
 from geotiff import write_geotiff
+from pyproj import Geod
+from rasterio.transform import from_origin
 from refusals import raises_naming
 from scipy.stats import binomtest
 
@@ -21,6 +24,7 @@ from deepnets4eo.evaluation.sampled.classes import ClassMap
 from deepnets4eo.evaluation.sampled.draw import draw_pixels
 from deepnets4eo.evaluation.sampled.estimates import by_area, estimate_difference
 from deepnets4eo.evaluation.sampled.trusted import trusted_classes, trusted_zone
+from deepnets4eo.evaluation.sampled.zones import Zones
 from deepnets4eo.metrics import area_adjusted
 from deepnets4eo.outputs.served_page import Answers
 
@@ -238,13 +242,37 @@ def test_the_surest_zone_is_trusted_down_to_where_it_fails(cover, tmp_path: Path
     answer(review, truth)
     trusted = review.result().trusted
     assert trusted["by"] == "confidence"
-    assert 0.7 <= trusted["share"] <= 0.9
+    assert 0.7 <= trusted["share"] <= 0.9 + 1e-9
     zone = (mapped != 255) & (sure >= trusted["confidence"])
     assert zone.sum() / (mapped != 255).sum() == pytest.approx(trusted["share"], abs=0.01)
     with raises_naming(InputError, "small.tif"):
         MapReview.draw(
             source, tmp_path / "b.gpkg", confidence=write_geotiff(tmp_path / "small.tif", np.ones((5, 5), np.float32))
         )
+
+
+def test_zones_in_degrees_count_the_ground_and_not_pixels(tmp_path: Path) -> None:
+    """Surest is the north, whose pixels at 60 to 70 degrees are smaller than those at 40 to 50."""
+    transform = from_origin(10, 70, 1, 1)
+    labels = write_geotiff(
+        tmp_path / "l.tif",
+        np.full((30, 30), 3, np.uint8),
+        tags={"LEGEND": json.dumps(COVER.to_dict())},
+        crs="EPSG:4326",
+        transform=transform,
+    )
+    sure = np.where(np.arange(30) < 15, 0.9, 0.3)[:, None] * np.ones(30)
+    confidence = write_geotiff(tmp_path / "c.tif", sure.astype(np.float32), crs="EPSG:4326", transform=transform)
+    classes = ClassMap.open(labels)
+    sample = draw_pixels(classes.read, classes.grid, classes.windows, 3, lambda pixels: np.array([10, 0, 0]), 0)
+    zones = Zones.measure(confidence, classes, sample)
+    north, south = (shapely.box(10, low, 40, low + 15) for low in (55, 40))
+    area = [
+        abs(Geod(ellps="WGS84").geometry_area_perimeter(shapely.segmentize(part, 0.1))[0]) for part in (north, south)
+    ]
+    first, *_, every = zones.areas(np.array([1.0, 0.0, 0.0, 0.0]))
+    assert first[0] == pytest.approx(area[0] / sum(area), rel=2e-3)
+    assert every[0] == pytest.approx(1)
 
 
 def test_zones_are_trusted_in_turn_and_none_after_the_first_that_fails() -> None:

@@ -49,7 +49,9 @@ def test_dates_that_cannot_be_read_are_named(tmp_path):
     assert "may mean two different days, such as 05/06/2022" in finding.message
 
 
-@pytest.mark.parametrize("column", ["timestamp", "@timestamp", "@lastEdit", "OSM_Timestamp"])
+@pytest.mark.parametrize(
+    "column", ["timestamp", "@timestamp", "@lastEdit", "OSM_Timestamp", "CaptureDate", "last_edited_date"]
+)
 def test_columns_of_dates_have_the_names_of_other_tools_and_the_next_day_is_later(column):
     days = ["2023-02-05T23:59:59Z", "2023-02-06", "2023-02-07", "2023-02-07T00:00:01Z"]
     shapes = [box(2 * k, 0, 2 * k + 1, 1) for k in range(4)]

@@ -133,3 +133,23 @@ def test_a_comment_is_no_entry_and_one_with_an_open_brace_is_refused(tmp_path: P
         Layer.open(path)
     path.with_suffix(".hdr").write_text(f"ENVI\n; made = {{by x\n{header.removeprefix('ENVI')}")
     assert read_header(path.with_suffix(".hdr"))["samples"] == "5"
+
+
+@pytest.mark.parametrize(
+    ("entries", "named"),
+    [
+        ({"reflectance_scale_factor": "{100, 100, 100}"}, "reflectance scale factor = {100, 100, 100}"),
+        ({"data_ignore_value": "{0, 0, 0}"}, "data ignore value = {0, 0, 0}"),
+        ({"reflectance_scale_factor": "100", "data_gain_values": "{0.1, 0.1, 0.1}"}, "two scales"),
+    ],
+)
+def test_scales_that_are_no_number_or_contradict_each_other_are_refused(
+    tmp_path: Path, entries: dict[str, str], named: str
+) -> None:
+    with raises_naming(InputError, named):
+        Layer.open(write_envi(tmp_path, **entries))
+
+
+def test_two_scales_that_agree_are_one(tmp_path: Path) -> None:
+    layer = Layer.open(write_envi(tmp_path, reflectance_scale_factor="100", data_gain_values="{0.01, 0.01, 0.01}"))
+    np.testing.assert_allclose(layer.read()[0], CUBE * 0.01)

@@ -289,6 +289,7 @@ def test_of_images_for_the_eye_the_finest_is_chosen_if_all_state_their_size(
         ({"gsd": 0.5, "bands": [{"gsd": 10}]}, {}, 0.5),
         ({"bands": [{"gsd": 10.0}, {"gsd": 20.0}]}, {"gsd": 0.5}, 20.0),  # the item's is of the sensor
         ({"raster:bands": [{"spatial_resolution": 3}]}, {}, 3.0),
+        ({}, {"bands": [{"gsd": 10.0}]}, 10.0),  # of all assets
         ({"bands": [{"raster:spatial_resolution": 3}]}, {}, 3.0),
         ({"proj:transform": [3, 0, 5e5, 0, -4, 4e6]}, {"proj:code": "EPSG:32633"}, 4.0),
         ({"proj:transform": [10, 0, 5e5, 0, -10, 4e6, 0, 0, 1]}, {"proj:epsg": 2992}, 3.048),

@@ -12,10 +12,13 @@ from affine import Affine
 from hypothesis import given, strategies as st
 from odc.geo.geobox import GeoBox
 from pyproj import Geod
+from rasterio.transform import from_origin
 from refusals import raises_naming
 
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
+from deepnets4eo.grid import whole
+from deepnets4eo.ground_area import GroundArea
 from deepnets4eo.polygons import Shaping, extraction, polygonize
 from deepnets4eo.rasters import Layer
 
@@ -76,6 +79,18 @@ def test_areas_are_those_of_each_polygons_latitude() -> None:
     for area_m2, top in ((north, 58), (south, 4)):
         box = shapely.box(2, top - 2, 4, top)
         assert area_m2 == pytest.approx(abs(Geod(ellps="WGS84").geometry_area_perimeter(box)[0]), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform"), [("EPSG:4326", from_origin(0, 60, 1, 1)), ("EPSG:3857", from_origin(0, 8e6, 1e5, 1e5))]
+)
+def test_regions_that_reach_over_many_degrees_have_the_area_of_all_their_pixels(crs: str, transform: Affine) -> None:
+    labels = np.zeros((60, 30), np.uint8)
+    labels[20:] = 1
+    grid = GeoBox(labels.shape, transform, crs)
+    measured = polygonize(Layer.open(labels, grid=grid), {0: "north", 1: "south"}).set_index("class").area_m2
+    ground = GroundArea(grid).of(whole(grid), labels == 0, labels == 1) * 1e4
+    assert measured[["north", "south"]].to_numpy() == pytest.approx(ground, rel=1e-3)
 
 
 def test_geographic_rasters_are_measured_in_metres() -> None:

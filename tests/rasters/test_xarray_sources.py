@@ -94,8 +94,30 @@ def test_coordinates_on_the_corners_of_the_stated_pixels_are_corners_also_of_a_p
     turned = array.isel(y=slice(None, None, -1))
     assert grid_of(turned).boundingbox == grid_of(array).boundingbox
     array.attrs.clear()
-    array.spatial_ref.attrs["GeoTransform"] = " ".join(map(str, stated.to_gdal()))
-    assert grid_of(array).affine == stated
+    for attributes in (array.spatial_ref.attrs, array.attrs):
+        attributes["GeoTransform"] = " ".join(map(str, stated.to_gdal()))
+        assert grid_of(array).affine == stated
+        attributes.clear()
+
+
+def test_lower_left_corners_and_a_part_of_upper_left_ones_are_the_same_numbers_and_refused() -> None:
+    stated = Affine.translation(5, 5) * Affine(*TRANSFORM)
+    with raises_naming(GridError, "lower left corner", "xy_coords='center'"):
+        grid_of(image(transform=stated))
+
+
+def test_the_crs_of_stackstac_is_that_of_its_coordinate_if_attributes_are_lost() -> None:
+    array = xarray.DataArray(
+        np.ones((4, 4)), dims=("y", "x"), coords={"y": range(4, 0, -1), "x": range(4), "epsg": 32633}
+    )
+    grid = grid_of(array)
+    assert grid.crs == "EPSG:32633"
+
+
+def test_numbers_of_pixels_are_no_position_on_the_ground() -> None:
+    plain = xarray.DataArray(np.ones((4, 4)), dims=("y", "x"), coords={"y": range(4), "x": range(4)})
+    assert not Layer.open(plain).has_only_crs
+    assert Layer.open(plain.assign_coords(epsg=32633)).has_only_crs
 
 
 @pytest.mark.parametrize(

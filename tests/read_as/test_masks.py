@@ -95,3 +95,16 @@ def test_resampled_classes_are_no_depths_and_depths_in_decimetres_are(tmp_path) 
     path = write_geotiff(tmp_path / "depths.tif", depths)
     water = open_new_water(str(path), Layer.open(path).grid).read()[0][0]
     np.testing.assert_array_equal(water, depths > 0)
+
+
+def test_a_mask_of_clouds_whose_clear_ground_has_no_data_is_refused(tmp_path: Path) -> None:
+    with raises_naming(InputError, "--cloud-mask", "no data wherever it shows no clouds"):
+        opened(tmp_path, "mask.tif", [np.nan, 1, 1, np.nan], np.float32, nodata=np.nan)
+    assert opened(tmp_path, "whole.tif", [1, 1, 1, 1], np.float32, nodata=np.nan) == [1, 1, 1, 1]
+
+
+def test_a_mask_that_hides_nearly_all_of_an_image_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    opened(tmp_path, "some.tif", [0, 1, 1, 1])
+    assert not caplog.text
+    opened(tmp_path, "clear_is_1.tif", [1, 1, 1, 1])
+    assert "clear_is_1.tif hides 100 % of the image" in caplog.text

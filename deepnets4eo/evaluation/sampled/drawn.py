@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from deepnets4eo.addresses import has_scheme, name_of
 from deepnets4eo.errors import InputError
@@ -52,7 +52,7 @@ class StoredZones(_Stored):
     """Zones of falling confidence, see `Zones`."""
 
     limits: Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1, max_length=100)]
-    pixels: list[list[Count]]
+    sizes: list[list[Part]] = Field(validation_alias=AliasChoices("sizes", "pixels"))  # of pixels in samples of before
     zone_of: list[Count]
 
 
@@ -116,7 +116,7 @@ class DrawnSample(_Stored):
             and (sides is None or [len(side) for side in sides] == [points] * 2),
             "zones of all points and classes": zones is None
             or (len(zones.zone_of) == points and max(zones.zone_of) < len(zones.limits)
-                and [len(row) for row in zones.pixels] == [number] * len(zones.limits)),
+                and [len(row) for row in zones.sizes] == [number] * len(zones.limits)),
         }  # fmt: skip
         if sides is not None:
             checks["known classes"] = max(map(max, sides)) < number

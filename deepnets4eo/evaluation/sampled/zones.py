@@ -13,6 +13,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.sampled.classes import ClassMap
 from deepnets4eo.evaluation.sampled.draw import PixelSample
 from deepnets4eo.grid import Window
+from deepnets4eo.ground_area import GroundArea
 from deepnets4eo.rasters import Layer, LayerLike
 from deepnets4eo.read_as import SCORES, Door
 
@@ -27,12 +28,12 @@ class Zones:
     Parameters
     ----------
     limits : lowest confidence of each zone
-    pixels : (Z, K) pixels of each class in each zone
+    sizes : (Z, K) hectares of each class in each zone; pixels without a CRS
     zone_of : (n,) zone of each point of the sample
     """
 
     limits: list[float]
-    pixels: Indices
+    sizes: Floats
     zone_of: Indices
 
     @classmethod
@@ -53,24 +54,27 @@ class Zones:
         def zone(values: Floats) -> Indices:
             return np.minimum(np.searchsorted(-limits, -values, side="left"), len(limits) - 1)
 
-        pixels = np.zeros((len(limits), len(classes.names)), np.int64)
+        number = len(classes.names)
+        ground, sizes = GroundArea(classes.grid), np.zeros(len(limits) * number)
         for window in windows:
             values, labels = _known(layer, classes, window)
-            np.add.at(pixels, (zone(values), labels), 1)
+            hectares = np.broadcast_to(ground.pixels(window), (window.height, window.width))
+            cells = zone(values) * number + labels
+            sizes += np.bincount(cells, hectares[classes.read(window) != VOID], minlength=len(sizes))
         points = [
             layer.read(Window(row, col, 1, 1))[0][0, 0, 0]
             for row, col in zip(sample.row.tolist(), sample.col.tolist(), strict=True)
         ]
-        return cls(limits.tolist(), pixels, zone(np.array(points, np.float64)))
+        return cls(limits.tolist(), sizes.reshape(-1, number), zone(np.array(points, np.float64)))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
-        return {"limits": self.limits, "pixels": self.pixels.tolist(), "zone_of": self.zone_of.tolist()}
+        return {"limits": self.limits, "sizes": self.sizes.tolist(), "zone_of": self.zone_of.tolist()}
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Zones:
         """Return what `to_dict` made."""
-        return cls(stored["limits"], np.array(stored["pixels"]), np.array(stored["zone_of"]))
+        return cls(stored["limits"], np.array(stored["sizes"], float), np.array(stored["zone_of"]))
 
     @property
     def count(self) -> int:
@@ -79,9 +83,9 @@ class Zones:
 
     def areas(self, area: Floats) -> list[Floats]:
         """Return the area (K,) of each class in each zone and all surer ones. area : of the classes, and of "other"."""
-        pixels = np.column_stack([self.pixels.cumsum(axis=0), np.zeros(self.count)])
-        whole = np.maximum(pixels[-1], 1)
-        return list(pixels / whole * area)
+        sizes = np.column_stack([self.sizes.cumsum(axis=0), np.zeros(self.count)])
+        whole = np.where(sizes[-1] > 0, sizes[-1], 1)
+        return list(sizes / whole * area)
 
 
 def _known(layer: Layer, classes: ClassMap, window: Window) -> tuple[Floats, ByteImage]:
