@@ -135,7 +135,7 @@ def _turn_of(crs: CRS) -> float | None:
 
 
 def _cut_at_turn(shapes: NDArray[Any], turn: float) -> NDArray[Any]:
-    """Return shapes (N,) on a cylinder, cut where it begins, as `cut_at_antimeridian` does in degrees."""
+    """Return shapes (N,) on a cylinder, cut at its two edges, as `cut_at_antimeridian` does in degrees."""
     scale = np.array([turn / TURN, 1.0])
     west, _, east, _ = shapely.bounds(shapes).T
     with np.errstate(invalid="ignore"):
