@@ -5,10 +5,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import geopandas as gpd
 import laspy
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
+import shapely
 from affine import Affine
 from geotiff import write_geotiff
 from rasterio.enums import ColorInterp
@@ -16,8 +19,14 @@ from rasterio.rpc import RPC
 from scipy.ndimage import gaussian_filter
 
 from deepnets4eo.change.classical.detector import _without_few_far
-from deepnets4eo.change.doubts import _shadows
+from deepnets4eo.change.doubts import _assumed_gsd_m, _shadows, doubt_findings
+from deepnets4eo.change.pair import CloudMaskedSource
+from deepnets4eo.change.rasters import extent_findings
+from deepnets4eo.damage.areas import people_findings
+from deepnets4eo.damage.buildings import Buildings
+from deepnets4eo.damage.decision.findings import minor_findings, result_findings
 from deepnets4eo.damage.decision.inundation import CountsAs, Inundation
+from deepnets4eo.damage.decision.model import OUTSIDE
 from deepnets4eo.damage.findings import evidence_findings
 from deepnets4eo.damage.structure.roofs import _sample
 from deepnets4eo.damage.structure.unbuilt import find_unbuilt
@@ -190,6 +199,80 @@ def test_shadows_are_searched_up_to_sixty_metres(
     image = layer_of(np.ones((3, 8, 8), np.uint8), gsd_m)
     _shadows(image, image)
     assert seen == pytest.approx([gsd_m] * is_searched)
+
+
+@pytest.mark.parametrize(
+    ("changed", "seen", "trained", "code"),
+    [
+        (51, 100, True, "most_changed"), (50, 100, True, ""), (9, 100, False, "few_changed"), (10, 100, False, ""), (9, 100, True, ""),
+        (9, 15, False, "most_changed"), (0, 0, False, ""),
+    ],
+)  # fmt: skip
+def test_change_of_more_than_half_or_of_less_than_ten_pixels_is_named(
+    changed: int, seen: int, trained: bool, code: str
+) -> None:
+    assert [finding.code for finding in extent_findings(changed, seen, trained=trained)] == [code] * bool(code)
+
+
+@pytest.mark.parametrize(("doubtful_px", "named"), [(49, False), (50, True)])
+def test_a_twentieth_of_the_changed_area_in_doubt_is_named(doubtful_px: int, named: bool) -> None:
+    score, doubt = np.zeros((100, 100), np.uint8), np.zeros((2, 100, 100), np.uint8)
+    score[:10] = 254
+    doubt[1, 0, :doubtful_px] = 1
+    doubt[0, 50:] = 1  # where nothing changed
+    findings = doubt_findings(layer_of(score[None], 10.0), layer_of(doubt, 10.0))
+    assert [finding.values["shadows"] for finding in findings] == pytest.approx([doubtful_px / 1000] * named)
+
+
+@pytest.mark.parametrize(("shape", "gsd_m"), [((128, 64), 6.0), ((10, 1536), 0.5)])
+def test_an_image_of_unknown_pixels_is_taken_for_768_metres_long(shape: tuple[int, int], gsd_m: float) -> None:
+    plain = Layer.open(np.ones((1, *shape), np.uint8))
+    assert _assumed_gsd_m(plain) == pytest.approx(gsd_m)
+    assert _assumed_gsd_m(layer_of(np.ones((1, *shape), np.uint8), 2.0)) is None
+
+
+@pytest.mark.parametrize(("share", "is_seen"), [(0.4, True), (0.6, False)])
+def test_half_of_a_pixel_of_a_preview_is_under_clouds(share: float, is_seen: bool) -> None:
+    image = layer_of(np.ones((1, 40, 40), np.uint8), 10.0)
+    clouds: Any = SimpleNamespace(
+        read_coarse=lambda shape: (np.full((1, *shape), share, np.float32), np.ones(shape, bool))
+    )
+    valid = CloudMaskedSource(image, clouds).read_coarse((8, 8), [1])[1]
+    assert valid.all() == valid.any() == is_seen
+
+
+@pytest.mark.parametrize(("known", "short"), [([1.0, 0.991, 1.0], 0), ([1.0, 0.989, 0.981], 2)])
+def test_areas_of_which_a_hundredth_has_no_people_are_counted(
+    known: list[float], short: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepnets4eo.damage.areas.known_shares", lambda *_: np.array(known))
+    monkeypatch.setattr("deepnets4eo.damage.areas.open_people", lambda _: None)
+    frame = gpd.GeoDataFrame(geometry=shapely.box([0, 2, 4], 0, [1, 3, 5], 1), crs="EPSG:32631")
+    findings: Any = people_findings("people.tif", frame)
+    assert [(finding.values["number"], finding.values["areas"]) for finding in findings] == [(short, 3)] * bool(short)
+
+
+@pytest.mark.parametrize(("outside", "severity"), [(18, "note"), (19, "worthless")])
+def test_a_map_is_worthless_if_more_than_nine_tenths_of_the_buildings_are_out_of_range(
+    outside: int, severity: str
+) -> None:
+    is_outside = np.arange(20) < outside
+    frame = pd.DataFrame({
+        "status": np.where(is_outside, "not_assessed", "assessed"), "method": "pre_post",
+        "reason": np.where(is_outside, next(iter(OUTSIDE)), ""),
+    })  # fmt: skip
+    found = {finding.code: finding.severity for finding in result_findings(Buildings(frame), np.zeros(20, bool), None)}
+    assert found["evidence_outside_range"] == severity
+
+
+@pytest.mark.parametrize(
+    ("named", "low", "is_said"), [(5, 2.0, True), (4, 1.0, False), (10, 5.0, True), (10, 5.1, False)]
+)
+def test_minor_damage_is_not_told_if_half_of_what_is_named_so_may_be_other(
+    named: int, low: float, is_said: bool
+) -> None:
+    row = {"named": named, "truly": {"minor-damage": {"interval_95": [low, float(named)]}}}
+    assert [finding.code for finding in minor_findings({"minor-damage": row})] == ["minor_not_told"] * is_said
 
 
 @pytest.mark.parametrize(("gsd_m", "looks"), [(1.0, True), (1.1, False), (1.9, False)])

@@ -63,11 +63,16 @@ def write_rasters(
             for window in writer.windows:
                 writer.write(window, only.read(window)[0])
     changed, seen = _write_labels(Layer.open(products.score), products.labels, event)
-    if seen and changed > MAX_CHANGED_SHARE * seen:
-        findings.append(Finding("most_changed", "caution", {"share": changed / seen}))
-    elif seen and changed < FEW_CHANGED_PX and options.model is None:
-        findings.append(Finding("few_changed", "note", {"number": changed, "seen": seen}))
-    return findings
+    return findings + extent_findings(changed, seen, trained=options.model is not None)
+
+
+def extent_findings(changed: int, seen: int, *, trained: bool) -> list[Finding]:
+    """Return the finding that most of the ground changed, or hardly any by a method without training. changed, seen : pixels."""
+    if changed > MAX_CHANGED_SHARE * seen:
+        return [Finding("most_changed", "caution", {"share": changed / seen})]
+    if seen and changed < FEW_CHANGED_PX and not trained:
+        return [Finding("few_changed", "note", {"number": changed, "seen": seen})]
+    return []
 
 
 def _write_labels(score: Layer, path: Path, event: EventInfo) -> tuple[int, int]:

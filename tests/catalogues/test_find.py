@@ -143,6 +143,14 @@ def test_tiles_of_one_pass_are_one_image_of_those_that_the_box_needs(tmp_path: P
     assert (one.before.name, len(one.before.files)) == ("1030", 2)
 
 
+@pytest.mark.parametrize(("share", "is_taken"), [(0.049, False), (0.06, True)])
+def test_an_image_covers_a_twentieth_of_the_box(tmp_path: Path, share: float, is_taken: bool) -> None:
+    strip = item("strip", bounds=(2.99, 44.99, BOX[0] + share * (BOX[2] - BOX[0]), 45.02))
+    plan = choose(tmp_path, strip, AFTER)
+    assert (plan.before is not None) is is_taken
+    assert any("4.9% of the box" in line for line in plan.rejected) is not is_taken
+
+
 LIES = {
     "it has no time": item("x", None),
     "neither a geometry nor a bbox in degrees": item("x", bounds=None),

@@ -202,6 +202,9 @@ def test_the_key_of_a_plot_stays_in_the_figure_that_the_caller_made(made):
     key = axes.get_legend().get_window_extent()
     assert key.x1 <= axes.figure.bbox.x1 + 1
     assert key.x0 >= axes.get_window_extent().x1 - 1
+    counts = damage_map.buildings["damage"].fillna("not assessed").value_counts()
+    lines = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert sorted(int(line.rpartition("(")[2].rstrip(")")) for line in lines) == sorted(counts)  # none of 0
     plt.close(axes.figure)
 
 

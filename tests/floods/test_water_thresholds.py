@@ -7,9 +7,10 @@ import pytest
 
 from deepnets4eo.floods.date_findings import mode_findings
 from deepnets4eo.floods.layer_names import POST
+from deepnets4eo.floods.radar import RadarOptions
 from deepnets4eo.floods.radar_date import RadarDate
 from deepnets4eo.floods.thresholds import bimodal_tiles, find_water_threshold, grow_water, is_bimodal, parts_with
-from deepnets4eo.floods.water_date import WaterDate
+from deepnets4eo.floods.water_date import Tile, WaterDate, WaterSearch
 from deepnets4eo.grid import Window
 from deepnets4eo.outputs import Phrase
 
@@ -30,6 +31,16 @@ def test_a_small_lake_has_the_threshold_between_both_means(method):
     assert found.value == pytest.approx((WATER + LAND) / 2, abs=1.5)
     assert found.classes.means == pytest.approx([WATER, LAND], abs=0.3)
     assert np.sqrt(found.classes.variances) == pytest.approx(SPREAD, abs=0.3)
+
+
+def test_a_tile_without_land_is_water_by_the_threshold_of_the_scene():
+    found = find_water_threshold(scene(Window(10, 10, 50, 60)))
+    date = RadarDate(("own",), unit="decibel", looks={"own": 4.0}, thresholds={"own": found})
+    values = np.random.default_rng(1).normal(WATER, SPREAD, (1, 64, 64)).astype(np.float32)
+    search = WaterSearch(RadarOptions(), None)
+    for level, share in ((0.0, 1.0), (LAND - WATER, 0.0)):
+        tile = Tile(values + np.float32(level), np.ones((64, 64), bool), search)
+        assert (date.water(tile) > 0.5).mean() == pytest.approx(share, abs=0.01)
 
 
 def test_only_tiles_with_both_modes_are_taken():
