@@ -1,0 +1,175 @@
+"""Limits at which inputs and what is measured of them are judged otherwise, each from both sides."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+from affine import Affine
+from geotiff import write_geotiff
+
+from deepnets4eo.damage.areas import _naming_column
+from deepnets4eo.damage.images import is_radar, is_too_coarse
+from deepnets4eo.damage.placing import _unusual_fit
+from deepnets4eo.damage.skill import skill_of
+from deepnets4eo.floods.clouds import HiddenByClouds
+from deepnets4eo.floods.figures import figure_findings
+from deepnets4eo.floods.ground import _gap_findings
+from deepnets4eo.floods.radar_date import RadarDate
+from deepnets4eo.floods.surface_date import SurfaceDate
+from deepnets4eo.floods.thresholds import DRY, FLOOD
+from deepnets4eo.footprints import read_footprints
+from deepnets4eo.grid import Grid
+from deepnets4eo.inspection import inspect
+from deepnets4eo.outputs import Phrase
+from deepnets4eo.rasters import Layer
+from deepnets4eo.read_as import scenes
+from deepnets4eo.read_as.kinds import _are_far_from_zero
+from deepnets4eo.read_as.masks import ValuesSeen
+
+
+def layer_of(values: np.ndarray, gsd_m: float = 1.0) -> Layer:
+    grid = Grid(values.shape[1:], Affine(gsd_m, 0, 500_000, 0, -gsd_m, 5_000_000), "EPSG:32631")
+    return Layer.open(values, grid=grid)
+
+
+@pytest.mark.parametrize(("share", "is_much"), [(0.49, False), (0.5, True)])
+def test_half_of_an_image_under_clouds_is_much(share: float, is_much: bool) -> None:
+    assert HiddenByClouds([], share).is_much is is_much
+
+
+@pytest.mark.parametrize(("flood_ha", "named"), [(50.0, False), (50.1, True)])
+def test_a_flood_of_more_than_half_of_the_ground_is_named(flood_ha: float, named: bool) -> None:
+    area = {"flood_ha": flood_ha, "seen_ha": 100.0, "flood_share": flood_ha / 100}
+    assert [finding.code for finding in figure_findings({"area": area})] == ["most_flooded"] * named
+
+
+@pytest.mark.parametrize(("share", "named"), [(0.0099, False), (0.01, True)])
+def test_a_hundredth_of_the_ground_without_a_layer_is_named(
+    share: float, named: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepnets4eo.floods.ground.unknown_share", lambda *_: share)
+    post = layer_of(np.ones((1, 8, 8), np.uint8))
+    assert [finding.values["share"] for finding in _gap_findings("dem_has_gaps", post, [post])] == [share] * named
+    assert _gap_findings("dem_has_gaps", post, []) == []
+
+
+@pytest.mark.parametrize(("level_db", "named"), [(2.9, False), (3.0, True), (-3.0, True), (-2.9, False)])
+def test_radar_levels_that_differ_by_three_decibel_are_named(level_db: float, named: bool) -> None:
+    findings = RadarDate(("VV",), unit="power", level_db=level_db).findings("pre")
+    assert [finding.values["direction"] for finding in findings] == [
+        Phrase("brighter_all_over" if level_db > 0 else "darker_all_over")
+    ] * named
+
+
+def test_a_surface_is_on_its_side_of_one_half_whatever_the_network_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    classes, water = np.array([[DRY, DRY, FLOOD, FLOOD]]), np.array([[0.1, 0.9, 0.2, 0.8]])
+    monkeypatch.setattr(SurfaceDate, "_surfaces", lambda *_: (classes, water))
+    tile: Any = None
+    np.testing.assert_allclose(SurfaceDate(()).water(tile), [[0.1, 0.49, 0.51, 0.8]])
+
+
+@pytest.mark.parametrize(
+    ("near_m", "near_share", "are_far"), [(11.0, 1.0, True), (9.0, 1.0, False), (5.0, 0.005, True), (5.0, 0.02, False)]
+)
+def test_heights_are_far_from_zero_if_all_but_a_hundredth_are_ten_metres_away(
+    near_m: float, near_share: float, are_far: bool
+) -> None:
+    heights = np.full(10_000, 250.0, np.float32)
+    heights[: round(near_share * heights.size)] = -near_m
+    heights[-3000:] = 0  # what is asked about
+    assert _are_far_from_zero(layer_of(heights.reshape(1, 100, 100))) is are_far
+
+
+@pytest.mark.parametrize(("whole_px", "is_depth"), [(30, True), (31, False)])
+def test_depths_of_which_up_to_three_tenths_are_whole_numbers_are_no_classes(whole_px: int, is_depth: bool) -> None:
+    seen = ValuesSeen(zero=True, whole=frozenset({1.0, 2.0}), whole_px=whole_px, fraction_px=100 - whole_px)
+    assert seen.is_depth("", scaled=False) is is_depth
+
+
+@pytest.mark.parametrize("finds_any", [True, False])
+def test_a_hundred_scenes_are_looked_at_before_any_is_suspected(
+    finds_any: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[object] = []
+
+    def look(layer: object, door: object) -> Any:
+        looked.append(layer)
+        return SimpleNamespace(findings=("collar",) * (finds_any and layer == 130))
+
+    monkeypatch.setattr(scenes, "kind_of", lambda name, layer: SimpleNamespace(look=look))
+    layers: Any = list(range(131))
+    assert len(scenes.look_at_layers(layers, "image")) == 131
+    assert len(looked) == (131 if finds_any else 100)
+
+
+@pytest.mark.parametrize(
+    ("inliers", "scales", "codes"),
+    [
+        (50, (1.0, 1.0), []), (49, (1.0, 1.0), ["registration_few_matches"]), (90, (0.979, 1.0), ["registration_scaled"]),
+        (90, (1.0, 1.021), ["registration_scaled"]), (90, (0.981, 1.019), []),
+    ],
+)  # fmt: skip
+def test_half_of_the_matches_agree_and_scales_differ_by_a_fiftieth(
+    inliers: int, scales: tuple[float, float], codes: list[str]
+) -> None:
+    measured = SimpleNamespace(scale_min=scales[0], scale_max=scales[1], inliers=inliers, reliable=100)
+    registration: Any = SimpleNamespace(measured=measured)
+    assert [finding.code for finding in _unusual_fit(registration)] == codes
+
+
+@pytest.mark.parametrize(
+    ("value", "buildings", "skill", "why"),
+    [
+        (0.1, 30, 0.1, None), (0.099, 30, 0.0, "skill_too_small"), (0.9, 29, 0.0, "skill_of_few_buildings"), (1.2, 30, 1.0, None),
+    ],
+)  # fmt: skip
+def test_a_skill_of_a_tenth_on_thirty_buildings_counts(
+    value: float, buildings: int, skill: float, why: str | None
+) -> None:
+    found = skill_of(value, buildings, Phrase("skill_auc", {"auc": 0.5}))
+    assert (found.value, found.why and found.why.key) == (skill, why)
+
+
+@pytest.mark.parametrize(("gsd_m", "is_coarse"), [(0.75, False), (0.76, True), (1.4, True)])
+def test_a_pre_image_of_more_than_one_and_a_half_times_the_pixels_is_too_coarse(gsd_m: float, is_coarse: bool) -> None:
+    pre, post = (layer_of(np.ones((1, 64, 64), np.uint8), size) for size in (gsd_m, 0.5))
+    assert is_too_coarse(pre, post) is is_coarse
+
+
+@pytest.mark.parametrize(("variation", "is_speckled"), [(0.09, False), (0.091, True), (np.nan, False)])
+def test_smooth_ground_that_varies_by_more_than_nine_percent_is_radar(
+    variation: float, is_speckled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepnets4eo.damage.images._variation", lambda *_: variation)
+    assert is_radar(layer_of(np.ones((1, 64, 64), np.uint8))) is is_speckled
+
+
+@pytest.mark.parametrize(("dropped", "severity"), [(1, "note"), (2, "caution")])
+def test_more_than_a_twentieth_of_the_rows_dropped_or_repeated_is_a_caution(dropped: int, severity: str) -> None:
+    x = np.arange(20) * 30.0
+    shapes = shapely.box(x, 0, x + 10, 10)
+    lacking = gpd.GeoDataFrame(geometry=[*shapes[dropped:], *[None] * dropped], crs="EPSG:32631")
+    twice = gpd.GeoDataFrame(geometry=[*shapes[dropped:], *shapes[-dropped:]], crs="EPSG:32631")
+    for table, code in ((lacking, "footprints_dropped"), (twice, "footprints_repeated")):
+        found = {finding.code: finding.severity for finding in read_footprints(table).findings()}
+        assert found == {code: severity}
+
+
+@pytest.mark.parametrize(("bands", "kind"), [(15, "raster"), (16, "cube")])
+def test_sixteen_bands_are_described_as_a_cube(bands: int, kind: str, tmp_path: Any) -> None:
+    values = np.random.default_rng(0).integers(1, 200, (bands, 12, 12)).astype(np.uint8)
+    assert inspect(str(write_geotiff(tmp_path / "a.tif", values))).kind == kind
+
+
+@pytest.mark.parametrize(("different", "column"), [(9, "district"), (8, "code")])
+def test_names_that_differ_in_nine_tenths_of_the_rows_name_areas_although_codes_differ_in_all(
+    different: int, column: str
+) -> None:
+    names = [f"name {min(row, different - 1)}" for row in range(10)]
+    table = gpd.GeoDataFrame({"district": names, "code": np.arange(10) + 100}, geometry=[shapely.Point(0, 0)] * 10)
+    named = _naming_column(table)
+    assert named is not None
+    assert named.name == column
