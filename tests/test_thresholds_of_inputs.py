@@ -10,6 +10,7 @@ import shapely
 from affine import Affine
 from geotiff import write_geotiff
 
+from deepnets4eo.cards import Legend
 from deepnets4eo.damage.areas import _naming_column
 from deepnets4eo.damage.images import is_radar, is_too_coarse
 from deepnets4eo.damage.placing import _unusual_fit
@@ -28,6 +29,7 @@ from deepnets4eo.rasters import Layer
 from deepnets4eo.read_as import scenes
 from deepnets4eo.read_as.kinds import _are_far_from_zero
 from deepnets4eo.read_as.masks import ValuesSeen
+from deepnets4eo.training.mask_legend import MaskContent, _recognise
 
 
 def layer_of(values: np.ndarray, gsd_m: float = 1.0) -> Layer:
@@ -173,3 +175,46 @@ def test_names_that_differ_in_nine_tenths_of_the_rows_name_areas_although_codes_
     named = _naming_column(table)
     assert named is not None
     assert named.name == column
+
+
+def masks_of(pixels: dict[tuple[int, ...], int]) -> MaskContent:
+    return MaskContent(pixels, dict.fromkeys(pixels, "mask.png"))
+
+
+RED, BLUE = (200, 0, 0), (0, 0, 200)
+THIRDS = [(150, 0, 50), (100, 0, 100), (50, 0, 150)]
+
+
+@pytest.mark.parametrize(
+    ("blends", "each", "named"),
+    [
+        (THIRDS, 29, True), (THIRDS, 31, False), (THIRDS[:2], 29, False), ([(150, 0, 50), (100, 3, 100), (50, 0, 150)], 29, True),
+        ([(150, 0, 50), (100, 4, 100), (50, 0, 150)], 29, False), ([*THIRDS[:2], (250, 0, 0)], 29, False),
+    ],
+    ids=["three rare ones", "three of 0.31 %", "two", "beside by 3", "beside by 4", "one beyond"],
+)  # fmt: skip
+def test_three_rare_colours_between_others_are_blends(blends: list[tuple[int, ...]], each: int, named: bool) -> None:
+    rest = 10_000 - each * len(blends)
+    content = masks_of({RED: rest // 2, BLUE: rest - rest // 2} | dict.fromkeys(blends, each))
+    assert (content.blended_note is not None) is named
+    assert content.total == 10_000
+
+
+@pytest.mark.parametrize(("values", "named"), [(6, True), (5, False)])
+def test_of_values_more_are_blends_than_there_are_classes(values: int, named: bool) -> None:
+    content = masks_of(
+        dict.fromkeys([(0,), (10,), (20,), (30,), (40,)], 2000) | {(row + 1,): 5 for row in range(values)}
+    )
+    assert (content.blended_note is not None) is named
+
+
+@pytest.mark.parametrize(("colours", "known"), [(3, True), (2, False)])
+def test_a_legend_of_the_catalog_is_recognised_by_three_colours_besides_black_and_white(
+    colours: int, known: bool
+) -> None:
+    legend = Legend.load("loveda")
+    own = [entry.color for entry in legend.classes if entry.color not in ((0, 0, 0), (255, 255, 255))][:colours]
+    found = _recognise(masks_of(dict.fromkeys([*own, (255, 255, 255)], 100)))
+    assert (found is not None) is known
+    if found is not None:
+        assert {*own} <= {entry.color for entry in found.classes}
