@@ -43,6 +43,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_grader(tmp_path_factory.mktemp("shipped") / "run")
 
 
+@pytest.fixture(scope="module")
+def loaded(run: Path) -> network_grader.NetworkGrader:
+    return network_grader.NetworkGrader.load(run)
+
+
 @pytest.fixture
 def ship_run(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path | None], None]:
     """A function that puts a run into the toolbox, or takes the one that is there out."""
@@ -159,6 +164,35 @@ def test_a_pre_image_that_is_not_read_leaves_the_network_if_its_head_of_post_has
     network = DamageNetwork().with_shipped(Layer.open(image[:pre_bands]), Layer.open(image[:post_bands]))
     assert [finding.code for finding in network.findings] == codes
     assert (None if network.grader is None else network.reads_pre) == reads_pre
+
+
+COLOURS = np.random.default_rng(0).integers(60, 250, (3, 32, 32)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("values", "gsd_m", "tags", "why"),
+    [
+        (COLOURS, 0.5, {}, None), (COLOURS[:2], 0.5, {}, "unread_bands"), (COLOURS, 0.2, {}, None), (COLOURS, 1.5, {}, None),
+        (COLOURS, 0.19, {}, "unread_pixels"), (COLOURS, 1.51, {}, "unread_pixels"), (COLOURS, 0.5, {"OFF_NADIR": "30"}, None),
+        (COLOURS, 0.5, {"OFF_NADIR": "-31"}, "unread_angle"), (np.repeat(COLOURS[:1], 3, axis=0), 0.5, {}, "unread_grey"),
+        (COLOURS // 12, 0.5, {}, "unread_dark"), (np.full((3, 32, 32), 900, np.uint16), 0.5, {}, "unread_inputs"),
+    ],
+)  # fmt: skip
+def test_what_the_network_does_not_read_is_named(loaded, values, gsd_m, tags, why):
+    layer = Layer.open(
+        values, grid=Grid(values.shape[1:], Affine(gsd_m, 0, 400_000, 0, -gsd_m, 5_000_000), "EPSG:32633")
+    )
+    layer.tags.update(tags)
+    phrase = network_grader.why_unfit(loaded, "post", layer)
+    assert (phrase and phrase.key) == why
+    assert network_grader.why_unfit(loaded, "pre", None) is None
+    if phrase is not None:
+        finding = network_grader.not_used(phrase)
+        assert (finding.code, finding.values["reason"]) == ("network_not_used", phrase)
+
+
+def test_an_error_is_the_reason_without_its_full_stop():
+    assert "not used: no weights. Only" in network_grader.not_used("no weights.").message
 
 
 def reason(image: np.ndarray, *, gsd_m: float = GSD_M, **tags: str) -> str:
