@@ -90,6 +90,36 @@ def test_buildings_around_a_point_are_those_of_the_map(home: Path) -> None:
     assert tools.buildings_near("damage", -at.x, at.y, 1)["buildings"] == 0
 
 
+def test_tools_are_verbs_with_true_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, out = tmp_path / "home", tmp_path / "maps"
+    home.mkdir(), out.mkdir()
+    for name in ("pre.tif", "post.tif", "houses.gpkg"):
+        (home / name).write_bytes(b"x")
+    pre, post, houses, new = (
+        str(path) for path in (home / "pre.tif", home / "post.tif", home / "houses.gpkg", out / "new")
+    )
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr("deepnets4eo.assistant.tools.run_verb", lambda *words: asked.append(words) or {})
+    tools = Tools(Folders([home], out))
+    tools.check(["pre.tif", "houses.gpkg"])
+    tools.evaluate("pre.tif", "post.tif")
+    tools.evaluate("pre.tif", "post.tif", "isprs")
+    tools.damage("pre.tif", "post.tif", "houses.gpkg", "new", "Earthquake")
+    tools.damage("-", "post.tif", "-", "new")
+    tools.flood(["pre.tif", "post.tif"], "new", "houses.gpkg")
+    tools.flood(["pre.tif", "post.tif"], "new")
+    assert asked == [
+        ("check", pre, houses), ("evaluate", pre, post), ("evaluate", pre, post, "--legend", "isprs"),
+        ("damage", pre, post, houses, "--out", new, "--event", "name=Earthquake"), ("damage", "-", post, "-", "--out", new),
+        ("flood", pre, post, "--out", new, "--footprints", houses), ("flood", pre, post, "--out", new),
+    ]  # fmt: skip
+    assert {tool.__name__ for tool in tools.offer()} >= {"check", "damage", "flood", "change"}
+    with raises_naming(InputError, "'../own.yaml'"):
+        tools.evaluate("pre.tif", "post.tif", "../own.yaml")
+    with raises_naming(InputError, "'@file'"):
+        tools.damage("pre.tif", "post.tif", "-", "new", "@file")
+
+
 @pytest.mark.parametrize("circle", [(200, 0, 5), (0, 91, 5), (0, 0, 0), (0, 0, float("nan"))])
 def test_what_is_no_circle_on_the_earth_is_refused(home: Path, circle: tuple[float, float, float]) -> None:
     with raises_naming(InputError, "circle"):

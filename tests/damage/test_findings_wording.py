@@ -4,16 +4,19 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
+from affine import Affine
 
 from deepnets4eo.damage.buildings import Buildings, Reason
 from deepnets4eo.damage.decision.findings import minor_findings, result_findings, share_findings
 from deepnets4eo.damage.decision.model import UNLIKE
 from deepnets4eo.damage.decision.site_fit import ShareEstimate
-from deepnets4eo.damage.findings import empty_outline_findings, segmenter_findings
+from deepnets4eo.damage.findings import block_findings, empty_outline_findings, evidence_findings, segmenter_findings
 from deepnets4eo.damage.review import LOOKS
 from deepnets4eo.damage.structure.unbuilt import UnbuiltOutlines
 from deepnets4eo.footprints import Footprints
+from deepnets4eo.grid import Grid
 from deepnets4eo.outputs import Finding, Phrase, worst_first
+from deepnets4eo.rasters import Layer
 
 
 class Account:
@@ -160,3 +163,25 @@ def test_what_concerns_most_of_the_ground_comes_first_within_its_severity_after_
     assert [finding.code for finding in worst_first(some)] == ["d", "c", "a", "b", "e"]
     stored = [Finding.from_dict(finding.to_dict()) for finding in some]
     assert worst_first(stored) == worst_first(some)
+
+
+def test_blocks_that_failed_are_counted_and_the_first_is_named() -> None:
+    assert block_findings({}) == block_findings({"measure": {}}) == ()
+    (finding,) = block_findings({"align": {}, "measure": {"3-4": "no disk", "5-6": "late"}, "network": {"1-1": "late"}})
+    assert (finding.code, finding.severity, finding.values["number"]) == ("blocks_failed", "caution", 3)
+    assert all(word in finding.message for word in ("3-4", "measure", "no disk"))
+
+
+@pytest.mark.parametrize(("pre_m", "codes"), [(0.5, ["some_post_only"]), (1.0, ["pre_coarse"]), (None, [])])
+def test_buildings_without_pre_have_one_reason(pre_m: float | None, codes: list[str]) -> None:
+    pre, post = (
+        None
+        if gsd_m is None
+        else Layer.open(np.ones((1, 9, 9), np.uint8), grid=Grid((9, 9), Affine.scale(gsd_m), "EPSG:32633"))
+        for gsd_m in (pre_m, 0.5)
+    )
+    frame = pd.DataFrame({"status": "assessed", "method": ["pre_post", "post_only", "post_only"], "reason": ""})
+    assert post is not None
+    found = evidence_findings(pre, post, Buildings(frame))
+    assert [finding.code for finding in found] == codes
+    assert all(finding.values["number"] == 2 for finding in found if finding.code == "some_post_only")

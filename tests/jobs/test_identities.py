@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio.shutil
+import xarray
 from affine import Affine
 from geotiff import write_geotiff
 from small_site import small_site
@@ -17,6 +18,7 @@ from small_site import small_site
 from deepnets4eo.formats import offline
 from deepnets4eo.grid import Grid
 from deepnets4eo.jobs import file_state, identities as module, identity, identity_hash
+from deepnets4eo.jobs.records import InputState
 from deepnets4eo.rasters import Layer
 
 
@@ -113,3 +115,35 @@ def test_a_file_at_an_address_is_another_once_its_server_says_so() -> None:
         with offline("no."):
             assert file_state(f"{root}/a.tif") is None
         assert file_state(f"{root}/none.tif") is None
+
+
+VALUES = np.arange(12.0).reshape(3, 4)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        VALUES + 1, VALUES.astype(np.float32), VALUES.reshape(4, 3), VALUES[0], np.ma.masked_greater(VALUES, 5),
+        xarray.DataArray(VALUES, dims=("y", "x"), coords={"x": [1, 2, 3, 5]}), xarray.DataArray(VALUES, dims=("y", "x"), attrs={"unit": "ft"}),
+    ],
+    ids=["values", "type", "shape", "axes", "mask", "coordinates", "attributes"],
+)  # fmt: skip
+def test_an_array_in_memory_is_known_by_its_values_mask_coordinates_and_attributes(other: Any) -> None:
+    kind = type(other)
+    like = VALUES if kind is np.ndarray else kind(VALUES) if kind is np.ma.MaskedArray else xarray.DataArray(VALUES, dims=("y", "x"), coords={"x": [1, 2, 3, 4]})  # fmt: skip
+    before = InputState.of(like)
+    assert InputState.of(like.copy()).difference(before) == ""
+    assert InputState.of(other).difference(before) == f"{kind.__name__} has changed"
+    assert before.with_content() is before
+    stored = InputState.from_dict(json.loads(json.dumps(before.to_dict())))
+    assert InputState.of(like).is_same(stored)
+
+
+def test_of_a_file_whose_content_was_not_hashed_it_is_not_known_whether_it_changed(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one", encoding="utf-8")
+    before = InputState.of(tmp_path / "a.txt")
+    (tmp_path / "a.txt").write_text("other", encoding="utf-8")
+    now = InputState.of(tmp_path / "a.txt")
+    assert now.is_same(before) is None
+    assert now.difference(before) == f"it cannot be known whether {tmp_path / 'a.txt'} is unchanged"
+    assert now.difference(now.with_content()) == ""
