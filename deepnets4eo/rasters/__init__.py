@@ -38,6 +38,7 @@ from .values import (
     Outliers,
     find_outliers,
     is_nodata,
+    is_usual_nodata,
     label_bytes,
     same_unit,
     to_physical,

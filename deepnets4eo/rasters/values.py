@@ -26,6 +26,11 @@ MAX_LABEL = 2**31
 
 FLOAT32 = np.finfo(np.float32)
 SENTINELS = (-9999.0, -99999.0, -32767.0, -32768.0, float(FLOAT32.min), float(FLOAT32.max))  # usual nodata values
+FURTHER_SENTINELS = (  # of other writers: also physical values, unless they are far from all others
+    -999.0, 9999.0, 99999.0, -999999.0, 999999.0, 32767.0, 65535.0, -(2.0**31), 2.0**31 - 1, 2.0**32 - 1,
+)  # fmt: skip
+LARGEST_PHYSICAL = 1e15  # no quantity of a pixel is larger; 1e20 and 9.97e36 are nodata of climate models and netCDF
+BELOW_ZERO_GAP = 0.1  # spans between a usual nodata value below 0 and other values, which are all 0 or more
 GAP = 10.0  # spans (1st to 99th percentile) between one extreme value and all others; a sentinel needs one span
 FAR = 20.0  # spans beyond the percentiles
 RUINED = 2.0  # times the deviation without them: fewer or nearer values change little
@@ -166,6 +171,15 @@ def label_bytes(values: NDArray[Any], valid: Mask, source: str) -> NDArray[np.ui
     return labels.astype(np.uint8)
 
 
+def is_usual_nodata(value: float) -> bool:
+    """Return whether programs write a value for pixels without data.
+
+    >>> [is_usual_nodata(value) for value in (-9999, -999, 65535, 1e20, 0, 300)]
+    [True, True, True, True, False, False]
+    """
+    return value in SENTINELS or value in FURTHER_SENTINELS or abs(value) >= LARGEST_PHYSICAL
+
+
 @dataclass(frozen=True)
 class Outliers:
     """Values far from all others: the range of the far values, and the range of the others."""
@@ -178,7 +192,7 @@ class Outliers:
     @property
     def nodata(self) -> float | None:
         """Return the value of the outliers if it is a customary nodata value; else None."""
-        return self.lowest if self.lowest == self.highest and self.lowest in SENTINELS else None
+        return self.lowest if self.lowest == self.highest and is_usual_nodata(self.lowest) else None
 
     def usual_values(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return the elements of `values` that are not outliers."""
@@ -214,7 +228,7 @@ def find_outliers(values: NDArray[Any]) -> Outliers | None:
     for end in (ranked[0], ranked[-1]):
         first, last = np.searchsorted(others, end, "left"), np.searchsorted(others, end, "right")
         rest = others[last:] if first == 0 else others[:first]
-        if rest.size and _gap(end, rest) > (1.0 if end in SENTINELS else GAP):
+        if rest.size and _gap(end, rest) > _least_gap(end, rest):
             others = rest
     low, high = percentile_of_ranked(others, 1), percentile_of_ranked(others, 99)
     span = high - low
@@ -224,6 +238,13 @@ def find_outliers(values: NDArray[Any]) -> Outliers | None:
     low, high = float(others[0]), float(others[-1])
     far = ranked[np.r_[: np.searchsorted(ranked, low, "left"), np.searchsorted(ranked, high, "right") : ranked.size]]
     return Outliers(float(far[0]), float(far[-1]), low, high) if far.size else None
+
+
+def _least_gap(end: float, rest: Floats) -> float:
+    """Return the distance from the rest, in spans of the rest, from which an end of ranked values is far."""
+    if end < 0 <= rest[0] and is_usual_nodata(float(end)):
+        return BELOW_ZERO_GAP
+    return 1.0 if end in SENTINELS else GAP
 
 
 def _gap(end: float, rest: Floats) -> float:

@@ -25,6 +25,7 @@ from deepnets4eo.rasters import (
     Source,
     find_outliers,
     is_small,
+    is_usual_nodata,
     same_grid,
     valid_pixels,
 )
@@ -43,6 +44,8 @@ MIN_VALUES = 64  # different values of an image; masks and labels have fewer, an
 NEAR, NEAR_STEPS = 0.02, 2  # a pixel is near 0 up to this share of the median, or these steps of whole numbers
 RARE = 0.1  # of the zeros: more pixels near 0 than that, and 0 is a value like others
 SOLID_PX = 7  # side of squares without data, in which most of it lies
+WHITE, NEAR_WHITE = 255, 10  # bytes; snow and clouds also have many pixels that are nearly white
+MIN_WHITE_SHARE = 0.05  # of the valid pixels
 LOSSY = 3.0  # bytes that lossy compression makes of zeros
 _KNOWN: WeakKeyDictionary[Source, dict[tuple[int, ...], Undeclared | None]] = WeakKeyDictionary()  # by source and bands
 _KNOWN_BANDS: WeakKeyDictionary[Source, dict[tuple[int, ...], tuple[UndeclaredBand, ...]]] = WeakKeyDictionary()
@@ -83,11 +86,15 @@ def _same_values(pre: Layer, post: Layer) -> bool:
 
 
 class Undeclared(NamedTuple):
-    """The undeclared value without data and its share: in every band, or in wide squares all of at most a size or below 0."""
+    """The undeclared value without data and its share: in every band, or in wide squares all of at most a size or below 0.
+
+    white : whether it is the whitest byte, which may also be snow or a cloud: such pixels count as data
+    """
 
     share: float
     value: float | None = None
     largest: float | None = None
+    white: bool = False
 
     def __str__(self) -> str:
         return self.phrase.text()
@@ -95,17 +102,18 @@ class Undeclared(NamedTuple):
     @property
     def phrase(self) -> Phrase:
         """The value in words."""
-        if self.value is not None:
-            return Phrase("value_in_every_band", {"value": self.value})
+        if self.value is not None or self.white:
+            return Phrase("value_in_every_band", {"value": float(WHITE) if self.value is None else self.value})
         key = "small_values_in_wide_parts" if (self.largest or 0) < 0 else "dark_values_in_wide_parts"
         return Phrase(key, {"largest": self.largest})
 
     def remedy(self, file: str) -> Phrase:
         """Return the command that makes the file declare its nodata, or that writes a mask of it."""
         near = max(1, round(self.largest or 0))
-        number = f"{near}" if self.value is None else f"{self.value:.17g}"
+        value = float(WHITE) if self.white else self.value
+        number = f"{near}" if value is None else f"{value:.17g}"
         values = {"number": Finding.verbatim(number), "file": Finding.verbatim(file)}
-        return Phrase("write_mask" if self.value is None else "declare_nodata", values)
+        return Phrase("write_mask" if value is None else "declare_nodata", values)
 
 
 class UndeclaredBand(NamedTuple):
@@ -126,14 +134,27 @@ def declare_nodata(layer: Layer, door: Door) -> Assessment:
         return Assessment(layer)
     undeclared, findings = undeclared_nodata(layer), _band_findings(layer, door)
     if undeclared is not None:
-        hidden = undeclared.value is not None or door.hides_collars
+        hidden = not undeclared.white and (undeclared.value is not None or door.hides_collars)
         values: dict[str, Any] = {
             "image": door.image, "source": Finding.file_name(layer.source), "value": undeclared.phrase, "share": undeclared.share,
             "taken": Phrase("taken_as_nodata" if hidden else "counts_as_data"), "remedy": undeclared.remedy("FILE"),
         }  # fmt: skip
         findings.append(Finding(door.code("undeclared_nodata"), "caution", values, wording="undeclared_nodata"))
-        layer = layer if undeclared.value is None else layer.with_nodata(undeclared.value)
+        layer = layer if undeclared.value is None else with_one_nodata(layer, undeclared.value, door)
     return Assessment(without_collar(layer) if door.collars == "here" else layer, tuple(findings))
+
+
+def with_one_nodata(layer: Layer, value: float, door: Door) -> Layer:
+    """Return the layer with a nodata value that it lacks; refuse (InputError) one that also has pixels with another, declared value."""
+    declared = layer.nodata
+    if declared is not None and declared == declared and declared != value:
+        stored = layer.as_stored()
+        if any(not stored.read(window)[1].all() for window in sample_windows(layer.shape)):
+            raise InputError(
+                f"{door.name(layer)} declares {declared:g} as nodata and also contains {value:g} where it has no data; expected one value without "
+                f'data. Write it: gdal_calc.py -A IN --NoDataValue={declared:g} --calc="where(A=={value:g},{declared:g},A)" --outfile=OUT.tif'
+            )
+    return layer.with_nodata(value)
 
 
 def _band_findings(layer: Layer, door: Door) -> list[Finding]:
@@ -232,7 +253,9 @@ def _look_for_nodata(layer: Layer) -> Undeclared | None:
     sizes, highest = (np.concatenate(parts) for parts in zip(*map(_sizes, read), strict=True))
     far = find_outliers(np.concatenate([*map(_some_of, read)])) if any(map(_has_sentinel, read)) else None
     if far is not None and far.nodata is not None:
-        return Undeclared(float((highest == far.nodata).mean()), far.nodata)
+        same = np.concatenate([(pixels == far.nodata).all(axis=0) for pixels in read])
+        if far.nodata in SENTINELS or float(same.mean()) >= MIN_SHARE:
+            return Undeclared(float(same.mean()), far.nodata)
     whole, seen = layer.dtype.kind in "iu", sizes[sizes > 0]
     if _is_flat(seen):
         return None
@@ -244,7 +267,22 @@ def _look_for_nodata(layer: Layer) -> Undeclared | None:
         undeclared = Undeclared(share, largest=10 * float(np.log10(faint)) if decibel else faint)
     elif share := _apart(sizes, 0.0, sizes == 0, whole=whole):
         undeclared = Undeclared(share, 0.0) if layer.nodata is None else Undeclared(share, largest=0.0)
-    return undeclared if undeclared is not None and _solid(layer, undeclared) else None
+    if undeclared is not None and _solid(layer, undeclared):
+        return undeclared
+    return _white_parts(layer) if layer.dtype == np.uint8 and layer.nodata is None else None
+
+
+def _white_parts(layer: Layer) -> Undeclared | None:
+    """Return the whitest byte if it is in every band of wide parts, and hardly any pixel is near it, as in collars of printed maps."""
+    read = [layer.as_stored().read(window) for window in sample_windows(layer.shape)]
+    lowest = np.concatenate([data.min(axis=0)[valid] for data, valid in read])
+    white = lowest == WHITE
+    near = (lowest >= WHITE - NEAR_WHITE) & ~white
+    share = float(white.mean()) if white.size else 0.0
+    if share < MIN_WHITE_SHARE or float(near.mean()) > RARE * share:
+        return None
+    masks = [(data == WHITE).all(axis=0) & valid for data, valid in read]
+    return Undeclared(share, white=True) if _in_squares(masks) else None
 
 
 def _solid(layer: Layer, undeclared: Undeclared) -> bool:
@@ -266,8 +304,9 @@ def _is_flat(values: NDArray[Any]) -> bool:
 
 
 def _has_sentinel(pixels: NDArray[Any]) -> bool:
-    """Return whether a pixel (C, n) has a customary nodata value in its first band."""
-    return bool(np.isin(pixels[0].astype(np.float64), SENTINELS).any())
+    """Return whether the lowest or the highest value of the first band of pixels (C, n) is a usual nodata value."""
+    band = pixels[0]
+    return bool(band.size) and (is_usual_nodata(float(band.min())) or is_usual_nodata(float(band.max())))
 
 
 def _some_of(pixels: NDArray[Any]) -> NDArray[Any]:

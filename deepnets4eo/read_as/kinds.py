@@ -12,7 +12,7 @@ from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, Scene, layer_names, metres_of, role_indices
 from deepnets4eo.read_as.assessment import Assessment, Door, ReadAs
 from deepnets4eo.read_as.height_units import in_metres
-from deepnets4eo.read_as.images import declare_nodata, sample_windows, undeclared_nodata
+from deepnets4eo.read_as.images import declare_nodata, sample_windows, undeclared_nodata, with_one_nodata
 
 HEIGHT_ROLES = {"height", "ground", "ndsm"}
 FAR_M, NEAREST_PERCENT = 10.0, 1.0  # metres from 0, beyond which all but one percent of the heights are
@@ -73,7 +73,7 @@ def declare_usual_nodata(layer: Layer, door: Door) -> Assessment:
     if undeclared is None or not undeclared.value:
         return Assessment(layer)
     assessed = declare_nodata(layer, door)
-    return Assessment(layer.with_nodata(undeclared.value), assessed.findings)
+    return Assessment(with_one_nodata(layer, undeclared.value, door), assessed.findings)
 
 
 def declare_empty_heights(layer: Layer, door: Door) -> Assessment:
